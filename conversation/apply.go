@@ -1,0 +1,178 @@
+package conversation
+
+import (
+	"slices"
+	"time"
+)
+
+// Outcome is what a command touched, as it is after it.
+type Outcome struct {
+	Task               *Task              `json:"task,omitempty"`
+	Transfer           *Transfer          `json:"transfer,omitempty"`
+	ConversationStatus ConversationStatus `json:"conversation_status"`
+}
+
+// Result is what carrying out a command came to.
+type Result struct {
+	Outcome Outcome
+	// Changed is false where the command found its own effect there already.
+	Changed bool
+	// Stale is set where a match of the desk came too late: the desk has to release it.
+	Stale bool
+	// Events and Notes are what the desk has to be told.
+	Events []Event
+	Notes  []Note
+}
+
+// decision is what a command that is allowed will do. Without an apply it found its own effect there.
+type decision struct {
+	task     *Task
+	transfer *Transfer
+	stale    bool
+	apply    func(*change)
+}
+
+// remembers is how many commands with an ID a conversation remembers.
+const remembers = 100
+
+// Check refuses a command that the state alone refuses. It reads only; a command that it lets pass
+// may still be refused by [State.Apply] with the desk's verdict.
+func (s *State) Check(c Command, now time.Time) error {
+	if _, _, refusal := s.check(c, now); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// Ask checks the command as [State.Check] does, and returns what has to be asked of the desk before
+// it is applied; nil where nothing has to be.
+func (s *State) Ask(c Command, now time.Time) (*Question, error) {
+	d, _, refusal := s.check(c, now)
+	if refusal != nil {
+		return nil, refusal
+	}
+	asks, ok := c.(asking)
+	if !ok || d.apply == nil {
+		return nil, nil
+	}
+	question := asks.question(s)
+	return &question, nil
+}
+
+// Apply carries the command out at that time and raises the revision by one, or returns a [*Refusal]
+// and changes nothing. Commands with a question (see [State.Ask]) need the desk's verdict, nil
+// where the desk did not answer; others ignore it.
+func (s *State) Apply(c Command, verdict *Verdict, now time.Time) (Result, error) {
+	d, earlier, refusal := s.check(c, now)
+	if refusal != nil {
+		return Result{}, refusal
+	}
+	if earlier != nil {
+		return Result{Outcome: s.outcome(s.Task(earlier.Task), s.Transfer(earlier.Transfer))}, nil
+	}
+	if asks, ok := c.(asking); ok && d.apply != nil {
+		if verdict == nil {
+			return Result{}, Refuse(CodeDeskUnavailable, Details{},
+				"the desk did not answer, and nothing was changed: send the %s again in a moment", c.Name())
+		}
+		if refusal := asks.judge(s, verdict); refusal != nil {
+			return Result{}, refusal
+		}
+	}
+	if d.apply == nil {
+		return Result{Outcome: s.outcome(d.task, d.transfer), Stale: d.stale}, nil
+	}
+
+	ch := &change{State: s, command: c.Name(), by: c.meta().By, now: now, verdict: verdict, task: d.task, transfer: d.transfer}
+	if verdict != nil {
+		s.Settings = verdict.Settings
+	}
+	d.apply(ch)
+	ch.settle()
+	s.Revision++
+	s.remember(c, ch)
+	return Result{Outcome: s.outcome(ch.task, ch.transfer), Changed: true, Events: ch.events, Notes: ch.notes}, nil
+}
+
+// check returns what the command would do, or the earlier command with the same ID.
+func (s *State) check(c Command, now time.Time) (decision, *Remembered, *Refusal) {
+	if refusal := c.valid(); refusal != nil {
+		return decision{}, nil, refusal
+	}
+	if id := c.meta().CommandID; id != "" {
+		if at := slices.IndexFunc(s.Remembered, func(r Remembered) bool { return r.ID == id }); at >= 0 {
+			earlier := s.Remembered[at]
+			if earlier.Hash != hashOf(c) {
+				return decision{}, nil, Refuse(CodeInvalidPayload, Details{Field: "command_id"},
+					"the command_id %q was used for another command: give each command an ID of its own", id)
+			}
+			return decision{}, &earlier, nil
+		}
+	}
+	d, refusal := c.decide(s, now)
+	return d, nil, refusal
+}
+
+func (s *State) remember(c Command, ch *change) {
+	id := c.meta().CommandID
+	if id == "" {
+		return
+	}
+	r := Remembered{ID: id, Hash: hashOf(c)}
+	if ch.task != nil {
+		r.Task = ch.task.SID
+	}
+	if ch.transfer != nil {
+		r.Transfer = ch.transfer.SID
+	}
+	s.Remembered = append(s.Remembered, r)
+	if extra := len(s.Remembered) - remembers; extra > 0 {
+		s.Remembered = slices.Delete(s.Remembered, 0, extra)
+	}
+}
+
+// outcome copies, so that an answer under way doesn't change with the state.
+func (s *State) outcome(task *Task, transfer *Transfer) Outcome {
+	return Outcome{Task: task.clone(), Transfer: transfer.clone(), ConversationStatus: s.Status}
+}
+
+func (t *Task) clone() *Task {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	if t.Reservation != nil {
+		r := *t.Reservation
+		c.Reservation = &r
+	}
+	return &c // attributes are never changed in place
+}
+
+func (t *Transfer) clone() *Transfer {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	return &c
+}
+
+// Picture returns the conversation for the desk: tasks and transfers that live or that the events
+// speak of, with the events and notes themselves.
+func (s *State) Picture(events []Event, notes []Note) Picture {
+	p := Picture{
+		Conversation: s.Conversation, Status: s.Status, Channel: s.Channel, Customer: s.Customer, Revision: s.Revision,
+		CreatedAt: s.CreatedAt, ClosedAt: s.ClosedAt, Tasks: []*Task{}, Transfers: []*Transfer{},
+		Notes: notes, Events: events,
+	}
+	for _, t := range s.Tasks {
+		if t.Status.Live() || slices.ContainsFunc(events, func(e Event) bool { return e.Task == t.SID }) {
+			p.Tasks = append(p.Tasks, t.clone())
+		}
+	}
+	for _, t := range s.Transfers {
+		if t.Status == TransferActive || slices.ContainsFunc(events, func(e Event) bool { return e.Transfer == t.SID }) {
+			p.Transfers = append(p.Transfers, t.clone())
+		}
+	}
+	return p
+}

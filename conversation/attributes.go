@@ -1,0 +1,69 @@
+package conversation
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+)
+
+// The system's own keys, as Flex and TaskRouter name them (docs/messages.md lists them).
+// A customer's attributes under these names are overwritten.
+
+// firstAttributes are the attributes of a conversation's first task.
+func firstAttributes(c StartCommand) Attributes {
+	a := maps.Clone(c.Attributes)
+	if a == nil {
+		a = Attributes{}
+	}
+	a.set("customerName", c.Customer.Name)
+	a.set("customerAddress", c.Customer.Address)
+	a.set("customers", map[string]string{"name": c.Customer.Name, "address": c.Customer.Address})
+	a.set("channelType", c.Channel)
+	a.set("direction", "inbound")
+	a.set("initiatedBy", "customer")
+	a.set("flexInteractionSid", SameSID(PrefixInteraction, c.Conversation))
+	a.set("flexInteractionChannelSid", SameSID(PrefixInteractionChannel, c.Conversation))
+	a.set("flexChannelInviteSid", SameSID(PrefixInvite, c.Conversation))
+	a.set("conversationSid", c.Conversation)
+	type media struct {
+		Type string `json:"type"`
+		SID  string `json:"sid"`
+	}
+	a.set("conversations", struct {
+		InitiatedBy          string  `json:"initiated_by"`
+		ConversationID       string  `json:"conversation_id"`
+		CommunicationChannel Channel `json:"communication_channel"`
+		Media                []media `json:"media"`
+	}{"customer", c.Conversation, c.Channel, []media{{"ChatTranscript", c.Conversation}}})
+	return a
+}
+
+// transferAttributes are all attributes of the sender's task, and what a transfer adds.
+func transferAttributes(s *State, from *Task, to Target) Attributes {
+	a := maps.Clone(from.Attributes)
+	if to.Queue != "" {
+		a.set("transferTargetType", "queue")
+		a.set("transferTargetSid", QueueSID(to.Queue))
+		a.set("transferQueueName", to.Queue)
+	} else {
+		a.set("transferTargetType", "worker")
+		a.set("transferTargetSid", AgentSID(to.Agent))
+		delete(a, "transferQueueName")
+	}
+	agents := []string{}
+	for _, t := range s.LiveTasks() {
+		if t.Agent != "" && !t.Status.Waiting() {
+			agents = append(agents, AgentSID(t.Agent))
+		}
+	}
+	a.set("workerSidsInConversation", agents)
+	return a
+}
+
+func (a Attributes) set(key string, value any) {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		panic(fmt.Sprintf("the attribute %s can't be encoded: %v", key, err)) // strings and slices of them
+	}
+	a[key] = encoded
+}

@@ -1,0 +1,129 @@
+package conversation
+
+import "time"
+
+// DeadlineKind tells what a deadline is about.
+type DeadlineKind string
+
+// The deadlines of a conversation.
+const (
+	DeadlineReservation DeadlineKind = "reservation_timeout"
+	DeadlineTask        DeadlineKind = "task_timeout"
+	DeadlineWrapup      DeadlineKind = "wrapup_timeout"
+)
+
+// Deadline is when something happens by itself.
+type Deadline struct {
+	At   time.Time
+	Kind DeadlineKind
+	Task *Task
+}
+
+// Deadline returns the earliest deadline; false where there is none.
+func (s *State) Deadline() (Deadline, bool) {
+	var earliest Deadline
+	consider := func(at time.Time, kind DeadlineKind, t *Task) {
+		if !at.IsZero() && (earliest.Task == nil || at.Before(earliest.At)) {
+			earliest = Deadline{At: at, Kind: kind, Task: t}
+		}
+	}
+	for _, t := range s.Tasks {
+		switch {
+		case t.Status == TaskReserved:
+			consider(t.Reservation.ExpiresAt, DeadlineReservation, t)
+			consider(t.TimeoutAt, DeadlineTask, t)
+		case t.Status == TaskPending:
+			consider(t.TimeoutAt, DeadlineTask, t)
+		case t.Status == TaskWrapping:
+			consider(t.WrapupTimeoutAt, DeadlineWrapup, t)
+		}
+	}
+	return earliest, earliest.Task != nil
+}
+
+func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) {
+	deadline, ok := s.Deadline()
+	if !ok || deadline.At.After(now) {
+		return decision{}, nil
+	}
+	task := deadline.Task
+	return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
+		switch deadline.Kind {
+		case DeadlineReservation:
+			// They couldn't have accepted it: the wrapup comes first.
+			excused := ch.Wrapping(task.Reservation.Agent) != nil
+			ch.setReservation(task, ReservationTimeout, EventReservationTimeout, "", excused)
+			ch.unanswered(task, ReasonExpired)
+		case DeadlineTask:
+			ch.timeOut(task)
+		case DeadlineWrapup:
+			ch.complete(task, DispositionTimeout)
+		}
+	}}, nil
+}
+
+// unanswered says what follows when the agent who was offered the task doesn't take it.
+func (ch *change) unanswered(t *Task, reason Reason) {
+	if !t.Direct {
+		ch.pend(t)
+		return
+	}
+	if transfer := ch.activeTransferOf(t); transfer != nil {
+		if ch.Settings.Unanswered == UnansweredSender && ch.senderWraps(transfer) {
+			ch.returnToSender(transfer, reason)
+			return
+		}
+		ch.tell(EventTransferAttemptFailed, t, func(e *Event) { e.Reason = string(reason) })
+	}
+	ch.enter(t, t.Queue, true)
+}
+
+// takeBack cancels a transfer: the sender has the conversation again while they still wrap up, else
+// another task waits at the head of the queue.
+func (ch *change) takeBack(transfer *Transfer) {
+	if ch.senderWraps(transfer) {
+		ch.returnToSender(transfer, ReasonCanceled)
+		return
+	}
+	canceled := ch.Task(transfer.Task)
+	ch.cancelTask(canceled, ReasonCanceled)
+	ch.failTransfer(transfer, ReasonCanceled)
+	task := ch.newTask(canceled.Queue, canceled)
+	ch.tell(EventTaskCreated, task, nil)
+	ch.enter(task, canceled.Queue, true)
+	ch.task = task
+}
+
+// timeOut says what follows when a task has waited for too long.
+func (ch *change) timeOut(t *Task) {
+	if transfer := ch.activeTransferOf(t); transfer != nil && ch.senderWraps(transfer) {
+		ch.returnToSender(transfer, ReasonTaskTimeout)
+		return
+	}
+	ch.closeCustomerSide(ReasonTaskTimeout)
+}
+
+func (ch *change) activeTransferOf(t *Task) *Transfer {
+	if transfer := ch.ActiveTransfer(); transfer != nil && transfer.Task == t.SID {
+		return transfer
+	}
+	return nil
+}
+
+func (ch *change) senderWraps(transfer *Transfer) bool {
+	return ch.Task(transfer.FromTask).Status == TaskWrapping
+}
+
+// returnToSender is the only way from wrapping back to assigned: the sender's own transfer has failed.
+func (ch *change) returnToSender(transfer *Transfer, reason Reason) {
+	ch.cancelTask(ch.Task(transfer.Task), reason)
+	ch.failTransfer(transfer, reason)
+	sender := ch.Task(transfer.FromTask)
+	ch.setTask(sender, TaskAssigned)
+	sender.WrappingAt, sender.WrapupTimeoutAt = time.Time{}, time.Time{}
+	advance(reservationTransitions, &sender.Reservation.Status, ReservationAccepted, ch.command)
+	ch.tell(EventTaskUpdated, sender, func(e *Event) {
+		e.Reason, e.Reservation, e.ReservationStatus = string(reason), sender.Reservation.SID, ReservationAccepted
+	})
+	ch.task = sender
+}

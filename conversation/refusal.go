@@ -1,0 +1,81 @@
+package conversation
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code says what kind of refusal it is. The codes are part of the contract with services.
+type Code string
+
+// The codes, in the order of the checks that return them.
+const (
+	CodeInvalidPayload         Code = "invalid_payload"
+	CodeConversationClosed     Code = "conversation_closed"
+	CodeMessagingTransfersOff  Code = "messaging_transfers_off"
+	CodeTransferNotesOff       Code = "transfer_notes_off"
+	CodePluginConflict         Code = "plugin_conflict"
+	CodeModeNotAvailable       Code = "mode_not_available"
+	CodeChannelNotTransferable Code = "channel_not_transferable"
+	CodeTargetNotAvailable     Code = "target_not_available"
+	CodeNoSuchTask             Code = "no_such_task"
+	CodeNotYourTask            Code = "not_your_task"
+	CodeTaskNotAssigned        Code = "task_not_assigned"
+	CodeNotWrapping            Code = "not_wrapping"
+	CodeWrapupPending          Code = "wrapup_pending"
+	CodeNoReservation          Code = "no_reservation"
+	CodeUnknownAgent           Code = "unknown_agent"
+	CodeUnknownQueue           Code = "unknown_queue"
+	CodeQueueEmpty             Code = "queue_empty"
+	CodeAgentUnavailable       Code = "agent_unavailable"
+	CodeTransferToSelf         Code = "transfer_to_self"
+	CodeAlreadyParticipating   Code = "already_participating"
+	CodeTransferInProgress     Code = "transfer_in_progress"
+	CodeNoActiveTransfer       Code = "no_active_transfer"
+	CodeDeskUnavailable        Code = "desk_unavailable"
+)
+
+// Codes returns every code.
+func Codes() []Code {
+	return []Code{
+		CodeInvalidPayload, CodeConversationClosed, CodeMessagingTransfersOff, CodeTransferNotesOff, CodePluginConflict,
+		CodeModeNotAvailable, CodeChannelNotTransferable, CodeTargetNotAvailable, CodeNoSuchTask, CodeNotYourTask,
+		CodeTaskNotAssigned, CodeNotWrapping, CodeWrapupPending, CodeNoReservation, CodeUnknownAgent, CodeUnknownQueue,
+		CodeQueueEmpty, CodeAgentUnavailable, CodeTransferToSelf, CodeAlreadyParticipating, CodeTransferInProgress,
+		CodeNoActiveTransfer, CodeDeskUnavailable,
+	}
+}
+
+// Details are what a refusal is about, for programs: SIDs and names, never message text.
+type Details struct {
+	Task     string `json:"task,omitempty"`
+	Transfer string `json:"transfer,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+	Queue    string `json:"queue,omitempty"`
+	Plugin   string `json:"plugin,omitempty"`
+	Field    string `json:"field,omitempty"`
+}
+
+// Refusal is the one error of the rules: a code, a sentence a person can act on, and details.
+type Refusal struct {
+	Code    Code    `json:"code"`
+	Message string  `json:"message"`
+	Details Details `json:"details,omitzero"`
+}
+
+// Error returns "code: sentence".
+func (r *Refusal) Error() string { return string(r.Code) + ": " + r.Message }
+
+// Refuse makes a refusal; format and args make its sentence.
+func Refuse(code Code, details Details, format string, args ...any) *Refusal {
+	return &Refusal{Code: code, Message: fmt.Sprintf(format, args...), Details: details}
+}
+
+// CodeOf returns the code of a refusal anywhere in err's chain, "" where there is none.
+func CodeOf(err error) Code {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Code
+	}
+	return ""
+}

@@ -1,0 +1,391 @@
+package conversation
+
+import (
+	"slices"
+	"time"
+)
+
+// This file is the table of DESIGN §4: for each command, when it is allowed and what it does. Each
+// decide checks in the order conversation, task, transfer in progress, target as far as the state
+// knows it; what the desk knows is judged after it, and only then is anything changed.
+
+// decide refuses an accept while the agent still wraps up this conversation: wrapup before accept.
+func (c AcceptCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if refusal := s.customerIsThere(); refusal != nil {
+		return decision{}, refusal
+	}
+	if mine := s.heldBy(c.Agent, TaskAssigned); mine != nil && (c.Task == "" || c.Task == mine.SID) {
+		return decision{task: mine, transfer: s.Transfer(mine.Transfer)}, nil
+	}
+	if wrapping := s.Wrapping(c.Agent); wrapping != nil {
+		return decision{}, Refuse(CodeWrapupPending, Details{Task: wrapping.SID, Agent: c.Agent},
+			"%s still wraps up task %s of this conversation: complete that wrapup, then accept again", c.Agent, wrapping.SID)
+	}
+	task, refusal := s.offerTo(c.Agent, c.Task)
+	if refusal != nil {
+		return decision{}, refusal
+	}
+	return decision{task: task, apply: func(ch *change) { ch.assign(task) }}, nil
+}
+
+func (c StartCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if s.Status != "" {
+		return decision{}, invalid("conversation", "start: the conversation %s was started before: carry on with it, or start another",
+			s.Conversation)
+	}
+	return decision{apply: func(ch *change) {
+		ch.Conversation, ch.Channel, ch.Customer, ch.CreatedAt = c.Conversation, c.Channel, c.Customer, ch.now
+		advance(conversationTransitions, &ch.Status, ConversationActive, ch.command)
+		task := ch.newTask(c.Queue, nil)
+		task.Priority, task.Attributes = c.Priority, firstAttributes(c)
+		ch.tell(EventTaskCreated, task, nil)
+		ch.enter(task, c.Queue, false)
+		ch.task = task
+	}}, nil
+}
+
+func (c StartCommand) question(*State) Question {
+	return Question{Conversation: c.Conversation, Command: CommandStart, Queue: c.Queue}
+}
+
+func (c StartCommand) judge(_ *State, v *Verdict) *Refusal {
+	if v.QueueKnown && v.QueueMembers == 0 {
+		return nil // a customer may write before anybody works on the queue
+	}
+	return v.judgeTarget(Target{Queue: c.Queue})
+}
+
+func (c TransferCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if refusal := s.customerIsThere(); refusal != nil {
+		return decision{}, refusal
+	}
+	from, refusal := s.assignedTo(c.From, "")
+	if refusal != nil {
+		return decision{}, refusal
+	}
+	if active := s.ActiveTransfer(); active != nil {
+		return decision{}, Refuse(CodeTransferInProgress, Details{Transfer: active.SID},
+			"transfer %s has not been accepted yet: wait for it, or cancel it first", active.SID)
+	}
+	switch {
+	case c.To.Agent == c.From:
+		return decision{}, Refuse(CodeTransferToSelf, Details{Agent: c.From},
+			"%s has the conversation already: transfer to somebody else", c.From)
+	case c.To.Agent != "" && s.heldBy(c.To.Agent, TaskAssigned) != nil:
+		return decision{}, Refuse(CodeAlreadyParticipating, Details{Agent: c.To.Agent},
+			"%s is on the conversation already: transfer to somebody else", c.To.Agent)
+	}
+	return decision{apply: func(ch *change) { c.apply(ch, from) }}, nil
+}
+
+func (c TransferCommand) question(s *State) Question {
+	q := Question{Conversation: s.Conversation, Command: CommandTransfer, Agent: c.To.Agent, Queue: c.To.Queue}
+	if IsSID(PrefixNote, c.Note) {
+		q.Note = c.Note
+	}
+	return q
+}
+
+func (c TransferCommand) judge(s *State, v *Verdict) *Refusal {
+	if refusal := v.judgeSwitches(c.Note != ""); refusal != nil {
+		return refusal
+	}
+	switch {
+	case c.Mode == ModeWarm:
+		return Refuse(CodeModeNotAvailable, Details{}, "warm transfers are not available yet: transfer cold")
+	case s.Channel == ChannelEmail:
+		return Refuse(CodeChannelNotTransferable, Details{}, "conversations by email can't be transferred yet")
+	case c.To.Workflow != "":
+		return Refuse(CodeTargetNotAvailable, Details{}, "transfers to a routing workflow are not available yet: transfer to an agent or a queue")
+	}
+	if refusal := v.judgeTarget(c.To); refusal != nil {
+		return refusal
+	}
+	if IsSID(PrefixNote, c.Note) && !v.NoteKnown {
+		return invalid("note", "transfer: this conversation has no note %s: store it at the desk first, or send its text", c.Note)
+	}
+	return nil
+}
+
+func (c TransferCommand) apply(ch *change, from *Task) {
+	transfer := &Transfer{
+		SID: ch.newSID(PrefixTransfer), Mode: ModeCold, From: c.From, FromTask: from.SID, To: c.To, CreatedAt: ch.now,
+	}
+	advance(transferTransitions, &transfer.Status, TransferActive, ch.command)
+	queue := from.Queue
+	if c.To.Queue != "" {
+		queue = c.To.Queue
+	}
+	task := ch.newTask(queue, from)
+	task.Transfer, transfer.Task = transfer.SID, task.SID
+	transfer.Note = ch.leaveNote(c.Note, Note{Kind: NoteTransfer, Transfer: transfer.SID, Task: from.SID, Author: c.From})
+	ch.Transfers = append(ch.Transfers, transfer)
+	ch.task, ch.transfer = task, transfer
+
+	ch.wrap(from)
+	task.Attributes = transferAttributes(ch.State, from, c.To)
+	ch.tell(EventTaskCreated, task, nil)
+	ch.tell(EventTransferInitiated, task, func(e *Event) { e.Agent = c.From })
+	if c.To.Queue != "" {
+		ch.enter(task, queue, false)
+	} else {
+		ch.direct(task, c.To.Agent)
+	}
+}
+
+func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if refusal := s.customerIsThere(); refusal != nil {
+		return decision{}, refusal
+	}
+	if declined := s.Task(c.Task); declined != nil && declined.Reservation != nil &&
+		declined.Reservation.Agent == c.Agent && declined.Reservation.Status == ReservationRejected {
+		return decision{task: declined, transfer: s.Transfer(declined.Transfer)}, nil
+	}
+	task, refusal := s.offerTo(c.Agent, c.Task)
+	if refusal != nil {
+		return decision{}, refusal
+	}
+	return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
+		ch.setReservation(task, ReservationRejected, EventReservationRejected, c.Reason, false)
+		ch.unanswered(task, ReasonDeclined)
+	}}, nil
+}
+
+func (c WrapupCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if refusal := s.isOpen(); refusal != nil {
+		return decision{}, refusal
+	}
+	task, refusal := s.taskOf(c.Agent, c.Task, TaskWrapping)
+	if refusal != nil {
+		return decision{}, refusal
+	}
+	switch task.Status {
+	case TaskWrapping:
+		return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
+			task.WrapupNote = ch.leaveNote(c.Note, Note{Kind: NoteWrapup, Task: task.SID, Author: c.Agent})
+			ch.complete(task, c.Disposition)
+		}}, nil
+	case TaskCompleted:
+		return decision{task: task, transfer: s.Transfer(task.Transfer)}, nil
+	}
+	return decision{}, Refuse(CodeNotWrapping, Details{Task: task.SID, Agent: c.Agent},
+		"%s has no wrapup to complete: task %s is %s", c.Agent, task.SID, task.Status)
+}
+
+func (c EndCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if refusal := s.isOpen(); refusal != nil {
+		return decision{}, refusal
+	}
+	task, refusal := s.taskOf(c.Agent, c.Task, TaskAssigned)
+	if refusal != nil {
+		return decision{}, refusal
+	}
+	if task.Status != TaskAssigned && s.Status != ConversationActive && !task.AssignedAt.IsZero() {
+		return decision{task: task, transfer: s.Transfer(task.Transfer)}, nil
+	}
+	if task.Status != TaskAssigned {
+		return decision{}, s.notAssigned(task, c.Agent)
+	}
+	return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
+		others := slices.ContainsFunc(ch.Tasks, func(t *Task) bool {
+			return t != task && (t.Status.Waiting() || t.Status == TaskAssigned)
+		})
+		if others {
+			ch.wrap(task)
+			return
+		}
+		ch.closeCustomerSide(ReasonConversationClosed)
+	}}, nil
+}
+
+func (c CancelCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if refusal := s.customerIsThere(); refusal != nil {
+		return decision{}, refusal
+	}
+	transfer := s.ActiveTransfer()
+	if transfer == nil || (c.Transfer != "" && c.Transfer != transfer.SID) {
+		return s.canceledBefore(c)
+	}
+	if transfer.From != c.Agent {
+		return decision{}, Refuse(CodeNotYourTask, Details{Transfer: transfer.SID, Agent: transfer.From},
+			"transfer %s is %s's: only they can take it back", transfer.SID, transfer.From)
+	}
+	return decision{task: s.Task(transfer.Task), transfer: transfer, apply: func(ch *change) { ch.takeBack(transfer) }}, nil
+}
+
+// canceledBefore finds that the transfer was taken back by the same agent already, or refuses.
+func (s *State) canceledBefore(c CancelCommand) (decision, *Refusal) {
+	transfer := s.Transfer(c.Transfer)
+	if n := len(s.Transfers); c.Transfer == "" && n > 0 {
+		transfer = s.Transfers[n-1]
+	}
+	if transfer != nil && transfer.From == c.Agent && transfer.FailureReason == ReasonCanceled {
+		return decision{task: s.Task(transfer.Task), transfer: transfer}, nil
+	}
+	return decision{}, Refuse(CodeNoActiveTransfer, Details{Transfer: c.Transfer},
+		"there is no transfer to take back: it was accepted, has failed or was never made")
+}
+
+func (c MoveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if refusal := s.customerIsThere(); refusal != nil {
+		return decision{}, refusal
+	}
+	var task *Task
+	for _, t := range s.Tasks {
+		if (c.Task == "" && t.Status.Waiting()) || t.SID == c.Task {
+			task = t
+		}
+	}
+	switch {
+	case task == nil && c.Task != "":
+		return decision{}, s.noSuchTask(c.Task)
+	case task == nil || !task.Status.Waiting():
+		return decision{}, Refuse(CodeNoReservation, Details{Task: c.Task},
+			"no task waits here: only a task that nobody has accepted yet can be moved")
+	case c.To.Agent != "" && s.heldBy(c.To.Agent, TaskAssigned) != nil:
+		return decision{}, Refuse(CodeAlreadyParticipating, Details{Agent: c.To.Agent},
+			"%s is on the conversation already: move it to somebody else", c.To.Agent)
+	case (c.To.Agent != "" && task.Direct && task.Agent == c.To.Agent) ||
+		(c.To.Queue == task.Queue && task.Status == TaskPending && !task.Direct):
+		return decision{task: task, transfer: s.Transfer(task.Transfer)}, nil
+	}
+	return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
+		if task.Status == TaskReserved {
+			ch.setReservation(task, ReservationRescinded, EventReservationRescinded, "", false)
+		}
+		ch.tell(EventTaskUpdated, task, func(e *Event) { e.Reason = "moved to " + c.To.String() })
+		if c.To.Queue != "" {
+			ch.enter(task, c.To.Queue, false)
+		} else {
+			ch.direct(task, c.To.Agent)
+		}
+	}}, nil
+}
+
+func (c MoveCommand) question(s *State) Question {
+	return Question{Conversation: s.Conversation, Command: CommandMove, Agent: c.To.Agent, Queue: c.To.Queue}
+}
+
+func (c MoveCommand) judge(_ *State, v *Verdict) *Refusal {
+	if c.To.Workflow != "" {
+		return Refuse(CodeTargetNotAvailable, Details{}, "routing workflows are not available yet: move the task to an agent or a queue")
+	}
+	return v.judgeTarget(c.To)
+}
+
+func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	if refusal := s.isOpen(); refusal != nil {
+		return decision{}, refusal
+	}
+	if s.Status != ConversationActive {
+		return decision{}, nil
+	}
+	return decision{transfer: s.ActiveTransfer(), apply: func(ch *change) {
+		for _, t := range ch.Tasks {
+			if t.Status.Waiting() || t.Status == TaskAssigned {
+				ch.task = t
+			}
+		}
+		ch.closeCustomerSide(ReasonConversationClosed)
+	}}, nil
+}
+
+func (c ReserveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
+	task := s.Task(c.Task)
+	if task == nil || task.Status != TaskPending || task.Placement != c.Placement {
+		own := task != nil && task.Reservation != nil && c.Reservation != "" && task.Reservation.SID == c.Reservation
+		return decision{task: task, stale: !own}, nil
+	}
+	return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
+		ch.reserve(task, c.Agent, c.Reservation)
+	}}, nil
+}
+
+// leaveNote keeps a note's text for the desk and returns its SID; a SID given stands for itself.
+func (ch *change) leaveNote(note string, n Note) string {
+	if note == "" || IsSID(PrefixNote, note) {
+		return note
+	}
+	n.SID, n.Text, n.CreatedAt = ch.newSID(PrefixNote), note, ch.now
+	ch.notes = append(ch.notes, n)
+	return n.SID
+}
+
+// isOpen refuses what comes after the conversation was closed.
+func (s *State) isOpen() *Refusal {
+	if s.Status == ConversationClosed {
+		return Refuse(CodeConversationClosed, Details{}, "the conversation is closed: start a new one")
+	}
+	return nil
+}
+
+// customerIsThere refuses what makes no sense once the customer's side is over.
+func (s *State) customerIsThere() *Refusal {
+	if s.Status == ConversationWrapping {
+		return Refuse(CodeConversationClosed, Details{},
+			"the customer's side of the conversation is over: only wrapups can be completed")
+	}
+	return s.isOpen()
+}
+
+func (s *State) noSuchTask(sid string) *Refusal {
+	return Refuse(CodeNoSuchTask, Details{Task: sid}, "this conversation has no task %s: see its state for the tasks it has", sid)
+}
+
+// offerTo finds the task that is reserved for the agent.
+func (s *State) offerTo(agent, sid string) (*Task, *Refusal) {
+	if sid != "" && s.Task(sid) == nil {
+		return nil, s.noSuchTask(sid)
+	}
+	for _, t := range s.Tasks {
+		if t.OfferedTo(agent) && (sid == "" || sid == t.SID) {
+			return t, nil
+		}
+	}
+	return nil, Refuse(CodeNoReservation, Details{Task: sid, Agent: agent},
+		"no task of this conversation is reserved for %s: it may have expired, been taken back or gone to somebody else", agent)
+}
+
+// taskOf finds the agent's task: the one named, else the one in the wanted status, else their last.
+func (s *State) taskOf(agent, sid string, wanted TaskStatus) (*Task, *Refusal) {
+	if sid == "" {
+		task := s.heldBy(agent, wanted)
+		if task == nil {
+			task = s.latestOf(agent)
+		}
+		if task == nil {
+			return nil, Refuse(CodeNotYourTask, Details{Agent: agent}, "%s has no task in this conversation", agent)
+		}
+		return task, nil
+	}
+	switch task := s.Task(sid); {
+	case task == nil:
+		return nil, s.noSuchTask(sid)
+	case task.Agent != agent:
+		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent}, "task %s is not %s's", sid, agent)
+	default:
+		return task, nil
+	}
+}
+
+// assignedTo finds the task that the agent has the conversation under.
+func (s *State) assignedTo(agent, sid string) (*Task, *Refusal) {
+	task, refusal := s.taskOf(agent, sid, TaskAssigned)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if task.Status != TaskAssigned {
+		return nil, s.notAssigned(task, agent)
+	}
+	return task, nil
+}
+
+func (s *State) notAssigned(task *Task, agent string) *Refusal {
+	details := Details{Task: task.SID, Agent: agent}
+	if active := s.ActiveTransfer(); active != nil && active.FromTask == task.SID {
+		details.Transfer = active.SID
+		return Refuse(CodeTaskNotAssigned, details, "%s has passed task %s on to %s with transfer %s: cancel that transfer first",
+			agent, task.SID, active.To, active.SID)
+	}
+	return Refuse(CodeTaskNotAssigned, details, "%s doesn't have the conversation: task %s is %s", agent, task.SID, task.Status)
+}
