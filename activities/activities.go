@@ -1,0 +1,65 @@
+// Package activities is what a conversation asks of the desk, and the interface it asks through.
+//
+// Three activities, each one call: Verdict (read-only, local) before a decision, CreateTask and
+// SyncTasks (both the same call under two names, for whoever reads a history) after it. Rules may
+// not come in, they are in conversation/; nor SQL, which is in desk/.
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Desk is the contact centre's records and routing, as far as a conversation needs them. It is
+// declared here, where it is used; desk.Desk satisfies it.
+type Desk interface {
+	// Verdict answers a question with facts. It changes nothing.
+	Verdict(ctx context.Context, question conversation.Question) (conversation.Verdict, error)
+	// Sync makes the desk's records equal to the picture. Called again with the same picture, it
+	// changes nothing more and answers the same.
+	Sync(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error)
+}
+
+// Activities are the activities of a worker that has a desk.
+type Activities struct{ Desk Desk }
+
+// Registry takes activities: a worker, or the test suite.
+type Registry interface {
+	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+}
+
+// Register registers the activities of a worker with that desk, under their names in the contract.
+func Register(r Registry, desk Desk) {
+	r.RegisterActivityWithOptions(&Activities{Desk: desk}, activity.RegisterOptions{})
+}
+
+// Verdict asks the desk before a start, a transfer or a move is decided.
+func (a *Activities) Verdict(ctx context.Context, question conversation.Question) (conversation.Verdict, error) {
+	verdict, err := a.Desk.Verdict(ctx, question)
+	if err != nil {
+		return verdict, fmt.Errorf("ask the desk about the %s of conversation %s: %w", question.Command, question.Conversation, err)
+	}
+	return verdict, nil
+}
+
+// CreateTask tells the desk of a conversation that has a task the desk hasn't seen.
+func (a *Activities) CreateTask(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+	return a.sync(ctx, picture)
+}
+
+// SyncTasks tells the desk of a conversation that has changed.
+func (a *Activities) SyncTasks(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+	return a.sync(ctx, picture)
+}
+
+func (a *Activities) sync(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+	ack, err := a.Desk.Sync(ctx, picture)
+	if err != nil {
+		return ack, fmt.Errorf("show the desk revision %d of conversation %s: %w", picture.Revision, picture.Conversation, err)
+	}
+	return ack, nil
+}

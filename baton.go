@@ -1,0 +1,367 @@
+// Package baton is the Go client for services: it starts conversations, sends them commands and
+// reads their state over a Temporal client.
+//
+// Every command comes in two forms: Transfer, Accept and so on wait for the outcome (a Temporal
+// update); TransferAsync, AcceptAsync and so on only hand the command over (a signal). Refusals are
+// [*conversation.Refusal] errors; conversation.CodeOf tells which. What may be repeated after a lost
+// connection or a race on the server is repeated, until the context's deadline.
+package baton
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// Client speaks to the conversations of one Temporal namespace. It is safe for concurrent use.
+type Client struct{ temporal client.Client }
+
+// NewClient returns a client over a connected Temporal client, which stays the caller's to close.
+func NewClient(temporal client.Client) *Client { return &Client{temporal: temporal} }
+
+// NewConversation returns a new conversation SID (CH…).
+func NewConversation() string { return conversation.SIDOf(conversation.PrefixConversation, uuid.New()) }
+
+// Start opens a conversation and returns its SID; a new one is made where the command has none.
+// It returns as soon as the conversation exists: a queue the desk doesn't know fails it afterwards,
+// which [Client.State] tells.
+func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
+	if start.Conversation == "" {
+		start.Conversation = NewConversation()
+	}
+	err := repeat(ctx, func() error {
+		_, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID:                                       workflows.ID(start.Conversation),
+			TaskQueue:                                workflows.TaskQueue,
+			WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+			WorkflowExecutionErrorWhenAlreadyStarted: true,
+			StaticSummary:                            fmt.Sprintf("%s conversation for %s", start.Channel, start.Queue),
+		}, workflows.Type, start)
+		return err
+	})
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) {
+		return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
+			"the conversation %s was started before: carry on with it, or start another", start.Conversation)
+	}
+	if err != nil {
+		return "", fmt.Errorf("start conversation %s: %w", start.Conversation, err)
+	}
+	return start.Conversation, nil
+}
+
+// Send sends any command as an update and waits for its outcome. Its command ID, if it has one,
+// makes it safe to send again.
+func (c *Client) Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
+	var outcome conversation.Outcome
+	// One update ID for all attempts: an attempt whose answer was lost is not carried out again.
+	id := uuid.NewString()
+	err := repeat(ctx, func() error {
+		handle, err := c.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+			UpdateID: id, WorkflowID: workflows.ID(sid), UpdateName: string(command.Name()),
+			Args: []any{command}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		})
+		if err != nil {
+			return err
+		}
+		return handle.Get(ctx, &outcome)
+	})
+	return outcome, c.refusalOf(err, command.Name(), sid)
+}
+
+// SendAsync sends any command as a signal. What the conversation refuses is in its state's Refusals.
+func (c *Client) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
+	err := repeat(ctx, func() error {
+		return c.temporal.SignalWorkflow(ctx, workflows.ID(sid), "", string(command.Name()), command)
+	})
+	return c.refusalOf(err, command.Name(), sid)
+}
+
+// Transfer passes the conversation to another agent or to a queue.
+func (c *Client) Transfer(ctx context.Context, sid string, command conversation.TransferCommand) (conversation.Outcome, error) {
+	return c.Send(ctx, sid, command)
+}
+
+// TransferAsync is [Client.Transfer] as a signal.
+func (c *Client) TransferAsync(ctx context.Context, sid string, command conversation.TransferCommand) error {
+	return c.SendAsync(ctx, sid, command)
+}
+
+// Accept takes a task that is reserved for the agent; wrapup_pending while they still wrap up this conversation.
+func (c *Client) Accept(ctx context.Context, sid string, command conversation.AcceptCommand) (conversation.Outcome, error) {
+	return c.Send(ctx, sid, command)
+}
+
+// AcceptAsync is [Client.Accept] as a signal.
+func (c *Client) AcceptAsync(ctx context.Context, sid string, command conversation.AcceptCommand) error {
+	return c.SendAsync(ctx, sid, command)
+}
+
+// Decline turns down a task that is reserved for the agent.
+func (c *Client) Decline(ctx context.Context, sid string, command conversation.DeclineCommand) (conversation.Outcome, error) {
+	return c.Send(ctx, sid, command)
+}
+
+// DeclineAsync is [Client.Decline] as a signal.
+func (c *Client) DeclineAsync(ctx context.Context, sid string, command conversation.DeclineCommand) error {
+	return c.SendAsync(ctx, sid, command)
+}
+
+// Wrapup completes the agent's wrapup.
+func (c *Client) Wrapup(ctx context.Context, sid string, command conversation.WrapupCommand) (conversation.Outcome, error) {
+	return c.Send(ctx, sid, command)
+}
+
+// WrapupAsync is [Client.Wrapup] as a signal.
+func (c *Client) WrapupAsync(ctx context.Context, sid string, command conversation.WrapupCommand) error {
+	return c.SendAsync(ctx, sid, command)
+}
+
+// End ends the agent's turn: their task goes to wrapup.
+func (c *Client) End(ctx context.Context, sid string, command conversation.EndCommand) (conversation.Outcome, error) {
+	return c.Send(ctx, sid, command)
+}
+
+// EndAsync is [Client.End] as a signal.
+func (c *Client) EndAsync(ctx context.Context, sid string, command conversation.EndCommand) error {
+	return c.SendAsync(ctx, sid, command)
+}
+
+// Cancel takes back a transfer that nobody has accepted yet.
+func (c *Client) Cancel(ctx context.Context, sid string, command conversation.CancelCommand) (conversation.Outcome, error) {
+	return c.Send(ctx, sid, command)
+}
+
+// CancelAsync is [Client.Cancel] as a signal.
+func (c *Client) CancelAsync(ctx context.Context, sid string, command conversation.CancelCommand) error {
+	return c.SendAsync(ctx, sid, command)
+}
+
+// Move sends a waiting task to another queue or agent.
+func (c *Client) Move(ctx context.Context, sid string, command conversation.MoveCommand) (conversation.Outcome, error) {
+	return c.Send(ctx, sid, command)
+}
+
+// MoveAsync is [Client.Move] as a signal.
+func (c *Client) MoveAsync(ctx context.Context, sid string, command conversation.MoveCommand) error {
+	return c.SendAsync(ctx, sid, command)
+}
+
+// Close closes the customer's side.
+func (c *Client) Close(ctx context.Context, sid string, command conversation.CloseCommand) (conversation.Outcome, error) {
+	return c.Send(ctx, sid, command)
+}
+
+// CloseAsync is [Client.Close] as a signal.
+func (c *Client) CloseAsync(ctx context.Context, sid string, command conversation.CloseCommand) error {
+	return c.SendAsync(ctx, sid, command)
+}
+
+// State returns the conversation as it is, or was at its end. A conversation whose start was refused
+// returns that refusal.
+func (c *Client) State(ctx context.Context, sid string) (conversation.Record, error) {
+	var record conversation.Record
+	err := repeat(ctx, func() error {
+		value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.Query)
+		if err != nil {
+			return err
+		}
+		return value.Get(&record)
+	})
+	if err != nil {
+		return record, c.notFound(err, "read", sid)
+	}
+	if record.Status == "" {
+		return record, c.failure(ctx, sid)
+	}
+	return record, nil
+}
+
+// failure returns why the start of a conversation was refused; nil while it is being decided.
+func (c *Client) failure(ctx context.Context, sid string) error {
+	described, err := c.temporal.DescribeWorkflowExecution(ctx, workflows.ID(sid), "")
+	if err != nil {
+		return c.notFound(err, "read", sid)
+	}
+	if described.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_FAILED {
+		return nil
+	}
+	return c.refusalOf(c.temporal.GetWorkflow(ctx, workflows.ID(sid), "").Get(ctx, nil), conversation.CommandStart, sid)
+}
+
+// Await waits until the conversation is as wanted, and returns it; the context ends the waiting.
+func (c *Client) Await(ctx context.Context, sid string, wanted func(conversation.Record) bool) (conversation.Record, error) {
+	pause := 5 * time.Millisecond
+	for {
+		record, err := c.State(ctx, sid)
+		if err != nil || (record.Status != "" && wanted(record)) {
+			return record, err
+		}
+		if err := wait(ctx, pause); err != nil {
+			return record, fmt.Errorf("conversation %s did not become what was waited for: %w", sid, err)
+		}
+		pause = min(2*pause, 200*time.Millisecond)
+	}
+}
+
+// Listed is a conversation found by [Client.List], as its search attributes tell.
+type Listed struct {
+	Conversation string    `json:"conversation"`
+	Status       string    `json:"status"`
+	Channel      string    `json:"channel"`
+	Queue        string    `json:"queue,omitempty"`
+	Agents       []string  `json:"agents,omitempty"`
+	Wrapping     []string  `json:"wrapping,omitempty"`
+	Transfers    int       `json:"transfers"`
+	StartedAt    time.Time `json:"started_at"`
+}
+
+// List calls each with every conversation that the query finds, until it returns an error. The query
+// is Temporal's, on the search attributes: `ConversationStatus = "active"`,
+// `ConversationWrapping = "alice"`; empty: all. What has just changed takes a moment to be found.
+func (c *Client) List(ctx context.Context, query string, each func(Listed) error) error {
+	all := fmt.Sprintf("WorkflowType = %q", workflows.Type)
+	if query != "" {
+		all += " AND (" + query + ")"
+	}
+	request := &workflowservice.ListWorkflowExecutionsRequest{Query: all}
+	for {
+		response, err := c.temporal.ListWorkflow(ctx, request)
+		if err != nil {
+			return fmt.Errorf("list conversations where %s: %w", all, err)
+		}
+		for _, execution := range response.GetExecutions() {
+			// A run that was continued as new is the same conversation as the run after it.
+			if execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW {
+				continue
+			}
+			listed := Listed{
+				Conversation: workflows.SID(execution.GetExecution().GetWorkflowId()),
+				StartedAt:    execution.GetStartTime().AsTime(),
+			}
+			if err := listed.read(execution.GetSearchAttributes().GetIndexedFields()); err != nil {
+				return err
+			}
+			if err := each(listed); err != nil {
+				return err
+			}
+		}
+		request.NextPageToken = response.GetNextPageToken()
+		if len(request.NextPageToken) == 0 {
+			return nil
+		}
+	}
+}
+
+func (l *Listed) read(fields map[string]*commonpb.Payload) error {
+	for name, into := range map[string]any{
+		workflows.SearchStatus.GetName(): &l.Status, workflows.SearchChannel.GetName(): &l.Channel,
+		workflows.SearchQueue.GetName(): &l.Queue, workflows.SearchAgents.GetName(): &l.Agents,
+		workflows.SearchWrapping.GetName(): &l.Wrapping, workflows.SearchTransfers.GetName(): &l.Transfers,
+	} {
+		if field, ok := fields[name]; ok {
+			if err := converter.GetDefaultDataConverter().FromPayload(field, into); err != nil {
+				return fmt.Errorf("read the search attribute %s of %s: %w", name, l.Conversation, err)
+			}
+		}
+	}
+	return nil
+}
+
+// refusalOf turns what Temporal answers into the conversation's refusal.
+func (c *Client) refusalOf(err error, name conversation.CommandName, sid string) error {
+	if err == nil {
+		return nil
+	}
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) && application.Type() != "" {
+		refusal := &conversation.Refusal{Code: conversation.Code(application.Type()), Message: application.Message()}
+		if application.HasDetails() {
+			if err := application.Details(&refusal.Details); err != nil {
+				return errors.Join(refusal, fmt.Errorf("read the refusal's details: %w", err))
+			}
+		}
+		return refusal
+	}
+	return c.notFound(err, string(name), sid)
+}
+
+// notFound tells a conversation that has ended, as the server's "not found" means here.
+func (c *Client) notFound(err error, doing, sid string) error {
+	var notFound *serviceerror.NotFound
+	if errors.As(err, &notFound) {
+		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
+			"the conversation %s is closed or was never started: start a new one", sid)
+	}
+	return fmt.Errorf("%s conversation %s: %w", doing, sid, err)
+}
+
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = time.Second
+	// patience is for how long a call without a deadline is repeated.
+	patience = 30 * time.Second
+)
+
+// repeat makes the call again, with growing pauses, while the answer says that it may be repeated.
+func repeat(ctx context.Context, call func() error) error {
+	until := time.Now().Add(patience)
+	if deadline, ok := ctx.Deadline(); ok {
+		until = deadline
+	}
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := call()
+		if err == nil || !repeatable(err) || time.Now().Add(pause).After(until) {
+			return err
+		}
+		if waitErr := wait(ctx, pause); waitErr != nil {
+			return errors.Join(err, waitErr)
+		}
+	}
+}
+
+// repeatable tells the answers that mean "not now": the SDK repeats most of them, but not the race
+// of an update with the end of a workflow task (WorkflowNotReady), nor a server that restarts.
+func repeatable(err error) bool {
+	var (
+		notReady    *serviceerror.WorkflowNotReady
+		unavailable *serviceerror.Unavailable
+		exhausted   *serviceerror.ResourceExhausted
+		aborted     *serviceerror.Aborted
+	)
+	return errors.As(err, &notReady) || errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &aborted)
+}
+
+func wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Attribute returns text as an attribute's JSON.
+func Attribute(text string) json.RawMessage {
+	encoded, err := json.Marshal(text)
+	if err != nil {
+		return json.RawMessage(`""`) // a string always has JSON
+	}
+	return encoded
+}

@@ -1,0 +1,88 @@
+// Package temporalenv is the one place that makes Temporal clients, workers and replayers, so that
+// all of them read and write payloads alike and run conversations with the same interceptor.
+//
+// Where the server is and how to reach it comes from Temporal's own environment configuration
+// (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or a profile file). No
+// rule and no record of the desk may come in.
+package temporalenv
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// Options say which server to reach; what is empty comes from the environment.
+type Options struct {
+	Address   string
+	Namespace string
+	// Logger takes what the SDK logs; nothing is logged without one.
+	Logger *slog.Logger
+}
+
+// dialTimeout is how long a server may take to answer at first.
+const dialTimeout = 10 * time.Second
+
+// DataConverter turns values into payloads and back, everywhere.
+func DataConverter() converter.DataConverter { return converter.GetDefaultDataConverter() }
+
+// Dial connects to the Temporal server. Where there is none, the error says what to do.
+func Dial(ctx context.Context, o Options) (client.Client, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("read Temporal's environment configuration (TEMPORAL_*): %w", err)
+	}
+	if o.Address != "" {
+		options.HostPort = o.Address
+	}
+	if o.Namespace != "" {
+		options.Namespace = o.Namespace
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	options.DataConverter = DataConverter()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	options.Logger = log.NewStructuredLogger(o.Logger)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("no Temporal server answers at %s: start one with `starter dev`, or set TEMPORAL_ADDRESS: %w", options.HostPort, err)
+	}
+	return c, nil
+}
+
+// WorkerOptions are the options of every worker and test environment that runs conversations.
+func WorkerOptions() worker.Options {
+	return worker.Options{Interceptors: interceptors()}
+}
+
+// NewReplayer returns a replayer that knows the conversation workflow.
+func NewReplayer() (worker.WorkflowReplayer, error) {
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
+		DataConverter: DataConverter(),
+		Interceptors:  interceptors(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a replayer: %w", err)
+	}
+	workflows.Register(replayer)
+	return replayer, nil
+}
+
+func interceptors() []interceptor.WorkerInterceptor {
+	return []interceptor.WorkerInterceptor{workflows.Interceptor(DataConverter())}
+}

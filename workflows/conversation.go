@@ -1,0 +1,151 @@
+package workflows
+
+import (
+	"errors"
+	"strings"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Registry takes workflows: a worker, the test suite or a replayer.
+type Registry interface {
+	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
+}
+
+// Register registers the workflow under its name in the contract.
+func Register(r Registry) {
+	r.RegisterWorkflowWithOptions(Conversation, workflow.RegisterOptions{Name: Type})
+}
+
+// run is one run of a conversation's workflow.
+type run struct {
+	start   converter.RawValue
+	record  conversation.Record
+	inbox   *inbox
+	desk    *activities.Activities // nil: its methods serve as names
+	project projector
+	shown   searchable
+	// deciding is set while a command is being carried out, which may wait for the desk's verdict.
+	deciding bool
+	// busyIn is the history length at the last workflow task in which something happened.
+	busyIn   int
+	deadline alarm
+	quiet    alarm
+	// canceled is set once a request to cancel the workflow has been taken as a close.
+	canceled bool
+}
+
+// Conversation is the workflow: it runs from the customer's first word to the last wrapup, and
+// returns a [Summary]. Its argument is a [conversation.StartCommand]; a run that continues another
+// has its [conversation.Record] as a second one, which nobody else may pass.
+func Conversation(ctx workflow.Context, start, record converter.RawValue) (Summary, error) {
+	r, err := newRun(ctx, start, record)
+	if err != nil {
+		return Summary{}, asApplicationError(err)
+	}
+	return r.run(ctx)
+}
+
+func newRun(ctx workflow.Context, start, record converter.RawValue) (*run, error) {
+	in, ok := ctx.Value(inboxKey{}).(*inbox)
+	if !ok {
+		return nil, errors.New("this worker runs conversations without their interceptor: make its options with internal/temporalenv")
+	}
+	r := &run{start: start, inbox: in, busyIn: -1}
+	r.record.Tasks, r.record.Transfers = []*conversation.Task{}, []*conversation.Transfer{}
+	r.record.Refusals = []conversation.RecordedRefusal{}
+	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" {
+		if err := converter.GetDefaultDataConverter().FromPayload(record.Payload(), &r.record); err != nil {
+			return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "the run before left no readable record: %v", err)
+		}
+		r.shown = searchableOf(&r.record.State)
+	} else if record.Payload() != nil {
+		return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "start takes one JSON object, and more than one argument came")
+	}
+	return r, r.register(ctx)
+}
+
+// register tells Temporal of the messages the workflow takes, with a sentence on each.
+func (r *run) register(ctx workflow.Context) error {
+	err := workflow.SetQueryHandlerWithOptions(ctx, Query,
+		func() (conversation.Record, error) { return r.record, nil },
+		workflow.QueryHandlerOptions{Description: "Everything there is to know of the conversation: tasks, transfers, refused signals."})
+	if err != nil {
+		return err
+	}
+	for _, name := range append(conversation.ServiceCommands(), conversation.CommandReserve) {
+		workflow.GetSignalChannelWithOptions(ctx, string(name), workflow.SignalChannelOptions{Description: name.Description()})
+	}
+	for _, name := range conversation.ServiceCommands() {
+		err := workflow.SetUpdateHandlerWithOptions(ctx, string(name),
+			func(ctx workflow.Context, payload, extra converter.RawValue) (conversation.Outcome, error) {
+				return r.update(ctx, name, payload, extra)
+			},
+			workflow.UpdateHandlerOptions{
+				Description: name.Description(),
+				Validator: func(ctx workflow.Context, payload, extra converter.RawValue) error {
+					return asApplicationError(r.validate(ctx, name, payload, extra))
+				},
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validate refuses, without an event in the history, what the state alone refuses. While other
+// commands are ahead the state is not what this one will find, so that only the loop can tell.
+func (r *run) validate(ctx workflow.Context, name conversation.CommandName, payload, extra converter.RawValue) error {
+	command, err := decode(name, payload, extra, workflow.GetCurrentUpdateInfo(ctx).ID)
+	if err != nil || r.deciding || !r.inbox.empty() || r.record.Status == "" {
+		return err
+	}
+	return r.record.Check(command, workflow.Now(ctx))
+}
+
+// update queues the command and waits for what comes of it.
+func (r *run) update(ctx workflow.Context, name conversation.CommandName, payload, extra converter.RawValue) (conversation.Outcome, error) {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	a := arrival{name: string(name), answer: &answer{}}
+	a.command, a.refusal = decode(name, payload, extra, workflow.GetCurrentUpdateInfo(ctx).ID)
+	r.inbox.put(a)
+	if err := workflow.Await(ctx, func() bool { return a.answer.done }); err != nil {
+		return conversation.Outcome{}, err
+	}
+	return a.answer.outcome, asApplicationError(a.answer.err)
+}
+
+// decodeStart reads the workflow's input, whose conversation is the workflow ID's.
+func (r *run) decodeStart(ctx workflow.Context) (conversation.StartCommand, error) {
+	command, err := conversation.Decode(conversation.CommandStart, jsonOf(r.start), "")
+	if err != nil {
+		return conversation.StartCommand{}, err
+	}
+	start := command.(conversation.StartCommand)
+	id := workflow.GetInfo(ctx).WorkflowExecution.ID
+	if start.Conversation == "" && strings.HasPrefix(id, idPrefix) {
+		start.Conversation = SID(id)
+	}
+	if id != ID(start.Conversation) {
+		return start, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
+			"start: the workflow ID has to be %q followed by the conversation's SID, and is %q", idPrefix, id)
+	}
+	return start, nil
+}
+
+// asApplicationError turns a refusal into the error that reaches callers in any language: its type
+// is the code, its details are the refusal's.
+func asApplicationError(err error) error {
+	var refusal *conversation.Refusal
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	return temporal.NewApplicationErrorWithOptions(refusal.Message, string(refusal.Code),
+		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{refusal.Details}})
+}

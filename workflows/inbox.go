@@ -1,0 +1,111 @@
+package workflows
+
+import (
+	"strings"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// arrival is a command in the inbox.
+type arrival struct {
+	name string
+	// command is nil where the payload was refused, with refusal.
+	command conversation.Command
+	refusal error
+	// answer is an update's, nil for everybody else.
+	answer *answer
+}
+
+// answer is what an update waits for.
+type answer struct {
+	done    bool
+	outcome conversation.Outcome
+	err     error
+}
+
+// inbox holds a run's commands in order of arrival.
+type inbox struct{ arrivals []arrival }
+
+func (i *inbox) put(a arrival) { i.arrivals = append(i.arrivals, a) }
+
+func (i *inbox) take() arrival {
+	first := i.arrivals[0]
+	i.arrivals = i.arrivals[1:]
+	return first
+}
+
+func (i *inbox) empty() bool { return len(i.arrivals) == 0 }
+
+type inboxKey struct{}
+
+// Interceptor puts signals into the inbox as they come. Signal channels are per name and would lose
+// the order between names; the SDK runs them after the updates of the same workflow task besides.
+// It belongs to every worker, test environment and replayer that runs a [Conversation]: the one set
+// of options that internal/temporalenv makes.
+func Interceptor(payloads converter.DataConverter) interceptor.WorkerInterceptor {
+	return &workerInterceptor{payloads: payloads}
+}
+
+type workerInterceptor struct {
+	interceptor.WorkerInterceptorBase
+	payloads converter.DataConverter
+}
+
+// InterceptWorkflow gives each run of a conversation an inbox.
+func (w *workerInterceptor) InterceptWorkflow(ctx workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	if workflow.GetInfo(ctx).WorkflowType.Name != Type {
+		return next
+	}
+	i := &inboundInterceptor{payloads: w.payloads, inbox: &inbox{}}
+	i.Next = next
+	return i
+}
+
+type inboundInterceptor struct {
+	interceptor.WorkflowInboundInterceptorBase
+	payloads converter.DataConverter
+	inbox    *inbox
+}
+
+// ExecuteWorkflow hands the inbox to the workflow.
+func (i *inboundInterceptor) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+	return i.Next.ExecuteWorkflow(workflow.WithValue(ctx, inboxKey{}, i.inbox), in)
+}
+
+// HandleSignal puts a signal into the inbox; Temporal's own signals go on to where they belong.
+func (i *inboundInterceptor) HandleSignal(ctx workflow.Context, in *interceptor.HandleSignalInput) error {
+	if strings.HasPrefix(in.SignalName, "__temporal") {
+		return i.Next.HandleSignal(ctx, in)
+	}
+	a := arrival{name: in.SignalName}
+	var payload, extra converter.RawValue
+	if err := i.payloads.FromPayloads(in.Arg, &payload, &extra); err != nil {
+		a.refusal = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
+			"%s: the payload can't be decoded: encode it as this service's workers do", in.SignalName)
+	} else {
+		a.command, a.refusal = decode(conversation.CommandName(in.SignalName), payload, extra, "")
+	}
+	i.inbox.put(a)
+	return nil
+}
+
+// decode reads a command's raw payload: one JSON object, whatever SDK or CLI has sent it.
+func decode(name conversation.CommandName, payload, extra converter.RawValue, id string) (conversation.Command, error) {
+	if extra.Payload() != nil {
+		return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
+			"%s takes one JSON object, and more than one argument came", name)
+	}
+	return conversation.Decode(name, jsonOf(payload), id)
+}
+
+// jsonOf returns the JSON in a payload, nothing where there is none.
+func jsonOf(raw converter.RawValue) []byte {
+	if payload := raw.Payload(); strings.HasPrefix(string(payload.GetMetadata()[converter.MetadataEncoding]), "json/") {
+		return payload.GetData()
+	}
+	return nil
+}

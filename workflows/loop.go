@@ -1,0 +1,228 @@
+package workflows
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+const (
+	// keptRefusals is how many refused signals the record shows.
+	keptRefusals = 20
+	// quietFor opens a workflow task of its own before the run is left: see mayLeave.
+	quietFor = 100 * time.Millisecond
+	// askAgainAfter is how long a start waits before it asks a desk again that is away.
+	askAgainAfter = 5 * time.Second
+)
+
+func (r *run) run(root workflow.Context) (Summary, error) {
+	// A request to cancel the workflow closes the conversation like any other command (see canceledNow):
+	// nothing that runs here may be cut off by it.
+	ctx, _ := workflow.NewDisconnectedContext(root)
+	if r.record.Status == "" {
+		if err := r.open(ctx); err != nil {
+			return Summary{}, r.failToOpen(ctx, err)
+		}
+	}
+	workflow.Go(ctx, r.tellDesk)
+	for {
+		if err := r.takeAll(ctx); err != nil {
+			return Summary{}, err
+		}
+		r.show(ctx)
+		if r.mayLeave(ctx) {
+			return r.leave(ctx)
+		}
+		r.setAlarms(ctx)
+		if err := workflow.Await(ctx, func() bool { return r.hasWork(ctx, root) }); err != nil {
+			return Summary{}, err
+		}
+		if r.canceledNow(root) {
+			r.canceled = true
+			r.inbox.put(arrival{name: "cancel request", command: conversation.CloseCommand{Reason: "the workflow was canceled"}})
+		}
+	}
+}
+
+// open carries the start out. The desk has no say in whether a customer is let in: while it is away,
+// it is asked again.
+func (r *run) open(ctx workflow.Context) error {
+	start, err := r.decodeStart(ctx)
+	for err == nil {
+		err = r.carryOut(ctx, start)
+		if conversation.CodeOf(err) != conversation.CodeDeskUnavailable {
+			break
+		}
+		err = workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk is away: ask again"}).Get(ctx, nil)
+	}
+	return err
+}
+
+// failToOpen answers those who wait already, and fails the workflow with the start's refusal.
+func (r *run) failToOpen(ctx workflow.Context, refusal error) error {
+	for !r.inbox.empty() {
+		if a := r.inbox.take(); a.answer != nil {
+			a.answer.done, a.answer.err = true, refusal
+		}
+	}
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return errors.Join(asApplicationError(refusal), err)
+	}
+	return asApplicationError(refusal)
+}
+
+// hasWork tells whether the loop has a reason to go round.
+func (r *run) hasWork(ctx, root workflow.Context) bool {
+	return !r.inbox.empty() || r.deadline.rang() || r.quiet.rang() || r.canceledNow(root) ||
+		(r.wantsToLeave(ctx) && !r.quiet.set())
+}
+
+func (r *run) canceledNow(root workflow.Context) bool { return root.Err() != nil && !r.canceled }
+
+// takeAll carries out the commands in the inbox in order of arrival, and due deadlines after them.
+func (r *run) takeAll(ctx workflow.Context) error {
+	for {
+		switch {
+		case !r.inbox.empty():
+			if err := r.handle(ctx, r.inbox.take()); err != nil {
+				return err
+			}
+		case r.overdue(ctx):
+			if err := r.carryOut(ctx, conversation.ExpireCommand{}); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+func (r *run) overdue(ctx workflow.Context) bool {
+	deadline, ok := r.record.Deadline()
+	return ok && !deadline.At.After(workflow.Now(ctx))
+}
+
+// handle carries one command out and answers; what a signal's sender would be told is recorded.
+// Only what isn't a refusal is an error of the run.
+func (r *run) handle(ctx workflow.Context, a arrival) error {
+	r.busy(ctx)
+	outcome, err := r.decide(ctx, a)
+	if a.answer != nil {
+		a.answer.outcome, a.answer.err = outcome, err
+		a.answer.done = true
+	}
+	var refusal *conversation.Refusal
+	switch {
+	case err == nil:
+	case !errors.As(err, &refusal):
+		return err
+	case a.answer == nil:
+		r.recordRefusal(ctx, a.name, refusal)
+	}
+	return nil
+}
+
+func (r *run) decide(ctx workflow.Context, a arrival) (conversation.Outcome, error) {
+	if a.refusal != nil {
+		return conversation.Outcome{}, a.refusal
+	}
+	return r.apply(ctx, a.command)
+}
+
+// carryOut applies a command of the run's own.
+func (r *run) carryOut(ctx workflow.Context, command conversation.Command) error {
+	r.busy(ctx)
+	_, err := r.apply(ctx, command)
+	return err
+}
+
+// apply asks the desk if the command needs it, and lets the rules decide.
+func (r *run) apply(ctx workflow.Context, command conversation.Command) (conversation.Outcome, error) {
+	r.deciding = true
+	defer func() { r.deciding = false }()
+	question, err := r.record.Ask(command, workflow.Now(ctx))
+	if err != nil {
+		return conversation.Outcome{}, err
+	}
+	var verdict *conversation.Verdict
+	if question != nil {
+		verdict = r.verdict(ctx, *question)
+	}
+	result, err := r.record.Apply(command, verdict, workflow.Now(ctx))
+	if err != nil {
+		return conversation.Outcome{}, err
+	}
+	r.project.add(result)
+	return result.Outcome, nil
+}
+
+// verdict asks the desk, which changes nothing there; nil where it doesn't answer within three seconds.
+func (r *run) verdict(ctx workflow.Context, question conversation.Question) *conversation.Verdict {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: 3 * time.Second,
+		StartToCloseTimeout:    time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, MaximumAttempts: 3},
+		Summary:                "may this " + string(question.Command) + " be made?",
+	})
+	var verdict conversation.Verdict
+	if err := workflow.ExecuteLocalActivity(ctx, r.desk.Verdict, question).Get(ctx, &verdict); err != nil {
+		workflow.GetLogger(ctx).Warn("The desk gave no verdict", "command", question.Command, "error", err)
+		return nil
+	}
+	return &verdict
+}
+
+func (r *run) recordRefusal(ctx workflow.Context, name string, refusal *conversation.Refusal) {
+	r.record.Refusals = append(r.record.Refusals, conversation.RecordedRefusal{
+		Command: name, Code: refusal.Code, Message: refusal.Message, At: workflow.Now(ctx),
+	})
+	if extra := len(r.record.Refusals) - keptRefusals; extra > 0 {
+		r.record.Refusals = slices.Delete(r.record.Refusals, 0, extra)
+	}
+}
+
+// busy marks that something happened in this workflow task.
+func (r *run) busy(ctx workflow.Context) { r.busyIn = workflow.GetInfo(ctx).GetCurrentHistoryLength() }
+
+// wantsToLeave tells whether the run is over, or long enough to continue as a new one, and nobody waits.
+func (r *run) wantsToLeave(ctx workflow.Context) bool {
+	over := r.record.Status == conversation.ConversationClosed || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+	return over && r.inbox.empty() && r.project.idle() && workflow.AllHandlersFinished(ctx)
+}
+
+// mayLeave tells whether the run may be left in this workflow task: only in one that the quiet alarm
+// opened and in which nothing else happened. Leaving at once lost updates that came with the last task.
+func (r *run) mayLeave(ctx workflow.Context) bool {
+	if !r.quiet.rang() {
+		return false
+	}
+	r.quiet.clear()
+	return r.wantsToLeave(ctx) && r.busyIn != workflow.GetInfo(ctx).GetCurrentHistoryLength()
+}
+
+func (r *run) leave(ctx workflow.Context) (Summary, error) {
+	if r.record.Status != conversation.ConversationClosed {
+		return Summary{}, workflow.NewContinueAsNewError(ctx, Type, r.start, r.record)
+	}
+	return Summary{
+		Conversation: r.record.Conversation, Status: r.record.Status, Tasks: len(r.record.Tasks),
+		Transfers: len(r.record.Transfers), CreatedAt: r.record.CreatedAt, ClosedAt: r.record.ClosedAt,
+	}, nil
+}
+
+// setAlarms keeps one timer for the earliest deadline, and one for the quiet moment before leaving.
+func (r *run) setAlarms(ctx workflow.Context) {
+	if deadline, ok := r.record.Deadline(); ok {
+		r.deadline.at(ctx, deadline.At, deadlineSummary(deadline))
+	} else {
+		r.deadline.cancel()
+	}
+	if r.wantsToLeave(ctx) && !r.quiet.set() {
+		r.quiet.at(ctx, workflow.Now(ctx).Add(quietFor), "a quiet moment before this run ends")
+	}
+}

@@ -1,0 +1,214 @@
+package workflows
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// searchable is what a conversation can be found by.
+type searchable struct {
+	status, channel, queue string
+	agents, wrapping       []string
+	transfers              int64
+}
+
+func searchableOf(s *conversation.State) searchable {
+	v := searchable{
+		status: string(s.Status), channel: string(s.Channel), transfers: int64(len(s.Transfers)),
+		agents: []string{}, wrapping: []string{},
+	}
+	for _, t := range s.Tasks {
+		switch t.Status {
+		case conversation.TaskPending:
+			v.queue = t.Queue
+		case conversation.TaskReserved, conversation.TaskAssigned:
+			v.queue = t.Queue
+			v.agents = append(v.agents, t.Agent)
+		case conversation.TaskWrapping:
+			v.wrapping = append(v.wrapping, t.Agent)
+		case conversation.TaskCompleted, conversation.TaskCanceled:
+		}
+	}
+	slices.Sort(v.agents)
+	slices.Sort(v.wrapping)
+	return v
+}
+
+// show rewrites the current details, and upserts the search attributes that have changed: the dearest
+// thing a command does, so once in a workflow task.
+func (r *run) show(ctx workflow.Context) {
+	now := searchableOf(&r.record.State)
+	if !reflect.DeepEqual(now, r.shown) {
+		if err := workflow.UpsertTypedSearchAttributes(ctx, now.updates(r.shown)...); err != nil {
+			workflow.GetLogger(ctx).Error("The search attributes were not changed", "error", err)
+		}
+		r.shown = now
+	}
+	workflow.SetCurrentDetails(ctx, currentDetails(&r.record))
+}
+
+// updates are the attributes that differ from those before.
+func (v searchable) updates(before searchable) []temporal.SearchAttributeUpdate {
+	var updates []temporal.SearchAttributeUpdate
+	if v.status != before.status {
+		updates = append(updates, SearchStatus.ValueSet(v.status))
+	}
+	if v.channel != before.channel {
+		updates = append(updates, SearchChannel.ValueSet(v.channel))
+	}
+	if v.queue != before.queue && v.queue == "" {
+		updates = append(updates, SearchQueue.ValueUnset())
+	} else if v.queue != before.queue {
+		updates = append(updates, SearchQueue.ValueSet(v.queue))
+	}
+	if !slices.Equal(v.agents, before.agents) {
+		updates = append(updates, SearchAgents.ValueSet(v.agents))
+	}
+	if !slices.Equal(v.wrapping, before.wrapping) {
+		updates = append(updates, SearchWrapping.ValueSet(v.wrapping))
+	}
+	if v.transfers != before.transfers {
+		updates = append(updates, SearchTransfers.ValueSet(v.transfers))
+	}
+	return updates
+}
+
+// shownTransfers is how many of the last transfers the current details list.
+const shownTransfers = 5
+
+// currentDetails says in Markdown how the conversation stands, for an operator who reads no code.
+func currentDetails(record *conversation.Record) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s** on %s · revision %d\n\n", record.Status, record.Channel, record.Revision)
+	for _, t := range record.LiveTasks() {
+		fmt.Fprintf(&b, "- %s (task `%s`, queue %s)\n", standing(t), t.SID, t.Queue)
+	}
+	if len(record.LiveTasks()) == 0 {
+		b.WriteString("- nothing is pending\n")
+	}
+	if n := len(record.Transfers); n > 0 {
+		b.WriteString("\n**Transfers**, the last first\n\n")
+		for i := n - 1; i >= 0 && i >= n-shownTransfers; i-- {
+			fmt.Fprintf(&b, "- %s (`%s`)\n", passing(record.Transfers[i]), record.Transfers[i].SID)
+		}
+	}
+	if n := len(record.Refusals); n > 0 {
+		last := record.Refusals[n-1]
+		fmt.Fprintf(&b, "\n**Last refused signal** `%s`, %s: %s\n", last.Command, clock(last.At), last.Message)
+	}
+	return b.String()
+}
+
+func standing(t *conversation.Task) string {
+	switch t.Status {
+	case conversation.TaskPending:
+		if t.Direct {
+			return fmt.Sprintf("waits for **%s** to become available, until %s", t.Agent, clock(t.TimeoutAt))
+		}
+		return fmt.Sprintf("waits in **%s**, until %s", t.Queue, clock(t.TimeoutAt))
+	case conversation.TaskReserved:
+		return fmt.Sprintf("offered to **%s**, until %s", t.Agent, clock(t.Reservation.ExpiresAt))
+	case conversation.TaskAssigned:
+		return fmt.Sprintf("**%s** has the conversation, since %s", t.Agent, clock(t.AssignedAt))
+	case conversation.TaskWrapping:
+		if !t.WrapupTimeoutAt.IsZero() {
+			return fmt.Sprintf("**%s** wraps up, until %s", t.Agent, clock(t.WrapupTimeoutAt))
+		}
+		return fmt.Sprintf("**%s** wraps up, since %s", t.Agent, clock(t.WrappingAt))
+	case conversation.TaskCompleted, conversation.TaskCanceled:
+	}
+	return string(t.Status)
+}
+
+func passing(t *conversation.Transfer) string {
+	how := string(t.Status)
+	switch {
+	case t.AcceptedBy != "":
+		how = "accepted by " + t.AcceptedBy
+	case t.FailureReason != "":
+		how = "failed: " + string(t.FailureReason)
+	}
+	return fmt.Sprintf("%s: %s → %s, %s", clock(t.CreatedAt), t.From, t.To, how)
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+func deadlineSummary(d conversation.Deadline) string {
+	switch d.Kind {
+	case conversation.DeadlineReservation:
+		return short("the offer to " + d.Task.Agent + " expires")
+	case conversation.DeadlineTask:
+		return short("the task in " + d.Task.Queue + " has waited for too long")
+	case conversation.DeadlineWrapup:
+		return short(d.Task.Agent + "'s wrapup completes itself")
+	}
+	return ""
+}
+
+// pictureSummary says what the desk is told, from the events.
+func pictureSummary(picture conversation.Picture) string {
+	var parts []string
+	for _, e := range picture.Events {
+		if part := eventSummary(e); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if picture.Status == conversation.ConversationClosed {
+		parts = append(parts, "closed")
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("release what is stale at revision %d", picture.Revision)
+	}
+	return short(strings.Join(parts, "; "))
+}
+
+// eventSummary is empty for events that only accompany others.
+func eventSummary(e conversation.Event) string {
+	switch e.Name {
+	case conversation.EventTaskQueueEntered:
+		return "waits in " + e.Queue
+	case conversation.EventTaskUpdated:
+		if e.Agent != "" && e.ReservationStatus != "" {
+			return "back to " + e.Agent
+		}
+		return e.Reason
+	case conversation.EventTaskWrapup:
+		return e.Agent + " wraps up"
+	case conversation.EventTaskCompleted:
+		return e.Agent + " has wrapped up"
+	case conversation.EventTransferInitiated:
+		return e.Agent + " passes it on"
+	case conversation.EventTransferFailed, conversation.EventTransferAttemptFailed, conversation.EventTransferCanceled:
+		return "transfer failed: " + e.Reason
+	case conversation.EventReservationCreated:
+		return "offered to " + e.Agent
+	case conversation.EventReservationAccepted:
+		return e.Agent + " accepts"
+	case conversation.EventReservationRejected:
+		return e.Agent + " declines"
+	case conversation.EventReservationTimeout:
+		return e.Agent + " lets the offer expire"
+	case conversation.EventTaskCreated, conversation.EventTaskCanceled, conversation.EventTransferCompleted,
+		conversation.EventReservationCanceled, conversation.EventReservationRescinded, conversation.EventReservationWrapup,
+		conversation.EventReservationCompleted:
+	}
+	return ""
+}
+
+// maxSummary is less than the 400 bytes that the server keeps of a summary.
+const maxSummary = 200
+
+func short(summary string) string {
+	if len(summary) <= maxSummary {
+		return summary
+	}
+	return strings.ToValidUTF8(summary[:maxSummary], "") + "…"
+}
