@@ -1,0 +1,260 @@
+package devserver
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// modulePath is how a checkout of this project is recognised.
+const modulePath = "github.com/baton-transfers/baton"
+
+// binaryVariable names the program to run, whatever its version.
+const binaryVariable = "BATON_TEMPORAL"
+
+// versionTimeout is long for a program that prints one line, and short for a person who waits.
+const versionTimeout = 10 * time.Second
+
+// Binary returns the path of the Temporal CLI that runs the dev server. It takes, in this order:
+// the program that BATON_TEMPORAL names; `temporal` in PATH, when it is of [Version] or newer; the
+// one built earlier from the checkout's tools folder; and else it builds that one, which takes
+// minutes, happens once, and is told on progress as it goes on. Nothing but Go modules is downloaded.
+//
+// Processes that need it at the same time build it once: the others wait. When ctx ends the build
+// is given up, and the next call starts it again.
+func Binary(ctx context.Context, progress io.Writer) (string, error) {
+	if named := os.Getenv(binaryVariable); named != "" {
+		if _, err := readVersion(ctx, named); err != nil {
+			return "", fmt.Errorf("%s names %s, which does not run as the Temporal CLI: correct it, or unset it: %w",
+				binaryVariable, named, err)
+		}
+		return named, nil
+	}
+	if found, ok := inPath(ctx, progress); ok {
+		return found, nil
+	}
+	tools, err := toolsFolder()
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("there is no folder to keep the Temporal dev server in: set HOME or XDG_CACHE_HOME: %w", err)
+	}
+	goCommand, err := exec.LookPath("go")
+	if err != nil {
+		return "", fmt.Errorf("building the Temporal dev server needs Go: put `go` in PATH, or install the Temporal CLI %s or newer: %w", Version, err)
+	}
+	return pinned{goCommand: goCommand, tools: tools, cache: filepath.Join(cache, "baton"), progress: progress}.binary(ctx)
+}
+
+// inPath looks for a `temporal` that is new enough.
+func inPath(ctx context.Context, progress io.Writer) (string, bool) {
+	found, err := exec.LookPath("temporal")
+	if err != nil {
+		return "", false
+	}
+	version, err := readVersion(ctx, found)
+	switch {
+	case err != nil:
+		say(progress, "%s in PATH is not used, it does not tell its version: %v", found, err)
+		return "", false
+	case !atLeast(version, Version):
+		say(progress, "%s in PATH is not used: it is version %s, and %s is the oldest that will do", found, version, Version)
+		return "", false
+	}
+	return found, true
+}
+
+var versionLine = regexp.MustCompile(`^temporal version v?(\d+\.\d+\.\d+\S*)`)
+
+// readVersion asks a Temporal CLI for its version, such as 1.5.1.
+func readVersion(ctx context.Context, path string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+	defer cancel()
+	command := exec.CommandContext(ctx, path, "--version")
+	command.WaitDelay = time.Second // what the program left running may hold its output open
+	output, err := command.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("run %s --version: %w%s", path, err, quoteLog(lastLines(string(output))))
+	}
+	match := versionLine.FindSubmatch(output)
+	if match == nil {
+		return "", fmt.Errorf("%s --version printed no version of the Temporal CLI%s", path, quoteLog(lastLines(string(output))))
+	}
+	return string(match[1]), nil
+}
+
+// atLeast tells whether a version is the wanted one or newer; a pre-release comes before its release.
+func atLeast(version, wanted string) bool {
+	version, preRelease, _ := strings.Cut(version, "-")
+	have, want := numbers(version), numbers(wanted)
+	for i := range want {
+		if i >= len(have) {
+			return false
+		}
+		if have[i] != want[i] {
+			return have[i] > want[i]
+		}
+	}
+	return preRelease == ""
+}
+
+func numbers(version string) []int {
+	var all []int
+	for part := range strings.SplitSeq(version, ".") {
+		number, err := strconv.Atoi(part)
+		if err != nil {
+			break
+		}
+		all = append(all, number)
+	}
+	return all
+}
+
+// toolsFolder finds the tools folder of the checkout that the caller, or its program, stands in.
+func toolsFolder() (string, error) {
+	var starts []string
+	if working, err := os.Getwd(); err == nil {
+		starts = append(starts, working)
+	}
+	if executable, err := os.Executable(); err == nil {
+		if resolved, err := filepath.EvalSymlinks(executable); err == nil {
+			executable = resolved
+		}
+		starts = append(starts, filepath.Dir(executable))
+	}
+	for _, start := range starts {
+		if tools, ok := toolsAbove(start); ok {
+			return tools, nil
+		}
+	}
+	return "", fmt.Errorf("no Temporal dev server was found: install the Temporal CLI %s or newer in PATH, "+
+		"name one in %s, or run this from a checkout of %s, which builds it", Version, binaryVariable, modulePath)
+}
+
+func toolsAbove(folder string) (string, bool) {
+	for {
+		if isCheckout(folder) {
+			return filepath.Join(folder, "tools"), true
+		}
+		parent := filepath.Dir(folder)
+		if parent == folder {
+			return "", false
+		}
+		folder = parent
+	}
+}
+
+func isCheckout(folder string) bool {
+	file, err := os.Open(filepath.Join(folder, "go.mod"))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if strings.TrimSpace(lines.Text()) == "module "+modulePath {
+			_, err := os.Stat(filepath.Join(folder, "tools", "go.mod"))
+			return err == nil
+		}
+	}
+	return false
+}
+
+// pinned is the dev server that a tools folder pins, built into a cache folder.
+type pinned struct {
+	goCommand string
+	tools     string
+	cache     string
+	progress  io.Writer
+}
+
+func (p pinned) binary(ctx context.Context) (string, error) {
+	target, err := p.target(ctx)
+	if err != nil {
+		return "", err
+	}
+	if isProgram(target) {
+		return target, nil
+	}
+	if err := os.MkdirAll(p.cache, 0o750); err != nil {
+		return "", p.cannotKeep(err)
+	}
+	release, err := p.lock(ctx, target+".lock")
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	if isProgram(target) {
+		return target, nil // somebody else built it while this process waited
+	}
+	if err := p.build(ctx, target); err != nil {
+		return "", err
+	}
+	return target, nil
+}
+
+// target is where the binary is kept. Another pin, another Go or another platform has another name,
+// so that a binary is never stale.
+func (p pinned) target(ctx context.Context) (string, error) {
+	sum := sha256.New()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(p.tools, name))
+		if err != nil {
+			return "", fmt.Errorf("read what pins the Temporal dev server: %w", err)
+		}
+		sum.Write(content)
+	}
+	command := exec.CommandContext(ctx, p.goCommand, "env", "GOVERSION", "GOOS", "GOARCH")
+	command.Dir = p.tools
+	platform, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("ask `go env` for its version: %w%s", err, quoteLog(standardError(err)))
+	}
+	sum.Write(platform)
+	return filepath.Join(p.cache, fmt.Sprintf("temporal-v%s-%s", Version, hex.EncodeToString(sum.Sum(nil))[:12])), nil
+}
+
+// lock keeps other processes from building the same binary, or waits until the one that does is done.
+func (p pinned) lock(ctx context.Context, name string) (release func(), err error) {
+	told := false
+	for poll := time.NewTicker(lockPoll); ; {
+		held, err := tryLock(name)
+		if err == nil {
+			return func() { _ = held.Close() }, nil
+		}
+		if !errors.Is(err, errLocked) {
+			return nil, p.cannotKeep(err)
+		}
+		if !told {
+			say(p.progress, "Another process is building the Temporal dev server %s: waiting for it.", Version)
+			told = true
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for another process to build the Temporal dev server: %w", context.Cause(ctx))
+		}
+	}
+}
+
+func (p pinned) cannotKeep(err error) error {
+	return fmt.Errorf("the Temporal dev server cannot be kept in %s: make that folder writable, "+
+		"set XDG_CACHE_HOME to one that is, or name a Temporal CLI in %s: %w", p.cache, binaryVariable, err)
+}
+
+func isProgram(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o100 != 0
+}

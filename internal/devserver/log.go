@@ -1,0 +1,70 @@
+package devserver
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"sync"
+)
+
+const (
+	keptLines  = 12
+	keptLength = 600
+)
+
+// logTail passes the server's log on and keeps its last lines, for the error that says why it ended.
+type logTail struct {
+	to io.Writer
+
+	mu    sync.Mutex
+	lines []string
+	rest  []byte
+}
+
+// Write never fails: a full disk on our side must not end the server.
+func (l *logTail) Write(chunk []byte) (int, error) {
+	if l.to != nil {
+		_, _ = l.to.Write(chunk)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, chunk...)
+	for {
+		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
+		if !found {
+			return len(chunk), nil
+		}
+		l.lines = lastLines(strings.Join(append(l.lines, string(line)), "\n"))
+		l.rest = rest
+	}
+}
+
+func (l *logTail) last() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return lastLines(strings.Join(append(l.lines, string(l.rest)), "\n"))
+}
+
+// lastLines returns the last lines that say anything, each cut to what an error can show.
+func lastLines(text string) []string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if len(line) > keptLength {
+			line = line[:keptLength] + "…"
+		}
+		lines = append(lines, line)
+	}
+	return lines[max(0, len(lines)-keptLines):]
+}
+
+// quoteLog sets lines below an error's sentence.
+func quoteLog(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return "\nIts last lines:\n  " + strings.Join(lines, "\n  ")
+}
