@@ -1,0 +1,110 @@
+package desk
+
+import (
+	"context"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Claim lets an available agent take a waiting task by hand: the task with that SID (WT…), or the one
+// that waits in that conversation (CH…). It is a match like the dispatcher's, but their own choice, so
+// it asks neither for capacity nor for membership of the queue. The command returned is delivered by
+// the dispatcher, and may be delivered by the caller as well. Claiming again what was claimed, or what
+// is offered to the same agent, returns the same command. Refusals: unknown_agent, no_such_task,
+// no_reservation (the task doesn't wait), not_your_task (it waits for somebody else), wrapup_pending,
+// already_participating, agent_unavailable.
+func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.ReserveCommand, error) {
+	var command conversation.ReserveCommand
+	err := d.write(ctx, "claim "+sid+" for "+agent, func(t *transaction) error {
+		p, err := t.claim(ctx, sid, agent, d.now())
+		command = p.command()
+		return err
+	})
+	return command, err
+}
+
+func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Time) (placement, error) {
+	presence, err := t.presenceOf(ctx, agent)
+	if err != nil {
+		return placement{}, err
+	}
+	task, err := t.claimable(ctx, sid)
+	if err != nil {
+		return placement{}, err
+	}
+	if task.Status == conversation.TaskReserved && task.Agent == agent {
+		return placement{reservation: task.Reservation.SID, task: task.SID, number: task.Placement, agent: agent}, nil
+	}
+	matched, found, err := first(ctx, t, scanPlacement, selectPlacements+` WHERE task = $1`, task.SID)
+	switch {
+	case err != nil:
+		return placement{}, err
+	case found && matched.agent == agent:
+		return matched, nil
+	case found:
+		return placement{}, notWaiting(task, "is about to be offered to "+matched.agent)
+	case task.Status != conversation.TaskPending:
+		return placement{}, notWaiting(task, "is "+string(task.Status))
+	case task.Direct && task.Agent != agent:
+		return placement{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Task: task.SID, Agent: task.Agent},
+			"task %s waits for %s: only they can take it, or a supervisor moves it", task.SID, task.Agent)
+	}
+	if err := t.refuseHolder(ctx, task.Conversation, agent); err != nil {
+		return placement{}, err
+	}
+	if presence != PresenceAvailable {
+		return placement{}, conversation.Refuse(conversation.CodeAgentUnavailable, conversation.Details{Agent: agent},
+			"%s is on %s: become available first, then take the task", agent, presence)
+	}
+	m := matching{transaction: t, now: now, room: 1}
+	waiting := waitingTask{sid: task.SID, conversation: task.Conversation, channel: task.Channel, placement: task.Placement}
+	if err := m.match(ctx, waiting, agent); err != nil {
+		return placement{}, err
+	}
+	t.todo.deliver = true
+	return m.made[0], nil
+}
+
+// claimable returns the task that the SID means: the task itself, or the one that waits in the conversation.
+func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
+	if conversation.IsSID(conversation.PrefixTask, sid) {
+		return only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
+	}
+	if _, err := t.conversationStatus(ctx, sid); err != nil {
+		return Task{}, err
+	}
+	task, found, err := first(ctx, t, scanTask, selectTasks+`
+		WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved') ORDER BY t.placement LIMIT 1`, sid)
+	if err == nil && !found {
+		return Task{}, conversation.Refuse(conversation.CodeNoReservation, conversation.Details{},
+			"no task of this conversation waits: somebody has it, or it is over")
+	}
+	return task, err
+}
+
+// refuseHolder refuses an agent who has the conversation already, or still wraps it up.
+func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error {
+	type held struct {
+		task   string
+		status conversation.TaskStatus
+	}
+	h, found, err := first(ctx, t, func(r row) (h held, err error) {
+		err = r.Scan(&h.task, &h.status)
+		return h, err
+	}, `SELECT sid, status FROM tasks WHERE conversation = $1 AND agent = $2 AND status IN ('assigned', 'wrapping') LIMIT 1`, sid, agent)
+	switch {
+	case err != nil || !found:
+		return err
+	case h.status == conversation.TaskWrapping:
+		return conversation.Refuse(conversation.CodeWrapupPending, conversation.Details{Task: h.task, Agent: agent},
+			"%s still wraps up task %s of this conversation: complete that wrapup, then take the task", agent, h.task)
+	}
+	return conversation.Refuse(conversation.CodeAlreadyParticipating, conversation.Details{Task: h.task, Agent: agent},
+		"%s is on the conversation already, with task %s", agent, h.task)
+}
+
+func notWaiting(task Task, how string) *conversation.Refusal {
+	return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Task: task.SID},
+		"task %s can't be taken: it %s", task.SID, how)
+}

@@ -1,0 +1,79 @@
+package desk
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+func TestSQLite(t *testing.T) {
+	t.Parallel()
+	testDesk(t, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "desk.db") })
+}
+
+// testDesk is what every database has to do for a desk. The function names an empty database.
+func testDesk(t *testing.T, database func(testing.TB) string) {
+	t.Helper()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *house)
+	}{
+		{"a picture becomes rows", testPictureBecomesRows},
+		{"the same picture again changes nothing", testSamePictureAgain},
+		{"an older picture changes nothing", testOlderPicture},
+		{"events that overlap are stored once", testOverlappingEvents},
+		{"a gap in the events is an error", testEventGap},
+		{"the feed is in order and complete", testFeed},
+		{"attributes outlive the conversation's", testAttributesOutlive},
+		{"the desk follows any conversation", testFollowsAnyConversation},
+		{"who awaits a revision sees it", testAwaitRevision},
+
+		{"a new task is matched at once", testMatchedAtOnce},
+		{"a match is answered until it is confirmed", testAnsweredUntilConfirmed},
+		{"a match counts against capacity", testMatchCounts},
+		{"capacity is per channel", testCapacityPerChannel},
+		{"who becomes free gets what waits", testFreedAgentGetsWaiting},
+		{"tasks go by priority, head and time", testOrderOfTasks},
+		{"the best task of all queues comes first", testOrderAcrossQueues},
+		{"the agent longest idle comes first", testLongestIdle},
+		{"who has or wraps up the conversation isn't offered it", testHolderIsNotOffered},
+		{"who declined is asked last", testReoffer},
+		{"who declined is asked again after a while", testReofferAfter},
+		{"a direct task waits for its agent alone", testDirectWaits},
+		{"a direct task waits for its agent's wrapup", testDirectWaitsForWrapup},
+		{"two desks never match a task twice", testTwoDesks},
+
+		{"an agent who goes has their offers declined", testGoingDeclines},
+		{"an agent who goes loses their matches", testGoingReleases},
+		{"an offer made to somebody who has gone is declined", testOfferToAbsent},
+		{"who lets an offer expire becomes unavailable", testTimeoutActivity},
+		{"an old timeout doesn't send a returned agent away", testOldTimeout},
+
+		{"the dispatcher delivers, and again until confirmed", testDelivers},
+		{"a crash loses no match", testCrash},
+		{"one conversation that fails doesn't delay others", testFailingConversation},
+		{"a conversation that is gone is let go", testGoneConversation},
+		{"a claim is delivered", testClaim},
+		{"claims are refused with a sentence", testClaimRefusals},
+
+		{"agents are added, changed and removed", testAgents},
+		{"queues are added, filled and removed", testQueues},
+		{"the demo is seeded once", testSeedDemo},
+		{"switches and plugins", testSwitches},
+		{"settings out of range are refused", testSettingsOutOfRange},
+		{"the verdict tells the facts", testVerdict},
+
+		{"a transcript is in order and kept once", testTranscript},
+		{"who may write", testWhoMayWrite},
+		{"who may read", testWhoMayRead},
+		{"a note stored first is found by its transfer", testStoredNote},
+		{"an offer comes with everything", testOfferComesWithEverything},
+		{"conversations are found", testConversations},
+		{"insights are what a count by hand gives", testInsights},
+		{"insights tell a redirected transfer", testRedirected},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, newHouse(t, database(t)))
+		})
+	}
+}

@@ -1,0 +1,281 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Courier carries commands to conversations.
+type Courier interface {
+	// Deliver returns once the conversation is sure to be told the command, or [ErrConversationGone]
+	// where its workflow no longer runs. After any other error the desk delivers again.
+	Deliver(ctx context.Context, conversation string, c conversation.Command) error
+}
+
+const (
+	// placedAtOnce bounds the matches of one transaction of the dispatcher, so that others may write between.
+	placedAtOnce = 50
+	// deliveredAtOnce bounds the deliveries under way.
+	deliveredAtOnce = 32
+	// deliveryTimeout bounds one delivery, and is less than the time until the next try of the same.
+	deliveryTimeout = 4 * time.Second
+	// firstRetry is when an unconfirmed delivery is sent again, lastRetry how long its doubling may get.
+	firstRetry = 5 * time.Second
+	lastRetry  = time.Minute
+)
+
+// ReasonAgentUnavailable is the reason of the declines that the desk makes for agents who have gone.
+const ReasonAgentUnavailable = "agent_unavailable"
+
+// Dispatch matches every waiting task that an agent is free for. It may run in many processes at once.
+func (d *Desk) Dispatch(ctx context.Context) error {
+	for {
+		var work matchable
+		err := d.read(ctx, "look for tasks to place", func(t *transaction) (err error) {
+			work, err = t.matchable(ctx)
+			return err
+		})
+		if err != nil || len(work.lines)+len(work.agents) == 0 {
+			return err
+		}
+		made := 0
+		err = d.write(ctx, "place waiting tasks", func(t *transaction) error {
+			m := matching{transaction: t, now: d.now(), room: placedAtOnce}
+			for _, agent := range work.agents {
+				if err := m.placeDirect(ctx, agent); err != nil {
+					return err
+				}
+			}
+			for _, l := range work.lines {
+				m.addLine(l.queue, l.channel)
+			}
+			if err := m.placeLines(ctx); err != nil {
+				return err
+			}
+			made = len(m.made)
+			t.todo.deliver = made > 0
+			return nil
+		})
+		if err != nil || made < placedAtOnce {
+			return err
+		}
+	}
+}
+
+// matchable is where there is something to match: lines in which tasks wait and somebody is free, and
+// available agents whom tasks wait for.
+type matchable struct {
+	lines  []line
+	agents []string
+}
+
+func (t *transaction) matchable(ctx context.Context) (work matchable, err error) {
+	for _, channel := range conversation.Channels() {
+		lines, err := all(ctx, t, func(r row) (line, error) {
+			l := line{channel: channel}
+			err := r.Scan(&l.queue)
+			return l, err
+		}, `SELECT name FROM queues
+			WHERE EXISTS (SELECT 1 FROM tasks WHERE waiting = 1 AND direct = 0 AND queue = queues.name AND channel = $1)
+				AND EXISTS (SELECT 1 FROM queue_agents q
+					JOIN agents a ON a.name = q.agent AND a.presence = 'available'
+					JOIN agent_channels c ON c.agent = q.agent AND c.channel = $1 AND c.load < c.capacity
+					WHERE q.queue = queues.name)`, string(channel))
+		if err != nil {
+			return work, err
+		}
+		work.lines = append(work.lines, lines...)
+	}
+	work.agents, err = all(ctx, t, value[string], `SELECT name FROM agents
+		WHERE presence = 'available' AND EXISTS (SELECT 1 FROM tasks WHERE waiting = 1 AND direct = 1 AND agent = agents.name)`)
+	return work, err
+}
+
+// RunDispatcher matches tasks and agents and has the courier deliver what conversations are to be
+// told, until ctx ends; then it returns ctx's error. It works at once after a change made through
+// this Desk, and looks at everything on a tick. What isn't confirmed by a picture is delivered
+// again, less and less often; a conversation that can't be reached doesn't hold up the others.
+func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
+	ticker := time.NewTicker(d.tick)
+	defer ticker.Stop()
+	deliveries := &deliveries{desk: d, courier: courier, free: make(chan struct{}, deliveredAtOnce), freed: make(chan struct{}, 1)}
+	defer deliveries.underWay.Wait()
+
+	place := true
+	for {
+		if place {
+			if err := d.Dispatch(ctx); err != nil && ctx.Err() == nil {
+				d.log.ErrorContext(ctx, "the dispatcher could not place tasks, and will try again", "error", err)
+			}
+		}
+		if err := deliveries.start(ctx); err != nil && ctx.Err() == nil {
+			d.log.ErrorContext(ctx, "the dispatcher could not see what to deliver, and will try again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+			place = true
+		case <-d.toPlace:
+			place = true
+		case <-d.toDeliver:
+			place = false
+		case <-deliveries.freed:
+			place = false
+		}
+	}
+}
+
+// deliveries are a dispatcher's deliveries under way.
+type deliveries struct {
+	desk     *Desk
+	courier  Courier
+	underWay sync.WaitGroup
+	// free holds a token for each delivery under way; freed tells that there is room again.
+	free  chan struct{}
+	freed chan struct{}
+}
+
+// start begins to deliver what is due, as far as there is room.
+func (d *deliveries) start(ctx context.Context) error {
+	room := cap(d.free) - len(d.free)
+	if room == 0 {
+		return nil
+	}
+	due, err := d.desk.takeDue(ctx, room)
+	if err != nil {
+		return err
+	}
+	for _, item := range due {
+		d.free <- struct{}{}
+		d.underWay.Go(func() {
+			d.deliver(ctx, item)
+			full := len(d.free) == cap(d.free)
+			<-d.free
+			if full {
+				wake(d.freed)
+			}
+		})
+	}
+	return nil
+}
+
+func (d *deliveries) deliver(ctx context.Context, item delivery) {
+	within, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	err := d.courier.Deliver(within, item.conversation, item.command)
+	switch {
+	case errors.Is(err, ErrConversationGone):
+		if err := d.desk.lose(ctx, item.conversation); err != nil && ctx.Err() == nil {
+			d.desk.log.ErrorContext(ctx, "a conversation is gone, and could not be taken off the desk",
+				"conversation", item.conversation, "error", err)
+		}
+	case err != nil && ctx.Err() == nil:
+		d.desk.log.WarnContext(ctx, "a conversation could not be told, and will be told again",
+			"conversation", item.conversation, "command", item.command.Name(), "attempt", item.attempts, "error", err)
+	}
+}
+
+// delivery is a command that a conversation is to be told.
+type delivery struct {
+	conversation string
+	command      conversation.Command
+	// key is the reservation that it is about, attempts how often it has been tried.
+	key      string
+	attempts int
+}
+
+// takeDue returns what is due to be delivered, and sets when it is due again: a process that dies
+// before it has delivered leaves it to the next.
+func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
+	now := d.now()
+	var due []delivery
+	err := d.read(ctx, "look for deliveries", func(t *transaction) (err error) {
+		due, err = t.due(ctx, now, limit)
+		return err
+	})
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	err = d.write(ctx, "take deliveries", func(t *transaction) (err error) {
+		if due, err = t.due(ctx, now, limit); err != nil {
+			return err
+		}
+		for i := range due {
+			due[i].attempts++
+			next := micros(now.Add(retryAfter(due[i].attempts)))
+			update := `UPDATE placements SET deliver_at = $2, attempts = $3 WHERE reservation = $1`
+			if due[i].command.Name() == conversation.CommandDecline {
+				update = `UPDATE declines SET deliver_at = $2, attempts = $3 WHERE reservation = $1`
+			}
+			if _, err := t.exec(ctx, update, due[i].key, next, due[i].attempts); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return due, err
+}
+
+func retryAfter(attempts int) time.Duration {
+	after := firstRetry
+	for range attempts - 1 {
+		after = min(2*after, lastRetry)
+	}
+	return after
+}
+
+// due reads the declines and matches to be delivered by now, those that have waited longest first.
+func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]delivery, error) {
+	declines, err := all(ctx, t, func(r row) (item delivery, err error) {
+		decline := conversation.DeclineCommand{Reason: ReasonAgentUnavailable}
+		err = r.Scan(&item.key, &decline.Task, &item.conversation, &decline.Agent, &item.attempts)
+		decline.CommandID = "desk/decline/" + item.key
+		item.command = decline
+		return item, err
+	}, `SELECT reservation, task, conversation, agent, attempts FROM declines WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`,
+		micros(now), limit)
+	if err != nil || len(declines) == limit {
+		return declines, err
+	}
+	matches, err := all(ctx, t, func(r row) (item delivery, err error) {
+		var reserve conversation.ReserveCommand
+		err = r.Scan(&item.key, &reserve.Task, &item.conversation, &reserve.Agent, &reserve.Placement, &item.attempts)
+		reserve.Reservation = item.key
+		item.command = reserve
+		return item, err
+	}, `SELECT reservation, task, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`,
+		micros(now), limit-len(declines))
+	return append(declines, matches...), err
+}
+
+// lose takes a conversation whose workflow no longer runs off the dispatcher's hands: its tasks wait
+// for nobody, and agents matched with them are free again. A picture of it would bring it back.
+func (d *Desk) lose(ctx context.Context, sid string) error {
+	return d.write(ctx, "lose conversation "+sid, func(t *transaction) error {
+		matches, err := all(ctx, t, scanPlacement, selectPlacements+` WHERE conversation = $1`, sid)
+		if err != nil {
+			return err
+		}
+		for _, p := range matches {
+			if err := t.release(ctx, p); err != nil {
+				return err
+			}
+			t.todo.place = true
+		}
+		for _, update := range []string{
+			`UPDATE conversations SET gone = 1 WHERE sid = $1`,
+			`UPDATE tasks SET waiting = 0 WHERE conversation = $1`,
+			`DELETE FROM declines WHERE conversation = $1`,
+		} {
+			if _, err := t.exec(ctx, update, sid); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

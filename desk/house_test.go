@@ -1,0 +1,252 @@
+package desk
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// house is a desk, its database and its clock.
+type house struct {
+	t        testing.TB
+	ctx      context.Context
+	database string
+	clock    *clock
+	*Desk
+}
+
+func newHouse(t testing.TB, database string) *house {
+	t.Helper()
+	h := &house{t: t, ctx: t.Context(), database: database, clock: newClock()}
+	h.Desk = h.open()
+	return h
+}
+
+// open opens the database once more, as another process would.
+func (h *house) open() *Desk {
+	h.t.Helper()
+	d, err := Open(context.WithoutCancel(h.ctx), h.database, Options{Now: h.clock.now, Tick: 5 * time.Millisecond})
+	require.NoError(h.t, err)
+	h.t.Cleanup(func() { require.NoError(h.t, d.Close()) })
+	return d
+}
+
+// staff adds available agents to a queue, which is added where it isn't there.
+func (h *house) staff(queue string, agents ...string) {
+	h.t.Helper()
+	queues, err := h.Queues(h.ctx)
+	require.NoError(h.t, err)
+	known := false
+	for _, q := range queues {
+		known = known || q.Name == queue
+	}
+	if !known {
+		require.NoError(h.t, h.AddQueue(h.ctx, queue))
+	}
+	for _, agent := range agents {
+		if _, err := h.Agent(h.ctx, agent); err != nil {
+			require.NoError(h.t, h.AddAgent(h.ctx, NewAgent{Name: agent, Presence: PresenceAvailable}))
+			h.clock.advance(time.Second) // so that the first named is the longest idle
+		}
+		require.NoError(h.t, h.AddMember(h.ctx, queue, agent))
+	}
+}
+
+func (h *house) set(change func(*conversation.Settings)) {
+	h.t.Helper()
+	_, err := h.SetSettings(h.ctx, "carol", change)
+	require.NoError(h.t, err)
+}
+
+func (h *house) transfersOn() {
+	h.t.Helper()
+	h.set(func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+}
+
+func (h *house) dispatch() {
+	h.t.Helper()
+	require.NoError(h.t, h.Dispatch(h.ctx))
+}
+
+func (h *house) agent(name string) Agent {
+	h.t.Helper()
+	a, err := h.Agent(h.ctx, name)
+	require.NoError(h.t, err)
+	return a
+}
+
+func (h *house) load(name string, channel conversation.Channel) int {
+	h.t.Helper()
+	for _, c := range h.agent(name).Channels {
+		if c.Channel == channel {
+			return c.Load
+		}
+	}
+	return -1
+}
+
+// matches returns the agents of the open matches by task.
+func (h *house) matches() map[string]string {
+	h.t.Helper()
+	matches := map[string]string{}
+	require.NoError(h.t, h.read(h.ctx, "read matches", func(t *transaction) error {
+		found, err := all(h.ctx, t, scanPlacement, selectPlacements)
+		for _, p := range found {
+			matches[p.task] = p.agent
+		}
+		return err
+	}))
+	return matches
+}
+
+// clock is a clock that a test moves.
+type clock struct{ nanos atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.nanos.Store(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.Unix(0, c.nanos.Load()).UTC() }
+func (c *clock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
+
+// thread is a conversation as its workflow runs it: the real rules, and what the desk has still to be told.
+type thread struct {
+	h      *house
+	sid    string
+	state  conversation.State
+	events []conversation.Event
+	notes  []conversation.Note
+}
+
+func newSID() string { return conversation.SIDOf(conversation.PrefixConversation, uuid.New()) }
+
+// start starts a conversation, which the desk has not been told of yet.
+func (h *house) start(queue string, with ...func(*conversation.StartCommand)) *thread {
+	h.t.Helper()
+	c := conversation.StartCommand{
+		Conversation: newSID(), Channel: conversation.ChannelWeb, Queue: queue,
+		Customer: conversation.Customer{Name: "Crystal Minh", Address: "crystal@example.com"},
+	}
+	for _, change := range with {
+		change(&c)
+	}
+	th := &thread{h: h, sid: c.Conversation}
+	th.do(c)
+	return th
+}
+
+func onChannel(channel conversation.Channel) func(*conversation.StartCommand) {
+	return func(c *conversation.StartCommand) { c.Channel = channel }
+}
+
+func withPriority(priority int) func(*conversation.StartCommand) {
+	return func(c *conversation.StartCommand) { c.Priority = priority }
+}
+
+// try carries a command out, asking the desk what has to be asked.
+func (th *thread) try(c conversation.Command) (conversation.Result, error) {
+	question, err := th.state.Ask(c, th.h.clock.now())
+	if err != nil {
+		return conversation.Result{}, err
+	}
+	var verdict *conversation.Verdict
+	if question != nil {
+		v, err := th.h.Verdict(th.h.ctx, *question)
+		if err != nil {
+			return conversation.Result{}, err
+		}
+		verdict = &v
+	}
+	result, err := th.state.Apply(c, verdict, th.h.clock.now())
+	th.events = append(th.events, result.Events...)
+	th.notes = append(th.notes, result.Notes...)
+	return result, err
+}
+
+func (th *thread) do(c conversation.Command) conversation.Result {
+	th.h.t.Helper()
+	result, err := th.try(c)
+	require.NoError(th.h.t, err)
+	return result
+}
+
+func (th *thread) picture() conversation.Picture { return th.state.Picture(th.events, th.notes) }
+
+// sync tells the desk, once.
+func (th *thread) sync() conversation.Acknowledgement {
+	th.h.t.Helper()
+	answer, err := th.h.Sync(th.h.ctx, th.picture())
+	require.NoError(th.h.t, err)
+	th.events, th.notes = nil, nil
+	return answer
+}
+
+// follow tells the desk and takes its matches, until there is nothing more to tell.
+func (th *thread) follow() *thread {
+	th.h.t.Helper()
+	for {
+		before := th.state.Revision
+		for _, reserve := range th.sync().Placed {
+			th.do(reserve)
+		}
+		if th.state.Revision == before {
+			return th
+		}
+	}
+}
+
+// task returns the newest task.
+func (th *thread) task() *conversation.Task { return th.state.Tasks[len(th.state.Tasks)-1] }
+
+func (th *thread) accept(agent string) *thread {
+	th.h.t.Helper()
+	th.do(conversation.AcceptCommand{Agent: agent})
+	return th.follow()
+}
+
+func (th *thread) decline(agent string) *thread {
+	th.h.t.Helper()
+	th.do(conversation.DeclineCommand{Agent: agent})
+	return th.follow()
+}
+
+func (th *thread) wrapup(agent string) *thread {
+	th.h.t.Helper()
+	th.do(conversation.WrapupCommand{Agent: agent})
+	return th.follow()
+}
+
+func (th *thread) end(agent string) *thread {
+	th.h.t.Helper()
+	th.do(conversation.EndCommand{Agent: agent})
+	return th.follow()
+}
+
+func (th *thread) transfer(from string, to conversation.Target, note string) *thread {
+	th.h.t.Helper()
+	th.do(conversation.TransferCommand{From: from, To: to, Note: note})
+	return th.follow()
+}
+
+// expire lets the next deadline pass.
+func (th *thread) expire() *thread {
+	th.h.t.Helper()
+	deadline, ok := th.state.Deadline()
+	require.True(th.h.t, ok, "there is no deadline")
+	if wait := deadline.At.Sub(th.h.clock.now()); wait > 0 {
+		th.h.clock.advance(wait)
+	}
+	th.do(conversation.ExpireCommand{})
+	return th.follow()
+}
+
+func toAgent(name string) conversation.Target { return conversation.Target{Agent: name} }
+func toQueue(name string) conversation.Target { return conversation.Target{Queue: name} }

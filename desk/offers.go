@@ -1,0 +1,65 @@
+package desk
+
+import (
+	"context"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Offer is everything that an agent needs to decide on an offer.
+type Offer struct {
+	// Conversation says whom it is with and on which channel.
+	Conversation Conversation `json:"conversation"`
+	// Task is what is offered, with its attributes; its reservation says until when.
+	Task conversation.Task `json:"task"`
+	// Transfer is what made the task, nil where it isn't a transfer's.
+	Transfer *conversation.Transfer `json:"transfer,omitempty"`
+	// Notes are all notes of the conversation, oldest first, and Transcript all its messages.
+	Notes      []conversation.Note `json:"notes"`
+	Transcript []Message           `json:"transcript"`
+}
+
+// Offers returns what is offered to the agent, the first to expire first. All of it is of one moment:
+// an offer is never seen without its history and note. Refused with unknown_agent.
+func (d *Desk) Offers(ctx context.Context, agent string) (offers []Offer, err error) {
+	err = d.read(ctx, "read the offers of "+agent, func(t *transaction) error {
+		offers, err = t.offers(ctx, agent)
+		return err
+	})
+	return offers, err
+}
+
+func (t *transaction) offers(ctx context.Context, agent string) ([]Offer, error) {
+	if err := t.knowAgent(ctx, agent); err != nil {
+		return nil, err
+	}
+	tasks, err := all(ctx, t, scanTask, selectTasks+`
+		WHERE t.agent = $1 AND t.status = 'reserved' AND r.status = 'pending' ORDER BY r.expires_at, t.sid`, agent)
+	if err != nil {
+		return nil, err
+	}
+	offers := []Offer{}
+	for _, task := range tasks {
+		offer := Offer{Task: task.Task}
+		if offer.Conversation, err = t.conversation(ctx, task.Conversation); err != nil {
+			return nil, err
+		}
+		if task.Transfer != "" {
+			transfer, found, err := first(ctx, t, scanTransfer, selectTransfers+` WHERE x.sid = $1`, task.Transfer)
+			if err != nil {
+				return nil, err
+			}
+			if found {
+				offer.Transfer = &transfer.Transfer
+			}
+		}
+		if offer.Notes, err = t.notes(ctx, task.Conversation); err != nil {
+			return nil, err
+		}
+		if offer.Transcript, err = t.transcript(ctx, task.Conversation); err != nil {
+			return nil, err
+		}
+		offers = append(offers, offer)
+	}
+	return offers, nil
+}

@@ -1,0 +1,261 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// placement is a match of a waiting task and an agent: not an offer yet, for the conversation has
+// still to take it, but counted against the agent's capacity.
+type placement struct {
+	reservation, task, conversation string
+	channel                         conversation.Channel
+	number                          int
+	agent                           string
+}
+
+const selectPlacements = `SELECT reservation, task, conversation, channel, placement, agent FROM placements`
+
+func scanPlacement(r row) (p placement, err error) {
+	err = r.Scan(&p.reservation, &p.task, &p.conversation, &p.channel, &p.number, &p.agent)
+	return p, err
+}
+
+// command is how the conversation is told.
+func (p placement) command() conversation.ReserveCommand {
+	return conversation.ReserveCommand{Task: p.task, Agent: p.agent, Placement: p.number, Reservation: p.reservation}
+}
+
+// confirmedWithin is how long a match that Sync has answered with may take to be confirmed before it is delivered.
+const confirmedWithin = 2 * time.Second
+
+// line is where tasks of one queue on one channel wait, best first: priority, then those at the
+// head, then by when the conversation's first task came.
+type line struct {
+	queue   string
+	channel conversation.Channel
+	// ahead are the first of the tasks from skipped on, where skipped tasks wait for somebody else
+	// than those who are free.
+	ahead   []waitingTask
+	skipped int
+}
+
+// lookAhead is how many waiting tasks are read at a time.
+const lookAhead = 8
+
+type waitingTask struct {
+	sid, conversation   string
+	channel             conversation.Channel
+	placement           int
+	priority            int
+	head                bool
+	queuedAt, createdAt int64
+}
+
+func (w waitingTask) compare(other waitingTask) int {
+	head := 0
+	if w.head != other.head {
+		head = flag(other.head) - flag(w.head)
+	}
+	return cmp.Or(cmp.Compare(other.priority, w.priority), head, cmp.Compare(w.queuedAt, other.queuedAt),
+		cmp.Compare(w.createdAt, other.createdAt), cmp.Compare(w.sid, other.sid))
+}
+
+const waitingTaskColumns = `sid, conversation, channel, placement, priority, head, queued_at, created_at`
+
+func scanWaitingTask(r row) (w waitingTask, err error) {
+	err = r.Scan(&w.sid, &w.conversation, &w.channel, &w.placement, &w.priority, &w.head, &w.queuedAt, &w.createdAt)
+	return w, err
+}
+
+// matching matches waiting tasks and free agents within one transaction.
+type matching struct {
+	*transaction
+	now time.Time
+	// own is the conversation that learns of its matches from the answer to its picture.
+	own   string
+	lines []*line
+	// room is how many matches may still be made, made are those that were.
+	room int
+	made []placement
+	// reofferSince is from when on a refused offer counts; read when it is first needed.
+	reofferSince int64
+}
+
+func (m *matching) addLine(queue string, channel conversation.Channel) {
+	if !slices.ContainsFunc(m.lines, func(l *line) bool { return l.queue == queue && l.channel == channel }) {
+		m.lines = append(m.lines, &line{queue: queue, channel: channel})
+	}
+}
+
+// placeLines takes the best task of all lines, again and again, until nobody is free for any of them.
+func (m *matching) placeLines(ctx context.Context) error {
+	for m.room > 0 {
+		best, err := m.bestLine(ctx)
+		if err != nil || best == nil {
+			return err
+		}
+		task := best.ahead[0]
+		best.ahead = best.ahead[1:]
+		agent, found, err := m.agentFor(ctx, best.queue, task)
+		if err != nil {
+			return wrap("find an agent for task "+task.sid, err)
+		}
+		if found {
+			if err := m.match(ctx, task, agent); err != nil {
+				return err
+			}
+			continue
+		}
+		// Either nobody is free for the line, or those who are free have this very conversation. The
+		// latter is bounded by their load, so it doesn't matter how many tasks wait.
+		best.skipped++
+		free, err := m.anybodyFree(ctx, best)
+		if err != nil {
+			return err
+		}
+		if !free {
+			m.lines = slices.DeleteFunc(m.lines, func(l *line) bool { return l == best })
+		}
+	}
+	return nil
+}
+
+// bestLine returns the line with the best task at its front, nil where no task waits.
+func (m *matching) bestLine(ctx context.Context) (*line, error) {
+	var best *line
+	for _, l := range slices.Clone(m.lines) {
+		if len(l.ahead) == 0 {
+			var err error
+			l.ahead, err = all(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
+				WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
+				ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4`,
+				l.queue, string(l.channel), min(lookAhead, m.room), l.skipped)
+			if err != nil {
+				return nil, wrap("look at queue "+l.queue, err)
+			}
+		}
+		switch {
+		case len(l.ahead) == 0:
+			m.lines = slices.DeleteFunc(m.lines, func(other *line) bool { return other == l })
+		case best == nil || l.ahead[0].compare(best.ahead[0]) < 0:
+			best = l
+		}
+	}
+	return best, nil
+}
+
+// agentFor returns the member of the queue who gets the task: available, with capacity left on its
+// channel, neither having nor wrapping up its conversation, and longest idle. Who has just turned
+// the task down comes after everybody else.
+func (m *matching) agentFor(ctx context.Context, queue string, task waitingTask) (string, bool, error) {
+	if m.reofferSince == 0 {
+		settings, err := m.settings(ctx)
+		if err != nil {
+			return "", false, err
+		}
+		m.reofferSince = micros(m.now.Add(-time.Duration(settings.ReofferAfter) * time.Second))
+	}
+	return first(ctx, m.transaction, value[string], `SELECT a.name
+		FROM queue_agents q
+		JOIN agents a ON a.name = q.agent AND a.presence = 'available'
+		JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
+		WHERE q.queue = $1
+			AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.conversation = $3 AND t.agent = q.agent AND t.status IN ('assigned', 'wrapping'))
+		ORDER BY (SELECT count(*) FROM reservations r WHERE r.task = $4 AND r.agent = q.agent
+				AND r.status IN ('rejected', 'timeout') AND r.excused = 0 AND r.updated_at > $5) > 0,
+			a.idle_since, a.name
+		LIMIT 1`, queue, string(task.channel), task.conversation, task.sid, m.reofferSince)
+}
+
+// anybodyFree tells whether a member of the line's queue could take any task of it.
+func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
+	_, free, err := first(ctx, m.transaction, value[int], `SELECT 1
+		FROM queue_agents q
+		JOIN agents a ON a.name = q.agent AND a.presence = 'available'
+		JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
+		WHERE q.queue = $1 LIMIT 1`, l.queue, string(l.channel))
+	return free, err
+}
+
+// placeDirect matches the tasks that wait for this agent alone, whatever their capacity, except
+// where they still have the conversation or wrap it up.
+func (m *matching) placeDirect(ctx context.Context, agent string) error {
+	tasks, err := all(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
+		WHERE waiting = 1 AND direct = 1 AND agent = $1
+			AND EXISTS (SELECT 1 FROM agents a WHERE a.name = $1 AND a.presence = 'available')
+			AND NOT EXISTS (SELECT 1 FROM tasks t
+				WHERE t.conversation = tasks.conversation AND t.agent = $1 AND t.status IN ('assigned', 'wrapping'))
+		ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $2`, agent, m.room)
+	if err != nil {
+		return wrap("find the tasks that wait for "+agent, err)
+	}
+	for _, task := range tasks {
+		if err := m.match(ctx, task, agent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// match writes the match of a task and an agent.
+func (m *matching) match(ctx context.Context, task waitingTask, agent string) error {
+	p := placement{
+		reservation: conversation.SIDOf(conversation.PrefixReservation, uuid.New()), task: task.sid,
+		conversation: task.conversation, channel: task.channel, number: task.placement, agent: agent,
+	}
+	deliverAt := m.now
+	if p.conversation == m.own {
+		deliverAt = m.now.Add(confirmedWithin)
+	}
+	if _, err := m.exec(ctx, `INSERT INTO placements (reservation, task, conversation, channel, placement, agent, created_at, deliver_at, attempts)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
+		p.reservation, p.task, p.conversation, string(p.channel), p.number, p.agent, micros(m.now), micros(deliverAt)); err != nil {
+		return wrap("place task "+p.task, err)
+	}
+	if err := m.setWaiting(ctx, p.task, false); err != nil {
+		return err
+	}
+	if err := m.countLoad(ctx, agent, p.channel); err != nil {
+		return err
+	}
+	if err := m.startIdle(ctx, agent, micros(m.now)); err != nil {
+		return err
+	}
+	m.room--
+	m.made = append(m.made, p)
+	return nil
+}
+
+// release undoes a match: the task waits again.
+func (t *transaction) release(ctx context.Context, p placement) error {
+	if _, err := t.exec(ctx, `DELETE FROM placements WHERE reservation = $1`, p.reservation); err != nil {
+		return wrap("release task "+p.task, err)
+	}
+	if err := t.setWaiting(ctx, p.task, true); err != nil {
+		return err
+	}
+	return t.countLoad(ctx, p.agent, p.channel)
+}
+
+func (t *transaction) setWaiting(ctx context.Context, task string, waiting bool) error {
+	if _, err := t.exec(ctx, `UPDATE tasks SET waiting = $2 WHERE sid = $1`, task, flag(waiting)); err != nil {
+		return wrap(fmt.Sprintf("let task %s wait: %t", task, waiting), err)
+	}
+	return nil
+}
+
+// startIdle starts the agent's time of idleness anew.
+func (t *transaction) startIdle(ctx context.Context, agent string, now int64) error {
+	if _, err := t.exec(ctx, `UPDATE agents SET idle_since = $2 WHERE name = $1`, agent, now); err != nil {
+		return wrap("start the idle time of "+agent, err)
+	}
+	return nil
+}

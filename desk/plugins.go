@@ -1,0 +1,63 @@
+package desk
+
+import (
+	"context"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Plugin is an extension of the agents' desk that is installed beside Baton.
+type Plugin struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+	Enabled bool   `json:"enabled"`
+	// ConversationTransfer is set for a plugin that transfers conversations itself: while it is
+	// enabled, messaging transfers can't be turned on, and are refused where they are on.
+	ConversationTransfer bool `json:"conversation_transfer"`
+}
+
+// Plugins returns the installed plugins by name.
+func (d *Desk) Plugins(ctx context.Context) (plugins []Plugin, err error) {
+	err = d.read(ctx, "read plugins", func(t *transaction) error {
+		plugins, err = all(ctx, t, func(r row) (p Plugin, err error) {
+			err = r.Scan(&p.Name, &p.Version, &p.Enabled, &p.ConversationTransfer)
+			return p, err
+		}, `SELECT name, version, enabled, conversation_transfer FROM plugins ORDER BY name`)
+		return err
+	})
+	return plugins, err
+}
+
+// SetPlugin installs the plugin, or changes the one of that name.
+func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
+	if strings.TrimSpace(p.Name) == "" || len(p.Name) > conversation.MaxText || len(p.Version) > conversation.MaxText {
+		return invalid("name", "a plugin has a name, and name and version have at most %d characters", conversation.MaxText)
+	}
+	return d.write(ctx, "set plugin "+p.Name, func(t *transaction) error {
+		_, err := t.exec(ctx, `INSERT INTO plugins (name, version, enabled, conversation_transfer, changed_at)
+			VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (name) DO UPDATE SET version = excluded.version, enabled = excluded.enabled,
+				conversation_transfer = excluded.conversation_transfer, changed_at = excluded.changed_at`,
+			p.Name, p.Version, flag(p.Enabled), flag(p.ConversationTransfer), micros(d.now()))
+		return err
+	})
+}
+
+// RemovePlugin uninstalls the plugin; one that isn't installed is refused with invalid_payload.
+func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
+	return d.write(ctx, "remove plugin "+name, func(t *transaction) error {
+		removed, err := t.exec(ctx, `DELETE FROM plugins WHERE name = $1`, name)
+		if err == nil && removed == 0 {
+			return invalid("name", "there is no plugin named %q: see the list of plugins", name)
+		}
+		return err
+	})
+}
+
+// transferPlugin returns the name of an enabled plugin that transfers conversations, "" where there is none.
+func (t *transaction) transferPlugin(ctx context.Context) (string, error) {
+	name, _, err := first(ctx, t, value[string],
+		`SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1`)
+	return name, err
+}

@@ -1,0 +1,84 @@
+package desk
+
+import (
+	"context"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// SetPresence lets an agent come or go. Who comes may be offered tasks at once. Who goes keeps
+// assigned and wrapping tasks; their pending offers are declined, and matches not offered yet go to others.
+func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) error {
+	if refusal := validPresence(presence); refusal != nil {
+		return refusal
+	}
+	return d.write(ctx, "set presence of "+name, func(t *transaction) error {
+		before, err := t.presenceOf(ctx, name)
+		if err != nil || before == presence {
+			return err
+		}
+		return t.setPresence(ctx, name, before, presence, micros(d.now()))
+	})
+}
+
+func (t *transaction) setPresence(ctx context.Context, name string, before, presence Presence, now int64) error {
+	if _, err := t.exec(ctx, `UPDATE agents SET presence = $2, presence_at = $3 WHERE name = $1`, name, string(presence), now); err != nil {
+		return err
+	}
+	switch {
+	case presence == PresenceAvailable:
+		t.todo.place = true
+		_, err := t.exec(ctx, `UPDATE agents SET idle_since = $2 WHERE name = $1`, name, now)
+		return err
+	case before == PresenceAvailable:
+		return t.leave(ctx, name, now)
+	}
+	return nil
+}
+
+// leave does what follows when an available agent goes.
+func (t *transaction) leave(ctx context.Context, name string, now int64) error {
+	declined, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
+		SELECT sid, task, conversation, agent, $2, $2, 0 FROM reservations WHERE agent = $1 AND status = 'pending'
+		ON CONFLICT (reservation) DO NOTHING`, name, now)
+	if err != nil {
+		return wrap("decline for "+name, err)
+	}
+	t.todo.deliver = t.todo.deliver || declined > 0
+
+	matches, err := all(ctx, t, scanPlacement, selectPlacements+` WHERE agent = $1`, name)
+	if err != nil {
+		return wrap("find the matches of "+name, err)
+	}
+	for _, m := range matches {
+		if err := t.release(ctx, m); err != nil {
+			return err
+		}
+		t.todo.place = true
+	}
+	return nil
+}
+
+// declineForAbsent declines an offer that has just been made to somebody who has gone meanwhile.
+func (t *transaction) declineForAbsent(ctx context.Context, reservation string, now int64) error {
+	declined, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
+		SELECT r.sid, r.task, r.conversation, r.agent, $2, $2, 0
+		FROM reservations r LEFT JOIN agents a ON a.name = r.agent
+		WHERE r.sid = $1 AND coalesce(a.presence, '') <> 'available'
+		ON CONFLICT (reservation) DO NOTHING`, reservation, now)
+	if err != nil {
+		return wrap("decline "+reservation, err)
+	}
+	t.todo.deliver = t.todo.deliver || declined > 0
+	return nil
+}
+
+// timeoutActivity makes an agent unavailable who has let an offer expire, unless they have come back since.
+func (t *transaction) timeoutActivity(ctx context.Context, e conversation.Event, now int64) error {
+	expired, found, err := first(ctx, t, value[string],
+		`SELECT name FROM agents WHERE name = $1 AND presence = 'available' AND presence_at <= $2`, e.Agent, micros(e.At))
+	if err != nil || !found {
+		return err
+	}
+	return t.setPresence(ctx, expired, PresenceAvailable, PresenceOffline, now)
+}

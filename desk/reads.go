@@ -1,0 +1,290 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Conversation is a conversation as the desk shows it.
+type Conversation struct {
+	SID      string                          `json:"conversation"`
+	Status   conversation.ConversationStatus `json:"status"`
+	Channel  conversation.Channel            `json:"channel"`
+	Customer conversation.Customer           `json:"customer"`
+	Revision int                             `json:"revision"`
+	// Messages is how many messages its transcript has.
+	Messages int `json:"messages"`
+	// Gone is set when the dispatcher found that its workflow no longer runs, though it isn't closed.
+	Gone bool `json:"gone,omitempty"`
+	// Live are its tasks that have not ended, oldest first.
+	Live      []conversation.Task `json:"live"`
+	CreatedAt time.Time           `json:"created_at"`
+	ClosedAt  time.Time           `json:"closed_at,omitzero"`
+}
+
+// Filter chooses conversations. Empty fields choose all.
+type Filter struct {
+	Status conversation.ConversationStatus
+	// Agent and Queue choose conversations with a live task of that agent, in that queue.
+	Agent, Queue string
+	// Limit is at most 1,000; 100 where it is left out. Offset is how many of the newest to leave out.
+	Limit, Offset int
+}
+
+// Task is a task and the conversation that it is of.
+type Task struct {
+	Conversation string               `json:"conversation"`
+	Channel      conversation.Channel `json:"channel"`
+	conversation.Task
+}
+
+// Reservation is a reservation and what it is of.
+type Reservation struct {
+	Conversation string `json:"conversation"`
+	Task         string `json:"task"`
+	conversation.Reservation
+	// Reason is why it was declined or canceled; Excused is described at [conversation.Event].
+	Reason    string    `json:"reason,omitempty"`
+	Excused   bool      `json:"excused,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Transfer is a transfer and the conversation that it is of.
+type Transfer struct {
+	Conversation string `json:"conversation"`
+	conversation.Transfer
+}
+
+// FeedEvent is an event in the feed of all conversations.
+type FeedEvent struct {
+	// Position rises in the order in which events came to the desk.
+	Position     int64  `json:"position"`
+	Conversation string `json:"conversation"`
+	conversation.Event
+}
+
+// Conversation returns the conversation with that SID, or [ErrUnknownConversation].
+func (d *Desk) Conversation(ctx context.Context, sid string) (c Conversation, err error) {
+	err = d.read(ctx, "read conversation "+sid, func(t *transaction) error {
+		c, err = t.conversation(ctx, sid)
+		return err
+	})
+	return c, err
+}
+
+// Conversations returns the conversations that the filter chooses, newest first.
+func (d *Desk) Conversations(ctx context.Context, f Filter) (found []Conversation, err error) {
+	err = d.read(ctx, "read conversations", func(t *transaction) error {
+		found, err = t.conversations(ctx, f)
+		return err
+	})
+	return found, err
+}
+
+// Tasks returns the conversation's tasks, oldest first.
+func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) {
+	err = d.read(ctx, "read the tasks of conversation "+sid, func(t *transaction) error {
+		tasks, err = all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
+		return err
+	})
+	return tasks, err
+}
+
+// Task returns the task with that SID; refused with no_such_task where there is none.
+func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
+	err = d.read(ctx, "read task "+sid, func(t *transaction) error {
+		task, err = only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
+		return err
+	})
+	return task, err
+}
+
+// Reservations returns the conversation's reservations, oldest first.
+func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Reservation, err error) {
+	err = d.read(ctx, "read the reservations of conversation "+sid, func(t *transaction) error {
+		reservations, err = all(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 ORDER BY number`, sid)
+		return err
+	})
+	return reservations, err
+}
+
+// Reservation returns the reservation with that SID; refused with no_reservation where there is none.
+func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reservation, err error) {
+	err = d.read(ctx, "read reservation "+sid, func(t *transaction) error {
+		reservation, err = only(ctx, t, conversation.CodeNoReservation, scanReservation, selectReservations+` WHERE sid = $1`, sid)
+		return err
+	})
+	return reservation, err
+}
+
+// Transfers returns the conversation's transfers, oldest first.
+func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer, err error) {
+	err = d.read(ctx, "read the transfers of conversation "+sid, func(t *transaction) error {
+		// Each made a task, and tasks are in the order of their placements.
+		transfers, err = all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid)
+		return err
+	})
+	return transfers, err
+}
+
+// Transfer returns the transfer with that SID; refused with no_active_transfer where there is none.
+func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err error) {
+	err = d.read(ctx, "read transfer "+sid, func(t *transaction) error {
+		transfer, err = only(ctx, t, conversation.CodeNoActiveTransfer, scanTransfer, selectTransfers+` WHERE x.sid = $1`, sid)
+		return err
+	})
+	return transfer, err
+}
+
+// Events returns the conversation's events in order.
+func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Event, err error) {
+	err = d.read(ctx, "read the events of conversation "+sid, func(t *transaction) error {
+		events, err = all(ctx, t, func(r row) (conversation.Event, error) {
+			e, err := scanFeedEvent(r)
+			return e.Event, err
+		}, `SELECT position, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
+		return err
+	})
+	return events, err
+}
+
+// Feed returns at most limit events of all conversations that came after the position, in the order
+// in which they came; 0 is before the first. An event never appears before a position that was read.
+func (d *Desk) Feed(ctx context.Context, after int64, limit int) (events []FeedEvent, err error) {
+	err = d.read(ctx, fmt.Sprintf("read the feed after %d", after), func(t *transaction) error {
+		events, err = all(ctx, t, scanFeedEvent,
+			`SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, limit)
+		return err
+	})
+	return events, err
+}
+
+// only returns the row with the SID, or refuses with the code.
+func only[T any](ctx context.Context, t *transaction, code conversation.Code, scan func(row) (T, error), query, sid string) (T, error) {
+	found, ok, err := first(ctx, t, scan, query, sid)
+	if err == nil && !ok {
+		return found, conversation.Refuse(code, conversation.Details{}, "the desk has no record of %s: check the SID", sid)
+	}
+	return found, err
+}
+
+const selectConversations = `SELECT sid, status, channel, customer_name, customer_address, revision, messages, gone, created_at, closed_at
+	FROM conversations`
+
+func scanConversation(r row) (c Conversation, err error) {
+	err = r.Scan(&c.SID, &c.Status, &c.Channel, &c.Customer.Name, &c.Customer.Address, &c.Revision, &c.Messages, &c.Gone,
+		instant{&c.CreatedAt}, instant{&c.ClosedAt})
+	c.Live = []conversation.Task{}
+	return c, err
+}
+
+func (t *transaction) conversation(ctx context.Context, sid string) (Conversation, error) {
+	found, err := t.withLiveTasks(ctx, selectConversations+` WHERE sid = $1`, sid)
+	if err == nil && len(found) == 0 {
+		return Conversation{}, ErrUnknownConversation
+	}
+	if err != nil {
+		return Conversation{}, err
+	}
+	return found[0], nil
+}
+
+func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversation, error) {
+	var conditions []string
+	var args []any
+	choose := func(condition, argument string) {
+		if argument != "" {
+			args = append(args, argument)
+			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+		}
+	}
+	choose(`status = $%d`, string(f.Status))
+	choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND status IN ('pending', 'reserved', 'assigned', 'wrapping'))`, f.Agent)
+	choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d AND status IN ('pending', 'reserved', 'assigned', 'wrapping'))`, f.Queue)
+	query := selectConversations
+	if len(conditions) > 0 {
+		query += ` WHERE ` + strings.Join(conditions, ` AND `)
+	}
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	args = append(args, min(f.Limit, 1000), max(f.Offset, 0))
+	return t.withLiveTasks(ctx, fmt.Sprintf(`%s ORDER BY created_at DESC, sid DESC LIMIT $%d OFFSET $%d`, query, len(args)-1, len(args)), args...)
+}
+
+func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...any) ([]Conversation, error) {
+	found, err := all(ctx, t, scanConversation, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		if found[i].Status == conversation.ConversationClosed {
+			continue
+		}
+		found[i].Live, err = all(ctx, t, func(r row) (conversation.Task, error) {
+			task, err := scanTask(r)
+			return task.Task, err
+		}, selectTasks+` WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved', 'assigned', 'wrapping') ORDER BY t.placement`, found[i].SID)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+const selectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue, t.agent, t.direct, t.previous, t.transfer, t.priority, t.head,
+		t.placement, t.attributes, t.disposition, t.wrapup_note, t.canceled_reason, t.created_at, t.queued_at, t.timeout_at,
+		t.assigned_at, t.wrapping_at, t.completed_at, t.canceled_at, t.wrapup_timeout_at,
+		coalesce(r.sid, ''), coalesce(r.agent, ''), coalesce(r.status, ''), coalesce(r.created_at, 0), coalesce(r.expires_at, 0)
+	FROM tasks t LEFT JOIN reservations r ON r.sid = t.reservation`
+
+func scanTask(r row) (task Task, err error) {
+	var attributes string
+	var offer conversation.Reservation
+	err = r.Scan(&task.SID, &task.Conversation, &task.Channel, &task.Status, &task.Queue, &task.Agent, &task.Direct, &task.Previous,
+		&task.Transfer, &task.Priority, &task.Head, &task.Placement, &attributes, &task.Disposition, &task.WrapupNote,
+		&task.CanceledReason, instant{&task.CreatedAt}, instant{&task.QueuedAt}, instant{&task.TimeoutAt}, instant{&task.AssignedAt},
+		instant{&task.WrappingAt}, instant{&task.CompletedAt}, instant{&task.CanceledAt}, instant{&task.WrapupTimeoutAt},
+		&offer.SID, &offer.Agent, &offer.Status, instant{&offer.CreatedAt}, instant{&offer.ExpiresAt})
+	if err != nil {
+		return task, err
+	}
+	if offer.SID != "" {
+		task.Reservation = &offer
+	}
+	if attributes != "" {
+		err = json.Unmarshal([]byte(attributes), &task.Attributes)
+	}
+	return task, err
+}
+
+const selectReservations = `SELECT sid, conversation, task, agent, status, reason, excused, created_at, expires_at, updated_at FROM reservations`
+
+func scanReservation(r row) (v Reservation, err error) {
+	err = r.Scan(&v.SID, &v.Conversation, &v.Task, &v.Agent, &v.Status, &v.Reason, &v.Excused,
+		instant{&v.CreatedAt}, instant{&v.ExpiresAt}, instant{&v.UpdatedAt})
+	return v, err
+}
+
+const selectTransfers = `SELECT x.sid, x.conversation, x.mode, x.status, x.from_agent, x.from_task, x.to_agent, x.to_queue, x.task, x.note,
+		x.accepted_by, x.failure_reason, x.created_at, x.ended_at
+	FROM transfers x JOIN tasks t ON t.sid = x.task`
+
+func scanTransfer(r row) (x Transfer, err error) {
+	err = r.Scan(&x.SID, &x.Conversation, &x.Mode, &x.Status, &x.From, &x.FromTask, &x.To.Agent, &x.To.Queue, &x.Task, &x.Note,
+		&x.AcceptedBy, &x.FailureReason, instant{&x.CreatedAt}, instant{&x.EndedAt})
+	return x, err
+}
+
+func scanFeedEvent(r row) (e FeedEvent, err error) {
+	var encoded string
+	if err := r.Scan(&e.Position, &e.Conversation, &encoded); err != nil {
+		return e, err
+	}
+	return e, json.Unmarshal([]byte(encoded), &e.Event)
+}

@@ -1,0 +1,53 @@
+package desk
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+// migrations are the tables' versions, each a file that is never changed once it has been released.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// versionTable keeps which migrations a database has had.
+const versionTable = "schema_versions"
+
+// migrate brings the tables up to date. Processes that start together may all try: one makes the
+// tables, and the others find them made when they look again.
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, name string) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	for range tries {
+		if err = migrateOnce(ctx, dialect, db, files, name); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func migrateOnce(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS, name string) error {
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	has, knows, err := provider.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the version of the tables: %w", err)
+	}
+	if has > knows {
+		return fmt.Errorf("%s was written by a newer build (its tables are version %d, this build knows %d) and was left as it is: "+
+			"start the newer build, or name another file", name, has, knows)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate the tables: %w", err)
+	}
+	return nil
+}

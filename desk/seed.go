@@ -1,0 +1,38 @@
+package desk
+
+import "context"
+
+// SeedDemo creates the demo people on a desk that has neither agents nor queues: the queues support
+// (alice) and billing (bob), both agents available, and the supervisor carol, who is on no queue. It
+// returns whether it did.
+func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
+	seeded := false
+	err := d.write(ctx, "seed the demo", func(t *transaction) error {
+		seeded = false
+		people, _, err := first(ctx, t, value[int], `SELECT (SELECT count(*) FROM agents) + (SELECT count(*) FROM queues)`)
+		if err != nil || people > 0 {
+			return err
+		}
+		now := micros(d.now())
+		for _, agent := range []NewAgent{
+			{Name: "alice", Role: RoleAgent, Capacity: DefaultCapacity, Presence: PresenceAvailable},
+			{Name: "bob", Role: RoleAgent, Capacity: DefaultCapacity, Presence: PresenceAvailable},
+			{Name: "carol", Role: RoleSupervisor, Capacity: DefaultCapacity, Presence: PresenceAvailable},
+		} {
+			if err := t.addAgent(ctx, agent, now); err != nil {
+				return err
+			}
+		}
+		for _, on := range []struct{ queue, agent string }{{"support", "alice"}, {"billing", "bob"}} {
+			if err := t.addQueue(ctx, on.queue, now); err != nil {
+				return err
+			}
+			if err := t.addMember(ctx, on.queue, on.agent); err != nil {
+				return err
+			}
+		}
+		seeded = true
+		return nil
+	})
+	return seeded, err
+}

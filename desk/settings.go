@@ -1,0 +1,126 @@
+package desk
+
+import (
+	"context"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// The longest times an administrator may set, in seconds: TaskRouter's, where it has one.
+const (
+	maxReservationTimeout = 24 * 60 * 60
+	maxTaskTimeout        = 14 * 24 * 60 * 60
+	maxWrapupTimeout      = 14 * 24 * 60 * 60
+	maxReofferAfter       = 24 * 60 * 60
+)
+
+// Settings returns what the administrators have decided; [conversation.DefaultSettings] at first.
+func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, err error) {
+	err = d.read(ctx, "read settings", func(t *transaction) error {
+		settings, err = t.settings(ctx)
+		return err
+	})
+	return settings, err
+}
+
+// SetSettings changes the settings for the administrator named by. It returns them as they are
+// afterwards. Turning transfers off turns notes off as well. Refusals: messaging_transfers_off for
+// notes without transfers, plugin_conflict for transfers beside a plugin that makes them, and
+// invalid_payload for a value out of range; then nothing is changed.
+func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversation.Settings)) (conversation.Settings, error) {
+	var after conversation.Settings
+	err := d.write(ctx, "change settings", func(t *transaction) error {
+		before, err := t.settings(ctx)
+		if err != nil {
+			return err
+		}
+		after = before
+		change(&after)
+		plugin, err := t.transferPlugin(ctx)
+		if err != nil {
+			return err
+		}
+		if refusal := judgeSettings(before, &after, plugin); refusal != nil {
+			return refusal
+		}
+		t.todo.place = true // who is offered what may have changed
+		return t.saveSettings(ctx, after, by, micros(d.now()))
+	})
+	return after, err
+}
+
+// judgeSettings refuses a change, or completes it: notes go off with transfers.
+func judgeSettings(before conversation.Settings, after *conversation.Settings, plugin string) *conversation.Refusal {
+	switch {
+	case after.MessagingTransfers && !before.MessagingTransfers && plugin != "":
+		return conversation.Refuse(conversation.CodePluginConflict, conversation.Details{Plugin: plugin},
+			"the plugin %s transfers conversations itself: disable or remove it, then turn messaging transfers on", plugin)
+	case after.TransferNotes && !before.TransferNotes && !after.MessagingTransfers:
+		return conversation.Refuse(conversation.CodeMessagingTransfersOff, conversation.Details{},
+			"notes on transfers need messaging transfers: turn messaging transfers on first")
+	}
+	after.TransferNotes = after.TransferNotes && after.MessagingTransfers
+
+	for _, limited := range []struct {
+		field              string
+		value, least, most int
+	}{
+		{"reservation_timeout", after.ReservationTimeout, 1, maxReservationTimeout},
+		{"task_timeout", after.TaskTimeout, 1, maxTaskTimeout},
+		{"wrapup_timeout", after.WrapupTimeout, 0, maxWrapupTimeout},
+		{"reoffer_after", after.ReofferAfter, 0, maxReofferAfter},
+	} {
+		if limited.value < limited.least || limited.value > limited.most {
+			return invalid(limited.field, "%s is %d: choose %d to %d seconds", limited.field, limited.value, limited.least, limited.most)
+		}
+	}
+	switch after.AgentUnavailable {
+	case conversation.AgentUnavailableRefuse, conversation.AgentUnavailableWait, conversation.AgentUnavailableOriginQueue:
+	default:
+		return invalid("agent_unavailable", "agent_unavailable is %q: choose %s, %s or %s", after.AgentUnavailable,
+			conversation.AgentUnavailableRefuse, conversation.AgentUnavailableWait, conversation.AgentUnavailableOriginQueue)
+	}
+	switch after.Unanswered {
+	case conversation.UnansweredOriginQueue, conversation.UnansweredSender:
+	default:
+		return invalid("unanswered", "unanswered is %q: choose %s or %s", after.Unanswered,
+			conversation.UnansweredOriginQueue, conversation.UnansweredSender)
+	}
+	return nil
+}
+
+func (t *transaction) settings(ctx context.Context) (conversation.Settings, error) {
+	settings, found, err := first(ctx, t, func(r row) (s conversation.Settings, err error) {
+		err = r.Scan(&s.MessagingTransfers, &s.TransferNotes, &s.ReservationTimeout, &s.TaskTimeout, &s.WrapupTimeout,
+			&s.AgentUnavailable, &s.Unanswered, &s.ReofferAfter, &s.TimeoutActivity)
+		return s, err
+	}, `SELECT messaging_transfers, transfer_notes, reservation_timeout, task_timeout, wrapup_timeout,
+			agent_unavailable, unanswered, reoffer_after, timeout_activity
+		FROM settings WHERE id = 1`)
+	if err != nil {
+		return settings, wrap("read settings", err)
+	}
+	if !found {
+		return conversation.DefaultSettings(), nil
+	}
+	return settings, nil
+}
+
+func (t *transaction) saveSettings(ctx context.Context, s conversation.Settings, by string, now int64) error {
+	_, err := t.exec(ctx, `INSERT INTO settings (id, messaging_transfers, transfer_notes, reservation_timeout, task_timeout,
+			wrapup_timeout, agent_unavailable, unanswered, reoffer_after, timeout_activity, changed_by, changed_at)
+		VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		ON CONFLICT (id) DO UPDATE SET messaging_transfers = excluded.messaging_transfers,
+			transfer_notes = excluded.transfer_notes, reservation_timeout = excluded.reservation_timeout,
+			task_timeout = excluded.task_timeout, wrapup_timeout = excluded.wrapup_timeout,
+			agent_unavailable = excluded.agent_unavailable, unanswered = excluded.unanswered,
+			reoffer_after = excluded.reoffer_after, timeout_activity = excluded.timeout_activity,
+			changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
+		flag(s.MessagingTransfers), flag(s.TransferNotes), s.ReservationTimeout, s.TaskTimeout, s.WrapupTimeout,
+		string(s.AgentUnavailable), string(s.Unanswered), s.ReofferAfter, flag(s.TimeoutActivity), by, now)
+	return err
+}
+
+func invalid(field, format string, args ...any) *conversation.Refusal {
+	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: field}, format, args...)
+}

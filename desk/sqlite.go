@@ -1,0 +1,140 @@
+package desk
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlitecode "modernc.org/sqlite/lib"
+)
+
+// Everything that only SQLite takes stands in this file.
+
+// sqliteHeader begins every SQLite database.
+var sqliteHeader = []byte("SQLite format 3\x00")
+
+// openSQLite opens the file, or creates it, and migrates it. SQLite lets one transaction write at a
+// time: writes have a connection of their own, so that those of one process queue in order instead of
+// polling for the lock; reads go beside them.
+func openSQLite(ctx context.Context, path string) (_ *store, err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	writes, err := sql.Open("sqlite", sqliteDSN(path))
+	if err != nil {
+		return nil, sqliteSentence(path, err)
+	}
+	writes.SetMaxOpenConns(1)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, writes.Close())
+		}
+	}()
+	if err := refuseForeign(ctx, writes, path); err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, goose.DialectSQLite3, writes, path); err != nil {
+		return nil, sqliteSentence(path, err)
+	}
+	reads, err := sql.Open("sqlite", sqliteDSN(path, "query_only(1)"))
+	if err != nil {
+		return nil, sqliteSentence(path, err)
+	}
+	readers := max(4, runtime.GOMAXPROCS(0))
+	reads.SetMaxOpenConns(readers)
+	reads.SetMaxIdleConns(readers)
+	return &store{writes: &pool{DB: writes}, reads: &pool{DB: reads}, busy: sqliteBusy}, nil
+}
+
+// sqliteDSN names the file and what every pooled connection starts with. With synchronous NORMAL a
+// power cut may take the last transactions, never the file's integrity; conversations tell them again.
+func sqliteDSN(path string, pragmas ...string) string {
+	query := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_error_rc": {"1"}}
+	query["_pragma"] = append([]string{
+		"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(NORMAL)", "cache_size(-16000)",
+	}, pragmas...)
+	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}
+	return file.String()
+}
+
+// checkFile refuses what can't be a desk before SQLite sees it, in words of its own.
+func checkFile(path string) error {
+	switch info, err := os.Stat(filepath.Dir(path)); {
+	case err != nil:
+		return fmt.Errorf("the folder of %s can't be used: create it, or name another place for the database: %w", path, err)
+	case !info.IsDir():
+		return fmt.Errorf("%s is no folder, so no database can be kept in it: name another place", filepath.Dir(path))
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s can't be used: name another place for the database: %w", path, err)
+	case info.IsDir():
+		return fmt.Errorf("%s is a folder: name the database file in it, as in %s", path, filepath.Join(path, "desk.db"))
+	case info.Size() == 0:
+		return nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%s can't be read: give this user access to it, or name another file: %w", path, err)
+	}
+	defer file.Close()
+	header := make([]byte, len(sqliteHeader))
+	if _, err := io.ReadFull(file, header); err != nil || !bytes.Equal(header, sqliteHeader) {
+		return fmt.Errorf("%s is not a SQLite database, and was left as it is: restore it from a backup, or name another file", path)
+	}
+	return nil
+}
+
+// refuseForeign refuses a SQLite database with tables that aren't a desk's, so that none are added to it.
+func refuseForeign(ctx context.Context, db *sql.DB, path string) error {
+	var tables, ours int
+	err := db.QueryRowContext(ctx, `SELECT count(*), count(CASE WHEN name = $1 THEN 1 END) FROM sqlite_schema WHERE type = 'table'`,
+		versionTable).Scan(&tables, &ours)
+	switch {
+	case err != nil:
+		return sqliteSentence(path, err)
+	case tables > 0 && ours == 0:
+		return fmt.Errorf("%s is a database of something else, and was left as it is: name another file", path)
+	}
+	return nil
+}
+
+// sqliteSentence says what to do about an error that opening the file met.
+func sqliteSentence(path string, err error) error {
+	var failure *sqlite.Error
+	if !errors.As(err, &failure) {
+		return err
+	}
+	switch failure.Code() & 0xff {
+	case sqlitecode.SQLITE_CORRUPT, sqlitecode.SQLITE_NOTADB:
+		return fmt.Errorf("%s is damaged, and was left as it is: restore it from a backup, or name another file: %w", path, err)
+	case sqlitecode.SQLITE_CANTOPEN, sqlitecode.SQLITE_READONLY, sqlitecode.SQLITE_PERM, sqlitecode.SQLITE_AUTH:
+		return fmt.Errorf("%s can't be written: give this user access to the file and its folder, or name another place: %w", path, err)
+	case sqlitecode.SQLITE_FULL:
+		return fmt.Errorf("%s can't grow: the disk is full: make room, then start again: %w", path, err)
+	case sqlitecode.SQLITE_BUSY:
+		return fmt.Errorf("%s is kept busy by another program: stop what holds it, then start again: %w", path, err)
+	}
+	return fmt.Errorf("%s can't be used: %w", path, err)
+}
+
+func sqliteBusy(err error) bool {
+	var failure *sqlite.Error
+	return errors.As(err, &failure) && failure.Code()&0xff == sqlitecode.SQLITE_BUSY
+}

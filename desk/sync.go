@@ -1,0 +1,354 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// placedBySync is how many matches a picture may make at once; the dispatcher makes the others.
+const placedBySync = 8
+
+// Sync makes the desk's rows equal the picture, in one transaction, appends the events it doesn't
+// have yet, and matches the tasks that wait because of it: the conversation's own, and others that
+// an agent who has become free can take. A picture that is older than what the desk shows changes
+// nothing; the same one again does no harm. The answer names the revision that the desk shows, and
+// every match of this conversation that is still to be confirmed, again each time.
+func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.Acknowledgement, error) {
+	var answer conversation.Acknowledgement
+	err := d.write(ctx, "sync conversation "+p.Conversation, func(t *transaction) error {
+		s := &syncing{transaction: t, picture: p, now: d.now(), freed: map[string]bool{}, busied: map[string]bool{}}
+		var err error
+		answer, err = s.run(ctx)
+		return err
+	})
+	if err != nil {
+		return conversation.Acknowledgement{}, err
+	}
+	d.shown.tell(p.Conversation)
+	return answer, nil
+}
+
+// syncing is a picture being applied.
+type syncing struct {
+	*transaction
+	picture conversation.Picture
+	now     time.Time
+	// news are the events that the desk doesn't have yet.
+	news []conversation.Event
+	// open are the conversation's matches that are still to be confirmed.
+	open []placement
+	// freed are agents who have one task less, busied those whose tasks changed otherwise.
+	freed, busied map[string]bool
+}
+
+func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error) {
+	type known struct{ revision, events int }
+	stored, found, err := first(ctx, s.transaction, func(r row) (k known, err error) {
+		err = r.Scan(&k.revision, &k.events)
+		return k, err
+	}, `SELECT revision, events FROM conversations WHERE sid = $1`, s.picture.Conversation)
+	if err != nil {
+		return conversation.Acknowledgement{}, err
+	}
+	if s.open, err = all(ctx, s.transaction, scanPlacement, selectPlacements+` WHERE conversation = $1`, s.picture.Conversation); err != nil {
+		return conversation.Acknowledgement{}, err
+	}
+	if found && s.picture.Revision < stored.revision {
+		return s.acknowledge(stored.revision), nil
+	}
+	if s.news, err = eventsAfter(stored.events, s.picture.Events); err != nil {
+		return conversation.Acknowledgement{}, err
+	}
+	for _, step := range []func(context.Context) error{
+		s.saveConversation, s.releaseStale, s.saveTasks, s.saveTransfers, s.saveNotes, s.appendEvents, s.saveReservations,
+		s.countLoads, s.applyTimeouts, s.place,
+	} {
+		if err := step(ctx); err != nil {
+			return conversation.Acknowledgement{}, err
+		}
+	}
+	return s.acknowledge(s.picture.Revision), nil
+}
+
+func (s *syncing) acknowledge(revision int) conversation.Acknowledgement {
+	answer := conversation.Acknowledgement{Revision: revision}
+	for _, p := range s.open {
+		answer.Placed = append(answer.Placed, p.command())
+	}
+	return answer
+}
+
+// eventsAfter returns the events that follow the last one stored. There may be no gap before or between them.
+func eventsAfter(last int, events []conversation.Event) ([]conversation.Event, error) {
+	first := slices.IndexFunc(events, func(e conversation.Event) bool { return e.Number > last })
+	if first < 0 {
+		return nil, nil
+	}
+	news := events[first:]
+	for i, e := range news {
+		if e.Number != last+1+i {
+			return nil, fmt.Errorf("event %d was expected next, and event %d came: the desk lacks events of this conversation", last+1+i, e.Number)
+		}
+	}
+	return news, nil
+}
+
+func (s *syncing) saveConversation(ctx context.Context) error {
+	p := s.picture
+	_, err := s.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
+			messages, gone, created_at, closed_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9)
+		ON CONFLICT (sid) DO UPDATE SET status = excluded.status, channel = excluded.channel,
+			customer_name = excluded.customer_name, customer_address = excluded.customer_address,
+			revision = excluded.revision, events = conversations.events + excluded.events, gone = 0, closed_at = excluded.closed_at`,
+		p.Conversation, string(p.Status), string(p.Channel), p.Customer.Name, p.Customer.Address, p.Revision, len(s.news),
+		micros(p.CreatedAt), micros(p.ClosedAt))
+	return err
+}
+
+// releaseStale drops the matches that the picture doesn't wait for any more: they were confirmed, or
+// the task has become pending anew, was given to somebody else or has ended.
+func (s *syncing) releaseStale(ctx context.Context) error {
+	var still []placement
+	for _, p := range s.open {
+		task := s.taskInPicture(p.task)
+		if task != nil && task.Status == conversation.TaskPending && task.Placement == p.number {
+			still = append(still, p)
+			continue
+		}
+		if _, err := s.exec(ctx, `DELETE FROM placements WHERE reservation = $1`, p.reservation); err != nil {
+			return err
+		}
+		if task == nil || task.Reservation == nil || task.Reservation.SID != p.reservation {
+			s.freed[p.agent] = true
+		}
+		s.busied[p.agent] = true
+	}
+	s.open = still
+	return nil
+}
+
+func (s *syncing) taskInPicture(sid string) *conversation.Task {
+	for _, task := range s.picture.Tasks {
+		if task.SID == sid {
+			return task
+		}
+	}
+	return nil
+}
+
+func (s *syncing) saveTasks(ctx context.Context) error {
+	for _, task := range s.picture.Tasks {
+		if err := s.saveTask(ctx, task); err != nil {
+			return wrap("save task "+task.SID, err)
+		}
+	}
+	return nil
+}
+
+func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
+	attributes := ""
+	if len(task.Attributes) > 0 {
+		encoded, err := json.Marshal(task.Attributes)
+		if err != nil {
+			return err
+		}
+		attributes = string(encoded)
+	}
+	matched := slices.ContainsFunc(s.open, func(p placement) bool { return p.task == task.SID })
+	reservation := ""
+	if task.Reservation != nil {
+		reservation = task.Reservation.SID
+	}
+	// Attributes are kept when the conversation has dropped them from an old task.
+	_, err := s.exec(ctx, `INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer,
+			priority, head, placement, attributes, reservation, disposition, wrapup_note, canceled_reason, created_at, queued_at,
+			timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+		ON CONFLICT (sid) DO UPDATE SET status = excluded.status, queue = excluded.queue, agent = excluded.agent,
+			direct = excluded.direct, waiting = excluded.waiting, transfer = excluded.transfer, priority = excluded.priority,
+			head = excluded.head, placement = excluded.placement,
+			attributes = CASE WHEN excluded.attributes = '' THEN tasks.attributes ELSE excluded.attributes END,
+			reservation = excluded.reservation, disposition = excluded.disposition, wrapup_note = excluded.wrapup_note,
+			canceled_reason = excluded.canceled_reason, queued_at = excluded.queued_at, timeout_at = excluded.timeout_at,
+			assigned_at = excluded.assigned_at, wrapping_at = excluded.wrapping_at, completed_at = excluded.completed_at,
+			canceled_at = excluded.canceled_at, wrapup_timeout_at = excluded.wrapup_timeout_at`,
+		task.SID, s.picture.Conversation, string(s.picture.Channel), string(task.Status), task.Queue, task.Agent, flag(task.Direct),
+		flag(task.Status == conversation.TaskPending && !matched), task.Previous, task.Transfer, task.Priority, flag(task.Head),
+		task.Placement, attributes, reservation, task.Disposition, task.WrapupNote, string(task.CanceledReason),
+		micros(task.CreatedAt), micros(task.QueuedAt), micros(task.TimeoutAt), micros(task.AssignedAt), micros(task.WrappingAt),
+		micros(task.CompletedAt), micros(task.CanceledAt), micros(task.WrapupTimeoutAt))
+	return err
+}
+
+func (s *syncing) saveTransfers(ctx context.Context) error {
+	for _, tr := range s.picture.Transfers {
+		if _, err := s.exec(ctx, `INSERT INTO transfers (sid, conversation, mode, status, from_agent, from_task, to_agent, to_queue, task,
+				note, accepted_by, failure_reason, created_at, ended_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, accepted_by = excluded.accepted_by,
+				failure_reason = excluded.failure_reason, ended_at = excluded.ended_at`,
+			tr.SID, s.picture.Conversation, string(tr.Mode), string(tr.Status), tr.From, tr.FromTask, tr.To.Agent, tr.To.Queue, tr.Task,
+			tr.Note, tr.AcceptedBy, string(tr.FailureReason), micros(tr.CreatedAt), micros(tr.EndedAt)); err != nil {
+			return wrap("save transfer "+tr.SID, err)
+		}
+		// A note may have been stored before there was a transfer that names it.
+		if tr.Note != "" {
+			if _, err := s.exec(ctx, `UPDATE notes SET transfer = $2, task = $3 WHERE sid = $1 AND conversation = $4 AND transfer = ''`,
+				tr.Note, tr.SID, tr.FromTask, s.picture.Conversation); err != nil {
+				return wrap("name the transfer of note "+tr.Note, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *syncing) saveNotes(ctx context.Context) error {
+	for _, note := range s.picture.Notes {
+		if err := s.insertNote(ctx, s.picture.Conversation, note); err != nil {
+			return wrap("save note "+note.SID, err)
+		}
+	}
+	return nil
+}
+
+func (s *syncing) appendEvents(ctx context.Context) error {
+	if len(s.news) == 0 {
+		return nil
+	}
+	last, _, err := first(ctx, s.transaction, value[int64], `UPDATE feed SET position = position + $1 WHERE id = 1 RETURNING position`, len(s.news))
+	if err != nil {
+		return wrap("take positions in the feed", err)
+	}
+	for i, e := range s.news {
+		encoded, err := json.Marshal(e)
+		if err != nil {
+			return wrap(fmt.Sprintf("encode event %d", e.Number), err)
+		}
+		position := last - int64(len(s.news)-1-i)
+		if _, err := s.exec(ctx, `INSERT INTO events (position, conversation, number, name, at, event) VALUES ($1, $2, $3, $4, $5, $6)`,
+			position, s.picture.Conversation, e.Number, string(e.Name), micros(e.At), string(encoded)); err != nil {
+			return wrap(fmt.Sprintf("append event %d", e.Number), err)
+		}
+	}
+	return nil
+}
+
+// saveReservations brings reservations to where the new events have left them.
+func (s *syncing) saveReservations(ctx context.Context) error {
+	ended := false
+	for _, e := range s.news {
+		if e.Reservation == "" {
+			continue
+		}
+		if _, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
+				created_at, expires_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)
+			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, excused = excluded.excused, reason = excluded.reason,
+				updated_at = excluded.updated_at`,
+			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), e.Reason,
+			micros(e.At), micros(e.ExpiresAt)); err != nil {
+			return wrap("save reservation "+e.Reservation, err)
+		}
+		s.busied[e.Agent] = true
+		switch e.ReservationStatus {
+		case conversation.ReservationPending:
+		case conversation.ReservationRejected, conversation.ReservationTimeout, conversation.ReservationCanceled,
+			conversation.ReservationRescinded, conversation.ReservationCompleted:
+			s.freed[e.Agent] = true
+			ended = true
+		case conversation.ReservationAccepted, conversation.ReservationWrapping:
+			ended = true
+		}
+	}
+	if !ended {
+		return nil
+	}
+	_, err := s.exec(ctx, `DELETE FROM declines WHERE conversation = $1
+		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')`, s.picture.Conversation)
+	return err
+}
+
+func (s *syncing) countLoads(ctx context.Context) error {
+	for _, agent := range slices.Sorted(maps.Keys(s.busied)) {
+		if err := s.countLoad(ctx, agent, s.picture.Channel); err != nil {
+			return err
+		}
+		if err := s.startIdle(ctx, agent, micros(s.now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyTimeouts makes agents unavailable who let an offer expire, and declines what was offered to
+// somebody who has gone.
+func (s *syncing) applyTimeouts(ctx context.Context) error {
+	for _, e := range s.news {
+		switch {
+		case e.Name == conversation.EventReservationCreated:
+			if task := s.taskInPicture(e.Task); task != nil && task.OfferedTo(e.Agent) && task.Reservation.SID == e.Reservation {
+				if err := s.declineForAbsent(ctx, e.Reservation, micros(s.now)); err != nil {
+					return err
+				}
+			}
+		case e.Name == conversation.EventReservationTimeout && !e.Excused:
+			settings, err := s.settings(ctx)
+			if err != nil {
+				return err
+			}
+			if settings.TimeoutActivity {
+				if err := s.timeoutActivity(ctx, e, micros(s.now)); err != nil {
+					return err
+				}
+				s.open = slices.DeleteFunc(s.open, func(p placement) bool { return p.agent == e.Agent })
+			}
+		}
+	}
+	return nil
+}
+
+// place matches the conversation's own waiting tasks, and others for agents who have become free.
+func (s *syncing) place(ctx context.Context) error {
+	m := matching{transaction: s.transaction, now: s.now, own: s.picture.Conversation, room: placedBySync}
+	for _, task := range s.picture.Tasks {
+		matched := slices.ContainsFunc(s.open, func(p placement) bool { return p.task == task.SID })
+		switch {
+		case task.Status != conversation.TaskPending || matched:
+		case task.Direct:
+			if err := m.placeDirect(ctx, task.Agent); err != nil {
+				return err
+			}
+		default:
+			m.addLine(task.Queue, s.picture.Channel)
+		}
+	}
+	for _, agent := range slices.Sorted(maps.Keys(s.freed)) {
+		queues, err := all(ctx, s.transaction, value[string],
+			`SELECT q.queue FROM queue_agents q JOIN agents a ON a.name = q.agent WHERE q.agent = $1 AND a.presence = 'available'`, agent)
+		if err != nil {
+			return wrap("find the queues of "+agent, err)
+		}
+		for _, queue := range queues {
+			m.addLine(queue, s.picture.Channel)
+		}
+	}
+	if err := m.placeLines(ctx); err != nil {
+		return err
+	}
+	for _, p := range m.made {
+		if p.conversation == s.picture.Conversation {
+			s.open = append(s.open, p)
+		} else {
+			s.todo.deliver = true
+		}
+	}
+	s.todo.place = s.todo.place || m.room == 0
+	return nil
+}

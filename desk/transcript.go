@@ -1,0 +1,170 @@
+package desk
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// FromCustomer is the author of what the customer writes, FromSystem of what a program of the house
+// reports in the transcript, as the outcome of a tool that the agent used.
+const (
+	FromCustomer = "customer"
+	FromSystem   = "system"
+)
+
+// MaxMessage is how many characters a message may have.
+const MaxMessage = 16000
+
+// prefixMessage is the prefix of a message's SID.
+const prefixMessage = "IM"
+
+// NewMessage is a message to be added to a transcript.
+type NewMessage struct {
+	Conversation string
+	// From is FromCustomer, FromSystem or the name of the agent who has the conversation.
+	From string
+	// Text has 1 to MaxMessage characters.
+	Text string
+	// ProviderSID is the provider's own SID of the message, if it has one: it is stored once.
+	ProviderSID string
+	// At is when it was written; now, where it is left out.
+	At time.Time
+}
+
+// Message is one message of a transcript.
+type Message struct {
+	SID          string `json:"sid"`
+	Conversation string `json:"conversation"`
+	// Number counts the conversation's messages from 1, without gaps.
+	Number      int       `json:"number"`
+	From        string    `json:"from"`
+	Text        string    `json:"text"`
+	ProviderSID string    `json:"provider_sid,omitempty"`
+	At          time.Time `json:"at"`
+}
+
+// Say adds a message to a conversation's transcript. The customer may write while their side is
+// open, also while they wait; of the agents only the one whose task is assigned. A provider's SID
+// that was stored before returns the message of then. Refusals: invalid_payload,
+// conversation_closed, task_not_assigned, not_your_task.
+func (d *Desk) Say(ctx context.Context, m NewMessage) (Message, error) {
+	if refusal := validMessage(m); refusal != nil {
+		return Message{}, refusal
+	}
+	var said Message
+	err := d.write(ctx, "say in conversation "+m.Conversation, func(t *transaction) (err error) {
+		said, err = t.say(ctx, m, d.now())
+		return err
+	})
+	return said, err
+}
+
+func validMessage(m NewMessage) *conversation.Refusal {
+	switch length := utf8.RuneCountInString(m.Text); {
+	case m.From == "":
+		return invalid("from", "nobody is named as the author: name an agent, or %q", FromCustomer)
+	case strings.TrimSpace(m.Text) == "":
+		return invalid("text", "the message is empty: write at least one character")
+	case length > MaxMessage:
+		return invalid("text", "the message has %d characters: send it in parts of at most %d", length, MaxMessage)
+	case !storable(m.Text):
+		return invalid("text", "the message isn't valid UTF-8 text: send it without control zeros, encoded as UTF-8")
+	case utf8.RuneCountInString(m.ProviderSID) > conversation.MaxText || !storable(m.ProviderSID):
+		return invalid("provider_sid", "provider_sid can have at most %d characters", conversation.MaxText)
+	}
+	return nil
+}
+
+// storable tells whether every database takes the text.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
+func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Message, error) {
+	if m.ProviderSID != "" {
+		before, found, err := first(ctx, t, scanMessage, selectMessages+` WHERE provider_sid = $1 AND provider_sid <> ''`, m.ProviderSID)
+		if err != nil || found {
+			return before, err
+		}
+	}
+	status, err := t.conversationStatus(ctx, m.Conversation)
+	if err != nil {
+		return Message{}, err
+	}
+	if m.From == FromCustomer || m.From == FromSystem {
+		if status != conversation.ConversationActive {
+			return Message{}, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
+				"the customer's side of the conversation is over: start a new conversation")
+		}
+	} else if err := t.haveConversation(ctx, m.From, m.Conversation); err != nil {
+		return Message{}, err
+	}
+
+	said := Message{
+		SID: conversation.SIDOf(prefixMessage, uuid.New()), Conversation: m.Conversation, From: m.From, Text: m.Text,
+		ProviderSID: m.ProviderSID, At: m.At.UTC().Truncate(time.Microsecond),
+	}
+	if m.At.IsZero() {
+		said.At = now.UTC().Truncate(time.Microsecond)
+	}
+	said.Number, _, err = first(ctx, t, value[int],
+		`UPDATE conversations SET messages = messages + 1 WHERE sid = $1 RETURNING messages`, m.Conversation)
+	if err != nil {
+		return Message{}, err
+	}
+	_, err = t.exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		said.Conversation, said.Number, said.SID, said.From, said.Text, said.ProviderSID, micros(said.At))
+	return said, err
+}
+
+// haveConversation refuses an agent whose task in the conversation isn't assigned.
+func (t *transaction) haveConversation(ctx context.Context, agent, sid string) error {
+	type held struct {
+		task   string
+		status conversation.TaskStatus
+	}
+	last, found, err := first(ctx, t, func(r row) (h held, err error) {
+		err = r.Scan(&h.task, &h.status)
+		return h, err
+	}, `SELECT sid, status FROM tasks WHERE conversation = $1 AND agent = $2
+		ORDER BY CASE WHEN status = 'assigned' THEN 0 ELSE 1 END, placement DESC LIMIT 1`, sid, agent)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Agent: agent},
+			"%s doesn't have this conversation: only the agent who has it can write", agent)
+	case last.status != conversation.TaskAssigned:
+		return conversation.Refuse(conversation.CodeTaskNotAssigned, conversation.Details{Agent: agent, Task: last.task},
+			"%s doesn't have this conversation now: task %s is %s, and only the agent who has it can write", agent, last.task, last.status)
+	}
+	return nil
+}
+
+// Transcript returns the conversation's messages in order. Refusals: not_your_task, unknown_agent.
+func (d *Desk) Transcript(ctx context.Context, sid string, reader Reader) (messages []Message, err error) {
+	err = d.read(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
+		if err := t.allow(ctx, reader, sid); err != nil {
+			return err
+		}
+		messages, err = t.transcript(ctx, sid)
+		return err
+	})
+	return messages, err
+}
+
+const selectMessages = `SELECT sid, conversation, number, author, text, provider_sid, created_at FROM messages`
+
+func scanMessage(r row) (m Message, err error) {
+	err = r.Scan(&m.SID, &m.Conversation, &m.Number, &m.From, &m.Text, &m.ProviderSID, instant{&m.At})
+	return m, err
+}
+
+func (t *transaction) transcript(ctx context.Context, sid string) ([]Message, error) {
+	return all(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 ORDER BY number`, sid)
+}
