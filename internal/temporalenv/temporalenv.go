@@ -86,3 +86,14 @@ func NewReplayer() (worker.WorkflowReplayer, error) {
 func interceptors() []interceptor.WorkerInterceptor {
 	return []interceptor.WorkerInterceptor{workflows.Interceptor(DataConverter())}
 }
+
+// Namespace returns the namespace to use: the one given, else the environment's, else the default one.
+func Namespace(given string) string {
+	if given != "" {
+		return given
+	}
+	if options, err := envconfig.LoadDefaultClientOptions(); err == nil && options.Namespace != "" {
+		return options.Namespace
+	}
+	return client.DefaultNamespace
+}

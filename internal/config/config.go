@@ -1,0 +1,72 @@
+// Package config says what Baton's programs read from their environment and flags, and where things
+// are by default. It only reads; what is Temporal's own is read by internal/temporalenv.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// DefaultData is the folder that `starter dev` keeps everything in.
+const DefaultData = ".baton"
+
+// The addresses of `starter dev`.
+const (
+	DefaultTemporal = "127.0.0.1:7233"
+	DefaultUI       = "127.0.0.1:8233"
+)
+
+// Config says where the desk and the Temporal server are.
+type Config struct {
+	// Database is the desk's: sqlite:PATH.
+	Database string
+	// Temporal is the server's address; empty: as Temporal's environment configuration says.
+	Temporal string
+	// Namespace is Temporal's; empty: likewise.
+	Namespace string
+}
+
+// Load reads BATON_DATABASE and BATON_DATA; data, if it isn't empty, stands for BATON_DATA. Where
+// nothing tells the Temporal server's address, it is that of the dev server that has last run on
+// the data folder.
+func Load(getenv func(string) string, data string) (Config, error) {
+	if data == "" {
+		data = getenv("BATON_DATA")
+	}
+	if data == "" {
+		data = DefaultData
+	}
+	c := Config{Database: getenv("BATON_DATABASE")}
+	if c.Database == "" {
+		c.Database = Database(data)
+	}
+	if getenv("TEMPORAL_ADDRESS") != "" || getenv("TEMPORAL_PROFILE") != "" || getenv("TEMPORAL_CONFIG_FILE") != "" {
+		return c, nil
+	}
+	address, err := os.ReadFile(addressFile(data))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("read where the dev server of %s listens: %w", data, err)
+	}
+	c.Temporal = strings.TrimSpace(string(address))
+	return c, nil
+}
+
+// Database returns the desk's database in a data folder.
+func Database(data string) string { return "sqlite:" + filepath.Join(data, "desk.db") }
+
+// TemporalFile returns the dev server's database in a data folder.
+func TemporalFile(data string) string { return filepath.Join(data, "temporal.db") }
+
+func addressFile(data string) string { return filepath.Join(data, "temporal-address") }
+
+// NoteAddress keeps the address of the data folder's dev server for whoever loads its configuration.
+func NoteAddress(data, address string) error {
+	if err := os.WriteFile(addressFile(data), []byte(address+"\n"), 0o600); err != nil {
+		return fmt.Errorf("note where the dev server listens: %w", err)
+	}
+	return nil
+}

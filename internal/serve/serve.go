@@ -1,0 +1,98 @@
+// Package serve puts a worker together: the workflow, its activities with a desk behind them, and
+// the desk's dispatcher with a courier that carries its matches to the conversations. The programs
+// worker and starter (`dev`, `demo`) run what it makes. Nothing is decided here.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// Worker is a running worker: it carries conversations and places waiting tasks.
+type Worker struct {
+	temporal   worker.Worker
+	stop       context.CancelFunc
+	dispatcher sync.WaitGroup
+}
+
+// StartWorker starts a worker on a connected client and an open desk, which stay the caller's to
+// close after [Worker.Stop].
+func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, logger *slog.Logger) (*Worker, error) {
+	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, temporalenv.WorkerOptions())}
+	workflows.Register(w.temporal)
+	activities.Register(w.temporal, d)
+	if err := w.temporal.Start(); err != nil {
+		return nil, fmt.Errorf("start the worker: %w", err)
+	}
+	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
+	w.dispatcher.Go(func() {
+		if err := d.RunDispatcher(ctx, courier{baton.NewClient(c)}); err != nil && !errors.Is(err, context.Canceled) {
+			logger.Error("The dispatcher has ended: waiting tasks are not placed", "error", err)
+		}
+	})
+	return w, nil
+}
+
+// Stop lets what is under way finish, and ends the worker.
+func (w *Worker) Stop() {
+	w.stop()
+	w.dispatcher.Wait()
+	w.temporal.Stop()
+}
+
+// courier carries what the desk has to say to a conversation, as a signal.
+type courier struct{ client *baton.Client }
+
+// Deliver implements [desk.Courier].
+func (c courier) Deliver(ctx context.Context, sid string, command conversation.Command) error {
+	err := c.client.SendAsync(ctx, sid, command)
+	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
+		return desk.ErrConversationGone
+	}
+	return err
+}
+
+// RegisterSearchAttributes makes the namespace know Baton's search attributes; those it knows stay.
+func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+	missing := workflows.SearchAttributes()
+	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return fmt.Errorf("list the namespace's search attributes: %w", err)
+	}
+	for name, has := range known.GetCustomAttributes() {
+		if wants, ours := missing[name]; ours && wants != has {
+			return fmt.Errorf("the search attribute %s is a %s in the namespace %s, and Baton needs a %s: remove it there, then run setup again",
+				name, typeName(has), namespace, typeName(wants))
+		}
+		delete(missing, name)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace, SearchAttributes: missing,
+	})
+	var exists *serviceerror.AlreadyExists
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("register the search attributes: %w", err)
+	}
+	return nil
+}
+
+func typeName(t enumspb.IndexedValueType) string { return t.String() }

@@ -1,0 +1,360 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// name is an argument check: one name.
+func name(of string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return wrongUsage("name one %s", of)
+		}
+		return nil
+	}
+}
+
+// onDesk is the RunE of a command that works on the desk alone.
+func (c *cli) onDesk(do func(ctx context.Context, d *desk.Desk, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		return c.withDesk(cmd.Context(), false, func(ctx context.Context, d *desk.Desk) error { return do(ctx, d, args) })
+	}
+}
+
+// anyChanged tells whether a flag of the command's own was given.
+func anyChanged(cmd *cobra.Command) bool {
+	changed := false
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { changed = changed || f.Changed })
+	return changed
+}
+
+func (c *cli) settings() *cobra.Command {
+	var transfers, notes, timeoutActivity, unavailable, unanswered, by string
+	var reservation, task, wrapup, reoffer time.Duration
+	cmd := &cobra.Command{
+		Use: "settings", Short: "Show or change the settings: the switches, timeouts and policies", Args: cobra.NoArgs,
+	}
+	cmd.RunE = c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+		changed := cmd.Flags().Changed
+		change := func(s *conversation.Settings) {
+			inSeconds := func(flag string, value time.Duration, into *int) {
+				if changed(flag) {
+					*into = int(value / time.Second)
+				}
+			}
+			inSeconds("reservation-timeout", reservation, &s.ReservationTimeout)
+			inSeconds("task-timeout", task, &s.TaskTimeout)
+			inSeconds("wrapup-timeout", wrapup, &s.WrapupTimeout)
+			inSeconds("reoffer-after", reoffer, &s.ReofferAfter)
+			if changed("agent-unavailable") {
+				s.AgentUnavailable = conversation.AgentUnavailablePolicy(unavailable)
+			}
+			if changed("unanswered") {
+				s.Unanswered = conversation.UnansweredPolicy(unanswered)
+			}
+		}
+		switches, err := c.switches(changed, map[string]string{
+			"messaging-transfers": transfers, "transfer-notes": notes, "timeout-activity": timeoutActivity,
+		})
+		if err != nil {
+			return err
+		}
+		for flag, value := range map[string]time.Duration{
+			"reservation-timeout": reservation, "task-timeout": task, "wrapup-timeout": wrapup, "reoffer-after": reoffer,
+		} {
+			if value%time.Second != 0 {
+				return wrongUsage("--%s is %s: use whole seconds", flag, value)
+			}
+		}
+		settings, err := d.Settings(ctx)
+		if err == nil && anyChanged(cmd) {
+			settings, err = d.SetSettings(ctx, by, func(s *conversation.Settings) {
+				change(s)
+				switches(s)
+			})
+		}
+		if err != nil {
+			return err
+		}
+		return c.print(settings, func(w io.Writer) { showSettings(w, settings) })
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&transfers, "messaging-transfers", "", "on or off")
+	flags.StringVar(&notes, "transfer-notes", "", "on or off; needs transfers")
+	flags.DurationVar(&reservation, "reservation-timeout", 0, "how long an offer stands")
+	flags.DurationVar(&task, "task-timeout", 0, "how long a task may wait")
+	flags.DurationVar(&wrapup, "wrapup-timeout", 0, "after how long a wrapup completes itself; 0: never")
+	flags.StringVar(&unavailable, "agent-unavailable", "", "transfer to an unavailable agent: refuse, wait or origin_queue")
+	flags.StringVar(&unanswered, "unanswered", "", "a task its agent doesn't take goes to: origin_queue or sender")
+	flags.DurationVar(&reoffer, "reoffer-after", 0, "for how long who declined a task isn't offered it again")
+	flags.StringVar(&timeoutActivity, "timeout-activity", "", "on: an agent who lets an offer expire becomes unavailable")
+	flags.StringVar(&by, "by", "admin", "who changes them")
+	return cmd
+}
+
+// switches reads the flags that are on or off, and returns what sets them.
+func (c *cli) switches(changed func(string) bool, values map[string]string) (func(*conversation.Settings), error) {
+	on := map[string]bool{}
+	for flag, value := range values {
+		if !changed(flag) {
+			continue
+		}
+		var err error
+		if on[flag], err = onOff(flag, value); err != nil {
+			return nil, err
+		}
+	}
+	return func(s *conversation.Settings) {
+		for flag, into := range map[string]*bool{
+			"messaging-transfers": &s.MessagingTransfers, "transfer-notes": &s.TransferNotes, "timeout-activity": &s.TimeoutActivity,
+		} {
+			if value, ok := on[flag]; ok {
+				*into = value
+			}
+		}
+	}, nil
+}
+
+func showSettings(w io.Writer, s conversation.Settings) {
+	duration := func(n int) string { return (time.Duration(n) * time.Second).String() }
+	table(w, []string{"SETTING", "VALUE"}, [][]string{
+		{"messaging-transfers", showSwitch(s.MessagingTransfers)},
+		{"transfer-notes", showSwitch(s.TransferNotes)},
+		{"reservation-timeout", duration(s.ReservationTimeout)},
+		{"task-timeout", duration(s.TaskTimeout)},
+		{"wrapup-timeout", duration(s.WrapupTimeout)},
+		{"agent-unavailable", string(s.AgentUnavailable)},
+		{"unanswered", string(s.Unanswered)},
+		{"reoffer-after", duration(s.ReofferAfter)},
+		{"timeout-activity", showSwitch(s.TimeoutActivity)},
+	})
+}
+
+func (c *cli) agents() *cobra.Command {
+	show := c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.showAgents(ctx, d) })
+	cmd := &cobra.Command{Use: "agents", Short: "Show, add, change or remove agents", Args: cobra.NoArgs, RunE: show}
+	cmd.AddCommand(c.addAgent(), c.setAgent(), &cobra.Command{
+		Use: "remove NAME", Short: "Remove an agent who has no task", Args: name("agent"),
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			if err := d.RemoveAgent(ctx, args[0]); err != nil {
+				return err
+			}
+			return c.showAgents(ctx, d)
+		}),
+	})
+	return cmd
+}
+
+func (c *cli) addAgent() *cobra.Command {
+	var role, status string
+	var capacity int
+	var queues []string
+	cmd := &cobra.Command{
+		Use: "add NAME", Short: "Add an agent", Args: name("agent"),
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			err := d.AddAgent(ctx, desk.NewAgent{Name: args[0], Role: desk.Role(role), Capacity: capacity, Presence: desk.Presence(status)})
+			if err != nil {
+				return err
+			}
+			for _, queue := range queues {
+				if err := d.AddMember(ctx, queue, args[0]); err != nil {
+					return fmt.Errorf("the agent was added, and is not on the queue %s: %w", queue, err)
+				}
+			}
+			return c.showAgents(ctx, d)
+		}),
+	}
+	cmd.Flags().StringVar(&role, "role", string(desk.RoleAgent), "agent, supervisor or admin")
+	cmd.Flags().StringVar(&status, "status", string(desk.PresenceOffline), "available, break or offline")
+	cmd.Flags().IntVar(&capacity, "capacity", desk.DefaultCapacity, "how many tasks at a time, for each channel")
+	cmd.Flags().StringSliceVar(&queues, "queue", nil, "a queue to work on; may be repeated")
+	return cmd
+}
+
+func (c *cli) setAgent() *cobra.Command {
+	var status string
+	var capacities []string
+	cmd := &cobra.Command{Use: "set NAME", Short: "Let an agent come or go, or change how much they take", Args: name("agent")}
+	cmd.RunE = c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+		if !anyChanged(cmd) {
+			return wrongUsage("say what to set: --status or --capacity")
+		}
+		for _, capacity := range capacities {
+			channel, number, _ := strings.Cut(capacity, "=")
+			n, err := strconv.Atoi(number)
+			if err != nil {
+				return wrongUsage("--capacity is %q: use CHANNEL=NUMBER, as in web=3", capacity)
+			}
+			if err := d.SetCapacity(ctx, args[0], conversation.Channel(channel), n); err != nil {
+				return err
+			}
+		}
+		if cmd.Flags().Changed("status") {
+			if err := d.SetPresence(ctx, args[0], desk.Presence(status)); err != nil {
+				return err
+			}
+		}
+		return c.showAgents(ctx, d)
+	})
+	cmd.Flags().StringVar(&status, "status", "", "available, break or offline")
+	cmd.Flags().StringSliceVar(&capacities, "capacity", nil, "CHANNEL=NUMBER; may be repeated")
+	return cmd
+}
+
+func (c *cli) showAgents(ctx context.Context, d *desk.Desk) error {
+	agents, err := d.Agents(ctx)
+	if err != nil {
+		return err
+	}
+	return c.print(agents, func(w io.Writer) {
+		var rows [][]string
+		for _, a := range agents {
+			var load []string
+			for _, channel := range a.Channels {
+				load = append(load, fmt.Sprintf("%s %d/%d", channel.Channel, channel.Load, channel.Capacity))
+			}
+			rows = append(rows, []string{a.Name, string(a.Role), string(a.Presence), dash(strings.Join(a.Queues, ",")), strings.Join(load, " ")})
+		}
+		table(w, []string{"AGENT", "ROLE", "STATUS", "QUEUES", "LOAD/CAPACITY"}, rows)
+	})
+}
+
+func (c *cli) queues() *cobra.Command {
+	show := c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.showQueues(ctx, d) })
+	cmd := &cobra.Command{Use: "queues", Short: "Show, add, change or remove queues", Args: cobra.NoArgs, RunE: show}
+	var members []string
+	add := &cobra.Command{
+		Use: "add NAME", Short: "Add a queue", Args: name("queue"),
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			if err := d.AddQueue(ctx, args[0]); err != nil {
+				return err
+			}
+			if err := d.SetMembers(ctx, args[0], members...); err != nil {
+				return fmt.Errorf("the queue was added, without members: %w", err)
+			}
+			return c.showQueues(ctx, d)
+		}),
+	}
+	set := &cobra.Command{
+		Use: "set NAME --member AGENT", Short: "Put exactly these agents on a queue", Args: name("queue"),
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			if err := d.SetMembers(ctx, args[0], members...); err != nil {
+				return err
+			}
+			return c.showQueues(ctx, d)
+		}),
+	}
+	for _, command := range []*cobra.Command{add, set} {
+		command.Flags().StringSliceVar(&members, "member", nil, "an agent on the queue; may be repeated")
+	}
+	cmd.AddCommand(add, set, &cobra.Command{
+		Use: "remove NAME", Short: "Remove a queue that has no tasks", Args: name("queue"),
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			if err := d.RemoveQueue(ctx, args[0]); err != nil {
+				return err
+			}
+			return c.showQueues(ctx, d)
+		}),
+	})
+	return cmd
+}
+
+func (c *cli) showQueues(ctx context.Context, d *desk.Desk) error {
+	queues, err := d.Queues(ctx)
+	if err != nil {
+		return err
+	}
+	return c.print(queues, func(w io.Writer) {
+		var rows [][]string
+		for _, q := range queues {
+			rows = append(rows, []string{q.Name, dash(strings.Join(q.Members, ",")), strconv.Itoa(q.Waiting), clock(q.WaitingSince)})
+		}
+		table(w, []string{"QUEUE", "MEMBERS", "WAITING", "SINCE"}, rows)
+	})
+}
+
+func (c *cli) plugins() *cobra.Command {
+	show := c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.showPlugins(ctx, d) })
+	cmd := &cobra.Command{Use: "plugins", Short: "Show, add, change or remove what is installed beside Baton", Args: cobra.NoArgs, RunE: show}
+	cmd.AddCommand(c.setPlugin("add"), c.setPlugin("set"), &cobra.Command{
+		Use: "remove NAME", Short: "Remove a plugin", Args: name("plugin"),
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			if err := d.RemovePlugin(ctx, args[0]); err != nil {
+				return err
+			}
+			return c.showPlugins(ctx, d)
+		}),
+	})
+	return cmd
+}
+
+// transferPlugin is in the names of the plugins that transfer conversations, as Twilio's template names its own.
+const transferPlugin = "conversation-transfer"
+
+func (c *cli) setPlugin(verb string) *cobra.Command {
+	var version, enabled, transfers string
+	cmd := &cobra.Command{Use: verb + " NAME", Short: "Record an installed plugin", Args: name("plugin")}
+	if verb == "set" {
+		cmd.Short = "Change an installed plugin"
+	}
+	cmd.RunE = c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+		plugin := desk.Plugin{Name: args[0], Enabled: true, ConversationTransfer: strings.Contains(args[0], transferPlugin)}
+		installed, err := d.Plugins(ctx)
+		if err != nil {
+			return err
+		}
+		found := false
+		for _, p := range installed {
+			if p.Name == args[0] {
+				plugin, found = p, true
+			}
+		}
+		if verb == "set" && !found {
+			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Plugin: args[0]},
+				"there is no plugin %s: add it first", args[0])
+		}
+		if cmd.Flags().Changed("version") {
+			plugin.Version = version
+		}
+		for flag, into := range map[string]*bool{"enabled": &plugin.Enabled, transferPlugin: &plugin.ConversationTransfer} {
+			if cmd.Flags().Changed(flag) {
+				if *into, err = onOff(flag, cmd.Flag(flag).Value.String()); err != nil {
+					return err
+				}
+			}
+		}
+		if err := d.SetPlugin(ctx, plugin); err != nil {
+			return err
+		}
+		return c.showPlugins(ctx, d)
+	})
+	cmd.Flags().StringVar(&version, "version", "", "its version")
+	cmd.Flags().StringVar(&enabled, "enabled", "on", "on or off")
+	cmd.Flags().StringVar(&transfers, transferPlugin, "", "on: it transfers conversations itself (default: on where its name says so)")
+	return cmd
+}
+
+func (c *cli) showPlugins(ctx context.Context, d *desk.Desk) error {
+	plugins, err := d.Plugins(ctx)
+	if err != nil {
+		return err
+	}
+	return c.print(plugins, func(w io.Writer) {
+		var rows [][]string
+		for _, p := range plugins {
+			rows = append(rows, []string{oneLine(p.Name), dash(p.Version), showSwitch(p.Enabled), showSwitch(p.ConversationTransfer)})
+		}
+		table(w, []string{"PLUGIN", "VERSION", "ENABLED", "TRANSFERS CONVERSATIONS"}, rows)
+	})
+}

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+func (c *cli) conversationCommands() []*cobra.Command {
+	return []*cobra.Command{
+		c.start(), c.list(), c.show(), c.watch(), c.say(), c.transcript(), c.offers(),
+		c.transfer(), c.accept(), c.decline(), c.wrapup(), c.end(), c.take(), c.cancel(), c.move(), c.close(),
+	}
+}
+
+// oneConversation is an argument check: one CH….
+func oneConversation(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return wrongUsage("name one conversation, CH…")
+	}
+	return validConversation(args[0])
+}
+
+func validConversation(sid string) error {
+	if !conversation.IsSID(conversation.PrefixConversation, sid) {
+		return wrongUsage("%q is no conversation: its SID is CH and 32 lower-case hex digits, as `starter start` prints it", sid)
+	}
+	return nil
+}
+
+func (c *cli) start() *cobra.Command {
+	var command conversation.StartCommand
+	var channel string
+	var attributes []string
+	cmd := &cobra.Command{
+		Use: "start --channel web --customer NAME --queue QUEUE", Short: "Start a conversation and print its SID", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			command.Channel = conversation.Channel(channel)
+			for _, attribute := range attributes {
+				key, value, ok := strings.Cut(attribute, "=")
+				if !ok || key == "" {
+					return wrongUsage("--attribute is %q: use key=value", attribute)
+				}
+				if command.Attributes == nil {
+					command.Attributes = conversation.Attributes{}
+				}
+				command.Attributes[key] = attributeValue(value)
+			}
+			return c.withClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
+				sid, err := b.Start(ctx, command)
+				if err != nil {
+					return err
+				}
+				record, err := b.Await(ctx, sid, func(conversation.Record) bool { return true })
+				if err != nil {
+					return err
+				}
+				return c.print(record, func(w io.Writer) { fmt.Fprintln(w, sid) })
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&command.Conversation, "conversation", "", "the conversation's SID (default: a new one)")
+	flags.StringVar(&channel, "channel", string(conversation.ChannelWeb), "web, sms, whatsapp, messenger, chat or email")
+	flags.StringVar(&command.Customer.Name, "customer", "", "the customer's name")
+	flags.StringVar(&command.Customer.Address, "address", "", "the customer's address on the channel")
+	flags.StringVar(&command.Queue, "queue", "", "the queue the conversation waits in")
+	flags.IntVar(&command.Priority, "priority", 0, "priority in the queue; higher is sooner")
+	flags.StringArrayVar(&attributes, "attribute", nil, "an attribute of the task, key=value (value: JSON or text); may be repeated")
+	required(cmd, "queue")
+	return cmd
+}
+
+// attributeValue takes JSON as it is, and anything else as text.
+func attributeValue(value string) json.RawMessage {
+	if json.Valid([]byte(value)) {
+		return json.RawMessage(value)
+	}
+	return baton.Attribute(value)
+}
+
+func required(cmd *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		if err := cmd.MarkFlagRequired(flag); err != nil {
+			panic(err) // no such flag: a slip of this file
+		}
+	}
+}
+
+// command makes the cobra command of one that services send too: its payload from flags, its outcome printed.
+func (c *cli) command(use, short string, payload func() (conversation.Command, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: oneConversation,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			command, err := payload()
+			if err != nil {
+				return err
+			}
+			return c.withClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
+				outcome, err := b.Send(ctx, args[0], command)
+				if err != nil {
+					return err
+				}
+				return c.print(outcome, func(w io.Writer) { fmt.Fprintln(w, outcomeSentence(outcome)) })
+			})
+		},
+	}
+}
+
+// outcomeSentence says what a command touched, as it is now.
+func outcomeSentence(o conversation.Outcome) string {
+	var parts []string
+	if t := o.Task; t != nil {
+		part := fmt.Sprintf("task %s is %s", t.SID, t.Status)
+		if t.Agent != "" {
+			part += " (" + t.Agent + ")"
+		} else {
+			part += " in " + t.Queue
+		}
+		parts = append(parts, part)
+	}
+	if t := o.Transfer; t != nil {
+		parts = append(parts, fmt.Sprintf("transfer %s is %s", t.SID, t.Status))
+	}
+	parts = append(parts, fmt.Sprintf("the conversation is %s", o.ConversationStatus))
+	return oneLine(strings.Join(parts, "; "))
+}
+
+func agentFlag(cmd *cobra.Command, into *string) *cobra.Command {
+	cmd.Flags().StringVar(into, "agent", "", "the agent's name")
+	required(cmd, "agent")
+	return cmd
+}
+
+func taskFlag(cmd *cobra.Command, into *string) *cobra.Command {
+	cmd.Flags().StringVar(into, "task", "", "the task (default: the only one that can be meant)")
+	return cmd
+}
+
+func metaFlags(cmd *cobra.Command, meta *conversation.Meta) *cobra.Command {
+	cmd.Flags().StringVar(&meta.CommandID, "command-id", "", "makes the command safe to repeat: the same ID has one effect")
+	cmd.Flags().StringVar(&meta.By, "by", "", "who does it for the agent")
+	return cmd
+}
+
+// target reads agent:NAME or queue:NAME.
+func target(flag, value string) (conversation.Target, error) {
+	kind, name, _ := strings.Cut(value, ":")
+	switch {
+	case name == "":
+	case kind == "agent":
+		return conversation.Target{Agent: name}, nil
+	case kind == "queue":
+		return conversation.Target{Queue: name}, nil
+	case kind == "workflow":
+		return conversation.Target{Workflow: name}, nil
+	}
+	return conversation.Target{}, wrongUsage("--%s is %q: use agent:NAME or queue:NAME", flag, value)
+}
+
+func (c *cli) transfer() *cobra.Command {
+	var command conversation.TransferCommand
+	var to, mode string
+	cmd := c.command("transfer CH… --from AGENT --to agent:NAME|queue:NAME", "Pass a conversation on to an agent or a queue",
+		func() (_ conversation.Command, err error) {
+			command.Mode = conversation.Mode(mode)
+			command.To, err = target("to", to)
+			return command, err
+		})
+	cmd.Flags().StringVar(&command.From, "from", "", "the agent who has the conversation")
+	cmd.Flags().StringVar(&to, "to", "", "agent:NAME or queue:NAME")
+	cmd.Flags().StringVar(&command.Note, "note", "", "a note for the receiver, or the SID (KQ…) of one")
+	cmd.Flags().StringVar(&mode, "mode", string(conversation.ModeCold), "cold")
+	required(cmd, "from", "to")
+	return metaFlags(cmd, &command.Meta)
+}
+
+func (c *cli) accept() *cobra.Command {
+	var command conversation.AcceptCommand
+	cmd := c.command("accept CH… --agent AGENT", "Take a task that is offered to the agent",
+		func() (conversation.Command, error) { return command, nil })
+	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
+}
+
+func (c *cli) decline() *cobra.Command {
+	var command conversation.DeclineCommand
+	cmd := c.command("decline CH… --agent AGENT", "Turn down a task that is offered to the agent",
+		func() (conversation.Command, error) { return command, nil })
+	cmd.Flags().StringVar(&command.Reason, "reason", "", "why")
+	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
+}
+
+func (c *cli) wrapup() *cobra.Command {
+	var command conversation.WrapupCommand
+	cmd := c.command("wrapup CH… --agent AGENT", "Complete the agent's wrapup",
+		func() (conversation.Command, error) { return command, nil })
+	cmd.Flags().StringVar(&command.Disposition, "disposition", "", "how it ended, in a word")
+	cmd.Flags().StringVar(&command.Note, "note", "", "a note that stays at the desk")
+	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
+}
+
+func (c *cli) end() *cobra.Command {
+	var command conversation.EndCommand
+	cmd := c.command("end CH… --agent AGENT", "End the agent's turn: wrapup follows",
+		func() (conversation.Command, error) { return command, nil })
+	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
+}
+
+func (c *cli) cancel() *cobra.Command {
+	var command conversation.CancelCommand
+	cmd := c.command("cancel CH… --agent AGENT", "Take back a transfer that nobody has accepted",
+		func() (conversation.Command, error) { return command, nil })
+	cmd.Flags().StringVar(&command.Transfer, "transfer", "", "the transfer (default: the active one)")
+	return metaFlags(agentFlag(cmd, &command.Agent), &command.Meta)
+}
+
+func (c *cli) move() *cobra.Command {
+	var command conversation.MoveCommand
+	var to string
+	cmd := c.command("move CH… --to agent:NAME|queue:NAME", "Send a waiting task to another agent or queue",
+		func() (_ conversation.Command, err error) {
+			command.To, err = target("to", to)
+			return command, err
+		})
+	cmd.Flags().StringVar(&to, "to", "", "agent:NAME or queue:NAME")
+	required(cmd, "to")
+	return metaFlags(taskFlag(cmd, &command.Task), &command.Meta)
+}
+
+func (c *cli) close() *cobra.Command {
+	var command conversation.CloseCommand
+	cmd := c.command("close CH…", "Close the customer's side of a conversation",
+		func() (conversation.Command, error) { return command, nil })
+	cmd.Flags().StringVar(&command.Reason, "reason", "", "why")
+	return metaFlags(cmd, &command.Meta)
+}
+
+func (c *cli) take() *cobra.Command {
+	var agent string
+	cmd := &cobra.Command{
+		Use: "take CH… --agent AGENT", Short: "Have a waiting task offered to an agent who asks for it", Args: oneConversation,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
+				if _, err := caughtUp(ctx, b, d, args[0]); err != nil {
+					return err
+				}
+				claim, err := d.Claim(ctx, args[0], agent)
+				if err != nil {
+					return err
+				}
+				// The dispatcher would deliver it too; who asks doesn't want to wait.
+				if err := b.SendAsync(ctx, args[0], claim); err != nil {
+					return err
+				}
+				record, err := b.Await(ctx, args[0], func(r conversation.Record) bool {
+					t := r.Task(claim.Task)
+					return t == nil || t.Status != conversation.TaskPending || t.Placement != claim.Placement
+				})
+				if err != nil {
+					return err
+				}
+				task := record.Task(claim.Task)
+				if task == nil || !task.OfferedTo(agent) {
+					return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Task: claim.Task},
+						"the task no longer waits: somebody was quicker, or the customer has left")
+				}
+				return c.print(task, func(w io.Writer) {
+					fmt.Fprintf(w, "task %s is reserved for %s until %s: accept it with `starter accept %s --agent %s`\n",
+						task.SID, agent, clock(task.Reservation.ExpiresAt), args[0], agent)
+				})
+			})
+		},
+	}
+	return agentFlag(cmd, &agent)
+}
+
+// caughtUp waits until the desk shows what the conversation has decided, so that whoever has just
+// commanded finds it done.
+func caughtUp(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) (conversation.Record, error) {
+	record, err := b.Await(ctx, sid, func(conversation.Record) bool { return true })
+	if err != nil {
+		return record, err
+	}
+	if err := d.AwaitRevision(ctx, sid, record.Revision); err != nil {
+		return record, err
+	}
+	return record, nil
+}
+
+func (c *cli) say() *cobra.Command {
+	var as string
+	cmd := &cobra.Command{
+		Use: "say CH… --as customer|AGENT TEXT", Short: "Write a message as the customer or as the agent who has the conversation",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return wrongUsage("name the conversation (CH…) and the text")
+			}
+			return validConversation(args[0])
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
+				if _, err := caughtUp(ctx, b, d, args[0]); err != nil {
+					return err
+				}
+				message, err := d.Say(ctx, desk.NewMessage{Conversation: args[0], From: as, Text: strings.Join(args[1:], " ")})
+				if err != nil {
+					return err
+				}
+				return c.print(message, func(w io.Writer) { fmt.Fprintln(w, message.SID) })
+			})
+		},
+	}
+	cmd.Flags().StringVar(&as, "as", "", "customer, or the agent's name")
+	required(cmd, "as")
+	return cmd
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+func (c *cli) transcript() *cobra.Command {
+	var as string
+	cmd := &cobra.Command{
+		Use: "transcript CH…", Short: "Show what was written, and the notes", Args: oneConversation,
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			reader := desk.AsSystem()
+			switch as {
+			case "":
+			case desk.FromCustomer:
+				reader = desk.AsCustomer()
+			default:
+				reader = desk.AsAgent(as)
+			}
+			messages, err := d.Transcript(ctx, args[0], reader)
+			if err != nil {
+				return err
+			}
+			var notes []conversation.Note
+			if as != desk.FromCustomer { // notes are never the customer's to see
+				if notes, err = d.Notes(ctx, args[0], reader); err != nil {
+					return err
+				}
+			}
+			read := struct {
+				Messages []desk.Message      `json:"messages"`
+				Notes    []conversation.Note `json:"notes"`
+			}{messages, notes}
+			return c.print(read, func(w io.Writer) { showTranscript(w, messages, notes) })
+		}),
+	}
+	cmd.Flags().StringVar(&as, "as", "", "read as customer or as this agent (default: everything)")
+	return cmd
+}
+
+func showTranscript(w io.Writer, messages []desk.Message, notes []conversation.Note) {
+	for _, m := range messages {
+		fmt.Fprintf(w, "%s  %s: %s\n", clock(m.At), oneLine(m.From), oneLine(m.Text))
+	}
+	for _, n := range notes {
+		fmt.Fprintf(w, "%s  note of %s (%s): %s\n", clock(n.CreatedAt), oneLine(n.Author), n.Kind, oneLine(n.Text))
+	}
+}
+
+func (c *cli) offers() *cobra.Command {
+	var agent string
+	cmd := &cobra.Command{
+		Use: "offers --agent AGENT", Short: "Show what an agent is offered: history and note together", Args: cobra.NoArgs,
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+			offers, err := d.Offers(ctx, agent)
+			if err != nil {
+				return err
+			}
+			return c.print(offers, func(w io.Writer) {
+				for _, o := range offers {
+					from := "the queue " + o.Task.Queue
+					if o.Transfer != nil {
+						from = o.Transfer.From
+					}
+					fmt.Fprintf(w, "%s  task %s from %s, until %s\n", o.Conversation.SID, o.Task.SID, oneLine(from), clock(o.Task.Reservation.ExpiresAt))
+					showTranscript(w, o.Transcript, o.Notes)
+				}
+				if len(offers) == 0 {
+					fmt.Fprintf(w, "%s has no offers\n", agent)
+				}
+			})
+		}),
+	}
+	return agentFlag(cmd, &agent)
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/serve"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// here is everything on this machine: the Temporal dev server, the desk and a worker.
+type here struct {
+	server   *devserver.Server
+	temporal client.Client
+	desk     *desk.Desk
+	worker   *serve.Worker
+}
+
+// place says where everything listens and is kept.
+type place struct {
+	data, database, temporal, ui string
+	// progress is told of long work, the first build of the dev server above all.
+	progress io.Writer
+	logger   *slog.Logger
+}
+
+// stopGrace is how long the dev server may take to end.
+const stopGrace = 10 * time.Second
+
+// runHere starts everything; what was started is stopped again where the rest fails.
+func runHere(ctx context.Context, p place) (_ *here, err error) {
+	if err := os.MkdirAll(p.data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	binary, err := devserver.Binary(ctx, p.progress)
+	if err != nil {
+		return nil, err
+	}
+	h := &here{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.stop())
+		}
+	}()
+	if h.desk, err = desk.Open(ctx, p.database, desk.Options{Logger: p.logger}); err != nil {
+		return nil, err
+	}
+	if _, err = h.desk.SeedDemo(ctx); err != nil {
+		return nil, err
+	}
+	h.server, err = devserver.Start(ctx, devserver.Options{
+		Binary: binary, DatabaseFile: config.TemporalFile(p.data), Address: p.temporal, UIAddress: p.ui,
+		SearchAttributes: workflows.SearchAttributes(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if h.temporal, err = temporalenv.Dial(ctx, temporalenv.Options{Address: h.server.Address, Logger: p.logger}); err != nil {
+		return nil, err
+	}
+	if h.worker, err = serve.StartWorker(ctx, h.temporal, h.desk, p.logger); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// stop ends everything, the worker first; what it carried goes on at the next start.
+func (h *here) stop() error {
+	var errs []error
+	if h.worker != nil {
+		h.worker.Stop()
+	}
+	if h.temporal != nil {
+		h.temporal.Close()
+	}
+	if h.desk != nil {
+		errs = append(errs, h.desk.Close())
+	}
+	if h.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+		defer cancel()
+		errs = append(errs, h.server.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// page is a conversation's address in the Temporal Web UI.
+func page(ui, sid string) string {
+	return ui + "/namespaces/default/workflows/" + url.PathEscape(workflows.ID(sid))
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitDone    = 0
+	exitRefused = 1
+	exitUsage   = 2
+)
+
+// cli is one call of the command line; everything from outside comes in through it.
+type cli struct {
+	getenv         func(string) string
+	stdout, stderr io.Writer
+
+	// flags of every command
+	json      bool
+	temporal  string
+	namespace string
+	data      string
+	timeout   time.Duration
+
+	// started is set once flags and arguments were found right.
+	started bool
+}
+
+// usageError is a wrong call: its sentence says what would be right.
+type usageError struct{ error }
+
+func wrongUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	c := &cli{getenv: getenv, stdout: stdout, stderr: stderr}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	ran, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintln(stderr, err)
+	var usage usageError
+	if errors.As(err, &usage) || !c.started {
+		fmt.Fprintf(stderr, "see `%s --help`\n", ran.CommandPath())
+		return exitUsage
+	}
+	return exitRefused
+}
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "starter",
+		Short:         "Baton: hands customer conversations from one agent to another without dropping them",
+		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
+	}
+	flags := root.PersistentFlags()
+	flags.BoolVar(&c.json, "json", false, "print JSON instead of tables")
+	flags.StringVar(&c.temporal, "temporal", "", "address of the Temporal server (default: TEMPORAL_ADDRESS, else the one `starter dev` runs)")
+	flags.StringVar(&c.namespace, "namespace", "", "Temporal namespace (default: TEMPORAL_NAMESPACE, else \"default\")")
+	flags.StringVar(&c.data, "data", ".baton", "folder of `starter dev`: the desk's database is in it unless BATON_DATABASE says otherwise")
+	flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long a command may take")
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Run Baton:"},
+		&cobra.Group{ID: "conversation", Title: "Drive a conversation:"},
+		&cobra.Group{ID: "desk", Title: "Administer the desk:"},
+	)
+	for group, commands := range map[string][]*cobra.Command{
+		"run":          {c.demo(), c.dev(), c.setup(), c.replay(), c.importDialogues()},
+		"conversation": c.conversationCommands(),
+		"desk":         {c.settings(), c.agents(), c.queues(), c.plugins(), c.insights()},
+	} {
+		for _, command := range commands {
+			command.GroupID = group
+			root.AddCommand(command)
+		}
+	}
+	return root
+}
+
+// printJSON prints any value as indented JSON.
+func (c *cli) printJSON(value any) error {
+	encoder := json.NewEncoder(c.stdout)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	return nil
+}
+
+// print prints the value as JSON if that is wanted, else as a person would read it.
+func (c *cli) print(value any, human func(w io.Writer)) error {
+	if c.json {
+		return c.printJSON(value)
+	}
+	human(c.stdout)
+	return nil
+}
+
+// onOff reads a switch's value.
+func onOff(flag, value string) (bool, error) {
+	switch strings.ToLower(value) {
+	case "on", "true", "yes":
+		return true, nil
+	case "off", "false", "no":
+		return false, nil
+	}
+	return false, wrongUsage("--%s is %q: use on or off", flag, value)
+}
+
+func showSwitch(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}

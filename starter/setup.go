@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/serve"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+)
+
+func (c *cli) setup() *cobra.Command {
+	return &cobra.Command{
+		Use: "setup", Short: "Register the search attributes on the namespace and create or migrate the desk", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := c.connected(cmd.Context(), func(ctx context.Context, temporal client.Client) error {
+				return serve.RegisterSearchAttributes(ctx, temporal, temporalenv.Namespace(c.namespace))
+			})
+			if err != nil {
+				return err
+			}
+			if err := c.withDesk(cmd.Context(), true, func(context.Context, *desk.Desk) error { return nil }); err != nil {
+				return err
+			}
+			done := map[string]string{"search_attributes": "registered", "desk": "migrated"}
+			return c.print(done, func(w io.Writer) { fmt.Fprintln(w, "the search attributes are registered, the desk is up to date") })
+		},
+	}
+}

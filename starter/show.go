@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+)
+
+func (c *cli) show() *cobra.Command {
+	return &cobra.Command{
+		Use: "show CH…", Short: "Show a conversation: who has it, what is pending, its transfers", Args: oneConversation,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
+				record, err := b.State(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return c.print(record, func(w io.Writer) { showRecord(w, record) })
+			})
+		},
+	}
+}
+
+func showRecord(w io.Writer, record conversation.Record) {
+	fmt.Fprintf(w, "%s  %s on %s  revision %d  customer %s\n", record.Conversation, record.Status, record.Channel,
+		record.Revision, dash(record.Customer.Name))
+	var rows [][]string
+	for _, t := range record.Tasks {
+		until := "-"
+		if t.Status == conversation.TaskReserved {
+			until = clock(t.Reservation.ExpiresAt)
+		}
+		rows = append(rows, []string{t.SID, string(t.Status), oneLine(t.Queue), dash(t.Agent), until, dash(t.Transfer), dash(t.Disposition)})
+	}
+	table(w, []string{"TASK", "STATUS", "QUEUE", "AGENT", "OFFER UNTIL", "TRANSFER", "DISPOSITION"}, rows)
+	if len(record.Transfers) > 0 {
+		rows = nil
+		for _, t := range record.Transfers {
+			rows = append(rows, []string{t.SID, string(t.Status), oneLine(t.From), oneLine(t.To.String()), dash(t.AcceptedBy), dash(string(t.FailureReason)), dash(t.Note)})
+		}
+		table(w, []string{"TRANSFER", "STATUS", "FROM", "TO", "ACCEPTED BY", "FAILED", "NOTE"}, rows)
+	}
+	if len(record.Refusals) > 0 {
+		rows = nil
+		for _, r := range record.Refusals {
+			rows = append(rows, []string{clock(r.At), oneLine(r.Command), string(r.Code), oneLine(r.Message)})
+		}
+		table(w, []string{"AT", "REFUSED SIGNAL", "CODE", "WHY"}, rows)
+	}
+}
+
+// watchPause is how often `watch` looks.
+const watchPause = 300 * time.Millisecond
+
+func (c *cli) watch() *cobra.Command {
+	return &cobra.Command{
+		Use: "watch CH…", Short: "Follow a conversation until it is closed, or until Ctrl-C", Args: oneConversation,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.timeout = 365 * 24 * time.Hour // following ends with the conversation
+			err := c.withClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
+				shown := -1
+				for {
+					record, err := b.State(ctx, args[0])
+					if err != nil {
+						return err
+					}
+					if record.Revision != shown {
+						shown = record.Revision
+						if err := c.print(record, func(w io.Writer) { showStep(w, record) }); err != nil {
+							return err
+						}
+					}
+					if record.Status == conversation.ConversationClosed {
+						return nil
+					}
+					select {
+					case <-ctx.Done():
+						return ctx.Err()
+					case <-time.After(watchPause):
+					}
+				}
+			})
+			if cmd.Context().Err() != nil {
+				return nil // Ctrl-C is how one stops watching
+			}
+			return err
+		},
+	}
+}
+
+// showStep is one line of `watch`.
+func showStep(w io.Writer, record conversation.Record) {
+	var parts []string
+	for _, t := range record.LiveTasks() {
+		part := string(t.Status)
+		if t.Agent != "" {
+			part = t.Agent + " " + part
+		} else {
+			part += " in " + t.Queue
+		}
+		parts = append(parts, part)
+	}
+	if t := record.ActiveTransfer(); t != nil {
+		parts = append(parts, fmt.Sprintf("transfer %s → %s", t.From, t.To))
+	}
+	fmt.Fprintf(w, "%s  %3d  %-8s  %s\n", time.Now().Format("15:04:05"), record.Revision, record.Status, oneLine(strings.Join(parts, "; ")))
+}
+
+var errEnough = errors.New("enough")
+
+func (c *cli) list() *cobra.Command {
+	var query string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "List conversations by their search attributes", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
+				found := []baton.Listed{}
+				err := b.List(ctx, query, func(l baton.Listed) error {
+					found = append(found, l)
+					if len(found) == limit {
+						return errEnough
+					}
+					return nil
+				})
+				if err != nil && !errors.Is(err, errEnough) {
+					return err
+				}
+				return c.print(found, func(w io.Writer) {
+					var rows [][]string
+					for _, l := range found {
+						rows = append(rows, []string{l.Conversation, dash(l.Status), dash(l.Channel), dash(l.Queue),
+							dash(strings.Join(l.Agents, ",")), dash(strings.Join(l.Wrapping, ",")), strconv.Itoa(l.Transfers), clock(l.StartedAt)})
+					}
+					table(w, []string{"CONVERSATION", "STATUS", "CHANNEL", "QUEUE", "AGENTS", "WRAPPING", "TRANSFERS", "STARTED"}, rows)
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&query, "query", "", `what to find, as in 'ConversationStatus = "active" AND ConversationAgents = "alice"'`)
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
+	return cmd
+}

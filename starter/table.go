@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// table prints rows under a header, in columns.
+func table(w io.Writer, header []string, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{header}, rows...) {
+		fmt.Fprintln(t, strings.TrimRight(strings.Join(row, "\t"), "\t "))
+	}
+	_ = t.Flush() // a terminal that is gone can't be told
+}
+
+// tableOfSome prints a wide table without the columns that have nothing to tell in any row.
+func tableOfSome(w io.Writer, header []string, rows [][]string) {
+	kept := make([][]string, len(rows)+1)
+	for column := range header {
+		if !slices.ContainsFunc(rows, func(row []string) bool { return row[column] != "0" && row[column] != "-" }) {
+			continue
+		}
+		for i, row := range append([][]string{header}, rows...) {
+			kept[i] = append(kept[i], row[column])
+		}
+	}
+	table(w, kept[0], kept[1:])
+}
+
+// clock is a time of day in a table, a dash where there is none.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("15:04:05")
+}
+
+// oneLine keeps text of any origin within its row: no line breaks, no control characters.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0):
+			return -1
+		}
+		return r
+	}, text)
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return oneLine(text)
+}
+
+func seconds(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
