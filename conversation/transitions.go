@@ -12,6 +12,8 @@ type transition[S ~string] struct {
 	by       []CommandName
 }
 
+//go:generate go run -C ../tools/generate .
+
 // The tables below are the only changes of status there are; a change that isn't in them is a bug
 // and panics. The README's pictures are drawn from them.
 
