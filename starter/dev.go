@@ -14,30 +14,29 @@ import (
 )
 
 func (c *cli) dev() *cobra.Command {
-	var ui, health string
+	var temporal, ui, health string
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Run everything on this machine until Ctrl-C: Temporal server, Web UI, desk, worker",
 		Long: "Runs the pinned Temporal dev server with its Web UI, the desk and a worker, with everything kept in the\n" +
 			"data folder: stopped and started again, every conversation goes on. On an empty desk it creates the demo\n" +
 			"people: alice (queue support) and bob (queue billing), both available, and the supervisor carol.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.runDev(cmd.Context(), ui, health) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.runDev(cmd.Context(), temporal, ui, health) },
 	}
-	// `dev` serves where other commands connect to.
-	cmd.Flags().StringVar(&c.temporal, "temporal", config.DefaultTemporal, "where the Temporal server listens")
+	cmd.Flags().StringVar(&temporal, "temporal", config.DefaultTemporal, "where the Temporal server listens")
 	cmd.Flags().StringVar(&ui, "ui", config.DefaultUI, "where the Temporal Web UI listens")
 	cmd.Flags().StringVar(&health, "http", "", "where /healthz is served (default: nowhere)")
 	return cmd
 }
 
-func (c *cli) runDev(ctx context.Context, ui, health string) (err error) {
+func (c *cli) runDev(ctx context.Context, temporal, ui, health string) (err error) {
 	logger := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	database := c.getenv("BATON_DATABASE")
 	if database == "" {
 		database = config.Database(c.data)
 	}
 	h, err := runHere(ctx, place{
-		data: c.data, database: database, temporal: c.temporal, ui: ui, progress: c.stderr, logger: logger,
+		data: c.data, database: database, temporal: temporal, ui: ui, progress: c.stderr, logger: logger,
 	})
 	if err != nil {
 		return err

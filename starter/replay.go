@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -12,12 +13,16 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
+
+// silent drops what the SDK logs of a history that fails: the verdict says it.
+var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 
 // replayed is the verdict on one history.
 type replayed struct {
@@ -83,7 +88,7 @@ func replayFile(replayer worker.WorkflowReplayer, file string) error {
 	if err != nil {
 		return fmt.Errorf("%s is no history: write it with `temporal workflow show --output json`: %w", file, err)
 	}
-	return replayer.ReplayWorkflowHistory(nil, history)
+	return replayer.ReplayWorkflowHistory(silent, history)
 }
 
 // replayFound replays what the query finds, one history at a time, so that a million fit.
@@ -105,7 +110,7 @@ func (c *cli) replayFound(ctx context.Context, replayer worker.WorkflowReplayer,
 			return nil, ctx.Err()
 		}
 		if err == nil {
-			err = replayer.ReplayWorkflowHistory(nil, history)
+			err = replayer.ReplayWorkflowHistory(silent, history)
 		}
 		if err != nil {
 			result.OK, result.Error = false, err.Error()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/baton-transfers/baton/conversation"
 )
 
 // Exit codes.
@@ -50,6 +52,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err == nil {
 		return exitDone
 	}
+	var refusal *conversation.Refusal
+	if errors.As(err, &refusal) {
+		fmt.Fprintln(stderr, refusal) // what was being done is what the user has just typed
+		return exitRefused
+	}
 	fmt.Fprintln(stderr, err)
 	var usage usageError
 	if errors.As(err, &usage) || !c.started {
@@ -64,7 +71,6 @@ func (c *cli) root() *cobra.Command {
 		Use:           "starter",
 		Short:         "Baton: hands customer conversations from one agent to another without dropping them",
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
 	}
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.json, "json", false, "print JSON instead of tables")
@@ -87,7 +93,21 @@ func (c *cli) root() *cobra.Command {
 			root.AddCommand(command)
 		}
 	}
+	c.noteStart(root)
 	return root
+}
+
+// noteStart has every command note that it runs: what fails before that was called wrongly.
+func (c *cli) noteStart(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			c.started = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		c.noteStart(sub)
+	}
 }
 
 // printJSON prints any value as indented JSON.

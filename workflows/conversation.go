@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"errors"
-	"strings"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -24,7 +23,9 @@ func Register(r Registry) {
 
 // run is one run of a conversation's workflow.
 type run struct {
-	start   converter.RawValue
+	start converter.RawValue
+	// surplus is set where the start came with more than one argument.
+	surplus bool
 	record  conversation.Record
 	inbox   *inbox
 	desk    *activities.Activities // nil: its methods serve as names
@@ -64,8 +65,8 @@ func newRun(ctx workflow.Context, start, record converter.RawValue) (*run, error
 			return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "the run before left no readable record: %v", err)
 		}
 		r.shown = searchableOf(&r.record.State)
-	} else if record.Payload() != nil {
-		return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "start takes one JSON object, and more than one argument came")
+	} else {
+		r.surplus = record.Payload() != nil
 	}
 	return r, r.register(ctx)
 }
@@ -121,18 +122,22 @@ func (r *run) update(ctx workflow.Context, name conversation.CommandName, payloa
 	return a.answer.outcome, asApplicationError(a.answer.err)
 }
 
-// decodeStart reads the workflow's input, whose conversation is the workflow ID's.
+// replayedID is the workflow ID under which the SDK's replayer runs a history unless it is told another.
+const replayedID = "ReplayId"
+
+// decodeStart reads the workflow's input, whose conversation is the workflow ID's: the desk finds the
+// workflow by it.
 func (r *run) decodeStart(ctx workflow.Context) (conversation.StartCommand, error) {
+	if r.surplus {
+		return conversation.StartCommand{}, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
+			"start takes one JSON object, and more than one argument came")
+	}
 	command, err := conversation.Decode(conversation.CommandStart, jsonOf(r.start), "")
 	if err != nil {
 		return conversation.StartCommand{}, err
 	}
 	start := command.(conversation.StartCommand)
-	id := workflow.GetInfo(ctx).WorkflowExecution.ID
-	if start.Conversation == "" && strings.HasPrefix(id, idPrefix) {
-		start.Conversation = SID(id)
-	}
-	if id != ID(start.Conversation) {
+	if id := workflow.GetInfo(ctx).WorkflowExecution.ID; id != ID(start.Conversation) && id != replayedID {
 		return start, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
 			"start: the workflow ID has to be %q followed by the conversation's SID, and is %q", idPrefix, id)
 	}
