@@ -30,9 +30,8 @@ func (p pinned) build(ctx context.Context, target string) (err error) {
 	defer func() { _ = os.Remove(unfinished) }()
 
 	// The version is a linker flag because the CLI can't tell its own otherwise; -s -w leave out what
-	// only a debugger reads, a third of the size. Git is not asked: a checkout that it distrusts must
-	// build too. CGO is off, for no C compiler is needed.
-	command := exec.CommandContext(ctx, p.goCommand, "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly",
+	// only a debugger reads. CGO is off, for no C compiler is needed.
+	command := exec.CommandContext(ctx, p.goCommand, "build", "-v", "-trimpath", "-mod=readonly",
 		"-ldflags", "-s -w -X github.com/temporalio/cli/temporalcli.Version="+Version,
 		"-o", unfinished, "github.com/temporalio/cli/cmd/temporal")
 	command.Dir = p.tools

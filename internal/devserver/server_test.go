@@ -130,7 +130,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 	t.Parallel()
 
 	database := filepath.Join(t.TempDir(), "temporal.db")
-	parent := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very program
+	parent := exec.CommandContext(t.Context(), os.Args[0])
 	parent.Env = append(os.Environ(), parentVariable+"="+database, "BATON_TEMPORAL="+withBinary(t, devserver.Options{}).Binary)
 	parent.Stderr = os.Stderr
 	output, err := parent.StdoutPipe()
