@@ -45,7 +45,7 @@ func (c *cli) settings() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "settings", Short: "Show or change the settings: the switches, timeouts and policies", Args: cobra.NoArgs,
 	}
-	cmd.RunE = c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		changed := cmd.Flags().Changed
 		change := func(s *conversation.Settings) {
 			inSeconds := func(flag string, value time.Duration, into *int) {
@@ -77,18 +77,20 @@ func (c *cli) settings() *cobra.Command {
 				return wrongUsage("--%s is %s: use whole seconds", flag, value)
 			}
 		}
-		settings, err := d.Settings(ctx)
-		if err == nil && anyChanged(cmd) {
-			settings, err = d.SetSettings(ctx, by, func(s *conversation.Settings) {
-				change(s)
-				switches(s)
-			})
-		}
-		if err != nil {
-			return err
-		}
-		return c.print(settings, func(w io.Writer) { showSettings(w, settings) })
-	})
+		return c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+			settings, err := d.Settings(ctx)
+			if err == nil && anyChanged(cmd) {
+				settings, err = d.SetSettings(ctx, by, func(s *conversation.Settings) {
+					change(s)
+					switches(s)
+				})
+			}
+			if err != nil {
+				return err
+			}
+			return c.print(settings, func(w io.Writer) { showSettings(w, settings) })
+		})(cmd, args)
+	}
 	flags := cmd.Flags()
 	flags.StringVar(&transfers, "messaging-transfers", "", "on or off")
 	flags.StringVar(&notes, "transfer-notes", "", "on or off; needs transfers")
@@ -186,27 +188,33 @@ func (c *cli) setAgent() *cobra.Command {
 	var status string
 	var capacities []string
 	cmd := &cobra.Command{Use: "set NAME", Short: "Let an agent come or go, or change how much they take", Args: name("agent")}
-	cmd.RunE = c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !anyChanged(cmd) {
 			return wrongUsage("say what to set: --status or --capacity")
 		}
-		for _, capacity := range capacities {
-			channel, number, _ := strings.Cut(capacity, "=")
-			n, err := strconv.Atoi(number)
-			if err != nil {
+		numbers := make([]int, len(capacities))
+		for i, capacity := range capacities {
+			_, number, _ := strings.Cut(capacity, "=")
+			var err error
+			if numbers[i], err = strconv.Atoi(number); err != nil {
 				return wrongUsage("--capacity is %q: use CHANNEL=NUMBER, as in web=3", capacity)
 			}
-			if err := d.SetCapacity(ctx, args[0], conversation.Channel(channel), n); err != nil {
-				return err
-			}
 		}
-		if cmd.Flags().Changed("status") {
-			if err := d.SetPresence(ctx, args[0], desk.Presence(status)); err != nil {
-				return err
+		return c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			for i, capacity := range capacities {
+				channel, _, _ := strings.Cut(capacity, "=")
+				if err := d.SetCapacity(ctx, args[0], conversation.Channel(channel), numbers[i]); err != nil {
+					return err
+				}
 			}
-		}
-		return c.showAgents(ctx, d)
-	})
+			if cmd.Flags().Changed("status") {
+				if err := d.SetPresence(ctx, args[0], desk.Presence(status)); err != nil {
+					return err
+				}
+			}
+			return c.showAgents(ctx, d)
+		})(cmd, args)
+	}
 	cmd.Flags().StringVar(&status, "status", "", "available, break or offline")
 	cmd.Flags().StringSliceVar(&capacities, "capacity", nil, "CHANNEL=NUMBER; may be repeated")
 	return cmd

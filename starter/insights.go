@@ -18,20 +18,22 @@ func (c *cli) insights() *cobra.Command {
 	var asCSV bool
 	cmd := &cobra.Command{
 		Use: "insights", Short: "Show the figures about transfers", Args: cobra.NoArgs,
-		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if since <= 0 {
 				return wrongUsage("--since is %s: use a time that has passed, as in 24h", since)
 			}
-			now := time.Now()
-			insights, err := d.Insights(ctx, now.Add(-since), now)
-			if err != nil {
-				return err
-			}
-			if asCSV {
-				return writeCSV(c.stdout, insights)
-			}
-			return c.print(insights, func(w io.Writer) { showInsights(w, insights) })
-		}),
+			return c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+				now := time.Now()
+				insights, err := d.Insights(ctx, now.Add(-since), now)
+				if err != nil {
+					return err
+				}
+				if asCSV {
+					return writeCSV(c.stdout, insights)
+				}
+				return c.print(insights, func(w io.Writer) { showInsights(w, insights) })
+			})(cmd, args)
+		},
 	}
 	cmd.Flags().DurationVar(&since, "since", 24*time.Hour, "from how long ago until now")
 	cmd.Flags().BoolVar(&asCSV, "csv", false, "print CSV; durations are seconds")

@@ -9,8 +9,9 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/serve"
+	"github.com/baton-transfers/baton/internal/devserver"
 	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
 )
 
 func (c *cli) setup() *cobra.Command {
@@ -18,7 +19,7 @@ func (c *cli) setup() *cobra.Command {
 		Use: "setup", Short: "Register the search attributes on the namespace and create or migrate the desk", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := c.connected(cmd.Context(), func(ctx context.Context, temporal client.Client) error {
-				return serve.RegisterSearchAttributes(ctx, temporal, temporalenv.Namespace(c.namespace))
+				return devserver.RegisterSearchAttributes(ctx, temporal, temporalenv.Namespace(c.namespace), workflows.SearchAttributes())
 			})
 			if err != nil {
 				return err

@@ -10,9 +10,6 @@ import (
 	"log/slog"
 	"sync"
 
-	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/operatorservice/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -67,32 +64,3 @@ func (c courier) Deliver(ctx context.Context, sid string, command conversation.C
 	}
 	return err
 }
-
-// RegisterSearchAttributes makes the namespace know Baton's search attributes; those it knows stay.
-func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
-	missing := workflows.SearchAttributes()
-	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
-	if err != nil {
-		return fmt.Errorf("list the namespace's search attributes: %w", err)
-	}
-	for name, has := range known.GetCustomAttributes() {
-		if wants, ours := missing[name]; ours && wants != has {
-			return fmt.Errorf("the search attribute %s is a %s in the namespace %s, and Baton needs a %s: remove it there, then run setup again",
-				name, typeName(has), namespace, typeName(wants))
-		}
-		delete(missing, name)
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
-		Namespace: namespace, SearchAttributes: missing,
-	})
-	var exists *serviceerror.AlreadyExists
-	if err != nil && !errors.As(err, &exists) {
-		return fmt.Errorf("register the search attributes: %w", err)
-	}
-	return nil
-}
-
-func typeName(t enumspb.IndexedValueType) string { return t.String() }
