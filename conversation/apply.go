@@ -70,7 +70,11 @@ func (s *State) Apply(c Command, verdict *Verdict, now time.Time) (Result, error
 	if earlier != nil {
 		return Result{Outcome: s.outcome(s.Task(earlier.Task), s.Transfer(earlier.Transfer))}, nil
 	}
-	if asks, ok := c.(asking); ok && d.apply != nil {
+	asks, ok := c.(asking)
+	if !ok {
+		verdict = nil
+	}
+	if ok && d.apply != nil {
 		if verdict == nil {
 			return Result{}, Refuse(CodeDeskUnavailable, Details{},
 				"the desk did not answer, and nothing was changed: send the %s again in a moment", c.Name())

@@ -1,9 +1,11 @@
 package conversation
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"unicode/utf8"
 )
 
 // The system's own keys, as Flex and TaskRouter name them (docs/messages.md lists them).
@@ -66,4 +68,15 @@ func (a Attributes) set(key string, value any) {
 		panic(fmt.Sprintf("the attribute %s can't be encoded: %v", key, err)) // strings and slices of them
 	}
 	a[key] = encoded
+}
+
+// characters counts the attributes' characters as JSON.
+func (a Attributes) characters() (int, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(a); err != nil {
+		return 0, err
+	}
+	return utf8.RuneCount(bytes.TrimSpace(b.Bytes())), nil
 }

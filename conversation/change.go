@@ -54,8 +54,10 @@ func (ch *change) newTask(queue string, previous *Task) *Task {
 	}
 	ch.setTask(t, TaskPending)
 	ch.Tasks = append(ch.Tasks, t)
-	if old := len(ch.Tasks) - 1 - attributesKept; old >= 0 && !ch.Tasks[old].Status.Live() {
-		ch.Tasks[old].Attributes = nil
+	for _, old := range ch.Tasks[:max(0, len(ch.Tasks)-attributesKept)] {
+		if !old.Status.Live() {
+			old.Attributes = nil
+		}
 	}
 	return t
 }

@@ -275,8 +275,9 @@ func decode[C Command](name CommandName, payload []byte, id string) (Command, er
 	if err := json.Unmarshal(payload, &command); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
-			return nil, Refuse(CodeInvalidPayload, Details{Field: wrong.Field},
-				"%s: the field %q can't be a JSON %s; see docs/messages.md", name, wrong.Field, wrong.Value)
+			field := strings.TrimPrefix(wrong.Field, "Meta.") // encoding/json names embedded structs too
+			return nil, Refuse(CodeInvalidPayload, Details{Field: field},
+				"%s: the field %q can't be a JSON %s; see docs/messages.md", name, field, wrong.Value)
 		}
 		return nil, Refuse(CodeInvalidPayload, Details{}, "%s: the payload isn't valid JSON; see docs/messages.md", name)
 	}
@@ -295,7 +296,7 @@ func (c StartCommand) valid() *Refusal {
 	case c.Priority < 0:
 		return invalid("priority", "start: priority can't be negative")
 	}
-	if encoded, err := json.Marshal(c.Attributes); err != nil || len(encoded) > MaxAttributes {
+	if n, err := c.Attributes.characters(); err != nil || n > MaxAttributes {
 		return invalid("attributes", "start: attributes are JSON of at most %d characters", MaxAttributes)
 	}
 	return firstOf(required("start", "queue", c.Queue), short("start", "customer.name", c.Customer.Name, MaxText),

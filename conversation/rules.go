@@ -35,6 +35,7 @@ func (c StartCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}
 	return decision{apply: func(ch *change) {
 		ch.Conversation, ch.Channel, ch.Customer, ch.CreatedAt = c.Conversation, c.Channel, c.Customer, ch.now
+		ch.Transfers = []*Transfer{} // a list in JSON, and no null, before the first one
 		advance(conversationTransitions, &ch.Status, ConversationActive, ch.command)
 		task := ch.newTask(c.Queue, nil)
 		task.Priority, task.Attributes = c.Priority, firstAttributes(c)
@@ -137,8 +138,7 @@ func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	if refusal := s.customerIsThere(); refusal != nil {
 		return decision{}, refusal
 	}
-	if declined := s.Task(c.Task); declined != nil && declined.Reservation != nil &&
-		declined.Reservation.Agent == c.Agent && declined.Reservation.Status == ReservationRejected {
+	if declined := s.declinedBy(c.Agent, c.Task); declined != nil {
 		return decision{task: declined, transfer: s.Transfer(declined.Transfer)}, nil
 	}
 	task, refusal := s.offerTo(c.Agent, c.Task)
@@ -149,6 +149,19 @@ func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		ch.setReservation(task, ReservationRejected, EventReservationRejected, c.Reason, false)
 		ch.unanswered(task, ReasonDeclined)
 	}}, nil
+}
+
+// declinedBy finds the task whose offer the agent has declined, if that was the last one they had.
+func (s *State) declinedBy(agent, sid string) *Task {
+	for _, t := range slices.Backward(s.Tasks) {
+		if r := t.Reservation; r != nil && r.Agent == agent && (sid == "" || sid == t.SID) {
+			if r.Status == ReservationRejected {
+				return t
+			}
+			return nil
+		}
+	}
+	return nil
 }
 
 func (c WrapupCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
@@ -354,15 +367,18 @@ func (s *State) taskOf(agent, sid string, wanted TaskStatus) (*Task, *Refusal) {
 			task = s.latestOf(agent)
 		}
 		if task == nil {
-			return nil, Refuse(CodeNotYourTask, Details{Agent: agent}, "%s has no task in this conversation", agent)
+			return nil, Refuse(CodeNotYourTask, Details{Agent: agent}, "%s has no task in this conversation: see its state for who has it", agent)
 		}
 		return task, nil
 	}
 	switch task := s.Task(sid); {
 	case task == nil:
 		return nil, s.noSuchTask(sid)
+	case task.Agent == "":
+		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent}, "nobody has task %s: it is %s", sid, task.Status)
 	case task.Agent != agent:
-		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent}, "task %s is not %s's", sid, agent)
+		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent},
+			"task %s is %s's, not %s's: name one of %s's own, or leave it out", sid, task.Agent, agent, agent)
 	default:
 		return task, nil
 	}

@@ -1,0 +1,175 @@
+package conversation_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+func TestPayloadsThatAreNone(t *testing.T) {
+	t.Parallel()
+	names := append(conversation.ServiceCommands(), conversation.CommandStart, conversation.CommandReserve)
+	for _, name := range names {
+		for what, payload := range map[string]string{
+			"absent": "", "blank": "  \n", "null": "null", "an array": `[{"agent":"bob"}]`, "a string": `"bob"`, "a number": "17", "true": "true",
+			"cut off": `{"agent":`, "two": `{"agent":"bob"}{"agent":"bob"}`, "followed by words": `{} please`,
+		} {
+			command, err := conversation.Decode(name, []byte(payload), "u1")
+			require.Nil(t, command, "%s, %s", name, what)
+			require.Equal(t, conversation.CodeInvalidPayload, codeOf(err), "%s, %s", name, what)
+			require.Contains(t, err.Error(), string(name), "it says which command")
+			require.Contains(t, err.Error(), "docs/messages.md", "and where to read on")
+		}
+	}
+}
+
+func TestNamesThatAreNone(t *testing.T) {
+	t.Parallel()
+	for _, name := range []conversation.CommandName{"", "Accept", "acept", "expire"} {
+		_, err := conversation.Decode(name, []byte(`{}`), "")
+		require.Equal(t, conversation.CodeInvalidPayload, codeOf(err))
+		require.Contains(t, err.Error(), "transfer, accept, decline, wrapup, end, cancel, move, close", "it lists the valid ones")
+	}
+}
+
+func TestFieldsOfAWrongType(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, payload, field string }{
+		{"accept", `{"agent":17}`, "agent"},
+		{"accept", `{"agent":{"name":"bob"}}`, "agent"},
+		{"accept", `{"agent":"bob","task":["WT1"]}`, "task"},
+		{"accept", `{"agent":"bob","command_id":17}`, "command_id"},
+		{"close", `{"by":true}`, "by"},
+		{"transfer", `{"from":"alice","to":"bob"}`, "to"},
+		{"transfer", `{"from":"alice","to":{"agent":17}}`, "to.agent"},
+		{"reserve", `{"placement":"1"}`, "placement"},
+		{"reserve", `{"placement":1.5}`, "placement"},
+		{"start", `{"customer":"Crystal"}`, "customer"},
+		{"start", `{"attributes":"none"}`, "attributes"},
+	} {
+		_, err := conversation.Decode(conversation.CommandName(test.name), []byte(test.payload), "")
+		var refusal *conversation.Refusal
+		require.ErrorAs(t, err, &refusal, test.payload)
+		require.Equal(t, conversation.CodeInvalidPayload, refusal.Code)
+		require.Equal(t, test.field, refusal.Details.Field)
+		require.Contains(t, refusal.Message, `"`+test.field+`"`)
+	}
+}
+
+func TestUnknownFieldsAreIgnored(t *testing.T) {
+	t.Parallel()
+	command, err := conversation.Decode(conversation.CommandAccept, []byte(` {"agent":"bob","mood":"sunny","task":null} `), "")
+	require.NoError(t, err)
+	require.Equal(t, conversation.AcceptCommand{Agent: "bob"}, command)
+}
+
+func TestDecodedCommands(t *testing.T) {
+	t.Parallel()
+	meta := conversation.Meta{CommandID: "c1", By: "carol"}
+	for _, want := range []conversation.Command{
+		conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}, Mode: conversation.ModeCold, Note: "Hi", Meta: meta},
+		conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}},
+		conversation.AcceptCommand{Agent: "bob", Task: "WT1", Meta: meta},
+		conversation.DeclineCommand{Agent: "bob", Task: "WT1", Reason: "lunch", Meta: meta},
+		conversation.WrapupCommand{Agent: "bob", Task: "WT1", Disposition: "sold", Note: "Hi", Meta: meta},
+		conversation.EndCommand{Agent: "bob", Task: "WT1", Meta: meta},
+		conversation.CancelCommand{Agent: "alice", Transfer: "UX1", Meta: meta},
+		conversation.MoveCommand{Task: "WT1", To: conversation.Target{Queue: "billing"}, Meta: meta},
+		conversation.CloseCommand{Reason: "bye", Meta: meta},
+		conversation.ReserveCommand{Task: "WT1", Agent: "bob", Placement: 3, Reservation: "WR1", Meta: meta},
+		conversation.StartCommand{Conversation: storyConversation, Channel: "web", Queue: "support", Attributes: conversation.Attributes{"a": json.RawMessage("1")}},
+	} {
+		payload, err := json.Marshal(want)
+		require.NoError(t, err)
+		got, err := conversation.Decode(want.Name(), payload, "")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		require.NotEmpty(t, want.Name().Description())
+	}
+}
+
+func TestAnUpdatesIDServesWhereTheCommandHasNone(t *testing.T) {
+	t.Parallel()
+	for payload, want := range map[string]string{`{"agent":"bob"}`: "u1", `{"agent":"bob","command_id":"c1"}`: "c1"} {
+		command, err := conversation.Decode(conversation.CommandAccept, []byte(payload), "u1")
+		require.NoError(t, err)
+		require.Equal(t, conversation.AcceptCommand{Agent: "bob", Meta: conversation.Meta{CommandID: want}}, command)
+	}
+}
+
+// TestFieldsOutOfBounds: what a service may not send, whatever the state.
+func TestFieldsOutOfBounds(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 256)
+	target := conversation.Target{Agent: "bob"}
+	start := func(change func(*conversation.StartCommand)) conversation.StartCommand {
+		c := conversation.StartCommand{Conversation: storyConversation, Channel: "web", Queue: "support"}
+		change(&c)
+		return c
+	}
+	for _, test := range []struct {
+		command     conversation.Command
+		field, says string
+	}{
+		{conversation.TransferCommand{To: target}, "from", "missing"},
+		{conversation.TransferCommand{From: "alice"}, "to", "either an agent or a queue"},
+		{conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob", Queue: "billing"}}, "to", "either an agent or a queue"},
+		{conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: long}}, "to.agent", "at most 255"},
+		{conversation.TransferCommand{From: "alice", To: target, Mode: "tepid"}, "mode", "use cold"},
+		{conversation.TransferCommand{From: "alice", To: target, Note: " \n"}, "note", "leave it out"},
+		{conversation.TransferCommand{From: "alice", To: target, Note: strings.Repeat("é", 2001)}, "note", "at most 2000"},
+		{conversation.TransferCommand{From: "alice", To: target, Meta: conversation.Meta{By: long}}, "by", "at most 255"},
+		{conversation.AcceptCommand{}, "agent", "missing"},
+		{conversation.AcceptCommand{Agent: "bob", Meta: conversation.Meta{CommandID: strings.Repeat("c", 1001)}}, "command_id", "at most 1000"},
+		{conversation.DeclineCommand{}, "agent", "missing"},
+		{conversation.DeclineCommand{Agent: "bob", Reason: long}, "reason", "at most 255"},
+		{conversation.WrapupCommand{}, "agent", "missing"},
+		{conversation.WrapupCommand{Agent: "bob", Disposition: long}, "disposition", "at most 255"},
+		{conversation.WrapupCommand{Agent: "bob", Note: strings.Repeat("n", 2001)}, "note", "at most 2000"},
+		{conversation.EndCommand{}, "agent", "missing"},
+		{conversation.CancelCommand{}, "agent", "missing"},
+		{conversation.MoveCommand{}, "to", "either an agent or a queue"},
+		{conversation.CloseCommand{Reason: long}, "reason", "at most 255"},
+		{conversation.ReserveCommand{Agent: "bob"}, "task", "missing"},
+		{conversation.ReserveCommand{Task: "WT1"}, "agent", "missing"},
+		{conversation.ReserveCommand{Task: "WT1", Agent: "bob", Reservation: "WR1"}, "reservation", "32 lower-case hex digits"},
+		{start(func(c *conversation.StartCommand) { c.Conversation = "CH1" }), "conversation", "32 lower-case hex digits"},
+		{start(func(c *conversation.StartCommand) { c.Channel = "fax" }), "channel", "use one of web, sms, whatsapp, messenger, chat, email"},
+		{start(func(c *conversation.StartCommand) { c.Queue = "" }), "queue", "missing"},
+		{start(func(c *conversation.StartCommand) { c.Priority = -1 }), "priority", "negative"},
+		{start(func(c *conversation.StartCommand) { c.Customer.Name = long }), "customer.name", "at most 255"},
+		{start(func(c *conversation.StartCommand) { c.Customer.Address = long }), "customer.address", "at most 255"},
+		{start(func(c *conversation.StartCommand) { c.Attributes = attributesOf(4097) }), "attributes", "4096"},
+	} {
+		var refusal *conversation.Refusal
+		require.ErrorAs(t, (&conversation.State{Status: conversation.ConversationClosed}).Check(test.command, monday), &refusal,
+			"the payload is checked before the conversation: %v", test.command)
+		require.Equal(t, conversation.CodeInvalidPayload, refusal.Code)
+		require.Equal(t, test.field, refusal.Details.Field)
+		require.Contains(t, refusal.Message, test.says)
+	}
+}
+
+func TestFieldsJustWithinBounds(t *testing.T) {
+	t.Parallel()
+	s := tell(t, aliceHasIt)
+	require.NoError(t, s.send(conversation.TransferCommand{
+		From: "alice", To: conversation.Target{Agent: "bob"}, Note: strings.Repeat("é", conversation.MaxNote),
+		Meta: conversation.Meta{CommandID: strings.Repeat("c", 1000), By: strings.Repeat("é", conversation.MaxText)},
+	}))
+	s = tell(t, "later 1s")
+	require.NoError(t, s.send(conversation.StartCommand{
+		Conversation: storyConversation, Channel: "web", Queue: "support", Attributes: attributesOf(conversation.MaxAttributes),
+	}))
+}
+
+// attributesOf makes attributes of that many characters, which take more bytes, and more still where
+// JSON is written for web pages.
+func attributesOf(characters int) conversation.Attributes {
+	value := `"<é>` + strings.Repeat("é", characters-len(`{"a":""}`)-3) + `"`
+	return conversation.Attributes{"a": json.RawMessage(value)}
+}

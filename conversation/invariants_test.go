@@ -1,0 +1,485 @@
+package conversation_test
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// This file says once more, apart from the rules and without looking at them, what DESIGN §4
+// promises: of every state (checkState) and of every step (checkStep). The stories, the properties
+// and the walk all go through it.
+
+// step is one command that was carried out, refused or found its own effect there.
+type step struct {
+	before  *conversation.State
+	command conversation.Command
+	verdict *conversation.Verdict
+	now     time.Time
+	after   *conversation.State
+	result  conversation.Result
+	err     error
+	// repeated is set where the command's ID had been used before: what it may do is another matter then.
+	repeated bool
+}
+
+func broken(invariant, format string, args ...any) error {
+	return fmt.Errorf("%s is broken: %s", invariant, fmt.Sprintf(format, args...))
+}
+
+// checkState tells which invariant a state breaks.
+func checkState(s *conversation.State) error {
+	open, assigned, live := 0, 0, false
+	busy := make([]string, 0, len(s.Tasks))
+	for _, t := range s.Tasks {
+		live = live || t.Status.Live()
+		switch t.Status {
+		case conversation.TaskAssigned, conversation.TaskWrapping:
+			if t.Agent == "" || slices.Contains(busy, t.Agent) {
+				return broken("I1", "%q has two tasks assigned or wrapping", t.Agent)
+			}
+			busy = append(busy, t.Agent)
+			if t.Status == conversation.TaskAssigned {
+				assigned++
+				open++
+			}
+		case conversation.TaskPending, conversation.TaskReserved:
+			open++
+			if t.TimeoutAt.IsZero() {
+				return broken("I3", "task %s could wait for ever", t.SID)
+			}
+		case conversation.TaskCompleted, conversation.TaskCanceled:
+		}
+		if err := checkReservation(t); err != nil {
+			return err
+		}
+	}
+	if assigned > 1 {
+		return broken("I2", "%d tasks are assigned", assigned)
+	}
+	switch s.Status {
+	case conversation.ConversationActive:
+		if open != 1 {
+			return broken("I3", "%d tasks are pending, reserved or assigned while the customer is there", open)
+		}
+	case conversation.ConversationWrapping:
+		if open != 0 || !live {
+			return broken("I6", "the customer's side is over, with %d open tasks, and it should be closed when none is live", open)
+		}
+	case conversation.ConversationClosed:
+		if live {
+			return broken("I6", "a closed conversation has a live task")
+		}
+	}
+	for _, transfer := range s.Transfers {
+		if err := checkTransfer(s, transfer); err != nil {
+			return err
+		}
+	}
+	if deadline, ok := s.Deadline(); ok && !deadline.Task.Status.Live() {
+		return broken("I6", "a deadline is left over from task %s", deadline.Task.SID)
+	}
+	return nil
+}
+
+// reservedAs are the statuses that a task and its reservation have together.
+var reservedAs = map[conversation.TaskStatus]conversation.ReservationStatus{
+	conversation.TaskReserved:  conversation.ReservationPending,
+	conversation.TaskAssigned:  conversation.ReservationAccepted,
+	conversation.TaskWrapping:  conversation.ReservationWrapping,
+	conversation.TaskCompleted: conversation.ReservationCompleted,
+}
+
+// checkReservation: an offer stands exactly while its task is reserved, so that a reserved task can
+// always be accepted, declined or expire.
+func checkReservation(t *conversation.Task) error {
+	want := reservedAs[t.Status]
+	switch {
+	case want != "" && (t.Reservation == nil || t.Reservation.Status != want || t.Reservation.Agent != t.Agent):
+		return broken("I3", "task %s is %s without its reservation being %s for %q", t.SID, t.Status, want, t.Agent)
+	case want == "" && t.Reservation != nil && t.Reservation.Status == conversation.ReservationPending:
+		return broken("I3", "task %s is %s and still offered to %s", t.SID, t.Status, t.Reservation.Agent)
+	case t.Status == conversation.TaskReserved && t.Reservation.ExpiresAt.IsZero():
+		return broken("I3", "the offer of task %s never expires", t.SID)
+	case t.Status == conversation.TaskPending && t.Direct != (t.Agent != ""):
+		return broken("I3", "task %s waits for %q, direct %v", t.SID, t.Agent, t.Direct)
+	}
+	return nil
+}
+
+func checkTransfer(s *conversation.State, transfer *conversation.Transfer) error {
+	task, sender := s.Task(transfer.Task), s.Task(transfer.FromTask)
+	if task == nil || sender == nil || task.Transfer != transfer.SID || task.Previous != sender.SID {
+		return broken("I4", "transfer %s has lost its tasks", transfer.SID)
+	}
+	active := transfer.Status == conversation.TransferActive
+	taken := !task.Status.Waiting() && task.Status != conversation.TaskCanceled
+	switch {
+	case active != task.Status.Waiting():
+		return broken("I4", "transfer %s is %s while its task is %s", transfer.SID, transfer.Status, task.Status)
+	case active != transfer.EndedAt.IsZero():
+		return broken("I4", "transfer %s is %s and ended at %s", transfer.SID, transfer.Status, transfer.EndedAt)
+	case (transfer.Status == conversation.TransferCompleted) != taken:
+		return broken("I4", "transfer %s is %s while its task is %s", transfer.SID, transfer.Status, task.Status)
+	case taken && transfer.AcceptedBy != task.Agent:
+		return broken("I4", "transfer %s was accepted by %q, its task by %q", transfer.SID, transfer.AcceptedBy, task.Agent)
+	case (transfer.Status == conversation.TransferFailed) != (transfer.FailureReason != ""):
+		return broken("I4", "transfer %s is %s for the reason %q", transfer.SID, transfer.Status, transfer.FailureReason)
+	case active && s.Status != conversation.ConversationActive:
+		return broken("I4", "transfer %s is active when the customer has gone", transfer.SID)
+	case active && !sender.WrapupTimeoutAt.IsZero() && sender.Status == conversation.TaskWrapping:
+		return broken("wrapup_timeout", "%s's wrapup runs out while their transfer is active", transfer.From)
+	}
+	return nil
+}
+
+// checkStep tells what a step did that it should not have done, or did not do that it should have.
+// That a refused command leaves the bytes of the state alone (I7) is for who has them to compare.
+func checkStep(st step) error {
+	var refusal *conversation.Refusal
+	if st.err != nil {
+		if !errors.As(st.err, &refusal) || !slices.Contains(conversation.Codes(), refusal.Code) || refusal.Message == "" {
+			return broken("refusals", "%v is no coded refusal with a sentence", st.err)
+		}
+	}
+	if st.result.Changed {
+		if err := cmp.Or(checkState(st.after), checkChanges(st)); err != nil {
+			return err
+		}
+	}
+	refusedPayload := refusal != nil && refusal.Code == conversation.CodeInvalidPayload && st.before.Status != ""
+	if !st.repeated && !refusedPayload {
+		if allowed := allowed(st.before, st.command, st.now) && verdictAllows(st); allowed != st.result.Changed {
+			return broken("allowed when", "%s allowed: %v, carried out: %v (%v)", st.command.Name(), allowed, st.result.Changed, st.err)
+		}
+	}
+	if !st.result.Changed {
+		if st.after.Revision != st.before.Revision || len(st.result.Events) > 0 || len(st.result.Notes) > 0 {
+			return broken("I7", "a command that changed nothing has revision %d after %d and tells %d events",
+				st.after.Revision, st.before.Revision, len(st.result.Events))
+		}
+		return nil
+	}
+	if st.after.Revision != st.before.Revision+1 {
+		return broken("revision", "it went from %d to %d", st.before.Revision, st.after.Revision)
+	}
+	if len(st.result.Events) == 0 || st.after.Events != st.before.Events+len(st.result.Events) {
+		return broken("events", "%d were told, the count went from %d to %d", len(st.result.Events), st.before.Events, st.after.Events)
+	}
+	for i, event := range st.result.Events {
+		if event.Number != st.before.Events+1+i || event.Task == "" || event.Name == "" {
+			return broken("events", "number %d follows %d", event.Number, st.before.Events+i)
+		}
+	}
+	return checkEffect(st)
+}
+
+// verdictAllows tells whether the desk's answer lets the command pass, where it asks for one.
+func verdictAllows(st step) bool {
+	v := st.verdict
+	var to conversation.Target
+	switch c := st.command.(type) {
+	case conversation.StartCommand:
+		return v != nil && v.QueueKnown
+	case conversation.TransferCommand:
+		storedNote := conversation.IsSID(conversation.PrefixNote, c.Note)
+		if v == nil || !v.Settings.MessagingTransfers || (c.Note != "" && !v.Settings.TransferNotes) || v.Plugin != "" ||
+			c.Mode == conversation.ModeWarm || st.before.Channel == conversation.ChannelEmail || (storedNote && !v.NoteKnown) {
+			return false
+		}
+		to = c.To
+	case conversation.MoveCommand:
+		to = c.To
+	default:
+		return true
+	}
+	switch {
+	case v == nil || to.Workflow != "":
+		return false
+	case to.Agent != "":
+		return v.AgentKnown && (v.AgentAvailable || v.Settings.AgentUnavailable != conversation.AgentUnavailableRefuse)
+	default:
+		return v.QueueKnown && v.QueueMembers > 0
+	}
+}
+
+// allowed is the column "allowed when" of DESIGN §4, as far as the state decides it; a command that
+// would find its own effect there is not in it.
+func allowed(s *conversation.State, command conversation.Command, now time.Time) bool {
+	active := s.Status == conversation.ConversationActive
+	has := func(agent string, status conversation.TaskStatus, sid string) bool {
+		return slices.ContainsFunc(s.Tasks, func(t *conversation.Task) bool {
+			return t.Status == status && t.Agent == agent && (sid == "" || sid == t.SID)
+		})
+	}
+	switch c := command.(type) {
+	case conversation.StartCommand:
+		return s.Status == ""
+	case conversation.TransferCommand:
+		return active && has(c.From, conversation.TaskAssigned, "") && s.ActiveTransfer() == nil &&
+			c.To.Agent != c.From && !has(c.To.Agent, conversation.TaskAssigned, "")
+	case conversation.AcceptCommand:
+		return active && has(c.Agent, conversation.TaskReserved, c.Task) && !has(c.Agent, conversation.TaskWrapping, "")
+	case conversation.DeclineCommand:
+		return active && has(c.Agent, conversation.TaskReserved, c.Task)
+	case conversation.WrapupCommand:
+		return has(c.Agent, conversation.TaskWrapping, c.Task)
+	case conversation.EndCommand:
+		return has(c.Agent, conversation.TaskAssigned, c.Task)
+	case conversation.CancelCommand:
+		transfer := s.ActiveTransfer()
+		return active && transfer != nil && transfer.From == c.Agent && (c.Transfer == "" || c.Transfer == transfer.SID)
+	case conversation.MoveCommand:
+		at := slices.IndexFunc(s.Tasks, func(t *conversation.Task) bool { return t.Status.Waiting() })
+		if !active || at < 0 || (c.Task != "" && c.Task != s.Tasks[at].SID) {
+			return false
+		}
+		task := s.Tasks[at]
+		there := task.Direct && task.Agent == c.To.Agent
+		if c.To.Agent == "" {
+			there = task.Status == conversation.TaskPending && !task.Direct && task.Queue == c.To.Queue
+		}
+		return !there
+	case conversation.CloseCommand:
+		return active
+	case conversation.ReserveCommand:
+		task := s.Task(c.Task)
+		return task != nil && task.Status == conversation.TaskPending && task.Placement == c.Placement
+	case conversation.ExpireCommand:
+		deadline, ok := s.Deadline()
+		return ok && !deadline.At.After(now)
+	}
+	return false
+}
+
+type statusChange struct{ from, to conversation.TaskStatus }
+
+// legal are the changes of a task's status that a command may make in one step.
+var legal = map[conversation.CommandName][]statusChange{
+	conversation.CommandStart:    {{"", conversation.TaskPending}},
+	conversation.CommandReserve:  {{conversation.TaskPending, conversation.TaskReserved}},
+	conversation.CommandAccept:   {{conversation.TaskReserved, conversation.TaskAssigned}},
+	conversation.CommandWrapup:   {{conversation.TaskWrapping, conversation.TaskCompleted}},
+	conversation.CommandEnd:      {{conversation.TaskAssigned, conversation.TaskWrapping}},
+	conversation.CommandTransfer: {{"", conversation.TaskPending}, {"", conversation.TaskReserved}, {conversation.TaskAssigned, conversation.TaskWrapping}},
+	conversation.CommandMove: {
+		{conversation.TaskPending, conversation.TaskReserved}, {conversation.TaskReserved, conversation.TaskPending},
+	},
+	conversation.CommandDecline: {
+		{conversation.TaskReserved, conversation.TaskPending}, {conversation.TaskReserved, conversation.TaskCanceled},
+		{conversation.TaskWrapping, conversation.TaskAssigned},
+	},
+	conversation.CommandCancel: {
+		{conversation.TaskPending, conversation.TaskCanceled}, {conversation.TaskReserved, conversation.TaskCanceled},
+		{conversation.TaskWrapping, conversation.TaskAssigned}, {"", conversation.TaskPending},
+	},
+	conversation.CommandClose: {
+		{conversation.TaskPending, conversation.TaskCanceled}, {conversation.TaskReserved, conversation.TaskCanceled},
+		{conversation.TaskAssigned, conversation.TaskWrapping},
+	},
+	conversation.CommandExpire: {
+		{conversation.TaskReserved, conversation.TaskPending}, {conversation.TaskReserved, conversation.TaskCanceled},
+		{conversation.TaskPending, conversation.TaskCanceled}, {conversation.TaskWrapping, conversation.TaskAssigned},
+		{conversation.TaskWrapping, conversation.TaskCompleted},
+	},
+}
+
+// checkChanges compares each task and transfer with what it was.
+func checkChanges(st step) error {
+	if len(st.after.Tasks) > len(st.before.Tasks)+1 || len(st.after.Transfers) > len(st.before.Transfers)+1 {
+		return broken("tasks", "one command made several")
+	}
+	for i, task := range st.after.Tasks {
+		was := &conversation.Task{}
+		if i < len(st.before.Tasks) {
+			was = st.before.Tasks[i]
+		} else if err := checkLineage(st, task); err != nil {
+			return err
+		}
+		if was.Status != task.Status && !slices.Contains(legal[st.command.Name()], statusChange{was.Status, task.Status}) {
+			return broken("statuses", "%s turned task %s from %q into %s", st.command.Name(), task.SID, was.Status, task.Status)
+		}
+		if was.Status != conversation.TaskPending && task.Status == conversation.TaskPending && task.Placement <= st.before.Placements {
+			return broken("placement", "task %s became pending under the old number %d", task.SID, task.Placement)
+		}
+		if was.Status == conversation.TaskWrapping && task.Status == conversation.TaskAssigned {
+			own := st.before.ActiveTransfer()
+			if own == nil || own.FromTask != task.SID || st.after.Transfer(own.SID).Status != conversation.TransferFailed {
+				return broken("I4", "task %s is assigned again without its own transfer having failed", task.SID)
+			}
+		}
+		freshlyWrapping := was.Status == conversation.TaskAssigned && task.Status == conversation.TaskWrapping
+		ownTransfer := st.after.ActiveTransfer() != nil && st.after.ActiveTransfer().FromTask == task.SID
+		if freshlyWrapping && !ownTransfer && (st.after.Settings.WrapupTimeout > 0) == task.WrapupTimeoutAt.IsZero() {
+			return broken("wrapup_timeout", "task %s wraps, by a setting of %d s, until %s", task.SID, st.after.Settings.WrapupTimeout, task.WrapupTimeoutAt)
+		}
+	}
+	for i, was := range st.before.Transfers {
+		if was.Status != conversation.TransferActive && *st.after.Transfers[i] != *was {
+			return broken("I4", "transfer %s had ended and has changed", was.SID)
+		}
+	}
+	return nil
+}
+
+// transferKeys are the attributes that a transfer sets itself.
+var transferKeys = []string{"transferTargetType", "transferTargetSid", "transferQueueName", "workerSidsInConversation"}
+
+// checkLineage: a new task has every attribute of the one it takes over from, its priority and its place in the line.
+func checkLineage(st step, task *conversation.Task) error {
+	previous := st.before.Task(task.Previous)
+	if previous == nil {
+		if len(st.before.Tasks) > 0 {
+			return broken("I5", "task %s comes from nowhere", task.SID)
+		}
+		return nil
+	}
+	for key, value := range previous.Attributes {
+		if got, ok := task.Attributes[key]; !slices.Contains(transferKeys, key) && (!ok || !bytes.Equal(got, value)) {
+			return broken("I5", "the attribute %s of task %s is %s, and was %s", key, task.SID, got, value)
+		}
+	}
+	if task.Priority != previous.Priority || !task.QueuedAt.Equal(previous.QueuedAt) {
+		return broken("I5", "task %s has lost its priority or its time in the line", task.SID)
+	}
+	return nil
+}
+
+// checkEffect is the column "what it does" of DESIGN §4, and "Nobody takes it".
+func checkEffect(st step) error {
+	before, after := st.before, st.after
+	transfer := before.ActiveTransfer()
+	var waiting *conversation.Task
+	for _, t := range before.Tasks {
+		if t.Status.Waiting() {
+			waiting = t
+		}
+	}
+	switch c := st.command.(type) {
+	case conversation.TransferCommand:
+		return checkTransferred(st, c)
+	case conversation.AcceptCommand:
+		if after.Task(waiting.SID).Status != conversation.TaskAssigned {
+			return broken("accept", "task %s is %s", waiting.SID, after.Task(waiting.SID).Status)
+		}
+	case conversation.DeclineCommand:
+		return checkUnanswered(st, waiting, conversation.ReasonDeclined)
+	case conversation.CancelCommand:
+		return checkTakenBack(st, transfer)
+	case conversation.CloseCommand:
+		return checkOver(st, waiting, conversation.ReasonConversationClosed)
+	case conversation.EndCommand:
+		return checkOver(st, waiting, conversation.ReasonConversationClosed)
+	case conversation.ExpireCommand:
+		deadline, _ := before.Deadline()
+		switch deadline.Kind {
+		case conversation.DeadlineReservation:
+			return checkUnanswered(st, waiting, conversation.ReasonExpired)
+		case conversation.DeadlineTask:
+			if transfer != nil && before.Task(transfer.FromTask).Status == conversation.TaskWrapping {
+				return checkReturned(st, transfer, conversation.ReasonTaskTimeout)
+			}
+			return checkOver(st, waiting, conversation.ReasonTaskTimeout)
+		case conversation.DeadlineWrapup:
+			if task := after.Task(deadline.Task.SID); task.Status != conversation.TaskCompleted || task.Disposition != conversation.DispositionTimeout {
+				return broken("wrapup_timeout", "task %s is %s (%s)", task.SID, task.Status, task.Disposition)
+			}
+		}
+	case conversation.MoveCommand:
+		return checkSentTo(st, after.Task(waiting.SID), waiting.Queue, c.To)
+	}
+	return nil
+}
+
+func checkTransferred(st step, c conversation.TransferCommand) error {
+	transfer := st.after.ActiveTransfer()
+	if transfer == nil || transfer.From != c.From || transfer.To != c.To {
+		return broken("transfer", "the transfer is not active as it was sent")
+	}
+	sender := st.after.Task(transfer.FromTask)
+	if sender.Status != conversation.TaskWrapping || sender.Agent != c.From {
+		return broken("transfer", "%s's task is %s", c.From, sender.Status)
+	}
+	return checkSentTo(st, st.after.Task(transfer.Task), sender.Queue, c.To)
+}
+
+// checkSentTo: to an available agent the task is offered in the same step; an unavailable one is
+// waited for, or the queue gets it; a queue gets it in any case.
+func checkSentTo(st step, task *conversation.Task, queue string, to conversation.Target) error {
+	want := conversation.Task{Status: conversation.TaskPending, Queue: queue}
+	switch {
+	case to.Queue != "":
+		want.Queue = to.Queue
+	case st.verdict.AgentAvailable:
+		want.Status, want.Agent, want.Direct = conversation.TaskReserved, to.Agent, true
+	case st.verdict.Settings.AgentUnavailable == conversation.AgentUnavailableWait:
+		want.Agent, want.Direct = to.Agent, true
+	}
+	if task.Status != want.Status || task.Queue != want.Queue || task.Agent != want.Agent || task.Direct != want.Direct {
+		return broken("target", "the task for %s is %s, in %s, for %q", to, task.Status, task.Queue, task.Agent)
+	}
+	return nil
+}
+
+// checkUnanswered: the agent who was offered the task did not take it.
+func checkUnanswered(st step, was *conversation.Task, reason conversation.Reason) error {
+	transfer := st.before.ActiveTransfer()
+	senderWraps := transfer != nil && st.before.Task(transfer.FromTask).Status == conversation.TaskWrapping
+	if was.Direct && senderWraps && st.before.Settings.Unanswered == conversation.UnansweredSender {
+		return checkReturned(st, transfer, reason)
+	}
+	task := st.after.Task(was.SID)
+	if task.Status != conversation.TaskPending || task.Agent != "" || task.Queue != was.Queue || task.Head != (was.Head || was.Direct) {
+		return broken("nobody takes it", "task %s is %s for %q in %s, head: %v", task.SID, task.Status, task.Agent, task.Queue, task.Head)
+	}
+	if transfer != nil && st.after.Transfer(transfer.SID).Status != conversation.TransferActive {
+		return broken("nobody takes it", "transfer %s is no longer active", transfer.SID)
+	}
+	return nil
+}
+
+// checkReturned: the sender has the conversation again.
+func checkReturned(st step, transfer *conversation.Transfer, reason conversation.Reason) error {
+	task, sender, now := st.after.Task(transfer.Task), st.after.Task(transfer.FromTask), st.after.Transfer(transfer.SID)
+	if task.Status != conversation.TaskCanceled || task.CanceledReason != reason || now.FailureReason != reason ||
+		sender.Status != conversation.TaskAssigned {
+		return broken("nobody takes it", "back to the sender (%s): task %s (%s), transfer %s (%s), the sender's task %s",
+			reason, task.Status, task.CanceledReason, now.Status, now.FailureReason, sender.Status)
+	}
+	return nil
+}
+
+// checkTakenBack: the sender has it again, or another task waits at the head of the queue.
+func checkTakenBack(st step, transfer *conversation.Transfer) error {
+	if st.before.Task(transfer.FromTask).Status == conversation.TaskWrapping {
+		if len(st.after.Tasks) != len(st.before.Tasks) {
+			return broken("cancel", "there is another task although the sender has it again")
+		}
+		return checkReturned(st, transfer, conversation.ReasonCanceled)
+	}
+	canceled, task := st.after.Task(transfer.Task), st.after.Tasks[len(st.after.Tasks)-1]
+	if canceled.Status != conversation.TaskCanceled || task.Status != conversation.TaskPending || task.Previous != canceled.SID ||
+		task.Transfer != "" || !task.Head || task.Queue != canceled.Queue || task.Agent != "" {
+		return broken("cancel", "task %s is %s, and task %s after it %s", canceled.SID, canceled.Status, task.SID, task.Status)
+	}
+	return nil
+}
+
+// checkOver: the customer's side is over.
+func checkOver(st step, waiting *conversation.Task, reason conversation.Reason) error {
+	if st.after.Status == conversation.ConversationActive {
+		return broken("close", "the conversation is still active")
+	}
+	if waiting != nil && st.after.Task(waiting.SID).CanceledReason != reason {
+		return broken("close", "task %s was canceled for %q", waiting.SID, st.after.Task(waiting.SID).CanceledReason)
+	}
+	if transfer := st.before.ActiveTransfer(); transfer != nil && st.after.Transfer(transfer.SID).FailureReason != reason {
+		return broken("close", "transfer %s failed for %q", transfer.SID, st.after.Transfer(transfer.SID).FailureReason)
+	}
+	return nil
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package conversation_test
+
+// underRaceDetector is described in race_test.go.
+const underRaceDetector = false

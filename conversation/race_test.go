@@ -1,0 +1,6 @@
+//go:build race
+
+package conversation_test
+
+// underRaceDetector tells whether the race detector is on, which makes the walk ten times slower.
+const underRaceDetector = true

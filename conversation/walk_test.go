@@ -1,0 +1,514 @@
+package conversation_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// The walk visits every state that a conversation can reach with two agents, two queues and up to
+// four tasks, breadth first, and tries every command in each: by every agent, for every live task and
+// the last that ended, to every target, under every setting that a verdict can bring, with every
+// deadline as the next one due. Each step is checked against the invariants, and from each state the
+// conversation has to close with either agent gone.
+//
+// States that differ only in SIDs, times, counters, remembered commands, or in a past that no rule
+// looks at, are walked once (see identity). The clock stands still, and a deadline is made due by
+// setting it to now: any of them may come first, for commands may be any time apart and settings
+// change. SIDs stay what they are in a state, so that a path printed on a failure can be gone again.
+//
+// faults_test.go shows that the walk fails where a rule is broken.
+
+// walkTasksVariable sets how many tasks the walk goes up to; faults_test.go makes it small.
+const walkTasksVariable = "BATON_WALK_TASKS"
+
+var (
+	walkAgents = []string{"alice", "bob"}
+	walkQueues = []string{"support", "billing"}
+)
+
+// place is a state and how the walk came to it. The state is let go when the place has been visited.
+type place struct {
+	state *conversation.State
+	from  *place
+	via   attempt
+}
+
+// path tells the way to the place, by going it again.
+func (p *place) path() string {
+	var way []attempt
+	for ; p.from != nil; p = p.from {
+		way = append(way, p.via)
+	}
+	s := &conversation.State{}
+	text := ""
+	for _, a := range slices.Backward(way) {
+		if a.due != "" {
+			s = withDue(s, a)
+		}
+		if _, err := s.Apply(a.command, a.verdict, monday); err != nil {
+			return err.Error()
+		}
+		text += fmt.Sprintf("\n  %s\n      → %s", a, summary(s))
+	}
+	return text
+}
+
+// attempt is one command with the desk's answer, tried in a state whose deadline it may make due.
+type attempt struct {
+	command conversation.Command
+	verdict *conversation.Verdict
+	due     conversation.DeadlineKind
+	dueTask string
+}
+
+func (a attempt) String() string {
+	payload, err := json.Marshal(a.command)
+	if err != nil {
+		return err.Error()
+	}
+	text := string(a.command.Name()) + " " + string(payload)
+	if a.due != "" {
+		text += " " + string(a.due)
+	}
+	if v := a.verdict; v != nil {
+		text += fmt.Sprintf(" (available: %v, agent_unavailable: %s, unanswered: %s, wrapup_timeout: %d)",
+			v.AgentAvailable, v.Settings.AgentUnavailable, v.Settings.Unanswered, v.Settings.WrapupTimeout)
+	}
+	return text
+}
+
+func TestWalk(t *testing.T) {
+	t.Parallel()
+	tasks := 4
+	if testing.Short() {
+		tasks = 3
+	}
+	if underRaceDetector {
+		tasks = 2
+	}
+	if n, err := strconv.Atoi(os.Getenv(walkTasksVariable)); err == nil {
+		tasks = n
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the walk makes millions of short-lived copies
+	started := time.Now()
+	w := &walk{tasks: tasks, seen: map[string]bool{}, names: map[conversation.CommandName]bool{}}
+	frontier := []*place{{state: &conversation.State{}}}
+	for len(frontier) > 0 {
+		var next []*place
+		for group := range slices.Chunk(frontier, 512) {
+			reached, err := w.visitAll(group)
+			require.NoError(t, err)
+			next = append(next, reached...)
+		}
+		frontier = next
+	}
+	t.Logf("%d states and %d steps with up to %d tasks, in %s", len(w.seen), w.steps, tasks, time.Since(started).Round(time.Millisecond))
+	require.Greater(t, len(w.seen), 100)
+	require.Empty(t, missing(w.names), "every command was carried out somewhere")
+}
+
+func missing(seen map[conversation.CommandName]bool) []conversation.CommandName {
+	return slices.DeleteFunc([]conversation.CommandName{
+		conversation.CommandStart, conversation.CommandTransfer, conversation.CommandAccept, conversation.CommandDecline,
+		conversation.CommandWrapup, conversation.CommandEnd, conversation.CommandCancel, conversation.CommandMove,
+		conversation.CommandClose, conversation.CommandReserve, conversation.CommandExpire,
+	}, func(name conversation.CommandName) bool { return seen[name] })
+}
+
+type walk struct {
+	tasks int
+	seen  map[string]bool
+	names map[conversation.CommandName]bool
+	steps int
+}
+
+// visitAll visits the places side by side and returns the new ones they led to, in the same order every time.
+func (w *walk) visitAll(places []*place) ([]*place, error) {
+	type visited struct {
+		reached []*place
+		steps   int
+		err     error
+	}
+	visits := make([]visited, len(places))
+	var group sync.WaitGroup
+	var claimed atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			for i := claimed.Add(1) - 1; i < int64(len(places)); i = claimed.Add(1) - 1 {
+				v := &visits[i]
+				v.reached, v.steps, v.err = visit(places[i])
+				places[i].state = nil
+			}
+		})
+	}
+	group.Wait()
+	var next []*place
+	for _, v := range visits {
+		if v.err != nil {
+			return nil, v.err
+		}
+		w.steps += v.steps
+		for _, to := range v.reached {
+			w.names[to.via.command.Name()] = true
+			if key := identity(to.state); len(to.state.Tasks) <= w.tasks && !w.seen[key] {
+				w.seen[key] = true
+				next = append(next, to)
+			}
+		}
+	}
+	return next, nil
+}
+
+// visit tries every command in the place. Those that may change nothing all get the same copy of the
+// state, which has to be as it was in the end.
+func visit(from *place) (reached []*place, steps int, err error) {
+	var without []attempt
+	untouched := copyOf(from.state)
+	for _, a := range attemptsIn(from.state) {
+		before, after := from.state, untouched
+		mayChange := allowed(before, a.command, monday) && verdictAllows(step{before: before, command: a.command, verdict: a.verdict})
+		switch {
+		case a.due != "":
+			before = withDue(from.state, a)
+			after = copyOf(before)
+		case mayChange:
+			after = copyOf(before)
+		default:
+			without = append(without, a)
+		}
+		st, err := carryOut(before, after, a)
+		steps++
+		if err != nil {
+			err = cmp.Or(leavesAlone(from.state, without), err)
+			return nil, steps, fmt.Errorf("%w%s\n  %s\n      → %s", err, from.path(), a, summary(after))
+		}
+		if st.result.Changed {
+			reached = append(reached, &place{state: after, from: from, via: a})
+		}
+	}
+	if !sameBytes(from.state, untouched) {
+		return nil, steps, fmt.Errorf("%w%s", leavesAlone(from.state, without), from.path())
+	}
+	for i, gone := range walkAgents {
+		if err := closesWithout(from.state, gone, walkAgents[1-i]); err != nil {
+			return nil, steps, fmt.Errorf("%w%s\n  and then %s is gone", err, from.path(), gone)
+		}
+	}
+	return reached, steps, nil
+}
+
+// carryOut applies the command to after, a copy of before, and checks the step.
+func carryOut(before, after *conversation.State, a attempt) (st step, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = broken("statuses", "%v", r)
+		}
+	}()
+	result, refused := after.Apply(a.command, a.verdict, monday)
+	st = step{before: before, command: a.command, verdict: a.verdict, now: monday, after: after, result: result, err: refused}
+	return st, checkStep(st)
+}
+
+// leavesAlone holds that each of these commands, if it is refused, leaves the state as it was: I7.
+func leavesAlone(s *conversation.State, attempts []attempt) error {
+	for _, a := range attempts {
+		after := copyOf(s)
+		if result, err := after.Apply(a.command, a.verdict, monday); !result.Changed && !sameBytes(s, after) {
+			return broken("I7", "%s changed the state (%v)", a, err)
+		}
+	}
+	return nil
+}
+
+func sameBytes(one, other *conversation.State) bool {
+	first, err := json.Marshal(one)
+	second, otherErr := json.Marshal(other)
+	return err == nil && otherErr == nil && bytes.Equal(first, second)
+}
+
+// closesWithout holds that the conversation can be closed when one of its agents sends nothing more,
+// and before it that the other agent can have it, unless the one who is gone has it.
+func closesWithout(s *conversation.State, gone, there string) error {
+	if s.Status == "" || s.Status == conversation.ConversationClosed {
+		return nil
+	}
+	if err := drain(copyOf(s), gone); err != nil || s.Status != conversation.ConversationActive {
+		return err
+	}
+	taken := copyOf(s)
+	for _, task := range taken.Tasks {
+		if !task.Status.Waiting() {
+			continue
+		}
+		commands := []attempt{
+			{command: conversation.WrapupCommand{Agent: there}},
+			{command: conversation.MoveCommand{To: conversation.Target{Agent: there}}, verdict: verdictOf(bothSwitchesOn(), true)},
+			// The move finds its own effect there where the task waited for them while they were away.
+			{command: conversation.ReserveCommand{Agent: there, Task: task.SID, Placement: task.Placement}},
+			{command: conversation.AcceptCommand{Agent: there}},
+			{command: conversation.EndCommand{Agent: there}},
+		}
+		if err := carryOutAll(taken, commands); err != nil {
+			return err
+		}
+		if taken.Status == conversation.ConversationActive {
+			return broken("I6", "%s can't have the conversation and end it", there)
+		}
+		break
+	}
+	return drain(taken, gone)
+}
+
+// drain closes the customer's side; everybody who is there completes their wrapup, and a supervisor that of whom is gone.
+func drain(s *conversation.State, gone string) error {
+	commands := []attempt{{command: conversation.CloseCommand{}}}
+	for _, agent := range walkAgents {
+		wrapup := conversation.WrapupCommand{Agent: agent}
+		if agent == gone {
+			wrapup.By = "carol"
+		}
+		commands = append(commands, attempt{command: wrapup})
+	}
+	if err := carryOutAll(s, commands); err != nil {
+		return err
+	}
+	if s.Status != conversation.ConversationClosed {
+		return broken("I6", "the conversation doesn't close: %s", summary(s))
+	}
+	return nil
+}
+
+// carryOutAll carries out one command after the other; some may be refused.
+func carryOutAll(s *conversation.State, attempts []attempt) error {
+	for _, a := range attempts {
+		if _, err := carryOut(copyOf(s), s, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attemptsIn lists everything that can be tried in a state.
+func attemptsIn(s *conversation.State) []attempt {
+	if s.Status == "" {
+		var starts []attempt
+		for _, v := range verdicts(false) {
+			starts = append(starts, attempt{command: conversation.StartCommand{
+				Conversation: storyConversation, Channel: conversation.ChannelWeb, Queue: "support", Priority: 2,
+				Customer:   conversation.Customer{Name: "Crystal Minh"},
+				Attributes: conversation.Attributes{"order": json.RawMessage(`{"number":17}`)},
+			}, verdict: v})
+		}
+		return starts
+	}
+	all := []attempt{{command: conversation.CloseCommand{}}, {command: conversation.ExpireCommand{}}}
+	try := func(commands ...conversation.Command) {
+		for _, c := range commands {
+			all = append(all, attempt{command: c})
+		}
+	}
+	named := s.LiveTasks()
+	for _, task := range slices.Backward(s.Tasks) {
+		if !task.Status.Live() {
+			named = append(named, task)
+			break
+		}
+	}
+	targets := []conversation.Target{{Workflow: "Anything"}}
+	for _, agent := range walkAgents {
+		targets = append(targets, conversation.Target{Agent: agent})
+		try(conversation.AcceptCommand{Agent: agent}, conversation.DeclineCommand{Agent: agent}, conversation.WrapupCommand{Agent: agent},
+			conversation.EndCommand{Agent: agent}, conversation.CancelCommand{Agent: agent})
+		for _, task := range named {
+			try(conversation.AcceptCommand{Agent: agent, Task: task.SID}, conversation.DeclineCommand{Agent: agent, Task: task.SID},
+				conversation.WrapupCommand{Agent: agent, Task: task.SID}, conversation.EndCommand{Agent: agent, Task: task.SID})
+			if !task.Status.Live() || task.Status.Waiting() {
+				try(conversation.ReserveCommand{Agent: agent, Task: task.SID, Placement: task.Placement},
+					conversation.ReserveCommand{Agent: agent, Task: task.SID, Placement: task.Placement - 1})
+			}
+		}
+		for _, transfer := range s.Transfers[max(0, len(s.Transfers)-1):] {
+			try(conversation.CancelCommand{Agent: agent, Transfer: transfer.SID})
+		}
+	}
+	for _, queue := range walkQueues {
+		targets = append(targets, conversation.Target{Queue: queue})
+	}
+	for _, to := range targets {
+		commands := []conversation.Command{conversation.MoveCommand{To: to}}
+		for _, agent := range walkAgents {
+			commands = append(commands, conversation.TransferCommand{From: agent, To: to, Note: "Please see to it"})
+		}
+		for _, c := range commands {
+			all = append(all, attempt{command: c}) // the desk does not answer
+			if s.Check(c, monday) == nil {
+				for _, v := range verdicts(to.Agent != "") {
+					all = append(all, attempt{command: c, verdict: v})
+				}
+			}
+		}
+	}
+	return append(all, deadlinesIn(s)...)
+}
+
+// deadlinesIn makes each deadline of the state the next one due.
+func deadlinesIn(s *conversation.State) []attempt {
+	var all []attempt
+	for _, task := range s.Tasks {
+		due := func(kind conversation.DeadlineKind) {
+			all = append(all, attempt{command: conversation.ExpireCommand{}, due: kind, dueTask: task.SID})
+		}
+		if task.Status == conversation.TaskReserved {
+			due(conversation.DeadlineReservation)
+		}
+		if task.Status.Waiting() {
+			due(conversation.DeadlineTask)
+		}
+		if task.Status == conversation.TaskWrapping && !task.WrapupTimeoutAt.IsZero() {
+			due(conversation.DeadlineWrapup)
+		}
+	}
+	return all
+}
+
+func withDue(s *conversation.State, a attempt) *conversation.State {
+	due := copyOf(s)
+	task := due.Task(a.dueTask)
+	switch a.due {
+	case conversation.DeadlineReservation:
+		task.Reservation.ExpiresAt = monday
+	case conversation.DeadlineTask:
+		task.TimeoutAt = monday
+	case conversation.DeadlineWrapup:
+		task.WrapupTimeoutAt = monday
+	}
+	return due
+}
+
+// verdicts are the desk's answers that make a difference. What happens when nobody takes it is a matter
+// of tasks that are meant for an agent alone.
+func verdicts(aboutAgent bool) []*conversation.Verdict {
+	var all []*conversation.Verdict
+	for _, wrapup := range []int{0, 60} {
+		settings := bothSwitchesOn()
+		settings.WrapupTimeout = wrapup
+		all = append(all, verdictOf(settings, true))
+		if !aboutAgent {
+			continue
+		}
+		for _, policy := range []conversation.AgentUnavailablePolicy{
+			conversation.AgentUnavailableRefuse, conversation.AgentUnavailableWait, conversation.AgentUnavailableOriginQueue,
+		} {
+			settings.AgentUnavailable = policy
+			all = append(all, verdictOf(settings, false))
+		}
+		settings.Unanswered, settings.AgentUnavailable = conversation.UnansweredSender, conversation.AgentUnavailableWait
+		all = append(all, verdictOf(settings, true), verdictOf(settings, false))
+	}
+	return all
+}
+
+func verdictOf(settings conversation.Settings, available bool) *conversation.Verdict {
+	return &conversation.Verdict{Settings: settings, AgentKnown: true, AgentAvailable: available, QueueKnown: true, QueueMembers: 1}
+}
+
+// copyOf copies a state as far as commands may change it; attributes are never changed in place,
+// which leavesAlone and I5 would show.
+func copyOf(s *conversation.State) *conversation.State {
+	c := *s
+	c.Tasks = slices.Clone(s.Tasks)
+	tasks, reservations := make([]conversation.Task, len(s.Tasks)), make([]conversation.Reservation, len(s.Tasks))
+	for i, t := range s.Tasks {
+		tasks[i] = *t
+		c.Tasks[i] = &tasks[i]
+		if t.Reservation != nil {
+			reservations[i] = *t.Reservation
+			tasks[i].Reservation = &reservations[i]
+		}
+	}
+	c.Transfers = slices.Clone(s.Transfers)
+	for i, t := range s.Transfers {
+		transfer := *t
+		c.Transfers[i] = &transfer
+	}
+	c.Remembered = slices.Clone(s.Remembered)
+	return &c
+}
+
+// identity is the same for states to which the same can still happen: what differs only in SIDs,
+// times, counters, remembered commands, or in a past that no rule looks at any more, is one state. Of
+// tasks that have ended it keeps how many there were and what the last one of each agent came to.
+func identity(s *conversation.State) string {
+	key := []byte(s.Status)
+	word := func(words ...string) {
+		for _, w := range words {
+			key = append(append(key, ' '), w...)
+		}
+	}
+	flag := func(set bool) {
+		if set {
+			word("yes")
+		} else {
+			word("no")
+		}
+	}
+	word(strconv.Itoa(len(s.Tasks)), strconv.Itoa(len(s.Transfers)))
+	active := s.ActiveTransfer()
+	for i, t := range s.Tasks {
+		if !t.Status.Live() {
+			continue
+		}
+		sends := active != nil && active.FromTask == t.SID
+		word("task", string(t.Status), t.Agent)
+		flag(sends)
+		flag(slices.ContainsFunc(s.Tasks[i+1:], func(later *conversation.Task) bool { return later.Agent == t.Agent }))
+		if t.Status != conversation.TaskWrapping || sends {
+			word(t.Queue)
+		}
+		if t.Status == conversation.TaskWrapping {
+			flag(!t.WrapupTimeoutAt.IsZero())
+		}
+		if t.Status.Waiting() {
+			flag(t.Direct)
+			flag(t.Head)
+			if t.Direct && active != nil {
+				word(string(s.Settings.Unanswered)) // the next transfer or move brings its own
+			}
+			if r := t.Reservation; r != nil {
+				word(r.Agent, string(r.Status))
+			}
+		}
+	}
+	if s.Status == conversation.ConversationActive {
+		flag(s.Settings.WrapupTimeout > 0)
+	}
+	for _, agent := range walkAgents {
+		for _, t := range slices.Backward(s.Tasks) {
+			if t.Agent == agent && !t.Status.Live() {
+				word(agent, string(t.Status))
+				break
+			}
+		}
+	}
+	if n := len(s.Transfers); n > 0 {
+		last := s.Transfers[n-1]
+		word(last.From, string(last.Status))
+		flag(last.FailureReason == conversation.ReasonCanceled)
+	}
+	return string(key)
+}
