@@ -4,7 +4,6 @@ import (
 	"context"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -146,7 +145,7 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string) error {
 			return err
 		}
 		live, _, err := first(ctx, t, value[int], `SELECT
-			(SELECT count(*) FROM tasks WHERE agent = $1 AND status IN ('pending', 'reserved', 'assigned', 'wrapping'))
+			(SELECT count(*) FROM tasks WHERE agent = $1 AND completed_at = 0 AND canceled_at = 0)
 			+ (SELECT count(*) FROM placements WHERE agent = $1)`, name)
 		if err != nil {
 			return err
@@ -182,7 +181,7 @@ func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversatio
 // Agents returns everybody who works at the desk, by name.
 func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
 	err = d.read(ctx, "read agents", func(t *transaction) error {
-		agents, err = t.agents(ctx, `WHERE name <> $1`, "") // everybody
+		agents, err = t.agents(ctx)
 		return err
 	})
 	return agents, err
@@ -192,7 +191,7 @@ func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
 func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	var agent Agent
 	err := d.read(ctx, "read agent "+name, func(t *transaction) error {
-		agents, err := t.agents(ctx, `WHERE name = $1`, name)
+		agents, err := t.agents(ctx, name)
 		if err == nil && len(agents) == 0 {
 			return unknownAgent(name)
 		}
@@ -204,13 +203,19 @@ func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	return agent, err
 }
 
-// agents reads the agents that the condition on $1 chooses, with channels and queues.
-func (t *transaction) agents(ctx context.Context, where, argument string) ([]Agent, error) {
+// agents reads everybody, or only the one named, with channels and queues.
+func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) {
+	where := func(column string) string {
+		if len(only) == 0 {
+			return ""
+		}
+		return ` WHERE ` + column + ` = $1`
+	}
 	agents, err := all(ctx, t, func(r row) (a Agent, err error) {
 		err = r.Scan(&a.Name, &a.SID, &a.Role, &a.Presence, instant{&a.PresenceSince}, instant{&a.IdleSince}, instant{&a.CreatedAt})
 		a.Channels, a.Queues = []AgentChannel{}, []string{}
 		return a, err
-	}, `SELECT name, sid, role, presence, presence_at, idle_since, created_at FROM agents `+where+` ORDER BY name`, argument)
+	}, `SELECT name, sid, role, presence, presence_at, idle_since, created_at FROM agents`+where("name")+` ORDER BY name`, only...)
 	if err != nil {
 		return nil, err
 	}
@@ -218,16 +223,15 @@ func (t *transaction) agents(ctx context.Context, where, argument string) ([]Age
 	for i := range agents {
 		byName[agents[i].Name] = &agents[i]
 	}
-	condition := strings.Replace(where, "name", "agent", 1)
-	if _, err := all(ctx, t, func(r row) (struct{}, error) {
+	if err := each(ctx, t, func(r row) error {
 		var agent string
 		var c AgentChannel
 		err := r.Scan(&agent, &c.Channel, &c.Capacity, &c.Load)
 		if a := byName[agent]; a != nil {
 			a.Channels = append(a.Channels, c)
 		}
-		return struct{}{}, err
-	}, `SELECT agent, channel, capacity, load FROM agent_channels `+condition, argument); err != nil {
+		return err
+	}, `SELECT agent, channel, capacity, load FROM agent_channels`+where("agent"), only...); err != nil {
 		return nil, err
 	}
 	for i := range agents {
@@ -235,15 +239,14 @@ func (t *transaction) agents(ctx context.Context, where, argument string) ([]Age
 			return slices.Index(conversation.Channels(), a.Channel) - slices.Index(conversation.Channels(), b.Channel)
 		})
 	}
-	_, err = all(ctx, t, func(r row) (struct{}, error) {
+	return agents, each(ctx, t, func(r row) error {
 		var agent, queue string
 		err := r.Scan(&agent, &queue)
 		if a := byName[agent]; a != nil {
 			a.Queues = append(a.Queues, queue)
 		}
-		return struct{}{}, err
-	}, `SELECT agent, queue FROM queue_agents `+condition+` ORDER BY agent, queue`, argument)
-	return agents, err
+		return err
+	}, `SELECT agent, queue FROM queue_agents`+where("agent")+` ORDER BY agent, queue`, only...)
 }
 
 // knowAgent refuses a name that is no agent's.
@@ -264,7 +267,7 @@ func (t *transaction) presenceOf(ctx context.Context, name string) (Presence, er
 // countLoad counts anew how many tasks of the channel the agent has.
 func (t *transaction) countLoad(ctx context.Context, agent string, channel conversation.Channel) error {
 	_, err := t.exec(ctx, `UPDATE agent_channels SET load =
-			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND status IN ('reserved', 'assigned', 'wrapping'))
+			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending')
 			+ (SELECT count(*) FROM placements WHERE agent = $1 AND channel = $2)
 		WHERE agent = $1 AND channel = $2`, agent, string(channel))
 	if err != nil {

@@ -50,6 +50,9 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 		return placement{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Task: task.SID, Agent: task.Agent},
 			"task %s waits for %s: only they can take it, or a supervisor moves it", task.SID, task.Agent)
 	}
+	if err := t.refuseGone(ctx, task.Conversation); err != nil {
+		return placement{}, err
+	}
 	if err := t.refuseHolder(ctx, task.Conversation, agent); err != nil {
 		return placement{}, err
 	}
@@ -102,6 +105,16 @@ func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error
 	}
 	return conversation.Refuse(conversation.CodeAlreadyParticipating, conversation.Details{Task: h.task, Agent: agent},
 		"%s is on the conversation already, with task %s", agent, h.task)
+}
+
+// refuseGone refuses a conversation that the dispatcher has found without a workflow.
+func (t *transaction) refuseGone(ctx context.Context, sid string) error {
+	gone, _, err := first(ctx, t, value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
+	if err == nil && gone {
+		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
+			"the conversation's workflow no longer runs: its task can't be taken any more")
+	}
+	return err
 }
 
 func notWaiting(task Task, how string) *conversation.Refusal {

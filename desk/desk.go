@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/baton-transfers/baton/conversation"
 )
 
 // ErrConversationGone is what a [Courier] returns for a conversation whose workflow no longer runs.
@@ -76,10 +78,7 @@ func (d *Desk) Close() error {
 
 // read runs one read transaction: everything it reads is of one moment.
 func (d *Desk) read(ctx context.Context, doing string, do func(*transaction) error) error {
-	if err := d.store.read(ctx, do); err != nil {
-		return wrap(doing, err)
-	}
-	return nil
+	return outcome(doing, d.store.read(ctx, do))
 }
 
 // write runs one transaction, and afterwards wakes the dispatcher for what it left to do. The
@@ -92,7 +91,7 @@ func (d *Desk) write(ctx context.Context, doing string, do func(*transaction) er
 		return err
 	})
 	if err != nil {
-		return wrap(doing, err)
+		return outcome(doing, err)
 	}
 	if todo.place {
 		wake(d.toPlace)
@@ -104,6 +103,18 @@ func (d *Desk) write(ctx context.Context, doing string, do func(*transaction) er
 }
 
 func wrap(doing string, err error) error { return fmt.Errorf("%s: %w", doing, err) }
+
+// outcome is what a caller gets: a refusal as it is, for a person to read, and other errors with what was being done.
+func outcome(doing string, err error) error {
+	var refusal *conversation.Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refusal):
+		return refusal
+	}
+	return wrap(doing, err)
+}
 
 func wake(bell chan struct{}) {
 	select {

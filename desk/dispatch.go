@@ -82,9 +82,8 @@ func (t *transaction) matchable(ctx context.Context) (work matchable, err error)
 		}, `SELECT name FROM queues
 			WHERE EXISTS (SELECT 1 FROM tasks WHERE waiting = 1 AND direct = 0 AND queue = queues.name AND channel = $1)
 				AND EXISTS (SELECT 1 FROM queue_agents q
-					JOIN agents a ON a.name = q.agent AND a.presence = 'available'
 					JOIN agent_channels c ON c.agent = q.agent AND c.channel = $1 AND c.load < c.capacity
-					WHERE q.queue = queues.name)`, string(channel))
+					WHERE q.queue = queues.name AND q.available = 1)`, string(channel))
 		if err != nil {
 			return work, err
 		}
@@ -184,7 +183,7 @@ func (d *deliveries) deliver(ctx context.Context, item delivery) {
 type delivery struct {
 	conversation string
 	command      conversation.Command
-	// key is the reservation that it is about, attempts how often it has been tried.
+	// key finds its row, attempts is how often it has been tried.
 	key      string
 	attempts int
 }
@@ -208,7 +207,7 @@ func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
 		for i := range due {
 			due[i].attempts++
 			next := micros(now.Add(retryAfter(due[i].attempts)))
-			update := `UPDATE placements SET deliver_at = $2, attempts = $3 WHERE reservation = $1`
+			update := `UPDATE placements SET deliver_at = $2, attempts = $3 WHERE task = $1`
 			if due[i].command.Name() == conversation.CommandDecline {
 				update = `UPDATE declines SET deliver_at = $2, attempts = $3 WHERE reservation = $1`
 			}
@@ -244,11 +243,11 @@ func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]deli
 	}
 	matches, err := all(ctx, t, func(r row) (item delivery, err error) {
 		var reserve conversation.ReserveCommand
-		err = r.Scan(&item.key, &reserve.Task, &item.conversation, &reserve.Agent, &reserve.Placement, &item.attempts)
-		reserve.Reservation = item.key
+		err = r.Scan(&item.key, &reserve.Reservation, &item.conversation, &reserve.Agent, &reserve.Placement, &item.attempts)
+		reserve.Task = item.key
 		item.command = reserve
 		return item, err
-	}, `SELECT reservation, task, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`,
+	}, `SELECT task, reservation, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`,
 		micros(now), limit-len(declines))
 	return append(declines, matches...), err
 }

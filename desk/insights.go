@@ -153,12 +153,12 @@ func (c *counting) countConversations(ctx context.Context, t *transaction, from,
 		hops           int
 	}
 	conversations := map[string]begun{}
-	_, err := all(ctx, t, func(r row) (struct{}, error) {
+	err := each(ctx, t, func(r row) error {
 		var sid string
 		var b begun
 		err := r.Scan(&sid, &b.channel, &b.queue, &b.transfers, &b.hops)
 		conversations[sid] = b
-		return struct{}{}, err
+		return err
 	}, `SELECT c.sid, c.channel,
 			coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement LIMIT 1), ''),
 			(SELECT count(*) FROM transfers x WHERE x.conversation = c.sid),
@@ -177,11 +177,11 @@ func (c *counting) countConversations(ctx context.Context, t *transaction, from,
 		count(of(c.channels, b.channel), b)
 		count(of(c.queues, b.queue), b)
 	}
-	_, err = all(ctx, t, func(r row) (struct{}, error) {
+	err = each(ctx, t, func(r row) error {
 		var sid, agent string
 		err := r.Scan(&sid, &agent)
 		count(of(c.agents, agent), conversations[sid])
-		return struct{}{}, err
+		return err
 	}, `SELECT DISTINCT c.sid, t.agent FROM conversations c JOIN tasks t ON t.conversation = c.sid
 		WHERE c.created_at >= $1 AND c.created_at < $2 AND t.assigned_at > 0`, from, to)
 	if err != nil {
@@ -195,7 +195,7 @@ func (c *counting) countTransfers(ctx context.Context, t *transaction, from, to 
 		conversation.Transfer
 		channel, fromQueue, acceptedQueue string
 	}
-	_, err := all(ctx, t, func(r row) (struct{}, error) {
+	err := each(ctx, t, func(r row) error {
 		var m made
 		err := r.Scan(&m.Status, &m.FailureReason, &m.From, &m.fromQueue, &m.To.Agent, &m.To.Queue, &m.AcceptedBy, &m.acceptedQueue, &m.channel,
 			instant{&m.CreatedAt}, instant{&m.EndedAt})
@@ -206,7 +206,7 @@ func (c *counting) countTransfers(ctx context.Context, t *transaction, from, to 
 		} {
 			count.add(m.Transfer, redirected)
 		}
-		return struct{}{}, err
+		return err
 	}, `SELECT x.status, x.failure_reason, x.from_agent, coalesce(f.queue, ''), x.to_agent, x.to_queue, x.accepted_by, t.queue, t.channel,
 			x.created_at, x.ended_at
 		FROM transfers x JOIN tasks t ON t.sid = x.task LEFT JOIN tasks f ON f.sid = x.from_task
@@ -245,14 +245,14 @@ func (s *Transfers) add(x conversation.Transfer, redirected bool) {
 }
 
 func (c *counting) countTasks(ctx context.Context, t *transaction, from, to int64) error {
-	_, err := all(ctx, t, func(r row) (struct{}, error) {
+	err := each(ctx, t, func(r row) error {
 		var task Task
 		err := r.Scan(&task.Queue, &task.Agent, &task.Channel, instant{&task.CreatedAt}, instant{&task.AssignedAt},
 			instant{&task.WrappingAt}, instant{&task.CompletedAt})
 		for _, f := range []*Figures{c.total, of(c.queues, task.Queue), of(c.agents, task.Agent), of(c.channels, string(task.Channel))} {
 			f.addTask(task)
 		}
-		return struct{}{}, err
+		return err
 	}, `SELECT queue, agent, channel, created_at, assigned_at, wrapping_at, completed_at FROM tasks
 		WHERE created_at >= $1 AND created_at < $2 AND assigned_at > 0`, from, to)
 	if err != nil {

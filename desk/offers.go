@@ -1,7 +1,9 @@
 package desk
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -34,10 +36,13 @@ func (t *transaction) offers(ctx context.Context, agent string) ([]Offer, error)
 		return nil, err
 	}
 	tasks, err := all(ctx, t, scanTask, selectTasks+`
-		WHERE t.agent = $1 AND t.status = 'reserved' AND r.status = 'pending' ORDER BY r.expires_at, t.sid`, agent)
+		WHERE t.sid IN (SELECT task FROM reservations WHERE agent = $1 AND status = 'pending') AND r.agent = $1 AND r.status = 'pending'`, agent)
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(tasks, func(a, b Task) int {
+		return cmp.Or(a.Reservation.ExpiresAt.Compare(b.Reservation.ExpiresAt), cmp.Compare(a.SID, b.SID))
+	})
 	offers := []Offer{}
 	for _, task := range tasks {
 		offer := Offer{Task: task.Task}

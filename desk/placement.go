@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -42,9 +43,12 @@ type line struct {
 	queue   string
 	channel conversation.Channel
 	// ahead are the first of the tasks from skipped on, where skipped tasks wait for somebody else
-	// than those who are free.
+	// than those who are free. all is set when no tasks come after them.
 	ahead   []waitingTask
 	skipped int
+	all     bool
+	// nobody is set when no member of the queue has capacity left.
+	nobody bool
 }
 
 // lookAhead is how many waiting tasks are read at a time.
@@ -104,7 +108,7 @@ func (m *matching) placeLines(ctx context.Context) error {
 		}
 		task := best.ahead[0]
 		best.ahead = best.ahead[1:]
-		agent, found, err := m.agentFor(ctx, best.queue, task)
+		agent, found, err := m.agentFor(ctx, best, task)
 		if err != nil {
 			return wrap("find an agent for task "+task.sid, err)
 		}
@@ -117,11 +121,7 @@ func (m *matching) placeLines(ctx context.Context) error {
 		// Either nobody is free for the line, or those who are free have this very conversation. The
 		// latter is bounded by their load, so it doesn't matter how many tasks wait.
 		best.skipped++
-		free, err := m.anybodyFree(ctx, best)
-		if err != nil {
-			return err
-		}
-		if !free {
+		if best.nobody {
 			m.lines = slices.DeleteFunc(m.lines, func(l *line) bool { return l == best })
 		}
 	}
@@ -132,15 +132,17 @@ func (m *matching) placeLines(ctx context.Context) error {
 func (m *matching) bestLine(ctx context.Context) (*line, error) {
 	var best *line
 	for _, l := range slices.Clone(m.lines) {
-		if len(l.ahead) == 0 {
+		if len(l.ahead) == 0 && !l.all {
 			var err error
+			limit := min(lookAhead, m.room)
 			l.ahead, err = all(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
 				WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
 				ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4`,
-				l.queue, string(l.channel), min(lookAhead, m.room), l.skipped)
+				l.queue, string(l.channel), limit, l.skipped)
 			if err != nil {
 				return nil, wrap("look at queue "+l.queue, err)
 			}
+			l.all = len(l.ahead) < limit
 		}
 		switch {
 		case len(l.ahead) == 0:
@@ -153,9 +155,9 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 }
 
 // agentFor returns the member of the queue who gets the task: available, with capacity left on its
-// channel, neither having nor wrapping up its conversation, and longest idle. Who has just turned
-// the task down comes after everybody else.
-func (m *matching) agentFor(ctx context.Context, queue string, task waitingTask) (string, bool, error) {
+// channel, neither having nor wrapping up its conversation, and longest idle. Those who have just
+// turned the task down are asked again only where nobody else is left.
+func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (string, bool, error) {
 	if m.reofferSince == 0 {
 		settings, err := m.settings(ctx)
 		if err != nil {
@@ -163,25 +165,34 @@ func (m *matching) agentFor(ctx context.Context, queue string, task waitingTask)
 		}
 		m.reofferSince = micros(m.now.Add(-time.Duration(settings.ReofferAfter) * time.Second))
 	}
-	return first(ctx, m.transaction, value[string], `SELECT a.name
-		FROM queue_agents q
-		JOIN agents a ON a.name = q.agent AND a.presence = 'available'
-		JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
-		WHERE q.queue = $1
-			AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.conversation = $3 AND t.agent = q.agent AND t.status IN ('assigned', 'wrapping'))
-		ORDER BY (SELECT count(*) FROM reservations r WHERE r.task = $4 AND r.agent = q.agent
-				AND r.status IN ('rejected', 'timeout') AND r.excused = 0 AND r.updated_at > $5) > 0,
-			a.idle_since, a.name
-		LIMIT 1`, queue, string(task.channel), task.conversation, task.sid, m.reofferSince)
+	agent, found, err := m.longestIdle(ctx, l, task, m.reofferSince)
+	if err != nil || found {
+		return agent, found, err
+	}
+	free, err := m.anybodyFree(ctx, l)
+	if err != nil || !free {
+		l.nobody = !free
+		return "", false, err
+	}
+	return m.longestIdle(ctx, l, task, math.MaxInt64)
+}
+
+// longestIdle leaves out who has turned the task down since then.
+func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, since int64) (string, bool, error) {
+	return first(ctx, m.transaction, value[string], `SELECT q.agent
+		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
+		WHERE q.queue = $1 AND q.available = 1
+			AND q.agent NOT IN (SELECT t.agent FROM tasks t WHERE t.conversation = $3 AND t.status IN ('assigned', 'wrapping'))
+			AND q.agent NOT IN (SELECT r.agent FROM reservations r WHERE r.conversation = $3 AND r.task = $4
+				AND r.status IN ('rejected', 'timeout') AND r.excused = 0 AND r.updated_at > $5)
+		ORDER BY q.idle_since, q.agent LIMIT 1`, l.queue, string(l.channel), task.conversation, task.sid, since)
 }
 
 // anybodyFree tells whether a member of the line's queue could take any task of it.
 func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
 	_, free, err := first(ctx, m.transaction, value[int], `SELECT 1
-		FROM queue_agents q
-		JOIN agents a ON a.name = q.agent AND a.presence = 'available'
-		JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
-		WHERE q.queue = $1 LIMIT 1`, l.queue, string(l.channel))
+		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
+		WHERE q.queue = $1 AND q.available = 1 LIMIT 1`, l.queue, string(l.channel))
 	return free, err
 }
 
@@ -215,9 +226,9 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 	if p.conversation == m.own {
 		deliverAt = m.now.Add(confirmedWithin)
 	}
-	if _, err := m.exec(ctx, `INSERT INTO placements (reservation, task, conversation, channel, placement, agent, created_at, deliver_at, attempts)
+	if _, err := m.exec(ctx, `INSERT INTO placements (task, reservation, conversation, channel, placement, agent, created_at, deliver_at, attempts)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
-		p.reservation, p.task, p.conversation, string(p.channel), p.number, p.agent, micros(m.now), micros(deliverAt)); err != nil {
+		p.task, p.reservation, p.conversation, string(p.channel), p.number, p.agent, micros(m.now), micros(deliverAt)); err != nil {
 		return wrap("place task "+p.task, err)
 	}
 	if err := m.setWaiting(ctx, p.task, false); err != nil {
@@ -226,7 +237,7 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 	if err := m.countLoad(ctx, agent, p.channel); err != nil {
 		return err
 	}
-	if err := m.startIdle(ctx, agent, micros(m.now)); err != nil {
+	if _, err := m.startIdle(ctx, agent, micros(m.now)); err != nil {
 		return err
 	}
 	m.room--
@@ -236,7 +247,7 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 
 // release undoes a match: the task waits again.
 func (t *transaction) release(ctx context.Context, p placement) error {
-	if _, err := t.exec(ctx, `DELETE FROM placements WHERE reservation = $1`, p.reservation); err != nil {
+	if _, err := t.exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
 		return wrap("release task "+p.task, err)
 	}
 	if err := t.setWaiting(ctx, p.task, true); err != nil {
@@ -252,10 +263,14 @@ func (t *transaction) setWaiting(ctx context.Context, task string, waiting bool)
 	return nil
 }
 
-// startIdle starts the agent's time of idleness anew.
-func (t *transaction) startIdle(ctx context.Context, agent string, now int64) error {
-	if _, err := t.exec(ctx, `UPDATE agents SET idle_since = $2 WHERE name = $1`, agent, now); err != nil {
-		return wrap("start the idle time of "+agent, err)
+// startIdle starts the agent's time of idleness anew and returns their presence, "" of somebody unknown.
+func (t *transaction) startIdle(ctx context.Context, agent string, now int64) (Presence, error) {
+	presence, _, err := first(ctx, t, value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
+	if err != nil {
+		return "", wrap("start the idle time of "+agent, err)
 	}
-	return nil
+	if _, err := t.exec(ctx, `UPDATE queue_agents SET idle_since = $2 WHERE agent = $1`, agent, now); err != nil {
+		return "", wrap("start the idle time of "+agent, err)
+	}
+	return presence, nil
 }

@@ -25,10 +25,13 @@ func (t *transaction) setPresence(ctx context.Context, name string, before, pres
 	if _, err := t.exec(ctx, `UPDATE agents SET presence = $2, presence_at = $3 WHERE name = $1`, name, string(presence), now); err != nil {
 		return err
 	}
+	if _, err := t.exec(ctx, `UPDATE queue_agents SET available = $2 WHERE agent = $1`, name, flag(presence == PresenceAvailable)); err != nil {
+		return err
+	}
 	switch {
 	case presence == PresenceAvailable:
 		t.todo.place = true
-		_, err := t.exec(ctx, `UPDATE agents SET idle_since = $2 WHERE name = $1`, name, now)
+		_, err := t.startIdle(ctx, name, now)
 		return err
 	case before == PresenceAvailable:
 		return t.leave(ctx, name, now)
@@ -59,17 +62,13 @@ func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 	return nil
 }
 
-// declineForAbsent declines an offer that has just been made to somebody who has gone meanwhile.
-func (t *transaction) declineForAbsent(ctx context.Context, reservation string, now int64) error {
-	declined, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
-		SELECT r.sid, r.task, r.conversation, r.agent, $2, $2, 0
-		FROM reservations r LEFT JOIN agents a ON a.name = r.agent
-		WHERE r.sid = $1 AND coalesce(a.presence, '') <> 'available'
-		ON CONFLICT (reservation) DO NOTHING`, reservation, now)
-	if err != nil {
-		return wrap("decline "+reservation, err)
+// declineForAbsent declines an offer that was made to somebody who had gone meanwhile.
+func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conversation.Event, now int64) error {
+	if _, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
+		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
+		return wrap("decline "+e.Reservation, err)
 	}
-	t.todo.deliver = t.todo.deliver || declined > 0
+	t.todo.deliver = true
 	return nil
 }
 

@@ -45,7 +45,7 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 			return err
 		}
 		live, _, err := first(ctx, t, value[int],
-			`SELECT count(*) FROM tasks WHERE queue = $1 AND status IN ('pending', 'reserved', 'assigned', 'wrapping')`, name)
+			`SELECT count(*) FROM tasks WHERE queue = $1 AND completed_at = 0 AND canceled_at = 0`, name)
 		if err != nil {
 			return err
 		}
@@ -71,7 +71,9 @@ func (t *transaction) addMember(ctx context.Context, queue, agent string) error 
 		return err
 	}
 	t.todo.place = true
-	_, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent) VALUES ($1, $2) ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
+	_, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
+		SELECT $1, name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
+		ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
 	return err
 }
 
@@ -122,7 +124,8 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 		q.Members = []string{}
 		return q, err
 	}, `SELECT q.name, q.sid, q.created_at, count(t.sid), coalesce(min(t.created_at), 0)
-		FROM queues q LEFT JOIN tasks t ON t.queue = q.name AND t.status IN ('pending', 'reserved')
+		FROM queues q LEFT JOIN tasks t ON t.queue = q.name AND t.completed_at = 0 AND t.canceled_at = 0
+			AND (t.waiting = 1 OR t.status = 'reserved' OR EXISTS (SELECT 1 FROM placements p WHERE p.task = t.sid))
 		GROUP BY q.name, q.sid, q.created_at ORDER BY q.name`)
 	if err != nil {
 		return nil, err
@@ -131,15 +134,14 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 	for i := range queues {
 		byName[queues[i].Name] = &queues[i]
 	}
-	_, err = all(ctx, t, func(r row) (struct{}, error) {
+	return queues, each(ctx, t, func(r row) error {
 		var queue, agent string
 		err := r.Scan(&queue, &agent)
 		if q := byName[queue]; q != nil {
 			q.Members = append(q.Members, agent)
 		}
-		return struct{}{}, err
+		return err
 	}, `SELECT queue, agent FROM queue_agents ORDER BY queue, agent`)
-	return queues, err
 }
 
 // knowQueue refuses a name that is no queue's.

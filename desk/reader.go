@@ -79,7 +79,7 @@ func (t *transaction) allowNotes(ctx context.Context, reader Reader, sid string)
 func (t *transaction) conversationStatus(ctx context.Context, sid string) (conversation.ConversationStatus, error) {
 	status, found, err := first(ctx, t, value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
 	if err == nil && !found {
-		return "", wrap("conversation "+sid, ErrUnknownConversation)
+		return "", ErrUnknownConversation
 	}
 	return status, err
 }

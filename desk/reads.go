@@ -155,10 +155,14 @@ func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Ev
 
 // Feed returns at most limit events of all conversations that came after the position, in the order
 // in which they came; 0 is before the first. An event never appears before a position that was read.
+// A limit is at most 1,000; 100 where it is 0.
 func (d *Desk) Feed(ctx context.Context, after int64, limit int) (events []FeedEvent, err error) {
+	if limit <= 0 {
+		limit = 100
+	}
 	err = d.read(ctx, fmt.Sprintf("read the feed after %d", after), func(t *transaction) error {
 		events, err = all(ctx, t, scanFeedEvent,
-			`SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, limit)
+			`SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
 		return err
 	})
 	return events, err
@@ -204,8 +208,8 @@ func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversati
 		}
 	}
 	choose(`status = $%d`, string(f.Status))
-	choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND status IN ('pending', 'reserved', 'assigned', 'wrapping'))`, f.Agent)
-	choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d AND status IN ('pending', 'reserved', 'assigned', 'wrapping'))`, f.Queue)
+	choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Agent)
+	choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Queue)
 	query := selectConversations
 	if len(conditions) > 0 {
 		query += ` WHERE ` + strings.Join(conditions, ` AND `)
@@ -217,24 +221,24 @@ func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversati
 	return t.withLiveTasks(ctx, fmt.Sprintf(`%s ORDER BY created_at DESC, sid DESC LIMIT $%d OFFSET $%d`, query, len(args)-1, len(args)), args...)
 }
 
+// withLiveTasks reads the conversations of the query, and their live tasks.
 func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...any) ([]Conversation, error) {
 	found, err := all(ctx, t, scanConversation, query, args...)
 	if err != nil {
 		return nil, err
 	}
+	bySID := map[string]*Conversation{}
 	for i := range found {
-		if found[i].Status == conversation.ConversationClosed {
-			continue
-		}
-		found[i].Live, err = all(ctx, t, func(r row) (conversation.Task, error) {
-			task, err := scanTask(r)
-			return task.Task, err
-		}, selectTasks+` WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved', 'assigned', 'wrapping') ORDER BY t.placement`, found[i].SID)
-		if err != nil {
-			return nil, err
-		}
+		bySID[found[i].SID] = &found[i]
 	}
-	return found, nil
+	return found, each(ctx, t, func(r row) error {
+		task, err := scanTask(r)
+		if c := bySID[task.Conversation]; c != nil {
+			c.Live = append(c.Live, task.Task)
+		}
+		return err
+	}, selectTasks+` WHERE t.conversation IN (SELECT sid FROM (`+query+`) chosen)
+		AND t.completed_at = 0 AND t.canceled_at = 0 ORDER BY t.placement`, args...)
 }
 
 const selectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue, t.agent, t.direct, t.previous, t.transfer, t.priority, t.head,

@@ -26,7 +26,7 @@ func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, er
 // SetSettings changes the settings for the administrator named by. It returns them as they are
 // afterwards. Turning transfers off turns notes off as well. Refusals: messaging_transfers_off for
 // notes without transfers, plugin_conflict for transfers beside a plugin that makes them, and
-// invalid_payload for a value out of range; then nothing is changed.
+// invalid_payload for a value out of range; then nothing is changed. The function may be called more than once.
 func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversation.Settings)) (conversation.Settings, error) {
 	var after conversation.Settings
 	err := d.write(ctx, "change settings", func(t *transaction) error {

@@ -33,6 +33,9 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	if err := checkFile(path); err != nil {
 		return nil, err
 	}
+	if err := refuseForeign(ctx, path); err != nil {
+		return nil, err
+	}
 	writes, err := sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {
 		return nil, sqliteSentence(path, err)
@@ -43,9 +46,6 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 			err = errors.Join(err, writes.Close())
 		}
 	}()
-	if err := refuseForeign(ctx, writes, path); err != nil {
-		return nil, err
-	}
 	if err := migrate(ctx, goose.DialectSQLite3, writes, path); err != nil {
 		return nil, sqliteSentence(path, err)
 	}
@@ -64,8 +64,13 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	query["_pragma"] = append([]string{
-		"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(NORMAL)", "cache_size(-16000)",
+		"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(NORMAL)",
+		"cache_size(-32000)", "wal_autocheckpoint(4000)",
 	}, pragmas...)
+	return sqliteURL(path, query)
+}
+
+func sqliteURL(path string, query url.Values) string {
 	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}
 	return file.String()
 }
@@ -93,7 +98,7 @@ func checkFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("%s can't be read: give this user access to it, or name another file: %w", path, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	header := make([]byte, len(sqliteHeader))
 	if _, err := io.ReadFull(file, header); err != nil || !bytes.Equal(header, sqliteHeader) {
 		return fmt.Errorf("%s is not a SQLite database, and was left as it is: restore it from a backup, or name another file", path)
@@ -101,10 +106,19 @@ func checkFile(path string) error {
 	return nil
 }
 
-// refuseForeign refuses a SQLite database with tables that aren't a desk's, so that none are added to it.
-func refuseForeign(ctx context.Context, db *sql.DB, path string) error {
+// refuseForeign refuses a SQLite database with tables that aren't a desk's. It only reads: opened for
+// writing, the file would be changed to write-ahead logging.
+func refuseForeign(ctx context.Context, path string) (err error) {
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		return nil // a new one
+	}
+	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)"}}))
+	if err != nil {
+		return sqliteSentence(path, err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
 	var tables, ours int
-	err := db.QueryRowContext(ctx, `SELECT count(*), count(CASE WHEN name = $1 THEN 1 END) FROM sqlite_schema WHERE type = 'table'`,
+	err = db.QueryRowContext(ctx, `SELECT count(*), count(CASE WHEN name = $1 THEN 1 END) FROM sqlite_schema WHERE type = 'table'`,
 		versionTable).Scan(&tables, &ours)
 	switch {
 	case err != nil:

@@ -57,7 +57,7 @@ func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transac
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	t := &transaction{tx: tx, pool: p}
+	t := &transaction{tx: tx, pool: p, short: options == nil || !options.ReadOnly}
 	if err := do(t); err != nil {
 		if undone := tx.Rollback(); undone != nil && !errors.Is(undone, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("roll back: %w", undone))
@@ -67,26 +67,22 @@ func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transac
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	// Not before: the transaction may hold the pool's only connection.
-	return p.prepare(ctx, t.unprepared)
+	p.prepare(ctx, t.unprepared)
+	return nil
 }
 
-func (p *pool) prepare(ctx context.Context, queries []string) error {
+// prepare prepares what a transaction has run without. It comes after the transaction, which may hold
+// the pool's only connection; and what can't be prepared now will be another time.
+func (p *pool) prepare(ctx context.Context, queries []string) {
 	for _, query := range queries {
 		statement, err := p.PrepareContext(ctx, query)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil // the transaction is done; the next one prepares
-			}
-			return fmt.Errorf("prepare %q: %w", query, err)
+			return
 		}
 		if _, there := p.statements.LoadOrStore(query, statement); there {
-			if err := statement.Close(); err != nil {
-				return fmt.Errorf("close a statement prepared twice: %w", err)
-			}
+			_ = statement.Close() // another has prepared it meanwhile
 		}
 	}
-	return nil
 }
 
 // todo is what a transaction leaves for the dispatcher: tasks to place, commands to deliver.
@@ -98,6 +94,9 @@ type transaction struct {
 	pool       *pool
 	unprepared []string
 	todo       todo
+	// short is set where a statement isn't worth being interrupted: to watch the context costs as much
+	// as the statement. The context still ends the transaction.
+	short bool
 }
 
 func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
@@ -110,6 +109,9 @@ func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
 
 // exec runs a statement and returns how many rows it changed.
 func (t *transaction) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if t.short {
+		ctx = context.WithoutCancel(ctx)
+	}
 	var result sql.Result
 	var err error
 	if statement := t.statement(ctx, query); statement != nil {
@@ -124,6 +126,9 @@ func (t *transaction) exec(ctx context.Context, query string, args ...any) (int6
 }
 
 func (t *transaction) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if t.short {
+		ctx = context.WithoutCancel(ctx)
+	}
 	if statement := t.statement(ctx, query); statement != nil {
 		return statement.QueryContext(ctx, args...)
 	}
@@ -149,6 +154,12 @@ func all[T any](ctx context.Context, t *transaction, scan func(row) (T, error), 
 		found = append(found, one)
 	}
 	return found, rows.Err()
+}
+
+// each reads every row of the query.
+func each(ctx context.Context, t *transaction, read func(row) error, query string, args ...any) error {
+	_, err := all(ctx, t, func(r row) (struct{}, error) { return struct{}{}, read(r) }, query, args...)
+	return err
 }
 
 // first returns the query's first row, and false where there is none.

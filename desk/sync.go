@@ -22,7 +22,7 @@ const placedBySync = 8
 func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.Acknowledgement, error) {
 	var answer conversation.Acknowledgement
 	err := d.write(ctx, "sync conversation "+p.Conversation, func(t *transaction) error {
-		s := &syncing{transaction: t, picture: p, now: d.now(), freed: map[string]bool{}, busied: map[string]bool{}}
+		s := &syncing{transaction: t, picture: p, now: d.now(), touched: map[string]Presence{}, freed: map[string]bool{}}
 		var err error
 		answer, err = s.run(ctx)
 		return err
@@ -43,21 +43,29 @@ type syncing struct {
 	news []conversation.Event
 	// open are the conversation's matches that are still to be confirmed.
 	open []placement
-	// freed are agents who have one task less, busied those whose tasks changed otherwise.
-	freed, busied map[string]bool
+	// touched are agents whose tasks have changed, and their presence; freed those who may have room now.
+	touched map[string]Presence
+	freed   map[string]bool
+	// declining tells whether offers of the conversation were to be declined before.
+	declining bool
 }
 
 func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error) {
-	type known struct{ revision, events int }
+	type known struct{ revision, events, matches, declines int }
 	stored, found, err := first(ctx, s.transaction, func(r row) (k known, err error) {
-		err = r.Scan(&k.revision, &k.events)
+		err = r.Scan(&k.revision, &k.events, &k.matches, &k.declines)
 		return k, err
-	}, `SELECT revision, events FROM conversations WHERE sid = $1`, s.picture.Conversation)
+	}, `SELECT revision, events, (SELECT count(*) FROM placements WHERE conversation = $1),
+			(SELECT count(*) FROM declines WHERE conversation = $1)
+		FROM conversations WHERE sid = $1`, s.picture.Conversation)
 	if err != nil {
 		return conversation.Acknowledgement{}, err
 	}
-	if s.open, err = all(ctx, s.transaction, scanPlacement, selectPlacements+` WHERE conversation = $1`, s.picture.Conversation); err != nil {
-		return conversation.Acknowledgement{}, err
+	s.declining = stored.declines > 0
+	if stored.matches > 0 {
+		if s.open, err = all(ctx, s.transaction, scanPlacement, selectPlacements+` WHERE conversation = $1`, s.picture.Conversation); err != nil {
+			return conversation.Acknowledgement{}, err
+		}
 	}
 	if found && s.picture.Revision < stored.revision {
 		return s.acknowledge(stored.revision), nil
@@ -122,13 +130,13 @@ func (s *syncing) releaseStale(ctx context.Context) error {
 			still = append(still, p)
 			continue
 		}
-		if _, err := s.exec(ctx, `DELETE FROM placements WHERE reservation = $1`, p.reservation); err != nil {
+		if _, err := s.exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
 			return err
 		}
 		if task == nil || task.Reservation == nil || task.Reservation.SID != p.reservation {
 			s.freed[p.agent] = true
 		}
-		s.busied[p.agent] = true
+		s.touched[p.agent] = ""
 	}
 	s.open = still
 	return nil
@@ -226,19 +234,36 @@ func (s *syncing) appendEvents(ctx context.Context) error {
 	if err != nil {
 		return wrap("take positions in the feed", err)
 	}
-	for i, e := range s.news {
-		encoded, err := json.Marshal(e)
-		if err != nil {
-			return wrap(fmt.Sprintf("encode event %d", e.Number), err)
+	position := last - int64(len(s.news))
+	for some := range slices.Chunk(s.news, len(insertEvents)) {
+		var args []any
+		for _, e := range some {
+			encoded, err := json.Marshal(e)
+			if err != nil {
+				return wrap(fmt.Sprintf("encode event %d", e.Number), err)
+			}
+			position++
+			args = append(args, position, s.picture.Conversation, e.Number, string(e.Name), micros(e.At), string(encoded))
 		}
-		position := last - int64(len(s.news)-1-i)
-		if _, err := s.exec(ctx, `INSERT INTO events (position, conversation, number, name, at, event) VALUES ($1, $2, $3, $4, $5, $6)`,
-			position, s.picture.Conversation, e.Number, string(e.Name), micros(e.At), string(encoded)); err != nil {
-			return wrap(fmt.Sprintf("append event %d", e.Number), err)
+		if _, err := s.exec(ctx, insertEvents[len(some)-1], args...); err != nil {
+			return wrap(fmt.Sprintf("append events from %d on", some[0].Number), err)
 		}
 	}
 	return nil
 }
+
+// insertEvents insert one event, two, and so on: a transfer has up to eight.
+var insertEvents = func() (queries [8]string) {
+	query := `INSERT INTO events (position, conversation, number, name, at, event) VALUES `
+	for i := range queries {
+		if i > 0 {
+			query += ", "
+		}
+		query += fmt.Sprintf("($%d, $%d, $%d, $%d, $%d, $%d)", 6*i+1, 6*i+2, 6*i+3, 6*i+4, 6*i+5, 6*i+6)
+		queries[i] = query
+	}
+	return queries
+}()
 
 // saveReservations brings reservations to where the new events have left them.
 func (s *syncing) saveReservations(ctx context.Context) error {
@@ -256,7 +281,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 			micros(e.At), micros(e.ExpiresAt)); err != nil {
 			return wrap("save reservation "+e.Reservation, err)
 		}
-		s.busied[e.Agent] = true
+		s.touched[e.Agent] = ""
 		switch e.ReservationStatus {
 		case conversation.ReservationPending:
 		case conversation.ReservationRejected, conversation.ReservationTimeout, conversation.ReservationCanceled,
@@ -267,7 +292,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 			ended = true
 		}
 	}
-	if !ended {
+	if !ended || !s.declining {
 		return nil
 	}
 	_, err := s.exec(ctx, `DELETE FROM declines WHERE conversation = $1
@@ -276,13 +301,15 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 }
 
 func (s *syncing) countLoads(ctx context.Context) error {
-	for _, agent := range slices.Sorted(maps.Keys(s.busied)) {
+	for _, agent := range slices.Sorted(maps.Keys(s.touched)) {
 		if err := s.countLoad(ctx, agent, s.picture.Channel); err != nil {
 			return err
 		}
-		if err := s.startIdle(ctx, agent, micros(s.now)); err != nil {
+		presence, err := s.startIdle(ctx, agent, micros(s.now))
+		if err != nil {
 			return err
 		}
+		s.touched[agent] = presence
 	}
 	return nil
 }
@@ -293,8 +320,10 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 	for _, e := range s.news {
 		switch {
 		case e.Name == conversation.EventReservationCreated:
-			if task := s.taskInPicture(e.Task); task != nil && task.OfferedTo(e.Agent) && task.Reservation.SID == e.Reservation {
-				if err := s.declineForAbsent(ctx, e.Reservation, micros(s.now)); err != nil {
+			task := s.taskInPicture(e.Task)
+			open := task != nil && task.OfferedTo(e.Agent) && task.Reservation.SID == e.Reservation
+			if open && s.touched[e.Agent] != PresenceAvailable {
+				if err := s.declineForAbsent(ctx, s.picture.Conversation, e, micros(s.now)); err != nil {
 					return err
 				}
 			}
@@ -331,7 +360,7 @@ func (s *syncing) place(ctx context.Context) error {
 	}
 	for _, agent := range slices.Sorted(maps.Keys(s.freed)) {
 		queues, err := all(ctx, s.transaction, value[string],
-			`SELECT q.queue FROM queue_agents q JOIN agents a ON a.name = q.agent WHERE q.agent = $1 AND a.presence = 'available'`, agent)
+			`SELECT queue FROM queue_agents WHERE agent = $1 AND available = 1`, agent)
 		if err != nil {
 			return wrap("find the queues of "+agent, err)
 		}

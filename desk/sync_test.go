@@ -383,6 +383,8 @@ func requireConsistent(t require.TestingT, h *house) {
 		{"a load that isn't the count", `SELECT count(*) FROM agent_channels c WHERE load <>
 			(SELECT count(*) FROM tasks WHERE agent = c.agent AND channel = c.channel AND status IN ('reserved', 'assigned', 'wrapping'))
 			+ (SELECT count(*) FROM placements WHERE agent = c.agent AND channel = c.channel)`},
+		{"a member whose presence or idleness isn't the agent's", `SELECT count(*) FROM queue_agents q JOIN agents a ON a.name = q.agent
+			WHERE q.idle_since <> a.idle_since OR (q.available = 1) <> (a.presence = 'available')`},
 		{"a match of a task that isn't pending under its number", `SELECT count(*) FROM placements p JOIN tasks t ON t.sid = p.task
 			WHERE t.status <> 'pending' OR t.placement <> p.placement OR t.waiting = 1`},
 		{"a pending task that neither waits nor is matched", `SELECT count(*) FROM tasks t WHERE status = 'pending' AND waiting = 0

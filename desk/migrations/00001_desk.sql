@@ -29,12 +29,16 @@ CREATE TABLE queues (
     created_at BIGINT NOT NULL
 );
 
+-- available and idle_since repeat the agent's, so that a queue's next agent is found by an index alone.
 CREATE TABLE queue_agents (
-    queue TEXT NOT NULL REFERENCES queues (name) ON DELETE CASCADE,
-    agent TEXT NOT NULL REFERENCES agents (name) ON DELETE CASCADE,
+    queue      TEXT    NOT NULL REFERENCES queues (name) ON DELETE CASCADE,
+    agent      TEXT    NOT NULL REFERENCES agents (name) ON DELETE CASCADE,
+    available  INTEGER NOT NULL,
+    idle_since BIGINT  NOT NULL,
     PRIMARY KEY (queue, agent)
 );
 CREATE INDEX queue_agents_by_agent ON queue_agents (agent, queue);
+CREATE INDEX queue_agents_by_idleness ON queue_agents (queue, idle_since, agent) WHERE available = 1;
 
 CREATE TABLE conversations (
     sid              TEXT    NOT NULL PRIMARY KEY,
@@ -89,8 +93,9 @@ CREATE INDEX tasks_in_line ON tasks (queue, channel, priority DESC, head DESC, q
 CREATE INDEX tasks_waiting_for_agent ON tasks (agent, priority DESC, head DESC, queued_at, created_at, sid)
     WHERE waiting = 1 AND direct = 1;
 CREATE INDEX tasks_by_conversation ON tasks (conversation, placement);
-CREATE INDEX tasks_by_agent ON tasks (agent, status, channel);
-CREATE INDEX tasks_by_queue ON tasks (queue, status, created_at);
+-- Live tasks are few, whatever has been. Their status isn't in the index, for it changes often.
+CREATE INDEX tasks_live_by_agent ON tasks (agent, channel) WHERE completed_at = 0 AND canceled_at = 0;
+CREATE INDEX tasks_live_by_queue ON tasks (queue) WHERE completed_at = 0 AND canceled_at = 0;
 CREATE INDEX tasks_by_time ON tasks (created_at);
 
 CREATE TABLE reservations (
@@ -107,9 +112,8 @@ CREATE TABLE reservations (
     expires_at   BIGINT  NOT NULL,
     updated_at   BIGINT  NOT NULL
 );
-CREATE INDEX reservations_by_task ON reservations (task, agent);
 CREATE INDEX reservations_by_conversation ON reservations (conversation, number);
-CREATE INDEX reservations_by_agent ON reservations (agent, status);
+CREATE INDEX reservations_pending_by_agent ON reservations (agent) WHERE status = 'pending';
 
 CREATE TABLE transfers (
     sid            TEXT   NOT NULL PRIMARY KEY,
@@ -132,8 +136,8 @@ CREATE INDEX transfers_by_time ON transfers (created_at);
 
 -- The dispatcher's matches: invisible as offers until the conversation's picture confirms them.
 CREATE TABLE placements (
-    reservation  TEXT    NOT NULL PRIMARY KEY,
-    task         TEXT    NOT NULL UNIQUE REFERENCES tasks (sid),
+    task         TEXT    NOT NULL PRIMARY KEY REFERENCES tasks (sid),
+    reservation  TEXT    NOT NULL,
     conversation TEXT    NOT NULL,
     channel      TEXT    NOT NULL,
     placement    INTEGER NOT NULL,

@@ -1,0 +1,168 @@
+package desk
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+func benchmarkHouse(b *testing.B) *house {
+	return newHouse(b, "sqlite:"+filepath.Join(b.TempDir(), "desk.db"))
+}
+
+// fill lets that many tasks wait in the queue.
+func (h *house) fill(queue string, waiting int) {
+	h.t.Helper()
+	for batch := range slices.Chunk(make([]struct{}, waiting), 1000) {
+		require.NoError(h.t, h.write(h.ctx, "fill the queue", func(t *transaction) error {
+			for range batch {
+				h.clock.advance(time.Millisecond)
+				s := &syncing{transaction: t, picture: h.startUnasked(queue), now: h.clock.now()}
+				if _, err := s.run(h.ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+}
+
+// startUnasked returns the first picture of a conversation that starts with the default settings.
+func (h *house) startUnasked(queue string) conversation.Picture {
+	h.t.Helper()
+	var state conversation.State
+	result, err := state.Apply(conversation.StartCommand{Conversation: newSID(), Channel: conversation.ChannelWeb, Queue: queue},
+		&conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true}, h.clock.now())
+	require.NoError(h.t, err)
+	return state.Picture(result.Events, result.Notes)
+}
+
+// BenchmarkPlaceAmong measures placing one task and releasing it again, while others wait.
+func BenchmarkPlaceAmong(b *testing.B) {
+	for _, waiting := range []int{100, 100_000, 101, 100_001} {
+		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
+			h := benchmarkHouse(b)
+			require.NoError(b, h.AddQueue(h.ctx, "support"))
+			h.fill("support", waiting)
+			h.staff("support", "alice")
+			require.NoError(b, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, 1))
+			b.ResetTimer()
+			for range b.N {
+				h.dispatch()
+				b.StopTimer()
+				require.NoError(b, h.write(h.ctx, "release", func(t *transaction) error {
+					matches, err := all(h.ctx, t, scanPlacement, selectPlacements)
+					if err != nil {
+						return err
+					}
+					require.Len(b, matches, 1)
+					return t.release(h.ctx, matches[0])
+				}))
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// BenchmarkSync measures the life of a conversation with one transfer, per picture.
+func BenchmarkSync(b *testing.B) {
+	for _, members := range []int{2, 100} {
+		b.Run(fmt.Sprintf("%d members", members), func(b *testing.B) {
+			h := benchmarkHouse(b)
+			h.transfersOn()
+			h.staff("support", names("s", members)...)
+			h.staff("billing", names("b", members)...)
+			pictures := 0
+			var spent time.Duration
+			tell := func(th *thread) {
+				for {
+					picture, before := th.picture(), th.state.Revision
+					began := time.Now()
+					answer, err := h.Sync(h.ctx, picture)
+					spent += time.Since(began)
+					pictures++
+					require.NoError(b, err)
+					th.events, th.notes = nil, nil
+					for _, reserve := range answer.Placed {
+						th.do(reserve)
+					}
+					if th.state.Revision == before {
+						return
+					}
+				}
+			}
+			b.ResetTimer()
+			for range b.N {
+				th := h.start("support")
+				tell(th)
+				first := th.task().Agent
+				for _, c := range []func() conversation.Command{
+					func() conversation.Command { return conversation.AcceptCommand{Agent: first} },
+					func() conversation.Command {
+						return conversation.TransferCommand{From: first, To: toQueue("billing"), Note: strings.Repeat("n", 200)}
+					},
+					func() conversation.Command { return conversation.AcceptCommand{Agent: th.task().Agent} },
+					func() conversation.Command { return conversation.WrapupCommand{Agent: first} },
+					func() conversation.Command { return conversation.EndCommand{Agent: th.task().Agent} },
+					func() conversation.Command { return conversation.WrapupCommand{Agent: th.task().Agent} },
+				} {
+					th.do(c())
+					tell(th)
+				}
+			}
+			b.ReportMetric(float64(spent.Microseconds())/float64(pictures), "µs/picture")
+			b.ReportMetric(float64(pictures)/float64(b.N), "pictures/conversation")
+		})
+	}
+}
+
+// BenchmarkSyncOverloaded measures a new conversation in a queue whose members are all busy.
+func BenchmarkSyncOverloaded(b *testing.B) {
+	for _, members := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprintf("%d members", members), func(b *testing.B) {
+			h := benchmarkHouse(b)
+			h.staff("support", names("s", members)...)
+			for _, name := range names("s", members) {
+				require.NoError(b, h.SetCapacity(h.ctx, name, conversation.ChannelWeb, 0))
+			}
+			b.ResetTimer()
+			for range b.N {
+				b.StopTimer()
+				th := h.start("support")
+				b.StartTimer()
+				th.sync()
+			}
+		})
+	}
+}
+
+// BenchmarkDispatchIdle measures a tick that finds nothing to do, while many tasks wait for nobody.
+func BenchmarkDispatchIdle(b *testing.B) {
+	h := benchmarkHouse(b)
+	for i := range 50 {
+		h.staff(fmt.Sprintf("queue-%d", i), fmt.Sprintf("agent-%d", i), fmt.Sprintf("agent-%d", (i+1)%50))
+	}
+	for i := range 50 {
+		require.NoError(b, h.SetCapacity(h.ctx, fmt.Sprintf("agent-%d", i), conversation.ChannelWeb, 0))
+		h.fill(fmt.Sprintf("queue-%d", i), 100)
+	}
+	b.ResetTimer()
+	for range b.N {
+		h.dispatch()
+	}
+}
+
+func names(prefix string, count int) []string {
+	var made []string
+	for i := range count {
+		made = append(made, fmt.Sprintf("%s-%04d", prefix, i))
+	}
+	return made
+}

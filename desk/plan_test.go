@@ -1,0 +1,67 @@
+package desk
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// TestHotQueriesWalkIndexes looks at how SQLite runs every statement of a conversation's life, of the
+// dispatcher and of an offer: none reads a table that grows from end to end, and none sorts.
+func TestHotQueriesWalkIndexes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
+	h.transfersOn()
+	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
+	h.staff("support", "alice")
+	h.staff("billing", "bob")
+	th := h.start("support").follow().accept("alice").transfer("alice", toQueue("billing"), "wants a refund")
+	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceBreak))
+	_, err := h.takeDue(h.ctx, 10)
+	require.NoError(t, err)
+	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceAvailable))
+	th.decline("bob").accept("bob").wrapup("alice").transfer("bob", toAgent("alice"), "").expire()
+	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceAvailable))
+	_, err = h.Claim(h.ctx, th.sid, "alice")
+	require.NoError(t, err)
+	h.dispatch()
+	_, err = h.Say(h.ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello", ProviderSID: "SM1"})
+	require.NoError(t, err)
+	_, err = h.Offers(h.ctx, "alice")
+	require.NoError(t, err)
+
+	looked := 0
+	for _, p := range []*pool{h.store.writes, h.store.reads} {
+		p.statements.Range(func(query, _ any) bool {
+			looked++
+			for _, step := range explain(t, p, query.(string)) {
+				require.NotContains(t, step, "TEMP B-TREE", query)
+				if table, scans := strings.CutPrefix(step, "SCAN "); scans {
+					// Few rows: who works here. (VALUES is how rows are inserted.)
+					require.Regexp(t, `^(queues|queue_agents|agents|plugins|\d+-ROW VALUES)`, table, query)
+				}
+			}
+			return true
+		})
+	}
+	require.Greater(t, looked, 40)
+}
+
+func explain(t *testing.T, p *pool, query string) (steps []string) {
+	t.Helper()
+	rows, err := p.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "$"))...)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		require.NoError(t, rows.Scan(&id, &parent, &unused, &step))
+		steps = append(steps, step)
+	}
+	require.NoError(t, rows.Err())
+	return steps
+}

@@ -1,0 +1,113 @@
+package desk
+
+import (
+	"bytes"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(folder, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	foreign := filepath.Join(folder, "foreign.db")
+	runSQL(t, foreign, `CREATE TABLE recipes (name TEXT)`)
+	newer := filepath.Join(folder, "newer.db")
+	openAndClose(t, newer)
+	runSQL(t, newer, `INSERT INTO schema_versions (version_id, is_applied) VALUES (999, 1)`)
+	damaged := filepath.Join(folder, "damaged.db")
+	openAndClose(t, damaged)
+	content, err := os.ReadFile(damaged)
+	require.NoError(t, err)
+	damaged = write("damaged.db", string(content[:100])+strings.Repeat("x", len(content)-100))
+
+	for _, test := range []struct{ name, database, sentence string }{
+		{"Postgres", "postgres://localhost/baton", "Postgres is not supported by this build yet"},
+		{"nothing", "sqlite:", "no database is named"},
+		{"a folder", folder, "is a folder: name the database file in it"},
+		{"a missing folder", filepath.Join(folder, "missing", "desk.db"), "create it, or name another place"},
+		{"a file as a folder", filepath.Join(write("file", "text"), "desk.db"), "name another place"},
+		{"a text", write("notes.txt", "remember the milk, and much more than that"), "is not a SQLite database, and was left as it is"},
+		{"something else's database", foreign, "is a database of something else, and was left as it is"},
+		{"a newer desk", newer, "was written by a newer build (its tables are version 999, this build knows 1)"},
+		{"a damaged desk", damaged, "is damaged, and was left as it is: restore it from a backup"},
+		{"an unwritable place", "/proc/desk.db", "name another place"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			before, _ := os.ReadFile(test.database)
+			_, err := Open(t.Context(), test.database, Options{})
+			require.ErrorContains(t, err, test.sentence)
+			after, _ := os.ReadFile(test.database)
+			require.True(t, bytes.Equal(before, after), "nothing was overwritten")
+		})
+	}
+}
+
+// TestOpenTogether lets several processes make the same new desk.
+func TestOpenTogether(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "with ?, # and %.db")
+	var opening sync.WaitGroup
+	failures := make(chan error, 8)
+	for range cap(failures) {
+		opening.Go(func() {
+			d, err := Open(t.Context(), "sqlite:"+path, Options{})
+			if err == nil {
+				err = d.Close()
+			}
+			failures <- err
+		})
+	}
+	opening.Wait()
+	for range cap(failures) {
+		require.NoError(t, <-failures)
+	}
+	require.FileExists(t, path)
+}
+
+// TestEveryConnection looks at the pragmas of each pooled connection.
+func TestEveryConnection(t *testing.T) {
+	t.Parallel()
+	d, err := Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, d.Close()) }()
+	for _, p := range []*pool{d.store.reads, d.store.reads, d.store.writes} {
+		connection, err := p.Conn(t.Context()) // kept, so that the next is another
+		require.NoError(t, err)
+		defer func() { require.NoError(t, connection.Close()) }()
+		for pragma, want := range map[string]string{"journal_mode": "wal", "foreign_keys": "1", "busy_timeout": "10000", "synchronous": "1"} {
+			var got string
+			require.NoError(t, connection.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got))
+			require.Equal(t, want, got, pragma)
+		}
+	}
+	_, err = d.store.reads.ExecContext(t.Context(), `DELETE FROM agents`)
+	require.ErrorContains(t, err, "readonly")
+}
+
+func openAndClose(t *testing.T, path string) {
+	t.Helper()
+	d, err := Open(t.Context(), path, Options{})
+	require.NoError(t, err)
+	require.NoError(t, d.Close())
+}
+
+func runSQL(t *testing.T, path, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), statement)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+}
