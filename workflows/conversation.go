@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"fmt"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -55,14 +56,15 @@ func Conversation(ctx workflow.Context, start, record converter.RawValue) (Summa
 func newRun(ctx workflow.Context, start, record converter.RawValue) (*run, error) {
 	in, ok := ctx.Value(inboxKey{}).(*inbox)
 	if !ok {
-		return nil, errors.New("this worker runs conversations without their interceptor: make its options with internal/temporalenv")
+		// A panic fails the workflow task only, which is tried again: the conversation waits for a worker that can carry it.
+		panic("this worker runs conversations without their interceptor: make its options with internal/temporalenv")
 	}
 	r := &run{start: start, inbox: in, busyIn: -1}
 	r.record.Tasks, r.record.Transfers = []*conversation.Task{}, []*conversation.Transfer{}
 	r.record.Refusals = []conversation.RecordedRefusal{}
 	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" {
 		if err := converter.GetDefaultDataConverter().FromPayload(record.Payload(), &r.record); err != nil {
-			return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "the run before left no readable record: %v", err)
+			panic(fmt.Sprintf("this build can't read the record that the run before has left: %v", err)) // as above
 		}
 		r.shown = searchableOf(&r.record.State)
 	} else {

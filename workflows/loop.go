@@ -16,7 +16,8 @@ const (
 	keptRefusals = 20
 	// quietFor opens a workflow task of its own before the run is left: see mayLeave.
 	quietFor = 100 * time.Millisecond
-	// askAgainAfter is how long a start waits before it asks a desk again that is away.
+	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a picture
+	// whose call was given up before it is sent again.
 	askAgainAfter = 5 * time.Second
 )
 
@@ -33,6 +34,13 @@ func (r *run) run(root workflow.Context) (Summary, error) {
 	for {
 		if err := r.takeAll(ctx); err != nil {
 			return Summary{}, err
+		}
+		if r.project.answered() {
+			// What the answer brings is shown together with the rest: search attributes are dear.
+			if err := workflow.Await(ctx, func() bool { return !r.project.answered() }); err != nil {
+				return Summary{}, err
+			}
+			continue
 		}
 		r.show(ctx)
 		if r.mayLeave(ctx) {

@@ -1,0 +1,262 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+
+	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/conversation"
+)
+
+var _ activities.Desk = (*scriptedDesk)(nil)
+
+// errAway is what a desk answers that is away.
+var errAway = errors.New("the desk is away")
+
+// scriptedDesk is a desk in memory, for tests under the suite's clock, which a database could not
+// follow. It does what a test tells it, and keeps to the contract of [activities.Desk]: it applies
+// pictures as a desk does, and writes down where a conversation breaks its part of the contract.
+type scriptedDesk struct {
+	mutex sync.Mutex
+
+	settings conversation.Settings
+	plugin   string
+	// agents tells by name who is available; queues has the members of each queue.
+	agents map[string]bool
+	queues map[string][]string
+	notes  []string
+	// places makes the desk match waiting tasks at once, with the first member who may have them.
+	places bool
+	// verdictsToFail and picturesToFail count the calls that will fail; answersToLose those that take
+	// effect and then fail.
+	verdictsToFail, picturesToFail, answersToLose int
+	// whileAsked and whileTold are called while a call is under way.
+	whileAsked func(conversation.Question)
+	whileTold  func(conversation.Picture)
+
+	questions []conversation.Question
+	// calls are the types of the activities that brought a picture, pictures what they brought.
+	calls    []string
+	pictures []conversation.Picture
+
+	revision  int
+	status    conversation.ConversationStatus
+	tasks     map[string]conversation.Task
+	transfers map[string]conversation.Transfer
+	left      []conversation.Note
+	events    []conversation.Event
+	broken    []string
+}
+
+func newScriptedDesk() *scriptedDesk {
+	settings := conversation.DefaultSettings()
+	settings.MessagingTransfers, settings.TransferNotes = true, true
+	return &scriptedDesk{
+		settings:  settings,
+		agents:    map[string]bool{"alice": true, "bob": true, "carol": true, "dave": true},
+		queues:    map[string][]string{"support": {"alice", "dave"}, "billing": {"bob"}, "empty": {}, "nobody-yet": {}},
+		places:    true,
+		tasks:     map[string]conversation.Task{},
+		transfers: map[string]conversation.Transfer{},
+	}
+}
+
+// Verdict implements [activities.Desk].
+func (d *scriptedDesk) Verdict(_ context.Context, q conversation.Question) (conversation.Verdict, error) {
+	if d.whileAsked != nil {
+		d.whileAsked(q)
+	}
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	d.questions = append(d.questions, q)
+	if d.verdictsToFail > 0 {
+		d.verdictsToFail--
+		return conversation.Verdict{}, errAway
+	}
+	available, known := d.agents[q.Agent]
+	members, queueKnown := d.queues[q.Queue]
+	return conversation.Verdict{
+		Settings: d.settings, Plugin: d.plugin,
+		AgentKnown: known, AgentAvailable: available,
+		QueueKnown: queueKnown, QueueMembers: len(members),
+		NoteKnown: slices.Contains(d.notes, q.Note),
+	}, nil
+}
+
+// Sync implements [activities.Desk].
+func (d *scriptedDesk) Sync(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+	if d.whileTold != nil {
+		d.whileTold(picture)
+	}
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	if d.picturesToFail > 0 {
+		d.picturesToFail--
+		return conversation.Acknowledgement{}, errAway
+	}
+	d.calls = append(d.calls, activity.GetInfo(ctx).ActivityType.Name)
+	d.pictures = append(d.pictures, picture)
+	d.apply(picture, activity.GetInfo(ctx))
+	if d.answersToLose > 0 {
+		d.answersToLose--
+		return conversation.Acknowledgement{}, errAway
+	}
+	return conversation.Acknowledgement{Revision: d.revision, Placed: d.match(picture)}, nil
+}
+
+// apply makes the rows equal to the picture, and checks what the picture promises.
+func (d *scriptedDesk) apply(picture conversation.Picture, call activity.Info) {
+	if picture.Revision < d.revision {
+		d.complain("revision %d came after revision %d", picture.Revision, d.revision)
+		return
+	}
+	unseen := slices.ContainsFunc(picture.Tasks, func(t *conversation.Task) bool {
+		_, seen := d.tasks[t.SID]
+		return !seen
+	})
+	if created := call.ActivityType.Name == "CreateTask"; created != unseen && call.Attempt == 1 {
+		d.complain("%s came where bringing an unseen task was %t", call.ActivityType.Name, unseen)
+	}
+	d.applyEvents(picture)
+	for sid, row := range d.tasks {
+		if row.Status.Live() && !slices.ContainsFunc(picture.Tasks, func(t *conversation.Task) bool { return t.SID == sid }) {
+			d.complain("the picture of revision %d leaves out task %s, which was %s", picture.Revision, sid, row.Status)
+		}
+	}
+	for sid, row := range d.transfers {
+		if row.Status == conversation.TransferActive &&
+			!slices.ContainsFunc(picture.Transfers, func(t *conversation.Transfer) bool { return t.SID == sid }) {
+			d.complain("the picture of revision %d leaves out transfer %s, which was active", picture.Revision, sid)
+		}
+	}
+	for _, task := range picture.Tasks {
+		d.tasks[task.SID] = *task
+	}
+	for _, transfer := range picture.Transfers {
+		d.transfers[transfer.SID] = *transfer
+	}
+	for _, note := range picture.Notes {
+		if !slices.Contains(d.left, note) {
+			d.left = append(d.left, note)
+		}
+	}
+	d.revision, d.status = picture.Revision, picture.Status
+}
+
+// applyEvents appends the events that the desk lacks: gapless, and each of a task that the picture shows.
+func (d *scriptedDesk) applyEvents(picture conversation.Picture) {
+	last := map[string]conversation.TaskStatus{}
+	for _, e := range picture.Events {
+		switch have := len(d.events); {
+		case e.Number == have+1:
+			d.events = append(d.events, e)
+		case e.Number > have+1:
+			d.complain("event %d came after event %d", e.Number, have)
+		case jsonOf(d.events[e.Number-1]) != jsonOf(e):
+			d.complain("event %d came twice and differs", e.Number)
+		}
+		last[e.Task] = e.TaskStatus
+		if e.Name == conversation.EventReservationRejected || e.Name == conversation.EventReservationTimeout {
+			last[e.Task] = "" // what follows of it is in the picture, and not always in an event
+		}
+	}
+	for sid, status := range last {
+		at := slices.IndexFunc(picture.Tasks, func(t *conversation.Task) bool { return t.SID == sid })
+		switch {
+		case at < 0:
+			d.complain("the picture of revision %d has an event of task %s without the task", picture.Revision, sid)
+		case status != "" && picture.Tasks[at].Status != status:
+			d.complain("the picture of revision %d shows task %s %s, its last event %s", picture.Revision, sid, picture.Tasks[at].Status, status)
+		}
+	}
+}
+
+// match offers each waiting task to the first available member of its queue who doesn't have the
+// conversation, wrap it up or have turned this task down.
+func (d *scriptedDesk) match(picture conversation.Picture) []conversation.ReserveCommand {
+	var placed []conversation.ReserveCommand
+	for _, task := range picture.Tasks {
+		if !d.places || task.Status != conversation.TaskPending || task.Direct {
+			continue
+		}
+		for _, member := range d.queues[task.Queue] {
+			if d.agents[member] && !d.has(member) && !d.refused(member, task.SID) {
+				placed = append(placed, conversation.ReserveCommand{
+					Task: task.SID, Agent: member, Placement: task.Placement,
+					Reservation: reservationSID(task.SID, task.Placement),
+				})
+				break
+			}
+		}
+	}
+	return placed
+}
+
+func (d *scriptedDesk) has(agent string) bool {
+	for _, t := range d.tasks {
+		if t.Agent == agent && (t.Status == conversation.TaskAssigned || t.Status == conversation.TaskWrapping) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *scriptedDesk) refused(agent, task string) bool {
+	return slices.ContainsFunc(d.events, func(e conversation.Event) bool {
+		return e.Task == task && e.Agent == agent && !e.Excused &&
+			(e.Name == conversation.EventReservationRejected || e.Name == conversation.EventReservationTimeout)
+	})
+}
+
+func (d *scriptedDesk) complain(format string, args ...any) {
+	d.broken = append(d.broken, fmt.Sprintf(format, args...))
+}
+
+// disagreements tells where the desk's records differ from the conversation; there are none once it
+// has been told everything.
+func (d *scriptedDesk) disagreements(record conversation.Record) []string {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	found := slices.Clone(d.broken)
+	tell := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	if d.revision != record.Revision || d.status != record.Status {
+		tell("the desk shows revision %d, %s; the conversation is at %d, %s", d.revision, d.status, record.Revision, record.Status)
+	}
+	if len(d.events) != record.Events {
+		tell("the desk has %d events of %d", len(d.events), record.Events)
+	}
+	if len(d.tasks) != len(record.Tasks) || len(d.transfers) != len(record.Transfers) {
+		tell("the desk has %d tasks of %d and %d transfers of %d", len(d.tasks), len(record.Tasks), len(d.transfers), len(record.Transfers))
+	}
+	for _, t := range record.Tasks {
+		if row := jsonOf(d.tasks[t.SID]); row != jsonOf(*t) {
+			tell("the desk's task is %s, the conversation's %s", row, jsonOf(*t))
+		}
+	}
+	for _, t := range record.Transfers {
+		if row := jsonOf(d.transfers[t.SID]); row != jsonOf(*t) {
+			tell("the desk's transfer is %s, the conversation's %s", row, jsonOf(*t))
+		}
+	}
+	return found
+}
+
+// reservationSID is the SID the scripted desk gives a match.
+func reservationSID(task string, placement int) string {
+	return conversation.SIDOf(conversation.PrefixReservation, uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "%s %d", task, placement)))
+}
+
+func jsonOf(value any) string {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return string(encoded)
+}

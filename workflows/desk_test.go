@@ -1,0 +1,298 @@
+package workflows_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+func TestWithoutAVerdictNothingIsDecided(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		prepare func(s *scene)
+		payload any
+	}{
+		{"transfer", (*scene).aliceAccepts, conversation.TransferCommand{From: "alice", To: toAgent("bob")}},
+		{"move", func(*scene) {}, conversation.MoveCommand{To: toQueue("billing")}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			test.prepare(s)
+			var (
+				before      conversation.Record
+				asked, told int
+				answered    *answer
+			)
+			s.step(func() {
+				before, asked, told = s.record(), len(s.desk.questions), len(s.desk.pictures)
+				s.desk.verdictsToFail = 6
+				answered = s.update(test.name, test.payload)
+			})
+			s.after(3*time.Second, func() {
+				answered.refused(conversation.CodeDeskUnavailable)
+				require.Len(t, s.desk.questions, asked+3, "the desk is asked three times")
+				s.signal(test.name, test.payload)
+			})
+			s.after(3*time.Second, func() {
+				require.Equal(t, conversation.CodeDeskUnavailable, s.lastRefusal().Code)
+				after := s.record()
+				require.Equal(t, jsonOf(before.State), jsonOf(after.State))
+				require.Len(t, s.desk.pictures, told)
+				answered = s.update(test.name, test.payload)
+			})
+			s.step(func() { answered.succeeded() })
+			s.play()
+		})
+	}
+}
+
+func TestADeskThatAnswersAtTheThirdTryIsEnough(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	var answered *answer
+	s.aliceAccepts()
+	s.step(func() {
+		s.desk.verdictsToFail = 2
+		answered = s.update("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
+	})
+	s.after(3*time.Second, func() { answered.succeeded() })
+	s.play()
+}
+
+func TestAStartKeepsAskingWhileTheDeskIsAway(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.desk.verdictsToFail = 12 // four times three
+	var accept *answer
+	s.step(func() {
+		require.Empty(t, s.record().Status)
+		// Who comes meanwhile waits, in order of arrival.
+		s.signal("move", conversation.MoveCommand{To: toAgent("carol")})
+	})
+	s.step(func() { accept = s.update("accept", conversation.AcceptCommand{Agent: "carol"}) })
+	s.step(func() { require.True(t, accept.accepted) })
+	s.after(25*time.Second, func() {
+		require.Equal(t, "carol", accept.succeeded().Task.Agent)
+		require.Len(t, s.desk.questions, 12+2, "the fifth time's answer, and the move's")
+		require.Equal(t, conversation.ConversationActive, s.record().Status)
+	})
+	s.play()
+}
+
+func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		// The suite gives up retrying after ten times, which a server doesn't: more of them is the case
+		// of an operator who fails the activity.
+		fails, loses int
+		back         time.Duration
+	}{
+		{"for a moment", 8, 0, 20 * time.Second},
+		{"for so long that the activity is failed", 30, 0, 100 * time.Second},
+		{"its answer is lost", 0, 3, 20 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			var (
+				told    int
+				answers []*answer
+			)
+			s.aliceAccepts()
+			s.step(func() {
+				told = len(s.desk.pictures)
+				s.desk.picturesToFail, s.desk.answersToLose = test.fails, test.loses
+				answers = append(answers, s.update("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "knows the order"}))
+			})
+			s.step(func() { answers = append(answers, s.update("accept", conversation.AcceptCommand{Agent: "bob"})) })
+			s.step(func() {
+				answers = append(answers, s.update("wrapup", conversation.WrapupCommand{Agent: "alice", Disposition: "passed on"}))
+			})
+			s.step(func() {
+				answers = append(answers, s.update("transfer", conversation.TransferCommand{From: "bob", To: toAgent("carol")}))
+			})
+			s.step(func() {
+				for _, answered := range answers {
+					answered.succeeded()
+				}
+				if test.fails > 0 {
+					require.Len(t, s.desk.pictures, told, "the desk knows nothing of all this")
+				}
+			})
+			s.after(test.back, func() {
+				require.Zero(t, s.desk.picturesToFail)
+				require.Empty(t, s.desk.disagreements(s.record()), "back again it is told everything, ended tasks included")
+				require.Equal(t, conversation.TaskCompleted, s.task(0).Status)
+				if test.fails > 0 {
+					require.LessOrEqual(t, len(s.desk.pictures), told+2, "and in few words")
+				}
+			})
+			s.play()
+		})
+	}
+}
+
+func TestACallThatIsGivenUpIsMadeAgainAfterAPause(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	var calls []time.Time
+	s.env.OnActivity("SyncTasks", mock.Anything, mock.Anything).Return(
+		func(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+			calls = append(calls, s.env.Now())
+			if len(calls) <= 3 {
+				return conversation.Acknowledgement{}, temporal.NewNonRetryableApplicationError("given up by an operator", "", nil)
+			}
+			return s.desk.Sync(ctx, picture)
+		})
+	s.aliceAccepts()
+	s.after(time.Hour, func() {
+		require.GreaterOrEqual(t, len(calls), 4)
+		for i := range 3 {
+			require.GreaterOrEqual(t, calls[i+1].Sub(calls[i]), time.Second, "calls without a pause fill the history")
+		}
+		require.Empty(t, s.desk.disagreements(s.record()))
+	})
+	s.play()
+}
+
+func TestWhatChangesWhileTheDeskIsToldGoesWithTheNextCall(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	var told int
+	s.aliceAccepts()
+	s.step(func() {
+		told = len(s.desk.pictures)
+		s.desk.whileTold = func(conversation.Picture) {
+			s.desk.whileTold = nil
+			s.signal("accept", conversation.AcceptCommand{Agent: "bob"})
+			s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
+			s.signal("transfer", conversation.TransferCommand{From: "bob", To: toAgent("carol")})
+			s.signal("accept", conversation.AcceptCommand{Agent: "carol"})
+		}
+		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
+	})
+	s.step(func() {
+		require.Equal(t, "carol", s.task(2).Agent)
+		require.Equal(t, conversation.TaskAssigned, s.task(2).Status)
+		require.Less(t, len(s.desk.pictures)-told, 5, "five commands in fewer calls")
+		require.Empty(t, s.desk.disagreements(s.record()))
+	})
+	s.play()
+}
+
+func TestTheActivityIsNamedAfterWhatItBrings(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.aliceAccepts()
+	s.transfers("alice", toAgent("bob"))
+	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
+	s.step(func() {
+		require.Equal(t, []string{
+			"CreateTask", // waits in support
+			"SyncTasks",  // offered to alice
+			"SyncTasks",  // accepted
+			"CreateTask", // passed on, offered to bob
+			"SyncTasks",  // accepted
+		}, s.desk.calls)
+	})
+	s.play()
+}
+
+func TestAMatchThatComesTooLateIsGivenBack(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		match func(s *scene) conversation.ReserveCommand
+		told  int
+	}{
+		{"of an earlier placement", func(s *scene) conversation.ReserveCommand {
+			return conversation.ReserveCommand{Task: s.task(0).SID, Agent: "dave", Placement: s.task(0).Placement}
+		}, 1},
+		{"of a task that this conversation doesn't have", func(*scene) conversation.ReserveCommand {
+			return conversation.ReserveCommand{Task: "WT0123456789abcdef0123456789abcdef", Agent: "dave", Placement: 1}
+		}, 1},
+		{"sent again after it was taken", func(s *scene) conversation.ReserveCommand {
+			return conversation.ReserveCommand{
+				Task: s.task(0).SID, Agent: "alice", Placement: s.task(0).Placement, Reservation: s.task(0).Reservation.SID,
+			}
+		}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			var (
+				before conversation.Record
+				told   int
+			)
+			s.aliceAccepts()
+			s.step(func() {
+				before, told = s.record(), len(s.desk.pictures)
+				s.signal("reserve", test.match(s))
+			})
+			s.step(func() {
+				require.Equal(t, jsonOf(before), jsonOf(s.record()), "it changes nothing and is no refusal")
+				require.Len(t, s.desk.pictures, told+test.told)
+				if test.told > 0 {
+					last := s.desk.pictures[told]
+					require.Equal(t, before.Revision, last.Revision)
+					require.Empty(t, last.Events)
+				}
+			})
+			s.play()
+		})
+	}
+}
+
+func TestAMatchOfATaskThatWasMovedMeanwhileIsGivenBack(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.desk.whileTold = func(conversation.Picture) {
+		s.desk.whileTold = nil
+		// The desk matches the task with alice while a supervisor moves it on.
+		s.signal("move", conversation.MoveCommand{To: toQueue("billing")})
+	}
+	s.step(func() {
+		require.True(t, s.task(0).OfferedTo("bob"))
+		require.False(t, slices.ContainsFunc(s.desk.events, func(e conversation.Event) bool { return e.Agent == "alice" }))
+		require.Empty(t, s.record().Refusals)
+	})
+	s.play()
+}
+
+func TestTheDesksReservationKeepsItsSID(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.step(func() {
+		task := s.task(0)
+		require.Equal(t, reservationSID(task.SID, task.Placement), task.Reservation.SID)
+	})
+	s.play()
+}
+
+func TestTheDeskIsAskedOnlyWhatItHasToAnswer(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.aliceAccepts()
+	s.transfers("alice", toAgent("bob"))
+	s.step(func() { s.signal("decline", conversation.DeclineCommand{Agent: "bob"}) })
+	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "dave"}) })
+	s.step(func() { s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"}) })
+	s.step(func() { s.signal("transfer", conversation.TransferCommand{From: "nobody", To: toAgent("bob")}) })
+	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "dave"}) })
+	s.step(func() { s.signal("wrapup", conversation.WrapupCommand{Agent: "dave"}) })
+	s.ended()
+	require.Equal(t, []conversation.Question{
+		{Conversation: testSID, Command: conversation.CommandStart, Queue: "support"},
+		{Conversation: testSID, Command: conversation.CommandTransfer, Agent: "bob"},
+	}, s.desk.questions, "what the state refuses by itself is no question")
+}

@@ -1,0 +1,377 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// The histories in testdata are recorded by
+//
+//	go test ./workflows -run TestRecord -record
+//
+// which plays those of the scenarios (scenarios_test.go) that have no history yet, on a real dev
+// server with a real desk. A history that is there stays as it is and replays for ever: it stands
+// for the conversations that run somewhere on an earlier build.
+var (
+	recording = flag.Bool("record", false, "record the histories that are missing")
+	only      = flag.String("record.only", "", "record only the scenarios whose name matches this regular expression")
+	overwrite = flag.Bool("record.overwrite", false, "record those as well that are there; only before a first release")
+)
+
+// Nothing in a history may tell whose machine it was recorded on.
+const (
+	workerIdentity = "baton-worker"
+	senderIdentity = "baton-service"
+)
+
+//nolint:paralleltest // it writes files, and timeouts of a second are not for a busy machine
+func TestRecord(t *testing.T) {
+	if !*recording {
+		t.Skip("histories are recorded with -record")
+	}
+	wanted := regexp.MustCompile(*only)
+	program, err := devserver.Binary(t.Context(), os.Stderr)
+	require.NoError(t, err)
+	servers := map[int]*devserver.Server{}
+	for _, s := range scenarios {
+		have := recordedHistories(t)
+		missing := slices.ContainsFunc(s.histories(), func(name string) bool { return !slices.Contains(have, name) })
+		if !wanted.MatchString(s.name) || (!missing && !*overwrite) {
+			continue
+		}
+		server := servers[s.continueAfter]
+		if server == nil {
+			server = startServer(t, program, s.continueAfter)
+			servers[s.continueAfter] = server
+		}
+		t.Run(s.name, func(t *testing.T) { record(t, server, s) })
+	}
+}
+
+// startServer starts a dev server that suggests to continue runs as new after that many events, zero
+// for as many as it likes.
+func startServer(t *testing.T, program string, continueAfter int) *devserver.Server {
+	t.Helper()
+	options := devserver.Options{Binary: program, SearchAttributes: workflows.SearchAttributes(), LogWriter: os.Stderr}
+	if continueAfter > 0 {
+		options.DynamicConfig = map[string]any{"limit.historyCount.suggestContinueAsNew": continueAfter}
+	}
+	server, err := devserver.Start(t.Context(), options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Stop(context.Background())) })
+	return server
+}
+
+// stage is where a scenario is played: a conversation on a real server, with a real desk.
+type stage struct {
+	*testing.T
+	temporal client.Client
+	baton    *baton.Client
+	desk     *desk.Desk
+	sid      string
+	// away makes the desk fail: what it is asked, or what it is told.
+	away struct{ verdicts, pictures atomic.Bool }
+	// verdicts counts what the desk was asked.
+	verdicts atomic.Int64
+}
+
+// record plays the scenario on a stage of its own, and writes the history of each of its runs.
+func record(t *testing.T, server *devserver.Server, s scenario) {
+	t.Helper()
+	st := newStage(t, server, s.name)
+	s.play(st)
+	names := s.histories()
+	runs := st.runs()
+	require.GreaterOrEqual(t, len(runs), len(names), "the scenario has fewer runs than it should leave histories of")
+	for i, name := range names {
+		writeHistory(t, name, runs[i], *overwrite)
+	}
+}
+
+func newStage(t *testing.T, server *devserver.Server, name string) *stage {
+	t.Helper()
+	st := &stage{T: t, sid: conversation.SIDOf(conversation.PrefixConversation, uuid.NewSHA1(uuid.Nil, []byte(name)))}
+	st.temporal = dial(t, server, senderIdentity)
+	st.baton = baton.NewClient(st.temporal)
+
+	var err error
+	st.desk, err = desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.desk.Close()) })
+	st.furnish()
+
+	w := worker.New(dial(t, server, workerIdentity), workflows.TaskQueue, temporalenv.WorkerOptions())
+	workflows.Register(w)
+	activities.Register(w, st)
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+
+	ctx, stop := context.WithCancel(context.Background())
+	dispatched := make(chan error, 1)
+	go func() { dispatched <- st.desk.RunDispatcher(ctx, st) }()
+	t.Cleanup(func() {
+		stop()
+		require.ErrorIs(t, <-dispatched, context.Canceled)
+	})
+	return st
+}
+
+// dial connects like temporalenv.Dial, and under a name that tells nothing of this machine.
+func dial(t *testing.T, server *devserver.Server, identity string) client.Client {
+	t.Helper()
+	c, err := client.DialContext(t.Context(), client.Options{ //nolint:forbidigo // Dial's own would name the machine
+		HostPort: server.Address, Identity: identity, DataConverter: temporalenv.DataConverter(),
+		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// furnish gives the desk its people: alice alone answers support and bob billing; dave, of support
+// too, comes when a scenario calls him; carol is on no queue; nobody works on the queue empty.
+func (s *stage) furnish() {
+	ctx := s.Context()
+	for _, queue := range []string{"support", "billing", "empty"} {
+		require.NoError(s, s.desk.AddQueue(ctx, queue))
+	}
+	for _, agent := range []desk.NewAgent{
+		{Name: "alice", Presence: desk.PresenceAvailable},
+		{Name: "bob", Presence: desk.PresenceAvailable},
+		{Name: "carol", Presence: desk.PresenceAvailable},
+		{Name: "dave", Presence: desk.PresenceOffline},
+	} {
+		require.NoError(s, s.desk.AddAgent(ctx, agent))
+	}
+	for _, member := range []struct{ queue, agent string }{{"support", "alice"}, {"support", "dave"}, {"billing", "bob"}} {
+		require.NoError(s, s.desk.AddMember(ctx, member.queue, member.agent))
+	}
+	s.settings(func(settings *conversation.Settings) {
+		settings.MessagingTransfers, settings.TransferNotes = true, true
+	})
+}
+
+var errDeskAway = errors.New("the desk is away")
+
+// Verdict implements [activities.Desk].
+func (s *stage) Verdict(ctx context.Context, question conversation.Question) (conversation.Verdict, error) {
+	s.verdicts.Add(1)
+	if s.away.verdicts.Load() {
+		return conversation.Verdict{}, errDeskAway
+	}
+	return s.desk.Verdict(ctx, question)
+}
+
+// Sync implements [activities.Desk].
+func (s *stage) Sync(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+	if s.away.pictures.Load() {
+		return conversation.Acknowledgement{}, errDeskAway
+	}
+	return s.desk.Sync(ctx, picture)
+}
+
+// Deliver implements [desk.Courier].
+func (s *stage) Deliver(ctx context.Context, sid string, command conversation.Command) error {
+	err := s.baton.SendAsync(ctx, sid, command)
+	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
+		return desk.ErrConversationGone
+	}
+	return err
+}
+
+func (s *stage) settings(change func(*conversation.Settings)) {
+	s.Helper()
+	_, err := s.desk.SetSettings(s.Context(), "admin", change)
+	require.NoError(s, err)
+}
+
+func (s *stage) presence(agent string, presence desk.Presence) {
+	s.Helper()
+	require.NoError(s, s.desk.SetPresence(s.Context(), agent, presence))
+}
+
+// start opens the conversation on the channel web.
+func (s *stage) start() { s.Helper(); s.startWith(func(*conversation.StartCommand) {}) }
+
+func (s *stage) startWith(change func(*conversation.StartCommand)) {
+	s.Helper()
+	command := conversation.StartCommand{
+		Conversation: s.sid, Channel: conversation.ChannelWeb, Queue: "support",
+		Customer:   conversation.Customer{Name: "Ada Example", Address: "ada@example.com"},
+		Attributes: conversation.Attributes{"order": baton.Attribute("A-17")},
+	}
+	change(&command)
+	_, err := s.baton.Start(s.Context(), command)
+	require.NoError(s, err)
+}
+
+// do sends an update that succeeds.
+func (s *stage) do(command conversation.Command) conversation.Outcome {
+	s.Helper()
+	outcome, err := s.baton.Send(s.Context(), s.sid, command)
+	require.NoError(s, err)
+	return outcome
+}
+
+// refused sends an update that is refused.
+func (s *stage) refused(command conversation.Command, code conversation.Code) {
+	s.Helper()
+	_, err := s.baton.Send(s.Context(), s.sid, command)
+	require.Equal(s, code, conversation.CodeOf(err), "%v", err)
+}
+
+// signal sends a command as a signal, without waiting for what comes of it.
+func (s *stage) signal(command conversation.Command) {
+	s.Helper()
+	require.NoError(s, s.baton.SendAsync(s.Context(), s.sid, command))
+}
+
+// signalRefused sends a signal that is refused, and waits for that.
+func (s *stage) signalRefused(command conversation.Command, code conversation.Code) {
+	s.Helper()
+	before := len(s.state().Refusals)
+	s.signal(command)
+	s.awaitRefusals(before + 1)
+	require.Equal(s, code, s.state().Refusals[before].Code, s.state().Refusals[before].Message)
+}
+
+func (s *stage) awaitRefusals(n int) {
+	s.Helper()
+	s.await(func(r conversation.Record) bool { return len(r.Refusals) == n })
+}
+
+// raw sends a signal as it is.
+func (s *stage) raw(name string, payloads *commonpb.Payloads) {
+	s.Helper()
+	_, err := s.temporal.WorkflowService().SignalWorkflowExecution(s.Context(), &workflowservice.SignalWorkflowExecutionRequest{
+		Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(s.sid)},
+		SignalName: name, Input: payloads, Identity: senderIdentity,
+	})
+	require.NoError(s, err)
+}
+
+func (s *stage) state() conversation.Record {
+	s.Helper()
+	record, err := s.baton.State(s.Context(), s.sid)
+	require.NoError(s, err)
+	return record
+}
+
+// await waits until the conversation is so.
+func (s *stage) await(wanted func(conversation.Record) bool) conversation.Record {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
+	defer cancel()
+	record, err := s.baton.Await(ctx, s.sid, wanted)
+	require.NoError(s, err)
+	return record
+}
+
+// offered waits until the conversation is offered to the agent, and returns the task.
+func (s *stage) offered(agent string) *conversation.Task {
+	s.Helper()
+	var task *conversation.Task
+	s.await(func(r conversation.Record) bool {
+		at := slices.IndexFunc(r.Tasks, func(t *conversation.Task) bool { return t.OfferedTo(agent) })
+		if at >= 0 {
+			task = r.Tasks[at]
+		}
+		return at >= 0
+	})
+	return task
+}
+
+// accepted waits for the offer to the agent, who accepts it.
+func (s *stage) accepted(agent string) {
+	s.Helper()
+	s.offered(agent)
+	s.do(conversation.AcceptCommand{Agent: agent})
+}
+
+// opened is a conversation that alice has.
+func (s *stage) opened() { s.Helper(); s.start(); s.accepted("alice") }
+
+// transferred passes the conversation on.
+func (s *stage) transferred(from string, to conversation.Target) {
+	s.Helper()
+	s.do(conversation.TransferCommand{From: from, To: to})
+}
+
+func (s *stage) wrappedUp(agent string) { s.Helper(); s.do(conversation.WrapupCommand{Agent: agent}) }
+
+// finished ends the conversation in whatever state it is, and waits for the workflow's end.
+func (s *stage) finished() {
+	s.Helper()
+	if s.state().Status == conversation.ConversationActive {
+		s.do(conversation.CloseCommand{})
+	}
+	record := s.state()
+	for _, task := range record.LiveTasks() {
+		s.wrappedUp(task.Agent)
+	}
+	s.completed()
+}
+
+// completed waits for the workflow's end.
+func (s *stage) completed() {
+	s.Helper()
+	var summary workflows.Summary
+	require.NoError(s, s.temporal.GetWorkflow(s.Context(), workflows.ID(s.sid), "").Get(s.Context(), &summary))
+	require.Equal(s, conversation.ConversationClosed, summary.Status)
+}
+
+// runs returns the histories of all runs, the first one first.
+func (s *stage) runs() []*historypb.History {
+	s.Helper()
+	described, err := s.temporal.DescribeWorkflowExecution(s.Context(), workflows.ID(s.sid), "")
+	require.NoError(s, err)
+	run := described.GetWorkflowExecutionInfo().GetFirstRunId()
+	if run == "" {
+		run = described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	}
+	var all []*historypb.History
+	for run != "" {
+		history := &historypb.History{}
+		events := s.temporal.GetWorkflowHistory(s.Context(), workflows.ID(s.sid), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			event, err := events.Next()
+			require.NoError(s, err)
+			// The queue of a worker's own tasks is named after its machine.
+			if queue := event.GetWorkflowTaskScheduledEventAttributes().GetTaskQueue(); queue.GetKind() == enumspb.TASK_QUEUE_KIND_STICKY {
+				queue.Name = workerIdentity
+			}
+			history.Events = append(history.Events, event)
+		}
+		all = append(all, history)
+		last := history.GetEvents()[len(history.GetEvents())-1]
+		run = last.GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
+	}
+	return all
+}

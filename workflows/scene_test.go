@@ -1,0 +1,282 @@
+package workflows_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+const testSID = "CH0123456789abcdef0123456789abcdef"
+
+// startOfTest is when every conversation of these tests starts. It lies ahead, for the suite measures
+// the repetition of a local activity with both its own clock and the real one.
+var startOfTest = time.Date(2126, time.March, 4, 9, 0, 0, 0, time.UTC)
+
+// scene is a test's conversation: a workflow in the SDK's test suite, whose clock skips to the next
+// thing that happens, a scripted desk, and the steps of a story, each at its time.
+type scene struct {
+	t     *testing.T
+	env   *testsuite.TestWorkflowEnvironment
+	desk  *scriptedDesk
+	start any
+	// clock is the time of the last step written down; steps and stepped count those written and played.
+	clock          time.Duration
+	steps, stepped int
+	// tasks stands for the history's length: it grows with every workflow task, as on a server.
+	tasks int
+	// timers are the durations of the timers the workflow has started.
+	timers []time.Duration
+	// leftOpen keeps play from ending the conversation by itself.
+	leftOpen bool
+	// whenQuiet is done in the middle of the next quiet moment.
+	whenQuiet func()
+}
+
+// quiet is how long the quiet moment before the end of a run lasts.
+const quiet = 100 * time.Millisecond
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	s := &scene{t: t, env: suite.NewTestWorkflowEnvironment(), desk: newScriptedDesk(), start: startCommand()}
+	s.env.SetWorkerOptions(temporalenv.WorkerOptions())
+	s.env.SetDataConverter(rawConverter{temporalenv.DataConverter()})
+	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ID(testSID), TaskQueue: workflows.TaskQueue})
+	s.env.SetStartTime(startOfTest)
+	workflows.Register(s.env)
+	activities.Register(s.env, s.desk)
+	s.env.SetOnTimerScheduledListener(func(_ string, d time.Duration) {
+		s.timers = append(s.timers, d)
+		if do := s.whenQuiet; d == quiet && do != nil {
+			s.whenQuiet = nil
+			s.env.RegisterDelayedCallback(func() { s.newWorkflowTask(); do() }, quiet/2)
+		}
+	})
+	s.env.SetOnTimerFiredListener(func(string) { s.newWorkflowTask() })
+	return s
+}
+
+func startCommand() conversation.StartCommand {
+	return conversation.StartCommand{
+		Conversation: testSID, Channel: conversation.ChannelWeb, Queue: "support",
+		Customer:   conversation.Customer{Name: "Crystal Minh", Address: "+15550100"},
+		Attributes: conversation.Attributes{"order": json.RawMessage(`"A-17"`)},
+	}
+}
+
+// newWorkflowTask makes the history longer, which the suite leaves to the test.
+func (s *scene) newWorkflowTask() {
+	s.tasks++
+	s.env.SetCurrentHistoryLength(s.tasks)
+}
+
+// step writes down what happens a second after the step before.
+func (s *scene) step(do func()) { s.after(time.Second, do) }
+
+// after writes down what happens that long after the step before; at the same time as something of
+// the workflow's own, it comes first.
+func (s *scene) after(pause time.Duration, do func()) {
+	s.clock += pause
+	s.steps++
+	s.env.RegisterDelayedCallback(func() {
+		s.stepped++
+		s.newWorkflowTask()
+		do()
+	}, s.clock)
+}
+
+// play plays the story, ends the conversation where the story doesn't, and checks that the desk knows
+// everything and that nobody broke the contract between them.
+func (s *scene) play() {
+	s.t.Helper()
+	steps := s.steps
+	if !s.leftOpen {
+		s.step(func() { s.signal("close", conversation.CloseCommand{}) })
+		s.step(func() {
+			record := s.record()
+			for _, task := range record.LiveTasks() {
+				s.signal("wrapup", conversation.WrapupCommand{Agent: task.Agent})
+			}
+		})
+	}
+	s.run()
+	require.GreaterOrEqual(s.t, s.stepped, steps, "the workflow ended before its story did")
+	require.Empty(s.t, s.desk.disagreements(s.record()))
+}
+
+// run plays the story as it is written down.
+func (s *scene) run() {
+	s.t.Helper()
+	s.env.ExecuteWorkflow(workflows.Type, s.start)
+	require.True(s.t, s.env.IsWorkflowCompleted())
+}
+
+// ended is play for a story that ends the conversation itself, before all of its steps or at the last.
+func (s *scene) ended() workflows.Summary {
+	s.t.Helper()
+	s.leftOpen = true
+	s.play()
+	require.NoError(s.t, s.env.GetWorkflowError())
+	var summary workflows.Summary
+	require.NoError(s.t, s.env.GetWorkflowResult(&summary))
+	return summary
+}
+
+// record is what the query answers.
+func (s *scene) record() conversation.Record {
+	s.t.Helper()
+	value, err := s.env.QueryWorkflow(workflows.Query)
+	require.NoError(s.t, err)
+	var record conversation.Record
+	require.NoError(s.t, value.Get(&record))
+	return record
+}
+
+// metadata is what the Temporal Web UI shows beside the history.
+func (s *scene) metadata() *sdkpb.WorkflowMetadata {
+	s.t.Helper()
+	value, err := s.env.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(s.t, err)
+	var metadata sdkpb.WorkflowMetadata
+	require.NoError(s.t, value.Get(&metadata))
+	return &metadata
+}
+
+// task and transfer are the conversation's, by their place in the order in which they were made.
+func (s *scene) task(index int) *conversation.Task {
+	s.t.Helper()
+	record := s.record()
+	require.Greater(s.t, len(record.Tasks), index, "there is no such task yet")
+	return record.Tasks[index]
+}
+
+func (s *scene) transfer(index int) *conversation.Transfer {
+	s.t.Helper()
+	record := s.record()
+	require.Greater(s.t, len(record.Transfers), index, "there is no such transfer yet")
+	return record.Transfers[index]
+}
+
+func (s *scene) signal(name string, payload any) { s.env.SignalWorkflow(name, payload) }
+
+// slip lets a signal arrive without a workflow task of its own: it is seen together with what comes next.
+func (s *scene) slip(name string, payload any) {
+	s.env.SignalWorkflowSkippingWorkflowTask(name, payload)
+}
+
+// answer is what came of an update. Look at it in a later step.
+type answer struct {
+	t *testing.T
+	// accepted is set where the update reached the loop; a validator's refusal leaves no trace.
+	accepted, done bool
+	outcome        conversation.Outcome
+	err            error
+}
+
+// update sends an update with an ID of its own.
+func (s *scene) update(name string, payload any) *answer { return s.updateWithID("", name, payload) }
+
+func (s *scene) updateWithID(id, name string, arguments ...any) *answer {
+	a := &answer{t: s.t}
+	s.env.UpdateWorkflow(name, id, &testsuite.TestUpdateCallback{
+		OnAccept: func() { a.accepted = true },
+		OnReject: func(err error) { a.done, a.err = true, err },
+		OnComplete: func(result any, err error) {
+			a.done, a.err = true, err
+			if outcome, ok := result.(conversation.Outcome); ok {
+				a.outcome = outcome
+			}
+		},
+	}, arguments...)
+	return a
+}
+
+// succeeded requires that the update was carried out, and returns its outcome.
+func (a *answer) succeeded() conversation.Outcome {
+	a.t.Helper()
+	require.True(a.t, a.done, "the update waits still")
+	require.NoError(a.t, a.err)
+	return a.outcome
+}
+
+// refused requires the code, as callers in any language see it, and returns the details.
+func (a *answer) refused(code conversation.Code) conversation.Details {
+	a.t.Helper()
+	require.True(a.t, a.done, "the update waits still")
+	return requireRefusal(a.t, a.err, code)
+}
+
+func requireRefusal(t *testing.T, err error, code conversation.Code) conversation.Details {
+	t.Helper()
+	var application *temporal.ApplicationError
+	require.ErrorAs(t, err, &application)
+	require.Equal(t, string(code), application.Type())
+	require.True(t, application.NonRetryable())
+	require.NotEmpty(t, application.Message())
+	var details conversation.Details
+	require.NoError(t, application.Details(&details))
+	return details
+}
+
+// lastRefusal is the last recorded refusal of a signal.
+func (s *scene) lastRefusal() conversation.RecordedRefusal {
+	s.t.Helper()
+	refusals := s.record().Refusals
+	require.NotEmpty(s.t, refusals, "no signal was refused")
+	return refusals[len(refusals)-1]
+}
+
+// alice accepts the task that the support queue offers her, a second after the start.
+func (s *scene) aliceAccepts() {
+	s.step(func() {
+		require.True(s.t, s.task(0).OfferedTo("alice"))
+		s.signal("accept", conversation.AcceptCommand{Agent: "alice"})
+	})
+}
+
+// transfers passes the conversation on, a second after the step before.
+func (s *scene) transfers(from string, to conversation.Target) {
+	s.step(func() { s.signal("transfer", conversation.TransferCommand{From: from, To: to}) })
+}
+
+func toAgent(name string) conversation.Target { return conversation.Target{Agent: name} }
+
+func toQueue(name string) conversation.Target { return conversation.Target{Queue: name} }
+
+// rawArguments are payloads that go out as they are, for what no Go value encodes to.
+type rawArguments []*commonpb.Payload
+
+type rawConverter struct{ converter.DataConverter }
+
+func (c rawConverter) ToPayloads(values ...any) (*commonpb.Payloads, error) {
+	if len(values) == 1 {
+		if raw, ok := values[0].(rawArguments); ok {
+			return &commonpb.Payloads{Payloads: raw}, nil
+		}
+	}
+	return c.DataConverter.ToPayloads(values...)
+}
+
+func rawJSON(text string) *commonpb.Payload {
+	return &commonpb.Payload{Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)}, Data: []byte(text)}
+}
+
+func rawBinary(data string) *commonpb.Payload {
+	return &commonpb.Payload{Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingBinary)}, Data: []byte(data)}
+}
