@@ -82,7 +82,7 @@ var faults = []struct {
 		ch.returnToSender(transfer, ReasonTaskTimeout)`,
 		`transfer != nil && transfer.To.Agent == "" {
 		ch.returnToSender(transfer, ReasonTaskTimeout)`,
-		"is broken",
+		"nobody takes it is broken",
 	},
 	{
 		"the sender has it again while the transfer stays active", "fallbacks.go",

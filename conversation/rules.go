@@ -299,6 +299,7 @@ func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 				ch.task = t
 			}
 		}
+		ch.CloseReason = c.Reason
 		ch.closeCustomerSide(ReasonConversationClosed)
 	}}, nil
 }

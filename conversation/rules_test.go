@@ -414,3 +414,8 @@ func TestDiagramsShowEveryStatus(t *testing.T) {
 	require.Contains(t, diagrams[1].Mermaid, "active --> completed: accept")
 	require.Contains(t, diagrams[2].Mermaid, "wrapping --> closed")
 }
+
+func TestTheReasonOfACloseIsKept(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "spam", tell(t, aliceHasIt+" · close reason=spam").state.CloseReason)
+}

@@ -230,6 +230,8 @@ type State struct {
 	SIDs       int       `json:"sids,omitempty"`
 	CreatedAt  time.Time `json:"created_at,omitzero"`
 	ClosedAt   time.Time `json:"closed_at,omitzero"`
+	// CloseReason is what the `close` that ended the customer's side gave as its reason.
+	CloseReason string `json:"close_reason,omitempty"`
 	// Remembered holds the last hundred commands that had an ID, oldest first.
 	Remembered []Remembered `json:"remembered,omitempty"`
 }
