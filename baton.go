@@ -51,10 +51,9 @@ func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (st
 			WorkflowExecutionErrorWhenAlreadyStarted: true,
 			StaticSummary:                            fmt.Sprintf("%s conversation for %s", start.Channel, start.Queue),
 		}, workflows.Type, start)
-		return err
+		return err //nolint:wrapcheck // wrapped below
 	})
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &started) {
+	if _, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
 		return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
 			"the conversation %s was started before: carry on with it, or start another", start.Conversation)
 	}
@@ -76,7 +75,7 @@ func (c *Client) Send(ctx context.Context, sid string, command conversation.Comm
 			Args: []any{command}, WaitForStage: client.WorkflowUpdateStageCompleted,
 		})
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // refusalOf wraps it
 		}
 		return handle.Get(ctx, &outcome)
 	})
@@ -178,7 +177,7 @@ func (c *Client) State(ctx context.Context, sid string) (conversation.Record, er
 	err := repeat(ctx, func() error {
 		value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.Query)
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // notFound wraps it
 		}
 		return value.Get(&record)
 	})
@@ -261,7 +260,7 @@ func (c *Client) List(ctx context.Context, query string, each func(Listed) error
 			}
 		}
 		request.NextPageToken = response.GetNextPageToken()
-		if len(request.NextPageToken) == 0 {
+		if len(request.GetNextPageToken()) == 0 {
 			return nil
 		}
 	}
@@ -302,8 +301,7 @@ func (c *Client) refusalOf(err error, name conversation.CommandName, sid string)
 
 // notFound tells a conversation that has ended, as the server's "not found" means here.
 func (c *Client) notFound(err error, doing, sid string) error {
-	var notFound *serviceerror.NotFound
-	if errors.As(err, &notFound) {
+	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
 		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
 			"the conversation %s is closed or was never started: start a new one", sid)
 	}

@@ -53,7 +53,7 @@ func (s *State) Ask(c Command, now time.Time) (*Question, error) {
 	}
 	asks, ok := c.(asking)
 	if !ok || d.apply == nil {
-		return nil, nil
+		return nil, nil //nolint:nilnil // nothing to ask is no error
 	}
 	question := asks.question(s)
 	return &question, nil

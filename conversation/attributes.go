@@ -76,7 +76,7 @@ func (a Attributes) characters() (int, error) {
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(a); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("encode the attributes: %w", err)
 	}
 	return utf8.RuneCount(bytes.TrimSpace(b.Bytes())), nil
 }

@@ -88,7 +88,7 @@ type asking interface {
 }
 
 // Meta is what every command may carry.
-type Meta struct {
+type Meta struct { //nolint:recvcheck // one method writes, the others only read
 	// CommandID makes the command safe to repeat: the same ID has one effect.
 	CommandID string `json:"command_id,omitempty"`
 	// By is who did it for the agent: a supervisor, a service.
@@ -273,8 +273,7 @@ func decode[C Command](name CommandName, payload []byte, id string) (Command, er
 		return nil, Refuse(CodeInvalidPayload, Details{}, "%s takes one JSON object; see docs/messages.md for its fields", name)
 	}
 	if err := json.Unmarshal(payload, &command); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			field := strings.TrimPrefix(wrong.Field, "Meta.") // encoding/json names embedded structs too
 			return nil, Refuse(CodeInvalidPayload, Details{Field: field},
 				"%s: the field %q can't be a JSON %s; see docs/messages.md", name, field, wrong.Value)

@@ -28,20 +28,21 @@ func (s *State) Deadline() (Deadline, bool) {
 		}
 	}
 	for _, t := range s.Tasks {
-		switch {
-		case t.Status == TaskReserved:
+		switch t.Status {
+		case TaskReserved:
 			consider(t.Reservation.ExpiresAt, DeadlineReservation, t)
 			consider(t.TimeoutAt, DeadlineTask, t)
-		case t.Status == TaskPending:
+		case TaskPending:
 			consider(t.TimeoutAt, DeadlineTask, t)
-		case t.Status == TaskWrapping:
+		case TaskWrapping:
 			consider(t.WrapupTimeoutAt, DeadlineWrapup, t)
+		case TaskAssigned, TaskCompleted, TaskCanceled: // nothing happens by itself
 		}
 	}
 	return earliest, earliest.Task != nil
 }
 
-func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) {
+func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) { //nolint:unparam // as every command
 	deadline, ok := s.Deadline()
 	if !ok || deadline.At.After(now) {
 		return decision{}, nil

@@ -271,20 +271,26 @@ var legal = map[conversation.CommandName][]statusChange{
 		{conversation.TaskPending, conversation.TaskReserved}, {conversation.TaskReserved, conversation.TaskPending},
 	},
 	conversation.CommandDecline: {
-		{conversation.TaskReserved, conversation.TaskPending}, {conversation.TaskReserved, conversation.TaskCanceled},
+		{conversation.TaskReserved, conversation.TaskPending},
+		{conversation.TaskReserved, conversation.TaskCanceled},
 		{conversation.TaskWrapping, conversation.TaskAssigned},
 	},
 	conversation.CommandCancel: {
-		{conversation.TaskPending, conversation.TaskCanceled}, {conversation.TaskReserved, conversation.TaskCanceled},
-		{conversation.TaskWrapping, conversation.TaskAssigned}, {"", conversation.TaskPending},
+		{conversation.TaskPending, conversation.TaskCanceled},
+		{conversation.TaskReserved, conversation.TaskCanceled},
+		{conversation.TaskWrapping, conversation.TaskAssigned},
+		{"", conversation.TaskPending},
 	},
 	conversation.CommandClose: {
-		{conversation.TaskPending, conversation.TaskCanceled}, {conversation.TaskReserved, conversation.TaskCanceled},
+		{conversation.TaskPending, conversation.TaskCanceled},
+		{conversation.TaskReserved, conversation.TaskCanceled},
 		{conversation.TaskAssigned, conversation.TaskWrapping},
 	},
 	conversation.CommandExpire: {
-		{conversation.TaskReserved, conversation.TaskPending}, {conversation.TaskReserved, conversation.TaskCanceled},
-		{conversation.TaskPending, conversation.TaskCanceled}, {conversation.TaskWrapping, conversation.TaskAssigned},
+		{conversation.TaskReserved, conversation.TaskPending},
+		{conversation.TaskReserved, conversation.TaskCanceled},
+		{conversation.TaskPending, conversation.TaskCanceled},
+		{conversation.TaskWrapping, conversation.TaskAssigned},
 		{conversation.TaskWrapping, conversation.TaskCompleted},
 	},
 }

@@ -73,8 +73,7 @@ func Refuse(code Code, details Details, format string, args ...any) *Refusal {
 
 // CodeOf returns the code of a refusal anywhere in err's chain, "" where there is none.
 func CodeOf(err error) Code {
-	var r *Refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r.Code
 	}
 	return ""

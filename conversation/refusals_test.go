@@ -2,6 +2,7 @@ package conversation_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,16 +21,26 @@ var refusals = []struct {
 	says, details        string
 }{
 	// Conversation.
-	{"transfer after the customer has gone", aliceHasIt + " · end alice", "transfer alice→bob",
-		conversation.CodeConversationClosed, "only wrapups can be completed", ""},
-	{"accept after the customer has gone", aliceHasIt + " · transfer alice→bob · close", "accept bob",
-		conversation.CodeConversationClosed, "only wrapups can be completed", ""},
-	{"decline after the customer has gone", aliceHasIt + " · transfer alice→bob · close", "decline bob",
-		conversation.CodeConversationClosed, "only wrapups can be completed", ""},
-	{"cancel after the customer has gone", aliceHasIt + " · transfer alice→bob · close", "cancel alice",
-		conversation.CodeConversationClosed, "only wrapups can be completed", ""},
-	{"move after the customer has gone", aliceHasIt + " · end alice", "move →bob",
-		conversation.CodeConversationClosed, "only wrapups can be completed", ""},
+	{
+		"transfer after the customer has gone", aliceHasIt + " · end alice", "transfer alice→bob",
+		conversation.CodeConversationClosed, "only wrapups can be completed", "",
+	},
+	{
+		"accept after the customer has gone", aliceHasIt + " · transfer alice→bob · close", "accept bob",
+		conversation.CodeConversationClosed, "only wrapups can be completed", "",
+	},
+	{
+		"decline after the customer has gone", aliceHasIt + " · transfer alice→bob · close", "decline bob",
+		conversation.CodeConversationClosed, "only wrapups can be completed", "",
+	},
+	{
+		"cancel after the customer has gone", aliceHasIt + " · transfer alice→bob · close", "cancel alice",
+		conversation.CodeConversationClosed, "only wrapups can be completed", "",
+	},
+	{
+		"move after the customer has gone", aliceHasIt + " · end alice", "move →bob",
+		conversation.CodeConversationClosed, "only wrapups can be completed", "",
+	},
 	{"wrapup in a closed conversation", "start · close", "wrapup alice", conversation.CodeConversationClosed, "start a new one", ""},
 	{"end in a closed conversation", "start · close", "end alice", conversation.CodeConversationClosed, "start a new one", ""},
 	{"close of a closed conversation", "start · close", "close", conversation.CodeConversationClosed, "start a new one", ""},
@@ -45,69 +56,109 @@ var refusals = []struct {
 	{"transfer by who has never had it", aliceHasIt, "transfer bob→carol", conversation.CodeNotYourTask, "see its state for who has it", "agent=bob"},
 	{"wrapup by who has never had it", aliceHasIt, "wrapup bob", conversation.CodeNotYourTask, "see its state for who has it", "agent=bob"},
 	{"end of somebody else's task", aliceHasIt, "end bob task=T1", conversation.CodeNotYourTask, "task T1 is alice's, not bob's", "task=T1 agent=bob"},
-	{"wrapup of somebody else's task", aliceHasIt + " · end alice", "wrapup bob task=T1",
-		conversation.CodeNotYourTask, "task T1 is alice's, not bob's", "task=T1 agent=bob"},
+	{
+		"wrapup of somebody else's task", aliceHasIt + " · end alice", "wrapup bob task=T1",
+		conversation.CodeNotYourTask, "task T1 is alice's, not bob's", "task=T1 agent=bob",
+	},
 	{"end of a task that is nobody's", "start", "end bob task=T1", conversation.CodeNotYourTask, "nobody has task T1: it is pending", "task=T1 agent=bob"},
-	{"taking back somebody else's transfer", aliceHasIt + " · transfer alice→bob", "cancel bob",
-		conversation.CodeNotYourTask, "only they can take it back", "transfer=U1 agent=alice"},
-	{"transfer of what is only offered", "start · reserve alice", "transfer alice→bob",
-		conversation.CodeTaskNotAssigned, "task T1 is reserved", "task=T1 agent=alice"},
-	{"transfer of what was transferred", aliceHasIt + " · transfer alice→bob", "transfer alice→carol",
-		conversation.CodeTaskNotAssigned, "to agent bob with transfer U1: cancel that transfer first", "task=T1 transfer=U1 agent=alice"},
-	{"end of what was transferred", aliceHasIt + " · transfer alice→#billing", "end alice",
-		conversation.CodeTaskNotAssigned, "to queue billing with transfer U1: cancel that transfer first", "task=T1 transfer=U1 agent=alice"},
-	{"end of a wrapup while the customer is there", aliceHasIt + " · transfer alice→bob · accept bob", "end alice",
-		conversation.CodeTaskNotAssigned, "task T1 is wrapping", "task=T1 agent=alice"},
+	{
+		"taking back somebody else's transfer", aliceHasIt + " · transfer alice→bob", "cancel bob",
+		conversation.CodeNotYourTask, "only they can take it back", "transfer=U1 agent=alice",
+	},
+	{
+		"transfer of what is only offered", "start · reserve alice", "transfer alice→bob",
+		conversation.CodeTaskNotAssigned, "task T1 is reserved", "task=T1 agent=alice",
+	},
+	{
+		"transfer of what was transferred", aliceHasIt + " · transfer alice→bob", "transfer alice→carol",
+		conversation.CodeTaskNotAssigned, "to agent bob with transfer U1: cancel that transfer first", "task=T1 transfer=U1 agent=alice",
+	},
+	{
+		"end of what was transferred", aliceHasIt + " · transfer alice→#billing", "end alice",
+		conversation.CodeTaskNotAssigned, "to queue billing with transfer U1: cancel that transfer first", "task=T1 transfer=U1 agent=alice",
+	},
+	{
+		"end of a wrapup while the customer is there", aliceHasIt + " · transfer alice→bob · accept bob", "end alice",
+		conversation.CodeTaskNotAssigned, "task T1 is wrapping", "task=T1 agent=alice",
+	},
 	{"wrapup of what the agent still has", aliceHasIt, "wrapup alice", conversation.CodeNotWrapping, "task T1 is assigned", "task=T1 agent=alice"},
 	{"wrapup of an offer", "start · reserve alice", "wrapup alice", conversation.CodeNotWrapping, "task T1 is reserved", "task=T1 agent=alice"},
-	{"accept while they wrap up", aliceHasIt + " · transfer alice→bob · accept bob · transfer bob→alice", "accept alice",
-		conversation.CodeWrapupPending, "alice still wraps up task T1 of this conversation: complete that wrapup, then accept again", "task=T1 agent=alice"},
-	{"accept of what somebody else is offered", "start · reserve alice", "accept bob",
-		conversation.CodeNoReservation, "reserved for bob", "agent=bob"},
-	{"accept of an offer that has expired", "start · reserve alice · due", "accept alice task=T1",
-		conversation.CodeNoReservation, "may have expired", "task=T1 agent=alice"},
+	{
+		"accept while they wrap up", aliceHasIt + " · transfer alice→bob · accept bob · transfer bob→alice", "accept alice",
+		conversation.CodeWrapupPending, "alice still wraps up task T1 of this conversation: complete that wrapup, then accept again", "task=T1 agent=alice",
+	},
+	{
+		"accept of what somebody else is offered", "start · reserve alice", "accept bob",
+		conversation.CodeNoReservation, "reserved for bob", "agent=bob",
+	},
+	{
+		"accept of an offer that has expired", "start · reserve alice · due", "accept alice task=T1",
+		conversation.CodeNoReservation, "may have expired", "task=T1 agent=alice",
+	},
 	{"decline of what was accepted", aliceHasIt, "decline alice", conversation.CodeNoReservation, "gone to somebody else", "agent=alice"},
 	{"move of what an agent has", aliceHasIt, "move →bob", conversation.CodeNoReservation, "only a task that nobody has accepted yet", ""},
-	{"move of what is over", aliceHasIt + " · transfer alice→bob · wrapup alice", "move →carol task=T1",
-		conversation.CodeNoReservation, "only a task that nobody has accepted yet", "task=T1"},
+	{
+		"move of what is over", aliceHasIt + " · transfer alice→bob · wrapup alice", "move →carol task=T1",
+		conversation.CodeNoReservation, "only a task that nobody has accepted yet", "task=T1",
+	},
 
 	// Transfer in progress, and the target as far as the state knows it.
 	{"cancel where nothing is transferred", aliceHasIt, "cancel alice", conversation.CodeNoActiveTransfer, "no transfer to take back", ""},
-	{"cancel of what was accepted", aliceHasIt + " · transfer alice→bob · accept bob", "cancel alice transfer=U1",
-		conversation.CodeNoActiveTransfer, "it was accepted", "transfer=U1"},
-	{"cancel of a transfer that isn't here", aliceHasIt + " · transfer alice→bob", "cancel alice transfer=U0",
-		conversation.CodeNoActiveTransfer, "no transfer to take back", "transfer=U0"},
+	{
+		"cancel of what was accepted", aliceHasIt + " · transfer alice→bob · accept bob", "cancel alice transfer=U1",
+		conversation.CodeNoActiveTransfer, "it was accepted", "transfer=U1",
+	},
+	{
+		"cancel of a transfer that isn't here", aliceHasIt + " · transfer alice→bob", "cancel alice transfer=U0",
+		conversation.CodeNoActiveTransfer, "no transfer to take back", "transfer=U0",
+	},
 	{"transfer to oneself", aliceHasIt, "transfer alice→alice", conversation.CodeTransferToSelf, "transfer to somebody else", "agent=alice"},
 
 	// The desk's verdict: switches, mode, channel, target.
 	{"the desk doesn't answer a start", "silent", "start", conversation.CodeDeskUnavailable, "send the start again", ""},
-	{"the desk doesn't answer a transfer", aliceHasIt + " · silent", "transfer alice→bob",
-		conversation.CodeDeskUnavailable, "nothing was changed: send the transfer again", ""},
+	{
+		"the desk doesn't answer a transfer", aliceHasIt + " · silent", "transfer alice→bob",
+		conversation.CodeDeskUnavailable, "nothing was changed: send the transfer again", "",
+	},
 	{"the desk doesn't answer a move", "start · silent", "move →bob", conversation.CodeDeskUnavailable, "send the move again", ""},
-	{"transfers are off", aliceHasIt + " · set messaging_transfers=off", "transfer alice→bob",
-		conversation.CodeMessagingTransfersOff, "an administrator has to turn them on", ""},
-	{"notes are off", aliceHasIt + " · set transfer_notes=off", "transfer alice→bob note=Hi",
-		conversation.CodeTransferNotesOff, "transfer without a note", ""},
-	{"notes are off for stored ones too", aliceHasIt + " · set transfer_notes=off", "transfer alice→bob note=" + storedNote,
-		conversation.CodeTransferNotesOff, "turn transfer notes on", ""},
-	{"a plugin transfers too", aliceHasIt + " · plugin acme", "transfer alice→bob",
-		conversation.CodePluginConflict, "plugin acme", "plugin=acme"},
+	{
+		"transfers are off", aliceHasIt + " · set messaging_transfers=off", "transfer alice→bob",
+		conversation.CodeMessagingTransfersOff, "an administrator has to turn them on", "",
+	},
+	{
+		"notes are off", aliceHasIt + " · set transfer_notes=off", "transfer alice→bob note=Hi",
+		conversation.CodeTransferNotesOff, "transfer without a note", "",
+	},
+	{
+		"notes are off for stored ones too", aliceHasIt + " · set transfer_notes=off", "transfer alice→bob note=" + storedNote,
+		conversation.CodeTransferNotesOff, "turn transfer notes on", "",
+	},
+	{
+		"a plugin transfers too", aliceHasIt + " · plugin acme", "transfer alice→bob",
+		conversation.CodePluginConflict, "plugin acme", "plugin=acme",
+	},
 	{"warm transfers", aliceHasIt, "transfer alice→bob mode=warm", conversation.CodeModeNotAvailable, "transfer cold", ""},
 	{"email", "start channel=email · reserve alice · accept alice", "transfer alice→bob", conversation.CodeChannelNotTransferable, "email", ""},
-	{"transfer to a routing workflow", aliceHasIt, "transfer alice→workflow:Anything",
-		conversation.CodeTargetNotAvailable, "transfer to an agent or a queue", ""},
+	{
+		"transfer to a routing workflow", aliceHasIt, "transfer alice→workflow:Anything",
+		conversation.CodeTargetNotAvailable, "transfer to an agent or a queue", "",
+	},
 	{"move to a routing workflow", "start", "move →workflow:Anything", conversation.CodeTargetNotAvailable, "an agent or a queue", ""},
 	{"transfer to an agent nobody knows", aliceHasIt, "transfer alice→bop", conversation.CodeUnknownAgent, `"bop": check the spelling`, "agent=bop"},
 	{"move to an agent nobody knows", "start", "move →bop", conversation.CodeUnknownAgent, "add the agent at the desk", "agent=bop"},
-	{"start in a queue nobody knows", "later 1s", "start queue=suport", conversation.CodeUnknownQueue, `"suport": check the spelling`, "queue=suport"},
-	{"transfer to a queue nobody knows", aliceHasIt, "transfer alice→#biling", conversation.CodeUnknownQueue, "add the queue at the desk", "queue=biling"},
+	{"start in a queue nobody knows", "later 1s", "start queue=soporte", conversation.CodeUnknownQueue, `"soporte": check the spelling`, "queue=soporte"},
+	{"transfer to a queue nobody knows", aliceHasIt, "transfer alice→#facturas", conversation.CodeUnknownQueue, "add the queue at the desk", "queue=facturas"},
 	{"transfer to a queue nobody works on", aliceHasIt, "transfer alice→#night", conversation.CodeQueueEmpty, "choose another target", "queue=night"},
 	{"move to a queue nobody works on", "start", "move →#night", conversation.CodeQueueEmpty, "add agents to it", "queue=night"},
-	{"transfer to an agent who is away", aliceHasIt + " · away bob", "transfer alice→bob",
-		conversation.CodeAgentUnavailable, "to another agent or to a queue", "agent=bob"},
+	{
+		"transfer to an agent who is away", aliceHasIt + " · away bob", "transfer alice→bob",
+		conversation.CodeAgentUnavailable, "to another agent or to a queue", "agent=bob",
+	},
 	{"move to an agent who is away", "start · away bob", "move →bob", conversation.CodeAgentUnavailable, "bob is not available", "agent=bob"},
-	{"a note that isn't stored", aliceHasIt, "transfer alice→bob note=KQ99999999999999999999999999999999",
-		conversation.CodeInvalidPayload, "store it at the desk first", "field=note"},
+	{
+		"a note that isn't stored", aliceHasIt, "transfer alice→bob note=KQ99999999999999999999999999999999",
+		conversation.CodeInvalidPayload, "store it at the desk first", "field=note",
+	},
 }
 
 func TestRefusals(t *testing.T) {
@@ -128,8 +179,12 @@ func TestRefusals(t *testing.T) {
 func detailsOf(r *conversation.Refusal) string {
 	var words []string
 	for _, d := range []struct{ key, value string }{
-		{"task", r.Details.Task}, {"transfer", r.Details.Transfer}, {"agent", r.Details.Agent},
-		{"queue", r.Details.Queue}, {"plugin", r.Details.Plugin}, {"field", r.Details.Field},
+		{"task", r.Details.Task},
+		{"transfer", r.Details.Transfer},
+		{"agent", r.Details.Agent},
+		{"queue", r.Details.Queue},
+		{"plugin", r.Details.Plugin},
+		{"field", r.Details.Field},
 	} {
 		if d.value != "" {
 			words = append(words, d.key+"="+d.value)
@@ -233,7 +288,7 @@ func TestRefusalsAreReadableThroughOtherErrors(t *testing.T) {
 	t.Parallel()
 	refusal := tell(t, aliceHasIt).refuses("accept bob")
 	require.Equal(t, conversation.CodeNoReservation, conversation.CodeOf(fmt.Errorf("accept: %w", refusal)))
-	require.Empty(t, conversation.CodeOf(fmt.Errorf("the disk is full")))
+	require.Empty(t, conversation.CodeOf(errors.New("the disk is full")))
 	raw, err := json.Marshal(refusal)
 	require.NoError(t, err)
 	require.Contains(t, string(raw), `"code":"no_reservation","message":"no task`)

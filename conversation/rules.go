@@ -172,13 +172,13 @@ func (c WrapupCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	if refusal != nil {
 		return decision{}, refusal
 	}
-	switch task.Status {
-	case TaskWrapping:
+	if task.Status == TaskWrapping {
 		return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
 			task.WrapupNote = ch.leaveNote(c.Note, Note{Kind: NoteWrapup, Task: task.SID, Author: c.Agent})
 			ch.complete(task, c.Disposition)
 		}}, nil
-	case TaskCompleted:
+	}
+	if task.Status == TaskCompleted {
 		return decision{task: task, transfer: s.Transfer(task.Transfer)}, nil
 	}
 	return decision{}, Refuse(CodeNotWrapping, Details{Task: task.SID, Agent: c.Agent},

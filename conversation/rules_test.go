@@ -24,57 +24,93 @@ func TestCommands(t *testing.T) {
 		{"an offer of the queue's expires and the task waits again", "start · reserve alice · due", "active · T1 #support pending"},
 		{"the next agent can take what one declined", "start · reserve alice · decline alice · reserve bob · accept bob", "active · T1 bob assigned"},
 
-		{"a transfer to an available agent is offered in the same step", aliceHasIt + " · transfer alice→bob",
-			"active · T1 alice wrapping · T2 bob reserved · U1 alice→bob active"},
-		{"a transfer to a queue waits in that queue", aliceHasIt + " · transfer alice→#billing",
-			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active"},
-		{"cold is the mode, said or not", aliceHasIt + " · transfer alice→bob mode=cold",
-			"active · T1 alice wrapping · T2 bob reserved · U1 alice→bob active"},
-		{"a transfer to an agent keeps the queue of the sender's task", "start queue=billing · reserve alice · accept alice · transfer alice→bob",
-			"active · T1 alice@billing wrapping · T2 bob@billing reserved · U1 alice→bob active"},
-		{"accepting completes the transfer", aliceHasIt + " · transfer alice→bob · accept bob",
-			"active · T1 alice wrapping · T2 bob assigned · U1 alice→bob completed"},
-		{"whoever accepts from the queue completes the transfer", aliceHasIt + " · transfer alice→#billing · reserve carol · accept carol",
-			"active · T1 alice wrapping · T2 carol@billing assigned · U1 alice→#billing completed by carol"},
-		{"the sender wraps up while the receiver talks", aliceHasIt + " · transfer alice→bob · accept bob · wrapup alice disposition=sold",
-			"active · T1 alice completed (sold) · T2 bob assigned · U1 alice→bob completed"},
-		{"the sender may wrap up before anybody accepts", aliceHasIt + " · transfer alice→bob · wrapup alice",
-			"active · T1 alice completed · T2 bob reserved · U1 alice→bob active"},
-		{"after their wrapup the same accept works", aliceHasIt + " · transfer alice→bob · accept bob · transfer bob→alice · wrapup alice · accept alice",
-			"active · T1 alice completed · T2 bob wrapping · T3 alice assigned · U1 alice→bob completed · U2 bob→alice completed"},
+		{
+			"a transfer to an available agent is offered in the same step", aliceHasIt + " · transfer alice→bob",
+			"active · T1 alice wrapping · T2 bob reserved · U1 alice→bob active",
+		},
+		{
+			"a transfer to a queue waits in that queue", aliceHasIt + " · transfer alice→#billing",
+			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active",
+		},
+		{
+			"cold is the mode, said or not", aliceHasIt + " · transfer alice→bob mode=cold",
+			"active · T1 alice wrapping · T2 bob reserved · U1 alice→bob active",
+		},
+		{
+			"a transfer to an agent keeps the queue of the sender's task", "start queue=billing · reserve alice · accept alice · transfer alice→bob",
+			"active · T1 alice@billing wrapping · T2 bob@billing reserved · U1 alice→bob active",
+		},
+		{
+			"accepting completes the transfer", aliceHasIt + " · transfer alice→bob · accept bob",
+			"active · T1 alice wrapping · T2 bob assigned · U1 alice→bob completed",
+		},
+		{
+			"whoever accepts from the queue completes the transfer", aliceHasIt + " · transfer alice→#billing · reserve carol · accept carol",
+			"active · T1 alice wrapping · T2 carol@billing assigned · U1 alice→#billing completed by carol",
+		},
+		{
+			"the sender wraps up while the receiver talks", aliceHasIt + " · transfer alice→bob · accept bob · wrapup alice disposition=sold",
+			"active · T1 alice completed (sold) · T2 bob assigned · U1 alice→bob completed",
+		},
+		{
+			"the sender may wrap up before anybody accepts", aliceHasIt + " · transfer alice→bob · wrapup alice",
+			"active · T1 alice completed · T2 bob reserved · U1 alice→bob active",
+		},
+		{
+			"after their wrapup the same accept works", aliceHasIt + " · transfer alice→bob · accept bob · transfer bob→alice · wrapup alice · accept alice",
+			"active · T1 alice completed · T2 bob wrapping · T3 alice assigned · U1 alice→bob completed · U2 bob→alice completed",
+		},
 
 		{"ending the turn ends the customer's side", aliceHasIt + " · end alice", "wrapping · T1 alice wrapping"},
 		{"the last wrapup closes the conversation", aliceHasIt + " · end alice · wrapup alice", "closed · T1 alice completed"},
-		{"the conversation stays open until everybody has wrapped up", aliceHasIt + " · transfer alice→bob · accept bob · end bob · wrapup bob",
-			"wrapping · T1 alice wrapping · T2 bob completed · U1 alice→bob completed"},
+		{
+			"the conversation stays open until everybody has wrapped up", aliceHasIt + " · transfer alice→bob · accept bob · end bob · wrapup bob",
+			"wrapping · T1 alice wrapping · T2 bob completed · U1 alice→bob completed",
+		},
 		{"the supervisor wraps up for who is gone", aliceHasIt + " · end alice · wrapup alice by=carol", "closed · T1 alice completed"},
 
-		{"a transfer taken back is the sender's again", aliceHasIt + " · transfer alice→bob · cancel alice",
-			"active · T1 alice assigned · T2 bob canceled (canceled) · U1 alice→bob failed (canceled)"},
-		{"a transfer to a queue taken back is the sender's again", aliceHasIt + " · transfer alice→#billing · cancel alice transfer=U1",
-			"active · T1 alice assigned · T2 #billing canceled (canceled) · U1 alice→#billing failed (canceled)"},
-		{"a transfer taken back after the wrapup waits at the head of the queue", aliceHasIt + " · transfer alice→bob · wrapup alice · cancel alice",
-			"active · T1 alice completed · T2 bob canceled (canceled) · T3 #support pending head · U1 alice→bob failed (canceled)"},
-		{"who took a transfer back can transfer again", aliceHasIt + " · transfer alice→bob · cancel alice · transfer alice→#billing",
-			"active · T1 alice wrapping · T2 bob canceled (canceled) · T3 #billing pending · U1 alice→bob failed (canceled) · U2 alice→#billing active"},
+		{
+			"a transfer taken back is the sender's again", aliceHasIt + " · transfer alice→bob · cancel alice",
+			"active · T1 alice assigned · T2 bob canceled (canceled) · U1 alice→bob failed (canceled)",
+		},
+		{
+			"a transfer to a queue taken back is the sender's again", aliceHasIt + " · transfer alice→#billing · cancel alice transfer=U1",
+			"active · T1 alice assigned · T2 #billing canceled (canceled) · U1 alice→#billing failed (canceled)",
+		},
+		{
+			"a transfer taken back after the wrapup waits at the head of the queue", aliceHasIt + " · transfer alice→bob · wrapup alice · cancel alice",
+			"active · T1 alice completed · T2 bob canceled (canceled) · T3 #support pending head · U1 alice→bob failed (canceled)",
+		},
+		{
+			"who took a transfer back can transfer again", aliceHasIt + " · transfer alice→bob · cancel alice · transfer alice→#billing",
+			"active · T1 alice wrapping · T2 bob canceled (canceled) · T3 #billing pending · U1 alice→bob failed (canceled) · U2 alice→#billing active",
+		},
 
 		{"a supervisor moves a waiting task to another queue", "start · move →#billing", "active · T1 #billing pending"},
 		{"a supervisor moves a waiting task to an agent", "start · move →bob", "active · T1 bob reserved"},
 		{"a supervisor takes an offer from one agent to another", "start · reserve alice · move →bob task=T1", "active · T1 bob reserved"},
-		{"a moved transfer stays active, and who accepts completes it", aliceHasIt + " · transfer alice→bob · move →#billing · reserve carol · accept carol",
-			"active · T1 alice wrapping · T2 carol@billing assigned · U1 alice→bob completed by carol"},
+		{
+			"a moved transfer stays active, and who accepts completes it", aliceHasIt + " · transfer alice→bob · move →#billing · reserve carol · accept carol",
+			"active · T1 alice wrapping · T2 carol@billing assigned · U1 alice→bob completed by carol",
+		},
 		{"a move to an agent who is away and waited for", "set agent_unavailable=wait · away bob · start · move →bob", "active · T1 bob pending"},
-		{"a move to an agent who is away goes to the head of the queue", "set agent_unavailable=origin_queue · away bob · start · reserve alice · move →bob",
-			"active · T1 #support pending head"},
+		{
+			"a move to an agent who is away goes to the head of the queue", "set agent_unavailable=origin_queue · away bob · start · reserve alice · move →bob",
+			"active · T1 #support pending head",
+		},
 		{"an agent may be moved to who declines it", "start · move →bob · decline bob", "active · T1 #support pending head"},
 
 		{"closing cancels what waits, and closes", "start · close", "closed · T1 #support canceled (conversation_closed)"},
 		{"closing cancels an offer", "start · reserve alice · close", "closed · T1 alice canceled (conversation_closed)"},
 		{"closing sends the agent to their wrapup", aliceHasIt + " · close", "wrapping · T1 alice wrapping"},
-		{"closing fails the transfer under way", aliceHasIt + " · transfer alice→bob · close reason=bye",
-			"wrapping · T1 alice wrapping · T2 bob canceled (conversation_closed) · U1 alice→bob failed (conversation_closed)"},
-		{"a match that comes too late changes nothing", "start · reserve alice · close · reserve bob task=T1 placement=1",
-			"closed · T1 alice canceled (conversation_closed)"},
+		{
+			"closing fails the transfer under way", aliceHasIt + " · transfer alice→bob · close reason=bye",
+			"wrapping · T1 alice wrapping · T2 bob canceled (conversation_closed) · U1 alice→bob failed (conversation_closed)",
+		},
+		{
+			"a match that comes too late changes nothing", "start · reserve alice · close · reserve bob task=T1 placement=1",
+			"closed · T1 alice canceled (conversation_closed)",
+		},
 		{"nothing is due before its time", "start · reserve alice · later 119s · expire", "active · T1 alice reserved"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -88,64 +124,108 @@ func TestCommands(t *testing.T) {
 func TestNobodyTakesIt(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, story, picture string }{
-		{"a declined transfer waits at the head of the sender's queue", aliceHasIt + " · transfer alice→bob · decline bob",
-			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active"},
-		{"an expired transfer waits at the head of the sender's queue", aliceHasIt + " · transfer alice→bob · due",
-			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active"},
-		{"whoever takes it then completes the transfer", aliceHasIt + " · transfer alice→bob · decline bob · reserve carol · accept carol",
-			"active · T1 alice wrapping · T2 carol assigned · U1 alice→bob completed by carol"},
-		{"it may be declined again, and keeps its place", aliceHasIt + " · transfer alice→bob · decline bob · reserve carol · decline carol",
-			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active"},
-		{"it can still be taken back", aliceHasIt + " · transfer alice→bob · decline bob · cancel alice",
-			"active · T1 alice assigned · T2 #support canceled (canceled) · U1 alice→bob failed (canceled)"},
-		{"a transfer to a queue that one agent declines waits there", aliceHasIt + " · transfer alice→#billing · reserve bob · decline bob",
-			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active"},
+		{
+			"a declined transfer waits at the head of the sender's queue", aliceHasIt + " · transfer alice→bob · decline bob",
+			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active",
+		},
+		{
+			"an expired transfer waits at the head of the sender's queue", aliceHasIt + " · transfer alice→bob · due",
+			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active",
+		},
+		{
+			"whoever takes it then completes the transfer", aliceHasIt + " · transfer alice→bob · decline bob · reserve carol · accept carol",
+			"active · T1 alice wrapping · T2 carol assigned · U1 alice→bob completed by carol",
+		},
+		{
+			"it may be declined again, and keeps its place", aliceHasIt + " · transfer alice→bob · decline bob · reserve carol · decline carol",
+			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active",
+		},
+		{
+			"it can still be taken back", aliceHasIt + " · transfer alice→bob · decline bob · cancel alice",
+			"active · T1 alice assigned · T2 #support canceled (canceled) · U1 alice→bob failed (canceled)",
+		},
+		{
+			"a transfer to a queue that one agent declines waits there", aliceHasIt + " · transfer alice→#billing · reserve bob · decline bob",
+			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active",
+		},
 
-		{"unanswered=sender: declined", "set unanswered=sender · " + aliceHasIt + " · transfer alice→bob · decline bob",
-			"active · T1 alice assigned · T2 bob canceled (declined) · U1 alice→bob failed (declined)"},
-		{"unanswered=sender: expired", "set unanswered=sender · " + aliceHasIt + " · transfer alice→bob · due",
-			"active · T1 alice assigned · T2 bob canceled (expired) · U1 alice→bob failed (expired)"},
-		{"unanswered=sender: the sender has wrapped up", "set unanswered=sender · " + aliceHasIt + " · transfer alice→bob · wrapup alice · decline bob",
-			"active · T1 alice completed · T2 #support pending head · U1 alice→bob active"},
-		{"unanswered=sender: a queue's offer is the queue's", "set unanswered=sender · " + aliceHasIt + " · transfer alice→#billing · reserve bob · decline bob",
-			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active"},
-		{"the setting of the transfer's verdict counts", aliceHasIt + " · set unanswered=sender · transfer alice→bob · set unanswered=origin_queue · decline bob",
-			"active · T1 alice assigned · T2 bob canceled (declined) · U1 alice→bob failed (declined)"},
+		{
+			"unanswered=sender: declined", "set unanswered=sender · " + aliceHasIt + " · transfer alice→bob · decline bob",
+			"active · T1 alice assigned · T2 bob canceled (declined) · U1 alice→bob failed (declined)",
+		},
+		{
+			"unanswered=sender: expired", "set unanswered=sender · " + aliceHasIt + " · transfer alice→bob · due",
+			"active · T1 alice assigned · T2 bob canceled (expired) · U1 alice→bob failed (expired)",
+		},
+		{
+			"unanswered=sender: the sender has wrapped up", "set unanswered=sender · " + aliceHasIt + " · transfer alice→bob · wrapup alice · decline bob",
+			"active · T1 alice completed · T2 #support pending head · U1 alice→bob active",
+		},
+		{
+			"unanswered=sender: a queue's offer is the queue's", "set unanswered=sender · " + aliceHasIt + " · transfer alice→#billing · reserve bob · decline bob",
+			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active",
+		},
+		{
+			"the setting of the transfer's verdict counts", aliceHasIt + " · set unanswered=sender · transfer alice→bob · set unanswered=origin_queue · decline bob",
+			"active · T1 alice assigned · T2 bob canceled (declined) · U1 alice→bob failed (declined)",
+		},
 
-		{"agent_unavailable=wait: the task waits for that agent", "set agent_unavailable=wait · away bob · " + aliceHasIt + " · transfer alice→bob",
-			"active · T1 alice wrapping · T2 bob pending · U1 alice→bob active"},
+		{
+			"agent_unavailable=wait: the task waits for that agent", "set agent_unavailable=wait · away bob · " + aliceHasIt + " · transfer alice→bob",
+			"active · T1 alice wrapping · T2 bob pending · U1 alice→bob active",
+		},
 		{"agent_unavailable=wait: it is offered when they are back", "set agent_unavailable=wait · away bob · " + aliceHasIt +
 			" · transfer alice→bob · reserve bob · accept bob", "active · T1 alice wrapping · T2 bob assigned · U1 alice→bob completed"},
 		{"agent_unavailable=wait: what they then decline falls back", "set agent_unavailable=wait · away bob · " + aliceHasIt +
 			" · transfer alice→bob · reserve bob · decline bob", "active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active"},
-		{"agent_unavailable=origin_queue", "set agent_unavailable=origin_queue · away bob · " + aliceHasIt + " · transfer alice→bob",
-			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active"},
-		{"agent_unavailable matters only for who is away", "set agent_unavailable=origin_queue · " + aliceHasIt + " · transfer alice→bob",
-			"active · T1 alice wrapping · T2 bob reserved · U1 alice→bob active"},
+		{
+			"agent_unavailable=origin_queue", "set agent_unavailable=origin_queue · away bob · " + aliceHasIt + " · transfer alice→bob",
+			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active",
+		},
+		{
+			"agent_unavailable matters only for who is away", "set agent_unavailable=origin_queue · " + aliceHasIt + " · transfer alice→bob",
+			"active · T1 alice wrapping · T2 bob reserved · U1 alice→bob active",
+		},
 
 		{"task_timeout: nobody ever took the first task", "start · due", "closed · T1 #support canceled (task_timeout)"},
 		{"task_timeout counts on while offered", "set task_timeout=100 · start · later 99s · reserve alice · due", "closed · T1 alice canceled (task_timeout)"},
-		{"task_timeout: the sender still wraps and has it again", aliceHasIt + " · transfer alice→#billing · due",
-			"active · T1 alice assigned · T2 #billing canceled (task_timeout) · U1 alice→#billing failed (task_timeout)"},
-		{"task_timeout: the sender has wrapped up", aliceHasIt + " · transfer alice→#billing · wrapup alice · due",
-			"closed · T1 alice completed · T2 #billing canceled (task_timeout) · U1 alice→#billing failed (task_timeout)"},
-		{"task_timeout while another agent wraps", aliceHasIt + " · transfer alice→bob · accept bob · transfer bob→#billing · wrapup bob · due",
-			"wrapping · T1 alice wrapping · T2 bob completed · T3 #billing canceled (task_timeout) · U1 alice→bob completed · U2 bob→#billing failed (task_timeout)"},
-		{"task_timeout starts anew in another queue", "set task_timeout=100 · start · later 99s · move →#billing · later 99s · expire",
-			"active · T1 #billing pending"},
+		{
+			"task_timeout: the sender still wraps and has it again", aliceHasIt + " · transfer alice→#billing · due",
+			"active · T1 alice assigned · T2 #billing canceled (task_timeout) · U1 alice→#billing failed (task_timeout)",
+		},
+		{
+			"task_timeout: the sender has wrapped up", aliceHasIt + " · transfer alice→#billing · wrapup alice · due",
+			"closed · T1 alice completed · T2 #billing canceled (task_timeout) · U1 alice→#billing failed (task_timeout)",
+		},
+		{
+			"task_timeout while another agent wraps", aliceHasIt + " · transfer alice→bob · accept bob · transfer bob→#billing · wrapup bob · due",
+			"wrapping · T1 alice wrapping · T2 bob completed · T3 #billing canceled (task_timeout) · U1 alice→bob completed · U2 bob→#billing failed (task_timeout)",
+		},
+		{
+			"task_timeout starts anew in another queue", "set task_timeout=100 · start · later 99s · move →#billing · later 99s · expire",
+			"active · T1 #billing pending",
+		},
 
 		{"wrapup_timeout: the wrapup completes itself", "set wrapup_timeout=30 · " + aliceHasIt + " · end alice · due", "closed · T1 alice completed (wrapup_timeout)"},
 		{"wrapup_timeout: a sender's starts when the transfer was accepted", "set wrapup_timeout=30 · " + aliceHasIt +
 			" · transfer alice→bob · later 60s · accept bob · due", "active · T1 alice completed (wrapup_timeout) · T2 bob assigned · U1 alice→bob completed"},
-		{"wrapup_timeout: not while the transfer is active", "set wrapup_timeout=30 · " + aliceHasIt + " · transfer alice→#billing · later 31s · expire",
-			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active"},
-		{"wrapup_timeout: a sender's starts when the customer leaves", "set wrapup_timeout=30 · " + aliceHasIt + " · transfer alice→#billing · close · due",
-			"closed · T1 alice completed (wrapup_timeout) · T2 #billing canceled (conversation_closed) · U1 alice→#billing failed (conversation_closed)"},
-		{"wrapup_timeout: an agent who has it again is not timed", "set wrapup_timeout=30 · " + aliceHasIt + " · transfer alice→bob · cancel alice · later 1h · expire",
-			"active · T1 alice assigned · T2 bob canceled (canceled) · U1 alice→bob failed (canceled)"},
+		{
+			"wrapup_timeout: not while the transfer is active", "set wrapup_timeout=30 · " + aliceHasIt + " · transfer alice→#billing · later 31s · expire",
+			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active",
+		},
+		{
+			"wrapup_timeout: a sender's starts when the customer leaves", "set wrapup_timeout=30 · " + aliceHasIt + " · transfer alice→#billing · close · due",
+			"closed · T1 alice completed (wrapup_timeout) · T2 #billing canceled (conversation_closed) · U1 alice→#billing failed (conversation_closed)",
+		},
+		{
+			"wrapup_timeout: an agent who has it again is not timed", "set wrapup_timeout=30 · " + aliceHasIt + " · transfer alice→bob · cancel alice · later 1h · expire",
+			"active · T1 alice assigned · T2 bob canceled (canceled) · U1 alice→bob failed (canceled)",
+		},
 		{"wrapup_timeout 0: a wrapup waits for its agent", aliceHasIt + " · end alice · later 1000h · expire", "wrapping · T1 alice wrapping"},
-		{"the earliest deadline comes first", "set wrapup_timeout=30 · " + aliceHasIt + " · transfer alice→bob · accept bob · transfer bob→carol · due",
-			"active · T1 alice completed (wrapup_timeout) · T2 bob wrapping · T3 carol reserved · U1 alice→bob completed · U2 bob→carol active"},
+		{
+			"the earliest deadline comes first", "set wrapup_timeout=30 · " + aliceHasIt + " · transfer alice→bob · accept bob · transfer bob→carol · due",
+			"active · T1 alice completed (wrapup_timeout) · T2 bob wrapping · T3 carol reserved · U1 alice→bob completed · U2 bob→carol active",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -170,8 +250,10 @@ func TestEvents(t *testing.T) {
 		{aliceHasIt + " · transfer alice→bob · due", "reservation.timeout task.transfer-attempt-failed task-queue.entered"},
 		{"set unanswered=sender · " + aliceHasIt + " · transfer alice→bob · decline bob", "reservation.rejected task.canceled task.transfer-failed task.updated"},
 		{aliceHasIt + " · transfer alice→bob · cancel alice", "reservation.canceled task.canceled task.transfer-canceled task.updated"},
-		{aliceHasIt + " · transfer alice→bob · wrapup alice · cancel alice",
-			"reservation.canceled task.canceled task.transfer-canceled task.created task-queue.entered"},
+		{
+			aliceHasIt + " · transfer alice→bob · wrapup alice · cancel alice",
+			"reservation.canceled task.canceled task.transfer-canceled task.created task-queue.entered",
+		},
 		{aliceHasIt + " · end alice", "reservation.wrapup task.wrapup"},
 		{aliceHasIt + " · end alice · wrapup alice", "reservation.completed task.completed"},
 		{"start · move →#billing", "task.updated task-queue.entered"},
@@ -336,10 +418,14 @@ func TestTheVerdictIsAskedForWhatTheDeskKnows(t *testing.T) {
 		command conversation.Command
 		want    *conversation.Question
 	}{
-		{conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}, Note: storedNote},
-			&conversation.Question{Conversation: storyConversation, Command: conversation.CommandTransfer, Agent: "bob", Note: storedNote}},
-		{conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}, Note: "Hi"},
-			&conversation.Question{Conversation: storyConversation, Command: conversation.CommandTransfer, Queue: "billing"}},
+		{
+			conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}, Note: storedNote},
+			&conversation.Question{Conversation: storyConversation, Command: conversation.CommandTransfer, Agent: "bob", Note: storedNote},
+		},
+		{
+			conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}, Note: "Hi"},
+			&conversation.Question{Conversation: storyConversation, Command: conversation.CommandTransfer, Queue: "billing"},
+		},
 		{conversation.EndCommand{Agent: "alice"}, nil},
 		{conversation.CloseCommand{}, nil},
 	} {
@@ -384,7 +470,7 @@ func TestSIDs(t *testing.T) {
 	require.False(t, conversation.IsSID(conversation.PrefixTask, "WT123"))
 	require.False(t, conversation.IsSID(conversation.PrefixTask, one.transfer(1).SID))
 	require.Equal(t, "KD"+storyConversation[2:], conversation.SameSID(conversation.PrefixInteraction, storyConversation))
-	require.Equal(t, conversation.AgentSID("bob"), conversation.AgentSID("bob"))
+	require.True(t, conversation.IsSID(conversation.PrefixAgent, conversation.AgentSID("bob")))
 	require.NotEqual(t, conversation.AgentSID("bob")[2:], conversation.QueueSID("bob")[2:])
 
 	elsewhere := tell(t, "start conversation=CHffffffffffffffffffffffffffffffff")

@@ -2,7 +2,6 @@ package conversation_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -324,9 +323,5 @@ func roundTrip(t *testing.T, s *conversation.State) *conversation.State {
 
 // codeOf is the refusal's code, "" where the command was carried out.
 func codeOf(err error) conversation.Code {
-	var refusal *conversation.Refusal
-	if errors.As(err, &refusal) {
-		return refusal.Code
-	}
-	return ""
+	return conversation.CodeOf(err)
 }

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,7 +56,7 @@ func (p *place) path() string {
 		way = append(way, p.via)
 	}
 	s := &conversation.State{}
-	text := ""
+	var text strings.Builder
 	for _, a := range slices.Backward(way) {
 		if a.due != "" {
 			s = withDue(s, a)
@@ -63,9 +64,9 @@ func (p *place) path() string {
 		if _, err := s.Apply(a.command, a.verdict, monday); err != nil {
 			return err.Error()
 		}
-		text += fmt.Sprintf("\n  %s\n      → %s", a, summary(s))
+		fmt.Fprintf(&text, "\n  %s\n      → %s", a, summary(s))
 	}
-	return text
+	return text.String()
 }
 
 // attempt is one command with the desk's answer, tried in a state whose deadline it may make due.

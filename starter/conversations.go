@@ -249,7 +249,7 @@ func (c *cli) take() *cobra.Command {
 		Use: "take CH… --agent AGENT", Short: "Have a waiting task offered to an agent who asks for it", Args: oneConversation,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
-				if _, err := caughtUp(ctx, b, d, args[0]); err != nil {
+				if err := caughtUp(ctx, b, d, args[0]); err != nil {
 					return err
 				}
 				claim, err := d.Claim(ctx, args[0], agent)
@@ -284,15 +284,12 @@ func (c *cli) take() *cobra.Command {
 
 // caughtUp waits until the desk shows what the conversation has decided, so that whoever has just
 // commanded finds it done.
-func caughtUp(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) (conversation.Record, error) {
+func caughtUp(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) error {
 	record, err := b.Await(ctx, sid, func(conversation.Record) bool { return true })
 	if err != nil {
-		return record, err
+		return err
 	}
-	if err := d.AwaitRevision(ctx, sid, record.Revision); err != nil {
-		return record, err
-	}
-	return record, nil
+	return d.AwaitRevision(ctx, sid, record.Revision)
 }
 
 func (c *cli) say() *cobra.Command {
@@ -307,7 +304,7 @@ func (c *cli) say() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
-				if _, err := caughtUp(ctx, b, d, args[0]); err != nil {
+				if err := caughtUp(ctx, b, d, args[0]); err != nil {
 					return err
 				}
 				message, err := d.Say(ctx, desk.NewMessage{Conversation: args[0], From: as, Text: strings.Join(args[1:], " ")})

@@ -39,17 +39,17 @@ func (c *cli) runDemo(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.stop()) }()
-	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
+	defer func() { err = errors.Join(err, h.stop(ctx)) }()
+	telling, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
 	s := &story{out: c.stdout, baton: baton.NewClient(h.temporal), desk: h.desk}
 	if c.json {
 		s.out = io.Discard
 	}
-	if err := s.tell(ctx); err != nil {
+	if err := s.tell(telling); err != nil {
 		return fmt.Errorf("the story broke off: %w", err)
 	}
-	record, err := s.baton.State(ctx, s.sid)
+	record, err := s.baton.State(telling, s.sid)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (s *story) alicePassesOn(ctx context.Context) error {
 }
 
 func (s *story) bobAccepts(ctx context.Context) error {
-	if _, err := s.offered(ctx, "bob"); err != nil {
+	if err := s.offered(ctx, "bob"); err != nil {
 		return err
 	}
 	offers, err := s.desk.Offers(ctx, "bob")
@@ -238,7 +238,7 @@ func (s *story) figures(ctx context.Context) error {
 
 // accepts waits for the offer to the agent, and accepts it.
 func (s *story) accepts(ctx context.Context, agent string) error {
-	if _, err := s.offered(ctx, agent); err != nil {
+	if err := s.offered(ctx, agent); err != nil {
 		return err
 	}
 	outcome, err := s.baton.Accept(ctx, s.sid, conversation.AcceptCommand{Agent: agent})
@@ -250,7 +250,7 @@ func (s *story) accepts(ctx context.Context, agent string) error {
 }
 
 // offered waits until the agent is offered the conversation, and the desk shows it.
-func (s *story) offered(ctx context.Context, agent string) (conversation.Record, error) {
+func (s *story) offered(ctx context.Context, agent string) error {
 	record, err := s.baton.Await(ctx, s.sid, func(r conversation.Record) bool {
 		for _, t := range r.Tasks {
 			if t.OfferedTo(agent) {
@@ -260,13 +260,13 @@ func (s *story) offered(ctx context.Context, agent string) (conversation.Record,
 		return false
 	})
 	if err != nil {
-		return record, err
+		return err
 	}
-	return record, s.desk.AwaitRevision(ctx, s.sid, record.Revision)
+	return s.desk.AwaitRevision(ctx, s.sid, record.Revision)
 }
 
 func (s *story) writes(ctx context.Context, from, text string) error {
-	if _, err := caughtUp(ctx, s.baton, s.desk, s.sid); err != nil {
+	if err := caughtUp(ctx, s.baton, s.desk, s.sid); err != nil {
 		return err
 	}
 	if _, err := s.desk.Say(ctx, desk.NewMessage{Conversation: s.sid, From: from, Text: text}); err != nil {

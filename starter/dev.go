@@ -41,7 +41,7 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, health string) (err erro
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.stop()) }()
+	defer func() { err = errors.Join(err, h.stop(ctx)) }()
 	if err := config.NoteAddress(c.data, h.server.Address); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 	h := &here{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, h.stop())
+			err = errors.Join(err, h.stop(ctx))
 		}
 	}()
 	if h.desk, err = desk.Open(ctx, p.database, desk.Options{Logger: p.logger}); err != nil {
@@ -77,7 +77,7 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 }
 
 // stop ends everything, the worker first; what it carried goes on at the next start.
-func (h *here) stop() error {
+func (h *here) stop(ctx context.Context) error {
 	var errs []error
 	if h.worker != nil {
 		h.worker.Stop()
@@ -89,7 +89,7 @@ func (h *here) stop() error {
 		errs = append(errs, h.desk.Close())
 	}
 	if h.server != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 		defer cancel()
 		errs = append(errs, h.server.Stop(ctx))
 	}

@@ -95,15 +95,17 @@ func (c *cli) printImported(results []imported) error {
 	return c.print(results, func(w io.Writer) {
 		var rows [][]string
 		for _, r := range results {
-			rows = append(rows, []string{strconv.Itoa(r.Dialogue), r.Conversation, strconv.Itoa(r.Turns), strconv.Itoa(r.PassedOnAt),
-				oneLine(r.From), oneLine(r.To), strconv.FormatBool(r.Identical)})
+			rows = append(rows, []string{
+				strconv.Itoa(r.Dialogue), r.Conversation, strconv.Itoa(r.Turns), strconv.Itoa(r.PassedOnAt),
+				oneLine(r.From), oneLine(r.To), strconv.FormatBool(r.Identical),
+			})
 		}
 		table(w, []string{"DIALOGUE", "CONVERSATION", "TURNS", "PASSED ON AT", "FROM", "TO", "IDENTICAL"}, rows)
 	})
 }
 
 func readDialogues(file string) ([]dialogue, error) {
-	content, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the dialogues: %w", err)
 	}
@@ -196,8 +198,7 @@ func (i *importer) taken(ctx context.Context, sid string) (string, error) {
 	if _, err := i.baton.Accept(ctx, sid, conversation.AcceptCommand{Agent: agent}); err != nil {
 		return "", err
 	}
-	_, err = caughtUp(ctx, i.baton, i.desk, sid)
-	return agent, err
+	return agent, caughtUp(ctx, i.baton, i.desk, sid)
 }
 
 // write plays turns, as the customer, the agent, or the tools whose reports the agent saw.

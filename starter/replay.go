@@ -79,7 +79,7 @@ func replayFiles(replayer worker.WorkflowReplayer, files []string, progress func
 }
 
 func replayFile(replayer worker.WorkflowReplayer, file string) error {
-	reader, err := os.Open(file) //nolint:gosec // the user names the file
+	reader, err := os.Open(file)
 	if err != nil {
 		return fmt.Errorf("read the history: %w", err)
 	}
@@ -88,7 +88,10 @@ func replayFile(replayer worker.WorkflowReplayer, file string) error {
 	if err != nil {
 		return fmt.Errorf("%s is no history: write it with `temporal workflow show --output json`: %w", file, err)
 	}
-	return replayer.ReplayWorkflowHistory(silent, history)
+	if err := replayer.ReplayWorkflowHistory(silent, history); err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	return nil
 }
 
 // replayFound replays what the query finds, one history at a time, so that a million fit.

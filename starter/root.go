@@ -44,7 +44,7 @@ func wrongUsage(format string, args ...any) error { return usageError{fmt.Errorf
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	c := &cli{getenv: getenv, stdout: stdout, stderr: stderr}
-	root := c.root()
+	root := c.root() //nolint:contextcheck // cobra hands the context to each command
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -52,14 +52,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err == nil {
 		return exitDone
 	}
-	var refusal *conversation.Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*conversation.Refusal](err); ok {
 		fmt.Fprintln(stderr, refusal) // what was being done is what the user has just typed
 		return exitRefused
 	}
 	fmt.Fprintln(stderr, err)
-	var usage usageError
-	if errors.As(err, &usage) || !c.started {
+	if _, usage := errors.AsType[usageError](err); usage || !c.started {
 		fmt.Fprintf(stderr, "see `%s --help`\n", ran.CommandPath())
 		return exitUsage
 	}

@@ -89,10 +89,10 @@ func (c *cli) watch() *cobra.Command {
 					}
 				}
 			})
-			if cmd.Context().Err() != nil {
-				return nil // Ctrl-C is how one stops watching
+			if cmd.Context().Err() == nil { // Ctrl-C is how one stops watching
+				return err
 			}
-			return err
+			return nil
 		},
 	}
 }
@@ -138,8 +138,10 @@ func (c *cli) list() *cobra.Command {
 				return c.print(found, func(w io.Writer) {
 					var rows [][]string
 					for _, l := range found {
-						rows = append(rows, []string{l.Conversation, dash(l.Status), dash(l.Channel), dash(l.Queue),
-							dash(strings.Join(l.Agents, ",")), dash(strings.Join(l.Wrapping, ",")), strconv.Itoa(l.Transfers), clock(l.StartedAt)})
+						rows = append(rows, []string{
+							l.Conversation, dash(l.Status), dash(l.Channel), dash(l.Queue),
+							dash(strings.Join(l.Agents, ",")), dash(strings.Join(l.Wrapping, ",")), strconv.Itoa(l.Transfers), clock(l.StartedAt),
+						})
 					}
 					table(w, []string{"CONVERSATION", "STATUS", "CHANNEL", "QUEUE", "AGENTS", "WRAPPING", "TRANSFERS", "STARTED"}, rows)
 				})

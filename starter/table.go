@@ -37,7 +37,7 @@ func clock(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format("15:04:05")
+	return t.Local().Format("15:04:05") //nolint:gosmopolitan // who reads a table reads their own clock
 }
 
 // oneLine keeps text of any origin within its row: no line breaks, no control characters.

@@ -138,7 +138,10 @@ func (r *run) decodeStart(ctx workflow.Context) (conversation.StartCommand, erro
 	if err != nil {
 		return conversation.StartCommand{}, err
 	}
-	start := command.(conversation.StartCommand)
+	start, ok := command.(conversation.StartCommand)
+	if !ok {
+		panic(fmt.Sprintf("a start was decoded as a %T", command))
+	}
 	if id := workflow.GetInfo(ctx).WorkflowExecution.ID; id != ID(start.Conversation) && id != replayedID {
 		return start, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
 			"start: the workflow ID has to be %q followed by the conversation's SID, and is %q", idPrefix, id)

@@ -50,5 +50,7 @@ func answerHealth(w http.ResponseWriter, r *http.Request, c client.Client, d *de
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(parts) // whoever asked may be gone
+	if err := json.NewEncoder(w).Encode(parts); err != nil {
+		return // whoever asked is gone
+	}
 }
