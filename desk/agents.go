@@ -133,7 +133,7 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 			return err
 		}
 	}
-	t.todo.place = true
+	t.leaves.place = true
 	return nil
 }
 
@@ -172,7 +172,7 @@ func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversatio
 		if err := t.knowAgent(ctx, name); err != nil {
 			return err
 		}
-		t.todo.place = true
+		t.leaves.place = true
 		_, err := t.exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2`, name, string(channel), capacity)
 		return err
 	})

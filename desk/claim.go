@@ -65,7 +65,7 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	if err := m.match(ctx, waiting, agent); err != nil {
 		return placement{}, err
 	}
-	t.todo.deliver = true
+	t.leaves.deliver = true
 	return m.made[0], nil
 }
 

@@ -84,19 +84,19 @@ func (d *Desk) read(ctx context.Context, doing string, do func(*transaction) err
 // write runs one transaction, and afterwards wakes the dispatcher for what it left to do. The
 // function may be called more than once and must not keep anything of a call that failed.
 func (d *Desk) write(ctx context.Context, doing string, do func(*transaction) error) error {
-	var todo todo
+	var leaves leftovers
 	err := d.store.write(ctx, func(t *transaction) error {
 		err := do(t)
-		todo = t.todo
+		leaves = t.leaves
 		return err
 	})
 	if err != nil {
 		return outcome(doing, err)
 	}
-	if todo.place {
+	if leaves.place {
 		wake(d.toPlace)
 	}
-	if todo.deliver {
+	if leaves.deliver {
 		wake(d.toDeliver)
 	}
 	return nil

@@ -57,7 +57,7 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 				return err
 			}
 			made = len(m.made)
-			t.todo.deliver = made > 0
+			t.leaves.deliver = made > 0
 			return nil
 		})
 		if err != nil || made < placedAtOnce {
@@ -264,7 +264,7 @@ func (d *Desk) lose(ctx context.Context, sid string) error {
 			if err := t.release(ctx, p); err != nil {
 				return err
 			}
-			t.todo.place = true
+			t.leaves.place = true
 		}
 		for _, update := range []string{
 			`UPDATE conversations SET gone = 1 WHERE sid = $1`,

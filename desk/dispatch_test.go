@@ -44,7 +44,7 @@ func (l *letterbox) to(sid string) []conversation.Command {
 
 // runDispatcher runs it until the test ends or stop is called.
 func (h *house) runDispatcher(d *Desk, courier Courier) (stop func()) {
-	ctx, cancel := context.WithCancel(h.ctx)
+	ctx, cancel := context.WithCancel(h.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- d.RunDispatcher(ctx, courier) }()
 	stop = sync.OnceFunc(func() {
@@ -63,7 +63,7 @@ func eventually(t testing.TB, condition func() bool, what string) {
 func testDelivers(t *testing.T, h *house) {
 	box := &letterbox{}
 	h.runDispatcher(h.Desk, box)
-	require.NoError(t, h.AddQueue(h.ctx, "support"))
+	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	th := h.start("support")
 	require.Empty(t, th.sync().Placed)
 	h.staff("support", "alice")
@@ -79,7 +79,7 @@ func testDelivers(t *testing.T, h *house) {
 	th.do(box.to(th.sid)[0])
 	th.follow()
 	h.clock.advance(time.Hour)
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceOffline))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceOffline))
 	eventually(t, func() bool { return len(box.to(th.sid)) == 4 }, "her offer is declined")
 	require.Equal(t, conversation.CommandDecline, box.to(th.sid)[3].Name())
 }
@@ -88,7 +88,7 @@ func testCrash(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	dying := h.open()
 	th := h.start("support")
-	_, err := dying.Sync(h.ctx, th.picture()) // the answer never arrives
+	_, err := dying.Sync(h.t.Context(), th.picture()) // the answer never arrives
 	require.NoError(t, err)
 	other := h.start("support")
 	other.sync()
@@ -103,7 +103,7 @@ func testCrash(t *testing.T, h *house) {
 	th.follow()
 	require.Equal(t, "alice", th.task().Agent)
 
-	taken, err := reopened.takeDue(h.ctx, 10) // taken, and then the process dies
+	taken, err := reopened.takeDue(h.t.Context(), 10) // taken, and then the process dies
 	require.NoError(t, err)
 	require.Empty(t, taken)
 	h.clock.advance(lastRetry)
@@ -111,7 +111,7 @@ func testCrash(t *testing.T, h *house) {
 }
 
 func testFailingConversation(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.ctx, "support"))
+	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	failing, hanging := h.start("support"), h.start("support")
 	box := &letterbox{answer: func(ctx context.Context, sid string) error {
 		switch sid {
@@ -140,7 +140,7 @@ func testFailingConversation(t *testing.T, h *house) {
 
 func testGoneConversation(t *testing.T, h *house) {
 	h.staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
 	gone := h.start("support")
 	gone.sync()
 	box := &letterbox{answer: func(_ context.Context, sid string) error {
@@ -154,33 +154,33 @@ func testGoneConversation(t *testing.T, h *house) {
 	h.runDispatcher(h.Desk, box)
 	h.clock.advance(confirmedWithin)
 	eventually(t, func() bool { return len(box.to(waiting.sid)) > 0 }, "alice is free for the next")
-	c, err := h.Desk.Conversation(h.ctx, gone.sid)
+	c, err := h.Desk.Conversation(h.t.Context(), gone.sid)
 	require.NoError(t, err)
 	require.True(t, c.Gone)
-	_, err = h.Claim(h.ctx, gone.sid, "alice")
+	_, err = h.Claim(h.t.Context(), gone.sid, "alice")
 	require.Equal(t, conversation.CodeConversationClosed, conversation.CodeOf(err))
 	require.Len(t, box.to(gone.sid), 1)
-	queues, err := h.Queues(h.ctx)
+	queues, err := h.Queues(h.t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, queues[0].Waiting)
 
 	gone.do(conversation.MoveCommand{To: toAgent("alice")}) // it runs after all
 	gone.follow()
-	c, err = h.Desk.Conversation(h.ctx, gone.sid)
+	c, err = h.Desk.Conversation(h.t.Context(), gone.sid)
 	require.NoError(t, err)
 	require.False(t, c.Gone)
 }
 
 func testClaim(t *testing.T, h *house) {
 	h.staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, 0))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 0))
 	th := h.start("support")
 	require.Empty(t, th.sync().Placed)
 	box := &letterbox{}
 	h.runDispatcher(h.Desk, box)
-	command, err := h.Claim(h.ctx, th.sid, "alice")
+	command, err := h.Claim(h.t.Context(), th.sid, "alice")
 	require.NoError(t, err)
-	again, err := h.Claim(h.ctx, th.task().SID, "alice")
+	again, err := h.Claim(h.t.Context(), th.task().SID, "alice")
 	require.NoError(t, err)
 	require.Equal(t, command, again)
 	eventually(t, func() bool { return len(box.to(th.sid)) == 1 }, "the claim is delivered")
@@ -189,7 +189,7 @@ func testClaim(t *testing.T, h *house) {
 	th.do(command)
 	th.follow()
 	require.Equal(t, conversation.TaskReserved, th.task().Status)
-	again, err = h.Claim(h.ctx, th.sid, "alice")
+	again, err = h.Claim(h.t.Context(), th.sid, "alice")
 	require.NoError(t, err)
 	require.Equal(t, command, again, "it is offered to her already")
 }
@@ -199,11 +199,11 @@ func testClaimRefusals(t *testing.T, h *house) {
 	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.staff("support", "alice", "bob")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, h.SetCapacity(h.ctx, name, conversation.ChannelWeb, 0))
+		require.NoError(t, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 0))
 	}
 	refused := func(code conversation.Code, sid, agent, words string) {
 		t.Helper()
-		_, err := h.Claim(h.ctx, sid, agent)
+		_, err := h.Claim(h.t.Context(), sid, agent)
 		var refusal *conversation.Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, code, refusal.Code)
@@ -211,7 +211,7 @@ func testClaimRefusals(t *testing.T, h *house) {
 	}
 	take := func(th *thread, agent string) {
 		t.Helper()
-		command, err := h.Claim(h.ctx, th.sid, agent)
+		command, err := h.Claim(h.t.Context(), th.sid, agent)
 		require.NoError(t, err)
 		th.do(command)
 		th.follow()
@@ -220,25 +220,25 @@ func testClaimRefusals(t *testing.T, h *house) {
 	refused(conversation.CodeUnknownAgent, th.sid, "nobody", "no agent named")
 	refused(conversation.CodeConversationClosed, newSID(), "alice", "no record")
 	refused(conversation.CodeNoSuchTask, "WT"+strings.Repeat("0", 32), "alice", "no record")
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceBreak))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceBreak))
 	refused(conversation.CodeAgentUnavailable, th.sid, "bob", "become available first")
 
 	take(th, "alice")
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceAvailable))
 	refused(conversation.CodeNoReservation, th.sid, "bob", "is reserved")
 	th.accept("alice")
 	refused(conversation.CodeNoReservation, th.sid, "bob", "no task of this conversation waits")
 
 	th.transfer("alice", toQueue("support"), "")
 	refused(conversation.CodeWrapupPending, th.sid, "alice", th.state.Tasks[0].SID)
-	require.NoError(t, h.SetCapacity(h.ctx, "bob", conversation.ChannelWeb, 1))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "bob", conversation.ChannelWeb, 1))
 	h.dispatch()
 	th.wrapup("alice")
 	require.Equal(t, "bob", th.task().Agent)
-	require.NoError(t, h.SetCapacity(h.ctx, "bob", conversation.ChannelWeb, 0))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "bob", conversation.ChannelWeb, 0))
 
 	th.accept("bob")
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceBreak))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceBreak))
 	th.transfer("bob", toAgent("alice"), "")
 	h.staff("support", "cleo")
 	refused(conversation.CodeNotYourTask, th.sid, "cleo", "waits for alice")

@@ -15,7 +15,6 @@ import (
 // house is a desk, its database and its clock.
 type house struct {
 	t        testing.TB
-	ctx      context.Context
 	database string
 	clock    *clock
 	*Desk
@@ -23,7 +22,7 @@ type house struct {
 
 func newHouse(t testing.TB, database string) *house {
 	t.Helper()
-	h := &house{t: t, ctx: t.Context(), database: database, clock: newClock()}
+	h := &house{t: t, database: database, clock: newClock()}
 	h.Desk = h.open()
 	return h
 }
@@ -31,7 +30,7 @@ func newHouse(t testing.TB, database string) *house {
 // open opens the database once more, as another process would.
 func (h *house) open() *Desk {
 	h.t.Helper()
-	d, err := Open(context.WithoutCancel(h.ctx), h.database, Options{Now: h.clock.now, Tick: 5 * time.Millisecond})
+	d, err := Open(context.WithoutCancel(h.t.Context()), h.database, Options{Now: h.clock.now, Tick: 5 * time.Millisecond})
 	require.NoError(h.t, err)
 	h.t.Cleanup(func() { require.NoError(h.t, d.Close()) })
 	return d
@@ -40,27 +39,27 @@ func (h *house) open() *Desk {
 // staff adds available agents to a queue, which is added where it isn't there.
 func (h *house) staff(queue string, agents ...string) {
 	h.t.Helper()
-	queues, err := h.Queues(h.ctx)
+	queues, err := h.Queues(h.t.Context())
 	require.NoError(h.t, err)
 	known := false
 	for _, q := range queues {
 		known = known || q.Name == queue
 	}
 	if !known {
-		require.NoError(h.t, h.AddQueue(h.ctx, queue))
+		require.NoError(h.t, h.AddQueue(h.t.Context(), queue))
 	}
 	for _, agent := range agents {
-		if _, err := h.Agent(h.ctx, agent); err != nil {
-			require.NoError(h.t, h.AddAgent(h.ctx, NewAgent{Name: agent, Presence: PresenceAvailable}))
+		if _, err := h.Agent(h.t.Context(), agent); err != nil {
+			require.NoError(h.t, h.AddAgent(h.t.Context(), NewAgent{Name: agent, Presence: PresenceAvailable}))
 			h.clock.advance(time.Second) // so that the first named is the longest idle
 		}
-		require.NoError(h.t, h.AddMember(h.ctx, queue, agent))
+		require.NoError(h.t, h.AddMember(h.t.Context(), queue, agent))
 	}
 }
 
 func (h *house) set(change func(*conversation.Settings)) {
 	h.t.Helper()
-	_, err := h.SetSettings(h.ctx, "carol", change)
+	_, err := h.SetSettings(h.t.Context(), "carol", change)
 	require.NoError(h.t, err)
 }
 
@@ -71,12 +70,12 @@ func (h *house) transfersOn() {
 
 func (h *house) dispatch() {
 	h.t.Helper()
-	require.NoError(h.t, h.Dispatch(h.ctx))
+	require.NoError(h.t, h.Dispatch(h.t.Context()))
 }
 
 func (h *house) agent(name string) Agent {
 	h.t.Helper()
-	a, err := h.Agent(h.ctx, name)
+	a, err := h.Agent(h.t.Context(), name)
 	require.NoError(h.t, err)
 	return a
 }
@@ -95,8 +94,8 @@ func (h *house) load(name string, channel conversation.Channel) int {
 func (h *house) matches() map[string]string {
 	h.t.Helper()
 	matches := map[string]string{}
-	require.NoError(h.t, h.read(h.ctx, "read matches", func(t *transaction) error {
-		found, err := all(h.ctx, t, scanPlacement, selectPlacements)
+	require.NoError(h.t, h.read(h.t.Context(), "read matches", func(t *transaction) error {
+		found, err := all(h.t.Context(), t, scanPlacement, selectPlacements)
 		for _, p := range found {
 			matches[p.task] = p.agent
 		}
@@ -159,7 +158,7 @@ func (th *thread) try(c conversation.Command) (conversation.Result, error) {
 	}
 	var verdict *conversation.Verdict
 	if question != nil {
-		v, err := th.h.Verdict(th.h.ctx, *question)
+		v, err := th.h.Verdict(th.h.t.Context(), *question)
 		if err != nil {
 			return conversation.Result{}, err
 		}
@@ -183,7 +182,7 @@ func (th *thread) picture() conversation.Picture { return th.state.Picture(th.ev
 // sync tells the desk, once.
 func (th *thread) sync() conversation.Acknowledgement {
 	th.h.t.Helper()
-	answer, err := th.h.Sync(th.h.ctx, th.picture())
+	answer, err := th.h.Sync(th.h.t.Context(), th.picture())
 	require.NoError(th.h.t, err)
 	th.events, th.notes = nil, nil
 	return answer

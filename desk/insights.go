@@ -1,7 +1,6 @@
 package desk
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,13 +98,17 @@ type Durations struct {
 
 // MarshalJSON implements [json.Marshaler].
 func (d Durations) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
+	encoded, err := json.Marshal(struct {
 		Count   int     `json:"count"`
 		Mean    float64 `json:"mean"`
 		Median  float64 `json:"median"`
 		P90     float64 `json:"p90"`
 		Longest float64 `json:"longest"`
 	}{d.Count, d.Mean.Seconds(), d.Median.Seconds(), d.P90.Seconds(), d.Longest.Seconds()})
+	if err != nil {
+		return nil, wrap("encode durations", err)
+	}
+	return encoded, nil
 }
 
 // Insights returns the figures of the period from (included) to (excluded).
@@ -204,7 +207,7 @@ func (c *counting) countTransfers(ctx context.Context, t *transaction, from, to 
 			&c.total.Sent, &of(c.channels, m.channel).Sent, &of(c.queues, m.fromQueue).Sent, &of(c.agents, m.From).Sent,
 			&of(c.queues, m.To.Queue).Received, &of(c.agents, m.To.Agent).Received,
 		} {
-			count.add(m.Transfer, redirected)
+			addTransfer(count, m.Transfer, redirected)
 		}
 		return err
 	}, `SELECT x.status, x.failure_reason, x.from_agent, coalesce(f.queue, ''), x.to_agent, x.to_queue, x.accepted_by, t.queue, t.channel,
@@ -217,7 +220,7 @@ func (c *counting) countTransfers(ctx context.Context, t *transaction, from, to 
 	return nil
 }
 
-func (s *Transfers) add(x conversation.Transfer, redirected bool) {
+func addTransfer(s *Transfers, x conversation.Transfer, redirected bool) {
 	s.Initiated++
 	switch x.Status {
 	case conversation.TransferActive:
@@ -227,7 +230,7 @@ func (s *Transfers) add(x conversation.Transfer, redirected bool) {
 		if redirected {
 			s.Redirected++
 		}
-		s.TimeToAccept.add(x.EndedAt.Sub(x.CreatedAt))
+		addDuration(&s.TimeToAccept, x.EndedAt.Sub(x.CreatedAt))
 	case conversation.TransferFailed:
 		switch x.FailureReason {
 		case conversation.ReasonDeclined:
@@ -250,7 +253,7 @@ func (c *counting) countTasks(ctx context.Context, t *transaction, from, to int6
 		err := r.Scan(&task.Queue, &task.Agent, &task.Channel, instant{&task.CreatedAt}, instant{&task.AssignedAt},
 			instant{&task.WrappingAt}, instant{&task.CompletedAt})
 		for _, f := range []*Figures{c.total, of(c.queues, task.Queue), of(c.agents, task.Agent), of(c.channels, string(task.Channel))} {
-			f.addTask(task)
+			addTask(f, task)
 		}
 		return err
 	}, `SELECT queue, agent, channel, created_at, assigned_at, wrapping_at, completed_at FROM tasks
@@ -261,20 +264,20 @@ func (c *counting) countTasks(ctx context.Context, t *transaction, from, to int6
 	return nil
 }
 
-func (f *Figures) addTask(task Task) {
+func addTask(f *Figures, task Task) {
 	f.Tasks++
-	f.TimeInQueue.add(task.AssignedAt.Sub(task.CreatedAt))
+	addDuration(&f.TimeInQueue, task.AssignedAt.Sub(task.CreatedAt))
 	if !task.WrappingAt.IsZero() {
-		f.TalkTime.add(task.WrappingAt.Sub(task.AssignedAt))
+		addDuration(&f.TalkTime, task.WrappingAt.Sub(task.AssignedAt))
 	}
 	if !task.CompletedAt.IsZero() {
-		f.WrapupTime.add(task.CompletedAt.Sub(task.WrappingAt))
-		f.HandleTime.add(task.CompletedAt.Sub(task.AssignedAt))
+		addDuration(&f.WrapupTime, task.CompletedAt.Sub(task.WrappingAt))
+		addDuration(&f.HandleTime, task.CompletedAt.Sub(task.AssignedAt))
 	}
 }
 
 func (c *counting) insights(from, to time.Time) Insights {
-	c.total.settle()
+	settle(c.total)
 	return Insights{
 		From: from, To: to, Total: *c.total,
 		Queues: settled(c.queues), Agents: settled(c.agents), Channels: settled(c.channels),
@@ -284,39 +287,41 @@ func (c *counting) insights(from, to time.Time) Insights {
 func settled(groups map[string]*Figures) []Group {
 	named := []Group{}
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		groups[name].settle()
+		settle(groups[name])
 		named = append(named, Group{Name: name, Figures: *groups[name]})
 	}
 	return named
 }
 
-func (f *Figures) settle() {
+func settle(f *Figures) {
 	for _, d := range []*Durations{
 		&f.Sent.TimeToAccept, &f.Received.TimeToAccept, &f.TimeInQueue, &f.TalkTime, &f.WrapupTime, &f.HandleTime,
 	} {
-		d.settle()
+		settleDurations(d)
 	}
 }
 
-func (d *Durations) add(took time.Duration) { d.each = append(d.each, took) }
+func addDuration(d *Durations, took time.Duration) { d.each = append(d.each, took) }
 
-func (d *Durations) settle() {
-	if len(d.each) == 0 {
+// settleDurations turns each duration into what is told of all.
+func settleDurations(d *Durations) {
+	count := len(d.each)
+	if count == 0 {
 		return
 	}
-	slices.SortFunc(d.each, cmp.Compare)
+	slices.Sort(d.each)
 	sum := 0.0
 	for _, took := range d.each {
 		sum += float64(took)
 	}
-	d.Count, d.Mean = len(d.each), time.Duration(sum/float64(len(d.each)))
-	d.Median, d.P90, d.Longest = d.rank(0.5), d.rank(0.9), d.each[len(d.each)-1]
+	d.Count, d.Mean = count, time.Duration(sum/float64(count))
+	d.Median, d.P90, d.Longest = ranked(d.each, 0.5), ranked(d.each, 0.9), d.each[count-1]
 	d.each = nil
 }
 
-// rank returns the least duration that the share of all didn't exceed.
-func (d *Durations) rank(share float64) time.Duration {
-	return d.each[max(int(math.Ceil(share*float64(len(d.each))))-1, 0)]
+// ranked returns the least of the sorted durations that the share of all didn't exceed.
+func ranked(sorted []time.Duration, share float64) time.Duration {
+	return sorted[max(int(math.Ceil(share*float64(len(sorted))))-1, 0)]
 }
 
 func ratio(part, whole int) float64 {

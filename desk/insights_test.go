@@ -21,7 +21,7 @@ func testInsights(t *testing.T, h *house) {
 	people := []string{"ann", "ben", "cat"}
 	for _, name := range people {
 		for _, channel := range conversation.Channels() {
-			require.NoError(t, h.SetCapacity(h.ctx, name, channel, 100))
+			require.NoError(t, h.SetCapacity(h.t.Context(), name, channel, 100))
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -46,7 +46,7 @@ func testInsights(t *testing.T, h *house) {
 		{h.clock.now().Add(time.Hour), h.clock.now().Add(2 * time.Hour)},
 	} {
 		from, to := period[0], period[1]
-		insights, err := h.Insights(h.ctx, from, to)
+		insights, err := h.Insights(h.t.Context(), from, to)
 		require.NoError(t, err)
 		everybody := byHand{threads: threads, from: from, to: to, task: anyTask, transferSent: anyTransfer}
 		require.Equal(t, everybody.figures(), insights.Total)
@@ -85,7 +85,7 @@ func testInsights(t *testing.T, h *house) {
 			}.figures(), g.Figures, g.Name)
 		}
 	}
-	all, err := h.Insights(h.ctx, began, h.clock.now().Add(time.Second))
+	all, err := h.Insights(h.t.Context(), began, h.clock.now().Add(time.Second))
 	require.NoError(t, err)
 	require.Len(t, all.Queues, 2)
 	require.Len(t, all.Agents, 3)
@@ -109,11 +109,18 @@ func runAtRandom(random *rand.Rand, th *thread, people []string) {
 	someone := people[random.IntN(len(people))]
 	holder := th.task().Agent
 	commands := []conversation.Command{
-		conversation.AcceptCommand{Agent: holder}, conversation.AcceptCommand{Agent: holder}, conversation.AcceptCommand{Agent: holder},
-		conversation.TransferCommand{From: holder, To: toAgent(someone)}, conversation.TransferCommand{From: holder, To: toAgent(someone)},
-		conversation.TransferCommand{From: holder, To: toQueue("care")}, conversation.TransferCommand{From: holder, To: toQueue("sales")},
-		conversation.DeclineCommand{Agent: holder}, conversation.MoveCommand{To: toQueue("care")}, conversation.ExpireCommand{},
-		conversation.WrapupCommand{Agent: someone}, conversation.WrapupCommand{Agent: someone},
+		conversation.AcceptCommand{Agent: holder},
+		conversation.AcceptCommand{Agent: holder},
+		conversation.AcceptCommand{Agent: holder},
+		conversation.TransferCommand{From: holder, To: toAgent(someone)},
+		conversation.TransferCommand{From: holder, To: toAgent(someone)},
+		conversation.TransferCommand{From: holder, To: toQueue("care")},
+		conversation.TransferCommand{From: holder, To: toQueue("sales")},
+		conversation.DeclineCommand{Agent: holder},
+		conversation.MoveCommand{To: toQueue("care")},
+		conversation.ExpireCommand{},
+		conversation.WrapupCommand{Agent: someone},
+		conversation.WrapupCommand{Agent: someone},
 	}
 	if transfer := th.state.ActiveTransfer(); transfer != nil {
 		commands = append(commands, conversation.CancelCommand{Agent: transfer.From})
@@ -187,8 +194,8 @@ func (b byHand) figures() Figures {
 		}
 	}
 	f.Sent, f.Received = transfersByHand(sent, queueOf), transfersByHand(received, queueOf)
-	f.TimeInQueue, f.TalkTime, f.WrapupTime, f.HandleTime =
-		durationsByHand(queued), durationsByHand(talked), durationsByHand(wrapped), durationsByHand(handled)
+	f.TimeInQueue, f.TalkTime = durationsByHand(queued), durationsByHand(talked)
+	f.WrapupTime, f.HandleTime = durationsByHand(wrapped), durationsByHand(handled)
 	return f
 }
 
@@ -272,7 +279,7 @@ func testRedirected(t *testing.T, h *house) {
 	moved.do(conversation.MoveCommand{To: toQueue("support")})
 	moved.follow().accept(moved.task().Agent)
 
-	insights, err := h.Insights(h.ctx, began, h.clock.now().Add(time.Second))
+	insights, err := h.Insights(h.t.Context(), began, h.clock.now().Add(time.Second))
 	require.NoError(t, err)
 	require.Equal(t, 3, insights.Total.Sent.Completed)
 	require.Equal(t, 2, insights.Total.Sent.Redirected)

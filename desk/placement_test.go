@@ -23,12 +23,12 @@ func testMatchedAtOnce(t *testing.T, h *house) {
 	require.Equal(t, th.task().Placement, reserve.Placement)
 	require.True(t, conversation.IsSID(conversation.PrefixReservation, reserve.Reservation))
 
-	offers, err := h.Offers(h.ctx, "alice")
+	offers, err := h.Offers(h.t.Context(), "alice")
 	require.NoError(t, err)
 	require.Empty(t, offers, "a match is no offer until the conversation has taken it")
 	th.do(reserve)
 	th.sync()
-	offers, err = h.Offers(h.ctx, "alice")
+	offers, err = h.Offers(h.t.Context(), "alice")
 	require.NoError(t, err)
 	require.Len(t, offers, 1)
 	require.Equal(t, reserve.Reservation, offers[0].Task.Reservation.SID)
@@ -40,7 +40,7 @@ func testAnsweredUntilConfirmed(t *testing.T, h *house) {
 	th := h.start("support")
 	picture := th.picture()
 	first := th.sync()
-	again, err := h.Sync(h.ctx, picture) // the answer was lost
+	again, err := h.Sync(h.t.Context(), picture) // the answer was lost
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	th.do(first.Placed[0])
@@ -51,7 +51,7 @@ func testAnsweredUntilConfirmed(t *testing.T, h *house) {
 
 func testMatchCounts(t *testing.T, h *house) {
 	h.staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, 2))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 2))
 	threads := []*thread{h.start("support"), h.start("support"), h.start("support")}
 	for i, th := range threads {
 		require.Len(t, th.sync().Placed, min(1, max(0, 2-i)))
@@ -60,16 +60,16 @@ func testMatchCounts(t *testing.T, h *house) {
 	require.Len(t, h.matches(), 2)
 	require.Equal(t, 2, h.load("alice", conversation.ChannelWeb))
 
-	require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, 3))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 3))
 	h.dispatch()
 	require.Len(t, h.matches(), 3)
 }
 
 func testCapacityPerChannel(t *testing.T, h *house) {
 	h.staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, 1))
-	require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelSMS, 1))
-	require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelChat, 0))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelSMS, 1))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelChat, 0))
 	h.start("support").follow().accept("alice")
 	require.Empty(t, h.start("support").sync().Placed, "her web chat is taken")
 	require.Len(t, h.start("support", onChannel(conversation.ChannelSMS)).sync().Placed, 1, "her SMS isn't")
@@ -82,7 +82,7 @@ func testCapacityPerChannel(t *testing.T, h *house) {
 
 func testFreedAgentGetsWaiting(t *testing.T, h *house) {
 	h.staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
 	first := h.start("support").follow().accept("alice")
 	second := h.start("support")
 	require.Empty(t, second.sync().Placed)
@@ -93,7 +93,7 @@ func testFreedAgentGetsWaiting(t *testing.T, h *house) {
 }
 
 func testOrderOfTasks(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.ctx, "support"))
+	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	var want []string
 	wait := func(th *thread) *thread {
 		th.sync()
@@ -106,8 +106,7 @@ func testOrderOfTasks(t *testing.T, h *house) {
 	first := h.start("support", withPriority(5))
 	first.task().Head = true // as after an offer that its agent didn't take
 	wait(first)
-	fifth := h.start("support", func(c *conversation.StartCommand) {})
-	wait(fifth)
+	fifth := wait(h.start("support"))
 	for _, th := range []*thread{first, second, third, fourth, fifth} {
 		want = append(want, th.task().SID)
 	}
@@ -115,7 +114,7 @@ func testOrderOfTasks(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	var got []string
 	for capacity := 1; capacity <= len(want); capacity++ {
-		require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, capacity))
+		require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, capacity))
 		h.dispatch()
 		matches := h.matches()
 		require.Len(t, matches, capacity)
@@ -129,8 +128,8 @@ func testOrderOfTasks(t *testing.T, h *house) {
 }
 
 func testOrderAcrossQueues(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.ctx, "a-queue"))
-	require.NoError(t, h.AddQueue(h.ctx, "z-queue"))
+	require.NoError(t, h.AddQueue(h.t.Context(), "a-queue"))
+	require.NoError(t, h.AddQueue(h.t.Context(), "z-queue"))
 	var want, got []string
 	for i := range 6 {
 		th := h.start([]string{"z-queue", "a-queue"}[i%2])
@@ -141,7 +140,7 @@ func testOrderAcrossQueues(t *testing.T, h *house) {
 	h.staff("a-queue", "alice")
 	h.staff("z-queue", "alice")
 	for capacity := 1; capacity <= len(want); capacity++ {
-		require.NoError(t, h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, capacity))
+		require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, capacity))
 		h.dispatch()
 		for task := range h.matches() {
 			if !slices.Contains(got, task) {
@@ -173,8 +172,8 @@ func testLongestIdle(t *testing.T, h *house) {
 	next()
 	require.Equal(t, "bob", got[3])
 	h.clock.advance(time.Second)
-	require.NoError(t, h.SetPresence(h.ctx, "cleo", PresenceBreak))
-	require.NoError(t, h.SetPresence(h.ctx, "cleo", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "cleo", PresenceBreak))
+	require.NoError(t, h.SetPresence(h.t.Context(), "cleo", PresenceAvailable))
 	next()
 	require.Equal(t, "alice", got[4], "who comes back stands last")
 	require.Equal(t, h.clock.now(), h.agent("alice").IdleSince)
@@ -206,7 +205,7 @@ func testReoffer(t *testing.T, h *house) {
 	h.clock.advance(time.Second)
 	th.decline("bob")
 	require.Equal(t, "alice", th.task().Agent, "nobody else is left: of those who declined, the one longest idle")
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceOffline))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline))
 	th.decline("alice")
 	require.Equal(t, "alice", th.task().Agent, "nobody else is left")
 }
@@ -218,20 +217,20 @@ func testReofferAfter(t *testing.T, h *house) {
 	require.Equal(t, "alice", th.task().Agent)
 	th.expire()
 	require.Equal(t, "bob", th.task().Agent)
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceOffline))
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceOffline))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceOffline))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline))
 	h.clock.advance(10 * time.Second)
 	th.do(conversation.DeclineCommand{Agent: "bob"})
 	th.sync()
 	h.clock.advance(55 * time.Second)
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceAvailable))
 	h.clock.advance(time.Second)
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
 	h.dispatch()
 	require.Equal(t, "alice", h.matches()[th.task().SID], "bob is longer idle, but declined less than a minute ago")
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceOffline))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceOffline))
 	h.clock.advance(5 * time.Second)
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
 	h.dispatch()
 	require.Equal(t, "bob", h.matches()[th.task().SID], "a minute is over")
 }
@@ -240,14 +239,14 @@ func testDirectWaits(t *testing.T, h *house) {
 	h.transfersOn()
 	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.staff("support", "alice", "bob")
-	require.NoError(t, h.SetCapacity(h.ctx, "bob", conversation.ChannelWeb, 0))
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceBreak))
+	require.NoError(t, h.SetCapacity(h.t.Context(), "bob", conversation.ChannelWeb, 0))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceBreak))
 	th := h.start("support").follow().accept("alice").transfer("alice", toAgent("bob"), "").wrapup("alice")
 	require.Equal(t, conversation.TaskPending, th.task().Status)
 	h.dispatch()
 	require.Empty(t, h.matches(), "nobody else gets it, and bob is away")
 
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceAvailable))
 	h.dispatch()
 	require.Equal(t, map[string]string{th.task().SID: "bob"}, h.matches(), "capacity doesn't matter")
 	th.follow()
@@ -260,9 +259,9 @@ func testDirectWaitsForWrapup(t *testing.T, h *house) {
 	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.staff("support", "alice", "bob")
 	th := h.start("support").follow().accept("alice").transfer("alice", toAgent("bob"), "").accept("bob")
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceBreak))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceBreak))
 	th.transfer("bob", toAgent("alice"), "")
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
 	h.dispatch()
 	require.Empty(t, h.matches(), "she still wraps it up, and an offer would run out")
 	th.wrapup("alice")
@@ -273,7 +272,7 @@ func testDirectWaitsForWrapup(t *testing.T, h *house) {
 // testTwoDesks lets several desks over one database place the same tasks at once.
 func testTwoDesks(t *testing.T, h *house) {
 	const agents, capacity, tasks, desks = 5, 3, 40, 3
-	require.NoError(t, h.AddQueue(h.ctx, "support"))
+	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	var threads []*thread
 	for range tasks {
 		th := h.start("support")
@@ -290,14 +289,14 @@ func testTwoDesks(t *testing.T, h *house) {
 		other := h.open()
 		dispatchers.Go(func() {
 			for range 5 {
-				if err := other.Dispatch(h.ctx); err != nil {
+				if err := other.Dispatch(h.t.Context()); err != nil {
 					failures <- err
 				}
 			}
 		})
 	}
 	for _, th := range threads[:tasks/2] { // pictures come in between
-		if _, err := h.Sync(h.ctx, th.picture()); err != nil {
+		if _, err := h.Sync(h.t.Context(), th.picture()); err != nil {
 			failures <- err
 		}
 	}
@@ -326,8 +325,8 @@ func testGoingDeclines(t *testing.T, h *house) {
 	offered := h.start("support").follow()
 	require.Equal(t, "alice", offered.task().Agent)
 
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceBreak))
-	due, err := h.takeDue(h.ctx, 10)
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceBreak))
+	due, err := h.takeDue(h.t.Context(), 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	decline := due[0].command.(conversation.DeclineCommand)
@@ -343,7 +342,7 @@ func testGoingDeclines(t *testing.T, h *house) {
 	require.Equal(t, conversation.TaskAssigned, held.task().Status)
 
 	h.clock.advance(time.Hour)
-	due, err = h.takeDue(h.ctx, 10)
+	due, err = h.takeDue(h.t.Context(), 10)
 	require.NoError(t, err)
 	require.Empty(t, due, "the picture has confirmed it")
 }
@@ -353,7 +352,7 @@ func testGoingReleases(t *testing.T, h *house) {
 	th := h.start("support")
 	reserve := th.sync().Placed[0]
 	require.Equal(t, "alice", reserve.Agent)
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceOffline))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceOffline))
 	require.Zero(t, h.load("alice", conversation.ChannelWeb))
 	h.dispatch()
 	require.Equal(t, map[string]string{th.task().SID: "bob"}, h.matches())
@@ -364,7 +363,7 @@ func testGoingReleases(t *testing.T, h *house) {
 	require.Empty(t, h.matches())
 	require.Zero(t, h.load("bob", conversation.ChannelWeb))
 	requireConsistent(t, h)
-	due, err := h.takeDue(h.ctx, 10)
+	due, err := h.takeDue(h.t.Context(), 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1, "she has gone: it is declined for her")
 	th.do(due[0].command)
@@ -378,9 +377,9 @@ func testOfferToAbsent(t *testing.T, h *house) {
 	h.staff("billing", "bob")
 	th := h.start("support").follow().accept("alice")
 	th.do(conversation.TransferCommand{From: "alice", To: toAgent("bob")})
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceOffline)) // before the picture comes
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline)) // before the picture comes
 	th.sync()
-	due, err := h.takeDue(h.ctx, 10)
+	due, err := h.takeDue(h.t.Context(), 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	th.do(due[0].command)
@@ -412,9 +411,9 @@ func testTimeoutActivity(t *testing.T, h *house) {
 
 	h.transfersOn()
 	h.set(func(s *conversation.Settings) { s.TimeoutActivity = true })
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
 	second.accept("bob").transfer("bob", toAgent("alice"), "").accept("alice").transfer("alice", toAgent("bob"), "")
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceOffline))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceOffline))
 	second.expire()
 	require.Equal(t, PresenceAvailable, h.agent("bob").Presence, "he still wraps it up: he couldn't have accepted")
 }
@@ -425,8 +424,8 @@ func testOldTimeout(t *testing.T, h *house) {
 	h.clock.advance(3 * time.Minute)
 	th.do(conversation.ExpireCommand{}) // the desk was away, and isn't told yet
 	h.clock.advance(time.Minute)
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceBreak))
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceBreak))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
 	th.follow()
 	require.Equal(t, PresenceAvailable, h.agent("alice").Presence)
 	require.Equal(t, conversation.TaskReserved, th.task().Status)

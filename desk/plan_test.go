@@ -20,33 +20,32 @@ func TestHotQueriesWalkIndexes(t *testing.T) {
 	h.staff("support", "alice")
 	h.staff("billing", "bob")
 	th := h.start("support").follow().accept("alice").transfer("alice", toQueue("billing"), "wants a refund")
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceBreak))
-	_, err := h.takeDue(h.ctx, 10)
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceBreak))
+	_, err := h.takeDue(h.t.Context(), 10)
 	require.NoError(t, err)
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceAvailable))
 	th.decline("bob").accept("bob").wrapup("alice").transfer("bob", toAgent("alice"), "").expire()
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceAvailable))
-	_, err = h.Claim(h.ctx, th.sid, "alice")
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
+	_, err = h.Claim(h.t.Context(), th.sid, "alice")
 	require.NoError(t, err)
 	h.dispatch()
-	_, err = h.Say(h.ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello", ProviderSID: "SM1"})
+	_, err = h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello", ProviderSID: "SM1"})
 	require.NoError(t, err)
-	_, err = h.Offers(h.ctx, "alice")
+	_, err = h.Offers(h.t.Context(), "alice")
 	require.NoError(t, err)
 
 	looked := 0
 	for _, p := range []*pool{h.store.writes, h.store.reads} {
-		p.statements.Range(func(query, _ any) bool {
+		for query := range p.statements {
 			looked++
-			for _, step := range explain(t, p, query.(string)) {
+			for _, step := range explain(t, p, query) {
 				require.NotContains(t, step, "TEMP B-TREE", query)
 				if table, scans := strings.CutPrefix(step, "SCAN "); scans {
 					// Few rows: who works here. (VALUES is how rows are inserted.)
 					require.Regexp(t, `^(queues|queue_agents|agents|plugins|\d+-ROW VALUES)`, table, query)
 				}
 			}
-			return true
-		})
+		}
 	}
 	require.Greater(t, looked, 40)
 }

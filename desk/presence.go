@@ -30,7 +30,7 @@ func (t *transaction) setPresence(ctx context.Context, name string, before, pres
 	}
 	switch {
 	case presence == PresenceAvailable:
-		t.todo.place = true
+		t.leaves.place = true
 		_, err := t.startIdle(ctx, name, now)
 		return err
 	case before == PresenceAvailable:
@@ -42,12 +42,12 @@ func (t *transaction) setPresence(ctx context.Context, name string, before, pres
 // leave does what follows when an available agent goes.
 func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 	declined, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
-		SELECT sid, task, conversation, agent, $2, $2, 0 FROM reservations WHERE agent = $1 AND status = 'pending'
+		SELECT sid, task, conversation, agent, CAST($2 AS BIGINT), CAST($2 AS BIGINT), 0 FROM reservations WHERE agent = $1 AND status = 'pending'
 		ON CONFLICT (reservation) DO NOTHING`, name, now)
 	if err != nil {
 		return wrap("decline for "+name, err)
 	}
-	t.todo.deliver = t.todo.deliver || declined > 0
+	t.leaves.deliver = t.leaves.deliver || declined > 0
 
 	matches, err := all(ctx, t, scanPlacement, selectPlacements+` WHERE agent = $1`, name)
 	if err != nil {
@@ -57,7 +57,7 @@ func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 		if err := t.release(ctx, m); err != nil {
 			return err
 		}
-		t.todo.place = true
+		t.leaves.place = true
 	}
 	return nil
 }
@@ -68,7 +68,7 @@ func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conver
 		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
 		return wrap("decline "+e.Reservation, err)
 	}
-	t.todo.deliver = true
+	t.leaves.deliver = true
 	return nil
 }
 

@@ -70,9 +70,9 @@ func (t *transaction) addMember(ctx context.Context, queue, agent string) error 
 	if err := t.knowAgent(ctx, agent); err != nil {
 		return err
 	}
-	t.todo.place = true
+	t.leaves.place = true
 	_, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
-		SELECT $1, name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
+		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
 		ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
 	return err
 }
@@ -123,10 +123,10 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 		err = r.Scan(&q.Name, &q.SID, instant{&q.CreatedAt}, &q.Waiting, instant{&q.WaitingSince})
 		q.Members = []string{}
 		return q, err
-	}, `SELECT q.name, q.sid, q.created_at, count(t.sid), coalesce(min(t.created_at), 0)
-		FROM queues q LEFT JOIN tasks t ON t.queue = q.name AND t.completed_at = 0 AND t.canceled_at = 0
+	}, `SELECT queues.name, queues.sid, queues.created_at, count(t.sid), coalesce(min(t.created_at), 0)
+		FROM queues LEFT JOIN tasks t ON t.queue = queues.name AND t.completed_at = 0 AND t.canceled_at = 0
 			AND (t.waiting = 1 OR t.status = 'reserved' OR EXISTS (SELECT 1 FROM placements p WHERE p.task = t.sid))
-		GROUP BY q.name, q.sid, q.created_at ORDER BY q.name`)
+		GROUP BY queues.name ORDER BY queues.name`)
 	if err != nil {
 		return nil, err
 	}

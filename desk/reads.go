@@ -262,9 +262,11 @@ func scanTask(r row) (task Task, err error) {
 		task.Reservation = &offer
 	}
 	if attributes != "" {
-		err = json.Unmarshal([]byte(attributes), &task.Attributes)
+		if err := json.Unmarshal([]byte(attributes), &task.Attributes); err != nil {
+			return task, wrap("decode the attributes of task "+task.SID, err)
+		}
 	}
-	return task, err
+	return task, nil
 }
 
 const selectReservations = `SELECT sid, conversation, task, agent, status, reason, excused, created_at, expires_at, updated_at FROM reservations`
@@ -290,5 +292,8 @@ func scanFeedEvent(r row) (e FeedEvent, err error) {
 	if err := r.Scan(&e.Position, &e.Conversation, &encoded); err != nil {
 		return e, err
 	}
-	return e, json.Unmarshal([]byte(encoded), &e.Event)
+	if err := json.Unmarshal([]byte(encoded), &e.Event); err != nil {
+		return e, wrap(fmt.Sprintf("decode event %d of the feed", e.Position), err)
+	}
+	return e, nil
 }

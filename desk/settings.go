@@ -43,7 +43,7 @@ func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversa
 		if refusal := judgeSettings(before, &after, plugin); refusal != nil {
 			return refusal
 		}
-		t.todo.place = true // who is offered what may have changed
+		t.leaves.place = true // who is offered what may have changed
 		return t.saveSettings(ctx, after, by, micros(d.now()))
 	})
 	return after, err

@@ -11,58 +11,58 @@ import (
 )
 
 func testSwitches(t *testing.T, h *house) {
-	settings, err := h.Settings(h.ctx)
+	settings, err := h.Settings(h.t.Context())
 	require.NoError(t, err)
 	require.Equal(t, conversation.DefaultSettings(), settings)
 
 	turn := func(transfers, notes bool) (conversation.Settings, error) {
-		return h.SetSettings(h.ctx, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = transfers, notes })
+		return h.SetSettings(h.t.Context(), "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = transfers, notes })
 	}
 	_, err = turn(false, true)
 	require.Equal(t, conversation.CodeMessagingTransfersOff, conversation.CodeOf(err))
 
-	require.NoError(t, h.SetPlugin(h.ctx, Plugin{Name: "chat-handover", Version: "1.2", Enabled: true, ConversationTransfer: true}))
-	require.NoError(t, h.SetPlugin(h.ctx, Plugin{Name: "a-theme", Enabled: true}))
+	require.NoError(t, h.SetPlugin(h.t.Context(), Plugin{Name: "chat-handover", Version: "1.2", Enabled: true, ConversationTransfer: true}))
+	require.NoError(t, h.SetPlugin(h.t.Context(), Plugin{Name: "a-theme", Enabled: true}))
 	_, err = turn(true, false)
 	var refusal *conversation.Refusal
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, conversation.CodePluginConflict, refusal.Code)
 	require.Equal(t, "chat-handover", refusal.Details.Plugin)
 	require.Contains(t, refusal.Message, "chat-handover")
-	settings, err = h.Settings(h.ctx)
+	settings, err = h.Settings(h.t.Context())
 	require.NoError(t, err)
 	require.False(t, settings.MessagingTransfers, "nothing was changed")
 
-	require.NoError(t, h.SetPlugin(h.ctx, Plugin{Name: "chat-handover", Version: "1.2", ConversationTransfer: true}))
+	require.NoError(t, h.SetPlugin(h.t.Context(), Plugin{Name: "chat-handover", Version: "1.2", ConversationTransfer: true}))
 	settings, err = turn(true, true)
 	require.NoError(t, err)
 	require.True(t, settings.MessagingTransfers && settings.TransferNotes)
 
-	require.NoError(t, h.SetPlugin(h.ctx, Plugin{Name: "chat-handover", Version: "1.3", Enabled: true, ConversationTransfer: true}))
-	v, err := h.Verdict(h.ctx, conversation.Question{Command: conversation.CommandTransfer})
+	require.NoError(t, h.SetPlugin(h.t.Context(), Plugin{Name: "chat-handover", Version: "1.3", Enabled: true, ConversationTransfer: true}))
+	v, err := h.Verdict(h.t.Context(), conversation.Question{Command: conversation.CommandTransfer})
 	require.NoError(t, err)
 	require.Equal(t, "chat-handover", v.Plugin)
-	settings, err = h.SetSettings(h.ctx, "carol", func(s *conversation.Settings) { s.ReservationTimeout = 60 })
+	settings, err = h.SetSettings(h.t.Context(), "carol", func(s *conversation.Settings) { s.ReservationTimeout = 60 })
 	require.NoError(t, err, "they are on already")
 	require.Equal(t, 60, settings.ReservationTimeout)
 
-	settings, err = h.SetSettings(h.ctx, "carol", func(s *conversation.Settings) { s.MessagingTransfers = false })
+	settings, err = h.SetSettings(h.t.Context(), "carol", func(s *conversation.Settings) { s.MessagingTransfers = false })
 	require.NoError(t, err)
 	require.False(t, settings.TransferNotes, "notes go off with transfers")
 
-	plugins, err := h.Plugins(h.ctx)
+	plugins, err := h.Plugins(h.t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []Plugin{
 		{Name: "a-theme", Enabled: true},
 		{Name: "chat-handover", Version: "1.3", Enabled: true, ConversationTransfer: true},
 	}, plugins)
-	require.NoError(t, h.RemovePlugin(h.ctx, "chat-handover"))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.RemovePlugin(h.ctx, "chat-handover")))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.SetPlugin(h.ctx, Plugin{Name: " "})))
+	require.NoError(t, h.RemovePlugin(h.t.Context(), "chat-handover"))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.RemovePlugin(h.t.Context(), "chat-handover")))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.SetPlugin(h.t.Context(), Plugin{Name: " "})))
 	_, err = turn(true, true)
 	require.NoError(t, err)
 
-	again, err := h.open().Settings(h.ctx)
+	again, err := h.open().Settings(h.t.Context())
 	require.NoError(t, err)
 	require.True(t, again.MessagingTransfers, "it is kept")
 }
@@ -76,31 +76,31 @@ func testSettingsOutOfRange(t *testing.T, h *house) {
 		"agent_unavailable":   func(s *conversation.Settings) { s.AgentUnavailable = "shrug" },
 		"unanswered":          func(s *conversation.Settings) { s.Unanswered = "" },
 	} {
-		_, err := h.SetSettings(h.ctx, "carol", change)
+		_, err := h.SetSettings(h.t.Context(), "carol", change)
 		var refusal *conversation.Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, conversation.CodeInvalidPayload, refusal.Code)
 		require.Equal(t, field, refusal.Details.Field)
 	}
-	settings, err := h.SetSettings(h.ctx, "carol", func(s *conversation.Settings) {
+	settings, err := h.SetSettings(h.t.Context(), "carol", func(s *conversation.Settings) {
 		*s = conversation.Settings{
 			ReservationTimeout: 86_400, TaskTimeout: 1_209_600, WrapupTimeout: 30,
 			AgentUnavailable: conversation.AgentUnavailableWait, Unanswered: conversation.UnansweredSender, ReofferAfter: 0,
 		}
 	})
 	require.NoError(t, err)
-	kept, err := h.Settings(h.ctx)
+	kept, err := h.Settings(h.t.Context())
 	require.NoError(t, err)
 	require.Equal(t, settings, kept)
 }
 
 func testVerdict(t *testing.T, h *house) {
 	h.staff("support", "alice", "bob")
-	require.NoError(t, h.AddQueue(h.ctx, "empty"))
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceBreak))
+	require.NoError(t, h.AddQueue(h.t.Context(), "empty"))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceBreak))
 	ask := func(q conversation.Question) conversation.Verdict {
 		t.Helper()
-		v, err := h.Verdict(h.ctx, q)
+		v, err := h.Verdict(h.t.Context(), q)
 		require.NoError(t, err)
 		require.Equal(t, conversation.DefaultSettings(), v.Settings)
 		v.Settings = conversation.Settings{}
@@ -114,14 +114,14 @@ func testVerdict(t *testing.T, h *house) {
 	require.Equal(t, conversation.Verdict{}, ask(conversation.Question{Queue: "nothing"}))
 
 	th := h.start("support").follow()
-	note, err := h.StoreNote(h.ctx, th.sid, "alice", "for later")
+	note, err := h.StoreNote(h.t.Context(), th.sid, "alice", "for later")
 	require.NoError(t, err)
 	require.Equal(t, conversation.Verdict{NoteKnown: true}, ask(conversation.Question{Conversation: th.sid, Note: note}))
 	require.Equal(t, conversation.Verdict{}, ask(conversation.Question{Conversation: newSID(), Note: note}))
 }
 
 func testAgents(t *testing.T, h *house) {
-	require.NoError(t, h.AddAgent(h.ctx, NewAgent{Name: "alice"}))
+	require.NoError(t, h.AddAgent(h.t.Context(), NewAgent{Name: "alice"}))
 	alice := h.agent("alice")
 	require.Equal(t, conversation.AgentSID("alice"), alice.SID)
 	require.Equal(t, RoleAgent, alice.Role)
@@ -131,36 +131,36 @@ func testAgents(t *testing.T, h *house) {
 		require.Equal(t, AgentChannel{Channel: channel, Capacity: 3}, alice.Channels[i])
 	}
 	for _, name := range []string{"", "Alice", "alice smith", "älice", "-a", "customer", "system", strings.Repeat("a", 65), "alice"} {
-		err := h.AddAgent(h.ctx, NewAgent{Name: name})
+		err := h.AddAgent(h.t.Context(), NewAgent{Name: name})
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "%q", name)
 	}
 	for _, wrong := range []NewAgent{{Name: "bob", Role: "boss"}, {Name: "bob", Capacity: -1}, {Name: "bob", Presence: "asleep"}} {
-		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.AddAgent(h.ctx, wrong)))
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.AddAgent(h.t.Context(), wrong)))
 	}
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.SetPresence(h.ctx, "bob", PresenceAvailable)))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.SetPresence(h.ctx, "alice", "asleep")))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.SetCapacity(h.ctx, "bob", conversation.ChannelWeb, 1)))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.SetCapacity(h.ctx, "alice", "pigeon", 1)))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.SetCapacity(h.ctx, "alice", conversation.ChannelWeb, -1)))
-	_, err := h.Agent(h.ctx, "bob")
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.SetPresence(h.t.Context(), "bob", PresenceAvailable)))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.SetPresence(h.t.Context(), "alice", "asleep")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.SetCapacity(h.t.Context(), "bob", conversation.ChannelWeb, 1)))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.SetCapacity(h.t.Context(), "alice", "pigeon", 1)))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, -1)))
+	_, err := h.Agent(h.t.Context(), "bob")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 
 	h.staff("support", "alice", "bob")
-	require.NoError(t, h.SetPresence(h.ctx, "alice", PresenceAvailable))
-	require.NoError(t, h.SetPresence(h.ctx, "bob", PresenceOffline))
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline))
 	th := h.start("support").follow().accept("alice")
-	agents, err := h.Agents(h.ctx)
+	agents, err := h.Agents(h.t.Context())
 	require.NoError(t, err)
 	require.Len(t, agents, 2)
 	require.Equal(t, h.agent("alice"), agents[0])
 	require.Equal(t, []string{"support"}, agents[0].Queues)
 	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
 
-	require.ErrorContains(t, h.RemoveAgent(h.ctx, "alice"), "still has 1 live tasks")
+	require.ErrorContains(t, h.RemoveAgent(h.t.Context(), "alice"), "still has 1 live tasks")
 	th.end("alice").wrapup("alice")
-	require.NoError(t, h.RemoveAgent(h.ctx, "alice"))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.RemoveAgent(h.ctx, "alice")))
-	agents, err = h.Agents(h.ctx)
+	require.NoError(t, h.RemoveAgent(h.t.Context(), "alice"))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.RemoveAgent(h.t.Context(), "alice")))
+	agents, err = h.Agents(h.t.Context())
 	require.NoError(t, err)
 	require.Len(t, agents, 1)
 	requireShown(t, h, th)
@@ -168,21 +168,21 @@ func testAgents(t *testing.T, h *house) {
 
 func testQueues(t *testing.T, h *house) {
 	h.staff("support", "alice")
-	require.NoError(t, h.AddAgent(h.ctx, NewAgent{Name: "bob"}))
-	require.NoError(t, h.SetMembers(h.ctx, "support", "bob", "alice", "bob"))
-	require.NoError(t, h.AddQueue(h.ctx, "billing"))
+	require.NoError(t, h.AddAgent(h.t.Context(), NewAgent{Name: "bob"}))
+	require.NoError(t, h.SetMembers(h.t.Context(), "support", "bob", "alice", "bob"))
+	require.NoError(t, h.AddQueue(h.t.Context(), "billing"))
 	for _, name := range []string{"", "Support", "support"} {
-		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.AddQueue(h.ctx, name)))
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.AddQueue(h.t.Context(), name)))
 	}
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.AddMember(h.ctx, "support", "nobody")))
-	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(h.AddMember(h.ctx, "nothing", "alice")))
-	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(h.SetMembers(h.ctx, "nothing")))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.RemoveMember(h.ctx, "support", "nobody")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.AddMember(h.t.Context(), "support", "nobody")))
+	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(h.AddMember(h.t.Context(), "nothing", "alice")))
+	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(h.SetMembers(h.t.Context(), "nothing")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.RemoveMember(h.t.Context(), "support", "nobody")))
 
 	since := h.clock.now()
 	waiting := h.start("billing").follow()
 	h.start("support").follow().accept("alice")
-	queues, err := h.Queues(h.ctx)
+	queues, err := h.Queues(h.t.Context())
 	require.NoError(t, err)
 	require.Len(t, queues, 2)
 	require.Equal(t, "billing", queues[0].Name)
@@ -194,21 +194,21 @@ func testQueues(t *testing.T, h *house) {
 	require.Zero(t, queues[1].Waiting)
 	require.True(t, queues[1].WaitingSince.IsZero())
 
-	require.ErrorContains(t, h.RemoveQueue(h.ctx, "billing"), "1 live tasks belong to the queue billing")
-	require.ErrorContains(t, h.RemoveQueue(h.ctx, "support"), "1 live tasks")
+	require.ErrorContains(t, h.RemoveQueue(h.t.Context(), "billing"), "1 live tasks belong to the queue billing")
+	require.ErrorContains(t, h.RemoveQueue(h.t.Context(), "support"), "1 live tasks")
 	waiting.do(conversation.CloseCommand{})
 	waiting.follow()
-	require.NoError(t, h.RemoveQueue(h.ctx, "billing"))
-	require.NoError(t, h.RemoveMember(h.ctx, "support", "bob"))
-	require.NoError(t, h.RemoveMember(h.ctx, "support", "bob"))
-	queues, err = h.Queues(h.ctx)
+	require.NoError(t, h.RemoveQueue(h.t.Context(), "billing"))
+	require.NoError(t, h.RemoveMember(h.t.Context(), "support", "bob"))
+	require.NoError(t, h.RemoveMember(h.t.Context(), "support", "bob"))
+	queues, err = h.Queues(h.t.Context())
 	require.NoError(t, err)
 	require.Len(t, queues, 1)
 	require.Equal(t, []string{"alice"}, queues[0].Members)
 }
 
 func testSeedDemo(t *testing.T, h *house) {
-	seeded, err := h.SeedDemo(h.ctx)
+	seeded, err := h.SeedDemo(h.t.Context())
 	require.NoError(t, err)
 	require.True(t, seeded)
 	for name, queues := range map[string][]string{"alice": {"support"}, "bob": {"billing"}, "carol": {}} {
@@ -218,11 +218,11 @@ func testSeedDemo(t *testing.T, h *house) {
 		require.Equal(t, 3, a.Channels[0].Capacity)
 	}
 	require.Equal(t, RoleSupervisor, h.agent("carol").Role)
-	settings, err := h.Settings(h.ctx)
+	settings, err := h.Settings(h.t.Context())
 	require.NoError(t, err)
 	require.Equal(t, conversation.DefaultSettings(), settings)
-	require.NoError(t, h.RemoveAgent(h.ctx, "bob"))
-	seeded, err = h.SeedDemo(h.ctx)
+	require.NoError(t, h.RemoveAgent(h.t.Context(), "bob"))
+	seeded, err = h.SeedDemo(h.t.Context())
 	require.NoError(t, err)
 	require.False(t, seeded, "the desk isn't empty")
 }
@@ -238,7 +238,7 @@ func testConversations(t *testing.T, h *house) {
 	offered := h.start("support").follow()
 	find := func(f Filter) (sids []string) {
 		t.Helper()
-		found, err := h.Conversations(h.ctx, f)
+		found, err := h.Conversations(h.t.Context(), f)
 		require.NoError(t, err)
 		for _, c := range found {
 			sids = append(sids, c.SID)

@@ -56,7 +56,7 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	readers := max(4, runtime.GOMAXPROCS(0))
 	reads.SetMaxOpenConns(readers)
 	reads.SetMaxIdleConns(readers)
-	return &store{writes: &pool{DB: writes}, reads: &pool{DB: reads}, busy: sqliteBusy}, nil
+	return &store{writes: newPool(writes), reads: newPool(reads), busy: sqliteBusy}, nil
 }
 
 // sqliteDSN names the file and what every pooled connection starts with. With synchronous NORMAL a

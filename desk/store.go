@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -40,17 +41,25 @@ func (s *store) run(ctx context.Context, p *pool, options *sql.TxOptions, do fun
 }
 
 func (s *store) close() error {
-	if s.reads == s.writes {
-		return s.writes.Close()
+	err := s.reads.Close()
+	if s.reads != s.writes {
+		err = errors.Join(err, s.writes.Close())
 	}
-	return errors.Join(s.reads.Close(), s.writes.Close())
+	if err != nil {
+		return fmt.Errorf("close the database: %w", err)
+	}
+	return nil
 }
 
 // pool is a pool of connections and the statements prepared for them. The queries are a fixed set.
 type pool struct {
 	*sql.DB
-	statements sync.Map // query → *sql.Stmt
+
+	mutex      sync.RWMutex
+	statements map[string]*sql.Stmt
 }
+
+func newPool(db *sql.DB) *pool { return &pool{DB: db, statements: map[string]*sql.Stmt{}} }
 
 func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transaction) error) error {
 	tx, err := p.BeginTx(ctx, options)
@@ -75,36 +84,45 @@ func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transac
 // the pool's only connection; and what can't be prepared now will be another time.
 func (p *pool) prepare(ctx context.Context, queries []string) {
 	for _, query := range queries {
-		statement, err := p.PrepareContext(ctx, query)
+		statement, err := p.PrepareContext(ctx, query) //nolint:sqlclosecheck // kept for as long as the pool
 		if err != nil {
 			return
 		}
-		if _, there := p.statements.LoadOrStore(query, statement); there {
+		p.mutex.Lock()
+		if p.statements[query] == nil {
+			p.statements[query], statement = statement, nil
+		}
+		p.mutex.Unlock()
+		if statement != nil {
 			_ = statement.Close() // another has prepared it meanwhile
 		}
 	}
 }
 
-// todo is what a transaction leaves for the dispatcher: tasks to place, commands to deliver.
-type todo struct{ place, deliver bool }
+// leftovers are what a transaction leaves for the dispatcher: tasks to place, commands to deliver.
+type leftovers struct{ place, deliver bool }
 
 // transaction runs the statements of one transaction.
 type transaction struct {
 	tx         *sql.Tx
 	pool       *pool
 	unprepared []string
-	todo       todo
+	leaves     leftovers
 	// short is set where a statement isn't worth being interrupted: to watch the context costs as much
 	// as the statement. The context still ends the transaction.
 	short bool
 }
 
+// statement returns the prepared statement, nil where there is none yet.
 func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
-	if statement, ok := t.pool.statements.Load(query); ok {
-		return t.tx.StmtContext(ctx, statement.(*sql.Stmt))
+	t.pool.mutex.RLock()
+	statement := t.pool.statements[query]
+	t.pool.mutex.RUnlock()
+	if statement == nil {
+		t.unprepared = append(t.unprepared, query)
+		return nil
 	}
-	t.unprepared = append(t.unprepared, query)
-	return nil
+	return t.tx.StmtContext(ctx, statement)
 }
 
 // exec runs a statement and returns how many rows it changed.
@@ -114,25 +132,42 @@ func (t *transaction) exec(ctx context.Context, query string, args ...any) (int6
 	}
 	var result sql.Result
 	var err error
-	if statement := t.statement(ctx, query); statement != nil {
+	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // the end of the transaction closes it
 		result, err = statement.ExecContext(ctx, args...)
 	} else {
 		result, err = t.tx.ExecContext(ctx, query, args...)
 	}
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("run %q: %w", opening(query), err)
 	}
-	return result.RowsAffected()
+	changed, err := result.RowsAffected()
+	if err != nil {
+		return 0, fmt.Errorf("count the rows of %q: %w", opening(query), err)
+	}
+	return changed, nil
 }
 
 func (t *transaction) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if t.short {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if statement := t.statement(ctx, query); statement != nil {
-		return statement.QueryContext(ctx, args...)
+	var rows *sql.Rows
+	var err error
+	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // the end of the transaction closes it
+		rows, err = statement.QueryContext(ctx, args...)
+	} else {
+		rows, err = t.tx.QueryContext(ctx, query, args...)
 	}
-	return t.tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("run %q: %w", opening(query), err)
+	}
+	return rows, nil
+}
+
+// opening is how an error names a query. Its arguments, which may be what people wrote, are never named.
+func opening(query string) string {
+	words := strings.Fields(query)
+	return strings.Join(words[:min(len(words), 6)], " ")
 }
 
 // row is a row that is being read.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -165,7 +166,7 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 	if len(task.Attributes) > 0 {
 		encoded, err := json.Marshal(task.Attributes)
 		if err != nil {
-			return err
+			return wrap("encode its attributes", err)
 		}
 		attributes = string(encoded)
 	}
@@ -254,13 +255,10 @@ func (s *syncing) appendEvents(ctx context.Context) error {
 
 // insertEvents insert one event, two, and so on: a transfer has up to eight.
 var insertEvents = func() (queries [8]string) {
-	query := `INSERT INTO events (position, conversation, number, name, at, event) VALUES `
+	var rows []string
 	for i := range queries {
-		if i > 0 {
-			query += ", "
-		}
-		query += fmt.Sprintf("($%d, $%d, $%d, $%d, $%d, $%d)", 6*i+1, 6*i+2, 6*i+3, 6*i+4, 6*i+5, 6*i+6)
-		queries[i] = query
+		rows = append(rows, fmt.Sprintf("($%d, $%d, $%d, $%d, $%d, $%d)", 6*i+1, 6*i+2, 6*i+3, 6*i+4, 6*i+5, 6*i+6))
+		queries[i] = `INSERT INTO events (position, conversation, number, name, at, event) VALUES ` + strings.Join(rows, ", ")
 	}
 	return queries
 }()
@@ -272,12 +270,16 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 		if e.Reservation == "" {
 			continue
 		}
+		reason := e.Reason
+		if e.Name == conversation.EventTaskUpdated {
+			reason = "" // why the task came back, which says nothing of the agent's offer
+		}
 		if _, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
 				created_at, expires_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, excused = excluded.excused, reason = excluded.reason,
 				updated_at = excluded.updated_at`,
-			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), e.Reason,
+			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), reason,
 			micros(e.At), micros(e.ExpiresAt)); err != nil {
 			return wrap("save reservation "+e.Reservation, err)
 		}
@@ -375,9 +377,9 @@ func (s *syncing) place(ctx context.Context) error {
 		if p.conversation == s.picture.Conversation {
 			s.open = append(s.open, p)
 		} else {
-			s.todo.deliver = true
+			s.leaves.deliver = true
 		}
 	}
-	s.todo.place = s.todo.place || m.room == 0
+	s.leaves.place = s.leaves.place || m.room == 0
 	return nil
 }

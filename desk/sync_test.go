@@ -3,7 +3,6 @@ package desk
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"testing"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 
 // requireShown requires that the desk shows exactly what the conversation is.
 func requireShown(t require.TestingT, h *house, th *thread) {
-	c, err := h.Desk.Conversation(h.ctx, th.sid)
+	c, err := h.Desk.Conversation(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	require.Equal(t, th.state.Status, c.Status)
 	require.Equal(t, th.state.Channel, c.Channel)
@@ -23,7 +22,7 @@ func requireShown(t require.TestingT, h *house, th *thread) {
 	require.Equal(t, th.state.Revision, c.Revision)
 	require.Equal(t, th.state.ClosedAt, c.ClosedAt)
 
-	tasks, err := h.Desk.Tasks(h.ctx, th.sid)
+	tasks, err := h.Desk.Tasks(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	require.Len(t, tasks, len(th.state.Tasks))
 	live := 0
@@ -36,14 +35,14 @@ func requireShown(t require.TestingT, h *house, th *thread) {
 	}
 	require.Len(t, c.Live, live)
 
-	transfers, err := h.Desk.Transfers(h.ctx, th.sid)
+	transfers, err := h.Desk.Transfers(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	require.Len(t, transfers, len(th.state.Transfers))
 	for i, transfer := range transfers {
 		requireSameJSON(t, th.state.Transfers[i], transfer.Transfer)
 	}
 
-	events, err := h.Desk.Events(h.ctx, th.sid)
+	events, err := h.Desk.Events(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	require.Len(t, events, th.state.Events)
 	for i, e := range events {
@@ -74,31 +73,31 @@ func testPictureBecomesRows(t *testing.T, h *house) {
 	require.Equal(t, conversation.ConversationClosed, th.state.Status)
 	requireShown(t, h, th)
 
-	notes, err := h.Notes(h.ctx, th.sid, AsSystem())
+	notes, err := h.Notes(h.t.Context(), th.sid, AsSystem())
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
 	require.Equal(t, "wants a refund", notes[0].Text)
 	require.Equal(t, th.state.Transfers[0].SID, notes[0].Transfer)
 
-	reservations, err := h.Reservations(h.ctx, th.sid)
+	reservations, err := h.Reservations(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	require.Len(t, reservations, 2)
 	for i, agent := range []string{"alice", "bob"} {
 		require.Equal(t, agent, reservations[i].Agent)
 		require.Equal(t, conversation.ReservationCompleted, reservations[i].Status)
-		one, err := h.Reservation(h.ctx, reservations[i].SID)
+		one, err := h.Reservation(h.t.Context(), reservations[i].SID)
 		require.NoError(t, err)
 		require.Equal(t, reservations[i], one)
 	}
-	task, err := h.Task(h.ctx, th.task().SID)
+	task, err := h.Task(h.t.Context(), th.task().SID)
 	require.NoError(t, err)
 	requireSameJSON(t, th.task(), task.Task)
-	transfer, err := h.Transfer(h.ctx, th.state.Transfers[0].SID)
+	transfer, err := h.Transfer(h.t.Context(), th.state.Transfers[0].SID)
 	require.NoError(t, err)
 	require.Equal(t, th.sid, transfer.Conversation)
-	_, err = h.Task(h.ctx, "WT00000000000000000000000000000000")
+	_, err = h.Task(h.t.Context(), "WT00000000000000000000000000000000")
 	require.Equal(t, conversation.CodeNoSuchTask, conversation.CodeOf(err))
-	_, err = h.Desk.Conversation(h.ctx, newSID())
+	_, err = h.Desk.Conversation(h.t.Context(), newSID())
 	require.ErrorIs(t, err, ErrUnknownConversation)
 }
 
@@ -106,10 +105,10 @@ func testSamePictureAgain(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support")
 	first := th.picture()
-	answer, err := h.Sync(h.ctx, first)
+	answer, err := h.Sync(h.t.Context(), first)
 	require.NoError(t, err)
 	for range 3 {
-		again, err := h.Sync(h.ctx, first)
+		again, err := h.Sync(h.t.Context(), first)
 		require.NoError(t, err)
 		require.Equal(t, answer, again)
 	}
@@ -122,7 +121,7 @@ func testSamePictureAgain(t *testing.T, h *house) {
 	th.do(conversation.AcceptCommand{Agent: "alice"})
 	accepted := th.picture()
 	th.follow()
-	_, err = h.Sync(h.ctx, accepted)
+	_, err = h.Sync(h.t.Context(), accepted)
 	require.NoError(t, err)
 	requireShown(t, h, th)
 	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
@@ -133,7 +132,7 @@ func testOlderPicture(t *testing.T, h *house) {
 	th := h.start("support")
 	old := th.picture()
 	th.follow().accept("alice")
-	answer, err := h.Sync(h.ctx, old)
+	answer, err := h.Sync(h.t.Context(), old)
 	require.NoError(t, err)
 	require.Equal(t, th.state.Revision, answer.Revision)
 	require.Empty(t, answer.Placed)
@@ -146,7 +145,7 @@ func testOverlappingEvents(t *testing.T, h *house) {
 	var told []conversation.Event
 	remember := func() {
 		told = append(told, th.events...)
-		answer, err := h.Sync(h.ctx, th.state.Picture(told, nil)) // everything, each time
+		answer, err := h.Sync(h.t.Context(), th.state.Picture(told, nil)) // everything, each time
 		require.NoError(t, err)
 		th.events = nil
 		for _, reserve := range answer.Placed {
@@ -160,7 +159,7 @@ func testOverlappingEvents(t *testing.T, h *house) {
 	th.do(conversation.EndCommand{Agent: "alice"})
 	remember()
 	requireShown(t, h, th)
-	feed, err := h.Feed(h.ctx, 0, 100)
+	feed, err := h.Feed(h.t.Context(), 0, 100)
 	require.NoError(t, err)
 	require.Len(t, feed, th.state.Events)
 }
@@ -171,9 +170,9 @@ func testEventGap(t *testing.T, h *house) {
 	th.do(conversation.AcceptCommand{Agent: "alice"})
 	th.events = nil // lost on the way
 	th.do(conversation.EndCommand{Agent: "alice"})
-	_, err := h.Sync(h.ctx, th.picture())
+	_, err := h.Sync(h.t.Context(), th.picture())
 	require.ErrorContains(t, err, "event 4 was expected next, and event 5 came")
-	c, err := h.Desk.Conversation(h.ctx, th.sid)
+	c, err := h.Desk.Conversation(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	require.Equal(t, 2, c.Revision, "nothing of the picture was applied")
 }
@@ -186,7 +185,7 @@ func testFeed(t *testing.T, h *house) {
 	}
 	var read []FeedEvent
 	for position := int64(0); ; {
-		page, err := h.Feed(h.ctx, position, 3)
+		page, err := h.Feed(h.t.Context(), position, 3)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -217,7 +216,7 @@ func testAttributesOutlive(t *testing.T, h *house) {
 	th.do(conversation.EndCommand{Agent: "alice"})
 	th.task().Attributes = nil // as the conversation does with what ended long ago
 	th.follow()
-	tasks, err := h.Desk.Tasks(h.ctx, th.sid)
+	tasks, err := h.Desk.Tasks(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	requireSameJSON(t, kept, tasks[0].Attributes)
 }
@@ -228,14 +227,14 @@ func testAwaitRevision(t *testing.T, h *house) {
 	other := h.open()
 	seen := make(chan error, 2)
 	for _, d := range []*Desk{h.Desk, other} {
-		go func() { seen <- d.AwaitRevision(h.ctx, th.sid, 1) }()
+		go func() { seen <- d.AwaitRevision(h.t.Context(), th.sid, 1) }()
 	}
 	th.sync()
 	require.NoError(t, <-seen)
 	require.NoError(t, <-seen)
 	require.Empty(t, h.shown.waiters)
 
-	ctx, cancel := context.WithTimeout(h.ctx, 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Millisecond)
 	defer cancel()
 	err := h.AwaitRevision(ctx, th.sid, 9)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -251,7 +250,7 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 	h.staff("sales", "ann", "ben")
 	h.staff("care", "ben", "cat", "dan")
 	for _, name := range people {
-		require.NoError(t, h.SetCapacity(h.ctx, name, conversation.ChannelWeb, 2))
+		require.NoError(t, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 2))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		var threads []*thread
@@ -321,25 +320,25 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 			},
 			"syncAnswerLost": func(*rapid.T) {
 				th := anyThread()
-				_, err := h.Sync(h.ctx, th.picture())
+				_, err := h.Sync(h.t.Context(), th.picture())
 				require.NoError(rt, err)
 			},
 			"syncLate": func(*rapid.T) {
 				late = append(late, anyThread().picture())
 				if len(late) > 3 {
 					// Late is all it may be: what it lacks has come since, or it isn't late.
-					_, _ = h.Sync(h.ctx, late[0])
+					_, _ = h.Sync(h.t.Context(), late[0])
 					late = late[1:]
 				}
 			},
 			"presence": func(*rapid.T) {
 				presence := rapid.SampledFrom([]Presence{PresenceAvailable, PresenceAvailable, PresenceBreak}).Draw(rt, "presence")
-				require.NoError(rt, h.SetPresence(h.ctx, person(), presence))
+				require.NoError(rt, h.SetPresence(h.t.Context(), person(), presence))
 			},
-			"dispatch": func(*rapid.T) { require.NoError(rt, h.Dispatch(h.ctx)) },
+			"dispatch": func(*rapid.T) { require.NoError(rt, h.Dispatch(h.t.Context())) },
 			"deliver": func(*rapid.T) {
 				h.clock.advance(time.Second)
-				due, err := h.takeDue(h.ctx, 4)
+				due, err := h.takeDue(h.t.Context(), 4)
 				require.NoError(rt, err)
 				for _, item := range due {
 					for _, th := range threads {
@@ -349,7 +348,7 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 					}
 				}
 			},
-			"claim": func(*rapid.T) { _, _ = h.Claim(h.ctx, anyThread().sid, person()) },
+			"claim": func(*rapid.T) { _, _ = h.Claim(h.t.Context(), anyThread().sid, person()) },
 			"": func(rt *rapid.T) {
 				requireConsistent(rt, h)
 			},
@@ -372,7 +371,7 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 }
 
 func reserve2conversation(t require.TestingT, h *house, c conversation.ReserveCommand) string {
-	task, err := h.Desk.Task(h.ctx, c.Task)
+	task, err := h.Desk.Task(h.t.Context(), c.Task)
 	require.NoError(t, err)
 	return task.Conversation
 }
@@ -400,7 +399,7 @@ func requireConsistent(t require.TestingT, h *house) {
 			WHERE r.status = 'pending' AND (t.status <> 'reserved' OR t.reservation <> r.sid)`},
 	} {
 		var count int
-		require.NoError(t, h.store.reads.QueryRowContext(h.ctx, broken.query).Scan(&count))
-		require.Zero(t, count, "%s", fmt.Sprint(broken.what))
+		require.NoError(t, h.store.reads.QueryRowContext(h.t.Context(), broken.query).Scan(&count))
+		require.Zero(t, count, broken.what)
 	}
 }

@@ -12,14 +12,14 @@ import (
 )
 
 func testTranscript(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.ctx, "support"))
+	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	th := h.start("support").follow()
 	written := h.clock.now().Add(-time.Minute)
-	first, err := h.Say(h.ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello?", ProviderSID: "SM1", At: written})
+	first, err := h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello?", ProviderSID: "SM1", At: written})
 	require.NoError(t, err)
 	require.Equal(t, 1, first.Number)
 	require.Equal(t, written, first.At)
-	again, err := h.Say(h.ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello?", ProviderSID: "SM1"})
+	again, err := h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello?", ProviderSID: "SM1"})
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 
@@ -27,7 +27,7 @@ func testTranscript(t *testing.T, h *house) {
 	failures := make(chan error, 20)
 	for range 20 {
 		writers.Go(func() {
-			_, err := h.Say(h.ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "still there?"})
+			_, err := h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: "still there?"})
 			failures <- err
 		})
 	}
@@ -35,7 +35,7 @@ func testTranscript(t *testing.T, h *house) {
 	for range 20 {
 		require.NoError(t, <-failures)
 	}
-	messages, err := h.Transcript(h.ctx, th.sid, AsCustomer())
+	messages, err := h.Transcript(h.t.Context(), th.sid, AsCustomer())
 	require.NoError(t, err)
 	require.Len(t, messages, 21)
 	for i, m := range messages {
@@ -51,7 +51,7 @@ func testWhoMayWrite(t *testing.T, h *house) {
 	h.staff("billing", "bob")
 	say := func(th *thread, from, text string) conversation.Code {
 		t.Helper()
-		_, err := h.Say(h.ctx, NewMessage{Conversation: th.sid, From: from, Text: text})
+		_, err := h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: from, Text: text})
 		if err != nil && text != "" && text != " " {
 			require.NotContains(t, err.Error(), text, "no text of a message in an error")
 		}
@@ -77,7 +77,7 @@ func testWhoMayWrite(t *testing.T, h *house) {
 	require.Equal(t, conversation.CodeInvalidPayload, say(th, "", "a secret word"))
 	require.Equal(t, conversation.CodeInvalidPayload, say(th, FromCustomer, strings.Repeat("ä", MaxMessage+1)))
 	require.Equal(t, conversation.CodeInvalidPayload, say(th, FromCustomer, "zero \x00"))
-	_, err := h.Say(h.ctx, NewMessage{Conversation: newSID(), From: FromCustomer, Text: "hello"})
+	_, err := h.Say(h.t.Context(), NewMessage{Conversation: newSID(), From: FromCustomer, Text: "hello"})
 	require.ErrorIs(t, err, ErrUnknownConversation)
 	open := h.start("support").follow()
 	require.Empty(t, say(open, FromCustomer, strings.Repeat("ä", MaxMessage)))
@@ -87,17 +87,17 @@ func testWhoMayRead(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice")
 	h.staff("billing", "bob")
-	require.NoError(t, h.AddAgent(h.ctx, NewAgent{Name: "carol", Role: RoleSupervisor}))
+	require.NoError(t, h.AddAgent(h.t.Context(), NewAgent{Name: "carol", Role: RoleSupervisor}))
 	th := h.start("support").follow()
-	_, err := h.Say(h.ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello"})
+	_, err := h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello"})
 	require.NoError(t, err)
 	read := func(reader Reader) (transcript, notes conversation.Code) {
 		t.Helper()
-		messages, err := h.Transcript(h.ctx, th.sid, reader)
+		messages, err := h.Transcript(h.t.Context(), th.sid, reader)
 		if err == nil {
 			require.Len(t, messages, 1)
 		}
-		_, noteErr := h.Notes(h.ctx, th.sid, reader)
+		_, noteErr := h.Notes(h.t.Context(), th.sid, reader)
 		return conversation.CodeOf(err), conversation.CodeOf(noteErr)
 	}
 	may := func(reader Reader) {
@@ -129,7 +129,7 @@ func testWhoMayRead(t *testing.T, h *house) {
 	may(AsAgent("bob"))   // offered
 	th.wrapup("alice")
 	mayNot(AsAgent("alice"), conversation.CodeNotYourTask)
-	_, err = h.Transcript(h.ctx, newSID(), AsSystem())
+	_, err = h.Transcript(h.t.Context(), newSID(), AsSystem())
 	require.ErrorIs(t, err, ErrUnknownConversation)
 }
 
@@ -138,7 +138,7 @@ func testStoredNote(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	h.staff("billing", "bob")
 	th := h.start("support").follow().accept("alice")
-	sid, err := h.StoreNote(h.ctx, th.sid, "alice", "wants a refund")
+	sid, err := h.StoreNote(h.t.Context(), th.sid, "alice", "wants a refund")
 	require.NoError(t, err)
 	require.True(t, conversation.IsSID(conversation.PrefixNote, sid))
 	other := h.start("support").follow().accept("alice")
@@ -146,7 +146,7 @@ func testStoredNote(t *testing.T, h *house) {
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "it is another conversation's note")
 
 	th.transfer("alice", toQueue("billing"), sid)
-	offers, err := h.Offers(h.ctx, "bob")
+	offers, err := h.Offers(h.t.Context(), "bob")
 	require.NoError(t, err)
 	require.Len(t, offers, 1)
 	require.Len(t, offers[0].Notes, 1)
@@ -155,12 +155,12 @@ func testStoredNote(t *testing.T, h *house) {
 	require.Equal(t, th.state.Transfers[0].SID, offers[0].Notes[0].Transfer)
 
 	for _, text := range []string{"", "  ", strings.Repeat("n", conversation.MaxNote+1), "\xff"} {
-		_, err := h.StoreNote(h.ctx, th.sid, "alice", text)
+		_, err := h.StoreNote(h.t.Context(), th.sid, "alice", text)
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	_, err = h.StoreNote(h.ctx, th.sid, "", "by nobody")
+	_, err = h.StoreNote(h.t.Context(), th.sid, "", "by nobody")
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-	_, err = h.StoreNote(h.ctx, newSID(), "alice", "too early")
+	_, err = h.StoreNote(h.t.Context(), newSID(), "alice", "too early")
 	require.ErrorIs(t, err, ErrUnknownConversation)
 }
 
@@ -171,7 +171,7 @@ func testOfferComesWithEverything(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	h.staff("billing", "bob")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, h.SetCapacity(h.ctx, name, conversation.ChannelWeb, 100))
+		require.NoError(t, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 100))
 	}
 	const conversations = 20
 	done := make(chan struct{})
@@ -180,7 +180,7 @@ func testOfferComesWithEverything(t *testing.T, h *house) {
 		most := 0
 		defer func() { looked <- most }()
 		for {
-			offers, err := h.Offers(h.ctx, "bob")
+			offers, err := h.Offers(h.t.Context(), "bob")
 			if err != nil {
 				t.Errorf("look at the offers: %v", err)
 				return
@@ -203,16 +203,16 @@ func testOfferComesWithEverything(t *testing.T, h *house) {
 	for range conversations {
 		th := h.start("support").follow().accept("alice")
 		for _, from := range []string{FromCustomer, "alice"} {
-			_, err := h.Say(h.ctx, NewMessage{Conversation: th.sid, From: from, Text: "hello"})
+			_, err := h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: from, Text: "hello"})
 			require.NoError(t, err)
 		}
 		th.transfer("alice", toQueue("billing"), "wants a refund")
 	}
-	offers, err := h.Offers(h.ctx, "bob")
+	offers, err := h.Offers(h.t.Context(), "bob")
 	require.NoError(t, err)
 	require.Len(t, offers, conversations)
 	close(done)
 	<-looked
-	_, err = h.Offers(h.ctx, "nobody")
+	_, err = h.Offers(h.t.Context(), "nobody")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }
