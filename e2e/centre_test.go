@@ -1,0 +1,205 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// patience is how long anything may take that comes in the end: on a busy machine, after a crash.
+const patience = 60 * time.Second
+
+// centre is the contact centre of one test: a Temporal dev server on a database file and a desk, in a
+// folder of their own, with as many workers as the test starts. Transfers and notes are on.
+type centre struct {
+	folder   string
+	options  devserver.Options
+	server   *devserver.Server
+	temporal client.Client
+	baton    *baton.Client
+	desk     *desk.Desk
+	database string
+	workers  int
+}
+
+// openCentre opens a contact centre: alice works on the queue support, bob on billing, and neither runs
+// out of capacity. The dev server gets the settings.
+func openCentre(t *testing.T, settings map[string]any) *centre {
+	t.Helper()
+	folder := t.TempDir()
+	c := &centre{folder: folder, database: filepath.Join(folder, "desk.db")}
+	c.options = devserver.Options{
+		Binary: have(t, temporalCLI), DatabaseFile: filepath.Join(folder, "temporal.db"),
+		SearchAttributes: workflows.SearchAttributes(), DynamicConfig: settings,
+	}
+	c.startServer(t)
+	c.options.Address = c.server.Address // started again, it is where clients and workers look for it
+
+	var err error
+	c.desk, err = desk.Open(t.Context(), "sqlite:"+c.database, desk.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.desk.Close()) })
+	for _, queue := range []string{"support", "billing"} {
+		require.NoError(t, c.desk.AddQueue(t.Context(), queue))
+	}
+	c.hire(t, "alice", 1000, "support")
+	c.hire(t, "bob", 1000, "billing")
+	_, err = c.desk.SetSettings(t.Context(), "test", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	require.NoError(t, err)
+
+	c.temporal, err = temporalenv.Dial(t.Context(), temporalenv.Options{Address: c.server.Address})
+	require.NoError(t, err)
+	t.Cleanup(c.temporal.Close)
+	c.baton = baton.NewClient(c.temporal)
+	return c
+}
+
+// startServer starts the dev server, at first and after its end.
+func (c *centre) startServer(t *testing.T) {
+	t.Helper()
+	log := &output{}
+	options := c.options
+	options.LogWriter = log
+	server, err := devserver.Start(t.Context(), options)
+	require.NoError(t, err)
+	c.server = server
+	t.Cleanup(func() {
+		server.Kill()
+		if t.Failed() {
+			t.Logf("The dev server (process %d) printed:\n%s", server.PID, log.tail())
+		}
+	})
+}
+
+// startWorker starts a worker process.
+func (c *centre) startWorker(t *testing.T) *process {
+	t.Helper()
+	c.workers++
+	return launch(t, fmt.Sprintf("worker %d", c.workers), have(t, workerProgram),
+		environment("BATON_DATABASE=sqlite:"+c.database, "TEMPORAL_ADDRESS="+c.server.Address))
+}
+
+// hire adds an available agent with that capacity on every channel, on these queues.
+func (c *centre) hire(t *testing.T, agent string, capacity int, queues ...string) {
+	t.Helper()
+	require.NoError(t, c.desk.AddAgent(t.Context(), desk.NewAgent{Name: agent, Capacity: capacity, Presence: desk.PresenceAvailable}))
+	for _, queue := range queues {
+		require.NoError(t, c.desk.AddMember(t.Context(), queue, agent))
+	}
+}
+
+// in bounds a call that has to end.
+func in(t *testing.T, within time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// begin starts a conversation in the queue.
+func (c *centre) begin(t *testing.T, queue string) string {
+	t.Helper()
+	sid, err := c.baton.Start(in(t, patience), conversation.StartCommand{
+		Channel: conversation.ChannelWeb, Queue: queue, Customer: conversation.Customer{Name: "Crystal Minh", Address: "crystal@example.com"},
+		Attributes: conversation.Attributes{"order": baton.Attribute("3348917502")},
+	})
+	require.NoError(t, err)
+	return sid
+}
+
+// commandsToBegin is the revision of a conversation that alice has just accepted: start, reserve, accept.
+const commandsToBegin = 3
+
+// beginWithAlice starts a conversation that alice has.
+func (c *centre) beginWithAlice(t *testing.T) string {
+	t.Helper()
+	sid := c.begin(t, "support")
+	c.offered(t, sid, "alice")
+	c.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
+	return sid
+}
+
+// do sends the command as an update, which has to be carried out.
+func (c *centre) do(t *testing.T, sid string, command conversation.Command) conversation.Outcome {
+	t.Helper()
+	outcome, err := c.baton.Send(in(t, patience), sid, command)
+	require.NoError(t, err, "%s of %s", command.Name(), sid)
+	return outcome
+}
+
+// refused sends the command as an update, which has to be refused with the code.
+func (c *centre) refused(t *testing.T, sid string, command conversation.Command, code conversation.Code) {
+	t.Helper()
+	_, err := c.baton.Send(in(t, patience), sid, command)
+	require.Equal(t, code, conversation.CodeOf(err), "%s of %s: %v", command.Name(), sid, err)
+}
+
+// signal sends the command as a signal.
+func (c *centre) signal(t *testing.T, sid string, command conversation.Command) {
+	t.Helper()
+	require.NoError(t, c.baton.SendAsync(in(t, patience), sid, command), "%s of %s", command.Name(), sid)
+}
+
+// await waits until the conversation is as wanted.
+func (c *centre) await(t *testing.T, sid, what string, wanted func(conversation.Record) bool) conversation.Record {
+	t.Helper()
+	record, err := c.baton.Await(in(t, patience), sid, wanted)
+	if err != nil {
+		shown, _ := c.baton.State(in(t, patience), sid)
+		require.NoError(t, err, "%s; the conversation:\n%s", what, pretty(shown))
+	}
+	return record
+}
+
+// offered waits until the conversation is offered to the agent, and returns the task.
+func (c *centre) offered(t *testing.T, sid, agent string) conversation.Task {
+	t.Helper()
+	var offer conversation.Task
+	c.await(t, sid, "an offer to "+agent, func(r conversation.Record) bool {
+		for _, task := range r.Tasks {
+			if task.OfferedTo(agent) {
+				offer = *task
+				return true
+			}
+		}
+		return false
+	})
+	return offer
+}
+
+// closed waits until the conversation's workflow has completed, and returns its summary.
+func (c *centre) closed(t *testing.T, sid string) workflows.Summary {
+	t.Helper()
+	var summary workflows.Summary
+	require.NoError(t, c.temporal.GetWorkflow(in(t, patience), workflows.ID(sid), "").Get(in(t, patience), &summary))
+	require.Equal(t, conversation.ConversationClosed, summary.Status)
+	return summary
+}
+
+// finish closes the conversation and completes every wrapup.
+func (c *centre) finish(t *testing.T, sid string) {
+	t.Helper()
+	c.do(t, sid, conversation.CloseCommand{})
+	record, err := c.baton.State(in(t, patience), sid)
+	require.NoError(t, err)
+	for _, task := range record.LiveTasks() {
+		c.do(t, sid, conversation.WrapupCommand{Agent: task.Agent, Task: task.SID})
+	}
+	c.closed(t, sid)
+}
+
+func to(agent string) conversation.Target { return conversation.Target{Agent: agent} }
+
+func toQueue(queue string) conversation.Target { return conversation.Target{Queue: queue} }

@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// away is for how long the desk's file is unavailable.
+const away = 10 * time.Second
+
+// atOnceWithoutDesk is how long a decision may take that needs nothing of the desk, on a busy machine:
+// less than it would take to ask in vain.
+const atOnceWithoutDesk = 2 * time.Second
+
+// The desk's file can't be read nor written for ten seconds. What needs no verdict is decided as ever,
+// transfers are refused with desk_unavailable, customers are let in afterwards, and the desk is told everything.
+func TestDeskAwayForTenSeconds(t *testing.T) {
+	t.Parallel()
+	long(t)
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	const conversations = 3
+	var offered []string
+	for range conversations {
+		sid := c.beginWithAlice(t)
+		c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "Before the desk was away."})
+		offered = append(offered, sid)
+	}
+	waiting := c.beginWithAlice(t)
+	requireAgreement(t, c, append(offered, waiting)...)
+
+	release := c.holdDesk(t)
+	since := time.Now()
+	started := c.begin(t, "support")
+	for _, sid := range offered {
+		for _, command := range []conversation.Command{
+			conversation.AcceptCommand{Agent: "bob"},
+			conversation.WrapupCommand{Agent: "alice", Note: "While the desk was away."},
+			conversation.EndCommand{Agent: "bob"},
+			conversation.WrapupCommand{Agent: "bob", Disposition: "resolved"},
+		} {
+			c.doAtOnce(t, sid, command)
+		}
+	}
+	transfer := conversation.TransferCommand{From: "alice", To: to("bob"), Note: "Sent again and again."}
+	transfer.CommandID = "the same each time"
+	for time.Since(since) < away {
+		asked := time.Now()
+		c.refused(t, waiting, transfer, conversation.CodeDeskUnavailable)
+		require.Less(t, time.Since(asked), 5*time.Second, "until a desk that is away refuses")
+	}
+	record, err := c.baton.State(in(t, patience), waiting)
+	require.NoError(t, err)
+	require.Equal(t, commandsToBegin, record.Revision, "a refused transfer changes nothing")
+	release()
+
+	// The desk's locks take a moment to be found open again.
+	c.insistOn(t, waiting, transfer)
+	c.offered(t, started, "alice")
+	for _, sid := range offered {
+		c.closed(t, sid)
+	}
+	records := requireAgreement(t, c, append(offered, waiting, started)...)
+	for _, sid := range offered {
+		require.Equal(t, commandsToBegin+5, records[sid].Revision)
+	}
+	require.Equal(t, commandsToBegin+1, records[waiting].Revision)
+}
+
+// Another program writes to the desk's file for ten seconds. Everything is decided as ever, transfers
+// too, and the desk is told afterwards.
+func TestDeskHeldByAWriterForTenSeconds(t *testing.T) {
+	t.Parallel()
+	long(t)
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	requireAgreement(t, c, sid)
+
+	release := c.holdDeskForWriting(t)
+	since := time.Now()
+	commands := toAndFro(1200)
+	done := 0
+	for ; time.Since(since) < away; done++ {
+		require.Less(t, done, len(commands), "more commands are needed for so long a time")
+		c.doAtOnce(t, sid, commands[done])
+	}
+	release()
+	record := requireAgreement(t, c, sid)[sid]
+	require.Equal(t, commandsToBegin+done, record.Revision)
+	t.Logf("%d commands were carried out while the desk was held.", done)
+}
+
+// doAtOnce sends the command, which has to be carried out without asking the desk in vain.
+func (c *centre) doAtOnce(t *testing.T, sid string, command conversation.Command) {
+	t.Helper()
+	asked := time.Now()
+	c.do(t, sid, command)
+	require.Less(t, time.Since(asked), atOnceWithoutDesk, "%s of %s", command.Name(), sid)
+}
+
+// insistOn sends the command until the desk is there again.
+func (c *centre) insistOn(t *testing.T, sid string, command conversation.Command) {
+	t.Helper()
+	waitFor(t, patience, "the desk is there again", func() bool {
+		_, err := c.baton.Send(in(t, patience), sid, command)
+		if conversation.CodeOf(err) == conversation.CodeDeskUnavailable {
+			return false
+		}
+		require.NoError(t, err)
+		return true
+	})
+}

@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	_ "modernc.org/sqlite" // to hold the desk's file
+
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// holdVariable makes this test binary a program that holds the database it names until it is killed.
+const holdVariable = "E2E_HOLD"
+
+// hold takes every lock of the database. A process of its own does: SQLite's locks belong to processes.
+func hold(database string) {
+	if err := lockAll(database); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Fprintln(os.Stdout, "held")
+	select {}
+}
+
+// holdDesk makes the desk's file unavailable to everybody, this process as well, for reading and writing.
+func (c *centre) holdDesk(t *testing.T) (release func()) {
+	t.Helper()
+	itself, err := os.Executable()
+	require.NoError(t, err)
+	holder := launch(t, "holder of the desk", itself, environment(holdVariable+"="+c.database))
+	waitFor(t, patience, "the desk is held", func() bool {
+		require.True(t, holder.runs(), "%s", holder.stderr.tail())
+		return strings.Contains(holder.stdout.String(), "held")
+	})
+	return holder.kill
+}
+
+// holdDeskForWriting keeps everybody else from writing to the desk's file, as a program would that
+// has a transaction open. Reading goes on.
+func (c *centre) holdDeskForWriting(t *testing.T) (release func()) {
+	t.Helper()
+	database, err := sql.Open("sqlite", "file:"+c.database+"?_pragma=busy_timeout(10000)")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, database.Close()) })
+	connection, err := database.Conn(t.Context())
+	require.NoError(t, err)
+	_, err = connection.ExecContext(t.Context(), `BEGIN EXCLUSIVE`)
+	require.NoError(t, err)
+	return func() {
+		_, err := connection.ExecContext(t.Context(), `ROLLBACK`)
+		require.NoError(t, err)
+		require.NoError(t, connection.Close())
+	}
+}
+
+// history returns the events of the conversation's current run.
+func (c *centre) history(t *testing.T, sid string) []*historypb.HistoryEvent {
+	t.Helper()
+	var events []*historypb.HistoryEvent
+	all := c.temporal.GetWorkflowHistory(in(t, patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for all.HasNext() {
+		event, err := all.Next()
+		require.NoError(t, err)
+		events = append(events, event)
+	}
+	return events
+}

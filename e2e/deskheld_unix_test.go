@@ -1,0 +1,24 @@
+//go:build unix
+
+package e2e
+
+import (
+	"os"
+	"syscall"
+)
+
+// Where SQLite keeps its locks in the file beside a database in WAL mode
+// (https://sqlite.org/walformat.html, "WAL Locks"): one for writing, one for each group of readers.
+const (
+	firstLock = 120
+	locks     = 8
+)
+
+// lockAll takes all of them for this process, as soon as nobody is in a transaction.
+func lockAll(database string) error {
+	file, err := os.OpenFile(database+"-shm", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return syscall.FcntlFlock(file.Fd(), syscall.F_SETLKW, &syscall.Flock_t{Type: syscall.F_WRLCK, Start: firstLock, Len: locks})
+}

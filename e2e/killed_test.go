@@ -1,0 +1,157 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// oftenContinued has conversations continue as a new run every few transfers.
+var oftenContinued = map[string]any{"limit.historyCount.suggestContinueAsNew": 120}
+
+// moments are random, and the same again for the seed that a failed test prints.
+func moments(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("The moments are those of seed %d.", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// within waits for a random part of the time: the moments between and inside the steps of a transfer.
+func within(random *rand.Rand, most time.Duration) {
+	timer := time.NewTimer(time.Duration(random.Int64N(int64(most))))
+	<-timer.C
+}
+
+func TestKilledWorkerLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	long(t)
+	const conversations, cycles, kills = 12, 12, 6
+	random := moments(t)
+	c := openCentre(t, oftenContinued)
+	worker := c.startWorker(t)
+	passed := startRelays(t, c, conversations, cycles)
+	killed := 0
+	for killed < kills && passed.after(1+random.IntN(40)) {
+		within(random, 30*time.Millisecond)
+		worker.kill()
+		killed++
+		worker = c.startWorker(t)
+	}
+	passed.requireNothingLostOrDoubled()
+	require.Equal(t, kills, killed, "the work was done before all kills: give it more cycles")
+}
+
+func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	long(t)
+	const conversations, cycles, kills = 8, 10, 3
+	random := moments(t)
+	c := openCentre(t, oftenContinued)
+	c.startWorker(t)
+	passed := startRelays(t, c, conversations, cycles)
+	killed := 0
+	for killed < kills && passed.after(10+random.IntN(40)) {
+		within(random, 30*time.Millisecond)
+		c.server.Kill()
+		killed++
+		c.startServer(t)
+	}
+	passed.requireNothingLostOrDoubled()
+	require.Equal(t, kills, killed, "the work was done before all kills: give it more cycles")
+}
+
+// Commands that come while no worker runs are carried out by the next one, in the order in which they came.
+func TestCommandsWaitForAWorker(t *testing.T) {
+	t.Parallel()
+	long(t)
+	c := openCentre(t, nil)
+	worker := c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	worker.kill()
+
+	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "While nobody worked."})
+	c.signal(t, sid, conversation.AcceptCommand{Agent: "bob"})
+	c.signal(t, sid, conversation.WrapupCommand{Agent: "alice"})
+	started := c.begin(t, "billing")
+	c.startWorker(t)
+
+	c.await(t, sid, "bob has it, alice has wrapped up", func(r conversation.Record) bool { return r.Revision == commandsToBegin+3 })
+	c.offered(t, started, "bob")
+	record := requireAgreement(t, c, sid, started)[sid]
+	require.Empty(t, record.Refusals)
+	require.Equal(t, "bob", record.Transfers[0].AcceptedBy)
+}
+
+// A worker is killed while it tells the desk: the decision stands, and the next worker tells the desk.
+func TestWorkerKilledWhileItTellsTheDesk(t *testing.T) {
+	t.Parallel()
+	long(t)
+	c := openCentre(t, nil)
+	worker := c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	requireAgreement(t, c, sid)
+
+	release := c.holdDeskForWriting(t)
+	c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "Told late."})
+	waitFor(t, patience, "an activity under way", func() bool { return c.activityUnderWay(t, sid) })
+	worker.kill()
+	release()
+	c.startWorker(t)
+
+	c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
+	c.do(t, sid, conversation.WrapupCommand{Agent: "alice"})
+	record := requireAgreement(t, c, sid)[sid]
+	require.Equal(t, commandsToBegin+3, record.Revision)
+}
+
+// A worker is killed while it asks for the desk's verdict: the next one asks again, and the caller gets the answer.
+func TestWorkerKilledWhileItAsksTheDesk(t *testing.T) {
+	t.Parallel()
+	long(t)
+	c := openCentre(t, nil)
+	worker := c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	requireAgreement(t, c, sid)
+
+	release := c.holdDesk(t)
+	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
+	waitFor(t, patience, "a workflow task under way", func() bool {
+		events := c.history(t, sid)
+		return events[len(events)-1].GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED
+	})
+	accepted := make(chan error, 1)
+	ctx := in(t, patience)
+	go func() {
+		_, err := c.baton.Accept(ctx, sid, conversation.AcceptCommand{Agent: "bob"})
+		accepted <- err
+	}()
+	worker.kill()
+	release()
+	c.startWorker(t)
+
+	require.NoError(t, <-accepted)
+	record := requireAgreement(t, c, sid)[sid]
+	require.Equal(t, commandsToBegin+2, record.Revision)
+	require.Len(t, record.Transfers, 1)
+	require.Empty(t, record.Refusals)
+}
+
+// activityUnderWay tells whether a worker runs an activity of the conversation.
+func (c *centre) activityUnderWay(t *testing.T, sid string) bool {
+	t.Helper()
+	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+	require.NoError(t, err)
+	for _, activity := range described.GetPendingActivities() {
+		if activity.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED {
+			return true
+		}
+	}
+	return false
+}

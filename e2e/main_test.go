@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/devserver"
+)
+
+// built is the folder that the programs under test are built into.
+var built string
+
+func TestMain(m *testing.M) {
+	if database := os.Getenv(holdVariable); database != "" {
+		hold(database)
+	}
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "baton-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make a folder for the programs under test:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	built = folder
+	return m.Run()
+}
+
+// The programs are built once, by the first test that needs them.
+var (
+	workerProgram  = sync.OnceValues(func() (string, error) { return build("worker") })
+	starterProgram = sync.OnceValues(func() (string, error) { return build("starter") })
+	temporalCLI    = sync.OnceValues(func() (string, error) { return devserver.Binary(context.Background(), os.Stderr) })
+)
+
+// build builds the program in the repository's folder of that name.
+func build(name string) (string, error) {
+	program := filepath.Join(built, name)
+	args := append(append([]string{"build", "-buildvcs=false"}, buildFlags...), "-o", program, "./"+name)
+	command := exec.CommandContext(context.Background(), "go", args...)
+	command.Dir = ".." // the repository: tests run in their package's folder
+	if output, err := command.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build ./%s: %w\n%s", name, err, output)
+	}
+	return program, nil
+}
+
+// have returns a program that was built, or fails the test.
+func have(t *testing.T, program func() (string, error)) string {
+	t.Helper()
+	path, err := program()
+	require.NoError(t, err)
+	return path
+}
+
+// long leaves a test out of a short run.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes too long for a short run")
+	}
+}
+
+// poll is how often waitFor looks.
+const poll = 10 * time.Millisecond
+
+// waitFor waits until the condition holds, and fails the test with what it was about when it doesn't in time.
+func waitFor(t *testing.T, within time.Duration, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	again := time.NewTicker(poll)
+	defer again.Stop()
+	for !condition() {
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			require.Fail(t, "waited in vain", "%s, for %s", what, within)
+		}
+	}
+}

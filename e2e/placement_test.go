@@ -1,0 +1,269 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// soon is how long the dispatcher may take to find somebody who is free, on a busy machine.
+const soon = 10 * time.Second
+
+func TestQueueTransferReachesAFreeAgentWithHistoryAndNote(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	requireAgreement(t, c, sid)
+	c.says(t, sid, desk.FromCustomer, "I was charged twice.")
+	c.says(t, sid, "alice", "Let me pass you on.")
+
+	c.do(t, sid, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
+	offer := c.offered(t, sid, "bob")
+	require.Equal(t, "billing", offer.Queue)
+	requireAgreement(t, c, sid)
+	offers, err := c.desk.Offers(t.Context(), "bob")
+	require.NoError(t, err)
+	require.Len(t, offers, 1)
+	require.Equal(t, offer.SID, offers[0].Task.SID)
+	require.Equal(t, "Charged twice.", offers[0].Notes[0].Text)
+	require.Equal(t, "Let me pass you on.", offers[0].Transcript[1].Text)
+	require.JSONEq(t, `"3348917502"`, string(offers[0].Task.Attributes["order"]))
+}
+
+func TestAgentAtCapacityIsOfferedTheNextTaskWhenOneIsDone(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	c.hire(t, "dave", 1, "sales")
+
+	first := c.begin(t, "sales")
+	c.offered(t, first, "dave")
+	ordinary := c.begin(t, "sales")
+	urgent, err := c.baton.Start(t.Context(), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "sales", Priority: 5})
+	require.NoError(t, err)
+	requireAgreement(t, c, first, ordinary, urgent)
+	c.do(t, first, conversation.AcceptCommand{Agent: "dave"})
+	c.do(t, first, conversation.EndCommand{Agent: "dave"})
+	for _, sid := range []string{ordinary, urgent} {
+		require.Equal(t, conversation.TaskPending, requireAgreement(t, c, sid)[sid].Tasks[0].Status, "a wrapup counts against capacity")
+	}
+
+	c.do(t, first, conversation.WrapupCommand{Agent: "dave"})
+	c.offered(t, urgent, "dave")
+	records := requireAgreement(t, c, first, ordinary, urgent)
+	require.Equal(t, conversation.TaskPending, records[ordinary].Tasks[0].Status, "priority comes first")
+	require.NoError(t, c.desk.SetCapacity(t.Context(), "dave", conversation.ChannelWeb, 2))
+	c.offered(t, ordinary, "dave")
+	requireAgreement(t, c, first, ordinary, urgent)
+}
+
+func TestAgentWhoGoesAwayIsDeclinedForAndTheTaskPlacedOn(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	c.hire(t, "dave", 3, "sales")
+	kept := c.begin(t, "sales")
+	c.offered(t, kept, "dave")
+	c.do(t, kept, conversation.AcceptCommand{Agent: "dave"})
+	offered := c.begin(t, "sales")
+	c.offered(t, offered, "dave")
+	requireAgreement(t, c, kept, offered)
+	c.hire(t, "erin", 3, "sales")
+
+	require.NoError(t, c.desk.SetPresence(t.Context(), "dave", desk.PresenceBreak))
+	c.offered(t, offered, "erin")
+	records := requireAgreement(t, c, kept, offered)
+	require.Equal(t, "dave", records[kept].Tasks[0].Agent, "who goes away keeps what they have")
+	require.Equal(t, conversation.TaskAssigned, records[kept].Tasks[0].Status)
+	c.refused(t, offered, conversation.AcceptCommand{Agent: "dave"}, conversation.CodeNoReservation)
+
+	reservations, err := c.desk.Reservations(t.Context(), offered)
+	require.NoError(t, err)
+	require.Len(t, reservations, 2)
+	require.Equal(t, conversation.ReservationRejected, reservations[0].Status)
+	require.Equal(t, desk.ReasonAgentUnavailable, reservations[0].Reason)
+}
+
+func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	_, err := c.desk.SetSettings(t.Context(), "test", func(s *conversation.Settings) { s.ReservationTimeout = 2 })
+	require.NoError(t, err)
+	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	c.hire(t, "dave", 3, "sales")
+	sid := c.begin(t, "sales")
+	c.offered(t, sid, "dave")
+	c.hire(t, "erin", 3, "sales")
+
+	c.offered(t, sid, "erin")
+	c.do(t, sid, conversation.AcceptCommand{Agent: "erin"})
+	requireAgreement(t, c, sid)
+	dave, err := c.desk.Agent(t.Context(), "dave")
+	require.NoError(t, err)
+	require.False(t, dave.Available())
+	erin, err := c.desk.Agent(t.Context(), "erin")
+	require.NoError(t, err)
+	require.True(t, erin.Available())
+}
+
+func TestWaitingTaskIsTakenByHand(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	sid := c.begin(t, "sales")
+	requireAgreement(t, c, sid)
+
+	_, err := c.desk.Claim(t.Context(), sid, "bob")
+	require.NoError(t, err)
+	_, err = c.desk.Claim(t.Context(), sid, "alice")
+	require.Equal(t, conversation.CodeNoReservation, conversation.CodeOf(err), "somebody was quicker: %v", err)
+	// The dispatcher of the worker delivers what was claimed in another process.
+	c.offered(t, sid, "bob")
+	c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
+	requireAgreement(t, c, sid)
+}
+
+// A match that could not be delivered, by a worker that is killed then, is delivered again by the next.
+func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
+	t.Parallel()
+	long(t)
+	c := openCentre(t, nil)
+	worker := c.startWorker(t)
+	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	sid := c.begin(t, "sales")
+	requireAgreement(t, c, sid)
+
+	c.server.Kill()
+	claim, err := c.desk.Claim(t.Context(), sid, "bob")
+	require.NoError(t, err)
+	waitFor(t, patience, "a delivery that fails", func() bool {
+		return strings.Contains(worker.stderr.String(), "could not be told, and will be told again")
+	})
+	worker.kill()
+	c.startServer(t)
+	c.startWorker(t)
+	offer := c.offered(t, sid, "bob")
+	require.Equal(t, claim.Reservation, offer.Reservation.SID)
+	c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
+	require.Equal(t, 3, requireAgreement(t, c, sid)[sid].Revision, "start, reserve, accept: once each")
+}
+
+// Two workers on one desk file place what waits: each task once, nobody above their capacity. One is
+// killed, and the other goes on.
+func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
+	t.Parallel()
+	long(t)
+	const conversations, capacity = 24, 4
+	agents := []string{"dave", "erin", "frank"}
+	c := openCentre(t, nil)
+	one := c.startWorker(t)
+	c.startWorker(t)
+	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	var sids []string
+	for range conversations {
+		sids = append(sids, c.begin(t, "sales"))
+	}
+	for _, agent := range agents {
+		c.hire(t, agent, capacity, "sales")
+	}
+
+	served := map[string]bool{}
+	for len(served) < conversations {
+		reserved := c.reservedOf(t, sids, served, min(len(agents)*capacity, conversations-len(served)))
+		requireWithinCapacity(t, c)
+		for sid, agent := range reserved {
+			c.do(t, sid, conversation.AcceptCommand{Agent: agent})
+			c.do(t, sid, conversation.EndCommand{Agent: agent})
+			c.do(t, sid, conversation.WrapupCommand{Agent: agent})
+			served[sid] = true
+		}
+		if one.runs() {
+			one.kill()
+		}
+	}
+	for _, record := range requireAgreement(t, c, sids...) {
+		require.Len(t, record.Tasks, 1)
+		require.Equal(t, 5, record.Revision, "start, reserve, accept, end, wrapup: once each in\n%s", pretty(record))
+	}
+}
+
+// reservedOf waits until that many of the conversations that aren't served yet are offered, and returns to whom.
+func (c *centre) reservedOf(t *testing.T, sids []string, served map[string]bool, count int) map[string]string {
+	t.Helper()
+	reserved := map[string]string{}
+	waitFor(t, patience, "offers", func() bool {
+		clear(reserved)
+		for _, sid := range sids {
+			if served[sid] {
+				continue
+			}
+			record, err := c.baton.State(in(t, patience), sid)
+			require.NoError(t, err)
+			for _, task := range record.Tasks {
+				if task.Status == conversation.TaskReserved {
+					reserved[sid] = task.Agent
+				}
+			}
+		}
+		return len(reserved) >= count
+	})
+	return reserved
+}
+
+func requireWithinCapacity(t *testing.T, c *centre) {
+	t.Helper()
+	agents, err := c.desk.Agents(in(t, patience))
+	require.NoError(t, err)
+	for _, agent := range agents {
+		at := slices.IndexFunc(agent.Channels, func(a desk.AgentChannel) bool { return a.Channel == conversation.ChannelWeb })
+		require.LessOrEqual(t, agent.Channels[at].Load, agent.Channels[at].Capacity, "load of %s", agent.Name)
+	}
+}
+
+// says writes a message into the transcript.
+func (c *centre) says(t *testing.T, sid, from, text string) {
+	t.Helper()
+	_, err := c.desk.Say(in(t, patience), desk.NewMessage{Conversation: sid, From: from, Text: text})
+	require.NoError(t, err)
+}
+
+// A conversation found by its search attributes is as it is said to be, across a change.
+func TestConversationsAreFoundByWhoHasThem(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	other := c.beginWithAlice(t)
+	c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
+	for query, wanted := range map[string][]string{
+		`ConversationWrapping = "alice"`:                                {sid},
+		`ConversationAgents = "bob"`:                                    {sid},
+		`ConversationAgents = "alice"`:                                  {other},
+		`ConversationTransfers > 0 AND ConversationStatus = "active"`:   {sid},
+		`ConversationQueue = "support" AND ConversationChannel = "web"`: {sid, other},
+	} {
+		slices.Sort(wanted)
+		var found []string
+		waitFor(t, soon, query, func() bool {
+			found = nil
+			require.NoError(t, c.baton.List(in(t, patience), query, func(l baton.Listed) error {
+				found = append(found, l.Conversation)
+				return nil
+			}))
+			slices.Sort(found)
+			return slices.Equal(wanted, found)
+		})
+	}
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package e2e
+
+// buildFlags build the programs under test as the tests are built: with the race detector.
+var buildFlags = []string{"-race"}
