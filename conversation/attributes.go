@@ -70,13 +70,16 @@ func (a Attributes) set(key string, value any) {
 	a[key] = encoded
 }
 
-// characters counts the attributes' characters as JSON.
-func (a Attributes) characters() (int, error) {
+// valid checks what a start brings.
+func (a Attributes) valid() *Refusal {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(a); err != nil {
-		return 0, fmt.Errorf("encode the attributes: %w", err)
+	switch err := encoder.Encode(a); {
+	case err != nil || utf8.RuneCount(bytes.TrimSpace(b.Bytes())) > MaxAttributes:
+		return invalid("attributes", "start: attributes are JSON of at most %d characters", MaxAttributes)
+	case bytes.Contains(b.Bytes(), []byte(`\u0000`)):
+		return invalid("attributes", "start: attributes have a character U+0000, which no database keeps: leave it out")
 	}
-	return utf8.RuneCount(bytes.TrimSpace(b.Bytes())), nil
+	return nil
 }

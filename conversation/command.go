@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -264,7 +265,16 @@ func Decode(name CommandName, payload []byte, id string) (Command, error) {
 		return decode[ReserveCommand](name, payload, id)
 	case CommandExpire:
 	}
-	return nil, Refuse(CodeInvalidPayload, Details{}, "%q is no command: use %s", name, joinNames(ServiceCommands()))
+	return nil, Refuse(CodeInvalidPayload, Details{}, "%s is no command: use %s", quoted(string(name)), joinNames(ServiceCommands()))
+}
+
+// Identified returns the command under that ID where it has none of its own, so that it may be repeated.
+func Identified(c Command, id string) (Command, error) {
+	payload, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode the %s: %w", c.Name(), err)
+	}
+	return Decode(c.Name(), payload, id)
 }
 
 func decode[C Command](name CommandName, payload []byte, id string) (Command, error) {
@@ -291,12 +301,12 @@ func (c StartCommand) valid() *Refusal {
 	case !IsSID(PrefixConversation, c.Conversation):
 		return invalid("conversation", "start: conversation has to be CH and 32 lower-case hex digits")
 	case !slices.Contains(Channels(), c.Channel):
-		return invalid("channel", "start: there is no channel %q: use one of %s", c.Channel, joinNames(Channels()))
+		return invalid("channel", "start: there is no channel %s: use one of %s", quoted(string(c.Channel)), joinNames(Channels()))
 	case c.Priority < 0:
 		return invalid("priority", "start: priority can't be negative")
 	}
-	if n, err := c.Attributes.characters(); err != nil || n > MaxAttributes {
-		return invalid("attributes", "start: attributes are JSON of at most %d characters", MaxAttributes)
+	if refusal := c.Attributes.valid(); refusal != nil {
+		return refusal
 	}
 	return firstOf(required("start", "queue", c.Queue), short("start", "customer.name", c.Customer.Name, MaxText),
 		short("start", "customer.address", c.Customer.Address, MaxText))
@@ -304,34 +314,34 @@ func (c StartCommand) valid() *Refusal {
 
 func (c TransferCommand) valid() *Refusal {
 	if c.Mode != "" && c.Mode != ModeCold && c.Mode != ModeWarm {
-		return invalid("mode", "transfer: there is no mode %q: use cold", c.Mode)
+		return invalid("mode", "transfer: there is no mode %s: use cold", quoted(string(c.Mode)))
 	}
 	return firstOf(required("transfer", "from", c.From), validTarget("transfer", c.To), validNote("transfer", c.Note), validMeta(c))
 }
 
 func (c AcceptCommand) valid() *Refusal {
-	return firstOf(required("accept", "agent", c.Agent), validMeta(c))
+	return firstOf(required("accept", "agent", c.Agent), sid("accept", "task", c.Task), validMeta(c))
 }
 
 func (c DeclineCommand) valid() *Refusal {
-	return firstOf(required("decline", "agent", c.Agent), short("decline", "reason", c.Reason, MaxText), validMeta(c))
+	return firstOf(required("decline", "agent", c.Agent), sid("decline", "task", c.Task), short("decline", "reason", c.Reason, MaxText), validMeta(c))
 }
 
 func (c WrapupCommand) valid() *Refusal {
-	return firstOf(required("wrapup", "agent", c.Agent), short("wrapup", "disposition", c.Disposition, MaxText),
+	return firstOf(required("wrapup", "agent", c.Agent), sid("wrapup", "task", c.Task), short("wrapup", "disposition", c.Disposition, MaxText),
 		validNote("wrapup", c.Note), validMeta(c))
 }
 
 func (c EndCommand) valid() *Refusal {
-	return firstOf(required("end", "agent", c.Agent), validMeta(c))
+	return firstOf(required("end", "agent", c.Agent), sid("end", "task", c.Task), validMeta(c))
 }
 
 func (c CancelCommand) valid() *Refusal {
-	return firstOf(required("cancel", "agent", c.Agent), validMeta(c))
+	return firstOf(required("cancel", "agent", c.Agent), sid("cancel", "transfer", c.Transfer), validMeta(c))
 }
 
 func (c MoveCommand) valid() *Refusal {
-	return firstOf(validTarget("move", c.To), validMeta(c))
+	return firstOf(sid("move", "task", c.Task), validTarget("move", c.To), validMeta(c))
 }
 
 func (c CloseCommand) valid() *Refusal {
@@ -360,6 +370,15 @@ func firstOf(refusals ...*Refusal) *Refusal {
 	return nil
 }
 
+// quoted is what somebody has sent, in a sentence: as much of it as a person reads.
+func quoted(value string) string {
+	const enough = 60
+	if runes := []rune(value); len(runes) > enough {
+		value = string(runes[:enough]) + "…"
+	}
+	return strconv.Quote(value)
+}
+
 func required(command, field, value string) *Refusal {
 	if value == "" {
 		return invalid(field, "%s: the field %q is missing: see docs/messages.md", command, field)
@@ -368,11 +387,17 @@ func required(command, field, value string) *Refusal {
 }
 
 func short(command, field, value string, limit int) *Refusal {
-	if utf8.RuneCountInString(value) > limit {
+	switch {
+	case utf8.RuneCountInString(value) > limit:
 		return invalid(field, "%s: %s can have at most %d characters", command, field, limit)
+	case strings.ContainsRune(value, 0):
+		return invalid(field, "%s: %s has a character U+0000, which no database keeps: leave it out", command, field)
 	}
 	return nil
 }
+
+// sid refuses what is far from a SID; one that isn't there is refused by what looks it up.
+func sid(command, field, value string) *Refusal { return short(command, field, value, MaxText) }
 
 func validNote(command, note string) *Refusal {
 	if note != "" && strings.TrimSpace(note) == "" {

@@ -173,3 +173,63 @@ func attributesOf(characters int) conversation.Attributes {
 	value := `"<é>` + strings.Repeat("é", characters-len(`{"a":""}`)-3) + `"`
 	return conversation.Attributes{"a": json.RawMessage(value)}
 }
+
+func TestEnormousInputIsRefusedInFewWords(t *testing.T) {
+	t.Parallel()
+	enormous := strings.Repeat("x", 100_000)
+	for name, payload := range map[conversation.CommandName]string{
+		conversation.CommandAccept:   `{"agent":"alice","task":"` + enormous + `"}`,
+		conversation.CommandDecline:  `{"agent":"alice","task":"` + enormous + `"}`,
+		conversation.CommandWrapup:   `{"agent":"alice","task":"` + enormous + `"}`,
+		conversation.CommandEnd:      `{"agent":"alice","task":"` + enormous + `"}`,
+		conversation.CommandCancel:   `{"agent":"alice","transfer":"` + enormous + `"}`,
+		conversation.CommandMove:     `{"task":"` + enormous + `","to":{"queue":"billing"}}`,
+		conversation.CommandTransfer: `{"from":"alice","to":{"queue":"billing"},"mode":"` + enormous + `"}`,
+		conversation.CommandReserve:  `{"task":"` + enormous + `","agent":"alice"}`,
+		conversation.CommandClose:    `{"by":"` + enormous + `"}`,
+	} {
+		command, err := conversation.Decode(name, []byte(payload), "")
+		require.NoError(t, err)
+		refusal := tell(t, aliceHasIt).state.Check(command, monday)
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(refusal), name)
+		require.Less(t, len(refusal.Error()), 300, name)
+	}
+	_, err := conversation.Decode(conversation.CommandName(enormous), []byte(`{}`), "")
+	require.Less(t, len(err.Error()), 300)
+}
+
+func TestWhatNoDatabaseKeepsIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, payload := range map[conversation.CommandName]string{
+		conversation.CommandTransfer: `{"from":"alice","to":{"queue":"billing"},"note":"a\u0000b"}`,
+		conversation.CommandWrapup:   `{"agent":"alice","disposition":"a\u0000b"}`,
+		conversation.CommandStart:    `{"conversation":"` + storyConversation + `","channel":"web","queue":"support","attributes":{"k":"a\u0000b"}}`,
+	} {
+		command, err := conversation.Decode(name, []byte(payload), "")
+		require.NoError(t, err)
+		refusal := tell(t, aliceHasIt).state.Check(command, monday)
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(refusal), name)
+		require.ErrorContains(t, refusal, "U+0000")
+	}
+}
+
+func TestAConversationTheDeskKnowsIsNotStartedAnew(t *testing.T) {
+	t.Parallel()
+	command, err := conversation.Decode(conversation.CommandStart,
+		[]byte(`{"conversation":"`+storyConversation+`","channel":"web","queue":"support"}`), "")
+	require.NoError(t, err)
+	state := &conversation.State{}
+	_, err = state.Apply(command, &conversation.Verdict{QueueKnown: true, QueueMembers: 1, ConversationKnown: true}, monday)
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+	require.ErrorContains(t, err, "was started before")
+}
+
+func TestIdentifiedKeepsAnIDOfItsOwn(t *testing.T) {
+	t.Parallel()
+	named, err := conversation.Identified(conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "mine"}}, "other")
+	require.NoError(t, err)
+	require.Equal(t, "mine", named.(conversation.AcceptCommand).CommandID)
+	given, err := conversation.Identified(conversation.AcceptCommand{Agent: "alice"}, "other")
+	require.NoError(t, err)
+	require.Equal(t, conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "other"}}, given)
+}

@@ -30,8 +30,7 @@ func (c AcceptCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 
 func (c StartCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	if s.Status != "" {
-		return decision{}, invalid("conversation", "start: the conversation %s was started before: carry on with it, or start another",
-			s.Conversation)
+		return decision{}, startedBefore(s.Conversation)
 	}
 	return decision{apply: func(ch *change) {
 		ch.Conversation, ch.Channel, ch.Customer, ch.CreatedAt = c.Conversation, c.Channel, c.Customer, ch.now
@@ -45,11 +44,18 @@ func (c StartCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}}, nil
 }
 
+func startedBefore(sid string) *Refusal {
+	return invalid("conversation", "start: the conversation %s was started before: carry on with it, or start another under a SID of its own", sid)
+}
+
 func (c StartCommand) question(*State) Question {
 	return Question{Conversation: c.Conversation, Command: CommandStart, Queue: c.Queue}
 }
 
 func (c StartCommand) judge(_ *State, v *Verdict) *Refusal {
+	if v.ConversationKnown {
+		return startedBefore(c.Conversation)
+	}
 	if v.QueueKnown && v.QueueMembers == 0 {
 		return nil // a customer may write before anybody works on the queue
 	}

@@ -71,6 +71,8 @@ type Verdict struct {
 	// QueueKnown and QueueMembers speak of the question's queue.
 	QueueKnown   bool `json:"queue_known,omitempty"`
 	QueueMembers int  `json:"queue_members,omitempty"`
+	// ConversationKnown tells whether the desk has had the question's conversation before.
+	ConversationKnown bool `json:"conversation_known,omitempty"`
 	// NoteKnown tells whether the question's note is a note of this conversation.
 	NoteKnown bool `json:"note_known,omitempty"`
 }

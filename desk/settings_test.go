@@ -118,6 +118,8 @@ func testVerdict(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.Equal(t, conversation.Verdict{NoteKnown: true}, ask(conversation.Question{Conversation: th.sid, Note: note}))
 	require.Equal(t, conversation.Verdict{}, ask(conversation.Question{Conversation: newSID(), Note: note}))
+	require.Equal(t, conversation.Verdict{ConversationKnown: true}, ask(conversation.Question{Conversation: th.sid, Command: conversation.CommandStart}))
+	require.Equal(t, conversation.Verdict{}, ask(conversation.Question{Conversation: newSID(), Command: conversation.CommandStart}))
 }
 
 func testAgents(t *testing.T, h *house) {

@@ -24,6 +24,12 @@ func (t *transaction) verdict(ctx context.Context, q conversation.Question) (v c
 	if v.Plugin, err = t.transferPlugin(ctx); err != nil {
 		return v, err
 	}
+	if q.Command == conversation.CommandStart {
+		_, v.ConversationKnown, err = first(ctx, t, value[string], `SELECT sid FROM conversations WHERE sid = $1`, q.Conversation)
+		if err != nil {
+			return v, err
+		}
+	}
 	if q.Agent != "" {
 		presence, found, err := first(ctx, t, value[Presence], `SELECT presence FROM agents WHERE name = $1`, q.Agent)
 		if err != nil {

@@ -62,7 +62,7 @@ func newRun(ctx workflow.Context, start, record converter.RawValue) (*run, error
 	r := &run{start: start, inbox: in, busyIn: -1}
 	r.record.Tasks, r.record.Transfers = []*conversation.Task{}, []*conversation.Transfer{}
 	r.record.Refusals = []conversation.RecordedRefusal{}
-	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" {
+	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" && record.Payload() != nil {
 		if err := converter.GetDefaultDataConverter().FromPayload(record.Payload(), &r.record); err != nil {
 			panic(fmt.Sprintf("this build can't read the record that the run before has left: %v", err)) // as above
 		}
