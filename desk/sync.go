@@ -22,14 +22,20 @@ const placedBySync = 8
 // every match of this conversation that is still to be confirmed, again each time.
 func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.Acknowledgement, error) {
 	var answer conversation.Acknowledgement
+	var lost int
 	err := d.write(ctx, "sync conversation "+p.Conversation, func(t *transaction) error {
 		s := &syncing{transaction: t, picture: p, now: d.now(), touched: map[string]Presence{}, freed: map[string]bool{}}
 		var err error
 		answer, err = s.run(ctx)
+		lost = s.lost
 		return err
 	})
 	if err != nil {
 		return conversation.Acknowledgement{}, err
+	}
+	if lost > 0 {
+		d.log.ErrorContext(ctx, "The desk has lost events that the conversation had told it: an older file was put back, or the power was cut. Routing goes on.",
+			"conversation", p.Conversation, "lost", lost)
 	}
 	d.shown.tell(p.Conversation)
 	return answer, nil
@@ -40,8 +46,10 @@ type syncing struct {
 	*transaction
 	picture conversation.Picture
 	now     time.Time
-	// news are the events that the desk doesn't have yet.
-	news []conversation.Event
+	// news are the events that the desk doesn't have yet. before is the number of the last one it has,
+	// lost how many are missing between them.
+	news         []conversation.Event
+	before, lost int
 	// open are the conversation's matches that are still to be confirmed.
 	open []placement
 	// touched are agents whose tasks have changed, and their presence; freed those who may have room now.
@@ -71,8 +79,9 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 	if found && s.picture.Revision < stored.revision {
 		return s.acknowledge(stored.revision), nil
 	}
-	if s.news, err = eventsAfter(stored.events, s.picture.Events); err != nil {
-		return conversation.Acknowledgement{}, err
+	s.before, s.news = stored.events, eventsAfter(stored.events, s.picture.Events)
+	if len(s.news) > 0 {
+		s.lost = s.news[0].Number - s.before - 1
 	}
 	for _, step := range []func(context.Context) error{
 		s.saveConversation, s.releaseStale, s.saveTasks, s.saveTransfers, s.saveNotes, s.appendEvents, s.saveReservations,
@@ -93,19 +102,13 @@ func (s *syncing) acknowledge(revision int) conversation.Acknowledgement {
 	return answer
 }
 
-// eventsAfter returns the events that follow the last one stored. There may be no gap before or between them.
-func eventsAfter(last int, events []conversation.Event) ([]conversation.Event, error) {
+// eventsAfter returns the events that follow the last one stored.
+func eventsAfter(last int, events []conversation.Event) []conversation.Event {
 	first := slices.IndexFunc(events, func(e conversation.Event) bool { return e.Number > last })
 	if first < 0 {
-		return nil, nil
+		return nil
 	}
-	news := events[first:]
-	for i, e := range news {
-		if e.Number != last+1+i {
-			return nil, fmt.Errorf("event %d was expected next, and event %d came: the desk lacks events of this conversation", last+1+i, e.Number)
-		}
-	}
-	return news, nil
+	return events[first:]
 }
 
 func (s *syncing) saveConversation(ctx context.Context) error {
@@ -115,8 +118,8 @@ func (s *syncing) saveConversation(ctx context.Context) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9)
 		ON CONFLICT (sid) DO UPDATE SET status = excluded.status, channel = excluded.channel,
 			customer_name = excluded.customer_name, customer_address = excluded.customer_address,
-			revision = excluded.revision, events = conversations.events + excluded.events, gone = 0, closed_at = excluded.closed_at`,
-		p.Conversation, string(p.Status), string(p.Channel), p.Customer.Name, p.Customer.Address, p.Revision, len(s.news),
+			revision = excluded.revision, events = excluded.events, gone = 0, closed_at = excluded.closed_at`,
+		p.Conversation, string(p.Status), string(p.Channel), p.Customer.Name, p.Customer.Address, p.Revision, s.before+s.lost+len(s.news),
 		micros(p.CreatedAt), micros(p.ClosedAt))
 	return err
 }
