@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,10 +41,13 @@ func NewConversation() string { return conversation.SIDOf(conversation.PrefixCon
 // It returns as soon as the conversation exists: a queue the desk doesn't know fails it afterwards,
 // which [Client.State] tells.
 func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
-	if start.Conversation == "" {
+	ours := start.Conversation == ""
+	if ours {
 		start.Conversation = NewConversation()
 	}
+	attempts := 0
 	err := repeat(ctx, func() error {
+		attempts++
 		_, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID:                                       workflows.ID(start.Conversation),
 			TaskQueue:                                workflows.TaskQueue,
@@ -54,6 +58,9 @@ func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (st
 		return err //nolint:wrapcheck // wrapped below
 	})
 	if _, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
+		if ours && attempts > 1 { // by the attempt whose answer was lost: nobody else knows the SID
+			return start.Conversation, nil
+		}
 		return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
 			"the conversation %s was started before: carry on with it, or start another", start.Conversation)
 	}
@@ -84,7 +91,12 @@ func (c *Client) Send(ctx context.Context, sid string, command conversation.Comm
 
 // SendAsync sends any command as a signal. What the conversation refuses is in its state's Refusals.
 func (c *Client) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
-	err := repeat(ctx, func() error {
+	// One command ID for all attempts: a signal that was taken although its answer was lost has one effect.
+	command, err := conversation.Identified(command, uuid.NewString())
+	if err != nil {
+		return err
+	}
+	err = repeat(ctx, func() error {
 		return c.temporal.SignalWorkflow(ctx, workflows.ID(sid), "", string(command.Name()), command)
 	})
 	return c.refusalOf(err, command.Name(), sid)
@@ -239,7 +251,11 @@ func (c *Client) List(ctx context.Context, query string, each func(Listed) error
 	}
 	request := &workflowservice.ListWorkflowExecutionsRequest{Query: all}
 	for {
-		response, err := c.temporal.ListWorkflow(ctx, request)
+		var response *workflowservice.ListWorkflowExecutionsResponse
+		err := repeat(ctx, func() (err error) {
+			response, err = c.temporal.ListWorkflow(ctx, request)
+			return err //nolint:wrapcheck // wrapped below
+		})
 		if err != nil {
 			return fmt.Errorf("list conversations where %s: %w", all, err)
 		}
@@ -254,6 +270,9 @@ func (c *Client) List(ctx context.Context, query string, each func(Listed) error
 			}
 			if err := listed.read(execution.GetSearchAttributes().GetIndexedFields()); err != nil {
 				return err
+			}
+			if listed.Status == "" { // its start is being decided, or was refused
+				continue
 			}
 			if err := each(listed); err != nil {
 				return err
@@ -286,8 +305,8 @@ func (c *Client) refusalOf(err error, name conversation.CommandName, sid string)
 	if err == nil {
 		return nil
 	}
-	var application *temporal.ApplicationError
-	if errors.As(err, &application) && application.Type() != "" {
+	application, ok := errors.AsType[*temporal.ApplicationError](err)
+	if ok && slices.Contains(conversation.Codes(), conversation.Code(application.Type())) {
 		refusal := &conversation.Refusal{Code: conversation.Code(application.Type()), Message: application.Message()}
 		if application.HasDetails() {
 			if err := application.Details(&refusal.Details); err != nil {
