@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton"
@@ -89,7 +90,10 @@ func (c *cli) withBoth(ctx context.Context, do func(ctx context.Context, b *bato
 
 // explain says what to do about a deadline: nearly always nobody works on the conversations.
 func explain(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+	_, updateWaits := errors.AsType[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err)
+	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err)
+	_, nobodyPolls := errors.AsType[*serviceerror.FailedPrecondition](err)
+	if updateWaits || late || nobodyPolls || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer in time: is a worker running (`starter dev`, or the program worker)? Nothing is lost; try again: %w", err)
 	}
 	return err

@@ -16,7 +16,7 @@ import (
 
 func (c *cli) conversationCommands() []*cobra.Command {
 	return []*cobra.Command{
-		c.start(), c.list(), c.show(), c.watch(), c.say(), c.transcript(), c.offers(),
+		c.start(), c.list(), c.show(), c.watch(), c.say(), c.note(), c.transcript(), c.offers(),
 		c.transfer(), c.accept(), c.decline(), c.wrapup(), c.end(), c.take(), c.cancel(), c.move(), c.close(),
 	}
 }
@@ -25,6 +25,14 @@ func (c *cli) conversationCommands() []*cobra.Command {
 func oneConversation(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return wrongUsage("name one conversation, CH…")
+	}
+	return validConversation(args[0])
+}
+
+// conversationAndText is an argument check: one CH…, and words.
+func conversationAndText(_ *cobra.Command, args []string) error {
+	if len(args) < 2 {
+		return wrongUsage("name the conversation (CH…) and the text")
 	}
 	return validConversation(args[0])
 }
@@ -296,12 +304,7 @@ func (c *cli) say() *cobra.Command {
 	var as string
 	cmd := &cobra.Command{
 		Use: "say CH… --as customer|AGENT TEXT", Short: "Write a message as the customer or as the agent who has the conversation",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) < 2 {
-				return wrongUsage("name the conversation (CH…) and the text")
-			}
-			return validConversation(args[0])
-		},
+		Args: conversationAndText,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
 				if err := caughtUp(ctx, b, d, args[0]); err != nil {

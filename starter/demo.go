@@ -31,7 +31,7 @@ func (c *cli) demo() *cobra.Command {
 }
 
 func (c *cli) runDemo(ctx context.Context) (err error) {
-	data := filepath.Join(c.data, "demo")
+	data := filepath.Join(config.Data(c.getenv, c.data), "demo")
 	logger := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	h, err := runHere(ctx, place{
 		data: data, database: config.Database(data), temporal: "127.0.0.1:0", ui: "127.0.0.1:0", progress: c.stderr, logger: logger,

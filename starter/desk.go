@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -79,4 +80,22 @@ func (c *cli) offers() *cobra.Command {
 		}),
 	}
 	return agentFlag(cmd, &agent)
+}
+
+func (c *cli) note() *cobra.Command {
+	var author string
+	cmd := &cobra.Command{
+		Use: "note CH… --author AGENT TEXT", Short: "Store a note at the desk and print its SID, for a transfer to name",
+		Args: conversationAndText,
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			sid, err := d.StoreNote(ctx, args[0], author, strings.Join(args[1:], " "))
+			if err != nil {
+				return err
+			}
+			return c.print(map[string]string{"sid": sid}, func(w io.Writer) { fmt.Fprintln(w, sid) })
+		}),
+	}
+	cmd.Flags().StringVar(&author, "author", "", "the agent who writes it")
+	required(cmd, "author")
+	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,18 +32,16 @@ func (c *cli) dev() *cobra.Command {
 
 func (c *cli) runDev(ctx context.Context, temporal, ui, health string) (err error) {
 	logger := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	database := c.getenv("BATON_DATABASE")
-	if database == "" {
-		database = config.Database(c.data)
-	}
+	data := config.Data(c.getenv, c.data)
+	database := cmp.Or(c.getenv("BATON_DATABASE"), config.Database(data))
 	h, err := runHere(ctx, place{
-		data: c.data, database: database, temporal: temporal, ui: ui, progress: c.stderr, logger: logger,
+		data: data, database: database, temporal: temporal, ui: ui, progress: c.stderr, logger: logger,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.stop(ctx)) }()
-	if err := config.NoteAddress(c.data, h.server.Address); err != nil {
+	if err := config.NoteAddress(data, h.server.Address); err != nil {
 		return err
 	}
 	running := map[string]string{"temporal": h.server.Address, "ui": h.server.UIURL, "database": database}

@@ -67,7 +67,7 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.temporal, err = temporalenv.Dial(ctx, temporalenv.Options{Address: h.server.Address, Logger: p.logger}); err != nil {
+	if h.temporal, err = temporalenv.Dial(ctx, temporalenv.Options{Address: h.server.Address, Own: true, Logger: p.logger}); err != nil {
 		return nil, err
 	}
 	if h.worker, err = serve.StartWorker(ctx, h.temporal, h.desk, p.logger); err != nil {

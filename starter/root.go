@@ -74,7 +74,7 @@ func (c *cli) root() *cobra.Command {
 	flags.BoolVar(&c.json, "json", false, "print JSON instead of tables")
 	flags.StringVar(&c.temporal, "temporal", "", "`address` of the Temporal server (default: TEMPORAL_ADDRESS, else the one that 'starter dev' runs)")
 	flags.StringVar(&c.namespace, "namespace", "", "Temporal namespace (default: TEMPORAL_NAMESPACE, else \"default\")")
-	flags.StringVar(&c.data, "data", ".baton", "`folder` of 'starter dev': the desk's database is in it unless BATON_DATABASE says otherwise")
+	flags.StringVar(&c.data, "data", "", "`folder` of starter dev (default: BATON_DATA, else .baton); the desk is in it unless BATON_DATABASE says otherwise")
 	flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long a command may take")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run Baton:"},

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,16 +31,15 @@ type Config struct {
 	Namespace string
 }
 
-// Load reads BATON_DATABASE and BATON_DATA; data, if it isn't empty, stands for BATON_DATA. Where
-// nothing tells the Temporal server's address, it is that of the dev server that has last run on
-// the data folder.
+// Data returns the data folder: the one given, else BATON_DATA, else [DefaultData].
+func Data(getenv func(string) string, given string) string {
+	return cmp.Or(given, getenv("BATON_DATA"), DefaultData)
+}
+
+// Load reads BATON_DATABASE and the data folder (see [Data]). Where nothing tells the Temporal
+// server's address, it is that of the dev server that has last run on the data folder.
 func Load(getenv func(string) string, data string) (Config, error) {
-	if data == "" {
-		data = getenv("BATON_DATA")
-	}
-	if data == "" {
-		data = DefaultData
-	}
+	data = Data(getenv, data)
 	c := Config{Database: getenv("BATON_DATABASE")}
 	if c.Database == "" {
 		c.Database = Database(data)

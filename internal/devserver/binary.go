@@ -44,19 +44,36 @@ func Binary(ctx context.Context, progress io.Writer) (string, error) {
 	if found, ok := inPath(ctx, progress); ok {
 		return found, nil
 	}
-	tools, err := toolsFolder()
-	if err != nil {
-		return "", err
-	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("there is no folder to keep the Temporal dev server in: set HOME or XDG_CACHE_HOME: %w", err)
+	}
+	tools, err := toolsFolder()
+	if err != nil {
+		if built, ok := builtBefore(ctx, filepath.Join(cache, "baton")); ok {
+			return built, nil
+		}
+		return "", err
 	}
 	goCommand, err := exec.LookPath("go")
 	if err != nil {
 		return "", fmt.Errorf("building the Temporal dev server needs Go: put `go` in PATH, or install the Temporal CLI %s or newer: %w", Version, err)
 	}
 	return pinned{goCommand: goCommand, tools: tools, cache: filepath.Join(cache, "baton"), progress: progress}.binary(ctx)
+}
+
+// builtBefore finds what a checkout has built, for programs that run outside of one.
+func builtBefore(ctx context.Context, cache string) (string, bool) {
+	found, err := filepath.Glob(filepath.Join(cache, "temporal-v"+Version+"-*"))
+	if err != nil {
+		return "", false
+	}
+	for _, path := range found {
+		if version, err := readVersion(ctx, path); err == nil && version == Version {
+			return path, true
+		}
+	}
+	return "", false
 }
 
 // inPath looks for a `temporal` that is new enough.

@@ -26,6 +26,9 @@ import (
 type Options struct {
 	Address   string
 	Namespace string
+	// Own is set for a server of one's own: Address is all there is to know of it, whatever the environment
+	// says of others.
+	Own bool
 	// Logger takes what the SDK logs; nothing is logged without one.
 	Logger *slog.Logger
 }
@@ -38,9 +41,12 @@ func DataConverter() converter.DataConverter { return converter.GetDefaultDataCo
 
 // Dial connects to the Temporal server. Where there is none, the error says what to do.
 func Dial(ctx context.Context, o Options) (client.Client, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return nil, fmt.Errorf("read Temporal's environment configuration (TEMPORAL_*): %w", err)
+	var options client.Options
+	if !o.Own {
+		var err error
+		if options, err = envconfig.LoadDefaultClientOptions(); err != nil {
+			return nil, fmt.Errorf("read Temporal's environment configuration (TEMPORAL_*): %w", err)
+		}
 	}
 	if o.Address != "" {
 		options.HostPort = o.Address
