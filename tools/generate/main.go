@@ -122,13 +122,13 @@ func drawPictures(readme string) error {
 	}
 	before, rest, begun := bytes.Cut(content, []byte(picturesBegin))
 	_, after, ended := bytes.Cut(rest, []byte(picturesEnd))
-	if !begun || !ended {
-		return fmt.Errorf("%s lacks the markers %q and %q", readme, picturesBegin, picturesEnd)
+	if !begun || !ended || bytes.Contains(after, []byte(picturesEnd)) {
+		return fmt.Errorf("%s needs the markers %q and %q once each", readme, picturesBegin, picturesEnd)
 	}
 	var pictures strings.Builder
 	for _, d := range conversation.Diagrams() {
 		fmt.Fprintf(&pictures, "\n%s:\n\n```mermaid\n%s```\n", d.Title, d.Mermaid)
 	}
-	drawn := append(append(append(before, picturesBegin...), pictures.String()...), picturesEnd...)
-	return os.WriteFile(readme, append(drawn, after...), 0o644)
+	drawn := bytes.Join([][]byte{before, []byte(picturesBegin), []byte(pictures.String()), []byte(picturesEnd), after}, nil)
+	return os.WriteFile(readme, drawn, 0o644)
 }
