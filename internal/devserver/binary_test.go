@@ -69,6 +69,7 @@ func TestBinaryInPath(t *testing.T) {
 			t.Setenv("PATH", folder+":/usr/bin:/bin")
 			t.Setenv(binaryVariable, "")
 			t.Chdir(folder) // no checkout: what isn't in PATH can't be built
+			t.Setenv("XDG_CACHE_HOME", t.TempDir())
 
 			var progress bytes.Buffer
 			found, err := Binary(t.Context(), &progress)
@@ -231,4 +232,18 @@ func script(t *testing.T, folder, name, body string) string {
 	path := filepath.Join(folder, name)
 	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700)) //nolint:gosec // it has to run
 	return path
+}
+
+func TestBinaryOutsideACheckoutIsTheOneBuiltBefore(t *testing.T) {
+	cache := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(cache, "baton"), 0o700))
+	built := script(t, filepath.Join(cache, "baton"), "temporal-v"+Version+"-0123456789ab", "echo temporal version "+Version)
+	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv("PATH", "/usr/bin:/bin")
+	t.Setenv(binaryVariable, "")
+	t.Chdir(t.TempDir())
+
+	found, err := Binary(t.Context(), &bytes.Buffer{})
+	require.NoError(t, err)
+	require.Equal(t, built, found)
 }
