@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -70,6 +71,19 @@ func (a Attributes) set(key string, value any) {
 	a[key] = encoded
 }
 
+// hasNUL tells whether a key or a text anywhere in the JSON holds U+0000.
+func hasNUL(decoder *json.Decoder) bool {
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return false // at its end
+		}
+		if text, ok := token.(string); ok && strings.ContainsRune(text, 0) {
+			return true
+		}
+	}
+}
+
 // valid checks what a start brings.
 func (a Attributes) valid() *Refusal {
 	var b bytes.Buffer
@@ -78,7 +92,7 @@ func (a Attributes) valid() *Refusal {
 	switch err := encoder.Encode(a); {
 	case err != nil || utf8.RuneCount(bytes.TrimSpace(b.Bytes())) > MaxAttributes:
 		return invalid("attributes", "start: attributes are JSON of at most %d characters", MaxAttributes)
-	case bytes.Contains(b.Bytes(), []byte(`\u0000`)):
+	case hasNUL(json.NewDecoder(&b)):
 		return invalid("attributes", "start: attributes have a character U+0000, which no database keeps: leave it out")
 	}
 	return nil

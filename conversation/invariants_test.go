@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// This file says once more, apart from the rules and without looking at them, what DESIGN §4
+// This file says once more, apart from the rules and without looking at them, what the design
 // promises: of every state (checkState) and of every step (checkStep). The stories, the properties
 // and the walk all go through it.
 
@@ -208,7 +208,7 @@ func verdictAllows(st step) bool {
 	}
 }
 
-// allowed is the column "allowed when" of DESIGN §4, as far as the state decides it; a command that
+// allowed is the column "allowed when" of the table of commands, as far as the state decides it; a command that
 // would find its own effect there is not in it.
 func allowed(s *conversation.State, command conversation.Command, now time.Time) bool {
 	active := s.Status == conversation.ConversationActive
@@ -356,7 +356,7 @@ func checkLineage(st step, task *conversation.Task) error {
 	return nil
 }
 
-// checkEffect is the column "what it does" of DESIGN §4, and "Nobody takes it".
+// checkEffect is the column "what it does" of the table of commands, and "Nobody takes it".
 func checkEffect(st step) error {
 	before, after := st.before, st.after
 	transfer := before.ActiveTransfer()

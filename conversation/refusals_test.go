@@ -93,7 +93,7 @@ var refusals = []struct {
 	},
 	{
 		"accept of an offer that has expired", "start · reserve alice · due", "accept alice task=T1",
-		conversation.CodeNoReservation, "may have expired", "task=T1 agent=alice",
+		conversation.CodeNoReservation, "have expired", "task=T1 agent=alice",
 	},
 	{"decline of what was accepted", aliceHasIt, "decline alice", conversation.CodeNoReservation, "gone to somebody else", "agent=alice"},
 	{"move of what an agent has", aliceHasIt, "move →bob", conversation.CodeNoReservation, "only a task that nobody has accepted yet", ""},

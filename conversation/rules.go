@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// This file is the table of DESIGN §4: for each command, when it is allowed and what it does. Each
+// This file is the table of commands: for each command, when it is allowed and what it does. Each
 // decide checks in the order conversation, task, transfer in progress, target as far as the state
 // knows it; what the desk knows is judged after it, and only then is anything changed.
 
@@ -363,7 +363,7 @@ func (s *State) offerTo(agent, sid string) (*Task, *Refusal) {
 		}
 	}
 	return nil, Refuse(CodeNoReservation, Details{Task: sid, Agent: agent},
-		"no task of this conversation is reserved for %s: it may have expired, been taken back or gone to somebody else", agent)
+		"no task of this conversation is reserved for %s: it may not have been offered yet, have expired, been taken back or gone to somebody else", agent)
 }
 
 // taskOf finds the agent's task: the one named, else the one in the wanted status, else their last.
