@@ -1,7 +1,7 @@
 // Package desk keeps the contact centre's records and does its routing: agents and their presence,
 // queues, tasks and reservations, transcripts, notes, settings, and the figures about transfers.
 //
-// A conversation decides, the desk follows (DESIGN §6): its rows are made from the pictures that
+// A conversation decides, the desk follows: its rows are made from the pictures that
 // conversations send ([Desk.Sync]), so it never shows what a conversation's history doesn't have.
 // What it decides itself is whom a waiting task is matched with ([Desk.Dispatch]); a match becomes
 // an offer only when the conversation has taken it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -193,9 +194,31 @@ func (c *cli) transfer() *cobra.Command {
 
 func (c *cli) accept() *cobra.Command {
 	var command conversation.AcceptCommand
+	var patiently bool
 	cmd := c.command("accept CH… --agent AGENT", "Take a task that is offered to the agent",
 		func() (conversation.Command, error) { return command, nil })
+	accept := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if patiently {
+			if err := c.awaitOffer(cmd.Context(), args[0], command.Agent); err != nil {
+				return err
+			}
+		}
+		return accept(cmd, args)
+	}
+	cmd.Flags().BoolVar(&patiently, "wait", false, "wait until a task is offered to the agent")
 	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
+}
+
+// awaitOffer waits until the conversation has a task that is offered to the agent, or is over.
+func (c *cli) awaitOffer(ctx context.Context, sid, agent string) error {
+	return c.withClient(ctx, func(ctx context.Context, b *baton.Client) error {
+		_, err := b.Await(ctx, sid, func(r conversation.Record) bool {
+			return r.Status != conversation.ConversationActive ||
+				slices.ContainsFunc(r.Tasks, func(t *conversation.Task) bool { return t.OfferedTo(agent) })
+		})
+		return err
+	})
 }
 
 func (c *cli) decline() *cobra.Command {

@@ -58,7 +58,7 @@ func (c *cli) runDemo(ctx context.Context) (err error) {
 	})
 }
 
-// story plays the one of DESIGN §8. Each step either does what it says or ends the story with an error.
+// story plays the demo. Each step either does what it says or ends the story with an error.
 type story struct {
 	out   io.Writer
 	baton *baton.Client
