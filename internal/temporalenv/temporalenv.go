@@ -57,6 +57,9 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	if options.HostPort == "" {
 		options.HostPort = client.DefaultHostPort
 	}
+	if o.Own { // on this machine, compressing costs more than it spares
+		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
+	}
 	options.DataConverter = DataConverter()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
