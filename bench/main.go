@@ -1,0 +1,68 @@
+// Command bench compares conversations with bare workflows on one Temporal dev server: what deciding
+// by the rules, telling the desk and showing it all to people cost beside the bare engine.
+//
+// One process runs everything: the server's client, the worker, the desk in a SQLite file, and the
+// callers. What is compared runs interleaved and is compared within its round, so that a machine that
+// is busy with something else slows both sides; each figure is the median of the rounds. Nothing is
+// decided or optimised here, and no other room imports this one.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// runTimeout is beyond what a run takes on a slow machine: it ends one that hangs.
+const runTimeout = 20 * time.Minute
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	file := flags.String("json", "", "write the figures to this `FILE` as well")
+	rounds := flags.Int("rounds", 0, "how many rounds to take the median of (5; 2 with --short)")
+	short := flags.Bool("short", false, "a quick look: fewer rounds, shorter ones, at most 10,000 tasks waiting")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return fmt.Errorf("bench: %w", err)
+	}
+	if flags.NArg() > 0 || *rounds < 0 {
+		return errors.New("bench takes flags only, and a number of rounds from 1 on: see --help")
+	}
+	p := fullPlan()
+	if *short {
+		p = shortPlan()
+	}
+	if *rounds > 0 {
+		p.rounds = *rounds
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, runTimeout, fmt.Errorf("the benchmarks did not end within %s", runTimeout))
+	defer cancel()
+	r, err := measure(ctx, p, stderr)
+	if err != nil {
+		return err
+	}
+	r.print(stdout)
+	if *file == "" {
+		return nil
+	}
+	return r.write(*file)
+}

@@ -1,0 +1,17 @@
+package main
+
+// measured is what all rounds have brought so far.
+type measured struct {
+	// paced and unpaced are one client's rounds, many those of the closed loop.
+	paced, unpaced, many []round
+	// queued are the times from a transfer to a queue until it is reserved, by round.
+	queued []timings
+	// refused are the times of commands that the validator refused, and the events they have added.
+	refused       []timings
+	refusedEvents int64
+	// cycles is what a paced cycle adds to the history, by round.
+	cycles []cycleSize
+}
+
+// cycleSize is what one cycle of commands adds to a history, on average of a round.
+type cycleSize struct{ events, bytes float64 }

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// placing is what it costs to place one task among so many that wait already.
+type placing struct {
+	Waiting int `json:"waiting"`
+	// JoinMillis is how long a new task takes to join the line, TakeMillis how long an agent who becomes
+	// free takes to be matched with the best of it, PlaceMillis both together (p50 each).
+	JoinMillis  float64 `json:"join_p50_ms"`
+	TakeMillis  float64 `json:"take_p50_ms"`
+	PlaceMillis float64 `json:"place_p50_ms"`
+	// ToShortest is PlaceMillis by that of the shortest line.
+	ToShortest float64 `json:"to_shortest"`
+}
+
+// everybodyElse are on the queue beside the one who becomes free, with nothing left of their capacity.
+const everybodyElse = 50
+
+// freed is the agent who becomes free.
+const freed = "zoe"
+
+// measurePlacing fills a desk for each length of the line, and then places tasks at all of them in turn.
+func measurePlacing(ctx context.Context, p plan, folder string, progress io.Writer) (figures []placing, err error) {
+	lines := make([]*waitingLine, len(p.waiting))
+	defer func() {
+		for _, l := range lines {
+			if l != nil {
+				err = errors.Join(err, l.desk.Close())
+			}
+		}
+	}()
+	for i, waiting := range p.waiting {
+		say(progress, "placing: %d tasks begin to wait", waiting)
+		if lines[i], err = openLine(ctx, filepath.Join(folder, "waiting-"+strconv.Itoa(waiting)+".db"), waiting); err != nil {
+			return nil, fmt.Errorf("let %d tasks wait: %w", waiting, err)
+		}
+	}
+	say(progress, "placing: %d tasks in each line", p.placings)
+	for range p.placings {
+		for _, l := range lines {
+			if err := l.placeOne(ctx); err != nil {
+				return nil, fmt.Errorf("place a task among %d: %w", l.waiting, err)
+			}
+		}
+	}
+	for _, l := range lines {
+		figures = append(figures, placing{
+			Waiting: l.waiting, JoinMillis: l.joins.percentile(0.5), TakeMillis: l.takes.percentile(0.5), PlaceMillis: l.places.percentile(0.5),
+			ToShortest: ratio(l.places.percentile(0.5), lines[0].places.percentile(0.5)),
+		})
+	}
+	return figures, nil
+}
+
+// waitingLine is a desk with a long line.
+type waitingLine struct {
+	desk    *desk.Desk
+	waiting int
+	// started counts the conversations, each of which came a moment after the one before.
+	started              int
+	joins, takes, places timings
+}
+
+func openLine(ctx context.Context, path string, waiting int) (*waitingLine, error) {
+	d, err := desk.Open(ctx, path, desk.Options{})
+	if err != nil {
+		return nil, err
+	}
+	l := &waitingLine{desk: d, waiting: waiting}
+	if err := l.fill(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return l, nil
+}
+
+func (l *waitingLine) fill(ctx context.Context) error {
+	if err := l.desk.AddQueue(ctx, queueSupport); err != nil {
+		return err
+	}
+	members := []string{freed}
+	if err := l.desk.AddAgent(ctx, desk.NewAgent{Name: freed, Capacity: 1, Presence: desk.PresenceBreak}); err != nil {
+		return err
+	}
+	for i := range everybodyElse {
+		name := fmt.Sprintf("agent-%02d", i)
+		members = append(members, name)
+		if err := l.desk.AddAgent(ctx, desk.NewAgent{Name: name, Capacity: 1, Presence: desk.PresenceAvailable}); err != nil {
+			return err
+		}
+	}
+	if err := l.desk.SetMembers(ctx, queueSupport, members...); err != nil {
+		return err
+	}
+	for range everybodyElse + l.waiting {
+		if err := l.join(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeOne has a task join the line, and an agent become free and be matched with the best of it.
+func (l *waitingLine) placeOne(ctx context.Context) error {
+	began := time.Now()
+	if err := l.join(ctx); err != nil {
+		return err
+	}
+	if err := l.desk.Dispatch(ctx); err != nil {
+		return err
+	}
+	joined := time.Now()
+	if err := l.desk.SetPresence(ctx, freed, desk.PresenceAvailable); err != nil {
+		return err
+	}
+	if err := l.desk.Dispatch(ctx); err != nil {
+		return err
+	}
+	taken := time.Now()
+	l.joins.add(joined.Sub(began))
+	l.takes.add(taken.Sub(joined))
+	l.places.add(taken.Sub(began))
+
+	agent, err := l.desk.Agent(ctx, freed)
+	if err != nil {
+		return err
+	}
+	for _, channel := range agent.Channels {
+		if channel.Channel == conversation.ChannelWeb && channel.Load != 1 {
+			return fmt.Errorf("%s was matched with %d tasks, and 1 was expected", freed, channel.Load)
+		}
+	}
+	// Who goes again leaves the match to others: the line is as it was before, and one longer.
+	return l.desk.SetPresence(ctx, freed, desk.PresenceBreak)
+}
+
+// join lets a conversation begin: its first picture comes to the desk, and its task is matched or waits.
+func (l *waitingLine) join(ctx context.Context) error {
+	picture, err := firstPicture(time.Now(), l.started)
+	if err != nil {
+		return err
+	}
+	l.started++
+	_, err = l.desk.Sync(ctx, picture)
+	return err
+}
+
+// firstPicture is what a conversation tells the desk when it has begun.
+func firstPicture(now time.Time, number int) (conversation.Picture, error) {
+	var state conversation.State
+	result, err := state.Apply(conversation.StartCommand{
+		Conversation: baton.NewConversation(), Channel: conversation.ChannelWeb,
+		Customer:   conversation.Customer{Name: "Customer " + strconv.Itoa(number), Address: strconv.Itoa(number) + "@example.com"},
+		Queue:      queueSupport,
+		Attributes: conversation.Attributes{"order_id": baton.Attribute(strconv.Itoa(number)), "tier": baton.Attribute("gold")},
+	}, &conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}, now)
+	if err != nil {
+		return conversation.Picture{}, err
+	}
+	return state.Picture(result.Events, result.Notes), nil
+}

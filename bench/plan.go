@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// plan bounds a run, in counts and in time.
+type plan struct {
+	rounds int
+	// cycles is how many times one client sends each command in a round, paced and unpaced.
+	cycles int
+	// slices is how often many clients are let loose at each kind of workflow in a round, slice for how long.
+	slices int
+	slice  time.Duration
+	// queued is how many transfers to a queue a round makes.
+	queued int
+	// waiting are the lengths of the lines that tasks are placed among, the shortest first.
+	waiting []int
+	// placings is how many tasks are placed among each of them.
+	placings int
+}
+
+func fullPlan() plan {
+	return plan{rounds: 5, cycles: 40, slices: 4, slice: time.Second, queued: 20, waiting: []int{100, 10_000, 100_000}, placings: 200}
+}
+
+func shortPlan() plan {
+	return plan{rounds: 2, cycles: 20, slices: 2, slice: time.Second, queued: 10, waiting: []int{100, 10_000}, placings: 50}
+}
+
+// clients is how many conversations, or bare workflows, are commanded at once in the closed loop.
+const clients = 40
+
+// measure runs the plan in a folder of its own, and tells on progress what it is at.
+func measure(ctx context.Context, p plan, progress io.Writer) (_ *report, err error) {
+	folder, err := os.MkdirTemp("", "baton-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the databases: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+
+	r := newReport(p)
+	if err := measureConversations(ctx, p, folder, r, progress); err != nil {
+		return nil, err
+	}
+	if r.Placing, err = measurePlacing(ctx, p, folder, progress); err != nil {
+		return nil, err
+	}
+	r.finish()
+	return r, nil
+}
+
+// measureConversations runs all that needs the Temporal server.
+func measureConversations(ctx context.Context, p plan, folder string, r *report, progress io.Writer) (err error) {
+	s, err := openStage(ctx, folder, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+
+	var m measured
+	for round := range p.rounds {
+		say(progress, "round %d of %d: one client", round+1, p.rounds)
+		if err := m.oneClient(ctx, s, p, round); err != nil {
+			return fmt.Errorf("one client: %w", err)
+		}
+		say(progress, "round %d of %d: %d conversations", round+1, p.rounds, clients)
+		if err := m.manyClients(ctx, s, p, round); err != nil {
+			return fmt.Errorf("%d conversations: %w", clients, err)
+		}
+		say(progress, "round %d of %d: transfers to a queue", round+1, p.rounds)
+		if err := m.queueTransfers(ctx, s, p); err != nil {
+			return fmt.Errorf("transfers to a queue: %w", err)
+		}
+	}
+	r.conclude(m)
+	return nil
+}
+
+func say(progress io.Writer, format string, args ...any) {
+	fmt.Fprintf(progress, format+"\n", args...)
+}

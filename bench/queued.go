@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// queueTransfers measures from the sending of a transfer to a queue until the conversation's state
+// shows it reserved for an agent who is free.
+func (m *measured) queueTransfers(ctx context.Context, s *stage, p plan) error {
+	on, err := openTalk(ctx, s, 0)
+	if err != nil {
+		return err
+	}
+	var took timings
+	for i := range p.queued {
+		if _, err := s.quiet(ctx, on.id()); err != nil {
+			return err
+		}
+		queue := []string{queueBilling, queueSupport}[i%2]
+		began := time.Now()
+		if _, err := on.baton.Transfer(ctx, on.sid, conversation.TransferCommand{From: on.holder, To: conversation.Target{Queue: queue}}); err != nil {
+			return err
+		}
+		next, err := on.reserved(ctx)
+		if err != nil {
+			return err
+		}
+		took.add(time.Since(began))
+		if _, err := on.baton.Accept(ctx, on.sid, conversation.AcceptCommand{Agent: next}); err != nil {
+			return err
+		}
+		if _, err := on.baton.Wrapup(ctx, on.sid, conversation.WrapupCommand{Agent: on.holder}); err != nil {
+			return err
+		}
+		on.holder = next
+	}
+	m.queued = append(m.queued, took)
+	return on.end(ctx)
+}

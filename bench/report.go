@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+)
+
+// report is what a run has found, as it is written in JSON.
+type report struct {
+	StartedAt time.Time `json:"started_at"`
+	// Seconds is how long the run took.
+	Seconds float64 `json:"seconds"`
+	Go      string  `json:"go"`
+	CPUs    int     `json:"cpus"`
+	Rounds  int     `json:"rounds"`
+	Clients int     `json:"clients"`
+
+	// Paced and Unpaced are one client's commands, Many those of many clients in a closed loop.
+	Paced   []figure `json:"one_client_paced"`
+	Unpaced []figure `json:"one_client_unpaced"`
+	Many    []figure `json:"many_clients"`
+
+	Cycle   cycle     `json:"paced_cycle"`
+	Queue   latency   `json:"queue_transfer_to_reservation"`
+	Placing []placing `json:"placing"`
+	Targets []target  `json:"targets"`
+}
+
+// figure is how one kind of call did: the median of the rounds, times in milliseconds.
+type figure struct {
+	Name      string  `json:"name"`
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	PerSecond float64 `json:"per_second"`
+	// ToNoted and ToBare compare with the bare updates of the same round: at one client p50 by p50,
+	// at many clients the commands' rate by the updates' rate.
+	ToNoted spread `json:"to_bare_update_with_attribute"`
+	ToBare  spread `json:"to_bare_update"`
+}
+
+// cycle is what a paced transfer, accept and wrapup add to the history, and a refused accept.
+type cycle struct {
+	Events        float64 `json:"history_events"`
+	Bytes         float64 `json:"history_bytes"`
+	RefusedEvents int64   `json:"events_of_refused_commands"`
+	RefusedP50    float64 `json:"refused_p50_ms"`
+}
+
+// latency is the median of the rounds, in milliseconds.
+type latency struct {
+	P50 float64 `json:"p50_ms"`
+	P90 float64 `json:"p90_ms"`
+}
+
+func newReport(p plan) *report {
+	return &report{StartedAt: time.Now().UTC(), Go: runtime.Version(), CPUs: runtime.NumCPU(), Rounds: p.rounds, Clients: clients}
+}
+
+// allCommands is the name of the figure of a conversation's commands together.
+const allCommands = "all commands"
+
+// conclude makes the figures of what the rounds have brought.
+func (r *report) conclude(m measured) {
+	r.Paced = oneClientFigures(m.paced)
+	r.Unpaced = oneClientFigures(m.unpaced)
+	r.Many = manyClientFigures(m.many)
+	r.Cycle = cycle{
+		Events:        overRounds(m.cycles, func(c cycleSize) float64 { return c.events }).Median,
+		Bytes:         overRounds(m.cycles, func(c cycleSize) float64 { return c.bytes }).Median,
+		RefusedEvents: m.refusedEvents,
+		RefusedP50:    overRounds(m.refused, func(t timings) float64 { return t.percentile(0.5) }).Median,
+	}
+	r.Queue = latency{
+		P50: overRounds(m.queued, func(t timings) float64 { return t.percentile(0.5) }).Median,
+		P90: overRounds(m.queued, func(t timings) float64 { return t.percentile(0.9) }).Median,
+	}
+}
+
+func oneClientFigures(rounds []round) []figure {
+	var figures []figure
+	for _, name := range append([]string{kindBare, kindNoted}, talkSteps()...) {
+		figures = append(figures, figureOf(rounds, name, func(r round) *timings { return r.of(name) },
+			func(t *timings) float64 { return t.percentile(0.5) }))
+	}
+	return figures
+}
+
+func manyClientFigures(rounds []round) []figure {
+	var figures []figure
+	for _, names := range [][]string{{kindBare}, {kindNoted}, talkSteps()} {
+		name := names[0]
+		if len(names) > 1 {
+			name = allCommands
+		}
+		figures = append(figures, figureOf(rounds, name, func(r round) *timings { return r.together(names) }, (*timings).perSecond))
+	}
+	for _, name := range talkSteps() {
+		of := func(r round) *timings { return r.of(name) }
+		figures = append(figures, medians(rounds, name, of))
+	}
+	return figures
+}
+
+// figureOf takes the calls out of each round, and compares them with the bare updates of that round.
+func figureOf(rounds []round, name string, of func(round) *timings, compare func(*timings) float64) figure {
+	f := medians(rounds, name, of)
+	f.ToNoted = overRounds(rounds, func(r round) float64 { return ratio(compare(of(r)), compare(r.of(kindNoted))) })
+	f.ToBare = overRounds(rounds, func(r round) float64 { return ratio(compare(of(r)), compare(r.of(kindBare))) })
+	return f
+}
+
+func medians(rounds []round, name string, of func(round) *timings) figure {
+	return figure{
+		Name:      name,
+		P50:       overRounds(rounds, func(r round) float64 { return of(r).percentile(0.5) }).Median,
+		P99:       overRounds(rounds, func(r round) float64 { return of(r).percentile(0.99) }).Median,
+		PerSecond: overRounds(rounds, func(r round) float64 { return of(r).perSecond() }).Median,
+	}
+}
+
+// finish closes the report: everything has been measured.
+func (r *report) finish() {
+	r.Targets = r.judge()
+	r.Seconds = time.Since(r.StartedAt).Seconds()
+}
+
+func (r *report) write(file string) error {
+	encoded, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the report: %w", err)
+	}
+	if err := os.WriteFile(file, append(encoded, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package main
+
+import "fmt"
+
+// target is a promise about speed.
+type target struct {
+	Name     string  `json:"name"`
+	Measured float64 `json:"measured"`
+	// Limit is the most that Measured may be; the least where AtLeast is set.
+	Limit   float64 `json:"limit"`
+	AtLeast bool    `json:"at_least,omitempty"`
+	Held    bool    `json:"held"`
+}
+
+// What is promised on two cores and on more.
+const (
+	mostOneClient   = 1.25
+	leastManyRate   = 0.8
+	mostCycleEvents = 40
+	mostQueueP90    = 250
+	mostPlacing     = 1.5
+	promisedWaiting = 100_000
+)
+
+// judge compares what was measured with what is promised. What a short run leaves out isn't judged.
+func (r *report) judge() []target {
+	var targets []target
+	most := func(name string, measured, limit float64) {
+		targets = append(targets, target{Name: name, Measured: measured, Limit: limit, Held: measured <= limit})
+	}
+	for _, clients := range []struct {
+		name    string
+		figures []figure
+	}{{"paced", r.Paced}, {"unpaced", r.Unpaced}} {
+		for _, f := range clients.figures {
+			if f.Name != kindBare && f.Name != kindNoted {
+				most(fmt.Sprintf("one client, %s: p50 of %s by (b)", clients.name, f.Name), f.ToNoted.Median, mostOneClient)
+			}
+		}
+	}
+	for _, f := range r.Many {
+		if f.Name == allCommands {
+			targets = append(targets, target{
+				Name: fmt.Sprintf("%d conversations: commands per second by (b)", r.Clients), Measured: f.ToNoted.Median,
+				Limit: leastManyRate, AtLeast: true, Held: f.ToNoted.Median >= leastManyRate,
+			})
+		}
+	}
+	most("history events of a paced cycle", r.Cycle.Events, mostCycleEvents)
+	most("history events of refused commands", float64(r.Cycle.RefusedEvents), 0)
+	most("transfer to a queue until reserved, p90 in ms", r.Queue.P90, mostQueueP90)
+	for _, p := range r.Placing {
+		if p.Waiting == promisedWaiting {
+			most(fmt.Sprintf("placing among %s by among %s", grouped(p.Waiting), grouped(r.Placing[0].Waiting)), p.ToShortest, mostPlacing)
+		}
+	}
+	return targets
+}
