@@ -342,7 +342,7 @@ func repeat(ctx context.Context, call func() error) error {
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := call()
-		if err == nil || !repeatable(err) || time.Now().Add(pause).After(until) {
+		if err == nil || ctx.Err() != nil || !repeatable(err) || time.Now().Add(pause).After(until) {
 			return err
 		}
 		if waitErr := wait(ctx, pause); waitErr != nil {
@@ -352,15 +352,18 @@ func repeat(ctx context.Context, call func() error) error {
 }
 
 // repeatable tells the answers that mean "not now": the SDK repeats most of them, but not the race
-// of an update with the end of a workflow task (WorkflowNotReady), nor a server that restarts.
+// of an update with the end of a workflow task (WorkflowNotReady), nor a server that restarts, nor a
+// call that has taken as long as the SDK lets one take, because no worker was there.
 func repeatable(err error) bool {
 	var (
 		notReady    *serviceerror.WorkflowNotReady
 		unavailable *serviceerror.Unavailable
 		exhausted   *serviceerror.ResourceExhausted
 		aborted     *serviceerror.Aborted
+		late        *serviceerror.DeadlineExceeded
 	)
-	return errors.As(err, &notReady) || errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &aborted)
+	return errors.As(err, &notReady) || errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &aborted) ||
+		errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func wait(ctx context.Context, pause time.Duration) error {

@@ -89,6 +89,23 @@ func TestCommandsWaitForAWorker(t *testing.T) {
 	require.Equal(t, "bob", record.Transfers[0].AcceptedBy)
 }
 
+// A read without a worker takes longer than the SDK lets one call take; the caller's deadline counts.
+func TestAReadWaitsForAWorker(t *testing.T) {
+	t.Parallel()
+	long(t)
+	c := openCentre(t, nil)
+	worker := c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	worker.kill()
+	c.signal(t, sid, conversation.EndCommand{Agent: "alice"})
+	late := time.AfterFunc(12*time.Second, func() { c.startWorker(t) })
+	defer late.Stop()
+
+	record, err := c.baton.State(in(t, patience), sid)
+	require.NoError(t, err)
+	require.NotEqual(t, conversation.TaskAssigned, record.Tasks[0].Status)
+}
+
 // A worker is killed while it tells the desk: the decision stands, and the next worker tells the desk.
 func TestWorkerKilledWhileItTellsTheDesk(t *testing.T) {
 	t.Parallel()
