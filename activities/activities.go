@@ -8,6 +8,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -46,20 +47,43 @@ func (a *Activities) Verdict(ctx context.Context, question conversation.Question
 	return verdict, nil
 }
 
+// Showing is a picture for the desk, and how soon the conversation wants the answer.
+type Showing struct {
+	conversation.Picture
+
+	// Rest is how many seconds the answer is kept back where it brings nothing new, so that what
+	// changes meanwhile goes with one call.
+	Rest float64 `json:"rest,omitempty"`
+}
+
 // CreateTask tells the desk of a conversation that has a task the desk hasn't seen.
-func (a *Activities) CreateTask(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
-	return a.sync(ctx, picture)
+func (a *Activities) CreateTask(ctx context.Context, showing Showing) (conversation.Acknowledgement, error) {
+	return a.sync(ctx, showing)
 }
 
 // SyncTasks tells the desk of a conversation that has changed.
-func (a *Activities) SyncTasks(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
-	return a.sync(ctx, picture)
+func (a *Activities) SyncTasks(ctx context.Context, showing Showing) (conversation.Acknowledgement, error) {
+	return a.sync(ctx, showing)
 }
 
-func (a *Activities) sync(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
-	ack, err := a.Desk.Sync(ctx, picture)
+func (a *Activities) sync(ctx context.Context, showing Showing) (conversation.Acknowledgement, error) {
+	ack, err := a.Desk.Sync(ctx, showing.Picture)
 	if err != nil {
-		return ack, fmt.Errorf("show the desk revision %d of conversation %s: %w", picture.Revision, picture.Conversation, err)
+		return ack, fmt.Errorf("show the desk revision %d of conversation %s: %w", showing.Revision, showing.Conversation, err)
+	}
+	if len(ack.Placed) == 0 {
+		rest(ctx, time.Duration(showing.Rest*float64(time.Second)))
 	}
 	return ack, nil
+}
+
+// rest waits that long, or until the worker stops.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-activity.GetWorkerStopChannel(ctx):
+	case <-ctx.Done():
+	}
 }

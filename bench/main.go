@@ -57,6 +57,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, runTimeout, fmt.Errorf("the benchmarks did not end within %s", runTimeout))
 	defer cancel()
 	r, err := measure(ctx, p, stderr)
+	if ctx.Err() != nil {
+		return fmt.Errorf("the benchmarks were stopped: %w", context.Cause(ctx))
+	}
 	if err != nil {
 		return err
 	}

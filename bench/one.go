@@ -45,7 +45,7 @@ func (m *measured) pacedClient(ctx context.Context, s *stage, subjects map[strin
 		return err
 	}
 	took := round{}
-	for range p.cycles {
+	for range p.paced {
 		for _, kind := range kindsInOrder(number) {
 			on := subjects[kind]
 			for range on.steps() {
@@ -66,8 +66,8 @@ func (m *measured) pacedClient(ctx context.Context, s *stage, subjects map[strin
 		return err
 	}
 	m.cycles = append(m.cycles, cycleSize{
-		events: float64(after.events-before.events) / float64(p.cycles),
-		bytes:  float64(after.bytes-before.bytes) / float64(p.cycles),
+		events: float64(after.events-before.events) / float64(p.paced),
+		bytes:  float64(after.bytes-before.bytes) / float64(p.paced),
 	})
 	m.paced = append(m.paced, took)
 	return nil

@@ -12,8 +12,9 @@ import (
 // plan bounds a run, in counts and in time.
 type plan struct {
 	rounds int
-	// cycles is how many times one client sends each command in a round, paced and unpaced.
-	cycles int
+	// paced and cycles are how many times one client sends each command in a round: paced, which takes
+	// a second each, and back to back.
+	paced, cycles int
 	// slices is how often many clients are let loose at each kind of workflow in a round, slice for how long.
 	slices int
 	slice  time.Duration
@@ -26,11 +27,11 @@ type plan struct {
 }
 
 func fullPlan() plan {
-	return plan{rounds: 5, cycles: 40, slices: 4, slice: time.Second, queued: 20, waiting: []int{100, 10_000, 100_000}, placings: 200}
+	return plan{rounds: 5, paced: 12, cycles: 40, slices: 4, slice: time.Second, queued: 20, waiting: []int{100, 10_000, 100_000}, placings: 200}
 }
 
 func shortPlan() plan {
-	return plan{rounds: 2, cycles: 20, slices: 2, slice: time.Second, queued: 10, waiting: []int{100, 10_000}, placings: 50}
+	return plan{rounds: 2, paced: 6, cycles: 20, slices: 2, slice: time.Second, queued: 10, waiting: []int{100, 10_000}, placings: 50}
 }
 
 // clients is how many conversations, or bare workflows, are commanded at once in the closed loop.

@@ -31,7 +31,9 @@ type run struct {
 	inbox   *inbox
 	desk    *activities.Activities // nil: its methods serve as names
 	project projector
-	shown   searchable
+	// shown are the search attributes as they were written last, at shownWith turns of the desk.
+	shown     searchable
+	shownWith int
 	// deciding is set while a command is being carried out, which may wait for the desk's verdict.
 	deciding bool
 	// busyIn is the history length at the last workflow task in which something happened.

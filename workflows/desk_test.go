@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
 )
 
@@ -97,7 +98,7 @@ func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
 		fails, loses int
 		back         time.Duration
 	}{
-		{"for a moment", 8, 0, 20 * time.Second},
+		{"for a moment", 12, 0, 20 * time.Second},
 		{"for so long that the activity is failed", 30, 0, 100 * time.Second},
 		{"its answer is lost", 0, 3, 20 * time.Second},
 	} {
@@ -147,17 +148,17 @@ func TestACallThatIsGivenUpIsMadeAgainAfterAPause(t *testing.T) {
 	s := newScene(t)
 	var calls []time.Time
 	s.env.OnActivity("SyncTasks", mock.Anything, mock.Anything).Return(
-		func(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+		func(ctx context.Context, showing activities.Showing) (conversation.Acknowledgement, error) {
 			calls = append(calls, s.env.Now())
-			if len(calls) <= 3 {
+			if len(calls) <= 4 {
 				return conversation.Acknowledgement{}, temporal.NewNonRetryableApplicationError("given up by an operator", "", nil)
 			}
-			return s.desk.Sync(ctx, picture)
+			return s.desk.Sync(ctx, showing.Picture)
 		})
 	s.aliceAccepts()
 	s.after(time.Hour, func() {
-		require.GreaterOrEqual(t, len(calls), 4)
-		for i := range 3 {
+		require.GreaterOrEqual(t, len(calls), 5)
+		for i := 1; i < 4; i++ { // the second call is the first one without a limit
 			require.GreaterOrEqual(t, calls[i+1].Sub(calls[i]), time.Second, "calls without a pause fill the history")
 		}
 		require.Empty(t, s.desk.disagreements(s.record()))
@@ -186,6 +187,51 @@ func TestWhatChangesWhileTheDeskIsToldGoesWithTheNextCall(t *testing.T) {
 		require.Equal(t, conversation.TaskAssigned, s.task(2).Status)
 		require.Less(t, len(s.desk.pictures)-told, 5, "five commands in fewer calls")
 		require.Empty(t, s.desk.disagreements(s.record()))
+	})
+	s.play()
+}
+
+// A conversation that keeps changing is shown once a second; one that changes now and then, at once.
+func TestADeskMayRestWhileAConversationKeepsChanging(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.aliceAccepts()
+	told := func(what string, rests ...float64) {
+		require.Equal(t, rests, s.rests, what)
+		s.rests = nil
+	}
+	s.after(2*time.Second, func() {
+		told("the start, the offer in a row with it, and the accept", 0, 1, 0)
+		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
+	})
+	s.after(100*time.Millisecond, func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
+	s.after(2*time.Second, func() {
+		told("two commands in a row", 0, 1)
+		s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
+	})
+	s.after(100*time.Millisecond, func() { s.signal("close", conversation.CloseCommand{}) })
+	s.after(100*time.Millisecond, func() { s.signal("wrapup", conversation.WrapupCommand{Agent: "bob"}) })
+	s.ended()
+	told("nothing changes after the end", 0, 1, 0)
+}
+
+func TestATaskThatWaitsForAPlaceDoesNotWaitForAResting(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.deskRests, s.desk.overtaken = true, true
+	s.aliceAccepts()
+	s.after(100*time.Millisecond, func() { s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")}) })
+	var began time.Time
+	s.after(100*time.Millisecond, func() {
+		began = time.Now()
+		require.Equal(t, 1.0, s.rests[len(s.rests)-1])
+		require.Len(t, s.desk.pictures, len(s.rests), "the desk has the picture, and rests")
+		s.signal("move", conversation.MoveCommand{To: toQueue("billing")})
+	})
+	s.after(300*time.Millisecond, func() {
+		require.Equal(t, "billing", s.task(1).Queue)
+		require.True(t, s.task(1).OfferedTo("bob"))
+		require.Less(t, time.Since(began), time.Second, "the desk would rest still")
 	})
 	s.play()
 }

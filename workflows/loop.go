@@ -86,7 +86,7 @@ func (r *run) failToOpen(ctx workflow.Context, refusal error) error {
 
 // hasWork tells whether the loop has a reason to go round.
 func (r *run) hasWork(ctx, root workflow.Context) bool {
-	return !r.inbox.empty() || r.deadline.rang() || r.quiet.rang() || r.canceledNow(root) ||
+	return !r.inbox.empty() || r.deadline.rang() || r.quiet.rang() || r.canceledNow(root) || r.shownWith != r.project.turns ||
 		(r.wantsToLeave(ctx) && !r.quiet.set())
 }
 
@@ -197,10 +197,14 @@ func (r *run) recordRefusal(ctx workflow.Context, name string, refusal *conversa
 // busy marks that something happened in this workflow task.
 func (r *run) busy(ctx workflow.Context) { r.busyIn = workflow.GetInfo(ctx).GetCurrentHistoryLength() }
 
-// wantsToLeave tells whether the run is over, or long enough to continue as a new one, and nobody waits.
+// over tells whether the run has nothing left to do, or is long enough to continue as a new one.
+func (r *run) over(ctx workflow.Context) bool {
+	return r.record.Status == conversation.ConversationClosed || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+}
+
+// wantsToLeave tells whether the run is over, and nobody waits.
 func (r *run) wantsToLeave(ctx workflow.Context) bool {
-	over := r.record.Status == conversation.ConversationClosed || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
-	return over && r.inbox.empty() && r.project.idle() && workflow.AllHandlersFinished(ctx)
+	return r.over(ctx) && r.inbox.empty() && r.project.idle() && workflow.AllHandlersFinished(ctx)
 }
 
 // mayLeave tells whether the run may be left in this workflow task: only in one that the quiet alarm

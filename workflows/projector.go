@@ -7,7 +7,16 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
+)
+
+const (
+	// gatherFor is how far apart the pictures of a conversation are that keeps changing: telling the desk
+	// costs the server more than deciding.
+	gatherFor = time.Second
+	// awayAfter is when a desk that has not answered counts as away.
+	awayAfter = 5 * time.Second
 )
 
 // projector is what the desk has not acknowledged yet.
@@ -19,6 +28,12 @@ type projector struct {
 	// calling is set while a picture is under way, call is its future.
 	calling bool
 	call    workflow.Future
+	// away is set while the desk has not answered in time.
+	away bool
+	// turns counts the answers, and the times that the desk turned out to be away.
+	turns int
+	// answeredAt is when the last answer came.
+	answeredAt time.Time
 }
 
 // add takes what a command came to; a stale match has to be told as well, so that the desk releases it.
@@ -30,50 +45,88 @@ func (p *projector) add(result conversation.Result) {
 
 func (p *projector) idle() bool { return !p.due && !p.calling }
 
+// soon tells whether the desk's next turn, after the given number of them, is to be expected soon.
+func (p *projector) soon(turns int) bool { return !p.idle() && !p.away && p.turns == turns }
+
 // answered tells whether the desk has answered, and the projector is about to read it.
 func (p *projector) answered() bool { return p.calling && p.call.IsReady() }
 
 // tellDesk is the projector's coroutine: it shows the desk the conversation as it is, one call at a
 // time. What changes meanwhile goes with the next call. A desk that is away is a retrying activity.
 func (r *run) tellDesk(ctx workflow.Context) {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 10 * time.Second,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
-	})
 	p := &r.project
 	for {
 		if err := workflow.Await(ctx, func() bool { return p.due }); err != nil {
 			return // the run is over
 		}
-		picture := r.record.Picture(slices.Clone(p.events), slices.Clone(p.notes))
+		showing, placements := r.showing(ctx), r.record.Placements
 		activity := r.desk.SyncTasks
-		if slices.ContainsFunc(picture.Events, func(e conversation.Event) bool { return e.Name == conversation.EventTaskCreated }) {
+		if slices.ContainsFunc(showing.Events, func(e conversation.Event) bool { return e.Name == conversation.EventTaskCreated }) {
 			activity = r.desk.CreateTask
 		}
-		p.call = workflow.ExecuteActivity(withSummary(ctx, pictureSummary(picture)), activity, picture)
+		p.call = workflow.ExecuteActivity(p.options(ctx, pictureSummary(showing.Picture)), activity, showing)
 		p.due, p.calling = false, true
-		var ack conversation.Acknowledgement
-		err := p.call.Get(ctx, &ack)
+		overtaken := func() bool { return showing.Rest > 0 && !p.away && p.due && r.waitsForPlace(placements) }
+		if err := workflow.Await(ctx, func() bool { return p.call.IsReady() || overtaken() }); err != nil {
+			return // the run is over
+		}
 		p.calling = false
+		if !p.call.IsReady() {
+			continue // the next picture brings all that this one did; the desk takes them in either order
+		}
 		r.busy(ctx)
-		if err != nil { // only a worker that doesn't know the activity, or an operator, ends its retries
-			workflow.GetLogger(ctx).Error("The desk was not told", "revision", picture.Revision, "error", err)
+		var ack conversation.Acknowledgement
+		if err := p.call.Get(ctx, &ack); err != nil {
+			workflow.GetLogger(ctx).Warn("The desk was not told", "revision", showing.Revision, "error", err)
 			p.due = true
+			if !p.away {
+				p.away = true
+				p.turns++
+				continue
+			}
+			// Only a worker that doesn't know the activity, or an operator, ends retries without a limit.
 			again := workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"})
 			if err := again.Get(ctx, nil); err != nil {
 				return // the run is over
 			}
 			continue
 		}
-		p.events, p.notes = p.events[len(picture.Events):], p.notes[len(picture.Notes):]
+		p.away, p.answeredAt = false, workflow.Now(ctx)
+		p.turns++
+		p.events, p.notes = p.events[len(showing.Events):], p.notes[len(showing.Notes):]
 		for _, match := range ack.Placed {
 			r.inbox.put(arrival{name: string(match.Name()), command: match})
 		}
 	}
 }
 
-func withSummary(ctx workflow.Context, summary string) workflow.Context {
-	options := workflow.GetActivityOptions(ctx)
-	options.Summary = summary
+// showing is the conversation as it is. One that keeps changing lets the desk rest, unless it is about to leave.
+func (r *run) showing(ctx workflow.Context) activities.Showing {
+	p := &r.project
+	showing := activities.Showing{Picture: r.record.Picture(slices.Clone(p.events), slices.Clone(p.notes))}
+	if workflow.Now(ctx).Sub(p.answeredAt) < gatherFor && !r.over(ctx) {
+		showing.Rest = gatherFor.Seconds()
+	}
+	return showing
+}
+
+// waitsForPlace tells whether a task waits to be placed that didn't at that number of placements.
+func (r *run) waitsForPlace(placements int) bool {
+	return r.record.Placements > placements && slices.ContainsFunc(r.record.LiveTasks(), func(t *conversation.Task) bool {
+		return t.Status == conversation.TaskPending
+	})
+}
+
+// options are those of the next call. The first one is given up soon, so that the search attributes
+// needn't wait for a desk that is away; the next one never is.
+func (p *projector) options(ctx workflow.Context, summary string) workflow.Context {
+	options := workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Second,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+		Summary:             summary,
+	}
+	if !p.away {
+		options.ScheduleToCloseTimeout = awayAfter
+	}
 	return workflow.WithActivityOptions(ctx, options)
 }

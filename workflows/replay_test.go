@@ -146,12 +146,11 @@ func TestAHistoryReadsAsWhatHappened(t *testing.T) {
 			started: web conversation for support
 			---
 			local activity: may this start be made?
-			search attributes: ConversationChannel "web", ConversationQueue "support", ConversationStatus "active"
 			timer 24h0m0s: the task in support has waited for too long
 			activity CreateTask: waits in support
 			activity CreateTask answered
 			---
-			search attributes: ConversationAgents ["alice"]
+			search attributes: ConversationAgents ["alice"], ConversationChannel "web", ConversationQueue "support", ConversationStatus "active"
 			timer canceled
 			timer 2m0s: the offer to alice expires
 			activity SyncTasks: offered to alice
@@ -167,12 +166,12 @@ func TestAHistoryReadsAsWhatHappened(t *testing.T) {
 			---
 			update transfer
 			local activity: may this transfer be made?
-			search attributes: ConversationAgents ["bob"], ConversationTransfers 1, ConversationWrapping ["alice"]
 			timer 2m0s: the offer to bob expires
 			activity CreateTask: alice wraps up; alice passes it on; offered to bob
 			update answered: done
 			activity CreateTask answered
 			---
+			search attributes: ConversationAgents ["bob"], ConversationTransfers 1, ConversationWrapping ["alice"]
 			---
 			update accept
 			timer canceled
@@ -182,25 +181,25 @@ func TestAHistoryReadsAsWhatHappened(t *testing.T) {
 			---
 			---
 			update wrapup
-			search attributes: ConversationWrapping null
 			activity SyncTasks: alice has wrapped up
 			update answered: done
 			activity SyncTasks answered
 			---
+			search attributes: ConversationWrapping null
 			---
 			update close
-			search attributes: ConversationAgents null, ConversationQueue , ConversationStatus "wrapping", ConversationWrapping ["bob"]
 			activity SyncTasks: bob wraps up
 			update answered: done
 			activity SyncTasks answered
 			---
+			search attributes: ConversationAgents null, ConversationQueue , ConversationStatus "wrapping", ConversationWrapping ["bob"]
 			---
 			update wrapup
-			search attributes: ConversationStatus "closed", ConversationWrapping null
 			activity SyncTasks: bob has wrapped up; closed
 			update answered: done
 			activity SyncTasks answered
 			---
+			search attributes: ConversationStatus "closed", ConversationWrapping null
 			timer 100ms: a quiet moment before this run ends
 			timer fired
 			---
@@ -209,17 +208,17 @@ func TestAHistoryReadsAsWhatHappened(t *testing.T) {
 			started: web conversation for support
 			---
 			local activity: may this start be made?
-			search attributes: ConversationChannel "web", ConversationQueue "support", ConversationStatus "active"
 			timer 1s: the task in support has waited for too long
 			activity CreateTask: waits in support
 			activity CreateTask answered
 			---
+			search attributes: ConversationChannel "web", ConversationQueue "support", ConversationStatus "active"
 			timer fired
 			---
-			search attributes: ConversationQueue , ConversationStatus "closed"
 			activity SyncTasks: closed
 			activity SyncTasks answered
 			---
+			search attributes: ConversationQueue , ConversationStatus "closed"
 			timer 100ms: a quiet moment before this run ends
 			timer fired
 			---

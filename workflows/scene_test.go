@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
@@ -43,6 +45,10 @@ type scene struct {
 	timers []time.Duration
 	// leftOpen keeps play from ending the conversation by itself.
 	leftOpen bool
+	// rests are what the desk was granted with each picture, in seconds. It takes none, for activities
+	// follow the real clock, unless deskRests is set.
+	rests     []float64
+	deskRests bool
 	// whenQuiet is done in the middle of the next quiet moment.
 	whenQuiet func()
 }
@@ -55,7 +61,9 @@ func newScene(t *testing.T) *scene {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	s := &scene{t: t, env: suite.NewTestWorkflowEnvironment(), desk: newScriptedDesk(), start: startCommand()}
-	s.env.SetWorkerOptions(temporalenv.WorkerOptions())
+	options := temporalenv.WorkerOptions()
+	options.Interceptors = append(options.Interceptors, &rests{scene: s})
+	s.env.SetWorkerOptions(options)
 	s.env.SetDataConverter(rawConverter{temporalenv.DataConverter()})
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ID(testSID), TaskQueue: workflows.TaskQueue})
 	s.env.SetStartTime(startOfTest)
@@ -258,6 +266,34 @@ func (s *scene) transfers(from string, to conversation.Target) {
 func toAgent(name string) conversation.Target { return conversation.Target{Agent: name} }
 
 func toQueue(name string) conversation.Target { return conversation.Target{Queue: name} }
+
+// rests writes down how long the desk may rest, and lets it rest only where the scene has time.
+type rests struct {
+	interceptor.WorkerInterceptorBase
+	scene *scene
+}
+
+func (r *rests) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	i := &restsInbound{scene: r.scene}
+	i.Next = next
+	return i
+}
+
+type restsInbound struct {
+	interceptor.ActivityInboundInterceptorBase
+	scene *scene
+}
+
+func (r *restsInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	if showing, ok := in.Args[0].(activities.Showing); ok {
+		r.scene.rests = append(r.scene.rests, showing.Rest)
+		if !r.scene.deskRests {
+			showing.Rest = 0
+			in.Args[0] = showing
+		}
+	}
+	return r.Next.ExecuteActivity(ctx, in)
+}
 
 // rawArguments are payloads that go out as they are, for what no Go value encodes to.
 type rawArguments []*commonpb.Payload

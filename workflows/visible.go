@@ -42,17 +42,23 @@ func searchableOf(s *conversation.State) searchable {
 	return v
 }
 
-// show rewrites the current details, and upserts the search attributes that have changed: the dearest
-// thing a command does, so once in a workflow task.
+// show rewrites the current details, and the search attributes once the desk has answered or is known
+// to be away. They are the dearest thing a command changes: no caller waits for them, and what is told
+// the desk together is written together.
 func (r *run) show(ctx workflow.Context) {
-	now := searchableOf(&r.record.State)
-	if !reflect.DeepEqual(now, r.shown) {
-		if err := workflow.UpsertTypedSearchAttributes(ctx, now.updates(r.shown)...); err != nil {
-			workflow.GetLogger(ctx).Error("The search attributes were not changed", "error", err)
-		}
-		r.shown = now
-	}
 	workflow.SetCurrentDetails(ctx, currentDetails(&r.record))
+	if r.project.soon(r.shownWith) {
+		return
+	}
+	r.shownWith = r.project.turns
+	now := searchableOf(&r.record.State)
+	if reflect.DeepEqual(now, r.shown) {
+		return
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, now.updates(r.shown)...); err != nil {
+		workflow.GetLogger(ctx).Error("The search attributes were not changed", "error", err)
+	}
+	r.shown = now
 }
 
 // updates are the attributes that differ from those before.

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
@@ -31,34 +32,34 @@ func TestSearchAttributesAreUpsertedWhenTheyChange(t *testing.T) {
 		return list
 	}
 	s.step(func() {
-		require.Len(t, *all, 2, "started, then offered")
+		require.Len(t, *all, 1, "started and offered")
 		first := (*all)[0]
 		status, _ := first.GetKeyword(workflows.SearchStatus)
 		channel, _ := first.GetKeyword(workflows.SearchChannel)
 		queue, _ := first.GetKeyword(workflows.SearchQueue)
 		require.Equal(t, []string{"active", "web", "support"}, []string{status, channel, queue})
-		require.Equal(t, 1, (*all)[1].Size(), "only what has changed")
 		require.Equal(t, []string{"alice"}, found(workflows.SearchAgents))
 		s.signal("accept", conversation.AcceptCommand{Agent: "alice"})
 	})
 	s.step(func() {
-		require.Len(t, *all, 2, "the same agent, queue and status")
+		require.Len(t, *all, 1, "the same agent, queue and status")
 		s.signal("accept", conversation.AcceptCommand{Agent: "bob"})
 	})
 	s.step(func() {
-		require.Len(t, *all, 2, "a refusal changes nothing")
+		require.Len(t, *all, 1, "a refusal changes nothing")
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
 	})
 	s.step(func() {
-		require.Len(t, *all, 3)
+		require.Len(t, *all, 2)
+		require.Equal(t, 3, (*all)[1].Size(), "only what has changed")
 		require.Equal(t, []string{"bob"}, found(workflows.SearchAgents))
 		require.Equal(t, []string{"alice"}, found(workflows.SearchWrapping))
-		transfers, _ := (*all)[2].GetInt64(workflows.SearchTransfers)
+		transfers, _ := (*all)[1].GetInt64(workflows.SearchTransfers)
 		require.Equal(t, int64(1), transfers)
 		s.signal("move", conversation.MoveCommand{To: toQueue("billing")})
 	})
 	s.step(func() {
-		queue, _ := (*all)[3].GetKeyword(workflows.SearchQueue)
+		queue, _ := (*all)[2].GetKeyword(workflows.SearchQueue)
 		require.Equal(t, "billing", queue)
 	})
 	s.play()
@@ -85,6 +86,34 @@ func TestSeveralCommandsOfAWorkflowTaskUpsertOnce(t *testing.T) {
 	s.play()
 }
 
+// Nobody waits for the search attributes but those who search: they follow with the desk's answer, and
+// do without a desk that is away.
+func TestSearchAttributesDoWithoutADeskThatIsAway(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	all := upserts(s)
+	var before int
+	s.aliceAccepts()
+	s.step(func() {
+		before = len(*all)
+		s.desk.picturesToFail = 16
+		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
+	})
+	s.step(func() { require.Len(t, *all, before, "the desk may answer yet") })
+	s.after(6*time.Second, func() {
+		require.Positive(t, s.desk.picturesToFail)
+		require.Len(t, *all, before+1, "the desk is away")
+		s.signal("accept", conversation.AcceptCommand{Agent: "bob"})
+		s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
+	})
+	s.after(time.Millisecond, func() {
+		require.Positive(t, s.desk.picturesToFail)
+		require.Len(t, *all, before+2, "it is away still")
+	})
+	s.after(time.Minute, func() { require.Zero(t, s.desk.picturesToFail) })
+	s.play()
+}
+
 func TestASignalAndTheDesksAnswerInOneWorkflowTaskUpsertOnce(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -101,7 +130,7 @@ func TestASignalAndTheDesksAnswerInOneWorkflowTaskUpsertOnce(t *testing.T) {
 	})
 	s.step(func() {
 		require.True(t, s.task(1).OfferedTo("bob"))
-		require.Len(t, *all, before+2, "the transfer's, and the wrapup's and the match's together")
+		require.Len(t, *all, before+1, "the transfer's, the wrapup's and the match's together")
 	})
 	s.play()
 }

@@ -74,9 +74,12 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	return c, nil
 }
 
+// stopGrace is how long a worker that stops may take to finish the activities it is at.
+const stopGrace = 3 * time.Second
+
 // WorkerOptions are the options of every worker and test environment that runs conversations.
 func WorkerOptions() worker.Options {
-	return worker.Options{Interceptors: interceptors()}
+	return worker.Options{Interceptors: interceptors(), WorkerStopTimeout: stopGrace}
 }
 
 // NewReplayer returns a replayer that knows the conversation workflow.
