@@ -196,10 +196,7 @@ func TestADeskMayRestWhileAConversationKeepsChanging(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.aliceAccepts()
-	told := func(what string, rests ...float64) {
-		require.Equal(t, rests, s.rests, what)
-		s.rests = nil
-	}
+	told := func(what string, rests ...float64) { require.Equal(t, rests, s.granted(), what) }
 	s.after(2*time.Second, func() {
 		told("the start, the offer in a row with it, and the accept", 0, 1, 0)
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
@@ -215,25 +212,32 @@ func TestADeskMayRestWhileAConversationKeepsChanging(t *testing.T) {
 	told("nothing changes after the end", 0, 1, 0)
 }
 
-func TestATaskThatWaitsForAPlaceDoesNotWaitForAResting(t *testing.T) {
+func TestAnOfferDoesNotWaitForTheDesksRest(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	s.deskRests, s.desk.overtaken = true, true
-	s.aliceAccepts()
-	s.after(100*time.Millisecond, func() { s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")}) })
-	var began time.Time
-	s.after(100*time.Millisecond, func() {
-		began = time.Now()
-		require.Equal(t, 1.0, s.rests[len(s.rests)-1])
-		require.Len(t, s.desk.pictures, len(s.rests), "the desk has the picture, and rests")
-		s.signal("move", conversation.MoveCommand{To: toQueue("billing")})
-	})
-	s.after(300*time.Millisecond, func() {
-		require.Equal(t, "billing", s.task(1).Queue)
-		require.True(t, s.task(1).OfferedTo("bob"))
-		require.Less(t, time.Since(began), time.Second, "the desk would rest still")
-	})
-	s.play()
+	for _, test := range []struct {
+		name string
+		to   conversation.Target
+	}{{"to an agent", toAgent("dave")}, {"to a queue", toQueue("support")}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.deskRests, s.desk.overtaken = true, true
+			s.desk.queues["support"] = []string{"alice", "dave"}
+			s.aliceAccepts()
+			s.after(100*time.Millisecond, func() { s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")}) })
+			s.after(100*time.Millisecond, func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
+			s.after(100*time.Millisecond, func() {
+				rests := s.granted()
+				require.InDelta(t, 1, rests[len(rests)-1], 0, "it rests for most of a second yet")
+				s.signal("transfer", conversation.TransferCommand{From: "bob", To: test.to})
+			})
+			s.after(600*time.Millisecond, func() {
+				require.True(t, s.task(2).OfferedTo("dave"))
+				require.Equal(t, conversation.TaskReserved, s.desk.task(s.task(2).SID).Status, "the desk knows of the offer")
+			})
+			s.play()
+		})
+	}
 }
 
 func TestTheActivityIsNamedAfterWhatItBrings(t *testing.T) {

@@ -66,7 +66,8 @@ func (r *run) tellDesk(ctx workflow.Context) {
 		}
 		p.call = workflow.ExecuteActivity(p.options(ctx, pictureSummary(showing.Picture)), activity, showing)
 		p.due, p.calling = false, true
-		overtaken := func() bool { return showing.Rest > 0 && !p.away && p.due && r.waitsForPlace(placements) }
+		// Who is offered a conversation, and who waits for an agent, doesn't wait for the desk's rest.
+		overtaken := func() bool { return showing.Rest > 0 && !p.away && r.record.Placements > placements }
 		if err := workflow.Await(ctx, func() bool { return p.call.IsReady() || overtaken() }); err != nil {
 			return // the run is over
 		}
@@ -100,7 +101,7 @@ func (r *run) tellDesk(ctx workflow.Context) {
 	}
 }
 
-// showing is the conversation as it is. One that keeps changing lets the desk rest, unless it is about to leave.
+// showing is the conversation as it is. One that keeps changing lets the desk rest, unless the run is about to end.
 func (r *run) showing(ctx workflow.Context) activities.Showing {
 	p := &r.project
 	showing := activities.Showing{Picture: r.record.Picture(slices.Clone(p.events), slices.Clone(p.notes))}
@@ -108,13 +109,6 @@ func (r *run) showing(ctx workflow.Context) activities.Showing {
 		showing.Rest = gatherFor.Seconds()
 	}
 	return showing
-}
-
-// waitsForPlace tells whether a task waits to be placed that didn't at that number of placements.
-func (r *run) waitsForPlace(placements int) bool {
-	return r.record.Placements > placements && slices.ContainsFunc(r.record.LiveTasks(), func(t *conversation.Task) bool {
-		return t.Status == conversation.TaskPending
-	})
 }
 
 // options are those of the next call. The first one is given up soon, so that the search attributes

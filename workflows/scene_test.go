@@ -45,8 +45,8 @@ type scene struct {
 	timers []time.Duration
 	// leftOpen keeps play from ending the conversation by itself.
 	leftOpen bool
-	// rests are what the desk was granted with each picture, in seconds. It takes none, for activities
-	// follow the real clock, unless deskRests is set.
+	// rests are what the desk was granted with each picture, in seconds (under the desk's mutex). It takes
+	// none, for activities follow the real clock, unless deskRests is set.
 	rests     []float64
 	deskRests bool
 	// whenQuiet is done in the middle of the next quiet moment.
@@ -286,13 +286,24 @@ type restsInbound struct {
 
 func (r *restsInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	if showing, ok := in.Args[0].(activities.Showing); ok {
+		r.scene.desk.mutex.Lock()
 		r.scene.rests = append(r.scene.rests, showing.Rest)
+		r.scene.desk.mutex.Unlock()
 		if !r.scene.deskRests {
 			showing.Rest = 0
 			in.Args[0] = showing
 		}
 	}
 	return r.Next.ExecuteActivity(ctx, in)
+}
+
+// granted returns what the desk was granted since it was last called.
+func (s *scene) granted() []float64 {
+	s.desk.mutex.Lock()
+	defer s.desk.mutex.Unlock()
+	rests := s.rests
+	s.rests = nil
+	return rests
 }
 
 // rawArguments are payloads that go out as they are, for what no Go value encodes to.
