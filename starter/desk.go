@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 )
@@ -16,7 +17,7 @@ func (c *cli) transcript() *cobra.Command {
 	var as string
 	cmd := &cobra.Command{
 		Use: "transcript CH…", Short: "Show what was written, and the notes", Args: oneConversation,
-		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			reader := desk.AsSystem()
 			switch as {
 			case "":
@@ -25,25 +26,41 @@ func (c *cli) transcript() *cobra.Command {
 			default:
 				reader = desk.AsAgent(as)
 			}
-			messages, err := d.Transcript(ctx, args[0], reader)
-			if err != nil {
+			read := func(ctx context.Context, d *desk.Desk) error { return c.readTranscript(ctx, d, args[0], reader) }
+			err := c.withDesk(cmd.Context(), false, read)
+			if conversation.CodeOf(err) != conversation.CodeNotYourTask {
 				return err
 			}
-			var notes []conversation.Note
-			if as != desk.FromCustomer { // notes are never the customer's to see
-				if notes, err = d.Notes(ctx, args[0], reader); err != nil {
-					return err
-				}
+			// They may have got it just now, and the desk not know it yet. Without a server it is up to date.
+			behind := c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
+				return caughtUp(ctx, b, d, args[0])
+			})
+			if behind != nil {
+				return err
 			}
-			read := struct {
-				Messages []desk.Message      `json:"messages"`
-				Notes    []conversation.Note `json:"notes"`
-			}{messages, notes}
-			return c.print(read, func(w io.Writer) { showTranscript(w, messages, notes) })
-		}),
+			return c.withDesk(cmd.Context(), false, read)
+		},
 	}
 	cmd.Flags().StringVar(&as, "as", "", "read as customer or as this agent (default: everything)")
 	return cmd
+}
+
+func (c *cli) readTranscript(ctx context.Context, d *desk.Desk, sid string, reader desk.Reader) error {
+	messages, err := d.Transcript(ctx, sid, reader)
+	if err != nil {
+		return err
+	}
+	var notes []conversation.Note
+	if reader != desk.AsCustomer() { // notes are never the customer's to see
+		if notes, err = d.Notes(ctx, sid, reader); err != nil {
+			return err
+		}
+	}
+	read := struct {
+		Messages []desk.Message      `json:"messages"`
+		Notes    []conversation.Note `json:"notes"`
+	}{messages, notes}
+	return c.print(read, func(w io.Writer) { showTranscript(w, messages, notes) })
 }
 
 func showTranscript(w io.Writer, messages []desk.Message, notes []conversation.Note) {

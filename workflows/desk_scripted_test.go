@@ -113,13 +113,6 @@ func (d *scriptedDesk) Sync(ctx context.Context, picture conversation.Picture) (
 	return conversation.Acknowledgement{Revision: d.revision, Placed: d.match(picture)}, nil
 }
 
-// task returns the desk's row.
-func (d *scriptedDesk) task(sid string) conversation.Task {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	return d.tasks[sid]
-}
-
 // apply makes the rows equal to the picture, and checks what the picture promises.
 func (d *scriptedDesk) apply(picture conversation.Picture, call activity.Info) {
 	if picture.Revision < d.revision {

@@ -212,32 +212,20 @@ func TestADeskMayRestWhileAConversationKeepsChanging(t *testing.T) {
 	told("nothing changes after the end", 0, 1, 0)
 }
 
-func TestAnOfferDoesNotWaitForTheDesksRest(t *testing.T) {
+func TestWhoWaitsForAnAgentDoesNotWaitForTheDesksRest(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name string
-		to   conversation.Target
-	}{{"to an agent", toAgent("dave")}, {"to a queue", toQueue("support")}} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := newScene(t)
-			s.deskRests, s.desk.overtaken = true, true
-			s.desk.queues["support"] = []string{"alice", "dave"}
-			s.aliceAccepts()
-			s.after(100*time.Millisecond, func() { s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")}) })
-			s.after(100*time.Millisecond, func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
-			s.after(100*time.Millisecond, func() {
-				rests := s.granted()
-				require.InDelta(t, 1, rests[len(rests)-1], 0, "it rests for most of a second yet")
-				s.signal("transfer", conversation.TransferCommand{From: "bob", To: test.to})
-			})
-			s.after(600*time.Millisecond, func() {
-				require.True(t, s.task(2).OfferedTo("dave"))
-				require.Equal(t, conversation.TaskReserved, s.desk.task(s.task(2).SID).Status, "the desk knows of the offer")
-			})
-			s.play()
-		})
-	}
+	s := newScene(t)
+	s.deskRests, s.desk.overtaken = true, true
+	s.aliceAccepts()
+	s.after(100*time.Millisecond, func() { s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("carol")}) })
+	s.after(100*time.Millisecond, func() { s.signal("accept", conversation.AcceptCommand{Agent: "carol"}) })
+	s.after(100*time.Millisecond, func() {
+		rests := s.granted()
+		require.InDelta(t, 1, rests[len(rests)-1], 0, "it rests for most of a second yet")
+		s.signal("transfer", conversation.TransferCommand{From: "carol", To: toQueue("billing")})
+	})
+	s.after(600*time.Millisecond, func() { require.True(t, s.task(2).OfferedTo("bob")) })
+	s.play()
 }
 
 func TestTheActivityIsNamedAfterWhatItBrings(t *testing.T) {

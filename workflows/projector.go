@@ -66,8 +66,8 @@ func (r *run) tellDesk(ctx workflow.Context) {
 		}
 		p.call = workflow.ExecuteActivity(p.options(ctx, pictureSummary(showing.Picture)), activity, showing)
 		p.due, p.calling = false, true
-		// Who is offered a conversation, and who waits for an agent, doesn't wait for the desk's rest.
-		overtaken := func() bool { return showing.Rest > 0 && !p.away && r.record.Placements > placements }
+		// Who waits for an agent doesn't wait for the desk's rest as well.
+		overtaken := func() bool { return showing.Rest > 0 && !p.away && p.due && r.waitsForPlace(placements) }
 		if err := workflow.Await(ctx, func() bool { return p.call.IsReady() || overtaken() }); err != nil {
 			return // the run is over
 		}
@@ -109,6 +109,13 @@ func (r *run) showing(ctx workflow.Context) activities.Showing {
 		showing.Rest = gatherFor.Seconds()
 	}
 	return showing
+}
+
+// waitsForPlace tells whether a task waits that did not at that number of placements.
+func (r *run) waitsForPlace(placements int) bool {
+	return r.record.Placements > placements && slices.ContainsFunc(r.record.LiveTasks(), func(t *conversation.Task) bool {
+		return t.Status == conversation.TaskPending
+	})
 }
 
 // options are those of the next call. The first one is given up soon, so that the search attributes
