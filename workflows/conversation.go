@@ -40,6 +40,8 @@ type run struct {
 	busyIn   int
 	deadline alarm
 	quiet    alarm
+	// quietTried counts the quiet alarms that rang.
+	quietTried int
 	// canceled is set once a request to cancel the workflow has been taken as a close.
 	canceled bool
 }

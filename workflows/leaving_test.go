@@ -323,6 +323,26 @@ func TestAContinuedRunIsTheSameConversation(t *testing.T) {
 	second.play() // and the events go on without a gap
 }
 
+func TestARunIsContinuedWhereCommandsNeverCease(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.aliceAccepts()
+	s.step(func() { s.env.SetContinueAsNewSuggested(true) })
+	disturbed := 0
+	var disturb func()
+	disturb = func() { // together with the end of every quiet moment
+		s.whenQuiet = disturb
+		disturbed++
+		s.slip("accept", conversation.AcceptCommand{Agent: "alice"})
+	}
+	s.whenQuiet = disturb
+	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "alice"}) })
+	s.run()
+	var asNew *workflow.ContinueAsNewError
+	require.ErrorAs(t, s.env.GetWorkflowError(), &asNew)
+	require.Equal(t, 3, disturbed, "it looks for a quiet moment three times")
+}
+
 func TestADeadlineOutlivesItsRun(t *testing.T) {
 	t.Parallel()
 	first := newScene(t)

@@ -16,6 +16,8 @@ const (
 	keptRefusals = 20
 	// quietFor opens a workflow task of its own before the run is left: see mayLeave.
 	quietFor = 100 * time.Millisecond
+	// quietTries is how often a run that is to be continued looks for one, while commands never cease.
+	quietTries = 3
 	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a picture
 	// whose call was given up before it is sent again.
 	askAgainAfter = 5 * time.Second
@@ -209,12 +211,17 @@ func (r *run) wantsToLeave(ctx workflow.Context) bool {
 
 // mayLeave tells whether the run may be left in this workflow task: only in one that the quiet alarm
 // opened and in which nothing else happened. Leaving at once lost updates that came with the last task.
+// A run that finds no such moment is continued all the same, before its history or its updates reach
+// their limit: what comes in between is sent again, and commands sent again have one effect.
 func (r *run) mayLeave(ctx workflow.Context) bool {
-	if !r.quiet.rang() {
-		return false
+	if r.quiet.rang() {
+		r.quiet.clear()
+		r.quietTried++
+		if r.wantsToLeave(ctx) && r.busyIn != workflow.GetInfo(ctx).GetCurrentHistoryLength() {
+			return true
+		}
 	}
-	r.quiet.clear()
-	return r.wantsToLeave(ctx) && r.busyIn != workflow.GetInfo(ctx).GetCurrentHistoryLength()
+	return r.quietTried >= quietTries && r.record.Status != conversation.ConversationClosed && r.wantsToLeave(ctx)
 }
 
 func (r *run) leave(ctx workflow.Context) (Summary, error) {

@@ -79,7 +79,12 @@ const stopGrace = 3 * time.Second
 
 // WorkerOptions are the options of every worker and test environment that runs conversations.
 func WorkerOptions() worker.Options {
-	return worker.Options{Interceptors: interceptors(), WorkerStopTimeout: stopGrace}
+	return worker.Options{
+		Interceptors: interceptors(), WorkerStopTimeout: stopGrace,
+		// Scaled pollers look after the worker's own queue and the common one apart. A fixed number can all
+		// end up on the worker's own for a minute, while a conversation's next task waits in the common one.
+		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+	}
 }
 
 // NewReplayer returns a replayer that knows the conversation workflow.
