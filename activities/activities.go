@@ -51,8 +51,8 @@ func (a *Activities) Verdict(ctx context.Context, question conversation.Question
 type Showing struct {
 	conversation.Picture
 
-	// Rest is how many seconds the answer is kept back where it brings nothing new, so that what
-	// changes meanwhile goes with one call.
+	// Rest is how many seconds the first attempt's answer is kept back where it brings nothing new, so
+	// that what changes meanwhile goes with one call.
 	Rest float64 `json:"rest,omitempty"`
 }
 
@@ -71,7 +71,7 @@ func (a *Activities) sync(ctx context.Context, showing Showing) (conversation.Ac
 	if err != nil {
 		return ack, fmt.Errorf("show the desk revision %d of conversation %s: %w", showing.Revision, showing.Conversation, err)
 	}
-	if len(ack.Placed) == 0 {
+	if len(ack.Placed) == 0 && activity.GetInfo(ctx).Attempt == 1 {
 		rest(ctx, time.Duration(showing.Rest*float64(time.Second)))
 	}
 	return ack, nil

@@ -98,12 +98,24 @@ func TestAReadWaitsForAWorker(t *testing.T) {
 	sid := c.beginWithAlice(t)
 	worker.kill()
 	c.signal(t, sid, conversation.EndCommand{Agent: "alice"})
-	late := time.AfterFunc(12*time.Second, func() { c.startWorker(t) })
-	defer late.Stop()
-
-	record, err := c.baton.State(in(t, patience), sid)
-	require.NoError(t, err)
-	require.NotEqual(t, conversation.TaskAssigned, record.Tasks[0].Status)
+	type read struct {
+		record conversation.Record
+		err    error
+	}
+	answered := make(chan read, 1)
+	go func() {
+		record, err := c.baton.State(in(t, patience), sid)
+		answered <- read{record, err}
+	}()
+	select {
+	case early := <-answered:
+		require.Fail(t, "nobody was there to answer", "%v", early)
+	case <-time.After(12 * time.Second): // longer than one call may take
+	}
+	c.startWorker(t)
+	answer := <-answered
+	require.NoError(t, answer.err)
+	require.NotEqual(t, conversation.TaskAssigned, answer.record.Tasks[0].Status)
 }
 
 // A worker is killed while it tells the desk: the decision stands, and the next worker tells the desk.

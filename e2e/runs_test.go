@@ -69,6 +69,26 @@ func TestCommandsCrossFromRunToRun(t *testing.T) {
 	require.GreaterOrEqual(t, runs, leastRuns)
 }
 
+// A caller whose every command changes the conversation leaves no moment in which the desk knows all.
+func TestACallerWithoutAPauseCrossesFromRunToRun(t *testing.T) {
+	t.Parallel()
+	long(t)
+	const commands, leastRuns = 600, 4
+	c := openCentre(t, map[string]any{"limit.historyCount.suggestContinueAsNew": 60})
+	c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	for _, command := range toAndFro(commands) {
+		c.do(t, sid, command)
+	}
+	record := requireAgreement(t, c, sid)[sid]
+	require.Equal(t, commandsToBegin+commands, record.Revision)
+	require.Len(t, record.Transfers, commands/3)
+	c.finish(t, sid)
+	runs := c.runs(t, sid)
+	t.Logf("%d commands in %d runs", commands, runs)
+	require.GreaterOrEqual(t, runs, leastRuns)
+}
+
 // toAndFro are commands that pass a conversation from alice to bob and back, each possible after the one before.
 func toAndFro(count int) []conversation.Command {
 	var commands []conversation.Command

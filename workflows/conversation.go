@@ -40,15 +40,23 @@ type run struct {
 	busyIn   int
 	deadline alarm
 	quiet    alarm
-	// quietTried counts the quiet alarms that rang.
-	quietTried int
+	// overAt is the history length at which the run was first seen to be over.
+	overAt int
 	// canceled is set once a request to cancel the workflow has been taken as a close.
 	canceled bool
 }
 
+// continued is what a run leaves to the next.
+type continued struct {
+	conversation.Record
+
+	Untold untold `json:"untold,omitzero"`
+}
+
 // Conversation is the workflow: it runs from the customer's first word to the last wrapup, and
 // returns a [Summary]. Its argument is a [conversation.StartCommand]; a run that continues another
-// has its [conversation.Record] as a second one, which nobody else may pass.
+// has its [conversation.Record] as a second one, with what the desk has not been told yet; nobody else
+// may pass it.
 func Conversation(ctx workflow.Context, start, record converter.RawValue) (Summary, error) {
 	r, err := newRun(ctx, start, record)
 	if err != nil {
@@ -67,9 +75,12 @@ func newRun(ctx workflow.Context, start, record converter.RawValue) (*run, error
 	r.record.Tasks, r.record.Transfers = []*conversation.Task{}, []*conversation.Transfer{}
 	r.record.Refusals = []conversation.RecordedRefusal{}
 	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" && record.Payload() != nil {
-		if err := converter.GetDefaultDataConverter().FromPayload(record.Payload(), &r.record); err != nil {
+		before := continued{Record: r.record}
+		if err := converter.GetDefaultDataConverter().FromPayload(record.Payload(), &before); err != nil {
 			panic(fmt.Sprintf("this build can't read the record that the run before has left: %v", err)) // as above
 		}
+		r.record = before.Record
+		r.project.resume(before.Untold)
 		r.shown = searchableOf(&r.record.State)
 	} else {
 		r.surplus = record.Payload() != nil

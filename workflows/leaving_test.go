@@ -277,11 +277,16 @@ func continues(t *testing.T, s *scene) *scene {
 	s.step(func() { s.env.SetContinueAsNewSuggested(true) })
 	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "nobody"}) }) // a workflow task that sees it
 	s.run()
+	require.Empty(t, s.desk.disagreements(s.record()), "the desk had been told everything")
+	return next(t, s)
+}
+
+// next is the scene of the run that continues this one.
+func next(t *testing.T, s *scene) *scene {
+	t.Helper()
 	var asNew *workflow.ContinueAsNewError
 	require.ErrorAs(t, s.env.GetWorkflowError(), &asNew)
 	require.Equal(t, workflows.Type, asNew.WorkflowType.Name)
-	require.Empty(t, s.desk.disagreements(s.record()), "the desk had been told everything")
-
 	next := newScene(t)
 	next.desk.settings, next.desk.places = s.desk.settings, s.desk.places
 	next.desk.revision, next.desk.status = s.desk.revision, s.desk.status
@@ -333,6 +338,7 @@ func TestARunIsContinuedWhereCommandsNeverCease(t *testing.T) {
 	disturb = func() { // together with the end of every quiet moment
 		s.whenQuiet = disturb
 		disturbed++
+		s.tasks += 99
 		s.slip("accept", conversation.AcceptCommand{Agent: "alice"})
 	}
 	s.whenQuiet = disturb
@@ -340,7 +346,36 @@ func TestARunIsContinuedWhereCommandsNeverCease(t *testing.T) {
 	s.run()
 	var asNew *workflow.ContinueAsNewError
 	require.ErrorAs(t, s.env.GetWorkflowError(), &asNew)
-	require.Equal(t, 3, disturbed, "it looks for a quiet moment three times")
+	require.Equal(t, 3, disturbed, "until its history has grown by 300 events")
+}
+
+// What the desk could not be told, the next run tells it.
+func TestARunThatGrowsIsContinuedWhileTheDeskIsAway(t *testing.T) {
+	t.Parallel()
+	first := newScene(t)
+	all := upserts(first)
+	first.aliceAccepts()
+	first.step(func() {
+		first.desk.picturesToFail = 1000
+		first.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "told by the next run"})
+	})
+	first.step(func() { first.env.SetContinueAsNewSuggested(true) })
+	first.step(func() { first.signal("accept", conversation.AcceptCommand{Agent: "nobody"}) })
+	first.step(func() {
+		first.tasks += 300
+		first.signal("accept", conversation.AcceptCommand{Agent: "nobody"})
+	})
+	first.step(func() { first.signal("accept", conversation.AcceptCommand{Agent: "nobody"}) })
+	first.run()
+	require.NotEmpty(t, first.desk.disagreements(first.record()))
+	wrapping, _ := (*all)[len(*all)-1].GetKeywordList(workflows.SearchWrapping)
+	require.Equal(t, []string{"alice"}, wrapping, "who searches finds it all the same")
+	second := next(t, first)
+	second.step(func() {
+		require.Empty(t, second.desk.disagreements(second.record()))
+		require.Equal(t, "told by the next run", second.desk.left[0].Text)
+	})
+	second.play()
 }
 
 func TestADeadlineOutlivesItsRun(t *testing.T) {

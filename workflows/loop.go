@@ -16,8 +16,9 @@ const (
 	keptRefusals = 20
 	// quietFor opens a workflow task of its own before the run is left: see mayLeave.
 	quietFor = 100 * time.Millisecond
-	// quietTries is how often a run that is to be continued looks for one, while commands never cease.
-	quietTries = 3
+	// patience is by how many events the history of a run that is to be continued may grow while it looks
+	// for one. The server suggests to continue two hundred updates before it takes no more.
+	patience = 300
 	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a picture
 	// whose call was given up before it is sent again.
 	askAgainAfter = 5 * time.Second
@@ -44,8 +45,11 @@ func (r *run) run(root workflow.Context) (Summary, error) {
 			}
 			continue
 		}
+		if r.over(ctx) && r.overAt == 0 {
+			r.overAt = workflow.GetInfo(ctx).GetCurrentHistoryLength()
+		}
 		r.show(ctx)
-		if r.mayLeave(ctx) {
+		if r.mayLeave(ctx, root) {
 			return r.leave(ctx)
 		}
 		r.setAlarms(ctx)
@@ -89,7 +93,7 @@ func (r *run) failToOpen(ctx workflow.Context, refusal error) error {
 // hasWork tells whether the loop has a reason to go round.
 func (r *run) hasWork(ctx, root workflow.Context) bool {
 	return !r.inbox.empty() || r.deadline.rang() || r.quiet.rang() || r.canceledNow(root) || r.shownWith != r.project.turns ||
-		(r.wantsToLeave(ctx) && !r.quiet.set())
+		(r.wantsToLeave(ctx) && !r.quiet.set()) || r.mustLeave(ctx, root)
 }
 
 func (r *run) canceledNow(root workflow.Context) bool { return root.Err() != nil && !r.canceled }
@@ -210,23 +214,29 @@ func (r *run) wantsToLeave(ctx workflow.Context) bool {
 }
 
 // mayLeave tells whether the run may be left in this workflow task: only in one that the quiet alarm
-// opened and in which nothing else happened. Leaving at once lost updates that came with the last task.
-// A run that finds no such moment is continued all the same, before its history or its updates reach
-// their limit: what comes in between is sent again, and commands sent again have one effect.
-func (r *run) mayLeave(ctx workflow.Context) bool {
+// opened and in which nothing else happened, or where there is no such task.
+func (r *run) mayLeave(ctx, root workflow.Context) bool {
 	if r.quiet.rang() {
 		r.quiet.clear()
-		r.quietTried++
 		if r.wantsToLeave(ctx) && r.busyIn != workflow.GetInfo(ctx).GetCurrentHistoryLength() {
 			return true
 		}
 	}
-	return r.quietTried >= quietTries && r.record.Status != conversation.ConversationClosed && r.wantsToLeave(ctx)
+	return r.mustLeave(ctx, root)
+}
+
+// mustLeave tells whether a run that is to be continued grows without a quiet task, and nobody waits now. An update that comes with its last task is cut off: callers send it again, and it has one
+// effect. The run after it tells the desk what this one could not.
+func (r *run) mustLeave(ctx, root workflow.Context) bool {
+	return r.overAt > 0 && r.record.Status != conversation.ConversationClosed &&
+		workflow.GetInfo(ctx).GetCurrentHistoryLength()-r.overAt >= patience &&
+		r.inbox.empty() && workflow.AllHandlersFinished(ctx) && !r.canceledNow(root)
 }
 
 func (r *run) leave(ctx workflow.Context) (Summary, error) {
 	if r.record.Status != conversation.ConversationClosed {
-		return Summary{}, workflow.NewContinueAsNewError(ctx, Type, r.start, r.record)
+		r.writeSearchable(ctx)
+		return Summary{}, workflow.NewContinueAsNewError(ctx, Type, r.start, continued{r.record, r.project.untold()})
 	}
 	return Summary{
 		Conversation: r.record.Conversation, Status: r.record.Status, Tasks: len(r.record.Tasks),

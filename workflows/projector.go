@@ -36,6 +36,18 @@ type projector struct {
 	answeredAt time.Time
 }
 
+// untold is what a run leaves to the next one to tell the desk.
+type untold struct {
+	Events []conversation.Event `json:"events,omitempty"`
+	Notes  []conversation.Note  `json:"notes,omitempty"`
+	Due    bool                 `json:"due,omitempty"`
+}
+
+// untold returns all that the desk has not acknowledged, what is under way included.
+func (p *projector) untold() untold { return untold{p.events, p.notes, !p.idle()} }
+
+func (p *projector) resume(u untold) { p.events, p.notes, p.due = u.Events, u.Notes, u.Due }
+
 // add takes what a command came to; a stale match has to be told as well, so that the desk releases it.
 func (p *projector) add(result conversation.Result) {
 	p.events = append(p.events, result.Events...)
@@ -51,8 +63,8 @@ func (p *projector) soon(turns int) bool { return !p.idle() && !p.away && p.turn
 // answered tells whether the desk has answered, and the projector is about to read it.
 func (p *projector) answered() bool { return p.calling && p.call.IsReady() }
 
-// tellDesk is the projector's coroutine: it shows the desk the conversation as it is, one call at a
-// time. What changes meanwhile goes with the next call. A desk that is away is a retrying activity.
+// tellDesk is the projector's coroutine: it shows the desk the conversation as it is. What changes during
+// a call goes with the next one. A desk that is away is a retrying activity.
 func (r *run) tellDesk(ctx workflow.Context) {
 	p := &r.project
 	for {
@@ -78,14 +90,15 @@ func (r *run) tellDesk(ctx workflow.Context) {
 		r.busy(ctx)
 		var ack conversation.Acknowledgement
 		if err := p.call.Get(ctx, &ack); err != nil {
-			workflow.GetLogger(ctx).Warn("The desk was not told", "revision", showing.Revision, "error", err)
 			p.due = true
 			if !p.away {
+				workflow.GetLogger(ctx).Warn("The desk has not answered in time", "revision", showing.Revision, "error", err)
 				p.away = true
 				p.turns++
 				continue
 			}
 			// Only a worker that doesn't know the activity, or an operator, ends retries without a limit.
+			workflow.GetLogger(ctx).Error("The desk was not told", "revision", showing.Revision, "error", err)
 			again := workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"})
 			if err := again.Get(ctx, nil); err != nil {
 				return // the run is over

@@ -51,6 +51,11 @@ func (r *run) show(ctx workflow.Context) {
 		return
 	}
 	r.shownWith = r.project.turns
+	r.writeSearchable(ctx)
+}
+
+// writeSearchable upserts the search attributes that have changed.
+func (r *run) writeSearchable(ctx workflow.Context) {
 	now := searchableOf(&r.record.State)
 	if reflect.DeepEqual(now, r.shown) {
 		return
