@@ -188,9 +188,6 @@ func (c *Client) State(ctx context.Context, sid string) (conversation.Record, er
 	var record conversation.Record
 	err := repeat(ctx, func() error {
 		value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.Query)
-		if _, ok := errors.AsType[*serviceerror.FailedPrecondition](err); ok {
-			return fmt.Errorf("%w: %w", errNoWorker, err)
-		}
 		if err != nil {
 			return err //nolint:wrapcheck // notFound wraps it
 		}
@@ -204,9 +201,6 @@ func (c *Client) State(ctx context.Context, sid string) (conversation.Record, er
 	}
 	return record, nil
 }
-
-// errNoWorker stands before the server's answer to a query that no worker can take, or can take yet.
-var errNoWorker = errors.New("no worker has answered: is one running?")
 
 // failure returns why the start of a conversation was refused; nil while it is being decided.
 func (c *Client) failure(ctx context.Context, sid string) error {
@@ -368,9 +362,6 @@ func repeatable(err error) bool {
 		aborted     *serviceerror.Aborted
 		late        *serviceerror.DeadlineExceeded
 	)
-	if errors.Is(err, errNoWorker) {
-		return true
-	}
 	return errors.As(err, &notReady) || errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &aborted) ||
 		errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)
 }
