@@ -9,6 +9,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/workflows"
 )
 
 // oftenContinued has conversations continue as a new run every few transfers.

@@ -28,10 +28,16 @@ type Worker struct {
 	dispatcher sync.WaitGroup
 }
 
+// activitiesAtOnce is how many activities a worker runs at a time: while conversations keep changing, most
+// of them rest (see [activities.Showing]) and need nothing but a place.
+const activitiesAtOnce = 10_000
+
 // StartWorker starts a worker on a connected client and an open desk, which stay the caller's to
 // close after [Worker.Stop].
 func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, logger *slog.Logger) (*Worker, error) {
-	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, temporalenv.WorkerOptions())}
+	options := temporalenv.WorkerOptions()
+	options.MaxConcurrentActivityExecutionSize = activitiesAtOnce
+	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options)}
 	workflows.Register(w.temporal)
 	activities.Register(w.temporal, d)
 	if err := w.temporal.Start(); err != nil {

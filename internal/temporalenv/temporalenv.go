@@ -81,9 +81,6 @@ const stopGrace = 3 * time.Second
 func WorkerOptions() worker.Options {
 	return worker.Options{
 		Interceptors: interceptors(), WorkerStopTimeout: stopGrace,
-		// While conversations keep changing, most of their activities rest (see activities.Showing): they need
-		// nothing but a place.
-		MaxConcurrentActivityExecutionSize: 10_000,
 		// Scaled pollers look after the worker's own queue and the common one apart. A fixed number can all
 		// end up on the worker's own for a minute, while a conversation's next task waits in the common one.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
