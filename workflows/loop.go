@@ -225,8 +225,9 @@ func (r *run) mayLeave(ctx, root workflow.Context) bool {
 	return r.mustLeave(ctx, root)
 }
 
-// mustLeave tells whether a run that is to be continued grows without a quiet task, and nobody waits now. An update that comes with its last task is cut off: callers send it again, and it has one
-// effect. The run after it tells the desk what this one could not.
+// mustLeave tells whether a run that is to be continued grows without a quiet task, and nobody waits now.
+// An update that comes with its last task is cut off: callers send it again, and it has one effect. The
+// run after it tells the desk what this one could not.
 func (r *run) mustLeave(ctx, root workflow.Context) bool {
 	return r.overAt > 0 && r.record.Status != conversation.ConversationClosed &&
 		workflow.GetInfo(ctx).GetCurrentHistoryLength()-r.overAt >= patience &&

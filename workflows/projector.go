@@ -46,6 +46,7 @@ type untold struct {
 // untold returns all that the desk has not acknowledged, what is under way included.
 func (p *projector) untold() untold { return untold{p.events, p.notes, !p.idle()} }
 
+// resume takes over what the run before has left.
 func (p *projector) resume(u untold) { p.events, p.notes, p.due = u.Events, u.Notes, u.Due }
 
 // add takes what a command came to; a stale match has to be told as well, so that the desk releases it.
