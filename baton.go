@@ -186,7 +186,11 @@ func (c *Client) CloseAsync(ctx context.Context, sid string, command conversatio
 // returns that refusal.
 func (c *Client) State(ctx context.Context, sid string) (conversation.Record, error) {
 	var record conversation.Record
+	within := firstAnswer
 	err := repeat(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		within *= 2
 		value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.Query)
 		if err != nil {
 			return err //nolint:wrapcheck // notFound wraps it
@@ -330,6 +334,9 @@ func (c *Client) notFound(err error, doing, sid string) error {
 const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = time.Second
+	// firstAnswer is how long the first attempt at a query waits. A server (1.29) loses the answer of a
+	// worker that is quicker than its own bookkeeping, and then waits for it as long as it is let.
+	firstAnswer = time.Second
 	// patience is for how long a call without a deadline is repeated.
 	patience = 30 * time.Second
 )

@@ -1,13 +1,20 @@
 package e2e
 
 import (
+	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
+	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -111,6 +118,39 @@ func TestAReadWaitsForAWorker(t *testing.T) {
 	}
 	c.startWorker(t)
 	require.NoError(t, <-answered)
+}
+
+// The answer of a query is lost on its way, as the server itself can lose it: it is asked for again
+// long before the caller's time is up.
+func TestAReadIsAskedAgainWhenItsAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	var asked atomic.Int32
+	var waited time.Duration
+	lossy := grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, request, reply any,
+		connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
+	) error {
+		if method == workflowservice.WorkflowService_QueryWorkflow_FullMethodName && asked.Add(1) == 1 {
+			deadline, _ := ctx.Deadline()
+			waited = time.Until(deadline)
+			<-ctx.Done()
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		return invoke(ctx, method, request, reply, connection, options...)
+	})
+	temporal, err := client.DialContext(t.Context(), client.Options{
+		HostPort: c.server.Address, ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{lossy}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(temporal.Close)
+
+	record, err := baton.NewClient(temporal).State(in(t, patience), sid)
+	require.NoError(t, err)
+	require.Equal(t, sid, record.Conversation)
+	require.Greater(t, asked.Load(), int32(1))
+	require.LessOrEqual(t, waited, time.Second, "of the caller's %s", patience)
 }
 
 // A worker is killed while it tells the desk: the decision stands, and the next worker tells the desk.

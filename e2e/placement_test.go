@@ -98,7 +98,8 @@ func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
 	c.startWorker(t)
-	_, err := c.desk.SetSettings(t.Context(), "test", func(s *conversation.Settings) { s.ReservationTimeout = 2 })
+	// Long enough for erin to accept on a machine that is busy: hers would expire as well.
+	_, err := c.desk.SetSettings(t.Context(), "test", func(s *conversation.Settings) { s.ReservationTimeout = 10 })
 	require.NoError(t, err)
 	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
 	c.hire(t, "dave", 3, "sales")
