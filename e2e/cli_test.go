@@ -209,6 +209,7 @@ func TestCLIBadUpdatesAreRefusedWithoutATrace(t *testing.T) {
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
+	waitFor(t, patience, "the desk's answer is in the history", func() bool { return c.atRest(t, sid) })
 	before := len(c.history(t, sid))
 	for _, bad := range []struct {
 		name   string

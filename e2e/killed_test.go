@@ -219,3 +219,11 @@ func (c *centre) activityUnderWay(t *testing.T, sid string) bool {
 	}
 	return false
 }
+
+// atRest tells whether nothing is under way in the conversation: no activity and no workflow task.
+func (c *centre) atRest(t *testing.T, sid string) bool {
+	t.Helper()
+	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+	require.NoError(t, err)
+	return len(described.GetPendingActivities()) == 0 && described.GetPendingWorkflowTask() == nil
+}
