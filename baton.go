@@ -335,8 +335,9 @@ const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = time.Second
 	// firstAnswer is how long the first attempt at a query waits. A server (1.29) loses the answer of a
-	// worker that is quicker than its own bookkeeping, and then waits for it as long as it is let.
-	firstAnswer = time.Second
+	// worker that is quicker than its own bookkeeping, and then waits for it as long as it is let. Less
+	// than this would be too little: it keeps a second of it to say that no worker is there.
+	firstAnswer = 2 * time.Second
 	// patience is for how long a call without a deadline is repeated.
 	patience = 30 * time.Second
 )
@@ -360,7 +361,8 @@ func repeat(ctx context.Context, call func() error) error {
 
 // repeatable tells the answers that mean "not now": the SDK repeats most of them, but not the race
 // of an update with the end of a workflow task (WorkflowNotReady), nor a server that restarts, nor a
-// call that has taken as long as the SDK lets one take, because no worker was there.
+// call that has taken as long as the SDK lets one take, because no worker was there, nor a query of
+// which the server says that it has seen no worker lately (FailedPrecondition).
 func repeatable(err error) bool {
 	var (
 		notReady    *serviceerror.WorkflowNotReady
@@ -368,9 +370,10 @@ func repeatable(err error) bool {
 		exhausted   *serviceerror.ResourceExhausted
 		aborted     *serviceerror.Aborted
 		late        *serviceerror.DeadlineExceeded
+		noWorker    *serviceerror.FailedPrecondition
 	)
 	return errors.As(err, &notReady) || errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &aborted) ||
-		errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)
+		errors.As(err, &late) || errors.As(err, &noWorker) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func wait(ctx context.Context, pause time.Duration) error {
