@@ -96,9 +96,6 @@ func (a attempt) String() string {
 func TestWalk(t *testing.T) {
 	t.Parallel()
 	tasks := 4
-	if testing.Short() {
-		tasks = 3
-	}
 	if underRaceDetector {
 		tasks = 2
 	}

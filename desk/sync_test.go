@@ -262,14 +262,9 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 		require.NoError(t, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 2))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		var threads []*thread
+		threads := []*thread{h.start("sales")}
 		var late []conversation.Picture
-		anyThread := func() *thread {
-			if len(threads) == 0 {
-				rt.Skip("no conversation yet")
-			}
-			return rapid.SampledFrom(threads).Draw(rt, "conversation")
-		}
+		anyThread := func() *thread { return rapid.SampledFrom(threads).Draw(rt, "conversation") }
 		person := func() string { return rapid.SampledFrom(people).Draw(rt, "agent") }
 		try := func(c func(th *thread) conversation.Command) func(*rapid.T) {
 			return func(*rapid.T) {

@@ -63,14 +63,6 @@ func have(t *testing.T, program func() (string, error)) string {
 	return path
 }
 
-// long leaves a test out of a short run.
-func long(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("takes too long for a short run")
-	}
-}
-
 // poll is how often waitFor looks.
 const poll = 10 * time.Millisecond
 

@@ -139,7 +139,6 @@ func TestWaitingTaskIsTakenByHand(t *testing.T) {
 // A match that could not be delivered, by a worker that is killed then, is delivered again by the next.
 func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
-	long(t)
 	c := openCentre(t, nil)
 	worker := c.startWorker(t)
 	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
@@ -165,7 +164,6 @@ func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
 // killed, and the other goes on.
 func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
 	t.Parallel()
-	long(t)
 	const conversations, capacity = 24, 4
 	agents := []string{"dave", "erin", "frank"}
 	c := openCentre(t, nil)

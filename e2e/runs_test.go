@@ -19,7 +19,6 @@ import (
 // carried out before, and go on doing so while the run is left.
 func TestCommandsCrossFromRunToRun(t *testing.T) {
 	t.Parallel()
-	long(t)
 	const commands, stretch, leastRuns = 240, 20, 10
 	random := moments(t)
 	c := openCentre(t, map[string]any{"limit.historyCount.suggestContinueAsNew": 60})
@@ -72,7 +71,6 @@ func TestCommandsCrossFromRunToRun(t *testing.T) {
 // A caller whose every command changes the conversation leaves no moment in which the desk knows all.
 func TestACallerWithoutAPauseCrossesFromRunToRun(t *testing.T) {
 	t.Parallel()
-	long(t)
 	const commands, leastRuns = 600, 4
 	c := openCentre(t, map[string]any{"limit.historyCount.suggestContinueAsNew": 60})
 	c.startWorker(t)

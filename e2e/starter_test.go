@@ -208,7 +208,6 @@ func TestStarterDrivesAConversation(t *testing.T) {
 
 func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
 	t.Parallel()
-	long(t)
 	u := newUser(t)
 	dev := u.runsDev(t)
 	u.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")

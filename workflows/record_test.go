@@ -34,7 +34,7 @@ import (
 
 // The histories in testdata are recorded by
 //
-//	go test ./workflows -run TestRecord -record
+//	go test ./workflows -run TestEveryScenarioHasItsHistories -record
 //
 // which plays those of the scenarios (scenarios_test.go) that have no history yet, on a real dev
 // server with a real desk. A history that is there stays as it is and replays for ever: it stands
@@ -51,11 +51,23 @@ const (
 	senderIdentity = "baton-service"
 )
 
-//nolint:paralleltest // it writes files, and timeouts of a second are not for a busy machine
-func TestRecord(t *testing.T) {
-	if !*recording {
-		t.Skip("histories are recorded with -record")
+//nolint:paralleltest // it may write files, and timeouts of a second are not for a busy machine
+func TestEveryScenarioHasItsHistories(t *testing.T) {
+	if *recording {
+		recordScenarios(t)
 	}
+	have := recordedHistories(t)
+	for _, s := range scenarios {
+		for _, name := range s.histories() {
+			require.Contains(t, have, name, "record it: run this test with -record")
+		}
+	}
+	require.Empty(t, codesWithoutScenario())
+}
+
+// recordScenarios records those that are wanted and have no history yet.
+func recordScenarios(t *testing.T) {
+	t.Helper()
 	wanted := regexp.MustCompile(*only)
 	program, err := devserver.Binary(t.Context(), os.Stderr)
 	require.NoError(t, err)

@@ -24,17 +24,6 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-func TestEveryScenarioHasItsHistories(t *testing.T) {
-	t.Parallel()
-	have := recordedHistories(t)
-	for _, s := range scenarios {
-		for _, name := range s.histories() {
-			require.Contains(t, have, name, "record it with: go test ./workflows -run TestRecord -record")
-		}
-	}
-	require.Empty(t, codesWithoutScenario())
-}
-
 func TestEveryHistoryReplays(t *testing.T) {
 	t.Parallel()
 	for _, name := range recordedHistories(t) {
