@@ -16,9 +16,9 @@ const (
 	keptRefusals = 20
 	// quietFor opens a workflow task of its own before the run is left: see mayLeave.
 	quietFor = 100 * time.Millisecond
-	// patience is by how many events the history of a run that is to be continued may grow while it looks
+	// growth is by how many events the history of a run that is to be continued may grow while it looks
 	// for one. The server suggests to continue two hundred updates before it takes no more.
-	patience = 300
+	growth = 300
 	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a picture
 	// whose call was given up before it is sent again.
 	askAgainAfter = 5 * time.Second
@@ -230,7 +230,7 @@ func (r *run) mayLeave(ctx, root workflow.Context) bool {
 // run after it tells the desk what this one could not.
 func (r *run) mustLeave(ctx, root workflow.Context) bool {
 	return r.overAt > 0 && r.record.Status != conversation.ConversationClosed &&
-		workflow.GetInfo(ctx).GetCurrentHistoryLength()-r.overAt >= patience &&
+		workflow.GetInfo(ctx).GetCurrentHistoryLength()-r.overAt >= growth &&
 		r.inbox.empty() && workflow.AllHandlersFinished(ctx) && !r.canceledNow(root)
 }
 
