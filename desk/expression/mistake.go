@@ -1,0 +1,98 @@
+package expression
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alecthomas/participle/v2"
+)
+
+// checkDepth refuses what is nested too deeply, before the parser follows it there.
+func checkDepth(text string) error {
+	tokens, err := parser.Lex("", strings.NewReader(text))
+	if err != nil {
+		return mistake(text, err)
+	}
+	open, nots := 0, 0 // nots are those in a row: they are in force together, like parentheses
+	for _, token := range tokens {
+		switch word := strings.ToUpper(token.Value); {
+		case word == "NOT" || word == "!":
+			nots++
+		case word == "(" || word == "[":
+			open, nots = open+1, 0
+		case word == ")" || word == "]":
+			open, nots = open-1, 0
+		case strings.TrimSpace(word) != "":
+			nots = 0
+		}
+		if open+nots > maxDepth {
+			return fmt.Errorf("at character %d: it is nested more than %d deep: write it with fewer parentheses, lists and NOTs",
+				characterAt(text, token.Pos.Offset), maxDepth)
+		}
+	}
+	return nil
+}
+
+// mistake says what the lexer or the parser met, and where.
+func mistake(text string, err error) error {
+	met, ok := errors.AsType[participle.Error](err)
+	if !ok {
+		return fmt.Errorf("parse the expression: %w", err)
+	}
+	offset := met.Position().Offset
+	at := fmt.Sprintf("at character %d:", characterAt(text, offset))
+	if unexpected, ok := errors.AsType[*participle.UnexpectedTokenError](err); ok {
+		found := fmt.Sprintf("%.30q", unexpected.Unexpected.Value)
+		switch {
+		case unexpected.Unexpected.EOF():
+			found = "the end"
+		case isQuote(text[offset]):
+			found = "a text"
+		}
+		return fmt.Errorf("%s found %s, expected %s", at, found, expected(text[:offset]))
+	}
+	if isQuote(text[offset]) {
+		return fmt.Errorf("%s the text that begins here isn't closed: end it with %c", at, text[offset])
+	}
+	character, _ := utf8.DecodeRuneInString(text[offset:])
+	return fmt.Errorf(`%s %q means nothing here: put texts in "" or ''`, at, character)
+}
+
+func isQuote(b byte) bool { return b == '"' || b == '\'' }
+
+func characterAt(text string, offset int) int { return utf8.RuneCountInString(text[:offset]) + 1 }
+
+// continuations are what may come next, each with an example.
+var continuations = []struct{ example, called string }{
+	{"x", "a name"},
+	{"1", "a value"},
+	{"[", `"["`},
+	{"(", `"("`},
+	{"==", `"=="`},
+	{"HAS", "HAS"},
+	{"IN", "IN"},
+	{"AND", "AND"},
+	{"OR", "OR"},
+	{",", `","`},
+	{"]", `"]"`},
+	{")", `")"`},
+	{"", "the end"},
+}
+
+// expected asks the parser what it would have taken after the beginning, so it always agrees with the grammar.
+func expected(beginning string) string {
+	var called []string
+	for _, next := range continuations {
+		_, err := parser.ParseString("", beginning+" "+next.example)
+		if unexpected, ok := errors.AsType[*participle.UnexpectedTokenError](err); !ok || next.example != "" && unexpected.Unexpected.EOF() {
+			called = append(called, next.called)
+		}
+	}
+	choice := strings.Join(called, ", ")
+	if last := strings.LastIndex(choice, ", "); last >= 0 {
+		choice = choice[:last] + " or " + choice[last+len(", "):]
+	}
+	return choice
+}
