@@ -10,6 +10,11 @@ type Outcome struct {
 	Task               *Task              `json:"task,omitempty"`
 	Transfer           *Transfer          `json:"transfer,omitempty"`
 	ConversationStatus ConversationStatus `json:"conversation_status"`
+	// Revision is the conversation's: the desk shows what the command did from that revision on.
+	Revision int `json:"revision,omitempty"`
+	// Unchanged is set where the command found its own effect there already: somebody was faster, under
+	// another ID or none. A command repeated under its ID returns its first outcome without it.
+	Unchanged bool `json:"unchanged,omitempty"`
 }
 
 // Result is what carrying out a command came to.
@@ -84,7 +89,9 @@ func (s *State) Apply(c Command, verdict *Verdict, now time.Time) (Result, error
 		}
 	}
 	if d.apply == nil {
-		return Result{Outcome: s.outcome(d.task, d.transfer), Stale: d.stale}, nil
+		outcome := s.outcome(d.task, d.transfer)
+		outcome.Unchanged = true
+		return Result{Outcome: outcome, Stale: d.stale}, nil
 	}
 
 	ch := &change{State: s, command: c.Name(), by: c.meta().By, now: now, verdict: verdict, task: d.task, transfer: d.transfer}
@@ -137,7 +144,7 @@ func (s *State) remember(c Command, ch *change) {
 
 // outcome copies, so that an answer under way doesn't change with the state.
 func (s *State) outcome(task *Task, transfer *Transfer) Outcome {
-	return Outcome{Task: task.clone(), Transfer: transfer.clone(), ConversationStatus: s.Status}
+	return Outcome{Task: task.clone(), Transfer: transfer.clone(), ConversationStatus: s.Status, Revision: s.Revision}
 }
 
 func (t *Task) clone() *Task {
