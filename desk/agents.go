@@ -1,10 +1,14 @@
 package desk
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -49,14 +53,25 @@ type NewAgent struct {
 	Capacity int
 	// Presence is PresenceOffline where it is left out.
 	Presence Presence
+	// FriendlyName is how people read the name; the name itself where it is left out.
+	FriendlyName string
+	// Attributes are a JSON object, which expressions of queues look at; none where it is left out.
+	Attributes string
+	// Activity is the SID of an activity, which then decides the presence.
+	Activity string
 }
 
 // Agent is somebody who works at the desk.
 type Agent struct {
-	Name     string   `json:"name"`
-	SID      string   `json:"sid"`
-	Role     Role     `json:"role"`
-	Presence Presence `json:"presence"`
+	Name string `json:"name"`
+	SID  string `json:"sid"`
+	// FriendlyName is how people read the name.
+	FriendlyName string `json:"friendly_name"`
+	// Attributes are a JSON object as it was given.
+	Attributes json.RawMessage `json:"attributes"`
+	Role       Role            `json:"role"`
+	Presence   Presence        `json:"presence"`
+	Activity   Activity        `json:"activity"`
 	// PresenceSince is when the presence last changed.
 	PresenceSince time.Time `json:"presence_since"`
 	// IdleSince is when they last became available, were matched with a task or had one change. Of
@@ -66,6 +81,7 @@ type Agent struct {
 	// Queues are the names of the queues they are on.
 	Queues    []string  `json:"queues"`
 	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // Available tells whether the agent is offered tasks.
@@ -92,6 +108,9 @@ func (d *Desk) AddAgent(ctx context.Context, a NewAgent) error {
 	if a.Capacity == 0 {
 		a.Capacity = DefaultCapacity
 	}
+	if a.Attributes == "" {
+		a.Attributes = "{}"
+	}
 	if refusal := validAgent(a); refusal != nil {
 		return refusal
 	}
@@ -111,18 +130,36 @@ func validAgent(a NewAgent) *conversation.Refusal {
 	if refusal := validPresence(a.Presence); refusal != nil {
 		return refusal
 	}
+	if a.FriendlyName != "" {
+		if refusal := validFriendlyName("agent", a.FriendlyName); refusal != nil {
+			return refusal
+		}
+	}
+	if refusal := validAttributes(a.Attributes); refusal != nil {
+		return refusal
+	}
 	return validCapacity(a.Capacity)
 }
 
 func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error {
-	added, err := t.exec(ctx, `INSERT INTO agents (name, sid, role, presence, presence_at, idle_since, created_at)
-		VALUES ($1, $2, $3, $4, $5, $5, $5) ON CONFLICT (name) DO NOTHING`,
-		a.Name, conversation.AgentSID(a.Name), string(a.Role), string(a.Presence), now)
+	if a.Activity != "" {
+		activity, err := t.activity(ctx, a.Activity)
+		if err != nil {
+			return err
+		}
+		a.Presence = activity.Presence
+		if a.Activity == ActivityOf(a.Presence).SID {
+			a.Activity = ""
+		}
+	}
+	added, err := t.exec(ctx, `INSERT INTO agents (name, sid, role, presence, presence_at, idle_since, created_at, friendly_name, attributes, activity, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8, $5) ON CONFLICT (name) DO NOTHING`,
+		a.Name, conversation.AgentSID(a.Name), string(a.Role), string(a.Presence), now, a.FriendlyName, cmp.Or(a.Attributes, "{}"), a.Activity)
 	if err != nil {
 		return err
 	}
 	if added == 0 {
-		return invalid("name", "there is an agent named %q already: choose another name", a.Name)
+		return taken("name", "there is an agent named %q already: choose another name", a.Name)
 	}
 	for _, channel := range conversation.Channels() {
 		if _, err := t.exec(ctx, `INSERT INTO agent_channels (agent, channel, capacity, load) VALUES ($1, $2, $3, 0)`,
@@ -134,6 +171,83 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 		}
 	}
 	t.leaves.place = true
+	if err := t.happen(ctx, EventAgentCreated, a.Name, "", "", now); err != nil {
+		return err
+	}
+	return t.joinQueues(ctx, a.Name)
+}
+
+// AgentChange is what is changed of an agent; what is nil stays.
+type AgentChange struct {
+	// FriendlyName, Attributes (a JSON object) and Activity (a SID) are described at [NewAgent].
+	FriendlyName, Attributes, Activity *string
+}
+
+// UpdateAgent changes the agent: with other attributes they join and leave the queues whose
+// expressions say so. Refusals: unknown_agent, invalid_payload.
+func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange) error {
+	if change.FriendlyName != nil {
+		if refusal := validFriendlyName("agent", *change.FriendlyName); refusal != nil {
+			return refusal
+		}
+	}
+	if change.Attributes != nil {
+		if refusal := validAttributes(*change.Attributes); refusal != nil {
+			return refusal
+		}
+	}
+	return d.write(ctx, "change agent "+name, func(t *transaction) error { return t.updateAgent(ctx, name, change, micros(d.now())) })
+}
+
+func (t *transaction) updateAgent(ctx context.Context, name string, change AgentChange, now int64) error {
+	if err := t.knowAgent(ctx, name); err != nil {
+		return err
+	}
+	if change.FriendlyName != nil {
+		if _, err := t.exec(ctx, `UPDATE agents SET friendly_name = $2, updated_at = $3 WHERE name = $1`, name, *change.FriendlyName, now); err != nil {
+			return err
+		}
+	}
+	if change.Attributes != nil {
+		changed, err := t.exec(ctx, `UPDATE agents SET attributes = $2, updated_at = $3 WHERE name = $1 AND attributes <> $2`, name, *change.Attributes, now)
+		if err != nil {
+			return err
+		}
+		if changed > 0 {
+			if err := t.happen(ctx, EventAgentAttributes, name, "", "", now); err != nil {
+				return err
+			}
+			if err := t.joinQueues(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	if change.Activity == nil {
+		return nil
+	}
+	activity, err := t.activity(ctx, *change.Activity)
+	if err != nil {
+		return err
+	}
+	return t.become(ctx, name, activity, now)
+}
+
+// maxAttributes bounds an agent's attributes, as it does a task's.
+const maxAttributes = conversation.MaxAttributes
+
+func validAttributes(text string) *conversation.Refusal { return validObject(text, maxAttributes) }
+
+// validObject refuses what isn't a JSON object of at most that many characters; nothing is none.
+func validObject(text string, limit int) *conversation.Refusal {
+	var attributes map[string]any
+	switch {
+	case text == "":
+		return nil
+	case utf8.RuneCountInString(text) > limit:
+		return invalid("attributes", "attributes are JSON of at most %d characters", limit)
+	case !storable(text) || json.Unmarshal([]byte(text), &attributes) != nil || attributes == nil:
+		return invalid("attributes", `attributes are a JSON object, as in {"skills":["billing"]}`)
+	}
 	return nil
 }
 
@@ -154,8 +268,10 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string) error {
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: name},
 				"%s still has %d live tasks: let them be completed or moved, then remove the agent", name, live)
 		}
-		_, err = t.exec(ctx, `DELETE FROM agents WHERE name = $1`, name)
-		return err
+		if _, err = t.exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {
+			return err
+		}
+		return t.happen(ctx, EventAgentDeleted, name, "", "", micros(d.now()))
 	})
 }
 
@@ -173,8 +289,12 @@ func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversatio
 			return err
 		}
 		t.leaves.place = true
-		_, err := t.exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2`, name, string(channel), capacity)
-		return err
+		changed, err := t.exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2 AND capacity <> $3`,
+			name, string(channel), capacity)
+		if err != nil || changed == 0 {
+			return err
+		}
+		return t.happen(ctx, EventAgentCapacity, name, "", fmt.Sprintf("%s %d", channel, capacity), micros(d.now()))
 	})
 }
 
@@ -203,6 +323,24 @@ func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	return agent, err
 }
 
+// AgentBySID returns the agent with that SID (WK…); refused with unknown_agent where there is none.
+func (d *Desk) AgentBySID(ctx context.Context, sid string) (Agent, error) {
+	var name string
+	err := d.read(ctx, "read agent "+sid, func(t *transaction) error {
+		var found bool
+		var err error
+		name, found, err = first(ctx, t, value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
+		if err == nil && !found {
+			return unknownAgent(sid)
+		}
+		return err
+	})
+	if err != nil {
+		return Agent{}, err
+	}
+	return d.Agent(ctx, name)
+}
+
 // agents reads everybody, or only the one named, with channels and queues.
 func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) {
 	where := func(column string) string {
@@ -211,11 +349,27 @@ func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) 
 		}
 		return ` WHERE ` + column + ` = $1`
 	}
+	activities, err := t.activities(ctx)
+	if err != nil {
+		return nil, err
+	}
 	agents, err := all(ctx, t, func(r row) (a Agent, err error) {
-		err = r.Scan(&a.Name, &a.SID, &a.Role, &a.Presence, instant{&a.PresenceSince}, instant{&a.IdleSince}, instant{&a.CreatedAt})
-		a.Channels, a.Queues = []AgentChannel{}, []string{}
+		var activity, attributes string
+		err = r.Scan(&a.Name, &a.SID, &a.FriendlyName, &attributes, &a.Role, &a.Presence, &activity, instant{&a.PresenceSince}, instant{&a.IdleSince},
+			instant{&a.CreatedAt}, instant{&a.UpdatedAt})
+		a.FriendlyName, a.Attributes = cmp.Or(a.FriendlyName, a.Name), json.RawMessage(attributes)
+		a.Channels, a.Queues, a.Activity = []AgentChannel{}, []string{}, ActivityOf(a.Presence)
+		for _, other := range activities {
+			if other.SID == activity {
+				a.Activity = other
+			}
+		}
+		if a.UpdatedAt.IsZero() {
+			a.UpdatedAt = a.CreatedAt
+		}
 		return a, err
-	}, `SELECT name, sid, role, presence, presence_at, idle_since, created_at FROM agents`+where("name")+` ORDER BY name`, only...)
+	}, `SELECT name, sid, friendly_name, attributes, role, presence, activity, presence_at, idle_since, created_at, updated_at
+		FROM agents`+where("name")+` ORDER BY name`, only...)
 	if err != nil {
 		return nil, err
 	}

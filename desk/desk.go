@@ -107,13 +107,29 @@ func wrap(doing string, err error) error { return fmt.Errorf("%s: %w", doing, er
 // outcome is what a caller gets: a refusal as it is, for a person to read, and other errors with what was being done.
 func outcome(doing string, err error) error {
 	var refusal *conversation.Refusal
+	var conflict *TakenError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &conflict):
+		return conflict
 	case errors.As(err, &refusal):
 		return refusal
 	}
 	return wrap(doing, err)
+}
+
+// TakenError is the refusal of a name, or of somebody, that is there already.
+type TakenError struct{ refusal *conversation.Refusal }
+
+// Error returns the refusal's sentence.
+func (e *TakenError) Error() string { return e.refusal.Error() }
+
+// Unwrap returns the refusal.
+func (e *TakenError) Unwrap() error { return e.refusal }
+
+func taken(field, format string, args ...any) error {
+	return &TakenError{invalid(field, format, args...)}
 }
 
 func wake(bell chan struct{}) {

@@ -166,7 +166,7 @@ func (c *counting) countConversations(ctx context.Context, t *transaction, from,
 			coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement LIMIT 1), ''),
 			(SELECT count(*) FROM transfers x WHERE x.conversation = c.sid),
 			(SELECT count(*) FROM transfers x WHERE x.conversation = c.sid AND x.status = 'completed')
-		FROM conversations c WHERE c.created_at >= $1 AND c.created_at < $2`, from, to)
+		FROM conversations c WHERE c.created_at >= $1 AND c.created_at < $2 AND c.revision > 0`, from, to)
 	if err != nil {
 		return wrap("count conversations", err)
 	}

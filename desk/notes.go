@@ -14,30 +14,58 @@ import (
 // its text stays out of the conversation's history. A note has 1 to [conversation.MaxNote]
 // characters. Whether the author may transfer is for the conversation to say. Refusals: invalid_payload.
 func (d *Desk) StoreNote(ctx context.Context, sid, author, text string) (string, error) {
-	switch length := utf8.RuneCountInString(text); {
-	case author == "" || utf8.RuneCountInString(author) > conversation.MaxText || !storable(author):
-		return "", invalid("author", "a note has an author, whose name has at most %d characters", conversation.MaxText)
-	case strings.TrimSpace(text) == "":
-		return "", invalid("note", "the note is blank: write it, or leave it out")
+	note, err := d.KeepNote(ctx, sid, conversation.Note{Author: author, Text: text})
+	return note.SID, err
+}
+
+// KeepNote is [Desk.StoreNote] under the note's own SID, one made where it has none, and returns the note
+// as it is kept; one that is there under that SID already is left as it is.
+func (d *Desk) KeepNote(ctx context.Context, sid string, note conversation.Note) (kept conversation.Note, err error) {
+	switch length := utf8.RuneCountInString(note.Text); {
+	case note.Author == "" || utf8.RuneCountInString(note.Author) > conversation.MaxText || !storable(note.Author):
+		return kept, invalid("author", "a note has an author, whose name has at most %d characters", conversation.MaxText)
+	case strings.TrimSpace(note.Text) == "":
+		return kept, invalid("note", "the note is blank: write it, or leave it out")
 	case length > conversation.MaxNote:
-		return "", invalid("note", "the note has %d characters: shorten it to at most %d", length, conversation.MaxNote)
-	case !storable(text):
-		return "", invalid("note", "the note isn't valid UTF-8 text: send it without control zeros, encoded as UTF-8")
+		return kept, invalid("note", "the note has %d characters: shorten it to at most %d", length, conversation.MaxNote)
+	case !storable(note.Text):
+		return kept, invalid("note", "the note isn't valid UTF-8 text: send it without control zeros, encoded as UTF-8")
 	}
-	note := conversation.Note{
-		SID: conversation.SIDOf(conversation.PrefixNote, uuid.New()), Kind: conversation.NoteTransfer,
-		Author: author, Text: text, CreatedAt: d.now(),
+	if note.SID == "" {
+		note.SID = conversation.SIDOf(conversation.PrefixNote, uuid.New())
 	}
-	err := d.write(ctx, "store a note of conversation "+sid, func(t *transaction) error {
+	note.Kind, note.CreatedAt = conversation.NoteTransfer, d.now()
+	err = d.write(ctx, "store a note of conversation "+sid, func(t *transaction) error {
 		if _, err := t.conversationStatus(ctx, sid); err != nil {
 			return err
 		}
-		return t.insertNote(ctx, sid, note)
+		if err := t.insertNote(ctx, sid, note); err != nil {
+			return err
+		}
+		kept, _, err = first(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, note.SID)
+		return err
 	})
-	if err != nil {
-		return "", err
-	}
-	return note.SID, nil
+	return kept, err
+}
+
+// Note returns the note with that SID and the conversation that it is of. Refusals: not_your_task, for
+// every customer too, unknown_agent, and invalid_payload for a note that isn't there.
+func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conversation.Note, of string, err error) {
+	err = d.read(ctx, "read note "+sid, func(t *transaction) error {
+		var found bool
+		if of, found, err = first(ctx, t, value[string], `SELECT conversation FROM notes WHERE sid = $1`, sid); err != nil {
+			return err
+		}
+		if !found {
+			return invalid("note", "the desk has no note %s: check its SID", sid)
+		}
+		if err := t.allowNotes(ctx, reader, of); err != nil {
+			return err
+		}
+		note, _, err = first(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, sid)
+		return err
+	})
+	return note, of, err
 }
 
 func (t *transaction) insertNote(ctx context.Context, sid string, n conversation.Note) error {
@@ -61,8 +89,12 @@ func (d *Desk) Notes(ctx context.Context, sid string, reader Reader) (notes []co
 }
 
 func (t *transaction) notes(ctx context.Context, sid string) ([]conversation.Note, error) {
-	return all(ctx, t, func(r row) (n conversation.Note, err error) {
-		err = r.Scan(&n.SID, &n.Kind, &n.Task, &n.Transfer, &n.Author, &n.Text, instant{&n.CreatedAt})
-		return n, err
-	}, `SELECT sid, kind, task, transfer, author, text, created_at FROM notes WHERE conversation = $1 ORDER BY created_at, sid`, sid)
+	return all(ctx, t, scanNote, selectNotes+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
+}
+
+const selectNotes = `SELECT sid, kind, task, transfer, author, text, created_at FROM notes`
+
+func scanNote(r row) (n conversation.Note, err error) {
+	err = r.Scan(&n.SID, &n.Kind, &n.Task, &n.Transfer, &n.Author, &n.Text, instant{&n.CreatedAt})
+	return n, err
 }

@@ -17,8 +17,32 @@ func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) 
 		if err != nil || before == presence {
 			return err
 		}
-		return t.setPresence(ctx, name, before, presence, micros(d.now()))
+		return t.become(ctx, name, ActivityOf(presence), micros(d.now()))
 	})
+}
+
+// become gives the agent the activity, and its presence where they had another.
+func (t *transaction) become(ctx context.Context, name string, activity Activity, now int64) error {
+	before, err := t.presenceOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	own := activity.SID
+	if activity.SID == ActivityOf(activity.Presence).SID {
+		own = ""
+	}
+	changed, err := t.exec(ctx, `UPDATE agents SET activity = $2 WHERE name = $1 AND (activity <> $2 OR presence <> $3)`,
+		name, own, string(activity.Presence))
+	if err != nil || changed == 0 {
+		return err
+	}
+	if err := t.happen(ctx, EventAgentActivity, name, "", activity.Name, now); err != nil {
+		return err
+	}
+	if before == activity.Presence {
+		return nil
+	}
+	return t.setPresence(ctx, name, before, activity.Presence, now)
 }
 
 func (t *transaction) setPresence(ctx context.Context, name string, before, presence Presence, now int64) error {
@@ -79,5 +103,5 @@ func (t *transaction) timeoutActivity(ctx context.Context, e conversation.Event,
 	if err != nil || !found {
 		return err
 	}
-	return t.setPresence(ctx, expired, PresenceAvailable, PresenceOffline, now)
+	return t.become(ctx, expired, ActivityOf(PresenceOffline), now)
 }

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -11,6 +12,10 @@ import (
 type Queue struct {
 	Name string `json:"name"`
 	SID  string `json:"sid"`
+	// FriendlyName is how people read the name.
+	FriendlyName string `json:"friendly_name"`
+	// TargetWorkers is the expression of whose members the queue has; empty where they are named one by one.
+	TargetWorkers string `json:"target_workers,omitempty"`
 	// Members are the names of the agents on the queue.
 	Members []string `json:"members"`
 	// Waiting is how many tasks nobody has accepted yet, WaitingSince when the one came that has
@@ -18,23 +23,85 @@ type Queue struct {
 	Waiting      int       `json:"waiting"`
 	WaitingSince time.Time `json:"waiting_since,omitzero"`
 	CreatedAt    time.Time `json:"created_at"`
+	UpdatedAt    time.Time `json:"updated_at"`
 }
+
+// NewQueue is a queue to be added.
+type NewQueue struct {
+	// Name is unique and lower-case, as in "billing".
+	Name string
+	// FriendlyName is how people read the name; the name itself where it is left out.
+	FriendlyName string
+	// TargetWorkers is an expression of TaskRouter's language (see the package expression) over the
+	// agents' attributes, to which `name` is added. The queue has those for members of whom it is true,
+	// from now on as well. Without one, members are added by hand.
+	TargetWorkers string
+}
+
+// QueueChange is what is changed of a queue; what is nil stays.
+type QueueChange struct{ FriendlyName, TargetWorkers *string }
 
 // AddQueue adds a queue without members. Refused with invalid_payload: a name that isn't lower-case, or is taken.
 func (d *Desk) AddQueue(ctx context.Context, name string) error {
-	if refusal := validName("queue", name); refusal != nil {
-		return refusal
-	}
-	return d.write(ctx, "add queue "+name, func(t *transaction) error { return t.addQueue(ctx, name, micros(d.now())) })
+	return d.CreateQueue(ctx, NewQueue{Name: name})
 }
 
-func (t *transaction) addQueue(ctx context.Context, name string, now int64) error {
-	added, err := t.exec(ctx, `INSERT INTO queues (name, sid, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`,
-		name, conversation.QueueSID(name), now)
-	if err == nil && added == 0 {
-		return invalid("name", "there is a queue named %q already: choose another name", name)
+// CreateQueue adds a queue. Refused with invalid_payload: a name that isn't lower-case or is taken, a
+// wrong expression.
+func (d *Desk) CreateQueue(ctx context.Context, q NewQueue) error {
+	if refusal := validName("queue", q.Name); refusal != nil {
+		return refusal
 	}
-	return err
+	given := QueueChange{TargetWorkers: &q.TargetWorkers}
+	if q.FriendlyName != "" {
+		given.FriendlyName = &q.FriendlyName
+	}
+	if refusal := validQueue(given); refusal != nil {
+		return refusal
+	}
+	return d.write(ctx, "add queue "+q.Name, func(t *transaction) error { return t.addQueue(ctx, q, micros(d.now())) })
+}
+
+func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error {
+	added, err := t.exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name) DO NOTHING`,
+		q.Name, conversation.QueueSID(q.Name), q.FriendlyName, q.TargetWorkers, now)
+	switch {
+	case err != nil:
+		return err
+	case added == 0:
+		return taken("name", "there is a queue named %q already: choose another name", q.Name)
+	}
+	if err := t.happen(ctx, EventQueueCreated, "", q.Name, "", now); err != nil {
+		return err
+	}
+	return t.fillQueue(ctx, q.Name)
+}
+
+// UpdateQueue changes the queue; with another expression it has other members at once. Refusals:
+// unknown_queue, invalid_payload.
+func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange) error {
+	if refusal := validQueue(change); refusal != nil {
+		return refusal
+	}
+	return d.write(ctx, "change queue "+name, func(t *transaction) error {
+		if err := t.knowQueue(ctx, name); err != nil {
+			return err
+		}
+		now := micros(d.now())
+		if change.FriendlyName != nil {
+			if _, err := t.exec(ctx, `UPDATE queues SET friendly_name = $2, updated_at = $3 WHERE name = $1`, name, *change.FriendlyName, now); err != nil {
+				return err
+			}
+		}
+		if change.TargetWorkers == nil {
+			return nil
+		}
+		if _, err := t.exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, name, *change.TargetWorkers, now); err != nil {
+			return err
+		}
+		return t.fillQueue(ctx, name)
+	})
 }
 
 // RemoveQueue removes a queue that no live task belongs to any more; else it is refused with
@@ -53,8 +120,10 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Queue: name},
 				"%d live tasks belong to the queue %s: let them be completed or moved, then remove the queue", live, name)
 		}
-		_, err = t.exec(ctx, `DELETE FROM queues WHERE name = $1`, name)
-		return err
+		if _, err = t.exec(ctx, `DELETE FROM queues WHERE name = $1`, name); err != nil {
+			return err
+		}
+		return t.happen(ctx, EventQueueDeleted, "", name, "", micros(d.now()))
 	})
 }
 
@@ -70,6 +139,14 @@ func (t *transaction) addMember(ctx context.Context, queue, agent string) error 
 	if err := t.knowAgent(ctx, agent); err != nil {
 		return err
 	}
+	if err := t.filledByHand(ctx, queue); err != nil {
+		return err
+	}
+	return t.join(ctx, queue, agent)
+}
+
+// join puts an agent on a queue, both of which are there.
+func (t *transaction) join(ctx context.Context, queue, agent string) error {
 	t.leaves.place = true
 	_, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
 		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
@@ -86,8 +163,10 @@ func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
-		return err
+		if err := t.filledByHand(ctx, queue); err != nil {
+			return err
+		}
+		return t.quit(ctx, queue, agent)
 	})
 }
 
@@ -95,6 +174,9 @@ func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
 func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) error {
 	return d.write(ctx, "set the members of queue "+queue, func(t *transaction) error {
 		if err := t.knowQueue(ctx, queue); err != nil {
+			return err
+		}
+		if err := t.filledByHand(ctx, queue); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, `DELETE FROM queue_agents WHERE queue = $1`, queue); err != nil {
@@ -120,10 +202,13 @@ func (d *Desk) Queues(ctx context.Context) (queues []Queue, err error) {
 
 func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 	queues, err := all(ctx, t, func(r row) (q Queue, err error) {
-		err = r.Scan(&q.Name, &q.SID, instant{&q.CreatedAt}, &q.Waiting, instant{&q.WaitingSince})
-		q.Members = []string{}
+		err = r.Scan(&q.Name, &q.SID, &q.FriendlyName, &q.TargetWorkers, instant{&q.CreatedAt}, instant{&q.UpdatedAt}, &q.Waiting, instant{&q.WaitingSince})
+		q.FriendlyName, q.Members = cmp.Or(q.FriendlyName, q.Name), []string{}
+		if q.UpdatedAt.IsZero() {
+			q.UpdatedAt = q.CreatedAt
+		}
 		return q, err
-	}, `SELECT queues.name, queues.sid, queues.created_at, count(t.sid), coalesce(min(t.created_at), 0)
+	}, `SELECT queues.name, queues.sid, queues.friendly_name, queues.target_workers, queues.created_at, queues.updated_at, count(t.sid), coalesce(min(t.created_at), 0)
 		FROM queues LEFT JOIN tasks t ON t.queue = queues.name AND t.completed_at = 0 AND t.canceled_at = 0
 			AND (t.waiting = 1 OR t.status = 'reserved' OR EXISTS (SELECT 1 FROM placements p WHERE p.task = t.sid))
 		GROUP BY queues.name ORDER BY queues.name`)

@@ -199,7 +199,7 @@ func (t *transaction) conversation(ctx context.Context, sid string) (Conversatio
 }
 
 func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversation, error) {
-	var conditions []string
+	conditions := []string{`revision > 0`} // drafts are no conversations yet
 	var args []any
 	choose := func(condition, argument string) {
 		if argument != "" {
@@ -210,10 +210,7 @@ func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversati
 	choose(`status = $%d`, string(f.Status))
 	choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Agent)
 	choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Queue)
-	query := selectConversations
-	if len(conditions) > 0 {
-		query += ` WHERE ` + strings.Join(conditions, ` AND `)
-	}
+	query := selectConversations + ` WHERE ` + strings.Join(conditions, ` AND `)
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}

@@ -23,8 +23,8 @@ func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
 				return err
 			}
 		}
-		for _, on := range []struct{ queue, agent string }{{"support", "alice"}, {"billing", "bob"}} {
-			if err := t.addQueue(ctx, on.queue, now); err != nil {
+		for i, on := range []struct{ queue, agent string }{{"support", "alice"}, {"billing", "bob"}} {
+			if err := t.addQueue(ctx, NewQueue{Name: on.queue}, now+int64(i)); err != nil { // support is the first
 				return err
 			}
 			if err := t.addMember(ctx, on.queue, on.agent); err != nil {

@@ -39,7 +39,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a file as a folder", filepath.Join(write("file", "text"), "desk.db"), "name another place"},
 		{"a text", write("notes.txt", "remember the milk, and much more than that"), "is not a SQLite database, and was left as it is"},
 		{"something else's database", foreign, "is a database of something else, and was left as it is"},
-		{"a newer desk", newer, "was written by a newer build (its tables are version 999, this build knows 1)"},
+		{"a newer desk", newer, "was written by a newer build (its tables are version 999, this build knows 2)"},
 		{"a damaged desk", damaged, "is damaged, and was left as it is: restore it from a backup"},
 		{"an unwritable place", "/proc/desk.db", "name another place"},
 	} {

@@ -18,7 +18,7 @@ func TestBusyIsTriedAgain(t *testing.T) {
 	failing := func(times int) func(*transaction) error {
 		calls = 0
 		return func(tx *transaction) error {
-			if err := tx.addQueue(t.Context(), "support", 0); err != nil {
+			if err := tx.addQueue(t.Context(), NewQueue{Name: "support"}, 0); err != nil {
 				return err
 			}
 			if calls++; calls <= times {

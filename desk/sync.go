@@ -118,7 +118,8 @@ func (s *syncing) saveConversation(ctx context.Context) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9)
 		ON CONFLICT (sid) DO UPDATE SET status = excluded.status, channel = excluded.channel,
 			customer_name = excluded.customer_name, customer_address = excluded.customer_address,
-			revision = excluded.revision, events = excluded.events, gone = 0, closed_at = excluded.closed_at`,
+			revision = excluded.revision, events = excluded.events, gone = 0, closed_at = excluded.closed_at,
+			created_at = excluded.created_at`,
 		p.Conversation, string(p.Status), string(p.Channel), p.Customer.Name, p.Customer.Address, p.Revision, s.before+s.lost+len(s.news),
 		micros(p.CreatedAt), micros(p.ClosedAt))
 	return err

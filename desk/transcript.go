@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -21,9 +22,6 @@ const (
 // MaxMessage is how many characters a message may have.
 const MaxMessage = 16000
 
-// prefixMessage is the prefix of a message's SID.
-const prefixMessage = "IM"
-
 // NewMessage is a message to be added to a transcript.
 type NewMessage struct {
 	Conversation string
@@ -33,6 +31,8 @@ type NewMessage struct {
 	Text string
 	// ProviderSID is the provider's own SID of the message, if it has one: it is stored once.
 	ProviderSID string
+	// Attributes are a JSON object, none where they are left out.
+	Attributes string
 	// At is when it was written; now, where it is left out.
 	At time.Time
 }
@@ -47,6 +47,9 @@ type Message struct {
 	Text        string    `json:"text"`
 	ProviderSID string    `json:"provider_sid,omitempty"`
 	At          time.Time `json:"at"`
+	// Attributes are a JSON object as it was given; UpdatedAt is zero where nobody has changed the message.
+	Attributes string    `json:"-"`
+	UpdatedAt  time.Time `json:"-"`
 }
 
 // Say adds a message to a conversation's transcript. The customer may write while their side is
@@ -78,7 +81,7 @@ func validMessage(m NewMessage) *conversation.Refusal {
 	case utf8.RuneCountInString(m.ProviderSID) > conversation.MaxText || !storable(m.ProviderSID):
 		return invalid("provider_sid", "provider_sid can have at most %d characters", conversation.MaxText)
 	}
-	return nil
+	return validObject(m.Attributes, maxConversationAttributes)
 }
 
 // storable tells whether every database takes the text.
@@ -105,8 +108,8 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 	}
 
 	said := Message{
-		SID: conversation.SIDOf(prefixMessage, uuid.New()), Conversation: m.Conversation, From: m.From, Text: m.Text,
-		ProviderSID: m.ProviderSID, At: m.At.UTC().Truncate(time.Microsecond),
+		SID: conversation.SIDOf(PrefixMessage, uuid.New()), Conversation: m.Conversation, From: m.From, Text: m.Text,
+		ProviderSID: m.ProviderSID, Attributes: cmp.Or(m.Attributes, "{}"), At: m.At.UTC().Truncate(time.Microsecond),
 	}
 	if m.At.IsZero() {
 		said.At = now.UTC().Truncate(time.Microsecond)
@@ -116,9 +119,9 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 	if err != nil {
 		return Message{}, err
 	}
-	_, err = t.exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		said.Conversation, said.Number, said.SID, said.From, said.Text, said.ProviderSID, micros(said.At))
+	_, err = t.exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at, attributes)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		said.Conversation, said.Number, said.SID, said.From, said.Text, said.ProviderSID, micros(said.At), said.Attributes)
 	return said, err
 }
 
@@ -158,10 +161,71 @@ func (d *Desk) Transcript(ctx context.Context, sid string, reader Reader) (messa
 	return messages, err
 }
 
-const selectMessages = `SELECT sid, conversation, number, author, text, provider_sid, created_at FROM messages`
+// MessageChange is what is changed of a message; what is nil stays.
+type MessageChange struct{ Text, Attributes *string }
+
+// UpdateMessage changes a message of the conversation. Refused with invalid_payload: text or attributes
+// that can't be a message's, and a message that isn't there.
+func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, change MessageChange) (changed Message, err error) {
+	err = d.write(ctx, "change message "+sid, func(t *transaction) error {
+		if changed, err = t.message(ctx, conversationSID, sid); err != nil {
+			return err
+		}
+		if change.Text != nil {
+			changed.Text = *change.Text
+		}
+		if change.Attributes != nil {
+			changed.Attributes = *change.Attributes
+		}
+		if refusal := validMessage(NewMessage{From: changed.From, Text: changed.Text, Attributes: changed.Attributes}); refusal != nil {
+			return refusal
+		}
+		changed.UpdatedAt = d.now().UTC().Truncate(time.Microsecond)
+		_, err = t.exec(ctx, `UPDATE messages SET text = $2, attributes = $3, updated_at = $4 WHERE sid = $1`,
+			sid, changed.Text, cmp.Or(changed.Attributes, "{}"), micros(changed.UpdatedAt))
+		return err
+	})
+	return changed, err
+}
+
+// RemoveMessage deletes a message of the conversation; the numbers of the others stay. Refused with
+// invalid_payload: a message that isn't there.
+func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) error {
+	return d.write(ctx, "remove message "+sid, func(t *transaction) error {
+		if _, err := t.message(ctx, conversationSID, sid); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `DELETE FROM messages WHERE sid = $1`, sid)
+		return err
+	})
+}
+
+// Message returns a message of the conversation. Refusals: not_your_task, unknown_agent, and
+// invalid_payload for a message that isn't there.
+func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader Reader) (found Message, err error) {
+	err = d.read(ctx, "read message "+sid, func(t *transaction) error {
+		if err := t.allow(ctx, reader, conversationSID); err != nil {
+			return err
+		}
+		found, err = t.message(ctx, conversationSID, sid)
+		return err
+	})
+	return found, err
+}
+
+func (t *transaction) message(ctx context.Context, conversationSID, sid string) (Message, error) {
+	found, ok, err := first(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
+	if err == nil && !ok {
+		return found, invalid("message", "the conversation has no message %s: see the list of its messages", sid)
+	}
+	return found, err
+}
+
+const selectMessages = `SELECT sid, conversation, number, author, text, provider_sid, created_at, attributes, updated_at FROM messages`
 
 func scanMessage(r row) (m Message, err error) {
-	err = r.Scan(&m.SID, &m.Conversation, &m.Number, &m.From, &m.Text, &m.ProviderSID, instant{&m.At})
+	err = r.Scan(&m.SID, &m.Conversation, &m.Number, &m.From, &m.Text, &m.ProviderSID, instant{&m.At},
+		&m.Attributes, instant{&m.UpdatedAt})
 	return m, err
 }
 

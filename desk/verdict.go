@@ -25,7 +25,7 @@ func (t *transaction) verdict(ctx context.Context, q conversation.Question) (v c
 		return v, err
 	}
 	if q.Command == conversation.CommandStart {
-		_, v.ConversationKnown, err = first(ctx, t, value[string], `SELECT sid FROM conversations WHERE sid = $1`, q.Conversation)
+		_, v.ConversationKnown, err = first(ctx, t, value[string], `SELECT sid FROM conversations WHERE sid = $1 AND (revision > 0 OR status = 'closed')`, q.Conversation)
 		if err != nil {
 			return v, err
 		}

@@ -1,0 +1,152 @@
+package desk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// tokenBytes is how many random bytes an auth token or a key's secret has.
+const tokenBytes = 16
+
+// DefaultWorkspaceName is what the workspace is called until it is given another name.
+const DefaultWorkspaceName = "Baton"
+
+// Account is whom the HTTP API is for: one a desk, with one workspace.
+type Account struct {
+	SID string
+	// AuthToken is the account's password, and signs the webhooks.
+	AuthToken string
+	Workspace Workspace
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Workspace is what an administrator decides of the account's workspace.
+type Workspace struct {
+	FriendlyName string
+	// EventCallbackURL receives the events as webhooks; none are sent where it is empty.
+	EventCallbackURL string
+	// EventsFilter are the names of the events to be sent; all where it is empty.
+	EventsFilter []string
+}
+
+// Account returns the account, which is made, with an auth token of its own, the first time.
+func (d *Desk) Account(ctx context.Context) (Account, error) {
+	var account Account
+	var found bool
+	err := d.read(ctx, "read the account", func(t *transaction) (err error) {
+		account, found, err = t.account(ctx)
+		return err
+	})
+	if err != nil || found {
+		return account, err
+	}
+	err = d.write(ctx, "make the account", func(t *transaction) error {
+		now := micros(d.now())
+		_, err := t.exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
+			VALUES (1, $1, $2, $3, '', '', $4, $4) ON CONFLICT (id) DO NOTHING`,
+			conversation.SIDOf(PrefixAccount, uuid.New()), newToken(), DefaultWorkspaceName, now)
+		if err != nil {
+			return err
+		}
+		account, _, err = t.account(ctx)
+		return err
+	})
+	return account, err
+}
+
+// RenewAuthToken gives the account another auth token; the one before is worth nothing from then on.
+func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
+	if _, err := d.Account(ctx); err != nil {
+		return Account{}, err
+	}
+	var account Account
+	err := d.write(ctx, "renew the auth token", func(t *transaction) error {
+		if _, err := t.exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, newToken(), micros(d.now())); err != nil {
+			return err
+		}
+		var err error
+		account, _, err = t.account(ctx)
+		return err
+	})
+	return account, err
+}
+
+// SetWorkspace changes the workspace. Refused with invalid_payload: a URL that isn't http or https, an
+// event that doesn't exist. The function may be called more than once.
+func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Account, error) {
+	if _, err := d.Account(ctx); err != nil {
+		return Account{}, err
+	}
+	var account Account
+	err := d.write(ctx, "change the workspace", func(t *transaction) error {
+		var err error
+		if account, _, err = t.account(ctx); err != nil {
+			return err
+		}
+		change(&account.Workspace)
+		if refusal := validWorkspace(account.Workspace); refusal != nil {
+			return refusal
+		}
+		w := account.Workspace
+		if _, err = t.exec(ctx, `UPDATE account SET workspace_name = $1, event_callback_url = $2, events_filter = $3, updated_at = $4 WHERE id = 1`,
+			w.FriendlyName, w.EventCallbackURL, strings.Join(w.EventsFilter, ","), micros(d.now())); err != nil {
+			return err
+		}
+		account, _, err = t.account(ctx)
+		return err
+	})
+	return account, err
+}
+
+func validWorkspace(w Workspace) *conversation.Refusal {
+	if refusal := validFriendlyName("workspace", w.FriendlyName); refusal != nil {
+		return refusal
+	}
+	if w.EventCallbackURL != "" {
+		to, err := url.Parse(w.EventCallbackURL)
+		if err != nil || (to.Scheme != "http" && to.Scheme != "https") || to.Host == "" || len(w.EventCallbackURL) > 2048 {
+			return invalid("event_callback_url", "the event callback URL has to be an absolute http or https URL, as in https://example.com/events")
+		}
+	}
+	for _, name := range w.EventsFilter {
+		if !isEvent(name) {
+			return invalid("events_filter", "there is no event %q: see docs/http.md for the names of all events", name)
+		}
+	}
+	return nil
+}
+
+func validFriendlyName(of, name string) *conversation.Refusal {
+	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > conversation.MaxText || !storable(name) {
+		return invalid("friendly_name", "the name of a %s has 1 to %d characters of text", of, conversation.MaxText)
+	}
+	return nil
+}
+
+func (t *transaction) account(ctx context.Context) (Account, bool, error) {
+	return first(ctx, t, func(r row) (a Account, err error) {
+		var filter string
+		err = r.Scan(&a.SID, &a.AuthToken, &a.Workspace.FriendlyName, &a.Workspace.EventCallbackURL, &filter, instant{&a.CreatedAt}, instant{&a.UpdatedAt})
+		if filter != "" {
+			a.Workspace.EventsFilter = strings.Split(filter, ",")
+		}
+		return a, err
+	}, `SELECT sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at FROM account WHERE id = 1`)
+}
+
+// newToken returns a new secret: letters and digits only, as Twilio's helper libraries ask of credentials.
+func newToken() string {
+	random := make([]byte, tokenBytes)
+	_, _ = rand.Read(random) // never fails
+	return hex.EncodeToString(random)
+}

@@ -1,0 +1,156 @@
+package desk
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Activity is what an agent does, as TaskRouter calls it. Every desk has one for each presence; an
+// administrator may add others, which stand for the presence available or break.
+type Activity struct {
+	SID       string `json:"sid"`
+	Name      string `json:"name"`
+	Available bool   `json:"available"`
+	// Presence is what an agent with this activity is.
+	Presence  Presence  `json:"presence"`
+	CreatedAt time.Time `json:"-"`
+	UpdatedAt time.Time `json:"-"`
+}
+
+// ActivityOf is the activity that every desk has for the presence.
+func ActivityOf(p Presence) Activity {
+	names := map[Presence]string{PresenceAvailable: "Available", PresenceBreak: "Break", PresenceOffline: "Offline"}
+	return Activity{SID: NamedSID(PrefixActivity, string(p)), Name: names[p], Available: p == PresenceAvailable, Presence: p}
+}
+
+// Activities returns the activities, those that every desk has first.
+func (d *Desk) Activities(ctx context.Context) (activities []Activity, err error) {
+	err = d.read(ctx, "read activities", func(t *transaction) error {
+		activities, err = t.activities(ctx)
+		return err
+	})
+	return activities, err
+}
+
+func (t *transaction) activities(ctx context.Context) ([]Activity, error) {
+	account, _, err := t.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	activities := []Activity{}
+	for _, p := range []Presence{PresenceAvailable, PresenceBreak, PresenceOffline} {
+		a := ActivityOf(p)
+		a.CreatedAt, a.UpdatedAt = account.CreatedAt, account.CreatedAt
+		activities = append(activities, a)
+	}
+	added, err := all(ctx, t, func(r row) (a Activity, err error) {
+		err = r.Scan(&a.SID, &a.Name, &a.Available, instant{&a.CreatedAt}, instant{&a.UpdatedAt})
+		a.Presence = PresenceBreak
+		if a.Available {
+			a.Presence = PresenceAvailable
+		}
+		return a, err
+	}, `SELECT sid, name, available, created_at, updated_at FROM activities ORDER BY created_at, sid`)
+	return append(activities, added...), err
+}
+
+// AddActivity adds an activity. Refused with invalid_payload: a name that is taken.
+func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (added Activity, err error) {
+	if refusal := validFriendlyName("activity", name); refusal != nil {
+		return Activity{}, refusal
+	}
+	sid := conversation.SIDOf(PrefixActivity, uuid.New())
+	err = d.write(ctx, "add an activity", func(t *transaction) error {
+		if err := t.freeActivityName(ctx, name, ""); err != nil {
+			return err
+		}
+		now := micros(d.now())
+		if _, err := t.exec(ctx, `INSERT INTO activities (sid, name, available, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)`,
+			sid, name, flag(available), now); err != nil {
+			return err
+		}
+		added, err = t.activity(ctx, sid)
+		return err
+	})
+	return added, err
+}
+
+// RenameActivity gives the activity another name. Refused with invalid_payload: a name that is taken,
+// an activity that every desk has, or that isn't there.
+func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Activity, err error) {
+	if refusal := validFriendlyName("activity", name); refusal != nil {
+		return Activity{}, refusal
+	}
+	err = d.write(ctx, "rename an activity", func(t *transaction) error {
+		if err := t.ownActivity(ctx, sid); err != nil {
+			return err
+		}
+		if err := t.freeActivityName(ctx, name, sid); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `UPDATE activities SET name = $2, updated_at = $3 WHERE sid = $1`, sid, name, micros(d.now())); err != nil {
+			return err
+		}
+		renamed, err = t.activity(ctx, sid)
+		return err
+	})
+	return renamed, err
+}
+
+// RemoveActivity removes an activity that nobody has. Refused with invalid_payload: one that somebody
+// has, that every desk has, or that isn't there.
+func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
+	return d.write(ctx, "remove an activity", func(t *transaction) error {
+		if err := t.ownActivity(ctx, sid); err != nil {
+			return err
+		}
+		holder, held, err := first(ctx, t, value[string], `SELECT name FROM agents WHERE activity = $1 LIMIT 1`, sid)
+		switch {
+		case err != nil:
+			return err
+		case held:
+			return invalid("activity", "%s has this activity: give them another one first, then remove it", holder)
+		}
+		_, err = t.exec(ctx, `DELETE FROM activities WHERE sid = $1`, sid)
+		return err
+	})
+}
+
+func (t *transaction) ownActivity(ctx context.Context, sid string) error {
+	for _, p := range []Presence{PresenceAvailable, PresenceBreak, PresenceOffline} {
+		if sid == ActivityOf(p).SID {
+			return invalid("activity", "every desk has the activity %s: it stays as it is", ActivityOf(p).Name)
+		}
+	}
+	_, err := t.activity(ctx, sid)
+	return err
+}
+
+func (t *transaction) freeActivityName(ctx context.Context, name, sid string) error {
+	activities, err := t.activities(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(activities, func(a Activity) bool { return a.Name == name && a.SID != sid }) {
+		return taken("friendly_name", "there is an activity named %q already: choose another name", name)
+	}
+	return nil
+}
+
+// activity returns the activity with that SID.
+func (t *transaction) activity(ctx context.Context, sid string) (Activity, error) {
+	activities, err := t.activities(ctx)
+	if err != nil {
+		return Activity{}, err
+	}
+	at := slices.IndexFunc(activities, func(a Activity) bool { return a.SID == sid })
+	if at < 0 {
+		return Activity{}, invalid("activity", "there is no activity %q: see the list of activities", sid)
+	}
+	return activities[at], nil
+}

@@ -1,0 +1,178 @@
+package desk
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Details are what a conversation is called, and was started with over HTTP. The rules know nothing of them.
+type Details struct {
+	Conversation string
+	FriendlyName string
+	// UniqueName finds the conversation as its SID does; none where it is empty.
+	UniqueName string
+	// Attributes are a JSON object as it was given.
+	Attributes string
+	// Workflow is the SID of the TaskRouter workflow that chose its queue; empty for the default one.
+	Workflow string
+	// ContextSID and WebhookTTID are what a client of Flex has given its interaction, to be given back.
+	ContextSID  string
+	WebhookTTID string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Draft is a conversation that has not been started: it has a transcript, and no tasks yet.
+type Draft struct {
+	// SID is the conversation's; one is made where it is left out.
+	SID      string
+	Channel  conversation.Channel
+	Customer conversation.Customer
+	Details  Details
+}
+
+// OpenDraft opens a conversation that is to be started later, under its SID. A draft that is there
+// under the SID already is left as it is. Refused with invalid_payload: a unique name that is taken.
+func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
+	if draft.SID == "" {
+		draft.SID = conversation.SIDOf(conversation.PrefixConversation, uuid.New())
+	}
+	draft.Details.Conversation = draft.SID
+	if refusal := validDetails(draft.Details); refusal != nil {
+		return "", refusal
+	}
+	err := d.write(ctx, "open conversation "+draft.SID, func(t *transaction) error {
+		now := micros(d.now())
+		opened, err := t.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
+				messages, gone, created_at, closed_at)
+			VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, $6, 0) ON CONFLICT (sid) DO NOTHING`,
+			draft.SID, string(conversation.ConversationActive), string(draft.Channel), draft.Customer.Name, draft.Customer.Address, now)
+		if err != nil || opened == 0 {
+			return err
+		}
+		return t.saveDetails(ctx, draft.Details, now)
+	})
+	return draft.SID, err
+}
+
+// IsDraft tells whether the conversation has not been started.
+func (c Conversation) IsDraft() bool { return c.Revision == 0 }
+
+// CloseDraft closes a conversation that was never started. A conversation that was is left as it is.
+func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
+	return d.write(ctx, "close conversation "+sid, func(t *transaction) error {
+		_, err := t.exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
+			sid, string(conversation.ConversationClosed), micros(d.now()))
+		return err
+	})
+}
+
+// Details returns the conversation's details: empty ones where nobody has given it any.
+func (d *Desk) Details(ctx context.Context, sid string) (details Details, err error) {
+	err = d.read(ctx, "read the details of conversation "+sid, func(t *transaction) error {
+		details, err = t.details(ctx, sid)
+		return err
+	})
+	return details, err
+}
+
+// SetDetails changes the conversation's details. Refused with invalid_payload: a unique name that is
+// taken, attributes that aren't a JSON object. The function may be called more than once.
+func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)) (details Details, err error) {
+	err = d.write(ctx, "change the details of conversation "+sid, func(t *transaction) error {
+		if details, err = t.details(ctx, sid); err != nil {
+			return err
+		}
+		change(&details)
+		if refusal := validDetails(details); refusal != nil {
+			return refusal
+		}
+		if err := t.saveDetails(ctx, details, micros(d.now())); err != nil {
+			return err
+		}
+		details, err = t.details(ctx, sid)
+		return err
+	})
+	return details, err
+}
+
+// maxConversationAttributes is Twilio's limit for a conversation, a participant and a message.
+const maxConversationAttributes = 16 * 1024
+
+func validDetails(details Details) *conversation.Refusal {
+	for _, text := range []struct{ field, value string }{
+		{"friendly_name", details.FriendlyName},
+		{"unique_name", details.UniqueName},
+		{"workflow", details.Workflow},
+		{"interaction_context_sid", details.ContextSID},
+		{"webhook_ttid", details.WebhookTTID},
+	} {
+		if utf8.RuneCountInString(text.value) > conversation.MaxText || !storable(text.value) {
+			return invalid(text.field, "%s can have at most %d characters of text", text.field, conversation.MaxText)
+		}
+	}
+	if strings.HasPrefix(details.UniqueName, conversation.PrefixConversation) && len(details.UniqueName) == 34 {
+		return invalid("unique_name", "a unique name can't look like a SID: choose another")
+	}
+	return validObject(details.Attributes, maxConversationAttributes)
+}
+
+const selectDetails = `SELECT conversation, friendly_name, unique_name, attributes, workflow, context_sid, webhook_ttid, created_at, updated_at
+	FROM conversation_details`
+
+func scanDetails(r row) (details Details, err error) {
+	err = r.Scan(&details.Conversation, &details.FriendlyName, &details.UniqueName, &details.Attributes, &details.Workflow,
+		&details.ContextSID, &details.WebhookTTID, instant{&details.CreatedAt}, instant{&details.UpdatedAt})
+	return details, err
+}
+
+func (t *transaction) details(ctx context.Context, sid string) (Details, error) {
+	details, found, err := first(ctx, t, scanDetails, selectDetails+` WHERE conversation = $1`, sid)
+	if err == nil && !found {
+		return Details{Conversation: sid, Attributes: "{}"}, nil
+	}
+	return details, err
+}
+
+func (t *transaction) saveDetails(ctx context.Context, details Details, now int64) error {
+	if details.UniqueName != "" {
+		holder, found, err := first(ctx, t, value[string], `SELECT conversation FROM conversation_details WHERE unique_name = $1 AND unique_name <> ''`, details.UniqueName)
+		if err != nil {
+			return err
+		}
+		if found && holder != details.Conversation {
+			return taken("unique_name", "there is a conversation with the unique name %q already: choose another", details.UniqueName)
+		}
+	}
+	if details.Attributes == "" {
+		details.Attributes = "{}"
+	}
+	_, err := t.exec(ctx, `INSERT INTO conversation_details (conversation, friendly_name, unique_name, attributes, workflow, context_sid,
+			webhook_ttid, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+		ON CONFLICT (conversation) DO UPDATE SET friendly_name = excluded.friendly_name, unique_name = excluded.unique_name,
+			attributes = excluded.attributes, workflow = excluded.workflow, context_sid = excluded.context_sid,
+			webhook_ttid = excluded.webhook_ttid, updated_at = excluded.updated_at`,
+		details.Conversation, details.FriendlyName, details.UniqueName, details.Attributes, details.Workflow, details.ContextSID,
+		details.WebhookTTID, now)
+	return err
+}
+
+// ConversationNamed returns the SID of the conversation with that unique name, or [ErrUnknownConversation].
+func (d *Desk) ConversationNamed(ctx context.Context, uniqueName string) (sid string, err error) {
+	err = d.read(ctx, "find a conversation by its name", func(t *transaction) error {
+		var found bool
+		sid, found, err = first(ctx, t, value[string], `SELECT conversation FROM conversation_details WHERE unique_name = $1 AND unique_name <> ''`, uniqueName)
+		if err == nil && !found {
+			return ErrUnknownConversation
+		}
+		return err
+	})
+	return sid, err
+}

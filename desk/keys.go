@@ -1,0 +1,158 @@
+package desk
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// KeyRole is what the holder of an API key may do.
+type KeyRole string
+
+// A service may do everything, a supervisor read and move all conversations, and an agent act only
+// as the one agent that the key is bound to.
+const (
+	KeyService    KeyRole = "service"
+	KeySupervisor KeyRole = "supervisor"
+	KeyAgent      KeyRole = "agent"
+)
+
+// KeyRoles returns every role.
+func KeyRoles() []KeyRole { return []KeyRole{KeyService, KeySupervisor, KeyAgent} }
+
+// DefaultRateLimit is how many requests a second may come with one API key, or with the auth token.
+const DefaultRateLimit = 1000
+
+const maxRateLimit = 1_000_000
+
+// Key is an API key, without its secret: of that only a hash is kept.
+type Key struct {
+	SID string `json:"sid"`
+	// Name says whose it is, for people; it stands as "by" beside what is done with it for others.
+	Name string  `json:"name"`
+	Role KeyRole `json:"role"`
+	// Agent is whom a key of the role agent is bound to.
+	Agent string `json:"agent,omitempty"`
+	// RateLimit is how many requests a second may come with it; DefaultRateLimit where it is left out.
+	RateLimit int       `json:"rate_limit"`
+	CreatedAt time.Time `json:"created_at"`
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+}
+
+// ErrCredentials is what wrong credentials get, in whichever way they are wrong.
+var ErrCredentials = errors.New("the credentials are wrong")
+
+// AddKey adds an API key and returns its secret, which can't be read again. Refusals:
+// invalid_payload, unknown_agent.
+func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err error) {
+	if k.RateLimit == 0 {
+		k.RateLimit = DefaultRateLimit
+	}
+	if refusal := validKey(k); refusal != nil {
+		return Key{}, "", refusal
+	}
+	k.SID, secret = conversation.SIDOf(PrefixKey, uuid.New()), newToken()
+	k.CreatedAt, k.RevokedAt = d.now().UTC(), time.Time{}
+	err = d.write(ctx, "add an API key", func(t *transaction) error {
+		if k.Role == KeyAgent {
+			if err := t.knowAgent(ctx, k.Agent); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, `INSERT INTO api_keys (sid, name, role, agent, secret_hash, rate_limit, created_at, revoked_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 0)`,
+			k.SID, k.Name, string(k.Role), k.Agent, hashSecret(secret), k.RateLimit, micros(k.CreatedAt))
+		return err
+	})
+	return k, secret, err
+}
+
+func validKey(k Key) *conversation.Refusal {
+	switch {
+	case !slices.Contains(KeyRoles(), k.Role):
+		return invalid("role", "there is no role %q: choose %s, %s or %s", k.Role, KeyService, KeySupervisor, KeyAgent)
+	case k.Role == KeyAgent && k.Agent == "":
+		return invalid("agent", "a key of the role agent is bound to one agent: name them")
+	case k.Role != KeyAgent && k.Agent != "":
+		return invalid("agent", "only a key of the role agent is bound to an agent: leave the agent out, or choose that role")
+	case k.RateLimit < 0 || k.RateLimit > maxRateLimit:
+		return invalid("rate_limit", "a rate of %d is not possible: choose 1 to %d requests a second", k.RateLimit, maxRateLimit)
+	}
+	return validFriendlyName("key", k.Name)
+}
+
+const selectKeys = `SELECT sid, name, role, agent, rate_limit, created_at, revoked_at, secret_hash FROM api_keys`
+
+// storedKey is a key and the hash of its secret.
+type storedKey struct {
+	Key
+
+	hash string
+}
+
+func scanKey(r row) (k storedKey, err error) {
+	err = r.Scan(&k.SID, &k.Name, &k.Role, &k.Agent, &k.RateLimit, instant{&k.CreatedAt}, instant{&k.RevokedAt}, &k.hash)
+	return k, err
+}
+
+// Keys returns the API keys, oldest first, the revoked ones too.
+func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
+	keys := []Key{}
+	err := d.read(ctx, "read the API keys", func(t *transaction) error {
+		stored, err := all(ctx, t, scanKey, selectKeys+` ORDER BY created_at, sid`)
+		for _, k := range stored {
+			keys = append(keys, k.Key)
+		}
+		return err
+	})
+	return keys, err
+}
+
+// RevokeKey makes the key worthless from now on; again, it does no harm. Refused with invalid_payload: a SID that is no key's.
+func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
+	return d.write(ctx, "revoke an API key", func(t *transaction) error {
+		revoked, err := t.exec(ctx, `UPDATE api_keys SET revoked_at = CASE WHEN revoked_at = 0 THEN $2 ELSE revoked_at END WHERE sid = $1`,
+			sid, micros(d.now()))
+		if err == nil && revoked == 0 {
+			return invalid("sid", "there is no key %q: see the list of keys", sid)
+		}
+		return err
+	})
+}
+
+// Authenticate returns the API key with that SID and secret, or [ErrCredentials] for one that isn't
+// there, is revoked or has another secret: the time it takes doesn't tell which.
+func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error) {
+	given := hashSecret(secret)
+	var found storedKey
+	err := d.read(ctx, "read an API key", func(t *transaction) (err error) {
+		found, _, err = first(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
+		return err
+	})
+	if err != nil {
+		return Key{}, err
+	}
+	hash := found.hash
+	if hash == "" {
+		hash = hashSecret("")
+	}
+	right := subtle.ConstantTimeCompare([]byte(hash), []byte(given)) == 1
+	if !right || found.SID == "" || !found.RevokedAt.IsZero() {
+		return Key{}, ErrCredentials
+	}
+	return found.Key, nil
+}
+
+// hashSecret hashes a secret that is random itself: no salt and no slowness would add anything.
+func hashSecret(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,152 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// TaskFilter chooses tasks. Empty fields choose all.
+type TaskFilter struct {
+	Statuses []conversation.TaskStatus
+	Queue    string
+	// Agent chooses the tasks that are the agent's, or meant for them alone.
+	Agent string
+	// Workflow is the SID of the TaskRouter workflow that the conversation was routed by.
+	Workflow string
+	Priority *int
+	// Chooses looks at what no other field can tell, as an expression over the attributes does; it may be nil.
+	Chooses func(Task) bool
+	// ByPriority orders by priority instead of by time, NewestFirst turns the order around.
+	ByPriority, NewestFirst bool
+}
+
+// TaskList returns a page of the tasks that the filter chooses, oldest first where it doesn't say otherwise.
+func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[Task], err error) {
+	columns, from, _ := strings.Cut(strings.TrimPrefix(selectTasks, "SELECT "), "FROM ")
+	list := listing[Task]{
+		columns: columns, from: from, scan: scanTask, chooses: f.Chooses, key: "t.created_at", sid: "t.sid",
+		keyOf: func(t Task) (int64, string) { return micros(t.CreatedAt), t.SID }, descending: f.NewestFirst,
+	}
+	if f.ByPriority {
+		list.key, list.keyOf = "t.priority", func(t Task) (int64, string) { return int64(t.Priority), t.SID }
+	}
+	if len(f.Statuses) > 0 {
+		list.conditions = append(list.conditions, `t.status IN (`+arguments(&list.args, f.Statuses)+`)`)
+	}
+	if f.Queue != "" {
+		list.where(`t.queue = $%d`, f.Queue)
+	}
+	if f.Agent != "" {
+		list.where(`t.agent = $%d`, f.Agent)
+	}
+	if f.Priority != nil {
+		list.where(`t.priority = $%d`, *f.Priority)
+	}
+	if f.Workflow != "" {
+		list.where(`coalesce(nullif((SELECT d.workflow FROM conversation_details d WHERE d.conversation = t.conversation), ''), '`+
+			defaultWorkflow+`') = $%d`, f.Workflow)
+	}
+	err = d.read(ctx, "read tasks", func(t *transaction) error {
+		found, err = list.page(ctx, t, p)
+		return err
+	})
+	return found, err
+}
+
+// ReservationFilter chooses reservations. Empty fields choose all.
+type ReservationFilter struct {
+	Agent, Task string
+	Status      conversation.ReservationStatus
+}
+
+// ReservationList returns a page of the reservations that the filter chooses, oldest first.
+func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page) (found Found[Reservation], err error) {
+	columns, from, _ := strings.Cut(strings.TrimPrefix(selectReservations, "SELECT "), "FROM ")
+	list := listing[Reservation]{
+		columns: columns, from: from, scan: scanReservation, key: "created_at", sid: "sid",
+		keyOf: func(r Reservation) (int64, string) { return micros(r.CreatedAt), r.SID },
+	}
+	if f.Agent != "" {
+		list.where(`agent = $%d`, f.Agent)
+	}
+	if f.Task != "" {
+		list.where(`task = $%d`, f.Task)
+	}
+	if f.Status != "" {
+		list.where(`status = $%d`, string(f.Status))
+	}
+	err = d.read(ctx, "read reservations", func(t *transaction) error {
+		found, err = list.page(ctx, t, p)
+		return err
+	})
+	return found, err
+}
+
+// ConversationFilter chooses conversations. Empty fields choose all.
+type ConversationFilter struct {
+	// Statuses are of conversations; From and To bound when they began.
+	Statuses []conversation.ConversationStatus
+	From, To time.Time
+	// Agent chooses those that the agent has, wraps up or is offered.
+	Agent string
+}
+
+// ConversationList returns a page of the conversations that the filter chooses, drafts among them, newest first.
+func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Page) (found Found[Conversation], err error) {
+	columns, from, _ := strings.Cut(strings.TrimPrefix(selectConversations, "SELECT "), "FROM ")
+	list := listing[Conversation]{
+		columns: columns, from: from, scan: scanConversation, key: "created_at", sid: "sid", descending: true,
+		keyOf: func(c Conversation) (int64, string) { return micros(c.CreatedAt), c.SID },
+	}
+	if len(f.Statuses) > 0 {
+		list.conditions = append(list.conditions, `status IN (`+arguments(&list.args, f.Statuses)+`)`)
+	}
+	if !f.From.IsZero() {
+		list.where(`created_at >= $%d`, micros(f.From))
+	}
+	if !f.To.IsZero() {
+		list.where(`created_at < $%d`, micros(f.To))
+	}
+	if f.Agent != "" {
+		list.where(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND status IN ('reserved', 'assigned', 'wrapping')
+			AND completed_at = 0 AND canceled_at = 0)`, f.Agent)
+	}
+	err = d.read(ctx, "read conversations", func(t *transaction) error {
+		found, err = list.page(ctx, t, p)
+		return err
+	})
+	return found, err
+}
+
+// MessageList returns a page of the conversation's transcript, its newest messages first where that is
+// wanted. Refusals: not_your_task, unknown_agent.
+func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newestFirst bool, p Page) (found Found[Message], err error) {
+	columns, from, _ := strings.Cut(strings.TrimPrefix(selectMessages, "SELECT "), "FROM ")
+	list := listing[Message]{
+		columns: columns, from: from, scan: scanMessage, key: "number", descending: newestFirst,
+		keyOf: func(m Message) (int64, string) { return int64(m.Number), "" },
+	}
+	list.where(`conversation = $%d`, sid)
+	err = d.read(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
+		if err := t.allow(ctx, reader, sid); err != nil {
+			return err
+		}
+		found, err = list.page(ctx, t, p)
+		return err
+	})
+	return found, err
+}
+
+// arguments adds the values to the arguments, and returns their places.
+func arguments[T ~string](args *[]any, values []T) string {
+	places := make([]string, len(values))
+	for i, value := range values {
+		*args = append(*args, string(value))
+		places[i] = fmt.Sprintf("$%d", len(*args))
+	}
+	return strings.Join(places, ", ")
+}

@@ -1,0 +1,152 @@
+package desk
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Participant is somebody who was added to a conversation beside its customer and its agents, who are
+// on it without being added.
+type Participant struct {
+	SID          string
+	Conversation string
+	// Identity is who a chat participant is; Address and ProxyAddress are whom a messaging participant
+	// writes from and to. One of the two is set.
+	Identity              string
+	Address, ProxyAddress string
+	// Attributes are a JSON object as it was given.
+	Attributes string
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// AddParticipant adds a participant to a conversation; one with the SID of another is taken for the
+// same. Refused with invalid_payload: neither or both of identity and address, an identity or address
+// that is on the conversation already; conversation_closed where the desk has no such conversation.
+func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Participant, err error) {
+	if p.SID == "" {
+		p.SID = conversation.SIDOf(PrefixMember, uuid.New())
+	}
+	if p.Attributes == "" {
+		p.Attributes = "{}"
+	}
+	if refusal := validParticipant(p); refusal != nil {
+		return Participant{}, refusal
+	}
+	err = d.write(ctx, "add a participant to conversation "+p.Conversation, func(t *transaction) error {
+		if _, err := t.conversationStatus(ctx, p.Conversation); err != nil {
+			return err
+		}
+		same, found, err := first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
+		if err != nil || found {
+			added = same
+			return err
+		}
+		if err := t.refuseSameParticipant(ctx, p); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `INSERT INTO participants (sid, conversation, identity, address, proxy_address, attributes, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $7)`,
+			p.SID, p.Conversation, p.Identity, p.Address, p.ProxyAddress, p.Attributes, micros(d.now()))
+		if err != nil {
+			return err
+		}
+		added, _, err = first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
+		return err
+	})
+	return added, err
+}
+
+func validParticipant(p Participant) *conversation.Refusal {
+	for _, text := range []struct{ field, value string }{{"identity", p.Identity}, {"address", p.Address}, {"proxy_address", p.ProxyAddress}} {
+		if utf8.RuneCountInString(text.value) > conversation.MaxText || !storable(text.value) {
+			return invalid(text.field, "%s can have at most %d characters of text", text.field, conversation.MaxText)
+		}
+	}
+	if (p.Identity == "") == (p.Address == "") {
+		return invalid("identity", "a participant has either an Identity or a MessagingBinding.Address: give one of them")
+	}
+	return validObject(p.Attributes, maxConversationAttributes)
+}
+
+func (t *transaction) refuseSameParticipant(ctx context.Context, p Participant) error {
+	others, err := t.participants(ctx, p.Conversation)
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		if other.SID != p.SID && other.Identity == p.Identity && other.Address == p.Address && other.ProxyAddress == p.ProxyAddress {
+			return taken("identity", "this participant is on the conversation already, as %s", other.SID)
+		}
+	}
+	return nil
+}
+
+// Participants returns those who were added to the conversation, in order.
+func (d *Desk) Participants(ctx context.Context, sid string) (found []Participant, err error) {
+	err = d.read(ctx, "read the participants of conversation "+sid, func(t *transaction) error {
+		found, err = t.participants(ctx, sid)
+		return err
+	})
+	return found, err
+}
+
+// UpdateParticipant changes a participant of the conversation. Refused with invalid_payload, as
+// [Desk.AddParticipant] is, and for one who isn't there. The function may be called more than once.
+func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid string, change func(*Participant)) (changed Participant, err error) {
+	err = d.write(ctx, "change participant "+sid, func(t *transaction) error {
+		var found bool
+		if changed, found, err = first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID); err != nil {
+			return err
+		}
+		if !found {
+			return noParticipant(sid)
+		}
+		change(&changed)
+		if refusal := validParticipant(changed); refusal != nil {
+			return refusal
+		}
+		if err := t.refuseSameParticipant(ctx, changed); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `UPDATE participants SET identity = $2, address = $3, proxy_address = $4, attributes = $5, updated_at = $6 WHERE sid = $1`,
+			sid, changed.Identity, changed.Address, changed.ProxyAddress, changed.Attributes, micros(d.now())); err != nil {
+			return err
+		}
+		changed, _, err = first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)
+		return err
+	})
+	return changed, err
+}
+
+// RemoveParticipant takes a participant off the conversation. What they wrote stays. Refused with
+// invalid_payload: one who isn't there.
+func (d *Desk) RemoveParticipant(ctx context.Context, conversationSID, sid string) error {
+	return d.write(ctx, "remove participant "+sid, func(t *transaction) error {
+		removed, err := t.exec(ctx, `DELETE FROM participants WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
+		if err == nil && removed == 0 {
+			return noParticipant(sid)
+		}
+		return err
+	})
+}
+
+func noParticipant(sid string) *conversation.Refusal {
+	return invalid("participant", "nobody was added to the conversation as %s: see the list of its participants", sid)
+}
+
+const selectParticipants = `SELECT sid, conversation, identity, address, proxy_address, attributes, created_at, updated_at FROM participants`
+
+func scanParticipant(r row) (p Participant, err error) {
+	err = r.Scan(&p.SID, &p.Conversation, &p.Identity, &p.Address, &p.ProxyAddress, &p.Attributes, instant{&p.CreatedAt}, instant{&p.UpdatedAt})
+	return p, err
+}
+
+func (t *transaction) participants(ctx context.Context, sid string) ([]Participant, error) {
+	return all(ctx, t, scanParticipant, selectParticipants+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
+}

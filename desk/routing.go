@@ -1,0 +1,300 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk/expression"
+)
+
+// Workflow is TaskRouter's: it chooses the queue that a new task goes to. (A conversation's Temporal
+// workflow is something else.)
+type Workflow struct {
+	SID          string
+	FriendlyName string
+	// Configuration is TaskRouter's JSON, as it was given.
+	Configuration string
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+// Default is the SID of the workflow that every desk has, until it is changed with all tasks going to
+// the queue that was added first.
+var defaultWorkflow = NamedSID(PrefixWorkflow, "default")
+
+// DefaultWorkflow is the SID of the workflow that every desk has.
+func DefaultWorkflow() string { return defaultWorkflow }
+
+// routing is TaskRouter's configuration of a workflow, as far as it says where a new task goes.
+type routing struct {
+	TaskRouting struct {
+		Filters []struct {
+			Expression string          `json:"expression"`
+			Targets    []routingTarget `json:"targets"`
+		} `json:"filters"`
+		DefaultFilter *routingTarget `json:"default_filter"`
+	} `json:"task_routing"`
+}
+
+type routingTarget struct {
+	// Queue is a queue's SID.
+	Queue    string      `json:"queue"`
+	Priority json.Number `json:"priority"`
+}
+
+// Route is where a new task goes.
+type Route struct {
+	Queue    string
+	Priority int
+}
+
+// Workflows returns the workflows, the one that every desk has first.
+func (d *Desk) Workflows(ctx context.Context) (found []Workflow, err error) {
+	err = d.read(ctx, "read workflows", func(t *transaction) error {
+		found, err = t.workflows(ctx)
+		return err
+	})
+	return found, err
+}
+
+func (t *transaction) workflows(ctx context.Context) ([]Workflow, error) {
+	stored, err := all(ctx, t, func(r row) (w Workflow, err error) {
+		err = r.Scan(&w.SID, &w.FriendlyName, &w.Configuration, instant{&w.CreatedAt}, instant{&w.UpdatedAt})
+		return w, err
+	}, `SELECT sid, friendly_name, configuration, created_at, updated_at FROM workflows ORDER BY created_at, sid`)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(stored, func(w Workflow) bool { return w.SID == defaultWorkflow })
+	if at >= 0 {
+		own := stored[at]
+		return append([]Workflow{own}, slices.Delete(stored, at, at+1)...), nil
+	}
+	queue, _, err := first(ctx, t, value[string], `SELECT sid FROM queues ORDER BY created_at, name LIMIT 1`)
+	if err != nil {
+		return nil, err
+	}
+	account, _, err := t.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own := Workflow{
+		SID: defaultWorkflow, FriendlyName: "Default", CreatedAt: account.CreatedAt, UpdatedAt: account.CreatedAt,
+		Configuration: `{"task_routing":{"filters":[],"default_filter":{"queue":"` + queue + `"}}}`,
+	}
+	return append([]Workflow{own}, stored...), nil
+}
+
+func (t *transaction) workflow(ctx context.Context, sid string) (Workflow, error) {
+	workflows, err := t.workflows(ctx)
+	if err != nil {
+		return Workflow{}, err
+	}
+	at := slices.IndexFunc(workflows, func(w Workflow) bool { return w.SID == sid })
+	if at < 0 {
+		return Workflow{}, invalid("workflow", "there is no workflow %q: see the list of workflows", sid)
+	}
+	return workflows[at], nil
+}
+
+// SaveWorkflow adds a workflow, or changes the one whose SID is given. Refused with invalid_payload: a
+// name that is taken, a configuration that isn't TaskRouter's or that names a queue that isn't there.
+func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, err error) {
+	if refusal := validFriendlyName("workflow", w.FriendlyName); refusal != nil {
+		return Workflow{}, refusal
+	}
+	configured, refusal := readRouting(w.Configuration)
+	if refusal != nil {
+		return Workflow{}, refusal
+	}
+	added := w.SID == ""
+	if added {
+		w.SID = conversation.SIDOf(PrefixWorkflow, uuid.New())
+	}
+	err = d.write(ctx, "save workflow "+w.SID, func(t *transaction) error {
+		workflows, err := t.workflows(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(workflows, func(other Workflow) bool { return other.FriendlyName == w.FriendlyName && other.SID != w.SID }) {
+			return taken("friendly_name", "there is a workflow named %q already: choose another name", w.FriendlyName)
+		}
+		if !added && !slices.ContainsFunc(workflows, func(other Workflow) bool { return other.SID == w.SID }) {
+			return invalid("workflow", "there is no workflow %q: see the list of workflows", w.SID)
+		}
+		for _, target := range configured.targets() {
+			if _, err := t.queueOf(ctx, target.Queue); err != nil {
+				return err
+			}
+		}
+		now := micros(d.now())
+		if _, err = t.exec(ctx, `INSERT INTO workflows (sid, friendly_name, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+			ON CONFLICT (sid) DO UPDATE SET friendly_name = excluded.friendly_name, configuration = excluded.configuration,
+				updated_at = excluded.updated_at`, w.SID, w.FriendlyName, w.Configuration, now); err != nil {
+			return err
+		}
+		saved, err = t.workflow(ctx, w.SID)
+		return err
+	})
+	return saved, err
+}
+
+// RemoveWorkflow removes a workflow. Conversations that it has routed go on. Refused with
+// invalid_payload: the one that every desk has, and one that isn't there.
+func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
+	if sid == defaultWorkflow {
+		return invalid("workflow", "every desk has the default workflow: change it instead")
+	}
+	return d.write(ctx, "remove workflow "+sid, func(t *transaction) error {
+		removed, err := t.exec(ctx, `DELETE FROM workflows WHERE sid = $1`, sid)
+		if err == nil && removed == 0 {
+			return invalid("workflow", "there is no workflow %q: see the list of workflows", sid)
+		}
+		return err
+	})
+}
+
+// maxConfiguration bounds a workflow's configuration.
+const maxConfiguration = 64 * 1024
+
+func readRouting(configuration string) (routing, *conversation.Refusal) {
+	var r routing
+	const shape = `the configuration is TaskRouter's JSON, as in {"task_routing":{"filters":[],"default_filter":{"queue":"WQ…"}}}`
+	if len(configuration) > maxConfiguration || !storable(configuration) || json.Unmarshal([]byte(configuration), &r) != nil {
+		return r, invalid("configuration", shape)
+	}
+	if len(r.targets()) == 0 {
+		return r, invalid("configuration", "the configuration names no queue: "+shape)
+	}
+	for _, target := range r.targets() {
+		if _, err := target.priority(); err != nil {
+			return r, invalid("configuration", "the priority %q is no whole number from 0 on", target.Priority.String())
+		}
+	}
+	for _, filter := range r.TaskRouting.Filters {
+		if _, err := expression.Parse(filter.Expression); err != nil {
+			return r, invalid("configuration", "the expression of a filter is wrong: %s", err)
+		}
+	}
+	return r, nil
+}
+
+func (r routing) targets() []routingTarget {
+	var targets []routingTarget
+	for _, filter := range r.TaskRouting.Filters {
+		targets = append(targets, filter.Targets...)
+	}
+	if r.TaskRouting.DefaultFilter != nil {
+		targets = append(targets, *r.TaskRouting.DefaultFilter)
+	}
+	return targets
+}
+
+func (t routingTarget) priority() (int, error) {
+	if t.Priority == "" {
+		return 0, nil
+	}
+	priority, err := t.Priority.Int64()
+	if err == nil && (priority < 0 || priority > maxPriority) {
+		return 0, invalid("priority", "choose 0 to %d", maxPriority)
+	}
+	return int(priority), err
+}
+
+// maxPriority is the highest priority of a task.
+const maxPriority = 1_000_000
+
+// choose returns where a task with those attributes goes: the first target of the first filter that
+// is true of it, else the default.
+func (r routing) choose(attributes map[string]any) *routingTarget {
+	for _, filter := range r.TaskRouting.Filters {
+		wanted, err := expression.Parse(filter.Expression)
+		if err == nil && len(filter.Targets) > 0 && wanted.Holds(attributes) {
+			return &filter.Targets[0]
+		}
+	}
+	return r.TaskRouting.DefaultFilter
+}
+
+// Route returns where a new task with those attributes goes by the workflow; the one that every desk
+// has where no SID is given. Refused with invalid_payload: a workflow that isn't there or has no queue
+// for the task; unknown_queue.
+func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string]any) (route Route, err error) {
+	if workflow == "" {
+		workflow = defaultWorkflow
+	}
+	err = d.read(ctx, "route a task by workflow "+workflow, func(t *transaction) error {
+		w, err := t.workflow(ctx, workflow)
+		if err != nil {
+			return err
+		}
+		configured, refusal := readRouting(w.Configuration)
+		if refusal != nil {
+			return refusal
+		}
+		target := configured.choose(attributes)
+		if target == nil {
+			return invalid("workflow", "the workflow %s has no queue for this task: give it a default_filter, or name a queue", w.FriendlyName)
+		}
+		if route.Priority, err = target.priority(); err != nil {
+			return wrap("read the priority of workflow "+workflow, err) // it was right when it was stored
+		}
+		route.Queue, err = t.queueOf(ctx, target.Queue)
+		return err
+	})
+	return route, err
+}
+
+// queueOf returns the name of the queue with that SID.
+func (t *transaction) queueOf(ctx context.Context, sid string) (string, error) {
+	name, found, err := first(ctx, t, value[string], `SELECT name FROM queues WHERE sid = $1`, sid)
+	if err == nil && !found {
+		return "", conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: sid},
+			"there is no queue with the SID %q: see the list of queues", sid)
+	}
+	return name, err
+}
+
+// QueueBySID returns the queue with that SID (WQ…); refused with unknown_queue where there is none.
+func (d *Desk) QueueBySID(ctx context.Context, sid string) (queue Queue, err error) {
+	err = d.read(ctx, "read queue "+sid, func(t *transaction) error {
+		name, err := t.queueOf(ctx, sid)
+		if err != nil {
+			return err
+		}
+		queues, err := t.queues(ctx)
+		for _, q := range queues {
+			if q.Name == name {
+				queue = q
+			}
+		}
+		return err
+	})
+	return queue, err
+}
+
+// Labels are how people read where a task is and came from.
+type Labels struct {
+	// Queue is the friendly name of the queue, Workflow the SID and WorkflowName the friendly name of
+	// the workflow that the conversation was routed by.
+	Queue, Workflow, WorkflowName string
+}
+
+// Labels returns the labels of a task in that queue, of that conversation.
+func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, err error) {
+	err = d.read(ctx, "read labels", func(t *transaction) error {
+		labels, _, err = first(ctx, t, func(r row) (l Labels, err error) {
+			err = r.Scan(&l.Queue, &l.Workflow, &l.WorkflowName)
+			return l, err
+		}, `SELECT coalesce((SELECT nullif(friendly_name, '') FROM queues WHERE name = $1), $1), w.sid,
+				coalesce((SELECT friendly_name FROM workflows WHERE sid = w.sid), 'Default')
+			FROM (SELECT coalesce((SELECT nullif(workflow, '') FROM conversation_details WHERE conversation = $2), '`+defaultWorkflow+`') AS sid) w`, queue, sid)
+		return err
+	})
+	return labels, err
+}
