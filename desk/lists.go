@@ -13,8 +13,9 @@ import (
 type TaskFilter struct {
 	Statuses []conversation.TaskStatus
 	Queue    string
-	// Agent chooses the tasks that are the agent's, or meant for them alone.
-	Agent string
+	// Agent chooses the tasks that are the agent's; Direct those of them that were meant for nobody else.
+	Agent  string
+	Direct bool
 	// Workflow is the SID of the TaskRouter workflow that the conversation was routed by.
 	Workflow string
 	Priority *int
@@ -42,6 +43,9 @@ func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[
 	}
 	if f.Agent != "" {
 		list.where(`t.agent = $%d`, f.Agent)
+	}
+	if f.Direct {
+		list.conditions = append(list.conditions, `t.direct = 1`)
 	}
 	if f.Priority != nil {
 		list.where(`t.priority = $%d`, *f.Priority)

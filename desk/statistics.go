@@ -149,25 +149,462 @@ func (t *transaction) countLive(ctx context.Context, filters []StatisticsFilter,
 	}, query, args...)
 }
 
-// countInQueue finds who has been in the queue for longest. Only the events know when a task has
-// entered a queue; one that never has, because it went to an agent, isn't in it.
+// countInQueue finds who has been in the queue for longest. Only the events know when a task entered
+// its queue; one that waits for a single agent isn't in it.
 func (t *transaction) countInQueue(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
 	if len(filters) != 1 || filters[0].Queue == "" {
 		return nil
 	}
-	filter := filters[0]
-	workflows, channels, agents := map[string]string{}, map[string]conversation.Channel{}, map[string]string{}
+	entered := map[string]time.Time{}
 	err := each(ctx, t, func(r row) error {
-		var sid, agent, workflow string
-		var channel conversation.Channel
-		err := r.Scan(&sid, &agent, &channel, &workflow)
-		workflows[sid], channels[sid], agents[sid] = workflow, channel, agent
-		return err
-	}, `SELECT t.sid, t.agent, t.channel, `+workflowOfTask+` FROM tasks t LEFT JOIN conversation_details d ON d.conversation = t.conversation
-		WHERE t.queue = $1 AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('pending', 'reserved') AND t.direct = 0`, filter.Queue)
+		var task Task
+		var workflow, encoded string
+		if err := r.Scan(&task.SID, &task.Agent, &task.Channel, &workflow, &encoded); err != nil {
+			return err
+		}
+		var e conversation.Event
+		if err := json.Unmarshal([]byte(encoded), &e); err != nil {
+			return wrap("decode when task "+task.SID+" entered its queue", err)
+		}
+		if e.Task == task.SID && e.At.After(entered[e.Task]) && filters[0].choosesTask(e.Queue, task.Agent, workflow, task.Channel) {
+			entered[e.Task] = e.At
+		}
+		return nil
+	}, `SELECT t.sid, t.agent, t.channel, `+workflowOfTask+`, e.event
+		FROM tasks t JOIN events e ON e.conversation = t.conversation LEFT JOIN conversation_details d ON d.conversation = t.conversation
+		WHERE t.queue = $1 AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('pending', 'reserved') AND t.direct = 0
+			AND e.name = 'task-queue.entered'`, filters[0].Queue)
+	for task, since := range entered {
+		figures[0].LongestInQueue.consider(task, since)
+	}
+	return err
+}
+
+// Cumulative are the figures of what has happened in a period.
+type Cumulative struct {
+	Reservations struct{ Created, Accepted, Rejected, TimedOut, Canceled, Rescinded int }
+	// Tasks were created, entered a queue (each time), were completed, were canceled, TimedOut of those
+	// because they had waited for too long, and were moved to another queue or to an agent.
+	Tasks struct{ Created, Entered, Completed, Canceled, TimedOut, Moved int }
+	// UntilAccepted and UntilCanceled are from a task's creation; InQueue is from when it last entered a
+	// queue, or else from its creation, until it was accepted.
+	UntilAccepted, UntilCanceled, InQueue Spans
+	// Splits has one for each threshold of the filter.
+	Splits []Split
+	// Activities tell how long agents who still work here had which activity, where the filter asks:
+	// those that there are, then by name those that are gone. What an agent did before their activity
+	// was first changed is only known of those who still do it.
+	Activities []ActivitySpans
+}
+
+// Spans tell how long something took, each time it happened.
+type Spans struct {
+	Count           int
+	Min, Max, Total time.Duration
+}
+
+// Mean is how long it took on average.
+func (s Spans) Mean() time.Duration {
+	if s.Count == 0 {
+		return 0
+	}
+	return s.Total / time.Duration(s.Count)
+}
+
+func (s *Spans) add(took time.Duration) {
+	if s.Count == 0 || took < s.Min {
+		s.Min = took
+	}
+	s.Count++
+	s.Max, s.Total = max(s.Max, took), s.Total+took
+}
+
+// Split counts those that waited for longer than the threshold, and the others.
+type Split struct {
+	Threshold    time.Duration
+	Above, Below struct{ Accepted, Canceled int }
+}
+
+// ActivitySpans are the times that agents had an activity, clipped to the period.
+type ActivitySpans struct {
+	Activity Activity
+	Spans    Spans
+}
+
+// Cumulative returns the figures of what happened in the period from (included) to (excluded) for each
+// of the filters, all of one moment.
+func (d *Desk) Cumulative(ctx context.Context, from, to time.Time, filters ...StatisticsFilter) (figures []Cumulative, err error) {
+	err = d.read(ctx, "count what has happened", func(t *transaction) error {
+		figures = make([]Cumulative, len(filters))
+		for i, f := range filters {
+			for _, threshold := range f.Thresholds {
+				figures[i].Splits = append(figures[i].Splits, Split{Threshold: threshold})
+			}
+		}
+		return errors.Join(t.countEvents(ctx, from, to, filters, figures), t.countActivities(ctx, from, to, d.now(), filters, figures))
+	})
+	return figures, err
+}
+
+// countEvents reads the events of the period once, and adds each to the figures of who chose it.
+func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
+	arrived, err := t.arrivals(ctx, micros(from), micros(to))
 	if err != nil {
 		return err
 	}
-	_ = agents
+	return each(ctx, t, func(r row) error {
+		var e conversation.Event
+		var channel conversation.Channel
+		var encoded, workflow string
+		if err := r.Scan(&encoded, &channel, &workflow); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(encoded), &e); err != nil {
+			return wrap("decode an event", err)
+		}
+		if e.Name == conversation.EventTaskQueueEntered {
+			arrived.entered[e.Task] = e.At
+		}
+		for i, f := range filters {
+			if f.choosesTask(e.Queue, e.Agent, workflow, channel) {
+				figures[i].add(e, arrived)
+			}
+		}
+		return nil
+	}, `SELECT e.event, c.channel, `+workflowOfTask+`
+		FROM events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation
+		WHERE e.at >= $1 AND e.at < $2 AND e.name IN ('reservation.created', 'reservation.accepted', 'reservation.rejected', 'reservation.timeout',
+			'reservation.canceled', 'reservation.rescinded', 'task.created', 'task.updated', 'task.completed', 'task.canceled', 'task-queue.entered')
+		ORDER BY e.at, e.position`, micros(from), micros(to))
+}
+
+// arrivals are since when tasks had waited that were accepted or canceled in a period: when they were
+// created, and when they had last entered a queue.
+type arrivals struct{ created, entered map[string]time.Time }
+
+func (t *transaction) arrivals(ctx context.Context, from, to int64) (arrivals, error) {
+	arrived := arrivals{created: map[string]time.Time{}, entered: map[string]time.Time{}}
+	if err := each(ctx, t, func(r row) error {
+		var sid string
+		var created time.Time
+		err := r.Scan(&sid, instant{&created})
+		arrived.created[sid] = created
+		return err
+	}, `SELECT sid, created_at FROM tasks WHERE conversation IN (
+			SELECT conversation FROM events WHERE at >= $1 AND at < $2 AND name IN ('reservation.accepted', 'task.canceled'))`, from, to); err != nil {
+		return arrived, err
+	}
+	return arrived, each(ctx, t, func(r row) error {
+		e, err := scanFeedEvent(r)
+		if e.At.After(arrived.entered[e.Task]) {
+			arrived.entered[e.Task] = e.At
+		}
+		return err
+	}, `SELECT position, conversation, event FROM events WHERE name = 'task-queue.entered' AND at < $1 AND conversation IN (
+			SELECT conversation FROM events WHERE at >= $1 AND at < $2 AND name = 'reservation.accepted')`, from, to)
+}
+
+// add counts an event.
+func (c *Cumulative) add(e conversation.Event, arrived arrivals) {
+	switch e.Name { //nolint:exhaustive // the others aren't counted
+	case conversation.EventReservationCreated:
+		c.Reservations.Created++
+	case conversation.EventReservationAccepted:
+		c.Reservations.Accepted++
+		c.waited(e, arrived)
+	case conversation.EventReservationRejected:
+		c.Reservations.Rejected++
+	case conversation.EventReservationTimeout:
+		c.Reservations.TimedOut++
+	case conversation.EventReservationCanceled:
+		c.Reservations.Canceled++
+	case conversation.EventReservationRescinded:
+		c.Reservations.Rescinded++
+	case conversation.EventTaskCreated:
+		c.Tasks.Created++
+	case conversation.EventTaskQueueEntered:
+		c.Tasks.Entered++
+	case conversation.EventTaskCompleted:
+		c.Tasks.Completed++
+	case conversation.EventTaskCanceled:
+		c.Tasks.Canceled++
+		if e.Reason == string(conversation.ReasonTaskTimeout) {
+			c.Tasks.TimedOut++
+		}
+		c.waited(e, arrived)
+	case conversation.EventTaskUpdated:
+		if strings.HasPrefix(e.Reason, "moved to ") {
+			c.Tasks.Moved++
+		}
+	}
+}
+
+// waited counts for how long a task had waited that was accepted or canceled.
+func (c *Cumulative) waited(e conversation.Event, arrived arrivals) {
+	created, known := arrived.created[e.Task]
+	if !known {
+		return // the desk has lost the task
+	}
+	accepted := e.Name == conversation.EventReservationAccepted
+	wait := e.At.Sub(created)
+	if accepted {
+		c.UntilAccepted.add(wait)
+		since := created
+		if entered, ok := arrived.entered[e.Task]; ok {
+			since = entered
+		}
+		c.InQueue.add(e.At.Sub(since))
+	} else {
+		c.UntilCanceled.add(wait)
+	}
+	for i := range c.Splits {
+		side := &c.Splits[i].Below
+		if wait > c.Splits[i].Threshold {
+			side = &c.Splits[i].Above
+		}
+		if accepted {
+			side.Accepted++
+		} else {
+			side.Canceled++
+		}
+	}
+}
+
+// stay is a time for which an agent had an activity.
+type stay struct {
+	agent    Agent
+	activity Activity
+	from, to time.Time
+}
+
+// countActivities counts how long agents had which activity in the period.
+func (t *transaction) countActivities(ctx context.Context, from, to, now time.Time, filters []StatisticsFilter, figures []Cumulative) error {
+	if !slices.ContainsFunc(filters, func(f StatisticsFilter) bool { return f.Activities }) {
+		return nil
+	}
+	activities, err := t.activities(ctx)
+	if err != nil {
+		return err
+	}
+	stays, err := t.stays(ctx, activities, from, now)
+	if err != nil {
+		return err
+	}
+	for i, f := range filters {
+		if !f.Activities {
+			continue
+		}
+		spans := make([]ActivitySpans, len(activities))
+		for j, activity := range activities {
+			spans[j].Activity = activity
+		}
+		for _, s := range stays {
+			begun, ended := latest(s.from, from), earliest(s.to, to)
+			if !f.choosesAgent(s.agent) || !begun.Before(ended) {
+				continue
+			}
+			at := slices.IndexFunc(spans, func(other ActivitySpans) bool { return other.Activity.Name == s.activity.Name })
+			if at < 0 {
+				at = len(spans)
+				spans = append(spans, ActivitySpans{Activity: s.activity})
+			}
+			spans[at].Spans.add(ended.Sub(begun))
+		}
+		slices.SortFunc(spans[len(activities):], func(a, b ActivitySpans) int { return strings.Compare(a.Activity.Name, b.Activity.Name) })
+		figures[i].Activities = spans
+	}
 	return nil
+}
+
+// stays returns for how long the agents had which activities, as far back as the moment. It goes
+// through the changes from the newest on, until it knows what each agent did at that moment.
+func (t *transaction) stays(ctx context.Context, activities []Activity, back, now time.Time) (stays []stay, err error) {
+	agents, err := t.agents(ctx)
+	if err != nil || len(agents) == 0 {
+		return nil, err
+	}
+	oldest := now
+	open := map[string]*stay{} // what they did before the changes that were seen so far
+	for _, a := range agents {
+		open[a.Name] = &stay{agent: a, activity: a.Activity, from: a.PresenceSince, to: now}
+		oldest = earliest(oldest, a.CreatedAt)
+	}
+	rows, err := t.query(ctx, `SELECT position, '', event FROM desk_events WHERE at >= $1 AND name = 'worker.activity.update'
+		ORDER BY at DESC, position DESC`, micros(oldest))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	seen := map[string]bool{}
+	for len(open) > 0 && rows.Next() {
+		e, err := scanFeedEvent(rows)
+		if err != nil {
+			return nil, err
+		}
+		s := open[e.Agent]
+		if s == nil || e.At.Before(s.agent.CreatedAt) { // of somebody else who had the name
+			continue
+		}
+		done := stay{agent: s.agent, activity: s.activity, from: e.At, to: s.to}
+		if seen[e.Agent] {
+			done.activity = activityNamed(activities, e.Reason)
+		}
+		stays = append(stays, done)
+		s.to, seen[e.Agent] = e.At, true
+		if !e.At.After(back) {
+			delete(open, e.Agent)
+		}
+	}
+	for name, s := range open {
+		if !seen[name] {
+			stays = append(stays, *s)
+		}
+	}
+	return stays, rows.Err()
+}
+
+// activityNamed returns the activity that has the name now, and one with nothing but the name where none has.
+func activityNamed(activities []Activity, name string) Activity {
+	if at := slices.IndexFunc(activities, func(a Activity) bool { return a.Name == name }); at >= 0 {
+		return activities[at]
+	}
+	return Activity{Name: name}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Segment is one agent's turn with a conversation, as Flex Insights calls it: an accepted reservation.
+type Segment struct {
+	Reservation, Task, Conversation string
+	Customer                        conversation.Customer
+	// Queue and Agent are names; QueueName and AgentName are how people read them.
+	Queue, QueueName, Agent, AgentName string
+	// BegunAt is when the conversation began; WrappingAt is when the agent's turn ended, none until then.
+	BegunAt, ReservedAt, AcceptedAt, WrappingAt time.Time
+}
+
+const (
+	segmentColumns = `r.sid, r.task, r.conversation, c.customer_name, c.customer_address, t.queue, coalesce(nullif(q.friendly_name, ''), t.queue),
+		r.agent, coalesce(nullif(a.friendly_name, ''), r.agent), c.created_at, r.created_at, t.assigned_at, t.wrapping_at`
+	segmentTables = `reservations r JOIN tasks t ON t.sid = r.task JOIN conversations c ON c.sid = r.conversation
+		LEFT JOIN queues q ON q.name = t.queue LEFT JOIN agents a ON a.name = r.agent`
+	wereAccepted   = `r.status IN ('accepted', 'wrapping', 'completed')`
+	selectSegments = `SELECT ` + segmentColumns + ` FROM ` + segmentTables + ` WHERE ` + wereAccepted
+)
+
+func scanSegment(r row) (s Segment, err error) {
+	err = r.Scan(&s.Reservation, &s.Task, &s.Conversation, &s.Customer.Name, &s.Customer.Address, &s.Queue, &s.QueueName, &s.Agent, &s.AgentName,
+		instant{&s.BegunAt}, instant{&s.ReservedAt}, instant{&s.AcceptedAt}, instant{&s.WrappingAt})
+	return s, err
+}
+
+// Segments returns those of the reservations that were accepted, in the order in which they are named.
+func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments []Segment, err error) {
+	err = d.read(ctx, "read segments", func(t *transaction) error {
+		segments = []Segment{}
+		for _, sid := range reservations {
+			segment, found, err := first(ctx, t, scanSegment, selectSegments+` AND r.sid = $1`, sid)
+			if err != nil {
+				return err
+			}
+			if found {
+				segments = append(segments, segment)
+			}
+		}
+		return nil
+	})
+	return segments, err
+}
+
+// SegmentsOf returns the conversation's segments, oldest first.
+func (d *Desk) SegmentsOf(ctx context.Context, sid string) (segments []Segment, err error) {
+	err = d.read(ctx, "read the segments of conversation "+sid, func(t *transaction) error {
+		segments, err = t.segmentsOf(ctx, sid)
+		return err
+	})
+	return segments, err
+}
+
+func (t *transaction) segmentsOf(ctx context.Context, sid string) ([]Segment, error) {
+	return all(ctx, t, scanSegment, selectSegments+` AND r.conversation = $1 ORDER BY r.number`, sid)
+}
+
+// SegmentList returns a page of all segments, oldest reservation first.
+func (d *Desk) SegmentList(ctx context.Context, p Page) (found Found[Segment], err error) {
+	list := listing[Segment]{
+		columns: segmentColumns, from: segmentTables, conditions: []string{wereAccepted}, scan: scanSegment, key: "r.created_at", sid: "r.sid",
+		keyOf: func(s Segment) (int64, string) { return micros(s.ReservedAt), s.Reservation },
+	}
+	err = d.read(ctx, "read segments", func(t *transaction) error {
+		found, err = list.page(ctx, t, p)
+		return err
+	})
+	return found, err
+}
+
+// SegmentsByConversation returns a page of the conversations that an agent has accepted, oldest first,
+// each as its segments.
+func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[[]Segment], err error) {
+	list := listing[[]Segment]{
+		columns: `c.sid, c.created_at`, from: `conversations c`, key: "c.created_at", sid: "c.sid",
+		conditions: []string{`EXISTS (SELECT 1 FROM reservations r WHERE r.conversation = c.sid AND ` + wereAccepted + `)`},
+		scan: func(r row) ([]Segment, error) {
+			var s Segment
+			err := r.Scan(&s.Conversation, instant{&s.BegunAt})
+			return []Segment{s}, err
+		},
+		keyOf: func(s []Segment) (int64, string) { return micros(s[0].BegunAt), s[0].Conversation },
+	}
+	err = d.read(ctx, "read segments", func(t *transaction) error {
+		if found, err = list.page(ctx, t, p); err != nil {
+			return err
+		}
+		for i, of := range found.Entries {
+			if found.Entries[i], err = t.segmentsOf(ctx, of[0].Conversation); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// HappeningsOn returns a page of the events, newest first, of conversations on the channel and routed by
+// the TaskRouter workflow with that SID. Either may be empty.
+func (d *Desk) HappeningsOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[FeedEvent], err error) {
+	list := listing[FeedEvent]{
+		columns: `e.position, e.conversation, e.event`, scan: scanFeedEvent, chooses: f.chooses, key: "e.position",
+		from:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
+		keyOf: func(e FeedEvent) (int64, string) { return e.Position, "" }, descending: true,
+	}
+	list.where(`e.at >= $%d`, micros(f.From))
+	if !f.To.IsZero() {
+		list.where(`e.at < $%d`, micros(f.To))
+	}
+	if f.Position != 0 {
+		list.where(`e.position = $%d`, f.Position)
+	}
+	if channel != "" {
+		list.where(`c.channel = $%d`, string(channel))
+	}
+	if workflow != "" {
+		list.where(workflowOfTask+` = $%d`, workflow)
+	}
+	err = d.read(ctx, "read events", func(t *transaction) error {
+		found, err = list.page(ctx, t, p)
+		return err
+	})
+	return found, err
 }

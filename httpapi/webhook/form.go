@@ -1,0 +1,179 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// form returns what TaskRouter sends of the event
+// (https://www.twilio.com/docs/taskrouter/api/event/reference). Every event of a kind has the same
+// parameters, empty where there is nothing to say. The statuses, the queue and the priority are those
+// at the time of the event; attributes, names and what an agent does are as they are now.
+func (s *Sender) form(ctx context.Context, account desk.Account, e desk.FeedEvent) (form, error) {
+	resource, sid := resourceOf(e)
+	_, what, _ := strings.Cut(string(e.Name), ".")
+	f := form{
+		"Sid":              desk.EventSID(e.Position),
+		"EventType":        string(e.Name),
+		"EventDescription": fmt.Sprintf("%s %s: %s", resource, sid, strings.NewReplacer("-", " ", ".", " ").Replace(what)),
+		"AccountSid":       account.SID,
+		"WorkspaceSid":     conversation.SameSID(desk.PrefixWorkspace, account.SID),
+		"WorkspaceName":    account.Workspace.FriendlyName,
+		"ResourceType":     resource,
+		"ResourceSid":      sid,
+		"Timestamp":        strconv.FormatInt(e.At.Unix(), 10),
+		"TimestampMs":      strconv.FormatInt(e.At.UnixMilli(), 10),
+	}
+	var parts []func(context.Context, form, desk.FeedEvent) error
+	switch resource {
+	case resourceWorker:
+		parts = append(parts, s.addWorker)
+	case resourceQueue:
+		parts = append(parts, s.addQueue)
+	case resourceReservation:
+		parts = append(parts, s.addTask, s.addWorker)
+		f["ReservationSid"] = e.Reservation
+	case resourceTask:
+		parts = append(parts, s.addTask)
+		if strings.HasPrefix(what, "transfer-") {
+			parts = append(parts, s.addTransfer)
+		}
+	}
+	for _, add := range parts {
+		if err := add(ctx, f, e); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// What an event is about, as TaskRouter calls it.
+const (
+	resourceTask        = "task"
+	resourceReservation = "reservation"
+	resourceWorker      = "worker"
+	resourceQueue       = "task-queue"
+)
+
+// resourceOf returns what the event is about, and its SID. That a task has entered a queue is about the task.
+func resourceOf(e desk.FeedEvent) (resource, sid string) {
+	resource, _, _ = strings.Cut(string(e.Name), ".")
+	switch {
+	case resource == resourceWorker:
+		return resource, conversation.AgentSID(e.Agent)
+	case resource == resourceReservation:
+		return resource, e.Reservation
+	case e.Task != "":
+		return resourceTask, e.Task
+	default:
+		return resourceQueue, conversation.QueueSID(e.Queue)
+	}
+}
+
+func (s *Sender) addTask(ctx context.Context, f form, e desk.FeedEvent) error {
+	task, err := s.desk.Task(ctx, e.Task)
+	if err != nil {
+		return err
+	}
+	attributes := []byte("{}")
+	if len(task.Attributes) > 0 {
+		if attributes, err = json.Marshal(task.Attributes); err != nil {
+			return fmt.Errorf("encode the attributes of task %s: %w", e.Task, err)
+		}
+	}
+	f["TaskSid"] = e.Task
+	f["TaskAttributes"] = string(attributes)
+	f["TaskAge"] = strconv.Itoa(int(e.At.Sub(task.CreatedAt).Seconds()))
+	f["TaskPriority"] = strconv.Itoa(e.Priority)
+	f["TaskAssignmentStatus"] = string(e.TaskStatus)
+	f["TaskCanceledReason"], f["TaskCompletedReason"] = "", ""
+	switch e.TaskStatus {
+	case conversation.TaskCanceled:
+		f["TaskCanceledReason"] = string(task.CanceledReason)
+	case conversation.TaskCompleted:
+		f["TaskCompletedReason"] = task.Disposition
+	case conversation.TaskPending, conversation.TaskReserved, conversation.TaskAssigned, conversation.TaskWrapping:
+	}
+	f["TaskChannelSid"] = desk.NamedSID(desk.PrefixTaskChannel, string(task.Channel))
+	f["TaskChannelUniqueName"] = string(task.Channel)
+	return s.addLabels(ctx, f, e)
+}
+
+// addLabels names the queue that the task was in, and the workflow that it was routed by.
+func (s *Sender) addLabels(ctx context.Context, f form, e desk.FeedEvent) error {
+	labels, err := s.desk.Labels(ctx, e.Queue, e.Conversation)
+	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
+	f["WorkflowSid"], f["WorkflowName"] = labels.Workflow, labels.WorkflowName
+	return err
+}
+
+func (s *Sender) addQueue(ctx context.Context, f form, e desk.FeedEvent) error {
+	labels, err := s.desk.Labels(ctx, e.Queue, "")
+	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
+	return err
+}
+
+// addWorker tells of somebody who has gone what the event itself knows.
+func (s *Sender) addWorker(ctx context.Context, f form, e desk.FeedEvent) error {
+	agent, err := s.desk.Agent(ctx, e.Agent)
+	if conversation.CodeOf(err) == conversation.CodeUnknownAgent {
+		agent, err = desk.Agent{FriendlyName: e.Agent, Attributes: json.RawMessage("{}")}, nil
+	}
+	if err != nil {
+		return err
+	}
+	if e.Name == desk.EventAgentActivity && e.Reason != agent.Activity.Name {
+		if agent.Activity, err = s.activity(ctx, e.Reason); err != nil {
+			return err
+		}
+	}
+	f["WorkerSid"] = conversation.AgentSID(e.Agent)
+	f["WorkerName"] = agent.FriendlyName
+	f["WorkerAttributes"] = string(agent.Attributes)
+	f["WorkerActivitySid"] = agent.Activity.SID
+	f["WorkerActivityName"] = agent.Activity.Name
+	return nil
+}
+
+// activity returns the activity of that name, without a SID where there is none any more.
+func (s *Sender) activity(ctx context.Context, name string) (desk.Activity, error) {
+	activities, err := s.desk.Activities(ctx)
+	if at := slices.IndexFunc(activities, func(a desk.Activity) bool { return a.Name == name }); at >= 0 {
+		return activities[at], err
+	}
+	return desk.Activity{Name: name}, err
+}
+
+// addTransfer tells of the transfer in TaskRouter's words, as of the event.
+func (s *Sender) addTransfer(ctx context.Context, f form, e desk.FeedEvent) error {
+	transfer, err := s.desk.Transfer(ctx, e.Transfer)
+	if err != nil {
+		return err
+	}
+	f["TransferSid"] = transfer.SID
+	f["TransferMode"] = strings.ToUpper(string(transfer.Mode))
+	f["TransferStatus"] = transferStatuses[e.Name]
+	f["TransferInitiatingWorkerSid"] = conversation.AgentSID(transfer.From)
+	f["TransferType"], f["TransferTo"] = "WORKER", conversation.AgentSID(transfer.To.Agent)
+	if transfer.To.Queue != "" {
+		f["TransferType"], f["TransferTo"] = "QUEUE", conversation.QueueSID(transfer.To.Queue)
+	}
+	f["TransferFailedReason"] = e.Reason
+	return nil
+}
+
+// transferStatuses are TaskRouter's, which unlike Flex's tell a transfer that was taken back from one that failed.
+var transferStatuses = map[conversation.EventName]string{
+	conversation.EventTransferInitiated:     "initiated",
+	conversation.EventTransferAttemptFailed: "initiated",
+	conversation.EventTransferFailed:        "failed",
+	conversation.EventTransferCanceled:      "canceled",
+	conversation.EventTransferCompleted:     "completed",
+}
