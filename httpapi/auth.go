@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"math"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+// access is who may call a route. An agent's key acts for its agent only, wherever the path leads: the
+// handlers see to that with [call.actAs] and [call.mayRead].
+type access int
+
+const (
+	// everyone with right credentials.
+	everyone access = iota
+	// staff are supervisors and services.
+	staff
+	// services only: an administrator's work.
+	services
+)
+
+// caller is whose credentials a request came with.
+type caller struct {
+	// key is the API key; that of a service for the account's own token.
+	key desk.Key
+}
+
+// allows tells whether keys of the role may call the route.
+func (a access) allows(role desk.KeyRole) bool {
+	switch a {
+	case everyone:
+		return true
+	case staff:
+		return role != desk.KeyAgent
+	case services:
+		return role == desk.KeyService
+	}
+	return false
+}
+
+// agent is whom the caller is bound to, "" for staff.
+func (c caller) agent() string { return c.key.Agent }
+
+// by is who did it for an agent, for the record: nobody where an agent did it themselves.
+func (c caller) by() string {
+	if c.key.Role == desk.KeyAgent {
+		return ""
+	}
+	return c.key.Name
+}
+
+// nameOfToken is what who uses the account's own token is called in records.
+const nameOfToken = "account"
+
+func (s *Server) authenticate(r *http.Request) (caller, desk.Account, error) {
+	account, err := s.desk.Account(r.Context())
+	if err != nil {
+		return caller{}, account, err
+	}
+	user, secret, _ := r.BasicAuth()
+	if !same(user, account.SID) {
+		key, err := s.desk.Authenticate(r.Context(), user, secret)
+		if errors.Is(err, desk.ErrCredentials) {
+			return caller{}, account, unauthorized()
+		}
+		return caller{key}, account, err
+	}
+	if !same(secret, account.AuthToken) {
+		return caller{}, account, unauthorized()
+	}
+	return caller{desk.Key{SID: account.SID, Name: nameOfToken, Role: desk.KeyService, RateLimit: desk.DefaultRateLimit}}, account, nil
+}
+
+// same compares in a time that tells nothing of where two texts differ, nor of their lengths.
+func same(a, b string) bool {
+	one, other := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(one[:], other[:]) == 1
+}
+
+func unauthorized() *problem {
+	return &problem{
+		Status: http.StatusUnauthorized, Code: 20003,
+		Message: "Authenticate with HTTP Basic: the account's SID and auth token, or an API key's SID and secret",
+	}
+}
+
+// limits bounds how many requests a second come with one key.
+type limits struct {
+	mutex sync.Mutex
+	byKey map[string]*rate.Limiter
+}
+
+func newLimits() *limits { return &limits{byKey: map[string]*rate.Limiter{}} }
+
+// take counts a request, or says that there are too many and when to come again.
+func (l *limits) take(key desk.Key, now time.Time) error {
+	l.mutex.Lock()
+	limiter := l.byKey[key.SID]
+	if limiter == nil || limiter.Limit() != rate.Limit(key.RateLimit) {
+		limiter = rate.NewLimiter(rate.Limit(key.RateLimit), 2*key.RateLimit)
+		l.byKey[key.SID] = limiter
+	}
+	l.mutex.Unlock()
+	reserved := limiter.ReserveN(now, 1)
+	wait := reserved.DelayFrom(now)
+	if wait == 0 {
+		return nil
+	}
+	reserved.CancelAt(now)
+	return &problem{
+		Status: http.StatusTooManyRequests, Code: 20429, RetryAfter: int(math.Ceil(wait.Seconds())),
+		Message: "Too many requests with this key: wait a moment, or raise its limit",
+	}
+}

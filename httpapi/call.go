@@ -1,0 +1,265 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// call is one request on its way to its answer.
+type call struct {
+	*Server
+
+	w       http.ResponseWriter
+	r       *http.Request
+	ctx     context.Context //nolint:containedctx // a call is its request, and lives as long
+	route   route
+	caller  caller
+	account desk.Account
+	now     time.Time
+	// form is what the query of a GET or DELETE, or the form of a POST, holds; body is a POST's JSON.
+	form url.Values
+	body []byte
+}
+
+// serve answers a route's requests: who is it, may they, what do they want, what came of it.
+func (s *Server) serve(route route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		c := &call{Server: s, w: w, r: r, ctx: ctx, route: route, now: time.Now()}
+		reply, err := c.run()
+		c.write(reply, err)
+	})
+}
+
+func (c *call) run() (reply any, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.log.ErrorContext(c.ctx, "A request has failed by a fault of Baton's", "route", c.route.String(), "stack", string(debug.Stack()))
+			reply, err = nil, errors.New("a fault")
+		}
+	}()
+	if c.caller, c.account, err = c.authenticate(c.r.WithContext(c.ctx)); err != nil {
+		return nil, err
+	}
+	if err := c.limits.take(c.caller.key, c.now); err != nil {
+		return nil, err
+	}
+	if !c.route.access.allows(c.caller.key.Role) {
+		return nil, c.forbid("A key of the role %s may not do this: use another key", c.caller.key.Role)
+	}
+	if err := c.read(); err != nil {
+		return nil, err
+	}
+	return c.route.handle(c)
+}
+
+// read reads what the request brings.
+func (c *call) read() error {
+	query, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return c.wrong("", "The query of the URL can't be read: encode it as application/x-www-form-urlencoded")
+	}
+	if c.form = query; c.r.Method != http.MethodPost {
+		return nil
+	}
+	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, MaxBody)
+	if kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind == "application/json" {
+		return c.readJSON()
+	}
+	err = c.r.ParseForm()
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+		return tooLong()
+	}
+	if err != nil {
+		return c.wrong("", "The body can't be read: send application/x-www-form-urlencoded")
+	}
+	c.form = c.r.PostForm
+	return nil
+}
+
+func (c *call) readJSON() error {
+	var body json.RawMessage
+	err := json.NewDecoder(c.r.Body).Decode(&body)
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+		return tooLong()
+	}
+	if err != nil {
+		return c.wrong("", "The body isn't valid JSON")
+	}
+	c.body = body
+	return nil
+}
+
+func tooLong() *problem {
+	return &problem{Status: http.StatusRequestEntityTooLarge, Code: 20413, Message: "The body is longer than a megabyte: send less"}
+}
+
+// write answers.
+func (c *call) write(reply any, err error) {
+	header := c.w.Header()
+	header.Set("Content-Type", "application/json; charset=utf-8")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	status := c.route.status
+	var encoded []byte
+	if err == nil && status != http.StatusNoContent {
+		encoded, err = encode(reply)
+	}
+	if err != nil {
+		p := problemOf(err, c.route.product)
+		if p.Status >= http.StatusInternalServerError && c.r.Context().Err() == nil {
+			c.log.ErrorContext(c.ctx, "A request could not be answered", "route", c.route.String(), "status", p.Status, "error", err)
+		}
+		header.Del("ETag")
+		if p.RetryAfter > 0 {
+			header.Set("Retry-After", strconv.Itoa(p.RetryAfter))
+		}
+		if p.Status == http.StatusUnauthorized {
+			header.Set("WWW-Authenticate", `Basic realm="Baton"`)
+		}
+		status = p.Status
+		encoded, _ = encode(p) // texts and SIDs always have JSON
+	}
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(encoded) // whoever asked may be gone
+}
+
+// actAs refuses a caller who may not act as the agent.
+func (c *call) actAs(agent string) error {
+	if own := c.caller.agent(); own != "" && own != agent {
+		return c.forbid("This key acts as %s only", own)
+	}
+	return nil
+}
+
+// command is what every command carries: under which ID it may be repeated, and who did it for the
+// agent. The step tells apart the commands that one request sends.
+func (c *call) command(step string) conversation.Meta {
+	meta := conversation.Meta{By: c.caller.by()}
+	if token := c.token(); token != "" {
+		meta.CommandID = "http/" + c.derived("", step).String()
+	}
+	return meta
+}
+
+// token is what makes a request the same as one before; "" where the client has given none.
+func (c *call) token() string {
+	if token := c.r.Header.Get("I-Twilio-Idempotency-Token"); token != "" {
+		return token
+	}
+	return c.r.Header.Get("Idempotency-Key")
+}
+
+// derived is an ID that the same request of the same caller has again.
+func (c *call) derived(prefix, step string) uuid.UUID {
+	parts := []string{prefix, c.caller.key.SID, c.r.Method, c.r.URL.Path, c.token(), step}
+	return uuid.NewSHA1(uuid.Nil, []byte(strings.Join(parts, "\x00")))
+}
+
+// newSID is a new SID of that prefix, and the same one for a request that is repeated.
+func (c *call) newSID(prefix string) string {
+	if c.token() == "" {
+		return conversation.SIDOf(prefix, uuid.New())
+	}
+	return conversation.SIDOf(prefix, c.derived(prefix, ""))
+}
+
+// path returns a SID that the path names. What isn't one can't be found.
+func (c *call) path(name, prefix, what string) (string, error) {
+	sid := c.r.PathValue(name)
+	if !isSID(prefix, sid) {
+		return "", c.lost(what, sid)
+	}
+	return strings.ToLower(sid[2:]), nil
+}
+
+// isSID tells whether the text is a SID of that prefix, in digits of either case.
+func isSID(prefix, text string) bool {
+	return len(text) == 34 && strings.HasPrefix(text, prefix) && conversation.IsSID(prefix, prefix+strings.ToLower(text[2:]))
+}
+
+// sid reads a SID of that prefix from the form, "" where there is none.
+func (c *call) sid(field, prefix string) (string, error) {
+	value := c.form.Get(field)
+	if value == "" {
+		return "", nil
+	}
+	if !isSID(prefix, value) {
+		return "", &problem{
+			Status: http.StatusBadRequest, Code: 20423, Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
+			Message: field + " has to be a SID: " + prefix + " and 32 hex digits",
+		}
+	}
+	return prefix + strings.ToLower(value[2:]), nil
+}
+
+// required reads a field that has to be there.
+func (c *call) required(field string) (string, error) {
+	value := c.form.Get(field)
+	if strings.TrimSpace(value) == "" {
+		return "", c.wrong(field, "Missing required parameter %s", field)
+	}
+	return value, nil
+}
+
+// optional returns the field, nil where it isn't there.
+func (c *call) optional(field string) *string {
+	if !c.form.Has(field) {
+		return nil
+	}
+	return new(c.form.Get(field))
+}
+
+// number reads a whole number within the bounds; the fallback where the field isn't there.
+func (c *call) number(field string, fallback, least, most int) (int, error) {
+	value := c.form.Get(field)
+	if value == "" {
+		return fallback, nil
+	}
+	number, err := strconv.Atoi(value)
+	if err != nil || number < least || number > most {
+		return 0, c.wrong(field, "%s has to be a whole number from %d to %d", field, least, most)
+	}
+	return number, nil
+}
+
+// flag reads a yes or no; the fallback where the field isn't there.
+func (c *call) flag(field string, fallback bool) (bool, error) {
+	switch strings.ToLower(c.form.Get(field)) {
+	case "":
+		return fallback, nil
+	case "true", "1", "yes":
+		return true, nil
+	case "false", "0", "no":
+		return false, nil
+	}
+	return false, c.wrong(field, "%s has to be true or false", field)
+}
+
+// instant reads a time in ISO 8601; the zero time where the field isn't there.
+func (c *call) instant(field string) (time.Time, error) {
+	value := c.form.Get(field)
+	if value == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, value); err == nil {
+			return at.UTC(), nil
+		}
+	}
+	return time.Time{}, c.wrong(field, "%s has to be a time in ISO 8601, as in 2026-11-24T09:00:00Z", field)
+}

@@ -1,0 +1,575 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+
+	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+const (
+	interactionPath = "/v1/Interactions/{interaction}"
+	channelPath     = interactionPath + "/Channels/{channel}"
+)
+
+func interactionRoutes() []route {
+	return []route{
+		post(flex, "/v1/Interactions", services, http.StatusOK).says("Starts a conversation, or opens one that an invite starts later.").
+			but("Without Routing nothing is routed until an invite comes. `routing.properties` takes workflow_sid, queue_sid, worker_sid, priority and attributes; "+
+				"timeouts are the settings'.").
+			with("Channel*", "Routing", "InteractionContextSid", "WebhookTtid").answers(flexmodel.FlexV1Interaction{}).by((*call).createInteraction),
+		get(flex, interactionPath, everyone).says("Fetches an interaction.").answers(flexmodel.FlexV1Interaction{}).by((*call).fetchInteraction),
+		post(flex, interactionPath, services, http.StatusOK).says("Changes an interaction's WebhookTtid.").with("WebhookTtid").
+			answers(flexmodel.FlexV1Interaction{}).by((*call).updateInteraction),
+		get(flex, interactionPath+"/Channels", everyone).says("Lists the interaction's channels: there is one.").
+			lists("channels", flexmodel.FlexV1InteractionChannel{}).by((*call).listChannels),
+		get(flex, channelPath, everyone).says("Fetches the interaction's channel.").answers(flexmodel.FlexV1InteractionChannel{}).by((*call).fetchChannel),
+		post(flex, channelPath, everyone, http.StatusOK).says("Ends the customer's side: waiting tasks are canceled, the agent goes to wrapup.").
+			but("`inactive` ends it as `closed` does. With Routing `{\"status\":\"closed\"}` the wrapups are completed too.").
+			with("Status*", "Routing").answers(flexmodel.FlexV1InteractionChannel{}).by((*call).updateChannel),
+		post(flex, channelPath+"/Invites", staff, http.StatusOK).says("Starts an interaction that was opened without Routing, or sends its waiting task elsewhere.").
+			but("A conversation that an agent has isn't invited to: transfer it.").
+			with("Routing*").answers(flexmodel.FlexV1InteractionChannelInvite{}).by((*call).createInvite),
+		get(flex, channelPath+"/Invites", everyone).says("Lists the invites: one for each task.").
+			lists("invites", flexmodel.FlexV1InteractionChannelInvite{}).by((*call).listInvites),
+	}
+}
+
+// interaction reads the path, and returns the conversation that it means.
+func (c *call) interaction() (string, error) {
+	digits, err := c.path("interaction", conversation.PrefixInteraction, "interaction")
+	if err != nil {
+		return "", err
+	}
+	if given := c.r.PathValue("channel"); given != "" {
+		channel, err := c.path("channel", conversation.PrefixInteractionChannel, "channel")
+		if err != nil || channel != digits {
+			return "", c.lost("channel", given)
+		}
+	}
+	return conversation.PrefixConversation + digits, nil
+}
+
+// interactionNow returns the conversation that the path means, as it is now.
+func (c *call) interactionNow() (*view, error) {
+	sid, err := c.interaction()
+	if err != nil {
+		return nil, err
+	}
+	v, err := c.view(sid)
+	return v, c.notThere(err, "interaction", c.r.PathValue("interaction"))
+}
+
+// notThere turns "no such conversation" into a 404 that names what the path does.
+func (c *call) notThere(err error, what, sid string) error {
+	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
+		return c.lost(what, sid)
+	}
+	return err
+}
+
+// channelParameter is the form parameter Channel.
+type channelParameter struct {
+	Type        conversation.Channel `json:"type"`
+	InitiatedBy string               `json:"initiated_by"`
+	Properties  struct {
+		MediaChannelSID string `json:"media_channel_sid"`
+	} `json:"properties"`
+	Participants []struct {
+		Address string `json:"address"`
+		Name    string `json:"name"`
+	} `json:"participants"`
+}
+
+// routingParameter is the form parameter Routing.
+type routingParameter struct {
+	Status     string `json:"status"`
+	Properties *struct {
+		WorkspaceSID          string          `json:"workspace_sid"`
+		WorkflowSID           string          `json:"workflow_sid"`
+		QueueSID              string          `json:"queue_sid"`
+		WorkerSID             string          `json:"worker_sid"`
+		TaskChannelUniqueName string          `json:"task_channel_unique_name"`
+		Priority              *int            `json:"priority"`
+		Attributes            json.RawMessage `json:"attributes"`
+	} `json:"properties"`
+}
+
+// decode reads a form parameter that is JSON.
+func (c *call) decode(field string, into any) error {
+	value, err := c.required(field)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(value), into); err != nil {
+		return c.wrong(field, "%s has to be a JSON object as Twilio documents it: %s", field, mistake(err))
+	}
+	return nil
+}
+
+// attributes reads attributes that came as an object, or as a string of one.
+func (c *call) attributes(given json.RawMessage) (conversation.Attributes, error) {
+	attributes := conversation.Attributes{}
+	if len(given) == 0 || string(given) == "null" {
+		return attributes, nil
+	}
+	var quoted string
+	if json.Unmarshal(given, &quoted) == nil {
+		given = json.RawMessage(quoted)
+		if quoted == "" {
+			return attributes, nil
+		}
+	}
+	if err := json.Unmarshal(given, &attributes); err != nil || attributes == nil {
+		return nil, c.wrong("attributes", `attributes have to be a JSON object, as in {"customerName":"Crystal Minh"}`)
+	}
+	return attributes, nil
+}
+
+// opening is a conversation that is to be started.
+type opening struct {
+	start    conversation.StartCommand
+	agent    string
+	workflow string
+}
+
+// open reads where a new conversation is to go.
+func (c *call) open(channel conversation.Channel, given routingParameter) (opening, error) {
+	o := opening{start: conversation.StartCommand{Channel: channel}}
+	p := given.Properties
+	if p == nil {
+		return o, c.wrong("Routing", `Routing needs properties, as in {"properties":{"queue_sid":"WQ…"}}`)
+	}
+	if p.WorkspaceSID != "" && p.WorkspaceSID != c.workspaceSID() {
+		return o, c.lost("workspace", p.WorkspaceSID)
+	}
+	var err error
+	if o.start.Attributes, err = c.attributes(p.Attributes); err != nil {
+		return o, err
+	}
+	if o.start.Queue, o.start.Priority, err = c.routed(p.QueueSID, p.WorkflowSID, o.start.Attributes); err != nil {
+		return o, err
+	}
+	o.workflow = p.WorkflowSID
+	if p.Priority != nil {
+		o.start.Priority = *p.Priority
+	}
+	if p.WorkerSID != "" {
+		agent, err := c.desk.AgentBySID(c.ctx, p.WorkerSID)
+		if err != nil {
+			return o, err
+		}
+		o.agent = agent.Name
+	}
+	o.start.Customer = customerOf(o.start.Attributes)
+	return o, nil
+}
+
+// routed returns the queue that was named, else the one that the workflow chooses.
+func (c *call) routed(queueSID, workflowSID string, attributes conversation.Attributes) (string, int, error) {
+	if queueSID != "" {
+		queue, err := c.desk.QueueBySID(c.ctx, queueSID)
+		return queue.Name, 0, err
+	}
+	decoded := map[string]any{}
+	for name, value := range attributes {
+		var v any
+		if json.Unmarshal(value, &v) == nil {
+			decoded[name] = v
+		}
+	}
+	route, err := c.desk.Route(c.ctx, workflowSID, decoded)
+	return route.Queue, route.Priority, err
+}
+
+// customerOf finds who the customer is in the attributes that Flex and its samples give a task.
+func customerOf(attributes conversation.Attributes) conversation.Customer {
+	find := func(names ...string) string {
+		for _, name := range names {
+			var value string
+			if json.Unmarshal(attributes[name], &value) == nil && value != "" {
+				return value
+			}
+		}
+		return ""
+	}
+	return conversation.Customer{Name: find("customerName", "name", "from"), Address: find("customerAddress", "address", "from")}
+}
+
+func (c *call) createInteraction() (any, error) {
+	var channel channelParameter
+	if err := c.decode("Channel", &channel); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(conversation.Channels(), channel.Type) {
+		return nil, c.wrong("Channel", "There is no channel of the type %s here: use web, sms, whatsapp, messenger, chat or email", short(string(channel.Type)))
+	}
+	sid, err := c.mediaChannel(channel)
+	if err != nil {
+		return nil, err
+	}
+	details := desk.Details{ContextSID: c.form.Get("InteractionContextSid"), WebhookTTID: c.form.Get("WebhookTtid")}
+	customer, err := c.customer(sid, channel)
+	if err != nil {
+		return nil, err
+	}
+	if c.form.Get("Routing") == "" {
+		if _, err := c.desk.OpenDraft(c.ctx, desk.Draft{SID: sid, Channel: channel.Type, Customer: customer, Details: details}); err != nil {
+			return nil, err
+		}
+		return c.interactionOf(sid)
+	}
+	var routing routingParameter
+	if err := c.decode("Routing", &routing); err != nil {
+		return nil, err
+	}
+	o, err := c.open(channel.Type, routing)
+	if err != nil {
+		return nil, err
+	}
+	o.start.Conversation = sid
+	o.start.Customer = merged(customer, o.start.Customer)
+	if err := c.start(o, details); err != nil {
+		return nil, err
+	}
+	return c.interactionOf(sid)
+}
+
+// mediaChannel returns the conversation that was opened before, or a new one's SID.
+func (c *call) mediaChannel(channel channelParameter) (string, error) {
+	given := channel.Properties.MediaChannelSID
+	switch {
+	case given == "":
+		return c.newSID(conversation.PrefixConversation), nil
+	case !conversation.IsSID(conversation.PrefixConversation, given):
+		return "", c.wrong("Channel", "media_channel_sid has to be the SID of a conversation: CH and 32 lower-case hex digits")
+	}
+	if _, err := c.desk.Conversation(c.ctx, given); err != nil {
+		return "", c.notThere(err, "conversation", given)
+	}
+	return given, nil
+}
+
+// customer finds who the customer is in the channel's participants, or in those of a conversation
+// that was opened before.
+func (c *call) customer(sid string, channel channelParameter) (conversation.Customer, error) {
+	var customer conversation.Customer
+	for _, p := range channel.Participants {
+		customer = merged(customer, conversation.Customer{Name: p.Name, Address: p.Address})
+	}
+	added, err := c.desk.Participants(c.ctx, sid)
+	for _, p := range added {
+		customer = merged(customer, conversation.Customer{Name: p.Identity, Address: p.Address})
+	}
+	return customer, err
+}
+
+// merged fills what the first doesn't know of a customer from the second.
+func merged(first, second conversation.Customer) conversation.Customer {
+	if first.Name == "" {
+		first.Name = second.Name
+	}
+	if first.Address == "" {
+		first.Address = second.Address
+	}
+	return first
+}
+
+// start starts a conversation, waits until it has begun, and sends it on to the agent it is meant for.
+func (c *call) start(o opening, details desk.Details) error {
+	if _, err := c.conversations.Start(c.ctx, o.start); err != nil && !c.startedBefore(err) {
+		return err
+	}
+	record, err := c.conversations.Await(c.ctx, o.start.Conversation, func(conversation.Record) bool { return true })
+	if err != nil {
+		return err
+	}
+	// Who has the answer may write to it and leave notes at once: that is the desk's to take.
+	c.settleConversation(o.start.Conversation, record.Revision)
+	for _, task := range record.Tasks {
+		c.seen.note(task.SID, o.start.Conversation)
+	}
+	if _, err := c.desk.SetDetails(c.ctx, o.start.Conversation, func(d *desk.Details) {
+		d.Workflow = o.workflow
+		if details.ContextSID != "" {
+			d.ContextSID = details.ContextSID
+		}
+		if details.WebhookTTID != "" {
+			d.WebhookTTID = details.WebhookTTID
+		}
+	}); err != nil {
+		return err
+	}
+	if o.agent == "" {
+		return nil
+	}
+	_, err = c.send(o.start.Conversation, conversation.MoveCommand{To: conversation.Target{Agent: o.agent}, Meta: c.command("move")})
+	return err
+}
+
+// startedBefore tells whether a start was refused because this very request has started it before.
+func (c *call) startedBefore(err error) bool {
+	refusal, ok := asRefusal(err)
+	return ok && c.token() != "" && refusal.Details.Field == "conversation"
+}
+
+func (c *call) interactionOf(sid string) (any, error) {
+	v, err := c.viewFor(sid)
+	if err != nil {
+		return nil, err
+	}
+	return c.renderInteraction(v)
+}
+
+func (c *call) renderInteraction(v *view) (any, error) {
+	details, err := c.desk.Details(c.ctx, v.sid)
+	if err != nil {
+		return nil, err
+	}
+	routing, err := c.routingOf(v.latest())
+	if err != nil {
+		return nil, err
+	}
+	base := c.url("v1", "Interactions", interactionSID(v.sid))
+	return all(flexmodel.FlexV1Interaction{
+		Sid: new(interactionSID(v.sid)), Channel: object(map[string]any{"type": v.channel, "sid": channelOf(v.sid)}), Routing: new(routing),
+		Url: new(base), Links: links(base, "channels"), InteractionContextSid: text(details.ContextSID), WebhookTtid: text(details.WebhookTTID),
+	}), nil
+}
+
+func interactionSID(sid string) string {
+	return conversation.SameSID(conversation.PrefixInteraction, sid)
+}
+
+func channelOf(sid string) string {
+	return conversation.SameSID(conversation.PrefixInteractionChannel, sid)
+}
+
+func (c *call) channelURL(sid string, parts ...string) string {
+	return c.url(append([]string{"v1", "Interactions", interactionSID(sid), "Channels", channelOf(sid)}, parts...)...)
+}
+
+// routingOf is the routing of a task as Flex shows it, nil where there is none.
+func (c *call) routingOf(task *desk.Task) (any, error) {
+	if task == nil {
+		return nil, nil //nolint:nilnil // null in JSON
+	}
+	model, err := c.taskModel(*task)
+	if err != nil {
+		return nil, err
+	}
+	properties := map[string]any{
+		"sid": model.Sid, "account_sid": model.AccountSid, "workspace_sid": model.WorkspaceSid,
+		"workflow_sid": model.WorkflowSid, "workflow_name": model.WorkflowFriendlyName,
+		"queue_sid": model.TaskQueueSid, "queue_name": model.TaskQueueFriendlyName,
+		"task_channel_sid": model.TaskChannelSid, "task_channel_unique_name": model.TaskChannelUniqueName,
+		"attributes": model.Attributes, "addons": model.Addons, "reason": model.Reason,
+		"age": model.Age, "age_in_queue": seconds(task.QueuedAt, c.now), "priority": model.Priority, "timeout": model.Timeout,
+		"assignment_status": model.AssignmentStatus, "assignmentCounter": task.Placement, "routing_target": model.RoutingTarget,
+		"ignore_capacity": model.IgnoreCapacity, "date_created": task.CreatedAt.Unix(), "date_updated": updatedAt(*task).Unix(),
+		"task_queue_entered_date": task.QueuedAt.Unix(), "virtual_start_time": task.QueuedAt.Unix(),
+	}
+	var reservation any
+	if r := task.Reservation; r != nil {
+		reservation = map[string]any{
+			"sid": r.SID, "task_sid": task.SID, "worker_sid": conversation.AgentSID(r.Agent), "worker_name": r.Agent,
+			"reservation_status": r.Status, "date_created": r.CreatedAt.Unix(),
+		}
+	}
+	return map[string]any{"reservation": reservation, "properties": properties}, nil
+}
+
+func (c *call) fetchInteraction() (any, error) {
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	return c.renderInteraction(v)
+}
+
+func (c *call) updateInteraction() (any, error) {
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	if given := c.optional("WebhookTtid"); given != nil {
+		if _, err := c.desk.SetDetails(c.ctx, v.sid, func(d *desk.Details) { d.WebhookTTID = *given }); err != nil {
+			return nil, err
+		}
+	}
+	return c.renderInteraction(v)
+}
+
+func (c *call) renderChannel(v *view) whole[flexmodel.FlexV1InteractionChannel] {
+	status := "active"
+	switch {
+	case v.status != conversation.ConversationActive:
+		status = "closed"
+	case v.draft:
+		status = "setup"
+	}
+	base := c.channelURL(v.sid)
+	return all(flexmodel.FlexV1InteractionChannel{
+		Sid: new(channelOf(v.sid)), InteractionSid: new(interactionSID(v.sid)), Type: new(string(v.channel)), Status: new(status),
+		Url: new(base), Links: links(base, "participants", "invites", "transfers"),
+	})
+}
+
+func (c *call) listChannels() (any, error) {
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	return some(c, []*view{v}, c.renderChannel)
+}
+
+func (c *call) fetchChannel() (any, error) {
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	return c.renderChannel(v), nil
+}
+
+func (c *call) updateChannel() (any, error) {
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	status, err := c.required("Status")
+	if err != nil {
+		return nil, err
+	}
+	if status != "closed" && status != "inactive" {
+		return nil, c.wrong("Status", "Status has to be closed or inactive")
+	}
+	var routing routingParameter
+	if c.form.Get("Routing") != "" {
+		if err := c.decode("Routing", &routing); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.closeConversation(v, routing.Status == "closed"); err != nil {
+		return nil, err
+	}
+	if v, err = c.viewFor(v.sid); err != nil {
+		return nil, err
+	}
+	return c.renderChannel(v), nil
+}
+
+// mayClose refuses an agent who doesn't have the conversation, or would complete the wrapups of others.
+func (c *call) mayClose(v *view, wrapups bool) error {
+	own := c.caller.agent()
+	if own == "" {
+		return nil
+	}
+	if !slices.ContainsFunc(v.tasks, func(t desk.Task) bool { return t.Agent == own && t.Status == conversation.TaskAssigned }) {
+		return c.forbid("%s doesn't have this conversation, so this key may not end it", own)
+	}
+	for _, task := range v.tasks {
+		if wrapups && task.Status == conversation.TaskWrapping {
+			if err := c.actAs(task.Agent); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// closeConversation ends the customer's side, and completes the wrapups if that is wanted too. Of agents
+// only the one who has the conversation may.
+func (c *call) closeConversation(v *view, wrapups bool) error {
+	if err := c.mayClose(v, wrapups); err != nil {
+		return err
+	}
+	if v.draft {
+		return c.desk.CloseDraft(c.ctx, v.sid)
+	}
+	if v.status == conversation.ConversationActive {
+		if _, err := c.send(v.sid, conversation.CloseCommand{Meta: c.command("close")}); err != nil {
+			return err
+		}
+	}
+	if !wrapups {
+		return nil
+	}
+	for _, task := range v.tasks {
+		if task.Status != conversation.TaskAssigned && task.Status != conversation.TaskWrapping {
+			continue
+		}
+		if _, err := c.send(v.sid, conversation.WrapupCommand{Agent: task.Agent, Task: task.SID, Meta: c.command("wrapup " + task.SID)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *call) createInvite() (any, error) {
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	var routing routingParameter
+	if err := c.decode("Routing", &routing); err != nil {
+		return nil, err
+	}
+	o, err := c.open(v.channel, routing)
+	if err != nil {
+		return nil, err
+	}
+	if v.draft {
+		o.start.Conversation, o.start.Customer = v.sid, merged(v.customer, o.start.Customer)
+		if err := c.start(o, desk.Details{}); err != nil {
+			return nil, err
+		}
+	} else {
+		to := conversation.Target{Agent: o.agent}
+		if o.agent == "" {
+			to = conversation.Target{Queue: o.start.Queue}
+		}
+		if _, err := c.send(v.sid, conversation.MoveCommand{To: to, Meta: c.command("move")}); err != nil {
+			return nil, err
+		}
+	}
+	if v, err = c.viewFor(v.sid); err != nil {
+		return nil, err
+	}
+	invite, err := c.renderInvite(v, v.latest())
+	return invite, err
+}
+
+func (c *call) renderInvite(v *view, task *desk.Task) (whole[flexmodel.FlexV1InteractionChannelInvite], error) {
+	routing, err := c.routingOf(task)
+	if err != nil {
+		return whole[flexmodel.FlexV1InteractionChannelInvite]{}, err
+	}
+	sid := conversation.SameSID(conversation.PrefixInvite, v.sid) // the first one's, as the task's attributes name it
+	if task != nil && task.SID != v.tasks[0].SID {
+		sid = conversation.SameSID(conversation.PrefixInvite, task.SID)
+	}
+	return all(flexmodel.FlexV1InteractionChannelInvite{
+		Sid: new(sid), InteractionSid: new(interactionSID(v.sid)), ChannelSid: new(channelOf(v.sid)), Routing: new(routing),
+		Url: new(c.channelURL(v.sid, "Invites", sid)),
+	}), nil
+}
+
+func (c *call) listInvites() (any, error) {
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	invites := []any{}
+	for i := range v.tasks {
+		invite, err := c.renderInvite(v, &v.tasks[i])
+		if err != nil {
+			return nil, err
+		}
+		invites = append(invites, invite)
+	}
+	return some(c, invites, func(invite any) any { return invite })
+}

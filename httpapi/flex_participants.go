@@ -1,0 +1,302 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// prefixParticipant is the prefix of a Flex participant's SID. A customer's has the digits of the
+// conversation, an agent's those of their task, anybody else's those of the participant (MB…).
+const prefixParticipant = "UT"
+
+func participantRoutes() []route {
+	return []route{
+		get(flex, channelPath+"/Participants", everyone).says("Lists who is on the channel: the customer, the agents who have it or wrap it up, and who was added.").
+			lists("participants", flexmodel.FlexV1InteractionChannelParticipant{}).by((*call).listParticipants),
+		post(flex, channelPath+"/Participants", everyone, http.StatusOK).says("Adds a participant.").
+			but("An agent takes the task that waits, by `worker_sid` in RoutingProperties, and accepts it; anybody else is noted down.").
+			with("Type*", "MediaProperties*", "RoutingProperties").answers(flexmodel.FlexV1InteractionChannelParticipant{}).by((*call).createParticipant),
+		post(flex, channelPath+"/Participants/{participant}", everyone, http.StatusOK).
+			says("`wrapup` ends an agent's turn, so that they wrap up; `closed` completes it.").
+			with("Status*").answers(flexmodel.FlexV1InteractionChannelParticipant{}).by((*call).updateParticipant),
+	}
+}
+
+// person is somebody on a channel.
+type person struct {
+	sid  string
+	kind string
+	task *desk.Task
+}
+
+func agentPerson(task *desk.Task) person {
+	return person{sid: conversation.SameSID(prefixParticipant, task.SID), kind: "agent", task: task}
+}
+
+// people are who is on the channel.
+func (c *call) people(v *view) ([]person, error) {
+	found := []person{{sid: conversation.SameSID(prefixParticipant, v.sid), kind: "customer"}}
+	for i := range v.tasks {
+		if s := v.tasks[i].Status; s == conversation.TaskAssigned || s == conversation.TaskWrapping {
+			found = append(found, agentPerson(&v.tasks[i]))
+		}
+	}
+	added, err := c.desk.Participants(c.ctx, v.sid)
+	for _, p := range added {
+		found = append(found, person{sid: conversation.SameSID(prefixParticipant, p.SID), kind: "external"})
+	}
+	return found, err
+}
+
+func (c *call) renderPerson(sid string, p person) whole[flexmodel.FlexV1InteractionChannelParticipant] {
+	var routing any
+	if p.task != nil {
+		routing = map[string]any{
+			"task_sid": p.task.SID, "worker_sid": conversation.AgentSID(p.task.Agent), "reservation_sid": p.task.Reservation.SID,
+		}
+	}
+	return all(flexmodel.FlexV1InteractionChannelParticipant{
+		Sid: new(p.sid), Type: new(p.kind), InteractionSid: new(interactionSID(sid)), ChannelSid: new(channelOf(sid)),
+		Url: new(c.channelURL(sid, "Participants", p.sid)), RoutingProperties: new(routing),
+	})
+}
+
+func (c *call) listParticipants() (any, error) {
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.people(v)
+	if err != nil {
+		return nil, err
+	}
+	return some(c, found, func(p person) whole[flexmodel.FlexV1InteractionChannelParticipant] { return c.renderPerson(v.sid, p) })
+}
+
+func (c *call) createParticipant() (any, error) {
+	sid, err := c.interaction()
+	if err != nil {
+		return nil, err
+	}
+	kind, err := c.required("Type")
+	if err != nil {
+		return nil, err
+	}
+	var media struct {
+		Identity     string `json:"identity"`
+		Address      string `json:"address"`
+		ProxyAddress string `json:"proxy_address"`
+	}
+	if err := c.decode("MediaProperties", &media); err != nil {
+		return nil, err
+	}
+	switch kind {
+	case "agent":
+		return c.joinAsAgent(sid)
+	case "customer", "external", "supervisor", "unknown":
+	default:
+		return nil, c.wrong("Type", "Type has to be agent, customer, external, supervisor or unknown")
+	}
+	if c.caller.agent() != "" {
+		return nil, c.forbid("An agent's key can add nobody but its agent: use type agent, or another key")
+	}
+	v, err := c.interactionNow()
+	if err != nil {
+		return nil, err
+	}
+	added, err := c.desk.AddParticipant(c.ctx, desk.Participant{
+		SID: c.newSID(desk.PrefixMember), Conversation: v.sid, Identity: media.Identity, Address: media.Address, ProxyAddress: media.ProxyAddress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.renderPerson(v.sid, person{sid: conversation.SameSID(prefixParticipant, added.SID), kind: kind}), nil
+}
+
+// joinAsAgent lets an agent take the task that waits and accept it.
+func (c *call) joinAsAgent(sid string) (any, error) {
+	var routing struct {
+		WorkerSID  string `json:"worker_sid"`
+		Properties struct {
+			WorkerSID string `json:"worker_sid"`
+		} `json:"properties"`
+	}
+	if err := c.decode("RoutingProperties", &routing); err != nil {
+		return nil, err
+	}
+	worker := routing.WorkerSID
+	if worker == "" {
+		worker = routing.Properties.WorkerSID
+	}
+	agent, err := c.desk.AgentBySID(c.ctx, worker)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.actAs(agent.Name); err != nil {
+		return nil, err
+	}
+	v, err := c.viewFor(sid)
+	if err != nil {
+		return nil, c.notThere(err, "interaction", c.r.PathValue("interaction"))
+	}
+	offered, err := c.claim(v, agent.Name)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := c.send(sid, conversation.AcceptCommand{Agent: agent.Name, Task: offered, Meta: c.command("accept")})
+	if err != nil {
+		return nil, err
+	}
+	return c.renderPerson(sid, agentPerson(&desk.Task{Task: *outcome.Task})), nil
+}
+
+// claim lets an agent take the task that waits in the conversation, and returns the task once the
+// conversation has reserved it for them.
+func (c *call) claim(v *view, agent string) (string, error) {
+	for _, task := range v.tasks {
+		if task.OfferedTo(agent) || (task.Agent == agent && task.Status == conversation.TaskAssigned && c.token() != "") {
+			return task.SID, nil
+		}
+	}
+	match, err := c.desk.Claim(c.ctx, v.sid, agent)
+	if err != nil {
+		return "", err
+	}
+	// A dispatcher delivers the match as well, but may be in another process. What comes of it is the
+	// conversation's to say.
+	if err := c.conversations.SendAsync(c.ctx, v.sid, match); err != nil {
+		return "", err
+	}
+	_, err = c.conversations.Await(c.ctx, v.sid, func(r conversation.Record) bool {
+		task := r.Task(match.Task)
+		return task == nil || task.Status != conversation.TaskPending || task.Placement != match.Placement
+	})
+	c.seen.note(match.Reservation, v.sid)
+	return match.Task, err
+}
+
+func (c *call) updateParticipant() (any, error) {
+	sid, err := c.interaction()
+	if err != nil {
+		return nil, err
+	}
+	status, err := c.required("Status")
+	if err != nil {
+		return nil, err
+	}
+	if status != "wrapup" && status != "closed" {
+		return nil, c.wrong("Status", "Status has to be wrapup or closed")
+	}
+	task, err := c.participantTask(sid)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := c.finish(task, status == "closed", "")
+	if err != nil {
+		return nil, err
+	}
+	return c.renderPerson(sid, agentPerson(&desk.Task{Task: *outcome.Task})), nil
+}
+
+// participantTask returns the task of the agent whom the path names as a participant.
+func (c *call) participantTask(sid string) (desk.Task, error) {
+	given := c.r.PathValue("participant")
+	digits, err := c.path("participant", prefixParticipant, "participant")
+	if err != nil {
+		return desk.Task{}, err
+	}
+	task, err := c.agentTask(conversation.PrefixTask + digits)
+	if err == nil && task.Conversation == sid {
+		return task, nil
+	}
+	if _, coded := asRefusal(err); err != nil && !coded {
+		return desk.Task{}, err
+	}
+	v, err := c.interactionNow()
+	if err != nil {
+		return desk.Task{}, err
+	}
+	found, err := c.people(v)
+	if err != nil {
+		return desk.Task{}, err
+	}
+	if slices.ContainsFunc(found, func(p person) bool { return p.sid == prefixParticipant+digits }) {
+		return desk.Task{}, c.unexpected("Only an agent's participation can be wrapped up or closed, and %s is no agent", short(given))
+	}
+	return desk.Task{}, c.lost("participant", given)
+}
+
+// agentTask returns a task that an agent has or is offered. The desk's record does where it knows whose
+// it is, for a command needs no more: what has changed since, the conversation finds out itself.
+func (c *call) agentTask(sid string) (desk.Task, error) {
+	task, err := c.desk.Task(c.ctx, sid)
+	if err == nil && task.Agent != "" && task.Reservation != nil {
+		return task, nil
+	}
+	if _, coded := asRefusal(err); err != nil && !coded {
+		return task, err
+	}
+	of, known := c.seen.of(sid)
+	if err == nil {
+		of, known = task.Conversation, true
+	}
+	if !known {
+		return task, err
+	}
+	v, err := c.viewFor(of)
+	if err != nil {
+		return task, err
+	}
+	now := v.task(sid)
+	if now == nil || now.Agent == "" || now.Reservation == nil {
+		return task, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Task: sid}, "nobody has task %s", sid)
+	}
+	return *now, nil
+}
+
+// finish ends an agent's turn, and completes it as well if that is wanted.
+func (c *call) finish(task desk.Task, complete bool, disposition string) (conversation.Outcome, error) {
+	if err := c.actAs(task.Agent); err != nil {
+		return conversation.Outcome{}, err
+	}
+	end := conversation.EndCommand{Agent: task.Agent, Task: task.SID, Meta: c.command("end")}
+	if !complete {
+		return c.send(task.Conversation, end)
+	}
+	wrapup := conversation.WrapupCommand{Agent: task.Agent, Task: task.SID, Disposition: disposition, Meta: c.command("wrapup")}
+	if task.Status == conversation.TaskWrapping || task.Status == conversation.TaskCompleted {
+		return c.send(task.Conversation, wrapup)
+	}
+	// The record may be behind: their turn may have ended already.
+	_, err := c.send(task.Conversation, end)
+	code := conversation.CodeOf(err)
+	if err != nil && code != conversation.CodeTaskNotAssigned && code != conversation.CodeConversationClosed {
+		return conversation.Outcome{}, err
+	}
+	outcome, later := c.send(task.Conversation, wrapup)
+	if later != nil && err != nil {
+		return outcome, err
+	}
+	return outcome, later
+}
+
+// updatedAt is when something last happened to a task.
+func updatedAt(task desk.Task) time.Time {
+	latest := task.CreatedAt
+	times := []time.Time{task.AssignedAt, task.WrappingAt, task.CompletedAt, task.CanceledAt}
+	if task.Reservation != nil {
+		times = append(times, task.Reservation.CreatedAt)
+	}
+	for _, at := range times {
+		if at.After(latest) {
+			latest = at
+		}
+	}
+	return latest
+}

@@ -1,0 +1,150 @@
+package httpapi
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+func insightRoutes() []route {
+	const segment = "A segment is a reservation that was accepted, and has its SID. "
+	return []route{
+		get(flex, "/v1/Insights/Segments", staff).says("Lists segments: each agent's turn with a conversation.").
+			but(segment+"Without a parameter all are listed, oldest first. There are no teams, recordings and assessments.").
+			with("SegmentId", "ReservationId").lists("segments", flexmodel.FlexV1InsightsSegments{}).by((*call).listSegments),
+		get(flex, "/v1/Insights/Conversations", staff).says("Lists conversations with their segments, or the one that a segment is of.").
+			but(segment+"Without a parameter all conversations are listed that an agent has accepted, oldest first.").
+			with("SegmentId").lists("conversations", flexmodel.FlexV1InsightsConversations{}).by((*call).listSegmentedConversations),
+	}
+}
+
+// segmentsAsked reads which reservations' segments are wanted; every tells that no parameter chooses any.
+func (c *call) segmentsAsked() (sids []string, every bool, err error) {
+	segment, err := c.sid("SegmentId", conversation.PrefixReservation)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, given := range c.form["ReservationId"] {
+		if !isSID(conversation.PrefixReservation, given) {
+			return nil, false, c.wrong("ReservationId", "ReservationId has to be the SID of a reservation: %s and 32 hex digits", conversation.PrefixReservation)
+		}
+		if sid := conversation.PrefixReservation + strings.ToLower(given[2:]); !slices.Contains(sids, sid) {
+			sids = append(sids, sid)
+		}
+	}
+	switch {
+	case segment == "":
+		return sids, len(sids) == 0, nil
+	case len(sids) > 0 && !slices.Contains(sids, segment):
+		return nil, false, nil
+	}
+	return []string{segment}, false, nil
+}
+
+func (c *call) listSegments() (any, error) {
+	sids, every, err := c.segmentsAsked()
+	if err != nil {
+		return nil, err
+	}
+	c.settle()
+	if !every {
+		segments, err := c.desk.Segments(c.ctx, sids...)
+		if err != nil {
+			return nil, err
+		}
+		return some(c, segments, c.renderSegment)
+	}
+	page, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.desk.SegmentList(c.ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	return list(c, page, found, c.renderSegment), nil
+}
+
+// phoneNumber is a number as E.164 writes it, which providers give a prefix to: whatsapp:+15551234567.
+var phoneNumber = regexp.MustCompile(`^(?:[a-z]+:)?(\+[1-9][0-9]{5,14})$`)
+
+func phoneOf(address string) *string {
+	if found := phoneNumber.FindStringSubmatch(address); found != nil {
+		return &found[1]
+	}
+	return nil
+}
+
+// instantFormat is how Flex Insights writes times that aren't dates.
+const instantFormat = "2006-01-02T15:04:05.000Z"
+
+func (c *call) renderSegment(s desk.Segment) whole[flexmodel.FlexV1InsightsSegments] {
+	return all(flexmodel.FlexV1InsightsSegments{
+		SegmentId: new(s.Reservation), ExternalId: new(s.Task), AccountId: new(c.account.SID),
+		Date: new(s.AcceptedAt.UTC().Format(time.RFC3339)), Queue: new(s.QueueName),
+		AgentId: new(conversation.AgentSID(s.Agent)), AgentName: new(s.AgentName),
+		CustomerName: text(s.Customer.Name), CustomerPhone: phoneOf(s.Customer.Address), ExternalContact: text(s.Customer.Address),
+		Url: new(c.url("v1", "Insights", "Segments") + "?SegmentId=" + s.Reservation),
+	})
+}
+
+func (c *call) listSegmentedConversations() (any, error) {
+	segment, err := c.sid("SegmentId", conversation.PrefixReservation)
+	if err != nil {
+		return nil, err
+	}
+	c.settle()
+	if segment != "" {
+		return c.conversationOfSegment(segment)
+	}
+	page, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.desk.SegmentsByConversation(c.ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	return list(c, page, found, c.renderSegments), nil
+}
+
+func (c *call) conversationOfSegment(sid string) (any, error) {
+	found, err := c.desk.Segments(c.ctx, sid)
+	if err != nil {
+		return nil, err
+	}
+	conversations := [][]desk.Segment{}
+	for _, segment := range found {
+		segments, err := c.desk.SegmentsOf(c.ctx, segment.Conversation)
+		if err != nil {
+			return nil, err
+		}
+		conversations = append(conversations, segments)
+	}
+	return some(c, conversations, c.renderSegments)
+}
+
+// renderSegments is a conversation as Flex Insights shows it. Times of a segment are in seconds: from
+// when the conversation began, and for how long the agent had it, until now where they still do.
+func (c *call) renderSegments(segments []desk.Segment) whole[flexmodel.FlexV1InsightsConversations] {
+	shown := make([]any, len(segments))
+	for i, s := range segments {
+		ended := s.WrappingAt
+		if ended.IsZero() {
+			ended = c.now
+		}
+		shown[i] = map[string]any{
+			"segment_id": s.Reservation, "order": i, "offset": s.AcceptedAt.Sub(s.BegunAt).Round(time.Millisecond).Seconds(),
+			"talk_time": seconds(s.AcceptedAt, ended), "timestamp": s.AcceptedAt.UTC().Format(instantFormat), "agent_name": s.AgentName,
+		}
+	}
+	return all(flexmodel.FlexV1InsightsConversations{
+		AccountId: new(c.account.SID), ConversationId: new(segments[0].Conversation), SegmentCount: len(segments), Segments: &shown,
+	})
+}

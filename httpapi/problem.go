@@ -1,0 +1,172 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// problem is an error as Twilio answers it.
+type problem struct {
+	Status  int
+	Code    int
+	Message string
+	Details map[string]any
+	// RetryAfter is in seconds; 0 where the client needn't wait.
+	RetryAfter int
+}
+
+// Error returns the message.
+func (p *problem) Error() string { return p.Message }
+
+// MarshalJSON implements [json.Marshaler].
+func (p *problem) MarshalJSON() ([]byte, error) {
+	encoded, err := json.Marshal(struct {
+		Code     int            `json:"code"`
+		Message  string         `json:"message"`
+		MoreInfo string         `json:"more_info"`
+		Status   int            `json:"status"`
+		Details  map[string]any `json:"details,omitempty"`
+	}{p.Code, p.Message, "https://www.twilio.com/docs/errors/" + strconv.Itoa(p.Code), p.Status, p.Details})
+	if err != nil {
+		return nil, fmt.Errorf("encode an error: %w", err)
+	}
+	return encoded, nil
+}
+
+// answer is how a refusal is answered: the HTTP status, and Twilio's code by product.
+type answer struct {
+	status                          int
+	taskrouter, flex, conversations int
+}
+
+// The answers that several refusals have.
+var (
+	wrongParameter = answer{http.StatusBadRequest, 20422, 45004, 20422}
+	forbidden      = answer{http.StatusForbidden, 20403, 20403, 20403}
+	missing        = answer{http.StatusNotFound, 20404, 45006, 50350}
+	wrongState     = answer{http.StatusBadRequest, 20001, 45007, 20001}
+	conflict       = answer{http.StatusConflict, 20409, 45007, 20409}
+	transferFailed = answer{http.StatusConflict, 20409, 45313, 20409}
+)
+
+// answers is the one table from refusal codes to HTTP.
+var answers = map[conversation.Code]answer{
+	conversation.CodeInvalidPayload:         wrongParameter,
+	conversation.CodeConversationClosed:     {http.StatusConflict, 20409, 45354, 50377},
+	conversation.CodeMessagingTransfersOff:  transferFailed,
+	conversation.CodeTransferNotesOff:       transferFailed,
+	conversation.CodePluginConflict:         transferFailed,
+	conversation.CodeModeNotAvailable:       wrongParameter,
+	conversation.CodeChannelNotTransferable: transferFailed,
+	conversation.CodeTargetNotAvailable:     wrongParameter,
+	conversation.CodeNoSuchTask:             missing,
+	conversation.CodeNotYourTask:            forbidden,
+	conversation.CodeTaskNotAssigned:        wrongState,
+	conversation.CodeNotWrapping:            wrongState,
+	conversation.CodeWrapupPending:          conflict,
+	conversation.CodeNoReservation:          wrongState,
+	conversation.CodeUnknownAgent:           missing,
+	conversation.CodeUnknownQueue:           missing,
+	conversation.CodeQueueEmpty:             transferFailed,
+	conversation.CodeAgentUnavailable:       transferFailed,
+	conversation.CodeTransferToSelf:         transferFailed,
+	conversation.CodeAlreadyParticipating:   conflict,
+	conversation.CodeTransferInProgress:     conflict,
+	conversation.CodeNoActiveTransfer:       conflict,
+	conversation.CodeDeskUnavailable:        {http.StatusServiceUnavailable, 20503, 20503, 20503},
+}
+
+func (a answer) code(of product) int {
+	switch of {
+	case flex:
+		return a.flex
+	case conversations:
+		return a.conversations
+	case taskrouter:
+	}
+	return a.taskrouter
+}
+
+// problemOf turns any error into what the client is told. What is neither a refusal nor the client's
+// mistake is an internal error, whose cause stays inside.
+func problemOf(err error, of product) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if errors.Is(err, desk.ErrUnknownConversation) {
+		return &problem{Status: missing.status, Code: missing.code(of), Message: "The conversation was not found: check its SID"}
+	}
+	refusal, refused := errors.AsType[*conversation.Refusal](err)
+	_, taken := errors.AsType[*desk.TakenError](err)
+	switch {
+	case refused && taken:
+		return told(refusal, conflict, of)
+	case refused:
+		return told(refusal, answers[refusal.Code], of)
+	case errors.Is(err, context.DeadlineExceeded):
+		return &problem{Status: http.StatusServiceUnavailable, Code: 20503, Message: "Baton did not answer in time: try again", RetryAfter: 1}
+	}
+	return &problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and tell whoever runs Baton if it stays"}
+}
+
+func told(refusal *conversation.Refusal, a answer, of product) *problem {
+	p := &problem{Status: a.status, Code: a.code(of), Message: refusal.Message, Details: map[string]any{"reason": refusal.Code}}
+	for name, value := range map[string]string{
+		"task": refusal.Details.Task, "transfer": refusal.Details.Transfer, "agent": refusal.Details.Agent,
+		"queue": refusal.Details.Queue, "plugin": refusal.Details.Plugin, "field": refusal.Details.Field,
+	} {
+		if value != "" {
+			p.Details[name] = value
+		}
+	}
+	if a.status == http.StatusServiceUnavailable {
+		p.RetryAfter = 1
+	}
+	return p
+}
+
+func notFound(what string) *problem {
+	return &problem{Status: http.StatusNotFound, Code: 20404, Message: "Not found: " + what}
+}
+
+// lost tells that what the path names isn't there.
+func (c *call) lost(what, sid string) *problem {
+	p := notFound(fmt.Sprintf("there is no %s %s", what, short(sid)))
+	if c.route.product == flex {
+		p.Code = missing.flex
+	}
+	return p
+}
+
+// wrong tells which parameter is wrong, and what would be right.
+func (c *call) wrong(field, format string, args ...any) *problem {
+	return &problem{
+		Status: http.StatusBadRequest, Code: wrongParameter.code(c.route.product), Message: fmt.Sprintf(format, args...),
+		Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
+	}
+}
+
+// unexpected tells that a resource isn't in a state that the request can start from.
+func (c *call) unexpected(format string, args ...any) *problem {
+	return &problem{Status: wrongState.status, Code: wrongState.code(c.route.product), Message: fmt.Sprintf(format, args...)}
+}
+
+func (c *call) forbid(format string, args ...any) *problem {
+	return &problem{Status: forbidden.status, Code: forbidden.taskrouter, Message: fmt.Sprintf(format, args...)}
+}
+
+// short is as much of what somebody has sent as a sentence takes.
+func short(text string) string {
+	const enough = 60
+	if runes := []rune(text); len(runes) > enough {
+		text = string(runes[:enough]) + "…"
+	}
+	return strconv.Quote(text)
+}

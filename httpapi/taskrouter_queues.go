@@ -1,0 +1,190 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+
+	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
+
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/expression"
+)
+
+const queuePath = workspacePath + "/TaskQueues/{queue}"
+
+func queueRoutes() []route {
+	const order = "Tasks are always taken FIFO, by one agent at a time (MaxReservedWorkers 1); there are no activities of a queue's own."
+	return []route{
+		get(taskrouter, workspacePath+"/TaskQueues", everyone).says("Lists the queues.").with("FriendlyName", "WorkerSid", "EvaluateWorkerAttributes", "Ordering").
+			lists("task_queues", taskmodel.TaskrouterV1TaskQueue{}).by((*call).listQueues),
+		post(taskrouter, workspacePath+"/TaskQueues", services, http.StatusCreated).says("Adds a queue, with those agents for members of whose attributes TargetWorkers is true.").
+			but(order).with("FriendlyName*", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
+			answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).createQueue),
+		get(taskrouter, queuePath, everyone).says("Fetches a queue.").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).fetchQueue),
+		post(taskrouter, queuePath, services, http.StatusOK).says("Changes a queue.").but(order).
+			with("FriendlyName", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).updateQueue),
+		remove(taskrouter, queuePath, services).says("Removes a queue that no task waits in any more.").by((*call).removeQueue),
+	}
+}
+
+func (c *call) renderQueue(q desk.Queue) whole[taskmodel.TaskrouterV1TaskQueue] {
+	base := c.workspaceURL("TaskQueues", q.SID)
+	found := links(base, "statistics", "real_time_statistics", "cumulative_statistics")
+	(*found)["workspace"] = c.workspaceURL()
+	return all(taskmodel.TaskrouterV1TaskQueue{
+		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(q.SID), FriendlyName: new(q.FriendlyName),
+		TargetWorkers: new(targetOf(q)), MaxReservedWorkers: 1, TaskOrder: new("FIFO"), DateCreated: date(q.CreatedAt), DateUpdated: date(q.UpdatedAt),
+		Url: new(base), Links: found,
+	})
+}
+
+// targetOf is the queue's expression. That of a queue whose members are named one by one names them.
+func targetOf(q desk.Queue) string {
+	if q.TargetWorkers != "" {
+		return q.TargetWorkers
+	}
+	names, err := json.Marshal(q.Members)
+	if err != nil {
+		return "1==0" // names always have JSON
+	}
+	return "name IN " + string(names)
+}
+
+func (c *call) listQueues() (any, error) {
+	if err := c.workspace(); err != nil {
+		return nil, err
+	}
+	if _, _, err := c.ordering("DateUpdated", "FriendlyName", "MaxReservedWorkers", "TargetWorkers"); err != nil {
+		return nil, err
+	}
+	queues, err := c.desk.Queues(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if named := c.form.Get("FriendlyName"); named != "" {
+		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return q.FriendlyName != named })
+	}
+	if worker := c.form.Get("WorkerSid"); worker != "" {
+		agent, err := c.desk.AgentBySID(c.ctx, worker)
+		if err := c.ignoreRefusal(err); err != nil {
+			return nil, err
+		}
+		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !slices.Contains(q.Members, agent.Name) })
+	}
+	if given := c.form.Get("EvaluateWorkerAttributes"); given != "" {
+		if queues, err = c.queuesFor(queues, given); err != nil {
+			return nil, err
+		}
+	}
+	return some(c, queues, c.renderQueue)
+}
+
+// queuesFor are the queues that an agent with the given attributes would be on.
+func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error) {
+	attributes := map[string]any{}
+	if json.Unmarshal([]byte(given), &attributes) != nil {
+		return nil, c.wrong("EvaluateWorkerAttributes", "EvaluateWorkerAttributes has to be a JSON object of a worker's attributes")
+	}
+	return slices.DeleteFunc(queues, func(q desk.Queue) bool {
+		wanted, err := expression.Parse(targetOf(q))
+		return err != nil || !wanted.Holds(attributes)
+	}), nil
+}
+
+// queueOrder refuses what queues can't be given here.
+func (c *call) queueOrder() error {
+	if order := c.form.Get("TaskOrder"); order != "" && order != "FIFO" {
+		return c.wrong("TaskOrder", "Queues are always first in, first out: leave TaskOrder FIFO")
+	}
+	_, err := c.number("MaxReservedWorkers", 1, 1, 1)
+	return err
+}
+
+func (c *call) createQueue() (any, error) {
+	if err := c.workspace(); err != nil {
+		return nil, err
+	}
+	friendly, err := c.required("FriendlyName")
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.named(friendly)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.queueOrder(); err != nil {
+		return nil, err
+	}
+	added := desk.NewQueue{Name: name, FriendlyName: friendly, TargetWorkers: c.form.Get("TargetWorkers")}
+	if added.TargetWorkers == "" {
+		added.TargetWorkers = "1==1"
+	}
+	err = c.desk.CreateQueue(c.ctx, added)
+	if err != nil && !c.repeated(err) {
+		return nil, err
+	}
+	queues, other := c.desk.Queues(c.ctx)
+	if other != nil {
+		return nil, other
+	}
+	at := slices.IndexFunc(queues, func(q desk.Queue) bool {
+		return q.Name == name && (err == nil || (q.FriendlyName == friendly && q.TargetWorkers == added.TargetWorkers))
+	})
+	if at < 0 {
+		return nil, err
+	}
+	return c.renderQueue(queues[at]), nil
+}
+
+// queueFound returns the queue that the path names.
+func (c *call) queueFound() (desk.Queue, error) {
+	if err := c.workspace(); err != nil {
+		return desk.Queue{}, err
+	}
+	given := c.r.PathValue("queue")
+	queues, err := c.desk.Queues(c.ctx)
+	for _, q := range queues {
+		if sameDigits(given, q.SID) {
+			return q, err
+		}
+	}
+	if err != nil {
+		return desk.Queue{}, err
+	}
+	return desk.Queue{}, c.lost("task queue", given)
+}
+
+func (c *call) fetchQueue() (any, error) {
+	queue, err := c.queueFound()
+	if err != nil {
+		return nil, err
+	}
+	return c.renderQueue(queue), nil
+}
+
+func (c *call) updateQueue() (any, error) {
+	queue, err := c.queueFound()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.queueOrder(); err != nil {
+		return nil, err
+	}
+	change := desk.QueueChange{FriendlyName: c.optional("FriendlyName"), TargetWorkers: c.optional("TargetWorkers")}
+	if change.TargetWorkers != nil && *change.TargetWorkers == targetOf(queue) {
+		change.TargetWorkers = nil // as it was fetched: members that are named one by one stay so
+	}
+	if err := c.desk.UpdateQueue(c.ctx, queue.Name, change); err != nil {
+		return nil, err
+	}
+	return c.fetchQueue()
+}
+
+func (c *call) removeQueue() (any, error) {
+	queue, err := c.queueFound()
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.inUse(c.desk.RemoveQueue(c.ctx, queue.Name))
+}

@@ -1,0 +1,349 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+func reservationRoutes() []route {
+	const (
+		sets    = "`accepted` accepts, `rejected` declines, `wrapping` ends the agent's turn, `completed` completes it."
+		refuses = "An agent who still wraps up this conversation can't accept: 409, with `details.reason` `wrapup_pending` and the task's SID. Voice instructions are read over."
+	)
+	return []route{
+		get(taskrouter, taskPath+"/Reservations", everyone).says("Lists the task's reservations, oldest first.").with("ReservationStatus", "WorkerSid").
+			lists("reservations", taskmodel.TaskrouterV1TaskReservation{}).by((*call).listTaskReservations),
+		post(taskrouter, taskPath+"/Reservations", everyone, http.StatusCreated).says("Claims a task that waits for an agent: it is reserved for them.").
+			but("Not in Twilio's document.").with("WorkerSid*").answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).createReservation),
+		get(taskrouter, taskPath+"/Reservations/{reservation}", everyone).says("Fetches a reservation of the task.").
+			answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).fetchReservation),
+		post(taskrouter, taskPath+"/Reservations/{reservation}", everyone, http.StatusOK).says(sets).but(refuses).
+			with("ReservationStatus", "WorkerActivitySid").answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).updateReservation),
+		get(taskrouter, workerPath+"/Reservations", everyone).says("Lists the agent's reservations, oldest first.").with("ReservationStatus").
+			lists("reservations", taskmodel.TaskrouterV1WorkerReservation{}).by((*call).listWorkerReservations),
+		get(taskrouter, workerPath+"/Reservations/{reservation}", everyone).says("Fetches a reservation of the agent.").
+			answers(taskmodel.TaskrouterV1WorkerReservation{}).by((*call).fetchReservation),
+		post(taskrouter, workerPath+"/Reservations/{reservation}", everyone, http.StatusOK).says(sets).but(refuses).
+			with("ReservationStatus", "WorkerActivitySid").answers(taskmodel.TaskrouterV1WorkerReservation{}).by((*call).updateReservation),
+	}
+}
+
+// renderReservation is a reservation as TaskRouter shows it, under its task's or its agent's address.
+func (c *call) renderReservation(r desk.Reservation) whole[taskmodel.TaskrouterV1TaskReservation] {
+	worker := conversation.AgentSID(r.Agent)
+	task := c.workspaceURL("Tasks", r.Task)
+	base := task + "/Reservations/" + r.SID
+	if c.r.PathValue("worker") != "" {
+		base = c.workspaceURL("Workers", worker, "Reservations", r.SID)
+	}
+	updated := r.UpdatedAt
+	if updated.IsZero() {
+		updated = r.CreatedAt
+	}
+	return all(taskmodel.TaskrouterV1TaskReservation{
+		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(r.SID), TaskSid: new(r.Task), WorkerSid: new(worker),
+		WorkerName: new(r.Agent), ReservationStatus: new(string(r.Status)), DateCreated: date(r.CreatedAt), DateUpdated: date(updated), Url: new(base),
+		Links: &map[string]any{"task": task, "worker": c.workspaceURL("Workers", worker), "workspace": c.workspaceURL()},
+	})
+}
+
+func (c *call) answerReservation(r desk.Reservation) (any, error) {
+	c.w.Header().Set("ETag", reservationTag(r))
+	return c.renderReservation(r), nil
+}
+
+func reservationTag(r desk.Reservation) string { return hashed(r.SID, string(r.Status)) }
+
+// agentAsked returns the name of the worker that the path names.
+func (c *call) agentAsked() (string, error) {
+	digits, err := c.path("worker", conversation.PrefixAgent, "worker")
+	if err != nil {
+		return "", err
+	}
+	agent, err := c.desk.AgentBySID(c.ctx, conversation.PrefixAgent+digits)
+	return agent.Name, c.unknown(err, "worker", c.r.PathValue("worker"))
+}
+
+// reservationStatus reads a filter by status.
+func (c *call) reservationStatus() (conversation.ReservationStatus, error) {
+	status := conversation.ReservationStatus(c.form.Get("ReservationStatus"))
+	if status != "" && !slices.Contains(reservationStatuses, status) {
+		return "", c.wrong("ReservationStatus", "ReservationStatus has to be one of pending, accepted, rejected, timeout, canceled, rescinded, wrapping, completed")
+	}
+	return status, nil
+}
+
+var reservationStatuses = []conversation.ReservationStatus{
+	conversation.ReservationPending, conversation.ReservationAccepted, conversation.ReservationRejected, conversation.ReservationTimeout,
+	conversation.ReservationCanceled, conversation.ReservationRescinded, conversation.ReservationWrapping, conversation.ReservationCompleted,
+}
+
+func (c *call) listTaskReservations() (any, error) {
+	c.settle()
+	task, err := c.taskAsked()
+	if err != nil {
+		return nil, err
+	}
+	filter := desk.ReservationFilter{Task: task.SID, Agent: c.caller.agent()}
+	worker, err := c.sid("WorkerSid", conversation.PrefixAgent)
+	if err != nil {
+		return nil, err
+	}
+	if worker != "" {
+		agent, err := c.desk.AgentBySID(c.ctx, worker)
+		if err != nil {
+			return nil, c.unknown(err, "worker", worker)
+		}
+		if err := c.actAs(agent.Name); err != nil {
+			return nil, err
+		}
+		filter.Agent = agent.Name
+	}
+	return c.reservationsOf(filter)
+}
+
+func (c *call) listWorkerReservations() (any, error) {
+	if err := c.workspace(); err != nil {
+		return nil, err
+	}
+	agent, err := c.agentAsked()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.actAs(agent); err != nil {
+		return nil, err
+	}
+	c.settle()
+	return c.reservationsOf(desk.ReservationFilter{Agent: agent})
+}
+
+func (c *call) reservationsOf(filter desk.ReservationFilter) (any, error) {
+	page, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	if filter.Status, err = c.reservationStatus(); err != nil {
+		return nil, err
+	}
+	found, err := c.desk.ReservationList(c.ctx, filter, page)
+	if err != nil {
+		return nil, err
+	}
+	return list(c, page, found, c.renderReservation), nil
+}
+
+// reservationAsked returns the reservation that the path names. Fresh is one as the conversation has it
+// now; else the desk's record does, which may be behind by a second.
+func (c *call) reservationAsked(fresh bool) (desk.Reservation, error) {
+	if err := c.workspace(); err != nil {
+		return desk.Reservation{}, err
+	}
+	given := c.r.PathValue("reservation")
+	digits, err := c.path("reservation", conversation.PrefixReservation, "reservation")
+	if err != nil {
+		return desk.Reservation{}, err
+	}
+	sid := conversation.PrefixReservation + digits
+	found, err := c.desk.Reservation(c.ctx, sid)
+	if _, coded := asRefusal(err); err != nil && !coded {
+		return found, err
+	}
+	if err != nil || fresh {
+		if found, err = c.reservationNow(sid, found); err != nil {
+			return found, c.unknown(err, "reservation", given)
+		}
+	}
+	if task := c.r.PathValue("task"); task != "" && !sameDigits(task, found.Task) {
+		return found, c.lost("reservation", given)
+	}
+	if worker := c.r.PathValue("worker"); worker != "" && !sameDigits(worker, conversation.AgentSID(found.Agent)) {
+		return found, c.lost("reservation", given)
+	}
+	return found, c.actAs(found.Agent)
+}
+
+// sameDigits tells whether a SID that a client has sent is that SID.
+func sameDigits(given, sid string) bool {
+	return isSID(sid[:2], given) && strings.EqualFold(given[2:], sid[2:])
+}
+
+// reservationNow brings a reservation up to date from the task that it is of, if it is the task's last.
+func (c *call) reservationNow(sid string, shown desk.Reservation) (desk.Reservation, error) {
+	of := shown.Conversation
+	if of == "" {
+		known, ok := c.seen.of(sid)
+		if !ok {
+			return shown, c.lost("reservation", sid)
+		}
+		of = known
+	}
+	v, err := c.viewFor(of)
+	if err != nil {
+		return shown, err
+	}
+	for _, task := range v.tasks {
+		if r := task.Reservation; r != nil && r.SID == sid {
+			return reservationOf(task), nil
+		}
+	}
+	if shown.SID == "" {
+		return shown, c.lost("reservation", sid)
+	}
+	return shown, nil
+}
+
+// reservationOf is the task's own reservation.
+func reservationOf(task desk.Task) desk.Reservation {
+	return desk.Reservation{Conversation: task.Conversation, Task: task.SID, Reservation: *task.Reservation, UpdatedAt: updatedAt(task)}
+}
+
+func (c *call) fetchReservation() (any, error) {
+	found, err := c.reservationAsked(true)
+	if err != nil {
+		return nil, err
+	}
+	return c.answerReservation(found)
+}
+
+func (c *call) createReservation() (any, error) {
+	task, err := c.claimableTask()
+	if err != nil {
+		return nil, err
+	}
+	worker, err := c.required("WorkerSid")
+	if err != nil {
+		return nil, err
+	}
+	agent, err := c.desk.AgentBySID(c.ctx, worker)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.actAs(agent.Name); err != nil {
+		return nil, err
+	}
+	v, err := c.viewFor(task.Conversation)
+	if err != nil {
+		return nil, err
+	}
+	claimed, err := c.claim(v, agent.Name)
+	if err != nil {
+		return nil, err
+	}
+	if v, err = c.viewFor(task.Conversation); err != nil {
+		return nil, err
+	}
+	now := v.task(claimed)
+	if now == nil || now.Reservation == nil || now.Reservation.Agent != agent.Name {
+		return nil, c.unexpected("Task %s can't be reserved for %s any more: somebody else was faster", task.SID, agent.Name)
+	}
+	return c.answerReservation(reservationOf(*now))
+}
+
+// claimableTask is the task that the path names, which any agent may take while it waits.
+func (c *call) claimableTask() (desk.Task, error) {
+	if err := c.workspace(); err != nil {
+		return desk.Task{}, err
+	}
+	digits, err := c.path("task", conversation.PrefixTask, "task")
+	if err != nil {
+		return desk.Task{}, err
+	}
+	task, err := c.desk.Task(c.ctx, conversation.PrefixTask+digits)
+	return task, c.unknown(err, "task", c.r.PathValue("task"))
+}
+
+func (c *call) updateReservation() (any, error) {
+	found, err := c.reservationAsked(c.r.Header.Get("If-Match") != "")
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ifMatch(reservationTag(found)); err != nil {
+		return nil, err
+	}
+	status, err := c.reservationStatus()
+	if err != nil {
+		return nil, err
+	}
+	outcome, expected, err := c.setReservation(found, status)
+	if err != nil {
+		return nil, err
+	}
+	if status != "" {
+		if err := c.only(outcome, "Reservation", found.SID, expected); err != nil {
+			return nil, err
+		}
+		found = changedReservation(found, outcome, status)
+	}
+	if activity := c.form.Get("WorkerActivitySid"); activity != "" {
+		if err := c.desk.UpdateAgent(c.ctx, found.Agent, desk.AgentChange{Activity: &activity}); err != nil {
+			return nil, err
+		}
+	}
+	return c.answerReservation(found)
+}
+
+// setReservation sends the command that the status stands for, and says from which status it is legal.
+func (c *call) setReservation(r desk.Reservation, status conversation.ReservationStatus) (outcome conversation.Outcome, expected string, err error) {
+	// A repeated request is answered as it was the first time: the conversation knows.
+	legal := func(from ...conversation.ReservationStatus) error {
+		if c.token() != "" || slices.Contains(from, r.Status) || behindRecord(r.Status, from[0]) {
+			return nil
+		}
+		return c.unexpected("Reservation %s not in expected state [%s]: it is %s", r.SID, from[0], r.Status)
+	}
+	task := desk.Task{Conversation: r.Conversation, Task: conversation.Task{SID: r.Task, Agent: r.Agent}}
+	switch status {
+	case "":
+		return outcome, "", nil
+	case conversation.ReservationAccepted:
+		if err := legal(conversation.ReservationPending); err != nil {
+			return outcome, "", err
+		}
+		outcome, err = c.send(r.Conversation, conversation.AcceptCommand{Agent: r.Agent, Task: r.Task, Meta: c.command("")})
+		return outcome, "pending", err
+	case conversation.ReservationRejected:
+		if err := legal(conversation.ReservationPending); err != nil {
+			return outcome, "", err
+		}
+		outcome, err = c.send(r.Conversation, conversation.DeclineCommand{Agent: r.Agent, Task: r.Task, Meta: c.command("")})
+		return outcome, "pending", err
+	case conversation.ReservationWrapping:
+		if err := legal(conversation.ReservationAccepted); err != nil {
+			return outcome, "", err
+		}
+		outcome, err = c.finish(task, false, "")
+		return outcome, "accepted", err
+	case conversation.ReservationCompleted:
+		if err := legal(conversation.ReservationAccepted, conversation.ReservationWrapping); err != nil {
+			return outcome, "", err
+		}
+		if r.Status == conversation.ReservationWrapping {
+			task.Status = conversation.TaskWrapping
+		}
+		outcome, err = c.finish(task, true, "")
+		return outcome, "accepted, wrapping", err
+	case conversation.ReservationPending, conversation.ReservationTimeout, conversation.ReservationCanceled, conversation.ReservationRescinded:
+	}
+	return outcome, "", c.wrong("ReservationStatus", "ReservationStatus can be set to accepted, rejected, wrapping or completed")
+}
+
+// behindRecord tells whether a record that shows this status may just be behind one in the expected one.
+func behindRecord(shown, expected conversation.ReservationStatus) bool {
+	return shown == conversation.ReservationPending && expected == conversation.ReservationAccepted
+}
+
+// changedReservation is the reservation as the command has left it.
+func changedReservation(r desk.Reservation, outcome conversation.Outcome, status conversation.ReservationStatus) desk.Reservation {
+	r.Status, r.UpdatedAt = status, time.Now()
+	if t := outcome.Task; t != nil && t.Reservation != nil && t.Reservation.SID == r.SID {
+		r.Status = t.Reservation.Status
+	}
+	return r
+}

@@ -1,0 +1,515 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/expression"
+)
+
+const (
+	workspacePath = "/v1/Workspaces/{workspace}"
+	taskPath      = workspacePath + "/Tasks/{task}"
+)
+
+func taskRoutes() []route {
+	return []route{
+		get(taskrouter, workspacePath+"/Tasks", everyone).says("Lists tasks, oldest first; an agent's key its agent's own.").
+			with("AssignmentStatus", "TaskQueueSid", "TaskQueueName", "WorkflowSid", "WorkflowName", "Priority", "EvaluateTaskAttributes",
+				"RoutingTarget", "Ordering", "HasAddons").
+			lists("tasks", taskmodel.TaskrouterV1Task{}).by((*call).listTasks),
+		post(taskrouter, workspacePath+"/Tasks", services, http.StatusCreated).says("Starts a conversation, whose first task it answers.").
+			but("A task is always one of a conversation. Timeout and VirtualStartTime are read over: the desk's settings say how long a task waits.").
+			with("Attributes", "TaskChannel", "WorkflowSid", "TaskQueueSid", "Priority", "RoutingTarget", "IgnoreCapacity", "Timeout", "VirtualStartTime").
+			answers(taskmodel.TaskrouterV1Task{}).by((*call).createTask),
+		get(taskrouter, taskPath, everyone).says("Fetches a task.").answers(taskmodel.TaskrouterV1Task{}).by((*call).fetchTask),
+		post(taskrouter, taskPath, everyone, http.StatusOK).
+			says("`wrapping` ends the agent's turn, `completed` completes it, `canceled` closes a conversation whose task still waits.").
+			but("Reason is kept as the disposition.").
+			with("AssignmentStatus", "Reason", "Attributes", "Priority").answers(taskmodel.TaskrouterV1Task{}).by((*call).updateTask),
+		remove(taskrouter, taskPath, staff).says("Cancels a task that waits.").
+			but("The task stays on record: nothing is deleted.").by((*call).removeTask),
+	}
+}
+
+// workspace refuses another workspace than the one there is.
+func (c *call) workspace() error {
+	if given := c.r.PathValue("workspace"); !strings.EqualFold(given, c.workspaceSID()) {
+		return c.lost("workspace", given)
+	}
+	return nil
+}
+
+// taskModel is a task as TaskRouter shows it.
+func (c *call) taskModel(task desk.Task) (taskmodel.TaskrouterV1Task, error) {
+	labels, err := c.desk.Labels(c.ctx, task.Queue, task.Conversation)
+	if err != nil {
+		return taskmodel.TaskrouterV1Task{}, err
+	}
+	attributes := []byte("{}")
+	if len(task.Attributes) > 0 {
+		if attributes, err = json.Marshal(task.Attributes); err != nil {
+			return taskmodel.TaskrouterV1Task{}, fmt.Errorf("encode the attributes of task %s: %w", task.SID, err)
+		}
+	}
+	target := ""
+	if task.Direct {
+		target = conversation.AgentSID(task.Agent)
+	}
+	reason := string(task.CanceledReason)
+	if reason == "" {
+		reason = task.Disposition
+	}
+	base := c.workspaceURL("Tasks", task.SID)
+	return taskmodel.TaskrouterV1Task{
+		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(task.SID), Url: new(base),
+		Age: seconds(task.CreatedAt, c.now), AssignmentStatus: new(string(task.Status)), Attributes: new(string(attributes)), Addons: new("{}"),
+		DateCreated: date(task.CreatedAt), DateUpdated: date(updatedAt(task)), TaskQueueEnteredDate: date(task.QueuedAt), VirtualStartTime: date(task.QueuedAt),
+		Priority: task.Priority, Reason: text(reason), TaskQueueSid: new(conversation.QueueSID(task.Queue)), TaskQueueFriendlyName: new(labels.Queue),
+		TaskChannelSid: new(channelSID(task.Channel)), TaskChannelUniqueName: new(string(task.Channel)), Timeout: seconds(task.CreatedAt, task.TimeoutAt),
+		WorkflowSid: new(labels.Workflow), WorkflowFriendlyName: new(labels.WorkflowName), IgnoreCapacity: new(task.Direct), RoutingTarget: text(target),
+		Links: &map[string]any{
+			"task_queue": c.workspaceURL("TaskQueues", conversation.QueueSID(task.Queue)), "workflow": c.workspaceURL("Workflows", labels.Workflow),
+			"workspace": c.workspaceURL(), "reservations": base + "/Reservations",
+		},
+	}, nil
+}
+
+// tag is the ETag of a task: another one whenever anything of it has changed.
+func tag(task desk.Task) string {
+	parts := []string{task.SID, string(task.Status), task.Agent, task.Queue, strconv.Itoa(task.Priority), strconv.Itoa(task.Placement)}
+	if r := task.Reservation; r != nil {
+		parts = append(parts, r.SID, string(r.Status))
+	}
+	return hashed(parts...)
+}
+
+func hashed(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return `"` + hex.EncodeToString(sum[:8]) + `"`
+}
+
+// ifMatch refuses a request that was made for another state of the resource than it is in.
+func (c *call) ifMatch(now string) error {
+	wanted := c.r.Header.Get("If-Match")
+	if wanted == "" || wanted == "*" || slices.ContainsFunc(strings.Split(wanted, ","), func(tag string) bool {
+		return strings.Trim(strings.TrimSpace(tag), `"`) == strings.Trim(now, `"`)
+	}) {
+		return nil
+	}
+	return c.overtaken()
+}
+
+// overtaken tells that somebody else has changed the resource first.
+func (c *call) overtaken() *problem {
+	return &problem{
+		Status: http.StatusPreconditionFailed, Code: 20412,
+		Message: "The resource has changed since it was fetched: fetch it again, then decide again",
+	}
+}
+
+// only tells a client that another was faster than it, where a command found its own effect there already.
+func (c *call) only(outcome conversation.Outcome, what, sid, expected string) error {
+	switch {
+	case !outcome.Unchanged:
+		return nil
+	case c.r.Header.Get("If-Match") != "":
+		return c.overtaken()
+	}
+	return c.unexpected("%s %s not in expected state [%s]: somebody else was faster", what, sid, expected)
+}
+
+func (c *call) renderTask(task desk.Task) (any, error) {
+	model, err := c.taskModel(task)
+	if err != nil {
+		return nil, err
+	}
+	c.w.Header().Set("ETag", tag(task))
+	return all(model), nil
+}
+
+// taskAsked returns the task that the path names as it is now.
+func (c *call) taskAsked() (desk.Task, error) {
+	if err := c.workspace(); err != nil {
+		return desk.Task{}, err
+	}
+	digits, err := c.path("task", conversation.PrefixTask, "task")
+	if err != nil {
+		return desk.Task{}, err
+	}
+	task, _, err := c.taskNow(conversation.PrefixTask + digits)
+	return task, c.notThere(err, "task", c.r.PathValue("task"))
+}
+
+func (c *call) fetchTask() (any, error) {
+	task, err := c.taskAsked()
+	if err != nil {
+		return nil, err
+	}
+	return c.renderTask(task)
+}
+
+func (c *call) listTasks() (any, error) {
+	if err := c.workspace(); err != nil {
+		return nil, err
+	}
+	page, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	filter, none, err := c.taskFilter()
+	if err != nil {
+		return nil, err
+	}
+	c.settle()
+	var found desk.Found[desk.Task]
+	if !none {
+		if found, err = c.desk.TaskList(c.ctx, filter, page); err != nil {
+			return nil, err
+		}
+	}
+	var failed error
+	answer := list(c, page, found, func(task desk.Task) whole[taskmodel.TaskrouterV1Task] {
+		model, err := c.taskModel(task)
+		if err != nil {
+			failed = err
+		}
+		return all(model)
+	})
+	return answer, failed
+}
+
+// taskFilter reads which tasks are wanted; none tells that there can't be any.
+func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
+	filter.Agent = c.caller.agent()
+	for _, given := range c.form["AssignmentStatus"] {
+		for status := range strings.SplitSeq(given, ",") {
+			if !slices.Contains(taskStatuses, conversation.TaskStatus(status)) {
+				return filter, false, c.wrong("AssignmentStatus", "AssignmentStatus has to be one of pending, reserved, assigned, wrapping, completed, canceled")
+			}
+			filter.Statuses = append(filter.Statuses, conversation.TaskStatus(status))
+		}
+	}
+	if filter.Queue, none, err = c.queueAsked(); err != nil || none {
+		return filter, none, err
+	}
+	if filter.Workflow, none, err = c.workflowAsked(); err != nil || none {
+		return filter, none, err
+	}
+	if c.form.Get("Priority") != "" {
+		priority, err := c.number("Priority", 0, 0, 1<<30)
+		if err != nil {
+			return filter, false, err
+		}
+		filter.Priority = &priority
+	}
+	if target := c.form.Get("RoutingTarget"); target != "" {
+		agent, err := c.desk.AgentBySID(c.ctx, target)
+		if err != nil || (filter.Agent != "" && filter.Agent != agent.Name) {
+			return filter, true, c.ignoreRefusal(err)
+		}
+		filter.Agent, filter.Direct = agent.Name, true
+	}
+	if addons, err := c.flag("HasAddons", false); err != nil || addons {
+		return filter, addons, err
+	}
+	if filter.Chooses, err = c.evaluate(); err != nil {
+		return filter, false, err
+	}
+	filter.ByPriority, filter.NewestFirst, err = c.ordering("DateCreated", "Priority", "VirtualStartTime")
+	return filter, false, err
+}
+
+var taskStatuses = []conversation.TaskStatus{
+	conversation.TaskPending, conversation.TaskReserved, conversation.TaskAssigned, conversation.TaskWrapping,
+	conversation.TaskCompleted, conversation.TaskCanceled,
+}
+
+// ignoreRefusal drops a refusal: a filter that names what isn't there finds nothing.
+func (c *call) ignoreRefusal(err error) error {
+	if _, refused := asRefusal(err); refused {
+		return nil
+	}
+	return err
+}
+
+// evaluate reads an expression over the attributes of tasks.
+func (c *call) evaluate() (func(desk.Task) bool, error) {
+	given := c.form.Get("EvaluateTaskAttributes")
+	if given == "" {
+		return nil, nil //nolint:nilnil // no expression chooses all
+	}
+	wanted, err := expression.Parse(given)
+	if err != nil {
+		return nil, c.wrong("EvaluateTaskAttributes", "EvaluateTaskAttributes: %s", err)
+	}
+	return func(task desk.Task) bool {
+		attributes := map[string]any{}
+		for name, encoded := range task.Attributes {
+			var value any
+			if json.Unmarshal(encoded, &value) == nil {
+				attributes[name] = value
+			}
+		}
+		return wanted.Holds(attributes)
+	}, nil
+}
+
+// ordering reads an order, as DateCreated:desc; the second of the names orders by priority.
+func (c *call) ordering(names ...string) (byPriority, newestFirst bool, err error) {
+	given := c.form.Get("Ordering")
+	if given == "" {
+		return false, false, nil
+	}
+	// Only the first of several counts: what it leaves open is ordered by time anyway.
+	name, direction, _ := strings.Cut(strings.Split(given, ",")[0], ":")
+	if !slices.Contains(names, name) || (direction != "" && direction != "asc" && direction != "desc") {
+		return false, false, c.wrong("Ordering", "Ordering has to be one of %s, with :asc or :desc", strings.Join(names, ", "))
+	}
+	return name == "Priority", direction == "desc", nil
+}
+
+// queueAsked reads a filter by queue; none tells that there is no such queue.
+func (c *call) queueAsked() (name string, none bool, err error) {
+	sid, err := c.sid("TaskQueueSid", conversation.PrefixQueue)
+	if err != nil {
+		return "", false, err
+	}
+	named := c.form.Get("TaskQueueName")
+	if sid == "" && named == "" {
+		return "", false, nil
+	}
+	queues, err := c.desk.Queues(c.ctx)
+	for _, q := range queues {
+		if (sid == "" || q.SID == sid) && (named == "" || q.FriendlyName == named) {
+			return q.Name, false, err
+		}
+	}
+	return "", true, err
+}
+
+// workflowAsked reads a filter by workflow; none tells that there is no such workflow.
+func (c *call) workflowAsked() (sid string, none bool, err error) {
+	if sid, err = c.sid("WorkflowSid", desk.PrefixWorkflow); err != nil {
+		return "", false, err
+	}
+	named := c.form.Get("WorkflowName")
+	if named == "" {
+		return sid, false, nil
+	}
+	workflows, err := c.desk.Workflows(c.ctx)
+	for _, w := range workflows {
+		if w.FriendlyName == named && (sid == "" || w.SID == sid) {
+			return w.SID, false, err
+		}
+	}
+	return "", true, err
+}
+
+func (c *call) createTask() (any, error) {
+	if err := c.workspace(); err != nil {
+		return nil, err
+	}
+	channel, err := c.taskChannel()
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := c.attributes(json.RawMessage(c.form.Get("Attributes")))
+	if err != nil {
+		return nil, err
+	}
+	o := opening{start: conversation.StartCommand{
+		Conversation: c.newSID(conversation.PrefixConversation), Channel: channel, Customer: customerOf(attributes), Attributes: attributes,
+	}}
+	if err := c.routeTask(&o); err != nil {
+		return nil, err
+	}
+	if err := c.start(o, desk.Details{}); err != nil {
+		return nil, err
+	}
+	v, err := c.viewFor(o.start.Conversation)
+	if err != nil {
+		return nil, err
+	}
+	return c.renderTask(v.tasks[0])
+}
+
+// routeTask reads where a new task is to go.
+func (c *call) routeTask(o *opening) error {
+	queue, err := c.sid("TaskQueueSid", conversation.PrefixQueue)
+	if err != nil {
+		return err
+	}
+	if o.workflow, err = c.sid("WorkflowSid", desk.PrefixWorkflow); err != nil {
+		return err
+	}
+	switch target := c.form.Get("RoutingTarget"); {
+	case isSID(conversation.PrefixAgent, target):
+		agent, err := c.desk.AgentBySID(c.ctx, target)
+		if err != nil {
+			return err
+		}
+		o.agent = agent.Name
+	case isSID(conversation.PrefixQueue, target):
+		queue = target
+	case isSID(desk.PrefixWorkflow, target):
+		o.workflow = target
+	case target != "":
+		return c.wrong("RoutingTarget", "RoutingTarget has to be the SID of a worker, a queue or a workflow")
+	}
+	if o.start.Queue, o.start.Priority, err = c.routed(queue, o.workflow, o.start.Attributes); err != nil {
+		return err
+	}
+	o.start.Priority, err = c.number("Priority", o.start.Priority, 0, 1<<30)
+	return err
+}
+
+// taskChannel reads TaskChannel, a name or a SID; web where it is left out.
+func (c *call) taskChannel() (conversation.Channel, error) {
+	given := c.form.Get("TaskChannel")
+	if given == "" || given == "default" {
+		return conversation.ChannelWeb, nil
+	}
+	for _, channel := range conversation.Channels() {
+		if given == string(channel) || given == channelSID(channel) {
+			return channel, nil
+		}
+	}
+	return "", c.wrong("TaskChannel", "There is no task channel %s: use web, sms, whatsapp, messenger, chat or email", short(given))
+}
+
+// taskToChange returns the task that the path names. To end or complete an agent's turn the desk's record
+// does: what has changed since, the conversation finds out itself, and it isn't asked twice.
+func (c *call) taskToChange() (desk.Task, error) {
+	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
+	ends := status == conversation.TaskWrapping || status == conversation.TaskCompleted
+	if !ends || c.r.Header.Get("If-Match") != "" || c.form.Has("Attributes") || c.form.Has("Priority") {
+		return c.taskAsked()
+	}
+	if err := c.workspace(); err != nil {
+		return desk.Task{}, err
+	}
+	digits, err := c.path("task", conversation.PrefixTask, "task")
+	if err != nil {
+		return desk.Task{}, err
+	}
+	task, err := c.agentTask(conversation.PrefixTask + digits)
+	if _, coded := asRefusal(err); coded {
+		return c.taskAsked()
+	}
+	return task, err
+}
+
+func (c *call) updateTask() (any, error) {
+	task, err := c.taskToChange()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ifMatch(tag(task)); err != nil {
+		return nil, err
+	}
+	if err := c.unchangeable(task); err != nil {
+		return nil, err
+	}
+	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
+	var outcome conversation.Outcome
+	switch status {
+	case "":
+		return c.renderTask(task)
+	case conversation.TaskWrapping, conversation.TaskCompleted:
+		if task.Agent == "" {
+			return nil, c.unexpected("Task %s not in expected state [assigned, wrapping]: it is %s", task.SID, task.Status)
+		}
+		if outcome, err = c.finish(task, status == conversation.TaskCompleted, c.form.Get("Reason")); err != nil {
+			return nil, err
+		}
+		if err := c.only(outcome, "Task", task.SID, "assigned, wrapping"); err != nil {
+			return nil, err
+		}
+	case conversation.TaskCanceled:
+		return c.cancelTask(task)
+	case conversation.TaskPending, conversation.TaskReserved, conversation.TaskAssigned:
+		fallthrough
+	default:
+		return nil, c.wrong("AssignmentStatus", "AssignmentStatus can be set to wrapping, completed or canceled")
+	}
+	task.Task = merge(task.Task, outcome.Task)
+	return c.renderTask(task)
+}
+
+// merge is the task as a command has left it.
+func merge(before conversation.Task, after *conversation.Task) conversation.Task {
+	if after == nil {
+		return before
+	}
+	if len(after.Attributes) == 0 {
+		after.Attributes = before.Attributes
+	}
+	return *after
+}
+
+// cancelTask closes a conversation whose task still waits.
+func (c *call) cancelTask(task desk.Task) (any, error) {
+	if !task.Status.Waiting() {
+		return nil, c.unexpected("Task %s not in expected state [pending, reserved]: it is %s", task.SID, task.Status)
+	}
+	if own := c.caller.agent(); own != "" {
+		return nil, c.forbid("An agent's key may not cancel tasks: decline the reservation instead")
+	}
+	outcome, err := c.send(task.Conversation, conversation.CloseCommand{Reason: c.form.Get("Reason"), Meta: c.command("")})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.only(outcome, "Task", task.SID, "pending, reserved"); err != nil {
+		return nil, err
+	}
+	if outcome.Task != nil && outcome.Task.SID == task.SID {
+		task.Task = merge(task.Task, outcome.Task)
+	}
+	return c.renderTask(task)
+}
+
+func (c *call) removeTask() (any, error) {
+	task, err := c.taskAsked()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ifMatch(tag(task)); err != nil {
+		return nil, err
+	}
+	_, err = c.cancelTask(task)
+	return nil, err
+}
+
+// unchangeable refuses to change of a task what can't be changed; sent back as it was fetched, it may be.
+func (c *call) unchangeable(task desk.Task) error {
+	if given := c.optional("Attributes"); given != nil {
+		attributes, err := c.attributes(json.RawMessage(*given))
+		if err != nil {
+			return err
+		}
+		same, err := json.Marshal(attributes)
+		if err != nil {
+			return fmt.Errorf("encode attributes: %w", err)
+		}
+		if now, err := json.Marshal(task.Attributes); err != nil || !bytes.Equal(same, now) {
+			return c.wrong("Attributes", "The attributes of a task reach every task after it unchanged, and can't be changed: give them when the conversation starts")
+		}
+	}
+	priority, err := c.number("Priority", task.Priority, 0, 1<<30)
+	if err == nil && priority != task.Priority {
+		return c.wrong("Priority", "The priority of a task can't be changed: give it when the conversation starts")
+	}
+	return err
+}

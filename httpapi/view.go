@@ -1,0 +1,173 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// view is one conversation as it is now: as its workflow says while it runs, so that who has just
+// commanded sees it at any gateway, and as the desk has kept it afterwards.
+type view struct {
+	sid       string
+	status    conversation.ConversationStatus
+	draft     bool
+	channel   conversation.Channel
+	customer  conversation.Customer
+	createdAt time.Time
+	revision  int
+	tasks     []desk.Task
+	transfers []conversation.Transfer
+}
+
+// stateTimeout is how long a conversation may take to tell how it is before the desk is asked instead.
+const stateTimeout = 5 * time.Second
+
+// view returns the conversation, which a caller who is bound to an agent has to be on.
+func (c *call) view(sid string) (*view, error) {
+	v, err := c.viewFor(sid)
+	if err != nil {
+		return nil, err
+	}
+	return v, c.mayRead(v)
+}
+
+func (c *call) viewFor(sid string) (*view, error) {
+	shown, err := c.desk.Conversation(c.ctx, sid)
+	unknown := errors.Is(err, desk.ErrUnknownConversation)
+	if err != nil && !unknown {
+		return nil, err
+	}
+	if !unknown && !shown.IsDraft() && shown.Status == conversation.ConversationClosed {
+		return c.viewOfDesk(shown)
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, stateTimeout)
+	defer cancel()
+	record, err := c.conversations.State(ctx, sid)
+	switch {
+	case err == nil && record.Status != "":
+		return c.viewOfState(record.State)
+	case unknown && (err == nil || conversation.CodeOf(err) != ""):
+		return nil, desk.ErrUnknownConversation
+	case unknown:
+		return nil, err
+	}
+	return c.viewOfDesk(shown)
+}
+
+func (c *call) viewOfState(s conversation.State) (*view, error) {
+	v := &view{
+		sid: s.Conversation, status: s.Status, channel: s.Channel, customer: s.Customer, createdAt: s.CreatedAt, revision: s.Revision,
+	}
+	for _, t := range s.Tasks {
+		v.tasks = append(v.tasks, desk.Task{Conversation: s.Conversation, Channel: s.Channel, Task: *t})
+	}
+	for _, x := range s.Transfers {
+		v.transfers = append(v.transfers, *x)
+	}
+	return v, nil
+}
+
+func (c *call) viewOfDesk(shown desk.Conversation) (*view, error) {
+	v := &view{
+		sid: shown.SID, status: shown.Status, draft: shown.IsDraft(), channel: shown.Channel, customer: shown.Customer, createdAt: shown.CreatedAt,
+		revision: shown.Revision,
+	}
+	var err error
+	if v.tasks, err = c.desk.Tasks(c.ctx, shown.SID); err != nil {
+		return nil, err
+	}
+	transfers, err := c.desk.Transfers(c.ctx, shown.SID)
+	for _, x := range transfers {
+		v.transfers = append(v.transfers, x.Transfer)
+	}
+	return v, err
+}
+
+// mayRead refuses an agent who neither has the conversation nor wraps it up nor is offered it.
+func (c *call) mayRead(v *view) error {
+	own := c.caller.agent()
+	if own == "" || slices.ContainsFunc(v.tasks, func(t desk.Task) bool {
+		return t.Agent == own && (t.Status == conversation.TaskReserved || t.Status == conversation.TaskAssigned || t.Status == conversation.TaskWrapping)
+	}) {
+		return nil
+	}
+	return c.forbid("%s neither has this conversation nor is offered it", own)
+}
+
+// task returns the task with those digits, under whichever prefix, nil where there is none.
+func (v *view) task(sid string) *desk.Task {
+	for i := range v.tasks {
+		if v.tasks[i].SID[2:] == sid[2:] {
+			return &v.tasks[i]
+		}
+	}
+	return nil
+}
+
+// latest returns the task that the conversation is with: one that waits or is assigned, else its last
+// one; nil where it has none.
+func (v *view) latest() *desk.Task {
+	for i := range slices.Backward(v.tasks) {
+		if s := v.tasks[i].Status; s.Waiting() || s == conversation.TaskAssigned {
+			return &v.tasks[i]
+		}
+	}
+	if len(v.tasks) == 0 {
+		return nil
+	}
+	return &v.tasks[len(v.tasks)-1]
+}
+
+// conversationOf returns the conversation that a task, reservation or transfer is of, as soon as its
+// SID has been told to anybody.
+func (c *call) conversationOf(sid string) (string, error) {
+	if known, ok := c.seen.of(sid); ok {
+		return known, nil
+	}
+	switch sid[:2] {
+	case conversation.PrefixTask:
+		task, err := c.desk.Task(c.ctx, sid)
+		return task.Conversation, err
+	case conversation.PrefixReservation:
+		reservation, err := c.desk.Reservation(c.ctx, sid)
+		return reservation.Conversation, err
+	default:
+		transfer, err := c.desk.Transfer(c.ctx, sid)
+		return transfer.Conversation, err
+	}
+}
+
+// taskNow returns the task as it is now, and the conversation that it is of.
+func (c *call) taskNow(sid string) (desk.Task, *view, error) {
+	of, err := c.conversationOf(sid)
+	if err != nil {
+		return desk.Task{}, nil, c.unknown(err, "task", sid)
+	}
+	v, err := c.view(of)
+	if err != nil {
+		return desk.Task{}, nil, err
+	}
+	task := v.task(sid)
+	if task == nil {
+		return desk.Task{}, nil, c.lost("task", sid)
+	}
+	if len(task.Attributes) == 0 { // dropped from an old task's state; the desk keeps them
+		if kept, err := c.desk.Task(c.ctx, sid); err == nil {
+			task.Attributes = kept.Attributes
+		}
+	}
+	return *task, v, nil
+}
+
+// unknown turns a refusal that says that the desk has no such record into a 404, and leaves other errors alone.
+func (c *call) unknown(err error, what, sid string) error {
+	if conversation.CodeOf(err) != "" {
+		return c.lost(what, sid)
+	}
+	return err
+}
