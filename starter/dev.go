@@ -7,31 +7,44 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/serve"
 )
 
 func (c *cli) dev() *cobra.Command {
-	var temporal, ui, health string
+	var temporal, ui, address string
 	cmd := &cobra.Command{
-		Use: "dev", Short: "Run everything on this machine until Ctrl-C: Temporal server, Web UI, desk, worker",
-		Long: "Runs the pinned Temporal dev server with its Web UI, the desk and a worker, with everything kept in the\n" +
+		Use: "dev", Short: "Run everything on this machine until Ctrl-C: Temporal server, Web UI, desk, worker, HTTP API",
+		Long: "Runs the pinned Temporal dev server with its Web UI, the desk, a worker and the gateway, with everything kept in the\n" +
 			"data folder: stopped and started again, every conversation goes on. On an empty desk it creates the demo\n" +
-			"people: alice (queue support) and bob (queue billing), both available, and the supervisor carol.",
+			"people: alice (queue support) and bob (queue billing), both available, and the supervisor carol.\n" +
+			"Webhooks may go to this machine.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.runDev(cmd.Context(), temporal, ui, health) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.runDev(cmd.Context(), temporal, ui, address, cmd.Flags().Changed("http"))
+		},
 	}
 	cmd.Flags().StringVar(&temporal, "temporal", config.DefaultTemporal, "where the Temporal server listens")
 	cmd.Flags().StringVar(&ui, "ui", config.DefaultUI, "where the Temporal Web UI listens")
-	cmd.Flags().StringVar(&health, "http", "", "where /healthz is served (default: nowhere)")
+	cmd.Flags().StringVar(&address, "http", config.DefaultHTTP, "where the HTTP API listens; another free port where this one is taken and not asked for")
 	return cmd
 }
 
-func (c *cli) runDev(ctx context.Context, temporal, ui, health string) (err error) {
+// loopback is what webhooks of a dev machine may go to beside public addresses.
+const loopback = "127.0.0.0/8,::1/128"
+
+func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bool) (err error) {
 	logger := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	settings, err := config.LoadGateway(c.getenv)
+	if err != nil {
+		return err
+	}
 	data := config.Data(c.getenv, c.data)
 	database := cmp.Or(c.getenv("BATON_DATABASE"), config.Database(data))
 	h, err := runHere(ctx, place{
@@ -44,22 +57,19 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, health string) (err erro
 	if err := config.NoteAddress(data, h.server.Address); err != nil {
 		return err
 	}
-	running := map[string]string{"temporal": h.server.Address, "ui": h.server.UIURL, "database": database}
-	if health != "" {
-		address, err := serve.ServeHealth(ctx, health, h.temporal, h.desk, logger)
-		if err != nil {
-			return err
-		}
-		running["health"] = "http://" + address.String() + "/healthz"
+	gateway := serve.GatewayOptions{
+		Address: address, WebhookAllow: cmp.Or(settings.WebhookAllow, loopback), WebhookRedirects: settings.WebhookRedirects, Logger: logger,
 	}
-	err = c.print(running, func(w io.Writer) {
-		fmt.Fprintf(w, "Temporal server  %s\nTemporal Web UI  %s\nDesk             %s\n", h.server.Address, h.server.UIURL, database)
-		if running["health"] != "" {
-			fmt.Fprintf(w, "Health           %s\n", running["health"])
-		}
-		fmt.Fprintln(w, "Everything runs. Ctrl-C stops it; started again, every conversation goes on.")
-	})
+	h.gateway, err = serve.StartGateway(ctx, h.temporal, h.desk, gateway)
+	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
+		fmt.Fprintf(c.stderr, "%s is taken: the HTTP API takes another port\n", address)
+		gateway.Address = "127.0.0.1:0"
+		h.gateway, err = serve.StartGateway(ctx, h.temporal, h.desk, gateway)
+	}
 	if err != nil {
+		return err
+	}
+	if err := c.printDev(ctx, h, database); err != nil {
 		return err
 	}
 	select {
@@ -69,4 +79,32 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, health string) (err erro
 	case <-h.server.Done():
 		return fmt.Errorf("the Temporal server has ended: start `starter dev` again, every conversation goes on: %w", h.server.Err())
 	}
+}
+
+// printDev tells where everything is, and the credentials, which this desk alone has.
+func (c *cli) printDev(ctx context.Context, h *here, database string) error {
+	account, err := h.desk.Account(ctx)
+	if err != nil {
+		return err
+	}
+	running := map[string]string{
+		"temporal": h.server.Address, "ui": h.server.UIURL, "database": database, "http": h.gateway.URL, "health": h.gateway.URL + "/healthz",
+		"account_sid": account.SID, "auth_token": account.AuthToken,
+		"workspace_sid": conversation.SameSID(desk.PrefixWorkspace, account.SID), "instance_sid": conversation.SameSID(desk.PrefixInstance, account.SID),
+	}
+	return c.print(running, func(w io.Writer) {
+		for _, line := range [][2]string{
+			{"Temporal server", "temporal"},
+			{"Temporal Web UI", "ui"},
+			{"Desk", "database"},
+			{"HTTP API", "http"},
+			{"  account SID", "account_sid"},
+			{"  auth token", "auth_token"},
+			{"  workspace SID", "workspace_sid"},
+			{"  instance SID", "instance_sid"},
+		} {
+			fmt.Fprintf(w, "%-16s %s\n", line[0], running[line[1]])
+		}
+		fmt.Fprintln(w, "Everything runs. Ctrl-C stops it; started again, every conversation goes on.")
+	})
 }

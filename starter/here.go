@@ -20,12 +20,14 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// here is everything on this machine: the Temporal dev server, the desk and a worker.
+// here is everything on this machine: the Temporal dev server, the desk, a worker, and a gateway where
+// one was started.
 type here struct {
 	server   *devserver.Server
 	temporal client.Client
 	desk     *desk.Desk
 	worker   *serve.Worker
+	gateway  *serve.Gateway
 }
 
 // place says where everything listens and is kept.
@@ -76,9 +78,12 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 	return h, nil
 }
 
-// stop ends everything, the worker first; what it carried goes on at the next start.
+// stop ends everything, what is asked first; what it carried goes on at the next start.
 func (h *here) stop(ctx context.Context) error {
 	var errs []error
+	if h.gateway != nil {
+		errs = append(errs, h.gateway.Stop(ctx))
+	}
 	if h.worker != nil {
 		h.worker.Stop()
 	}

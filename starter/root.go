@@ -84,7 +84,7 @@ func (c *cli) root() *cobra.Command {
 	for group, commands := range map[string][]*cobra.Command{
 		"run":          {c.demo(), c.dev(), c.setup(), c.replay(), c.importDialogues()},
 		"conversation": c.conversationCommands(),
-		"desk":         {c.settings(), c.agents(), c.queues(), c.plugins(), c.insights()},
+		"desk":         {c.settings(), c.agents(), c.queues(), c.plugins(), c.insights(), c.keys(), c.webhooks()},
 	} {
 		for _, command := range commands {
 			command.GroupID = group

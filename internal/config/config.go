@@ -19,6 +19,7 @@ const DefaultData = ".baton"
 const (
 	DefaultTemporal = "127.0.0.1:7233"
 	DefaultUI       = "127.0.0.1:8233"
+	DefaultHTTP     = "127.0.0.1:8080"
 )
 
 // Config says where the desk and the Temporal server are.
@@ -53,6 +54,30 @@ func Load(getenv func(string) string, data string) (Config, error) {
 	}
 	c.Temporal = strings.TrimSpace(string(address))
 	return c, nil
+}
+
+// Gateway says where the gateway listens, and what its webhooks may do.
+type Gateway struct {
+	// Address is BATON_HTTP, or [DefaultHTTP].
+	Address string
+	// WebhookAllow is BATON_WEBHOOK_ALLOW: the addresses, as 10.1.0.0/16,192.168.7.9, that webhooks may
+	// go to though they are no public ones.
+	WebhookAllow string
+	// WebhookRedirects is BATON_WEBHOOK_REDIRECTS: whether webhooks follow redirects.
+	WebhookRedirects bool
+}
+
+// LoadGateway reads the gateway's environment.
+func LoadGateway(getenv func(string) string) (Gateway, error) {
+	g := Gateway{Address: cmp.Or(getenv("BATON_HTTP"), DefaultHTTP), WebhookAllow: getenv("BATON_WEBHOOK_ALLOW")}
+	switch redirects := getenv("BATON_WEBHOOK_REDIRECTS"); redirects {
+	case "", "off":
+	case "on":
+		g.WebhookRedirects = true
+	default:
+		return g, fmt.Errorf("BATON_WEBHOOK_REDIRECTS is %q: set it to on or off", redirects)
+	}
+	return g, nil
 }
 
 // Database returns the desk's database in a data folder.

@@ -1,6 +1,7 @@
-// Package serve puts a worker together: the workflow, its activities with a desk behind them, and
-// the desk's dispatcher with a courier that carries its matches to the conversations. The programs
-// worker and starter (`dev`, `demo`) run what it makes. Nothing is decided here.
+// Package serve puts a worker and a gateway together: the workflow, its activities with a desk behind
+// them, and the desk's dispatcher with a courier that carries its matches to the conversations; the HTTP
+// API, and the sender of its webhooks. The programs worker, gateway and starter (`dev`, `demo`) run what
+// it makes. Nothing is decided here.
 package serve
 
 import (

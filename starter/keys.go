@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+func (c *cli) keys() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "keys", Short: "Show, add or revoke API keys, and show the account", Args: cobra.NoArgs,
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.showKeys(ctx, d) }),
+	}
+	cmd.AddCommand(c.addKey(), c.accountCommand(), &cobra.Command{
+		Use: "list", Short: "Show the API keys, never their secrets", Args: cobra.NoArgs,
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.showKeys(ctx, d) }),
+	}, &cobra.Command{
+		Use: "revoke SK…", Short: "Make an API key worthless, from now on", Args: name("key (SK…)"),
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			if err := d.RevokeKey(ctx, args[0]); err != nil {
+				return err
+			}
+			return c.showKeys(ctx, d)
+		}),
+	})
+	return cmd
+}
+
+func (c *cli) addKey() *cobra.Command {
+	var key desk.Key
+	var role string
+	cmd := &cobra.Command{
+		Use: "add --role service|supervisor|agent", Short: "Add an API key and print its secret, which can't be shown again", Args: cobra.NoArgs,
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+			key.Role = desk.KeyRole(role)
+			if key.Name == "" {
+				key.Name = role
+				if key.Agent != "" {
+					key.Name = key.Agent
+				}
+			}
+			added, secret, err := d.AddKey(ctx, key)
+			if err != nil {
+				return err
+			}
+			printed := struct {
+				desk.Key
+
+				Secret string `json:"secret"`
+			}{added, secret}
+			return c.print(printed, func(w io.Writer) {
+				fmt.Fprintf(w, "key SID  %s\nsecret   %s\nKeep the secret now: it can't be shown again.\n", added.SID, secret)
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&role, "role", "", "service: everything; supervisor: read and move all; agent: act as --agent only")
+	cmd.Flags().StringVar(&key.Agent, "agent", "", "the agent whom a key of the role agent is bound to")
+	cmd.Flags().StringVar(&key.Name, "name", "", "whose key it is, for people (default: the role, or the agent)")
+	cmd.Flags().IntVar(&key.RateLimit, "limit", desk.DefaultRateLimit, "how many requests a second may come with it")
+	required(cmd, "role")
+	return cmd
+}
+
+func (c *cli) accountCommand() *cobra.Command {
+	var renew bool
+	cmd := &cobra.Command{
+		Use: "account", Short: "Show the account's SID and auth token, or renew the token", Args: cobra.NoArgs,
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+			read := d.Account
+			if renew {
+				read = d.RenewAuthToken
+			}
+			account, err := read(ctx)
+			if err != nil {
+				return err
+			}
+			printed := map[string]string{"account_sid": account.SID, "auth_token": account.AuthToken}
+			return c.print(printed, func(w io.Writer) {
+				fmt.Fprintf(w, "account SID  %s\nauth token   %s\n", account.SID, account.AuthToken)
+			})
+		}),
+	}
+	cmd.Flags().BoolVar(&renew, "renew", false, "give the account another auth token; the one before is worthless from then on")
+	return cmd
+}
+
+func (c *cli) showKeys(ctx context.Context, d *desk.Desk) error {
+	keys, err := d.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	return c.print(keys, func(w io.Writer) {
+		var rows [][]string
+		for _, k := range keys {
+			rows = append(rows, []string{k.SID, oneLine(k.Name), string(k.Role), dash(k.Agent), strconv.Itoa(k.RateLimit), clock(k.CreatedAt), clock(k.RevokedAt)})
+		}
+		table(w, []string{"KEY", "NAME", "ROLE", "AGENT", "REQUESTS/S", "ADDED", "REVOKED"}, rows)
+	})
+}
+
+func (c *cli) webhooks() *cobra.Command {
+	show := c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.showWebhooks(ctx, d) })
+	cmd := &cobra.Command{
+		Use: "webhooks", Short: "Show the webhooks that could not be delivered, or deliver them again", Args: cobra.NoArgs, RunE: show,
+	}
+	var every bool
+	redeliver := &cobra.Command{
+		Use: "redeliver EV… | --all", Short: "Deliver dead webhooks again, in the order of their conversation",
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			positions, err := eventPositions(args, every)
+			if err != nil {
+				return err
+			}
+			count, err := d.RedeliverWebhooks(ctx, positions...)
+			if err != nil {
+				return err
+			}
+			return c.print(map[string]int{"redelivered": count}, func(w io.Writer) { fmt.Fprintf(w, "%d webhooks are delivered again\n", count) })
+		}),
+	}
+	redeliver.Flags().BoolVar(&every, "all", false, "all that are dead")
+	cmd.AddCommand(redeliver)
+	return cmd
+}
+
+func eventPositions(sids []string, every bool) ([]int64, error) {
+	if every == (len(sids) > 0) {
+		return nil, wrongUsage("name the events (EV…), as `starter webhooks` shows them, or --all")
+	}
+	var positions []int64
+	for _, sid := range sids {
+		position, ok := desk.EventPosition(sid)
+		if !ok {
+			return nil, wrongUsage("%q is no event's SID: take one (EV…) that `starter webhooks` shows", sid)
+		}
+		positions = append(positions, position)
+	}
+	return positions, nil
+}
+
+// shownWebhook is a webhook as it is printed.
+type shownWebhook struct {
+	Event    string `json:"event"`
+	Name     string `json:"name"`
+	Stream   string `json:"stream"`
+	Attempts int    `json:"attempts"`
+	FirstAt  string `json:"first_at"`
+	Failure  string `json:"failure"`
+}
+
+func (c *cli) showWebhooks(ctx context.Context, d *desk.Desk) error {
+	waiting, oldest, err := d.PendingWebhooks(ctx)
+	if err != nil {
+		return err
+	}
+	dead := []shownWebhook{}
+	for page := (desk.Page{Limit: desk.MaxPage}); ; {
+		found, err := d.DeadWebhooks(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, hook := range found.Entries {
+			dead = append(dead, shownWebhook{
+				Event: desk.EventSID(hook.Position), Name: string(hook.Event.Name), Stream: hook.Stream, Attempts: hook.Attempts,
+				FirstAt: hook.FirstAt.UTC().Format("2006-01-02T15:04:05Z"), Failure: hook.Failure,
+			})
+		}
+		if !found.More {
+			break
+		}
+		page.After = &found.Last
+	}
+	printed := struct {
+		Waiting int            `json:"waiting"`
+		Dead    []shownWebhook `json:"dead"`
+	}{waiting, dead}
+	return c.print(printed, func(w io.Writer) {
+		fmt.Fprintf(w, "%d wait to be delivered, the oldest since %s; %d are dead\n", waiting, clock(oldest), len(dead))
+		var rows [][]string
+		for _, hook := range dead {
+			rows = append(rows, []string{hook.Event, hook.Name, hook.Stream, strconv.Itoa(hook.Attempts), hook.FirstAt, oneLine(hook.Failure)})
+		}
+		if len(rows) > 0 {
+			table(w, []string{"EVENT", "NAME", "OF", "ATTEMPTS", "SINCE", "FAILURE"}, rows)
+		}
+	})
+}
