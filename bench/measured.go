@@ -11,6 +11,9 @@ type measured struct {
 	refusedEvents int64
 	// cycles is what a paced cycle adds to the history, by round.
 	cycles []cycleSize
+	// byClient and overHTTP are the rounds at a fixed rate, loaded is the API under full load.
+	byClient, overHTTP []round
+	loaded             loaded
 }
 
 // cycleSize is what one cycle of commands adds to a history, on average of a round.

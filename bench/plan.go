@@ -24,14 +24,22 @@ type plan struct {
 	waiting []int
 	// placings is how many tasks are placed among each of them.
 	placings int
+	// rate is for how long a round sends commands at a fixed rate, loadHTTP how long the API's full load lasts.
+	rate, loadHTTP time.Duration
 }
 
 func fullPlan() plan {
-	return plan{rounds: 5, paced: 12, cycles: 40, slices: 4, slice: time.Second, queued: 20, waiting: []int{100, 10_000, 100_000}, placings: 200}
+	return plan{
+		rounds: 5, paced: 12, cycles: 40, slices: 4, slice: time.Second, queued: 20, waiting: []int{100, 10_000, 100_000}, placings: 200,
+		rate: 6 * time.Second, loadHTTP: time.Minute,
+	}
 }
 
 func shortPlan() plan {
-	return plan{rounds: 2, paced: 6, cycles: 20, slices: 2, slice: time.Second, queued: 10, waiting: []int{100, 10_000}, placings: 50}
+	return plan{
+		rounds: 2, paced: 6, cycles: 20, slices: 2, slice: time.Second, queued: 10, waiting: []int{100, 10_000}, placings: 50,
+		rate: 6 * time.Second, loadHTTP: 10 * time.Second,
+	}
 }
 
 // clients is how many conversations, or bare workflows, are commanded at once in the closed loop.
@@ -78,6 +86,9 @@ func measureConversations(ctx context.Context, p plan, folder string, r *report,
 		if err := m.queueTransfers(ctx, s, p); err != nil {
 			return fmt.Errorf("transfers to a queue: %w", err)
 		}
+	}
+	if err := measureHTTP(ctx, s, p, &m, progress); err != nil {
+		return err
 	}
 	r.conclude(m)
 	return nil

@@ -26,7 +26,10 @@ type report struct {
 	Cycle   cycle     `json:"paced_cycle"`
 	Queue   latency   `json:"queue_transfer_to_reservation"`
 	Placing []placing `json:"placing"`
-	Targets []target  `json:"targets"`
+	// HTTP are the commands at a fixed rate, by the Go client and over HTTP; Load is the API under full load.
+	HTTP    []overHTTP `json:"over_http"`
+	Load    loaded     `json:"http_full_load"`
+	Targets []target   `json:"targets"`
 }
 
 // figure is how one kind of call did: the median of the rounds, times in milliseconds.
@@ -47,6 +50,15 @@ type cycle struct {
 	Bytes         float64 `json:"history_bytes"`
 	RefusedEvents int64   `json:"events_of_refused_commands"`
 	RefusedP50    float64 `json:"refused_p50_ms"`
+}
+
+// overHTTP is how one command did at a fixed rate, in milliseconds, and over HTTP by the Go client.
+type overHTTP struct {
+	Name     string  `json:"name"`
+	Client   float64 `json:"client_p50_ms"`
+	HTTP     float64 `json:"http_p50_ms"`
+	HTTP99   float64 `json:"http_p99_ms"`
+	ToClient spread  `json:"to_client"`
 }
 
 // latency is the median of the rounds, in milliseconds.
@@ -73,10 +85,29 @@ func (r *report) conclude(m measured) {
 		RefusedEvents: m.refusedEvents,
 		RefusedP50:    overRounds(m.refused, func(t timings) float64 { return t.percentile(0.5) }).Median,
 	}
+	r.HTTP, r.Load = httpFigures(m), m.loaded
 	r.Queue = latency{
 		P50: overRounds(m.queued, func(t timings) float64 { return t.percentile(0.5) }).Median,
 		P90: overRounds(m.queued, func(t timings) float64 { return t.percentile(0.9) }).Median,
 	}
+}
+
+func httpFigures(m measured) []overHTTP {
+	var figures []overHTTP
+	for _, name := range talkSteps() {
+		p := func(share float64) func(round) float64 {
+			return func(r round) float64 { return r.of(name).percentile(share) }
+		}
+		ratios := make([]float64, len(m.overHTTP))
+		for i := range m.overHTTP {
+			ratios[i] = ratio(p(0.5)(m.overHTTP[i]), p(0.5)(m.byClient[i]))
+		}
+		figures = append(figures, overHTTP{
+			Name: name, Client: overRounds(m.byClient, p(0.5)).Median, HTTP: overRounds(m.overHTTP, p(0.5)).Median,
+			HTTP99: overRounds(m.overHTTP, p(0.99)).Median, ToClient: spreadOf(ratios),
+		})
+	}
+	return figures
 }
 
 func oneClientFigures(rounds []round) []figure {

@@ -43,6 +43,7 @@ type stage struct {
 	worker   *serve.Worker
 	bare     worker.Worker
 	agents   []string
+	log      *slog.Logger
 }
 
 func openStage(ctx context.Context, folder string, progress io.Writer) (_ *stage, err error) {
@@ -51,7 +52,7 @@ func openStage(ctx context.Context, folder string, progress io.Writer) (_ *stage
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{}
+	s := &stage{log: logger}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(ctx))

@@ -24,6 +24,15 @@ func (r *report) print(out io.Writer) {
 	fmt.Fprintf(table, "from a transfer to a queue until reserved\tp50 %.1f ms\tp90 %.1f ms\n", r.Queue.P50, r.Queue.P90)
 	_ = table.Flush()
 
+	table = newTable(out, fmt.Sprintf("%d commands a second over HTTP, and as many by the Go client", rateHTTP))
+	fmt.Fprintln(table, "\tclient p50 ms\tHTTP p50 ms\tHTTP p99 ms\tHTTP by client")
+	for _, f := range r.HTTP {
+		fmt.Fprintf(table, "%s\t%.2f\t%.2f\t%.2f\t%s\n", f.Name, f.Client, f.HTTP, f.HTTP99, f.ToClient)
+	}
+	_ = table.Flush()
+	fmt.Fprintf(out, "\n%d clients over HTTP for %.0f s: %d answers, %.0f a second; %d with 5xx, %d with 4xx\n",
+		r.Clients, r.Load.Seconds, r.Load.Answered, r.Load.PerSecond, r.Load.Failed, r.Load.Refused)
+
 	table = newTable(out, "Placing one task at the desk, p50")
 	fmt.Fprintln(table, "waiting\ta task joins\tan agent takes the best\tboth\tby the shortest line")
 	for _, p := range r.Placing {

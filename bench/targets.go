@@ -20,6 +20,7 @@ const (
 	mostQueueP90    = 250
 	mostPlacing     = 1.5
 	promisedWaiting = 100_000
+	mostHTTP        = 1.3
 )
 
 // judge compares what was measured with what is promised. What a short run leaves out isn't judged.
@@ -46,6 +47,10 @@ func (r *report) judge() []target {
 			})
 		}
 	}
+	for _, f := range r.HTTP {
+		most("at a fixed rate: p50 of "+f.Name+" over HTTP by the Go client", f.ToClient.Median, mostHTTP)
+	}
+	most("answers with 5xx at full load over HTTP", float64(r.Load.Failed), 0)
 	most("history events of a paced cycle", r.Cycle.Events, mostCycleEvents)
 	most("history events of refused commands", float64(r.Cycle.RefusedEvents), 0)
 	most("transfer to a queue until reserved, p90 in ms", r.Queue.P90, mostQueueP90)
