@@ -20,7 +20,7 @@ help: ## list these commands
 demo: ## tell the story of a transfer, with a real server, worker and desk
 	@go run ./starter demo
 
-dev: ## run everything on this machine until Ctrl-C; data stay in .baton/
+dev: ## run everything on this machine, the HTTP API too, until Ctrl-C; data stay in .baton/
 	@go run ./starter dev
 
 build: ## build every package, and the programs into bin/
