@@ -13,7 +13,9 @@
 // Where to look:
 //   - sync.go: a picture becomes rows.
 //   - placement.go: which task goes to which agent; dispatch.go: how the conversation learns of it.
-//   - presence.go: what follows when an agent comes or goes.
+//   - presence.go: what follows when an agent comes or goes; membership.go: who is on which queue.
+//   - events.go: the feed, and what happens at the desk itself; webhooks.go: what is told of it outside.
+//   - account.go, keys.go: who may use the HTTP API.
 //   - reader.go: who may read and write what.
 //   - migrations/: the tables and the index behind every hot query.
 package desk

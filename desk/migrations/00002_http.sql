@@ -123,6 +123,7 @@ CREATE TABLE webhooks (
 );
 CREATE INDEX webhooks_by_stream ON webhooks (stream, position) WHERE dead = 0;
 CREATE INDEX webhooks_due ON webhooks (deliver_at) WHERE dead = 0;
+CREATE INDEX webhooks_dead ON webhooks (position) WHERE dead = 1;
 
 DROP INDEX tasks_by_time;
 CREATE INDEX tasks_by_time ON tasks (created_at, sid);

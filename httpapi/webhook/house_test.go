@@ -1,0 +1,209 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/twilio/twilio-go/client"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// house is a desk with its clock, and what its senders log.
+type house struct {
+	t *testing.T
+	*desk.Desk
+	clock atomic.Int64
+	log   *journal
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, log: &journal{}}
+	h.clock.Store(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC).UnixNano())
+	d, err := desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{Now: h.now})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	h.Desk = d
+	_, err = h.SetSettings(h.ctx(), "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	require.NoError(t, err)
+	return h
+}
+
+func (h *house) ctx() context.Context    { return h.t.Context() }
+func (h *house) now() time.Time          { return time.Unix(0, h.clock.Load()).UTC() }
+func (h *house) advance(d time.Duration) { h.clock.Add(int64(d)) }
+
+// callback has the events sent to the URL from now on.
+func (h *house) callback(to string) desk.Account {
+	h.t.Helper()
+	require.NoError(h.t, h.QueueWebhooks(h.ctx()))
+	account, err := h.SetWorkspace(h.ctx(), func(w *desk.Workspace) { w.EventCallbackURL = to })
+	require.NoError(h.t, err)
+	return account
+}
+
+// send runs a sender until the test ends or stop is called. Receivers on this machine are allowed.
+func (h *house) send(change ...func(*Options)) (stop func()) {
+	h.t.Helper()
+	o := Options{
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Tick:  2 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
+	}
+	for _, with := range change {
+		with(&o)
+	}
+	ctx, cancel := context.WithCancel(h.ctx())
+	done := make(chan error, 1)
+	sender := New(h.Desk, o)
+	go func() { done <- sender.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.ErrorIs(h.t, <-done, context.Canceled)
+	})
+	h.t.Cleanup(stop)
+	return stop
+}
+
+func (h *house) pending() int {
+	h.t.Helper()
+	count, _, err := h.PendingWebhooks(h.ctx())
+	require.NoError(h.t, err)
+	return count
+}
+
+func eventually(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
+}
+
+// journal keeps what is logged.
+type journal struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.text.Write(line)
+}
+
+func (j *journal) String() string {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.text.String()
+}
+
+// receiver is whom the webhooks are sent to. It keeps what it is told.
+type receiver struct {
+	*httptest.Server
+	mutex sync.Mutex
+	told  []notice
+}
+
+// notice is what a request told.
+type notice struct {
+	url.Values
+	header http.Header
+	// signed is the signature's verdict by Twilio's own validator.
+	signed bool
+}
+
+// newReceiver answers what the function says, 204 where there is none.
+func newReceiver(t *testing.T, h *house, answer func(r *http.Request) int) *receiver {
+	t.Helper()
+	rec := &receiver{}
+	rec.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ParseForm() != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		account, err := h.Account(r.Context())
+		if err != nil {
+			return // the sender has given up
+		}
+		params := map[string]string{}
+		for key := range r.PostForm {
+			params[key] = r.PostForm.Get(key)
+		}
+		validator := client.NewRequestValidator(account.AuthToken)
+		n := notice{Values: r.PostForm, header: r.Header, signed: validator.Validate(rec.URL+r.RequestURI, params, r.Header.Get("X-Twilio-Signature"))}
+		rec.mutex.Lock()
+		rec.told = append(rec.told, n)
+		rec.mutex.Unlock()
+		status := http.StatusNoContent
+		if answer != nil {
+			status = answer(r)
+		}
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(rec.Close)
+	return rec
+}
+
+func (r *receiver) notices() []notice {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return append([]notice{}, r.told...)
+}
+
+// about returns the events that a conversation's receiver was told, in their order.
+func (r *receiver) about(th *thread) (events []string) {
+	for _, n := range r.notices() {
+		if n.Get("TaskSid") != "" && th.state.Task(n.Get("TaskSid")) != nil {
+			events = append(events, n.Get("EventType"))
+		}
+	}
+	return events
+}
+
+// thread is a conversation by its own rules, which tells the desk of everything.
+type thread struct {
+	h     *house
+	state conversation.State
+}
+
+func (h *house) start(queue string) *thread {
+	h.t.Helper()
+	th := &thread{h: h}
+	return th.do(conversation.StartCommand{
+		Conversation: conversation.SIDOf(conversation.PrefixConversation, uuid.New()), Channel: conversation.ChannelWeb, Queue: queue, Priority: 5,
+		Customer: conversation.Customer{Name: "Crystal Minh", Address: "crystal@example.com"},
+	})
+}
+
+// do carries a command out, tells the desk, and takes the desk's matches until there are no more.
+func (th *thread) do(c conversation.Command) *thread {
+	h := th.h
+	h.t.Helper()
+	question, err := th.state.Ask(c, h.now())
+	require.NoError(h.t, err)
+	var verdict *conversation.Verdict
+	if question != nil {
+		v, err := h.Verdict(h.ctx(), *question)
+		require.NoError(h.t, err)
+		verdict = &v
+	}
+	result, err := th.state.Apply(c, verdict, h.now())
+	require.NoError(h.t, err)
+	answer, err := h.Sync(h.ctx(), th.state.Picture(result.Events, result.Notes))
+	require.NoError(h.t, err)
+	for _, reserve := range answer.Placed {
+		th.do(reserve)
+	}
+	return th
+}

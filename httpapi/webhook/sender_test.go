@@ -1,0 +1,349 @@
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// of tells whether the request is about the conversation.
+func of(r *http.Request, th *thread) bool { return th.state.Task(r.PostForm.Get("TaskSid")) != nil }
+
+func TestOrderOutlivesAFailure(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	var failures atomic.Int32
+	rec := newReceiver(t, h, func(*http.Request) int {
+		if failures.Add(1) <= 3 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	})
+	h.callback(rec.URL)
+	th := h.start("support").do(conversation.CloseCommand{})
+	h.send()
+	for attempts := 1; attempts <= 3; attempts++ {
+		eventually(t, func() bool { return strings.Count(h.log.String(), "will be sent again") == attempts }, "the failure is recorded")
+		require.Len(t, rec.notices(), attempts, "nothing overtakes what failed")
+		h.advance(time.Duration(1<<(attempts-1)) * time.Second)
+	}
+	eventually(t, func() bool { return h.pending() == 0 }, "all are delivered")
+	require.Equal(t, []string{"task.created", "task.created", "task.created", "task.created", "task-queue.entered", "task.canceled"}, rec.about(th))
+	token := rec.notices()[0].header.Get("I-Twilio-Idempotency-Token")
+	require.Equal(t, token, rec.notices()[3].header.Get("I-Twilio-Idempotency-Token"), "the receiver can tell that it is the same")
+	require.NotEqual(t, token, rec.notices()[4].header.Get("I-Twilio-Idempotency-Token"))
+}
+
+func TestSlowReceiverDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	slow := &thread{h: h}
+	answered := make(chan struct{})
+	rec := newReceiver(t, h, func(r *http.Request) int {
+		if of(r, slow) {
+			<-answered
+		}
+		return http.StatusOK
+	})
+	h.callback(rec.URL)
+	*slow = *h.start("support")
+	h.send()
+	eventually(t, func() bool { return len(rec.about(slow)) == 1 }, "the slow one is under way")
+	for range 3 {
+		th := h.start("support")
+		eventually(t, func() bool { return len(rec.about(th)) == 2 }, "others are told, one event after the other")
+	}
+	require.Len(t, rec.about(slow), 1)
+	close(answered)
+	eventually(t, func() bool { return h.pending() == 0 }, "it goes on where it was")
+	require.Equal(t, []string{"task.created", "task-queue.entered"}, rec.about(slow))
+}
+
+func TestNextEventWaitsForNoTick(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	rec := newReceiver(t, h, nil)
+	h.callback(rec.URL)
+	th := h.start("support").do(conversation.CloseCommand{})
+	h.send(func(o *Options) { o.Tick = time.Hour })
+	eventually(t, func() bool { return len(rec.about(th)) == 3 }, "one after the other, at once")
+}
+
+func TestReceiverDownAndBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	rec := newReceiver(t, h, nil)
+	down := httptest.NewServer(http.NotFoundHandler())
+	down.Close()
+	h.callback(down.URL)
+	th := h.start("support")
+	h.send()
+	eventually(t, func() bool {
+		return strings.Contains(h.log.String(), "the receiver can't be reached: connect: connection refused")
+	}, "it is down")
+	h.callback(rec.URL)
+	require.Empty(t, rec.notices())
+	h.advance(time.Second)
+	eventually(t, func() bool { return h.pending() == 0 }, "it is back")
+	require.Equal(t, []string{"task.created", "task-queue.entered"}, rec.about(th))
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	rec := newReceiver(t, h, func(r *http.Request) int {
+		<-r.Context().Done() // until the sender hangs up
+		return http.StatusOK
+	})
+	h.callback(rec.URL)
+	h.start("support")
+	h.send(func(o *Options) { o.Timeout = 50 * time.Millisecond })
+	eventually(t, func() bool { return strings.Contains(h.log.String(), "the receiver did not answer in time") }, "it fails")
+	require.Equal(t, 2, h.pending())
+}
+
+func TestEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = w.Write([]byte(strings.Repeat("thanks ", 1000)))
+		}
+	}))
+	t.Cleanup(endless.Close)
+	h.callback(endless.URL)
+	h.start("support")
+	require.NoError(t, h.QueueWebhooks(h.ctx()))
+	h.send()
+	eventually(t, func() bool { return h.pending() == 0 }, "its status is what counts")
+}
+
+func TestSenderThatEndsLeavesTheRest(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	var hangs atomic.Bool
+	hangs.Store(true)
+	rec := newReceiver(t, h, func(r *http.Request) int {
+		if hangs.Load() {
+			<-r.Context().Done()
+		}
+		return http.StatusOK
+	})
+	h.callback(rec.URL)
+	th := h.start("support")
+	stop := h.send()
+	eventually(t, func() bool { return len(rec.notices()) == 1 }, "it is under way")
+	stop()
+	require.Empty(t, h.log.String(), "what is given up is no failure")
+
+	hangs.Store(false)
+	h.send()
+	require.Equal(t, 2, h.pending())
+	h.advance(15*time.Second + beyondTimeout)
+	eventually(t, func() bool { return h.pending() == 0 }, "it is sent again, by the next")
+	require.Equal(t, []string{"task.created", "task.created", "task-queue.entered"}, rec.about(th))
+}
+
+func TestGivenUpAndDeliveredAgain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	var broken atomic.Bool
+	broken.Store(true)
+	rec := newReceiver(t, h, func(r *http.Request) int {
+		if broken.Load() && r.PostForm.Get("EventType") == "task.created" {
+			return http.StatusInternalServerError
+		}
+		return http.StatusOK
+	})
+	h.callback(rec.URL)
+	th := h.start("support")
+	h.send()
+	eventually(t, func() bool { return strings.Contains(h.log.String(), "will be sent again") }, "it fails")
+	h.advance(24 * time.Hour)
+	eventually(t, func() bool { return h.pending() == 0 }, "it is given up, and the next is delivered")
+	require.Contains(t, h.log.String(), "given up")
+	require.Equal(t, []string{"task.created", "task.created", "task-queue.entered"}, rec.about(th))
+	dead, err := h.DeadWebhooks(h.ctx(), desk.Page{})
+	require.NoError(t, err)
+	require.Len(t, dead.Entries, 1)
+	require.Equal(t, "the receiver answered 500 Internal Server Error", dead.Entries[0].Failure)
+
+	broken.Store(false)
+	revived, err := h.RedeliverWebhooks(h.ctx(), dead.Entries[0].Position)
+	require.NoError(t, err)
+	require.Equal(t, 1, revived)
+	eventually(t, func() bool { return len(rec.about(th)) == 4 && h.pending() == 0 }, "it is delivered after all")
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status            int
+		allowed, followed bool
+	}{
+		"refused":                          {http.StatusTemporaryRedirect, false, false},
+		"allowed":                          {http.StatusTemporaryRedirect, true, true},
+		"allowed for good":                 {http.StatusPermanentRedirect, true, true},
+		"one that would lose the event":    {http.StatusFound, true, false},
+		"one that says to look at another": {http.StatusSeeOther, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			require.NoError(t, h.AddQueue(h.ctx(), "support"))
+			rec := newReceiver(t, h, nil)
+			entrance := httptest.NewServer(http.RedirectHandler(rec.URL, test.status))
+			t.Cleanup(entrance.Close)
+			h.callback(entrance.URL)
+			h.start("support")
+			h.send(func(o *Options) { o.AllowRedirects = test.allowed })
+			if test.followed {
+				eventually(t, func() bool { return len(rec.notices()) == 2 }, "it is followed")
+				return
+			}
+			eventually(t, func() bool { return strings.Contains(h.log.String(), "with a redirect that isn't followed") }, "it is a failure")
+			require.Empty(t, rec.notices())
+		})
+	}
+	t.Run("one that never ends", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t)
+		require.NoError(t, h.AddQueue(h.ctx(), "support"))
+		carousel := httptest.NewServer(http.RedirectHandler("/", http.StatusTemporaryRedirect))
+		t.Cleanup(carousel.Close)
+		h.callback(carousel.URL)
+		h.start("support")
+		h.send(func(o *Options) { o.AllowRedirects = true })
+		eventually(t, func() bool { return strings.Contains(h.log.String(), "the receiver answered 307") }, "it is a failure")
+	})
+}
+
+func TestPrivateAddress(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	rec := newReceiver(t, h, nil)
+	named, err := url.Parse(rec.URL)
+	require.NoError(t, err)
+	h.callback("http://localhost:" + named.Port())
+	h.start("support")
+	stop := h.send(func(o *Options) { o.Allow = nil })
+	eventually(t, func() bool {
+		return strings.Contains(h.log.String(), "is a private address: allow it with BATON_WEBHOOK_ALLOW")
+	}, "it is refused")
+	stop()
+	require.Empty(t, rec.notices())
+	require.Equal(t, 2, h.pending())
+
+	h.send(func(o *Options) {
+		o.Allow, err = ParseAllow("127.0.0.0/8, ::1")
+		require.NoError(t, err)
+	})
+	h.advance(time.Second)
+	eventually(t, func() bool { return h.pending() == 0 }, "it is allowed")
+}
+
+func TestRedirectToPrivateAddress(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	entrance := httptest.NewServer(http.RedirectHandler("http://169.254.169.254/latest/meta-data", http.StatusTemporaryRedirect))
+	t.Cleanup(entrance.Close)
+	h.callback(entrance.URL)
+	h.start("support")
+	h.send(func(o *Options) { o.AllowRedirects = true })
+	eventually(t, func() bool { return strings.Contains(h.log.String(), "169.254.169.254 is a private address") }, "it is refused")
+}
+
+func TestNoProxy(t *testing.T) {
+	// Not parallel: the environment is everybody's.
+	var proxied atomic.Bool
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { proxied.Store(true) }))
+	t.Cleanup(proxy.Close)
+	t.Setenv("HTTP_PROXY", proxy.URL)
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	h.callback("http://192.0.2.1/events")
+	h.start("support")
+	h.send()
+	eventually(t, func() bool { return strings.Contains(h.log.String(), "192.0.2.1 is a private address") }, "it is refused as without a proxy")
+	require.False(t, proxied.Load())
+}
+
+// Whatever goes wrong, a log has neither what the receiver's URL keeps to itself, nor what the event says.
+func TestLogKeepsSecrets(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	teapot := newReceiver(t, h, func(r *http.Request) int {
+		if r.PostForm.Get("EventType") == "task.canceled" {
+			panic(http.ErrAbortHandler) // breaks the connection off
+		}
+		return http.StatusTeapot
+	})
+	gibberish := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://%zz/location-secret")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(gibberish.Close)
+	secretive := func(to string) string {
+		return strings.Replace(to, "http://", "http://user-secret:password-secret@", 1) + "/?key=query-secret"
+	}
+	account := h.callback(secretive(teapot.URL))
+	tellEverything(h)
+	h.send(func(o *Options) { o.AllowRedirects = true })
+	eventually(t, func() bool { return strings.Contains(h.log.String(), "the receiver answered 418 I'm a teapot") }, "it fails")
+	h.callback(secretive(gibberish.URL))
+	h.advance(time.Hour)
+	eventually(t, func() bool {
+		return strings.Contains(h.log.String(), "broke the connection off, or doesn't speak HTTP")
+	}, "it fails")
+	h.callback(secretive("http://10.255.0.1"))
+	h.advance(time.Hour)
+	eventually(t, func() bool { return strings.Contains(h.log.String(), "10.255.0.1 is a private address") }, "it fails")
+
+	for _, told := range []string{"stream=agent/alice", "stream=CH", "event=EV", "attempt=1", "attempt=2"} {
+		require.Contains(t, h.log.String(), told)
+	}
+	for _, secret := range []string{"secret", account.AuthToken, "Crystal", "crystal@example.com", "refund", "lunch", "skills"} {
+		require.NotContains(t, h.log.String(), secret)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err      error
+		expected string
+	}{
+		{&net.DNSError{Err: "no such host", Name: "receiver.invalid"}, "the receiver's host can't be found: no such host"},
+		{&net.OpError{Op: "dial", Err: &addressError{netip.MustParseAddr("10.0.0.1")}}, "10.0.0.1 is a private address: allow it with BATON_WEBHOOK_ALLOW"},
+		{&net.OpError{Op: "dial", Err: errors.New("no route to host")}, "the receiver can't be reached: no route to host"},
+		{&tls.CertificateVerificationError{Err: errors.New("x509: certificate has expired")}, "the receiver's certificate can't be trusted: x509: certificate has expired"},
+		{context.DeadlineExceeded, "the receiver did not answer in time"},
+		{errors.New(`malformed HTTP response "secret"`), "the receiver broke the connection off, or doesn't speak HTTP"},
+	} {
+		require.Equal(t, test.expected, failureOf(&url.Error{Op: "Post", URL: "https://example.com/?key=secret", Err: test.err}))
+	}
+}
