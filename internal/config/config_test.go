@@ -33,3 +33,18 @@ func TestLoad(t *testing.T) {
 		})
 	}
 }
+
+func TestLoadGateway(t *testing.T) {
+	t.Parallel()
+	load := func(environment map[string]string) (config.Gateway, error) {
+		return config.LoadGateway(func(name string) string { return environment[name] })
+	}
+	loaded, err := load(nil)
+	require.NoError(t, err)
+	require.Equal(t, config.Gateway{Address: config.DefaultHTTP}, loaded)
+	loaded, err = load(map[string]string{"BATON_HTTP": ":80", "BATON_WEBHOOK_ALLOW": "10.0.0.0/8", "BATON_WEBHOOK_REDIRECTS": "on"})
+	require.NoError(t, err)
+	require.Equal(t, config.Gateway{Address: ":80", WebhookAllow: "10.0.0.0/8", WebhookRedirects: true}, loaded)
+	_, err = load(map[string]string{"BATON_WEBHOOK_REDIRECTS": "perhaps"})
+	require.ErrorContains(t, err, "set it to on or off")
+}
