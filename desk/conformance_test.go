@@ -62,6 +62,18 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"settings out of range are refused", testSettingsOutOfRange},
 		{"the verdict tells the facts", testVerdict},
 
+		{"a queue's expression says who is on it", testQueueExpressions},
+		{"who joins a queue gets what waits", testJoiningIsPlaced},
+		{"activities stand for presences", testActivities},
+		{"keys open, and are worthless once revoked", testKeys},
+		{"secrets are kept as hashes", testSecretsAreHashed},
+		{"the workspace is checked", testWorkspace},
+		{"workflows choose the queue", testWorkflows},
+		{"a draft is started later", testDrafts},
+		{"participants are added once", testParticipants},
+		{"messages can be changed", testChangedMessages},
+		{"lists are read by pages", testPages},
+
 		{"a transcript is in order and kept once", testTranscript},
 		{"who may write", testWhoMayWrite},
 		{"who may read", testWhoMayRead},
@@ -70,6 +82,23 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"conversations are found", testConversations},
 		{"insights are what a count by hand gives", testInsights},
 		{"insights tell a redirected transfer", testRedirected},
+		{"cumulative statistics are what a count by hand gives", testCumulative},
+		{"real-time statistics are what a count by hand gives", testRealTime},
+		{"statistics are what was counted on paper", testStatisticsByHand},
+		{"statistics tell for how long agents did what", testActivityDurations},
+		{"segments are what was accepted", testSegments},
+		{"events are found by channel and workflow", testHappeningsOn},
+
+		{"webhooks of a stream are delivered in order", testWebhooksInOrder},
+		{"a stream whose receiver fails holds up no other", testFailingStream},
+		{"a webhook whose sender died is sent by the next", testWebhookLease},
+		{"a webhook is sent again less and less often, and given up after a day", testWebhookBackoff},
+		{"webhooks that were given up can be delivered again", testRedelivery},
+		{"webhooks are only what the filter lets pass", testWebhookFilter},
+		{"without a callback URL there are no webhooks", testNoCallback},
+		{"an idle desk isn't written for its webhooks", testIdleWebhooks},
+		{"two senders never take a webhook twice", testTwoSenders},
+		{"what waits behind another webhook isn't looked at", testOnlyHeadsAreDue},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -18,7 +18,7 @@ type StatisticsFilter struct {
 	Queue string
 	// Agents are names: nil chooses everybody, an empty list nobody.
 	Agents []string
-	// Workflow is the SID of the TaskRouter workflow that the conversation was routed by.
+	// Workflow is the SID of the TaskRouter workflow that the conversation was routed by. It chooses no agents.
 	Workflow string
 	// Channel chooses its tasks, and agents who take any of it.
 	Channel conversation.Channel
@@ -47,7 +47,7 @@ type RealTime struct {
 	// Longest is the task that was created first of those that nobody has accepted yet. LongestInQueue
 	// is the one that has been in the queue for longest, told where the one filter names a queue.
 	Longest, LongestInQueue Waiting
-	// Agents work here, whatever they do now; Available of them are available and have room for a task.
+	// Agents work here, whatever they do now; Available of them are available, with tasks or without.
 	Agents, Available int
 	// Activities has every activity that there is.
 	Activities []ActivityCount
@@ -102,9 +102,7 @@ func (t *transaction) countAgents(ctx context.Context, filters []StatisticsFilte
 				continue
 			}
 			count.Agents++
-			if a.Available() && slices.ContainsFunc(a.Channels, func(c AgentChannel) bool {
-				return (f.Channel == "" || f.Channel == c.Channel) && c.Load < c.Capacity
-			}) {
+			if a.Available() {
 				count.Available++
 			}
 			at := slices.IndexFunc(activities, func(other Activity) bool { return other.SID == a.Activity.SID })
@@ -184,7 +182,7 @@ func (t *transaction) countInQueue(ctx context.Context, filters []StatisticsFilt
 type Cumulative struct {
 	Reservations struct{ Created, Accepted, Rejected, TimedOut, Canceled, Rescinded int }
 	// Tasks were created, entered a queue (each time), were completed, were canceled, TimedOut of those
-	// because they had waited for too long, and were moved to another queue or to an agent.
+	// because they had waited for too long, and were moved to another queue.
 	Tasks struct{ Created, Entered, Completed, Canceled, TimedOut, Moved int }
 	// UntilAccepted and UntilCanceled are from a task's creation; InQueue is from when it last entered a
 	// queue, or else from its creation, until it was accepted.
@@ -211,7 +209,7 @@ func (s Spans) Mean() time.Duration {
 	return s.Total / time.Duration(s.Count)
 }
 
-func (s *Spans) add(took time.Duration) {
+func addSpan(s *Spans, took time.Duration) {
 	if s.Count == 0 || took < s.Min {
 		s.Min = took
 	}
@@ -333,7 +331,7 @@ func (c *Cumulative) add(e conversation.Event, arrived arrivals) {
 		}
 		c.waited(e, arrived)
 	case conversation.EventTaskUpdated:
-		if strings.HasPrefix(e.Reason, "moved to ") {
+		if strings.HasPrefix(e.Reason, "moved to queue ") {
 			c.Tasks.Moved++
 		}
 	}
@@ -348,14 +346,14 @@ func (c *Cumulative) waited(e conversation.Event, arrived arrivals) {
 	accepted := e.Name == conversation.EventReservationAccepted
 	wait := e.At.Sub(created)
 	if accepted {
-		c.UntilAccepted.add(wait)
+		addSpan(&c.UntilAccepted, wait)
 		since := created
 		if entered, ok := arrived.entered[e.Task]; ok {
 			since = entered
 		}
-		c.InQueue.add(e.At.Sub(since))
+		addSpan(&c.InQueue, e.At.Sub(since))
 	} else {
-		c.UntilCanceled.add(wait)
+		addSpan(&c.UntilCanceled, wait)
 	}
 	for i := range c.Splits {
 		side := &c.Splits[i].Below
@@ -394,9 +392,9 @@ func (t *transaction) countActivities(ctx context.Context, from, to, now time.Ti
 		if !f.Activities {
 			continue
 		}
-		spans := make([]ActivitySpans, len(activities))
-		for j, activity := range activities {
-			spans[j].Activity = activity
+		spans := []ActivitySpans{}
+		for _, activity := range activities {
+			spans = append(spans, ActivitySpans{Activity: activity})
 		}
 		for _, s := range stays {
 			begun, ended := latest(s.from, from), earliest(s.to, to)
@@ -408,7 +406,7 @@ func (t *transaction) countActivities(ctx context.Context, from, to, now time.Ti
 				at = len(spans)
 				spans = append(spans, ActivitySpans{Activity: s.activity})
 			}
-			spans[at].Spans.add(ended.Sub(begun))
+			addSpan(&spans[at].Spans, ended.Sub(begun))
 		}
 		slices.SortFunc(spans[len(activities):], func(a, b ActivitySpans) int { return strings.Compare(a.Activity.Name, b.Activity.Name) })
 		figures[i].Activities = spans

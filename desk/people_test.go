@@ -1,0 +1,390 @@
+package desk
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+func refusedWith(t *testing.T, code conversation.Code, err error, says string) {
+	t.Helper()
+	require.Equal(t, code, conversation.CodeOf(err), "%v", err)
+	require.ErrorContains(t, err, says)
+}
+
+func testQueueExpressions(t *testing.T, h *house) {
+	ctx := t.Context()
+	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "alice", Attributes: `{"skills":["billing"],"language":"en"}`}))
+	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "bob", Attributes: `{"skills":["support"]}`}))
+	require.NoError(t, h.CreateQueue(ctx, NewQueue{Name: "billing", TargetWorkers: `skills HAS "billing" AND language == "en"`}))
+	require.NoError(t, h.CreateQueue(ctx, NewQueue{Name: "everyone", TargetWorkers: `1==1`}))
+	require.NoError(t, h.CreateQueue(ctx, NewQueue{Name: "bobs", TargetWorkers: `name IN ["bob"]`}))
+	members := func() map[string]string {
+		queues, err := h.Queues(ctx)
+		require.NoError(t, err)
+		found := map[string]string{}
+		for _, q := range queues {
+			found[q.Name] = strings.Join(q.Members, " ")
+		}
+		return found
+	}
+	require.Equal(t, map[string]string{"billing": "alice", "everyone": "alice bob", "bobs": "bob"}, members())
+
+	require.NoError(t, h.UpdateAgent(ctx, "bob", AgentChange{Attributes: new(`{"skills":["support","billing"],"language":"en"}`)}))
+	require.NoError(t, h.UpdateAgent(ctx, "alice", AgentChange{Attributes: new(`{}`)}))
+	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "carol", Attributes: `{"skills":["billing"],"language":"en"}`}))
+	require.Equal(t, map[string]string{"billing": "bob carol", "everyone": "alice bob carol", "bobs": "bob"}, members(), "it follows the agents")
+
+	require.NoError(t, h.UpdateQueue(ctx, "billing", QueueChange{TargetWorkers: new(`language != "en"`)}))
+	require.Equal(t, "alice", members()["billing"], "and the queue")
+
+	refusedWith(t, conversation.CodeInvalidPayload, h.AddMember(ctx, "everyone", "bob"), "follows from its expression")
+	refusedWith(t, conversation.CodeInvalidPayload, h.RemoveMember(ctx, "everyone", "bob"), "follows from its expression")
+	refusedWith(t, conversation.CodeInvalidPayload, h.SetMembers(ctx, "everyone", "bob"), "follows from its expression")
+	refusedWith(t, conversation.CodeInvalidPayload, h.UpdateQueue(ctx, "everyone", QueueChange{TargetWorkers: new(`skills HAS`)}), "target_workers: at character")
+	refusedWith(t, conversation.CodeInvalidPayload, h.UpdateAgent(ctx, "bob", AgentChange{Attributes: new(`[]`)}), "JSON object")
+	refusedWith(t, conversation.CodeUnknownQueue, h.UpdateQueue(ctx, "sales", QueueChange{}), "no queue named")
+	require.Equal(t, map[string]string{"billing": "alice", "everyone": "alice bob carol", "bobs": "bob"}, members(), "what is refused changes nothing")
+}
+
+// testJoiningIsPlaced: whoever joins a queue by their attributes gets what waits in it.
+func testJoiningIsPlaced(t *testing.T, h *house) {
+	h.transfersOn()
+	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "alice", Presence: PresenceAvailable}))
+	require.NoError(t, h.CreateQueue(t.Context(), NewQueue{Name: "support", TargetWorkers: `ready == true`}))
+	th := h.start("support").follow()
+	require.Empty(t, h.matches())
+	require.NoError(t, h.UpdateAgent(t.Context(), "alice", AgentChange{Attributes: new(`{"ready":true}`)}))
+	h.dispatch()
+	require.Equal(t, map[string]string{th.state.Tasks[0].SID: "alice"}, h.matches())
+}
+
+func testActivities(t *testing.T, h *house) {
+	ctx := t.Context()
+	h.staff("support", "alice")
+	lunch, err := h.AddActivity(ctx, "Lunch", false)
+	require.NoError(t, err)
+	chat, err := h.AddActivity(ctx, "Chat only", true)
+	require.NoError(t, err)
+
+	require.NoError(t, h.UpdateAgent(ctx, "alice", AgentChange{Activity: &lunch.SID}))
+	require.Equal(t, "Lunch", h.agent("alice").Activity.Name)
+	require.Equal(t, PresenceBreak, h.agent("alice").Presence)
+	require.NoError(t, h.UpdateAgent(ctx, "alice", AgentChange{Activity: &chat.SID}))
+	require.Equal(t, "Chat only", h.agent("alice").Activity.Name)
+	require.True(t, h.agent("alice").Available())
+	refusedWith(t, conversation.CodeInvalidPayload, h.RemoveActivity(ctx, chat.SID), "alice has this activity")
+	require.NoError(t, h.SetPresence(ctx, "alice", PresenceOffline))
+	require.Equal(t, "Offline", h.agent("alice").Activity.Name)
+
+	renamed, err := h.RenameActivity(ctx, chat.SID, "Chats")
+	require.NoError(t, err)
+	require.Equal(t, "Chats", renamed.Name)
+	require.NoError(t, h.RemoveActivity(ctx, chat.SID))
+	_, err = h.AddActivity(ctx, "Break", true)
+	refusedWith(t, conversation.CodeInvalidPayload, err, "already")
+	refusedWith(t, conversation.CodeInvalidPayload, h.RemoveActivity(ctx, ActivityOf(PresenceBreak).SID), "every desk has")
+	refusedWith(t, conversation.CodeInvalidPayload, h.UpdateAgent(ctx, "alice", AgentChange{Activity: new("WA1")}), "no activity")
+
+	found, err := h.Happenings(ctx, EventFilter{Name: EventAgentActivity, Agent: "alice"}, Page{})
+	require.NoError(t, err)
+	var told []string
+	for _, e := range found.Entries {
+		told = append(told, e.Reason)
+	}
+	require.Equal(t, []string{"Offline", "Chat only", "Lunch"}, told, "newest first")
+	events, err := h.Feed(ctx, 0, 0)
+	require.NoError(t, err)
+	require.Empty(t, events, "the conversations' feed has none of it")
+}
+
+func testKeys(t *testing.T, h *house) {
+	ctx := t.Context()
+	account, err := h.Account(ctx)
+	require.NoError(t, err)
+	again, err := h.open().Account(ctx)
+	require.NoError(t, err)
+	require.Equal(t, account, again, "there is one account, whoever opens the desk first")
+	require.Len(t, account.AuthToken, 32)
+	renewed, err := h.RenewAuthToken(ctx)
+	require.NoError(t, err)
+	require.Equal(t, account.SID, renewed.SID)
+	require.NotEqual(t, account.AuthToken, renewed.AuthToken)
+
+	h.staff("support", "alice")
+	key, secret, err := h.AddKey(ctx, Key{Name: "alice's desk", Role: KeyAgent, Agent: "alice"})
+	require.NoError(t, err)
+	require.Equal(t, DefaultRateLimit, key.RateLimit)
+	found, err := h.Authenticate(ctx, key.SID, secret)
+	require.NoError(t, err)
+	require.Equal(t, key.SID, found.SID)
+	require.Equal(t, "alice", found.Agent)
+	for name, credentials := range map[string][2]string{
+		"another secret": {key.SID, renewed.AuthToken}, "no secret": {key.SID, ""}, "another key": {PrefixKey + strings.Repeat("0", 32), secret},
+		"nothing": {"", ""}, "no such key and no secret": {PrefixKey + strings.Repeat("0", 32), ""},
+	} {
+		_, err := h.Authenticate(ctx, credentials[0], credentials[1])
+		require.ErrorIs(t, err, ErrCredentials, name)
+	}
+
+	require.NoError(t, h.RevokeKey(ctx, key.SID))
+	require.NoError(t, h.RevokeKey(ctx, key.SID), "again, it does no harm")
+	_, err = h.open().Authenticate(ctx, key.SID, secret)
+	require.ErrorIs(t, err, ErrCredentials)
+	keys, err := h.Keys(ctx)
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	require.False(t, keys[0].RevokedAt.IsZero())
+
+	for _, wrong := range []struct {
+		key  Key
+		code conversation.Code
+		says string
+	}{
+		{Key{Name: "x", Role: "root"}, conversation.CodeInvalidPayload, "no role"},
+		{Key{Name: "x", Role: KeyAgent}, conversation.CodeInvalidPayload, "bound to one agent"},
+		{Key{Name: "x", Role: KeyService, Agent: "alice"}, conversation.CodeInvalidPayload, "only a key of the role agent"},
+		{Key{Name: "x", Role: KeyAgent, Agent: "nobody"}, conversation.CodeUnknownAgent, "no agent named"},
+		{Key{Name: " ", Role: KeyService}, conversation.CodeInvalidPayload, "name of a key"},
+		{Key{Name: "x", Role: KeyService, RateLimit: -1}, conversation.CodeInvalidPayload, "requests a second"},
+	} {
+		_, _, err := h.AddKey(ctx, wrong.key)
+		refusedWith(t, wrong.code, err, wrong.says)
+	}
+	refusedWith(t, conversation.CodeInvalidPayload, h.RevokeKey(ctx, "SK1"), "no key")
+}
+
+// testSecretsAreHashed looks at the files: of a key's secret there is nothing in them.
+func testSecretsAreHashed(t *testing.T, h *house) {
+	_, secret, err := h.AddKey(t.Context(), Key{Name: "shop", Role: KeyService})
+	require.NoError(t, err)
+	for _, file := range []string{"", "-wal"} {
+		content, err := os.ReadFile(strings.TrimPrefix(h.database, "sqlite:") + file)
+		require.NoError(t, err)
+		require.NotContains(t, string(content), secret)
+	}
+}
+
+func testWorkspace(t *testing.T, h *house) {
+	ctx := t.Context()
+	set := func(url string, filter ...string) error {
+		_, err := h.SetWorkspace(ctx, func(w *Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
+		return err
+	}
+	require.NoError(t, set("https://example.com/events", "task.created", "reservation.accepted"))
+	account, err := h.Account(ctx)
+	require.NoError(t, err)
+	require.Equal(t, Workspace{DefaultWorkspaceName, "https://example.com/events", []string{"task.created", "reservation.accepted"}}, account.Workspace)
+	refusedWith(t, conversation.CodeInvalidPayload, set("ftp://example.com"), "http or https")
+	refusedWith(t, conversation.CodeInvalidPayload, set("/events"), "http or https")
+	refusedWith(t, conversation.CodeInvalidPayload, set("", "task.eaten"), "no event")
+	require.NoError(t, set(""))
+}
+
+func testWorkflows(t *testing.T, h *house) {
+	ctx := t.Context()
+	h.staff("support")
+	h.clock.advance(time.Second)
+	h.staff("billing")
+	route := func(workflow string, attributes map[string]any) Route {
+		found, err := h.Route(ctx, workflow, attributes)
+		require.NoError(t, err)
+		return found
+	}
+	require.Equal(t, Route{Queue: "support"}, route("", nil), "the queue that was added first")
+
+	configuration := `{"task_routing":{"filters":[
+		{"filter_friendly_name":"VIP","expression":"tier == \"gold\" AND amount > 100","targets":[{"queue":"` + conversation.QueueSID("billing") + `","priority":"7"}]}],
+		"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`
+	saved, err := h.SaveWorkflow(ctx, Workflow{FriendlyName: "Sales", Configuration: configuration})
+	require.NoError(t, err)
+	require.Equal(t, Route{Queue: "billing", Priority: 7}, route(saved.SID, map[string]any{"tier": "gold", "amount": 250.0}))
+	require.Equal(t, Route{Queue: "support"}, route(saved.SID, map[string]any{"tier": "gold", "amount": 5.0}))
+
+	_, err = h.SaveWorkflow(ctx, Workflow{SID: DefaultWorkflow(), FriendlyName: "Everything", Configuration: strings.ReplaceAll(configuration, "gold", "tin")})
+	require.NoError(t, err, "the default one may be changed")
+	require.Equal(t, Route{Queue: "billing", Priority: 7}, route("", map[string]any{"tier": "tin", "amount": 250.0}))
+
+	for _, wrong := range []struct{ workflow Workflow }{
+		{Workflow{FriendlyName: "Sales", Configuration: configuration}},
+		{Workflow{FriendlyName: "A", Configuration: `{}`}},
+		{Workflow{FriendlyName: "A", Configuration: `nonsense`}},
+		{Workflow{FriendlyName: "A", Configuration: strings.ReplaceAll(configuration, "AND", "ALSO")}},
+		{Workflow{FriendlyName: "A", Configuration: strings.ReplaceAll(configuration, `"7"`, `"-7"`)}},
+		{Workflow{SID: "WW1", FriendlyName: "A", Configuration: configuration}},
+		{Workflow{FriendlyName: "", Configuration: configuration}},
+	} {
+		_, err := h.SaveWorkflow(ctx, wrong.workflow)
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "%+v: %v", wrong.workflow, err)
+	}
+	_, err = h.SaveWorkflow(ctx, Workflow{FriendlyName: "A", Configuration: `{"task_routing":{"default_filter":{"queue":"WQ1"}}}`})
+	refusedWith(t, conversation.CodeUnknownQueue, err, "no queue with the SID")
+	require.NoError(t, h.RemoveWorkflow(ctx, saved.SID))
+	_, err = h.Route(ctx, saved.SID, nil)
+	refusedWith(t, conversation.CodeInvalidPayload, err, "no workflow")
+	refusedWith(t, conversation.CodeInvalidPayload, h.RemoveWorkflow(ctx, DefaultWorkflow()), "every desk has")
+}
+
+func testDrafts(t *testing.T, h *house) {
+	ctx := t.Context()
+	h.staff("support", "alice")
+	sid, err := h.OpenDraft(ctx, Draft{SID: newSID(), Channel: conversation.ChannelChat, Details: Details{UniqueName: "order-17", Attributes: `{"a":1}`}})
+	require.NoError(t, err)
+	again, err := h.OpenDraft(ctx, Draft{SID: sid, Channel: conversation.ChannelChat, Details: Details{FriendlyName: "another"}})
+	require.NoError(t, err)
+	require.Equal(t, sid, again)
+	_, err = h.Say(ctx, NewMessage{Conversation: sid, From: FromCustomer, Text: "hello"})
+	require.NoError(t, err, "the customer may write before anybody is there")
+	_, err = h.AddParticipant(ctx, Participant{Conversation: sid, Address: "+15551234567", ProxyAddress: "+15557654321"})
+	require.NoError(t, err)
+
+	shown, err := h.Conversation(ctx, sid)
+	require.NoError(t, err)
+	require.True(t, shown.IsDraft())
+	found, err := h.Conversations(ctx, Filter{})
+	require.NoError(t, err)
+	require.Empty(t, found, "it is no conversation yet")
+	verdict, err := h.Verdict(ctx, conversation.Question{Conversation: sid, Command: conversation.CommandStart, Queue: "support"})
+	require.NoError(t, err)
+	require.False(t, verdict.ConversationKnown, "and may be started under its SID")
+
+	h.clock.advance(time.Hour)
+	h.start("support", func(c *conversation.StartCommand) { c.Conversation = sid }).follow()
+	shown, err = h.Conversation(ctx, sid)
+	require.NoError(t, err)
+	require.False(t, shown.IsDraft())
+	require.Equal(t, 1, shown.Messages, "what was written before is kept")
+	require.NoError(t, h.CloseDraft(ctx, sid))
+	require.Equal(t, conversation.ConversationActive, shown.Status, "a started one isn't closed as a draft")
+	named, err := h.ConversationNamed(ctx, "order-17")
+	require.NoError(t, err)
+	require.Equal(t, sid, named)
+
+	other, err := h.OpenDraft(ctx, Draft{Channel: conversation.ChannelChat})
+	require.NoError(t, err)
+	_, err = h.SetDetails(ctx, other, func(d *Details) { d.UniqueName = "order-17" })
+	refusedWith(t, conversation.CodeInvalidPayload, err, "already")
+	require.NoError(t, h.CloseDraft(ctx, other))
+	verdict, err = h.Verdict(ctx, conversation.Question{Conversation: other, Command: conversation.CommandStart, Queue: "support"})
+	require.NoError(t, err)
+	require.True(t, verdict.ConversationKnown, "a closed draft isn't started any more")
+}
+
+func testParticipants(t *testing.T, h *house) {
+	ctx := t.Context()
+	sid, err := h.OpenDraft(ctx, Draft{Channel: conversation.ChannelChat})
+	require.NoError(t, err)
+	added, err := h.AddParticipant(ctx, Participant{Conversation: sid, Identity: "crystal"})
+	require.NoError(t, err)
+	same, err := h.AddParticipant(ctx, added)
+	require.NoError(t, err)
+	require.Equal(t, added, same, "the same one again")
+	_, err = h.AddParticipant(ctx, Participant{Conversation: sid, Identity: "crystal"})
+	refusedWith(t, conversation.CodeInvalidPayload, err, "already")
+	_, err = h.AddParticipant(ctx, Participant{Conversation: sid})
+	refusedWith(t, conversation.CodeInvalidPayload, err, "either")
+	_, err = h.AddParticipant(ctx, Participant{Conversation: sid, Identity: "a", Address: "b"})
+	refusedWith(t, conversation.CodeInvalidPayload, err, "either")
+	changed, err := h.UpdateParticipant(ctx, sid, added.SID, func(p *Participant) { p.Attributes = `{"vip":true}` })
+	require.NoError(t, err)
+	require.JSONEq(t, `{"vip":true}`, changed.Attributes)
+	require.NoError(t, h.RemoveParticipant(ctx, sid, added.SID))
+	refusedWith(t, conversation.CodeInvalidPayload, h.RemoveParticipant(ctx, sid, added.SID), "nobody was added")
+}
+
+func testChangedMessages(t *testing.T, h *house) {
+	ctx := t.Context()
+	h.staff("support", "alice")
+	th := h.start("support").follow()
+	first, err := h.Say(ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello", Attributes: `{"mood":"good"}`})
+	require.NoError(t, err)
+	second, err := h.Say(ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "my card is 4111"})
+	require.NoError(t, err)
+	changed, err := h.UpdateMessage(ctx, th.sid, second.SID, MessageChange{Text: new("my card is ****")})
+	require.NoError(t, err)
+	require.Equal(t, "my card is ****", changed.Text)
+	require.False(t, changed.UpdatedAt.IsZero())
+	_, err = h.UpdateMessage(ctx, th.sid, second.SID, MessageChange{Text: new(" ")})
+	refusedWith(t, conversation.CodeInvalidPayload, err, "empty")
+	require.NoError(t, h.RemoveMessage(ctx, th.sid, first.SID))
+	_, err = h.Message(ctx, th.sid, first.SID, AsSystem())
+	refusedWith(t, conversation.CodeInvalidPayload, err, "no message")
+	transcript, err := h.Transcript(ctx, th.sid, AsSystem())
+	require.NoError(t, err)
+	require.Len(t, transcript, 1)
+	require.Equal(t, 2, transcript[0].Number, "the numbers of the others stay")
+}
+
+// testPages reads lists page by page, forwards and back, while tasks come in: nothing is missing that was there, nothing comes twice.
+func testPages(t *testing.T, h *house) {
+	h.staff("support")
+	var all []string
+	begin := func() {
+		all = append(all, h.start("support", withPriority(len(all)%3)).follow().task().SID)
+		if len(all)%2 == 0 { // else two have the same time
+			h.clock.advance(time.Second)
+		}
+	}
+	for range 13 {
+		begin()
+	}
+	read := func(f TaskFilter, size int) (sids []string, back []string) {
+		page := Page{Limit: size}
+		for {
+			found, err := h.TaskList(t.Context(), f, page)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(found.Entries), size)
+			for _, task := range found.Entries {
+				sids = append(sids, task.SID)
+			}
+			if !found.More {
+				back = append([]string{}, sids[len(sids)-len(found.Entries):]...)
+				for earlier := found; earlier.Earlier && len(earlier.Entries) > 0; {
+					cursor := earlier.First
+					var err error
+					earlier, err = h.TaskList(t.Context(), f, Page{Limit: size, Before: &cursor})
+					require.NoError(t, err)
+					var some []string
+					for _, task := range earlier.Entries {
+						some = append(some, task.SID)
+					}
+					back = append(some, back...)
+				}
+				return sids, back
+			}
+			cursor := found.Last
+			page = Page{Limit: size, After: &cursor}
+		}
+	}
+	for _, size := range []int{1, 4, 5, 13, 100} {
+		forwards, backwards := read(TaskFilter{}, size)
+		require.ElementsMatch(t, all, forwards)
+		require.Equal(t, forwards, backwards)
+		newest, _ := read(TaskFilter{NewestFirst: true}, size)
+		slices.Reverse(newest)
+		require.Equal(t, forwards, newest)
+		chosen, _ := read(TaskFilter{Chooses: func(task Task) bool { return task.Priority == 2 }}, size)
+		require.Len(t, chosen, 4)
+		same, _ := read(TaskFilter{Priority: new(2)}, size)
+		require.Equal(t, chosen, same)
+	}
+	first, err := h.TaskList(t.Context(), TaskFilter{}, Page{Limit: 5})
+	require.NoError(t, err)
+	begin()
+	rest, err := h.TaskList(t.Context(), TaskFilter{}, Page{Limit: 100, After: &first.Last})
+	require.NoError(t, err)
+	require.Len(t, rest.Entries, 9, "what has come in between is at the end")
+	skipped, err := h.TaskList(t.Context(), TaskFilter{}, Page{Limit: 5, Skip: 5})
+	require.NoError(t, err)
+	require.Equal(t, rest.Entries[:5], skipped.Entries)
+	none, err := h.TaskList(t.Context(), TaskFilter{Statuses: []conversation.TaskStatus{conversation.TaskAssigned, conversation.TaskCanceled}}, Page{})
+	require.NoError(t, err)
+	require.Empty(t, none.Entries)
+	require.False(t, none.More)
+}
