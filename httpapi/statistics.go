@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -540,20 +541,29 @@ var onlyOfOne = []string{"longest_relative_task_age_in_queue", "longest_relative
 // maxQueuesAtOnce is how many queues Twilio lets be asked for in one request.
 const maxQueuesAtOnce = 50
 
-// queuesRealTime reads its parameter as Twilio's page on TaskQueue statistics spells it, as its table
-// does, and in snake case; the document says nothing of it.
+// queuesAsked reads queueSids, as an example of Twilio's spells it, QueueSids, as the table beside it
+// does, or queue_sids: the document says nothing of it.
+func (c *call) queuesAsked() (sids []string, err error) {
+	var body map[string]json.RawMessage
+	err = json.Unmarshal(c.body, &body)
+	for name, value := range body {
+		if strings.EqualFold(strings.ReplaceAll(name, "_", ""), "queueSids") {
+			err = errors.Join(err, json.Unmarshal(value, &sids))
+		}
+	}
+	if err != nil || len(sids) == 0 || len(sids) > maxQueuesAtOnce || slices.ContainsFunc(sids, func(sid string) bool { return !isSID(conversation.PrefixQueue, sid) }) {
+		return nil, c.wrong("queueSids", `The body has to be JSON with 1 to %d SIDs of queues, as in {"queueSids":["WQ…"]}`, maxQueuesAtOnce)
+	}
+	return sids, nil
+}
+
 func (c *call) queuesRealTime() (any, error) {
 	if err := c.workspace(); err != nil {
 		return nil, err
 	}
-	var asked struct {
-		QueueSIDs  []string `json:"queueSids"` // in any case
-		SnakeCased []string `json:"queue_sids"`
-	}
-	err := json.Unmarshal(c.body, &asked)
-	sids := append(asked.QueueSIDs, asked.SnakeCased...)
-	if err != nil || len(sids) == 0 || len(sids) > maxQueuesAtOnce || slices.ContainsFunc(sids, func(sid string) bool { return !isSID(conversation.PrefixQueue, sid) }) {
-		return nil, c.wrong("queueSids", `The body has to be JSON with 1 to %d SIDs of queues, as in {"queueSids":["WQ…"]}`, maxQueuesAtOnce)
+	sids, err := c.queuesAsked()
+	if err != nil {
+		return nil, err
 	}
 	queues, err := c.desk.Queues(c.ctx)
 	if err != nil {

@@ -65,6 +65,12 @@ func (c *call) viewOfState(s conversation.State) (*view, error) {
 	}
 	for _, t := range s.Tasks {
 		v.tasks = append(v.tasks, desk.Task{Conversation: s.Conversation, Channel: s.Channel, Task: *t})
+		if t.Status.Live() { // it may be told to somebody before the desk shows it
+			c.seen.note(t.SID, s.Conversation)
+			if t.Reservation != nil {
+				c.seen.note(t.Reservation.SID, s.Conversation)
+			}
+		}
 	}
 	for _, x := range s.Transfers {
 		v.transfers = append(v.transfers, *x)
