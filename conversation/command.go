@@ -120,6 +120,8 @@ type StartCommand struct {
 	Customer     Customer `json:"customer,omitzero"`
 	// Queue is the name of the queue that the first task waits in.
 	Queue string `json:"queue"`
+	// Agent is whom the first task is meant for alone; the queue is then where it goes if they don't take it.
+	Agent string `json:"agent,omitempty"`
 	// Priority puts the task before others in its queue; 0 is the lowest.
 	Priority int `json:"priority,omitempty"`
 	// Attributes reach every task of the conversation unchanged; at most 4,096 characters of JSON.
@@ -137,18 +139,21 @@ type TransferCommand struct {
 	Meta
 }
 
-// AcceptCommand takes a reserved task. Task may be left out.
+// AcceptCommand takes a reserved task. Task may be left out; Reservation, where it is given, has to be the
+// SID of the very offer that is meant, for the same task may be offered to the same agent again.
 type AcceptCommand struct {
-	Agent string `json:"agent"`
-	Task  string `json:"task,omitempty"`
+	Agent       string `json:"agent"`
+	Task        string `json:"task,omitempty"`
+	Reservation string `json:"reservation,omitempty"`
 	Meta
 }
 
-// DeclineCommand turns a reserved task down. Task may be left out.
+// DeclineCommand turns a reserved task down. Task and Reservation are as in [AcceptCommand].
 type DeclineCommand struct {
-	Agent  string `json:"agent"`
-	Task   string `json:"task,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	Agent       string `json:"agent"`
+	Task        string `json:"task,omitempty"`
+	Reservation string `json:"reservation,omitempty"`
+	Reason      string `json:"reason,omitempty"`
 	Meta
 }
 
@@ -183,8 +188,9 @@ type MoveCommand struct {
 	Meta
 }
 
-// CloseCommand closes the customer's side.
+// CloseCommand closes the customer's side. With a Task it does so only while that task waits.
 type CloseCommand struct {
+	Task   string `json:"task,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	Meta
 }
@@ -308,7 +314,7 @@ func (c StartCommand) valid() *Refusal {
 	if refusal := c.Attributes.valid(); refusal != nil {
 		return refusal
 	}
-	return firstOf(required("start", "queue", c.Queue), short("start", "customer.name", c.Customer.Name, MaxText),
+	return firstOf(required("start", "queue", c.Queue), short("start", "agent", c.Agent, MaxText), short("start", "customer.name", c.Customer.Name, MaxText),
 		short("start", "customer.address", c.Customer.Address, MaxText))
 }
 
@@ -320,11 +326,12 @@ func (c TransferCommand) valid() *Refusal {
 }
 
 func (c AcceptCommand) valid() *Refusal {
-	return firstOf(required("accept", "agent", c.Agent), sid("accept", "task", c.Task), validMeta(c))
+	return firstOf(required("accept", "agent", c.Agent), sid("accept", "task", c.Task), sid("accept", "reservation", c.Reservation), validMeta(c))
 }
 
 func (c DeclineCommand) valid() *Refusal {
-	return firstOf(required("decline", "agent", c.Agent), sid("decline", "task", c.Task), short("decline", "reason", c.Reason, MaxText), validMeta(c))
+	return firstOf(required("decline", "agent", c.Agent), sid("decline", "task", c.Task),
+		sid("decline", "reservation", c.Reservation), short("decline", "reason", c.Reason, MaxText), validMeta(c))
 }
 
 func (c WrapupCommand) valid() *Refusal {
@@ -345,7 +352,7 @@ func (c MoveCommand) valid() *Refusal {
 }
 
 func (c CloseCommand) valid() *Refusal {
-	return firstOf(short("close", "reason", c.Reason, MaxText), validMeta(c))
+	return firstOf(sid("close", "task", c.Task), short("close", "reason", c.Reason, MaxText), validMeta(c))
 }
 
 func (c ReserveCommand) valid() *Refusal {

@@ -185,7 +185,10 @@ func verdictAllows(st step) bool {
 	var to conversation.Target
 	switch c := st.command.(type) {
 	case conversation.StartCommand:
-		return v != nil && v.QueueKnown
+		if v == nil || !v.QueueKnown || c.Agent == "" {
+			return v != nil && v.QueueKnown
+		}
+		to = conversation.Target{Agent: c.Agent}
 	case conversation.TransferCommand:
 		storedNote := conversation.IsSID(conversation.PrefixNote, c.Note)
 		if v == nil || !v.Settings.MessagingTransfers || (c.Note != "" && !v.Settings.TransferNotes) || v.Plugin != "" ||
@@ -217,6 +220,11 @@ func allowed(s *conversation.State, command conversation.Command, now time.Time)
 			return t.Status == status && t.Agent == agent && (sid == "" || sid == t.SID)
 		})
 	}
+	offered := func(agent, sid, reservation string) bool {
+		return slices.ContainsFunc(s.Tasks, func(t *conversation.Task) bool {
+			return t.OfferedTo(agent) && (sid == "" || sid == t.SID) && (reservation == "" || reservation == t.Reservation.SID)
+		})
+	}
 	switch c := command.(type) {
 	case conversation.StartCommand:
 		return s.Status == ""
@@ -224,9 +232,9 @@ func allowed(s *conversation.State, command conversation.Command, now time.Time)
 		return active && has(c.From, conversation.TaskAssigned, "") && s.ActiveTransfer() == nil &&
 			c.To.Agent != c.From && !has(c.To.Agent, conversation.TaskAssigned, "")
 	case conversation.AcceptCommand:
-		return active && has(c.Agent, conversation.TaskReserved, c.Task) && !has(c.Agent, conversation.TaskWrapping, "")
+		return active && offered(c.Agent, c.Task, c.Reservation) && !has(c.Agent, conversation.TaskWrapping, "")
 	case conversation.DeclineCommand:
-		return active && has(c.Agent, conversation.TaskReserved, c.Task)
+		return active && offered(c.Agent, c.Task, c.Reservation)
 	case conversation.WrapupCommand:
 		return has(c.Agent, conversation.TaskWrapping, c.Task)
 	case conversation.EndCommand:
@@ -246,7 +254,8 @@ func allowed(s *conversation.State, command conversation.Command, now time.Time)
 		}
 		return !there
 	case conversation.CloseCommand:
-		return active
+		task := s.Task(c.Task)
+		return active && (c.Task == "" || (task != nil && task.Status.Waiting()))
 	case conversation.ReserveCommand:
 		task := s.Task(c.Task)
 		return task != nil && task.Status == conversation.TaskPending && task.Placement == c.Placement
@@ -261,7 +270,7 @@ type statusChange struct{ from, to conversation.TaskStatus }
 
 // legal are the changes of a task's status that a command may make in one step.
 var legal = map[conversation.CommandName][]statusChange{
-	conversation.CommandStart:    {{"", conversation.TaskPending}},
+	conversation.CommandStart:    {{"", conversation.TaskPending}, {"", conversation.TaskReserved}},
 	conversation.CommandReserve:  {{conversation.TaskPending, conversation.TaskReserved}},
 	conversation.CommandAccept:   {{conversation.TaskReserved, conversation.TaskAssigned}},
 	conversation.CommandWrapup:   {{conversation.TaskWrapping, conversation.TaskCompleted}},

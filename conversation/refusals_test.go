@@ -45,6 +45,19 @@ var refusals = []struct {
 	{"end in a closed conversation", "start · close", "end alice", conversation.CodeConversationClosed, "start a new one", ""},
 	{"close of a closed conversation", "start · close", "close", conversation.CodeConversationClosed, "start a new one", ""},
 	{"accept in a closed conversation", "start · close", "accept alice", conversation.CodeConversationClosed, "start a new one", ""},
+	{
+		"a close that is meant while a task waits", aliceHasIt, "close task=T1",
+		conversation.CodeNoReservation, "task T1 doesn't wait any more, it is assigned", "task=T1 agent=alice",
+	},
+	{"a close with a task that isn't here", aliceHasIt, "close task=T0", conversation.CodeNoSuchTask, "no task T0", "task=T0"},
+	{"accept of another offer than the one that stands", "start · reserve alice", "accept alice reservation=R0", conversation.CodeNoReservation, "reserved for alice", "agent=alice"},
+	{"accept of another offer than the one they took", aliceHasIt, "accept alice reservation=R0", conversation.CodeNoReservation, "reserved for alice", "agent=alice"},
+	{
+		"decline of another offer than the one they declined", "start · reserve alice · decline alice", "decline alice task=T1 reservation=R0",
+		conversation.CodeNoReservation, "reserved for alice", "task=T1 agent=alice",
+	},
+	{"a start with an agent who isn't here", "later 1s", "start dave", conversation.CodeUnknownAgent, "no agent named", "agent=dave"},
+	{"a start with an agent who is away", "away bob", "start bob", conversation.CodeAgentUnavailable, "bob is not available", "agent=bob"},
 	{"a second start", "start", "start", conversation.CodeInvalidPayload, "start another", "field=conversation"},
 
 	// Task.

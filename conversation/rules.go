@@ -14,14 +14,14 @@ func (c AcceptCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	if refusal := s.customerIsThere(); refusal != nil {
 		return decision{}, refusal
 	}
-	if mine := s.heldBy(c.Agent, TaskAssigned); mine != nil && (c.Task == "" || c.Task == mine.SID) {
+	if mine := s.heldBy(c.Agent, TaskAssigned); mine != nil && (c.Task == "" || c.Task == mine.SID) && mine.Reservation.is(c.Reservation) {
 		return decision{task: mine, transfer: s.Transfer(mine.Transfer)}, nil
 	}
 	if wrapping := s.Wrapping(c.Agent); wrapping != nil {
 		return decision{}, Refuse(CodeWrapupPending, Details{Task: wrapping.SID, Agent: c.Agent},
 			"%s still wraps up task %s of this conversation: complete that wrapup, then accept again", c.Agent, wrapping.SID)
 	}
-	task, refusal := s.offerTo(c.Agent, c.Task)
+	task, refusal := s.offerTo(c.Agent, c.Task, c.Reservation)
 	if refusal != nil {
 		return decision{}, refusal
 	}
@@ -39,7 +39,11 @@ func (c StartCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		task := ch.newTask(c.Queue, nil)
 		task.Priority, task.Attributes = c.Priority, firstAttributes(c)
 		ch.tell(EventTaskCreated, task, nil)
-		ch.enter(task, c.Queue, false)
+		if c.Agent != "" {
+			ch.direct(task, c.Agent)
+		} else {
+			ch.enter(task, c.Queue, false)
+		}
 		ch.task = task
 	}}, nil
 }
@@ -49,17 +53,18 @@ func startedBefore(sid string) *Refusal {
 }
 
 func (c StartCommand) question(*State) Question {
-	return Question{Conversation: c.Conversation, Command: CommandStart, Queue: c.Queue}
+	return Question{Conversation: c.Conversation, Command: CommandStart, Agent: c.Agent, Queue: c.Queue}
 }
 
 func (c StartCommand) judge(_ *State, v *Verdict) *Refusal {
 	if v.ConversationKnown {
 		return startedBefore(c.Conversation)
 	}
-	if v.QueueKnown && v.QueueMembers == 0 {
-		return nil // a customer may write before anybody works on the queue
+	// A customer may write before anybody works on the queue.
+	if !v.QueueKnown {
+		return v.judgeTarget(Target{Queue: c.Queue})
 	}
-	return v.judgeTarget(Target{Queue: c.Queue})
+	return v.judgeTarget(Target{Agent: c.Agent})
 }
 
 func (c TransferCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
@@ -144,10 +149,10 @@ func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	if refusal := s.customerIsThere(); refusal != nil {
 		return decision{}, refusal
 	}
-	if declined := s.declinedBy(c.Agent, c.Task); declined != nil {
+	if declined := s.declinedBy(c.Agent, c.Task, c.Reservation); declined != nil {
 		return decision{task: declined, transfer: s.Transfer(declined.Transfer)}, nil
 	}
-	task, refusal := s.offerTo(c.Agent, c.Task)
+	task, refusal := s.offerTo(c.Agent, c.Task, c.Reservation)
 	if refusal != nil {
 		return decision{}, refusal
 	}
@@ -158,9 +163,9 @@ func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 }
 
 // declinedBy finds the task whose offer the agent has declined, if that was the last one they had.
-func (s *State) declinedBy(agent, sid string) *Task {
+func (s *State) declinedBy(agent, sid, reservation string) *Task {
 	for _, t := range slices.Backward(s.Tasks) {
-		if r := t.Reservation; r != nil && r.Agent == agent && (sid == "" || sid == t.SID) {
+		if r := t.Reservation; r != nil && r.Agent == agent && (sid == "" || sid == t.SID) && r.is(reservation) {
 			if r.Status == ReservationRejected {
 				return t
 			}
@@ -297,7 +302,10 @@ func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		return decision{}, refusal
 	}
 	if s.Status != ConversationActive {
-		return decision{}, nil
+		return decision{task: s.Task(c.Task)}, nil
+	}
+	if refusal := s.stillWaits(c.Task); refusal != nil {
+		return decision{}, refusal
 	}
 	return decision{transfer: s.ActiveTransfer(), apply: func(ch *change) {
 		for _, t := range ch.Tasks {
@@ -308,6 +316,21 @@ func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		ch.CloseReason = c.Reason
 		ch.closeCustomerSide(ReasonConversationClosed)
 	}}, nil
+}
+
+// stillWaits refuses a close that is meant only while that task waits, where it doesn't.
+func (s *State) stillWaits(sid string) *Refusal {
+	if sid == "" {
+		return nil
+	}
+	task := s.Task(sid)
+	switch {
+	case task == nil:
+		return s.noSuchTask(sid)
+	case !task.Status.Waiting():
+		return Refuse(CodeNoReservation, Details{Task: sid, Agent: task.Agent}, "task %s doesn't wait any more, it is %s: nothing was closed", sid, task.Status)
+	}
+	return nil
 }
 
 func (c ReserveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
@@ -352,13 +375,16 @@ func (s *State) noSuchTask(sid string) *Refusal {
 	return Refuse(CodeNoSuchTask, Details{Task: sid}, "this conversation has no task %s: see its state for the tasks it has", sid)
 }
 
+// is tells whether it is the reservation of that SID; any is where none is named.
+func (r *Reservation) is(sid string) bool { return sid == "" || (r != nil && r.SID == sid) }
+
 // offerTo finds the task that is reserved for the agent.
-func (s *State) offerTo(agent, sid string) (*Task, *Refusal) {
+func (s *State) offerTo(agent, sid, reservation string) (*Task, *Refusal) {
 	if sid != "" && s.Task(sid) == nil {
 		return nil, s.noSuchTask(sid)
 	}
 	for _, t := range s.Tasks {
-		if t.OfferedTo(agent) && (sid == "" || sid == t.SID) {
+		if t.OfferedTo(agent) && (sid == "" || sid == t.SID) && t.Reservation.is(reservation) {
 			return t, nil
 		}
 	}

@@ -18,6 +18,13 @@ func TestCommands(t *testing.T) {
 	for _, test := range []struct{ name, story, picture string }{
 		{"a conversation starts with a task in its queue", "start", "active · T1 #support pending"},
 		{"a customer may write before anybody works on the queue", "start queue=night", "active · T1 #night pending"},
+		{"a conversation may start with one agent", "start alice · accept alice", "active · T1 alice assigned"},
+		{"one that the agent doesn't take goes to the queue", "start alice · decline alice", "active · T1 #support pending head"},
+		{"it waits for an agent who is away, where the setting says so", "set agent_unavailable=wait · away alice · start alice", "active · T1 alice pending"},
+		{"or goes to the queue", "set agent_unavailable=origin_queue · away alice · start alice", "active · T1 #support pending head"},
+		{"an accept may name the very offer", "start · reserve alice · accept alice reservation=R1", "active · T1 alice assigned"},
+		{"a decline may name the very offer", "start · reserve alice · decline alice reservation=R1", "active · T1 #support pending"},
+		{"a close may name the task that waits", "start · reserve alice · close task=T1", "closed · T1 alice canceled (conversation_closed)"},
 		{"the desk offers a waiting task", "start · reserve alice", "active · T1 alice reserved"},
 		{"an agent accepts", aliceHasIt, "active · T1 alice assigned"},
 		{"an agent declines and the task waits in its queue again", "start · reserve alice · decline alice", "active · T1 #support pending"},

@@ -19,8 +19,8 @@ import (
 //
 // Steps go through Decode as a service's do, and every one of them is checked against the invariants
 // and survives a JSON round trip. Targets are agents or, with a #, queues. T1, T2 … and U1, U2 …
-// name tasks and transfers in their order; T0 and U0 are none of this conversation's. Any field of a
-// payload may follow as key=value. Beside the commands there are the things that happen around them:
+// name tasks and transfers in their order, R1, R2 … the last reservations of those tasks; T0, U0 and R0
+// are none of this conversation's. Any field of a payload may follow as key=value. Beside the commands there are the things that happen around them:
 //
 //	set unanswered=sender   the administrator changes a setting; the next verdict brings it
 //	away bob · back bob     an agent's activity
@@ -223,7 +223,7 @@ func (s *story) send(command conversation.Command) error {
 	return err
 }
 
-// sid turns T1 and U1 into the SIDs they stand for, and leaves other words alone.
+// sid turns T1, U1 and R1 into the SIDs they stand for, and leaves other words alone.
 func (s *story) sid(word string) string {
 	if len(word) != 2 || word[1] < '0' || word[1] > '9' {
 		return word
@@ -234,6 +234,10 @@ func (s *story) sid(word string) string {
 		return conversation.PrefixTask + strings.Repeat("0", 32)
 	case word[0] == 'U' && n == 0:
 		return conversation.PrefixTransfer + strings.Repeat("0", 32)
+	case word[0] == 'R' && n == 0:
+		return conversation.PrefixReservation + strings.Repeat("0", 32)
+	case word[0] == 'R' && n <= len(s.state.Tasks) && s.state.Tasks[n-1].Reservation != nil:
+		return s.state.Tasks[n-1].Reservation.SID
 	case word[0] == 'T' && n <= len(s.state.Tasks):
 		return s.state.Tasks[n-1].SID
 	case word[0] == 'U' && n <= len(s.state.Transfers):

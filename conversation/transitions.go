@@ -19,7 +19,7 @@ type transition[S ~string] struct {
 
 var taskTransitions = []transition[TaskStatus]{
 	{"", TaskPending, []CommandName{CommandStart, CommandTransfer, CommandCancel}},
-	{TaskPending, TaskReserved, []CommandName{CommandReserve, CommandTransfer, CommandMove}},
+	{TaskPending, TaskReserved, []CommandName{CommandStart, CommandReserve, CommandTransfer, CommandMove}},
 	{TaskReserved, TaskPending, []CommandName{CommandDecline, CommandExpire, CommandMove}},
 	{TaskReserved, TaskAssigned, []CommandName{CommandAccept}},
 	{TaskAssigned, TaskWrapping, []CommandName{CommandTransfer, CommandEnd, CommandClose}},
@@ -31,7 +31,7 @@ var taskTransitions = []transition[TaskStatus]{
 }
 
 var reservationTransitions = []transition[ReservationStatus]{
-	{"", ReservationPending, []CommandName{CommandReserve, CommandTransfer, CommandMove}},
+	{"", ReservationPending, []CommandName{CommandStart, CommandReserve, CommandTransfer, CommandMove}},
 	{ReservationPending, ReservationAccepted, []CommandName{CommandAccept}},
 	{ReservationPending, ReservationRejected, []CommandName{CommandDecline}},
 	{ReservationPending, ReservationTimeout, []CommandName{CommandExpire}},
