@@ -222,7 +222,7 @@ func allowed(s *conversation.State, command conversation.Command, now time.Time)
 	}
 	offered := func(agent, sid, reservation string) bool {
 		return slices.ContainsFunc(s.Tasks, func(t *conversation.Task) bool {
-			return t.OfferedTo(agent) && (sid == "" || sid == t.SID) && (reservation == "" || reservation == t.Reservation.SID)
+			return t.Status == conversation.TaskReserved && t.Agent == agent && (sid == "" || sid == t.SID) && (reservation == "" || reservation == t.Reservation.SID)
 		})
 	}
 	switch c := command.(type) {
