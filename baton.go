@@ -359,6 +359,10 @@ func repeat(ctx context.Context, call func() error) error {
 	}
 }
 
+// Unavailable tells whether the error says that the server, or a worker, isn't there now: the same call
+// may be made again.
+func Unavailable(err error) bool { return err != nil && repeatable(err) }
+
 // repeatable tells the answers that mean "not now": the SDK repeats most of them, but not the race
 // of an update with the end of a workflow task (WorkflowNotReady), nor a server that restarts, nor a
 // call that has taken as long as the SDK lets one take, because no worker was there, nor a query of

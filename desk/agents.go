@@ -181,6 +181,8 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 type AgentChange struct {
 	// FriendlyName, Attributes (a JSON object) and Activity (a SID) are described at [NewAgent].
 	FriendlyName, Attributes, Activity *string
+	// Expected looks at the agent as they are when the change is made, and may refuse it; nil for none.
+	Expected func(Agent) error
 }
 
 // UpdateAgent changes the agent: with other attributes they join and leave the queues whose
@@ -200,7 +202,7 @@ func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange)
 }
 
 func (t *transaction) updateAgent(ctx context.Context, name string, change AgentChange, now int64) error {
-	if err := t.knowAgent(ctx, name); err != nil {
+	if err := t.expected(ctx, name, change.Expected); err != nil {
 		return err
 	}
 	if change.FriendlyName != nil {
@@ -232,6 +234,26 @@ func (t *transaction) updateAgent(ctx context.Context, name string, change Agent
 	return t.become(ctx, name, activity, now)
 }
 
+// expected returns what a function says of the agent as they are now; refused with unknown_agent.
+func (t *transaction) expected(ctx context.Context, name string, looks ...func(Agent) error) error {
+	agents, err := t.agents(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case len(agents) == 0:
+		return unknownAgent(name)
+	}
+	for _, look := range looks {
+		if look == nil {
+			continue
+		}
+		if err := look(agents[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // maxAttributes bounds an agent's attributes, as it does a task's.
 const maxAttributes = conversation.MaxAttributes
 
@@ -252,10 +274,11 @@ func validObject(text string, limit int) *conversation.Refusal {
 }
 
 // RemoveAgent removes an agent who has nothing any more: with live tasks or offers they are refused
-// with invalid_payload. What they did stays on record.
-func (d *Desk) RemoveAgent(ctx context.Context, name string) error {
+// with invalid_payload, and where a function that looks at them as they are then refuses it. What they did
+// stays on record; their API keys are revoked.
+func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Agent) error) error {
 	return d.write(ctx, "remove agent "+name, func(t *transaction) error {
-		if err := t.knowAgent(ctx, name); err != nil {
+		if err := t.expected(ctx, name, expected...); err != nil {
 			return err
 		}
 		live, _, err := first(ctx, t, value[int], `SELECT
@@ -269,6 +292,10 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string) error {
 				"%s still has %d live tasks: let them be completed or moved, then remove the agent", name, live)
 		}
 		if _, err = t.exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {
+			return err
+		}
+		// Whoever gets the name next is somebody else.
+		if _, err = t.exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE agent = $1 AND revoked_at = 0`, name, micros(d.now())); err != nil {
 			return err
 		}
 		return t.happen(ctx, EventAgentDeleted, name, "", "", micros(d.now()))

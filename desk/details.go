@@ -24,8 +24,10 @@ type Details struct {
 	// ContextSID and WebhookTTID are what a client of Flex has given its interaction, to be given back.
 	ContextSID  string
 	WebhookTTID string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	// StartedBy names the request that has started the conversation, where that may be repeated.
+	StartedBy string
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // Draft is a conversation that has not been started: it has a transcript, and no tasks yet.
@@ -59,6 +61,16 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 		return t.saveDetails(ctx, draft.Details, now)
 	})
 	return draft.SID, err
+}
+
+// SetDraft changes the channel of a conversation that was not started, and what is known of its customer.
+// A conversation that was is left as it is.
+func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
+	return d.write(ctx, "change draft "+sid, func(t *transaction) error {
+		_, err := t.exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
+			sid, string(channel), customer.Name, customer.Address)
+		return err
+	})
 }
 
 // IsDraft tells whether the conversation has not been started.
@@ -123,12 +135,12 @@ func validDetails(details Details) *conversation.Refusal {
 	return validObject(details.Attributes, maxConversationAttributes)
 }
 
-const selectDetails = `SELECT conversation, friendly_name, unique_name, attributes, workflow, context_sid, webhook_ttid, created_at, updated_at
+const selectDetails = `SELECT conversation, friendly_name, unique_name, attributes, workflow, context_sid, webhook_ttid, started_by, created_at, updated_at
 	FROM conversation_details`
 
 func scanDetails(r row) (details Details, err error) {
 	err = r.Scan(&details.Conversation, &details.FriendlyName, &details.UniqueName, &details.Attributes, &details.Workflow,
-		&details.ContextSID, &details.WebhookTTID, instant{&details.CreatedAt}, instant{&details.UpdatedAt})
+		&details.ContextSID, &details.WebhookTTID, &details.StartedBy, instant{&details.CreatedAt}, instant{&details.UpdatedAt})
 	return details, err
 }
 
@@ -154,13 +166,13 @@ func (t *transaction) saveDetails(ctx context.Context, details Details, now int6
 		details.Attributes = "{}"
 	}
 	_, err := t.exec(ctx, `INSERT INTO conversation_details (conversation, friendly_name, unique_name, attributes, workflow, context_sid,
-			webhook_ttid, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+			webhook_ttid, started_by, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
 		ON CONFLICT (conversation) DO UPDATE SET friendly_name = excluded.friendly_name, unique_name = excluded.unique_name,
 			attributes = excluded.attributes, workflow = excluded.workflow, context_sid = excluded.context_sid,
-			webhook_ttid = excluded.webhook_ttid, updated_at = excluded.updated_at`,
+			webhook_ttid = excluded.webhook_ttid, started_by = excluded.started_by, updated_at = excluded.updated_at`,
 		details.Conversation, details.FriendlyName, details.UniqueName, details.Attributes, details.Workflow, details.ContextSID,
-		details.WebhookTTID, now)
+		details.WebhookTTID, details.StartedBy, now)
 	return err
 }
 

@@ -21,6 +21,9 @@ const (
 	EventQueueDeleted    conversation.EventName = "task-queue.deleted"
 )
 
+// eventReservationFailed is TaskRouter's for a call that could not be made. A filter may name it; it never happens here.
+const eventReservationFailed conversation.EventName = "reservation.failed"
+
 // EventNames returns the names of all events that there are.
 func EventNames() []conversation.EventName {
 	return []conversation.EventName{
@@ -105,5 +108,7 @@ func (t *transaction) after(ctx context.Context, position int64, limit int) ([]F
 		) AS happened ORDER BY position LIMIT $2`, position, limit)
 }
 
-// isEvent tells whether there are events of that name.
-func isEvent(name string) bool { return slices.Contains(EventNames(), conversation.EventName(name)) }
+// isEvent tells whether a filter may name such events.
+func isEvent(name string) bool {
+	return name == string(eventReservationFailed) || slices.Contains(EventNames(), conversation.EventName(name))
+}

@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +22,20 @@ type TaskFilter struct {
 	Priority *int
 	// Chooses looks at what no other field can tell, as an expression over the attributes does; it may be nil.
 	Chooses func(Task) bool
-	// ByPriority orders by priority instead of by time, NewestFirst turns the order around.
-	ByPriority, NewestFirst bool
+	// Order is by time of creation where it is left out; NewestFirst turns it around.
+	Order       TaskOrder
+	NewestFirst bool
 }
+
+// TaskOrder is what a list of tasks is ordered by, and after that by SID.
+type TaskOrder int
+
+// By creation, by priority, or by when the conversation's first task came.
+const (
+	TasksByCreation TaskOrder = iota
+	TasksByPriority
+	TasksByQueueTime
+)
 
 // TaskList returns a page of the tasks that the filter chooses, oldest first where it doesn't say otherwise.
 func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[Task], err error) {
@@ -32,8 +44,16 @@ func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[
 		columns: columns, from: from, scan: scanTask, chooses: f.Chooses, key: "t.created_at", sid: "t.sid",
 		keyOf: func(t Task) (int64, string) { return micros(t.CreatedAt), t.SID }, descending: f.NewestFirst,
 	}
-	if f.ByPriority {
+	switch f.Order {
+	case TasksByCreation:
+	case TasksByPriority:
 		list.key, list.keyOf = "t.priority", func(t Task) (int64, string) { return int64(t.Priority), t.SID }
+	case TasksByQueueTime:
+		list.key, list.keyOf = "t.queued_at", func(t Task) (int64, string) { return micros(t.QueuedAt), t.SID }
+	}
+	f.Statuses = distinct(f.Statuses)
+	if len(f.Statuses) > 0 && !slices.ContainsFunc(f.Statuses, func(s conversation.TaskStatus) bool { return !s.Live() }) {
+		list.conditions = append(list.conditions, `t.completed_at = 0 AND t.canceled_at = 0`) // which are few, and indexed
 	}
 	if len(f.Statuses) > 0 {
 		list.conditions = append(list.conditions, `t.status IN (`+arguments(&list.args, f.Statuses)+`)`)
@@ -80,7 +100,12 @@ func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page)
 	if f.Task != "" {
 		list.where(`task = $%d`, f.Task)
 	}
-	if f.Status != "" {
+	switch f.Status {
+	case "":
+	case conversation.ReservationPending: // written out, for an index has just these
+		list.conditions = append(list.conditions, `status = 'pending'`)
+	case conversation.ReservationAccepted, conversation.ReservationRejected, conversation.ReservationTimeout, conversation.ReservationCanceled,
+		conversation.ReservationRescinded, conversation.ReservationWrapping, conversation.ReservationCompleted:
 		list.where(`status = $%d`, string(f.Status))
 	}
 	err = d.read(ctx, "read reservations", func(t *transaction) error {
@@ -107,7 +132,7 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 		keyOf: func(c Conversation) (int64, string) { return micros(c.CreatedAt), c.SID },
 	}
 	if len(f.Statuses) > 0 {
-		list.conditions = append(list.conditions, `status IN (`+arguments(&list.args, f.Statuses)+`)`)
+		list.conditions = append(list.conditions, `status IN (`+arguments(&list.args, distinct(f.Statuses))+`)`)
 	}
 	if !f.From.IsZero() {
 		list.where(`created_at >= $%d`, micros(f.From))
@@ -153,4 +178,11 @@ func arguments[T ~string](args *[]any, values []T) string {
 		places[i] = fmt.Sprintf("$%d", len(*args))
 	}
 	return strings.Join(places, ", ")
+}
+
+// distinct are the values without repetitions, in order, so that there are few different queries.
+func distinct[T ~string](values []T) []T {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return slices.Compact(sorted)
 }

@@ -15,6 +15,8 @@ import (
 type Participant struct {
 	SID          string
 	Conversation string
+	// Kind is what Flex calls them: customer, external, supervisor, unknown; empty where nobody has said.
+	Kind string
 	// Identity is who a chat participant is; Address and ProxyAddress are whom a messaging participant
 	// writes from and to. One of the two is set.
 	Identity              string
@@ -27,7 +29,7 @@ type Participant struct {
 
 // AddParticipant adds a participant to a conversation; one with the SID of another is taken for the
 // same. Refused with invalid_payload: neither or both of identity and address, an identity or address
-// that is on the conversation already; conversation_closed where the desk has no such conversation.
+// that is on the conversation already; conversation_closed where it is over, or the desk has none like it.
 func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Participant, err error) {
 	if p.SID == "" {
 		p.SID = conversation.SIDOf(PrefixMember, uuid.New())
@@ -39,7 +41,8 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 		return Participant{}, refusal
 	}
 	err = d.write(ctx, "add a participant to conversation "+p.Conversation, func(t *transaction) error {
-		if _, err := t.conversationStatus(ctx, p.Conversation); err != nil {
+		status, err := t.conversationStatus(ctx, p.Conversation)
+		if err != nil {
 			return err
 		}
 		same, found, err := first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
@@ -47,12 +50,15 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 			added = same
 			return err
 		}
+		if status != conversation.ConversationActive {
+			return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "the conversation is over: nobody can be added to it any more")
+		}
 		if err := t.refuseSameParticipant(ctx, p); err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, `INSERT INTO participants (sid, conversation, identity, address, proxy_address, attributes, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $7)`,
-			p.SID, p.Conversation, p.Identity, p.Address, p.ProxyAddress, p.Attributes, micros(d.now()))
+		_, err = t.exec(ctx, `INSERT INTO participants (sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
+			p.SID, p.Conversation, p.Kind, p.Identity, p.Address, p.ProxyAddress, p.Attributes, micros(d.now()))
 		if err != nil {
 			return err
 		}
@@ -140,10 +146,10 @@ func noParticipant(sid string) *conversation.Refusal {
 	return invalid("participant", "nobody was added to the conversation as %s: see the list of its participants", sid)
 }
 
-const selectParticipants = `SELECT sid, conversation, identity, address, proxy_address, attributes, created_at, updated_at FROM participants`
+const selectParticipants = `SELECT sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at FROM participants`
 
 func scanParticipant(r row) (p Participant, err error) {
-	err = r.Scan(&p.SID, &p.Conversation, &p.Identity, &p.Address, &p.ProxyAddress, &p.Attributes, instant{&p.CreatedAt}, instant{&p.UpdatedAt})
+	err = r.Scan(&p.SID, &p.Conversation, &p.Kind, &p.Identity, &p.Address, &p.ProxyAddress, &p.Attributes, instant{&p.CreatedAt}, instant{&p.UpdatedAt})
 	return p, err
 }
 

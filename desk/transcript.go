@@ -31,6 +31,8 @@ type NewMessage struct {
 	Text string
 	// ProviderSID is the provider's own SID of the message, if it has one: it is stored once.
 	ProviderSID string
+	// Identity is what the customer, or whoever writes on their side, is called; it may be left out.
+	Identity string
 	// Attributes are a JSON object, none where they are left out.
 	Attributes string
 	// At is when it was written; now, where it is left out.
@@ -47,7 +49,8 @@ type Message struct {
 	Text        string    `json:"text"`
 	ProviderSID string    `json:"provider_sid,omitempty"`
 	At          time.Time `json:"at"`
-	// Attributes are a JSON object as it was given; UpdatedAt is zero where nobody has changed the message.
+	// Identity is described at [NewMessage]. Attributes are a JSON object as it was given; UpdatedAt is zero where nobody has changed the message.
+	Identity   string    `json:"-"`
 	Attributes string    `json:"-"`
 	UpdatedAt  time.Time `json:"-"`
 }
@@ -78,6 +81,8 @@ func validMessage(m NewMessage) *conversation.Refusal {
 		return invalid("text", "the message has %d characters: send it in parts of at most %d", length, MaxMessage)
 	case !storable(m.Text):
 		return invalid("text", "the message isn't valid UTF-8 text: send it without control zeros, encoded as UTF-8")
+	case utf8.RuneCountInString(m.Identity) > conversation.MaxText || !storable(m.Identity):
+		return invalid("identity", "identity can have at most %d characters", conversation.MaxText)
 	case utf8.RuneCountInString(m.ProviderSID) > conversation.MaxText || !storable(m.ProviderSID):
 		return invalid("provider_sid", "provider_sid can have at most %d characters", conversation.MaxText)
 	}
@@ -109,7 +114,7 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 
 	said := Message{
 		SID: conversation.SIDOf(PrefixMessage, uuid.New()), Conversation: m.Conversation, From: m.From, Text: m.Text,
-		ProviderSID: m.ProviderSID, Attributes: cmp.Or(m.Attributes, "{}"), At: m.At.UTC().Truncate(time.Microsecond),
+		ProviderSID: m.ProviderSID, Identity: m.Identity, Attributes: cmp.Or(m.Attributes, "{}"), At: m.At.UTC().Truncate(time.Microsecond),
 	}
 	if m.At.IsZero() {
 		said.At = now.UTC().Truncate(time.Microsecond)
@@ -119,9 +124,9 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 	if err != nil {
 		return Message{}, err
 	}
-	_, err = t.exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at, attributes)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		said.Conversation, said.Number, said.SID, said.From, said.Text, said.ProviderSID, micros(said.At), said.Attributes)
+	_, err = t.exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at, attributes, identity)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		said.Conversation, said.Number, said.SID, said.From, said.Text, said.ProviderSID, micros(said.At), said.Attributes, said.Identity)
 	return said, err
 }
 
@@ -221,11 +226,11 @@ func (t *transaction) message(ctx context.Context, conversationSID, sid string) 
 	return found, err
 }
 
-const selectMessages = `SELECT sid, conversation, number, author, text, provider_sid, created_at, attributes, updated_at FROM messages`
+const selectMessages = `SELECT sid, conversation, number, author, text, provider_sid, created_at, attributes, updated_at, identity FROM messages`
 
 func scanMessage(r row) (m Message, err error) {
 	err = r.Scan(&m.SID, &m.Conversation, &m.Number, &m.From, &m.Text, &m.ProviderSID, instant{&m.At},
-		&m.Attributes, instant{&m.UpdatedAt})
+		&m.Attributes, instant{&m.UpdatedAt}, &m.Identity)
 	return m, err
 }
 

@@ -110,7 +110,7 @@ func (t *transaction) queueWebhooks(ctx context.Context, now int64) error {
 			continue
 		}
 		if _, err := t.exec(ctx, `INSERT INTO webhooks (position, stream, dead, attempts, first_at, deliver_at, failure)
-			VALUES ($1, $2, 0, 0, 0, CASE WHEN EXISTS (SELECT 1 FROM webhooks WHERE stream = $2 AND dead = 0) THEN $4 ELSE $3 END, '')`,
+			VALUES ($1, $2, 0, 0, 0, CASE WHEN EXISTS (SELECT 1 FROM webhooks WHERE stream = $2 AND dead = 0) THEN CAST($4 AS BIGINT) ELSE CAST($3 AS BIGINT) END, '')`,
 			e.Position, streamOf(e), now, int64(waits)); err != nil {
 			return err
 		}
@@ -124,7 +124,8 @@ func (t *transaction) dropWebhooks(ctx context.Context) error {
 	if _, err := t.exec(ctx, `UPDATE webhook_cursor SET position = (SELECT position FROM feed WHERE id = 1) WHERE id = 1`); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 LIMIT $1)`, queuedAtOnce)
+	// The last of a stream go first: should a URL be set before all are gone, each stream still has its head.
+	_, err := t.exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 ORDER BY position DESC LIMIT $1)`, queuedAtOnce)
 	return err
 }
 

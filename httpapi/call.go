@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 )
@@ -29,6 +27,8 @@ type call struct {
 	caller  caller
 	account desk.Account
 	now     time.Time
+	// asked is the hash of what is asked for, of a request that may be repeated.
+	asked string
 	// form is what the query of a GET or DELETE, or the form of a POST, holds; body is a POST's JSON.
 	form url.Values
 	body []byte
@@ -63,6 +63,9 @@ func (c *call) run() (reply any, err error) {
 	}
 	if err := c.read(); err != nil {
 		return nil, err
+	}
+	if c.r.Method != http.MethodGet && c.token() != "" {
+		return c.once()
 	}
 	return c.route.handle(c)
 }
@@ -146,38 +149,6 @@ func (c *call) actAs(agent string) error {
 	return nil
 }
 
-// command is what every command carries: under which ID it may be repeated, and who did it for the
-// agent. The step tells apart the commands that one request sends.
-func (c *call) command(step string) conversation.Meta {
-	meta := conversation.Meta{By: c.caller.by()}
-	if token := c.token(); token != "" {
-		meta.CommandID = "http/" + c.derived("", step).String()
-	}
-	return meta
-}
-
-// token is what makes a request the same as one before; "" where the client has given none.
-func (c *call) token() string {
-	if token := c.r.Header.Get("I-Twilio-Idempotency-Token"); token != "" {
-		return token
-	}
-	return c.r.Header.Get("Idempotency-Key")
-}
-
-// derived is an ID that the same request of the same caller has again.
-func (c *call) derived(prefix, step string) uuid.UUID {
-	parts := []string{prefix, c.caller.key.SID, c.r.Method, c.r.URL.Path, c.token(), step}
-	return uuid.NewSHA1(uuid.Nil, []byte(strings.Join(parts, "\x00")))
-}
-
-// newSID is a new SID of that prefix, and the same one for a request that is repeated.
-func (c *call) newSID(prefix string) string {
-	if c.token() == "" {
-		return conversation.SIDOf(prefix, uuid.New())
-	}
-	return conversation.SIDOf(prefix, c.derived(prefix, ""))
-}
-
 // path returns a SID that the path names. What isn't one can't be found.
 func (c *call) path(name, prefix, what string) (string, error) {
 	sid := c.r.PathValue(name)
@@ -199,12 +170,17 @@ func (c *call) sid(field, prefix string) (string, error) {
 		return "", nil
 	}
 	if !isSID(prefix, value) {
-		return "", &problem{
-			Status: http.StatusBadRequest, Code: 20423, Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
-			Message: field + " has to be a SID: " + prefix + " and 32 hex digits",
-		}
+		return "", c.noSID(field, prefix)
 	}
 	return prefix + strings.ToLower(value[2:]), nil
+}
+
+// noSID tells that a parameter should hold a SID of that prefix.
+func (c *call) noSID(field, prefix string) *problem {
+	return &problem{
+		Status: http.StatusBadRequest, Code: 20423, Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
+		Message: field + " has to be a SID: " + prefix + " and 32 hex digits",
+	}
 }
 
 // required reads a field that has to be there.

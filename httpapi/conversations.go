@@ -156,6 +156,9 @@ func (c *call) updateConversation() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.mayChange(v); err != nil {
+		return nil, err
+	}
 	state, err := c.stateGiven("closed", "active")
 	if err != nil {
 		return nil, err

@@ -29,11 +29,12 @@ func messageRoutes() []route {
 
 func (c *call) renderMessage(v *view, people []member) func(desk.Message) whole[conversationmodel.ConversationsV1ConversationMessage] {
 	return func(m desk.Message) whole[conversationmodel.ConversationsV1ConversationMessage] {
-		author, participant := m.From, ""
-		for _, p := range people {
-			if p.author == m.From {
-				author, participant = p.identity, p.sid
-			}
+		author, participant := cmp.Or(m.Identity, m.From), ""
+		at := slices.IndexFunc(people, func(p member) bool {
+			return p.author == m.From && (m.Identity == "" || m.Identity == p.identity || m.Identity == p.address)
+		})
+		if at >= 0 {
+			author, participant = cmp.Or(m.Identity, people[at].identity, people[at].address), people[at].sid
 		}
 		updated := m.UpdatedAt
 		if updated.IsZero() {
@@ -82,6 +83,9 @@ func (c *call) listMessages() (any, error) {
 }
 
 func (c *call) createMessage() (any, error) {
+	if c.caller.key.Role == desk.KeySupervisor {
+		return nil, c.forbid("A supervisor's key reads and moves conversations: write with a service's key, or the agent's own")
+	}
 	v, people, err := c.transcriptAsked()
 	if err != nil {
 		return nil, err
@@ -96,10 +100,13 @@ func (c *call) createMessage() (any, error) {
 		return nil, err
 	}
 	message := desk.NewMessage{Conversation: v.sid, From: from, Text: body, Attributes: c.form.Get("Attributes")}
+	if from == desk.FromCustomer {
+		message.Identity = author
+	}
 	if c.token() != "" {
 		message.ProviderSID = "http/" + c.derived(desk.PrefixMessage, "").String()
 	}
-	if from != desk.FromCustomer { // the desk may not know yet that they have it
+	if from != desk.FromCustomer || v.status != conversation.ConversationActive { // the desk may not know yet that they have it, or that it is over
 		c.settleConversation(v.sid, v.revision)
 	}
 	said, err := c.desk.Say(c.ctx, message)
@@ -109,29 +116,26 @@ func (c *call) createMessage() (any, error) {
 	return c.renderMessage(v, people)(said), nil
 }
 
-// from finds out who writes: the agent of that name, or the customer. An agent's key writes as its agent.
+// from finds out who writes: whoever of that name is on the customer's side, else the agent of that
+// name, else the customer by a name that nobody has given before. An agent's key writes as its agent.
 func (c *call) from(people []member, author string) (string, error) {
 	own := c.caller.agent()
-	if author == "" && own != "" {
+	if own != "" {
+		if author != "" && author != own {
+			return "", c.forbid("This key writes as %s only", own)
+		}
 		return own, nil
 	}
-	at := slices.IndexFunc(people, func(p member) bool { return p.identity == author && p.author != desk.FromCustomer })
-	from := desk.FromCustomer
-	if at >= 0 {
-		from = people[at].author
-	} else if author != "" {
-		agent, err := c.desk.Agent(c.ctx, author)
-		if err := c.ignoreRefusal(err); err != nil {
-			return "", err
-		}
-		if agent.Name != "" {
-			from = agent.Name
-		}
+	if author == "" || slices.ContainsFunc(people, func(p member) bool {
+		return p.author == desk.FromCustomer && (p.identity == author || p.address == author)
+	}) {
+		return desk.FromCustomer, nil
 	}
-	if own != "" && from != own {
-		return "", c.forbid("This key writes as %s only", own)
+	agent, err := c.desk.Agent(c.ctx, author)
+	if err := c.ignoreRefusal(err); err != nil {
+		return "", err
 	}
-	return from, nil
+	return cmp.Or(agent.Name, desk.FromCustomer), nil
 }
 
 // messageAsked returns the message that the path names.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 
 	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
 
@@ -133,7 +134,6 @@ func (c *call) attributes(given json.RawMessage) (conversation.Attributes, error
 // opening is a conversation that is to be started.
 type opening struct {
 	start    conversation.StartCommand
-	agent    string
 	workflow string
 }
 
@@ -159,11 +159,9 @@ func (c *call) open(channel conversation.Channel, given routingParameter) (openi
 		o.start.Priority = *p.Priority
 	}
 	if p.WorkerSID != "" {
-		agent, err := c.desk.AgentBySID(c.ctx, p.WorkerSID)
-		if err != nil {
+		if o.start.Agent, err = c.agentOf("worker_sid", p.WorkerSID); err != nil {
 			return o, err
 		}
-		o.agent = agent.Name
 	}
 	o.start.Customer = customerOf(o.start.Attributes)
 	return o, nil
@@ -171,19 +169,44 @@ func (c *call) open(channel conversation.Channel, given routingParameter) (openi
 
 // routed returns the queue that was named, else the one that the workflow chooses.
 func (c *call) routed(queueSID, workflowSID string, attributes conversation.Attributes) (string, int, error) {
-	if queueSID != "" {
-		queue, err := c.desk.QueueBySID(c.ctx, queueSID)
-		return queue.Name, 0, err
-	}
-	decoded := map[string]any{}
-	for name, value := range attributes {
-		var v any
-		if json.Unmarshal(value, &v) == nil {
-			decoded[name] = v
+	if workflowSID != "" {
+		if err := c.workflowThere(workflowSID); err != nil {
+			return "", 0, err
 		}
 	}
-	route, err := c.desk.Route(c.ctx, workflowSID, decoded)
+	if queueSID != "" {
+		queue, err := c.queueOf("queue_sid", queueSID)
+		return queue, 0, err
+	}
+	route, err := c.desk.Route(c.ctx, workflowSID, decoded(attributes))
 	return route.Queue, route.Priority, err
+}
+
+// agentOf returns the name of the agent with the SID that a parameter holds.
+func (c *call) agentOf(field, given string) (string, error) {
+	if !isSID(conversation.PrefixAgent, given) {
+		return "", c.noSID(field, conversation.PrefixAgent)
+	}
+	agent, err := c.desk.AgentBySID(c.ctx, conversation.PrefixAgent+strings.ToLower(given[2:]))
+	return agent.Name, err
+}
+
+// queueOf returns the name of the queue with the SID that a parameter holds.
+func (c *call) queueOf(field, given string) (string, error) {
+	if !isSID(conversation.PrefixQueue, given) {
+		return "", c.noSID(field, conversation.PrefixQueue)
+	}
+	queue, err := c.desk.QueueBySID(c.ctx, conversation.PrefixQueue+strings.ToLower(given[2:]))
+	return queue.Name, err
+}
+
+// workflowThere refuses the SID of a workflow that there isn't.
+func (c *call) workflowThere(given string) error {
+	workflows, err := c.desk.Workflows(c.ctx)
+	if err == nil && !slices.ContainsFunc(workflows, func(w desk.Workflow) bool { return sameDigits(given, w.SID) }) {
+		return c.lost("workflow", given)
+	}
+	return err
 }
 
 // customerOf finds who the customer is in the attributes that Flex and its samples give a task.
@@ -218,10 +241,7 @@ func (c *call) createInteraction() (any, error) {
 		return nil, err
 	}
 	if c.form.Get("Routing") == "" {
-		if _, err := c.desk.OpenDraft(c.ctx, desk.Draft{SID: sid, Channel: channel.Type, Customer: customer, Details: details}); err != nil {
-			return nil, err
-		}
-		return c.interactionOf(sid)
+		return c.openInteraction(desk.Draft{SID: sid, Channel: channel.Type, Customer: customer, Details: details})
 	}
 	var routing routingParameter
 	if err := c.decode("Routing", &routing); err != nil {
@@ -237,6 +257,43 @@ func (c *call) createInteraction() (any, error) {
 		return nil, err
 	}
 	return c.interactionOf(sid)
+}
+
+// openInteraction opens an interaction that an invite starts later, on a conversation that may be open already.
+func (c *call) openInteraction(draft desk.Draft) (any, error) {
+	if _, err := c.desk.OpenDraft(c.ctx, draft); err != nil {
+		return nil, err
+	}
+	v, err := c.viewFor(draft.SID)
+	if err != nil {
+		return nil, err
+	}
+	if !v.draft {
+		return nil, told(conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "media_channel_sid"},
+			"the conversation %s was started before: carry on with its interaction", draft.SID), conflict, flex)
+	}
+	if err := c.desk.SetDraft(c.ctx, draft.SID, draft.Channel, merged(draft.Customer, v.customer)); err != nil {
+		return nil, err
+	}
+	if err := c.detail(draft.SID, draft.Details); err != nil {
+		return nil, err
+	}
+	return c.interactionOf(draft.SID)
+}
+
+// detail adds what is given to what is known of a conversation.
+func (c *call) detail(sid string, given desk.Details) error {
+	_, err := c.desk.SetDetails(c.ctx, sid, func(d *desk.Details) {
+		for into, value := range map[*string]string{&d.Workflow: given.Workflow, &d.ContextSID: given.ContextSID, &d.WebhookTTID: given.WebhookTTID} {
+			if value != "" {
+				*into = value
+			}
+		}
+		if d.StartedBy == "" {
+			d.StartedBy = given.StartedBy
+		}
+	})
+	return err
 }
 
 // mediaChannel returns the conversation that was opened before, or a new one's SID.
@@ -279,42 +336,49 @@ func merged(first, second conversation.Customer) conversation.Customer {
 	return first
 }
 
-// start starts a conversation, waits until it has begun, and sends it on to the agent it is meant for.
+// start starts a conversation, and waits until it has begun. What may be wrong with its details is found
+// out before, for a conversation that has begun is somebody's to answer.
 func (c *call) start(o opening, details desk.Details) error {
-	if _, err := c.conversations.Start(c.ctx, o.start); err != nil && !c.startedBefore(err) {
+	sid := o.start.Conversation
+	details.Workflow = o.workflow
+	if c.token() != "" {
+		details.StartedBy = c.derived("", "start").String()
+	}
+	if err := c.detail(sid, details); err != nil {
 		return err
 	}
-	record, err := c.conversations.Await(c.ctx, o.start.Conversation, func(conversation.Record) bool { return true })
+	if _, err := c.conversations.Start(c.ctx, o.start); err != nil {
+		if own, other := c.startedBefore(err, sid, details.StartedBy); !own {
+			return other
+		}
+	}
+	record, err := c.conversations.Await(c.ctx, sid, func(conversation.Record) bool { return true })
 	if err != nil {
 		return err
 	}
 	// Who has the answer may write to it and leave notes at once: that is the desk's to take.
-	c.settleConversation(o.start.Conversation, record.Revision)
+	c.settleConversation(sid, record.Revision)
 	for _, task := range record.Tasks {
-		c.seen.note(task.SID, o.start.Conversation)
+		c.seen.note(task.SID, sid)
 	}
-	if _, err := c.desk.SetDetails(c.ctx, o.start.Conversation, func(d *desk.Details) {
-		d.Workflow = o.workflow
-		if details.ContextSID != "" {
-			d.ContextSID = details.ContextSID
-		}
-		if details.WebhookTTID != "" {
-			d.WebhookTTID = details.WebhookTTID
-		}
-	}); err != nil {
-		return err
-	}
-	if o.agent == "" {
-		return nil
-	}
-	_, err = c.send(o.start.Conversation, conversation.MoveCommand{To: conversation.Target{Agent: o.agent}, Meta: c.command("move")})
-	return err
+	return nil
 }
 
-// startedBefore tells whether a start was refused because this very request has started it before.
-func (c *call) startedBefore(err error) bool {
-	refusal, ok := asRefusal(err)
-	return ok && c.token() != "" && refusal.Details.Field == "conversation"
+// startedBefore tells whether a start was refused because this very request has started it before; else
+// what to answer.
+func (c *call) startedBefore(refused error, sid, request string) (bool, error) {
+	refusal, coded := asRefusal(refused)
+	if !coded || refusal.Details.Field != "conversation" {
+		return false, refused
+	}
+	details, err := c.desk.Details(c.ctx, sid)
+	if err != nil {
+		return false, err
+	}
+	if request != "" && details.StartedBy == request {
+		return true, nil
+	}
+	return false, told(refusal, conflict, c.route.product)
 }
 
 func (c *call) interactionOf(sid string) (any, error) {
@@ -368,10 +432,10 @@ func (c *call) routingOf(task *desk.Task) (any, error) {
 		"queue_sid": model.TaskQueueSid, "queue_name": model.TaskQueueFriendlyName,
 		"task_channel_sid": model.TaskChannelSid, "task_channel_unique_name": model.TaskChannelUniqueName,
 		"attributes": model.Attributes, "addons": model.Addons, "reason": model.Reason,
-		"age": model.Age, "age_in_queue": seconds(task.QueuedAt, c.now), "priority": model.Priority, "timeout": model.Timeout,
+		"age": model.Age, "age_in_queue": seconds(task.CreatedAt, c.now), "priority": model.Priority, "timeout": model.Timeout,
 		"assignment_status": model.AssignmentStatus, "assignmentCounter": task.Placement, "routing_target": model.RoutingTarget,
 		"ignore_capacity": model.IgnoreCapacity, "date_created": task.CreatedAt.Unix(), "date_updated": updatedAt(*task).Unix(),
-		"task_queue_entered_date": task.QueuedAt.Unix(), "virtual_start_time": task.QueuedAt.Unix(),
+		"task_queue_entered_date": task.CreatedAt.Unix(), "virtual_start_time": task.QueuedAt.Unix(),
 	}
 	var reservation any
 	if r := task.Reservation; r != nil {
@@ -481,11 +545,25 @@ func (c *call) mayClose(v *view, wrapups bool) error {
 	return nil
 }
 
-// closeConversation ends the customer's side, and completes the wrapups if that is wanted too. Of agents
-// only the one who has the conversation may.
+// mayChange refuses an agent who doesn't have the conversation.
+func (c *call) mayChange(v *view) error {
+	if own := c.caller.agent(); own != "" && !slices.ContainsFunc(v.tasks, func(t desk.Task) bool {
+		return t.Agent == own && t.Status == conversation.TaskAssigned
+	}) {
+		return c.forbid("%s doesn't have this conversation, so this key may neither change nor end it", own)
+	}
+	return nil
+}
+
+// closeConversation ends the customer's side, and completes the wrapups if that is wanted too.
 func (c *call) closeConversation(v *view, wrapups bool) error {
-	if err := c.mayClose(v, wrapups); err != nil {
+	if err := c.mayChange(v); err != nil {
 		return err
+	}
+	if own := c.caller.agent(); own != "" && wrapups && slices.ContainsFunc(v.tasks, func(t desk.Task) bool {
+		return t.Agent != own && t.Status == conversation.TaskWrapping
+	}) {
+		return c.forbid("This key acts as %s only, and others still wrap up the conversation: close it without Routing", own)
 	}
 	if v.draft {
 		return c.desk.CloseDraft(c.ctx, v.sid)
@@ -528,8 +606,8 @@ func (c *call) createInvite() (any, error) {
 			return nil, err
 		}
 	} else {
-		to := conversation.Target{Agent: o.agent}
-		if o.agent == "" {
+		to := conversation.Target{Agent: o.start.Agent}
+		if to.Agent == "" {
 			to = conversation.Target{Queue: o.start.Queue}
 		}
 		if _, err := c.send(v.sid, conversation.MoveCommand{To: to, Meta: c.command("move")}); err != nil {

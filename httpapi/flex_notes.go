@@ -73,14 +73,6 @@ func (c *call) author() string {
 	return c.caller.key.Name
 }
 
-// reader is whom the desk lets read for the caller.
-func (c *call) reader() desk.Reader {
-	if own := c.caller.agent(); own != "" {
-		return desk.AsAgent(own)
-	}
-	return desk.AsSystem()
-}
-
 func (c *call) createNote() (any, error) {
 	sid, err := c.interactionGiven()
 	if err != nil {
@@ -93,16 +85,23 @@ func (c *call) createNote() (any, error) {
 	if kind := c.form.Get("Type"); kind != "" && kind != string(conversation.NoteTransfer) {
 		return nil, c.wrong("Type", "Type has to be transfer")
 	}
-	if c.caller.agent() != "" {
-		if _, err := c.view(sid); err != nil { // as the conversation is now: the desk may be behind
-			return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
-		}
+	if err := c.mayReadNotes(sid); err != nil {
+		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
 	}
 	note, err := c.desk.KeepNote(c.ctx, sid, conversation.Note{SID: c.newSID(conversation.PrefixNote), Author: c.author(), Text: summary})
 	if err != nil {
 		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
 	}
 	return c.renderNote(sid)(note), nil
+}
+
+// mayReadNotes refuses an agent who isn't on the conversation as it is now: the desk may be behind.
+func (c *call) mayReadNotes(sid string) error {
+	if c.caller.agent() == "" {
+		return nil
+	}
+	_, err := c.view(sid)
+	return err
 }
 
 func (c *call) fetchNote() (any, error) {
@@ -114,11 +113,14 @@ func (c *call) fetchNote() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	note, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, c.reader())
+	note, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, desk.AsSystem())
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.lost("note", given)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := c.mayReadNotes(sid); err != nil {
 		return nil, err
 	}
 	return c.renderNote(sid)(note), nil
@@ -130,7 +132,10 @@ func (c *call) listNotes() (any, error) {
 		return nil, err
 	}
 	c.settle()
-	notes, err := c.desk.Notes(c.ctx, sid, c.reader())
+	if err := c.mayReadNotes(sid); err != nil {
+		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
+	}
+	notes, err := c.desk.Notes(c.ctx, sid, desk.AsSystem())
 	if err != nil {
 		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -49,7 +50,7 @@ func (c *call) people(v *view) ([]person, error) {
 	}
 	added, err := c.desk.Participants(c.ctx, v.sid)
 	for _, p := range added {
-		found = append(found, person{sid: conversation.SameSID(prefixParticipant, p.SID), kind: "external"})
+		found = append(found, person{sid: conversation.SameSID(prefixParticipant, p.SID), kind: cmp.Or(p.Kind, "external")})
 	}
 	return found, err
 }
@@ -111,7 +112,7 @@ func (c *call) createParticipant() (any, error) {
 		return nil, err
 	}
 	added, err := c.desk.AddParticipant(c.ctx, desk.Participant{
-		SID: c.newSID(desk.PrefixMember), Conversation: v.sid, Identity: media.Identity, Address: media.Address, ProxyAddress: media.ProxyAddress,
+		SID: c.newSID(desk.PrefixMember), Conversation: v.sid, Kind: kind, Identity: media.Identity, Address: media.Address, ProxyAddress: media.ProxyAddress,
 	})
 	if err != nil {
 		return nil, err
@@ -134,22 +135,22 @@ func (c *call) joinAsAgent(sid string) (any, error) {
 	if worker == "" {
 		worker = routing.Properties.WorkerSID
 	}
-	agent, err := c.desk.AgentBySID(c.ctx, worker)
+	agent, err := c.agentOf("worker_sid", worker)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.actAs(agent.Name); err != nil {
+	if err := c.actAs(agent); err != nil {
 		return nil, err
 	}
 	v, err := c.viewFor(sid)
 	if err != nil {
 		return nil, c.notThere(err, "interaction", c.r.PathValue("interaction"))
 	}
-	offered, err := c.claim(v, agent.Name)
+	offered, err := c.claim(v, agent)
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := c.send(sid, conversation.AcceptCommand{Agent: agent.Name, Task: offered, Meta: c.command("accept")})
+	outcome, err := c.send(sid, conversation.AcceptCommand{Agent: agent, Task: offered, Meta: c.command("accept")})
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +174,12 @@ func (c *call) claim(v *view, agent string) (string, error) {
 	if err := c.conversations.SendAsync(c.ctx, v.sid, match); err != nil {
 		return "", err
 	}
-	_, err = c.conversations.Await(c.ctx, v.sid, func(r conversation.Record) bool {
+	record, err := c.conversations.Await(c.ctx, v.sid, func(r conversation.Record) bool {
 		task := r.Task(match.Task)
 		return task == nil || task.Status != conversation.TaskPending || task.Placement != match.Placement
 	})
 	c.seen.note(match.Reservation, v.sid)
+	c.writes.note(c.caller.key.SID, write{v.sid, record.Revision, time.Now()})
 	return match.Task, err
 }
 
@@ -268,6 +270,9 @@ func (c *call) finish(task desk.Task, complete bool, disposition string) (conver
 	end := conversation.EndCommand{Agent: task.Agent, Task: task.SID, Meta: c.command("end")}
 	if !complete {
 		return c.send(task.Conversation, end)
+	}
+	if c.token() != "" && task.Status == conversation.TaskCompleted {
+		return conversation.Outcome{Task: &task.Task}, nil // repeated, when the answer to the first time was lost
 	}
 	wrapup := conversation.WrapupCommand{Agent: task.Agent, Task: task.SID, Disposition: disposition, Meta: c.command("wrapup")}
 	if task.Status == conversation.TaskWrapping || task.Status == conversation.TaskCompleted {

@@ -104,7 +104,7 @@ func (c *call) transferCommand(sid string, body transferBody) (conversation.Tran
 		return command, c.wrong("type", "There are no external transfers here: use cold")
 	}
 	task, err := c.agentTask(conversation.PrefixTask + strings.ToLower(body.From[2:]))
-	if _, coded := asRefusal(err); coded || (err == nil && task.Conversation != sid) {
+	if _, coded := asRefusal(err); coded || (err == nil && (task.Conversation != sid || !task.Status.Live())) {
 		return command, c.lost("agent among the participants with the SID", body.From)
 	}
 	if err != nil {
@@ -113,12 +113,10 @@ func (c *call) transferCommand(sid string, body transferBody) (conversation.Tran
 	command.From = task.Agent
 	switch {
 	case isSID(conversation.PrefixAgent, body.To):
-		agent, err := c.desk.AgentBySID(c.ctx, body.To)
-		command.To.Agent = agent.Name
+		command.To.Agent, err = c.agentOf("to", body.To)
 		return command, err
 	case isSID(conversation.PrefixQueue, body.To):
-		queue, err := c.desk.QueueBySID(c.ctx, body.To)
-		command.To.Queue = queue.Name
+		command.To.Queue, err = c.queueOf("to", body.To)
 		return command, err
 	case isSID(desk.PrefixWorkflow, body.To):
 		command.To.Workflow = body.To
@@ -129,9 +127,13 @@ func (c *call) transferCommand(sid string, body transferBody) (conversation.Tran
 
 // transferNow returns the transfer that the path means.
 func (c *call) transferNow() (*view, conversation.Transfer, error) {
-	v, err := c.interactionNow()
+	sid, err := c.interaction()
 	if err != nil {
 		return nil, conversation.Transfer{}, err
+	}
+	v, err := c.viewFor(sid)
+	if err != nil {
+		return nil, conversation.Transfer{}, c.notThere(err, "interaction", c.r.PathValue("interaction"))
 	}
 	digits, err := c.path("transfer", conversation.PrefixTransfer, "transfer")
 	if err != nil {
@@ -139,8 +141,14 @@ func (c *call) transferNow() (*view, conversation.Transfer, error) {
 	}
 	for _, x := range v.transfers {
 		if x.SID[2:] == digits {
-			return v, x, nil
+			if own := c.caller.agent(); own != "" && own == x.From {
+				return v, x, nil // who made it follows it, also after their wrapup
+			}
+			return v, x, c.mayRead(v)
 		}
+	}
+	if err := c.mayRead(v); err != nil {
+		return nil, conversation.Transfer{}, err
 	}
 	return nil, conversation.Transfer{}, c.lost("transfer", c.r.PathValue("transfer"))
 }

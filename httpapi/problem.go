@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 )
@@ -110,7 +111,7 @@ func problemOf(err error, of product) *problem {
 		return told(refusal, conflict, of)
 	case refused:
 		return told(refusal, answers[refusal.Code], of)
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded) || baton.Unavailable(err):
 		return &problem{Status: http.StatusServiceUnavailable, Code: 20503, Message: "Baton did not answer in time: try again", RetryAfter: 1}
 	}
 	return &problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and tell whoever runs Baton if it stays"}

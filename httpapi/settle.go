@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,16 +38,16 @@ func (w *writes) note(caller string, what write) {
 	w.byCaller[caller] = append(recent(w.byCaller[caller], what.at), what)
 }
 
-// take returns what the caller has written lately, and forgets it.
-func (w *writes) take(caller string, now time.Time) []write {
+// lately returns what the caller has just written; nothing of one who writes more than a list could wait for.
+func (w *writes) lately(caller string, now time.Time) []write {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	found := recent(w.byCaller[caller], now)
+	w.byCaller[caller] = found
 	if len(found) > busyCaller {
 		return nil
 	}
-	delete(w.byCaller, caller)
-	return found
+	return slices.Clone(found)
 }
 
 // recent drops what is long enough ago for the desk to show it, and what comes on top of too much.
@@ -79,7 +80,7 @@ func (c *call) send(sid string, command conversation.Command) (conversation.Outc
 
 // settle waits until the desk shows what the caller has just written, but not for ever.
 func (c *call) settle() {
-	mine := c.writes.take(c.caller.key.SID, time.Now())
+	mine := c.writes.lately(c.caller.key.SID, time.Now())
 	if len(mine) == 0 {
 		return
 	}

@@ -344,7 +344,7 @@ func (c *call) workersAsked() (filter desk.StatisticsFilter, err error) {
 	agents, err := c.desk.Agents(c.ctx)
 	filter.Agents = []string{}
 	for _, a := range agents {
-		if !none && like(named, a.FriendlyName) {
+		if !none && asked(named, a.FriendlyName) {
 			filter.Agents = append(filter.Agents, a.Name)
 		}
 	}
@@ -488,7 +488,7 @@ func (c *call) listQueueStatistics() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !like(c.form.Get("FriendlyName"), q.FriendlyName) })
+	queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !asked(c.form.Get("FriendlyName"), q.FriendlyName) })
 	wanted := []desk.Queue{} // those of the page, so that no others are counted
 	answer, err := some(c, queues, func(q desk.Queue) any {
 		wanted = append(wanted, q)

@@ -74,7 +74,7 @@ func TestStatistics(t *testing.T) {
 		},
 		"/Statistics": {
 			"realtime.total_tasks": 3.0, "realtime.total_workers": 4.0,
-			"cumulative.tasks_created": 3.0, "cumulative.reservations_accepted": 1.0, "cumulative.tasks_moved": 1.0,
+			"cumulative.tasks_created": 3.0, "cumulative.reservations_accepted": 1.0, "cumulative.tasks_moved": 0.0,
 		},
 		workflow + "/Statistics":           {"realtime.total_tasks": 3.0, "cumulative.tasks_entered": 3.0, "cumulative.tasks_timed_out_in_workflow": 0.0},
 		workflow + "/CumulativeStatistics": {"reservations_created": 3.0, "workflow_sid": desk.DefaultWorkflow()},

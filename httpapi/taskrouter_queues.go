@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
@@ -55,22 +56,24 @@ func (c *call) listQueues() (any, error) {
 	if err := c.workspace(); err != nil {
 		return nil, err
 	}
-	if _, _, err := c.ordering("DateUpdated", "FriendlyName", "MaxReservedWorkers", "TargetWorkers"); err != nil {
+	order, descending, err := c.ordering("DateUpdated", "FriendlyName", "MaxReservedWorkers", "TargetWorkers")
+	if err != nil {
 		return nil, err
 	}
 	queues, err := c.desk.Queues(c.ctx)
 	if err != nil {
 		return nil, err
 	}
+	orderQueues(queues, order, descending)
 	if named := c.form.Get("FriendlyName"); named != "" {
 		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return q.FriendlyName != named })
 	}
 	if worker := c.form.Get("WorkerSid"); worker != "" {
-		agent, err := c.desk.AgentBySID(c.ctx, worker)
+		agent, err := c.agentOf("WorkerSid", worker)
 		if err := c.ignoreRefusal(err); err != nil {
 			return nil, err
 		}
-		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !slices.Contains(q.Members, agent.Name) })
+		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !slices.Contains(q.Members, agent) })
 	}
 	if given := c.form.Get("EvaluateWorkerAttributes"); given != "" {
 		if queues, err = c.queuesFor(queues, given); err != nil {
@@ -78,6 +81,24 @@ func (c *call) listQueues() (any, error) {
 		}
 	}
 	return some(c, queues, c.renderQueue)
+}
+
+// orderQueues sorts queues by what a list is to be ordered by; they come by name.
+func orderQueues(queues []desk.Queue, order string, descending bool) {
+	slices.SortStableFunc(queues, func(a, b desk.Queue) int {
+		if descending {
+			a, b = b, a
+		}
+		switch order {
+		case "DateUpdated":
+			return a.UpdatedAt.Compare(b.UpdatedAt)
+		case "FriendlyName":
+			return strings.Compare(a.FriendlyName, b.FriendlyName)
+		case "TargetWorkers":
+			return strings.Compare(targetOf(a), targetOf(b))
+		}
+		return 0 // every queue reserves one worker at a time
+	})
 }
 
 // queuesFor are the queues that an agent with the given attributes would be on.

@@ -54,12 +54,12 @@ func (c *call) renderReservation(r desk.Reservation) whole[taskmodel.TaskrouterV
 	})
 }
 
-func (c *call) answerReservation(r desk.Reservation) (any, error) {
-	c.w.Header().Set("ETag", reservationTag(r))
+func (c *call) answerReservation(r desk.Reservation, revision int) (any, error) {
+	if revision > 0 {
+		c.w.Header().Set("ETag", tag(r.SID, revision))
+	}
 	return c.renderReservation(r), nil
 }
-
-func reservationTag(r desk.Reservation) string { return hashed(r.SID, string(r.Status)) }
 
 // agentAsked returns the name of the worker that the path names.
 func (c *call) agentAsked() (string, error) {
@@ -87,7 +87,7 @@ var reservationStatuses = []conversation.ReservationStatus{
 
 func (c *call) listTaskReservations() (any, error) {
 	c.settle()
-	task, err := c.taskAsked()
+	task, _, err := c.taskAsked()
 	if err != nil {
 		return nil, err
 	}
@@ -140,33 +140,33 @@ func (c *call) reservationsOf(filter desk.ReservationFilter) (any, error) {
 }
 
 // reservationAsked returns the reservation that the path names. Fresh is one as the conversation has it
-// now; else the desk's record does, which may be behind by a second.
-func (c *call) reservationAsked(fresh bool) (desk.Reservation, error) {
+// now, with its revision; else the desk's record does, which may be behind by a second.
+func (c *call) reservationAsked(fresh bool) (found desk.Reservation, revision int, err error) {
 	if err := c.workspace(); err != nil {
-		return desk.Reservation{}, err
+		return found, 0, err
 	}
 	given := c.r.PathValue("reservation")
 	digits, err := c.path("reservation", conversation.PrefixReservation, "reservation")
 	if err != nil {
-		return desk.Reservation{}, err
+		return found, 0, err
 	}
 	sid := conversation.PrefixReservation + digits
-	found, err := c.desk.Reservation(c.ctx, sid)
+	found, err = c.desk.Reservation(c.ctx, sid)
 	if _, coded := asRefusal(err); err != nil && !coded {
-		return found, err
+		return found, 0, err
 	}
 	if err != nil || fresh {
-		if found, err = c.reservationNow(sid, found); err != nil {
-			return found, c.unknown(err, "reservation", given)
+		if found, revision, err = c.reservationNow(sid, found); err != nil {
+			return found, 0, c.unknown(err, "reservation", given)
 		}
 	}
 	if task := c.r.PathValue("task"); task != "" && !sameDigits(task, found.Task) {
-		return found, c.lost("reservation", given)
+		return found, 0, c.lost("reservation", given)
 	}
 	if worker := c.r.PathValue("worker"); worker != "" && !sameDigits(worker, conversation.AgentSID(found.Agent)) {
-		return found, c.lost("reservation", given)
+		return found, 0, c.lost("reservation", given)
 	}
-	return found, c.actAs(found.Agent)
+	return found, revision, c.actAs(found.Agent)
 }
 
 // sameDigits tells whether a SID that a client has sent is that SID.
@@ -175,28 +175,28 @@ func sameDigits(given, sid string) bool {
 }
 
 // reservationNow brings a reservation up to date from the task that it is of, if it is the task's last.
-func (c *call) reservationNow(sid string, shown desk.Reservation) (desk.Reservation, error) {
+func (c *call) reservationNow(sid string, shown desk.Reservation) (desk.Reservation, int, error) {
 	of := shown.Conversation
 	if of == "" {
 		known, ok := c.seen.of(sid)
 		if !ok {
-			return shown, c.lost("reservation", sid)
+			return shown, 0, c.lost("reservation", sid)
 		}
 		of = known
 	}
 	v, err := c.viewFor(of)
 	if err != nil {
-		return shown, err
+		return shown, 0, err
 	}
 	for _, task := range v.tasks {
 		if r := task.Reservation; r != nil && r.SID == sid {
-			return reservationOf(task), nil
+			return reservationOf(task), v.revision, nil
 		}
 	}
 	if shown.SID == "" {
-		return shown, c.lost("reservation", sid)
+		return shown, 0, c.lost("reservation", sid)
 	}
-	return shown, nil
+	return shown, v.revision, nil
 }
 
 // reservationOf is the task's own reservation.
@@ -205,11 +205,11 @@ func reservationOf(task desk.Task) desk.Reservation {
 }
 
 func (c *call) fetchReservation() (any, error) {
-	found, err := c.reservationAsked(true)
+	found, revision, err := c.reservationAsked(true)
 	if err != nil {
 		return nil, err
 	}
-	return c.answerReservation(found)
+	return c.answerReservation(found, revision)
 }
 
 func (c *call) createReservation() (any, error) {
@@ -217,7 +217,10 @@ func (c *call) createReservation() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	worker, err := c.required("WorkerSid")
+	if _, err := c.required("WorkerSid"); err != nil {
+		return nil, err
+	}
+	worker, err := c.sid("WorkerSid", conversation.PrefixAgent)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +246,7 @@ func (c *call) createReservation() (any, error) {
 	if now == nil || now.Reservation == nil || now.Reservation.Agent != agent.Name {
 		return nil, c.unexpected("Task %s can't be reserved for %s any more: somebody else was faster", task.SID, agent.Name)
 	}
-	return c.answerReservation(reservationOf(*now))
+	return c.answerReservation(reservationOf(*now), v.revision)
 }
 
 // claimableTask is the task that the path names, which any agent may take while it waits.
@@ -260,68 +263,66 @@ func (c *call) claimableTask() (desk.Task, error) {
 }
 
 func (c *call) updateReservation() (any, error) {
-	found, err := c.reservationAsked(c.r.Header.Get("If-Match") != "")
+	found, revision, err := c.reservationAsked(c.r.Header.Get("If-Match") != "")
 	if err != nil {
-		return nil, err
-	}
-	if err := c.ifMatch(reservationTag(found)); err != nil {
 		return nil, err
 	}
 	status, err := c.reservationStatus()
 	if err != nil {
 		return nil, err
 	}
-	outcome, expected, err := c.setReservation(found, status)
+	if c.token() != "" && status != "" && found.Status == status {
+		return c.answerReservation(found, revision) // repeated, when the answer to the first time was lost
+	}
+	if err := c.ifMatch(tag(found.SID, revision)); err != nil {
+		return nil, err
+	}
+	activity, err := c.activityGiven("WorkerActivitySid") // before anything is changed
 	if err != nil {
 		return nil, err
 	}
 	if status != "" {
+		outcome, expected, err := c.setReservation(found, status)
+		if err != nil {
+			return nil, err
+		}
 		if err := c.only(outcome, "Reservation", found.SID, expected); err != nil {
 			return nil, err
 		}
-		found = changedReservation(found, outcome, status)
+		found, revision = changedReservation(found, outcome, status), outcome.Revision
 	}
-	if activity := c.form.Get("WorkerActivitySid"); activity != "" {
+	if activity != "" && status == conversation.ReservationRejected {
 		if err := c.desk.UpdateAgent(c.ctx, found.Agent, desk.AgentChange{Activity: &activity}); err != nil {
 			return nil, err
 		}
 	}
-	return c.answerReservation(found)
+	return c.answerReservation(found, revision)
 }
 
 // setReservation sends the command that the status stands for, and says from which status it is legal.
 func (c *call) setReservation(r desk.Reservation, status conversation.ReservationStatus) (outcome conversation.Outcome, expected string, err error) {
-	// A repeated request is answered as it was the first time: the conversation knows.
-	legal := func(from ...conversation.ReservationStatus) error {
-		if c.token() != "" || slices.Contains(from, r.Status) || behindRecord(r.Status, from[0]) {
-			return nil
-		}
-		return c.unexpected("Reservation %s not in expected state [%s]: it is %s", r.SID, from[0], r.Status)
-	}
 	task := desk.Task{Conversation: r.Conversation, Task: conversation.Task{SID: r.Task, Agent: r.Agent}}
 	switch status {
-	case "":
-		return outcome, "", nil
 	case conversation.ReservationAccepted:
-		if err := legal(conversation.ReservationPending); err != nil {
+		if err := c.legal(r, conversation.ReservationPending); err != nil {
 			return outcome, "", err
 		}
-		outcome, err = c.send(r.Conversation, conversation.AcceptCommand{Agent: r.Agent, Task: r.Task, Meta: c.command("")})
+		outcome, err = c.send(r.Conversation, conversation.AcceptCommand{Agent: r.Agent, Task: r.Task, Reservation: r.SID, Meta: c.command("")})
 		return outcome, "pending", err
 	case conversation.ReservationRejected:
-		if err := legal(conversation.ReservationPending); err != nil {
+		if err := c.legal(r, conversation.ReservationPending); err != nil {
 			return outcome, "", err
 		}
-		outcome, err = c.send(r.Conversation, conversation.DeclineCommand{Agent: r.Agent, Task: r.Task, Meta: c.command("")})
+		outcome, err = c.send(r.Conversation, conversation.DeclineCommand{Agent: r.Agent, Task: r.Task, Reservation: r.SID, Meta: c.command("")})
 		return outcome, "pending", err
 	case conversation.ReservationWrapping:
-		if err := legal(conversation.ReservationAccepted); err != nil {
+		if err := c.legal(r, conversation.ReservationAccepted); err != nil {
 			return outcome, "", err
 		}
 		outcome, err = c.finish(task, false, "")
 		return outcome, "accepted", err
 	case conversation.ReservationCompleted:
-		if err := legal(conversation.ReservationAccepted, conversation.ReservationWrapping); err != nil {
+		if err := c.legal(r, conversation.ReservationAccepted, conversation.ReservationWrapping); err != nil {
 			return outcome, "", err
 		}
 		if r.Status == conversation.ReservationWrapping {
@@ -332,6 +333,17 @@ func (c *call) setReservation(r desk.Reservation, status conversation.Reservatio
 	case conversation.ReservationPending, conversation.ReservationTimeout, conversation.ReservationCanceled, conversation.ReservationRescinded:
 	}
 	return outcome, "", c.wrong("ReservationStatus", "ReservationStatus can be set to accepted, rejected, wrapping or completed")
+}
+
+// legal refuses a change from a status that it can't be made from, before the conversation is asked; it
+// has the last word. A request that is repeated is answered as it was the first time, wherever the
+// reservation has gone since.
+func (c *call) legal(r desk.Reservation, from ...conversation.ReservationStatus) error {
+	gone := r.Status == conversation.ReservationAccepted || r.Status == conversation.ReservationWrapping || r.Status == conversation.ReservationCompleted
+	if slices.Contains(from, r.Status) || behindRecord(r.Status, from[0]) || (c.token() != "" && gone) {
+		return nil
+	}
+	return c.unexpected("Reservation %s not in expected state [%s]: it is %s", r.SID, from[0], r.Status)
 }
 
 // behindRecord tells whether a record that shows this status may just be behind one in the expected one.

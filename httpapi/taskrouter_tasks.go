@@ -1,12 +1,12 @@
 package httpapi
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +75,7 @@ func (c *call) taskModel(task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 	return taskmodel.TaskrouterV1Task{
 		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(task.SID), Url: new(base),
 		Age: seconds(task.CreatedAt, c.now), AssignmentStatus: new(string(task.Status)), Attributes: new(string(attributes)), Addons: new("{}"),
-		DateCreated: date(task.CreatedAt), DateUpdated: date(updatedAt(task)), TaskQueueEnteredDate: date(task.QueuedAt), VirtualStartTime: date(task.QueuedAt),
+		DateCreated: date(task.CreatedAt), DateUpdated: date(updatedAt(task)), TaskQueueEnteredDate: date(task.CreatedAt), VirtualStartTime: date(task.QueuedAt),
 		Priority: task.Priority, Reason: text(reason), TaskQueueSid: new(conversation.QueueSID(task.Queue)), TaskQueueFriendlyName: new(labels.Queue),
 		TaskChannelSid: new(channelSID(task.Channel)), TaskChannelUniqueName: new(string(task.Channel)), Timeout: seconds(task.CreatedAt, task.TimeoutAt),
 		WorkflowSid: new(labels.Workflow), WorkflowFriendlyName: new(labels.WorkflowName), IgnoreCapacity: new(task.Direct), RoutingTarget: text(target),
@@ -86,14 +86,8 @@ func (c *call) taskModel(task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 	}, nil
 }
 
-// tag is the ETag of a task: another one whenever anything of it has changed.
-func tag(task desk.Task) string {
-	parts := []string{task.SID, string(task.Status), task.Agent, task.Queue, strconv.Itoa(task.Priority), strconv.Itoa(task.Placement)}
-	if r := task.Reservation; r != nil {
-		parts = append(parts, r.SID, string(r.Status))
-	}
-	return hashed(parts...)
-}
+// tag is the ETag of a task or a reservation: another one whenever anything of its conversation has changed.
+func tag(sid string, revision int) string { return hashed(sid, strconv.Itoa(revision)) }
 
 func hashed(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
@@ -130,34 +124,39 @@ func (c *call) only(outcome conversation.Outcome, what, sid, expected string) er
 	return c.unexpected("%s %s not in expected state [%s]: somebody else was faster", what, sid, expected)
 }
 
-func (c *call) renderTask(task desk.Task) (any, error) {
+func (c *call) renderTask(task desk.Task, revision int) (any, error) {
 	model, err := c.taskModel(task)
 	if err != nil {
 		return nil, err
 	}
-	c.w.Header().Set("ETag", tag(task))
+	if revision > 0 {
+		c.w.Header().Set("ETag", tag(task.SID, revision))
+	}
 	return all(model), nil
 }
 
-// taskAsked returns the task that the path names as it is now.
-func (c *call) taskAsked() (desk.Task, error) {
+// taskAsked returns the task that the path names as it is now, and its conversation's revision.
+func (c *call) taskAsked() (desk.Task, int, error) {
 	if err := c.workspace(); err != nil {
-		return desk.Task{}, err
+		return desk.Task{}, 0, err
 	}
 	digits, err := c.path("task", conversation.PrefixTask, "task")
 	if err != nil {
-		return desk.Task{}, err
+		return desk.Task{}, 0, err
 	}
-	task, _, err := c.taskNow(conversation.PrefixTask + digits)
-	return task, c.notThere(err, "task", c.r.PathValue("task"))
+	task, v, err := c.taskNow(conversation.PrefixTask + digits)
+	if err != nil {
+		return task, 0, c.notThere(err, "task", c.r.PathValue("task"))
+	}
+	return task, v.revision, nil
 }
 
 func (c *call) fetchTask() (any, error) {
-	task, err := c.taskAsked()
+	task, revision, err := c.taskAsked()
 	if err != nil {
 		return nil, err
 	}
-	return c.renderTask(task)
+	return c.renderTask(task, revision)
 }
 
 func (c *call) listTasks() (any, error) {
@@ -215,11 +214,11 @@ func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 		filter.Priority = &priority
 	}
 	if target := c.form.Get("RoutingTarget"); target != "" {
-		agent, err := c.desk.AgentBySID(c.ctx, target)
-		if err != nil || (filter.Agent != "" && filter.Agent != agent.Name) {
+		agent, err := c.agentOf("RoutingTarget", target)
+		if err != nil || (filter.Agent != "" && filter.Agent != agent) {
 			return filter, true, c.ignoreRefusal(err)
 		}
-		filter.Agent, filter.Direct = agent.Name, true
+		filter.Agent, filter.Direct = agent, true
 	}
 	if addons, err := c.flag("HasAddons", false); err != nil || addons {
 		return filter, addons, err
@@ -227,7 +226,9 @@ func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 	if filter.Chooses, err = c.evaluate(); err != nil {
 		return filter, false, err
 	}
-	filter.ByPriority, filter.NewestFirst, err = c.ordering("DateCreated", "Priority", "VirtualStartTime")
+	name, descending, err := c.ordering("DateCreated", "Priority", "VirtualStartTime")
+	filter.Order = map[string]desk.TaskOrder{"Priority": desk.TasksByPriority, "VirtualStartTime": desk.TasksByQueueTime}[name]
+	filter.NewestFirst = descending
 	return filter, false, err
 }
 
@@ -254,30 +255,33 @@ func (c *call) evaluate() (func(desk.Task) bool, error) {
 	if err != nil {
 		return nil, c.wrong("EvaluateTaskAttributes", "EvaluateTaskAttributes: %s", err)
 	}
-	return func(task desk.Task) bool {
-		attributes := map[string]any{}
-		for name, encoded := range task.Attributes {
-			var value any
-			if json.Unmarshal(encoded, &value) == nil {
-				attributes[name] = value
-			}
-		}
-		return wanted.Holds(attributes)
-	}, nil
+	return func(task desk.Task) bool { return wanted.Holds(decoded(task.Attributes)) }, nil
 }
 
-// ordering reads an order, as DateCreated:desc; the second of the names orders by priority.
-func (c *call) ordering(names ...string) (byPriority, newestFirst bool, err error) {
+// decoded are attributes as expressions look at them.
+func decoded(attributes conversation.Attributes) map[string]any {
+	found := map[string]any{}
+	for name, encoded := range attributes {
+		var value any
+		if json.Unmarshal(encoded, &value) == nil {
+			found[name] = value
+		}
+	}
+	return found
+}
+
+// ordering reads an order, as DateCreated:desc; "" where none is given.
+func (c *call) ordering(names ...string) (name string, descending bool, err error) {
 	given := c.form.Get("Ordering")
 	if given == "" {
-		return false, false, nil
+		return "", false, nil
 	}
-	// Only the first of several counts: what it leaves open is ordered by time anyway.
+	// Only the first of several counts, and what it leaves open is in the order of SIDs.
 	name, direction, _ := strings.Cut(strings.Split(given, ",")[0], ":")
 	if !slices.Contains(names, name) || (direction != "" && direction != "asc" && direction != "desc") {
-		return false, false, c.wrong("Ordering", "Ordering has to be one of %s, with :asc or :desc", strings.Join(names, ", "))
+		return "", false, c.wrong("Ordering", "Ordering has to be one of %s, with :asc or :desc", strings.Join(names, ", "))
 	}
-	return name == "Priority", direction == "desc", nil
+	return name, direction == "desc", nil
 }
 
 // queueAsked reads a filter by queue; none tells that there is no such queue.
@@ -342,7 +346,7 @@ func (c *call) createTask() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.renderTask(v.tasks[0])
+	return c.renderTask(v.tasks[0], v.revision)
 }
 
 // routeTask reads where a new task is to go.
@@ -356,11 +360,9 @@ func (c *call) routeTask(o *opening) error {
 	}
 	switch target := c.form.Get("RoutingTarget"); {
 	case isSID(conversation.PrefixAgent, target):
-		agent, err := c.desk.AgentBySID(c.ctx, target)
-		if err != nil {
+		if o.start.Agent, err = c.agentOf("RoutingTarget", target); err != nil {
 			return err
 		}
-		o.agent = agent.Name
 	case isSID(conversation.PrefixQueue, target):
 		queue = target
 	case isSID(desk.PrefixWorkflow, target):
@@ -390,43 +392,47 @@ func (c *call) taskChannel() (conversation.Channel, error) {
 }
 
 // taskToChange returns the task that the path names. To end or complete an agent's turn the desk's record
-// does: what has changed since, the conversation finds out itself, and it isn't asked twice.
-func (c *call) taskToChange() (desk.Task, error) {
+// does: what has changed since, the conversation finds out itself, and it isn't asked twice. The revision
+// is 0 where it isn't known.
+func (c *call) taskToChange() (desk.Task, int, error) {
 	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
 	ends := status == conversation.TaskWrapping || status == conversation.TaskCompleted
 	if !ends || c.r.Header.Get("If-Match") != "" || c.form.Has("Attributes") || c.form.Has("Priority") {
 		return c.taskAsked()
 	}
 	if err := c.workspace(); err != nil {
-		return desk.Task{}, err
+		return desk.Task{}, 0, err
 	}
 	digits, err := c.path("task", conversation.PrefixTask, "task")
 	if err != nil {
-		return desk.Task{}, err
+		return desk.Task{}, 0, err
 	}
 	task, err := c.agentTask(conversation.PrefixTask + digits)
 	if _, coded := asRefusal(err); coded {
 		return c.taskAsked()
 	}
-	return task, err
+	return task, 0, err
 }
 
 func (c *call) updateTask() (any, error) {
-	task, err := c.taskToChange()
+	task, revision, err := c.taskToChange()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.ifMatch(tag(task)); err != nil {
+	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
+	if c.token() != "" && status != "" && task.Status == status {
+		return c.renderTask(task, revision) // repeated, when the answer to the first time was lost
+	}
+	if err := c.ifMatch(tag(task.SID, revision)); err != nil {
 		return nil, err
 	}
 	if err := c.unchangeable(task); err != nil {
 		return nil, err
 	}
-	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
 	var outcome conversation.Outcome
 	switch status {
 	case "":
-		return c.renderTask(task)
+		return c.renderTask(task, revision)
 	case conversation.TaskWrapping, conversation.TaskCompleted:
 		if task.Agent == "" {
 			return nil, c.unexpected("Task %s not in expected state [assigned, wrapping]: it is %s", task.SID, task.Status)
@@ -445,7 +451,7 @@ func (c *call) updateTask() (any, error) {
 		return nil, c.wrong("AssignmentStatus", "AssignmentStatus can be set to wrapping, completed or canceled")
 	}
 	task.Task = merge(task.Task, outcome.Task)
-	return c.renderTask(task)
+	return c.renderTask(task, outcome.Revision)
 }
 
 // merge is the task as a command has left it.
@@ -459,15 +465,15 @@ func merge(before conversation.Task, after *conversation.Task) conversation.Task
 	return *after
 }
 
-// cancelTask closes a conversation whose task still waits.
+// cancelTask closes a conversation while its task waits.
 func (c *call) cancelTask(task desk.Task) (any, error) {
-	if !task.Status.Waiting() {
-		return nil, c.unexpected("Task %s not in expected state [pending, reserved]: it is %s", task.SID, task.Status)
-	}
 	if own := c.caller.agent(); own != "" {
 		return nil, c.forbid("An agent's key may not cancel tasks: decline the reservation instead")
 	}
-	outcome, err := c.send(task.Conversation, conversation.CloseCommand{Reason: c.form.Get("Reason"), Meta: c.command("")})
+	outcome, err := c.send(task.Conversation, conversation.CloseCommand{Task: task.SID, Reason: c.form.Get("Reason"), Meta: c.command("")})
+	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
+		return nil, c.unexpected("Task %s not in expected state [pending, reserved]: it is %s", task.SID, task.Status)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -477,15 +483,18 @@ func (c *call) cancelTask(task desk.Task) (any, error) {
 	if outcome.Task != nil && outcome.Task.SID == task.SID {
 		task.Task = merge(task.Task, outcome.Task)
 	}
-	return c.renderTask(task)
+	return c.renderTask(task, outcome.Revision)
 }
 
 func (c *call) removeTask() (any, error) {
-	task, err := c.taskAsked()
+	task, revision, err := c.taskAsked()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.ifMatch(tag(task)); err != nil {
+	if c.token() != "" && task.Status == conversation.TaskCanceled {
+		return nil, nil //nolint:nilnil // repeated, when the answer to the first time was lost
+	}
+	if err := c.ifMatch(tag(task.SID, revision)); err != nil {
 		return nil, err
 	}
 	_, err = c.cancelTask(task)
@@ -499,11 +508,7 @@ func (c *call) unchangeable(task desk.Task) error {
 		if err != nil {
 			return err
 		}
-		same, err := json.Marshal(attributes)
-		if err != nil {
-			return fmt.Errorf("encode attributes: %w", err)
-		}
-		if now, err := json.Marshal(task.Attributes); err != nil || !bytes.Equal(same, now) {
+		if !reflect.DeepEqual(decoded(attributes), decoded(task.Attributes)) {
 			return c.wrong("Attributes", "The attributes of a task reach every task after it unchanged, and can't be changed: give them when the conversation starts")
 		}
 	}

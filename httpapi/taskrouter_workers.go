@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"regexp"
@@ -60,7 +61,7 @@ func (c *call) answerWorker(a desk.Agent) (any, error) {
 }
 
 func workerTag(a desk.Agent) string {
-	return hashed(a.SID, a.FriendlyName, string(a.Attributes), a.Activity.SID)
+	return hashed(a.SID, a.FriendlyName, string(a.Attributes), a.Activity.SID, a.PresenceSince.String(), a.UpdatedAt.String())
 }
 
 func (c *call) listWorkers() (any, error) {
@@ -106,14 +107,14 @@ func (c *call) workerFilter() (func(desk.Agent) bool, error) {
 	}
 	return func(a desk.Agent) bool {
 		return !none && (queue == "" || slices.Contains(a.Queues, queue)) &&
-			(activity == "" || a.Activity.SID == activity) && like(c.form.Get("ActivityName"), a.Activity.Name) &&
-			(c.form.Get("Available") == "" || a.Available() == available) && like(c.form.Get("FriendlyName"), a.FriendlyName) &&
+			(activity == "" || a.Activity.SID == activity) && asked(c.form.Get("ActivityName"), a.Activity.Name) &&
+			(c.form.Get("Available") == "" || a.Available() == available) && asked(c.form.Get("FriendlyName"), a.FriendlyName) &&
 			(wanted == nil || a.Matches(wanted))
 	}, nil
 }
 
-// like tells whether a value is the one that a filter asks for; an empty filter takes all.
-func like(wanted, value string) bool { return wanted == "" || wanted == value }
+// asked tells whether a value is the one that a filter asks for; an empty filter takes all.
+func asked(wanted, value string) bool { return wanted == "" || wanted == value }
 
 func orderWorkers(c *call, agents []desk.Agent, ordering string) error {
 	name, direction, _ := strings.Cut(ordering, ":")
@@ -168,7 +169,7 @@ func (c *call) createWorker() (any, error) {
 		return nil, err
 	}
 	agent, other := c.desk.Agent(c.ctx, name)
-	if err != nil && (other != nil || agent.FriendlyName != friendly) {
+	if err != nil && (other != nil || agent.FriendlyName != friendly || string(agent.Attributes) != cmp.Or(added.Attributes, "{}")) {
 		return nil, err
 	}
 	if other != nil {
@@ -212,7 +213,8 @@ func (c *call) updateWorker() (any, error) {
 	if c.caller.key.Role == desk.KeySupervisor && change.FriendlyName != nil {
 		return nil, c.forbid("A supervisor's key can change activity and attributes only")
 	}
-	if err := c.ifMatch(workerTag(agent)); err != nil {
+	change.Expected = func(now desk.Agent) error { return c.ifMatch(workerTag(now)) }
+	if _, err := c.sid("ActivitySid", desk.PrefixActivity); err != nil {
 		return nil, err
 	}
 	if err := c.desk.UpdateAgent(c.ctx, agent.Name, change); err != nil {
@@ -229,10 +231,7 @@ func (c *call) removeWorker() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.ifMatch(workerTag(agent)); err != nil {
-		return nil, err
-	}
-	return nil, c.inUse(c.desk.RemoveAgent(c.ctx, agent.Name))
+	return nil, c.inUse(c.desk.RemoveAgent(c.ctx, agent.Name, func(now desk.Agent) error { return c.ifMatch(workerTag(now)) }))
 }
 
 func (c *call) renderWorkerChannel(a desk.Agent) func(desk.AgentChannel) whole[taskmodel.TaskrouterV1WorkerChannel] {

@@ -15,7 +15,7 @@ func workspaceRoutes() []route {
 	return []route{
 		get(taskrouter, "/v1/Workspaces", everyone).says("Lists the workspaces: there is one.").with("FriendlyName").
 			lists("workspaces", taskmodel.TaskrouterV1Workspace{}).by((*call).listWorkspaces),
-		get(taskrouter, workspacePath, everyone).says("Fetches the workspace.").answers(taskmodel.TaskrouterV1Workspace{}).by((*call).fetchWorkspace),
+		get(taskrouter, workspacePath, everyone).says("Fetches the workspace.").but("EventCallbackUrl is shown to services only.").answers(taskmodel.TaskrouterV1Workspace{}).by((*call).fetchWorkspace),
 		post(taskrouter, workspacePath, services, http.StatusOK).says("Sets where events are sent to, and which.").
 			but("Activities and the order of queues are the desk's own.").
 			with("FriendlyName", "EventCallbackUrl", "EventsFilter").answers(taskmodel.TaskrouterV1Workspace{}).by((*call).updateWorkspace),
@@ -53,12 +53,16 @@ func workspaceRoutes() []route {
 
 func (c *call) renderWorkspace(a desk.Account) whole[taskmodel.TaskrouterV1Workspace] {
 	standard, timedOut := desk.ActivityOf(desk.PresenceOffline), desk.ActivityOf(desk.PresenceOffline)
+	callback := a.Workspace.EventCallbackURL // which may hold a secret
+	if !services.allows(c.caller.key.Role) {
+		callback = ""
+	}
 	base := c.workspaceURL()
 	found := links(base, "activities", "task_queues", "workers", "workflows", "tasks", "events", "task_channels", "statistics",
 		"real_time_statistics", "cumulative_statistics")
 	return all(taskmodel.TaskrouterV1Workspace{
 		AccountSid: new(a.SID), Sid: new(c.workspaceSID()), FriendlyName: new(a.Workspace.FriendlyName),
-		DateCreated: date(a.CreatedAt), DateUpdated: date(a.UpdatedAt), EventCallbackUrl: text(a.Workspace.EventCallbackURL),
+		DateCreated: date(a.CreatedAt), DateUpdated: date(a.UpdatedAt), EventCallbackUrl: text(callback),
 		EventsFilter: text(strings.Join(a.Workspace.EventsFilter, ",")), MultiTaskEnabled: new(true),
 		DefaultActivityName: new(standard.Name), DefaultActivitySid: new(standard.SID), TimeoutActivityName: new(timedOut.Name),
 		TimeoutActivitySid: new(timedOut.SID), PrioritizeQueueOrder: new("FIFO"), Url: new(base), Links: found,
@@ -186,6 +190,19 @@ func (c *call) activityAsked() (desk.Activity, error) {
 		return desk.Activity{}, err
 	}
 	return desk.Activity{}, c.lost("activity", given)
+}
+
+// activityGiven reads the SID of an activity that there is, "" where the field isn't there.
+func (c *call) activityGiven(field string) (string, error) {
+	sid, err := c.sid(field, desk.PrefixActivity)
+	if err != nil || sid == "" {
+		return "", err
+	}
+	activities, err := c.desk.Activities(c.ctx)
+	if err == nil && !slices.ContainsFunc(activities, func(a desk.Activity) bool { return a.SID == sid }) {
+		return "", c.wrong(field, "There is no activity %s: see the list of activities", sid)
+	}
+	return sid, err
 }
 
 func (c *call) fetchActivity() (any, error) {

@@ -14,6 +14,8 @@ ALTER TABLE queues ADD COLUMN friendly_name TEXT NOT NULL DEFAULT '';
 ALTER TABLE queues ADD COLUMN target_workers TEXT NOT NULL DEFAULT '';
 ALTER TABLE queues ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0;
 
+-- What a client of the API called the author of a customer's message; '' where nobody did.
+ALTER TABLE messages ADD COLUMN identity TEXT NOT NULL DEFAULT '';
 ALTER TABLE messages ADD COLUMN attributes TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE messages ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0;
 
@@ -46,6 +48,8 @@ CREATE TABLE conversation_details (
     -- What a client of Flex has given its interaction, to be given back.
     context_sid   TEXT   NOT NULL,
     webhook_ttid  TEXT   NOT NULL,
+    -- The request that has started it, where that may be repeated.
+    started_by    TEXT   NOT NULL,
     created_at    BIGINT NOT NULL,
     updated_at    BIGINT NOT NULL
 );
@@ -55,6 +59,8 @@ CREATE UNIQUE INDEX conversation_details_by_unique_name ON conversation_details 
 CREATE TABLE participants (
     sid           TEXT   NOT NULL PRIMARY KEY,
     conversation  TEXT   NOT NULL REFERENCES conversations (sid),
+    -- What Flex calls it: customer, external, supervisor, unknown; '' where it came without.
+    kind          TEXT   NOT NULL,
     identity      TEXT   NOT NULL,
     address       TEXT   NOT NULL,
     proxy_address TEXT   NOT NULL,
@@ -87,6 +93,17 @@ CREATE TABLE api_keys (
     created_at  BIGINT  NOT NULL,
     revoked_at  BIGINT  NOT NULL
 );
+
+-- The answers to requests that may be repeated, for a day.
+CREATE TABLE answers (
+    token      TEXT    NOT NULL PRIMARY KEY,
+    request    TEXT    NOT NULL,
+    status     INTEGER NOT NULL,
+    etag       TEXT    NOT NULL,
+    body       TEXT    NOT NULL,
+    created_at BIGINT  NOT NULL
+);
+CREATE INDEX answers_by_time ON answers (created_at);
 
 -- What happened at the desk itself: agents and queues. Positions are the feed's.
 CREATE TABLE desk_events (
@@ -125,8 +142,14 @@ CREATE INDEX webhooks_by_stream ON webhooks (stream, position) WHERE dead = 0;
 CREATE INDEX webhooks_due ON webhooks (deliver_at) WHERE dead = 0;
 CREATE INDEX webhooks_dead ON webhooks (position) WHERE dead = 1;
 
+-- Lists are in the order of time, by page.
 DROP INDEX tasks_by_time;
 CREATE INDEX tasks_by_time ON tasks (created_at, sid);
+CREATE INDEX tasks_live_by_time ON tasks (created_at, sid) WHERE completed_at = 0 AND canceled_at = 0;
+CREATE INDEX tasks_by_agent ON tasks (agent, created_at, sid);
+CREATE INDEX tasks_by_queue ON tasks (queue, created_at, sid);
+DROP INDEX reservations_pending_by_agent;
+CREATE INDEX reservations_pending_by_agent ON reservations (agent, created_at, sid) WHERE status = 'pending';
 CREATE INDEX reservations_by_agent ON reservations (agent, created_at, sid);
 CREATE INDEX reservations_by_task ON reservations (task, created_at, sid);
 CREATE INDEX reservations_by_time ON reservations (created_at);

@@ -79,6 +79,9 @@ func resourceOf(e desk.FeedEvent) (resource, sid string) {
 
 func (s *Sender) addTask(ctx context.Context, f form, e desk.FeedEvent) error {
 	task, err := s.desk.Task(ctx, e.Task)
+	if conversation.CodeOf(err) == conversation.CodeNoSuchTask {
+		task, err = desk.Task{Task: conversation.Task{CreatedAt: e.At}}, nil // the desk has lost it; the event itself knows most
+	}
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ func newClient(o Options) *http.Client {
 			MaxIdleConnsPerHost: deliveredAtOnce, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: maxAnswer,
 		},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			r.Header.Del("Referer") // the URL may hold a secret
 			if o.AllowRedirects && r.Method == http.MethodPost && len(via) <= maxRedirects {
 				return nil
 			}
