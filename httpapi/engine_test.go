@@ -1,0 +1,486 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/httpapi"
+)
+
+// engine carries conversations as a worker does: every command is decoded, checked by the real rules,
+// asked about at the real desk where it has to be, and applied, and the desk is told, whose matches are
+// applied in turn. Only the durable engine is missing: nothing outlives the process, no deadline passes
+// by itself, and the desk is told before a command is answered instead of in the second after it. It is
+// safe for concurrent use.
+type engine struct {
+	desk *desk.Desk
+
+	mutex   sync.Mutex
+	carried map[string]*carried
+}
+
+var (
+	_ httpapi.Conversations = (*engine)(nil)
+	_ desk.Courier          = (*engine)(nil)
+)
+
+func newEngine(d *desk.Desk) *engine { return &engine{desk: d, carried: map[string]*carried{}} }
+
+// carried is a conversation, and what the desk has still to be told of it.
+type carried struct {
+	mutex   sync.Mutex
+	record  conversation.Record
+	refusal error // why its start was refused
+	events  []conversation.Event
+	notes   []conversation.Note
+	changed chan struct{} // closed at the next change
+}
+
+// Start implements [httpapi.Conversations]. As with a workflow, what the rules refuse is told by State.
+func (e *engine) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
+	if start.Conversation == "" {
+		start.Conversation = baton.NewConversation()
+	}
+	sid := start.Conversation
+	begun := &carried{changed: make(chan struct{}), record: conversation.Record{Refusals: []conversation.RecordedRefusal{}}}
+	begun.mutex.Lock()
+	defer begun.mutex.Unlock()
+
+	e.mutex.Lock()
+	taken := e.carried[sid] != nil
+	if !taken {
+		e.carried[sid] = begun
+	}
+	e.mutex.Unlock()
+	if taken {
+		return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
+			"the conversation %s was started before: carry on with it, or start another", sid)
+	}
+	command, err := received(start)
+	if err != nil {
+		return "", err
+	}
+	_, err = e.carryOut(ctx, begun, command)
+	if conversation.CodeOf(err) != "" {
+		begun.refusal, err = err, nil
+	}
+	return sid, err
+}
+
+// received is the command as it arrives: it has been JSON on its way.
+func received(command conversation.Command) (conversation.Command, error) {
+	payload, err := json.Marshal(command)
+	if err != nil {
+		return nil, fmt.Errorf("encode the %s: %w", command.Name(), err)
+	}
+	return conversation.Decode(command.Name(), payload, uuid.NewString())
+}
+
+// Send implements [httpapi.Conversations].
+func (e *engine) Send(ctx context.Context, sid string, command conversation.Command) (outcome conversation.Outcome, err error) {
+	c, err := e.running(sid)
+	if err != nil {
+		return outcome, err
+	}
+	defer c.mutex.Unlock()
+	if command, err = received(command); err != nil {
+		return outcome, err
+	}
+	sent, err := e.carryOut(ctx, c, command)
+	if err != nil {
+		return outcome, err
+	}
+	return outcome, copied(sent, &outcome)
+}
+
+// SendAsync implements [httpapi.Conversations].
+func (e *engine) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
+	c, err := e.running(sid)
+	if err != nil {
+		return err
+	}
+	defer c.mutex.Unlock()
+	if command, err = received(command); err != nil {
+		return err
+	}
+	_, err = e.carryOut(ctx, c, command)
+	refusal, refused := errors.AsType[*conversation.Refusal](err)
+	if !refused {
+		return err
+	}
+	c.record.Refusals = append(c.record.Refusals, conversation.RecordedRefusal{
+		Command: string(command.Name()), Code: refusal.Code, Message: refusal.Message, At: time.Now(),
+	})
+	return nil
+}
+
+// Deliver implements [desk.Courier], as the worker's does.
+func (e *engine) Deliver(ctx context.Context, sid string, command conversation.Command) error {
+	err := e.SendAsync(ctx, sid, command)
+	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
+		return desk.ErrConversationGone
+	}
+	return err
+}
+
+// State implements [httpapi.Conversations].
+func (e *engine) State(_ context.Context, sid string) (conversation.Record, error) {
+	record, _, err := e.read(sid)
+	return record, err
+}
+
+// Await implements [httpapi.Conversations].
+func (e *engine) Await(ctx context.Context, sid string, wanted func(conversation.Record) bool) (conversation.Record, error) {
+	for {
+		record, changed, err := e.read(sid)
+		if err != nil || wanted(record) {
+			return record, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return record, fmt.Errorf("conversation %s did not become what was waited for: %w", sid, ctx.Err())
+		}
+	}
+}
+
+func (e *engine) find(sid string) *carried {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return e.carried[sid]
+}
+
+// running returns the conversation, locked. A workflow that has ended, or never began, takes nothing.
+func (e *engine) running(sid string) (*carried, error) {
+	if c := e.find(sid); c != nil {
+		c.mutex.Lock()
+		if c.refusal == nil && c.record.Status != conversation.ConversationClosed {
+			return c, nil
+		}
+		c.mutex.Unlock()
+	}
+	return nil, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
+		"the conversation %s is closed or was never started: start a new one", sid)
+}
+
+// read returns the record as a query does, and what is closed at its next change.
+func (e *engine) read(sid string) (record conversation.Record, changed <-chan struct{}, err error) {
+	c := e.find(sid)
+	if c == nil {
+		return record, nil, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
+			"the conversation %s is closed or was never started: start a new one", sid)
+	}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.refusal != nil {
+		return record, nil, c.refusal
+	}
+	return record, c.changed, copied(c.record, &record)
+}
+
+// copied gives a value to somebody else, as JSON does.
+func copied(from, into any) error {
+	encoded, err := json.Marshal(from)
+	if err != nil {
+		return fmt.Errorf("encode what is answered: %w", err)
+	}
+	return json.Unmarshal(encoded, into)
+}
+
+// carryOut lets the rules decide, and the desk follow.
+func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.Command) (conversation.Outcome, error) {
+	ctx = context.WithoutCancel(ctx) // whoever asked may be gone; the conversation goes on
+	question, err := c.record.Ask(command, time.Now())
+	if err != nil {
+		return conversation.Outcome{}, err
+	}
+	var verdict *conversation.Verdict
+	if question != nil {
+		answered, err := e.desk.Verdict(ctx, *question)
+		if err != nil {
+			return conversation.Outcome{}, err
+		}
+		verdict = &answered
+	}
+	result, err := c.apply(command, verdict)
+	if err != nil {
+		return conversation.Outcome{}, err
+	}
+	for due := result.Changed || result.Stale; due; {
+		answer, err := e.desk.Sync(ctx, c.record.Picture(c.events, c.notes))
+		if err != nil {
+			return conversation.Outcome{}, err
+		}
+		c.events, c.notes, due = nil, nil, false
+		for _, reserve := range answer.Placed {
+			placed, err := c.apply(reserve, nil)
+			if err != nil {
+				return conversation.Outcome{}, err
+			}
+			due = due || placed.Changed || placed.Stale
+		}
+	}
+	return result.Outcome, nil
+}
+
+func (c *carried) apply(command conversation.Command, verdict *conversation.Verdict) (conversation.Result, error) {
+	result, err := c.record.Apply(command, verdict, time.Now())
+	if err != nil {
+		return result, err
+	}
+	c.events, c.notes = append(c.events, result.Events...), append(c.notes, result.Notes...)
+	close(c.changed)
+	c.changed = make(chan struct{})
+	return result, nil
+}
+
+// house is a contact centre with its HTTP API: alice is on the queue support, bob on billing, dave on
+// none, carol is the supervisor, and nobody works on the queue quiet, so that what waits there goes on
+// waiting. Transfers and notes are on.
+type house struct {
+	t       testing.TB
+	desk    *desk.Desk
+	engine  *engine
+	file    string
+	account desk.Account
+	log     *journal
+	handler http.Handler
+	server  *httptest.Server
+	// keys of a service, a supervisor and of agents
+	service, supervisor, alice, bob, dave key
+}
+
+// key is what a request is authenticated with; nobody's has no name.
+type key struct{ user, secret string }
+
+// plenty is more than a test has requests or tasks.
+const (
+	plentyRequests = 1_000_000
+	plentyTasks    = 1000
+)
+
+func newHouse(t testing.TB) *house {
+	t.Helper()
+	h := &house{t: t, file: filepath.Join(t.TempDir(), "desk.db"), log: &journal{}}
+	h.open()
+	ctx := t.Context()
+	for _, queue := range []string{"support", "billing", "quiet"} {
+		require.NoError(t, h.desk.AddQueue(ctx, queue))
+	}
+	for _, agent := range []string{"alice", "bob", "dave", "carol"} {
+		hired := desk.NewAgent{Name: agent, Capacity: plentyTasks, Presence: desk.PresenceAvailable}
+		if agent == "carol" {
+			hired.Role = desk.RoleSupervisor
+		}
+		require.NoError(t, h.desk.AddAgent(ctx, hired))
+	}
+	require.NoError(t, h.desk.AddMember(ctx, "support", "alice"))
+	require.NoError(t, h.desk.AddMember(ctx, "billing", "bob"))
+	_, err := h.desk.SetSettings(ctx, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	require.NoError(t, err)
+	h.service, h.supervisor = h.newKey(desk.KeyService, ""), h.newKey(desk.KeySupervisor, "")
+	h.alice, h.bob, h.dave = h.newKey(desk.KeyAgent, "alice"), h.newKey(desk.KeyAgent, "bob"), h.newKey(desk.KeyAgent, "dave")
+	return h
+}
+
+// in is the same house for a test of the test.
+func (h *house) in(t testing.TB) *house {
+	same := *h
+	same.t = t
+	return &same
+}
+
+// open opens the desk's file, with a dispatcher, and serves the API over it.
+func (h *house) open() {
+	h.t.Helper()
+	logger := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
+	var err error
+	h.desk, err = desk.Open(ctx, h.file, desk.Options{Logger: logger})
+	require.NoError(h.t, err)
+	h.engine = newEngine(h.desk)
+	h.account, err = h.desk.Account(ctx)
+	require.NoError(h.t, err)
+	h.handler = httpapi.New(h.desk, h.engine, httpapi.Options{Logger: logger}).Handler()
+	h.server = httptest.NewServer(h.handler)
+
+	var dispatcher sync.WaitGroup
+	dispatcher.Go(func() { _ = h.desk.RunDispatcher(ctx, h.engine) }) // ends with ctx
+	h.t.Cleanup(func() {
+		h.server.Close()
+		cancel()
+		dispatcher.Wait()
+		_ = h.desk.Close() // a test may have closed it
+	})
+}
+
+func (h *house) newKey(role desk.KeyRole, agent string) key {
+	h.t.Helper()
+	return h.addKey(desk.Key{Name: "key of " + string(role) + agent, Role: role, Agent: agent, RateLimit: plentyRequests})
+}
+
+func (h *house) addKey(k desk.Key) key {
+	h.t.Helper()
+	added, secret, err := h.desk.AddKey(h.t.Context(), k)
+	require.NoError(h.t, err)
+	return key{added.SID, secret}
+}
+
+// owner is the account's own token.
+func (h *house) owner() key { return key{h.account.SID, h.account.AuthToken} }
+
+func (h *house) workspace() string {
+	return conversation.SameSID(desk.PrefixWorkspace, h.account.SID)
+}
+
+func (h *house) instance() string { return conversation.SameSID(desk.PrefixInstance, h.account.SID) }
+
+// answer is what a request was answered with.
+type answer struct {
+	t      testing.TB
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request: with the form in the query of a GET and in the body of a POST.
+func (h *house) ask(as key, method, path string, form url.Values) answer {
+	h.t.Helper()
+	if method == http.MethodPost {
+		return h.send(as, method, path, "application/x-www-form-urlencoded", form.Encode())
+	}
+	if len(form) > 0 {
+		path += "?" + form.Encode()
+	}
+	return h.send(as, method, path, "", "")
+}
+
+func (h *house) send(as key, method, path, kind, body string) answer {
+	h.t.Helper()
+	request, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, strings.NewReader(body))
+	require.NoError(h.t, err)
+	if as != (key{}) {
+		request.SetBasicAuth(as.user, as.secret)
+	}
+	if kind != "" {
+		request.Header.Set("Content-Type", kind)
+	}
+	return h.sendRequest(request)
+}
+
+func (h *house) sendRequest(request *http.Request) answer {
+	h.t.Helper()
+	response, err := h.server.Client().Do(request) //nolint:gosec // to the test's own server
+	require.NoError(h.t, err)
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(h.t, err)
+	return answer{h.t, response.StatusCode, response.Header, string(body)}
+}
+
+// read decodes what was answered.
+func (a answer) read(into any) {
+	a.t.Helper()
+	require.NoError(a.t, json.Unmarshal([]byte(a.body), into), "%d %s", a.status, a.body)
+}
+
+// is requires the answer's status.
+func (a answer) is(status int) answer {
+	a.t.Helper()
+	require.Equal(a.t, status, a.status, "%s", a.body)
+	return a
+}
+
+// isError requires an error of Twilio's shape, with that status and code.
+func (a answer) isError(status, code int) answer {
+	a.t.Helper()
+	var told struct {
+		Code, Status       int
+		Message, More_info string //nolint:revive // as Twilio spells it
+	}
+	a.is(status).read(&told)
+	require.Equal(a.t, code, told.Code, "%s", a.body)
+	require.Equal(a.t, status, told.Status)
+	require.NotEmpty(a.t, told.Message)
+	require.NotEmpty(a.t, told.More_info)
+	return a
+}
+
+// start starts a conversation that waits in the queue quiet.
+func (h *house) start() string {
+	h.t.Helper()
+	sid, err := h.engine.Start(h.t.Context(), conversation.StartCommand{
+		Channel: conversation.ChannelWeb, Queue: "quiet", Customer: conversation.Customer{Name: "Crystal Minh", Address: "crystal@example.com"},
+		Conversation: baton.NewConversation(), Attributes: conversation.Attributes{"order": json.RawMessage(`"3348917502"`)},
+	})
+	require.NoError(h.t, err)
+	h.state(sid)
+	return sid
+}
+
+// do sends a conversation a command, which has to be carried out.
+func (h *house) do(sid string, command conversation.Command) conversation.Outcome {
+	h.t.Helper()
+	outcome, err := h.engine.Send(h.t.Context(), sid, command)
+	require.NoError(h.t, err)
+	return outcome
+}
+
+func (h *house) state(sid string) conversation.Record {
+	h.t.Helper()
+	record, err := h.engine.State(h.t.Context(), sid)
+	require.NoError(h.t, err)
+	return record
+}
+
+// offer starts a conversation that is offered to the agent, give one that the agent has.
+func (h *house) offer(agent string) string {
+	h.t.Helper()
+	sid := h.start()
+	h.do(sid, conversation.MoveCommand{To: conversation.Target{Agent: agent}})
+	return sid
+}
+
+func (h *house) give(agent string) string {
+	h.t.Helper()
+	sid := h.offer(agent)
+	h.do(sid, conversation.AcceptCommand{Agent: agent})
+	return sid
+}
+
+// journal keeps what is logged.
+type journal struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.text.Write(line)
+}
+
+func (j *journal) String() string {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	return j.text.String()
+}

@@ -1,0 +1,381 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/httpapi"
+)
+
+// kinds are the types of body that clients send, and some that none does.
+var kinds = []string{
+	"application/x-www-form-urlencoded", "application/json", "", "application/json; charset=utf-8", "multipart/form-data; boundary=x", "text/plain",
+	"application/x-www-form-urlencoded; charset=", "a/b/c",
+}
+
+// places are what an input may find: a conversation at every stage, and in the last place one that is over.
+var places = []stage{has, offered, waits, passed, accepted, has}
+
+// model is a house as it stands still, which many may begin with, so that what an input does is always
+// the same: nothing was there before it.
+type model struct {
+	content []byte
+	house   *house
+	// values are those of a scene in each of the places.
+	values []map[string]string
+}
+
+func newModel(t testing.TB) *model {
+	t.Helper()
+	h := newHouse(t)
+	m := &model{house: h}
+	for i, place := range places {
+		s := permission{stage: place, hires: true}.scene(h)
+		for _, name := range sceneNames {
+			if name == "reservation" && place == waits || name == "transfer" && place != passed && place != accepted {
+				continue // there is none yet
+			}
+			s.value(name)
+		}
+		if i == len(places)-1 {
+			h.do(s.value("conversation"), conversation.EndCommand{Agent: "alice"})
+			h.do(s.value("conversation"), conversation.WrapupCommand{Agent: "alice"})
+		}
+		m.values = append(m.values, s.made)
+	}
+	require.NoError(t, h.desk.Close())
+	var err error
+	m.content, err = os.ReadFile(h.file)
+	require.NoError(t, err)
+	return m
+}
+
+// fill fills names in braces in what is sent to a route. The worker is alice, but where a call would lose her.
+func (m *model) fill(r httpapi.Route, place int, text string) string {
+	values := of(m.values, place)
+	return inBraces.ReplaceAllStringFunc(text, func(name string) string {
+		if name = strings.Trim(name, "{}"); name == "worker" && !rowOf(r).hires {
+			name = "alice"
+		}
+		return values[name]
+	})
+}
+
+// of takes any number for one of the values.
+func of[T any](values []T, number int) T {
+	return values[(number%len(values)+len(values))%len(values)]
+}
+
+// rowOf is the route's row in the table of permissions.
+func rowOf(r httpapi.Route) permission { return rows()[r.Method+" "+r.Path] }
+
+// begin returns a new house that is as the model.
+func (m *model) begin(t testing.TB) *house {
+	t.Helper()
+	same := *m.house
+	h := &same
+	h.t, h.file = t, filepath.Join(t.TempDir(), "desk.db")
+	require.NoError(t, os.WriteFile(h.file, m.content, 0o600))
+	var err error
+	h.desk, err = desk.Open(t.Context(), h.file, desk.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.desk.Close()) })
+	h.engine = newEngine(h.desk)
+	for sid, c := range m.house.engine.carried {
+		begun := &carried{changed: make(chan struct{})}
+		require.NoError(t, copied(c.record, &begun.record))
+		h.engine.carried[sid] = begun
+	}
+	h.handler = httpapi.New(h.desk, h.engine, httpapi.Options{}).Handler()
+	return h
+}
+
+// serve has the handler answer, and requires an answer that a client of Twilio's understands.
+func (h *house) serve(r httpapi.Route, path, query, kind string, body []byte) answer {
+	h.t.Helper()
+	request := httptest.NewRequestWithContext(h.t.Context(), r.Method, "http://baton.example.com"+path, bytes.NewReader(body))
+	request.URL.RawQuery = query
+	if kind != "" {
+		request.Header.Set("Content-Type", kind)
+	}
+	request.SetBasicAuth(h.service.user, h.service.secret)
+	recorder := httptest.NewRecorder()
+	h.handler.ServeHTTP(recorder, request)
+	a := answer{h.t, recorder.Code, recorder.Header(), recorder.Body.String()}
+	a.isUnderstood(r)
+	return a
+}
+
+// isUnderstood requires the route's status and the keys of what it answers, or an error of Twilio's shape.
+func (a answer) isUnderstood(r httpapi.Route) {
+	a.t.Helper()
+	if a.status == http.StatusNoContent {
+		require.Equal(a.t, r.Status, a.status)
+		require.Empty(a.t, a.body)
+		return
+	}
+	require.Equal(a.t, "application/json; charset=utf-8", a.header.Get("Content-Type"))
+	require.True(a.t, utf8.ValidString(a.body), "%q", a.body)
+	var keys map[string]json.RawMessage
+	a.read(&keys)
+	if a.status != r.Status {
+		require.True(a.t, a.status >= 400 && a.status < 500, "%d: %s", a.status, a.body)
+		delete(keys, "details")
+		require.ElementsMatch(a.t, []string{"code", "message", "more_info", "status"}, slices.Collect(maps.Keys(keys)))
+		var told struct {
+			Code, Status int
+			Message      string
+		}
+		a.read(&told)
+		require.Equal(a.t, a.status, told.Status)
+		require.NotZero(a.t, told.Code)
+		require.NotEmpty(a.t, told.Message)
+		require.Less(a.t, utf8.RuneCountInString(told.Message), 1000, "a sentence, whatever was sent")
+		return
+	}
+	if r.List == "" {
+		require.ElementsMatch(a.t, keysOf(r.Reply), slices.Collect(maps.Keys(keys)))
+		return
+	}
+	require.ElementsMatch(a.t, []string{r.List, "meta"}, slices.Collect(maps.Keys(keys)))
+	var entries []map[string]json.RawMessage
+	require.NoError(a.t, json.Unmarshal(keys[r.List], &entries))
+	for _, entry := range entries {
+		require.ElementsMatch(a.t, keysOf(r.Reply), slices.Collect(maps.Keys(entry)))
+	}
+	var meta map[string]json.RawMessage
+	require.NoError(a.t, json.Unmarshal(keys["meta"], &meta))
+	require.ElementsMatch(a.t, []string{"page", "page_size", "first_page_url", "previous_page_url", "next_page_url", "url", "key"}, slices.Collect(maps.Keys(meta)))
+}
+
+// keysOf are the keys that a model has in JSON.
+func keysOf(model any) (keys []string) {
+	for field := range reflect.TypeOf(model).Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		keys = append(keys, name)
+	}
+	return keys
+}
+
+// plausible are values of parameters that the table of permissions has no use for.
+var plausible = map[string]string{
+	"InteractionContextSid": "IC1", "WebhookTtid": "IW1", "ChannelSid": "{channel}", "Type": "transfer", "RoutingProperties": `{"worker_sid":"{alice}"}`,
+	"FriendlyName": "Another name", "EventCallbackUrl": "https://example.com/events", "EventsFilter": "task.created,reservation.accepted",
+	"Available": "true", "TaskReservationTimeout": "120", "ActivitySid": "{available}", "Attributes": `{"skills":["billing"],"rank":1}`,
+	"RejectPendingReservations": "true", "Capacity": "2", "TargetWorkers": `skills HAS "billing"`, "MaxReservedWorkers": "1", "TaskOrder": "FIFO",
+	"TaskChannel": "web", "WorkflowSid": "{workflow}", "TaskQueueSid": "{quiet}", "Priority": "3", "RoutingTarget": "{bob}", "IgnoreCapacity": "true",
+	"Timeout": "3600", "VirtualStartTime": "2026-11-24T09:00:00Z", "AssignmentStatus": "completed", "Reason": "refunded", "WorkerSid": "{alice}",
+	"ReservationStatus": "accepted", "WorkerActivitySid": "{available}", "UniqueName": "refunds-1", "State": "active", "Author": "alice", "Body": "Hello",
+	"Identity": "crystals-son", "MessagingBinding.Address": "+15551234567", "MessagingBinding.ProxyAddress": "+15557654321", "Status": "closed",
+	"Routing": `{"properties":{"workspace_sid":"{workspace}","workflow_sid":"{workflow}","queue_sid":"{queue}","worker_sid":"{alice}",` +
+		`"task_channel_unique_name":"web","priority":1,"attributes":{"customerName":"Crystal Minh","from":"crystal@example.com"}}}`,
+	"Channel":  `{"type":"web","initiated_by":"api","properties":{"media_channel_sid":"{conversation}"},"participants":[{"address":"a","name":"b"}]}`,
+	"PageSize": "2", "Page": "1", "StartDate": "2026-11-24", "EndDate": "2030-01-01T00:00:00Z", "Minutes": "60", "Order": "desc", "Ordering": "DateCreated:desc",
+	"EvaluateTaskAttributes": `order == "3348917502"`, "EvaluateWorkerAttributes": `{"skills":["billing"]}`, "TargetWorkersExpression": "name == 'alice'",
+	"TaskQueueName": "quiet", "WorkflowName": "Default", "ActivityName": "Available", "HasAddons": "false", "EventType": "task.created", "SplitByWaitTime": "5,30",
+	"TaskSid": "{task}", "ReservationSid": "{reservation}", "Sid": "{event}", "SegmentId": "{reservation}", "ReservationId": "{reservation}",
+	"InteractionSid": "{interaction}", "Summary": "A note.", "PageToken": "PAMSA",
+}
+
+// wrongs are values that nobody should send.
+var wrongs = []string{
+	"", " ", "{", "null", "[]", `"text"`, `{"properties":null}`, `{"type":7}`, "-1", "1e999", "99999999999999999999", "\x00", "\xff\xfe", "{wrong}",
+	"WQ0123456789abcdef0123456789abcdef", "wk0123456789ABCDEF0123456789abcdef", strings.Repeat("é", 300), strings.Repeat("[", 20_000), "true", "'; DROP TABLE tasks; --",
+}
+
+var escapedBraces = regexp.MustCompile(`%7B([a-z]+)%7D`)
+
+// encoded is a form whose names in braces can still be filled in.
+func encoded(pairs []string) string {
+	var parts []string
+	for pair := range slices.Chunk(pairs, 2) {
+		parts = append(parts, url.QueryEscape(pair[0])+"="+escapedBraces.ReplaceAllString(url.QueryEscape(pair[1]), "{$1}"))
+	}
+	return strings.Join(parts, "&")
+}
+
+// documented are all parameters that the route takes, with plausible values.
+func documented(r httpapi.Route) (pairs []string) {
+	for _, name := range r.Takes {
+		name = strings.TrimSuffix(name, "*")
+		pairs = append(pairs, name, plausible[name])
+	}
+	return pairs
+}
+
+// input is what [FuzzBodies] sends.
+type input struct {
+	call, place, kind int
+	query             string
+	body              string
+}
+
+// inputs are for each call the one that succeeds, one with every parameter, and slightly wrong ones.
+func inputs(routes []httpapi.Route) (made []input) {
+	wrong := 0
+	next := func() string {
+		wrong++
+		return wrongs[wrong%len(wrongs)]
+	}
+	for i, r := range routes {
+		row := rowOf(r)
+		place := slices.Index(places, row.stage)
+		add := func(pairs []string) {
+			in := input{call: i, place: place, body: encoded(pairs)}
+			if r.Method != http.MethodPost {
+				in.query, in.body = in.body, ""
+			}
+			made = append(made, in)
+		}
+		if row.json != "" {
+			for _, body := range []string{
+				row.json, strings.ToUpper(row.json), row.json + "}", row.json[:len(row.json)-1], strings.ReplaceAll(row.json, `"`, ""),
+				strings.ReplaceAll(strings.ReplaceAll(row.json, `"{`, `["{`), `}"`, `}"]`), "", "null", "[]", `{}`, `{"transfer_settings":[{},{}]}`,
+				`{"transfer_settings":[{"enabled":true,"ai_summary_enabled":true}]}`, `{"noteSid":"{note}","from":"{participant}","to":"{queue}","type":"warm"}`,
+			} {
+				made = append(made, input{call: i, place: place, kind: 1, body: body})
+			}
+		}
+		add(row.form)
+		add(documented(r))
+		for n := 0; n < len(row.form); n += 2 {
+			bad := slices.Clone(row.form)
+			bad[n+1] = next()
+			add(bad)
+		}
+		if r.Method == http.MethodPost && len(r.Takes) > 0 {
+			bad := documented(r)
+			bad[2*(wrong%len(r.Takes))+1] = next()
+			add(bad)
+		}
+	}
+	return made
+}
+
+// send sends the input in a house of its own.
+func (m *model) send(t testing.TB, r httpapi.Route, in input) answer {
+	t.Helper()
+	return m.begin(t).serve(r, m.fill(r, in.place, r.Path), m.fill(r, in.place, in.query), of(kinds, in.kind), []byte(m.fill(r, in.place, in.body)))
+}
+
+// inAQuery tells whether the text gets through as a query: a server takes no others.
+func inAQuery(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f })
+}
+
+// Whatever is sent to a call, with right credentials: it is carried out or refused in Twilio's shape, and
+// nothing breaks. Names in braces are filled in, so that what is there can be named.
+func FuzzBodies(f *testing.F) {
+	m := newModel(f)
+	routes := httpapi.Routes()
+	for _, in := range inputs(routes) {
+		f.Add(in.call, in.place, in.kind, in.query, []byte(in.body))
+	}
+	f.Fuzz(func(t *testing.T, call, place, kind int, query string, body []byte) {
+		if !inAQuery(query) || len(body) > httpapi.MaxBody {
+			t.Skip("no such request arrives")
+		}
+		t.Parallel()
+		r := of(routes, call)
+		m.send(t, r, input{place: place, kind: kind, query: query, body: string(body)})
+	})
+}
+
+// Whatever is sent for a page: it is answered or refused, and what an answer links to is there.
+func FuzzPageToken(f *testing.F) {
+	m := newModel(f)
+	var lists []httpapi.Route
+	for _, r := range httpapi.Routes() {
+		if r.List != "" {
+			lists = append(lists, r)
+		}
+	}
+	for i := range lists {
+		for _, page := range [][3]string{
+			{"", "", ""}, {"1", "0", ""}, {"2", "1", ""}, {"1000", "", ""}, {"0", "", ""}, {"1001", "-1", ""}, {"x", "1e9", "x"},
+			{"1", "", "PAMSA"}, {"1", "1", "PBMiA"}, {"1", "", "PA"}, {"1", "", "PBLTk5OTk5OTk5OTk5OTk5OTk5OTk5IA"}, {"50", "9223372036854775807", "PAMCA"},
+			{"1", "", "PBLTkyMjMzNzIwMzY4NTQ3NzU4MDgg"}, {"1", "", "PAOTIyMzM3MjAzNjg1NDc3NTgwNyD_"}, {"1", "1000000", "PA="}, {"1", "", "PCMSA"},
+		} {
+			f.Add(i, page[0], page[1], page[2])
+		}
+	}
+	h := m.begin(f)
+	f.Fuzz(func(t *testing.T, list int, size, page, token string) {
+		h, r := h.in(t), of(lists, list)
+		path := m.fill(r, 0, r.Path)
+		query := url.Values{"PageSize": {size}, "Page": {page}, "PageToken": {token}, "InteractionSid": {m.fill(r, 0, "{interaction}")}}
+		a := h.serve(r, path, query.Encode(), "", nil)
+		if a.status != http.StatusOK {
+			return
+		}
+		for _, link := range a.linked(size, r.List) {
+			to, err := url.Parse(link)
+			require.NoError(t, err)
+			require.Equal(t, path, to.Path)
+			h.serve(r, path, to.RawQuery, "", nil).is(http.StatusOK).linked(size, r.List)
+		}
+	})
+}
+
+// linked returns the addresses that a page names, and requires that it is no longer than was asked for.
+func (a answer) linked(size, key string) (links []string) {
+	a.t.Helper()
+	var all map[string]json.RawMessage
+	a.read(&all)
+	var entries []json.RawMessage
+	require.NoError(a.t, json.Unmarshal(all[key], &entries))
+	var meta struct {
+		First    string  `json:"first_page_url"`
+		Own      string  `json:"url"`
+		Previous *string `json:"previous_page_url"`
+		Next     *string `json:"next_page_url"`
+		Size     int     `json:"page_size"`
+		Key      string  `json:"key"`
+	}
+	require.NoError(a.t, json.Unmarshal(all["meta"], &meta))
+	require.Equal(a.t, key, meta.Key)
+	if wanted, err := strconv.Atoi(size); err == nil {
+		require.Equal(a.t, wanted, meta.Size)
+	}
+	require.LessOrEqual(a.t, len(entries), meta.Size)
+	links = []string{meta.First, meta.Own}
+	for _, link := range []*string{meta.Previous, meta.Next} {
+		if link != nil {
+			links = append(links, *link)
+		}
+	}
+	return links
+}
+
+// Seeds are worth little where nothing comes of them: each call has one that succeeds.
+func TestEveryCallHasAnInputThatSucceeds(t *testing.T) {
+	t.Parallel()
+	m := newModel(t)
+	routes := httpapi.Routes()
+	all := inputs(routes)
+	for i, r := range routes {
+		t.Run(r.Method+" "+r.Path, func(t *testing.T) {
+			t.Parallel()
+			require.True(t, slices.ContainsFunc(all, func(in input) bool {
+				return in.call == i && m.send(t, r, in).status == r.Status
+			}))
+		})
+	}
+}

@@ -1,0 +1,132 @@
+package httpapi_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/httpapi"
+)
+
+// How many requests come through with a limit depends on how fast they come; that the first do, that not
+// all do, and what the others are told doesn't.
+func TestTooManyRequestsWithAKey(t *testing.T) {
+	t.Parallel()
+	const requests = 100
+	h := newHouse(t)
+	for name, limited := range map[string]key{
+		"a service's":    h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 1}),
+		"a supervisor's": h.addKey(desk.Key{Name: "slow", Role: desk.KeySupervisor, RateLimit: 1}),
+		"an agent's":     h.addKey(desk.Key{Name: "slow", Role: desk.KeyAgent, Agent: "alice", RateLimit: 1}),
+	} {
+		counts := map[int]int{}
+		for i := range requests {
+			a := h.ask(limited, http.MethodGet, "/v1/Workspaces", nil)
+			counts[a.status]++
+			if i < 2 {
+				a.is(http.StatusOK) // twice the limit may come at once
+			}
+			if a.status == http.StatusTooManyRequests {
+				a.isError(http.StatusTooManyRequests, 20429)
+				after, err := strconv.Atoi(a.header.Get("Retry-After"))
+				require.NoError(t, err, name)
+				require.Equal(t, 1, after, "a key of one request a second may come again in a second")
+			}
+			// The others go on as if nothing were the matter.
+			h.ask(h.service, http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK)
+			h.ask(h.owner(), http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK)
+		}
+		require.Equal(t, requests, counts[http.StatusOK]+counts[http.StatusTooManyRequests], "%s: %v", name, counts)
+		require.NotZero(t, counts[http.StatusTooManyRequests], name)
+	}
+}
+
+// What is refused for coming too fast does nothing, and is no less than what would be refused anyway.
+func TestTooManyRequestsDoNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.give("alice")
+	limited := h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 1})
+	said := 0
+	for {
+		a := h.ask(limited, http.MethodPost, "/v1/Conversations/"+sid+"/Messages", url.Values{"Author": {"alice"}, "Body": {"Hello"}})
+		if a.status == http.StatusTooManyRequests {
+			break
+		}
+		a.is(http.StatusCreated)
+		said++
+	}
+	transcript, err := h.desk.Transcript(t.Context(), sid, desk.AsSystem())
+	require.NoError(t, err)
+	require.Len(t, transcript, said)
+	h.ask(key{limited.user, h.alice.secret}, http.MethodGet, "/v1/Workspaces", nil).isError(http.StatusUnauthorized, 20003)
+}
+
+func TestTooManyRequestsAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	limited := h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 5})
+	var asking sync.WaitGroup
+	answers := make([]answer, 200)
+	for i := range answers {
+		asking.Go(func() { answers[i] = h.ask(limited, http.MethodGet, "/v1/Workspaces", nil) })
+	}
+	asking.Wait()
+	counts := map[int]int{}
+	for _, a := range answers {
+		counts[a.status]++
+	}
+	require.GreaterOrEqual(t, counts[http.StatusOK], 10, "twice the limit may come at once")
+	require.NotZero(t, counts[http.StatusTooManyRequests], "%v", counts)
+	require.Len(t, counts, 2)
+}
+
+func TestBodiesThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.give("alice")
+	messages := "/v1/Conversations/" + sid + "/Messages"
+	transfers := "/v1/Interactions/" + conversation.SameSID("KD", sid) + "/Channels/" + conversation.SameSID("UO", sid) + "/Transfers"
+	const form, object = "Author=alice&Body=", `{"from":"`
+	fill := func(begin, end string, length int) string {
+		return begin + strings.Repeat("x", length-len(begin)-len(end)) + end
+	}
+	for name, try := range map[string]struct {
+		path, kind, body string
+		status, code     int
+	}{
+		"a form of a megabyte":     {messages, "application/x-www-form-urlencoded", fill(form, "", httpapi.MaxBody), http.StatusBadRequest, 20422},
+		"a longer form":            {messages, "application/x-www-form-urlencoded", fill(form, "", httpapi.MaxBody+1), http.StatusRequestEntityTooLarge, 20413},
+		"a much longer form":       {messages, "application/x-www-form-urlencoded", fill(form, "", 8*httpapi.MaxBody), http.StatusRequestEntityTooLarge, 20413},
+		"JSON of a megabyte":       {transfers, "application/json", fill(object, `"}`, httpapi.MaxBody), http.StatusBadRequest, 45004},
+		"longer JSON":              {transfers, "application/json", fill(object, `"}`, httpapi.MaxBody+1), http.StatusRequestEntityTooLarge, 20413},
+		"longer JSON that is none": {transfers, "application/json", fill("[", "", httpapi.MaxBody+1), http.StatusBadRequest, 45004},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, chunked := range []bool{false, true} { // with its length told before, and without
+				h := h.in(t)
+				var body io.Reader = strings.NewReader(try.body)
+				if chunked {
+					body = io.MultiReader(body)
+				}
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.server.URL+try.path, body)
+				require.NoError(t, err)
+				request.SetBasicAuth(h.service.user, h.service.secret)
+				request.Header.Set("Content-Type", try.kind)
+				h.sendRequest(request).isError(try.status, try.code)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		require.Equal(t, 3, h.state(sid).Revision, "nothing came of them")
+	})
+}
