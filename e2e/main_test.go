@@ -40,6 +40,7 @@ func runTests(m *testing.M) int {
 var (
 	workerProgram  = sync.OnceValues(func() (string, error) { return build("worker") })
 	starterProgram = sync.OnceValues(func() (string, error) { return build("starter") })
+	gatewayProgram = sync.OnceValues(func() (string, error) { return build("gateway") })
 	temporalCLI    = sync.OnceValues(func() (string, error) { return devserver.Binary(context.Background(), os.Stderr) })
 )
 
