@@ -267,12 +267,12 @@ func (c *call) finish(task desk.Task, complete bool, disposition string) (conver
 	if err := c.actAs(task.Agent); err != nil {
 		return conversation.Outcome{}, err
 	}
+	if c.token() != "" && task.Status == conversation.TaskCompleted {
+		return conversation.Outcome{Task: &task.Task}, nil // repeated, when the answer to the first time was lost
+	}
 	end := conversation.EndCommand{Agent: task.Agent, Task: task.SID, Meta: c.command("end")}
 	if !complete {
 		return c.send(task.Conversation, end)
-	}
-	if c.token() != "" && task.Status == conversation.TaskCompleted {
-		return conversation.Outcome{Task: &task.Task}, nil // repeated, when the answer to the first time was lost
 	}
 	wrapup := conversation.WrapupCommand{Agent: task.Agent, Task: task.SID, Disposition: disposition, Meta: c.command("wrapup")}
 	if task.Status == conversation.TaskWrapping || task.Status == conversation.TaskCompleted {

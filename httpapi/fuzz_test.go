@@ -31,7 +31,7 @@ var kinds = []string{
 }
 
 // places are what an input may find: a conversation at every stage, and in the last place one that is over.
-var places = []stage{has, offered, waits, passed, accepted, has}
+var places = [...]stage{has, offered, waits, passed, accepted, has}
 
 // model is a house as it stands still, which many may begin with, so that what an input does is always
 // the same: nothing was there before it.
@@ -108,12 +108,15 @@ func (m *model) begin(t testing.TB) *house {
 }
 
 // serve has the handler answer, and requires an answer that a client of Twilio's understands.
-func (h *house) serve(r httpapi.Route, path, query, kind string, body []byte) answer {
+func (h *house) serve(r httpapi.Route, path, query, kind string, body []byte, token string) answer {
 	h.t.Helper()
 	request := httptest.NewRequestWithContext(h.t.Context(), r.Method, "http://baton.example.com"+path, bytes.NewReader(body))
 	request.URL.RawQuery = query
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
+	}
+	if token != "" {
+		request.Header.Set("Idempotency-Key", token)
 	}
 	request.SetBasicAuth(h.service.user, h.service.secret)
 	recorder := httptest.NewRecorder()
@@ -236,7 +239,7 @@ func inputs(routes []httpapi.Route) (made []input) {
 	}
 	for i, r := range routes {
 		row := rowOf(r)
-		place := slices.Index(places, row.stage)
+		place := slices.Index(places[:], row.stage)
 		add := func(pairs []string) {
 			in := input{call: i, place: place, body: encoded(pairs)}
 			if r.Method != http.MethodPost {
@@ -255,6 +258,12 @@ func inputs(routes []httpapi.Route) (made []input) {
 		}
 		add(row.form)
 		add(documented(r))
+		for _, in := range made {
+			if in.call == i && in.place == place && r.Method != http.MethodGet {
+				in.place += repeated
+				made = append(made, in)
+			}
+		}
 		for n := 0; n < len(row.form); n += 2 {
 			bad := slices.Clone(row.form)
 			bad[n+1] = next()
@@ -269,10 +278,26 @@ func inputs(routes []httpapi.Route) (made []input) {
 	return made
 }
 
-// send sends the input in a house of its own.
+// repeated is added to the place of an input that is sent twice, under a token.
+const repeated = len(places)
+
+// send sends the input in a house of its own. One that is repeated is answered as the first time.
 func (m *model) send(t testing.TB, r httpapi.Route, in input) answer {
 	t.Helper()
-	return m.begin(t).serve(r, m.fill(r, in.place, r.Path), m.fill(r, in.place, in.query), of(kinds, in.kind), []byte(m.fill(r, in.place, in.body)))
+	h, token := m.begin(t), ""
+	if in.place/repeated%2 != 0 && r.Method != http.MethodGet {
+		token = "a token"
+	}
+	serve := func() answer {
+		return h.serve(r, m.fill(r, in.place, r.Path), m.fill(r, in.place, in.query), of(kinds, in.kind), []byte(m.fill(r, in.place, in.body)), token)
+	}
+	a := serve()
+	if token != "" && a.status == r.Status {
+		again := serve().is(r.Status)
+		require.Equal(t, a.body, again.body)
+		require.Equal(t, a.header, again.header)
+	}
+	return a
 }
 
 // inAQuery tells whether the text gets through as a query: a server takes no others.
@@ -321,7 +346,7 @@ func FuzzPageToken(f *testing.F) {
 		h, r := h.in(t), of(lists, list)
 		path := m.fill(r, 0, r.Path)
 		query := url.Values{"PageSize": {size}, "Page": {page}, "PageToken": {token}, "InteractionSid": {m.fill(r, 0, "{interaction}")}}
-		a := h.serve(r, path, query.Encode(), "", nil)
+		a := h.serve(r, path, query.Encode(), "", nil, "")
 		if a.status != http.StatusOK {
 			return
 		}
@@ -329,7 +354,7 @@ func FuzzPageToken(f *testing.F) {
 			to, err := url.Parse(link)
 			require.NoError(t, err)
 			require.Equal(t, path, to.Path)
-			h.serve(r, path, to.RawQuery, "", nil).is(http.StatusOK).linked(size, r.List)
+			h.serve(r, path, to.RawQuery, "", nil, "").is(http.StatusOK).linked(size, r.List)
 		}
 	})
 }
@@ -378,4 +403,38 @@ func TestEveryCallHasAnInputThatSucceeds(t *testing.T) {
 			}))
 		})
 	}
+}
+
+// What a path names that isn't there, or can't be, is not found: with everything else right.
+func TestPathsThatNameNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, r := range httpapi.Routes() {
+		row := rowOf(r)
+		names := inBraces.FindAllString(r.Path, -1)
+		if len(names) == 0 {
+			continue
+		}
+		t.Run(row.call, func(t *testing.T) {
+			t.Parallel()
+			s := row.scene(h.in(t))
+			for _, name := range names {
+				for _, wrong := range []string{"%00", "%ff%fe", "..%2F..%2F", strings.Repeat("x", 3000), prefixOf(s, name) + strings.Repeat("0", 32)} {
+					lost := row
+					lost.call = strings.Replace(row.call, name, wrong, 1)
+					a := lost.ask(s, h.service)
+					require.Equal(t, http.StatusNotFound, a.status, "%s: %s", lost.call, a.body)
+					a.isUnderstood(r)
+				}
+			}
+		})
+	}
+}
+
+// prefixOf is the prefix of a SID of that name, "" where it is none.
+func prefixOf(s *scene, name string) string {
+	if value := s.fill(name); len(value) == 34 {
+		return value[:2]
+	}
+	return ""
 }

@@ -635,6 +635,34 @@ func TestAnAgentsKeyActsAsItsAgent(t *testing.T) {
 	h.ask(h.alice, http.MethodGet, "/v1/Instances/"+h.instance()+"/Notes", url.Values{"InteractionSid": {interaction}}).isError(http.StatusForbidden, 20403)
 }
 
+// A request under the token of somebody else's is another request: it isn't answered as theirs was.
+func TestATokenIsItsOwnersAlone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.give("alice")
+	write := func(as key) answer {
+		form := url.Values{"Body": {aMessage}}.Encode()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.server.URL+"/v1/Conversations/"+sid+"/Messages", strings.NewReader(form))
+		require.NoError(t, err)
+		request.SetBasicAuth(as.user, as.secret)
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("I-Twilio-Idempotency-Token", "the same")
+		return h.sendRequest(request)
+	}
+	var first, again, others struct {
+		SID string `json:"sid"`
+	}
+	write(h.alice).is(http.StatusCreated).read(&first)
+	write(h.alice).is(http.StatusCreated).read(&again)
+	require.Equal(t, first, again)
+	write(h.dave).isError(http.StatusForbidden, 20403)
+	write(key{}).isError(http.StatusUnauthorized, 20003)
+	write(h.service).is(http.StatusCreated).read(&others)
+	require.NotEqual(t, first, others)
+	require.NoError(t, h.desk.RevokeKey(t.Context(), h.alice.user))
+	write(h.alice).isError(http.StatusUnauthorized, 20003)
+}
+
 // sids reads the SIDs of the list under the key.
 func (a answer) sids(key string) []string {
 	a.t.Helper()
@@ -705,6 +733,15 @@ func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 			isError(http.StatusUnauthorized, 20003)
 		h.ask(other, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)
 	}
+	// So is that of an agent who has left, also when somebody of that name comes.
+	require.NoError(t, h.desk.AddAgent(t.Context(), desk.NewAgent{Name: "zoe", Presence: desk.PresenceAvailable}))
+	zoes := h.newKey(desk.KeyAgent, "zoe")
+	h.ask(zoes, http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK)
+	require.NoError(t, h.desk.RemoveAgent(t.Context(), "zoe"))
+	h.ask(zoes, http.MethodGet, "/v1/Workspaces", nil).isError(http.StatusUnauthorized, 20003)
+	require.NoError(t, h.desk.AddAgent(t.Context(), desk.NewAgent{Name: "zoe", Presence: desk.PresenceAvailable}))
+	h.ask(zoes, http.MethodGet, "/v1/Conversations/"+h.give("zoe"), nil).isError(http.StatusUnauthorized, 20003)
+
 	before := h.owner()
 	h.ask(before, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)
 	renewed, err := h.desk.RenewAuthToken(t.Context())

@@ -1,0 +1,258 @@
+package httpapi_test
+
+import (
+	"database/sql"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// with sends a request with headers.
+func (h *house) with(as key, method, path string, form url.Values, headers ...string) answer {
+	h.t.Helper()
+	request, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, strings.NewReader(form.Encode()))
+	require.NoError(h.t, err)
+	request.SetBasicAuth(as.user, as.secret)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	return h.sendRequest(request)
+}
+
+// forgetAnswers takes the kept answers out of the desk's file, as a process that died before it kept them.
+func (h *house) forgetAnswers() {
+	h.t.Helper()
+	db, err := sql.Open("sqlite", strings.TrimPrefix(h.file, "sqlite:"))
+	require.NoError(h.t, err)
+	defer func() { require.NoError(h.t, db.Close()) }()
+	_, err = db.ExecContext(h.t.Context(), `PRAGMA busy_timeout = 10000`)
+	require.NoError(h.t, err)
+	_, err = db.ExecContext(h.t.Context(), `DELETE FROM answers`)
+	require.NoError(h.t, err)
+}
+
+func (h *house) taskPath(sid string, task int) string {
+	h.t.Helper()
+	return "/v1/Workspaces/" + h.workspace() + "/Tasks/" + h.state(sid).Tasks[task].SID
+}
+
+func (h *house) reservationPath(sid string, task int) string {
+	h.t.Helper()
+	return h.taskPath(sid, task) + "/Reservations/" + h.state(sid).Tasks[task].Reservation.SID
+}
+
+// TestARepeatedRequestIsAnsweredAsTheFirst: whatever has happened since, and also where the answer to the
+// first one was lost before it was kept.
+func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	status := func(status string) url.Values { return url.Values{"AssignmentStatus": {status}} }
+	offered, had, wraps, waits := h.offer("alice"), h.give("alice"), h.give("bob"), h.start()
+	h.do(wraps, conversation.EndCommand{Agent: "bob"})
+	draft := `{"properties":{"queue_sid":"` + conversation.QueueSID("quiet") + `"}}`
+	var opened struct{ SID string }
+	h.ask(h.service, http.MethodPost, "/v1/Interactions", url.Values{"Channel": {`{"type":"web"}`}}).is(http.StatusOK).read(&opened)
+
+	for name, request := range map[string]struct {
+		path string
+		form url.Values
+		then func()
+	}{
+		"an accept, and the agent has ended since": {
+			h.reservationPath(offered, 0), url.Values{"ReservationStatus": {"accepted"}}, func() { h.do(offered, conversation.EndCommand{Agent: "alice"}) },
+		},
+		"the end of a turn": {h.taskPath(had, 0), status("wrapping"), func() { h.do(had, conversation.WrapupCommand{Agent: "alice"}) }},
+		"the last wrapup, which has closed the conversation": {h.taskPath(wraps, 0), status("completed"), nil},
+		"a task that was canceled":                           {h.taskPath(waits, 0), status("canceled"), nil},
+		"an invite, which has started the conversation": {
+			"/v1/Interactions/" + opened.SID + "/Channels/UO" + opened.SID[2:] + "/Invites", url.Values{"Routing": {draft}}, nil,
+		},
+		"a conversation": {"/v1/Conversations", url.Values{"FriendlyName": {"Order 17"}}, nil},
+		"a worker":       {"/v1/Workspaces/" + h.workspace() + "/Workers", url.Values{"FriendlyName": {"Erin"}}, nil},
+		"an activity":    {"/v1/Workspaces/" + h.workspace() + "/Activities", url.Values{"FriendlyName": {"Lunch"}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := h.in(t)
+			first := h.with(h.service, http.MethodPost, request.path, request.form, "Idempotency-Key", name)
+			require.Less(t, first.status, 300, "%s", first.body)
+			if request.then != nil {
+				request.then()
+			}
+			again := h.with(h.service, http.MethodPost, request.path, request.form, "I-Twilio-Idempotency-Token", name)
+			require.Equal(t, first.status, again.status, "%s", again.body)
+			require.Equal(t, first.body, again.body)
+			other := h.with(h.service, http.MethodPost, request.path, url.Values{"FriendlyName": {"Another"}}, "Idempotency-Key", name)
+			require.Equal(t, http.StatusBadRequest, other.status, "the same key for something else: %s", other.body)
+			require.Contains(t, other.body, "was used for another request")
+
+			h.forgetAnswers()
+			lost := h.with(h.service, http.MethodPost, request.path, request.form, "Idempotency-Key", name)
+			require.Equal(t, first.status, lost.status, "when the first answer was lost: %s", lost.body)
+		})
+	}
+	require.Len(t, h.state("CH"+opened.SID[2:]).Tasks, 1)
+}
+
+// TestARefusalIsNotRemembered: the same request may be sent again once it is possible.
+func TestARefusalIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.give("alice")
+	h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}})
+	h.do(sid, conversation.AcceptCommand{Agent: "bob"})
+	h.do(sid, conversation.TransferCommand{From: "bob", To: conversation.Target{Agent: "alice"}})
+	accept := func() answer {
+		return h.with(h.alice, http.MethodPost, h.reservationPath(sid, 2), url.Values{"ReservationStatus": {"accepted"}}, "Idempotency-Key", "1")
+	}
+	accept().isError(http.StatusConflict, 20409)
+	h.do(sid, conversation.WrapupCommand{Agent: "alice"})
+	accept().is(http.StatusOK)
+}
+
+// TestAnotherOfferIsNotMeant: the task that alice has declined is offered to her again; who accepts her
+// first offer accepts nothing, however they say it.
+func TestAnotherOfferIsNotMeant(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.offer("alice")
+	first := h.reservationPath(sid, 0)
+	h.do(sid, conversation.DeclineCommand{Agent: "alice"})
+	h.do(sid, conversation.MoveCommand{To: conversation.Target{Agent: "alice"}})
+	require.NotEqual(t, first, h.reservationPath(sid, 0))
+	for _, status := range []string{"accepted", "completed", "wrapping"} {
+		h.with(h.service, http.MethodPost, first, url.Values{"ReservationStatus": {status}}, "Idempotency-Key", status).isError(http.StatusBadRequest, 20001)
+	}
+	require.Equal(t, conversation.TaskReserved, h.state(sid).Tasks[0].Status)
+}
+
+// TestAStartForOneAgentIsOfferedToNobodyElse: bob works on billing and is free.
+func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	routing := func(more string) url.Values {
+		return url.Values{"Channel": {`{"type":"web"}`}, "Routing": {`{"properties":{"queue_sid":"` + conversation.QueueSID("billing") + `"` + more + `}}`}}
+	}
+	meant := `,"worker_sid":"WK` + strings.ToUpper(conversation.AgentSID("alice")[2:]) + `"` // in digits of either case
+	var made struct{ SID string }
+	h.ask(h.service, http.MethodPost, "/v1/Interactions", routing(meant)).is(http.StatusOK).read(&made)
+	events, err := h.desk.Events(t.Context(), "CH"+made.SID[2:])
+	require.NoError(t, err)
+	for _, e := range events {
+		require.Contains(t, []string{"", "alice"}, e.Agent, e.Name)
+	}
+
+	require.NoError(t, h.desk.SetPresence(t.Context(), "alice", desk.PresenceBreak))
+	before, err := h.desk.Conversations(t.Context(), desk.Filter{})
+	require.NoError(t, err)
+	h.ask(h.service, http.MethodPost, "/v1/Interactions", routing(meant)).isError(http.StatusConflict, 45313)
+	form := routing("")
+	form.Set("InteractionContextSid", strings.Repeat("x", 300))
+	h.ask(h.service, http.MethodPost, "/v1/Interactions", form).isError(http.StatusBadRequest, 45004)
+	after, err := h.desk.Conversations(t.Context(), desk.Filter{})
+	require.NoError(t, err)
+	require.Len(t, after, len(before), "what is refused leaves no conversation behind")
+}
+
+// TestTagsNeverComeBack: what has changed and changed back is something else to If-Match.
+func TestTagsNeverComeBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.give("alice")
+	tag := func(path string) string {
+		return h.ask(h.service, http.MethodGet, path, nil).is(http.StatusOK).header.Get("ETag")
+	}
+	task, worker := h.taskPath(sid, 0), "/v1/Workspaces/"+h.workspace()+"/Workers/"+conversation.AgentSID("alice")
+	taskTag, workerTag := tag(task), tag(worker)
+	h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}})
+	h.do(sid, conversation.CancelCommand{Agent: "alice"})
+	require.NoError(t, h.desk.SetPresence(t.Context(), "alice", desk.PresenceBreak))
+	require.NoError(t, h.desk.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
+	h.with(h.service, http.MethodPost, task, url.Values{"AssignmentStatus": {"wrapping"}}, "If-Match", taskTag).isError(http.StatusPreconditionFailed, 20412)
+	h.with(h.service, http.MethodPost, worker, url.Values{"FriendlyName": {"Alice"}}, "If-Match", workerTag).isError(http.StatusPreconditionFailed, 20412)
+	h.with(h.service, http.MethodPost, worker, url.Values{"FriendlyName": {"Alice"}}, "If-Match", tag(worker)).is(http.StatusOK)
+	h.with(h.service, http.MethodPost, task, url.Values{"AssignmentStatus": {"wrapping"}}, "If-Match", tag(task)).is(http.StatusOK)
+}
+
+// TestKeysGoWithTheirAgent: whoever gets the name next is somebody else.
+func TestKeysGoWithTheirAgent(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.desk.AddAgent(t.Context(), desk.NewAgent{Name: "erin"}))
+	erin := h.newKey(desk.KeyAgent, "erin")
+	workers := "/v1/Workspaces/" + h.workspace() + "/Workers"
+	h.ask(erin, http.MethodGet, workers, nil).is(http.StatusOK)
+	h.ask(h.service, http.MethodDelete, workers+"/"+conversation.AgentSID("erin"), nil).is(http.StatusNoContent)
+	h.ask(erin, http.MethodGet, workers, nil).isError(http.StatusUnauthorized, 20003)
+	require.NoError(t, h.desk.AddAgent(t.Context(), desk.NewAgent{Name: "erin"}))
+	h.ask(erin, http.MethodGet, workers, nil).isError(http.StatusUnauthorized, 20003)
+}
+
+// TestAuthorsAreWhoTheyWere: a customer who is called as an agent is no agent, and stays who they are
+// when others join.
+func TestAuthorsAreWhoTheyWere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.start() // of Crystal Minh
+	messages := "/v1/Conversations/" + sid + "/Messages"
+	var said struct{ Author, Participant_sid string } //nolint:revive // as Twilio spells it
+	h.ask(h.service, http.MethodPost, messages, url.Values{"Body": {"hello"}}).is(http.StatusCreated).read(&said)
+	require.Equal(t, "Crystal Minh", said.Author)
+	h.ask(h.service, http.MethodPost, "/v1/Conversations/"+sid+"/Participants", url.Values{"Identity": {"bob"}}).is(http.StatusCreated)
+	h.ask(h.service, http.MethodPost, messages, url.Values{"Body": {"I am her brother"}, "Author": {"bob"}}).is(http.StatusCreated).read(&said)
+	require.Equal(t, "bob", said.Author)
+
+	var list struct {
+		Messages []struct{ Author, Participant_sid string } //nolint:revive // as Twilio spells it
+	}
+	h.ask(h.service, http.MethodGet, messages, nil).is(http.StatusOK).read(&list)
+	require.Equal(t, "Crystal Minh", list.Messages[0].Author)
+	require.NotEqual(t, list.Messages[0].Participant_sid, list.Messages[1].Participant_sid)
+	transcript, err := h.desk.Transcript(t.Context(), sid, desk.AsSystem())
+	require.NoError(t, err)
+	require.Equal(t, desk.FromCustomer, transcript[1].From, "it isn't the agent bob who says so")
+}
+
+// TestADraftKeepsWhatItsInteractionSays: opened as a conversation, then as an interaction, then invited.
+func TestADraftKeepsWhatItsInteractionSays(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var made struct {
+		SID                     string
+		Interaction_context_sid string                              //nolint:revive // as Twilio spells it
+		Channel                 struct{ Type conversation.Channel } //nolint:tagliatelle // likewise
+	}
+	h.ask(h.service, http.MethodPost, "/v1/Conversations", nil).is(http.StatusCreated).read(&made)
+	sid := made.SID
+	h.ask(h.service, http.MethodPost, "/v1/Interactions", url.Values{
+		"Channel":               {`{"type":"sms","properties":{"media_channel_sid":"` + sid + `"},"participants":[{"name":"Crystal Minh","address":"+15551234567"}]}`},
+		"InteractionContextSid": {"HQ" + sid[2:]},
+	}).is(http.StatusOK).read(&made)
+	require.Equal(t, "HQ"+sid[2:], made.Interaction_context_sid)
+	h.ask(h.service, http.MethodPost, "/v1/Interactions/KD"+sid[2:]+"/Channels/UO"+sid[2:]+"/Invites",
+		url.Values{"Routing": {`{"properties":{"queue_sid":"` + conversation.QueueSID("quiet") + `"}}`}}).is(http.StatusOK)
+	record := h.state(sid)
+	require.Equal(t, conversation.ChannelSMS, record.Channel)
+	require.Equal(t, conversation.Customer{Name: "Crystal Minh", Address: "+15551234567"}, record.Customer)
+	h.ask(h.service, http.MethodPost, "/v1/Interactions", url.Values{"Channel": {`{"type":"web","properties":{"media_channel_sid":"` + sid + `"}}`}}).
+		isError(http.StatusConflict, 45007)
+}
+
+// TestTheCallbackIsAServicesToSee: its URL may hold a secret.
+func TestTheCallbackIsAServicesToSee(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	workspace := "/v1/Workspaces/" + h.workspace()
+	h.ask(h.service, http.MethodPost, workspace, url.Values{"EventCallbackUrl": {"https://user:hidden@example.com/"}}).is(http.StatusOK)
+	require.Contains(t, h.ask(h.service, http.MethodGet, workspace, nil).body, "hidden")
+	for _, as := range []key{h.supervisor, h.alice} {
+		require.NotContains(t, h.ask(as, http.MethodGet, workspace, nil).is(http.StatusOK).body, "hidden")
+		require.NotContains(t, h.ask(as, http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK).body, "hidden")
+	}
+}
