@@ -55,7 +55,10 @@ func (f *front) startGateway(t *testing.T, address string) *gateway {
 	waitFor(t, patience, "the gateway serves", func() bool {
 		require.True(t, g.runs(), "the gateway has ended: %s", g.stderr.tail())
 		for line := range strings.Lines(g.stderr.String()) {
-			var logged struct{ Msg, URL string }
+			var logged struct {
+				Msg string `json:"msg"`
+				URL string `json:"url"`
+			}
 			if json.Unmarshal([]byte(line), &logged) == nil && logged.Msg == "The gateway runs" {
 				g.url = logged.URL
 			}
@@ -213,8 +216,8 @@ type refusal struct {
 	reason       conversation.Code
 }
 
-// requireRefused requires that a call of Twilio's library has failed so, and returns the library's error.
-func requireRefused(t *testing.T, err error, wanted refusal) *twilioclient.TwilioRestError {
+// requireRefused requires that a call of Twilio's library has failed so, and returns what the library tells.
+func requireRefused(t *testing.T, err error, wanted refusal) twilioclient.TwilioRestError {
 	t.Helper()
 	var told *twilioclient.TwilioRestError
 	require.ErrorAs(t, err, &told)
@@ -223,7 +226,7 @@ func requireRefused(t *testing.T, err error, wanted refusal) *twilioclient.Twili
 	if wanted.reason != "" {
 		require.Equal(t, string(wanted.reason), told.Details["reason"], "the reason of %v", told)
 	}
-	return told
+	return *told
 }
 
 // its is what a field of the library's models holds, which are pointers all of them.
@@ -234,6 +237,9 @@ func its[T any](field *T) T {
 	}
 	return *field
 }
+
+// decode reads JSON that a library hasn't read itself.
+func decode(from io.Reader, into any) error { return json.NewDecoder(from).Decode(into) }
 
 // form makes a form of names and values.
 func form(namesAndValues ...string) url.Values {

@@ -46,7 +46,7 @@ func (u *user) runsDevAsJSON(t *testing.T) (*process, printedDev) {
 
 // told is what somebody at the HTTP API was told: the status, and the code of an error.
 type told struct {
-	Status int
+	Status int    `json:"-"`
 	Code   int    `json:"code"`
 	SID    string `json:"sid"`
 }

@@ -55,7 +55,8 @@ func (c *call) run() (reply any, err error) {
 	if c.caller, c.account, err = c.authenticate(c.r.WithContext(c.ctx)); err != nil {
 		return nil, err
 	}
-	if err := c.limits.take(c.caller.key, c.now); err != nil {
+	// Now, not when the request came: to a limit, times that go back are time that passes once more.
+	if err := c.limits.take(c.caller.key, time.Now()); err != nil {
 		return nil, err
 	}
 	if !c.route.access.allows(c.caller.key.Role) {

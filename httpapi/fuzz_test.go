@@ -334,9 +334,22 @@ func FuzzPageToken(f *testing.F) {
 	}
 	for i := range lists {
 		for _, page := range [][3]string{
-			{"", "", ""}, {"1", "0", ""}, {"2", "1", ""}, {"1000", "", ""}, {"0", "", ""}, {"1001", "-1", ""}, {"x", "1e9", "x"},
-			{"1", "", "PAMSA"}, {"1", "1", "PBMiA"}, {"1", "", "PA"}, {"1", "", "PBLTk5OTk5OTk5OTk5OTk5OTk5OTk5IA"}, {"50", "9223372036854775807", "PAMCA"},
-			{"1", "", "PBLTkyMjMzNzIwMzY4NTQ3NzU4MDgg"}, {"1", "", "PAOTIyMzM3MjAzNjg1NDc3NTgwNyD_"}, {"1", "1000000", "PA="}, {"1", "", "PCMSA"},
+			{"", "", ""},
+			{"1", "0", ""},
+			{"2", "1", ""},
+			{"1000", "", ""},
+			{"0", "", ""},
+			{"1001", "-1", ""},
+			{"x", "1e9", "x"},
+			{"1", "", "PAMSA"},
+			{"1", "1", "PBMiA"},
+			{"1", "", "PA"},
+			{"1", "", "PBLTk5OTk5OTk5OTk5OTk5OTk5OTk5IA"},
+			{"50", "9223372036854775807", "PAMCA"},
+			{"1", "", "PBLTkyMjMzNzIwMzY4NTQ3NzU4MDgg"},
+			{"1", "", "PAOTIyMzM3MjAzNjg1NDc3NTgwNyD_"},
+			{"1", "1000000", "PA="},
+			{"1", "", "PCMSA"},
 		} {
 			f.Add(i, page[0], page[1], page[2])
 		}

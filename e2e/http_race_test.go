@@ -1,0 +1,188 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+const (
+	// lanes conversations are raced for side by side, heats times each: a thousand races.
+	lanes = 8
+	heats = 125
+	// claims is how many waiting tasks two agents take at once.
+	claims = 40
+)
+
+// racer sends requests without looking at more than the status and the header of what is answered, so
+// that two of them are as close together as they can be.
+type racer struct {
+	client             *http.Client
+	base, user, secret string
+	workspace          string
+}
+
+func (f *front) racer(t *testing.T) *racer {
+	t.Helper()
+	network := &http.Transport{MaxIdleConnsPerHost: 4 * lanes}
+	t.Cleanup(network.CloseIdleConnections)
+	key, secret, err := f.desk.AddKey(in(t, patience), desk.Key{Name: "racer", Role: desk.KeyService, RateLimit: 1_000_000})
+	require.NoError(t, err)
+	return &racer{
+		client: &http.Client{Transport: network, Timeout: patience}, base: f.gateway.url, user: key.SID, secret: secret,
+		workspace: "/v1/Workspaces/" + conversation.SameSID(desk.PrefixWorkspace, f.account.SID),
+	}
+}
+
+// send returns the status and the ETag of what is answered. A body that begins with { is JSON.
+func (r *racer) send(ctx context.Context, method, path, body, ifMatch string) (status int, tag string, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, r.base+path, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	request.SetBasicAuth(r.user, r.secret)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if strings.HasPrefix(body, "{") {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if ifMatch != "" {
+		request.Header.Set("If-Match", ifMatch)
+	}
+	answered, err := r.client.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = answered.Body.Close() }()
+	_, err = io.Copy(io.Discard, answered.Body)
+	return answered.StatusCode, answered.Header.Get("ETag"), err
+}
+
+// has sends a request that has to be answered with the status.
+func (r *racer) has(ctx context.Context, wanted int, method, path, body string) (tag string, err error) {
+	status, tag, err := r.send(ctx, method, path, body, "")
+	if err == nil && status != wanted {
+		err = fmt.Errorf("%s %s was answered with %d", method, path, status)
+	}
+	return tag, err
+}
+
+// both sends two requests at once, and returns the statuses of their answers, the lower first.
+func (r *racer) both(ctx context.Context, paths, bodies [2]string, ifMatch string) (statuses [2]int, err error) {
+	start := make(chan struct{})
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range paths {
+		group.Go(func() (err error) {
+			<-start
+			statuses[i], _, err = r.send(ctx, http.MethodPost, paths[i], bodies[i], ifMatch)
+			return err
+		})
+	}
+	close(start)
+	err = group.Wait()
+	slices.Sort(statuses[:])
+	return statuses, err
+}
+
+// heat passes the conversation on from who has it under that task, lets two clients accept the one
+// reservation at once, and has the sender wrap up. It returns what the two were answered, and the task
+// under which the receiver has it.
+func (f *front) heat(ctx context.Context, r *racer, sid, had, to string, withTag bool) (statuses [2]int, has string, err error) {
+	channel := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:]
+	if _, err := r.has(ctx, http.StatusCreated, http.MethodPost, channel+"/Transfers",
+		fmt.Sprintf(`{"from":%q,"to":%q}`, participant(had), conversation.AgentSID(to))); err != nil {
+		return statuses, "", err
+	}
+	record, err := f.baton.State(ctx, sid)
+	if err != nil {
+		return statuses, "", err
+	}
+	offered := record.Tasks[len(record.Tasks)-1]
+	reservation := r.workspace + "/Tasks/" + offered.SID + "/Reservations/" + offered.Reservation.SID
+	tag, err := r.has(ctx, http.StatusOK, http.MethodGet, reservation, "")
+	if err != nil {
+		return statuses, "", err
+	}
+	if !withTag {
+		tag = ""
+	}
+	const accept = "ReservationStatus=accepted"
+	if statuses, err = r.both(ctx, [2]string{reservation, reservation}, [2]string{accept, accept}, tag); err != nil {
+		return statuses, "", err
+	}
+	_, err = r.has(ctx, http.StatusOK, http.MethodPost, r.workspace+"/Tasks/"+had, "AssignmentStatus=completed&Reason=passed+on")
+	return statuses, offered.SID, err
+}
+
+// TestHTTPOneOfTwoAcceptsAtOnceWins: of two clients who accept one reservation at once, with the tag that
+// both have fetched, one gets it and the other is told that it has changed; a thousand times.
+func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
+	t.Parallel()
+	f := openFront(t)
+	r := f.racer(t)
+	sids := make([]string, lanes)
+	for i := range sids {
+		sids[i] = f.beginWithAlice(t)
+	}
+	group, ctx := errgroup.WithContext(in(t, 5*patience))
+	for i, sid := range sids {
+		group.Go(func() error {
+			record, err := f.baton.State(ctx, sid)
+			if err != nil {
+				return err
+			}
+			had, to, next := record.Tasks[0].SID, "bob", "alice"
+			for n := range heats {
+				withTag := (n+i)%10 != 0 // now and then without: then the other finds the reservation taken
+				wanted := [2]int{http.StatusOK, http.StatusPreconditionFailed}
+				if !withTag {
+					wanted[1] = http.StatusBadRequest
+				}
+				statuses, has, err := f.heat(ctx, r, sid, had, to, withTag)
+				if err == nil && statuses != wanted {
+					err = fmt.Errorf("race %d for conversation %s: answered with %v", n, sid, statuses)
+				}
+				if err != nil {
+					return err
+				}
+				had, to, next = has, next, to
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+	for sid, record := range requireAgreement(t, f.centre, sids...) {
+		require.Len(t, record.Transfers, heats, sid)
+	}
+}
+
+// TestHTTPOneOfTwoClaimsAtOnceWins: two agents take one waiting task by hand.
+func TestHTTPOneOfTwoClaimsAtOnceWins(t *testing.T) {
+	t.Parallel()
+	f := openFront(t)
+	require.NoError(t, f.desk.AddQueue(t.Context(), "night"))
+	r := f.racer(t)
+	for range claims {
+		sid := f.begin(t, "night")
+		record, err := f.baton.Await(in(t, patience), sid, func(conversation.Record) bool { return true })
+		require.NoError(t, err)
+		require.NoError(t, f.desk.AwaitRevision(in(t, patience), sid, record.Revision))
+		path := r.workspace + "/Tasks/" + record.Tasks[0].SID + "/Reservations"
+		claim := func(agent string) string { return url.Values{"WorkerSid": {conversation.AgentSID(agent)}}.Encode() }
+		statuses, err := r.both(in(t, patience), [2]string{path, path}, [2]string{claim("alice"), claim("bob")}, "")
+		require.NoError(t, err)
+		require.Equal(t, [2]int{http.StatusCreated, http.StatusBadRequest}, statuses)
+		_, err = r.has(in(t, patience), http.StatusOK, http.MethodPost, "/v1/Interactions/KD"+sid[2:]+"/Channels/UO"+sid[2:], "Status=closed")
+		require.NoError(t, err)
+	}
+}
