@@ -238,9 +238,6 @@ func its[T any](field *T) T {
 	return *field
 }
 
-// decode reads JSON that a library hasn't read itself.
-func decode(from io.Reader, into any) error { return json.NewDecoder(from).Decode(into) }
-
 // form makes a form of names and values.
 func form(namesAndValues ...string) url.Values {
 	values := url.Values{}

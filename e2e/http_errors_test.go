@@ -89,7 +89,7 @@ func TestHTTPRefusesWhatIsWrongWithAnyCall(t *testing.T) {
 			})
 		}
 	})
-	t.Run("nothing has changed", func(t *testing.T) {
+	t.Run("nothing has changed", func(t *testing.T) { //nolint:paralleltest // after all the others
 		after := requireAgreement(t, f.centre, p["conversation"])[p["conversation"]]
 		require.Equal(t, before.Revision, after.Revision)
 	})
@@ -272,7 +272,7 @@ func TestHTTPRefusesWhatIsWrongWithOneCall(t *testing.T) {
 }
 
 // What a transfer is refused for, one after the other: some of it is decided for all conversations.
-func TestHTTPRefusesTransfers(t *testing.T) {
+func TestHTTPRefusesTransfers(t *testing.T) { //nolint:tparallel // one setting after the other
 	t.Parallel()
 	f := openFront(t)
 	service := f.unlimited(t)
@@ -298,7 +298,7 @@ func TestHTTPRefusesTransfers(t *testing.T) {
 	alone := its(must(service.TaskrouterV1.CreateTaskQueue(service.workspace, (&taskapi.CreateTaskQueueParams{}).SetFriendlyName("nobody").SetTargetWorkers("1==0"))).Sid)
 	email := service.withEmail()
 
-	t.Run("as they are on", func(t *testing.T) {
+	t.Run("as they are on", func(t *testing.T) { //nolint:paralleltest // one setting after the other
 		other := service.startsWithAlice()
 		refuseAll(t, service, map[string]wrong{
 			"from is no SID":            {post, transfers(i), body("from", "alice"), wrongParameter("Flex"), "from"},
@@ -320,14 +320,15 @@ func TestHTTPRefusesTransfers(t *testing.T) {
 			"no such note":              {post, transfers(i), body("note_sid", "KQ"+i32("0")), wrongParameter("Flex"), ""},
 			"the note of another":       {post, transfers(i), body("note_sid", note(other)), wrongParameter("Flex"), ""},
 			"an email": {
-				post, transfers(email), asJSON{map[string]any{"from": participant(email.task), "to": conversation.AgentSID("bob")}},
+				post, transfers(email),
+				asJSON{map[string]any{"from": participant(email.task), "to": conversation.AgentSID("bob")}},
 				failed(conversation.CodeChannelNotTransferable), "",
 			},
 		})
 		requireError(t, f.agent(t, "bob").call(post, transfers(i), body()), mayNot)
 		service.requireStatus(i.task, "assigned")
 	})
-	t.Run("switches", func(t *testing.T) {
+	t.Run("switches", func(t *testing.T) { //nolint:paralleltest // one setting after the other
 		settings := flexHost + "/v3/Instances/" + service.instance + "/TransferSettings"
 		service.switches(true, false)
 		requireError(t, service.call(post, transfers(i), body("note_sid", ours)), failed(conversation.CodeTransferNotesOff))
@@ -353,7 +354,7 @@ func TestHTTPRefusesTransfers(t *testing.T) {
 		require.Equal(t, []any{map[string]any{"enabled": true, "transfer_notes_enabled": true, "ai_summary_enabled": false}},
 			service.does(http.StatusOK, get, settings, nil)["transfer_settings"])
 	})
-	t.Run("one after the other", func(t *testing.T) {
+	t.Run("one after the other", func(t *testing.T) { //nolint:paralleltest // one setting after the other
 		passed := service.does(http.StatusCreated, post, transfers(i), body())
 		requireError(t, service.call(post, transfers(i), body()), wrongState("Flex", conversation.CodeTaskNotAssigned))
 		second := service.latestTask(i)
@@ -441,8 +442,12 @@ func refuseNowhere(t *testing.T, f *front) {
 	}
 	requireError(t, f.as(t, "", "").call(get, taskRouterHost+"/v1/Nonsense", nil), unauthorized)
 	for _, not := range []struct{ method, address, allow string }{
-		{remove, flexHost + "/v1/Interactions", "POST"}, {http.MethodPut, service.inWorkspace("/Tasks"), "GET POST"}, {post, taskRouterHost + "/v1/Workspaces", "GET"},
-		{remove, service.inWorkspace(""), "GET POST"}, {post, service.inWorkspace("/TaskChannels"), "GET"}, {http.MethodPatch, service.inWorkspace("/Tasks/WT1"), "DELETE GET POST"},
+		{remove, flexHost + "/v1/Interactions", "POST"},
+		{http.MethodPut, service.inWorkspace("/Tasks"), "GET POST"},
+		{post, taskRouterHost + "/v1/Workspaces", "GET"},
+		{remove, service.inWorkspace(""), "GET POST"},
+		{post, service.inWorkspace("/TaskChannels"), "GET"},
+		{http.MethodPatch, service.inWorkspace("/Tasks/WT1"), "DELETE GET POST"},
 		{get, flexHost + "/v1/Interactions", "POST"},
 	} {
 		got := service.call(not.method, not.address, nil)
@@ -642,18 +647,18 @@ func refuseQueues(t *testing.T, f *front) {
 	queues := service.inWorkspace("/TaskQueues")
 	waits := service.waiting()["queue"]
 	refuseAll(t, service, map[string]wrong{
-		"a name that is taken":     {post, queues, form("FriendlyName", "Support"), inConflict(product, conversation.CodeInvalidPayload), ""},
-		"a name without letters":   {post, queues, form("FriendlyName", "…"), wrongParameter(product), "FriendlyName"},
-		"half an expression":       {post, queues, form("FriendlyName", "half", "TargetWorkers", "skills HAS"), wrongParameter(product), ""},
-		"an expression in vain":    {post, queues + "/" + waits, form("TargetWorkers", "1 = = 1"), wrongParameter(product), ""},
-		"two at a time":            {post, queues, form("FriendlyName", "two", "MaxReservedWorkers", "2"), wrongParameter(product), "MaxReservedWorkers"},
-		"last in, first out":       {post, queues + "/" + waits, form("TaskOrder", "LIFO"), wrongParameter(product), "TaskOrder"},
-		"removed with a task":      {remove, queues + "/" + waits, nil, inConflict(product, conversation.CodeInvalidPayload), ""},
-		"for no attributes":        {get, queues + "?EvaluateWorkerAttributes=skills", nil, wrongParameter(product), "EvaluateWorkerAttributes"},
-		"ordered by chance":        {get, queues + "?Ordering=Chance", nil, wrongParameter(product), "Ordering"},
-		"statistics of a word":     {post, queues + "/RealTimeStatistics", asJSON{map[string]any{"queueSids": []string{"support"}}}, wrongParameter(product), "queueSids"},
-		"statistics of too many":   {post, queues + "/RealTimeStatistics", asJSON{map[string]any{"queueSids": slices.Repeat([]string{waits}, 51)}}, wrongParameter(product), "queueSids"},
-		"statistics before before": {get, queues + "/" + waits + "/Statistics?StartDate=2026-01-02T00:00:00Z&EndDate=2026-01-01T00:00:00Z", nil, wrongParameter(product), ""},
+		"a name that is taken":   {post, queues, form("FriendlyName", "Support"), inConflict(product, conversation.CodeInvalidPayload), ""},
+		"a name without letters": {post, queues, form("FriendlyName", "…"), wrongParameter(product), "FriendlyName"},
+		"half an expression":     {post, queues, form("FriendlyName", "half", "TargetWorkers", "skills HAS"), wrongParameter(product), ""},
+		"an expression in vain":  {post, queues + "/" + waits, form("TargetWorkers", "1 = = 1"), wrongParameter(product), ""},
+		"two at a time":          {post, queues, form("FriendlyName", "two", "MaxReservedWorkers", "2"), wrongParameter(product), "MaxReservedWorkers"},
+		"last in, first out":     {post, queues + "/" + waits, form("TaskOrder", "LIFO"), wrongParameter(product), "TaskOrder"},
+		"removed with a task":    {remove, queues + "/" + waits, nil, inConflict(product, conversation.CodeInvalidPayload), ""},
+		"for no attributes":      {get, queues + "?EvaluateWorkerAttributes=skills", nil, wrongParameter(product), "EvaluateWorkerAttributes"},
+		"ordered by chance":      {get, queues + "?Ordering=Chance", nil, wrongParameter(product), "Ordering"},
+		"statistics of a word":   {post, queues + "/RealTimeStatistics", asJSON{map[string]any{"queueSids": []string{"support"}}}, wrongParameter(product), "queueSids"},
+		"statistics of too many": {post, queues + "/RealTimeStatistics", asJSON{map[string]any{"queueSids": slices.Repeat([]string{waits}, 51)}}, wrongParameter(product), "queueSids"},
+		"statistics backwards":   {get, queues + "/" + waits + "/Statistics?StartDate=2026-01-02T00:00:00Z&EndDate=2026-01-01T00:00:00Z", nil, wrongParameter(product), ""},
 	})
 }
 

@@ -83,7 +83,7 @@ type growing struct {
 	newestFirst, byName bool
 }
 
-func TestHTTPListsAreReadToTheirEnds(t *testing.T) {
+func TestHTTPListsAreReadToTheirEnds(t *testing.T) { //nolint:tparallel // one list grows at a time
 	t.Parallel()
 	f := openFront(t)
 	service := f.unlimited(t)
@@ -95,7 +95,7 @@ func TestHTTPListsAreReadToTheirEnds(t *testing.T) {
 			return service.does(http.StatusCreated, http.MethodPost, service.inWorkspace(collection), form(append([]string{"FriendlyName", service.unused("paged")}, more...)...))["sid"].(string)
 		}
 	}
-	for name, list := range map[string]growing{
+	for name, list := range map[string]growing{ //nolint:paralleltest // likewise
 		"tasks":  {address: service.inWorkspace("/Tasks?TaskQueueSid=" + waiting), add: task},
 		"events": {address: service.inWorkspace("/Events?EventType=task.created"), add: func() string { return service.eventOf(task()) }, newestFirst: true},
 		"reservations": {address: service.inWorkspace("/Workers/" + conversation.AgentSID(direct) + "/Reservations"), add: func() string {

@@ -47,7 +47,7 @@ func TestHTTPDrivesConversationsTurnByTurn(t *testing.T) {
 	}
 }
 
-// creates creates a task and returns it.
+// creates adds a task and returns it.
 func (a *api) creates(params *taskapi.CreateTaskParams) taskapi.TaskrouterV1Task {
 	a.t.Helper()
 	created, err := a.TaskrouterV1.CreateTask(a.workspace, params)
@@ -589,5 +589,5 @@ func declinedTransferIsOfferedAgain(t *testing.T, f *front) {
 	require.NoError(t, err)
 	require.Equal(t, "completed", its(fetched.Status))
 	require.Equal(t, []string{"rejected", "accepted"}, service.reservationsOf(second, nil))
-	require.Equal(t, 2, len(slices.Compact(service.invitesOf(i))), "an invite for each task")
+	require.Len(t, slices.Compact(service.invitesOf(i)), 2, "an invite for each task")
 }

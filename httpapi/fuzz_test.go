@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -33,19 +35,29 @@ var kinds = []string{
 // places are what an input may find: a conversation at every stage, and in the last place one that is over.
 var places = [...]stage{has, offered, waits, passed, accepted, has}
 
-// model is a house as it stands still, which many may begin with, so that what an input does is always
+// model is a house as it stands still, of which others are made, so that what an input does is always
 // the same: nothing was there before it.
 type model struct {
+	folder  string
 	content []byte
 	house   *house
 	// values are those of a scene in each of the places.
 	values []map[string]string
+
+	mutex sync.Mutex
+	// same are houses that are still as the model: what was refused has changed nothing.
+	same []*house
 }
 
 func newModel(t testing.TB) *model {
 	t.Helper()
 	h := newHouse(t)
-	m := &model{house: h}
+	m := &model{house: h, folder: t.TempDir()}
+	t.Cleanup(func() {
+		for _, h := range m.same {
+			require.NoError(t, h.desk.Close())
+		}
+	})
 	for i, place := range places {
 		s := permission{stage: place, hires: true}.scene(h)
 		for _, name := range sceneNames {
@@ -86,17 +98,23 @@ func of[T any](values []T, number int) T {
 // rowOf is the route's row in the table of permissions.
 func rowOf(r httpapi.Route) permission { return rows()[r.Method+" "+r.Path] }
 
-// begin returns a new house that is as the model.
-func (m *model) begin(t testing.TB) *house {
+// take returns a house that is as the model.
+func (m *model) take(t testing.TB) *house {
 	t.Helper()
-	same := *m.house
-	h := &same
-	h.t, h.file = t, filepath.Join(t.TempDir(), "desk.db")
-	require.NoError(t, os.WriteFile(h.file, m.content, 0o600))
-	var err error
-	h.desk, err = desk.Open(t.Context(), h.file, desk.Options{})
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if n := len(m.same); n > 0 {
+		h := m.same[n-1]
+		m.same = m.same[:n-1]
+		return h.in(t)
+	}
+	h := m.house.in(t)
+	folder, err := os.MkdirTemp(m.folder, "") //nolint:usetesting // it outlives the test
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, h.desk.Close()) })
+	h.file = filepath.Join(folder, "desk.db")
+	require.NoError(t, os.WriteFile(h.file, m.content, 0o600))
+	h.desk, err = desk.Open(context.WithoutCancel(t.Context()), h.file, desk.Options{})
+	require.NoError(t, err)
 	h.engine = newEngine(h.desk)
 	for sid, c := range m.house.engine.carried {
 		begun := &carried{changed: make(chan struct{})}
@@ -105,6 +123,13 @@ func (m *model) begin(t testing.TB) *house {
 	}
 	h.handler = httpapi.New(h.desk, h.engine, httpapi.Options{}).Handler()
 	return h
+}
+
+// giveBack takes a house back that is still as the model.
+func (m *model) giveBack(h *house) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.same = append(m.same, h)
 }
 
 // serve has the handler answer, and requires an answer that a client of Twilio's understands.
@@ -281,10 +306,10 @@ func inputs(routes []httpapi.Route) (made []input) {
 // repeated is added to the place of an input that is sent twice, under a token.
 const repeated = len(places)
 
-// send sends the input in a house of its own. One that is repeated is answered as the first time.
+// send sends the input in a house that is as the model. One that is repeated is answered as the first time.
 func (m *model) send(t testing.TB, r httpapi.Route, in input) answer {
 	t.Helper()
-	h, token := m.begin(t), ""
+	h, token := m.take(t), ""
 	if in.place/repeated%2 != 0 && r.Method != http.MethodGet {
 		token = "a token"
 	}
@@ -292,11 +317,16 @@ func (m *model) send(t testing.TB, r httpapi.Route, in input) answer {
 		return h.serve(r, m.fill(r, in.place, r.Path), m.fill(r, in.place, in.query), of(kinds, in.kind), []byte(m.fill(r, in.place, in.body)), token)
 	}
 	a := serve()
-	if token != "" && a.status == r.Status {
+	if a.status != r.Status || r.Method == http.MethodGet {
+		m.giveBack(h)
+		return a
+	}
+	if token != "" {
 		again := serve().is(r.Status)
 		require.Equal(t, a.body, again.body)
 		require.Equal(t, a.header, again.header)
 	}
+	require.NoError(t, h.desk.Close())
 	return a
 }
 
@@ -354,7 +384,8 @@ func FuzzPageToken(f *testing.F) {
 			f.Add(i, page[0], page[1], page[2])
 		}
 	}
-	h := m.begin(f)
+	h := m.take(f)
+	defer m.giveBack(h)
 	f.Fuzz(func(t *testing.T, list int, size, page, token string) {
 		h, r := h.in(t), of(lists, list)
 		path := m.fill(r, 0, r.Path)

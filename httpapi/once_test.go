@@ -20,7 +20,7 @@ func (h *house) with(as key, method, path string, form url.Values, headers ...st
 	require.NoError(h.t, err)
 	request.SetBasicAuth(as.user, as.secret)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	for i := 0; i < len(headers); i += 2 {
+	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	return h.sendRequest(request)
@@ -50,7 +50,7 @@ func (h *house) reservationPath(sid string, task int) string {
 
 // TestARepeatedRequestIsAnsweredAsTheFirst: whatever has happened since, and also where the answer to the
 // first one was lost before it was kept.
-func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) {
+func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) { //nolint:tparallel // kept answers are forgotten in between
 	t.Parallel()
 	h := newHouse(t)
 	status := func(status string) url.Values { return url.Values{"AssignmentStatus": {status}} }
@@ -60,7 +60,7 @@ func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) {
 	var opened struct{ SID string }
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", url.Values{"Channel": {`{"type":"web"}`}}).is(http.StatusOK).read(&opened)
 
-	for name, request := range map[string]struct {
+	for name, request := range map[string]struct { //nolint:paralleltest // likewise
 		path string
 		form url.Values
 		then func()
@@ -225,8 +225,8 @@ func TestADraftKeepsWhatItsInteractionSays(t *testing.T) {
 	h := newHouse(t)
 	var made struct {
 		SID                     string
-		Interaction_context_sid string                              //nolint:revive // as Twilio spells it
-		Channel                 struct{ Type conversation.Channel } //nolint:tagliatelle // likewise
+		Interaction_context_sid string //nolint:revive // as Twilio spells it
+		Channel                 struct{ Type conversation.Channel }
 	}
 	h.ask(h.service, http.MethodPost, "/v1/Conversations", nil).is(http.StatusCreated).read(&made)
 	sid := made.SID

@@ -1,0 +1,78 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// names reads a list of workers or queues.
+func (h *house) names(path string, form url.Values) []string {
+	h.t.Helper()
+	var list map[string]any
+	h.ask(h.service, http.MethodGet, "/v1/Workspaces/"+h.workspace()+path, form).is(http.StatusOK).read(&list)
+	key, _ := list["meta"].(map[string]any)["key"].(string)
+	found := []string{}
+	for _, entry := range list[key].([]any) {
+		found = append(found, entry.(map[string]any)["friendly_name"].(string))
+	}
+	return found
+}
+
+// makes creates something in the workspace, and returns it.
+func (h *house) makes(path string, form url.Values) map[string]any {
+	h.t.Helper()
+	var made map[string]any
+	h.ask(h.service, http.MethodPost, "/v1/Workspaces/"+h.workspace()+path, form).is(http.StatusCreated).read(&made)
+	return made
+}
+
+// TestQueuesFollowTheirExpressions: who is on a queue follows from the workers' attributes, whichever of
+// the two changes, and a task goes to who is on it then.
+func TestQueuesFollowTheirExpressions(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	workspace := "/v1/Workspaces/" + h.workspace()
+	available := desk.ActivityOf(desk.PresenceAvailable).SID
+	erin := h.makes("/Workers", url.Values{"FriendlyName": {"Erin Doe"}, "Attributes": {`{"skills":["refunds"],"language":"en"}`}, "ActivitySid": {available}})
+	require.Equal(t, conversation.AgentSID("erin-doe"), erin["sid"], "she is called erin-doe everywhere else")
+	queue := h.makes("/TaskQueues", url.Values{"FriendlyName": {"Refunds"}, "TargetWorkers": {`skills HAS "refunds" AND language == "en"`}})
+	on := func() []string { return h.names("/Workers", url.Values{"TaskQueueSid": {queue["sid"].(string)}}) }
+	require.Equal(t, []string{"Erin Doe"}, on())
+
+	worker := workspace + "/Workers/" + erin["sid"].(string)
+	h.ask(h.service, http.MethodPost, worker, url.Values{"Attributes": {`{"skills":["refunds"],"language":"de"}`}}).is(http.StatusOK)
+	require.Empty(t, on())
+	h.ask(h.service, http.MethodPost, workspace+"/TaskQueues/"+queue["sid"].(string), url.Values{"TargetWorkers": {`skills HAS "refunds"`}}).is(http.StatusOK)
+	require.Equal(t, []string{"Erin Doe"}, on())
+	require.Equal(t, []string{"Erin Doe"}, h.names("/Workers", url.Values{"TargetWorkersExpression": {`language IN ["de", "fr"]`}}))
+	require.Contains(t, h.names("/TaskQueues", url.Values{"EvaluateWorkerAttributes": {`{"skills":["refunds"]}`}}), "Refunds")
+	require.NotContains(t, h.names("/TaskQueues", url.Values{"EvaluateWorkerAttributes": {`{}`}}), "Refunds")
+	require.Contains(t, h.names("/TaskQueues", url.Values{"WorkerSid": {erin["sid"].(string)}}), "Refunds")
+
+	workflow := h.makes("/Workflows", url.Values{"FriendlyName": {"Money"}, "Configuration": {
+		`{"task_routing":{"filters":[{"expression":"amount > 100","targets":[{"queue":"` + queue["sid"].(string) + `","priority":5}]}],` +
+			`"default_filter":{"queue":"` + conversation.QueueSID("quiet") + `"}}}`,
+	}})
+	task := h.makes("/Tasks", url.Values{"WorkflowSid": {workflow["sid"].(string)}, "Attributes": {`{"amount":250}`}})
+	require.Equal(t, "Refunds", task["task_queue_friendly_name"])
+	require.InDelta(t, 5, task["priority"], 0)
+	require.Equal(t, "Money", task["workflow_friendly_name"])
+	other := h.makes("/Tasks", url.Values{"WorkflowSid": {workflow["sid"].(string)}, "Attributes": {`{"amount":25}`}})
+	require.Equal(t, "quiet", other["task_queue_friendly_name"])
+	require.Eventually(t, func() bool { // the desk's dispatcher is at work beside
+		reservations := h.ask(h.service, http.MethodGet, worker+"/Reservations", url.Values{"ReservationStatus": {"pending"}}).is(http.StatusOK)
+		var list struct{ Reservations []struct{ Task_sid string } } //nolint:revive // as Twilio spells it
+		reservations.read(&list)
+		return len(list.Reservations) == 1 && list.Reservations[0].Task_sid == task["sid"]
+	}, 30*time.Second, 10*time.Millisecond)
+
+	h.ask(h.service, http.MethodPost, workspace+"/TaskQueues/"+queue["sid"].(string), url.Values{"TargetWorkers": {`skills HAS`}}).isError(http.StatusBadRequest, 20422)
+	h.ask(h.service, http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"refunds"}}).isError(http.StatusConflict, 20409)
+}
