@@ -282,13 +282,12 @@ func inputs(routes []httpapi.Route) (made []input) {
 			}
 		}
 		add(row.form)
-		add(documented(r))
-		for _, in := range made {
-			if in.call == i && in.place == place && r.Method != http.MethodGet {
-				in.place += repeated
-				made = append(made, in)
-			}
+		if r.Method != http.MethodGet {
+			twice := made[slices.IndexFunc(made, func(in input) bool { return in.call == i })]
+			twice.place += repeated
+			made = append(made, twice)
 		}
+		add(documented(r))
 		for n := 0; n < len(row.form); n += 2 {
 			bad := slices.Clone(row.form)
 			bad[n+1] = next()
@@ -363,7 +362,7 @@ func FuzzPageToken(f *testing.F) {
 		}
 	}
 	for i := range lists {
-		for _, page := range [][3]string{
+		for n, page := range [][3]string{
 			{"", "", ""},
 			{"1", "0", ""},
 			{"2", "1", ""},
@@ -381,7 +380,9 @@ func FuzzPageToken(f *testing.F) {
 			{"1", "1000000", "PA="},
 			{"1", "", "PCMSA"},
 		} {
-			f.Add(i, page[0], page[1], page[2])
+			if (i+n)%3 == 0 {
+				f.Add(i, page[0], page[1], page[2])
+			}
 		}
 	}
 	h := m.take(f)
