@@ -106,6 +106,10 @@ func (c *call) decode(field string, into any) error {
 	if err != nil {
 		return err
 	}
+	var quoted string
+	if json.Unmarshal([]byte(value), &quoted) == nil { // twilio-go makes JSON of what is given as JSON already
+		value = quoted
+	}
 	if err := json.Unmarshal([]byte(value), into); err != nil {
 		return c.wrong(field, "%s has to be a JSON object as Twilio documents it: %s", field, mistake(err))
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -53,7 +54,7 @@ func (c *call) readBody(into any) error {
 // mistake says what is wrong with JSON, without what stands in it.
 func mistake(err error) string {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return wrong.Field + " can't be a JSON " + wrong.Value
+		return cmp.Or(wrong.Field, "it") + " can't be a JSON " + wrong.Value
 	}
 	return "it isn't valid JSON"
 }
