@@ -228,36 +228,50 @@ func (a *api) asks(r httpapi.Route, p places, body any, headers ...string) reply
 	return a.call(r.Method, to, body, headers...)
 }
 
-// Every call that the API has, once: with its status, and, as every answer in these tests, with the
-// keys and values that Twilio documents.
-func TestHTTPEveryCallAnswersAsTwilioDocuments(t *testing.T) {
+// Every call that the API has: what it answers, and what is wrong with any call.
+func TestHTTPEveryCall(t *testing.T) { //nolint:tparallel // all calls first, then what has become of it
 	t.Parallel()
+	f := openFront(t)
+	service := f.unlimited(t)
+	shown := service.transferred()
+	shown["event"] = service.event()["event"]
+	before := requireAgreement(t, f.centre, shown["conversation"])[shown["conversation"]]
+	t.Run("calls", func(t *testing.T) { //nolint:paralleltest // until all of them have ended
+		for _, r := range httpapi.Routes() {
+			t.Run(r.Method+" "+r.Path, func(t *testing.T) {
+				t.Parallel()
+				t.Run("answers as Twilio documents", func(t *testing.T) { answersAsDocumented(t, f, r, shown) })
+				refuseAnywhere(t, f, r, shown)
+			})
+		}
+	})
+	after := requireAgreement(t, f.centre, shown["conversation"])[shown["conversation"]]
+	require.Equal(t, before.Revision, after.Revision, "what was refused has changed nothing")
+}
+
+// answersAsDocumented makes the call once: its status is looked at here, and, as of every answer in these
+// tests, that it has the keys and values that Twilio documents.
+func answersAsDocumented(t *testing.T, f *front, r httpapi.Route, shown places) {
+	t.Helper()
 	if _, err := twilioDocuments(); err != nil {
 		t.Skipf("Twilio's OpenAPI documents (twilio_flex_v1.json, twilio_taskrouter_v1.json, twilio_conversations_v1.json) are needed in %s, "+
 			"or in the folder that %s names: %v", documentsFolder, documentsVariable, err)
 	}
-	f := openFront(t)
-	shown := f.unlimited(t).transferred()
-	for _, r := range httpapi.Routes() {
-		t.Run(r.Method+" "+r.Path, func(t *testing.T) {
-			t.Parallel()
-			service := f.unlimited(t)
-			e, given := examples[r.Method+" "+r.Path]
-			require.True(t, given || r.Method == http.MethodGet, "a call that changes something needs an example of its own")
-			p := shown
-			if given {
-				p = e.at(service)
-			}
-			var body any
-			if e.body != nil {
-				body = e.body(service, p)
-			}
-			got := service.asks(r, p, body)
-			require.Equal(t, r.Status, got.status, "%s", got.text)
-			if r.List != "" {
-				require.Equal(t, r.List, got.body["meta"].(map[string]any)["key"])
-				require.IsType(t, []any{}, got.body[r.List])
-			}
-		})
+	service := f.unlimited(t)
+	e, given := examples[r.Method+" "+r.Path]
+	require.True(t, given || r.Method == http.MethodGet, "a call that changes something needs an example of its own")
+	p := shown
+	if given {
+		p = e.at(service)
+	}
+	var body any
+	if e.body != nil {
+		body = e.body(service, p)
+	}
+	got := service.asks(r, p, body)
+	require.Equal(t, r.Status, got.status, "%s", got.text)
+	if r.List != "" {
+		require.Equal(t, r.List, got.body["meta"].(map[string]any)["key"])
+		require.IsType(t, []any{}, got.body[r.List])
 	}
 }

@@ -39,7 +39,8 @@ func openFront(t *testing.T) *front {
 	t.Helper()
 	f := &front{centre: openCentre(t, nil)}
 	f.startWorker(t)
-	var err error
+	_, err := f.desk.SetSettings(in(t, patience), "test", func(s *conversation.Settings) { s.ReservationTimeout = 3600 })
+	require.NoError(t, err) // no offer expires while a test waits for its turn
 	f.account, err = f.desk.Account(in(t, patience))
 	require.NoError(t, err)
 	f.gateway = f.startGateway(t, "127.0.0.1:0")

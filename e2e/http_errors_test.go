@@ -72,29 +72,6 @@ func requireError(t *testing.T, got reply, wanted refusal) twilioclient.TwilioRe
 	return told
 }
 
-// What is wrong with any call: who asks, where, and what isn't there.
-func TestHTTPRefusesWhatIsWrongWithAnyCall(t *testing.T) {
-	t.Parallel()
-	f := openFront(t)
-	service := f.unlimited(t)
-	p := service.transferred()
-	p["event"] = service.event()["event"]
-	before := requireAgreement(t, f.centre, p["conversation"])[p["conversation"]]
-	t.Run("calls", func(t *testing.T) {
-		t.Parallel()
-		for _, r := range httpapi.Routes() {
-			t.Run(r.Method+" "+r.Path, func(t *testing.T) {
-				t.Parallel()
-				refuseAnywhere(t, f, r, maps.Clone(p))
-			})
-		}
-	})
-	t.Run("nothing has changed", func(t *testing.T) { //nolint:paralleltest // after all the others
-		after := requireAgreement(t, f.centre, p["conversation"])[p["conversation"]]
-		require.Equal(t, before.Revision, after.Revision)
-	})
-}
-
 // refuseAnywhere has the route refuse what is wrong with it, and nothing else.
 func refuseAnywhere(t *testing.T, f *front, r httpapi.Route, p places) {
 	t.Helper()
@@ -254,10 +231,21 @@ const (
 	remove = http.MethodDelete
 )
 
-// What is wrong with one call, on a centre where nothing else happens meanwhile: each part stands for itself.
-func TestHTTPRefusesWhatIsWrongWithOneCall(t *testing.T) {
+// What is wrong with one call: each part stands for itself. Then what transfers are refused for, of which
+// some is decided for all conversations.
+func TestHTTPRefusesWhatIsWrong(t *testing.T) { //nolint:tparallel // transfers come last
 	t.Parallel()
 	f := openFront(t)
+	t.Run("calls", func(t *testing.T) { refuseCalls(t, f) })
+	service := f.unlimited(t)
+	p := &passing{f, service, service.startsWithAlice()}
+	p.refuseWrongOnes(t)
+	p.refuseBySwitches(t)
+	p.refuseOneAfterTheOther(t)
+}
+
+func refuseCalls(t *testing.T, f *front) {
+	t.Helper()
 	for name, part := range map[string]func(*testing.T, *front){
 		"credentials": refuseCredentials, "nowhere": refuseNowhere, "too many requests": refuseTooMany, "tasks": refuseTasks,
 		"reservations": refuseReservations, "claims": refuseClaims, "workers": refuseWorkers, "queues": refuseQueues, "workflows": refuseWorkflows,
@@ -271,111 +259,116 @@ func TestHTTPRefusesWhatIsWrongWithOneCall(t *testing.T) {
 	}
 }
 
-// What a transfer is refused for, one after the other: some of it is decided for all conversations.
-func TestHTTPRefusesTransfers(t *testing.T) { //nolint:tparallel // one setting after the other
-	t.Parallel()
-	f := openFront(t)
-	service := f.unlimited(t)
-	f.hire(t, "dave", 1000)
-	require.NoError(t, f.desk.SetPresence(in(t, patience), "dave", desk.PresenceBreak))
-	i := service.startsWithAlice()
-	from := participant(i.task)
-	note := func(of interaction) any {
-		return service.does(http.StatusOK, post, flexHost+"/v1/Instances/"+service.instance+"/Notes", form("InteractionSid", of.sid, "Summary", "In short."))["sid"]
-	}
-	transfers := func(of interaction) string {
-		return flexHost + "/v1/Interactions/" + of.sid + "/Channels/" + of.channel + "/Transfers"
-	}
-	body := func(keysAndValues ...any) asJSON {
-		values := map[string]any{"from": from, "to": conversation.AgentSID("bob")}
-		for i := 0; i+1 < len(keysAndValues); i += 2 {
-			values[keysAndValues[i].(string)] = keysAndValues[i+1]
-		}
-		return asJSON{values}
-	}
-	failed := func(reason conversation.Code) refusal { return refusal{http.StatusConflict, 45313, reason} }
-	ours := note(i)
-	alone := its(must(service.TaskrouterV1.CreateTaskQueue(service.workspace, (&taskapi.CreateTaskQueueParams{}).SetFriendlyName("nobody").SetTargetWorkers("1==0"))).Sid)
-	email := service.withEmail()
+// passing is a conversation that alice wants to pass on.
+type passing struct {
+	*front
 
-	t.Run("as they are on", func(t *testing.T) { //nolint:paralleltest // one setting after the other
-		other := service.startsWithAlice()
-		refuseAll(t, service, map[string]wrong{
-			"from is no SID":            {post, transfers(i), body("from", "alice"), wrongParameter("Flex"), "from"},
-			"from is nobody":            {post, transfers(i), body("from", "UT"+i32("0")), gone("Flex"), ""},
-			"from is the customer":      {post, transfers(i), body("from", participant(i.conversation)), gone("Flex"), ""},
-			"from is of another":        {post, transfers(i), body("from", participant(other.task)), gone("Flex"), ""},
-			"to is no SID":              {post, transfers(i), body("to", "bob"), wrongParameter("Flex"), "to"},
-			"to is a task":              {post, transfers(i), body("to", i.task), wrongParameter("Flex"), "to"},
-			"to is no agent":            {post, transfers(i), body("to", "WK"+i32("0")), refusal{http.StatusNotFound, 45006, conversation.CodeUnknownAgent}, ""},
-			"to is no queue":            {post, transfers(i), body("to", "WQ"+i32("0")), refusal{http.StatusNotFound, 45006, conversation.CodeUnknownQueue}, ""},
-			"to a workflow":             {post, transfers(i), body("to", desk.DefaultWorkflow()), refusal{http.StatusBadRequest, 45004, conversation.CodeTargetNotAvailable}, ""},
-			"to oneself":                {post, transfers(i), body("to", conversation.AgentSID("alice")), failed(conversation.CodeTransferToSelf), ""},
-			"to a queue without agents": {post, transfers(i), body("to", alone), failed(conversation.CodeQueueEmpty), ""},
-			"to an agent on a break":    {post, transfers(i), body("to", conversation.AgentSID("dave")), failed(conversation.CodeAgentUnavailable), ""},
-			"warm":                      {post, transfers(i), body("type", "warm"), refusal{http.StatusBadRequest, 45004, conversation.CodeModeNotAvailable}, ""},
-			"external":                  {post, transfers(i), body("type", "external"), wrongParameter("Flex"), "type"},
-			"lukewarm":                  {post, transfers(i), body("type", "lukewarm"), wrongParameter("Flex"), ""},
-			"a note's text":             {post, transfers(i), body("note_sid", "Charged twice."), wrongParameter("Flex"), "note_sid"},
-			"no such note":              {post, transfers(i), body("note_sid", "KQ"+i32("0")), wrongParameter("Flex"), ""},
-			"the note of another":       {post, transfers(i), body("note_sid", note(other)), wrongParameter("Flex"), ""},
-			"an email": {
-				post, transfers(email),
-				asJSON{map[string]any{"from": participant(email.task), "to": conversation.AgentSID("bob")}},
-				failed(conversation.CodeChannelNotTransferable), "",
-			},
-		})
-		requireError(t, f.agent(t, "bob").call(post, transfers(i), body()), mayNot)
-		service.requireStatus(i.task, "assigned")
-	})
-	t.Run("switches", func(t *testing.T) { //nolint:paralleltest // one setting after the other
-		settings := flexHost + "/v3/Instances/" + service.instance + "/TransferSettings"
-		service.switches(true, false)
-		requireError(t, service.call(post, transfers(i), body("note_sid", ours)), failed(conversation.CodeTransferNotesOff))
-		service.switches(false, false)
-		requireError(t, service.call(post, transfers(i), body()), failed(conversation.CodeMessagingTransfersOff))
-		requireError(t, service.call(post, settings, asJSON{map[string]any{"transfer_notes_enabled": true}}), failed(conversation.CodeMessagingTransfersOff))
-		require.NoError(t, f.desk.SetPlugin(in(t, patience), desk.Plugin{Name: "transfer-plugin", Enabled: true, ConversationTransfer: true}))
-		told := requireError(t, service.call(post, settings, asJSON{map[string]any{"enabled": true}}), failed(conversation.CodePluginConflict))
-		require.Equal(t, "transfer-plugin", told.Details["plugin"])
-		require.NoError(t, f.desk.SetPlugin(in(t, patience), desk.Plugin{Name: "transfer-plugin", ConversationTransfer: true}))
-		service.switches(true, true)
-		require.NoError(t, f.desk.SetPlugin(in(t, patience), desk.Plugin{Name: "transfer-plugin", Enabled: true, ConversationTransfer: true}))
-		requireError(t, service.call(post, transfers(i), body()), failed(conversation.CodePluginConflict))
-		require.NoError(t, f.desk.RemovePlugin(in(t, patience), "transfer-plugin"))
-		for name, given := range map[string]any{
-			"summaries":                map[string]any{"ai_summary_enabled": true},
-			"two entries":              map[string]any{"transfer_settings": []any{map[string]any{"enabled": true}, map[string]any{"enabled": false}}},
-			"a text instead of a flag": map[string]any{"enabled": "yes"},
-		} {
-			require.NotEmpty(t, name)
-			requireError(t, service.call(post, settings, asJSON{given}), wrongParameter("Flex"))
-		}
-		require.Equal(t, []any{map[string]any{"enabled": true, "transfer_notes_enabled": true, "ai_summary_enabled": false}},
-			service.does(http.StatusOK, get, settings, nil)["transfer_settings"])
-	})
-	t.Run("one after the other", func(t *testing.T) { //nolint:paralleltest // one setting after the other
-		passed := service.does(http.StatusCreated, post, transfers(i), body())
-		requireError(t, service.call(post, transfers(i), body()), wrongState("Flex", conversation.CodeTaskNotAssigned))
-		second := service.latestTask(i)
-		requireError(t, service.call(post, transfers(i), body("from", participant(second), "to", conversation.AgentSID("alice"))), wrongState("Flex", conversation.CodeTaskNotAssigned))
-		transfer := transfers(i) + "/" + passed["sid"].(string)
-		requireError(t, service.call(post, transfer, asJSON{map[string]any{"status": "completed"}}), wrongParameter("Flex"))
-		service.accepts("bob", second)
-		requireError(t, service.call(post, transfer, asJSON{map[string]any{"status": "failed"}}), inConflict("Flex", conversation.CodeNoActiveTransfer))
-		service.does(http.StatusOK, post, flexHost+"/v1/Interactions/"+i.sid+"/Channels/"+i.channel, form("Status", "closed"))
-		requireError(t, service.call(post, transfers(i), body("from", participant(second), "to", conversation.AgentSID("alice"))),
-			refusal{http.StatusConflict, 45354, conversation.CodeConversationClosed})
-		requireError(t, service.call(post, transfer, asJSON{map[string]any{"status": "failed"}}), refusal{http.StatusConflict, 45354, conversation.CodeConversationClosed})
-	})
+	service *api
+	of      interaction
 }
 
-// must is a call of Twilio's library that has to succeed.
-func must[T any](answered *T, err error) *T {
-	if err != nil {
-		panic(err)
+// transfers is where transfers of the interaction are made.
+func (i interaction) transfers() string {
+	return flexHost + "/v1/Interactions/" + i.sid + "/Channels/" + i.channel + "/Transfers"
+}
+
+// body is the transfer from alice to bob, but for these keys and values.
+func (p *passing) body(keysAndValues ...any) asJSON {
+	values := map[string]any{"from": participant(p.of.task), "to": conversation.AgentSID("bob")}
+	for i := 0; i+1 < len(keysAndValues); i += 2 {
+		values[keysAndValues[i].(string)] = keysAndValues[i+1]
 	}
-	return answered
+	return asJSON{values}
+}
+
+// note is the SID of a new note of the interaction.
+func (p *passing) note(of interaction) any {
+	return p.service.does(http.StatusOK, post, flexHost+"/v1/Instances/"+p.service.instance+"/Notes", form("InteractionSid", of.sid, "Summary", "In short."))["sid"]
+}
+
+// transferFailed is how transfers are refused that would be right at another time.
+func transferFailed(reason conversation.Code) refusal {
+	return refusal{http.StatusConflict, 45313, reason}
+}
+
+func (p *passing) refuseWrongOnes(t *testing.T) {
+	t.Helper()
+	p.hire(t, "dave", 1000)
+	require.NoError(t, p.desk.SetPresence(in(t, patience), "dave", desk.PresenceBreak))
+	other, email, here, alone := p.service.startsWithAlice(), p.service.withEmail(), p.of.transfers(), p.nobodys(t, "nobodys")
+	unknown := func(reason conversation.Code) refusal { return refusal{http.StatusNotFound, 45006, reason} }
+	notAvailable := func(reason conversation.Code) refusal { return refusal{http.StatusBadRequest, 45004, reason} }
+	refuseAll(t, p.service, map[string]wrong{
+		"from is no SID":            {post, here, p.body("from", "alice"), wrongParameter("Flex"), "from"},
+		"from is nobody":            {post, here, p.body("from", "UT"+i32("0")), gone("Flex"), ""},
+		"from is the customer":      {post, here, p.body("from", participant(p.of.conversation)), gone("Flex"), ""},
+		"from is of another":        {post, here, p.body("from", participant(other.task)), gone("Flex"), ""},
+		"to is no SID":              {post, here, p.body("to", "bob"), wrongParameter("Flex"), "to"},
+		"to is a task":              {post, here, p.body("to", p.of.task), wrongParameter("Flex"), "to"},
+		"to is no agent":            {post, here, p.body("to", "WK"+i32("0")), unknown(conversation.CodeUnknownAgent), ""},
+		"to is no queue":            {post, here, p.body("to", "WQ"+i32("0")), unknown(conversation.CodeUnknownQueue), ""},
+		"to a workflow":             {post, here, p.body("to", desk.DefaultWorkflow()), notAvailable(conversation.CodeTargetNotAvailable), ""},
+		"to oneself":                {post, here, p.body("to", conversation.AgentSID("alice")), transferFailed(conversation.CodeTransferToSelf), ""},
+		"to a queue without agents": {post, here, p.body("to", alone), transferFailed(conversation.CodeQueueEmpty), ""},
+		"to an agent on a break":    {post, here, p.body("to", conversation.AgentSID("dave")), transferFailed(conversation.CodeAgentUnavailable), ""},
+		"warm":                      {post, here, p.body("type", "warm"), notAvailable(conversation.CodeModeNotAvailable), ""},
+		"external":                  {post, here, p.body("type", "external"), wrongParameter("Flex"), "type"},
+		"lukewarm":                  {post, here, p.body("type", "lukewarm"), wrongParameter("Flex"), ""},
+		"a note's text":             {post, here, p.body("note_sid", "Charged twice."), wrongParameter("Flex"), "note_sid"},
+		"no such note":              {post, here, p.body("note_sid", "KQ"+i32("0")), wrongParameter("Flex"), ""},
+		"the note of another":       {post, here, p.body("note_sid", p.note(other)), wrongParameter("Flex"), ""},
+		"an email":                  {post, email.transfers(), p.body("from", participant(email.task)), transferFailed(conversation.CodeChannelNotTransferable), ""},
+	})
+	requireError(t, p.agent(t, "bob").call(post, here, p.body()), mayNot)
+	p.service.requireStatus(p.of.task, "assigned")
+}
+
+func (p *passing) refuseBySwitches(t *testing.T) {
+	t.Helper()
+	service, here := p.service, p.of.transfers()
+	settings, note := flexHost+"/v3/Instances/"+service.instance+"/TransferSettings", p.note(p.of)
+	plugin := func(enabled bool) {
+		require.NoError(t, p.desk.SetPlugin(in(t, patience), desk.Plugin{Name: "transfer-plugin", Enabled: enabled, ConversationTransfer: true}))
+	}
+	service.switches(true, false)
+	requireError(t, service.call(post, here, p.body("note_sid", note)), transferFailed(conversation.CodeTransferNotesOff))
+	service.switches(false, false)
+	requireError(t, service.call(post, here, p.body()), transferFailed(conversation.CodeMessagingTransfersOff))
+	requireError(t, service.call(post, settings, asJSON{map[string]any{"transfer_notes_enabled": true}}), transferFailed(conversation.CodeMessagingTransfersOff))
+	plugin(true)
+	told := requireError(t, service.call(post, settings, asJSON{map[string]any{"enabled": true}}), transferFailed(conversation.CodePluginConflict))
+	require.Equal(t, "transfer-plugin", told.Details["plugin"])
+	plugin(false)
+	service.switches(true, true)
+	plugin(true)
+	requireError(t, service.call(post, here, p.body()), transferFailed(conversation.CodePluginConflict))
+	require.NoError(t, p.desk.RemovePlugin(in(t, patience), "transfer-plugin"))
+	refuseAll(t, service, map[string]wrong{
+		"summaries": {post, settings, asJSON{map[string]any{"ai_summary_enabled": true}}, wrongParameter("Flex"), "ai_summary_enabled"},
+		"a text":    {post, settings, asJSON{map[string]any{"enabled": "yes"}}, wrongParameter("Flex"), ""},
+		"two entries": {post, settings, asJSON{map[string]any{"transfer_settings": []any{
+			map[string]any{"enabled": true}, map[string]any{"enabled": false},
+		}}}, wrongParameter("Flex"), "transfer_settings"},
+	})
+	require.Equal(t, []any{map[string]any{"enabled": true, "transfer_notes_enabled": true, "ai_summary_enabled": false}},
+		service.does(http.StatusOK, get, settings, nil)["transfer_settings"])
+}
+
+func (p *passing) refuseOneAfterTheOther(t *testing.T) {
+	t.Helper()
+	service, here := p.service, p.of.transfers()
+	cancel, over := asJSON{map[string]any{"status": "failed"}}, refusal{http.StatusConflict, 45354, conversation.CodeConversationClosed}
+	passed := service.does(http.StatusCreated, post, here, p.body())
+	transfer, second := here+"/"+passed["sid"].(string), service.latestTask(p.of)
+	back := p.body("from", participant(second), "to", conversation.AgentSID("alice"))
+	requireError(t, service.call(post, here, p.body()), wrongState("Flex", conversation.CodeTaskNotAssigned))
+	requireError(t, service.call(post, here, back), wrongState("Flex", conversation.CodeTaskNotAssigned))
+	requireError(t, service.call(post, transfer, asJSON{map[string]any{"status": "completed"}}), wrongParameter("Flex"))
+	service.accepts("bob", second)
+	requireError(t, service.call(post, transfer, cancel), inConflict("Flex", conversation.CodeNoActiveTransfer))
+	service.does(http.StatusOK, post, flexHost+"/v1/Interactions/"+p.of.sid+"/Channels/"+p.of.channel, form("Status", "closed"))
+	requireError(t, service.call(post, here, back), over)
+	requireError(t, service.call(post, transfer, cancel), over)
 }
 
 // withEmail is an interaction by email that alice has.
@@ -772,7 +765,7 @@ func refuseInteractions(t *testing.T, f *front) {
 		"a channel of a number":         {post, interactions, with(`{"type":7}`, support), wrongParameter(product), "Channel"},
 		"a media channel by name":       {post, interactions, with(media("order-7"), support), wrongParameter(product), "Channel"},
 		"no such media channel":         {post, interactions, with(media("CH"+i32("0")), support), gone(product), ""},
-		"a media channel started":       {post, interactions, with(media(i.conversation), support), refusal{http.StatusConflict, 45007, conversation.CodeInvalidPayload}, "conversation"},
+		"a media channel started":       {post, interactions, with(media(i.conversation), support), inConflict(product, conversation.CodeInvalidPayload), ""},
 		"a routing that is no JSON":     {post, interactions, with(web, "support"), wrongParameter(product), "Routing"},
 		"a routing without properties":  {post, interactions, with(web, "{}"), wrongParameter(product), "Routing"},
 		"no such queue":                 {post, interactions, with(web, `{"properties":{"queue_sid":"WQ`+i32("0")+`"}}`), refusal{http.StatusNotFound, 45006, conversation.CodeUnknownQueue}, ""},

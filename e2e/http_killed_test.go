@@ -319,7 +319,7 @@ func TestARequestRepeatedToAKilledGatewayHasOneEffect(t *testing.T) {
 
 	gateway, killed := f.gateway.process, 0
 	for working := true; working && killed < kills; {
-		for range 1 + random.IntN(30) {
+		for range 1 + random.IntN(12) {
 			select {
 			case <-answers:
 			case <-over:
@@ -526,6 +526,20 @@ func (r *receiver) answer(with func(webhook url.Values) int) {
 	r.answers = with
 }
 
+// hold does something while a webhook has come and isn't answered.
+func (r *receiver) hold(do func()) {
+	held, release := make(chan struct{}, 1000), make(chan struct{})
+	r.answer(func(url.Values) int {
+		held <- struct{}{}
+		<-release
+		return http.StatusNoContent
+	})
+	<-held
+	do()
+	r.answer(nil)
+	close(release)
+}
+
 func (r *receiver) positions() []int64 {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -610,6 +624,9 @@ func TestWebhooksOutliveTheirReceiverAndTheirGateway(t *testing.T) {
 	gateway, ended := f.gateway.process, 0
 	for ended < ends && passed.after(5+random.IntN(20)) {
 		within(random, 30*time.Millisecond)
+		if ended == 0 { // once for sure, while a webhook is under way
+			r.hold(gateway.kill)
+		}
 		r.close()
 		passed.after(random.IntN(5)) // in whichever order
 		gateway.kill()

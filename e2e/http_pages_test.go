@@ -78,46 +78,55 @@ func sidsOf(pages []page) (sids []string) {
 type growing struct {
 	address string
 	// add adds an entry, and returns its SID.
-	add func() string
+	add func(*api) string
 	// newestFirst is set where entries are added at the beginning, byName where they come in between.
 	newestFirst, byName bool
 }
 
-func TestHTTPListsAreReadToTheirEnds(t *testing.T) { //nolint:tparallel // one list grows at a time
+// Twilio's library follows the pages by itself, and plain requests do in both directions.
+func TestHTTPLists(t *testing.T) { //nolint:tparallel // one list grows at a time
 	t.Parallel()
 	f := openFront(t)
+	listTasksAsAsked(t, f)
 	service := f.unlimited(t)
-	transcript := its(must(service.ConversationsV1.CreateConversation(nil)).Sid)
+	transcript := service.opens()
 	waiting, direct := f.nobodys(t, "paged"), f.hired(t)
-	task := func() string { return its(service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(waiting)).Sid) }
-	named := func(collection string, more ...string) func() string {
-		return func() string {
-			return service.does(http.StatusCreated, http.MethodPost, service.inWorkspace(collection), form(append([]string{"FriendlyName", service.unused("paged")}, more...)...))["sid"].(string)
+	task := func(a *api) string { return its(a.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(waiting)).Sid) }
+	named := func(collection string, more ...string) func(*api) string {
+		return func(a *api) string {
+			return a.does(http.StatusCreated, http.MethodPost, a.inWorkspace(collection), form(append([]string{"FriendlyName", a.unused("paged")}, more...)...))["sid"].(string)
 		}
 	}
-	for name, list := range map[string]growing{ //nolint:paralleltest // likewise
+	message := func(a *api) string {
+		said, err := a.ConversationsV1.CreateConversationMessage(transcript, (&conversationapi.CreateConversationMessageParams{}).SetBody("More."))
+		require.NoError(a.t, err)
+		return its(said.Sid)
+	}
+	for name, list := range map[string]growing{ //nolint:paralleltest // the lists have entries of each other
 		"tasks":  {address: service.inWorkspace("/Tasks?TaskQueueSid=" + waiting), add: task},
-		"events": {address: service.inWorkspace("/Events?EventType=task.created"), add: func() string { return service.eventOf(task()) }, newestFirst: true},
-		"reservations": {address: service.inWorkspace("/Workers/" + conversation.AgentSID(direct) + "/Reservations"), add: func() string {
-			return its(service.pendingOf(direct, service.startsWith(map[string]any{"queue_sid": waiting, "worker_sid": conversation.AgentSID(direct)}).task).Sid)
+		"events": {address: service.inWorkspace("/Events?EventType=task.created"), add: func(a *api) string { return a.eventOf(task(a)) }, newestFirst: true},
+		"reservations": {address: service.inWorkspace("/Workers/" + conversation.AgentSID(direct) + "/Reservations"), add: func(a *api) string {
+			return its(a.pendingOf(direct, a.startsWith(map[string]any{"queue_sid": waiting, "worker_sid": conversation.AgentSID(direct)}).task).Sid)
 		}},
-		"conversations": {address: conversationsHost + "/v1/Conversations", newestFirst: true, add: func() string {
-			return its(must(service.ConversationsV1.CreateConversation(nil)).Sid)
-		}},
-		"messages": {address: conversationsHost + "/v1/Conversations/" + transcript + "/Messages", add: func() string {
-			return its(must(service.ConversationsV1.CreateConversationMessage(transcript, (&conversationapi.CreateConversationMessageParams{}).SetBody("More."))).Sid)
-		}},
-		"messages, the newest first": {address: conversationsHost + "/v1/Conversations/" + transcript + "/Messages?Order=desc", newestFirst: true, add: func() string {
-			return its(must(service.ConversationsV1.CreateConversationMessage(transcript, (&conversationapi.CreateConversationMessageParams{}).SetBody("Even more."))).Sid)
-		}},
-		"workers":    {address: service.inWorkspace("/Workers"), add: named("/Workers"), byName: true},
-		"queues":     {address: service.inWorkspace("/TaskQueues"), add: named("/TaskQueues", "TargetWorkers", "1==0"), byName: true},
-		"activities": {address: service.inWorkspace("/Activities"), add: named("/Activities"), byName: true},
+		"conversations":              {address: conversationsHost + "/v1/Conversations", add: (*api).opens, newestFirst: true},
+		"messages":                   {address: conversationsHost + "/v1/Conversations/" + transcript + "/Messages", add: message},
+		"messages, the newest first": {address: conversationsHost + "/v1/Conversations/" + transcript + "/Messages?Order=desc", add: message, newestFirst: true},
+		"workers":                    {address: service.inWorkspace("/Workers"), add: named("/Workers"), byName: true},
+		"queues":                     {address: service.inWorkspace("/TaskQueues"), add: named("/TaskQueues", "TargetWorkers", "1==0"), byName: true},
+		"activities":                 {address: service.inWorkspace("/Activities"), add: named("/Activities"), byName: true},
 	} {
-		t.Run(name, func(t *testing.T) { // one after the other: the lists have entries of each other
+		t.Run(name, func(t *testing.T) {
 			readToItsEnds(t, f.unlimited(t), list)
 		})
 	}
+}
+
+// opens starts a conversation that nobody has to answer.
+func (a *api) opens() string {
+	a.t.Helper()
+	opened, err := a.ConversationsV1.CreateConversation(nil)
+	require.NoError(a.t, err)
+	return its(opened.Sid)
 }
 
 // hired is an agent whom tasks are only sent to.
@@ -150,7 +159,7 @@ func readToItsEnds(t *testing.T, a *api, list growing) {
 	nothing := func() {}
 	var added []string
 	for range atFirst {
-		added = append(added, list.add())
+		added = append(added, list.add(a))
 	}
 	whole := sidsOf(a.forwards(sized(100), nothing))
 	require.Subset(t, whole, added)
@@ -181,7 +190,7 @@ func readToItsEnds(t *testing.T, a *api, list growing) {
 		return // a short list, whose pages are places in it
 	}
 	var more []string
-	grow := func() { more = append(more, list.add()) }
+	grow := func() { more = append(more, list.add(a)) }
 	pages := a.forwards(sized(3)+"&Page=0", func() {
 		if len(more) < atFirst {
 			grow()
@@ -222,16 +231,17 @@ func requireOnce(t *testing.T, wanted, read []string) {
 	require.Subset(t, slices.Collect(maps.Keys(times)), wanted)
 }
 
-// Twilio's library follows the pages by itself.
-func TestHTTPTasksAreListedAsAsked(t *testing.T) {
-	t.Parallel()
-	f := openFront(t)
+// listTasksAsAsked lists all tasks there are, in every way.
+func listTasksAsAsked(t *testing.T, f *front) {
+	t.Helper()
 	service := f.unlimited(t)
 	first, second := f.nobodys(t, "first"), f.nobodys(t, "second")
 	_, err := service.TaskrouterV1.UpdateTaskQueue(service.workspace, second, (&taskapi.UpdateTaskQueueParams{}).SetFriendlyName("The Second"))
 	require.NoError(t, err)
-	workflow := its(must(service.TaskrouterV1.CreateWorkflow(service.workspace, (&taskapi.CreateWorkflowParams{}).
-		SetFriendlyName("By order").SetConfiguration(fmt.Sprintf(toSupport, second)))).Sid)
+	added, err := service.TaskrouterV1.CreateWorkflow(service.workspace, (&taskapi.CreateWorkflowParams{}).
+		SetFriendlyName("By order").SetConfiguration(fmt.Sprintf(toSupport, second)))
+	require.NoError(t, err)
+	workflow := its(added.Sid)
 
 	// Nine tasks: of each queue, with priorities and attributes of their own, and one by the workflow.
 	var sids []string

@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -35,6 +37,7 @@ func TestHTTPDrivesConversationsTurnByTurn(t *testing.T) {
 		"a repeated request has one effect":                       repeatedRequestHasOneEffect,
 		"addresses begin with the base that was asked":            addressesBeginWithTheBaseAsked,
 		"a second gateway knows what the first was told":          secondGatewayKnows,
+		"of an acceptance and a rejection at once one counts":     oneOfTwoAnswersCounts,
 		"messages and participants are changed and taken away":    messagesAndParticipantsAreChanged,
 		"the conversation of a task that was created is reached":  conversationOfATaskIsReached,
 		"a transfer may be asked for in camel case":               transferInCamelCase,
@@ -47,7 +50,7 @@ func TestHTTPDrivesConversationsTurnByTurn(t *testing.T) {
 	}
 }
 
-// creates adds a task and returns it.
+// creates adds a task, and returns it.
 func (a *api) creates(params *taskapi.CreateTaskParams) taskapi.TaskrouterV1Task {
 	a.t.Helper()
 	created, err := a.TaskrouterV1.CreateTask(a.workspace, params)
@@ -142,6 +145,7 @@ func waitingTaskIsClaimed(t *testing.T, f *front) {
 	claimed := alice.does(http.StatusCreated, http.MethodPost, claim, form("WorkerSid", conversation.AgentSID("alice")))
 	require.Equal(t, "pending", claimed["reservation_status"])
 	require.Equal(t, conversation.AgentSID("alice"), claimed["worker_sid"])
+	require.Equal(t, []string{"pending"}, alice.reservationsOf(task, nil), "who has claimed finds what they claimed")
 	service.requireStatus(task, "reserved")
 	again := alice.does(http.StatusCreated, http.MethodPost, claim, form("WorkerSid", conversation.AgentSID("alice")))
 	require.Equal(t, claimed["sid"], again["sid"], "whoever claims again has what they claimed")
@@ -378,7 +382,7 @@ func conversationIsClosed(t *testing.T, f *front) {
 
 // Lists are read from the desk, which follows the conversations within a second: nobody may notice.
 func writerReadsWhatTheyWrote(t *testing.T, f *front) {
-	const times = 12
+	const times = 3
 	service := f.unlimited(t)
 	tasks := func(task string, statuses ...string) []string {
 		found, err := service.TaskrouterV1.ListTask(service.workspace, (&taskapi.ListTaskParams{}).SetAssignmentStatus(statuses).SetPageSize(1000))
@@ -463,12 +467,15 @@ func repeatedRequestHasOneEffect(t *testing.T, f *front) {
 // That addresses begin with what was asked is looked at in every answer; here, what that is.
 func addressesBeginWithTheBaseAsked(t *testing.T, f *front) {
 	service := f.admin(t)
-	path := "/v1/Workspaces/" + service.workspace
+	path, edge := "/v1/Workspaces/"+service.workspace, "https://taskrouter.dublin.ie1.twilio.com" // as edges and regions are addressed
+	asked := func(base string, headers ...string) map[string]any {
+		return service.does(http.StatusOK, http.MethodGet, base+path, nil, headers...)
+	}
 	for base, answered := range map[string]map[string]any{
-		taskRouterHost:                             service.does(http.StatusOK, http.MethodGet, taskRouterHost+path, nil),
-		f.gateway.url:                              service.does(http.StatusOK, http.MethodGet, f.gateway.url+path, nil),
-		"https" + f.gateway.url[4:]:                service.does(http.StatusOK, http.MethodGet, f.gateway.url+path, nil, "X-Forwarded-Proto", "https"),
-		"https://taskrouter.dublin.ie1.twilio.com": service.does(http.StatusOK, http.MethodGet, "https://taskrouter.dublin.ie1.twilio.com"+path, nil),
+		taskRouterHost:              asked(taskRouterHost),
+		f.gateway.url:               asked(f.gateway.url),
+		"https" + f.gateway.url[4:]: asked(f.gateway.url, "X-Forwarded-Proto", "https"),
+		edge:                        asked(edge),
 	} {
 		require.Equal(t, base+path, answered["url"])
 		require.Equal(t, base+path+"/TaskQueues", answered["links"].(map[string]any)["task_queues"])
@@ -479,7 +486,7 @@ func addressesBeginWithTheBaseAsked(t *testing.T, f *front) {
 
 // Any number of gateways may run, and a client's next request may reach any.
 func secondGatewayKnows(t *testing.T, f *front) {
-	const times = 10
+	const times = 4
 	other := f.startGateway(t, "127.0.0.1:0")
 	service, there := f.admin(t), f.at(t, other, f.account.SID, f.account.AuthToken)
 	for range times {
@@ -499,6 +506,40 @@ func secondGatewayKnows(t *testing.T, f *front) {
 		created := service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(conversation.QueueSID("support")))
 		_, attributes := there.now(its(created.Sid))
 		require.NotEmpty(t, attributes["conversationSid"])
+	}
+}
+
+// oneOfTwoAnswersCounts: two clients answer an offer at once, and otherwise.
+func oneOfTwoAnswersCounts(t *testing.T, f *front) {
+	const times = 20
+	one, other := f.unlimited(t), f.unlimited(t)
+	queue := f.nobodys(t, "answered-twice")
+	answers := func(a *api, task, reservation, status string) *http.Request {
+		return a.request(http.MethodPost, a.inWorkspace("/Tasks/"+task+"/Reservations/"+reservation), form("ReservationStatus", status))
+	}
+	for range times {
+		task := its(one.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue)).Sid)
+		offer := one.does(http.StatusCreated, http.MethodPost, one.inWorkspace("/Tasks/"+task+"/Reservations"), form("WorkerSid", conversation.AgentSID("alice")))
+		requests := []*http.Request{answers(one, task, offer["sid"].(string), "accepted"), answers(other, task, offer["sid"].(string), "rejected")}
+		statuses, failed := make([]int, len(requests)), make([]error, len(requests))
+		var both sync.WaitGroup
+		for i, a := range []*api{one, other} {
+			both.Go(func() {
+				answered, err := a.http.Do(requests[i])
+				if failed[i] = err; err == nil {
+					statuses[i] = answered.StatusCode
+					failed[i] = answered.Body.Close()
+				}
+			})
+		}
+		both.Wait()
+		require.NoError(t, errors.Join(failed...))
+		require.ElementsMatch(t, []int{http.StatusOK, http.StatusBadRequest}, statuses)
+		if statuses[0] == http.StatusOK {
+			one.requireStatus(task, "assigned")
+		} else {
+			one.requireStatus(task, "pending")
+		}
 	}
 }
 

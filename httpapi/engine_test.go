@@ -325,11 +325,15 @@ func (h *house) open() {
 
 	var dispatcher sync.WaitGroup
 	dispatcher.Go(func() { _ = h.desk.RunDispatcher(ctx, h.engine) }) // ends with ctx
+	h.log.keepOut(h.account.AuthToken, secretNote, aMessage)
 	h.t.Cleanup(func() {
 		h.server.Close()
 		cancel()
 		dispatcher.Wait()
 		_ = h.desk.Close() // a test may have closed it
+		for _, secret := range h.log.secrets {
+			require.NotContains(h.t, h.log.String(), secret, "in the log")
+		}
 	})
 }
 
@@ -342,6 +346,7 @@ func (h *house) addKey(k desk.Key) key {
 	h.t.Helper()
 	added, secret, err := h.desk.AddKey(h.t.Context(), k)
 	require.NoError(h.t, err)
+	h.log.keepOut(secret)
 	return key{added.SID, secret}
 }
 
@@ -467,10 +472,17 @@ func (h *house) give(agent string) string {
 	return sid
 }
 
-// journal keeps what is logged.
+// journal keeps what is logged, and knows what may not be.
 type journal struct {
-	mutex sync.Mutex
-	text  bytes.Buffer
+	mutex   sync.Mutex
+	text    bytes.Buffer
+	secrets []string
+}
+
+func (j *journal) keepOut(secrets ...string) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	j.secrets = append(j.secrets, secrets...)
 }
 
 func (j *journal) Write(line []byte) (int, error) {

@@ -463,8 +463,9 @@ func TestPathsThatNameNothing(t *testing.T) {
 		t.Run(row.call, func(t *testing.T) {
 			t.Parallel()
 			s := row.scene(h.in(t))
-			for _, name := range names {
-				for _, wrong := range []string{"%00", "%ff%fe", "..%2F..%2F", strings.Repeat("x", 3000), prefixOf(s, name) + strings.Repeat("0", 32)} {
+			for i, name := range names {
+				none := prefixOf(s, name) + strings.Repeat("0", 32)
+				for _, wrong := range []string{none, []string{"%00", "%ff%fe", "..%2F..%2F", strings.Repeat("x", 3000)}[i]} {
 					lost := row
 					lost.call = strings.Replace(row.call, name, wrong, 1)
 					a := lost.ask(s, h.service)

@@ -20,7 +20,7 @@ import (
 // all do, and what the others are told doesn't.
 func TestTooManyRequestsWithAKey(t *testing.T) {
 	t.Parallel()
-	const requests = 100
+	const requests = 40
 	h := newHouse(t)
 	for name, limited := range map[string]key{
 		"a service's":    h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 1}),

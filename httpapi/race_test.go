@@ -1,0 +1,61 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// races is how often two clients accept one reservation at once. (e2e does the same on a real Temporal
+// server, which takes longer for each.)
+const races = 1000
+
+// TestOneOfTwoAcceptsAtOnceWins: both have fetched the reservation and send its tag; one of them gets it,
+// and the other is told that it has changed.
+func TestOneOfTwoAcceptsAtOnceWins(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	accept := url.Values{"ReservationStatus": {"accepted"}}
+	sid := h.offer("alice")
+	for n := range races {
+		path := h.reservationPath(sid, len(h.state(sid).Tasks)-1)
+		tag := h.ask(h.service, http.MethodGet, path, nil).is(http.StatusOK).header.Get("ETag")
+		var statuses [2]int
+		var both sync.WaitGroup
+		start := make(chan struct{})
+		for i := range statuses {
+			both.Go(func() {
+				<-start
+				statuses[i] = h.with(h.service, http.MethodPost, path, accept, "If-Match", tag).status
+			})
+		}
+		close(start)
+		both.Wait()
+		slices.Sort(statuses[:])
+		require.Equal(t, [2]int{http.StatusOK, http.StatusPreconditionFailed}, statuses, "race %d", n)
+		if n%50 == 49 { // a conversation of hundreds of tasks is slow to copy: take another
+			h.do(sid, conversation.EndCommand{Agent: h.holder(sid)})
+			sid = h.offer("alice")
+			continue
+		}
+		from, to := h.holder(sid), "bob"
+		if from == to {
+			to = "alice"
+		}
+		h.do(sid, conversation.TransferCommand{From: from, To: conversation.Target{Agent: to}})
+		h.do(sid, conversation.WrapupCommand{Agent: from})
+	}
+}
+
+// holder is the agent who has the conversation.
+func (h *house) holder(sid string) string {
+	h.t.Helper()
+	record := h.state(sid)
+	return record.Tasks[len(record.Tasks)-1].Agent
+}
