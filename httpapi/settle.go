@@ -11,7 +11,7 @@ import (
 
 const (
 	// behind is for how long the desk may be behind a conversation that keeps changing, and a bit more.
-	behind = 2 * time.Second
+	behind = 5 * time.Second
 	// busyCaller is from how many commands within that time on a caller is no client that waits for its own.
 	busyCaller = 16
 )
