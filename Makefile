@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 
 # How long the tests of one package may take.
-TEST_TIMEOUT ?= 12m
+TEST_TIMEOUT ?= 20m
 
 # The race detector needs a C compiler, and is left out where there is none. These are never run with
 # it: conversation has no goroutines, and its walk of all states would take ten times as long; e2e
