@@ -9,8 +9,22 @@ import (
 	"unicode/utf8"
 )
 
-// The system's own keys, as Flex and TaskRouter name them (docs/messages.md lists them).
+// systemKeys are the system's own, as Flex and TaskRouter name them (docs/messages.md lists them).
 // A customer's attributes under these names are overwritten.
+var systemKeys = []string{
+	"customerName", "customerAddress", "customers", "channelType", "direction", "initiatedBy", "flexInteractionSid",
+	"flexInteractionChannelSid", "flexChannelInviteSid", "conversationSid", "conversations",
+	"transferTargetType", "transferTargetSid", "transferQueueName", "workerSidsInConversation",
+}
+
+// Own returns the attributes that the conversation was started with, without the system's.
+func (a Attributes) Own() Attributes {
+	own := maps.Clone(a)
+	for _, key := range systemKeys {
+		delete(own, key)
+	}
+	return own
+}
 
 // firstAttributes are the attributes of a conversation's first task.
 func firstAttributes(c StartCommand) Attributes {

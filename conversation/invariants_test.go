@@ -12,8 +12,8 @@ import (
 )
 
 // This file says once more, apart from the rules and without looking at them, what the design
-// promises: of every state (checkState) and of every step (checkStep). The stories, the properties
-// and the walk all go through it.
+// promises of every step (checkStep); of every state [conversation.State.Broken] does. The stories,
+// the properties and the walk all go through both.
 
 // step is one command that was carried out, refused or found its own effect there.
 type step struct {
@@ -32,112 +32,6 @@ func broken(invariant, format string, args ...any) error {
 	return fmt.Errorf("%s is broken: %s", invariant, fmt.Sprintf(format, args...))
 }
 
-// checkState tells which invariant a state breaks.
-func checkState(s *conversation.State) error {
-	open, assigned, live := 0, 0, false
-	busy := make([]string, 0, len(s.Tasks))
-	for _, t := range s.Tasks {
-		live = live || t.Status.Live()
-		switch t.Status {
-		case conversation.TaskAssigned, conversation.TaskWrapping:
-			if t.Agent == "" || slices.Contains(busy, t.Agent) {
-				return broken("I1", "%q has two tasks assigned or wrapping", t.Agent)
-			}
-			busy = append(busy, t.Agent)
-			if t.Status == conversation.TaskAssigned {
-				assigned++
-				open++
-			}
-		case conversation.TaskPending, conversation.TaskReserved:
-			open++
-			if t.TimeoutAt.IsZero() {
-				return broken("I3", "task %s could wait for ever", t.SID)
-			}
-		case conversation.TaskCompleted, conversation.TaskCanceled:
-		}
-		if err := checkReservation(t); err != nil {
-			return err
-		}
-	}
-	if assigned > 1 {
-		return broken("I2", "%d tasks are assigned", assigned)
-	}
-	switch s.Status {
-	case conversation.ConversationActive:
-		if open != 1 {
-			return broken("I3", "%d tasks are pending, reserved or assigned while the customer is there", open)
-		}
-	case conversation.ConversationWrapping:
-		if open != 0 || !live {
-			return broken("I6", "the customer's side is over, with %d open tasks, and it should be closed when none is live", open)
-		}
-	case conversation.ConversationClosed:
-		if live {
-			return broken("I6", "a closed conversation has a live task")
-		}
-	}
-	for _, transfer := range s.Transfers {
-		if err := checkTransfer(s, transfer); err != nil {
-			return err
-		}
-	}
-	if deadline, ok := s.Deadline(); ok && !deadline.Task.Status.Live() {
-		return broken("I6", "a deadline is left over from task %s", deadline.Task.SID)
-	}
-	return nil
-}
-
-// reservedAs are the statuses that a task and its reservation have together.
-var reservedAs = map[conversation.TaskStatus]conversation.ReservationStatus{
-	conversation.TaskReserved:  conversation.ReservationPending,
-	conversation.TaskAssigned:  conversation.ReservationAccepted,
-	conversation.TaskWrapping:  conversation.ReservationWrapping,
-	conversation.TaskCompleted: conversation.ReservationCompleted,
-}
-
-// checkReservation: an offer stands exactly while its task is reserved, so that a reserved task can
-// always be accepted, declined or expire.
-func checkReservation(t *conversation.Task) error {
-	want := reservedAs[t.Status]
-	switch {
-	case want != "" && (t.Reservation == nil || t.Reservation.Status != want || t.Reservation.Agent != t.Agent):
-		return broken("I3", "task %s is %s without its reservation being %s for %q", t.SID, t.Status, want, t.Agent)
-	case want == "" && t.Reservation != nil && t.Reservation.Status == conversation.ReservationPending:
-		return broken("I3", "task %s is %s and still offered to %s", t.SID, t.Status, t.Reservation.Agent)
-	case t.Status == conversation.TaskReserved && t.Reservation.ExpiresAt.IsZero():
-		return broken("I3", "the offer of task %s never expires", t.SID)
-	case t.Status == conversation.TaskPending && t.Direct != (t.Agent != ""):
-		return broken("I3", "task %s waits for %q, direct %v", t.SID, t.Agent, t.Direct)
-	}
-	return nil
-}
-
-func checkTransfer(s *conversation.State, transfer *conversation.Transfer) error {
-	task, sender := s.Task(transfer.Task), s.Task(transfer.FromTask)
-	if task == nil || sender == nil || task.Transfer != transfer.SID || task.Previous != sender.SID {
-		return broken("I4", "transfer %s has lost its tasks", transfer.SID)
-	}
-	active := transfer.Status == conversation.TransferActive
-	taken := !task.Status.Waiting() && task.Status != conversation.TaskCanceled
-	switch {
-	case active != task.Status.Waiting():
-		return broken("I4", "transfer %s is %s while its task is %s", transfer.SID, transfer.Status, task.Status)
-	case active != transfer.EndedAt.IsZero():
-		return broken("I4", "transfer %s is %s and ended at %s", transfer.SID, transfer.Status, transfer.EndedAt)
-	case (transfer.Status == conversation.TransferCompleted) != taken:
-		return broken("I4", "transfer %s is %s while its task is %s", transfer.SID, transfer.Status, task.Status)
-	case taken && transfer.AcceptedBy != task.Agent:
-		return broken("I4", "transfer %s was accepted by %q, its task by %q", transfer.SID, transfer.AcceptedBy, task.Agent)
-	case (transfer.Status == conversation.TransferFailed) != (transfer.FailureReason != ""):
-		return broken("I4", "transfer %s is %s for the reason %q", transfer.SID, transfer.Status, transfer.FailureReason)
-	case active && s.Status != conversation.ConversationActive:
-		return broken("I4", "transfer %s is active when the customer has gone", transfer.SID)
-	case active && !sender.WrapupTimeoutAt.IsZero() && sender.Status == conversation.TaskWrapping:
-		return broken("wrapup_timeout", "%s's wrapup runs out while their transfer is active", transfer.From)
-	}
-	return nil
-}
-
 // checkStep tells what a step did that it should not have done, or did not do that it should have.
 // That a refused command leaves the bytes of the state alone (I7) is for who has them to compare.
 func checkStep(st step) error {
@@ -148,7 +42,7 @@ func checkStep(st step) error {
 		}
 	}
 	if st.result.Changed {
-		if err := cmp.Or(checkState(st.after), checkChanges(st)); err != nil {
+		if err := cmp.Or(st.after.Broken(), checkChanges(st)); err != nil {
 			return err
 		}
 	}

@@ -291,6 +291,17 @@ func (s *State) LiveTasks() []*Task {
 	return live
 }
 
+// Offers returns the SIDs of the reservations that agents have not answered yet.
+func (s *State) Offers() []string {
+	var offers []string
+	for _, t := range s.LiveTasks() {
+		if t.Reservation != nil && t.Reservation.Status == ReservationPending {
+			offers = append(offers, t.Reservation.SID)
+		}
+	}
+	return offers
+}
+
 // Wrapping returns the task that the agent still wraps up in this conversation, nil where there is none.
 func (s *State) Wrapping(agent string) *Task { return s.heldBy(agent, TaskWrapping) }
 

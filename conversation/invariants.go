@@ -1,0 +1,121 @@
+package conversation
+
+import (
+	"fmt"
+	"slices"
+)
+
+// This file says once more, apart from the rules and without looking at them, what the design promises of
+// every state. The tests look at every state that they reach, and `make chaos` at every state that there was.
+
+func broken(invariant, format string, args ...any) error {
+	return fmt.Errorf("%s is broken: %s", invariant, fmt.Sprintf(format, args...))
+}
+
+// Broken tells which invariant of the design (I1 to I4, I6) the state breaks; nil where it breaks none, as
+// every state does that the rules have made. It looks at the state alone: that attributes go along (I5) and
+// that a refused command changes nothing (I7) is for who knows what was before.
+func (s *State) Broken() error {
+	open, assigned, live := 0, 0, false
+	busy := make([]string, 0, len(s.Tasks))
+	for _, t := range s.Tasks {
+		live = live || t.Status.Live()
+		switch t.Status {
+		case TaskAssigned, TaskWrapping:
+			if t.Agent == "" || slices.Contains(busy, t.Agent) {
+				return broken("I1", "%q has two tasks assigned or wrapping", t.Agent)
+			}
+			busy = append(busy, t.Agent)
+			if t.Status == TaskAssigned {
+				assigned++
+				open++
+			}
+		case TaskPending, TaskReserved:
+			open++
+			if t.TimeoutAt.IsZero() {
+				return broken("I3", "task %s could wait for ever", t.SID)
+			}
+		case TaskCompleted, TaskCanceled:
+		}
+		if err := t.brokenReservation(); err != nil {
+			return err
+		}
+	}
+	if assigned > 1 {
+		return broken("I2", "%d tasks are assigned", assigned)
+	}
+	switch s.Status {
+	case ConversationActive:
+		if open != 1 {
+			return broken("I3", "%d tasks are pending, reserved or assigned while the customer is there", open)
+		}
+	case ConversationWrapping:
+		if open != 0 || !live {
+			return broken("I6", "the customer's side is over, with %d open tasks, and it should be closed when none is live", open)
+		}
+	case ConversationClosed:
+		if live {
+			return broken("I6", "a closed conversation has a live task")
+		}
+	}
+	for _, transfer := range s.Transfers {
+		if err := s.brokenTransfer(transfer); err != nil {
+			return err
+		}
+	}
+	if deadline, ok := s.Deadline(); ok && !deadline.Task.Status.Live() {
+		return broken("I6", "a deadline is left over from task %s", deadline.Task.SID)
+	}
+	return nil
+}
+
+// reservedAs are the statuses that a task and its reservation have together.
+var reservedAs = map[TaskStatus]ReservationStatus{
+	TaskReserved:  ReservationPending,
+	TaskAssigned:  ReservationAccepted,
+	TaskWrapping:  ReservationWrapping,
+	TaskCompleted: ReservationCompleted,
+}
+
+// brokenReservation: an offer stands exactly while its task is reserved, so that a reserved task can
+// always be accepted, declined or expire.
+func (t *Task) brokenReservation() error {
+	want := reservedAs[t.Status]
+	switch {
+	case want != "" && (t.Reservation == nil || t.Reservation.Status != want || t.Reservation.Agent != t.Agent):
+		return broken("I3", "task %s is %s without its reservation being %s for %q", t.SID, t.Status, want, t.Agent)
+	case want == "" && t.Reservation != nil && t.Reservation.Status == ReservationPending:
+		return broken("I3", "task %s is %s and still offered to %s", t.SID, t.Status, t.Reservation.Agent)
+	case t.Status == TaskReserved && t.Reservation.ExpiresAt.IsZero():
+		return broken("I3", "the offer of task %s never expires", t.SID)
+	case t.Status == TaskPending && t.Direct != (t.Agent != ""):
+		return broken("I3", "task %s waits for %q, direct %v", t.SID, t.Agent, t.Direct)
+	}
+	return nil
+}
+
+func (s *State) brokenTransfer(transfer *Transfer) error {
+	task, sender := s.Task(transfer.Task), s.Task(transfer.FromTask)
+	if task == nil || sender == nil || task.Transfer != transfer.SID || task.Previous != sender.SID {
+		return broken("I4", "transfer %s has lost its tasks", transfer.SID)
+	}
+	active := transfer.Status == TransferActive
+	taken := !task.Status.Waiting() && task.Status != TaskCanceled
+	switch {
+	case active != task.Status.Waiting():
+		return broken("I4", "transfer %s is %s while its task is %s", transfer.SID, transfer.Status, task.Status)
+	case active != transfer.EndedAt.IsZero():
+		return broken("I4", "transfer %s is %s and ended at %s", transfer.SID, transfer.Status, transfer.EndedAt)
+	case (transfer.Status == TransferCompleted) != taken:
+		return broken("I4", "transfer %s is %s while its task is %s", transfer.SID, transfer.Status, task.Status)
+	case taken && transfer.AcceptedBy != task.Agent:
+		return broken("I4", "transfer %s was accepted by %q, its task by %q", transfer.SID, transfer.AcceptedBy, task.Agent)
+	case (transfer.Status == TransferFailed) != (transfer.FailureReason != ""):
+		return broken("I4", "transfer %s is %s for the reason %q", transfer.SID, transfer.Status, transfer.FailureReason)
+	case active && s.Status != ConversationActive:
+		return broken("I4", "transfer %s is active when the customer has gone", transfer.SID)
+	case active && !sender.WrapupTimeoutAt.IsZero() && sender.Status == TaskWrapping:
+		return broken("wrapup_timeout", "%s's wrapup runs out while their transfer is active", transfer.From)
+	}
+	return nil
+}
