@@ -23,16 +23,21 @@ type logTail struct {
 
 // Write never fails: a full disk on our side must not end the server.
 func (l *logTail) Write(chunk []byte) (int, error) {
+	l.keep(chunk) // first: who is told may end the server at once, and the error shows what it has said
 	if l.to != nil {
 		_, _ = l.to.Write(chunk)
 	}
+	return len(chunk), nil
+}
+
+func (l *logTail) keep(chunk []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rest = append(l.rest, chunk...)
 	for {
 		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
 		if !found {
-			return len(chunk), nil
+			return
 		}
 		l.lines = lastLines(strings.Join(append(l.lines, string(line)), "\n"))
 		l.rest = rest

@@ -6,14 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 )
-
-// bindToParent does nothing where there are no Unix processes: the dev server outlives a parent that
-// is killed there, and is stopped by hand.
-func bindToParent(*exec.Cmd) (watch func(pid int) (release func(), err error)) {
-	return func(int) (func(), error) { return func() {}, nil }
-}
 
 // terminate ends a process: there is no asking.
 func terminate(process *os.Process) error {

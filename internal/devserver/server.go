@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,8 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton/internal/child"
 )
 
 const (
@@ -50,6 +51,8 @@ type Options struct {
 	Address string
 	// UIAddress is host:port of the Web UI, port 0 a free one. Empty: no Web UI.
 	UIAddress string
+	// UICodecEndpoint is where the Web UI has payloads decoded, as http://127.0.0.1:8080/codec. Empty: nowhere.
+	UICodecEndpoint string
 	// Namespace is made beside "default", which is always there, and gets the search attributes too.
 	Namespace string
 	// SearchAttributes are registered, also in a database file of an earlier version that lacks some.
@@ -162,17 +165,16 @@ func start(ctx context.Context, options Options, lock *os.File) (*Server, error)
 	}
 	// Without ctx's end: a server outlives the context of its start.
 	command := exec.CommandContext(context.WithoutCancel(ctx), options.Binary, args...)
-	command.Env = ownEnvironment()
+	command.Env = child.Environment("TEMPORAL_") // that tells clients where a cluster is, and would change this server
 	command.Stdout, command.Stderr = server.log, server.log
 	if lock != nil {
 		command.ExtraFiles = []*os.File{lock}
 	}
-	started := make(chan error)
-	go server.run(command, started)
-	if err := <-started; err != nil {
+	if err := child.Start(command, server.ended); err != nil {
 		return nil, fmt.Errorf("the dev server's program does not run: install the Temporal CLI %s or newer, or correct %s: %w",
 			Version, binaryVariable, err)
 	}
+	server.process, server.PID = command.Process, command.Process.Pid
 	if err := server.ready(ctx, options, frontend, ui); err != nil {
 		server.Kill()
 		return nil, err
@@ -235,6 +237,9 @@ func arguments(options Options, frontend, ui endpoint) ([]string, error) {
 	} else {
 		args = append(args, "--ui-ip", ui.host, "--ui-port", strconv.Itoa(ui.port))
 	}
+	if options.UICodecEndpoint != "" {
+		args = append(args, "--ui-codec-endpoint", options.UICodecEndpoint)
+	}
 	if options.DatabaseFile != "" {
 		// Together they double the throughput. A crash of the machine may cost the last moments; a
 		// crash of the process costs nothing.
@@ -266,34 +271,8 @@ func (o Options) namespace() string {
 	return o.Namespace
 }
 
-// ownEnvironment leaves out TEMPORAL_*: it tells clients where a cluster is, and would change this server.
-func ownEnvironment() []string {
-	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
-		return strings.HasPrefix(variable, "TEMPORAL_")
-	})
-}
-
-// run starts the process and waits for its end, on a thread that stays: the kernel counts the end of
-// the thread that started a child as the end of its parent.
-func (s *Server) run(command *exec.Cmd, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	watch := bindToParent(command)
-	if err := command.Start(); err != nil {
-		started <- err
-		return
-	}
-	s.process, s.PID = command.Process, command.Process.Pid
-	release, err := watch(s.PID)
-	if err != nil {
-		_ = s.process.Kill()
-		_ = command.Wait()
-		started <- err
-		return
-	}
-	started <- nil
-	err = command.Wait()
-	release()
+// ended keeps how the process ended, where nobody has asked for it.
+func (s *Server) ended(err error) {
 	if !s.released.Load() {
 		s.err = fmt.Errorf("the dev server ended by itself (%s)%s", ending(err), quoteLog(s.log.last()))
 	}

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package devserver
+package child
 
 import (
 	"fmt"
@@ -13,13 +13,14 @@ import (
 // bindToParent leaves a shell beside the child that reads from a pipe of ours. The pipe closes when
 // this process ends, however that comes, and the shell kills the child then.
 func bindToParent(command *exec.Cmd) (watch func(pid int) (release func(), err error)) {
-	command.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid: true, // Ctrl-C in the terminal is for the parent, which stops the child when its own work is done
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{}
 	}
+	command.SysProcAttr.Setpgid = true // Ctrl-C in the terminal is for the parent, which stops the child when its own work is done
 	return func(pid int) (func(), error) {
 		reader, writer, err := os.Pipe()
 		if err != nil {
-			return nil, fmt.Errorf("watch over the dev server: %w", err)
+			return nil, fmt.Errorf("watch over a child: %w", err)
 		}
 		watcher := exec.Command("/bin/sh", "-c", `read _; kill -KILL "$1"`, "sh", strconv.Itoa(pid))
 		watcher.Stdin = reader
@@ -28,7 +29,7 @@ func bindToParent(command *exec.Cmd) (watch func(pid int) (release func(), err e
 		_ = reader.Close()
 		if err != nil {
 			_ = writer.Close()
-			return nil, fmt.Errorf("watch over the dev server: %w", err)
+			return nil, fmt.Errorf("watch over a child: %w", err)
 		}
 		return func() {
 			_ = watcher.Process.Kill() // before the pipe closes: the process ID may be somebody else's by now
