@@ -1,0 +1,278 @@
+package codec_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/baton-transfers/baton/internal/codec"
+)
+
+// Keys of the tests: fresh ones each time, for a test needs no particular key.
+func freshKey(t require.TestingT, id string) string {
+	key, err := codec.FreshKey(id)
+	require.NoError(t, err)
+	return key
+}
+
+func ring(t require.TestingT, keys ...string) *codec.KeyRing {
+	r, err := codec.ParseKeyRing(strings.Join(keys, ","))
+	require.NoError(t, err)
+	return r
+}
+
+func TestKeyRingsAreReadAndErrorsHideThem(t *testing.T) {
+	t.Parallel()
+	one, two := freshKey(t, "2026-01"), freshKey(t, "2026-02")
+	for _, written := range []string{one + "," + two, one + "\n" + two + "\n", " " + one + " ,\r\n " + two + ","} {
+		r, err := codec.ParseKeyRing(written)
+		require.NoError(t, err)
+		require.Equal(t, []string{"2026-01", "2026-02"}, r.IDs())
+	}
+	none, err := codec.ParseKeyRing(" \n")
+	require.NoError(t, err)
+	require.True(t, none.Empty())
+	require.Empty(t, none.IDs())
+
+	_, secret, _ := strings.Cut(one, ":")
+	for name, written := range map[string]string{
+		"the ID is missing":         secret,
+		"the ID stands behind":      secret + ":2026-01",
+		"the key is cut off":        one[:len(one)-4],
+		"the key is no base64":      "2026-01:" + strings.Repeat("*", 44),
+		"two keys have one ID":      one + "," + freshKey(t, "2026-01"),
+		"the ID has other letters":  "the key!:" + secret,
+		"the ID is longer than 32":  strings.Repeat("k", 33) + ":" + secret,
+		"the second one is no key":  one + "," + secret,
+		"the parts are in one line": one + " " + two,
+	} {
+		_, err := codec.ParseKeyRing(written)
+		require.Error(t, err, name)
+		require.Contains(t, err.Error(), "key ", name)
+		require.NotContains(t, err.Error(), secret[:12], name)
+	}
+	_, err = codec.FreshKey("no such id")
+	require.ErrorContains(t, err, "32 letters")
+}
+
+func TestPayloadsComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	old, next := freshKey(t, "old"), freshKey(t, "next")
+	rings := []*codec.KeyRing{ring(t, old), ring(t, old, next), ring(t, next, old)}
+	rapid.Check(t, func(t *rapid.T) {
+		var payloads []*commonpb.Payload
+		for range rapid.IntRange(1, 3).Draw(t, "payloads") {
+			text := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "data")
+			payloads = append(payloads, &commonpb.Payload{
+				Metadata: map[string][]byte{"encoding": []byte("json/plain"), "own": rapid.SliceOf(rapid.Byte()).Draw(t, "metadata")},
+				Data:     bytes.Repeat(text, rapid.IntRange(1, 20).Draw(t, "times")),
+			})
+		}
+		from, to := rapid.SampledFrom(rings).Draw(t, "from"), rapid.SampledFrom(rings[1:]).Draw(t, "to")
+		encoded, err := codec.PayloadCodec(from).Encode(payloads)
+		require.NoError(t, err)
+		decoded, err := codec.PayloadCodec(to).Decode(encoded)
+		require.NoError(t, err)
+		require.Len(t, decoded, len(payloads))
+		for i := range payloads {
+			require.True(t, proto.Equal(payloads[i], decoded[i]))
+			require.Equal(t, from.IDs()[0], string(encoded[i].GetMetadata()["encryption-key-id"]))
+			require.Equal(t, "binary/encrypted", string(encoded[i].GetMetadata()["encoding"]))
+			// So what fits into the server's limits still does.
+			require.LessOrEqual(t, proto.Size(encoded[i]), proto.Size(payloads[i])+150)
+		}
+	})
+}
+
+func payload(text string) *commonpb.Payload {
+	return &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(text)}
+}
+
+func encrypted(t *testing.T, r *codec.KeyRing, text string) *commonpb.Payload {
+	t.Helper()
+	encoded, err := codec.PayloadCodec(r).Encode([]*commonpb.Payload{payload(text)})
+	require.NoError(t, err)
+	return encoded[0]
+}
+
+func decrypt(r *codec.KeyRing, p *commonpb.Payload) (*commonpb.Payload, error) {
+	decoded, err := codec.PayloadCodec(r).Decode([]*commonpb.Payload{p})
+	if err != nil {
+		return nil, err
+	}
+	return decoded[0], nil
+}
+
+func TestClearPayloadsAreReadAsTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, r := range []*codec.KeyRing{nil, ring(t, freshKey(t, "k"))} {
+		decoded, err := decrypt(r, payload(`"clear"`))
+		require.NoError(t, err)
+		require.Equal(t, `"clear"`, string(decoded.GetData()))
+	}
+	same := payload(`"clear"`)
+	encoded, err := codec.PayloadCodec(nil).Encode([]*commonpb.Payload{same})
+	require.NoError(t, err)
+	require.True(t, proto.Equal(same, encoded[0]))
+}
+
+func TestEachChangedByteIsNoticed(t *testing.T) {
+	t.Parallel()
+	r := ring(t, freshKey(t, "k"))
+	whole := encrypted(t, r, `"a note"`)
+	for i := range whole.GetData() {
+		changed, ok := proto.Clone(whole).(*commonpb.Payload)
+		require.True(t, ok)
+		changed.Data[i] ^= 1
+		_, err := decrypt(r, changed)
+		tampered, ok := errors.AsType[*codec.TamperedError](err)
+		require.True(t, ok, "byte %d: %v", i, err)
+		require.Equal(t, "k", tampered.ID)
+	}
+	for end := range whole.GetData() {
+		changed := &commonpb.Payload{Metadata: whole.GetMetadata(), Data: whole.GetData()[:end]}
+		_, err := decrypt(r, changed)
+		require.ErrorContains(t, err, `"k"`)
+	}
+	for _, name := range []string{"encryption-key-id", "encryption-key-check"} {
+		changed, ok := proto.Clone(whole).(*commonpb.Payload)
+		require.True(t, ok)
+		delete(changed.GetMetadata(), name)
+		_, err := decrypt(r, changed)
+		require.Error(t, err, name)
+		for i := range whole.GetMetadata()[name] {
+			changed, ok := proto.Clone(whole).(*commonpb.Payload)
+			require.True(t, ok)
+			changed.Metadata[name][i] ^= 1
+			_, err := decrypt(r, changed)
+			require.Error(t, err, name)
+		}
+	}
+	// One that belongs to a row isn't a payload, whatever its metadata say.
+	sealed, err := r.Seal("text", "messages.text/IM1")
+	require.NoError(t, err)
+	_, err = decrypt(r, &commonpb.Payload{Metadata: whole.GetMetadata(), Data: []byte(sealed)})
+	require.Error(t, err)
+}
+
+func TestAMissingKeyIsNamed(t *testing.T) {
+	t.Parallel()
+	one := encrypted(t, ring(t, freshKey(t, "gone")), `"x"`)
+	for _, r := range []*codec.KeyRing{nil, ring(t, freshKey(t, "here"))} {
+		_, err := decrypt(r, one)
+		missing, ok := errors.AsType[*codec.KeyError](err)
+		require.True(t, ok)
+		require.Equal(t, &codec.KeyError{ID: "gone"}, missing)
+		require.ErrorContains(t, err, "BATON_ENCRYPTION_KEYS")
+	}
+	_, err := decrypt(ring(t, freshKey(t, "gone")), one)
+	other, ok := errors.AsType[*codec.KeyError](err)
+	require.True(t, ok)
+	require.Equal(t, &codec.KeyError{ID: "gone", Other: true}, other)
+	require.ErrorContains(t, err, `another key "gone"`)
+	foreign := payload("x")
+	foreign.Metadata["encoding"] = []byte("binary/encrypted")
+	foreign.Metadata["encryption-key-id"] = []byte("a stranger's, with anything in it\n")
+	_, err = decrypt(ring(t, freshKey(t, "here")), foreign)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "stranger")
+}
+
+func TestWhatShrinksIsCompressed(t *testing.T) {
+	t.Parallel()
+	r := ring(t, freshKey(t, "k"))
+	text := `"` + strings.Repeat("the same sentence again and again; ", 1000) + `"`
+	require.Less(t, len(encrypted(t, r, text).GetData()), len(text)/10)
+	decoded, err := decrypt(r, encrypted(t, r, text))
+	require.NoError(t, err)
+	require.Equal(t, text, string(decoded.GetData()))
+	random, err := codec.FreshKey("incompressible")
+	require.NoError(t, err)
+	require.Less(t, len(encrypted(t, r, random).GetData()), len(random)+100)
+}
+
+func TestErrorsAreEncryptedAndToldByTheirTypes(t *testing.T) {
+	t.Parallel()
+	r := ring(t, freshKey(t, "k"))
+	refused := temporal.NewApplicationErrorWithOptions("bob can't do this", "wrapup_pending",
+		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{map[string]string{"agent": "bob"}}})
+	failure := codec.FailureConverter(r).ErrorToFailure(refused)
+	require.NotContains(t, failure.String(), "bob")
+	require.Equal(t, "wrapup_pending", failure.GetApplicationFailureInfo().GetType())
+	read, ok := errors.AsType[*temporal.ApplicationError](codec.FailureConverter(r).FailureToError(failure))
+	require.True(t, ok)
+	require.Equal(t, "bob can't do this", read.Message())
+	var details map[string]string
+	require.NoError(t, read.Details(&details))
+	require.Equal(t, map[string]string{"agent": "bob"}, details)
+	plain := codec.FailureConverter(nil).ErrorToFailure(refused)
+	require.Equal(t, "bob can't do this", plain.GetMessage())
+}
+
+func TestAWorkflowWaitsForItsKey(t *testing.T) {
+	t.Parallel()
+	r, other := ring(t, freshKey(t, "one")), ring(t, freshKey(t, "two"))
+	payloads, err := codec.DataConverter(r).ToPayloads("text")
+	require.NoError(t, err)
+	var text string
+	require.NoError(t, codec.DataConverter(r).FromPayloads(payloads, &text))
+	require.Equal(t, "text", text)
+	require.ErrorContains(t, codec.DataConverter(other).FromPayloads(payloads, &text), `"one"`)
+	aware, ok := codec.DataConverter(other).(converter.ContextAware)
+	require.True(t, ok)
+	inWorkflow := aware.WithWorkflowContext(nil)
+	require.Panics(t, func() { _ = inWorkflow.FromPayloads(payloads, &text) })
+	require.Panics(t, func() { _ = inWorkflow.FromPayload(payloads.GetPayloads()[0], &text) })
+	payloads.Payloads[0].Data[40] ^= 1
+	aware, ok = codec.DataConverter(r).(converter.ContextAware)
+	require.True(t, ok)
+	require.Error(t, aware.WithWorkflowContext(nil).FromPayloads(payloads, &text))
+}
+
+func TestTextsBelongToTheirPlace(t *testing.T) {
+	t.Parallel()
+	old, next := freshKey(t, "old"), freshKey(t, "next")
+	before, after := ring(t, old), ring(t, next, old)
+	rapid.Check(t, func(t *rapid.T) {
+		text, place := rapid.String().Draw(t, "text"), rapid.StringMatching(`[a-z]+\.[a-z]+/[A-Z0-9]*`).Draw(t, "place")
+		sealed, err := before.Seal(text, place)
+		require.NoError(t, err)
+		opened, err := after.Open(sealed, place)
+		require.NoError(t, err)
+		require.Equal(t, text, opened)
+		_, err = after.Open(sealed, place+"x")
+		require.Error(t, err)
+		again, err := before.Seal(text, place)
+		require.NoError(t, err)
+		require.NotEqual(t, sealed, again)
+		require.False(t, after.Current(sealed))
+
+		equal, err := after.SealEqual(text, place)
+		require.NoError(t, err)
+		same, err := before.SealEqual(text, place)
+		require.NoError(t, err)
+		require.Equal(t, same[0], equal[1])
+		require.True(t, after.Current(equal[0]))
+		elsewhere, err := before.SealEqual(text, place+"x")
+		require.NoError(t, err)
+		require.NotEqual(t, same[0], elsewhere[0])
+	})
+	sealed, err := before.Seal("text", "a.b/1")
+	require.NoError(t, err)
+	for i := range sealed {
+		changed := []byte(sealed)
+		changed[i] ^= 1
+		_, err := before.Open(string(changed), "a.b/1")
+		require.Error(t, err, "byte %d", i)
+	}
+	_, err = (*codec.KeyRing)(nil).Open(sealed, "a.b/1")
+	require.ErrorContains(t, err, `"old"`)
+}

@@ -1,0 +1,58 @@
+package codec
+
+import (
+	"context"
+	"errors"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+)
+
+// DataConverter turns values into payloads and back, encrypted where the ring has keys.
+//
+// In a workflow it panics over a payload whose key isn't in the ring: an error would fail the whole conversation, a
+// panic fails the workflow task only, which is tried again until a worker has the key.
+func DataConverter(ring *KeyRing) converter.DataConverter {
+	return dataConverter{converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), PayloadCodec(ring))}
+}
+
+// FailureConverter turns errors into failures and back. Where the ring has keys, their messages and stack traces are
+// encrypted too; their types aren't, for callers tell refusals by them.
+func FailureConverter(ring *KeyRing) converter.FailureConverter {
+	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+		DataConverter: DataConverter(ring), EncodeCommonAttributes: !ring.Empty(),
+	})
+}
+
+type dataConverter struct{ converter.DataConverter }
+
+var _ converter.ContextAware = dataConverter{}
+
+// WithWorkflowContext implements [converter.ContextAware].
+func (c dataConverter) WithWorkflowContext(converter.WorkflowContext) converter.DataConverter {
+	return workflowConverter(c)
+}
+
+// WithContext implements [converter.ContextAware].
+func (c dataConverter) WithContext(context.Context) converter.DataConverter { return c }
+
+// workflowConverter is the converter inside a workflow.
+type workflowConverter struct{ converter.DataConverter }
+
+// FromPayload implements [converter.DataConverter].
+func (c workflowConverter) FromPayload(payload *commonpb.Payload, into any) error {
+	return waitForKey(c.DataConverter.FromPayload(payload, into))
+}
+
+// FromPayloads implements [converter.DataConverter].
+func (c workflowConverter) FromPayloads(payloads *commonpb.Payloads, into ...any) error {
+	return waitForKey(c.DataConverter.FromPayloads(payloads, into...))
+}
+
+func waitForKey(err error) error {
+	if missing, ok := errors.AsType[*KeyError](err); ok {
+		panic(missing.Error())
+	}
+	return err
+}

@@ -1,0 +1,49 @@
+package codec
+
+import (
+	"net/http"
+	"slices"
+
+	"go.temporal.io/sdk/converter"
+)
+
+// Path is where a codec server answers: POST to Path + "decode" and Path + "encode".
+const Path = "/codec/"
+
+// maxBody is how many bytes a request may have: a few payloads of Temporal's limit, in base64.
+const maxBody = 8 << 20
+
+// Handler returns the codec server of the Temporal Web UI and CLI, which reads and writes payloads with the ring. A page may
+// call it from one of the origins, each as https://temporal.example.com; programs send no origin. The guard lets those
+// pass who may see what is encrypted, and answers all others.
+func Handler(ring *KeyRing, origins []string, guard func(http.Handler) http.Handler) http.Handler {
+	payloads := guard(converter.NewPayloadCodecHTTPHandler(PayloadCodec(ring)))
+	mux := http.NewServeMux()
+	for _, path := range []string{Path + "decode", Path + "encode"} {
+		mux.Handle("POST "+path, payloads)
+		mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Add("Vary", "Origin")
+		if origin := r.Header.Get("Origin"); origin != "" {
+			if !slices.Contains(origins, origin) {
+				http.Error(w, "Pages of this origin may not decode: name it in BATON_CODEC_ORIGINS.", http.StatusForbidden)
+				return
+			}
+			header.Set("Access-Control-Allow-Origin", origin)
+			header.Set("Access-Control-Allow-Credentials", "true")
+			header.Set("Access-Control-Allow-Methods", "POST")
+			header.Set("Access-Control-Allow-Headers", "Content-Type, X-Namespace, Authorization, Authorization-Extras")
+			header.Set("Access-Control-Max-Age", "600")
+		}
+		if r.ContentLength > maxBody {
+			http.Error(w, "The request has more than 8 MiB: send fewer payloads.", http.StatusRequestEntityTooLarge)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		mux.ServeHTTP(w, r)
+	})
+}
