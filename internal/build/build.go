@@ -1,0 +1,100 @@
+// Package build says which build of Baton a program is: its version, and the build ID by which a Temporal
+// worker deployment tells its workers apart. It reads what the Go toolchain has written into the program;
+// flags, the environment and anything of conversations may not come in.
+package build
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+)
+
+// version and id are the version and the build ID, where the linker has set them:
+// go build -ldflags "-X github.com/baton-transfers/baton/internal/build.id=…". A release has both (tools/release).
+var version, id string
+
+// Info is which build a program is.
+type Info struct {
+	// Version is the release's or the module's, as v1.2.0; "development" where it has none.
+	Version string `json:"version"`
+	// ID is the build ID; see [Read].
+	ID string `json:"build_id"`
+	// Go is the toolchain's version, Platform what it has built for, as linux/amd64.
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// String is one line for people.
+func (i Info) String() string {
+	return fmt.Sprintf("%s, build %s, %s %s", i.Version, i.ID, i.Go, i.Platform)
+}
+
+// Read returns which build this program is. Its ID is never empty, and another one where the code is
+// another: what the linker has set, else the first twelve digits of the commit it was built from. Built
+// from a changed checkout, or without knowing one, the digest of the program itself belongs to it.
+func Read() (Info, error) {
+	info := Info{Version: "development", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	read, ok := debug.ReadBuildInfo()
+	if !ok {
+		read = &debug.BuildInfo{}
+	}
+	if read.Main.Version != "(devel)" {
+		info.Version = cmp.Or(read.Main.Version, info.Version)
+	}
+	info.Version = cmp.Or(version, info.Version)
+	var err error
+	if info.ID, err = idOf(read, id, digest); err != nil {
+		return info, fmt.Errorf("tell which build this is: %w", err)
+	}
+	return info, nil
+}
+
+// shortened is how many hex digits of a commit or a digest are kept.
+const shortened = 12
+
+func idOf(read *debug.BuildInfo, linked string, digest func() (string, error)) (string, error) {
+	if linked != "" {
+		return linked, nil
+	}
+	settings := map[string]string{}
+	for _, setting := range read.Settings {
+		settings[setting.Key] = setting.Value
+	}
+	commit := settings["vcs.revision"]
+	commit = commit[:min(len(commit), shortened)]
+	if commit != "" && settings["vcs.modified"] == "false" {
+		return commit, nil
+	}
+	if commit == "" && read.Main.Version != "" && read.Main.Version != "(devel)" {
+		return read.Main.Version, nil
+	}
+	program, err := digest()
+	if err != nil {
+		return "", err
+	}
+	return cmp.Or(commit, "unknown") + "-modified-" + program, nil
+}
+
+// digest is that of the running program.
+func digest() (_ string, err error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	program, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	defer func() { err = errors.Join(err, program.Close()) }()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, program); err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:shortened], nil
+}

@@ -1,0 +1,235 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// headerRequest is where a request brings its ID, or is told the one it was given.
+const headerRequest = "X-Request-ID"
+
+// request is what becomes known of a request while it is answered.
+type request struct {
+	mutex        sync.Mutex
+	key          string
+	conversation string
+}
+
+type requestKey struct{}
+
+// Key notes which credentials a request came with, by their SID.
+func Key(ctx context.Context, sid string) {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		r.mutex.Lock()
+		defer r.mutex.Unlock()
+		r.key = sid
+	}
+}
+
+// named notes which conversation a request is about.
+func named(ctx context.Context, sid string) {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		r.mutex.Lock()
+		defer r.mutex.Unlock()
+		r.conversation = sid
+	}
+}
+
+// HTTP answers requests as next does, each with a span, a line in the log, and in the metrics. What it is called by
+// is the pattern of its route: a path may hold anything.
+func (t *Telemetry) HTTP(next http.Handler) http.Handler {
+	tracer := t.tracer()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		id := requestID(r)
+		w.Header().Set(headerRequest, id)
+		about := &request{}
+		ctx := context.WithValue(r.Context(), requestKey{}, about)
+		if t.spans != nil {
+			ctx = propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		}
+		ctx, span := tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
+		answer := &answer{ResponseWriter: w, status: http.StatusOK}
+		r = r.WithContext(ctx)
+		defer func() {
+			line := answered{
+				id: id, method: r.Method, route: routeOf(r), status: answer.status, took: time.Since(began),
+				stream: strings.HasPrefix(answer.Header().Get("Content-Type"), "text/event-stream"),
+				sids:   about.sids(r.URL.Path),
+			}
+			t.metrics.request(line.route, line.status, line.took, line.stream)
+			line.describe(span)
+			span.End()
+			line.log(ctx, t.log)
+		}()
+		next.ServeHTTP(answer, r)
+	})
+}
+
+// answered is a request that was answered.
+type answered struct {
+	id, method, route string
+	status            int
+	took              time.Duration
+	stream            bool
+	sids              []slog.Attr
+}
+
+func (a answered) describe(span trace.Span) {
+	if !span.IsRecording() {
+		return
+	}
+	span.SetName(a.route)
+	_, path, _ := strings.Cut(a.route, " ")
+	span.SetAttributes(attribute.String("http.request.method", a.method), attribute.String("http.route", path),
+		attribute.Int("http.response.status_code", a.status), attribute.String("baton."+keyRequest, a.id))
+	for _, sid := range a.sids {
+		span.SetAttributes(attribute.String("baton."+sid.Key, sid.Value.String()))
+	}
+	if a.status >= http.StatusInternalServerError {
+		span.SetStatus(codes.Error, "")
+	}
+}
+
+// log writes the request's line: neither its query nor its body, nor whom it came from. Probes and what never
+// changes are of interest to nobody.
+func (a answered) log(ctx context.Context, log *slog.Logger) {
+	level := slog.LevelInfo
+	switch {
+	case a.status >= http.StatusInternalServerError:
+	case strings.HasSuffix(a.route, " /healthz"), strings.HasSuffix(a.route, " /readyz"), strings.HasSuffix(a.route, " /assets/"):
+		level = slog.LevelDebug
+	}
+	log.LogAttrs(ctx, level, "Request", append([]slog.Attr{
+		slog.String("route", a.route), slog.Int("status", a.status),
+		slog.Float64("seconds", a.took.Seconds()), slog.String(keyRequest, a.id),
+	}, a.sids...)...)
+}
+
+// routeOf is the pattern that the request was answered by, which the muxes leave in it.
+func routeOf(r *http.Request) string {
+	switch {
+	case r.Pattern == "" || r.Pattern == "/":
+		return methodOf(r) + " (none)"
+	case strings.Contains(r.Pattern, " "):
+		return r.Pattern
+	}
+	return methodOf(r) + " " + r.Pattern
+}
+
+// methodOf bounds the methods: a request may bring any word.
+func methodOf(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return r.Method
+	}
+	return "OTHER"
+}
+
+var requestIDs = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
+
+// requestID is the one that a proxy has given the request, or a new one.
+func requestID(r *http.Request) string {
+	if given := r.Header.Get(headerRequest); requestIDs.MatchString(given) {
+		return given
+	}
+	return uuid.NewString()
+}
+
+// sids are what the request is about: what its path names, the conversation that it was found to be of, and the
+// credentials that it came with.
+func (r *request) sids(path string) []slog.Attr {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	found := map[string]string{}
+	for part := range strings.SplitSeq(path, "/") {
+		switch {
+		case conversation.IsSID(conversation.PrefixConversation, part), conversation.IsSID(conversation.PrefixInteraction, part),
+			conversation.IsSID(conversation.PrefixInteractionChannel, part):
+			found[keyConversation] = conversation.SameSID(conversation.PrefixConversation, part)
+		case conversation.IsSID(conversation.PrefixTask, part):
+			found[keyTask] = part
+		case conversation.IsSID(conversation.PrefixTransfer, part):
+			found[keyTransfer] = part
+		}
+	}
+	if r.conversation != "" {
+		found[keyConversation] = r.conversation
+	}
+	found[keyOfKey] = r.key
+	var sids []slog.Attr
+	for _, key := range []string{keyConversation, keyTask, keyTransfer, keyOfKey} {
+		if found[key] != "" {
+			sids = append(sids, slog.String(key, found[key]))
+		}
+	}
+	return sids
+}
+
+// answer notes the status of an answer.
+type answer struct {
+	http.ResponseWriter
+	status int
+	told   bool
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (a *answer) WriteHeader(status int) {
+	if !a.told && status >= http.StatusOK {
+		a.status, a.told = status, true
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (a *answer) Write(body []byte) (int, error) {
+	a.told = true
+	return a.ResponseWriter.Write(body) //nolint:wrapcheck // a writer in between
+}
+
+// Unwrap is for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// naming notes for a request which conversation it has led to.
+type naming struct {
+	interceptor.ClientInterceptorBase
+}
+
+// InterceptClient implements [interceptor.ClientInterceptor].
+func (*naming) InterceptClient(next interceptor.ClientOutboundInterceptor) interceptor.ClientOutboundInterceptor {
+	n := &namedCalls{}
+	n.Next = next
+	return n
+}
+
+type namedCalls struct {
+	interceptor.ClientOutboundInterceptorBase
+}
+
+// ExecuteWorkflow implements [interceptor.ClientOutboundInterceptor].
+func (n *namedCalls) ExecuteWorkflow(ctx context.Context, in *interceptor.ClientExecuteWorkflowInput) (client.WorkflowRun, error) {
+	named(ctx, workflows.SID(in.Options.ID))
+	return n.Next.ExecuteWorkflow(ctx, in) //nolint:wrapcheck // an interceptor in between
+}
+
+// UpdateWorkflow implements [interceptor.ClientOutboundInterceptor].
+func (n *namedCalls) UpdateWorkflow(ctx context.Context, in *interceptor.ClientUpdateWorkflowInput) (client.WorkflowUpdateHandle, error) {
+	named(ctx, workflows.SID(in.WorkflowID))
+	return n.Next.UpdateWorkflow(ctx, in) //nolint:wrapcheck // an interceptor in between
+}

@@ -1,0 +1,123 @@
+package telemetry
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/otlptranslator"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+// metrics are what is counted as it happens. What the conversations count, the worker's SDK carries: see
+// workflows/counted.go. What is to be known of the desk is read when it is asked for: see backlog.go.
+type metrics struct {
+	requests     *prometheus.CounterVec
+	requestTook  *prometheus.HistogramVec
+	transactions *prometheus.HistogramVec
+	retries      *prometheus.CounterVec
+	webhooks     *prometheus.HistogramVec
+}
+
+// The bounds of what takes milliseconds, and of what people do, in seconds.
+var (
+	quick = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	slow  = []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400}
+)
+
+func newMetrics(registry *prometheus.Registry) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "baton_http_requests_total", Help: "Requests answered, by route and status.",
+		}, []string{"route", "status"}),
+		requestTook: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "baton_http_request_seconds", Help: "How long requests took, by route; streams of the pages apart.", Buckets: quick,
+		}, []string{"route"}),
+		transactions: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "baton_desk_transaction_seconds", Help: "How long transactions of the desk took, with their retries.", Buckets: quick,
+		}, []string{"kind", "outcome"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "baton_desk_transaction_retries_total", Help: "Tries of transactions that others were in the way of.",
+		}, []string{"kind"}),
+		webhooks: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "baton_webhook_delivery_seconds", Help: "How long tries to deliver a webhook took, by how they ended.", Buckets: quick,
+		}, []string{"outcome"}),
+	}
+	registry.MustRegister(m.requests, m.requestTook, m.transactions, m.retries, m.webhooks)
+	for _, kind := range []string{kindRead, kindWrite} { // there from the start: a rate begins at 0
+		m.retries.WithLabelValues(kind)
+	}
+	return m
+}
+
+// newBuildInfo is which build of which program tells all this.
+func newBuildInfo(o Options) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "baton_build_info", Help: "1, with the program and its build.",
+		ConstLabels: prometheus.Labels{"program": o.Program, "version": o.Version},
+	}, func() float64 { return 1 })
+}
+
+const (
+	kindRead  = "read"
+	kindWrite = "write"
+)
+
+// Transaction counts a transaction of the desk.
+func (t *Telemetry) Transaction(done desk.Transaction) {
+	kind := kindRead
+	if done.Write {
+		kind = kindWrite
+	}
+	t.metrics.transactions.WithLabelValues(kind, string(done.Outcome)).Observe(done.Took.Seconds())
+	t.metrics.retries.WithLabelValues(kind).Add(float64(done.Retries))
+}
+
+// Webhook counts a try to deliver a webhook: delivered, failed, or given up for good.
+func (t *Telemetry) Webhook(outcome string, took time.Duration) {
+	t.metrics.webhooks.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+// Streams counts the pages that are open and told of changes.
+func (t *Telemetry) Streams(open func() int) {
+	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "baton_page_streams", Help: "Pages that are open and told of changes.",
+	}, func() float64 { return float64(open()) }))
+}
+
+func (m *metrics) request(route string, status int, took time.Duration, stream bool) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+	if !stream {
+		m.requestTook.WithLabelValues(route).Observe(took.Seconds())
+	}
+}
+
+// newMeterProvider returns where the SDK's metrics go, and with them those of workflows.
+func newMeterProvider(registry *prometheus.Registry) (*sdkmetric.MeterProvider, error) {
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo(),
+		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
+	if err != nil {
+		return nil, fmt.Errorf("export Temporal's metrics: %w", err)
+	}
+	return sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithView(bounds)), nil
+}
+
+// bounds gives histograms bounds in seconds; OpenTelemetry's own are for milliseconds.
+func bounds(i sdkmetric.Instrument) (sdkmetric.Stream, bool) {
+	if i.Kind != sdkmetric.InstrumentKindHistogram {
+		return sdkmetric.Stream{}, false
+	}
+	boundaries := quick
+	if strings.HasPrefix(i.Name, "baton_") || strings.Contains(i.Name, "endtoend") {
+		boundaries = slow
+	}
+	return sdkmetric.Stream{
+		Name: i.Name, Description: i.Description, Unit: i.Unit,
+		Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: boundaries},
+	}, true
+}
