@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +26,7 @@ const (
 
 // Config says where the desk and the Temporal server are.
 type Config struct {
-	// Database is the desk's: sqlite:PATH.
+	// Database is the desk's: sqlite:PATH or postgres://USER@HOST/DATABASE.
 	Database string
 	// Temporal is the server's address; empty: as Temporal's environment configuration says.
 	Temporal string
@@ -65,6 +67,27 @@ type Gateway struct {
 	WebhookAllow string
 	// WebhookRedirects is BATON_WEBHOOK_REDIRECTS: whether webhooks follow redirects.
 	WebhookRedirects bool
+	// URL is BATON_URL: the gateway's public address, as https://baton.example.com, without a path; empty
+	// where nothing tells it.
+	URL string
+	// OIDC is whom the people of the pages sign in with; zero for nobody.
+	OIDC OIDC
+	// TemporalUI is BATON_TEMPORAL_UI: what a workflow's ID is added to for its page in the Temporal Web UI,
+	// as https://temporal.example.com/namespaces/default/workflows/; no links where it is empty.
+	TemporalUI string
+	// CodecOrigins are BATON_CODEC_ORIGINS: whose pages may call the codec server, each as https://temporal.example.com.
+	CodecOrigins []string
+}
+
+// OIDC is an OpenID Connect provider, and as whom it knows the gateway.
+type OIDC struct {
+	// Issuer is BATON_OIDC_ISSUER, ClientID and ClientSecret are BATON_OIDC_CLIENT_ID and
+	// BATON_OIDC_CLIENT_SECRET; a public client has no secret.
+	Issuer, ClientID, ClientSecret string
+	// Claim is BATON_OIDC_CLAIM: what tells a person's name; empty for the usual one.
+	Claim string
+	// Domain is BATON_OIDC_DOMAIN: what has to follow the @ of a name, and is cut off; empty for names without.
+	Domain string
 }
 
 // LoadGateway reads the gateway's environment.
@@ -77,7 +100,102 @@ func LoadGateway(getenv func(string) string) (Gateway, error) {
 	default:
 		return g, fmt.Errorf("BATON_WEBHOOK_REDIRECTS is %q: set it to on or off", redirects)
 	}
-	return g, nil
+	public, err := loadURL(getenv("BATON_URL"))
+	if err != nil {
+		return g, err
+	}
+	g.URL = public
+	if g.TemporalUI, err = loadTemporalUI(getenv("BATON_TEMPORAL_UI")); err != nil {
+		return g, err
+	}
+	if g.CodecOrigins, err = loadOrigins(getenv("BATON_CODEC_ORIGINS")); err != nil {
+		return g, err
+	}
+	g.OIDC, err = loadOIDC(getenv, public)
+	return g, err
+}
+
+func loadURL(given string) (string, error) {
+	if given == "" {
+		return "", nil
+	}
+	public, err := secureURL("BATON_URL", given)
+	if err != nil {
+		return "", err
+	}
+	if strings.Trim(public.Path, "/") != "" {
+		return "", fmt.Errorf("BATON_URL has the path %s: the pages stand at the top of their host, as https://baton.example.com", public.Path)
+	}
+	return public.Scheme + "://" + public.Host, nil
+}
+
+func loadOrigins(given string) ([]string, error) {
+	var origins []string
+	for origin := range strings.SplitSeq(given, ",") {
+		if origin = strings.TrimSuffix(strings.TrimSpace(origin), "/"); origin == "" {
+			continue
+		}
+		u, err := secureURL("BATON_CODEC_ORIGINS", origin)
+		if err != nil {
+			return nil, err
+		}
+		if u.Path != "" {
+			return nil, fmt.Errorf("BATON_CODEC_ORIGINS has the path %s: name the scheme and the host alone, as https://temporal.example.com", u.Path)
+		}
+		origins = append(origins, u.Scheme+"://"+strings.ToLower(u.Host))
+	}
+	return origins, nil
+}
+
+func loadTemporalUI(given string) (string, error) {
+	u, err := url.Parse(given)
+	switch {
+	case given == "":
+		return "", nil
+	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
+		return "", errors.New("BATON_TEMPORAL_UI is no address: set it to the list of workflows, as https://temporal.example.com/namespaces/default/workflows/")
+	}
+	return strings.TrimSuffix(given, "/") + "/", nil
+}
+
+func loadOIDC(getenv func(string) string, public string) (OIDC, error) {
+	o := OIDC{
+		Issuer: getenv("BATON_OIDC_ISSUER"), ClientID: getenv("BATON_OIDC_CLIENT_ID"), ClientSecret: getenv("BATON_OIDC_CLIENT_SECRET"),
+		Claim: getenv("BATON_OIDC_CLAIM"), Domain: getenv("BATON_OIDC_DOMAIN"),
+	}
+	switch {
+	case o == OIDC{}:
+		return o, nil
+	case o.Issuer == "":
+		return OIDC{}, errors.New("BATON_OIDC_ISSUER is missing: set it to the provider's issuer, as https://login.example.com, or unset the other BATON_OIDC_ variables")
+	case o.ClientID == "":
+		return OIDC{}, errors.New("BATON_OIDC_CLIENT_ID is missing: set it to the ID that the provider has given Baton as a client")
+	case public == "":
+		return OIDC{}, errors.New("BATON_URL is missing: set it to the gateway's public address, as https://baton.example.com, for the provider sends people back to it")
+	case strings.ContainsAny(o.Domain, "@ /"):
+		return OIDC{}, fmt.Errorf("BATON_OIDC_DOMAIN is %q: set it to a domain alone, as example.com", o.Domain)
+	}
+	if _, err := secureURL("BATON_OIDC_ISSUER", o.Issuer); err != nil {
+		return OIDC{}, err
+	}
+	return o, nil
+}
+
+// secureURL reads an address to which secrets are sent: over TLS, or on this machine.
+func secureURL(variable, given string) (*url.URL, error) {
+	u, err := url.Parse(given)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("%s is no address: set it to one as https://name.example.com", variable)
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+		return u, nil
+	}
+	return nil, fmt.Errorf("%s begins with %s://: use https://, for names and sessions are sent over it; http:// serves only on this machine, as http://127.0.0.1:8080", variable, u.Scheme)
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && ip.IsLoopback())
 }
 
 // Database returns the desk's database in a data folder.

@@ -1,0 +1,34 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/baton-transfers/baton/internal/codec"
+)
+
+// LoadKeys reads the encryption keys, in the form of [codec.ParseKeyRing]: BATON_ENCRYPTION_KEYS, or the file that
+// BATON_ENCRYPTION_KEYS_FILE names, as a mounted secret. Without either there are none, and nothing is encrypted; an
+// empty file is a mistake.
+func LoadKeys(getenv func(string) string) (*codec.KeyRing, error) {
+	variable, text := "BATON_ENCRYPTION_KEYS", getenv("BATON_ENCRYPTION_KEYS")
+	if file := getenv("BATON_ENCRYPTION_KEYS_FILE"); file != "" {
+		if text != "" {
+			return nil, errors.New("BATON_ENCRYPTION_KEYS and BATON_ENCRYPTION_KEYS_FILE are both set: unset one of them")
+		}
+		read, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("BATON_ENCRYPTION_KEYS_FILE: %w", err)
+		}
+		variable, text = "BATON_ENCRYPTION_KEYS_FILE", string(read)
+	}
+	keys, err := codec.ParseKeyRing(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", variable, err)
+	}
+	if keys.Empty() && text != "" {
+		return nil, fmt.Errorf("%s holds no key: `starter keyring new` prints one; unset it to encrypt nothing", variable)
+	}
+	return keys, nil
+}
