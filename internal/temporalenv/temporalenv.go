@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -29,15 +30,21 @@ type Options struct {
 	// Own is set for a server of one's own: Address is all there is to know of it, whatever the environment
 	// says of others.
 	Own bool
+	// Keys encrypt the payloads and errors that are sent, and decrypt those that come; nil: nothing is encrypted.
+	Keys *codec.KeyRing
 	// Logger takes what the SDK logs; nothing is logged without one.
 	Logger *slog.Logger
+	// Metrics take what the SDK and the conversations count; nil: nothing is counted. Interceptors come before
+	// those that a worker has of its own.
+	Metrics      client.MetricsHandler
+	Interceptors []interceptor.ClientInterceptor
 }
 
 // dialTimeout is how long a server may take to answer at first.
 const dialTimeout = 10 * time.Second
 
 // DataConverter turns values into payloads and back, everywhere.
-func DataConverter() converter.DataConverter { return converter.GetDefaultDataConverter() }
+func DataConverter(keys *codec.KeyRing) converter.DataConverter { return codec.DataConverter(keys) }
 
 // Dial connects to the Temporal server. Where there is none, the error says what to do.
 func Dial(ctx context.Context, o Options) (client.Client, error) {
@@ -60,16 +67,17 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	if o.Own { // on this machine, compressing costs more than it spares
 		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
-	options.DataConverter = DataConverter()
+	options.DataConverter, options.FailureConverter = DataConverter(o.Keys), codec.FailureConverter(o.Keys)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	options.Logger = log.NewStructuredLogger(o.Logger)
+	options.MetricsHandler, options.Interceptors = o.Metrics, o.Interceptors
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("no Temporal server answers at %s: start one with `starter dev`, or set TEMPORAL_ADDRESS: %w", options.HostPort, err)
+		return nil, unreached(options.HostPort, err)
 	}
 	return c, nil
 }
@@ -77,21 +85,23 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 // stopGrace is how long a worker that stops may take to finish the activities it is at.
 const stopGrace = 3 * time.Second
 
-// WorkerOptions are the options of every worker and test environment that runs conversations.
-func WorkerOptions() worker.Options {
+// WorkerOptions are the options of every worker and test environment that runs conversations, with the keys of
+// the client that the worker is made with.
+func WorkerOptions(keys *codec.KeyRing) worker.Options {
 	return worker.Options{
-		Interceptors: interceptors(), WorkerStopTimeout: stopGrace,
+		Interceptors: interceptors(keys), WorkerStopTimeout: stopGrace,
 		// Scaled pollers look after the worker's own queue and the common one apart. A fixed number can all
 		// end up on the worker's own for a minute, while a conversation's next task waits in the common one.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 	}
 }
 
-// NewReplayer returns a replayer that knows the conversation workflow.
-func NewReplayer() (worker.WorkflowReplayer, error) {
+// NewReplayer returns a replayer that knows the conversation workflow, and reads histories with the keys.
+func NewReplayer(keys *codec.KeyRing) (worker.WorkflowReplayer, error) {
 	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
-		DataConverter: DataConverter(),
-		Interceptors:  interceptors(),
+		DataConverter:    DataConverter(keys),
+		FailureConverter: codec.FailureConverter(keys),
+		Interceptors:     interceptors(keys),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a replayer: %w", err)
@@ -100,8 +110,8 @@ func NewReplayer() (worker.WorkflowReplayer, error) {
 	return replayer, nil
 }
 
-func interceptors() []interceptor.WorkerInterceptor {
-	return []interceptor.WorkerInterceptor{workflows.Interceptor(DataConverter())}
+func interceptors(keys *codec.KeyRing) []interceptor.WorkerInterceptor {
+	return []interceptor.WorkerInterceptor{workflows.Interceptor(DataConverter(keys))}
 }
 
 // Namespace returns the namespace to use: the one given, else the environment's, else the default one.
