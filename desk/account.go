@@ -54,7 +54,7 @@ func (d *Desk) Account(ctx context.Context) (Account, error) {
 		now := micros(d.now())
 		_, err := t.exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
 			VALUES (1, $1, $2, $3, '', '', $4, $4) ON CONFLICT (id) DO NOTHING`,
-			conversation.SIDOf(PrefixAccount, uuid.New()), newToken(), DefaultWorkspaceName, now)
+			conversation.SIDOf(PrefixAccount, uuid.New()), t.sealed(accountToken, accountRow, newToken()), DefaultWorkspaceName, now)
 		if err != nil {
 			return err
 		}
@@ -71,7 +71,11 @@ func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
 	}
 	var account Account
 	err := d.write(ctx, "renew the auth token", func(t *transaction) error {
-		if _, err := t.exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, newToken(), micros(d.now())); err != nil {
+		now := micros(d.now())
+		if _, err := t.exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, t.sealed(accountToken, accountRow, newToken()), now); err != nil {
+			return err
+		}
+		if err := t.audit(ctx, now, changed{what: "account.auth_token", after: "renewed"}); err != nil {
 			return err
 		}
 		var err error
@@ -93,19 +97,35 @@ func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Accou
 		if account, _, err = t.account(ctx); err != nil {
 			return err
 		}
+		before := account.Workspace
 		change(&account.Workspace)
 		if refusal := validWorkspace(account.Workspace); refusal != nil {
 			return refusal
 		}
-		w := account.Workspace
+		w, now := account.Workspace, micros(d.now())
+		if err := t.auditWorkspace(ctx, now, before, w); err != nil {
+			return err
+		}
 		if _, err = t.exec(ctx, `UPDATE account SET workspace_name = $1, event_callback_url = $2, events_filter = $3, updated_at = $4 WHERE id = 1`,
-			w.FriendlyName, w.EventCallbackURL, strings.Join(w.EventsFilter, ","), micros(d.now())); err != nil {
+			w.FriendlyName, t.sealed(accountCallback, accountRow, w.EventCallbackURL), strings.Join(w.EventsFilter, ","), now); err != nil {
 			return err
 		}
 		account, _, err = t.account(ctx)
 		return err
 	})
 	return account, err
+}
+
+func (t *transaction) auditWorkspace(ctx context.Context, now int64, before, after Workspace) error {
+	if before.EventCallbackURL != after.EventCallbackURL { // also where only what isn't shown of it differs
+		c := changed{what: "workspace.event_callback_url", before: bare(before.EventCallbackURL), after: bare(after.EventCallbackURL)}
+		if err := t.record(ctx, now, c); err != nil {
+			return err
+		}
+	}
+	return t.audit(ctx, now,
+		changed{"workspace.friendly_name", "", before.FriendlyName, after.FriendlyName},
+		changed{"workspace.events_filter", "", strings.Join(before.EventsFilter, ", "), strings.Join(after.EventsFilter, ", ")})
 }
 
 func validWorkspace(w Workspace) *conversation.Refusal {
@@ -128,15 +148,16 @@ func validWorkspace(w Workspace) *conversation.Refusal {
 
 func validFriendlyName(of, name string) *conversation.Refusal {
 	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > conversation.MaxText || !storable(name) {
-		return invalid("friendly_name", "the name of a %s has 1 to %d characters of text", of, conversation.MaxText)
+		return invalid("friendly_name", "the %s's name has 1 to %d characters of text", of, conversation.MaxText)
 	}
 	return nil
 }
 
 func (t *transaction) account(ctx context.Context) (Account, bool, error) {
 	return first(ctx, t, func(r row) (a Account, err error) {
-		var filter string
-		err = r.Scan(&a.SID, &a.AuthToken, &a.Workspace.FriendlyName, &a.Workspace.EventCallbackURL, &filter, instant{&a.CreatedAt}, instant{&a.UpdatedAt})
+		filter, id := "", accountRow
+		err = r.Scan(&a.SID, opened{accountToken, &id, &a.AuthToken}, &a.Workspace.FriendlyName,
+			opened{accountCallback, &id, &a.Workspace.EventCallbackURL}, &filter, instant{&a.CreatedAt}, instant{&a.UpdatedAt})
 		if filter != "" {
 			a.Workspace.EventsFilter = strings.Split(filter, ",")
 		}

@@ -74,6 +74,10 @@ func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (ad
 			sid, name, flag(available), now); err != nil {
 			return err
 		}
+		stands := map[bool]Presence{true: PresenceAvailable, false: PresenceBreak}[available]
+		if err := t.audit(ctx, now, changed{"activity.added", name, "", string(stands)}); err != nil {
+			return err
+		}
 		added, err = t.activity(ctx, sid)
 		return err
 	})
@@ -93,7 +97,15 @@ func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Ac
 		if err := t.freeActivityName(ctx, name, sid); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `UPDATE activities SET name = $2, updated_at = $3 WHERE sid = $1`, sid, name, micros(d.now())); err != nil {
+		before, err := t.activity(ctx, sid)
+		if err != nil {
+			return err
+		}
+		now := micros(d.now())
+		if _, err := t.exec(ctx, `UPDATE activities SET name = $2, updated_at = $3 WHERE sid = $1`, sid, name, now); err != nil {
+			return err
+		}
+		if err := t.audit(ctx, now, changed{"activity.name", before.Name, before.Name, name}); err != nil {
 			return err
 		}
 		renamed, err = t.activity(ctx, sid)
@@ -116,8 +128,14 @@ func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
 		case held:
 			return invalid("activity", "%s has this activity: give them another one first, then remove it", holder)
 		}
-		_, err = t.exec(ctx, `DELETE FROM activities WHERE sid = $1`, sid)
-		return err
+		before, err := t.activity(ctx, sid)
+		if err != nil {
+			return err
+		}
+		if _, err = t.exec(ctx, `DELETE FROM activities WHERE sid = $1`, sid); err != nil {
+			return err
+		}
+		return t.audit(ctx, micros(d.now()), changed{"activity.removed", before.Name, string(before.Presence), ""})
 	})
 }
 

@@ -24,6 +24,9 @@ const (
 	RoleAdmin      Role = "admin"
 )
 
+// Roles returns every role.
+func Roles() []Role { return []Role{RoleAgent, RoleSupervisor, RoleAdmin} }
+
 // mayReadAll tells whether people of the role read conversations that they don't have.
 func (r Role) mayReadAll() bool { return r == RoleSupervisor || r == RoleAdmin }
 
@@ -121,11 +124,11 @@ func validAgent(a NewAgent) *conversation.Refusal {
 	if refusal := validName("agent", a.Name); refusal != nil {
 		return refusal
 	}
-	switch {
-	case a.Name == FromCustomer || a.Name == FromSystem:
+	if a.Name == FromCustomer || a.Name == FromSystem {
 		return invalid("name", "the name %q is reserved: choose another for the agent", a.Name)
-	case !slices.Contains([]Role{RoleAgent, RoleSupervisor, RoleAdmin}, a.Role):
-		return invalid("role", "there is no role %q: choose %s, %s or %s", a.Role, RoleAgent, RoleSupervisor, RoleAdmin)
+	}
+	if refusal := validRole(a.Role); refusal != nil {
+		return refusal
 	}
 	if refusal := validPresence(a.Presence); refusal != nil {
 		return refusal
@@ -171,7 +174,8 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 		}
 	}
 	t.leaves.place = true
-	if err := t.happen(ctx, EventAgentCreated, a.Name, "", "", now); err != nil {
+	t.happen(EventAgentCreated, a.Name, "", "", now)
+	if err := t.audit(ctx, now, changed{"agent.added", a.Name, "", a.summary()}); err != nil {
 		return err
 	}
 	return t.joinQueues(ctx, a.Name)
@@ -181,12 +185,21 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 type AgentChange struct {
 	// FriendlyName, Attributes (a JSON object) and Activity (a SID) are described at [NewAgent].
 	FriendlyName, Attributes, Activity *string
+	// Rewrite makes the attributes anew, in place of Attributes, from what they are when the change is made; nil
+	// leaves them. It may be asked more than once.
+	Rewrite func(attributes string) string
+	// Role is what they may do from now on. The only administrator stays one: nobody else could give the role back.
+	Role *Role
+	// Capacity is how many tasks of these channels they may have at a time, see [Desk.SetCapacity].
+	Capacity map[conversation.Channel]int
+	// Join and Leave name queues whose members are named one by one.
+	Join, Leave []string
 	// Expected looks at the agent as they are when the change is made, and may refuse it; nil for none.
 	Expected func(Agent) error
 }
 
 // UpdateAgent changes the agent: with other attributes they join and leave the queues whose
-// expressions say so. Refusals: unknown_agent, invalid_payload.
+// expressions say so. All of it is done, or nothing. Refusals: unknown_agent, unknown_queue, invalid_payload.
 func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange) error {
 	if change.FriendlyName != nil {
 		if refusal := validFriendlyName("agent", *change.FriendlyName); refusal != nil {
@@ -198,30 +211,75 @@ func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange)
 			return refusal
 		}
 	}
+	if change.Role != nil {
+		if refusal := validRole(*change.Role); refusal != nil {
+			return refusal
+		}
+	}
+	for channel, capacity := range change.Capacity {
+		if refusal := validChannelCapacity(channel, capacity); refusal != nil {
+			return refusal
+		}
+	}
 	return d.write(ctx, "change agent "+name, func(t *transaction) error { return t.updateAgent(ctx, name, change, micros(d.now())) })
 }
 
 func (t *transaction) updateAgent(ctx context.Context, name string, change AgentChange, now int64) error {
-	if err := t.expected(ctx, name, change.Expected); err != nil {
+	before, err := t.expected(ctx, name, change.Expected)
+	if err != nil {
 		return err
 	}
+	if change.Rewrite != nil {
+		rewritten := change.Rewrite(string(before.Attributes))
+		if refusal := validAttributes(rewritten); refusal != nil {
+			return refusal
+		}
+		change.Attributes = &rewritten
+	}
+	if change.Role != nil && *change.Role != before.Role {
+		if err := t.giveRole(ctx, before, *change.Role, now); err != nil {
+			return err
+		}
+	}
 	if change.FriendlyName != nil {
+		if err := t.audit(ctx, now, changed{"agent.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
+			return err
+		}
 		if _, err := t.exec(ctx, `UPDATE agents SET friendly_name = $2, updated_at = $3 WHERE name = $1`, name, *change.FriendlyName, now); err != nil {
 			return err
 		}
 	}
 	if change.Attributes != nil {
-		changed, err := t.exec(ctx, `UPDATE agents SET attributes = $2, updated_at = $3 WHERE name = $1 AND attributes <> $2`, name, *change.Attributes, now)
+		attributes := cmp.Or(*change.Attributes, "{}")
+		others, err := t.exec(ctx, `UPDATE agents SET attributes = $2, updated_at = $3 WHERE name = $1 AND attributes <> $2`, name, attributes, now)
 		if err != nil {
 			return err
 		}
-		if changed > 0 {
-			if err := t.happen(ctx, EventAgentAttributes, name, "", "", now); err != nil {
+		if others > 0 {
+			if err := t.audit(ctx, now, changed{"agent.attributes", name, string(before.Attributes), attributes}); err != nil {
 				return err
 			}
+			t.happen(EventAgentAttributes, name, "", "", now)
 			if err := t.joinQueues(ctx, name); err != nil {
 				return err
 			}
+		}
+	}
+	for _, channel := range conversation.Channels() {
+		if capacity, ok := change.Capacity[channel]; ok {
+			if err := t.setCapacity(ctx, name, channel, capacity, now); err != nil {
+				return err
+			}
+		}
+	}
+	for _, queue := range change.Join {
+		if err := t.addMember(ctx, queue, name, now); err != nil {
+			return err
+		}
+	}
+	for _, queue := range change.Leave {
+		if err := t.removeMember(ctx, queue, name, now); err != nil {
+			return err
 		}
 	}
 	if change.Activity == nil {
@@ -234,24 +292,48 @@ func (t *transaction) updateAgent(ctx context.Context, name string, change Agent
 	return t.become(ctx, name, activity, now)
 }
 
-// expected returns what a function says of the agent as they are now; refused with unknown_agent.
-func (t *transaction) expected(ctx context.Context, name string, looks ...func(Agent) error) error {
+// giveRole gives the agent another role.
+func (t *transaction) giveRole(ctx context.Context, a Agent, role Role, now int64) error {
+	if err := t.keepAdministrator(ctx, a); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, `UPDATE agents SET role = $2, updated_at = $3 WHERE name = $1`, a.Name, string(role), now); err != nil {
+		return err
+	}
+	return t.audit(ctx, now, changed{"agent.role", a.Name, string(a.Role), string(role)})
+}
+
+// keepAdministrator refuses that the only administrator goes.
+func (t *transaction) keepAdministrator(ctx context.Context, a Agent) error {
+	if a.Role != RoleAdmin {
+		return nil
+	}
+	_, another, err := first(ctx, t, value[string], `SELECT name FROM agents WHERE role = 'admin' AND name <> $1 LIMIT 1`, a.Name)
+	if err == nil && !another {
+		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: a.Name, Field: "role"},
+			"%s is the only administrator: make somebody else one first", a.Name)
+	}
+	return err
+}
+
+// expected returns the agent as they are now, or what a function says against them; refused with unknown_agent.
+func (t *transaction) expected(ctx context.Context, name string, looks ...func(Agent) error) (Agent, error) {
 	agents, err := t.agents(ctx, name)
 	switch {
 	case err != nil:
-		return err
+		return Agent{}, err
 	case len(agents) == 0:
-		return unknownAgent(name)
+		return Agent{}, unknownAgent(name)
 	}
 	for _, look := range looks {
 		if look == nil {
 			continue
 		}
 		if err := look(agents[0]); err != nil {
-			return err
+			return Agent{}, err
 		}
 	}
-	return nil
+	return agents[0], nil
 }
 
 // maxAttributes bounds an agent's attributes, as it does a task's.
@@ -278,7 +360,11 @@ func validObject(text string, limit int) *conversation.Refusal {
 // stays on record; their API keys are revoked.
 func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Agent) error) error {
 	return d.write(ctx, "remove agent "+name, func(t *transaction) error {
-		if err := t.expected(ctx, name, expected...); err != nil {
+		before, err := t.expected(ctx, name, expected...)
+		if err != nil {
+			return err
+		}
+		if err := t.keepAdministrator(ctx, before); err != nil {
 			return err
 		}
 		live, _, err := first(ctx, t, value[int], `SELECT
@@ -291,38 +377,77 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: name},
 				"%s still has %d live tasks: let them be completed or moved, then remove the agent", name, live)
 		}
+		now := micros(d.now())
+		if err := t.auditLeaving(ctx, before, now); err != nil {
+			return err
+		}
 		if _, err = t.exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {
 			return err
 		}
-		// Whoever gets the name next is somebody else.
-		if _, err = t.exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE agent = $1 AND revoked_at = 0`, name, micros(d.now())); err != nil {
+		keys, err := all(ctx, t, scanKey, selectKeys+` WHERE agent = $1 ORDER BY created_at, sid`, name)
+		if err != nil {
 			return err
 		}
-		return t.happen(ctx, EventAgentDeleted, name, "", "", micros(d.now()))
+		// Whoever gets the name next is somebody else.
+		if err := t.revoke(ctx, now, keys); err != nil {
+			return err
+		}
+		t.happen(EventAgentDeleted, name, "", "", now)
+		return nil
 	})
+}
+
+// auditLeaving records that the agent is removed, and leaves the queues whose members are named one by one.
+func (t *transaction) auditLeaving(ctx context.Context, a Agent, now int64) error {
+	values := []changed{{"agent.removed", a.Name, string(a.Role), ""}}
+	for _, name := range a.Queues {
+		queue, err := t.queue(ctx, name)
+		if err != nil {
+			return err
+		}
+		if queue.TargetWorkers == "" {
+			values = append(values, changed{"queue.members", name, a.Name, ""})
+		}
+	}
+	return t.audit(ctx, now, values...)
 }
 
 // SetCapacity sets how many tasks of the channel the agent may have at a time; 0 for none. Tasks
 // they have already stay theirs.
 func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int) error {
-	if !slices.Contains(conversation.Channels(), channel) {
-		return invalid("channel", "there is no channel %q: see the list of channels", channel)
-	}
-	if refusal := validCapacity(capacity); refusal != nil {
+	if refusal := validChannelCapacity(channel, capacity); refusal != nil {
 		return refusal
 	}
 	return d.write(ctx, "set capacity of "+name, func(t *transaction) error {
 		if err := t.knowAgent(ctx, name); err != nil {
 			return err
 		}
-		t.leaves.place = true
-		changed, err := t.exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2 AND capacity <> $3`,
-			name, string(channel), capacity)
-		if err != nil || changed == 0 {
-			return err
-		}
-		return t.happen(ctx, EventAgentCapacity, name, "", fmt.Sprintf("%s %d", channel, capacity), micros(d.now()))
+		return t.setCapacity(ctx, name, channel, capacity, micros(d.now()))
 	})
+}
+
+func (t *transaction) setCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int, now int64) error {
+	t.leaves.place = true
+	before, _, err := first(ctx, t, value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
+	if err != nil || before == capacity {
+		return err
+	}
+	if _, err := t.exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2`, name, string(channel), capacity); err != nil {
+		return err
+	}
+	is := fmt.Sprintf("%s %d", channel, capacity)
+	if err := t.audit(ctx, now, changed{"agent.capacity", name, fmt.Sprintf("%s %d", channel, before), is}); err != nil {
+		return err
+	}
+	t.happen(EventAgentCapacity, name, "", is, now)
+	return nil
+}
+
+func validChannelCapacity(channel conversation.Channel, capacity int) *conversation.Refusal {
+	if !slices.Contains(conversation.Channels(), channel) {
+		return invalid("channel", "there is no channel %q: see the list of channels", channel)
+	}
+	return validCapacity(capacity)
 }
 
 // Agents returns everybody who works at the desk, by name.
@@ -466,8 +591,15 @@ var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 func validName(of, name string) *conversation.Refusal {
 	if !namePattern.MatchString(name) {
-		return invalid("name", "%q can't be the name of an %s: use 1 to 64 lower-case letters, digits, '.', '_' or '-', "+
+		return invalid("name", "%q can't be the %s's name: use 1 to 64 lower-case letters, digits, '.', '_' or '-', "+
 			"beginning with a letter or digit", name, of)
+	}
+	return nil
+}
+
+func validRole(r Role) *conversation.Refusal {
+	if !slices.Contains(Roles(), r) {
+		return invalid("role", "there is no role %q: choose %s, %s or %s", r, RoleAgent, RoleSupervisor, RoleAdmin)
 	}
 	return nil
 }

@@ -75,6 +75,16 @@ func (s *shown) wait(sid string) (<-chan struct{}, func()) {
 	}
 }
 
+// tellAll tells everybody who waits.
+func (s *shown) tellAll() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for sid, w := range s.waiters {
+		close(w.changed)
+		delete(s.waiters, sid)
+	}
+}
+
 func (s *shown) tell(sid string) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

@@ -168,3 +168,35 @@ func names(prefix string, count int) []string {
 	}
 	return made
 }
+
+// BenchmarkInsights measures the figures of ten thousand conversations with some fifteen thousand transfers.
+func BenchmarkInsights(b *testing.B) {
+	h := benchmarkHouse(b)
+	walk := newInsightWalk(h)
+	walk.steps = 60
+	for range 10_000 {
+		walk.run()
+	}
+	f := InsightFilter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
+	b.Run("all", func(b *testing.B) {
+		for range b.N {
+			insights, err := h.Insights(h.t.Context(), f)
+			require.NoError(b, err)
+			b.ReportMetric(float64(insights.Total.Sent.Initiated), "transfers")
+		}
+	})
+	b.Run("of a queue", func(b *testing.B) {
+		f := f
+		f.Queue = walk.queues[0]
+		for range b.N {
+			_, err := h.Insights(h.t.Context(), f)
+			require.NoError(b, err)
+		}
+	})
+	b.Run("conversations", func(b *testing.B) {
+		for range b.N {
+			_, err := h.InsightConversations(h.t.Context(), f, "transferred", Page{})
+			require.NoError(b, err)
+		}
+	})
+}

@@ -16,7 +16,7 @@ import (
 // already_participating, agent_unavailable.
 func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.ReserveCommand, error) {
 	var command conversation.ReserveCommand
-	err := d.write(ctx, "claim "+sid+" for "+agent, func(t *transaction) error {
+	err := d.writeBeside(ctx, "claim "+sid+" for "+agent, func(t *transaction) error {
 		p, err := t.claim(ctx, sid, agent, d.now())
 		command = p.command()
 		return err
@@ -27,6 +27,9 @@ func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.Reser
 func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Time) (placement, error) {
 	presence, err := t.presenceOf(ctx, agent)
 	if err != nil {
+		return placement{}, err
+	}
+	if err := t.holdClaimed(ctx, sid); err != nil {
 		return placement{}, err
 	}
 	task, err := t.claimable(ctx, sid)
@@ -67,6 +70,21 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	}
 	t.leaves.deliver = true
 	return m.made[0], nil
+}
+
+// holdClaimed takes the conversation, or the one that the task is of, and the routing.
+func (t *transaction) holdClaimed(ctx context.Context, sid string) error {
+	if conversation.IsSID(conversation.PrefixTask, sid) {
+		of, _, err := first(ctx, t, value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
+		if err != nil {
+			return err
+		}
+		sid = of
+	}
+	if err := t.holdConversation(ctx, sid); err != nil {
+		return err
+	}
+	return t.holdRouting(ctx)
 }
 
 // claimable returns the task that the SID means: the task itself, or the one that waits in the conversation.

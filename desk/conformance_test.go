@@ -41,10 +41,12 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"a direct task waits for its agent alone", testDirectWaits},
 		{"a direct task waits for its agent's wrapup", testDirectWaitsForWrapup},
 		{"two desks never match a task twice", testTwoDesks},
+		{"everybody may work at once", testEverybodyAtOnce},
 
 		{"an agent who goes has their offers declined", testGoingDeclines},
 		{"an agent who goes loses their matches", testGoingReleases},
 		{"an offer made to somebody who has gone is declined", testOfferToAbsent},
+		{"an offer that others have overtaken is declined", testOvertakenMatch},
 		{"who lets an offer expire becomes unavailable", testTimeoutActivity},
 		{"an old timeout doesn't send a returned agent away", testOldTimeout},
 
@@ -54,6 +56,14 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"a conversation that is gone is let go", testGoneConversation},
 		{"a claim is delivered", testClaim},
 		{"claims are refused with a sentence", testClaimRefusals},
+
+		{"an agent's work is in the order in which it has to be done", testWorkload},
+		{"what an agent has not read is counted", testUnread},
+		{"a thread is all that its reader may see", testThread},
+		{"the directory lists whom it can be passed to", testDirectory},
+		{"what changes can be watched", testWatch},
+		{"a read sees one snapshot", testReadsOneSnapshot},
+		{"who waits longest comes first", testWaitingLongest},
 
 		{"agents are added, changed and removed", testAgents},
 		{"queues are added, filled and removed", testQueues},
@@ -65,6 +75,9 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"a queue's expression says who is on it", testQueueExpressions},
 		{"who joins a queue gets what waits", testJoiningIsPlaced},
 		{"activities stand for presences", testActivities},
+		{"every change is on record", testAudit},
+		{"what is refused is not on record", testNotAudited},
+		{"the record is read by pages", testAuditPages},
 		{"keys open, and are worthless once revoked", testKeys},
 		{"secrets are kept as hashes", testSecretsAreHashed},
 		{"the workspace is checked", testWorkspace},
@@ -73,6 +86,8 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"participants are added once", testParticipants},
 		{"messages can be changed", testChangedMessages},
 		{"lists are read by pages", testPages},
+		{"sessions are kept until they expire", testSessions},
+		{"expired sessions are dropped", testExpiredSessions},
 
 		{"a transcript is in order and kept once", testTranscript},
 		{"who may write", testWhoMayWrite},
@@ -82,12 +97,17 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"conversations are found", testConversations},
 		{"insights are what a count by hand gives", testInsights},
 		{"insights tell a redirected transfer", testRedirected},
+		{"insights tell who was given a conversation straight back", testPingPong},
+		{"insights refuse what is no period and no figure", testInsightRefusals},
+		{"insights count what was there before them", testInsightsOfBefore},
 		{"cumulative statistics are what a count by hand gives", testCumulative},
 		{"real-time statistics are what a count by hand gives", testRealTime},
 		{"statistics are what was counted on paper", testStatisticsByHand},
 		{"statistics tell for how long agents did what", testActivityDurations},
 		{"segments are what was accepted", testSegments},
 		{"events are found by channel and workflow", testHappeningsOn},
+
+		{"what was written is sealed, sealed anew, and erased", testSealing},
 
 		{"webhooks of a stream are delivered in order", testWebhooksInOrder},
 		{"a stream whose receiver fails holds up no other", testFailingStream},
@@ -99,10 +119,18 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"an idle desk isn't written for its webhooks", testIdleWebhooks},
 		{"two senders never take a webhook twice", testTwoSenders},
 		{"what waits behind another webhook isn't looked at", testOnlyHeadsAreDue},
+
+		{"what waits is told", testBacklog},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			test.run(t, newHouse(t, database(t)))
-		})
+		testAt(t, test.name, database, test.run)
 	}
+}
+
+// testAt runs a test at a desk of its own.
+func testAt(t *testing.T, name string, database func(testing.TB) string, run func(*testing.T, *house)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		run(t, newHouse(t, database(t)))
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -22,6 +23,11 @@ type Options struct {
 	Logger *slog.Logger
 	// Tick is how often the dispatcher looks at everything; a second where it is zero.
 	Tick time.Duration
+	// Observe is told of every transaction that has ended; nobody where it is nil. It must not wait.
+	Observe func(Transaction)
+	// Cipher seals what customers and agents wrote, and secrets; where it is nil, or has no keys, texts are kept clear.
+	// What is sealed already can be read with its keys only.
+	Cipher Cipher
 }
 
 // Desk is the contact centre's records and routing. It is safe for concurrent use, and many
@@ -35,23 +41,21 @@ type Desk struct {
 	// toPlace and toDeliver wake the dispatcher; shown wakes who waits for a revision.
 	toPlace, toDeliver chan struct{}
 	shown              *shown
+	// dispatchers is how many run in this process.
+	dispatchers atomic.Int32
 }
 
-// Open opens the desk kept in the database, `sqlite:PATH` or a bare path, creates it where there is
-// none yet, and brings its tables up to date. A file that isn't a desk, or that a newer build has
-// written, is left as it is and refused with a sentence that says what to do.
+// Open opens the desk kept in the database, `sqlite:PATH`, a bare path, or `postgres://USER@HOST/DATABASE`, makes
+// its tables where there are none yet, and brings them up to date. A database that isn't a desk, or that a
+// newer build has written, is left as it is and refused with a sentence that says what to do. A password
+// stands in no error.
 func Open(ctx context.Context, database string, options Options) (*Desk, error) {
-	if scheme, _, ok := strings.Cut(database, "://"); ok && (scheme == "postgres" || scheme == "postgresql") {
-		return nil, errors.New("open desk: Postgres is not supported by this build yet: use sqlite:PATH")
-	}
-	path := strings.TrimPrefix(database, "sqlite:")
-	if path == "" {
-		return nil, errors.New("open desk: no database is named: use sqlite:PATH, as in sqlite:.baton/desk.db")
-	}
-	s, err := openSQLite(ctx, path)
+	s, err := openStore(ctx, database)
 	if err != nil {
 		return nil, fmt.Errorf("open desk: %w", err)
 	}
+	s.observe = options.Observe
+	s.writes.seals, s.reads.seals = seals{options.Cipher}, seals{options.Cipher}
 	d := &Desk{
 		store: s, now: options.Now, log: options.Logger, tick: options.Tick,
 		toPlace: make(chan struct{}, 1), toDeliver: make(chan struct{}, 1), shown: newShown(),
@@ -65,7 +69,37 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	if d.tick == 0 {
 		d.tick = time.Second
 	}
+	s.bells.listen(context.WithoutCancel(ctx), d)
 	return d, nil
+}
+
+func openStore(ctx context.Context, database string) (*store, error) {
+	if isPostgres(database) {
+		return openPostgres(ctx, database)
+	}
+	path := strings.TrimPrefix(database, "sqlite:")
+	if path == "" {
+		return nil, errors.New("no database is named: use sqlite:PATH, as in sqlite:.baton/desk.db, or postgres://USER@HOST/DATABASE")
+	}
+	return openSQLite(ctx, path)
+}
+
+// Named is how a log or a table names the database: as it is, but for what may be a secret in it.
+func Named(database string) string {
+	if isPostgres(database) {
+		return postgresName(database)
+	}
+	return database
+}
+
+// Migrate brings the tables of the database up to date, as [Open] does, and returns their version before
+// that, 0 for an empty database, and since.
+func Migrate(ctx context.Context, database string) (before, after int64, err error) {
+	s, err := openStore(ctx, database)
+	if err != nil {
+		return 0, 0, fmt.Errorf("migrate desk: %w", err)
+	}
+	return s.before, s.after, s.close()
 }
 
 // Close closes the database. Calls that are under way fail.
@@ -81,11 +115,21 @@ func (d *Desk) read(ctx context.Context, doing string, do func(*transaction) err
 	return outcome(doing, d.store.read(ctx, do))
 }
 
-// write runs one transaction, and afterwards wakes the dispatcher for what it left to do. The
-// function may be called more than once and must not keep anything of a call that failed.
+// write runs one transaction that has the desk to itself, and afterwards wakes the dispatcher for what it left
+// to do. The function may be called more than once and must not keep anything of a call that failed.
 func (d *Desk) write(ctx context.Context, doing string, do func(*transaction) error) error {
+	return d.change(ctx, doing, true, do)
+}
+
+// writeBeside runs one transaction as write does, but beside others: for what happens often. It has to hold
+// what it decides on, see locks.go.
+func (d *Desk) writeBeside(ctx context.Context, doing string, do func(*transaction) error) error {
+	return d.change(ctx, doing, false, do)
+}
+
+func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*transaction) error) error {
 	var leaves leftovers
-	err := d.store.write(ctx, func(t *transaction) error {
+	err := d.store.write(ctx, alone, func(t *transaction) error {
 		err := do(t)
 		leaves = t.leaves
 		return err
@@ -94,12 +138,20 @@ func (d *Desk) write(ctx context.Context, doing string, do func(*transaction) er
 		return outcome(doing, err)
 	}
 	if leaves.place {
-		wake(d.toPlace)
+		d.ring(d.toPlace, bellPlace)
 	}
 	if leaves.deliver {
-		wake(d.toDeliver)
+		d.ring(d.toDeliver, bellDeliver)
 	}
 	return nil
+}
+
+// ring wakes a dispatcher: this process's, or those of others where it has none.
+func (d *Desk) ring(bell chan struct{}, word string) {
+	wake(bell)
+	if d.dispatchers.Load() == 0 {
+		d.store.bells.ring(word)
+	}
 }
 
 func wrap(doing string, err error) error { return fmt.Errorf("%s: %w", doing, err) }

@@ -49,12 +49,13 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 	if refusal := validDetails(draft.Details); refusal != nil {
 		return "", refusal
 	}
-	err := d.write(ctx, "open conversation "+draft.SID, func(t *transaction) error {
+	err := d.writeBeside(ctx, "open conversation "+draft.SID, func(t *transaction) error {
 		now := micros(d.now())
 		opened, err := t.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
 			VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, $6, 0) ON CONFLICT (sid) DO NOTHING`,
-			draft.SID, string(conversation.ConversationActive), string(draft.Channel), draft.Customer.Name, draft.Customer.Address, now)
+			draft.SID, string(conversation.ConversationActive), string(draft.Channel), t.sealed(customerName, draft.SID, draft.Customer.Name),
+			t.sealed(customerAddress, draft.SID, draft.Customer.Address), now)
 		if err != nil || opened == 0 {
 			return err
 		}
@@ -66,9 +67,9 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 // SetDraft changes the channel of a conversation that was not started, and what is known of its customer.
 // A conversation that was is left as it is.
 func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
-	return d.write(ctx, "change draft "+sid, func(t *transaction) error {
+	return d.writeBeside(ctx, "change draft "+sid, func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
-			sid, string(channel), customer.Name, customer.Address)
+			sid, string(channel), t.sealed(customerName, sid, customer.Name), t.sealed(customerAddress, sid, customer.Address))
 		return err
 	})
 }
@@ -78,7 +79,7 @@ func (c Conversation) IsDraft() bool { return c.Revision == 0 }
 
 // CloseDraft closes a conversation that was never started. A conversation that was is left as it is.
 func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
-	return d.write(ctx, "close conversation "+sid, func(t *transaction) error {
+	return d.writeBeside(ctx, "close conversation "+sid, func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
 			sid, string(conversation.ConversationClosed), micros(d.now()))
 		return err
@@ -97,7 +98,11 @@ func (d *Desk) Details(ctx context.Context, sid string) (details Details, err er
 // SetDetails changes the conversation's details. Refused with invalid_payload: a unique name that is
 // taken, attributes that aren't a JSON object. The function may be called more than once.
 func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)) (details Details, err error) {
-	err = d.write(ctx, "change the details of conversation "+sid, func(t *transaction) error {
+	err = d.writeBeside(ctx, "change the details of conversation "+sid, func(t *transaction) error {
+		// Every start over HTTP comes here, and the conversation may have no row yet that could be held.
+		if err := t.holdStream(ctx, "details/"+sid); err != nil {
+			return err
+		}
 		if details, err = t.details(ctx, sid); err != nil {
 			return err
 		}
@@ -139,8 +144,10 @@ const selectDetails = `SELECT conversation, friendly_name, unique_name, attribut
 	FROM conversation_details`
 
 func scanDetails(r row) (details Details, err error) {
-	err = r.Scan(&details.Conversation, &details.FriendlyName, &details.UniqueName, &details.Attributes, &details.Workflow,
-		&details.ContextSID, &details.WebhookTTID, &details.StartedBy, instant{&details.CreatedAt}, instant{&details.UpdatedAt})
+	of := &details.Conversation
+	err = r.Scan(of, opened{detailsFriendlyName, of, &details.FriendlyName}, opened{detailsUniqueName, of, &details.UniqueName},
+		opened{detailsAttributes, of, &details.Attributes}, &details.Workflow, opened{detailsContext, of, &details.ContextSID},
+		opened{detailsWebhook, of, &details.WebhookTTID}, &details.StartedBy, instant{&details.CreatedAt}, instant{&details.UpdatedAt})
 	return details, err
 }
 
@@ -154,7 +161,7 @@ func (t *transaction) details(ctx context.Context, sid string) (Details, error) 
 
 func (t *transaction) saveDetails(ctx context.Context, details Details, now int64) error {
 	if details.UniqueName != "" {
-		holder, found, err := first(ctx, t, value[string], `SELECT conversation FROM conversation_details WHERE unique_name = $1 AND unique_name <> ''`, details.UniqueName)
+		holder, found, err := t.conversationNamed(ctx, details.UniqueName)
 		if err != nil {
 			return err
 		}
@@ -165,14 +172,16 @@ func (t *transaction) saveDetails(ctx context.Context, details Details, now int6
 	if details.Attributes == "" {
 		details.Attributes = "{}"
 	}
+	of := details.Conversation
 	_, err := t.exec(ctx, `INSERT INTO conversation_details (conversation, friendly_name, unique_name, attributes, workflow, context_sid,
 			webhook_ttid, started_by, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
 		ON CONFLICT (conversation) DO UPDATE SET friendly_name = excluded.friendly_name, unique_name = excluded.unique_name,
 			attributes = excluded.attributes, workflow = excluded.workflow, context_sid = excluded.context_sid,
 			webhook_ttid = excluded.webhook_ttid, started_by = excluded.started_by, updated_at = excluded.updated_at`,
-		details.Conversation, details.FriendlyName, details.UniqueName, details.Attributes, details.Workflow, details.ContextSID,
-		details.WebhookTTID, details.StartedBy, now)
+		of, t.sealed(detailsFriendlyName, of, details.FriendlyName), t.sealed(detailsUniqueName, of, details.UniqueName),
+		t.sealed(detailsAttributes, of, details.Attributes), details.Workflow, t.sealed(detailsContext, of, details.ContextSID),
+		t.sealed(detailsWebhook, of, details.WebhookTTID), details.StartedBy, now)
 	return err
 }
 
@@ -180,11 +189,19 @@ func (t *transaction) saveDetails(ctx context.Context, details Details, now int6
 func (d *Desk) ConversationNamed(ctx context.Context, uniqueName string) (sid string, err error) {
 	err = d.read(ctx, "find a conversation by its name", func(t *transaction) error {
 		var found bool
-		sid, found, err = first(ctx, t, value[string], `SELECT conversation FROM conversation_details WHERE unique_name = $1 AND unique_name <> ''`, uniqueName)
+		sid, found, err = t.conversationNamed(ctx, uniqueName)
 		if err == nil && !found {
 			return ErrUnknownConversation
 		}
 		return err
 	})
 	return sid, err
+}
+
+func (t *transaction) conversationNamed(ctx context.Context, uniqueName string) (string, bool, error) {
+	named, args, err := t.keptAs(detailsUniqueName, uniqueName, 1)
+	if err != nil {
+		return "", false, err
+	}
+	return first(ctx, t, value[string], `SELECT conversation FROM conversation_details WHERE `+named, args...)
 }

@@ -43,7 +43,10 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 			return err
 		}
 		made := 0
-		err = d.write(ctx, "place waiting tasks", func(t *transaction) error {
+		err = d.writeBeside(ctx, "place waiting tasks", func(t *transaction) error {
+			if err := t.holdRouting(ctx); err != nil {
+				return err
+			}
 			m := matching{transaction: t, now: d.now(), room: placedAtOnce}
 			for _, agent := range work.agents {
 				if err := m.placeDirect(ctx, agent); err != nil {
@@ -99,6 +102,8 @@ func (t *transaction) matchable(ctx context.Context) (work matchable, err error)
 // this Desk, and looks at everything on a tick. What isn't confirmed by a picture is delivered
 // again, less and less often; a conversation that can't be reached doesn't hold up the others.
 func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
+	d.dispatchers.Add(1)
+	defer d.dispatchers.Add(-1)
 	ticker := time.NewTicker(d.tick)
 	defer ticker.Stop()
 	deliveries := &deliveries{desk: d, courier: courier, free: make(chan struct{}, deliveredAtOnce), freed: make(chan struct{}, 1)}
@@ -200,7 +205,7 @@ func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	err = d.write(ctx, "take deliveries", func(t *transaction) (err error) {
+	err = d.writeBeside(ctx, "take deliveries", func(t *transaction) (err error) {
 		if due, err = t.due(ctx, now, limit); err != nil {
 			return err
 		}
@@ -236,7 +241,7 @@ func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]deli
 		decline.CommandID = "desk/decline/" + item.key
 		item.command = decline
 		return item, err
-	}, `SELECT reservation, task, conversation, agent, attempts FROM declines WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`,
+	}, `SELECT reservation, task, conversation, agent, attempts FROM declines WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.skipLocked("declines"),
 		micros(now), limit)
 	if err != nil || len(declines) == limit {
 		return declines, err
@@ -247,7 +252,7 @@ func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]deli
 		reserve.Task = item.key
 		item.command = reserve
 		return item, err
-	}, `SELECT task, reservation, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`,
+	}, `SELECT task, reservation, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.skipLocked("placements"),
 		micros(now), limit-len(declines))
 	return append(declines, matches...), err
 }
@@ -255,7 +260,13 @@ func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]deli
 // lose takes a conversation whose workflow no longer runs off the dispatcher's hands: its tasks wait
 // for nobody, and agents matched with them are free again. A picture of it would bring it back.
 func (d *Desk) lose(ctx context.Context, sid string) error {
-	return d.write(ctx, "lose conversation "+sid, func(t *transaction) error {
+	return d.writeBeside(ctx, "lose conversation "+sid, func(t *transaction) error {
+		if err := t.holdConversation(ctx, sid); err != nil {
+			return err
+		}
+		if err := t.holdRouting(ctx); err != nil {
+			return err
+		}
 		matches, err := all(ctx, t, scanPlacement, selectPlacements+` WHERE conversation = $1`, sid)
 		if err != nil {
 			return err

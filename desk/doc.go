@@ -8,10 +8,12 @@
 //
 // What may not come in: Temporal (a [Courier] carries what the desk has to say), the rules of a
 // conversation (they are the package conversation's), HTTP, and SQL that only one database takes
-// (that stands in sqlite.go).
+// (that stands in sqlite.go and postgres.go).
 //
 // Where to look:
 //   - sync.go: a picture becomes rows.
+//   - locks.go: how transactions that write at the same time keep out of each other's way; bells.go: how
+//     desks in other processes are woken.
 //   - placement.go: which task goes to which agent; dispatch.go: how the conversation learns of it.
 //   - presence.go: what follows when an agent comes or goes; membership.go: who is on which queue.
 //   - events.go: the feed, and what happens at the desk itself; webhooks.go: what is told of it outside.

@@ -1,9 +1,12 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -37,20 +40,95 @@ func EventNames() []conversation.EventName {
 	}
 }
 
-// happen appends an event of the desk itself: of an agent, or of a queue. The reason says what was
+// happening is an event that a transaction is to append to the feed: of a conversation, or of the desk itself,
+// an agent or a queue.
+type happening struct {
+	conversation string
+	event        conversation.Event
+}
+
+// happen has an event of the desk itself appended: of an agent, or of a queue. The reason says what was
 // changed to: the name of an activity, a channel's capacity.
-func (t *transaction) happen(ctx context.Context, name conversation.EventName, agent, queue, reason string, now int64) error {
-	position, _, err := first(ctx, t, value[int64], `UPDATE feed SET position = position + 1 WHERE id = 1 RETURNING position`)
-	if err != nil {
-		return wrap("take a position in the feed", err)
+func (t *transaction) happen(name conversation.EventName, agent, queue, reason string, now int64) {
+	t.happened = append(t.happened, happening{event: conversation.Event{Name: name, At: time.UnixMicro(now).UTC(), Agent: agent, Queue: queue, Reason: reason}})
+}
+
+// appendFeed gives what has happened its positions in the feed. It is the last that a transaction does: whoever takes a
+// position has those before theirs committed before them, and those after them wait for their commit.
+func (t *transaction) appendFeed(ctx context.Context) error {
+	if len(t.happened) == 0 {
+		return nil
 	}
-	encoded, err := json.Marshal(conversation.Event{Name: name, At: time.UnixMicro(now).UTC(), Agent: agent, Queue: queue, Reason: reason})
+	last, _, err := first(ctx, t, value[int64], `UPDATE feed SET position = position + $1 WHERE id = 1 RETURNING position`, len(t.happened))
 	if err != nil {
-		return wrap("encode "+string(name), err)
+		return wrap("take positions in the feed", err)
 	}
-	_, err = t.exec(ctx, `INSERT INTO desk_events (position, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6)`,
-		position, string(name), now, agent, queue, string(encoded))
-	return err
+	position := last - int64(len(t.happened))
+	for begin := 0; begin < len(t.happened); {
+		some := t.happened[begin:]
+		if end := slices.IndexFunc(some, func(h happening) bool { return h.conversation != some[0].conversation }); end > 0 {
+			some = some[:end]
+		}
+		begin += len(some)
+		insert := t.insertEvents
+		if some[0].conversation == "" {
+			insert = t.insertDeskEvents
+		}
+		if err := insert(ctx, some, position); err != nil {
+			return err
+		}
+		position += int64(len(some))
+	}
+	return nil
+}
+
+// insertEvents inserts events of a conversation at the positions that follow.
+func (t *transaction) insertEvents(ctx context.Context, events []happening, position int64) error {
+	for some := range slices.Chunk(events, len(insertEvents)) {
+		var args []any
+		for _, h := range some {
+			position++
+			event, err := t.sealReason(position, h.event)
+			if err != nil {
+				return err
+			}
+			encoded, err := json.Marshal(event)
+			if err != nil {
+				return wrap(fmt.Sprintf("encode event %d", h.event.Number), err)
+			}
+			args = append(args, position, h.conversation, h.event.Number, string(h.event.Name), micros(h.event.At), string(encoded))
+		}
+		if _, err := t.exec(ctx, insertEvents[len(some)-1], args...); err != nil {
+			return wrap(fmt.Sprintf("append events from %d on", some[0].event.Number), err)
+		}
+	}
+	return nil
+}
+
+// insertEvents insert one event, two, and so on: a transfer has up to eight.
+var insertEvents = func() (queries [8]string) {
+	var rows []string
+	for i := range queries {
+		rows = append(rows, fmt.Sprintf("($%d, $%d, $%d, $%d, $%d, $%d)", 6*i+1, 6*i+2, 6*i+3, 6*i+4, 6*i+5, 6*i+6))
+		queries[i] = `INSERT INTO events (position, conversation, number, name, at, event) VALUES ` + strings.Join(rows, ", ")
+	}
+	return queries
+}()
+
+// insertDeskEvents inserts events of the desk itself at the positions that follow.
+func (t *transaction) insertDeskEvents(ctx context.Context, events []happening, position int64) error {
+	for _, h := range events {
+		encoded, err := json.Marshal(h.event)
+		if err != nil {
+			return wrap("encode "+string(h.event.Name), err)
+		}
+		position++
+		if _, err := t.exec(ctx, `INSERT INTO desk_events (position, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6)`,
+			position, string(h.event.Name), micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
+			return wrap("append "+string(h.event.Name), err)
+		}
+	}
+	return nil
 }
 
 // EventFilter chooses events. Empty fields choose all.
@@ -97,15 +175,18 @@ func (d *Desk) Happenings(ctx context.Context, f EventFilter, p Page) (found Fou
 	return found, err
 }
 
-// after returns at most limit events of every kind that came after the position.
+// after returns at most limit events of every kind that came after the position. It is one query, so that it sees one
+// snapshot wherever it runs: of two, the second would see what was committed since, and an event be passed over.
 func (t *transaction) after(ctx context.Context, position int64, limit int) ([]FeedEvent, error) {
-	return all(ctx, t, scanFeedEvent, `SELECT position, conversation, event FROM (
-			SELECT position, conversation, event FROM (
-				SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) AS told
-			UNION ALL
-			SELECT position, '', event FROM (
-				SELECT position, event FROM desk_events WHERE position > $1 ORDER BY position LIMIT $2) AS own
-		) AS happened ORDER BY position LIMIT $2`, position, limit)
+	happened, err := all(ctx, t, scanFeedEvent, `SELECT position, conversation, event
+			FROM (SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
+		UNION ALL SELECT position, '', event
+			FROM (SELECT position, event FROM desk_events WHERE position > $1 ORDER BY position LIMIT $2) own`, position, limit)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(happened, func(a, b FeedEvent) int { return cmp.Compare(a.Position, b.Position) })
+	return happened[:min(len(happened), limit)], nil
 }
 
 // isEvent tells whether a filter may name such events.

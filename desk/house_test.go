@@ -2,6 +2,9 @@ package desk
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +20,8 @@ type house struct {
 	t        testing.TB
 	database string
 	clock    *clock
+	// cipher is what it is opened with, nil for none.
+	cipher Cipher
 	*Desk
 }
 
@@ -30,10 +35,45 @@ func newHouse(t testing.TB, database string) *house {
 // open opens the database once more, as another process would.
 func (h *house) open() *Desk {
 	h.t.Helper()
-	d, err := Open(context.WithoutCancel(h.t.Context()), h.database, Options{Now: h.clock.now, Tick: 5 * time.Millisecond})
+	d, err := Open(context.WithoutCancel(h.t.Context()), h.database, Options{Now: h.clock.now, Tick: 5 * time.Millisecond, Cipher: h.cipher})
 	require.NoError(h.t, err)
 	h.t.Cleanup(func() { require.NoError(h.t, d.Close()) })
 	return d
+}
+
+func (h *house) onPostgres() bool { return isPostgres(h.database) }
+
+// contents are all rows of all tables, but for when which version of the tables was made; each table's in order.
+func (h *house) contents() map[string][]string {
+	h.t.Helper()
+	list := `SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> $1 AND name <> 'sqlite_sequence'`
+	columns := `SELECT name FROM pragma_table_info($1) ORDER BY name`
+	if h.onPostgres() {
+		columns = `SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 ORDER BY column_name`
+		list = `SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> $1`
+	}
+	contents := map[string][]string{}
+	require.NoError(h.t, h.read(h.t.Context(), "read everything", func(t *transaction) error {
+		tables, err := all(h.t.Context(), t, value[string], list, versionTable)
+		require.NoError(h.t, err)
+		for _, table := range tables {
+			columns, err := all(h.t.Context(), t, value[string], columns, table)
+			require.NoError(h.t, err)
+			contents[table], err = all(h.t.Context(), t, func(r row) (string, error) {
+				values := make([]any, len(columns))
+				places := make([]any, len(columns))
+				for i := range values {
+					places[i] = &values[i]
+				}
+				err := r.Scan(places...)
+				return fmt.Sprint(values...), err
+			}, `SELECT `+strings.Join(columns, ", ")+` FROM `+table)
+			require.NoError(h.t, err)
+			slices.Sort(contents[table])
+		}
+		return nil
+	}))
+	return contents
 }
 
 // staff adds available agents to a queue, which is added where it isn't there.

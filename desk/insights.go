@@ -1,9 +1,9 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -12,11 +12,41 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
+// InsightFilter chooses what insights count. Empty fields choose all, but for the period.
+//
+// A filter keeps what would count in each of the groups that it names, so that the total of a filter
+// that names one group equals the figures of that group. Nobody receives a transfer as a queue and as
+// an agent at once: a filter that names both leaves none received.
+type InsightFilter struct {
+	// From is the period's first moment, To the first one after it.
+	From, To time.Time
+	// Queue and Agent are names.
+	Queue, Agent string
+	Channel      conversation.Channel
+	// Target chooses, of transfers, those that were made to that agent or to that queue.
+	Target conversation.Target
+}
+
+// longestPeriod keeps a slip of a date from counting centuries.
+const longestPeriod = 20 * 366 * 24 * time.Hour
+
+func (f InsightFilter) check() error {
+	switch {
+	case !f.From.Before(f.To):
+		return invalid("from", "insights: the period ends before it begins: name a later end, or an earlier beginning")
+	case f.To.Sub(f.From) > longestPeriod:
+		return invalid("from", "insights: the period is longer than twenty years: name a later beginning")
+	}
+	return nil
+}
+
 // Insights are the figures about transfers in a period: of the desk, and of each queue, agent and
 // channel that had any.
 //
 // Everything counts in the period in which it began, with what has become of it until now: a
-// conversation by its start, a transfer by when it was initiated, a task by its creation.
+// conversation by its start, a transfer by when it was initiated, a task by its creation. What each
+// figure counts is told by [FigureDefinitions], and which conversations are behind it by
+// [Desk.InsightConversations].
 type Insights struct {
 	From time.Time `json:"from"`
 	// To is the first moment after the period.
@@ -25,6 +55,13 @@ type Insights struct {
 	Queues   []Group   `json:"queues"`
 	Agents   []Group   `json:"agents"`
 	Channels []Group   `json:"channels"`
+	// QueueTransfers are the transfers made from the tasks of a queue to a queue, AgentTransfers those
+	// made by an agent to an agent, in the order of their names.
+	QueueTransfers []Passing `json:"queue_transfers"`
+	AgentTransfers []Passing `json:"agent_transfers"`
+	// Series splits the period up, without gaps: into hours where it is two days or less, into weeks
+	// where it is longer than four hundred days, else into days, all of UTC.
+	Series []Interval `json:"series"`
 }
 
 // Group is the figures of one queue, agent or channel.
@@ -33,56 +70,193 @@ type Group struct {
 	Figures
 }
 
-// Figures are what insights tell of a group.
-type Figures struct {
-	// Conversations began in the period. A queue counts those whose first task was its own, an agent
-	// those of which they accepted a task.
-	Conversations int `json:"conversations"`
-	// Transferred are those conversations that were transferred at least once.
-	Transferred int `json:"transferred"`
-	// Hops are the completed transfers of those conversations.
-	Hops int `json:"hops"`
-	// Sent are the transfers of the group: a queue counts those of its tasks, an agent those they made.
-	Sent Transfers `json:"sent"`
-	// Received are the transfers with the queue or the agent as their target; of the desk and of a
-	// channel they are the same as those sent, and not counted again.
-	Received Transfers `json:"received,omitzero"`
-	// Tasks were created in the period and accepted, in the queue, by the agent.
-	Tasks int `json:"tasks"`
-	// TimeInQueue is from a task's creation until it was accepted.
-	TimeInQueue Durations `json:"time_in_queue"`
-	// TalkTime is from a task's acceptance until its wrapup began, WrapupTime until it was completed;
-	// HandleTime is both. Tasks that have not come so far aren't counted.
-	TalkTime   Durations `json:"talk_time"`
-	WrapupTime Durations `json:"wrapup_time"`
-	HandleTime Durations `json:"handle_time"`
+// Passing is how often one passed conversations on to another.
+type Passing struct {
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Initiated int    `json:"initiated"`
+	Completed int    `json:"completed"`
 }
 
-// ShareTransferred is the share of conversations that were transferred at least once, 0 to 1.
-func (f Figures) ShareTransferred() float64 { return ratio(f.Transferred, f.Conversations) }
-
-// HopsPerConversation is how often a conversation was handed on, on average.
-func (f Figures) HopsPerConversation() float64 { return ratio(f.Hops, f.Conversations) }
-
-// Transfers counts transfers by what became of them. The outcomes and Open sum up to Initiated.
-type Transfers struct {
+// Interval is one of the parts that a period is split up into.
+type Interval struct {
+	From time.Time `json:"from"`
+	// To is the first moment after it.
+	To            time.Time `json:"to"`
+	Conversations int       `json:"conversations"`
+	// Initiated are transfers initiated then, Completed those of them that were accepted at any time.
 	Initiated int `json:"initiated"`
-	// Completed were accepted, Redirected of them by somebody else than the agent or through another
-	// queue than the one they were made to.
-	Completed  int `json:"completed"`
-	Redirected int `json:"redirected"`
-	// Declined and Expired went back to their sender because the target didn't take them.
-	Declined int `json:"declined"`
-	Expired  int `json:"expired"`
-	// Canceled were taken back by their sender, TimedOut waited for longer than a task may.
-	Canceled int `json:"canceled"`
-	TimedOut int `json:"timed_out"`
-	// Abandoned ended because the customer's side was closed.
-	Abandoned int `json:"abandoned"`
-	// Open have not been accepted yet.
-	Open int `json:"open"`
-	// TimeToAccept is from when a completed transfer was initiated until it was accepted.
-	TimeToAccept Durations `json:"time_to_accept"`
+	Completed int `json:"completed"`
+}
+
+// Insights returns the figures of what the filter chooses; invalid_payload where its period isn't one.
+func (d *Desk) Insights(ctx context.Context, f InsightFilter) (Insights, error) {
+	if err := f.check(); err != nil {
+		return Insights{}, err
+	}
+	c := newCounting(f)
+	if err := d.observe(ctx, "count insights", f, c.add); err != nil {
+		return Insights{}, err
+	}
+	return c.insights(), nil
+}
+
+// counting sums observations up, each for the desk and for every group that it belongs to.
+type counting struct {
+	filter                   InsightFilter
+	total                    *tally
+	queues, agents, channels map[string]*tally
+	timed                    [measures][]timed
+	queueTransfers           map[[2]string]*Passing
+	agentTransfers           map[[2]string]*Passing
+	series                   []Interval
+	start, step              int64
+}
+
+// tally is a group's observations: how many, and for how long each went on, shortest first.
+type tally struct {
+	counts [measures]int
+	took   [measures][]int64
+}
+
+type timed struct {
+	took int64
+	of   *belonging
+}
+
+func newCounting(f InsightFilter) *counting {
+	c := &counting{
+		filter: f, total: &tally{}, queues: map[string]*tally{}, agents: map[string]*tally{}, channels: map[string]*tally{},
+		queueTransfers: map[[2]string]*Passing{}, agentTransfers: map[[2]string]*Passing{},
+	}
+	c.split()
+	return c
+}
+
+// split splits the period up.
+func (c *counting) split() {
+	const day = 24 * time.Hour
+	step := day
+	switch length := c.filter.To.Sub(c.filter.From); {
+	case length <= 2*day:
+		step = time.Hour
+	case length > 400*day:
+		step = 7 * day
+	}
+	// Truncate goes by the week that the year 1 began with, a Monday.
+	start := c.filter.From.UTC().Truncate(step)
+	c.start, c.step = micros(start), step.Microseconds()
+	for at := start; at.Before(c.filter.To); at = at.Add(step) {
+		interval := Interval{From: at, To: at.Add(step)}
+		if at.Before(c.filter.From) {
+			interval.From = c.filter.From.UTC()
+		}
+		if interval.To.After(c.filter.To) {
+			interval.To = c.filter.To.UTC()
+		}
+		c.series = append(c.series, interval)
+	}
+}
+
+func (c *counting) add(o observation) {
+	if o.of.tallies == nil {
+		o.of.tallies = c.talliesOf(o.of)
+	}
+	for _, t := range o.of.tallies {
+		t.counts[o.measure] += o.times
+	}
+	if measured[o.measure].took != nil {
+		c.timed[o.measure] = append(c.timed[o.measure], timed{o.took, o.of})
+	}
+	interval := &c.series[(o.at-c.start)/c.step]
+	switch {
+	case o.measure == measureConversations && o.of.total:
+		interval.Conversations += o.times
+	case o.measure == measureSent+measureInitiated:
+		interval.Initiated += o.times
+		c.addPassing(o.way, func(p *Passing) { p.Initiated++ })
+	case o.measure == measureSent+measureCompleted:
+		interval.Completed += o.times
+		c.addPassing(o.way, func(p *Passing) { p.Completed++ })
+	}
+}
+
+// talliesOf returns the tallies of what something belongs to.
+func (c *counting) talliesOf(b *belonging) []*tally {
+	tallies := []*tally{}
+	if b.total {
+		tallies = append(tallies, c.total)
+	}
+	for _, group := range []struct {
+		groups map[string]*tally
+		name   string
+	}{{c.queues, b.queue}, {c.agents, b.agent}, {c.channels, b.channel}} {
+		if group.name == "" {
+			continue
+		}
+		if group.groups[group.name] == nil {
+			group.groups[group.name] = &tally{}
+		}
+		tallies = append(tallies, group.groups[group.name])
+	}
+	return tallies
+}
+
+func (c *counting) addPassing(w *way, add func(*Passing)) {
+	passings, from, to := c.agentTransfers, w.from, w.to.Agent
+	if w.to.Queue != "" {
+		passings, from, to = c.queueTransfers, w.fromQueue, w.to.Queue
+	}
+	key := [2]string{from, to}
+	if passings[key] == nil {
+		passings[key] = &Passing{From: from, To: to}
+	}
+	add(passings[key])
+}
+
+func (c *counting) insights() Insights {
+	// Sorted once for all groups: what a group gets in order is in order.
+	for m := range c.timed {
+		slices.SortFunc(c.timed[m], func(a, b timed) int { return cmp.Compare(a.took, b.took) })
+		for _, one := range c.timed[m] {
+			for _, t := range one.of.tallies {
+				t.took[m] = append(t.took[m], one.took)
+			}
+		}
+	}
+	return Insights{
+		From: c.filter.From, To: c.filter.To, Total: c.total.figures(),
+		Queues: groups(c.queues), Agents: groups(c.agents), Channels: groups(c.channels),
+		QueueTransfers: passings(c.queueTransfers), AgentTransfers: passings(c.agentTransfers), Series: c.series,
+	}
+}
+
+func groups(tallies map[string]*tally) []Group {
+	named := []Group{}
+	for _, name := range slices.Sorted(maps.Keys(tallies)) {
+		named = append(named, Group{Name: name, Figures: tallies[name].figures()})
+	}
+	return named
+}
+
+func passings(found map[[2]string]*Passing) []Passing {
+	sorted := []Passing{}
+	for _, p := range found {
+		sorted = append(sorted, *p)
+	}
+	slices.SortFunc(sorted, func(a, b Passing) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	return sorted
+}
+
+func (t *tally) figures() (f Figures) {
+	for m, one := range measured {
+		if one.took != nil {
+			*one.took(&f) = durations(t.took[m])
+		} else {
+			*one.count(&f) = t.counts[m]
+		}
+	}
+	return f
 }
 
 // Durations tell how long something took, each time it happened. In JSON they are seconds.
@@ -92,8 +266,6 @@ type Durations struct {
 	// Median and P90 are the least that half and nine tenths of them didn't exceed.
 	Median, P90 time.Duration
 	Longest     time.Duration
-
-	each []time.Duration
 }
 
 // MarshalJSON implements [json.Marshaler].
@@ -111,217 +283,26 @@ func (d Durations) MarshalJSON() ([]byte, error) {
 	return encoded, nil
 }
 
-// Insights returns the figures of the period from (included) to (excluded).
-func (d *Desk) Insights(ctx context.Context, from, to time.Time) (Insights, error) {
-	var c *counting
-	err := d.read(ctx, "count insights", func(t *transaction) error {
-		c = newCounting()
-		return errors.Join(
-			c.countConversations(ctx, t, micros(from), micros(to)),
-			c.countTransfers(ctx, t, micros(from), micros(to)),
-			c.countTasks(ctx, t, micros(from), micros(to)),
-		)
-	})
-	if err != nil {
-		return Insights{}, err
-	}
-	return c.insights(from, to), nil
-}
-
-// counting sums up rows, each for the desk and for every group that it belongs to.
-type counting struct {
-	total                    *Figures
-	queues, agents, channels map[string]*Figures
-}
-
-func newCounting() *counting {
-	return &counting{total: &Figures{}, queues: map[string]*Figures{}, agents: map[string]*Figures{}, channels: map[string]*Figures{}}
-}
-
-// of returns the figures of the group with that name, and throwaway ones where there is no name.
-func of(groups map[string]*Figures, name string) *Figures {
-	if name == "" {
-		return &Figures{}
-	}
-	if groups[name] == nil {
-		groups[name] = &Figures{}
-	}
-	return groups[name]
-}
-
-func (c *counting) countConversations(ctx context.Context, t *transaction, from, to int64) error {
-	type begun struct {
-		channel, queue string
-		transfers      int
-		hops           int
-	}
-	conversations := map[string]begun{}
-	err := each(ctx, t, func(r row) error {
-		var sid string
-		var b begun
-		err := r.Scan(&sid, &b.channel, &b.queue, &b.transfers, &b.hops)
-		conversations[sid] = b
-		return err
-	}, `SELECT c.sid, c.channel,
-			coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement LIMIT 1), ''),
-			(SELECT count(*) FROM transfers x WHERE x.conversation = c.sid),
-			(SELECT count(*) FROM transfers x WHERE x.conversation = c.sid AND x.status = 'completed')
-		FROM conversations c WHERE c.created_at >= $1 AND c.created_at < $2 AND c.revision > 0`, from, to)
-	if err != nil {
-		return wrap("count conversations", err)
-	}
-	count := func(f *Figures, b begun) {
-		f.Conversations++
-		f.Transferred += min(b.transfers, 1)
-		f.Hops += b.hops
-	}
-	for _, b := range conversations {
-		count(c.total, b)
-		count(of(c.channels, b.channel), b)
-		count(of(c.queues, b.queue), b)
-	}
-	err = each(ctx, t, func(r row) error {
-		var sid, agent string
-		err := r.Scan(&sid, &agent)
-		count(of(c.agents, agent), conversations[sid])
-		return err
-	}, `SELECT DISTINCT c.sid, t.agent FROM conversations c JOIN tasks t ON t.conversation = c.sid
-		WHERE c.created_at >= $1 AND c.created_at < $2 AND t.assigned_at > 0`, from, to)
-	if err != nil {
-		return wrap("count the conversations of agents", err)
-	}
-	return nil
-}
-
-func (c *counting) countTransfers(ctx context.Context, t *transaction, from, to int64) error {
-	type made struct {
-		conversation.Transfer
-		channel, fromQueue, acceptedQueue string
-	}
-	err := each(ctx, t, func(r row) error {
-		var m made
-		err := r.Scan(&m.Status, &m.FailureReason, &m.From, &m.fromQueue, &m.To.Agent, &m.To.Queue, &m.AcceptedBy, &m.acceptedQueue, &m.channel,
-			instant{&m.CreatedAt}, instant{&m.EndedAt})
-		redirected := (m.To.Agent != "" && m.AcceptedBy != m.To.Agent) || (m.To.Queue != "" && m.acceptedQueue != m.To.Queue)
-		for _, count := range []*Transfers{
-			&c.total.Sent, &of(c.channels, m.channel).Sent, &of(c.queues, m.fromQueue).Sent, &of(c.agents, m.From).Sent,
-			&of(c.queues, m.To.Queue).Received, &of(c.agents, m.To.Agent).Received,
-		} {
-			addTransfer(count, m.Transfer, redirected)
-		}
-		return err
-	}, `SELECT x.status, x.failure_reason, x.from_agent, coalesce(f.queue, ''), x.to_agent, x.to_queue, x.accepted_by, t.queue, t.channel,
-			x.created_at, x.ended_at
-		FROM transfers x JOIN tasks t ON t.sid = x.task LEFT JOIN tasks f ON f.sid = x.from_task
-		WHERE x.created_at >= $1 AND x.created_at < $2`, from, to)
-	if err != nil {
-		return wrap("count transfers", err)
-	}
-	return nil
-}
-
-func addTransfer(s *Transfers, x conversation.Transfer, redirected bool) {
-	s.Initiated++
-	switch x.Status {
-	case conversation.TransferActive:
-		s.Open++
-	case conversation.TransferCompleted:
-		s.Completed++
-		if redirected {
-			s.Redirected++
-		}
-		addDuration(&s.TimeToAccept, x.EndedAt.Sub(x.CreatedAt))
-	case conversation.TransferFailed:
-		switch x.FailureReason {
-		case conversation.ReasonDeclined:
-			s.Declined++
-		case conversation.ReasonExpired:
-			s.Expired++
-		case conversation.ReasonCanceled:
-			s.Canceled++
-		case conversation.ReasonTaskTimeout:
-			s.TimedOut++
-		case conversation.ReasonConversationClosed:
-			s.Abandoned++
-		}
-	}
-}
-
-func (c *counting) countTasks(ctx context.Context, t *transaction, from, to int64) error {
-	err := each(ctx, t, func(r row) error {
-		var task Task
-		err := r.Scan(&task.Queue, &task.Agent, &task.Channel, instant{&task.CreatedAt}, instant{&task.AssignedAt},
-			instant{&task.WrappingAt}, instant{&task.CompletedAt})
-		for _, f := range []*Figures{c.total, of(c.queues, task.Queue), of(c.agents, task.Agent), of(c.channels, string(task.Channel))} {
-			addTask(f, task)
-		}
-		return err
-	}, `SELECT queue, agent, channel, created_at, assigned_at, wrapping_at, completed_at FROM tasks
-		WHERE created_at >= $1 AND created_at < $2 AND assigned_at > 0`, from, to)
-	if err != nil {
-		return wrap("count tasks", err)
-	}
-	return nil
-}
-
-func addTask(f *Figures, task Task) {
-	f.Tasks++
-	addDuration(&f.TimeInQueue, task.AssignedAt.Sub(task.CreatedAt))
-	if !task.WrappingAt.IsZero() {
-		addDuration(&f.TalkTime, task.WrappingAt.Sub(task.AssignedAt))
-	}
-	if !task.CompletedAt.IsZero() {
-		addDuration(&f.WrapupTime, task.CompletedAt.Sub(task.WrappingAt))
-		addDuration(&f.HandleTime, task.CompletedAt.Sub(task.AssignedAt))
-	}
-}
-
-func (c *counting) insights(from, to time.Time) Insights {
-	settle(c.total)
-	return Insights{
-		From: from, To: to, Total: *c.total,
-		Queues: settled(c.queues), Agents: settled(c.agents), Channels: settled(c.channels),
-	}
-}
-
-func settled(groups map[string]*Figures) []Group {
-	named := []Group{}
-	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		settle(groups[name])
-		named = append(named, Group{Name: name, Figures: *groups[name]})
-	}
-	return named
-}
-
-func settle(f *Figures) {
-	for _, d := range []*Durations{
-		&f.Sent.TimeToAccept, &f.Received.TimeToAccept, &f.TimeInQueue, &f.TalkTime, &f.WrapupTime, &f.HandleTime,
-	} {
-		settleDurations(d)
-	}
-}
-
-func addDuration(d *Durations, took time.Duration) { d.each = append(d.each, took) }
-
-// settleDurations turns each duration into what is told of all.
-func settleDurations(d *Durations) {
-	count := len(d.each)
+// durations tells of durations in microseconds, which are sorted.
+func durations(sorted []int64) Durations {
+	count := len(sorted)
 	if count == 0 {
-		return
+		return Durations{}
 	}
-	slices.Sort(d.each)
-	sum := 0.0
-	for _, took := range d.each {
-		sum += float64(took)
+	var sum int64
+	for _, took := range sorted {
+		sum += took
 	}
-	d.Count, d.Mean = count, time.Duration(sum/float64(count))
-	d.Median, d.P90, d.Longest = ranked(d.each, 0.5), ranked(d.each, 0.9), d.each[count-1]
-	d.each = nil
+	return Durations{
+		Count: count, Mean: time.Duration(sum/int64(count)) * time.Microsecond,
+		Median: ranked(sorted, 0.5), P90: ranked(sorted, 0.9), Longest: time.Duration(sorted[count-1]) * time.Microsecond,
+	}
 }
 
 // ranked returns the least of the sorted durations that the share of all didn't exceed.
-func ranked(sorted []time.Duration, share float64) time.Duration {
-	return sorted[max(int(math.Ceil(share*float64(len(sorted))))-1, 0)]
+func ranked(sorted []int64, share float64) time.Duration {
+	at := max(int(math.Ceil(share*float64(len(sorted))))-1, 0)
+	return time.Duration(sorted[at]) * time.Microsecond
 }
 
 func ratio(part, whole int) float64 {

@@ -2,7 +2,10 @@ package desk
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -12,97 +15,621 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// testInsights lets conversations run at random and counts them by hand, in another way.
+// testInsights lets conversations run at random by the real rules, and counts them by hand: from the
+// events that the desk tells of, in another way than the desk counts.
 func testInsights(t *testing.T, h *house) {
-	h.transfersOn()
-	h.set(func(s *conversation.Settings) { s.TimeoutActivity = false })
-	h.staff("sales", "ann", "ben")
-	h.staff("care", "ben", "cat")
-	people := []string{"ann", "ben", "cat"}
-	for _, name := range people {
-		for _, channel := range conversation.Channels() {
-			require.NoError(t, h.SetCapacity(h.t.Context(), name, channel, 100))
-		}
+	count := 10_000
+	if h.few() {
+		count = 300
 	}
-	random := rand.New(rand.NewPCG(1, 2))
-	began := h.clock.now()
-	var threads []*thread
-	for range 60 {
-		th := h.start([]string{"sales", "care"}[random.IntN(2)],
-			onChannel([]conversation.Channel{conversation.ChannelWeb, conversation.ChannelSMS}[random.IntN(2)]))
-		threads = append(threads, th.follow())
-		h.set(func(s *conversation.Settings) {
-			s.Unanswered = []conversation.UnansweredPolicy{conversation.UnansweredSender, conversation.UnansweredOriginQueue}[random.IntN(2)]
-		})
-		for range random.IntN(20) {
-			runAtRandom(random, th, people)
-			th.follow()
-			h.clock.advance(time.Duration(random.IntN(90_000)) * time.Millisecond)
-		}
+	walk := newInsightWalk(h)
+	began := walk.began
+	diaries := map[string]*handDiary{}
+	for range count {
+		th := walk.run()
+		diaries[th.sid] = &handDiary{channel: string(th.state.Channel), turns: map[string]*handTurn{}}
 	}
-	for _, period := range [][2]time.Time{
-		{began, h.clock.now().Add(time.Second)},
-		{began.Add(10 * time.Minute), began.Add(40 * time.Minute)},
-		{h.clock.now().Add(time.Hour), h.clock.now().Add(2 * time.Hour)},
-	} {
-		from, to := period[0], period[1]
-		insights, err := h.Insights(h.t.Context(), from, to)
+	read := 0
+	for position := int64(0); ; {
+		page, err := h.Feed(h.t.Context(), position, 5000)
 		require.NoError(t, err)
-		everybody := byHand{threads: threads, from: from, to: to, task: anyTask, transferSent: anyTransfer}
-		require.Equal(t, everybody.figures(), insights.Total)
-		sum := Figures{}
-		for _, g := range insights.Channels {
-			require.Equal(t, byHand{
-				threads: threads, from: from, to: to, thread: func(th *thread) bool { return string(th.state.Channel) == g.Name },
-				task: anyTask, transferSent: anyTransfer,
-			}.figures(), g.Figures, g.Name)
-			sum.Conversations += g.Conversations
-			sum.Sent.Initiated += g.Sent.Initiated
-			sum.Tasks += g.Tasks
+		if len(page) == 0 {
+			break
 		}
-		require.Equal(t, insights.Total.Conversations, sum.Conversations)
-		require.Equal(t, insights.Total.Sent.Initiated, sum.Sent.Initiated)
-		require.Equal(t, insights.Total.Tasks, sum.Tasks)
-		for _, g := range insights.Queues {
-			require.Equal(t, byHand{
-				threads: threads, from: from, to: to,
-				begun:            func(th *thread) bool { return th.state.Tasks[0].Queue == g.Name },
-				task:             func(task *conversation.Task) bool { return task.Queue == g.Name },
-				transferSent:     func(th *thread, x *conversation.Transfer) bool { return th.state.Task(x.FromTask).Queue == g.Name },
-				transferReceived: func(x *conversation.Transfer) bool { return x.To.Queue == g.Name },
-			}.figures(), g.Figures, g.Name)
-		}
-		for _, g := range insights.Agents {
-			mine := func(task *conversation.Task) bool { return task.Agent == g.Name }
-			require.Equal(t, byHand{
-				threads: threads, from: from, to: to,
-				begun: func(th *thread) bool {
-					return slices.ContainsFunc(th.state.Tasks, func(task *conversation.Task) bool { return mine(task) && !task.AssignedAt.IsZero() })
-				},
-				task:             mine,
-				transferSent:     func(_ *thread, x *conversation.Transfer) bool { return x.From == g.Name },
-				transferReceived: func(x *conversation.Transfer) bool { return x.To.Agent == g.Name },
-			}.figures(), g.Figures, g.Name)
+		for _, e := range page {
+			position, read = e.Position, read+1
+			diaries[e.Conversation].write(e.Event, walk.targets)
 		}
 	}
-	all, err := h.Insights(h.t.Context(), began, h.clock.now().Add(time.Second))
-	require.NoError(t, err)
-	require.Len(t, all.Queues, 2)
-	require.Len(t, all.Agents, 3)
-	for what, count := range map[string]int{
-		"completed": all.Total.Sent.Completed, "redirected": all.Total.Sent.Redirected, "declined": all.Total.Sent.Declined,
-		"expired": all.Total.Sent.Expired, "canceled": all.Total.Sent.Canceled, "abandoned": all.Total.Sent.Abandoned,
-		"open": all.Total.Sent.Open, "hops": all.Total.Hops,
+	require.Greater(t, read, 10*count)
+	facts := walk.facts(diaries)
+
+	end := h.clock.now()
+	for _, period := range [][2]time.Time{
+		{began, end.Add(200 * time.Hour)},
+		{began.Add(20 * time.Hour), began.Add(41*time.Hour + 30*time.Minute)},
+		{end.Add(1000 * time.Hour), end.Add(1001 * time.Hour)},
 	} {
-		require.NotZero(t, count, "the data has none that were %s", what)
+		for _, f := range []InsightFilter{
+			{},
+			{Queue: "billing"},
+			{Agent: walk.agents[3]},
+			{Channel: conversation.ChannelSMS},
+			{Queue: "care", Agent: walk.agents[5], Channel: conversation.ChannelWeb},
+		} {
+			f.From, f.To = period[0], period[1]
+			insights, err := h.Insights(h.t.Context(), f)
+			require.NoError(t, err)
+			requireByHand(t, facts, f, insights)
+		}
 	}
-	encoded, err := json.Marshal(all.Total.TimeInQueue)
+	walk.requireEverything(t, began, end.Add(200*time.Hour))
+}
+
+// insightWalk makes conversations, as a contact centre without a dispatcher would: it reserves itself,
+// and answers for the desk.
+type insightWalk struct {
+	*house
+
+	random         *rand.Rand
+	began          time.Time
+	lasting        time.Duration
+	steps          int // of a conversation, at most
+	queues, agents []string
+	channels       []conversation.Channel
+	// targets are whom transfers were made to, by their SID; no event tells it.
+	targets map[string]conversation.Target
+	refused []handFact
+}
+
+func newInsightWalk(h *house) *insightWalk {
+	return &insightWalk{
+		house: h, random: rand.New(rand.NewPCG(1, 2)), began: h.clock.now(), lasting: 72 * time.Hour, steps: 22,
+		queues: []string{"billing", "care", "sales", "support"}, agents: names("agent", 9),
+		channels: []conversation.Channel{conversation.ChannelWeb, conversation.ChannelSMS, conversation.ChannelWhatsApp},
+		targets:  map[string]conversation.Target{},
+	}
+}
+
+func one[T any](random *rand.Rand, of []T) T { return of[random.IntN(len(of))] }
+
+// run lets one conversation run, and tells the desk of all of it at once or step by step.
+func (w *insightWalk) run() *thread {
+	w.t.Helper()
+	now := w.began.Add(time.Duration(w.random.Int64N(int64(w.lasting/time.Second))) * time.Second)
+	th := &thread{h: w.house, sid: newSID()}
+	stepwise := w.random.IntN(50) == 0
+	apply := func(c conversation.Command) error {
+		settings := conversation.DefaultSettings()
+		settings.MessagingTransfers, settings.TaskTimeout, settings.WrapupTimeout = true, 3600, 1800*w.random.IntN(2)
+		settings.Unanswered = one(w.random, []conversation.UnansweredPolicy{conversation.UnansweredSender, conversation.UnansweredOriginQueue})
+		settings.AgentUnavailable = one(w.random, []conversation.AgentUnavailablePolicy{
+			conversation.AgentUnavailableRefuse, conversation.AgentUnavailableWait, conversation.AgentUnavailableOriginQueue,
+		})
+		result, err := th.state.Apply(c, &conversation.Verdict{
+			Settings: settings, AgentKnown: true, AgentAvailable: w.random.IntN(4) > 0, QueueKnown: true, QueueMembers: 1,
+		}, now)
+		th.events = append(th.events, result.Events...)
+		if stepwise && err == nil {
+			th.sync()
+		}
+		return err
+	}
+	require.NoError(w.t, apply(conversation.StartCommand{Conversation: th.sid, Channel: one(w.random, w.channels), Queue: one(w.random, w.queues)}))
+	for range w.random.IntN(w.steps) {
+		now = now.Add(time.Duration(w.random.IntN(300_000_000)) * time.Microsecond)
+		if deadline, ok := th.state.Deadline(); ok && w.random.IntN(8) == 0 {
+			now = maxTime(now, deadline.At)
+		}
+		w.step(th, apply, now)
+	}
+	if !stepwise {
+		th.sync()
+	}
+	return th
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// step tries something that may happen to the conversation.
+func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, now time.Time) {
+	w.t.Helper()
+	task, someone := th.task(), one(w.random, w.agents)
+	var c conversation.Command
+	switch dice := w.random.IntN(40); {
+	case task.Status == conversation.TaskPending && dice < 30:
+		c = conversation.ReserveCommand{Task: task.SID, Placement: task.Placement, Agent: w.directOr(task, someone)}
+	case dice < 14:
+		c = conversation.AcceptCommand{Agent: task.Agent}
+	case dice < 19:
+		c = conversation.TransferCommand{From: task.Agent, To: toAgent(w.previousOr(th, someone))}
+	case dice < 24:
+		c = conversation.TransferCommand{From: task.Agent, To: toQueue(one(w.random, w.queues))}
+	case dice < 26:
+		c = conversation.DeclineCommand{Agent: task.Agent}
+	case dice < 27:
+		c = conversation.MoveCommand{To: toQueue(one(w.random, w.queues))}
+	case dice < 29:
+		c = conversation.ExpireCommand{}
+	case dice < 36:
+		c = conversation.WrapupCommand{Agent: w.wrapping(th, someone)}
+	case dice < 38:
+		c = conversation.CancelCommand{Agent: "nobody"}
+		if transfer := th.state.ActiveTransfer(); transfer != nil {
+			c = conversation.CancelCommand{Agent: transfer.From}
+		}
+	default:
+		c = one(w.random, []conversation.Command{conversation.EndCommand{Agent: task.Agent}, conversation.CloseCommand{}})
+	}
+	err := apply(c) // many are refused
+	if transfer, ok := c.(conversation.TransferCommand); ok && err == nil {
+		w.targets[th.state.Transfers[len(th.state.Transfers)-1].SID] = transfer.To
+	}
+	if conversation.CodeOf(err) == conversation.CodeWrapupPending && w.random.IntN(2) == 0 {
+		w.isRefused(th, task, now)
+	}
+}
+
+// isRefused has the desk note that somebody was refused an accept.
+func (w *insightWalk) isRefused(th *thread, task *conversation.Task, now time.Time) {
+	w.t.Helper()
+	if len(th.events) > 0 {
+		th.sync()
+	}
+	w.clock.nanos.Store(now.UnixNano())
+	require.NoError(w.t, w.NoteRefusal(w.t.Context(), th.sid, task.Agent, conversation.CodeWrapupPending))
+	w.refused = append(w.refused, handFact{
+		figure: "wrapup_refusals", conversation: th.sid, at: now, times: 1,
+		whole: true, queue: task.Queue, agent: task.Agent, channel: string(th.state.Channel),
+	})
+}
+
+func (w *insightWalk) directOr(task *conversation.Task, someone string) string {
+	if task.Direct {
+		return task.Agent
+	}
+	return someone
+}
+
+// previousOr is often who had the conversation before, so that there is some ping-pong.
+func (w *insightWalk) previousOr(th *thread, someone string) string {
+	if before := th.state.Task(th.task().Previous); before != nil && before.Agent != "" && w.random.IntN(2) == 0 {
+		return before.Agent
+	}
+	return someone
+}
+
+// wrapping is often somebody who wraps the conversation up.
+func (w *insightWalk) wrapping(th *thread, someone string) string {
+	for _, task := range th.state.Tasks {
+		if task.Status == conversation.TaskWrapping && w.random.IntN(3) > 0 {
+			return task.Agent
+		}
+	}
+	return someone
+}
+
+// handDiary is a conversation as its events tell it.
+type handDiary struct {
+	channel   string
+	began     time.Time
+	first     string
+	turns     map[string]*handTurn
+	order     []string
+	transfers []*handTransfer
+	lastWrap  string
+}
+
+type handTurn struct {
+	queue, agent                           string
+	created, accepted, wrapping, completed time.Time
+}
+
+type handTransfer struct {
+	sid, task, from, fromQueue, outcome, by, queue string
+
+	to                 conversation.Target
+	initiated, settled time.Time
+}
+
+// write adds what an event tells.
+func (d *handDiary) write(e conversation.Event, targets map[string]conversation.Target) {
+	turn := d.turns[e.Task]
+	if turn == nil {
+		turn = &handTurn{created: e.At}
+		d.turns[e.Task] = turn
+		if d.first == "" {
+			d.first, d.began = e.Task, e.At
+		}
+		d.order = append(d.order, e.Task)
+	}
+	turn.queue = e.Queue
+	settle := func(outcome string) {
+		for _, x := range d.transfers {
+			if x.sid == e.Transfer {
+				x.outcome, x.settled, x.by, x.queue = outcome, e.At, e.Agent, e.Queue
+			}
+		}
+	}
+	switch e.Name {
+	case conversation.EventReservationAccepted:
+		turn.agent, turn.accepted = e.Agent, e.At
+	case conversation.EventTaskWrapup:
+		turn.wrapping, d.lastWrap = e.At, e.Task
+	case conversation.EventTaskUpdated:
+		if e.ReservationStatus == conversation.ReservationAccepted { // it is its sender's again
+			turn.wrapping = time.Time{}
+		}
+	case conversation.EventTaskCompleted:
+		turn.completed = e.At
+	case conversation.EventTransferInitiated:
+		d.transfers = append(d.transfers, &handTransfer{
+			sid: e.Transfer, task: e.Task, from: e.Agent, fromQueue: d.turns[d.lastWrap].queue, initiated: e.At, to: targets[e.Transfer],
+		})
+	case conversation.EventTransferCompleted:
+		settle("completed")
+	case conversation.EventTransferFailed, conversation.EventTransferCanceled:
+		settle(map[string]string{
+			"declined": "declined", "expired": "expired", "canceled": "canceled", "task_timeout": "timed_out", "conversation_closed": "abandoned",
+		}[e.Reason])
+	default:
+	}
+}
+
+// handFact is one thing that counts, for the desk where whole is set, and for groups.
+type handFact struct {
+	figure, conversation  string
+	at                    time.Time
+	times                 int
+	took                  time.Duration
+	whole                 bool
+	queue, agent, channel string
+	// agents are all agents of a conversation; to is whom a transfer was made to.
+	agents []string
+	to     conversation.Target
+}
+
+// facts are everything that counts, whatever the period.
+func (w *insightWalk) facts(diaries map[string]*handDiary) []handFact {
+	facts := slices.Clone(w.refused)
+	for sid, d := range diaries {
+		var everybody []string
+		for _, task := range d.order {
+			turn := d.turns[task]
+			if turn.accepted.IsZero() {
+				continue
+			}
+			everybody = append(everybody, turn.agent)
+			fact := handFact{conversation: sid, at: turn.created, times: 1, whole: true, queue: turn.queue, agent: turn.agent, channel: d.channel}
+			add := func(figure string, took time.Duration) {
+				fact.figure, fact.took = figure, took
+				facts = append(facts, fact)
+			}
+			add("tasks", 0)
+			add("time_in_queue", turn.accepted.Sub(turn.created))
+			if !turn.wrapping.IsZero() {
+				add("talk_time", turn.wrapping.Sub(turn.accepted))
+			}
+			if !turn.completed.IsZero() {
+				add("wrapup_time", turn.completed.Sub(turn.wrapping))
+				add("handle_time", turn.completed.Sub(turn.accepted))
+			}
+		}
+		slices.Sort(everybody)
+		everybody = slices.Compact(everybody)
+		var completed []*handTransfer
+		for _, x := range d.transfers {
+			if x.outcome == "completed" {
+				completed = append(completed, x)
+			}
+			facts = append(facts, x.facts(sid, d.channel, completed)...)
+		}
+		fact := handFact{
+			figure: "conversations", conversation: sid, at: d.began, times: 1, whole: true, queue: d.turns[d.first].queue, channel: d.channel, agents: everybody,
+		}
+		facts = append(facts, fact)
+		if len(d.transfers) > 0 {
+			fact.figure = "transferred"
+			facts = append(facts, fact)
+		}
+		if fact.times = len(completed); fact.times > 0 {
+			fact.figure = "hops"
+			facts = append(facts, fact)
+		}
+	}
+	return facts
+}
+
+// facts are what a transfer counts as, the last of the completed ones if it is one.
+func (x *handTransfer) facts(sid, channel string, completed []*handTransfer) (facts []handFact) {
+	figures := []string{"initiated"}
+	switch x.outcome {
+	case "":
+		figures = append(figures, "open")
+	case "completed":
+		figures = append(figures, "completed", "time_to_accept")
+		if (x.to.Agent != "" && x.by != x.to.Agent) || (x.to.Queue != "" && x.queue != x.to.Queue) {
+			figures = append(figures, "redirected")
+		}
+		if n := len(completed); n > 1 {
+			before := completed[n-2]
+			a, b, c := before.from, before.by, x.by
+			if b == x.from && a == c && a != b {
+				figures = append(figures, "ping_pong")
+			}
+		}
+	default:
+		figures = append(figures, "failed", x.outcome)
+	}
+	for _, figure := range figures {
+		fact := handFact{figure: "sent." + figure, conversation: sid, at: x.initiated, times: 1, to: x.to, channel: channel}
+		if figure == "time_to_accept" {
+			fact.took = x.settled.Sub(x.initiated)
+		}
+		sent, received := fact, fact
+		sent.whole, sent.queue, sent.agent = true, x.fromQueue, x.from
+		received.figure, received.queue, received.agent = "received."+figure, x.to.Queue, x.to.Agent
+		facts = append(facts, sent, received)
+	}
+	return facts
+}
+
+// agentsOfConversation tells the figures that count once for each agent of a conversation.
+func (f handFact) ofConversation() bool {
+	return f.figure == "conversations" || f.figure == "transferred" || f.figure == "hops"
+}
+
+func (f handFact) isOf(agent string) bool {
+	if f.ofConversation() {
+		return slices.Contains(f.agents, agent)
+	}
+	return f.agent == agent
+}
+
+// requireByHand requires that insights are what the facts that the filter chooses sum up to.
+func requireByHand(t *testing.T, facts []handFact, f InsightFilter, insights Insights) {
+	t.Helper()
+	filtered := f.Queue != "" || f.Agent != ""
+	var chosen []handFact
+	for _, fact := range facts {
+		switch {
+		case fact.at.Before(f.From), !fact.at.Before(f.To), f.Channel != "" && fact.channel != string(f.Channel),
+			f.Queue != "" && fact.queue != f.Queue, f.Agent != "" && !fact.isOf(f.Agent):
+		default:
+			chosen = append(chosen, fact)
+		}
+	}
+	sum := func(of func(handFact) bool) map[string]int {
+		counts := map[string]int{}
+		for _, fact := range chosen {
+			if of(fact) {
+				counts[fact.figure] += fact.times
+			}
+		}
+		return counts
+	}
+	require.Equal(t, sumByHand(chosen, func(fact handFact) bool { return fact.whole || filtered }), asMap(insights.Total))
+	for kind, groups := range map[string][]Group{"queue": insights.Queues, "agent": insights.Agents, "channel": insights.Channels} {
+		found := map[string]bool{}
+		for _, g := range groups {
+			found[g.Name] = true
+			require.Equal(t, sumByHand(chosen, func(fact handFact) bool { return fact.belongs(kind, g.Name, filtered) }), asMap(g.Figures), "%s %s", kind, g.Name)
+		}
+		for _, fact := range chosen {
+			name := map[string]string{"queue": fact.queue, "agent": fact.agent, "channel": fact.channel}[kind]
+			require.True(t, name == "" || found[name] || !fact.belongs(kind, name, filtered), "%s %q is missing", kind, name)
+		}
+	}
+
+	passed := sum(func(fact handFact) bool { return fact.figure == "sent.initiated" || fact.figure == "sent.completed" })
+	queues, agents := map[[2]string][2]int{}, map[[2]string][2]int{}
+	for _, fact := range chosen {
+		at := slices.Index([]string{"sent.initiated", "sent.completed"}, fact.figure)
+		if at < 0 {
+			continue
+		}
+		passing, key := agents, [2]string{fact.agent, fact.to.Agent}
+		if fact.to.Queue != "" {
+			passing, key = queues, [2]string{fact.queue, fact.to.Queue}
+		}
+		cell := passing[key]
+		cell[at]++
+		passing[key] = cell
+	}
+	for _, matrix := range []struct {
+		byHand map[[2]string][2]int
+		cells  []Passing
+	}{{queues, insights.QueueTransfers}, {agents, insights.AgentTransfers}} {
+		cells := map[[2]string][2]int{}
+		for _, p := range matrix.cells {
+			cells[[2]string{p.From, p.To}] = [2]int{p.Initiated, p.Completed}
+		}
+		require.Equal(t, matrix.byHand, cells)
+	}
+
+	at := f.From
+	summed := map[string]int{}
+	for _, interval := range insights.Series {
+		require.True(t, at.Equal(interval.From), "the intervals follow each other")
+		require.True(t, interval.To.After(interval.From))
+		at = interval.To
+		within := map[string]int{}
+		for _, fact := range chosen {
+			if !fact.at.Before(interval.From) && fact.at.Before(interval.To) {
+				within[fact.figure] += fact.times
+			}
+		}
+		require.Equal(t, [3]int{within["conversations"], within["sent.initiated"], within["sent.completed"]},
+			[3]int{interval.Conversations, interval.Initiated, interval.Completed})
+		summed["sent.initiated"] += interval.Initiated
+		summed["sent.completed"] += interval.Completed
+	}
+	require.True(t, at.Equal(f.To), "the intervals end with the period")
+	maps.DeleteFunc(summed, func(_ string, count int) bool { return count == 0 })
+	require.Equal(t, passed, summed)
+}
+
+// belongs tells whether the fact counts for the group. Without a filter, a channel doesn't count what is received.
+func (f handFact) belongs(kind, name string, filtered bool) bool {
+	switch kind {
+	case "queue":
+		return f.queue == name
+	case "agent":
+		return f.isOf(name)
+	}
+	return f.channel == name && (f.whole || filtered)
+}
+
+// handFigure is a figure: a count, or durations.
+type handFigure struct {
+	Count int
+	Took  Durations
+}
+
+func asMap(f Figures) map[Figure]handFigure {
+	figures := map[Figure]handFigure{}
+	for _, d := range FigureDefinitions() {
+		if count, took := f.Of(d.Figure); count > 0 {
+			figures[d.Figure] = handFigure{count, took}
+		}
+	}
+	return figures
+}
+
+func sumByHand(facts []handFact, of func(handFact) bool) map[Figure]handFigure {
+	figures, durations := map[Figure]handFigure{}, map[Figure][]time.Duration{}
+	for _, fact := range facts {
+		if !of(fact) {
+			continue
+		}
+		name := Figure(fact.figure)
+		sum := figures[name]
+		sum.Count += fact.times
+		figures[name] = sum
+		if slices.Contains([]Figure{"time_in_queue", "talk_time", "wrapup_time", "handle_time", "sent.time_to_accept", "received.time_to_accept"}, name) {
+			durations[name] = append(durations[name], fact.took)
+		}
+	}
+	for name, took := range durations {
+		figures[name] = handFigure{len(took), durationsByHand(took)}
+	}
+	return figures
+}
+
+// durationsByHand counts, for each duration, how many are no longer.
+func durationsByHand(took []time.Duration) (d Durations) {
+	least := func(share float64) time.Duration {
+		for i, candidate := range took {
+			notLonger := i + 1
+			for notLonger < len(took) && took[notLonger] <= candidate {
+				notLonger++
+			}
+			if float64(notLonger) >= share*float64(len(took)) {
+				return candidate
+			}
+		}
+		return -1
+	}
+	slices.Sort(took)
+	var sum time.Duration
+	for _, one := range took {
+		sum += one
+		d.Longest = max(d.Longest, one)
+	}
+	d.Count, d.Mean, d.Median, d.P90 = len(took), (sum / time.Duration(len(took))).Truncate(time.Microsecond), least(0.5), least(0.9)
+	return d
+}
+
+// few tells that fewer conversations have to do: what is counted is the same everywhere, and to write them takes its time.
+func (h *house) few() bool { return underRaceDetector || h.onPostgres() }
+
+// requireEverything requires that the conversations have everything in them that there is to count, that
+// a filter's total is its group, and that figures are traced.
+func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
+	t.Helper()
+	everything := InsightFilter{From: from, To: to}
+	insights, err := w.Insights(w.t.Context(), everything)
+	require.NoError(t, err)
+	require.Len(t, insights.Queues, len(w.queues))
+	require.Len(t, insights.Agents, len(w.agents))
+	require.Len(t, insights.Channels, len(w.channels))
+	for _, d := range FigureDefinitions() {
+		f, count := everything, 0
+		for _, g := range insights.Agents {
+			if count == 0 {
+				f.Agent = g.Name
+				count, _ = g.Of(d.Figure)
+			}
+		}
+		require.True(t, count > 0 || w.few(), "the data has none of %s", d.Figure) // fewer may have none of the rarest
+		require.Equal(t, count, w.traced(f, d.Figure), d.Figure)
+	}
+	for _, g := range insights.Agents {
+		f := everything
+		f.Agent = g.Name
+		filtered, err := w.Insights(w.t.Context(), f)
+		require.NoError(t, err)
+		require.Equal(t, g.Figures, filtered.Total, "the total of a filter is its group")
+		count, _ := g.Of("sent.ping_pong")
+		require.Equal(t, count, w.traced(f, "sent.ping_pong"))
+	}
+	w.requirePages(everything, "conversations")
+	p := insights.QueueTransfers[0]
+	f := everything
+	f.Queue, f.Target = p.From, toQueue(p.To)
+	require.Equal(t, p.Initiated, w.traced(f, "sent.initiated"))
+	encoded, err := json.Marshal(insights.Total.TimeInQueue)
 	require.NoError(t, err)
 	require.Contains(t, string(encoded), `"p90":`)
 }
 
-func anyTask(*conversation.Task) bool                  { return true }
-func anyTransfer(*thread, *conversation.Transfer) bool { return true }
+// traced reads the conversations behind a figure, and sums them up.
+func (w *insightWalk) traced(f InsightFilter, figure Figure) (sum int) {
+	w.t.Helper()
+	seen := map[string]bool{}
+	page := Page{Limit: 1000}
+	for {
+		found, err := w.InsightConversations(w.t.Context(), f, figure, page)
+		require.NoError(w.t, err)
+		for _, c := range found.Entries {
+			require.False(w.t, seen[c.SID], "each conversation comes once")
+			seen[c.SID] = true
+			sum += c.Times
+		}
+		require.Equal(w.t, page.After != nil, found.Earlier)
+		if !found.More {
+			return sum
+		}
+		page.After = &found.Last
+	}
+}
+
+// requirePages requires that the pages of a figure are the same forwards, backwards and by number.
+func (w *insightWalk) requirePages(f InsightFilter, figure Figure) {
+	w.t.Helper()
+	read := func(p Page) Found[InsightConversation] {
+		found, err := w.InsightConversations(w.t.Context(), f, figure, p)
+		require.NoError(w.t, err)
+		return found
+	}
+	first := read(Page{Limit: 7})
+	second := read(Page{Limit: 7, After: &first.Last})
+	require.True(w.t, second.Earlier)
+	require.NotEqual(w.t, first.Entries, second.Entries)
+	require.Equal(w.t, second.Entries, read(Page{Limit: 7, Skip: 7}).Entries)
+	back := read(Page{Limit: 7, Before: &second.First})
+	require.Equal(w.t, first.Entries, back.Entries)
+	require.True(w.t, back.More)
+	require.False(w.t, back.Earlier)
+	require.Len(w.t, read(Page{}).Entries, 50)
+	require.Empty(w.t, read(Page{Before: &first.First}).Entries)
+	require.Empty(w.t, read(Page{Skip: 1_000_000}).Entries)
+}
 
 // runAtRandom tries something that may happen to a conversation.
 func runAtRandom(random *rand.Rand, th *thread, people []string) {
@@ -137,130 +664,6 @@ func runAtRandom(random *rand.Rand, th *thread, people []string) {
 	_, _ = th.try(c) // many are refused
 }
 
-// byHand counts from the conversations themselves; nil conditions choose all, or none of the received.
-type byHand struct {
-	threads          []*thread
-	from, to         time.Time
-	thread, begun    func(*thread) bool
-	task             func(*conversation.Task) bool
-	transferSent     func(*thread, *conversation.Transfer) bool
-	transferReceived func(*conversation.Transfer) bool
-}
-
-func (b byHand) in(at time.Time) bool { return !at.Before(b.from) && at.Before(b.to) }
-
-func (b byHand) figures() Figures {
-	var f Figures
-	var queued, talked, wrapped, handled []time.Duration
-	var sent, received []*conversation.Transfer
-	queueOf := map[*conversation.Transfer]string{}
-	for _, th := range b.threads {
-		if b.thread != nil && !b.thread(th) {
-			continue
-		}
-		if b.in(th.state.CreatedAt) && (b.begun == nil || b.begun(th)) {
-			f.Conversations++
-			if len(th.state.Transfers) > 0 {
-				f.Transferred++
-			}
-			for _, x := range th.state.Transfers {
-				if x.Status == conversation.TransferCompleted {
-					f.Hops++
-				}
-			}
-		}
-		for _, task := range th.state.Tasks {
-			if !b.in(task.CreatedAt) || task.AssignedAt.IsZero() || !b.task(task) {
-				continue
-			}
-			f.Tasks++
-			queued = append(queued, task.AssignedAt.Sub(task.CreatedAt))
-			if !task.WrappingAt.IsZero() {
-				talked = append(talked, task.WrappingAt.Sub(task.AssignedAt))
-			}
-			if !task.CompletedAt.IsZero() {
-				wrapped = append(wrapped, task.CompletedAt.Sub(task.WrappingAt))
-				handled = append(handled, task.CompletedAt.Sub(task.AssignedAt))
-			}
-		}
-		for _, x := range th.state.Transfers {
-			queueOf[x] = th.state.Task(x.Task).Queue
-			if b.in(x.CreatedAt) && b.transferSent(th, x) {
-				sent = append(sent, x)
-			}
-			if b.in(x.CreatedAt) && b.transferReceived != nil && b.transferReceived(x) {
-				received = append(received, x)
-			}
-		}
-	}
-	f.Sent, f.Received = transfersByHand(sent, queueOf), transfersByHand(received, queueOf)
-	f.TimeInQueue, f.TalkTime = durationsByHand(queued), durationsByHand(talked)
-	f.WrapupTime, f.HandleTime = durationsByHand(wrapped), durationsByHand(handled)
-	return f
-}
-
-func transfersByHand(transfers []*conversation.Transfer, queueOf map[*conversation.Transfer]string) Transfers {
-	count := func(wanted func(*conversation.Transfer) bool) (n int) {
-		for _, x := range transfers {
-			if wanted(x) {
-				n++
-			}
-		}
-		return n
-	}
-	failed := func(reason conversation.Reason) int {
-		return count(func(x *conversation.Transfer) bool {
-			return x.Status == conversation.TransferFailed && x.FailureReason == reason
-		})
-	}
-	var took []time.Duration
-	redirected := 0
-	for _, x := range transfers {
-		if x.Status != conversation.TransferCompleted {
-			continue
-		}
-		took = append(took, x.EndedAt.Sub(x.CreatedAt))
-		if (x.To.Queue == "" && x.AcceptedBy != x.To.Agent) || (x.To.Agent == "" && queueOf[x] != x.To.Queue) {
-			redirected++
-		}
-	}
-	return Transfers{
-		Initiated: len(transfers), Completed: len(took), Redirected: redirected,
-		Declined: failed("declined"), Expired: failed("expired"), Canceled: failed("canceled"), TimedOut: failed("task_timeout"),
-		Abandoned:    failed("conversation_closed"),
-		Open:         count(func(x *conversation.Transfer) bool { return x.Status == conversation.TransferActive }),
-		TimeToAccept: durationsByHand(took),
-	}
-}
-
-// durationsByHand counts, for each duration, how many are no longer.
-func durationsByHand(took []time.Duration) (d Durations) {
-	var sum time.Duration
-	least := func(share float64) (found time.Duration) {
-		found = -1
-		for _, candidate := range took {
-			notLonger := 0
-			for _, other := range took {
-				if other <= candidate {
-					notLonger++
-				}
-			}
-			if float64(notLonger) >= share*float64(len(took)) && (found < 0 || candidate < found) {
-				found = candidate
-			}
-		}
-		return found
-	}
-	for _, one := range took {
-		sum += one
-		d.Longest = max(d.Longest, one)
-	}
-	if d.Count = len(took); d.Count > 0 {
-		d.Mean, d.Median, d.P90 = time.Duration(float64(sum)/float64(len(took))), least(0.5), least(0.9)
-	}
-	return d
-}
-
 func testRedirected(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice", "dora")
@@ -279,7 +682,7 @@ func testRedirected(t *testing.T, h *house) {
 	moved.do(conversation.MoveCommand{To: toQueue("support")})
 	moved.follow().accept(moved.task().Agent)
 
-	insights, err := h.Insights(h.t.Context(), began, h.clock.now().Add(time.Second))
+	insights, err := h.Insights(h.t.Context(), InsightFilter{From: began, To: h.clock.now().Add(time.Second)})
 	require.NoError(t, err)
 	require.Equal(t, 3, insights.Total.Sent.Completed)
 	require.Equal(t, 2, insights.Total.Sent.Redirected)
@@ -293,4 +696,86 @@ func testRedirected(t *testing.T, h *house) {
 func (th *thread) passAndWrapUp(from string, to conversation.Target) *thread {
 	th.h.t.Helper()
 	return th.transfer(from, to, "").wrapup(from)
+}
+
+// testInsightRefusals refuses what isn't a period or a figure, and what nobody knows.
+func testInsightRefusals(t *testing.T, h *house) {
+	now := h.clock.now()
+	for _, f := range []InsightFilter{{}, {From: now, To: now}, {From: now, To: now.Add(-time.Hour)}, {From: now.AddDate(-30, 0, 0), To: now}} {
+		_, err := h.Insights(h.t.Context(), f)
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+		_, err = h.InsightConversations(h.t.Context(), f, "transferred", Page{})
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+	}
+	f := InsightFilter{From: now, To: now.Add(time.Hour)}
+	_, err := h.InsightConversations(h.t.Context(), f, "happiness", Page{})
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+	require.ErrorIs(t, h.NoteRefusal(h.t.Context(), newSID(), "alice", conversation.CodeWrapupPending), ErrUnknownConversation)
+	count, took := Figures{}.Of("happiness")
+	require.Zero(t, count)
+	require.Zero(t, took)
+
+	for length, intervals := range map[time.Duration]int{
+		time.Minute: 1, 48 * time.Hour: 48, 49 * time.Hour: 3, 400 * 24 * time.Hour: 401, 401 * 24 * time.Hour: 58,
+	} {
+		f.To = f.From.Add(length)
+		insights, err := h.Insights(h.t.Context(), f)
+		require.NoError(t, err)
+		require.Len(t, insights.Series, intervals, fmt.Sprint(length))
+	}
+}
+
+// testPingPong hands a conversation to and fro, over the edge of a period.
+func testPingPong(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice", "bob", "carl")
+	began := h.clock.now()
+	th := h.start("support").follow()
+	th.accept("alice").passAndWrapUp("alice", toAgent("bob"))
+	th.accept("bob")
+	h.clock.advance(time.Hour)
+	later := h.clock.now()
+	th.passAndWrapUp("bob", toAgent("carl")).decline("carl") // which is no handing on
+	th.accept(th.task().Agent)
+	count := func(from time.Time) int {
+		insights, err := h.Insights(h.t.Context(), InsightFilter{From: from, To: h.clock.now().Add(time.Second)})
+		require.NoError(t, err)
+		return insights.Total.Sent.PingPong
+	}
+	holder := th.task().Agent
+	require.Equal(t, "alice", holder, "she is the longest idle")
+	require.Equal(t, 1, count(began))
+	require.Equal(t, 1, count(later), "where it was handed back counts, whenever it was handed on")
+	th.passAndWrapUp("alice", toAgent("carl"))
+	th.accept("carl").passAndWrapUp("carl", toAgent("bob"))
+	th.accept("bob")
+	require.Equal(t, 1, count(began), "round in a circle is no ping-pong")
+}
+
+// testInsightsOfBefore takes from tasks what the migration fills in, and fills it in again.
+func testInsightsOfBefore(t *testing.T, h *house) {
+	walk := newInsightWalk(h)
+	walk.steps = 40
+	for range 300 {
+		walk.run()
+	}
+	f := InsightFilter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
+	before, err := h.Insights(h.t.Context(), f)
+	require.NoError(t, err)
+	require.NotZero(t, before.Total.Sent.PingPong)
+	migration, err := migrations.ReadFile("migrations/00005_insights.sql")
+	require.NoError(t, err)
+	statements := regexp.MustCompile(`(?s)UPDATE tasks.*?;`).FindAllString(string(migration), -1)
+	require.Len(t, statements, 2)
+	require.NoError(t, h.write(h.t.Context(), "migrate again", func(tx *transaction) error {
+		for _, statement := range append([]string{`UPDATE tasks SET from_agent = '', from_queue = '', given_by = '', to_agent = '', to_queue = ''`}, statements...) {
+			if _, err := tx.exec(h.t.Context(), statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	after, err := h.Insights(h.t.Context(), f)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
 }

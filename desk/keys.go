@@ -70,7 +70,10 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 		_, err := t.exec(ctx, `INSERT INTO api_keys (sid, name, role, agent, secret_hash, rate_limit, created_at, revoked_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, 0)`,
 			k.SID, k.Name, string(k.Role), k.Agent, hashSecret(secret), k.RateLimit, micros(k.CreatedAt))
-		return err
+		if err != nil {
+			return err
+		}
+		return t.audit(ctx, micros(k.CreatedAt), changed{"key.added", k.SID, "", k.summary()})
 	})
 	return k, secret, err
 }
@@ -119,13 +122,32 @@ func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 // RevokeKey makes the key worthless from now on; again, it does no harm. Refused with invalid_payload: a SID that is no key's.
 func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
 	return d.write(ctx, "revoke an API key", func(t *transaction) error {
-		revoked, err := t.exec(ctx, `UPDATE api_keys SET revoked_at = CASE WHEN revoked_at = 0 THEN $2 ELSE revoked_at END WHERE sid = $1`,
-			sid, micros(d.now()))
-		if err == nil && revoked == 0 {
+		keys, err := all(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
+		if err == nil && len(keys) == 0 {
 			return invalid("sid", "there is no key %q: see the list of keys", sid)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return t.revoke(ctx, micros(d.now()), keys)
 	})
+}
+
+// revoke makes those of the keys worthless that aren't yet.
+func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) error {
+	for _, k := range keys {
+		revoked, err := t.exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE sid = $1 AND revoked_at = 0`, k.SID, now)
+		if err != nil {
+			return err
+		}
+		if revoked == 0 {
+			continue
+		}
+		if err := t.audit(ctx, now, changed{"key.revoked", k.SID, k.summary(), ""}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Authenticate returns the API key with that SID and secret, or [ErrCredentials] for one that isn't

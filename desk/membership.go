@@ -110,16 +110,18 @@ func traitsOf(agent, attributes string) (map[string]any, error) {
 }
 
 func (t *transaction) settleMember(ctx context.Context, queue string, wanted *expression.Expression, agent traits) error {
+	change := t.quit
 	if wanted.Holds(agent.attributes) {
-		return t.join(ctx, queue, agent.agent)
+		change = t.join
 	}
-	return t.quit(ctx, queue, agent.agent)
+	_, err := change(ctx, queue, agent.agent)
+	return err
 }
 
-// quit takes an agent off a queue. What they have of it stays theirs.
-func (t *transaction) quit(ctx context.Context, queue, agent string) error {
-	_, err := t.exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
-	return err
+// quit takes an agent off a queue, and tells whether they were on it. What they have of it stays theirs.
+func (t *transaction) quit(ctx context.Context, queue, agent string) (bool, error) {
+	left, err := t.exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
+	return left > 0, err
 }
 
 // Matches tells whether the expression is true of the agent, as it is asked for a queue.

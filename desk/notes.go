@@ -35,7 +35,7 @@ func (d *Desk) KeepNote(ctx context.Context, sid string, note conversation.Note)
 		note.SID = conversation.SIDOf(conversation.PrefixNote, uuid.New())
 	}
 	note.Kind, note.CreatedAt = conversation.NoteTransfer, d.now()
-	err = d.write(ctx, "store a note of conversation "+sid, func(t *transaction) error {
+	err = d.writeBeside(ctx, "store a note of conversation "+sid, func(t *transaction) error {
 		if _, err := t.conversationStatus(ctx, sid); err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conver
 func (t *transaction) insertNote(ctx context.Context, sid string, n conversation.Note) error {
 	_, err := t.exec(ctx, `INSERT INTO notes (sid, conversation, kind, task, transfer, author, text, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (sid) DO NOTHING`,
-		n.SID, sid, string(n.Kind), n.Task, n.Transfer, n.Author, n.Text, micros(n.CreatedAt))
+		n.SID, sid, string(n.Kind), n.Task, n.Transfer, n.Author, t.sealed(noteText, n.SID, n.Text), micros(n.CreatedAt))
 	return err
 }
 
@@ -95,6 +95,6 @@ func (t *transaction) notes(ctx context.Context, sid string) ([]conversation.Not
 const selectNotes = `SELECT sid, kind, task, transfer, author, text, created_at FROM notes`
 
 func scanNote(r row) (n conversation.Note, err error) {
-	err = r.Scan(&n.SID, &n.Kind, &n.Task, &n.Transfer, &n.Author, &n.Text, instant{&n.CreatedAt})
+	err = r.Scan(&n.SID, &n.Kind, &n.Task, &n.Transfer, &n.Author, opened{noteText, &n.SID, &n.Text}, instant{&n.CreatedAt})
 	return n, err
 }

@@ -134,7 +134,7 @@ func (l *listing[T]) read(ctx context.Context, t *transaction, descending bool, 
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	entries := []T{}
 	for len(entries) < wanted && rows.Next() {
-		entry, err := l.scan(rows)
+		entry, err := l.scan(t.opening(rows))
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,8 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 		}
 		_, err = t.exec(ctx, `INSERT INTO participants (sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-			p.SID, p.Conversation, p.Kind, p.Identity, p.Address, p.ProxyAddress, p.Attributes, micros(d.now()))
+			p.SID, p.Conversation, p.Kind, t.sealed(memberIdentity, p.SID, p.Identity), t.sealed(memberAddress, p.SID, p.Address),
+			t.sealed(memberProxy, p.SID, p.ProxyAddress), t.sealed(memberAttributes, p.SID, p.Attributes), micros(d.now()))
 		if err != nil {
 			return err
 		}
@@ -121,7 +122,8 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 			return err
 		}
 		if _, err := t.exec(ctx, `UPDATE participants SET identity = $2, address = $3, proxy_address = $4, attributes = $5, updated_at = $6 WHERE sid = $1`,
-			sid, changed.Identity, changed.Address, changed.ProxyAddress, changed.Attributes, micros(d.now())); err != nil {
+			sid, t.sealed(memberIdentity, sid, changed.Identity), t.sealed(memberAddress, sid, changed.Address),
+			t.sealed(memberProxy, sid, changed.ProxyAddress), t.sealed(memberAttributes, sid, changed.Attributes), micros(d.now())); err != nil {
 			return err
 		}
 		changed, _, err = first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)
@@ -149,7 +151,8 @@ func noParticipant(sid string) *conversation.Refusal {
 const selectParticipants = `SELECT sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at FROM participants`
 
 func scanParticipant(r row) (p Participant, err error) {
-	err = r.Scan(&p.SID, &p.Conversation, &p.Kind, &p.Identity, &p.Address, &p.ProxyAddress, &p.Attributes, instant{&p.CreatedAt}, instant{&p.UpdatedAt})
+	err = r.Scan(&p.SID, &p.Conversation, &p.Kind, opened{memberIdentity, &p.SID, &p.Identity}, opened{memberAddress, &p.SID, &p.Address},
+		opened{memberProxy, &p.SID, &p.ProxyAddress}, opened{memberAttributes, &p.SID, &p.Attributes}, instant{&p.CreatedAt}, instant{&p.UpdatedAt})
 	return p, err
 }
 

@@ -79,7 +79,7 @@ func scanWaitingTask(r row) (w waitingTask, err error) {
 	return w, err
 }
 
-// matching matches waiting tasks and free agents within one transaction.
+// matching matches waiting tasks and free agents within one transaction, which holds the routing.
 type matching struct {
 	*transaction
 	now time.Time
@@ -137,7 +137,7 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 			limit := min(lookAhead, m.room)
 			l.ahead, err = all(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
 				WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
-				ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4`,
+				ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4`+m.skipLocked("tasks"),
 				l.queue, string(l.channel), limit, l.skipped)
 			if err != nil {
 				return nil, wrap("look at queue "+l.queue, err)
@@ -204,7 +204,7 @@ func (m *matching) placeDirect(ctx context.Context, agent string) error {
 			AND EXISTS (SELECT 1 FROM agents a WHERE a.name = $1 AND a.presence = 'available')
 			AND NOT EXISTS (SELECT 1 FROM tasks t
 				WHERE t.conversation = tasks.conversation AND t.agent = $1 AND t.status IN ('assigned', 'wrapping'))
-		ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $2`, agent, m.room)
+		ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $2`+m.skipLocked("tasks"), agent, m.room)
 	if err != nil {
 		return wrap("find the tasks that wait for "+agent, err)
 	}

@@ -371,6 +371,35 @@ func testGoingReleases(t *testing.T, h *house) {
 	require.Equal(t, "bob", th.task().Agent)
 }
 
+// Alice goes when a match of hers is on its way, comes again, and is matched with as much as she can take
+// before it arrives: it is declined for her, and not one too many.
+func testOvertakenMatch(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
+	late := h.start("support")
+	reserve := late.sync().Placed[0]
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceBreak))
+	early := h.start("support", withPriority(1))
+	early.sync()
+	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
+	h.dispatch()
+	require.Equal(t, map[string]string{early.task().SID: "alice"}, h.matches())
+
+	late.do(reserve)
+	require.Empty(t, late.sync().Placed)
+	due, err := h.takeDue(h.t.Context(), 10)
+	require.NoError(t, err)
+	declined := slices.IndexFunc(due, func(item delivery) bool { return item.command.Name() == conversation.CommandDecline })
+	require.GreaterOrEqual(t, declined, 0, "alice has one more than she can take")
+	require.Equal(t, late.sid, due[declined].conversation)
+	late.do(due[declined].command)
+	require.Empty(t, late.sync().Placed)
+	early.follow()
+	require.Equal(t, "alice", early.task().Reservation.Agent)
+	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
+	requireConsistent(t, h)
+}
+
 func testOfferToAbsent(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice")

@@ -20,13 +20,17 @@ type Plugin struct {
 // Plugins returns the installed plugins by name.
 func (d *Desk) Plugins(ctx context.Context) (plugins []Plugin, err error) {
 	err = d.read(ctx, "read plugins", func(t *transaction) error {
-		plugins, err = all(ctx, t, func(r row) (p Plugin, err error) {
-			err = r.Scan(&p.Name, &p.Version, &p.Enabled, &p.ConversationTransfer)
-			return p, err
-		}, `SELECT name, version, enabled, conversation_transfer FROM plugins ORDER BY name`)
+		plugins, err = all(ctx, t, scanPlugin, selectPlugins+` ORDER BY name`)
 		return err
 	})
 	return plugins, err
+}
+
+const selectPlugins = `SELECT name, version, enabled, conversation_transfer FROM plugins`
+
+func scanPlugin(r row) (p Plugin, err error) {
+	err = r.Scan(&p.Name, &p.Version, &p.Enabled, &p.ConversationTransfer)
+	return p, err
 }
 
 // SetPlugin installs the plugin, or changes the one of that name.
@@ -35,11 +39,27 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 		return invalid("name", "a plugin has a name, and name and version have at most %d characters", conversation.MaxText)
 	}
 	return d.write(ctx, "set plugin "+p.Name, func(t *transaction) error {
-		_, err := t.exec(ctx, `INSERT INTO plugins (name, version, enabled, conversation_transfer, changed_at)
+		before, installed, err := first(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, p.Name)
+		if err != nil {
+			return err
+		}
+		now := micros(d.now())
+		values := []changed{{"plugin.added", p.Name, "", p.summary()}}
+		if installed {
+			values = []changed{
+				{"plugin.version", p.Name, before.Version, p.Version},
+				{"plugin.enabled", p.Name, onOff(before.Enabled), onOff(p.Enabled)},
+				{"plugin.conversation_transfer", p.Name, onOff(before.ConversationTransfer), onOff(p.ConversationTransfer)},
+			}
+		}
+		if err := t.audit(ctx, now, values...); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `INSERT INTO plugins (name, version, enabled, conversation_transfer, changed_at)
 			VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (name) DO UPDATE SET version = excluded.version, enabled = excluded.enabled,
 				conversation_transfer = excluded.conversation_transfer, changed_at = excluded.changed_at`,
-			p.Name, p.Version, flag(p.Enabled), flag(p.ConversationTransfer), micros(d.now()))
+			p.Name, p.Version, flag(p.Enabled), flag(p.ConversationTransfer), now)
 		return err
 	})
 }
@@ -47,11 +67,17 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 // RemovePlugin uninstalls the plugin; one that isn't installed is refused with invalid_payload.
 func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
 	return d.write(ctx, "remove plugin "+name, func(t *transaction) error {
-		removed, err := t.exec(ctx, `DELETE FROM plugins WHERE name = $1`, name)
-		if err == nil && removed == 0 {
+		before, installed, err := first(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, name)
+		switch {
+		case err != nil:
+			return err
+		case !installed:
 			return invalid("name", "there is no plugin named %q: see the list of plugins", name)
 		}
-		return err
+		if _, err := t.exec(ctx, `DELETE FROM plugins WHERE name = $1`, name); err != nil {
+			return err
+		}
+		return t.audit(ctx, micros(d.now()), changed{"plugin.removed", name, before.summary(), ""})
 	})
 }
 

@@ -36,9 +36,7 @@ func (t *transaction) become(ctx context.Context, name string, activity Activity
 	if err != nil || changed == 0 {
 		return err
 	}
-	if err := t.happen(ctx, EventAgentActivity, name, "", activity.Name, now); err != nil {
-		return err
-	}
+	t.happen(EventAgentActivity, name, "", activity.Name, now)
 	if before == activity.Presence {
 		return nil
 	}

@@ -3,6 +3,8 @@ package desk
 import (
 	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -39,7 +41,11 @@ type NewQueue struct {
 }
 
 // QueueChange is what is changed of a queue; what is nil stays.
-type QueueChange struct{ FriendlyName, TargetWorkers *string }
+type QueueChange struct {
+	FriendlyName, TargetWorkers *string
+	// Join and Leave name agents, of a queue that has no expression then.
+	Join, Leave []string
+}
 
 // AddQueue adds a queue without members. Refused with invalid_payload: a name that isn't lower-case, or is taken.
 func (d *Desk) AddQueue(ctx context.Context, name string) error {
@@ -72,43 +78,62 @@ func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error
 	case added == 0:
 		return taken("name", "there is a queue named %q already: choose another name", q.Name)
 	}
-	if err := t.happen(ctx, EventQueueCreated, "", q.Name, "", now); err != nil {
+	t.happen(EventQueueCreated, "", q.Name, "", now)
+	if err := t.audit(ctx, now, changed{"queue.added", q.Name, "", membersSummary(q.TargetWorkers)}); err != nil {
 		return err
 	}
 	return t.fillQueue(ctx, q.Name)
 }
 
 // UpdateQueue changes the queue; with another expression it has other members at once. Refusals:
-// unknown_queue, invalid_payload.
+// unknown_queue, unknown_agent, invalid_payload; then nothing is changed.
 func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange) error {
 	if refusal := validQueue(change); refusal != nil {
 		return refusal
 	}
 	return d.write(ctx, "change queue "+name, func(t *transaction) error {
-		if err := t.knowQueue(ctx, name); err != nil {
+		before, err := t.queue(ctx, name)
+		if err != nil {
 			return err
 		}
 		now := micros(d.now())
 		if change.FriendlyName != nil {
+			if err := t.audit(ctx, now, changed{"queue.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
+				return err
+			}
 			if _, err := t.exec(ctx, `UPDATE queues SET friendly_name = $2, updated_at = $3 WHERE name = $1`, name, *change.FriendlyName, now); err != nil {
 				return err
 			}
 		}
-		if change.TargetWorkers == nil {
+		if change.TargetWorkers != nil {
+			if err := t.aim(ctx, before, *change.TargetWorkers, now); err != nil {
+				return err
+			}
+		}
+		if len(change.Join)+len(change.Leave) == 0 {
 			return nil
 		}
-		if _, err := t.exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, name, *change.TargetWorkers, now); err != nil {
-			return err
-		}
-		return t.fillQueue(ctx, name)
+		return t.changeMembers(ctx, name, change.Join, change.Leave, now)
 	})
+}
+
+// aim gives the queue another expression.
+func (t *transaction) aim(ctx context.Context, queue Queue, target string, now int64) error {
+	if err := t.audit(ctx, now, changed{"queue.target_workers", queue.Name, queue.TargetWorkers, target}); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, queue.Name, target, now); err != nil {
+		return err
+	}
+	return t.fillQueue(ctx, queue.Name)
 }
 
 // RemoveQueue removes a queue that no live task belongs to any more; else it is refused with
 // invalid_payload, for a task that nobody takes goes back to its queue.
 func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 	return d.write(ctx, "remove queue "+name, func(t *transaction) error {
-		if err := t.knowQueue(ctx, name); err != nil {
+		before, err := t.queue(ctx, name)
+		if err != nil {
 			return err
 		}
 		live, _, err := first(ctx, t, value[int],
@@ -123,51 +148,65 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 		if _, err = t.exec(ctx, `DELETE FROM queues WHERE name = $1`, name); err != nil {
 			return err
 		}
-		return t.happen(ctx, EventQueueDeleted, "", name, "", micros(d.now()))
+		now := micros(d.now())
+		if err := t.audit(ctx, now, changed{"queue.removed", name, membersSummary(before.TargetWorkers), ""}); err != nil {
+			return err
+		}
+		t.happen(EventQueueDeleted, "", name, "", now)
+		return nil
 	})
 }
 
 // AddMember puts the agent on the queue, where they aren't on it already.
 func (d *Desk) AddMember(ctx context.Context, queue, agent string) error {
-	return d.write(ctx, "add "+agent+" to queue "+queue, func(t *transaction) error { return t.addMember(ctx, queue, agent) })
+	return d.write(ctx, "add "+agent+" to queue "+queue, func(t *transaction) error { return t.addMember(ctx, queue, agent, micros(d.now())) })
 }
 
-func (t *transaction) addMember(ctx context.Context, queue, agent string) error {
+// mayChangeMember refuses a queue or an agent that isn't there, and a queue whose members follow an expression.
+func (t *transaction) mayChangeMember(ctx context.Context, queue, agent string) error {
 	if err := t.knowQueue(ctx, queue); err != nil {
 		return err
 	}
 	if err := t.knowAgent(ctx, agent); err != nil {
 		return err
 	}
-	if err := t.filledByHand(ctx, queue); err != nil {
-		return err
-	}
-	return t.join(ctx, queue, agent)
+	return t.filledByHand(ctx, queue)
 }
 
-// join puts an agent on a queue, both of which are there.
-func (t *transaction) join(ctx context.Context, queue, agent string) error {
+func (t *transaction) addMember(ctx context.Context, queue, agent string, now int64) error {
+	if err := t.mayChangeMember(ctx, queue, agent); err != nil {
+		return err
+	}
+	joined, err := t.join(ctx, queue, agent)
+	if err != nil || !joined {
+		return err
+	}
+	return t.audit(ctx, now, changed{"queue.members", queue, "", agent})
+}
+
+// join puts an agent on a queue, both of which are there, and tells whether they weren't on it.
+func (t *transaction) join(ctx context.Context, queue, agent string) (bool, error) {
 	t.leaves.place = true
-	_, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
+	joined, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
 		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
 		ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
-	return err
+	return joined > 0, err
 }
 
 // RemoveMember takes the agent off the queue, if they are on it. What they have of it stays theirs.
 func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
-	return d.write(ctx, "remove "+agent+" from queue "+queue, func(t *transaction) error {
-		if err := t.knowQueue(ctx, queue); err != nil {
-			return err
-		}
-		if err := t.knowAgent(ctx, agent); err != nil {
-			return err
-		}
-		if err := t.filledByHand(ctx, queue); err != nil {
-			return err
-		}
-		return t.quit(ctx, queue, agent)
-	})
+	return d.write(ctx, "remove "+agent+" from queue "+queue, func(t *transaction) error { return t.removeMember(ctx, queue, agent, micros(d.now())) })
+}
+
+func (t *transaction) removeMember(ctx context.Context, queue, agent string, now int64) error {
+	if err := t.mayChangeMember(ctx, queue, agent); err != nil {
+		return err
+	}
+	left, err := t.quit(ctx, queue, agent)
+	if err != nil || !left {
+		return err
+	}
+	return t.audit(ctx, now, changed{"queue.members", queue, agent, ""})
 }
 
 // SetMembers puts exactly these agents on the queue.
@@ -176,19 +215,45 @@ func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) e
 		if err := t.knowQueue(ctx, queue); err != nil {
 			return err
 		}
-		if err := t.filledByHand(ctx, queue); err != nil {
+		before, err := all(ctx, t, value[string], `SELECT agent FROM queue_agents WHERE queue = $1 ORDER BY agent`, queue)
+		if err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM queue_agents WHERE queue = $1`, queue); err != nil {
-			return err
-		}
-		for _, agent := range agents {
-			if err := t.addMember(ctx, queue, agent); err != nil {
-				return err
+		gone := slices.DeleteFunc(before, func(agent string) bool { return slices.Contains(agents, agent) })
+		return t.changeMembers(ctx, queue, agents, gone, micros(d.now()))
+	})
+}
+
+// changeMembers takes some agents off a queue and puts others on it, which is one change on record.
+func (t *transaction) changeMembers(ctx context.Context, queue string, join, leave []string, now int64) error {
+	if err := t.filledByHand(ctx, queue); err != nil {
+		return err
+	}
+	move := func(agents []string, to func(ctx context.Context, queue, agent string) (bool, error)) (string, error) {
+		var moved []string
+		for _, agent := range distinct(agents) {
+			if err := t.knowAgent(ctx, agent); err != nil {
+				return "", err
+			}
+			has, err := to(ctx, queue, agent)
+			if err != nil {
+				return "", err
+			}
+			if has {
+				moved = append(moved, agent)
 			}
 		}
-		return nil
-	})
+		return strings.Join(moved, ", "), nil
+	}
+	left, err := move(leave, t.quit)
+	if err != nil {
+		return err
+	}
+	joined, err := move(join, t.join)
+	if err != nil {
+		return err
+	}
+	return t.audit(ctx, now, changed{"queue.members", queue, left, joined})
 }
 
 // Queues returns the queues by name.
@@ -229,12 +294,29 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 	}, `SELECT queue, agent FROM queue_agents ORDER BY queue, agent`)
 }
 
+// queue returns the queue of that name as it was set up, without members and tasks; refused with unknown_queue.
+func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
+	queue, found, err := first(ctx, t, func(r row) (q Queue, err error) {
+		err = r.Scan(&q.Name, &q.FriendlyName, &q.TargetWorkers)
+		q.FriendlyName = cmp.Or(q.FriendlyName, q.Name)
+		return q, err
+	}, `SELECT name, friendly_name, target_workers FROM queues WHERE name = $1`, name)
+	if err == nil && !found {
+		return Queue{}, unknownQueue(name)
+	}
+	return queue, err
+}
+
 // knowQueue refuses a name that is no queue's.
 func (t *transaction) knowQueue(ctx context.Context, name string) error {
 	_, found, err := first(ctx, t, value[string], `SELECT name FROM queues WHERE name = $1`, name)
 	if err == nil && !found {
-		return conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: name},
-			"there is no queue named %q: check the spelling, or add the queue at the desk", name)
+		return unknownQueue(name)
 	}
 	return err
+}
+
+func unknownQueue(name string) *conversation.Refusal {
+	return conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: name},
+		"there is no queue named %q: check the spelling, or add the queue at the desk", name)
 }

@@ -1,9 +1,11 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +34,8 @@ type Filter struct {
 	Status conversation.ConversationStatus
 	// Agent and Queue choose conversations with a live task of that agent, in that queue.
 	Agent, Queue string
+	// WaitingLongest chooses those with a task that nobody has accepted yet, the one first that came first.
+	WaitingLongest bool
 	// Limit is at most 1,000; 100 where it is left out. Offset is how many of the newest to leave out.
 	Limit, Offset int
 }
@@ -181,7 +185,7 @@ const selectConversations = `SELECT sid, status, channel, customer_name, custome
 	FROM conversations`
 
 func scanConversation(r row) (c Conversation, err error) {
-	err = r.Scan(&c.SID, &c.Status, &c.Channel, &c.Customer.Name, &c.Customer.Address, &c.Revision, &c.Messages, &c.Gone,
+	err = r.Scan(&c.SID, &c.Status, &c.Channel, opened{customerName, &c.SID, &c.Customer.Name}, opened{customerAddress, &c.SID, &c.Customer.Address}, &c.Revision, &c.Messages, &c.Gone,
 		instant{&c.CreatedAt}, instant{&c.ClosedAt})
 	c.Live = []conversation.Task{}
 	return c, err
@@ -215,7 +219,28 @@ func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversati
 		f.Limit = 100
 	}
 	args = append(args, min(f.Limit, 1000), max(f.Offset, 0))
+	if f.WaitingLongest {
+		return t.waitingLongest(ctx, strings.Join(conditions, ` AND `), args)
+	}
 	return t.withLiveTasks(ctx, fmt.Sprintf(`%s ORDER BY created_at DESC, sid DESC LIMIT $%d OFFSET $%d`, query, len(args)-1, len(args)), args...)
+}
+
+// waitingLongest reads the conversations that nobody has now, by since when; the conditions are on
+// conversations, the last two arguments the limit and the offset. At most one task of a conversation waits.
+func (t *transaction) waitingLongest(ctx context.Context, conditions string, args []any) ([]Conversation, error) {
+	order, err := all(ctx, t, value[string], fmt.Sprintf(`SELECT w.conversation FROM tasks w WHERE w.completed_at = 0 AND w.canceled_at = 0 AND w.status IN ('pending', 'reserved')
+		AND EXISTS (SELECT 1 FROM conversations WHERE conversations.sid = w.conversation AND %s)
+		ORDER BY w.created_at, w.sid LIMIT $%d OFFSET $%d`, conditions, len(args)-1, len(args)), args...)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]Conversation, len(order))
+	for i, sid := range order {
+		if found[i], err = t.conversation(ctx, sid); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // withLiveTasks reads the conversations of the query, and their live tasks.
@@ -228,14 +253,18 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 	for i := range found {
 		bySID[found[i].SID] = &found[i]
 	}
-	return found, each(ctx, t, func(r row) error {
+	err = each(ctx, t, func(r row) error {
 		task, err := scanTask(r)
 		if c := bySID[task.Conversation]; c != nil {
 			c.Live = append(c.Live, task.Task)
 		}
 		return err
 	}, selectTasks+` WHERE t.conversation IN (SELECT sid FROM (`+query+`) chosen)
-		AND t.completed_at = 0 AND t.canceled_at = 0 ORDER BY t.placement`, args...)
+		AND t.completed_at = 0 AND t.canceled_at = 0`, args...)
+	for _, c := range found {
+		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.Placement, b.Placement) })
+	}
+	return found, err
 }
 
 const selectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue, t.agent, t.direct, t.previous, t.transfer, t.priority, t.head,
@@ -248,7 +277,8 @@ func scanTask(r row) (task Task, err error) {
 	var attributes string
 	var offer conversation.Reservation
 	err = r.Scan(&task.SID, &task.Conversation, &task.Channel, &task.Status, &task.Queue, &task.Agent, &task.Direct, &task.Previous,
-		&task.Transfer, &task.Priority, &task.Head, &task.Placement, &attributes, &task.Disposition, &task.WrapupNote,
+		&task.Transfer, &task.Priority, &task.Head, &task.Placement, opened{taskAttributes, &task.SID, &attributes},
+		opened{taskDisposition, &task.SID, &task.Disposition}, opened{taskWrapupNote, &task.SID, &task.WrapupNote},
 		&task.CanceledReason, instant{&task.CreatedAt}, instant{&task.QueuedAt}, instant{&task.TimeoutAt}, instant{&task.AssignedAt},
 		instant{&task.WrappingAt}, instant{&task.CompletedAt}, instant{&task.CanceledAt}, instant{&task.WrapupTimeoutAt},
 		&offer.SID, &offer.Agent, &offer.Status, instant{&offer.CreatedAt}, instant{&offer.ExpiresAt})
@@ -269,7 +299,7 @@ func scanTask(r row) (task Task, err error) {
 const selectReservations = `SELECT sid, conversation, task, agent, status, reason, excused, created_at, expires_at, updated_at FROM reservations`
 
 func scanReservation(r row) (v Reservation, err error) {
-	err = r.Scan(&v.SID, &v.Conversation, &v.Task, &v.Agent, &v.Status, &v.Reason, &v.Excused,
+	err = r.Scan(&v.SID, &v.Conversation, &v.Task, &v.Agent, &v.Status, opened{reservationReason, &v.SID, &v.Reason}, &v.Excused,
 		instant{&v.CreatedAt}, instant{&v.ExpiresAt}, instant{&v.UpdatedAt})
 	return v, err
 }
@@ -285,12 +315,6 @@ func scanTransfer(r row) (x Transfer, err error) {
 }
 
 func scanFeedEvent(r row) (e FeedEvent, err error) {
-	var encoded string
-	if err := r.Scan(&e.Position, &e.Conversation, &encoded); err != nil {
-		return e, err
-	}
-	if err := json.Unmarshal([]byte(encoded), &e.Event); err != nil {
-		return e, wrap(fmt.Sprintf("decode event %d of the feed", e.Position), err)
-	}
-	return e, nil
+	err = r.Scan(&e.Position, &e.Conversation, readEvent(&e.Position, &e.Event))
+	return e, err
 }

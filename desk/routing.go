@@ -133,6 +133,18 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 			}
 		}
 		now := micros(d.now())
+		values := []changed{{"workflow.added", w.FriendlyName, "", w.Configuration}}
+		for _, before := range workflows {
+			if before.SID == w.SID {
+				values = []changed{
+					{"workflow.friendly_name", before.FriendlyName, before.FriendlyName, w.FriendlyName},
+					{"workflow.configuration", w.FriendlyName, before.Configuration, w.Configuration},
+				}
+			}
+		}
+		if err := t.audit(ctx, now, values...); err != nil {
+			return err
+		}
 		if _, err = t.exec(ctx, `INSERT INTO workflows (sid, friendly_name, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
 			ON CONFLICT (sid) DO UPDATE SET friendly_name = excluded.friendly_name, configuration = excluded.configuration,
 				updated_at = excluded.updated_at`, w.SID, w.FriendlyName, w.Configuration, now); err != nil {
@@ -151,11 +163,14 @@ func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
 		return invalid("workflow", "every desk has the default workflow: change it instead")
 	}
 	return d.write(ctx, "remove workflow "+sid, func(t *transaction) error {
-		removed, err := t.exec(ctx, `DELETE FROM workflows WHERE sid = $1`, sid)
-		if err == nil && removed == 0 {
-			return invalid("workflow", "there is no workflow %q: see the list of workflows", sid)
+		before, err := t.workflow(ctx, sid)
+		if err != nil {
+			return err
 		}
-		return err
+		if _, err := t.exec(ctx, `DELETE FROM workflows WHERE sid = $1`, sid); err != nil {
+			return err
+		}
+		return t.audit(ctx, micros(d.now()), changed{"workflow.removed", before.FriendlyName, before.Configuration, ""})
 	})
 }
 

@@ -18,36 +18,36 @@ var migrations embed.FS
 // versionTable keeps which migrations a database has had.
 const versionTable = "schema_versions"
 
-// migrate brings the tables up to date. Processes that start together may all try: one makes the
-// tables, and the others find them made when they look again.
-func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, name string) error {
+// migrate brings the tables up to date, and returns their version before and since. Where processes that start together
+// may all try, one makes the tables, and the others find them made when they look again, within so many tries.
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, name string, tries int) (before, after int64, err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
+		return 0, 0, fmt.Errorf("read the migrations: %w", err)
 	}
 	for range tries {
-		if err = migrateOnce(ctx, dialect, db, files, name); err == nil || ctx.Err() != nil {
-			return err
+		if before, after, err = migrateOnce(ctx, dialect, db, files, name); err == nil || ctx.Err() != nil {
+			break
 		}
 	}
-	return err
+	return before, after, err
 }
 
-func migrateOnce(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS, name string) error {
+func migrateOnce(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS, name string) (before, after int64, err error) {
 	provider, err := goose.NewProvider(dialect, db, files, goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
+		return 0, 0, fmt.Errorf("read the migrations: %w", err)
 	}
 	has, knows, err := provider.GetVersions(ctx)
 	if err != nil {
-		return fmt.Errorf("read the version of the tables: %w", err)
+		return 0, 0, fmt.Errorf("read the version of the tables: %w", err)
 	}
 	if has > knows {
-		return fmt.Errorf("%s was written by a newer build (its tables are version %d, this build knows %d) and was left as it is: "+
-			"start the newer build, or name another file", name, has, knows)
+		return 0, 0, fmt.Errorf("%s was written by a newer build (its tables are version %d, this build knows %d) and was left as it is: "+
+			"start the newer build, or name another database", name, has, knows)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the tables: %w", err)
+		return 0, 0, fmt.Errorf("migrate the tables: %w", err)
 	}
-	return nil
+	return has, knows, nil
 }

@@ -27,7 +27,7 @@ func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
 			if err := t.addQueue(ctx, NewQueue{Name: on.queue}, now+int64(i)); err != nil { // support is the first
 				return err
 			}
-			if err := t.addMember(ctx, on.queue, on.agent); err != nil {
+			if err := t.addMember(ctx, on.queue, on.agent, now); err != nil {
 				return err
 			}
 		}

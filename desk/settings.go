@@ -23,11 +23,14 @@ func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, er
 	return settings, err
 }
 
-// SetSettings changes the settings for the administrator named by. It returns them as they are
+// SetSettings changes the settings for the administrator named by; "" for whom [WithActor] names. It returns them as they are
 // afterwards. Turning transfers off turns notes off as well. Refusals: messaging_transfers_off for
 // notes without transfers, plugin_conflict for transfers beside a plugin that makes them, and
 // invalid_payload for a value out of range; then nothing is changed. The function may be called more than once.
 func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversation.Settings)) (conversation.Settings, error) {
+	if by != "" {
+		ctx = WithActor(ctx, by)
+	}
 	var after conversation.Settings
 	err := d.write(ctx, "change settings", func(t *transaction) error {
 		before, err := t.settings(ctx)
@@ -44,7 +47,11 @@ func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversa
 			return refusal
 		}
 		t.leaves.place = true // who is offered what may have changed
-		return t.saveSettings(ctx, after, by, micros(d.now()))
+		now := micros(d.now())
+		if err := t.audit(ctx, now, settingsChanged(before, after)...); err != nil {
+			return err
+		}
+		return t.saveSettings(ctx, after, actor(ctx), now)
 	})
 	return after, err
 }

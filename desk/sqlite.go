@@ -46,7 +46,8 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 			err = errors.Join(err, writes.Close())
 		}
 	}()
-	if err := migrate(ctx, goose.DialectSQLite3, writes, path); err != nil {
+	s := &store{reading: &sql.TxOptions{ReadOnly: true}, busy: sqliteBusy, tries: sqliteTries}
+	if s.before, s.after, err = migrate(ctx, goose.DialectSQLite3, writes, path, sqliteTries); err != nil {
 		return nil, sqliteSentence(path, err)
 	}
 	reads, err := sql.Open("sqlite", sqliteDSN(path, "query_only(1)"))
@@ -56,8 +57,14 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	readers := max(4, runtime.GOMAXPROCS(0))
 	reads.SetMaxOpenConns(readers)
 	reads.SetMaxIdleConns(readers)
-	return &store{writes: newPool(writes), reads: newPool(reads), busy: sqliteBusy}, nil
+	s.writes, s.reads = newPool(writes), newPool(reads)
+	s.overwrite = func(ctx context.Context) (string, error) { return overwriteSQLite(ctx, writes) }
+	return s, nil
 }
+
+// sqliteTries is how often a transaction is tried that others were in the way of. Each try has waited for as long as
+// SQLite waits by itself (busy_timeout).
+const sqliteTries = 3
 
 // sqliteDSN names the file and what every pooled connection starts with. With synchronous NORMAL a
 // power cut may take the last transactions, never the file's integrity; the rows of what lives come back with the next picture.
@@ -146,6 +153,25 @@ func sqliteSentence(path string, err error) error {
 		return fmt.Errorf("%s is kept busy by another program: stop what holds it, then start again: %w", path, err)
 	}
 	return fmt.Errorf("%s can't be used: %w", path, err)
+}
+
+// overwriteSQLite writes the file anew, without the pages that are free, and empties the log beside it.
+func overwriteSQLite(ctx context.Context, db *sql.DB) (left string, err error) {
+	const heldUp = "the desk's file keeps what was overwritten for as long as others are at work on it: run this again when they rest"
+	if _, err := db.ExecContext(ctx, `VACUUM`); err != nil {
+		if sqliteBusy(err) {
+			return heldUp, nil
+		}
+		return "", fmt.Errorf("write the desk's file anew: %w", err)
+	}
+	var busy, pages, moved int
+	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+		return "", fmt.Errorf("empty the log of the desk's file: %w", err)
+	}
+	if busy != 0 {
+		return heldUp, nil
+	}
+	return "", nil
 }
 
 func sqliteBusy(err error) bool {

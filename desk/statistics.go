@@ -435,7 +435,7 @@ func (t *transaction) stays(ctx context.Context, activities []Activity, back, no
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	seen := map[string]bool{}
 	for len(open) > 0 && rows.Next() {
-		e, err := scanFeedEvent(rows)
+		e, err := scanFeedEvent(t.opening(rows))
 		if err != nil {
 			return nil, err
 		}
@@ -503,7 +503,8 @@ const (
 )
 
 func scanSegment(r row) (s Segment, err error) {
-	err = r.Scan(&s.Reservation, &s.Task, &s.Conversation, &s.Customer.Name, &s.Customer.Address, &s.Queue, &s.QueueName, &s.Agent, &s.AgentName,
+	err = r.Scan(&s.Reservation, &s.Task, &s.Conversation, opened{customerName, &s.Conversation, &s.Customer.Name},
+		opened{customerAddress, &s.Conversation, &s.Customer.Address}, &s.Queue, &s.QueueName, &s.Agent, &s.AgentName,
 		instant{&s.BegunAt}, instant{&s.ReservedAt}, instant{&s.AcceptedAt}, instant{&s.WrappingAt})
 	return s, err
 }

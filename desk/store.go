@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -14,33 +15,88 @@ import (
 type store struct {
 	// writes and reads may be one pool or two, as the database likes it.
 	writes, reads *pool
-	// busy tells whether a transaction failed only because others were at work, and may be tried again.
-	busy func(error) bool
+	// reading and writing are how transactions begin.
+	reading, writing *sql.TxOptions
+	// locks keep transactions that write at the same time out of each other's way.
+	locks locks
+	// busy tells whether a transaction failed only because others were at work, or the database was away, with
+	// nothing done: it may be tried again, as often as tries, each time after a pause that grows from pause on.
+	busy  func(error) bool
+	tries int
+	pause time.Duration
+	// before is the version that the tables had when the database was opened, after the one they have since.
+	before, after int64
+	// bells wake the desks of other processes; nil where each process looks by itself.
+	bells *bells
+	// observe is told of every transaction that has ended; nil where nobody asks.
+	observe func(Transaction)
+	// overwrite rewrites the database's files, so that they keep nothing of what was changed before; it returns what
+	// may remain all the same. It is nil where the database can't.
+	overwrite func(context.Context) (left string, err error)
 }
 
-// tries is how often a transaction is tried that others were in the way of. Each try has waited for
-// as long as the database waits by itself.
-const tries = 3
+// longestPause is how long the pause before another try may grow.
+const longestPause = 500 * time.Millisecond
 
+// read runs a transaction that only reads. All its queries see one snapshot of the database, that of the first: what
+// is put together from several tables, as a conversation with its tasks is, would else be of several moments.
 func (s *store) read(ctx context.Context, do func(*transaction) error) error {
-	return s.run(ctx, s.reads, &sql.TxOptions{ReadOnly: true}, do)
+	return s.run(ctx, s.reads, s.reading, do)
 }
 
-func (s *store) write(ctx context.Context, do func(*transaction) error) error {
-	return s.run(ctx, s.writes, nil, do)
+// write runs a transaction that writes: alone, or beside others, and then it holds what it decides on (see locks.go).
+func (s *store) write(ctx context.Context, alone bool, do func(*transaction) error) error {
+	return s.run(ctx, s.writes, s.writing, func(t *transaction) error {
+		t.locks = s.locks
+		if err := t.enter(ctx, alone); err != nil {
+			return err
+		}
+		if err := do(t); err != nil {
+			return err
+		}
+		return t.appendFeed(ctx)
+	})
 }
 
 func (s *store) run(ctx context.Context, p *pool, options *sql.TxOptions, do func(*transaction) error) error {
-	var err error
-	for range tries {
-		if err = p.run(ctx, options, do); err == nil || !s.busy(err) || ctx.Err() != nil {
-			return err
-		}
+	began, pause := time.Now(), s.pause
+	tried := 1
+	err := p.run(ctx, options, do)
+	for err != nil && tried < s.tries && s.busy(err) && rest(ctx, pause) {
+		tried++
+		pause = min(2*pause, longestPause)
+		err = p.run(ctx, options, do)
 	}
+	s.observed(ctx, Transaction{Write: options == s.writing, Took: time.Since(began), Retries: tried - 1}, err)
 	return err
 }
 
+// scrub has nothing of what was changed stay in the database's files, and says what may remain.
+func (s *store) scrub(ctx context.Context) (left string, err error) {
+	if s.overwrite == nil {
+		return "the database's own files keep earlier versions of rows until it has vacuumed them", nil
+	}
+	return s.overwrite(ctx)
+}
+
+// rest waits for some of the time, so that those who were in each other's way come back at different moments. It
+// returns false where ctx ends.
+func rest(ctx context.Context, most time.Duration) bool {
+	if most == 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(rand.N(most)) //nolint:gosec // nobody gains by foreseeing it
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 func (s *store) close() error {
+	s.bells.close()
 	err := s.reads.Close()
 	if s.reads != s.writes {
 		err = errors.Join(err, s.writes.Close())
@@ -55,18 +111,27 @@ func (s *store) close() error {
 type pool struct {
 	*sql.DB
 
+	// seals seal and open the texts of the transactions.
+	seals seals
+	// own tells that the driver prepares statements itself; then none are here.
+	own        bool
 	mutex      sync.RWMutex
 	statements map[string]*sql.Stmt
 }
 
 func newPool(db *sql.DB) *pool { return &pool{DB: db, statements: map[string]*sql.Stmt{}} }
 
+// commitError is the failure of a commit. Where the connection was lost meanwhile, nobody knows whether it took place.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
+
 func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transaction) error) error {
 	tx, err := p.BeginTx(ctx, options)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	t := &transaction{tx: tx, pool: p, short: options == nil || !options.ReadOnly}
+	t := &transaction{tx: tx, pool: p, short: !p.own && (options == nil || !options.ReadOnly)}
 	if err := do(t); err != nil {
 		if undone := tx.Rollback(); undone != nil && !errors.Is(undone, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("roll back: %w", undone))
@@ -74,7 +139,7 @@ func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transac
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return &commitError{fmt.Errorf("commit: %w", err)}
 	}
 	p.prepare(ctx, t.unprepared)
 	return nil
@@ -108,6 +173,11 @@ type transaction struct {
 	pool       *pool
 	unprepared []string
 	leaves     leftovers
+	locks      locks
+	// happened are the events that the transaction appends to the feed when it ends; see appendFeed.
+	happened []happening
+	// routing tells that the transaction holds the routing; see holdRouting.
+	routing bool
 	// short is set where a statement isn't worth being interrupted: to watch the context costs as much
 	// as the statement. The context still ends the transaction.
 	short bool
@@ -115,6 +185,9 @@ type transaction struct {
 
 // statement returns the prepared statement, nil where there is none yet.
 func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
+	if t.pool.own {
+		return nil
+	}
 	t.pool.mutex.RLock()
 	statement := t.pool.statements[query]
 	t.pool.mutex.RUnlock()
@@ -182,7 +255,7 @@ func all[T any](ctx context.Context, t *transaction, scan func(row) (T, error), 
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	found := []T{}
 	for rows.Next() {
-		one, err := scan(rows)
+		one, err := scan(t.opening(rows))
 		if err != nil {
 			return nil, err
 		}

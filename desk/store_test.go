@@ -27,14 +27,34 @@ func TestBusyIsTriedAgain(t *testing.T) {
 			return nil
 		}
 	}
-	require.ErrorIs(t, h.write(t.Context(), "add a queue", failing(tries)), busy)
-	require.Equal(t, tries, calls, "not for ever")
-	require.NoError(t, h.write(t.Context(), "add a queue", failing(tries-1)), "and what failed left nothing behind")
+	require.ErrorIs(t, h.write(t.Context(), "add a queue", failing(sqliteTries)), busy)
+	require.Equal(t, sqliteTries, calls, "not for ever")
+	require.NoError(t, h.write(t.Context(), "add a queue", failing(sqliteTries-1)), "and what failed left nothing behind")
 	queues, err := h.Queues(t.Context())
 	require.NoError(t, err)
 	require.Len(t, queues, 1)
 
 	other := errors.New("something else")
 	require.ErrorIs(t, h.write(t.Context(), "fail", func(*transaction) error { calls++; return other }), other)
-	require.Equal(t, tries+1, calls, "nothing else is tried again")
+	require.Equal(t, sqliteTries+1, calls, "nothing else is tried again")
+}
+
+// testReadsOneSnapshot: the feed is read from two tables, and passes over no event that is written between them.
+func testReadsOneSnapshot(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	var before, after []FeedEvent
+	require.NoError(t, h.read(t.Context(), "read the feed", func(tx *transaction) (err error) {
+		if before, err = tx.after(t.Context(), 0, 1000); err != nil {
+			return err
+		}
+		h.staff("billing", "bob")
+		h.start("support").follow()
+		after, err = tx.after(t.Context(), 0, 1000)
+		return err
+	}))
+	require.NotEmpty(t, before)
+	require.Equal(t, before, after)
+	now, err := h.Happened(t.Context(), 0, 1000)
+	require.NoError(t, err)
+	require.Greater(t, len(now), len(before))
 }

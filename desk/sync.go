@@ -3,10 +3,8 @@ package desk
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -23,7 +21,12 @@ const placedBySync = 8
 func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.Acknowledgement, error) {
 	var answer conversation.Acknowledgement
 	var lost int
-	err := d.write(ctx, "sync conversation "+p.Conversation, func(t *transaction) error {
+	// An agent who becomes unavailable leaves matches in conversations that others may be at.
+	write := d.writeBeside
+	if slices.ContainsFunc(p.Events, sendsAway) {
+		write = d.write
+	}
+	err := write(ctx, "sync conversation "+p.Conversation, func(t *transaction) error {
 		s := &syncing{transaction: t, picture: p, now: d.now(), touched: map[string]Presence{}, freed: map[string]bool{}}
 		var err error
 		answer, err = s.run(ctx)
@@ -38,6 +41,7 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.A
 			"conversation", p.Conversation, "lost", lost)
 	}
 	d.shown.tell(p.Conversation)
+	d.store.bells.ring(p.Conversation)
 	return answer, nil
 }
 
@@ -50,8 +54,10 @@ type syncing struct {
 	// lost how many are missing between them.
 	news         []conversation.Event
 	before, lost int
-	// open are the conversation's matches that are still to be confirmed.
-	open []placement
+	// open are the conversation's matches that are still to be confirmed, confirmed the reservations of
+	// those that this picture confirms.
+	open      []placement
+	confirmed []string
 	// touched are agents whose tasks have changed, and their presence; freed those who may have room now.
 	touched map[string]Presence
 	freed   map[string]bool
@@ -60,6 +66,9 @@ type syncing struct {
 }
 
 func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error) {
+	if err := s.take(ctx); err != nil {
+		return conversation.Acknowledgement{}, err
+	}
 	type known struct{ revision, events, matches, declines int }
 	stored, found, err := first(ctx, s.transaction, func(r row) (k known, err error) {
 		err = r.Scan(&k.revision, &k.events, &k.matches, &k.declines)
@@ -84,7 +93,7 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 		s.lost = s.news[0].Number - s.before - 1
 	}
 	for _, step := range []func(context.Context) error{
-		s.saveConversation, s.releaseStale, s.saveTasks, s.saveTransfers, s.saveNotes, s.appendEvents, s.saveReservations,
+		s.saveConversation, s.releaseStale, s.saveTasks, s.saveTransfers, s.saveNotes, s.noteEvents, s.saveReservations,
 		s.countLoads, s.applyTimeouts, s.place,
 	} {
 		if err := step(ctx); err != nil {
@@ -92,6 +101,28 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 		}
 	}
 	return s.acknowledge(s.picture.Revision), nil
+}
+
+// take takes the conversation, so that of two pictures one comes after the other, and nobody matches its tasks in
+// between. What isn't there yet can't be taken: a first picture makes its row before.
+func (s *syncing) take(ctx context.Context) error {
+	if s.locks.conversation == "" {
+		return nil
+	}
+	_, found, err := first(ctx, s.transaction, value[string], s.locks.conversation, s.picture.Conversation)
+	if err != nil {
+		return wrap("wait for others", err)
+	}
+	if !found {
+		if _, err := s.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
+				messages, gone, created_at, closed_at)
+			VALUES ($1, $2, $3, '', '', 0, 0, 0, 0, $4, 0) ON CONFLICT (sid) DO NOTHING`,
+			s.picture.Conversation, string(s.picture.Status), string(s.picture.Channel), micros(s.picture.CreatedAt)); err != nil {
+			return wrap("make its row", err)
+		}
+		return s.holdConversation(ctx, s.picture.Conversation)
+	}
+	return s.hold(ctx, s.locks.tasks, s.picture.Conversation)
 }
 
 func (s *syncing) acknowledge(revision int) conversation.Acknowledgement {
@@ -120,7 +151,8 @@ func (s *syncing) saveConversation(ctx context.Context) error {
 			customer_name = excluded.customer_name, customer_address = excluded.customer_address,
 			revision = excluded.revision, events = excluded.events, gone = 0, closed_at = excluded.closed_at,
 			created_at = excluded.created_at`,
-		p.Conversation, string(p.Status), string(p.Channel), p.Customer.Name, p.Customer.Address, p.Revision, s.before+s.lost+len(s.news),
+		p.Conversation, string(p.Status), string(p.Channel), s.sealed(customerName, p.Conversation, p.Customer.Name),
+		s.sealed(customerAddress, p.Conversation, p.Customer.Address), p.Revision, s.before+s.lost+len(s.news),
 		micros(p.CreatedAt), micros(p.ClosedAt))
 	return err
 }
@@ -140,6 +172,8 @@ func (s *syncing) releaseStale(ctx context.Context) error {
 		}
 		if task == nil || task.Reservation == nil || task.Reservation.SID != p.reservation {
 			s.freed[p.agent] = true
+		} else {
+			s.confirmed = append(s.confirmed, p.reservation)
 		}
 		s.touched[p.agent] = ""
 	}
@@ -179,11 +213,14 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 	if task.Reservation != nil {
 		reservation = task.Reservation.SID
 	}
-	// Attributes are kept when the conversation has dropped them from an old task.
+	made := s.transferOf(task)
+	// Attributes are kept when the conversation has dropped them from an old task. What the transfer says
+	// that made the task stands from its start.
 	_, err := s.exec(ctx, `INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer,
 			priority, head, placement, attributes, reservation, disposition, wrapup_note, canceled_reason, created_at, queued_at,
-			timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+			timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at, from_agent, to_agent, to_queue, from_queue, given_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+			$27, $28, $29, coalesce((SELECT queue FROM tasks WHERE sid = $30), ''), coalesce((SELECT from_agent FROM tasks WHERE sid = $30), ''))
 		ON CONFLICT (sid) DO UPDATE SET status = excluded.status, queue = excluded.queue, agent = excluded.agent,
 			direct = excluded.direct, waiting = excluded.waiting, transfer = excluded.transfer, priority = excluded.priority,
 			head = excluded.head, placement = excluded.placement,
@@ -194,10 +231,21 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 			canceled_at = excluded.canceled_at, wrapup_timeout_at = excluded.wrapup_timeout_at`,
 		task.SID, s.picture.Conversation, string(s.picture.Channel), string(task.Status), task.Queue, task.Agent, flag(task.Direct),
 		flag(task.Status == conversation.TaskPending && !matched), task.Previous, task.Transfer, task.Priority, flag(task.Head),
-		task.Placement, attributes, reservation, task.Disposition, task.WrapupNote, string(task.CanceledReason),
+		task.Placement, s.sealed(taskAttributes, task.SID, attributes), reservation, s.sealed(taskDisposition, task.SID, task.Disposition),
+		s.sealed(taskWrapupNote, task.SID, task.WrapupNote), string(task.CanceledReason),
 		micros(task.CreatedAt), micros(task.QueuedAt), micros(task.TimeoutAt), micros(task.AssignedAt), micros(task.WrappingAt),
-		micros(task.CompletedAt), micros(task.CanceledAt), micros(task.WrapupTimeoutAt))
+		micros(task.CompletedAt), micros(task.CanceledAt), micros(task.WrapupTimeoutAt), made.From, made.To.Agent, made.To.Queue, made.FromTask)
 	return err
+}
+
+// transferOf returns the transfer that made the task, an empty one where none did or the picture is of later.
+func (s *syncing) transferOf(task *conversation.Task) conversation.Transfer {
+	for _, tr := range s.picture.Transfers {
+		if task.Transfer == tr.SID && task.SID == tr.Task {
+			return *tr
+		}
+	}
+	return conversation.Transfer{}
 }
 
 func (s *syncing) saveTransfers(ctx context.Context) error {
@@ -231,41 +279,13 @@ func (s *syncing) saveNotes(ctx context.Context) error {
 	return nil
 }
 
-func (s *syncing) appendEvents(ctx context.Context) error {
-	if len(s.news) == 0 {
-		return nil
-	}
-	last, _, err := first(ctx, s.transaction, value[int64], `UPDATE feed SET position = position + $1 WHERE id = 1 RETURNING position`, len(s.news))
-	if err != nil {
-		return wrap("take positions in the feed", err)
-	}
-	position := last - int64(len(s.news))
-	for some := range slices.Chunk(s.news, len(insertEvents)) {
-		var args []any
-		for _, e := range some {
-			encoded, err := json.Marshal(e)
-			if err != nil {
-				return wrap(fmt.Sprintf("encode event %d", e.Number), err)
-			}
-			position++
-			args = append(args, position, s.picture.Conversation, e.Number, string(e.Name), micros(e.At), string(encoded))
-		}
-		if _, err := s.exec(ctx, insertEvents[len(some)-1], args...); err != nil {
-			return wrap(fmt.Sprintf("append events from %d on", some[0].Number), err)
-		}
+// noteEvents has the new events appended to the feed.
+func (s *syncing) noteEvents(context.Context) error {
+	for _, e := range s.news {
+		s.happened = append(s.happened, happening{conversation: s.picture.Conversation, event: e})
 	}
 	return nil
 }
-
-// insertEvents insert one event, two, and so on: a transfer has up to eight.
-var insertEvents = func() (queries [8]string) {
-	var rows []string
-	for i := range queries {
-		rows = append(rows, fmt.Sprintf("($%d, $%d, $%d, $%d, $%d, $%d)", 6*i+1, 6*i+2, 6*i+3, 6*i+4, 6*i+5, 6*i+6))
-		queries[i] = `INSERT INTO events (position, conversation, number, name, at, event) VALUES ` + strings.Join(rows, ", ")
-	}
-	return queries
-}()
 
 // saveReservations brings reservations to where the new events have left them.
 func (s *syncing) saveReservations(ctx context.Context) error {
@@ -283,7 +303,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, excused = excluded.excused, reason = excluded.reason,
 				updated_at = excluded.updated_at`,
-			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), reason,
+			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), s.sealed(reservationReason, e.Reservation, reason),
 			micros(e.At), micros(e.ExpiresAt)); err != nil {
 			return wrap("save reservation "+e.Reservation, err)
 		}
@@ -307,6 +327,12 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 }
 
 func (s *syncing) countLoads(ctx context.Context) error {
+	if len(s.touched) == 0 {
+		return nil
+	}
+	if err := s.holdRouting(ctx); err != nil {
+		return err
+	}
 	for _, agent := range slices.Sorted(maps.Keys(s.touched)) {
 		if err := s.countLoad(ctx, agent, s.picture.Channel); err != nil {
 			return err
@@ -320,20 +346,31 @@ func (s *syncing) countLoads(ctx context.Context) error {
 	return nil
 }
 
+// sendsAway tells whether the event may make an agent unavailable: see timeoutActivity.
+func sendsAway(e conversation.Event) bool {
+	return e.Name == conversation.EventReservationTimeout && !e.Excused
+}
+
 // applyTimeouts makes agents unavailable who let an offer expire, and declines what was offered to
-// somebody who has gone.
+// somebody who has gone, or has no room for it any more.
 func (s *syncing) applyTimeouts(ctx context.Context) error {
 	for _, e := range s.news {
 		switch {
 		case e.Name == conversation.EventReservationCreated:
 			task := s.taskInPicture(e.Task)
-			open := task != nil && task.OfferedTo(e.Agent) && task.Reservation.SID == e.Reservation
-			if open && s.touched[e.Agent] != PresenceAvailable {
+			if task == nil || !task.OfferedTo(e.Agent) || task.Reservation.SID != e.Reservation {
+				continue
+			}
+			overdrawn, err := s.overdrawn(ctx, task)
+			if err != nil {
+				return err
+			}
+			if overdrawn || s.touched[e.Agent] != PresenceAvailable {
 				if err := s.declineForAbsent(ctx, s.picture.Conversation, e, micros(s.now)); err != nil {
 					return err
 				}
 			}
-		case e.Name == conversation.EventReservationTimeout && !e.Excused:
+		case sendsAway(e):
 			settings, err := s.settings(ctx)
 			if err != nil {
 				return err
@@ -349,13 +386,32 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 	return nil
 }
 
+// overdrawn tells whether an offer takes its agent above their capacity that the desk had taken back: the match
+// was on its way when they went, and when they had come again, others took its place.
+func (s *syncing) overdrawn(ctx context.Context, task *conversation.Task) (bool, error) {
+	if task.Direct || slices.Contains(s.confirmed, task.Reservation.SID) {
+		return false, nil
+	}
+	_, overdrawn, err := first(ctx, s.transaction, value[int],
+		`SELECT 1 FROM agent_channels WHERE agent = $1 AND channel = $2 AND load > capacity`, task.Agent, string(s.picture.Channel))
+	return overdrawn, err
+}
+
 // place matches the conversation's own waiting tasks, and others for agents who have become free.
 func (s *syncing) place(ctx context.Context) error {
 	m := matching{transaction: s.transaction, now: s.now, own: s.picture.Conversation, room: placedBySync}
+	waits := func(task *conversation.Task) bool {
+		return task.Status == conversation.TaskPending && !slices.ContainsFunc(s.open, func(p placement) bool { return p.task == task.SID })
+	}
+	if len(s.freed) == 0 && !slices.ContainsFunc(s.picture.Tasks, waits) {
+		return nil
+	}
+	if err := s.holdRouting(ctx); err != nil {
+		return err
+	}
 	for _, task := range s.picture.Tasks {
-		matched := slices.ContainsFunc(s.open, func(p placement) bool { return p.task == task.SID })
 		switch {
-		case task.Status != conversation.TaskPending || matched:
+		case !waits(task):
 		case task.Direct:
 			if err := m.placeDirect(ctx, task.Agent); err != nil {
 				return err

@@ -64,7 +64,7 @@ func (d *Desk) Say(ctx context.Context, m NewMessage) (Message, error) {
 		return Message{}, refusal
 	}
 	var said Message
-	err := d.write(ctx, "say in conversation "+m.Conversation, func(t *transaction) (err error) {
+	err := d.writeBeside(ctx, "say in conversation "+m.Conversation, func(t *transaction) (err error) {
 		said, err = t.say(ctx, m, d.now())
 		return err
 	})
@@ -93,6 +93,9 @@ func validMessage(m NewMessage) *conversation.Refusal {
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Message, error) {
+	if err := t.holdTranscript(ctx, m.Conversation); err != nil {
+		return Message{}, err
+	}
 	if m.ProviderSID != "" {
 		before, found, err := first(ctx, t, scanMessage, selectMessages+` WHERE provider_sid = $1 AND provider_sid <> ''`, m.ProviderSID)
 		if err != nil || found {
@@ -126,7 +129,8 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 	}
 	_, err = t.exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at, attributes, identity)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		said.Conversation, said.Number, said.SID, said.From, said.Text, said.ProviderSID, micros(said.At), said.Attributes, said.Identity)
+		said.Conversation, said.Number, said.SID, said.From, t.sealed(messageText, said.SID, said.Text), said.ProviderSID, micros(said.At),
+		t.sealed(messageAttributes, said.SID, said.Attributes), t.sealed(messageIdentity, said.SID, said.Identity))
 	return said, err
 }
 
@@ -172,7 +176,10 @@ type MessageChange struct{ Text, Attributes *string }
 // UpdateMessage changes a message of the conversation. Refused with invalid_payload: text or attributes
 // that can't be a message's, and a message that isn't there.
 func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, change MessageChange) (changed Message, err error) {
-	err = d.write(ctx, "change message "+sid, func(t *transaction) error {
+	err = d.writeBeside(ctx, "change message "+sid, func(t *transaction) error {
+		if err := t.holdTranscript(ctx, conversationSID); err != nil {
+			return err
+		}
 		if changed, err = t.message(ctx, conversationSID, sid); err != nil {
 			return err
 		}
@@ -187,8 +194,11 @@ func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, c
 		}
 		changed.UpdatedAt = d.now().UTC().Truncate(time.Microsecond)
 		_, err = t.exec(ctx, `UPDATE messages SET text = $2, attributes = $3, updated_at = $4 WHERE sid = $1`,
-			sid, changed.Text, cmp.Or(changed.Attributes, "{}"), micros(changed.UpdatedAt))
-		return err
+			sid, t.sealed(messageText, sid, changed.Text), t.sealed(messageAttributes, sid, cmp.Or(changed.Attributes, "{}")), micros(changed.UpdatedAt))
+		if err != nil {
+			return err
+		}
+		return t.noteEdit(ctx, conversationSID)
 	})
 	return changed, err
 }
@@ -196,13 +206,24 @@ func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, c
 // RemoveMessage deletes a message of the conversation; the numbers of the others stay. Refused with
 // invalid_payload: a message that isn't there.
 func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) error {
-	return d.write(ctx, "remove message "+sid, func(t *transaction) error {
+	return d.writeBeside(ctx, "remove message "+sid, func(t *transaction) error {
+		if err := t.holdTranscript(ctx, conversationSID); err != nil {
+			return err
+		}
 		if _, err := t.message(ctx, conversationSID, sid); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, `DELETE FROM messages WHERE sid = $1`, sid)
-		return err
+		if _, err := t.exec(ctx, `DELETE FROM messages WHERE sid = $1`, sid); err != nil {
+			return err
+		}
+		return t.noteEdit(ctx, conversationSID)
 	})
+}
+
+// noteEdit tells those who watch the transcript that it isn't what it was.
+func (t *transaction) noteEdit(ctx context.Context, sid string) error {
+	_, err := t.exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
+	return err
 }
 
 // Message returns a message of the conversation. Refusals: not_your_task, unknown_agent, and
@@ -229,8 +250,8 @@ func (t *transaction) message(ctx context.Context, conversationSID, sid string) 
 const selectMessages = `SELECT sid, conversation, number, author, text, provider_sid, created_at, attributes, updated_at, identity FROM messages`
 
 func scanMessage(r row) (m Message, err error) {
-	err = r.Scan(&m.SID, &m.Conversation, &m.Number, &m.From, &m.Text, &m.ProviderSID, instant{&m.At},
-		&m.Attributes, instant{&m.UpdatedAt}, &m.Identity)
+	err = r.Scan(&m.SID, &m.Conversation, &m.Number, &m.From, opened{messageText, &m.SID, &m.Text}, &m.ProviderSID, instant{&m.At},
+		opened{messageAttributes, &m.SID, &m.Attributes}, instant{&m.UpdatedAt}, opened{messageIdentity, &m.SID, &m.Identity})
 	return m, err
 }
 

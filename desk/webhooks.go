@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -62,7 +61,7 @@ func (d *Desk) QueueWebhooks(ctx context.Context) error {
 		if err != nil || !behind {
 			return err
 		}
-		err = d.write(ctx, "queue webhooks", func(t *transaction) error { return t.queueWebhooks(ctx, micros(d.now())) })
+		err = d.writeBeside(ctx, "queue webhooks", func(t *transaction) error { return t.queueWebhooks(ctx, micros(d.now())) })
 		if err != nil {
 			return err
 		}
@@ -85,7 +84,7 @@ func (t *transaction) webhooksBehind(ctx context.Context) (bool, error) {
 
 // unsent returns the next events that have not become webhooks yet.
 func (t *transaction) unsent(ctx context.Context, limit int) ([]FeedEvent, error) {
-	cursor, _, err := first(ctx, t, value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`)
+	cursor, _, err := first(ctx, t, value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`+t.rowsOf("webhook_cursor"))
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +108,9 @@ func (t *transaction) queueWebhooks(ctx context.Context, now int64) error {
 		if len(filter) > 0 && !slices.Contains(filter, string(e.Name)) {
 			continue
 		}
+		if err := t.holdStream(ctx, streamOf(e)); err != nil {
+			return err
+		}
 		if _, err := t.exec(ctx, `INSERT INTO webhooks (position, stream, dead, attempts, first_at, deliver_at, failure)
 			VALUES ($1, $2, 0, 0, 0, CASE WHEN EXISTS (SELECT 1 FROM webhooks WHERE stream = $2 AND dead = 0) THEN CAST($4 AS BIGINT) ELSE CAST($3 AS BIGINT) END, '')`,
 			e.Position, streamOf(e), now, int64(waits)); err != nil {
@@ -125,7 +127,7 @@ func (t *transaction) dropWebhooks(ctx context.Context) error {
 		return err
 	}
 	// The last of a stream go first: should a URL be set before all are gone, each stream still has its head.
-	_, err := t.exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 ORDER BY position DESC LIMIT $1)`, queuedAtOnce)
+	_, err := t.exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 ORDER BY position DESC LIMIT $1`+t.skipLocked("webhooks")+`)`, queuedAtOnce)
 	return err
 }
 
@@ -153,7 +155,7 @@ func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration)
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	err = d.write(ctx, "take webhooks", func(t *transaction) (err error) {
+	err = d.writeBeside(ctx, "take webhooks", func(t *transaction) (err error) {
 		now := d.now()
 		if due, err = t.dueWebhooks(ctx, now, limit); err != nil {
 			return err
@@ -179,12 +181,12 @@ func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration)
 func (t *transaction) dueWebhooks(ctx context.Context, now time.Time, limit int) ([]Webhook, error) {
 	return all(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+` WHERE w.dead = 0 AND w.deliver_at <= $1
 		AND NOT EXISTS (SELECT 1 FROM webhooks b WHERE b.stream = w.stream AND b.dead = 0 AND b.position < w.position)
-		ORDER BY w.deliver_at LIMIT $2`, micros(now), limit)
+		ORDER BY w.deliver_at LIMIT $2`+t.skipLocked("w"), micros(now), limit)
 }
 
 // WebhookDelivered takes the webhook off the queue; the next of its stream is due.
 func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
-	return d.write(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *transaction) error {
+	return d.writeBeside(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *transaction) error {
 		stream, found, err := first(ctx, t, value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
 		if err != nil || !found {
 			return err // delivered twice, and gone since the first time
@@ -197,12 +199,12 @@ func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
 // up to fifteen minutes. A day after its first try it is given up instead: then dead is true, and the
 // next of its stream is due. The failure is a short sentence for people, without anything secret in it.
 func (d *Desk) WebhookFailed(ctx context.Context, position int64, failure string) (dead bool, err error) {
-	err = d.write(ctx, fmt.Sprintf("record that webhook %d failed", position), func(t *transaction) error {
+	err = d.writeBeside(ctx, fmt.Sprintf("record that webhook %d failed", position), func(t *transaction) error {
 		now := d.now()
 		dead = false
 		// One without attempts was revived since this try began, and is not judged by it.
 		w, found, err := first(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
-			WHERE w.position = $1 AND w.dead = 0 AND w.attempts > 0`, position)
+			WHERE w.position = $1 AND w.dead = 0 AND w.attempts > 0`+t.rowsOf("w"), position)
 		if err != nil || !found {
 			return err
 		}
@@ -230,6 +232,9 @@ func webhookRetryAfter(attempts int) time.Duration {
 
 // nextWebhook makes the first of the stream due that waited behind another until now.
 func (t *transaction) nextWebhook(ctx context.Context, stream string, now int64) error {
+	if err := t.holdStream(ctx, stream); err != nil {
+		return err
+	}
 	_, err := t.exec(ctx, `UPDATE webhooks SET deliver_at = $2
 		WHERE position = (SELECT position FROM webhooks WHERE stream = $1 AND dead = 0 ORDER BY position LIMIT 1) AND deliver_at = $3`,
 		stream, now, int64(waits))
@@ -325,15 +330,8 @@ const (
 )
 
 func scanWebhook(r row) (w Webhook, err error) {
-	var encoded string
 	err = r.Scan(&w.Position, &w.Stream, &w.Dead, &w.Attempts, instant{&w.FirstAt}, instant{&w.DeliverAt}, &w.Failure,
-		&w.Event.Conversation, &encoded)
-	if err != nil {
-		return w, err
-	}
+		&w.Event.Conversation, readEvent(&w.Position, &w.Event.Event))
 	w.Event.Position = w.Position
-	if err := json.Unmarshal([]byte(encoded), &w.Event.Event); err != nil {
-		return w, wrap(fmt.Sprintf("decode the event of webhook %d", w.Position), err)
-	}
-	return w, nil
+	return w, err
 }

@@ -1,0 +1,210 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// AuditEntry is one value that was changed by hand: of the settings, of somebody who works here, of what is
+// installed. What follows from it by itself, as who is on a queue with an expression, has no entry.
+type AuditEntry struct {
+	// Position orders the entries; later ones have higher ones.
+	Position int64     `json:"position"`
+	At       time.Time `json:"at"`
+	// By is who changed it, as [WithActor] says; Unnamed where it didn't.
+	By string `json:"by"`
+	// What is the kind and what of it, as in "agent.role", or that something was added or removed, as in "queue.added".
+	What string `json:"what"`
+	// Subject is which one: the name of an agent, queue, plugin, workflow or activity, a key's SID; "" of
+	// what there is only one.
+	Subject string `json:"subject,omitempty"`
+	// Before and After are the values as people read them, "" for none. Of a queue's members they are only
+	// those who left and those who joined; a secret is in neither.
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+}
+
+// Kind is what the entry is of, as in "agent".
+func (e AuditEntry) Kind() AuditKind { return kindOf(e.What) }
+
+// AuditKind is what an entry is of.
+type AuditKind string
+
+// Of what there are entries.
+const (
+	AuditSettings  AuditKind = "settings"
+	AuditPlugin    AuditKind = "plugin"
+	AuditAgent     AuditKind = "agent"
+	AuditQueue     AuditKind = "queue"
+	AuditKey       AuditKind = "key"
+	AuditAccount   AuditKind = "account"
+	AuditWorkspace AuditKind = "workspace"
+	AuditWorkflow  AuditKind = "workflow"
+	AuditActivity  AuditKind = "activity"
+	// AuditCustomer is of customers who were erased.
+	AuditCustomer AuditKind = "customer"
+)
+
+// AuditKinds returns every kind.
+func AuditKinds() []AuditKind {
+	return []AuditKind{AuditSettings, AuditPlugin, AuditAgent, AuditQueue, AuditKey, AuditAccount, AuditWorkspace, AuditWorkflow, AuditActivity, AuditCustomer}
+}
+
+// Unnamed is who changed what nobody has said to change.
+const Unnamed = "system"
+
+type actorKey struct{}
+
+// WithActor says who makes the changes of calls with this context, for the audit list.
+func WithActor(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, actorKey{}, name)
+}
+
+func actor(ctx context.Context) string {
+	if name, _ := ctx.Value(actorKey{}).(string); name != "" {
+		return name
+	}
+	return Unnamed
+}
+
+// AuditFilter chooses entries. Empty fields choose all.
+type AuditFilter struct {
+	Kind AuditKind
+	// Subject and By are exact.
+	Subject, By string
+}
+
+// AuditList returns a page of the entries that the filter chooses, newest first.
+func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Found[AuditEntry], err error) {
+	list := listing[AuditEntry]{
+		columns: `position, at, changed_by, what, subject, changed_from, changed_to`, from: `audit`,
+		scan: func(r row) (e AuditEntry, err error) {
+			err = r.Scan(&e.Position, instant{&e.At}, &e.By, &e.What, &e.Subject, &e.Before, &e.After)
+			return e, err
+		},
+		key: "position", keyOf: func(e AuditEntry) (int64, string) { return e.Position, "" }, descending: true,
+	}
+	if f.Kind != "" {
+		list.where(`kind = $%d`, string(f.Kind))
+	}
+	if f.Subject != "" {
+		list.where(`subject = $%d`, f.Subject)
+	}
+	if f.By != "" {
+		list.where(`changed_by = $%d`, f.By)
+	}
+	err = d.read(ctx, "read the audit list", func(t *transaction) error {
+		found, err = list.page(ctx, t, p)
+		return err
+	})
+	return found, err
+}
+
+// changed is a value that an administrator may have changed.
+type changed struct{ what, subject, before, after string }
+
+// audit records those of the values that are others now.
+func (t *transaction) audit(ctx context.Context, now int64, values ...changed) error {
+	for _, v := range values {
+		if v.before == v.after {
+			continue
+		}
+		if err := t.record(ctx, now, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record records the change, also one that its texts don't show: a secret's.
+func (t *transaction) record(ctx context.Context, now int64, c changed) error {
+	position, _, err := first(ctx, t, value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
+	if err != nil {
+		return wrap("take a position in the audit list", err)
+	}
+	_, err = t.exec(ctx, `INSERT INTO audit (position, at, changed_by, kind, what, subject, changed_from, changed_to)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, position, now, actor(ctx), string(kindOf(c.what)), c.what, c.subject, c.before, c.after)
+	return err
+}
+
+func kindOf(what string) AuditKind {
+	kind, _, _ := strings.Cut(what, ".")
+	return AuditKind(kind)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func settingsChanged(before, after conversation.Settings) []changed {
+	seconds := func(n int) string { return fmt.Sprintf("%d s", n) }
+	return []changed{
+		{"settings.messaging_transfers", "", onOff(before.MessagingTransfers), onOff(after.MessagingTransfers)},
+		{"settings.transfer_notes", "", onOff(before.TransferNotes), onOff(after.TransferNotes)},
+		{"settings.reservation_timeout", "", seconds(before.ReservationTimeout), seconds(after.ReservationTimeout)},
+		{"settings.task_timeout", "", seconds(before.TaskTimeout), seconds(after.TaskTimeout)},
+		{"settings.wrapup_timeout", "", seconds(before.WrapupTimeout), seconds(after.WrapupTimeout)},
+		{"settings.agent_unavailable", "", string(before.AgentUnavailable), string(after.AgentUnavailable)},
+		{"settings.unanswered", "", string(before.Unanswered), string(after.Unanswered)},
+		{"settings.reoffer_after", "", seconds(before.ReofferAfter), seconds(after.ReofferAfter)},
+		{"settings.timeout_activity", "", onOff(before.TimeoutActivity), onOff(after.TimeoutActivity)},
+	}
+}
+
+func (p Plugin) summary() string {
+	words := []string{"disabled"}
+	if p.Enabled {
+		words[0] = "enabled"
+	}
+	if p.Version != "" {
+		words = append(words, "version "+p.Version)
+	}
+	if p.ConversationTransfer {
+		words = append(words, "transfers conversations")
+	}
+	return strings.Join(words, ", ")
+}
+
+func (a NewAgent) summary() string {
+	words := []string{string(a.Role), fmt.Sprintf("capacity %d", a.Capacity)}
+	if a.Attributes != "" && a.Attributes != "{}" {
+		words = append(words, "attributes "+a.Attributes)
+	}
+	return strings.Join(words, ", ")
+}
+
+func (k Key) summary() string {
+	role := string(k.Role)
+	if k.Agent != "" {
+		role += " " + k.Agent
+	}
+	return fmt.Sprintf("%s, %s, %d requests a second", k.Name, role, k.RateLimit)
+}
+
+func membersSummary(target string) string {
+	if target == "" {
+		return "members by hand"
+	}
+	return "members by " + target
+}
+
+// bare is where a URL leads, without what may be a secret in it: a password, a path, a query.
+func bare(address string) string {
+	to, err := url.Parse(address)
+	if err != nil || address == "" {
+		return ""
+	}
+	host := to.Scheme + "://" + to.Host
+	if host != address {
+		host += "/…"
+	}
+	return host
+}

@@ -1,0 +1,272 @@
+package desk
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Cipher seals texts for the places that they are kept in. The key ring of internal/codec does.
+type Cipher interface {
+	// Empty tells that there are no keys: nothing is sealed.
+	Empty() bool
+	// Seal returns the text sealed with the newest key, to be opened in that place alone.
+	Seal(text, place string) (string, error)
+	// SealEqual returns the text sealed with each key, the newest one first: equal texts of a place are sealed equally.
+	SealEqual(text, place string) ([]string, error)
+	// Open returns the text that was sealed for the place.
+	Open(sealed, place string) (string, error)
+	// Current tells whether the newest key has sealed it.
+	Current(sealed string) bool
+}
+
+const (
+	// sealedPrefix begins what a cipher has sealed, escapePrefix a clear text that would look like it.
+	sealedPrefix = "enc:v1:"
+	escapePrefix = "enc:v0:"
+)
+
+// column is a column of texts that are sealed: what customers and agents wrote, and secrets. docs/security.md
+// has the verdict on every column that there is.
+type column struct {
+	table, name string
+	// key is the column that tells the table's rows apart; a sealed text belongs to its row.
+	key string
+	// equal is set where rows are found by the text, which then belongs to the column alone.
+	equal bool
+}
+
+// The sealed columns. Of an event's JSON only the words in its reason are sealed.
+var (
+	customerName        = column{table: "conversations", name: "customer_name", key: "sid"}
+	customerAddress     = column{table: "conversations", name: "customer_address", key: "sid", equal: true}
+	taskAttributes      = column{table: "tasks", name: "attributes", key: "sid"}
+	taskDisposition     = column{table: "tasks", name: "disposition", key: "sid"}
+	taskWrapupNote      = column{table: "tasks", name: "wrapup_note", key: "sid"}
+	reservationReason   = column{table: "reservations", name: "reason", key: "sid"}
+	messageText         = column{table: "messages", name: "text", key: "sid"}
+	messageIdentity     = column{table: "messages", name: "identity", key: "sid"}
+	messageAttributes   = column{table: "messages", name: "attributes", key: "sid"}
+	noteText            = column{table: "notes", name: "text", key: "sid"}
+	eventReason         = column{table: "events", name: "event", key: "position"}
+	detailsFriendlyName = column{table: "conversation_details", name: "friendly_name", key: "conversation"}
+	detailsUniqueName   = column{table: "conversation_details", name: "unique_name", key: "conversation", equal: true}
+	detailsAttributes   = column{table: "conversation_details", name: "attributes", key: "conversation"}
+	detailsContext      = column{table: "conversation_details", name: "context_sid", key: "conversation"}
+	detailsWebhook      = column{table: "conversation_details", name: "webhook_ttid", key: "conversation"}
+	memberIdentity      = column{table: "participants", name: "identity", key: "sid", equal: true}
+	memberAddress       = column{table: "participants", name: "address", key: "sid", equal: true}
+	memberProxy         = column{table: "participants", name: "proxy_address", key: "sid"}
+	memberAttributes    = column{table: "participants", name: "attributes", key: "sid"}
+	accountToken        = column{table: "account", name: "auth_token", key: "id"}
+	accountCallback     = column{table: "account", name: "event_callback_url", key: "id"}
+	answerBody          = column{table: "answers", name: "body", key: "token"}
+	sessionData         = column{table: "sessions", name: "data", key: "token"}
+)
+
+// sealedColumns are all of them.
+var sealedColumns = []column{
+	customerName, customerAddress, taskAttributes, taskDisposition, taskWrapupNote, reservationReason, messageText, messageIdentity,
+	messageAttributes, noteText, eventReason, detailsFriendlyName, detailsUniqueName, detailsAttributes, detailsContext, detailsWebhook,
+	memberIdentity, memberAddress, memberProxy, memberAttributes, accountToken, accountCallback, answerBody, sessionData,
+}
+
+// String names the column as SQL does.
+func (c column) String() string { return c.table + "." + c.name }
+
+// place is what a text of that row is sealed for.
+func (c column) place(row string) string {
+	if c.equal {
+		return c.String()
+	}
+	return c.String() + "/" + row
+}
+
+// accountRow is the key of the account's one row.
+const accountRow = "1"
+
+// seals encrypts texts on their way into the tables, and opens them on their way out. Without a cipher texts stay clear;
+// clear ones are always read. What is empty isn't sealed, for queries tell it by that.
+type seals struct{ cipher Cipher }
+
+func (s seals) on() bool { return s.cipher != nil && !s.cipher.Empty() }
+
+func (s seals) seal(c column, row, text string) (string, error) {
+	switch {
+	case isBlank(text):
+		return text, nil
+	case s.on() && c.equal:
+		sealed, err := s.cipher.SealEqual(text, c.place(row))
+		if err != nil {
+			return "", wrap("seal "+c.String(), err)
+		}
+		return sealed[0], nil
+	case s.on():
+		sealed, err := s.cipher.Seal(text, c.place(row))
+		if err != nil {
+			return "", wrap("seal "+c.String(), err)
+		}
+		return sealed, nil
+	}
+	return clearText(text), nil
+}
+
+func (s seals) open(c column, row, kept string) (string, error) {
+	if text, escaped := strings.CutPrefix(kept, escapePrefix); escaped {
+		return text, nil
+	}
+	if !strings.HasPrefix(kept, sealedPrefix) {
+		return kept, nil
+	}
+	if s.cipher == nil {
+		return "", fmt.Errorf("%s of %s is encrypted: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE to the desk's keys", c, row)
+	}
+	text, err := s.cipher.Open(kept, c.place(row))
+	if err != nil {
+		return "", wrap(fmt.Sprintf("read %s of %s", c, row), err)
+	}
+	return text, nil
+}
+
+// kept returns how a text may be kept in a column that is searched: clear, or sealed with any of the keys.
+func (s seals) kept(c column, text string) ([]string, error) {
+	forms := []string{clearText(text)}
+	if !s.on() || isBlank(text) {
+		return forms, nil
+	}
+	sealed, err := s.cipher.SealEqual(text, c.place(""))
+	if err != nil {
+		return nil, wrap("seal "+c.String(), err)
+	}
+	return append(forms, sealed...), nil
+}
+
+// isBlank tells whether there is nothing in a text: none, or a JSON object without anything.
+func isBlank(text string) bool { return text == "" || text == "{}" }
+
+// clearText is a text as it is kept clear.
+func clearText(text string) string {
+	if strings.HasPrefix(text, sealedPrefix) || strings.HasPrefix(text, escapePrefix) {
+		return escapePrefix + text
+	}
+	return text
+}
+
+// sealed is an argument of a query: the text of a row's column.
+type sealed struct {
+	seals     seals
+	column    column
+	row, text string
+}
+
+var _ driver.Valuer = sealed{}
+
+// Value implements [driver.Valuer].
+func (s sealed) Value() (driver.Value, error) { return s.seals.seal(s.column, s.row, s.text) }
+
+func (t *transaction) sealed(c column, row, text string) sealed {
+	return sealed{seals: t.pool.seals, column: c, row: row, text: text}
+}
+
+// keptAs returns a condition on a column that is searched, for a text that may be kept in several ways, with its arguments;
+// the first of these has the number given.
+func (t *transaction) keptAs(c column, text string, number int) (string, []any, error) {
+	forms, err := t.pool.seals.kept(c, text)
+	if err != nil {
+		return "", nil, err
+	}
+	places := make([]string, len(forms))
+	args := make([]any, len(forms))
+	for i, form := range forms {
+		places[i], args[i] = fmt.Sprintf("$%d", number+i), form
+	}
+	return c.name + " IN (" + strings.Join(places, ", ") + ") AND " + c.name + " <> ''", args, nil
+}
+
+// opener is where something sealed is read to: target is what is scanned, open what is done with it then.
+type opener interface {
+	target() any
+	open(s seals) error
+}
+
+// openingRow opens what is sealed as it is scanned.
+type openingRow struct {
+	row
+
+	seals seals
+}
+
+// opening returns the row with what is sealed in it opened.
+func (t *transaction) opening(r row) row { return openingRow{r, t.pool.seals} }
+
+// Scan implements row.
+func (r openingRow) Scan(into ...any) error {
+	var open []opener
+	for i := range into {
+		if o, ok := into[i].(opener); ok {
+			open = append(open, o)
+			into[i] = o.target()
+		}
+	}
+	if err := r.row.Scan(into...); err != nil {
+		return err
+	}
+	for _, o := range open {
+		if err := o.open(r.seals); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opened is where the text of a row's column is read to. The row's key may be read by the same scan.
+type opened struct {
+	column    column
+	row, into *string
+}
+
+func (o opened) target() any { return o.into }
+
+func (o opened) open(s seals) (err error) {
+	*o.into, err = s.open(o.column, *o.row, *o.into)
+	return err
+}
+
+// openedEvent is where an event is read to. Its position may be read by the same scan.
+type openedEvent struct {
+	position *int64
+	encoded  *string
+	into     *conversation.Event
+}
+
+func readEvent(position *int64, into *conversation.Event) openedEvent {
+	return openedEvent{position: position, encoded: new(string), into: into}
+}
+
+func (o openedEvent) target() any { return o.encoded }
+
+func (o openedEvent) open(s seals) (err error) {
+	if err := json.Unmarshal([]byte(*o.encoded), o.into); err != nil {
+		return wrap(fmt.Sprintf("decode event %d of the feed", *o.position), err)
+	}
+	o.into.Reason, err = s.open(eventReason, strconv.FormatInt(*o.position, 10), o.into.Reason)
+	return err
+}
+
+// sealReason returns the event with the words in it sealed.
+func (t *transaction) sealReason(position int64, e conversation.Event) (_ conversation.Event, err error) {
+	if hasWords(e) {
+		e.Reason, err = t.pool.seals.seal(eventReason, strconv.FormatInt(position, 10), e.Reason)
+	}
+	return e, err
+}
+
+// hasWords tells whether somebody wrote the event's reason: why they declined, how they left a task. The reasons of other
+// events are the rules' own, by which they are counted.
+func hasWords(e conversation.Event) bool {
+	return e.Reason != "" && (e.Name == conversation.EventReservationRejected || e.Name == conversation.EventTaskCompleted)
+}

@@ -1,0 +1,411 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/codec"
+)
+
+func testKey(t testing.TB, id string) string {
+	t.Helper()
+	key, err := codec.FreshKey(id)
+	require.NoError(t, err)
+	return key
+}
+
+func keyRing(t testing.TB, keys ...string) *codec.KeyRing {
+	t.Helper()
+	ring, err := codec.ParseKeyRing(strings.Join(keys, ","))
+	require.NoError(t, err)
+	return ring
+}
+
+// again closes the desk and opens it with that cipher.
+func (h *house) again(cipher Cipher) *house {
+	h.t.Helper()
+	other := &house{t: h.t, database: h.database, clock: h.clock, cipher: cipher}
+	other.Desk = other.open()
+	return other
+}
+
+// What a desk promises, it promises with a cipher too; these touch every column that is sealed.
+func TestSealedDesk(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *house)
+	}{
+		{"a picture becomes rows", testPictureBecomesRows},
+		{"the feed is in order and complete", testFeed},
+		{"attributes outlive the conversation's", testAttributesOutlive},
+		{"a draft is started later", testDrafts},
+		{"participants are added once", testParticipants},
+		{"messages can be changed", testChangedMessages},
+		{"a transcript is in order and kept once", testTranscript},
+		{"a note stored first is found by its transfer", testStoredNote},
+		{"an offer comes with everything", testOfferComesWithEverything},
+		{"a thread is all that its reader may see", testThread},
+		{"the workspace is checked", testWorkspace},
+		{"sessions are kept until they expire", testSessions},
+		{"segments are what was accepted", testSegments},
+		{"statistics are what was counted on paper", testStatisticsByHand},
+		{"insights tell a redirected transfer", testRedirected},
+		{"webhooks of a stream are delivered in order", testWebhooksInOrder},
+		{"webhooks are only what the filter lets pass", testWebhookFilter},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), clock: newClock(), cipher: keyRing(t, testKey(t, "k"))}
+			h.Desk = h.open()
+			test.run(t, h)
+		})
+	}
+}
+
+// words are what somebody wrote, one in each column that holds such things, and secrets.
+type words struct{ all []string }
+
+func (w *words) of(column string) string {
+	word := "zq" + strings.ReplaceAll(column, ".", "") + "qz"
+	w.all = append(w.all, word)
+	return word
+}
+
+func (w *words) attributes(column string) string { return fmt.Sprintf(`{"word":%q}`, w.of(column)) }
+
+// everythingWritten fills every column that is sealed, and returns the words and the conversations in which they are: one that is over, and a draft.
+func everythingWritten(t *testing.T, h *house) (*words, *thread, string) {
+	t.Helper()
+	w := &words{}
+	ctx := t.Context()
+	h.transfersOn()
+	h.staff("support", "alice", "bob")
+	th := h.start("support", func(c *conversation.StartCommand) {
+		c.Customer = conversation.Customer{Name: w.of("conversations.customer_name"), Address: w.of("conversations.customer_address")}
+		c.Attributes = conversation.Attributes{"word": []byte(fmt.Sprintf("%q", w.of("tasks.attributes")))}
+	}).follow()
+	th.do(conversation.DeclineCommand{Agent: th.task().Agent, Reason: w.of("reservations.reason")})
+	th.follow()
+	who := th.task().Agent
+	th.accept(who)
+	message, err := h.Say(ctx, NewMessage{
+		Conversation: th.sid, From: FromCustomer, Text: w.of("messages.text"), Identity: w.of("messages.identity"),
+		Attributes: w.attributes("messages.attributes"),
+	})
+	require.NoError(t, err)
+	_, err = h.StoreNote(ctx, th.sid, who, w.of("notes.text"))
+	require.NoError(t, err)
+	_, err = h.SetDetails(ctx, th.sid, func(d *Details) {
+		d.FriendlyName, d.UniqueName = w.of("conversation_details.friendly_name"), w.of("conversation_details.unique_name")
+		d.Attributes = w.attributes("conversation_details.attributes")
+		d.ContextSID, d.WebhookTTID = w.of("conversation_details.context_sid"), w.of("conversation_details.webhook_ttid")
+	})
+	require.NoError(t, err)
+	_, err = h.AddParticipant(ctx, Participant{
+		Conversation: th.sid, Address: w.of("participants.address"), ProxyAddress: w.of("participants.proxy_address"), Attributes: w.attributes("participants.attributes"),
+	})
+	require.NoError(t, err)
+	_, err = h.AddParticipant(ctx, Participant{Conversation: th.sid, Identity: w.of("participants.identity")})
+	require.NoError(t, err)
+	account, err := h.SetWorkspace(ctx, func(s *Workspace) { s.EventCallbackURL = "https://example.com/" + w.of("account.event_callback_url") })
+	require.NoError(t, err)
+	w.all = append(w.all, account.AuthToken)
+	require.NoError(t, h.KeepAnswer(ctx, "token", Answer{Request: "r", Status: 200, ETag: "e", Body: fmt.Sprintf(`{"sid":%q,"text":%q}`, message.SID, w.of("answers.body"))}))
+	require.NoError(t, h.KeepAnswer(ctx, "other", Answer{Request: "r", Status: 200, Body: `"of somebody else"`}))
+	require.NoError(t, h.Sessions().Commit("session", []byte(w.of("sessions.data")), h.clock.now().Add(time.Hour)))
+	th.end(who)
+	th.do(conversation.WrapupCommand{Agent: who, Disposition: w.of("tasks.disposition"), Note: w.of("tasks.wrapup_note")})
+	th.follow()
+	draft, err := h.OpenDraft(ctx, Draft{Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: w.of("a draft's customer"), Address: "conversations.customer_address"}})
+	require.NoError(t, err)
+	return w, th, draft
+}
+
+// bytesOf are the database's files as they lie on the disk.
+func bytesOf(t testing.TB, database string) string {
+	t.Helper()
+	path := strings.TrimPrefix(database, "sqlite:")
+	var all []byte
+	for _, file := range []string{path, path + "-wal"} {
+		read, err := os.ReadFile(file)
+		if !os.IsNotExist(err) {
+			require.NoError(t, err)
+		}
+		all = append(all, read...)
+	}
+	return string(all)
+}
+
+func (w *words) in(text string) []string {
+	return slices.DeleteFunc(slices.Clone(w.all), func(word string) bool { return !strings.Contains(text, word) })
+}
+
+// written is what is read back, of all that is sealed.
+func written(t testing.TB, h *house, sid string) string {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	thread, err := h.Thread(ctx, sid, AsSystem(), 100)
+	require.NoError(t, err)
+	tasks, err := h.Tasks(ctx, sid)
+	require.NoError(t, err)
+	reservations, err := h.Reservations(ctx, sid)
+	require.NoError(t, err)
+	details, err := h.Details(ctx, sid)
+	require.NoError(t, err)
+	participants, err := h.Participants(ctx, sid)
+	require.NoError(t, err)
+	account, err := h.Account(ctx)
+	require.NoError(t, err)
+	answer, _, err := h.Answer(ctx, "token")
+	require.NoError(t, err)
+	session, _, err := h.Sessions().Find("session")
+	require.NoError(t, err)
+	var attributes strings.Builder
+	for _, task := range tasks {
+		attributes.Write(task.Attributes["word"])
+	}
+	all := fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %s %s", thread, tasks, reservations, details, participants, account, answer, session, attributes.String())
+	return pointers.ReplaceAllString(all, "")
+}
+
+var pointers = regexp.MustCompile(`0x[0-9a-f]+`)
+
+func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
+	t.Parallel()
+	plain := newHouse(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	w, th, _ := everythingWritten(t, plain)
+	found := w.in(bytesOf(t, plain.database))
+	require.Len(t, found, len(w.all)-1, "the session's data is in base64; else the search below would prove nothing")
+	readable := slices.DeleteFunc(slices.Clone(w.all), func(word string) bool { return strings.Contains(word, "draft") })
+	require.Equal(t, readable, (&words{readable}).in(written(t, plain, th.sid)))
+
+	first, second := testKey(t, "first"), testKey(t, "second")
+	sealedHouse := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), clock: newClock(), cipher: keyRing(t, first)}
+	sealedHouse.Desk = sealedHouse.open()
+	w, th, _ = everythingWritten(t, sealedHouse)
+	require.Empty(t, w.in(bytesOf(t, sealedHouse.database)))
+	readable = slices.DeleteFunc(slices.Clone(w.all), func(word string) bool { return strings.Contains(word, "draft") })
+	require.Equal(t, readable, (&words{readable}).in(written(t, sealedHouse, th.sid)))
+
+	// Every column that is sealed has something in it, so that the search above was of all of them.
+	for _, c := range sealedColumns {
+		texts, err := columnTexts(sealedHouse, c)
+		require.NoError(t, err)
+		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, sealedPrefix+"first.") }), "%s: %q", c, texts)
+	}
+
+	// With another key nothing can be read, and the error says which one is missing.
+	stranger := sealedHouse.again(keyRing(t, second))
+	_, err := stranger.Transcript(t.Context(), th.sid, AsSystem())
+	require.ErrorContains(t, err, `the key "first"`)
+	_, err = sealedHouse.again(nil).Transcript(t.Context(), th.sid, AsSystem())
+	require.ErrorContains(t, err, "BATON_ENCRYPTION_KEYS")
+
+	// A text belongs to its row.
+	require.NoError(t, sealedHouse.write(t.Context(), "swap two texts", func(tx *transaction) error {
+		_, err := tx.exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.sid)
+		return err
+	}))
+	_, err = sealedHouse.Conversation(t.Context(), th.sid)
+	require.ErrorContains(t, err, "changed or moved")
+}
+
+func columnTexts(h *house, c column) (texts []string, err error) {
+	err = h.read(context.Background(), "read a column", func(t *transaction) error {
+		texts, err = all(context.Background(), t, value[string], `SELECT `+c.name+` FROM `+c.table)
+		return err
+	})
+	return texts, err
+}
+
+func TestADeskIsSealedLaterAndItsKeyReplaced(t *testing.T) {
+	t.Parallel()
+	plain := newHouse(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	w, th, _ := everythingWritten(t, plain)
+	before := written(t, plain, th.sid)
+	_, _, err := plain.Reseal(t.Context())
+	require.ErrorContains(t, err, "starter keyring new")
+
+	first, second := testKey(t, "first"), testKey(t, "second")
+	h := plain.again(keyRing(t, first))
+	require.Equal(t, before, written(t, h, th.sid), "what was clear is still read")
+	byName, err := h.ConversationNamed(t.Context(), "zqconversation_detailsunique_nameqz")
+	require.NoError(t, err)
+	require.Equal(t, th.sid, byName)
+	sealed, left, err := h.Reseal(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, left)
+	require.Greater(t, sealed, len(sealedColumns))
+	require.Equal(t, before, written(t, h, th.sid))
+	require.Empty(t, w.in(bytesOf(t, h.database)), "nor do the file's free pages keep anything")
+	again, _, err := h.Reseal(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, again)
+
+	rotated := plain.again(keyRing(t, second, first))
+	require.Equal(t, before, written(t, rotated, th.sid))
+	byName, err = rotated.ConversationNamed(t.Context(), "zqconversation_detailsunique_nameqz")
+	require.NoError(t, err)
+	require.Equal(t, th.sid, byName)
+	count, _, err := rotated.Reseal(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, sealed, count)
+	only := plain.again(keyRing(t, second))
+	require.Equal(t, before, written(t, only, th.sid))
+	of, err := only.ConversationsOf(t.Context(), "zqconversationscustomer_addressqz")
+	require.NoError(t, err)
+	require.Equal(t, []string{th.sid}, of)
+}
+
+// testSealing is what a database has to do for a desk that is sealed later, whose key is replaced, and whose customers are erased.
+func testSealing(t *testing.T, plain *house) {
+	w, th, draft := everythingWritten(t, plain)
+	before := written(t, plain, th.sid)
+	first, second := testKey(t, "first"), testKey(t, "second")
+	_, _, err := plain.again(keyRing(t, first)).Reseal(t.Context())
+	require.NoError(t, err)
+	rotated := plain.again(keyRing(t, second, first))
+	require.Equal(t, before, written(t, rotated, th.sid))
+	_, _, err = rotated.Reseal(t.Context())
+	require.NoError(t, err)
+	only := plain.again(keyRing(t, second))
+	require.Equal(t, before, written(t, only, th.sid))
+	for _, c := range sealedColumns {
+		texts, err := columnTexts(only, c)
+		require.NoError(t, err)
+		require.Empty(t, w.in(strings.Join(texts, " ")), "%s", c)
+	}
+	of, err := only.ConversationsOf(t.Context(), "zqconversationscustomer_addressqz")
+	require.NoError(t, err)
+	require.Equal(t, []string{th.sid}, of)
+	erased, err := only.Erase(t.Context(), []string{th.sid, draft}, false)
+	require.NoError(t, err)
+	require.Equal(t, 1, erased.Answers)
+	kept := written(t, only, th.sid)
+	for _, word := range w.all {
+		if strings.HasPrefix(word, "zq") && !strings.Contains(word, "sessions") && !strings.Contains(word, "account") {
+			require.NotContains(t, kept, word)
+		}
+	}
+}
+
+// Whoever writes what looks like a sealed text gets it back.
+func TestTextsThatLookSealed(t *testing.T) {
+	t.Parallel()
+	for name, cipher := range map[string]Cipher{"clear": nil, "sealed": keyRing(t, testKey(t, "k"))} {
+		h := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), clock: newClock(), cipher: cipher}
+		h.Desk = h.open()
+		h.staff("support", "alice")
+		th := h.start("support").follow()
+		for _, text := range []string{"enc:v1:k.00000000:AAAA", "enc:v0:", "enc:v0:enc:v1:x", "{}"} {
+			said, err := h.Say(t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: text})
+			require.NoError(t, err)
+			read, err := h.Message(t.Context(), th.sid, said.SID, AsSystem())
+			require.NoError(t, err)
+			require.Equal(t, text, read.Text)
+		}
+	}
+}
+
+func TestErase(t *testing.T) {
+	t.Parallel()
+	for name, cipher := range map[string]Cipher{"clear": nil, "sealed": keyRing(t, testKey(t, "k"))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), clock: newClock(), cipher: cipher}
+			h.Desk = h.open()
+			w, th, draft := everythingWritten(t, h)
+			other := h.start("support").follow()
+			ctx := WithActor(t.Context(), "carol")
+
+			_, err := h.Erase(ctx, []string{th.sid, other.sid}, false)
+			require.ErrorContains(t, err, other.sid)
+			require.NotContains(t, err.Error(), th.sid)
+			for _, address := range []string{"zqconversationscustomer_addressqz", "zqparticipantsaddressqz", "zqparticipantsidentityqz"} {
+				of, err := h.ConversationsOf(ctx, address)
+				require.NoError(t, err)
+				require.Equal(t, []string{th.sid}, of, address)
+			}
+			nobody, err := h.ConversationsOf(ctx, "zqconversationscustomer_addressq")
+			require.NoError(t, err)
+			require.Empty(t, nobody)
+
+			before := written(t, h, th.sid)
+			planned, err := h.Erase(ctx, []string{th.sid, draft}, true)
+			require.NoError(t, err)
+			require.Equal(t, before, written(t, h, th.sid), "a dry run changes nothing")
+			done, err := h.Erase(ctx, []string{th.sid, draft}, false)
+			require.NoError(t, err)
+			require.Equal(t, planned, done)
+			require.Equal(t, ErasedConversation{SID: th.sid, ClosedAt: done.Conversations[0].ClosedAt, Messages: 1, Notes: 2, Tasks: 1, Participants: 2}, done.Conversations[0])
+			require.Equal(t, 1, done.Answers)
+
+			gone := slices.DeleteFunc(slices.Clone(w.all), func(word string) bool {
+				return strings.Contains(word, "sessions") || strings.Contains(word, "account") || !strings.HasPrefix(word, "zq")
+			})
+			require.Empty(t, (&words{gone}).in(written(t, h, th.sid)))
+			require.Empty(t, (&words{gone}).in(bytesOf(t, h.database)), "nor do the file's free pages keep anything")
+			erasedDraft, err := h.Conversation(ctx, draft)
+			require.NoError(t, err)
+			require.Equal(t, conversation.ConversationClosed, erasedDraft.Status)
+			kept, found, err := h.Answer(ctx, "other")
+			require.NoError(t, err)
+			require.True(t, found)
+			require.Equal(t, `"of somebody else"`, kept.Body)
+			require.Equal(t, "crystal@example.com", must(h.Conversation(ctx, other.sid)).Customer.Address)
+
+			audit, err := h.AuditList(ctx, AuditFilter{Kind: AuditCustomer}, Page{})
+			require.NoError(t, err)
+			require.Len(t, audit.Entries, 2)
+			require.Equal(t, "carol", audit.Entries[1].By)
+			require.Equal(t, th.sid, audit.Entries[1].Subject)
+			require.Equal(t, "customer.erased", audit.Entries[1].What)
+			require.Equal(t, "1 messages, 2 notes, 1 tasks, 2 participants", audit.Entries[1].After)
+		})
+	}
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// tableAndColumn finds a column in docs/security.md, written as the tables have it.
+var tableAndColumn = regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`")
+
+// Whoever adds a column says whether it is sealed, and why not.
+func TestEveryColumnHasAVerdict(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	document, err := os.ReadFile("../docs/security.md")
+	require.NoError(t, err)
+	listed := map[string]bool{}
+	for _, match := range tableAndColumn.FindAllStringSubmatch(string(document), -1) {
+		listed[match[1]] = true
+	}
+	var texts []string
+	require.NoError(t, h.read(t.Context(), "read the columns", func(tx *transaction) (err error) {
+		texts, err = all(t.Context(), tx, value[string], `SELECT m.name || '.' || p.name FROM sqlite_schema m JOIN pragma_table_info(m.name) p
+			WHERE m.type = 'table' AND p.type = 'TEXT' AND m.name NOT LIKE 'sqlite_%' ORDER BY 1`)
+		return err
+	}))
+	for _, column := range texts {
+		require.True(t, listed[column], "docs/security.md has no verdict on `%s`: say whether it is sealed", column)
+	}
+	for _, c := range sealedColumns {
+		require.Contains(t, texts, c.String())
+	}
+}

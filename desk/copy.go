@@ -1,0 +1,305 @@
+package desk
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"modernc.org/sqlite"
+)
+
+// CopiedTable is a table that was copied.
+type CopiedTable struct {
+	Name string `json:"name"`
+	Rows int64  `json:"rows"`
+	// Checksum is of all its rows, in whatever order, and the same on both databases.
+	Checksum string `json:"checksum"`
+}
+
+// Copy copies an embedded desk (`sqlite:PATH`) to an empty PostgreSQL database, all of it or nothing, and returns
+// its tables once what arrived was read back and found to be the same. Both have the same tables then: those of this build.
+//
+// A database that something is in already is refused, and a desk that another program has open: what its worker or
+// gateway wrote from then on would be lost. While it copies, nobody can open the desk; afterwards it is as it was.
+func Copy(ctx context.Context, from, to string) (tables []CopiedTable, err error) {
+	switch {
+	case isPostgres(from):
+		return nil, errors.New("copy desk: only an embedded desk is copied: name it as sqlite:PATH (from one PostgreSQL server to another, its own pg_dump does it)")
+	case !isPostgres(to):
+		return nil, errors.New("copy desk: it is copied to a PostgreSQL database: name it as postgres://USER@HOST/DATABASE")
+	}
+	// A desk that is in use is left as it is: the build that uses it may not know the newer tables.
+	if _, closeSource, err := openAlone(ctx, strings.TrimPrefix(from, "sqlite:")); err != nil {
+		return nil, fmt.Errorf("copy desk: %w", err)
+	} else if err := closeSource(); err != nil {
+		return nil, fmt.Errorf("copy desk: %w", err)
+	}
+	for _, database := range []string{from, to} { // the same tables on both
+		if _, _, err := Migrate(ctx, database); err != nil {
+			return nil, fmt.Errorf("copy desk: %w", err)
+		}
+	}
+	source, closeSource, err := openAlone(ctx, strings.TrimPrefix(from, "sqlite:"))
+	if err != nil {
+		return nil, fmt.Errorf("copy desk: %w", err)
+	}
+	defer func() { err = errors.Join(err, closeSource()) }()
+	config, _, err := postgresConfig(to)
+	if err != nil {
+		return nil, fmt.Errorf("copy desk: %w", err)
+	}
+	target, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("copy desk: %w", postgresSentence(postgresName(to), err))
+	}
+	defer func() { err = errors.Join(err, target.Close(context.WithoutCancel(ctx))) }()
+	if tables, err = copyTables(ctx, source, target, postgresName(to)); err != nil {
+		return nil, fmt.Errorf("copy desk: nothing was changed: %w", err)
+	}
+	if _, err := target.Exec(ctx, `ANALYZE`); err != nil { // the first queries are planned by what is there now
+		return tables, fmt.Errorf("copy desk: it was copied, and its statistics weren't made: %w", err)
+	}
+	return tables, nil
+}
+
+// openAlone opens the file for this process alone, and begins a transaction that sees it as it is.
+func openAlone(ctx context.Context, path string) (_ *sql.Tx, done func() error, err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	// Exclusive from the first look on: it fails while another has the file open, be they idle.
+	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(1000)", "locking_mode(EXCLUSIVE)"}}))
+	if err != nil {
+		return nil, nil, sqliteSentence(path, err)
+	}
+	db.SetMaxOpenConns(1)
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		if _, ok := errors.AsType[*sqlite.Error](err); ok && sqliteBusy(err) {
+			err = fmt.Errorf("%s is open in another program: stop every worker, gateway and `starter dev` that uses it, then copy again: "+
+				"what they write would be lost: %w", path, err)
+		}
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return tx, func() error {
+		if err := errors.Join(tx.Rollback(), db.Close()); err != nil {
+			return fmt.Errorf("close %s: %w", path, err)
+		}
+		return nil
+	}, nil
+}
+
+// copyTables copies every table, in the order in which they were made: what rows refer to comes first.
+func copyTables(ctx context.Context, source *sql.Tx, target *pgx.Conn, name string) (tables []CopiedTable, err error) {
+	names, err := columnOf[string](ctx, source, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name <> $1 ORDER BY rowid`,
+		versionTable)
+	if err != nil {
+		return nil, fmt.Errorf("list the tables: %w", err)
+	}
+	tx, err := target.Begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
+		}
+	}()
+	if _, err := tx.Exec(ctx, postgresLocks.alone); err != nil {
+		return nil, fmt.Errorf("wait for others: %w", err)
+	}
+	if err := refuseFull(ctx, tx, name, names); err != nil {
+		return nil, err
+	}
+	for _, table := range names {
+		copied, err := copyTable(ctx, source, tx, table)
+		if err != nil {
+			return nil, fmt.Errorf("copy table %s: %w", table, err)
+		}
+		tables = append(tables, copied)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	return tables, nil
+}
+
+// counters are the tables that an empty desk has a row in: how far it has counted, which is nowhere.
+var counters = map[string]bool{"feed": true, "audit_position": true, "webhook_cursor": true}
+
+// refuseFull refuses a target with anything in it, and takes away what an empty desk has.
+func refuseFull(ctx context.Context, target pgx.Tx, name string, tables []string) error {
+	for _, table := range tables {
+		query := `SELECT EXISTS (SELECT 1 FROM ` + pgx.Identifier{table}.Sanitize()
+		if counters[table] {
+			query += ` WHERE position > 0`
+		}
+		var full bool
+		if err := target.QueryRow(ctx, query+`)`).Scan(&full); err != nil {
+			return fmt.Errorf("look into table %s: %w", table, err)
+		}
+		if full {
+			return fmt.Errorf("%s has a desk with something in it already (table %s): name an empty database", name, table)
+		}
+		if counters[table] {
+			if _, err := target.Exec(ctx, `DELETE FROM `+pgx.Identifier{table}.Sanitize()); err != nil {
+				return fmt.Errorf("empty table %s: %w", table, err)
+			}
+		}
+	}
+	return nil
+}
+
+func copyTable(ctx context.Context, source *sql.Tx, target pgx.Tx, table string) (_ CopiedTable, err error) {
+	columns, err := columnOf[string](ctx, source, `SELECT name FROM pragma_table_info($1) ORDER BY cid`, table)
+	if err != nil {
+		return CopiedTable{}, fmt.Errorf("list its columns: %w", err)
+	}
+	sent, err := sendRows(ctx, source, target, table, columns)
+	if err != nil {
+		return CopiedTable{}, err
+	}
+	arrived, err := sumOf(ctx, target, table, columns)
+	if err != nil {
+		return CopiedTable{}, fmt.Errorf("read back what arrived: %w", err)
+	}
+	if arrived != sent {
+		return CopiedTable{}, fmt.Errorf("%d rows (%s) were sent and %d (%s) have arrived", sent.rows, sent.String(), arrived.rows, arrived.String())
+	}
+	return CopiedTable{Name: table, Rows: arrived.rows, Checksum: arrived.String()}, nil
+}
+
+func sendRows(ctx context.Context, source *sql.Tx, target pgx.Tx, table string, columns []string) (sent checksum, err error) {
+	rows, err := source.QueryContext(ctx, selectAll(table, columns))
+	if err != nil {
+		return sent, fmt.Errorf("read it: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	reading := &copying{rows: rows, columns: len(columns)}
+	if _, err := target.CopyFrom(ctx, pgx.Identifier{table}, columns, reading); err != nil {
+		return sent, fmt.Errorf("write it: %w", errors.Join(err, rows.Err()))
+	}
+	return reading.sum, nil
+}
+
+func selectAll(table string, columns []string) string {
+	quoted := make([]string, len(columns))
+	for i, column := range columns {
+		quoted[i] = pgx.Identifier{column}.Sanitize()
+	}
+	return `SELECT ` + strings.Join(quoted, ", ") + ` FROM ` + pgx.Identifier{table}.Sanitize()
+}
+
+// copying reads rows for [pgx.Tx.CopyFrom], one at a time.
+type copying struct {
+	rows    *sql.Rows
+	columns int
+	values  []any
+	sum     checksum
+	err     error
+}
+
+// Next implements [pgx.CopyFromSource].
+func (c *copying) Next() bool {
+	if !c.rows.Next() {
+		c.err = c.rows.Err()
+		return false
+	}
+	c.values = make([]any, c.columns)
+	places := make([]any, c.columns)
+	for i := range places {
+		places[i] = &c.values[i]
+	}
+	if c.err = c.rows.Scan(places...); c.err != nil {
+		return false
+	}
+	c.err = c.sum.add(c.values)
+	return c.err == nil
+}
+
+// Values implements [pgx.CopyFromSource].
+func (c *copying) Values() ([]any, error) { return c.values, nil }
+
+// Err implements [pgx.CopyFromSource].
+func (c *copying) Err() error { return c.err }
+
+func sumOf(ctx context.Context, target pgx.Tx, table string, columns []string) (sum checksum, err error) {
+	rows, err := target.Query(ctx, selectAll(table, columns))
+	if err != nil {
+		return sum, fmt.Errorf("query: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		values, err := rows.Values()
+		if err != nil {
+			return sum, fmt.Errorf("scan: %w", err)
+		}
+		if err := sum.add(values); err != nil {
+			return sum, err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return sum, fmt.Errorf("scan: %w", err)
+	}
+	return sum, nil
+}
+
+// checksum sums rows up, whatever their order and whichever database they come from.
+type checksum struct {
+	rows int64
+	sum  uint64
+}
+
+func (c *checksum) add(values []any) error {
+	row := fnv.New64a()
+	for _, v := range values {
+		switch v := v.(type) {
+		case string:
+			addText(row, v)
+		case int64:
+			addText(row, strconv.FormatInt(v, 10))
+		case int32:
+			addText(row, strconv.FormatInt(int64(v), 10))
+		default:
+			return fmt.Errorf("there is a value of type %T, which no column has", v)
+		}
+	}
+	c.rows++
+	c.sum += row.Sum64()
+	return nil
+}
+
+func addText(into hash.Hash, text string) {
+	into.Write(binary.AppendUvarint(nil, uint64(len(text))))
+	into.Write([]byte(text))
+}
+
+// String is how people compare it.
+func (c *checksum) String() string { return fmt.Sprintf("%016x", c.sum) }
+
+// columnOf returns the one column that the query has.
+func columnOf[T any](ctx context.Context, tx *sql.Tx, query string, args ...any) (values []T, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(&v); err != nil {
+			return nil, fmt.Errorf("scan: %w", err)
+		}
+		values = append(values, v)
+	}
+	return values, rows.Err()
+}

@@ -1,0 +1,94 @@
+package desk
+
+import (
+	"context"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Directory is whom an agent may pass a conversation to.
+type Directory struct {
+	Queues []QueueEntry
+	Agents []AgentEntry
+	// More is set where there are others that the search would find.
+	More bool
+	// Settings say what becomes of a transfer to an agent who isn't available.
+	Settings conversation.Settings
+}
+
+// QueueEntry is a queue in the directory.
+type QueueEntry struct {
+	Name, FriendlyName string
+	// Members are on it, Available of them are offered tasks now, Waiting tasks nobody has accepted yet.
+	Members, Available, Waiting int
+}
+
+// AgentEntry is an agent in the directory.
+type AgentEntry struct {
+	Name, FriendlyName string
+	Presence           Presence
+	// Load is how many tasks of the conversation's channel they have, of at most Capacity at a time.
+	Load, Capacity int
+}
+
+// DirectoryQuery says for whom and of what a directory is.
+type DirectoryQuery struct {
+	// Conversation is the one that is to be passed on, Agent who would do it: neither they nor who else
+	// has it are listed.
+	Conversation, Agent string
+	// Search is part of a name; all, where it is empty.
+	Search string
+	// Limit is how many queues, and how many agents, are listed at most.
+	Limit int
+}
+
+// Directory returns the queues, and the agents, available ones first, to whom the agent may pass the
+// conversation. Refusals: as [Desk.Thread].
+func (d *Desk) Directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
+	err = d.read(ctx, "read the directory", func(t *transaction) error {
+		if err := t.allow(ctx, AsAgent(q.Agent), q.Conversation); err != nil {
+			return err
+		}
+		found, err = t.directory(ctx, q)
+		return err
+	})
+	return found, err
+}
+
+func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
+	if found.Settings, err = t.settings(ctx); err != nil {
+		return found, err
+	}
+	like := containing(q.Search)
+	found.Queues, err = all(ctx, t, func(r row) (e QueueEntry, err error) {
+		err = r.Scan(&e.Name, &e.FriendlyName, &e.Members, &e.Available, &e.Waiting)
+		return e, err
+	}, `SELECT q.name, coalesce(nullif(q.friendly_name, ''), q.name),
+			(SELECT count(*) FROM queue_agents m WHERE m.queue = q.name),
+			(SELECT count(*) FROM queue_agents m WHERE m.queue = q.name AND m.available = 1),
+			(SELECT count(*) FROM tasks t WHERE t.queue = q.name AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('pending', 'reserved'))
+		FROM queues q WHERE lower(q.name) LIKE $1 ESCAPE '\' OR lower(q.friendly_name) LIKE $1 ESCAPE '\' ORDER BY q.name LIMIT $2`, like, q.Limit+1)
+	if err != nil {
+		return found, err
+	}
+	found.Agents, err = all(ctx, t, func(r row) (e AgentEntry, err error) {
+		err = r.Scan(&e.Name, &e.FriendlyName, &e.Presence, &e.Load, &e.Capacity)
+		return e, err
+	}, `SELECT a.name, coalesce(nullif(a.friendly_name, ''), a.name), a.presence, coalesce(c.load, 0), coalesce(c.capacity, 0)
+		FROM agents a LEFT JOIN agent_channels c ON c.agent = a.name AND c.channel = (SELECT channel FROM conversations WHERE sid = $1)
+		WHERE a.name <> $2 AND (lower(a.name) LIKE $3 ESCAPE '\' OR lower(a.friendly_name) LIKE $3 ESCAPE '\')
+			AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.conversation = $1 AND t.agent = a.name AND t.status = 'assigned')
+		ORDER BY CASE a.presence WHEN 'available' THEN 0 WHEN 'break' THEN 1 ELSE 2 END, a.name LIMIT $4`, q.Conversation, q.Agent, like, q.Limit+1)
+	if err != nil {
+		return found, err
+	}
+	found.More = len(found.Queues) > q.Limit || len(found.Agents) > q.Limit
+	found.Queues, found.Agents = found.Queues[:min(len(found.Queues), q.Limit)], found.Agents[:min(len(found.Agents), q.Limit)]
+	return found, nil
+}
+
+// containing is a LIKE pattern, with \ as escape, of what contains the text in any case.
+func containing(text string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(strings.TrimSpace(text))) + "%"
+}

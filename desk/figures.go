@@ -1,0 +1,219 @@
+package desk
+
+import "slices"
+
+// Figures are what insights tell of a group. [FigureDefinitions] says what each counts.
+type Figures struct {
+	Conversations int `json:"conversations"`
+	Transferred   int `json:"transferred"`
+	Hops          int `json:"hops"`
+	// Sent are the transfers of the group: a queue counts those of its tasks, an agent those they made.
+	Sent Transfers `json:"sent"`
+	// Received are the transfers with the queue or the agent as their target; of the desk and of a
+	// channel they are the same as those sent, and not counted again.
+	Received Transfers `json:"received,omitzero"`
+	Tasks    int       `json:"tasks"`
+	// Tasks that have not come so far aren't counted in these.
+	TimeInQueue    Durations `json:"time_in_queue"`
+	TalkTime       Durations `json:"talk_time"`
+	WrapupTime     Durations `json:"wrapup_time"`
+	HandleTime     Durations `json:"handle_time"`
+	WrapupRefusals int       `json:"wrapup_refusals"`
+}
+
+// ShareTransferred is the share of conversations that were transferred at least once, 0 to 1.
+func (f Figures) ShareTransferred() float64 { return ratio(f.Transferred, f.Conversations) }
+
+// HopsPerConversation is how often a conversation was handed on, on average.
+func (f Figures) HopsPerConversation() float64 { return ratio(f.Hops, f.Conversations) }
+
+// Transfers counts transfers by what became of them: Completed, Failed and Open sum up to Initiated,
+// Declined, Expired, Canceled, TimedOut and Abandoned to Failed.
+type Transfers struct {
+	Initiated    int       `json:"initiated"`
+	Completed    int       `json:"completed"`
+	Redirected   int       `json:"redirected"`
+	PingPong     int       `json:"ping_pong"`
+	Failed       int       `json:"failed"`
+	Declined     int       `json:"declined"`
+	Expired      int       `json:"expired"`
+	Canceled     int       `json:"canceled"`
+	TimedOut     int       `json:"timed_out"`
+	Abandoned    int       `json:"abandoned"`
+	Open         int       `json:"open"`
+	TimeToAccept Durations `json:"time_to_accept"`
+}
+
+// Figure names one of the figures, as its JSON does: transferred, sent.completed.
+type Figure string
+
+// FigureDefinition says what a figure counts, for people to read.
+type FigureDefinition struct {
+	Figure Figure
+	// Title names it, Meaning is a sentence or two.
+	Title, Meaning string
+	// Timed tells that it is a duration, each time it happened; others are counts.
+	Timed bool
+}
+
+// FigureDefinitions returns every figure, in the order in which they are read.
+func FigureDefinitions() []FigureDefinition {
+	definitions := make([]FigureDefinition, 0, len(readingOrder))
+	for _, m := range readingOrder {
+		one := measured[m]
+		definitions = append(definitions, FigureDefinition{Figure: one.figure, Title: one.title, Meaning: one.meaning, Timed: one.took != nil})
+	}
+	return definitions
+}
+
+// Of returns how often what the figure counts has happened, and for how long where it is timed; zero
+// for what is no figure.
+func (f Figures) Of(figure Figure) (count int, took Durations) {
+	m, ok := measureOf(figure)
+	switch {
+	case !ok:
+		return 0, Durations{}
+	case measured[m].took != nil:
+		took = *measured[m].took(&f)
+		return took.Count, took
+	}
+	return *measured[m].count(&f), Durations{}
+}
+
+func measureOf(figure Figure) (measure, bool) {
+	at := slices.IndexFunc(measured[:], func(one counted) bool { return one.figure == figure })
+	return measure(max(at, 0)), at >= 0 //nolint:gosec // there are few
+}
+
+// measure is a figure's place among all.
+type measure uint8
+
+// The measures of transfers come twice, for those sent and those received.
+const (
+	measureInitiated measure = iota
+	measureCompleted
+	measureRedirected
+	measurePingPong
+	measureFailed
+	measureDeclined
+	measureExpired
+	measureCanceled
+	measureTimedOut
+	measureAbandoned
+	measureOpen
+	measureTimeToAccept
+	transferMeasures
+)
+
+const (
+	measureSent     measure = 0
+	measureReceived         = transferMeasures
+)
+
+const (
+	measureConversations = 2*transferMeasures + iota
+	measureTransferred
+	measureHops
+	measureTasks
+	measureTimeInQueue
+	measureTalkTime
+	measureWrapupTime
+	measureHandleTime
+	measureWrapupRefusals
+	measures
+)
+
+// counted is a figure: what it is called and means, and where it stands; count is nil where took isn't.
+type counted struct {
+	figure         Figure
+	title, meaning string
+	count          func(*Figures) *int
+	took           func(*Figures) *Durations
+}
+
+// measured has every figure in its measure's place.
+var measured = func() (all [measures]counted) {
+	all[measureConversations] = counted{
+		"conversations", "Conversations", "Conversations that began in the period. " +
+			"A queue counts those whose first task was its own, an agent those of which they accepted a task.",
+		func(f *Figures) *int { return &f.Conversations }, nil,
+	}
+	all[measureTransferred] = counted{
+		"transferred", "Transferred", "Those of these conversations that were transferred at least once, whatever became of it.",
+		func(f *Figures) *int { return &f.Transferred }, nil,
+	}
+	all[measureHops] = counted{
+		"hops", "Hops", "The completed transfers of these conversations.",
+		func(f *Figures) *int { return &f.Hops }, nil,
+	}
+	all[measureTasks] = counted{
+		"tasks", "Tasks accepted", "Tasks that were created in the period and have been accepted: in the queue, by the agent.",
+		func(f *Figures) *int { return &f.Tasks }, nil,
+	}
+	all[measureTimeInQueue] = counted{
+		"time_in_queue", "Time in queue", "From when an accepted task was created until it was accepted.",
+		nil, func(f *Figures) *Durations { return &f.TimeInQueue },
+	}
+	all[measureTalkTime] = counted{
+		"talk_time", "Talk time", "From when a task was accepted until its wrapup began.",
+		nil, func(f *Figures) *Durations { return &f.TalkTime },
+	}
+	all[measureWrapupTime] = counted{
+		"wrapup_time", "Wrapup time", "From when a task's wrapup began until it was completed.",
+		nil, func(f *Figures) *Durations { return &f.WrapupTime },
+	}
+	all[measureHandleTime] = counted{
+		"handle_time", "Handle time", "Talk and wrapup of a task together, once it is completed.",
+		nil, func(f *Figures) *Durations { return &f.HandleTime },
+	}
+	all[measureWrapupRefusals] = counted{
+		"wrapup_refusals", "Accepts refused for a wrapup", "How often somebody tried to accept a conversation that they still wrapped up: " +
+			"on these pages, over the HTTP API and by the command line, each try counts. " +
+			"Accepts that services send to the workflow themselves are answered there, and not counted.",
+		func(f *Figures) *int { return &f.WrapupRefusals }, nil,
+	}
+	direction(all[measureSent:measureReceived], "sent.", "", func(f *Figures) *Transfers { return &f.Sent })
+	direction(all[measureReceived:2*transferMeasures], "received.", "Received: ", func(f *Figures) *Transfers { return &f.Received })
+	return all
+}()
+
+// direction fills in the measures of the transfers that were sent, or of those received.
+func direction(all []counted, figure, title string, of func(*Figures) *Transfers) {
+	count := func(m measure, name Figure, called, meaning string, at func(*Transfers) *int) {
+		all[m] = counted{Figure(figure) + name, title + called, meaning, func(f *Figures) *int { return at(of(f)) }, nil}
+	}
+	count(measureInitiated, "initiated", "Transfers initiated", "Transfers that began in the period. A queue counts those made from its tasks, "+
+		"an agent those they made; received are those made to the queue, to the agent.", func(t *Transfers) *int { return &t.Initiated })
+	count(measureCompleted, "completed", "Transfers completed", "Those of them that were accepted.", func(t *Transfers) *int { return &t.Completed })
+	count(measureRedirected, "redirected", "Redirected", "Completed ones that somebody else accepted than the agent, or through another queue than the one, they were made to.",
+		func(t *Transfers) *int { return &t.Redirected })
+	count(measurePingPong, "ping_pong", "Ping-pong", "Completed ones that gave the conversation straight back: its completed transfer before had brought it "+
+		"to their sender, from the one who accepts now.", func(t *Transfers) *int { return &t.PingPong })
+	count(measureFailed, "failed", "Transfers failed", "Those that ended without being accepted, for any reason.", func(t *Transfers) *int { return &t.Failed })
+	count(measureDeclined, "declined", "Declined", "Failed ones that the agent they were made to declined, and that went back to their sender.",
+		func(t *Transfers) *int { return &t.Declined })
+	count(measureExpired, "expired", "Expired", "Failed ones whose offer nobody answered in time, and that went back to their sender.",
+		func(t *Transfers) *int { return &t.Expired })
+	count(measureCanceled, "canceled", "Taken back", "Failed ones that their sender took back.", func(t *Transfers) *int { return &t.Canceled })
+	count(measureTimedOut, "timed_out", "Timed out", "Failed ones that waited for longer than a task may.", func(t *Transfers) *int { return &t.TimedOut })
+	count(measureAbandoned, "abandoned", "Abandoned during transfer", "Failed ones whose conversation was closed while they waited.",
+		func(t *Transfers) *int { return &t.Abandoned })
+	count(measureOpen, "open", "Open", "Those that still wait to be accepted.", func(t *Transfers) *int { return &t.Open })
+	all[measureTimeToAccept] = counted{
+		Figure(figure) + "time_to_accept", title + "Time to accept", "From when a completed transfer was initiated until it was accepted.",
+		nil, func(f *Figures) *Durations { return &of(f).TimeToAccept },
+	}
+}
+
+// readingOrder is how people read the figures: conversations, transfers, times.
+var readingOrder = func() (order []measure) {
+	order = append(order, measureConversations, measureTransferred, measureHops)
+	for m := range transferMeasures {
+		order = append(order, measureSent+m)
+	}
+	order = append(order, measureWrapupRefusals, measureTasks, measureTimeInQueue, measureTalkTime, measureWrapupTime, measureHandleTime)
+	for m := range transferMeasures {
+		order = append(order, measureReceived+m)
+	}
+	return order
+}()

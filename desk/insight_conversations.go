@@ -1,0 +1,98 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// InsightConversation is a conversation behind a figure.
+type InsightConversation struct {
+	Conversation
+	// Times is how much of the figure it is.
+	Times int `json:"times"`
+}
+
+// InsightConversations returns a page of the conversations behind a figure of what the filter chooses,
+// the latest that counted first; their Times sum up to the figure. It is made by the code that counts.
+// Refusals: invalid_payload for what is no figure or no period.
+func (d *Desk) InsightConversations(ctx context.Context, f InsightFilter, figure Figure, p Page) (Found[InsightConversation], error) {
+	wanted, ok := measureOf(figure)
+	if !ok {
+		return Found[InsightConversation]{}, invalid("figure", "insights: there is no figure %q: name one of those that are defined", figure)
+	}
+	if err := f.check(); err != nil {
+		return Found[InsightConversation]{}, err
+	}
+	traces := map[string]*trace{}
+	err := d.observe(ctx, "trace insights", f, func(o observation) {
+		if o.measure != wanted || !o.of.total {
+			return
+		}
+		if traces[o.conversation] == nil {
+			traces[o.conversation] = &trace{Cursor: Cursor{SID: o.conversation}}
+		}
+		traces[o.conversation].times += o.times
+		traces[o.conversation].Key = max(traces[o.conversation].Key, o.at)
+	})
+	if err != nil {
+		return Found[InsightConversation]{}, err
+	}
+	page := pageOfTraces(traces, p)
+	found := Found[InsightConversation]{First: page.First, Last: page.Last, More: page.More, Earlier: page.Earlier}
+	err = d.read(ctx, "read the conversations behind "+string(figure), func(t *transaction) error {
+		found.Entries = []InsightConversation{}
+		for _, traced := range page.Entries {
+			c, err := t.conversation(ctx, traced.SID)
+			if err != nil {
+				return err
+			}
+			found.Entries = append(found.Entries, InsightConversation{Conversation: c, Times: traced.times})
+		}
+		return nil
+	})
+	return found, err
+}
+
+// trace is a conversation behind a figure. Its cursor's key is when it counted for the last time.
+type trace struct {
+	Cursor
+
+	times int
+}
+
+// pageOfTraces is a page of a list that is in memory, the latest first.
+func pageOfTraces(traces map[string]*trace, p Page) Found[*trace] {
+	latestFirst := func(a, b Cursor) int { return cmp.Or(cmp.Compare(b.Key, a.Key), cmp.Compare(b.SID, a.SID)) }
+	sorted := make([]*trace, 0, len(traces))
+	for _, t := range traces {
+		sorted = append(sorted, t)
+	}
+	slices.SortFunc(sorted, func(a, b *trace) int { return latestFirst(a.Cursor, b.Cursor) })
+	if p.Limit <= 0 {
+		p.Limit = 50
+	}
+	p.Limit = min(p.Limit, MaxPage)
+	begin := min(p.Skip, len(sorted))
+	place := func(c Cursor) int {
+		at, _ := slices.BinarySearchFunc(sorted, c, func(t *trace, c Cursor) int { return latestFirst(t.Cursor, c) })
+		return at
+	}
+	end := len(sorted)
+	switch {
+	case p.After != nil:
+		begin = place(*p.After)
+		if begin < len(sorted) && sorted[begin].Cursor == *p.After {
+			begin++
+		}
+	case p.Before != nil:
+		end = place(*p.Before)
+		begin = max(end-p.Limit, 0)
+	}
+	end = min(begin+p.Limit, end)
+	found := Found[*trace]{Entries: sorted[begin:end], More: end < len(sorted), Earlier: begin > 0}
+	if begin < end {
+		found.First, found.Last = sorted[begin].Cursor, sorted[end-1].Cursor
+	}
+	return found
+}

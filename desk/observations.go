@@ -1,0 +1,346 @@
+package desk
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// observation is one thing that insights count, or several of a kind in one conversation. All figures,
+// and the conversations behind them, are made of these alone.
+type observation struct {
+	measure      measure
+	conversation string
+	of           *belonging
+	// at is when it counts, in microseconds.
+	at    int64
+	times int
+	// took is how long it went on, in microseconds, where the measure is timed.
+	took int64
+	// way is the transfer's, where it is one, and stands only until the next observation.
+	way *way
+}
+
+// whom is whom an observation counts for: the desk where total is set, and groups by their names, "" where
+// there is none.
+type whom struct {
+	total                 bool
+	queue, agent, channel string
+}
+
+// belonging is whom many observations count for.
+type belonging struct {
+	whom
+
+	// tallies are what counting makes of it.
+	tallies []*tally
+}
+
+// way is from whom to whom a transfer goes.
+type way struct {
+	from, fromQueue string
+	to              conversation.Target
+}
+
+// episode is what is known of a conversation while observations are made.
+type episode struct {
+	// begun is whom it counts for, nil where it didn't begin in the period; at is when it did.
+	begun  *belonging
+	at     int64
+	agents []string
+	// transfers and hops are all and the completed ones of one that began in the period.
+	transfers, hops int
+}
+
+func (e *episode) join(agent string) {
+	if !slices.Contains(e.agents, agent) {
+		e.agents = append(e.agents, agent)
+	}
+}
+
+// observing reads the tasks of a period, and with them their transfers: a transfer is completed when its
+// task is accepted, and fails with it. Each column costs as much as to find its row, so all texts of a row
+// come as one: SIDs and names have no spaces.
+type observing struct {
+	*transaction
+
+	filter   InsightFilter
+	from, to int64
+	observe  func(observation)
+
+	episodes   map[string]*episode
+	belongings map[whom]*belonging
+}
+
+// observe makes every observation that the filter chooses, in no order.
+func (d *Desk) observe(ctx context.Context, doing string, f InsightFilter, observe func(observation)) error {
+	return d.read(ctx, doing, func(t *transaction) error {
+		o := &observing{
+			transaction: t, filter: f, from: micros(f.From), to: micros(f.To), observe: observe,
+			episodes: map[string]*episode{}, belongings: map[whom]*belonging{},
+		}
+		for _, step := range []func(context.Context) error{o.readTasks, o.readLater, o.readRefusals} {
+			if err := step(ctx); err != nil {
+				return err
+			}
+		}
+		o.observeConversations()
+		return nil
+	})
+}
+
+func (o *observing) episode(sid string) *episode {
+	e := o.episodes[sid]
+	if e == nil {
+		e = &episode{}
+		o.episodes[sid] = e
+	}
+	return e
+}
+
+func (o *observing) belonging(w whom) *belonging {
+	b := o.belongings[w]
+	if b == nil {
+		b = &belonging{whom: w}
+		o.belongings[w] = b
+	}
+	return b
+}
+
+// chosen returns the belonging, nil where the filter doesn't choose it.
+func (o *observing) chosen(w whom) *belonging {
+	f := o.filter
+	if (f.Queue != "" && f.Queue != w.queue) || (f.Agent != "" && f.Agent != w.agent) || (f.Channel != "" && string(f.Channel) != w.channel) {
+		return nil
+	}
+	return o.belonging(w)
+}
+
+// turn is a task as insights see it.
+type turn struct {
+	conversation, channel, queue, agent string
+	// first tells that the conversation begins with it.
+	first bool
+	// way is that of the transfer that made it, nobody's where none did; givenBy is who had passed the
+	// conversation to its sender.
+	way     way
+	givenBy string
+	// canceled is why it came to nothing.
+	canceled                               conversation.Reason
+	created, assigned, wrapping, completed int64
+}
+
+const selectTurns = `SELECT conversation || ' ' || previous || ' ' || channel || ' ' || queue || ' ' || agent || ' ' || from_queue
+		|| ' ' || from_agent || ' ' || given_by || ' ' || to_queue || ' ' || to_agent || ' ' || canceled_reason,
+		created_at, assigned_at, wrapping_at, completed_at
+	FROM tasks`
+
+func (t *turn) scan(r row) error {
+	var text, previous, canceled string
+	if err := r.Scan(&text, &t.created, &t.assigned, &t.wrapping, &t.completed); err != nil {
+		return err
+	}
+	for _, into := range [...]*string{
+		&t.conversation, &previous, &t.channel, &t.queue, &t.agent, &t.way.fromQueue, &t.way.from, &t.givenBy, &t.way.to.Queue, &t.way.to.Agent, &canceled,
+	} {
+		*into, text, _ = strings.Cut(text, " ")
+	}
+	t.first, t.canceled = previous == "", conversation.Reason(canceled)
+	return nil
+}
+
+func (o *observing) readTasks(ctx context.Context) error {
+	var t turn
+	err := each(ctx, o.transaction, func(r row) error {
+		if err := t.scan(r); err != nil {
+			return err
+		}
+		e := o.episode(t.conversation)
+		if t.first {
+			e.begun, e.at = o.belonging(whom{total: true, channel: t.channel, queue: t.queue}), t.created
+		}
+		if t.way.from != "" {
+			e.add(t.assigned > 0)
+			o.observeTransfer(&t)
+		}
+		if t.assigned > 0 {
+			e.join(t.agent)
+			o.observeTask(&t)
+		}
+		return nil
+	}, selectTurns+` WHERE created_at >= $1 AND created_at < $2`, o.from, o.to)
+	if err != nil {
+		return wrap("read tasks", err)
+	}
+	return nil
+}
+
+func (o *observing) observeTask(t *turn) {
+	of := o.chosen(whom{total: true, channel: t.channel, queue: t.queue, agent: t.agent})
+	if of == nil {
+		return
+	}
+	observe := func(m measure, took int64) {
+		o.observe(observation{measure: m, conversation: t.conversation, of: of, at: t.created, times: 1, took: took})
+	}
+	observe(measureTasks, 0)
+	observe(measureTimeInQueue, t.assigned-t.created)
+	if t.wrapping > 0 {
+		observe(measureTalkTime, t.wrapping-t.assigned)
+	}
+	if t.completed > 0 {
+		observe(measureWrapupTime, t.completed-t.wrapping)
+		observe(measureHandleTime, t.completed-t.assigned)
+	}
+}
+
+func (e *episode) add(completed bool) {
+	e.transfers++
+	if completed {
+		e.hops++
+	}
+}
+
+// observeTransfer observes the transfer that made the task, as it was sent and as it was received.
+func (o *observing) observeTransfer(t *turn) {
+	w := &t.way
+	if o.filter.Target != (conversation.Target{}) && o.filter.Target != w.to {
+		return
+	}
+	o.observeOneSide(t, measureSent, o.chosen(whom{total: true, channel: t.channel, queue: w.fromQueue, agent: w.from}))
+	received := o.chosen(whom{total: true, channel: t.channel, queue: w.to.Queue, agent: w.to.Agent})
+	if received != nil && o.filter.Queue == "" && o.filter.Agent == "" {
+		// What the desk and a channel receive is what they send.
+		received = o.belonging(whom{queue: w.to.Queue, agent: w.to.Agent})
+	}
+	o.observeOneSide(t, measureReceived, received)
+}
+
+func (o *observing) observeOneSide(t *turn, side measure, of *belonging) {
+	if of == nil {
+		return
+	}
+	seen := observation{conversation: t.conversation, of: of, at: t.created, times: 1, way: &t.way}
+	observe := func(m measure) {
+		seen.measure = side + m
+		o.observe(seen)
+	}
+	observe(measureInitiated)
+	if t.assigned == 0 {
+		for _, m := range unaccepted(t.canceled) {
+			observe(m)
+		}
+		return
+	}
+	observe(measureCompleted)
+	if (t.way.to.Agent != "" && t.way.to.Agent != t.agent) || (t.way.to.Queue != "" && t.way.to.Queue != t.queue) {
+		observe(measureRedirected)
+	}
+	if t.givenBy == t.agent && t.agent != t.way.from {
+		observe(measurePingPong)
+	}
+	seen.took = t.assigned - t.created
+	observe(measureTimeToAccept)
+}
+
+// unaccepted says what a transfer counts as whose task nobody has accepted.
+func unaccepted(canceled conversation.Reason) []measure {
+	switch canceled {
+	case conversation.ReasonDeclined:
+		return []measure{measureFailed, measureDeclined}
+	case conversation.ReasonExpired:
+		return []measure{measureFailed, measureExpired}
+	case conversation.ReasonCanceled:
+		return []measure{measureFailed, measureCanceled}
+	case conversation.ReasonTaskTimeout:
+		return []measure{measureFailed, measureTimedOut}
+	case conversation.ReasonConversationClosed:
+		return []measure{measureFailed, measureAbandoned}
+	}
+	return []measure{measureOpen}
+}
+
+// readLater completes the conversations that began in the period with what they have had after it.
+func (o *observing) readLater(ctx context.Context) error {
+	_, later, err := first(ctx, o.transaction, value[int64], `SELECT created_at FROM tasks WHERE created_at >= $1 LIMIT 1`, o.to)
+	if err != nil || !later {
+		return err
+	}
+	// CROSS JOIN keeps SQLite from reading everything that came later, to throw most of it away.
+	err = each(ctx, o.transaction, func(r row) error {
+		var sid, agent, from string
+		var assigned int64
+		if err := r.Scan(&sid, &agent, &from, &assigned); err != nil {
+			return err
+		}
+		e := o.episode(sid)
+		if from != "" {
+			e.add(assigned > 0)
+		}
+		if assigned > 0 {
+			e.join(agent)
+		}
+		return nil
+	}, `SELECT l.conversation, l.agent, l.from_agent, l.assigned_at FROM conversations c CROSS JOIN tasks l
+		WHERE c.created_at >= $1 AND c.created_at < $2 AND (c.closed_at = 0 OR c.closed_at >= $2)
+			AND l.conversation = c.sid AND l.created_at >= $2`, o.from, o.to)
+	if err != nil {
+		return wrap("read the later tasks", err)
+	}
+	return nil
+}
+
+func (o *observing) readRefusals(ctx context.Context) error {
+	err := each(ctx, o.transaction, func(r row) error {
+		seen := observation{measure: measureWrapupRefusals, times: 1}
+		of := whom{total: true}
+		if err := r.Scan(&seen.conversation, &of.agent, &of.channel, &of.queue, &seen.at); err != nil {
+			return err
+		}
+		if seen.of = o.chosen(of); seen.of != nil {
+			o.observe(seen)
+		}
+		return nil
+	}, `SELECT conversation, agent, channel, queue, at FROM refusals WHERE code = $1 AND at >= $2 AND at < $3`,
+		string(conversation.CodeWrapupPending), o.from, o.to)
+	if err != nil {
+		return wrap("read refusals", err)
+	}
+	return nil
+}
+
+// observeConversations observes those that began in the period, once all is known of them: for the desk,
+// their channel and their queue, and for each agent who was on them.
+func (o *observing) observeConversations() {
+	for sid, e := range o.episodes {
+		if e.begun == nil {
+			continue
+		}
+		f := o.filter
+		if (f.Queue != "" && f.Queue != e.begun.queue) || (f.Channel != "" && string(f.Channel) != e.begun.channel) ||
+			(f.Agent != "" && !slices.Contains(e.agents, f.Agent)) {
+			continue
+		}
+		o.observeEpisode(sid, e, e.begun)
+		for _, agent := range e.agents {
+			if f.Agent == "" || f.Agent == agent {
+				o.observeEpisode(sid, e, o.belonging(whom{agent: agent}))
+			}
+		}
+	}
+}
+
+func (o *observing) observeEpisode(sid string, e *episode, of *belonging) {
+	seen := observation{measure: measureConversations, conversation: sid, of: of, at: e.at, times: 1}
+	o.observe(seen)
+	if e.transfers > 0 {
+		seen.measure = measureTransferred
+		o.observe(seen)
+	}
+	if e.hops > 0 {
+		seen.measure, seen.times = measureHops, e.hops
+		o.observe(seen)
+	}
+}

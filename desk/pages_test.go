@@ -1,0 +1,250 @@
+package desk
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+func (h *house) work(agent string) []Work {
+	h.t.Helper()
+	work, err := h.Workload(h.t.Context(), agent)
+	require.NoError(h.t, err)
+	return work
+}
+
+func (h *house) says(th *thread, from, text string) Message {
+	h.t.Helper()
+	said, err := h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: from, Text: text})
+	require.NoError(h.t, err)
+	return said
+}
+
+func testWorkload(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice")
+	h.staff("billing", "bob")
+	require.Empty(t, h.work("alice"))
+	passed := h.start("support").follow().accept("alice").transfer("alice", toQueue("billing"), "Charged twice.")
+	h.clock.advance(time.Second)
+	had := h.start("support").follow().accept("alice")
+	h.clock.advance(time.Second)
+	offered := h.start("support").follow()
+
+	work := h.work("alice")
+	require.Len(t, work, 3)
+	require.Equal(t, []string{offered.sid, had.sid, passed.sid},
+		[]string{work[0].Conversation.SID, work[1].Conversation.SID, work[2].Conversation.SID}, "what is to be done first comes first")
+	require.Equal(t, conversation.TaskReserved, work[0].Task.Status)
+	require.NotNil(t, work[0].Task.Reservation)
+	require.Nil(t, work[1].Transfer)
+	require.Equal(t, toQueue("billing"), work[2].Transfer.To, "she can take it back")
+	require.Nil(t, work[0].Last)
+	passedOn := func() []PassedOn {
+		t.Helper()
+		found, err := h.PassedOn(t.Context(), "alice")
+		require.NoError(t, err)
+		return found
+	}
+	require.Empty(t, passedOn(), "it is among her work")
+	passed.wrapup("alice")
+	require.Len(t, h.work("alice"), 2)
+	require.Equal(t, passed.sid, passedOn()[0].Conversation.SID)
+	require.Equal(t, toQueue("billing"), passedOn()[0].Transfer.To)
+	passed.accept("bob")
+	require.Empty(t, passedOn(), "bob has it")
+	require.Len(t, h.work("bob"), 1)
+
+	_, err := h.Workload(t.Context(), "nobody")
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
+}
+
+func testUnread(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	th := h.start("support").follow()
+	h.says(th, FromCustomer, "hello?")
+	th.accept("alice")
+	unread := func() int { t.Helper(); return h.work("alice")[0].Unread }
+	require.Equal(t, 1, unread())
+	last := h.says(th, FromCustomer, "are you there?")
+	require.Equal(t, 2, unread())
+	require.Equal(t, "are you there?", h.work("alice")[0].Last.Text)
+	require.NoError(t, h.MarkRead(t.Context(), th.sid, "alice", last.Number))
+	require.Zero(t, unread())
+	h.says(th, "alice", "I am.")
+	require.Zero(t, unread(), "her own words are not new to her")
+	h.says(th, FromCustomer, "good")
+	require.NoError(t, h.MarkRead(t.Context(), th.sid, "alice", 1))
+	require.Equal(t, 1, unread(), "what was read stays read")
+}
+
+func testThread(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice")
+	h.staff("billing", "bob")
+	require.NoError(t, h.UpdateAgent(t.Context(), "alice", AgentChange{FriendlyName: new("Alice A.")}))
+	th := h.start("support").follow().accept("alice")
+	for _, text := range []string{"one", "two", "three"} {
+		h.says(th, FromCustomer, text)
+	}
+	th.transfer("alice", toQueue("billing"), "Charged twice.")
+	require.NoError(t, h.NoteRefusal(t.Context(), th.sid, "alice", conversation.CodeWrapupPending))
+
+	for name, reader := range map[string]Reader{"who wraps up": AsAgent("alice"), "who is offered it": AsAgent("bob"), "the house": AsSystem()} {
+		seen, err := h.Thread(t.Context(), th.sid, reader, 2)
+		require.NoError(t, err, name)
+		require.Equal(t, []string{"two", "three"}, []string{seen.Messages[0].Text, seen.Messages[1].Text}, "%s: the newest, in order", name)
+		require.Equal(t, 1, seen.Earlier, name)
+		require.Len(t, seen.Tasks, 2, name)
+		require.Len(t, seen.Transfers, 1, name)
+		require.Equal(t, "Charged twice.", seen.Notes[0].Text, name)
+		require.Equal(t, []Refused{{Agent: "alice", Code: conversation.CodeWrapupPending, At: h.clock.now()}}, seen.Refused, name)
+		require.Len(t, seen.Events, seen.Events[len(seen.Events)-1].Number, "%s: every event", name)
+		require.Equal(t, "Alice A.", seen.Names.Agent("alice"), name)
+		require.Equal(t, "billing", seen.Names.Queue("billing"), name)
+	}
+	customers, err := h.Thread(t.Context(), th.sid, AsCustomer(), 100)
+	require.NoError(t, err)
+	require.Len(t, customers.Messages, 3)
+	require.Empty(t, customers.Notes, "a customer never sees a note")
+	require.Empty(t, customers.Refused)
+
+	h.staff("other", "erin")
+	_, err = h.Thread(t.Context(), th.sid, AsAgent("erin"), 100)
+	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
+	_, err = h.Thread(t.Context(), newSID(), AsSystem(), 100)
+	require.ErrorIs(t, err, ErrUnknownConversation)
+}
+
+func testDirectory(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice", "dave")
+	h.staff("billing", "bob")
+	require.NoError(t, h.AddQueue(t.Context(), "empty_one"))
+	require.NoError(t, h.SetPresence(t.Context(), "dave", PresenceBreak))
+	th := h.start("support").follow().accept("alice")
+	h.start("billing").follow()
+	look := func(agent, search string, limit int) Directory {
+		t.Helper()
+		found, err := h.Directory(t.Context(), DirectoryQuery{Conversation: th.sid, Agent: agent, Search: search, Limit: limit})
+		require.NoError(t, err)
+		return found
+	}
+	found := look("alice", "", 10)
+	require.Equal(t, []QueueEntry{
+		{Name: "billing", FriendlyName: "billing", Members: 1, Available: 1, Waiting: 1},
+		{Name: "empty_one", FriendlyName: "empty_one"},
+		{Name: "support", FriendlyName: "support", Members: 2, Available: 1},
+	}, found.Queues)
+	require.Equal(t, []AgentEntry{
+		{Name: "bob", FriendlyName: "bob", Presence: PresenceAvailable, Load: 1, Capacity: DefaultCapacity},
+		{Name: "dave", FriendlyName: "dave", Presence: PresenceBreak, Capacity: DefaultCapacity},
+	}, found.Agents, "available ones first, and not alice herself")
+	require.False(t, found.More)
+	require.True(t, look("alice", "", 1).More)
+	require.Empty(t, look("alice", "BIL", 10).Agents)
+	require.Len(t, look("alice", " Bil ", 10).Queues, 1, "in any case")
+	require.Len(t, look("alice", "_", 10).Queues, 1, "a letter as any other")
+	require.Empty(t, look("alice", "%", 10).Queues)
+
+	th.transfer("alice", toAgent("bob"), "").accept("bob")
+	names := []string{}
+	for _, a := range look("alice", "", 10).Agents {
+		names = append(names, a.Name)
+	}
+	require.Equal(t, []string{"dave"}, names, "bob has the conversation")
+	require.Equal(t, "alice", look("bob", "ali", 10).Agents[0].Name, "who wraps up can get it back")
+	_, err := h.Directory(t.Context(), DirectoryQuery{Conversation: th.sid, Agent: "dave", Limit: 10})
+	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
+}
+
+func testWatch(t *testing.T, h *house) {
+	before, err := h.Position(t.Context())
+	require.NoError(t, err)
+	h.staff("support", "alice")
+	th := h.start("support").follow()
+	now, err := h.Position(t.Context())
+	require.NoError(t, err)
+	events, err := h.Happened(t.Context(), before, 1000)
+	require.NoError(t, err)
+	require.Equal(t, now, events[len(events)-1].Position)
+	require.Equal(t, th.sid, events[len(events)-1].Conversation)
+	require.Empty(t, events[0].Conversation, "a queue was added, at the desk itself")
+
+	administered, err := h.Administered(t.Context())
+	require.NoError(t, err)
+	h.transfersOn()
+	changed, err := h.Administered(t.Context())
+	require.NoError(t, err)
+	require.Greater(t, changed, administered)
+
+	spoken := func() int {
+		t.Helper()
+		found, err := h.Spoken(t.Context(), []string{th.sid, newSID()})
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		return found[th.sid]
+	}
+	quiet := spoken()
+	said := h.says(th, FromCustomer, "hello")
+	written := spoken()
+	require.Greater(t, written, quiet)
+	_, err = h.UpdateMessage(t.Context(), th.sid, said.SID, MessageChange{Text: new("hello!")})
+	require.NoError(t, err)
+	edited := spoken()
+	require.Greater(t, edited, written)
+	require.NoError(t, h.RemoveMessage(t.Context(), th.sid, said.SID))
+	require.Greater(t, spoken(), edited)
+}
+
+func testWaitingLongest(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	had := h.start("support").follow().accept("alice")
+	var waiting []string
+	require.NoError(t, h.AddQueue(t.Context(), "billing"))
+	for _, queue := range []string{"billing", "support", "billing"} {
+		h.clock.advance(time.Second)
+		waiting = append(waiting, h.start(queue).follow().sid)
+	}
+	list := func(f Filter) (sids []string) {
+		t.Helper()
+		f.WaitingLongest = true
+		found, err := h.Conversations(t.Context(), f)
+		require.NoError(t, err)
+		for _, c := range found {
+			sids = append(sids, c.SID)
+			require.NotEmpty(t, c.Live)
+		}
+		return sids
+	}
+	require.Equal(t, waiting, list(Filter{}), "the one first that came first, and none that somebody has")
+	require.NotContains(t, list(Filter{}), had.sid)
+	require.Equal(t, []string{waiting[0], waiting[2]}, list(Filter{Queue: "billing"}))
+	require.Equal(t, waiting[1:2], list(Filter{Limit: 1, Offset: 1}))
+	require.Empty(t, list(Filter{Status: conversation.ConversationClosed}))
+}
+
+// readPages reads what pages read whenever something has changed.
+func (h *house) readPages(th *thread, agent string) {
+	h.t.Helper()
+	ctx := h.t.Context()
+	h.work(agent)
+	_, err := h.PassedOn(ctx, agent)
+	require.NoError(h.t, err)
+	_, err = h.Thread(ctx, th.sid, AsSystem(), 10)
+	require.NoError(h.t, err)
+	_, err = h.Position(ctx)
+	require.NoError(h.t, err)
+	_, err = h.Happened(ctx, 1, 10)
+	require.NoError(h.t, err)
+	_, err = h.Spoken(ctx, []string{th.sid})
+	require.NoError(h.t, err)
+	require.NoError(h.t, h.MarkRead(ctx, th.sid, agent, 1))
+	for _, f := range []Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {
+		_, err = h.Conversations(ctx, f)
+		require.NoError(h.t, err)
+	}
+}

@@ -1,0 +1,264 @@
+package desk
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+// Everything that only PostgreSQL takes stands in this file, and how it wakes others in bells.go.
+
+const (
+	// postgresConnections is how many connections a desk has at most, half of them for writing, and besides one
+	// that listens. The URL may name another number as pool_max_conns.
+	postgresConnections = 16
+	leastConnections    = 2
+	connectionsSetting  = "pool_max_conns"
+
+	// postgresTries is how often a transaction is tried, over some two seconds: a server that is started again
+	// takes as long.
+	postgresTries      = 12
+	postgresFirstPause = 10 * time.Millisecond
+
+	// oldestPostgres is the oldest version that is supported, as the server numbers it.
+	oldestPostgres = 130000
+)
+
+// postgresSettings are what every connection starts with, where the URL says nothing else: nobody waits for a lock
+// for ever, and a process that hangs, or a machine that is gone, doesn't keep what it holds.
+var postgresSettings = map[string]string{
+	"application_name": "baton", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "30s", "timezone": "UTC",
+}
+
+// Advisory locks have two numbers: ours, and what is locked. They are the database's alone.
+const (
+	lockDesk      = `1113683023, 1`
+	lockRouting   = `1113683023, 2`
+	lockMigration = `1113683023, 3`
+	lockStreams   = `1113683024` // and the stream
+)
+
+// postgresLocks are read in locks.go. Rows are taken without their keys, so that others may still refer to them.
+// Transactions read what is committed when each statement begins (READ COMMITTED), which is right because they hold
+// what they decide on; under SERIALIZABLE all who count one agent's tasks would undo each other.
+var postgresLocks = locks{
+	alone:        `SELECT pg_advisory_xact_lock(` + lockDesk + `)`,
+	beside:       `SELECT pg_advisory_xact_lock_shared(` + lockDesk + `)`,
+	conversation: `SELECT sid FROM conversations WHERE sid = $1 FOR NO KEY UPDATE`,
+	tasks:        `SELECT sid FROM tasks WHERE conversation = $1 AND completed_at = 0 AND canceled_at = 0 ORDER BY sid FOR NO KEY UPDATE`,
+	routing:      `SELECT pg_advisory_xact_lock(` + lockRouting + `)`,
+	stream:       `SELECT pg_advisory_xact_lock(` + lockStreams + `, hashtext($1))`,
+	rowsOf:       ` FOR NO KEY UPDATE OF `,
+	skip:         ` SKIP LOCKED`,
+}
+
+func isPostgres(database string) bool {
+	scheme, _, ok := strings.Cut(database, "://")
+	return ok && (scheme == "postgres" || scheme == "postgresql")
+}
+
+// postgresName is the database without password and parameters.
+func postgresName(address string) string {
+	at, err := url.Parse(address)
+	if err != nil {
+		return "postgres://…" // whatever stands in it
+	}
+	name := url.URL{Scheme: "postgres", Host: at.Host, Path: at.Path}
+	if at.User != nil {
+		name.User = url.User(at.User.Username())
+	}
+	return name.String()
+}
+
+// openPostgres connects to the database and migrates it.
+func openPostgres(ctx context.Context, address string) (_ *store, err error) {
+	name := postgresName(address)
+	config, connections, err := postgresConfig(address)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{
+		reading: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+		writing: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
+		locks:   postgresLocks, busy: postgresBusy, tries: postgresTries, pause: postgresFirstPause,
+		writes: postgresPool(config, connections-connections/2), reads: postgresPool(config, connections/2), //nolint:mnd // half of them
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(postgresSentence(name, err), s.reads.Close(), s.writes.Close())
+		}
+	}()
+	if err := s.preparePostgres(ctx, name); err != nil {
+		return nil, err
+	}
+	s.bells = newBells(config, s.writes.DB)
+	return s, nil
+}
+
+// postgresConfig reads the URL, and how many connections it allows.
+func postgresConfig(address string) (*pgx.ConnConfig, int, error) {
+	const shape = "the database is no PostgreSQL URL: write it as postgres://USER@HOST:5432/DATABASE?sslmode=verify-full, with the password in it or in PGPASSWORD"
+	at, err := url.Parse(address)
+	if err != nil {
+		return nil, 0, errors.New(shape) // the reason would quote the URL, and the password in it
+	}
+	parameters, connections := at.Query(), postgresConnections
+	if given := parameters.Get(connectionsSetting); given != "" {
+		if connections, err = strconv.Atoi(given); err != nil || connections < leastConnections {
+			return nil, 0, fmt.Errorf("%s is %q: set it to a number from %d on", connectionsSetting, given, leastConnections)
+		}
+		parameters.Del(connectionsSetting)
+		at.RawQuery = parameters.Encode()
+	}
+	config, err := pgx.ParseConfig(at.String())
+	if err != nil {
+		return nil, 0, errors.New(shape)
+	}
+	if config.Database == "" || strings.Trim(at.Path, "/") == "" && parameters.Get("dbname") == "" {
+		return nil, 0, errors.New("the PostgreSQL URL names no database: add it, as in postgres://USER@HOST:5432/baton")
+	}
+	for setting, value := range postgresSettings {
+		if config.RuntimeParams[setting] == "" {
+			config.RuntimeParams[setting] = value
+		}
+	}
+	return config, connections, nil
+}
+
+func postgresPool(config *pgx.ConnConfig, connections int) *pool {
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(time.Hour) // after a switch to another server, and for what a long session keeps
+	return &pool{DB: db, own: true}
+}
+
+// preparePostgres refuses what is no place for a desk, and makes the tables. Processes that start together take turns.
+func (s *store) preparePostgres(ctx context.Context, name string) error {
+	turn, err := s.writes.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer func() { _ = turn.Raw(func(any) error { return driver.ErrBadConn }) }() // closes it: its settings and its lock are not the pool's
+	var version int
+	var encoding string
+	if err := turn.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding')`).Scan(&version, &encoding); err != nil {
+		return fmt.Errorf("ask for the version: %w", err)
+	}
+	switch {
+	case version < oldestPostgres:
+		return fmt.Errorf("%s is on a PostgreSQL server that is too old: use version %d or newer", name, oldestPostgres/10000) //nolint:mnd // as the server numbers it
+	case encoding != "UTF8":
+		return fmt.Errorf("%s keeps text as %s, which has no place for every letter: create the database with ENCODING 'UTF8' TEMPLATE template0", name, encoding)
+	}
+	// The lock is the session's, and not bounded by lock_timeout: another process may be migrating a large desk.
+	if _, err := turn.ExecContext(ctx, `SET lock_timeout = 0`); err != nil {
+		return fmt.Errorf("wait for others: %w", err)
+	}
+	if _, err := turn.ExecContext(ctx, `SELECT pg_advisory_lock(`+lockMigration+`)`); err != nil {
+		return fmt.Errorf("wait for others: %w", err)
+	}
+	if err := refuseForeignTables(ctx, turn, name); err != nil {
+		return err
+	}
+	if s.before, s.after, err = migrate(ctx, goose.DialectPostgres, s.reads.DB, name, 1); err != nil {
+		return err
+	}
+	return collateAsBytes(ctx, turn)
+}
+
+// refuseForeignTables refuses a database with tables that aren't a desk's.
+func refuseForeignTables(ctx context.Context, c *sql.Conn, name string) error {
+	var tables, ours int
+	err := c.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE tablename = $1) FROM pg_tables WHERE schemaname = current_schema()`,
+		versionTable).Scan(&tables, &ours)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for tables: %w", err)
+	case tables > 0 && ours == 0:
+		return fmt.Errorf("%s is a database of something else, and was left as it is: name an empty one", name)
+	}
+	return nil
+}
+
+// collateAsBytes has all text compared by its bytes, as SQLite does, whatever the database's language: names and pages
+// are in the same order on both, and another version of the system's library can't make an index wrong.
+func collateAsBytes(ctx context.Context, c *sql.Conn) error {
+	if _, err := c.ExecContext(ctx, `DO $$
+		DECLARE of_table record;
+		BEGIN
+			FOR of_table IN
+				SELECT table_name, string_agg(format('ALTER COLUMN %I TYPE text COLLATE "C"', column_name), ', ') AS changes
+				FROM information_schema.columns JOIN pg_tables ON schemaname = table_schema AND tablename = table_name
+				WHERE table_schema = current_schema() AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'
+				GROUP BY table_name
+			LOOP
+				EXECUTE format('ALTER TABLE %I %s', of_table.table_name, of_table.changes);
+			END LOOP;
+		END $$`); err != nil {
+		return fmt.Errorf("have text compared by its bytes: %w", err)
+	}
+	return nil
+}
+
+// postgresSentence says what to do about an error that opening the database met.
+func postgresSentence(name string, err error) error {
+	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch failure.Code {
+		case "28P01", "28000":
+			return fmt.Errorf("%s lets nobody in with this user and password: correct them in its URL, or in PGPASSWORD: %w", name, err)
+		case "3D000":
+			return fmt.Errorf(`%s doesn't exist: create it first, as with CREATE DATABASE: %w`, name, err)
+		case "42501":
+			return fmt.Errorf("%s doesn't let this user make tables: make the user the owner of the database: %w", name, err)
+		case "25006":
+			return fmt.Errorf("%s can only be read, as a standby is: name the primary: %w", name, err)
+		case "53300":
+			return fmt.Errorf("%s has no connection left: allow more (max_connections), or set %s lower in the URL: %w", name, connectionsSetting, err)
+		}
+		return fmt.Errorf("%s can't be used: %w", name, err)
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return fmt.Errorf("%s can't be reached: is the server running there, and does sslmode fit it? %w", name, err)
+	}
+	return err
+}
+
+// postgresBusy tells what may be tried again: what the server has undone because others were in the way, and what was
+// lost with its connection before it was committed. Of a connection that was lost at the commit nobody knows.
+func postgresBusy(err error) bool {
+	_, committing := errors.AsType[*commitError](err)
+	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch failure.Code {
+		case "40001", "40P01": // serialization failure, deadlock
+			return true
+		case "55P03", "23505": // waited too long for a lock; what somebody else has just added, and is there to be seen next time
+			return !committing
+		case "57P01", "57P02", "57P03", "53300", "25P03": // the server ends, has crashed or starts, has no connection left, or has seen us idle too long
+			return !committing
+		}
+		return false
+	}
+	return !committing && isLost(err)
+}
+
+// isLost tells whether the connection was lost, or there was none.
+func isLost(err error) bool {
+	_, unreachable := errors.AsType[net.Error](err)
+	return unreachable || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}

@@ -1,0 +1,259 @@
+package desk
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/postgres"
+	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
+)
+
+// TestPostgres runs what every database has to do, and what only PostgreSQL does, on a private server.
+func TestPostgres(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t, postgres.Options{Careless: true, Settings: map[string]string{"deadlock_timeout": "50ms"}})
+	testDesk(t, server.database)
+	testAt(t, "a change wakes who waits in another process", server.database, testWakesOthers)
+	testAt(t, "what is undone for another's sake is tried again", server.database, testUndoneIsTriedAgain)
+	testAt(t, "an embedded desk is copied", server.database, testCopy)
+	testAt(t, "hot queries walk indexes", server.database, testPostgresPlans)
+	t.Run("open refuses", func(t *testing.T) {
+		t.Parallel()
+		testPostgresRefuses(t, server)
+	})
+	t.Run("many open a new desk together", func(t *testing.T) {
+		t.Parallel()
+		require.NoError(t, server.CreateDatabase(t.Context(), "new", ""))
+		openTogether(t, server.URL("new"))
+	})
+}
+
+func testPostgresRefuses(t *testing.T, server *databases) {
+	at := func(database string, change func(*url.URL)) string {
+		address, err := url.Parse(server.URL(database))
+		require.NoError(t, err)
+		change(address)
+		return address.String()
+	}
+	same := func(*url.URL) {}
+	create := func(name, template, statement string) string {
+		require.NoError(t, server.CreateDatabase(t.Context(), name, template))
+		connection, err := pgx.Connect(t.Context(), server.URL(name))
+		require.NoError(t, err)
+		_, err = connection.Exec(t.Context(), statement)
+		require.NoError(t, err)
+		require.NoError(t, connection.Close(t.Context()))
+		return server.URL(name)
+	}
+	const secret = "not-to-be-told"
+	for _, test := range []struct{ name, database, sentence string }{
+		{"another password", at(emptyDesk, func(u *url.URL) { u.User = url.UserPassword("baton", secret) }), "lets nobody in with this user and password"},
+		{"no such database", at("missing", same), "doesn't exist: create it first"},
+		{"nobody there", at(emptyDesk, func(u *url.URL) { u.Host = "127.0.0.1:1" }), "can't be reached: is the server running there"},
+		{"TLS that isn't there", at(emptyDesk, func(u *url.URL) { u.RawQuery = "sslmode=require" }), "does sslmode fit it?"},
+		{"no database", "postgres://baton:" + secret + "@127.0.0.1", "names no database"},
+		{"no URL", "postgres://baton:" + secret + "@127.0.0.1:port/desk", "is no PostgreSQL URL"},
+		{"a wrong parameter", "postgres://baton:" + secret + "@127.0.0.1/desk?sslmode=perhaps", "is no PostgreSQL URL"},
+		{"no connections", "postgres://baton:" + secret + "@127.0.0.1/desk?pool_max_conns=1", "set it to a number from 2 on"},
+		{"something else's database", create("foreign", "", `CREATE TABLE recipes (name TEXT)`), "is a database of something else, and was left as it is"},
+		{"a newer desk", create("newer", emptyDesk, `INSERT INTO schema_versions (version_id, is_applied) VALUES (999, true)`), "was written by a newer build (its tables are version 999"},
+		{"who may make no tables", create("guarded", "", `REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE guest LOGIN PASSWORD 'guest'`), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			database := test.database
+			if test.sentence == "" {
+				database, test.sentence = at("guarded", func(u *url.URL) { u.User = url.UserPassword("guest", "guest") }), "doesn't let this user make tables"
+			}
+			_, err := Open(t.Context(), database, Options{})
+			require.ErrorContains(t, err, test.sentence)
+			require.NotContains(t, err.Error(), secret)
+			require.NotContains(t, Named(database), secret)
+		})
+	}
+	require.Equal(t, "postgres://baton@db.example.com/desk", Named("postgres://baton:"+secret+"@db.example.com/desk?password="+secret))
+	require.Equal(t, "postgres://…", Named("postgres://baton:"+secret+"@db.example.com:port/desk"))
+}
+
+// A newer build that was to copy a desk in use would else leave tables that the build at work can't start on again.
+func TestCopyOfADeskInUseTouchesNothing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "desk.db")
+	d, err := Open(t.Context(), path, Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, d.Close()) }()
+	_, err = Copy(t.Context(), path, "postgres://baton@127.0.0.1:1/desk") // nobody is there, which is found out later
+	require.ErrorContains(t, err, "is open in another program")
+}
+
+// testCopy copies a desk with everything in it, and reads both.
+func testCopy(t *testing.T, h *house) {
+	path := filepath.Join(t.TempDir(), "desk.db")
+	from := &house{t: t, database: path, clock: newClock()}
+	d, err := Open(t.Context(), path, Options{Now: from.clock.now})
+	require.NoError(t, err)
+	from.Desk = d
+	from.callback("https://example.com/events")
+	from.liveADay()
+	th := from.start("support", func(c *conversation.StartCommand) { c.Customer.Name = "Çrystal \n\\ 'Minh' 💬" }).follow()
+	from.keepOneOfEach(th)
+	before, reads := from.contents(), from.readsOfCopy(th)
+	for table, rows := range before { // what a copy of nothing would pass
+		require.NotEmpty(t, rows, table)
+	}
+
+	_, err = Copy(t.Context(), path, h.database)
+	require.ErrorContains(t, err, "is open in another program: stop every worker")
+	require.NoError(t, d.Close())
+	tables, err := Copy(t.Context(), path, h.database)
+	require.NoError(t, err)
+	require.Len(t, tables, len(before))
+	for _, table := range tables {
+		require.Equal(t, int64(len(before[table.Name])), table.Rows, table.Name)
+		require.NotEqual(t, strings.Repeat("0", 16), table.Checksum)
+	}
+	h.clock = from.clock
+	h.now = from.clock.now
+	require.Equal(t, before, h.contents())
+	require.Equal(t, reads, h.readsOfCopy(&thread{h: h, sid: th.sid}))
+	moved := &thread{h: h, sid: th.sid, state: th.state} // and goes on
+	moved.accept(moved.task().Agent)
+	requireShown(t, h, moved)
+
+	_, err = Copy(t.Context(), path, h.database)
+	require.ErrorContains(t, err, "has a desk with something in it already (table agents)")
+	for _, wrong := range [][2]string{{h.database, h.database}, {path, path}} {
+		_, err = Copy(t.Context(), wrong[0], wrong[1])
+		require.ErrorContains(t, err, "name it as")
+	}
+}
+
+// keepOneOfEach puts something into the tables that a day leaves empty.
+func (h *house) keepOneOfEach(th *thread) {
+	h.t.Helper()
+	ctx := h.t.Context()
+	must := func(_ any, err error) {
+		h.t.Helper()
+		require.NoError(h.t, err)
+	}
+	must(h.AddActivity(ctx, "Lunch", false))
+	must(h.SaveWorkflow(ctx, Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
+	must(h.AddParticipant(ctx, Participant{Conversation: th.sid, Identity: "friend"}))
+	must(h.OpenDraft(ctx, Draft{Channel: conversation.ChannelWeb, Details: Details{UniqueName: "order-7"}}))
+	_, _, err := h.AddKey(ctx, Key{Name: "shop", Role: KeyService})
+	must(nil, err)
+	must(nil, h.SetPlugin(ctx, Plugin{Name: "dialpad"}))
+	must(nil, h.NoteRefusal(ctx, th.sid, "alice", conversation.CodeWrapupPending))
+	must(nil, h.MarkRead(ctx, th.sid, "alice", 1))
+	must(nil, h.KeepAnswer(ctx, "token", Answer{Request: "request", Status: 201, Body: "{}"}))
+	h.staff("sales", "sam", "sue")
+	h.start("sales").sync() // matched, and not confirmed
+	h.start("sales").follow()
+	h.start("sales").sync()
+	must(nil, h.SetPresence(ctx, "sue", PresenceBreak)) // an offer is to be declined
+	h.queueWebhooks()
+}
+
+// readsOfCopy are answers of the desk that put many rows together, and in order.
+func (h *house) readsOfCopy(th *thread) (answers []any) {
+	h.t.Helper()
+	read := func(answer any, err error) {
+		h.t.Helper()
+		require.NoError(h.t, err)
+		answers = append(answers, answer)
+	}
+	ctx, now := h.t.Context(), h.clock.now()
+	read(h.Thread(ctx, th.sid, AsSystem(), 100))
+	read(h.Agents(ctx))
+	read(h.Queues(ctx))
+	read(h.TaskList(ctx, TaskFilter{}, Page{Limit: MaxPage}))
+	read(h.ConversationList(ctx, ConversationFilter{}, Page{Limit: MaxPage}))
+	read(h.AuditList(ctx, AuditFilter{}, Page{Limit: MaxPage}))
+	read(h.Happened(ctx, 0, MaxPage))
+	read(h.Insights(ctx, InsightFilter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
+	read(h.Settings(ctx))
+	read(h.Account(ctx))
+	return answers
+}
+
+// testPostgresPlans looks at how PostgreSQL runs what is asked most, at a desk at which very much has been.
+func testPostgresPlans(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	th := h.start("support").follow()
+	for _, fill := range []string{
+		`INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events, messages, gone, created_at, closed_at)
+			SELECT 'CH' || i, 'closed', 'web', '', '', 1, 1, 1, 0, i, 0 FROM generate_series(1, 20000) i`,
+		`INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer, priority, head, placement, attributes, reservation,
+				disposition, wrapup_note, canceled_reason, created_at, queued_at, timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at)
+			SELECT 'WT' || i, 'CH' || i, 'web', CASE WHEN i % 2 = 0 THEN 'pending' ELSE 'completed' END, 'support', '', 0, 1 - i % 2, '', '', 0, 0, 1, '', '',
+				'', '', '', i, 0, 0, 0, 0, i % 2, 0, 0 FROM generate_series(1, 20000) i`,
+		`INSERT INTO events (position, conversation, number, name, at, event) SELECT 1000 + i, 'CH' || i, 1, 'task.created', i, '{}' FROM generate_series(1, 20000) i`,
+		`ANALYZE`,
+	} {
+		_, err := h.store.writes.ExecContext(t.Context(), fill)
+		require.NoError(t, err)
+	}
+	locks := transaction{locks: postgresLocks}
+	for _, hot := range []struct {
+		query, index string
+		args         []any
+	}{
+		{`SELECT ` + waitingTaskColumns + ` FROM tasks WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
+			ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4` + locks.skipLocked("tasks"), "tasks_in_line", []any{"support", "web", 8, 0}},
+		{postgresLocks.tasks, "tasks_by_conversation", []any{th.sid}},
+		{postgresLocks.conversation, "conversations_pkey", []any{th.sid}},
+		{`SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending'`, "tasks_live_by_agent", []any{"alice", "web"}},
+		{`SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, "events_pkey", []any{20900, 50}},
+		{selectTasks + ` WHERE t.conversation = $1 ORDER BY t.placement`, "tasks_by_conversation", []any{th.sid}},
+	} {
+		plan := h.explain(hot.query, hot.args...)
+		require.Contains(t, plan, hot.index, hot.query)
+		require.NotContains(t, plan, "Seq Scan on tasks", hot.query)
+		require.NotContains(t, plan, "Seq Scan on events", hot.query)
+	}
+}
+
+func (h *house) explain(query string, args ...any) string {
+	h.t.Helper()
+	var plan []string
+	require.NoError(h.t, h.write(h.t.Context(), "explain", func(t *transaction) (err error) {
+		plan, err = all(h.t.Context(), t, value[string], `EXPLAIN `+query, args...)
+		return err
+	}))
+	return strings.Join(plan, "\n")
+}
+
+// databases are a server, and an empty desk that others are copied from.
+type databases struct {
+	*postgres.Server
+
+	made atomic.Int32
+}
+
+const emptyDesk = "empty_desk"
+
+// startPostgres starts a server that ends with the test. A machine without one skips it, but not continuous integration.
+func startPostgres(t *testing.T, options postgres.Options) *databases {
+	t.Helper()
+	server := postgrestest.Start(t, options)
+	require.NoError(t, server.CreateDatabase(t.Context(), emptyDesk, ""))
+	openAndClose(t, server.URL(emptyDesk))
+	return &databases{Server: server}
+}
+
+// database makes an empty desk, and returns its URL.
+func (s *databases) database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("desk_%d", s.made.Add(1))
+	require.NoError(t, s.CreateDatabase(t.Context(), name, emptyDesk))
+	return s.URL(name)
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package desk
+
+// underRaceDetector tells whether the race detector is on, which makes a test ten times slower.
+const underRaceDetector = true

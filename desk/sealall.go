@@ -1,0 +1,115 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// sealedAtOnce bounds the rows of one transaction, so that others may write between.
+const sealedAtOnce = 200
+
+// Reseal seals, in all columns that are sealed, what is clear or was sealed with an older key, and returns how many texts it has
+// sealed. It may run while the desk is at work, and any number of times. What a program without the new key still writes is
+// left to the next run; once one has found nothing, the older keys open nothing any more. What the database's files have kept
+// of the clear texts is overwritten at the end, as far as the database can: left says what may remain, and is empty for nothing.
+func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) {
+	if !d.store.writes.seals.on() {
+		return 0, "", errors.New("no key is configured to seal the desk with: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; `starter keyring new` prints a key")
+	}
+	for _, c := range sealedColumns {
+		for after := any(nil); ; {
+			var some int
+			var last any
+			err := d.write(ctx, "seal "+c.String(), func(t *transaction) (err error) {
+				some, last, err = t.reseal(ctx, c, after)
+				return err
+			})
+			if err != nil {
+				return sealed, "", err
+			}
+			sealed += some
+			if last == nil {
+				break
+			}
+			after = last
+		}
+	}
+	left, err = d.store.scrub(ctx)
+	return sealed, left, err
+}
+
+// reseal seals what has to be sealed of the next rows of a column, and returns the key of the last of them, nil after the last.
+func (t *transaction) reseal(ctx context.Context, c column, after any) (sealed int, last any, err error) {
+	condition, args := "", []any{sealedAtOnce}
+	if after != nil {
+		condition, args = ` WHERE `+c.key+` > $2`, append(args, after)
+	}
+	type kept struct {
+		key  any
+		text string
+	}
+	rows, err := all(ctx, t, func(r row) (k kept, err error) {
+		err = r.Scan(&k.key, &k.text)
+		return k, err
+	}, `SELECT `+c.key+`, `+c.name+` FROM `+c.table+condition+` ORDER BY `+c.key+` LIMIT $1`, args...)
+	if err != nil || len(rows) == 0 {
+		return 0, nil, err
+	}
+	for _, k := range rows {
+		again, err := t.resealed(c, fmt.Sprint(k.key), k.text)
+		if err != nil {
+			return sealed, nil, err
+		}
+		if again == k.text {
+			continue
+		}
+		if _, err := t.exec(ctx, `UPDATE `+c.table+` SET `+c.name+` = $2 WHERE `+c.key+` = $1 AND `+c.name+` = $3`, k.key, again, k.text); err != nil {
+			return sealed, nil, err
+		}
+		sealed++ // unless it was changed meanwhile, and so sealed by whoever did
+	}
+	return sealed, rows[len(rows)-1].key, nil
+}
+
+// resealed returns what is kept sealed with the newest key: as it is, where it is so already.
+func (t *transaction) resealed(c column, row, kept string) (string, error) {
+	if c == eventReason {
+		return t.resealedEvent(row, kept)
+	}
+	s := t.pool.seals
+	if isBlank(kept) || s.cipher.Current(kept) {
+		return kept, nil
+	}
+	text, err := s.open(c, row, kept)
+	if err != nil {
+		return "", err
+	}
+	return s.seal(c, row, text)
+}
+
+func (t *transaction) resealedEvent(row, kept string) (string, error) {
+	var e conversation.Event
+	if err := json.Unmarshal([]byte(kept), &e); err != nil {
+		return "", wrap("decode event "+row, err)
+	}
+	s := t.pool.seals
+	if !hasWords(e) || s.cipher.Current(e.Reason) {
+		return kept, nil
+	}
+	reason, err := s.open(eventReason, row, e.Reason)
+	if err != nil {
+		return "", err
+	}
+	if e.Reason, err = s.seal(eventReason, row, reason); err != nil {
+		return "", err
+	}
+	encoded, err := json.Marshal(e)
+	if err != nil {
+		return "", wrap("encode event "+row, err)
+	}
+	return string(encoded), nil
+}

@@ -1,0 +1,71 @@
+package desk
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func testSessions(t *testing.T, h *house) {
+	ctx := t.Context()
+	sessions, another := h.Sessions(), h.open().Sessions()
+	find := func(token string) (string, bool) {
+		data, found, err := another.FindCtx(ctx, token)
+		require.NoError(t, err)
+		return string(data), found
+	}
+
+	_, found := find("nobody's")
+	require.False(t, found)
+	require.NoError(t, sessions.DeleteCtx(ctx, "nobody's"))
+
+	expiry := h.clock.now().Add(time.Hour)
+	require.NoError(t, sessions.CommitCtx(ctx, "alice's", []byte("\x00\xff first"), expiry))
+	require.NoError(t, sessions.Commit("bob's", nil, expiry.Add(time.Hour)))
+	data, found := find("alice's")
+	require.True(t, found)
+	require.Equal(t, "\x00\xff first", data)
+	data, found = find("bob's")
+	require.True(t, found)
+	require.Empty(t, data)
+
+	require.NoError(t, sessions.CommitCtx(ctx, "alice's", []byte("second"), expiry))
+	kept, found, err := sessions.Find("alice's")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, "second", string(kept))
+
+	h.clock.advance(time.Hour)
+	_, found = find("alice's")
+	require.False(t, found, "it has expired")
+	_, found = find("bob's")
+	require.True(t, found)
+
+	require.NoError(t, sessions.Delete("bob's"))
+	_, found = find("bob's")
+	require.False(t, found)
+	require.NoError(t, another.CommitCtx(ctx, "bob's", []byte("bob"), h.clock.now().Add(time.Hour)), "a request that was under way")
+	_, found = find("bob's")
+	require.False(t, found, "it stays ended")
+}
+
+func testExpiredSessions(t *testing.T, h *house) {
+	ctx := t.Context()
+	sessions := h.Sessions()
+	expired := 2*sessionsDropped + 1
+	for i := range expired {
+		require.NoError(t, sessions.CommitCtx(ctx, fmt.Sprint("old ", i), nil, h.clock.now().Add(time.Minute)))
+	}
+	h.clock.advance(time.Hour)
+	for range 3 {
+		require.NoError(t, sessions.CommitCtx(ctx, "new", nil, h.clock.now().Add(time.Minute)))
+	}
+	var left []string
+	require.NoError(t, h.read(ctx, "read the tokens", func(tx *transaction) (err error) {
+		left, err = all(ctx, tx, value[string], `SELECT token FROM sessions`)
+		return err
+	}))
+	require.Equal(t, []string{"new"}, left)
+}

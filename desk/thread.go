@@ -1,0 +1,142 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Thread is a conversation with everything that was said and done in it.
+type Thread struct {
+	Conversation Conversation
+	// Messages are the newest of its transcript, in order; Earlier is how many came before them.
+	Messages []Message
+	Earlier  int
+	// Tasks, Transfers and Events are all there are, oldest first.
+	Tasks     []conversation.Task
+	Transfers []conversation.Transfer
+	Events    []conversation.Event
+	// Notes are those of its agents, and Refused what agents were refused at the desk's own doors
+	// ([Desk.NoteRefusal]); none for the customer.
+	Notes   []conversation.Note
+	Refused []Refused
+	// Names are how people read the names of the agents and queues in it.
+	Names Names
+}
+
+// Refused is a refusal that was noted.
+type Refused struct {
+	Agent string
+	Code  conversation.Code
+	At    time.Time
+}
+
+// Names tell how people read the names of agents and queues.
+type Names struct{ Agents, Queues map[string]string }
+
+// Agent is how people read an agent's name: the name itself where nothing else is known.
+func (n Names) Agent(name string) string { return known(n.Agents, name) }
+
+// Queue is how people read a queue's name.
+func (n Names) Queue(name string) string { return known(n.Queues, name) }
+
+func known(names map[string]string, name string) string {
+	if friendly := names[name]; friendly != "" {
+		return friendly
+	}
+	return name
+}
+
+// Thread returns the conversation with at most that many of its messages, all of one moment. Refusals:
+// not_your_task, unknown_agent, and conversation_closed where the desk has no record of it.
+func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages int) (thread Thread, err error) {
+	err = d.read(ctx, "read conversation "+sid, func(t *transaction) error {
+		if err := t.allow(ctx, reader, sid); err != nil {
+			return err
+		}
+		thread, err = t.thread(ctx, sid, reader, messages)
+		return err
+	})
+	return thread, err
+}
+
+func (t *transaction) thread(ctx context.Context, sid string, reader Reader, messages int) (thread Thread, err error) {
+	if thread.Conversation, err = t.conversation(ctx, sid); err != nil {
+		return thread, err
+	}
+	if thread.Messages, err = all(ctx, t, scanMessage,
+		selectMessages+` WHERE conversation = $1 ORDER BY number DESC LIMIT $2`, sid, messages); err != nil {
+		return thread, err
+	}
+	slices.Reverse(thread.Messages)
+	if len(thread.Messages) > 0 {
+		thread.Earlier, _, err = first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2`,
+			sid, thread.Messages[0].Number)
+		if err != nil {
+			return thread, err
+		}
+	}
+	if err := each(ctx, t, func(r row) error {
+		task, err := scanTask(r)
+		thread.Tasks = append(thread.Tasks, task.Task)
+		return err
+	}, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid); err != nil {
+		return thread, err
+	}
+	if err := each(ctx, t, func(r row) error {
+		transfer, err := scanTransfer(r)
+		thread.Transfers = append(thread.Transfers, transfer.Transfer)
+		return err
+	}, selectTransfers+` WHERE x.conversation = $1`, sid); err != nil {
+		return thread, err
+	}
+	// Each made a task, and tasks are in the order of their placements.
+	made := func(x conversation.Transfer) int {
+		return slices.IndexFunc(thread.Tasks, func(t conversation.Task) bool { return t.SID == x.Task })
+	}
+	slices.SortFunc(thread.Transfers, func(a, b conversation.Transfer) int { return cmp.Compare(made(a), made(b)) })
+	if err := each(ctx, t, func(r row) error {
+		e, err := scanFeedEvent(r)
+		thread.Events = append(thread.Events, e.Event)
+		return err
+	}, `SELECT position, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid); err != nil {
+		return thread, err
+	}
+	if reader.kind != readerCustomer {
+		if thread.Notes, err = t.notes(ctx, sid); err != nil {
+			return thread, err
+		}
+		if thread.Refused, err = all(ctx, t, func(r row) (refused Refused, err error) {
+			err = r.Scan(&refused.Agent, &refused.Code, instant{&refused.At})
+			return refused, err
+		}, `SELECT agent, code, at FROM refusals WHERE conversation = $1 ORDER BY at`, sid); err != nil {
+			return thread, err
+		}
+	}
+	thread.Names, err = t.names(ctx, sid)
+	return thread, err
+}
+
+// names reads the friendly names of those who are, or were, in the conversation.
+func (t *transaction) names(ctx context.Context, sid string) (Names, error) {
+	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
+	if err := each(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> '' AND name IN (
+			SELECT agent FROM tasks WHERE conversation = $1 UNION ALL SELECT agent FROM reservations WHERE conversation = $1
+			UNION ALL SELECT from_agent FROM transfers WHERE conversation = $1 UNION ALL SELECT to_agent FROM transfers WHERE conversation = $1)`, sid); err != nil {
+		return names, err
+	}
+	return names, each(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> '' AND name IN (
+			SELECT queue FROM tasks WHERE conversation = $1 UNION ALL SELECT to_queue FROM transfers WHERE conversation = $1)`, sid)
+}
+
+func collect(into map[string]string) func(row) error {
+	return func(r row) error {
+		var name, friendly string
+		err := r.Scan(&name, &friendly)
+		into[name] = friendly
+		return err
+	}
+}

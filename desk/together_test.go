@@ -1,0 +1,411 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/postgres"
+)
+
+// busyHouse is a desk at which many work at once.
+type busyHouse struct {
+	*house
+
+	desks []*Desk
+	// agents are on the queues. So are roamers, who come and go: who comes back may be offered what was about to be
+	// offered to them before, beyond their capacity. Claimers are on no queue, and take what they like.
+	agents, roamers, claimers []string
+	threads                   []*thread
+	// locks keep two from driving one conversation at a time, as its workflow does.
+	locks []sync.Mutex
+	stop  chan struct{}
+	works sync.WaitGroup
+	steps atomic.Int64
+
+	mutex    sync.Mutex
+	failures []error
+}
+
+// newBusyHouse has as many desks over one database, as other processes would, and agents who are on two queues.
+func newBusyHouse(h *house, desks, agents, conversations int) *busyHouse {
+	h.t.Helper()
+	b := &busyHouse{house: h, agents: names("agent", agents), roamers: names("roamer", 2), claimers: names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
+	h.transfersOn()
+	h.staff("support", b.agents...)
+	h.staff("billing", b.agents[agents/2:]...)
+	h.staff("billing", b.roamers...)
+	for _, name := range slices.Concat(b.agents, b.roamers) {
+		require.NoError(h.t, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 2))
+	}
+	for _, name := range b.claimers {
+		require.NoError(h.t, h.AddAgent(h.t.Context(), NewAgent{Name: name, Presence: PresenceAvailable}))
+	}
+	for range desks {
+		b.desks = append(b.desks, h.open())
+	}
+	for i := range conversations {
+		b.threads = append(b.threads, h.start([]string{"support", "billing"}[i%2]))
+	}
+	return b
+}
+
+// work has a function run again and again until the end, each time with one of the desks.
+func (b *busyHouse) work(times int, do func(ctx context.Context, random *rand.Rand, d *Desk) error) {
+	for range times {
+		b.works.Go(func() {
+			random := rand.New(rand.NewPCG(rand.Uint64(), 0))
+			for {
+				select {
+				case <-b.stop:
+					return
+				default:
+				}
+				if err := do(b.t.Context(), random, one(random, b.desks)); err != nil && conversation.CodeOf(err) == "" {
+					b.mutex.Lock()
+					b.failures = append(b.failures, err)
+					b.mutex.Unlock()
+				}
+				b.steps.Add(1)
+			}
+		})
+	}
+}
+
+// end lets everybody finish.
+func (b *busyHouse) end() []error {
+	close(b.stop)
+	b.works.Wait()
+	return b.failures
+}
+
+// drive takes one conversation a step further, by the rules, and tells the desk. What the desk answers with is taken;
+// what can't be told is told again the next time.
+func (b *busyHouse) drive(ctx context.Context, random *rand.Rand, d *Desk) error {
+	at := random.IntN(len(b.threads))
+	b.locks[at].Lock()
+	defer b.locks[at].Unlock()
+	th := b.threads[at]
+	if th.state.Status == conversation.ConversationClosed && len(th.events) == 0 {
+		th = b.start(one(random, []string{"support", "billing"})) //nolint:contextcheck // nothing is asked
+		b.threads[at] = th
+	}
+	b.step(random, th)
+	return b.tell(ctx, d, th)
+}
+
+func (b *busyHouse) step(random *rand.Rand, th *thread) {
+	task := one(random, th.state.Tasks)
+	commands := []conversation.Command{
+		conversation.AcceptCommand{Agent: task.Agent},
+		conversation.AcceptCommand{Agent: task.Agent},
+		conversation.TransferCommand{From: task.Agent, To: toQueue("billing"), Note: "passed on"},
+		conversation.WrapupCommand{Agent: task.Agent},
+		conversation.EndCommand{Agent: task.Agent},
+		conversation.DeclineCommand{Agent: task.Agent},
+		conversation.WrapupCommand{Agent: task.Agent},
+	}
+	if len(th.state.Tasks) > 6 {
+		commands = append(commands, conversation.CloseCommand{})
+	}
+	verdict := conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
+	verdict.Settings.MessagingTransfers, verdict.Settings.TransferNotes = true, true
+	result, err := th.state.Apply(one(random, commands), &verdict, b.clock.now())
+	if err == nil {
+		th.events, th.notes = append(th.events, result.Events...), append(th.notes, result.Notes...)
+	}
+}
+
+func (b *busyHouse) tell(ctx context.Context, d *Desk, th *thread) error {
+	answer, err := d.Sync(ctx, th.picture())
+	if err != nil {
+		return err
+	}
+	th.events, th.notes = nil, nil
+	for _, reserve := range answer.Placed {
+		result, err := th.state.Apply(reserve, nil, b.clock.now())
+		if err == nil {
+			th.events, th.notes = append(th.events, result.Events...), append(th.notes, result.Notes...)
+		}
+	}
+	return nil
+}
+
+// deliver takes what is due, as a dispatcher does, and tells the conversations.
+func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *Desk) error {
+	b.clock.advance(100 * time.Millisecond)
+	due, err := d.takeDue(ctx, 4)
+	if err != nil {
+		return err
+	}
+	for _, item := range due {
+		for at := range b.threads {
+			b.locks[at].Lock()
+			if th := b.threads[at]; th.sid == item.conversation {
+				result, err := th.state.Apply(item.command, nil, b.clock.now())
+				if err == nil {
+					th.events = append(th.events, result.Events...)
+				}
+			}
+			b.locks[at].Unlock()
+		}
+	}
+	return nil
+}
+
+// everybody works: conversations go on, dispatchers place, agents claim, come and go, people write and read, webhooks
+// are made and sent.
+func (b *busyHouse) everybody() {
+	b.callback("https://example.com/events")
+	b.work(4, b.drive)
+	b.work(1, func(ctx context.Context, _ *rand.Rand, d *Desk) error { return d.Dispatch(ctx) })
+	b.work(1, b.deliver)
+	b.work(1, func(ctx context.Context, random *rand.Rand, d *Desk) error {
+		_, err := d.Claim(ctx, b.anyConversation(random), one(random, b.claimers))
+		if errors.Is(err, ErrUnknownConversation) {
+			return nil
+		}
+		return err
+	})
+	b.work(1, func(ctx context.Context, random *rand.Rand, d *Desk) error {
+		return d.SetPresence(ctx, one(random, b.roamers), one(random, []Presence{PresenceAvailable, PresenceAvailable, PresenceAvailable, PresenceBreak}))
+	})
+	b.work(1, func(ctx context.Context, random *rand.Rand, d *Desk) error {
+		_, err := d.Say(ctx, NewMessage{Conversation: b.anyConversation(random), From: FromCustomer, Text: "hello", ProviderSID: fmt.Sprintf("SM%d", random.IntN(1000))})
+		if errors.Is(err, ErrUnknownConversation) {
+			return nil
+		}
+		return err
+	})
+	b.work(2, func(ctx context.Context, _ *rand.Rand, d *Desk) error {
+		if err := d.QueueWebhooks(ctx); err != nil {
+			return err
+		}
+		taken, err := d.TakeWebhooks(ctx, 5, testLease)
+		if err != nil {
+			return err
+		}
+		for _, w := range taken {
+			if err := d.WebhookDelivered(ctx, w.Position); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (b *busyHouse) anyConversation(random *rand.Rand) string {
+	at := random.IntN(len(b.threads))
+	b.locks[at].Lock()
+	defer b.locks[at].Unlock()
+	return b.threads[at].sid
+}
+
+// settle tells the desk of everything, as workflows do in the end, and requires that it shows all of it.
+func (b *busyHouse) settle() {
+	b.t.Helper()
+	for _, th := range b.threads {
+		th.follow()
+		requireShown(b.t, b.house, th)
+	}
+	requireConsistent(b.t, b.house)
+	requireWithinCapacity(b.t, b.house)
+	requireWholeFeed(b.t, b.house)
+	requireWholeTranscripts(b.t, b.house)
+	b.queueWebhooks()
+	b.clock.advance(testLease) // what somebody has taken who could not report it
+	for taken := b.take(); len(taken) > 0; taken = b.take() {
+		for _, w := range taken {
+			b.delivered(w)
+		}
+	}
+	require.Zero(b.t, b.pending(), "each stream had a head that was due")
+}
+
+// requireWithinCapacity requires that no agent has more than they take.
+func requireWithinCapacity(t require.TestingT, h *house) {
+	var over int
+	require.NoError(t, h.store.reads.QueryRowContext(h.t.Context(), `SELECT count(*) FROM agent_channels WHERE load > capacity AND agent LIKE 'agent%'`).Scan(&over))
+	require.Zero(t, over)
+}
+
+// requireWholeFeed requires that no position is missing, and that each conversation's events are all there, in order.
+func requireWholeFeed(t require.TestingT, h *house) {
+	last, err := h.Position(h.t.Context())
+	require.NoError(t, err)
+	numbers := map[string]int{}
+	position := int64(0)
+	for position < last {
+		events, err := h.Happened(h.t.Context(), position, 500)
+		require.NoError(t, err)
+		require.NotEmpty(t, events, "after %d of %d", position, last)
+		for _, e := range events {
+			position++
+			require.Equal(t, position, e.Position, "no hole in the feed")
+			if e.Conversation != "" {
+				numbers[e.Conversation]++
+				require.Equal(t, numbers[e.Conversation], e.Number)
+			}
+		}
+	}
+}
+
+// requireWholeTranscripts requires that messages are numbered without gaps.
+func requireWholeTranscripts(t require.TestingT, h *house) {
+	var wrong int
+	require.NoError(t, h.store.reads.QueryRowContext(h.t.Context(), `SELECT count(*) FROM conversations c
+		WHERE messages <> (SELECT count(*) FROM messages m WHERE m.conversation = c.sid)
+			OR messages <> (SELECT coalesce(max(number), 0) FROM messages m WHERE m.conversation = c.sid)`).Scan(&wrong))
+	require.Zero(t, wrong)
+}
+
+// lasts is for how long everybody works.
+const lasts = 1500 * time.Millisecond
+
+// testEverybodyAtOnce lets everybody work at once, while somebody follows the feed, and requires afterwards that
+// nothing was lost, doubled, overbooked or passed over.
+func testEverybodyAtOnce(t *testing.T, h *house) {
+	b := newBusyHouse(h, 3, 8, 24)
+	b.everybody()
+	follower := h.open()
+	followed := int64(0)
+	for enough := time.Now().Add(lasts); time.Now().Before(enough) || followed < 100; {
+		events, err := follower.Happened(t.Context(), followed, 50)
+		require.NoError(t, err)
+		for _, e := range events { // committed in order: whoever follows passes over none
+			require.Equal(t, followed+1, e.Position)
+			followed = e.Position
+		}
+	}
+	require.Empty(t, b.end())
+	b.settle()
+	t.Logf("%d steps, %d events", b.steps.Load(), followed)
+}
+
+// testWakesOthers: what one process changes wakes who waits in another, before they look by themselves.
+func testWakesOthers(t *testing.T, h *house) {
+	others, err := Open(t.Context(), h.database, Options{Now: h.clock.now, Tick: time.Hour})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, others.Close()) })
+	h.staff("support", "alice")
+	delivered := make(chan conversation.Command, 10)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- others.RunDispatcher(ctx, courierFunc(func(_ context.Context, _ string, c conversation.Command) error {
+			delivered <- c
+			return nil
+		}))
+	}()
+	require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceBreak))
+	th := h.start("support")
+	th.sync() // nobody is free
+	// The dispatcher's first look, and its listener's, may still be to come: it would see alice without being woken.
+	require.Eventually(t, func() bool { return others.dispatchers.Load() == 1 && h.listens() >= 2 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceAvailable))
+	select {
+	case c := <-delivered:
+		require.Equal(t, "alice", c.(conversation.ReserveCommand).Agent)
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "the dispatcher of the other process was not woken")
+	}
+	stop()
+	require.ErrorIs(t, <-ended, context.Canceled)
+
+	shown, leave := others.shown.wait(th.sid)
+	defer leave()
+	th.do(conversation.CloseCommand{})
+	th.sync()
+	select {
+	case <-shown:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "who waits in the other process was not woken")
+	}
+}
+
+// listens is how many desks of this database listen.
+func (h *house) listens() (count int) {
+	h.t.Helper()
+	require.NoError(h.t, h.store.reads.QueryRowContext(h.t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN baton'`).Scan(&count))
+	return count
+}
+
+type courierFunc func(ctx context.Context, conversation string, c conversation.Command) error
+
+func (f courierFunc) Deliver(ctx context.Context, sid string, c conversation.Command) error {
+	return f(ctx, sid, c)
+}
+
+// testUndoneIsTriedAgain: a transaction that the server undoes for another's sake is carried out after all, once.
+func testUndoneIsTriedAgain(t *testing.T, h *house) {
+	require.NoError(t, h.AddQueue(t.Context(), "support"))
+	first, second := h.start("support"), h.start("support")
+	first.sync()
+	second.sync()
+	var met sync.WaitGroup
+	met.Add(2)
+	tries := atomic.Int32{}
+	crossing := func(one, other string) func(*transaction) error {
+		waited := false
+		return func(tx *transaction) error {
+			tries.Add(1)
+			if err := tx.noteEdit(t.Context(), one); err != nil {
+				return err
+			}
+			if !waited { // each has one row and wants the other's
+				waited = true
+				met.Done()
+				met.Wait()
+			}
+			return tx.noteEdit(t.Context(), other)
+		}
+	}
+	failures := make(chan error, 2)
+	go func() { failures <- h.writeBeside(t.Context(), "cross", crossing(first.sid, second.sid)) }()
+	go func() { failures <- h.writeBeside(t.Context(), "cross", crossing(second.sid, first.sid)) }()
+	require.NoError(t, <-failures)
+	require.NoError(t, <-failures)
+	require.Equal(t, int32(3), tries.Load(), "one was undone, and tried again")
+	spoken, err := h.Spoken(t.Context(), []string{first.sid, second.sid})
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{first.sid: 2, second.sid: 2}, spoken)
+}
+
+// TestKilledPostgres kills the server under a desk at which everybody works: calls are tried again or fail, nothing is
+// half done, and the desk recovers by itself.
+func TestKilledPostgres(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t, postgres.Options{})
+	h := newHouse(t, server.database(t))
+	b := newBusyHouse(h, 2, 6, 12)
+	b.everybody()
+	goesOn := func() {
+		t.Helper()
+		before := b.steps.Load()
+		require.Eventually(t, func() bool { return b.steps.Load() > before+40 }, 30*time.Second, 5*time.Millisecond, "work goes on")
+	}
+	goesOn()
+	server.Kill()
+	require.NoError(t, server.Restart(t.Context()))
+	goesOn()
+	failures := b.end()
+	require.Less(t, len(failures), int(b.steps.Load())/2)
+	for _, err := range failures {
+		var ended *pgconn.PgError
+		away := errors.As(err, &ended) && strings.HasPrefix(ended.Code, "57P")
+		require.True(t, away || isLost(err), "%v", err)
+	}
+	b.settle()
+	require.Eventually(t, func() bool { return h.listens() >= 3 }, 20*time.Second, 10*time.Millisecond, "the desks listen again")
+}

@@ -1,0 +1,65 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Position is how far the feed has come: see [Desk.Happened].
+func (d *Desk) Position(ctx context.Context) (position int64, err error) {
+	err = d.read(ctx, "read the feed's position", func(t *transaction) error {
+		position, _, err = first(ctx, t, value[int64], `SELECT position FROM feed WHERE id = 1`)
+		return err
+	})
+	return position, err
+}
+
+// Administered rises with every change that an administrator makes.
+func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
+	err = d.read(ctx, "read how far the audit list goes", func(t *transaction) error {
+		last, _, err = first(ctx, t, value[int64], `SELECT position FROM audit_position WHERE id = 1`)
+		return err
+	})
+	return last, err
+}
+
+// Happened returns at most limit events of every kind that came after the position, in order: those of
+// conversations, and those of the desk itself, which are of no conversation.
+func (d *Desk) Happened(ctx context.Context, after int64, limit int) (events []FeedEvent, err error) {
+	err = d.read(ctx, fmt.Sprintf("read what happened after %d", after), func(t *transaction) error {
+		events, err = t.after(ctx, after, limit)
+		return err
+	})
+	return events, err
+}
+
+// asked is how many conversations one query asks for.
+const asked = 200
+
+// Spoken returns for each of the conversations a number that rises with every message that is written,
+// changed or removed.
+func (d *Desk) Spoken(ctx context.Context, sids []string) (spoken map[string]int, err error) {
+	spoken = make(map[string]int, len(sids))
+	err = d.read(ctx, "read who has written", func(t *transaction) error {
+		for len(sids) > 0 {
+			part := sids[:min(len(sids), asked)]
+			sids = sids[len(part):]
+			places, args := make([]string, len(part)), make([]any, len(part))
+			for i, sid := range part {
+				places[i], args[i] = fmt.Sprintf("$%d", i+1), sid
+			}
+			if err := each(ctx, t, func(r row) error {
+				var sid string
+				var count int
+				err := r.Scan(&sid, &count)
+				spoken[sid] = count
+				return err
+			}, `SELECT sid, messages + edits FROM conversations WHERE sid IN (`+strings.Join(places, ", ")+`)`, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return spoken, err
+}

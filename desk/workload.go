@@ -1,0 +1,127 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Work is one of an agent's tasks, with what they want to know of it at a glance.
+type Work struct {
+	Conversation Conversation
+	Task         conversation.Task
+	// Transfer is the one by which the agent has just passed the conversation on, while nobody has
+	// accepted it yet; nil where there is none.
+	Transfer *conversation.Transfer
+	// Unread is how many messages of others came since they looked ([Desk.MarkRead]).
+	Unread int
+	// Last is the newest message, nil where nobody has written.
+	Last *Message
+}
+
+// Workload returns what the agent is offered, has and wraps up: offers first, the first to expire
+// before others, then what they have, then what they wrap up, oldest first. Refused with unknown_agent.
+func (d *Desk) Workload(ctx context.Context, agent string) (found []Work, err error) {
+	err = d.read(ctx, "read the workload of "+agent, func(t *transaction) error {
+		found, err = t.workload(ctx, agent)
+		return err
+	})
+	return found, err
+}
+
+func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error) {
+	if err := t.knowAgent(ctx, agent); err != nil {
+		return nil, err
+	}
+	tasks, err := all(ctx, t, scanTask, selectTasks+`
+		WHERE t.agent = $1 AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('reserved', 'assigned', 'wrapping')`, agent)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(tasks, inTurn)
+	found := make([]Work, len(tasks))
+	for i, task := range tasks {
+		w := &found[i]
+		w.Task = task.Task
+		if w.Conversation, err = t.conversation(ctx, task.Conversation); err != nil {
+			return nil, err
+		}
+		if w.Unread, err = t.unread(ctx, task.Conversation, agent); err != nil {
+			return nil, err
+		}
+		last, some, err := first(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 ORDER BY number DESC LIMIT 1`, task.Conversation)
+		if err != nil {
+			return nil, err
+		}
+		if some {
+			w.Last = &last
+		}
+		transfer, active, err := first(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active' AND x.from_task = $2`,
+			task.Conversation, task.SID)
+		if err != nil {
+			return nil, err
+		}
+		if active {
+			w.Transfer = &transfer.Transfer
+		}
+	}
+	return found, nil
+}
+
+// inTurn orders tasks by what their agent has to do first.
+func inTurn(a, b Task) int {
+	rank := map[conversation.TaskStatus]int{conversation.TaskReserved: 0, conversation.TaskAssigned: 1, conversation.TaskWrapping: 2}
+	if byStatus := cmp.Compare(rank[a.Status], rank[b.Status]); byStatus != 0 {
+		return byStatus
+	}
+	if a.Status == conversation.TaskReserved && a.Reservation != nil && b.Reservation != nil {
+		return cmp.Or(a.Reservation.ExpiresAt.Compare(b.Reservation.ExpiresAt), cmp.Compare(a.SID, b.SID))
+	}
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.SID, b.SID))
+}
+
+func (t *transaction) unread(ctx context.Context, sid, agent string) (int, error) {
+	count, _, err := first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
+		coalesce((SELECT messages FROM read_marks WHERE conversation = $1 AND agent = $2), 0)`, sid, agent)
+	return count, err
+}
+
+// MarkRead notes that the agent has seen the first messages of the conversation, up to that number. It
+// never goes back.
+func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) error {
+	return d.writeBeside(ctx, "note what "+agent+" has read", func(t *transaction) error {
+		_, err := t.exec(ctx, `INSERT INTO read_marks (conversation, agent, messages) VALUES ($1, $2, $3)
+			ON CONFLICT (conversation, agent) DO UPDATE SET messages = excluded.messages WHERE excluded.messages > read_marks.messages`,
+			sid, agent, messages)
+		return err
+	})
+}
+
+// PassedOn is a conversation that an agent has passed on, and wrapped up since, while nobody has accepted it.
+type PassedOn struct {
+	Conversation Conversation
+	Transfer     conversation.Transfer
+}
+
+// PassedOn returns what the agent has passed on, has wrapped up, and can still take back. What they wrap up
+// yet is in their workload.
+func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, err error) {
+	err = d.read(ctx, "read what "+agent+" has passed on", func(t *transaction) error {
+		transfers, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.status = 'active'
+			AND EXISTS (SELECT 1 FROM tasks f WHERE f.sid = x.from_task AND f.completed_at > 0)`, agent)
+		if err != nil {
+			return err
+		}
+		found = make([]PassedOn, len(transfers))
+		for i, x := range transfers {
+			found[i].Transfer = x.Transfer
+			if found[i].Conversation, err = t.conversation(ctx, x.Conversation); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return found, err
+}

@@ -1,0 +1,249 @@
+// Package agree compares what a desk shows with the conversations themselves: every task with its offer,
+// every transfer, every reservation, and all events, once each and in order. The tests over real servers
+// and the faults of `make chaos` end with it.
+//
+// It reads through the desk's own functions and the conversation's query, as anybody would. What may not come
+// in: SQL, and anything that changes something.
+package agree
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// Quiet returns the conversation's state once the desk shows it and nothing more has happened meanwhile.
+func Quiet(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) (conversation.Record, error) {
+	for {
+		record, err := b.State(ctx, sid)
+		if err != nil {
+			return record, err
+		}
+		if err := d.AwaitRevision(ctx, sid, record.Revision); err != nil {
+			return record, fmt.Errorf("the desk doesn't catch up with revision %d of %s: %w", record.Revision, sid, err)
+		}
+		again, err := b.State(ctx, sid)
+		if err != nil || again.Revision == record.Revision {
+			return again, err
+		}
+	}
+}
+
+// feedPage is how many events of the feed are read at a time.
+const feedPage = 1000
+
+// Feed reads the feed of all conversations, and returns the events of each, in the feed's order.
+func Feed(ctx context.Context, d *desk.Desk) (map[string][]desk.FeedEvent, error) {
+	events := map[string][]desk.FeedEvent{}
+	for position := int64(0); ; {
+		page, err := d.Feed(ctx, position, feedPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, event := range page {
+			if event.Position <= position {
+				return nil, fmt.Errorf("position %d of the feed comes after %d: they have to rise", event.Position, position)
+			}
+			position = event.Position
+			events[event.Conversation] = append(events[event.Conversation], event)
+		}
+		if len(page) < feedPage {
+			return events, nil
+		}
+	}
+}
+
+// Conversation tells everything in which the desk differs from the conversation, whose state and whose
+// events in the feed (see [Feed]) are given; nil for nothing. Both have to be quiet (see [Quiet]).
+func Conversation(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.FeedEvent) error {
+	return errors.Join(
+		headsDiffer(ctx, d, record), tasksDiffer(ctx, d, record), transfersDiffer(ctx, d, record), eventsDiffer(ctx, d, record, fed),
+	)
+}
+
+func headsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
+	shown, err := d.Conversation(ctx, record.Conversation)
+	if err != nil {
+		return err
+	}
+	type head struct {
+		Status   conversation.ConversationStatus
+		Channel  conversation.Channel
+		Customer conversation.Customer
+		Revision int
+		Gone     bool
+		ClosedAt time.Time
+	}
+	return differ("conversation "+record.Conversation,
+		head{record.Status, record.Channel, record.Customer, record.Revision, false, stored(record.ClosedAt)},
+		head{shown.Status, shown.Channel, shown.Customer, shown.Revision, shown.Gone, shown.ClosedAt})
+}
+
+func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
+	tasks, err := d.Tasks(ctx, record.Conversation)
+	if err != nil {
+		return err
+	}
+	rows := map[string]desk.Task{}
+	for _, row := range tasks {
+		rows[row.SID] = row
+	}
+	var wrong []error
+	if len(tasks) != len(record.Tasks) {
+		wrong = append(wrong, fmt.Errorf("%s has %d tasks, at the desk %d", record.Conversation, len(record.Tasks), len(tasks)))
+	}
+	for _, task := range record.Tasks {
+		row, shown := rows[task.SID]
+		if !shown {
+			wrong = append(wrong, fmt.Errorf("task %s of %s isn't at the desk", task.SID, record.Conversation))
+			continue
+		}
+		wanted := desk.Task{Conversation: record.Conversation, Channel: record.Channel, Task: storedTask(*task)}
+		if wanted.Attributes == nil {
+			row.Attributes = nil // the conversation has dropped them from an old task, the desk keeps them
+		}
+		wrong = append(wrong, differ("task "+task.SID+" of "+record.Conversation, wanted, row))
+	}
+	return errors.Join(wrong...)
+}
+
+func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
+	shown, err := d.Transfers(ctx, record.Conversation)
+	if err != nil {
+		return err
+	}
+	rows := []conversation.Transfer{}
+	for _, row := range shown {
+		rows = append(rows, row.Transfer)
+	}
+	wanted := []conversation.Transfer{}
+	for _, transfer := range record.Transfers {
+		row := *transfer
+		row.CreatedAt, row.EndedAt = stored(row.CreatedAt), stored(row.EndedAt)
+		wanted = append(wanted, row)
+	}
+	return differ("transfers of "+record.Conversation, wanted, rows)
+}
+
+// eventsDiffer looks for events without gaps, exactly as many as the conversation has counted, the same in
+// the feed, and reservations that are where their events have left them.
+func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.FeedEvent) error {
+	sid := record.Conversation
+	events, err := d.Events(ctx, sid)
+	if err != nil {
+		return err
+	}
+	var wrong []error
+	if len(events) != record.Events {
+		wrong = append(wrong, fmt.Errorf("%s has had %d events, at the desk %d", sid, record.Events, len(events)))
+	}
+	statuses := map[string]conversation.ReservationStatus{}
+	for i, event := range events {
+		if event.Number != i+1 {
+			wrong = append(wrong, fmt.Errorf("event %d of %s has the number %d", i+1, sid, event.Number))
+		}
+		if record.Task(event.Task) == nil {
+			wrong = append(wrong, fmt.Errorf("event %d of %s is of a task that it doesn't have", event.Number, sid))
+		}
+		if event.Reservation != "" {
+			statuses[event.Reservation] = event.ReservationStatus
+		}
+	}
+	reservations, err := d.Reservations(ctx, sid)
+	if err != nil {
+		return err
+	}
+	shown := map[string]conversation.ReservationStatus{}
+	for _, reservation := range reservations {
+		shown[reservation.SID] = reservation.Status
+	}
+	wrong = append(wrong, differ("reservations of "+sid, statuses, shown))
+	for _, task := range record.Tasks {
+		if r := task.Reservation; r != nil && r.Status != statuses[r.SID] {
+			wrong = append(wrong, fmt.Errorf("reservation %s of %s is %s, and %q by its events", r.SID, sid, r.Status, statuses[r.SID]))
+		}
+	}
+	feed := []conversation.Event{}
+	for _, event := range fed {
+		feed = append(feed, event.Event)
+	}
+	return errors.Join(append(wrong, differ("events of "+sid+" in the feed", events, feed))...)
+}
+
+// Loads returns how many tasks each agent has that are reserved, assigned or wrapping, and how many are
+// counted against their capacity. They are equal where no match is under way, neither to its conversation
+// nor back: so a match that was never delivered nor released shows here.
+func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err error) {
+	has, counted = map[string]int{}, map[string]int{}
+	agents, err := d.Agents(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, agent := range agents {
+		has[agent.Name] = 0
+		for _, channel := range agent.Channels {
+			counted[agent.Name] += channel.Load
+		}
+	}
+	for offset := 0; ; offset += feedPage {
+		conversations, err := d.Conversations(ctx, desk.Filter{Limit: feedPage, Offset: offset})
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, one := range conversations {
+			for _, task := range one.Live {
+				if task.Status != conversation.TaskPending {
+					has[task.Agent]++
+				}
+			}
+		}
+		if len(conversations) < feedPage {
+			return has, counted, nil
+		}
+	}
+}
+
+// stored is a time as the desk keeps it, to the microsecond.
+func stored(at time.Time) time.Time {
+	if at.IsZero() {
+		return at
+	}
+	return at.UTC().Truncate(time.Microsecond)
+}
+
+func storedTask(task conversation.Task) conversation.Task {
+	for _, at := range []*time.Time{
+		&task.CreatedAt, &task.QueuedAt, &task.TimeoutAt, &task.AssignedAt, &task.WrappingAt, &task.CompletedAt, &task.CanceledAt,
+		&task.WrapupTimeoutAt,
+	} {
+		*at = stored(*at)
+	}
+	if task.Reservation != nil {
+		offer := *task.Reservation
+		offer.CreatedAt, offer.ExpiresAt = stored(offer.CreatedAt), stored(offer.ExpiresAt)
+		task.Reservation = &offer
+	}
+	return task
+}
+
+// differ compares what two sides show as JSON, which is the contract, and shows both where they differ.
+func differ(what string, wanted, shown any) error {
+	one, err := json.MarshalIndent(wanted, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", what, err)
+	}
+	other, err := json.MarshalIndent(shown, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", what, err)
+	}
+	if string(one) == string(other) {
+		return nil
+	}
+	return fmt.Errorf("%s differ: the conversation says\n%s\nand the desk\n%s", what, one, other)
+}
