@@ -53,7 +53,7 @@ func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (st
 			TaskQueue:                                workflows.TaskQueue,
 			WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 			WorkflowExecutionErrorWhenAlreadyStarted: true,
-			StaticSummary:                            fmt.Sprintf("%s conversation for %s", start.Channel, start.Queue),
+			StaticSummary:                            workflows.StartSummary(start),
 		}, workflows.Type, start)
 		return err //nolint:wrapcheck // wrapped below
 	})

@@ -1,19 +1,20 @@
 // Command worker runs Baton's Temporal worker: it carries the conversations and places waiting tasks,
 // until SIGINT or SIGTERM. Any number of them may run; BATON_DATABASE names the desk, Temporal's own
-// environment configuration (TEMPORAL_*) the server.
+// environment configuration (TEMPORAL_*) the server, BATON_DEPLOYMENT the deployment whose version it is.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/build"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/serve"
 	"github.com/baton-transfers/baton/internal/temporalenv"
@@ -21,7 +22,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -29,30 +30,35 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
+	built, err := build.Read()
+	if err != nil {
+		return err
+	}
+	if slices.Equal(args, []string{"--version"}) {
+		fmt.Fprintln(stdout, "worker", built)
+		return nil
+	}
 	if len(args) > 0 {
-		return errors.New("worker takes no arguments: BATON_DATABASE names the desk, TEMPORAL_ADDRESS the server")
+		return errors.New("worker takes no argument but --version: BATON_DATABASE names the desk, TEMPORAL_ADDRESS the server")
 	}
-	logger := slog.New(slog.NewJSONHandler(stderr, nil))
-	settings, err := config.Load(getenv, "")
+	deployed, err := config.LoadWorker(getenv)
 	if err != nil {
 		return err
 	}
-	d, err := desk.Open(ctx, settings.Database, desk.Options{Logger: logger})
+	deployment := temporalenv.Deployment{Name: deployed.Deployment, BuildID: cmp.Or(deployed.BuildID, built.ID), Pinned: deployed.Pinned}
+	p, err := serve.Open(ctx, getenv, stderr, "worker", deployment.BuildID)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	c, err := temporalenv.Dial(ctx, temporalenv.Options{Address: settings.Temporal, Namespace: settings.Namespace, Logger: logger})
+	defer func() { err = errors.Join(err, p.Close(ctx)) }()
+	w, err := serve.StartWorker(ctx, p.Temporal, p.Desk, serve.WorkerOptions{
+		Deployment: deployment, Cached: deployed.Cached, Keys: p.Keys, Logger: p.Logger, Health: p.Telemetry.Health,
+	})
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	w, err := serve.StartWorker(ctx, c, d, logger)
-	if err != nil {
-		return err
-	}
-	logger.Info("The worker runs", "database", settings.Database)
+	p.Logger.Info("The worker runs", "database", p.Database, "metrics", p.Telemetry.URL, "build", deployment.BuildID, "deployment", deployment.Name)
 	<-ctx.Done()
 	w.Stop()
 	return nil

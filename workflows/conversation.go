@@ -57,12 +57,15 @@ type continued struct {
 // returns a [Summary]. Its argument is a [conversation.StartCommand]; a run that continues another
 // has its [conversation.Record] as a second one, with what the desk has not been told yet; nobody else
 // may pass it.
-func Conversation(ctx workflow.Context, start, record converter.RawValue) (Summary, error) {
+func Conversation(ctx workflow.Context, start, record converter.RawValue) (*Summary, error) {
 	r, err := newRun(ctx, start, record)
 	if err != nil {
-		return Summary{}, asApplicationError(err)
+		return nil, asApplicationError(err)
 	}
-	return r.run(ctx)
+	if err := r.run(ctx); err != nil {
+		return nil, err
+	}
+	return r.summary(), nil
 }
 
 func newRun(ctx workflow.Context, start, record converter.RawValue) (*run, error) {
@@ -107,7 +110,11 @@ func (r *run) register(ctx workflow.Context) error {
 			workflow.UpdateHandlerOptions{
 				Description: name.Description(),
 				Validator: func(ctx workflow.Context, payload, extra converter.RawValue) error {
-					return asApplicationError(r.validate(ctx, name, payload, extra))
+					err := r.validate(ctx, name, payload, extra)
+					if err != nil {
+						countRefused(ctx, string(name), err)
+					}
+					return asApplicationError(err)
 				},
 			})
 		if err != nil {
@@ -130,7 +137,7 @@ func (r *run) validate(ctx workflow.Context, name conversation.CommandName, payl
 // update queues the command and waits for what comes of it.
 func (r *run) update(ctx workflow.Context, name conversation.CommandName, payload, extra converter.RawValue) (conversation.Outcome, error) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	a := arrival{name: string(name), answer: &answer{}}
+	a := arrival{name: string(name), answer: &answer{}, trace: traceOf(ctx)}
 	a.command, a.refusal = decode(name, payload, extra, workflow.GetCurrentUpdateInfo(ctx).ID)
 	r.inbox.put(a)
 	if err := workflow.Await(ctx, func() bool { return a.answer.done }); err != nil {

@@ -212,8 +212,9 @@ func TestADeskMayRestWhileAConversationKeepsChanging(t *testing.T) {
 	told("nothing changes after the end", 0, 1, 0)
 }
 
-func TestWhoWaitsForAnAgentDoesNotWaitForTheDesksRest(t *testing.T) {
-	t.Parallel()
+// whileTheDeskRests has carol, who has the conversation, do something while the desk rests for most of a second yet.
+func whileTheDeskRests(t *testing.T, then func(*scene)) *scene {
+	t.Helper()
 	s := newScene(t)
 	s.deskRests, s.desk.overtaken = true, true
 	s.aliceAccepts()
@@ -221,10 +222,46 @@ func TestWhoWaitsForAnAgentDoesNotWaitForTheDesksRest(t *testing.T) {
 	s.after(100*time.Millisecond, func() { s.signal("accept", conversation.AcceptCommand{Agent: "carol"}) })
 	s.after(100*time.Millisecond, func() {
 		rests := s.granted()
-		require.InDelta(t, 1, rests[len(rests)-1], 0, "it rests for most of a second yet")
+		require.InDelta(t, 1, rests[len(rests)-1], 0)
+		then(s)
+	})
+	return s
+}
+
+func TestWhoWaitsForAnAgentDoesNotWaitForTheDesksRest(t *testing.T) {
+	t.Parallel()
+	s := whileTheDeskRests(t, func(s *scene) {
 		s.signal("transfer", conversation.TransferCommand{From: "carol", To: toQueue("billing")})
 	})
 	s.after(600*time.Millisecond, func() { require.True(t, s.task(2).OfferedTo("bob")) })
+	s.play()
+}
+
+func TestWhoIsOfferedSomethingDoesNotWaitForTheDesksRest(t *testing.T) {
+	t.Parallel()
+	s := whileTheDeskRests(t, func(s *scene) {
+		s.signal("transfer", conversation.TransferCommand{From: "carol", To: toAgent("bob")})
+	})
+	s.after(100*time.Millisecond, func() {
+		last := s.desk.shown()
+		require.Equal(t, "bob", last.Tasks[len(last.Tasks)-1].Reservation.Agent, "the desk shows it to bob")
+	})
+	s.play()
+}
+
+// A program that commands without a pause answers its own offers, and would wait for the desk.
+func TestWhatIsOfferedInARowWaitsForTheDesksRest(t *testing.T) {
+	t.Parallel()
+	shown := func(s *scene) string {
+		last := s.desk.shown()
+		return last.Tasks[len(last.Tasks)-1].Agent
+	}
+	s := whileTheDeskRests(t, func(s *scene) {
+		s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
+		s.signal("transfer", conversation.TransferCommand{From: "carol", To: toAgent("bob")})
+	})
+	s.after(100*time.Millisecond, func() { require.Equal(t, "carol", shown(s), "the desk rests") })
+	s.after(time.Second, func() { require.Equal(t, "bob", shown(s)) })
 	s.play()
 }
 

@@ -18,6 +18,8 @@ type arrival struct {
 	refusal error
 	// answer is an update's, nil for everybody else.
 	answer *answer
+	// trace is what it was sent in, see [TraceKey].
+	trace any
 }
 
 // answer is what an update waits for.
@@ -34,7 +36,10 @@ func (i *inbox) put(a arrival) { i.arrivals = append(i.arrivals, a) }
 
 func (i *inbox) take() arrival {
 	first := i.arrivals[0]
-	i.arrivals = i.arrivals[1:]
+	i.arrivals[0] = arrival{} // what was carried out isn't kept in memory
+	if i.arrivals = i.arrivals[1:]; i.empty() {
+		i.arrivals = nil
+	}
 	return first
 }
 
@@ -60,7 +65,11 @@ func (w *workerInterceptor) InterceptWorkflow(ctx workflow.Context, next interce
 	if workflow.GetInfo(ctx).WorkflowType.Name != Type {
 		return next
 	}
-	i := &inboundInterceptor{payloads: w.payloads, inbox: &inbox{}}
+	payloads := w.payloads
+	if aware, ok := payloads.(workflow.ContextAware); ok {
+		payloads = aware.WithWorkflowContext(ctx) // as the SDK reads everything else
+	}
+	i := &inboundInterceptor{payloads: payloads, inbox: &inbox{}}
 	i.Next = next
 	return i
 }
@@ -81,7 +90,7 @@ func (i *inboundInterceptor) HandleSignal(ctx workflow.Context, in *interceptor.
 	if strings.HasPrefix(in.SignalName, "__temporal") {
 		return i.Next.HandleSignal(ctx, in)
 	}
-	a := arrival{name: in.SignalName}
+	a := arrival{name: in.SignalName, trace: traceOf(ctx)}
 	var payload, extra converter.RawValue
 	if err := i.payloads.FromPayloads(in.Arg, &payload, &extra); err != nil {
 		a.refusal = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},

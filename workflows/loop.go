@@ -24,43 +24,62 @@ const (
 	askAgainAfter = 5 * time.Second
 )
 
-func (r *run) run(root workflow.Context) (Summary, error) {
-	// A request to cancel the workflow closes the conversation like any other command (see canceledNow):
+// run carries the conversation until its run ends; the error is why it failed, or that another run continues it.
+//
+// It keeps little while it waits: its stack is kept for as long as the conversation is.
+func (r *run) run(root workflow.Context) error {
+	// A request to cancel the workflow closes the conversation like any other command (see takeCancel):
 	// nothing that runs here may be cut off by it.
 	ctx, _ := workflow.NewDisconnectedContext(root)
 	if r.record.Status == "" {
 		if err := r.open(ctx); err != nil {
-			return Summary{}, r.failToOpen(ctx, err)
+			return r.failToOpen(ctx, err)
 		}
 	}
+	ctx = traced(ctx, nil) // the start's trace ends here, for the conversation may go on for days
 	workflow.Go(ctx, r.tellDesk)
 	for {
-		if err := r.takeAll(ctx); err != nil {
-			return Summary{}, err
+		if ends, err := r.work(ctx, root); ends || err != nil {
+			return err
 		}
-		if r.project.answered() {
-			// What the answer brings is shown together with the rest: search attributes are dear.
-			if err := workflow.Await(ctx, func() bool { return !r.project.answered() }); err != nil {
-				return Summary{}, err
-			}
-			continue
-		}
-		if r.over(ctx) && r.overAt == 0 {
-			r.overAt = workflow.GetInfo(ctx).GetCurrentHistoryLength()
-		}
-		r.show(ctx)
-		if r.mayLeave(ctx, root) {
-			return r.leave(ctx)
-		}
-		r.setAlarms(ctx)
 		if err := workflow.Await(ctx, func() bool { return r.hasWork(ctx, root) }); err != nil {
-			return Summary{}, err
+			return err
 		}
-		if r.canceledNow(root) {
-			r.canceled = true
-			r.inbox.put(arrival{name: "cancel request", command: conversation.CloseCommand{Reason: "the workflow was canceled"}})
+		r.takeCancel(root)
+	}
+}
+
+// takeCancel takes a request to cancel the workflow as a close, once.
+func (r *run) takeCancel(root workflow.Context) {
+	if r.canceledNow(root) {
+		r.canceled = true
+		r.inbox.put(arrival{name: "cancel request", command: conversation.CloseCommand{Reason: "the workflow was canceled"}})
+	}
+}
+
+// work does what there is to do, shows it, and sets the alarms for what comes next. It tells whether the run ends.
+func (r *run) work(ctx, root workflow.Context) (ends bool, err error) {
+	if err := r.takeAll(ctx); err != nil {
+		return false, err
+	}
+	for r.project.answered() {
+		// What the answer brings is shown together with the rest: search attributes are dear.
+		if err := workflow.Await(ctx, func() bool { return !r.project.answered() }); err != nil {
+			return false, err
+		}
+		if err := r.takeAll(ctx); err != nil {
+			return false, err
 		}
 	}
+	if r.over(ctx) && r.overAt == 0 {
+		r.overAt = workflow.GetInfo(ctx).GetCurrentHistoryLength()
+	}
+	r.show(ctx)
+	if r.mayLeave(ctx, root) {
+		return true, r.leave(ctx)
+	}
+	r.setAlarms(ctx)
+	return false, nil
 }
 
 // open carries the start out. The desk has no say in whether a customer is let in: while it is away,
@@ -79,6 +98,7 @@ func (r *run) open(ctx workflow.Context) error {
 
 // failToOpen answers those who wait already, and fails the workflow with the start's refusal.
 func (r *run) failToOpen(ctx workflow.Context, refusal error) error {
+	countRefused(ctx, string(conversation.CommandStart), refusal)
 	for !r.inbox.empty() {
 		if a := r.inbox.take(); a.answer != nil {
 			a.answer.done, a.answer.err = true, refusal
@@ -125,7 +145,7 @@ func (r *run) overdue(ctx workflow.Context) bool {
 // Only what isn't a refusal is an error of the run.
 func (r *run) handle(ctx workflow.Context, a arrival) error {
 	r.busy(ctx)
-	outcome, err := r.decide(ctx, a)
+	outcome, err := r.decide(traced(ctx, a.trace), a)
 	if a.answer != nil {
 		a.answer.outcome, a.answer.err = outcome, err
 		a.answer.done = true
@@ -135,8 +155,11 @@ func (r *run) handle(ctx workflow.Context, a arrival) error {
 	case err == nil:
 	case !errors.As(err, &refusal):
 		return err
-	case a.answer == nil:
-		r.recordRefusal(ctx, a.name, refusal)
+	default:
+		countRefused(ctx, a.name, refusal)
+		if a.answer == nil {
+			r.recordRefusal(ctx, a.name, refusal)
+		}
 	}
 	return nil
 }
@@ -171,7 +194,8 @@ func (r *run) apply(ctx workflow.Context, command conversation.Command) (convers
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
-	r.project.add(result)
+	r.project.add(result, traceOf(ctx), workflow.Now(ctx))
+	r.countDone(ctx, command.Name(), result)
 	return result.Outcome, nil
 }
 
@@ -234,15 +258,20 @@ func (r *run) mustLeave(ctx, root workflow.Context) bool {
 		r.inbox.empty() && workflow.AllHandlersFinished(ctx) && !r.canceledNow(root)
 }
 
-func (r *run) leave(ctx workflow.Context) (Summary, error) {
-	if r.record.Status != conversation.ConversationClosed {
-		r.writeSearchable(ctx)
-		return Summary{}, workflow.NewContinueAsNewError(ctx, Type, r.start, continued{r.record, r.project.untold()})
+// leave ends the run of a closed conversation, or continues one that isn't.
+func (r *run) leave(ctx workflow.Context) error {
+	if r.record.Status == conversation.ConversationClosed {
+		return nil
 	}
-	return Summary{
+	r.writeSearchable(ctx)
+	return workflow.NewContinueAsNewError(ctx, Type, r.start, continued{r.record, r.project.untold()})
+}
+
+func (r *run) summary() *Summary {
+	return &Summary{
 		Conversation: r.record.Conversation, Status: r.record.Status, Tasks: len(r.record.Tasks),
 		Transfers: len(r.record.Transfers), CreatedAt: r.record.CreatedAt, ClosedAt: r.record.ClosedAt,
-	}, nil
+	}
 }
 
 // setAlarms keeps one timer for the earliest deadline, and one for the quiet moment before leaving.

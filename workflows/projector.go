@@ -15,6 +15,8 @@ const (
 	// gatherFor is how far apart the pictures of a conversation are that keeps changing: telling the desk
 	// costs the server more than deciding.
 	gatherFor = time.Second
+	// inARow is how soon after the one before a change comes that nobody makes by hand.
+	inARow = 100 * time.Millisecond
 	// awayAfter is when a desk that has not answered counts as away.
 	awayAfter = 5 * time.Second
 )
@@ -23,8 +25,9 @@ const (
 type projector struct {
 	events []conversation.Event
 	notes  []conversation.Note
-	// due is set while the desk has to be told something.
-	due bool
+	// due is set while the desk has to be told something; trace is that of the last of it.
+	due   bool
+	trace any
 	// calling is set while a picture is under way, call is its future.
 	calling bool
 	call    workflow.Future
@@ -32,8 +35,9 @@ type projector struct {
 	away bool
 	// turns counts the answers, and the times that the desk turned out to be away.
 	turns int
-	// answeredAt is when the last answer came.
-	answeredAt time.Time
+	// answeredAt is when the last answer came, changedAt when the conversation has changed last, changedBefore
+	// when before that.
+	answeredAt, changedAt, changedBefore time.Time
 }
 
 // untold is what a run leaves to the next one to tell the desk.
@@ -50,10 +54,15 @@ func (p *projector) untold() untold { return untold{p.events, p.notes, !p.idle()
 func (p *projector) resume(u untold) { p.events, p.notes, p.due = u.Events, u.Notes, u.Due }
 
 // add takes what a command came to; a stale match has to be told as well, so that the desk releases it.
-func (p *projector) add(result conversation.Result) {
+func (p *projector) add(result conversation.Result, trace any, now time.Time) {
+	if result.Changed {
+		p.changedBefore, p.changedAt = p.changedAt, now
+	}
 	p.events = append(p.events, result.Events...)
 	p.notes = append(p.notes, result.Notes...)
-	p.due = p.due || result.Changed || result.Stale
+	if result.Changed || result.Stale {
+		p.due, p.trace = true, trace
+	}
 }
 
 func (p *projector) idle() bool { return !p.due && !p.calling }
@@ -64,55 +73,106 @@ func (p *projector) soon(turns int) bool { return !p.idle() && !p.away && p.turn
 // answered tells whether the desk has answered, and the projector is about to read it.
 func (p *projector) answered() bool { return p.calling && p.call.IsReady() }
 
+// told is what the picture that is under way brings.
+type told struct {
+	revision, events, notes int
+	trace                   any
+	// rests is set where the desk may keep its answer back, for as long as nobody waits who didn't at that
+	// number of placements, or is offered what they weren't at those offers.
+	rests      bool
+	placements int
+	offers     []string
+}
+
 // tellDesk is the projector's coroutine: it shows the desk the conversation as it is. What changes during
 // a call goes with the next one. A desk that is away is a retrying activity.
+//
+// It keeps nothing big while it waits: its stack is kept for as long as the conversation is.
 func (r *run) tellDesk(ctx workflow.Context) {
 	p := &r.project
 	for {
 		if err := workflow.Await(ctx, func() bool { return p.due }); err != nil {
 			return // the run is over
 		}
-		showing, placements := r.showing(ctx), r.record.Placements
-		activity := r.desk.SyncTasks
-		if slices.ContainsFunc(showing.Events, func(e conversation.Event) bool { return e.Name == conversation.EventTaskCreated }) {
-			activity = r.desk.CreateTask
-		}
-		p.call = workflow.ExecuteActivity(p.options(ctx, pictureSummary(showing.Picture)), activity, showing)
-		p.due, p.calling = false, true
-		// Who waits for an agent doesn't wait for the desk's rest as well.
-		overtaken := func() bool { return showing.Rest > 0 && !p.away && p.due && r.waitsForPlace(placements) }
-		if err := workflow.Await(ctx, func() bool { return p.call.IsReady() || overtaken() }); err != nil {
+		t := r.call(ctx)
+		// Who waits for an agent doesn't wait for the desk's rest as well, nor does an agent who is offered something.
+		resting := func() bool { return t.rests && !p.away && p.due }
+		overtaken := func() bool { return resting() && r.waitsForPlace(t.placements) }
+		offered := func() bool { return resting() && r.offersMore(t.offers) }
+		if err := workflow.Await(ctx, func() bool { return p.call.IsReady() || overtaken() || offered() }); err != nil {
 			return // the run is over
+		}
+		if !p.call.IsReady() && !overtaken() {
+			overtakes := offersOvertake(ctx)
+			if err := workflow.Await(ctx, func() bool { return p.call.IsReady() || overtaken() || (offered() && overtakes(p)) }); err != nil {
+				return // the run is over
+			}
 		}
 		p.calling = false
 		if !p.call.IsReady() {
 			continue // the next picture brings all that this one did; the desk takes them in either order
 		}
-		r.busy(ctx)
-		var ack conversation.Acknowledgement
-		if err := p.call.Get(ctx, &ack); err != nil {
-			p.due = true
-			if !p.away {
-				workflow.GetLogger(ctx).Warn("The desk has not answered in time", "revision", showing.Revision, "error", err)
-				p.away = true
-				p.turns++
-				continue
-			}
-			// Only a worker that doesn't know the activity, or an operator, ends retries without a limit.
-			workflow.GetLogger(ctx).Error("The desk was not told", "revision", showing.Revision, "error", err)
-			again := workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"})
-			if err := again.Get(ctx, nil); err != nil {
-				return // the run is over
-			}
-			continue
-		}
-		p.away, p.answeredAt = false, workflow.Now(ctx)
-		p.turns++
-		p.events, p.notes = p.events[len(showing.Events):], p.notes[len(showing.Notes):]
-		for _, match := range ack.Placed {
-			r.inbox.put(arrival{name: string(match.Name()), command: match})
+		if err := r.readAnswer(ctx, t); err != nil {
+			return // the run is over
 		}
 	}
+}
+
+// call sends the desk the conversation as it is, and what it hasn't been told.
+func (r *run) call(ctx workflow.Context) *told {
+	p := &r.project
+	showing := r.showing(ctx)
+	activity := r.desk.SyncTasks
+	if slices.ContainsFunc(showing.Events, func(e conversation.Event) bool { return e.Name == conversation.EventTaskCreated }) {
+		activity = r.desk.CreateTask
+	}
+	p.call = workflow.ExecuteActivity(p.options(traced(ctx, p.trace), pictureSummary(showing.Picture)), activity, showing)
+	p.due, p.calling = false, true
+	return &told{
+		revision: showing.Revision, events: len(showing.Events), notes: len(showing.Notes), trace: p.trace,
+		rests: showing.Rest > 0, placements: r.record.Placements, offers: r.record.Offers(),
+	}
+}
+
+// readAnswer takes the desk's answer, or the failure of a desk that has not given one.
+func (r *run) readAnswer(ctx workflow.Context, t *told) error {
+	p := &r.project
+	r.busy(ctx)
+	var ack conversation.Acknowledgement
+	if err := p.call.Get(ctx, &ack); err != nil {
+		return r.notTold(ctx, t, err)
+	}
+	p.away, p.answeredAt = false, workflow.Now(ctx)
+	p.turns++
+	p.call = nil
+	p.events, p.notes = left(p.events, t.events), left(p.notes, t.notes)
+	for _, match := range ack.Placed {
+		r.inbox.put(arrival{name: string(match.Name()), command: match, trace: t.trace})
+	}
+	return nil
+}
+
+// left returns what is left of a list behind its first ones, and keeps none of those in memory.
+func left[T any](list []T, taken int) []T {
+	if taken == len(list) {
+		return nil
+	}
+	return slices.Clone(list[taken:])
+}
+
+// notTold has the desk told again.
+func (r *run) notTold(ctx workflow.Context, t *told, failure error) error {
+	p := &r.project
+	p.due = true
+	if !p.away {
+		workflow.GetLogger(ctx).Warn("The desk has not answered in time", "revision", t.revision, "error", failure)
+		p.away = true
+		p.turns++
+		return nil
+	}
+	// Only a worker that doesn't know the activity, or an operator, ends retries without a limit.
+	workflow.GetLogger(ctx).Error("The desk was not told", "revision", t.revision, "error", failure)
+	return workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"}).Get(ctx, nil)
 }
 
 // showing is the conversation as it is. One that keeps changing lets the desk rest, unless the run is about to end.
@@ -130,6 +190,25 @@ func (r *run) waitsForPlace(placements int) bool {
 	return r.record.Placements > placements && slices.ContainsFunc(r.record.LiveTasks(), func(t *conversation.Task) bool {
 		return t.Status == conversation.TaskPending
 	})
+}
+
+// offersMore tells whether an agent is offered what they weren't at those offers.
+func (r *run) offersMore(offers []string) bool {
+	return slices.ContainsFunc(r.record.Offers(), func(sid string) bool { return !slices.Contains(offers, sid) })
+}
+
+// offersOvertake returns whether an offer goes to the desk while it rests. It doesn't where one command follows
+// the other without a pause: the next one is likely to answer the offer, and telling the desk would hold it up.
+// Runs that have once waited with every offer, or with none, go on so.
+func offersOvertake(ctx workflow.Context) func(*projector) bool {
+	switch workflow.GetVersion(ctx, "offers-overtake", workflow.DefaultVersion, 2) {
+	case workflow.DefaultVersion:
+		return func(*projector) bool { return false }
+	case 1:
+		return func(*projector) bool { return true }
+	default:
+		return func(p *projector) bool { return p.changedAt.Sub(p.changedBefore) >= inARow }
+	}
 }
 
 // options are those of the next call. The first one is given up soon, so that the search attributes

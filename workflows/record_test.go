@@ -139,7 +139,7 @@ func newStage(t *testing.T, server *devserver.Server, name string) *stage {
 	t.Cleanup(func() { require.NoError(t, st.desk.Close()) })
 	st.furnish()
 
-	w := worker.New(dial(t, server, workerIdentity), workflows.TaskQueue, temporalenv.WorkerOptions())
+	w := worker.New(dial(t, server, workerIdentity), workflows.TaskQueue, temporalenv.WorkerOptions(nil))
 	workflows.Register(w)
 	activities.Register(w, st)
 	require.NoError(t, w.Start())
@@ -159,7 +159,7 @@ func newStage(t *testing.T, server *devserver.Server, name string) *stage {
 func dial(t *testing.T, server *devserver.Server, identity string) client.Client {
 	t.Helper()
 	c, err := client.DialContext(t.Context(), client.Options{ //nolint:forbidigo // Dial's own would name the machine
-		HostPort: server.Address, Identity: identity, DataConverter: temporalenv.DataConverter(),
+		HostPort: server.Address, Identity: identity, DataConverter: temporalenv.DataConverter(nil),
 		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	require.NoError(t, err)

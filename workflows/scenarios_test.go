@@ -68,6 +68,29 @@ var commandScenarios = []scenario{
 		}
 		s.completed()
 	}},
+	{name: "transfer_to_agent_at_once", play: func(s *stage) {
+		s.opened()
+		s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob")})
+		s.do(conversation.AcceptCommand{Agent: "bob"})
+		s.do(conversation.WrapupCommand{Agent: "alice"})
+		s.do(conversation.TransferCommand{From: "bob", To: toAgent("alice")})
+		s.do(conversation.AcceptCommand{Agent: "alice"})
+		s.finished()
+	}},
+	{name: "transfers_by_hand_while_the_desk_rests", play: func(s *stage) {
+		s.opened()
+		for _, command := range []conversation.Command{
+			conversation.TransferCommand{From: "alice", To: toAgent("bob")},
+			conversation.AcceptCommand{Agent: "bob"},
+			conversation.WrapupCommand{Agent: "alice"},
+			conversation.TransferCommand{From: "bob", To: toAgent("alice")},
+			conversation.AcceptCommand{Agent: "alice"},
+		} {
+			s.takesTheirTime()
+			s.do(command)
+		}
+		s.finished()
+	}},
 	{name: "transfer_to_queue", play: func(s *stage) {
 		s.opened()
 		s.transferred("alice", toQueue("billing"))
@@ -243,6 +266,13 @@ func (s *stage) settled() {
 		described, err := s.temporal.DescribeWorkflowExecution(s.Context(), workflows.ID(s.sid), "")
 		return err == nil && len(described.GetPendingActivities()) == 0 && described.GetPendingWorkflowTask() == nil
 	}, 30*time.Second, 10*time.Millisecond)
+}
+
+// takesTheirTime is the pause that somebody makes who does things by hand, which the workflow tells from a
+// program's: nothing else can be waited for.
+func (s *stage) takesTheirTime() {
+	s.Helper()
+	<-time.After(200 * time.Millisecond)
 }
 
 // atOnce sends updates together. Whether one is refused depends on which comes first.

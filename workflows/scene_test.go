@@ -61,10 +61,10 @@ func newScene(t *testing.T) *scene {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	s := &scene{t: t, env: suite.NewTestWorkflowEnvironment(), desk: newScriptedDesk(), start: startCommand()}
-	options := temporalenv.WorkerOptions()
+	options := temporalenv.WorkerOptions(nil)
 	options.Interceptors = append(options.Interceptors, &rests{scene: s})
 	s.env.SetWorkerOptions(options)
-	s.env.SetDataConverter(rawConverter{temporalenv.DataConverter()})
+	s.env.SetDataConverter(rawConverter{temporalenv.DataConverter(nil)})
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ID(testSID), TaskQueue: workflows.TaskQueue})
 	s.env.SetStartTime(startOfTest)
 	workflows.Register(s.env)

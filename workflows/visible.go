@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -214,12 +215,28 @@ func eventSummary(e conversation.Event) string {
 	return ""
 }
 
-// maxSummary is less than the 400 bytes that the server keeps of a summary.
+// maxSummary is how many bytes of JSON a summary may have: encrypted, they have to be less than the 400 that the server keeps.
 const maxSummary = 200
 
+// StartSummary says what a conversation is started for.
+func StartSummary(start conversation.StartCommand) string {
+	return short(fmt.Sprintf("%s conversation for %s", start.Channel, start.Queue))
+}
+
 func short(summary string) string {
-	if len(summary) <= maxSummary {
-		return summary
+	length := 0
+	for i, r := range summary {
+		if length += bytesInJSON(r); length > maxSummary {
+			return summary[:i] + "…"
+		}
 	}
-	return strings.ToValidUTF8(summary[:maxSummary], "") + "…"
+	return summary
+}
+
+// bytesInJSON is how many bytes a character takes in JSON at most.
+func bytesInJSON(r rune) int {
+	if r < ' ' || strings.ContainsRune("\"\\<>&\u2028\u2029", r) || r == utf8.RuneError {
+		return len(`\u0000`)
+	}
+	return utf8.RuneLen(r)
 }

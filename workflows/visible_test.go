@@ -122,6 +122,7 @@ func TestSearchAttributesDoWithoutADeskThatIsAway(t *testing.T) {
 func TestASignalAndTheDesksAnswerInOneWorkflowTaskUpsertOnce(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
+	s.desk.overtaken = true
 	count := upsertsSinceAccept(s, func() {
 		s.desk.whileTold = func(conversation.Picture) {
 			s.desk.whileTold = nil
