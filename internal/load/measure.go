@@ -1,0 +1,146 @@
+package load
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Latency is how long commands took, in milliseconds, from when each was meant to be sent: one that had to
+// wait for the one before counts its waiting.
+type Latency struct {
+	Command string  `json:"command"`
+	Count   int     `json:"count"`
+	P50     float64 `json:"p50_ms"`
+	P90     float64 `json:"p90_ms"`
+	P99     float64 `json:"p99_ms"`
+	Longest float64 `json:"longest_ms"`
+}
+
+// times are how long each command took.
+type times struct {
+	mutex sync.Mutex
+	took  map[conversation.CommandName][]time.Duration
+}
+
+func (t *times) add(name conversation.CommandName, took time.Duration) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	t.took[name] = append(t.took[name], took)
+}
+
+func (t *times) latencies() []Latency {
+	var all []Latency
+	for _, name := range []conversation.CommandName{conversation.CommandTransfer, conversation.CommandAccept, conversation.CommandWrapup} {
+		if took := t.took[name]; len(took) > 0 {
+			all = append(all, latencyOf(string(name), took))
+		}
+	}
+	return all
+}
+
+func latencyOf(name string, took []time.Duration) Latency {
+	slices.Sort(took)
+	within := func(share float64) float64 {
+		return milliseconds(took[max(int(math.Ceil(share*float64(len(took))))-1, 0)])
+	}
+	return Latency{Command: name, Count: len(took), P50: within(0.5), P90: within(0.9), P99: within(0.99), Longest: milliseconds(took[len(took)-1])}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// apart is how long a conversation waits between two of its commands while others have theirs; where there are
+// few, less. An offer doesn't expire in it, and nobody by hand is quicker.
+const apart = 5 * time.Second
+
+// paced returns which conversation each command is for: spread over all that are open, and each of them
+// told its whole cycle, with the others' commands between.
+func (l *Load) paced(commands int) []*talk {
+	window := max(min(int(l.options.Rate*apart.Seconds()), len(l.talks), commands/len(cycle)), 1)
+	block := window * len(cycle)
+	stride := max(len(l.talks)*len(cycle)/max(commands, block), 1)
+	order := make([]*talk, commands)
+	for i := range order {
+		number := i/block*window + i%window
+		order[i] = l.talks[number*stride%len(l.talks)]
+	}
+	return order
+}
+
+// Paced sends commands at the rate to conversations spread over all that are open. Where one is still at the
+// command before, the next one waits, and its time counts.
+func (l *Load) Paced(ctx context.Context) ([]Latency, error) {
+	order := l.paced(int(l.options.Rate * l.options.For.Seconds()))
+	found := &times{took: map[conversation.CommandName][]time.Duration{}}
+	group, sending := errgroup.WithContext(ctx)
+	began := time.Now()
+	for i, t := range order {
+		meant := began.Add(time.Duration(float64(i) / l.options.Rate * float64(time.Second)))
+		if err := until(sending, meant); err != nil {
+			break // one failed, or the caller has had enough
+		}
+		group.Go(func() error {
+			name, err := t.step(sending)
+			if err != nil {
+				return err
+			}
+			found.add(name, time.Since(meant))
+			return nil
+		})
+		l.progress("commands at a rate", i+1, len(order))
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err //nolint:wrapcheck // it says what was being done
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	// An offer would expire before the next commands are measured.
+	return found.latencies(), l.each(ctx, len(order), func(ctx context.Context, i int) error { return order[i].complete(ctx) })
+}
+
+// Unpaced lets every client command a conversation without a pause, and returns how many commands were
+// carried out and how long they took.
+func (l *Load) Unpaced(ctx context.Context) (Rate, []Latency, error) {
+	clients := min(l.options.Clients, len(l.talks))
+	if l.options.Unpaced == 0 || clients == 0 {
+		return Rate{}, nil, nil
+	}
+	found := &times{took: map[conversation.CommandName][]time.Duration{}}
+	began := time.Now()
+	err := l.each(ctx, clients, func(ctx context.Context, i int) error {
+		t := l.talks[i]
+		for time.Since(began) < l.options.Unpaced {
+			sent := time.Now()
+			name, err := t.step(ctx)
+			if err != nil {
+				return err
+			}
+			found.add(name, time.Since(sent))
+		}
+		return nil
+	})
+	took := time.Since(began)
+	count := 0
+	for _, each := range found.took {
+		count += len(each)
+	}
+	return rateOf(count, took), found.latencies(), err
+}
+
+func until(ctx context.Context, at time.Time) error {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
