@@ -52,15 +52,8 @@ func (c *call) run() (reply any, err error) {
 			reply, err = nil, errors.New("a fault")
 		}
 	}()
-	if c.caller, c.account, err = c.authenticate(c.r.WithContext(c.ctx)); err != nil {
+	if err := c.admit(); err != nil {
 		return nil, err
-	}
-	// Now, not when the request came: to a limit, times that go back are time that passes once more.
-	if err := c.limits.take(c.caller.key, time.Now()); err != nil {
-		return nil, err
-	}
-	if !c.route.access.allows(c.caller.key.Role) {
-		return nil, c.forbid("A key of the role %s may not do this: use another key", c.caller.key.Role)
 	}
 	if err := c.read(); err != nil {
 		return nil, err
@@ -69,6 +62,40 @@ func (c *call) run() (reply any, err error) {
 		return c.once()
 	}
 	return c.route.handle(c)
+}
+
+// admit finds out who calls, and whether they may.
+func (c *call) admit() (err error) {
+	if c.caller, c.account, err = c.authenticate(c.r.WithContext(c.ctx)); err != nil {
+		return err
+	}
+	c.authenticated(c.ctx, c.caller.key.SID)
+	c.ctx = desk.WithActor(c.ctx, c.caller.key.Name)
+	// Now, not when the request came: to a limit, times that go back are time that passes once more.
+	if err := c.limits.take(c.caller.key, time.Now()); err != nil {
+		return err
+	}
+	if !c.route.access.allows(c.caller.key.Role) {
+		return c.forbid("A key of the role %s may not do this: use another key", c.caller.key.Role)
+	}
+	return nil
+}
+
+// Staff lets requests pass that come with the credentials of a service or a supervisor, by HTTP Basic or as the bearer token
+// SID:SECRET, within the key's limit, and answers all others as the API does.
+func (s *Server) Staff(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Server: s, w: w, r: r.Clone(r.Context()), ctx: r.Context(), route: route{access: staff}}
+		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+			sid, secret, _ := strings.Cut(token, ":")
+			c.r.SetBasicAuth(sid, secret)
+		}
+		if err := c.admit(); err != nil {
+			c.write(nil, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // read reads what the request brings.

@@ -148,10 +148,12 @@ func (c *call) joinAsAgent(sid string) (any, error) {
 	}
 	offered, err := c.claim(v, agent)
 	if err != nil {
+		c.noteRefusal(sid, agent, err)
 		return nil, err
 	}
 	outcome, err := c.send(sid, conversation.AcceptCommand{Agent: agent, Task: offered, Meta: c.command("accept")})
 	if err != nil {
+		c.noteRefusal(sid, agent, err)
 		return nil, err
 	}
 	return c.renderPerson(sid, agentPerson(&desk.Task{Task: *outcome.Task})), nil

@@ -344,7 +344,7 @@ func FuzzBodies(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, call, place, kind int, query string, body []byte) {
 		if !inAQuery(query) || len(body) > httpapi.MaxBody {
-			t.Skip("no such request arrives")
+			return // no server lets such a request through
 		}
 		t.Parallel()
 		r := of(routes, call)

@@ -29,6 +29,8 @@ type Options struct {
 	Logger *slog.Logger
 	// AllowCallback tells whether an address may be set as the workspace's event callback: nil, or why not.
 	AllowCallback func(callback string) error
+	// Authenticated is told with which credentials a request came, by their SID; nobody where it is nil.
+	Authenticated func(ctx context.Context, sid string)
 }
 
 // Server answers the API's requests. It is safe for concurrent use.
@@ -37,6 +39,7 @@ type Server struct {
 	conversations Conversations
 	log           *slog.Logger
 	allowCallback func(callback string) error
+	authenticated func(ctx context.Context, sid string)
 	limits        *limits
 	writes        *writes
 	seen          *seen
@@ -45,7 +48,7 @@ type Server struct {
 // New returns a server over a desk and the client for conversations, which stay the caller's to close.
 func New(d *desk.Desk, c Conversations, o Options) *Server {
 	s := &Server{
-		desk: d, conversations: c, log: o.Logger, allowCallback: o.AllowCallback,
+		desk: d, conversations: c, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
 		limits: newLimits(), writes: newWrites(), seen: newSeen(),
 	}
 	if s.log == nil {
@@ -53,6 +56,9 @@ func New(d *desk.Desk, c Conversations, o Options) *Server {
 	}
 	if s.allowCallback == nil {
 		s.allowCallback = func(string) error { return nil }
+	}
+	if s.authenticated == nil {
+		s.authenticated = func(context.Context, string) {}
 	}
 	return s
 }

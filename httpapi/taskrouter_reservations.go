@@ -86,11 +86,11 @@ var reservationStatuses = []conversation.ReservationStatus{
 }
 
 func (c *call) listTaskReservations() (any, error) {
-	c.settle()
-	task, _, err := c.taskAsked()
+	task, revision, err := c.taskAsked()
 	if err != nil {
 		return nil, err
 	}
+	c.settleConversation(task.Conversation, revision)
 	filter := desk.ReservationFilter{Task: task.SID, Agent: c.caller.agent()}
 	worker, err := c.sid("WorkerSid", conversation.PrefixAgent)
 	if err != nil {
@@ -308,6 +308,7 @@ func (c *call) setReservation(r desk.Reservation, status conversation.Reservatio
 			return outcome, "", err
 		}
 		outcome, err = c.send(r.Conversation, conversation.AcceptCommand{Agent: r.Agent, Task: r.Task, Reservation: r.SID, Meta: c.command("")})
+		c.noteRefusal(r.Conversation, r.Agent, err)
 		return outcome, "pending", err
 	case conversation.ReservationRejected:
 		if err := c.legal(r, conversation.ReservationPending); err != nil {

@@ -17,6 +17,9 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/baton-transfers/baton/desk"
 )
 
@@ -58,6 +61,7 @@ func post(ctx context.Context, client *http.Client, account desk.Account, token 
 	request.Header.Set("User-Agent", "Baton")
 	request.Header.Set("X-Twilio-Signature", f.sign(account.AuthToken, to))
 	request.Header.Set("I-Twilio-Idempotency-Token", token)
+	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(request.Header))
 	response, err := client.Do(request)
 	if err != nil {
 		return failureOf(err)

@@ -19,6 +19,11 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/baton-transfers/baton/desk"
 )
 
@@ -43,6 +48,8 @@ type Options struct {
 	Timeout time.Duration
 	// Logger takes every failure; nothing is logged where it is nil.
 	Logger *slog.Logger
+	// Observe is told how each delivery ended, delivered, failed or dead, and how long it took; nobody where it is nil.
+	Observe func(outcome string, took time.Duration)
 }
 
 // Sender delivers webhooks. Many may work on one desk, in one process or in several.
@@ -52,6 +59,7 @@ type Sender struct {
 	tick    time.Duration
 	timeout time.Duration
 	log     *slog.Logger
+	observe func(outcome string, took time.Duration)
 
 	// free holds a token for each delivery under way; done tells that one has ended, so that there is
 	// room, and the next of its stream is due.
@@ -62,8 +70,11 @@ type Sender struct {
 // New returns a sender of the desk's webhooks.
 func New(d *desk.Desk, o Options) *Sender {
 	o.Tick, o.Timeout = cmp.Or(o.Tick, 200*time.Millisecond), cmp.Or(o.Timeout, 15*time.Second)
+	if o.Observe == nil {
+		o.Observe = func(string, time.Duration) {}
+	}
 	return &Sender{
-		desk: d, client: newClient(o), tick: o.Tick, timeout: o.Timeout, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		desk: d, client: newClient(o), tick: o.Tick, timeout: o.Timeout, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), observe: o.Observe,
 		free: make(chan struct{}, deliveredAtOnce), done: make(chan struct{}, 1),
 	}
 }
@@ -131,21 +142,38 @@ func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 	return nil
 }
 
+// startSpan begins the trace of a delivery. What it tells of may be days old, so it is a trace of its own.
+func startSpan(ctx context.Context, w desk.Webhook) (context.Context, trace.Span) {
+	return otel.Tracer("github.com/baton-transfers/baton/httpapi/webhook").Start(ctx, "Webhook:"+string(w.Event.Name), //nolint:spancheck // the caller ends it
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+			attribute.String("baton.event", desk.EventSID(w.Position)), attribute.String("baton.conversation", w.Event.Conversation),
+			attribute.String("baton.task", w.Event.Task), attribute.String("baton.transfer", w.Event.Transfer),
+			attribute.Int("baton.attempt", w.Attempts)))
+}
+
 // deliver sends the webhook and records how it went, even while ctx ends: what has arrived needn't be sent again.
 func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webhook) {
+	began := time.Now()
+	ctx, span := startSpan(ctx, w)
+	defer span.End()
 	failure := s.send(ctx, account, w.Event)
 	if failure != "" && ctx.Err() != nil {
 		return // given up: it is due again when its lease ends
 	}
+	took := time.Since(began)
 	log := s.log.With("event", desk.EventSID(w.Position), "stream", w.Stream, "attempt", w.Attempts)
 	ctx = context.WithoutCancel(ctx)
 	if failure == "" {
+		s.observe("delivered", took)
 		if err := s.desk.WebhookDelivered(ctx, w.Position); err != nil {
 			log.ErrorContext(ctx, "a webhook was delivered, which could not be recorded: it will be sent again", "error", err)
 		}
 		return
 	}
-	switch dead, err := s.desk.WebhookFailed(ctx, w.Position, failure); {
+	span.SetStatus(codes.Error, failure)
+	dead, err := s.desk.WebhookFailed(ctx, w.Position, failure)
+	s.observe(map[bool]string{false: "failed", true: "dead"}[dead], took)
+	switch {
 	case err != nil:
 		log.ErrorContext(ctx, "a webhook failed, which could not be recorded: it will be sent again", "failure", failure, "error", err)
 	case dead:

@@ -1,0 +1,33 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// TestChangesAreOnRecord: what is changed over HTTP is in the audit list, by the name of the key that changed it.
+func TestChangesAreOnRecord(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	workspace := "/v1/Workspaces/" + h.workspace()
+	h.ask(h.service, http.MethodPost, workspace+"/Workers/"+conversation.AgentSID("alice"), url.Values{"Attributes": {`{"skills":["vip"]}`}}).is(http.StatusOK)
+	h.ask(h.owner(), http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"VIP"}, "TargetWorkers": {`skills HAS "vip"`}}).is(http.StatusCreated)
+	h.ask(h.supervisor, http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"Other"}}).is(http.StatusForbidden)
+
+	found, err := h.desk.AuditList(t.Context(), desk.AuditFilter{}, desk.Page{Limit: 2})
+	require.NoError(t, err)
+	for i := range found.Entries {
+		found.Entries[i].At, found.Entries[i].Position = found.Entries[0].At, 0
+	}
+	at := found.Entries[0].At
+	require.Equal(t, []desk.AuditEntry{
+		{At: at, By: "account", What: "queue.added", Subject: "vip", After: `members by skills HAS "vip"`},
+		{At: at, By: "key of service", What: "agent.attributes", Subject: "alice", Before: "{}", After: `{"skills":["vip"]}`},
+	}, found.Entries)
+}
