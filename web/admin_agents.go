@@ -1,0 +1,247 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// agentsPage is what /admin/agents shows.
+type agentsPage struct {
+	Agents []desk.Agent
+	// Form adds an agent.
+	Form edit
+}
+
+// Roles are what an agent may be.
+func (agentsPage) Roles() []desk.Role { return desk.Roles() }
+
+// Skills are the agent's, for people.
+func (agentsPage) Skills(a desk.Agent) string { return skillsOf(a.Attributes) }
+
+func (v *visit) showAgents() error { return v.agentList(http.StatusOK, edit{}) }
+
+func (v *visit) agentList(status int, e edit) error {
+	if e.fields == nil {
+		e.fields = url.Values{"role": {string(desk.RoleAgent)}, "capacity": {strconv.Itoa(desk.DefaultCapacity)}}
+	}
+	agents, err := v.desk.Agents(v.ctx)
+	if err != nil {
+		return err
+	}
+	return v.render(status, "admin_agents", page{Title: "Agents", Section: "admin", Body: agentsPage{agents, e}})
+}
+
+func (v *visit) addAgent() error {
+	e := v.typed()
+	added := desk.NewAgent{
+		Name: strings.TrimSpace(e.Value("name")), FriendlyName: strings.TrimSpace(e.Value("friendly_name")),
+		Role: desk.Role(e.Value("role")), Attributes: withSkills("{}", e.Value("skills")),
+	}
+	var err error
+	if added.Capacity, err = e.capacity("capacity"); err == nil && added.Capacity == 0 {
+		err = wrong("capacity", "a new agent takes at least one conversation a channel: set channels to 0 afterwards")
+	}
+	if err == nil {
+		err = v.desk.AddAgent(v.acting(), added)
+	}
+	return v.changedOrNot(err, "/admin/agents/"+url.PathEscape(added.Name), "Added "+added.Name+".", v.agentList)
+}
+
+// capacity reads how many conversations somebody takes at a time.
+func (e edit) capacity(name string) (int, error) {
+	capacity, err := strconv.Atoi(strings.TrimSpace(e.Value(name)))
+	if err != nil {
+		return 0, wrong("capacity", "a capacity is a whole number of conversations at a time, 0 for none")
+	}
+	return capacity, nil
+}
+
+// agentPage is what /admin/agents/{name} shows.
+type agentPage struct {
+	Agent desk.Agent
+	Form  edit
+	// Queues are all of them.
+	Queues []desk.Queue
+	// RemoveRefused is why the agent could not be removed.
+	RemoveRefused string
+}
+
+// Roles are what an agent may be.
+func (agentPage) Roles() []desk.Role { return desk.Roles() }
+
+// On tells whether the agent is on the queue.
+func (p agentPage) On(queue string) bool { return slices.Contains(p.Agent.Queues, queue) }
+
+func (v *visit) showAgent() error { return v.agent(http.StatusOK, agentPage{}) }
+
+func (v *visit) agent(status int, body agentPage) (err error) {
+	if body.Agent, err = v.desk.Agent(v.ctx, v.r.PathValue("name")); err != nil {
+		return missing(err)
+	}
+	if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
+		return err
+	}
+	if body.Form.fields == nil {
+		body.Form = filled(agentFields(body.Agent, body.Queues))
+	}
+	return v.render(status, "admin_agent", page{Title: body.Agent.FriendlyName, Section: "admin", Body: body})
+}
+
+// fieldAttributes is the field of all attributes. A field of the name "attributes" would hide the form's own from scripts.
+const fieldAttributes = "json"
+
+// agentFields are the agent's values. Queues with an expression are none: who is on them follows.
+func agentFields(a desk.Agent, queues []desk.Queue) url.Values {
+	fields := url.Values{
+		"friendly_name": {a.FriendlyName}, "role": {string(a.Role)}, "skills": {skillsOf(a.Attributes)}, fieldAttributes: {indented(a.Attributes)},
+	}
+	for _, c := range a.Channels {
+		fields.Set("capacity."+string(c.Channel), strconv.Itoa(c.Capacity))
+	}
+	for _, q := range queues {
+		if q.TargetWorkers == "" && slices.Contains(a.Queues, q.Name) {
+			fields.Add("queue", q.Name)
+		}
+	}
+	return fields
+}
+
+func (v *visit) saveAgent() error {
+	name := v.r.PathValue("name")
+	change, err := v.typed().agent()
+	if err == nil {
+		err = v.desk.UpdateAgent(v.acting(), name, change)
+	}
+	return v.changedOrNot(err, "/admin/agents/"+url.PathEscape(name), "Saved.", func(status int, e edit) error {
+		return v.agent(status, agentPage{Form: e})
+	})
+}
+
+// agent returns the changes of the form. Skills, which are one of the attributes, go before what the
+// attributes say of them. Of the attributes only those are changed that were changed on the page.
+func (e edit) agent() (desk.AgentChange, error) {
+	change := desk.AgentChange{FriendlyName: e.text("friendly_name")}
+	if role := e.text("role"); role != nil {
+		change.Role = new(desk.Role(*role))
+	}
+	for _, channel := range conversation.Channels() {
+		field := "capacity." + string(channel)
+		if !e.changed(field) {
+			continue
+		}
+		capacity, err := e.capacity(field)
+		if err != nil {
+			return change, err
+		}
+		if change.Capacity == nil {
+			change.Capacity = map[conversation.Channel]int{}
+		}
+		change.Capacity[channel] = capacity
+	}
+	was, attributes := compact(e.was.Get(fieldAttributes)), compact(e.Value(fieldAttributes))
+	if e.changed("skills") {
+		attributes = withSkills(attributes, e.Value("skills"))
+	}
+	if e.changed("skills") || e.changed(fieldAttributes) {
+		change.Rewrite = func(are string) string { return merged(compact(are), was, attributes) }
+	}
+	change.Join, change.Leave = e.chosen("queue")
+	return change, nil
+}
+
+func (v *visit) removeAgent() error {
+	name := v.r.PathValue("name")
+	return v.changedOrNot(v.desk.RemoveAgent(v.acting(), name), "/admin/agents", "Removed "+name+".", func(status int, e edit) error {
+		return v.agent(status, agentPage{RemoveRefused: e.refused})
+	})
+}
+
+// keySkills is the attribute that expressions of queues ask for skills.
+const keySkills = "skills"
+
+// skillsOf is the list of skills, "" where the attributes have none or something else.
+func skillsOf(attributes json.RawMessage) string {
+	var of struct {
+		Skills []string `json:"skills"`
+	}
+	if json.Unmarshal(attributes, &of) != nil {
+		return ""
+	}
+	return strings.Join(of.Skills, ", ")
+}
+
+// withSkills puts the skills, separated by commas, into the attributes. Attributes that are no JSON object
+// stay as they are, for the desk to refuse.
+func withSkills(attributes, skills string) string {
+	var of map[string]json.RawMessage
+	if json.Unmarshal([]byte(attributes), &of) != nil || of == nil {
+		return attributes
+	}
+	var named []string
+	for skill := range strings.SplitSeq(skills, ",") {
+		if skill = strings.TrimSpace(skill); skill != "" && !slices.Contains(named, skill) {
+			named = append(named, skill)
+		}
+	}
+	delete(of, keySkills)
+	if named != nil {
+		of[keySkills] = json.RawMessage(plainJSON(named))
+	}
+	return plainJSON(of)
+}
+
+// merged makes of the attributes as they are what they were made on a page: attribute by attribute where somebody
+// else has changed others meanwhile. What is no JSON object is for the desk to refuse.
+func merged(are, were, made string) string {
+	var now, before, after map[string]json.RawMessage
+	if are == were || json.Unmarshal([]byte(made), &after) != nil || after == nil ||
+		json.Unmarshal([]byte(are), &now) != nil || json.Unmarshal([]byte(were), &before) != nil {
+		return made
+	}
+	for name := range before {
+		if _, kept := after[name]; !kept {
+			delete(now, name)
+		}
+	}
+	for name, value := range after {
+		if !bytes.Equal(value, before[name]) {
+			now[name] = value
+		}
+	}
+	return plainJSON(now)
+}
+
+// plainJSON encodes texts, lists and maps of them, with < and > as they are.
+func plainJSON(value any) string {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value) //nolint:errchkjson // they always have JSON
+	return strings.TrimSpace(encoded.String())
+}
+
+// compact leaves out spaces between values. What is no JSON stays as it is.
+func compact(text string) string {
+	var without bytes.Buffer
+	if json.Compact(&without, []byte(text)) != nil {
+		return strings.TrimSpace(text)
+	}
+	return without.String()
+}
+
+// indented is JSON for people to read.
+func indented(raw json.RawMessage) string {
+	var lines bytes.Buffer
+	if json.Indent(&lines, raw, "", "  ") != nil {
+		return string(raw)
+	}
+	return lines.String()
+}

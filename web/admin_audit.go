@@ -1,0 +1,80 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+// auditPage is what /admin/audit shows.
+type auditPage struct {
+	Kind, Subject, By string
+	Found             []desk.AuditEntry
+	// Earlier and Later are the addresses of the pages before and after in time, empty where there are none.
+	Earlier, Later string
+}
+
+// Kinds are what there are entries of.
+func (auditPage) Kinds() []desk.AuditKind { return desk.AuditKinds() }
+
+// Words is what was changed, for people.
+func (auditPage) Words(e desk.AuditEntry) string {
+	_, what, _ := strings.Cut(e.What, ".")
+	return strings.ReplaceAll(what, "_", " ")
+}
+
+// About is the address of what was changed, empty where it has no page.
+func (auditPage) About(e desk.AuditEntry) string {
+	removed := strings.HasSuffix(e.What, ".removed")
+	switch {
+	case e.Kind() == desk.AuditAgent && !removed:
+		return "/admin/agents/" + url.PathEscape(e.Subject)
+	case e.Kind() == desk.AuditQueue && !removed:
+		return "/admin/queues/" + url.PathEscape(e.Subject)
+	case e.Kind() == desk.AuditSettings, e.Kind() == desk.AuditPlugin:
+		return "/admin/transfers"
+	}
+	return ""
+}
+
+// Members tells whether the entry is of who left and who joined a queue.
+func (auditPage) Members(e desk.AuditEntry) bool { return e.What == "queue.members" }
+
+func (v *visit) showAudit() error {
+	query := v.r.URL.Query()
+	body := auditPage{Kind: query.Get("kind"), Subject: strings.TrimSpace(query.Get("subject")), By: strings.TrimSpace(query.Get("by"))}
+	wanted := desk.Page{Limit: perPage, After: cursorAt(query.Get("before"))}
+	if wanted.After == nil {
+		wanted.Before = cursorAt(query.Get("after"))
+	}
+	found, err := v.desk.AuditList(v.ctx, desk.AuditFilter{Kind: desk.AuditKind(body.Kind), Subject: body.Subject, By: body.By}, wanted)
+	if err != nil {
+		return err
+	}
+	body.Found = found.Entries
+	if len(found.Entries) > 0 && found.More {
+		body.Earlier = auditFrom(query, "before", found.Last)
+	}
+	if len(found.Entries) > 0 && found.Earlier {
+		body.Later = auditFrom(query, "after", found.First)
+	}
+	return v.render(http.StatusOK, "admin_audit", page{Title: "Audit list", Section: "admin", Body: body})
+}
+
+func cursorAt(position string) *desk.Cursor {
+	at, err := strconv.ParseInt(position, 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &desk.Cursor{Key: at}
+}
+
+func auditFrom(query url.Values, side string, at desk.Cursor) string {
+	query.Del("before")
+	query.Del("after")
+	query.Set(side, strconv.FormatInt(at.Key, 10))
+	return "/admin/audit?" + query.Encode()
+}

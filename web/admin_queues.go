@@ -1,0 +1,125 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+// queuesPage is what /admin/queues shows.
+type queuesPage struct {
+	Queues []desk.Queue
+	// Form adds a queue.
+	Form edit
+}
+
+func (v *visit) showQueues() error { return v.queueList(http.StatusOK, edit{}) }
+
+func (v *visit) queueList(status int, e edit) error {
+	queues, err := v.desk.Queues(v.ctx)
+	if err != nil {
+		return err
+	}
+	return v.render(status, "admin_queues", page{Title: "Queues", Section: "admin", Body: queuesPage{queues, e}})
+}
+
+func (v *visit) addQueue() error {
+	e := v.typed()
+	added := desk.NewQueue{
+		Name: strings.TrimSpace(e.Value("name")), FriendlyName: strings.TrimSpace(e.Value("friendly_name")),
+		TargetWorkers: strings.TrimSpace(e.Value("target_workers")),
+	}
+	err := v.desk.CreateQueue(v.acting(), added)
+	return v.changedOrNot(err, "/admin/queues/"+url.PathEscape(added.Name), "Added "+added.Name+".", v.queueList)
+}
+
+// queuePage is what /admin/queues/{name} shows.
+type queuePage struct {
+	Queue desk.Queue
+	Form  edit
+	// Agents are all of them.
+	Agents []desk.Agent
+	// RemoveRefused is why the queue could not be removed.
+	RemoveRefused string
+}
+
+func (v *visit) showQueue() error { return v.queue(http.StatusOK, queuePage{}) }
+
+func (v *visit) queue(status int, body queuePage) error {
+	queues, err := v.desk.Queues(v.ctx)
+	if err != nil {
+		return err
+	}
+	name := v.r.PathValue("name")
+	at := slices.IndexFunc(queues, func(q desk.Queue) bool { return q.Name == name })
+	if at < 0 {
+		return notFound("There is no queue of that name: see the list of queues.")
+	}
+	body.Queue = queues[at]
+	if body.Agents, err = v.desk.Agents(v.ctx); err != nil {
+		return err
+	}
+	if body.Form.fields == nil {
+		body.Form = filled(queueFields(body.Queue))
+	}
+	return v.render(status, "admin_queue", page{Title: body.Queue.FriendlyName, Section: "admin", Body: body})
+}
+
+// Ways for a queue to have members.
+const (
+	byHand       = "hand"
+	byExpression = "expression"
+)
+
+func queueFields(q desk.Queue) url.Values {
+	fields := url.Values{"friendly_name": {q.FriendlyName}, "members": {byHand}, "target_workers": {q.TargetWorkers}, "agent": q.Members}
+	if q.TargetWorkers != "" {
+		fields.Set("members", byExpression)
+	}
+	return fields
+}
+
+func (v *visit) saveQueue() error {
+	name := v.r.PathValue("name")
+	change, err := v.typed().queue()
+	if err == nil {
+		err = v.desk.UpdateQueue(v.acting(), name, change)
+	}
+	return v.changedOrNot(err, "/admin/queues/"+url.PathEscape(name), "Saved.", func(status int, e edit) error {
+		return v.queue(status, queuePage{Form: e})
+	})
+}
+
+// queue returns the changes of the form: an expression, or members by hand.
+func (e edit) queue() (desk.QueueChange, error) {
+	change := desk.QueueChange{FriendlyName: e.text("friendly_name")}
+	switch e.Value("members") {
+	case byExpression:
+		if strings.TrimSpace(e.Value("target_workers")) == "" {
+			return change, wrong("target_workers", "write the expression, or name the members by hand")
+		}
+		if e.changed("members") {
+			change.TargetWorkers = new(strings.TrimSpace(e.Value("target_workers")))
+		} else {
+			change.TargetWorkers = e.text("target_workers")
+		}
+	case byHand:
+		if e.changed("members") {
+			change.TargetWorkers = new("")
+		}
+		change.Join, change.Leave = e.chosen("agent")
+	default:
+		return change, wrong("members", "choose how the queue gets its members: by hand or by an expression")
+	}
+	return change, nil
+}
+
+func (v *visit) removeQueue() error {
+	name := v.r.PathValue("name")
+	return v.changedOrNot(v.desk.RemoveQueue(v.acting(), name), "/admin/queues", "Removed "+name+".", func(status int, e edit) error {
+		return v.queue(status, queuePage{RemoveRefused: e.refused})
+	})
+}

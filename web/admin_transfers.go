@@ -1,0 +1,224 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// transfersPage is what /admin/transfers shows.
+type transfersPage struct {
+	// Settings is the form of the switches and policies, Plugin the one that adds a plugin.
+	Settings, Plugin edit
+	Plugins          []desk.Plugin
+	// PluginRefused is why a plugin of the list could not be changed.
+	PluginRefused string
+	// On is set while transfers are on. Conflict is the plugin that keeps them from being turned on, or
+	// from being made while they are; empty where there is none.
+	On       bool
+	Conflict string
+}
+
+// What a switch's field holds while it is on.
+const on = "on"
+
+func (v *visit) showTransfers() error { return v.transfers(http.StatusOK, transfersPage{}) }
+
+// transfers answers with the page; forms that the body brings stay as they were typed.
+func (v *visit) transfers(status int, body transfersPage) error {
+	settings, err := v.desk.Settings(v.ctx)
+	if err != nil {
+		return err
+	}
+	if body.Plugins, err = v.desk.Plugins(v.ctx); err != nil {
+		return err
+	}
+	for _, p := range body.Plugins {
+		if p.Enabled && p.ConversationTransfer && body.Conflict == "" {
+			body.Conflict = p.Name
+		}
+	}
+	body.On = settings.MessagingTransfers
+	if body.Settings.fields == nil {
+		body.Settings = filled(settingsFields(settings))
+	}
+	if body.Plugin.fields == nil {
+		body.Plugin = edit{fields: url.Values{"enabled": {on}}}
+	}
+	return v.render(status, "admin_transfers", page{Title: "Transfers", Section: "admin", Body: body})
+}
+
+func settingsFields(s conversation.Settings) url.Values {
+	fields := url.Values{"agent_unavailable": {string(s.AgentUnavailable)}, "unanswered": {string(s.Unanswered)}}
+	for name, is := range switchesOf(&s) {
+		if *is {
+			fields.Set(name, on)
+		}
+	}
+	for name, seconds := range timesOf(&s) {
+		count, unit := inUnit(*seconds)
+		fields.Set(name, strconv.Itoa(count))
+		fields.Set(name+".unit", unit)
+	}
+	return fields
+}
+
+// switchesOf are the settings that are on or off, by the names of their fields.
+func switchesOf(s *conversation.Settings) map[string]*bool {
+	return map[string]*bool{
+		"messaging_transfers": &s.MessagingTransfers, "transfer_notes": &s.TransferNotes, "timeout_activity": &s.TimeoutActivity,
+	}
+}
+
+// timesOf are the settings that are seconds, by the names of their fields.
+func timesOf(s *conversation.Settings) map[string]*int {
+	return map[string]*int{
+		"reservation_timeout": &s.ReservationTimeout, "task_timeout": &s.TaskTimeout,
+		"wrapup_timeout": &s.WrapupTimeout, "reoffer_after": &s.ReofferAfter,
+	}
+}
+
+// unit is what a time is given in.
+type unit struct {
+	Name    string
+	seconds int
+}
+
+// units are the smallest first.
+var units = []unit{{"seconds", 1}, {"minutes", 60}, {"hours", 3600}, {"days", 86400}}
+
+// Units are what times can be given in.
+func (transfersPage) Units() []unit { return units }
+
+// inUnit gives seconds in the largest unit that there are at least two of, and nothing left over.
+func inUnit(seconds int) (count int, name string) {
+	for _, u := range slices.Backward(units) {
+		if seconds%u.seconds == 0 && seconds >= 2*u.seconds {
+			return seconds / u.seconds, u.Name
+		}
+	}
+	return seconds, units[0].Name
+}
+
+// maxCount bounds what is multiplied; what a setting may be is the desk's to say.
+const maxCount = 10_000_000
+
+// seconds reads a time and its unit.
+func (e edit) seconds(name string) (int, error) {
+	count, err := strconv.Atoi(strings.TrimSpace(e.Value(name)))
+	if err != nil || count < -maxCount || count > maxCount {
+		return 0, wrong(name, "this takes a whole number, and the unit beside it")
+	}
+	for _, u := range units {
+		if u.Name == e.Value(name+".unit") {
+			return count * u.seconds, nil
+		}
+	}
+	return 0, wrong(name, "choose seconds, minutes, hours or days")
+}
+
+func (v *visit) saveTransfers() error {
+	e := v.typed()
+	change, err := e.settings()
+	if err == nil {
+		_, err = v.desk.SetSettings(v.acting(), v.person.Name, change)
+	}
+	return v.changedOrNot(err, "/admin/transfers", "Saved.", func(status int, e edit) error {
+		return v.transfers(status, transfersPage{Settings: e})
+	})
+}
+
+// settings returns what makes the changes of the form.
+func (e edit) settings() (func(*conversation.Settings), error) {
+	var given conversation.Settings
+	for name, seconds := range timesOf(&given) {
+		if !e.changed(name) && !e.changed(name+".unit") {
+			continue
+		}
+		var err error
+		if *seconds, err = e.seconds(name); err != nil {
+			return nil, err
+		}
+	}
+	return func(s *conversation.Settings) {
+		for name, into := range timesOf(s) {
+			if e.changed(name) || e.changed(name+".unit") {
+				*into = *timesOf(&given)[name]
+			}
+		}
+		for name, into := range switchesOf(s) {
+			if e.changed(name) {
+				*into = e.Value(name) == on
+			}
+		}
+		if e.changed("agent_unavailable") {
+			s.AgentUnavailable = conversation.AgentUnavailablePolicy(e.Value("agent_unavailable"))
+		}
+		if e.changed("unanswered") {
+			s.Unanswered = conversation.UnansweredPolicy(e.Value("unanswered"))
+		}
+	}, nil
+}
+
+// transferPlugin is in the names of plugins that transfer conversations, as Twilio's template names its own.
+const transferPlugin = "conversation-transfer"
+
+func (v *visit) addPlugin() error {
+	e := v.typed()
+	added := desk.Plugin{Name: strings.TrimSpace(e.Value("name")), Version: strings.TrimSpace(e.Value("version")), Enabled: e.Value("enabled") == on}
+	added.ConversationTransfer = e.Value("conversation_transfer") == on || strings.Contains(added.Name, transferPlugin)
+	_, installed, err := v.plugin(added.Name)
+	if err == nil && installed {
+		err = wrong("name", "there is a plugin of that name already: change it in the list, or choose another name")
+	}
+	if err == nil {
+		err = v.desk.SetPlugin(v.acting(), added)
+	}
+	return v.changedOrNot(err, "/admin/transfers", "Added "+added.Name+".", func(status int, e edit) error {
+		return v.transfers(status, transfersPage{Plugin: e})
+	})
+}
+
+// plugin returns the installed plugin of that name.
+func (v *visit) plugin(name string) (desk.Plugin, bool, error) {
+	installed, err := v.desk.Plugins(v.ctx)
+	at := slices.IndexFunc(installed, func(p desk.Plugin) bool { return p.Name == name })
+	if err != nil || at < 0 {
+		return desk.Plugin{}, false, err
+	}
+	return installed[at], true, nil
+}
+
+// setPlugin enables or disables a plugin.
+func (v *visit) setPlugin() error {
+	name, enabled := v.r.PostFormValue("name"), v.r.PostFormValue("enabled") == on
+	p, installed, err := v.plugin(name)
+	if err == nil && !installed {
+		err = wrong("name", "there is no plugin of that name any more")
+	}
+	if err == nil {
+		p.Enabled = enabled
+		err = v.desk.SetPlugin(v.acting(), p)
+	}
+	said := "Disabled " + name + "."
+	if enabled {
+		said = "Enabled " + name + "."
+	}
+	return v.pluginChanged(err, said)
+}
+
+func (v *visit) removePlugin() error {
+	name := v.r.PostFormValue("name")
+	return v.pluginChanged(v.desk.RemovePlugin(v.acting(), name), "Removed "+name+".")
+}
+
+func (v *visit) pluginChanged(err error, said string) error {
+	return v.changedOrNot(err, "/admin/transfers", said, func(status int, e edit) error {
+		return v.transfers(status, transfersPage{PluginRefused: e.refused})
+	})
+}

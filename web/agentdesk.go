@@ -1,0 +1,405 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+const (
+	// shownMessages is how many of the newest messages a page shows.
+	shownMessages = 200
+	// listed is how many queues, and how many agents, the directory lists at a time.
+	listed = 20
+)
+
+func (s *Site) deskRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/desk", access: agents, handle: (*visit).showDesk},
+		{method: http.MethodGet, path: "/desk/stream", access: agents, handle: (*visit).streamDesk, stream: true},
+		{method: http.MethodPost, path: "/desk/status", access: agents, handle: (*visit).setStatus},
+		{method: http.MethodGet, path: "/desk/{sid}", access: agents, handle: (*visit).showDesk},
+		{method: http.MethodGet, path: "/desk/{sid}/transfer", access: agents, handle: (*visit).showDesk},
+		{method: http.MethodPost, path: "/desk/{sid}/transfer", access: agents, handle: (*visit).transfer},
+		{method: http.MethodPost, path: "/desk/{sid}/say", access: agents, handle: (*visit).say},
+		{method: http.MethodPost, path: "/desk/{sid}/accept", access: agents, handle: (*visit).accept},
+		{method: http.MethodPost, path: "/desk/{sid}/decline", access: agents, handle: (*visit).decline},
+		{method: http.MethodPost, path: "/desk/{sid}/end", access: agents, handle: (*visit).end},
+		{method: http.MethodPost, path: "/desk/{sid}/wrapup", access: agents, handle: (*visit).wrapUp},
+		{method: http.MethodPost, path: "/desk/{sid}/cancel", access: agents, handle: (*visit).takeBack},
+	}
+}
+
+// agentDesk is what the page /desk shows.
+type agentDesk struct {
+	Work []desk.Work
+	// Passed are conversations that the agent has passed on and wrapped up, and that nobody has accepted yet.
+	Passed []desk.PassedOn
+	// Presences are those that the agent can choose from.
+	Presences []desk.Presence
+	// Open is the conversation that is open, nil for none.
+	Open *openConversation
+}
+
+// openConversation is a conversation on an agent's desk, and what they can do with it.
+type openConversation struct {
+	desk.Thread
+	Lines []line
+	// Reader is the agent's name.
+	Reader string
+	// Offer, Active and Wrapping are the agent's tasks in it: what they are offered, have, and wrap up.
+	Offer, Active, Wrapping *desk.Work
+	// Attributes are those of the newest of them.
+	Attributes conversation.Attributes
+	// TransfersOn and TransferNotes are the administrator's switches.
+	TransfersOn, TransferNotes bool
+	// Directory is whom to pass it to, nil while the panel isn't open.
+	Directory *directory
+	Form      form
+}
+
+// form is what was typed, to be shown again where it was refused.
+type form struct {
+	Text, To, Note, Search, Disposition, WrapupNote, Reason string
+	// About names the form that was refused, Refused says why.
+	About, Refused string
+}
+
+// directory is whom a conversation can be passed to.
+type directory struct {
+	Queues, Agents []choice
+	More           bool
+}
+
+// choice is a queue or an agent of the directory.
+type choice struct {
+	// Value is what the form sends: queue:billing, agent:bob.
+	Value, Name, About string
+	// Hint says what to expect, or why it can't be chosen.
+	Hint     string
+	Disabled bool
+}
+
+func (v *visit) showDesk() error { return v.desktop(http.StatusOK, "", form{}) }
+
+// desktop answers with the agent's desk; where a form was refused, with that and what was typed.
+func (v *visit) desktop(status int, refused string, typed form) error {
+	work, err := v.desk.Workload(v.ctx, v.person.Name)
+	if err != nil {
+		return err
+	}
+	body := agentDesk{Work: work, Presences: []desk.Presence{desk.PresenceAvailable, desk.PresenceBreak, desk.PresenceOffline}}
+	if body.Passed, err = v.desk.PassedOn(v.ctx, v.person.Name); err != nil {
+		return err
+	}
+	p := page{Title: "Desk", Section: "desk", Refused: refused, Body: &body}
+	if sid := v.r.PathValue("sid"); sid != "" {
+		typed.Refused = refused
+		if body.Open, err = v.open(sid, work, typed); err != nil {
+			return v.notMineAnyMore(status, sid, refused, err)
+		}
+		p.Refused = "" // it stands with the conversation
+	}
+	if unread := unreadOf(work); unread > 0 {
+		p.Title = "(" + plural(unread, "new", "new") + ") Desk"
+	}
+	return v.render(status, "desk", p)
+}
+
+// notMineAnyMore answers with the desk alone where the conversation isn't on it any more. A supervisor who
+// has opened its address looks at it as supervisors do.
+func (v *visit) notMineAnyMore(status int, sid, refused string, err error) error {
+	if conversation.CodeOf(err) != conversation.CodeNotYourTask || !conversation.IsSID(conversation.PrefixConversation, sid) {
+		return err
+	}
+	v.said = v.people.PopString(v.ctx, keySaid)
+	if v.person.Supervises() && v.said == "" && refused == "" && v.r.Header.Get(headerHTMX) == "" {
+		return v.back("/conversations/"+url.PathEscape(sid), "")
+	}
+	if v.said == "" && refused == "" {
+		refused = "This conversation is not on your desk any more."
+	}
+	v.r.SetPathValue("sid", "")
+	v.w.Header().Set(headerReplaceURL, "/desk")
+	return v.desktop(status, refused, form{})
+}
+
+func unreadOf(work []desk.Work) (count int) {
+	for _, w := range work {
+		count += w.Unread
+		if w.Task.Status == conversation.TaskReserved {
+			count++
+		}
+	}
+	return count
+}
+
+// open reads the conversation that is open, and notes that the agent has seen it.
+func (v *visit) open(sid string, work []desk.Work, typed form) (*openConversation, error) {
+	thread, err := v.desk.Thread(v.ctx, sid, desk.AsAgent(v.person.Name), shownMessages)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := v.desk.Settings(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := &openConversation{
+		Thread: thread, Lines: forAgents(thread, v.person.Name), Reader: v.person.Name, TransfersOn: settings.MessagingTransfers, TransferNotes: settings.TransferNotes, Form: typed,
+	}
+	for i := range work {
+		w := &work[i]
+		if w.Conversation.SID != sid {
+			continue
+		}
+		switch w.Task.Status {
+		case conversation.TaskReserved:
+			o.Offer = w
+		case conversation.TaskAssigned:
+			o.Active = w
+		case conversation.TaskWrapping:
+			o.Wrapping = w
+		case conversation.TaskPending, conversation.TaskCompleted, conversation.TaskCanceled: // not on their desk
+		}
+		if err := v.see(w, thread); err != nil {
+			return nil, err
+		}
+	}
+	if o.Offer == nil && o.Active == nil && o.Wrapping == nil {
+		return nil, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "this conversation is not on your desk any more")
+	}
+	if last := len(thread.Tasks); last > 0 {
+		o.Attributes = thread.Tasks[last-1].Attributes
+	}
+	if strings.HasSuffix(v.r.URL.Path, "/transfer") && o.Active != nil && o.Active.Transfer == nil {
+		if v.r.Method == http.MethodGet {
+			o.Form.Search, o.Form.To = v.r.FormValue("search"), v.r.FormValue("to")
+		}
+		if o.Directory, err = v.directory(sid, o.Form.Search); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// see notes that the agent has seen the messages of their conversation, unless its tab is in the background.
+func (v *visit) see(w *desk.Work, thread desk.Thread) error {
+	if w.Unread == 0 || v.r.Header.Get(headerHidden) != "" || len(thread.Messages) == 0 {
+		return nil
+	}
+	w.Unread = 0
+	return v.desk.MarkRead(v.ctx, thread.Conversation.SID, v.person.Name, thread.Messages[len(thread.Messages)-1].Number)
+}
+
+func (v *visit) directory(sid, search string) (*directory, error) {
+	found, err := v.desk.Directory(v.ctx, desk.DirectoryQuery{Conversation: sid, Agent: v.person.Name, Search: search, Limit: listed})
+	if err != nil {
+		return nil, err
+	}
+	d := &directory{More: found.More}
+	for _, q := range found.Queues {
+		c := choice{Value: "queue:" + q.Name, Name: q.FriendlyName, About: plural(q.Available, "agent available", "agents available") + ", " + plural(q.Waiting, "waiting", "waiting")}
+		switch {
+		case q.Members == 0:
+			c.Disabled, c.Hint = true, "nobody is on this queue"
+		case q.Available == 0:
+			c.Hint = "nobody is available now: it waits"
+		}
+		d.Queues = append(d.Queues, c)
+	}
+	for _, a := range found.Agents {
+		c := choice{Value: "agent:" + a.Name, Name: a.FriendlyName, About: string(a.Presence) + ", " + plural(a.Load, "task", "tasks")}
+		if a.Presence != desk.PresenceAvailable {
+			c.About = plural(a.Load, "task", "tasks")
+			c.Disabled, c.Hint = absent(found.Settings.AgentUnavailable, a.Presence)
+		}
+		d.Agents = append(d.Agents, c)
+	}
+	return d, nil
+}
+
+// absent says whether a transfer to an agent who isn't there is possible, and what becomes of it.
+func absent(setting conversation.AgentUnavailablePolicy, presence desk.Presence) (disabled bool, hint string) {
+	where := "offline"
+	if presence == desk.PresenceBreak {
+		where = "on a break"
+	}
+	switch setting {
+	case conversation.AgentUnavailableWait:
+		return false, where + ": it waits until they are back"
+	case conversation.AgentUnavailableOriginQueue:
+		return false, where + ": it goes to your queue"
+	case conversation.AgentUnavailableRefuse:
+	}
+	return true, where
+}
+
+// streamDesk tells of everything that the agent's desk shows.
+func (v *visit) streamDesk() error {
+	w := v.live.watch(v.person.Name, false)
+	return v.stream(v.person.Name, w, func() ([]string, error) {
+		ctx, cancel := context.WithTimeout(v.ctx, patience)
+		defer cancel()
+		work, err := v.desk.Workload(ctx, v.person.Name)
+		if err != nil {
+			return nil, err
+		}
+		passed, err := v.desk.PassedOn(ctx, v.person.Name)
+		var sids []string
+		for _, one := range work {
+			sids = append(sids, one.Conversation.SID)
+		}
+		for _, one := range passed {
+			sids = append(sids, one.Conversation.SID)
+		}
+		return sids, err
+	})
+}
+
+func (v *visit) setStatus() error {
+	if err := v.desk.SetPresence(v.ctx, v.person.Name, desk.Presence(v.r.PostFormValue("presence"))); err != nil {
+		return v.deskAfter("", err, form{})
+	}
+	return v.back(v.conversationPage(v.r.PostFormValue("conversation")), "")
+}
+
+// deskAfter answers a form: the conversation's page, or the same page with what was refused and typed.
+func (v *visit) deskAfter(said string, err error, typed form) error {
+	if err != nil {
+		status, message, other := refusedBy(err)
+		if other != nil {
+			return other
+		}
+		if conversation.CodeOf(err) == conversation.CodeWrapupPending {
+			message = "You still wrap this conversation up: complete the wrapup here, then accept again."
+		}
+		return v.desktop(status, message, typed)
+	}
+	return v.back(v.conversationPage(v.r.PathValue("sid")), said)
+}
+
+// conversationPage is where the agent works on the conversation; the desk where none is named.
+func (v *visit) conversationPage(sid string) string {
+	if sid == "" {
+		return "/desk"
+	}
+	return "/desk/" + url.PathEscape(sid)
+}
+
+func (v *visit) say() error {
+	typed := form{Text: v.text("text"), About: "say"}
+	sid := v.r.PathValue("sid")
+	_, err := v.desk.Say(v.ctx, desk.NewMessage{
+		Conversation: sid, From: v.person.Name, Text: typed.Text, ProviderSID: messageID(sid, v.person.Name+v.r.PostFormValue("once"), typed.Text),
+	})
+	return v.deskAfter("", err, typed)
+}
+
+func (v *visit) transfer() error {
+	typed := form{To: v.r.PostFormValue("to"), Note: v.text("note"), Search: v.r.PostFormValue("search"), About: "transfer"}
+	if v.r.PostFormValue("find") != "" { // who has no scripts searches so, and loses nothing
+		typed.About = ""
+		return v.desktop(http.StatusOK, "", typed)
+	}
+	to, ok := targetOf(typed.To)
+	if !ok {
+		return v.desktop(http.StatusUnprocessableEntity, "Choose whom to pass the conversation to.", typed)
+	}
+	command := conversation.TransferCommand{From: v.person.Name, To: to, Note: typed.Note, Meta: v.once()}
+	return v.deskAfter("Passed on. Complete your wrapup when you are ready.", v.send(v.r.PathValue("sid"), command), typed)
+}
+
+// targetOf reads what a form chooses: queue:billing, agent:bob.
+func targetOf(chosen string) (to conversation.Target, ok bool) {
+	kind, name, _ := strings.Cut(chosen, ":")
+	switch kind {
+	case "queue":
+		return conversation.Target{Queue: name}, true
+	case "agent":
+		return conversation.Target{Agent: name}, true
+	}
+	return conversation.Target{}, false
+}
+
+// once is the command's own ID from the form: sent twice, it has one effect.
+func (v *visit) once() conversation.Meta {
+	return conversation.Meta{CommandID: v.r.PostFormValue("once")}
+}
+
+func (v *visit) accept() error {
+	sid := v.r.PathValue("sid")
+	err := v.send(sid, conversation.AcceptCommand{
+		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Reservation: v.r.PostFormValue("reservation"), Meta: v.once(),
+	})
+	if conversation.CodeOf(err) == conversation.CodeWrapupPending {
+		if err := v.desk.NoteRefusal(v.ctx, sid, v.person.Name, conversation.CodeWrapupPending); err != nil {
+			v.log.ErrorContext(v.ctx, "A refused accept is missing in the insights", "conversation", sid, "error", err)
+		}
+	}
+	return v.deskAfter("", err, form{About: "accept"})
+}
+
+func (v *visit) decline() error {
+	typed := form{Reason: v.r.PostFormValue("reason"), About: "decline"}
+	err := v.send(v.r.PathValue("sid"), conversation.DeclineCommand{
+		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Reservation: v.r.PostFormValue("reservation"), Reason: typed.Reason, Meta: v.once(),
+	})
+	return v.deskAfter("Declined.", err, typed)
+}
+
+func (v *visit) end() error {
+	err := v.send(v.r.PathValue("sid"), conversation.EndCommand{Agent: v.person.Name, Task: v.r.PostFormValue("task"), Meta: v.once()})
+	return v.deskAfter("Ended. Complete your wrapup.", err, form{About: "end"})
+}
+
+func (v *visit) wrapUp() error {
+	typed := form{Disposition: v.r.PostFormValue("disposition"), WrapupNote: v.text("note"), About: "wrapup"}
+	err := v.send(v.r.PathValue("sid"), conversation.WrapupCommand{
+		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Disposition: typed.Disposition, Note: typed.WrapupNote, Meta: v.once(),
+	})
+	return v.deskAfter("Wrapup complete.", err, typed)
+}
+
+func (v *visit) takeBack() error {
+	err := v.send(v.r.PathValue("sid"), conversation.CancelCommand{Agent: v.person.Name, Transfer: v.r.PostFormValue("transfer"), Meta: v.once()})
+	return v.deskAfter("Taken back.", err, form{About: "cancel"})
+}
+
+// Beside names the form beside which the refusal stands; "" where that form isn't there any more, and it
+// stands above everything.
+func (o *openConversation) Beside() string {
+	switch about := o.Form.About; {
+	case about == "say" && o.Active != nil, about == "transfer" && o.Directory != nil, about == "wrapup" && o.Wrapping != nil,
+		about == "accept" && o.Wrapping != nil, about == "cancel" && o.Wrapping != nil && o.Wrapping.Transfer != nil:
+		return about
+	}
+	return ""
+}
+
+// TransferOf returns the transfer with that SID, nil where there is none.
+func (o *openConversation) TransferOf(sid string) *conversation.Transfer {
+	for i := range o.Thread.Transfers {
+		if o.Thread.Transfers[i].SID == sid {
+			return &o.Thread.Transfers[i]
+		}
+	}
+	return nil
+}
+
+// NoteOf returns the text of the note of the transfer with that SID, "" where it has none.
+func (o *openConversation) NoteOf(sid string) string {
+	x := o.TransferOf(sid)
+	if x == nil || x.Note == "" {
+		return ""
+	}
+	for _, n := range o.Notes {
+		if n.SID == x.Note {
+			return n.Text
+		}
+	}
+	return ""
+}

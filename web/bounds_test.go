@@ -1,0 +1,111 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/web"
+	"github.com/baton-transfers/baton/web/identity/identitytest"
+)
+
+// closed are conversations of which none can be begun now.
+type closed struct{}
+
+func (closed) Start(context.Context, conversation.StartCommand) (string, error) {
+	return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "we are closed")
+}
+
+func (closed) Send(context.Context, string, conversation.Command) (conversation.Outcome, error) {
+	return conversation.Outcome{}, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "we are closed")
+}
+
+// askFrom asks from an address, in the session of that token where there is one.
+func askFrom(t *testing.T, handler http.Handler, from, method, path, token string, form url.Values) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if token != "" {
+		r.Header.Set("Cookie", "baton="+token)
+	}
+	r.RemoteAddr = from
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
+
+// TestChatsAreBounded begins chats as one house with many addresses does, and then as many houses do.
+func TestChatsAreBounded(t *testing.T) {
+	t.Parallel()
+	p := servePages(t, demo)
+	handler := web.New(p.desk, closed{}, web.Options{}).Handler()
+	begun := func(from string) bool {
+		w := askFrom(t, handler, from, http.MethodPost, "/chat/start", "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
+		if w.Code == http.StatusTooManyRequests {
+			require.Contains(t, w.Body.String(), "Please try again in a minute.")
+			return false
+		}
+		require.Contains(t, w.Body.String(), "We are closed.")
+		return true
+	}
+	count := 0
+	for n := range 50 {
+		if begun(fmt.Sprintf("[2001:db8:1:2::%x]:4000", n+1)) {
+			count++
+		}
+	}
+	require.InDelta(t, 10, count, 2)
+	for n := range 5000 {
+		if begun(fmt.Sprintf("[2001:db8:2:%x::1]:4000", n)) {
+			count++
+		}
+	}
+	require.Less(t, count, 1000, "a hundred, and ten for each second that this takes")
+	require.GreaterOrEqual(t, count, 100)
+}
+
+// TestStreamsAreBounded opens streams of one person until no more are answered, and then one of another person.
+func TestStreamsAreBounded(t *testing.T) {
+	t.Parallel()
+	p := servePages(t, demo)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	open := func(ctx context.Context, token, path string) int {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+path, nil)
+		require.NoError(t, err)
+		r.Header.Set("Cookie", "baton="+token)
+		answer, err := p.Client().Do(r)
+		require.NoError(t, err)
+		if answer.StatusCode == http.StatusOK {
+			t.Cleanup(func() { _ = answer.Body.Close() })
+			return answer.StatusCode
+		}
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, errors.Join(err, answer.Body.Close()))
+		require.Contains(t, string(body), "Too many pages are open")
+		return answer.StatusCode
+	}
+	signedIn := func(name string) string {
+		return cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {name}})).Value
+	}
+	carol := signedIn("carol")
+	for n := range 8 {
+		require.Equal(t, http.StatusOK, open(ctx, carol, []string{"/desk/stream", "/conversations/stream"}[n%2]))
+	}
+	require.Equal(t, http.StatusTooManyRequests, open(ctx, carol, "/desk/stream"))
+	require.Equal(t, http.StatusTooManyRequests, open(ctx, signedIn("carol"), "/conversations/stream?conversation=CH1"), "another browser of theirs")
+	require.Equal(t, http.StatusOK, open(t.Context(), signedIn("alice"), "/desk/stream"))
+	cancel()
+	require.Eventually(t, func() bool { return open(t.Context(), carol, "/desk/stream") == http.StatusOK }, 10*time.Second, 10*time.Millisecond, "who leaves makes room")
+}

@@ -1,0 +1,178 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// perPage is how many conversations a page lists.
+const perPage = 50
+
+func (s *Site) conversationRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/conversations", access: supervisors, handle: (*visit).listConversations},
+		{method: http.MethodGet, path: "/conversations/stream", access: supervisors, handle: (*visit).streamConversations, stream: true},
+		{method: http.MethodGet, path: "/conversations/{sid}", access: supervisors, handle: (*visit).showConversation},
+		{method: http.MethodPost, path: "/conversations/{sid}/move", access: supervisors, handle: (*visit).move},
+		{method: http.MethodPost, path: "/conversations/{sid}/close", access: supervisors, handle: (*visit).closeConversation},
+	}
+}
+
+// conversationsPage is what /conversations shows.
+type conversationsPage struct {
+	Status, Queue, Agent, Order string
+	// Queues and Agents are those to choose from.
+	Queues []desk.Queue
+	Agents []desk.Agent
+	Found  []desk.Conversation
+	// Earlier and Later are the addresses of the pages before and after, empty where there are none.
+	Earlier, Later string
+}
+
+// waitingLongest is the order of a list with the conversations first that wait for somebody longest.
+const waitingLongest = "waiting"
+
+func (v *visit) listConversations() error {
+	query := v.r.URL.Query()
+	body := conversationsPage{Status: query.Get("status"), Queue: query.Get("queue"), Agent: query.Get("agent"), Order: query.Get("order")}
+	skip, err := strconv.Atoi(query.Get("from"))
+	if err != nil || skip < 0 {
+		skip = 0
+	}
+	filter := desk.Filter{
+		Status: conversation.ConversationStatus(body.Status), Queue: body.Queue, Agent: body.Agent,
+		WaitingLongest: body.Order == waitingLongest, Limit: perPage + 1, Offset: skip,
+	}
+	if body.Found, err = v.desk.Conversations(v.ctx, filter); err != nil {
+		return err
+	}
+	if len(body.Found) > perPage {
+		body.Found, body.Earlier = body.Found[:perPage], pageFrom(query, skip+perPage)
+	}
+	if skip > 0 {
+		body.Later = pageFrom(query, max(skip-perPage, 0))
+	}
+	if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
+		return err
+	}
+	if body.Agents, err = v.desk.Agents(v.ctx); err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "conversations", page{Title: "Conversations", Section: "conversations", Body: body})
+}
+
+func pageFrom(query url.Values, skip int) string {
+	query.Set("from", strconv.Itoa(skip))
+	return "/conversations?" + query.Encode()
+}
+
+// waitingTask returns the task of a conversation that nobody has taken yet, nil where there is none.
+func waitingTask(c desk.Conversation) *conversation.Task {
+	for i := range c.Live {
+		if c.Live[i].Status.Waiting() {
+			return &c.Live[i]
+		}
+	}
+	return nil
+}
+
+// Waiting is described at waitingTask.
+func (conversationsPage) Waiting(c desk.Conversation) *conversation.Task { return waitingTask(c) }
+
+// Holder is who has a task, or where it waits, as people read the names.
+func (p conversationsPage) Holder(t conversation.Task) string {
+	for _, a := range p.Agents {
+		if a.Name == t.Agent {
+			return a.FriendlyName
+		}
+	}
+	for _, q := range p.Queues {
+		if t.Agent == "" && q.Name == t.Queue {
+			return q.FriendlyName
+		}
+	}
+	return cmp.Or(t.Agent, t.Queue)
+}
+
+// conversationPage is what /conversations/{sid} shows.
+type conversationPage struct {
+	desk.Thread
+	Lines    []line
+	Timeline []happening
+	// Waits is the task that nobody has taken yet, nil where there is none.
+	Waits  *conversation.Task
+	Queues []desk.Queue
+	Agents []desk.Agent
+	// Temporal is the conversation's page in the Temporal Web UI, empty where its address isn't known.
+	Temporal string
+}
+
+func (v *visit) showConversation() error { return v.conversation(http.StatusOK, "") }
+
+func (v *visit) conversation(status int, refused string) error {
+	sid := v.r.PathValue("sid")
+	thread, err := v.desk.Thread(v.ctx, sid, desk.AsAgent(v.person.Name), shownMessages)
+	if errors.Is(err, desk.ErrUnknownConversation) {
+		return notFound("The desk has no record of this conversation: check its SID, or try again in a moment if it has just begun.")
+	}
+	if err != nil {
+		return err
+	}
+	body := conversationPage{Thread: thread, Lines: forAgents(thread, v.person.Name), Timeline: timeline(thread), Waits: waitingTask(thread.Conversation)}
+	if body.Waits != nil {
+		if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
+			return err
+		}
+		if body.Agents, err = v.desk.Agents(v.ctx); err != nil {
+			return err
+		}
+	}
+	if v.options.TemporalUI != "" {
+		body.Temporal = v.options.TemporalUI + url.PathEscape("conversation/"+sid)
+	}
+	return v.render(status, "conversation", page{Title: "Conversation", Section: "conversations", Refused: refused, Body: body})
+}
+
+func (v *visit) streamConversations() error {
+	if sid := v.r.URL.Query().Get("conversation"); sid != "" {
+		return v.stream(v.person.Name, v.live.watch("", false, sid), nil)
+	}
+	return v.stream(v.person.Name, v.live.watch("", true), nil)
+}
+
+func (v *visit) move() error {
+	to, ok := targetOf(v.r.PostFormValue("to"))
+	if !ok {
+		return v.conversation(http.StatusUnprocessableEntity, "Choose where to move the conversation to.")
+	}
+	return v.supervised("Moved.", conversation.MoveCommand{Task: v.r.PostFormValue("task"), To: to, Meta: v.bySupervisor()})
+}
+
+func (v *visit) closeConversation() error {
+	return v.supervised("Closed.", conversation.CloseCommand{Reason: v.r.PostFormValue("reason"), Meta: v.bySupervisor()})
+}
+
+func (v *visit) bySupervisor() conversation.Meta {
+	meta := v.once()
+	meta.By = v.person.Name
+	return meta
+}
+
+// supervised carries a supervisor's command, and answers with the conversation's page.
+func (v *visit) supervised(said string, command conversation.Command) error {
+	sid := v.r.PathValue("sid")
+	if err := v.send(sid, command); err != nil {
+		status, message, other := refusedBy(err)
+		if other != nil {
+			return other
+		}
+		return v.conversation(status, message)
+	}
+	return v.back("/conversations/"+url.PathEscape(sid), said)
+}

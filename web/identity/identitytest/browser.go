@@ -1,0 +1,95 @@
+package identitytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Browser is a browser with cookies and without scripts.
+type Browser struct{ client *http.Client }
+
+// NewBrowser returns one that follows redirects, but those to addresses that begin with one of the prefixes.
+func NewBrowser(except ...string) Browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		panic(err) // it never fails without options
+	}
+	return Browser{&http.Client{Jar: jar, Timeout: 30 * time.Second, CheckRedirect: func(to *http.Request, _ []*http.Request) error {
+		for _, prefix := range except {
+			if strings.HasPrefix(to.URL.String(), prefix) {
+				return http.ErrUseLastResponse
+			}
+		}
+		return nil
+	}}}
+}
+
+// SetCookie plants a cookie for an address.
+func (b Browser) SetCookie(address, name, value string) {
+	u, err := url.Parse(address)
+	if err != nil {
+		panic(err) // a test's own address
+	}
+	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/"}}) //nolint:gosec // as an attacker would
+}
+
+// Page is where a browser has got to.
+type Page struct {
+	URL    *url.URL
+	Status int
+	Header http.Header
+	Body   string
+	// Location is where it would have been redirected to next; nil for nowhere.
+	Location *url.URL
+}
+
+// Open opens an address.
+func (b Browser) Open(ctx context.Context, address string) (Page, error) {
+	return b.do(ctx, http.MethodGet, address, nil)
+}
+
+// Send sends a form.
+func (b Browser) Send(ctx context.Context, address string, form url.Values) (Page, error) {
+	return b.do(ctx, http.MethodPost, address, form)
+}
+
+func (b Browser) do(ctx context.Context, method, address string, form url.Values) (Page, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return Page{}, fmt.Errorf("open %s: %w", address, err)
+	}
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	answer, err := b.client.Do(request)
+	if err != nil {
+		return Page{}, fmt.Errorf("open %s: %w", address, err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
+		return Page{}, fmt.Errorf("read %s: %w", address, err)
+	}
+	p := Page{URL: answer.Request.URL, Status: answer.StatusCode, Header: answer.Header, Body: string(body)}
+	if p.Location, err = answer.Location(); err != nil && !errors.Is(err, http.ErrNoLocation) {
+		return Page{}, fmt.Errorf("read where %s sends to: %w", address, err)
+	}
+	return p, nil
+}
+
+// SignIn goes on from the provider's page to sign in, as that person.
+func (b Browser) SignIn(ctx context.Context, at Page, name, password string) (Page, error) {
+	return b.Send(ctx, at.URL.ResolveReference(&url.URL{Path: "/login"}).String(),
+		url.Values{"id": {at.URL.Query().Get("id")}, "username": {name}, "password": {password}})
+}
+
+// Deny goes on from the provider's page to sign in, by saying no.
+func (b Browser) Deny(ctx context.Context, at Page) (Page, error) {
+	return b.Send(ctx, at.URL.ResolveReference(&url.URL{Path: "/deny"}).String(), url.Values{"id": {at.URL.Query().Get("id")}})
+}

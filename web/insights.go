@@ -1,0 +1,512 @@
+package web
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// insightRoutes are the pages of insights.
+func (s *Site) insightRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/insights", access: supervisors, handle: (*visit).showInsights},
+		{method: http.MethodGet, path: "/insights/conversations", access: supervisors, handle: (*visit).listInsightConversations},
+		{method: http.MethodGet, path: "/insights.csv", access: supervisors, handle: (*visit).downloadInsights},
+	}
+}
+
+// period is a choice of the form.
+type period struct{ Value, Label string }
+
+const (
+	periodToday = "today"
+	periodDay   = "24h"
+	periodWeek  = "7d"
+	periodMonth = "30d"
+	periodDates = "dates"
+)
+
+// asked is what the page is asked to show. Days are UTC.
+type asked struct {
+	desk.InsightFilter
+
+	Period string
+	// refused says what can't be read of it; the filter is then of the last day.
+	refused string
+}
+
+func askedInsights(query url.Values, now time.Time) asked {
+	now = now.UTC()
+	a := asked{
+		Period: query.Get("period"),
+		InsightFilter: desk.InsightFilter{
+			Queue: query.Get("queue"), Agent: query.Get("agent"), Channel: conversation.Channel(query.Get("channel")),
+			Target: conversation.Target{Queue: query.Get("to_queue"), Agent: query.Get("to_agent")},
+		},
+	}
+	if a.Period == "" && (query.Get("from") != "" || query.Get("to") != "") {
+		a.Period = periodDates
+	}
+	today := now.Truncate(24 * time.Hour)
+	a.From, a.To = now.Add(-24*time.Hour), now
+	switch a.Period {
+	case periodToday:
+		a.From = today
+	case periodWeek:
+		a.From = now.AddDate(0, 0, -7)
+	case periodMonth:
+		a.From = now.AddDate(0, 0, -30)
+	case periodDates:
+		from, _, ok := day(query.Get("from"))
+		_, to, also := day(query.Get("to"))
+		switch {
+		case !ok || !also:
+			a.refused = "The days can't be read: name the first and the last one, as in 2026-03-02."
+		case !from.Before(to):
+			a.refused = "The last day is before the first one: turn them round."
+		default:
+			a.From, a.To = from, to
+		}
+	default:
+		a.Period = periodDay
+	}
+	if !a.From.Before(a.To) { // the first instant of a day
+		a.From = a.To.Add(-time.Microsecond)
+	}
+	return a
+}
+
+// day reads a day, or a moment as links have it: where it begins, and where it ends.
+func day(text string) (from, to time.Time, ok bool) {
+	if at, err := time.Parse(time.DateOnly, text); err == nil {
+		return at, at.AddDate(0, 0, 1), true
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	return at, at, err == nil
+}
+
+// query is the address of what was asked for, as it was in that moment.
+func (a asked) query() url.Values {
+	query := url.Values{"from": {a.From.Format(time.RFC3339Nano)}, "to": {a.To.Format(time.RFC3339Nano)}}
+	for name, value := range map[string]string{
+		"queue": a.Queue, "agent": a.Agent, "channel": string(a.Channel), "to_queue": a.Target.Queue, "to_agent": a.Target.Agent,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
+}
+
+// insightsPage is what /insights shows.
+type insightsPage struct {
+	asked
+	desk.Insights
+
+	// QueueNames, AgentNames and Channels are those to choose from.
+	QueueNames, AgentNames []string
+}
+
+func (v *visit) showInsights() error {
+	body := insightsPage{asked: askedInsights(v.r.URL.Query(), time.Now())}
+	status := http.StatusOK
+	var err error
+	if body.Insights, err = v.desk.Insights(v.ctx, body.InsightFilter); err != nil {
+		if status, body.refused, err = refusedBy(err); err != nil {
+			return err
+		}
+	} else if body.refused != "" {
+		status = http.StatusUnprocessableEntity
+	}
+	queues, err := v.desk.Queues(v.ctx)
+	if err != nil {
+		return err
+	}
+	for _, q := range queues {
+		body.QueueNames = append(body.QueueNames, q.Name)
+	}
+	agents, err := v.desk.Agents(v.ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range agents {
+		body.AgentNames = append(body.AgentNames, a.Name)
+	}
+	// Who has gone may still be in a link.
+	body.QueueNames, body.AgentNames = withName(body.QueueNames, body.Queue), withName(body.AgentNames, body.Agent)
+	return v.render(status, "insights", page{Title: "Insights", Section: "insights", Refused: body.refused, Body: body})
+}
+
+func withName(names []string, name string) []string {
+	if name != "" && !slices.Contains(names, name) {
+		names = append(names, name)
+	}
+	return names
+}
+
+func (v *visit) downloadInsights() error {
+	a := askedInsights(v.r.URL.Query(), time.Now())
+	if a.refused != "" {
+		return &mistake{http.StatusUnprocessableEntity, a.refused}
+	}
+	insights, err := v.desk.Insights(v.ctx, a.InsightFilter)
+	if err != nil {
+		return err
+	}
+	h := v.w.Header()
+	h.Set("Content-Type", "text/csv; charset=utf-8")
+	h.Set("Content-Disposition", `attachment; filename="insights.csv"`)
+	h.Set("Cache-Control", "no-store")
+	return gone(csv.NewWriter(v.w).WriteAll(insights.CSV()))
+}
+
+// Periods are the choices of the form.
+func (insightsPage) Periods() []period {
+	return []period{
+		{periodToday, "today"}, {periodDay, "24 hours"}, {periodWeek, "7 days"}, {periodMonth, "30 days"}, {periodDates, "from – to"},
+	}
+}
+
+// AllChannels are the channels to choose from.
+func (insightsPage) AllChannels() []conversation.Channel { return conversation.Channels() }
+
+// FirstDay and LastDay are what the form's dates show.
+func (p insightsPage) FirstDay() string { return p.asked.From.UTC().Format(time.DateOnly) }
+
+// LastDay is described at FirstDay.
+func (p insightsPage) LastDay() string {
+	return p.asked.To.UTC().Add(-time.Nanosecond).Format(time.DateOnly)
+}
+
+// Began and Ends are the period's first moment, and the first one after it.
+func (p insightsPage) Began() time.Time { return p.asked.From }
+
+// Ends is described at Began.
+func (p insightsPage) Ends() time.Time { return p.asked.To }
+
+// CSV is the address of the same figures as CSV.
+func (p insightsPage) CSV() string { return "/insights.csv?" + p.query().Encode() }
+
+// figureRow is a figure on the page.
+type figureRow struct {
+	desk.FigureDefinition
+
+	Count int
+	Took  desk.Durations
+	// Link leads to the conversations behind it, empty where there are none.
+	Link string
+}
+
+// Counts and Times are all figures of what was chosen; those of transfers received only where a queue or
+// an agent was.
+func (p insightsPage) Counts() []figureRow { return p.figures(false) }
+
+// Times is described at Counts.
+func (p insightsPage) Times() []figureRow { return p.figures(true) }
+
+func (p insightsPage) figures(timed bool) (rows []figureRow) {
+	for _, d := range desk.FigureDefinitions() {
+		if d.Timed != timed || (strings.HasPrefix(string(d.Figure), "received.") && p.Queue == "" && p.Agent == "") {
+			continue
+		}
+		row := figureRow{FigureDefinition: d}
+		row.Count, row.Took = p.Total.Of(d.Figure)
+		if row.Count > 0 {
+			row.Link = p.behind(d.Figure, p.asked)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// headline is a figure that stands above the others.
+type headline struct {
+	Title, Value, More, Link string
+}
+
+// Headlines are what a supervisor looks at first.
+func (p insightsPage) Headlines() []headline {
+	total := p.Total
+	toAccept := total.Sent.TimeToAccept
+	shown := []struct {
+		figure desk.Figure
+		headline
+	}{
+		{"conversations", headline{Title: "Conversations", Value: strconv.Itoa(total.Conversations)}},
+		{"transferred", headline{Title: "Transferred", Value: percent(total.ShareTransferred()), More: plural(total.Transferred, "conversation", "conversations")}},
+		{"hops", headline{Title: "Hops per conversation", Value: strconv.FormatFloat(total.HopsPerConversation(), 'f', 2, 64), More: plural(total.Hops, "hop", "hops")}},
+		{"sent.time_to_accept", headline{Title: "Time to accept, median", Value: lasting(toAccept.Median), More: "90 % within " + lasting(toAccept.P90)}},
+		{"sent.failed", headline{Title: "Failed transfers", Value: strconv.Itoa(total.Sent.Failed), More: "of " + strconv.Itoa(total.Sent.Initiated)}},
+		{"wrapup_refusals", headline{Title: "Refused for a wrapup", Value: strconv.Itoa(total.WrapupRefusals), More: "accepts"}},
+	}
+	headlines := make([]headline, len(shown))
+	for i, one := range shown {
+		headlines[i] = one.headline
+		if count, _ := total.Of(one.figure); count > 0 {
+			headlines[i].Link = p.behind(one.figure, p.asked)
+		}
+	}
+	return headlines
+}
+
+func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 0, 64) + " %" }
+
+func (insightsPage) behind(figure desk.Figure, a asked) string {
+	query := a.query()
+	query.Set("figure", string(figure))
+	return "/insights/conversations?" + query.Encode()
+}
+
+// groupRow is a queue, an agent or a channel on the page.
+type groupRow struct {
+	desk.Group
+
+	// Link chooses it.
+	Link  string
+	kind  string
+	page  insightsPage
+	asked asked
+}
+
+// groupTable is the queues, agents or channels on the page.
+type groupTable struct {
+	Kind string
+	// Name is the kind in a heading.
+	Name string
+	// Receives tells whether transfers received are counted.
+	Receives bool
+	Rows     []groupRow
+}
+
+// Groups are the tables of queues, agents and channels.
+func (p insightsPage) Groups() (tables []groupTable) {
+	for _, kind := range []struct {
+		name   string
+		groups []desk.Group
+		choose func(*asked, string)
+	}{
+		{"queue", p.Insights.Queues, func(a *asked, name string) { a.Queue = name }},
+		{"agent", p.Insights.Agents, func(a *asked, name string) { a.Agent = name }},
+		{"channel", p.Insights.Channels, func(a *asked, name string) { a.Channel = conversation.Channel(name) }},
+	} {
+		table := groupTable{Kind: kind.name, Name: sentenceCase(kind.name), Receives: kind.name != "channel" || p.Queue != "" || p.Agent != ""}
+		for _, g := range kind.groups {
+			chosen := p.asked
+			kind.choose(&chosen, g.Name)
+			table.Rows = append(table.Rows, groupRow{Group: g, Link: "/insights?" + chosen.query().Encode(), kind: kind.name, page: p, asked: chosen})
+		}
+		tables = append(tables, table)
+	}
+	return tables
+}
+
+func sentenceCase(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
+
+// linked is a number with the conversations behind it.
+type linked struct {
+	Text, Link string
+}
+
+// Count is one of the group's counts.
+func (r groupRow) Count(figure string) linked {
+	count, _ := r.Of(desk.Figure(figure))
+	return r.linked(desk.Figure(figure), count, strconv.Itoa(count))
+}
+
+// Median and P90 are one of the group's durations.
+func (r groupRow) Median(figure string) linked {
+	count, took := r.Of(desk.Figure(figure))
+	return r.linked(desk.Figure(figure), count, lasting(took.Median))
+}
+
+// P90 is described at Median.
+func (r groupRow) P90(figure string) linked {
+	count, took := r.Of(desk.Figure(figure))
+	return r.linked(desk.Figure(figure), count, lasting(took.P90))
+}
+
+func (r groupRow) linked(figure desk.Figure, count int, text string) linked {
+	if count == 0 {
+		return linked{Text: "–"}
+	}
+	return linked{Text: text, Link: r.page.behind(figure, r.asked)}
+}
+
+// matrix is who passed conversations on to whom.
+type matrix struct {
+	Kind string
+	To   []string
+	Rows []matrixRow
+}
+
+type matrixRow struct {
+	From  string
+	Cells []matrixCell
+}
+
+type matrixCell struct {
+	Initiated, Completed linked
+}
+
+// Matrices are those of queues and of agents.
+func (p insightsPage) Matrices() []matrix {
+	return []matrix{
+		p.matrix("queue", p.QueueTransfers, func(a *asked, from, to string) { a.Queue, a.Target = from, conversation.Target{Queue: to} }),
+		p.matrix("agent", p.AgentTransfers, func(a *asked, from, to string) { a.Agent, a.Target = from, conversation.Target{Agent: to} }),
+	}
+}
+
+func (p insightsPage) matrix(kind string, passings []desk.Passing, choose func(a *asked, from, to string)) matrix {
+	m := matrix{Kind: kind}
+	cells := map[string]map[string]matrixCell{}
+	for _, one := range passings {
+		chosen := p.asked
+		choose(&chosen, one.From, one.To)
+		cell := matrixCell{Initiated: linked{strconv.Itoa(one.Initiated), p.behind("sent.initiated", chosen)}, Completed: linked{Text: "0"}}
+		if one.Completed > 0 {
+			cell.Completed = linked{strconv.Itoa(one.Completed), p.behind("sent.completed", chosen)}
+		}
+		if cells[one.From] == nil {
+			cells[one.From] = map[string]matrixCell{}
+			m.Rows = append(m.Rows, matrixRow{From: one.From})
+		}
+		cells[one.From][one.To] = cell
+		m.To = withName(m.To, one.To)
+	}
+	slices.Sort(m.To)
+	for i, row := range m.Rows {
+		for _, to := range m.To {
+			m.Rows[i].Cells = append(m.Rows[i].Cells, cells[row.From][to])
+		}
+	}
+	return m
+}
+
+// chart is what insights.js draws: values at moments, which are Unix seconds.
+type chart struct {
+	Title string      `json:"-"`
+	At    []int64     `json:"at"`
+	Lines []chartLine `json:"lines"`
+}
+
+type chartLine struct {
+	Label  string `json:"label"`
+	Values []int  `json:"values"`
+}
+
+// Data is the chart as insights.js reads it.
+func (c chart) Data() (string, error) {
+	encoded, err := json.Marshal(c)
+	return string(encoded), err
+}
+
+// Charts are the series of the period.
+func (p insightsPage) Charts() []chart {
+	transfers := chart{Title: "Transfers", Lines: []chartLine{{Label: "initiated"}, {Label: "completed"}}}
+	conversations := chart{Title: "Conversations", Lines: []chartLine{{Label: "began"}}}
+	for _, one := range p.Series {
+		at := one.From.Unix()
+		transfers.At, conversations.At = append(transfers.At, at), append(conversations.At, at)
+		transfers.Lines[0].Values = append(transfers.Lines[0].Values, one.Initiated)
+		transfers.Lines[1].Values = append(transfers.Lines[1].Values, one.Completed)
+		conversations.Lines[0].Values = append(conversations.Lines[0].Values, one.Conversations)
+	}
+	return []chart{transfers, conversations}
+}
+
+// intervalRow is one of the parts of the period.
+type intervalRow struct {
+	desk.Interval
+
+	Begun, Initiated, Completed linked
+}
+
+// Intervals are the series, for who can't see charts.
+func (p insightsPage) Intervals() (rows []intervalRow) {
+	for _, one := range p.Series {
+		within := p.asked
+		within.From, within.To = one.From, one.To
+		link := func(figure desk.Figure, count int) linked {
+			if count == 0 {
+				return linked{Text: "0"}
+			}
+			return linked{strconv.Itoa(count), p.behind(figure, within)}
+		}
+		rows = append(rows, intervalRow{
+			Interval: one, Begun: link("conversations", one.Conversations),
+			Initiated: link("sent.initiated", one.Initiated), Completed: link("sent.completed", one.Completed),
+		})
+	}
+	return rows
+}
+
+// insightConversationsPage is what /insights/conversations shows.
+type insightConversationsPage struct {
+	asked
+	desk.FigureDefinition
+
+	Found []desk.InsightConversation
+	// Earlier and Later are the addresses of the pages before and after in time, empty where there are none.
+	Earlier, Later string
+}
+
+// Back is the address of the figures.
+func (p insightConversationsPage) Back() string {
+	all := p.asked
+	all.Target = conversation.Target{}
+	return "/insights?" + all.query().Encode()
+}
+
+func (v *visit) listInsightConversations() error {
+	query := v.r.URL.Query()
+	body := insightConversationsPage{asked: askedInsights(query, time.Now())}
+	if body.refused != "" {
+		return &mistake{http.StatusUnprocessableEntity, body.refused}
+	}
+	figure := desk.Figure(query.Get("figure"))
+	at := slices.IndexFunc(desk.FigureDefinitions(), func(d desk.FigureDefinition) bool { return d.Figure == figure })
+	if at < 0 {
+		return notFound("There is no such figure: choose one on the page of insights.")
+	}
+	body.FigureDefinition = desk.FigureDefinitions()[at]
+	wanted := desk.Page{Limit: perPage, After: cursorIn(query.Get("before"))}
+	if wanted.After == nil {
+		wanted.Before = cursorIn(query.Get("after"))
+	}
+	found, err := v.desk.InsightConversations(v.ctx, body.InsightFilter, figure, wanted)
+	if err != nil {
+		return err
+	}
+	body.Found = found.Entries
+	around := func(side string, at desk.Cursor) string {
+		query := body.query()
+		query.Set("figure", string(figure))
+		query.Set(side, strconv.FormatInt(at.Key, 10)+"-"+at.SID)
+		return "/insights/conversations?" + query.Encode()
+	}
+	if len(found.Entries) > 0 && found.More {
+		body.Earlier = around("before", found.Last)
+	}
+	if len(found.Entries) > 0 && found.Earlier {
+		body.Later = around("after", found.First)
+	}
+	return v.render(http.StatusOK, "insight_conversations", page{Title: body.Title, Section: "insights", Body: body})
+}
+
+// cursorIn reads a place in the list, nil where it is none.
+func cursorIn(text string) *desk.Cursor {
+	key, sid, ok := strings.Cut(text, "-")
+	at, err := strconv.ParseInt(key, 10, 64)
+	if !ok || err != nil {
+		return nil
+	}
+	return &desk.Cursor{Key: at, SID: sid}
+}

@@ -1,0 +1,125 @@
+package web
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// line is one line of a thread: a message, or something that was done.
+type line struct {
+	At time.Time
+	// Author is who wrote it as people read the name, empty for what was done. Mine is set for the reader's own.
+	Author string
+	Mine   bool
+	// Customer and System tell whose message it is, where it is no agent's.
+	Customer, System bool
+	Text             string
+	// Note is what agents see below it.
+	Note string
+	// Edited is set for a message that was changed afterwards.
+	Edited bool
+}
+
+// done says whether it is something that was done.
+func (l line) Done() bool { return l.Author == "" && !l.System }
+
+// forAgents are the lines of a thread as agents and supervisors see them, for the one of that name.
+func forAgents(t desk.Thread, reader string) []line {
+	lines := messages(t, func(m desk.Message) bool { return m.From == reader }, cmp.Or(t.Conversation.Customer.Name, "Customer"))
+	notes := map[string]string{}
+	for _, n := range t.Notes {
+		notes[n.SID] = n.Text
+		if n.Kind == conversation.NoteWrapup {
+			lines = append(lines, line{At: n.CreatedAt, Text: t.Names.Agent(n.Author) + " left a wrapup note", Note: n.Text})
+		}
+	}
+	for _, x := range t.Transfers {
+		lines = append(lines, line{At: x.CreatedAt, Text: t.Names.Agent(x.From) + " passed this to " + target(t.Names, x.To), Note: notes[x.Note]})
+		if x.Status == conversation.TransferFailed {
+			lines = append(lines, line{At: x.EndedAt, Text: "The transfer to " + target(t.Names, x.To) + " ended: " + because(x.FailureReason)})
+		}
+	}
+	for _, task := range t.Tasks {
+		if task.AssignedAt.IsZero() {
+			continue
+		}
+		did := " accepted"
+		if task.Transfer != "" {
+			did = " took over"
+		}
+		lines = append(lines, line{At: task.AssignedAt, Text: t.Names.Agent(task.Agent) + did})
+	}
+	lines = inOrder(lines)
+	if t.Conversation.Status != conversation.ConversationActive {
+		lines = append(lines, line{Text: "The customer’s side is over."})
+	}
+	return lines
+}
+
+// forCustomer are the lines of a thread as its customer sees them: never a note, and nothing of what
+// agents do among themselves but who is there for them.
+func forCustomer(t desk.Thread) []line {
+	lines := messages(t, func(m desk.Message) bool { return m.From == desk.FromCustomer }, "You")
+	for _, x := range t.Transfers {
+		lines = append(lines, line{At: x.CreatedAt, Text: "You are being passed on to " + target(t.Names, x.To)})
+		if x.Status == conversation.TransferFailed && x.FailureReason != conversation.ReasonConversationClosed {
+			lines = append(lines, line{At: x.EndedAt, Text: "You are not being passed on after all"})
+		}
+	}
+	for _, task := range t.Tasks {
+		if !task.AssignedAt.IsZero() {
+			lines = append(lines, line{At: task.AssignedAt, Text: "You are talking to " + t.Names.Agent(task.Agent)})
+		}
+	}
+	return inOrder(lines)
+}
+
+func messages(t desk.Thread, mine func(desk.Message) bool, customer string) []line {
+	lines := make([]line, 0, len(t.Messages))
+	for _, m := range t.Messages {
+		l := line{At: m.At, Author: t.Names.Agent(m.From), Mine: mine(m), Text: m.Text, Edited: !m.UpdatedAt.IsZero()}
+		switch m.From {
+		case desk.FromCustomer:
+			l.Author, l.Customer = cmp.Or(m.Identity, customer), true
+		case desk.FromSystem:
+			l.Author, l.System = "", true
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// inOrder sorts by time; what is of one moment stays in the order it was told in.
+func inOrder(lines []line) []line {
+	slices.SortStableFunc(lines, func(a, b line) int { return a.At.Compare(b.At) })
+	return lines
+}
+
+func target(names desk.Names, to conversation.Target) string {
+	if to.Agent != "" {
+		return names.Agent(to.Agent)
+	}
+	return names.Queue(to.Queue)
+}
+
+// because says why a transfer has failed.
+func because(reason conversation.Reason) string {
+	switch reason {
+	case conversation.ReasonDeclined:
+		return "it was declined"
+	case conversation.ReasonExpired:
+		return "nobody answered in time"
+	case conversation.ReasonCanceled:
+		return "it was taken back"
+	case conversation.ReasonTaskTimeout:
+		return "it waited for too long"
+	case conversation.ReasonConversationClosed:
+		return "the conversation was closed"
+	}
+	return strings.ReplaceAll(string(reason), "_", " ")
+}

@@ -1,0 +1,217 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+const (
+	// lookEvery is how often the desk is looked at: it may change by any process.
+	lookEvery = 100 * time.Millisecond
+	// atOnce is how many events are read at a time.
+	atOnce = 500
+)
+
+// live tells open pages that something they show has changed. What it was, a page sees when it
+// fetches itself anew; so nothing is missed, however often a connection is lost.
+type live struct {
+	desk *desk.Desk
+	log  *slog.Logger
+
+	mutex  sync.Mutex
+	open   map[*watching]bool
+	closed bool
+	// spoken is how much was written in each watched conversation when it was looked at last.
+	spoken map[string]int
+}
+
+// watching is what one open page shows.
+type watching struct {
+	// agent is whose work is shown, everything set where all conversations are.
+	agent      string
+	everything bool
+	// conversations are those shown, whoever has them.
+	conversations map[string]bool
+	// changed holds one signal; done is closed when no more will come.
+	changed, done chan struct{}
+}
+
+func newLive(d *desk.Desk, log *slog.Logger) *live {
+	return &live{desk: d, log: log, open: map[*watching]bool{}, spoken: map[string]int{}}
+}
+
+// watch begins to tell of an agent's work, of some conversations, or of everything.
+func (l *live) watch(agent string, everything bool, conversations ...string) *watching {
+	w := &watching{agent: agent, everything: everything, changed: make(chan struct{}, 1), done: make(chan struct{})}
+	w.conversations = setOf(conversations)
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.closed {
+		close(w.done)
+		return w
+	}
+	l.open[w] = true
+	return w
+}
+
+// follow changes which conversations are watched.
+func (l *live) follow(w *watching, conversations []string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	w.conversations = setOf(conversations)
+}
+
+func (l *live) leave(w *watching) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	delete(l.open, w)
+}
+
+// run looks at the desk until ctx ends.
+func (l *live) run(ctx context.Context) error {
+	defer l.close()
+	var at seen
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := l.look(ctx, &at)
+		if err != nil && ctx.Err() == nil && !failing {
+			l.log.WarnContext(ctx, "Pages are not told of changes for now: the desk can't be read", "error", err)
+		}
+		failing = err != nil
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// seen is how far the desk was looked at: the feed, and what administrators have changed.
+type seen struct {
+	known                  bool
+	position, administered int64
+}
+
+// look tells of what has happened since, of other settings, and who has written.
+func (l *live) look(ctx context.Context, at *seen) error {
+	now, err := l.desk.Position(ctx)
+	if err != nil {
+		return err
+	}
+	administered, err := l.desk.Administered(ctx)
+	if err != nil {
+		return err
+	}
+	if !at.known {
+		*at = seen{true, now, administered}
+	}
+	if at.administered != administered {
+		l.tellAll()
+		at.administered = administered
+	}
+	for at.position < now {
+		events, err := l.desk.Happened(ctx, at.position, atOnce)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			at.position = now // positions that no event has
+			break
+		}
+		l.tell(events)
+		at.position = events[len(events)-1].Position
+	}
+	return l.listen(ctx)
+}
+
+func (l *live) tellAll() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for w := range l.open {
+		w.wake()
+	}
+}
+
+// tell wakes the pages that show what the events are of.
+func (l *live) tell(events []desk.FeedEvent) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for w := range l.open {
+		if w.everything || slices.ContainsFunc(events, w.shows) {
+			w.wake()
+		}
+	}
+}
+
+func (w *watching) shows(e desk.FeedEvent) bool {
+	return (w.agent != "" && w.agent == e.Agent) || w.conversations[e.Conversation]
+}
+
+// listen wakes the pages that show a conversation in which somebody has written.
+func (l *live) listen(ctx context.Context) error {
+	watched := l.watched()
+	if len(watched) == 0 {
+		return nil
+	}
+	spoken, err := l.desk.Spoken(ctx, watched)
+	if err != nil {
+		return err
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for w := range l.open {
+		for sid := range w.conversations {
+			before, looked := l.spoken[sid]
+			if now, there := spoken[sid]; there && (!looked || now != before) {
+				w.wake()
+			}
+		}
+	}
+	l.spoken = spoken
+	return nil
+}
+
+// watched are all conversations that pages show, in order.
+func (l *live) watched() []string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	all := map[string]bool{}
+	for w := range l.open {
+		maps.Copy(all, w.conversations)
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// close ends every stream.
+func (l *live) close() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.closed = true
+	for w := range l.open {
+		close(w.done)
+	}
+	clear(l.open)
+}
+
+func (w *watching) wake() {
+	select {
+	case w.changed <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}

@@ -1,0 +1,153 @@
+package web
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+//go:embed all:templates
+var templates embed.FS
+
+// parsePages reads every page: the layout, the pieces that pages share (their names begin with _), and
+// the page itself, which defines what the layout leaves open.
+func parsePages() map[string]*template.Template {
+	common := template.Must(template.New("layout").Funcs(functions()).ParseFS(templates, "templates/layout.html", "templates/_*.html"))
+	pages := map[string]*template.Template{}
+	files, err := fs.Glob(templates, "templates/[a-z]*.html")
+	if err != nil {
+		panic(err) // the pattern is wrong
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(path.Base(file), ".html")
+		if name == "layout" {
+			continue
+		}
+		own := template.Must(common.Clone())
+		pages[name] = template.Must(own.ParseFS(templates, file))
+	}
+	return pages
+}
+
+// functions are what templates may call.
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"asset":   assetPath,
+		"moment":  moment,
+		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"second":  func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },
+		"lasting": lasting,
+		"since":   func(t time.Time) string { return lasting(time.Since(t)) },
+		"left":    func(t time.Time) string { return countdown(time.Until(t)) },
+		"initial": initial,
+		"plural":  plural,
+		"share":   func(part float64) string { return fmt.Sprintf("%.0f%%", 100*part) },
+		"command": uuid.NewString,
+		"said":    saidOfStatus,
+		"plain":   plainAttribute,
+		"fields":  fields,
+	}
+}
+
+// moment is a time for people: the day, where it isn't today, and the time of day, in UTC; the browser
+// puts its own time zone in its place.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	t = t.UTC()
+	if now := time.Now().UTC(); now.YearDay() == t.YearDay() && now.Year() == t.Year() {
+		return t.Format("15:04")
+	}
+	return t.Format("2 Jan 15:04")
+}
+
+// lasting is a duration for people, in its two largest units.
+func lasting(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// countdown is what is left, as 1:52.
+func countdown(d time.Duration) string {
+	seconds := max(int(d.Round(time.Second).Seconds()), 0)
+	if seconds >= 3600 {
+		return fmt.Sprintf("%d:%02d:%02d", seconds/3600, seconds/60%60, seconds%60)
+	}
+	return fmt.Sprintf("%d:%02d", seconds/60, seconds%60)
+}
+
+// initial is the first letter of a name, for the round mark beside it.
+func initial(name string) string {
+	first, size := utf8.DecodeRuneInString(name)
+	if size == 0 || first == utf8.RuneError {
+		return "?"
+	}
+	return strings.ToUpper(string(first))
+}
+
+func plural(count int, one, many string) string {
+	if count == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", count, many)
+}
+
+// saidOfStatus is a status of a task or a conversation in an agent's words.
+func saidOfStatus(status any) string {
+	switch status {
+	case conversation.TaskPending:
+		return "waiting"
+	case conversation.TaskReserved:
+		return "offered"
+	case conversation.TaskAssigned:
+		return "active"
+	case conversation.TaskWrapping, conversation.ConversationWrapping:
+		return "wrapping up"
+	}
+	return fmt.Sprint(status)
+}
+
+// plainAttribute is an attribute's value for people: a text without its quotes.
+func plainAttribute(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	return string(value)
+}
+
+// fields makes a map of names and values, for a piece that takes several.
+func fields(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("fields takes pairs, and got %d values", len(pairs))
+	}
+	made := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("the name of a field is a text, not %v", pairs[i])
+		}
+		made[name] = pairs[i+1]
+	}
+	return made, nil
+}

@@ -1,0 +1,45 @@
+package web
+
+import (
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/alexedwards/scs/v2/memstore"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/web/identity"
+)
+
+// TestSignInsAreForgotten: even in the session of somebody who is signed in, and so lasts.
+func TestSignInsAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		people := &scs.SessionManager{Store: memstore.NewWithCleanupInterval(0), Codec: scs.GobCodec{}, Lifetime: personLifetime}
+		ctx, err := people.Load(t.Context(), "")
+		require.NoError(t, err)
+		v := &visit{Site: &Site{people: people}, r: httptest.NewRequestWithContext(ctx, "GET", "/", nil), ctx: ctx}
+		begin := func(state string) {
+			others, err := v.begun()
+			require.NoError(t, err)
+			require.NoError(t, v.keep(append(others, pendingSignIn{identity.Pending{State: state}, "/" + state, time.Now().Add(signInWithin)})))
+		}
+		next := func(state string) string {
+			found, err := v.takeBegun(state)
+			require.NoError(t, err)
+			return found.Next
+		}
+		begin("a")
+		pass(signInWithin - time.Second)
+		begin("b")
+		begin("c")
+		require.Equal(t, "/a", next("a"))
+		require.Empty(t, next("a"), "it is good once")
+		pass(time.Minute)
+		require.Equal(t, "/b", next("b"))
+		pass(signInWithin)
+		require.Empty(t, next("c"), "it has taken too long")
+	})
+}

@@ -1,0 +1,90 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+const (
+	// personLifetime is for how long somebody is signed in: a shift. An open page asks by itself, so it
+	// can't be told from its use who has left.
+	personLifetime = 12 * time.Hour
+	// customerLifetime is for how long a browser finds its conversation again.
+	customerLifetime = 7 * 24 * time.Hour
+)
+
+// What sessions hold.
+const (
+	keyAgent = "agent"
+	// keySince is when that agent was added: whoever gets the name later is somebody else.
+	keySince = "since"
+	// keyAdmin is set where a supervisor of the demo has signed in as its administrator.
+	keyAdmin = "admin"
+	// keySaid is what the next page is to say.
+	keySaid = "said"
+	// keyConversation is the customer's.
+	keyConversation = "conversation"
+)
+
+// person is who uses a page.
+type person struct {
+	desk.Agent
+	// Role is the desk's; in a demo it may be more.
+	Role desk.Role
+	// Leave is where to become somebody else, for who is known without having signed in; else empty.
+	Leave string
+}
+
+// In tells whether somebody is signed in.
+func (p person) In() bool { return p.Name != "" }
+
+// Supervises tells whether they may read every conversation.
+func (p person) Supervises() bool { return supervisors.allows(p.Role) }
+
+// Administers tells whether they may change the settings.
+func (p person) Administers() bool { return administrators.allows(p.Role) }
+
+// sessions are sessions under a cookie of that name.
+func (s *Site) sessions(name, path string, lifetime time.Duration) *scs.SessionManager {
+	m := scs.New()
+	m.Store = s.desk.Sessions()
+	m.HashTokenInStore = true
+	m.Lifetime = lifetime
+	m.Cookie.Name, m.Cookie.Path = name, path
+	m.Cookie.HttpOnly, m.Cookie.SameSite = true, http.SameSiteLaxMode
+	// Over plain HTTP, on one's own machine, a browser wouldn't send it back.
+	m.Cookie.Secure = strings.HasPrefix(s.options.URL, "https://")
+	m.ErrorFunc = s.sessionFailed
+	return m
+}
+
+// who reads who is signed in, and their role as it is now: somebody who was removed is signed out at once.
+func (v *visit) who() (person, error) {
+	if p, ok, err := v.demoPerson(); ok || err != nil {
+		return p, err
+	}
+	name := v.people.GetString(v.ctx, keyAgent)
+	if name == "" {
+		return person{}, nil
+	}
+	agent, err := v.desk.Agent(v.ctx, name)
+	unknown := conversation.CodeOf(err) == conversation.CodeUnknownAgent
+	if err != nil && !unknown {
+		return person{}, err
+	}
+	if unknown || agent.CreatedAt.UnixMicro() != v.people.GetInt64(v.ctx, keySince) {
+		v.people.Remove(v.ctx, keyAgent)
+		return person{}, nil
+	}
+	p := person{Agent: agent, Role: agent.Role}
+	if v.options.Demo && p.Role == desk.RoleSupervisor && v.people.GetBool(v.ctx, keyAdmin) {
+		p.Role = desk.RoleAdmin
+	}
+	return p, nil
+}

@@ -1,0 +1,369 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/web/identity"
+)
+
+// Where people sign in, and where a provider sends them back to. It has to know both addresses.
+const (
+	SignInPath   = "/sign-in"
+	CallbackPath = "/sign-in/callback"
+)
+
+// What sessions hold of signing in.
+const (
+	// keyPending are the sign-ins that have begun, the newest last, as JSON.
+	keyPending = "sign_ins"
+	// keyIDToken is the provider's word for who is signed in, which signs them out there.
+	keyIDToken = "id_token"
+	// keyFarewell is where the provider signs out who has signed out here.
+	keyFarewell = "farewell"
+)
+
+const (
+	// signInWithin is how long somebody may take to sign in, and what a session lasts that nobody has signed in to.
+	signInWithin = 10 * time.Minute
+	// pendingAtOnce is how many sign-ins a browser may have begun, each in a tab of its own.
+	pendingAtOnce = 5
+)
+
+// farewellPatience is how long somebody who signs out waits for a provider that may be away.
+const farewellPatience = 3 * time.Second
+
+const tooManySignIns = "Too many sign-ins have begun from where you are. Please try again in a minute."
+
+// signInRoutes are the pages of signing in.
+func (s *Site) signInRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: SignInPath, access: everybody, handle: (*visit).showSignIn},
+		{method: http.MethodPost, path: SignInPath, access: everybody, handle: (*visit).signInToDemo},
+		{method: http.MethodGet, path: "/sign-in/oidc", access: everybody, handle: (*visit).beginSignIn},
+		{method: http.MethodGet, path: CallbackPath, access: everybody, handle: (*visit).finishSignIn},
+		{method: http.MethodPost, path: "/sign-out", access: everybody, handle: (*visit).signOut},
+	}
+}
+
+// signIn is what the page to sign in shows.
+type signIn struct {
+	// Next is where to go once signed in.
+	Next string
+	// Provider is whom to sign in with, empty for nobody.
+	Provider string
+	// Demo are the people to sign in as, none where that isn't offered; Elsewhere is set where it is
+	// offered only on the machine that Baton runs on.
+	Demo      []demoChoice
+	Elsewhere bool
+	// Farewell is where the provider signs out who has just signed out here.
+	Farewell string
+	// Stranger is who has signed in at the provider and doesn't work here.
+	Stranger *stranger
+}
+
+// Impossible tells whether nobody can sign in.
+func (s signIn) Impossible() bool { return s.Provider == "" && len(s.Demo) == 0 && !s.Elsewhere }
+
+// stranger is somebody whom the desk doesn't know.
+type stranger struct {
+	Name string
+	// Administrators are whom to ask.
+	Administrators []string
+	// SignOut is where to sign out at the provider, to sign in as somebody else; empty where it offers none.
+	SignOut string
+}
+
+func (v *visit) showSignIn() error {
+	if farewell := v.people.PopString(v.ctx, keyFarewell); farewell != "" {
+		// By the page, and not by a redirect of the form that signs out: a browser lets that go only to us.
+		v.w.Header().Set("Refresh", "0; url="+farewell)
+		return v.render(http.StatusOK, "sign_in", page{Title: "Signing out", Section: "sign-in", Said: "You are signed out of Baton.", Body: signIn{Farewell: farewell, Provider: v.provider()}})
+	}
+	return v.signIn(http.StatusOK, "", v.r.URL.Query().Get("next"), nil)
+}
+
+// signIn answers with the page to sign in, where it was refused with the reason.
+func (v *visit) signIn(status int, refused, next string, unknown *stranger) error {
+	body := signIn{Next: afterSignIn(next), Provider: v.provider(), Stranger: unknown}
+	if v.options.Demo {
+		body.Elsewhere = !onThisMachine(v.r)
+	}
+	if v.options.Demo && !body.Elsewhere {
+		everybody, err := v.desk.Agents(v.ctx)
+		if err != nil {
+			return err
+		}
+		body.Demo = demoChoices(v.r, everybody, body.Next)
+	}
+	return v.render(status, "sign_in", page{Title: "Sign in", Section: "sign-in", Refused: refused, Body: body})
+}
+
+// provider is how people read whom they sign in with.
+func (v *visit) provider() string {
+	if v.options.Provider == nil {
+		return ""
+	}
+	issuer, err := url.Parse(v.options.Provider.Issuer())
+	if err != nil || issuer.Host == "" {
+		return v.options.Provider.Issuer()
+	}
+	return issuer.Host
+}
+
+// signInToDemo signs in whoever is on this machine as the agent they choose, or as administrator in a
+// supervisor's name.
+func (v *visit) signInToDemo() error {
+	next := v.r.PostForm.Get("next")
+	if !v.options.Demo {
+		return v.signIn(http.StatusForbidden, "Nobody can be chosen here: this is no demo.", next, nil)
+	}
+	if !onThisMachine(v.r) {
+		return v.signIn(http.StatusForbidden, "The people of the demo can sign in only on the machine that Baton runs on.", next, nil)
+	}
+	name, asAdministrator := v.r.PostForm.Get("agent"), false
+	if administrator := v.r.PostForm.Get("administrator"); administrator != "" {
+		name, asAdministrator = administrator, true
+	}
+	agent, err := v.desk.Agent(v.ctx, name)
+	switch {
+	case conversation.CodeOf(err) == conversation.CodeUnknownAgent:
+		return v.signIn(http.StatusUnprocessableEntity, "There is no such agent any more: choose another.", next, nil)
+	case err != nil:
+		return err
+	case asAdministrator && agent.Role != desk.RoleSupervisor:
+		return v.signIn(http.StatusForbidden, "Only a supervisor of the demo can sign in as its administrator: choose another.", next, nil)
+	}
+	return v.welcome(agent, asAdministrator, "", next)
+}
+
+// welcome signs the agent in, in a session of a new token: a token that somebody has planted, or seen,
+// before is worth nothing.
+func (v *visit) welcome(agent desk.Agent, asAdministrator bool, idToken, next string) error {
+	others := v.people.GetBytes(v.ctx, keyPending)
+	if err := errors.Join(v.people.Clear(v.ctx), v.people.RenewToken(v.ctx)); err != nil {
+		return fmt.Errorf("renew a session: %w", err)
+	}
+	if others != nil { // in other tabs, which may still come back
+		v.people.Put(v.ctx, keyPending, others)
+	}
+	v.people.Put(v.ctx, keyAgent, agent.Name)
+	v.people.Put(v.ctx, keySince, agent.CreatedAt.UnixMicro())
+	if asAdministrator {
+		v.people.Put(v.ctx, keyAdmin, true)
+	}
+	if idToken != "" {
+		v.people.Put(v.ctx, keyIDToken, idToken)
+	}
+	return v.back(afterSignIn(next), "")
+}
+
+// pendingSignIn is what a session keeps of a sign-in that has begun.
+type pendingSignIn struct {
+	Pending identity.Pending `json:"pending"`
+	Next    string           `json:"next"`
+	Until   time.Time        `json:"until"`
+}
+
+// begun are the sign-ins that have begun and not taken too long.
+func (v *visit) begun() (pending []pendingSignIn, err error) {
+	kept := v.people.GetBytes(v.ctx, keyPending)
+	if kept == nil {
+		return nil, nil
+	}
+	if err := json.Unmarshal(kept, &pending); err != nil {
+		return nil, fmt.Errorf("read the sign-ins that were kept: %w", err)
+	}
+	now := time.Now()
+	return slices.DeleteFunc(pending, func(p pendingSignIn) bool { return !p.Until.After(now) }), nil
+}
+
+// keep keeps the newest of the sign-ins that have begun.
+func (v *visit) keep(pending []pendingSignIn) error {
+	if len(pending) == 0 {
+		v.people.Remove(v.ctx, keyPending)
+		return nil
+	}
+	kept, err := json.Marshal(pending[max(0, len(pending)-pendingAtOnce):])
+	if err != nil {
+		return fmt.Errorf("keep a sign-in: %w", err)
+	}
+	v.people.Put(v.ctx, keyPending, kept)
+	return nil
+}
+
+// signedIn tells whether somebody has signed in to the session.
+func (v *visit) signedIn() bool { return v.people.Exists(v.ctx, keyAgent) }
+
+func (v *visit) beginSignIn() error {
+	next := v.r.URL.Query().Get("next")
+	if v.options.Provider == nil {
+		return v.signIn(http.StatusNotFound, "There is no provider to sign in with.", next, nil)
+	}
+	if !v.signedIn() && !v.signIns.allow(v.r) {
+		return v.signIn(http.StatusTooManyRequests, tooManySignIns, next, nil)
+	}
+	address, pending, err := v.options.Provider.Begin(v.ctx)
+	if err != nil {
+		return v.signInFailed(err, next)
+	}
+	others, err := v.begun()
+	if err != nil {
+		return err
+	}
+	until := time.Now().Add(signInWithin)
+	if err := v.keep(append(others, pendingSignIn{pending, afterSignIn(next), until})); err != nil {
+		return err
+	}
+	if !v.signedIn() {
+		v.people.SetDeadline(v.ctx, until)
+	}
+	http.Redirect(v.w, v.r, address, http.StatusSeeOther)
+	return nil
+}
+
+// takeBegun returns the sign-in of that state, which is good once, and none where there is no such one.
+func (v *visit) takeBegun(state string) (pendingSignIn, error) {
+	all, err := v.begun()
+	if err != nil {
+		return pendingSignIn{}, err
+	}
+	at := slices.IndexFunc(all, func(p pendingSignIn) bool { return p.Pending.State == state })
+	if at < 0 {
+		return pendingSignIn{}, nil
+	}
+	found := all[at]
+	return found, v.keep(slices.Delete(all, at, at+1))
+}
+
+// finishSignIn takes in who comes back from the provider.
+func (v *visit) finishSignIn() error {
+	if v.options.Provider == nil {
+		return v.signIn(http.StatusNotFound, "There is no provider to sign in with.", "", nil)
+	}
+	begun, err := v.takeBegun(v.r.URL.Query().Get("state"))
+	if err != nil {
+		return err
+	}
+	person, err := v.options.Provider.Finish(v.ctx, begun.Pending, v.r.URL.Query())
+	if err != nil {
+		return v.signInFailed(err, begun.Next)
+	}
+	agent, err := v.desk.Agent(v.ctx, person.Name)
+	if conversation.CodeOf(err) == conversation.CodeUnknownAgent {
+		return v.unknown(person, begun.Next)
+	}
+	if err != nil {
+		return err
+	}
+	return v.welcome(agent, false, person.IDToken, begun.Next)
+}
+
+// signInFailed says why the provider signs nobody in, and tells the log where the person can't mend it.
+func (v *visit) signInFailed(err error, next string) error {
+	failed, ok := errors.AsType[*identity.Error](err)
+	if !ok {
+		return err
+	}
+	status := http.StatusBadRequest
+	switch failed.Fault {
+	case identity.FaultVisitor:
+	case identity.FaultDenied:
+		status = http.StatusForbidden
+	case identity.FaultProvider:
+		status = http.StatusServiceUnavailable
+		v.log.WarnContext(v.ctx, "The OpenID provider can't be reached", "error", err)
+	case identity.FaultSetup:
+		status = http.StatusBadGateway
+		v.log.ErrorContext(v.ctx, "The OpenID provider's answer is of no use", "error", err)
+	}
+	return v.signIn(status, failed.Sentence, next, nil)
+}
+
+// unknown tells somebody whom the desk doesn't know whom to ask.
+func (v *visit) unknown(person identity.Person, next string) error {
+	everybody, err := v.desk.Agents(v.ctx)
+	if err != nil {
+		return err
+	}
+	who := &stranger{Name: person.Name, SignOut: v.signOutURL(person.IDToken)}
+	for _, agent := range everybody {
+		if agent.Role == desk.RoleAdmin {
+			who.Administrators = append(who.Administrators, agent.FriendlyName)
+		}
+	}
+	return v.signIn(http.StatusForbidden, "You are signed in at "+v.provider()+" as somebody whom Baton doesn't know.", next, who)
+}
+
+// signOut ends the session, here at once and then at the provider.
+func (v *visit) signOut() error {
+	signedIn := v.signedIn()
+	switch {
+	case !signedIn && !v.signIns.allow(v.r):
+		return v.signIn(http.StatusTooManyRequests, tooManySignIns, "", nil)
+	case v.people.Token(v.ctx) == "":
+		return v.back(SignInPath, "") // there is nothing to end
+	}
+	idToken := v.people.GetString(v.ctx, keyIDToken)
+	if err := v.people.Destroy(v.ctx); err != nil {
+		return fmt.Errorf("end a session: %w", err)
+	}
+	v.person = person{}
+	if !signedIn {
+		return v.back(SignInPath, "")
+	}
+	v.people.SetDeadline(v.ctx, time.Now().Add(signInWithin))
+	if farewell := v.signOutURL(idToken); farewell != "" {
+		v.people.Put(v.ctx, keyFarewell, farewell)
+	}
+	return v.back(SignInPath, "You are signed out.")
+}
+
+// signOutURL is where the provider signs out the person with that ID token; "" where it doesn't.
+func (v *visit) signOutURL(idToken string) string {
+	if v.options.Provider == nil || idToken == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(v.ctx, farewellPatience)
+	defer cancel()
+	return v.options.Provider.SignOutURL(ctx, idToken)
+}
+
+// afterSignIn is where somebody goes who has signed in: a page of ours, and not the one to sign in.
+func afterSignIn(next string) string {
+	path := localPath(next)
+	if strings.HasPrefix(path, "/sign-") {
+		return "/"
+	}
+	return path
+}
+
+// onThisMachine tells whether a request comes from this machine and for it: a page of another site that
+// has its name point here comes for that name, and what a proxy passes on says so.
+func onThisMachine(r *http.Request) bool {
+	for _, passedOn := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(passedOn) != "" {
+			return false
+		}
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && from.Addr().Unmap().IsLoopback() && isLoopback(r.Host)
+}
+
+// isLoopback tells whether an address, with or without a port, is this machine's own.
+func isLoopback(address string) bool {
+	host := hostOf(address)
+	ip, err := netip.ParseAddr(host)
+	named := strings.ToLower(host)
+	return named == "localhost" || strings.HasSuffix(named, demoSuffix) || (err == nil && ip.Unmap().IsLoopback())
+}

@@ -1,0 +1,90 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+const (
+	// beat is how often a stream says that it is there, so that no proxy thinks it dead.
+	beat = 15 * time.Second
+	// writeWithin is how long a browser may take to take in a few bytes.
+	writeWithin = 10 * time.Second
+	// calm is how long a page of everything rests between two changes.
+	calm = time.Second
+)
+
+// stream tells the browser, with server-sent events, each time that what it shows has changed, and once
+// at first: who comes back after a lost connection has missed nothing. The function, which may be nil,
+// says before each which conversations are to be watched. The key is whose stream it is: a chat's SID or a
+// person's name, which have only so many open.
+func (v *visit) stream(key string, w *watching, following func() ([]string, error)) error {
+	defer v.live.leave(w)
+	leave, ok := v.streams.enter(key)
+	if !ok {
+		return &mistake{http.StatusTooManyRequests, "Too many pages are open: close some of them, then load this one again."}
+	}
+	defer leave()
+	controller := http.NewResponseController(v.w)
+	h := v.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	if err := controller.SetReadDeadline(time.Time{}); err != nil { // that of a request, which this outlasts
+		return err //nolint:wrapcheck // it says all
+	}
+	send := func(text string) bool {
+		if err := controller.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil {
+			return false
+		}
+		if _, err := fmt.Fprint(v.w, text); err != nil {
+			return false
+		}
+		return controller.Flush() == nil
+	}
+	if !send("retry: 1000\n") {
+		return nil
+	}
+	beats := time.NewTicker(beat)
+	defer beats.Stop()
+	w.wake()
+	for {
+		select {
+		case <-w.changed:
+			if following != nil {
+				sids, err := following()
+				if err != nil {
+					return nil // the browser comes back, and is told then
+				}
+				v.live.follow(w, sids)
+			}
+			if !send("event: changed\ndata:\n\n") {
+				return nil
+			}
+			if w.everything && !v.rest(calm) {
+				return nil
+			}
+		case <-beats.C:
+			if !send(": here\n\n") {
+				return nil
+			}
+		case <-w.done:
+			return nil
+		case <-v.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// rest waits that long, or tells that the browser has left.
+func (v *visit) rest(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-v.ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,111 @@
+package web
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// happening is one line of a conversation's timeline.
+type happening struct {
+	At   time.Time
+	Text string
+	// Name is the event's, empty for what is no event.
+	Name conversation.EventName
+	// Refused is set for what did not come to pass: a refusal, an offer nobody took, a transfer that failed.
+	Refused bool
+}
+
+// inVain are the events by which something did not come to pass.
+var inVain = []conversation.EventName{
+	conversation.EventReservationRejected, conversation.EventReservationTimeout, conversation.EventReservationCanceled,
+	conversation.EventReservationRescinded, conversation.EventTransferFailed, conversation.EventTransferCanceled,
+	conversation.EventTransferAttemptFailed, conversation.EventTaskCanceled,
+}
+
+// timeline tells everything that has happened, in order: the events of the conversation's history, and
+// what was refused, of which a history knows nothing.
+func timeline(t desk.Thread) []happening {
+	var told []happening
+	for _, e := range t.Events {
+		h := happening{At: e.At, Text: inWords(t, e), Name: e.Name, Refused: slices.Contains(inVain, e.Name)}
+		told = append(told, h)
+	}
+	for _, r := range t.Refused {
+		text := "was refused: " + strings.ReplaceAll(string(r.Code), "_", " ")
+		if r.Code == conversation.CodeWrapupPending {
+			text = "was refused the accept: their wrapup is not complete"
+		}
+		told = append(told, happening{At: r.At, Text: t.Names.Agent(r.Agent) + " " + text, Refused: true})
+	}
+	slices.SortStableFunc(told, func(a, b happening) int { return a.At.Compare(b.At) })
+	return told
+}
+
+// inWords is an event in words.
+func inWords(t desk.Thread, e conversation.Event) string {
+	agent, queue := cmp.Or(t.Names.Agent(e.Agent), "nobody"), t.Names.Queue(e.Queue)
+	why := ""
+	if e.Reason != "" {
+		why = ": " + strings.ReplaceAll(e.Reason, "_", " ")
+	}
+	said := string(e.Name)
+	switch e.Name {
+	case conversation.EventTaskCreated:
+		said = "A task in " + queue
+	case conversation.EventTaskUpdated:
+		said = "The task goes on" + why
+	case conversation.EventTaskWrapup:
+		said = agent + " wraps up"
+	case conversation.EventTaskCompleted:
+		said = agent + " completed the wrapup" + why
+	case conversation.EventTaskCanceled:
+		said = "The task was canceled" + why
+	case conversation.EventTaskQueueEntered:
+		said = "It waits in " + queue
+	case conversation.EventTransferInitiated:
+		said = agent + " passed it on to " + toWhom(t, e)
+	case conversation.EventTransferAttemptFailed:
+		said = "The transfer was not answered" + why
+	case conversation.EventTransferFailed:
+		said = "The transfer failed" + why
+	case conversation.EventTransferCanceled:
+		said = "The transfer was taken back"
+	case conversation.EventTransferCompleted:
+		said = "The transfer is complete: " + agent + " has it"
+	case conversation.EventReservationCreated:
+		said = "Offered to " + agent + ", until " + e.ExpiresAt.UTC().Format("15:04:05") + " UTC"
+	case conversation.EventReservationAccepted:
+		said = agent + " accepted"
+	case conversation.EventReservationRejected:
+		said = agent + " declined" + why
+	case conversation.EventReservationTimeout:
+		said = agent + " let the offer expire"
+	case conversation.EventReservationCanceled:
+		said = "The offer to " + agent + " was canceled" + why
+	case conversation.EventReservationRescinded:
+		said = "The offer to " + agent + " was withdrawn"
+	case conversation.EventReservationWrapup:
+		said = agent + "’s turn is over"
+	case conversation.EventReservationCompleted:
+		said = agent + " is done"
+	}
+	if e.By != "" {
+		said += " (by " + t.Names.Agent(e.By) + ")"
+	}
+	return said
+}
+
+// toWhom is the target of an event's transfer.
+func toWhom(t desk.Thread, e conversation.Event) string {
+	for _, x := range t.Transfers {
+		if x.Task == e.Task {
+			return target(t.Names, x.To)
+		}
+	}
+	return t.Names.Queue(e.Queue)
+}
