@@ -1,4 +1,4 @@
-// Command gateway serves Baton over HTTP: the Twilio-compatible API and its webhooks, until SIGINT or
+// Command gateway serves Baton over HTTP: the Twilio-compatible API, its webhooks and the pages, until SIGINT or
 // SIGTERM. Any number of them may run; BATON_HTTP says where it listens, BATON_DATABASE names the desk,
 // Temporal's own environment configuration (TEMPORAL_*) the server. TLS is the proxy's in front of it.
 package main
@@ -8,20 +8,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/build"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/serve"
-	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/web/identity"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -29,36 +29,39 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) (err error) {
-	if len(args) > 0 {
-		return errors.New("gateway takes no arguments: BATON_HTTP says where it listens, BATON_DATABASE names the desk, TEMPORAL_ADDRESS the server")
-	}
-	logger := slog.New(slog.NewJSONHandler(stderr, nil))
-	settings, err := config.Load(getenv, "")
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
+	built, err := build.Read()
 	if err != nil {
 		return err
+	}
+	if slices.Equal(args, []string{"--version"}) {
+		fmt.Fprintln(stdout, "gateway", built)
+		return nil
+	}
+	if len(args) > 0 {
+		return errors.New("gateway takes no argument but --version: BATON_HTTP says where it listens, BATON_DATABASE names the desk, TEMPORAL_ADDRESS the server")
 	}
 	gateway, err := config.LoadGateway(getenv)
 	if err != nil {
 		return err
 	}
-	d, err := desk.Open(ctx, settings.Database, desk.Options{Logger: logger})
+	p, err := serve.Open(ctx, getenv, stderr, "gateway", built.ID)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	c, err := temporalenv.Dial(ctx, temporalenv.Options{Address: settings.Temporal, Namespace: settings.Namespace, Logger: logger})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	g, err := serve.StartGateway(ctx, c, d, serve.GatewayOptions{
-		Address: gateway.Address, WebhookAllow: gateway.WebhookAllow, WebhookRedirects: gateway.WebhookRedirects, Logger: logger,
+	defer func() { err = errors.Join(err, p.Close(ctx)) }()
+	g, err := serve.StartGateway(ctx, p.Temporal, p.Desk, serve.GatewayOptions{
+		Address: gateway.Address, WebhookAllow: gateway.WebhookAllow, WebhookRedirects: gateway.WebhookRedirects,
+		URL: gateway.URL, Identity: identity.Options{
+			Issuer: gateway.OIDC.Issuer, ClientID: gateway.OIDC.ClientID, ClientSecret: gateway.OIDC.ClientSecret,
+			Claim: gateway.OIDC.Claim, Domain: gateway.OIDC.Domain,
+		},
+		TemporalUI: gateway.TemporalUI, Keys: p.Keys, CodecOrigins: gateway.CodecOrigins, Logger: p.Logger, Telemetry: p.Telemetry,
 	})
 	if err != nil {
 		return err
 	}
-	logger.Info("The gateway runs", "url", g.URL, "database", settings.Database)
+	p.Logger.Info("The gateway runs", "url", g.URL, "database", p.Database, "metrics", p.Telemetry.URL)
 	<-ctx.Done()
 	return g.Stop(ctx)
 }

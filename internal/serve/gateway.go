@@ -18,6 +18,10 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/httpapi"
 	"github.com/baton-transfers/baton/httpapi/webhook"
+	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/telemetry"
+	"github.com/baton-transfers/baton/web"
+	"github.com/baton-transfers/baton/web/identity"
 )
 
 // GatewayOptions say where a gateway listens, and what its webhooks may do.
@@ -28,10 +32,23 @@ type GatewayOptions struct {
 	// public ones; WebhookRedirects has them follow redirects.
 	WebhookAllow     string
 	WebhookRedirects bool
-	Logger           *slog.Logger
+	// URL is the public address of the pages, Identity whom people sign in with; see [web.Options].
+	URL      string
+	Identity identity.Options
+	// Demo lets whoever is on this machine sign in as anybody, where only this machine is listened to.
+	Demo bool
+	// TemporalUI is described at [web.Options].
+	TemporalUI string
+	// Keys are those that payloads and the desk's texts are encrypted with; with some, there is a codec server, which pages of the
+	// CodecOrigins may call.
+	Keys         *codec.KeyRing
+	CodecOrigins []string
+	Logger       *slog.Logger
+	// Telemetry takes what the gateway tells of itself; nil where nobody asks.
+	Telemetry *telemetry.Telemetry
 }
 
-// Gateway is a running HTTP server: the API, /healthz, and the sender of webhooks.
+// Gateway is a running HTTP server: the API, the pages, /healthz and /readyz, and the sender of webhooks.
 type Gateway struct {
 	// URL is where it is reached.
 	URL string
@@ -39,6 +56,7 @@ type Gateway struct {
 	server  *http.Server
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	health  *telemetry.Health
 }
 
 // The times that a client may take, against those that hold connections.
@@ -52,7 +70,7 @@ const (
 	drain = 10 * time.Second
 )
 
-// StartGateway serves the API over a connected client and an open desk, which stay the caller's to
+// StartGateway serves the API and the pages over a connected client and an open desk, which stay the caller's to
 // close after [Gateway.Stop].
 func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayOptions) (*Gateway, error) {
 	allowed, err := webhook.ParseAllow(o.WebhookAllow)
@@ -66,16 +84,29 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if err != nil {
 		return nil, fmt.Errorf("serve HTTP on %s: choose another address with --http or BATON_HTTP: %w", o.Address, err)
 	}
+	if o.Telemetry == nil {
+		o.Telemetry = telemetry.Quiet(o.Logger)
+	}
 	api := httpapi.New(d, baton.NewClient(c), httpapi.Options{
 		Logger: o.Logger, AllowCallback: func(callback string) error { return allowCallback(callback, allowed) },
+		Authenticated: telemetry.Key,
 	})
+	pages := web.New(d, baton.NewClient(c), o.pages(listener.Addr()))
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { answerHealth(w, r, c, d) })
+	o.Telemetry.Health.Register(mux)
 	mux.Handle("/", api.Handler()) //nolint:contextcheck // each request has its own
+	site := pages.Handler()
+	for _, path := range web.Paths() {
+		mux.Handle(path, site)
+	}
+	if !o.Keys.Empty() {
+		mux.Handle(codec.Path, codecServer(o, api, pages))
+	}
+	o.Telemetry.Streams(pages.Streams)
 	g := &Gateway{
-		URL: "http://" + listener.Addr().String(),
+		URL: "http://" + listener.Addr().String(), health: o.Telemetry.Health,
 		server: &http.Server{
-			Handler: mux, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			Handler: o.Telemetry.HTTP(mux), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 		},
 	}
@@ -85,13 +116,33 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 			o.Logger.Error("HTTP is no longer served", "error", err)
 		}
 	})
-	sender := webhook.New(d, webhook.Options{Allow: allowed, AllowRedirects: o.WebhookRedirects, Logger: o.Logger})
+	g.running.Go(func() {
+		if err := pages.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			o.Logger.Error("Pages are no longer told of changes", "error", err)
+		}
+	})
+	sender := webhook.New(d, webhook.Options{Allow: allowed, AllowRedirects: o.WebhookRedirects, Logger: o.Logger, Observe: o.Telemetry.Webhook})
 	g.running.Go(func() {
 		if err := sender.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			o.Logger.Error("Webhooks are no longer sent", "error", err)
 		}
 	})
+	needBoth(g.health, c, d)
+	g.health.Ready()
 	return g, nil
+}
+
+// pages are what the pages are served with.
+func (o GatewayOptions) pages(address net.Addr) web.Options {
+	options := web.Options{Logger: o.Logger, URL: o.URL, Demo: o.Demo, TemporalUI: o.TemporalUI}
+	if here, ok := address.(*net.TCPAddr); !ok || !here.IP.IsLoopback() {
+		options.Demo = false
+	}
+	if o.Identity.Issuer != "" {
+		o.Identity.RedirectURL, o.Identity.SignedOutURL = o.URL+web.CallbackPath, o.URL+web.SignInPath
+		options.Provider = identity.New(o.Identity)
+	}
+	return options
 }
 
 // allowCallback says at once, where it can be said without asking a name server, that no webhook would
@@ -112,8 +163,9 @@ func allowCallback(callback string, allowed []netip.Prefix) error {
 func (g *Gateway) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
+	g.health.Drain()
+	g.stop() // streams end, webhooks go on after the next start
 	err := g.server.Shutdown(ctx)
-	g.stop()
 	g.running.Wait()
 	if err != nil {
 		return fmt.Errorf("stop serving HTTP: %w", err)

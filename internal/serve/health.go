@@ -2,33 +2,24 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
-	"net/http"
-	"time"
+	"fmt"
 
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/telemetry"
 )
 
-// healthTimeout is how long a part may take to answer before it counts as away.
-const healthTimeout = 2 * time.Second
-
-// answerHealth answers 200 while the Temporal server and the desk answer, else 503, with what is wrong by part.
-func answerHealth(w http.ResponseWriter, r *http.Request, c client.Client, d *desk.Desk) {
-	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
-	defer cancel()
-	parts := map[string]string{"temporal": "ok", "desk": "ok"}
-	status := http.StatusOK
-	if _, err := c.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		parts["temporal"], status = "away", http.StatusServiceUnavailable
-	}
-	if _, err := d.Settings(ctx); err != nil {
-		parts["desk"], status = "away", http.StatusServiceUnavailable
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	if err := json.NewEncoder(w).Encode(parts); err != nil {
-		return // whoever asked is gone
-	}
+// needBoth says that nothing can be done without the Temporal server and the desk.
+func needBoth(h *telemetry.Health, c client.Client, d *desk.Desk) {
+	h.Needs("temporal", func(ctx context.Context) error {
+		if _, err := c.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+			return fmt.Errorf("ask the Temporal server how it is: %w", err)
+		}
+		return nil
+	})
+	h.Needs("desk", func(ctx context.Context) error {
+		_, err := d.Settings(ctx)
+		return err
+	})
 }

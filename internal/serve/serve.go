@@ -1,10 +1,11 @@
 // Package serve puts a worker and a gateway together: the workflow, its activities with a desk behind
 // them, and the desk's dispatcher with a courier that carries its matches to the conversations; the HTTP
-// API, and the sender of its webhooks. The programs worker, gateway and starter (`dev`, `demo`) run what
-// it makes. Nothing is decided here.
+// API, and the sender of its webhooks; and what the programs worker and gateway stand on, as the environment
+// names it. They and starter (`dev`, `demo`) run what it makes. Nothing is decided here.
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -27,18 +30,45 @@ type Worker struct {
 	temporal   worker.Worker
 	stop       context.CancelFunc
 	dispatcher sync.WaitGroup
+	health     *telemetry.Health
 }
 
 // activitiesAtOnce is how many activities a worker runs at a time: while conversations keep changing, most
 // of them rest (see [activities.Showing]) and need nothing but a place.
 const activitiesAtOnce = 10_000
 
+// cachedConversations is how many open conversations a worker keeps in memory, of some 40 kB each. One that isn't
+// kept is read from its history with its next command, which costs the server and the caller more.
+const cachedConversations = 20_000
+
+// WorkerOptions say how a worker runs.
+type WorkerOptions struct {
+	// Deployment is the version that it is of; zero: it takes whatever comes.
+	Deployment temporalenv.Deployment
+	// Cached is how many open conversations are kept in memory; zero for 20,000. It holds for all workers of a process.
+	Cached int
+	// Keys are those of the client.
+	Keys   *codec.KeyRing
+	Logger *slog.Logger
+	// Health is told how the worker is; nil where nobody asks.
+	Health *telemetry.Health
+}
+
 // StartWorker starts a worker on a connected client and an open desk, which stay the caller's to
 // close after [Worker.Stop].
-func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, logger *slog.Logger) (*Worker, error) {
-	options := temporalenv.WorkerOptions()
+func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOptions) (*Worker, error) {
+	options := temporalenv.WorkerOptions(o.Keys)
 	options.MaxConcurrentActivityExecutionSize = activitiesAtOnce
-	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options)}
+	options.DeploymentOptions = o.Deployment.Options()
+	worker.SetStickyWorkflowCacheSize(cmp.Or(o.Cached, cachedConversations))
+	if o.Health == nil {
+		o.Health = telemetry.NewHealth(o.Logger)
+	}
+	options.OnFatalError = func(err error) {
+		o.Logger.Error("The worker has ended, and carries no conversation any more: start it again", "error", err)
+		o.Health.End("worker")
+	}
+	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options), health: o.Health}
 	workflows.Register(w.temporal)
 	activities.Register(w.temporal, d)
 	if err := w.temporal.Start(); err != nil {
@@ -47,14 +77,17 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, logger *slo
 	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
 	w.dispatcher.Go(func() {
 		if err := d.RunDispatcher(ctx, courier{baton.NewClient(c)}); err != nil && !errors.Is(err, context.Canceled) {
-			logger.Error("The dispatcher has ended: waiting tasks are not placed", "error", err)
+			o.Logger.Error("The dispatcher has ended: waiting tasks are not placed", "error", err)
 		}
 	})
+	needBoth(o.Health, c, d)
+	o.Health.Ready()
 	return w, nil
 }
 
 // Stop lets what is under way finish, and ends the worker.
 func (w *Worker) Stop() {
+	w.health.Drain()
 	w.stop()
 	w.dispatcher.Wait()
 	w.temporal.Stop()

@@ -1,0 +1,79 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/telemetry"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+)
+
+// Process is what the programs worker and gateway stand on, as the environment names it.
+type Process struct {
+	Temporal  client.Client
+	Desk      *desk.Desk
+	Keys      *codec.KeyRing
+	Telemetry *telemetry.Telemetry
+	Logger    *slog.Logger
+	// Database is which desk it is, for people: without a password.
+	Database string
+}
+
+// Open opens it for a program of that name and version; the log goes to stderr. Close it with [Process.Close].
+func Open(ctx context.Context, getenv func(string) string, stderr io.Writer, program, version string) (_ *Process, err error) {
+	told, err := config.LoadTelemetry(getenv)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := config.Load(getenv, "")
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{Logger: telemetry.NewLogger(stderr, told.LogLevel), Database: desk.Named(settings.Database)}
+	if p.Keys, err = config.LoadKeys(getenv); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close(ctx))
+		}
+	}()
+	if p.Telemetry, err = telemetry.Start(ctx, telemetry.Options{
+		Program: program, Version: version, Metrics: told.Metrics, Traces: told.Traces, Logger: p.Logger,
+	}); err != nil {
+		return nil, err
+	}
+	if p.Desk, err = desk.Open(ctx, settings.Database, desk.Options{Logger: p.Logger, Cipher: p.Keys, Observe: p.Telemetry.Transaction}); err != nil {
+		return nil, err
+	}
+	p.Telemetry.Watch(p.Desk)
+	if p.Temporal, err = temporalenv.Dial(ctx, temporalenv.Options{
+		Address: settings.Temporal, Namespace: settings.Namespace, Keys: p.Keys, Logger: p.Logger,
+		Metrics: p.Telemetry.Temporal(), Interceptors: p.Telemetry.Interceptors(),
+	}); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close closes what is open.
+func (p *Process) Close(ctx context.Context) error {
+	var errs []error
+	if p.Temporal != nil {
+		p.Temporal.Close()
+	}
+	if p.Desk != nil {
+		errs = append(errs, p.Desk.Close())
+	}
+	if p.Telemetry != nil {
+		errs = append(errs, p.Telemetry.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
