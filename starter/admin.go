@@ -101,7 +101,7 @@ func (c *cli) settings() *cobra.Command {
 	flags.StringVar(&unanswered, "unanswered", "", "a task its agent doesn't take goes to: origin_queue or sender")
 	flags.DurationVar(&reoffer, "reoffer-after", 0, "for how long who declined a task isn't offered it again")
 	flags.StringVar(&timeoutActivity, "timeout-activity", "", "on: an agent who lets an offer expire becomes unavailable")
-	flags.StringVar(&by, "by", "admin", "who changes them")
+	flags.StringVar(&by, "by", "", "who changes them (default: the user of this machine)")
 	return cmd
 }
 
@@ -185,12 +185,12 @@ func (c *cli) addAgent() *cobra.Command {
 }
 
 func (c *cli) setAgent() *cobra.Command {
-	var status string
+	var status, role string
 	var capacities []string
-	cmd := &cobra.Command{Use: "set NAME", Short: "Let an agent come or go, or change how much they take", Args: name("agent")}
+	cmd := &cobra.Command{Use: "set NAME", Short: "Let an agent come or go, change how much they take, or give them another role", Args: name("agent")}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !anyChanged(cmd) {
-			return wrongUsage("say what to set: --status or --capacity")
+			return wrongUsage("say what to set: --status, --capacity or --role")
 		}
 		numbers := make([]int, len(capacities))
 		for i, capacity := range capacities {
@@ -212,10 +212,16 @@ func (c *cli) setAgent() *cobra.Command {
 					return err
 				}
 			}
+			if cmd.Flags().Changed("role") {
+				if err := d.UpdateAgent(ctx, args[0], desk.AgentChange{Role: new(desk.Role(role))}); err != nil {
+					return err
+				}
+			}
 			return c.showAgents(ctx, d)
 		})(cmd, args)
 	}
 	cmd.Flags().StringVar(&status, "status", "", "available, break or offline")
+	cmd.Flags().StringVar(&role, "role", "", "agent, supervisor or admin")
 	cmd.Flags().StringSliceVar(&capacities, "capacity", nil, "CHANNEL=NUMBER; may be repeated")
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 )
@@ -35,9 +37,13 @@ func (c *cli) connected(ctx context.Context, do func(ctx context.Context, tempor
 	if err != nil {
 		return err
 	}
+	keys, err := config.LoadKeys(c.getenv)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	temporal, err := temporalenv.Dial(ctx, temporalenv.Options{Address: settings.Temporal, Namespace: settings.Namespace})
+	temporal, err := temporalenv.Dial(ctx, temporalenv.Options{Address: settings.Temporal, Namespace: settings.Namespace, Keys: keys})
 	if err != nil {
 		return err
 	}
@@ -58,27 +64,61 @@ func (c *cli) withDesk(ctx context.Context, create bool, do func(ctx context.Con
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	d, err := openDesk(ctx, settings.Database, create)
+	keys, err := config.LoadKeys(c.getenv)
+	if err != nil {
+		return err
+	}
+	d, err := openDesk(ctx, settings.Database, create, keys)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	return explain(do(ctx, d))
+	return explain(do(desk.WithActor(ctx, operator()), d))
+}
+
+// operator is who is at the command line, as changes are recorded: the user of this machine.
+func operator() string {
+	if who, err := user.Current(); err == nil && who.Username != "" {
+		return "starter (" + who.Username + ")"
+	}
+	return "starter"
 }
 
 // openDesk opens the desk. A file that isn't there is made only if that is wanted: else a wrong
 // folder would look like an empty desk.
-func openDesk(ctx context.Context, database string, create bool) (*desk.Desk, error) {
-	if path, ok := strings.CutPrefix(database, "sqlite:"); ok {
-		if create {
-			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-				return nil, fmt.Errorf("make the folder of the desk's database: %w", err)
-			}
-		} else if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("there is no desk at %s: run `starter dev` or `starter setup` first, or name another with --data or BATON_DATABASE", path)
-		}
+func openDesk(ctx context.Context, database string, create bool, keys *codec.KeyRing) (*desk.Desk, error) {
+	prepare := requireFile
+	if create {
+		prepare = makeFolder
 	}
-	return desk.Open(ctx, database, desk.Options{})
+	if err := prepare(database); err != nil {
+		return nil, err
+	}
+	return desk.Open(ctx, database, desk.Options{Cipher: keys})
+}
+
+// makeFolder makes the folder of a desk that is kept in a file.
+func makeFolder(database string) error {
+	path, embedded := strings.CutPrefix(database, "sqlite:")
+	if !embedded {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the folder of the desk's database: %w", err)
+	}
+	return nil
+}
+
+// requireFile refuses a desk that is to be kept in a file which isn't there.
+func requireFile(database string) error {
+	path, embedded := strings.CutPrefix(database, "sqlite:")
+	if !embedded {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no desk at %s: run `starter dev` or `starter setup` first, or name another with --data or BATON_DATABASE", path)
+	}
+	return nil
 }
 
 // withBoth runs do with the client and the desk.

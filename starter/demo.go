@@ -33,8 +33,12 @@ func (c *cli) demo() *cobra.Command {
 func (c *cli) runDemo(ctx context.Context) (err error) {
 	data := filepath.Join(config.Data(c.getenv, c.data), "demo")
 	logger := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	keys, err := config.LoadKeys(c.getenv)
+	if err != nil {
+		return err
+	}
 	h, err := runHere(ctx, place{
-		data: data, database: config.Database(data), temporal: "127.0.0.1:0", ui: "127.0.0.1:0", progress: c.stderr, logger: logger,
+		data: data, database: config.Database(data), temporal: "127.0.0.1:0", ui: "127.0.0.1:0", progress: c.stderr, keys: keys, logger: logger,
 	})
 	if err != nil {
 		return err
@@ -193,6 +197,9 @@ func (s *story) wrapupFirst(ctx context.Context) error {
 	if err := s.refused(err, conversation.CodeWrapupPending); err != nil {
 		return err
 	}
+	if err := s.desk.NoteRefusal(ctx, s.sid, "alice", conversation.CodeWrapupPending); err != nil {
+		return err
+	}
 	if _, err := s.baton.Wrapup(ctx, s.sid, conversation.WrapupCommand{Agent: "alice", Disposition: "passed_on"}); err != nil {
 		return err
 	}
@@ -227,7 +234,7 @@ func (s *story) theEnd(ctx context.Context) error {
 
 func (s *story) figures(ctx context.Context) error {
 	now := time.Now()
-	insights, err := s.desk.Insights(ctx, now.Add(-24*time.Hour), now)
+	insights, err := s.desk.Insights(ctx, desk.InsightFilter{From: now.Add(-24 * time.Hour), To: now})
 	if err != nil {
 		return err
 	}

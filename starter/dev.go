@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/serve"
 )
@@ -45,10 +48,21 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 	if err != nil {
 		return err
 	}
+	keys, err := config.LoadKeys(c.getenv)
+	if err != nil {
+		return err
+	}
+	endpoint := ""
+	if !keys.Empty() { // the Web UI has to know it before the gateway is there
+		if address, err = c.freeAddress(ctx, address, asked); err != nil {
+			return err
+		}
+		endpoint = codecEndpoint(address)
+	}
 	data := config.Data(c.getenv, c.data)
 	database := cmp.Or(c.getenv("BATON_DATABASE"), config.Database(data))
 	h, err := runHere(ctx, place{
-		data: data, database: database, temporal: temporal, ui: ui, progress: c.stderr, logger: logger,
+		data: data, database: database, temporal: temporal, ui: ui, progress: c.stderr, keys: keys, endpoint: endpoint, logger: logger,
 	})
 	if err != nil {
 		return err
@@ -58,7 +72,9 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 		return err
 	}
 	gateway := serve.GatewayOptions{
-		Address: address, WebhookAllow: cmp.Or(settings.WebhookAllow, loopback), WebhookRedirects: settings.WebhookRedirects, Logger: logger,
+		Address: address, WebhookAllow: cmp.Or(settings.WebhookAllow, loopback), WebhookRedirects: settings.WebhookRedirects,
+		Demo: true, TemporalUI: h.server.UIURL + "/namespaces/default/workflows/", Keys: keys, Logger: logger,
+		CodecOrigins: []string{h.server.UIURL, strings.Replace(h.server.UIURL, "127.0.0.1", "localhost", 1)},
 	}
 	h.gateway, err = serve.StartGateway(ctx, h.temporal, h.desk, gateway)
 	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
@@ -81,6 +97,26 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 	}
 }
 
+// freeAddress is where the gateway is going to listen: the address with a port that is free now.
+func (c *cli) freeAddress(ctx context.Context, address string, asked bool) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
+		fmt.Fprintf(c.stderr, "%s is taken: the HTTP API takes another port\n", address)
+		listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return "", fmt.Errorf("serve HTTP on %s: choose another address with --http: %w", address, err)
+	}
+	defer func() { _ = listener.Close() }() // nobody has connected
+	return listener.Addr().String(), nil
+}
+
+// codecEndpoint is the codec server at carol's own address: she is the demo's supervisor, as whom everybody on this machine may sign in.
+func codecEndpoint(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return "http://" + net.JoinHostPort("carol.localhost", port) + strings.TrimSuffix(codec.Path, "/")
+}
+
 // printDev tells where everything is, and the credentials, which this desk alone has.
 func (c *cli) printDev(ctx context.Context, h *here, database string) error {
 	account, err := h.desk.Account(ctx)
@@ -88,7 +124,7 @@ func (c *cli) printDev(ctx context.Context, h *here, database string) error {
 		return err
 	}
 	running := map[string]string{
-		"temporal": h.server.Address, "ui": h.server.UIURL, "database": database, "http": h.gateway.URL, "health": h.gateway.URL + "/healthz",
+		"temporal": h.server.Address, "ui": h.server.UIURL, "database": desk.Named(database), "http": h.gateway.URL, "health": h.gateway.URL + "/healthz",
 		"account_sid": account.SID, "auth_token": account.AuthToken,
 		"workspace_sid": conversation.SameSID(desk.PrefixWorkspace, account.SID), "instance_sid": conversation.SameSID(desk.PrefixInstance, account.SID),
 	}
@@ -97,7 +133,7 @@ func (c *cli) printDev(ctx context.Context, h *here, database string) error {
 			{"Temporal server", "temporal"},
 			{"Temporal Web UI", "ui"},
 			{"Desk", "database"},
-			{"HTTP API", "http"},
+			{"Pages and API", "http"},
 			{"  account SID", "account_sid"},
 			{"  auth token", "auth_token"},
 			{"  workspace SID", "workspace_sid"},

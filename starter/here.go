@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/devserver"
 	"github.com/baton-transfers/baton/internal/serve"
@@ -35,6 +36,9 @@ type place struct {
 	data, database, temporal, ui string
 	// progress is told of long work, the first build of the dev server above all.
 	progress io.Writer
+	// keys encrypt what is kept; nil for none. The Web UI finds the codec server at the endpoint.
+	keys     *codec.KeyRing
+	endpoint string
 	logger   *slog.Logger
 }
 
@@ -56,7 +60,7 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 			err = errors.Join(err, h.stop(ctx))
 		}
 	}()
-	if h.desk, err = desk.Open(ctx, p.database, desk.Options{Logger: p.logger}); err != nil {
+	if h.desk, err = desk.Open(ctx, p.database, desk.Options{Logger: p.logger, Cipher: p.keys}); err != nil {
 		return nil, err
 	}
 	if _, err = h.desk.SeedDemo(ctx); err != nil {
@@ -64,15 +68,15 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 	}
 	h.server, err = devserver.Start(ctx, devserver.Options{
 		Binary: binary, DatabaseFile: config.TemporalFile(p.data), Address: p.temporal, UIAddress: p.ui,
-		SearchAttributes: workflows.SearchAttributes(),
+		SearchAttributes: workflows.SearchAttributes(), UICodecEndpoint: p.endpoint,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if h.temporal, err = temporalenv.Dial(ctx, temporalenv.Options{Address: h.server.Address, Own: true, Logger: p.logger}); err != nil {
+	if h.temporal, err = temporalenv.Dial(ctx, temporalenv.Options{Address: h.server.Address, Own: true, Keys: p.keys, Logger: p.logger}); err != nil {
 		return nil, err
 	}
-	if h.worker, err = serve.StartWorker(ctx, h.temporal, h.desk, p.logger); err != nil {
+	if h.worker, err = serve.StartWorker(ctx, h.temporal, h.desk, serve.WorkerOptions{Keys: p.keys, Logger: p.logger}); err != nil {
 		return nil, err
 	}
 	return h, nil

@@ -5,16 +5,20 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 )
 
 func (c *cli) insights() *cobra.Command {
 	var since time.Duration
+	var filter desk.InsightFilter
+	var channel string
 	var asCSV bool
 	cmd := &cobra.Command{
 		Use: "insights", Short: "Show the figures about transfers", Args: cobra.NoArgs,
@@ -22,9 +26,14 @@ func (c *cli) insights() *cobra.Command {
 			if since <= 0 {
 				return wrongUsage("--since is %s: use a time that has passed, as in 24h", since)
 			}
+			filter.Channel = conversation.Channel(channel)
+			if channel != "" && !slices.Contains(conversation.Channels(), filter.Channel) {
+				return wrongUsage("--channel is %q: use web, sms, whatsapp, messenger, chat or email", channel)
+			}
 			return c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-				now := time.Now()
-				insights, err := d.Insights(ctx, now.Add(-since), now)
+				filter.To = time.Now()
+				filter.From = filter.To.Add(-since)
+				insights, err := d.Insights(ctx, filter)
 				if err != nil {
 					return err
 				}
@@ -35,8 +44,12 @@ func (c *cli) insights() *cobra.Command {
 			})(cmd, args)
 		},
 	}
-	cmd.Flags().DurationVar(&since, "since", 24*time.Hour, "from how long ago until now")
-	cmd.Flags().BoolVar(&asCSV, "csv", false, "print CSV; durations are seconds")
+	flags := cmd.Flags()
+	flags.DurationVar(&since, "since", 24*time.Hour, "from how long ago until now")
+	flags.StringVar(&filter.Queue, "queue", "", "only what counts for this queue")
+	flags.StringVar(&filter.Agent, "agent", "", "only what counts for this agent")
+	flags.StringVar(&channel, "channel", "", "only what counts for this channel")
+	flags.BoolVar(&asCSV, "csv", false, "print CSV; durations are seconds")
 	return cmd
 }
 
@@ -67,34 +80,33 @@ func showInsights(w io.Writer, insights desk.Insights) {
 		rows = append(rows, []string{
 			r.group, dash(r.name), number(r.Conversations), fmt.Sprintf("%.0f%%", 100*r.ShareTransferred()), fmt.Sprintf("%.1f", r.HopsPerConversation()),
 			number(sent.Initiated), number(sent.Completed), number(sent.Declined), number(sent.Expired), number(sent.Canceled), number(sent.TimedOut),
-			number(sent.Abandoned), number(sent.Redirected), number(sent.Open), seconds(sent.TimeToAccept.Median), seconds(sent.TimeToAccept.P90),
-			seconds(r.TimeInQueue.Mean), seconds(r.HandleTime.Mean), seconds(r.WrapupTime.Mean),
+			number(sent.Abandoned), number(sent.Redirected), number(sent.Open), number(sent.PingPong), number(r.Received.Initiated), number(r.WrapupRefusals),
+			seconds(sent.TimeToAccept.Median), seconds(sent.TimeToAccept.P90),
+			seconds(r.TimeInQueue.Mean), seconds(r.HandleTime.Mean), seconds(r.TalkTime.Mean), seconds(r.WrapupTime.Mean),
 		})
 	}
 	tableOfSome(w, []string{
 		"BY", "NAME", "CONVS", "TRANSFERRED", "HOPS", "SENT", "COMPLETED", "DECLINED", "EXPIRED", "CANCELED", "TIMED OUT", "ABANDONED", "REDIRECTED", "OPEN",
-		"ACCEPT P50", "P90", "IN QUEUE", "HANDLE", "WRAPUP",
+		"PING-PONG", "RECEIVED", "REFUSED", "ACCEPT P50", "P90", "IN QUEUE", "HANDLE", "TALK", "WRAPUP",
 	}, rows)
+	for _, matrix := range []struct {
+		what     string
+		passings []desk.Passing
+	}{{"QUEUE", insights.QueueTransfers}, {"AGENT", insights.AgentTransfers}} {
+		if len(matrix.passings) == 0 {
+			continue
+		}
+		rows = nil
+		for _, p := range matrix.passings {
+			rows = append(rows, []string{dash(p.From), p.To, number(p.Initiated), number(p.Completed)})
+		}
+		fmt.Fprintln(w)
+		table(w, []string{"FROM " + matrix.what, "TO " + matrix.what, "SENT", "COMPLETED"}, rows)
+	}
 }
 
 func writeCSV(w io.Writer, insights desk.Insights) error {
-	out := csv.NewWriter(w)
-	number := strconv.Itoa
-	inSeconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
-	rows := [][]string{{
-		"by", "name", "conversations", "transferred", "hops", "sent", "completed", "declined", "expired", "canceled", "timed_out", "abandoned",
-		"redirected", "open", "time_to_accept_median", "time_to_accept_p90", "time_in_queue_mean", "handle_mean", "talk_mean", "wrapup_mean",
-	}}
-	for _, r := range figureRows(insights) {
-		sent := r.Sent
-		rows = append(rows, []string{
-			r.group, r.name, number(r.Conversations), number(r.Transferred), number(r.Hops), number(sent.Initiated), number(sent.Completed),
-			number(sent.Declined), number(sent.Expired), number(sent.Canceled), number(sent.TimedOut), number(sent.Abandoned), number(sent.Redirected),
-			number(sent.Open), inSeconds(sent.TimeToAccept.Median), inSeconds(sent.TimeToAccept.P90), inSeconds(r.TimeInQueue.Mean),
-			inSeconds(r.HandleTime.Mean), inSeconds(r.TalkTime.Mean), inSeconds(r.WrapupTime.Mean),
-		})
-	}
-	if err := out.WriteAll(rows); err != nil {
+	if err := csv.NewWriter(w).WriteAll(insights.CSV()); err != nil {
 		return fmt.Errorf("print CSV: %w", err)
 	}
 	return nil

@@ -5,166 +5,256 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	enumspb "go.temporal.io/api/enums/v1"
-	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
-	"go.temporal.io/sdk/worker"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/baton-transfers/baton"
-	"github.com/baton-transfers/baton/internal/temporalenv"
-	"github.com/baton-transfers/baton/workflows"
+	"github.com/baton-transfers/baton/internal/build"
+	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/config"
 )
 
-// silent drops what the SDK logs of a history that fails: the verdict says it.
-var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
-
-// replayed is the verdict on one history.
-type replayed struct {
-	History string `json:"history"`
-	OK      bool   `json:"ok"`
-	Error   string `json:"error,omitempty"`
+// replayOptions say which conversations are replayed, and how.
+type replayOptions struct {
+	// query finds them on the server.
+	query string
+	// limit is for the first that are found, sample for so many of them by chance; 0: all.
+	limit, sample int
+	// parallel is how many are replayed at a time.
+	parallel int
+	// save is a folder for the histories that fail; empty: nowhere.
+	save string
 }
 
+// everyOpen finds the conversations that a new build would have to carry on.
+const everyOpen = `ExecutionStatus = "Running"`
+
 func (c *cli) replay() *cobra.Command {
-	var query string
+	o := replayOptions{}
 	cmd := &cobra.Command{
-		Use: "replay [FILE…]", Short: "Replay recorded or running conversations against this build, before an upgrade",
-		Long: "Replays histories against the workflow code of this build: files as `temporal workflow show --output json`\n" +
-			"writes them, or those of the conversations that --query finds on the server. Exit code 1 if any fails.",
+		Use: "replay [FILE…]", Short: "Replay running or recorded conversations against this build, before an upgrade",
+		Long: "Replays histories against the workflow code of this build: those of all open conversations on the server, of those\n" +
+			"that --query finds, or files as `temporal workflow show --output json` writes them. Nothing is changed by it. Exit\n" +
+			"code 0: each was replayed as it ran, this build may carry them on; 1: at least one was not.",
 		Args: func(_ *cobra.Command, args []string) error {
-			if (len(args) == 0) == (query == "") {
-				return wrongUsage("name either history files or a --query")
+			switch {
+			case len(args) > 0 && (o.query != everyOpen || o.limit > 0 || o.sample > 0):
+				return wrongUsage("name either history files, or conversations on the server by --query, --limit or --sample")
+			case o.limit < 0 || o.sample < 0 || (o.limit > 0 && o.sample > 0):
+				return wrongUsage("use either --limit or --sample, with a number from 1 on")
+			case o.parallel < 1:
+				return wrongUsage("--parallel is %d: use a number from 1 on", o.parallel)
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			replayer, err := temporalenv.NewReplayer()
+			this, err := build.Read()
 			if err != nil {
 				return err
 			}
-			if query == "" {
-				return c.verdict(replayFiles(replayer, args, c.progress(len(args))))
+			keys, err := config.LoadKeys(c.getenv)
+			if err != nil {
+				return err
 			}
-			c.timeout = 24 * time.Hour // there may be very many
-			return c.connected(cmd.Context(), func(ctx context.Context, temporal client.Client) error {
-				results, err := c.replayFound(ctx, replayer, temporal, query)
-				if err != nil {
-					return err
+			g := &gate{Build: this.ID, Failures: []replayed{}, options: o, keys: keys, began: time.Now()}
+			if len(args) > 0 {
+				g.progress = c.progress("replayed", int64(len(args)))
+				for _, file := range args {
+					g.tell(g.replayFile(file))
 				}
-				return c.verdict(results)
+				return c.verdict(g)
+			}
+			if !cmd.Flags().Changed("timeout") {
+				c.timeout = 24 * time.Hour // there may be very many
+			}
+			return c.connected(cmd.Context(), func(ctx context.Context, temporal client.Client) error {
+				return c.replayOnServer(ctx, temporal, g)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&query, "query", "", `conversations on the server, as in 'ConversationStatus = "active"'`)
+	flags := cmd.Flags()
+	flags.StringVar(&o.query, "query", everyOpen, `conversations on the server, as in 'ConversationStatus = "active"'`)
+	flags.IntVar(&o.limit, "limit", 0, "replay at most so many, the latest first")
+	flags.IntVar(&o.sample, "sample", 0, "replay so many of them, chosen by chance")
+	flags.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "how many are replayed at a time")
+	flags.StringVar(&o.save, "save", "", "`folder` to keep the histories that fail in, as files for a bug report; they may hold personal data")
 	return cmd
 }
 
-func replayFiles(replayer worker.WorkflowReplayer, files []string, progress func(done int)) []replayed {
-	var results []replayed
-	for i, file := range files {
-		result := replayed{History: file, OK: true}
-		if err := replayFile(replayer, file); err != nil {
-			result.OK, result.Error = false, err.Error()
-		}
-		results = append(results, result)
-		progress(i + 1)
-	}
-	return results
-}
-
-func replayFile(replayer worker.WorkflowReplayer, file string) error {
+// replayFile replays a history in a file.
+func (g *gate) replayFile(file string) replayed {
+	r := replayed{History: file}
 	reader, err := os.Open(file)
 	if err != nil {
-		return fmt.Errorf("read the history: %w", err)
+		r.err = fmt.Errorf("read the history: %w", err)
+		return r
 	}
 	defer func() { _ = reader.Close() }() // only read
 	history, err := client.HistoryFromJSON(reader, client.HistoryJSONOptions{})
 	if err != nil {
-		return fmt.Errorf("%s is no history: write it with `temporal workflow show --output json`: %w", file, err)
+		r.err = fmt.Errorf("this is no history: write it with `temporal workflow show --output json`: %w", err)
+		return r
 	}
-	if err := replayer.ReplayWorkflowHistory(silent, history); err != nil {
-		return fmt.Errorf("replay: %w", err)
-	}
-	return nil
+	return g.replay(r, history)
 }
 
-// replayFound replays what the query finds, one history at a time, so that a million fit.
-func (c *cli) replayFound(ctx context.Context, replayer worker.WorkflowReplayer, temporal client.Client, query string) ([]replayed, error) {
-	var found []string
-	err := baton.NewClient(temporal).List(ctx, query, func(l baton.Listed) error {
-		found = append(found, l.Conversation)
-		return nil
-	})
+// replayOnServer replays what the query finds. What is held at a time is one history for each that is replayed
+// at a time, so that a namespace may have millions.
+func (c *cli) replayOnServer(ctx context.Context, temporal client.Client, g *gate) error {
+	o := g.options
+	count, err := countFound(ctx, temporal, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	progress := c.progress(len(found))
-	var results []replayed
-	for i, sid := range found {
-		result := replayed{History: sid, OK: true}
-		history, err := historyOf(ctx, temporal, sid)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err == nil {
-			err = replayer.ReplayWorkflowHistory(silent, history)
-		}
-		if err != nil {
-			result.OK, result.Error = false, err.Error()
-		}
-		results = append(results, result)
-		progress(i + 1)
-	}
-	return results, nil
-}
-
-func historyOf(ctx context.Context, temporal client.Client, sid string) (*historypb.History, error) {
-	history := &historypb.History{}
-	events := temporal.GetWorkflowHistory(ctx, workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		event, err := events.Next()
-		if err != nil {
-			return nil, fmt.Errorf("read the history of %s: %w", sid, err)
-		}
-		history.Events = append(history.Events, event)
-	}
-	return history, nil
-}
-
-// progress shows on stderr how far a long replay is.
-func (c *cli) progress(of int) func(done int) {
-	shown := time.Now()
-	return func(done int) {
-		if time.Since(shown) > time.Second || (done == of && of > 1) {
-			shown = time.Now()
-			fmt.Fprintf(c.stderr, "replayed %d of %d\n", done, of)
-		}
-	}
-}
-
-func (c *cli) verdict(results []replayed) error {
-	failed := 0
-	var rows [][]string
-	for _, r := range results {
-		if !r.OK {
-			failed++
-			rows = append(rows, []string{r.History, oneLine(r.Error)})
-		}
-	}
-	err := c.print(results, func(w io.Writer) {
-		if failed > 0 {
-			table(w, []string{"FAILED", "WHY"}, rows)
-		}
-		fmt.Fprintf(w, "%d replayed, %d failed\n", len(results), failed)
+	g.progress = c.progress("replayed", count)
+	found := make(chan execution)
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(found)
+		return find(running, temporal, o, func(e execution) error {
+			select {
+			case found <- e:
+				return nil
+			case <-running.Done():
+				return running.Err()
+			}
+		})
 	})
-	if err == nil && failed > 0 {
-		return errors.New("this build may not be deployed over these conversations: put the change behind workflow.GetVersion")
+	for range o.parallel {
+		group.Go(func() error {
+			for e := range found {
+				g.tell(g.replayExecution(running, temporal, e))
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err //nolint:wrapcheck // find has wrapped it
+	}
+	if ctx.Err() != nil { // the deadline, or Ctrl-C: what could not be read any more says nothing of this build
+		return ctx.Err()
+	}
+	return c.verdict(g)
+}
+
+// gate gathers what came of each history.
+type gate struct {
+	// Build is this build's ID.
+	Build    string `json:"build_id"`
+	Replayed int    `json:"replayed"`
+	Failed   int    `json:"failed"`
+	// Gone are those that were deleted between being found and being read.
+	Gone int `json:"gone"`
+	// Failures are the first of those that failed.
+	Failures []replayed `json:"failures"`
+
+	options  replayOptions
+	keys     *codec.KeyRing
+	progress *progress
+	began    time.Time
+	mu       sync.Mutex
+	problem  error
+}
+
+// shownFailures is how many of those that fail are told.
+const shownFailures = 50
+
+// tell notes what came of one history.
+func (g *gate) tell(r replayed) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer func() { g.progress.done(g.Failed) }()
+	if r.gone {
+		g.Gone++
+		return
+	}
+	g.Replayed++
+	if r.err == nil {
+		return
+	}
+	g.Failed++
+	if len(g.Failures) == shownFailures {
+		return
+	}
+	g.explain(&r)
+	if g.options.save != "" && r.history != nil {
+		file, err := r.saveTo(g.options.save)
+		r.Saved, g.problem = file, errors.Join(g.problem, err)
+	}
+	r.history = nil
+	g.Failures = append(g.Failures, r)
+}
+
+// saveTo writes the history to a file in the folder, for its owner alone, and returns its name.
+func (r replayed) saveTo(folder string) (string, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("make the folder for histories that fail: %w", err)
+	}
+	text, err := temporalproto.CustomJSONMarshalOptions{Indent: "  "}.Marshal(r.history)
+	if err != nil {
+		return "", fmt.Errorf("save the history of %s: %w", r.History, err)
+	}
+	name := strings.TrimSuffix(filepath.Base(r.History), ".json")
+	if r.Run != "" {
+		name += "-" + r.Run
+	}
+	file := filepath.Join(folder, name+".json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return "", fmt.Errorf("save the history of %s: %w", r.History, err)
+	}
+	return file, nil
+}
+
+// verdict says whether this build may carry the conversations on.
+func (c *cli) verdict(g *gate) error {
+	g.progress.end()
+	err := c.print(g, func(w io.Writer) {
+		if g.Failed > 0 {
+			var rows [][]string
+			for _, f := range g.Failures {
+				event := "-"
+				if f.Event > 0 {
+					event = strconv.FormatInt(f.Event, 10)
+				}
+				rows = append(rows, []string{oneLine(f.History), event, oneLine(f.Error)})
+			}
+			table(w, []string{"FAILED", "EVENT", "WHY"}, rows)
+			if more := g.Failed - len(g.Failures); more > 0 {
+				fmt.Fprintf(w, "and %d more\n", more)
+			}
+		}
+		fmt.Fprintf(w, "%d replayed, %d failed", g.Replayed, g.Failed)
+		if g.Gone > 0 {
+			fmt.Fprintf(w, ", %d deleted meanwhile", g.Gone)
+		}
+		fmt.Fprintf(w, ", in %s\n", time.Since(g.began).Round(100*time.Millisecond))
+		switch {
+		case g.Failed > 0:
+		case g.Replayed == 0:
+			fmt.Fprintln(w, "Nothing was found, so that nothing is known of this build.")
+		default:
+			fmt.Fprintf(w, "This build (%s) may carry them on.\n", g.Build)
+		}
+	})
+	for _, f := range g.Failures {
+		if f.Saved != "" {
+			fmt.Fprintf(c.stderr, "The histories that fail are in %s: they may hold personal data, look before you pass them on.\n", g.options.save)
+			break
+		}
+	}
+	err = errors.Join(err, g.problem)
+	if g.Failed > 0 {
+		err = errors.Join(err, fmt.Errorf("this build (%s) may not carry these conversations on: put what changed behind workflow.GetVersion, "+
+			"build again, and replay again; where a payload can't be decoded, give this command the workers' keys", g.Build))
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/build"
 )
 
 // Exit codes.
@@ -70,6 +71,18 @@ func (c *cli) root() *cobra.Command {
 		Short:         "Baton: hands customer conversations from one agent to another without dropping them",
 		SilenceErrors: true, SilenceUsage: true,
 	}
+	var version bool
+	root.Flags().BoolVar(&version, "version", false, "print version, build ID and Go's version")
+	root.RunE = func(*cobra.Command, []string) error {
+		if !version {
+			return root.Help()
+		}
+		this, err := build.Read()
+		if err != nil {
+			return err
+		}
+		return c.print(this, func(w io.Writer) { fmt.Fprintln(w, "starter", this) })
+	}
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.json, "json", false, "print JSON instead of tables")
 	flags.StringVar(&c.temporal, "temporal", "", "`address` of the Temporal server (default: TEMPORAL_ADDRESS, else the one that 'starter dev' runs)")
@@ -82,9 +95,9 @@ func (c *cli) root() *cobra.Command {
 		&cobra.Group{ID: "desk", Title: "Administer the desk:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"run":          {c.demo(), c.dev(), c.setup(), c.replay(), c.importDialogues()},
+		"run":          {c.demo(), c.dev(), c.setup(), c.replay(), c.deployment(), c.bench(), c.importDialogues()},
 		"conversation": c.conversationCommands(),
-		"desk":         {c.settings(), c.agents(), c.queues(), c.plugins(), c.insights(), c.keys(), c.webhooks()},
+		"desk":         {c.settings(), c.agents(), c.queues(), c.plugins(), c.insights(), c.keys(), c.webhooks(), c.keyring(), c.deskCommand(), c.erase()},
 	} {
 		for _, command := range commands {
 			command.GroupID = group

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
@@ -23,6 +24,9 @@ func (c *cli) setup() *cobra.Command {
 			})
 			if err != nil {
 				return err
+			}
+			if !cmd.Flags().Changed("timeout") {
+				c.timeout = 24 * time.Hour // a large desk is migrated for long
 			}
 			if err := c.withDesk(cmd.Context(), true, func(context.Context, *desk.Desk) error { return nil }); err != nil {
 				return err

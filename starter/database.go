@@ -1,0 +1,83 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+func (c *cli) migrateDesk() *cobra.Command {
+	return &cobra.Command{
+		Use: "migrate", Short: "Make the desk's tables, or bring them up to date", Args: cobra.NoArgs,
+		Long: "Makes the tables of the database that BATON_DATABASE names, or brings them up to date, and says from which version to\n" +
+			"which. Every program does it by itself when it starts; this does it before. It takes as long as it has to.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, err := c.config()
+			if err != nil {
+				return err
+			}
+			if err := makeFolder(settings.Database); err != nil {
+				return err
+			}
+			before, after, err := desk.Migrate(cmd.Context(), settings.Database)
+			if err != nil {
+				return err
+			}
+			migrated := struct {
+				Database string `json:"database"`
+				Before   int64  `json:"before"`
+				After    int64  `json:"after"`
+			}{desk.Named(settings.Database), before, after}
+			return c.print(migrated, func(w io.Writer) {
+				if before == after {
+					fmt.Fprintf(w, "%s: the tables are version %d already\n", migrated.Database, after)
+					return
+				}
+				fmt.Fprintf(w, "%s: the tables were version %d, and are version %d now\n", migrated.Database, before, after)
+			})
+		},
+	}
+}
+
+func (c *cli) copyDesk() *cobra.Command {
+	var from, to string
+	cmd := &cobra.Command{
+		Use: "copy --to postgres://USER@HOST/DATABASE", Short: "Copy an embedded desk to an empty PostgreSQL database", Args: cobra.NoArgs,
+		Long: "Copies an embedded desk to an empty PostgreSQL database, all of it or nothing, reads back what has arrived, and prints each\n" +
+			"table with how many rows it has and their checksum, which is the same on both.\n\n" +
+			"Stop every worker and gateway first: while one has the desk open, it is refused, for what it wrote from then on would be lost.\n" +
+			"Then start them with BATON_DATABASE set to the new database: conversations go on where they were. The old file stays as it is.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, err := c.config()
+			if err != nil {
+				return err
+			}
+			from := cmp.Or(from, settings.Database)
+			if err := requireFile(from); err != nil {
+				return err
+			}
+			tables, err := desk.Copy(cmd.Context(), from, to)
+			if err != nil {
+				return err
+			}
+			return c.print(tables, func(w io.Writer) {
+				rows, total := make([][]string, len(tables)), int64(0)
+				for i, t := range tables {
+					rows[i] = []string{t.Name, strconv.FormatInt(t.Rows, 10), t.Checksum}
+					total += t.Rows
+				}
+				table(w, []string{"TABLE", "ROWS", "CHECKSUM"}, rows)
+				fmt.Fprintf(w, "%d rows of %s are in %s, and were read back the same\n", total, desk.Named(from), desk.Named(to))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "the embedded `database`, as sqlite:PATH (default: BATON_DATABASE, else the one in the data folder)")
+	cmd.Flags().StringVar(&to, "to", "", "the empty `database`, as postgres://USER@HOST/DATABASE; its password may come from PGPASSWORD")
+	required(cmd, "to")
+	return cmd
+}

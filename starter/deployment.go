@@ -1,0 +1,282 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// defaultDeployment is the worker deployment's name where BATON_DEPLOYMENT tells no other.
+const defaultDeployment = "baton"
+
+// How a version of the deployment stands.
+const (
+	versionCurrent  = "current"
+	versionRamping  = "ramping"
+	versionInactive = "inactive" // no conversation has been sent to it yet
+	versionDraining = "draining"
+	versionDrained  = "drained"
+)
+
+// deployed is a version of the deployment.
+type deployed struct {
+	Build  string `json:"build_id"`
+	Status string `json:"status"`
+	// Percent of the conversations go to a version that is ramping.
+	Percent float32 `json:"percent,omitempty"`
+	// Open are the conversations whose last step was this version's.
+	Open    int64     `json:"open"`
+	Created time.Time `json:"created_at"`
+}
+
+func (c *cli) deployment() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use: "deployment", Short: "Show the workers' versions, and say which of them carries the conversations", Args: cobra.NoArgs,
+		Long: "Shows the versions of the worker deployment: which one is the current one, which one is ramping, and which ones no\n" +
+			"conversation is bound to any more. Workers are versioned where BATON_DEPLOYMENT is set.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.ofDeployment(cmd.Context(), name, func(ctx context.Context, d deployment) error {
+				versions, err := d.versions(ctx)
+				if err != nil {
+					return err
+				}
+				return c.print(versions, func(w io.Writer) { showVersions(w, d.name, versions) })
+			})
+		},
+	}
+	cmd.PersistentFlags().StringVar(&name, "deployment", "", "the deployment's `name` (default: BATON_DEPLOYMENT, else \"baton\")")
+	cmd.AddCommand(c.setCurrent(&name), c.ramp(&name), c.drained(&name))
+	return cmd
+}
+
+func (c *cli) setCurrent(name *string) *cobra.Command {
+	var unversioned bool
+	cmd := &cobra.Command{
+		Use: "set-current BUILD", Short: "Send all conversations to a version, new ones and those that are not pinned", Args: oneBuild(&unversioned),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.ofDeployment(cmd.Context(), *name, func(ctx context.Context, d deployment) error {
+				options := client.WorkerDeploymentSetCurrentVersionOptions{BuildID: first(args)}
+				if _, err := d.handle.SetCurrentVersion(ctx, options); err != nil {
+					return d.explain(err, first(args))
+				}
+				done := map[string]string{"deployment": d.name, "current": first(args)}
+				return c.print(done, func(w io.Writer) { fmt.Fprintf(w, "%s is the current version of %s\n", d.called(first(args)), d.name) })
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&unversioned, "unversioned", false, "send them to workers that run without BATON_DEPLOYMENT")
+	return cmd
+}
+
+func (c *cli) ramp(name *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "ramp BUILD PERCENT", Short: "Send a part of the conversations to a version; 0 ends it", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			percent, err := strconv.ParseFloat(args[1], 32)
+			if err != nil || percent < 0 || percent > 100 {
+				return wrongUsage("PERCENT is %q: use a number from 0 to 100", args[1])
+			}
+			return c.ofDeployment(cmd.Context(), *name, func(ctx context.Context, d deployment) error {
+				options := client.WorkerDeploymentSetRampingVersionOptions{BuildID: args[0], Percentage: float32(percent)}
+				if percent == 0 {
+					options.BuildID = ""
+				}
+				if _, err := d.handle.SetRampingVersion(ctx, options); err != nil {
+					return d.explain(err, args[0])
+				}
+				done := map[string]any{"deployment": d.name, "ramping": args[0], "percent": percent}
+				return c.print(done, func(w io.Writer) {
+					fmt.Fprintf(w, "%s gets %g %% of the conversations of %s\n", args[0], percent, d.name)
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) drained(name *string) *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use: "drained BUILD", Short: "Tell whether a version's workers may be stopped", Args: cobra.ExactArgs(1),
+		Long: "Exit code 0: no conversation is bound to the version any more, and its workers may be stopped; 1: they still are needed,\n" +
+			"or the server hasn't looked yet, which takes it some minutes.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if wait && !cmd.Flags().Changed("timeout") {
+				c.timeout = 24 * time.Hour
+			}
+			return c.ofDeployment(cmd.Context(), *name, func(ctx context.Context, d deployment) error {
+				version, err := d.untilDrained(ctx, args[0], wait)
+				if err != nil {
+					return err
+				}
+				return c.print(version, func(w io.Writer) { fmt.Fprintf(w, "%s is drained: its workers may be stopped\n", args[0]) })
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until they may be")
+	return cmd
+}
+
+// oneBuild wants a build, or --unversioned in its place.
+func oneBuild(unversioned *bool) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > 1 || (len(args) == 1) == *unversioned {
+			return wrongUsage("name one build, as `starter deployment` lists them, or --unversioned")
+		}
+		return nil
+	}
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// deployment is the worker deployment on the server.
+type deployment struct {
+	name     string
+	handle   client.WorkerDeploymentHandle
+	temporal client.Client
+}
+
+func (c *cli) ofDeployment(ctx context.Context, name string, do func(ctx context.Context, d deployment) error) error {
+	name = cmp.Or(name, c.getenv("BATON_DEPLOYMENT"), defaultDeployment)
+	return c.connected(ctx, func(ctx context.Context, temporal client.Client) error {
+		return do(ctx, deployment{name, temporal.WorkerDeploymentClient().GetHandle(name), temporal})
+	})
+}
+
+func (d deployment) called(build string) string { return cmp.Or(build, "unversioned") }
+
+// explain says what to do about what the server answers; of a build, or of the whole deployment.
+func (d deployment) explain(err error, build string) error {
+	_, unknown := errors.AsType[*serviceerror.NotFound](err)
+	_, refused := errors.AsType[*serviceerror.FailedPrecondition](err)
+	switch {
+	case unknown && build != "":
+		return fmt.Errorf("the server has seen no worker of build %s in the deployment %s: start one with BATON_DEPLOYMENT=%s first: %w", build, d.name, d.name, err)
+	case unknown:
+		return fmt.Errorf("the server has seen no worker of the deployment %s: start one with BATON_DEPLOYMENT=%s, or name another with --deployment: %w",
+			d.name, d.name, err)
+	case refused: // its kind would be taken for that of a query that no worker answers
+		return fmt.Errorf("the server does not let %s get conversations now: %s", d.called(build), err.Error())
+	}
+	return fmt.Errorf("ask for the deployment %s: %w", d.name, err)
+}
+
+// versions are those that the server knows, the latest first.
+func (d deployment) versions(ctx context.Context) ([]deployed, error) {
+	described, err := d.handle.Describe(ctx, client.WorkerDeploymentDescribeOptions{})
+	if err != nil {
+		return nil, d.explain(err, "")
+	}
+	routing := described.Info.RoutingConfig
+	versions := []deployed{}
+	if routing.CurrentVersion == nil {
+		open, err := d.open(ctx, "TemporalWorkerDeploymentVersion IS NULL")
+		if err != nil {
+			return nil, err
+		}
+		versions = append(versions, deployed{Status: versionCurrent, Open: open})
+	}
+	slices.SortFunc(described.Info.VersionSummaries, func(a, b client.WorkerDeploymentVersionSummary) int {
+		return b.CreateTime.Compare(a.CreateTime)
+	})
+	for _, summary := range described.Info.VersionSummaries {
+		version := deployed{Build: summary.Version.BuildID, Created: summary.CreateTime, Status: drainage(summary.DrainageStatus)}
+		if routing.CurrentVersion != nil && *routing.CurrentVersion == summary.Version {
+			version.Status = versionCurrent
+		}
+		if routing.RampingVersion != nil && *routing.RampingVersion == summary.Version {
+			version.Status, version.Percent = versionRamping, routing.RampingVersionPercentage
+		}
+		version.Open, err = d.open(ctx, fmt.Sprintf("TemporalWorkerDeploymentVersion = %q", d.name+":"+version.Build))
+		if err != nil {
+			return nil, err
+		}
+		versions = append(versions, version)
+	}
+	return versions, nil
+}
+
+// open counts open conversations.
+func (d deployment) open(ctx context.Context, where string) (int64, error) {
+	query := fmt.Sprintf(`WorkflowType = %q AND ExecutionStatus = "Running" AND %s`, workflows.Type, where)
+	counted, err := d.temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
+	if err != nil {
+		return 0, fmt.Errorf("count conversations where %s: %w", where, err)
+	}
+	return counted.GetCount(), nil
+}
+
+func drainage(status client.WorkerDeploymentVersionDrainageStatus) string {
+	switch status {
+	case client.WorkerDeploymentVersionDrainageStatusDraining:
+		return versionDraining
+	case client.WorkerDeploymentVersionDrainageStatusDrained:
+		return versionDrained
+	}
+	return versionInactive
+}
+
+func showVersions(w io.Writer, name string, versions []deployed) {
+	fmt.Fprintf(w, "deployment %s\n", name)
+	var rows [][]string
+	for _, v := range versions {
+		status := v.Status
+		if v.Status == versionRamping {
+			status = fmt.Sprintf("ramping, %g %%", v.Percent)
+		}
+		created := "-"
+		if !v.Created.IsZero() {
+			created = v.Created.Local().Format("2006-01-02 15:04:05") //nolint:gosmopolitan // who reads a table reads their own clock
+		}
+		rows = append(rows, []string{cmp.Or(v.Build, "(unversioned)"), status, strconv.FormatInt(v.Open, 10), created})
+	}
+	table(w, []string{"BUILD", "STATUS", "OPEN", "CREATED"}, rows)
+}
+
+// lookAgain is how often a draining version is looked at; the server itself looks every three minutes.
+const lookAgain = 2 * time.Second
+
+// untilDrained returns the version once its workers may be stopped.
+func (d deployment) untilDrained(ctx context.Context, build string, wait bool) (deployed, error) {
+	ticker := time.NewTicker(lookAgain)
+	defer ticker.Stop()
+	for {
+		versions, err := insist(ctx, func() ([]deployed, error) { return d.versions(ctx) })
+		if err != nil {
+			return deployed{}, err
+		}
+		at := slices.IndexFunc(versions, func(v deployed) bool { return v.Build == build })
+		switch {
+		case at < 0:
+			return deployed{}, fmt.Errorf("the deployment %s has no build %s: `starter deployment` lists those it has", d.name, build)
+		case versions[at].Status == versionDrained:
+			return versions[at], nil
+		case versions[at].Status != versionDraining:
+			return deployed{}, fmt.Errorf("%s is %s, and not being drained: make another version the current one first", build, versions[at].Status)
+		case !wait:
+			return deployed{}, fmt.Errorf("%s is draining: conversations may still be bound to it, leave its workers running", build)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return deployed{}, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// eraseOptions say who is erased, and how far.
+type eraseOptions struct {
+	customer, conversation string
+	dry, histories         bool
+}
+
+func (c *cli) erase() *cobra.Command {
+	o := eraseOptions{}
+	cmd := &cobra.Command{
+		Use: "erase --customer ADDRESS | --conversation CH…", Short: "Erase a customer: what was written, names, addresses, attributes", Args: cobra.NoArgs,
+		Long: "Overwrites what the desk keeps of a customer's conversations, or of one conversation: names, addresses, messages,\n" +
+			"notes, attributes, reasons. What is counted stays. Conversations that are not over are named, and nothing is erased\n" +
+			"until they are. It says what remains elsewhere, and until when.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (o.customer == "") == (o.conversation == "") {
+				return wrongUsage("name either a --customer by their address or a --conversation by its SID")
+			}
+			if !cmd.Flags().Changed("timeout") {
+				c.timeout = 24 * time.Hour // there may be very much
+			}
+			return c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.runErase(ctx, d, o) })(cmd, nil)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.customer, "customer", "", "the `address` of the customer, or of whoever else took part, exactly as it was given")
+	flags.StringVar(&o.conversation, "conversation", "", "the `SID` of one conversation")
+	flags.BoolVar(&o.dry, "dry-run", false, "only say what would be erased")
+	flags.BoolVar(&o.histories, "histories", false, "delete the workflow histories as well, instead of waiting for their retention to pass")
+	return cmd
+}
+
+// erasure is what was done, or would be, and what remains.
+type erasure struct {
+	desk.Erased
+
+	DryRun bool `json:"dry_run,omitempty"`
+	// Histories is how many workflow runs were deleted, or would be.
+	Histories int      `json:"histories"`
+	Remains   []string `json:"remains"`
+}
+
+func (c *cli) runErase(ctx context.Context, d *desk.Desk, o eraseOptions) error {
+	sids := []string{o.conversation}
+	if o.customer != "" {
+		var err error
+		if sids, err = d.ConversationsOf(ctx, o.customer); err != nil {
+			return err
+		}
+		if len(sids) == 0 {
+			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "customer"},
+				"the desk knows no conversation of that address: give it exactly as it was given, and the keys if the desk is encrypted; what was erased before isn't found again")
+		}
+	}
+	return c.connected(ctx, func(ctx context.Context, temporal client.Client) error {
+		kept, err := c.historiesOf(ctx, temporal, sids)
+		if err != nil {
+			return err
+		}
+		done := erasure{DryRun: o.dry}
+		if o.histories {
+			// First, once it is sure that nothing refuses: the desk finds a customer's conversations only until it has erased them.
+			if _, err := d.Erase(ctx, sids, true); err != nil {
+				return err
+			}
+			done.Histories = len(kept)
+			if !o.dry {
+				if err := c.deleteHistories(ctx, temporal, kept); err != nil {
+					return err
+				}
+			}
+			kept = nil
+		}
+		if done.Erased, err = d.Erase(ctx, sids, o.dry); err != nil {
+			if conversation.CodeOf(err) != "" {
+				return err // nothing was begun
+			}
+			return fmt.Errorf("erase %s: run this again with --conversation for each that --customer doesn't find any more: %w", strings.Join(sids, ", "), err)
+		}
+		if done.Remains, err = c.remains(ctx, temporal, kept, done.Left); err != nil {
+			return err
+		}
+		return c.print(done, func(w io.Writer) { showErasure(w, done) })
+	})
+}
+
+// historyRun is one run of a conversation's workflow, which is over.
+type historyRun struct {
+	execution *commonpb.WorkflowExecution
+	closed    time.Time
+}
+
+// historiesOf finds the runs of these conversations that the server still has; refused where one of them goes on.
+func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []string) ([]historyRun, error) {
+	var found []historyRun
+	for _, sid := range sids {
+		request := &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = %q", workflows.ID(sid))}
+		for {
+			page, err := temporal.ListWorkflow(ctx, request)
+			if err != nil {
+				return nil, fmt.Errorf("look for the histories of %s: %w", sid, err)
+			}
+			for _, execution := range page.GetExecutions() {
+				if execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+					return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
+						"not erased, for the workflow of %s still runs: close the conversation (`starter close %s`) and complete its wrapups first", sid, sid)
+				}
+				found = append(found, historyRun{execution.GetExecution(), execution.GetCloseTime().AsTime()})
+			}
+			if request.NextPageToken = page.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
+				break
+			}
+		}
+	}
+	return found, nil
+}
+
+func (c *cli) deleteHistories(ctx context.Context, temporal client.Client, runs []historyRun) error {
+	for _, run := range runs {
+		_, err := temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
+			Namespace: temporalenv.Namespace(c.namespace), WorkflowExecution: run.execution,
+		})
+		if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
+			return fmt.Errorf("the history of %s is not deleted, and the desk not erased yet: run this again: %w", workflows.SID(run.execution.GetWorkflowId()), err)
+		}
+	}
+	return nil
+}
+
+// remains says what is left elsewhere.
+func (c *cli) remains(ctx context.Context, temporal client.Client, kept []historyRun, left string) ([]string, error) {
+	remains := []string{}
+	if left != "" {
+		remains = append(remains, left)
+	}
+	if len(kept) > 0 {
+		namespace, err := temporal.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: temporalenv.Namespace(c.namespace)})
+		if err != nil {
+			return nil, fmt.Errorf("read the namespace's retention: %w", err)
+		}
+		last := time.Time{}
+		for _, run := range kept {
+			if run.closed.After(last) {
+				last = run.closed
+			}
+		}
+		until := last.Add(namespace.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration())
+		remains = append(remains, fmt.Sprintf("%d workflow histories, which Temporal deletes by %s (or now, with --histories)", len(kept), clock(until)))
+	}
+	return append(remains, "backups of the desk and of Temporal, and Temporal's archive where one is set up, until you delete them",
+		"what webhooks have told their receivers"), nil
+}
+
+func showErasure(w io.Writer, done erasure) {
+	verb := "erased"
+	if done.DryRun {
+		verb = "would be erased"
+	}
+	var rows [][]string
+	for _, e := range done.Conversations {
+		counts := make([]string, 0, 4)
+		for _, count := range []int64{e.Messages, e.Notes, e.Tasks, e.Participants} {
+			counts = append(counts, strconv.FormatInt(count, 10))
+		}
+		rows = append(rows, slices.Concat([]string{e.SID}, counts, []string{clock(e.ClosedAt)}))
+	}
+	table(w, []string{"CONVERSATION", "MESSAGES", "NOTES", "TASKS", "PARTICIPANTS", "CLOSED"}, rows)
+	fmt.Fprintf(w, "%d conversations, %d answers to repeated requests and %d workflow histories %s\n", len(done.Conversations), done.Answers, done.Histories, verb)
+	fmt.Fprintln(w, "What remains:")
+	for _, what := range done.Remains {
+		fmt.Fprintf(w, "- %s\n", what)
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progress shows on stderr how far a long command is: as a bar on a terminal, else as a line every few seconds.
+type progress struct {
+	what   string
+	of     int64
+	count  int64
+	failed int
+	bar    *progressbar.ProgressBar // nil where nobody watches
+	lines  io.Writer
+	shown  time.Time
+}
+
+// linesEvery is how often a line tells how far it is.
+const linesEvery = 5 * time.Second
+
+func (c *cli) progress(what string, of int64) *progress {
+	p := &progress{what: what, of: of, lines: c.stderr, shown: time.Now()}
+	if file, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		p.bar = progressbar.NewOptions64(of, progressbar.OptionSetWriter(c.stderr), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	}
+	return p
+}
+
+// done counts one more, and tells how many have failed so far.
+func (p *progress) done(failed int) {
+	p.count++
+	if p.bar != nil {
+		if failed != p.failed {
+			p.bar.Describe(fmt.Sprintf("%s, %d failed", p.what, failed))
+		}
+		p.failed = failed
+		_ = p.bar.Add(1) // more than were counted at first is no error to tell
+		return
+	}
+	if time.Since(p.shown) > linesEvery {
+		p.shown = time.Now()
+		fmt.Fprintf(p.lines, "%s %d of %d, %d failed\n", p.what, p.count, max(p.of, p.count), failed)
+	}
+}
+
+// end takes the bar away.
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Finish() // a terminal that is gone can't be told
+	}
+}
