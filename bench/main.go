@@ -1,10 +1,11 @@
 // Command bench compares conversations with bare workflows on one Temporal dev server: what deciding
 // by the rules, telling the desk and showing it all to people cost beside the bare engine.
 //
-// One process runs everything: the server's client, the worker, the desk in a SQLite file, and the
-// callers. What is compared runs interleaved and is compared within its round, so that a machine that
-// is busy with something else slows both sides; each figure is the median of the rounds. Nothing is
-// decided or optimised here, and no other room imports this one.
+// One process runs everything: the server's client, the worker, the desk, in a SQLite file or on a private
+// PostgreSQL server, and the callers; with --growth, the worker is a process of its own. What is compared
+// runs interleaved and is compared within its round, so that a machine that is busy with something else
+// slows both sides; each figure is the median of the rounds. Nothing is decided or optimised here, and no
+// other room imports this one.
 package main
 
 import (
@@ -37,6 +38,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	file := flags.String("json", "", "write the figures to this `FILE` as well")
 	rounds := flags.Int("rounds", 0, "how many rounds to take the median of (5; 2 with --short)")
+	grows := flags.Bool("growth", false, "measure how cost grows instead: conversations open, transfers of one, agents")
+	database := flags.String("database", databaseSQLite, "where the desk is: sqlite, in a file, or postgres, on a private server that is started for it")
 	short := flags.Bool("short", false, "a quick look: fewer rounds, shorter ones, at most 10,000 tasks waiting")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -47,6 +50,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if flags.NArg() > 0 || *rounds < 0 {
 		return errors.New("bench takes flags only, and a number of rounds from 1 on: see --help")
 	}
+	if *database != databaseSQLite && *database != databasePostgres {
+		return fmt.Errorf("bench: --database is %q: choose %s or %s", *database, databaseSQLite, databasePostgres)
+	}
+	if *grows {
+		return runGrowth(ctx, *short, *file, stdout, stderr)
+	}
 	p := fullPlan()
 	if *short {
 		p = shortPlan()
@@ -56,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, runTimeout, fmt.Errorf("the benchmarks did not end within %s", runTimeout))
 	defer cancel()
-	r, err := measure(ctx, p, stderr)
+	r, err := measure(ctx, p, *database, stderr)
 	if ctx.Err() != nil {
 		return fmt.Errorf("the benchmarks were stopped: %w", context.Cause(ctx))
 	}
@@ -64,8 +73,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	r.print(stdout)
-	if *file == "" {
-		return nil
+	return write(*file, r)
+}
+
+func runGrowth(ctx context.Context, short bool, file string, stdout, stderr io.Writer) error {
+	p := fullGrowth()
+	if short {
+		p = shortGrowth()
 	}
-	return r.write(*file)
+	ctx, cancel := context.WithTimeoutCause(ctx, growthTimeout, fmt.Errorf("the benchmarks did not end within %s", growthTimeout))
+	defer cancel()
+	g, err := measureGrowth(ctx, p, stderr)
+	if ctx.Err() != nil {
+		return fmt.Errorf("the benchmarks were stopped: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return err
+	}
+	g.print(stdout)
+	return write(file, g)
 }

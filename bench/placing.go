@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -33,7 +32,7 @@ const everybodyElse = 50
 const freed = "zoe"
 
 // measurePlacing fills a desk for each length of the line, and then places tasks at all of them in turn.
-func measurePlacing(ctx context.Context, p plan, folder string, progress io.Writer) (figures []placing, err error) {
+func measurePlacing(ctx context.Context, p plan, desks *databases, progress io.Writer) (figures []placing, err error) {
 	lines := make([]*waitingLine, len(p.waiting))
 	defer func() {
 		for _, l := range lines {
@@ -44,7 +43,11 @@ func measurePlacing(ctx context.Context, p plan, folder string, progress io.Writ
 	}()
 	for i, waiting := range p.waiting {
 		say(progress, "placing: %d tasks begin to wait", waiting)
-		if lines[i], err = openLine(ctx, filepath.Join(folder, "waiting-"+strconv.Itoa(waiting)+".db"), waiting); err != nil {
+		database, err := desks.make(ctx, "waiting_"+strconv.Itoa(waiting))
+		if err != nil {
+			return nil, err
+		}
+		if lines[i], err = openLine(ctx, database, waiting); err != nil {
 			return nil, fmt.Errorf("let %d tasks wait: %w", waiting, err)
 		}
 	}
@@ -74,8 +77,8 @@ type waitingLine struct {
 	joins, takes, places timings
 }
 
-func openLine(ctx context.Context, path string, waiting int) (*waitingLine, error) {
-	d, err := desk.Open(ctx, path, desk.Options{})
+func openLine(ctx context.Context, database string, waiting int) (*waitingLine, error) {
+	d, err := desk.Open(ctx, database, desk.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -46,18 +46,24 @@ func shortPlan() plan {
 const clients = 40
 
 // measure runs the plan in a folder of its own, and tells on progress what it is at.
-func measure(ctx context.Context, p plan, progress io.Writer) (_ *report, err error) {
+func measure(ctx context.Context, p plan, database string, progress io.Writer) (_ *report, err error) {
 	folder, err := os.MkdirTemp("", "baton-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the databases: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-
-	r := newReport(p)
-	if err := measureConversations(ctx, p, folder, r, progress); err != nil {
+	desks, err := openDatabases(ctx, database, folder)
+	if err != nil {
 		return nil, err
 	}
-	if r.Placing, err = measurePlacing(ctx, p, folder, progress); err != nil {
+	defer func() { err = errors.Join(err, desks.close(ctx)) }()
+
+	r := newReport(p)
+	r.Database = database
+	if err := measureConversations(ctx, p, desks, r, progress); err != nil {
+		return nil, err
+	}
+	if r.Placing, err = measurePlacing(ctx, p, desks, progress); err != nil {
 		return nil, err
 	}
 	r.finish()
@@ -65,8 +71,12 @@ func measure(ctx context.Context, p plan, progress io.Writer) (_ *report, err er
 }
 
 // measureConversations runs all that needs the Temporal server.
-func measureConversations(ctx context.Context, p plan, folder string, r *report, progress io.Writer) (err error) {
-	s, err := openStage(ctx, folder, progress)
+func measureConversations(ctx context.Context, p plan, desks *databases, r *report, progress io.Writer) (err error) {
+	database, err := desks.make(ctx, "desk")
+	if err != nil {
+		return err
+	}
+	s, err := openStage(ctx, desks.folder, database, progress)
 	if err != nil {
 		return err
 	}

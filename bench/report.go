@@ -15,8 +15,10 @@ type report struct {
 	Seconds float64 `json:"seconds"`
 	Go      string  `json:"go"`
 	CPUs    int     `json:"cpus"`
-	Rounds  int     `json:"rounds"`
-	Clients int     `json:"clients"`
+	// Database is where the desk was.
+	Database string `json:"database"`
+	Rounds   int    `json:"rounds"`
+	Clients  int    `json:"clients"`
 
 	// Paced and Unpaced are one client's commands, Many those of many clients in a closed loop.
 	Paced   []figure `json:"one_client_paced"`
@@ -158,8 +160,12 @@ func (r *report) finish() {
 	r.Seconds = time.Since(r.StartedAt).Seconds()
 }
 
-func (r *report) write(file string) error {
-	encoded, err := json.MarshalIndent(r, "", "  ")
+// write writes a report as JSON, where a file was named for it.
+func write(file string, report any) error {
+	if file == "" {
+		return nil
+	}
+	encoded, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the report: %w", err)
 	}

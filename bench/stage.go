@@ -34,7 +34,7 @@ const agentCount = 2 * clients
 const stopGrace = 10 * time.Second
 
 // stage is what conversations and bare workflows run on: one dev server with its database in a file,
-// one desk in a file, and a worker for each kind with the same options.
+// one desk, and a worker for each kind with the same options.
 type stage struct {
 	server   *devserver.Server
 	temporal client.Client
@@ -46,7 +46,31 @@ type stage struct {
 	log      *slog.Logger
 }
 
-func openStage(ctx context.Context, folder string, progress io.Writer) (_ *stage, err error) {
+func openStage(ctx context.Context, folder, database string, progress io.Writer) (_ *stage, err error) {
+	s, err := openWithoutWorkers(ctx, folder, database, progress)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(ctx))
+		}
+	}()
+	if s.worker, err = serve.StartWorker(ctx, s.temporal, s.desk, serve.WorkerOptions{Logger: s.log}); err != nil {
+		return nil, err
+	}
+	bare := worker.New(s.temporal, bareTaskQueue, temporalenv.WorkerOptions(nil))
+	bare.RegisterWorkflow(bareWorkflow)
+	bare.RegisterWorkflow(notedWorkflow)
+	if err := bare.Start(); err != nil {
+		return nil, fmt.Errorf("start the worker of the bare workflows: %w", err)
+	}
+	s.bare = bare
+	return s, nil
+}
+
+// openWithoutWorkers opens the desk and starts the dev server.
+func openWithoutWorkers(ctx context.Context, folder, database string, progress io.Writer) (_ *stage, err error) {
 	logger := slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: slog.LevelError}))
 	binary, err := devserver.Binary(ctx, progress)
 	if err != nil {
@@ -58,7 +82,7 @@ func openStage(ctx context.Context, folder string, progress io.Writer) (_ *stage
 			err = errors.Join(err, s.close(ctx))
 		}
 	}()
-	if s.desk, err = desk.Open(ctx, config.Database(folder), desk.Options{Logger: logger}); err != nil {
+	if s.desk, err = desk.Open(ctx, database, desk.Options{Logger: logger}); err != nil {
 		return nil, err
 	}
 	if s.agents, err = staff(ctx, s.desk); err != nil {
@@ -76,16 +100,6 @@ func openStage(ctx context.Context, folder string, progress io.Writer) (_ *stage
 		return nil, err
 	}
 	s.baton = baton.NewClient(s.temporal)
-	if s.worker, err = serve.StartWorker(ctx, s.temporal, s.desk, logger); err != nil {
-		return nil, err
-	}
-	bare := worker.New(s.temporal, bareTaskQueue, temporalenv.WorkerOptions())
-	bare.RegisterWorkflow(bareWorkflow)
-	bare.RegisterWorkflow(notedWorkflow)
-	if err := bare.Start(); err != nil {
-		return nil, fmt.Errorf("start the worker of the bare workflows: %w", err)
-	}
-	s.bare = bare
 	return s, nil
 }
 

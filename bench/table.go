@@ -10,8 +10,8 @@ import (
 
 // print writes the report for a person.
 func (r *report) print(out io.Writer) {
-	fmt.Fprintf(out, "Baton beside bare workflows: median of %d rounds, one dev server with its database in a file, %d CPUs, %.0f s.\n",
-		r.Rounds, r.CPUs, r.Seconds)
+	fmt.Fprintf(out, "Baton beside bare workflows: median of %d rounds, one dev server with its database in a file, the desk in %s, %d CPUs, %.0f s.\n",
+		r.Rounds, map[string]string{databaseSQLite: "SQLite", databasePostgres: "PostgreSQL"}[r.Database], r.CPUs, r.Seconds)
 	fmt.Fprintln(out, "(a) is an update that does nothing; (b) is one that changes a search attribute. Ratios: median, and least to most of the rounds.")
 
 	printFigures(out, "One client, each command once the one before has come to rest", "p50 by (b)\tp50 by (a)", r.Paced)
@@ -39,7 +39,7 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintf(table, "%s\t%.2f ms\t%.2f ms\t%.2f ms\t%.2f\n", grouped(p.Waiting), p.JoinMillis, p.TakeMillis, p.PlaceMillis, p.ToShortest)
 	}
 	_ = table.Flush()
-	r.printTargets(out)
+	printTargets(out, r.Targets)
 }
 
 func printFigures(out io.Writer, title, ratios string, figures []figure) {
@@ -51,10 +51,13 @@ func printFigures(out io.Writer, title, ratios string, figures []figure) {
 	_ = table.Flush()
 }
 
-func (r *report) printTargets(out io.Writer) {
+func printTargets(out io.Writer, targets []target) {
+	if len(targets) == 0 {
+		return // a short run promises nothing
+	}
 	table := newTable(out, "Targets")
 	var missed []string
-	for _, t := range r.Targets {
+	for _, t := range targets {
 		verdict, sign := "held", "≤"
 		if !t.Held {
 			verdict = "NOT HELD"

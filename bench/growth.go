@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/load"
+)
+
+// growth is how cost grows with what there is.
+type growth struct {
+	StartedAt time.Time      `json:"started_at"`
+	Seconds   float64        `json:"seconds"`
+	CPUs      int            `json:"cpus"`
+	Open      []openGrowth   `json:"open_conversations,omitempty"`
+	Passed    []passedGrowth `json:"transfers_of_a_conversation,omitempty"`
+	Agents    []agentGrowth  `json:"agents,omitempty"`
+	Targets   []target       `json:"targets"`
+}
+
+// openGrowth is what commands cost, and the worker takes, with so many conversations open.
+type openGrowth struct {
+	Open   int            `json:"open"`
+	Opened load.Rate      `json:"opened"`
+	Paced  []load.Latency `json:"paced"`
+	// CPU is what the worker uses of one for each command, in milliseconds, the dispatcher's and other work included.
+	CPU float64 `json:"worker_cpu_ms_a_command"`
+	// Resident is the memory of the worker's process in MiB, at the end and at most.
+	Resident float64 `json:"resident_mib"`
+	Most     float64 `json:"most_resident_mib"`
+}
+
+// passedGrowth is what transfers cost after so many in one conversation.
+type passedGrowth struct {
+	Transfers int     `json:"transfers"`
+	P50       float64 `json:"p50_ms"`
+	State     int     `json:"state_bytes"`
+}
+
+// agentGrowth is what the desk does with so many agents on one queue, p50 in milliseconds.
+type agentGrowth struct {
+	Agents int     `json:"agents"`
+	Match  float64 `json:"match_p50_ms"`
+}
+
+// growthPlan is how far it goes.
+type growthPlan struct {
+	open, passed, agents []int
+	// paced is for how long commands are timed with each number of open conversations, at pacedRate a second.
+	paced time.Duration
+	// times is how often a thing of the desk is timed.
+	times int
+}
+
+func fullGrowth() growthPlan {
+	return growthPlan{open: []int{100, 1_000, 5_000, 20_000}, passed: []int{50, 250, 500}, agents: []int{100, 1_000, 10_000}, paced: 30 * time.Second, times: 100}
+}
+
+func shortGrowth() growthPlan {
+	return growthPlan{open: []int{100, 500}, passed: []int{20, 50}, agents: []int{100, 1_000}, paced: 10 * time.Second, times: 20}
+}
+
+const (
+	pacedRate = 20
+	// memoryLimit is what the worker is told to stay within (GOMEMLIMIT).
+	memoryLimit = "960MiB"
+	// mostOpen and mostResident are promised with promisedOpen conversations open.
+	promisedOpen = 20_000
+	mostOpen     = 1.3
+	mostResident = 1024
+	// growthTimeout is beyond what a run takes on a slow machine.
+	growthTimeout = 45 * time.Minute
+)
+
+// measureGrowth takes each kind of growth by itself.
+func measureGrowth(ctx context.Context, p growthPlan, progress io.Writer) (_ *growth, err error) {
+	folder, err := os.MkdirTemp("", "baton-growth-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the databases: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	g := &growth{StartedAt: time.Now().UTC(), CPUs: runtime.NumCPU()}
+	for _, part := range []func() error{
+		func() error { return g.measureAgents(ctx, p, folder, progress) },
+		func() error { return g.measureTalks(ctx, p, folder, progress) },
+	} {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	g.Seconds = time.Since(g.StartedAt).Seconds()
+	g.judge()
+	return g, nil
+}
+
+// measureTalks takes what needs the Temporal server, with the worker as a process of its own.
+func (g *growth) measureTalks(ctx context.Context, p growthPlan, folder string, progress io.Writer) (err error) {
+	s, err := openWithoutWorkers(ctx, folder, config.Database(folder), progress)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	w, err := startWorkerProcess(ctx, folder, s.server.Address)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	if err := g.measurePassed(ctx, s, p, progress); err != nil {
+		return fmt.Errorf("many transfers of one conversation: %w", err)
+	}
+	if err := g.measureOpen(ctx, s, w, p, progress); err != nil {
+		return fmt.Errorf("many open conversations: %w", err)
+	}
+	return nil
+}
+
+func (g *growth) measureOpen(ctx context.Context, s *stage, w *workerProcess, p growthPlan, progress io.Writer) error {
+	most := p.open[len(p.open)-1]
+	said := time.Now()
+	l, err := load.Prepare(ctx, s.baton, s.desk, load.Options{
+		Open: most, Rate: pacedRate, For: p.paced, Clients: clients,
+		Progress: func(part string, done, of int) {
+			if done == of || time.Since(said) > 10*time.Second {
+				said = time.Now()
+				say(progress, "%s: %d of %d", part, done, of)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	for _, open := range p.open {
+		step := openGrowth{Open: open}
+		if step.Opened, err = l.OpenUpTo(ctx, open); err != nil {
+			return err
+		}
+		if err := l.Settle(ctx); err != nil {
+			return err
+		}
+		if _, err := l.Paced(ctx); err != nil { // what opening them left to do is not what commands cost
+			return err
+		}
+		before, err := w.busy()
+		if err != nil {
+			return err
+		}
+		if step.Paced, err = l.Paced(ctx); err != nil {
+			return err
+		}
+		after, err := w.busy()
+		if err != nil {
+			return err
+		}
+		step.CPU = float64(after-before) / float64(time.Millisecond) / (pacedRate * p.paced.Seconds())
+		if step.Resident, step.Most, err = w.resident(); err != nil {
+			return err
+		}
+		g.Open = append(g.Open, step)
+	}
+	return nil // the folder goes, and the conversations with it
+}
+
+// measurePassed passes one conversation to and fro, and times the last transfers before each mark.
+func (g *growth) measurePassed(ctx context.Context, s *stage, p growthPlan, progress io.Writer) error {
+	on, err := openTalk(ctx, s, 0)
+	if err != nil {
+		return err
+	}
+	const timed = 20
+	var took timings
+	done := 0
+	for _, mark := range p.passed {
+		say(progress, "one conversation: up to %d transfers", mark)
+		for ; done < mark; done++ {
+			for range talkCycle {
+				began := time.Now()
+				name, err := on.step(ctx)
+				if err != nil {
+					return err
+				}
+				if name == string(conversation.CommandTransfer) && done >= mark-timed {
+					took.add(time.Since(began))
+				}
+			}
+		}
+		record, err := s.baton.State(ctx, on.sid)
+		if err != nil {
+			return err
+		}
+		state, err := json.Marshal(record)
+		if err != nil {
+			return fmt.Errorf("write the state as JSON: %w", err)
+		}
+		g.Passed = append(g.Passed, passedGrowth{Transfers: mark, P50: took.percentile(0.5), State: len(state)})
+		took = timings{}
+	}
+	return on.end(ctx)
+}
+
+// measureAgents times what the desk does with many agents on one queue.
+func (g *growth) measureAgents(ctx context.Context, p growthPlan, folder string, progress io.Writer) error {
+	for _, agents := range p.agents {
+		say(progress, "%d agents on a queue", agents)
+		step, err := measureAgentsOf(ctx, filepath.Join(folder, "agents-"+strconv.Itoa(agents)+".db"), agents, p.times)
+		if err != nil {
+			return fmt.Errorf("%d agents on a queue: %w", agents, err)
+		}
+		g.Agents = append(g.Agents, step)
+	}
+	return nil
+}
+
+func measureAgentsOf(ctx context.Context, path string, agents, times int) (step agentGrowth, err error) {
+	d, err := desk.Open(ctx, "sqlite:"+path, desk.Options{})
+	if err != nil {
+		return step, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := d.AddQueue(ctx, queueSupport); err != nil {
+		return step, err
+	}
+	names := make([]string, agents)
+	for i := range names {
+		names[i] = fmt.Sprintf("agent-%05d", i)
+		if err := d.AddAgent(ctx, desk.NewAgent{Name: names[i], Capacity: 3, Presence: desk.PresenceAvailable}); err != nil {
+			return step, err
+		}
+	}
+	if err := d.SetMembers(ctx, queueSupport, names...); err != nil {
+		return step, err
+	}
+	l := &waitingLine{desk: d}
+	var matches timings
+	for range times {
+		began := time.Now()
+		if err := l.join(ctx); err != nil { // somebody is free: it is matched at once
+			return step, err
+		}
+		matches.add(time.Since(began))
+	}
+	return agentGrowth{Agents: agents, Match: matches.percentile(0.5)}, nil
+}
+
+// judge compares with what is promised.
+func (g *growth) judge() {
+	if len(g.Open) == 0 || g.Open[len(g.Open)-1].Open != promisedOpen {
+		return // a short run
+	}
+	few, many := g.Open[0], g.Open[len(g.Open)-1]
+	for i, latency := range many.Paced {
+		by := ratio(latency.P50, few.Paced[i].P50)
+		g.Targets = append(g.Targets, target{
+			Name: fmt.Sprintf("p50 of %s with %s open by with %s", latency.Command, grouped(many.Open), grouped(few.Open)), Measured: by, Limit: mostOpen, Held: by <= mostOpen,
+		})
+	}
+	g.Targets = append(g.Targets, target{
+		Name:     fmt.Sprintf("MiB that a worker takes with %s open, at most", grouped(many.Open)),
+		Measured: many.Most, Limit: mostResident, Held: many.Most <= mostResident,
+	})
+}
+
+func (g *growth) print(out io.Writer) {
+	fmt.Fprintf(out, "How cost grows: one dev server with its database in a file, a worker of its own, %d CPUs, %.0f s.\n", g.CPUs, g.Seconds)
+	table := newTable(out, fmt.Sprintf("Conversations open, all of them kept by one worker (GOMEMLIMIT=%s); %d commands a second", memoryLimit, pacedRate))
+	fmt.Fprintln(table, "open\topened a second\ttransfer p50 ms\taccept p50 ms\twrapup p50 ms\tworker CPU ms a command\tworker MiB\tat most")
+	for _, step := range g.Open {
+		fmt.Fprintf(table, "%s\t%.1f", grouped(step.Open), step.Opened.PerSecond)
+		for _, latency := range step.Paced {
+			fmt.Fprintf(table, "\t%.1f", latency.P50)
+		}
+		fmt.Fprintf(table, "\t%.1f\t%.0f\t%.0f\n", step.CPU, step.Resident, step.Most)
+	}
+	_ = table.Flush()
+	table = newTable(out, "Transfers of one conversation, back to back")
+	fmt.Fprintln(table, "transfers\ttransfer p50 ms\tstate kB")
+	for _, step := range g.Passed {
+		fmt.Fprintf(table, "%d\t%.1f\t%.0f\n", step.Transfers, step.P50, float64(step.State)/1000)
+	}
+	_ = table.Flush()
+	table = newTable(out, "Agents on one queue, at the desk")
+	fmt.Fprintln(table, "agents\ta task is matched, p50 ms")
+	for _, step := range g.Agents {
+		fmt.Fprintf(table, "%s\t%.2f\n", grouped(step.Agents), step.Match)
+	}
+	_ = table.Flush()
+	printTargets(out, g.Targets)
+}

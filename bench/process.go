@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/internal/child"
+	"github.com/baton-transfers/baton/internal/config"
+)
+
+// workerProcess is a worker as it runs for real: a process of its own, whose memory is nobody else's.
+type workerProcess struct {
+	command *exec.Cmd
+	printed bytes.Buffer
+	ended   chan error
+}
+
+// startWorkerProcess builds the worker and starts it. It is ready when it takes its first task.
+func startWorkerProcess(ctx context.Context, folder, temporal string) (*workerProcess, error) {
+	program := filepath.Join(folder, "worker")
+	if output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./worker").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build ./worker (run this from the repository's folder): %w\n%s", err, output)
+	}
+	w := &workerProcess{command: exec.Command(program), ended: make(chan error, 1)} //nolint:noctx // stop ends it
+	w.command.Env = append(child.Environment("BATON_", "TEMPORAL_", "GOMEMLIMIT="), "BATON_DATABASE="+config.Database(folder), "TEMPORAL_ADDRESS="+temporal, "GOMEMLIMIT="+memoryLimit)
+	w.command.Stderr = &w.printed
+	if err := child.Start(w.command, func(err error) { w.ended <- err }); err != nil {
+		return nil, fmt.Errorf("start the worker: %w", err)
+	}
+	return w, nil
+}
+
+// stop ends it as Ctrl-C would.
+func (w *workerProcess) stop() error {
+	if err := w.command.Process.Signal(os.Interrupt); err != nil {
+		return fmt.Errorf("the worker has ended before its time: %w\n%s", err, w.printed.String())
+	}
+	if err := <-w.ended; err != nil {
+		return fmt.Errorf("the worker: %w\n%s", err, w.printed.String())
+	}
+	return nil
+}
+
+// ticksPerSecond is what Linux counts a process's time in, for every program (USER_HZ).
+const ticksPerSecond = 100
+
+// busy returns how long the process has used a CPU.
+func (w *workerProcess) busy() (time.Duration, error) {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(w.command.Process.Pid), "stat"))
+	if err != nil {
+		return 0, fmt.Errorf("read the worker's CPU time, which only Linux tells: %w", err)
+	}
+	_, after, _ := strings.Cut(string(stat), ") ") // the program's name, which may have blanks, stands before
+	fields := strings.Fields(after)
+	const user, system = 11, 12
+	if len(fields) <= system {
+		return 0, errors.New("read the worker's CPU time: the system tells it otherwise")
+	}
+	var ticks int64
+	for _, field := range []string{fields[user], fields[system]} {
+		some, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read the worker's CPU time: %w", err)
+		}
+		ticks += some
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+}
+
+// resident returns the memory of the process in MiB: now, and the most it has had. Linux tells it.
+func (w *workerProcess) resident() (now, most float64, err error) {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(w.command.Process.Pid), "status"))
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the worker's memory, which only Linux tells: %w", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		kilobytes, unit := strings.CutSuffix(strings.TrimSpace(value), " kB")
+		if !unit || (name != "VmRSS" && name != "VmHWM") {
+			continue
+		}
+		size, err := strconv.ParseFloat(kilobytes, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read the worker's memory: %w", err)
+		}
+		if name == "VmRSS" {
+			now = size / 1024
+		} else {
+			most = size / 1024
+		}
+	}
+	if now == 0 {
+		return 0, 0, errors.New("read the worker's memory: the system doesn't tell it")
+	}
+	return now, most, nil
+}
