@@ -1,0 +1,729 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// evidence is all that is looked at when everything is quiet. The checks look at it alone, so that a test can
+// hand them one that is wrong.
+type evidence struct {
+	plan    plan
+	entries []*entry
+	// records are the conversations' states, feed their events in the feed's order, by the conversation's SID.
+	records map[string]conversation.Record
+	feed    map[string][]desk.FeedEvent
+	// happened are all events, those of the desk itself too, position is how far the feed has come.
+	happened []desk.FeedEvent
+	position int64
+	// shown are the conversations that the desk knows.
+	shown       []string
+	transcripts map[string][]desk.Message
+	notes       map[string][]conversation.Note
+	// tasks are the desk's.
+	tasks   map[string][]desk.Task
+	agents  []desk.Agent
+	figures desk.Figures
+	// has and counted are the agents' tasks, see agree.Loads.
+	has, counted map[string]int
+	// told are the positions of the webhooks that were taken, in the order in which they came.
+	told                          []int64
+	pendingWebhooks, deadWebhooks int
+	// signals are how often each signal stands in the histories, by conversation and command ID.
+	signals map[string]map[string]int
+	// replayed is how many histories were replayed, strayed are those that went another way.
+	replayed int
+	strayed  []error
+	// differ is where the desk isn't as the conversations are; looked are the states that were read on the way,
+	// broken what they break; wrong is what processes have done that none may.
+	differ []error
+	looked int
+	broken []error
+	wrong  []string
+	// stranded are conversations that waited although somebody was free.
+	stranded []error
+}
+
+// row is a line of the verdict: how many were looked at, how many of them were lost, came twice, or are wrong
+// in another way.
+type row struct {
+	what                 string
+	looked               int
+	lost, doubled, wrong int
+	details              []string
+}
+
+func (r *row) lose(format string, args ...any) {
+	r.lost++
+	r.detail("lost: "+format, args...)
+}
+
+func (r *row) double(format string, args ...any) {
+	r.doubled++
+	r.detail("doubled: "+format, args...)
+}
+
+func (r *row) err(format string, args ...any) {
+	r.wrong++
+	r.detail("wrong: "+format, args...)
+}
+
+// keptDetails is how many details of a row are shown.
+const keptDetails = 10
+
+func (r *row) detail(format string, args ...any) {
+	if len(r.details) < keptDetails {
+		r.details = append(r.details, fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *row) clean() bool { return r.lost+r.doubled+r.wrong == 0 }
+
+// judge looks at everything.
+func (v *evidence) judge() []row {
+	rows := []row{
+		v.answers(), v.starts(), v.effects(), v.handedOver(), v.claims(), v.presences(),
+		v.messages(), v.notesLeft(), v.invariants(), v.attributes(), v.feedComplete(), v.deskAgrees(), v.loads(), v.capacities(),
+		v.webhooks(), v.insights(), v.replays(),
+	}
+	for i := range rows {
+		if rows[i].looked == 0 {
+			rows[i].err("there was none: the run says nothing about them")
+		}
+	}
+	return append(rows, v.processes())
+}
+
+// answers: whatever was asked was answered in the end.
+func (v *evidence) answers() row {
+	r := row{what: "requests, signals and updates answered"}
+	for _, e := range v.entries {
+		r.looked++
+		if e.verdict == unknown {
+			r.lose("%s %s of %s, by %s, was never answered in %d attempts", e.name, e.id, e.conversation, e.way, e.attempts)
+		}
+	}
+	return r
+}
+
+// starts: each conversation that was begun is there, and no other.
+func (v *evidence) starts() row {
+	r := row{what: "conversations begun"}
+	begun := map[string]bool{}
+	for _, e := range v.entries {
+		if e.name != conversation.CommandStart {
+			continue
+		}
+		if e.verdict == done {
+			r.looked++
+			begun[e.conversation] = true
+			if events := v.feed[e.conversation]; len(events) == 0 || events[0].Name != conversation.EventTaskCreated {
+				r.lose("conversation %s, begun by %s", e.conversation, e.id)
+			}
+		}
+	}
+	for _, sid := range v.shown {
+		if !begun[sid] {
+			r.double("conversation %s is at the desk, and nobody was told that it was begun", sid)
+		}
+	}
+	return r
+}
+
+// firstOf are the events that each command leaves exactly one of.
+var firstOf = map[conversation.CommandName][]conversation.EventName{
+	conversation.CommandTransfer: {conversation.EventTransferInitiated},
+	conversation.CommandAccept:   {conversation.EventReservationAccepted},
+	conversation.CommandDecline:  {conversation.EventReservationRejected},
+	conversation.CommandWrapup:   {conversation.EventTaskCompleted},
+	conversation.CommandEnd:      {conversation.EventTaskWrapup},
+	conversation.CommandCancel:   {conversation.EventTransferCanceled},
+	conversation.CommandMove:     {conversation.EventTaskUpdated},
+	// The one task that waits or is assigned.
+	conversation.CommandClose: {conversation.EventTaskCanceled, conversation.EventTaskWrapup},
+}
+
+// effect returns the events that are the entry's own effect.
+func (v *evidence) effect(e *entry) []desk.FeedEvent {
+	var own []desk.FeedEvent
+	for _, event := range v.feed[e.conversation] {
+		if event.By == e.id && slices.Contains(firstOf[e.name], event.Name) {
+			own = append(own, event)
+		}
+	}
+	return own
+}
+
+// elsewhere tells whether somebody else has had the effect that the entry was to have, so that there was
+// nothing left to do.
+func (v *evidence) elsewhere(e *entry) bool {
+	of := func(agent, task string) bool {
+		return slices.ContainsFunc(v.feed[e.conversation], func(event desk.FeedEvent) bool {
+			return slices.Contains(firstOf[e.name], event.Name) && (agent == "" || event.Agent == agent) && (task == "" || event.Task == task)
+		})
+	}
+	switch c := e.command.(type) {
+	case conversation.AcceptCommand:
+		return of(c.Agent, c.Task)
+	case conversation.DeclineCommand:
+		return of(c.Agent, c.Task)
+	case conversation.WrapupCommand:
+		return of(c.Agent, c.Task)
+	case conversation.EndCommand:
+		return of(c.Agent, c.Task)
+	case conversation.CancelCommand:
+		return of("", "")
+	case conversation.MoveCommand: // it may have waited there already, of which nothing tells
+		return true
+	case conversation.CloseCommand:
+		return v.records[e.conversation].Status != conversation.ConversationActive
+	}
+	return false
+}
+
+// effects: what was answered as done has one effect, what was refused none, and there is no effect that nobody
+// has asked for. A command that was refused when an attempt before it had no answer may have been carried out
+// by that one, as one may whose answer was lost when its conversation closed.
+func (v *evidence) effects() row {
+	r := row{what: "commands with their one effect"}
+	had := map[conversation.CommandName]bool{}
+	asked := map[string]map[string]bool{}
+	for _, e := range v.entries {
+		if asked[e.conversation] == nil {
+			asked[e.conversation] = map[string]bool{"": true}
+		}
+		asked[e.conversation][e.id] = true
+		if firstOf[e.name] == nil {
+			continue
+		}
+		r.looked++
+		own := len(v.effect(e))
+		had[e.name] = had[e.name] || own > 0
+		nothingToDo := (e.outcome != nil && e.outcome.Unchanged) || (e.way == byHTTP && v.elsewhere(e))
+		maybe := e.unanswered > 0 || e.code == conversation.CodeConversationClosed
+		switch {
+		case own > 1:
+			r.double("%s %s of %s has %d effects", e.name, e.id, e.conversation, own)
+		case e.verdict == done && own == 0 && !nothingToDo:
+			r.lose("%s %s of %s, by %s, was answered as done and has no effect", e.name, e.id, e.conversation, e.way)
+		case e.verdict == refused && own > 0 && !maybe:
+			r.err("%s %s of %s, by %s, was refused (%s) and has an effect", e.name, e.id, e.conversation, e.way, e.refusal)
+		}
+	}
+	for _, name := range []conversation.CommandName{conversation.CommandTransfer, conversation.CommandAccept, conversation.CommandWrapup} {
+		if !had[name] {
+			r.err("no %s has had an effect: the run says nothing about them", name)
+		}
+	}
+	for sid, events := range v.feed {
+		for _, event := range events {
+			if !asked[sid][event.By] {
+				r.double("event %d of %s (%s) is by %q, who has asked for nothing", event.Number, sid, event.Name, event.By)
+			}
+		}
+	}
+	return r
+}
+
+// handedOver: signals that the server has taken are in the histories, and what has had no effect was refused.
+func (v *evidence) handedOver() row {
+	r := row{what: "signals taken, in the histories, decided"}
+	type of struct {
+		sid  string
+		name conversation.CommandName
+	}
+	without := map[of]int{}
+	for _, e := range v.entries {
+		if e.verdict != handed {
+			continue
+		}
+		r.looked++
+		copies := v.signals[e.conversation][e.id]
+		if copies == 0 {
+			r.lose("signal %s %s of %s isn't in its history", e.name, e.id, e.conversation)
+		}
+		if len(v.effect(e)) == 0 && !v.elsewhere(e) {
+			without[of{e.conversation, e.name}] += copies
+		}
+	}
+	for which, copies := range without {
+		record := v.records[which.sid]
+		recorded := 0
+		for _, refusal := range record.Refusals {
+			if refusal.Command == string(which.name) {
+				recorded++
+			}
+		}
+		if recorded < copies && len(record.Refusals) < keptRefusals {
+			r.lose("%d signals %s of %s had no effect, and %d were refused", copies, which.name, which.sid, recorded)
+		}
+	}
+	return r
+}
+
+// keptRefusals is how many refused signals a conversation keeps.
+const keptRefusals = 20
+
+// claims: who was told that a task is reserved for them has, or had, that reservation, and each was made once.
+func (v *evidence) claims() row {
+	r := row{what: "offers made, and claimed ones had"}
+	offered := map[string]string{} // agents by reservation
+	for sid, events := range v.feed {
+		for _, event := range events {
+			if event.Name != conversation.EventReservationCreated {
+				continue
+			}
+			r.looked++
+			if offered[event.Reservation] != "" {
+				r.double("reservation %s of %s was made twice", event.Reservation, sid)
+			}
+			offered[event.Reservation] = event.Agent
+		}
+	}
+	for _, e := range v.entries {
+		if e.name == nameClaim && e.verdict == done && offered[e.told] != e.agent {
+			r.lose("claim %s of %s: reservation %s was %s's, and is %q's", e.id, e.conversation, e.told, e.agent, offered[e.told])
+		}
+	}
+	return r
+}
+
+// presences: each agent is as was last said, and answered.
+func (v *evidence) presences() row {
+	r := row{what: "agents as they were last told to be"}
+	last := map[string]*entry{}
+	for _, e := range v.entries {
+		if e.name == namePresence && (last[e.agent] == nil || e.answered.After(last[e.agent].answered)) {
+			last[e.agent] = e
+		}
+	}
+	for _, a := range v.agents {
+		r.looked++
+		if e := last[a.Name]; e != nil && e.verdict == done && string(a.Presence) != e.presence {
+			r.lose("%s is %s, and was told to be %s last", a.Name, a.Presence, e.presence)
+		}
+	}
+	return r
+}
+
+// messages: each that was answered is in the transcript, once, in the order of its author, and no other.
+func (v *evidence) messages() row {
+	r := row{what: "messages in the transcripts"}
+	texts := map[string]map[string][]int{}
+	for sid, transcript := range v.transcripts {
+		texts[sid] = map[string][]int{}
+		for i, m := range transcript {
+			texts[sid][m.Text] = append(texts[sid][m.Text], m.Number)
+			if m.Number != i+1 {
+				r.lose("message %d of %s has the number %d", i+1, sid, m.Number)
+			}
+		}
+	}
+	said := map[string][]*entry{}
+	for _, e := range v.entries {
+		if e.name != nameSay {
+			continue
+		}
+		r.looked++
+		stored := len(texts[e.conversation][e.text])
+		switch {
+		case stored > 1:
+			r.double("%q is stored %d times", e.text, stored)
+		case stored == 0 && e.verdict == done:
+			r.lose("%q was answered and isn't stored", e.text)
+		case stored == 1 && e.verdict == refused && e.unanswered == 0:
+			r.err("%q was refused (%s) and is stored", e.text, e.refusal)
+		}
+		if stored == 1 && e.verdict == done {
+			said[e.conversation+" "+e.author] = append(said[e.conversation+" "+e.author], e)
+		}
+		delete(texts[e.conversation], e.text)
+	}
+	for sid, left := range texts {
+		for text := range left {
+			r.double("%q is stored in %s, and nobody has said it", text, sid)
+		}
+	}
+	v.messageOrder(&r, said)
+	return r
+}
+
+// messageOrder: what an author said after the one before was answered stands after it.
+func (v *evidence) messageOrder(r *row, said map[string][]*entry) {
+	numbers := map[string]int{}
+	for _, transcript := range v.transcripts {
+		for _, m := range transcript {
+			numbers[m.Text] = m.Number
+		}
+	}
+	for _, entries := range said {
+		for i, later := range entries {
+			for _, earlier := range entries[:i] {
+				if earlier.answered.Before(later.sent) && numbers[earlier.text] > numbers[later.text] {
+					r.err("%q stands after %q, which was said after it", earlier.text, later.text)
+				}
+			}
+		}
+	}
+}
+
+// notesLeft: a note is there once for each transfer, or request, that has left it.
+func (v *evidence) notesLeft() row {
+	r := row{what: "notes at the desk"}
+	texts := map[string]int{}
+	for _, notes := range v.notes {
+		for _, note := range notes {
+			texts[note.Text]++
+		}
+	}
+	for _, e := range v.entries {
+		wanted := 0
+		switch {
+		case e.text == "" || e.name == nameSay:
+			continue
+		case e.name == nameNote && e.verdict == done:
+			wanted = 1
+		case e.name == conversation.CommandTransfer:
+			wanted = len(v.effect(e))
+		}
+		r.looked++
+		switch stored := texts[e.text]; {
+		case stored < wanted:
+			r.lose("%q", e.text)
+		case stored > max(1, wanted) || (stored > wanted && e.name == conversation.CommandTransfer):
+			r.double("%q is there %d times", e.text, stored)
+		}
+	}
+	return r
+}
+
+// invariants: every state that was seen, and every state that the events tell of.
+func (v *evidence) invariants() row {
+	r := row{what: "states with the invariants I1 to I7", looked: v.looked}
+	for _, err := range v.broken {
+		r.err("%v", err)
+	}
+	names := map[string]map[string]conversation.CommandName{}
+	for _, e := range v.entries {
+		if names[e.conversation] == nil {
+			names[e.conversation] = map[string]conversation.CommandName{}
+		}
+		names[e.conversation][e.id] = e.name
+	}
+	for sid, record := range v.records {
+		var events []conversation.Event
+		for _, event := range v.feed[sid] {
+			events = append(events, event.Event)
+		}
+		states, err := brokenPast(record, events, func(by string) bool {
+			name := names[sid][by]
+			return name == conversation.CommandEnd || name == conversation.CommandClose || name == conversation.CommandWrapup
+		})
+		r.looked += states
+		if err != nil {
+			r.err("%v", err)
+		}
+		if states > record.Revision {
+			r.double("%s has had %d commands, and events of %d", sid, record.Revision, states)
+		}
+	}
+	return r
+}
+
+// attributes: every task has those that its conversation was begun with (I5).
+func (v *evidence) attributes() row {
+	r := row{what: "tasks with their conversation's attributes"}
+	for _, e := range v.entries {
+		start, ok := e.command.(conversation.StartCommand)
+		if !ok || e.verdict != done {
+			continue
+		}
+		for _, task := range v.tasks[e.conversation] {
+			r.looked++
+			for name, value := range start.Attributes {
+				if !sameJSON(task.Attributes[name], value) {
+					r.lose("the attribute %s of task %s is %s, and was %s", name, task.SID, task.Attributes[name], value)
+				}
+			}
+		}
+	}
+	return r
+}
+
+// feedComplete: positions and numbers without gaps, none twice.
+func (v *evidence) feedComplete() row {
+	r := row{what: "events in the feed, without gaps", looked: len(v.happened)}
+	next := int64(1)
+	for _, event := range v.happened {
+		switch {
+		case event.Position < next:
+			r.double("position %d of the feed", event.Position)
+		case event.Position > next:
+			r.lose("positions %d to %d of the feed", next, event.Position-1)
+		}
+		next = event.Position + 1
+	}
+	if v.position != next-1 {
+		r.lose("the feed has come to %d, and its last event is %d", v.position, next-1)
+	}
+	for sid, events := range v.feed {
+		number := 1
+		for _, event := range events {
+			switch {
+			case event.Number < number:
+				r.double("event %d of %s", event.Number, sid)
+			case event.Number > number:
+				r.lose("events %d to %d of %s", number, event.Number-1, sid)
+			}
+			number = event.Number + 1
+		}
+		if told := v.records[sid].Events; told != number-1 {
+			r.lose("%s has had %d events, and the feed has %d", sid, told, number-1)
+		}
+	}
+	return r
+}
+
+func (v *evidence) deskAgrees() row {
+	r := row{what: "conversations that the desk shows as they are", looked: len(v.records)}
+	for _, err := range v.differ {
+		r.err("%v", err)
+	}
+	return r
+}
+
+// loads: what counts against agents is what they have, so no match is left that was neither delivered nor
+// released; and nothing has waited while somebody was free, so none was forgotten.
+func (v *evidence) loads() row {
+	r := row{what: "agents who have what counts against them", looked: len(v.counted)}
+	for agent, counted := range v.counted {
+		switch has := v.has[agent]; {
+		case has > counted:
+			r.lose("%s has %d tasks, and %d count", agent, has, counted)
+		case has < counted:
+			r.double("%s has %d tasks, and %d count", agent, has, counted)
+		}
+	}
+	for _, err := range v.stranded {
+		r.lose("%v", err)
+	}
+	return r
+}
+
+// capacities: whom a queue's tasks were offered to had room for them. Tasks meant for an agent alone, and
+// claimed ones, ask nobody. A match that was on its way when its agent went, and arrives when they have come
+// again, may be one too many: the desk declines it for them, unless somebody is faster. Such late ones are told by
+// their task, which waited before the agent came.
+func (v *evidence) capacities() row {
+	r := row{what: "offers within the agent's capacity"}
+	capacity := map[string]int{}
+	for _, a := range v.plan.agents {
+		capacity[a.name] = a.capacity
+	}
+	claimed := map[string]bool{}
+	for _, e := range v.entries {
+		if e.name == nameClaim { // answered or not
+			claimed[e.conversation+" "+e.agent] = true
+		}
+	}
+	takenBack := map[string]bool{}
+	for _, event := range v.happened {
+		if event.ReservationStatus == conversation.ReservationRejected && event.Reason == desk.ReasonAgentUnavailable {
+			takenBack[event.Reservation] = true
+		}
+	}
+	type place struct {
+		agent   string
+		channel conversation.Channel
+	}
+	type offer struct {
+		place
+
+		late bool
+	}
+	load, late, held := map[place]int{}, map[place]int{}, map[string]offer{}
+	came, waits := map[string]int64{}, map[string]int64{} // when an agent last came, and a task began to wait
+	for i, event := range v.happened {
+		if event.Name == desk.EventAgentActivity && event.Reason == desk.ActivityOf(desk.PresenceAvailable).Name {
+			came[event.Agent] = event.Position
+		}
+		if event.Name == conversation.EventTaskQueueEntered {
+			waits[event.Task] = event.Position
+		}
+		if event.Reservation == "" {
+			continue
+		}
+		switch event.ReservationStatus {
+		case conversation.ReservationPending:
+			r.looked++
+			at := place{event.Agent, v.records[event.Conversation].Channel}
+			if meant(v.happened[:i], event) || claimed[event.Conversation+" "+event.Agent] || takenBack[event.Reservation] {
+				continue
+			}
+			one := offer{at, came[event.Agent] > waits[event.Task]}
+			held[event.Reservation] = one
+			load[at]++
+			if one.late {
+				late[at]++
+			}
+			if load[at]-late[at] > capacity[event.Agent] {
+				r.err("event %d of %s offers %s one more than they can take (%d on %s)", event.Number, event.Conversation, event.Agent, capacity[event.Agent], at.channel)
+			}
+		case conversation.ReservationRejected, conversation.ReservationTimeout, conversation.ReservationCanceled,
+			conversation.ReservationRescinded, conversation.ReservationCompleted:
+			waits[event.Task] = event.Position
+			if one, counts := held[event.Reservation]; counts {
+				load[one.place]--
+				if one.late {
+					late[one.place]--
+				}
+				delete(held, event.Reservation)
+			}
+		case conversation.ReservationAccepted, conversation.ReservationWrapping:
+		}
+	}
+	return r
+}
+
+// meant tells whether the task was meant for that agent alone, by a transfer, a move or a start that named them,
+// and has not gone to a queue since.
+func meant(before []desk.FeedEvent, offer desk.FeedEvent) bool {
+	for _, event := range slices.Backward(before) {
+		if event.Task == offer.Task {
+			made := event.Name == conversation.EventTransferInitiated || event.Name == conversation.EventTaskCreated
+			moved := event.Name == conversation.EventTaskUpdated && strings.HasPrefix(event.Reason, "moved to agent ")
+			return made || moved
+		}
+	}
+	return false
+}
+
+// webhooks: the receiver was told of every event at least once, and of those of a stream in their order.
+func (v *evidence) webhooks() row {
+	r := row{what: "webhooks delivered, in order", looked: len(v.happened)}
+	if v.pendingWebhooks > 0 || v.deadWebhooks > 0 {
+		r.err("%d are still to be delivered, %d were given up", v.pendingWebhooks, v.deadWebhooks)
+	}
+	streamOf := map[int64]string{}
+	for _, event := range v.happened {
+		streamOf[event.Position] = event.Conversation
+		switch {
+		case event.Conversation != "":
+		case event.Agent != "":
+			streamOf[event.Position] = "agent/" + event.Agent
+		default:
+			streamOf[event.Position] = "queue/" + event.Queue
+		}
+	}
+	came := map[int64]bool{}
+	last := map[string]int64{}
+	for _, position := range v.told {
+		stream := streamOf[position]
+		if position < last[stream] {
+			r.err("event %d of %s came after %d", position, stream, last[stream])
+		}
+		came[position], last[stream] = true, position
+	}
+	for _, event := range v.happened {
+		if !came[event.Position] {
+			r.lose("event %d (%s) of %s", event.Position, event.Name, streamOf[event.Position])
+		}
+	}
+	return r
+}
+
+// insights: the figures are what the conversations are, and what the driver's log says of them.
+func (v *evidence) insights() row {
+	r := row{what: "transfers in the insights"}
+	var wanted desk.Transfers
+	for _, record := range v.records {
+		for _, x := range record.Transfers {
+			count(&wanted, x)
+		}
+	}
+	sent := v.figures.Sent
+	r.looked = wanted.Initiated
+	for _, figure := range []struct {
+		what          string
+		wanted, shown int
+	}{
+		{"initiated", wanted.Initiated, sent.Initiated},
+		{"completed", wanted.Completed, sent.Completed},
+		{"failed", wanted.Failed, sent.Failed},
+		{"declined", wanted.Declined, sent.Declined},
+		{"expired", wanted.Expired, sent.Expired},
+		{"canceled", wanted.Canceled, sent.Canceled},
+		{"timed out", wanted.TimedOut, sent.TimedOut},
+		{"abandoned", wanted.Abandoned, sent.Abandoned},
+		{"open", wanted.Open, sent.Open},
+		{"begun", len(v.records), v.figures.Conversations},
+		{"initiated, by the driver's log", v.logged(conversation.CommandTransfer), sent.Initiated},
+		{"canceled, by the driver's log", v.logged(conversation.CommandCancel), sent.Canceled},
+	} {
+		switch {
+		case figure.shown < figure.wanted:
+			r.lose("%s: %d, and %d are counted", figure.what, figure.wanted, figure.shown)
+		case figure.shown > figure.wanted:
+			r.double("%s: %d, and %d are counted", figure.what, figure.wanted, figure.shown)
+		}
+	}
+	return r
+}
+
+// logged is how many commands of that name the driver knows to have been carried out: by their answers, and
+// of those without one (signals, lost answers) by their effects.
+func (v *evidence) logged(name conversation.CommandName) int {
+	count := 0
+	for _, e := range v.entries {
+		switch {
+		case e.name != name:
+		case e.verdict == done && e.outcome != nil && !e.outcome.Unchanged, len(v.effect(e)) > 0:
+			count++
+		}
+	}
+	return count
+}
+
+func count(t *desk.Transfers, x *conversation.Transfer) {
+	t.Initiated++
+	switch x.Status {
+	case conversation.TransferActive:
+		t.Open++
+	case conversation.TransferCompleted:
+		t.Completed++
+	case conversation.TransferFailed:
+		t.Failed++
+		switch x.FailureReason {
+		case conversation.ReasonDeclined:
+			t.Declined++
+		case conversation.ReasonExpired:
+			t.Expired++
+		case conversation.ReasonCanceled:
+			t.Canceled++
+		case conversation.ReasonTaskTimeout:
+			t.TimedOut++
+		case conversation.ReasonConversationClosed:
+			t.Abandoned++
+		}
+	}
+}
+
+func (v *evidence) replays() row {
+	r := row{what: "histories that replay as they ran", looked: v.replayed}
+	for _, err := range v.strayed {
+		r.err("%v", err)
+	}
+	return r
+}
+
+func (v *evidence) processes() row {
+	r := row{what: "processes without a race, a panic or an end of their own"}
+	for _, line := range v.wrong {
+		r.err("%s", line)
+	}
+	return r
+}

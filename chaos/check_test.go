@@ -1,0 +1,220 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// calm is what there is to be seen of one conversation in which nothing went wrong: alice accepts it, passes
+// it to bob with a note, who accepts and ends it; both wrap up, and somebody is refused.
+func calm(t *testing.T) *evidence {
+	t.Helper()
+	const sid = "CH0123456789abcdef0123456789abcdef"
+	var (
+		state  conversation.State
+		events []conversation.Event
+		v      = &evidence{
+			plan:    plan{agents: []agent{{name: "alice", capacity: 1}, {name: "bob", capacity: 1}}},
+			records: map[string]conversation.Record{}, feed: map[string][]desk.FeedEvent{}, shown: []string{sid},
+			transcripts: map[string][]desk.Message{sid: {{Number: 1, Text: "hello", From: desk.FromCustomer}}},
+			notes:       map[string][]conversation.Note{}, tasks: map[string][]desk.Task{},
+			agents: []desk.Agent{{Name: "alice", Presence: desk.PresenceAvailable}, {Name: "bob"}},
+			has:    map[string]int{"alice": 0, "bob": 0}, counted: map[string]int{"alice": 0, "bob": 0},
+			signals: map[string]map[string]int{sid: {"talk-03": 2}}, replayed: 1, looked: 1,
+		}
+		now     = time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+		verdict = &conversation.Verdict{
+			Settings: conversation.DefaultSettings(), AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1,
+		}
+	)
+	verdict.Settings.MessagingTransfers, verdict.Settings.TransferNotes = true, true
+	carry := func(c conversation.Command) conversation.Result {
+		now = now.Add(time.Second)
+		result, err := state.Apply(c, verdict, now)
+		require.NoError(t, err)
+		events = append(events, result.Events...)
+		v.notes[sid] = append(v.notes[sid], result.Notes...)
+		return result
+	}
+	asked := func(e entry) *entry {
+		e.conversation, e.attempts = sid, max(1, e.attempts)
+		e.sent, e.answered = now, now.Add(time.Millisecond)
+		v.entries = append(v.entries, &e)
+		return &e
+	}
+	does := func(id string, w way, c conversation.Command) {
+		c = under(id, c)
+		outcome := carry(c).Outcome
+		e := asked(entry{id: id, name: c.Name(), way: w, command: c, verdict: done, outcome: &outcome})
+		if w == bySignal {
+			e.verdict, e.outcome = handed, nil
+		}
+		if x, ok := c.(conversation.TransferCommand); ok {
+			e.text = x.Note
+		}
+	}
+	start := conversation.StartCommand{Conversation: sid, Channel: conversation.ChannelWeb, Queue: "support", Attributes: conversation.Attributes{"order": []byte("17")}}
+	carry(start)
+	asked(entry{id: "talk", name: conversation.CommandStart, way: byClient, command: start, verdict: done})
+	carry(conversation.ReserveCommand{Task: state.Tasks[0].SID, Agent: "alice", Placement: state.Tasks[0].Placement})
+	does("talk-01", byClient, conversation.AcceptCommand{Agent: "alice"})
+	does("talk-02", byClient, conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}, Note: "charged twice"})
+	does("talk-03", bySignal, conversation.AcceptCommand{Agent: "bob"})
+	asked(entry{id: "talk-04", name: conversation.CommandCancel, way: byClient, command: conversation.CancelCommand{Agent: "alice"}, verdict: refused, code: conversation.CodeNoActiveTransfer})
+	does("key-00", byHTTP, conversation.EndCommand{Agent: "bob"})
+	asked(entry{id: "key-01", name: nameSay, way: byHTTP, author: desk.FromCustomer, text: "hello", verdict: done})
+	does("talk-05", byClient, conversation.WrapupCommand{Agent: "alice"})
+	does("talk-06", byClient, conversation.WrapupCommand{Agent: "bob"})
+
+	v.records[sid] = conversation.Record{State: state}
+	for i, event := range events {
+		fed := desk.FeedEvent{Position: int64(i + 1), Conversation: sid, Event: event}
+		v.feed[sid] = append(v.feed[sid], fed)
+		v.happened = append(v.happened, fed)
+		v.told = append(v.told, fed.Position)
+	}
+	v.position = int64(len(events))
+	for _, task := range state.Tasks {
+		v.tasks[sid] = append(v.tasks[sid], desk.Task{Conversation: sid, Task: *task})
+	}
+	v.figures.Conversations = 1
+	v.figures.Sent = desk.Transfers{Initiated: 1, Completed: 1}
+	return v
+}
+
+func (v *evidence) only() string { return v.shown[0] }
+
+// The checker finds what is lost and what is there twice: each of these is the calm evidence with one thing wrong.
+func TestTheCheckerCanFail(t *testing.T) {
+	t.Parallel()
+	for _, one := range calm(t).judge() {
+		require.True(t, one.clean(), "%s: %v", one.what, one.details)
+		if !strings.HasPrefix(one.what, "processes") {
+			require.NotZero(t, one.looked, one.what)
+		}
+	}
+	event := func(v *evidence, name conversation.EventName) int {
+		for i, e := range v.feed[v.only()] {
+			if e.Name == name {
+				return i
+			}
+		}
+		require.Fail(t, "no such event", name)
+		return 0
+	}
+	for name, wrong := range map[string]struct {
+		with                 func(v *evidence)
+		what                 string
+		lost, doubled, wrong int
+	}{
+		"an accept without its effect": {func(v *evidence) {
+			v.feed[v.only()][event(v, conversation.EventReservationAccepted)].By = ""
+		}, "commands with their one effect", 1, 0, 0},
+		"a transfer that was made twice": {func(v *evidence) {
+			made := v.feed[v.only()][event(v, conversation.EventTransferInitiated)]
+			v.feed[v.only()] = append(v.feed[v.only()], made)
+		}, "commands with their one effect", 0, 1, 0},
+		"an effect that nobody has asked for": {func(v *evidence) {
+			v.feed[v.only()][1].By = "nobody"
+		}, "commands with their one effect", 0, 1, 0},
+		"a refused command with an effect": {func(v *evidence) {
+			v.entries[4].id, v.feed[v.only()][3].By = "odd", "odd"
+			v.feed[v.only()][3].Name = conversation.EventTransferCanceled
+		}, "commands with their one effect", 1, 0, 1},
+		"a command that was never answered": {func(v *evidence) {
+			v.entries[2].verdict = unknown
+		}, "requests, signals and updates answered", 1, 0, 0},
+		"a conversation that isn't there": {func(v *evidence) {
+			delete(v.feed, v.only())
+		}, "conversations begun", 1, 0, 0},
+		"a conversation that nobody has begun": {func(v *evidence) {
+			v.shown = append(v.shown, "CHffffffffffffffffffffffffffffffff")
+		}, "conversations begun", 0, 1, 0},
+		"a signal that isn't in the history": {func(v *evidence) {
+			delete(v.signals[v.only()], "talk-03")
+		}, "signals taken, in the histories, decided", 1, 0, 0},
+		"a signal that was neither carried out nor refused": {func(v *evidence) {
+			v.entries = append(v.entries, &entry{id: "talk-07", conversation: v.only(), name: conversation.CommandDecline, verdict: handed, command: conversation.DeclineCommand{Agent: "bob"}})
+			v.signals[v.only()]["talk-07"] = 1
+		}, "signals taken, in the histories, decided", 1, 0, 0},
+		"a message that isn't stored": {func(v *evidence) {
+			v.transcripts[v.only()] = nil
+		}, "messages in the transcripts", 1, 0, 0},
+		"a message that is stored twice": {func(v *evidence) {
+			v.transcripts[v.only()] = append(v.transcripts[v.only()], desk.Message{Number: 2, Text: "hello"})
+		}, "messages in the transcripts", 0, 1, 0},
+		"a note that isn't there":    {func(v *evidence) { v.notes = nil }, "notes at the desk", 1, 0, 0},
+		"a note that is there twice": {func(v *evidence) { v.notes["CH"] = v.notes[v.only()] }, "notes at the desk", 0, 1, 0},
+		"a run in which nothing was said": {func(v *evidence) {
+			v.entries, v.transcripts = nil, nil
+		}, "messages in the transcripts", 0, 0, 1},
+		"a run in which nothing was carried out": {func(v *evidence) {
+			v.entries, v.feed = nil, nil
+		}, "commands with their one effect", 0, 0, 4},
+		"an event without a position": {func(v *evidence) { v.happened = append(v.happened[:2], v.happened[3:]...) }, "events in the feed, without gaps", 1, 0, 0},
+		"an event that is numbered as another": {func(v *evidence) {
+			v.feed[v.only()][4].Number--
+		}, "events in the feed, without gaps", 1, 1, 0},
+		"an attribute that did not go along":  {func(v *evidence) { v.tasks[v.only()][1].Attributes = nil }, "tasks with their conversation's attributes", 1, 0, 0},
+		"a match that is left over":           {func(v *evidence) { v.counted["bob"] = 1 }, "agents who have what counts against them", 0, 1, 0},
+		"a task that waits for somebody free": {func(v *evidence) { v.stranded = []error{errWrong} }, "agents who have what counts against them", 1, 0, 0},
+		"an agent who is offered too much":    {func(v *evidence) { v.plan.agents[0].capacity = 0 }, "offers within the agent's capacity", 0, 0, 1},
+		"a webhook that never came":           {func(v *evidence) { v.told = append(v.told[:3], v.told[4:]...) }, "webhooks delivered, in order", 1, 0, 0},
+		"a webhook before the one before it":  {func(v *evidence) { v.told[2], v.told[3] = v.told[3], v.told[2] }, "webhooks delivered, in order", 0, 0, 1},
+		"a transfer that isn't counted":       {func(v *evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 0, 0 }, "transfers in the insights", 3, 0, 0},
+		"a transfer that is counted twice":    {func(v *evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 2, 2 }, "transfers in the insights", 0, 3, 0},
+		"an agent who isn't as they were told": {func(v *evidence) {
+			v.entries = append(v.entries, &entry{name: namePresence, agent: "bob", presence: "available", verdict: done})
+		}, "agents as they were last told to be", 1, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := calm(t)
+			wrong.with(v)
+			for _, one := range v.judge() {
+				if one.what == wrong.what {
+					require.Equal(t, []int{wrong.lost, wrong.doubled, wrong.wrong}, []int{one.lost, one.doubled, one.wrong}, "lost, doubled, wrong: %v", one.details)
+					return
+				}
+			}
+			require.Fail(t, "no such line", wrong.what)
+		})
+	}
+}
+
+// A state that broke an invariant for a moment, and that nobody has looked at, is found in the events.
+func TestAStateThatNobodySawIsFound(t *testing.T) {
+	t.Parallel()
+	ends := func(by string) bool { return by == "key-00" }
+	v := calm(t)
+	events := func() (all []conversation.Event) {
+		for _, e := range v.feed[v.only()] {
+			all = append(all, e.Event)
+		}
+		return all
+	}
+	states, err := brokenPast(v.records[v.only()], events(), ends)
+	require.NoError(t, err)
+	require.Equal(t, v.records[v.only()].Revision, states, "as many as there were commands")
+
+	_, err = brokenPast(v.records[v.only()], events(), func(string) bool { return false })
+	require.ErrorContains(t, err, "I3", "the customer's side was ended by nobody")
+
+	for i, e := range v.feed[v.only()] {
+		if e.Name == conversation.EventReservationWrapup && e.Agent == "alice" {
+			v.feed[v.only()][i].ReservationStatus = conversation.ReservationAccepted // she goes on having it
+		}
+		if e.Name == conversation.EventTaskWrapup && e.Agent == "alice" {
+			v.feed[v.only()][i].Name = conversation.EventTaskUpdated
+		}
+	}
+	_, err = brokenPast(v.records[v.only()], events(), ends)
+	require.ErrorContains(t, err, "I3", "alice and the offer to bob")
+	require.ErrorContains(t, err, "I2", "alice and bob")
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/agree"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// gather reads all there is to be looked at, when everything is quiet.
+func gather(ctx context.Context, s *stage, d *driver, p plan) (*evidence, error) {
+	v := &evidence{
+		plan: p, records: map[string]conversation.Record{}, transcripts: map[string][]desk.Message{}, notes: map[string][]conversation.Note{},
+		tasks: map[string][]desk.Task{}, signals: map[string]map[string]int{},
+	}
+	for _, step := range []func(context.Context, *stage, *driver) error{
+		v.readRecords, v.readFeed, v.readDesk, v.readHistories,
+	} {
+		if err := step(ctx, s, d); err != nil {
+			return nil, err
+		}
+	}
+	d.journal.mutex.Lock()
+	defer d.journal.mutex.Unlock()
+	v.entries, v.looked, v.broken, v.stranded = d.journal.entries, d.journal.looked, d.journal.broken, d.journal.stranded
+	v.told = s.receiver.positions()
+	return v, nil
+}
+
+// readAtOnce is how many conversations are read at a time.
+const readAtOnce = 8
+
+// eachOf calls for each of them, so many at a time, and returns all that went wrong.
+func eachOf[T any](all []T, atOnce int, call func(T) error) error {
+	next := make(chan T)
+	errs := make(chan error, len(all))
+	var working sync.WaitGroup
+	for range atOnce {
+		working.Go(func() {
+			for one := range next {
+				errs <- call(one)
+			}
+		})
+	}
+	for _, one := range all {
+		next <- one
+	}
+	close(next)
+	working.Wait()
+	close(errs)
+	var failures []error
+	for err := range errs {
+		failures = append(failures, err)
+	}
+	return errors.Join(failures...)
+}
+
+// readRecords reads the state of each conversation that was begun.
+func (v *evidence) readRecords(ctx context.Context, s *stage, d *driver) error {
+	var sids []string
+	for _, e := range d.journal.all() {
+		if e.name == conversation.CommandStart && e.verdict == done {
+			sids = append(sids, e.conversation)
+		}
+	}
+	var mutex sync.Mutex
+	return eachOf(sids, readAtOnce, func(sid string) error {
+		record, err := agree.Quiet(ctx, s.baton, s.desk, sid)
+		if err != nil {
+			return err
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		v.records[sid] = record
+		return nil
+	})
+}
+
+func (v *evidence) sids() []string {
+	var sids []string
+	for sid := range v.records {
+		sids = append(sids, sid)
+	}
+	slices.Sort(sids)
+	return sids
+}
+
+// readFeed reads all events, those of conversations and those of the desk itself.
+func (v *evidence) readFeed(ctx context.Context, s *stage, _ *driver) (err error) {
+	if v.feed, err = agree.Feed(ctx, s.desk); err != nil {
+		return err
+	}
+	if v.position, err = s.desk.Position(ctx); err != nil {
+		return err
+	}
+	for after := int64(0); ; {
+		page, err := s.desk.Happened(ctx, after, desk.MaxPage)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		v.happened = append(v.happened, page...)
+		after = page[len(page)-1].Position
+	}
+}
+
+// readDesk reads what the desk shows, and where it differs.
+func (v *evidence) readDesk(ctx context.Context, s *stage, d *driver) (err error) {
+	for after := (*desk.Cursor)(nil); ; {
+		page, err := s.desk.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage, After: after})
+		if err != nil {
+			return err
+		}
+		for _, c := range page.Entries {
+			v.shown = append(v.shown, c.SID)
+		}
+		if !page.More {
+			break
+		}
+		after = &page.Last
+	}
+	var mutex sync.Mutex
+	err = eachOf(v.sids(), readAtOnce, func(sid string) error {
+		differ := agree.Conversation(ctx, s.desk, v.records[sid], v.feed[sid])
+		transcript, err := s.desk.Transcript(ctx, sid, desk.AsSystem())
+		if err != nil {
+			return err
+		}
+		notes, err := s.desk.Notes(ctx, sid, desk.AsSystem())
+		if err != nil {
+			return err
+		}
+		tasks, err := s.desk.Tasks(ctx, sid)
+		mutex.Lock()
+		defer mutex.Unlock()
+		if differ != nil {
+			v.differ = append(v.differ, differ)
+		}
+		v.transcripts[sid], v.notes[sid], v.tasks[sid] = transcript, notes, tasks
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if v.agents, err = s.desk.Agents(ctx); err != nil {
+		return err
+	}
+	if v.has, v.counted, err = agree.Loads(ctx, s.desk); err != nil {
+		return err
+	}
+	figures, err := s.desk.Insights(ctx, desk.InsightFilter{From: d.began.Add(-time.Hour), To: time.Now().Add(time.Hour)})
+	if err != nil {
+		return err
+	}
+	v.figures = figures.Total
+	if v.pendingWebhooks, _, err = s.desk.PendingWebhooks(ctx); err != nil {
+		return err
+	}
+	dead, err := s.desk.DeadWebhooks(ctx, desk.Page{})
+	v.deadWebhooks = len(dead.Entries)
+	return err
+}
+
+// replayedAtMost is how many histories are replayed; all of them are read.
+const replayedAtMost = 400
+
+// readHistories reads the histories of all runs, counts the signals in them, and replays the runs.
+func (v *evidence) readHistories(ctx context.Context, s *stage, _ *driver) error {
+	replayer, err := temporalenv.NewReplayer(nil)
+	if err != nil {
+		return err
+	}
+	silent := log.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	var mutex sync.Mutex
+	return eachOf(v.sids(), readAtOnce, func(sid string) error {
+		counted := map[string]int{}
+		for run := ""; ; {
+			history, err := historyOf(ctx, s.temporal, sid, run)
+			if err != nil {
+				return err
+			}
+			if err := countSignals(counted, history); err != nil {
+				return fmt.Errorf("read the signals of %s: %w", sid, err)
+			}
+			mutex.Lock()
+			replay := v.replayed < replayedAtMost
+			if replay {
+				v.replayed++
+			}
+			mutex.Unlock()
+			if replay {
+				if err := replayer.ReplayWorkflowHistory(silent, history); err != nil {
+					mutex.Lock()
+					v.strayed = append(v.strayed, fmt.Errorf("replay %s: %w", sid, err))
+					mutex.Unlock()
+				}
+			}
+			if run = history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId(); run == "" {
+				mutex.Lock()
+				defer mutex.Unlock()
+				v.signals[sid] = counted
+				return nil
+			}
+		}
+	})
+}
+
+// historyOf reads the history of a run, of the last one where none is named.
+func historyOf(ctx context.Context, temporal client.Client, sid, run string) (*historypb.History, error) {
+	history := &historypb.History{}
+	events := temporal.GetWorkflowHistory(ctx, workflows.ID(sid), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		if err != nil {
+			return nil, fmt.Errorf("read the history of %s: %w", sid, err)
+		}
+		history.Events = append(history.Events, event)
+	}
+	return history, nil
+}
+
+// countSignals counts the signals by the ID of their command.
+func countSignals(counted map[string]int, history *historypb.History) error {
+	for _, event := range history.GetEvents() {
+		signaled := event.GetWorkflowExecutionSignaledEventAttributes()
+		if signaled == nil {
+			continue
+		}
+		var raw json.RawMessage
+		if err := temporalenv.DataConverter(nil).FromPayloads(signaled.GetInput(), &raw); err != nil {
+			return fmt.Errorf("read a signal: %w", err)
+		}
+		var meta conversation.Meta
+		if err := json.Unmarshal(raw, &meta); err != nil {
+			return fmt.Errorf("read a signal's ID: %w", err)
+		}
+		counted[meta.CommandID]++
+	}
+	return nil
+}
+
+// sameJSON tells whether two pieces of JSON say the same.
+func sameJSON(one, other json.RawMessage) bool {
+	if bytes.Equal(one, other) {
+		return true
+	}
+	var a, b any
+	return json.Unmarshal(one, &a) == nil && json.Unmarshal(other, &b) == nil && reflect.DeepEqual(a, b)
+}

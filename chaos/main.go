@@ -1,0 +1,129 @@
+// Command chaos drives hundreds of conversations while what carries them is killed, and then looks for what
+// was lost or done twice.
+//
+// It runs two workers and two gateways, the Temporal dev server and the desk's database as processes of their
+// own, and plays everybody else: customers, agents, services, and a receiver of webhooks. Processes are killed
+// with SIGKILL and started again, workers are stopped for seconds, the receiver refuses, hangs and goes away.
+// The driver keeps a log of all that it asked and was answered. When the faults have ended and everything is
+// quiet, the log, the conversations' states and histories, the desk's rows and figures, the feed and the
+// webhooks have to agree.
+//
+// A seed makes the whole plan: who does what when, and what is killed when. What a machine makes of the same
+// plan differs each time, for the plan's times meet other moments.
+//
+// Where to look:
+//   - plan.go, script.go: what a seed decides.
+//   - stage.go, process.go, receiver.go: what runs, and how it is killed; faults.go: when.
+//   - talk.go, intent.go: who does what; send.go, http.go: how it is said, again and again.
+//   - journal.go: the driver's log.
+//   - gather.go: what is left; check.go: what has to be right; past.go: a conversation as its events tell it.
+//   - report.go: what is printed.
+//
+// No other room imports this one, and nothing here decides what the rules say.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// options are what a run may be told.
+type options struct {
+	seed          uint64
+	faultsFor     time.Duration
+	conversations int
+	database      string
+	// folder keeps the databases and what the processes print; one that is removed at the end where it is empty.
+	folder string
+	// code is the folder of the module whose programs are run.
+	code string
+}
+
+const (
+	databaseSQLite   = "sqlite"
+	databasePostgres = "postgres"
+	// settleWithin is how long it may take until everything is quiet after the faults.
+	settleWithin = 8 * time.Minute
+	leastFor     = 10 * time.Second
+	mostFor      = time.Hour
+)
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "The seed is %d: `go run ./chaos --seed %d --for %s --conversations %d --database %s` makes the same plan again.\n",
+		o.seed, o.seed, o.faultsFor, o.conversations, o.database)
+	r, err := wreak(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	r.print(stdout)
+	return r.verdict()
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := options{}
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Uint64Var(&o.seed, "seed", 0, "make the plan of this `NUMBER` (one by chance)")
+	flags.DurationVar(&o.faultsFor, "for", 3*time.Minute, "how long there is load and are faults; settling comes on top")
+	flags.IntVar(&o.conversations, "conversations", 300, "how many conversations begin in that time")
+	flags.StringVar(&o.database, "database", databasePostgres, "where the desk is: sqlite or postgres")
+	flags.StringVar(&o.folder, "folder", "", "keep the databases and what the processes print in this `FOLDER`")
+	flags.StringVar(&o.code, "code", ".", "the `FOLDER` of the module whose programs are run")
+	if err := flags.Parse(args); err != nil {
+		return o, fmt.Errorf("chaos: %w", err)
+	}
+	switch {
+	case flags.NArg() > 0:
+		return o, errors.New("chaos takes flags only: see --help")
+	case o.faultsFor < leastFor || o.faultsFor > mostFor:
+		return o, fmt.Errorf("chaos: --for has to be from %s to %s", leastFor, mostFor)
+	case o.conversations < 1 || o.conversations > 10_000:
+		return o, errors.New("chaos: --conversations has to be from 1 to 10,000")
+	case o.database != databaseSQLite && o.database != databasePostgres:
+		return o, fmt.Errorf("chaos: there is no database %q: use sqlite or postgres", o.database)
+	}
+	for o.seed == 0 {
+		o.seed = uint64(rand.Uint32()) //nolint:gosec // a plan is no secret, and a short number is easier to type
+	}
+	return o, nil
+}
+
+// pause waits for that long, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

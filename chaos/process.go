@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/baton-transfers/baton/internal/child"
+)
+
+// faultWords are what no process may print, whatever is done to it: a data race, a panic, and the SDK's word
+// that a conversation was replayed otherwise than it ran.
+var faultWords = []string{"WARNING: DATA RACE", "panic:", "TMPRL1100", "Potential deadlock detected"}
+
+// startWithin is how long a process may take until it runs, on a busy machine.
+const startWithin = 60 * time.Second
+
+// process is a worker or a gateway that runs.
+type process struct {
+	name    string
+	command *exec.Cmd
+	printed *printed
+	ended   chan struct{}
+}
+
+// launch starts a program, what it prints is appended to a file of that name in the folder. It returns when
+// the program has printed the word that says it runs, and an error where it ends before.
+func launch(ctx context.Context, folder, name, program, runs string, environment []string) (*process, error) {
+	out, err := os.OpenFile(filepath.Join(folder, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of %s: %w", name, err)
+	}
+	p := &process{
+		name: name, command: exec.CommandContext(context.WithoutCancel(ctx), program),
+		printed: &printed{file: out, runs: []byte(runs), running: make(chan struct{})}, ended: make(chan struct{}),
+	}
+	p.command.Env = environment
+	p.command.Stdout, p.command.Stderr = p.printed, p.printed
+	if err := child.Start(p.command, p.end); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	patience := time.NewTimer(startWithin)
+	defer patience.Stop()
+	select {
+	case <-p.printed.running:
+		return p, nil
+	case <-p.ended:
+		return nil, fmt.Errorf("%s has ended at its start: %s", name, p.printed.last())
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+	p.kill()
+	return nil, fmt.Errorf("%s doesn't run after %s: %s", name, startWithin, p.printed.last())
+}
+
+// end notes that the process has ended; how is in what it printed.
+func (p *process) end(error) {
+	p.printed.close()
+	close(p.ended)
+}
+
+// kill ends the process as a crash would, and returns when it has ended.
+func (p *process) kill() {
+	_ = p.command.Process.Kill() // fails only where it has ended already
+	<-p.ended
+}
+
+// alive tells whether the process has not ended.
+func (p *process) alive() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// printed takes what a process prints: it goes to a file, and is looked at line by line.
+type printed struct {
+	mutex sync.Mutex
+	file  *os.File
+	line  bytes.Buffer
+	// runs is the word that says that the process runs, running is closed then.
+	runs    []byte
+	running chan struct{}
+	known   bool
+	tail    []string
+	faults  []string
+}
+
+// keptLines is how many of the last lines are kept to be shown.
+const keptLines = 5
+
+// Write implements [io.Writer].
+func (p *printed) Write(text []byte) (int, error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if _, err := p.file.Write(text); err != nil {
+		return 0, fmt.Errorf("keep what a process prints: %w", err)
+	}
+	p.line.Write(text)
+	for {
+		at := bytes.IndexByte(p.line.Bytes(), '\n')
+		if at < 0 {
+			return len(text), nil
+		}
+		p.read(p.line.Next(at + 1))
+	}
+}
+
+func (p *printed) read(line []byte) {
+	if !p.known && bytes.Contains(line, p.runs) {
+		p.known = true
+		close(p.running)
+	}
+	p.tail = append(p.tail, strings.TrimSpace(string(line)))
+	p.tail = p.tail[max(0, len(p.tail)-keptLines):]
+	if slices.ContainsFunc(faultWords, func(word string) bool { return bytes.Contains(line, []byte(word)) }) {
+		p.faults = append(p.faults, strings.TrimSpace(string(line)))
+	}
+}
+
+func (p *printed) last() string {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return strings.Join(p.tail, "\n")
+}
+
+// wrong returns the lines that no process may print.
+func (p *printed) wrong() []string {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return slices.Clone(p.faults)
+}
+
+func (p *printed) close() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	_ = p.file.Close() // everything is written
+}
+
+// ownEnvironment is this process's without what would lead a child to another server or desk.
+func ownEnvironment(more ...string) []string {
+	return append(child.Environment("TEMPORAL_", "BATON_"), more...)
+}

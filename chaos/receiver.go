@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+// receiver is the program that webhooks are sent to. Its temper changes.
+type receiver struct {
+	address string
+	server  *http.Server
+
+	mutex  sync.Mutex
+	temper temper
+	// changed is closed when the temper changes: who hangs is let go then.
+	changed chan struct{}
+	// told are the positions in the feed of the events that were taken, in the order in which they came.
+	told []int64
+	// strange counts what came and is no event, refused how often it didn't take one.
+	strange, refused int
+}
+
+func newReceiver(address string) *receiver {
+	return &receiver{address: address, temper: pleased, changed: make(chan struct{})}
+}
+
+func (r *receiver) url() string { return "http://" + r.address + "/events" }
+
+// open serves until [receiver.close].
+func (r *receiver) open(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.address)
+	if err != nil {
+		return fmt.Errorf("listen for webhooks on %s: %w", r.address, err)
+	}
+	r.server = &http.Server{Handler: r, ReadHeaderTimeout: startWithin}
+	go func(server *http.Server) { _ = server.Serve(listener) }(r.server) // until it is closed
+	return nil
+}
+
+// close breaks off what is under way, as the end of a process does.
+func (r *receiver) close() { _ = r.server.Close() }
+
+// become changes the temper; one that is away is closed.
+func (r *receiver) become(ctx context.Context, t temper) error {
+	r.mutex.Lock()
+	was := r.temper
+	r.temper = t
+	close(r.changed)
+	r.changed = make(chan struct{})
+	r.mutex.Unlock()
+	switch {
+	case t == isAway && was != isAway:
+		r.close()
+	case t != isAway && was == isAway:
+		return r.open(ctx)
+	}
+	return nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if err := request.ParseForm(); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	r.mutex.Lock()
+	t, changed := r.temper, r.changed
+	r.mutex.Unlock()
+	if t == hangs {
+		select {
+		case <-changed:
+		case <-request.Context().Done():
+		}
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	position, known := desk.EventPosition(request.PostForm.Get("Sid"))
+	switch {
+	case !known:
+		r.strange++
+		w.WriteHeader(http.StatusBadRequest)
+	case t != pleased:
+		r.refused++
+		w.WriteHeader(http.StatusInternalServerError)
+	default:
+		r.told = append(r.told, position)
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// positions returns what it was told so far, in order.
+func (r *receiver) positions() []int64 {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return slices.Clone(r.told)
+}
+
+// runMoods changes the temper as planned, and leaves the receiver pleased.
+func (r *receiver) runMoods(ctx context.Context, began time.Time, moods []mood) error {
+	for _, m := range moods {
+		if err := pause(ctx, time.Until(began.Add(m.at))); err != nil {
+			return err
+		}
+		if err := r.become(ctx, m.temper); err != nil {
+			return err
+		}
+	}
+	return r.become(ctx, pleased)
+}

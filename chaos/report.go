@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// report is what a run comes to.
+type report struct {
+	options options
+	journal *journal
+	faults  *faults
+	began   time.Time
+	rested  time.Time
+	rows    []row
+	// told is how many webhooks were taken, events how many there were to be told of.
+	told, events int
+}
+
+// progress says how far it is.
+func (r *report) progress() string {
+	counts, begun := r.journal.counts()
+	return fmt.Sprintf("%d conversations begun; %d commands done, %d refused, %d signals handed over, %d never answered",
+		begun, counts[done], counts[refused], counts[handed], counts[unknown])
+}
+
+// errWrong is what a run ends with that found something.
+var errWrong = errors.New("something was lost, doubled or wrong: see above")
+
+func (r *report) verdict() error {
+	if slices.ContainsFunc(r.rows, func(one row) bool { return !one.clean() }) || len(r.rows) == 0 {
+		return errWrong
+	}
+	return nil
+}
+
+func (r *report) print(w io.Writer) {
+	r.printFaults(w)
+	r.printCommands(w)
+	r.printLatencies(w)
+	r.printRows(w)
+	if r.verdict() == nil {
+		return
+	}
+	for _, one := range r.rows {
+		for _, detail := range one.details {
+			fmt.Fprintf(w, "\n%s\n  %s\n", one.what, detail)
+		}
+	}
+	fmt.Fprintf(w, "\nThe databases and what the processes printed are in %s.\nThe plan again: go run ./chaos --seed %d --for %s --conversations %d --database %s\n",
+		r.options.folder, r.options.seed, r.options.faultsFor, r.options.conversations, r.options.database)
+}
+
+func (r *report) printFaults(w io.Writer) {
+	fmt.Fprintf(w, "\nSeed %d: faults for %s, at rest after %s.\n\n", r.options.seed, r.options.faultsFor, r.rested.Sub(r.began).Round(time.Second))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "FAULT\tTIMES")
+	counts := r.faults.counts()
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(t, "%s\t%d\n", k, counts[k])
+	}
+	fmt.Fprintf(t, "webhooks sent more than once\t%d of %d\n", r.told-r.events, r.events)
+	_ = t.Flush() // to where everything is printed
+}
+
+func (r *report) printCommands(w io.Writer) {
+	type counts struct{ done, refused, handed, unknown, repeated int }
+	byName := map[conversation.CommandName]*counts{}
+	for _, e := range r.journal.all() {
+		c := byName[e.name]
+		if c == nil {
+			c = &counts{}
+			byName[e.name] = c
+		}
+		if e.unanswered > 0 {
+			c.repeated++
+		}
+		switch e.verdict {
+		case done:
+			c.done++
+		case refused:
+			c.refused++
+		case handed:
+			c.handed++
+		case unknown:
+			c.unknown++
+		}
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "COMMAND\tDONE\tREFUSED\tSIGNALS\tNEVER ANSWERED\tREPEATED FOR A LOST ANSWER\t")
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		c := byName[name]
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t\n", name, c.done, c.refused, c.handed, c.unknown, c.repeated)
+	}
+	_ = t.Flush()
+}
+
+// printLatencies prints how long answers took, from when what they answer was meant to be sent.
+func (r *report) printLatencies(w io.Writer) {
+	type column struct {
+		way    way
+		faults bool
+	}
+	took := map[column][]time.Duration{}
+	for _, e := range r.journal.all() {
+		if e.verdict == unknown || e.name == namePresence {
+			continue
+		}
+		at := column{e.way, r.faults.within(e.intended, e.answered)}
+		took[at] = append(took[at], e.took())
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "ANSWERED\tTIMES\tP50\tP90\tP99\tLONGEST\t")
+	for _, way := range []way{byClient, byHTTP, bySignal} {
+		for _, inFaults := range []bool{false, true} {
+			times := took[column{way, inFaults}]
+			when := "in quiet"
+			if inFaults {
+				when = "in faults"
+			}
+			slices.Sort(times)
+			fmt.Fprintf(t, "%s, %s\t%d\t%s\t%s\t%s\t%s\t\n", way, when, len(times), share(times, 0.5), share(times, 0.9), share(times, 0.99), share(times, 1))
+		}
+	}
+	_ = t.Flush()
+}
+
+// share is the least time that this share of the sorted times doesn't exceed.
+func share(times []time.Duration, of float64) string {
+	if len(times) == 0 {
+		return "-"
+	}
+	at := max(0, int(of*float64(len(times))+0.5)-1)
+	return times[min(at, len(times)-1)].Round(time.Millisecond).String()
+}
+
+func (r *report) printRows(w io.Writer) {
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "LOOKED AT\tHOW MANY\tLOST\tDOUBLED\tWRONG\t")
+	for _, one := range r.rows {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t\n", one.what, one.looked, one.lost, one.doubled, one.wrong)
+	}
+	_ = t.Flush()
+}

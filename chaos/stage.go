@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/postgres"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// stage is everything that runs: the Temporal dev server and the desk's database, two workers, two gateways
+// and the receiver of webhooks, each where clients look for it, however often it is started again.
+type stage struct {
+	folder   string
+	database string
+	account  desk.Account
+	temporal client.Client
+	baton    *baton.Client
+	desk     *desk.Desk
+	receiver *receiver
+	gateways []string // their URLs
+
+	workerProgram, gatewayProgram string
+	serverOptions                 devserver.Options
+
+	// serverMutex is held while the Temporal server is killed and started again.
+	serverMutex sync.Mutex
+	postgres    *postgres.Server // nil where the desk is in a file
+	logs        []*os.File
+
+	mutex   sync.Mutex
+	server  *devserver.Server
+	running map[string]*process
+	// wrong is what the processes printed, or did, that none may.
+	wrong []string
+}
+
+// continueAfter has conversations go on as a new run every few transfers.
+const continueAfter = 120
+
+func openStage(ctx context.Context, o options, p plan, progress io.Writer) (_ *stage, err error) {
+	s := &stage{folder: o.folder, running: map[string]*process{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(ctx))
+		}
+	}()
+	if err := s.build(ctx, o.code); err != nil {
+		return nil, err
+	}
+	binary, err := devserver.Binary(ctx, progress)
+	if err != nil {
+		return nil, err
+	}
+	s.serverOptions = devserver.Options{
+		Binary: binary, DatabaseFile: config.TemporalFile(o.folder), SearchAttributes: workflows.SearchAttributes(),
+		DynamicConfig: map[string]any{"limit.historyCount.suggestContinueAsNew": continueAfter},
+	}
+	if err := s.startServer(ctx); err != nil {
+		return nil, err
+	}
+	s.serverOptions.Address = s.server.Address
+	if err := s.openDesk(ctx, o.database); err != nil {
+		return nil, err
+	}
+	if s.temporal, err = temporalenv.Dial(ctx, temporalenv.Options{Address: s.server.Address, Own: true}); err != nil {
+		return nil, err
+	}
+	s.baton = baton.NewClient(s.temporal)
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.receiver = newReceiver(address)
+	if err := s.receiver.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.staff(ctx, p); err != nil {
+		return nil, err
+	}
+	for which := range workerCount {
+		if err := s.startWorker(ctx, which); err != nil {
+			return nil, err
+		}
+	}
+	for which := range gatewayCount {
+		if address, err = freeAddress(ctx); err != nil {
+			return nil, err
+		}
+		s.gateways = append(s.gateways, "http://"+address)
+		if err := s.startGateway(ctx, which); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// openDesk opens the desk in a file, or in a database server of its own.
+func (s *stage) openDesk(ctx context.Context, database string) (err error) {
+	s.database = config.Database(s.folder)
+	if database == databasePostgres {
+		const name = "baton"
+		log, err := os.OpenFile(filepath.Join(s.folder, "postgres.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("open the log of the database: %w", err)
+		}
+		s.logs = append(s.logs, log)
+		if s.postgres, err = postgres.Start(ctx, postgres.Options{LogWriter: log}); err != nil {
+			return err
+		}
+		if err := s.postgres.CreateDatabase(ctx, name, ""); err != nil {
+			return err
+		}
+		s.database = s.postgres.URL(name)
+	}
+	s.desk, err = desk.Open(ctx, s.database, desk.Options{})
+	return err
+}
+
+// build builds the programs that are killed.
+func (s *stage) build(ctx context.Context, code string) error {
+	s.workerProgram, s.gatewayProgram = filepath.Join(s.folder, "worker"), filepath.Join(s.folder, "gateway")
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", s.folder+string(filepath.Separator), "./worker", "./gateway")
+	build.Dir = code
+	if printed, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the worker and the gateway, which are in the folder of --code: %w\n%s", err, printed)
+	}
+	return nil
+}
+
+// keyCount is how many API keys there are. What comes by HTTP bears the name of the key that it came with, and
+// none is used twice in a conversation.
+const keyCount = 32
+
+// staff opens the desk: queues, agents, settings, keys and the address for webhooks.
+func (s *stage) staff(ctx context.Context, p plan) (err error) {
+	for _, queue := range p.queues {
+		if err := s.desk.AddQueue(ctx, queue); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.agents {
+		if err := s.desk.AddAgent(ctx, desk.NewAgent{Name: a.name, Capacity: a.capacity, Presence: desk.PresenceAvailable}); err != nil {
+			return err
+		}
+		for _, queue := range a.queues {
+			if err := s.desk.AddMember(ctx, queue, a.name); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := s.desk.SetSettings(ctx, "chaos", func(settings *conversation.Settings) { *settings = p.settings }); err != nil {
+		return err
+	}
+	s.account, err = s.desk.SetWorkspace(ctx, func(w *desk.Workspace) { w.EventCallbackURL = s.receiver.url() })
+	return err
+}
+
+// addKeys makes the keys, and returns the secrets by the keys' names.
+func (s *stage) addKeys(ctx context.Context) ([]key, error) {
+	var keys []key
+	for i := range keyCount {
+		name := fmt.Sprintf("key-%02d", i)
+		added, secret, err := s.desk.AddKey(ctx, desk.Key{Name: name, Role: desk.KeyService, RateLimit: 100_000})
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key{name: name, sid: added.SID, secret: secret})
+	}
+	return keys, nil
+}
+
+// freeAddress is one at which one server after the other can be started. It isn't one of those that the system
+// gives to clients: who connects to such a one while nobody listens may meet itself, and hold it.
+func freeAddress(ctx context.Context) (string, error) {
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)) //nolint:gosec // a free port is no secret
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err != nil {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			return "", fmt.Errorf("look for a free port: %w", err)
+		}
+		return address, nil
+	}
+	return "", errors.New("no free port was found between 10000 and 30000: end some of what listens there")
+}
+
+// startServer starts the Temporal dev server, at first and after its end.
+func (s *stage) startServer(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(s.folder, "temporal.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the log of the Temporal server: %w", err)
+	}
+	s.logs = append(s.logs, log)
+	options := s.serverOptions
+	options.LogWriter = log
+	server, err := devserver.Start(ctx, options)
+	if err != nil {
+		return err
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.server = server
+	return nil
+}
+
+func workerName(which int) string  { return fmt.Sprintf("worker %d", which+1) }
+func gatewayName(which int) string { return fmt.Sprintf("gateway %d", which+1) }
+
+func (s *stage) startWorker(ctx context.Context, which int) error {
+	return s.start(ctx, workerName(which), s.workerProgram, "The worker runs")
+}
+
+func (s *stage) startGateway(ctx context.Context, which int) error {
+	return s.start(ctx, gatewayName(which), s.gatewayProgram, "The gateway runs",
+		"BATON_HTTP="+s.gateways[which][len("http://"):], "BATON_WEBHOOK_ALLOW=127.0.0.0/8")
+}
+
+func (s *stage) start(ctx context.Context, name, program, runs string, more ...string) error {
+	environment := ownEnvironment(append(more, "BATON_DATABASE="+s.database, "TEMPORAL_ADDRESS="+s.serverOptions.Address)...)
+	p, err := launch(ctx, s.folder, name, program, runs, environment)
+	if err != nil {
+		return err
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.running[name] = p
+	return nil
+}
+
+// take returns the process of that name, which from now on may end.
+func (s *stage) take(name string) *process {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	p := s.running[name]
+	delete(s.running, name)
+	return p
+}
+
+// process returns the process of that name, which goes on being expected to run.
+func (s *stage) process(name string) *process {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.running[name]
+}
+
+// gather notes what a process that has ended has printed.
+func (s *stage) gather(p *process) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, line := range p.printed.wrong() {
+		s.wrong = append(s.wrong, p.name+" printed: "+line)
+	}
+}
+
+// endedByItself notes processes that have ended though nobody has killed them.
+func (s *stage) endedByItself() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for name, p := range s.running {
+		if !p.alive() {
+			s.wrong = append(s.wrong, name+" has ended by itself: "+p.printed.last())
+		}
+	}
+	if err := s.server.Err(); err != nil {
+		s.wrong = append(s.wrong, err.Error())
+	}
+}
+
+// stopGrace is how long the servers may take to end.
+const stopGrace = 10 * time.Second
+
+// endProcesses ends the workers and the gateways, and gathers what they have printed.
+func (s *stage) endProcesses() {
+	for which := range max(workerCount, gatewayCount) {
+		for _, name := range []string{workerName(which), gatewayName(which)} {
+			if p := s.take(name); p != nil {
+				p.kill()
+				s.gather(p)
+			}
+		}
+	}
+}
+
+// close ends everything that runs, also when ctx has ended.
+func (s *stage) close(ctx context.Context) error {
+	var errs []error
+	s.endProcesses()
+	if s.receiver != nil && s.receiver.server != nil {
+		s.receiver.close()
+	}
+	if s.temporal != nil {
+		s.temporal.Close()
+	}
+	if s.desk != nil {
+		errs = append(errs, s.desk.Close())
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	if s.server != nil {
+		errs = append(errs, s.server.Stop(ctx))
+	}
+	if s.postgres != nil {
+		errs = append(errs, s.postgres.Stop(ctx))
+	}
+	for _, log := range s.logs {
+		errs = append(errs, log.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,19 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// stop has the process stand still, proceed has it go on.
+func (p *process) stop() error    { return p.signal(syscall.SIGSTOP) }
+func (p *process) proceed() error { return p.signal(syscall.SIGCONT) }
+
+func (p *process) signal(s syscall.Signal) error {
+	if err := p.command.Process.Signal(s); err != nil {
+		return fmt.Errorf("send %s to %s: %w", s, p.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/baton-transfers/baton/desk"
+)
+
+// wreak carries out the plan of the options and looks at what is left. Progress is printed as it goes. An error
+// says that nothing can be said; what was lost or doubled stands in the report.
+func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err error) {
+	o, forget, err := o.withFolder()
+	if err != nil {
+		return nil, err
+	}
+	p := newPlan(o)
+	s, err := openStage(ctx, o, p, progress)
+	if err != nil {
+		return nil, errors.Join(err, forget())
+	}
+	r := &report{options: o, journal: &journal{}}
+	defer func() {
+		err = errors.Join(err, s.close(ctx))
+		if err == nil && r.verdict() == nil {
+			err = forget()
+		}
+	}()
+	keys, err := s.addKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &driver{
+		baton: s.baton, desk: s.desk, temporal: s.temporal, gateways: newGateways(s.gateways, s.account), keys: keys, journal: r.journal, plan: p, began: time.Now(),
+	}
+	tell := &teller{to: progress, began: d.began}
+	r.began, r.faults = d.began, &faults{stage: s, began: d.began, note: tell.say}
+
+	talks := make([]*talk, len(p.talks))
+	for i := range p.talks {
+		talks[i] = &talk{driver: d, plan: p.talks[i]}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.faultsFor+settleWithin, fmt.Errorf("it did not come to rest within %s", o.faultsFor+settleWithin))
+	defer cancel()
+	watching, unwatch := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer unwatch()
+	beside.Go(func() { tell.every(watching, r) })
+	beside.Go(func() { r.faults.watch(watching) })
+	if err := load(ctx, s, d, r.faults, talks); err != nil {
+		return nil, err
+	}
+	tell.say("the faults have ended, everything runs; the conversations are brought to their ends")
+	if err := settle(ctx, s, d, talks); err != nil {
+		return nil, fmt.Errorf("bring everything to rest (what the processes printed is in %s): %w", o.folder, err)
+	}
+	tell.say("everything is quiet; the log is compared with what there is")
+	v, err := gather(ctx, s, d, p)
+	if err != nil {
+		return nil, fmt.Errorf("look at what there is: %w", err)
+	}
+	r.rested = time.Now()
+	s.endedByItself()
+	s.endProcesses()
+	v.wrong = s.wrong
+	r.rows = v.judge()
+	r.told, r.events = len(v.told), len(v.happened)
+	return r, nil
+}
+
+// withFolder makes the folder; forget removes it where nobody has asked to keep it.
+func (o options) withFolder() (_ options, forget func() error, err error) {
+	forget = func() error { return nil }
+	if o.folder == "" {
+		if o.folder, err = os.MkdirTemp("", "baton-chaos-"); err != nil {
+			return o, nil, fmt.Errorf("make a folder for the databases: %w", err)
+		}
+		made := o.folder
+		return o, func() error { return os.RemoveAll(made) }, nil
+	}
+	if o.folder, err = filepath.Abs(o.folder); err != nil {
+		return o, nil, fmt.Errorf("find the folder: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(o.folder, "desk.db")); err == nil {
+		return o, nil, fmt.Errorf("the folder %s is that of a run before: name another, or remove it", o.folder)
+	}
+	if err := os.MkdirAll(o.folder, 0o750); err != nil {
+		return o, nil, fmt.Errorf("make the folder: %w", err)
+	}
+	return o, forget, nil
+}
+
+// load has people come, write and work while the faults happen, and returns when all is up and all was done.
+func load(ctx context.Context, s *stage, d *driver, f *faults, talks []*talk) error {
+	var working sync.WaitGroup
+	errs := make(chan error, len(talks)+2)
+	for _, t := range talks {
+		working.Go(func() { errs <- t.run(ctx) })
+	}
+	working.Go(func() { d.shifts(ctx) })
+	working.Go(func() { errs <- f.run(ctx, d.plan.faults) })
+	working.Go(func() { errs <- s.receiver.runMoods(ctx, d.began, d.plan.moods) })
+	working.Wait()
+	close(errs)
+	var all []error
+	for err := range errs {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// finishedAtOnce is how many conversations are brought to their ends at a time.
+const finishedAtOnce = 16
+
+// settle brings the conversations to their ends, and waits until nothing is left to be told to anybody.
+func settle(ctx context.Context, s *stage, d *driver, talks []*talk) error {
+	d.allBecome(ctx, "rest", desk.PresenceAvailable)
+	begun := slices.DeleteFunc(slices.Clone(talks), func(t *talk) bool { return t.sid == "" })
+	finished := eachOf(begun, finishedAtOnce, func(t *talk) error { return t.finish(ctx) })
+	// Whoever has let an offer expire on the way is there again.
+	d.allBecome(ctx, "end", desk.PresenceAvailable)
+	return errors.Join(finished, untold(ctx, s))
+}
+
+// untold waits until every webhook was delivered.
+func untold(ctx context.Context, s *stage) error {
+	for {
+		position, err := s.desk.Position(ctx)
+		if err != nil {
+			return err
+		}
+		pending, _, err := s.desk.PendingWebhooks(ctx)
+		if err != nil {
+			return err
+		}
+		if told := s.receiver.positions(); pending == 0 && len(told) > 0 && slices.Max(told) >= position {
+			return nil
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return fmt.Errorf("%d webhooks are not delivered: %w", pending, err)
+		}
+	}
+}
+
+// teller says how it goes.
+type teller struct {
+	mutex sync.Mutex
+	to    io.Writer
+	began time.Time
+}
+
+func (t *teller) say(format string, args ...any) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	fmt.Fprintf(t.to, "%6.1f s  %s\n", time.Since(t.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// saidEvery is how often it is said how far the load is.
+const saidEvery = 5 * time.Second
+
+// every says how far the load is, until ctx ends.
+func (t *teller) every(ctx context.Context, r *report) {
+	for pause(ctx, saidEvery) == nil {
+		t.say("%s", r.progress())
+	}
+}
