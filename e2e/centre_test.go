@@ -13,6 +13,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/devserver"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
@@ -30,8 +31,9 @@ type centre struct {
 	temporal client.Client
 	baton    *baton.Client
 	desk     *desk.Desk
-	database string
-	workers  int
+	// database is the desk's file, and url how programs are told where the desk is, also where it has none.
+	database, url string
+	workers       int
 }
 
 // openCentre opens a contact centre: alice works on the queue support, bob on billing, and neither runs
@@ -39,7 +41,14 @@ type centre struct {
 func openCentre(t *testing.T, settings map[string]any) *centre {
 	t.Helper()
 	folder := t.TempDir()
-	c := &centre{folder: folder, database: filepath.Join(folder, "desk.db")}
+	file := filepath.Join(folder, "desk.db")
+	return openCentreOn(t, settings, &centre{folder: folder, database: file, url: "sqlite:" + file})
+}
+
+// openCentreOn opens a contact centre in its folder, with its desk where it says.
+func openCentreOn(t *testing.T, settings map[string]any, c *centre) *centre {
+	t.Helper()
+	folder := c.folder
 	c.options = devserver.Options{
 		Binary: have(t, temporalCLI), DatabaseFile: filepath.Join(folder, "temporal.db"),
 		SearchAttributes: workflows.SearchAttributes(), DynamicConfig: settings,
@@ -48,7 +57,7 @@ func openCentre(t *testing.T, settings map[string]any) *centre {
 	c.options.Address = c.server.Address // started again, it is where clients and workers look for it
 
 	var err error
-	c.desk, err = desk.Open(t.Context(), "sqlite:"+c.database, desk.Options{})
+	c.desk, err = desk.Open(t.Context(), c.url, desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.desk.Close()) })
 	for _, queue := range []string{"support", "billing"} {
@@ -59,11 +68,18 @@ func openCentre(t *testing.T, settings map[string]any) *centre {
 	_, err = c.desk.SetSettings(t.Context(), "test", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 	require.NoError(t, err)
 
-	c.temporal, err = temporalenv.Dial(t.Context(), temporalenv.Options{Address: c.server.Address})
+	c.connect(t, nil)
+	return c
+}
+
+// connect connects a client that encrypts with the keys.
+func (c *centre) connect(t *testing.T, keys *codec.KeyRing) {
+	t.Helper()
+	var err error
+	c.temporal, err = temporalenv.Dial(t.Context(), temporalenv.Options{Address: c.server.Address, Keys: keys})
 	require.NoError(t, err)
 	t.Cleanup(c.temporal.Close)
 	c.baton = baton.NewClient(c.temporal)
-	return c
 }
 
 // startServer starts the dev server, at first and after its end.
@@ -83,12 +99,12 @@ func (c *centre) startServer(t *testing.T) {
 	})
 }
 
-// startWorker starts a worker process.
-func (c *centre) startWorker(t *testing.T) *process {
+// startWorker starts a worker process, with more in its environment.
+func (c *centre) startWorker(t *testing.T, more ...string) *process {
 	t.Helper()
 	c.workers++
 	return launch(t, fmt.Sprintf("worker %d", c.workers), have(t, workerProgram),
-		environment("BATON_DATABASE=sqlite:"+c.database, "TEMPORAL_ADDRESS="+c.server.Address))
+		environment(append([]string{"BATON_DATABASE=" + c.url, "TEMPORAL_ADDRESS=" + c.server.Address}, more...)...))
 }
 
 // hire adds an available agent with that capacity on every channel, on these queues.

@@ -51,8 +51,13 @@ func openFront(t *testing.T) *front {
 func (f *front) startGateway(t *testing.T, address string) *gateway {
 	t.Helper()
 	f.gateways++
-	g := &gateway{process: launch(t, fmt.Sprintf("gateway %d", f.gateways), have(t, gatewayProgram),
-		environment("BATON_DATABASE=sqlite:"+f.database, "TEMPORAL_ADDRESS="+f.server.Address, "BATON_HTTP="+address))}
+	return launchGateway(t, fmt.Sprintf("gateway %d", f.gateways),
+		environment("BATON_DATABASE="+f.url, "TEMPORAL_ADDRESS="+f.server.Address, "BATON_HTTP="+address))
+}
+
+func launchGateway(t *testing.T, name string, environment []string) *gateway {
+	t.Helper()
+	g := &gateway{process: launch(t, name, have(t, gatewayProgram), environment)}
 	waitFor(t, patience, "the gateway serves", func() bool {
 		require.True(t, g.runs(), "the gateway has ended: %s", g.stderr.tail())
 		for line := range strings.Lines(g.stderr.String()) {

@@ -427,7 +427,7 @@ func refuseCredentials(t *testing.T, f *front) {
 func refuseNowhere(t *testing.T, f *front) {
 	service := f.admin(t)
 	for _, address := range []string{
-		taskRouterHost + "/", taskRouterHost + "/v1", taskRouterHost + "/v1/Nonsense", taskRouterHost + "/v2/Workspaces", service.inWorkspace("/Tasks/"),
+		taskRouterHost + "/v1", taskRouterHost + "/v1/Nonsense", taskRouterHost + "/v2/Workspaces", service.inWorkspace("/Tasks/"),
 		flexHost + "/v1/Instances", conversationsHost + "/v1/Conversations/CH1/Webhooks",
 		flexHost + "/v1/Interactions/%2e%2e/etc", taskRouterHost + "/v1/Workspaces/%00",
 	} {

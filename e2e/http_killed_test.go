@@ -48,7 +48,7 @@ func (f *front) startAgain(t *testing.T) *process {
 	t.Helper()
 	f.gateways++
 	g := launch(t, fmt.Sprintf("gateway %d", f.gateways), have(t, gatewayProgram),
-		environment("BATON_DATABASE=sqlite:"+f.database, "TEMPORAL_ADDRESS="+f.server.Address,
+		environment("BATON_DATABASE="+f.url, "TEMPORAL_ADDRESS="+f.server.Address,
 			"BATON_HTTP="+strings.TrimPrefix(f.gateway.url, "http://"), "BATON_WEBHOOK_ALLOW=127.0.0.0/8"))
 	waitFor(t, patience, "the gateway serves", func() bool {
 		require.True(t, g.runs(), "the gateway has ended: %s", g.stderr.tail())
@@ -730,7 +730,7 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	t.Helper()
 	starter := func(args ...string) result {
 		t.Helper()
-		return execute(t, have(t, starterProgram), environment("BATON_DATABASE=sqlite:"+f.database), append([]string{"webhooks"}, args...)...)
+		return execute(t, have(t, starterProgram), environment("BATON_DATABASE="+f.url), append([]string{"webhooks"}, args...)...)
 	}
 	var shown struct {
 		Waiting int `json:"waiting"`

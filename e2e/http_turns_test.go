@@ -15,6 +15,7 @@ import (
 	taskapi "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 )
 
 // What agents and services do with a conversation besides the story's way through it, on one centre.
@@ -156,7 +157,7 @@ func waitingTaskIsClaimed(t *testing.T, f *front) {
 }
 
 func taskGoesToItsTarget(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	toAlice := service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(conversation.QueueSID("billing")).SetRoutingTarget(conversation.AgentSID("alice")))
 	now, _ := service.now(its(toAlice.Sid))
 	require.Equal(t, conversation.AgentSID("alice"), its(now.RoutingTarget))
@@ -170,7 +171,7 @@ func taskGoesToItsTarget(t *testing.T, f *front) {
 }
 
 func waitingTaskIsCanceled(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	queue := f.nobodys(t, "to-be-canceled")
 	task := its(service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue)).Sid)
 	canceled, err := service.TaskrouterV1.UpdateTask(service.workspace, task, (&taskapi.UpdateTaskParams{}).SetAssignmentStatus("canceled").SetReason("they hung up"))
@@ -187,7 +188,7 @@ func waitingTaskIsCanceled(t *testing.T, f *front) {
 }
 
 func channelIsClosed(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	channel, err := service.FlexV1.FetchInteractionChannel(i.sid, i.channel)
 	require.NoError(t, err)
@@ -203,7 +204,7 @@ func channelIsClosed(t *testing.T, f *front) {
 }
 
 func channelIsClosedWithWrapups(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	_, err := service.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.AgentSID("bob")})
 	require.NoError(t, err)
@@ -227,7 +228,7 @@ func (a *api) latestTask(i interaction) string {
 }
 
 func interactionWaitsForItsInvite(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	opened, err := service.FlexV1.CreateInteraction((&flexapi.CreateInteractionParams{}).
 		SetChannel(map[string]any{"type": "whatsapp", "initiated_by": "api", "participants": []any{map[string]any{"address": "whatsapp:+15558675310"}}}).
 		SetWebhookTtid("FL1").SetInteractionContextSid("HQ" + i32("a")))
@@ -361,7 +362,7 @@ func transferIsTakenBack(t *testing.T, f *front) {
 }
 
 func conversationIsClosed(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	closed, err := service.ConversationsV1.UpdateConversation(i.conversation, (&conversationapi.UpdateConversationParams{}).SetState("closed"))
 	require.NoError(t, err)
@@ -428,7 +429,7 @@ func writerReadsWhatTheyWrote(t *testing.T, f *front) {
 }
 
 func repeatedRequestHasOneEffect(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	twice := func(status int, method, address string, body func() any) map[string]any {
 		token := []string{"I-Twilio-Idempotency-Token", uuid.NewString()}
 		first := service.does(status, method, address, body(), token...)
@@ -466,7 +467,7 @@ func repeatedRequestHasOneEffect(t *testing.T, f *front) {
 
 // That addresses begin with what was asked is looked at in every answer; here, what that is.
 func addressesBeginWithTheBaseAsked(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	path, edge := "/v1/Workspaces/"+service.workspace, "https://taskrouter.dublin.ie1.twilio.com" // as edges and regions are addressed
 	asked := func(base string, headers ...string) map[string]any {
 		return service.does(http.StatusOK, http.MethodGet, base+path, nil, headers...)
@@ -544,7 +545,7 @@ func oneOfTwoAnswersCounts(t *testing.T, f *front) {
 }
 
 func messagesAndParticipantsAreChanged(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	opened, err := service.ConversationsV1.CreateConversation((&conversationapi.CreateConversationParams{}).SetUniqueName("to be changed"))
 	require.NoError(t, err)
 	sid := its(opened.Sid)
@@ -589,7 +590,7 @@ func messagesAndParticipantsAreChanged(t *testing.T, f *front) {
 }
 
 func conversationOfATaskIsReached(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.interactionOfTask(its(service.creates((&taskapi.CreateTaskParams{}).SetAttributes(`{"name":"Crystal Minh"}`).SetTaskQueueSid(conversation.QueueSID("support"))).Sid))
 	service.accepts("alice", i.task)
 	people, err := service.ConversationsV1.ListConversationParticipant(i.conversation, nil)
@@ -606,7 +607,7 @@ func conversationOfATaskIsReached(t *testing.T, f *front) {
 }
 
 func transferInCamelCase(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	note := service.does(http.StatusOK, http.MethodPost, flexHost+"/v1/Instances/"+service.instance+"/Notes", form("InteractionSid", i.sid, "Summary", "In short."))
 	passed, err := service.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing"), "noteSid": note["sid"]})
@@ -618,7 +619,7 @@ func transferInCamelCase(t *testing.T, f *front) {
 }
 
 func declinedTransferIsOfferedAgain(t *testing.T, f *front) {
-	service := f.admin(t)
+	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	passed, err := service.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing")})
 	require.NoError(t, err)

@@ -33,6 +33,7 @@ func runTests(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	built = folder
+	defer func() { endChromium() }()
 	return m.Run()
 }
 

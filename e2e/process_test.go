@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/child"
 )
 
 // endGrace is how long a process may take to end after it was told to.
@@ -31,6 +32,8 @@ type process struct {
 	stdout  output
 	stderr  output
 	done    chan struct{}
+	// provoked is what a test wants it to print that would be a fault elsewhere.
+	provoked string
 }
 
 // launch starts a program. It is killed with the test, and with the process that runs the tests.
@@ -39,14 +42,11 @@ func launch(t *testing.T, name, program string, environment []string, args ...st
 	p := &process{name: name, command: exec.CommandContext(context.WithoutCancel(t.Context()), program, args...), done: make(chan struct{})}
 	p.command.Env = environment
 	p.command.Stdout, p.command.Stderr = &p.stdout, &p.stderr
-	endWithParent(p.command)
-	started := make(chan error)
-	go p.run(started)
-	require.NoError(t, <-started, "start %s", name)
+	require.NoError(t, child.Start(p.command, func(error) { close(p.done) }), "start %s", name) // how it ended is in its ProcessState
 	t.Cleanup(func() {
 		p.kill()
 		for _, fault := range faults {
-			if strings.Contains(p.stderr.String(), fault) {
+			if fault != p.provoked && strings.Contains(p.stderr.String(), fault) {
 				t.Errorf("%s printed %q", name, fault)
 			}
 		}
@@ -56,18 +56,6 @@ func launch(t *testing.T, name, program string, environment []string, args ...st
 		}
 	})
 	return p
-}
-
-// run keeps the thread that starts the child for as long as it lives: Linux counts the thread's end as the parent's.
-func (p *process) run(started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := p.command.Start()
-	started <- err
-	if err == nil {
-		_ = p.command.Wait() // how it ended is in its ProcessState
-		close(p.done)
-	}
 }
 
 // kill ends the process as a crash would, and returns when it has ended.

@@ -13,6 +13,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/load"
 )
 
 // Exit codes of starter, as its help tells them.
@@ -23,7 +24,11 @@ const (
 )
 
 // user is somebody at a terminal, with a data folder.
-type user struct{ folder, data string }
+type user struct {
+	folder, data string
+	// variables are what their environment has besides.
+	variables []string
+}
 
 func newUser(t *testing.T) *user {
 	t.Helper()
@@ -33,7 +38,7 @@ func newUser(t *testing.T) *user {
 
 func (u *user) environment(t *testing.T) []string {
 	t.Helper()
-	return environment("BATON_TEMPORAL="+have(t, temporalCLI), "XDG_CONFIG_HOME="+u.folder)
+	return environment(append([]string{"BATON_TEMPORAL=" + have(t, temporalCLI), "XDG_CONFIG_HOME=" + u.folder}, u.variables...)...)
 }
 
 // starter runs a command of starter to its end.
@@ -186,13 +191,16 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	require.Greater(t, len(rows), 1)
 	var insights struct {
 		Total struct {
-			Sent struct{ Initiated, Completed, Canceled int }
+			Sent           struct{ Initiated, Completed, Canceled int }
+			WrapupRefusals int `json:"wrapup_refusals"`
 		}
 	}
-	u.reads(t, &insights, "insights")
+	u.reads(t, &insights, "insights", "--channel", "web")
 	require.Equal(t, 3, insights.Total.Sent.Initiated)
 	require.Equal(t, 2, insights.Total.Sent.Completed)
 	require.Equal(t, 1, insights.Total.Sent.Canceled)
+	require.Equal(t, 1, insights.Total.WrapupRefusals)
+	require.Contains(t, u.does(t, "insights", "--agent", "alice"), "FROM QUEUE")
 	u.does(t, "queues", "add", "returns", "--member", "alice")
 	u.does(t, "queues", "remove", "returns")
 	u.does(t, "setup")
@@ -202,6 +210,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 		return len(listed) == 2
 	})
 	require.Contains(t, u.does(t, "replay", "--query", `ConversationChannel = "web"`), "3 replayed, 0 failed")
+	require.Contains(t, u.does(t, "replay", "--query", `ConversationChannel = "web"`, "--sample", "2"), "2 replayed, 0 failed")
 
 	require.Equal(t, exitDone, dev.interrupt(t), "Ctrl-C is how one ends `starter dev`")
 }
@@ -246,7 +255,40 @@ func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
 	// A clean end is no different.
 	dev = u.runsDev(t)
 	u.does(t, "accept", assigned, "--agent", "bob")
+	measuresADeployment(t, u)
 	require.Equal(t, exitDone, dev.interrupt(t))
+}
+
+// measuresADeployment has `starter bench` look at what runs, and leave it as it was.
+func measuresADeployment(t *testing.T, u *user) {
+	t.Helper()
+	var found struct {
+		Opened, Unpaced load.Rate
+		Paced           []load.Latency
+	}
+	u.reads(t, &found, "bench", "--open", "25", "--clients", "3", "--rate", "20", "--for", "1s", "--unpaced", "500ms")
+	require.Equal(t, 25, found.Opened.Count)
+	require.Positive(t, found.Unpaced.Count)
+	var commands []string
+	timed := 0
+	for _, latency := range found.Paced {
+		commands = append(commands, latency.Command)
+		timed += latency.Count
+		require.Positive(t, latency.P50)
+		require.GreaterOrEqual(t, latency.Longest, latency.P99)
+	}
+	require.Equal(t, []string{"transfer", "accept", "wrapup"}, commands, "each of them, though more are open than commands are sent")
+	require.Equal(t, 20, timed, "one second at twenty a second")
+	leavesNothing := func() {
+		t.Helper()
+		require.NotContains(t, u.does(t, "agents"), load.QueuePrefix)
+		require.NotContains(t, u.does(t, "queues"), load.QueuePrefix)
+	}
+	leavesNothing()
+
+	u.does(t, "settings", "--messaging-transfers", "off")
+	u.isRefused(t, conversation.CodeMessagingTransfersOff, "bench")
+	leavesNothing()
 }
 
 func TestStarterSaysWhatIsWrongWithTheCall(t *testing.T) {
@@ -275,7 +317,12 @@ func TestStarterSaysWhatIsWrongWithTheCall(t *testing.T) {
 		{"agents", "set", "alice"},
 		{"agents", "set", "alice", "--capacity", "web"},
 		{"insights", "--since", "-1h"},
-		{"replay"},
+		{"insights", "--channel", "carrier-pigeon"},
+		{"bench", "--open", "0"},
+		{"replay", "history.json", "--limit", "2"},
+		{"replay", "--limit", "2", "--sample", "2"},
+		{"deployment", "ramp", "v2", "101"},
+		{"deployment", "set-current"},
 		{"import"},
 		{"import", "x.json", "--queue", "support", "--transfer-to", "queue:billing", "--at", "2"},
 	} {

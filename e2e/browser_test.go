@@ -1,0 +1,478 @@
+package e2e
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/audits"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/dom"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	browserlog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/child"
+)
+
+// noBrowser is said where the tests of the pages can't run.
+const noBrowser = "no Chromium: install one (Debian's package chromium; `make test` does it where it can), or name its program in BATON_CHROMIUM"
+
+// The window of every browser, in CSS pixels.
+const windowWidth, windowHeight = 1280, 800
+
+// browserProgram finds the browser; "" where there is none.
+var browserProgram = sync.OnceValue(func() string {
+	for _, name := range []string{os.Getenv("BATON_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+})
+
+// chromium is the one browser process, which the first test that needs it starts; endChromium ends it.
+var (
+	chromium    = sync.OnceValues(startChromium)
+	endChromium = func() {}
+)
+
+// startChromium returns the context that tabs are opened from.
+func startChromium() (context.Context, error) {
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(browserProgram()), chromedp.ModifyCmdFunc(child.Bind), chromedp.WindowSize(windowWidth, windowHeight),
+		chromedp.Flag("headless", "new"), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-quic", true))
+	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {})) // events that this library doesn't know
+	endChromium = func() {
+		cancel()
+		end()
+	}
+	if err := chromedp.Do(ctx); err != nil {
+		endChromium()
+		return nil, fmt.Errorf("start %s: %w", browserProgram(), err)
+	}
+	return ctx, nil
+}
+
+// visitor is somebody in front of a browser: a tab with cookies of its own. Whatever the browser complains
+// of fails the test.
+type visitor struct {
+	t    *testing.T
+	name string
+	// site is the address that paths are relative to.
+	site string
+	tab  context.Context //nolint:containedctx // chromedp's tabs are contexts
+
+	// leave closes the browser and fails the test for its complaints; the test's end does that, too.
+	leave func()
+	// reconnecting is set while what a page says of a lost connection is no complaint.
+	reconnecting atomic.Bool
+	mutex        sync.Mutex
+	complaints   []string
+}
+
+// openBrowser opens a browser for somebody, or skips the test where there is none; in continuous integration it fails.
+func openBrowser(t *testing.T, name, site string) *visitor {
+	t.Helper()
+	if browserProgram() == "" {
+		if os.Getenv("CI") != "" {
+			require.Fail(t, noBrowser)
+		}
+		t.Skip(noBrowser)
+	}
+	browser, err := chromium()
+	require.NoError(t, err)
+	return openTab(browser, t, name, site, chromedp.WithNewBrowserContext())
+}
+
+// anotherTab opens one more tab in the visitor's browser, with the same cookies.
+func (v *visitor) anotherTab(name string) *visitor {
+	v.t.Helper()
+	return openTab(v.tab, v.t, name, v.site)
+}
+
+func openTab(from context.Context, t *testing.T, name, site string, options ...chromedp.ContextOption) *visitor {
+	t.Helper()
+	v := &visitor{t: t, name: name, site: site}
+	tab, leave := chromedp.NewContext(from, append(options, chromedp.WithListener(v.notice))...)
+	v.tab = tab
+	v.leave = sync.OnceFunc(func() { //nolint:contextcheck // the tab's own
+		v.account()
+		leave()
+	})
+	t.Cleanup(v.leave)
+	require.NoError(t, chromedp.Do(tab, chromedp.EmulateViewport(windowWidth, windowHeight))) // the tab lives as long as this context
+	_, err := chromedp.Call(tab, audits.Enable, cdp.Empty{})
+	require.NoError(t, err)
+	_, err = chromedp.Call(tab, emulation.SetLocaleOverride, emulation.SetLocaleOverrideParams{Locale: "en-GB"})
+	require.NoError(t, err)
+	return v
+}
+
+// notice keeps what the browser complains of.
+func (v *visitor) notice(event any) {
+	switch e := event.(type) {
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeAssert {
+			var words []string
+			for _, argument := range e.Args {
+				words = append(words, cmp.Or(strings.Trim(string(argument.Value), `"`), argument.Description))
+			}
+			v.complain("console: " + strings.Join(words, " "))
+		}
+	case *runtime.EventExceptionThrown:
+		text := e.ExceptionDetails.Text
+		if thrown := e.ExceptionDetails.Exception; thrown != nil {
+			text += " " + thrown.Description
+		}
+		v.complain(fmt.Sprintf("exception: %s (%s:%d)", text, e.ExceptionDetails.URL, e.ExceptionDetails.LineNumber))
+	case *browserlog.EventEntryAdded:
+		if e.Entry.Level == browserlog.EntryLevelError && e.Entry.Source != browserlog.EntrySourceNetwork { // responses are looked at themselves
+			v.complain(fmt.Sprintf("%s: %s (%s:%d)", e.Entry.Source, e.Entry.Text, e.Entry.URL, e.Entry.LineNumber))
+		}
+	case *audits.EventIssueAdded:
+		if policy := e.Issue.Details.ContentSecurityPolicyIssueDetails; policy != nil {
+			v.complain(fmt.Sprintf("content security policy: %s forbids %s %s", policy.ViolatedDirective, policy.ContentSecurityPolicyViolationType, policy.BlockedURL))
+		}
+	case *network.EventResponseReceived:
+		// A refusal is a page with a status of 4xx; an asset that isn't there is a mistake.
+		page := e.Type == network.ResourceTypeDocument || e.Type == network.ResourceTypeXHR || e.Type == network.ResourceTypeFetch || e.Type == network.ResourceTypeEventSource
+		if e.Response.Status >= 500 || (e.Response.Status >= 400 && !page) {
+			v.complain(fmt.Sprintf("%s answered %d", e.Response.URL, e.Response.Status))
+		}
+	}
+}
+
+// lost is what is said on the console of a connection that was lost: by htmx, of a stream (its error is an event) and of a request; by the
+// Temporal Web UI, of its codec server.
+var lost = []string{"console: [object Event]", "htmx:sendError", "htmx:afterRequest", "Failed to fetch"}
+
+func (v *visitor) complain(what string) {
+	if v.reconnecting.Load() && slices.ContainsFunc(lost, func(word string) bool { return strings.Contains(what, word) }) {
+		return
+	}
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	v.complaints = append(v.complaints, what)
+}
+
+// account fails the test for what the browser has complained of, and shows what a failed test has led to.
+func (v *visitor) account() {
+	v.mutex.Lock()
+	complaints := slices.Compact(slices.Clone(v.complaints))
+	v.mutex.Unlock()
+	if len(complaints) > 0 {
+		v.t.Errorf("The browser of %s complains:\n%s", v.name, strings.Join(complaints, "\n"))
+	}
+	if !v.t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(v.tab, patience)
+	defer cancel()
+	where, _ := chromedp.Run(ctx, chromedp.Location())
+	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	v.t.Logf("%s is at %s and sees:\n%s", v.name, where, text)
+	if picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot()); err == nil {
+		file := filepath.Join(v.t.ArtifactDir(), v.name+".png")
+		if err := os.WriteFile(file, picture, 0o600); err == nil {
+			v.t.Logf("A picture of it: %s (kept with go test -artifacts)", file)
+		}
+	}
+}
+
+// bounded is a context for one step in the browser.
+func (v *visitor) bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.tab, patience)
+}
+
+// do carries out steps in the browser.
+func (v *visitor) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	v.t.Helper()
+	ctx, cancel := v.bounded()
+	defer cancel()
+	require.NoError(v.t, chromedp.Do(ctx, steps...), "%s: %s", v.name, what)
+}
+
+// goes opens the page at a path, or an address.
+func (v *visitor) goes(path string) {
+	v.t.Helper()
+	if strings.HasPrefix(path, "/") {
+		path = v.site + path
+	}
+	v.do("opens "+path, chromedp.Navigate(path))
+}
+
+// at is the path and the query of the page that is open.
+func (v *visitor) at() string {
+	v.t.Helper()
+	return ask[string](v, `location.pathname + location.search`)
+}
+
+// ask evaluates an expression in the page, which no policy of the page's stops.
+func ask[T any](v *visitor, expression string) T {
+	v.t.Helper()
+	ctx, cancel := v.bounded()
+	defer cancel()
+	answer, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	require.NoError(v.t, err, "%s asks the page for %.100s", v.name, expression)
+	return answer
+}
+
+// holds tells whether an expression is true in the page; a page that is being left isn't asked.
+func (v *visitor) holds(expression string) bool {
+	ctx, cancel := v.bounded()
+	defer cancel()
+	answer, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
+	return err == nil && answer
+}
+
+// waits returns when an expression is true in the page.
+func (v *visitor) waits(what, expression string) {
+	v.t.Helper()
+	waitFor(v.t, patience, v.name+" waits: "+what, func() bool { return v.holds(expression) })
+}
+
+// showing is the expression that a text is to be seen in what a CSS selector finds.
+func showing(selector, text string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll(%s)].some(e => e.innerText.replace(/\s+/g, " ").includes(%s))`, quoted(selector), quoted(text))
+}
+
+func quoted(text string) string {
+	encoded, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // strings have a JSON form
+	}
+	return string(encoded)
+}
+
+// sees waits until each text is to be seen.
+func (v *visitor) sees(texts ...string) {
+	v.t.Helper()
+	v.seesIn("body", texts...)
+}
+
+// seesIn waits until each text is to be seen in what a CSS selector finds.
+func (v *visitor) seesIn(selector string, texts ...string) {
+	v.t.Helper()
+	for _, text := range texts {
+		v.waits(fmt.Sprintf("%q in %s", text, selector), showing(selector, text))
+	}
+}
+
+// seesNowhere requires that none of the texts stands in the page, seen or not.
+func (v *visitor) seesNowhere(texts ...string) {
+	v.t.Helper()
+	page := ask[string](v, `document.documentElement.outerHTML`)
+	for _, text := range texts {
+		require.NotContains(v.t, page, text, "in the page of %s", v.name)
+	}
+}
+
+// control is something that is found as who can't see it finds it: by its role and its name.
+type control struct {
+	node cdp.BackendNodeID
+	name string
+}
+
+// find finds the first control of a role whose name is the given one, or else contains it.
+func (v *visitor) find(role, name string) (control, bool) {
+	ctx, cancel := v.bounded()
+	defer cancel()
+	document, err := chromedp.Call(ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: "document"})
+	if err != nil || document.Result == nil {
+		return control{}, false // the page is being left
+	}
+	found, err := chromedp.Call(ctx, accessibility.QueryAXTree, accessibility.QueryAXTreeParams{ObjectID: document.Result.ObjectID, Role: role})
+	if err != nil {
+		return control{}, false
+	}
+	var near control
+	for _, node := range found.Nodes {
+		var its string
+		if node.Ignored || node.Name == nil || json.Unmarshal(node.Name.Value, &its) != nil {
+			continue
+		}
+		c := control{node: node.BackendDOMNodeID, name: its}
+		switch {
+		case its == name:
+			return c, true
+		case near.node == 0 && strings.Contains(its, name):
+			near = c
+		}
+	}
+	return near, near.node != 0
+}
+
+// with calls a JavaScript function on a control, as `this`.
+func with[T any](v *visitor, c control, function string, arguments ...any) (T, error) {
+	ctx, cancel := v.bounded()
+	defer cancel()
+	var none T
+	resolved, err := chromedp.Call(ctx, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: c.node})
+	if err != nil {
+		return none, fmt.Errorf("it is gone: %w", err)
+	}
+	return chromedp.Run(ctx, chromedp.CallFunctionOn[T](function, func(p *runtime.CallFunctionOnParams) { p.ObjectID = resolved.Object.ObjectID }, arguments...))
+}
+
+// finds waits until there is a control that a JavaScript function accepts, and returns it.
+func (v *visitor) finds(role, name, what, accept string, arguments ...any) control {
+	v.t.Helper()
+	var found control
+	waitFor(v.t, patience, fmt.Sprintf("%s waits for the %s %q, %s", v.name, role, name, what), func() bool {
+		c, there := v.find(role, name)
+		if !there {
+			return false
+		}
+		fits, err := with[bool](v, c, accept, arguments...)
+		found = c
+		return err == nil && fits
+	})
+	return found
+}
+
+// seesControl waits until there is a control of that role and name.
+func (v *visitor) seesControl(role, name string) {
+	v.t.Helper()
+	v.finds(role, name, "there", `function() { return true }`)
+}
+
+// seesDisabled waits until there is a control of that role and name that can't be used.
+func (v *visitor) seesDisabled(role, name string) {
+	v.t.Helper()
+	v.finds(role, name, "disabled", `function() { return this.matches(':disabled') || this.getAttribute('aria-disabled') === 'true' }`)
+}
+
+// untilNone waits until there is no control of that role and name.
+func (v *visitor) untilNone(role, name string) {
+	v.t.Helper()
+	waitFor(v.t, patience, fmt.Sprintf("%s waits until the %s %q is gone", v.name, role, name), func() bool {
+		_, there := v.find(role, name)
+		return !there && v.holds("document.readyState === 'complete'")
+	})
+}
+
+// place is where in the window a control can be clicked; nothing else lies over it there.
+const place = `function() {
+	this.scrollIntoView({block: 'center', behavior: 'instant'});
+	const box = this.getClientRects()[0];
+	if (!box || this.matches(':disabled') || this.getAttribute('aria-disabled') === 'true') return [];
+	const x = box.left + box.width / 2, y = box.top + box.height / 2, there = document.elementFromPoint(x, y);
+	const mine = e => e && (e === there || e.contains(there));
+	return mine(this) || [...(this.labels || [])].some(mine) ? [x, y] : [];
+}`
+
+// clicks is a click with the mouse on the control of that role and name, once it can be.
+func (v *visitor) clicks(role, name string) {
+	v.t.Helper()
+	waitFor(v.t, patience, fmt.Sprintf("%s waits to click the %s %q", v.name, role, name), func() bool {
+		c, there := v.find(role, name)
+		if !there {
+			return false
+		}
+		at, err := with[[]float64](v, c, place)
+		if err != nil || len(at) == 0 {
+			return false
+		}
+		v.do("clicks "+name, chromedp.MouseClickXY(at[0], at[1]))
+		return true
+	})
+}
+
+// types replaces what stands in the field of that role (textbox, searchbox, spinbutton, combobox) and name.
+func (v *visitor) types(role, name, text string) {
+	v.t.Helper()
+	field := v.finds(role, name, "to type", `function() { this.focus(); this.select(); return document.activeElement === this }`)
+	v.do("types", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, input.InsertText, input.InsertTextParams{Text: text})
+		return err
+	}))
+	now, err := with[string](v, field, `function() { return this.value }`)
+	require.NoError(v.t, err)
+	require.Equal(v.t, text, now, "what %s typed into %q", v.name, name)
+}
+
+// chooses takes an option, by its text, of the list of that name.
+func (v *visitor) chooses(name, option string) {
+	v.t.Helper()
+	v.finds("combobox", name, "with the option "+option, `function(text) {
+		const option = [...this.options].find(o => o.text.trim() === text);
+		if (!option) return false;
+		this.value = option.value;
+		this.dispatchEvent(new Event('change', {bubbles: true}));
+		return true;
+	}`, option)
+}
+
+// presses sends keys to where the focus is.
+func (v *visitor) presses(keys string) {
+	v.t.Helper()
+	v.do("presses a key", chromedp.KeyEvent(keys))
+}
+
+// enter is the key that sends what was written.
+const enter = kb.Enter
+
+// inScheme has the pages drawn for a colour scheme: light or dark.
+func (v *visitor) inScheme(scheme string) {
+	v.t.Helper()
+	v.do("wants it "+scheme, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+		})
+		return err
+	}))
+}
+
+// axeScript is axe-core, which looks for what keeps people from using a page.
+var axeScript = sync.OnceValues(func() (string, error) {
+	script, err := os.ReadFile(filepath.Join("testdata", "axe", "axe.min.js"))
+	return string(script), err
+})
+
+// axe has axe-core look at the page, in light and dark: what is serious or critical by WCAG 2.1 A and AA is a complaint.
+func (v *visitor) axe() {
+	v.t.Helper()
+	script, err := axeScript()
+	require.NoError(v.t, err)
+	v.do("loads axe-core", chromedp.Evaluate[chromedp.Void](script))
+	for _, scheme := range []string{"dark", "light"} {
+		v.inScheme(scheme)
+		found := ask[[]string](v, `axe.run(document, {runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']}, resultTypes: ['violations']})
+			.then(found => found.violations.filter(f => f.impact === 'serious' || f.impact === 'critical')
+				.flatMap(f => f.nodes.map(n => f.id + ' (' + f.impact + ') at ' + n.target.join(' ') + ': ' + n.failureSummary)))`)
+		for _, finding := range found {
+			v.complain(fmt.Sprintf("axe-core, on %s (%s): %s", v.at(), scheme, finding))
+		}
+	}
+}
+
+// picture draws the page, as a PNG.
+func (v *visitor) picture() []byte {
+	v.t.Helper()
+	ctx, cancel := v.bounded()
+	defer cancel()
+	drawn, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	require.NoError(v.t, err)
+	return drawn
+}
+
+// measured is a duration in whole milliseconds, for people.
+func measured(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }

@@ -1,0 +1,317 @@
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// freshKey is a new encryption key.
+func freshKey(t *testing.T, id string) string {
+	t.Helper()
+	key, err := codec.FreshKey(id)
+	require.NoError(t, err)
+	return key
+}
+
+// withKeys is a user whose programs encrypt with the first of the keys.
+func withKeys(t *testing.T, keys ...string) *user {
+	t.Helper()
+	u := newUser(t)
+	u.variables = []string{"BATON_ENCRYPTION_KEYS=" + strings.Join(keys, ",")}
+	return u
+}
+
+// What is personal in the story below: in the desk alone, or in histories too.
+var (
+	atTheDesk   = []string{"zqmessage", "zqanswer", "zqreason"}
+	inHistories = []string{"zqname", "zqaddress", "zqorder", "zqnote", "zqdisposition", "zqwrapup", "zqclosing"}
+	everything  = slices.Concat(atTheDesk, inHistories)
+)
+
+// tells has a conversation passed on and back, over to its end, with something personal in each place where people write; it returns its SID.
+func (u *user) tells(t *testing.T) string {
+	t.Helper()
+	u.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
+	sid := strings.TrimSpace(u.does(t, "start", "--channel", "web", "--customer", "zqname", "--address", "zqaddress", "--queue", "support", "--attribute", "order=zqorder"))
+	u.does(t, "say", sid, "--as", "customer", "zqmessage")
+	u.does(t, "accept", sid, "--agent", "alice", "--wait")
+	u.does(t, "say", sid, "--as", "alice", "zqanswer")
+	u.does(t, "transfer", sid, "--from", "alice", "--to", "queue:billing", "--note", "zqnote")
+	u.does(t, "accept", sid, "--agent", "bob", "--wait")
+	u.does(t, "transfer", sid, "--from", "bob", "--to", "agent:alice")
+	u.offered(t, sid, "alice")
+	u.isRefused(t, conversation.CodeWrapupPending, "accept", sid, "--agent", "alice")
+	u.does(t, "wrapup", sid, "--agent", "alice", "--disposition", "zqdisposition", "--note", "zqwrapup")
+	u.does(t, "decline", sid, "--agent", "alice", "--reason", "zqreason")
+	return sid
+}
+
+// ends closes the conversation, and completes what is to be wrapped up.
+func (u *user) ends(t *testing.T, sid string) {
+	t.Helper()
+	u.does(t, "close", sid, "--reason", "zqclosing")
+	for _, task := range u.shows(t, sid).Tasks {
+		if task.Status == conversation.TaskWrapping {
+			u.does(t, "wrapup", sid, "--agent", task.Agent, "--task", task.SID)
+		}
+	}
+	waitFor(t, patience, "the conversation is closed", func() bool { return u.shows(t, sid).Status == conversation.ConversationClosed })
+}
+
+// found are those of the words that stand in the files of a database, its log among them.
+func found(t *testing.T, database string, words []string) []string {
+	t.Helper()
+	files, err := filepath.Glob(database + "*")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	var all strings.Builder
+	for _, file := range files {
+		read, err := os.ReadFile(file)
+		require.NoError(t, err)
+		all.Write(read)
+	}
+	var in []string
+	for _, word := range words {
+		if strings.Contains(all.String(), word) {
+			in = append(in, word)
+		}
+	}
+	return in
+}
+
+func (u *user) inTemporal(t *testing.T) []string {
+	t.Helper()
+	return found(t, filepath.Join(u.data, "temporal.db"), everything)
+}
+
+func (u *user) inDesk(t *testing.T) []string {
+	t.Helper()
+	return found(t, filepath.Join(u.data, "desk.db"), everything)
+}
+
+// The same story with keys and without: with them, nothing personal stands in either database.
+func TestNothingPersonalIsReadableInTheDatabases(t *testing.T) {
+	t.Parallel()
+	t.Run("without keys", func(t *testing.T) {
+		t.Parallel()
+		u := newUser(t)
+		u.runsDev(t)
+		sid := u.tells(t)
+		u.isRefused(t, conversation.CodeInvalidPayload, "erase", "--customer", "zqaddress")
+		u.ends(t, sid)
+		require.Subset(t, u.inTemporal(t), inHistories, "else the search proves nothing")
+		require.Subset(t, u.inDesk(t), []string{"zqmessage", "zqanswer", "zqreason", "zqname", "zqaddress", "zqorder", "zqnote", "zqdisposition", "zqwrapup"})
+		u.isErased(t, sid)
+	})
+	t.Run("with keys", func(t *testing.T) {
+		t.Parallel()
+		u := withKeys(t, freshKey(t, "k1"))
+		o := officeOf(t, u)
+		sid := u.tells(t)
+		u.seenInTheUI(t, o, sid)
+		u.ends(t, sid)
+		require.Contains(t, u.does(t, "transcript", sid), "zqwrapup")
+		require.Empty(t, u.inTemporal(t))
+		require.Empty(t, u.inDesk(t))
+	})
+}
+
+// isErased has the customer erased, with the histories of their conversation, of which nothing is left at the desk then.
+func (u *user) isErased(t *testing.T, sid string) {
+	t.Helper()
+	waitFor(t, patience, "Temporal shows that the conversation is over", func() bool {
+		planned := u.starter(t, "erase", "--customer", "zqaddress", "--dry-run")
+		return planned.code == exitDone && strings.Contains(planned.stdout, sid)
+	})
+	require.Contains(t, u.does(t, "transcript", sid), "zqmessage", "a dry run erases nothing")
+	done := u.does(t, "erase", "--customer", "zqaddress", "--histories")
+	require.Contains(t, done, "1 workflow histories erased")
+	require.Contains(t, done, "backups")
+	require.NotContains(t, u.does(t, "transcript", sid), "zq")
+	u.isRefused(t, conversation.CodeInvalidPayload, "erase", "--customer", "zqaddress")
+	waitFor(t, patience, "nothing is left in the desk's file", func() bool {
+		if len(u.inDesk(t)) == 0 {
+			return true
+		}
+		u.does(t, "erase", "--conversation", sid) // once more, for others were at work on it
+		return false
+	})
+	waitFor(t, patience, "the history is gone", func() bool { return u.starter(t, "show", sid).code == exitRefused })
+}
+
+// seenInTheUI opens the conversation in the Temporal Web UI: without the codec server nothing personal can be read there.
+func (u *user) seenInTheUI(t *testing.T, o *office, sid string) {
+	t.Helper()
+	v := openBrowser(t, "operator", o.ui)
+	page := "/namespaces/default/workflows/" + strings.ReplaceAll(workflows.ID(sid), "/", "%2F")
+	v.do("is cut off from the codec server", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, network.SetBlockedURLs, network.SetBlockedURLsParams{URLPatterns: []*network.BlockPattern{{URLPattern: "*://*:*/codec/*", Block: true}}})
+		return err
+	}))
+	v.reconnecting.Store(true)
+	v.goes(page)
+	v.sees("Activity Task Scheduled", "YmluYXJ5L2VuY3J5cHRlZA==") // binary/encrypted, as the page shows a payload that it can't read
+	v.seesNowhere(everything...)
+	v.leave()
+
+	v = openBrowser(t, "operator", o.ui)
+	v.goes(page)
+	v.sees("zqname", "zqaddress", "zqorder")
+	v.leave()
+}
+
+func keyRing(t *testing.T, keys ...string) *codec.KeyRing {
+	t.Helper()
+	ring, err := codec.ParseKeyRing(strings.Join(keys, ","))
+	require.NoError(t, err)
+	return ring
+}
+
+// waitsForKey waits until the conversation's workflow task has failed for want of the key.
+func (c *centre) waitsForKey(t *testing.T, sid, key string) {
+	t.Helper()
+	waitFor(t, patience, "the conversation waits for the key "+key, func() bool {
+		described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+		return err == nil && described.GetPendingWorkflowTask().GetAttempt() > 1
+	})
+}
+
+// A worker that lacks a key can't go on, and loses nothing: once there is one that has it, everything is carried out. A key
+// is replaced while conversations are open.
+func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
+	t.Parallel()
+	first, second := freshKey(t, "first"), freshKey(t, "second")
+	c := openCentre(t, nil)
+	c.connect(t, keyRing(t, first))
+	keyless := c.startWorker(t)
+	sid := c.begin(t, "support")
+	c.waitsForKey(t, sid, "first")
+	require.Contains(t, keyless.stderr.String(), `\"first\"`)
+	keyless.kill()
+
+	one := c.startWorker(t, "BATON_ENCRYPTION_KEYS="+first)
+	c.offered(t, sid, "alice")
+	c.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
+	state, err := c.baton.State(in(t, patience), sid)
+	require.NoError(t, err)
+	require.Equal(t, "Crystal Minh", state.Customer.Name)
+
+	// Somebody encrypts with the next key before the worker has it: a signal and an update wait for it.
+	c.connect(t, keyRing(t, second, first))
+	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
+	c.waitsForKey(t, sid, "second")
+	one.kill()
+	both := c.startWorker(t, "BATON_ENCRYPTION_KEYS="+first+","+second)
+	c.offered(t, sid, "bob")
+	both.kill()
+
+	rotated := c.startWorker(t, "BATON_ENCRYPTION_KEYS="+second+","+first)
+	c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
+	c.refused(t, sid, conversation.AcceptCommand{Agent: "carol"}, conversation.CodeNoReservation)
+	c.finish(t, sid)
+	for _, worker := range []*process{one, both, rotated} {
+		require.NotContains(t, worker.stderr.String(), "Charged twice.")
+	}
+
+	// What can be searched by is clear, and says nothing of the customer.
+	require.NoError(t, c.baton.List(in(t, patience), "", func(l baton.Listed) error {
+		require.NotContains(t, fmt.Sprintf("%+v", l), "Crystal")
+		return nil
+	}))
+	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+	require.NoError(t, err)
+	fields := described.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()
+	require.Contains(t, fields, workflows.SearchStatus.GetName())
+	for name, field := range fields {
+		for _, personal := range []string{"Crystal", "crystal@example.com", "3348917502", "Charged"} {
+			require.NotContains(t, string(field.GetData()), personal, name)
+		}
+	}
+}
+
+// Who may have payloads decoded: by key, and by being signed in to the pages, from a page of the Temporal Web UI as a browser lets it.
+func TestWhoMayDecode(t *testing.T) {
+	t.Parallel()
+	u := withKeys(t, freshKey(t, "k1"))
+	o := officeOf(t, u)
+	endpoint := o.url + "/codec/decode"
+	secret := map[string]string{}
+	for _, role := range []string{"service", "supervisor", "agent"} {
+		args := []string{"keys", "add", "--role", role}
+		if role == "agent" {
+			args = append(args, "--agent", "alice")
+		}
+		var key struct{ SID, Secret string }
+		u.reads(t, &key, args...)
+		secret[role] = key.SID + ":" + key.Secret
+	}
+	sid, password, _ := strings.Cut(secret["supervisor"], ":")
+	basic := base64.StdEncoding.EncodeToString([]byte(sid + ":" + password))
+	for _, test := range []struct {
+		name, authorization, origin string
+		status                      int
+	}{
+		{"nobody", "", "", http.StatusUnauthorized},
+		{"a service", "Bearer " + secret["service"], "", http.StatusOK},
+		{"a supervisor's key", "Bearer " + secret["supervisor"], "", http.StatusOK},
+		{"the same by HTTP Basic", "Basic " + basic, "", http.StatusOK},
+		{"an agent's key", "Bearer " + secret["agent"], "", http.StatusForbidden},
+		{"a wrong secret", "Bearer " + sid + ":wrong", "", http.StatusUnauthorized},
+		{"another token", "Bearer wrong", "", http.StatusUnauthorized},
+		{"a service, from a page of another site", "Bearer " + secret["service"], "https://evil.example.com", http.StatusForbidden},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(`{"payloads":[]}`))
+		require.NoError(t, err)
+		request.Header.Set("Authorization", test.authorization)
+		if test.authorization == "" {
+			request.Header.Del("Authorization")
+		}
+		if test.origin != "" {
+			request.Header.Set("Origin", test.origin)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, test.status, answer.StatusCode, test.name)
+	}
+
+	ask := func(v *visitor) int {
+		return ask[int](v, fmt.Sprintf(`fetch(%q, {method: "POST", credentials: "include", headers: {"Content-Type": "application/json", "X-Namespace": "default"},
+			body: '{"payloads":[]}'}).then(answer => answer.status, () => 0)`, endpoint))
+	}
+	for _, test := range []struct {
+		name, button string
+		status       int
+	}{
+		{"nobody", "", http.StatusUnauthorized},
+		{"alice", "alice agent", http.StatusForbidden},
+		{"carol", "carol supervisor", http.StatusOK},
+	} {
+		v := openBrowser(t, test.name, o.url)
+		if test.button != "" {
+			v.goes("/conversations")
+			v.waits("opens the other way", "document.querySelector('details').open = true")
+			v.clicks("button", test.button)
+			v.waits("is signed in", `!location.pathname.startsWith("/sign-in")`)
+		}
+		v.goes(o.ui + "/favicon.ico") // a page of the UI's origin, without its scripts
+		require.Equal(t, test.status, ask(v), test.name)
+		v.leave()
+	}
+}

@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/postgres"
+	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
+)
+
+// emptyPostgres is the URL of an empty database on a server that ends with the test. A machine without PostgreSQL skips
+// it, but not continuous integration.
+func emptyPostgres(t *testing.T) string {
+	t.Helper()
+	server := postgrestest.Start(t, postgres.Options{})
+	require.NoError(t, server.CreateDatabase(t.Context(), "desk", ""))
+	return server.URL("desk")
+}
+
+// openShared opens a contact centre whose desk is in PostgreSQL, with two workers and two gateways. The front's own
+// gateway is the first of them.
+func openShared(t *testing.T) (f *front, workers []*process, other *gateway) {
+	t.Helper()
+	f = &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: emptyPostgres(t)})}
+	workers = []*process{f.startWorker(t), f.startWorker(t)}
+	var err error
+	f.account, err = f.desk.Account(in(t, patience))
+	require.NoError(t, err)
+	f.gateway, other = f.startGateway(t, "127.0.0.1:0"), f.startGateway(t, "127.0.0.1:0")
+	return f, workers, other
+}
+
+// The story goes on whichever gateway is asked, and whichever worker is left: the desk is one.
+func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
+	t.Parallel()
+	f, workers, other := openShared(t)
+	one, two := f.admin(t), f.at(t, other, f.account.SID, f.account.AuthToken)
+	passes := func(i interaction) string {
+		t.Helper()
+		_, err := one.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing"), "type": "cold"})
+		require.NoError(t, err)
+		var task string
+		waitFor(t, patience, "bob's offer, at the other gateway's desk", func() bool {
+			offers, err := f.desk.Offers(in(t, patience), "bob")
+			require.NoError(t, err)
+			for _, o := range offers {
+				if o.Conversation.SID == i.conversation {
+					task = o.Task.SID
+				}
+			}
+			return task != ""
+		})
+		two.accepts("bob", task)
+		return task
+	}
+
+	first := one.starts("support")
+	two.accepts("alice", first.task)
+	passes(first)
+
+	// What one worker has matched or was about to is carried by the other.
+	second := two.starts("support")
+	workers[0].kill()
+	one.accepts("alice", second.task)
+	passes(second)
+
+	for _, record := range requireAgreement(t, f.centre, first.conversation, second.conversation) {
+		require.Equal(t, "bob", record.Transfers[0].AcceptedBy)
+	}
+	require.NotContains(t, workers[1].stderr.String()+f.gateway.stderr.String(), "sslmode", "the database is named without what is secret")
+
+	// Its tables are this build's, and nobody has to be told how to get in.
+	migrated := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+f.url), "desk", "migrate")
+	require.Zero(t, migrated.code, migrated.stderr)
+	require.Regexp(t, `^postgres://baton@127\.0\.0\.1:\d+/desk: the tables are version \d+ already\n$`, migrated.stdout)
+}
+
+// A desk that began in a file goes on in PostgreSQL: with its conversations, wherever they were.
+func TestAnEmbeddedDeskMovesToPostgres(t *testing.T) {
+	t.Parallel()
+	to := emptyPostgres(t)
+	c := openCentre(t, nil)
+	worker := c.startWorker(t)
+	sid := c.beginWithAlice(t)
+	requireAgreement(t, c, sid)
+	moves := func() result {
+		return execute(t, have(t, starterProgram), environment("BATON_DATABASE="+c.url), "desk", "copy", "--to", to)
+	}
+	require.NoError(t, c.desk.Close())
+	refused := moves()
+	require.Equal(t, 1, refused.code)
+	require.Contains(t, refused.stderr, "is open in another program: stop every worker")
+	require.Zero(t, worker.interrupt(t))
+	moved := moves()
+	require.Zero(t, moved.code, moved.stderr)
+	require.Regexp(t, `(?m)^conversations +1 +[0-9a-f]{16}$`, moved.stdout)
+	require.Contains(t, moved.stdout, "were read back the same")
+	require.NotContains(t, moved.stdout, "sslmode")
+
+	c.url = to
+	var err error
+	c.desk, err = desk.Open(t.Context(), c.url, desk.Options{})
+	require.NoError(t, err)
+	c.startWorker(t)
+	c.do(t, sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}, Note: "Moved meanwhile."})
+	c.offered(t, sid, "bob")
+	c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
+	requireAgreement(t, c, sid)
+}

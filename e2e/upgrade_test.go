@@ -1,0 +1,249 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// The build that is upgraded to has one more timer at the beginning of each run. Put behind GetVersion it takes
+// over the conversations of the build before; without, it can't, and has to be found out.
+const (
+	changedFrom = "\tworkflow.Go(ctx, r.tellDesk)\n"
+	changedTo   = `	%s{
+		_ = workflow.NewTimerWithOptions(ctx, time.Millisecond, workflow.TimerOptions{Summary: "changed"}).Get(ctx, nil)
+	}
+`
+	ifVersioned = `if workflow.GetVersion(ctx, "rehearsed", workflow.DefaultVersion, 1) >= 1 `
+	// ranChanged finds the conversations that ran the changed code behind GetVersion.
+	ranChanged = `TemporalChangeVersion = "rehearsed-1"`
+)
+
+// drainsSoon has the server look every second whether a version is drained.
+var drainsSoon = map[string]any{
+	"matching.wv.VersionDrainageStatusVisibilityGracePeriod": "1s", "matching.wv.VersionDrainageStatusRefreshInterval": "1s",
+}
+
+// A build is upgraded to another while conversations are in every state: the gate lets it pass, it gets half of them
+// and then all, and the build before is drained and stopped. One more build, which the gate finds out, is put in
+// charge all the same and taken back. Nothing is lost. Pinned conversations stay with their build until they are closed.
+func TestUpgradeWithOpenConversations(t *testing.T) {
+	t.Parallel()
+	second, third := filepath.Join(t.TempDir(), "second"), filepath.Join(t.TempDir(), "third")
+	var builds errgroup.Group
+	builds.Go(func() error { return buildChanged(second, ifVersioned) })
+	builds.Go(func() error { return buildChanged(third, "") })
+
+	c := openCentre(t, drainsSoon)
+	require.NoError(t, c.desk.AddQueue(t.Context(), "night")) // nobody is on it
+	old := c.startVersion(t, have(t, workerProgram), "first")
+	c.makeCurrent(t, "first")
+	open := c.beginInEveryState(t)
+	c.found(t, `ExecutionStatus = "Running"`, len(open))
+	require.NoError(t, builds.Wait())
+
+	r := c.starter(t, filepath.Join(second, "starter"), "replay")
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Contains(t, r.stdout, strconv.Itoa(len(open))+" replayed, 0 failed")
+	kept := t.TempDir()
+	r = c.starter(t, filepath.Join(third, "starter"), "replay", "--save", kept)
+	require.Equal(t, exitRefused, r.code, r.stdout)
+	require.Contains(t, r.stdout, open[0])
+	require.Contains(t, r.stdout, "TMPRL1100")
+	require.Contains(t, r.stderr, "put what changed behind workflow.GetVersion")
+	saved, err := filepath.Glob(filepath.Join(kept, "*.json"))
+	require.NoError(t, err)
+	require.Len(t, saved, len(open))
+	require.Equal(t, exitDone, c.starter(t, filepath.Join(second, "starter"), append([]string{"replay"}, saved...)...).code)
+
+	const relayed, cycles = 2, 6
+	passed := startRelays(t, c, relayed, cycles)
+	c.startVersion(t, filepath.Join(second, "worker"), "second")
+	require.True(t, passed.after(2))
+	c.deploys(t, "ramp", "second", "50")
+	for range 4 {
+		open = append(open, c.beginWithAlice(t))
+	}
+	require.True(t, passed.after(2))
+	c.makeCurrent(t, "second")
+	c.deploys(t, "drained", "first", "--wait")
+	require.Equal(t, exitDone, old.interrupt(t))
+	fresh := c.beginWithAlice(t)
+	open = append(open, fresh)
+	passed.requireNothingLostOrDoubled()
+
+	bad := c.startVersion(t, filepath.Join(third, "worker"), "third")
+	bad.provoked = "TMPRL1100"
+	c.makeCurrent(t, "third")
+	answered := make(chan error, 1)
+	ctx := in(t, patience)
+	go func() { // of a conversation that was begun without the change
+		_, err := c.baton.Send(ctx, open[0], conversation.TransferCommand{From: "alice", To: to("bob")})
+		answered <- err
+	}()
+	waitFor(t, patience, "the third build finds out that it can't", func() bool { return strings.Contains(bad.stderr.String(), bad.provoked) })
+	c.makeCurrent(t, "second")
+	require.NoError(t, <-answered, "the command was kept, and the build that is back carries it out")
+	bad.kill()
+
+	for _, sid := range open {
+		c.finish(t, sid)
+	}
+	requireAgreement(t, c, open...)
+	c.found(t, `WorkflowId = "`+workflows.ID(fresh)+`" AND `+ranChanged, 1)
+	c.found(t, `WorkflowId = "`+workflows.ID(open[0])+`" AND `+ranChanged, 0)
+	r = c.starter(t, filepath.Join(second, "starter"), "replay", "--query", `ConversationStatus = "closed"`)
+	require.Equal(t, exitDone, r.code, r.stdout)
+
+	c.upgradePinned(t, filepath.Join(second, "worker"))
+}
+
+// upgradePinned puts one more build in charge, while a conversation is pinned to the one before.
+func (c *centre) upgradePinned(t *testing.T, program string) {
+	t.Helper()
+	c.startVersion(t, program, "pinned-1", "BATON_VERSIONING=pinned")
+	c.makeCurrent(t, "pinned-1")
+	stays := c.beginWithAlice(t)
+	c.startVersion(t, program, "pinned-2", "BATON_VERSIONING=pinned")
+	c.makeCurrent(t, "pinned-2")
+	goes := c.beginWithAlice(t)
+	for _, sid := range []string{stays, goes} {
+		c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
+	}
+	for sid, build := range map[string]string{stays: "pinned-1", goes: "pinned-2"} {
+		c.found(t, fmt.Sprintf("WorkflowId = %q AND TemporalWorkerDeploymentVersion = %q", workflows.ID(sid), deploymentName+":"+build), 1)
+	}
+	r := c.starter(t, have(t, starterProgram), "deployment", "drained", "pinned-1")
+	require.Equal(t, exitRefused, r.code)
+	require.Contains(t, r.stderr, "leave its workers running")
+	c.finish(t, stays)
+	c.deploys(t, "drained", "pinned-1", "--wait")
+	c.finish(t, goes)
+	requireAgreement(t, c, stays, goes)
+}
+
+// beginInEveryState begins a conversation that waits, one that is offered, one that an agent has, one that is passed
+// on, one that is wrapped up, and one that two wrap up. The first one has been with an agent.
+func (c *centre) beginInEveryState(t *testing.T) []string {
+	t.Helper()
+	assigned, passed, wrapping, twice := c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t)
+	c.do(t, passed, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
+	c.offered(t, passed, "bob")
+	c.do(t, wrapping, conversation.EndCommand{Agent: "alice"})
+	c.do(t, twice, conversation.TransferCommand{From: "alice", To: to("bob")})
+	c.do(t, twice, conversation.AcceptCommand{Agent: "bob"})
+	c.do(t, twice, conversation.EndCommand{Agent: "bob"})
+	offered, waiting := c.begin(t, "support"), c.begin(t, "night")
+	c.offered(t, offered, "alice")
+	c.await(t, waiting, "it waits", func(r conversation.Record) bool { return r.Tasks[0].Status == conversation.TaskPending })
+	open := []string{assigned, passed, wrapping, twice, offered, waiting}
+	requireAgreement(t, c, open...)
+	return open
+}
+
+const deploymentName = "baton"
+
+// startVersion starts a worker of the deployment, and returns when the server knows it.
+func (c *centre) startVersion(t *testing.T, program, build string, more ...string) *process {
+	t.Helper()
+	p := launch(t, "worker "+build, program, append(c.deployment(), append(more, "BATON_BUILD_ID="+build)...))
+	waitFor(t, patience, "the server knows build "+build, func() bool {
+		var versions []struct {
+			Build string `json:"build_id"`
+		}
+		r := c.starter(t, have(t, starterProgram), "deployment", "--json")
+		if r.code != exitDone {
+			return false
+		}
+		require.NoError(t, json.Unmarshal([]byte(r.stdout), &versions), r.stdout)
+		for _, version := range versions {
+			if version.Build == build {
+				return true
+			}
+		}
+		return false
+	})
+	return p
+}
+
+func (c *centre) deployment() []string {
+	return environment("BATON_DATABASE=sqlite:"+c.database, "TEMPORAL_ADDRESS="+c.server.Address, "BATON_DEPLOYMENT="+deploymentName)
+}
+
+// starter runs a starter, of any build, to its end.
+func (c *centre) starter(t *testing.T, program string, args ...string) result {
+	t.Helper()
+	return execute(t, program, c.deployment(), args...)
+}
+
+// deploys runs a command of `starter deployment`, which has to exit with 0.
+func (c *centre) deploys(t *testing.T, args ...string) {
+	t.Helper()
+	r := c.starter(t, have(t, starterProgram), append([]string{"deployment"}, args...)...)
+	require.Equal(t, exitDone, r.code, "starter deployment %s: %s", strings.Join(args, " "), r.stderr)
+}
+
+func (c *centre) makeCurrent(t *testing.T, build string) {
+	t.Helper()
+	c.deploys(t, "set-current", build)
+}
+
+// found waits until the query finds so many conversations.
+func (c *centre) found(t *testing.T, query string, wanted int) {
+	t.Helper()
+	waitFor(t, patience, fmt.Sprintf("%d conversations where %s", wanted, query), func() bool {
+		counted, err := c.temporal.CountWorkflow(in(t, patience), &workflowservice.CountWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowType = %q AND %s", workflows.Type, query)})
+		require.NoError(t, err)
+		return counted.GetCount() == int64(wanted)
+	})
+}
+
+// buildChanged builds worker and starter with the changed workflow, which no folder of the project has: the
+// compiler reads a copy in the place of the file. What guards the change stands before it.
+func buildChanged(folder, guard string) error {
+	original, err := filepath.Abs("../workflows/loop.go")
+	if err != nil {
+		return err
+	}
+	code, err := os.ReadFile(original)
+	if err != nil {
+		return err
+	}
+	if strings.Count(string(code), changedFrom) != 1 {
+		return fmt.Errorf("%s has changed: say anew where the rehearsal changes it", original)
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	changed, overlay := filepath.Join(folder, "loop.go"), filepath.Join(folder, "overlay.json")
+	if err := os.WriteFile(changed, []byte(strings.Replace(string(code), changedFrom, fmt.Sprintf(changedTo, guard)+changedFrom, 1)), 0o600); err != nil {
+		return err
+	}
+	replaced, err := json.Marshal(map[string]map[string]string{"Replace": {original: changed}})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(overlay, replaced, 0o600); err != nil {
+		return err
+	}
+	args := append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-overlay", overlay}, buildFlags...)
+	command := exec.CommandContext(context.Background(), "go", append(args, "-o", folder+string(filepath.Separator), "./worker", "./starter")...)
+	command.Dir = ".."
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the changed programs: %w\n%s", err, output)
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"path"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/fetch"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+)
+
+// commands are the office's conversations for a service that sends commands itself.
+func (o *office) commands(t *testing.T) *centre {
+	t.Helper()
+	temporal, err := temporalenv.Dial(t.Context(), temporalenv.Options{Address: o.temporal})
+	require.NoError(t, err)
+	t.Cleanup(temporal.Close)
+	return &centre{temporal: temporal, baton: baton.NewClient(temporal)}
+}
+
+// startGateway starts a second gateway of the office, with the same sessions and cookies: a browser
+// doesn't tell the ports of one host apart.
+func (o *office) startGateway(t *testing.T, name, address string) *gateway {
+	t.Helper()
+	return launchGateway(t, name, environment("BATON_DATABASE="+o.database, "TEMPORAL_ADDRESS="+o.temporal, "BATON_HTTP="+address))
+}
+
+// A gateway is killed and started again at its address: pages say that they have no connection, come back by
+// themselves, and show all that has happened meanwhile; what was being typed is still there.
+func TestPagesComeBackAfterTheGatewayWasKilled(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
+	first := o.startGateway(t, "first gateway", "127.0.0.1:0")
+	alice, bob := o.signInHere(t, "alice", "alice agent", "/desk"), o.signInHere(t, "bob", "bob agent", "/desk")
+	o.url, alice.site, bob.site = first.url, first.url, first.url
+	bob.goes("/desk")
+	alice.goes("/desk")
+	crystal := o.beginsChat(t, "Crystal Minh", charged)
+	alice.opens("Crystal Minh")
+	alice.clicks("button", "Accept")
+	crystal.sees("You are talking to alice.")
+	crystal.types("textbox", "Your message", "Are you still")
+	sid := path.Base(alice.at())
+
+	everybody := []*visitor{alice, bob, crystal}
+	for _, v := range everybody {
+		v.reconnecting.Store(true)
+	}
+	first.kill()
+	for _, v := range everybody {
+		v.seesIn("#connection", "Connection lost")
+	}
+	o.does(t, "say", sid, "--as", "alice", "I pass you on.")
+	o.does(t, "transfer", sid, "--from", "alice", "--to", "queue:billing", "--note", note)
+	o.offered(t, sid, "bob")
+	o.startGateway(t, "second gateway", first.url[len("http://"):])
+
+	alice.seesIn("#thread", "I pass you on.", "alice passed this to billing")
+	alice.seesControl("button", "Complete wrapup")
+	bob.seesIn(".tasks", "Crystal Minh", "offered")
+	crystal.seesIn("#thread", "I pass you on.")
+	crystal.sees("You are being passed on to billing.")
+	for _, v := range everybody {
+		v.waits("the connection is back", `document.getElementById("connection").hidden`)
+		v.reconnecting.Store(false)
+	}
+	crystal.waits("what she typed is still there", `document.getElementById("text").value === "Are you still"`)
+	crystal.says("Are you still there?")
+	bob.opens("Crystal Minh")
+	bob.seesIn("#thread", "Are you still there?")
+	for _, v := range everybody {
+		v.leave() // before the gateway is ended
+	}
+}
+
+// offersMeasured is how many transfers are measured.
+const offersMeasured = 10
+
+// A transfer shows on the receiver's page by itself. How long that takes is printed, and no test: the machine may be busy.
+func TestATransferShowsOnTheReceiversPage(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
+	c, bob := o.commands(t), o.agent(t, "bob")
+	bob.sees("A conversation appears here as soon as it is offered to you.")
+	ask[bool](bob, `(() => {
+		window.shown = {};
+		const look = () => document.querySelectorAll('li.task').forEach(task => { window.shown[task.id] ??= Date.now(); });
+		new MutationObserver(look).observe(document.body, {childList: true, subtree: true, attributes: true});
+		return true;
+	})()`)
+	var took []time.Duration
+	for range offersMeasured {
+		sid := c.beginWithAlice(t)
+		outcome := c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: note})
+		answered := time.Now()
+		element := "task-" + outcome.Task.SID
+		bob.waits("the offer shows", quoted(element)+" in window.shown")
+		shown := time.UnixMilli(ask[int64](bob, "window.shown["+quoted(element)+"]"))
+		took = append(took, max(shown.Sub(answered), 0))
+		c.do(t, sid, conversation.WrapupCommand{Agent: "alice"})
+	}
+	slices.Sort(took)
+	t.Logf("From a transfer's answer to its offer on the receiver's page, %d times: median %s, longest %s",
+		offersMeasured, measured(took[len(took)/2]), measured(took[len(took)-1]))
+}
+
+// A page that has asked for itself anew is answered after somebody has gone on to another one: the answer
+// is too late to be shown.
+func TestAnAnswerThatComesLateClosesNothing(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	alice := o.agent(t, "alice")
+	o.beginsChat(t, "Crystal Minh", charged)
+	alice.seesIn(".tasks", "Crystal Minh")
+	ask[bool](alice, `document.addEventListener("htmx:afterRequest", e => { if (e.detail.elt.id === "page") window.answered = true; }) ?? true`)
+
+	held := make(chan fetch.RequestID, 100)
+	require.NoError(t, chromedp.Listen(alice.tab, func(event any) {
+		if paused, ok := event.(*fetch.EventRequestPaused); ok {
+			held <- paused.RequestID
+		}
+	}))
+	_, err := chromedp.Call(alice.tab, fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: alice.site + "/desk"}}})
+	require.NoError(t, err)
+	ask[bool](alice, `htmx.trigger("#page", "refresh") ?? true`)
+	waitFor(t, patience, "the page asks for itself", func() bool { return len(held) > 0 })
+	late := <-held
+	alice.opens("Crystal Minh")
+	ask[bool](alice, `!(window.answered = false)`)
+	_, err = chromedp.Call(alice.tab, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: late})
+	require.NoError(t, err)
+	_, err = chromedp.Call(alice.tab, fetch.Disable, cdp.Empty{})
+	require.NoError(t, err)
+	alice.waits("the late answer", "window.answered")
+	require.True(t, ask[bool](alice, `new Promise(drawn => requestAnimationFrame(() => drawn(document.getElementById("whose")?.textContent === "Crystal Minh")))`),
+		"the conversation that she has opened stays open")
+}
+
+// Who has chosen somebody and searches on keeps the choice.
+func TestASearchKeepsWhatWasChosen(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.does(t, "settings", "--messaging-transfers", "on")
+	alice := o.agent(t, "alice")
+	crystal := o.beginsChat(t, "Crystal Minh", charged)
+	alice.opens("Crystal Minh")
+	alice.clicks("button", "Accept")
+	alice.clicks("link", "Transfer")
+	alice.clicks("radio", "billing")
+	alice.types("searchbox", "Search queues and agents", "bil")
+	alice.waits("only what was searched for is listed", `document.querySelectorAll("#directory input").length === 1`)
+	alice.clicks("button", "Pass on")
+	crystal.sees("You are being passed on to billing.")
+}

@@ -1,0 +1,308 @@
+package e2e
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/config"
+)
+
+// picturesVariable names the folder that the pictures of the README are kept in; `make screenshots` sets it.
+// Elsewhere they are drawn all the same, for what the browser may complain of.
+const picturesVariable = "BATON_SCREENSHOTS"
+
+// TestScreenshots draws the pictures of the README: a contact centre with a week behind it, and a transfer under way.
+func TestScreenshots(t *testing.T) {
+	t.Parallel()
+	folder := cmp.Or(os.Getenv(picturesVariable), t.TempDir())
+	u := newUser(t)
+	records := u.openDesk(t)
+	o := officeOf(t, u)
+	c := o.commands(t)
+	draw := func(v *visitor, name string) {
+		t.Helper()
+		v.inScheme("light")
+		v.waits("everything is loaded", `document.readyState === "complete" && !document.querySelector(".htmx-request")`)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name+".png"), v.picture(), 0o600))
+	}
+
+	carol := o.signIn(t, "carol", "Carol Lindqvist as administrator", "/admin/transfers")
+	alice, bob := o.signIn(t, "alice", "Alice Moreau", "/desk"), o.signIn(t, "bob", "Bob Okafor", "/desk")
+	draw(carol, "admin-transfers")
+
+	// What else alice has: one that she has passed on and wraps up, and one that waits for her answer.
+	say := func(sid, from, text string) {
+		t.Helper()
+		_, err := records.Say(in(t, patience), desk.NewMessage{Conversation: sid, From: from, Text: text})
+		require.NoError(t, err)
+	}
+	passed := c.startAs(t, conversation.ChannelWhatsApp, "Jonas Weber", "+49 170 1234567")
+	c.offered(t, passed, "alice")
+	say(passed, desk.FromCustomer, "The new boots are one size too small. Can I exchange them?")
+	accepted := c.do(t, passed, conversation.AcceptCommand{Agent: "alice"})
+	require.NoError(t, records.AwaitRevision(in(t, patience), passed, accepted.Revision))
+	say(passed, "alice", "Of course. I pass you to my colleague for returns, who sends you a label.")
+	c.do(t, passed, conversation.TransferCommand{From: "alice", To: toQueue("returns"), Note: "Exchange for size 43, order 3348917741."})
+
+	crystal := o.beginsChat(t, "Crystal Minh", "Hi! I was charged twice for order 3348917502.")
+	alice.opens("Crystal Minh")
+	alice.clicks("button", "Accept")
+	alice.says("Hello Crystal, I am sorry about that. Let me look into it.")
+	crystal.says("Thank you! Both are from 3 May, 84.90 each.")
+	alice.seesIn("#thread", "84.90 each")
+	alice.says("I see them both. One of them is a mistake of ours: my colleague in billing can pay it back right away.")
+	crystal.seesIn("#thread", "One of them is a mistake")
+	waiting := c.startAs(t, conversation.ChannelSMS, "Amina Diallo", "+33 6 12 34 56 78")
+	c.offered(t, waiting, "alice")
+	say(waiting, desk.FromCustomer, "Where is my parcel? It should have come on Monday.")
+	alice.seesIn(".tasks", "Where is my parcel?")
+	alice.seesIn("#thread", "One of them is a mistake")
+	draw(alice, "desk")
+	draw(crystal, "chat")
+
+	alice.clicks("link", "Transfer")
+	alice.clicks("radio", "Billing")
+	alice.types("textbox", "Note for whoever takes over", "Charged twice on 3 May, 84.90 each. One is to be paid back; she has been told so.")
+	draw(alice, "transfer")
+	alice.clicks("button", "Pass on")
+	bob.opens("Crystal Minh")
+	bob.seesIn(".offer", "Alice Moreau wants to pass this conversation")
+	draw(bob, "offer")
+	bob.clicks("button", "Accept")
+	bob.says("Hello Crystal, this is Bob. I have paid 84.90 back to your card.")
+
+	carol.goes("/conversations")
+	draw(carol, "conversations")
+	carol.clicks("link", "Crystal Minh")
+	carol.sees("Timeline")
+	draw(carol, "conversation")
+	carol.goes("/insights")
+	carol.chooses("Period", "7 days")
+	carol.clicks("button", "Show")
+	carol.waits("the week is shown", `location.search.includes("period=")`)
+	carol.waits("the charts are drawn", `document.querySelectorAll(".chart canvas").length > 0`)
+	draw(carol, "insights")
+}
+
+// startAs starts a conversation in the queue support on a channel.
+func (c *centre) startAs(t *testing.T, channel conversation.Channel, name, address string) string {
+	t.Helper()
+	sid, err := c.baton.Start(in(t, patience), conversation.StartCommand{
+		Channel: channel, Queue: "support", Customer: conversation.Customer{Name: name, Address: address},
+		Attributes: conversation.Attributes{"language": baton.Attribute("en")},
+	})
+	require.NoError(t, err)
+	return sid
+}
+
+// past is a contact centre's week before the pictures, which the desk is told of as workers would have.
+type past struct {
+	*desk.Desk
+
+	t      *testing.T
+	random *rand.Rand
+	now    time.Time
+}
+
+// openDesk makes the desk of an office with people, queues and a past.
+func (u *user) openDesk(t *testing.T) *desk.Desk {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(u.data, 0o700))
+	now := time.Now()
+	p := &past{t: t, random: rand.New(rand.NewPCG(3, 5)), now: now.AddDate(0, 0, -7)}
+	var err error
+	p.Desk, err = desk.Open(t.Context(), config.Database(u.data), desk.Options{Now: func() time.Time { return p.now }})
+	require.NoError(t, err)
+	p.hire()
+	for _, began := range p.times(now) {
+		p.now = began
+		p.tell()
+	}
+	require.NoError(t, p.SetPresence(p.ctx(), "emil", desk.PresenceBreak)) // the pictures are of alice
+	require.NoError(t, p.Close())
+
+	records, err := desk.Open(t.Context(), config.Database(u.data), desk.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, records.Close()) })
+	return records
+}
+
+// queueMembers are who works on which queue.
+var queueMembers = map[string][]string{"support": {"alice", "emil"}, "billing": {"bob", "emil"}, "returns": {"dana"}}
+
+func (p *past) hire() {
+	p.t.Helper()
+	ctx := p.ctx()
+	for _, queue := range []struct{ name, friendly string }{{"support", "Support"}, {"billing", "Billing"}, {"returns", "Returns"}} {
+		require.NoError(p.t, p.CreateQueue(ctx, desk.NewQueue{Name: queue.name, FriendlyName: queue.friendly}))
+		p.now = p.now.Add(time.Second) // support is the first, which new chats come to
+	}
+	for _, agent := range []desk.NewAgent{
+		{Name: "alice", FriendlyName: "Alice Moreau"},
+		{Name: "bob", FriendlyName: "Bob Okafor"},
+		{Name: "dana", FriendlyName: "Dana Petrova"},
+		{Name: "emil", FriendlyName: "Emil Hansen"},
+		{Name: "carol", FriendlyName: "Carol Lindqvist", Role: desk.RoleSupervisor},
+	} {
+		if agent.Role == "" {
+			agent.Presence = desk.PresenceAvailable
+		}
+		require.NoError(p.t, p.AddAgent(ctx, agent))
+	}
+	for _, queue := range []string{"support", "billing", "returns"} {
+		for _, agent := range queueMembers[queue] {
+			require.NoError(p.t, p.AddMember(ctx, queue, agent))
+		}
+	}
+	_, err := p.SetSettings(ctx, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	require.NoError(p.t, err)
+}
+
+// times are when the conversations of the past began: about twenty a day, in working hours.
+func (p *past) times(now time.Time) (began []time.Time) {
+	day := p.now.UTC().Truncate(24 * time.Hour)
+	for ; day.Before(now); day = day.AddDate(0, 0, 1) {
+		for slot := 8 * time.Hour; slot < 18*time.Hour; slot += 30 * time.Minute {
+			at := day.Add(slot + time.Duration(p.random.IntN(120))*time.Second)
+			if at.After(p.now) && at.Before(now.Add(-time.Hour)) && p.random.IntN(10) < 9 {
+				began = append(began, at)
+			}
+		}
+	}
+	return began
+}
+
+// Who wrote, and about what: the queue that it begins in, and the one that it may be passed to, with a note.
+var (
+	customers = []string{
+		"Ada Nowak", "Amina Diallo", "Ben Carter", "Chiara Conti", "Chen Wei", "Crystal Minh", "Daniel Kovač", "Elif Yılmaz", "Fatima Zahra", "Grace Mensah",
+		"Hana Sato", "Ivan Horvat", "Jonas Weber", "Kofi Boateng", "Lucía Romero", "Mateo Silva", "Nora Lind", "Omar Haddad", "Priya Nair", "Sofie Jensen",
+	}
+	matters = []struct{ queue, text, passedTo, note string }{
+		{"support", "I was charged twice for my order.", "billing", "Two charges on the same day: one is to be paid back."},
+		{"support", "The jacket is too small. Can I send it back?", "returns", "Wants an exchange, one size larger."},
+		{"support", "How do I change the address of my order?", "", ""},
+		{"support", "Where is my parcel?", "returns", "Came back to us: address was incomplete."},
+		{"billing", "I need an invoice with my company's name.", "support", "The name is wrong in her account, too."},
+		{"billing", "My card was declined, but the money is gone.", "", ""},
+		{"returns", "I sent the shoes back two weeks ago.", "billing", "They have arrived: pay back 129.00."},
+	}
+	channels = []conversation.Channel{conversation.ChannelWeb, conversation.ChannelWeb, conversation.ChannelWhatsApp, conversation.ChannelSMS}
+)
+
+// pastConversation is a conversation of the past.
+type pastConversation struct {
+	*past
+
+	sid    string
+	state  conversation.State
+	events []conversation.Event
+	notes  []conversation.Note
+}
+
+// tell lets one conversation happen, from its start to its last wrapup.
+func (p *past) tell() {
+	p.t.Helper()
+	c := &pastConversation{past: p, sid: conversation.SIDOf(conversation.PrefixConversation, uuid.New())}
+	matter := matters[p.random.IntN(len(matters))]
+	c.do(conversation.StartCommand{
+		Conversation: c.sid, Channel: channels[p.random.IntN(len(channels))], Queue: matter.queue,
+		Customer: conversation.Customer{Name: customers[p.random.IntN(len(customers))]},
+	})
+	c.say(desk.FromCustomer, matter.text)
+	c.accept()
+	if matter.passedTo != "" && p.random.IntN(3) > 0 {
+		c.pass(conversation.Target{Queue: matter.passedTo}, matter.note)
+	}
+	holder := c.task().Agent
+	c.say(holder, "That is done. Is there anything else?")
+	c.say(desk.FromCustomer, "No, thank you!")
+	c.do(conversation.EndCommand{Agent: holder})
+	c.later(10, 90)
+	c.do(conversation.WrapupCommand{Agent: holder, Disposition: "resolved"})
+}
+
+// pass passes the conversation on; now and then it comes back to who still wraps up.
+func (c *pastConversation) pass(target conversation.Target, note string) {
+	c.t.Helper()
+	sender := c.task().Agent
+	c.do(conversation.TransferCommand{From: sender, To: target, Note: note})
+	back := c.random.IntN(5) == 0
+	if !back {
+		c.later(10, 60)
+		c.do(conversation.WrapupCommand{Agent: sender, Disposition: "passed_on"})
+	}
+	c.accept()
+	if !back {
+		return
+	}
+	receiver := c.task().Agent
+	c.say(receiver, "I have seen to it. You are back with my colleague in a moment.")
+	c.do(conversation.TransferCommand{From: receiver, To: conversation.Target{Agent: sender}})
+	c.later(5, 20)
+	require.NoError(c.t, c.NoteRefusal(c.ctx(), c.sid, sender, conversation.CodeWrapupPending))
+	c.do(conversation.WrapupCommand{Agent: sender, Disposition: "passed_on"})
+	c.accept()
+	c.later(10, 60)
+	c.do(conversation.WrapupCommand{Agent: receiver, Disposition: "passed_on"})
+}
+
+// accept has who is offered the conversation answer it, and write.
+func (c *pastConversation) accept() {
+	c.t.Helper()
+	c.later(4, 45)
+	c.do(conversation.AcceptCommand{Agent: c.task().Agent})
+	c.later(5, 30)
+	c.say(c.task().Agent, "Hello, let me look into it.")
+	c.later(60, 300)
+}
+
+// later lets some time pass.
+func (c *pastConversation) later(atLeast, atMost int) {
+	c.now = c.now.Add(time.Duration(atLeast*1000+c.random.IntN((atMost-atLeast)*1000)) * time.Millisecond)
+}
+
+// task is the newest task.
+func (c *pastConversation) task() *conversation.Task { return c.state.Tasks[len(c.state.Tasks)-1] }
+
+func (p *past) ctx() context.Context { return context.WithoutCancel(p.t.Context()) }
+
+func (c *pastConversation) say(from, text string) {
+	c.t.Helper()
+	_, err := c.Say(c.ctx(), desk.NewMessage{Conversation: c.sid, From: from, Text: text})
+	require.NoError(c.t, err)
+	c.later(5, 40)
+}
+
+// do carries a command out, tells the desk, and takes its matches.
+func (c *pastConversation) do(command conversation.Command) {
+	c.t.Helper()
+	question, err := c.state.Ask(command, c.now)
+	require.NoError(c.t, err)
+	var verdict *conversation.Verdict
+	if question != nil {
+		answered, err := c.Verdict(c.ctx(), *question)
+		require.NoError(c.t, err)
+		verdict = &answered
+	}
+	result, err := c.state.Apply(command, verdict, c.now)
+	require.NoError(c.t, err)
+	c.events, c.notes = append(c.events, result.Events...), append(c.notes, result.Notes...)
+	answer, err := c.Sync(c.ctx(), c.state.Picture(c.events, c.notes))
+	require.NoError(c.t, err)
+	c.events, c.notes = nil, nil
+	for _, match := range answer.Placed {
+		c.do(match)
+	}
+}

@@ -1,0 +1,258 @@
+package e2e
+
+import (
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// office is `starter dev` as people meet it: in browsers, at the address that it prints.
+type office struct {
+	*user
+
+	dev *process
+	// url is where the pages are, database the desk's, temporal the server's address, ui that of the Temporal Web UI.
+	url, database, temporal, ui string
+}
+
+func openOffice(t *testing.T) *office {
+	t.Helper()
+	return officeOf(t, newUser(t))
+}
+
+// officeOf is an office whose data are the user's.
+func officeOf(t *testing.T, u *user) *office {
+	t.Helper()
+	o := &office{user: u}
+	o.dev = o.runsDev(t)
+	for line := range strings.Lines(o.dev.stdout.String()) {
+		for label, told := range map[string]*string{"Pages and API ": &o.url, "Desk ": &o.database, "Temporal server ": &o.temporal, "Temporal Web UI ": &o.ui} {
+			if value, found := strings.CutPrefix(line, label); found {
+				*told = strings.TrimSpace(value)
+			}
+		}
+	}
+	require.NotEmpty(t, o.url, "starter dev tells where its pages are: %s", o.dev.stdout.tail())
+	return o
+}
+
+// signIn opens a browser for one of the demo's people, who goes to their own address as the page offers it.
+func (o *office) signIn(t *testing.T, name, link, page string) *visitor {
+	t.Helper()
+	v := openBrowser(t, name, o.url)
+	o.becomes(v, link, page)
+	return v
+}
+
+// becomes chooses one of the demo's people at the printed address.
+func (o *office) becomes(v *visitor, link, page string) {
+	v.t.Helper()
+	v.goes(page)
+	v.sees("Sign in to the demo")
+	v.clicks("link", link)
+	v.waits("comes to "+page, "location.pathname === "+quoted(page))
+	v.site = ask[string](v, "location.origin")
+}
+
+// signInHere signs in with a session, as one person in all tabs.
+func (o *office) signInHere(t *testing.T, name, button, page string) *visitor {
+	t.Helper()
+	v := openBrowser(t, name, o.url)
+	v.goes(page)
+	v.waits("opens the other way", "document.querySelector('details').open = true")
+	v.clicks("button", button)
+	v.waits("comes to "+page, "location.pathname === "+quoted(page))
+	return v
+}
+
+// agent opens the desk of an agent.
+func (o *office) agent(t *testing.T, name string) *visitor {
+	t.Helper()
+	return o.signIn(t, name, name+" agent", "/desk")
+}
+
+// administrator opens a page of administration.
+func (o *office) administrator(t *testing.T) *visitor {
+	t.Helper()
+	return o.signIn(t, "carol", "carol as administrator", "/admin/transfers")
+}
+
+// beginsChat opens a browser for a customer, who begins a chat.
+func (o *office) beginsChat(t *testing.T, name, about string) *visitor {
+	t.Helper()
+	v := openBrowser(t, name, o.url)
+	v.goes("/chat")
+	v.types("textbox", "Your name", name)
+	v.types("textbox", "What is it about?", about)
+	v.clicks("button", "Begin the chat")
+	v.sees(about)
+	return v
+}
+
+// says writes to the other side.
+func (v *visitor) says(text string) {
+	v.t.Helper()
+	v.types("textbox", "Your message", text)
+	v.presses(enter)
+	v.seesIn("#thread", text)
+}
+
+// opens shows a conversation on an agent's desk.
+func (v *visitor) opens(customer string) {
+	v.t.Helper()
+	v.clicks("link", customer)
+	v.seesIn("h2", customer)
+}
+
+// passes hands the conversation that is open to whom the search finds.
+func (v *visitor) passes(search, to, note string) {
+	v.t.Helper()
+	v.clicks("link", "Transfer")
+	v.types("searchbox", "Search queues and agents", search)
+	v.waits("only what was searched for is listed", `document.querySelectorAll("#directory input").length === 1`)
+	v.clicks("radio", to)
+	if note != "" {
+		v.types("textbox", "Note for whoever takes over", note)
+	}
+	v.clicks("button", "Pass on")
+}
+
+// What is written in the story.
+const (
+	charged  = "Hi! I was charged twice for order 3348917502."
+	note     = "Charged twice on 3 May; the second one is to be paid back."
+	markup   = `<script>alert("no")</script><b>bold</b> & <img src=x onerror=alert(1)>`
+	toRight  = "شكرا جزيلا لك، עד מחר"
+	emoji    = "👩🏽‍💻 thanks 🎉"
+	refusing = "You still wrap this conversation up"
+)
+
+// TestPeopleTellTheStoryInBrowsers is the story of the demo, clicked: an administrator turns transfers on,
+// a customer writes, and two agents pass the chat to and fro.
+func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	alice, bob := o.agent(t, "alice"), o.agent(t, "bob")
+	alice.sees("A conversation appears here as soon as it is offered to you.")
+
+	crystal := o.beginsChat(t, "Crystal Minh", charged)
+	crystal.sees("Somebody will be with you in a moment.")
+	alice.opens("Crystal Minh")
+	sid := path.Base(alice.at())
+	alice.seesIn(".offer", "A new conversation in support")
+	alice.seesIn("#thread", charged)
+	alice.axe()
+	alice.clicks("button", "Accept")
+	crystal.sees("You are talking to alice.")
+	alice.says("Hello Crystal, let me look.")
+	crystal.seesIn("#thread", "Hello Crystal, let me look.")
+
+	alice.seesDisabled("button", "Transfer")
+	carol := o.administrator(t)
+	carol.seesDisabled("checkbox", "Enable Messaging transfer notes")
+	carol.clicks("checkbox", "Enable Messaging transfers")
+	carol.clicks("checkbox", "Enable Messaging transfer notes")
+	carol.axe()
+	carol.clicks("button", "Save")
+	carol.sees("Saved.")
+	carol.axe()
+	alice.seesControl("link", "Transfer")
+
+	for _, text := range []string{markup, toRight, emoji} {
+		crystal.says(text)
+		alice.seesIn("#thread", text)
+	}
+	crystal.goes("/chat") // a reload
+	crystal.seesIn("#thread", charged, markup, toRight, emoji)
+	crystal.sees("You are talking to alice.")
+	crystal.axe()
+
+	// To the queue, with a note, which bob sees with the whole history before he accepts.
+	bob.chooses("I am", "on a break")
+	bob.sees("set yourself available to be offered conversations")
+	alice.clicks("link", "Transfer")
+	alice.seesDisabled("radio", "bob") // who isn't there, which is said
+	alice.seesIn("#directory", "on a break")
+	alice.axe()
+	alice.clicks("link", "Cancel")
+	bob.chooses("I am", "available")
+	bob.sees("A conversation appears here as soon as it is offered to you.")
+	alice.passes("bil", "billing", note)
+	crystal.sees("You are being passed on to billing.")
+	bob.opens("Crystal Minh")
+	bob.seesIn(".offer", "alice wants to pass this conversation to billing", note)
+	bob.seesIn("#thread", charged, "Hello Crystal, let me look.", markup, toRight, emoji, "alice passed this to billing")
+	bob.axe()
+	bob.clicks("button", "Accept")
+	crystal.sees("You are talking to bob.")
+	bob.says("I pay it back.")
+	crystal.seesIn("#thread", "I pay it back.")
+
+	// Back to alice, who still wraps up: the refusal stands beside the button that completes the wrapup.
+	bob.passes("ali", "alice", "Paid back: tell her when.")
+	alice.seesIn(".offer", "bob wants to pass this conversation to you", "Paid back: tell her when.")
+	alice.clicks("button", "Accept")
+	alice.seesIn(".wrapup .refused", refusing)
+	alice.seesControl("button", "Complete wrapup")
+	alice.axe()
+	alice.types("combobox", "Disposition", "passed_on")
+	alice.clicks("button", "Complete wrapup")
+	alice.untilNone("button", "Complete wrapup")
+	alice.clicks("button", "Accept")
+	crystal.sees("You are talking to alice.")
+	alice.says("It will be there on Friday.")
+	crystal.seesIn("#thread", "It will be there on Friday.")
+	alice.clicks("button", "End")
+	crystal.sees("This chat is over. Thank you for writing.")
+	alice.clicks("button", "Complete wrapup")
+	alice.sees("Wrapup complete.")
+	bob.clicks("button", "Complete wrapup")
+	bob.sees("Wrapup complete.")
+	crystal.seesNowhere(note, "Paid back: tell her when.", "passed_on")
+
+	// What was told is what happened.
+	record := o.shows(t, sid)
+	require.Equal(t, conversation.ConversationClosed, record.Status)
+	require.Len(t, record.Tasks, 3)
+	require.Len(t, record.Transfers, 2)
+
+	carol.goes("/conversations")
+	carol.sees("Crystal Minh")
+	carol.axe()
+	carol.clicks("link", "Crystal Minh")
+	carol.sees("Timeline", "Transcript", note)
+	carol.axe()
+	for _, page := range []string{"/insights", "/admin/agents", "/admin/queues", "/admin/audit"} {
+		carol.goes(page)
+		carol.axe()
+	}
+}
+
+// TestThreeTabsAreThreePeople opens the printed address in three tabs of one browser, which share their cookies.
+func TestThreeTabsAreThreePeople(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	crystal := openBrowser(t, "the customer's tab", o.url)
+	alice, bob := crystal.anotherTab("alice's tab"), crystal.anotherTab("bob's tab")
+	crystal.goes("/")
+	crystal.clicks("link", "A customer")
+	crystal.types("textbox", "Your name", "Crystal Minh")
+	crystal.types("textbox", "What is it about?", charged)
+	crystal.clicks("button", "Begin the chat")
+	o.becomes(alice, "alice agent", "/desk")
+	o.becomes(bob, "bob agent", "/desk")
+	alice.goes("/desk")
+	alice.seesIn(".signout", "alice")
+	bob.seesIn(".signout", "bob")
+	alice.opens("Crystal Minh")
+	alice.clicks("button", "Accept")
+	crystal.sees("You are talking to alice.")
+	bob.clicks("link", "Sign out")
+	bob.sees("Sign in to the demo")
+	alice.says("Hello Crystal.")
+	crystal.seesIn("#thread", "Hello Crystal.")
+}
