@@ -1,0 +1,7 @@
+#!/bin/sh
+# The desk's own role and database, beside Temporal's. Postgres's image runs this once, when its volume is empty.
+set -eu
+psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres --set password="$BATON_DATABASE_PASSWORD" <<'SQL'
+CREATE ROLE baton LOGIN PASSWORD :'password';
+CREATE DATABASE baton OWNER baton TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8';
+SQL
