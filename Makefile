@@ -1,4 +1,5 @@
-# Everything a newcomer or the continuous integration runs. Nothing but Go modules is downloaded.
+# Everything a newcomer or the continuous integration runs. Nothing is downloaded but Go modules, a browser and PostgreSQL
+# for the tests where there are none, and for `make assets` and `make drift` the packages of npm that are copied.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
@@ -7,15 +8,15 @@ SHELL := /bin/sh
 TEST_TIMEOUT ?= 20m
 
 # The race detector needs a C compiler, and is left out where there is none. These are never run with
-# it: conversation has no goroutines, and its walk of all states would take ten times as long; e2e
-# and bench run other processes, and measure times.
+# it: conversation has no goroutines, and its walk of all states would take ten times as long; e2e,
+# bench and chaos run other processes, and measure times.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
-WITHOUT_RACE := /(conversation|e2e|bench)(/|$$)
+WITHOUT_RACE := /(conversation|e2e|bench|chaos)(/|$$)
 
-.PHONY: help demo dev build test bench lint generate drift clean
+.PHONY: help demo dev build test bench growth chaos lint vulncheck licences sbom release generate assets screenshots drift clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## tell the story of a transfer, with a real server, worker and desk
 	@go run ./starter demo
@@ -32,14 +33,24 @@ build: ## build every package, and the programs into bin/
 
 test: ## run every test; the first time builds the Temporal dev server, which takes minutes
 	@go test -count=1 -v -run '^TestBinary$$' ./internal/devserver
+	@tools/browser/install.sh
+	@tools/postgres/install.sh
 	$(if $(RACE),,@echo "No C compiler: the tests run without the race detector.")
 	@failed=0; \
 	go test $(RACE) -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -vE '$(WITHOUT_RACE)') || failed=1; \
 	go test -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -E '$(WITHOUT_RACE)') || failed=1; \
+	go test -C tools/deploy -timeout $(TEST_TIMEOUT) ./... || failed=1; \
+	go test -C tools/rules -timeout $(TEST_TIMEOUT) ./... || failed=1; \
 	exit $$failed
 
-bench: ## compare conversations with bare workflows on one dev server
-	@go run ./bench
+bench: ## compare conversations with bare workflows on one dev server; BENCH_DATABASE=postgres: with the desk in PostgreSQL
+	@go run ./bench --database $(or $(BENCH_DATABASE),sqlite)
+
+growth: ## measure how cost grows: 20,000 conversations open, 500 transfers of one, 10,000 agents
+	@go run ./bench --growth
+
+chaos: ## kill workers, gateways, the Temporal server and the database for minutes, and look for what was lost or doubled
+	@go run ./chaos
 
 lint: bin/golangci-lint ## check style, import rules and that workflows are deterministic
 	bin/golangci-lint run ./...
@@ -52,18 +63,56 @@ bin/golangci-lint: tools/lint/go.mod tools/lint/go.sum
 	go build -C tools/lint -o "$(CURDIR)/bin/" tool
 	@touch $@
 
+# These are pinned in tools/supply.
+bin/govulncheck: PACKAGE := golang.org/x/vuln/cmd/govulncheck
+bin/go-licenses: PACKAGE := github.com/google/go-licenses/v2
+bin/cyclonedx-gomod: PACKAGE := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+bin/govulncheck bin/go-licenses bin/cyclonedx-gomod: tools/supply/go.mod tools/supply/go.sum
+	@mkdir -p bin
+	go build -C tools/supply -o "$(CURDIR)/bin/" $(PACKAGE)
+	@touch $@
+
+# The database's address, where it isn't Go's own, as file:///folder.
+VULNDB ?=
+
+vulncheck: bin/govulncheck ## look for known vulnerabilities in what the programs call; asks vuln.go.dev, or VULNDB
+	@bin/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./worker ./gateway ./starter || { status=$$?; test $$status = 3 || \
+		echo "Where vuln.go.dev can't be reached, VULNDB=file:///FOLDER names a copy: https://go.dev/doc/security/vuln/database" >&2; exit $$status; }
+
+licences: bin/go-licenses ## list the licences of what the programs are made of in docs/licences.md
+	@tools/supply/licences.sh
+
+sbom: bin/cyclonedx-gomod ## write a bill of materials (CycloneDX) of each program into bin/release/
+	@mkdir -p bin/release
+	@for main in worker gateway starter; do \
+		echo "bin/release/$$main.cdx.json" && GOOS=linux GOARCH=amd64 CGO_ENABLED=0 bin/cyclonedx-gomod app -json -licenses -std -noserial -notimestamp \
+			-main "$$main" -output "bin/release/$$main.cdx.json" . || exit 1; \
+	done
+
+release: sbom ## build VERSION=x.y.z for linux/amd64 and linux/arm64 into bin/release/, with licences and checksums
+	@go run -C tools/release . --version "$(VERSION)"
+
 generate: ## write generated files anew
 	go generate ./...
+
+assets: ## copy the pages' libraries from npm, as their lockfile pins them; only this and drift need npm
+	go run -C tools/assets .
+
+screenshots: ## draw the README's pictures anew, from the pages in a real browser
+	@tools/browser/install.sh
+	@mkdir -p docs/images
+	BATON_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run '^TestScreenshots$$' ./e2e
 
 # What is compared is the checkout before and after: work that isn't committed is no drift.
 CHECKOUT = { git status --porcelain && git diff HEAD; }
 
-drift: ## fail where a go.mod, a go.sum or a generated file is not what the code says
+drift: ## fail where a go.mod, a go.sum, a generated file or a copied library is not what it should be
 	@mkdir -p bin && $(CHECKOUT) >bin/drift.before
 	@for module in $$(git ls-files 'go.mod' '*/go.mod'); do \
 		echo "go mod tidy ($$module)" && (cd "$$(dirname "$$module")" && go mod tidy) || exit 1; \
 	done
 	go generate ./...
+	go run -C tools/assets .
 	@$(CHECKOUT) >bin/drift.after
 	@diff -u bin/drift.before bin/drift.after || { \
 		echo "These files are not what the code says. They are right now: commit them." >&2; exit 1; }
