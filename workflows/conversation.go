@@ -57,22 +57,19 @@ type continued struct {
 // returns a [Summary]. Its argument is a [conversation.StartCommand]; a run that continues another
 // has its [conversation.Record] as a second one, with what the desk has not been told yet; nobody else
 // may pass it.
-func Conversation(ctx workflow.Context, start, record converter.RawValue) (*Summary, error) {
-	r, err := newRun(ctx, start, record)
-	if err != nil {
-		return nil, asApplicationError(err)
-	}
-	if err := r.run(ctx); err != nil {
-		return nil, err
-	}
-	return r.summary(), nil
+//
+// The function says how the workflow is called; its [Interceptor] runs it.
+func Conversation(workflow.Context, converter.RawValue, converter.RawValue) (*Summary, error) {
+	// A panic fails the workflow task only, which is tried again: the conversation waits for a worker that can carry it.
+	panic("this worker runs conversations without their interceptor: make its options with internal/temporalenv")
 }
 
-func newRun(ctx workflow.Context, start, record converter.RawValue) (*run, error) {
-	in, ok := ctx.Value(inboxKey{}).(*inbox)
-	if !ok {
-		// A panic fails the workflow task only, which is tried again: the conversation waits for a worker that can carry it.
-		panic("this worker runs conversations without their interceptor: make its options with internal/temporalenv")
+// newRun makes the run of a workflow that is called with those arguments, as [Conversation] takes them.
+func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
+	start, startIsRaw := args[0].(converter.RawValue)
+	record, recordIsRaw := args[1].(converter.RawValue)
+	if !startIsRaw || !recordIsRaw {
+		panic("the workflow was registered with another function: use workflows.Register") // fails the workflow task only, as above
 	}
 	r := &run{start: start, inbox: in, busyIn: -1}
 	r.record.Tasks, r.record.Transfers = []*conversation.Task{}, []*conversation.Transfer{}

@@ -45,8 +45,6 @@ func (i *inbox) take() arrival {
 
 func (i *inbox) empty() bool { return len(i.arrivals) == 0 }
 
-type inboxKey struct{}
-
 // Interceptor puts signals into the inbox as they come. Signal channels are per name and would lose
 // the order between names; the SDK runs them after the updates of the same workflow task besides.
 // It belongs to every worker, test environment and replayer that runs a [Conversation]: the one set
@@ -80,9 +78,17 @@ type inboundInterceptor struct {
 	inbox    *inbox
 }
 
-// ExecuteWorkflow hands the inbox to the workflow.
+// ExecuteWorkflow runs the conversation, in the place of the SDK: that would call [Conversation] by reflection, whose
+// frames take more than half of the stack that a conversation keeps for as long as it is open.
 func (i *inboundInterceptor) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
-	return i.Next.ExecuteWorkflow(workflow.WithValue(ctx, inboxKey{}, i.inbox), in)
+	r, err := newRun(ctx, i.inbox, in.Args)
+	if err != nil {
+		return nil, asApplicationError(err)
+	}
+	if err := r.run(ctx); err != nil {
+		return nil, err
+	}
+	return r.summary(), nil
 }
 
 // HandleSignal puts a signal into the inbox; Temporal's own signals go on to where they belong.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
@@ -56,25 +55,11 @@ func TestAChangedOrderOfCommandsFailsTheReplay(t *testing.T) {
 	}{
 		{"a timer before anything else", func(t *testing.T) worker.WorkflowReplayer {
 			t.Helper()
-			replayer, err := temporalenv.NewReplayer(nil)
-			require.NoError(t, err)
-			replayer.RegisterWorkflowWithOptions(
-				func(ctx workflow.Context, start, record converter.RawValue) (*workflows.Summary, error) {
-					workflow.NewTimer(ctx, time.Minute)
-					return workflows.Conversation(ctx, start, record)
-				},
-				workflow.RegisterOptions{Name: workflows.Type, DisableAlreadyRegisteredCheck: true})
-			return replayer
+			return replayerWith(t, []interceptor.WorkerInterceptor{&delayer{}}, nil)
 		}},
 		{"the desk is told before the search attributes change", func(t *testing.T) worker.WorkflowReplayer {
 			t.Helper()
-			replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{ //nolint:forbidigo // one more interceptor is what is tested
-				DataConverter: temporalenv.DataConverter(nil),
-				Interceptors:  append(temporalenv.WorkerOptions(nil).Interceptors, &swapper{}),
-			})
-			require.NoError(t, err)
-			workflows.Register(replayer)
-			return replayer
+			return replayerWith(t, nil, []interceptor.WorkerInterceptor{&swapper{}})
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -85,6 +70,38 @@ func TestAChangedOrderOfCommandsFailsTheReplay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// replayerWith is a replayer with interceptors before and behind the conversation's own.
+func replayerWith(t *testing.T, before, behind []interceptor.WorkerInterceptor) worker.WorkflowReplayer {
+	t.Helper()
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{ //nolint:forbidigo // one more interceptor is what is tested
+		DataConverter: temporalenv.DataConverter(nil),
+		Interceptors:  slices.Concat(before, temporalenv.WorkerOptions(nil).Interceptors, behind),
+	})
+	require.NoError(t, err)
+	workflows.Register(replayer)
+	return replayer
+}
+
+// delayer starts a timer before the workflow does anything.
+type delayer struct {
+	interceptor.WorkerInterceptorBase
+}
+
+func (d *delayer) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	in := &delayerInbound{}
+	in.Next = next
+	return in
+}
+
+type delayerInbound struct {
+	interceptor.WorkflowInboundInterceptorBase
+}
+
+func (d *delayerInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+	workflow.NewTimer(ctx, time.Minute)
+	return d.Next.ExecuteWorkflow(ctx, in)
 }
 
 // swapper changes the order of two commands: search attributes are upserted after the next activity
