@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -114,8 +116,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 // upgradePinned puts one more build in charge, while a conversation is pinned to the one before.
 func (c *centre) upgradePinned(t *testing.T, program string) {
 	t.Helper()
-	c.startVersion(t, program, "pinned-1", "BATON_VERSIONING=pinned")
-	c.makeCurrent(t, "pinned-1")
+	c.makeCurrentWhileItStarts(t, program, "pinned-1", "BATON_VERSIONING=pinned")
 	stays := c.beginWithAlice(t)
 	c.startVersion(t, program, "pinned-2", "BATON_VERSIONING=pinned")
 	c.makeCurrent(t, "pinned-2")
@@ -160,6 +161,13 @@ const deploymentName = "baton"
 func (c *centre) startVersion(t *testing.T, program, build string, more ...string) *process {
 	t.Helper()
 	p := launch(t, "worker "+build, program, append(c.deployment(), append(more, "BATON_BUILD_ID="+build)...))
+	c.knows(t, build)
+	return p
+}
+
+// knows waits until the server knows the build.
+func (c *centre) knows(t *testing.T, build string) {
+	t.Helper()
 	waitFor(t, patience, "the server knows build "+build, func() bool {
 		var versions []struct {
 			Build string `json:"build_id"`
@@ -176,7 +184,6 @@ func (c *centre) startVersion(t *testing.T, program, build string, more ...strin
 		}
 		return false
 	})
-	return p
 }
 
 func (c *centre) deployment() []string {
@@ -199,6 +206,24 @@ func (c *centre) deploys(t *testing.T, args ...string) {
 func (c *centre) makeCurrent(t *testing.T, build string) {
 	t.Helper()
 	c.deploys(t, "set-current", build)
+}
+
+// makeCurrentWhileItStarts puts a build in charge before the server has seen its workers ask for activities, as one
+// does who starts them and goes on.
+func (c *centre) makeCurrentWhileItStarts(t *testing.T, program, build string, more ...string) {
+	t.Helper()
+	version := worker.WorkerDeploymentVersion{DeploymentName: deploymentName, BuildID: build}
+	half := worker.New(c.temporal, workflows.TaskQueue, worker.Options{LocalActivityWorkerOnly: true, DeploymentOptions: worker.DeploymentOptions{
+		Version: version, UseVersioning: true, DefaultVersioningBehavior: workflow.VersioningBehaviorPinned,
+	}})
+	workflows.Register(half)
+	require.NoError(t, half.Start())
+	defer half.Stop()
+	c.knows(t, build)
+	current := launch(t, "starter deployment set-current "+build, have(t, starterProgram), c.deployment(), "deployment", "set-current", build)
+	waitFor(t, patience, "it waits for the rest of the build's workers", func() bool { return strings.Contains(current.stderr.String(), build+" is not ready") })
+	c.startVersion(t, program, build, more...)
+	require.Equal(t, exitDone, current.ended(t), "set-current: %s", current.stderr.String())
 }
 
 // found waits until the query finds so many conversations.

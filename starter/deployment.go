@@ -69,8 +69,11 @@ func (c *cli) setCurrent(name *string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.ofDeployment(cmd.Context(), *name, func(ctx context.Context, d deployment) error {
 				options := client.WorkerDeploymentSetCurrentVersionOptions{BuildID: first(args)}
-				if _, err := d.handle.SetCurrentVersion(ctx, options); err != nil {
-					return d.explain(err, first(args))
+				if err := c.onceReady(ctx, d, first(args), func() error {
+					_, err := d.handle.SetCurrentVersion(ctx, options)
+					return err
+				}); err != nil {
+					return err
 				}
 				done := map[string]string{"deployment": d.name, "current": first(args)}
 				return c.print(done, func(w io.Writer) { fmt.Fprintf(w, "%s is the current version of %s\n", d.called(first(args)), d.name) })
@@ -94,8 +97,11 @@ func (c *cli) ramp(name *string) *cobra.Command {
 				if percent == 0 {
 					options.BuildID = ""
 				}
-				if _, err := d.handle.SetRampingVersion(ctx, options); err != nil {
-					return d.explain(err, args[0])
+				if err := c.onceReady(ctx, d, args[0], func() error {
+					_, err := d.handle.SetRampingVersion(ctx, options)
+					return err
+				}); err != nil {
+					return err
 				}
 				done := map[string]any{"deployment": d.name, "ramping": args[0], "percent": percent}
 				return c.print(done, func(w io.Writer) {
@@ -158,6 +164,29 @@ func (c *cli) ofDeployment(ctx context.Context, name string, do func(ctx context
 	return c.connected(ctx, func(ctx context.Context, temporal client.Client) error {
 		return do(ctx, deployment{name, temporal.WorkerDeploymentClient().GetHandle(name), temporal})
 	})
+}
+
+// readyTries is how often a version is put forward, with pauses between, until its workers ask for all kinds of work.
+const readyTries = 20
+
+// onceReady puts a version forward. One whose workers have just started is refused: the server learns of each of
+// their task queues by itself. That is waited for.
+func (c *cli) onceReady(ctx context.Context, d deployment, build string, put func() error) error {
+	for try := 1; ; try++ {
+		err := put()
+		_, refused := errors.AsType[*serviceerror.FailedPrecondition](err)
+		switch {
+		case err == nil:
+			return nil
+		case !refused || try == readyTries:
+			return d.explain(err, build)
+		case try == 1:
+			fmt.Fprintf(c.stderr, "%s is not ready: asking again until its workers are there\n", d.called(build))
+		}
+		if !paused(ctx) {
+			return d.explain(err, build)
+		}
+	}
 }
 
 func (d deployment) called(build string) string { return cmp.Or(build, "unversioned") }

@@ -47,16 +47,21 @@ func insist[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 		answer, err := ask()
 		_, gone := errors.AsType[*serviceerror.NotFound](err)
 		_, wrong := errors.AsType[*serviceerror.InvalidArgument](err)
-		if err == nil || gone || wrong || try == tries {
+		if err == nil || gone || wrong || try == tries || !paused(ctx) {
 			return answer, err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return answer, err
-		}
+	}
+}
+
+// paused leaves the server alone for a moment, and returns false where ctx ends meanwhile.
+func paused(ctx context.Context) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
