@@ -68,27 +68,20 @@ var commandScenarios = []scenario{
 		}
 		s.completed()
 	}},
+	// Of the time in which every offer overtook the desk's rest.
 	{name: "transfer_to_agent_at_once", play: func(s *stage) {
 		s.opened()
-		s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob")})
-		s.do(conversation.AcceptCommand{Agent: "bob"})
-		s.do(conversation.WrapupCommand{Agent: "alice"})
-		s.do(conversation.TransferCommand{From: "bob", To: toAgent("alice")})
-		s.do(conversation.AcceptCommand{Agent: "alice"})
+		s.passedToAndFro(func() {})
+		s.finished()
+	}},
+	{name: "transfers_in_a_row", play: func(s *stage) {
+		s.opened()
+		s.passedToAndFro(func() {})
 		s.finished()
 	}},
 	{name: "transfers_by_hand_while_the_desk_rests", play: func(s *stage) {
 		s.opened()
-		for _, command := range []conversation.Command{
-			conversation.TransferCommand{From: "alice", To: toAgent("bob")},
-			conversation.AcceptCommand{Agent: "bob"},
-			conversation.WrapupCommand{Agent: "alice"},
-			conversation.TransferCommand{From: "bob", To: toAgent("alice")},
-			conversation.AcceptCommand{Agent: "alice"},
-		} {
-			s.takesTheirTime()
-			s.do(command)
-		}
+		s.passedToAndFro(s.takesTheirTime)
 		s.finished()
 	}},
 	{name: "transfer_to_queue", play: func(s *stage) {
@@ -266,6 +259,21 @@ func (s *stage) settled() {
 		described, err := s.temporal.DescribeWorkflowExecution(s.Context(), workflows.ID(s.sid), "")
 		return err == nil && len(described.GetPendingActivities()) == 0 && described.GetPendingWorkflowTask() == nil
 	}, 30*time.Second, 10*time.Millisecond)
+}
+
+// passedToAndFro has alice pass the conversation to bob and get it back, with a pause before each command.
+func (s *stage) passedToAndFro(pause func()) {
+	s.Helper()
+	for _, command := range []conversation.Command{
+		conversation.TransferCommand{From: "alice", To: toAgent("bob")},
+		conversation.AcceptCommand{Agent: "bob"},
+		conversation.WrapupCommand{Agent: "alice"},
+		conversation.TransferCommand{From: "bob", To: toAgent("alice")},
+		conversation.AcceptCommand{Agent: "alice"},
+	} {
+		pause()
+		s.do(command)
+	}
 }
 
 // takesTheirTime is the pause that somebody makes who does things by hand, which the workflow tells from a
