@@ -117,6 +117,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 func (c *centre) upgradePinned(t *testing.T, program string) {
 	t.Helper()
 	c.makeCurrentWhileItStarts(t, program, "pinned-1", "BATON_VERSIONING=pinned")
+	c.deploys(t, "drained", "second", "--wait")
 	stays := c.beginWithAlice(t)
 	c.startVersion(t, program, "pinned-2", "BATON_VERSIONING=pinned")
 	c.makeCurrent(t, "pinned-2")
