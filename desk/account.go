@@ -43,7 +43,7 @@ type Workspace struct {
 func (d *Desk) Account(ctx context.Context) (Account, error) {
 	var account Account
 	var found bool
-	err := d.read(ctx, "read the account", func(t *transaction) (err error) {
+	err := d.look(ctx, "read the account", func(t *transaction) (err error) {
 		account, found, err = t.account(ctx)
 		return err
 	})

@@ -475,22 +475,17 @@ func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	return agent, err
 }
 
-// AgentBySID returns the agent with that SID (WK…); refused with unknown_agent where there is none.
-func (d *Desk) AgentBySID(ctx context.Context, sid string) (Agent, error) {
-	var name string
-	err := d.read(ctx, "read agent "+sid, func(t *transaction) error {
+// AgentName returns the name of the agent with that SID (WK…); refused with unknown_agent where there is none.
+func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err error) {
+	err = d.look(ctx, "read agent "+sid, func(t *transaction) error {
 		var found bool
-		var err error
 		name, found, err = first(ctx, t, value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
 		if err == nil && !found {
 			return unknownAgent(sid)
 		}
 		return err
 	})
-	if err != nil {
-		return Agent{}, err
-	}
-	return d.Agent(ctx, name)
+	return name, err
 }
 
 // agents reads everybody, or only the one named, with channels and queues.

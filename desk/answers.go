@@ -23,7 +23,7 @@ const (
 
 // Answer returns what the request with that token was answered with, false where it has not been, or too long ago.
 func (d *Desk) Answer(ctx context.Context, token string) (answer Answer, found bool, err error) {
-	err = d.read(ctx, "look for the answer to a repeated request", func(t *transaction) error {
+	err = d.look(ctx, "look for the answer to a repeated request", func(t *transaction) error {
 		answer, found, err = first(ctx, t, func(r row) (a Answer, err error) {
 			err = r.Scan(&a.Request, &a.Status, &a.ETag, opened{answerBody, &token, &a.Body})
 			return a, err

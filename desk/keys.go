@@ -155,7 +155,7 @@ func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) e
 func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error) {
 	given := hashSecret(secret)
 	var found storedKey
-	err := d.read(ctx, "read an API key", func(t *transaction) (err error) {
+	err := d.look(ctx, "read an API key", func(t *transaction) (err error) {
 		found, _, err = first(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		return err
 	})

@@ -101,7 +101,7 @@ func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) 
 
 // Task returns the task with that SID; refused with no_such_task where there is none.
 func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
-	err = d.read(ctx, "read task "+sid, func(t *transaction) error {
+	err = d.look(ctx, "read task "+sid, func(t *transaction) error {
 		task, err = only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
 		return err
 	})
@@ -119,7 +119,7 @@ func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Res
 
 // Reservation returns the reservation with that SID; refused with no_reservation where there is none.
 func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reservation, err error) {
-	err = d.read(ctx, "read reservation "+sid, func(t *transaction) error {
+	err = d.look(ctx, "read reservation "+sid, func(t *transaction) error {
 		reservation, err = only(ctx, t, conversation.CodeNoReservation, scanReservation, selectReservations+` WHERE sid = $1`, sid)
 		return err
 	})

@@ -275,22 +275,13 @@ func (t *transaction) queueOf(ctx context.Context, sid string) (string, error) {
 	return name, err
 }
 
-// QueueBySID returns the queue with that SID (WQ…); refused with unknown_queue where there is none.
-func (d *Desk) QueueBySID(ctx context.Context, sid string) (queue Queue, err error) {
-	err = d.read(ctx, "read queue "+sid, func(t *transaction) error {
-		name, err := t.queueOf(ctx, sid)
-		if err != nil {
-			return err
-		}
-		queues, err := t.queues(ctx)
-		for _, q := range queues {
-			if q.Name == name {
-				queue = q
-			}
-		}
+// QueueName returns the name of the queue with that SID (WQ…); refused with unknown_queue where there is none.
+func (d *Desk) QueueName(ctx context.Context, sid string) (name string, err error) {
+	err = d.look(ctx, "read queue "+sid, func(t *transaction) error {
+		name, err = t.queueOf(ctx, sid)
 		return err
 	})
-	return queue, err
+	return name, err
 }
 
 // Labels are how people read where a task is and came from.
@@ -302,7 +293,7 @@ type Labels struct {
 
 // Labels returns the labels of a task in that queue, of that conversation.
 func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, err error) {
-	err = d.read(ctx, "read labels", func(t *transaction) error {
+	err = d.look(ctx, "read labels", func(t *transaction) error {
 		labels, _, err = first(ctx, t, func(r row) (l Labels, err error) {
 			err = r.Scan(&l.Queue, &l.Workflow, &l.WorkflowName)
 			return l, err

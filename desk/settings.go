@@ -16,7 +16,7 @@ const (
 
 // Settings returns what the administrators have decided; [conversation.DefaultSettings] at first.
 func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, err error) {
-	err = d.read(ctx, "read settings", func(t *transaction) error {
+	err = d.look(ctx, "read settings", func(t *transaction) error {
 		settings, err = t.settings(ctx)
 		return err
 	})

@@ -41,33 +41,40 @@ const longestPause = 500 * time.Millisecond
 // read runs a transaction that only reads. All its queries see one snapshot of the database, that of the first: what
 // is put together from several tables, as a conversation with its tasks is, would else be of several moments.
 func (s *store) read(ctx context.Context, do func(*transaction) error) error {
-	return s.run(ctx, s.reads, s.reading, do)
+	return s.run(ctx, false, func() error { return s.reads.run(ctx, s.reading, do) })
+}
+
+// look runs one query. It sees one snapshot by itself, and a transaction around it would cost two ways to the database.
+func (s *store) look(ctx context.Context, do func(*transaction) error) error {
+	return s.run(ctx, false, func() error { return s.reads.look(ctx, do) })
 }
 
 // write runs a transaction that writes: alone, or beside others, and then it holds what it decides on (see locks.go).
 func (s *store) write(ctx context.Context, alone bool, do func(*transaction) error) error {
-	return s.run(ctx, s.writes, s.writing, func(t *transaction) error {
-		t.locks = s.locks
-		if err := t.enter(ctx, alone); err != nil {
-			return err
-		}
-		if err := do(t); err != nil {
-			return err
-		}
-		return t.appendFeed(ctx)
+	return s.run(ctx, true, func() error {
+		return s.writes.run(ctx, s.writing, func(t *transaction) error {
+			t.locks = s.locks
+			if err := t.enter(ctx, alone); err != nil {
+				return err
+			}
+			if err := do(t); err != nil {
+				return err
+			}
+			return t.appendFeed(ctx)
+		})
 	})
 }
 
-func (s *store) run(ctx context.Context, p *pool, options *sql.TxOptions, do func(*transaction) error) error {
+func (s *store) run(ctx context.Context, write bool, try func() error) error {
 	began, pause := time.Now(), s.pause
 	tried := 1
-	err := p.run(ctx, options, do)
+	err := try()
 	for err != nil && tried < s.tries && s.busy(err) && rest(ctx, pause) {
 		tried++
 		pause = min(2*pause, longestPause)
-		err = p.run(ctx, options, do)
+		err = try()
 	}
-	s.observed(ctx, Transaction{Write: options == s.writing, Took: time.Since(began), Retries: tried - 1}, err)
+	s.observed(ctx, Transaction{Write: write, Took: time.Since(began), Retries: tried - 1}, err)
 	return err
 }
 
@@ -145,6 +152,16 @@ func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transac
 	return nil
 }
 
+// look runs one query without a transaction.
+func (p *pool) look(ctx context.Context, do func(*transaction) error) error {
+	t := &transaction{pool: p}
+	if err := do(t); err != nil {
+		return err
+	}
+	p.prepare(ctx, t.unprepared)
+	return nil
+}
+
 // prepare prepares what a transaction has run without. It comes after the transaction, which may hold
 // the pool's only connection; and what can't be prepared now will be another time.
 func (p *pool) prepare(ctx context.Context, queries []string) {
@@ -167,9 +184,9 @@ func (p *pool) prepare(ctx context.Context, queries []string) {
 // leftovers are what a transaction leaves for the dispatcher: tasks to place, commands to deliver.
 type leftovers struct{ place, deliver bool }
 
-// transaction runs the statements of one transaction.
+// transaction runs the statements of one transaction, or one query without any.
 type transaction struct {
-	tx         *sql.Tx
+	tx         *sql.Tx // nil: see [store.look]
 	pool       *pool
 	unprepared []string
 	leaves     leftovers
@@ -178,6 +195,8 @@ type transaction struct {
 	happened []happening
 	// routing tells that the transaction holds the routing; see holdRouting.
 	routing bool
+	// looked is set when the one query without a transaction has begun.
+	looked bool
 	// short is set where a statement isn't worth being interrupted: to watch the context costs as much
 	// as the statement. The context still ends the transaction.
 	short bool
@@ -194,6 +213,9 @@ func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
 	if statement == nil {
 		t.unprepared = append(t.unprepared, query)
 		return nil
+	}
+	if t.tx == nil {
+		return statement
 	}
 	return t.tx.StmtContext(ctx, statement)
 }
@@ -226,11 +248,17 @@ func (t *transaction) query(ctx context.Context, query string, args ...any) (*sq
 	}
 	var rows *sql.Rows
 	var err error
-	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // the end of the transaction closes it
+	switch statement := t.statement(ctx, query); { //nolint:sqlclosecheck // the end of the transaction closes it
+	case t.looked:
+		return nil, fmt.Errorf("run %q: a look is one query, use a read for more", opening(query))
+	case statement != nil:
 		rows, err = statement.QueryContext(ctx, args...)
-	} else {
+	case t.tx == nil:
+		rows, err = t.pool.QueryContext(ctx, query, args...)
+	default:
 		rows, err = t.tx.QueryContext(ctx, query, args...)
 	}
+	t.looked = t.tx == nil
 	if err != nil {
 		return nil, fmt.Errorf("run %q: %w", opening(query), err)
 	}

@@ -58,3 +58,17 @@ func testReadsOneSnapshot(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.Greater(t, len(now), len(before))
 }
+
+// What a look reads is of one moment because it is one query; two would be of two.
+func TestALookIsOneQuery(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
+	one := func(tx *transaction) error {
+		_, _, err := first(t.Context(), tx, value[int], `SELECT count(*) FROM queues`)
+		return err
+	}
+	require.NoError(t, h.look(t.Context(), "count queues", one))
+	err := h.look(t.Context(), "count them twice", func(tx *transaction) error { return errors.Join(one(tx), one(tx)) })
+	require.ErrorContains(t, err, "use a read for more")
+	require.NoError(t, h.read(t.Context(), "count them twice", func(tx *transaction) error { return errors.Join(one(tx), one(tx)) }))
+}

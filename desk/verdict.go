@@ -10,43 +10,40 @@ import (
 // and facts about the target, all of one moment. It changes nothing.
 func (d *Desk) Verdict(ctx context.Context, q conversation.Question) (conversation.Verdict, error) {
 	var v conversation.Verdict
-	err := d.read(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(t *transaction) (err error) {
+	err := d.look(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(t *transaction) (err error) {
 		v, err = t.verdict(ctx, q)
 		return err
 	})
 	return v, err
 }
 
-func (t *transaction) verdict(ctx context.Context, q conversation.Question) (v conversation.Verdict, err error) {
-	if v.Settings, err = t.settings(ctx); err != nil {
-		return v, err
-	}
-	if v.Plugin, err = t.transferPlugin(ctx); err != nil {
-		return v, err
-	}
+// verdict is one query: a caller waits for it.
+func (t *transaction) verdict(ctx context.Context, q conversation.Question) (conversation.Verdict, error) {
+	started := ""
 	if q.Command == conversation.CommandStart {
-		_, v.ConversationKnown, err = first(ctx, t, value[string], `SELECT sid FROM conversations WHERE sid = $1 AND (revision > 0 OR status = 'closed')`, q.Conversation)
-		if err != nil {
-			return v, err
+		started = q.Conversation
+	}
+	v, _, err := first(ctx, t, func(r row) (v conversation.Verdict, err error) {
+		var presence Presence
+		s := &v.Settings
+		var set bool
+		err = r.Scan(&v.Plugin, &v.ConversationKnown, &presence, &v.QueueMembers, &v.NoteKnown, &set,
+			&s.MessagingTransfers, &s.TransferNotes, &s.ReservationTimeout, &s.TaskTimeout, &s.WrapupTimeout,
+			&s.AgentUnavailable, &s.Unanswered, &s.ReofferAfter, &s.TimeoutActivity)
+		if !set {
+			v.Settings = conversation.DefaultSettings()
 		}
-	}
-	if q.Agent != "" {
-		presence, found, err := first(ctx, t, value[Presence], `SELECT presence FROM agents WHERE name = $1`, q.Agent)
-		if err != nil {
-			return v, err
-		}
-		v.AgentKnown, v.AgentAvailable = found, presence == PresenceAvailable
-	}
-	if q.Queue != "" {
-		members, found, err := first(ctx, t, value[int],
-			`SELECT (SELECT count(*) FROM queue_agents WHERE queue = q.name) FROM queues q WHERE q.name = $1`, q.Queue)
-		if err != nil {
-			return v, err
-		}
-		v.QueueKnown, v.QueueMembers = found, members
-	}
-	if q.Note != "" {
-		_, v.NoteKnown, err = first(ctx, t, value[string], `SELECT sid FROM notes WHERE sid = $1 AND conversation = $2`, q.Note, q.Conversation)
-	}
+		v.AgentKnown, v.AgentAvailable = presence != "", presence == PresenceAvailable
+		v.QueueKnown, v.QueueMembers = v.QueueMembers >= 0, max(v.QueueMembers, 0)
+		return v, err
+	}, `SELECT coalesce((SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1), ''),
+			EXISTS (SELECT 1 FROM conversations WHERE sid = $1 AND (revision > 0 OR status = 'closed')),
+			coalesce((SELECT presence FROM agents WHERE name = $2), ''),
+			coalesce((SELECT (SELECT count(agent) FROM queue_agents WHERE queue = q.name) FROM queues q WHERE q.name = $3), -1),
+			EXISTS (SELECT 1 FROM notes WHERE sid = $4 AND conversation = $5), s.id IS NOT NULL,
+			coalesce(s.messaging_transfers, 0), coalesce(s.transfer_notes, 0), coalesce(s.reservation_timeout, 0), coalesce(s.task_timeout, 0),
+			coalesce(s.wrapup_timeout, 0), coalesce(s.agent_unavailable, ''), coalesce(s.unanswered, ''), coalesce(s.reoffer_after, 0),
+			coalesce(s.timeout_activity, 0)
+		FROM (SELECT 1 AS id) AS w LEFT JOIN settings s ON s.id = w.id`, started, q.Agent, q.Queue, q.Note, q.Conversation)
 	return v, err
 }

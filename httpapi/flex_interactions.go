@@ -191,8 +191,7 @@ func (c *call) agentOf(field, given string) (string, error) {
 	if !isSID(conversation.PrefixAgent, given) {
 		return "", c.noSID(field, conversation.PrefixAgent)
 	}
-	agent, err := c.desk.AgentBySID(c.ctx, conversation.PrefixAgent+strings.ToLower(given[2:]))
-	return agent.Name, err
+	return c.desk.AgentName(c.ctx, conversation.PrefixAgent+strings.ToLower(given[2:]))
 }
 
 // queueOf returns the name of the queue with the SID that a parameter holds.
@@ -200,8 +199,7 @@ func (c *call) queueOf(field, given string) (string, error) {
 	if !isSID(conversation.PrefixQueue, given) {
 		return "", c.noSID(field, conversation.PrefixQueue)
 	}
-	queue, err := c.desk.QueueBySID(c.ctx, conversation.PrefixQueue+strings.ToLower(given[2:]))
-	return queue.Name, err
+	return c.desk.QueueName(c.ctx, conversation.PrefixQueue+strings.ToLower(given[2:]))
 }
 
 // workflowThere refuses the SID of a workflow that there isn't.

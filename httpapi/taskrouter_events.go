@@ -98,8 +98,7 @@ func (c *call) eventFilter() (filter desk.EventFilter, none bool, err error) {
 	if err != nil || worker == "" {
 		return filter, false, err
 	}
-	agent, err := c.desk.AgentBySID(c.ctx, worker)
-	filter.Agent = agent.Name
+	filter.Agent, err = c.desk.AgentName(c.ctx, worker)
 	return filter, err != nil, c.ignoreRefusal(err)
 }
 

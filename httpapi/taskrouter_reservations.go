@@ -67,8 +67,8 @@ func (c *call) agentAsked() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	agent, err := c.desk.AgentBySID(c.ctx, conversation.PrefixAgent+digits)
-	return agent.Name, c.unknown(err, "worker", c.r.PathValue("worker"))
+	agent, err := c.desk.AgentName(c.ctx, conversation.PrefixAgent+digits)
+	return agent, c.unknown(err, "worker", c.r.PathValue("worker"))
 }
 
 // reservationStatus reads a filter by status.
@@ -97,14 +97,12 @@ func (c *call) listTaskReservations() (any, error) {
 		return nil, err
 	}
 	if worker != "" {
-		agent, err := c.desk.AgentBySID(c.ctx, worker)
-		if err != nil {
+		if filter.Agent, err = c.desk.AgentName(c.ctx, worker); err != nil {
 			return nil, c.unknown(err, "worker", worker)
 		}
-		if err := c.actAs(agent.Name); err != nil {
+		if err := c.actAs(filter.Agent); err != nil {
 			return nil, err
 		}
-		filter.Agent = agent.Name
 	}
 	return c.reservationsOf(filter)
 }
@@ -224,18 +222,18 @@ func (c *call) createReservation() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	agent, err := c.desk.AgentBySID(c.ctx, worker)
+	agent, err := c.desk.AgentName(c.ctx, worker)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.actAs(agent.Name); err != nil {
+	if err := c.actAs(agent); err != nil {
 		return nil, err
 	}
 	v, err := c.viewFor(task.Conversation)
 	if err != nil {
 		return nil, err
 	}
-	claimed, err := c.claim(v, agent.Name)
+	claimed, err := c.claim(v, agent)
 	if err != nil {
 		return nil, err
 	}
@@ -243,8 +241,8 @@ func (c *call) createReservation() (any, error) {
 		return nil, err
 	}
 	now := v.task(claimed)
-	if now == nil || now.Reservation == nil || now.Reservation.Agent != agent.Name {
-		return nil, c.unexpected("Task %s can't be reserved for %s any more: somebody else was faster", task.SID, agent.Name)
+	if now == nil || now.Reservation == nil || now.Reservation.Agent != agent {
+		return nil, c.unexpected("Task %s can't be reserved for %s any more: somebody else was faster", task.SID, agent)
 	}
 	return c.answerReservation(reservationOf(*now), v.revision)
 }
