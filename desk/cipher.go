@@ -1,8 +1,10 @@
 package desk
 
 import (
+	"context"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -130,6 +132,26 @@ func (s seals) open(c column, row, kept string) (string, error) {
 		return "", wrap(fmt.Sprintf("read %s of %s", c, row), err)
 	}
 	return text, nil
+}
+
+// keysAreThere refuses a desk that seals what it keeps where there are no keys: it would be written to clear. It is
+// told by the account's token, and by the latest conversation where keys came later.
+func (d *Desk) keysAreThere(ctx context.Context) error {
+	if d.store.reads.seals.on() {
+		return nil
+	}
+	return d.look(ctx, "look for what is encrypted", func(t *transaction) error {
+		_, err := all(ctx, t, func(r row) (struct{}, error) {
+			var token, name string
+			err := r.Scan(&token, &name)
+			if err == nil && (strings.HasPrefix(token, sealedPrefix) || strings.HasPrefix(name, sealedPrefix)) {
+				err = errors.New("the desk is encrypted: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE to its keys")
+			}
+			return struct{}{}, err
+		}, `SELECT coalesce((SELECT auth_token FROM account WHERE id = 1), ''),
+				coalesce((SELECT customer_name FROM conversations WHERE created_at = (SELECT max(created_at) FROM conversations) LIMIT 1), '')`)
+		return err
+	})
 }
 
 // kept returns how a text may be kept in a column that is searched: clear, or sealed with any of the keys.

@@ -47,8 +47,8 @@ type Desk struct {
 
 // Open opens the desk kept in the database, `sqlite:PATH`, a bare path, or `postgres://USER@HOST/DATABASE`, makes
 // its tables where there are none yet, and brings them up to date. A database that isn't a desk, or that a
-// newer build has written, is left as it is and refused with a sentence that says what to do. A password
-// stands in no error.
+// newer build has written, or that is encrypted where there are no keys, is left as it is and refused with a
+// sentence that says what to do. A password stands in no error.
 func Open(ctx context.Context, database string, options Options) (*Desk, error) {
 	s, err := openStore(ctx, database)
 	if err != nil {
@@ -68,6 +68,9 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	}
 	if d.tick == 0 {
 		d.tick = time.Second
+	}
+	if err := d.keysAreThere(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open desk: %w", err), s.close())
 	}
 	s.bells.listen(context.WithoutCancel(ctx), d)
 	return d, nil
@@ -113,6 +116,11 @@ func (d *Desk) Close() error {
 // read runs one read transaction: everything it reads is of one moment.
 func (d *Desk) read(ctx context.Context, doing string, do func(*transaction) error) error {
 	return outcome(doing, d.store.read(ctx, do))
+}
+
+// look runs one query, without a transaction.
+func (d *Desk) look(ctx context.Context, doing string, do func(*transaction) error) error {
+	return outcome(doing, d.store.look(ctx, do))
 }
 
 // write runs one transaction that has the desk to itself, and afterwards wakes the dispatcher for what it left
