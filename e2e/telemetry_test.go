@@ -270,8 +270,9 @@ func (o *observed) tellsOneTrace(t *testing.T) {
 		}
 		return line != nil
 	})
-	require.Equal(t, []any{route, 201.0, "the-proxys-7", i.conversation, o.account.SID},
-		[]any{line["route"], line["status"], line["request_id"], line["conversation"], line["key"]})
+	transfer := record.Transfers[0]
+	require.Equal(t, []any{route, 201.0, "the-proxys-7", i.conversation, transfer.Task, transfer.SID, o.account.SID},
+		[]any{line["route"], line["status"], line["request_id"], line["conversation"], line["task"], line["transfer"], line["key"]})
 
 	waitFor(t, patience, "a webhook's trace is its span's", func() bool {
 		header := <-o.webhooks

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -209,10 +210,15 @@ func (r *run) verdict(ctx workflow.Context, question conversation.Question) *con
 	})
 	var verdict conversation.Verdict
 	if err := workflow.ExecuteLocalActivity(ctx, r.desk.Verdict, question).Get(ctx, &verdict); err != nil {
-		workflow.GetLogger(ctx).Warn("The desk gave no verdict", "command", question.Command, "error", err)
+		r.log(ctx).Warn("The desk gave no verdict", "command", question.Command, "error", err)
 		return nil
 	}
 	return &verdict
+}
+
+// log names the conversation in every line.
+func (r *run) log(ctx workflow.Context) log.Logger {
+	return log.With(workflow.GetLogger(ctx), "conversation", SID(workflow.GetInfo(ctx).WorkflowExecution.ID))
 }
 
 func (r *run) recordRefusal(ctx workflow.Context, name string, refusal *conversation.Refusal) {

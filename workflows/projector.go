@@ -165,13 +165,13 @@ func (r *run) notTold(ctx workflow.Context, t *told, failure error) error {
 	p := &r.project
 	p.due = true
 	if !p.away {
-		workflow.GetLogger(ctx).Warn("The desk has not answered in time", "revision", t.revision, "error", failure)
+		r.log(ctx).Warn("The desk has not answered in time", "revision", t.revision, "error", failure)
 		p.away = true
 		p.turns++
 		return nil
 	}
 	// Only a worker that doesn't know the activity, or an operator, ends retries without a limit.
-	workflow.GetLogger(ctx).Error("The desk was not told", "revision", t.revision, "error", failure)
+	r.log(ctx).Error("The desk was not told", "revision", t.revision, "error", failure)
 	return workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"}).Get(ctx, nil)
 }
 

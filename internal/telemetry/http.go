@@ -26,9 +26,10 @@ const headerRequest = "X-Request-ID"
 
 // request is what becomes known of a request while it is answered.
 type request struct {
-	mutex        sync.Mutex
-	key          string
-	conversation string
+	mutex sync.Mutex
+	key   string
+	// task and transfer are what its command has touched.
+	conversation, task, transfer string
 }
 
 type requestKey struct{}
@@ -48,6 +49,22 @@ func named(ctx context.Context, sid string) {
 		r.mutex.Lock()
 		defer r.mutex.Unlock()
 		r.conversation = sid
+	}
+}
+
+// decided notes what the command that a request has sent came to.
+func decided(ctx context.Context, outcome conversation.Outcome) {
+	r, ok := ctx.Value(requestKey{}).(*request)
+	if !ok {
+		return
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if outcome.Task != nil {
+		r.task = outcome.Task.SID
+	}
+	if outcome.Transfer != nil {
+		r.transfer = outcome.Transfer.SID
 	}
 }
 
@@ -152,7 +169,7 @@ func requestID(r *http.Request) string {
 	return uuid.NewString()
 }
 
-// sids are what the request is about: what its path names, the conversation that it was found to be of, and the
+// sids are what the request is about: what its path names, what it was found to be of and has led to, and the
 // credentials that it came with.
 func (r *request) sids(path string) []slog.Attr {
 	r.mutex.Lock()
@@ -169,8 +186,10 @@ func (r *request) sids(path string) []slog.Attr {
 			found[keyTransfer] = part
 		}
 	}
-	if r.conversation != "" {
-		found[keyConversation] = r.conversation
+	for key, known := range map[string]string{keyConversation: r.conversation, keyTask: r.task, keyTransfer: r.transfer} {
+		if known != "" {
+			found[key] = known
+		}
 	}
 	found[keyOfKey] = r.key
 	var sids []slog.Attr
@@ -231,5 +250,20 @@ func (n *namedCalls) ExecuteWorkflow(ctx context.Context, in *interceptor.Client
 // UpdateWorkflow implements [interceptor.ClientOutboundInterceptor].
 func (n *namedCalls) UpdateWorkflow(ctx context.Context, in *interceptor.ClientUpdateWorkflowInput) (client.WorkflowUpdateHandle, error) {
 	named(ctx, workflows.SID(in.WorkflowID))
-	return n.Next.UpdateWorkflow(ctx, in) //nolint:wrapcheck // an interceptor in between
+	handle, err := n.Next.UpdateWorkflow(ctx, in)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // an interceptor in between
+	}
+	return namedUpdate{handle}, nil
+}
+
+type namedUpdate struct{ client.WorkflowUpdateHandle }
+
+// Get implements [client.WorkflowUpdateHandle].
+func (u namedUpdate) Get(ctx context.Context, into any) error {
+	err := u.WorkflowUpdateHandle.Get(ctx, into)
+	if outcome, ok := into.(*conversation.Outcome); ok && err == nil {
+		decided(ctx, *outcome)
+	}
+	return err //nolint:wrapcheck // an interceptor in between
 }
