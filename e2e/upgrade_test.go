@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -61,6 +62,11 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	require.Equal(t, exitDone, r.code, r.stderr)
 	require.Contains(t, r.stdout, strconv.Itoa(len(open))+" replayed, 0 failed")
 	kept := t.TempDir()
+	none := []string{"replay", "--query", `ConversationStatus = "unheard-of"`}
+	r = c.starter(t, filepath.Join(second, "starter"), none...)
+	require.Equal(t, exitRefused, r.code, r.stdout)
+	require.Contains(t, r.stderr, "nothing is known of this build")
+	require.Equal(t, exitDone, c.starter(t, filepath.Join(second, "starter"), append(none, "--allow-none")...).code)
 	r = c.starter(t, filepath.Join(third, "starter"), "replay", "--save", kept)
 	require.Equal(t, exitRefused, r.code, r.stdout)
 	require.Contains(t, r.stdout, open[0])
@@ -80,6 +86,9 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 		open = append(open, c.beginWithAlice(t))
 	}
 	require.True(t, passed.after(2))
+	r = c.starter(t, have(t, starterProgram), "deployment", "ramp", "first", "0")
+	require.Equal(t, exitRefused, r.code, "only the ramp of that build is ended")
+	require.Contains(t, r.stderr, "first isn't ramping, second is")
 	c.makeCurrent(t, "second")
 	c.deploys(t, "drained", "first", "--wait")
 	require.Equal(t, exitDone, old.interrupt(t))
@@ -209,20 +218,21 @@ func (c *centre) makeCurrent(t *testing.T, build string) {
 	c.deploys(t, "set-current", build)
 }
 
-// makeCurrentWhileItStarts puts a build in charge before the server has seen its workers ask for activities, as one
-// does who starts them and goes on.
+// makeCurrentWhileItStarts puts a build in charge before the server has seen its workers ask for workflow tasks, as one
+// does who starts them and goes on. The server insists on it only for queues in which something happens.
 func (c *centre) makeCurrentWhileItStarts(t *testing.T, program, build string, more ...string) {
 	t.Helper()
 	version := worker.WorkerDeploymentVersion{DeploymentName: deploymentName, BuildID: build}
-	half := worker.New(c.temporal, workflows.TaskQueue, worker.Options{LocalActivityWorkerOnly: true, DeploymentOptions: worker.DeploymentOptions{
+	half := worker.New(c.temporal, workflows.TaskQueue, worker.Options{DisableWorkflowWorker: true, DeploymentOptions: worker.DeploymentOptions{
 		Version: version, UseVersioning: true, DefaultVersioningBehavior: workflow.VersioningBehaviorPinned,
 	}})
-	workflows.Register(half)
+	activities.Register(half, c.desk)
 	require.NoError(t, half.Start())
-	defer half.Stop()
 	c.knows(t, build)
+	c.finish(t, c.beginWithAlice(t))
 	current := launch(t, "starter deployment set-current "+build, have(t, starterProgram), c.deployment(), "deployment", "set-current", build)
 	waitFor(t, patience, "it waits for the rest of the build's workers", func() bool { return strings.Contains(current.stderr.String(), build+" is not ready") })
+	half.Stop()
 	c.startVersion(t, program, build, more...)
 	require.Equal(t, exitDone, current.ended(t), "set-current: %s", current.stderr.String())
 }

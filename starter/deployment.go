@@ -95,6 +95,9 @@ func (c *cli) ramp(name *string) *cobra.Command {
 			return c.ofDeployment(cmd.Context(), *name, func(ctx context.Context, d deployment) error {
 				options := client.WorkerDeploymentSetRampingVersionOptions{BuildID: args[0], Percentage: float32(percent)}
 				if percent == 0 {
+					if err := d.ramps(ctx, args[0]); err != nil {
+						return err
+					}
 					options.BuildID = ""
 				}
 				if err := c.onceReady(ctx, d, args[0], func() error {
@@ -205,6 +208,22 @@ func (d deployment) explain(err error, build string) error {
 		return fmt.Errorf("the server does not let %s get conversations now: %s", d.called(build), err.Error())
 	}
 	return fmt.Errorf("ask for the deployment %s: %w", d.name, err)
+}
+
+// ramps refuses a version that isn't ramping: to end its ramp would end another's.
+func (d deployment) ramps(ctx context.Context, build string) error {
+	described, err := d.handle.Describe(ctx, client.WorkerDeploymentDescribeOptions{})
+	if err != nil {
+		return d.explain(err, "")
+	}
+	ramping := described.Info.RoutingConfig.RampingVersion
+	if ramping == nil {
+		return fmt.Errorf("no build of the deployment %s is ramping: there is nothing to end", d.name)
+	}
+	if ramping.BuildID != build {
+		return fmt.Errorf("%s isn't ramping, %s is: `starter deployment` shows which", build, ramping.BuildID)
+	}
+	return nil
 }
 
 // versions are those that the server knows, the latest first.

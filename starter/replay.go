@@ -31,6 +31,8 @@ type replayOptions struct {
 	limit, sample int
 	// parallel is how many are replayed at a time.
 	parallel int
+	// allowNone lets a build pass that nothing was found for.
+	allowNone bool
 	// save is a folder for the histories that fail; empty: nowhere.
 	save string
 }
@@ -44,7 +46,7 @@ func (c *cli) replay() *cobra.Command {
 		Use: "replay [FILE…]", Short: "Replay running or recorded conversations against this build, before an upgrade",
 		Long: "Replays histories against the workflow code of this build: those of all open conversations on the server, of those\n" +
 			"that --query finds, or files as `temporal workflow show --output json` writes them. Nothing is changed by it. Exit\n" +
-			"code 0: each was replayed as it ran, this build may carry them on; 1: at least one was not.",
+			"code 0: each was replayed as it ran, this build may carry them on; 1: at least one was not, or none was found.",
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0 && (o.query != everyOpen || o.limit > 0 || o.sample > 0):
@@ -86,6 +88,7 @@ func (c *cli) replay() *cobra.Command {
 	flags.IntVar(&o.limit, "limit", 0, "replay at most so many, the latest first")
 	flags.IntVar(&o.sample, "sample", 0, "replay so many of them, chosen by chance")
 	flags.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "how many are replayed at a time")
+	flags.BoolVar(&o.allowNone, "allow-none", false, "exit with 0 where no conversation is found, as at a new installation")
 	flags.StringVar(&o.save, "save", "", "`folder` to keep the histories that fail in, as files for a bug report; they may hold personal data")
 	return cmd
 }
@@ -237,11 +240,7 @@ func (c *cli) verdict(g *gate) error {
 			fmt.Fprintf(w, ", %d deleted meanwhile", g.Gone)
 		}
 		fmt.Fprintf(w, ", in %s\n", time.Since(g.began).Round(100*time.Millisecond))
-		switch {
-		case g.Failed > 0:
-		case g.Replayed == 0:
-			fmt.Fprintln(w, "Nothing was found, so that nothing is known of this build.")
-		default:
+		if g.Failed == 0 && g.Replayed > 0 {
 			fmt.Fprintf(w, "This build (%s) may carry them on.\n", g.Build)
 		}
 	})
@@ -252,6 +251,9 @@ func (c *cli) verdict(g *gate) error {
 		}
 	}
 	err = errors.Join(err, g.problem)
+	if g.Replayed == 0 && g.problem == nil && !g.options.allowNone {
+		err = errors.Join(err, errors.New("nothing was found to replay, so that nothing is known of this build: look at the namespace and at --query, or say --allow-none where there is nothing yet"))
+	}
 	if g.Failed > 0 {
 		err = errors.Join(err, fmt.Errorf("this build (%s) may not carry these conversations on: put what changed behind workflow.GetVersion, "+
 			"build again, and replay again; where a payload can't be decoded, give this command the workers' keys", g.Build))
