@@ -37,8 +37,9 @@ func (c *cli) bench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure this deployment: conversations a second, how long commands take, with how many open",
 		Long: "Opens conversations on a queue and agents of its own (bench-…), commands them at a rate and then without a pause,\n" +
-			"and closes and removes all of it again. Everything goes through the configured Temporal server, workers and desk, beside\n" +
-			"what they do already: begin small. Figures are milliseconds from when a command was meant to be sent until its outcome.",
+			"and closes the conversations and removes agents and queue again. Everything goes through the configured Temporal server,\n" +
+			"workers and desk, beside what they do already: begin small. What happened stays on record: in the insights under the\n" +
+			"queue's name, and in the webhooks. Figures are milliseconds from when a command was meant to be sent until its outcome.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Open < 1 || o.Clients < 1 || o.Rate < 0 || o.For < 0 || o.Unpaced < 0 {

@@ -140,16 +140,18 @@ func (l *Load) Settle(ctx context.Context) error {
 	return nil
 }
 
-// Clean closes the conversations and removes the agents and the queue. What a closed conversation's
-// record still needs, it keeps.
+// Clean closes the conversations and removes the agents and the queue, as far as it can. What a closed
+// conversation's record still needs, it keeps.
 func (l *Load) Clean(ctx context.Context) error {
 	var done atomic.Int64
-	closed := l.each(ctx, len(l.talks), func(ctx context.Context, i int) error {
+	open := make([]error, len(l.talks))
+	stopped := l.each(ctx, len(l.talks), func(ctx context.Context, i int) error {
+		open[i] = l.talks[i].end(ctx) // the others are closed all the same
 		l.progress("closing conversations", int(done.Add(1)), len(l.talks))
-		return l.talks[i].end(ctx)
+		return ctx.Err()
 	})
-	if closed != nil {
-		return fmt.Errorf("some conversations of queue %s are still open: %w", l.queue, closed)
+	if err := errors.Join(append(open, stopped)...); err != nil {
+		return fmt.Errorf("some conversations of queue %s are still open, and its agents are left: %w", l.queue, err)
 	}
 	if err := l.Settle(ctx); err != nil {
 		return err
