@@ -403,7 +403,7 @@ func (v *evidence) notesLeft() row {
 
 // invariants: every state that was seen, and every state that the events tell of.
 func (v *evidence) invariants() row {
-	r := row{what: "states with the invariants I1 to I7", looked: v.looked}
+	r := row{what: "states with the invariants I1 to I4 and I6", looked: v.looked}
 	for _, err := range v.broken {
 		r.err("%v", err)
 	}
@@ -721,7 +721,7 @@ func (v *evidence) replays() row {
 }
 
 func (v *evidence) processes() row {
-	r := row{what: "processes without a race, a panic or an end of their own"}
+	r := row{what: "processes without a panic or an end of their own"}
 	for _, line := range v.wrong {
 		r.err("%s", line)
 	}

@@ -57,7 +57,14 @@ func (f *faults) run(ctx context.Context, planned []fault) error {
 		})
 	}
 	underWay.Wait()
-	return errors.Join(append(f.errs, ctx.Err())...)
+	return errors.Join(f.failed(), ctx.Err())
+}
+
+// failed returns what has not come back.
+func (f *faults) failed() error {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return errors.Join(f.errs...)
 }
 
 // subject names what the fault is done to.

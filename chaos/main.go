@@ -51,8 +51,10 @@ type options struct {
 	faultsFor     time.Duration
 	conversations int
 	database      string
-	// folder keeps the databases and what the processes print; one that is removed at the end where it is empty.
+	// folder is for the databases and what the processes print; empty: one that goes at the end.
 	folder string
+	// keep leaves the databases where they are; those of a run that found something are left in any case.
+	keep bool
 	// code is the folder of the module whose programs are run.
 	code string
 }
@@ -92,7 +94,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.DurationVar(&o.faultsFor, "for", 3*time.Minute, "how long there is load and are faults; settling comes on top")
 	flags.IntVar(&o.conversations, "conversations", 300, "how many conversations begin in that time")
 	flags.StringVar(&o.database, "database", databasePostgres, "where the desk is: sqlite or postgres")
-	flags.StringVar(&o.folder, "folder", "", "keep the databases and what the processes print in this `FOLDER`")
+	flags.StringVar(&o.folder, "folder", "", "keep the databases, and what the processes print in this `FOLDER`")
 	flags.StringVar(&o.code, "code", ".", "the `FOLDER` of the module whose programs are run")
 	if err := flags.Parse(args); err != nil {
 		return o, fmt.Errorf("chaos: %w", err)
@@ -107,6 +109,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	case o.database != databaseSQLite && o.database != databasePostgres:
 		return o, fmt.Errorf("chaos: there is no database %q: use sqlite or postgres", o.database)
 	}
+	o.keep = o.folder != ""
 	for o.seed == 0 {
 		o.seed = uint64(rand.Uint32()) //nolint:gosec // a plan is no secret, and a short number is easier to type
 	}

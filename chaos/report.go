@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -22,6 +23,8 @@ type report struct {
 	rows    []row
 	// told is how many webhooks were taken, events how many there were to be told of.
 	told, events int
+	// folders are where the databases are, and what the processes printed, where it was kept.
+	folders []string
 }
 
 // progress says how far it is.
@@ -55,7 +58,7 @@ func (r *report) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "\nThe databases and what the processes printed are in %s.\nThe plan again: go run ./chaos --seed %d --for %s --conversations %d --database %s\n",
-		r.options.folder, r.options.seed, r.options.faultsFor, r.options.conversations, r.options.database)
+		strings.Join(r.folders, " and "), r.options.seed, r.options.faultsFor, r.options.conversations, r.options.database)
 }
 
 func (r *report) printFaults(w io.Writer) {

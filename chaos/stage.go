@@ -59,7 +59,8 @@ func openStage(ctx context.Context, o options, p plan, progress io.Writer) (_ *s
 	s := &stage{folder: o.folder, running: map[string]*process{}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close(ctx))
+			_, closed := s.close(ctx, false)
+			err = errors.Join(err, closed)
 		}
 	}()
 	if err := s.build(ctx, o.code); err != nil {
@@ -301,8 +302,9 @@ func (s *stage) endProcesses() {
 	}
 }
 
-// close ends everything that runs, also when ctx has ended.
-func (s *stage) close(ctx context.Context) error {
+// close ends everything that runs, also when ctx has ended. The database's data go, unless they are kept; then it
+// returns the folders of all databases.
+func (s *stage) close(ctx context.Context, keep bool) (folders []string, _ error) {
 	var errs []error
 	s.endProcesses()
 	if s.receiver != nil && s.receiver.server != nil {
@@ -319,11 +321,16 @@ func (s *stage) close(ctx context.Context) error {
 	if s.server != nil {
 		errs = append(errs, s.server.Stop(ctx))
 	}
-	if s.postgres != nil {
+	folders = []string{s.folder}
+	switch {
+	case s.postgres == nil:
+	case keep:
+		folders = append(folders, s.postgres.Leave(ctx))
+	default:
 		errs = append(errs, s.postgres.Stop(ctx))
 	}
 	for _, log := range s.logs {
 		errs = append(errs, log.Close())
 	}
-	return errors.Join(errs...)
+	return folders, errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,8 +29,13 @@ func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err e
 	}
 	r := &report{options: o, journal: &journal{}}
 	defer func() {
-		err = errors.Join(err, s.close(ctx))
-		if err == nil && r.verdict() == nil {
+		bad := err != nil || r.verdict() != nil
+		var closed error
+		r.folders, closed = s.close(ctx, o.keep || bad)
+		switch err = errors.Join(err, closed); {
+		case err != nil:
+			err = fmt.Errorf("%w\nThe databases and what the processes printed are in %s", err, strings.Join(r.folders, " and "))
+		case !bad:
 			err = forget()
 		}
 	}()
@@ -59,8 +65,8 @@ func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err e
 		return nil, err
 	}
 	tell.say("the faults have ended, everything runs; the conversations are brought to their ends")
-	if err := settle(ctx, s, d, talks); err != nil {
-		return nil, fmt.Errorf("bring everything to rest (what the processes printed is in %s): %w", o.folder, err)
+	if err := errors.Join(settle(ctx, s, d, talks), r.faults.failed()); err != nil {
+		return nil, fmt.Errorf("bring everything to rest: %w", err)
 	}
 	tell.say("everything is quiet; the log is compared with what there is")
 	v, err := gather(ctx, s, d, p)

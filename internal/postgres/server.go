@@ -252,6 +252,21 @@ func (s *Server) Kill() {
 
 // Stop ends the server, by force where it takes longer than ten seconds or ctx ends, and removes its data.
 func (s *Server) Stop(ctx context.Context) error {
+	s.end(ctx)
+	if err := os.RemoveAll(s.folder); err != nil {
+		return fmt.Errorf("remove PostgreSQL's data: %w", err)
+	}
+	return nil
+}
+
+// Leave ends the server as [Server.Stop] does and leaves its data, for who wants to look at them. It returns their
+// folder, which `postgres -D` runs again.
+func (s *Server) Leave(ctx context.Context) (folder string) {
+	s.end(ctx)
+	return s.data()
+}
+
+func (s *Server) end(ctx context.Context) {
 	s.mutex.Lock()
 	process, done := s.process, s.done
 	s.mutex.Unlock()
@@ -264,10 +279,6 @@ func (s *Server) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.Kill()
-	if err := os.RemoveAll(s.folder); err != nil {
-		return fmt.Errorf("remove PostgreSQL's data: %w", err)
-	}
-	return nil
 }
 
 // environment leaves out what would lead the programs to another server, or to another language.
