@@ -34,6 +34,8 @@ type openGrowth struct {
 	Open   int            `json:"open"`
 	Opened load.Rate      `json:"opened"`
 	Paced  []load.Latency `json:"paced"`
+	// Cached are the conversations that the worker keeps in memory, those open and some that were closed.
+	Cached int `json:"cached"`
 	// CPU is what the worker uses of one for each command, in milliseconds, the dispatcher's and other work included.
 	CPU float64 `json:"worker_cpu_ms_a_command"`
 	// Resident is the memory of the worker's process in MiB, at the end and at most.
@@ -166,6 +168,9 @@ func (g *growth) measureOpen(ctx context.Context, s *stage, w *workerProcess, p 
 		if step.Resident, step.Most, err = w.resident(); err != nil {
 			return err
 		}
+		if step.Cached, err = w.cached(ctx); err != nil {
+			return err
+		}
 		g.Open = append(g.Open, step)
 	}
 	return nil // the folder goes, and the conversations with it
@@ -267,15 +272,18 @@ func (g *growth) judge() {
 	g.Targets = append(g.Targets, target{
 		Name:     fmt.Sprintf("MiB that a worker takes with %s open, at most", grouped(many.Open)),
 		Measured: many.Most, Limit: mostResident, Held: many.Most <= mostResident,
+	}, target{
+		Name:     fmt.Sprintf("of %s open, conversations in the worker's cache", grouped(many.Open)),
+		Measured: float64(many.Cached), Limit: promisedOpen, AtLeast: true, Held: many.Cached >= promisedOpen,
 	})
 }
 
 func (g *growth) print(out io.Writer) {
 	fmt.Fprintf(out, "How cost grows: one dev server with its database in a file, a worker of its own, %d CPUs, %.0f s.\n", g.CPUs, g.Seconds)
 	table := newTable(out, fmt.Sprintf("Conversations open, all of them kept by one worker (GOMEMLIMIT=%s); %d commands a second", memoryLimit, pacedRate))
-	fmt.Fprintln(table, "open\topened a second\ttransfer p50 ms\taccept p50 ms\twrapup p50 ms\tworker CPU ms a command\tworker MiB\tat most")
+	fmt.Fprintln(table, "open\tin the cache\topened a second\ttransfer p50 ms\taccept p50 ms\twrapup p50 ms\tworker CPU ms a command\tworker MiB\tat most")
 	for _, step := range g.Open {
-		fmt.Fprintf(table, "%s\t%.1f", grouped(step.Open), step.Opened.PerSecond)
+		fmt.Fprintf(table, "%s\t%s\t%.1f", grouped(step.Open), grouped(step.Cached), step.Opened.PerSecond)
 		for _, latency := range step.Paced {
 			fmt.Fprintf(table, "\t%.1f", latency.P50)
 		}

@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	r.print(stdout)
-	return write(*file, r)
+	return errors.Join(write(*file, r), held(r.Targets))
 }
 
 func runGrowth(ctx context.Context, short bool, file string, stdout, stderr io.Writer) error {
@@ -91,5 +91,5 @@ func runGrowth(ctx context.Context, short bool, file string, stdout, stderr io.W
 		return err
 	}
 	g.print(stdout)
-	return write(file, g)
+	return errors.Join(write(file, g), held(g.Targets))
 }

@@ -3,13 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/baton-transfers/baton/internal/child"
@@ -19,8 +23,27 @@ import (
 // workerProcess is a worker as it runs for real: a process of its own, whose memory is nobody else's.
 type workerProcess struct {
 	command *exec.Cmd
-	printed bytes.Buffer
+	printed printed
 	ended   chan error
+}
+
+// printed is what a process has printed so far.
+type printed struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (p *printed) Write(text []byte) (int, error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return p.text.Write(text)
+}
+
+func (p *printed) String() string {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return p.text.String()
 }
 
 // startWorkerProcess builds the worker and starts it. It is ready when it takes its first task.
@@ -30,7 +53,8 @@ func startWorkerProcess(ctx context.Context, folder, temporal string) (*workerPr
 		return nil, fmt.Errorf("build ./worker (run this from the repository's folder): %w\n%s", err, output)
 	}
 	w := &workerProcess{command: exec.Command(program), ended: make(chan error, 1)} //nolint:noctx // stop ends it
-	w.command.Env = append(child.Environment("BATON_", "TEMPORAL_", "GOMEMLIMIT="), "BATON_DATABASE="+config.Database(folder), "TEMPORAL_ADDRESS="+temporal, "GOMEMLIMIT="+memoryLimit)
+	w.command.Env = append(child.Environment("BATON_", "TEMPORAL_", "GOMEMLIMIT="), "BATON_DATABASE="+config.Database(folder), "TEMPORAL_ADDRESS="+temporal, "GOMEMLIMIT="+memoryLimit,
+		"BATON_METRICS=127.0.0.1:0")
 	w.command.Stderr = &w.printed
 	if err := child.Start(w.command, func(err error) { w.ended <- err }); err != nil {
 		return nil, fmt.Errorf("start the worker: %w", err)
@@ -47,6 +71,49 @@ func (w *workerProcess) stop() error {
 		return fmt.Errorf("the worker: %w\n%s", err, w.printed.String())
 	}
 	return nil
+}
+
+// cached returns how many conversations the worker keeps in memory, as its metrics say.
+func (w *workerProcess) cached(ctx context.Context) (int, error) {
+	address, err := w.metrics()
+	if err != nil {
+		return 0, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, fmt.Errorf("ask the worker for its metrics: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("ask the worker for its metrics: %w", err)
+	}
+	text, err := io.ReadAll(response.Body)
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		return 0, fmt.Errorf("read the worker's metrics: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "temporal_sticky_cache_size") {
+			size, err := strconv.ParseFloat(line[strings.LastIndexByte(strings.TrimSpace(line), ' ')+1:len(line)-1], 64)
+			if err != nil {
+				return 0, fmt.Errorf("read the worker's metrics: %w", err)
+			}
+			return int(size), nil
+		}
+	}
+	return 0, errors.New("read the worker's metrics: they don't say how many conversations it keeps")
+}
+
+// metrics is where the worker's metrics are: it says so when it runs.
+func (w *workerProcess) metrics() (string, error) {
+	for line := range strings.Lines(w.printed.String()) {
+		var said struct {
+			Metrics string `json:"metrics"`
+		}
+		if json.Unmarshal([]byte(line), &said) == nil && said.Metrics != "" {
+			return said.Metrics + "/metrics", nil
+		}
+	}
+	return "", errors.New("the worker has not said where its metrics are")
 }
 
 // ticksPerSecond is what Linux counts a process's time in, for every program (USER_HZ).

@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // target is a promise about speed.
 type target struct {
@@ -22,6 +26,17 @@ const (
 	promisedWaiting = 100_000
 	mostHTTP        = 1.3
 )
+
+// errMissed is what a run ends with that has missed a target.
+var errMissed = errors.New("not every target was held: see above")
+
+// held returns an error where one of the targets was missed.
+func held(targets []target) error {
+	if slices.ContainsFunc(targets, func(t target) bool { return !t.Held }) {
+		return errMissed
+	}
+	return nil
+}
 
 // judge compares what was measured with what is promised. What a short run leaves out isn't judged.
 func (r *report) judge() []target {
