@@ -149,7 +149,7 @@ func refused(check validator.Validator, manifests []byte) []string {
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	check := checker(t)
-	for _, folder := range []string{"base", "example"} {
+	for _, folder := range []string{"base", "example", "versioned"} {
 		t.Run(folder, func(t *testing.T) {
 			t.Parallel()
 			manifests := built(t, folder)
@@ -167,6 +167,21 @@ func TestKubernetes(t *testing.T) {
 			checkReferences(t, all)
 		})
 	}
+	t.Run("each build has its own workers", func(t *testing.T) {
+		t.Parallel()
+		all := objects(t, built(t, "versioned"))
+		builds := map[string]string{}
+		for _, one := range all {
+			if one.Kind == "Deployment" && one.Spec.Template.Metadata.Labels["app.kubernetes.io/name"] == "worker" {
+				c := one.Spec.Template.Spec.Containers[0]
+				environment := environmentOf(t, c, all)
+				require.Equal(t, "baton", environment["BATON_DEPLOYMENT"])
+				require.Equal(t, environment["BATON_BUILD_ID"], c.Image[strings.LastIndex(c.Image, ":")+1:], "the build is the image's")
+				builds[one.Metadata.Name] = environment["BATON_BUILD_ID"]
+			}
+		}
+		require.Equal(t, map[string]string{"worker-0-1-0": "0.1.0", "worker-0-2-0": "0.2.0"}, builds)
+	})
 	t.Run("mistakes are found", func(t *testing.T) {
 		t.Parallel()
 		manifests := string(built(t, "example"))
@@ -263,7 +278,10 @@ func checkReferences(t *testing.T, all []object) {
 		switch one.Kind {
 		case "Deployment":
 			require.True(t, selects(one), name)
-		case "Service", "PodDisruptionBudget", "PodMonitor":
+			require.Len(t, those(all, selects), 1, "%s takes another's pods for its own", name)
+		case "PodDisruptionBudget":
+			require.Len(t, those(all, selects), 1, "%s: pods under two budgets are never moved", name)
+		case "Service", "PodMonitor":
 			require.True(t, slices.ContainsFunc(all, selects), "%s is of no pods", name)
 		case "HorizontalPodAutoscaler", "ScaledObject":
 			target := slices.IndexFunc(all, func(o object) bool { return o.Kind == "Deployment" && o.Metadata.Name == one.Spec.ScaleTargetRef.Name })
@@ -271,6 +289,16 @@ func checkReferences(t *testing.T, all []object) {
 			require.Nil(t, all[target].Spec.Replicas, "%s says how many there are, and applying the Deployment again must not", name)
 		}
 	}
+}
+
+// those returns the objects that are as wanted.
+func those(all []object, wanted func(object) bool) (found []object) {
+	for _, one := range all {
+		if wanted(one) {
+			found = append(found, one)
+		}
+	}
+	return found
 }
 
 // matches says whether a selector, in any of the forms that occur, is of these labels.
