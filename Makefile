@@ -44,12 +44,14 @@ test: ## run every test; the first time builds the Temporal dev server, which ta
 	exit $$failed
 
 bench: ## compare conversations with bare workflows on one dev server; BENCH_DATABASE=postgres: with the desk in PostgreSQL
+	$(if $(filter postgres,$(BENCH_DATABASE)),@tools/postgres/install.sh)
 	@go run ./bench --database $(or $(BENCH_DATABASE),sqlite)
 
 growth: ## measure how cost grows: 20,000 conversations open, 500 transfers of one, 10,000 agents
 	@go run ./bench --growth
 
 chaos: ## kill workers, gateways, the Temporal server and the database for minutes, and look for what was lost or doubled
+	@tools/postgres/install.sh
 	@go run ./chaos
 
 lint: bin/golangci-lint ## check style, import rules and that workflows are deterministic
