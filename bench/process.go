@@ -37,7 +37,7 @@ type printed struct {
 func (p *printed) Write(text []byte) (int, error) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	return p.text.Write(text)
+	return p.text.Write(text) //nolint:wrapcheck // a writer in between
 }
 
 func (p *printed) String() string {

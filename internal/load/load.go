@@ -150,7 +150,7 @@ func (l *Load) Clean(ctx context.Context) error {
 		l.progress("closing conversations", int(done.Add(1)), len(l.talks))
 		return ctx.Err()
 	})
-	if err := errors.Join(append(open, stopped)...); err != nil {
+	if err := errors.Join(errors.Join(open...), stopped); err != nil {
 		return fmt.Errorf("some conversations of queue %s are still open, and its agents are left: %w", l.queue, err)
 	}
 	if err := l.Settle(ctx); err != nil {
