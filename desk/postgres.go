@@ -139,7 +139,8 @@ func postgresConfig(address string) (*pgx.ConnConfig, int, error) {
 }
 
 func postgresPool(config *pgx.ConnConfig, connections int) *pool {
-	db := stdlib.OpenDB(*config)
+	// A connection that was lost is found out by what is sent next, which is tried again: to ask first costs everybody.
+	db := stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
