@@ -49,57 +49,47 @@ func TestEveryHistoryReplays(t *testing.T) {
 
 func TestAChangedOrderOfCommandsFailsTheReplay(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name     string
-		replayer func(t *testing.T) worker.WorkflowReplayer
-	}{
-		{"a timer before anything else", func(t *testing.T) worker.WorkflowReplayer {
-			t.Helper()
-			return replayerWith(t, []interceptor.WorkerInterceptor{&delayer{}}, nil)
+	for name, changed := range map[string]interceptor.WorkerInterceptor{
+		"a timer before anything else": &inbound{with: func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+			return &delayer{interceptor.WorkflowInboundInterceptorBase{Next: next}}
 		}},
-		{"the desk is told before the search attributes change", func(t *testing.T) worker.WorkflowReplayer {
-			t.Helper()
-			return replayerWith(t, nil, []interceptor.WorkerInterceptor{&swapper{}})
+		"the desk is told before the search attributes change": &inbound{with: func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+			return &swapper{interceptor.WorkflowInboundInterceptorBase{Next: next}}
 		}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, name := range []string{"story", "transfer_to_agent", "close_while_it_waits"} {
-				err := replay(test.replayer(t), readHistory(t, name))
+				replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{ //nolint:forbidigo // one more interceptor is what is tested
+					DataConverter: temporalenv.DataConverter(nil),
+					Interceptors:  append([]interceptor.WorkerInterceptor{changed}, temporalenv.WorkerOptions(nil).Interceptors...),
+				})
+				require.NoError(t, err)
+				workflows.Register(replayer)
+				err = replay(replayer, readHistory(t, name))
 				require.ErrorContains(t, err, "TMPRL1100", "%s: the SDK's number for a workflow that isn't deterministic", name)
 			}
 		})
 	}
 }
 
-// replayerWith is a replayer with interceptors before and behind the conversation's own.
-func replayerWith(t *testing.T, before, behind []interceptor.WorkerInterceptor) worker.WorkflowReplayer {
-	t.Helper()
-	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{ //nolint:forbidigo // one more interceptor is what is tested
-		DataConverter: temporalenv.DataConverter(nil),
-		Interceptors:  slices.Concat(before, temporalenv.WorkerOptions(nil).Interceptors, behind),
-	})
-	require.NoError(t, err)
-	workflows.Register(replayer)
-	return replayer
+// inbound puts an interceptor around each workflow.
+type inbound struct {
+	interceptor.WorkerInterceptorBase
+
+	with func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor
+}
+
+func (i *inbound) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	return i.with(next)
 }
 
 // delayer starts a timer before the workflow does anything.
 type delayer struct {
-	interceptor.WorkerInterceptorBase
-}
-
-func (d *delayer) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	in := &delayerInbound{}
-	in.Next = next
-	return in
-}
-
-type delayerInbound struct {
 	interceptor.WorkflowInboundInterceptorBase
 }
 
-func (d *delayerInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+func (d *delayer) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
 	workflow.NewTimer(ctx, time.Minute)
 	return d.Next.ExecuteWorkflow(ctx, in)
 }
@@ -107,20 +97,10 @@ func (d *delayerInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.E
 // swapper changes the order of two commands: search attributes are upserted after the next activity
 // is scheduled, not before.
 type swapper struct {
-	interceptor.WorkerInterceptorBase
-}
-
-func (s *swapper) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	in := &swapperInbound{}
-	in.Next = next
-	return in
-}
-
-type swapperInbound struct {
 	interceptor.WorkflowInboundInterceptorBase
 }
 
-func (s *swapperInbound) Init(next interceptor.WorkflowOutboundInterceptor) error {
+func (s *swapper) Init(next interceptor.WorkflowOutboundInterceptor) error {
 	out := &swapperOutbound{}
 	out.Next = next
 	return s.Next.Init(out)
