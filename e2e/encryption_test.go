@@ -202,7 +202,7 @@ func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 	keyless := c.startWorker(t)
 	sid := c.begin(t, "support")
 	c.waitsForKey(t, sid, "first")
-	require.Contains(t, keyless.stderr.String(), `\"first\"`)
+	waitFor(t, patience, "its worker's log names the key", func() bool { return strings.Contains(keyless.stderr.String(), `\"first\"`) })
 	keyless.kill()
 
 	one := c.startWorker(t, "BATON_ENCRYPTION_KEYS="+first)
