@@ -82,8 +82,10 @@ func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
 }
 
 // transferPlugin returns the name of an enabled plugin that transfers conversations, "" where there is none.
+// selectTransferPlugin finds an enabled plugin that transfers conversations by itself.
+const selectTransferPlugin = `SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1`
+
 func (t *transaction) transferPlugin(ctx context.Context) (string, error) {
-	name, _, err := first(ctx, t, value[string],
-		`SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1`)
+	name, _, err := first(ctx, t, value[string], selectTransferPlugin)
 	return name, err
 }

@@ -96,10 +96,17 @@ func judgeSettings(before conversation.Settings, after *conversation.Settings, p
 	return nil
 }
 
+// settingsInto is where the settings are read to, in the order of their columns; a verdict reads them too.
+func settingsInto(s *conversation.Settings) []any {
+	return []any{
+		&s.MessagingTransfers, &s.TransferNotes, &s.ReservationTimeout, &s.TaskTimeout, &s.WrapupTimeout,
+		&s.AgentUnavailable, &s.Unanswered, &s.ReofferAfter, &s.TimeoutActivity,
+	}
+}
+
 func (t *transaction) settings(ctx context.Context) (conversation.Settings, error) {
 	settings, found, err := first(ctx, t, func(r row) (s conversation.Settings, err error) {
-		err = r.Scan(&s.MessagingTransfers, &s.TransferNotes, &s.ReservationTimeout, &s.TaskTimeout, &s.WrapupTimeout,
-			&s.AgentUnavailable, &s.Unanswered, &s.ReofferAfter, &s.TimeoutActivity)
+		err = r.Scan(settingsInto(&s)...)
 		return s, err
 	}, `SELECT messaging_transfers, transfer_notes, reservation_timeout, task_timeout, wrapup_timeout,
 			agent_unavailable, unanswered, reoffer_after, timeout_activity

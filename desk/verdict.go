@@ -25,18 +25,16 @@ func (t *transaction) verdict(ctx context.Context, q conversation.Question) (con
 	}
 	v, _, err := first(ctx, t, func(r row) (v conversation.Verdict, err error) {
 		var presence Presence
-		s := &v.Settings
 		var set bool
-		err = r.Scan(&v.Plugin, &v.ConversationKnown, &presence, &v.QueueMembers, &v.NoteKnown, &set,
-			&s.MessagingTransfers, &s.TransferNotes, &s.ReservationTimeout, &s.TaskTimeout, &s.WrapupTimeout,
-			&s.AgentUnavailable, &s.Unanswered, &s.ReofferAfter, &s.TimeoutActivity)
+		facts := []any{&v.Plugin, &v.ConversationKnown, &presence, &v.QueueMembers, &v.NoteKnown, &set}
+		err = r.Scan(append(facts, settingsInto(&v.Settings)...)...)
 		if !set {
 			v.Settings = conversation.DefaultSettings()
 		}
 		v.AgentKnown, v.AgentAvailable = presence != "", presence == PresenceAvailable
 		v.QueueKnown, v.QueueMembers = v.QueueMembers >= 0, max(v.QueueMembers, 0)
 		return v, err
-	}, `SELECT coalesce((SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1), ''),
+	}, `SELECT coalesce((`+selectTransferPlugin+`), ''),
 			EXISTS (SELECT 1 FROM conversations WHERE sid = $1 AND (revision > 0 OR status = 'closed')),
 			coalesce((SELECT presence FROM agents WHERE name = $2), ''),
 			coalesce((SELECT (SELECT count(agent) FROM queue_agents WHERE queue = q.name) FROM queues q WHERE q.name = $3), -1),
