@@ -65,7 +65,7 @@ func TestBinaryInPath(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			folder := t.TempDir()
-			inPath := script(t, folder, "temporal", test.script)
+			inPath := Script(t, folder, "temporal", test.script)
 			t.Setenv("PATH", folder+":/usr/bin:/bin")
 			t.Setenv(binaryVariable, "")
 			t.Chdir(folder) // no checkout: what isn't in PATH can't be built
@@ -88,7 +88,7 @@ func TestBinaryInPath(t *testing.T) {
 }
 
 func TestBinaryNamed(t *testing.T) {
-	named := script(t, t.TempDir(), "mine", "echo temporal version 0.0.0-DEV")
+	named := Script(t, t.TempDir(), "mine", "echo temporal version 0.0.0-DEV")
 	t.Setenv(binaryVariable, named)
 	found, err := Binary(t.Context(), nil)
 	require.NoError(t, err)
@@ -211,7 +211,7 @@ func fakePin(t *testing.T, build string) (p pinned, builds func() int) {
 	p = pinned{
 		tools: filepath.Join(folder, "tools"),
 		cache: filepath.Join(folder, "cache"),
-		goCommand: script(t, folder, "go", `if [ "$1" = env ]; then printf 'go1.26\nlinux\namd64\n'; exit; fi
+		goCommand: Script(t, folder, "go", `if [ "$1" = env ]; then printf 'go1.26\nlinux\namd64\n'; exit; fi
 echo build >>`+counted+`
 while [ "$1" != -o ]; do shift; done
 out=$2
@@ -227,9 +227,12 @@ out=$2
 	}
 }
 
-func script(t *testing.T, folder, name, body string) string {
+// Script makes a program that stands in for another.
+func Script(t *testing.T, folder, name, body string) string {
 	t.Helper()
 	path := filepath.Join(folder, name)
+	syscall.ForkLock.RLock() // what a child has open for writing for a moment can't be run: text file busy
+	defer syscall.ForkLock.RUnlock()
 	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700)) //nolint:gosec // it has to run
 	return path
 }
@@ -237,7 +240,7 @@ func script(t *testing.T, folder, name, body string) string {
 func TestBinaryOutsideACheckoutIsTheOneBuiltBefore(t *testing.T) {
 	cache := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(cache, "baton"), 0o700))
-	built := script(t, filepath.Join(cache, "baton"), "temporal-v"+Version+"-0123456789ab", "echo temporal version "+Version)
+	built := Script(t, filepath.Join(cache, "baton"), "temporal-v"+Version+"-0123456789ab", "echo temporal version "+Version)
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("PATH", "/usr/bin:/bin")
 	t.Setenv(binaryVariable, "")

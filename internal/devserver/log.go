@@ -3,6 +3,7 @@ package devserver
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -17,6 +18,7 @@ type logTail struct {
 	to io.Writer
 
 	mu    sync.Mutex
+	crash []string // the line that a crash began with: what follows, two for each function, is more than is kept
 	lines []string
 	rest  []byte
 }
@@ -39,15 +41,29 @@ func (l *logTail) keep(chunk []byte) {
 		if !found {
 			return
 		}
+		if l.crash == nil && (bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: "))) {
+			l.crash = lastLines(string(line))
+		}
 		l.lines = lastLines(strings.Join(append(l.lines, string(line)), "\n"))
 		l.rest = rest
 	}
 }
 
+// crashed tells whether the server has printed how a program in Go crashes.
+func (l *logTail) crashed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.crash != nil
+}
+
 func (l *logTail) last() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return lastLines(strings.Join(append(l.lines, string(l.rest)), "\n"))
+	lines := lastLines(strings.Join(append(l.lines, string(l.rest)), "\n"))
+	if l.crash == nil || slices.Contains(lines, l.crash[0]) {
+		return lines
+	}
+	return append(slices.Clone(l.crash), lines...)
 }
 
 // lastLines returns the last lines that say anything, each cut to what an error can show.

@@ -32,8 +32,11 @@ const (
 	// databaseWait is how long the database file may still be in use: a server whose parent was killed
 	// ends in milliseconds, one that is in use by somebody stays.
 	databaseWait = 5 * time.Second
-	// startAttempts counts the tries when another program took a port between choosing and using it.
+	// startAttempts counts the tries where the next may go better: another program took a port between
+	// choosing and using it, or the server crashed, as it does when it finds no free port for itself.
 	startAttempts = 5
+	// startPause is before the second try, and doubles with each: what held the ports may let go of them.
+	startPause = 100 * time.Millisecond
 
 	healthPoll = 20 * time.Millisecond
 	lockPoll   = 50 * time.Millisecond
@@ -98,16 +101,21 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	}
 	for attempt := 1; ; attempt++ {
 		server, err := start(ctx, options, lock)
-		if errors.Is(err, errPortLost) && attempt < startAttempts {
-			continue
+		if attempt == startAttempts || !errors.Is(err, errPortLost) && !errors.Is(err, errCrashed) {
+			return server, err
 		}
-		return server, err
+		select {
+		case <-time.After(startPause << (attempt - 1)):
+		case <-ctx.Done():
+			return nil, err
+		}
 	}
 }
 
 var (
 	errLocked   = errors.New("in use by another process")
 	errPortLost = errors.New("another program took a free port before the dev server did")
+	errCrashed  = errors.New("the dev server crashes at its start")
 )
 
 // lockDatabase sees to it that one server at a time uses a database file. Two would both believe

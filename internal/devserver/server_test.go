@@ -288,12 +288,45 @@ func TestTwoServersDoNotShareADatabaseFile(t *testing.T) {
 	require.ErrorContains(t, err, "is in use by another dev server: stop that one, or choose another file")
 }
 
+// crash is how the dev server ends where it finds no free port for one of its services.
+const crash = `
+echo "panic: failed assigning ephemeral port: failed to assign a free port: listen tcp 127.0.0.1:0: bind: no more" >&2
+echo >&2
+echo "goroutine 1 [running]:" >&2
+for frame in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do echo "main.frame$frame(...)" >&2; done
+exit 2`
+
+func TestAServerThatCrashesAtItsStartIsStartedAgain(t *testing.T) {
+	t.Parallel()
+
+	whole := withBinary(t, devserver.Options{}).Binary
+	once := filepath.Join(t.TempDir(), "once")
+	binary := devserver.Script(t, t.TempDir(), "temporal", "if [ -e "+once+" ]; then exec "+whole+" \"$@\"; fi; touch "+once+crash)
+	server, err := devserver.Start(t.Context(), devserver.Options{Binary: binary})
+	require.NoError(t, err)
+	t.Cleanup(server.Kill)
+	require.FileExists(t, once)
+	startWorkflow(t, dial(t, server, "default"), "one")
+}
+
+func TestAServerThatCrashesAtEachStartSaysHow(t *testing.T) {
+	t.Parallel()
+
+	starts := filepath.Join(t.TempDir(), "starts")
+	_, err := devserver.Start(t.Context(), devserver.Options{Binary: devserver.Script(t, t.TempDir(), "temporal", "echo >>"+starts+crash)})
+	require.ErrorContains(t, err, "crashes at its start: free ports or memory for it, and start it again")
+	require.ErrorContains(t, err, "panic: failed assigning ephemeral port", "what came before the stack")
+	require.ErrorContains(t, err, "main.frame14")
+	tries, err := os.ReadFile(starts)
+	require.NoError(t, err)
+	require.Len(t, tries, 5)
+}
+
 func TestStartThatIsGivenUp(t *testing.T) {
 	t.Parallel()
 
 	ctx, giveUp := context.WithCancel(t.Context())
-	silent := filepath.Join(t.TempDir(), "temporal")
-	require.NoError(t, os.WriteFile(silent, []byte("#!/bin/sh\necho waiting for nothing\nexec sleep 600\n"), 0o700)) //nolint:gosec // it has to run
+	silent := devserver.Script(t, t.TempDir(), "temporal", "echo waiting for nothing\nexec sleep 600")
 	output := &signalingWriter{written: giveUp}
 	_, err := devserver.Start(ctx, devserver.Options{Binary: silent, LogWriter: output})
 	require.ErrorIs(t, err, context.Canceled)
