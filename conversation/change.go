@@ -17,10 +17,6 @@ type change struct {
 	notes    []Note
 }
 
-// attributesKept is how many of the newest tasks keep their attributes in the state, so that a
-// conversation of hundreds of transfers still fits into a payload.
-const attributesKept = 100
-
 func (ch *change) tell(name EventName, t *Task, with func(*Event)) {
 	ch.Events++
 	e := Event{
@@ -54,11 +50,6 @@ func (ch *change) newTask(queue string, previous *Task) *Task {
 	}
 	ch.setTask(t, TaskPending)
 	ch.Tasks = append(ch.Tasks, t)
-	for _, old := range ch.Tasks[:max(0, len(ch.Tasks)-attributesKept)] {
-		if !old.Status.Live() {
-			old.Attributes = nil
-		}
-	}
 	return t
 }
 

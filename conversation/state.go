@@ -159,7 +159,7 @@ type Task struct {
 	Head bool `json:"head,omitempty"`
 	// Placement numbers the task's times of becoming pending, across the conversation: a `reserve` must name it.
 	Placement int `json:"placement,omitempty"`
-	// Attributes are dropped from tasks that ended more than a hundred tasks ago; the desk keeps them.
+	// Attributes are dropped from tasks that ended long ago, see [State.Forget]; the desk keeps them.
 	Attributes  Attributes   `json:"attributes,omitempty"`
 	Reservation *Reservation `json:"reservation,omitempty"`
 	CreatedAt   time.Time    `json:"created_at,omitzero"`
@@ -234,6 +234,8 @@ type State struct {
 	CloseReason string `json:"close_reason,omitempty"`
 	// Remembered holds the last hundred commands that had an ID, oldest first.
 	Remembered []Remembered `json:"remembered,omitempty"`
+	// Forgotten counts the oldest tasks and transfers, which the state has no more, see [State.Forget].
+	Forgotten Forgotten `json:"forgotten,omitzero"`
 }
 
 // RecordedRefusal is a refused signal: whom nobody waits for, so that it is kept to be seen.

@@ -247,8 +247,12 @@ func (d *scriptedDesk) disagreements(record conversation.Record) []string {
 		tell("the desk has %d tasks of %d and %d transfers of %d", len(d.tasks), len(record.Tasks), len(d.transfers), len(record.Transfers))
 	}
 	for _, t := range record.Tasks {
-		if row := jsonOf(d.tasks[t.SID]); row != jsonOf(*t) {
-			tell("the desk's task is %s, the conversation's %s", row, jsonOf(*t))
+		row := d.tasks[t.SID]
+		if t.Attributes == nil {
+			row.Attributes = nil // forgotten
+		}
+		if jsonOf(row) != jsonOf(*t) {
+			tell("the desk's task is %s, the conversation's %s", jsonOf(row), jsonOf(*t))
 		}
 	}
 	for _, t := range record.Transfers {

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,54 @@ func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
 			s.play()
 		})
 	}
+}
+
+// A desk that answers what it is asked, and can't be told: what it hasn't been told may not outgrow what the server takes.
+func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	var transfer *answer
+	from, receiver, transfers, waited := "alice", "bob", 0, 0
+	s.aliceAccepts()
+	s.step(func() { s.desk.picturesToFail = 1_000_000 })
+	passOn := func() {
+		transfer = s.update("transfer", conversation.TransferCommand{From: from, To: toAgent(receiver), Note: strings.Repeat("é", 500)})
+	}
+	take := func() {
+		s.signal("wrapup", conversation.WrapupCommand{Agent: from})
+		s.signal("accept", conversation.AcceptCommand{Agent: receiver})
+	}
+	for range 500 {
+		s.step(func() {
+			switch {
+			case transfer == nil:
+			case !transfer.done:
+				waited++
+				return
+			case transfer.err != nil:
+				return
+			default:
+				transfers++
+				from, receiver = receiver, from
+			}
+			passOn()
+			take()
+		})
+	}
+	s.after(5*time.Second, func() {
+		transfer.refused(conversation.CodeDeskUnavailable)
+		require.Greater(t, transfers, 200)
+		require.Equal(t, 5, waited, "seconds, and then it is refused")
+		s.desk.picturesToFail = 0
+		passOn()
+	})
+	s.after(6*time.Second, func() {
+		transfer.succeeded()
+		require.Empty(t, s.desk.disagreements(s.record()), "nothing was lost")
+		require.Empty(t, s.record().Tasks[0].Attributes)
+		require.NotEmpty(t, s.desk.tasks[s.task(100).SID].Attributes, "the desk was told before they were forgotten")
+	})
+	s.play()
 }
 
 func TestACallThatIsGivenUpIsMadeAgainAfterAPause(t *testing.T) {

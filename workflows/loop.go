@@ -188,7 +188,7 @@ func (r *run) apply(ctx workflow.Context, command conversation.Command) (convers
 		return conversation.Outcome{}, err
 	}
 	var verdict *conversation.Verdict
-	if question != nil {
+	if question != nil && r.deskFollows(ctx) {
 		verdict = r.verdict(ctx, *question)
 	}
 	result, err := r.record.Apply(command, verdict, workflow.Now(ctx))
@@ -275,8 +275,8 @@ func (r *run) leave(ctx workflow.Context) error {
 
 func (r *run) summary() *Summary {
 	return &Summary{
-		Conversation: r.record.Conversation, Status: r.record.Status, Tasks: len(r.record.Tasks),
-		Transfers: len(r.record.Transfers), CreatedAt: r.record.CreatedAt, ClosedAt: r.record.ClosedAt,
+		Conversation: r.record.Conversation, Status: r.record.Status, Tasks: r.record.Forgotten.Tasks + len(r.record.Tasks),
+		Transfers: transfersOf(&r.record.State), CreatedAt: r.record.CreatedAt, ClosedAt: r.record.ClosedAt,
 	}
 }
 

@@ -19,6 +19,9 @@ const (
 	inARow = 100 * time.Millisecond
 	// awayAfter is when a desk that has not answered counts as away.
 	awayAfter = 5 * time.Second
+	// fullAt is how many bytes a run may come to leave to the next one, in a payload of which the server takes
+	// two megabytes: a conversation that has more can't be continued, nor shown to the desk, and would be lost.
+	fullAt = 1_750_000
 )
 
 // projector is what the desk has not acknowledged yet.
@@ -146,10 +149,40 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 	p.turns++
 	p.call = nil
 	p.events, p.notes = left(p.events, t.events), left(p.notes, t.notes)
+	r.record.Forget(p.events)
 	for _, match := range ack.Placed {
 		r.inbox.put(arrival{name: string(match.Name()), command: match, trace: t.trace})
 	}
 	return nil
+}
+
+// deskFollows tells whether the desk may be asked for a verdict: one that is too far behind is first given the time to
+// catch up. What needs no verdict only ends what a verdict has begun, and never comes to much.
+func (r *run) deskFollows(ctx workflow.Context) bool {
+	if r.bytes() < fullAt || workflow.GetVersion(ctx, "desk-follows", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return true
+	}
+	caughtUp, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+		Timeout: awayAfter, TimerOptions: workflow.TimerOptions{Summary: "the desk is too far behind: let it catch up"},
+	}, func() bool { return r.bytes() < fullAt })
+	if err != nil || !caughtUp {
+		r.log(ctx).Warn("The desk is too far behind", "untold", len(r.project.events), "error", err)
+		return false
+	}
+	return true
+}
+
+// bytes is about how much the run would leave to the next one.
+func (r *run) bytes() int {
+	const anEvent, aNote = 400, 300 // with names as people have them
+	bytes := r.record.Bytes() + len(r.project.events)*anEvent
+	for _, note := range r.project.notes {
+		bytes += aNote
+		for _, character := range note.Text {
+			bytes += bytesInJSON(character)
+		}
+	}
+	return bytes
 }
 
 // left returns what is left of a list behind its first ones, and keeps none of those in memory.

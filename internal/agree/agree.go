@@ -95,8 +95,8 @@ func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) 
 		rows[row.SID] = row
 	}
 	var wrong []error
-	if len(tasks) != len(record.Tasks) {
-		wrong = append(wrong, fmt.Errorf("%s has %d tasks, at the desk %d", record.Conversation, len(record.Tasks), len(tasks)))
+	if had := record.Forgotten.Tasks + len(record.Tasks); len(tasks) != had {
+		wrong = append(wrong, fmt.Errorf("%s has had %d tasks, at the desk %d", record.Conversation, had, len(tasks)))
 	}
 	for _, task := range record.Tasks {
 		row, shown := rows[task.SID]
@@ -118,9 +118,14 @@ func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Reco
 	if err != nil {
 		return err
 	}
+	if had := record.Forgotten.Transfers + len(record.Transfers); len(shown) != had {
+		return fmt.Errorf("%s has had %d transfers, at the desk %d", record.Conversation, had, len(shown))
+	}
 	rows := []conversation.Transfer{}
 	for _, row := range shown {
-		rows = append(rows, row.Transfer)
+		if record.Transfer(row.SID) != nil {
+			rows = append(rows, row.Transfer)
+		}
 	}
 	wanted := []conversation.Transfer{}
 	for _, transfer := range record.Transfers {

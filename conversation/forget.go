@@ -1,0 +1,77 @@
+package conversation
+
+import "slices"
+
+// What a state keeps of tasks that have ended, so that a conversation of however many transfers fits into a
+// payload, of which Temporal's server takes two megabytes. The desk keeps everything.
+const (
+	// tasksKept is how many of the newest tasks stay, with the transfers between them.
+	tasksKept = 1000
+	// attributesKept is how many of the newest tasks keep their attributes, attributeBytesKept how much of them.
+	attributesKept     = 100
+	attributeBytesKept = 256 << 10
+)
+
+// Forgotten counts what a conversation has had and its state has no more.
+type Forgotten struct {
+	Tasks     int `json:"tasks,omitempty"`
+	Transfers int `json:"transfers,omitempty"`
+}
+
+// Forget drops what ended long ago. What the events speak of, which the desk hasn't been told yet, stays.
+func (s *State) Forget(untold []Event) {
+	stays := map[string]bool{}
+	for _, e := range untold {
+		stays[e.Task], stays[e.Transfer] = true, true
+	}
+	for _, transfer := range s.Transfers {
+		if transfer.Status == TransferActive || stays[transfer.SID] {
+			stays[transfer.Task], stays[transfer.FromTask] = true, true
+		}
+	}
+	mayGo := func(t *Task) bool { return !t.Status.Live() && !stays[t.SID] }
+	s.forgetAttributes(mayGo)
+	s.forgetTasks(mayGo)
+}
+
+func (s *State) forgetAttributes(mayGo func(*Task) bool) {
+	bytes := 0
+	for i, t := range slices.Backward(s.Tasks) {
+		bytes += t.Attributes.bytes()
+		if mayGo(t) && (len(s.Tasks)-i > attributesKept || bytes > attributeBytesKept) {
+			t.Attributes = nil
+		}
+	}
+}
+
+func (s *State) forgetTasks(mayGo func(*Task) bool) {
+	gone := map[string]bool{}
+	for _, t := range s.Tasks[:max(0, len(s.Tasks)-tasksKept)] {
+		if mayGo(t) {
+			gone[t.SID] = true
+		}
+	}
+	transfers := len(s.Transfers)
+	s.Tasks = slices.DeleteFunc(s.Tasks, func(t *Task) bool { return gone[t.SID] })
+	s.Transfers = slices.DeleteFunc(s.Transfers, func(t *Transfer) bool { return gone[t.Task] || gone[t.FromTask] })
+	s.Forgotten.Tasks += len(gone)
+	s.Forgotten.Transfers += transfers - len(s.Transfers)
+}
+
+// Bytes is about how much of a payload the state takes.
+func (s *State) Bytes() int {
+	const aTask, aTransfer = 620, 350 // with names as people have them
+	bytes := len(s.Tasks)*aTask + len(s.Transfers)*aTransfer
+	for _, t := range s.Tasks {
+		bytes += t.Attributes.bytes()
+	}
+	return bytes
+}
+
+func (a Attributes) bytes() int {
+	bytes := 0
+	for key, value := range a {
+		bytes += len(key) + len(value)
+	}
+	return bytes
+}
