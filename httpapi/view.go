@@ -75,7 +75,31 @@ func (c *call) viewOfState(s conversation.State) (*view, error) {
 	for _, x := range s.Transfers {
 		v.transfers = append(v.transfers, *x)
 	}
-	return v, nil
+	if s.Forgotten == (conversation.Forgotten{}) {
+		return v, nil
+	}
+	return v, c.recall(v, s.Forgotten)
+}
+
+// recall puts what the conversation has forgotten before what it knows.
+func (c *call) recall(v *view, forgotten conversation.Forgotten) error {
+	kept, err := c.viewOfDesk(desk.Conversation{SID: v.sid})
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, t := range v.tasks {
+		known[t.SID] = true
+	}
+	for _, x := range v.transfers {
+		known[x.SID] = true
+	}
+	// What the desk has been told since the conversation was asked comes last there, and was not meant.
+	tasks := slices.DeleteFunc(kept.tasks, func(t desk.Task) bool { return known[t.SID] })
+	transfers := slices.DeleteFunc(kept.transfers, func(x conversation.Transfer) bool { return known[x.SID] })
+	v.tasks = append(tasks[:min(len(tasks), forgotten.Tasks)], v.tasks...)
+	v.transfers = append(transfers[:min(len(transfers), forgotten.Transfers)], v.transfers...)
+	return nil
 }
 
 func (c *call) viewOfDesk(shown desk.Conversation) (*view, error) {
