@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -73,6 +76,11 @@ func newModel(t testing.TB) *model {
 		m.values = append(m.values, s.made)
 	}
 	require.NoError(t, h.desk.Close())
+	// The dispatcher may be in the middle of something: the last to leave puts the journal into the file.
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(h.file + "-wal")
+		return errors.Is(err, fs.ErrNotExist)
+	}, 30*time.Second, time.Millisecond, "until the desk's file is whole")
 	var err error
 	m.content, err = os.ReadFile(h.file)
 	require.NoError(t, err)
