@@ -102,7 +102,7 @@ func (s *Server) explain(options Options, frontend, ui endpoint) error {
 	case says("unknown flag", "unknown command"):
 		return fmt.Errorf("%s is not a Temporal CLI that this version knows: use version %s or newer%s", options.Binary, Version, quoteLog(lines))
 	case s.log.crashed():
-		return fmt.Errorf("%w: free ports or memory for it, and start it again%s", errCrashed, quoteLog(lines))
+		return fmt.Errorf("%w: its log says why, often that it finds no free port%s", errCrashed, quoteLog(lines))
 	default:
 		return fmt.Errorf("the dev server does not start: %w", s.err)
 	}

@@ -104,10 +104,11 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		if attempt == startAttempts || !errors.Is(err, errPortLost) && !errors.Is(err, errCrashed) {
 			return server, err
 		}
+		say(options.LogWriter, "The dev server is started again: %v", err)
 		select {
 		case <-time.After(startPause << (attempt - 1)):
 		case <-ctx.Done():
-			return nil, err
+			return nil, errors.Join(context.Cause(ctx), err)
 		}
 	}
 }
