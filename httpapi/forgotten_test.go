@@ -16,40 +16,45 @@ func TestWhatAConversationHasForgottenIsFoundAtTheDesk(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	sid := h.give("alice")
-	h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}})
+	h.passToAndFro(sid, 2)
 	early := h.state(sid)
-	h.do(sid, conversation.AcceptCommand{Agent: "bob"})
-	h.do(sid, conversation.WrapupCommand{Agent: "alice"})
-	h.passToAndFro(sid, 1001)
-	require.NotNil(t, early.Task(early.Transfers[0].FromTask))
+	second, transfer := early.Tasks[1].SID, early.Transfers[1].SID
+	h.passToAndFro(sid, 601)
 	now := h.state(sid)
-	require.Positive(t, now.Forgotten.Transfers)
-	require.Nil(t, now.Task(early.Tasks[0].SID))
+	require.Nil(t, now.Task(second))
+	require.Nil(t, now.Transfer(transfer))
+	require.NotNil(t, now.Task(early.Tasks[0].SID), "which a command with an ID has touched")
 
 	var task struct {
 		SID              string `json:"sid"`
 		AssignmentStatus string `json:"assignment_status"`
 	}
-	h.ask(h.service, http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Tasks/"+early.Tasks[0].SID, nil).is(http.StatusOK).read(&task)
+	h.ask(h.service, http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Tasks/"+second, nil).is(http.StatusOK).read(&task)
 	require.Equal(t, "completed", task.AssignmentStatus)
 
 	channel := "/v1/Interactions/" + conversation.SameSID("KD", sid) + "/Channels/" + conversation.SameSID("UO", sid)
-	var transfer struct{ Status string }
-	h.ask(h.service, http.MethodGet, channel+"/Transfers/"+early.Transfers[0].SID, nil).is(http.StatusOK).read(&transfer)
-	require.Equal(t, "completed", transfer.Status)
+	var passed struct{ Status string }
+	h.ask(h.service, http.MethodGet, channel+"/Transfers/"+transfer, nil).is(http.StatusOK).read(&passed)
+	require.Equal(t, "completed", passed.Status)
 
-	var invites struct{ Invites []struct{ SID string } }
-	h.ask(h.service, http.MethodGet, channel+"/Invites", url.Values{"PageSize": {"1"}}).is(http.StatusOK).read(&invites)
-	require.Equal(t, conversation.SameSID("KG", sid), invites.Invites[0].SID, "the first one is the conversation's, as the tasks' attributes name it")
+	var list struct{ Invites []struct{ SID string } }
+	h.ask(h.service, http.MethodGet, channel+"/Invites", url.Values{"PageSize": {"3"}}).is(http.StatusOK).read(&list)
+	for i, wanted := range []string{sid, second, early.Tasks[2].SID} { // the first one is named after the conversation
+		require.Equal(t, conversation.SameSID("KG", wanted), list.Invites[i].SID)
+	}
 }
 
-// passToAndFro has bob and alice pass the conversation that often, and tells the desk once.
+// passToAndFro has alice and bob pass the conversation that often, beginning with alice or whoever has it, by
+// commands without IDs, and tells the desk once.
 func (h *house) passToAndFro(sid string, times int) {
 	h.t.Helper()
 	c := h.engine.find(sid)
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	from, receiver := "bob", "alice"
+	from, receiver := "alice", "bob"
+	if last := c.record.Tasks[len(c.record.Tasks)-1]; last.Agent == receiver {
+		from, receiver = receiver, from
+	}
 	for range times {
 		transfer := conversation.TransferCommand{From: from, To: conversation.Target{Agent: receiver}}
 		question, err := c.record.Ask(transfer, time.Now())

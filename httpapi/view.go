@@ -81,25 +81,29 @@ func (c *call) viewOfState(s conversation.State) (*view, error) {
 	return v, c.recall(v, s.Forgotten)
 }
 
-// recall puts what the conversation has forgotten before what it knows.
+// recall adds what the conversation has forgotten, in its place: as the desk has kept it, in the order in which tasks were made.
 func (c *call) recall(v *view, forgotten conversation.Forgotten) error {
 	kept, err := c.viewOfDesk(desk.Conversation{SID: v.sid})
 	if err != nil {
 		return err
 	}
-	known := map[string]bool{}
-	for _, t := range v.tasks {
-		known[t.SID] = true
-	}
-	for _, x := range v.transfers {
-		known[x.SID] = true
-	}
-	// What the desk has been told since the conversation was asked comes last there, and was not meant.
-	tasks := slices.DeleteFunc(kept.tasks, func(t desk.Task) bool { return known[t.SID] })
-	transfers := slices.DeleteFunc(kept.transfers, func(x conversation.Transfer) bool { return known[x.SID] })
-	v.tasks = append(tasks[:min(len(tasks), forgotten.Tasks)], v.tasks...)
-	v.transfers = append(transfers[:min(len(transfers), forgotten.Transfers)], v.transfers...)
+	v.tasks = recalled(v.tasks, kept.tasks, forgotten.Tasks, func(t desk.Task) string { return t.SID })
+	v.transfers = recalled(v.transfers, kept.transfers, forgotten.Transfers, func(x conversation.Transfer) string { return x.SID })
 	return nil
+}
+
+// recalled puts those that are kept alone before the first one that is known and younger. What the desk has been
+// told since the conversation was asked comes after them all, and is left out.
+func recalled[T any](known, kept []T, forgotten int, sid func(T) string) []T {
+	var all []T
+	for _, row := range kept {
+		if at := slices.IndexFunc(known, func(k T) bool { return sid(k) == sid(row) }); at >= 0 {
+			all, known = append(all, known[:at+1]...), known[at+1:]
+		} else if forgotten > 0 {
+			all, forgotten = append(all, row), forgotten-1
+		}
+	}
+	return append(all, known...)
 }
 
 func (c *call) viewOfDesk(shown desk.Conversation) (*view, error) {
