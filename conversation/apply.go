@@ -82,7 +82,7 @@ func (s *State) Apply(c Command, verdict *Verdict, now time.Time) (Result, error
 	if ok && d.apply != nil {
 		if verdict == nil {
 			return Result{}, Refuse(CodeDeskUnavailable, Details{},
-				"the desk did not answer, and nothing was changed: send the %s again in a moment", c.Name())
+				"the desk did not answer or is too far behind, and nothing was changed: send the %s again in a moment", c.Name())
 		}
 		if refusal := asks.judge(s, verdict); refusal != nil {
 			return Result{}, refusal

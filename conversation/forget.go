@@ -3,10 +3,11 @@ package conversation
 import "slices"
 
 // What a state keeps of tasks that have ended, so that a conversation of however many transfers fits into a
-// payload, of which Temporal's server takes two megabytes. The desk keeps everything.
+// payload, of which Temporal's server takes two megabytes. The desk keeps everything. Like the sizes in size.go
+// these decide what workflows do: another number is a change to be made behind workflow.GetVersion.
 const (
 	// tasksKept is how many of the newest tasks stay, with the transfers between them.
-	tasksKept = 1000
+	tasksKept = 600
 	// attributesKept is how many of the newest tasks keep their attributes, attributeBytesKept how much of them.
 	attributesKept     = 100
 	attributeBytesKept = 256 << 10
@@ -18,11 +19,15 @@ type Forgotten struct {
 	Transfers int `json:"transfers,omitempty"`
 }
 
-// Forget drops what ended long ago. What the events speak of, which the desk hasn't been told yet, stays.
+// Forget drops what ended long ago. What the events speak of, which the desk hasn't been told yet, stays, and
+// what the remembered commands came to.
 func (s *State) Forget(untold []Event) {
 	stays := map[string]bool{}
 	for _, e := range untold {
 		stays[e.Task], stays[e.Transfer] = true, true
+	}
+	for _, r := range s.Remembered {
+		stays[r.Task], stays[r.Transfer] = true, true
 	}
 	for _, transfer := range s.Transfers {
 		if transfer.Status == TransferActive || stays[transfer.SID] {
@@ -56,22 +61,4 @@ func (s *State) forgetTasks(mayGo func(*Task) bool) {
 	s.Transfers = slices.DeleteFunc(s.Transfers, func(t *Transfer) bool { return gone[t.Task] || gone[t.FromTask] })
 	s.Forgotten.Tasks += len(gone)
 	s.Forgotten.Transfers += transfers - len(s.Transfers)
-}
-
-// Bytes is about how much of a payload the state takes.
-func (s *State) Bytes() int {
-	const aTask, aTransfer = 620, 350 // with names as people have them
-	bytes := len(s.Tasks)*aTask + len(s.Transfers)*aTransfer
-	for _, t := range s.Tasks {
-		bytes += t.Attributes.bytes()
-	}
-	return bytes
-}
-
-func (a Attributes) bytes() int {
-	bytes := 0
-	for key, value := range a {
-		bytes += len(key) + len(value)
-	}
-	return bytes
 }

@@ -81,6 +81,7 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 		}
 		r.record = before.Record
 		r.project.resume(before.Untold)
+		r.record.Forget(before.Untold.Events) // an earlier build has left everything
 		r.shown = searchableOf(&r.record.State)
 	} else {
 		r.surplus = record.Payload() != nil

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -147,49 +148,86 @@ func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
 // A desk that answers what it is asked, and can't be told: what it hasn't been told may not outgrow what the server takes.
 func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	var transfer *answer
-	from, receiver, transfers, waited := "alice", "bob", 0, 0
-	s.aliceAccepts()
-	s.step(func() { s.desk.picturesToFail = 1_000_000 })
-	passOn := func() {
-		transfer = s.update("transfer", conversation.TransferCommand{From: from, To: toAgent(receiver), Note: strings.Repeat("é", 500)})
-	}
-	take := func() {
-		s.signal("wrapup", conversation.WrapupCommand{Agent: from})
-		s.signal("accept", conversation.AcceptCommand{Agent: receiver})
-	}
-	for range 500 {
-		s.step(func() {
-			switch {
-			case transfer == nil:
-			case !transfer.done:
-				waited++
-				return
-			case transfer.err != nil:
-				return
-			default:
-				transfers++
-				from, receiver = receiver, from
+	for _, test := range []struct {
+		name       string
+		note, by   string
+		attributes string
+		back       int // after how many seconds of waiting the desk can be told
+	}{
+		{name: "in vain", note: strings.Repeat("é", 500), back: 8},
+		{name: "in vain, with much in each message", note: strings.Repeat("<", 2000), by: strings.Repeat("Ж", 255), back: 8},
+		{name: "in vain, with big attributes", attributes: strings.Repeat("&", 600), back: 8},
+		{name: "until it catches up", back: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			start := startCommand()
+			start.Attributes["html"] = json.RawMessage(`"` + test.attributes + `"`)
+			s.start = start
+			var transfer *answer
+			from, receiver, transfers, waited := "alice", "bob", 0, 0
+			by := conversation.Meta{By: test.by}
+			passOn := func() {
+				transfer = s.update("transfer", conversation.TransferCommand{From: from, To: toAgent(receiver), Note: test.note, Meta: by})
+				s.signal("wrapup", conversation.WrapupCommand{Agent: from, Disposition: test.by, Note: test.note, Meta: by})
+				s.signal("accept", conversation.AcceptCommand{Agent: receiver, Meta: by})
 			}
-			passOn()
-			take()
+			s.desk.whileTold = func(picture conversation.Picture) {
+				payload := len(jsonOf(s.record())) + len(jsonOf(picture.Events)) + len(jsonOf(picture.Notes))
+				if payload >= 2<<20 || len(jsonOf(picture)) >= 2<<20 {
+					t.Errorf("a payload of %d bytes is to continue the run, one of %d to tell the desk", payload, len(jsonOf(picture)))
+				}
+			}
+			s.aliceAccepts()
+			s.step(func() { s.desk.picturesToFail = 1_000_000 })
+			for range 500 {
+				s.step(func() {
+					switch {
+					case transfer == nil:
+					case !transfer.done:
+						waited++
+						if waited == test.back {
+							s.desk.picturesToFail = 0
+						}
+						return
+					case transfer.err != nil || waited > 0:
+						return
+					default:
+						transfers++
+						from, receiver = receiver, from
+					}
+					passOn()
+				})
+			}
+			if test.back < 5 {
+				s.step(func() { transfer.succeeded() })
+				s.play()
+				return
+			}
+			s.step(func() {
+				transfer.refused(conversation.CodeDeskUnavailable)
+				require.Greater(t, transfers, 25)
+				require.Equal(t, 5, waited, "seconds, and then it is refused")
+				transfer = s.update("transfer", conversation.TransferCommand{From: from, To: toAgent(receiver)})
+			})
+			s.step(func() {
+				transfer.refused(conversation.CodeDeskUnavailable) // at once: nobody waits for it again
+				s.desk.picturesToFail = 0
+			})
+			s.after(6*time.Second, func() {
+				transfer = s.update("transfer", conversation.TransferCommand{From: from, To: toAgent(receiver)})
+			})
+			s.step(func() {
+				transfer.succeeded()
+				require.Empty(t, s.desk.disagreements(s.record()), "nothing was lost")
+				for sid, task := range s.desk.tasks {
+					require.NotEmpty(t, task.Attributes, "the desk was told of %s before it was forgotten", sid)
+				}
+			})
+			s.play()
 		})
 	}
-	s.after(5*time.Second, func() {
-		transfer.refused(conversation.CodeDeskUnavailable)
-		require.Greater(t, transfers, 200)
-		require.Equal(t, 5, waited, "seconds, and then it is refused")
-		s.desk.picturesToFail = 0
-		passOn()
-	})
-	s.after(6*time.Second, func() {
-		transfer.succeeded()
-		require.Empty(t, s.desk.disagreements(s.record()), "nothing was lost")
-		require.Empty(t, s.record().Tasks[0].Attributes)
-		require.NotEmpty(t, s.desk.tasks[s.task(100).SID].Attributes, "the desk was told before they were forgotten")
-	})
-	s.play()
 }
 
 func TestACallThatIsGivenUpIsMadeAgainAfterAPause(t *testing.T) {

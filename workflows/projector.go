@@ -21,7 +21,9 @@ const (
 	awayAfter = 5 * time.Second
 	// fullAt is how many bytes a run may come to leave to the next one, in a payload of which the server takes
 	// two megabytes: a conversation that has more can't be continued, nor shown to the desk, and would be lost.
-	fullAt = 1_750_000
+	// The rest is for what is small beside it: customer, settings, refusals. Another number is another order of
+	// commands, to be made behind workflow.GetVersion.
+	fullAt = 1_900_000
 )
 
 // projector is what the desk has not acknowledged yet.
@@ -36,8 +38,10 @@ type projector struct {
 	call    workflow.Future
 	// away is set while the desk has not answered in time.
 	away bool
-	// turns counts the answers, and the times that the desk turned out to be away.
-	turns int
+	// turns counts the answers, and the times that the desk turned out to be away; behind is set where the desk has
+	// been waited for in vain, behindAt how many there were then.
+	turns, behindAt int
+	behind          bool
 	// answeredAt is when the last answer came, changedAt when the conversation has changed last, changedBefore
 	// when before that.
 	answeredAt, changedAt, changedBefore time.Time
@@ -157,30 +161,34 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 }
 
 // deskFollows tells whether the desk may be asked for a verdict: one that is too far behind is first given the time to
-// catch up. What needs no verdict only ends what a verdict has begun, and never comes to much.
+// catch up, once until it has a turn. What needs no verdict only ends what a verdict has begun.
 func (r *run) deskFollows(ctx workflow.Context) bool {
-	if r.bytes() < fullAt || workflow.GetVersion(ctx, "desk-follows", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	p := &r.project
+	full := func() bool { return !p.idle() && r.bytes() > fullAt }
+	if !full() || workflow.GetVersion(ctx, "desk-follows", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return true
+	}
+	if p.behind && p.behindAt == p.turns {
+		return false
 	}
 	caughtUp, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
 		Timeout: awayAfter, TimerOptions: workflow.TimerOptions{Summary: "the desk is too far behind: let it catch up"},
-	}, func() bool { return r.bytes() < fullAt })
-	if err != nil || !caughtUp {
-		r.log(ctx).Warn("The desk is too far behind", "untold", len(r.project.events), "error", err)
-		return false
+	}, func() bool { return !full() })
+	p.behind, p.behindAt = err != nil || !caughtUp, p.turns
+	if p.behind {
+		r.log(ctx).Warn("The desk is too far behind", "untold", len(p.events), "error", err)
 	}
-	return true
+	return !p.behind
 }
 
-// bytes is about how much the run would leave to the next one.
+// bytes is how much the run would leave to the next one at most.
 func (r *run) bytes() int {
-	const anEvent, aNote = 400, 300 // with names as people have them
-	bytes := r.record.Bytes() + len(r.project.events)*anEvent
-	for _, note := range r.project.notes {
-		bytes += aNote
-		for _, character := range note.Text {
-			bytes += bytesInJSON(character)
-		}
+	bytes := r.record.Bytes()
+	for i := range r.project.events {
+		bytes += r.project.events[i].Bytes()
+	}
+	for i := range r.project.notes {
+		bytes += r.project.notes[i].Bytes()
 	}
 	return bytes
 }

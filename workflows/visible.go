@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -228,17 +227,9 @@ func StartSummary(start conversation.StartCommand) string {
 func short(summary string) string {
 	length := 0
 	for i, r := range summary {
-		if length += bytesInJSON(r); length > maxSummary {
+		if length += conversation.BytesInJSON(r); length > maxSummary {
 			return summary[:i] + "…"
 		}
 	}
 	return summary
-}
-
-// bytesInJSON is how many bytes a character takes in JSON at most.
-func bytesInJSON(r rune) int {
-	if r < ' ' || strings.ContainsRune("\"\\<>&\u2028\u2029", r) || r == utf8.RuneError {
-		return len(`\u0000`)
-	}
-	return utf8.RuneLen(r)
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/baton-transfers/baton"
@@ -148,12 +149,16 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 	if len(events) != record.Events {
 		wrong = append(wrong, fmt.Errorf("%s has had %d events, at the desk %d", sid, record.Events, len(events)))
 	}
+	tasks, err := d.Tasks(ctx, sid) // which are the conversation's, see tasksDiffer, and those that it has forgotten
+	if err != nil {
+		return err
+	}
 	statuses := map[string]conversation.ReservationStatus{}
 	for i, event := range events {
 		if event.Number != i+1 {
 			wrong = append(wrong, fmt.Errorf("event %d of %s has the number %d", i+1, sid, event.Number))
 		}
-		if record.Task(event.Task) == nil && record.Forgotten.Tasks == 0 {
+		if !slices.ContainsFunc(tasks, func(t desk.Task) bool { return t.SID == event.Task }) {
 			wrong = append(wrong, fmt.Errorf("event %d of %s is of a task that it doesn't have", event.Number, sid))
 		}
 		if event.Reservation != "" {
