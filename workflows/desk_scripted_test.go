@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -111,6 +112,20 @@ func (d *scriptedDesk) Sync(ctx context.Context, picture conversation.Picture) (
 		return conversation.Acknowledgement{}, errAway
 	}
 	return conversation.Acknowledgement{Revision: d.revision, Placed: d.match(picture)}, nil
+}
+
+// failPictures fails that many calls from now on, whatever is under way.
+func (d *scriptedDesk) failPictures(count int) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	d.picturesToFail = count
+}
+
+// told is what has come, and the tasks as they are by it.
+func (d *scriptedDesk) told() ([]conversation.Picture, map[string]conversation.Task) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return slices.Clone(d.pictures), maps.Clone(d.tasks)
 }
 
 // shown is the newest picture.

@@ -177,7 +177,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 				s.signal("accept", conversation.AcceptCommand{Agent: receiver, Meta: by})
 			}
 			s.aliceAccepts()
-			s.step(func() { s.desk.picturesToFail = 1_000_000 })
+			s.step(func() { s.desk.failPictures(1_000_000) })
 			for range 300 {
 				s.after(100*time.Millisecond, func() {
 					switch {
@@ -185,7 +185,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 					case !transfer.done:
 						waited++
 						if waited == test.back {
-							s.desk.picturesToFail = 0
+							s.desk.failPictures(0)
 						}
 						return
 					case transfer.err != nil || waited > 0:
@@ -212,7 +212,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 			})
 			s.step(func() {
 				transfer.refused(conversation.CodeDeskUnavailable) // at once: nobody waits for it again
-				s.desk.picturesToFail = 0
+				s.desk.failPictures(0)
 			})
 			s.after(6*time.Second, func() {
 				transfer = s.update("transfer", conversation.TransferCommand{From: from, To: toAgent(receiver)})
@@ -220,12 +220,13 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 			s.step(func() {
 				transfer.succeeded()
 				require.Empty(t, s.desk.disagreements(s.record()), "nothing was lost")
-				for _, picture := range s.desk.pictures {
+				pictures, tasks := s.desk.told()
+				for _, picture := range pictures {
 					require.Less(t, len(jsonOf(picture)), 2<<20, "what the server takes")
 				}
-				untold := slices.MaxFunc(s.desk.pictures, func(a, b conversation.Picture) int { return len(a.Events) - len(b.Events) })
+				untold := slices.MaxFunc(pictures, func(a, b conversation.Picture) int { return len(a.Events) - len(b.Events) })
 				require.Less(t, len(jsonOf(full))+len(jsonOf(untold.Events))+len(jsonOf(untold.Notes)), 2<<20, "so that the run could be continued")
-				for sid, task := range s.desk.tasks {
+				for sid, task := range tasks {
 					require.NotEmpty(t, task.Attributes, "the desk was told of %s before it was forgotten", sid)
 				}
 			})
