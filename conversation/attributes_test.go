@@ -68,3 +68,27 @@ func TestTheSystemsOwnAttributes(t *testing.T) {
 	require.Equal(t, `["`+conversation.AgentSID("alice")+`","`+conversation.AgentSID("bob")+`"]`, string(third["workerSidsInConversation"]))
 	require.Equal(t, `"billing"`, string(second["transferQueueName"]), "the task before keeps its own")
 }
+
+func TestAttributesAfterHundredsOfTransfers(t *testing.T) {
+	t.Parallel()
+	s := tell(t, `start attributes={"order":17} · reserve alice · accept alice`)
+	carryOutOften := func(commands ...conversation.Command) {
+		for range 130 {
+			for _, command := range commands {
+				_, err := s.state.Apply(command, verdictOf(bothSwitchesOn(), true), s.now)
+				require.NoError(t, err)
+				s.state.Forget(nil)
+			}
+		}
+	}
+	toBob := conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}}
+	toAlice := conversation.TransferCommand{From: "bob", To: conversation.Target{Agent: "alice"}}
+	carryOutOften(toBob, conversation.CancelCommand{Agent: "alice"})
+	require.Equal(t, "17", string(s.task(1).Attributes["order"]), "alice has had it all the time")
+	carryOutOften(toBob, conversation.WrapupCommand{Agent: "alice"}, conversation.AcceptCommand{Agent: "bob"},
+		toAlice, conversation.WrapupCommand{Agent: "bob"}, conversation.AcceptCommand{Agent: "alice"})
+	last := s.state.Tasks[len(s.state.Tasks)-1]
+	require.Equal(t, "17", string(last.Attributes["order"]))
+	require.Empty(t, s.task(1).Attributes, "what ended long ago has its attributes at the desk")
+	require.Less(t, len(encoded(t, s.state)), 500_000, "a long conversation still fits into a payload")
+}

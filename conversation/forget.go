@@ -19,6 +19,12 @@ type Forgotten struct {
 	Transfers int `json:"transfers,omitempty"`
 }
 
+// HadTasks is how many tasks the conversation has had, the forgotten ones with them.
+func (s *State) HadTasks() int { return s.Forgotten.Tasks + len(s.Tasks) }
+
+// HadTransfers is how many transfers the conversation has had, the forgotten ones with them.
+func (s *State) HadTransfers() int { return s.Forgotten.Transfers + len(s.Transfers) }
+
 // Forget drops what ended long ago. What the events speak of, which the desk hasn't been told yet, stays, and
 // what the remembered commands came to.
 func (s *State) Forget(untold []Event) {

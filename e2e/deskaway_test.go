@@ -93,7 +93,8 @@ func TestDeskHeldByAWriterForTenSeconds(t *testing.T) {
 			break
 		}
 		require.NoError(t, err)
-		require.True(t, time.Since(asked) < atOnceWithoutDesk || done > 500, "%s after %d others", commands[done].Name(), done)
+		mayWait := done > 500 && commands[done].Name() == conversation.CommandTransfer
+		require.True(t, mayWait || time.Since(asked) < atOnceWithoutDesk, "%s after %d others", commands[done].Name(), done)
 	}
 	release()
 	c.insistOn(t, sid, commands[done])

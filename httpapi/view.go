@@ -92,8 +92,8 @@ func (c *call) recall(v *view, forgotten conversation.Forgotten) error {
 	return nil
 }
 
-// recalled puts those that are kept alone before the first one that is known and younger. What the desk has been
-// told since the conversation was asked comes after them all, and is left out.
+// recalled puts each of those that only the desk has kept before the first one that is known and younger. What the
+// desk has been told since the conversation was asked comes after them all, and is left out.
 func recalled[T any](known, kept []T, forgotten int, sid func(T) string) []T {
 	var all []T
 	for _, row := range kept {

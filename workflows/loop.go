@@ -275,8 +275,8 @@ func (r *run) leave(ctx workflow.Context) error {
 
 func (r *run) summary() *Summary {
 	return &Summary{
-		Conversation: r.record.Conversation, Status: r.record.Status, Tasks: r.record.Forgotten.Tasks + len(r.record.Tasks),
-		Transfers: transfersOf(&r.record.State), CreatedAt: r.record.CreatedAt, ClosedAt: r.record.ClosedAt,
+		Conversation: r.record.Conversation, Status: r.record.Status, Tasks: r.record.HadTasks(),
+		Transfers: r.record.HadTransfers(), CreatedAt: r.record.CreatedAt, ClosedAt: r.record.ClosedAt,
 	}
 }
 

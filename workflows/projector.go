@@ -38,10 +38,10 @@ type projector struct {
 	call    workflow.Future
 	// away is set while the desk has not answered in time.
 	away bool
-	// turns counts the answers, and the times that the desk turned out to be away; behind is set where the desk has
-	// been waited for in vain, behindAt how many there were then.
-	turns, behindAt int
-	behind          bool
+	// turns counts the answers, and the times that the desk turned out to be away; behind is set where it has been
+	// waited for in vain since the last of them.
+	turns  int
+	behind bool
 	// answeredAt is when the last answer came, changedAt when the conversation has changed last, changedBefore
 	// when before that.
 	answeredAt, changedAt, changedBefore time.Time
@@ -71,6 +71,9 @@ func (p *projector) add(result conversation.Result, trace any, now time.Time) {
 		p.due, p.trace = true, trace
 	}
 }
+
+// turn marks that there is news of the desk.
+func (p *projector) turn() { p.turns, p.behind = p.turns+1, false }
 
 func (p *projector) idle() bool { return !p.due && !p.calling }
 
@@ -150,7 +153,7 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 		return r.notTold(ctx, t, err)
 	}
 	p.away, p.answeredAt = false, workflow.Now(ctx)
-	p.turns++
+	p.turn()
 	p.call = nil
 	p.events, p.notes = left(p.events, t.events), left(p.notes, t.notes)
 	r.record.Forget(p.events)
@@ -168,13 +171,13 @@ func (r *run) deskFollows(ctx workflow.Context) bool {
 	if !full() || workflow.GetVersion(ctx, "desk-follows", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return true
 	}
-	if p.behind && p.behindAt == p.turns {
+	if p.behind {
 		return false
 	}
 	caughtUp, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
 		Timeout: awayAfter, TimerOptions: workflow.TimerOptions{Summary: "the desk is too far behind: let it catch up"},
 	}, func() bool { return !full() })
-	p.behind, p.behindAt = err != nil || !caughtUp, p.turns
+	p.behind = err != nil || !caughtUp
 	if p.behind {
 		r.log(ctx).Warn("The desk is too far behind", "untold", len(p.events), "error", err)
 	}
@@ -208,7 +211,7 @@ func (r *run) notTold(ctx workflow.Context, t *told, failure error) error {
 	if !p.away {
 		r.log(ctx).Warn("The desk has not answered in time", "revision", t.revision, "error", failure)
 		p.away = true
-		p.turns++
+		p.turn()
 		return nil
 	}
 	// Only a worker that doesn't know the activity, or an operator, ends retries without a limit.

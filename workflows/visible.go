@@ -22,7 +22,7 @@ type searchable struct {
 
 func searchableOf(s *conversation.State) searchable {
 	v := searchable{
-		status: string(s.Status), channel: string(s.Channel), transfers: int64(transfersOf(s)),
+		status: string(s.Status), channel: string(s.Channel), transfers: int64(s.HadTransfers()),
 		agents: []string{}, wrapping: []string{},
 	}
 	for _, t := range s.Tasks {
@@ -41,8 +41,6 @@ func searchableOf(s *conversation.State) searchable {
 	slices.Sort(v.wrapping)
 	return v
 }
-
-func transfersOf(s *conversation.State) int { return s.Forgotten.Transfers + len(s.Transfers) }
 
 // show rewrites the current details, and the search attributes once the desk has answered or is known
 // to be away. They are the dearest thing a command changes: no caller waits for them, and what is told

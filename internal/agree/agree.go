@@ -96,7 +96,7 @@ func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) 
 		rows[row.SID] = row
 	}
 	var wrong []error
-	if had := record.Forgotten.Tasks + len(record.Tasks); len(tasks) != had {
+	if had := record.HadTasks(); len(tasks) != had {
 		wrong = append(wrong, fmt.Errorf("%s has had %d tasks, at the desk %d", record.Conversation, had, len(tasks)))
 	}
 	for _, task := range record.Tasks {
@@ -119,7 +119,7 @@ func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Reco
 	if err != nil {
 		return err
 	}
-	if had := record.Forgotten.Transfers + len(record.Transfers); len(shown) != had {
+	if had := record.HadTransfers(); len(shown) != had {
 		return fmt.Errorf("%s has had %d transfers, at the desk %d", record.Conversation, had, len(shown))
 	}
 	rows := []conversation.Transfer{}
