@@ -1,0 +1,128 @@
+// Package limit bounds how often something is done, for each key and in total.
+//
+// Must not import: other packages of Baton.
+package limit
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Pace is how often something may be done: Count times at once, and then evenly Count times in each Per.
+type Pace struct {
+	Count int
+	Per   time.Duration
+}
+
+// The bounds of a [Pace] that is configured.
+const (
+	maxCount = 1_000_000
+	maxPer   = 24 * time.Hour
+)
+
+// ParsePace reads a pace in the form of [Pace.String], as 10/1m.
+func ParsePace(text string) (Pace, error) {
+	wrong := func() (Pace, error) {
+		return Pace{}, fmt.Errorf("%q is not a limit: set it to a number from 1 to %d and a time of at most 24h, as 10/1m for ten at once and then ten a minute", text, maxCount)
+	}
+	count, per, _ := strings.Cut(text, "/")
+	var p Pace
+	var err error
+	if p.Count, err = strconv.Atoi(count); err != nil || p.Count < 1 || p.Count > maxCount {
+		return wrong()
+	}
+	if p.Per, err = time.ParseDuration(per); err != nil || p.Per < time.Millisecond || p.Per > maxPer {
+		return wrong()
+	}
+	return p, nil
+}
+
+// String returns the pace as COUNT/TIME, the form of settings.
+func (p Pace) String() string { return strconv.Itoa(p.Count) + "/" + p.Per.String() }
+
+// Or returns the pace, or the other one where it is not set.
+func (p Pace) Or(other Pace) Pace {
+	if p == (Pace{}) {
+		return other
+	}
+	return p
+}
+
+func (p Pace) limiter() *rate.Limiter {
+	return rate.NewLimiter(rate.Limit(float64(p.Count)/p.Per.Seconds()), p.Count)
+}
+
+// firstSweep is with how many keys a limiter first looks for those that it can forget.
+const firstSweep = 1000
+
+// Limiter bounds how often something is done, for each key and in total. It forgets a key whose limit is full again.
+// It is safe for concurrent use.
+type Limiter struct {
+	each Pace
+	// total is nil where each key alone is bounded.
+	total *rate.Limiter
+
+	mutex sync.Mutex
+	byKey map[string]*rate.Limiter
+	// sweepAt is with how many keys to look again: twice as many as were left, so that the cost of looking is
+	// constant for each new key.
+	sweepAt int
+}
+
+// New returns a limiter of each key. The zero total bounds each key alone.
+func New(each, total Pace) *Limiter {
+	l := &Limiter{each: each, byKey: map[string]*rate.Limiter{}, sweepAt: firstSweep}
+	if total != (Pace{}) {
+		l.total = total.limiter()
+	}
+	return l
+}
+
+// Allow reports whether it may be done now, and counts it if so.
+func (l *Limiter) Allow(key string) bool { return l.Take(key) == 0 }
+
+// Take counts one more of the key and returns zero, or returns how long to wait and counts nothing. A key that has
+// used up its own limit takes nothing from the total; while the total is used up, new keys are not kept.
+func (l *Limiter) Take(key string) (wait time.Duration) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.total != nil && l.total.Tokens() < 1 {
+		return untilNext(l.total)
+	}
+	own := l.byKey[key]
+	if own == nil {
+		l.sweep()
+		own = l.each.limiter()
+		l.byKey[key] = own
+	}
+	if !own.Allow() {
+		return untilNext(own)
+	}
+	if l.total != nil {
+		l.total.Allow() // has a token: nothing else takes from it
+	}
+	return 0
+}
+
+// untilNext is how long it takes until the limiter has a token.
+func untilNext(limiter *rate.Limiter) time.Duration {
+	missing := 1 - limiter.Tokens()
+	return max(time.Duration(missing/float64(limiter.Limit())*float64(time.Second)), 1)
+}
+
+func (l *Limiter) sweep() {
+	if len(l.byKey) < l.sweepAt {
+		return
+	}
+	for key, limiter := range l.byKey {
+		if limiter.Tokens() >= float64(l.each.Count) {
+			delete(l.byKey, key)
+		}
+	}
+	l.sweepAt = max(firstSweep, 2*len(l.byKey))
+}

@@ -1,0 +1,97 @@
+package limit
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// pass moves the fake clock of a synctest bubble on.
+func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the clock is fake
+
+// allowed counts how often the limiter allows it, of so many times.
+func allowed(l *Limiter, times int, key func(int) string) (count int) {
+	for n := range times {
+		if l.Allow(key(n)) {
+			count++
+		}
+	}
+	return count
+}
+
+func always(key string) func(int) string { return func(int) string { return key } }
+
+func each(n int) string { return fmt.Sprintf("address %d", n) }
+
+func TestParsePace(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Pace{
+		"10/1m": {10, time.Minute}, "1/24h": {1, 24 * time.Hour}, "1000000/1s": {1_000_000, time.Second}, "3/1m30s": {3, 90 * time.Second},
+	} {
+		p, err := ParsePace(text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, p, text)
+		again, err := ParsePace(p.String())
+		require.NoError(t, err)
+		require.Equal(t, p, again)
+	}
+	for _, text := range []string{
+		"", "10", "10/", "/1m", "0/1m", "-1/1m", "1000001/1m", "10/0s", "10/-1m", "10/25h", "10/1", "10/m", "ten/1m", "1e3/1m", "10 / 1m", "10/1m/2", "10/1us", "off",
+	} {
+		_, err := ParsePace(text)
+		require.ErrorContains(t, err, "as 10/1m", text)
+	}
+}
+
+func TestLimitOfOneKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Pace{10, time.Minute}, Pace{100, 10 * time.Second})
+		require.Equal(t, 10, allowed(l, 1000, always("a")))
+		require.Equal(t, 10, allowed(l, 11, always("b")), "a refused key takes nothing from others")
+		require.InDelta(t, 6, l.Take("a").Seconds(), 0.001)
+		pass(l.Take("a"))
+		require.Zero(t, l.Take("a"), "after the wait that was returned, it is allowed")
+		pass(12 * time.Second)
+		require.Equal(t, 2, allowed(l, 10, always("a")))
+	})
+}
+
+func TestLimitInTotal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Pace{10, time.Minute}, Pace{100, 10 * time.Second})
+		require.Equal(t, 100, allowed(l, 5000, each))
+		require.LessOrEqual(t, len(l.byKey), 100, "refused keys take no memory")
+		require.InDelta(t, 0.1, l.Take("new").Seconds(), 0.001)
+		pass(2 * time.Second)
+		require.Equal(t, 20, allowed(l, 5000, each))
+	})
+}
+
+// TestLimiterForgets: many other keys give a key no fresh start, and are forgotten.
+func TestLimiterForgets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Pace{10, 10 * time.Second}, Pace{})
+		require.Equal(t, 10, allowed(l, 11, always("a")))
+		require.Equal(t, 50_000, allowed(l, 50_000, each))
+		require.False(t, l.Allow("a"))
+		pass(5 * time.Second)
+		require.Equal(t, 5, allowed(l, 10, always("a")))
+		require.Equal(t, 50_000, allowed(l, 50_000, func(n int) string { return each(n) + " of more" }))
+		require.Equal(t, 0, allowed(l, 10, always("a")), "it is not full, and so not forgotten")
+		pass(10 * time.Second)
+		require.Equal(t, 10, allowed(l, 11, always("a")))
+		for n := range 200_000 {
+			l.Allow(each(-1 - n))
+		}
+		pass(10 * time.Second)
+		l.sweepAt = 0
+		l.Allow("b")
+		require.Len(t, l.byKey, 1)
+	})
+}
