@@ -158,7 +158,7 @@ func (v *visit) sayInChat() error {
 	if err != nil {
 		return err
 	}
-	if !v.says.allow(sid) {
+	if !v.says.Allow(sid) {
 		return v.chat(http.StatusTooManyRequests, "That were many messages at once. Please wait a moment, then send it again.", typed)
 	}
 	return v.chatAfter(v.tell(sid, typed.Text, v.r.PostFormValue("once")), typed)

@@ -56,12 +56,27 @@ func (s *Site) sessions(name, path string, lifetime time.Duration) *scs.SessionM
 	m.Store = s.desk.Sessions()
 	m.HashTokenInStore = true
 	m.Lifetime = lifetime
-	m.Cookie.Name, m.Cookie.Path = name, path
+	m.Cookie.Name, m.Cookie.Path = s.cookieName(name, path), path
 	m.Cookie.HttpOnly, m.Cookie.SameSite = true, http.SameSiteLaxMode
-	// Over plain HTTP, on one's own machine, a browser wouldn't send it back.
-	m.Cookie.Secure = strings.HasPrefix(s.options.URL, "https://")
+	// A browser sends no Secure cookie back over plain HTTP, which serves on this machine only.
+	m.Cookie.Secure = s.overTLS()
 	m.ErrorFunc = s.sessionFailed
 	return m
+}
+
+// overTLS reports whether browsers reach the pages by https.
+func (s *Site) overTLS() bool { return strings.HasPrefix(s.options.URL, "https://") }
+
+// cookieName is the name of a cookie for that path. Over https it has a prefix with which browsers take the cookie from
+// this host over TLS only: another host of the domain, or plain HTTP, cannot set it. __Host- requires the path /.
+func (s *Site) cookieName(name, path string) string {
+	switch {
+	case !s.overTLS():
+		return name
+	case path == "/":
+		return "__Host-" + name
+	}
+	return "__Secure-" + name
 }
 
 // who reads who is signed in, and their role as it is now: somebody who was removed is signed out at once.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/web/identity"
 )
 
@@ -348,16 +349,11 @@ func afterSignIn(next string) string {
 	return path
 }
 
-// onThisMachine tells whether a request comes from this machine and for it: a page of another site that
-// has its name point here comes for that name, and what a proxy passes on says so.
+// onThisMachine tells whether a request comes from this machine and for it: a page of another site whose name
+// resolves to this machine sends that name, and a request that a proxy passed on is not direct.
 func onThisMachine(r *http.Request) bool {
-	for _, passedOn := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
-		if r.Header.Get(passedOn) != "" {
-			return false
-		}
-	}
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && from.Addr().Unmap().IsLoopback() && isLoopback(r.Host)
+	client := forwarded.Of(r)
+	return client.Direct() && client.Address.IsLoopback() && isLoopback(r.Host)
 }
 
 // isLoopback tells whether an address, with or without a port, is this machine's own.

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,8 +13,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/web"
 	"github.com/baton-transfers/baton/web/identity"
@@ -296,10 +299,55 @@ func TestSignOutOfNobody(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, p.with(token, "/desk").Code)
 }
 
-func TestCookieIsSecureOverTLS(t *testing.T) {
+// TestCookiesOverTLS: other hosts of the domain cannot set the cookies, nor can anything that came over plain HTTP.
+func TestCookiesOverTLS(t *testing.T) {
 	t.Parallel()
-	p := servePages(t, func(string) web.Options { return web.Options{Demo: true, URL: "https://baton.example.com"} })
-	require.True(t, cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {"alice"}})).Secure)
+	set := func(o web.Options, path string) (http.Header, *http.Cookie) {
+		p := servePages(t, func(string) web.Options { return o })
+		var w *httptest.ResponseRecorder
+		if path == "/chat/start" {
+			handler := web.New(p.desk, begins{}, o).Handler()
+			w = askFrom(t, handler, "127.0.0.1:4000", http.MethodPost, path, "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
+		} else {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1"+path, strings.NewReader("agent=alice"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.RemoteAddr = "127.0.0.1:4000"
+			w = httptest.NewRecorder()
+			p.Config.Handler.ServeHTTP(w, r)
+		}
+		for _, c := range w.Result().Cookies() {
+			if strings.HasSuffix(c.Name, map[string]string{"/sign-in": "baton", "/chat/start": "baton_chat"}[path]) {
+				return w.Header(), c
+			}
+		}
+		require.Fail(t, "no cookie is set", "%s: %d %s", path, w.Code, w.Body)
+		return nil, nil
+	}
+	tls, plain := web.Options{Demo: true, URL: "https://baton.example.com"}, web.Options{Demo: true, URL: "http://127.0.0.1:8080"}
+	header, c := set(tls, "/sign-in")
+	require.Equal(t, "__Host-baton", c.Name)
+	require.True(t, c.Secure)
+	require.Equal(t, "/", c.Path, "as __Host- requires")
+	require.Empty(t, c.Domain, "as __Host- requires")
+	require.Equal(t, "max-age=31536000", header.Get("Strict-Transport-Security"))
+	_, c = set(tls, "/chat/start")
+	require.Equal(t, "__Secure-baton_chat", c.Name)
+	require.True(t, c.Secure)
+	require.Equal(t, "/chat", c.Path)
+
+	for path, name := range map[string]string{"/sign-in": "baton", "/chat/start": "baton_chat"} {
+		header, c = set(plain, path)
+		require.Equal(t, name, c.Name)
+		require.False(t, c.Secure)
+		require.Empty(t, header.Get("Strict-Transport-Security"))
+	}
+}
+
+// begins begins every conversation.
+type begins struct{ closed }
+
+func (begins) Start(_ context.Context, start conversation.StartCommand) (string, error) {
+	return start.Conversation, nil
 }
 
 func TestRoleIsTheDesks(t *testing.T) {

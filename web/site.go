@@ -12,6 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/web/identity"
 )
 
@@ -25,8 +26,11 @@ type Conversations interface {
 // sign in.
 type Options struct {
 	Logger *slog.Logger
-	// URL is the pages' public address; with https, cookies are sent over TLS only. Empty: the one asked.
+	// URL is the pages' public address, as https://baton.example.com; empty for the address that was asked. With
+	// https, browsers use no other scheme for it, and cookies have a name that says so.
 	URL string
+	// Limits bound what people of whom little is known may do.
+	Limits Limits
 	// Provider is whom to sign in with; nil for none.
 	Provider *identity.Provider
 	// Demo lets whoever is on this machine sign in as anybody: for a desk that is nobody's.
@@ -49,7 +53,7 @@ type Site struct {
 	guard         *http.CrossOriginProtection
 	// starts bounds the chats that are begun, says what is said in one, signIns the sign-ins that are begun.
 	starts, signIns addressLimiter
-	says            *limiter
+	says            *limit.Limiter
 	streams         *streams
 }
 
@@ -58,11 +62,17 @@ func New(d *desk.Desk, conversations Conversations, options Options) *Site {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
+	limits := options.Limits.or(DefaultLimits())
 	s := &Site{
 		desk: d, conversations: conversations, options: options, log: options.Logger,
 		pages: parsePages(), live: newLive(d, options.Logger), guard: http.NewCrossOriginProtection(),
-		starts: newAddressLimiter(chatPace, allChatsPace), signIns: newAddressLimiter(signInPace, allSignInsPace),
-		says: newLimiter(sayPace, nil), streams: newStreams(),
+		starts: newAddressLimiter(limits.Chats, limits.ChatsTotal), signIns: newAddressLimiter(limits.SignIns, limits.SignInsTotal),
+		says: limit.New(limits.Messages, limits.MessagesTotal), streams: newStreams(),
+	}
+	if options.URL != "" { // a proxy may send another Host than the browser's
+		if err := s.guard.AddTrustedOrigin(options.URL); err != nil {
+			options.Logger.Error("public address is not an origin", "url", options.URL, "error", err)
+		}
 	}
 	s.guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "This form came from another site. Open the page here and send it from there.", http.StatusForbidden)
@@ -82,7 +92,7 @@ func (s *Site) Streams() int {
 	return s.streams.open
 }
 
-// Handler serves every page, and the assets.
+// Handler serves every page, and the assets; a page that says so for every other path.
 func (s *Site) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
@@ -91,7 +101,32 @@ func (s *Site) Handler() http.Handler {
 	mux.Handle("GET /assets/", s.assets())
 	mux.Handle("GET /favicon.ico", http.RedirectHandler(assetPath("baton.svg"), http.StatusFound))
 	mux.Handle("GET /{$}", http.RedirectHandler("/desk", http.StatusSeeOther))
-	return secured(s.guard.Handler(mux))
+	return s.secured(s.guard.Handler(s.orNotFound(mux)))
+}
+
+// orNotFound answers with a page where the mux has no route for the path.
+func (s *Site) orNotFound(mux *http.ServeMux) http.Handler {
+	unknown := s.serve(route{access: everybody, handle: func(*visit) error {
+		return notFound("There is no page at this address. Check it, or go back to the start.")
+	}})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !routed(mux, r) {
+			unknown.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// routed reports whether the mux has a route for the path, with any method.
+func routed(mux *http.ServeMux, r *http.Request) bool {
+	for _, method := range []string{r.Method, http.MethodGet, http.MethodPost} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(other); pattern != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // Paths are the patterns, for a [http.ServeMux], of everything that the pages answer.
@@ -147,12 +182,12 @@ func (s *Site) loaded(sessions *scs.SessionManager, next http.Handler) http.Hand
 
 // supervisorPace is how often a supervisor may ask for what [Site.Supervisors] guards: a page of the Temporal Web UI asks for many
 // things at once.
-var supervisorPace = pace{time.Second / 50, 200}
+var supervisorPace = limit.Pace{Count: 200, Per: 4 * time.Second}
 
 // Supervisors lets requests pass of those who are signed in as supervisor or administrator, and answers all others with 401 or
 // 403. It is for what a page of another site asks for in their name: whoever uses it has to look at the origin.
 func (s *Site) Supervisors(next http.Handler) http.Handler {
-	limits := newLimiter(supervisorPace, nil)
+	limits := limit.New(supervisorPace, limit.Pace{})
 	return s.loaded(s.people, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{Site: s, w: w, r: r, ctx: r.Context()}
 		who, err := v.who()
@@ -163,7 +198,7 @@ func (s *Site) Supervisors(next http.Handler) http.Handler {
 			http.Error(w, "Sign in to Baton's pages as a supervisor or administrator, in this browser, or send an API key.", http.StatusUnauthorized)
 		case !who.Supervises():
 			http.Error(w, "This is for supervisors and administrators: ask an administrator to give you that role.", http.StatusForbidden)
-		case !limits.allow(who.Name):
+		case !limits.Allow(who.Name):
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "Too many requests: wait a moment.", http.StatusTooManyRequests)
 		default:
@@ -183,7 +218,10 @@ func (s *Site) sessionFailed(w http.ResponseWriter, r *http.Request, err error) 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
 	"manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-func secured(next http.Handler) http.Handler {
+// strict has browsers use https alone for this host, for a year.
+const strict = "max-age=31536000"
+
+func (s *Site) secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -191,6 +229,9 @@ func secured(next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if s.overTLS() {
+			h.Set("Strict-Transport-Security", strict)
+		}
 		next.ServeHTTP(w, r)
 	})
 }
