@@ -155,9 +155,10 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 			a.Activity = ""
 		}
 	}
-	added, err := t.exec(ctx, `INSERT INTO agents (name, sid, role, presence, presence_at, idle_since, created_at, friendly_name, attributes, activity, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8, $5) ON CONFLICT (name) DO NOTHING`,
-		a.Name, conversation.AgentSID(a.Name), string(a.Role), string(a.Presence), now, a.FriendlyName, cmp.Or(a.Attributes, "{}"), a.Activity)
+	added, err := t.exec(ctx, `INSERT INTO agents (name, sid, role, presence, presence_at, idle_since, created_at, friendly_name, attributes, activity, updated_at, folded)
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8, $5, $9) ON CONFLICT (name) DO NOTHING`,
+		a.Name, conversation.AgentSID(a.Name), string(a.Role), string(a.Presence), now, a.FriendlyName, cmp.Or(a.Attributes, "{}"), a.Activity,
+		searchKey(a.Name, a.FriendlyName))
 	if err != nil {
 		return err
 	}
@@ -245,7 +246,8 @@ func (t *transaction) updateAgent(ctx context.Context, name string, change Agent
 		if err := t.audit(ctx, now, changed{"agent.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `UPDATE agents SET friendly_name = $2, updated_at = $3 WHERE name = $1`, name, *change.FriendlyName, now); err != nil {
+		if _, err := t.exec(ctx, `UPDATE agents SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
+			searchKey(name, *change.FriendlyName)); err != nil {
 			return err
 		}
 	}

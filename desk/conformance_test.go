@@ -61,6 +61,8 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"what an agent has not read is counted", testUnread},
 		{"a thread is all that its reader may see", testThread},
 		{"the directory lists whom it can be passed to", testDirectory},
+		{"a search folds case, diacritics and width", testSearch},
+		{"names of before can be searched", testFoldedNames},
 		{"what changes can be watched", testWatch},
 		{"a read sees one snapshot", testReadsOneSnapshot},
 		{"who waits longest comes first", testWaitingLongest},

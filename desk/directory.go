@@ -2,9 +2,9 @@ package desk
 
 import (
 	"context"
-	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk/naming"
 )
 
 // Directory is whom an agent may pass a conversation to.
@@ -37,7 +37,7 @@ type DirectoryQuery struct {
 	// Conversation is the one that is to be passed on, Agent who would do it: neither they nor who else
 	// has it are listed.
 	Conversation, Agent string
-	// Search is part of a name; all, where it is empty.
+	// Search is part of a name, in any case and with or without diacritics; empty for all.
 	Search string
 	// Limit is how many queues, and how many agents, are listed at most.
 	Limit int
@@ -60,7 +60,7 @@ func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Di
 	if found.Settings, err = t.settings(ctx); err != nil {
 		return found, err
 	}
-	like := containing(q.Search)
+	like := naming.Containing(q.Search)
 	found.Queues, err = all(ctx, t, func(r row) (e QueueEntry, err error) {
 		err = r.Scan(&e.Name, &e.FriendlyName, &e.Members, &e.Available, &e.Waiting)
 		return e, err
@@ -68,7 +68,7 @@ func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Di
 			(SELECT count(*) FROM queue_agents m WHERE m.queue = q.name),
 			(SELECT count(*) FROM queue_agents m WHERE m.queue = q.name AND m.available = 1),
 			(SELECT count(*) FROM tasks t WHERE t.queue = q.name AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('pending', 'reserved'))
-		FROM queues q WHERE lower(q.name) LIKE $1 ESCAPE '\' OR lower(q.friendly_name) LIKE $1 ESCAPE '\' ORDER BY q.name LIMIT $2`, like, q.Limit+1)
+		FROM queues q WHERE q.folded LIKE $1 ESCAPE '\' ORDER BY q.name LIMIT $2`, like, q.Limit+1)
 	if err != nil {
 		return found, err
 	}
@@ -77,7 +77,7 @@ func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Di
 		return e, err
 	}, `SELECT a.name, coalesce(nullif(a.friendly_name, ''), a.name), a.presence, coalesce(c.load, 0), coalesce(c.capacity, 0)
 		FROM agents a LEFT JOIN agent_channels c ON c.agent = a.name AND c.channel = (SELECT channel FROM conversations WHERE sid = $1)
-		WHERE a.name <> $2 AND (lower(a.name) LIKE $3 ESCAPE '\' OR lower(a.friendly_name) LIKE $3 ESCAPE '\')
+		WHERE a.name <> $2 AND a.folded LIKE $3 ESCAPE '\'
 			AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.conversation = $1 AND t.agent = a.name AND t.status = 'assigned')
 		ORDER BY CASE a.presence WHEN 'available' THEN 0 WHEN 'break' THEN 1 ELSE 2 END, a.name LIMIT $4`, q.Conversation, q.Agent, like, q.Limit+1)
 	if err != nil {
@@ -86,9 +86,4 @@ func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Di
 	found.More = len(found.Queues) > q.Limit || len(found.Agents) > q.Limit
 	found.Queues, found.Agents = found.Queues[:min(len(found.Queues), q.Limit)], found.Agents[:min(len(found.Agents), q.Limit)]
 	return found, nil
-}
-
-// containing is a LIKE pattern, with \ as escape, of what contains the text in any case.
-func containing(text string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(strings.TrimSpace(text))) + "%"
 }

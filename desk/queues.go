@@ -69,9 +69,9 @@ func (d *Desk) CreateQueue(ctx context.Context, q NewQueue) error {
 }
 
 func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error {
-	added, err := t.exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name) DO NOTHING`,
-		q.Name, conversation.QueueSID(q.Name), q.FriendlyName, q.TargetWorkers, now)
+	added, err := t.exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at, folded)
+		VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (name) DO NOTHING`,
+		q.Name, conversation.QueueSID(q.Name), q.FriendlyName, q.TargetWorkers, now, searchKey(q.Name, q.FriendlyName))
 	switch {
 	case err != nil:
 		return err
@@ -101,7 +101,8 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 			if err := t.audit(ctx, now, changed{"queue.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
 				return err
 			}
-			if _, err := t.exec(ctx, `UPDATE queues SET friendly_name = $2, updated_at = $3 WHERE name = $1`, name, *change.FriendlyName, now); err != nil {
+			if _, err := t.exec(ctx, `UPDATE queues SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
+				searchKey(name, *change.FriendlyName)); err != nil {
 				return err
 			}
 		}

@@ -34,7 +34,8 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, name string
 }
 
 func migrateOnce(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS, name string) (before, after int64, err error) {
-	provider, err := goose.NewProvider(dialect, db, files, goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(foldedNames()))
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the migrations: %w", err)
 	}

@@ -1,0 +1,76 @@
+package desk
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// people are names in several scripts, which testSearch and testFoldedNames look for.
+func people(t *testing.T, h *house) {
+	t.Helper()
+	for name, friendly := range map[string]string{
+		"eric": "Éric Müller", "ivan": "Иван Петров", "zhang-wei": "張偉", "isik": "Işık Groß", "wide": "Ｓａｌｅｓ １００％", "plain": "",
+	} {
+		require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: name, FriendlyName: friendly}))
+		require.NoError(t, h.CreateQueue(t.Context(), NewQueue{Name: name, FriendlyName: friendly}))
+	}
+}
+
+// finds checks whom searches find among people.
+func finds(t *testing.T, h *house) {
+	t.Helper()
+	h.transfersOn()
+	h.staff("support", "alice")
+	th := h.start("support").follow().accept("alice")
+	for search, name := range map[string]string{
+		"éric": "eric", "ERIC": "eric", "muller": "eric", "MÜLLER": "eric", "Mu\u0308ller": "eric", "иван": "ivan", "ИВАН  петров": "ivan", "Ivan": "ivan",
+		"張": "zhang-wei", "wei": "zhang-wei", "işik": "isik", "IŞIK": "isik", "gross": "isik", "GROSS": "isik", "groß": "isik",
+		"sales": "wide", "SALES 100": "wide", "100%": "wide", "Plain": "plain",
+	} {
+		found, err := h.Directory(t.Context(), DirectoryQuery{Conversation: th.sid, Agent: "alice", Search: search, Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, found.Agents, 1, search)
+		require.Equal(t, name, found.Agents[0].Name, search)
+		require.Len(t, found.Queues, 1, search)
+		require.Equal(t, name, found.Queues[0].Name, search)
+	}
+	for _, search := range []string{"100_", "%eric", `\`, "eric ivan"} {
+		found, err := h.Directory(t.Context(), DirectoryQuery{Conversation: th.sid, Agent: "alice", Search: search, Limit: 10})
+		require.NoError(t, err)
+		require.Empty(t, found.Agents, search)
+		require.Empty(t, found.Queues, search)
+	}
+}
+
+func testSearch(t *testing.T, h *house) {
+	people(t, h)
+	finds(t, h)
+	require.NoError(t, h.UpdateAgent(t.Context(), "eric", AgentChange{FriendlyName: new("Ægir")}))
+	require.NoError(t, h.UpdateQueue(t.Context(), "eric", QueueChange{FriendlyName: new("Ægir")}))
+	th := h.start("support").follow().accept("alice")
+	for search, many := range map[string]int{"aegir": 1, "eric": 1, "muller": 0} {
+		found, err := h.Directory(t.Context(), DirectoryQuery{Conversation: th.sid, Agent: "alice", Search: search, Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, found.Agents, many, search)
+		require.Len(t, found.Queues, many, search)
+	}
+}
+
+// testFoldedNames opens a desk that an earlier build has left.
+func testFoldedNames(t *testing.T, h *house) {
+	people(t, h)
+	require.NoError(t, h.write(t.Context(), "undo the migration", func(tx *transaction) error {
+		for _, statement := range []string{
+			`ALTER TABLE agents DROP COLUMN folded`, `ALTER TABLE queues DROP COLUMN folded`, `DELETE FROM ` + versionTable + ` WHERE version_id = 12`,
+		} {
+			if _, err := tx.exec(t.Context(), statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.NoError(t, h.Close())
+	h.Desk = h.open()
+	finds(t, h)
+}
