@@ -106,6 +106,29 @@ func testThread(t *testing.T, h *house) {
 		require.Equal(t, "Alice A.", seen.Names.Agent("alice"), name)
 		require.Equal(t, "billing", seen.Names.Queue("billing"), name)
 	}
+	for name, c := range map[string]struct {
+		window  Window
+		texts   []string
+		earlier int
+	}{
+		"one before the newest, and the newest":       {Window{Limit: 1, Before: 3}, []string{"two", "three"}, 1},
+		"before the first":                            {Window{Limit: 1, Before: 1}, []string{"one", "two", "three"}, 0},
+		"before one that is not written yet":          {Window{Limit: 1, Before: 9}, []string{"three"}, 2},
+		"from the first":                              {Window{Limit: 1, From: 1}, []string{"one", "two", "three"}, 0},
+		"from the newest, with more at least":         {Window{Limit: 2, From: 3}, []string{"two", "three"}, 1},
+		"from and before: what was loaded stays":      {Window{Limit: 1, From: 2, Before: 1}, []string{"two", "three"}, 1},
+		"a limit of more than there are":              {Window{Limit: 100}, []string{"one", "two", "three"}, 0},
+		"from a message that the page cannot know of": {Window{Limit: 1, From: 1000}, []string{"three"}, 2},
+	} {
+		seen, err := h.ThreadWindow(t.Context(), th.sid, AsCustomer(), c.window)
+		require.NoError(t, err, name)
+		var texts []string
+		for _, m := range seen.Messages {
+			texts = append(texts, m.Text)
+		}
+		require.Equal(t, c.texts, texts, name)
+		require.Equal(t, c.earlier, seen.Earlier, name)
+	}
 	customers, err := h.Thread(t.Context(), th.sid, AsCustomer(), 100)
 	require.NoError(t, err)
 	require.Len(t, customers.Messages, 3)

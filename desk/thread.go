@@ -50,28 +50,60 @@ func known(names map[string]string, name string) string {
 	return name
 }
 
-// Thread returns the conversation with at most that many of its messages, all of one moment. Refusals:
+// Window says which messages of a transcript to read: the newest Limit, and where it says so, older ones with
+// everything after them.
+type Window struct {
+	// Limit is how many messages are read at least, where there are as many.
+	Limit int
+	// Before is the number of a message: the Limit messages before it are read too. Zero for none.
+	Before int
+	// From is the number of the oldest message to read; it wins over Before. Zero for none.
+	From int
+}
+
+// first is the number of the oldest message in the window of a transcript whose newest message has that number.
+func (w Window) first(newest int) int {
+	first := max(newest-w.Limit, 0) + 1
+	switch {
+	case w.From > 0:
+		return min(first, w.From)
+	case w.Before > 0:
+		return min(first, max(w.Before-w.Limit, 1))
+	}
+	return first
+}
+
+// Thread returns the conversation with at most that many of its newest messages, all of one moment. Refusals:
 // not_your_task, unknown_agent, and conversation_closed where the desk has no record of it.
-func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages int) (thread Thread, err error) {
+func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages int) (Thread, error) {
+	return d.ThreadWindow(ctx, sid, reader, Window{Limit: messages})
+}
+
+// ThreadWindow returns the conversation with the messages of the window, all of one moment. Its refusals are those
+// of [Desk.Thread].
+func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
 	err = d.read(ctx, "read conversation "+sid, func(t *transaction) error {
 		if err := t.allow(ctx, reader, sid); err != nil {
 			return err
 		}
-		thread, err = t.thread(ctx, sid, reader, messages)
+		thread, err = t.thread(ctx, sid, reader, window)
 		return err
 	})
 	return thread, err
 }
 
-func (t *transaction) thread(ctx context.Context, sid string, reader Reader, messages int) (thread Thread, err error) {
+func (t *transaction) thread(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
 	if thread.Conversation, err = t.conversation(ctx, sid); err != nil {
 		return thread, err
 	}
-	if thread.Messages, err = all(ctx, t, scanMessage,
-		selectMessages+` WHERE conversation = $1 ORDER BY number DESC LIMIT $2`, sid, messages); err != nil {
+	newest, _, err := first(ctx, t, value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1`, sid)
+	if err != nil {
 		return thread, err
 	}
-	slices.Reverse(thread.Messages)
+	if thread.Messages, err = all(ctx, t, scanMessage,
+		selectMessages+` WHERE conversation = $1 AND number >= $2 ORDER BY number`, sid, window.first(newest)); err != nil {
+		return thread, err
+	}
 	if len(thread.Messages) > 0 {
 		thread.Earlier, _, err = first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2`,
 			sid, thread.Messages[0].Number)
