@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
@@ -548,7 +547,7 @@ func (v *evidence) capacities() row {
 	load, late, held := map[place]int{}, map[place]int{}, map[string]offer{}
 	came, waits := map[string]int64{}, map[string]int64{} // when an agent last came, and a task began to wait
 	for i, event := range v.happened {
-		if event.Name == desk.EventAgentActivity && event.Reason == desk.ActivityOf(desk.PresenceAvailable).Name {
+		if event.Name == desk.EventAgentActivity && event.Activity == desk.ActivityOf(desk.PresenceAvailable).Name {
 			came[event.Agent] = event.Position
 		}
 		if event.Name == conversation.EventTaskQueueEntered {
@@ -595,7 +594,7 @@ func meant(before []desk.FeedEvent, offer desk.FeedEvent) bool {
 	for _, event := range slices.Backward(before) {
 		if event.Task == offer.Task {
 			made := event.Name == conversation.EventTransferInitiated || event.Name == conversation.EventTaskCreated
-			moved := event.Name == conversation.EventTaskUpdated && strings.HasPrefix(event.Reason, "moved to agent ")
+			moved := event.Name == conversation.EventTaskUpdated && event.To.Agent != ""
 			return made || moved
 		}
 	}

@@ -135,7 +135,7 @@ func (ch *change) complete(t *Task, disposition string) {
 	ch.setTask(t, TaskCompleted)
 	t.CompletedAt, t.Disposition = ch.now, disposition
 	ch.setReservation(t, ReservationCompleted, EventReservationCompleted, "", false)
-	ch.tell(EventTaskCompleted, t, func(e *Event) { e.Reason = disposition })
+	ch.tell(EventTaskCompleted, t, func(e *Event) { e.Reason, e.Disposition = disposition, disposition })
 }
 
 func (ch *change) cancelTask(t *Task, reason Reason) {
@@ -160,7 +160,7 @@ func (ch *change) failTransfer(transfer *Transfer, reason Reason) {
 func (ch *change) endTransfer(transfer *Transfer, name EventName, reason Reason) {
 	transfer.EndedAt = ch.now
 	ch.transfer = transfer
-	ch.tell(name, ch.Task(transfer.Task), func(e *Event) { e.Transfer, e.Reason = transfer.SID, string(reason) })
+	ch.tell(name, ch.Task(transfer.Task), func(e *Event) { e.Transfer, e.To, e.Reason = transfer.SID, transfer.To, string(reason) })
 	if sender := ch.Task(transfer.FromTask); sender != nil && sender.Status == TaskWrapping {
 		ch.startWrapupClock(sender)
 	}

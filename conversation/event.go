@@ -44,8 +44,18 @@ type Event struct {
 	ExpiresAt         time.Time         `json:"expires_at,omitzero"`
 	// Transfer is set in the events of a transfer.
 	Transfer string `json:"transfer,omitempty"`
-	// Reason is a Reason, or the words of who declined.
+	// Reason is a sentence or a code for people to read: a [Reason], the words of a decline, a disposition. Programs
+	// read the fields below instead.
 	Reason string `json:"reason,omitempty"`
+	// To is whom the task was sent to: set in the events of a transfer, and in the task.updated of a move.
+	To Target `json:"to,omitzero"`
+	// Disposition is how the agent left the task: set in task.completed.
+	Disposition string `json:"disposition,omitempty"`
+	// Activity is the name of the activity that an agent has now: set in worker.activity.update.
+	Activity string `json:"activity,omitempty"`
+	// Channel and Capacity are how many tasks of a channel an agent takes now: set in worker.capacity.update.
+	Channel  Channel `json:"channel,omitempty"`
+	Capacity *int    `json:"capacity,omitempty"`
 	// Excused is set where the agent let an offer expire that they couldn't take: they wrapped this conversation up.
 	Excused bool `json:"excused,omitempty"`
 	// By is who did it for the agent.

@@ -74,7 +74,7 @@ func (ch *change) unanswered(t *Task, reason Reason) {
 			ch.returnToSender(transfer, reason)
 			return
 		}
-		ch.tell(EventTransferAttemptFailed, t, func(e *Event) { e.Reason = string(reason) })
+		ch.tell(EventTransferAttemptFailed, t, func(e *Event) { e.To, e.Reason = transfer.To, string(reason) })
 	}
 	ch.enter(t, t.Queue, true)
 }

@@ -121,7 +121,7 @@ func TestBytesAreWhatJSONTakesAtMost(t *testing.T) {
 					result, err := s.state.Apply(command, verdictOf(bothSwitchesOn(), true), s.now.Add(123456789))
 					require.NoError(t, err)
 					for _, e := range result.Events {
-						require.LessOrEqual(t, bytesInJSON(t, e), e.Bytes())
+						require.LessOrEqual(t, bytesInJSON(t, e), e.Bytes()+e.TypedBytes())
 					}
 					for _, n := range result.Notes {
 						require.LessOrEqual(t, bytesInJSON(t, n), n.Bytes())

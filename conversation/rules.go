@@ -137,7 +137,7 @@ func (c TransferCommand) apply(ch *change, from *Task) {
 	ch.wrap(from)
 	task.Attributes = transferAttributes(ch.State, from, c.To)
 	ch.tell(EventTaskCreated, task, nil)
-	ch.tell(EventTransferInitiated, task, func(e *Event) { e.Agent = c.From })
+	ch.tell(EventTransferInitiated, task, func(e *Event) { e.Agent, e.To = c.From, c.To })
 	if c.To.Queue != "" {
 		ch.enter(task, queue, false)
 	} else {
@@ -277,7 +277,7 @@ func (c MoveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		if task.Status == TaskReserved {
 			ch.setReservation(task, ReservationRescinded, EventReservationRescinded, "", false)
 		}
-		ch.tell(EventTaskUpdated, task, func(e *Event) { e.Reason = "moved to " + c.To.String() })
+		ch.tell(EventTaskUpdated, task, func(e *Event) { e.To, e.Reason = c.To, "moved to "+c.To.String() })
 		if c.To.Queue != "" {
 			ch.enter(task, c.To.Queue, false)
 		} else {

@@ -302,6 +302,26 @@ func TestEventsSayWhoAndWhy(t *testing.T) {
 	require.Equal(t, conversation.ReservationRejected, rejected.ReservationStatus)
 }
 
+func TestEventsCarryWhatProgramsNeedInFields(t *testing.T) {
+	t.Parallel()
+	s := tell(t, aliceHasIt+" · transfer alice→bob · move →#billing · wrapup alice disposition=sold · cancel alice")
+	to, disposition := map[conversation.EventName]conversation.Target{}, ""
+	for _, event := range s.told {
+		if event.To != (conversation.Target{}) {
+			to[event.Name] = event.To
+		}
+		if event.Name == conversation.EventTaskCompleted {
+			disposition = event.Disposition
+		}
+	}
+	bob := conversation.Target{Agent: "bob"}
+	require.Equal(t, map[conversation.EventName]conversation.Target{
+		conversation.EventTransferInitiated: bob, conversation.EventTransferCanceled: bob,
+		conversation.EventTaskUpdated: {Queue: "billing"},
+	}, to)
+	require.Equal(t, "sold", disposition)
+}
+
 func TestAnExpiryDuringTheirWrapupIsExcused(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt+" · transfer alice→bob · accept bob · transfer bob→alice · due")

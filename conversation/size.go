@@ -7,6 +7,7 @@ const (
 	taskBytes       = 870
 	transferBytes   = 400
 	eventBytes      = 420
+	typedBytes      = 60
 	noteBytes       = 230
 	rememberedBytes = 130
 	// endBytes is what the end of a task that lives may add: its events, and the note of its wrapup.
@@ -36,6 +37,15 @@ func (s *State) Bytes() int {
 
 // Bytes is how much of a payload the event takes at most.
 func (e *Event) Bytes() int { return eventBytes + bytesOf(e.Queue, e.Agent, e.Reason, e.By) }
+
+// TypedBytes is how much more of a payload the event's typed fields take at most, which [Event.Bytes] does not count:
+// workflows that began before there were any decide by that.
+func (e *Event) TypedBytes() int {
+	if e.To == (Target{}) && e.Disposition == "" {
+		return 0
+	}
+	return typedBytes + bytesOf(e.To.Agent, e.To.Queue, e.To.Workflow, e.Disposition)
+}
 
 // Bytes is how much of a payload the note takes at most.
 func (n *Note) Bytes() int { return noteBytes + bytesOf(n.Author, n.Text) }

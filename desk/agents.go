@@ -441,7 +441,7 @@ func (t *transaction) setCapacity(ctx context.Context, name string, channel conv
 	if err := t.audit(ctx, now, changed{"agent.capacity", name, fmt.Sprintf("%s %d", channel, before), is}); err != nil {
 		return err
 	}
-	t.happen(EventAgentCapacity, name, "", is, now)
+	t.happens(conversation.Event{Name: EventAgentCapacity, Agent: name, Reason: is, Channel: channel, Capacity: &capacity}, now)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
@@ -276,11 +277,13 @@ func (o openedEvent) open(s seals) (err error) {
 		return wrap(fmt.Sprintf("decode event %d of the feed", *o.position), err)
 	}
 	o.into.Reason, err = s.open(eventReason, strconv.FormatInt(*o.position, 10), o.into.Reason)
+	fillTypedFields(o.into)
 	return err
 }
 
-// sealReason returns the event with the words in it sealed.
+// sealReason returns the event as it is kept: with the words in it sealed, and once, for a disposition is the reason too.
 func (t *transaction) sealReason(position int64, e conversation.Event) (_ conversation.Event, err error) {
+	e.Reason, e.Disposition = cmp.Or(e.Disposition, e.Reason), ""
 	if hasWords(e) {
 		e.Reason, err = t.pool.seals.seal(eventReason, strconv.FormatInt(position, 10), e.Reason)
 	}

@@ -184,7 +184,7 @@ func (t *transaction) eraseReasons(ctx context.Context, sid string) error {
 		if !hasWords(e.Event) {
 			continue
 		}
-		e.Reason = ""
+		e.Reason, e.Disposition = "", ""
 		encoded, err := json.Marshal(e.Event)
 		if err != nil {
 			return wrap(fmt.Sprintf("encode event %d", e.Number), err)

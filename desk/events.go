@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,7 +51,38 @@ type happening struct {
 // happen has an event of the desk itself appended: of an agent, or of a queue. The reason says what was
 // changed to: the name of an activity, a channel's capacity.
 func (t *transaction) happen(name conversation.EventName, agent, queue, reason string, now int64) {
-	t.happened = append(t.happened, happening{event: conversation.Event{Name: name, At: time.UnixMicro(now).UTC(), Agent: agent, Queue: queue, Reason: reason}})
+	t.happens(conversation.Event{Name: name, Agent: agent, Queue: queue, Reason: reason}, now)
+}
+
+// happens has an event of the desk itself appended, as of now.
+func (t *transaction) happens(e conversation.Event, now int64) {
+	e.At = time.UnixMicro(now).UTC()
+	t.happened = append(t.happened, happening{event: e})
+}
+
+// fillTypedFields fills the typed fields of an event that was recorded before there were any, and of one that is kept
+// without them. This is the only place that reads them from the reason.
+func fillTypedFields(e *conversation.Event) {
+	switch e.Name { //nolint:exhaustive // the others have no typed fields
+	case conversation.EventTaskUpdated:
+		if queue, moved := strings.CutPrefix(e.Reason, "moved to queue "); moved && e.To == (conversation.Target{}) {
+			e.To.Queue = queue
+		} else if agent, moved := strings.CutPrefix(e.Reason, "moved to agent "); moved && e.To == (conversation.Target{}) {
+			e.To.Agent = agent
+		}
+	case conversation.EventTaskCompleted:
+		e.Disposition = e.Reason
+	case EventAgentActivity:
+		e.Activity = cmp.Or(e.Activity, e.Reason)
+	case EventAgentCapacity:
+		if e.Capacity != nil {
+			return
+		}
+		channel, written, _ := strings.Cut(e.Reason, " ")
+		if capacity, err := strconv.Atoi(written); err == nil {
+			e.Channel, e.Capacity = conversation.Channel(channel), &capacity
+		}
+	}
 }
 
 // appendFeed gives what has happened its positions in the feed. It is the last that a transaction does: whoever takes a

@@ -36,7 +36,7 @@ func (t *transaction) become(ctx context.Context, name string, activity Activity
 	if err != nil || changed == 0 {
 		return err
 	}
-	t.happen(EventAgentActivity, name, "", activity.Name, now)
+	t.happens(conversation.Event{Name: EventAgentActivity, Agent: name, Reason: activity.Name, Activity: activity.Name}, now)
 	if before == activity.Presence {
 		return nil
 	}

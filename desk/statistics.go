@@ -260,6 +260,7 @@ func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filte
 		if err := json.Unmarshal([]byte(encoded), &e); err != nil {
 			return wrap("decode an event", err)
 		}
+		fillTypedFields(&e)
 		if e.Name == conversation.EventTaskQueueEntered {
 			arrived.entered[e.Task] = e.At
 		}
@@ -331,7 +332,7 @@ func (c *Cumulative) add(e conversation.Event, arrived arrivals) {
 		}
 		c.waited(e, arrived)
 	case conversation.EventTaskUpdated:
-		if strings.HasPrefix(e.Reason, "moved to queue ") {
+		if e.To.Queue != "" {
 			c.Tasks.Moved++
 		}
 	}
@@ -445,7 +446,7 @@ func (t *transaction) stays(ctx context.Context, activities []Activity, back, no
 		}
 		done := stay{agent: s.agent, activity: s.activity, from: e.At, to: s.to}
 		if seen[e.Agent] {
-			done.activity = activityNamed(activities, e.Reason)
+			done.activity = activityNamed(activities, e.Activity)
 		}
 		stays = append(stays, done)
 		s.to, seen[e.Agent] = e.At, true

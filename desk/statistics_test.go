@@ -193,7 +193,7 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 					c.Tasks.TimedOut++
 				}
 			case "task.updated":
-				if strings.HasPrefix(e.Reason, "moved to queue") {
+				if e.To.Queue != "" {
 					c.Tasks.Moved++
 				}
 			}

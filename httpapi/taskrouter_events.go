@@ -280,16 +280,16 @@ func (k *known) addWorker(data map[string]any, e desk.FeedEvent) {
 		return // gone
 	}
 	data["worker_attributes"] = string(agent.Attributes)
-	if channel, capacity, ok := strings.Cut(e.Reason, " "); ok && e.Name == desk.EventAgentCapacity {
-		data["task_channel_sid"], data["task_channel_unique_name"] = channelSID(conversation.Channel(channel)), channel
-		data["worker_channel_capacity"] = capacity
+	if e.Capacity != nil {
+		data["task_channel_sid"], data["task_channel_unique_name"] = channelSID(e.Channel), string(e.Channel)
+		data["worker_channel_capacity"] = strconv.Itoa(*e.Capacity)
 	}
 	if e.Name != desk.EventAgentActivity {
 		data["worker_activity_sid"], data["worker_activity_name"] = agent.Activity.SID, agent.Activity.Name
 		return
 	}
-	data["worker_activity_name"] = e.Reason // what was changed to then
-	if at := slices.IndexFunc(k.activities, func(a desk.Activity) bool { return a.Name == e.Reason }); at >= 0 {
+	data["worker_activity_name"] = e.Activity // what was changed to then
+	if at := slices.IndexFunc(k.activities, func(a desk.Activity) bool { return a.Name == e.Activity }); at >= 0 {
 		data["worker_activity_sid"] = k.activities[at].SID
 	}
 }
@@ -320,7 +320,7 @@ func (k *known) addTask(data map[string]any, e desk.FeedEvent) error {
 	case conversation.EventTaskCanceled:
 		data["task_canceled_reason"] = e.Reason
 	case conversation.EventTaskCompleted:
-		data["task_completed_reason"] = e.Reason
+		data["task_completed_reason"] = e.Disposition
 	}
 	return nil
 }

@@ -59,6 +59,9 @@ func inWords(t desk.Thread, e conversation.Event) string {
 		said = "A task in " + queue
 	case conversation.EventTaskUpdated:
 		said = "The task goes on" + why
+		if e.To != (conversation.Target{}) {
+			said = "Moved to " + target(t.Names, e.To)
+		}
 	case conversation.EventTaskWrapup:
 		said = agent + " wraps up"
 	case conversation.EventTaskCompleted:

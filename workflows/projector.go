@@ -167,7 +167,12 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 // catch up, once until it has a turn. What needs no verdict only ends what a verdict has begun.
 func (r *run) deskFollows(ctx workflow.Context) bool {
 	p := &r.project
-	full := func() bool { return !p.idle() && r.bytes() > fullAt }
+	count := r.bytes
+	if typed := r.typedBytes(); typed > 0 && !p.idle() && r.bytes() <= fullAt && r.bytes()+typed > fullAt &&
+		workflow.GetVersion(ctx, "typed-events-count", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+		count = func() int { return r.bytes() + r.typedBytes() }
+	}
+	full := func() bool { return !p.idle() && count() > fullAt }
 	if !full() || workflow.GetVersion(ctx, "desk-follows", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return true
 	}
@@ -192,6 +197,15 @@ func (r *run) bytes() int {
 	}
 	for i := range r.project.notes {
 		bytes += r.project.notes[i].Bytes()
+	}
+	return bytes
+}
+
+// typedBytes is how much the typed fields of events add to that.
+func (r *run) typedBytes() int {
+	bytes := 0
+	for i := range r.project.events {
+		bytes += r.project.events[i].TypedBytes()
 	}
 	return bytes
 }

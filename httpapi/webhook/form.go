@@ -132,8 +132,8 @@ func (s *Sender) addWorker(ctx context.Context, f form, e desk.FeedEvent) error 
 	if err != nil {
 		return err
 	}
-	if e.Name == desk.EventAgentActivity && e.Reason != agent.Activity.Name {
-		if agent.Activity, err = s.activity(ctx, e.Reason); err != nil {
+	if e.Name == desk.EventAgentActivity && e.Activity != agent.Activity.Name {
+		if agent.Activity, err = s.activity(ctx, e.Activity); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,89 @@
+package desk
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// testEventFields: what programs need of an event is in fields, also of the events that builds without them have kept.
+func testEventFields(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support")
+	h.staff("billing", "bob")
+	h.staff("sales", "alice")
+	began := h.clock.now()
+	moved := h.start("support").follow()
+	moved.do(conversation.MoveCommand{To: toQueue("billing")})
+	moved.follow().accept("bob")
+	moved.do(conversation.EndCommand{Agent: "bob"})
+	moved.do(conversation.WrapupCommand{Agent: "bob", Disposition: "moved to queue billing"})
+	moved.follow()
+	passed := h.start("billing").follow().accept("bob").transfer("bob", toAgent("alice"), "")
+	passed.do(conversation.DeclineCommand{Agent: "alice", Reason: "moved to agent bob"})
+	passed.follow()
+	require.NoError(t, h.SetCapacity(t.Context(), "bob", conversation.ChannelSMS, 7))
+	require.NoError(t, h.SetPresence(t.Context(), "bob", PresenceBreak))
+
+	check := func() {
+		t.Helper()
+		happened, err := h.Happenings(t.Context(), EventFilter{}, Page{Limit: 100})
+		require.NoError(t, err)
+		to, disposition, activity, capacity := map[conversation.EventName][]conversation.Target{}, "", "", 0
+		for _, e := range happened.Entries {
+			if e.To != (conversation.Target{}) {
+				to[e.Name] = append(to[e.Name], e.To)
+			}
+			if e.Name == conversation.EventTaskCompleted {
+				disposition = e.Disposition
+			} else {
+				require.Empty(t, e.Disposition, e.Name)
+			}
+			if e.Name == EventAgentActivity && e.Agent == "bob" && activity == "" {
+				activity = e.Activity
+			}
+			if e.Name == EventAgentCapacity {
+				require.Equal(t, conversation.ChannelSMS, e.Channel)
+				capacity = *e.Capacity
+			}
+		}
+		require.Equal(t, []conversation.Target{toQueue("billing")}, to[conversation.EventTaskUpdated])
+		require.Equal(t, "moved to queue billing", disposition)
+		require.Equal(t, ActivityOf(PresenceBreak).Name, activity)
+		require.Equal(t, 7, capacity)
+		figures, err := h.Cumulative(t.Context(), began, h.clock.now().Add(time.Second), StatisticsFilter{})
+		require.NoError(t, err)
+		require.Equal(t, 1, figures[0].Tasks.Moved)
+	}
+	check()
+	require.NoError(t, h.write(t.Context(), "keep the events as earlier builds did", func(tx *transaction) error {
+		for _, table := range []string{"events", "desk_events"} {
+			type kept struct {
+				position int64
+				event    string
+			}
+			rows, err := all(t.Context(), tx, func(r row) (k kept, err error) {
+				err = r.Scan(&k.position, &k.event)
+				return k, err
+			}, `SELECT position, event FROM `+table)
+			require.NoError(t, err)
+			for _, k := range rows {
+				var fields map[string]any
+				require.NoError(t, json.Unmarshal([]byte(k.event), &fields))
+				for _, name := range []string{"to", "disposition", "activity", "channel", "capacity"} {
+					delete(fields, name)
+				}
+				encoded, err := json.Marshal(fields)
+				require.NoError(t, err)
+				_, err = tx.exec(t.Context(), `UPDATE `+table+` SET event = $2 WHERE position = $1`, k.position, string(encoded))
+				require.NoError(t, err)
+			}
+		}
+		return nil
+	}))
+	check()
+}
