@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // tokenBytes is how many random bytes an auth token or a key's secret has.
@@ -23,11 +25,35 @@ const DefaultWorkspaceName = "Baton"
 // Account is whom the HTTP API is for: one a desk, with one workspace.
 type Account struct {
 	SID string
-	// AuthToken is the account's password, and signs the webhooks.
+	// AuthToken is the account's password. It signs the webhooks until they are given a secret of their own.
 	AuthToken string
+	// Webhook is what signs the webhooks in place of the auth token; zero until [Desk.RenewWebhookSecret].
+	Webhook   WebhookSecret
 	Workspace Workspace
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// WebhookSecret is a secret of the webhooks' own, and while it is renewed the next one.
+type WebhookSecret struct {
+	// Current is empty until the first secret is in use. Next takes its place at NextAt; empty while no renewal is under way.
+	Current, Next string
+	NextAt        time.Time
+}
+
+// Signing returns the secrets that sign a webhook at that time: the one that receivers have, and the one that takes its place,
+// empty while no renewal is under way.
+func (a Account) Signing(now time.Time) (current, next string) {
+	w := a.Webhook.at(now)
+	return cmp.Or(w.Current, a.AuthToken), w.Next
+}
+
+// at is the secret as it is at that time: once a renewal is over, the next secret is the current one.
+func (w WebhookSecret) at(now time.Time) WebhookSecret {
+	if w.Next != "" && !now.Before(w.NextAt) {
+		return WebhookSecret{Current: w.Next}
+	}
+	return w
 }
 
 // Workspace is what an administrator decides of the account's workspace.
@@ -75,6 +101,7 @@ func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
 		if _, err := t.exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, t.sealed(accountToken, accountRow, newToken()), now); err != nil {
 			return err
 		}
+		t.secure(ctx, seclog.Entry{Event: seclog.AuthTokenRenewed})
 		if err := t.audit(ctx, now, changed{what: "account.auth_token", after: "renewed"}); err != nil {
 			return err
 		}
@@ -83,6 +110,57 @@ func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
 		return err
 	})
 	return account, err
+}
+
+// maxWebhookOverlap bounds for how long a webhook is signed with two secrets.
+const maxWebhookOverlap = 30 * 24 * time.Hour
+
+// RenewWebhookSecret makes another secret to sign webhooks with, and returns the account and that secret. During the overlap
+// webhooks are signed with both; then with the new one alone. Refused with invalid_payload: an overlap that is negative or longer than
+// 30 days, or one that isn't zero while another renewal is under way.
+func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_ Account, secret string, err error) {
+	if overlap < 0 || overlap > maxWebhookOverlap {
+		return Account{}, "", invalid("overlap", "an overlap of %s is not possible: choose 0 to 720h", overlap)
+	}
+	if _, err := d.Account(ctx); err != nil {
+		return Account{}, "", err
+	}
+	secret = newToken()
+	var account Account
+	err = d.write(ctx, "renew the webhooks' secret", func(t *transaction) error {
+		var err error
+		if account, _, err = t.account(ctx); err != nil {
+			return err
+		}
+		now := d.now()
+		w := account.Webhook.at(now)
+		if w.Next != "" && overlap > 0 {
+			return invalid("overlap", "a renewal is under way until %s: renew again after that, or at once with an overlap of 0", w.NextAt.UTC().Format(time.RFC3339))
+		}
+		w.Next, w.NextAt = secret, now.Add(overlap)
+		if overlap == 0 {
+			w = WebhookSecret{Current: secret}
+		}
+		if _, err := t.exec(ctx, `UPDATE account SET webhook_secret = $1, webhook_secret_next = $2, webhook_secret_next_at = $3, updated_at = $4 WHERE id = 1`,
+			t.sealed(accountWebhook, accountRow, w.Current), t.sealed(accountWebhookNext, accountRow, w.Next), micros(w.NextAt), micros(now)); err != nil {
+			return err
+		}
+		t.secure(ctx, seclog.Entry{Event: seclog.WebhookSecretRenewed})
+		if err := t.audit(ctx, micros(now), changed{what: "account.webhook_secret", after: "renewed, overlap " + overlap.String()}); err != nil {
+			return err
+		}
+		account, _, err = t.account(ctx)
+		return err
+	})
+	return account, secret, err
+}
+
+// NoteSecretShown records on the audit list and in the security log that a secret was displayed, by its name as in "auth_token".
+func (d *Desk) NoteSecretShown(ctx context.Context, name string) error {
+	return d.write(ctx, "record that a secret was shown", func(t *transaction) error {
+		t.secure(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: name})
+		return t.audit(ctx, micros(d.now()), changed{what: "account." + name, after: "shown"})
+	})
 }
 
 // SetWorkspace changes the workspace. Refused with invalid_payload: a URL that isn't http or https, an
@@ -157,12 +235,14 @@ func (t *transaction) account(ctx context.Context) (Account, bool, error) {
 	return first(ctx, t, func(r row) (a Account, err error) {
 		filter, id := "", accountRow
 		err = r.Scan(&a.SID, opened{accountToken, &id, &a.AuthToken}, &a.Workspace.FriendlyName,
-			opened{accountCallback, &id, &a.Workspace.EventCallbackURL}, &filter, instant{&a.CreatedAt}, instant{&a.UpdatedAt})
+			opened{accountCallback, &id, &a.Workspace.EventCallbackURL}, &filter, instant{&a.CreatedAt}, instant{&a.UpdatedAt},
+			opened{accountWebhook, &id, &a.Webhook.Current}, opened{accountWebhookNext, &id, &a.Webhook.Next}, instant{&a.Webhook.NextAt})
 		if filter != "" {
 			a.Workspace.EventsFilter = strings.Split(filter, ",")
 		}
 		return a, err
-	}, `SELECT sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at FROM account WHERE id = 1`)
+	}, `SELECT sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at,
+		webhook_secret, webhook_secret_next, webhook_secret_next_at FROM account WHERE id = 1`)
 }
 
 // newToken returns a new secret: letters and digits only, as Twilio's helper libraries ask of credentials.

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // Role is what an agent may do.
@@ -302,6 +303,7 @@ func (t *transaction) giveRole(ctx context.Context, a Agent, role Role, now int6
 	if _, err := t.exec(ctx, `UPDATE agents SET role = $2, updated_at = $3 WHERE name = $1`, a.Name, string(role), now); err != nil {
 		return err
 	}
+	t.secure(ctx, seclog.Entry{Event: seclog.RoleChanged, Subject: a.Name, Reason: string(role)})
 	return t.audit(ctx, now, changed{"agent.role", a.Name, string(a.Role), string(role)})
 }
 
@@ -381,6 +383,9 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 		}
 		now := micros(d.now())
 		if err := t.auditLeaving(ctx, before, now); err != nil {
+			return err
+		}
+		if _, err = t.exec(ctx, `DELETE FROM identities WHERE agent = $1`, name); err != nil {
 			return err
 		}
 		if _, err = t.exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // AuditEntry is one value that was changed by hand: of the settings, of somebody who works here, of what is
@@ -130,6 +131,14 @@ func (t *transaction) record(ctx context.Context, now int64, c changed) error {
 	_, err = t.exec(ctx, `INSERT INTO audit (position, at, changed_by, kind, what, subject, changed_from, changed_to)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, position, now, actor(ctx), string(kindOf(c.what)), c.what, c.subject, c.before, c.after)
 	return err
+}
+
+// secure writes a line of the security log once the transaction is committed.
+func (t *transaction) secure(ctx context.Context, e seclog.Entry) {
+	if e.Who = actor(ctx); e.Who == Unnamed {
+		e.Who = ""
+	}
+	t.leaves.security = append(t.leaves.security, e)
 }
 
 func kindOf(what string) AuditKind {

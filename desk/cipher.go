@@ -67,6 +67,8 @@ var (
 	memberAttributes    = column{table: "participants", name: "attributes", key: "sid"}
 	accountToken        = column{table: "account", name: "auth_token", key: "id"}
 	accountCallback     = column{table: "account", name: "event_callback_url", key: "id"}
+	accountWebhook      = column{table: "account", name: "webhook_secret", key: "id"}
+	accountWebhookNext  = column{table: "account", name: "webhook_secret_next", key: "id"}
 	answerBody          = column{table: "answers", name: "body", key: "token"}
 	sessionData         = column{table: "sessions", name: "data", key: "token"}
 )
@@ -75,7 +77,7 @@ var (
 var sealedColumns = []column{
 	customerName, customerAddress, taskAttributes, taskDisposition, taskWrapupNote, reservationReason, messageText, messageIdentity,
 	messageAttributes, noteText, eventReason, detailsFriendlyName, detailsUniqueName, detailsAttributes, detailsContext, detailsWebhook,
-	memberIdentity, memberAddress, memberProxy, memberAttributes, accountToken, accountCallback, answerBody, sessionData,
+	memberIdentity, memberAddress, memberProxy, memberAttributes, accountToken, accountCallback, accountWebhook, accountWebhookNext, answerBody, sessionData,
 }
 
 // String names the column as SQL does.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // ErrConversationGone is what a [Courier] returns for a conversation whose workflow no longer runs.
@@ -28,6 +29,8 @@ type Options struct {
 	// Cipher seals what customers and agents wrote, and secrets; where it is nil, or has no keys, texts are kept clear.
 	// What is sealed already can be read with its keys only.
 	Cipher Cipher
+	// Security takes added and revoked keys, erasures and the like; where it is nil, the Logger does.
+	Security *seclog.Log
 }
 
 // Desk is the contact centre's records and routing. It is safe for concurrent use, and many
@@ -37,6 +40,9 @@ type Desk struct {
 	now   func() time.Time
 	log   *slog.Logger
 	tick  time.Duration
+	// security is the security log; used is when the last use of each key was recorded.
+	security *seclog.Log
+	used     keyUses
 
 	// toPlace and toDeliver wake the dispatcher; shown wakes who waits for a revision.
 	toPlace, toDeliver chan struct{}
@@ -65,6 +71,9 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
+	}
+	if d.security = options.Security; d.security == nil {
+		d.security = seclog.New(options.Logger)
 	}
 	if d.tick == 0 {
 		d.tick = time.Second
@@ -144,6 +153,9 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 	})
 	if err != nil {
 		return outcome(doing, err)
+	}
+	for _, e := range leaves.security {
+		d.security.Write(ctx, e)
 	}
 	if leaves.place {
 		d.ring(d.toPlace, bellPlace)

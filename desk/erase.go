@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // erasedText stands where something was written that was erased.
@@ -163,6 +164,7 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 	if dry {
 		return erased, nil
 	}
+	t.secure(ctx, seclog.Entry{Event: seclog.Erasure, Subject: sid})
 	if err := t.eraseReasons(ctx, sid); err != nil {
 		return erased, err
 	}

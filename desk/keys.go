@@ -7,11 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // KeyRole is what the holder of an API key may do.
@@ -45,6 +47,8 @@ type Key struct {
 	RateLimit int       `json:"rate_limit"`
 	CreatedAt time.Time `json:"created_at"`
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	// LastUsedAt is when a request last came with it, to the minute; zero for never.
+	LastUsedAt time.Time `json:"last_used_at,omitzero"`
 }
 
 // ErrCredentials is what wrong credentials get, in whichever way they are wrong.
@@ -60,7 +64,7 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 		return Key{}, "", refusal
 	}
 	k.SID, secret = conversation.SIDOf(PrefixKey, uuid.New()), newToken()
-	k.CreatedAt, k.RevokedAt = d.now().UTC(), time.Time{}
+	k.CreatedAt, k.RevokedAt, k.LastUsedAt = d.now().UTC(), time.Time{}, time.Time{}
 	err = d.write(ctx, "add an API key", func(t *transaction) error {
 		if k.Role == KeyAgent {
 			if err := t.knowAgent(ctx, k.Agent); err != nil {
@@ -73,6 +77,7 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 		if err != nil {
 			return err
 		}
+		t.secure(ctx, seclog.Entry{Event: seclog.KeyAdded, Subject: k.SID, Reason: string(k.Role)})
 		return t.audit(ctx, micros(k.CreatedAt), changed{"key.added", k.SID, "", k.summary()})
 	})
 	return k, secret, err
@@ -92,7 +97,7 @@ func validKey(k Key) *conversation.Refusal {
 	return validFriendlyName("key", k.Name)
 }
 
-const selectKeys = `SELECT sid, name, role, agent, rate_limit, created_at, revoked_at, secret_hash FROM api_keys`
+const selectKeys = `SELECT sid, name, role, agent, rate_limit, created_at, revoked_at, last_used_at, secret_hash FROM api_keys`
 
 // storedKey is a key and the hash of its secret.
 type storedKey struct {
@@ -102,7 +107,7 @@ type storedKey struct {
 }
 
 func scanKey(r row) (k storedKey, err error) {
-	err = r.Scan(&k.SID, &k.Name, &k.Role, &k.Agent, &k.RateLimit, instant{&k.CreatedAt}, instant{&k.RevokedAt}, &k.hash)
+	err = r.Scan(&k.SID, &k.Name, &k.Role, &k.Agent, &k.RateLimit, instant{&k.CreatedAt}, instant{&k.RevokedAt}, instant{&k.LastUsedAt}, &k.hash)
 	return k, err
 }
 
@@ -143,6 +148,7 @@ func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) e
 		if revoked == 0 {
 			continue
 		}
+		t.secure(ctx, seclog.Entry{Event: seclog.KeyRevoked, Subject: k.SID, Reason: string(k.Role)})
 		if err := t.audit(ctx, now, changed{"key.revoked", k.SID, k.summary(), ""}); err != nil {
 			return err
 		}
@@ -170,7 +176,46 @@ func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error
 	if !right || found.SID == "" || !found.RevokedAt.IsZero() {
 		return Key{}, ErrCredentials
 	}
+	d.noteUse(ctx, found.Key)
 	return found.Key, nil
+}
+
+// useNoted is how exactly it is known when a key was last used.
+const useNoted = time.Minute
+
+// keyUses is when this process last recorded the use of each key, by its SID.
+type keyUses struct {
+	mutex sync.Mutex
+	at    map[string]time.Time
+}
+
+// due tells whether the use is to be recorded, once a minute for each key.
+func (u *keyUses) due(sid string, now time.Time) bool {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	if last, ok := u.at[sid]; ok && now.Sub(last) < useNoted {
+		return false
+	}
+	if u.at == nil {
+		u.at = map[string]time.Time{}
+	}
+	u.at[sid] = now
+	return true
+}
+
+// noteUse records that the key is used. A request isn't refused because that failed.
+func (d *Desk) noteUse(ctx context.Context, k Key) {
+	now := d.now()
+	if now.Sub(k.LastUsedAt) < useNoted || !d.used.due(k.SID, now) {
+		return
+	}
+	err := d.writeBeside(ctx, "record the use of an API key", func(t *transaction) error {
+		_, err := t.exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE sid = $1 AND last_used_at <= $3`, k.SID, micros(now), micros(now.Add(-useNoted)))
+		return err
+	})
+	if err != nil {
+		d.log.WarnContext(ctx, "use of a key not recorded", "key", k.SID, "error", err)
+	}
 }
 
 // hashSecret hashes a secret that is random itself: no salt and no slowness would add anything.

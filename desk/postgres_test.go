@@ -152,6 +152,7 @@ func (h *house) keepOneOfEach(th *thread) {
 	_, _, err := h.AddKey(ctx, Key{Name: "shop", Role: KeyService})
 	must(nil, err)
 	must(nil, h.SetPlugin(ctx, Plugin{Name: "dialpad"}))
+	must(nil, h.BindIdentity(ctx, th.task().Agent, "https://login.example.com", "1"))
 	must(nil, h.NoteRefusal(ctx, th.sid, "alice", conversation.CodeWrapupPending))
 	must(nil, h.MarkRead(ctx, th.sid, "alice", 1))
 	must(nil, h.KeepAnswer(ctx, "token", Answer{Request: "request", Status: 201, Body: "{}"}))

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // store is a database and how its transactions are run.
@@ -181,8 +183,12 @@ func (p *pool) prepare(ctx context.Context, queries []string) {
 	}
 }
 
-// leftovers are what a transaction leaves for the dispatcher: tasks to place, commands to deliver.
-type leftovers struct{ place, deliver bool }
+// leftovers are what a transaction leaves for after its commit: tasks to place and commands to deliver for the dispatcher, and lines
+// of the security log.
+type leftovers struct {
+	place, deliver bool
+	security       []seclog.Entry
+}
 
 // transaction runs the statements of one transaction, or one query without any.
 type transaction struct {

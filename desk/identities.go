@@ -1,0 +1,118 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/seclog"
+)
+
+// Identity is the account at an OpenID Connect provider that an agent signs in with. Names may be given to another person there;
+// an issuer never gives a subject to another.
+type Identity struct {
+	// Agent is the agent's name.
+	Agent string `json:"agent"`
+	// Issuer and Subject are the claims iss and sub of the provider's ID tokens.
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+	// BoundAt is when they first signed in with it.
+	BoundAt time.Time `json:"bound_at"`
+}
+
+// BindIdentity binds the agent to the account that they sign in with for the first time, and does nothing where they are bound
+// to it already. Refusals, with the field identity: the agent is bound to another account, or the account to another agent;
+// then [TakenError]. Also unknown_agent, and invalid_payload without an issuer or a subject.
+func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) error {
+	if issuer == "" || subject == "" {
+		return invalid("identity", "the provider's account has no issuer or no subject: both are needed to bind agent %s to it", agent)
+	}
+	bound := false
+	err := d.look(ctx, "read an agent's identity", func(t *transaction) error {
+		found, ok, err := first(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+		bound = ok && found.Issuer == issuer && found.Subject == subject
+		return err
+	})
+	if err != nil || bound {
+		return err
+	}
+	return d.write(ctx, "bind the identity of "+agent, func(t *transaction) error {
+		if err := t.knowAgent(ctx, agent); err != nil {
+			return err
+		}
+		others, err := all(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1 OR (issuer = $2 AND subject = $3)`, agent, issuer, subject)
+		if err != nil {
+			return err
+		}
+		for _, other := range others {
+			switch {
+			case other.Agent != agent:
+				return taken("identity", "this account is bound to agent %s: an administrator can release that binding", other.Agent)
+			case other.Issuer != issuer || other.Subject != subject:
+				return taken("identity", "agent %s is bound to another account: an administrator can release that binding", agent)
+			default:
+				return nil // another sign-in was faster
+			}
+		}
+		now := micros(d.now())
+		if _, err := t.exec(ctx, `INSERT INTO identities (agent, issuer, subject, bound_at) VALUES ($1, $2, $3, $4)`, agent, issuer, subject, now); err != nil {
+			return err
+		}
+		t.secure(ctx, seclog.Entry{Event: seclog.IdentityBound, Subject: agent})
+		return t.audit(ctx, now, changed{"agent.identity", agent, "", identitySummary(issuer, subject)})
+	})
+}
+
+// ReleaseIdentity releases the agent's binding: the account that next signs in under their name is bound. It does nothing where
+// there is no binding. Refused with unknown_agent.
+func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
+	return d.write(ctx, "release the identity of "+agent, func(t *transaction) error {
+		if err := t.knowAgent(ctx, agent); err != nil {
+			return err
+		}
+		found, ok, err := first(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+		if err != nil || !ok {
+			return err
+		}
+		if _, err := t.exec(ctx, `DELETE FROM identities WHERE agent = $1`, agent); err != nil {
+			return err
+		}
+		t.secure(ctx, seclog.Entry{Event: seclog.IdentityReleased, Subject: agent})
+		return t.audit(ctx, micros(d.now()), changed{"agent.identity", agent, identitySummary(found.Issuer, found.Subject), ""})
+	})
+}
+
+// Identities returns the bindings, by the agents' names.
+func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error) {
+	err = d.read(ctx, "read the identities", func(t *transaction) error {
+		identities, err = all(ctx, t, scanIdentity, selectIdentities+` ORDER BY agent`)
+		return err
+	})
+	return identities, err
+}
+
+// IdentityOf returns the agent's binding, and false where there is none.
+func (d *Desk) IdentityOf(ctx context.Context, agent string) (found Identity, bound bool, err error) {
+	err = d.look(ctx, "read an agent's identity", func(t *transaction) error {
+		found, bound, err = first(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+		return err
+	})
+	return found, bound, err
+}
+
+const selectIdentities = `SELECT agent, issuer, subject, bound_at FROM identities`
+
+func scanIdentity(r row) (i Identity, err error) {
+	err = r.Scan(&i.Agent, &i.Issuer, &i.Subject, instant{&i.BoundAt})
+	return i, err
+}
+
+// identitySummary is how the audit list names an account.
+func identitySummary(issuer, subject string) string { return subject + " at " + issuer }
+
+// IsTaken tells whether an error is the refusal of something that another has: a [TakenError] about the field.
+func IsTaken(err error, field string) bool {
+	conflict, ok := errors.AsType[*TakenError](err)
+	return ok && conflict.refusal.Code == conversation.CodeInvalidPayload && conflict.refusal.Details.Field == field
+}

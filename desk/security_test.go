@@ -1,0 +1,176 @@
+package desk
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/seclog"
+)
+
+// testKeyUse looks at when a key was last used: to the minute, with one write a minute at most.
+func testKeyUse(t *testing.T, h *house) {
+	ctx := t.Context()
+	key, secret, err := h.AddKey(ctx, Key{Name: "shop", Role: KeyService, LastUsedAt: h.clock.now()})
+	require.NoError(t, err)
+	require.Zero(t, key.LastUsedAt)
+	another := h.open()
+	used := func() time.Time {
+		keys, err := another.Keys(ctx)
+		require.NoError(t, err)
+		return keys[0].LastUsedAt
+	}
+	authenticate := func(d *Desk) {
+		_, err := d.Authenticate(ctx, key.SID, secret)
+		require.NoError(t, err)
+	}
+	require.Zero(t, used(), "never yet")
+	_, err = h.Authenticate(ctx, key.SID, "another")
+	require.ErrorIs(t, err, ErrCredentials)
+	require.Zero(t, used(), "nobody has used it")
+
+	first := h.clock.now()
+	authenticate(h.Desk)
+	require.Equal(t, first, used())
+	h.clock.advance(59 * time.Second)
+	authenticate(h.Desk)
+	authenticate(another)
+	require.Equal(t, first, used())
+	h.clock.advance(time.Second)
+	authenticate(another)
+	require.Equal(t, first.Add(time.Minute), used())
+	authenticate(h.Desk)
+	require.Equal(t, first.Add(time.Minute), used(), "another process has recorded that minute")
+}
+
+func testIdentities(t *testing.T, h *house) {
+	ctx := t.Context()
+	const issuer, other = "https://login.example.com", "https://login.example.org"
+	h.staff("support", "alice", "bob")
+	bind := func(agent, issuer, subject string) error { return h.BindIdentity(ctx, agent, issuer, subject) }
+	require.NoError(t, bind("alice", issuer, "1"))
+	require.NoError(t, bind("alice", issuer, "1"), "at every further sign-in")
+	for _, refused := range [][3]string{
+		{"alice", issuer, "2"}, {"alice", other, "1"}, {"bob", issuer, "1"}, // another person, another provider, alice under another name
+	} {
+		err := bind(refused[0], refused[1], refused[2])
+		refusedWith(t, conversation.CodeInvalidPayload, err, "an administrator can release that binding")
+		require.True(t, IsTaken(err, "identity"))
+		require.NotContains(t, err.Error(), issuer)
+	}
+	refusedWith(t, conversation.CodeInvalidPayload, bind("bob", issuer, ""), "no subject")
+	refusedWith(t, conversation.CodeUnknownAgent, bind("zoe", issuer, "3"), "")
+	require.NoError(t, bind("bob", other, "1"), "the same subject of another issuer is somebody else")
+	bound, err := h.Identities(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []Identity{{"alice", issuer, "1", bound[0].BoundAt}, {"bob", other, "1", bound[1].BoundAt}}, bound)
+
+	require.NoError(t, h.ReleaseIdentity(WithActor(ctx, "carol"), "alice"))
+	require.NoError(t, h.ReleaseIdentity(ctx, "alice"), "again, it does no harm")
+	refusedWith(t, conversation.CodeUnknownAgent, h.ReleaseIdentity(ctx, "zoe"), "")
+	_, found, err := h.IdentityOf(ctx, "alice")
+	require.NoError(t, err)
+	require.False(t, found)
+	require.NoError(t, bind("alice", issuer, "2"))
+
+	audit, err := h.AuditList(ctx, AuditFilter{Subject: "alice", By: "carol"}, Page{})
+	require.NoError(t, err)
+	require.Equal(t, "agent.identity", audit.Entries[0].What)
+	require.Equal(t, "1 at "+issuer, audit.Entries[0].Before)
+
+	require.NoError(t, h.RemoveAgent(ctx, "bob"))
+	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "bob"}))
+	require.NoError(t, bind("bob", other, "9"), "a new agent of that name is another person")
+}
+
+func testWebhookSecret(t *testing.T, h *house) {
+	ctx := t.Context()
+	account, err := h.Account(ctx)
+	require.NoError(t, err)
+	signing := func() [2]string {
+		account, err := h.Account(ctx)
+		require.NoError(t, err)
+		current, next := account.Signing(h.clock.now())
+		return [2]string{current, next}
+	}
+	require.Equal(t, [2]string{account.AuthToken, ""}, signing(), "until there is a secret")
+	_, first, err := h.RenewWebhookSecret(ctx, time.Hour)
+	require.NoError(t, err)
+	require.Len(t, first, 32)
+	require.Equal(t, [2]string{account.AuthToken, first}, signing())
+	_, _, err = h.RenewWebhookSecret(ctx, time.Hour)
+	refusedWith(t, conversation.CodeInvalidPayload, err, "a renewal is under way until")
+	h.clock.advance(time.Hour)
+	require.Equal(t, [2]string{first, ""}, signing())
+	_, err = h.RenewAuthToken(ctx)
+	require.NoError(t, err)
+	require.Equal(t, [2]string{first, ""}, signing(), "the auth token has nothing to do with it any more")
+
+	_, second, err := h.RenewWebhookSecret(ctx, 24*time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, [2]string{first, second}, signing())
+	_, third, err := h.RenewWebhookSecret(ctx, 0)
+	require.NoError(t, err)
+	require.Equal(t, [2]string{third, ""}, signing(), "a secret that leaked signs nothing any more")
+	for _, wrong := range []time.Duration{-time.Second, 721 * time.Hour} {
+		_, _, err = h.RenewWebhookSecret(ctx, wrong)
+		refusedWith(t, conversation.CodeInvalidPayload, err, "choose 0 to 720h")
+	}
+}
+
+// testSecurityLog looks at the lines of what changes who may do what, and of what is erased.
+func testSecurityLog(t *testing.T, h *house) {
+	var log bytes.Buffer
+	h.security = seclog.New(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})))
+	ctx := seclog.WithOrigin(WithActor(t.Context(), "carol"), seclog.Origin{Address: "192.0.2.7", Route: "starter"})
+	h.staff("support", "alice")
+	key, secret, err := h.AddKey(ctx, Key{Name: "shop", Role: KeyService})
+	require.NoError(t, err)
+	require.NoError(t, h.RevokeKey(ctx, key.SID))
+	require.NoError(t, h.RevokeKey(ctx, key.SID), "again, which is no event")
+	agents, agentSecret, err := h.AddKey(ctx, Key{Name: "alice", Role: KeyAgent, Agent: "alice"})
+	require.NoError(t, err)
+	account, err := h.RenewAuthToken(ctx)
+	require.NoError(t, err)
+	_, webhook, err := h.RenewWebhookSecret(ctx, 0)
+	require.NoError(t, err)
+	require.NoError(t, h.NoteSecretShown(ctx, "auth_token"))
+	require.NoError(t, h.BindIdentity(ctx, "alice", "https://login.example.com", "1"))
+	require.NoError(t, h.ReleaseIdentity(ctx, "alice"))
+	require.NoError(t, h.UpdateAgent(ctx, "alice", AgentChange{Role: new(RoleSupervisor)}))
+	require.NoError(t, h.RemoveAgent(ctx, "alice"))
+	require.Error(t, h.RemoveAgent(ctx, "alice"), "what is refused changes nothing")
+	th := h.start("support", func(c *conversation.StartCommand) { c.Customer.Address = "crystal@example.com" }).follow()
+	th.do(conversation.CloseCommand{})
+	th.sync()
+	_, err = h.Erase(ctx, []string{th.sid}, true)
+	require.NoError(t, err)
+	_, err = h.Erase(ctx, []string{th.sid}, false)
+	require.NoError(t, err)
+
+	var events [][2]string
+	for line := range strings.Lines(log.String()) {
+		var entry map[string]string
+		require.NoError(t, json.Unmarshal([]byte(line), &entry))
+		require.Equal(t, "security event", entry["msg"])
+		require.Equal(t, "carol", entry["who"])
+		require.Equal(t, "192.0.2.7", entry["address"])
+		require.Equal(t, "starter", entry["route"])
+		require.Equal(t, "accepted", entry["outcome"])
+		events = append(events, [2]string{entry["event"], entry["subject"]})
+	}
+	require.Equal(t, [][2]string{
+		{"key_added", key.SID}, {"key_revoked", key.SID}, {"key_added", agents.SID}, {"auth_token_renewed", ""}, {"webhook_secret_renewed", ""},
+		{"secret_shown", "auth_token"}, {"identity_bound", "alice"}, {"identity_released", "alice"}, {"role_changed", "alice"},
+		{"key_revoked", agents.SID}, {"erasure", th.sid},
+	}, events)
+	for _, hidden := range []string{secret, agentSecret, account.AuthToken, webhook, "crystal"} {
+		require.NotContains(t, log.String(), hidden)
+	}
+}
