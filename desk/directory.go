@@ -47,7 +47,7 @@ type DirectoryQuery struct {
 // conversation. Refusals: as [Desk.Thread].
 func (d *Desk) Directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
 	err = d.read(ctx, "read the directory", func(t *transaction) error {
-		if err := t.allow(ctx, AsAgent(q.Agent), q.Conversation); err != nil {
+		if _, err := t.allow(ctx, AsAgent(q.Agent), q.Conversation); err != nil {
 			return err
 		}
 		found, err = t.directory(ctx, q)

@@ -161,10 +161,14 @@ func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newes
 	}
 	list.where(`conversation = $%d`, sid)
 	err = d.read(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
-		if err := t.allow(ctx, reader, sid); err != nil {
+		may, err := t.allow(ctx, reader, sid)
+		if err != nil {
 			return err
 		}
-		found, err = list.page(ctx, t, p)
+		read := list // the transaction may be tried again
+		condition, args := may.chooses(len(list.args) + 1)
+		read.conditions, read.args = slices.Concat(list.conditions, []string{condition}), slices.Concat(list.args, args)
+		found, err = read.page(ctx, t, p)
 		return err
 	})
 	return found, err

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -57,12 +58,16 @@ func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conver
 			return err
 		}
 		if !found {
-			return invalid("note", "the desk has no note %s: check its SID", sid)
+			return noSuchNote(sid)
 		}
-		if err := t.allowNotes(ctx, reader, of); err != nil {
+		may, err := t.allowNotes(ctx, reader, of)
+		if err != nil {
 			return err
 		}
-		note, _, err = first(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, sid)
+		if note, _, err = first(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, sid); err == nil && !may.includesNote(note) {
+			note, of = conversation.Note{}, ""
+			return noSuchNote(sid)
+		}
 		return err
 	})
 	return note, of, err
@@ -79,17 +84,27 @@ func (t *transaction) insertNote(ctx context.Context, sid string, n conversation
 // too, and unknown_agent.
 func (d *Desk) Notes(ctx context.Context, sid string, reader Reader) (notes []conversation.Note, err error) {
 	err = d.read(ctx, "read the notes of conversation "+sid, func(t *transaction) error {
-		if err := t.allowNotes(ctx, reader, sid); err != nil {
+		may, err := t.allowNotes(ctx, reader, sid)
+		if err != nil {
 			return err
 		}
-		notes, err = t.notes(ctx, sid)
+		notes, err = t.notes(ctx, sid, may)
 		return err
 	})
 	return notes, err
 }
 
-func (t *transaction) notes(ctx context.Context, sid string) ([]conversation.Note, error) {
-	return all(ctx, t, scanNote, selectNotes+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
+func (t *transaction) notes(ctx context.Context, sid string, may extent) ([]conversation.Note, error) {
+	notes, err := all(ctx, t, scanNote, selectNotes+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
+	return slices.DeleteFunc(notes, func(n conversation.Note) bool { return !may.includesNote(n) }), err
+}
+
+func (e extent) includesNote(n conversation.Note) bool {
+	return e.Includes(n.CreatedAt) || n.Author == e.Agent
+}
+
+func noSuchNote(sid string) error {
+	return invalid("note", "the desk has no note %s: check its SID", sid)
 }
 
 const selectNotes = `SELECT sid, kind, task, transfer, author, text, created_at FROM notes`

@@ -58,10 +58,10 @@ func (t *transaction) offers(ctx context.Context, agent string) ([]Offer, error)
 				offer.Transfer = &transfer.Transfer
 			}
 		}
-		if offer.Notes, err = t.notes(ctx, task.Conversation); err != nil {
+		if offer.Notes, err = t.notes(ctx, task.Conversation, extent{}); err != nil {
 			return nil, err
 		}
-		if offer.Transcript, err = t.transcript(ctx, task.Conversation); err != nil {
+		if offer.Transcript, err = t.transcript(ctx, task.Conversation, extent{}); err != nil {
 			return nil, err
 		}
 		offers = append(offers, offer)

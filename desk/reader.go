@@ -2,6 +2,8 @@ package desk
 
 import (
 	"context"
+	"fmt"
+	"math"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -15,6 +17,7 @@ var ErrUnknownConversation error = conversation.Refuse(conversation.CodeConversa
 type Reader struct {
 	kind  readerKind
 	agent string
+	turn  conversation.Turn
 }
 
 type readerKind int
@@ -23,10 +26,11 @@ const (
 	readerAgent readerKind = iota + 1
 	readerCustomer
 	readerSystem
+	readerTurn
 )
 
-// AsAgent reads for an agent: what they have, wrap up or are offered; for a supervisor or an
-// administrator everything.
+// AsAgent reads for an agent: all of what they hold or are offered, what they wrap up until the end of their turn
+// ([conversation.TurnOf]); for a supervisor or an administrator everything.
 func AsAgent(name string) Reader { return Reader{kind: readerAgent, agent: name} }
 
 // AsCustomer reads for the customer of the conversation, who never sees a note.
@@ -35,43 +39,95 @@ func AsCustomer() Reader { return Reader{kind: readerCustomer} }
 // AsSystem reads for a program of the house.
 func AsSystem() Reader { return Reader{kind: readerSystem} }
 
-// allow refuses a reader who may not read the conversation: not_your_task, or unknown_agent.
-func (t *transaction) allow(ctx context.Context, reader Reader, sid string) error {
+// AsTurn reads for an agent whose turn the caller knows from the conversation itself, which the desk may be behind.
+func AsTurn(turn conversation.Turn) Reader { return Reader{kind: readerTurn, turn: turn} }
+
+// extent is how much of a conversation a reader may read. The zero extent is all of it.
+type extent struct {
+	conversation.Turn
+
+	// messages is how many messages there were when the turn ended, at most.
+	messages int64
+}
+
+// chooses returns a condition on the rows of messages, and its arguments, the first of which is $n. A message that was
+// changed after the turn has a text that the agent has never seen.
+func (e extent) chooses(n int) (condition string, args []any) {
+	if e.Whole() {
+		return `1 = 1`, nil
+	}
+	return fmt.Sprintf(`updated_at <= $%d AND (author = $%d OR created_at <= $%d AND number <= $%d)`, n, n+1, n, n+2),
+		[]any{micros(e.Until), e.Agent, e.messages}
+}
+
+// allow returns how much of the conversation the reader may read, and refuses who may not read it: not_your_task, or
+// unknown_agent.
+func (t *transaction) allow(ctx context.Context, reader Reader, sid string) (extent, error) {
 	if _, err := t.conversationStatus(ctx, sid); err != nil {
-		return err
+		return extent{}, err
 	}
 	switch reader.kind {
 	case readerCustomer, readerSystem:
-		return nil
+		return extent{}, nil
 	case readerAgent:
 		return t.allowAgent(ctx, reader.agent, sid)
+	case readerTurn:
+		return t.extentOf(ctx, reader.turn)
 	}
-	return conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "nobody was named to read the conversation for: name an agent")
+	return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "no reader is named: name an agent")
 }
 
-func (t *transaction) allowAgent(ctx context.Context, name, sid string) error {
+func (t *transaction) allowAgent(ctx context.Context, name, sid string) (extent, error) {
 	role, found, err := first(ctx, t, value[Role], `SELECT role FROM agents WHERE name = $1`, name)
 	switch {
 	case err != nil:
-		return err
+		return extent{}, err
 	case !found:
-		return unknownAgent(name)
+		return extent{}, unknownAgent(name)
 	case role.mayReadAll():
-		return nil
+		return extent{}, nil
 	}
-	_, found, err = first(ctx, t, value[string], `SELECT sid FROM tasks
-		WHERE conversation = $1 AND agent = $2 AND status IN ('reserved', 'assigned', 'wrapping') LIMIT 1`, sid, name)
-	if err == nil && !found {
-		return conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Agent: name},
-			"%s doesn't have this conversation, wrap it up or have an offer of it: only then can they read it", name)
+	return t.turnExtent(ctx, name, sid)
+}
+
+// turnExtent returns how much of the conversation the agent may read by their tasks in it, whatever their role.
+func (t *transaction) turnExtent(ctx context.Context, agent, sid string) (extent, error) {
+	tasks, err := all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 AND t.agent = $2
+		AND t.status IN ('reserved', 'assigned', 'wrapping') ORDER BY t.placement`, sid, agent)
+	if err != nil {
+		return extent{}, err
 	}
-	return err
+	turn, may := conversation.TurnOf(agent, func(yield func(*conversation.Task) bool) {
+		for i := range tasks {
+			if !yield(&tasks[i].Task) {
+				return
+			}
+		}
+	})
+	if !may {
+		return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Agent: agent},
+			"agent %q neither holds this conversation, wraps it up nor has an offer of it: choose a conversation on their desk", agent)
+	}
+	return t.extentOf(ctx, turn)
+}
+
+// extentOf bounds a turn also by how far the transcript had come when the desk learned of its end: clocks of different
+// hosts differ.
+func (t *transaction) extentOf(ctx context.Context, turn conversation.Turn) (extent, error) {
+	if turn.Whole() {
+		return extent{}, nil
+	}
+	messages, found, err := first(ctx, t, value[int64], `SELECT turn_messages FROM tasks WHERE sid = $1 AND wrapping_at > 0`, turn.Task)
+	if !found || messages < 0 {
+		messages = math.MaxInt64
+	}
+	return extent{turn, messages}, err
 }
 
 // allowNotes refuses whom allow refuses, and every customer.
-func (t *transaction) allowNotes(ctx context.Context, reader Reader, sid string) error {
+func (t *transaction) allowNotes(ctx context.Context, reader Reader, sid string) (extent, error) {
 	if reader.kind == readerCustomer {
-		return conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "notes are for agents and supervisors only")
+		return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "notes are for agents and supervisors only")
 	}
 	return t.allow(ctx, reader, sid)
 }

@@ -218,9 +218,10 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 	// that made the task stands from its start.
 	_, err := s.exec(ctx, `INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer,
 			priority, head, placement, attributes, reservation, disposition, wrapup_note, canceled_reason, created_at, queued_at,
-			timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at, from_agent, to_agent, to_queue, from_queue, given_by)
+			timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at, from_agent, to_agent, to_queue, from_queue, given_by, turn_messages)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-			$27, $28, $29, coalesce((SELECT queue FROM tasks WHERE sid = $30), ''), coalesce((SELECT from_agent FROM tasks WHERE sid = $30), ''))
+			$27, $28, $29, coalesce((SELECT queue FROM tasks WHERE sid = $30), ''), coalesce((SELECT from_agent FROM tasks WHERE sid = $30), ''),
+			CASE WHEN CAST($23 AS BIGINT) = 0 THEN -1 ELSE coalesce((SELECT messages FROM conversations WHERE sid = $2), 0) END)
 		ON CONFLICT (sid) DO UPDATE SET status = excluded.status, queue = excluded.queue, agent = excluded.agent,
 			direct = excluded.direct, waiting = excluded.waiting, transfer = excluded.transfer, priority = excluded.priority,
 			head = excluded.head, placement = excluded.placement,
@@ -228,7 +229,8 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 			reservation = excluded.reservation, disposition = excluded.disposition, wrapup_note = excluded.wrapup_note,
 			canceled_reason = excluded.canceled_reason, queued_at = excluded.queued_at, timeout_at = excluded.timeout_at,
 			assigned_at = excluded.assigned_at, wrapping_at = excluded.wrapping_at, completed_at = excluded.completed_at,
-			canceled_at = excluded.canceled_at, wrapup_timeout_at = excluded.wrapup_timeout_at`,
+			canceled_at = excluded.canceled_at, wrapup_timeout_at = excluded.wrapup_timeout_at,
+			turn_messages = CASE WHEN excluded.wrapping_at = tasks.wrapping_at THEN tasks.turn_messages ELSE excluded.turn_messages END`,
 		task.SID, s.picture.Conversation, string(s.picture.Channel), string(task.Status), task.Queue, task.Agent, flag(task.Direct),
 		flag(task.Status == conversation.TaskPending && !matched), task.Previous, task.Transfer, task.Priority, flag(task.Head),
 		task.Placement, s.sealed(taskAttributes, task.SID, attributes), reservation, s.sealed(taskDisposition, task.SID, task.Disposition),

@@ -83,30 +83,33 @@ func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages i
 // of [Desk.Thread].
 func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
 	err = d.read(ctx, "read conversation "+sid, func(t *transaction) error {
-		if err := t.allow(ctx, reader, sid); err != nil {
+		may, err := t.allow(ctx, reader, sid)
+		if err != nil {
 			return err
 		}
-		thread, err = t.thread(ctx, sid, reader, window)
+		thread, err = t.thread(ctx, sid, reader, may, window)
 		return err
 	})
 	return thread, err
 }
 
-func (t *transaction) thread(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
+func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may extent, window Window) (thread Thread, err error) {
 	if thread.Conversation, err = t.conversation(ctx, sid); err != nil {
 		return thread, err
 	}
-	newest, _, err := first(ctx, t, value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1`, sid)
+	within, bounds := may.chooses(2)
+	newest, _, err := first(ctx, t, value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1 AND `+within, append([]any{sid}, bounds...)...)
 	if err != nil {
 		return thread, err
 	}
-	if thread.Messages, err = all(ctx, t, scanMessage,
-		selectMessages+` WHERE conversation = $1 AND number >= $2 ORDER BY number`, sid, window.first(newest)); err != nil {
+	condition, args := may.chooses(3)
+	if thread.Messages, err = all(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND number >= $2 AND `+condition+` ORDER BY number`,
+		append([]any{sid, window.first(newest)}, args...)...); err != nil {
 		return thread, err
 	}
 	if len(thread.Messages) > 0 {
-		thread.Earlier, _, err = first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2`,
-			sid, thread.Messages[0].Number)
+		thread.Earlier, _, err = first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2 AND `+condition,
+			append([]any{sid, thread.Messages[0].Number}, args...)...)
 		if err != nil {
 			return thread, err
 		}
@@ -138,7 +141,7 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, win
 		return thread, err
 	}
 	if reader.kind != readerCustomer {
-		if thread.Notes, err = t.notes(ctx, sid); err != nil {
+		if thread.Notes, err = t.notes(ctx, sid, may); err != nil {
 			return thread, err
 		}
 		if thread.Refused, err = all(ctx, t, func(r row) (refused Refused, err error) {
@@ -148,8 +151,10 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, win
 			return thread, err
 		}
 	}
-	thread.Names, err = t.names(ctx, sid)
-	return thread, err
+	if thread.Names, err = t.names(ctx, sid); err != nil {
+		return thread, err
+	}
+	return thread, t.boundThread(ctx, &thread, may)
 }
 
 // names reads the friendly names of those who are, or were, in the conversation.

@@ -161,10 +161,11 @@ func (t *transaction) haveConversation(ctx context.Context, agent, sid string) e
 // Transcript returns the conversation's messages in order. Refusals: not_your_task, unknown_agent.
 func (d *Desk) Transcript(ctx context.Context, sid string, reader Reader) (messages []Message, err error) {
 	err = d.read(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
-		if err := t.allow(ctx, reader, sid); err != nil {
+		may, err := t.allow(ctx, reader, sid)
+		if err != nil {
 			return err
 		}
-		messages, err = t.transcript(ctx, sid)
+		messages, err = t.transcript(ctx, sid, may)
 		return err
 	})
 	return messages, err
@@ -180,7 +181,7 @@ func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, c
 		if err := t.holdTranscript(ctx, conversationSID); err != nil {
 			return err
 		}
-		if changed, err = t.message(ctx, conversationSID, sid); err != nil {
+		if changed, err = t.message(ctx, conversationSID, sid, extent{}); err != nil {
 			return err
 		}
 		if change.Text != nil {
@@ -210,7 +211,7 @@ func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) e
 		if err := t.holdTranscript(ctx, conversationSID); err != nil {
 			return err
 		}
-		if _, err := t.message(ctx, conversationSID, sid); err != nil {
+		if _, err := t.message(ctx, conversationSID, sid, extent{}); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, `DELETE FROM messages WHERE sid = $1`, sid); err != nil {
@@ -230,17 +231,20 @@ func (t *transaction) noteEdit(ctx context.Context, sid string) error {
 // invalid_payload for a message that isn't there.
 func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader Reader) (found Message, err error) {
 	err = d.read(ctx, "read message "+sid, func(t *transaction) error {
-		if err := t.allow(ctx, reader, conversationSID); err != nil {
+		may, err := t.allow(ctx, reader, conversationSID)
+		if err != nil {
 			return err
 		}
-		found, err = t.message(ctx, conversationSID, sid)
+		found, err = t.message(ctx, conversationSID, sid, may)
 		return err
 	})
 	return found, err
 }
 
-func (t *transaction) message(ctx context.Context, conversationSID, sid string) (Message, error) {
-	found, ok, err := first(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
+func (t *transaction) message(ctx context.Context, conversationSID, sid string, may extent) (Message, error) {
+	condition, args := may.chooses(3)
+	found, ok, err := first(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2 AND `+condition,
+		append([]any{sid, conversationSID}, args...)...)
 	if err == nil && !ok {
 		return found, invalid("message", "the conversation has no message %s: see the list of its messages", sid)
 	}
@@ -255,6 +259,7 @@ func scanMessage(r row) (m Message, err error) {
 	return m, err
 }
 
-func (t *transaction) transcript(ctx context.Context, sid string) ([]Message, error) {
-	return all(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 ORDER BY number`, sid)
+func (t *transaction) transcript(ctx context.Context, sid string, may extent) ([]Message, error) {
+	condition, args := may.chooses(2)
+	return all(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number`, append([]any{sid}, args...)...)
 }

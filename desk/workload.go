@@ -48,10 +48,21 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 		if w.Conversation, err = t.conversation(ctx, task.Conversation); err != nil {
 			return nil, err
 		}
-		if w.Unread, err = t.unread(ctx, task.Conversation, agent); err != nil {
+		may := extent{}
+		if task.Status == conversation.TaskWrapping { // a turn that has ended; supervisors too are alerted to their turns only
+			if may, err = t.turnExtent(ctx, agent, task.Conversation); err != nil {
+				return nil, err
+			}
+			if err := t.bound(ctx, &w.Conversation, may); err != nil {
+				return nil, err
+			}
+		}
+		if w.Unread, err = t.unread(ctx, task.Conversation, agent, may); err != nil {
 			return nil, err
 		}
-		last, some, err := first(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 ORDER BY number DESC LIMIT 1`, task.Conversation)
+		condition, args := may.chooses(2)
+		last, some, err := first(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number DESC LIMIT 1`,
+			append([]any{task.Conversation}, args...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -82,9 +93,10 @@ func inTurn(a, b Task) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.SID, b.SID))
 }
 
-func (t *transaction) unread(ctx context.Context, sid, agent string) (int, error) {
+func (t *transaction) unread(ctx context.Context, sid, agent string, may extent) (int, error) {
+	condition, args := may.chooses(3)
 	count, _, err := first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
-		coalesce((SELECT messages FROM read_marks WHERE conversation = $1 AND agent = $2), 0)`, sid, agent)
+		coalesce((SELECT messages FROM read_marks WHERE conversation = $1 AND agent = $2), 0) AND `+condition, append([]any{sid, agent}, args...)...)
 	return count, err
 }
 

@@ -241,7 +241,7 @@ func absent(setting conversation.AgentUnavailablePolicy, presence desk.Presence)
 // streamDesk tells of everything that the agent's desk shows.
 func (v *visit) streamDesk() error {
 	w := v.live.watch(v.person.Name, false)
-	return v.stream(v.person.Name, w, func() ([]string, error) {
+	return v.stream(v.person.Name, w, func() (map[string]bool, error) {
 		ctx, cancel := context.WithTimeout(v.ctx, patience)
 		defer cancel()
 		work, err := v.desk.Workload(ctx, v.person.Name)
@@ -249,14 +249,14 @@ func (v *visit) streamDesk() error {
 			return nil, err
 		}
 		passed, err := v.desk.PassedOn(ctx, v.person.Name)
-		var sids []string
+		shown := map[string]bool{}
+		for _, one := range passed { // what the next agent and the customer write is not theirs to read
+			shown[one.Conversation.SID] = false
+		}
 		for _, one := range work {
-			sids = append(sids, one.Conversation.SID)
+			shown[one.Conversation.SID] = shown[one.Conversation.SID] || one.Task.Status != conversation.TaskWrapping
 		}
-		for _, one := range passed {
-			sids = append(sids, one.Conversation.SID)
-		}
-		return sids, err
+		return shown, err
 	})
 }
 

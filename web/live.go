@@ -36,7 +36,7 @@ type watching struct {
 	// agent is whose work is shown, everything set where all conversations are.
 	agent      string
 	everything bool
-	// conversations are those shown, whoever has them.
+	// conversations are those shown, whoever has them: true where also what is written in them is.
 	conversations map[string]bool
 	// changed holds one signal; done is closed when no more will come.
 	changed, done chan struct{}
@@ -60,11 +60,11 @@ func (l *live) watch(agent string, everything bool, conversations ...string) *wa
 	return w
 }
 
-// follow changes which conversations are watched.
-func (l *live) follow(w *watching, conversations []string) {
+// follow changes which conversations are watched: true for those of which messages are shown too.
+func (l *live) follow(w *watching, conversations map[string]bool) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	w.conversations = setOf(conversations)
+	w.conversations = conversations
 }
 
 func (l *live) leave(w *watching) {
@@ -152,7 +152,8 @@ func (l *live) tell(events []desk.FeedEvent) {
 }
 
 func (w *watching) shows(e desk.FeedEvent) bool {
-	return (w.agent != "" && w.agent == e.Agent) || w.conversations[e.Conversation]
+	_, shown := w.conversations[e.Conversation]
+	return (w.agent != "" && w.agent == e.Agent) || shown
 }
 
 // listen wakes the pages that show a conversation in which somebody has written.
@@ -168,7 +169,10 @@ func (l *live) listen(ctx context.Context) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for w := range l.open {
-		for sid := range w.conversations {
+		for sid, messages := range w.conversations {
+			if !messages {
+				continue
+			}
 			before, looked := l.spoken[sid]
 			if now, there := spoken[sid]; there && (!looked || now != before) {
 				w.wake()
@@ -185,7 +189,11 @@ func (l *live) watched() []string {
 	defer l.mutex.Unlock()
 	all := map[string]bool{}
 	for w := range l.open {
-		maps.Copy(all, w.conversations)
+		for sid, messages := range w.conversations {
+			if messages {
+				all[sid] = true
+			}
+		}
 	}
 	return slices.Sorted(maps.Keys(all))
 }

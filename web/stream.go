@@ -17,9 +17,9 @@ const (
 
 // stream tells the browser, with server-sent events, each time that what it shows has changed, and once
 // at first: who comes back after a lost connection has missed nothing. The function, which may be nil,
-// says before each which conversations are to be watched. The key is whose stream it is: a chat's SID or a
+// says before each which conversations are to be watched ([live.follow]). The key is whose stream it is: a chat's SID or a
 // person's name, which have only so many open.
-func (v *visit) stream(key string, w *watching, following func() ([]string, error)) error {
+func (v *visit) stream(key string, w *watching, following func() (map[string]bool, error)) error {
 	defer v.live.leave(w)
 	leave, ok := v.streams.enter(key)
 	if !ok {

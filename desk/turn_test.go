@@ -1,0 +1,167 @@
+package desk
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+func textsOf(messages []Message) []string {
+	texts := make([]string, len(messages))
+	for i, m := range messages {
+		texts[i] = m.Text
+	}
+	return texts
+}
+
+// readTurn is everything that an agent reads of a conversation at the desk.
+type readTurn struct {
+	transcript, thread, list []string
+	notes                    []string
+	unread                   int
+	last                     string
+	count                    int
+}
+
+func (h *house) turnOf(th *thread, agent string) (read readTurn) {
+	h.t.Helper()
+	ctx, reader := h.t.Context(), AsAgent(agent)
+	messages, err := h.Transcript(ctx, th.sid, reader)
+	require.NoError(h.t, err)
+	read.transcript = textsOf(messages)
+	seen, err := h.Thread(ctx, th.sid, reader, 100)
+	require.NoError(h.t, err)
+	read.thread, read.count = textsOf(seen.Messages), seen.Conversation.Messages
+	for after := (*Cursor)(nil); ; {
+		page, err := h.MessageList(ctx, th.sid, reader, false, Page{Limit: 1, After: after})
+		require.NoError(h.t, err)
+		read.list = append(read.list, textsOf(page.Entries)...)
+		if !page.More {
+			break
+		}
+		after = &page.Last
+	}
+	notes, err := h.Notes(ctx, th.sid, reader)
+	require.NoError(h.t, err)
+	for _, n := range notes {
+		read.notes = append(read.notes, n.Text)
+	}
+	work := h.work(agent)
+	require.Len(h.t, work, 1)
+	read.unread = work[0].Unread
+	if work[0].Last != nil {
+		read.last = work[0].Last.Text
+	}
+	return read
+}
+
+func testTurnsEnd(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice")
+	h.staff("billing", "bob", "erin")
+	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "carol", Role: RoleSupervisor}))
+	th := h.start("support").follow().accept("alice")
+	before := h.says(th, FromCustomer, "hello")
+	changed := h.says(th, FromCustomer, "my number is 1")
+	th.transfer("alice", toAgent("bob"), "Charged twice.")
+
+	// At the same moment by the clock, and in other moments.
+	h.says(th, FromCustomer, "while waiting")
+	h.clock.advance(time.Second)
+	th.accept("bob")
+	h.clock.advance(time.Second)
+	later := h.says(th, FromCustomer, "only for bob")
+	h.says(th, "bob", "from bob")
+	_, err := h.UpdateMessage(t.Context(), th.sid, changed.SID, MessageChange{Text: new("my number is 2")})
+	require.NoError(t, err)
+	secret, err := h.StoreNote(t.Context(), th.sid, "bob", "bob's own")
+	require.NoError(t, err)
+	h.clock.advance(time.Second)
+	th.transfer("bob", toAgent("erin"), "Passed again.")
+	h.clock.advance(time.Second)
+	th.accept("erin")
+
+	require.Equal(t, readTurn{
+		transcript: []string{"hello"}, thread: []string{"hello"}, list: []string{"hello"}, notes: []string{"Charged twice."},
+		unread: 1, last: "hello", count: 1,
+	}, h.turnOf(th, "alice"))
+	_, err = h.Message(t.Context(), th.sid, before.SID, AsAgent("alice"))
+	require.NoError(t, err)
+	for _, sid := range []string{later.SID, changed.SID} {
+		_, err = h.Message(t.Context(), th.sid, sid, AsAgent("alice"))
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+	}
+	_, _, err = h.Note(t.Context(), secret, AsAgent("alice"))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+
+	seen, err := h.Thread(t.Context(), th.sid, AsAgent("alice"), 100)
+	require.NoError(t, err)
+	require.Len(t, seen.Transfers, 1, "her own, not bob's")
+	require.Equal(t, conversation.TransferCompleted, seen.Transfers[0].Status, "what became of it is hers to know")
+	require.Equal(t, "bob", seen.Transfers[0].AcceptedBy)
+	require.Len(t, seen.Tasks, 2)
+	require.Len(t, seen.Conversation.Live, 2)
+	last := seen.Events[len(seen.Events)-1]
+	require.Equal(t, seen.Transfers[0].EndedAt, last.At, "nothing of bob's turn after its accept")
+	require.Equal(t, th.sid, seen.Conversation.SID)
+
+	for _, reader := range []Reader{AsAgent("carol"), AsAgent("erin"), AsSystem()} {
+		all, err := h.Transcript(t.Context(), th.sid, reader)
+		require.NoError(t, err)
+		require.Len(t, all, 5)
+		whole, err := h.Thread(t.Context(), th.sid, reader, 100)
+		require.NoError(t, err)
+		require.Len(t, whole.Transfers, 2)
+		require.Equal(t, 5, whole.Conversation.Messages)
+	}
+	th.wrapup("alice")
+	_, err = h.Thread(t.Context(), th.sid, AsAgent("alice"), 100)
+	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err), "after the wrap-up nothing")
+}
+
+func testReadsOn(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice")
+	h.staff("billing", "bob")
+	th := h.start("support").follow().accept("alice")
+	h.says(th, FromCustomer, "one")
+	th.transfer("alice", toAgent("bob"), "")
+	h.says(th, FromCustomer, "two")
+	require.Equal(t, []string{"one"}, h.turnOf(th, "alice").transcript)
+	th.do(conversation.CancelCommand{Agent: "alice"})
+	th.follow()
+	require.Equal(t, []string{"one", "two"}, h.turnOf(th, "alice").transcript)
+	require.Equal(t, "two", h.turnOf(th, "alice").last)
+
+	h.clock.advance(time.Second)
+	h.says(th, FromCustomer, "three")
+	th.transfer("alice", toAgent("bob"), "")
+	h.says(th, FromCustomer, "four")
+	require.Equal(t, []string{"one", "two", "three"}, h.turnOf(th, "alice").transcript, "the end of her newest turn")
+	th.accept("bob")
+	th.transfer("bob", toAgent("alice"), "")
+	read, err := h.Transcript(t.Context(), th.sid, AsAgent("alice"))
+	require.NoError(t, err)
+	require.Len(t, read, 4, "offered it again, she reads everything")
+}
+
+func testTurnByClock(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice")
+	h.staff("billing", "bob")
+	th := h.start("support").follow().accept("alice")
+	h.says(th, "alice", "mine")
+	th.do(conversation.TransferCommand{From: "alice", To: toAgent("bob")})
+	h.clock.advance(time.Second)
+	h.says(th, FromCustomer, "before the desk knew")
+	th.follow()
+	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript)
+	require.NoError(t, h.store.write(t.Context(), true, func(tx *transaction) error {
+		_, err := tx.exec(t.Context(), `UPDATE tasks SET turn_messages = -1`)
+		return err
+	}))
+	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript, "a turn that ended before the desk counted")
+}
