@@ -12,6 +12,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/forwarded"
+	"github.com/baton-transfers/baton/internal/limit"
 )
 
 // access is who may call a route. An agent's key acts for its agent only, wherever the path leads: the
@@ -89,6 +91,34 @@ func unauthorized() *problem {
 	return &problem{
 		Status: http.StatusUnauthorized, Code: 20003,
 		Message: "Authenticate with HTTP Basic: the account's SID and auth token, or an API key's SID and secret",
+	}
+}
+
+// DefaultWrongCredentials is how often one address may send wrong credentials where nothing else is set.
+func DefaultWrongCredentials() limit.Pace { return limit.Pace{Count: 60, Per: time.Minute} }
+
+// DefaultWrongCredentialsTotal is how often all addresses may.
+func DefaultWrongCredentialsTotal() limit.Pace { return limit.Pace{Count: 6000, Per: time.Minute} }
+
+// refused counts refused credentials against the address that they came from, and answers too many of them with 429.
+// Right credentials are neither counted nor refused: an address may be that of a whole office, in which one program
+// with a revoked key must not stop the others. Secrets have 128 random bits or more, so that limiting the pace of
+// guesses protects the desk and not the secrets.
+func (c *call) refused(err error) error {
+	p, ok := errors.AsType[*problem](err)
+	if !ok || p.Status != http.StatusUnauthorized {
+		return err
+	}
+	if user, secret, _ := c.r.BasicAuth(); user == "" && secret == "" {
+		return err // nothing was guessed
+	}
+	wait := c.guesses.Take(forwarded.Of(c.r).Network())
+	if wait == 0 {
+		return err
+	}
+	return &problem{
+		Status: http.StatusTooManyRequests, Code: 20429, RetryAfter: int(math.Ceil(wait.Seconds())),
+		Message: "too many wrong credentials from your network: check the SID and the secret, then try again later",
 	}
 }
 

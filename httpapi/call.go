@@ -67,7 +67,7 @@ func (c *call) run() (reply any, err error) {
 // admit finds out who calls, and whether they may.
 func (c *call) admit() (err error) {
 	if c.caller, c.account, err = c.authenticate(c.r.WithContext(c.ctx)); err != nil {
-		return err
+		return c.refused(err)
 	}
 	c.authenticated(c.ctx, c.caller.key.SID)
 	c.ctx = desk.WithActor(c.ctx, c.caller.key.Name)

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/forwarded"
 )
 
 // whole is a model of Twilio's library with all of its keys in JSON, null where it has nothing: the
@@ -72,15 +74,25 @@ func object(value any) *any { return new(value) }
 // seconds is how many whole seconds lie between two times.
 func seconds(from, to time.Time) int { return max(int(to.Sub(from)/time.Second), 0) }
 
-// url is the address of a resource: on the product's host where the client asked that, else on the
-// host that it asked.
+// twilioHost matches the hosts that a helper library asks whose connections, not whose URLs, lead here.
+var twilioHost = regexp.MustCompile(`(?i)^([a-z0-9-]+\.)+twilio\.com$`)
+
+// url is the address of a resource: on the product's host where the client asked that, else at the public address, or
+// at the host that was asked where no public address is set.
 func (c *call) url(parts ...string) string {
-	host := c.r.Host
-	scheme := "http"
-	if c.r.TLS != nil || c.r.Header.Get("X-Forwarded-Proto") == "https" || strings.HasSuffix(host, ".twilio.com") {
-		scheme = "https"
+	return c.base() + "/" + strings.Join(parts, "/")
+}
+
+func (c *call) base() string {
+	switch {
+	case twilioHost.MatchString(c.r.Host):
+		return "https://" + c.r.Host
+	case c.public != "":
+		return c.public
+	case forwarded.Of(c.r).HTTPS:
+		return "https://" + c.r.Host
 	}
-	return scheme + "://" + host + "/" + strings.Join(parts, "/")
+	return "http://" + c.r.Host
 }
 
 // links are the addresses of what belongs to a resource.

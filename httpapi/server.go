@@ -3,12 +3,16 @@ package httpapi
 import (
 	"context"
 	"log/slog"
+	"mime"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/limit"
 )
 
 // Conversations commands conversations and reads them: [*baton.Client] does.
@@ -29,6 +33,14 @@ type Options struct {
 	Logger *slog.Logger
 	// AllowCallback tells whether an address may be set as the workspace's event callback: nil, or why not.
 	AllowCallback func(callback string) error
+	// URL is the public address, as https://baton.example.com, with which addresses in answers begin; empty for the
+	// one that was asked.
+	URL string
+	// Elsewhere answers browsers that ask for a path outside the API; nil for the API's own answer.
+	Elsewhere http.Handler
+	// WrongCredentials is how often one address (of IPv6, one /64) may send wrong credentials, WrongCredentialsTotal
+	// how often all may; zero for [DefaultWrongCredentials] and [DefaultWrongCredentialsTotal].
+	WrongCredentials, WrongCredentialsTotal limit.Pace
 	// Authenticated is told with which credentials a request came, by their SID; nobody where it is nil.
 	Authenticated func(ctx context.Context, sid string)
 }
@@ -41,6 +53,9 @@ type Server struct {
 	allowCallback func(callback string) error
 	authenticated func(ctx context.Context, sid string)
 	limits        *limits
+	guesses       *limit.Limiter
+	public        string
+	elsewhere     http.Handler
 	writes        *writes
 	seen          *seen
 }
@@ -49,7 +64,8 @@ type Server struct {
 func New(d *desk.Desk, c Conversations, o Options) *Server {
 	s := &Server{
 		desk: d, conversations: c, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
-		limits: newLimits(), writes: newWrites(), seen: newSeen(),
+		limits: newLimits(), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
+		guesses: limit.New(o.WrongCredentials.Or(DefaultWrongCredentials()), o.WrongCredentialsTotal.Or(DefaultWrongCredentialsTotal())),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -76,26 +92,86 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle(r.method+" "+r.path, s.serve(r))
 	}
 	mux.HandleFunc("GET /openapi.json", serveOpenAPI)
-	mux.Handle("/", s.elsewhere(mux))
-	return mux
+	mux.Handle("/", s.unrouted(mux))
+	return s.secured(mux)
 }
 
-// elsewhere answers what no route is for: with 405 where the path has other methods, else with 404.
-func (s *Server) elsewhere(mux *http.ServeMux) http.Handler {
-	return s.serve(route{access: everyone, handle: func(c *call) (any, error) {
-		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
-			other := c.r.Clone(c.r.Context())
-			other.Method = method
-			if _, pattern := mux.Handler(other); pattern != "/" {
-				c.w.Header().Add("Allow", method)
-			}
+// secured refuses what a page of another site has a browser send with credentials that the browser remembers. Programs
+// send neither Origin nor Sec-Fetch-Site.
+func (s *Server) secured(next http.Handler) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	if s.public != "" { // a proxy may send another Host than the browser's
+		if err := guard.AddTrustedOrigin(s.public); err != nil {
+			s.log.Error("public address is not an origin", "url", s.public, "error", err)
 		}
-		if allowed := c.w.Header().Values("Allow"); len(allowed) > 0 {
-			return nil, &problem{
-				Status: http.StatusMethodNotAllowed, Code: 20004,
-				Message: c.r.Method + " is not supported here: see docs/http.md for what is",
-			}
+	}
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Server: s, w: w, r: r, ctx: r.Context()}
+		c.write(nil, c.forbid("the request comes from a page of another site: call the API from a program"))
+	}))
+	guarded := guard.Handler(next)
+	if !strings.HasPrefix(s.public, "https://") {
+		return guarded
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// unrouted answers what no route is for: with 405 where the path has other methods, else with 404; browsers that ask
+// for a page are answered with one.
+func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
+	unrouted := s.serve(route{access: everyone, handle: func(c *call) (any, error) {
+		allowed := methods(mux, c.r)
+		if len(allowed) == 0 {
+			return nil, notFound("the resource " + c.r.URL.Path)
 		}
-		return nil, notFound("the resource " + c.r.URL.Path)
+		for _, method := range allowed {
+			c.w.Header().Add("Allow", method)
+		}
+		return nil, &problem{
+			Status: http.StatusMethodNotAllowed, Code: 20004,
+			Message: c.r.Method + " is not supported here: see docs/http.md for what is",
+		}
 	}})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.elsewhere != nil && forBrowsers(r) && len(methods(mux, r)) == 0 {
+			s.elsewhere.ServeHTTP(w, r)
+			return
+		}
+		unrouted.ServeHTTP(w, r)
+	})
+}
+
+// methods are those that the path has routes for.
+func methods(mux *http.ServeMux, r *http.Request) (found []string) {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "/" {
+			found = append(found, method)
+		}
+	}
+	return found
+}
+
+var versioned = regexp.MustCompile(`^/v[0-9]+(/|$)`)
+
+// forBrowsers reports whether a browser asks for a page: without credentials, and not below a version of the API.
+func forBrowsers(r *http.Request) bool {
+	return r.Header.Get("Authorization") == "" && !versioned.MatchString(r.URL.Path) && acceptsHTML(r.Header.Values("Accept"))
+}
+
+// acceptsHTML reports whether HTML is named among the accepted types. Programs accept */* or JSON.
+func acceptsHTML(accept []string) bool {
+	for _, line := range accept {
+		for entry := range strings.SplitSeq(line, ",") {
+			kind, parameters, err := mime.ParseMediaType(strings.TrimSpace(entry))
+			if err == nil && (kind == "text/html" || kind == "application/xhtml+xml") && parameters["q"] != "0" {
+				return true
+			}
+		}
+	}
+	return false
 }
