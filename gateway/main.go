@@ -45,6 +45,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
+	if err := config.CheckReach(gateway.Address, gateway.URL); err != nil {
+		return err
+	}
 	p, err := serve.Open(ctx, getenv, stderr, "gateway", built.ID)
 	if err != nil {
 		return err
@@ -56,6 +59,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			Issuer: gateway.OIDC.Issuer, ClientID: gateway.OIDC.ClientID, ClientSecret: gateway.OIDC.ClientSecret,
 			Claim: gateway.OIDC.Claim, Domain: gateway.OIDC.Domain,
 		},
+		TrustedProxies: gateway.TrustedProxies, Limits: gateway.Limits,
 		TemporalUI: gateway.TemporalUI, Keys: p.Keys, CodecOrigins: gateway.CodecOrigins, Logger: p.Logger, Telemetry: p.Telemetry,
 	})
 	if err != nil {

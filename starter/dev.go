@@ -48,6 +48,9 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 	if err != nil {
 		return err
 	}
+	if err := config.CheckReach(address, settings.URL); err != nil {
+		return err
+	}
 	keys, err := config.LoadKeys(c.getenv)
 	if err != nil {
 		return err
@@ -73,6 +76,7 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 	}
 	gateway := serve.GatewayOptions{
 		Address: address, WebhookAllow: cmp.Or(settings.WebhookAllow, loopback), WebhookRedirects: settings.WebhookRedirects,
+		URL: settings.URL, TrustedProxies: settings.TrustedProxies, Limits: settings.Limits,
 		Demo: true, TemporalUI: h.server.UIURL + "/namespaces/default/workflows/", Keys: keys, Logger: logger,
 		CodecOrigins: []string{h.server.UIURL, strings.Replace(h.server.UIURL, "127.0.0.1", "localhost", 1)},
 	}

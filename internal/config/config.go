@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/baton-transfers/baton/internal/forwarded"
+	"github.com/baton-transfers/baton/internal/limit"
 )
 
 // DefaultData is the folder that `starter dev` keeps everything in.
@@ -75,8 +79,44 @@ type Gateway struct {
 	// TemporalUI is BATON_TEMPORAL_UI: what a workflow's ID is added to for its page in the Temporal Web UI,
 	// as https://temporal.example.com/namespaces/default/workflows/; no links where it is empty.
 	TemporalUI string
+	// TrustedProxies are BATON_TRUSTED_PROXIES: the networks, as 10.1.0.0/16,192.168.7.9, whose X-Forwarded-For and
+	// X-Forwarded-Proto are read.
+	TrustedProxies []netip.Prefix
+	// Limits are the BATON_LIMIT_ variables; a zero pace is not set.
+	Limits Limits
 	// CodecOrigins are BATON_CODEC_ORIGINS: whose pages may call the codec server, each as https://temporal.example.com.
 	CodecOrigins []string
+}
+
+// Limits are how often something may be done, from one address or in one chat, and in total.
+type Limits struct {
+	// Chats is BATON_LIMIT_CHATS, ChatsTotal BATON_LIMIT_CHATS_TOTAL, and so on.
+	Chats, ChatsTotal, SignIns, SignInsTotal, Messages, MessagesTotal, Credentials, CredentialsTotal limit.Pace
+}
+
+func loadLimits(getenv func(string) string) (l Limits, err error) {
+	for _, setting := range []struct {
+		variable string
+		into     *limit.Pace
+	}{
+		{"BATON_LIMIT_CHATS", &l.Chats},
+		{"BATON_LIMIT_CHATS_TOTAL", &l.ChatsTotal},
+		{"BATON_LIMIT_SIGN_INS", &l.SignIns},
+		{"BATON_LIMIT_SIGN_INS_TOTAL", &l.SignInsTotal},
+		{"BATON_LIMIT_MESSAGES", &l.Messages},
+		{"BATON_LIMIT_MESSAGES_TOTAL", &l.MessagesTotal},
+		{"BATON_LIMIT_CREDENTIALS", &l.Credentials},
+		{"BATON_LIMIT_CREDENTIALS_TOTAL", &l.CredentialsTotal},
+	} {
+		given := strings.TrimSpace(getenv(setting.variable))
+		if given == "" {
+			continue
+		}
+		if *setting.into, err = limit.ParsePace(given); err != nil {
+			return Limits{}, fmt.Errorf("%s: %w", setting.variable, err)
+		}
+	}
+	return l, nil
 }
 
 // OIDC is an OpenID Connect provider, and as whom it knows the gateway.
@@ -108,6 +148,12 @@ func LoadGateway(getenv func(string) string) (Gateway, error) {
 	if g.TemporalUI, err = loadTemporalUI(getenv("BATON_TEMPORAL_UI")); err != nil {
 		return g, err
 	}
+	if g.TrustedProxies, err = forwarded.ParseProxies(getenv("BATON_TRUSTED_PROXIES")); err != nil {
+		return g, fmt.Errorf("BATON_TRUSTED_PROXIES: %w", err)
+	}
+	if g.Limits, err = loadLimits(getenv); err != nil {
+		return g, err
+	}
 	if g.CodecOrigins, err = loadOrigins(getenv("BATON_CODEC_ORIGINS")); err != nil {
 		return g, err
 	}
@@ -126,23 +172,45 @@ func loadURL(given string) (string, error) {
 	if strings.Trim(public.Path, "/") != "" {
 		return "", fmt.Errorf("BATON_URL has the path %s: the pages stand at the top of their host, as https://baton.example.com", public.Path)
 	}
-	return public.Scheme + "://" + public.Host, nil
+	return origin(public), nil
+}
+
+// origin is an address as browsers write it in the header Origin: in lower case, without the scheme's own port.
+func origin(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]; port != "" {
+		host = strings.TrimSuffix(host, port)
+	}
+	return u.Scheme + "://" + host
+}
+
+// CheckReach refuses a gateway that others can reach and whose public address is not set: without it, cookies would go
+// over plain HTTP, and addresses in answers would begin with whatever host a client sends.
+func CheckReach(address, public string) error {
+	host, _, err := net.SplitHostPort(address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("BATON_HTTP (or --http) is %q: set it to an address and a port, as 127.0.0.1:8080", address)
+	case IsLoopback(host) || public != "":
+		return nil
+	}
+	return fmt.Errorf("BATON_URL is missing, and the gateway listens on %s, beyond this machine: set BATON_URL to its public address, as https://baton.example.com, or listen on 127.0.0.1", address)
 }
 
 func loadOrigins(given string) ([]string, error) {
 	var origins []string
-	for origin := range strings.SplitSeq(given, ",") {
-		if origin = strings.TrimSuffix(strings.TrimSpace(origin), "/"); origin == "" {
+	for entry := range strings.SplitSeq(given, ",") {
+		if entry = strings.TrimSuffix(strings.TrimSpace(entry), "/"); entry == "" {
 			continue
 		}
-		u, err := secureURL("BATON_CODEC_ORIGINS", origin)
+		u, err := secureURL("BATON_CODEC_ORIGINS", entry)
 		if err != nil {
 			return nil, err
 		}
 		if u.Path != "" {
 			return nil, fmt.Errorf("BATON_CODEC_ORIGINS has the path %s: name the scheme and the host alone, as https://temporal.example.com", u.Path)
 		}
-		origins = append(origins, u.Scheme+"://"+strings.ToLower(u.Host))
+		origins = append(origins, origin(u))
 	}
 	return origins, nil
 }
@@ -187,15 +255,16 @@ func secureURL(variable, given string) (*url.URL, error) {
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("%s is no address: set it to one as https://name.example.com", variable)
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && IsLoopback(u.Hostname()):
 		return u, nil
 	}
 	return nil, fmt.Errorf("%s begins with %s://: use https://, for names and sessions are sent over it; http:// serves only on this machine, as http://127.0.0.1:8080", variable, u.Scheme)
 }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host is this machine's own.
+func IsLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || (err == nil && ip.IsLoopback())
+	return strings.EqualFold(host, "localhost") || (err == nil && ip.IsLoopback())
 }
 
 // Database returns the desk's database in a data folder.

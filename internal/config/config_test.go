@@ -2,11 +2,14 @@ package config_test
 
 import (
 	"maps"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/limit"
 )
 
 func TestLoad(t *testing.T) {
@@ -89,5 +92,78 @@ func TestLoadSignIn(t *testing.T) {
 		_, err := load(map[string]string{test.variable: test.value})
 		require.ErrorContains(t, err, test.sentence, "%s=%s", test.variable, test.value)
 		require.NotContains(t, err.Error(), "hidden")
+	}
+}
+
+func TestLoadTrustedProxies(t *testing.T) {
+	t.Parallel()
+	load := func(proxies string) (config.Gateway, error) {
+		return config.LoadGateway(func(name string) string { return map[string]string{"BATON_TRUSTED_PROXIES": proxies}[name] })
+	}
+	g, err := load("10.1.0.0/16, 192.168.7.9,::1")
+	require.NoError(t, err)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("192.168.7.9/32"), netip.MustParsePrefix("::1/128")}, g.TrustedProxies)
+	for _, wrong := range []string{"ingress", "10.0.0.0/8;10.1.0.0/16", "*", "0.0.0.0/0", "::/0", "10.1.2.3/8", "unix:/run/proxy.sock"} {
+		_, err := load(wrong)
+		require.ErrorContains(t, err, "BATON_TRUSTED_PROXIES: ", wrong)
+	}
+}
+
+func TestLoadLimits(t *testing.T) {
+	t.Parallel()
+	load := func(environment map[string]string) (config.Gateway, error) {
+		return config.LoadGateway(func(name string) string { return environment[name] })
+	}
+	g, err := load(map[string]string{
+		"BATON_LIMIT_CHATS": "1/1m", "BATON_LIMIT_CHATS_TOTAL": "2/1m", "BATON_LIMIT_SIGN_INS": "3/1m", "BATON_LIMIT_SIGN_INS_TOTAL": "4/1m",
+		"BATON_LIMIT_MESSAGES": "5/1m", "BATON_LIMIT_MESSAGES_TOTAL": "6/1m", "BATON_LIMIT_CREDENTIALS": "7/1m", "BATON_LIMIT_CREDENTIALS_TOTAL": " 8/1m ",
+	})
+	require.NoError(t, err)
+	minute := func(count int) limit.Pace { return limit.Pace{Count: count, Per: time.Minute} }
+	require.Equal(t, config.Limits{
+		Chats: minute(1), ChatsTotal: minute(2), SignIns: minute(3), SignInsTotal: minute(4),
+		Messages: minute(5), MessagesTotal: minute(6), Credentials: minute(7), CredentialsTotal: minute(8),
+	}, g.Limits)
+	for _, variable := range []string{"CHATS", "CHATS_TOTAL", "SIGN_INS", "SIGN_INS_TOTAL", "MESSAGES", "MESSAGES_TOTAL", "CREDENTIALS", "CREDENTIALS_TOTAL"} {
+		for _, wrong := range []string{"10", "0/1m", "10/0s", "off", "10/minute", "-1/1m"} {
+			_, err := load(map[string]string{"BATON_LIMIT_" + variable: wrong})
+			require.ErrorContains(t, err, "BATON_LIMIT_"+variable+": ")
+			require.ErrorContains(t, err, "as 10/1m")
+		}
+	}
+}
+
+func TestCheckReach(t *testing.T) {
+	t.Parallel()
+	for address, beyond := range map[string]bool{
+		"127.0.0.1:8080": false, "127.9.9.9:0": false, "[::1]:8080": false, "localhost:8080": false, "LOCALHOST:8080": false, "[::ffff:127.0.0.1]:80": false,
+		":8080": true, "0.0.0.0:8080": true, "[::]:8080": true, "10.0.0.1:8080": true, "baton.internal:8080": true, "localhost.example.com:80": true,
+	} {
+		err := config.CheckReach(address, "")
+		if beyond {
+			require.ErrorContains(t, err, "BATON_URL is missing", address)
+		} else {
+			require.NoError(t, err, address)
+		}
+		require.NoError(t, config.CheckReach(address, "https://baton.example.com"), address)
+	}
+	for _, wrong := range []string{"8080", "127.0.0.1", "", "::1:80"} {
+		require.ErrorContains(t, config.CheckReach(wrong, "https://baton.example.com"), "as 127.0.0.1:8080", wrong)
+	}
+}
+
+// TestPublicAddressIsAnOrigin: browsers send it in lower case, without the scheme's own port.
+func TestPublicAddressIsAnOrigin(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"https://Baton.Example.com/": "https://baton.example.com", "https://baton.example.com:443": "https://baton.example.com",
+		"https://baton.example.com:8443": "https://baton.example.com:8443", "http://127.0.0.1:80": "http://127.0.0.1", "http://[::1]:8080": "http://[::1]:8080",
+	} {
+		g, err := config.LoadGateway(func(name string) string {
+			return map[string]string{"BATON_URL": given, "BATON_CODEC_ORIGINS": given}[name]
+		})
+		require.NoError(t, err)
+		require.Equal(t, want, g.URL)
+		require.Equal(t, []string{want}, g.CodecOrigins)
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/baton-transfers/baton/httpapi"
 	"github.com/baton-transfers/baton/httpapi/webhook"
 	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/web"
 	"github.com/baton-transfers/baton/web/identity"
@@ -32,9 +34,14 @@ type GatewayOptions struct {
 	// public ones; WebhookRedirects has them follow redirects.
 	WebhookAllow     string
 	WebhookRedirects bool
-	// URL is the public address of the pages, Identity whom people sign in with; see [web.Options].
+	// URL is the public address of the pages and the API, required where others than this machine reach Address.
+	// Identity is whom people sign in with; see [web.Options].
 	URL      string
 	Identity identity.Options
+	// TrustedProxies are those whose X-Forwarded-For and X-Forwarded-Proto are read.
+	TrustedProxies []netip.Prefix
+	// Limits bound what people and programs may do of whom little is known.
+	Limits config.Limits
 	// Demo lets whoever is on this machine sign in as anybody, where only this machine is listened to.
 	Demo bool
 	// TemporalUI is described at [web.Options].
@@ -73,6 +80,9 @@ const (
 // StartGateway serves the API and the pages over a connected client and an open desk, which stay the caller's to
 // close after [Gateway.Stop].
 func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayOptions) (*Gateway, error) {
+	if err := config.CheckReach(o.Address, o.URL); err != nil {
+		return nil, err
+	}
 	allowed, err := webhook.ParseAllow(o.WebhookAllow)
 	if err != nil {
 		return nil, fmt.Errorf("BATON_WEBHOOK_ALLOW: %w", err)
@@ -87,15 +97,16 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
+	pages := web.New(d, baton.NewClient(c), o.pages(listener.Addr()))
+	site := pages.Handler()
 	api := httpapi.New(d, baton.NewClient(c), httpapi.Options{
 		Logger: o.Logger, AllowCallback: func(callback string) error { return allowCallback(callback, allowed) },
-		Authenticated: telemetry.Key,
+		Authenticated: telemetry.Key, URL: o.URL, Elsewhere: site,
+		WrongCredentials: o.Limits.Credentials, WrongCredentialsTotal: o.Limits.CredentialsTotal,
 	})
-	pages := web.New(d, baton.NewClient(c), o.pages(listener.Addr()))
 	mux := http.NewServeMux()
 	o.Telemetry.Health.Register(mux)
 	mux.Handle("/", api.Handler()) //nolint:contextcheck // each request has its own
-	site := pages.Handler()
 	for _, path := range web.Paths() {
 		mux.Handle(path, site)
 	}
@@ -103,10 +114,11 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 		mux.Handle(codec.Path, codecServer(o, api, pages))
 	}
 	o.Telemetry.Streams(pages.Streams)
+	clients := forwarded.Options{Trusted: o.TrustedProxies, Ignored: o.Telemetry.ForwardedIgnored, Logger: o.Logger}
 	g := &Gateway{
 		URL: "http://" + listener.Addr().String(), health: o.Telemetry.Health,
 		server: &http.Server{
-			Handler: o.Telemetry.HTTP(mux), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			Handler: clients.Handler(o.Telemetry.HTTP(mux)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 		},
 	}
@@ -134,15 +146,27 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 
 // pages are what the pages are served with.
 func (o GatewayOptions) pages(address net.Addr) web.Options {
-	options := web.Options{Logger: o.Logger, URL: o.URL, Demo: o.Demo, TemporalUI: o.TemporalUI}
-	if here, ok := address.(*net.TCPAddr); !ok || !here.IP.IsLoopback() {
-		options.Demo = false
+	options := web.Options{
+		Logger: o.Logger, URL: o.URL, Demo: o.Demo, TemporalUI: o.TemporalUI,
+		Limits: web.Limits{
+			Chats: o.Limits.Chats, ChatsTotal: o.Limits.ChatsTotal, SignIns: o.Limits.SignIns, SignInsTotal: o.Limits.SignInsTotal,
+			Messages: o.Limits.Messages, MessagesTotal: o.Limits.MessagesTotal,
+		},
 	}
+	options.Demo = options.Demo && o.private(address)
 	if o.Identity.Issuer != "" {
 		o.Identity.RedirectURL, o.Identity.SignedOutURL = o.URL+web.CallbackPath, o.URL+web.SignInPath
 		options.Provider = identity.New(o.Identity)
 	}
 	return options
+}
+
+// private reports whether this machine alone reaches the gateway: not where it listens beyond it, and not where a proxy
+// on this machine may pass on requests from anywhere.
+func (o GatewayOptions) private(address net.Addr) bool {
+	listens, ok := address.(*net.TCPAddr)
+	public, err := url.Parse(o.URL)
+	return ok && listens.IP.IsLoopback() && len(o.TrustedProxies) == 0 && err == nil && (o.URL == "" || config.IsLoopback(public.Hostname()))
 }
 
 // allowCallback says at once, where it can be said without asking a name server, that no webhook would

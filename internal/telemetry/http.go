@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -90,6 +91,9 @@ func (t *Telemetry) HTTP(next http.Handler) http.Handler {
 				stream: strings.HasPrefix(answer.Header().Get("Content-Type"), "text/event-stream"),
 				sids:   about.sids(r.URL.Path),
 			}
+			if client, ok := forwarded.Handled(ctx); ok {
+				line.client = client.String()
+			}
 			t.metrics.request(line.route, line.status, line.took, line.stream)
 			line.describe(span)
 			span.End()
@@ -105,7 +109,9 @@ type answered struct {
 	status            int
 	took              time.Duration
 	stream            bool
-	sids              []slog.Attr
+	// client is the address that the request came from; empty where that is not known.
+	client string
+	sids   []slog.Attr
 }
 
 func (a answered) describe(span trace.Span) {
@@ -124,8 +130,8 @@ func (a answered) describe(span trace.Span) {
 	}
 }
 
-// log writes the request's line: neither its query nor its body, nor whom it came from. Probes and what never
-// changes are of interest to nobody.
+// log writes the request's line, with the client's address and without the path, the query and the body. Probes and
+// assets are logged at debug.
 func (a answered) log(ctx context.Context, log *slog.Logger) {
 	level := slog.LevelInfo
 	switch {
@@ -133,10 +139,14 @@ func (a answered) log(ctx context.Context, log *slog.Logger) {
 	case strings.HasSuffix(a.route, " /healthz"), strings.HasSuffix(a.route, " /readyz"), strings.HasSuffix(a.route, " /assets/"):
 		level = slog.LevelDebug
 	}
-	log.LogAttrs(ctx, level, "Request", append([]slog.Attr{
+	attributes := []slog.Attr{
 		slog.String("route", a.route), slog.Int("status", a.status),
 		slog.Float64("seconds", a.took.Seconds()), slog.String(keyRequest, a.id),
-	}, a.sids...)...)
+	}
+	if a.client != "" {
+		attributes = append(attributes, slog.String("client", a.client))
+	}
+	log.LogAttrs(ctx, level, "Request", append(attributes, a.sids...)...)
 }
 
 // routeOf is the pattern that the request was answered by, which the muxes leave in it.

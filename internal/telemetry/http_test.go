@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/forwarded"
 )
 
 const (
@@ -95,4 +98,25 @@ func TestAPanicIsTold(t *testing.T) {
 		server.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	})
 	require.Contains(t, lines.String(), `"route":"GET (none)"`)
+}
+
+// TestARequestIsLoggedWithItsClient is the line of a request that a proxy passed on.
+func TestARequestIsLoggedWithItsClient(t *testing.T) {
+	t.Parallel()
+	var lines bytes.Buffer
+	told := Quiet(NewLogger(&lines, slog.LevelInfo))
+	proxies := forwarded.Options{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Ignored: told.ForwardedIgnored}
+	server := proxies.Handler(told.HTTP(http.NotFoundHandler()))
+	for peer, want := range map[string]string{"10.0.0.1:4000": "198.51.100.1", "192.0.2.7:4000": "192.0.2.7"} {
+		lines.Reset()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.RemoteAddr = peer
+		r.Header.Set("X-Forwarded-For", "hush, 203.0.113.9, 198.51.100.1")
+		server.ServeHTTP(httptest.NewRecorder(), r)
+		var line map[string]any
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &line))
+		require.Equal(t, want, line["client"])
+		require.NotContains(t, lines.String(), "hush")
+	}
+	require.InDelta(t, 1, testutil.ToFloat64(told.metrics.forwarded), 0, "the request of the peer that is not trusted")
 }

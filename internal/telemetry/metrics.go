@@ -22,6 +22,7 @@ type metrics struct {
 	transactions *prometheus.HistogramVec
 	retries      *prometheus.CounterVec
 	webhooks     *prometheus.HistogramVec
+	forwarded    prometheus.Counter
 }
 
 // The bounds of what takes milliseconds, and of what people do, in seconds.
@@ -47,8 +48,11 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		webhooks: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "baton_webhook_delivery_seconds", Help: "How long tries to deliver a webhook took, by how they ended.", Buckets: quick,
 		}, []string{"outcome"}),
+		forwarded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "baton_http_forwarded_ignored_total", Help: "Requests with a forwarded header that was not read: the peer is not in BATON_TRUSTED_PROXIES.",
+		}),
 	}
-	registry.MustRegister(m.requests, m.requestTook, m.transactions, m.retries, m.webhooks)
+	registry.MustRegister(m.requests, m.requestTook, m.transactions, m.retries, m.webhooks, m.forwarded)
 	for _, kind := range []string{kindRead, kindWrite} { // there from the start: a rate begins at 0
 		m.retries.WithLabelValues(kind)
 	}
@@ -77,6 +81,9 @@ func (t *Telemetry) Transaction(done desk.Transaction) {
 	t.metrics.transactions.WithLabelValues(kind, string(done.Outcome)).Observe(done.Took.Seconds())
 	t.metrics.retries.WithLabelValues(kind).Add(float64(done.Retries))
 }
+
+// ForwardedIgnored counts a request with a forwarded header that was not read.
+func (t *Telemetry) ForwardedIgnored() { t.metrics.forwarded.Inc() }
 
 // Webhook counts a try to deliver a webhook: delivered, failed, or given up for good.
 func (t *Telemetry) Webhook(outcome string, took time.Duration) {
