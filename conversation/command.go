@@ -283,6 +283,9 @@ func Identified(c Command, id string) (Command, error) {
 	return Decode(c.Name(), payload, id)
 }
 
+// IDOf returns the command's ID, "" if it has none.
+func IDOf(c Command) string { return c.meta().CommandID }
+
 func decode[C Command](name CommandName, payload []byte, id string) (Command, error) {
 	var command C
 	if trimmed := bytes.TrimSpace(payload); len(trimmed) == 0 || trimmed[0] != '{' {

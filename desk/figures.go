@@ -167,9 +167,8 @@ var measured = func() (all [measures]counted) {
 		nil, func(f *Figures) *Durations { return &f.HandleTime },
 	}
 	all[measureWrapupRefusals] = counted{
-		"wrapup_refusals", "Accepts refused for a wrapup", "How often somebody tried to accept a conversation that they still wrapped up: " +
-			"on these pages, over the HTTP API and by the command line, each try counts. " +
-			"Accepts that services send to the workflow themselves are answered there, and not counted.",
+		"wrapup_refusals", "Accepts refused for a wrapup", "How often an agent tried to accept a conversation that they still wrapped up: " +
+			"on these pages, over the HTTP API, by the command line or through Temporal. Each try counts once, however often it was sent.",
 		func(f *Figures) *int { return &f.WrapupRefusals }, nil,
 	}
 	direction(all[measureSent:measureReceived], "sent.", "", func(f *Figures) *Transfers { return &f.Sent })

@@ -2,19 +2,45 @@ package desk
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// NoteRefusal notes that the agent was refused something in the conversation: a refusal changes nothing,
-// so it is in no history, and who answers the agent notes it, each time. Insights count wrapup_pending.
-// [ErrUnknownConversation] where the desk doesn't know the conversation.
+// NoteRefused notes that a conversation has refused an accept because its agent still wraps the conversation up; it
+// ignores every other outcome. The command's ID makes it safe to repeat: the worker that decides a command and the
+// door that answers it both note it, and it counts once. A command without an ID counts each time. Insights count it
+// as wrapup_refusals. [ErrUnknownConversation] if the desk does not know the conversation.
+func (d *Desk) NoteRefused(ctx context.Context, sid string, command conversation.Command, outcome error) error {
+	accept, ok := command.(conversation.AcceptCommand)
+	if !ok || conversation.CodeOf(outcome) != conversation.CodeWrapupPending {
+		return nil
+	}
+	return d.noteRefusal(ctx, sid, accept.Agent, conversation.CodeWrapupPending, conversation.IDOf(accept))
+}
+
+// NoteRefusal notes a refusal that no command led to, each time: the desk itself refused the agent.
+// [ErrUnknownConversation] if the desk does not know the conversation.
 func (d *Desk) NoteRefusal(ctx context.Context, sid, agent string, code conversation.Code) error {
+	return d.noteRefusal(ctx, sid, agent, code, "")
+}
+
+func (d *Desk) noteRefusal(ctx context.Context, sid, agent string, code conversation.Code, id string) error {
+	if id != "" {
+		sum := sha256.Sum256([]byte(id)) // an ID may be anything that its sender likes
+		id = hex.EncodeToString(sum[:16])
+	}
 	return d.writeBeside(ctx, "note a refusal in conversation "+sid, func(t *transaction) error {
-		noted, err := t.exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at)
-			SELECT c.sid, $2, $3, c.channel, coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement DESC LIMIT 1), ''), $4
-			FROM conversations c WHERE c.sid = $1`, sid, agent, string(code), micros(d.now()))
-		if err == nil && noted == 0 {
+		noted, err := t.exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
+			SELECT c.sid, $2, $3, c.channel, coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement DESC LIMIT 1), ''), $4, $5
+			FROM conversations c WHERE c.sid = $1
+			ON CONFLICT (conversation, command) WHERE command <> '' DO NOTHING`, sid, agent, string(code), micros(d.now()), id)
+		if err != nil || noted > 0 {
+			return err
+		}
+		_, known, err := first(ctx, t, value[int], `SELECT 1 FROM conversations WHERE sid = $1`, sid)
+		if err == nil && !known {
 			return ErrUnknownConversation
 		}
 		return err

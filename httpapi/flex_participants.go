@@ -147,13 +147,12 @@ func (c *call) joinAsAgent(sid string) (any, error) {
 		return nil, c.notThere(err, "interaction", c.r.PathValue("interaction"))
 	}
 	offered, err := c.claim(v, agent)
-	if err != nil {
-		c.noteRefusal(sid, agent, err)
+	if err != nil { // by the desk, which no worker sees
+		c.noteRefused(sid, conversation.AcceptCommand{Agent: agent, Meta: c.command("claim")}, err)
 		return nil, err
 	}
 	outcome, err := c.send(sid, conversation.AcceptCommand{Agent: agent, Task: offered, Meta: c.command("accept")})
 	if err != nil {
-		c.noteRefusal(sid, agent, err)
 		return nil, err
 	}
 	return c.renderPerson(sid, agentPerson(&desk.Task{Task: *outcome.Task})), nil

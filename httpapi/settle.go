@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/baton-transfers/baton/conversation"
 )
 
@@ -60,8 +62,13 @@ func recent(writes []write, now time.Time) []write {
 
 // send sends a command, and notes what it did for who reads next.
 func (c *call) send(sid string, command conversation.Command) (conversation.Outcome, error) {
+	command, err := conversation.Identified(command, uuid.NewString()) // a refusal is noted under the ID
+	if err != nil {
+		return conversation.Outcome{}, err
+	}
 	outcome, err := c.conversations.Send(c.ctx, sid, command)
 	if err != nil {
+		c.noteRefused(sid, command, err)
 		return outcome, err
 	}
 	c.writes.note(c.caller.key.SID, write{sid, outcome.Revision, time.Now()})

@@ -306,7 +306,6 @@ func (c *call) setReservation(r desk.Reservation, status conversation.Reservatio
 			return outcome, "", err
 		}
 		outcome, err = c.send(r.Conversation, conversation.AcceptCommand{Agent: r.Agent, Task: r.Task, Reservation: r.SID, Meta: c.command("")})
-		c.noteRefusal(r.Conversation, r.Agent, err)
 		return outcome, "pending", err
 	case conversation.ReservationRejected:
 		if err := c.legal(r, conversation.ReservationPending); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -205,14 +204,7 @@ func (c *cli) accept() *cobra.Command {
 				return err
 			}
 		}
-		err := accept(cmd, args)
-		if conversation.CodeOf(err) != conversation.CodeWrapupPending {
-			return err
-		}
-		// No history has a refusal: insights count what the desk was told of.
-		return errors.Join(err, c.withDesk(cmd.Context(), false, func(ctx context.Context, d *desk.Desk) error {
-			return d.NoteRefusal(ctx, args[0], command.Agent, conversation.CodeWrapupPending)
-		}))
+		return accept(cmd, args)
 	}
 	cmd.Flags().BoolVar(&patiently, "wait", false, "wait until a task is offered to the agent")
 	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)

@@ -197,9 +197,6 @@ func (s *story) wrapupFirst(ctx context.Context) error {
 	if err := s.refused(err, conversation.CodeWrapupPending); err != nil {
 		return err
 	}
-	if err := s.desk.NoteRefusal(ctx, s.sid, "alice", conversation.CodeWrapupPending); err != nil {
-		return err
-	}
 	if _, err := s.baton.Wrapup(ctx, s.sid, conversation.WrapupCommand{Agent: "alice", Disposition: "passed_on"}); err != nil {
 		return err
 	}

@@ -335,11 +335,6 @@ func (v *visit) accept() error {
 	err := v.send(sid, conversation.AcceptCommand{
 		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Reservation: v.r.PostFormValue("reservation"), Meta: v.once(),
 	})
-	if conversation.CodeOf(err) == conversation.CodeWrapupPending {
-		if err := v.desk.NoteRefusal(v.ctx, sid, v.person.Name, conversation.CodeWrapupPending); err != nil {
-			v.log.ErrorContext(v.ctx, "A refused accept is missing in the insights", "conversation", sid, "error", err)
-		}
-	}
 	return v.deskAfter("", err, form{About: "accept"})
 }
 

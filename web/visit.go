@@ -14,6 +14,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
@@ -255,8 +257,15 @@ const settling = 3 * time.Second
 
 // send carries a command to a conversation, for the one signed in, and waits until the desk shows what it did.
 func (v *visit) send(sid string, command conversation.Command) error {
+	command, err := conversation.Identified(command, uuid.NewString()) // a refusal is noted under the ID
+	if err != nil {
+		return err
+	}
 	outcome, err := v.conversations.Send(v.ctx, sid, command)
 	if err != nil {
+		if noteErr := v.desk.NoteRefused(v.ctx, sid, command, err); noteErr != nil {
+			v.log.ErrorContext(v.ctx, "refused accept not counted", "conversation", sid, "error", noteErr)
+		}
 		return err
 	}
 	ctx, cancel := context.WithTimeout(v.ctx, settling)

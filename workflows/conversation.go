@@ -129,7 +129,11 @@ func (r *run) validate(ctx workflow.Context, name conversation.CommandName, payl
 	if err != nil || r.deciding || !r.inbox.empty() || r.record.Status == "" {
 		return err
 	}
-	return r.record.Check(command, workflow.Now(ctx))
+	err = r.record.Check(command, workflow.Now(ctx))
+	if err != nil {
+		r.passOn(ctx, command, err)
+	}
+	return err
 }
 
 // update queues the command and waits for what comes of it.

@@ -30,12 +30,19 @@ type answer struct {
 }
 
 // inbox holds a run's commands in order of arrival.
-type inbox struct{ arrivals []arrival }
+type inbox struct {
+	arrivals []arrival
+	// taken counts the arrivals that were taken.
+	taken int
+	// refused is what [WithRefused] names, nil without it.
+	refused Refused
+}
 
 func (i *inbox) put(a arrival) { i.arrivals = append(i.arrivals, a) }
 
 func (i *inbox) take() arrival {
 	first := i.arrivals[0]
+	i.taken++
 	i.arrivals[0] = arrival{} // what was carried out isn't kept in memory
 	if i.arrivals = i.arrivals[1:]; i.empty() {
 		i.arrivals = nil
@@ -49,13 +56,21 @@ func (i *inbox) empty() bool { return len(i.arrivals) == 0 }
 // the order between names; the SDK runs them after the updates of the same workflow task besides.
 // It belongs to every worker, test environment and replayer that runs a [Conversation]: the one set
 // of options that internal/temporalenv makes.
-func Interceptor(payloads converter.DataConverter) interceptor.WorkerInterceptor {
-	return &workerInterceptor{payloads: payloads}
+func Interceptor(payloads converter.DataConverter, options ...Option) interceptor.WorkerInterceptor {
+	w := &workerInterceptor{payloads: payloads}
+	for _, option := range options {
+		option(w)
+	}
+	return w
 }
+
+// Option adds something to an [Interceptor].
+type Option func(*workerInterceptor)
 
 type workerInterceptor struct {
 	interceptor.WorkerInterceptorBase
 	payloads converter.DataConverter
+	refused  Refused
 }
 
 // InterceptWorkflow gives each run of a conversation an inbox.
@@ -67,7 +82,7 @@ func (w *workerInterceptor) InterceptWorkflow(ctx workflow.Context, next interce
 	if aware, ok := payloads.(workflow.ContextAware); ok {
 		payloads = aware.WithWorkflowContext(ctx) // as the SDK reads everything else
 	}
-	i := &inboundInterceptor{payloads: payloads, inbox: &inbox{}}
+	i := &inboundInterceptor{payloads: payloads, inbox: &inbox{refused: w.refused}}
 	i.Next = next
 	return i
 }

@@ -158,6 +158,7 @@ func (r *run) handle(ctx workflow.Context, a arrival) error {
 		return err
 	default:
 		countRefused(ctx, a.name, refusal)
+		r.passOn(ctx, a.command, refusal)
 		if a.answer == nil {
 			r.recordRefusal(ctx, a.name, refusal)
 		}

@@ -30,6 +30,9 @@ type Worker struct {
 	temporal   worker.Worker
 	stop       context.CancelFunc
 	dispatcher sync.WaitGroup
+	// stopNoting ends noting once no command is decided any more.
+	stopNoting context.CancelFunc
+	noting     sync.WaitGroup
 	health     *telemetry.Health
 }
 
@@ -57,7 +60,8 @@ type WorkerOptions struct {
 // StartWorker starts a worker on a connected client and an open desk, which stay the caller's to
 // close after [Worker.Stop].
 func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOptions) (*Worker, error) {
-	options := temporalenv.WorkerOptions(o.Keys)
+	refusals := newRefusals(d, o.Logger)
+	options := temporalenv.WorkerOptions(o.Keys, workflows.WithRefused(refusals.take))
 	options.MaxConcurrentActivityExecutionSize = activitiesAtOnce
 	options.DeploymentOptions = o.Deployment.Options()
 	worker.SetStickyWorkflowCacheSize(cmp.Or(o.Cached, cachedConversations))
@@ -74,6 +78,9 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	if err := w.temporal.Start(); err != nil {
 		return nil, fmt.Errorf("start the worker: %w", err)
 	}
+	noting, stopNoting := context.WithCancel(context.WithoutCancel(ctx))
+	w.stopNoting = stopNoting
+	w.noting.Go(func() { refusals.run(noting) })
 	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
 	w.dispatcher.Go(func() {
 		if err := d.RunDispatcher(ctx, courier{baton.NewClient(c)}); err != nil && !errors.Is(err, context.Canceled) {
@@ -91,6 +98,8 @@ func (w *Worker) Stop() {
 	w.stop()
 	w.dispatcher.Wait()
 	w.temporal.Stop()
+	w.stopNoting()
+	w.noting.Wait()
 }
 
 // courier carries what the desk has to say to a conversation, as a signal.

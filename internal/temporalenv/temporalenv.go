@@ -87,9 +87,9 @@ const stopGrace = 3 * time.Second
 
 // WorkerOptions are the options of every worker and test environment that runs conversations, with the keys of
 // the client that the worker is made with.
-func WorkerOptions(keys *codec.KeyRing) worker.Options {
+func WorkerOptions(keys *codec.KeyRing, options ...workflows.Option) worker.Options {
 	return worker.Options{
-		Interceptors: interceptors(keys), WorkerStopTimeout: stopGrace,
+		Interceptors: interceptors(keys, options...), WorkerStopTimeout: stopGrace,
 		// Scaled pollers look after the worker's own queue and the common one apart. A fixed number can all
 		// end up on the worker's own for a minute, while a conversation's next task waits in the common one.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
@@ -110,8 +110,8 @@ func NewReplayer(keys *codec.KeyRing) (worker.WorkflowReplayer, error) {
 	return replayer, nil
 }
 
-func interceptors(keys *codec.KeyRing) []interceptor.WorkerInterceptor {
-	return []interceptor.WorkerInterceptor{workflows.Interceptor(DataConverter(keys))}
+func interceptors(keys *codec.KeyRing, options ...workflows.Option) []interceptor.WorkerInterceptor {
+	return []interceptor.WorkerInterceptor{workflows.Interceptor(DataConverter(keys), options...)}
 }
 
 // Namespace returns the namespace to use: the one given, else the environment's, else the default one.

@@ -1,0 +1,101 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+const (
+	// refusalsWaiting is how many refusals may wait to be noted while the desk does not answer.
+	refusalsWaiting = 1000
+	// refusalRetry is the pause before the desk is called again.
+	refusalRetry = 200 * time.Millisecond
+	// deskFollowsWithin is how long a conversation may be unknown to the desk: its start is on its way.
+	deskFollowsWithin = 10 * time.Second
+)
+
+// refusals notes at the desk which accepts were refused for a wrap-up. The worker decides every command, so they are
+// counted whichever client sent them; [desk.Desk.NoteRefused] counts what a door has noted too only once.
+type refusals struct {
+	desk  *desk.Desk
+	log   *slog.Logger
+	queue chan refused
+}
+
+type refused struct {
+	conversation string
+	command      conversation.Command
+	refusal      error
+}
+
+func newRefusals(d *desk.Desk, log *slog.Logger) *refusals {
+	return &refusals{desk: d, log: log, queue: make(chan refused, refusalsWaiting)}
+}
+
+// take implements [workflows.Refused]: it never waits.
+func (r *refusals) take(sid string, command conversation.Command, refusal error) {
+	if conversation.CodeOf(refusal) != conversation.CodeWrapupPending {
+		return
+	}
+	select {
+	case r.queue <- refused{sid, command, refusal}:
+	default:
+		r.log.Error("refused accept not counted: too many wait for the desk", "conversation", sid)
+	}
+}
+
+// run notes them until the context ends, then those that wait.
+func (r *refusals) run(ctx context.Context) {
+	for {
+		select {
+		case one := <-r.queue:
+			r.note(ctx, one)
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalRetry)
+	defer cancel()
+	for {
+		select {
+		case one := <-r.queue:
+			r.note(ctx, one)
+			continue
+		default:
+		}
+		return
+	}
+}
+
+// note notes one, again and again while the desk does not answer.
+func (r *refusals) note(ctx context.Context, one refused) {
+	deadline := time.Now().Add(deskFollowsWithin)
+	for {
+		err := r.desk.NoteRefused(context.WithoutCancel(ctx), one.conversation, one.command, one.refusal)
+		if err == nil {
+			return
+		}
+		unknown := errors.Is(err, desk.ErrUnknownConversation) && time.Now().After(deadline)
+		if unknown || pause(ctx, refusalRetry) != nil {
+			r.log.Error("refused accept not counted", "conversation", one.conversation, "error", err)
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // it only says that there is no time left
+	}
+}

@@ -1,0 +1,32 @@
+package workflows
+
+import (
+	"strconv"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Refused takes a command that a conversation has refused, and the refusal. The command has an ID; a command whose
+// workflow task is decided again comes again with the same ID.
+//
+// It is called while the workflow runs: it must return at once and must not change the workflow. Replays do not call it.
+type Refused func(sid string, command conversation.Command, refusal error)
+
+// WithRefused has the worker pass on every command that its conversations refuse, whichever client sent it. A refused
+// update leaves no trace in the history, so this is the only place that sees all of them.
+func WithRefused(refused Refused) Option { return func(w *workerInterceptor) { w.refused = refused } }
+
+// passOn passes a refused command on. A signal without an ID is known by its place among the arrivals of its run.
+func (r *run) passOn(ctx workflow.Context, command conversation.Command, refusal error) {
+	if r.inbox.refused == nil || command == nil || workflow.IsReplaying(ctx) {
+		return
+	}
+	execution := workflow.GetInfo(ctx).WorkflowExecution
+	identified, err := conversation.Identified(command, execution.RunID+"/"+strconv.Itoa(r.inbox.taken))
+	if err != nil {
+		return // the payload itself was refused: the command names no agent
+	}
+	r.inbox.refused(SID(execution.ID), identified, refusal)
+}
