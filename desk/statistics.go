@@ -181,8 +181,10 @@ func (t *transaction) countInQueue(ctx context.Context, filters []StatisticsFilt
 // Cumulative are the figures of what has happened in a period.
 type Cumulative struct {
 	Reservations struct{ Created, Accepted, Rejected, TimedOut, Canceled, Rescinded int }
-	// Tasks were created, entered a queue (each time), were completed, were canceled, TimedOut of those
-	// because they had waited for too long, and were moved to another queue.
+	// Tasks were created; entered a queue: by their creation, whether for the queue or for one agent, or by a move from
+	// another queue; were completed; were canceled, TimedOut of these because they had waited for too long; and were
+	// moved to another queue. A task that goes back to the line of its own queue does not enter it again. So, from the
+	// beginning on, the tasks that have entered a queue are those that are in it, completed, canceled or moved away.
 	Tasks struct{ Created, Entered, Completed, Canceled, TimedOut, Moved int }
 	// UntilAccepted and UntilCanceled are from a task's creation; InQueue is from when it last entered a
 	// queue, or else from its creation, until it was accepted.
@@ -268,6 +270,9 @@ func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filte
 			if f.choosesTask(e.Queue, e.Agent, workflow, channel) {
 				figures[i].add(e, arrived)
 			}
+			if to := movedTo(e); to != "" && f.choosesTask(to, "", workflow, channel) {
+				figures[i].Tasks.Entered++
+			}
 		}
 		return nil
 	}, `SELECT e.event, c.channel, `+workflowOfTask+`
@@ -321,7 +326,6 @@ func (c *Cumulative) add(e conversation.Event, arrived arrivals) {
 		c.Reservations.Rescinded++
 	case conversation.EventTaskCreated:
 		c.Tasks.Created++
-	case conversation.EventTaskQueueEntered:
 		c.Tasks.Entered++
 	case conversation.EventTaskCompleted:
 		c.Tasks.Completed++
@@ -332,10 +336,18 @@ func (c *Cumulative) add(e conversation.Event, arrived arrivals) {
 		}
 		c.waited(e, arrived)
 	case conversation.EventTaskUpdated:
-		if e.To.Queue != "" {
+		if movedTo(e) != "" {
 			c.Tasks.Moved++
 		}
 	}
+}
+
+// movedTo returns the queue that the event moves its task to from another one, "" for every other event.
+func movedTo(e conversation.Event) string {
+	if e.Name != conversation.EventTaskUpdated || e.To.Queue == e.Queue {
+		return ""
+	}
+	return e.To.Queue
 }
 
 // waited counts for how long a task had waited that was accepted or canceled.

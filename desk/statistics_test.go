@@ -156,6 +156,10 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 		events := d.events[th.sid]
 		for i, e := range events {
 			mine := f.Agents == nil || slices.Contains(f.Agents, e.Agent)
+			if moved := e.To.Queue != "" && e.Name == conversation.EventTaskUpdated && e.To.Queue != e.Queue; moved &&
+				!e.At.Before(from) && e.At.Before(to) && f.Agents == nil && d.asked(f, th, e.To.Queue) {
+				c.Tasks.Entered++ // with no agent, so that a filter by agents leaves it out
+			}
 			if e.At.Before(from) || !e.At.Before(to) || !mine || !d.asked(f, th, e.Queue) {
 				continue
 			}
@@ -182,7 +186,6 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 				c.Reservations.Rescinded++
 			case "task.created":
 				c.Tasks.Created++
-			case "task-queue.entered":
 				c.Tasks.Entered++
 			case "task.completed":
 				c.Tasks.Completed++
@@ -193,7 +196,7 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 					c.Tasks.TimedOut++
 				}
 			case "task.updated":
-				if e.To.Queue != "" {
+				if e.To.Queue != "" && e.To.Queue != e.Queue {
 					c.Tasks.Moved++
 				}
 			}

@@ -21,7 +21,9 @@ func statisticsRoutes() []route {
 		now       = "Counts what is there now"
 		cumulated = "Counts what has happened in a period"
 		both      = "Counts what is there now, and what has happened in a period"
-		waits     = "Every transfer makes a task of its own, which waits from the transfer on. Nothing is ever deleted: tasks_deleted is 0."
+		waits     = "Every transfer makes a task of its own, which waits from the transfer on. A task enters the queue that it is created in, " +
+			"also where it waits for one agent, and each queue that it is moved to: a queue's tasks_entered are those in it now, " +
+			"tasks_completed, tasks_canceled and tasks_moved. Nothing is ever deleted: tasks_deleted is 0."
 		available = "A worker is available while the activity is, and there is room for another task. " + waits
 	)
 	period := []string{"StartDate", "EndDate", "Minutes", "TaskChannel"}
