@@ -84,6 +84,8 @@ type visitor struct {
 	leave func()
 	// reconnecting is set while what a page says of a lost connection is no complaint.
 	reconnecting atomic.Bool
+	// scriptless is set while the browser runs no scripts: no listener hears of a click then.
+	scriptless bool
 	mutex        sync.Mutex
 	complaints   []string
 }
@@ -379,7 +381,22 @@ const place = `function() {
 	return mine(this) || [...(this.labels || [])].some(mine) ? [x, y] : [];
 }`
 
-// clicks is a click with the mouse on the control of that role and name, once it can be.
+// watched makes the page remember the control that the next click is meant for, and whether it came there: a page that
+// changes between the look and the click moves the control away, and the click goes elsewhere or nowhere.
+const watched = `function() {
+	const control = this, same = e => e === control || (e.outerHTML === control.outerHTML);
+	window.clickCame = false;
+	const came = ({target}) => {
+		for (let e = target; e; e = e.parentElement) {
+			if (same(e) || (e.matches('label') && e.control && same(e.control))) window.clickCame = true;
+		}
+	};
+	document.addEventListener('click', came, {capture: true, once: true});
+	return true;
+}`
+
+// clicks is a click with the mouse on the control of that role and name, once it can be. A click that did not reach the
+// control is made again.
 func (v *visitor) clicks(role, name string) {
 	v.t.Helper()
 	waitFor(v.t, patience, fmt.Sprintf("%s waits to click the %s %q", v.name, role, name), func() bool {
@@ -387,12 +404,15 @@ func (v *visitor) clicks(role, name string) {
 		if !there {
 			return false
 		}
+		if watching, err := with[bool](v, c, watched); err != nil || !watching {
+			return false
+		}
 		at, err := with[[]float64](v, c, place)
 		if err != nil || len(at) == 0 {
 			return false
 		}
 		v.do("clicks "+name, chromedp.MouseClickXY(at[0], at[1]))
-		return true
+		return v.scriptless || !v.holds(`window.clickCame === false`) // a page that the click has left does not say so any more
 	})
 }
 

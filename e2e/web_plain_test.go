@@ -17,6 +17,7 @@ func (v *visitor) withoutScripts() {
 	v.t.Helper()
 	_, err := chromedp.Call(v.tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	require.NoError(v.t, err)
+	v.scriptless = true
 	v.goes(v.at())
 }
 
