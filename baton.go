@@ -41,6 +41,7 @@ func NewConversation() string { return conversation.SIDOf(conversation.PrefixCon
 // It returns as soon as the conversation exists: a queue the desk doesn't know fails it afterwards,
 // which [Client.State] tells.
 func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
+	start.Customer = start.Customer.Clean()
 	ours := start.Conversation == ""
 	if ours {
 		start.Conversation = NewConversation()

@@ -30,7 +30,7 @@ func CleanName(name string) string {
 		case r == utf8.RuneError && size == 1:
 		case r == '\t' || r == '\n' || r == '\v' || r == '\f' || r == '\r' || r == '\u0085' || r == '\u2028' || r == '\u2029':
 			runes = append(runes, ' ')
-		case !hidden(r):
+		case !Hidden(r):
 			runes = append(runes, r)
 		}
 	}
@@ -51,6 +51,17 @@ func CleanName(name string) string {
 	return strings.TrimSpace(clean.String())
 }
 
+// Clean returns the customer with clean name and address, see [CleanName]. A text with U+0000 stays as it is: the rules
+// refuse it.
+func (c Customer) Clean() Customer {
+	for _, text := range []*string{&c.Name, &c.Address} {
+		if !strings.ContainsRune(*text, 0) {
+			*text = CleanName(*text)
+		}
+	}
+	return c
+}
+
 // plain reports whether the text has only printable ASCII characters.
 func plain(text string) bool {
 	for i := range len(text) {
@@ -63,8 +74,9 @@ func plain(text string) bool {
 
 func joiner(r rune) bool { return r == zeroWidthJoiner || r == zeroWidthNonJoiner }
 
-// hidden reports whether a character has no place in a name. Joiners are not among them, see [CleanName].
-func hidden(r rune) bool {
+// Hidden reports whether a character has no place in a name: it controls, reorders or hides what is around it. Joiners
+// are not among them, see [CleanName]. Of longer texts, only programs that print them to a terminal leave such characters out.
+func Hidden(r rune) bool {
 	switch {
 	case r < ' ', r >= 0x7f && r < 0xa0: // C0, delete, C1
 	case r == '\u00ad', r == '\u034f', r == '\u061c', r == '\u180e', r == '\ufeff': // soft hyphen, grapheme joiner, Arabic mark, old separator, byte order mark

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -177,7 +176,7 @@ func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Accou
 		}
 		before := account.Workspace
 		change(&account.Workspace)
-		if refusal := validWorkspace(account.Workspace); refusal != nil {
+		if refusal := validWorkspace(&account.Workspace); refusal != nil {
 			return refusal
 		}
 		w, now := account.Workspace, micros(d.now())
@@ -206,8 +205,8 @@ func (t *transaction) auditWorkspace(ctx context.Context, now int64, before, aft
 		changed{"workspace.events_filter", "", strings.Join(before.EventsFilter, ", "), strings.Join(after.EventsFilter, ", ")})
 }
 
-func validWorkspace(w Workspace) *conversation.Refusal {
-	if refusal := validFriendlyName("workspace", w.FriendlyName); refusal != nil {
+func validWorkspace(w *Workspace) *conversation.Refusal {
+	if refusal := cleanName("workspace", &w.FriendlyName); refusal != nil {
 		return refusal
 	}
 	if w.EventCallbackURL != "" {
@@ -220,13 +219,6 @@ func validWorkspace(w Workspace) *conversation.Refusal {
 		if !isEvent(name) {
 			return invalid("events_filter", "there is no event %q: see docs/http.md for the names of all events", name)
 		}
-	}
-	return nil
-}
-
-func validFriendlyName(of, name string) *conversation.Refusal {
-	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > conversation.MaxText || !storable(name) {
-		return invalid("friendly_name", "the %s's name has 1 to %d characters of text", of, conversation.MaxText)
 	}
 	return nil
 }

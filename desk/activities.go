@@ -61,7 +61,7 @@ func (t *transaction) activities(ctx context.Context) ([]Activity, error) {
 
 // AddActivity adds an activity. Refused with invalid_payload: a name that is taken.
 func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (added Activity, err error) {
-	if refusal := validFriendlyName("activity", name); refusal != nil {
+	if refusal := cleanName("activity", &name); refusal != nil {
 		return Activity{}, refusal
 	}
 	sid := conversation.SIDOf(PrefixActivity, uuid.New())
@@ -87,7 +87,7 @@ func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (ad
 // RenameActivity gives the activity another name. Refused with invalid_payload: a name that is taken,
 // an activity that every desk has, or that isn't there.
 func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Activity, err error) {
-	if refusal := validFriendlyName("activity", name); refusal != nil {
+	if refusal := cleanName("activity", &name); refusal != nil {
 		return Activity{}, refusal
 	}
 	err = d.write(ctx, "rename an activity", func(t *transaction) error {

@@ -49,7 +49,7 @@ const maxCapacity = 1000
 
 // NewAgent is an agent to be added.
 type NewAgent struct {
-	// Name is unique and lower-case, as in "alice".
+	// Name is unique and lower-case, as in "alice"; it is made of FriendlyName where it is left out.
 	Name string
 	// Role is RoleAgent where it is left out.
 	Role Role
@@ -100,9 +100,15 @@ type AgentChannel struct {
 	Load int `json:"load"`
 }
 
-// AddAgent adds an agent. Refused with invalid_payload: a name that isn't lower-case, is taken or
-// reserved, a role, presence or capacity that doesn't exist.
+// AddAgent adds an agent as [Desk.RegisterAgent] does.
 func (d *Desk) AddAgent(ctx context.Context, a NewAgent) error {
+	_, err := d.RegisterAgent(ctx, a)
+	return err
+}
+
+// RegisterAgent adds an agent and returns their name, which may be left to the desk, see [NewAgent]. Refused with
+// invalid_payload: a name that isn't lower-case, is taken or reserved, a role, presence or capacity that doesn't exist.
+func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err error) {
 	if a.Role == "" {
 		a.Role = RoleAgent
 	}
@@ -115,29 +121,52 @@ func (d *Desk) AddAgent(ctx context.Context, a NewAgent) error {
 	if a.Attributes == "" {
 		a.Attributes = "{}"
 	}
-	if refusal := validAgent(a); refusal != nil {
-		return refusal
+	if refusal := cleanOptional(ofAgent, &a.FriendlyName); refusal != nil {
+		return "", refusal
 	}
-	return d.write(ctx, "add agent "+a.Name, func(t *transaction) error { return t.addAgent(ctx, a, micros(d.now())) })
+	if refusal := validAgent(a); refusal != nil {
+		return "", refusal
+	}
+	err = d.write(ctx, "add agent "+a.Name, func(t *transaction) error {
+		added := a
+		if added.Name == "" {
+			if added.Name, err = t.nameFor(ctx, ofAgent, "agents", a.FriendlyName); err != nil {
+				return err
+			}
+			if refusal := notReserved(added.Name); refusal != nil {
+				return refusal
+			}
+		}
+		name = added.Name
+		return t.addAgent(ctx, added, micros(d.now()))
+	})
+	return name, err
+}
+
+// notReserved refuses a name that messages have for authors who are no agents.
+func notReserved(name string) *conversation.Refusal {
+	if name == FromCustomer || name == FromSystem {
+		return invalid("name", "the name %q is reserved: choose another for the agent", name)
+	}
+	return nil
 }
 
 func validAgent(a NewAgent) *conversation.Refusal {
-	if refusal := validName("agent", a.Name); refusal != nil {
+	if a.Name == "" && a.FriendlyName != "" {
+		if refusal := nameable(ofAgent, a.FriendlyName); refusal != nil {
+			return refusal
+		}
+	} else if refusal := validName(ofAgent, a.Name); refusal != nil {
 		return refusal
 	}
-	if a.Name == FromCustomer || a.Name == FromSystem {
-		return invalid("name", "the name %q is reserved: choose another for the agent", a.Name)
+	if refusal := notReserved(a.Name); refusal != nil {
+		return refusal
 	}
 	if refusal := validRole(a.Role); refusal != nil {
 		return refusal
 	}
 	if refusal := validPresence(a.Presence); refusal != nil {
 		return refusal
-	}
-	if a.FriendlyName != "" {
-		if refusal := validFriendlyName("agent", a.FriendlyName); refusal != nil {
-			return refusal
-		}
 	}
 	if refusal := validAttributes(a.Attributes); refusal != nil {
 		return refusal
@@ -204,7 +233,8 @@ type AgentChange struct {
 // expressions say so. All of it is done, or nothing. Refusals: unknown_agent, unknown_queue, invalid_payload.
 func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange) error {
 	if change.FriendlyName != nil {
-		if refusal := validFriendlyName("agent", *change.FriendlyName); refusal != nil {
+		change.FriendlyName = new(*change.FriendlyName) // the caller's stays as it is
+		if refusal := cleanName(ofAgent, change.FriendlyName); refusal != nil {
 			return refusal
 		}
 	}

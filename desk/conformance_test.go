@@ -70,6 +70,8 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 
 		{"agents are added, changed and removed", testAgents},
 		{"queues are added, filled and removed", testQueues},
+		{"names are made of friendly names in any script", testMadeNames},
+		{"names made at once are distinct", testMadeNamesAtOnce},
 		{"the demo is seeded once", testSeedDemo},
 		{"switches and plugins", testSwitches},
 		{"settings out of range are refused", testSettingsOutOfRange},

@@ -46,6 +46,7 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 		draft.SID = conversation.SIDOf(conversation.PrefixConversation, uuid.New())
 	}
 	draft.Details.Conversation = draft.SID
+	draft.Customer = draft.Customer.Clean()
 	if refusal := validDetails(draft.Details); refusal != nil {
 		return "", refusal
 	}
@@ -67,6 +68,7 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 // SetDraft changes the channel of a conversation that was not started, and what is known of its customer.
 // A conversation that was is left as it is.
 func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
+	customer = customer.Clean()
 	return d.writeBeside(ctx, "change draft "+sid, func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
 			sid, string(channel), t.sealed(customerName, sid, customer.Name), t.sealed(customerAddress, sid, customer.Address))

@@ -3,17 +3,21 @@ package desk
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/naming"
 )
 
 // searchKey is what searches for an agent or a queue look into: the folds of its name and its friendly name.
 func searchKey(name, friendly string) string { return naming.Fold(name) + "\n" + naming.Fold(friendly) }
 
-// foldedNames adds the search keys of agents and queues. They are made by [naming.Fold], which no SQL has.
+// foldedNames adds the search keys of agents and queues, and cleans all names that earlier builds have kept as they came.
+// Neither has a counterpart in SQL.
 func foldedNames() *goose.Migration {
 	const version = 12
 	return goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -21,45 +25,62 @@ func foldedNames() *goose.Migration {
 			if _, err := tx.ExecContext(ctx, `ALTER TABLE `+table+` ADD COLUMN folded TEXT NOT NULL DEFAULT ''`); err != nil {
 				return fmt.Errorf("add the search keys of %s: %w", table, err)
 			}
-			if err := foldNames(ctx, tx, table); err != nil {
-				return fmt.Errorf("fill in the search keys of %s: %w", table, err)
+			if err := rewrite(ctx, tx, table, "name", "friendly_name", "folded", searchKey); err != nil {
+				return err
 			}
 		}
-		return nil
+		clean := func(_, name string) string { return conversation.CleanName(name) }
+		for _, named := range [][3]string{
+			{"agents", "name", "friendly_name"}, {"queues", "name", "friendly_name"}, {"activities", "sid", "name"}, {"api_keys", "sid", "name"},
+			{"account", "sid", "workspace_name"},
+		} {
+			if err := rewrite(ctx, tx, named[0], named[1], named[2], named[2], clean); err != nil {
+				return err
+			}
+		}
+		used := map[string]bool{}
+		return rewrite(ctx, tx, "workflows", "sid", "friendly_name", "friendly_name", func(sid, name string) string {
+			name = conversation.CleanName(name)
+			if used[name] || name == "" {
+				name = strings.TrimSpace(name + " " + sid)
+			}
+			used[name] = true
+			return name
+		})
 	}}, nil)
 }
 
-// foldNames fills in the search key of each row of the table.
-func foldNames(ctx context.Context, tx *sql.Tx, table string) error {
-	keys, err := searchKeys(ctx, tx, table)
+// rewrite sets a column of each row of a table to what a function makes of two others, the first of which is the key.
+func rewrite(ctx context.Context, tx *sql.Tx, table, key, from, to string, made func(key, from string) string) error {
+	values, err := triples(ctx, tx, `SELECT `+key+`, `+from+`, `+to+` FROM `+table+` ORDER BY `+key)
 	if err != nil {
-		return err
+		return fmt.Errorf("read the names of %s: %w", table, err)
 	}
-	for name, key := range keys {
-		if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET folded = $2 WHERE name = $1`, name, key); err != nil {
-			return fmt.Errorf("write a search key: %w", err)
+	for _, v := range values {
+		is := made(v[0], v[1])
+		if is == v[2] {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET `+to+` = $2 WHERE `+key+` = $1`, v[0], is); err != nil {
+			return fmt.Errorf("rewrite the names of %s: %w", table, err)
 		}
 	}
 	return nil
 }
 
-// searchKeys returns the search keys of the table's rows by name.
-func searchKeys(ctx context.Context, tx *sql.Tx, table string) (keys map[string]string, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT name, friendly_name FROM `+table)
+// triples returns the rows of a query of three texts.
+func triples(ctx context.Context, tx *sql.Tx, query string) (values [][3]string, err error) {
+	rows, err := tx.QueryContext(ctx, query)
 	if err != nil {
-		return nil, fmt.Errorf("read the names: %w", err)
+		return nil, fmt.Errorf("query: %w", err)
 	}
-	defer func() { _ = rows.Close() }()
-	keys = map[string]string{}
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var name, friendly string
-		if err := rows.Scan(&name, &friendly); err != nil {
-			return nil, fmt.Errorf("read a name: %w", err)
+		var v [3]string
+		if err := rows.Scan(&v[0], &v[1], &v[2]); err != nil {
+			return nil, fmt.Errorf("scan: %w", err)
 		}
-		keys[name] = searchKey(name, friendly)
+		values = append(values, v)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the names: %w", err)
-	}
-	return keys, nil
+	return values, rows.Err()
 }

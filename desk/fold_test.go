@@ -62,6 +62,7 @@ func testFoldedNames(t *testing.T, h *house) {
 	people(t, h)
 	require.NoError(t, h.write(t.Context(), "undo the migration", func(tx *transaction) error {
 		for _, statement := range []string{
+			`UPDATE agents SET friendly_name = 'Éric‮ Müller​' WHERE name = 'eric'`,
 			`ALTER TABLE agents DROP COLUMN folded`, `ALTER TABLE queues DROP COLUMN folded`, `DELETE FROM ` + versionTable + ` WHERE version_id = 12`,
 		} {
 			if _, err := tx.exec(t.Context(), statement); err != nil {
@@ -72,5 +73,6 @@ func testFoldedNames(t *testing.T, h *house) {
 	}))
 	require.NoError(t, h.Close())
 	h.Desk = h.open()
+	require.Equal(t, "Éric Müller", h.agent("eric").FriendlyName)
 	finds(t, h)
 }

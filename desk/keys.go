@@ -60,7 +60,7 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 	if k.RateLimit == 0 {
 		k.RateLimit = DefaultRateLimit
 	}
-	if refusal := validKey(k); refusal != nil {
+	if refusal := validKey(&k); refusal != nil {
 		return Key{}, "", refusal
 	}
 	k.SID, secret = conversation.SIDOf(PrefixKey, uuid.New()), newToken()
@@ -83,7 +83,7 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 	return k, secret, err
 }
 
-func validKey(k Key) *conversation.Refusal {
+func validKey(k *Key) *conversation.Refusal {
 	switch {
 	case !slices.Contains(KeyRoles(), k.Role):
 		return invalid("role", "there is no role %q: choose %s, %s or %s", k.Role, KeyService, KeySupervisor, KeyAgent)
@@ -94,7 +94,7 @@ func validKey(k Key) *conversation.Refusal {
 	case k.RateLimit < 0 || k.RateLimit > maxRateLimit:
 		return invalid("rate_limit", "a rate of %d is not possible: choose 1 to %d requests a second", k.RateLimit, maxRateLimit)
 	}
-	return validFriendlyName("key", k.Name)
+	return cleanName("key", &k.Name)
 }
 
 const selectKeys = `SELECT sid, name, role, agent, rate_limit, created_at, revoked_at, last_used_at, secret_hash FROM api_keys`

@@ -12,11 +12,6 @@ import (
 // date in the transaction that changes either.
 
 func validQueue(change QueueChange) *conversation.Refusal {
-	if change.FriendlyName != nil {
-		if refusal := validFriendlyName("queue", *change.FriendlyName); refusal != nil {
-			return refusal
-		}
-	}
 	if change.TargetWorkers != nil && *change.TargetWorkers != "" {
 		if _, err := expression.Parse(*change.TargetWorkers); err != nil {
 			return invalid("target_workers", "target_workers: %s", err)

@@ -30,7 +30,7 @@ type Queue struct {
 
 // NewQueue is a queue to be added.
 type NewQueue struct {
-	// Name is unique and lower-case, as in "billing".
+	// Name is unique and lower-case, as in "billing"; it is made of FriendlyName where it is left out.
 	Name string
 	// FriendlyName is how people read the name; the name itself where it is left out.
 	FriendlyName string
@@ -52,20 +52,39 @@ func (d *Desk) AddQueue(ctx context.Context, name string) error {
 	return d.CreateQueue(ctx, NewQueue{Name: name})
 }
 
-// CreateQueue adds a queue. Refused with invalid_payload: a name that isn't lower-case or is taken, a
-// wrong expression.
+// CreateQueue adds a queue as [Desk.RegisterQueue] does.
 func (d *Desk) CreateQueue(ctx context.Context, q NewQueue) error {
-	if refusal := validName("queue", q.Name); refusal != nil {
-		return refusal
+	_, err := d.RegisterQueue(ctx, q)
+	return err
+}
+
+// RegisterQueue adds a queue and returns its name, which may be left to the desk, see [NewQueue]. Refused with
+// invalid_payload: a name that isn't lower-case or is taken, a wrong expression.
+func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err error) {
+	if refusal := cleanOptional(ofQueue, &q.FriendlyName); refusal != nil {
+		return "", refusal
 	}
-	given := QueueChange{TargetWorkers: &q.TargetWorkers}
-	if q.FriendlyName != "" {
-		given.FriendlyName = &q.FriendlyName
+	if q.Name == "" && q.FriendlyName != "" {
+		if refusal := nameable(ofQueue, q.FriendlyName); refusal != nil {
+			return "", refusal
+		}
+	} else if refusal := validName(ofQueue, q.Name); refusal != nil {
+		return "", refusal
 	}
-	if refusal := validQueue(given); refusal != nil {
-		return refusal
+	if refusal := validQueue(QueueChange{TargetWorkers: &q.TargetWorkers}); refusal != nil {
+		return "", refusal
 	}
-	return d.write(ctx, "add queue "+q.Name, func(t *transaction) error { return t.addQueue(ctx, q, micros(d.now())) })
+	err = d.write(ctx, "add queue "+q.Name, func(t *transaction) error {
+		added := q
+		if added.Name == "" {
+			if added.Name, err = t.nameFor(ctx, ofQueue, "queues", q.FriendlyName); err != nil {
+				return err
+			}
+		}
+		name = added.Name
+		return t.addQueue(ctx, added, micros(d.now()))
+	})
+	return name, err
 }
 
 func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error {
@@ -88,6 +107,12 @@ func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error
 // UpdateQueue changes the queue; with another expression it has other members at once. Refusals:
 // unknown_queue, unknown_agent, invalid_payload; then nothing is changed.
 func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange) error {
+	if change.FriendlyName != nil {
+		change.FriendlyName = new(*change.FriendlyName) // the caller's stays as it is
+		if refusal := cleanName(ofQueue, change.FriendlyName); refusal != nil {
+			return refusal
+		}
+	}
 	if refusal := validQueue(change); refusal != nil {
 		return refusal
 	}

@@ -105,7 +105,7 @@ func (t *transaction) workflow(ctx context.Context, sid string) (Workflow, error
 // SaveWorkflow adds a workflow, or changes the one whose SID is given. Refused with invalid_payload: a
 // name that is taken, a configuration that isn't TaskRouter's or that names a queue that isn't there.
 func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, err error) {
-	if refusal := validFriendlyName("workflow", w.FriendlyName); refusal != nil {
+	if refusal := cleanName("workflow", &w.FriendlyName); refusal != nil {
 		return Workflow{}, refusal
 	}
 	configured, refusal := readRouting(w.Configuration)

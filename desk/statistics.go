@@ -519,6 +519,7 @@ func scanSegment(r row) (s Segment, err error) {
 	err = r.Scan(&s.Reservation, &s.Task, &s.Conversation, opened{customerName, &s.Conversation, &s.Customer.Name},
 		opened{customerAddress, &s.Conversation, &s.Customer.Address}, &s.Queue, &s.QueueName, &s.Agent, &s.AgentName,
 		instant{&s.BegunAt}, instant{&s.ReservedAt}, instant{&s.AcceptedAt}, instant{&s.WrappingAt})
+	s.Customer = s.Customer.Clean()
 	return s, err
 }
 

@@ -441,8 +441,12 @@ func (c *call) routingOf(task *desk.Task) (any, error) {
 	}
 	var reservation any
 	if r := task.Reservation; r != nil {
+		names, err := c.desk.AgentNames(c.ctx, r.Agent)
+		if err != nil {
+			return nil, err
+		}
 		reservation = map[string]any{
-			"sid": r.SID, "task_sid": task.SID, "worker_sid": conversation.AgentSID(r.Agent), "worker_name": r.Agent,
+			"sid": r.SID, "task_sid": task.SID, "worker_sid": conversation.AgentSID(r.Agent), "worker_name": names[r.Agent],
 			"reservation_status": r.Status, "date_created": r.CreatedAt.Unix(),
 		}
 	}

@@ -8,8 +8,10 @@ import (
 
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/expression"
+	"github.com/baton-transfers/baton/desk/naming"
 )
 
 const queuePath = workspacePath + "/TaskQueues/{queue}"
@@ -130,32 +132,31 @@ func (c *call) createQueue() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := c.named(friendly)
-	if err != nil {
-		return nil, err
-	}
 	if err := c.queueOrder(); err != nil {
 		return nil, err
 	}
-	added := desk.NewQueue{Name: name, FriendlyName: friendly, TargetWorkers: c.form.Get("TargetWorkers")}
+	added := desk.NewQueue{FriendlyName: friendly, TargetWorkers: c.form.Get("TargetWorkers")}
 	if added.TargetWorkers == "" {
 		added.TargetWorkers = "1==1"
 	}
-	err = c.desk.CreateQueue(c.ctx, added)
-	if err != nil && !c.repeated(err) {
+	name, refused := c.desk.RegisterQueue(c.ctx, added)
+	if refused != nil && !c.repeated(refused) {
+		return nil, refused
+	}
+	queues, err := c.desk.Queues(c.ctx)
+	if err != nil {
 		return nil, err
 	}
-	queues, other := c.desk.Queues(c.ctx)
-	if other != nil {
-		return nil, other
+	for _, q := range queues {
+		before := naming.Same(q.FriendlyName, conversation.CleanName(friendly)) && q.TargetWorkers == added.TargetWorkers
+		if q.Name == name || (refused != nil && before) {
+			return c.renderQueue(q), nil
+		}
 	}
-	at := slices.IndexFunc(queues, func(q desk.Queue) bool {
-		return q.Name == name && (err == nil || (q.FriendlyName == friendly && q.TargetWorkers == added.TargetWorkers))
-	})
-	if at < 0 {
-		return nil, err
+	if refused == nil {
+		return nil, c.lost("task queue", name) // removed since
 	}
-	return c.renderQueue(queues[at]), nil
+	return nil, refused
 }
 
 // queueFound returns the queue that the path names.

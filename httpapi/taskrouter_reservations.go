@@ -35,8 +35,9 @@ func reservationRoutes() []route {
 	}
 }
 
-// renderReservation is a reservation as TaskRouter shows it, under its task's or its agent's address.
-func (c *call) renderReservation(r desk.Reservation) whole[taskmodel.TaskrouterV1TaskReservation] {
+// renderReservation is a reservation as TaskRouter shows it, under its task's or its agent's address. The names are those
+// that people read of agents.
+func (c *call) renderReservation(r desk.Reservation, names map[string]string) whole[taskmodel.TaskrouterV1TaskReservation] {
 	worker := conversation.AgentSID(r.Agent)
 	task := c.workspaceURL("Tasks", r.Task)
 	base := task + "/Reservations/" + r.SID
@@ -49,7 +50,7 @@ func (c *call) renderReservation(r desk.Reservation) whole[taskmodel.TaskrouterV
 	}
 	return all(taskmodel.TaskrouterV1TaskReservation{
 		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(r.SID), TaskSid: new(r.Task), WorkerSid: new(worker),
-		WorkerName: new(r.Agent), ReservationStatus: new(string(r.Status)), DateCreated: date(r.CreatedAt), DateUpdated: date(updated), Url: new(base),
+		WorkerName: new(names[r.Agent]), ReservationStatus: new(string(r.Status)), DateCreated: date(r.CreatedAt), DateUpdated: date(updated), Url: new(base),
 		Links: &map[string]any{"task": task, "worker": c.workspaceURL("Workers", worker), "workspace": c.workspaceURL()},
 	})
 }
@@ -58,7 +59,11 @@ func (c *call) answerReservation(r desk.Reservation, revision int) (any, error) 
 	if revision > 0 {
 		c.w.Header().Set("ETag", tag(r.SID, revision))
 	}
-	return c.renderReservation(r), nil
+	names, err := c.desk.AgentNames(c.ctx, r.Agent)
+	if err != nil {
+		return nil, err
+	}
+	return c.renderReservation(r, names), nil
 }
 
 // agentAsked returns the name of the worker that the path names.
@@ -134,7 +139,17 @@ func (c *call) reservationsOf(filter desk.ReservationFilter) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(c, page, found, c.renderReservation), nil
+	agents := make([]string, len(found.Entries))
+	for i, r := range found.Entries {
+		agents[i] = r.Agent
+	}
+	names, err := c.desk.AgentNames(c.ctx, agents...)
+	if err != nil {
+		return nil, err
+	}
+	return list(c, page, found, func(r desk.Reservation) whole[taskmodel.TaskrouterV1TaskReservation] {
+		return c.renderReservation(r, names)
+	}), nil
 }
 
 // reservationAsked returns the reservation that the path names. Fresh is one as the conversation has it

@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/expression"
+	"github.com/baton-transfers/baton/desk/naming"
 )
 
 // prefixWorkerChannel is the prefix of the SID of how much of a channel an agent takes.
@@ -20,7 +21,7 @@ const prefixWorkerChannel = "WC"
 const workerPath = workspacePath + "/Workers/{worker}"
 
 func workerRoutes() []route {
-	const named = "The name in lower case, with hyphens for spaces, is what the agent or queue is called everywhere else; it and the SID stay when FriendlyName changes."
+	const named = "FriendlyName may be in any script. The name in commands is made of it once, in the letters a to z, as ivan-petrov of Иван Петров, with a number where that is taken; it and the SID stay when FriendlyName changes."
 	return []route{
 		get(taskrouter, workspacePath+"/Workers", everyone).says("Lists the agents.").
 			with("ActivityName", "ActivitySid", "Available", "FriendlyName", "TargetWorkersExpression", "TaskQueueName", "TaskQueueSid", "Ordering").
@@ -130,17 +131,6 @@ func orderWorkers(c *call, agents []desk.Agent, ordering string) error {
 	return nil
 }
 
-var notInName = regexp.MustCompile(`[^a-z0-9._-]+`)
-
-// named is the name of an agent or a queue with that friendly name.
-func (c *call) named(friendly string) (string, error) {
-	name := strings.Trim(notInName.ReplaceAllString(strings.ToLower(friendly), "-"), "-._")
-	if name == "" || len(name) > 64 {
-		return "", c.wrong("FriendlyName", "FriendlyName has to make a name of 1 to 64 letters and digits, as in Alice or Billing Team")
-	}
-	return name, nil
-}
-
 // repeated tells whether what was refused is there because this very request has made it before.
 func (c *call) repeated(err error) bool {
 	_, taken := errors.AsType[*desk.TakenError](err)
@@ -155,27 +145,37 @@ func (c *call) createWorker() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := c.named(friendly)
-	if err != nil {
-		return nil, err
-	}
 	activity, err := c.sid("ActivitySid", desk.PrefixActivity)
 	if err != nil {
 		return nil, err
 	}
-	added := desk.NewAgent{Name: name, FriendlyName: friendly, Attributes: c.form.Get("Attributes"), Activity: activity}
-	err = c.desk.AddAgent(c.ctx, added)
-	if err != nil && !c.repeated(err) {
+	added := desk.NewAgent{FriendlyName: friendly, Attributes: c.form.Get("Attributes"), Activity: activity}
+	name, err := c.desk.RegisterAgent(c.ctx, added)
+	if err != nil {
+		if c.repeated(err) {
+			return c.workerBefore(added, err)
+		}
 		return nil, err
 	}
-	agent, other := c.desk.Agent(c.ctx, name)
-	if err != nil && (other != nil || agent.FriendlyName != friendly || string(agent.Attributes) != cmp.Or(added.Attributes, "{}")) {
+	agent, err := c.desk.Agent(c.ctx, name)
+	if err != nil {
 		return nil, err
-	}
-	if other != nil {
-		return nil, other
 	}
 	return c.answerWorker(agent)
+}
+
+// workerBefore answers with the agent whom this very request has added before, or with the error where they are another.
+func (c *call) workerBefore(added desk.NewAgent, refused error) (any, error) {
+	agents, err := c.desk.Agents(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range agents {
+		if naming.Same(a.FriendlyName, conversation.CleanName(added.FriendlyName)) && string(a.Attributes) == cmp.Or(added.Attributes, "{}") {
+			return c.answerWorker(a)
+		}
+	}
+	return nil, refused
 }
 
 // workerAsked returns the agent that the path names.

@@ -61,7 +61,7 @@ func (c *call) viewFor(sid string) (*view, error) {
 
 func (c *call) viewOfState(s conversation.State) (*view, error) {
 	v := &view{
-		sid: s.Conversation, status: s.Status, channel: s.Channel, customer: s.Customer, createdAt: s.CreatedAt, revision: s.Revision,
+		sid: s.Conversation, status: s.Status, channel: s.Channel, customer: s.Customer.Clean(), createdAt: s.CreatedAt, revision: s.Revision,
 	}
 	for _, t := range s.Tasks {
 		v.tasks = append(v.tasks, desk.Task{Conversation: s.Conversation, Channel: s.Channel, Task: *t})

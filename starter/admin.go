@@ -13,6 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/naming"
 )
 
 // name is an argument check: one name.
@@ -23,6 +24,14 @@ func name(of string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// shownAs is the friendly name in a table, a dash where it is the name itself.
+func shownAs(friendly, name string) string {
+	if friendly == name {
+		return "-"
+	}
+	return oneLine(friendly)
 }
 
 // onDesk is the RunE of a command that works on the desk alone.
@@ -158,20 +167,38 @@ func (c *cli) agents() *cobra.Command {
 	return cmd
 }
 
+// addedName is what the help of a command that adds an agent or a queue says about names.
+func addedName(does string) string {
+	return does + "\n\nA NAME of lower-case letters, digits, '.', '_' and '-' is taken as it is. Of any other, such as \"Иван Петров\",\n" +
+		"the unique name is made (ivan-petrov), and people read the NAME as it was given."
+}
+
+// namesOf returns the unique name, empty where the desk has to make it, and the friendly name of an agent or a queue to
+// be added.
+func namesOf(given, friendly string) (unique, shown string) {
+	if friendly != "" || naming.Slug(given) == given {
+		return given, friendly
+	}
+	return "", given
+}
+
 func (c *cli) addAgent() *cobra.Command {
-	var role, status string
+	var role, status, friendly string
 	var capacity int
 	var queues []string
 	cmd := &cobra.Command{
-		Use: "add NAME", Short: "Add an agent", Args: name("agent"),
+		Use: "add NAME", Short: "Add an agent", Args: name("agent"), Long: addedName("Add an agent."),
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			err := d.AddAgent(ctx, desk.NewAgent{Name: args[0], Role: desk.Role(role), Capacity: capacity, Presence: desk.Presence(status)})
+			unique, shown := namesOf(args[0], friendly)
+			added, err := d.RegisterAgent(ctx, desk.NewAgent{
+				Name: unique, FriendlyName: shown, Role: desk.Role(role), Capacity: capacity, Presence: desk.Presence(status),
+			})
 			if err != nil {
 				return err
 			}
 			for _, queue := range queues {
-				if err := d.AddMember(ctx, queue, args[0]); err != nil {
-					return fmt.Errorf("the agent was added, and is not on the queue %s: %w", queue, err)
+				if err := d.AddMember(ctx, queue, added); err != nil {
+					return fmt.Errorf("the agent %s was added, and is not on the queue %s: %w", added, queue, err)
 				}
 			}
 			return c.showAgents(ctx, d)
@@ -179,18 +206,19 @@ func (c *cli) addAgent() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&role, "role", string(desk.RoleAgent), "agent, supervisor or admin")
 	cmd.Flags().StringVar(&status, "status", string(desk.PresenceOffline), "available, break or offline")
+	cmd.Flags().StringVar(&friendly, "friendly-name", "", "the name that people read, in any script (default: NAME)")
 	cmd.Flags().IntVar(&capacity, "capacity", desk.DefaultCapacity, "how many tasks at a time, for each channel")
 	cmd.Flags().StringSliceVar(&queues, "queue", nil, "a queue to work on; may be repeated")
 	return cmd
 }
 
 func (c *cli) setAgent() *cobra.Command {
-	var status, role string
+	var status, role, friendly string
 	var capacities []string
-	cmd := &cobra.Command{Use: "set NAME", Short: "Let an agent come or go, change how much they take, or give them another role", Args: name("agent")}
+	cmd := &cobra.Command{Use: "set NAME", Short: "Set an agent's presence, capacity, role or friendly name", Args: name("agent")}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !anyChanged(cmd) {
-			return wrongUsage("say what to set: --status, --capacity or --role")
+			return wrongUsage("say what to set: --status, --capacity, --role or --friendly-name")
 		}
 		numbers := make([]int, len(capacities))
 		for i, capacity := range capacities {
@@ -217,11 +245,17 @@ func (c *cli) setAgent() *cobra.Command {
 					return err
 				}
 			}
+			if cmd.Flags().Changed("friendly-name") {
+				if err := d.UpdateAgent(ctx, args[0], desk.AgentChange{FriendlyName: &friendly}); err != nil {
+					return err
+				}
+			}
 			return c.showAgents(ctx, d)
 		})(cmd, args)
 	}
 	cmd.Flags().StringVar(&status, "status", "", "available, break or offline")
 	cmd.Flags().StringVar(&role, "role", "", "agent, supervisor or admin")
+	cmd.Flags().StringVar(&friendly, "friendly-name", "", "the name that people read, in any script")
 	cmd.Flags().StringSliceVar(&capacities, "capacity", nil, "CHANNEL=NUMBER; may be repeated")
 	return cmd
 }
@@ -238,9 +272,9 @@ func (c *cli) showAgents(ctx context.Context, d *desk.Desk) error {
 			for _, channel := range a.Channels {
 				load = append(load, fmt.Sprintf("%s %d/%d", channel.Channel, channel.Load, channel.Capacity))
 			}
-			rows = append(rows, []string{a.Name, string(a.Role), string(a.Presence), dash(strings.Join(a.Queues, ",")), strings.Join(load, " ")})
+			rows = append(rows, []string{a.Name, shownAs(a.FriendlyName, a.Name), string(a.Role), string(a.Presence), dash(strings.Join(a.Queues, ",")), strings.Join(load, " ")})
 		}
-		table(w, []string{"AGENT", "ROLE", "STATUS", "QUEUES", "LOAD/CAPACITY"}, rows)
+		table(w, []string{"AGENT", "SHOWN AS", "ROLE", "STATUS", "QUEUES", "LOAD/CAPACITY"}, rows)
 	})
 }
 
@@ -248,27 +282,40 @@ func (c *cli) queues() *cobra.Command {
 	show := c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.showQueues(ctx, d) })
 	cmd := &cobra.Command{Use: "queues", Short: "Show, add, change or remove queues", Args: cobra.NoArgs, RunE: show}
 	var members []string
+	var friendly string
 	add := &cobra.Command{
-		Use: "add NAME", Short: "Add a queue", Args: name("queue"),
+		Use: "add NAME", Short: "Add a queue", Args: name("queue"), Long: addedName("Add a queue."),
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := d.AddQueue(ctx, args[0]); err != nil {
+			unique, shown := namesOf(args[0], friendly)
+			added, err := d.RegisterQueue(ctx, desk.NewQueue{Name: unique, FriendlyName: shown})
+			if err != nil {
 				return err
 			}
-			if err := d.SetMembers(ctx, args[0], members...); err != nil {
-				return fmt.Errorf("the queue was added, without members: %w", err)
+			if err := d.SetMembers(ctx, added, members...); err != nil {
+				return fmt.Errorf("the queue %s was added, without members: %w", added, err)
 			}
 			return c.showQueues(ctx, d)
 		}),
 	}
+	add.Flags().StringVar(&friendly, "friendly-name", "", "the name that people read, in any script (default: NAME)")
 	set := &cobra.Command{
-		Use: "set NAME --member AGENT", Short: "Put exactly these agents on a queue", Args: name("queue"),
-		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+		Use: "set NAME --member AGENT", Short: "Put exactly these agents on a queue, or set its friendly name", Args: name("queue"),
+	}
+	set.RunE = c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+		renamed := set.Flags().Changed("friendly-name")
+		if renamed {
+			if err := d.UpdateQueue(ctx, args[0], desk.QueueChange{FriendlyName: &friendly}); err != nil {
+				return err
+			}
+		}
+		if set.Flags().Changed("member") || !renamed {
 			if err := d.SetMembers(ctx, args[0], members...); err != nil {
 				return err
 			}
-			return c.showQueues(ctx, d)
-		}),
-	}
+		}
+		return c.showQueues(ctx, d)
+	})
+	set.Flags().StringVar(&friendly, "friendly-name", "", "the name that people read, in any script")
 	for _, command := range []*cobra.Command{add, set} {
 		command.Flags().StringSliceVar(&members, "member", nil, "an agent on the queue; may be repeated")
 	}
@@ -292,9 +339,9 @@ func (c *cli) showQueues(ctx context.Context, d *desk.Desk) error {
 	return c.print(queues, func(w io.Writer) {
 		var rows [][]string
 		for _, q := range queues {
-			rows = append(rows, []string{q.Name, dash(strings.Join(q.Members, ",")), strconv.Itoa(q.Waiting), clock(q.WaitingSince)})
+			rows = append(rows, []string{q.Name, shownAs(q.FriendlyName, q.Name), dash(strings.Join(q.Members, ",")), strconv.Itoa(q.Waiting), clock(q.WaitingSince)})
 		}
-		table(w, []string{"QUEUE", "MEMBERS", "WAITING", "SINCE"}, rows)
+		table(w, []string{"QUEUE", "SHOWN AS", "MEMBERS", "WAITING", "SINCE"}, rows)
 	})
 }
 

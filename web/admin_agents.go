@@ -50,7 +50,7 @@ func (v *visit) addAgent() error {
 		err = wrong("capacity", "a new agent takes at least one conversation a channel: set channels to 0 afterwards")
 	}
 	if err == nil {
-		err = v.desk.AddAgent(v.acting(), added)
+		added.Name, err = v.desk.RegisterAgent(v.acting(), added)
 	}
 	return v.changedOrNot(err, "/admin/agents/"+url.PathEscape(added.Name), "Added "+added.Name+".", v.agentList)
 }

@@ -32,7 +32,8 @@ func (v *visit) addQueue() error {
 		Name: strings.TrimSpace(e.Value("name")), FriendlyName: strings.TrimSpace(e.Value("friendly_name")),
 		TargetWorkers: strings.TrimSpace(e.Value("target_workers")),
 	}
-	err := v.desk.CreateQueue(v.acting(), added)
+	var err error
+	added.Name, err = v.desk.RegisterQueue(v.acting(), added)
 	return v.changedOrNot(err, "/admin/queues/"+url.PathEscape(added.Name), "Added "+added.Name+".", v.queueList)
 }
 

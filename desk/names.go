@@ -1,0 +1,93 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk/naming"
+)
+
+// A name in any script is a friendly name. It is unique among agents and among queues when they are added. The name
+// that identifies an agent or a queue is made of it then, and stays when the friendly name changes.
+
+// cleanName cleans a friendly name in place, and refuses one that has no text or too much.
+func cleanName(of string, name *string) *conversation.Refusal {
+	clean := conversation.CleanName(*name)
+	if clean == "" || utf8.RuneCountInString(clean) > conversation.MaxText || !storable(*name) {
+		return invalid("friendly_name", "the %s's name has 1 to %d characters of text", of, conversation.MaxText)
+	}
+	*name = clean
+	return nil
+}
+
+// cleanOptional cleans a name in place that may be left out.
+func cleanOptional(of string, name *string) *conversation.Refusal {
+	if name == nil || *name == "" {
+		return nil
+	}
+	return cleanName(of, name)
+}
+
+// nameable refuses a friendly name of which no name can be made.
+func nameable(of, friendly string) *conversation.Refusal {
+	if !strings.ContainsFunc(friendly, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.S) }) {
+		return invalid("friendly_name", "the %s's name %q has no letter, digit or symbol: add one, as in Billing", of, friendly)
+	}
+	return nil
+}
+
+// nameFor returns a free name for an agent or a queue with that friendly name: "jose", or "jose-2" where that is taken.
+// Refused as taken: a friendly name that another one of the table has already.
+func (t *transaction) nameFor(ctx context.Context, of, table, friendly string) (string, error) {
+	type named struct{ name, friendly string }
+	others, err := all(ctx, t, func(r row) (n named, err error) {
+		err = r.Scan(&n.name, &n.friendly)
+		return n, err
+	}, `SELECT name, friendly_name FROM `+table+` ORDER BY name`)
+	if err != nil {
+		return "", err
+	}
+	used := map[string]bool{}
+	for _, other := range others {
+		if naming.Same(cmp.Or(other.friendly, other.name), friendly) || other.name == friendly {
+			return "", taken("friendly_name", "there is %s named %q already: choose another name", article(of), friendly)
+		}
+		used[other.name] = true
+	}
+	slug := cmp.Or(naming.Slug(friendly), of)
+	name := slug
+	for number := 2; used[name]; number++ {
+		name = naming.Numbered(slug, strconv.Itoa(number))
+	}
+	return name, nil
+}
+
+func article(of string) string {
+	if of == ofAgent {
+		return "an " + of
+	}
+	return "a " + of
+}
+
+// AgentNames returns how people read the names of these agents; an agent who is gone keeps the name itself.
+func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]string, error) {
+	friendly := map[string]string{}
+	err := d.read(ctx, "read the names of agents", func(t *transaction) error {
+		for _, agent := range distinct(agents) {
+			shown, _, err := first(ctx, t, value[string], `SELECT friendly_name FROM agents WHERE name = $1`, agent)
+			if err != nil {
+				return err
+			}
+			friendly[agent] = cmp.Or(shown, agent)
+		}
+		return nil
+	})
+	return friendly, err
+}
+
+const ofAgent, ofQueue = "agent", "queue"

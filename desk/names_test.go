@@ -1,0 +1,85 @@
+package desk
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// testMadeNames adds agents and queues by their friendly names alone.
+func testMadeNames(t *testing.T, h *house) {
+	for _, register := range []func(friendly string) (string, error){
+		func(friendly string) (string, error) {
+			return h.RegisterAgent(t.Context(), NewAgent{FriendlyName: friendly})
+		},
+		func(friendly string) (string, error) {
+			return h.RegisterQueue(t.Context(), NewQueue{FriendlyName: friendly})
+		},
+	} {
+		for _, made := range [][2]string{
+			{"Иван Петров", "ivan-petrov"}, {"張偉", "zhang-wei"}, {"経理", "jing-li"}, {"Продажи", "prodazhi"}, {"José", "jose"}, {"Josü", "josu"},
+			{"Jose", "jose-2"}, {"Josè", "jose-3"}, {"Çiğdem", "cigdem"}, {strings.Repeat("Ж", 40), strings.Repeat("zh", 32)},
+			{strings.Repeat("Ж", 41), strings.Repeat("zh", 31) + "-2"}, {"Alice\u202e\u200b", "alice"}, {"Alice Smith", "alice-smith"},
+		} {
+			name, err := register(made[0])
+			require.NoError(t, err, made[0])
+			require.Equal(t, made[1], name, made[0])
+			require.Nil(t, validName("test", name))
+		}
+		for _, friendly := range []string{"José", "JOSÉ", "Jose\u0301", "alice", " Alice ", "Al\u2066ice"} {
+			_, err := register(friendly)
+			refusedWith(t, conversation.CodeInvalidPayload, err, "already: choose another name")
+		}
+		for _, friendly := range []string{"", " ", "\u202e", "...", "!?", "a\x00b", strings.Repeat("ж", conversation.MaxText+1)} {
+			_, err := register(friendly)
+			require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "%q", friendly)
+		}
+		first, err := register("🎉")
+		require.NoError(t, err)
+		second, err := register("🎈")
+		require.NoError(t, err)
+		require.Equal(t, first+"-2", second)
+	}
+	_, err := h.RegisterAgent(t.Context(), NewAgent{FriendlyName: "Customer"})
+	refusedWith(t, conversation.CodeInvalidPayload, err, "reserved")
+
+	before := h.agent("jose")
+	require.NoError(t, h.UpdateAgent(t.Context(), "jose", AgentChange{FriendlyName: new(" Пепе\u202e ")}))
+	require.Equal(t, "Пепе", h.agent("jose").FriendlyName)
+	require.Equal(t, before.SID, h.agent("jose").SID)
+	name, err := h.RegisterAgent(t.Context(), NewAgent{FriendlyName: "José"})
+	require.NoError(t, err)
+	require.Equal(t, "jose-4", name, "the name stays with who has it")
+}
+
+// testMadeNamesAtOnce adds agents at once whose names are written alike.
+func testMadeNamesAtOnce(t *testing.T, h *house) {
+	other := h.open()
+	var adding sync.WaitGroup
+	accents := []string{"e", "é", "è", "ê", "ë", "ē", "ė", "ę"}
+	made := make([]string, len(accents))
+	errs := make([]error, len(accents))
+	for i, accent := range accents {
+		adding.Go(func() {
+			d := h.Desk
+			if i%2 == 1 {
+				d = other
+			}
+			made[i], errs[i] = d.RegisterAgent(t.Context(), NewAgent{FriendlyName: "Jos" + accent})
+		})
+	}
+	adding.Wait()
+	wanted := []string{"jose"}
+	for i := range accents {
+		require.NoError(t, errs[i])
+		if i > 0 {
+			wanted = append(wanted, fmt.Sprintf("jose-%d", i+1))
+		}
+	}
+	require.ElementsMatch(t, wanted, made)
+}
