@@ -262,6 +262,28 @@ func TestEvents(t *testing.T) {
 	}
 	require.Equal(t, []string{"task", received.SID}, []string{initiated[0].Resource, initiated[0].ResourceSID})
 
+	taken := h.give("alice")
+	h.do(taken, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}})
+	h.do(taken, conversation.CancelCommand{Agent: "alice"})
+	h.do(taken, conversation.EndCommand{Agent: "alice"})
+	h.do(taken, conversation.WrapupCommand{Agent: "alice", Disposition: "refunded"})
+	for task, reasons := range map[string][2]string{
+		h.state(taken).Tasks[0].SID: {"", "refunded"}, h.state(taken).Tasks[1].SID: {"canceled", ""},
+	} {
+		ended := 0
+		for _, e := range h.events("TaskSid", task, "PageSize", "1000") {
+			over := e.Data["task_assignment_status"] == "completed" || e.Data["task_assignment_status"] == "canceled"
+			expected := [2]string{}
+			if over {
+				expected = reasons
+				ended++
+			}
+			require.Equal(t, expected, [2]string{e.Data["task_canceled_reason"], e.Data["task_completed_reason"]}, "%s of %s", e.Name, task)
+		}
+		require.Equal(t, 2, ended, "every event of a task that is over says why")
+	}
+	every = h.events("PageSize", "1000")
+
 	for _, test := range []struct {
 		form   []string
 		chosen func(event) bool

@@ -12,6 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/httpapi/webhook"
 )
 
 func eventRoutes() []route {
@@ -316,11 +317,11 @@ func (k *known) addTask(data map[string]any, e desk.FeedEvent) error {
 	data["task_attributes"], data["task_age"] = string(attributes), strconv.Itoa(seconds(task.CreatedAt, e.At))
 	data["task_channel_sid"], data["task_channel_unique_name"] = channelSID(task.Channel), string(task.Channel)
 	data["workflow_sid"], data["workflow_name"] = labels.Workflow, labels.WorkflowName
-	switch e.Name { //nolint:exhaustive // the reasons of the others are their own
-	case conversation.EventTaskCanceled:
-		data["task_canceled_reason"] = e.Reason
-	case conversation.EventTaskCompleted:
-		data["task_completed_reason"] = e.Disposition
+	canceled, completed := webhook.EndReasons(e, task)
+	for name, reason := range map[string]string{"task_canceled_reason": canceled, "task_completed_reason": completed} {
+		if reason != "" {
+			data[name] = reason
+		}
 	}
 	return nil
 }
@@ -339,14 +340,8 @@ func (k *known) addTransfer(data map[string]any, e desk.FeedEvent) error {
 	if transfer.To.Queue != "" {
 		data["transfer_type"], data["transfer_to"] = "QUEUE", conversation.QueueSID(transfer.To.Queue)
 	}
-	data["transfer_status"], data["transfer_failed_reason"] = transferStatuses[e.Name], e.Reason
+	data["transfer_status"], data["transfer_failed_reason"] = webhook.TransferStatus(e.Name), e.Reason
 	return nil
-}
-
-// transferStatuses are TaskRouter's, which unlike Flex's tell a transfer that was taken back from one that failed.
-var transferStatuses = map[conversation.EventName]string{
-	conversation.EventTransferInitiated: "initiated", conversation.EventTransferAttemptFailed: "initiated",
-	conversation.EventTransferFailed: "failed", conversation.EventTransferCanceled: "canceled", conversation.EventTransferCompleted: "completed",
 }
 
 // descriptions say in a sentence what has happened.

@@ -96,17 +96,22 @@ func (s *Sender) addTask(ctx context.Context, f form, e desk.FeedEvent) error {
 	f["TaskAge"] = strconv.Itoa(int(e.At.Sub(task.CreatedAt).Seconds()))
 	f["TaskPriority"] = strconv.Itoa(e.Priority)
 	f["TaskAssignmentStatus"] = string(e.TaskStatus)
-	f["TaskCanceledReason"], f["TaskCompletedReason"] = "", ""
-	switch e.TaskStatus {
-	case conversation.TaskCanceled:
-		f["TaskCanceledReason"] = string(task.CanceledReason)
-	case conversation.TaskCompleted:
-		f["TaskCompletedReason"] = task.Disposition
-	case conversation.TaskPending, conversation.TaskReserved, conversation.TaskAssigned, conversation.TaskWrapping:
-	}
+	f["TaskCanceledReason"], f["TaskCompletedReason"] = EndReasons(e, task)
 	f["TaskChannelSid"] = desk.NamedSID(desk.PrefixTaskChannel, string(task.Channel))
 	f["TaskChannelUniqueName"] = string(task.Channel)
 	return s.addLabels(ctx, f, e)
+}
+
+// EndReasons are why the task was canceled or how it was completed, in every event from then on; "" before.
+func EndReasons(e desk.FeedEvent, task desk.Task) (canceled, completed string) {
+	switch e.TaskStatus {
+	case conversation.TaskCanceled:
+		return string(task.CanceledReason), ""
+	case conversation.TaskCompleted:
+		return "", task.Disposition
+	case conversation.TaskPending, conversation.TaskReserved, conversation.TaskAssigned, conversation.TaskWrapping:
+	}
+	return "", ""
 }
 
 // addLabels names the queue that the task was in, and the workflow that it was routed by.
@@ -157,12 +162,15 @@ func (s *Sender) activity(ctx context.Context, name string) (desk.Activity, erro
 // addTransfer tells of the transfer in TaskRouter's words, as of the event.
 func (s *Sender) addTransfer(ctx context.Context, f form, e desk.FeedEvent) error {
 	transfer, err := s.desk.Transfer(ctx, e.Transfer)
+	if conversation.CodeOf(err) != "" {
+		transfer, err = desk.Transfer{Transfer: conversation.Transfer{SID: e.Transfer, Mode: conversation.ModeCold, To: e.To}}, nil // the desk has lost it
+	}
 	if err != nil {
 		return err
 	}
 	f["TransferSid"] = transfer.SID
 	f["TransferMode"] = strings.ToUpper(string(transfer.Mode))
-	f["TransferStatus"] = transferStatuses[e.Name]
+	f["TransferStatus"] = TransferStatus(e.Name)
 	f["TransferInitiatingWorkerSid"] = conversation.AgentSID(transfer.From)
 	f["TransferType"], f["TransferTo"] = "WORKER", conversation.AgentSID(transfer.To.Agent)
 	if transfer.To.Queue != "" {
@@ -171,6 +179,9 @@ func (s *Sender) addTransfer(ctx context.Context, f form, e desk.FeedEvent) erro
 	f["TransferFailedReason"] = e.Reason
 	return nil
 }
+
+// TransferStatus is the status of a transfer in TaskRouter's words, as of an event of that name; "" for every other event.
+func TransferStatus(name conversation.EventName) string { return transferStatuses[name] }
 
 // transferStatuses are TaskRouter's, which unlike Flex's tell a transfer that was taken back from one that failed.
 var transferStatuses = map[conversation.EventName]string{
