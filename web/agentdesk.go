@@ -116,7 +116,11 @@ func (v *visit) notMineAnyMore(status int, sid, refused string, err error) error
 	if conversation.CodeOf(err) != conversation.CodeNotYourTask || !conversation.IsSID(conversation.PrefixConversation, sid) {
 		return err
 	}
-	v.said = v.people.PopString(v.ctx, keySaid)
+	said, lost := v.confirmed()
+	if lost != nil {
+		return lost
+	}
+	v.said = said
 	if v.person.Supervises() && v.said == "" && refused == "" && v.r.Header.Get(headerHTMX) == "" {
 		return v.back("/conversations/"+url.PathEscape(sid), "")
 	}
@@ -140,7 +144,11 @@ func unreadOf(work []desk.Work) (count int) {
 
 // open reads the conversation that is open, and notes that the agent has seen it.
 func (v *visit) open(sid string, work []desk.Work, typed form) (*openConversation, error) {
-	thread, err := v.desk.Thread(v.ctx, sid, desk.AsAgent(v.person.Name), shownMessages)
+	window, err := v.window(sid)
+	if err != nil {
+		return nil, err
+	}
+	thread, err := v.desk.ThreadWindow(v.ctx, sid, desk.AsAgent(v.person.Name), window)
 	if err != nil {
 		return nil, err
 	}
@@ -293,9 +301,18 @@ func (v *visit) conversationPage(sid string) string {
 func (v *visit) say() error {
 	typed := form{Text: v.text("text"), About: "say"}
 	sid := v.r.PathValue("sid")
-	_, err := v.desk.Say(v.ctx, desk.NewMessage{
+	if err := v.sentFor(v.person.Key()); err != nil {
+		return err
+	}
+	said, err := v.desk.Say(v.ctx, desk.NewMessage{
 		Conversation: sid, From: v.person.Name, Text: typed.Text, ProviderSID: messageID(sid, v.person.Name+v.r.PostFormValue("once"), typed.Text),
 	})
+	switch {
+	case v.queued() && err != nil:
+		return err
+	case v.queued():
+		return v.delivered(said)
+	}
 	return v.deskAfter("", err, typed)
 }
 

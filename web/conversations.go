@@ -117,7 +117,11 @@ func (v *visit) showConversation() error { return v.conversation(http.StatusOK, 
 
 func (v *visit) conversation(status int, refused string) error {
 	sid := v.r.PathValue("sid")
-	thread, err := v.desk.Thread(v.ctx, sid, desk.AsAgent(v.person.Name), shownMessages)
+	window, err := v.window(sid)
+	if err != nil {
+		return err
+	}
+	thread, err := v.desk.ThreadWindow(v.ctx, sid, desk.AsAgent(v.person.Name), window)
 	if errors.Is(err, desk.ErrUnknownConversation) {
 		return notFound("The desk has no record of this conversation: check its SID, or try again in a moment if it has just begun.")
 	}

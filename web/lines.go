@@ -2,7 +2,10 @@ package web
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +15,10 @@ import (
 
 // line is one line of a thread: a message, or something that was done.
 type line struct {
-	At time.Time
+	// ID is the line's own on the page, for as long as it says the same. Number is the message's, 0 for what was done.
+	ID     string
+	Number int
+	At     time.Time
 	// Author is who wrote it as people read the name, empty for what was done. Mine is set for the reader's own.
 	Author string
 	Mine   bool
@@ -58,7 +64,7 @@ func forAgents(t desk.Thread, reader string) []line {
 	if t.Conversation.Status != conversation.ConversationActive {
 		lines = append(lines, line{Text: "The customer’s side is over."})
 	}
-	return lines
+	return identified(lines)
 }
 
 // forCustomer are the lines of a thread as its customer sees them: never a note, and nothing of what
@@ -76,13 +82,13 @@ func forCustomer(t desk.Thread) []line {
 			lines = append(lines, line{At: task.AssignedAt, Text: "You are talking to " + t.Names.Agent(task.Agent)})
 		}
 	}
-	return inOrder(lines)
+	return identified(inOrder(lines))
 }
 
 func messages(t desk.Thread, mine func(desk.Message) bool, customer string) []line {
 	lines := make([]line, 0, len(t.Messages))
 	for _, m := range t.Messages {
-		l := line{At: m.At, Author: t.Names.Agent(m.From), Mine: mine(m), Text: m.Text, Edited: !m.UpdatedAt.IsZero()}
+		l := line{ID: "message-" + m.SID, Number: m.Number, At: m.At, Author: t.Names.Agent(m.From), Mine: mine(m), Text: m.Text, Edited: !m.UpdatedAt.IsZero()}
 		switch m.From {
 		case desk.FromCustomer:
 			l.Author, l.Customer = cmp.Or(m.Identity, customer), true
@@ -90,6 +96,24 @@ func messages(t desk.Thread, mine func(desk.Message) bool, customer string) []li
 			l.Author, l.System = "", true
 		}
 		lines = append(lines, l)
+	}
+	return lines
+}
+
+// identified gives each line without an ID one that is made of what it says: a page that shows it again finds the
+// same element, and changes nothing.
+func identified(lines []line) []line {
+	taken := map[string]int{}
+	for i := range lines {
+		l := &lines[i]
+		if l.ID != "" {
+			continue
+		}
+		sum := sha256.Sum256([]byte(l.At.UTC().Format(time.RFC3339Nano) + "\n" + l.Text))
+		l.ID = "line-" + hex.EncodeToString(sum[:8])
+		if taken[l.ID]++; taken[l.ID] > 1 {
+			l.ID += "-" + strconv.Itoa(taken[l.ID])
+		}
 	}
 	return lines
 }

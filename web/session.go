@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,10 +27,10 @@ const (
 	keySince = "since"
 	// keyAdmin is set where a supervisor of the demo has signed in as its administrator.
 	keyAdmin = "admin"
-	// keySaid is what the next page is to say.
-	keySaid = "said"
-	// keyConversation is the customer's.
+	// keyConversation is the customer's, keyForm the ID of the form that began it, keyBegun when that was.
 	keyConversation = "conversation"
+	keyForm         = "form"
+	keyBegun        = "begun"
 )
 
 // person is who uses a page.
@@ -43,6 +44,14 @@ type person struct {
 
 // In tells whether somebody is signed in.
 func (p person) In() bool { return p.Name != "" }
+
+// Key names the person for what their pages keep in the tab: an agent who gets the name later has another one.
+func (p person) Key() string {
+	if !p.In() {
+		return ""
+	}
+	return p.Name + "-" + strconv.FormatInt(p.CreatedAt.UnixMicro(), 36)
+}
 
 // Supervises tells whether they may read every conversation.
 func (p person) Supervises() bool { return supervisors.allows(p.Role) }

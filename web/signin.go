@@ -327,7 +327,10 @@ func (v *visit) signOut() error {
 	if farewell := v.signOutURL(idToken); farewell != "" {
 		v.people.Put(v.ctx, keyFarewell, farewell)
 	}
-	return v.back(SignInPath, "You are signed out.")
+	if err := v.confirmAt(SignInPath, "You are signed out."); err != nil {
+		return err
+	}
+	return v.back(SignInPath, "")
 }
 
 // signOutURL is where the provider signs out the person with that ID token; "" where it doesn't.

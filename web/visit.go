@@ -149,8 +149,11 @@ func (v *visit) render(status int, name string, p page) error {
 	if p.Said == "" {
 		p.Said = v.said
 	}
-	if p.Said == "" && v.r.Header.Get(headerTrigger) != "page" { // a refresh leaves it to the page that is on its way
-		p.Said = v.people.PopString(v.ctx, keySaid)
+	if p.Said == "" {
+		var err error
+		if p.Said, err = v.confirmed(); err != nil {
+			return err
+		}
 	}
 	template, ok := v.pages[name]
 	if !ok {
@@ -166,6 +169,9 @@ func (v *visit) render(status int, name string, p page) error {
 	if v.r.Method == http.MethodPost && h.Get(headerReplaceURL) == "" {
 		h.Set(headerPushURL, "false") // the form's address is no page
 	}
+	if v.r.Method == http.MethodGet && v.r.URL.Query().Has(paramSaid) && h.Get(headerReplaceURL) == "" {
+		h.Set(headerPushURL, v.withoutSaid())
+	}
 	v.w.WriteHeader(status)
 	_, err := body.WriteTo(v.w)
 	return gone(err)
@@ -174,7 +180,10 @@ func (v *visit) render(status int, name string, p page) error {
 // back sends the browser to a page after a form was carried out, and has that page say what was done.
 func (v *visit) back(path, said string) error {
 	if said != "" {
-		v.people.Put(v.ctx, keySaid, said)
+		var err error
+		if path, err = v.confirm(path, said); err != nil {
+			return err
+		}
 	}
 	http.Redirect(v.w, v.r, path, http.StatusSeeOther)
 	return nil
@@ -185,15 +194,19 @@ func gone(error) error { return nil }
 
 // fail answers with what went wrong.
 func (v *visit) fail(r route, err error) {
-	if errors.Is(err, errSignIn) {
+	signIn := errors.Is(err, errSignIn)
+	if signIn && !v.queued() {
 		v.toSignIn()
 		return
 	}
 	status, message := statusOf(err)
+	if signIn {
+		status, message = http.StatusUnauthorized, "You are signed out: sign in again, then send it."
+	}
 	if status == http.StatusInternalServerError && v.r.Context().Err() == nil {
 		v.log.ErrorContext(v.ctx, "A page has failed", "route", r.String(), "error", err)
 	}
-	if r.stream {
+	if r.stream || v.queued() {
 		http.Error(v.w, message, status)
 		return
 	}

@@ -1,6 +1,7 @@
-// What the pages do beyond htmx: times in the reader's own zone, countdowns, drafts that outlast a
-// refresh, the end of a thread in view, keys. Everything works without it.
-"use strict";
+// What the pages do beyond htmx: times in the reader's own zone, countdowns, the order of answers, the place in a thread,
+// keys. Everything works without it.
+import { dropDrafts, keepTyped, restoreDrafts, showKept } from "./drafts.js";
+import { begin, draw } from "./queue.js";
 
 (() => {
   const page = () => document.getElementById("page");
@@ -16,8 +17,10 @@
     for (const time of times) {
       const at = new Date(time.dateTime);
       const sameDay = at.toDateString() === new Date().toDateString();
-      time.textContent = (time.dataset.local === "exact" ? seconds : sameDay ? today : longer).format(at);
-      time.title = exact.format(at);
+      const text = (time.dataset.local === "exact" ? seconds : sameDay ? today : longer).format(at);
+      const title = exact.format(at);
+      if (time.textContent !== text) time.textContent = text; // what stays the same is not written again
+      if (time.title !== title) time.title = title;
     }
   }
   function countDown() {
@@ -30,43 +33,19 @@
     }
   }
 
-  // Drafts: what was typed stays through refreshes, and on the way to another page and back, until its
-  // form was carried out; for as long as the tab, and until somebody signs out in it.
-  const draftOf = (field) => `draft ${field.form?.getAttribute("action")} ${field.name}`;
-  const typed = "[data-draft]:not([type=radio], [type=hidden])";
-  const keep = (field) => (field.value ? sessionStorage.setItem(draftOf(field), field.value) : sessionStorage.removeItem(draftOf(field)));
-  document.addEventListener("input", ({ target }) => { if (target.matches(typed)) keep(target); });
-  document.addEventListener("submit", ({ target }) => { if (target.matches(".signout")) sessionStorage.clear(); });
-  function restore(root) {
-    for (const field of root.querySelectorAll(typed)) {
-      const draft = sessionStorage.getItem(draftOf(field));
-      if (draft !== null && field.value === "") field.value = draft;
-    }
-  }
-
-  // A message leaves its field when it is sent, so that the next one can be typed; it comes back where it
-  // could not be delivered.
-  const sending = new Map();
-  function undelivered(form) {
-    const field = form.querySelector("[data-enter]");
-    if (!field || !sending.has(form.getAttribute("action"))) return;
-    field.value = [sending.get(form.getAttribute("action")), field.value].filter(Boolean).join("\n");
-    sending.delete(form.getAttribute("action"));
-    keep(field);
-  }
-
-  // A page that fetches itself anew leaves alone what is being typed, and what was just refused.
+  // A page that fetches itself anew leaves alone what is being typed, what the scripts show, and what was just confirmed or
+  // refused. The form that was carried out loses what was typed into it.
   let refreshing = false;
-  let sent = null;
-  const sameForm = (one, other) => one.form && one.form.getAttribute("action") === other.closest("form")?.getAttribute("action");
+  let done = null;
   const morphing = globalThis.Idiomorph?.defaults.callbacks;
   if (morphing) {
     morphing.beforeNodeAdded = (node) => { localize(node); return true; };
     morphing.beforeNodeMorphed = (before, after) => {
       if (before.nodeType !== Node.ELEMENT_NODE) return true;
+      if (before.matches("[data-own]")) return false;
       if (after.nodeType === Node.ELEMENT_NODE) localize(after);
       if (before.localName === "details" && before.open) after.open = true;
-      if (before.matches("[data-draft]")) return !(sameForm(before, after) && (before.form !== sent || before.matches("[data-enter]")));
+      if (before.matches("[data-draft]") && (before.form === null || before.form !== done)) keepTyped(before, after);
       return !(refreshing && before.matches("[data-keep]"));
     };
     morphing.beforeNodeRemoved = (node) => !(refreshing && node.nodeType === Node.ELEMENT_NODE && node.matches("[data-keep]"));
@@ -79,6 +58,20 @@
   const atEnd = (thread) => thread.scrollHeight - thread.scrollTop - thread.clientHeight < 60;
   const toEnd = () => threads().forEach((thread) => { thread.scrollTop = thread.scrollHeight; });
 
+  // A message stays where it is in view when others come above or below it.
+  let anchor = null;
+  function holdPlace() {
+    const thread = document.querySelector("[data-bottom]");
+    const top = thread?.getBoundingClientRect().top;
+    const message = [...(thread?.querySelectorAll("[data-number]") ?? [])].find((one) => one.getBoundingClientRect().bottom > top);
+    anchor = message && { id: message.id, offset: message.getBoundingClientRect().top - top };
+  }
+  function backToPlace() {
+    const thread = document.querySelector("[data-bottom]");
+    const message = anchor && document.getElementById(anchor.id);
+    if (thread && message) thread.scrollTop += message.getBoundingClientRect().top - thread.getBoundingClientRect().top - anchor.offset;
+  }
+
   // A lost connection shows, and what was missed comes with the next one.
   const connection = (lost) => { const told = document.getElementById("connection"); if (told) told.hidden = !lost; };
   let again = 0;
@@ -89,79 +82,130 @@
     again = setTimeout(refresh, 2000);
   }
 
-  // sorry says what has failed on the server's side where the page that was sent from stays.
-  function sorry(answer) {
-    const told = new DOMParser().parseFromString(answer, "text/html").querySelector(".refused");
+  // announce shows what an answer confirms or refuses where the page that it is an answer for is not shown any more.
+  function announce(answer) {
+    const next = new DOMParser().parseFromString(answer, "text/html");
+    const confirmed = next.querySelector("#said .done");
+    const refused = next.querySelector(".refused");
+    if (confirmed) document.getElementById("said")?.replaceChildren(confirmed);
+    if (refused) complain(refused.firstChild?.textContent ?? refused.textContent);
+  }
+  function complain(text) {
     const line = document.createElement("p");
     line.className = "refused";
     line.setAttribute("role", "alert");
     line.dataset.keep = "";
-    line.textContent = told?.textContent ?? "Baton could not be reached. Nothing is lost: try again in a moment.";
+    line.textContent = text;
     document.getElementById("messages")?.replaceChildren(line);
   }
+  const failed = (answer) => complain(new DOMParser().parseFromString(answer, "text/html").querySelector(".refused")?.textContent
+    ?? "Baton could not be reached. Nothing is lost: try again in a moment.");
+
+  // The requests of a page are answered in any order. An action's answer is shown where the page that it was made on is
+  // still open; of the pages that were asked for, only the last one is shown; and a refresh is not shown that was asked for
+  // before an action or a page was answered, or while an action is under way.
+  let asked = 0; // numbers the requests
+  let visited = 0; // the last page that was asked for
+  let acted = 0; // the last action that was answered
+  let acting = 0; // how many actions are under way
+  let answered = 0; // how many actions and pages were answered
+  let missed = false; // a refresh was dropped while an action was under way
+  const kindOf = (elt) => {
+    if (elt === page()) return "refresh";
+    if (elt.matches("form") && elt.getAttribute("method")?.toLowerCase() === "post") return "action";
+    return elt.matches("a, form") ? "visit" : "part";
+  };
 
   document.addEventListener("htmx:configRequest", ({ detail }) => {
-    if (detail.elt !== page()) return;
+    const kind = kindOf(detail.elt);
+    const { conversation } = document.querySelector("[data-conversation]")?.dataset ?? {};
+    const oldest = document.querySelector("#thread [data-number]")?.dataset.number;
+    if (conversation && oldest && kind !== "visit") detail.headers["X-Baton-Oldest"] = `${conversation} ${oldest}`;
+    if (kind !== "refresh") return;
     if (document.hidden) detail.headers["X-Hidden"] = "1";
-    const search = document.getElementById("search");
+    const search = document.querySelector(".transfer [name=search]");
     if (search?.value) detail.parameters.search = search.value;
-    const to = document.querySelector("#transfer [name=to]:checked");
+    const to = document.querySelector(".transfer [name=to]:checked");
     if (to) detail.parameters.to = to.value;
   });
-  // What somebody did counts from its answer on: a page that was asked for before would take it back.
-  let answers = 0;
-  const old = (xhr) => xhr.from !== location.href || xhr.after !== answers;
   document.addEventListener("htmx:beforeRequest", ({ detail }) => {
-    detail.xhr.from = location.href;
-    detail.xhr.after = answers;
-    const field = detail.elt.matches("form") ? detail.elt.querySelector("[data-enter]") : null;
-    if (!field) return;
-    sending.set(detail.elt.getAttribute("action"), field.value);
-    field.value = "";
-    keep(field);
+    const { xhr } = detail;
+    xhr.kind = kindOf(detail.elt);
+    xhr.order = ++asked;
+    xhr.from = location.href;
+    xhr.after = answered;
+    if (xhr.kind === "visit") visited = xhr.order;
+    if (xhr.kind !== "action") return;
+    acting++;
+    xhr.addEventListener("loadend", () => {
+      acting--;
+      if (acting > 0 || !missed) return;
+      missed = false;
+      refresh();
+    });
   });
+  // shows tells whether the page of an answer is still wanted.
+  function shows(xhr) {
+    if (xhr.kind === "visit") return xhr.order === visited;
+    if (xhr.kind === "action") return xhr.from === location.href && xhr.order > visited && xhr.order > acted;
+    return xhr.kind !== "refresh" || (acting === 0 && xhr.from === location.href && xhr.after === answered);
+  }
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
     const { elt } = detail.requestConfig;
-    const { status } = detail.xhr;
-    refreshing = elt === page();
-    sent = elt.matches("form") ? elt : null;
+    const { xhr } = detail;
+    const { kind, status } = xhr;
+    const wanted = shows(xhr);
+    refreshing = kind === "refresh";
+    done = null;
     wasAtEnd = [...threads()].every(atEnd);
-    if (sent) answers++;
-    if (refreshing && old(detail.xhr)) {
-      detail.shouldSwap = false;
-      refresh();
-    } else if (refreshing && status >= 400) {
+    holdPlace();
+    if (kind === "action") {
+      acted = Math.max(acted, xhr.order);
+      if (status < 400) {
+        dropDrafts(elt, detail.requestConfig.formData);
+        done = elt;
+      }
+    }
+    if (refreshing && status >= 400) {
       detail.shouldSwap = false;
       later();
-    } else if (sent && status >= 500) {
+    } else if (!wanted) {
       detail.shouldSwap = false;
-      undelivered(sent);
-      sorry(detail.xhr.responseText);
-    } else if (sent && status >= 400) {
-      undelivered(sent);
-    } else if (sent) {
-      sending.delete(sent.getAttribute("action"));
-      for (const field of sent.querySelectorAll(typed)) if (!field.matches("[data-enter]")) sessionStorage.removeItem(draftOf(field));
+      if (kind === "action" && status < 500) announce(xhr.responseText);
+      if (acting > 0) missed = true; else if (kind !== "visit") refresh();
+    } else if (kind === "action" && status >= 500) {
+      detail.shouldSwap = false;
     }
+    if (kind === "action" && status >= 500) failed(xhr.responseText);
+    if (detail.shouldSwap && (kind === "action" || kind === "visit")) answered++;
     if (refreshing && status < 400) connection(false);
-    if (!detail.shouldSwap) refreshing = false;
+    if (!detail.shouldSwap) {
+      refreshing = false;
+      done = null;
+    }
+    accepted = detail.shouldSwap && kind === "action" && elt.getAttribute("action").endsWith("/accept");
+    came = kind;
   });
+  let accepted = false; // an offer was accepted: the next thing is to write
+  let came = ""; // what kind of answer is being shown
   document.addEventListener("htmx:afterSettle", () => {
-    restore(document);
+    restoreDrafts();
+    draw();
+    showKept();
     localize(document);
     showKeys();
-    if (wasAtEnd || sent || wasAt !== location.pathname) toEnd();
+    if (wasAtEnd || came === "action" || wasAt !== location.pathname) toEnd(); else backToPlace();
     if (!refreshing && wasAt !== location.pathname) page()?.querySelector("[autofocus]")?.focus();
-    if (sent?.getAttribute("action").endsWith("/accept")) document.querySelector("textarea[data-enter]")?.focus();
+    if (accepted) document.querySelector("textarea[data-enter]")?.focus();
     wasAt = location.pathname;
+    anchor = null;
     refreshing = false;
-    sent = null;
+    accepted = false;
+    done = null;
+    came = "";
   });
   document.addEventListener("htmx:sendError", ({ detail }) => {
-    if (detail.elt.matches("form")) {
-      undelivered(detail.elt);
-      sorry("");
-    }
+    if (detail.xhr.kind === "action") failed("");
     later();
   });
   document.addEventListener("htmx:sseError", later); // it may also be that somebody has been signed out
@@ -201,7 +245,16 @@
     if (element.matches("textarea, input")) element.focus(); else element.click();
   });
 
-  restore(document);
+  // A confirmation is shown once: its name leaves the address.
+  const address = new URL(location.href);
+  if (address.searchParams.has("said")) {
+    address.searchParams.delete("said");
+    history.replaceState(history.state, "", address);
+  }
+
+  restoreDrafts();
+  begin(refresh);
+  showKept();
   localize(document);
   showKeys();
   countDown();

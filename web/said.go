@@ -1,0 +1,104 @@
+package web
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// paramSaid names, in the address that a form redirects to, the confirmation that the page shows.
+	paramSaid = "said"
+	// saidKept is for how long a confirmation waits for the page that shows it.
+	saidKept = time.Minute
+	// cookieSaid begins the names of the cookies that hold confirmations.
+	cookieSaid = "baton_said_"
+)
+
+// confirmation is what an action has done, in a cookie of its own. In the session, the next request of the same browser
+// would take it, whichever page or tab made it, and two requests that save the session would overwrite each other.
+type confirmation struct {
+	// Path is the page that shows it, Text what it says.
+	Path string `json:"path"`
+	Text string `json:"text"`
+	// Shown is set where the page was loaded without the parameter. The address with the parameter shows it once more.
+	Shown bool `json:"shown,omitempty"`
+}
+
+// confirm keeps what was done for the page at the address, and returns the address at which that page shows it.
+func (v *visit) confirm(address, text string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err //nolint:wrapcheck // it has the address
+	}
+	token := newToken()
+	if err := v.keepConfirmation(token, confirmation{Path: u.Path, Text: text}); err != nil {
+		return "", err
+	}
+	query := u.Query()
+	query.Set(paramSaid, token)
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// confirmAt keeps what was done for the next page at the path, where no other request of the browser can take it.
+func (v *visit) confirmAt(path, text string) error {
+	return v.keepConfirmation(newToken(), confirmation{Path: path, Text: text})
+}
+
+func newToken() string { return strings.ToLower(rand.Text()) }
+
+// confirmed returns the confirmation that the request asks for, "" for none. A refresh gets none: it may be answered
+// before the page that follows the action.
+func (v *visit) confirmed() (string, error) {
+	if v.r.Header.Get(headerTrigger) == "page" {
+		return "", nil
+	}
+	prefix, asked := v.cookieName(cookieSaid, "/"), v.r.URL.Query().Get(paramSaid)
+	for _, cookie := range v.r.Cookies() {
+		token, ours := strings.CutPrefix(cookie.Name, prefix)
+		kept, ok := readConfirmation(cookie.Value)
+		switch {
+		case !ours || !ok:
+		case asked != "" && token == asked:
+			http.SetCookie(v.w, v.saidCookie(token, "", -1))
+			return kept.Text, nil
+		case asked == "" && kept.Path == v.r.URL.Path && !kept.Shown:
+			kept.Shown = true
+			return kept.Text, v.keepConfirmation(token, kept)
+		}
+	}
+	return "", nil
+}
+
+// withoutSaid is the address of the request without the parameter that names a confirmation.
+func (v *visit) withoutSaid() string {
+	query := v.r.URL.Query()
+	query.Del(paramSaid)
+	return (&url.URL{Path: v.r.URL.Path, RawQuery: query.Encode()}).RequestURI()
+}
+
+func (v *visit) keepConfirmation(token string, c confirmation) error {
+	value, err := json.Marshal(c)
+	if err != nil {
+		return err //nolint:wrapcheck // texts have a JSON form
+	}
+	http.SetCookie(v.w, v.saidCookie(token, base64.RawURLEncoding.EncodeToString(value), int(saidKept.Seconds())))
+	return nil
+}
+
+func readConfirmation(value string) (c confirmation, ok bool) {
+	decoded, err := base64.RawURLEncoding.DecodeString(value)
+	return c, err == nil && json.Unmarshal(decoded, &c) == nil
+}
+
+func (v *visit) saidCookie(token, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: v.cookieName(cookieSaid, "/") + token, Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.overTLS(),
+	}
+}
