@@ -30,17 +30,19 @@ func TestAChatIsBegunAndWrittenOnce(t *testing.T) {
 	o := openOffice(t)
 	once := uuid.NewString()
 	start := url.Values{"once": {once}, "name": {"Crystal Minh"}, "text": {"Charged twice."}}
-	for _, customer := range []*pageCaller{newPageCaller(t, o.url), newPageCaller(t, o.url)} { // the first answer is lost, and its cookie
+	customer := newPageCaller(t, o.url)
+	customer.calls(http.MethodGet, "/chat", nil)
+	for range 2 { // the first answer is lost, and its session
 		answer := customer.calls(http.MethodPost, "/chat/start", start)
 		require.Equal(t, http.StatusSeeOther, answer.status, answer.body)
 		require.Contains(t, customer.calls(http.MethodGet, "/chat", nil).body, "Charged twice.")
+		customer.forgets("/chat", "baton_chat")
 	}
 	found := o.conversations(t)
 	require.Len(t, found, 1)
 	require.Equal(t, 1, found[0].Messages)
-	require.NotContains(t, found[0].SID, strings.ReplaceAll(once, "-", ""), "nobody chooses a conversation's SID")
+	require.NotContains(t, found[0].SID, strings.ReplaceAll(once, "-", ""), "a form cannot choose a conversation's SID")
 
-	customer := newPageCaller(t, o.url)
 	customer.calls(http.MethodPost, "/chat/start", start)
 	for _, text := range []string{"Hello?", "Hello?", "Hello? Anybody?"} {
 		answer := customer.calls(http.MethodPost, "/chat/say", url.Values{"once": {"the same form"}, "text": {text}})
@@ -55,6 +57,103 @@ func TestAChatIsBegunAndWrittenOnce(t *testing.T) {
 	require.Contains(t, late.body, "This chat is over: begin another one.")
 	require.Equal(t, http.StatusSeeOther, customer.calls(http.MethodPost, "/chat/new", nil).status)
 	require.Contains(t, customer.calls(http.MethodGet, "/chat", nil).body, "How can we help?")
+}
+
+// forgets drops a cookie that is sent to that path.
+func (c *pageCaller) forgets(path, name string) {
+	c.t.Helper()
+	site, err := url.Parse(c.site + path)
+	require.NoError(c.t, err)
+	for _, cookie := range c.client.Jar.Cookies(site) {
+		if cookie.Name == name {
+			c.client.Jar.SetCookies(site, []*http.Cookie{{Name: name, Path: path, MaxAge: -1}})
+			return
+		}
+	}
+	require.Fail(c.t, "there is no cookie "+name)
+}
+
+// TestAFormOfAChatIsItsBrowsersOnly has another browser send the form of a chat, whose ID it has learned.
+func TestAFormOfAChatIsItsBrowsersOnly(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	start := url.Values{"once": {uuid.NewString()}, "name": {"Crystal Minh"}, "text": {"My account is 4711."}}
+	customer := newPageCaller(t, o.url)
+	customer.calls(http.MethodGet, "/chat", nil)
+	require.Equal(t, http.StatusSeeOther, customer.calls(http.MethodPost, "/chat/start", start).status)
+	sid := o.conversations(t)[0].SID
+	reads := func() {
+		t.Helper()
+		for _, seen := range []bool{false, true} { // without and with the page of the form
+			other := newPageCaller(t, o.url)
+			if seen {
+				other.calls(http.MethodGet, "/chat", nil)
+			}
+			other.calls(http.MethodPost, "/chat/start", url.Values{"once": start["once"], "name": {"Mallory"}, "text": {"Read it to me."}})
+			require.NotContains(t, other.calls(http.MethodGet, "/chat", nil).body, "4711")
+			other.calls(http.MethodPost, "/chat/say", url.Values{"once": {uuid.NewString()}, "text": {"Change my address."}})
+		}
+		require.Equal(t, []string{"My account is 4711."}, o.texts(t, sid))
+	}
+	reads()
+	require.Equal(t, http.StatusSeeOther, customer.calls(http.MethodPost, "/chat/end", url.Values{"once": {uuid.NewString()}}).status)
+	reads()
+
+	// The customer's own form, sent again when the chat is over, does not open it again.
+	customer.forgets("/chat", "baton_chat")
+	again := customer.calls(http.MethodPost, "/chat/start", start)
+	require.Equal(t, http.StatusConflict, again.status)
+	require.NotContains(t, customer.calls(http.MethodGet, "/chat", nil).body, "4711")
+}
+
+// TestARefusedStartBeginsNothing has a customer correct a form that cannot begin a chat.
+func TestARefusedStartBeginsNothing(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	for name, wrong := range map[string]url.Values{
+		"a name that is too long":       {"name": {strings.Repeat("é", 256)}, "text": {"Hello"}},
+		"a name with U+0000":            {"name": {"Cry\x00stal"}, "text": {"Hello"}},
+		"a name that is not UTF-8":      {"name": {"Cry\xffstal"}, "text": {"Hello"}},
+		"no name":                       {"name": {" "}, "text": {"Hello"}},
+		"a message that is too long":    {"name": {"Crystal"}, "text": {strings.Repeat("é", 16001)}},
+		"a message with U+0000":         {"name": {"Crystal"}, "text": {"Hel\x00lo"}},
+		"a message that is only spaces": {"name": {"Crystal"}, "text": {" \n "}},
+	} {
+		customer := newPageCaller(t, o.url)
+		customer.calls(http.MethodGet, "/chat", nil)
+		wrong.Set("once", uuid.NewString())
+		refused := customer.calls(http.MethodPost, "/chat/start", wrong)
+		require.Equal(t, http.StatusUnprocessableEntity, refused.status, name)
+		require.Contains(t, refused.body, `aria-describedby="wrong"`, name)
+		require.Contains(t, refused.body, `id="wrong" role="alert"`, name)
+		require.Contains(t, customer.calls(http.MethodGet, "/chat", nil).body, "How can we help?", name)
+		right := url.Values{"once": wrong["once"], "name": {strings.Repeat("é", 255)}, "text": {"It works: " + name}}
+		require.Equal(t, http.StatusSeeOther, customer.calls(http.MethodPost, "/chat/start", right).status, name)
+		require.Contains(t, customer.calls(http.MethodGet, "/chat", nil).body, "It works: "+name)
+	}
+	require.Len(t, o.conversations(t), 7)
+}
+
+// TestAFormOfAChatThatIsOverIsRefused has a tab that was left open write into a chat, and end it, after its browser began another.
+func TestAFormOfAChatThatIsOverIsRefused(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	customer := newPageCaller(t, o.url)
+	start := func(text string) string {
+		t.Helper()
+		require.Equal(t, http.StatusSeeOther, customer.calls(http.MethodPost, "/chat/start", url.Values{"once": {uuid.NewString()}, "name": {"Ann"}, "text": {text}}).status)
+		return o.conversations(t)[0].SID
+	}
+	before := start("one")
+	require.Equal(t, http.StatusSeeOther, customer.calls(http.MethodPost, "/chat/end", url.Values{"once": {uuid.NewString()}}).status)
+	require.Equal(t, http.StatusSeeOther, customer.calls(http.MethodPost, "/chat/new", nil).status)
+	sid := start("two")
+	for _, form := range []string{"say", "end", "new"} {
+		answer := customer.calls(http.MethodPost, "/chat/"+form, url.Values{"conversation": {before}, "once": {uuid.NewString()}, "text": {"for the chat before"}})
+		require.Equal(t, http.StatusConflict, answer.status, form)
+	}
+	require.Equal(t, []string{"two"}, o.texts(t, sid))
+	require.Equal(t, conversation.ConversationActive, o.shows(t, sid).Status)
 }
 
 // TestWhatIsRefusedOnTheDeskIsSaidAndKept has an agent write and pass on just as the customer leaves.

@@ -72,7 +72,7 @@ func TestPagesComeBackAfterTheGatewayWasKilled(t *testing.T) {
 		v.waits("the connection is back", `document.getElementById("connection").hidden`)
 		v.reconnecting.Store(false)
 	}
-	crystal.waits("what she typed is still there", `document.getElementById("text").value === "Are you still"`)
+	crystal.waits("what she typed is still there", `document.querySelector("[name=text]").value === "Are you still"`)
 	crystal.says("Are you still there?")
 	bob.opens("Crystal Minh")
 	bob.seesIn("#thread", "Are you still there?")
