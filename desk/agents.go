@@ -421,6 +421,9 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 		if _, err = t.exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {
 			return err
 		}
+		if err := t.dismissAll(ctx, name, now); err != nil {
+			return err
+		}
 		keys, err := all(ctx, t, scanKey, selectKeys+` WHERE agent = $1 ORDER BY created_at, sid`, name)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -266,6 +267,9 @@ func (h *house) readPages(th *thread, agent string) {
 	_, err = h.Spoken(ctx, []string{th.sid})
 	require.NoError(h.t, err)
 	require.NoError(h.t, h.MarkRead(ctx, th.sid, agent, 1))
+	h.notices(agent)
+	require.NoError(h.t, h.DismissNotices(ctx, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
+	require.NoError(h.t, h.DismissMissedOffer(ctx, agent))
 	for _, f := range []Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {
 		_, err = h.Conversations(ctx, f)
 		require.NoError(h.t, err)

@@ -14,8 +14,11 @@ func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) 
 	}
 	return d.write(ctx, "set presence of "+name, func(t *transaction) error {
 		before, err := t.presenceOf(ctx, name)
-		if err != nil || before == presence {
+		if err != nil {
 			return err
+		}
+		if before == presence { // chosen again: they know what it is
+			return t.forgetMissed(ctx, name)
 		}
 		return t.become(ctx, name, ActivityOf(presence), micros(d.now()))
 	})
@@ -25,6 +28,9 @@ func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) 
 func (t *transaction) become(ctx context.Context, name string, activity Activity, now int64) error {
 	before, err := t.presenceOf(ctx, name)
 	if err != nil {
+		return err
+	}
+	if err := t.forgetMissed(ctx, name); err != nil {
 		return err
 	}
 	own := activity.SID
@@ -95,11 +101,16 @@ func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conver
 }
 
 // timeoutActivity makes an agent unavailable who has let an offer expire, unless they have come back since.
-func (t *transaction) timeoutActivity(ctx context.Context, e conversation.Event, now int64) error {
+// The agent is notified why ([Desk.Notices]).
+func (t *transaction) timeoutActivity(ctx context.Context, sid string, e conversation.Event, now int64) error {
 	expired, found, err := first(ctx, t, value[string],
 		`SELECT name FROM agents WHERE name = $1 AND presence = 'available' AND presence_at <= $2`, e.Agent, micros(e.At))
 	if err != nil || !found {
 		return err
 	}
-	return t.become(ctx, expired, ActivityOf(PresenceOffline), now)
+	if err := t.become(ctx, expired, ActivityOf(PresenceOffline), now); err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `UPDATE agents SET missed_conversation = $2, missed_at = $3 WHERE name = $1`, expired, sid, micros(e.At))
+	return err
 }

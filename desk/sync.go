@@ -378,7 +378,7 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 				return err
 			}
 			if settings.TimeoutActivity {
-				if err := s.timeoutActivity(ctx, e, micros(s.now)); err != nil {
+				if err := s.timeoutActivity(ctx, s.picture.Conversation, e, micros(s.now)); err != nil {
 					return err
 				}
 				s.open = slices.DeleteFunc(s.open, func(p placement) bool { return p.agent == e.Agent })

@@ -37,8 +37,10 @@ func (s *Site) deskRoutes() []route {
 // agentDesk is what the page /desk shows.
 type agentDesk struct {
 	Work []desk.Work
-	// Passed are conversations that the agent has passed on and wrapped up, and that nobody has accepted yet.
+	// Passed are conversations that the agent has transferred and wrapped up, and that are not accepted yet.
 	Passed []desk.PassedOn
+	// Handovers say where the active transfers of both are, by their SIDs.
+	Handovers map[string]handover
 	// Presences are those that the agent can choose from.
 	Presences []desk.Presence
 	// Open is the conversation that is open, nil for none.
@@ -51,6 +53,8 @@ type openConversation struct {
 	Lines []line
 	// Reader is the agent's name.
 	Reader string
+	// Handovers is described at agentDesk.
+	Handovers map[string]handover
 	// Offer, Active and Wrapping are the agent's tasks in it: what they are offered, have, and wrap up.
 	Offer, Active, Wrapping *desk.Work
 	// Attributes are those of the newest of them.
@@ -96,12 +100,16 @@ func (v *visit) desktop(status int, refused string, typed form) error {
 	if body.Passed, err = v.desk.PassedOn(v.ctx, v.person.Name); err != nil {
 		return err
 	}
+	if body.Handovers, err = v.handovers(work, body.Passed); err != nil {
+		return err
+	}
 	p := page{Title: "Desk", Section: "desk", Refused: refused, Body: &body}
 	if sid := v.r.PathValue("sid"); sid != "" {
 		typed.Refused = refused
 		if body.Open, err = v.open(sid, work, typed); err != nil {
 			return v.notMineAnyMore(status, sid, refused, err)
 		}
+		body.Open.Handovers = body.Handovers
 		p.Refused = "" // it stands with the conversation
 	}
 	if unread := unreadOf(work); unread > 0 {
@@ -290,14 +298,6 @@ func (v *visit) deskAfter(said string, err error, typed form) error {
 	return v.back(v.conversationPage(v.r.PathValue("sid")), said)
 }
 
-// conversationPage is where the agent works on the conversation; the desk where none is named.
-func (v *visit) conversationPage(sid string) string {
-	if sid == "" {
-		return "/desk"
-	}
-	return "/desk/" + url.PathEscape(sid)
-}
-
 func (v *visit) say() error {
 	typed := form{Text: v.text("text"), About: "say"}
 	sid := v.r.PathValue("sid")
@@ -377,7 +377,11 @@ func (v *visit) wrapUp() error {
 }
 
 func (v *visit) takeBack() error {
-	err := v.send(v.r.PathValue("sid"), conversation.CancelCommand{Agent: v.person.Name, Transfer: v.r.PostFormValue("transfer"), Meta: v.once()})
+	transfer := v.r.PostFormValue("transfer")
+	err := v.send(v.r.PathValue("sid"), conversation.CancelCommand{Agent: v.person.Name, Transfer: transfer, Meta: v.once()})
+	if err == nil {
+		err = v.dismissOwn(transfer)
+	}
 	return v.deskAfter("Taken back.", err, form{About: "cancel"})
 }
 

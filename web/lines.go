@@ -60,11 +60,30 @@ func forAgents(t desk.Thread, reader string) []line {
 		}
 		lines = append(lines, line{At: task.AssignedAt, Text: t.Names.Agent(task.Agent) + did})
 	}
+	for _, e := range t.Events {
+		if a, ok := attemptOf(e); ok {
+			lines = append(lines, line{At: a.At, Text: strings.TrimSuffix(attempted(t.Names, a), ".")})
+		}
+	}
 	lines = inOrder(lines)
 	if t.Conversation.Status != conversation.ConversationActive {
 		lines = append(lines, line{Text: "The customer’s side is over."})
 	}
 	return identified(lines)
+}
+
+// attemptOf is the offer that an event says was not accepted; false for other events.
+func attemptOf(e conversation.Event) (desk.Attempt, bool) {
+	a := desk.Attempt{Reservation: e.Reservation, Agent: e.Agent, At: e.At}
+	switch e.Name { //nolint:exhaustive // the others are about no offer that failed
+	case conversation.EventReservationRejected:
+		a.Reason, a.Words = conversation.ReasonDeclined, e.Reason
+	case conversation.EventReservationTimeout:
+		a.Reason = conversation.ReasonExpired
+	default:
+		return desk.Attempt{}, false
+	}
+	return a, true
 }
 
 // forCustomer are the lines of a thread as its customer sees them: never a note, and nothing of what

@@ -140,6 +140,17 @@ func (l *live) tellAll() {
 	}
 }
 
+// wakeAgent wakes the pages that show the agent's work.
+func (l *live) wakeAgent(name string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for w := range l.open {
+		if w.agent == name {
+			w.wake()
+		}
+	}
+}
+
 // tell wakes the pages that show what the events are of.
 func (l *live) tell(events []desk.FeedEvent) {
 	l.mutex.Lock()

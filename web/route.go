@@ -41,13 +41,15 @@ type route struct {
 	handle       func(*visit) error
 	// stream is set for what goes on until the browser leaves.
 	stream bool
+	// part is set for what a page that is open fetches of itself: nothing to come back to after signing in.
+	part bool
 }
 
 // String names the route in logs.
 func (r route) String() string { return r.method + " " + r.path }
 
 func (s *Site) routes() []route {
-	return slices.Concat(s.signInRoutes(), s.deskRoutes(), s.chatRoutes(), s.conversationRoutes(), s.adminRoutes(), s.insightRoutes())
+	return slices.Concat(s.signInRoutes(), s.deskRoutes(), s.chatRoutes(), s.conversationRoutes(), s.adminRoutes(), s.insightRoutes(), s.noticeRoutes())
 }
 
 // Route describes a page or a form, for tests.

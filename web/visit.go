@@ -31,6 +31,9 @@ type visit struct {
 	person person
 	// said is what the page is to say though it isn't the next one.
 	said string
+	// noticed are the notices of the person, once they were read; failed is set where the page says what went wrong, and shows none.
+	noticed *desk.Notices
+	failed  bool
 }
 
 // What htmx and we tell each other.
@@ -39,6 +42,8 @@ const (
 	headerPushURL    = "Hx-Push-Url"
 	headerRedirect   = "Hx-Redirect"
 	headerReplaceURL = "Hx-Replace-Url"
+	// headerReswap says how an answer is put into the page.
+	headerReswap = "Hx-Reswap"
 	// headerTrigger names what has sent a request: the page itself, where it fetches itself anew.
 	headerTrigger = "Hx-Trigger"
 	// headerHidden says that nobody looks at the page: its tab is in the background.
@@ -53,6 +58,7 @@ type page struct {
 	Person  person
 	// Said is what has just been done, Refused why something was not.
 	Said, Refused string
+	Notices       notices
 	Body          any
 }
 
@@ -146,6 +152,12 @@ func refusedBy(err error) (status int, message string, other error) {
 // render answers with a page. A refused form passes what was refused, with its status.
 func (v *visit) render(status int, name string, p page) error {
 	p.Person = v.person
+	if !v.failed {
+		var err error
+		if p.Notices, err = v.notices(); err != nil {
+			return err
+		}
+	}
 	if p.Said == "" {
 		p.Said = v.said
 	}
@@ -196,9 +208,10 @@ func gone(error) error { return nil }
 func (v *visit) fail(r route, err error) {
 	signIn := errors.Is(err, errSignIn)
 	if signIn && !v.queued() {
-		v.toSignIn()
+		v.toSignIn(r)
 		return
 	}
+	v.failed = true
 	status, message := statusOf(err)
 	if signIn {
 		status, message = http.StatusUnauthorized, "You are signed out: sign in again, then send it."
@@ -206,7 +219,10 @@ func (v *visit) fail(r route, err error) {
 	if status == http.StatusInternalServerError && v.r.Context().Err() == nil {
 		v.log.ErrorContext(v.ctx, "A page has failed", "route", r.String(), "error", err)
 	}
-	if r.stream || v.queued() {
+	if r.part {
+		v.w.Header().Set(headerReswap, "none") // the page keeps what it has
+	}
+	if r.stream || r.part || v.queued() {
 		http.Error(v.w, message, status)
 		return
 	}
@@ -217,9 +233,9 @@ func (v *visit) fail(r route, err error) {
 }
 
 // toSignIn sends to the page to sign in; htmx, which would put it into the page, is told to load it.
-func (v *visit) toSignIn() {
+func (v *visit) toSignIn(r route) {
 	next := v.r.URL.RequestURI()
-	if v.r.Method != http.MethodGet {
+	if v.r.Method != http.MethodGet || r.part {
 		next = localPath(v.r.Referer())
 	}
 	to := "/sign-in?" + url.Values{"next": {next}}.Encode()

@@ -178,7 +178,7 @@ import { begin, draw } from "./queue.js";
     }
     if (kind === "action" && status >= 500) failed(xhr.responseText);
     if (detail.shouldSwap && (kind === "action" || kind === "visit")) answered++;
-    if (refreshing && status < 400) connection(false);
+    if ((refreshing || elt.id === "notices") && status < 400) connection(false);
     if (!detail.shouldSwap) {
       refreshing = false;
       done = null;

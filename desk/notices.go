@@ -1,0 +1,226 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+const (
+	// acceptedShown is how long a sender is notified that a transfer was accepted.
+	acceptedShown = 10 * time.Minute
+	// failedShown is how long a sender is notified of what else became of a transfer: a shift.
+	failedShown = 12 * time.Hour
+	// sentAtMost bounds how many of an agent's transfers are read, the newest of them.
+	sentAtMost = 50
+)
+
+// SentTransfer is a transfer as its sender follows it.
+type SentTransfer struct {
+	Conversation Conversation
+	Transfer     conversation.Transfer
+	// Task is the task that the transfer made: where it waits, to whom it is offered, who has it.
+	Task conversation.Task
+	// Attempt is the last offer of it that was not answered, nil for none.
+	Attempt *Attempt
+}
+
+// Attempt is an offer that was not accepted.
+type Attempt struct {
+	// Reservation is the SID of the offer.
+	Reservation string
+	Agent       string
+	// Reason is [conversation.ReasonDeclined] or [conversation.ReasonExpired].
+	Reason conversation.Reason
+	// Words are what the agent wrote when they declined; [ReasonAgentUnavailable] where the desk declined because they
+	// were not available any more.
+	Words string
+	At    time.Time
+}
+
+// MissedOffer is an offer that an agent let expire, whereupon the desk made them unavailable.
+type MissedOffer struct {
+	Conversation Conversation
+	At           time.Time
+}
+
+// Notices are what an agent is to know wherever they are in the desk.
+type Notices struct {
+	// Sent are the agent's transfers, the newest first: those that are active, and those that ended in the last hours.
+	Sent []SentTransfer
+	// Missed is the offer that made them unavailable, nil where they have chosen a presence or dismissed it since.
+	Missed *MissedOffer
+	// Dismissed are the SIDs of the attempts and of the ended transfers that they have dismissed.
+	Dismissed map[string]bool
+	// Names are how people read the names of the agents and queues in them.
+	Names Names
+}
+
+// Notices returns the agent's notices. Refused with unknown_agent.
+func (d *Desk) Notices(ctx context.Context, agent string) (n Notices, err error) {
+	err = d.read(ctx, "read the notices of "+agent, func(t *transaction) error {
+		n, err = t.notices(ctx, agent, d.now())
+		return err
+	})
+	return n, err
+}
+
+func (t *transaction) notices(ctx context.Context, agent string, now time.Time) (n Notices, err error) {
+	type missed struct {
+		conversation string
+		at           time.Time
+	}
+	own, found, err := first(ctx, t, func(r row) (m missed, err error) {
+		err = r.Scan(&m.conversation, instant{&m.at})
+		return m, err
+	}, `SELECT missed_conversation, missed_at FROM agents WHERE name = $1`, agent)
+	switch {
+	case err != nil:
+		return n, err
+	case !found:
+		return n, unknownAgent(agent)
+	}
+	n.Names = Names{Agents: map[string]string{}, Queues: map[string]string{}}
+	if own.conversation != "" {
+		n.Missed = &MissedOffer{At: own.at}
+		if n.Missed.Conversation, err = t.conversation(ctx, own.conversation); err != nil {
+			return n, err
+		}
+	}
+	n.Dismissed = map[string]bool{}
+	var since time.Time
+	if err := each(ctx, t, func(r row) error {
+		var notice string
+		var at time.Time
+		err := r.Scan(&notice, instant{&at})
+		if notice == removedAgent {
+			since = at
+		}
+		n.Dismissed[notice] = true
+		return err
+	}, `SELECT notice, dismissed_at FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
+		return n, err
+	}
+	if n.Sent, err = t.sentBy(ctx, agent, since, now); err != nil {
+		return n, err
+	}
+	for _, sent := range n.Sent {
+		names, err := t.names(ctx, sent.Conversation.SID)
+		if err != nil {
+			return n, err
+		}
+		n.Names.add(names)
+	}
+	return n, nil
+}
+
+// sentBy reads the agent's transfers since a moment.
+func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.Time) ([]SentTransfer, error) {
+	active, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at = 0`, agent)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at > $2`, agent, micros(now.Add(-failedShown)))
+	if err != nil {
+		return nil, err
+	}
+	transfers := slices.DeleteFunc(append(active, ended...), func(x Transfer) bool {
+		return x.CreatedAt.Before(since) || (x.Status == conversation.TransferCompleted && now.Sub(x.EndedAt) > acceptedShown)
+	})
+	slices.SortFunc(transfers, func(a, b Transfer) int { return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.SID, b.SID)) })
+	transfers = transfers[:min(len(transfers), sentAtMost)]
+	sent := make([]SentTransfer, len(transfers))
+	for i, x := range transfers {
+		sent[i].Transfer = x.Transfer
+		if sent[i].Conversation, err = t.conversation(ctx, x.Conversation); err != nil {
+			return nil, err
+		}
+		task, _, err := first(ctx, t, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
+		if err != nil {
+			return nil, err
+		}
+		sent[i].Task = task.Task
+		if sent[i].Attempt, err = t.lastAttempt(ctx, x); err != nil {
+			return nil, err
+		}
+	}
+	return sent, nil
+}
+
+// lastAttempt returns the last offer of the transfer's task that was not answered; nil where all were, or none was made.
+func (t *transaction) lastAttempt(ctx context.Context, x Transfer) (*Attempt, error) {
+	last, found, err := first(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND task = $2
+		AND status IN ('rejected', 'timeout') ORDER BY number DESC LIMIT 1`, x.Conversation, x.Task)
+	if err != nil || !found {
+		return nil, err
+	}
+	attempt := &Attempt{Reservation: last.SID, Agent: last.Agent, Reason: conversation.ReasonExpired, At: last.UpdatedAt}
+	if last.Status == conversation.ReservationRejected {
+		attempt.Reason, attempt.Words = conversation.ReasonDeclined, last.Reason
+	}
+	return attempt, nil
+}
+
+func (n Names) add(more Names) {
+	for name, friendly := range more.Agents {
+		n.Agents[name] = friendly
+	}
+	for name, friendly := range more.Queues {
+		n.Queues[name] = friendly
+	}
+}
+
+// noticeKept is how long a dismissal is kept: longer than what it dismisses is shown.
+const noticeKept = 2 * failedShown
+
+// removedAgent stands in the place of a notice that was dismissed when an agent is removed: the next agent of that name is
+// not notified of what came before.
+const removedAgent = "removed"
+
+func (t *transaction) dismissAll(ctx context.Context, agent string, now int64) error {
+	if _, err := t.exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)`, agent, removedAgent, now)
+	return err
+}
+
+// DismissNotices notes that the agent needs no more to see what became of these transfers: SIDs of attempts and of
+// ended transfers. Those of other agents change nothing.
+func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string) error {
+	for _, sid := range sids {
+		if !conversation.IsSID(conversation.PrefixTransfer, sid) && !conversation.IsSID(conversation.PrefixReservation, sid) {
+			return invalid("notice", "%q is no notice: name the SID of a transfer or of a reservation", sid)
+		}
+	}
+	now := d.now()
+	return d.writeBeside(ctx, "dismiss notices of "+agent, func(t *transaction) error {
+		if err := t.knowAgent(ctx, agent); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1 AND dismissed_at < $2 AND notice <> $3`,
+			agent, micros(now.Add(-noticeKept)), removedAgent); err != nil {
+			return err
+		}
+		for _, sid := range sids {
+			if _, err := t.exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)
+				ON CONFLICT (agent, notice) DO NOTHING`, agent, sid, micros(now)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// DismissMissedOffer notes that the agent knows that a missed offer made them unavailable.
+func (d *Desk) DismissMissedOffer(ctx context.Context, agent string) error {
+	return d.writeBeside(ctx, "dismiss the missed offer of "+agent, func(t *transaction) error { return t.forgetMissed(ctx, agent) })
+}
+
+func (t *transaction) forgetMissed(ctx context.Context, agent string) error {
+	_, err := t.exec(ctx, `UPDATE agents SET missed_conversation = '', missed_at = 0 WHERE name = $1 AND missed_conversation <> ''`, agent)
+	return err
+}

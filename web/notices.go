@@ -1,0 +1,267 @@
+package web
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// noticeRoutes are what every page shows an agent of what happened elsewhere.
+func (s *Site) noticeRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/desk/notices", access: agents, handle: (*visit).showNotices, part: true},
+		{method: http.MethodPost, path: "/desk/notices", access: agents, handle: (*visit).answerNotice, part: true},
+	}
+}
+
+// notices are what an agent is to know on every page.
+type notices struct {
+	// Missed is the offer that made the agent unavailable, nil for none.
+	Missed *desk.MissedOffer
+	// Sent are about the agent's transfers, the newest first.
+	Sent []notice
+}
+
+// Any tells whether there is a notice.
+func (n notices) Any() bool { return n.Missed != nil || len(n.Sent) > 0 }
+
+// notice says what became of a transfer.
+type notice struct {
+	// SID dismisses it.
+	SID string
+	// Customer is the customer's name, Text the outcome.
+	Customer, Text string
+	// Link is the conversation's page, empty where the agent may not open it any more.
+	Link string
+	// Failed is set where the transfer was not accepted.
+	Failed bool
+}
+
+// news reads the notices of the person signed in, once for a visit.
+func (v *visit) news() (desk.Notices, error) {
+	if v.noticed == nil {
+		found, err := v.desk.Notices(v.ctx, v.person.Name)
+		if err != nil {
+			return desk.Notices{}, err
+		}
+		v.noticed = &found
+	}
+	return *v.noticed, nil
+}
+
+// notices are those that the person signed in has not dismissed.
+func (v *visit) notices() (notices, error) {
+	if !v.person.In() {
+		return notices{}, nil
+	}
+	news, err := v.news()
+	if err != nil {
+		return notices{}, err
+	}
+	shown := notices{Missed: news.Missed}
+	for _, sent := range news.Sent {
+		one, ok := noticeOf(news.Names, sent)
+		if !ok || news.Dismissed[one.SID] {
+			continue
+		}
+		one.Customer = sent.Conversation.Customer.Name
+		for _, task := range sent.Conversation.Live {
+			if task.Agent == v.person.Name && task.Status != conversation.TaskPending {
+				one.Link = v.conversationPage(sent.Conversation.SID)
+			}
+		}
+		shown.Sent = append(shown.Sent, one)
+	}
+	return shown, nil
+}
+
+// noticeOf is what the sender is notified of; false while nothing has become of the transfer.
+func noticeOf(names desk.Names, sent desk.SentTransfer) (notice, bool) {
+	switch x := sent.Transfer; x.Status {
+	case conversation.TransferActive:
+		if sent.Attempt == nil {
+			return notice{}, false
+		}
+		return notice{SID: sent.Attempt.Reservation, Text: standing(names, sent), Failed: true}, true
+	case conversation.TransferCompleted:
+		text := names.Agent(x.AcceptedBy) + " accepted."
+		if x.To.Agent != "" && x.To.Agent != x.AcceptedBy {
+			text = names.Agent(x.AcceptedBy) + " accepted instead of " + names.Agent(x.To.Agent) + "."
+		}
+		return notice{SID: x.SID, Text: text}, true
+	case conversation.TransferFailed:
+		return notice{SID: x.SID, Text: failed(names, sent), Failed: true}, true
+	}
+	return notice{}, false
+}
+
+// standing says where an active transfer is: what became of the last offer of it, and where its task is now.
+func standing(names desk.Names, sent desk.SentTransfer) string {
+	if sent.Attempt == nil {
+		return ""
+	}
+	return attempted(names, *sent.Attempt) + " Now " + whereabouts(names, sent.Task) + "."
+}
+
+// attempted says what became of an offer that was not accepted.
+func attempted(names desk.Names, a desk.Attempt) string {
+	agent := names.Agent(a.Agent)
+	switch {
+	case a.Reason == conversation.ReasonExpired:
+		return agent + " did not answer in time."
+	case a.Words == desk.ReasonAgentUnavailable:
+		return agent + " is no longer available."
+	case a.Words != "":
+		return agent + " declined: ‘" + a.Words + "’."
+	}
+	return agent + " declined."
+}
+
+// whereabouts says where a task is.
+func whereabouts(names desk.Names, task conversation.Task) string {
+	switch {
+	case task.Status == conversation.TaskReserved:
+		return "offered to " + names.Agent(task.Agent)
+	case task.Status == conversation.TaskAssigned:
+		return "with " + names.Agent(task.Agent)
+	case task.Direct:
+		return "waiting for " + names.Agent(task.Agent)
+	}
+	return "waiting in " + names.Queue(task.Queue)
+}
+
+// failed says why a transfer failed, and whether its sender has the conversation now.
+func failed(names desk.Names, sent desk.SentTransfer) string {
+	x := sent.Transfer
+	text := "The transfer to " + target(names, x.To) + " failed: " + because(x.FailureReason) + "."
+	switch x.FailureReason {
+	case conversation.ReasonDeclined, conversation.ReasonExpired:
+		if sent.Attempt != nil {
+			text = attempted(names, *sent.Attempt)
+		}
+	case conversation.ReasonCanceled:
+		text = "The transfer to " + target(names, x.To) + " was taken back."
+	case conversation.ReasonTaskTimeout:
+		text = "The transfer to " + target(names, x.To) + " waited for too long."
+	case conversation.ReasonConversationClosed:
+		text = "The conversation was closed before the transfer to " + target(names, x.To) + " was accepted."
+	}
+	for _, task := range sent.Conversation.Live {
+		if task.Agent == x.From && task.Status == conversation.TaskAssigned {
+			return text + " You have the conversation again."
+		}
+	}
+	return text
+}
+
+// showNotices answers with the notices alone, for a page that is open.
+func (v *visit) showNotices() error {
+	if v.r.Header.Get(headerHTMX) == "" {
+		return v.back("/desk", "") // no page of its own
+	}
+	shown, err := v.notices()
+	if err != nil {
+		return err
+	}
+	var body bytes.Buffer
+	if err := v.pages["sorry"].ExecuteTemplate(&body, "notices", page{Person: v.person, Notices: shown}); err != nil {
+		return err //nolint:wrapcheck // it names the template and the line
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.Header().Set("Cache-Control", "no-store")
+	_, err = body.WriteTo(v.w)
+	return gone(err)
+}
+
+// answerNotice dismisses a notice, or makes an agent available who was made unavailable.
+func (v *visit) answerNotice() error {
+	var err error
+	switch about := v.r.PostFormValue("notice"); {
+	case v.r.PostFormValue("do") == "available":
+		err = v.desk.SetPresence(v.ctx, v.person.Name, desk.PresenceAvailable)
+	case about == "missed":
+		err = v.desk.DismissMissedOffer(v.ctx, v.person.Name)
+	default:
+		err = v.desk.DismissNotices(v.ctx, v.person.Name, about)
+	}
+	if err != nil {
+		return err
+	}
+	v.live.wakeAgent(v.person.Name) // their other tabs
+	if v.r.Header.Get(headerHTMX) != "" {
+		return v.showNotices()
+	}
+	return v.back(localPath(v.r.Referer()), "")
+}
+
+// sentBy returns the transfer of the person signed in with that SID; false where they have made none.
+func (v *visit) sentTransfer(sid string) (desk.SentTransfer, desk.Names, bool, error) {
+	news, err := v.news()
+	if err != nil {
+		return desk.SentTransfer{}, desk.Names{}, false, err
+	}
+	for _, sent := range news.Sent {
+		if sent.Transfer.SID == sid {
+			return sent, news.Names, true, nil
+		}
+	}
+	return desk.SentTransfer{}, desk.Names{}, false, nil
+}
+
+// handover is where a transfer of the agent's is, in their words.
+type handover struct {
+	// To is the target as people read its name; Declined says what became of the last offer and where the task is now, empty while no
+	// offer has failed.
+	To, Declined string
+}
+
+func (v *visit) handover(x conversation.Transfer, names desk.Names) (handover, error) {
+	h := handover{To: target(names, x.To)}
+	sent, known, found, err := v.sentTransfer(x.SID)
+	if err != nil || !found {
+		return h, err
+	}
+	return handover{To: target(known, x.To), Declined: standing(known, sent)}, nil
+}
+
+// handovers says where the transfers are that the desk's list shows, by their SIDs.
+func (v *visit) handovers(work []desk.Work, passed []desk.PassedOn) (map[string]handover, error) {
+	found := map[string]handover{}
+	add := func(x conversation.Transfer) (err error) {
+		found[x.SID], err = v.handover(x, desk.Names{})
+		return err
+	}
+	for _, w := range work {
+		if w.Transfer == nil {
+			continue
+		}
+		if err := add(*w.Transfer); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range passed {
+		if err := add(p.Transfer); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// dismissOwn dismisses the notice of what the agent has just done themselves.
+func (v *visit) dismissOwn(transfer string) error {
+	if !conversation.IsSID(conversation.PrefixTransfer, transfer) {
+		return nil
+	}
+	return v.desk.DismissNotices(v.ctx, v.person.Name, transfer)
+}
+
+// conversationPage is where the agent works on the conversation; the desk where none is named.
+func (v *visit) conversationPage(sid string) string {
+	if sid == "" {
+		return "/desk"
+	}
+	return "/desk/" + url.PathEscape(sid)
+}
