@@ -61,6 +61,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"an agent's work is in the order in which it has to be done", testWorkload},
 		{"what an agent has not read is counted", testUnread},
 		{"a thread is all that its reader may see", testThread},
+		{"a customer who waits learns whether an agent is there", testWaits},
 		{"a sender learns what became of a transfer", testSenderLearns},
 		{"a sender learns why a transfer failed", testSenderLearnsOfFailures},
 		{"the next agent of a name is not notified", testNextAgentIsNotNotified},

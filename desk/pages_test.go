@@ -268,6 +268,8 @@ func (h *house) readPages(th *thread, agent string) {
 	require.NoError(h.t, err)
 	require.NoError(h.t, h.MarkRead(ctx, th.sid, agent, 1))
 	h.notices(agent)
+	_, err = h.Waits(ctx, []string{th.sid})
+	require.NoError(h.t, err)
 	require.NoError(h.t, h.DismissNotices(ctx, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
 	require.NoError(h.t, h.DismissMissedOffer(ctx, agent))
 	for _, f := range []Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {

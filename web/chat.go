@@ -38,6 +38,8 @@ type chat struct {
 	With string
 	// Passed is whom they are being passed on to, empty where they aren't.
 	Passed string
+	// Wait is how it stands while they wait for an agent, empty while an agent has it.
+	Wait desk.Wait
 	// Name and Text are what was typed, shown again where it was refused; Once is the form's ID, which stays
 	// until its chat has begun.
 	Name, Text, Once string
@@ -73,6 +75,11 @@ func (v *visit) chat(status int, refused string, body chat) error {
 		if err == nil {
 			body.Thread, body.Lines = &thread, forCustomer(thread)
 			body.With, body.Passed = whoIsThere(thread)
+			waits, err := v.desk.Waits(v.ctx, []string{sid})
+			if err != nil {
+				return err
+			}
+			body.Wait = waits[sid]
 		} else {
 			body.Once = cmp.Or(body.Once, v.unknownChat())
 		}
@@ -376,5 +383,5 @@ func (v *visit) streamChat() error {
 	if sid == "" {
 		return &mistake{http.StatusConflict, "This browser has no chat open."}
 	}
-	return v.stream(sid, v.live.watch("", false, sid), nil)
+	return v.stream(sid, v.live.watchAsCustomer(sid), nil)
 }

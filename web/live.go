@@ -14,6 +14,8 @@ import (
 const (
 	// lookEvery is how often the desk is looked at: it may change by any process.
 	lookEvery = 100 * time.Millisecond
+	// waitsEvery is after how many looks it is looked at who waits for an agent.
+	waitsEvery = 10
 	// atOnce is how many events are read at a time.
 	atOnce = 500
 )
@@ -27,8 +29,10 @@ type live struct {
 	mutex  sync.Mutex
 	open   map[*watching]bool
 	closed bool
-	// spoken is how much was written in each watched conversation when it was looked at last.
+	// spoken is how much was written in each watched conversation when it was looked at last, waits how those of customers
+	// stood that waited.
 	spoken map[string]int
+	waits  map[string]desk.Wait
 }
 
 // watching is what one open page shows.
@@ -38,6 +42,8 @@ type watching struct {
 	everything bool
 	// conversations are those shown, whoever has them: true where also what is written in them is.
 	conversations map[string]bool
+	// customer is set for a customer's page, which says whether an agent is there while they wait.
+	customer bool
 	// changed holds one signal; done is closed when no more will come.
 	changed, done chan struct{}
 }
@@ -48,8 +54,16 @@ func newLive(d *desk.Desk, log *slog.Logger) *live {
 
 // watch begins to tell of an agent's work, of some conversations, or of everything.
 func (l *live) watch(agent string, everything bool, conversations ...string) *watching {
-	w := &watching{agent: agent, everything: everything, changed: make(chan struct{}, 1), done: make(chan struct{})}
-	w.conversations = setOf(conversations)
+	return l.begin(&watching{agent: agent, everything: everything, conversations: setOf(conversations)})
+}
+
+// watchAsCustomer begins to tell a customer of their conversation, and of whether an agent is there.
+func (l *live) watchAsCustomer(sid string) *watching {
+	return l.begin(&watching{conversations: setOf([]string{sid}), customer: true})
+}
+
+func (l *live) begin(w *watching) *watching {
+	w.changed, w.done = make(chan struct{}, 1), make(chan struct{})
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if l.closed {
@@ -80,8 +94,11 @@ func (l *live) run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	failing := false
-	for {
+	for looks := 0; ; looks++ {
 		err := l.look(ctx, &at)
+		if err == nil && looks%waitsEvery == 0 {
+			err = l.lookAtWaits(ctx)
+		}
 		if err != nil && ctx.Err() == nil && !failing {
 			l.log.WarnContext(ctx, "Pages are not told of changes for now: the desk can't be read", "error", err)
 		}
@@ -191,6 +208,37 @@ func (l *live) listen(ctx context.Context) error {
 		}
 	}
 	l.spoken = spoken
+	return nil
+}
+
+// lookAtWaits wakes the pages of customers for whom agents have come or gone.
+func (l *live) lookAtWaits(ctx context.Context) error {
+	l.mutex.Lock()
+	of := map[string][]*watching{}
+	for w := range l.open {
+		if w.customer {
+			for sid := range w.conversations {
+				of[sid] = append(of[sid], w)
+			}
+		}
+	}
+	l.mutex.Unlock()
+	waits := map[string]desk.Wait{}
+	if len(of) > 0 {
+		var err error
+		if waits, err = l.desk.Waits(ctx, slices.Sorted(maps.Keys(of))); err != nil {
+			return err
+		}
+	}
+	for sid, pages := range of {
+		if waits[sid] == l.waits[sid] {
+			continue
+		}
+		for _, w := range pages {
+			w.wake()
+		}
+	}
+	l.waits = waits
 	return nil
 }
 

@@ -1,0 +1,76 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Wait is how a conversation stands that waits for an agent.
+type Wait string
+
+// The states of a conversation that waits.
+const (
+	// WaitOffered: an agent is being asked, or one is free to be.
+	WaitOffered Wait = "offered"
+	// WaitBusy: agents are available, and none of them can take it now.
+	WaitBusy Wait = "busy"
+	// WaitAway: no agent who may take it is available.
+	WaitAway Wait = "away"
+)
+
+// Waits returns how those of the conversations stand that wait for an agent; others are not in it.
+func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait, err error) {
+	waits = map[string]Wait{}
+	err = d.read(ctx, "read which conversations wait", func(t *transaction) error {
+		settings, err := t.settings(ctx)
+		if err != nil {
+			return err
+		}
+		since := micros(d.now().Add(-time.Duration(settings.ReofferAfter) * time.Second))
+		for len(sids) > 0 {
+			part := sids[:min(len(sids), asked)]
+			sids = sids[len(part):]
+			if err := t.waits(ctx, part, since, waits); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return waits, err
+}
+
+func (t *transaction) waits(ctx context.Context, sids []string, declinedSince int64, waits map[string]Wait) error {
+	places, args := make([]string, len(sids)), []any{declinedSince}
+	for i, sid := range sids {
+		args = append(args, sid)
+		places[i] = fmt.Sprintf("$%d", len(args))
+	}
+	return each(ctx, t, func(r row) error {
+		var sid string
+		var status conversation.TaskStatus
+		var direct, unmatched bool
+		var presence Presence
+		var free, available int
+		if err := r.Scan(&sid, &status, &direct, &unmatched, &presence, &free, &available); err != nil {
+			return err //nolint:wrapcheck // the caller names the query
+		}
+		waits[sid] = WaitAway
+		switch {
+		case status == conversation.TaskReserved, direct && presence == PresenceAvailable, !direct && free > 0, !direct && !unmatched:
+			waits[sid] = WaitOffered
+		case !direct && available > 0:
+			waits[sid] = WaitBusy
+		}
+		return nil
+	}, `SELECT t.conversation, t.status, t.direct, t.waiting, coalesce((SELECT a.presence FROM agents a WHERE a.name = t.agent), ''),
+			(SELECT count(*) FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = t.channel AND c.load < c.capacity
+				WHERE q.queue = t.queue AND q.available = 1 AND q.agent NOT IN (SELECT r.agent FROM reservations r
+					WHERE r.conversation = t.conversation AND r.task = t.sid AND r.status IN ('rejected', 'timeout') AND r.excused = 0 AND r.updated_at > $1)),
+			(SELECT count(*) FROM queue_agents q WHERE q.queue = t.queue AND q.available = 1)
+		FROM tasks t WHERE t.conversation IN (`+strings.Join(places, ", ")+`) AND t.completed_at = 0 AND t.canceled_at = 0
+			AND t.status IN ('pending', 'reserved')`, args...)
+}
