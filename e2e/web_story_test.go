@@ -140,7 +140,7 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	alice.sees("A conversation appears here as soon as it is offered to you.")
 
 	crystal := o.beginsChat(t, "Crystal Minh", charged)
-	crystal.sees("Somebody will be with you in a moment.")
+	crystal.sees("An agent will be with you in a moment.")
 	alice.opens("Crystal Minh")
 	sid := path.Base(alice.at())
 	alice.seesIn(".offer", "A new conversation in support")
