@@ -112,6 +112,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"a note stored first is found by its transfer", testStoredNote},
 		{"an offer comes with everything", testOfferComesWithEverything},
 		{"conversations are found", testConversations},
+		{"closed conversations are found by who had them", testClosedAreFound},
 		{"insights are what a count by hand gives", testInsights},
 		{"insights tell a redirected transfer", testRedirected},
 		{"insights tell who was given a conversation straight back", testPingPong},

@@ -24,15 +24,19 @@ type Conversation struct {
 	// Gone is set when the dispatcher found that its workflow no longer runs, though it isn't closed.
 	Gone bool `json:"gone,omitempty"`
 	// Live are its tasks that have not ended, oldest first.
-	Live      []conversation.Task `json:"live"`
-	CreatedAt time.Time           `json:"created_at"`
-	ClosedAt  time.Time           `json:"closed_at,omitzero"`
+	Live []conversation.Task `json:"live"`
+	// LastAgent is who had it last and LastQueue where its last task was, once it is closed; empty before.
+	LastAgent string    `json:"last_agent,omitempty"`
+	LastQueue string    `json:"last_queue,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	ClosedAt  time.Time `json:"closed_at,omitzero"`
 }
 
 // Filter chooses conversations. Empty fields choose all.
 type Filter struct {
 	Status conversation.ConversationStatus
-	// Agent and Queue choose conversations with a live task of that agent, in that queue.
+	// Agent and Queue choose conversations with a live task of that agent, in that queue. With the status closed they choose
+	// those that the agent had, that had a task in the queue.
 	Agent, Queue string
 	// WaitingLongest chooses those with a task that nobody has accepted yet, the one first that came first.
 	WaitingLongest bool
@@ -213,8 +217,13 @@ func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversati
 		}
 	}
 	choose(`status = $%d`, string(f.Status))
-	choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Agent)
-	choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Queue)
+	if f.Status == conversation.ConversationClosed {
+		choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND assigned_at > 0)`, f.Agent)
+		choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d)`, f.Queue)
+	} else {
+		choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Agent)
+		choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Queue)
+	}
 	query := selectConversations + ` WHERE ` + strings.Join(conditions, ` AND `)
 	if f.Limit <= 0 {
 		f.Limit = 100
@@ -262,10 +271,35 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 		return err
 	}, selectTasks+` WHERE t.conversation IN (SELECT sid FROM (`+query+`) chosen)
 		AND t.completed_at = 0 AND t.canceled_at = 0`, args...)
-	for _, c := range found {
-		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.Placement, b.Placement) })
+	if err != nil {
+		return nil, err
 	}
-	return found, err
+	for i := range found {
+		c := &found[i]
+		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.Placement, b.Placement) })
+		if c.Status == conversation.ConversationClosed {
+			if err := t.nameLast(ctx, c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// nameLast names who had a closed conversation last, and the queue of its last task.
+func (t *transaction) nameLast(ctx context.Context, c *Conversation) error {
+	return each(ctx, t, func(r row) error { // by placement: a later task's agent takes the place of an earlier one's
+		var agent, queue string
+		var assigned int64
+		if err := r.Scan(&agent, &queue, &assigned); err != nil {
+			return err //nolint:wrapcheck // the caller names the query
+		}
+		c.LastQueue = queue
+		if assigned > 0 {
+			c.LastAgent = agent
+		}
+		return nil
+	}, `SELECT agent, queue, assigned_at FROM tasks WHERE conversation = $1 ORDER BY placement`, c.SID)
 }
 
 const selectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue, t.agent, t.direct, t.previous, t.transfer, t.priority, t.head,

@@ -12,7 +12,10 @@ import (
 // testWaits: a customer who waits can be told whether an agent is there.
 func testWaits(t *testing.T, h *house) {
 	h.transfersOn()
-	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait; s.ReofferAfter = 60 })
+	h.set(func(s *conversation.Settings) {
+		s.AgentUnavailable = conversation.AgentUnavailableWait
+		s.ReofferAfter = 60
+	})
 	h.staff("support", "alice")
 	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "bob"}))
 	require.NoError(t, h.AddMember(t.Context(), "support", "bob"))

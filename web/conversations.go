@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
@@ -98,6 +99,18 @@ func (p conversationsPage) Holder(t conversation.Task) string {
 		}
 	}
 	return cmp.Or(t.Agent, t.Queue)
+}
+
+// Last names who had a closed conversation last, and in which queue; empty for others.
+func (p conversationsPage) Last(c desk.Conversation) string {
+	var names []string
+	if c.LastAgent != "" {
+		names = append(names, p.Holder(conversation.Task{Agent: c.LastAgent}))
+	}
+	if c.LastQueue != "" {
+		names = append(names, p.Holder(conversation.Task{Queue: c.LastQueue}))
+	}
+	return strings.Join(names, " · ")
 }
 
 // conversationPage is what /conversations/{sid} shows.

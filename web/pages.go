@@ -45,7 +45,7 @@ func functions() template.FuncMap {
 		"asset":   assetPath,
 		"moment":  moment,
 		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"second":  func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },
+		"second":  func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05 UTC") },
 		"lasting": lasting,
 		"since":   func(t time.Time) string { return lasting(time.Since(t)) },
 		"left":    func(t time.Time) string { return countdown(time.Until(t)) },
@@ -59,17 +59,20 @@ func functions() template.FuncMap {
 	}
 }
 
-// moment is a time for people: the day, where it isn't today, and the time of day, in UTC; the browser
-// puts its own time zone in its place.
+// moment is a time for people: the day, where it isn't today, and the time of day, labelled as UTC. A browser with
+// scripts puts the time in its own zone in its place.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	t = t.UTC()
-	if now := time.Now().UTC(); now.YearDay() == t.YearDay() && now.Year() == t.Year() {
-		return t.Format("15:04")
+	switch now := time.Now().UTC(); {
+	case now.YearDay() == t.YearDay() && now.Year() == t.Year():
+		return t.Format("15:04 UTC")
+	case now.Year() == t.Year():
+		return t.Format("2 Jan 15:04 UTC")
 	}
-	return t.Format("2 Jan 15:04")
+	return t.Format("2 Jan 2006 15:04 UTC")
 }
 
 // lasting is a duration for people, in its two largest units.

@@ -14,6 +14,8 @@ import (
 type happening struct {
 	At   time.Time
 	Text string
+	// Until is when the offer that it tells of expires, zero for others.
+	Until time.Time
 	// Name is the event's, empty for what is no event.
 	Name conversation.EventName
 	// Refused is set for what did not come to pass: a refusal, an offer nobody took, a transfer that failed.
@@ -33,6 +35,9 @@ func timeline(t desk.Thread) []happening {
 	var told []happening
 	for _, e := range t.Events {
 		h := happening{At: e.At, Text: inWords(t, e), Name: e.Name, Refused: slices.Contains(inVain, e.Name)}
+		if e.Name == conversation.EventReservationCreated {
+			h.Until = e.ExpiresAt
+		}
 		told = append(told, h)
 	}
 	for _, r := range t.Refused {
@@ -81,7 +86,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	case conversation.EventTransferCompleted:
 		said = "The transfer is complete: " + agent + " has it"
 	case conversation.EventReservationCreated:
-		said = "Offered to " + agent + ", until " + e.ExpiresAt.UTC().Format("15:04:05") + " UTC"
+		said = "Offered to " + agent
 	case conversation.EventReservationAccepted:
 		said = agent + " accepted"
 	case conversation.EventReservationRejected:
