@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -325,29 +326,29 @@ func (c TransferCommand) valid() *Refusal {
 	if c.Mode != "" && c.Mode != ModeCold && c.Mode != ModeWarm {
 		return invalid("mode", "transfer: there is no mode %s: use cold", quoted(string(c.Mode)))
 	}
-	return firstOf(required("transfer", "from", c.From), validTarget("transfer", c.To), validNote("transfer", c.Note), validMeta(c))
+	return firstOf(name("transfer", "from", c.From), validTarget("transfer", c.To), validNote("transfer", c.Note), validMeta(c))
 }
 
 func (c AcceptCommand) valid() *Refusal {
-	return firstOf(required("accept", "agent", c.Agent), sid("accept", "task", c.Task), sid("accept", "reservation", c.Reservation), validMeta(c))
+	return firstOf(name("accept", "agent", c.Agent), sid("accept", "task", c.Task), sid("accept", "reservation", c.Reservation), validMeta(c))
 }
 
 func (c DeclineCommand) valid() *Refusal {
-	return firstOf(required("decline", "agent", c.Agent), sid("decline", "task", c.Task),
+	return firstOf(name("decline", "agent", c.Agent), sid("decline", "task", c.Task),
 		sid("decline", "reservation", c.Reservation), short("decline", "reason", c.Reason, MaxText), validMeta(c))
 }
 
 func (c WrapupCommand) valid() *Refusal {
-	return firstOf(required("wrapup", "agent", c.Agent), sid("wrapup", "task", c.Task), short("wrapup", "disposition", c.Disposition, MaxText),
+	return firstOf(name("wrapup", "agent", c.Agent), sid("wrapup", "task", c.Task), short("wrapup", "disposition", c.Disposition, MaxText),
 		validNote("wrapup", c.Note), validMeta(c))
 }
 
 func (c EndCommand) valid() *Refusal {
-	return firstOf(required("end", "agent", c.Agent), sid("end", "task", c.Task), validMeta(c))
+	return firstOf(name("end", "agent", c.Agent), sid("end", "task", c.Task), validMeta(c))
 }
 
 func (c CancelCommand) valid() *Refusal {
-	return firstOf(required("cancel", "agent", c.Agent), sid("cancel", "transfer", c.Transfer), validMeta(c))
+	return firstOf(name("cancel", "agent", c.Agent), sid("cancel", "transfer", c.Transfer), validMeta(c))
 }
 
 func (c MoveCommand) valid() *Refusal {
@@ -362,7 +363,7 @@ func (c ReserveCommand) valid() *Refusal {
 	if c.Reservation != "" && !IsSID(PrefixReservation, c.Reservation) {
 		return invalid("reservation", "reserve: reservation has to be WR and 32 lower-case hex digits")
 	}
-	return firstOf(required("reserve", "task", c.Task), required("reserve", "agent", c.Agent), validMeta(c))
+	return firstOf(required("reserve", "task", c.Task), name("reserve", "agent", c.Agent), validMeta(c))
 }
 
 func (ExpireCommand) valid() *Refusal { return nil }
@@ -394,6 +395,38 @@ func required(command, field, value string) *Refusal {
 		return invalid(field, "%s: the field %q is missing: see docs/messages.md", command, field)
 	}
 	return short(command, field, value, MaxText)
+}
+
+// namePattern is what names of agents and queues look like.
+var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+
+// name refuses what cannot be the name of an agent or a queue. The names of a start, and of the target of a transfer or
+// a move, are judged by [judgeNames].
+func name(command, field, value string) *Refusal {
+	if value != "" && namePattern.MatchString(value) {
+		return nil
+	}
+	if refusal := required(command, field, value); refusal != nil {
+		return refusal
+	}
+	return notAName(command, field, value)
+}
+
+func notAName(command, field, value string) *Refusal {
+	return invalid(field, `%s: %s is not a name: use 1 to 64 lower-case letters, digits, "_", "." and "-", the first a letter or a digit`,
+		command, quoted(value))
+}
+
+// judgeNames refuses what cannot be a name once the desk has answered: refused before the desk was asked, recorded
+// histories would not replay.
+func judgeNames(command CommandName, agentField, agent, queueField, queue string) *Refusal {
+	switch {
+	case agent != "" && !namePattern.MatchString(agent):
+		return notAName(string(command), agentField, agent)
+	case queue != "" && !namePattern.MatchString(queue):
+		return notAName(string(command), queueField, queue)
+	}
+	return nil
 }
 
 func short(command, field, value string, limit int) *Refusal {

@@ -2,9 +2,11 @@ package conversation_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -232,4 +234,47 @@ func TestIdentifiedKeepsAnIDOfItsOwn(t *testing.T) {
 	given, err := conversation.Identified(conversation.AcceptCommand{Agent: "alice"}, "other")
 	require.NoError(t, err)
 	require.Equal(t, conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "other"}}, given)
+}
+
+func TestNamesOfAgentsAndQueues(t *testing.T) {
+	t.Parallel()
+	for _, wrong := range []string{"zoe x", " zoe", "zoe ", "Zoe", "zoë", "-zoe", ".zoe", "zoe\n", "zoe\u202e", "zoe~", strings.Repeat("z", 65)} {
+		for field, payload := range map[string]map[string]any{
+			"transfer from": {"from": wrong, "to": map[string]string{"queue": "billing"}},
+			"accept agent":  {"agent": wrong}, "decline agent": {"agent": wrong}, "wrapup agent": {"agent": wrong},
+			"end agent": {"agent": wrong}, "cancel agent": {"agent": wrong},
+			"reserve agent":     {"agent": wrong, "task": "T", "placement": 1},
+			"transfer to.agent": {"from": "alice", "to": map[string]string{"agent": wrong}},
+			"transfer to.queue": {"from": "alice", "to": map[string]string{"queue": wrong}},
+			"move to.agent":     {"to": map[string]string{"agent": wrong}},
+			"move to.queue":     {"to": map[string]string{"queue": wrong}},
+		} {
+			command, field, _ := strings.Cut(field, " ")
+			s := tell(t, aliceHasIt)
+			if command == "reserve" || command == "move" {
+				s = tell(t, "start")
+			}
+			encoded, err := json.Marshal(payload)
+			require.NoError(t, err)
+			decoded, err := conversation.Decode(conversation.CommandName(command), encoded, "")
+			require.NoError(t, err)
+			before := s.state.Revision
+			_, err = s.state.Apply(decoded, verdictOf(bothSwitchesOn(), true), s.now)
+			refusal, ok := errors.AsType[*conversation.Refusal](err)
+			require.True(t, ok, "%s %q: %v", command, wrong, err)
+			require.Equal(t, conversation.CodeInvalidPayload, refusal.Code, "%s %q", command, wrong)
+			require.Equal(t, field, refusal.Details.Field)
+			require.Contains(t, refusal.Message, "is not a name")
+			require.Equal(t, before, s.state.Revision)
+		}
+		for _, start := range []conversation.StartCommand{{Queue: wrong}, {Queue: "support", Agent: wrong}} {
+			start.Conversation, start.Channel = conversation.SIDOf(conversation.PrefixConversation, uuid.Nil), conversation.ChannelWeb
+			var state conversation.State
+			question, err := state.Ask(start, monday)
+			require.NoError(t, err, "the desk is asked first, so that recorded histories replay")
+			require.NotNil(t, question)
+			_, err = state.Apply(start, verdictOf(bothSwitchesOn(), true), monday)
+			require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), wrong)
+		}
+	}
 }

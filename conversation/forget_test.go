@@ -108,7 +108,7 @@ func TestBytesAreWhatJSONTakesAtMost(t *testing.T) {
 			t.Parallel()
 			s := tell(t, `start attributes={"order":17} · reserve alice · accept alice`)
 			s.task(1).Attributes["html"] = json.RawMessage(`"` + strings.Repeat("<b>&\u2028", 800) + `"`) // as other languages encode it
-			from, receiver := "alice", long
+			from, receiver := "alice", strings.Repeat("b", 64)
 			for i := range 200 {
 				by := conversation.Meta{By: long, CommandID: strconv.Itoa(i) + long}
 				for _, command := range []conversation.Command{

@@ -60,6 +60,9 @@ func (c StartCommand) judge(_ *State, v *Verdict) *Refusal {
 	if v.ConversationKnown {
 		return startedBefore(c.Conversation)
 	}
+	if refusal := judgeNames(CommandStart, "agent", c.Agent, "queue", c.Queue); refusal != nil {
+		return refusal
+	}
 	// A customer may write before anybody works on the queue.
 	if !v.QueueKnown {
 		return v.judgeTarget(Target{Queue: c.Queue})
@@ -99,6 +102,9 @@ func (c TransferCommand) question(s *State) Question {
 }
 
 func (c TransferCommand) judge(s *State, v *Verdict) *Refusal {
+	if refusal := judgeNames(CommandTransfer, "to.agent", c.To.Agent, "to.queue", c.To.Queue); refusal != nil {
+		return refusal
+	}
 	if refusal := v.judgeSwitches(c.Note != ""); refusal != nil {
 		return refusal
 	}
@@ -291,6 +297,9 @@ func (c MoveCommand) question(s *State) Question {
 }
 
 func (c MoveCommand) judge(_ *State, v *Verdict) *Refusal {
+	if refusal := judgeNames(CommandMove, "to.agent", c.To.Agent, "to.queue", c.To.Queue); refusal != nil {
+		return refusal
+	}
 	if c.To.Workflow != "" {
 		return Refuse(CodeTargetNotAvailable, Details{}, "routing workflows are not available yet: move the task to an agent or a queue")
 	}

@@ -779,3 +779,24 @@ func testInsightsOfBefore(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 }
+
+// testInsightsNames: no value of a task shifts the texts behind it, such as a name that builds before took.
+func testInsightsNames(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	began := h.clock.now()
+	th := h.start("support").follow().accept("alice").end("alice").wrapup("alice")
+	for _, name := range []string{"zoe x", " zoe", "zoe ", "a~1b", "a~0 ~", "zoe\nx"} {
+		require.NoError(t, h.write(t.Context(), "rename", func(tx *transaction) error {
+			_, err := tx.exec(t.Context(), `UPDATE tasks SET agent = $2, queue = $2, canceled_reason = '' WHERE sid = $1`, th.task().SID, name)
+			return err
+		}))
+		f := InsightFilter{From: began, To: h.clock.now().Add(time.Hour)}
+		insights, err := h.Insights(t.Context(), f)
+		require.NoError(t, err)
+		require.Equal(t, 1, insights.Total.Conversations, name)
+		require.Len(t, insights.Agents, 1)
+		require.Equal(t, name, insights.Agents[0].Name)
+		require.Len(t, insights.Queues, 1)
+		require.Equal(t, name, insights.Queues[0].Name)
+	}
+}

@@ -62,7 +62,7 @@ func (e *episode) join(agent string) {
 
 // observing reads the tasks of a period, and with them their transfers: a transfer is completed when its
 // task is accepted, and fails with it. Each column costs as much as to find its row, so all texts of a row
-// come as one: SIDs and names have no spaces.
+// come as one.
 type observing struct {
 	*transaction
 
@@ -132,10 +132,22 @@ type turn struct {
 	created, assigned, wrapping, completed int64
 }
 
-const selectTurns = `SELECT conversation || ' ' || previous || ' ' || channel || ' ' || queue || ' ' || agent || ' ' || from_queue
-		|| ' ' || from_agent || ' ' || given_by || ' ' || to_queue || ' ' || to_agent || ' ' || canceled_reason,
-		created_at, assigned_at, wrapping_at, completed_at
-	FROM tasks`
+// selectTurns reads the texts exactly as the index tasks_for_insights has them. The spaces in a name are written as ~1,
+// and ~ as ~0, so that no value shifts the texts behind it.
+var selectTurns = func() string {
+	var texts strings.Builder
+	for i, column := range []string{
+		"conversation", "previous", "channel", "queue", "agent", "from_queue", "from_agent", "given_by", "to_queue", "to_agent", "canceled_reason",
+	} {
+		if i > 0 {
+			texts.WriteString(` || ' ' || `)
+		}
+		texts.WriteString(`replace(replace(` + column + `, '~', '~0'), ' ', '~1')`)
+	}
+	return `SELECT ` + texts.String() + `, created_at, assigned_at, wrapping_at, completed_at FROM tasks`
+}()
+
+var unescaped = strings.NewReplacer("~1", " ", "~0", "~")
 
 func (t *turn) scan(r row) error {
 	var text, previous, canceled string
@@ -146,6 +158,9 @@ func (t *turn) scan(r row) error {
 		&t.conversation, &previous, &t.channel, &t.queue, &t.agent, &t.way.fromQueue, &t.way.from, &t.givenBy, &t.way.to.Queue, &t.way.to.Agent, &canceled,
 	} {
 		*into, text, _ = strings.Cut(text, " ")
+		if strings.Contains(*into, "~") {
+			*into = unescaped.Replace(*into)
+		}
 	}
 	t.first, t.canceled = previous == "", conversation.Reason(canceled)
 	return nil
