@@ -32,7 +32,8 @@ type Settings struct {
 	WrapupTimeout    int                    `json:"wrapup_timeout"`
 	AgentUnavailable AgentUnavailablePolicy `json:"agent_unavailable"`
 	Unanswered       UnansweredPolicy       `json:"unanswered"`
-	// ReofferAfter is for how long an agent who declined a task isn't offered it again while there are others.
+	// ReofferAfter is for how long an agent who declined a task, or let its offer expire, is not matched with it again,
+	// even if there are no others; 0: they are matched at once. Direct offers are not bound by it.
 	ReofferAfter int `json:"reoffer_after"`
 	// TimeoutActivity makes an agent who lets an offer expire unavailable.
 	TimeoutActivity bool `json:"timeout_activity"`

@@ -118,8 +118,8 @@ func (m *matching) placeLines(ctx context.Context) error {
 			}
 			continue
 		}
-		// Either nobody is free for the line, or those who are free have this very conversation. The
-		// latter is bounded by their load, so it doesn't matter how many tasks wait.
+		// Either no agent is free for the line, or those who are free have this very conversation or have just declined
+		// the task. The latter are few, so it doesn't matter how many tasks wait.
 		best.skipped++
 		if best.nobody {
 			m.lines = slices.DeleteFunc(m.lines, func(l *line) bool { return l == best })
@@ -155,26 +155,26 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 }
 
 // agentFor returns the member of the queue who gets the task: available, with capacity left on its
-// channel, neither having nor wrapping up its conversation, and longest idle. Those who have just
-// turned the task down are asked again only where nobody else is left.
+// channel, neither having nor wrapping up its conversation, and longest idle. An agent who declined the task, or let its
+// offer expire, is not asked again before reoffer_after is over, even if there are no others.
 func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (string, bool, error) {
 	if m.reofferSince == 0 {
 		settings, err := m.settings(ctx)
 		if err != nil {
 			return "", false, err
 		}
-		m.reofferSince = micros(m.now.Add(-time.Duration(settings.ReofferAfter) * time.Second))
+		m.reofferSince = math.MaxInt64 // they are asked again at once, whatever the clocks of two machines say
+		if settings.ReofferAfter > 0 {
+			m.reofferSince = micros(m.now.Add(-time.Duration(settings.ReofferAfter) * time.Second))
+		}
 	}
 	agent, found, err := m.longestIdle(ctx, l, task, m.reofferSince)
 	if err != nil || found {
 		return agent, found, err
 	}
 	free, err := m.anybodyFree(ctx, l)
-	if err != nil || !free {
-		l.nobody = !free
-		return "", false, err
-	}
-	return m.longestIdle(ctx, l, task, math.MaxInt64)
+	l.nobody = err == nil && !free
+	return "", false, err
 }
 
 // longestIdle leaves out who has turned the task down since then.

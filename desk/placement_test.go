@@ -204,10 +204,45 @@ func testReoffer(t *testing.T, h *house) {
 	require.Equal(t, "bob", th.task().Agent)
 	h.clock.advance(time.Second)
 	th.decline("bob")
-	require.Equal(t, "alice", th.task().Agent, "nobody else is left: of those who declined, the one longest idle")
-	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline))
+	require.Equal(t, conversation.TaskPending, th.task().Status, "both have just declined it")
+	h.dispatch()
+	require.Empty(t, h.matches())
+	other := h.start("support").follow()
+	require.Equal(t, "alice", other.task().Agent, "another task is offered to them")
+	h.clock.advance(58 * time.Second)
+	h.dispatch()
+	require.Empty(t, h.matches(), "59 seconds ago alice declined")
+	h.clock.advance(time.Second)
+	h.dispatch()
+	require.Equal(t, map[string]string{th.task().SID: "alice"}, h.matches(), "a minute is over, and nothing else has happened")
+}
+
+// testReofferDirect: an offer that is meant for one agent does not wait for the time to pass, nor does a setting of 0.
+func testReofferDirect(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice", "bob")
+	th := h.start("support").follow()
 	th.decline("alice")
-	require.Equal(t, "alice", th.task().Agent, "nobody else is left")
+	th.accept("bob").transfer("bob", toAgent("alice"), "")
+	require.Equal(t, conversation.TaskReserved, th.task().Status)
+	th.decline("alice")
+	require.Equal(t, conversation.TaskPending, th.task().Status, "it went to the queue, where alice has declined it")
+	h.set(func(s *conversation.Settings) { s.ReofferAfter = 0 })
+	h.dispatch()
+	require.Equal(t, map[string]string{th.task().SID: "alice"}, h.matches())
+}
+
+// testReofferAfterAbsence: an agent for whom the desk has declined has not declined the task.
+func testReofferAfterAbsence(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	th := h.start("support").follow()
+	require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceBreak))
+	th.do(conversation.DeclineCommand{Agent: "alice", Reason: ReasonAgentUnavailable})
+	th.follow()
+	require.Equal(t, conversation.TaskPending, th.task().Status)
+	require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceAvailable))
+	h.dispatch()
+	require.Equal(t, map[string]string{th.task().SID: "alice"}, h.matches())
 }
 
 func testReofferAfter(t *testing.T, h *house) {

@@ -56,7 +56,8 @@ type Reservation struct {
 	Conversation string `json:"conversation"`
 	Task         string `json:"task"`
 	conversation.Reservation
-	// Reason is why it was declined or canceled; Excused is described at [conversation.Event].
+	// Reason is why it was declined or canceled. Excused is described at [conversation.Event], and is set where the desk
+	// has declined for an agent who was not available.
 	Reason    string    `json:"reason,omitempty"`
 	Excused   bool      `json:"excused,omitempty"`
 	UpdatedAt time.Time `json:"updated_at"`

@@ -302,11 +302,12 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 		}
 		if _, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
 				created_at, expires_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)
+			VALUES ($1, $2, $3, $4, $5, $6,
+				CASE WHEN $11 = 1 AND EXISTS (SELECT 1 FROM declines d WHERE d.reservation = $1) THEN 1 ELSE $7 END, $8, $9, $10, $9)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, excused = excluded.excused, reason = excluded.reason,
 				updated_at = excluded.updated_at`,
 			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), s.sealed(reservationReason, e.Reservation, reason),
-			micros(e.At), micros(e.ExpiresAt)); err != nil {
+			micros(e.At), micros(e.ExpiresAt), flag(e.Name == conversation.EventReservationRejected && e.Reason == ReasonAgentUnavailable)); err != nil {
 			return wrap("save reservation "+e.Reservation, err)
 		}
 		s.touched[e.Agent] = ""

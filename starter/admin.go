@@ -108,7 +108,7 @@ func (c *cli) settings() *cobra.Command {
 	flags.DurationVar(&wrapup, "wrapup-timeout", 0, "after how long a wrapup completes itself; 0: never")
 	flags.StringVar(&unavailable, "agent-unavailable", "", "transfer to an unavailable agent: refuse, wait or origin_queue")
 	flags.StringVar(&unanswered, "unanswered", "", "a task its agent doesn't take goes to: origin_queue or sender")
-	flags.DurationVar(&reoffer, "reoffer-after", 0, "for how long who declined a task isn't offered it again")
+	flags.DurationVar(&reoffer, "reoffer-after", 0, "how long a queue does not offer a task again to the agent who declined it or let the offer expire; 0: at once")
 	flags.StringVar(&timeoutActivity, "timeout-activity", "", "on: an agent who lets an offer expire becomes unavailable")
 	flags.StringVar(&by, "by", "", "who changes them (default: the user of this machine)")
 	return cmd
