@@ -78,7 +78,10 @@ func (w *workerInterceptor) InterceptWorkflow(ctx workflow.Context, next interce
 	if workflow.GetInfo(ctx).WorkflowType.Name != Type {
 		return next
 	}
-	payloads := w.payloads
+	info := workflow.GetInfo(ctx)
+	payloads := converter.WithDataConverterSerializationContext(w.payloads, converter.WorkflowSerializationContext{
+		Namespace: info.Namespace, WorkflowID: info.WorkflowExecution.ID,
+	})
 	if aware, ok := payloads.(workflow.ContextAware); ok {
 		payloads = aware.WithWorkflowContext(ctx) // as the SDK reads everything else
 	}
@@ -115,7 +118,7 @@ func (i *inboundInterceptor) HandleSignal(ctx workflow.Context, in *interceptor.
 	var payload, extra converter.RawValue
 	if err := i.payloads.FromPayloads(in.Arg, &payload, &extra); err != nil {
 		a.refusal = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
-			"%s: the payload can't be decoded: encode it as this service's workers do", in.SignalName)
+			"%s: the payload can't be decoded: encode it for this workflow, as this service's workers do", in.SignalName)
 	} else {
 		a.command, a.refusal = decode(conversation.CommandName(in.SignalName), payload, extra, "")
 	}

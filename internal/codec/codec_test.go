@@ -276,3 +276,78 @@ func TestTextsBelongToTheirPlace(t *testing.T) {
 	_, err = (*codec.KeyRing)(nil).Open(sealed, "a.b/1")
 	require.ErrorContains(t, err, `"old"`)
 }
+
+func forWorkflow(r *codec.KeyRing, id string) converter.PayloadCodec {
+	bound, ok := codec.PayloadCodec(r).(converter.PayloadCodecWithSerializationContext)
+	if !ok {
+		panic("the codec takes no workflow")
+	}
+	return bound.WithSerializationContext(converter.WorkflowSerializationContext{Namespace: "default", WorkflowID: id})
+}
+
+func TestPayloadsBelongToTheirWorkflow(t *testing.T) {
+	t.Parallel()
+	key := freshKey(t, "k")
+	r := ring(t, key)
+	encoded, err := forWorkflow(r, "conversation/CHa").Encode([]*commonpb.Payload{payload(`"a note"`)})
+	require.NoError(t, err)
+	require.Equal(t, "conversation/CHa", string(encoded[0].GetMetadata()["workflow-id"]))
+	decoded, err := forWorkflow(r, "conversation/CHa").Decode(encoded)
+	require.NoError(t, err)
+	require.Equal(t, `"a note"`, string(decoded[0].GetData()))
+	decoded, err = codec.PayloadCodec(r).Decode(encoded)
+	require.NoError(t, err, "a codec server reads it for the workflow that it names")
+	require.Equal(t, `"a note"`, string(decoded[0].GetData()))
+
+	_, err = forWorkflow(r, "conversation/CHb").Decode(encoded)
+	moved, ok := errors.AsType[*codec.MovedError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, &codec.MovedError{ID: "k", From: "conversation/CHa", To: "conversation/CHb"}, moved)
+	for name, id := range map[string]string{"renamed": "conversation/CHb", "without a name": ""} {
+		changed, ok := proto.Clone(encoded[0]).(*commonpb.Payload)
+		require.True(t, ok)
+		changed.Metadata["workflow-id"] = []byte(id)
+		for _, c := range []converter.PayloadCodec{forWorkflow(r, "conversation/CHb"), codec.PayloadCodec(r)} {
+			_, err := c.Decode([]*commonpb.Payload{changed})
+			_, tampered := errors.AsType[*codec.TamperedError](err)
+			require.True(t, tampered, "%s: %v", name, err)
+		}
+	}
+	activity, ok := codec.DataConverter(r).(converter.DataConverterWithSerializationContext)
+	require.True(t, ok)
+	payloads, err := activity.WithSerializationContext(converter.ActivitySerializationContext{WorkflowID: "conversation/CHa"}).ToPayloads("x")
+	require.NoError(t, err)
+	require.Equal(t, "conversation/CHa", string(payloads.GetPayloads()[0].GetMetadata()["workflow-id"]))
+	replayed := activity.WithSerializationContext(converter.WorkflowSerializationContext{Namespace: "ReplayNamespace", WorkflowID: "ReplayId"})
+	var text string
+	require.NoError(t, replayed.FromPayloads(payloads, &text), "the replayer does not know the workflow ID")
+
+	refused := temporal.NewApplicationError("bob can't do this", "wrapup_pending")
+	failure := converter.WithFailureConverterSerializationContext(codec.FailureConverter(r),
+		converter.WorkflowSerializationContext{WorkflowID: "conversation/CHa"}).ErrorToFailure(refused)
+	require.Equal(t, "conversation/CHa", string(failure.GetEncodedAttributes().GetMetadata()["workflow-id"]))
+}
+
+func TestOlderPayloadsAreReadUntilTheCutOff(t *testing.T) {
+	t.Parallel()
+	next, old := freshKey(t, "next"), freshKey(t, "old")
+	ofOld, ofNext := encrypted(t, ring(t, old), `"x"`), encrypted(t, ring(t, next), `"x"`)
+	accepted := func(r *codec.KeyRing, p *commonpb.Payload) bool {
+		_, err := forWorkflow(r, "conversation/CHa").Decode([]*commonpb.Payload{p})
+		if err != nil {
+			moved, ok := errors.AsType[*codec.MovedError](err)
+			require.True(t, ok, "%v", err)
+			require.Empty(t, moved.From)
+			require.ErrorContains(t, err, "cut-off")
+		}
+		return err == nil
+	}
+	require.True(t, accepted(ring(t, next, old), ofNext))
+	require.True(t, accepted(ring(t, next, old), ofOld))
+	require.False(t, accepted(ring(t, next, "bound", old), ofNext))
+	require.True(t, accepted(ring(t, next, "bound", old), ofOld))
+	require.False(t, accepted(ring(t, next, old, "bound"), ofOld))
+	require.Equal(t, []string{"next", "old"}, ring(t, next, "bound", old).IDs())
+	_, err := codec.ParseKeyRing("bound," + next)
+	require.ErrorContains(t, err, "after the keys")
+}

@@ -20,14 +20,43 @@ func DataConverter(ring *KeyRing) converter.DataConverter {
 // FailureConverter turns errors into failures and back. Where the ring has keys, their messages and stack traces are
 // encrypted too; their types aren't, for callers tell refusals by them.
 func FailureConverter(ring *KeyRing) converter.FailureConverter {
-	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
-		DataConverter: DataConverter(ring), EncodeCommonAttributes: !ring.Empty(),
-	})
+	return newFailureConverter(ring, DataConverter(ring))
+}
+
+func newFailureConverter(ring *KeyRing, payloads converter.DataConverter) converter.FailureConverter {
+	return failureConverter{ring: ring, FailureConverter: temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+		DataConverter: payloads, EncodeCommonAttributes: !ring.Empty(),
+	})}
+}
+
+type failureConverter struct {
+	converter.FailureConverter
+
+	ring *KeyRing
+}
+
+var _ converter.FailureConverterWithSerializationContext = failureConverter{}
+
+// WithSerializationContext implements [converter.FailureConverterWithSerializationContext].
+func (c failureConverter) WithSerializationContext(ctx converter.SerializationContext) converter.FailureConverter {
+	if c.ring.Empty() {
+		return c
+	}
+	return newFailureConverter(c.ring, converter.WithDataConverterSerializationContext(DataConverter(c.ring), ctx))
 }
 
 type dataConverter struct{ converter.DataConverter }
 
-var _ converter.ContextAware = dataConverter{}
+var (
+	_ converter.ContextAware                          = dataConverter{}
+	_ converter.DataConverterWithSerializationContext = dataConverter{}
+	_ converter.DataConverterWithSerializationContext = workflowConverter{}
+)
+
+// WithSerializationContext implements [converter.DataConverterWithSerializationContext].
+func (c dataConverter) WithSerializationContext(ctx converter.SerializationContext) converter.DataConverter {
+	return dataConverter{converter.WithDataConverterSerializationContext(c.DataConverter, ctx)}
+}
 
 // WithWorkflowContext implements [converter.ContextAware].
 func (c dataConverter) WithWorkflowContext(converter.WorkflowContext) converter.DataConverter {
@@ -39,6 +68,11 @@ func (c dataConverter) WithContext(context.Context) converter.DataConverter { re
 
 // workflowConverter is the converter inside a workflow.
 type workflowConverter struct{ converter.DataConverter }
+
+// WithSerializationContext implements [converter.DataConverterWithSerializationContext].
+func (c workflowConverter) WithSerializationContext(ctx converter.SerializationContext) converter.DataConverter {
+	return workflowConverter{converter.WithDataConverterSerializationContext(c.DataConverter, ctx)}
+}
 
 // FromPayload implements [converter.DataConverter].
 func (c workflowConverter) FromPayload(payload *commonpb.Payload, into any) error {

@@ -29,6 +29,8 @@ type key struct {
 	// check tells this key from another one that was given the same ID.
 	check  string
 	secret []byte
+	// boundOnly is set where payloads of this key have to name their workflow.
+	boundOnly bool
 }
 
 const (
@@ -42,11 +44,15 @@ const (
 	checkBytes  = 4
 )
 
+// boundWord is the cut-off in a ring.
+const boundWord = "bound"
+
 // keyID is short, so that it fits in every payload's metadata, and has nothing of a text's separators.
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
 // ParseKeyRing reads keys written `id:base64key`, separated by commas or line ends: 32 bytes each, an ID of at most
-// 32 letters, digits, - and _. No keys are a nil ring. Errors name a key by its place, never by what is written there.
+// 32 letters, digits, - and _. The word "bound" after one or more keys is a cut-off: payloads of the keys before it are
+// refused unless they are bound to their workflow, those of the keys after it may be older. No keys are a nil ring. Errors name a key by its place, never by what is written there.
 func ParseKeyRing(text string) (*KeyRing, error) {
 	ring := &KeyRing{}
 	entries := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })
@@ -56,6 +62,15 @@ func ParseKeyRing(text string) (*KeyRing, error) {
 			continue
 		}
 		place := len(ring.keys) + 1
+		if entry == boundWord {
+			if len(ring.keys) == 0 {
+				return nil, errors.New(`the word "bound" stands before the first key: write it after the keys that it is for`)
+			}
+			for i := range ring.keys {
+				ring.keys[i].boundOnly = true
+			}
+			continue
+		}
 		id, encoded, ok := strings.Cut(entry, ":")
 		if !ok || !keyID.MatchString(id) {
 			return nil, fmt.Errorf("key %d is not written as ID:KEY, with an ID of at most 32 letters, digits, - and _: `starter keyring new` prints one", place)
@@ -128,6 +143,19 @@ type TamperedError struct{ ID string }
 // Error names the key, and says what to do.
 func (e *TamperedError) Error() string {
 	return fmt.Sprintf("what was encrypted with the key %q was changed or moved afterwards, and can't be read: restore it from a backup", e.ID)
+}
+
+// MovedError says that a payload was encrypted for another workflow than the one it was sent to, or, where From is empty,
+// for no workflow in particular, which the key ring no longer accepts.
+type MovedError struct{ ID, From, To string }
+
+// Error names the workflows, and says what to do.
+func (e *MovedError) Error() string {
+	if e.From == "" {
+		return fmt.Sprintf("what was encrypted with the key %q names no workflow, which the key ring has refused since its cut-off: "+
+			"encode it for its workflow with a current build", e.ID)
+	}
+	return fmt.Sprintf("what was encrypted with the key %q is for the workflow %q and was sent to %q: encode it for that workflow", e.ID, e.From, e.To)
 }
 
 // find returns the key that something was encrypted with. The ID and the check come from outside.

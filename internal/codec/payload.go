@@ -17,6 +17,9 @@ const (
 	encodingEncrypted = "binary/encrypted"
 	metadataKeyID     = "encryption-key-id"
 	metadataKeyCheck  = "encryption-key-check"
+	// metadataWorkflow is the ID of the workflow that the payload was encrypted for, in clear: a codec server has
+	// nothing else to go by. Payloads of builds that did not bind them have none.
+	metadataWorkflow = "workflow-id"
 	// encodingZlib is the encoding of [converter.NewZlibCodec], which reads what is compressed here.
 	encodingZlib = "binary/zlib"
 )
@@ -29,7 +32,10 @@ const usePayload = "payload"
 
 // PayloadCodec returns the codec that compresses payloads where that makes them smaller, encrypts them with the ring's
 // first key, and reads what any of its keys has encrypted. What isn't encrypted is read as it is. Without keys
-// nothing is encrypted. Its errors are [*KeyError] and [*TamperedError].
+// nothing is encrypted. Its errors are [*KeyError], [*TamperedError] and [*MovedError].
+//
+// Where the SDK says which workflow a payload is for, it is encrypted for that workflow, and one that was encrypted for
+// another workflow is refused. Without a workflow, as in a codec server, a payload is read for the one that it names.
 func PayloadCodec(ring *KeyRing) converter.PayloadCodec {
 	return payloadCodec{ring: ring, zlib: converter.NewZlibCodec(converter.ZlibCodecOptions{})}
 }
@@ -37,6 +43,29 @@ func PayloadCodec(ring *KeyRing) converter.PayloadCodec {
 type payloadCodec struct {
 	ring *KeyRing
 	zlib converter.PayloadCodec
+	// workflow is the ID of the workflow that payloads are for, empty where the SDK does not say.
+	workflow string
+}
+
+var _ converter.PayloadCodecWithSerializationContext = payloadCodec{}
+
+// replayNamespace is where the SDK's replayer runs histories, of which it does not know the workflow ID.
+const replayNamespace = "ReplayNamespace"
+
+// WithSerializationContext implements [converter.PayloadCodecWithSerializationContext].
+func (c payloadCodec) WithSerializationContext(ctx converter.SerializationContext) converter.PayloadCodec {
+	namespace, workflow := "", ""
+	switch ctx := ctx.(type) {
+	case converter.WorkflowSerializationContext:
+		namespace, workflow = ctx.Namespace, ctx.WorkflowID
+	case converter.ActivitySerializationContext:
+		namespace, workflow = ctx.Namespace, ctx.WorkflowID
+	}
+	c.workflow = workflow
+	if namespace == replayNamespace {
+		c.workflow = ""
+	}
+	return c
 }
 
 // Encode implements [converter.PayloadCodec].
@@ -47,14 +76,14 @@ func (c payloadCodec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload,
 	encoded := make([]*commonpb.Payload, len(payloads))
 	for i, payload := range payloads {
 		var err error
-		if encoded[i], err = encrypt(c.ring.keys[0], payload); err != nil {
+		if encoded[i], err = encrypt(c.ring.keys[0], c.workflow, payload); err != nil {
 			return nil, fmt.Errorf("encrypt a payload: %w", err)
 		}
 	}
 	return encoded, nil
 }
 
-func encrypt(k key, payload *commonpb.Payload) (*commonpb.Payload, error) {
+func encrypt(k key, workflow string, payload *commonpb.Payload) (*commonpb.Payload, error) {
 	plain, err := proto.Marshal(payload)
 	if err != nil {
 		return nil, fmt.Errorf("marshal it: %w", err)
@@ -62,17 +91,26 @@ func encrypt(k key, payload *commonpb.Payload) (*commonpb.Payload, error) {
 	if plain, err = compress(plain); err != nil {
 		return nil, err
 	}
-	sealed, err := k.seal(usePayload, encodingEncrypted, drawn(), plain)
+	sealed, err := k.seal(usePayload, placeOf(workflow), drawn(), plain)
 	if err != nil {
 		return nil, err
 	}
-	return &commonpb.Payload{
-		Metadata: map[string][]byte{
-			converter.MetadataEncoding: []byte(encodingEncrypted),
-			metadataKeyID:              []byte(k.id), metadataKeyCheck: []byte(k.check),
-		},
-		Data: sealed,
-	}, nil
+	metadata := map[string][]byte{
+		converter.MetadataEncoding: []byte(encodingEncrypted),
+		metadataKeyID:              []byte(k.id), metadataKeyCheck: []byte(k.check),
+	}
+	if workflow != "" {
+		metadata[metadataWorkflow] = []byte(workflow)
+	}
+	return &commonpb.Payload{Metadata: metadata, Data: sealed}, nil
+}
+
+// placeOf is the place that a payload of the workflow is encrypted for.
+func placeOf(workflow string) string {
+	if workflow == "" {
+		return encodingEncrypted
+	}
+	return encodingEncrypted + "\x00" + workflow
 }
 
 // writers are kept, for a new one allocates a megabyte.
@@ -135,7 +173,14 @@ func (c payloadCodec) decrypt(payload *commonpb.Payload) (*commonpb.Payload, err
 	if err != nil {
 		return nil, err
 	}
-	plain, err := k.open(usePayload, encodingEncrypted, payload.GetData())
+	workflow := string(payload.GetMetadata()[metadataWorkflow])
+	switch {
+	case workflow == "" && k.boundOnly:
+		return nil, &MovedError{ID: k.id, To: c.workflow}
+	case workflow != "" && c.workflow != "" && workflow != c.workflow:
+		return nil, &MovedError{ID: k.id, From: workflow, To: c.workflow}
+	}
+	plain, err := k.open(usePayload, placeOf(workflow), payload.GetData())
 	if err != nil {
 		return nil, err
 	}
