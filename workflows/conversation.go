@@ -148,8 +148,12 @@ func (r *run) update(ctx workflow.Context, name conversation.CommandName, payloa
 	return a.answer.outcome, asApplicationError(a.answer.err)
 }
 
-// replayedID is the workflow ID under which the SDK's replayer runs a history unless it is told another.
-const replayedID = "ReplayId"
+// The SDK's replayer runs a history in this namespace, and under this workflow ID unless another is given. The namespace
+// is the worker's own: nothing that is sent to a conversation can name it.
+const (
+	replayNamespace = "ReplayNamespace"
+	replayedID      = "ReplayId"
+)
 
 // decodeStart reads the workflow's input, whose conversation is the workflow ID's: the desk finds the
 // workflow by it.
@@ -166,7 +170,9 @@ func (r *run) decodeStart(ctx workflow.Context) (conversation.StartCommand, erro
 	if !ok {
 		panic(fmt.Sprintf("a start was decoded as a %T", command))
 	}
-	if id := workflow.GetInfo(ctx).WorkflowExecution.ID; id != ID(start.Conversation) && id != replayedID {
+	info := workflow.GetInfo(ctx)
+	replayed := info.Namespace == replayNamespace && info.WorkflowExecution.ID == replayedID
+	if id := info.WorkflowExecution.ID; id != ID(start.Conversation) && !replayed {
 		return start, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
 			"start: the workflow ID has to be %q followed by the conversation's SID, and is %q", idPrefix, id)
 	}

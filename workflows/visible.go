@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -100,7 +101,7 @@ func currentDetails(record *conversation.Record) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** on %s · revision %d\n\n", record.Status, record.Channel, record.Revision)
 	for _, t := range record.LiveTasks() {
-		fmt.Fprintf(&b, "- %s (task `%s`, queue %s)\n", standing(t), t.SID, t.Queue)
+		fmt.Fprintf(&b, "- %s (task `%s`, queue %s)\n", standing(t), t.SID, inMarkdown(t.Queue))
 	}
 	if len(record.LiveTasks()) == 0 {
 		b.WriteString("- nothing is pending\n")
@@ -113,27 +114,59 @@ func currentDetails(record *conversation.Record) string {
 	}
 	if n := len(record.Refusals); n > 0 {
 		last := record.Refusals[n-1]
-		fmt.Fprintf(&b, "\n**Last refused signal** `%s`, %s: %s\n", last.Command, clock(last.At), last.Message)
+		fmt.Fprintf(&b, "\n**Last refused signal** %s, %s: %s\n", inCode(last.Command), clock(last.At), inMarkdown(last.Message))
 	}
 	return b.String()
+}
+
+// inMarkdown returns a text that people wrote or sent so that Markdown shows it as it is: on one line, without links,
+// images, HTML, code or emphasis.
+func inMarkdown(text string) string {
+	var b strings.Builder
+	for i, r := range text {
+		switch {
+		case strings.ContainsRune("\\`*_[]~|", r):
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case strings.ContainsRune("<>&@", r), r == ':' && strings.HasPrefix(text[i+1:], "/"),
+			r == '.' && strings.HasSuffix(strings.ToLower(text[:i]), "www"): // an address by itself would become a link
+			fmt.Fprintf(&b, "&#%d;", r)
+		case unicode.IsControl(r), unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp):
+			b.WriteByte(' ')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// inCode returns a text as code in Markdown, which shows it as it is.
+func inCode(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r == '`' || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, text)
+	return "`" + text + "`"
 }
 
 func standing(t *conversation.Task) string {
 	switch t.Status {
 	case conversation.TaskPending:
 		if t.Direct {
-			return fmt.Sprintf("waits for **%s** to become available, until %s", t.Agent, clock(t.TimeoutAt))
+			return fmt.Sprintf("waits for **%s** to become available, until %s", inMarkdown(t.Agent), clock(t.TimeoutAt))
 		}
-		return fmt.Sprintf("waits in **%s**, until %s", t.Queue, clock(t.TimeoutAt))
+		return fmt.Sprintf("waits in **%s**, until %s", inMarkdown(t.Queue), clock(t.TimeoutAt))
 	case conversation.TaskReserved:
-		return fmt.Sprintf("offered to **%s**, until %s", t.Agent, clock(t.Reservation.ExpiresAt))
+		return fmt.Sprintf("offered to **%s**, until %s", inMarkdown(t.Agent), clock(t.Reservation.ExpiresAt))
 	case conversation.TaskAssigned:
-		return fmt.Sprintf("**%s** has the conversation, since %s", t.Agent, clock(t.AssignedAt))
+		return fmt.Sprintf("**%s** has the conversation, since %s", inMarkdown(t.Agent), clock(t.AssignedAt))
 	case conversation.TaskWrapping:
 		if !t.WrapupTimeoutAt.IsZero() {
-			return fmt.Sprintf("**%s** wraps up, until %s", t.Agent, clock(t.WrapupTimeoutAt))
+			return fmt.Sprintf("**%s** wraps up, until %s", inMarkdown(t.Agent), clock(t.WrapupTimeoutAt))
 		}
-		return fmt.Sprintf("**%s** wraps up, since %s", t.Agent, clock(t.WrappingAt))
+		return fmt.Sprintf("**%s** wraps up, since %s", inMarkdown(t.Agent), clock(t.WrappingAt))
 	case conversation.TaskCompleted, conversation.TaskCanceled:
 	}
 	return string(t.Status)
@@ -143,11 +176,11 @@ func passing(t *conversation.Transfer) string {
 	how := string(t.Status)
 	switch {
 	case t.AcceptedBy != "":
-		how = "accepted by " + t.AcceptedBy
+		how = "accepted by " + inMarkdown(t.AcceptedBy)
 	case t.FailureReason != "":
 		how = "failed: " + string(t.FailureReason)
 	}
-	return fmt.Sprintf("%s: %s → %s, %s", clock(t.CreatedAt), t.From, t.To, how)
+	return fmt.Sprintf("%s: %s → %s, %s", clock(t.CreatedAt), inMarkdown(t.From), inMarkdown(t.To.String()), how)
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
@@ -215,11 +248,11 @@ func eventSummary(e conversation.Event) string {
 }
 
 // maxSummary is how many bytes of JSON a summary may have: encrypted, they have to be less than the 400 that the server keeps.
-const maxSummary = 200
+const maxSummary = 130
 
 // StartSummary says what a conversation is started for.
 func StartSummary(start conversation.StartCommand) string {
-	return short(fmt.Sprintf("%s conversation for %s", start.Channel, start.Queue))
+	return short(fmt.Sprintf("%s conversation for %s", start.Channel, inMarkdown(start.Queue)))
 }
 
 func short(summary string) string {

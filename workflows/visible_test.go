@@ -1,11 +1,13 @@
 package workflows_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -257,4 +259,37 @@ func TestTheQueryHasTheShapeOfTheContract(t *testing.T) {
 		require.NotContains(t, jsonOf(shape), "knows the order", "a note's text is at the desk")
 	})
 	s.play()
+}
+
+// What a client sends is shown in the current details as it is: it makes no link, no image and no line of its own.
+func TestTheCurrentDetailsEscapeWhatClientsSend(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.step(func() { s.signal("x` ![i](https://example.com/a.png)\n# y", struct{}{}) })
+	s.step(func() {
+		details := s.metadata().GetCurrentDetails()
+		last := details[strings.Index(details, "**Last refused"):]
+		require.Equal(t, 1, strings.Count(last, "\n"), last)
+		require.Equal(t, 2, strings.Count(strings.ReplaceAll(last, "\\`", ""), "`"), last)
+		require.Contains(t, last, `!\[i\](https&#58;//`)
+		s.signal("accept", map[string]any{"agent": "bob", "task": "[a](https://example.com) <img src=x> www.example.com *b* \u202e@c"})
+	})
+	s.step(func() {
+		details := s.metadata().GetCurrentDetails()
+		last := details[strings.Index(details, "**Last refused"):]
+		require.Contains(t, last, `\[a\](https&#58;//example.com) &#60;img src=x&#62; www&#46;example.com \*b\*`)
+		require.NotContains(t, last, "\u202e")
+		s.signal("close", struct{}{})
+	})
+	s.play()
+}
+
+// "ReplayId" is what the SDK's replayer calls a workflow whose ID it does not know; a client may not use it.
+func TestTheReplayersWorkflowIDIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "ReplayId", TaskQueue: workflows.TaskQueue})
+	s.run()
+	require.Error(t, s.env.GetWorkflowError())
+	require.ErrorContains(t, s.env.GetWorkflowError(), "the workflow ID has to be")
 }
