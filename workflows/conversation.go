@@ -125,6 +125,9 @@ func (r *run) register(ctx workflow.Context) error {
 // validate refuses, without an event in the history, what the state alone refuses. While other
 // commands are ahead the state is not what this one will find, so that only the loop can tell.
 func (r *run) validate(ctx workflow.Context, name conversation.CommandName, payload, extra converter.RawValue) error {
+	if r.inbox.encryption.required && wasClear(payload) {
+		return refuseClear(string(name))
+	}
 	command, err := decode(name, payload, extra, workflow.GetCurrentUpdateInfo(ctx).ID)
 	if err != nil || r.deciding || !r.inbox.empty() || r.record.Status == "" {
 		return err

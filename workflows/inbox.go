@@ -1,8 +1,11 @@
 package workflows
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
+	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/workflow"
@@ -18,6 +21,8 @@ type arrival struct {
 	refusal error
 	// answer is an update's, nil for everybody else.
 	answer *answer
+	// clear is set for a signal that was not encrypted.
+	clear bool
 	// trace is what it was sent in, see [TraceKey].
 	trace any
 }
@@ -36,6 +41,8 @@ type inbox struct {
 	taken int
 	// refused is what [WithRefused] names, nil without it.
 	refused Refused
+	// encryption is what [WithEncryption] names.
+	encryption encryption
 }
 
 func (i *inbox) put(a arrival) { i.arrivals = append(i.arrivals, a) }
@@ -67,10 +74,20 @@ func Interceptor(payloads converter.DataConverter, options ...Option) intercepto
 // Option adds something to an [Interceptor].
 type Option func(*workerInterceptor)
 
+// WithEncryption says that the worker has keys, and whether it refuses commands that are sent in clear.
+func WithEncryption(required bool) Option {
+	return func(w *workerInterceptor) { w.encryption = encryption{keys: true, required: required} }
+}
+
+// encryption is what a worker asks of those who send commands; without keys nothing.
+type encryption struct{ keys, required bool }
+
 type workerInterceptor struct {
 	interceptor.WorkerInterceptorBase
 	payloads converter.DataConverter
 	refused  Refused
+
+	encryption encryption
 }
 
 // InterceptWorkflow gives each run of a conversation an inbox.
@@ -85,7 +102,7 @@ func (w *workerInterceptor) InterceptWorkflow(ctx workflow.Context, next interce
 	if aware, ok := payloads.(workflow.ContextAware); ok {
 		payloads = aware.WithWorkflowContext(ctx) // as the SDK reads everything else
 	}
-	i := &inboundInterceptor{payloads: payloads, inbox: &inbox{refused: w.refused}}
+	i := &inboundInterceptor{payloads: payloads, inbox: &inbox{refused: w.refused, encryption: w.encryption}}
 	i.Next = next
 	return i
 }
@@ -114,7 +131,7 @@ func (i *inboundInterceptor) HandleSignal(ctx workflow.Context, in *interceptor.
 	if strings.HasPrefix(in.SignalName, "__temporal") {
 		return i.Next.HandleSignal(ctx, in)
 	}
-	a := arrival{name: in.SignalName, trace: traceOf(ctx)}
+	a := arrival{name: in.SignalName, trace: traceOf(ctx), clear: isClear(in.Arg.GetPayloads()...)}
 	var payload, extra converter.RawValue
 	if err := i.payloads.FromPayloads(in.Arg, &payload, &extra); err != nil {
 		a.refusal = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
@@ -141,4 +158,43 @@ func jsonOf(raw converter.RawValue) []byte {
 		return payload.GetData()
 	}
 	return nil
+}
+
+// What encrypted payloads say in their metadata, and decrypted ones after internal/codec has read them.
+const (
+	encodingEncrypted = "binary/encrypted"
+	metadataKeyID     = "encryption-key-id"
+)
+
+// isClear tells whether one of the payloads, as they were sent, is not encrypted.
+func isClear(payloads ...*commonpb.Payload) bool {
+	return slices.ContainsFunc(payloads, func(p *commonpb.Payload) bool {
+		return string(p.GetMetadata()[converter.MetadataEncoding]) != encodingEncrypted
+	})
+}
+
+// wasClear tells whether a payload that was read came in clear.
+func wasClear(raw converter.RawValue) bool {
+	_, encrypted := raw.Payload().GetMetadata()[metadataKeyID]
+	return raw.Payload() != nil && !encrypted
+}
+
+// refuseClear refuses a command that was sent in clear.
+func refuseClear(name string) error {
+	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
+		"%s was sent unencrypted, which BATON_ENCRYPTION_REQUIRED refuses: send it with the keys, as starter does, or through the codec server", name)
+}
+
+// clearRefused tells whether a command that was sent in clear is refused. It is recorded, so that a replay with another
+// setting decides alike; a run that took clear commands before there was the setting goes on taking them.
+func (r *run) clearRefused(ctx workflow.Context) bool {
+	if !r.inbox.encryption.keys || workflow.GetVersion(ctx, "clear-refused", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return false
+	}
+	var refused bool
+	required := r.inbox.encryption.required
+	if err := workflow.SideEffect(ctx, func(workflow.Context) any { return required }).Get(&refused); err != nil {
+		panic(fmt.Sprintf("this build can't read whether clear commands are refused: %v", err)) // fails the workflow task only
+	}
+	return refused
 }

@@ -87,6 +87,9 @@ func (r *run) work(ctx, root workflow.Context) (ends bool, err error) {
 // it is asked again.
 func (r *run) open(ctx workflow.Context) error {
 	start, err := r.decodeStart(ctx)
+	if err == nil && wasClear(r.start) && r.clearRefused(ctx) {
+		err = refuseClear(string(conversation.CommandStart))
+	}
 	for err == nil {
 		err = r.carryOut(ctx, start)
 		if conversation.CodeOf(err) != conversation.CodeDeskUnavailable {
@@ -167,6 +170,9 @@ func (r *run) handle(ctx workflow.Context, a arrival) error {
 }
 
 func (r *run) decide(ctx workflow.Context, a arrival) (conversation.Outcome, error) {
+	if a.clear && r.clearRefused(ctx) {
+		return conversation.Outcome{}, refuseClear(a.name)
+	}
 	if a.refusal != nil {
 		return conversation.Outcome{}, a.refusal
 	}

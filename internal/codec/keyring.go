@@ -22,7 +22,17 @@ import (
 
 // KeyRing holds the keys: the first encrypts, all of them decrypt. A nil KeyRing has none: it encrypts nothing,
 // and refuses what is encrypted. It is safe for concurrent use.
-type KeyRing struct{ keys []key }
+type KeyRing struct {
+	keys []key
+	// required is set where conversations refuse what is sent to them in clear.
+	required bool
+}
+
+// Required returns the ring as one with which conversations refuse what is sent to them in clear.
+func (r *KeyRing) Required() *KeyRing { return &KeyRing{keys: r.keys, required: true} }
+
+// IsRequired tells whether conversations refuse what is sent to them in clear.
+func (r *KeyRing) IsRequired() bool { return r != nil && r.required }
 
 type key struct {
 	id string

@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -45,6 +46,8 @@ type payloadCodec struct {
 	zlib converter.PayloadCodec
 	// workflow is the ID of the workflow that payloads are for, empty where the SDK does not say.
 	workflow string
+	// marks is set where payloads that are read say whether they were encrypted: wherever the SDK says what they are for.
+	marks bool
 }
 
 var _ converter.PayloadCodecWithSerializationContext = payloadCodec{}
@@ -61,7 +64,7 @@ func (c payloadCodec) WithSerializationContext(ctx converter.SerializationContex
 	case converter.ActivitySerializationContext:
 		namespace, workflow = ctx.Namespace, ctx.WorkflowID
 	}
-	c.workflow = workflow
+	c.workflow, c.marks = workflow, true
 	if namespace == replayNamespace {
 		c.workflow = ""
 	}
@@ -157,15 +160,36 @@ func (c payloadCodec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload,
 	decoded := make([]*commonpb.Payload, len(payloads))
 	for i, payload := range payloads {
 		if string(payload.GetMetadata()[converter.MetadataEncoding]) != encodingEncrypted {
-			decoded[i] = payload
+			decoded[i] = c.unmarked(payload)
 			continue
 		}
 		var err error
 		if decoded[i], err = c.decrypt(payload); err != nil {
 			return nil, fmt.Errorf("decrypt a payload: %w", err)
 		}
+		if c.marks {
+			c.mark(decoded[i], payload)
+		}
 	}
 	return decoded, nil
+}
+
+// mark has a payload that was decrypted say so in its metadata, which the workflow looks at.
+func (payloadCodec) mark(decoded, encrypted *commonpb.Payload) {
+	if decoded.Metadata == nil {
+		decoded.Metadata = map[string][]byte{}
+	}
+	decoded.Metadata[metadataKeyID] = encrypted.GetMetadata()[metadataKeyID]
+}
+
+// unmarked returns a payload that came in clear without that mark, which its sender may have set.
+func (c payloadCodec) unmarked(payload *commonpb.Payload) *commonpb.Payload {
+	if _, marked := payload.GetMetadata()[metadataKeyID]; !marked || !c.marks {
+		return payload
+	}
+	metadata := maps.Clone(payload.GetMetadata())
+	delete(metadata, metadataKeyID)
+	return &commonpb.Payload{Metadata: metadata, Data: payload.GetData()}
 }
 
 func (c payloadCodec) decrypt(payload *commonpb.Payload) (*commonpb.Payload, error) {

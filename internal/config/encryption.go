@@ -10,7 +10,7 @@ import (
 
 // LoadKeys reads the encryption keys, in the form of [codec.ParseKeyRing]: BATON_ENCRYPTION_KEYS, or the file that
 // BATON_ENCRYPTION_KEYS_FILE names, as a mounted secret. Without either there are none, and nothing is encrypted; an
-// empty file is a mistake.
+// empty file is a mistake. With BATON_ENCRYPTION_REQUIRED=on, which needs keys, conversations refuse what is sent clear.
 func LoadKeys(getenv func(string) string) (*codec.KeyRing, error) {
 	variable, text := "BATON_ENCRYPTION_KEYS", getenv("BATON_ENCRYPTION_KEYS")
 	if file := getenv("BATON_ENCRYPTION_KEYS_FILE"); file != "" {
@@ -30,5 +30,16 @@ func LoadKeys(getenv func(string) string) (*codec.KeyRing, error) {
 	if keys.Empty() && text != "" {
 		return nil, fmt.Errorf("%s holds no key: `starter keyring new` prints one; unset it to encrypt nothing", variable)
 	}
+	switch required := getenv(requiredVariable); {
+	case required != "" && required != "off" && required != "on":
+		return nil, fmt.Errorf("%s is neither on nor off: set it to one of them", requiredVariable)
+	case required == "on" && keys.Empty():
+		return nil, fmt.Errorf("%s is on and there are no keys: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE", requiredVariable)
+	case required == "on":
+		keys = keys.Required()
+	}
 	return keys, nil
 }
+
+// requiredVariable refuses what is sent to conversations in clear.
+const requiredVariable = "BATON_ENCRYPTION_REQUIRED"

@@ -111,6 +111,9 @@ func NewReplayer(keys *codec.KeyRing) (worker.WorkflowReplayer, error) {
 }
 
 func interceptors(keys *codec.KeyRing, options ...workflows.Option) []interceptor.WorkerInterceptor {
+	if !keys.Empty() {
+		options = append(options, workflows.WithEncryption(keys.IsRequired()))
+	}
 	return []interceptor.WorkerInterceptor{workflows.Interceptor(DataConverter(keys), options...)}
 }
 

@@ -1,0 +1,32 @@
+package workflows_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// A worker that requires encryption refuses a start that was sent in clear, and one that does not takes it.
+func TestClearCommandsAreRefusedWhereEncryptionIsRequired(t *testing.T) {
+	t.Parallel()
+	key, err := codec.FreshKey("k")
+	require.NoError(t, err)
+	ring, err := codec.ParseKeyRing(key)
+	require.NoError(t, err)
+	for required, keys := range map[bool]*codec.KeyRing{true: ring.Required(), false: ring} {
+		s := newScene(t)
+		options := temporalenv.WorkerOptions(keys)
+		options.Interceptors = append(options.Interceptors, &rests{scene: s})
+		s.env.SetWorkerOptions(options)
+		s.env.ExecuteWorkflow(workflows.Type, s.start) // its data converter encrypts nothing
+		if required {
+			require.ErrorContains(t, s.env.GetWorkflowError(), "start was sent unencrypted")
+			continue
+		}
+		require.NoError(t, s.env.GetWorkflowError())
+	}
+}
