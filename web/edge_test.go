@@ -133,3 +133,28 @@ func TestFormsBehindAProxyThatRewritesTheHost(t *testing.T) {
 		require.Equal(t, refused, w.Code == http.StatusForbidden, origin)
 	}
 }
+
+// TestTheDemoIsNotForAProxy: a proxy on this machine that adds no header is no person on this machine.
+func TestTheDemoIsNotForAProxy(t *testing.T) {
+	t.Parallel()
+	p := servePages(t, demo)
+	ask := func(trusted []netip.Prefix, header ...string) int {
+		handler := forwarded.Options{Trusted: trusted}.Handler(p.Config.Handler)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:8080/sign-in", strings.NewReader("agent=alice"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.RemoteAddr = "127.0.0.1:4000"
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	require.Equal(t, http.StatusSeeOther, ask(nil))
+	require.Equal(t, http.StatusForbidden, ask(loopback))
+	require.Equal(t, http.StatusForbidden, ask(loopback, "X-Forwarded-For", "127.0.0.1"))
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip"} {
+		require.Equal(t, http.StatusForbidden, ask(nil, name, "127.0.0.1"), name)
+	}
+}
