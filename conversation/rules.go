@@ -324,6 +324,9 @@ func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		}
 		ch.CloseReason = c.Reason
 		ch.closeCustomerSide(ReasonConversationClosed)
+		if canceled := ch.Task(c.Task); canceled != nil { // the words are about the task that the command names
+			canceled.Disposition = c.Reason
+		}
 	}}, nil
 }
 

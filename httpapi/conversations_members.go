@@ -68,6 +68,9 @@ func (c *call) members(v *view) ([]member, error) {
 		}
 	}
 	for _, p := range added {
+		if !v.turn.Includes(p.CreatedAt) {
+			continue
+		}
 		found = append(found, member{
 			sid: p.SID, author: desk.FromCustomer, identity: p.Identity, address: p.Address, proxy: p.ProxyAddress, attributes: p.Attributes,
 			added: true, createdAt: p.CreatedAt, updated: p.UpdatedAt,
@@ -84,13 +87,37 @@ func (c *call) renderMember(v *view) func(member) whole[conversationmodel.Conver
 			Url: new(c.url("v1", "Conversations", v.sid, "Participants", m.sid)),
 		}
 		if m.address != "" {
-			model.MessagingBinding = object(map[string]any{"type": v.channel, "address": m.address, "proxy_address": m.proxy})
+			model.MessagingBinding = object(map[string]any{"type": bindingType(v.channel, m.address), "address": m.address, "proxy_address": m.proxy})
 			if m.added {
 				model.Identity = nil
 			}
 		}
 		return all(model)
 	}
+}
+
+// addressPrefixes are the schemes that addresses of messaging channels begin with.
+var addressPrefixes = map[string]conversation.Channel{
+	"whatsapp:": conversation.ChannelWhatsApp, "messenger:": conversation.ChannelMessenger, "sms:": conversation.ChannelSMS, "mailto:": conversation.ChannelEmail,
+}
+
+// bindingType is the channel that reaches an address: the address tells where it can, for a conversation has a channel only
+// once it is started, and participants on several.
+func bindingType(channel conversation.Channel, address string) conversation.Channel {
+	for prefix, of := range addressPrefixes {
+		if strings.HasPrefix(strings.ToLower(address), prefix) {
+			return of
+		}
+	}
+	switch {
+	case phoneNumber.MatchString(address) && (channel == conversation.ChannelWhatsApp || channel == conversation.ChannelMessenger):
+		return channel
+	case phoneNumber.MatchString(address):
+		return conversation.ChannelSMS
+	case strings.Contains(address, "@") && channel != conversation.ChannelMessenger:
+		return conversation.ChannelEmail
+	}
+	return channel
 }
 
 func (c *call) listMembers() (any, error) {
@@ -110,8 +137,9 @@ func (c *call) createMember() (any, error) {
 		SID: c.newSID(desk.PrefixMember), Conversation: v.sid, Identity: c.form.Get("Identity"), Address: c.form.Get("MessagingBinding.Address"),
 		ProxyAddress: c.form.Get("MessagingBinding.ProxyAddress"), Attributes: c.form.Get("Attributes"),
 	})
-	if _, taken := errors.AsType[*desk.TakenError](err); taken {
-		return nil, &problem{Status: http.StatusConflict, Code: 50433, Message: err.Error()}
+	refusal, _ := asRefusal(err)
+	if _, taken := errors.AsType[*desk.TakenError](err); taken && refusal != nil {
+		return nil, told(refusal, answer{http.StatusConflict, 20409, 45007, 50433}, conversations)
 	}
 	if err != nil {
 		return nil, err
@@ -143,12 +171,25 @@ func (c *call) memberAsked() (*view, member, error) {
 		return nil, member{}, err
 	}
 	given := c.r.PathValue("member")
+	if at := slices.IndexFunc(people, func(m member) bool { return strings.EqualFold(m.sid, given) }); at >= 0 {
+		return v, people[at], nil
+	}
+	var named []member
 	for _, m := range people {
-		if strings.EqualFold(m.sid, given) || (m.identity != "" && m.identity == given) {
-			return v, m, nil
+		if m.identity != "" && m.identity == given {
+			named = append(named, m)
 		}
 	}
-	return nil, member{}, noMember(given)
+	switch len(named) {
+	case 0:
+		return nil, member{}, noMember(given)
+	case 1:
+		return v, named[0], nil
+	}
+	return nil, member{}, &problem{
+		Status: conflict.status, Code: conflict.code(conversations),
+		Message: "Several participants are called " + short(given) + ": send the participant's SID (MB…) instead",
+	}
 }
 
 func (c *call) fetchMember() (any, error) {

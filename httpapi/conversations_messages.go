@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -17,7 +18,8 @@ func messageRoutes() []route {
 		get(conversations, path, everyone).says("Lists the messages, oldest first.").with("Order").
 			lists("messages", conversationmodel.ConversationsV1ConversationMessage{}).by((*call).listMessages),
 		post(conversations, path, everyone, http.StatusCreated).says("Adds a message.").
-			but("Author is an agent's name, or anything else for the customer. Of agents only the one who has the conversation may write. No media.").
+			but("Author is an agent with a task here, else somebody on the customer's side, else another agent, else the customer by a new name; a name that is both of the first two is 409, "+
+				"and the participant's SID (MB…) tells them apart. Of agents only a holder may write. Media and templates are refused.").
 			with("Author", "Body*", "Attributes").answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).createMessage),
 		get(conversations, path+"/{message}", everyone).says("Fetches a message.").
 			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).fetchMessage),
@@ -59,9 +61,6 @@ func (c *call) transcriptAsked() (*view, []member, error) {
 	return v, people, err
 }
 
-// messageReader is whom the desk lets read, once the conversation has let the caller: its own record may be behind.
-func (c *call) messageReader() desk.Reader { return desk.AsSystem() }
-
 func (c *call) listMessages() (any, error) {
 	page, err := c.page()
 	if err != nil {
@@ -75,7 +74,7 @@ func (c *call) listMessages() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := c.desk.MessageList(c.ctx, v.sid, c.messageReader(), order == "desc", page)
+	found, err := c.desk.MessageList(c.ctx, v.sid, v.reader(), order == "desc", page)
 	if err != nil {
 		return nil, err
 	}
@@ -94,15 +93,11 @@ func (c *call) createMessage() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	author := c.form.Get("Author")
-	from, err := c.from(people, author)
+	from, identity, err := c.from(v, people, c.form.Get("Author"))
 	if err != nil {
 		return nil, err
 	}
-	message := desk.NewMessage{Conversation: v.sid, From: from, Text: body, Attributes: c.form.Get("Attributes")}
-	if from == desk.FromCustomer {
-		message.Identity = author
-	}
+	message := desk.NewMessage{Conversation: v.sid, From: from, Text: body, Identity: identity, Attributes: c.form.Get("Attributes")}
 	if c.token() != "" {
 		message.ProviderSID = "http/" + c.derived(desk.PrefixMessage, "").String()
 	}
@@ -116,26 +111,50 @@ func (c *call) createMessage() (any, error) {
 	return c.renderMessage(v, people)(said), nil
 }
 
-// from finds out who writes: whoever of that name is on the customer's side, else the agent of that
-// name, else the customer by a name that nobody has given before. An agent's key writes as its agent.
-func (c *call) from(people []member, author string) (string, error) {
+// from finds out who writes: an agent with a live task, then the customer's side, then another agent, then the customer by a
+// name that was not given before. A name that is both an agent's with a live task and on the customer's side is refused:
+// the words of one would be the other's. A participant's SID tells them apart. An agent's key writes as its agent.
+func (c *call) from(v *view, people []member, author string) (from, identity string, err error) {
 	own := c.caller.agent()
-	if own != "" {
-		if author != "" && author != own {
-			return "", c.forbid("This key writes as %s only", own)
-		}
-		return own, nil
+	switch {
+	case own != "" && author != "" && author != own:
+		return "", "", c.forbid("This key writes as %s only", own)
+	case own != "":
+		return own, "", nil
+	case author == "" || author == desk.FromCustomer:
+		return desk.FromCustomer, author, nil
 	}
-	if author == "" || slices.ContainsFunc(people, func(p member) bool {
+	if at := slices.IndexFunc(people, func(p member) bool { return sameDigits(author, p.sid) }); at >= 0 {
+		p := people[at]
+		if p.author != desk.FromCustomer {
+			return p.author, "", nil
+		}
+		return desk.FromCustomer, cmp.Or(p.identity, p.address), nil
+	}
+	customers := slices.ContainsFunc(people, func(p member) bool {
 		return p.author == desk.FromCustomer && (p.identity == author || p.address == author)
-	}) {
-		return desk.FromCustomer, nil
+	})
+	live := slices.ContainsFunc(v.tasks, func(t desk.Task) bool { return t.Agent == author && t.Status.Live() })
+	switch {
+	case customers && live:
+		return "", "", &problem{
+			Status: conflict.status, Code: conflict.code(conversations), Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": "Author"},
+			Message: fmt.Sprintf("Author %s is both an agent of this conversation and a participant on the customer's side: send the participant's SID (MB…) instead",
+				short(author)),
+		}
+	case live:
+		return author, "", nil
+	case customers:
+		return desk.FromCustomer, author, nil
 	}
 	agent, err := c.desk.Agent(c.ctx, author)
 	if err := c.ignoreRefusal(err); err != nil {
-		return "", err
+		return "", "", err
 	}
-	return cmp.Or(agent.Name, desk.FromCustomer), nil
+	if agent.Name != "" {
+		return agent.Name, "", nil
+	}
+	return desk.FromCustomer, author, nil
 }
 
 // messageAsked returns the message that the path names.
@@ -149,7 +168,7 @@ func (c *call) messageAsked() (*view, []member, desk.Message, error) {
 	if err != nil {
 		return nil, nil, desk.Message{}, err
 	}
-	found, err := c.desk.Message(c.ctx, v.sid, desk.PrefixMessage+digits, c.messageReader())
+	found, err := c.desk.Message(c.ctx, v.sid, desk.PrefixMessage+digits, v.reader())
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		err = c.lost("message", given)
 	}

@@ -85,7 +85,7 @@ func (c *call) createNote() (any, error) {
 	if kind := c.form.Get("Type"); kind != "" && kind != string(conversation.NoteTransfer) {
 		return nil, c.wrong("Type", "Type has to be transfer")
 	}
-	if err := c.mayReadNotes(sid); err != nil {
+	if _, err := c.noteReader(sid); err != nil {
 		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
 	}
 	note, err := c.desk.KeepNote(c.ctx, sid, conversation.Note{SID: c.newSID(conversation.PrefixNote), Author: c.author(), Text: summary})
@@ -95,13 +95,17 @@ func (c *call) createNote() (any, error) {
 	return c.renderNote(sid)(note), nil
 }
 
-// mayReadNotes refuses an agent who isn't on the conversation as it is now: the desk may be behind.
-func (c *call) mayReadNotes(sid string) error {
+// noteReader is whom the desk lets read the conversation's notes. It refuses an agent who isn't on the conversation as it is
+// now: the desk may be behind.
+func (c *call) noteReader(sid string) (desk.Reader, error) {
 	if c.caller.agent() == "" {
-		return nil
+		return desk.AsSystem(), nil
 	}
-	_, err := c.view(sid)
-	return err
+	v, err := c.view(sid)
+	if err != nil {
+		return desk.Reader{}, err
+	}
+	return v.reader(), nil
 }
 
 func (c *call) fetchNote() (any, error) {
@@ -113,14 +117,22 @@ func (c *call) fetchNote() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	note, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, desk.AsSystem())
+	note, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, desk.AsSystem()) // whose reader is known only then
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.lost("note", given)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := c.mayReadNotes(sid); err != nil {
+	reader, err := c.noteReader(sid)
+	if err != nil {
+		return nil, err
+	}
+	note, _, err = c.desk.Note(c.ctx, conversation.PrefixNote+digits, reader)
+	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
+		return nil, c.lost("note", given)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c.renderNote(sid)(note), nil
@@ -132,10 +144,11 @@ func (c *call) listNotes() (any, error) {
 		return nil, err
 	}
 	c.settle()
-	if err := c.mayReadNotes(sid); err != nil {
+	reader, err := c.noteReader(sid)
+	if err != nil {
 		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
 	}
-	notes, err := c.desk.Notes(c.ctx, sid, desk.AsSystem())
+	notes, err := c.desk.Notes(c.ctx, sid, reader)
 	if err != nil {
 		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
 	}

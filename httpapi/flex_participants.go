@@ -50,6 +50,9 @@ func (c *call) people(v *view) ([]person, error) {
 	}
 	added, err := c.desk.Participants(c.ctx, v.sid)
 	for _, p := range added {
+		if !v.turn.Includes(p.CreatedAt) {
+			continue
+		}
 		found = append(found, person{sid: conversation.SameSID(prefixParticipant, p.SID), kind: cmp.Or(p.Kind, "external")})
 	}
 	return found, err
@@ -268,8 +271,9 @@ func (c *call) finish(task desk.Task, complete bool, disposition string) (conver
 	if err := c.actAs(task.Agent); err != nil {
 		return conversation.Outcome{}, err
 	}
-	if c.token() != "" && task.Status == conversation.TaskCompleted {
-		return conversation.Outcome{Task: &task.Task}, nil // repeated, when the answer to the first time was lost
+	if task.Status == conversation.TaskCompleted && (complete || c.token() != "") {
+		// Repeated. With a token the answer to the first time was lost, without one it is for the caller to say.
+		return conversation.Outcome{Task: &task.Task, Unchanged: c.token() == ""}, nil
 	}
 	end := conversation.EndCommand{Agent: task.Agent, Task: task.SID, Meta: c.command("end")}
 	if !complete {

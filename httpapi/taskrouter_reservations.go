@@ -248,6 +248,9 @@ func (c *call) createReservation() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if now := v.task(task.SID); now == nil || !now.Status.Waiting() && now.Agent != agent {
+		return nil, c.unexpected("Task %s not in expected state [pending]: it does not wait for an agent", task.SID)
+	}
 	claimed, err := c.claim(v, agent)
 	if err != nil {
 		return nil, err
@@ -257,7 +260,7 @@ func (c *call) createReservation() (any, error) {
 	}
 	now := v.task(claimed)
 	if now == nil || now.Reservation == nil || now.Reservation.Agent != agent {
-		return nil, c.unexpected("Task %s can't be reserved for %s any more: somebody else was faster", task.SID, agent)
+		return nil, c.unexpected("Task %s can't be reserved for %s any more: it is not waiting for them", task.SID, agent)
 	}
 	return c.answerReservation(reservationOf(*now), v.revision)
 }
@@ -297,9 +300,9 @@ func (c *call) updateReservation() (any, error) {
 	if status != "" {
 		outcome, expected, err := c.setReservation(found, status)
 		if err != nil {
-			return nil, err
+			return nil, c.reservationOver(found, status, expected, err)
 		}
-		if err := c.only(outcome, "Reservation", found.SID, expected); err != nil {
+		if err := c.only(outcome, "Reservation", found.SID, expected, string(changedReservation(found, outcome, status).Status)); err != nil {
 			return nil, err
 		}
 		found, revision = changedReservation(found, outcome, status), outcome.Revision
@@ -346,6 +349,19 @@ func (c *call) setReservation(r desk.Reservation, status conversation.Reservatio
 	case conversation.ReservationPending, conversation.ReservationTimeout, conversation.ReservationCanceled, conversation.ReservationRescinded:
 	}
 	return outcome, "", c.wrong("ReservationStatus", "ReservationStatus can be set to accepted, rejected, wrapping or completed")
+}
+
+// reservationOver says of a reservation what a refusal says of its conversation: that it is over.
+func (c *call) reservationOver(r desk.Reservation, wanted conversation.ReservationStatus, expected string, refused error) error {
+	ends := wanted == conversation.ReservationWrapping || wanted == conversation.ReservationCompleted
+	if !ends || conversation.CodeOf(refused) != conversation.CodeConversationClosed {
+		return refused
+	}
+	now, _, err := c.reservationNow(r.SID, r)
+	if err != nil {
+		return err
+	}
+	return c.unexpected("Reservation %s not in expected state [%s]: it is already %s", r.SID, expected, now.Status)
 }
 
 // legal refuses a change from a status that it can't be made from, before the conversation is asked; it

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -67,10 +68,7 @@ func (c *call) taskModel(task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 	if task.Direct {
 		target = conversation.AgentSID(task.Agent)
 	}
-	reason := string(task.CanceledReason)
-	if reason == "" {
-		reason = task.Disposition
-	}
+	reason := cmp.Or(task.Disposition, string(task.CanceledReason))
 	base := c.workspaceURL("Tasks", task.SID)
 	return taskmodel.TaskrouterV1Task{
 		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(task.SID), Url: new(base),
@@ -113,15 +111,15 @@ func (c *call) overtaken() *problem {
 	}
 }
 
-// only tells a client that another was faster than it, where a command found its own effect there already.
-func (c *call) only(outcome conversation.Outcome, what, sid, expected string) error {
+// only tells a client that a command found its own effect there already, whoever asked for it first.
+func (c *call) only(outcome conversation.Outcome, what, sid, expected, now string) error {
 	switch {
 	case !outcome.Unchanged:
 		return nil
 	case c.r.Header.Get("If-Match") != "":
 		return c.overtaken()
 	}
-	return c.unexpected("%s %s not in expected state [%s]: somebody else was faster", what, sid, expected)
+	return c.unexpected("%s %s not in expected state [%s]: it is already %s", what, sid, expected, now)
 }
 
 func (c *call) renderTask(task desk.Task, revision int) (any, error) {
@@ -200,11 +198,19 @@ func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 			filter.Statuses = append(filter.Statuses, conversation.TaskStatus(status))
 		}
 	}
-	if filter.Queue, none, err = c.queueAsked(); err != nil || none {
-		return filter, none, err
+	if filter.Agent != "" { // of a task that has ended its agent may read nothing, be it by guessing
+		if len(filter.Statuses) == 0 {
+			filter.Statuses = slices.Clone(ownStatuses)
+		}
+		filter.Statuses = slices.DeleteFunc(filter.Statuses, func(s conversation.TaskStatus) bool { return !slices.Contains(ownStatuses, s) })
+		none = len(filter.Statuses) == 0
 	}
-	if filter.Workflow, none, err = c.workflowAsked(); err != nil || none {
-		return filter, none, err
+	unknown := false
+	if filter.Queue, unknown, err = c.queueAsked(); err != nil || unknown {
+		return filter, true, err
+	}
+	if filter.Workflow, unknown, err = c.workflowAsked(); err != nil || unknown {
+		return filter, true, err
 	}
 	if c.form.Get("Priority") != "" {
 		priority, err := c.number("Priority", 0, 0, 1<<30)
@@ -229,8 +235,11 @@ func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 	name, descending, err := c.ordering("DateCreated", "Priority", "VirtualStartTime")
 	filter.Order = map[string]desk.TaskOrder{"Priority": desk.TasksByPriority, "VirtualStartTime": desk.TasksByQueueTime}[name]
 	filter.NewestFirst = descending
-	return filter, false, err
+	return filter, none, err
 }
+
+// ownStatuses are those of the tasks that an agent's key may read.
+var ownStatuses = []conversation.TaskStatus{conversation.TaskReserved, conversation.TaskAssigned, conversation.TaskWrapping}
 
 var taskStatuses = []conversation.TaskStatus{
 	conversation.TaskPending, conversation.TaskReserved, conversation.TaskAssigned, conversation.TaskWrapping,
@@ -420,8 +429,14 @@ func (c *call) updateTask() (any, error) {
 		return nil, err
 	}
 	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
-	if c.token() != "" && status != "" && task.Status == status {
-		return c.renderTask(task, revision) // repeated, when the answer to the first time was lost
+	if c.token() != "" && status != "" && task.Status == status { // repeated, when the answer to the first time was lost
+		if err := c.actAs(task.Agent); err != nil {
+			return nil, err
+		}
+		if c.caller.agent() != "" && !slices.Contains(ownStatuses, task.Status) {
+			task.Attributes = nil // they are not the agent's to read any more
+		}
+		return c.renderTask(task, revision)
 	}
 	if err := c.ifMatch(tag(task.SID, revision)); err != nil {
 		return nil, err
@@ -438,9 +453,9 @@ func (c *call) updateTask() (any, error) {
 			return nil, c.unexpected("Task %s not in expected state [assigned, wrapping]: it is %s", task.SID, task.Status)
 		}
 		if outcome, err = c.finish(task, status == conversation.TaskCompleted, c.form.Get("Reason")); err != nil {
-			return nil, err
+			return nil, c.taskOver(task, err)
 		}
-		if err := c.only(outcome, "Task", task.SID, "assigned, wrapping"); err != nil {
+		if err := c.only(outcome, "Task", task.SID, "assigned, wrapping", statusAfter(outcome, task)); err != nil {
 			return nil, err
 		}
 	case conversation.TaskCanceled:
@@ -452,6 +467,29 @@ func (c *call) updateTask() (any, error) {
 	}
 	task.Task = merge(task.Task, outcome.Task)
 	return c.renderTask(task, outcome.Revision)
+}
+
+// statusAfter is the task's status as far as the command told it.
+func statusAfter(outcome conversation.Outcome, before desk.Task) string {
+	if t := outcome.Task; t != nil && t.SID == before.SID {
+		return string(t.Status)
+	}
+	return string(before.Status)
+}
+
+// taskOver says of a task what a refusal says of its conversation: that it is over.
+func (c *call) taskOver(task desk.Task, refused error) error {
+	if conversation.CodeOf(refused) != conversation.CodeConversationClosed {
+		return refused
+	}
+	v, err := c.viewFor(task.Conversation)
+	if err != nil {
+		return err
+	}
+	if now := v.task(task.SID); now != nil && !now.Status.Live() {
+		return c.unexpected("Task %s not in expected state [assigned, wrapping]: it is already %s", task.SID, now.Status)
+	}
+	return refused
 }
 
 // merge is the task as a command has left it.
@@ -477,7 +515,7 @@ func (c *call) cancelTask(task desk.Task) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.only(outcome, "Task", task.SID, "pending, reserved"); err != nil {
+	if err := c.only(outcome, "Task", task.SID, "pending, reserved", statusAfter(outcome, task)); err != nil {
 		return nil, err
 	}
 	if outcome.Task != nil && outcome.Task.SID == task.SID {

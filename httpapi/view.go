@@ -22,6 +22,8 @@ type view struct {
 	revision  int
 	tasks     []desk.Task
 	transfers []conversation.Transfer
+	// turn is how much of it the caller may read; tasks and transfers are bounded by it.
+	turn conversation.Turn
 }
 
 // stateTimeout is how long a conversation may take to tell how it is before the desk is asked instead.
@@ -122,15 +124,44 @@ func (c *call) viewOfDesk(shown desk.Conversation) (*view, error) {
 	return v, err
 }
 
-// mayRead refuses an agent who neither has the conversation nor wraps it up nor is offered it.
+// mayRead refuses an agent who may not read the conversation, and bounds it by the turn of one who wraps it up.
 func (c *call) mayRead(v *view) error {
 	own := c.caller.agent()
-	if own == "" || slices.ContainsFunc(v.tasks, func(t desk.Task) bool {
-		return t.Agent == own && (t.Status == conversation.TaskReserved || t.Status == conversation.TaskAssigned || t.Status == conversation.TaskWrapping)
-	}) {
+	if own == "" {
 		return nil
 	}
-	return c.forbid("%s neither has this conversation nor is offered it", own)
+	turn, may := conversation.TurnOf(own, func(yield func(*conversation.Task) bool) {
+		for i := range v.tasks {
+			if !yield(&v.tasks[i].Task) {
+				return
+			}
+		}
+	})
+	if !may {
+		return c.forbid("%s neither holds this conversation, wraps it up nor has an offer of it", own)
+	}
+	if turn.Whole() {
+		return nil
+	}
+	v.turn = turn
+	all := v.tasks
+	v.tasks = nil
+	for _, task := range all {
+		if shown, may := turn.TaskOf(task.Task, v.transfers); may {
+			task.Task = shown
+			v.tasks = append(v.tasks, task)
+		}
+	}
+	v.transfers = turn.Transfers(v.transfers)
+	return nil
+}
+
+// reader is whom the desk lets read, once the conversation has let the caller: the desk's own record may be behind.
+func (v *view) reader() desk.Reader {
+	if v.turn.Whole() {
+		return desk.AsSystem()
+	}
+	return desk.AsTurn(v.turn)
 }
 
 // task returns the task with those digits, under whichever prefix, nil where there is none.

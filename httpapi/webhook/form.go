@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -106,7 +107,7 @@ func (s *Sender) addTask(ctx context.Context, f form, e desk.FeedEvent) error {
 func EndReasons(e desk.FeedEvent, task desk.Task) (canceled, completed string) {
 	switch e.TaskStatus {
 	case conversation.TaskCanceled:
-		return string(task.CanceledReason), ""
+		return cmp.Or(task.Disposition, string(task.CanceledReason)), ""
 	case conversation.TaskCompleted:
 		return "", task.Disposition
 	case conversation.TaskPending, conversation.TaskReserved, conversation.TaskAssigned, conversation.TaskWrapping:
