@@ -15,6 +15,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"modernc.org/sqlite"
+
+	"github.com/baton-transfers/baton/internal/private"
 )
 
 // CopiedTable is a table that was copied.
@@ -76,6 +78,9 @@ func openAlone(ctx context.Context, path string) (_ *sql.Tx, done func() error, 
 	path, err = filepath.Abs(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	if _, err := private.Database(path); err != nil {
+		return nil, nil, err //nolint:wrapcheck // it says what to do
 	}
 	// Exclusive from the first look on: it fails while another has the file open, be they idle.
 	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(1000)", "locking_mode(EXCLUSIVE)"}}))

@@ -78,6 +78,9 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	if d.tick == 0 {
 		d.tick = time.Second
 	}
+	for _, file := range s.narrowed {
+		d.log.WarnContext(ctx, "database file was accessible to other users: access removed", "file", file)
+	}
 	if err := d.keysAreThere(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open desk: %w", err), s.close())
 	}

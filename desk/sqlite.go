@@ -15,6 +15,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlitecode "modernc.org/sqlite/lib"
+
+	"github.com/baton-transfers/baton/internal/private"
 )
 
 // Everything that only SQLite takes stands in this file.
@@ -33,8 +35,15 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	if err := checkFile(path); err != nil {
 		return nil, err
 	}
+	narrowed, err := private.Existing(path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what to do
+	}
 	if err := refuseForeign(ctx, path); err != nil {
 		return nil, err
+	}
+	if _, err := private.Database(path); err != nil {
+		return nil, err //nolint:wrapcheck // it says what to do
 	}
 	writes, err := sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {
@@ -46,7 +55,7 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 			err = errors.Join(err, writes.Close())
 		}
 	}()
-	s := &store{reading: &sql.TxOptions{ReadOnly: true}, busy: sqliteBusy, tries: sqliteTries}
+	s := &store{reading: &sql.TxOptions{ReadOnly: true}, busy: sqliteBusy, tries: sqliteTries, narrowed: narrowed}
 	if s.before, s.after, err = migrate(ctx, goose.DialectSQLite3, writes, path, sqliteTries); err != nil {
 		return nil, sqliteSentence(path, err)
 	}

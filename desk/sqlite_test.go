@@ -3,8 +3,10 @@ package desk
 import (
 	"bytes"
 	"database/sql"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -114,4 +116,30 @@ func runSQL(t *testing.T, path, statement string) {
 	_, err = db.ExecContext(t.Context(), statement)
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
+}
+
+func TestTheFilesAreForTheirUserAlone(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no modes there")
+	}
+	path := filepath.Join(t.TempDir(), "desk.db")
+	require.NoError(t, os.WriteFile(path, nil, 0o644)) //nolint:gosec // the case
+	require.NoError(t, os.Chmod(path, 0o644))          //nolint:gosec // the case
+	var log strings.Builder
+	d, err := Open(t.Context(), "sqlite:"+path, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	require.NoError(t, d.AddQueue(t.Context(), "support"))
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(path + suffix)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), suffix)
+	}
+	require.Contains(t, log.String(), "level=WARN")
+	require.Contains(t, log.String(), "file="+path)
+
+	require.NoError(t, os.Chmod(filepath.Dir(path), 0o775)) //nolint:gosec // the case
+	_, err = Open(t.Context(), "sqlite:"+path, Options{})
+	require.ErrorContains(t, err, "run `chmod go-w ")
 }

@@ -35,6 +35,8 @@ type store struct {
 	// overwrite rewrites the database's files, so that they keep nothing of what was changed before; it returns what
 	// may remain all the same. It is nil where the database can't.
 	overwrite func(context.Context) (left string, err error)
+	// narrowed are the files that other users had access to until they were opened.
+	narrowed []string
 }
 
 // longestPause is how long the pause before another try may grow.

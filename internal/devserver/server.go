@@ -22,6 +22,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/internal/child"
+	"github.com/baton-transfers/baton/internal/private"
 )
 
 const (
@@ -128,8 +129,11 @@ func lockDatabase(ctx context.Context, database string) (*os.File, error) {
 	if strings.ContainsAny(database, "?#%") {
 		return nil, fmt.Errorf("the database file %s cannot be opened by the dev server: choose a path without ?, # and %%", database)
 	}
-	if err := os.MkdirAll(filepath.Dir(database), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(database), 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the database file: %w", err)
+	}
+	if _, err := private.Existing(database); err != nil {
+		return nil, err //nolint:wrapcheck // it says what to do
 	}
 	ctx, cancel := context.WithTimeout(ctx, databaseWait)
 	defer cancel()
@@ -179,7 +183,7 @@ func start(ctx context.Context, options Options, lock *os.File) (*Server, error)
 	if lock != nil {
 		command.ExtraFiles = []*os.File{lock}
 	}
-	if err := child.Start(command, server.ended); err != nil {
+	if err := private.Alone(func() error { return child.Start(command, server.ended) }); err != nil {
 		return nil, fmt.Errorf("the dev server's program does not run: install the Temporal CLI %s or newer, or correct %s: %w",
 			Version, binaryVariable, err)
 	}

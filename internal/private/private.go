@@ -1,0 +1,95 @@
+// Package private keeps database files to the user who runs the program. It must not import other packages of this module.
+package private
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	mode      fs.FileMode = 0o600
+	forOthers fs.FileMode = 0o077
+	writable  fs.FileMode = 0o022
+)
+
+// besides are the suffixes of the files that SQLite keeps beside a database. It gives new ones the database's mode.
+var besides = []string{"", "-wal", "-shm", "-journal"}
+
+// Database creates the SQLite database, empty, where there is none, for this user alone whatever the umask, and takes the
+// access of others away from one that exists and from the files beside it, which it returns. It refuses a folder in which
+// other users could replace the files.
+func Database(path string) (narrowed []string, err error) {
+	narrowed, err = Existing(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, mode)
+	if errors.Is(err, fs.ErrPermission) {
+		return narrowed, nil // an existing file that is only read: SQLite has the sentence for it
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be created: give this user access to its folder, or name another place: %w", path, err)
+	}
+	return narrowed, errors.Join(file.Chmod(mode), file.Close())
+}
+
+// Existing is [Database] without creating anything.
+func Existing(path string) (narrowed []string, err error) {
+	if err := checkFolder(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
+		if err := checkFolder(filepath.Dir(real)); err != nil {
+			return nil, err
+		}
+		path = real // SQLite keeps the files beside the real one
+	}
+	for _, suffix := range besides {
+		changed, err := narrow(path + suffix)
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			narrowed = append(narrowed, path+suffix)
+		}
+	}
+	return narrowed, nil
+}
+
+// checkFolder refuses a folder that others can write to. In a sticky one, as /tmp is, they cannot replace this user's files.
+func checkFolder(folder string) error {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return fmt.Errorf("the folder of the database cannot be used: create it, or name another place: %w", err)
+	}
+	if !separates || info.Mode().Perm()&writable == 0 || info.Mode()&fs.ModeSticky != 0 {
+		return nil
+	}
+	return fmt.Errorf("other users can write to the folder %s and replace the database: run `chmod go-w %s`, or name another folder", folder, folder)
+}
+
+// narrow takes the access of others away from a file, if it exists.
+func narrow(path string) (changed bool, err error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("%s cannot be used: name another place for the database: %w", path, err)
+	case info.IsDir() || !separates:
+		return false, nil
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("%s is not a regular file: remove it, or name another place for the database", path)
+	case !ours(info):
+		return false, fmt.Errorf("%s belongs to another user: run `chown` on it, or name another place for the database", path)
+	case info.Mode().Perm()&forOthers == 0:
+		return false, nil
+	}
+	if err := os.Chmod(path, info.Mode().Perm()&^forOthers); err != nil {
+		return false, fmt.Errorf("other users can read %s: run `chmod 600 %s`: %w", path, path, err)
+	}
+	return true, nil
+}
