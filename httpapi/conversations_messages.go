@@ -19,7 +19,7 @@ func messageRoutes() []route {
 			lists("messages", conversationmodel.ConversationsV1ConversationMessage{}).by((*call).listMessages),
 		post(conversations, path, everyone, http.StatusCreated).says("Adds a message.").
 			but("Author is an agent with a task here, else somebody on the customer's side, else another agent, else the customer by a new name; a name that is both of the first two is 409, "+
-				"and the participant's SID (MB…) tells them apart. Of agents only a holder may write. Media and templates are refused.").
+				"and the participant's SID (MB…) tells them apart. Of agents only a holder may write. No media.").
 			with("Author", "Body*", "Attributes").answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).createMessage),
 		get(conversations, path+"/{message}", everyone).says("Fetches a message.").
 			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).fetchMessage),
