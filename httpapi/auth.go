@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/limit"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // access is who may call a route. An agent's key acts for its agent only, wherever the path leads: the
@@ -67,7 +69,8 @@ func (s *Server) authenticate(r *http.Request) (caller, desk.Account, error) {
 	if err != nil {
 		return caller{}, account, err
 	}
-	user, secret, _ := r.BasicAuth()
+	user, secret, given := r.BasicAuth()
+	identifyRefused(r.Context(), user, given)
 	if !same(user, account.SID) {
 		key, err := s.desk.Authenticate(r.Context(), user, secret)
 		if errors.Is(err, desk.ErrCredentials) {
@@ -79,6 +82,20 @@ func (s *Server) authenticate(r *http.Request) (caller, desk.Account, error) {
 		return caller{}, account, unauthorized()
 	}
 	return caller{desk.Key{SID: account.SID, Name: nameOfToken, Role: desk.KeyService, RateLimit: desk.DefaultRateLimit}}, account, nil
+}
+
+// identifyRefused says, for the security log, with which credentials a request came in case they are refused. What is no SID may
+// be a secret in the wrong place, and is not written.
+func identifyRefused(ctx context.Context, user string, given bool) {
+	reason := "wrong credentials"
+	if !given {
+		reason = "no credentials"
+	}
+	if !isSID(desk.PrefixKey, user) && !isSID(desk.PrefixAccount, user) {
+		user = ""
+	}
+	seclog.Identify(ctx, "", "", user)
+	seclog.Because(ctx, reason)
 }
 
 // same compares in a time that tells nothing of where two texts differ, nor of their lengths.

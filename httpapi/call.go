@@ -14,6 +14,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // call is one request on its way to its answer.
@@ -71,6 +72,8 @@ func (c *call) admit() (err error) {
 	}
 	c.authenticated(c.ctx, c.caller.key.SID)
 	c.ctx = desk.WithActor(c.ctx, c.caller.key.Name)
+	seclog.Identify(c.ctx, c.caller.key.Name, string(c.caller.key.Role), c.caller.key.SID)
+	seclog.Because(c.ctx, "")
 	// Now, not when the request came: to a limit, times that go back are time that passes once more.
 	if err := c.limits.take(c.caller.key, time.Now()); err != nil {
 		return err

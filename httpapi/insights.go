@@ -10,6 +10,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 func insightRoutes() []route {
@@ -64,6 +65,7 @@ func (c *call) listSegments() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.security.Write(c.ctx, seclog.Entry{Event: seclog.Export, Subject: "insights", Reason: "segments"})
 	found, err := c.desk.SegmentList(c.ctx, page)
 	if err != nil {
 		return nil, err
@@ -107,6 +109,7 @@ func (c *call) listSegmentedConversations() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.security.Write(c.ctx, seclog.Entry{Event: seclog.Export, Subject: "insights", Reason: "conversations"})
 	found, err := c.desk.SegmentsByConversation(c.ctx, page)
 	if err != nil {
 		return nil, err

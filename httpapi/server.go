@@ -13,6 +13,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/limit"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // Conversations commands conversations and reads them: [*baton.Client] does.
@@ -50,6 +51,7 @@ type Server struct {
 	desk          *desk.Desk
 	conversations Conversations
 	log           *slog.Logger
+	security      *seclog.Log
 	allowCallback func(callback string) error
 	authenticated func(ctx context.Context, sid string)
 	limits        *limits
@@ -67,6 +69,7 @@ func New(d *desk.Desk, c Conversations, o Options) *Server {
 		limits: newLimits(), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
 		guesses: limit.New(o.WrongCredentials.Or(DefaultWrongCredentials()), o.WrongCredentialsTotal.Or(DefaultWrongCredentialsTotal())),
 	}
+	s.security = seclog.New(o.Logger)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -93,7 +96,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	mux.HandleFunc("GET /openapi.json", serveOpenAPI)
 	mux.Handle("/", s.unrouted(mux))
-	return s.secured(mux)
+	return s.security.HTTP(s.secured(mux))
 }
 
 // secured refuses what a page of another site has a browser send with credentials that the browser remembers. Programs

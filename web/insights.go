@@ -12,6 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // insightRoutes are the pages of insights.
@@ -161,6 +162,7 @@ func (v *visit) downloadInsights() error {
 	if err != nil {
 		return err
 	}
+	v.security.Write(v.ctx, seclog.Entry{Event: seclog.Export, Subject: "insights", Reason: "csv"})
 	h := v.w.Header()
 	h.Set("Content-Type", "text/csv; charset=utf-8")
 	h.Set("Content-Disposition", `attachment; filename="insights.csv"`)

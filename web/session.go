@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,12 +11,16 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 const (
-	// personLifetime is for how long somebody is signed in: a shift. An open page asks by itself, so it
-	// can't be told from its use who has left.
+	// personLifetime is for how long a person is signed in at most: a shift.
 	personLifetime = 12 * time.Hour
+	// DefaultIdle is after how long without a request of their own a person is signed out.
+	DefaultIdle = 4 * time.Hour
+	// activityNoted is how exactly a session keeps when its person was last active, so that not each request writes it.
+	activityNoted = time.Minute
 	// customerLifetime is for how long a browser finds its conversation again.
 	customerLifetime = 7 * 24 * time.Hour
 )
@@ -27,6 +32,8 @@ const (
 	keySince = "since"
 	// keyAdmin is set where a supervisor of the demo has signed in as its administrator.
 	keyAdmin = "admin"
+	// keyActive is when the person last made a request of their own, in microseconds.
+	keyActive = "active"
 	// keyConversation is the customer's, keyForm the ID of the form that began it, keyBegun when that was.
 	keyConversation = "conversation"
 	keyForm         = "form"
@@ -94,7 +101,7 @@ func (v *visit) who() (person, error) {
 		return p, err
 	}
 	name := v.people.GetString(v.ctx, keyAgent)
-	if name == "" {
+	if name == "" || v.idled() {
 		return person{}, nil
 	}
 	agent, err := v.desk.Agent(v.ctx, name)
@@ -111,4 +118,43 @@ func (v *visit) who() (person, error) {
 		p.Role = desk.RoleAdmin
 	}
 	return p, nil
+}
+
+// idled reports whether the session's person has made no request of their own for the idle time.
+func (v *visit) idled() bool {
+	active := v.people.GetInt64(v.ctx, keyActive)
+	return active != 0 && v.now().Sub(time.UnixMicro(active)) > v.idle
+}
+
+// noteActivity keeps that the person is active, and ends the session of one who was idle for too long.
+func (v *visit) noteActivity() error {
+	name := v.people.GetString(v.ctx, keyAgent)
+	if name == "" {
+		return nil
+	}
+	if v.idled() {
+		if err := v.people.Destroy(v.ctx); err != nil {
+			return fmt.Errorf("end an idle session: %w", err)
+		}
+		v.security.Write(v.ctx, seclog.Entry{Event: seclog.SessionExpired, Who: name, Reason: "idle"})
+		return nil
+	}
+	if now := v.now(); byPerson(v.r) && now.Sub(time.UnixMicro(v.people.GetInt64(v.ctx, keyActive))) >= activityNoted {
+		v.people.Put(v.ctx, keyActive, now.UnixMicro())
+	}
+	return nil
+}
+
+// byPerson reports whether a person made the request, and not a page that is open and fetches itself anew. Links and forms that htmx
+// sends are boosted, and a field that asks while a person types has a name; what a page does by itself has neither.
+func byPerson(r *http.Request) bool {
+	switch {
+	case r.Method == http.MethodPost:
+		return true
+	case r.Header.Get(headerHTMX) != "":
+		return r.Header.Get("Hx-Boosted") != "" || r.Header.Get("Hx-Trigger-Name") != ""
+	case r.Header.Get("Sec-Fetch-Mode") != "":
+		return r.Header.Get("Sec-Fetch-Mode") == "navigate"
+	}
+	return true
 }

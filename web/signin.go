@@ -15,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/forwarded"
+	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/web/identity"
 )
 
@@ -127,9 +128,11 @@ func (v *visit) provider() string {
 func (v *visit) signInToDemo() error {
 	next := v.r.PostForm.Get("next")
 	if !v.options.Demo {
+		v.signInRefused("", "no demo")
 		return v.signIn(http.StatusForbidden, "Nobody can be chosen here: this is no demo.", next, nil)
 	}
 	if !onThisMachine(v.r) {
+		v.signInRefused("", "another machine")
 		return v.signIn(http.StatusForbidden, "The people of the demo can sign in only on the machine that Baton runs on.", next, nil)
 	}
 	name, asAdministrator := v.r.PostForm.Get("agent"), false
@@ -139,10 +142,12 @@ func (v *visit) signInToDemo() error {
 	agent, err := v.desk.Agent(v.ctx, name)
 	switch {
 	case conversation.CodeOf(err) == conversation.CodeUnknownAgent:
+		v.signInRefused(name, reasonUnknownAgent)
 		return v.signIn(http.StatusUnprocessableEntity, "There is no such agent any more: choose another.", next, nil)
 	case err != nil:
 		return err
 	case asAdministrator && agent.Role != desk.RoleSupervisor:
+		v.signInRefused(name, "not a supervisor")
 		return v.signIn(http.StatusForbidden, "Only a supervisor of the demo can sign in as its administrator: choose another.", next, nil)
 	}
 	return v.welcome(agent, asAdministrator, "", next)
@@ -160,13 +165,29 @@ func (v *visit) welcome(agent desk.Agent, asAdministrator bool, idToken, next st
 	}
 	v.people.Put(v.ctx, keyAgent, agent.Name)
 	v.people.Put(v.ctx, keySince, agent.CreatedAt.UnixMicro())
+	v.people.Put(v.ctx, keyActive, v.now().UnixMicro())
 	if asAdministrator {
 		v.people.Put(v.ctx, keyAdmin, true)
 	}
+	role, by := agent.Role, "demo"
+	if asAdministrator {
+		role = desk.RoleAdmin
+	}
 	if idToken != "" {
 		v.people.Put(v.ctx, keyIDToken, idToken)
+		by = "oidc"
 	}
+	seclog.Identify(v.ctx, agent.Name, string(role), "")
+	v.security.Write(v.ctx, seclog.Entry{Event: seclog.SignIn, Reason: by})
 	return v.back(afterSignIn(next), "")
+}
+
+// reasonUnknownAgent is why a sign-in is refused under a name that the desk does not know.
+const reasonUnknownAgent = "unknown agent"
+
+// signInRefused writes to the security log that a sign-in was refused, to the name as far as it is known.
+func (v *visit) signInRefused(name, reason string) {
+	v.security.Write(v.ctx, seclog.Entry{Event: seclog.SignIn, Outcome: seclog.Refused, Who: name, Reason: reason})
 }
 
 // pendingSignIn is what a session keeps of a sign-in that has begun.
@@ -212,6 +233,7 @@ func (v *visit) beginSignIn() error {
 		return v.signIn(http.StatusNotFound, "There is no provider to sign in with.", next, nil)
 	}
 	if !v.signedIn() && !v.signIns.allow(v.r) {
+		v.signInRefused("", "too many sign-ins")
 		return v.signIn(http.StatusTooManyRequests, tooManySignIns, next, nil)
 	}
 	address, pending, err := v.options.Provider.Begin(v.ctx)
@@ -267,6 +289,14 @@ func (v *visit) finishSignIn() error {
 	if err != nil {
 		return err
 	}
+	err = v.desk.BindIdentity(v.ctx, agent.Name, person.Issuer, person.Subject)
+	switch {
+	case desk.IsTaken(err, "identity"):
+		v.signInRefused(agent.Name, "bound to another account")
+		return v.boundElsewhere(person, begun.Next)
+	case err != nil:
+		return err
+	}
 	return v.welcome(agent, false, person.IDToken, begun.Next)
 }
 
@@ -276,23 +306,36 @@ func (v *visit) signInFailed(err error, next string) error {
 	if !ok {
 		return err
 	}
-	status := http.StatusBadRequest
+	status, outcome, reason := http.StatusBadRequest, seclog.Refused, "sign-in not begun here, or too old"
 	switch failed.Fault {
 	case identity.FaultVisitor:
 	case identity.FaultDenied:
-		status = http.StatusForbidden
+		status, reason = http.StatusForbidden, "denied"
 	case identity.FaultProvider:
-		status = http.StatusServiceUnavailable
+		status, outcome, reason = http.StatusServiceUnavailable, seclog.Failed, "provider unavailable"
 		v.log.WarnContext(v.ctx, "The OpenID provider can't be reached", "error", err)
 	case identity.FaultSetup:
-		status = http.StatusBadGateway
+		status, outcome, reason = http.StatusBadGateway, seclog.Failed, "provider's answer not usable"
 		v.log.ErrorContext(v.ctx, "The OpenID provider's answer is of no use", "error", err)
 	}
+	v.security.Write(v.ctx, seclog.Entry{Event: seclog.SignIn, Outcome: outcome, Reason: reason})
 	return v.signIn(status, failed.Sentence, next, nil)
 }
 
-// unknown tells somebody whom the desk doesn't know whom to ask.
+// unknown tells a person whom the desk doesn't know whom to ask.
 func (v *visit) unknown(person identity.Person, next string) error {
+	v.signInRefused(person.Name, reasonUnknownAgent)
+	return v.askAdministrator(person, "You are signed in at "+v.provider()+" as somebody whom Baton doesn't know.", next)
+}
+
+// boundElsewhere tells a person whom to ask whose agent is bound to another account, or whose account is bound to another agent.
+func (v *visit) boundElsewhere(person identity.Person, next string) error {
+	return v.askAdministrator(person, "Baton knows this name, or your account at "+v.provider()+", from another sign-in. "+
+		"An administrator can release the binding on the agent's page, then sign in again.", next)
+}
+
+// askAdministrator refuses a sign-in and names the administrators.
+func (v *visit) askAdministrator(person identity.Person, refused, next string) error {
 	everybody, err := v.desk.Agents(v.ctx)
 	if err != nil {
 		return err
@@ -303,7 +346,7 @@ func (v *visit) unknown(person identity.Person, next string) error {
 			who.Administrators = append(who.Administrators, agent.FriendlyName)
 		}
 	}
-	return v.signIn(http.StatusForbidden, "You are signed in at "+v.provider()+" as somebody whom Baton doesn't know.", next, who)
+	return v.signIn(http.StatusForbidden, refused, next, who)
 }
 
 // signOut ends the session, here at once and then at the provider.
@@ -323,6 +366,7 @@ func (v *visit) signOut() error {
 	if !signedIn {
 		return v.back(SignInPath, "")
 	}
+	v.security.Write(v.ctx, seclog.Entry{Event: seclog.SignOut})
 	v.people.SetDeadline(v.ctx, time.Now().Add(signInWithin))
 	if farewell := v.signOutURL(idToken); farewell != "" {
 		v.people.Put(v.ctx, keyFarewell, farewell)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"html/template"
@@ -13,6 +14,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/limit"
+	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/web/identity"
 )
 
@@ -35,6 +37,10 @@ type Options struct {
 	Provider *identity.Provider
 	// Demo lets whoever is on this machine sign in as anybody: for a desk that is nobody's.
 	Demo bool
+	// Idle is after how long without a request of a person's own their session ends; [DefaultIdle] where it is zero.
+	Idle time.Duration
+	// Now is the clock of idle times; the system's where it is nil.
+	Now func() time.Time
 	// TemporalUI is the address of the Temporal Web UI and the namespace's page in it, to which a conversation's
 	// workflow ID is added; no links where it is empty.
 	TemporalUI string
@@ -50,6 +56,9 @@ type Site struct {
 	customers     *scs.SessionManager
 	pages         map[string]*template.Template
 	live          *live
+	security      *seclog.Log
+	idle          time.Duration
+	now           func() time.Time
 	guard         *http.CrossOriginProtection
 	// starts bounds the chats that are begun, says what is said in one, signIns the sign-ins that are begun.
 	starts, signIns addressLimiter
@@ -69,12 +78,17 @@ func New(d *desk.Desk, conversations Conversations, options Options) *Site {
 		starts: newAddressLimiter(limits.Chats, limits.ChatsTotal), signIns: newAddressLimiter(limits.SignIns, limits.SignInsTotal),
 		says: limit.New(limits.Messages, limits.MessagesTotal), streams: newStreams(),
 	}
+	s.security, s.idle, s.now = seclog.New(options.Logger), cmp.Or(options.Idle, DefaultIdle), options.Now
+	if s.now == nil {
+		s.now = time.Now
+	}
 	if options.URL != "" { // a proxy may send another Host than the browser's
 		if err := s.guard.AddTrustedOrigin(options.URL); err != nil {
 			options.Logger.Error("public address is not an origin", "url", options.URL, "error", err)
 		}
 	}
-	s.guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s.guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seclog.Because(r.Context(), "another site")
 		http.Error(w, "This form came from another site. Open the page here and send it from there.", http.StatusForbidden)
 	}))
 	s.people = s.sessions("baton", "/", personLifetime)
@@ -101,7 +115,7 @@ func (s *Site) Handler() http.Handler {
 	mux.Handle("GET /assets/", s.assets())
 	mux.Handle("GET /favicon.ico", http.RedirectHandler(assetPath("baton.svg"), http.StatusFound))
 	mux.Handle("GET /{$}", http.RedirectHandler("/desk", http.StatusSeeOther))
-	return s.secured(s.guard.Handler(s.orNotFound(mux)))
+	return s.security.HTTP(s.secured(s.guard.Handler(s.orNotFound(mux))))
 }
 
 // orNotFound answers with a page where the mux has no route for the path.
@@ -191,6 +205,7 @@ func (s *Site) Supervisors(next http.Handler) http.Handler {
 	return s.loaded(s.people, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{Site: s, w: w, r: r, ctx: r.Context()}
 		who, err := v.who()
+		seclog.Identify(v.ctx, who.Name, string(who.Role), "")
 		switch {
 		case err != nil:
 			s.sessionFailed(w, r, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // visit is one request on its way to its answer.
@@ -72,6 +73,12 @@ func (v *visit) enter(r route) error {
 	var err error
 	if v.person, err = v.who(); err != nil {
 		return err
+	}
+	seclog.Identify(v.ctx, v.person.Name, string(v.person.Role), "")
+	if !r.stream { // a stream cannot save the session
+		if err := v.noteActivity(); err != nil {
+			return err
+		}
 	}
 	switch {
 	case r.access.allows(v.person.Role):

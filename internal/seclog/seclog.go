@@ -2,17 +2,18 @@
 //
 // Every line has the message "security event" and the attributes event and outcome; who, role, key, address, route, subject and
 // reason where they are known. It holds no secret and nothing that a customer or an agent wrote. BATON_LOG_LEVEL does not
-// silence it. Must not import: any other package of Baton's.
+// silence it. Must not import: any other package of Baton's but internal/forwarded.
 package seclog
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/baton-transfers/baton/internal/forwarded"
 )
 
 // Event is what happened.
@@ -197,7 +198,7 @@ func (l *Log) HTTP(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		o := &origin{Origin: Origin{Address: addressOf(r)}}
+		o := &origin{Origin: Origin{Address: forwarded.Of(r).String()}}
 		o.request = r.WithContext(context.WithValue(r.Context(), originKey{}, o))
 		answer := &answer{ResponseWriter: w}
 		next.ServeHTTP(answer, o.request)
@@ -213,14 +214,6 @@ func (l *Log) HTTP(next http.Handler) http.Handler {
 			l.Write(o.request.Context(), Entry{Event: Authorization, Outcome: Refused})
 		}
 	})
-}
-
-// addressOf is the address that the request came from, without its port.
-func addressOf(r *http.Request) string {
-	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		return from.Addr().Unmap().String()
-	}
-	return r.RemoteAddr
 }
 
 // routeOf is the pattern that the request was answered by: a path may hold anything.

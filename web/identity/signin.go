@@ -26,6 +26,8 @@ type Pending struct {
 type Person struct {
 	// Name is what the claim tells, with the letters A to Z in lower case.
 	Name string
+	// Issuer and Subject are the claims iss and sub: the same account at every sign-in, whatever its name.
+	Issuer, Subject string
 	// IDToken is the provider's word for it, which [Provider.SignOutURL] takes.
 	IDToken string
 }
@@ -74,7 +76,7 @@ func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values
 	if err != nil {
 		return Person{}, err
 	}
-	return Person{Name: name, IDToken: raw}, nil
+	return Person{Name: name, Issuer: token.Issuer, Subject: token.Subject, IDToken: raw}, nil
 }
 
 func (p *Provider) verify(ctx context.Context, known *discovered, raw, nonce string) (*oidc.IDToken, error) {
