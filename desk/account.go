@@ -47,6 +47,9 @@ func (a Account) Signing(now time.Time) (current, next string) {
 	return cmp.Or(w.Current, a.AuthToken), w.Next
 }
 
+// Signing returns the secrets that sign a webhook now, see [Account.Signing].
+func (d *Desk) Signing(a Account) (current, next string) { return a.Signing(d.now()) }
+
 // at is the secret as it is at that time: once a renewal is over, the next secret is the current one.
 func (w WebhookSecret) at(now time.Time) WebhookSecret {
 	if w.Next != "" && !now.Before(w.NextAt) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -130,12 +131,42 @@ func postgresConfig(address string) (*pgx.ConnConfig, int, error) {
 	if config.Database == "" || strings.Trim(at.Path, "/") == "" && parameters.Get("dbname") == "" {
 		return nil, 0, errors.New("the PostgreSQL URL names no database: add it, as in postgres://USER@HOST:5432/baton")
 	}
+	if err := refusePlain(config); err != nil {
+		return nil, 0, err
+	}
 	for setting, value := range postgresSettings {
 		if config.RuntimeParams[setting] == "" {
 			config.RuntimeParams[setting] = value
 		}
 	}
 	return config, connections, nil
+}
+
+// refusePlain refuses a connection beyond this machine that may be without TLS: with the defaults of sslmode (prefer), with allow or
+// with disable. It looks at what the driver would try, wherever that is set: in the URL, in PGHOST and PGSSLMODE, or in a service file.
+func refusePlain(config *pgx.ConnConfig) error {
+	refuse := func(host string, port uint16, encrypted bool) error {
+		network, _ := pgconn.NetworkAddress(host, port)
+		if encrypted || network == "unix" || isThisMachine(host) {
+			return nil
+		}
+		return fmt.Errorf("the connection to PostgreSQL at %s may be without TLS: add sslmode=verify-full to the URL (with sslrootcert= for a private "+
+			"authority; sslmode=require encrypts without looking at the certificate). Other modes are for this machine only", host)
+	}
+	if err := refuse(config.Host, config.Port, config.TLSConfig != nil); err != nil {
+		return err
+	}
+	for _, other := range config.Fallbacks {
+		if err := refuse(other.Host, other.Port, other.TLSConfig != nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isThisMachine(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || (err == nil && ip.Unmap().IsLoopback())
 }
 
 func postgresPool(config *pgx.ConnConfig, connections int) *pool {
@@ -225,7 +256,7 @@ func postgresSentence(name string, err error) error {
 		case "3D000":
 			return fmt.Errorf(`%s doesn't exist: create it first, as with CREATE DATABASE: %w`, name, err)
 		case "42501":
-			return fmt.Errorf("%s doesn't let this user make tables: make the user the owner of the database: %w", name, err)
+			return fmt.Errorf("%s doesn't let this user make tables or use them: run `starter desk migrate` as the tables' owner, then `starter desk grants --role USER` for this user: %w", name, err)
 		case "25006":
 			return fmt.Errorf("%s can only be read, as a standby is: name the primary: %w", name, err)
 		case "53300":

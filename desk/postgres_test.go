@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -25,6 +26,7 @@ func TestPostgres(t *testing.T) {
 	testAt(t, "a change wakes who waits in another process", server.database, testWakesOthers)
 	testAt(t, "what is undone for another's sake is tried again", server.database, testUndoneIsTriedAgain)
 	testAt(t, "an embedded desk is copied", server.database, testCopy)
+	testAt(t, "a role that changes no tables runs a desk", server.database, testRoleWithoutDDL)
 	testAt(t, "hot queries walk indexes", server.database, testPostgresPlans)
 	t.Run("open refuses", func(t *testing.T) {
 		t.Parallel()
@@ -257,4 +259,98 @@ func (s *databases) database(t testing.TB) string {
 	name := fmt.Sprintf("desk_%d", s.made.Add(1))
 	require.NoError(t, s.CreateDatabase(t.Context(), name, emptyDesk))
 	return s.URL(name)
+}
+
+// TestPlainConnectionsAreForThisMachine: what is sent to another machine is encrypted, wherever the address comes from.
+func TestPlainConnectionsAreForThisMachine(t *testing.T) {
+	for _, test := range []struct {
+		name, address string
+		environment   map[string]string
+		refused       bool
+	}{
+		{"another machine without sslmode", "postgres://baton@db.example.com/desk", nil, true},
+		{"an address without sslmode", "postgres://baton@192.0.2.7/desk", nil, true},
+		{"disable", "postgres://baton@db.example.com/desk?sslmode=disable", nil, true},
+		{"allow", "postgres://baton@db.example.com/desk?sslmode=allow", nil, true},
+		{"prefer", "postgres://baton@db.example.com/desk?sslmode=prefer", nil, true},
+		{"require", "postgres://baton@db.example.com/desk?sslmode=require", nil, false},
+		{"verify-full", "postgres://baton@db.example.com/desk?sslmode=verify-full", nil, false},
+		{"one of several hosts", "postgres://baton@127.0.0.1,db.example.com/desk", nil, true},
+		{"a host in a parameter", "postgres://baton@/desk?host=db.example.com", nil, true},
+		{"a host of the environment", "postgres://baton@/desk", map[string]string{"PGHOST": "db.example.com"}, true},
+		{"a mode of the environment", "postgres://baton@db.example.com/desk", map[string]string{"PGSSLMODE": "verify-full"}, false},
+		{"a weak mode of the environment", "postgres://baton@db.example.com/desk", map[string]string{"PGSSLMODE": "prefer"}, true},
+		{"loopback", "postgres://baton@127.0.0.1/desk", nil, false},
+		{"loopback by the new protocol", "postgres://baton@[::1]/desk", nil, false},
+		{"loopback by name", "postgres://baton@localhost/desk", nil, false},
+		{"a name that only begins like it", "postgres://baton@localhost.example.com/desk", nil, true},
+		{"a Unix socket", "postgres://baton@/desk?host=/var/run/postgresql", nil, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for name, value := range test.environment {
+				t.Setenv(name, value)
+			}
+			_, _, err := postgresConfig(test.address)
+			if !test.refused {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, "add sslmode=verify-full to the URL")
+			_, err = Open(t.Context(), test.address, Options{})
+			require.ErrorContains(t, err, "add sslmode=verify-full to the URL")
+		})
+	}
+}
+
+// testRoleWithoutDDL runs a desk as a role that changes no tables.
+func testRoleWithoutDDL(t *testing.T, h *house) {
+	ctx := t.Context()
+	admin, err := pgx.Connect(ctx, h.database)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, admin.Close(ctx)) }()
+	role := "run_" + strings.ToLower(rand.Text()[:8])
+	_, err = admin.Exec(ctx, `REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE `+role+` LOGIN PASSWORD 'run'`)
+	require.NoError(t, err)
+	address, err := url.Parse(h.database)
+	require.NoError(t, err)
+	address.User = url.UserPassword(role, "run")
+	_, err = Open(ctx, address.String(), Options{})
+	require.ErrorContains(t, err, "run `starter desk migrate` as the tables' owner, then `starter desk grants")
+	_, err = Grant(ctx, h.database, "no_such_role")
+	require.ErrorContains(t, err, "there is no role no_such_role: create it first")
+	_, err = Grant(ctx, h.database, `run"; DROP TABLE agents; --`)
+	require.ErrorContains(t, err, "is not the name of a role")
+	granted, err := Grant(ctx, h.database, role)
+	require.NoError(t, err)
+	require.False(t, granted.MayCreate)
+
+	running := &house{t: t, database: address.String(), clock: h.clock}
+	running.Desk = running.open()
+	running.transfersOn()
+	running.staff("support", "alice")
+	th := running.start("support").follow()
+	th.accept("alice")
+	_, err = running.Say(ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello"})
+	require.NoError(t, err)
+	require.NoError(t, running.Sessions().Commit("session", []byte("x"), h.clock.now().Add(time.Hour)))
+	_, _, err = running.AddKey(ctx, Key{Name: "shop", Role: KeyService})
+	require.NoError(t, err)
+	th.end("alice")
+	th.sync()
+
+	as, err := pgx.Connect(ctx, address.String())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, as.Close(ctx)) }()
+	for _, forbidden := range []string{`CREATE TABLE mine (x int)`, `ALTER TABLE agents ADD COLUMN x int`, `DROP TABLE agents`, `TRUNCATE agents`, `DELETE FROM ` + versionTable} {
+		_, err = as.Exec(ctx, forbidden)
+		require.Error(t, err, forbidden)
+	}
+	_, err = admin.Exec(ctx, `CREATE TABLE later (x int)`)
+	require.NoError(t, err)
+	_, err = as.Exec(ctx, `INSERT INTO later VALUES (1)`)
+	require.NoError(t, err, "the tables of later versions too")
+	_, err = admin.Exec(ctx, `DROP TABLE later; DELETE FROM `+versionTable+` WHERE version_id >= 8; DROP TABLE identities`)
+	require.NoError(t, err)
+	_, err = Open(ctx, address.String(), Options{})
+	require.ErrorContains(t, err, "run `starter desk migrate` as the tables' owner")
 }

@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			Claim: gateway.OIDC.Claim, Domain: gateway.OIDC.Domain,
 		},
 		TrustedProxies: gateway.TrustedProxies, Limits: gateway.Limits,
-		TemporalUI: gateway.TemporalUI, Keys: p.Keys, CodecOrigins: gateway.CodecOrigins, Logger: p.Logger, Telemetry: p.Telemetry,
+		SessionIdle: gateway.SessionIdle, TemporalUI: gateway.TemporalUI, Keys: p.Keys, CodecOrigins: gateway.CodecOrigins, Logger: p.Logger, Telemetry: p.Telemetry,
 	})
 	if err != nil {
 		return err

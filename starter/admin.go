@@ -163,7 +163,10 @@ func (c *cli) agents() *cobra.Command {
 			}
 			return c.showAgents(ctx, d)
 		}),
-	})
+	}, &cobra.Command{
+		Use: "identities", Short: "Show which account at the OpenID Connect provider each agent is bound to", Args: cobra.NoArgs,
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.showIdentities(ctx, d) }),
+	}, c.unbindAgent())
 	return cmd
 }
 
@@ -180,6 +183,56 @@ func namesOf(given, friendly string) (unique, shown string) {
 		return given, friendly
 	}
 	return "", given
+}
+
+// unbindAgent is `starter agents unbind`.
+func (c *cli) unbindAgent() *cobra.Command {
+	var every bool
+	cmd := &cobra.Command{
+		Use: "unbind NAME | --all", Short: "Release an agent from their account at the OpenID Connect provider",
+		Long: "At the first sign-in an agent is bound to their account at the provider (iss and sub of the ID token); another account under the\n" +
+			"same name is refused. This releases the binding: the account that next signs in under the name is bound. --all releases every\n" +
+			"agent, for when BATON_OIDC_ISSUER changes to another provider.",
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+			if every == (len(args) > 0) || len(args) > 1 {
+				return wrongUsage("name one agent, or give --all")
+			}
+			if every {
+				identities, err := d.Identities(ctx)
+				if err != nil {
+					return err
+				}
+				for _, bound := range identities {
+					args = append(args, bound.Agent)
+				}
+			}
+			for _, agent := range args {
+				if err := d.ReleaseIdentity(ctx, agent); err != nil {
+					return err
+				}
+			}
+			return c.showIdentities(ctx, d)
+		}),
+	}
+	cmd.Flags().BoolVar(&every, "all", false, "release every agent")
+	return cmd
+}
+
+func (c *cli) showIdentities(ctx context.Context, d *desk.Desk) error {
+	identities, err := d.Identities(ctx)
+	if err != nil {
+		return err
+	}
+	if identities == nil {
+		identities = []desk.Identity{}
+	}
+	return c.print(identities, func(w io.Writer) {
+		var rows [][]string
+		for _, bound := range identities {
+			rows = append(rows, []string{bound.Agent, oneLine(bound.Issuer), oneLine(bound.Subject), clock(bound.BoundAt)})
+		}
+		table(w, []string{"AGENT", "ISSUER", "SUBJECT", "SINCE"}, rows)
+	})
 }
 
 func (c *cli) addAgent() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 )
 
@@ -68,12 +71,22 @@ func (c *cli) withDesk(ctx context.Context, create bool, do func(ctx context.Con
 	if err != nil {
 		return err
 	}
-	d, err := openDesk(ctx, settings.Database, create, keys)
+	d, err := c.openDesk(ctx, settings.Database, create, keys)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	return explain(do(desk.WithActor(ctx, operator()), d))
+	return explain(do(desk.WithActor(c.here(ctx), operator()), d))
+}
+
+// security is the security log of a command: lines of JSON on stderr.
+func (c *cli) security() *seclog.Log {
+	return seclog.New(telemetry.NewLogger(c.stderr, slog.LevelInfo))
+}
+
+// here is the context of a command, for the security log.
+func (c *cli) here(ctx context.Context) context.Context {
+	return seclog.WithOrigin(ctx, seclog.Origin{Who: operator(), Address: "local", Route: c.path})
 }
 
 // operator is who is at the command line, as changes are recorded: the user of this machine.
@@ -86,7 +99,7 @@ func operator() string {
 
 // openDesk opens the desk. A file that isn't there is made only if that is wanted: else a wrong
 // folder would look like an empty desk.
-func openDesk(ctx context.Context, database string, create bool, keys *codec.KeyRing) (*desk.Desk, error) {
+func (c *cli) openDesk(ctx context.Context, database string, create bool, keys *codec.KeyRing) (*desk.Desk, error) {
 	prepare := requireFile
 	if create {
 		prepare = makeFolder
@@ -94,7 +107,7 @@ func openDesk(ctx context.Context, database string, create bool, keys *codec.Key
 	if err := prepare(database); err != nil {
 		return nil, err
 	}
-	return desk.Open(ctx, database, desk.Options{Cipher: keys})
+	return desk.Open(ctx, database, desk.Options{Cipher: keys, Security: c.security()})
 }
 
 // makeFolder makes the folder of a desk that is kept in a file.

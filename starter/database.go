@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 func (c *cli) migrateDesk() *cobra.Command {
@@ -44,6 +45,38 @@ func (c *cli) migrateDesk() *cobra.Command {
 	}
 }
 
+func (c *cli) grantDesk() *cobra.Command {
+	var role string
+	cmd := &cobra.Command{
+		Use: "grants --role ROLE", Short: "Let a PostgreSQL role run workers and gateways, without the right to change tables", Args: cobra.NoArgs,
+		Long: "Brings the tables up to date and grants the role SELECT, INSERT, UPDATE and DELETE on them, and on those of later versions. Set\n" +
+			"BATON_DATABASE to the tables' owner for this command and for `starter desk migrate`; workers and gateways then run with the role.\n" +
+			"The role has to exist: CREATE ROLE baton_run LOGIN PASSWORD '…'.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, err := c.config()
+			if err != nil {
+				return err
+			}
+			granted, err := desk.Grant(cmd.Context(), settings.Database, role)
+			if err != nil {
+				return err
+			}
+			return c.print(granted, func(w io.Writer) {
+				for _, statement := range granted.Statements {
+					fmt.Fprintln(w, statement+";")
+				}
+				fmt.Fprintf(w, "%s may run workers and gateways on %s\n", role, desk.Named(settings.Database))
+				if granted.MayCreate {
+					fmt.Fprintln(w, "It may still make tables: run REVOKE CREATE ON SCHEMA public FROM PUBLIC as the schema's owner")
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&role, "role", "", "the `role`, as baton_run")
+	required(cmd, "role")
+	return cmd
+}
+
 func (c *cli) copyDesk() *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
@@ -65,6 +98,7 @@ func (c *cli) copyDesk() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.security().Write(c.here(cmd.Context()), seclog.Entry{Event: seclog.Export, Subject: "desk", Reason: "copy"})
 			return c.print(tables, func(w io.Writer) {
 				rows, total := make([][]string, len(tables)), int64(0)
 				for i, t := range tables {

@@ -11,6 +11,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 func (c *cli) transcript() *cobra.Command {
@@ -46,6 +47,7 @@ func (c *cli) transcript() *cobra.Command {
 }
 
 func (c *cli) readTranscript(ctx context.Context, d *desk.Desk, sid string, reader desk.Reader) error {
+	c.security().Write(ctx, seclog.Entry{Event: seclog.Export, Subject: sid, Reason: "transcript"})
 	messages, err := d.Transcript(ctx, sid, reader)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/serve"
 )
 
@@ -127,6 +128,7 @@ func (c *cli) printDev(ctx context.Context, h *here, database string) error {
 	if err != nil {
 		return err
 	}
+	c.security().Write(c.here(ctx), seclog.Entry{Event: seclog.SecretShown, Subject: "auth_token"})
 	running := map[string]string{
 		"temporal": h.server.Address, "ui": h.server.UIURL, "database": desk.Named(database), "http": h.gateway.URL, "health": h.gateway.URL + "/healthz",
 		"account_sid": account.SID, "auth_token": account.AuthToken,

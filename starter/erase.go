@@ -19,6 +19,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -91,6 +92,9 @@ func (c *cli) runErase(ctx context.Context, d *desk.Desk, o eraseOptions) error 
 			if !o.dry {
 				if err := c.deleteHistories(ctx, temporal, kept); err != nil {
 					return err
+				}
+				for _, sid := range sids {
+					c.security().Write(ctx, seclog.Entry{Event: seclog.Erasure, Subject: sid, Reason: "histories"})
 				}
 			}
 			kept = nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 func (c *cli) insights() *cobra.Command {
@@ -38,6 +39,7 @@ func (c *cli) insights() *cobra.Command {
 					return err
 				}
 				if asCSV {
+					c.security().Write(ctx, seclog.Entry{Event: seclog.Export, Subject: "insights", Reason: "csv"})
 					return writeCSV(c.stdout, insights)
 				}
 				return c.print(insights, func(w io.Writer) { showInsights(w, insights) })

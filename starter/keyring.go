@@ -11,6 +11,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 func (c *cli) keyring() *cobra.Command {
@@ -38,11 +39,12 @@ func (c *cli) keyring() *cobra.Command {
 	}
 	fresh := &cobra.Command{
 		Use: "new", Short: "Print a new key, for BATON_ENCRYPTION_KEYS: keep it where you keep secrets", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			key, err := codec.FreshKey(id)
 			if err != nil {
 				return wrongUsage("--id: %w", err)
 			}
+			c.security().Write(c.here(cmd.Context()), seclog.Entry{Event: seclog.SecretShown, Subject: "encryption_key"})
 			return c.print(map[string]string{"key": key}, func(w io.Writer) { fmt.Fprintln(w, key) })
 		},
 	}
@@ -79,6 +81,6 @@ func (c *cli) sealDesk() *cobra.Command {
 
 func (c *cli) deskCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "desk", Short: "Look after the desk's database"}
-	cmd.AddCommand(c.migrateDesk(), c.copyDesk(), c.sealDesk())
+	cmd.AddCommand(c.migrateDesk(), c.grantDesk(), c.copyDesk(), c.sealDesk())
 	return cmd
 }

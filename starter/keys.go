@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 func (c *cli) keys() *cobra.Command {
@@ -48,6 +51,7 @@ func (c *cli) addKey() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.security().Write(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: added.SID})
 			printed := struct {
 				desk.Key
 
@@ -79,6 +83,9 @@ func (c *cli) accountCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := d.NoteSecretShown(ctx, "auth_token"); err != nil {
+				return err
+			}
 			printed := map[string]string{"account_sid": account.SID, "auth_token": account.AuthToken}
 			return c.print(printed, func(w io.Writer) {
 				fmt.Fprintf(w, "account SID  %s\nauth token   %s\n", account.SID, account.AuthToken)
@@ -97,9 +104,9 @@ func (c *cli) showKeys(ctx context.Context, d *desk.Desk) error {
 	return c.print(keys, func(w io.Writer) {
 		var rows [][]string
 		for _, k := range keys {
-			rows = append(rows, []string{k.SID, oneLine(k.Name), string(k.Role), dash(k.Agent), strconv.Itoa(k.RateLimit), clock(k.CreatedAt), clock(k.RevokedAt)})
+			rows = append(rows, []string{k.SID, oneLine(k.Name), string(k.Role), dash(k.Agent), strconv.Itoa(k.RateLimit), clock(k.CreatedAt), clock(k.LastUsedAt), clock(k.RevokedAt)})
 		}
-		table(w, []string{"KEY", "NAME", "ROLE", "AGENT", "REQUESTS/S", "ADDED", "REVOKED"}, rows)
+		table(w, []string{"KEY", "NAME", "ROLE", "AGENT", "REQUESTS/S", "ADDED", "LAST USED", "REVOKED"}, rows)
 	})
 }
 
@@ -124,8 +131,67 @@ func (c *cli) webhooks() *cobra.Command {
 		}),
 	}
 	redeliver.Flags().BoolVar(&every, "all", false, "all that are dead")
-	cmd.AddCommand(redeliver)
+	cmd.AddCommand(redeliver, c.webhookSecret())
 	return cmd
+}
+
+// webhookSecret is `starter webhooks secret`.
+func (c *cli) webhookSecret() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "secret", Short: "Show which secret signs webhooks, without showing it", Args: cobra.NoArgs,
+		Long: "Webhooks are signed with the account's auth token until they are given a secret of their own by `starter webhooks secret renew`.",
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+			account, err := d.Account(ctx)
+			if err != nil {
+				return err
+			}
+			return c.showWebhookSecret(account, "")
+		}),
+	}
+	var overlap time.Duration
+	renew := &cobra.Command{
+		Use: "renew", Short: "Make another secret to sign webhooks with, and print it", Args: cobra.NoArgs,
+		Long: "Makes a secret and prints it; it cannot be shown again. During the overlap X-Twilio-Signature is signed with the secret that receivers\n" +
+			"have, and X-Baton-Signature-Next with the new one. Give receivers the new secret in that time, and let them accept either\n" +
+			"header. After it X-Twilio-Signature is signed with the new one. With an overlap of 0 that is at once: for a secret that leaked.",
+		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
+			account, secret, err := d.RenewWebhookSecret(ctx, overlap)
+			if err != nil {
+				return err
+			}
+			c.security().Write(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: "webhook_secret"})
+			return c.showWebhookSecret(account, secret)
+		}),
+	}
+	const usual = 24 * time.Hour
+	renew.Flags().DurationVar(&overlap, "overlap", usual, "for how long webhooks are signed with both secrets, at most 720h")
+	cmd.AddCommand(renew)
+	return cmd
+}
+
+// showWebhookSecret prints what signs webhooks, and a secret that was just made.
+func (c *cli) showWebhookSecret(account desk.Account, secret string) error {
+	signedWith := "auth_token"
+	if current, _ := account.Signing(time.Now()); current != account.AuthToken {
+		signedWith = "webhook_secret"
+	}
+	printed := struct {
+		SignedWith string    `json:"signed_with"`
+		Secret     string    `json:"secret,omitempty"`
+		NextAt     time.Time `json:"next_at,omitzero"`
+	}{SignedWith: signedWith, Secret: secret}
+	if _, next := account.Signing(time.Now()); next != "" {
+		printed.NextAt = account.Webhook.NextAt
+	}
+	return c.print(printed, func(w io.Writer) {
+		fmt.Fprintf(w, "webhooks are signed with the %s\n", strings.ReplaceAll(signedWith, "_", " "))
+		if !printed.NextAt.IsZero() {
+			fmt.Fprintf(w, "and with the next webhook secret, which takes its place at %s\n", printed.NextAt.UTC().Format(time.RFC3339))
+		}
+		if secret != "" {
+			fmt.Fprintf(w, "secret  %s\nKeep the secret now: it cannot be shown again.\n", secret)
+		}
+	})
 }
 
 func eventPositions(sids []string, every bool) ([]int64, error) {

@@ -34,6 +34,8 @@ type cli struct {
 	data      string
 	timeout   time.Duration
 
+	// path is the command that runs, as in "starter keys account".
+	path string
 	// started is set once flags and arguments were found right.
 	started bool
 }
@@ -112,7 +114,7 @@ func (c *cli) root() *cobra.Command {
 func (c *cli) noteStart(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			c.started = true
+			c.started, c.path = true, cmd.CommandPath()
 			return run(cmd, args)
 		}
 	}

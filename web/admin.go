@@ -32,6 +32,7 @@ func (s *Site) adminRoutes() []route {
 		page("/admin/agents/{name}", (*visit).showAgent),
 		form("/admin/agents/{name}", (*visit).saveAgent),
 		form("/admin/agents/{name}/remove", (*visit).removeAgent),
+		form("/admin/agents/{name}/unbind", (*visit).unbindAgent),
 		page("/admin/queues", (*visit).showQueues),
 		form("/admin/queues", (*visit).addQueue),
 		page("/admin/queues/{name}", (*visit).showQueue),

@@ -70,6 +70,8 @@ type agentPage struct {
 	Form  edit
 	// Queues are all of them.
 	Queues []desk.Queue
+	// Bound is the account at the OpenID Connect provider that the agent signs in with; nil for none yet.
+	Bound *desk.Identity
 	// RemoveRefused is why the agent could not be removed.
 	RemoveRefused string
 }
@@ -88,6 +90,11 @@ func (v *visit) agent(status int, body agentPage) (err error) {
 	}
 	if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
 		return err
+	}
+	if bound, ok, err := v.desk.IdentityOf(v.ctx, body.Agent.Name); err != nil {
+		return err
+	} else if ok {
+		body.Bound = &bound
 	}
 	if body.Form.fields == nil {
 		body.Form = filled(agentFields(body.Agent, body.Queues))
@@ -160,6 +167,14 @@ func (e edit) agent() (desk.AgentChange, error) {
 func (v *visit) removeAgent() error {
 	name := v.r.PathValue("name")
 	return v.changedOrNot(v.desk.RemoveAgent(v.acting(), name), "/admin/agents", "Removed "+name+".", func(status int, e edit) error {
+		return v.agent(status, agentPage{RemoveRefused: e.refused})
+	})
+}
+
+// unbindAgent releases the agent from their account at the OpenID Connect provider.
+func (v *visit) unbindAgent() error {
+	name := v.r.PathValue("name")
+	return v.changedOrNot(v.desk.ReleaseIdentity(v.acting(), name), "/admin/agents/"+url.PathEscape(name), "Released.", func(status int, e edit) error {
 		return v.agent(status, agentPage{RemoveRefused: e.refused})
 	})
 }

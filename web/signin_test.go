@@ -436,6 +436,36 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		require.Contains(t, page.Body, "to sign in as somebody else")
 		p.requireOut(b)
 	})
+	t.Run("another account under the same name is refused until it is released", func(t *testing.T) { //nolint:paralleltest // as said above
+		require.NoError(t, p.desk.BindIdentity(t.Context(), "bob", provider.Issuer, "id-of-the-bob-before"))
+		b := identitytest.NewBrowser()
+		page := signIn(b, "bob")
+		require.Equal(t, http.StatusForbidden, page.Status)
+		require.Contains(t, page.Body, "release the binding")
+		require.Contains(t, page.Body, "Dora D.")
+		require.NotContains(t, page.Body, "id-of-the-bob-before")
+		p.requireOut(b)
+
+		require.NoError(t, p.desk.UpdateAgent(t.Context(), "alice", desk.AgentChange{Role: new(desk.RoleAdmin)}))
+		admin := identitytest.NewBrowser()
+		signIn(admin, "alice")
+		require.Contains(t, p.open(admin, "/admin/agents/bob").Body, "id-of-the-bob-before")
+		require.Contains(t, p.send(admin, "/admin/agents/bob/unbind", nil).Body, "Released.")
+		require.NotContains(t, p.open(admin, "/admin/agents/bob").Body, "id-of-the-bob-before")
+		signIn(b, "bob")
+		p.requireIn(b, "bob")
+		bound, found, err := p.desk.IdentityOf(t.Context(), "bob")
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Equal(t, provider.Issuer, bound.Issuer)
+		for _, line := range []string{
+			"event=sign_in outcome=accepted who=alice role=agent address=127.0.0.1", "event=sign_out outcome=accepted who=alice",
+			`event=sign_in outcome=refused who=mallory address=127.0.0.1 route="GET /sign-in/callback" reason="unknown agent"`,
+			`event=sign_in outcome=refused who=bob address=127.0.0.1 route="GET /sign-in/callback" reason="bound to another account"`,
+		} {
+			require.Contains(t, p.log.String(), line)
+		}
+	})
 	t.Run("somebody who says no", func(t *testing.T) { //nolint:paralleltest // as said above
 		b := identitytest.NewBrowser()
 		page, err := b.Deny(t.Context(), p.open(b, "/sign-in/oidc"))

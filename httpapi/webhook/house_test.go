@@ -140,7 +140,8 @@ func newReceiver(t *testing.T, h *house, answer func(r *http.Request) int) *rece
 		for key := range r.PostForm {
 			params[key] = r.PostForm.Get(key)
 		}
-		validator := client.NewRequestValidator(account.AuthToken)
+		current, _ := h.Signing(account)
+		validator := client.NewRequestValidator(current)
 		n := notice{Values: r.PostForm, header: r.Header, signed: validator.Validate(rec.URL+r.RequestURI, params, r.Header.Get("X-Twilio-Signature"))}
 		rec.mutex.Lock()
 		rec.told = append(rec.told, n)

@@ -23,6 +23,9 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
+// headerNext has the signature by the secret that takes the place of the current one, while a renewal is under way.
+const headerNext = "X-Baton-Signature-Next"
+
 const (
 	// maxAnswer is how much of an answer is read, so that its connection can be used again. Nobody looks at it.
 	maxAnswer = 64 << 10
@@ -49,9 +52,9 @@ func newClient(o Options) *http.Client {
 	}
 }
 
-// post sends the form to the account's URL. It returns why that failed in a sentence without anything
+// post sends the form to the account's URL, signed with the current secret and with the next one where there is one. It returns why that failed in a sentence without anything
 // secret, "" after a 2xx.
-func post(ctx context.Context, client *http.Client, account desk.Account, token string, f form) (failure string) {
+func post(ctx context.Context, client *http.Client, account desk.Account, current, next, token string, f form) (failure string) {
 	to := account.Workspace.EventCallbackURL
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(f.encode()))
 	if err != nil {
@@ -59,7 +62,10 @@ func post(ctx context.Context, client *http.Client, account desk.Account, token 
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("User-Agent", "Baton")
-	request.Header.Set("X-Twilio-Signature", f.sign(account.AuthToken, to))
+	request.Header.Set("X-Twilio-Signature", f.sign(current, to))
+	if next != "" { // a receiver that has the next secret already checks this one
+		request.Header.Set(headerNext, f.sign(next, to))
+	}
 	request.Header.Set("I-Twilio-Idempotency-Token", token)
 	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(request.Header))
 	response, err := client.Do(request)

@@ -194,5 +194,6 @@ func (s *Sender) send(ctx context.Context, account desk.Account, e desk.FeedEven
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return post(ctx, s.client, account, desk.EventSID(e.Position), f)
+	current, next := s.desk.Signing(account)
+	return post(ctx, s.client, account, current, next, desk.EventSID(e.Position), f)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twilio/twilio-go/client"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
@@ -346,4 +347,47 @@ func TestFailures(t *testing.T) {
 	} {
 		require.Equal(t, test.expected, failureOf(&url.Error{Op: "Post", URL: "https://example.com/?key=secret", Err: test.err}))
 	}
+}
+
+// TestSecretOfItsOwn renews the secret while deliveries go on: a receiver that checks the one it has, or the new one, loses none.
+func TestSecretOfItsOwn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	require.NoError(t, h.AddQueue(h.ctx(), "support"))
+	rec := newReceiver(t, h, nil)
+	account := h.callback(rec.URL)
+	h.send()
+	delivered := func() (current, next func(secret string) bool) {
+		t.Helper()
+		before := len(rec.notices())
+		h.start("support").do(conversation.CloseCommand{})
+		eventually(t, func() bool { return len(rec.notices()) > before && h.pending() == 0 }, "it is delivered")
+		n := rec.notices()[len(rec.notices())-1]
+		params := map[string]string{}
+		for key := range n.Values {
+			params[key] = n.Get(key)
+		}
+		check := func(header string) func(string) bool {
+			return func(secret string) bool {
+				validator := client.NewRequestValidator(secret)
+				return validator.Validate(rec.URL+"/", params, n.header.Get(header)) || validator.Validate(rec.URL, params, n.header.Get(header))
+			}
+		}
+		return check("X-Twilio-Signature"), check("X-Baton-Signature-Next")
+	}
+	current, next := delivered()
+	require.True(t, current(account.AuthToken))
+	require.False(t, next(account.AuthToken))
+
+	_, secret, err := h.RenewWebhookSecret(h.ctx(), time.Hour)
+	require.NoError(t, err)
+	current, next = delivered()
+	require.True(t, current(account.AuthToken), "what receivers have")
+	require.True(t, next(secret))
+	h.advance(time.Hour)
+	current, next = delivered()
+	require.True(t, current(secret))
+	require.False(t, current(account.AuthToken))
+	require.False(t, next(secret))
+	require.NotContains(t, h.log.String(), secret)
 }

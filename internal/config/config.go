@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/limit"
@@ -76,6 +77,8 @@ type Gateway struct {
 	URL string
 	// OIDC is whom the people of the pages sign in with; zero for nobody.
 	OIDC OIDC
+	// SessionIdle is BATON_SESSION_IDLE: after how long without a request of their own a person is signed out.
+	SessionIdle time.Duration
 	// TemporalUI is BATON_TEMPORAL_UI: what a workflow's ID is added to for its page in the Temporal Web UI,
 	// as https://temporal.example.com/namespaces/default/workflows/; no links where it is empty.
 	TemporalUI string
@@ -154,11 +157,32 @@ func LoadGateway(getenv func(string) string) (Gateway, error) {
 	if g.Limits, err = loadLimits(getenv); err != nil {
 		return g, err
 	}
+	if g.SessionIdle, err = loadIdle(getenv("BATON_SESSION_IDLE")); err != nil {
+		return g, err
+	}
 	if g.CodecOrigins, err = loadOrigins(getenv("BATON_CODEC_ORIGINS")); err != nil {
 		return g, err
 	}
 	g.OIDC, err = loadOIDC(getenv, public)
 	return g, err
+}
+
+// How long a person may be idle.
+const (
+	shortestIdle = 5 * time.Minute
+	longestIdle  = 12 * time.Hour
+)
+
+// loadIdle reads a time as 30m or 4h; zero where none is given.
+func loadIdle(given string) (time.Duration, error) {
+	if given == "" {
+		return 0, nil
+	}
+	idle, err := time.ParseDuration(given)
+	if err != nil || idle < shortestIdle || idle > longestIdle {
+		return 0, fmt.Errorf("BATON_SESSION_IDLE is %q: set it to a time from 5m to 12h, as 4h", given)
+	}
+	return idle, nil
 }
 
 func loadURL(given string) (string, error) {

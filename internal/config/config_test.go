@@ -49,6 +49,13 @@ func TestLoadGateway(t *testing.T) {
 	loaded, err = load(map[string]string{"BATON_HTTP": ":80", "BATON_WEBHOOK_ALLOW": "10.0.0.0/8", "BATON_WEBHOOK_REDIRECTS": "on"})
 	require.NoError(t, err)
 	require.Equal(t, config.Gateway{Address: ":80", WebhookAllow: "10.0.0.0/8", WebhookRedirects: true}, loaded)
+	loaded, err = load(map[string]string{"BATON_SESSION_IDLE": "30m"})
+	require.NoError(t, err)
+	require.Equal(t, 30*time.Minute, loaded.SessionIdle)
+	for _, wrong := range []string{"4", "soon", "-1h", "4m59s", "13h"} {
+		_, err = load(map[string]string{"BATON_SESSION_IDLE": wrong})
+		require.ErrorContains(t, err, "set it to a time from 5m to 12h")
+	}
 	_, err = load(map[string]string{"BATON_WEBHOOK_REDIRECTS": "perhaps"})
 	require.ErrorContains(t, err, "set it to on or off")
 }

@@ -44,6 +44,8 @@ type GatewayOptions struct {
 	Limits config.Limits
 	// Demo lets whoever is on this machine sign in as anybody, where only this machine is listened to.
 	Demo bool
+	// SessionIdle is described at [web.Options], as Idle.
+	SessionIdle time.Duration
 	// TemporalUI is described at [web.Options].
 	TemporalUI string
 	// Keys are those that payloads and the desk's texts are encrypted with; with some, there is a codec server, which pages of the
@@ -147,7 +149,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 // pages are what the pages are served with.
 func (o GatewayOptions) pages(address net.Addr) web.Options {
 	options := web.Options{
-		Logger: o.Logger, URL: o.URL, Demo: o.Demo, TemporalUI: o.TemporalUI,
+		Logger: o.Logger, URL: o.URL, Demo: o.Demo, Idle: o.SessionIdle, TemporalUI: o.TemporalUI,
 		Limits: web.Limits{
 			Chats: o.Limits.Chats, ChatsTotal: o.Limits.ChatsTotal, SignIns: o.Limits.SignIns, SignInsTotal: o.Limits.SignInsTotal,
 			Messages: o.Limits.Messages, MessagesTotal: o.Limits.MessagesTotal,

@@ -1,0 +1,91 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// roleName is what a role may be called: a name that PostgreSQL takes without quotes and as it is.
+var roleName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+// Grants returns the statements that let a role run Baton's programs, and change no tables: it reads and writes rows. The tables'
+// owner runs them, see [Grant].
+func Grants(schema, role string) ([]string, error) {
+	if !roleName.MatchString(role) {
+		return nil, fmt.Errorf("%q is not the name of a role: use lower-case letters, digits and _, as in baton_run", role)
+	}
+	in, to := pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize()
+	return []string{
+		`GRANT USAGE ON SCHEMA ` + in + ` TO ` + to,
+		`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ` + in + ` TO ` + to,
+		`GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA ` + in + ` TO ` + to,
+		`ALTER DEFAULT PRIVILEGES IN SCHEMA ` + in + ` GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ` + to,
+		`ALTER DEFAULT PRIVILEGES IN SCHEMA ` + in + ` GRANT USAGE, SELECT ON SEQUENCES TO ` + to,
+		// Which migrations a desk has had is the owner's to say.
+		`REVOKE INSERT, UPDATE, DELETE ON ` + in + `.` + versionTable + ` FROM ` + to,
+	}, nil
+}
+
+// Granted is what [Grant] has done.
+type Granted struct {
+	Role       string   `json:"role"`
+	Statements []string `json:"statements"`
+	// MayCreate is set where the role may still make tables, by a right that the tables' owner cannot take away.
+	MayCreate bool `json:"may_create"`
+}
+
+// Grant lets the role run Baton's programs on the PostgreSQL database, which is opened as the tables' owner: the role reads and
+// writes rows, and changes no tables. It brings the tables up to date first. The role has to exist.
+func Grant(ctx context.Context, database, role string) (granted Granted, err error) {
+	if !isPostgres(database) {
+		return Granted{}, errors.New("grants: only PostgreSQL has roles: name the database as postgres://OWNER@HOST/DATABASE")
+	}
+	if _, err := Grants("public", role); err != nil {
+		return Granted{}, fmt.Errorf("grants: %w", err)
+	}
+	if _, _, err := Migrate(ctx, database); err != nil {
+		return Granted{}, fmt.Errorf("grants: %w", err)
+	}
+	config, _, err := postgresConfig(database)
+	if err != nil {
+		return Granted{}, fmt.Errorf("grants: %w", err)
+	}
+	owner, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return Granted{}, fmt.Errorf("grants: %w", postgresSentence(postgresName(database), err))
+	}
+	defer func() { err = errors.Join(err, owner.Close(context.WithoutCancel(ctx))) }()
+	var schema string
+	var there bool
+	if err := owner.QueryRow(ctx, `SELECT current_schema(), EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)`, role).Scan(&schema, &there); err != nil {
+		return Granted{}, fmt.Errorf("grants: look for the role: %w", err)
+	}
+	if !there {
+		return Granted{}, fmt.Errorf("grants: there is no role %s: create it first, as with CREATE ROLE %s LOGIN PASSWORD '…'", role, role)
+	}
+	granted.Role = role
+	if granted.Statements, err = Grants(schema, role); err != nil {
+		return Granted{}, fmt.Errorf("grants: %w", err)
+	}
+	tx, err := owner.Begin(ctx)
+	if err != nil {
+		return Granted{}, fmt.Errorf("grants: begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
+	for _, statement := range granted.Statements {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return Granted{}, fmt.Errorf("grants: nothing was changed: %s: %w", statement, err)
+		}
+	}
+	if err := tx.QueryRow(ctx, `SELECT has_schema_privilege($1, $2, 'CREATE')`, role, schema).Scan(&granted.MayCreate); err != nil {
+		return Granted{}, fmt.Errorf("grants: ask what the role may do: %w", err)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return Granted{}, fmt.Errorf("grants: commit: %w", err)
+	}
+	return granted, nil
+}

@@ -1,0 +1,60 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/httpapi"
+)
+
+// TestSecurityLog looks at the lines of refused requests and of exports: they name the key, and no secret.
+func TestSecurityLog(t *testing.T) {
+	t.Parallel()
+	d, err := desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	require.NoError(t, d.AddAgent(t.Context(), desk.NewAgent{Name: "alice"}))
+	agent, secret, err := d.AddKey(t.Context(), desk.Key{Name: "alice", Role: desk.KeyAgent, Agent: "alice"})
+	require.NoError(t, err)
+	supervisor, supervisors, err := d.AddKey(t.Context(), desk.Key{Name: "shop", Role: desk.KeySupervisor})
+	require.NoError(t, err)
+	var log bytes.Buffer
+	api := httpapi.New(d, newEngine(d), httpapi.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
+	ask := func(user, password string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/Insights/Segments", nil)
+		if user != "" {
+			r.SetBasicAuth(user, password)
+		}
+		api.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	ask("", "")
+	ask(agent.SID, "wrong")
+	ask("my-secret-in-the-wrong-place", secret)
+	ask(agent.SID, secret)
+	ask(supervisor.SID, supervisors)
+	require.NoError(t, d.RevokeKey(t.Context(), supervisor.SID))
+	ask(supervisor.SID, supervisors)
+	var lines []string
+	for line := range strings.Lines(log.String()) {
+		_, event, found := strings.Cut(strings.TrimSpace(line), `msg="security event" `)
+		require.True(t, found, line)
+		lines = append(lines, event)
+	}
+	const from = ` address=192.0.2.1 route="GET /v1/Insights/Segments"`
+	require.Equal(t, []string{
+		`event=authentication outcome=refused` + from + ` reason="no credentials"`,
+		`event=authentication outcome=refused key=` + agent.SID + from + ` reason="wrong credentials"`,
+		`event=authentication outcome=refused` + from + ` reason="wrong credentials"`,
+		`event=authorization outcome=refused who=alice role=agent key=` + agent.SID + from,
+		`event=export outcome=accepted who=shop role=supervisor key=` + supervisor.SID + from + ` subject=insights reason=segments`,
+		`event=authentication outcome=refused key=` + supervisor.SID + from + ` reason="wrong credentials"`,
+	}, lines)
+}
