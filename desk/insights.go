@@ -67,15 +67,21 @@ type Insights struct {
 // Group is the figures of one queue, agent or channel.
 type Group struct {
 	Name string `json:"name"`
+	// FriendlyName is how people read the name.
+	FriendlyName string `json:"friendly_name"`
 	Figures
 }
 
 // Passing is how often one passed conversations on to another.
 type Passing struct {
-	From      string `json:"from"`
-	To        string `json:"to"`
-	Initiated int    `json:"initiated"`
-	Completed int    `json:"completed"`
+	From string `json:"from"`
+	To   string `json:"to"`
+	// FromFriendlyName and ToFriendlyName are how people read the names.
+	FromFriendlyName string `json:"from_friendly_name"`
+	ToFriendlyName   string `json:"to_friendly_name"`
+
+	Initiated int `json:"initiated"`
+	Completed int `json:"completed"`
 }
 
 // Interval is one of the parts that a period is split up into.
@@ -98,7 +104,8 @@ func (d *Desk) Insights(ctx context.Context, f InsightFilter) (Insights, error) 
 	if err := d.observe(ctx, "count insights", f, c.add); err != nil {
 		return Insights{}, err
 	}
-	return c.insights(), nil
+	i := c.insights()
+	return i, d.readable(ctx, &i)
 }
 
 // counting sums observations up, each for the desk and for every group that it belongs to.

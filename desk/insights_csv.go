@@ -2,24 +2,26 @@ package desk
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
 // CSV returns the figures as rows of a table under their header: of the desk ("all"), and of every queue,
-// agent and channel. Durations are seconds.
+// agent and channel. Durations are seconds. Programs read name, people friendly_name, which no spreadsheet takes for a formula.
 func (i Insights) CSV() [][]string {
 	rows := [][]string{{
 		"by", "name", "conversations", "transferred", "hops", "sent", "completed", "declined", "expired", "canceled", "timed_out", "abandoned",
 		"redirected", "open", "time_to_accept_median", "time_to_accept_p90", "time_in_queue_mean", "handle_mean", "talk_mean", "wrapup_mean",
 		"failed", "ping_pong", "wrapup_refusals", "received", "received_completed", "tasks",
 		"time_in_queue_median", "time_in_queue_p90", "talk_median", "talk_p90", "wrapup_median", "wrapup_p90", "handle_median", "handle_p90",
+		"friendly_name",
 	}}
 	number := strconv.Itoa
 	inSeconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
-	add := func(by, name string, f Figures) {
+	add := func(by, name, friendly string, f Figures) {
 		x := f.Sent
 		row := []string{
-			by, name, number(f.Conversations), number(f.Transferred), number(f.Hops), number(x.Initiated), number(x.Completed),
+			by, cell(name), number(f.Conversations), number(f.Transferred), number(f.Hops), number(x.Initiated), number(x.Completed),
 			number(x.Declined), number(x.Expired), number(x.Canceled), number(x.TimedOut), number(x.Abandoned), number(x.Redirected),
 			number(x.Open), inSeconds(x.TimeToAccept.Median), inSeconds(x.TimeToAccept.P90), inSeconds(f.TimeInQueue.Mean),
 			inSeconds(f.HandleTime.Mean), inSeconds(f.TalkTime.Mean), inSeconds(f.WrapupTime.Mean),
@@ -28,16 +30,24 @@ func (i Insights) CSV() [][]string {
 		for _, d := range []Durations{f.TimeInQueue, f.TalkTime, f.WrapupTime, f.HandleTime} {
 			row = append(row, inSeconds(d.Median), inSeconds(d.P90))
 		}
-		rows = append(rows, row)
+		rows = append(rows, append(row, cell(friendly)))
 	}
-	add("all", "", i.Total)
+	add("all", "", "", i.Total)
 	for _, kind := range []struct {
 		by     string
 		groups []Group
 	}{{"queue", i.Queues}, {"agent", i.Agents}, {"channel", i.Channels}} {
 		for _, g := range kind.groups {
-			add(kind.by, g.Name, g.Figures)
+			add(kind.by, g.Name, g.FriendlyName, g.Figures)
 		}
 	}
 	return rows
+}
+
+// cell is a text in a table that people open in a spreadsheet: with a quote before what it would take for a formula.
+func cell(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20", []rune(text)[0]) {
+		return "'" + text
+	}
+	return text
 }

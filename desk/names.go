@@ -90,4 +90,31 @@ func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]str
 	return friendly, err
 }
 
+// readable sets the friendly names of everything that the figures name.
+func (d *Desk) readable(ctx context.Context, i *Insights) error {
+	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
+	err := d.read(ctx, "read the names of agents and queues", func(t *transaction) error {
+		if err := each(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
+			return err
+		}
+		return each(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> ''`)
+	})
+	if err != nil {
+		return err
+	}
+	for _, kind := range []struct {
+		groups   []Group
+		passings []Passing
+		shown    func(string) string
+	}{{i.Queues, i.QueueTransfers, names.Queue}, {i.Agents, i.AgentTransfers, names.Agent}, {i.Channels, nil, func(channel string) string { return channel }}} {
+		for at := range kind.groups {
+			kind.groups[at].FriendlyName = kind.shown(kind.groups[at].Name)
+		}
+		for at, p := range kind.passings {
+			kind.passings[at].FromFriendlyName, kind.passings[at].ToFriendlyName = kind.shown(p.From), kind.shown(p.To)
+		}
+	}
+	return nil
+}
+
 const ofAgent, ofQueue = "agent", "queue"

@@ -68,7 +68,7 @@ func figureRows(insights desk.Insights) []figureRow {
 		groups []desk.Group
 	}{{"queue", insights.Queues}, {"agent", insights.Agents}, {"channel", insights.Channels}} {
 		for _, g := range groups.groups {
-			rows = append(rows, figureRow{groups.name, g.Name, g.Figures})
+			rows = append(rows, figureRow{groups.name, named(g.FriendlyName, g.Name), g.Figures})
 		}
 	}
 	return rows
@@ -100,7 +100,7 @@ func showInsights(w io.Writer, insights desk.Insights) {
 		}
 		rows = nil
 		for _, p := range matrix.passings {
-			rows = append(rows, []string{dash(p.From), p.To, number(p.Initiated), number(p.Completed)})
+			rows = append(rows, []string{dash(named(p.FromFriendlyName, p.From)), oneLine(named(p.ToFriendlyName, p.To)), number(p.Initiated), number(p.Completed)})
 		}
 		fmt.Fprintln(w)
 		table(w, []string{"FROM " + matrix.what, "TO " + matrix.what, "SENT", "COMPLETED"}, rows)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -56,10 +58,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return exitDone
 	}
 	if refusal, ok := errors.AsType[*conversation.Refusal](err); ok {
-		fmt.Fprintln(stderr, refusal) // what was being done is what the user has just typed
+		fmt.Fprintln(stderr, printable(refusal.Error())) // what was being done is what the user has just typed
 		return exitRefused
 	}
-	fmt.Fprintln(stderr, err)
+	fmt.Fprintln(stderr, printable(err.Error()))
 	if _, usage := errors.AsType[usageError](err); usage || !c.started {
 		fmt.Fprintf(stderr, "see `%s --help`\n", ran.CommandPath())
 		return exitUsage
@@ -125,9 +127,23 @@ func (c *cli) noteStart(cmd *cobra.Command) {
 
 // printJSON prints any value as indented JSON.
 func (c *cli) printJSON(value any) error {
-	encoder := json.NewEncoder(c.stdout)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	var escaped strings.Builder // JSON escapes the controls of ASCII only
+	for _, r := range b.String() {
+		if r != '\n' && conversation.Hidden(r) {
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&escaped, `\u%04x`, unit)
+			}
+			continue
+		}
+		escaped.WriteRune(r)
+	}
+	if _, err := io.WriteString(c.stdout, escaped.String()); err != nil {
 		return fmt.Errorf("print JSON: %w", err)
 	}
 	return nil
@@ -138,7 +154,9 @@ func (c *cli) print(value any, human func(w io.Writer)) error {
 	if c.json {
 		return c.printJSON(value)
 	}
-	human(c.stdout)
+	var b bytes.Buffer
+	human(&b)
+	fmt.Fprint(c.stdout, printable(b.String()))
 	return nil
 }
 

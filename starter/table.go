@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/baton-transfers/baton/conversation"
 )
 
 // table prints rows under a header, in columns.
@@ -40,13 +42,32 @@ func clock(t time.Time) string {
 	return t.Local().Format("15:04:05") //nolint:gosmopolitan // who reads a table reads their own clock
 }
 
-// oneLine keeps text of any origin within its row: no line breaks, no control characters.
+// named is how a table calls an agent or a queue: the friendly name, and the name that commands take where it is another.
+func named(friendly, name string) string {
+	if friendly == name || friendly == "" {
+		return name
+	}
+	return friendly + " (" + name + ")"
+}
+
+// oneLine keeps text of any origin within its row: no line breaks, and no characters that control the terminal, reorder
+// what is beside them or are invisible.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
 			return ' '
-		case r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0):
+		case conversation.Hidden(r):
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// printable is a text of several lines without characters that would control the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && conversation.Hidden(r) {
 			return -1
 		}
 		return r

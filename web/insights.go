@@ -347,7 +347,12 @@ type matrix struct {
 	Kind string
 	To   []string
 	Rows []matrixRow
+	// shown are how people read the names.
+	shown map[string]string
 }
+
+// Shown is how people read a name of the matrix.
+func (m matrix) Shown(name string) string { return m.shown[name] }
 
 type matrixRow struct {
 	From  string
@@ -367,9 +372,10 @@ func (p insightsPage) Matrices() []matrix {
 }
 
 func (p insightsPage) matrix(kind string, passings []desk.Passing, choose func(a *asked, from, to string)) matrix {
-	m := matrix{Kind: kind}
+	m := matrix{Kind: kind, shown: map[string]string{}}
 	cells := map[string]map[string]matrixCell{}
 	for _, one := range passings {
+		m.shown[one.From], m.shown[one.To] = one.FromFriendlyName, one.ToFriendlyName
 		chosen := p.asked
 		choose(&chosen, one.From, one.To)
 		cell := matrixCell{Initiated: linked{strconv.Itoa(one.Initiated), p.behind("sent.initiated", chosen)}, Completed: linked{Text: "0"}}
