@@ -7,13 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/naming"
 )
 
 // name is an argument check: one name.
@@ -172,15 +172,16 @@ func (c *cli) agents() *cobra.Command {
 
 // addedName is what the help of a command that adds an agent or a queue says about names.
 func addedName(does string) string {
-	return does + "\n\nA NAME of lower-case letters, digits, '.', '_' and '-' is taken as it is. Of any other, such as \"Иван Петров\",\n" +
-		"the unique name is made (ivan-petrov), and people read the NAME as it was given."
+	return does + "\n\nA NAME that is one word in ASCII is the unique name: lower-case letters, digits, '.', '_' and '-'. Of any other,\n" +
+		"such as \"Иван Петров\", the unique name is made (ivan-petrov), and people read the NAME as it was given."
 }
 
 // namesOf returns the unique name, empty where the desk has to make it, and the friendly name of an agent or a queue to
 // be added.
 func namesOf(given, friendly string) (unique, shown string) {
-	if friendly != "" || naming.Slug(given) == given {
-		return given, friendly
+	made := strings.ContainsFunc(given, func(r rune) bool { return r == ' ' || r > unicode.MaxASCII })
+	if friendly != "" || !made {
+		return given, friendly // "Dave" may be a slip: the desk says how a unique name looks
 	}
 	return "", given
 }

@@ -31,3 +31,15 @@ func TestNamesControlNoTerminal(t *testing.T) {
 	require.NoError(t, json.Unmarshal(out.Bytes(), &read))
 	require.Equal(t, name, read["name"], "programs read what is there")
 }
+
+func TestNamesToBeAdded(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string][2]string{
+		"alice": {"alice", ""}, "Dave": {"Dave", ""}, "Иван": {"", "Иван"}, "Billing Team": {"", "Billing Team"},
+	} {
+		unique, shown := namesOf(given, "")
+		require.Equal(t, want, [2]string{unique, shown})
+	}
+	unique, shown := namesOf("ivan", "Иван")
+	require.Equal(t, []string{"ivan", "Иван"}, []string{unique, shown})
+}
