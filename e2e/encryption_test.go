@@ -14,6 +14,9 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
@@ -243,6 +246,50 @@ func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 			require.NotContains(t, string(field.GetData()), personal, name)
 		}
 	}
+}
+
+// A client without keys sends one conversation's ciphertext to another, and something in clear: both are refused, and the
+// workers accept no payload that names no workflow, so that everything that the programs send is bound.
+func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
+	t.Parallel()
+	key := freshKey(t, "k")
+	c := openCentre(t, nil)
+	c.connect(t, keyRing(t, key+",bound"))
+	c.startWorker(t, "BATON_ENCRYPTION_KEYS="+key+",bound", "BATON_ENCRYPTION_REQUIRED=on")
+	one, other := c.begin(t, "support"), c.begin(t, "support")
+	for _, sid := range []string{one, other} {
+		c.offered(t, sid, "alice")
+		c.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
+	}
+	c.signal(t, one, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
+	c.offered(t, one, "bob")
+
+	var stolen *commonpb.Payloads
+	history := c.temporal.GetWorkflowHistory(in(t, patience), workflows.ID(one), "", false, 0)
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(t, err)
+		if signaled := event.GetWorkflowExecutionSignaledEventAttributes(); signaled.GetSignalName() == "transfer" {
+			stolen = signaled.GetInput()
+		}
+	}
+	require.NotNil(t, stolen)
+	clear, err := converter.GetDefaultDataConverter().ToPayloads(conversation.EndCommand{Agent: "alice"})
+	require.NoError(t, err)
+	for name, payloads := range map[string]*commonpb.Payloads{"transfer": stolen, "end": clear} {
+		_, err := c.temporal.WorkflowService().SignalWorkflowExecution(in(t, patience), &workflowservice.SignalWorkflowExecutionRequest{
+			Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(other)}, SignalName: name, Input: payloads,
+		})
+		require.NoError(t, err)
+	}
+	waitFor(t, patience, "both signals are refused", func() bool {
+		record, err := c.baton.State(in(t, patience), other)
+		require.NoError(t, err)
+		require.Empty(t, record.Transfers)
+		return len(record.Refusals) == 2
+	})
+	c.do(t, other, conversation.EndCommand{Agent: "alice"})
+	c.do(t, one, conversation.AcceptCommand{Agent: "bob"})
 }
 
 // Who may have payloads decoded: by key, and by being signed in to the pages, from a page of the Temporal Web UI as a browser lets it.
