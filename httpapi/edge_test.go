@@ -2,12 +2,11 @@ package httpapi_test
 
 import (
 	"encoding/json"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,7 +32,7 @@ func (h *house) edge(o httpapi.Options, trusted ...netip.Prefix) edge {
 	return edge{h, forwarded.Options{Trusted: trusted}.Handler(httpapi.New(h.desk, h.engine, o).Handler())}
 }
 
-// asks sends a request from an address, with headers given as name, value, …
+// asks sends a request from an address, with headers given as pairs of a name and a value.
 func (e edge) asks(as key, from, method, target string, header ...string) answer {
 	e.t.Helper()
 	r := httptest.NewRequestWithContext(e.t.Context(), method, target, nil)
@@ -41,8 +40,8 @@ func (e edge) asks(as key, from, method, target string, header ...string) answer
 	if as != (key{}) {
 		r.SetBasicAuth(as.user, as.secret)
 	}
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Add(header[i], header[i+1])
+	for pair := range slices.Chunk(header, 2) {
+		r.Header.Add(pair[0], pair[1])
 	}
 	w := httptest.NewRecorder()
 	e.handler.ServeHTTP(w, r)
@@ -291,9 +290,8 @@ func TestBrowsersUseTLSAlone(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	const header = "Strict-Transport-Security"
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	e := h.edge(httpapi.Options{URL: "https://baton.example.com", Logger: log})
+	e := h.edge(httpapi.Options{URL: "https://baton.example.com"})
 	require.Equal(t, "max-age=31536000", e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").header.Get(header))
-	e = h.edge(httpapi.Options{URL: "http://127.0.0.1:8080", Logger: log})
+	e = h.edge(httpapi.Options{URL: "http://127.0.0.1:8080"})
 	require.Empty(t, e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").header.Get(header))
 }

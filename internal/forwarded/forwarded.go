@@ -175,8 +175,8 @@ func (o Options) client(r *http.Request) (c Client, ignored bool) {
 	}
 	c.direct = false
 	hops := 1 // from the right of the chain to the client's entry, with it
-	for i := len(chain) - 1; i >= 0; i-- {
-		address, ok := parseHop(chain[i])
+	for i, entry := range slices.Backward(chain) {
+		address, ok := parseHop(entry)
 		if !ok {
 			break // what stands to the left of it came through a hop that is unknown
 		}

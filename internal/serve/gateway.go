@@ -108,7 +108,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	})
 	mux := http.NewServeMux()
 	o.Telemetry.Health.Register(mux)
-	mux.Handle("/", api.Handler()) //nolint:contextcheck // each request has its own
+	mux.Handle("/", api.Handler())
 	for _, path := range web.Paths() {
 		mux.Handle(path, site)
 	}
