@@ -101,6 +101,9 @@ func TestDraftsStayWithTheirConversation(t *testing.T) {
 		label := map[string]string{
 			"reason": "Reason for declining", "text": "Your message", "search": "Search queues and agents", "note": "Note", "disposition": "Disposition",
 		}[name]
+		if path == "" && name == "note" {
+			label = "Wrapup note"
+		}
 		alice.types(role, label, "for Crystal")
 		for _, step := range []string{"click", "key"} {
 			if step == "click" {
