@@ -242,7 +242,7 @@ func (v *visit) formSecret() ([]byte, error) {
 // formCookie lasts until the browser is closed.
 func (v *visit) formCookie(value string, maxAge int) *http.Cookie {
 	path := v.customers.Cookie.Path
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // G124: Secure wherever the pages are reached by https
 		Name: v.cookieName(cookieForm, path), Value: value, Path: path, MaxAge: maxAge,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.overTLS(),
 	}

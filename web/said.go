@@ -97,7 +97,7 @@ func readConfirmation(value string) (c confirmation, ok bool) {
 }
 
 func (v *visit) saidCookie(token, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // G124: Secure wherever the pages are reached by https
 		Name: v.cookieName(cookieSaid, "/") + token, Value: value, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.overTLS(),
 	}
