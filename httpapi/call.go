@@ -142,12 +142,20 @@ func tooLong() *problem {
 	return &problem{Status: http.StatusRequestEntityTooLarge, Code: 20413, Message: "The body is longer than a megabyte: send less"}
 }
 
+// asData says that the answer is JSON for programs. A browser that is led to its address shows nothing of it, whatever is in it.
+func asData(header http.Header) {
+	header.Set("Content-Type", "application/json; charset=utf-8")
+	header.Set("Content-Disposition", `attachment; filename="api.json"`)
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+}
+
 // write answers.
 func (c *call) write(reply any, err error) {
 	header := c.w.Header()
-	header.Set("Content-Type", "application/json; charset=utf-8")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
+	asData(header)
 	status := c.route.status
 	var encoded []byte
 	if err == nil && status != http.StatusNoContent {

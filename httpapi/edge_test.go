@@ -295,3 +295,17 @@ func TestBrowsersUseTLSAlone(t *testing.T) {
 	e = h.edge(httpapi.Options{URL: "http://127.0.0.1:8080"})
 	require.Empty(t, e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").header.Get(header))
 }
+
+// TestAnswersAreData: a browser that is led to an address of the API shows nothing of the answer and keeps nothing of it.
+func TestAnswersAreData(t *testing.T) {
+	t.Parallel()
+	e := newHouse(t).edge(httpapi.Options{})
+	for path, file := range map[string]string{"/v1/Workspaces": "api.json", "/v1/Nothing": "api.json", "/openapi.json": "openapi.json"} {
+		header := e.asks(key{}, office, http.MethodGet, path).header
+		require.Equal(t, `attachment; filename="`+file+`"`, header.Get("Content-Disposition"), path)
+		require.Equal(t, "default-src 'none'; frame-ancestors 'none'", header.Get("Content-Security-Policy"), path)
+		require.Equal(t, "no-store", header.Get("Cache-Control"), path)
+		require.Equal(t, "no-referrer", header.Get("Referrer-Policy"), path)
+		require.Equal(t, "nosniff", header.Get("X-Content-Type-Options"), path)
+	}
+}

@@ -11,6 +11,7 @@ import (
 var document []byte
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	asData(w.Header())
+	w.Header().Set("Content-Disposition", `attachment; filename="openapi.json"`)
 	_, _ = w.Write(document) // whoever asked may be gone
 }
