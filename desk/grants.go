@@ -60,9 +60,12 @@ func Grant(ctx context.Context, database, role string) (granted Granted, err err
 	}
 	defer func() { err = errors.Join(err, owner.Close(context.WithoutCancel(ctx))) }()
 	var schema string
-	var there bool
-	if err := owner.QueryRow(ctx, `SELECT current_schema(), EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)`, role).Scan(&schema, &there); err != nil {
+	var there, itself bool
+	if err := owner.QueryRow(ctx, `SELECT current_schema(), EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1), current_user = $1`, role).Scan(&schema, &there, &itself); err != nil {
 		return Granted{}, fmt.Errorf("grants: look for the role: %w", err)
+	}
+	if itself {
+		return Granted{}, fmt.Errorf("grants: BATON_DATABASE connects as %s itself: name another role, or set BATON_DATABASE to the tables' owner", role)
 	}
 	if !there {
 		return Granted{}, fmt.Errorf("grants: there is no role %s: create it first, as with CREATE ROLE %s LOGIN PASSWORD '…'", role, role)

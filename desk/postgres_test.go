@@ -320,6 +320,10 @@ func testRoleWithoutDDL(t *testing.T, h *house) {
 	require.ErrorContains(t, err, "there is no role no_such_role: create it first")
 	_, err = Grant(ctx, h.database, `run"; DROP TABLE agents; --`)
 	require.ErrorContains(t, err, "is not the name of a role")
+	var owner string
+	require.NoError(t, admin.QueryRow(ctx, `SELECT current_user`).Scan(&owner))
+	_, err = Grant(ctx, h.database, owner)
+	require.ErrorContains(t, err, "connects as "+owner+" itself", "the owner would lose the right to record migrations")
 	granted, err := Grant(ctx, h.database, role)
 	require.NoError(t, err)
 	require.False(t, granted.MayCreate)

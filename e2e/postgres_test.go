@@ -76,6 +76,11 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 	migrated := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+f.url), "desk", "migrate")
 	require.Zero(t, migrated.code, migrated.stderr)
 	require.Regexp(t, `^postgres://baton@127\.0\.0\.1:\d+/desk: the tables are version \d+ already\n$`, migrated.stdout)
+	for role, sentence := range map[string]string{"baton_run": "there is no role baton_run: create it first", "baton": "connects as baton itself: name another role"} {
+		granted := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+f.url, "TEMPORAL_ADDRESS="+f.server.Address), "setup", "--grant", role)
+		require.Equal(t, 1, granted.code, granted.stdout)
+		require.Contains(t, granted.stderr, sentence)
+	}
 }
 
 // A desk that began in a file goes on in PostgreSQL: with its conversations, wherever they were.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -53,11 +54,7 @@ func (c *cli) grantDesk() *cobra.Command {
 			"BATON_DATABASE to the tables' owner for this command and for `starter desk migrate`; workers and gateways then run with the role.\n" +
 			"The role has to exist: CREATE ROLE baton_run LOGIN PASSWORD '…'.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, err := c.config()
-			if err != nil {
-				return err
-			}
-			granted, err := desk.Grant(cmd.Context(), settings.Database, role)
+			granted, err := c.grant(cmd.Context(), role)
 			if err != nil {
 				return err
 			}
@@ -65,16 +62,29 @@ func (c *cli) grantDesk() *cobra.Command {
 				for _, statement := range granted.Statements {
 					fmt.Fprintln(w, statement+";")
 				}
-				fmt.Fprintf(w, "%s may run workers and gateways on %s\n", role, desk.Named(settings.Database))
-				if granted.MayCreate {
-					fmt.Fprintln(w, "It may still make tables: run REVOKE CREATE ON SCHEMA public FROM PUBLIC as the schema's owner")
-				}
+				printGranted(w, granted)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", "the `role`, as baton_run")
 	required(cmd, "role")
 	return cmd
+}
+
+// grant lets the role run workers and gateways on the database that BATON_DATABASE names as the tables' owner.
+func (c *cli) grant(ctx context.Context, role string) (desk.Granted, error) {
+	settings, err := c.config()
+	if err != nil {
+		return desk.Granted{}, err
+	}
+	return desk.Grant(ctx, settings.Database, role)
+}
+
+func printGranted(w io.Writer, granted desk.Granted) {
+	fmt.Fprintf(w, "%s may run workers and gateways\n", granted.Role)
+	if granted.MayCreate {
+		fmt.Fprintln(w, "It may still make tables: run REVOKE CREATE ON SCHEMA public FROM PUBLIC as the schema's owner")
+	}
 }
 
 func (c *cli) copyDesk() *cobra.Command {

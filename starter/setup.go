@@ -16,8 +16,11 @@ import (
 )
 
 func (c *cli) setup() *cobra.Command {
-	return &cobra.Command{
+	var role string
+	cmd := &cobra.Command{
 		Use: "setup", Short: "Register the search attributes on the namespace and create or migrate the desk", Args: cobra.NoArgs,
+		Long: "Registers the search attributes on the namespace and creates or migrates the desk; doing it again changes nothing. With --grant it\n" +
+			"then does what `starter desk grants` does: BATON_DATABASE names the tables' owner here, and the role for workers and gateways.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := c.connected(cmd.Context(), func(ctx context.Context, temporal client.Client) error {
 				return devserver.RegisterSearchAttributes(ctx, temporal, temporalenv.Namespace(c.namespace), workflows.SearchAttributes())
@@ -31,8 +34,26 @@ func (c *cli) setup() *cobra.Command {
 			if err := c.withDesk(cmd.Context(), true, func(context.Context, *desk.Desk) error { return nil }); err != nil {
 				return err
 			}
-			done := map[string]string{"search_attributes": "registered", "desk": "migrated"}
-			return c.print(done, func(w io.Writer) { fmt.Fprintln(w, "the search attributes are registered, the desk is up to date") })
+			done := struct {
+				SearchAttributes string        `json:"search_attributes"`
+				Desk             string        `json:"desk"`
+				Granted          *desk.Granted `json:"granted,omitempty"`
+			}{SearchAttributes: "registered", Desk: "migrated"}
+			if role != "" {
+				granted, err := c.grant(cmd.Context(), role)
+				if err != nil {
+					return err
+				}
+				done.Granted = &granted
+			}
+			return c.print(done, func(w io.Writer) {
+				fmt.Fprintln(w, "the search attributes are registered, the desk is up to date")
+				if done.Granted != nil {
+					printGranted(w, *done.Granted)
+				}
+			})
 		},
 	}
+	cmd.Flags().StringVar(&role, "grant", "", "the PostgreSQL `role` that workers and gateways run with, as baton_run")
+	return cmd
 }

@@ -22,7 +22,7 @@ func composed(t *testing.T, file string, environment ...string) (*types.Project,
 	return options.LoadProject(t.Context())
 }
 
-var passwords = []string{"BATON_DATABASE_PASSWORD=b", "TEMPORAL_DATABASE_PASSWORD=t"}
+var passwords = []string{"BATON_DATABASE_PASSWORD=b", "BATON_RUN_PASSWORD=r", "TEMPORAL_DATABASE_PASSWORD=t"}
 
 func TestCompose(t *testing.T) {
 	t.Parallel()
@@ -54,6 +54,49 @@ func TestCompose(t *testing.T) {
 	}
 	worker := project.Services["worker"]
 	require.Equal(t, 2, worker.GetScale())
+
+	t.Run("the tables' owner is at work in the setup alone", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, types.ShellCommand{"starter", "setup", "--grant", "baton_run"}, project.Services["setup"].Command)
+		for name, service := range project.Services {
+			if service.Build == nil {
+				continue
+			}
+			user, password := "baton_run", "r"
+			if name == "setup" {
+				user, password = "baton", "b"
+			}
+			require.Equal(t, "postgres://"+user+"@postgres:5432/baton?sslmode=require", *service.Environment["BATON_DATABASE"], name)
+			require.Equal(t, password, *service.Environment["PGPASSWORD"], name)
+		}
+	})
+
+	t.Run("each image can be named by digest", func(t *testing.T) {
+		t.Parallel()
+		digest := "@sha256:" + strings.Repeat("0", 64)
+		named := map[string]string{"BATON_IMAGE": "", "POSTGRES_IMAGE": "", "TEMPORAL_IMAGE": "", "TEMPORAL_UI_IMAGE": "", "GO_IMAGE": "", "BASE_IMAGE": ""}
+		environment := slices.Clone(passwords)
+		for name := range named {
+			named[name] = "registry.example.com/" + strings.ToLower(name) + digest
+			environment = append(environment, name+"="+named[name])
+		}
+		pinned, err := composed(t, file, environment...)
+		require.NoError(t, err)
+		content, err := os.ReadFile(filepath.Join(checkout, "deploy", "Containerfile"))
+		require.NoError(t, err)
+		_, defaults, err := stages(t, string(content))
+		require.NoError(t, err)
+		for name, service := range pinned.Services {
+			require.True(t, strings.HasSuffix(service.Image, digest), "%s has the image %s", name, service.Image)
+			if service.Build == nil {
+				continue
+			}
+			for argument, image := range defaults {
+				require.Equal(t, named[argument], *service.Build.Args[argument], "%s %s", name, argument)
+				require.Equal(t, image, *project.Services[name].Build.Args[argument], "the Containerfile's %s", argument)
+			}
+		}
+	})
 
 	t.Run("a password that is missing is asked for", func(t *testing.T) {
 		t.Parallel()

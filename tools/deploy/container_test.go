@@ -12,20 +12,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stages reads a container's definition as BuildKit does.
-func stages(t *testing.T, content string) ([]instructions.Stage, error) {
+// stages reads a container's definition as BuildKit does, and the defaults of what a build may set of its images.
+func stages(t *testing.T, content string) ([]instructions.Stage, map[string]string, error) {
 	t.Helper()
 	file, err := parser.Parse(strings.NewReader(content))
 	require.NoError(t, err)
-	all, _, err := instructions.Parse(file.AST, nil)
-	return all, err
+	all, arguments, err := instructions.Parse(file.AST, nil)
+	defaults := map[string]string{}
+	for _, argument := range arguments {
+		for _, pair := range argument.Args {
+			require.NotNil(t, pair.Value, pair.Key)
+			defaults[pair.Key] = *pair.Value
+		}
+	}
+	return all, defaults, err
 }
 
 func TestContainer(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile(filepath.Join(checkout, "deploy", "Containerfile"))
 	require.NoError(t, err)
-	all, err := stages(t, string(content))
+	all, images, err := stages(t, string(content))
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 
@@ -34,9 +41,9 @@ func TestContainer(t *testing.T) {
 	require.NoError(t, err)
 	language := regexp.MustCompile(`(?m)^go (\d+\.\d+)\.`).FindStringSubmatch(string(module))
 	require.Len(t, language, 2)
-	require.Regexp(t, `^golang:`+regexp.QuoteMeta(language[1])+`\.\d+-`, build.BaseName, "the Go of go.mod, in a version that doesn't move")
-
-	require.Equal(t, "gcr.io/distroless/static-debian12:nonroot", final.BaseName)
+	require.Regexp(t, `^golang:`+regexp.QuoteMeta(language[1])+`\.\d+-`, images["GO_IMAGE"], "the Go of go.mod, in a version that doesn't move")
+	require.Equal(t, "gcr.io/distroless/static-debian12:nonroot", images["BASE_IMAGE"])
+	require.Equal(t, []string{"${GO_IMAGE}", "${BASE_IMAGE}"}, []string{build.BaseName, final.BaseName}, "a build can name each image by digest")
 	var user string
 	var copied []string
 	for _, command := range final.Commands {
@@ -56,6 +63,6 @@ func TestContainer(t *testing.T) {
 	require.Regexp(t, `^[1-9]\d*:[1-9]\d*$`, user, "a number that isn't root's")
 	require.Equal(t, []string{"/out/worker", "/out/gateway", "/out/starter", "/out/LICENSE", "/out/licences"}, copied)
 
-	_, err = stages(t, strings.Replace(string(content), "EXPOSE", "EXPOSES", 1))
+	_, _, err = stages(t, strings.Replace(string(content), "EXPOSE", "EXPOSES", 1))
 	require.ErrorContains(t, err, "unknown instruction")
 }

@@ -62,15 +62,9 @@ type template struct {
 }
 
 type container struct {
-	Image   string   `json:"image"`
-	Command []string `json:"command"`
-	Env     []struct {
-		Name      string `json:"name"`
-		Value     string `json:"value"`
-		ValueFrom struct {
-			SecretKeyRef *struct{ Name string } `json:"secretKeyRef"`
-		} `json:"valueFrom"`
-	} `json:"env"`
+	Image   string     `json:"image"`
+	Command []string   `json:"command"`
+	Env     []variable `json:"env"`
 	EnvFrom []struct {
 		ConfigMapRef struct {
 			Name string `json:"name"`
@@ -95,6 +89,14 @@ type container struct {
 		Limits   map[string]string `json:"limits"`
 	} `json:"resources"`
 	Security securityContext `json:"securityContext"`
+}
+
+type variable struct {
+	Name      string `json:"name"`
+	Value     string `json:"value"`
+	ValueFrom struct {
+		SecretKeyRef *struct{ Name string } `json:"secretKeyRef"`
+	} `json:"valueFrom"`
 }
 
 type probe struct {
@@ -165,6 +167,10 @@ func TestKubernetes(t *testing.T) {
 				}
 			}
 			checkReferences(t, all)
+			checkRoles(t, all)
+			if folder != "base" {
+				checkDigests(t, all)
+			}
 		})
 	}
 	t.Run("each build has its own workers", func(t *testing.T) {
@@ -176,7 +182,8 @@ func TestKubernetes(t *testing.T) {
 				c := one.Spec.Template.Spec.Containers[0]
 				environment := environmentOf(t, c, all)
 				require.Equal(t, "baton", environment["BATON_DEPLOYMENT"])
-				require.Equal(t, environment["BATON_BUILD_ID"], c.Image[strings.LastIndex(c.Image, ":")+1:], "the build is the image's")
+				image, _, _ := strings.Cut(c.Image, "@")
+				require.Equal(t, environment["BATON_BUILD_ID"], image[strings.LastIndex(image, ":")+1:], "the build is the image's")
 				builds[one.Metadata.Name] = environment["BATON_BUILD_ID"]
 			}
 		}
@@ -228,8 +235,8 @@ func checkPods(t *testing.T, name string, pods template, all []object) {
 	require.NotContains(t, c.Image, ":latest", name)
 
 	environment := environmentOf(t, c, all)
-	for _, variable := range c.Env {
-		require.False(t, sensitive.MatchString(variable.Name) && variable.ValueFrom.SecretKeyRef == nil, "%s: %s comes from a secret", name, variable.Name)
+	for _, v := range c.Env {
+		require.False(t, sensitive.MatchString(v.Name) && v.ValueFrom.SecretKeyRef == nil, "%s: %s comes from a secret", name, v.Name)
 	}
 	program := c.Command[0]
 	if program == "starter" {
@@ -253,6 +260,37 @@ func checkPods(t *testing.T, name string, pods template, all []object) {
 	require.Equal(t, c.Liveness.HTTPGet, c.Startup.HTTPGet, name)
 }
 
+// checkRoles holds that the desk's tables are changed by the setup alone: workers and gateways have the role without DDL.
+func checkRoles(t *testing.T, all []object) {
+	t.Helper()
+	owners := 0
+	for _, one := range all {
+		for _, c := range one.Spec.Template.Spec.Containers {
+			i := slices.IndexFunc(c.Env, func(v variable) bool { return v.Name == "BATON_DATABASE" })
+			require.GreaterOrEqual(t, i, 0, "%s %s", one.Kind, one.Metadata.Name)
+			secret := c.Env[i].ValueFrom.SecretKeyRef.Name
+			if c.Command[0] != "starter" {
+				require.Equal(t, "baton-desk", secret, "%s %s", one.Kind, one.Metadata.Name)
+				continue
+			}
+			owners++
+			require.Equal(t, "baton-desk-owner", secret, "%s %s", one.Kind, one.Metadata.Name)
+			require.Equal(t, []string{"starter", "setup", "--grant", "baton_run"}, c.Command)
+		}
+	}
+	require.Equal(t, 1, owners)
+}
+
+// checkDigests holds that an installation names the bytes of its image, which a tag doesn't.
+func checkDigests(t *testing.T, all []object) {
+	t.Helper()
+	for _, one := range all {
+		for _, c := range one.Spec.Template.Spec.Containers {
+			require.Regexp(t, `:[^:@]+@sha256:[0-9a-f]{64}$`, c.Image, "%s %s", one.Kind, one.Metadata.Name)
+		}
+	}
+}
+
 // environmentOf returns a container's environment; the values of secrets are empty.
 func environmentOf(t *testing.T, c container, all []object) map[string]string {
 	t.Helper()
@@ -263,8 +301,8 @@ func environmentOf(t *testing.T, c container, all []object) map[string]string {
 		require.GreaterOrEqual(t, i, 0, "there is no ConfigMap %s", from.ConfigMapRef.Name)
 		maps.Copy(environment, all[i].Data)
 	}
-	for _, variable := range c.Env {
-		environment[variable.Name] = variable.Value
+	for _, v := range c.Env {
+		environment[v.Name] = v.Value
 	}
 	return environment
 }
