@@ -111,8 +111,17 @@ func (c *call) read() error {
 		return nil
 	}
 	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, MaxBody)
-	if kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind == "application/json" {
+	switch kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind {
+	case "application/json":
 		return c.readJSON()
+	case "application/x-www-form-urlencoded":
+	default: // net/http reads no parameters of it: they would be missing, and nothing would say so
+		if n, _ := c.r.Body.Read(make([]byte, 1)); n > 0 {
+			return &problem{
+				Status: http.StatusUnsupportedMediaType, Code: 20415,
+				Message: "The body's type is not supported: send application/x-www-form-urlencoded, or application/json where the call takes it",
+			}
+		}
 	}
 	err = c.r.ParseForm()
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {

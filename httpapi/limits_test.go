@@ -89,7 +89,7 @@ func TestTooManyRequestsAtOnce(t *testing.T) {
 	require.Len(t, counts, 2)
 }
 
-func TestBodiesThatAreTooLong(t *testing.T) {
+func TestBodies(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	sid := h.give("alice")
@@ -108,6 +108,10 @@ func TestBodiesThatAreTooLong(t *testing.T) {
 		"a much longer form":       {messages, "application/x-www-form-urlencoded", fill(form, "", 8*httpapi.MaxBody), http.StatusRequestEntityTooLarge, 20413},
 		"JSON of a megabyte":       {transfers, "application/json", fill(object, `"}`, httpapi.MaxBody), http.StatusBadRequest, 45004},
 		"longer JSON":              {transfers, "application/json", fill(object, `"}`, httpapi.MaxBody+1), http.StatusRequestEntityTooLarge, 20413},
+		"a form of several parts":  {messages, "multipart/form-data; boundary=x", "--x--", http.StatusUnsupportedMediaType, 20415},
+		"text":                     {messages, "text/plain", "Author=alice&Body=hello", http.StatusUnsupportedMediaType, 20415},
+		"a body of no type":        {messages, "", "Author=alice&Body=hello", http.StatusUnsupportedMediaType, 20415},
+		"nothing, of no type":      {messages, "", "", http.StatusBadRequest, 20422},
 		"longer JSON that is none": {transfers, "application/json", fill("[", "", httpapi.MaxBody+1), http.StatusBadRequest, 45004},
 	} {
 		t.Run(name, func(t *testing.T) {
