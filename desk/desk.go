@@ -43,6 +43,9 @@ type Desk struct {
 	// security is the security log; used is when the last use of each key was recorded.
 	security *seclog.Log
 	used     keyUses
+	// searching has a place for each search that may run, and searchBounds is how much one reads.
+	searching    chan struct{}
+	searchBounds searchBounds
 
 	// toPlace and toDeliver wake the dispatcher; shown wakes who waits for a revision.
 	toPlace, toDeliver chan struct{}
@@ -65,6 +68,7 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	d := &Desk{
 		store: s, now: options.Now, log: options.Logger, tick: options.Tick,
 		toPlace: make(chan struct{}, 1), toDeliver: make(chan struct{}, 1), shown: newShown(),
+		searching: make(chan struct{}, searchesAtOnce), searchBounds: defaultSearchBounds(),
 	}
 	if d.now == nil {
 		d.now = time.Now

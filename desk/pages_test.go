@@ -275,5 +275,14 @@ func (h *house) readPages(th *thread, agent string) {
 	for _, f := range []Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {
 		_, err = h.Conversations(ctx, f)
 		require.NoError(h.t, err)
+		for _, search := range []string{"", "crystal", "nothing", th.sid} {
+			if f.WaitingLongest && search == th.sid {
+				continue // one conversation, sorted
+			}
+			for _, p := range []Page{{}, {After: &Cursor{Key: 1, SID: "CH"}}, {Before: &Cursor{Key: 1, SID: "CH"}}} {
+				_, err = h.ConversationPage(ctx, f, search, p)
+				require.NoError(h.t, err)
+			}
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -209,49 +208,16 @@ func (t *transaction) conversation(ctx context.Context, sid string) (Conversatio
 }
 
 func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversation, error) {
-	conditions := []string{`revision > 0`} // drafts are no conversations yet
-	var args []any
-	choose := func(condition, argument string) {
-		if argument != "" {
-			args = append(args, argument)
-			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
-		}
+	p := Page{Limit: f.Limit, Skip: max(f.Offset, 0)}
+	if p.Limit <= 0 {
+		p.Limit = 100
 	}
-	choose(`status = $%d`, string(f.Status))
-	if f.Status == conversation.ConversationClosed {
-		choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND assigned_at > 0)`, f.Agent)
-		choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d)`, f.Queue)
-	} else {
-		choose(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Agent)
-		choose(`sid IN (SELECT conversation FROM tasks WHERE queue = $%d AND completed_at = 0 AND canceled_at = 0)`, f.Queue)
+	page, err := t.conversationPage(ctx, f, searched{}, p, searchBounds{})
+	found := make([]Conversation, len(page.Entries))
+	for i, entry := range page.Entries {
+		found[i] = entry.Conversation
 	}
-	query := selectConversations + ` WHERE ` + strings.Join(conditions, ` AND `)
-	if f.Limit <= 0 {
-		f.Limit = 100
-	}
-	args = append(args, min(f.Limit, 1000), max(f.Offset, 0))
-	if f.WaitingLongest {
-		return t.waitingLongest(ctx, strings.Join(conditions, ` AND `), args)
-	}
-	return t.withLiveTasks(ctx, fmt.Sprintf(`%s ORDER BY created_at DESC, sid DESC LIMIT $%d OFFSET $%d`, query, len(args)-1, len(args)), args...)
-}
-
-// waitingLongest reads the conversations that nobody has now, by since when; the conditions are on
-// conversations, the last two arguments the limit and the offset. At most one task of a conversation waits.
-func (t *transaction) waitingLongest(ctx context.Context, conditions string, args []any) ([]Conversation, error) {
-	order, err := all(ctx, t, value[string], fmt.Sprintf(`SELECT w.conversation FROM tasks w WHERE w.completed_at = 0 AND w.canceled_at = 0 AND w.status IN ('pending', 'reserved')
-		AND EXISTS (SELECT 1 FROM conversations WHERE conversations.sid = w.conversation AND %s)
-		ORDER BY w.created_at, w.sid LIMIT $%d OFFSET $%d`, conditions, len(args)-1, len(args)), args...)
-	if err != nil {
-		return nil, err
-	}
-	found := make([]Conversation, len(order))
-	for i, sid := range order {
-		if found[i], err = t.conversation(ctx, sid); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	return found, err
 }
 
 // withLiveTasks reads the conversations of the query, and their live tasks.
@@ -276,15 +242,20 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 		return nil, err
 	}
 	for i := range found {
-		c := &found[i]
-		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.Placement, b.Placement) })
-		if c.Status == conversation.ConversationClosed {
-			if err := t.nameLast(ctx, c); err != nil {
-				return nil, err
-			}
+		if err := t.finish(ctx, &found[i]); err != nil {
+			return nil, err
 		}
 	}
 	return found, nil
+}
+
+// finish orders a conversation's live tasks, and names who had it last where it is closed.
+func (t *transaction) finish(ctx context.Context, c *Conversation) error {
+	slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.Placement, b.Placement) })
+	if c.Status != conversation.ConversationClosed {
+		return nil
+	}
+	return t.nameLast(ctx, c)
 }
 
 // nameLast names who had a closed conversation last, and the queue of its last task.

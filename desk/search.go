@@ -1,0 +1,505 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk/naming"
+)
+
+// MaxSearch is how many characters a search may have.
+const MaxSearch = 200
+
+// searchesAtOnce bounds the searches that run in a process at the same time: each keeps a core busy.
+const searchesAtOnce = 2
+
+// searchBounds is how much one search reads; what is older is left to the next page.
+type searchBounds struct{ conversations, messages int }
+
+func defaultSearchBounds() searchBounds { return searchBounds{conversations: 10_000, messages: 50_000} }
+
+// MatchKind says in what a search was found.
+type MatchKind string
+
+// A search is found in a SID, in a name or address of the customer or a participant, or in the text of a message.
+const (
+	MatchSID     MatchKind = "sid"
+	MatchName    MatchKind = "name"
+	MatchAddress MatchKind = "address"
+	MatchText    MatchKind = "text"
+)
+
+// Excerpt is where a search was found, on one line.
+type Excerpt struct {
+	In MatchKind `json:"in"`
+	// Message, From and At are the message's SID, author and time, where it was found in a text.
+	Message string    `json:"message,omitempty"`
+	From    string    `json:"from,omitempty"`
+	At      time.Time `json:"at,omitzero"`
+	// Before and After are what is around the Match, cut to a line's length.
+	Before string `json:"before,omitempty"`
+	Match  string `json:"match"`
+	After  string `json:"after,omitempty"`
+}
+
+// Match is a conversation on a page of [Desk.ConversationPage].
+type Match struct {
+	Conversation
+
+	// Excerpt is where the search was found; nil without a search.
+	Excerpt *Excerpt `json:"found,omitempty"`
+}
+
+// Matches is a page of conversations.
+type Matches struct {
+	Found[Match]
+
+	// Searched is how many conversations the search has read, the last of which began at Until.
+	Searched int
+	Until    time.Time
+	// Bounded is set where the search stopped at its bounds: it goes on with the page after Last, or before First.
+	Bounded bool
+}
+
+// ConversationPage returns a page of the conversations that the filter chooses, in its order, and of these only those in which the
+// search is found: in a name or address of the customer or a participant, in the text of a message, or as a SID of the
+// conversation or of something in it. Case, diacritics, width and repeated spaces make no difference, nor do
+// the separators of a telephone number; an empty search finds all.
+//
+// A search reads and opens the conversations one by one, from the newest on, up to a bound. Nothing is stored for it.
+// Refused with invalid_payload: a search that is too long or has no character that can be searched, and a filter with
+// a limit or an offset, which a page has instead.
+func (d *Desk) ConversationPage(ctx context.Context, f Filter, search string, p Page) (found Matches, err error) {
+	if f.Limit != 0 || f.Offset != 0 {
+		return Matches{}, invalid("limit", "a page of conversations takes no limit and offset in its filter: set them in the page")
+	}
+	for _, text := range []string{string(f.Status), f.Agent, f.Queue, sidIn(p.After), sidIn(p.Before)} {
+		if !storable(text) {
+			return Matches{}, invalid("filter", "the filter or the page is not valid UTF-8 text: choose it from the list")
+		}
+	}
+	wanted, err := searchFor(search)
+	if err != nil {
+		return Matches{}, err
+	}
+	if wanted.fold != "" && wanted.sid == "" {
+		select {
+		case d.searching <- struct{}{}:
+			defer func() { <-d.searching }()
+		case <-ctx.Done():
+			return Matches{}, fmt.Errorf("wait for other searches: %w", ctx.Err())
+		}
+	}
+	err = d.read(ctx, "search conversations", func(t *transaction) error {
+		found, err = t.conversationPage(ctx, f, wanted, p, d.searchBounds)
+		return err
+	})
+	return found, err
+}
+
+func sidIn(c *Cursor) string {
+	if c == nil {
+		return ""
+	}
+	return c.SID
+}
+
+// searched is what a search looks for.
+type searched struct {
+	// fold is its fold, digits are those of a telephone number, "" where it is none.
+	fold, digits string
+	// sid is the SID that it is, "" for another text; given is it as it was written, for SIDs of providers.
+	sid, given string
+}
+
+var anySID = regexp.MustCompile(`^[A-Za-z]{2}[0-9A-Fa-f]{32}$`)
+
+// shortestNumber is how many digits of a telephone number are compared without its separators.
+const shortestNumber = 3
+
+func searchFor(search string) (searched, error) {
+	switch given := strings.TrimSpace(search); {
+	case given == "":
+		return searched{}, nil
+	case !storable(given):
+		return searched{}, invalid("search", "the search is not valid UTF-8 text: send it encoded as UTF-8")
+	case utf8.RuneCountInString(given) > MaxSearch:
+		return searched{}, invalid("search", "the search has more than %d characters: search for a shorter text", MaxSearch)
+	case naming.Fold(given) == "":
+		return searched{}, invalid("search", "the search has only invisible characters: search for at least one letter or digit")
+	default:
+		wanted := searched{fold: naming.Fold(given), given: given}
+		if strings.Trim(wanted.fold, "0123456789"+separators) == "" {
+			if digits := digitsOf(wanted.fold); len(digits) >= shortestNumber {
+				wanted.digits = digits
+			}
+		}
+		if anySID.MatchString(given) {
+			wanted.sid = strings.ToUpper(given[:sidPrefix]) + strings.ToLower(given[sidPrefix:])
+		}
+		return wanted, nil
+	}
+}
+
+// separators are what people write in telephone numbers beside digits; folds have them.
+const separators = "+()-./ \u2010\u2012\u2013\u2014\u2212"
+
+// digitsOf returns a telephone number without separators, the national zero in brackets and the international prefix.
+func digitsOf(fold string) string {
+	digits := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(separators, r) {
+			return -1
+		}
+		return r
+	}, strings.ReplaceAll(fold, "(0)", ""))
+	return strings.TrimPrefix(digits, "00")
+}
+
+func (s searched) inAddress(address string) bool {
+	fold := naming.Fold(address)
+	return strings.Contains(fold, s.fold) || s.digits != "" && strings.Contains(digitsOf(fold), s.digits)
+}
+
+// Around a match, an excerpt has so many characters at most.
+const (
+	excerptBefore = 50
+	excerptAfter  = 100
+)
+
+// excerpt returns the line around the first match in a text; the whole line is the match where only separators differ.
+func (s searched) excerpt(in MatchKind, text string) *Excerpt {
+	line := conversation.CleanName(text)
+	from, to, found := naming.Locate(line, s.fold)
+	if !found {
+		return &Excerpt{In: in, Match: line}
+	}
+	before, after := []rune(line[:from]), []rune(line[to:])
+	e := &Excerpt{In: in, Before: string(before), Match: line[from:to], After: string(after)}
+	if len(before) > excerptBefore {
+		e.Before = "…" + string(before[len(before)-excerptBefore:])
+	}
+	if len(after) > excerptAfter {
+		e.After = string(after[:excerptAfter]) + "…"
+	}
+	return e
+}
+
+// candidate is a conversation that a search reads, and its place in the order of the list.
+type candidate struct {
+	Conversation
+
+	place Cursor
+}
+
+// andThen scans the last columns of a row to places of its own.
+type andThen struct {
+	row
+
+	last []any
+}
+
+// Scan implements row.
+func (r andThen) Scan(into ...any) error { return r.row.Scan(slices.Concat(into, r.last)...) }
+
+// candidates is the list of the conversations that the filter chooses.
+func candidates(f Filter) listing[candidate] {
+	list := listing[candidate]{
+		from: `conversations c`, key: `c.created_at`, sid: `c.sid`, descending: true,
+		conditions: []string{`c.revision > 0`}, // drafts are no conversations yet
+		keyOf:      func(c candidate) (int64, string) { return c.place.Key, c.place.SID },
+		scan: func(r row) (c candidate, err error) {
+			c.Conversation, err = scanConversation(andThen{r, []any{&c.place.Key, &c.place.SID}})
+			return c, err
+		},
+	}
+	if f.WaitingLongest {
+		// Few tasks wait: SQLite reads the tables of a CROSS JOIN in this order.
+		list.from, list.key, list.sid, list.descending = `tasks w CROSS JOIN conversations c`, `w.created_at`, `w.sid`, false
+		list.conditions = append(list.conditions, `c.sid = w.conversation`, `w.completed_at = 0 AND w.canceled_at = 0`, `w.status IN ('pending', 'reserved')`)
+	}
+	list.columns = `c.sid, c.status, c.channel, c.customer_name, c.customer_address, c.revision, c.messages, c.gone, c.created_at, c.closed_at, ` + list.key + `, ` + list.sid
+	during := `completed_at = 0 AND canceled_at = 0`
+	ofAgent := during
+	if f.Status == conversation.ConversationClosed {
+		during, ofAgent = `1 = 1`, `assigned_at > 0`
+	}
+	if f.Status != "" {
+		list.where(`c.status = $%d`, string(f.Status))
+	}
+	// Live tasks are few, and read first. Those that wait are fewer, and read in order.
+	has := `c.sid IN (SELECT conversation FROM tasks WHERE %s = $%%d AND %s)`
+	if f.WaitingLongest {
+		has = `EXISTS (SELECT 1 FROM tasks x WHERE x.conversation = c.sid AND x.%s = $%%d AND %s)`
+	}
+	if f.Agent != "" {
+		list.where(fmt.Sprintf(has, "agent", ofAgent), f.Agent)
+	}
+	if f.Queue != "" {
+		list.where(fmt.Sprintf(has, "queue", during), f.Queue)
+	}
+	return list
+}
+
+func (t *transaction) conversationPage(ctx context.Context, f Filter, wanted searched, p Page, bounds searchBounds) (found Matches, err error) {
+	list := candidates(f)
+	switch {
+	case wanted.sid != "":
+		list.named(wanted)
+	case wanted.fold != "":
+		found, err = t.search(ctx, list, wanted, p, bounds)
+		if err != nil {
+			return Matches{}, err
+		}
+		return found, t.complete(ctx, found.Entries)
+	}
+	page, err := list.page(ctx, t, p)
+	if err != nil {
+		return Matches{}, err
+	}
+	found.Found = Found[Match]{First: page.First, Last: page.Last, More: page.More, Earlier: page.Earlier, Entries: make([]Match, len(page.Entries))}
+	for i, c := range page.Entries {
+		found.Entries[i].Conversation = c.Conversation
+		if wanted.sid != "" {
+			found.Entries[i].Excerpt = &Excerpt{In: MatchSID, Match: wanted.sid}
+		}
+	}
+	return found, t.complete(ctx, found.Entries)
+}
+
+// named adds the condition that the SID is the conversation's or of something in it. What has no row of its own,
+// as an interaction (KD…), has the digits of its conversation.
+func (l *listing[T]) named(wanted searched) {
+	digits := wanted.sid[sidPrefix:]
+	l.args = append(l.args, conversation.PrefixConversation+digits, wanted.sid, wanted.given)
+	n := len(l.args)
+	ways := []string{fmt.Sprintf(`SELECT sid FROM conversations WHERE sid = $%d`, n-2)}
+	for _, table := range []string{"tasks", "reservations", "transfers", "notes", "messages", "participants"} {
+		ways = append(ways, fmt.Sprintf(`SELECT conversation FROM %s WHERE sid = $%d`, table, n-1))
+	}
+	ways = append(ways, fmt.Sprintf(`SELECT conversation FROM messages WHERE provider_sid = $%d AND provider_sid <> ''`, n))
+	l.conditions = append(l.conditions, `c.sid IN (`+strings.Join(ways, ` UNION ALL `)+`)`)
+}
+
+const (
+	// searchBatch is how many conversations are read at once, and searchChunk how many messages of them are about the most.
+	searchBatch = 100
+	searchChunk = 2000
+)
+
+// perSearch is how many conversations a page has where it does not say.
+const perSearch = 50
+
+// search reads the list from the page's cursor on until the page is full, or the bounds are reached.
+func (t *transaction) search(ctx context.Context, list listing[candidate], wanted searched, p Page, bounds searchBounds) (Matches, error) {
+	if p.Limit <= 0 {
+		p.Limit = perSearch
+	}
+	s := &searching{wanted: wanted, bounds: bounds, limit: min(p.Limit, MaxPage), skip: p.Skip, from: p.After, excerpts: map[string]*Excerpt{}}
+	backwards := p.Before != nil
+	if backwards {
+		s.from = p.Before
+	}
+	s.last = s.from
+	descending := list.descending != backwards
+	for more := true; more && !s.over(); {
+		next := list
+		next.conditions, next.args = slices.Clone(list.conditions), slices.Clone(list.args)
+		if s.last != nil {
+			next.beyond(*s.last, descending)
+		}
+		batch, err := next.read(ctx, t, descending, 0, searchBatch+1)
+		if err != nil {
+			return Matches{}, err
+		}
+		more = len(batch) > searchBatch
+		batch = batch[:min(len(batch), searchBatch)]
+		for len(batch) > 0 && !s.over() {
+			var chunk []candidate
+			chunk, batch = nextChunk(batch)
+			found, err := t.matches(ctx, chunk, wanted)
+			if err != nil {
+				return Matches{}, err
+			}
+			s.take(chunk, found, more || len(batch) > 0)
+		}
+	}
+	return s.page(backwards, p.Skip > 0), nil
+}
+
+// searching is how far a search has come.
+type searching struct {
+	wanted      searched
+	bounds      searchBounds
+	limit, skip int
+	// from is where the search began and last where the conversation is that was read last; nil is the list's end.
+	from, last *Cursor
+	// hits are at most one more than the page may have, which tells that there are more.
+	hits     []candidate
+	excerpts map[string]*Excerpt
+	messages int
+	matches  Matches
+}
+
+func (s *searching) full() bool { return len(s.hits) > s.limit }
+
+func (s *searching) over() bool { return s.full() || s.matches.Bounded }
+
+// take adds what was found in the chunk; more tells whether there are conversations after it.
+func (s *searching) take(chunk []candidate, found map[string]*Excerpt, more bool) {
+	for _, c := range chunk {
+		s.matches.Searched++
+		s.messages += c.Messages
+		s.matches.Until, s.last = c.CreatedAt, &c.place
+		switch {
+		case found[c.SID] == nil:
+		case s.skip > 0:
+			s.skip--
+		default:
+			s.hits, s.excerpts[c.SID] = append(s.hits, c), found[c.SID]
+		}
+		if s.full() {
+			return
+		}
+	}
+	s.matches.Bounded = more && (s.matches.Searched >= s.bounds.conversations || s.messages >= s.bounds.messages)
+}
+
+// page returns what was found as a page of the list.
+func (s *searching) page(backwards, skipped bool) Matches {
+	further := s.over()
+	var first, last Cursor
+	if s.from != nil {
+		first = *s.from
+	}
+	if s.last != nil {
+		last = *s.last
+	}
+	if s.full() {
+		s.hits = s.hits[:s.limit]
+		last = s.hits[s.limit-1].place
+	}
+	if len(s.hits) > 0 {
+		first = s.hits[0].place
+	}
+	page := Found[Match]{Entries: make([]Match, len(s.hits)), First: first, Last: last, More: further, Earlier: s.from != nil || skipped}
+	if backwards {
+		slices.Reverse(s.hits)
+		page.First, page.Last, page.More, page.Earlier = last, first, true, further
+	}
+	for i, c := range s.hits {
+		page.Entries[i] = Match{Conversation: c.Conversation, Excerpt: s.excerpts[c.SID]}
+	}
+	s.matches.Found = page
+	return s.matches
+}
+
+// nextChunk divides conversations: the first part has about searchChunk messages at most, or one conversation.
+func nextChunk(batch []candidate) (chunk, rest []candidate) {
+	end, messages := 1, batch[0].Messages
+	for end < len(batch) && messages+batch[end].Messages <= searchChunk {
+		messages += batch[end].Messages
+		end++
+	}
+	return batch[:end], batch[end:]
+}
+
+// matches returns where the search is found, by conversation: in the customer's name and address first, then in those of
+// participants, then in the newest message that has it.
+func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted searched) (map[string]*Excerpt, error) {
+	found := map[string]*Excerpt{}
+	var rest []string
+	for _, c := range chunk {
+		switch {
+		case strings.Contains(naming.Fold(c.Customer.Name), wanted.fold):
+			found[c.SID] = wanted.excerpt(MatchName, c.Customer.Name)
+		case wanted.inAddress(c.Customer.Address):
+			found[c.SID] = wanted.excerpt(MatchAddress, c.Customer.Address)
+		default:
+			rest = append(rest, c.SID)
+		}
+	}
+	if len(rest) == 0 {
+		return found, nil
+	}
+	places, args := oneOf(rest)
+	if err := each(ctx, t, func(r row) error {
+		var sid, of, identity, address string
+		if err := r.Scan(&sid, &of, opened{memberIdentity, &sid, &identity}, opened{memberAddress, &sid, &address}); err != nil {
+			return err
+		}
+		switch {
+		case found[of] != nil || identity == erasedText:
+		case wanted.inAddress(address):
+			found[of] = wanted.excerpt(MatchAddress, address)
+		case wanted.inAddress(identity): // of a telephone customer it is the number
+			found[of] = wanted.excerpt(MatchName, identity)
+		}
+		return nil
+	}, `SELECT sid, conversation, identity, address FROM participants WHERE conversation IN (`+places+`) ORDER BY conversation, created_at, sid`, args...); err != nil {
+		return nil, err
+	}
+	newest := map[string]Message{}
+	if err := each(ctx, t, func(r row) error {
+		var m Message
+		if err := r.Scan(&m.SID, &m.Conversation, &m.From, opened{messageText, &m.SID, &m.Text}, instant{&m.At}); err != nil {
+			return err
+		}
+		if found[m.Conversation] == nil && m.Text != erasedText && strings.Contains(naming.Fold(m.Text), wanted.fold) {
+			newest[m.Conversation] = m
+		}
+		return nil
+	}, `SELECT sid, conversation, author, text, created_at FROM messages WHERE conversation IN (`+places+`) ORDER BY conversation, number`, args...); err != nil {
+		return nil, err
+	}
+	for sid, m := range newest {
+		found[sid] = wanted.excerpt(MatchText, m.Text)
+		found[sid].Message, found[sid].From, found[sid].At = m.SID, m.From, m.At
+	}
+	return found, nil
+}
+
+// oneOf returns the places of an IN with searchBatch arguments and these SIDs among them: so it is one query, however many they are.
+func oneOf(sids []string) (places string, args []any) {
+	numbered := make([]string, searchBatch)
+	args = make([]any, searchBatch)
+	for i := range numbered {
+		numbered[i], args[i] = fmt.Sprintf("$%d", i+1), ""
+		if i < len(sids) {
+			args[i] = sids[i]
+		}
+	}
+	return strings.Join(numbered, ", "), args
+}
+
+// complete adds the live tasks of the conversations, and names who had the closed ones last.
+func (t *transaction) complete(ctx context.Context, entries []Match) error {
+	for some := range slices.Chunk(entries, searchBatch) {
+		bySID := map[string]*Conversation{}
+		sids := make([]string, len(some))
+		for i := range some {
+			sids[i], bySID[some[i].SID] = some[i].SID, &some[i].Conversation
+		}
+		places, args := oneOf(sids)
+		if err := each(ctx, t, func(r row) error {
+			task, err := scanTask(r)
+			if c := bySID[task.Conversation]; c != nil {
+				c.Live = append(c.Live, task.Task)
+			}
+			return err
+		}, selectTasks+` WHERE t.conversation IN (`+places+`) AND t.completed_at = 0 AND t.canceled_at = 0`, args...); err != nil {
+			return err
+		}
+		for _, c := range bySID {
+			if err := t.finish(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
