@@ -55,7 +55,7 @@ func BenchmarkPages(b *testing.B) {
 	}{
 		{url.Values{"agent": {"alice"}}, []string{"/desk", "/desk/" + open, "/desk/" + open + "/transfer", "/chat"}},
 		{url.Values{"administrator": {"carol"}}, []string{
-			"/conversations", "/conversations?order=waiting", "/conversations?status=active&queue=billing", "/conversations?from=9900", "/conversations/" + open,
+			"/conversations", "/conversations?order=waiting", "/conversations?status=active&queue=billing", "/conversations?search=charged+twice", "/conversations/" + open,
 			"/insights", "/insights?range=7d", "/admin/transfers", "/admin/agents", "/admin/queues", "/admin/audit",
 		}},
 	} {

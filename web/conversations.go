@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // perPage is how many conversations a page lists.
@@ -27,11 +29,13 @@ func (s *Site) conversationRoutes() []route {
 
 // conversationsPage is what /conversations shows.
 type conversationsPage struct {
-	Status, Queue, Agent, Order string
+	Status, Queue, Agent, Order, Search string
 	// Queues and Agents are those to choose from.
 	Queues []desk.Queue
 	Agents []desk.Agent
-	Found  []desk.Conversation
+	Found  desk.Matches
+	// Refused is set where the search was refused: nothing was looked for.
+	Refused bool
 	// Earlier and Later are the addresses of the pages before and after, empty where there are none.
 	Earlier, Later string
 }
@@ -41,23 +45,34 @@ const waitingLongest = "waiting"
 
 func (v *visit) listConversations() error {
 	query := v.r.URL.Query()
-	body := conversationsPage{Status: query.Get("status"), Queue: query.Get("queue"), Agent: query.Get("agent"), Order: query.Get("order")}
-	skip, err := strconv.Atoi(query.Get("from"))
-	if err != nil || skip < 0 {
-		skip = 0
+	body := conversationsPage{
+		Status: query.Get("status"), Queue: query.Get("queue"), Agent: query.Get("agent"), Order: query.Get("order"),
+		Search: strings.TrimSpace(query.Get("search")),
 	}
 	filter := desk.Filter{
-		Status: conversation.ConversationStatus(body.Status), Queue: body.Queue, Agent: body.Agent,
-		WaitingLongest: body.Order == waitingLongest, Limit: perPage + 1, Offset: skip,
+		Status: conversation.ConversationStatus(body.Status), Queue: body.Queue, Agent: body.Agent, WaitingLongest: body.Order == waitingLongest,
 	}
-	if body.Found, err = v.desk.Conversations(v.ctx, filter); err != nil {
-		return err
+	wanted := desk.Page{Limit: perPage, After: cursorIn(query.Get("before"))}
+	if wanted.After == nil {
+		wanted.Before = cursorIn(query.Get("after"))
 	}
-	if len(body.Found) > perPage {
-		body.Found, body.Earlier = body.Found[:perPage], pageFrom(query, skip+perPage)
+	status, refused := http.StatusOK, ""
+	found, err := v.desk.ConversationPage(v.ctx, filter, body.Search, wanted)
+	if err != nil {
+		if status, refused, err = refusedBy(err); err != nil {
+			return err
+		}
+		body.Refused = true
+	} else if body.Search != "" {
+		v.security.Write(v.ctx, seclog.Entry{Event: seclog.Search, Subject: "conversations"})
 	}
-	if skip > 0 {
-		body.Later = pageFrom(query, max(skip-perPage, 0))
+	body.Found = found
+	// A search that has stopped at its bound goes on from there, also when it has found nothing.
+	if found.More && (len(found.Entries) > 0 || found.Bounded && wanted.Before == nil) {
+		body.Earlier = aroundConversations(query, "before", found.Last)
+	}
+	if found.Earlier && (len(found.Entries) > 0 || found.Bounded && wanted.Before != nil) {
+		body.Later = aroundConversations(query, "after", found.First)
 	}
 	if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
 		return err
@@ -65,12 +80,35 @@ func (v *visit) listConversations() error {
 	if body.Agents, err = v.desk.Agents(v.ctx); err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "conversations", page{Title: "Conversations", Section: "conversations", Body: body})
+	return v.render(status, "conversations", page{Title: "Conversations", Section: "conversations", Refused: refused, Body: body})
 }
 
-func pageFrom(query url.Values, skip int) string {
-	query.Set("from", strconv.Itoa(skip))
+// aroundConversations is the address of the page before or after a place in the list.
+func aroundConversations(query url.Values, side string, at desk.Cursor) string {
+	query = maps.Clone(query)
+	query.Del("before")
+	query.Del("after")
+	query.Set(side, strconv.FormatInt(at.Key, 10)+"-"+at.SID)
 	return "/conversations?" + query.Encode()
+}
+
+// Filtered tells whether the list has only some of the conversations, a search apart.
+func (p conversationsPage) Filtered() bool {
+	return p.Status != "" || p.Queue != "" || p.Agent != "" || p.Order == waitingLongest
+}
+
+// Newest tells whether the list is in the order in which conversations began.
+func (p conversationsPage) Newest() bool { return p.Order != waitingLongest }
+
+// Author is who wrote the message that a search has found, as people read it.
+func (p conversationsPage) Author(e desk.Excerpt) string {
+	switch e.From {
+	case desk.FromCustomer:
+		return "Customer"
+	case desk.FromSystem:
+		return "System"
+	}
+	return p.Holder(conversation.Task{Agent: e.From})
 }
 
 // waitingTask returns the task of a conversation that nobody has taken yet, nil where there is none.

@@ -33,6 +33,8 @@ const (
 	Decode Event = "decode"
 	// Export is data that leaves Baton as a whole: a file, a list of all, a copy of the desk.
 	Export Event = "export"
+	// Search is a search through customers' conversations; what was searched for is in no line.
+	Search Event = "search"
 	// Erasure is a customer's conversation that was erased.
 	Erasure Event = "erasure"
 	// SecretShown is a secret that was displayed; the subject says which.
