@@ -17,7 +17,7 @@ import (
 
 func (c *cli) conversationCommands() []*cobra.Command {
 	return []*cobra.Command{
-		c.start(), c.list(), c.show(), c.watch(), c.say(), c.note(), c.transcript(), c.offers(),
+		c.start(), c.list(), c.find(), c.show(), c.watch(), c.say(), c.note(), c.transcript(), c.offers(),
 		c.transfer(), c.accept(), c.decline(), c.wrapup(), c.end(), c.take(), c.cancel(), c.move(), c.close(),
 	}
 }

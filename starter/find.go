@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
+)
+
+func (c *cli) find() *cobra.Command {
+	var filter desk.Filter
+	var status string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "find TEXT", Short: "Find conversations by customer name, address, message text or SID",
+		Long: "Find conversations by customer name, address, message text or SID, the newest first.\n\n" +
+			"Case, diacritics and repeated spaces make no difference, nor do the separators of a telephone number.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if strings.TrimSpace(strings.Join(args, " ")) == "" {
+				return wrongUsage("no text to find: name a customer, an address, a part of a message or a SID")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			filter.Status = conversation.ConversationStatus(status)
+			statuses := []conversation.ConversationStatus{"", conversation.ConversationActive, conversation.ConversationWrapping, conversation.ConversationClosed}
+			if !slices.Contains(statuses, filter.Status) {
+				return wrongUsage("--status is %q: use active, wrapping or closed", status)
+			}
+			if limit < 1 || limit > desk.MaxPage {
+				return wrongUsage("--limit is %d: use 1 to %d", limit, desk.MaxPage)
+			}
+			return c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
+				c.security().Write(ctx, seclog.Entry{Event: seclog.Search, Subject: "conversations"})
+				found, err := findAll(ctx, d, filter, strings.Join(args, " "), limit)
+				if err != nil {
+					return err
+				}
+				return c.print(found, func(w io.Writer) { showFound(w, found) })
+			})(cmd, args)
+		},
+	}
+	cmd.Flags().StringVar(&status, "status", "", "only active, wrapping or closed ones")
+	cmd.Flags().StringVar(&filter.Agent, "agent", "", "only those of this agent")
+	cmd.Flags().StringVar(&filter.Queue, "queue", "", "only those in this queue")
+	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
+	return cmd
+}
+
+// findAll reads pages until there are as many as wanted: a search stops at its bounds.
+func findAll(ctx context.Context, d *desk.Desk, filter desk.Filter, text string, limit int) ([]desk.Match, error) {
+	found := []desk.Match{}
+	page := desk.Page{Limit: limit}
+	for {
+		some, err := d.ConversationPage(ctx, filter, text, page)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it is a sentence
+		}
+		found = append(found, some.Entries...)
+		if !some.More || len(found) >= limit {
+			return found, nil
+		}
+		page = desk.Page{Limit: limit - len(found), After: &some.Last}
+	}
+}
+
+func showFound(w io.Writer, found []desk.Match) {
+	if len(found) == 0 {
+		fmt.Fprintln(w, "no conversation found")
+		return
+	}
+	var rows [][]string
+	for _, m := range found {
+		var holders []string
+		for _, t := range m.Live {
+			holders = append(holders, orQueue(t.Agent, t.Queue))
+		}
+		if len(holders) == 0 {
+			holders = []string{orQueue(m.LastAgent, m.LastQueue)}
+		}
+		rows = append(rows, []string{
+			m.SID, string(m.Status), string(m.Channel), dash(m.Customer.Name), dash(strings.Join(holders, ",")), strconv.Itoa(m.Messages),
+			m.CreatedAt.Local().Format("2006-01-02 15:04:05"), //nolint:gosmopolitan // who reads a table reads their own clock
+			string(m.Excerpt.In), oneLine(m.Excerpt.Before + m.Excerpt.Match + m.Excerpt.After),
+		})
+	}
+	table(w, []string{"CONVERSATION", "STATUS", "CHANNEL", "CUSTOMER", "HOLDERS", "MESSAGES", "BEGAN", "FOUND IN", "LINE"}, rows)
+}
+
+// orQueue is who has a task, or the queue that it waits in.
+func orQueue(agent, queue string) string {
+	if agent == "" {
+		return queue
+	}
+	return agent
+}
