@@ -226,6 +226,30 @@ func testWorkflows(t *testing.T, h *house) {
 	}
 	_, err = h.SaveWorkflow(ctx, Workflow{FriendlyName: "A", Configuration: `{"task_routing":{"default_filter":{"queue":"WQ1"}}}`})
 	refusedWith(t, conversation.CodeUnknownQueue, err, "no queue with the SID")
+	for key, in := range map[string]string{
+		"timeout": "targets", "skip_if": "targets", "expression": "targets", "order_by": "targets", "known_worker_sid": "targets",
+		"known_worker_friendly_name": "targets", "condition": "filters", "max": "default_filter", "version": "",
+	} {
+		given := map[string]string{
+			"targets": strings.Replace(configuration, `"priority"`, `"`+key+`":"1==1","priority"`, 1), "filters": strings.Replace(configuration, `"expression"`, `"`+key+`":1,"expression"`, 1),
+			"default_filter": strings.Replace(configuration, `"default_filter":{`, `"default_filter":{"`+key+`":true,`, 1), "": strings.Replace(configuration, "{", `{"`+key+`":{},`, 1),
+		}[in]
+		_, err := h.SaveWorkflow(ctx, Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: given})
+		refusedWith(t, conversation.CodeInvalidPayload, err, key+`" in `)
+		if in == "targets" {
+			require.ErrorContains(t, err, `filter 1 "VIP"`)
+		}
+		_, err = h.SaveWorkflow(ctx, Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: strings.Replace(configuration, `"priority"`, `"skip_if":null,"order_by":"","priority"`, 1)})
+		require.NoError(t, err, "a key without a value asks for nothing")
+	}
+	ignored := strings.Replace(configuration, `"priority"`, `"timeout":60,"priority"`, 1)
+	require.NoError(t, h.store.write(ctx, true, func(tx *transaction) error {
+		_, err := tx.exec(ctx, `UPDATE workflows SET configuration = $1 WHERE sid = $2`, ignored, saved.SID)
+		return err
+	}))
+	_, err = h.SaveWorkflow(ctx, Workflow{SID: saved.SID, FriendlyName: "Sales and returns", Configuration: ignored})
+	require.NoError(t, err, "a configuration that an older version stored may be renamed")
+	require.Equal(t, Route{Queue: "billing", Priority: 7}, route(saved.SID, map[string]any{"tier": "gold", "amount": 250.0}))
 	require.NoError(t, h.RemoveWorkflow(ctx, saved.SID))
 	_, err = h.Route(ctx, saved.SID, nil)
 	refusedWith(t, conversation.CodeInvalidPayload, err, "no workflow")

@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/expression"
+	"github.com/baton-transfers/baton/internal/jsonkeys"
 )
 
 // Workflow is TaskRouter's: it chooses the queue that a new task goes to. (A conversation's Temporal
@@ -33,12 +35,29 @@ func DefaultWorkflow() string { return defaultWorkflow }
 // routing is TaskRouter's configuration of a workflow, as far as it says where a new task goes.
 type routing struct {
 	TaskRouting struct {
-		Filters []struct {
-			Expression string          `json:"expression"`
-			Targets    []routingTarget `json:"targets"`
-		} `json:"filters"`
-		DefaultFilter *routingTarget `json:"default_filter"`
+		Filters       []routingFilter `json:"filters"`
+		DefaultFilter *routingTarget  `json:"default_filter"`
 	} `json:"task_routing"`
+}
+
+type routingFilter struct {
+	// Name is what people call the filter, in either of TaskRouter's spellings; nothing depends on it.
+	Name       json.RawMessage `json:"filter_friendly_name"`
+	OldName    json.RawMessage `json:"friendly_name"`
+	Expression string          `json:"expression"`
+	// Targets are tried in order. Only the first has an effect: a task leaves a target by timeout or skip_if alone, which
+	// no target has.
+	Targets []routingTarget `json:"targets"`
+}
+
+// name returns the filter's name, "" if it has none.
+func (f routingFilter) name() (name string) {
+	for _, given := range []json.RawMessage{f.Name, f.OldName} {
+		if name == "" && json.Unmarshal(given, &name) != nil {
+			name = ""
+		}
+	}
+	return name
 }
 
 type routingTarget struct {
@@ -103,7 +122,8 @@ func (t *transaction) workflow(ctx context.Context, sid string) (Workflow, error
 }
 
 // SaveWorkflow adds a workflow, or changes the one whose SID is given. Refused with invalid_payload: a
-// name that is taken, a configuration that isn't TaskRouter's or that names a queue that isn't there.
+// name that is taken, a configuration that isn't TaskRouter's, that names a queue that isn't there, or that has a key
+// which routing does not read.
 func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, err error) {
 	if refusal := cleanName("workflow", &w.FriendlyName); refusal != nil {
 		return Workflow{}, refusal
@@ -112,6 +132,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 	if refusal != nil {
 		return Workflow{}, refusal
 	}
+	unsupported := unreadRouting(w.Configuration)
 	added := w.SID == ""
 	if added {
 		w.SID = conversation.SIDOf(PrefixWorkflow, uuid.New())
@@ -126,6 +147,10 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 		}
 		if !added && !slices.ContainsFunc(workflows, func(other Workflow) bool { return other.SID == w.SID }) {
 			return invalid("workflow", "there is no workflow %q: see the list of workflows", w.SID)
+		}
+		// A configuration that was stored by a version that ignored keys stays as it is until it is changed.
+		if unsupported != nil && !slices.ContainsFunc(workflows, func(other Workflow) bool { return other.SID == w.SID && other.Configuration == w.Configuration }) {
+			return unsupported
 		}
 		for _, target := range configured.targets() {
 			if _, err := t.queueOf(ctx, target.Queue); err != nil {
@@ -197,6 +222,39 @@ func readRouting(configuration string) (routing, *conversation.Refusal) {
 		}
 	}
 	return r, nil
+}
+
+// unreadRouting refuses a configuration with a key that routing does not read: it would be stored and have no effect.
+func unreadRouting(configuration string) *conversation.Refusal {
+	var parts struct {
+		TaskRouting struct {
+			Filters       []json.RawMessage `json:"filters"`
+			DefaultFilter json.RawMessage   `json:"default_filter"`
+		} `json:"task_routing"`
+	}
+	if json.Unmarshal([]byte(configuration), &parts) != nil {
+		return nil // which readRouting refuses
+	}
+	if unread := jsonkeys.Unread([]byte(configuration), parts); len(unread) > 0 {
+		return unsupportedKey(unread[0], "the configuration")
+	}
+	for i, filter := range parts.TaskRouting.Filters {
+		var labeled routingFilter
+		if json.Unmarshal(filter, &labeled) != nil {
+			return nil
+		}
+		if unread := jsonkeys.Unread(filter, labeled); len(unread) > 0 {
+			return unsupportedKey(unread[0], fmt.Sprintf("filter %d %q of the configuration", i+1, labeled.name()))
+		}
+	}
+	if unread := jsonkeys.Unread(parts.TaskRouting.DefaultFilter, routingTarget{}); len(unread) > 0 {
+		return unsupportedKey(unread[0], "default_filter of the configuration")
+	}
+	return nil
+}
+
+func unsupportedKey(key, of string) *conversation.Refusal {
+	return invalid("configuration", "%q in %s is not supported: leave it out", key, of)
 }
 
 func (r routing) targets() []routingTarget {
