@@ -107,14 +107,21 @@ func (c *call) read() error {
 	if err != nil {
 		return c.wrong("", "The query of the URL can't be read: encode it as application/x-www-form-urlencoded")
 	}
-	if c.form = query; c.r.Method != http.MethodPost {
-		return nil
+	c.form = query
+	if c.r.Method == http.MethodPost {
+		if err := c.readBody(); err != nil {
+			return err
+		}
 	}
+	return c.supported(query)
+}
+
+func (c *call) readBody() error {
 	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, MaxBody)
-	switch kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind {
-	case "application/json":
+	switch kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); {
+	case kind == "application/json" && (c.route.json || c.route.path == ""):
 		return c.readJSON()
-	case "application/x-www-form-urlencoded":
+	case kind == "application/x-www-form-urlencoded":
 	default: // net/http reads no parameters of it: they would be missing, and nothing would say so
 		if n, _ := c.r.Body.Read(make([]byte, 1)); n > 0 {
 			return &problem{
@@ -123,7 +130,7 @@ func (c *call) read() error {
 			}
 		}
 	}
-	err = c.r.ParseForm()
+	err := c.r.ParseForm()
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return tooLong()
 	}

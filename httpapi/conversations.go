@@ -14,17 +14,20 @@ import (
 const conversationPath = "/v1/Conversations/{conversation}"
 
 func conversationRoutes() []route {
+	unsupported := []string{
+		"DateCreated", "DateUpdated", "MessagingServiceSid", "Timers.Inactive", "Timers.Closed", "Bindings.Email.Address", "Bindings.Email.Name",
+	}
 	return []route{
 		get(conversations, "/v1/Conversations", everyone).says("Lists conversations, newest first; an agent's key its agent's own.").
 			with("StartDate", "EndDate", "State").lists("conversations", conversationmodel.ConversationsV1Conversation{}).by((*call).listConversations),
 		post(conversations, "/v1/Conversations", services, http.StatusCreated).says("Opens a conversation; an interaction with it as its media channel starts it.").
 			but("No timers, no bindings.").
-			with("FriendlyName", "UniqueName", "Attributes", "State").answers(conversationmodel.ConversationsV1Conversation{}).by((*call).createConversation),
+			with("FriendlyName", "UniqueName", "Attributes", "State").without(unsupported...).answers(conversationmodel.ConversationsV1Conversation{}).by((*call).createConversation),
 		get(conversations, conversationPath, everyone).says("Fetches a conversation, by its SID or its unique name.").
 			answers(conversationmodel.ConversationsV1Conversation{}).by((*call).fetchConversation),
 		post(conversations, conversationPath, everyone, http.StatusOK).says("Changes a conversation's names and attributes, or closes it.").
 			but("State can only be set to closed, which ends the customer's side.").
-			with("FriendlyName", "UniqueName", "Attributes", "State").answers(conversationmodel.ConversationsV1Conversation{}).by((*call).updateConversation),
+			with("FriendlyName", "UniqueName", "Attributes", "State").without(unsupported...).answers(conversationmodel.ConversationsV1Conversation{}).by((*call).updateConversation),
 		remove(conversations, conversationPath, services).says("Closes a conversation.").but("It stays on record: nothing is deleted.").by((*call).removeConversation),
 	}
 }
@@ -126,7 +129,7 @@ func (c *call) stateGiven(allowed ...string) (string, error) {
 }
 
 func (c *call) createConversation() (any, error) {
-	if _, err := c.stateGiven("active", "initializing"); err != nil {
+	if _, err := c.stateGiven("active"); err != nil {
 		return nil, err
 	}
 	sid, err := c.desk.OpenDraft(c.ctx, desk.Draft{

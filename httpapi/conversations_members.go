@@ -22,11 +22,13 @@ func memberRoutes() []route {
 		post(conversations, path, services, http.StatusCreated).says("Adds a participant, by Identity or by MessagingBinding.Address.").
 			but("Agents join by accepting a task, not by being added.").
 			with("Identity", "MessagingBinding.Address", "MessagingBinding.ProxyAddress", "Attributes").
+			without("DateCreated", "DateUpdated", "MessagingBinding.ProjectedAddress", "RoleSid").
 			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).createMember),
 		get(conversations, path+"/{member}", everyone).says("Fetches a participant, by its SID or its identity.").
 			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).fetchMember),
 		post(conversations, path+"/{member}", services, http.StatusOK).says("Changes a participant who was added.").
 			with("Identity", "MessagingBinding.ProxyAddress", "Attributes").
+			without("DateCreated", "DateUpdated", "MessagingBinding.ProjectedAddress", "RoleSid", "LastReadMessageIndex", "LastReadTimestamp").
 			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).updateMember),
 		remove(conversations, path+"/{member}", services).says("Removes a participant who was added.").by((*call).removeMember),
 	}

@@ -20,11 +20,14 @@ func messageRoutes() []route {
 		post(conversations, path, everyone, http.StatusCreated).says("Adds a message.").
 			but("Author is an agent with a task here, else somebody on the customer's side, else another agent, else the customer by a new name; a name that is both of the first two is 409, "+
 				"and the participant's SID (MB…) tells them apart. Of agents only a holder may write. No media.").
-			with("Author", "Body*", "Attributes").answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).createMessage),
+			with("Author", "Body*", "Attributes").
+			without("DateCreated", "DateUpdated", "MediaSid", "ContentSid", "ContentVariables", "Subject").
+			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).createMessage),
 		get(conversations, path+"/{message}", everyone).says("Fetches a message.").
 			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).fetchMessage),
 		post(conversations, path+"/{message}", services, http.StatusOK).says("Changes a message.").but("Not its author.").
-			with("Body", "Attributes").answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).updateMessage),
+			with("Body", "Attributes").without("Author", "DateCreated", "DateUpdated", "Subject").
+			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).updateMessage),
 		remove(conversations, path+"/{message}", services).says("Deletes a message.").by((*call).removeMessage),
 	}
 }

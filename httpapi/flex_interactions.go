@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -20,8 +21,8 @@ const (
 func interactionRoutes() []route {
 	return []route{
 		post(flex, "/v1/Interactions", services, http.StatusOK).says("Starts a conversation, or opens one that an invite starts later.").
-			but("Without Routing nothing is routed until an invite comes. `routing.properties` takes workflow_sid, queue_sid, worker_sid, priority and attributes; "+
-				"timeouts are the settings'.").
+			but("Without Routing nothing is routed until an invite comes. `routing.properties` takes workspace_sid, workflow_sid, queue_sid, worker_sid, task_channel_unique_name (the channel's type), priority and attributes; "+
+				"`channel` takes type, initiated_by, properties.media_channel_sid and one participant with name and address. Other keys are refused; timeouts are the settings'.").
 			with("Channel*", "Routing", "InteractionContextSid", "WebhookTtid").answers(flexmodel.FlexV1Interaction{}).by((*call).createInteraction),
 		get(flex, interactionPath, everyone).says("Fetches an interaction.").answers(flexmodel.FlexV1Interaction{}).by((*call).fetchInteraction),
 		post(flex, interactionPath, services, http.StatusOK).says("Changes an interaction's WebhookTtid.").with("WebhookTtid").
@@ -30,10 +31,10 @@ func interactionRoutes() []route {
 			lists("channels", flexmodel.FlexV1InteractionChannel{}).by((*call).listChannels),
 		get(flex, channelPath, everyone).says("Fetches the interaction's channel.").answers(flexmodel.FlexV1InteractionChannel{}).by((*call).fetchChannel),
 		post(flex, channelPath, everyone, http.StatusOK).says("Ends the customer's side: waiting tasks are canceled, the agent goes to wrapup.").
-			but("`inactive` ends it as `closed` does. With Routing `{\"status\":\"closed\"}` the wrapups are completed too.").
+			but("`inactive` ends it as `closed` does. With Routing `{\"status\":\"closed\"}` the wrapups are completed too; `wrapup` is what happens without it.").
 			with("Status*", "Routing").answers(flexmodel.FlexV1InteractionChannel{}).by((*call).updateChannel),
 		post(flex, channelPath+"/Invites", staff, http.StatusOK).says("Starts an interaction that was opened without Routing, or sends its waiting task elsewhere.").
-			but("A conversation that an agent has isn't invited to: transfer it.").
+			but("A conversation that an agent has isn't invited to: transfer it. The priority and the attributes of a task that waits stay.").
 			with("Routing*").answers(flexmodel.FlexV1InteractionChannelInvite{}).by((*call).createInvite),
 		get(flex, channelPath+"/Invites", everyone).says("Lists the invites: one for each task.").
 			lists("invites", flexmodel.FlexV1InteractionChannelInvite{}).by((*call).listInvites),
@@ -78,7 +79,8 @@ type channelParameter struct {
 	Type        conversation.Channel `json:"type"`
 	InitiatedBy string               `json:"initiated_by"`
 	Properties  struct {
-		MediaChannelSID string `json:"media_channel_sid"`
+		MediaChannelSID string               `json:"media_channel_sid"`
+		Type            conversation.Channel `json:"type"`
 	} `json:"properties"`
 	Participants []struct {
 		Address string `json:"address"`
@@ -86,9 +88,13 @@ type channelParameter struct {
 	} `json:"participants"`
 }
 
-// routingParameter is the form parameter Routing.
+// closingParameter is the form parameter Routing of a channel's update.
+type closingParameter struct {
+	Status string `json:"status"`
+}
+
+// routingParameter is the form parameter Routing of a new task.
 type routingParameter struct {
-	Status     string `json:"status"`
 	Properties *struct {
 		WorkspaceSID          string          `json:"workspace_sid"`
 		WorkflowSID           string          `json:"workflow_sid"`
@@ -113,7 +119,7 @@ func (c *call) decode(field string, into any) error {
 	if err := json.Unmarshal([]byte(value), into); err != nil {
 		return c.wrong(field, "%s has to be a JSON object as Twilio documents it: %s", field, mistake(err))
 	}
-	return nil
+	return c.unreadKeys(field, []byte(value), into)
 }
 
 // attributes reads attributes that came as an object, or as a string of one.
@@ -150,6 +156,9 @@ func (c *call) open(channel conversation.Channel, given routingParameter) (openi
 	}
 	if p.WorkspaceSID != "" && p.WorkspaceSID != c.workspaceSID() {
 		return o, c.lost("workspace", p.WorkspaceSID)
+	}
+	if p.TaskChannelUniqueName != "" && p.TaskChannelUniqueName != string(channel) {
+		return o, c.wrong("Routing", "task_channel_unique_name can only be the type of the channel, %s: leave it out", channel)
 	}
 	var err error
 	if o.start.Attributes, err = c.attributes(p.Attributes); err != nil {
@@ -233,6 +242,9 @@ func (c *call) createInteraction() (any, error) {
 	if !slices.Contains(conversation.Channels(), channel.Type) {
 		return nil, c.wrong("Channel", "There is no channel of the type %s here: use web, sms, whatsapp, messenger, chat or email", short(string(channel.Type)))
 	}
+	if err := c.channelAsGiven(channel); err != nil {
+		return nil, err
+	}
 	sid, err := c.mediaChannel(channel)
 	if err != nil {
 		return nil, err
@@ -259,6 +271,19 @@ func (c *call) createInteraction() (any, error) {
 		return nil, err
 	}
 	return c.interactionOf(sid)
+}
+
+// channelAsGiven refuses what a channel can't be.
+func (c *call) channelAsGiven(channel channelParameter) error {
+	switch {
+	case !slices.Contains([]string{"", "customer", "agent", "api"}, channel.InitiatedBy):
+		return c.wrong("Channel", "initiated_by has to be customer, agent or api")
+	case channel.Properties.Type != "" && channel.Properties.Type != channel.Type:
+		return c.wrong("Channel", "properties.type can only be the type of the channel, %s: leave it out", channel.Type)
+	case len(channel.Participants) > 1:
+		return c.wrong("Channel", "participants can only have one entry, the customer: add others to the interaction later")
+	}
+	return nil
 }
 
 // openInteraction opens an interaction that an invite starts later, on a conversation that may be open already.
@@ -517,11 +542,14 @@ func (c *call) updateChannel() (any, error) {
 	if status != "closed" && status != "inactive" {
 		return nil, c.wrong("Status", "Status has to be closed or inactive")
 	}
-	var routing routingParameter
+	var routing closingParameter
 	if c.form.Get("Routing") != "" {
 		if err := c.decode("Routing", &routing); err != nil {
 			return nil, err
 		}
+	}
+	if !slices.Contains([]string{"", "closed", "wrapup"}, routing.Status) {
+		return nil, c.wrong("Routing", "status in Routing has to be closed, which completes wrapups, or wrapup")
 	}
 	if err := c.closeConversation(v, routing.Status == "closed"); err != nil {
 		return nil, err
@@ -602,6 +630,11 @@ func (c *call) createInvite() (any, error) {
 	if err := c.decode("Routing", &routing); err != nil {
 		return nil, err
 	}
+	if !v.draft {
+		if err := c.sameTask(v.latest(), routing); err != nil {
+			return nil, err
+		}
+	}
 	o, err := c.open(v.channel, routing)
 	if err != nil {
 		return nil, err
@@ -625,6 +658,25 @@ func (c *call) createInvite() (any, error) {
 	}
 	invite, err := c.renderInvite(v, v.latest())
 	return invite, err
+}
+
+// sameTask refuses an invite that would change the task that it sends elsewhere.
+func (c *call) sameTask(task *desk.Task, given routingParameter) error {
+	p := given.Properties
+	if task == nil || p == nil {
+		return nil
+	}
+	if p.Priority != nil && *p.Priority != task.Priority {
+		return c.wrong("Routing", "priority in Routing can't be changed: give it when the conversation starts")
+	}
+	attributes, err := c.attributes(p.Attributes)
+	if err != nil {
+		return err
+	}
+	if len(attributes) > 0 && !reflect.DeepEqual(decoded(attributes), decoded(task.Attributes)) {
+		return c.wrong("Routing", "attributes in Routing can't be changed: give them when the conversation starts")
+	}
+	return nil
 }
 
 func (c *call) renderInvite(v *view, task *desk.Task) (whole[flexmodel.FlexV1InteractionChannelInvite], error) {

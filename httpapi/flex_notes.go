@@ -14,7 +14,7 @@ func noteRoutes() []route {
 			with("InteractionSid*", "ChannelSid", "Summary*", "Type").answers(noteModel{}).by((*call).createNote),
 		get(flex, path+"/{note}", everyone).says("Fetches a note; an agent's key those of conversations that its agent has or is offered.").
 			answers(noteModel{}).by((*call).fetchNote),
-		get(flex, path, everyone).says("Lists the notes of an interaction.").with("InteractionSid*").lists("notes", noteModel{}).by((*call).listNotes),
+		get(flex, path, everyone).says("Lists the notes of an interaction.").with("InteractionSid*", "ChannelSid").lists("notes", noteModel{}).by((*call).listNotes),
 	}
 }
 

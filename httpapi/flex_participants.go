@@ -102,10 +102,16 @@ func (c *call) createParticipant() (any, error) {
 	}
 	switch kind {
 	case "agent":
-		return c.joinAsAgent(sid)
+		if media.Address != "" || media.ProxyAddress != "" {
+			return nil, c.wrong("MediaProperties", "an agent has no address: leave address and proxy_address out of MediaProperties")
+		}
+		return c.joinAsAgent(sid, media.Identity)
 	case "customer", "external", "supervisor", "unknown":
 	default:
 		return nil, c.wrong("Type", "Type has to be agent, customer, external, supervisor or unknown")
+	}
+	if c.form.Get("RoutingProperties") != "" {
+		return nil, c.wrong("RoutingProperties", "RoutingProperties is for participants of the type agent: leave it out")
 	}
 	if c.caller.agent() != "" {
 		return nil, c.forbid("An agent's key can add nobody but its agent: use type agent, or another key")
@@ -123,24 +129,31 @@ func (c *call) createParticipant() (any, error) {
 	return c.renderPerson(v.sid, person{sid: conversation.SameSID(prefixParticipant, added.SID), kind: kind}), nil
 }
 
-// joinAsAgent lets an agent take the task that waits and accept it.
-func (c *call) joinAsAgent(sid string) (any, error) {
+// joinAsAgent lets an agent claim the task that waits and accept it. The identity is the agent's name, or empty.
+func (c *call) joinAsAgent(sid, identity string) (any, error) {
 	var routing struct {
 		WorkerSID  string `json:"worker_sid"`
 		Properties struct {
-			WorkerSID string `json:"worker_sid"`
+			WorkspaceSID string `json:"workspace_sid"`
+			WorkerSID    string `json:"worker_sid"`
 		} `json:"properties"`
 	}
 	if err := c.decode("RoutingProperties", &routing); err != nil {
 		return nil, err
 	}
-	worker := routing.WorkerSID
-	if worker == "" {
-		worker = routing.Properties.WorkerSID
+	if given := routing.Properties.WorkspaceSID; given != "" && given != c.workspaceSID() {
+		return nil, c.lost("workspace", given)
+	}
+	worker := cmp.Or(routing.WorkerSID, routing.Properties.WorkerSID)
+	if other := routing.Properties.WorkerSID; other != "" && other != worker {
+		return nil, c.wrong("RoutingProperties", "RoutingProperties names two workers: send one worker_sid")
 	}
 	agent, err := c.agentOf("worker_sid", worker)
 	if err != nil {
 		return nil, err
+	}
+	if identity != "" && identity != agent {
+		return nil, c.wrong("MediaProperties", "identity in MediaProperties is not the worker's in RoutingProperties: leave it out")
 	}
 	if err := c.actAs(agent); err != nil {
 		return nil, err

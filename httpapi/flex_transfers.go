@@ -37,18 +37,22 @@ type transferBody struct {
 	Type      string `json:"type"`
 	NoteSID   string `json:"note_sid"`
 	NoteCamel string `json:"noteSid"` //nolint:tagliatelle // as some of Twilio's examples write it
-	Status    string `json:"status"`
 }
 
-// readBody reads a body that is a JSON object.
-func (c *call) readBody(into any) error {
+// cancelBody is the body that takes a transfer back.
+type cancelBody struct {
+	Status string `json:"status"`
+}
+
+// object reads a body that is a JSON object.
+func (c *call) object(into any) error {
 	if len(c.body) == 0 || c.body[0] != '{' {
 		return c.wrong("", "The body has to be a JSON object, sent as application/json")
 	}
 	if err := json.Unmarshal(c.body, into); err != nil {
 		return c.wrong("", "The body isn't as documented: %s", mistake(err))
 	}
-	return nil
+	return c.unreadKeys("", c.body, into)
 }
 
 // mistake says what is wrong with JSON, without what stands in it.
@@ -69,7 +73,7 @@ func (c *call) createTransfer() (any, error) {
 		return nil, err
 	}
 	var body transferBody
-	if err := c.readBody(&body); err != nil {
+	if err := c.object(&body); err != nil {
 		return nil, err
 	}
 	command, err := c.transferCommand(sid, body)
@@ -90,6 +94,9 @@ func (c *call) transferCommand(sid string, body transferBody) (conversation.Tran
 	command := conversation.TransferCommand{Mode: conversation.Mode(body.Type), Note: body.NoteSID, Meta: c.command("")}
 	if command.Note == "" {
 		command.Note = body.NoteCamel
+	}
+	if body.NoteCamel != "" && body.NoteCamel != command.Note {
+		return command, c.wrong("noteSid", "note_sid and noteSid name two notes: send one of them")
 	}
 	if command.Note != "" && !conversation.IsSID(conversation.PrefixNote, command.Note) {
 		return command, c.wrong("note_sid", "note_sid has to be the SID of a note (KQ…) that was created before: POST …/Notes")
@@ -167,8 +174,8 @@ func (c *call) updateTransfer() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var body transferBody
-	if err := c.readBody(&body); err != nil {
+	var body cancelBody
+	if err := c.object(&body); err != nil {
 		return nil, err
 	}
 	if body.Status != "failed" {
@@ -239,13 +246,16 @@ func (c *call) updateTransferSettings() (any, error) {
 		transferSettings
 		transferSwitches
 	}
-	if err := c.readBody(&body); err != nil {
+	if err := c.object(&body); err != nil {
 		return nil, err
 	}
 	wanted := body.transferSwitches
 	switch len(body.TransferSettings) {
 	case 0:
 	case 1:
+		if wanted != (transferSwitches{}) {
+			return nil, c.wrong("transfer_settings", "the switches are given in transfer_settings and beside it: send one of them")
+		}
 		wanted = body.TransferSettings[0]
 	default:
 		return nil, c.wrong("transfer_settings", "transfer_settings has one entry, for all messaging channels")

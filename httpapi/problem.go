@@ -163,11 +163,13 @@ func (c *call) forbid(format string, args ...any) *problem {
 	return &problem{Status: forbidden.status, Code: forbidden.taskrouter, Message: fmt.Sprintf(format, args...)}
 }
 
-// short is as much of what somebody has sent as a sentence takes.
-func short(text string) string {
+// short is as much of what a client has sent as a sentence takes, in quotes.
+func short(text string) string { return strconv.Quote(shortened(text)) }
+
+func shortened(text string) string {
 	const enough = 60
 	if runes := []rune(text); len(runes) > enough {
 		text = string(runes[:enough]) + "…"
 	}
-	return strconv.Quote(text)
+	return text
 }

@@ -28,6 +28,8 @@ type route struct {
 	does, differs string
 	// takes are the parameters that the call reads, of its query or its body; a required one ends in *.
 	takes []string
+	// refused are the other parameters that Twilio documents for the call.
+	refused []unsupported
 	// json is set where the body is JSON instead of a form.
 	json bool
 	// list is the key of the list that the call answers with, "" for a single resource.
@@ -66,9 +68,19 @@ func remove(p product, path string, access access) route {
 
 // The rest of a route is told one after the other.
 
-func (r route) says(does string) route         { r.does = does; return r }
-func (r route) but(differs string) route       { r.differs = differs; return r }
-func (r route) with(takes ...string) route     { r.takes = append(r.takes, takes...); return r }
+func (r route) says(does string) route     { r.does = does; return r }
+func (r route) but(differs string) route   { r.differs = differs; return r }
+func (r route) with(takes ...string) route { r.takes = append(r.takes, takes...); return r }
+func (r route) only(name, value string) route {
+	r.refused = append(r.refused, unsupported{name, value})
+	return r
+}
+func (r route) without(names ...string) route {
+	for _, name := range names {
+		r = r.only(name, "")
+	}
+	return r
+}
 func (r route) asJSON() route                  { r.json = true; return r }
 func (r route) answers(reply any) route        { r.reply = reply; return r }
 func (r route) lists(key string, of any) route { r.list, r.reply = key, of; return r.with(paging...) }
@@ -87,7 +99,10 @@ type Route struct {
 	Does, Differs string
 	// Takes are the parameters, of the query or of the form or JSON in the body; a required one ends in *.
 	Takes []string
-	JSON  bool
+	// Refuses are the other parameters that Twilio documents for the call: with a value they are refused, except one that
+	// says what Baton does in any case.
+	Refuses []string
+	JSON    bool
 	// List is the key of the list that is answered, "" for a single resource; Reply a zero value of what
 	// is answered, or of what the list holds, nil for nothing.
 	List  string
@@ -101,6 +116,9 @@ func Routes() []Route {
 		described := Route{
 			Product: string(r.product), Method: r.method, Path: r.path, Status: r.status, Does: r.does, Differs: r.differs,
 			Takes: r.takes, JSON: r.json, List: r.list, Reply: r.reply,
+		}
+		for _, refused := range r.refused {
+			described.Refuses = append(described.Refuses, refused.name)
 		}
 		for _, role := range desk.KeyRoles() {
 			if r.access.allows(role) {

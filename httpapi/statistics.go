@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -548,9 +549,14 @@ const maxQueuesAtOnce = 50
 func (c *call) queuesAsked() (sids []string, err error) {
 	var body map[string]json.RawMessage
 	err = json.Unmarshal(c.body, &body)
-	for name, value := range body {
-		if strings.EqualFold(strings.ReplaceAll(name, "_", ""), "queueSids") {
-			err = errors.Join(err, json.Unmarshal(value, &sids))
+	for _, name := range slices.Sorted(maps.Keys(body)) {
+		switch known := strings.EqualFold(strings.ReplaceAll(name, "_", ""), "queueSids"); {
+		case !known:
+			return nil, c.wrong(shortened(name), "%s is not supported: leave it out", short(name))
+		case sids != nil:
+			return nil, c.wrong("queueSids", "the body names the queues twice: send queueSids once")
+		default:
+			err = errors.Join(err, json.Unmarshal(body[name], &sids))
 		}
 	}
 	if err != nil || len(sids) == 0 || len(sids) > maxQueuesAtOnce || slices.ContainsFunc(sids, func(sid string) bool { return !isSID(conversation.PrefixQueue, sid) }) {

@@ -23,10 +23,12 @@ func queueRoutes() []route {
 			lists("task_queues", taskmodel.TaskrouterV1TaskQueue{}).by((*call).listQueues),
 		post(taskrouter, workspacePath+"/TaskQueues", services, http.StatusCreated).says("Adds a queue, with those agents for members of whose attributes TargetWorkers is true.").
 			but(order).with("FriendlyName*", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
+			without("ReservationActivitySid", "AssignmentActivitySid").
 			answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).createQueue),
 		get(taskrouter, queuePath, everyone).says("Fetches a queue.").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).fetchQueue),
 		post(taskrouter, queuePath, services, http.StatusOK).says("Changes a queue.").but(order).
-			with("FriendlyName", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).updateQueue),
+			with("FriendlyName", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
+			without("ReservationActivitySid", "AssignmentActivitySid").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).updateQueue),
 		remove(taskrouter, queuePath, services).says("Removes a queue that no task waits in any more.").by((*call).removeQueue),
 	}
 }

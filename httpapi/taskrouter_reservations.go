@@ -15,7 +15,7 @@ import (
 func reservationRoutes() []route {
 	const (
 		sets    = "`accepted` accepts, `rejected` declines, `wrapping` ends the agent's turn, `completed` completes it."
-		refuses = "An agent who still wraps up this conversation can't accept: 409, with `details.reason` `wrapup_pending` and the task's SID. Voice instructions are read over."
+		refuses = "An agent who still wraps up this conversation can't accept: 409, with `details.reason` `wrapup_pending` and the task's SID. Instructions for voice are refused, and WorkerActivitySid with another status than `rejected`."
 	)
 	return []route{
 		get(taskrouter, taskPath+"/Reservations", everyone).says("Lists the task's reservations, oldest first.").with("ReservationStatus", "WorkerSid").
@@ -25,13 +25,13 @@ func reservationRoutes() []route {
 		get(taskrouter, taskPath+"/Reservations/{reservation}", everyone).says("Fetches a reservation of the task.").
 			answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).fetchReservation),
 		post(taskrouter, taskPath+"/Reservations/{reservation}", everyone, http.StatusOK).says(sets).but(refuses).
-			with("ReservationStatus", "WorkerActivitySid").answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).updateReservation),
+			with("ReservationStatus", "WorkerActivitySid").without(voice...).without("Supervisor", "SupervisorMode").answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).updateReservation),
 		get(taskrouter, workerPath+"/Reservations", everyone).says("Lists the agent's reservations, oldest first.").with("ReservationStatus").
 			lists("reservations", taskmodel.TaskrouterV1WorkerReservation{}).by((*call).listWorkerReservations),
 		get(taskrouter, workerPath+"/Reservations/{reservation}", everyone).says("Fetches a reservation of the agent.").
 			answers(taskmodel.TaskrouterV1WorkerReservation{}).by((*call).fetchReservation),
 		post(taskrouter, workerPath+"/Reservations/{reservation}", everyone, http.StatusOK).says(sets).but(refuses).
-			with("ReservationStatus", "WorkerActivitySid").answers(taskmodel.TaskrouterV1WorkerReservation{}).by((*call).updateReservation),
+			with("ReservationStatus", "WorkerActivitySid").without(voice...).answers(taskmodel.TaskrouterV1WorkerReservation{}).by((*call).updateReservation),
 	}
 }
 
@@ -286,6 +286,9 @@ func (c *call) updateReservation() (any, error) {
 	status, err := c.reservationStatus()
 	if err != nil {
 		return nil, err
+	}
+	if c.form.Get("WorkerActivitySid") != "" && status != conversation.ReservationRejected {
+		return nil, c.wrong("WorkerActivitySid", "WorkerActivitySid is for ReservationStatus rejected: leave it out, or update the worker")
 	}
 	if c.token() != "" && status != "" && found.Status == status {
 		return c.answerReservation(found, revision) // repeated, when the answer to the first time was lost

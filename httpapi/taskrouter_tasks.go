@@ -31,14 +31,14 @@ func taskRoutes() []route {
 				"RoutingTarget", "Ordering", "HasAddons").
 			lists("tasks", taskmodel.TaskrouterV1Task{}).by((*call).listTasks),
 		post(taskrouter, workspacePath+"/Tasks", services, http.StatusCreated).says("Starts a conversation, whose first task it answers.").
-			but("A task is always one of a conversation. Timeout and VirtualStartTime are read over: the desk's settings say how long a task waits.").
-			with("Attributes", "TaskChannel", "WorkflowSid", "TaskQueueSid", "Priority", "RoutingTarget", "IgnoreCapacity", "Timeout", "VirtualStartTime").
+			but("A task is always one of a conversation. Timeout can only be the settings'; IgnoreCapacity is true of tasks for one worker, and only of them.").
+			with("Attributes", "TaskChannel", "WorkflowSid", "TaskQueueSid", "Priority", "RoutingTarget", "IgnoreCapacity", "Timeout").without("VirtualStartTime").
 			answers(taskmodel.TaskrouterV1Task{}).by((*call).createTask),
 		get(taskrouter, taskPath, everyone).says("Fetches a task.").answers(taskmodel.TaskrouterV1Task{}).by((*call).fetchTask),
 		post(taskrouter, taskPath, everyone, http.StatusOK).
 			says("`wrapping` ends the agent's turn, `completed` completes it, `canceled` closes a conversation whose task still waits.").
-			but("Reason is kept as the disposition.").
-			with("AssignmentStatus", "Reason", "Attributes", "Priority").answers(taskmodel.TaskrouterV1Task{}).by((*call).updateTask),
+			but("Reason is kept as the disposition, with `completed` and `canceled` only. Attributes, Priority and TaskChannel can only be what they are.").
+			with("AssignmentStatus", "Reason", "Attributes", "Priority", "TaskChannel").without("VirtualStartTime").answers(taskmodel.TaskrouterV1Task{}).by((*call).updateTask),
 		remove(taskrouter, taskPath, staff).says("Cancels a task that waits.").
 			but("The task stays on record: nothing is deleted.").by((*call).removeTask),
 	}
@@ -285,10 +285,9 @@ func (c *call) ordering(names ...string) (name string, descending bool, err erro
 	if given == "" {
 		return "", false, nil
 	}
-	// Only the first of several counts, and what it leaves open is in the order of SIDs.
-	name, direction, _ := strings.Cut(strings.Split(given, ",")[0], ":")
+	name, direction, _ := strings.Cut(given, ":")
 	if !slices.Contains(names, name) || (direction != "" && direction != "asc" && direction != "desc") {
-		return "", false, c.wrong("Ordering", "Ordering has to be one of %s, with :asc or :desc", strings.Join(names, ", "))
+		return "", false, c.wrong("Ordering", "Ordering has to be one of %s, with :asc or :desc, and not several", strings.Join(names, ", "))
 	}
 	return name, direction == "desc", nil
 }
@@ -382,7 +381,30 @@ func (c *call) routeTask(o *opening) error {
 	if o.start.Queue, o.start.Priority, err = c.routed(queue, o.workflow, o.start.Attributes); err != nil {
 		return err
 	}
-	o.start.Priority, err = c.number("Priority", o.start.Priority, 0, 1<<30)
+	if o.start.Priority, err = c.number("Priority", o.start.Priority, 0, 1<<30); err != nil {
+		return err
+	}
+	return c.taskDefaults(o.start)
+}
+
+// taskDefaults refuses what a new task can't be given.
+func (c *call) taskDefaults(start conversation.StartCommand) error {
+	direct := start.Agent != ""
+	ignores, err := c.flag("IgnoreCapacity", direct)
+	if err != nil {
+		return err
+	}
+	if ignores != direct {
+		return c.wrong("IgnoreCapacity", "IgnoreCapacity can only be %t here, for a task for one worker ignores capacity and no other does: leave it out", direct)
+	}
+	settings, err := c.desk.Settings(c.ctx)
+	if err != nil {
+		return err
+	}
+	wanted, err := c.number("Timeout", settings.TaskTimeout, 1, 1<<30)
+	if err == nil && wanted != settings.TaskTimeout {
+		return c.wrong("Timeout", "every task has the timeout of the settings, %d seconds: leave Timeout out, or change the settings", settings.TaskTimeout)
+	}
 	return err
 }
 
@@ -406,7 +428,7 @@ func (c *call) taskChannel() (conversation.Channel, error) {
 func (c *call) taskToChange() (desk.Task, int, error) {
 	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
 	ends := status == conversation.TaskWrapping || status == conversation.TaskCompleted
-	if !ends || c.r.Header.Get("If-Match") != "" || c.form.Has("Attributes") || c.form.Has("Priority") {
+	if !ends || c.r.Header.Get("If-Match") != "" || c.form.Has("Attributes") || c.form.Has("Priority") || c.form.Has("TaskChannel") {
 		return c.taskAsked()
 	}
 	if err := c.workspace(); err != nil {
@@ -429,6 +451,9 @@ func (c *call) updateTask() (any, error) {
 		return nil, err
 	}
 	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
+	if c.form.Get("Reason") != "" && (status == "" || status == conversation.TaskWrapping) {
+		return nil, c.wrong("Reason", "Reason is kept of a task that is completed or canceled: send it with that AssignmentStatus")
+	}
 	if c.token() != "" && status != "" && task.Status == status { // repeated, when the answer to the first time was lost
 		if err := c.actAs(task.Agent); err != nil {
 			return nil, err
@@ -548,6 +573,15 @@ func (c *call) unchangeable(task desk.Task) error {
 		}
 		if !reflect.DeepEqual(decoded(attributes), decoded(task.Attributes)) {
 			return c.wrong("Attributes", "The attributes of a task reach every task after it unchanged, and can't be changed: give them when the conversation starts")
+		}
+	}
+	if c.form.Get("TaskChannel") != "" {
+		channel, err := c.taskChannel()
+		if err == nil && channel != task.Channel {
+			err = c.wrong("TaskChannel", "TaskChannel can only be the channel of the conversation, %s: leave it out", task.Channel)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	priority, err := c.number("Priority", task.Priority, 0, 1<<30)

@@ -206,6 +206,14 @@ func (c *call) updateWorker() (any, error) {
 	if err := c.actAs(agent.Name); err != nil {
 		return nil, err
 	}
+	rejects, err := c.flag("RejectPendingReservations", true)
+	if err != nil {
+		return nil, err
+	}
+	if !rejects {
+		return nil, c.wrong("RejectPendingReservations",
+			"RejectPendingReservations can only be true, for an agent who is not available has no pending reservations: leave it out")
+	}
 	change := desk.AgentChange{FriendlyName: c.optional("FriendlyName"), Attributes: c.optional("Attributes"), Activity: c.optional("ActivitySid")}
 	if c.caller.agent() != "" && (change.FriendlyName != nil || change.Attributes != nil) {
 		return nil, c.forbid("An agent's key can change the activity only: skills and names are an administrator's")

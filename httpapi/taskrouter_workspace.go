@@ -12,13 +12,16 @@ import (
 )
 
 func workspaceRoutes() []route {
+	offline := desk.ActivityOf(desk.PresenceOffline).SID
 	return []route{
 		get(taskrouter, "/v1/Workspaces", everyone).says("Lists the workspaces: there is one.").with("FriendlyName").
 			lists("workspaces", taskmodel.TaskrouterV1Workspace{}).by((*call).listWorkspaces),
 		get(taskrouter, workspacePath, everyone).says("Fetches the workspace.").but("EventCallbackUrl is shown to services only.").answers(taskmodel.TaskrouterV1Workspace{}).by((*call).fetchWorkspace),
 		post(taskrouter, workspacePath, services, http.StatusOK).says("Sets where events are sent to, and which.").
 			but("Activities and the order of queues are the desk's own.").
-			with("FriendlyName", "EventCallbackUrl", "EventsFilter").answers(taskmodel.TaskrouterV1Workspace{}).by((*call).updateWorkspace),
+			with("FriendlyName", "EventCallbackUrl", "EventsFilter").only("DefaultActivitySid", offline).only("TimeoutActivitySid", offline).
+			only("MultiTaskEnabled", "true").only("PrioritizeQueueOrder", "FIFO").
+			answers(taskmodel.TaskrouterV1Workspace{}).by((*call).updateWorkspace),
 
 		get(taskrouter, workspacePath+"/Activities", everyone).says("Lists the activities.").with("FriendlyName", "Available").
 			lists("activities", taskmodel.TaskrouterV1Activity{}).by((*call).listActivities),
@@ -41,12 +44,17 @@ func workspaceRoutes() []route {
 			lists("workflows", taskmodel.TaskrouterV1Workflow{}).by((*call).listWorkflows),
 		post(taskrouter, workspacePath+"/Workflows", services, http.StatusCreated).says("Adds a workflow.").
 			but("It chooses the queue of a new task, the first target of the first filter that is true of its attributes. "+
-				"There are no assignment callbacks, and every workflow has the settings' reservation timeout.").
-			with("FriendlyName*", "Configuration*", "TaskReservationTimeout").answers(taskmodel.TaskrouterV1Workflow{}).by((*call).createWorkflow),
+				"There are no assignment callbacks, and every workflow has the settings' reservation timeout. "+
+				"A target takes queue and priority; other keys of the configuration are refused.").
+			with("FriendlyName*", "Configuration*", "TaskReservationTimeout").
+			without("AssignmentCallbackUrl", "FallbackAssignmentCallbackUrl").
+			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).createWorkflow),
 		get(taskrouter, workspacePath+"/Workflows/{workflow}", everyone).says("Fetches a workflow.").
 			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).fetchWorkflow),
 		post(taskrouter, workspacePath+"/Workflows/{workflow}", services, http.StatusOK).says("Changes a workflow, for tasks to come.").
-			with("FriendlyName", "Configuration", "TaskReservationTimeout").answers(taskmodel.TaskrouterV1Workflow{}).by((*call).updateWorkflow),
+			with("FriendlyName", "Configuration", "TaskReservationTimeout").
+			without("AssignmentCallbackUrl", "FallbackAssignmentCallbackUrl").only("ReEvaluateTasks", "false").
+			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).updateWorkflow),
 		remove(taskrouter, workspacePath+"/Workflows/{workflow}", services).says("Removes a workflow.").by((*call).removeWorkflow),
 	}
 }
