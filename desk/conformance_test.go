@@ -133,6 +133,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"statistics add up", testStatisticsAddUp},
 		{"a task counts once in each queue that it comes to", testQueueEntries},
 		{"insights add up", testInsightsAddUp},
+		{"insights have the days of a zone", testInsightZones},
 		{"a refused accept counts once", testRefusalsCountOnce},
 		{"statistics tell for how long agents did what", testActivityDurations},
 		{"segments are what was accepted", testSegments},

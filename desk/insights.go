@@ -25,6 +25,15 @@ type InsightFilter struct {
 	Channel      conversation.Channel
 	// Target chooses, of transfers, those that were made to that agent or to that queue.
 	Target conversation.Target
+	// Zone is where the hours, days and weeks of the series begin; UTC where it is nil.
+	Zone *time.Location
+}
+
+func (f InsightFilter) zone() *time.Location {
+	if f.Zone == nil {
+		return time.UTC
+	}
+	return f.Zone
 }
 
 // longestPeriod keeps a slip of a date from counting centuries.
@@ -60,8 +69,10 @@ type Insights struct {
 	QueueTransfers []Passing `json:"queue_transfers"`
 	AgentTransfers []Passing `json:"agent_transfers"`
 	// Series splits the period up, without gaps: into hours where it is two days or less, into weeks
-	// where it is longer than four hundred days, else into days, all of UTC.
+	// where it is longer than four hundred days, else into days, all of the filter's zone.
 	Series []Interval `json:"series"`
+	// Zone names that zone, as "Europe/Berlin".
+	Zone string `json:"zone"`
 }
 
 // Group is the figures of one queue, agent or channel.
@@ -117,7 +128,7 @@ type counting struct {
 	queueTransfers           map[[2]string]*Passing
 	agentTransfers           map[[2]string]*Passing
 	series                   []Interval
-	start, step              int64
+	starts                   []int64 // when each of the series begins
 }
 
 // tally is a group's observations: how many, and for how long each went on, shortest first.
@@ -134,35 +145,21 @@ type timed struct {
 func newCounting(f InsightFilter) *counting {
 	c := &counting{
 		filter: f, total: &tally{}, queues: map[string]*tally{}, agents: map[string]*tally{}, channels: map[string]*tally{},
-		queueTransfers: map[[2]string]*Passing{}, agentTransfers: map[[2]string]*Passing{},
+		queueTransfers: map[[2]string]*Passing{}, agentTransfers: map[[2]string]*Passing{}, series: intervals(f.From, f.To, f.zone()),
 	}
-	c.split()
+	for _, interval := range c.series {
+		c.starts = append(c.starts, micros(interval.From))
+	}
 	return c
 }
 
-// split splits the period up.
-func (c *counting) split() {
-	const day = 24 * time.Hour
-	step := day
-	switch length := c.filter.To.Sub(c.filter.From); {
-	case length <= 2*day:
-		step = time.Hour
-	case length > 400*day:
-		step = 7 * day
+// intervalOf returns the interval of a moment of the period.
+func (c *counting) intervalOf(at int64) *Interval {
+	i, found := slices.BinarySearch(c.starts, at)
+	if !found {
+		i--
 	}
-	// Truncate goes by the week that the year 1 began with, a Monday.
-	start := c.filter.From.UTC().Truncate(step)
-	c.start, c.step = micros(start), step.Microseconds()
-	for at := start; at.Before(c.filter.To); at = at.Add(step) {
-		interval := Interval{From: at, To: at.Add(step)}
-		if at.Before(c.filter.From) {
-			interval.From = c.filter.From.UTC()
-		}
-		if interval.To.After(c.filter.To) {
-			interval.To = c.filter.To.UTC()
-		}
-		c.series = append(c.series, interval)
-	}
+	return &c.series[i]
 }
 
 func (c *counting) add(o observation) {
@@ -175,7 +172,7 @@ func (c *counting) add(o observation) {
 	if measured[o.measure].took != nil {
 		c.timed[o.measure] = append(c.timed[o.measure], timed{o.took, o.of})
 	}
-	interval := &c.series[(o.at-c.start)/c.step]
+	interval := c.intervalOf(o.at)
 	switch {
 	case o.measure == measureConversations && o.of.total:
 		interval.Conversations += o.times
@@ -232,7 +229,7 @@ func (c *counting) insights() Insights {
 		}
 	}
 	return Insights{
-		From: c.filter.From, To: c.filter.To, Total: c.total.figures(),
+		From: c.filter.From.In(c.filter.zone()), To: c.filter.To.In(c.filter.zone()), Zone: c.filter.zone().String(), Total: c.total.figures(),
 		Queues: groups(c.queues), Agents: groups(c.agents), Channels: groups(c.channels),
 		QueueTransfers: passings(c.queueTransfers), AgentTransfers: passings(c.agentTransfers), Series: c.series,
 	}

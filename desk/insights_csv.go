@@ -7,14 +7,15 @@ import (
 )
 
 // CSV returns the figures as rows of a table under their header: of the desk ("all"), and of every queue,
-// agent and channel. Durations are seconds. Programs read name, people friendly_name, which no spreadsheet takes for a formula.
+// agent and channel. Durations are seconds; from
+// and to are the period by the clock of the zone. Programs read name, people friendly_name, which no spreadsheet takes for a formula.
 func (i Insights) CSV() [][]string {
 	rows := [][]string{{
 		"by", "name", "conversations", "transferred", "hops", "sent", "completed", "declined", "expired", "canceled", "timed_out", "abandoned",
 		"redirected", "open", "time_to_accept_median", "time_to_accept_p90", "time_in_queue_mean", "handle_mean", "talk_mean", "wrapup_mean",
 		"failed", "ping_pong", "wrapup_refusals", "received", "received_completed", "tasks",
 		"time_in_queue_median", "time_in_queue_p90", "talk_median", "talk_p90", "wrapup_median", "wrapup_p90", "handle_median", "handle_p90",
-		"friendly_name",
+		"from", "to", "zone", "friendly_name",
 	}}
 	number := strconv.Itoa
 	inSeconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
@@ -30,7 +31,7 @@ func (i Insights) CSV() [][]string {
 		for _, d := range []Durations{f.TimeInQueue, f.TalkTime, f.WrapupTime, f.HandleTime} {
 			row = append(row, inSeconds(d.Median), inSeconds(d.P90))
 		}
-		rows = append(rows, append(row, cell(friendly)))
+		rows = append(rows, append(row, i.From.Format(time.RFC3339), i.To.Format(time.RFC3339), i.Zone, cell(friendly)))
 	}
 	add("all", "", "", i.Total)
 	for _, kind := range []struct {

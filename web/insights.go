@@ -35,7 +35,7 @@ const (
 	periodDates = "dates"
 )
 
-// asked is what the page is asked to show. Days are UTC.
+// asked is what the page is asked to show. Days are those of the reader's zone.
 type asked struct {
 	desk.InsightFilter
 
@@ -44,30 +44,30 @@ type asked struct {
 	refused string
 }
 
-func askedInsights(query url.Values, now time.Time) asked {
-	now = now.UTC()
+func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
+	now = now.In(zone)
 	a := asked{
 		Period: query.Get("period"),
 		InsightFilter: desk.InsightFilter{
 			Queue: query.Get("queue"), Agent: query.Get("agent"), Channel: conversation.Channel(query.Get("channel")),
 			Target: conversation.Target{Queue: query.Get("to_queue"), Agent: query.Get("to_agent")},
+			Zone:   zone,
 		},
 	}
 	if a.Period == "" && (query.Get("from") != "" || query.Get("to") != "") {
 		a.Period = periodDates
 	}
-	today := now.Truncate(24 * time.Hour)
 	a.From, a.To = now.Add(-24*time.Hour), now
 	switch a.Period {
 	case periodToday:
-		a.From = today
+		a.From = desk.StartOfDay(now.Year(), now.Month(), now.Day(), zone)
 	case periodWeek:
 		a.From = now.AddDate(0, 0, -7)
 	case periodMonth:
 		a.From = now.AddDate(0, 0, -30)
 	case periodDates:
-		from, _, ok := day(query.Get("from"))
-		_, to, also := day(query.Get("to"))
+		from, _, ok := day(query.Get("from"), zone)
+		_, to, also := day(query.Get("to"), zone)
 		switch {
 		case !ok || !also:
 			a.refused = "The days can't be read: name the first and the last one, as in 2026-03-02."
@@ -86,17 +86,18 @@ func askedInsights(query url.Values, now time.Time) asked {
 }
 
 // day reads a day, or a moment as links have it: where it begins, and where it ends.
-func day(text string) (from, to time.Time, ok bool) {
+func day(text string, zone *time.Location) (from, to time.Time, ok bool) {
 	if at, err := time.Parse(time.DateOnly, text); err == nil {
-		return at, at.AddDate(0, 0, 1), true
+		// A day that a zone has skipped is no time at all.
+		return desk.StartOfDay(at.Year(), at.Month(), at.Day(), zone), desk.StartOfDay(at.Year(), at.Month(), at.Day()+1, zone), true
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
-	return at, at, err == nil
+	return at.In(zone), at.In(zone), err == nil
 }
 
 // query is the address of what was asked for, as it was in that moment.
 func (a asked) query() url.Values {
-	query := url.Values{"from": {a.From.Format(time.RFC3339Nano)}, "to": {a.To.Format(time.RFC3339Nano)}}
+	query := url.Values{"from": {a.From.UTC().Format(time.RFC3339Nano)}, "to": {a.To.UTC().Format(time.RFC3339Nano)}}
 	for name, value := range map[string]string{
 		"queue": a.Queue, "agent": a.Agent, "channel": string(a.Channel), "to_queue": a.Target.Queue, "to_agent": a.Target.Agent,
 	} {
@@ -117,7 +118,7 @@ type insightsPage struct {
 }
 
 func (v *visit) showInsights() error {
-	body := insightsPage{asked: askedInsights(v.r.URL.Query(), time.Now())}
+	body := insightsPage{asked: askedInsights(v.r.URL.Query(), v.now(), v.zone())}
 	status := http.StatusOK
 	var err error
 	if body.Insights, err = v.desk.Insights(v.ctx, body.InsightFilter); err != nil {
@@ -154,7 +155,7 @@ func withName(names []string, name string) []string {
 }
 
 func (v *visit) downloadInsights() error {
-	a := askedInsights(v.r.URL.Query(), time.Now())
+	a := askedInsights(v.r.URL.Query(), v.now(), v.zone())
 	if a.refused != "" {
 		return &mistake{http.StatusUnprocessableEntity, a.refused}
 	}
@@ -181,11 +182,11 @@ func (insightsPage) Periods() []period {
 func (insightsPage) AllChannels() []conversation.Channel { return conversation.Channels() }
 
 // FirstDay and LastDay are what the form's dates show.
-func (p insightsPage) FirstDay() string { return p.asked.From.UTC().Format(time.DateOnly) }
+func (p insightsPage) FirstDay() string { return p.asked.From.Format(time.DateOnly) }
 
 // LastDay is described at FirstDay.
 func (p insightsPage) LastDay() string {
-	return p.asked.To.UTC().Add(-time.Nanosecond).Format(time.DateOnly)
+	return p.asked.To.Add(-time.Nanosecond).Format(time.DateOnly)
 }
 
 // Began and Ends are the period's first moment, and the first one after it.
@@ -193,6 +194,9 @@ func (p insightsPage) Began() time.Time { return p.asked.From }
 
 // Ends is described at Began.
 func (p insightsPage) Ends() time.Time { return p.asked.To }
+
+// ZoneName names the zone whose days these are.
+func (p insightsPage) ZoneName() string { return p.asked.Zone.String() }
 
 // CSV is the address of the same figures as CSV.
 func (p insightsPage) CSV() string { return "/insights.csv?" + p.query().Encode() }
@@ -475,7 +479,7 @@ func (p insightConversationsPage) Back() string {
 
 func (v *visit) listInsightConversations() error {
 	query := v.r.URL.Query()
-	body := insightConversationsPage{asked: askedInsights(query, time.Now())}
+	body := insightConversationsPage{asked: askedInsights(query, v.now(), v.zone())}
 	if body.refused != "" {
 		return &mistake{http.StatusUnprocessableEntity, body.refused}
 	}
@@ -494,6 +498,9 @@ func (v *visit) listInsightConversations() error {
 		return err
 	}
 	body.Found = found.Entries
+	for i := range body.Found {
+		body.Found[i].CreatedAt = body.Found[i].CreatedAt.In(body.Zone)
+	}
 	around := func(side string, at desk.Cursor) string {
 		query := body.query()
 		query.Set("figure", string(figure))

@@ -48,6 +48,7 @@ func functions() template.FuncMap {
 		"second":  func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05 UTC") },
 		"lasting": lasting,
 		"since":   func(t time.Time) string { return lasting(time.Since(t)) },
+		"ago":     ago,
 		"left":    func(t time.Time) string { return countdown(time.Until(t)) },
 		"initial": initial,
 		"plural":  plural,
@@ -59,20 +60,35 @@ func functions() template.FuncMap {
 	}
 }
 
-// moment is a time for people: the day, where it isn't today, and the time of day, labelled as UTC. A browser with
-// scripts puts the time in its own zone in its place.
+// moment is a time for people: the day, where it isn't today, and the time of day, labelled with its zone. That is UTC,
+// but on pages whose days are those of the reader's zone. A browser with scripts puts the time in its own zone in its place.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	t = t.UTC()
-	switch now := time.Now().UTC(); {
-	case now.YearDay() == t.YearDay() && now.Year() == t.Year():
-		return t.Format("15:04 UTC")
-	case now.Year() == t.Year():
-		return t.Format("2 Jan 15:04 UTC")
+	if t.Location() == time.Local { //nolint:gosmopolitan // the server's zone is nobody's on a page
+		t = t.UTC()
 	}
-	return t.Format("2 Jan 2006 15:04 UTC")
+	switch now := time.Now().In(t.Location()); {
+	case now.YearDay() == t.YearDay() && now.Year() == t.Year():
+		return t.Format("15:04 MST")
+	case now.Year() == t.Year():
+		return t.Format("2 Jan 15:04 MST")
+	}
+	return t.Format("2 Jan 2006 15:04 MST")
+}
+
+// ago is how long ago something was, for people; from a day on, when it was.
+func ago(t time.Time) string {
+	switch d := time.Since(t); {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h ago", int(d.Hours()))
+	}
+	return moment(t)
 }
 
 // lasting is a duration for people, in its two largest units.

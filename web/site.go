@@ -39,7 +39,7 @@ type Options struct {
 	Demo bool
 	// Idle is after how long without a request of a person's own their session ends; [DefaultIdle] where it is zero.
 	Idle time.Duration
-	// Now is the clock of idle times; the system's where it is nil.
+	// Now is the clock of idle times and of the periods of insights; the system's where it is nil.
 	Now func() time.Time
 	// TemporalUI is the address of the Temporal Web UI and the namespace's page in it, to which a conversation's
 	// workflow ID is added; no links where it is empty.

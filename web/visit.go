@@ -60,6 +60,8 @@ type page struct {
 	// Said is what has just been done, Refused why something was not.
 	Said, Refused string
 	Notices       notices
+	// ZoneCookie is the name of the cookie in which the script keeps the reader's zone, empty where nobody is signed in.
+	ZoneCookie string
 	Body          any
 }
 
@@ -159,6 +161,9 @@ func refusedBy(err error) (status int, message string, other error) {
 // render answers with a page. A refused form passes what was refused, with its status.
 func (v *visit) render(status int, name string, p page) error {
 	p.Person = v.person
+	if p.Person.In() {
+		p.ZoneCookie = v.cookieName(cookieZone, "/")
+	}
 	if !v.failed {
 		var err error
 		if p.Notices, err = v.notices(); err != nil {

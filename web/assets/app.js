@@ -12,23 +12,56 @@ import { begin, draw } from "./queue.js";
   const longer = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const seconds = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
-  function localize(root) {
-    const times = root.matches?.("time[data-local]") ? [root] : (root.querySelectorAll?.("time[data-local]") ?? []);
+  const clock = (at) => (at.toDateString() === new Date().toDateString() ? today : longer).format(at);
+  // lasting is a duration in its two largest units, as the server writes it.
+  function lasting(passed) {
+    const [days, hours, minutes] = [Math.floor(passed / 86400), Math.floor(passed / 3600) % 24, Math.floor(passed / 60) % 60];
+    if (days) return `${days} d ${hours} h`;
+    if (hours) return `${hours} h ${minutes} min`;
+    return minutes ? `${minutes} min ${passed % 60} s` : `${passed} s`;
+  }
+  function ago(passed, at) {
+    if (passed < 60) return "just now";
+    if (passed < 3600) return `${Math.floor(passed / 60)} min ago`;
+    return passed < 86400 ? `${Math.floor(passed / 3600)} h ago` : clock(at);
+  }
+  function textOf({ dataset }, at) {
+    const passed = Math.max(0, Math.floor((Date.now() - at) / 1000));
+    if ("age" in dataset) return lasting(passed);
+    if ("ago" in dataset) return ago(passed, at);
+    return dataset.local === "exact" ? seconds.format(at) : clock(at);
+  }
+  const relative = "time[data-age], time[data-ago]";
+  const shown = `time[data-local], ${relative}`;
+  function localize(root, which = shown) {
+    const times = root.matches?.(which) ? [root] : (root.querySelectorAll?.(which) ?? []);
     for (const time of times) {
       const at = new Date(time.dateTime);
-      const sameDay = at.toDateString() === new Date().toDateString();
-      const text = (time.dataset.local === "exact" ? seconds : sameDay ? today : longer).format(at);
+      const text = textOf(time, at);
       const title = exact.format(at);
       if (time.textContent !== text) time.textContent = text; // what stays the same is not written again
       if (time.title !== title) time.title = title;
     }
   }
+
+  // The reader's zone, for the server to split up into days. A page with the days of another zone is fetched once more.
+  function keepZone() {
+    const { zoneCookie } = document.body.dataset;
+    const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+    if (!zoneCookie || !/^[A-Za-z0-9_+/-]+$/.test(timeZone)) return;
+    const cookie = `${zoneCookie}=${timeZone}`;
+    const kept = () => document.cookie.split("; ").includes(cookie);
+    if (kept()) return;
+    document.cookie = `${cookie}; Path=/; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`;
+    const days = document.querySelector("[data-zone]");
+    if (days && days.dataset.zone !== timeZone && kept()) location.reload();
+  }
   function countDown() {
     for (const left of document.querySelectorAll("[data-until]")) {
       const seconds = Math.max(0, Math.round((new Date(left.dataset.until) - Date.now()) / 1000));
-      const clock = [Math.floor(seconds / 60) % 60, seconds % 60];
-      if (seconds >= 3600) clock.unshift(Math.floor(seconds / 3600));
-      left.textContent = clock.map((part, i) => (i ? String(part).padStart(2, "0") : part)).join(":");
+      const parts = [Math.floor(seconds / 60) % 60, seconds % 60];
+      if (seconds >= 3600) parts.unshift(Math.floor(seconds / 3600));
+      left.textContent = parts.map((part, i) => (i ? String(part).padStart(2, "0") : part)).join(":");
       left.classList.toggle("soon", seconds <= 15);
     }
   }
@@ -259,5 +292,6 @@ import { begin, draw } from "./queue.js";
   showKeys();
   countDown();
   toEnd();
-  setInterval(countDown, 500);
+  keepZone();
+  setInterval(() => { countDown(); localize(document, relative); }, 500);
 })();
