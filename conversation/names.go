@@ -23,9 +23,9 @@ func CleanName(name string) string {
 		return strings.TrimSpace(name)
 	}
 	runes := make([]rune, 0, len(name))
-	for i, size := 0, 0; i < len(name); i += size {
-		var r rune
-		r, size = utf8.DecodeRuneInString(name[i:])
+	for rest := name; rest != ""; {
+		r, size := utf8.DecodeRuneInString(rest)
+		rest = rest[size:]
 		switch {
 		case r == utf8.RuneError && size == 1:
 		case r == '\t' || r == '\n' || r == '\v' || r == '\f' || r == '\r' || r == '\u0085' || r == '\u2028' || r == '\u2029':

@@ -205,7 +205,7 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 		}
 	}
 	t.leaves.place = true
-	t.happen(EventAgentCreated, a.Name, "", "", now)
+	t.happen(EventAgentCreated, a.Name, "", now)
 	if err := t.audit(ctx, now, changed{"agent.added", a.Name, "", a.summary()}); err != nil {
 		return err
 	}
@@ -292,7 +292,7 @@ func (t *transaction) updateAgent(ctx context.Context, name string, change Agent
 			if err := t.audit(ctx, now, changed{"agent.attributes", name, string(before.Attributes), attributes}); err != nil {
 				return err
 			}
-			t.happen(EventAgentAttributes, name, "", "", now)
+			t.happen(EventAgentAttributes, name, "", now)
 			if err := t.joinQueues(ctx, name); err != nil {
 				return err
 			}
@@ -432,7 +432,7 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 		if err := t.revoke(ctx, now, keys); err != nil {
 			return err
 		}
-		t.happen(EventAgentDeleted, name, "", "", now)
+		t.happen(EventAgentDeleted, name, "", now)
 		return nil
 	})
 }

@@ -80,7 +80,7 @@ func openAlone(ctx context.Context, path string) (_ *sql.Tx, done func() error, 
 		return nil, nil, fmt.Errorf("find %s: %w", path, err)
 	}
 	if _, err := private.Database(path); err != nil {
-		return nil, nil, err //nolint:wrapcheck // it says what to do
+		return nil, nil, err
 	}
 	// Exclusive from the first look on: it fails while another has the file open, be they idle.
 	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(1000)", "locking_mode(EXCLUSIVE)"}}))

@@ -48,10 +48,9 @@ type happening struct {
 	event        conversation.Event
 }
 
-// happen has an event of the desk itself appended: of an agent, or of a queue. The reason says what was
-// changed to: the name of an activity, a channel's capacity.
-func (t *transaction) happen(name conversation.EventName, agent, queue, reason string, now int64) {
-	t.happens(conversation.Event{Name: name, Agent: agent, Queue: queue, Reason: reason}, now)
+// happen has an event of the desk itself appended: of an agent, or of a queue.
+func (t *transaction) happen(name conversation.EventName, agent, queue string, now int64) {
+	t.happens(conversation.Event{Name: name, Agent: agent, Queue: queue}, now)
 }
 
 // happens has an event of the desk itself appended, as of now.

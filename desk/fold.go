@@ -31,7 +31,10 @@ func foldedNames() *goose.Migration {
 		}
 		clean := func(_, name string) string { return conversation.CleanName(name) }
 		for _, named := range [][3]string{
-			{"agents", "name", "friendly_name"}, {"queues", "name", "friendly_name"}, {"activities", "sid", "name"}, {"api_keys", "sid", "name"},
+			{"agents", "name", "friendly_name"},
+			{"queues", "name", "friendly_name"},
+			{"activities", "sid", "name"},
+			{"api_keys", "sid", "name"},
 			{"account", "sid", "workspace_name"},
 		} {
 			if err := rewrite(ctx, tx, named[0], named[1], named[2], named[2], clean); err != nil {

@@ -9,8 +9,12 @@ import (
 func TestCSVHasNoFormulas(t *testing.T) {
 	t.Parallel()
 	i := Insights{Agents: []Group{
-		{Name: "mallory", FriendlyName: `=HYPERLINK("http://example.com")`}, {Name: "plus", FriendlyName: "+1"}, {Name: "minus", FriendlyName: "-1"},
-		{Name: "at", FriendlyName: "@SUM(1)"}, {Name: "wide", FriendlyName: "＝1"}, {Name: "ivan", FriendlyName: "Иван Петров"},
+		{Name: "mallory", FriendlyName: `=HYPERLINK("http://example.com")`},
+		{Name: "plus", FriendlyName: "+1"},
+		{Name: "minus", FriendlyName: "-1"},
+		{Name: "at", FriendlyName: "@SUM(1)"},
+		{Name: "wide", FriendlyName: "＝1"},
+		{Name: "ivan", FriendlyName: "Иван Петров"},
 	}}
 	rows := i.CSV()
 	last := len(rows[0]) - 1

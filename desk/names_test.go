@@ -22,9 +22,19 @@ func testMadeNames(t *testing.T, h *house) {
 		},
 	} {
 		for _, made := range [][2]string{
-			{"Иван Петров", "ivan-petrov"}, {"張偉", "zhang-wei"}, {"経理", "jing-li"}, {"Продажи", "prodazhi"}, {"José", "jose"}, {"Josü", "josu"},
-			{"Jose", "jose-2"}, {"Josè", "jose-3"}, {"Çiğdem", "cigdem"}, {strings.Repeat("Ж", 40), strings.Repeat("zh", 32)},
-			{strings.Repeat("Ж", 41), strings.Repeat("zh", 31) + "-2"}, {"Alice\u202e\u200b", "alice"}, {"Alice Smith", "alice-smith"},
+			{"Иван Петров", "ivan-petrov"},
+			{"張偉", "zhang-wei"},
+			{"経理", "jing-li"},
+			{"Продажи", "prodazhi"},
+			{"José", "jose"},
+			{"Josü", "josu"},
+			{"Jose", "jose-2"},
+			{"Josè", "jose-3"},
+			{"Çiğdem", "cigdem"},
+			{strings.Repeat("Ж", 40), strings.Repeat("zh", 32)},
+			{strings.Repeat("Ж", 41), strings.Repeat("zh", 31) + "-2"},
+			{"Alice\u202e\u200b", "alice"},
+			{"Alice Smith", "alice-smith"},
 		} {
 			name, err := register(made[0])
 			require.NoError(t, err, made[0])

@@ -3,6 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -165,12 +166,8 @@ func (t *transaction) lastAttempt(ctx context.Context, x Transfer) (*Attempt, er
 }
 
 func (n Names) add(more Names) {
-	for name, friendly := range more.Agents {
-		n.Agents[name] = friendly
-	}
-	for name, friendly := range more.Queues {
-		n.Queues[name] = friendly
-	}
+	maps.Copy(n.Agents, more.Agents)
+	maps.Copy(n.Queues, more.Queues)
 }
 
 // noticeKept is how long a dismissal is kept: longer than what it dismisses is shown.

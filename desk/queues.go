@@ -97,7 +97,7 @@ func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error
 	case added == 0:
 		return taken("name", "there is a queue named %q already: choose another name", q.Name)
 	}
-	t.happen(EventQueueCreated, "", q.Name, "", now)
+	t.happen(EventQueueCreated, "", q.Name, now)
 	if err := t.audit(ctx, now, changed{"queue.added", q.Name, "", membersSummary(q.TargetWorkers)}); err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 		if err := t.audit(ctx, now, changed{"queue.removed", name, membersSummary(before.TargetWorkers), ""}); err != nil {
 			return err
 		}
-		t.happen(EventQueueDeleted, "", name, "", now)
+		t.happen(EventQueueDeleted, "", name, now)
 		return nil
 	})
 }

@@ -264,7 +264,7 @@ func (t *transaction) nameLast(ctx context.Context, c *Conversation) error {
 		var agent, queue string
 		var assigned int64
 		if err := r.Scan(&agent, &queue, &assigned); err != nil {
-			return err //nolint:wrapcheck // the caller names the query
+			return err
 		}
 		c.LastQueue = queue
 		if assigned > 0 {

@@ -166,9 +166,17 @@ func testSecurityLog(t *testing.T, h *house) {
 		events = append(events, [2]string{entry["event"], entry["subject"]})
 	}
 	require.Equal(t, [][2]string{
-		{"key_added", key.SID}, {"key_revoked", key.SID}, {"key_added", agents.SID}, {"auth_token_renewed", ""}, {"webhook_secret_renewed", ""},
-		{"secret_shown", "auth_token"}, {"identity_bound", "alice"}, {"identity_released", "alice"}, {"role_changed", "alice"},
-		{"key_revoked", agents.SID}, {"erasure", th.sid},
+		{"key_added", key.SID},
+		{"key_revoked", key.SID},
+		{"key_added", agents.SID},
+		{"auth_token_renewed", ""},
+		{"webhook_secret_renewed", ""},
+		{"secret_shown", "auth_token"},
+		{"identity_bound", "alice"},
+		{"identity_released", "alice"},
+		{"role_changed", "alice"},
+		{"key_revoked", agents.SID},
+		{"erasure", th.sid},
 	}, events)
 	for _, hidden := range []string{secret, agentSecret, account.AuthToken, webhook, "crystal"} {
 		require.NotContains(t, log.String(), hidden)

@@ -37,13 +37,13 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	}
 	narrowed, err := private.Existing(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says what to do
+		return nil, err
 	}
 	if err := refuseForeign(ctx, path); err != nil {
 		return nil, err
 	}
 	if _, err := private.Database(path); err != nil {
-		return nil, err //nolint:wrapcheck // it says what to do
+		return nil, err
 	}
 	writes, err := sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {

@@ -56,7 +56,7 @@ func (t *transaction) waits(ctx context.Context, sids []string, declinedSince in
 		var presence Presence
 		var free, available int
 		if err := r.Scan(&sid, &status, &direct, &unmatched, &presence, &free, &available); err != nil {
-			return err //nolint:wrapcheck // the caller names the query
+			return err
 		}
 		waits[sid] = WaitAway
 		switch {

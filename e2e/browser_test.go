@@ -86,8 +86,8 @@ type visitor struct {
 	reconnecting atomic.Bool
 	// scriptless is set while the browser runs no scripts: no listener hears of a click then.
 	scriptless bool
-	mutex        sync.Mutex
-	complaints   []string
+	mutex      sync.Mutex
+	complaints []string
 }
 
 // openBrowser opens a browser for somebody, or skips the test where there is none; in continuous integration it fails.

@@ -274,9 +274,9 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 		}
 	}
 	require.NotNil(t, stolen)
-	clear, err := converter.GetDefaultDataConverter().ToPayloads(conversation.EndCommand{Agent: "alice"})
+	plain, err := converter.GetDefaultDataConverter().ToPayloads(conversation.EndCommand{Agent: "alice"})
 	require.NoError(t, err)
-	for name, payloads := range map[string]*commonpb.Payloads{"transfer": stolen, "end": clear} {
+	for name, payloads := range map[string]*commonpb.Payloads{"transfer": stolen, "end": plain} {
 		_, err := c.temporal.WorkflowService().SignalWorkflowExecution(in(t, patience), &workflowservice.SignalWorkflowExecutionRequest{
 			Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(other)}, SignalName: name, Input: payloads,
 		})

@@ -34,7 +34,7 @@ func (p *proxied) asks(method, path string, form url.Values, header ...string) (
 	for name, value := range p.cookies {
 		request.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
-	for i := 0; i < len(header); i += 2 {
+	for i := 0; i+1 < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
 	response, err := http.DefaultTransport.RoundTrip(request)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -175,7 +176,7 @@ func TestASlowLineSendsWhatWasSent(t *testing.T) {
 		v.waits("the messages show as being sent", `/Sending…\s+one/.test(shown) && /Sending…\s+two/.test(shown)`)
 		require.Equal(t, "my card number is 1234", ask[string](v, field("text")+".value"))
 		want = append(want, "one", "two")
-		v.waits("both are delivered", `[...document.querySelectorAll("#thread .message[data-number]")].filter(e => e.innerText.includes("two")).length === `+fmt.Sprint((len(want)-1)/2))
+		v.waits("both are delivered", `[...document.querySelectorAll("#thread .message[data-number]")].filter(e => e.innerText.includes("two")).length === `+strconv.Itoa((len(want)-1)/2))
 		v.waits("the queue is empty", `!document.querySelector(".outbox .message")`)
 		require.Equal(t, want, o.texts(t, sid))
 		require.Equal(t, "my card number is 1234", ask[string](v, field("text")+".value"), "what was not sent is still being typed")

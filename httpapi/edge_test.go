@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,8 +39,8 @@ func (e edge) asks(as key, from, method, target string, header ...string) answer
 	if as != (key{}) {
 		r.SetBasicAuth(as.user, as.secret)
 	}
-	for pair := range slices.Chunk(header, 2) {
-		r.Header.Add(pair[0], pair[1])
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	e.handler.ServeHTTP(w, r)

@@ -205,7 +205,7 @@ func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 		filter.Statuses = slices.DeleteFunc(filter.Statuses, func(s conversation.TaskStatus) bool { return !slices.Contains(ownStatuses, s) })
 		none = len(filter.Statuses) == 0
 	}
-	unknown := false
+	var unknown bool
 	if filter.Queue, unknown, err = c.queueAsked(); err != nil || unknown {
 		return filter, true, err
 	}

@@ -343,7 +343,7 @@ func TestCookiesOverTLS(t *testing.T) {
 	}
 }
 
-// begins begins every conversation.
+// begins starts every conversation.
 type begins struct{ closed }
 
 func (begins) Start(_ context.Context, start conversation.StartCommand) (string, error) {

@@ -268,7 +268,7 @@ func TestTheCurrentDetailsEscapeWhatClientsSend(t *testing.T) {
 	s.step(func() { s.signal("x` ![i](https://example.com/a.png)\n# y", struct{}{}) })
 	s.step(func() {
 		details := s.metadata().GetCurrentDetails()
-		last := details[strings.Index(details, "**Last refused"):]
+		_, last, _ := strings.Cut(details, "**Last refused")
 		require.Equal(t, 1, strings.Count(last, "\n"), last)
 		require.Equal(t, 2, strings.Count(strings.ReplaceAll(last, "\\`", ""), "`"), last)
 		require.Contains(t, last, `!\[i\](https&#58;//`)
@@ -276,7 +276,7 @@ func TestTheCurrentDetailsEscapeWhatClientsSend(t *testing.T) {
 	})
 	s.step(func() {
 		details := s.metadata().GetCurrentDetails()
-		last := details[strings.Index(details, "**Last refused"):]
+		_, last, _ := strings.Cut(details, "**Last refused")
 		require.Contains(t, last, `\[a\](https&#58;//example.com) &#60;img src=x&#62; www&#46;example.com \*b\*`)
 		require.NotContains(t, last, "\u202e")
 		s.signal("close", struct{}{})

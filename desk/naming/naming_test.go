@@ -12,6 +12,7 @@ import (
 )
 
 func TestSlug(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"Alice": "alice", "Billing Team": "billing-team", "O'Brien": "o-brien", "O’Brien": "o-brien", "a.b_c-d": "a.b_c-d",
 		"Иван Петров": "ivan-petrov", "Илья": "ilia", "Продажи": "prodazhi", "Щукина Объедкова": "shchukina-obedkova",
@@ -26,6 +27,7 @@ func TestSlug(t *testing.T) {
 }
 
 func TestSlugsAreUniqueNames(t *testing.T) {
+	t.Parallel()
 	pattern := regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 	rapid.Check(t, func(t *rapid.T) {
 		slug := naming.Slug(rapid.String().Draw(t, "name"))
@@ -36,10 +38,22 @@ func TestSlugsAreUniqueNames(t *testing.T) {
 }
 
 func TestFold(t *testing.T) {
+	t.Parallel()
 	for _, same := range [][]string{
-		{"eric", "Éric", "ÉRIC", "E\u0301ric"}, {"muller", "Müller", "MÜLLER"}, {"strasse", "Straße", "STRASSE", "STRAẞE"},
-		{"isik", "Işık", "IŞIK", "İSİK", "ISIK"}, {"иван еж", "Иван Ёж", "ИВАН  ЕЖ"}, {"sales 1", "Ｓａｌｅｓ　１"}, {"fine", "ﬁne"},
-		{"soren", "Søren"}, {"lodz", "Łódź"}, {"aether", "Æther"}, {"οδυσσευσ", "Ὀδυσσεύς"}, {"カ", "ｶ"}, {"محمد", "مُحَمَّد"}, {"張偉", "張\u200b偉"},
+		{"eric", "Éric", "ÉRIC", "E\u0301ric"},
+		{"muller", "Müller", "MÜLLER"},
+		{"strasse", "Straße", "STRASSE", "STRAẞE"},
+		{"isik", "Işık", "IŞIK", "İSİK", "ISIK"},
+		{"иван еж", "Иван Ёж", "ИВАН  ЕЖ"},
+		{"sales 1", "Ｓａｌｅｓ　１"},
+		{"fine", "ﬁne"},
+		{"soren", "Søren"},
+		{"lodz", "Łódź"},
+		{"aether", "Æther"},
+		{"οδυσσευσ", "Ὀδυσσεύς"},
+		{"カ", "ｶ"},
+		{"محمد", "مُحَمَّد"},
+		{"張偉", "張\u200b偉"},
 	} {
 		for _, text := range same {
 			require.Equal(t, naming.Fold(same[0]), naming.Fold(text), text)
@@ -52,6 +66,7 @@ func TestFold(t *testing.T) {
 }
 
 func TestFoldsAreStable(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String().Draw(t, "text")
 		require.Equal(t, naming.Fold(text), naming.Fold(naming.Fold(text)))
@@ -60,6 +75,7 @@ func TestFoldsAreStable(t *testing.T) {
 }
 
 func TestSame(t *testing.T) {
+	t.Parallel()
 	require.True(t, naming.Same("José", "JOSE\u0301"))
 	require.False(t, naming.Same("José", "Jose"))
 }

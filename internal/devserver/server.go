@@ -133,7 +133,7 @@ func lockDatabase(ctx context.Context, database string) (*os.File, error) {
 		return nil, fmt.Errorf("make the folder of the database file: %w", err)
 	}
 	if _, err := private.Existing(database); err != nil {
-		return nil, err //nolint:wrapcheck // it says what to do
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, databaseWait)
 	defer cancel()

@@ -41,11 +41,11 @@ func Existing(path string) (narrowed []string, err error) {
 	if err := checkFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
-		if err := checkFolder(filepath.Dir(real)); err != nil {
+	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
+		if err := checkFolder(filepath.Dir(target)); err != nil {
 			return nil, err
 		}
-		path = real // SQLite keeps the files beside the real one
+		path = target // SQLite keeps the files beside the real one
 	}
 	for _, suffix := range besides {
 		changed, err := narrow(path + suffix)

@@ -170,8 +170,15 @@ func (l *Log) Write(ctx context.Context, e Entry) {
 	}
 	record := slog.NewRecord(time.Now(), level, "security event", 0)
 	for _, a := range [][2]string{
-		{"event", string(e.Event)}, {"outcome", string(e.Outcome)}, {"who", e.Who}, {"role", from.Role}, {"key", from.Key},
-		{"address", from.Address}, {"route", from.Route}, {"subject", e.Subject}, {"reason", e.Reason},
+		{"event", string(e.Event)},
+		{"outcome", string(e.Outcome)},
+		{"who", e.Who},
+		{"role", from.Role},
+		{"key", from.Key},
+		{"address", from.Address},
+		{"route", from.Route},
+		{"subject", e.Subject},
+		{"reason", e.Reason},
 	} {
 		if a[1] != "" {
 			record.AddAttrs(slog.String(a[0], bounded(a[1])))

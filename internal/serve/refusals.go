@@ -96,6 +96,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // it only says that there is no time left
+		return ctx.Err()
 	}
 }

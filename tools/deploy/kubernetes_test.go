@@ -193,10 +193,17 @@ func TestKubernetes(t *testing.T) {
 		t.Parallel()
 		manifests := string(built(t, "example"))
 		for _, mistake := range [][2]string{
-			{"readinessProbe:", "readynessProbe:"}, {"containerPort: 9090", "containerPort: metrics"}, {"maxUnavailable: 1\n", "maxUnavailible: 1\n"},
-			{"minReplicaCount:", "minReplicas:"}, {"secretTargetRef:", "secretRef:"}, {"podMetricsEndpoints:", "endpoints:"},
-			{"averageUtilization:", "averageUtilisation:"}, {"kind: ScaledObject", "kind: ScalingObject"}, {"pathType: Prefix", "pathType: [Prefix]"},
-			{"ttlSecondsAfterFinished: 3600", "ttlSecondsAfterFinished: an hour"}, {"podSelector:", "podSelect:"},
+			{"readinessProbe:", "readynessProbe:"},
+			{"containerPort: 9090", "containerPort: metrics"},
+			{"maxUnavailable: 1\n", "maxUnavailible: 1\n"},
+			{"minReplicaCount:", "minReplicas:"},
+			{"secretTargetRef:", "secretRef:"},
+			{"podMetricsEndpoints:", "endpoints:"},
+			{"averageUtilization:", "averageUtilisation:"},
+			{"kind: ScaledObject", "kind: ScalingObject"},
+			{"pathType: Prefix", "pathType: [Prefix]"},
+			{"ttlSecondsAfterFinished: 3600", "ttlSecondsAfterFinished: an hour"},
+			{"podSelector:", "podSelect:"},
 		} {
 			require.True(t, strings.Contains(manifests, mistake[0]), mistake[0])
 			require.NotEmpty(t, refused(check, []byte(strings.Replace(manifests, mistake[0], mistake[1], 1))), mistake[1])
