@@ -32,7 +32,7 @@ build: ## build every package, and the programs into bin/
 	done
 
 test: ## run every test; the first time builds the Temporal dev server, which takes minutes
-	@go test -count=1 -v -run '^TestBinary$$' ./internal/devserver
+	@go test -count=1 -timeout $(TEST_TIMEOUT) -v -run '^TestBinary$$' ./internal/devserver
 	@tools/browser/install.sh
 	@tools/postgres/install.sh
 	$(if $(RACE),,@echo "No C compiler: the tests run without the race detector.")
