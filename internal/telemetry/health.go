@@ -153,6 +153,7 @@ func (h *Health) ask(ctx context.Context) {
 func answerParts(w http.ResponseWriter, status int, parts map[string]string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(parts); err != nil {
 		return // whoever asked is gone
