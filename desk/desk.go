@@ -65,6 +65,7 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	}
 	s.observe = options.Observe
 	s.writes.seals, s.reads.seals = seals{options.Cipher}, seals{options.Cipher}
+	s.writes.expressions = s.reads.expressions
 	d := &Desk{
 		store: s, now: options.Now, log: options.Logger, tick: options.Tick,
 		toPlace: make(chan struct{}, 1), toDeliver: make(chan struct{}, 1), shown: newShown(),

@@ -187,7 +187,7 @@ func (d *Desk) Happenings(ctx context.Context, f EventFilter, p Page) (found Fou
 		columns: `position, conversation, event`,
 		from: `(SELECT position, conversation, at, event FROM events
 			UNION ALL SELECT position, '' AS conversation, at, event FROM desk_events) AS happened`,
-		scan: scanFeedEvent, chooses: f.chooses, key: "position", keyOf: func(e FeedEvent) (int64, string) { return e.Position, "" }, descending: true,
+		scan: scanFeedEvent, chooses: sure(f.chooses), key: "position", keyOf: func(e FeedEvent) (int64, string) { return e.Position, "" }, descending: true,
 	}
 	if f.Position != 0 {
 		list.where(`position = $%d`, f.Position)

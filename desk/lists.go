@@ -2,12 +2,14 @@ package desk
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk/expression"
 )
 
 // TaskFilter chooses tasks. Empty fields choose all.
@@ -20,7 +22,9 @@ type TaskFilter struct {
 	// Workflow is the SID of the TaskRouter workflow that the conversation was routed by.
 	Workflow string
 	Priority *int
-	// Chooses looks at what no other field can tell, as an expression over the attributes does; it may be nil.
+	// Attributes chooses the tasks of whose attributes it is true; it may be nil. Its errors are those of [expression.Expression.Evaluate].
+	Attributes *expression.Expression
+	// Chooses looks at what no other field can tell, and may be nil.
 	Chooses func(Task) bool
 	// Order is by time of creation where it is left out; NewestFirst turns it around.
 	Order       TaskOrder
@@ -41,7 +45,7 @@ const (
 func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[Task], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectTasks, "SELECT "), "FROM ")
 	list := listing[Task]{
-		columns: columns, from: from, scan: scanTask, chooses: f.Chooses, key: "t.created_at", sid: "t.sid",
+		columns: columns, from: from, scan: scanTask, chooses: f.chosen(ctx), key: "t.created_at", sid: "t.sid",
 		keyOf: func(t Task) (int64, string) { return micros(t.CreatedAt), t.SID }, descending: f.NewestFirst,
 	}
 	switch f.Order {
@@ -79,6 +83,39 @@ func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[
 		return err
 	})
 	return found, err
+}
+
+// chosen tells of a task whether the filter chooses it, as far as no query can.
+func (f TaskFilter) chosen(ctx context.Context) func(Task) (bool, error) {
+	if f.Attributes == nil && f.Chooses == nil {
+		return nil
+	}
+	budget := expression.NewBudget(ctx)
+	return func(task Task) (bool, error) {
+		if f.Chooses != nil && !f.Chooses(task) {
+			return false, nil
+		}
+		if f.Attributes == nil {
+			return true, nil
+		}
+		chosen, err := f.Attributes.Evaluate(budget, DecodeAttributes(task.Attributes))
+		if err != nil {
+			return false, wrap("evaluate an expression on the attributes of "+task.SID, err)
+		}
+		return chosen, nil
+	}
+}
+
+// DecodeAttributes returns a task's attributes as expressions look at them.
+func DecodeAttributes(attributes conversation.Attributes) map[string]any {
+	decoded := make(map[string]any, len(attributes))
+	for name, encoded := range attributes {
+		var value any
+		if json.Unmarshal(encoded, &value) == nil {
+			decoded[name] = value
+		}
+	}
+	return decoded
 }
 
 // ReservationFilter chooses reservations. Empty fields choose all.

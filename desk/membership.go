@@ -3,6 +3,9 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math/bits"
+	"slices"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/expression"
@@ -30,29 +33,123 @@ func (t *transaction) filledByHand(ctx context.Context, queue string) error {
 	return err
 }
 
+// population is of which agents a queue's expression is true. It is found before the transaction that changes the queue,
+// which has the desk to itself; that evaluates only what has changed since.
+type population struct {
+	wanted *expression.Expression
+	budget *expression.Budget
+	found  map[string]populated
+}
+
+// populated is whether the expression is true of an agent with these attributes.
+type populated struct {
+	attributes string
+	member     bool
+}
+
+// populate evaluates the expression on all agents. There is no population of a queue without one.
+func (d *Desk) populate(ctx context.Context, target string) (*population, error) {
+	if target == "" {
+		return nil, nil //nolint:nilnil // the members of such a queue are named
+	}
+	wanted, err := d.Expression(target)
+	if err != nil {
+		return nil, invalid("target_workers", "target_workers: %s", err)
+	}
+	type traits struct{ agent, attributes string }
+	var agents []traits
+	if err := d.read(ctx, "read the agents' attributes", func(t *transaction) error {
+		agents, err = all(ctx, t, func(r row) (found traits, err error) {
+			err = r.Scan(&found.agent, &found.attributes)
+			return found, err
+		}, `SELECT name, attributes FROM agents`)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	p := &population{wanted: wanted, budget: expression.NewBudget(ctx), found: make(map[string]populated, len(agents))}
+	for _, agent := range agents {
+		if _, err := p.has(agent.agent, agent.attributes); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// has tells whether the expression is true of the agent; refused with invalid_payload where that takes too long.
+func (p *population) has(agent, attributes string) (bool, error) {
+	if known, ok := p.found[agent]; ok && known.attributes == attributes {
+		return known.member, nil
+	}
+	of, err := traitsOf(agent, attributes)
+	if err != nil {
+		return false, err
+	}
+	member, err := p.wanted.Evaluate(p.budget, of)
+	switch {
+	case errors.Is(err, expression.ErrBudget):
+		return false, invalid("target_workers", "target_workers: %s", err)
+	case err != nil:
+		return false, wrap("evaluate target_workers on the attributes of "+agent, err)
+	}
+	p.found[agent] = populated{attributes, member}
+	return member, nil
+}
+
 // fillQueue puts those on the queue of whom its expression is true, and takes the others off it.
-func (t *transaction) fillQueue(ctx context.Context, queue string) error {
-	target, _, err := first(ctx, t, value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
-	if err != nil || target == "" {
+func (t *transaction) fillQueue(ctx context.Context, queue string, p *population) error {
+	if p == nil {
+		return nil
+	}
+	var joining, leaving []string
+	if err := each(ctx, t, func(r row) error {
+		var agent, attributes string
+		var is bool
+		if err := r.Scan(&agent, &attributes, &is); err != nil {
+			return err
+		}
+		member, err := p.has(agent, attributes)
+		switch {
+		case err != nil:
+			return err
+		case member && !is:
+			joining = append(joining, agent)
+		case !member && is:
+			leaving = append(leaving, agent)
+		}
+		return nil
+	}, `SELECT a.name, a.attributes, q.agent IS NOT NULL FROM agents a LEFT JOIN queue_agents q ON q.queue = $1 AND q.agent = a.name`, queue); err != nil {
 		return err
 	}
-	agents, err := all(ctx, t, scanTraits, selectTraits)
-	if err != nil {
-		return wrap("read the agents' attributes", err)
+	t.leaves.place = t.leaves.place || len(joining) > 0
+	if err := t.settleMembers(ctx, queue, joining, `INSERT INTO queue_agents (queue, agent, available, idle_since)
+		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name`); err != nil {
+		return err
 	}
-	wanted, err := expression.Parse(target)
-	if err != nil {
-		return wrap("read the expression of queue "+queue, err) // it was right when it was stored
-	}
-	for _, agent := range agents {
-		if err := t.settleMember(ctx, queue, wanted, agent); err != nil {
+	return t.settleMembers(ctx, queue, leaving, `DELETE FROM queue_agents WHERE queue = $1 AND agent`)
+}
+
+// maxSettled is how many agents are put on a queue or taken off it by one statement.
+const maxSettled = 512
+
+// settleMembers runs a statement whose condition ends with a column of agents' names.
+func (t *transaction) settleMembers(ctx context.Context, queue string, agents []string, statement string) error {
+	for some := range slices.Chunk(agents, maxSettled) {
+		// The last is repeated up to a power of two, so that there are few different queries.
+		padded := slices.Clone(some)
+		for bits.OnesCount(uint(len(padded))) != 1 {
+			padded = append(padded, padded[0])
+		}
+		args := []any{queue}
+		if _, err := t.exec(ctx, statement+` IN (`+arguments(&args, padded)+`)`, args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// joinQueues puts the agent on the queues whose expressions are true of them, and takes them off the others.
+// joinQueues puts the agent on the queues whose expressions are true of them, and takes them off the others. Refused with
+// invalid_payload where an expression takes too long on their attributes.
 func (t *transaction) joinQueues(ctx context.Context, agent string) error {
 	type targeted struct{ queue, target string }
 	queues, err := all(ctx, t, func(r row) (q targeted, err error) {
@@ -62,37 +159,36 @@ func (t *transaction) joinQueues(ctx context.Context, agent string) error {
 	if err != nil || len(queues) == 0 {
 		return err
 	}
-	found, _, err := first(ctx, t, scanTraits, selectTraits+` WHERE name = $1`, agent)
+	encoded, _, err := first(ctx, t, value[string], `SELECT attributes FROM agents WHERE name = $1`, agent)
 	if err != nil {
 		return wrap("read the attributes of "+agent, err)
 	}
+	of, err := traitsOf(agent, encoded)
+	if err != nil {
+		return err
+	}
+	budget := expression.NewBudget(ctx)
 	for _, q := range queues {
-		wanted, err := expression.Parse(q.target)
+		wanted, err := t.pool.expressions.Parse(q.target)
 		if err != nil {
-			return wrap("read the expression of queue "+q.queue, err)
+			return wrap("read the expression of queue "+q.queue, err) // it was right when it was stored
 		}
-		if err := t.settleMember(ctx, q.queue, wanted, found); err != nil {
+		member, err := wanted.Evaluate(budget, of)
+		switch {
+		case errors.Is(err, expression.ErrBudget):
+			return invalid("attributes", "attributes: target_workers of queue %s: %s", q.queue, err)
+		case err != nil:
+			return wrap("evaluate target_workers of queue "+q.queue, err)
+		}
+		change := t.quit
+		if member {
+			change = t.join
+		}
+		if _, err := change(ctx, q.queue, agent); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// traits are what an expression may ask of an agent.
-type traits struct {
-	agent      string
-	attributes map[string]any
-}
-
-const selectTraits = `SELECT name, attributes FROM agents`
-
-func scanTraits(r row) (found traits, err error) {
-	var encoded string
-	if err := r.Scan(&found.agent, &encoded); err != nil {
-		return found, err
-	}
-	found.attributes, err = traitsOf(found.agent, encoded)
-	return found, err
 }
 
 // traitsOf are the agent's attributes with their name, which attributes of their own may hide.
@@ -104,23 +200,31 @@ func traitsOf(agent, attributes string) (map[string]any, error) {
 	return of, nil
 }
 
-func (t *transaction) settleMember(ctx context.Context, queue string, wanted *expression.Expression, agent traits) error {
-	change := t.quit
-	if wanted.Holds(agent.attributes) {
-		change = t.join
-	}
-	_, err := change(ctx, queue, agent.agent)
-	return err
-}
-
 // quit takes an agent off a queue, and tells whether they were on it. What they have of it stays theirs.
 func (t *transaction) quit(ctx context.Context, queue, agent string) (bool, error) {
 	left, err := t.exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
 	return left > 0, err
 }
 
-// Matches tells whether the expression is true of the agent, as it is asked for a queue.
-func (a Agent) Matches(e *expression.Expression) bool {
+// Matches tells whether the expression is true of the agent, as it is asked for a queue. Its errors are those of
+// [expression.Expression.Evaluate].
+func (a Agent) Matches(b *expression.Budget, e *expression.Expression) (bool, error) {
 	of, err := traitsOf(a.Name, string(a.Attributes))
-	return err == nil && e.Holds(of)
+	if err != nil {
+		return false, err
+	}
+	holds, err := e.Evaluate(b, of)
+	if err != nil {
+		return false, wrap("evaluate an expression on the attributes of "+a.Name, err)
+	}
+	return holds, nil
+}
+
+// Expression returns the expression of the text as [expression.Parse] does, and keeps it parsed: for texts that the desk keeps.
+func (d *Desk) Expression(text string) (*expression.Expression, error) {
+	e, err := d.store.reads.expressions.Parse(text)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it is a sentence
+	}
+	return e, nil
 }

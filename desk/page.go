@@ -45,11 +45,16 @@ type listing[T any] struct {
 	args          []any
 	scan          func(row) (T, error)
 	// chooses looks at what no condition can tell; everything is chosen where it is nil.
-	chooses func(T) bool
+	chooses func(T) (bool, error)
 	// key is what orders the rows, sid the column that tells apart those with the same.
 	key, sid   string
 	keyOf      func(T) (int64, string)
 	descending bool
+}
+
+// sure makes a choice that cannot fail one that a listing takes.
+func sure[T any](chooses func(T) bool) func(T) (bool, error) {
+	return func(entry T) (bool, error) { return chooses(entry), nil }
 }
 
 // where adds a condition with one argument, whose place is written $%d.
@@ -138,8 +143,14 @@ func (l *listing[T]) read(ctx context.Context, t *transaction, descending bool, 
 		if err != nil {
 			return nil, err
 		}
+		chosen := true
+		if l.chooses != nil {
+			if chosen, err = l.chooses(entry); err != nil {
+				return nil, err
+			}
+		}
 		switch {
-		case l.chooses != nil && !l.chooses(entry):
+		case !chosen:
 		case skip > 0:
 			skip--
 		default:

@@ -74,6 +74,10 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 	if refusal := validQueue(QueueChange{TargetWorkers: &q.TargetWorkers}); refusal != nil {
 		return "", refusal
 	}
+	members, err := d.populate(ctx, q.TargetWorkers)
+	if err != nil {
+		return "", err
+	}
 	err = d.write(ctx, "add queue "+q.Name, func(t *transaction) error {
 		added := q
 		if added.Name == "" {
@@ -82,11 +86,15 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 			}
 		}
 		name = added.Name
-		return t.addQueue(ctx, added, micros(d.now()))
+		if err := t.addQueue(ctx, added, micros(d.now())); err != nil {
+			return err
+		}
+		return t.fillQueue(ctx, name, members)
 	})
 	return name, err
 }
 
+// addQueue adds a queue that has no members yet.
 func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error {
 	added, err := t.exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at, folded)
 		VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (name) DO NOTHING`,
@@ -98,10 +106,7 @@ func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error
 		return taken("name", "there is a queue named %q already: choose another name", q.Name)
 	}
 	t.happen(EventQueueCreated, "", q.Name, now)
-	if err := t.audit(ctx, now, changed{"queue.added", q.Name, "", membersSummary(q.TargetWorkers)}); err != nil {
-		return err
-	}
-	return t.fillQueue(ctx, q.Name)
+	return t.audit(ctx, now, changed{"queue.added", q.Name, "", membersSummary(q.TargetWorkers)})
 }
 
 // UpdateQueue changes the queue; with another expression it has other members at once. Refusals:
@@ -115,6 +120,13 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 	}
 	if refusal := validQueue(change); refusal != nil {
 		return refusal
+	}
+	var members *population
+	if change.TargetWorkers != nil {
+		var err error
+		if members, err = d.populate(ctx, *change.TargetWorkers); err != nil {
+			return err
+		}
 	}
 	return d.write(ctx, "change queue "+name, func(t *transaction) error {
 		before, err := t.queue(ctx, name)
@@ -132,7 +144,7 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 			}
 		}
 		if change.TargetWorkers != nil {
-			if err := t.aim(ctx, before, *change.TargetWorkers, now); err != nil {
+			if err := t.aim(ctx, before, *change.TargetWorkers, members, now); err != nil {
 				return err
 			}
 		}
@@ -143,15 +155,15 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 	})
 }
 
-// aim gives the queue another expression.
-func (t *transaction) aim(ctx context.Context, queue Queue, target string, now int64) error {
+// aim gives the queue another expression, and the members that are found by it.
+func (t *transaction) aim(ctx context.Context, queue Queue, target string, members *population, now int64) error {
 	if err := t.audit(ctx, now, changed{"queue.target_workers", queue.Name, queue.TargetWorkers, target}); err != nil {
 		return err
 	}
 	if _, err := t.exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, queue.Name, target, now); err != nil {
 		return err
 	}
-	return t.fillQueue(ctx, queue.Name)
+	return t.fillQueue(ctx, queue.Name, members)
 }
 
 // RemoveQueue removes a queue that no live task belongs to any more; else it is refused with

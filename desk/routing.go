@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -48,6 +49,8 @@ type routingFilter struct {
 	// Targets are tried in order. Only the first has an effect: a task leaves a target by timeout or skip_if alone, which
 	// no target has.
 	Targets []routingTarget `json:"targets"`
+
+	wanted *expression.Expression
 }
 
 // name returns the filter's name, "" if it has none.
@@ -128,7 +131,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 	if refusal := cleanName("workflow", &w.FriendlyName); refusal != nil {
 		return Workflow{}, refusal
 	}
-	configured, refusal := readRouting(w.Configuration)
+	configured, refusal := readRouting(w.Configuration, d.store.reads.expressions)
 	if refusal != nil {
 		return Workflow{}, refusal
 	}
@@ -202,7 +205,7 @@ func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
 // maxConfiguration bounds a workflow's configuration.
 const maxConfiguration = 64 * 1024
 
-func readRouting(configuration string) (routing, *conversation.Refusal) {
+func readRouting(configuration string, parsed *expression.Cache) (routing, *conversation.Refusal) {
 	var r routing
 	const shape = `the configuration is TaskRouter's JSON, as in {"task_routing":{"filters":[],"default_filter":{"queue":"WQ…"}}}`
 	if len(configuration) > maxConfiguration || !storable(configuration) || json.Unmarshal([]byte(configuration), &r) != nil {
@@ -216,8 +219,10 @@ func readRouting(configuration string) (routing, *conversation.Refusal) {
 			return r, invalid("configuration", "the priority %q is no whole number from 0 on", target.Priority.String())
 		}
 	}
-	for _, filter := range r.TaskRouting.Filters {
-		if _, err := expression.Parse(filter.Expression); err != nil {
+	for i := range r.TaskRouting.Filters {
+		filter := &r.TaskRouting.Filters[i]
+		var err error
+		if filter.wanted, err = parsed.Parse(filter.Expression); err != nil {
 			return r, invalid("configuration", "the expression of a filter is wrong: %s", err)
 		}
 	}
@@ -283,15 +288,24 @@ func (t routingTarget) priority() (int, error) {
 const maxPriority = 1_000_000
 
 // choose returns where a task with those attributes goes: the first target of the first filter that
-// is true of it, else the default.
-func (r routing) choose(attributes map[string]any) *routingTarget {
-	for _, filter := range r.TaskRouting.Filters {
-		wanted, err := expression.Parse(filter.Expression)
-		if err == nil && len(filter.Targets) > 0 && wanted.Holds(attributes) {
-			return &filter.Targets[0]
+// is true of it, else the default. Refused with invalid_payload where the filters take too long on them.
+func (r routing) choose(ctx context.Context, attributes map[string]any) (*routingTarget, error) {
+	budget := expression.NewBudget(ctx)
+	for i, filter := range r.TaskRouting.Filters {
+		if len(filter.Targets) == 0 {
+			continue
+		}
+		holds, err := filter.wanted.Evaluate(budget, attributes)
+		switch {
+		case errors.Is(err, expression.ErrBudget):
+			return nil, invalid("attributes", "attributes: the expression of filter %d of the workflow: %s", i+1, err)
+		case err != nil:
+			return nil, wrap("evaluate a filter of the workflow", err)
+		case holds:
+			return &filter.Targets[0], nil
 		}
 	}
-	return r.TaskRouting.DefaultFilter
+	return r.TaskRouting.DefaultFilter, nil
 }
 
 // Route returns where a new task with those attributes goes by the workflow; the one that every desk
@@ -306,11 +320,14 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 		if err != nil {
 			return err
 		}
-		configured, refusal := readRouting(w.Configuration)
+		configured, refusal := readRouting(w.Configuration, d.store.reads.expressions)
 		if refusal != nil {
 			return refusal
 		}
-		target := configured.choose(attributes)
+		target, err := configured.choose(ctx, attributes)
+		if err != nil {
+			return err
+		}
 		if target == nil {
 			return invalid("workflow", "the workflow %s has no queue for this task: give it a default_filter, or name a queue", w.FriendlyName)
 		}

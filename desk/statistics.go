@@ -598,7 +598,7 @@ func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[
 // the TaskRouter workflow with that SID. Either may be empty.
 func (d *Desk) HappeningsOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[FeedEvent], err error) {
 	list := listing[FeedEvent]{
-		columns: `e.position, e.conversation, e.event`, scan: scanFeedEvent, chooses: f.chooses, key: "e.position",
+		columns: `e.position, e.conversation, e.event`, scan: scanFeedEvent, chooses: sure(f.chooses), key: "e.position",
 		from:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
 		keyOf: func(e FeedEvent) (int64, string) { return e.Position, "" }, descending: true,
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
@@ -124,13 +125,15 @@ type pool struct {
 
 	// seals seal and open the texts of the transactions.
 	seals seals
+	// expressions are those of queues and workflows.
+	expressions *expression.Cache
 	// own tells that the driver prepares statements itself; then none are here.
 	own        bool
 	mutex      sync.RWMutex
 	statements map[string]*sql.Stmt
 }
 
-func newPool(db *sql.DB) *pool { return &pool{DB: db, statements: map[string]*sql.Stmt{}} }
+func newPool(db *sql.DB) *pool { return &pool{DB: db, expressions: &expression.Cache{}, statements: map[string]*sql.Stmt{}} }
 
 // commitError is the failure of a commit. Where the connection was lost meanwhile, nobody knows whether it took place.
 type commitError struct{ error }

@@ -191,7 +191,7 @@ func (c *call) routed(queueSID, workflowSID string, attributes conversation.Attr
 		queue, err := c.queueOf("queue_sid", queueSID)
 		return queue, 0, err
 	}
-	route, err := c.desk.Route(c.ctx, workflowSID, decoded(attributes))
+	route, err := c.desk.Route(c.ctx, workflowSID, desk.DecodeAttributes(attributes))
 	return route.Queue, route.Priority, err
 }
 

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -111,10 +113,30 @@ func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error
 	if json.Unmarshal([]byte(given), &attributes) != nil {
 		return nil, c.wrong("EvaluateWorkerAttributes", "EvaluateWorkerAttributes has to be a JSON object of a worker's attributes")
 	}
-	return slices.DeleteFunc(queues, func(q desk.Queue) bool {
-		wanted, err := expression.Parse(targetOf(q))
-		return err != nil || !wanted.Holds(attributes)
-	}), nil
+	budget, chosen := expression.NewBudget(c.ctx), []desk.Queue{}
+	name, _ := attributes["name"].(string)
+	for _, q := range queues {
+		if q.TargetWorkers == "" { // its members are named, and may be more than an expression has room for
+			if slices.Contains(q.Members, name) {
+				chosen = append(chosen, q)
+			}
+			continue
+		}
+		wanted, err := c.desk.Expression(q.TargetWorkers)
+		if err != nil {
+			return nil, fmt.Errorf("read the expression of queue %s: %w", q.Name, err) // it was right when it was stored
+		}
+		is, err := wanted.Evaluate(budget, attributes)
+		switch {
+		case errors.Is(err, expression.ErrBudget):
+			return nil, c.wrong("EvaluateWorkerAttributes", "EvaluateWorkerAttributes: TargetWorkers of the queues take too many steps on these attributes: shorten them")
+		case err != nil:
+			return nil, fmt.Errorf("evaluate the expression of queue %s: %w", q.Name, err)
+		case is:
+			chosen = append(chosen, q)
+		}
+	}
+	return chosen, nil
 }
 
 // queueOrder refuses what queues can't be given here.

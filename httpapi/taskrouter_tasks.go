@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -173,7 +174,7 @@ func (c *call) listTasks() (any, error) {
 	var found desk.Found[desk.Task]
 	if !none {
 		if found, err = c.desk.TaskList(c.ctx, filter, page); err != nil {
-			return nil, err
+			return nil, c.tooExpensive("EvaluateTaskAttributes", err)
 		}
 	}
 	var failed error
@@ -229,7 +230,7 @@ func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 	if addons, err := c.flag("HasAddons", false); err != nil || addons {
 		return filter, addons, err
 	}
-	if filter.Chooses, err = c.evaluate(); err != nil {
+	if filter.Attributes, err = c.evaluate("EvaluateTaskAttributes"); err != nil {
 		return filter, false, err
 	}
 	name, descending, err := c.ordering("DateCreated", "Priority", "VirtualStartTime")
@@ -254,29 +255,25 @@ func (c *call) ignoreRefusal(err error) error {
 	return err
 }
 
-// evaluate reads an expression over the attributes of tasks.
-func (c *call) evaluate() (func(desk.Task) bool, error) {
-	given := c.form.Get("EvaluateTaskAttributes")
+// evaluate reads an expression over attributes; nil where none is given.
+func (c *call) evaluate(parameter string) (*expression.Expression, error) {
+	given := c.form.Get(parameter)
 	if given == "" {
 		return nil, nil //nolint:nilnil // no expression chooses all
 	}
 	wanted, err := expression.Parse(given)
 	if err != nil {
-		return nil, c.wrong("EvaluateTaskAttributes", "EvaluateTaskAttributes: %s", err)
+		return nil, c.wrong(parameter, "%s: %s", parameter, err)
 	}
-	return func(task desk.Task) bool { return wanted.Holds(decoded(task.Attributes)) }, nil
+	return wanted, nil
 }
 
-// decoded are attributes as expressions look at them.
-func decoded(attributes conversation.Attributes) map[string]any {
-	found := map[string]any{}
-	for name, encoded := range attributes {
-		var value any
-		if json.Unmarshal(encoded, &value) == nil {
-			found[name] = value
-		}
+// tooExpensive names the parameter whose evaluation takes too many steps. Other errors stay what they are.
+func (c *call) tooExpensive(parameter string, err error) error {
+	if errors.Is(err, expression.ErrBudget) {
+		return c.wrong(parameter, "%s: the expression takes too many steps: shorten it, or narrow the list down with other filters", parameter)
 	}
-	return found
+	return err
 }
 
 // ordering reads an order, as DateCreated:desc; "" where none is given.
@@ -571,7 +568,7 @@ func (c *call) unchangeable(task desk.Task) error {
 		if err != nil {
 			return err
 		}
-		if !reflect.DeepEqual(decoded(attributes), decoded(task.Attributes)) {
+		if !reflect.DeepEqual(desk.DecodeAttributes(attributes), desk.DecodeAttributes(task.Attributes)) {
 			return c.wrong("Attributes", "The attributes of a task reach every task after it unchanged, and can't be changed: give them when the conversation starts")
 		}
 	}

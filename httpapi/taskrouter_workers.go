@@ -77,7 +77,18 @@ func (c *call) listWorkers() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	agents = slices.DeleteFunc(agents, func(a desk.Agent) bool { return !chosen(a) })
+	var failed error
+	agents = slices.DeleteFunc(agents, func(a desk.Agent) bool {
+		if failed != nil {
+			return true
+		}
+		is, err := chosen(a)
+		failed = err
+		return !is
+	})
+	if failed != nil {
+		return nil, c.tooExpensive("TargetWorkersExpression", failed)
+	}
 	if given := c.form.Get("Ordering"); given != "" {
 		if err := orderWorkers(c, agents, given); err != nil {
 			return nil, err
@@ -87,7 +98,7 @@ func (c *call) listWorkers() (any, error) {
 }
 
 // workerFilter reads which agents are wanted.
-func (c *call) workerFilter() (func(desk.Agent) bool, error) {
+func (c *call) workerFilter() (func(desk.Agent) (bool, error), error) {
 	available, err := c.flag("Available", false)
 	if err != nil {
 		return nil, err
@@ -100,17 +111,19 @@ func (c *call) workerFilter() (func(desk.Agent) bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	var wanted *expression.Expression
-	if given := c.form.Get("TargetWorkersExpression"); given != "" {
-		if wanted, err = expression.Parse(given); err != nil {
-			return nil, c.wrong("TargetWorkersExpression", "TargetWorkersExpression: %s", err)
-		}
+	wanted, err := c.evaluate("TargetWorkersExpression")
+	if err != nil {
+		return nil, err
 	}
-	return func(a desk.Agent) bool {
-		return !none && (queue == "" || slices.Contains(a.Queues, queue)) &&
+	budget := expression.NewBudget(c.ctx)
+	return func(a desk.Agent) (bool, error) {
+		is := !none && (queue == "" || slices.Contains(a.Queues, queue)) &&
 			(activity == "" || a.Activity.SID == activity) && asked(c.form.Get("ActivityName"), a.Activity.Name) &&
-			(c.form.Get("Available") == "" || a.Available() == available) && asked(c.form.Get("FriendlyName"), a.FriendlyName) &&
-			(wanted == nil || a.Matches(wanted))
+			(c.form.Get("Available") == "" || a.Available() == available) && asked(c.form.Get("FriendlyName"), a.FriendlyName)
+		if !is || wanted == nil {
+			return is, nil
+		}
+		return a.Matches(budget, wanted)
 	}, nil
 }
 

@@ -13,8 +13,8 @@
 // by NOT or !, AND or &&, OR or ||, of which the first binds most tightly. Keywords take any case.
 //
 // What may not come in: agents, tasks, queues and workflows (the caller brings attributes), and anything
-// that waits, fails or remembers. Where to look: grammar.go is what can be written, holds.go what it
-// means, mistake.go what is said about anything else.
+// that waits or remembers. Where to look: grammar.go is what can be written, holds.go what it
+// means, budget.go how much work that may be, mistake.go what is said about anything else.
 //
 // Source: https://www.twilio.com/docs/taskrouter/expression-syntax.
 package expression
@@ -60,12 +60,20 @@ func Parse(text string) (*Expression, error) {
 // String returns the text as it was given.
 func (e *Expression) String() string { return e.text }
 
-// Holds tells whether the expression is true of the attributes, whose values are as encoding/json
+// Evaluate tells whether the expression is true of the attributes, whose values are as encoding/json
 // decodes them: float64, string, bool, nil, []any and map[string]any.
 //
-// It never fails. A missing attribute is null. Values are equal when they are of one type and the same,
+// Its error is the context's of the budget, or a sentence about a budget that is spent, with [ErrBudget]; nothing
+// else fails. A missing attribute is null. Values are equal when they are of one type and the same,
 // texts in the same case, and lists and objects in all that is in them; != and NOT IN are true exactly
 // when == and IN aren't. Numbers are ordered, and texts by their characters; an ordering of anything else
 // is false. HAS and IN look for a value in a list; HAS takes a text for a list of it alone. CONTAINS looks
 // for a text in a text, or for a value in a list.
-func (e *Expression) Holds(attributes map[string]any) bool { return e.tree.holds(attributes) }
+func (e *Expression) Evaluate(b *Budget, attributes map[string]any) (bool, error) {
+	v := &evaluation{budget: b, attributes: attributes, left: maxSteps}
+	holds := e.tree.holds(v)
+	if v.err != nil {
+		return false, v.err
+	}
+	return holds, nil
+}
