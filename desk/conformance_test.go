@@ -102,6 +102,8 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"participants are added once", testParticipants},
 		{"messages can be changed", testChangedMessages},
 		{"lists are read by pages", testPages},
+		{"expensive expressions are refused", testExpensiveExpressions},
+		{"a queue is filled by its expression, however many agents there are", testManyMembers},
 		{"sessions are kept until they expire", testSessions},
 		{"expired sessions are dropped", testExpiredSessions},
 

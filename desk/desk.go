@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
@@ -65,7 +66,8 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	}
 	s.observe = options.Observe
 	s.writes.seals, s.reads.seals = seals{options.Cipher}, seals{options.Cipher}
-	s.writes.expressions = s.reads.expressions
+	expressions := &expression.Cache{}
+	s.writes.expressions, s.reads.expressions = expressions, expressions
 	d := &Desk{
 		store: s, now: options.Now, log: options.Logger, tick: options.Tick,
 		toPlace: make(chan struct{}, 1), toDeliver: make(chan struct{}, 1), shown: newShown(),

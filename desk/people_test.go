@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -412,4 +413,73 @@ func testPages(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.Empty(t, none.Entries)
 	require.False(t, none.More)
+}
+
+// testExpensiveExpressions gives queues and agents what takes too long to evaluate.
+func testExpensiveExpressions(t *testing.T, h *house) {
+	list := `{"list":[` + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + `]}`
+	long := strings.TrimSuffix(strings.Repeat(`list HAS "x" OR `, 250), ` OR `)
+	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "erin", Attributes: list}))
+	refused := func(err error, field string) {
+		t.Helper()
+		require.ErrorContains(t, err, field+": ")
+		require.ErrorContains(t, err, "too many steps")
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+	}
+	refused(h.CreateQueue(t.Context(), NewQueue{Name: "long", TargetWorkers: long}), "target_workers")
+	require.NoError(t, h.CreateQueue(t.Context(), NewQueue{Name: "lists", TargetWorkers: "1==0"}))
+	refused(h.UpdateQueue(t.Context(), "lists", QueueChange{TargetWorkers: &long}), "target_workers")
+	require.NoError(t, h.UpdateAgent(t.Context(), "erin", AgentChange{Attributes: new("{}")}))
+	require.NoError(t, h.UpdateQueue(t.Context(), "lists", QueueChange{TargetWorkers: &long}))
+	refused(h.UpdateAgent(t.Context(), "erin", AgentChange{Attributes: &list}), "attributes")
+	refused(h.AddAgent(t.Context(), NewAgent{Name: "frank", Attributes: list}), "attributes")
+	require.Empty(t, h.agent("erin").Queues)
+
+	saved, err := h.SaveWorkflow(t.Context(), Workflow{FriendlyName: "Long", Configuration: fmt.Sprintf(
+		`{"task_routing":{"filters":[{"expression":%q,"targets":[{"queue":%q}]}]}}`, long, conversation.QueueSID("lists"))})
+	require.NoError(t, err)
+	var attributes map[string]any
+	require.NoError(t, json.Unmarshal([]byte(list), &attributes))
+	_, err = h.Route(t.Context(), saved.SID, attributes)
+	refused(err, "attributes")
+}
+
+// testManyMembers puts more agents on a queue, and takes them off it, than one statement does.
+func testManyMembers(t *testing.T, h *house) {
+	const many = 1300
+	require.NoError(t, h.write(t.Context(), "add many agents", func(tx *transaction) error {
+		for i := range many {
+			if err := tx.addAgent(t.Context(), NewAgent{
+				Name: fmt.Sprintf("agent-%04d", i), Attributes: fmt.Sprintf(`{"level":%d}`, i), Role: RoleAgent, Presence: PresenceAvailable, Capacity: 1,
+			}, 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	members := func() int {
+		queues, err := h.Queues(t.Context())
+		require.NoError(t, err)
+		return len(queues[0].Members)
+	}
+	require.NoError(t, h.CreateQueue(t.Context(), NewQueue{Name: "levels", TargetWorkers: "level >= 0"}))
+	require.Equal(t, many, members())
+	require.NoError(t, h.UpdateQueue(t.Context(), "levels", QueueChange{TargetWorkers: new("level < 7")}))
+	require.Equal(t, 7, members())
+	require.NoError(t, h.UpdateQueue(t.Context(), "levels", QueueChange{TargetWorkers: new("level >= 5")}))
+	require.Equal(t, many-5, members())
+	require.NoError(t, h.UpdateAgent(t.Context(), "agent-0006", AgentChange{Attributes: new(`{"level":1}`)}))
+	require.Equal(t, many-6, members())
+
+	// What changes between the evaluation and the transaction counts.
+	p, err := h.populate(t.Context(), "level >= 5")
+	require.NoError(t, err)
+	require.NoError(t, h.UpdateAgent(t.Context(), "agent-0006", AgentChange{Attributes: new(`{"level":9}`)}))
+	require.NoError(t, h.write(t.Context(), "fill the queue", func(tx *transaction) error { return tx.fillQueue(t.Context(), "levels", p) }))
+	require.Equal(t, many-5, members())
+	for i := range 2 {
+		p.found["agent-0009"] = populated{`{"level":9}`, i == 1} // as if the evaluation had found so
+		require.NoError(t, h.write(t.Context(), "fill the queue", func(tx *transaction) error { return tx.fillQueue(t.Context(), "levels", p) }))
+		require.Equal(t, many-6+i, members(), "the transaction evaluates only what has changed")
+	}
 }

@@ -133,7 +133,7 @@ type pool struct {
 	statements map[string]*sql.Stmt
 }
 
-func newPool(db *sql.DB) *pool { return &pool{DB: db, expressions: &expression.Cache{}, statements: map[string]*sql.Stmt{}} }
+func newPool(db *sql.DB) *pool { return &pool{DB: db, statements: map[string]*sql.Stmt{}} }
 
 // commitError is the failure of a commit. Where the connection was lost meanwhile, nobody knows whether it took place.
 type commitError struct{ error }

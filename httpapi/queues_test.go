@@ -1,8 +1,10 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,4 +77,49 @@ func TestQueuesFollowTheirExpressions(t *testing.T) {
 
 	h.ask(h.service, http.MethodPost, workspace+"/TaskQueues/"+queue["sid"].(string), url.Values{"TargetWorkers": {`skills HAS`}}).isError(http.StatusBadRequest, 20422)
 	h.ask(h.service, http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"refunds"}}).isError(http.StatusConflict, 20409)
+}
+
+// TestExpensiveExpressions asks for what takes long to evaluate: it is refused with a sentence that names the parameter.
+func TestExpensiveExpressions(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	workspace := "/v1/Workspaces/" + h.workspace()
+	list := `{"list":[` + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + `]}`
+	long := strings.TrimSuffix(strings.Repeat(`list HAS "x" OR `, 250), ` OR `)
+	h.makes("/Workers", url.Values{"FriendlyName": {"Erin"}, "Attributes": {list}})
+	h.makes("/Tasks", url.Values{"TaskChannel": {"chat"}, "Attributes": {list}})
+	for path, form := range map[string]url.Values{
+		"/Workers": {"TargetWorkersExpression": {long}}, "/Tasks": {"EvaluateTaskAttributes": {long}},
+	} {
+		for name := range form {
+			refused := h.ask(h.service, http.MethodGet, workspace+path, form).isError(http.StatusBadRequest, 20422)
+			require.Contains(t, refused.body, name+": the expression takes too many steps: shorten it")
+			require.Contains(t, refused.body, `"field":"`+name+`"`)
+		}
+	}
+	refused := h.ask(h.service, http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"Long"}, "TargetWorkers": {long}}).isError(http.StatusBadRequest, 20422)
+	require.Contains(t, refused.body, "target_workers: the expression takes too many steps")
+	for _, name := range []string{"one", "two"} {
+		h.makes("/TaskQueues", url.Values{"FriendlyName": {name}, "TargetWorkers": {`NOT (` + strings.ReplaceAll(long, "list", "more") + `)`}})
+	}
+	refused = h.ask(h.service, http.MethodGet, workspace+"/TaskQueues", url.Values{"EvaluateWorkerAttributes": {strings.ReplaceAll(list, "list", "more")}}).
+		isError(http.StatusBadRequest, 20422)
+	require.Contains(t, refused.body, "EvaluateWorkerAttributes: ")
+	require.Contains(t, refused.body, `"field":"EvaluateWorkerAttributes"`)
+}
+
+// TestQueuesOfManyNamedMembers evaluates a queue whose members' names would be too long for an expression.
+func TestQueuesOfManyNamedMembers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for i := range 60 {
+		name := fmt.Sprintf("agent-%02d-%s", i, strings.Repeat("x", 50))
+		require.NoError(t, h.desk.AddAgent(t.Context(), desk.NewAgent{Name: name}))
+		require.NoError(t, h.desk.AddMember(t.Context(), "quiet", name))
+	}
+	evaluated := func(attributes string) []string {
+		return h.names("/TaskQueues", url.Values{"EvaluateWorkerAttributes": {attributes}})
+	}
+	require.Equal(t, []string{"quiet"}, evaluated(`{"name":"agent-59-`+strings.Repeat("x", 50)+`"}`))
+	require.Empty(t, evaluated(`{"name":"zoe"}`))
 }
