@@ -367,6 +367,16 @@ func TestErase(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, []string{th.sid}, of, address)
 			}
+			for _, address := range []string{"ZQConversationsCustomer_AddressQZ", " zqparticipantsaddressqz\n", "mailto:ZQparticipantsidentityqz"} {
+				of, err := h.ConversationsOf(ctx, address)
+				require.NoError(t, err)
+				require.Equal(t, []string{th.sid}, of, address)
+			}
+			for _, address := range []string{"", " ", "[erased]"} {
+				of, err := h.ConversationsOf(ctx, address)
+				require.NoError(t, err)
+				require.Empty(t, of, address)
+			}
 			nobody, err := h.ConversationsOf(ctx, "zqconversationscustomer_addressq")
 			require.NoError(t, err)
 			require.Empty(t, nobody)

@@ -38,29 +38,6 @@ func (e ErasedConversation) summary() string {
 	return fmt.Sprintf("%d messages, %d notes, %d tasks, %d participants", e.Messages, e.Notes, e.Tasks, e.Participants)
 }
 
-// ConversationsOf returns the conversations of the customer with that address, or in which somebody with it takes part, oldest first.
-func (d *Desk) ConversationsOf(ctx context.Context, address string) (sids []string, err error) {
-	err = d.read(ctx, "find a customer's conversations", func(t *transaction) error {
-		var chosen []string
-		var args []any
-		for _, c := range []column{customerAddress, memberAddress, memberIdentity} {
-			kept, more, err := t.keptAs(c, address, len(args)+1)
-			if err != nil {
-				return err
-			}
-			args = append(args, more...)
-			of := `SELECT conversation FROM `
-			if c == customerAddress {
-				of = `SELECT sid FROM `
-			}
-			chosen = append(chosen, of+c.table+` WHERE `+kept)
-		}
-		sids, err = all(ctx, t, value[string], `SELECT sid FROM conversations WHERE sid IN (`+strings.Join(chosen, ` UNION `)+`) ORDER BY created_at, sid`, args...)
-		return err
-	})
-	return sids, err
-}
-
 // Erase overwrites what the desk keeps of the customers of these conversations, of whoever took part, and what anybody wrote in them:
 // names, addresses, messages, notes, attributes, reasons, and answers to repeated requests. What is counted stays. It is on the
 // audit list, without a word of it. With dry, it only says what it would erase. Where one of them isn't over, none is erased:

@@ -48,7 +48,7 @@ func (c *cli) erase() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.customer, "customer", "", "the `address` of the customer, or of whoever else took part, exactly as it was given")
+	flags.StringVar(&o.customer, "customer", "", "the `address` of the customer or of another participant; case and how a number is written make no difference")
 	flags.StringVar(&o.conversation, "conversation", "", "the `SID` of one conversation")
 	flags.BoolVar(&o.dry, "dry-run", false, "only say what would be erased")
 	flags.BoolVar(&o.histories, "histories", false, "delete the workflow histories as well, instead of waiting for their retention to pass")
@@ -74,7 +74,8 @@ func (c *cli) runErase(ctx context.Context, d *desk.Desk, o eraseOptions) error 
 		}
 		if len(sids) == 0 {
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "customer"},
-				"the desk knows no conversation of that address: give it exactly as it was given, and the keys if the desk is encrypted; what was erased before isn't found again")
+				"the desk has no conversation with that address: check the address, and set the keys if the desk is encrypted; "+
+					"an erased address is not found again, use --conversation with the SID")
 		}
 	}
 	return c.connected(ctx, func(ctx context.Context, temporal client.Client) error {
@@ -122,18 +123,33 @@ type historyRun struct {
 func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []string) ([]historyRun, error) {
 	var found []historyRun
 	for _, sid := range sids {
+		// The list may be behind; the latest run is read from its history.
+		latest, err := temporal.DescribeWorkflowExecution(ctx, workflows.ID(sid), "")
+		_, gone := errors.AsType[*serviceerror.NotFound](err)
+		switch {
+		case err != nil && !gone:
+			return nil, fmt.Errorf("nothing is erased: read the workflow of %s: %w", sid, err)
+		case err == nil && latest.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
+			return nil, stillRuns(sid)
+		case err == nil:
+			info := latest.GetWorkflowExecutionInfo()
+			found = append(found, historyRun{info.GetExecution(), info.GetCloseTime().AsTime()})
+		}
 		request := &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = %q", workflows.ID(sid))}
 		for {
 			page, err := temporal.ListWorkflow(ctx, request)
 			if err != nil {
-				return nil, fmt.Errorf("look for the histories of %s: %w", sid, err)
+				return nil, fmt.Errorf("nothing is erased: look for the histories of %s: %w", sid, err)
 			}
 			for _, execution := range page.GetExecutions() {
-				if execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-					return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
-						"not erased, for the workflow of %s still runs: close the conversation (`starter close %s`) and complete its wrapups first", sid, sid)
+				switch run := execution.GetExecution(); {
+				case slices.ContainsFunc(found, func(f historyRun) bool { return f.execution.GetRunId() == run.GetRunId() }):
+				case c.isDeleted(ctx, temporal, run): // the list is behind
+				case execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
+					return nil, stillRuns(sid)
+				default:
+					found = append(found, historyRun{run, execution.GetCloseTime().AsTime()})
 				}
-				found = append(found, historyRun{execution.GetExecution(), execution.GetCloseTime().AsTime()})
 			}
 			if request.NextPageToken = page.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
 				break
@@ -143,16 +159,72 @@ func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []st
 	return found, nil
 }
 
+// stillRuns refuses to erase a conversation whose workflow runs.
+func stillRuns(sid string) error {
+	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
+		"nothing is erased, because the workflow of %s still runs: close the conversation (`starter close %s`) and complete its wrapups first", sid, sid)
+}
+
+// How long the server may take to delete a history that it was asked to delete, and how often it is looked for.
+const (
+	deletionTime  = 30 * time.Second
+	deletionLooks = 100 * time.Millisecond
+)
+
+// deleteHistories deletes the runs, and returns when the server has none of them any more. Its error says how many it still has.
 func (c *cli) deleteHistories(ctx context.Context, temporal client.Client, runs []historyRun) error {
+	var failures []error
+	var left []historyRun
 	for _, run := range runs {
 		_, err := temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
 			Namespace: temporalenv.Namespace(c.namespace), WorkflowExecution: run.execution,
 		})
 		if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
-			return fmt.Errorf("the history of %s is not deleted, and the desk not erased yet: run this again: %w", workflows.SID(run.execution.GetWorkflowId()), err)
+			failures = append(failures, fmt.Errorf("delete the history of %s: %w", workflows.SID(run.execution.GetWorkflowId()), err))
+			left = append(left, run)
 		}
 	}
-	return nil
+	if len(failures) == 0 {
+		left = c.awaitDeletion(ctx, temporal, runs)
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	var sids []string
+	for _, run := range left {
+		sids = append(sids, workflows.SID(run.execution.GetWorkflowId()))
+	}
+	slices.Sort(sids)
+	return errors.Join(append([]error{fmt.Errorf("%d of %d workflow histories are not deleted, those of %s, and nothing is erased at the desk yet: run this again",
+		len(left), len(runs), strings.Join(slices.Compact(sids), ", "))}, failures...)...)
+}
+
+// awaitDeletion waits until the server has none of the runs any more, for it deletes them after it has answered, and returns those
+// that it still has when the time is up.
+func (c *cli) awaitDeletion(ctx context.Context, temporal client.Client, runs []historyRun) []historyRun {
+	ctx, cancel := context.WithTimeout(ctx, deletionTime)
+	defer cancel()
+	tick := time.NewTicker(deletionLooks)
+	defer tick.Stop()
+	left := runs
+	for {
+		left = slices.DeleteFunc(slices.Clone(left), func(run historyRun) bool { return c.isDeleted(ctx, temporal, run.execution) })
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return left
+		}
+	}
+}
+
+// isDeleted tells whether the server says that it does not have the run.
+func (c *cli) isDeleted(ctx context.Context, temporal client.Client, run *commonpb.WorkflowExecution) bool {
+	_, err := temporal.DescribeWorkflowExecution(ctx, run.GetWorkflowId(), run.GetRunId())
+	_, gone := errors.AsType[*serviceerror.NotFound](err)
+	return gone
 }
 
 // remains says what is left elsewhere.

@@ -1,0 +1,142 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// phoneDigits is how many digits a telephone number has at least.
+const phoneDigits = 7
+
+var (
+	phoneNumber      = regexp.MustCompile(`^(?:\+|00)?[0-9 ()./\-]+$`)
+	phonePunctuation = strings.NewReplacer("(0)", "", " ", "", "(", "", ")", "", ".", "", "/", "", "-", "")
+)
+
+// canonicalAddress returns an address without what makes no other address of it: its case, spaces around it, the prefix of a
+// channel, and how a telephone number is written. A number with a country code equals no number without one.
+func canonicalAddress(address string) string {
+	address = strings.TrimSpace(cases.Fold().String(norm.NFC.String(address)))
+	isPhone := false
+	for _, prefix := range []string{"whatsapp:", "sms:", "tel:", "mailto:"} {
+		if rest, has := strings.CutPrefix(address, prefix); has {
+			address, isPhone = strings.TrimSpace(rest), prefix != "mailto:"
+			break
+		}
+	}
+	spaced := strings.Map(func(r rune) rune {
+		switch r {
+		case '\u00a0', '\u2009', '\u202f':
+			return ' '
+		case '\u2010', '\u2011', '\u2012', '\u2013':
+			return '-'
+		}
+		return r
+	}, address)
+	if !phoneNumber.MatchString(spaced) {
+		return address
+	}
+	written, national := spaced, false
+	switch {
+	case strings.HasPrefix(spaced, "+"):
+		written = spaced[1:]
+	case strings.HasPrefix(spaced, "00"):
+		written = spaced[2:]
+	default:
+		national = !isPhone // WhatsApp leaves the plus sign out
+	}
+	digits := phonePunctuation.Replace(written)
+	switch {
+	case len(digits) < phoneDigits:
+		return address
+	case national:
+		return digits
+	}
+	return "+" + digits
+}
+
+// addressesAtOnce is how many rows are read at once to find an address.
+const addressesAtOnce = 1000
+
+// ConversationsOf returns the conversations of the customer with that address, or in which somebody with it takes part, oldest
+// first. Addresses are compared as [canonicalAddress] says, which no query can do on encrypted ones: it reads all of them.
+func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, error) {
+	wanted := canonicalAddress(address)
+	if wanted == "" || address == erasedText {
+		return nil, nil
+	}
+	chosen := map[string]bool{}
+	for _, c := range []column{customerAddress, memberAddress, memberIdentity} {
+		if err := d.findAddress(ctx, c, wanted, chosen); err != nil {
+			return nil, err
+		}
+	}
+	type dated struct {
+		sid     string
+		created int64
+	}
+	found := make([]dated, 0, len(chosen))
+	err := d.read(ctx, "find a customer's conversations", func(t *transaction) error {
+		found = found[:0]
+		for sid := range chosen {
+			created, is, err := first(ctx, t, value[int64], `SELECT created_at FROM conversations WHERE sid = $1`, sid)
+			if err != nil {
+				return err
+			}
+			if is {
+				found = append(found, dated{sid, created})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b dated) int {
+		return cmp.Or(cmp.Compare(a.created, b.created), strings.Compare(a.sid, b.sid))
+	})
+	sids := make([]string, len(found))
+	for i, f := range found {
+		sids[i] = f.sid
+	}
+	return sids, nil
+}
+
+// findAddress adds the conversations in which a column has the canonical address.
+func (d *Desk) findAddress(ctx context.Context, c column, wanted string, chosen map[string]bool) error {
+	of := "conversation"
+	if c.table == customerAddress.table {
+		of = "sid"
+	}
+	query := fmt.Sprintf(`SELECT %[1]s, %[2]s, %[3]s FROM %[4]s WHERE %[1]s > $1 AND %[3]s <> '' ORDER BY %[1]s LIMIT $2`, c.key, of, c.name, c.table)
+	type kept struct{ key, conversation, address string }
+	for after := ""; ; {
+		var some []kept
+		err := d.read(ctx, "find an address", func(t *transaction) (err error) {
+			some, err = all(ctx, t, func(r row) (k kept, err error) {
+				err = r.Scan(&k.key, &k.conversation, opened{c, &k.key, &k.address})
+				return k, err
+			}, query, after, addressesAtOnce)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, k := range some {
+			if canonicalAddress(k.address) == wanted {
+				chosen[k.conversation] = true
+			}
+		}
+		if len(some) < addressesAtOnce {
+			return nil
+		}
+		after = some[len(some)-1].key
+	}
+}
