@@ -63,7 +63,9 @@ func testFoldedNames(t *testing.T, h *house) {
 	require.NoError(t, h.write(t.Context(), "undo the migration", func(tx *transaction) error {
 		for _, statement := range []string{
 			`UPDATE agents SET friendly_name = 'Éric‮ Müller​' WHERE name = 'eric'`,
-			`ALTER TABLE agents DROP COLUMN folded`, `ALTER TABLE queues DROP COLUMN folded`, `DELETE FROM ` + versionTable + ` WHERE version_id = 12`,
+			`ALTER TABLE agents DROP COLUMN folded`, `ALTER TABLE queues DROP COLUMN folded`,
+			`DROP INDEX refusals_once`, `ALTER TABLE refusals DROP COLUMN command`, // of version 13
+			`DELETE FROM ` + versionTable + ` WHERE version_id >= 12`,
 		} {
 			if _, err := tx.exec(t.Context(), statement); err != nil {
 				return err
