@@ -673,7 +673,7 @@ func (c *call) sameTask(task *desk.Task, given routingParameter) error {
 	if err != nil {
 		return err
 	}
-	if len(attributes) > 0 && !reflect.DeepEqual(desk.DecodeAttributes(attributes), decoded(task.Attributes)) {
+	if len(attributes) > 0 && !reflect.DeepEqual(desk.DecodeAttributes(attributes), desk.DecodeAttributes(task.Attributes)) {
 		return c.wrong("Routing", "attributes in Routing can't be changed: give them when the conversation starts")
 	}
 	return nil
