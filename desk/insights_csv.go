@@ -7,8 +7,8 @@ import (
 )
 
 // CSV returns the figures as rows of a table under their header: of the desk ("all"), and of every queue,
-// agent and channel. Durations are seconds; from
-// and to are the period by the clock of the zone. Programs read name, people friendly_name, which no spreadsheet takes for a formula.
+// agent and channel. Durations are seconds; from and to are the period by the clock of the zone. Programs
+// read name, people friendly_name, which no spreadsheet takes for a formula.
 func (i Insights) CSV() [][]string {
 	rows := [][]string{{
 		"by", "name", "conversations", "transferred", "hops", "sent", "completed", "declined", "expired", "canceled", "timed_out", "abandoned",

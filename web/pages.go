@@ -66,7 +66,7 @@ func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	if t.Location() == time.Local { //nolint:gosmopolitan // the server's zone is nobody's on a page
+	if t.Location() == time.Local { //nolint:gosmopolitan // the server's zone means nothing to readers
 		t = t.UTC()
 	}
 	switch now := time.Now().In(t.Location()); {

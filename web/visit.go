@@ -60,9 +60,9 @@ type page struct {
 	// Said is what has just been done, Refused why something was not.
 	Said, Refused string
 	Notices       notices
-	// ZoneCookie is the name of the cookie in which the script keeps the reader's zone, empty where nobody is signed in.
+	// ZoneCookie is the name of the cookie in which the script keeps the reader's zone, empty on pages for customers.
 	ZoneCookie string
-	Body          any
+	Body       any
 }
 
 // enter reads who comes, and refuses whom the route isn't for.

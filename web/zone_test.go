@@ -67,9 +67,7 @@ func TestInsightsHaveTheReadersDays(t *testing.T) {
 		require.Equal(t, test.zone, html.UnescapeString(zoneOfPage.FindStringSubmatch(page.Body)[1]))
 		hours := seriesOfPage.FindAllStringSubmatch(page.Body, -1)
 		require.Len(t, hours, test.hours, test.zone)
-		if time.Now().Year() == 2026 || strings.Contains(test.label, "2025") {
-			require.Equal(t, test.label, html.UnescapeString(hours[0][2]))
-		}
+		require.Equal(t, test.label, strings.Replace(html.UnescapeString(hours[0][2]), " 2026", "", 1), "the year is shown in other years")
 		sum := 0
 		for _, hour := range hours {
 			link := conversationLinks.FindStringSubmatch(hour[4])
