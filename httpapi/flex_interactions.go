@@ -21,7 +21,7 @@ const (
 func interactionRoutes() []route {
 	return []route{
 		post(flex, "/v1/Interactions", services, http.StatusOK).says("Starts a conversation, or opens one that an invite starts later.").
-			but("Without Routing nothing is routed until an invite comes. `routing.properties` takes workspace_sid, workflow_sid, queue_sid, worker_sid, task_channel_unique_name (the channel's type), priority and attributes; "+
+			but("Without Routing nothing is routed until an invite comes. `routing.properties` takes workspace_sid, workflow_sid, queue_sid, worker_sid, task_channel_unique_name (the channel's type, or chat), priority and attributes; "+
 				"`channel` takes type, initiated_by, properties.media_channel_sid and one participant with name and address. Other keys are refused; timeouts are the settings'.").
 			with("Channel*", "Routing", "InteractionContextSid", "WebhookTtid").answers(flexmodel.FlexV1Interaction{}).by((*call).createInteraction),
 		get(flex, interactionPath, everyone).says("Fetches an interaction.").answers(flexmodel.FlexV1Interaction{}).by((*call).fetchInteraction),
@@ -147,6 +147,10 @@ type opening struct {
 	workflow string
 }
 
+// messagingTaskChannel is the task channel that Flex uses for every messaging channel. Here each channel type has a
+// task channel of its own, with its own capacity.
+const messagingTaskChannel = "chat"
+
 // open reads where a new conversation is to go.
 func (c *call) open(channel conversation.Channel, given routingParameter) (opening, error) {
 	o := opening{start: conversation.StartCommand{Channel: channel}}
@@ -157,8 +161,8 @@ func (c *call) open(channel conversation.Channel, given routingParameter) (openi
 	if p.WorkspaceSID != "" && p.WorkspaceSID != c.workspaceSID() {
 		return o, c.lost("workspace", p.WorkspaceSID)
 	}
-	if p.TaskChannelUniqueName != "" && p.TaskChannelUniqueName != string(channel) {
-		return o, c.wrong("Routing", "task_channel_unique_name can only be the type of the channel, %s: leave it out", channel)
+	if !slices.Contains([]string{"", string(channel), messagingTaskChannel}, p.TaskChannelUniqueName) {
+		return o, c.wrong("Routing", "task_channel_unique_name can only be the type of the channel, %s, or %s: leave it out", channel, messagingTaskChannel)
 	}
 	var err error
 	if o.start.Attributes, err = c.attributes(p.Attributes); err != nil {

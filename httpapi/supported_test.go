@@ -246,6 +246,12 @@ func TestSupportedValuesAreTaken(t *testing.T) {
 				"Routing", `{"properties":{"workspace_sid":"{workspace}","queue_sid":"{quiet}","task_channel_unique_name":"web","timeout":null}}`,
 			},
 		},
+		"the task channel that Flex uses for messaging": {
+			call: "POST /v1/Interactions",
+			form: []string{
+				"Channel", `{"type":"web","initiated_by":"customer"}`, "Routing", `{"properties":{"queue_sid":"{quiet}","task_channel_unique_name":"chat"}}`,
+			},
+		},
 		"a channel that closes to wrapup":   {call: "POST " + channels, form: []string{"Status", "closed", "Routing", `{"status":"wrapup"}`}},
 		"an invite with what the task has":  {call: "POST " + channels + "/Invites", stage: waits, form: []string{"Routing", `{"properties":{"worker_sid":"{bob}","priority":0}}`}},
 		"an agent by name":                  {call: "POST " + channels + "/Participants", stage: waits, form: []string{"Type", "agent", "MediaProperties", `{"identity":"alice"}`, "RoutingProperties", `{"properties":{"workspace_sid":"{workspace}","worker_sid":"{alice}"}}`}},
