@@ -14,7 +14,7 @@ import (
 func TestCleanName(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"Alice": "Alice", "  Éric Müller ": "Éric Müller", "張偉": "張偉", "a\u202egnp.exe": "agnp.exe", "a\u2066b\u2069c\u200f": "abc",
+		"Alice": "Alice", "\u00a0Éric Müller\t": "Éric Müller", "張偉": "張偉", "a\u202egnp.exe": "agnp.exe", "a\u2066b\u2069c\u200f": "abc",
 		"zero\u200bwidth\ufeff": "zerowidth", "\x1b[31mred": "[31mred", "\u009b31mred": "31mred", "two\nlines\tx\u2028y": "two lines x y", "a\x00b": "ab",
 		"bad\xff": "bad", "\u202e": "", "\U000e0041tag": "tag", "soft\u00adhyphen": "softhyphen", "\u3164\u2800": "",
 		"می\u200cخواهم": "می\u200cخواهم", "ශ්\u200dරී": "ශ්\u200dරී", "👩\u200d💻": "👩\u200d💻", "❤️": "❤️",

@@ -64,7 +64,7 @@ func rewrite(ctx context.Context, tx *sql.Tx, table, key, from, to string, made 
 		if is == v[2] {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET `+to+` = $2 WHERE `+key+` = $1`, v[0], is); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET `+to+` = $2 WHERE `+key+` = $1`, v[0], is); err != nil { //nolint:gosec // names of the schema
 			return fmt.Errorf("rewrite the names of %s: %w", table, err)
 		}
 	}

@@ -62,7 +62,7 @@ func testFoldedNames(t *testing.T, h *house) {
 	people(t, h)
 	require.NoError(t, h.write(t.Context(), "undo the migration", func(tx *transaction) error {
 		for _, statement := range []string{
-			`UPDATE agents SET friendly_name = 'Éric‮ Müller​' WHERE name = 'eric'`,
+			"UPDATE agents SET friendly_name = 'Éric\u202e Müller\u200b' WHERE name = 'eric'",
 			`ALTER TABLE agents DROP COLUMN folded`, `ALTER TABLE queues DROP COLUMN folded`,
 			`DROP INDEX refusals_once`, `ALTER TABLE refusals DROP COLUMN command`, // of version 13
 			`DELETE FROM ` + versionTable + ` WHERE version_id >= 12`,

@@ -224,7 +224,7 @@ func (a Agent) Matches(b *expression.Budget, e *expression.Expression) (bool, er
 func (d *Desk) Expression(text string) (*expression.Expression, error) {
 	e, err := d.store.reads.expressions.Parse(text)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it is a sentence
+		return nil, err
 	}
 	return e, nil
 }

@@ -238,7 +238,7 @@ func unreadRouting(configuration string) *conversation.Refusal {
 		} `json:"task_routing"`
 	}
 	if json.Unmarshal([]byte(configuration), &parts) != nil {
-		return nil // which readRouting refuses
+		return nil //nolint:nilerr // readRouting refuses it
 	}
 	if unread := jsonkeys.Unread([]byte(configuration), parts); len(unread) > 0 {
 		return unsupportedKey(unread[0], "the configuration")
@@ -246,7 +246,7 @@ func unreadRouting(configuration string) *conversation.Refusal {
 	for i, filter := range parts.TaskRouting.Filters {
 		var labeled routingFilter
 		if json.Unmarshal(filter, &labeled) != nil {
-			return nil
+			return nil //nolint:nilerr // as above
 		}
 		if unread := jsonkeys.Unread(filter, labeled); len(unread) > 0 {
 			return unsupportedKey(unread[0], fmt.Sprintf("filter %d %q of the configuration", i+1, labeled.name()))

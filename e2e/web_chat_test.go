@@ -66,7 +66,7 @@ func (c *pageCaller) forgets(path, name string) {
 	require.NoError(c.t, err)
 	for _, cookie := range c.client.Jar.Cookies(site) {
 		if cookie.Name == name {
-			c.client.Jar.SetCookies(site, []*http.Cookie{{Name: name, Path: path, MaxAge: -1}})
+			c.client.Jar.SetCookies(site, []*http.Cookie{{Name: name, Path: path, MaxAge: -1}}) //nolint:gosec // it is removed
 			return
 		}
 	}

@@ -32,7 +32,7 @@ func (p *proxied) asks(method, path string, form url.Values, header ...string) (
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for name, value := range p.cookies {
-		request.AddCookie(&http.Cookie{Name: name, Value: value})
+		request.AddCookie(&http.Cookie{Name: name, Value: value}) //nolint:gosec // a request has no attributes of cookies
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])

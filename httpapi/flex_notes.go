@@ -117,7 +117,7 @@ func (c *call) fetchNote() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	note, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, desk.AsSystem()) // whose reader is known only then
+	_, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, desk.AsSystem()) // whose reader is known only then
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.lost("note", given)
 	}
@@ -128,7 +128,7 @@ func (c *call) fetchNote() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	note, _, err = c.desk.Note(c.ctx, conversation.PrefixNote+digits, reader)
+	note, _, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, reader)
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.lost("note", given)
 	}

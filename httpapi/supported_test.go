@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"mime/multipart"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,14 +30,14 @@ var onlyValues = map[string]string{
 }
 
 // TestUnsupportedParametersAreRefused sends every call with each parameter that Twilio documents and Baton does not honour.
-func TestUnsupportedParametersAreRefused(t *testing.T) {
+func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // its subtests run one at a time
 	t.Parallel()
 	h := newHouse(t)
 	for _, r := range httpapi.Routes() {
 		if len(r.Refuses) == 0 {
 			continue
 		}
-		t.Run(r.Method+" "+r.Path, func(t *testing.T) { // one at a time: lists show what the others make
+		t.Run(r.Method+" "+r.Path, func(t *testing.T) { //nolint:paralleltest // one at a time: lists show what the others make
 			row := rowOf(r)
 			s := row.scene(h.in(t))
 			s.fill(row.call + strings.Join(row.form, " ")) // what the call names is there before
@@ -125,8 +125,10 @@ func documentedParameters(t *testing.T) map[string][]string {
 		}
 		require.NoError(t, err)
 		var document struct {
-			Paths      map[string]map[string]json.RawMessage
-			Components struct{ Schemas map[string]schema }
+			Paths      map[string]map[string]json.RawMessage `json:"paths"`
+			Components struct {
+				Schemas map[string]schema `json:"schemas"`
+			} `json:"components"`
 		}
 		require.NoError(t, json.Unmarshal(content, &document))
 		for path, item := range document.Paths {
@@ -265,7 +267,7 @@ func TestSupportedValuesAreTaken(t *testing.T) {
 		})
 	}
 	for name, form := range map[string][]string{
-		"a task with the settings' timeout": {"Timeout", fmt.Sprint(settings.TaskTimeout), "IgnoreCapacity", "false", "TaskQueueSid", "{quiet}"},
+		"a task with the settings' timeout": {"Timeout", strconv.Itoa(settings.TaskTimeout), "IgnoreCapacity", "false", "TaskQueueSid", "{quiet}"},
 		"a worker's task":                   {"RoutingTarget", "{alice}", "IgnoreCapacity", "true", "TaskQueueSid", "{quiet}"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,7 +62,7 @@ func findAll(ctx context.Context, d *desk.Desk, filter desk.Filter, text string,
 	for {
 		some, err := d.ConversationPage(ctx, filter, text, page)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it is a sentence
+			return nil, err
 		}
 		found = append(found, some.Entries...)
 		if !some.More || len(found) >= limit {

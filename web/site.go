@@ -205,7 +205,7 @@ func (s *Site) Supervisors(next http.Handler) http.Handler {
 	return s.loaded(s.people, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{Site: s, w: w, r: r, ctx: r.Context()}
 		who, err := v.who()
-		seclog.Identify(v.ctx, who.Name, string(who.Role), "")
+		seclog.Identify(v.ctx, who.Name, string(who.Role), "") //nolint:contextcheck // each request has its own
 		switch {
 		case err != nil:
 			s.sessionFailed(w, r, err)

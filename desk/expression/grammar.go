@@ -47,7 +47,7 @@ var parser = participle.MustBuild[anyOf](
 )
 
 // operator is how two operands are compared.
-type operator string
+type operator string //nolint:recvcheck // the parser sets it by its pointer
 
 const (
 	operatorNone         operator = "" // the operand stands alone

@@ -44,7 +44,7 @@ const (
 	KeyRevoked Event = "key_revoked"
 	// AuthTokenRenewed and WebhookSecretRenewed are of the account.
 	AuthTokenRenewed     Event = "auth_token_renewed"
-	WebhookSecretRenewed Event = "webhook_secret_renewed"
+	WebhookSecretRenewed Event = "webhook_secret_renewed" //nolint:gosec // no secret, an event's name
 	// IdentityBound and IdentityReleased are of an agent's account at the OpenID Connect provider; RoleChanged is of an agent.
 	IdentityBound    Event = "identity_bound"
 	IdentityReleased Event = "identity_released"
@@ -218,9 +218,9 @@ func (l *Log) HTTP(next http.Handler) http.Handler {
 		switch {
 		case written:
 		case answer.status == http.StatusUnauthorized:
-			l.Write(o.request.Context(), Entry{Event: Authentication, Outcome: Refused})
+			l.Write(o.request.Context(), Entry{Event: Authentication, Outcome: Refused}) //nolint:contextcheck // derived from the request's
 		case answer.status == http.StatusForbidden:
-			l.Write(o.request.Context(), Entry{Event: Authorization, Outcome: Refused})
+			l.Write(o.request.Context(), Entry{Event: Authorization, Outcome: Refused}) //nolint:contextcheck // as above
 		}
 	})
 }
