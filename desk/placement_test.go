@@ -469,7 +469,7 @@ func testTimeoutActivity(t *testing.T, h *house) {
 	h.dispatch()
 	require.Equal(t, map[string]string{third.task().SID: "bob"}, h.matches(), "and so does what she was matched with")
 
-	h.set(func(s *conversation.Settings) { s.TimeoutActivity = false })
+	h.set(func(s *conversation.Settings) { s.TimeoutActivity, s.ReofferAfter = false, 0 })
 	second.expire()
 	require.Equal(t, PresenceAvailable, h.agent("bob").Presence)
 

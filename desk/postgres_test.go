@@ -2,6 +2,7 @@ package desk
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -106,7 +107,9 @@ func testCopy(t *testing.T, h *house) {
 	from.Desk = d
 	from.callback("https://example.com/events")
 	from.liveADay()
-	th := from.start("support", func(c *conversation.StartCommand) { c.Customer.Name = "Çrystal \n\\ 'Minh' 💬" }).follow()
+	th := from.start("support", func(c *conversation.StartCommand) {
+		c.Customer.Name, c.Attributes = "Çrystal \\ 'Minh' 💬", conversation.Attributes{"lines": json.RawMessage(`"one\n\\ 'two'"`)}
+	}).follow()
 	from.keepOneOfEach(th)
 	before, reads := from.contents(), from.readsOfCopy(th)
 	for table, rows := range before { // what a copy of nothing would pass
