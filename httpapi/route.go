@@ -75,6 +75,7 @@ func (r route) only(name, value string) route {
 	r.refused = append(r.refused, unsupported{name, value})
 	return r
 }
+
 func (r route) without(names ...string) route {
 	for _, name := range names {
 		r = r.only(name, "")

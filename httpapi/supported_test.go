@@ -33,11 +33,11 @@ var onlyValues = map[string]string{
 func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // its subtests run one at a time
 	t.Parallel()
 	h := newHouse(t)
-	for _, r := range httpapi.Routes() {
+	for _, r := range httpapi.Routes() { //nolint:paralleltest // as above
 		if len(r.Refuses) == 0 {
 			continue
 		}
-		t.Run(r.Method+" "+r.Path, func(t *testing.T) { //nolint:paralleltest // one at a time: lists show what the others make
+		t.Run(r.Method+" "+r.Path, func(t *testing.T) { // one at a time: lists show what the others make
 			row := rowOf(r)
 			s := row.scene(h.in(t))
 			s.fill(row.call + strings.Join(row.form, " ")) // what the call names is there before
@@ -106,16 +106,21 @@ func unnamed(path string) string { return regexp.MustCompile(`\{[^}]*\}`).Replac
 // documentedParameters are the parameters of the query and of the form, by call.
 func documentedParameters(t *testing.T) map[string][]string {
 	t.Helper()
-	type parameter struct{ Name, In string }
+	type parameter struct {
+		Name string `json:"name"`
+		In   string `json:"in"`
+	}
 	type schema struct {
 		Reference  string                     `json:"$ref"`
 		Properties map[string]json.RawMessage `json:"properties"`
 	}
 	type operation struct {
-		Parameters  []parameter
+		Parameters  []parameter `json:"parameters"`
 		RequestBody struct {
-			Content map[string]struct{ Schema schema }
-		}
+			Content map[string]struct {
+				Schema schema `json:"schema"`
+			} `json:"content"`
+		} `json:"requestBody"`
 	}
 	found := map[string][]string{}
 	for _, product := range []string{"flex", "taskrouter", "conversations"} {

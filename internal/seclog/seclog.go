@@ -43,8 +43,8 @@ const (
 	KeyAdded   Event = "key_added"
 	KeyRevoked Event = "key_revoked"
 	// AuthTokenRenewed and WebhookSecretRenewed are of the account.
-	AuthTokenRenewed     Event = "auth_token_renewed"
-	WebhookSecretRenewed Event = "webhook_secret_renewed" //nolint:gosec // no secret, an event's name
+	AuthTokenRenewed     Event = "auth_token_renewed" //nolint:gosec // no secret, an event's name
+	WebhookSecretRenewed Event = "webhook_secret_renewed"
 	// IdentityBound and IdentityReleased are of an agent's account at the OpenID Connect provider; RoleChanged is of an agent.
 	IdentityBound    Event = "identity_bound"
 	IdentityReleased Event = "identity_released"
