@@ -65,7 +65,7 @@ func canonicalAddress(address string) string {
 // addressesAtOnce is how many rows are read at once to find an address.
 const addressesAtOnce = 1000
 
-// ConversationsOf returns the conversations of the customer with that address, or in which somebody with it takes part, oldest
+// ConversationsOf returns the conversations of the customer with that address, or in which a participant has it, oldest
 // first. Addresses are compared as [canonicalAddress] says, which no query can do on encrypted ones: it reads all of them.
 func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, error) {
 	wanted := canonicalAddress(address)

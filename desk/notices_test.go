@@ -118,7 +118,7 @@ func testSenderLearnsOfFailures(t *testing.T, h *house) {
 	require.Empty(t, h.notices("alice").Sent)
 }
 
-// testMissedOffer: an agent who was made unavailable is told why, until they choose a presence or dismiss it.
+// testMissedOffer: an agent who was made unavailable reads why, until they choose a presence or dismiss it.
 func testMissedOffer(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	require.Nil(t, h.notices("alice").Missed)

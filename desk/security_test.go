@@ -33,7 +33,7 @@ func testKeyUse(t *testing.T, h *house) {
 	require.Zero(t, used(), "never yet")
 	_, err = h.Authenticate(ctx, key.SID, "another")
 	require.ErrorIs(t, err, ErrCredentials)
-	require.Zero(t, used(), "nobody has used it")
+	require.Zero(t, used(), "the key is unused")
 
 	first := h.clock.now()
 	authenticate(h.Desk)
@@ -66,7 +66,7 @@ func testIdentities(t *testing.T, h *house) {
 	}
 	refusedWith(t, conversation.CodeInvalidPayload, bind("bob", issuer, ""), "no subject")
 	refusedWith(t, conversation.CodeUnknownAgent, bind("zoe", issuer, "3"), "")
-	require.NoError(t, bind("bob", other, "1"), "the same subject of another issuer is somebody else")
+	require.NoError(t, bind("bob", other, "1"), "the same subject of another issuer is another account")
 	bound, err := h.Identities(ctx)
 	require.NoError(t, err)
 	require.Equal(t, []Identity{{"alice", issuer, "1", bound[0].BoundAt}, {"bob", other, "1", bound[1].BoundAt}}, bound)

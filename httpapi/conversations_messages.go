@@ -18,7 +18,7 @@ func messageRoutes() []route {
 		get(conversations, path, everyone).says("Lists the messages, oldest first.").with("Order").
 			lists("messages", conversationmodel.ConversationsV1ConversationMessage{}).by((*call).listMessages),
 		post(conversations, path, everyone, http.StatusCreated).says("Adds a message.").
-			but("Author is an agent with a task here, else somebody on the customer's side, else another agent, else the customer by a new name; a name that is both of the first two is 409, "+
+			but("Author is an agent with a task here, else a person on the customer's side, else another agent, else the customer by a new name; a name that is both of the first two is 409, "+
 				"and the participant's SID (MB…) tells them apart. Of agents only a holder may write. No media.").
 			with("Author", "Body*", "Attributes").
 			without("DateCreated", "DateUpdated", "MediaSid", "ContentSid", "ContentVariables", "Subject").
