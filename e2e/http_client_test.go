@@ -39,7 +39,7 @@ func openFront(t *testing.T) *front {
 	t.Helper()
 	f := &front{centre: openCentre(t, nil)}
 	f.startWorker(t)
-	_, err := f.desk.SetSettings(in(t, patience), "test", func(s *conversation.Settings) { s.ReservationTimeout = 3600 })
+	_, err := f.desk.SetSettings(in(t, patience), "test", func(s *conversation.Settings) { s.ReservationTimeout, s.ReofferAfter = 3600, 0 })
 	require.NoError(t, err) // no offer expires while a test waits for its turn
 	f.account, err = f.desk.Account(in(t, patience))
 	require.NoError(t, err)

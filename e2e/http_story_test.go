@@ -141,7 +141,7 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	customer, err := service.ConversationsV1.CreateConversationParticipant(sid, (&conversationapi.CreateConversationParticipantParams{}).
 		SetMessagingBindingAddress("+15558675310").SetMessagingBindingProxyAddress("+15017122661"))
 	require.NoError(t, err)
-	require.Equal(t, map[string]any{"type": "chat", "address": "+15558675310", "proxy_address": "+15017122661"}, its(customer.MessagingBinding))
+	require.Equal(t, map[string]any{"type": "sms", "address": "+15558675310", "proxy_address": "+15017122661"}, its(customer.MessagingBinding))
 	for i, text := range []string{"I was charged twice.", "Order 3348917502."} {
 		said, err := service.ConversationsV1.CreateConversationMessage("order-3348917502", (&conversationapi.CreateConversationMessageParams{}).
 			SetAuthor("+15558675310").SetBody(text))

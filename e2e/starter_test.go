@@ -403,7 +403,7 @@ func TestStarterRefusesBadValues(t *testing.T) {
 		args []string
 	}{
 		{conversation.CodeUnknownAgent, []string{"--to", "agent:nobody"}},
-		{conversation.CodeUnknownAgent, []string{"--to", "agent:Bob"}},
+		{conversation.CodeInvalidPayload, []string{"--to", "agent:Bob"}},
 		{conversation.CodeUnknownQueue, []string{"--to", "queue:nowhere"}},
 		{conversation.CodeTransferToSelf, []string{"--to", "agent:alice"}},
 		{conversation.CodeTargetNotAvailable, []string{"--to", "workflow:routing"}},
