@@ -47,7 +47,6 @@ func (c *cli) transcript() *cobra.Command {
 }
 
 func (c *cli) readTranscript(ctx context.Context, d *desk.Desk, sid string, reader desk.Reader) error {
-	c.security().Write(ctx, seclog.Entry{Event: seclog.Export, Subject: sid, Reason: "transcript"})
 	messages, err := d.Transcript(ctx, sid, reader)
 	if err != nil {
 		return err
@@ -58,6 +57,7 @@ func (c *cli) readTranscript(ctx context.Context, d *desk.Desk, sid string, read
 			return err
 		}
 	}
+	c.security().Write(ctx, seclog.Entry{Event: seclog.Export, Subject: sid, Reason: "transcript"})
 	read := struct {
 		Messages []desk.Message      `json:"messages"`
 		Notes    []conversation.Note `json:"notes"`

@@ -39,11 +39,11 @@ func (c *cli) find() *cobra.Command {
 				return wrongUsage("--limit is %d: use 1 to %d", limit, desk.MaxPage)
 			}
 			return c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-				c.security().Write(ctx, seclog.Entry{Event: seclog.Search, Subject: "conversations"})
 				found, err := findAll(ctx, d, filter, strings.Join(args, " "), limit)
 				if err != nil {
 					return err
 				}
+				c.security().Write(ctx, seclog.Entry{Event: seclog.Search, Subject: "conversations"})
 				return c.print(found, func(w io.Writer) { showFound(w, found) })
 			})(cmd, args)
 		},
