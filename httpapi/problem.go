@@ -121,7 +121,7 @@ func told(refusal *conversation.Refusal, a answer, of product) *problem {
 	p := &problem{Status: a.status, Code: a.code(of), Message: refusal.Message, Details: map[string]any{"reason": refusal.Code}}
 	for name, value := range map[string]string{
 		"task": refusal.Details.Task, "transfer": refusal.Details.Transfer, "agent": refusal.Details.Agent,
-		"queue": refusal.Details.Queue, "plugin": refusal.Details.Plugin, "field": refusal.Details.Field,
+		"queue": refusal.Details.Queue, "plugin": refusal.Details.Plugin, "field": parameterOf(refusal.Details.Field),
 	} {
 		if value != "" {
 			p.Details[name] = value
@@ -172,4 +172,12 @@ func shortened(text string) string {
 		text = string(runes[:enough]) + "…"
 	}
 	return text
+}
+
+// parameterOf is the API's name of a field that the desk refuses.
+func parameterOf(field string) string {
+	if field == "friendly_name" {
+		return "FriendlyName"
+	}
+	return field
 }
