@@ -165,9 +165,11 @@ func stillRuns(sid string) error {
 		"nothing is erased, because the workflow of %s still runs: close the conversation (`starter close %s`) and complete its wrapups first", sid, sid)
 }
 
-// How long the server may take to delete a history that it was asked to delete, and how often it is looked for.
+// How long the server may take to delete a history that it was asked to delete, and how often it is looked for. A server with
+// default settings needs up to a minute for a workflow that has just closed: it notes every 30 s how far its queue is done
+// (history.transferProcessorUpdateAckInterval), and tries again after longer and longer pauses.
 const (
-	deletionTime  = 30 * time.Second
+	deletionTime  = 3 * time.Minute
 	deletionLooks = 100 * time.Millisecond
 )
 
@@ -206,6 +208,7 @@ func (c *cli) awaitDeletion(ctx context.Context, temporal client.Client, runs []
 	defer cancel()
 	tick := time.NewTicker(deletionLooks)
 	defer tick.Stop()
+	fmt.Fprintf(c.stderr, "waiting for the server to delete the workflow histories (%d): a minute or more if they have just closed\n", len(runs))
 	left := runs
 	for {
 		left = slices.DeleteFunc(slices.Clone(left), func(run historyRun) bool { return c.isDeleted(ctx, temporal, run.execution) })

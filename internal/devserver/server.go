@@ -240,8 +240,13 @@ func portInUse(whose, address string) error {
 }
 
 // ownSettings hold for every dev server. An activity starts together with the workflow task that
-// schedules it, as on Temporal Cloud: it spares a write and a way through the task queue.
-var ownSettings = map[string]any{"system.enableActivityEagerExecution": true}
+// schedules it, as on Temporal Cloud: it spares a write and a way through the task queue. A workflow
+// that has just closed can be deleted after seconds, not half a minute: the server deletes it only
+// once it has noted how far its queue is done.
+var ownSettings = map[string]any{
+	"system.enableActivityEagerExecution":        true,
+	"history.transferProcessorUpdateAckInterval": "2s",
+}
 
 func arguments(options Options, frontend, ui endpoint) ([]string, error) {
 	args := []string{"server", "start-dev", "--ip", frontend.host, "--port", strconv.Itoa(frontend.port)}
