@@ -74,6 +74,7 @@ func everybody() people {
 	return people{
 		"alice":   person("alice", "Alice@Example.com", true),
 		"bob":     person("bob", "bob@elsewhere.example", true),
+		"carol":   person("carol", "carol@elsewhere.example", true),
 		"mallory": person("mallory", "carol@example.com", false),
 		"nobody":  person("nobody", "", false),
 	}
