@@ -92,7 +92,7 @@ func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error
 	return identities, err
 }
 
-// IdentityOf returns the agent's binding, and false where there is none.
+// IdentityOf returns the agent's binding; false if the agent has none.
 func (d *Desk) IdentityOf(ctx context.Context, agent string) (found Identity, bound bool, err error) {
 	err = d.look(ctx, "read an agent's identity", func(t *transaction) error {
 		found, bound, err = first(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)

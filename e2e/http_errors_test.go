@@ -578,7 +578,7 @@ func refuseClaims(t *testing.T, f *front) {
 		"by what is no SID":       {post, claim(waiting), form("WorkerSid", "alice"), noSID, "WorkerSid"},
 		"by nobody":               {post, claim(waiting), form("WorkerSid", "WK"+i32("0")), refusal{http.StatusNotFound, 20404, conversation.CodeUnknownAgent}, ""},
 		"by who is on a break":    {post, claim(waiting), as("carl"), inConflict(product, conversation.CodeAgentUnavailable), ""},
-		"of what is somebody's":   {post, claim(has.task), as("bob"), wrongState(product, ""), ""},
+		"of a taken task":         {post, claim(has.task), as("bob"), wrongState(product, ""), ""},
 		"of what one has already": {post, claim(has.task), as("alice"), wrongState(product, conversation.CodeNoReservation), ""},
 		"of what bob is offered":  {post, claim(passed["task"]), as("alice"), wrongState(product, conversation.CodeNoReservation), ""},
 	})

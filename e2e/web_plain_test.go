@@ -65,7 +65,7 @@ func TestPagesServeWithoutScripts(t *testing.T) {
 	alice.clicks("button", "Search")
 	alice.waits("only what was searched for is listed", `document.querySelectorAll("#directory input").length === 1`)
 	alice.clicks("radio", "billing")
-	alice.types("textbox", "Note for whoever takes over", note)
+	alice.types("textbox", "Note for the next agent", note)
 	alice.clicks("button", "Pass on")
 	alice.sees("Passed on.")
 	bob.untilSees("Crystal Minh")

@@ -116,7 +116,7 @@ func (v *visitor) passes(search, to, note string) {
 	v.waits("only what was searched for is listed", `document.querySelectorAll("#directory input").length === 1`)
 	v.clicks("radio", to)
 	if note != "" {
-		v.types("textbox", "Note for whoever takes over", note)
+		v.types("textbox", "Note for the next agent", note)
 	}
 	v.clicks("button", "Pass on")
 }

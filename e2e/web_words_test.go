@@ -268,7 +268,7 @@ func TestWordsOutlastTheSession(t *testing.T) {
 	}
 	alice.opens("Crystal Minh")
 	alice.clicks("link", "Transfer")
-	alice.types("textbox", "Note for whoever takes over", "paid twice on 3 May")
+	alice.types("textbox", "Note for the next agent", "paid twice on 3 May")
 	alice.types("textbox", "Your message", "I pay it back.")
 	alice.signedOut()
 	alice.presses(enter)

@@ -325,7 +325,7 @@ func (v *visit) signInFailed(err error, next string) error {
 // unknown tells a person whom the desk doesn't know whom to ask.
 func (v *visit) unknown(person identity.Person, next string) error {
 	v.signInRefused(person.Name, reasonUnknownAgent)
-	return v.askAdministrator(person, "You are signed in at "+v.provider()+" as somebody whom Baton doesn't know.", next)
+	return v.askAdministrator(person, "You are signed in at "+v.provider()+", but Baton has no agent for that account.", next)
 }
 
 // boundElsewhere tells a person whom to ask whose agent is bound to another account, or whose account is bound to another agent.

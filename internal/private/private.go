@@ -18,7 +18,7 @@ const (
 // besides are the suffixes of the files that SQLite keeps beside a database. It gives new ones the database's mode.
 var besides = []string{"", "-wal", "-shm", "-journal"}
 
-// Database creates the SQLite database, empty, where there is none, for this user alone whatever the umask, and takes the
+// Database creates the SQLite database, empty, if it is missing, for this user alone whatever the umask, and takes the
 // access of others away from one that exists and from the files beside it, which it returns. It refuses a folder in which
 // other users could replace the files.
 func Database(path string) (narrowed []string, err error) {
