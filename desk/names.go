@@ -90,8 +90,8 @@ func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]str
 	return friendly, err
 }
 
-// readable sets the friendly names of everything that the figures name.
-func (d *Desk) readable(ctx context.Context, i *Insights) error {
+// Names returns how people read the names of all agents and queues.
+func (d *Desk) Names(ctx context.Context) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
 	err := d.read(ctx, "read the names of agents and queues", func(t *transaction) error {
 		if err := each(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
@@ -99,6 +99,12 @@ func (d *Desk) readable(ctx context.Context, i *Insights) error {
 		}
 		return each(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> ''`)
 	})
+	return names, err
+}
+
+// readable sets the friendly names of everything that the figures name.
+func (d *Desk) readable(ctx context.Context, i *Insights) error {
+	names, err := d.Names(ctx)
 	if err != nil {
 		return err
 	}

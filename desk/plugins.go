@@ -2,7 +2,7 @@ package desk
 
 import (
 	"context"
-	"strings"
+	"unicode/utf8"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -35,7 +35,8 @@ func scanPlugin(r row) (p Plugin, err error) {
 
 // SetPlugin installs the plugin, or changes the one of that name.
 func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
-	if strings.TrimSpace(p.Name) == "" || len(p.Name) > conversation.MaxText || len(p.Version) > conversation.MaxText {
+	p.Name, p.Version = conversation.CleanName(p.Name), conversation.CleanName(p.Version)
+	if p.Name == "" || utf8.RuneCountInString(p.Name) > conversation.MaxText || utf8.RuneCountInString(p.Version) > conversation.MaxText {
 		return invalid("name", "a plugin has a name, and name and version have at most %d characters", conversation.MaxText)
 	}
 	return d.write(ctx, "set plugin "+p.Name, func(t *transaction) error {

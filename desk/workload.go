@@ -12,6 +12,8 @@ import (
 type Work struct {
 	Conversation Conversation
 	Task         conversation.Task
+	// Queue is how people read the name of the task's queue.
+	Queue string
 	// Transfer is the one by which the agent has just passed the conversation on, while nobody has
 	// accepted it yet; nil where there is none.
 	Transfer *conversation.Transfer
@@ -45,6 +47,11 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 	for i, task := range tasks {
 		w := &found[i]
 		w.Task = task.Task
+		queue, _, err := first(ctx, t, value[string], `SELECT friendly_name FROM queues WHERE name = $1`, task.Queue)
+		if err != nil {
+			return nil, err
+		}
+		w.Queue = cmp.Or(queue, task.Queue)
 		if w.Conversation, err = t.conversation(ctx, task.Conversation); err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -16,6 +17,8 @@ import (
 // agentsPage is what /admin/agents shows.
 type agentsPage struct {
 	Agents []desk.Agent
+	// Names are how people read the names of queues.
+	Names desk.Names
 	// Form adds an agent.
 	Form edit
 }
@@ -36,7 +39,11 @@ func (v *visit) agentList(status int, e edit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(status, "admin_agents", page{Title: "Agents", Section: "admin", Body: agentsPage{agents, e}})
+	known, err := v.desk.Names(v.ctx)
+	if err != nil {
+		return err
+	}
+	return v.render(status, "admin_agents", page{Title: "Agents", Section: "admin", Body: agentsPage{agents, known, e}})
 }
 
 func (v *visit) addAgent() error {
@@ -52,7 +59,7 @@ func (v *visit) addAgent() error {
 	if err == nil {
 		added.Name, err = v.desk.RegisterAgent(v.acting(), added)
 	}
-	return v.changedOrNot(err, "/admin/agents/"+url.PathEscape(added.Name), "Added "+added.Name+".", v.agentList)
+	return v.changedOrNot(err, "/admin/agents/"+url.PathEscape(added.Name), "Added "+isolated(cmp.Or(added.FriendlyName, added.Name))+".", v.agentList)
 }
 
 // capacity reads how many conversations somebody takes at a time.
@@ -99,7 +106,7 @@ func (v *visit) agent(status int, body agentPage) (err error) {
 	if body.Form.fields == nil {
 		body.Form = filled(agentFields(body.Agent, body.Queues))
 	}
-	return v.render(status, "admin_agent", page{Title: body.Agent.FriendlyName, Section: "admin", Body: body})
+	return v.render(status, "admin_agent", page{Title: isolated(body.Agent.FriendlyName), Section: "admin", Body: body})
 }
 
 // fieldAttributes is the field of all attributes. A field of the name "attributes" would hide the form's own from scripts.
@@ -166,7 +173,11 @@ func (e edit) agent() (desk.AgentChange, error) {
 
 func (v *visit) removeAgent() error {
 	name := v.r.PathValue("name")
-	return v.changedOrNot(v.desk.RemoveAgent(v.acting(), name), "/admin/agents", "Removed "+name+".", func(status int, e edit) error {
+	friendly, err := v.desk.AgentNames(v.ctx, name)
+	if err != nil {
+		return err
+	}
+	return v.changedOrNot(v.desk.RemoveAgent(v.acting(), name), "/admin/agents", "Removed "+isolated(friendly[name])+".", func(status int, e edit) error {
 		return v.agent(status, agentPage{RemoveRefused: e.refused})
 	})
 }

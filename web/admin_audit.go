@@ -13,6 +13,8 @@ import (
 type auditPage struct {
 	Kind, Subject, By string
 	Found             []desk.AuditEntry
+	// Names are how people read the names of agents and queues.
+	Names desk.Names
 	// Earlier and Later are the addresses of the pages before and after in time, empty where there are none.
 	Earlier, Later string
 }
@@ -24,6 +26,30 @@ func (auditPage) Kinds() []desk.AuditKind { return desk.AuditKinds() }
 func (auditPage) Words(e desk.AuditEntry) string {
 	_, what, _ := strings.Cut(e.What, ".")
 	return strings.ReplaceAll(what, "_", " ")
+}
+
+// Who is who made the change, with the name that the filter takes.
+func (p auditPage) Who(e desk.AuditEntry) string { return withUnique(p.Names.Agent(e.By), e.By) }
+
+// Which is what was changed, with the name that the filter takes.
+func (p auditPage) Which(e desk.AuditEntry) string {
+	switch { //nolint:exhaustive // others have one name
+	case e.Subject == "":
+		return string(e.Kind())
+	case e.Kind() == desk.AuditAgent:
+		return withUnique(p.Names.Agent(e.Subject), e.Subject)
+	case e.Kind() == desk.AuditQueue:
+		return withUnique(p.Names.Queue(e.Subject), e.Subject)
+	}
+	return isolated(e.Subject)
+}
+
+// withUnique is a friendly name with the unique name where that is another one.
+func withUnique(friendly, name string) string {
+	if friendly == name {
+		return isolated(name)
+	}
+	return isolated(friendly) + " (" + name + ")"
 }
 
 // About is the address of what was changed, empty where it has no page.
@@ -55,6 +81,9 @@ func (v *visit) showAudit() error {
 		return err
 	}
 	body.Found = found.Entries
+	if body.Names, err = v.desk.Names(v.ctx); err != nil {
+		return err
+	}
 	if len(found.Entries) > 0 && found.More {
 		body.Earlier = auditFrom(query, "before", found.Last)
 	}

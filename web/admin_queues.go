@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,6 +13,8 @@ import (
 // queuesPage is what /admin/queues shows.
 type queuesPage struct {
 	Queues []desk.Queue
+	// Names are how people read the names of agents.
+	Names desk.Names
 	// Form adds a queue.
 	Form edit
 }
@@ -23,7 +26,11 @@ func (v *visit) queueList(status int, e edit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(status, "admin_queues", page{Title: "Queues", Section: "admin", Body: queuesPage{queues, e}})
+	known, err := v.desk.Names(v.ctx)
+	if err != nil {
+		return err
+	}
+	return v.render(status, "admin_queues", page{Title: "Queues", Section: "admin", Body: queuesPage{queues, known, e}})
 }
 
 func (v *visit) addQueue() error {
@@ -34,7 +41,7 @@ func (v *visit) addQueue() error {
 	}
 	var err error
 	added.Name, err = v.desk.RegisterQueue(v.acting(), added)
-	return v.changedOrNot(err, "/admin/queues/"+url.PathEscape(added.Name), "Added "+added.Name+".", v.queueList)
+	return v.changedOrNot(err, "/admin/queues/"+url.PathEscape(added.Name), "Added "+isolated(cmp.Or(added.FriendlyName, added.Name))+".", v.queueList)
 }
 
 // queuePage is what /admin/queues/{name} shows.
@@ -66,7 +73,7 @@ func (v *visit) queue(status int, body queuePage) error {
 	if body.Form.fields == nil {
 		body.Form = filled(queueFields(body.Queue))
 	}
-	return v.render(status, "admin_queue", page{Title: body.Queue.FriendlyName, Section: "admin", Body: body})
+	return v.render(status, "admin_queue", page{Title: isolated(body.Queue.FriendlyName), Section: "admin", Body: body})
 }
 
 // Ways for a queue to have members.
@@ -120,7 +127,11 @@ func (e edit) queue() (desk.QueueChange, error) {
 
 func (v *visit) removeQueue() error {
 	name := v.r.PathValue("name")
-	return v.changedOrNot(v.desk.RemoveQueue(v.acting(), name), "/admin/queues", "Removed "+name+".", func(status int, e edit) error {
+	known, err := v.desk.Names(v.ctx)
+	if err != nil {
+		return err
+	}
+	return v.changedOrNot(v.desk.RemoveQueue(v.acting(), name), "/admin/queues", "Removed "+isolated(known.Queue(name))+".", func(status int, e edit) error {
 		return v.queue(status, queuePage{RemoveRefused: e.refused})
 	})
 }

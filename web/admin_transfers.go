@@ -179,7 +179,7 @@ func (v *visit) addPlugin() error {
 	if err == nil {
 		err = v.desk.SetPlugin(v.acting(), added)
 	}
-	return v.changedOrNot(err, "/admin/transfers", "Added "+added.Name+".", func(status int, e edit) error {
+	return v.changedOrNot(err, "/admin/transfers", "Added "+isolated(added.Name)+".", func(status int, e edit) error {
 		return v.transfers(status, transfersPage{Plugin: e})
 	})
 }
@@ -205,16 +205,16 @@ func (v *visit) setPlugin() error {
 		p.Enabled = enabled
 		err = v.desk.SetPlugin(v.acting(), p)
 	}
-	said := "Disabled " + name + "."
+	said := "Disabled " + isolated(name) + "."
 	if enabled {
-		said = "Enabled " + name + "."
+		said = "Enabled " + isolated(name) + "."
 	}
 	return v.pluginChanged(err, said)
 }
 
 func (v *visit) removePlugin() error {
 	name := v.r.PostFormValue("name")
-	return v.pluginChanged(v.desk.RemovePlugin(v.acting(), name), "Removed "+name+".")
+	return v.pluginChanged(v.desk.RemovePlugin(v.acting(), name), "Removed "+isolated(name)+".")
 }
 
 func (v *visit) pluginChanged(err error, said string) error {

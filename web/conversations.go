@@ -143,10 +143,10 @@ func (p conversationsPage) Holder(t conversation.Task) string {
 func (p conversationsPage) Last(c desk.Conversation) string {
 	var names []string
 	if c.LastAgent != "" {
-		names = append(names, p.Holder(conversation.Task{Agent: c.LastAgent}))
+		names = append(names, isolated(p.Holder(conversation.Task{Agent: c.LastAgent})))
 	}
 	if c.LastQueue != "" {
-		names = append(names, p.Holder(conversation.Task{Queue: c.LastQueue}))
+		names = append(names, isolated(p.Holder(conversation.Task{Queue: c.LastQueue})))
 	}
 	return strings.Join(names, " · ")
 }

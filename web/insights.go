@@ -113,8 +113,9 @@ type insightsPage struct {
 	asked
 	desk.Insights
 
-	// QueueNames, AgentNames and Channels are those to choose from.
-	QueueNames, AgentNames []string
+	// QueueChoices and AgentChoices are those to choose from, Names how people read them.
+	QueueChoices, AgentChoices []string
+	Names                      desk.Names
 }
 
 func (v *visit) showInsights() error {
@@ -133,17 +134,20 @@ func (v *visit) showInsights() error {
 		return err
 	}
 	for _, q := range queues {
-		body.QueueNames = append(body.QueueNames, q.Name)
+		body.QueueChoices = append(body.QueueChoices, q.Name)
 	}
 	agents, err := v.desk.Agents(v.ctx)
 	if err != nil {
 		return err
 	}
 	for _, a := range agents {
-		body.AgentNames = append(body.AgentNames, a.Name)
+		body.AgentChoices = append(body.AgentChoices, a.Name)
 	}
-	// Who has gone may still be in a link.
-	body.QueueNames, body.AgentNames = withName(body.QueueNames, body.Queue), withName(body.AgentNames, body.Agent)
+	// A link may name a queue or an agent that was removed.
+	body.QueueChoices, body.AgentChoices = withName(body.QueueChoices, body.Queue), withName(body.AgentChoices, body.Agent)
+	if body.Names, err = v.desk.Names(v.ctx); err != nil {
+		return err
+	}
 	return v.render(status, "insights", page{Title: "Insights", Section: "insights", Refused: body.refused, Body: body})
 }
 
@@ -466,6 +470,8 @@ type insightConversationsPage struct {
 	desk.FigureDefinition
 
 	Found []desk.InsightConversation
+	// Names are how people read the names of agents and queues.
+	Names desk.Names
 	// Earlier and Later are the addresses of the pages before and after in time, empty where there are none.
 	Earlier, Later string
 }
@@ -495,6 +501,9 @@ func (v *visit) listInsightConversations() error {
 	}
 	found, err := v.desk.InsightConversations(v.ctx, body.InsightFilter, figure, wanted)
 	if err != nil {
+		return err
+	}
+	if body.Names, err = v.desk.Names(v.ctx); err != nil {
 		return err
 	}
 	body.Found = found.Entries

@@ -36,18 +36,19 @@ func (l line) Done() bool { return l.Author == "" && !l.System }
 
 // forAgents are the lines of a thread as agents and supervisors see them, for the one of that name.
 func forAgents(t desk.Thread, reader string) []line {
+	named := names{t.Names}
 	lines := messages(t, func(m desk.Message) bool { return m.From == reader }, cmp.Or(t.Conversation.Customer.Name, "Customer"))
 	notes := map[string]string{}
 	for _, n := range t.Notes {
 		notes[n.SID] = n.Text
 		if n.Kind == conversation.NoteWrapup {
-			lines = append(lines, line{At: n.CreatedAt, Text: t.Names.Agent(n.Author) + " left a wrapup note", Note: n.Text})
+			lines = append(lines, line{At: n.CreatedAt, Text: named.Agent(n.Author) + " left a wrapup note", Note: n.Text})
 		}
 	}
 	for _, x := range t.Transfers {
-		lines = append(lines, line{At: x.CreatedAt, Text: t.Names.Agent(x.From) + " passed this to " + target(t.Names, x.To), Note: notes[x.Note]})
+		lines = append(lines, line{At: x.CreatedAt, Text: named.Agent(x.From) + " passed this to " + named.target(x.To), Note: notes[x.Note]})
 		if x.Status == conversation.TransferFailed {
-			lines = append(lines, line{At: x.EndedAt, Text: "The transfer to " + target(t.Names, x.To) + " ended: " + because(x.FailureReason)})
+			lines = append(lines, line{At: x.EndedAt, Text: "The transfer to " + named.target(x.To) + " ended: " + because(x.FailureReason)})
 		}
 	}
 	for _, task := range t.Tasks {
@@ -58,11 +59,11 @@ func forAgents(t desk.Thread, reader string) []line {
 		if task.Transfer != "" {
 			did = " took over"
 		}
-		lines = append(lines, line{At: task.AssignedAt, Text: t.Names.Agent(task.Agent) + did})
+		lines = append(lines, line{At: task.AssignedAt, Text: named.Agent(task.Agent) + did})
 	}
 	for _, e := range t.Events {
 		if a, ok := attemptOf(e); ok {
-			lines = append(lines, line{At: a.At, Text: strings.TrimSuffix(attempted(t.Names, a), ".")})
+			lines = append(lines, line{At: a.At, Text: strings.TrimSuffix(attempted(named, a), ".")})
 		}
 	}
 	lines = inOrder(lines)
@@ -89,16 +90,17 @@ func attemptOf(e conversation.Event) (desk.Attempt, bool) {
 // forCustomer are the lines of a thread as its customer sees them: never a note, and nothing of what
 // agents do among themselves but who is there for them.
 func forCustomer(t desk.Thread) []line {
+	named := names{t.Names}
 	lines := messages(t, func(m desk.Message) bool { return m.From == desk.FromCustomer }, "You")
 	for _, x := range t.Transfers {
-		lines = append(lines, line{At: x.CreatedAt, Text: "You are being passed on to " + target(t.Names, x.To)})
+		lines = append(lines, line{At: x.CreatedAt, Text: "You are being passed on to " + named.target(x.To)})
 		if x.Status == conversation.TransferFailed && x.FailureReason != conversation.ReasonConversationClosed {
 			lines = append(lines, line{At: x.EndedAt, Text: "You are not being passed on after all"})
 		}
 	}
 	for _, task := range t.Tasks {
 		if !task.AssignedAt.IsZero() {
-			lines = append(lines, line{At: task.AssignedAt, Text: "You are talking to " + t.Names.Agent(task.Agent)})
+			lines = append(lines, line{At: task.AssignedAt, Text: "You are talking to " + named.Agent(task.Agent)})
 		}
 	}
 	return identified(inOrder(lines))
@@ -110,7 +112,7 @@ func messages(t desk.Thread, mine func(desk.Message) bool, customer string) []li
 		l := line{ID: "message-" + m.SID, Number: m.Number, At: m.At, Author: t.Names.Agent(m.From), Mine: mine(m), Text: m.Text, Edited: !m.UpdatedAt.IsZero()}
 		switch m.From {
 		case desk.FromCustomer:
-			l.Author, l.Customer = cmp.Or(m.Identity, customer), true
+			l.Author, l.Customer = cmp.Or(conversation.CleanName(m.Identity), customer), true
 		case desk.FromSystem:
 			l.Author, l.System = "", true
 		}
@@ -141,13 +143,6 @@ func identified(lines []line) []line {
 func inOrder(lines []line) []line {
 	slices.SortStableFunc(lines, func(a, b line) int { return a.At.Compare(b.At) })
 	return lines
-}
-
-func target(names desk.Names, to conversation.Target) string {
-	if to.Agent != "" {
-		return names.Agent(to.Agent)
-	}
-	return names.Queue(to.Queue)
 }
 
 // because says why a transfer has failed.

@@ -4,8 +4,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 )
 
 // TestNamesAreIsolated reads the templates: a name that is written from right to left moves nothing beside it, and no
@@ -25,4 +30,49 @@ func TestNamesAreIsolated(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSentencesIsolateNames composes sentences of names, reasons and notes that are written from right to left.
+func TestSentencesIsolateNames(t *testing.T) {
+	t.Parallel()
+	const dana = "\u2068דנה\u2069"
+	known := names{desk.Names{Agents: map[string]string{"dana": "דנה", "bob": "Bob"}, Queues: map[string]string{"sales": "مبيعات"}}}
+	declined := desk.Attempt{Agent: "dana", Reason: conversation.ReasonDeclined, Words: "מאוחר\u202e (3)\u2069"}
+	require.Equal(t, dana+" declined: ‘\u2068מאוחר (3)\u2069’.", attempted(known, declined))
+	require.Equal(t, "waiting in \u2068مبيعات\u2069", whereabouts(known, conversation.Task{Status: conversation.TaskPending, Queue: "sales"}))
+	require.Equal(t, dana, known.target(conversation.Target{Agent: "dana"}))
+	require.Equal(t, "Bob did not answer in time.", attempted(known, desk.Attempt{Agent: "bob", Reason: conversation.ReasonExpired}), "nothing moves")
+
+	thread := desk.Thread{Names: known.of, Events: []conversation.Event{
+		{Name: conversation.EventReservationRejected, Agent: "dana", Reason: "מאוחר"},
+		{Name: conversation.EventTaskUpdated, To: conversation.Target{Queue: "sales"}, By: "dana"},
+	}}
+	told := timeline(thread)
+	require.Equal(t, dana+" declined: \u2068מאוחר\u2069", told[0].Text)
+	require.Equal(t, "Moved to \u2068مبيعات\u2069 (by "+dana+")", told[1].Text)
+	require.Equal(t, dana+" declined: ‘\u2068מאוחר\u2069’", forAgents(thread, "bob")[0].Text)
+
+	thread.Tasks = []conversation.Task{{Agent: "dana", AssignedAt: time.Now()}}
+	require.Equal(t, "You are talking to "+dana, forCustomer(thread)[0].Text)
+}
+
+func TestSentencePartsAreIsolatedInPages(t *testing.T) {
+	t.Parallel()
+	shows := func(sentence string) string {
+		t.Helper()
+		var out strings.Builder
+		require.NoError(t, parsePages()["sorry"].ExecuteTemplate(&out, "sentence", sentence))
+		return out.String()
+	}
+	require.Equal(t, "<bdi>דנה &lt;b&gt;</bdi> declined: ‘<bdi>מאוחר</bdi>’.", shows(isolated("דנה <b>")+" declined: ‘"+isolated("מאוחר")+"’."))
+	require.Equal(t, "a<bdi>b</bdi>c", shows("\u2069a\u2068b\u2069c\u2069"))
+	require.Equal(t, "a<bdi>b</bdi>", shows("a\u2068b"))
+	require.Empty(t, shows(""))
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String().Draw(t, "text")
+		within := isolated(text)
+		require.Equal(t, strings.Count(within, "\u2068"), strings.Count(within, "\u2069"))
+		require.LessOrEqual(t, strings.Count(within, "\u2068"), 1)
+		require.Equal(t, within, isolated(strings.Trim(within, "\u2068\u2069")))
+	})
 }

@@ -63,7 +63,7 @@ func (v *visit) notices() (notices, error) {
 	}
 	shown := notices{Missed: news.Missed}
 	for _, sent := range news.Sent {
-		one, ok := noticeOf(news.Names, sent)
+		one, ok := noticeOf(names{news.Names}, sent)
 		if !ok || news.Dismissed[one.SID] {
 			continue
 		}
@@ -79,75 +79,75 @@ func (v *visit) notices() (notices, error) {
 }
 
 // noticeOf is what the sender is notified of; false while nothing has become of the transfer.
-func noticeOf(names desk.Names, sent desk.SentTransfer) (notice, bool) {
+func noticeOf(named names, sent desk.SentTransfer) (notice, bool) {
 	switch x := sent.Transfer; x.Status {
 	case conversation.TransferActive:
 		if sent.Attempt == nil {
 			return notice{}, false
 		}
-		return notice{SID: sent.Attempt.Reservation, Text: standing(names, sent), Failed: true}, true
+		return notice{SID: sent.Attempt.Reservation, Text: standing(named, sent), Failed: true}, true
 	case conversation.TransferCompleted:
-		text := names.Agent(x.AcceptedBy) + " accepted."
+		text := named.Agent(x.AcceptedBy) + " accepted."
 		if x.To.Agent != "" && x.To.Agent != x.AcceptedBy {
-			text = names.Agent(x.AcceptedBy) + " accepted instead of " + names.Agent(x.To.Agent) + "."
+			text = named.Agent(x.AcceptedBy) + " accepted instead of " + named.Agent(x.To.Agent) + "."
 		}
 		return notice{SID: x.SID, Text: text}, true
 	case conversation.TransferFailed:
-		return notice{SID: x.SID, Text: failed(names, sent), Failed: true}, true
+		return notice{SID: x.SID, Text: failed(named, sent), Failed: true}, true
 	}
 	return notice{}, false
 }
 
 // standing says where an active transfer is: what became of the last offer of it, and where its task is now.
-func standing(names desk.Names, sent desk.SentTransfer) string {
+func standing(named names, sent desk.SentTransfer) string {
 	if sent.Attempt == nil {
 		return ""
 	}
-	return attempted(names, *sent.Attempt) + " Now " + whereabouts(names, sent.Task) + "."
+	return attempted(named, *sent.Attempt) + " Now " + whereabouts(named, sent.Task) + "."
 }
 
 // attempted says what became of an offer that was not accepted.
-func attempted(names desk.Names, a desk.Attempt) string {
-	agent := names.Agent(a.Agent)
+func attempted(named names, a desk.Attempt) string {
+	agent := named.Agent(a.Agent)
 	switch {
 	case a.Reason == conversation.ReasonExpired:
 		return agent + " did not answer in time."
 	case a.Words == desk.ReasonAgentUnavailable:
 		return agent + " is no longer available."
 	case a.Words != "":
-		return agent + " declined: ‘" + a.Words + "’."
+		return agent + " declined: ‘" + isolated(a.Words) + "’."
 	}
 	return agent + " declined."
 }
 
 // whereabouts says where a task is.
-func whereabouts(names desk.Names, task conversation.Task) string {
+func whereabouts(named names, task conversation.Task) string {
 	switch {
 	case task.Status == conversation.TaskReserved:
-		return "offered to " + names.Agent(task.Agent)
+		return "offered to " + named.Agent(task.Agent)
 	case task.Status == conversation.TaskAssigned:
-		return "with " + names.Agent(task.Agent)
+		return "with " + named.Agent(task.Agent)
 	case task.Direct:
-		return "waiting for " + names.Agent(task.Agent)
+		return "waiting for " + named.Agent(task.Agent)
 	}
-	return "waiting in " + names.Queue(task.Queue)
+	return "waiting in " + named.Queue(task.Queue)
 }
 
 // failed says why a transfer failed, and whether its sender has the conversation now.
-func failed(names desk.Names, sent desk.SentTransfer) string {
+func failed(named names, sent desk.SentTransfer) string {
 	x := sent.Transfer
-	text := "The transfer to " + target(names, x.To) + " failed: " + because(x.FailureReason) + "."
+	text := "The transfer to " + named.target(x.To) + " failed: " + because(x.FailureReason) + "."
 	switch x.FailureReason {
 	case conversation.ReasonDeclined, conversation.ReasonExpired:
 		if sent.Attempt != nil {
-			text = attempted(names, *sent.Attempt)
+			text = attempted(named, *sent.Attempt)
 		}
 	case conversation.ReasonCanceled:
-		text = "The transfer to " + target(names, x.To) + " was taken back."
+		text = "The transfer to " + named.target(x.To) + " was taken back."
 	case conversation.ReasonTaskTimeout:
-		text = "The transfer to " + target(names, x.To) + " waited for too long."
+		text = "The transfer to " + named.target(x.To) + " waited for too long."
 	case conversation.ReasonConversationClosed:
-		text = "The conversation was closed before the transfer to " + target(names, x.To) + " was accepted."
+		text = "The conversation was closed before the transfer to " + named.target(x.To) + " was accepted."
 	}
 	for _, task := range sent.Conversation.Live {
 		if task.Agent == x.From && task.Status == conversation.TaskAssigned {
@@ -218,13 +218,13 @@ type handover struct {
 	To, Declined string
 }
 
-func (v *visit) handover(x conversation.Transfer, names desk.Names) (handover, error) {
-	h := handover{To: target(names, x.To)}
+func (v *visit) handover(x conversation.Transfer, known desk.Names) (handover, error) {
+	h := handover{To: target(known, x.To)}
 	sent, known, found, err := v.sentTransfer(x.SID)
 	if err != nil || !found {
 		return h, err
 	}
-	return handover{To: target(known, x.To), Declined: standing(known, sent)}, nil
+	return handover{To: target(known, x.To), Declined: standing(names{known}, sent)}, nil
 }
 
 // handovers says where the transfers are that the desk's list shows, by their SIDs.

@@ -33,6 +33,7 @@ var inVain = []conversation.EventName{
 // what was refused, of which a history knows nothing.
 func timeline(t desk.Thread) []happening {
 	var told []happening
+	named := names{t.Names}
 	for _, e := range t.Events {
 		h := happening{At: e.At, Text: inWords(t, e), Name: e.Name, Refused: slices.Contains(inVain, e.Name)}
 		if e.Name == conversation.EventReservationCreated {
@@ -45,7 +46,7 @@ func timeline(t desk.Thread) []happening {
 		if r.Code == conversation.CodeWrapupPending {
 			text = "was refused the accept: their wrapup is not complete"
 		}
-		told = append(told, happening{At: r.At, Text: t.Names.Agent(r.Agent) + " " + text, Refused: true})
+		told = append(told, happening{At: r.At, Text: named.Agent(r.Agent) + " " + text, Refused: true})
 	}
 	slices.SortStableFunc(told, func(a, b happening) int { return a.At.Compare(b.At) })
 	return told
@@ -53,10 +54,11 @@ func timeline(t desk.Thread) []happening {
 
 // inWords is an event in words.
 func inWords(t desk.Thread, e conversation.Event) string {
-	agent, queue := cmp.Or(t.Names.Agent(e.Agent), "nobody"), t.Names.Queue(e.Queue)
+	named := names{t.Names}
+	agent, queue := cmp.Or(named.Agent(e.Agent), "nobody"), named.Queue(e.Queue)
 	why := ""
 	if e.Reason != "" {
-		why = ": " + strings.ReplaceAll(e.Reason, "_", " ")
+		why = ": " + isolated(strings.ReplaceAll(e.Reason, "_", " "))
 	}
 	said := string(e.Name)
 	switch e.Name {
@@ -65,7 +67,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	case conversation.EventTaskUpdated:
 		said = "The task goes on" + why
 		if e.To != (conversation.Target{}) {
-			said = "Moved to " + target(t.Names, e.To)
+			said = "Moved to " + named.target(e.To)
 		}
 	case conversation.EventTaskWrapup:
 		said = agent + " wraps up"
@@ -103,7 +105,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 		said = agent + " is done"
 	}
 	if e.By != "" {
-		said += " (by " + t.Names.Agent(e.By) + ")"
+		said += " (by " + named.Agent(e.By) + ")"
 	}
 	return said
 }
@@ -112,8 +114,8 @@ func inWords(t desk.Thread, e conversation.Event) string {
 func toWhom(t desk.Thread, e conversation.Event) string {
 	for _, x := range t.Transfers {
 		if x.Task == e.Task {
-			return target(t.Names, x.To)
+			return names{t.Names}.target(x.To)
 		}
 	}
-	return t.Names.Queue(e.Queue)
+	return names{t.Names}.Queue(e.Queue)
 }

@@ -1,6 +1,7 @@
 // What the pages do beyond htmx: times in the reader's own zone, countdowns, the order of answers, the place in a thread,
 // keys. Everything works without it.
 import { dropDrafts, keepTyped, restoreDrafts, showKept } from "./drafts.js";
+import { measureAll } from "./limits.js";
 import { begin, draw } from "./queue.js";
 
 (() => {
@@ -121,18 +122,22 @@ import { begin, draw } from "./queue.js";
     const confirmed = next.querySelector("#said .done");
     const refused = next.querySelector(".refused");
     if (confirmed) document.getElementById("said")?.replaceChildren(confirmed);
-    if (refused) complain(refused.firstChild?.textContent ?? refused.textContent);
+    if (refused) complain(...sentenceOf(refused));
   }
-  function complain(text) {
+  // sentenceOf is what a refusal says, without the texts that are kept below it.
+  const sentenceOf = (refused) => [...refused.childNodes].filter((node) => node.localName !== "p");
+  function complain(...sentence) {
     const line = document.createElement("p");
     line.className = "refused";
     line.setAttribute("role", "alert");
     line.dataset.keep = "";
-    line.textContent = text;
+    line.append(...sentence);
     document.getElementById("messages")?.replaceChildren(line);
   }
-  const failed = (answer) => complain(new DOMParser().parseFromString(answer, "text/html").querySelector(".refused")?.textContent
-    ?? "Baton could not be reached. Nothing is lost: try again in a moment.");
+  function failed(answer) {
+    const refused = new DOMParser().parseFromString(answer, "text/html").querySelector(".refused");
+    if (refused) complain(...sentenceOf(refused)); else complain("Baton could not be reached. Nothing is lost: try again in a moment.");
+  }
 
   // The requests of a page are answered in any order. An action's answer is shown where the page that it was made on is
   // still open; of the pages that were asked for, only the last one is shown; and a refresh is not shown that was asked for
@@ -223,6 +228,7 @@ import { begin, draw } from "./queue.js";
   let came = ""; // what kind of answer is being shown
   document.addEventListener("htmx:afterSettle", () => {
     restoreDrafts();
+    measureAll();
     draw();
     showKept();
     localize(document);
@@ -286,6 +292,7 @@ import { begin, draw } from "./queue.js";
   }
 
   restoreDrafts();
+  measureAll();
   begin(refresh);
   showKept();
   localize(document);

@@ -81,7 +81,9 @@ function kept({ key, id, text, to }) {
   const discard = document.createElement("button");
   box.className = "kept-draft";
   box.dataset.key = key;
-  label.textContent = labels[id] + (to ? ` (${to})` : "") + ". You can copy it.";
+  label.append(labels[id]);
+  if (to) label.append(" (", Object.assign(document.createElement("bdi"), { textContent: to }), ")");
+  label.append(". You can copy it.");
   field.readOnly = true;
   field.rows = 2;
   field.dir = "auto";

@@ -1,7 +1,7 @@
 // The queue of messages that were written here and are not delivered yet. Text and ID of a message leave the field when it
 // is sent; the messages of a conversation are delivered in their order, each under its ID, so that one that is sent again
 // is stored once. The tab keeps the queue, through other pages and a reload.
-import { keepDraft, person, restoreDrafts, write } from "./drafts.js";
+import { person, restoreDrafts, write } from "./drafts.js";
 
 const within = 30_000; // milliseconds until a delivery counts as failed
 const nameOf = (conversation) => `queue|${person}|${conversation}`;
@@ -27,6 +27,9 @@ function save(conversation) {
 // randomID works on pages without TLS too, where crypto.randomUUID is missing.
 const randomID = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
+// changed has everything that follows what is typed into a field follow what a script has put there.
+const changed = (field) => field.dispatchEvent(new Event("input", { bubbles: true }));
+
 function enqueue(form) {
   const conversation = form.dataset.queue;
   const field = form.querySelector("[data-enter]");
@@ -35,7 +38,7 @@ function enqueue(form) {
   queueOf(conversation).push({ once: randomID(), action: form.getAttribute("action"), page: location.pathname, to: name, text: field.value, state: "waiting" });
   save(conversation);
   field.value = "";
-  keepDraft(field);
+  changed(field);
   draw();
   const thread = document.querySelector("[data-bottom]");
   if (thread) thread.scrollTop = thread.scrollHeight;
@@ -102,7 +105,7 @@ function edit(conversation, item) {
   if (!field) return;
   restoreDrafts();
   field.value = [item.text, field.value].filter(Boolean).join("\n");
-  keepDraft(field);
+  changed(field);
   remove(conversation, item);
   field.focus();
 }
@@ -141,8 +144,9 @@ function bubble(conversation, item, named) {
   const box = make("div", `message mine ${item.state}`, "");
   box.dataset.once = item.once;
   box.dataset.state = item.state;
-  const to = named ? `${item.to ?? "the other side"}: ` : "";
-  const by = make("p", "by", to + (said[item.state] ?? `Not sent. ${item.why ?? ""}`));
+  const by = make("p", "by", "");
+  if (named) by.append(make("bdi", "", item.to ?? "the other side"), ": ");
+  by.append(said[item.state] ?? `Not sent. ${item.why ?? ""}`);
   const text = make("p", "text", item.text);
   text.dir = "auto";
   box.append(by, text);
