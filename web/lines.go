@@ -145,19 +145,21 @@ func inOrder(lines []line) []line {
 	return lines
 }
 
-// because says why a transfer has failed.
+// because says a reason of Baton's in words, and leaves people's own words as they are.
 func because(reason conversation.Reason) string {
 	switch reason {
 	case conversation.ReasonDeclined:
 		return "it was declined"
 	case conversation.ReasonExpired:
-		return "nobody answered in time"
+		return "no agent answered in time"
 	case conversation.ReasonCanceled:
 		return "it was taken back"
 	case conversation.ReasonTaskTimeout:
 		return "it waited for too long"
 	case conversation.ReasonConversationClosed:
 		return "the conversation was closed"
+	case desk.ReasonAgentUnavailable:
+		return "the agent is not available"
 	}
-	return strings.ReplaceAll(string(reason), "_", " ")
+	return string(reason)
 }

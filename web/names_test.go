@@ -76,3 +76,14 @@ func TestSentencePartsAreIsolatedInPages(t *testing.T) {
 		require.Equal(t, within, isolated(strings.Trim(within, "\u2068\u2069")))
 	})
 }
+
+// TestTimelineKeepsPeoplesWords says Baton's reasons in words, and shows an agent's as they were written.
+func TestTimelineKeepsPeoplesWords(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]string{
+		"wrong order_id": "wrong order_id", "expired": "no agent answered in time", "conversation_closed": "the conversation was closed",
+	} {
+		thread := desk.Thread{Events: []conversation.Event{{Name: conversation.EventReservationRejected, Agent: "alice", Reason: reason}}}
+		require.Equal(t, "alice declined: "+want, timeline(thread)[0].Text)
+	}
+}

@@ -58,7 +58,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	agent, queue := cmp.Or(named.Agent(e.Agent), "nobody"), named.Queue(e.Queue)
 	why := ""
 	if e.Reason != "" {
-		why = ": " + isolated(strings.ReplaceAll(e.Reason, "_", " "))
+		why = ": " + isolated(because(conversation.Reason(e.Reason)))
 	}
 	said := string(e.Name)
 	switch e.Name {
@@ -80,7 +80,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	case conversation.EventTransferInitiated:
 		said = agent + " passed it on to " + toWhom(t, e)
 	case conversation.EventTransferAttemptFailed:
-		said = "The transfer was not answered" + why
+		said = "The transfer was not accepted" + why
 	case conversation.EventTransferFailed:
 		said = "The transfer failed" + why
 	case conversation.EventTransferCanceled:
