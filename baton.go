@@ -87,7 +87,34 @@ func (c *Client) Send(ctx context.Context, sid string, command conversation.Comm
 		}
 		return handle.Get(ctx, &outcome)
 	})
+	if _, over := errors.AsType[*serviceerror.NotFound](err); over {
+		return c.afterTheEnd(ctx, sid, command)
+	}
 	return outcome, c.refusalOf(err, command.Name(), sid)
+}
+
+// afterTheEnd answers a command to a conversation whose workflow no longer runs: a command that finds its own effect at the
+// end of the conversation is unchanged, others are refused.
+func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
+	over := notOpen(sid)
+	if !slices.Contains(conversation.ServiceCommands(), command.Name()) {
+		return conversation.Outcome{}, over
+	}
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
+	var record conversation.Record
+	value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.Query)
+	if err == nil {
+		err = value.Get(&record)
+	}
+	if err != nil || record.Status != conversation.ConversationClosed {
+		return conversation.Outcome{}, over // the end is not known any more, or was no close
+	}
+	result, err := record.Apply(command, nil, time.Now())
+	if err != nil {
+		return conversation.Outcome{}, err //nolint:wrapcheck // a refusal
+	}
+	return result.Outcome, nil
 }
 
 // SendAsync sends any command as a signal. What the conversation refuses is in its state's Refusals.
@@ -100,6 +127,10 @@ func (c *Client) SendAsync(ctx context.Context, sid string, command conversation
 	err = repeat(ctx, func() error {
 		return c.temporal.SignalWorkflow(ctx, workflows.ID(sid), "", string(command.Name()), command)
 	})
+	if _, over := errors.AsType[*serviceerror.NotFound](err); over {
+		_, err = c.afterTheEnd(ctx, sid, command)
+		return err
+	}
 	return c.refusalOf(err, command.Name(), sid)
 }
 
@@ -326,10 +357,14 @@ func (c *Client) refusalOf(err error, name conversation.CommandName, sid string)
 // notFound tells a conversation that has ended, as the server's "not found" means here.
 func (c *Client) notFound(err error, doing, sid string) error {
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
-		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
-			"the conversation %s is closed or was never started: start a new one", sid)
+		return notOpen(sid)
 	}
 	return fmt.Errorf("%s conversation %s: %w", doing, sid, err)
+}
+
+func notOpen(sid string) error {
+	return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
+		"the conversation %s is closed or was never started: check its SID", sid)
 }
 
 const (

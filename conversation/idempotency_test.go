@@ -129,6 +129,15 @@ func TestOwnEffectFound(t *testing.T) {
 		{"a second move to an agent", "start · move →bob", "move →bob"},
 		{"a second move to a queue", "start · move →#billing", "move →#billing task=T1"},
 		{"a second close while wrapups are open", aliceHasIt + " · close", "close"},
+		{"a second close of what it has closed", "start · close", "close"},
+		{"a second close that names the task it canceled", "start · close task=T1", "close task=T1"},
+		{"a close of what the last wrapup has closed", aliceHasIt + " · end alice · wrapup alice", "close"},
+		{"a second wrapup that has closed the conversation", aliceHasIt + " · end alice · wrapup alice", "wrapup alice"},
+		{"a second wrapup that names its task, once all is closed", passed + " · wrapup alice · close", "wrapup alice task=T1"},
+		{"a second decline once the customer has gone", passed + " · decline bob · close", "decline bob"},
+		{"a second decline once all is closed", passed + " · decline bob · wrapup alice · close", "decline bob task=T2"},
+		{"a second cancel once the customer has gone", passed + " · cancel alice · close", "cancel alice transfer=U1"},
+		{"a second cancel once all is closed", passed + " · cancel alice · close · wrapup alice", "cancel alice"},
 		{"a timer that fires with nothing due", aliceHasIt, "expire"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

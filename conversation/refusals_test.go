@@ -41,10 +41,14 @@ var refusals = []struct {
 		"move after the customer has gone", aliceHasIt + " · end alice", "move →bob",
 		conversation.CodeConversationClosed, "only wrapups can be completed", "",
 	},
-	{"wrapup in a closed conversation", "start · close", "wrapup alice", conversation.CodeConversationClosed, "start a new one", ""},
-	{"end in a closed conversation", "start · close", "end alice", conversation.CodeConversationClosed, "start a new one", ""},
-	{"close of a closed conversation", "start · close", "close", conversation.CodeConversationClosed, "start a new one", ""},
-	{"accept in a closed conversation", "start · close", "accept alice", conversation.CodeConversationClosed, "start a new one", ""},
+	{"wrapup in a closed conversation", "start · close", "wrapup alice", conversation.CodeConversationClosed, "the conversation is closed", ""},
+	{"end in a closed conversation", "start · close", "end alice", conversation.CodeConversationClosed, "the conversation is closed", ""},
+	{
+		"a close that is meant while a task waits, once the task was accepted and the customer has gone", aliceHasIt + " · close", "close task=T1",
+		conversation.CodeNoReservation, "task T1 doesn't wait any more, it is wrapping", "task=T1 agent=alice",
+	},
+	{"a close with a task that isn't here, once the customer has gone", aliceHasIt + " · close", "close task=T0", conversation.CodeNoSuchTask, "no task T0", "task=T0"},
+	{"accept in a closed conversation", "start · close", "accept alice", conversation.CodeConversationClosed, "the conversation is closed", ""},
 	{
 		"a close that is meant while a task waits", aliceHasIt, "close task=T1",
 		conversation.CodeNoReservation, "task T1 doesn't wait any more, it is assigned", "task=T1 agent=alice",
@@ -73,7 +77,7 @@ var refusals = []struct {
 		"wrapup of somebody else's task", aliceHasIt + " · end alice", "wrapup bob task=T1",
 		conversation.CodeNotYourTask, "task T1 is alice's, not bob's", "task=T1 agent=bob",
 	},
-	{"end of a task that is nobody's", "start", "end bob task=T1", conversation.CodeNotYourTask, "nobody has task T1: it is pending", "task=T1 agent=bob"},
+	{"end of a task that is nobody's", "start", "end bob task=T1", conversation.CodeNotYourTask, "no agent has task T1: it is pending", "task=T1 agent=bob"},
 	{
 		"taking back somebody else's transfer", aliceHasIt + " · transfer alice→bob", "cancel bob",
 		conversation.CodeNotYourTask, "only they can take it back", "transfer=U1 agent=alice",
@@ -106,13 +110,13 @@ var refusals = []struct {
 	},
 	{
 		"accept of an offer that has expired", "start · reserve alice · due", "accept alice task=T1",
-		conversation.CodeNoReservation, "have expired", "task=T1 agent=alice",
+		conversation.CodeNoReservation, "the offer of task T1 has expired", "task=T1 agent=alice",
 	},
-	{"decline of what was accepted", aliceHasIt, "decline alice", conversation.CodeNoReservation, "gone to somebody else", "agent=alice"},
-	{"move of what an agent has", aliceHasIt, "move →bob", conversation.CodeNoReservation, "only a task that nobody has accepted yet", ""},
+	{"decline of what was accepted", aliceHasIt, "decline alice", conversation.CodeNoReservation, "they accepted task T1, which is assigned", "agent=alice"},
+	{"move of what an agent has", aliceHasIt, "move →bob", conversation.CodeNoReservation, "no task of this conversation waits", ""},
 	{
 		"move of what is over", aliceHasIt + " · transfer alice→bob · wrapup alice", "move →carol task=T1",
-		conversation.CodeNoReservation, "only a task that nobody has accepted yet", "task=T1",
+		conversation.CodeNoReservation, "task T1 is completed: only a task that waits", "task=T1",
 	},
 
 	// Transfer in progress, and the target as far as the state knows it.
@@ -125,7 +129,7 @@ var refusals = []struct {
 		"cancel of a transfer that isn't here", aliceHasIt + " · transfer alice→bob", "cancel alice transfer=U0",
 		conversation.CodeNoActiveTransfer, "no transfer to take back", "transfer=U0",
 	},
-	{"transfer to oneself", aliceHasIt, "transfer alice→alice", conversation.CodeTransferToSelf, "transfer to somebody else", "agent=alice"},
+	{"transfer to oneself", aliceHasIt, "transfer alice→alice", conversation.CodeTransferToSelf, "transfer to another agent or to a queue", "agent=alice"},
 
 	// The desk's verdict: switches, mode, channel, target.
 	{"the desk doesn't answer a start", "silent", "start", conversation.CodeDeskUnavailable, "send the start again", ""},
@@ -219,7 +223,7 @@ func TestRefusalsOfWarmTransfers(t *testing.T) {
 	refusal := s.refuses("transfer alice→bob")
 	require.Equal(t, conversation.CodeAlreadyParticipating, refusal.Code)
 	require.Equal(t, "agent=bob", detailsOf(refusal))
-	require.Contains(t, refusal.Message, "transfer to somebody else")
+	require.Contains(t, refusal.Message, "transfer to another agent or to a queue")
 
 	s.state.Transfers = append(s.state.Transfers, &conversation.Transfer{
 		SID: "UX" + strings.Repeat("b", 32), Status: conversation.TransferActive, From: "alice", FromTask: s.task(1).SID, Task: s.task(2).SID,

@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -18,7 +19,12 @@ func (c AcceptCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		return decision{task: mine, transfer: s.Transfer(mine.Transfer)}, nil
 	}
 	if wrapping := s.Wrapping(c.Agent); wrapping != nil {
-		return decision{}, Refuse(CodeWrapupPending, Details{Task: wrapping.SID, Agent: c.Agent},
+		details := Details{Task: wrapping.SID, Agent: c.Agent}
+		if !slices.ContainsFunc(s.Tasks, func(t *Task) bool { return t.OfferedTo(c.Agent) }) {
+			return decision{}, Refuse(CodeWrapupPending, details,
+				"%s still wraps up task %s of this conversation, and no other task of it is reserved for them: complete that wrapup", c.Agent, wrapping.SID)
+		}
+		return decision{}, Refuse(CodeWrapupPending, details,
 			"%s still wraps up task %s of this conversation: complete that wrapup, then accept again", c.Agent, wrapping.SID)
 	}
 	task, refusal := s.offerTo(c.Agent, c.Task, c.Reservation)
@@ -65,16 +71,16 @@ func (c StartCommand) judge(_ *State, v *Verdict) *Refusal {
 	}
 	// A customer may write before anybody works on the queue.
 	if !v.QueueKnown {
-		return v.judgeTarget(Target{Queue: c.Queue})
+		return v.judgeTarget(Target{Queue: c.Queue}, "")
 	}
-	return v.judgeTarget(Target{Agent: c.Agent})
+	return v.judgeTarget(Target{Agent: c.Agent}, "start it for another agent, or for the queue alone")
 }
 
 func (c TransferCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	if refusal := s.customerIsThere(); refusal != nil {
 		return decision{}, refusal
 	}
-	from, refusal := s.assignedTo(c.From, "")
+	from, refusal := s.transferableBy(c.From, c.To)
 	if refusal != nil {
 		return decision{}, refusal
 	}
@@ -85,10 +91,10 @@ func (c TransferCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	switch {
 	case c.To.Agent == c.From:
 		return decision{}, Refuse(CodeTransferToSelf, Details{Agent: c.From},
-			"%s has the conversation already: transfer to somebody else", c.From)
+			"%s has the conversation already: transfer to another agent or to a queue", c.From)
 	case c.To.Agent != "" && s.heldBy(c.To.Agent, TaskAssigned) != nil:
 		return decision{}, Refuse(CodeAlreadyParticipating, Details{Agent: c.To.Agent},
-			"%s is on the conversation already: transfer to somebody else", c.To.Agent)
+			"%s has the conversation already: transfer to another agent or to a queue", c.To.Agent)
 	}
 	return decision{apply: func(ch *change) { c.apply(ch, from) }}, nil
 }
@@ -116,7 +122,7 @@ func (c TransferCommand) judge(s *State, v *Verdict) *Refusal {
 	case c.To.Workflow != "":
 		return Refuse(CodeTargetNotAvailable, Details{}, "transfers to a routing workflow are not available yet: transfer to an agent or a queue")
 	}
-	if refusal := v.judgeTarget(c.To); refusal != nil {
+	if refusal := v.judgeTarget(c.To, "transfer to another agent or to a queue"); refusal != nil {
 		return refusal
 	}
 	if IsSID(PrefixNote, c.Note) && !v.NoteKnown {
@@ -152,11 +158,11 @@ func (c TransferCommand) apply(ch *change, from *Task) {
 }
 
 func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if refusal := s.customerIsThere(); refusal != nil {
-		return decision{}, refusal
-	}
 	if declined := s.declinedBy(c.Agent, c.Task, c.Reservation); declined != nil {
 		return decision{task: declined, transfer: s.Transfer(declined.Transfer)}, nil
+	}
+	if refusal := s.customerIsThere(); refusal != nil {
+		return decision{}, refusal
 	}
 	task, refusal := s.offerTo(c.Agent, c.Task, c.Reservation)
 	if refusal != nil {
@@ -182,10 +188,10 @@ func (s *State) declinedBy(agent, sid, reservation string) *Task {
 }
 
 func (c WrapupCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if refusal := s.isOpen(); refusal != nil {
-		return decision{}, refusal
-	}
 	task, refusal := s.taskOf(c.Agent, c.Task, TaskWrapping)
+	if closed := s.isOpen(); closed != nil && (refusal != nil || task.Status != TaskCompleted) {
+		return decision{}, closed
+	}
 	if refusal != nil {
 		return decision{}, refusal
 	}
@@ -229,9 +235,6 @@ func (c EndCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 }
 
 func (c CancelCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if refusal := s.customerIsThere(); refusal != nil {
-		return decision{}, refusal
-	}
 	transfer := s.ActiveTransfer()
 	if transfer == nil || (c.Transfer != "" && c.Transfer != transfer.SID) {
 		return s.canceledBefore(c)
@@ -249,11 +252,25 @@ func (s *State) canceledBefore(c CancelCommand) (decision, *Refusal) {
 	if n := len(s.Transfers); c.Transfer == "" && n > 0 {
 		transfer = s.Transfers[n-1]
 	}
-	if transfer != nil && transfer.From == c.Agent && transfer.FailureReason == ReasonCanceled {
+	own := transfer != nil && transfer.From == c.Agent
+	if own && transfer.FailureReason == ReasonCanceled {
 		return decision{task: s.Task(transfer.Task), transfer: transfer}, nil
 	}
-	return decision{}, Refuse(CodeNoActiveTransfer, Details{Transfer: c.Transfer},
-		"there is no transfer to take back: it was accepted, has failed or was never made")
+	if refusal := s.customerIsThere(); refusal != nil {
+		return decision{}, refusal
+	}
+	details, why := Details{Transfer: c.Transfer}, "it was accepted, has failed or was never made"
+	switch {
+	case transfer == nil && c.Transfer == "":
+		why = "none was made"
+	case !own:
+	case transfer.Status == TransferCompleted:
+		details.Transfer, why = transfer.SID, "it was accepted"
+	case transfer.Status == TransferFailed:
+		details.Transfer, why = transfer.SID, "it has failed already"
+	case transfer.Status == TransferActive: // not the newest, which is the only one that may be
+	}
+	return decision{}, Refuse(CodeNoActiveTransfer, details, "there is no transfer to take back: %s", why)
 }
 
 func (c MoveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
@@ -269,12 +286,14 @@ func (c MoveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	switch {
 	case task == nil && c.Task != "":
 		return decision{}, s.noSuchTask(c.Task)
-	case task == nil || !task.Status.Waiting():
-		return decision{}, Refuse(CodeNoReservation, Details{Task: c.Task},
-			"no task waits here: only a task that nobody has accepted yet can be moved")
+	case task == nil:
+		return decision{}, Refuse(CodeNoReservation, Details{}, "no task of this conversation waits: only a task that waits for an agent can be moved")
+	case !task.Status.Waiting():
+		return decision{}, Refuse(CodeNoReservation, Details{Task: task.SID},
+			"task %s is %s: only a task that waits for an agent can be moved", task.SID, task.Status)
 	case c.To.Agent != "" && s.heldBy(c.To.Agent, TaskAssigned) != nil:
 		return decision{}, Refuse(CodeAlreadyParticipating, Details{Agent: c.To.Agent},
-			"%s is on the conversation already: move it to somebody else", c.To.Agent)
+			"%s has the conversation already: move the task to another agent or to a queue", c.To.Agent)
 	case (c.To.Agent != "" && task.Direct && task.Agent == c.To.Agent) ||
 		(c.To.Queue == task.Queue && task.Status == TaskPending && !task.Direct):
 		return decision{task: task, transfer: s.Transfer(task.Transfer)}, nil
@@ -303,15 +322,13 @@ func (c MoveCommand) judge(_ *State, v *Verdict) *Refusal {
 	if c.To.Workflow != "" {
 		return Refuse(CodeTargetNotAvailable, Details{}, "routing workflows are not available yet: move the task to an agent or a queue")
 	}
-	return v.judgeTarget(c.To)
+	return v.judgeTarget(c.To, "move the task to another agent or to a queue")
 }
 
 func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if refusal := s.isOpen(); refusal != nil {
-		return decision{}, refusal
-	}
-	if s.Status != ConversationActive {
-		return decision{task: s.Task(c.Task)}, nil
+	if canceled := s.Task(c.Task); s.Status != ConversationActive &&
+		(c.Task == "" || canceled != nil && canceled.CanceledReason == ReasonConversationClosed) {
+		return decision{task: canceled}, nil
 	}
 	if refusal := s.stillWaits(c.Task); refusal != nil {
 		return decision{}, refusal
@@ -369,7 +386,7 @@ func (ch *change) leaveNote(note string, n Note) string {
 // isOpen refuses what comes after the conversation was closed.
 func (s *State) isOpen() *Refusal {
 	if s.Status == ConversationClosed {
-		return Refuse(CodeConversationClosed, Details{}, "the conversation is closed: start a new one")
+		return Refuse(CodeConversationClosed, Details{}, "the conversation is closed: nothing of it can be changed any more")
 	}
 	return nil
 }
@@ -400,8 +417,30 @@ func (s *State) offerTo(agent, sid, reservation string) (*Task, *Refusal) {
 			return t, nil
 		}
 	}
-	return nil, Refuse(CodeNoReservation, Details{Task: sid, Agent: agent},
-		"no task of this conversation is reserved for %s: it may not have been offered yet, have expired, been taken back or gone to somebody else", agent)
+	return nil, Refuse(CodeNoReservation, Details{Task: sid, Agent: agent}, "no task of this conversation is reserved for %s: %s", agent,
+		s.offerOver(agent, sid, reservation))
+}
+
+// offerOver says what became of the newest offer of that kind to the agent, as far as it is known.
+func (s *State) offerOver(agent, sid, reservation string) string {
+	for _, t := range slices.Backward(s.Tasks) {
+		r := t.Reservation
+		if r == nil || r.Agent != agent || (sid != "" && sid != t.SID) || !r.is(reservation) {
+			continue
+		}
+		switch r.Status {
+		case ReservationAccepted, ReservationWrapping, ReservationCompleted:
+			return fmt.Sprintf("they accepted task %s, which is %s", t.SID, t.Status)
+		case ReservationRejected:
+			return fmt.Sprintf("they declined task %s", t.SID)
+		case ReservationTimeout:
+			return fmt.Sprintf("the offer of task %s has expired", t.SID)
+		case ReservationCanceled, ReservationRescinded:
+			return fmt.Sprintf("the offer of task %s was taken back", t.SID)
+		case ReservationPending:
+		}
+	}
+	return "none has been offered to them, or the offer was followed by another"
 }
 
 // taskOf finds the agent's task: the one named, else the one in the wanted status, else their last.
@@ -420,7 +459,7 @@ func (s *State) taskOf(agent, sid string, wanted TaskStatus) (*Task, *Refusal) {
 	case task == nil:
 		return nil, s.noSuchTask(sid)
 	case task.Agent == "":
-		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent}, "nobody has task %s: it is %s", sid, task.Status)
+		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent}, "no agent has task %s: it is %s", sid, task.Status)
 	case task.Agent != agent:
 		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent},
 			"task %s is %s's, not %s's: name one of %s's own, or leave it out", sid, task.Agent, agent, agent)
@@ -429,11 +468,15 @@ func (s *State) taskOf(agent, sid string, wanted TaskStatus) (*Task, *Refusal) {
 	}
 }
 
-// assignedTo finds the task that the agent has the conversation under.
-func (s *State) assignedTo(agent, sid string) (*Task, *Refusal) {
-	task, refusal := s.taskOf(agent, sid, TaskAssigned)
+// transferableBy finds the task that the agent has the conversation under.
+func (s *State) transferableBy(agent string, to Target) (*Task, *Refusal) {
+	task, refusal := s.taskOf(agent, "", TaskAssigned)
 	if refusal != nil {
 		return nil, refusal
+	}
+	if active := s.ActiveTransfer(); active != nil && active.FromTask == task.SID && active.To == to {
+		return nil, Refuse(CodeTaskNotAssigned, Details{Task: task.SID, Agent: agent, Transfer: active.SID},
+			"%s has transferred task %s to %s already, with transfer %s: wait for the answer, or cancel that transfer", agent, task.SID, to, active.SID)
 	}
 	if task.Status != TaskAssigned {
 		return nil, s.notAssigned(task, agent)
@@ -445,7 +488,7 @@ func (s *State) notAssigned(task *Task, agent string) *Refusal {
 	details := Details{Task: task.SID, Agent: agent}
 	if active := s.ActiveTransfer(); active != nil && active.FromTask == task.SID {
 		details.Transfer = active.SID
-		return Refuse(CodeTaskNotAssigned, details, "%s has passed task %s on to %s with transfer %s: cancel that transfer first",
+		return Refuse(CodeTaskNotAssigned, details, "%s has transferred task %s to %s with transfer %s: cancel that transfer first",
 			agent, task.SID, active.To, active.SID)
 	}
 	return Refuse(CodeTaskNotAssigned, details, "%s doesn't have the conversation: task %s is %s", agent, task.SID, task.Status)

@@ -94,21 +94,21 @@ func (v *Verdict) judgeSwitches(withNote bool) *Refusal {
 	return nil
 }
 
-// judgeTarget refuses a target that the desk doesn't know or can't serve.
-func (v *Verdict) judgeTarget(to Target) *Refusal {
+// judgeTarget refuses a target that the desk doesn't know or can't serve. What to choose instead is the command's to say.
+func (v *Verdict) judgeTarget(to Target, choose string) *Refusal {
 	switch {
 	case to.Agent != "" && !v.AgentKnown:
 		return Refuse(CodeUnknownAgent, Details{Agent: to.Agent},
-			"there is no agent named %q: check the spelling, or add the agent at the desk", to.Agent)
+			"there is no agent named %q: check the spelling, or have an administrator add the agent at the desk", to.Agent)
 	case to.Agent != "" && !v.AgentAvailable && v.Settings.AgentUnavailable == AgentUnavailableRefuse:
 		return Refuse(CodeAgentUnavailable, Details{Agent: to.Agent},
-			"%s is not available: transfer to another agent or to a queue", to.Agent)
+			"%s is not available: %s", to.Agent, choose)
 	case to.Queue != "" && !v.QueueKnown:
 		return Refuse(CodeUnknownQueue, Details{Queue: to.Queue},
-			"there is no queue named %q: check the spelling, or add the queue at the desk", to.Queue)
+			"there is no queue named %q: check the spelling, or have an administrator add the queue at the desk", to.Queue)
 	case to.Queue != "" && v.QueueMembers == 0:
 		return Refuse(CodeQueueEmpty, Details{Queue: to.Queue},
-			"nobody works on the queue %s: choose another target, or add agents to it", to.Queue)
+			"no agent works on the queue %s: choose another target, or have an administrator add agents to it", to.Queue)
 	}
 	return nil
 }

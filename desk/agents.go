@@ -345,7 +345,7 @@ func (t *transaction) keepAdministrator(ctx context.Context, a Agent) error {
 	_, another, err := first(ctx, t, value[string], `SELECT name FROM agents WHERE role = 'admin' AND name <> $1 LIMIT 1`, a.Name)
 	if err == nil && !another {
 		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: a.Name, Field: "role"},
-			"%s is the only administrator: make somebody else one first", a.Name)
+			"%s is the only administrator: make another agent one first", a.Name)
 	}
 	return err
 }
@@ -619,7 +619,7 @@ func (t *transaction) countLoad(ctx context.Context, agent string, channel conve
 
 func unknownAgent(name string) *conversation.Refusal {
 	return conversation.Refuse(conversation.CodeUnknownAgent, conversation.Details{Agent: name},
-		"there is no agent named %q: check the spelling, or add the agent at the desk", name)
+		"there is no agent named %q: check the spelling, or have an administrator add the agent at the desk", name)
 }
 
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)

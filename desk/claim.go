@@ -99,7 +99,7 @@ func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
 		WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved') ORDER BY t.placement LIMIT 1`, sid)
 	if err == nil && !found {
 		return Task{}, conversation.Refuse(conversation.CodeNoReservation, conversation.Details{},
-			"no task of this conversation waits: somebody has it, or it is over")
+			"no task of this conversation waits for an agent: see its state")
 	}
 	return task, err
 }

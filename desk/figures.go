@@ -184,14 +184,14 @@ func direction(all []counted, figure, title string, of func(*Figures) *Transfers
 	count(measureInitiated, "initiated", "Transfers initiated", "Transfers that began in the period. A queue counts those made from its tasks, "+
 		"an agent those they made; received are those made to the queue, to the agent.", func(t *Transfers) *int { return &t.Initiated })
 	count(measureCompleted, "completed", "Transfers completed", "Those of them that were accepted.", func(t *Transfers) *int { return &t.Completed })
-	count(measureRedirected, "redirected", "Redirected", "Completed ones that somebody else accepted than the agent, or through another queue than the one, they were made to.",
+	count(measureRedirected, "redirected", "Redirected", "Completed ones that another agent accepted than the one they were made to, or that went through another queue.",
 		func(t *Transfers) *int { return &t.Redirected })
 	count(measurePingPong, "ping_pong", "Ping-pong", "Completed ones that gave the conversation straight back: its completed transfer before had brought it "+
 		"to their sender, from the one who accepts now.", func(t *Transfers) *int { return &t.PingPong })
 	count(measureFailed, "failed", "Transfers failed", "Those that ended without being accepted, for any reason.", func(t *Transfers) *int { return &t.Failed })
 	count(measureDeclined, "declined", "Declined", "Failed ones that the agent they were made to declined, and that went back to their sender.",
 		func(t *Transfers) *int { return &t.Declined })
-	count(measureExpired, "expired", "Expired", "Failed ones whose offer nobody answered in time, and that went back to their sender.",
+	count(measureExpired, "expired", "Expired", "Failed ones whose offer was not answered in time, and that went back to their sender.",
 		func(t *Transfers) *int { return &t.Expired })
 	count(measureCanceled, "canceled", "Taken back", "Failed ones that their sender took back.", func(t *Transfers) *int { return &t.Canceled })
 	count(measureTimedOut, "timed_out", "Timed out", "Failed ones that waited for longer than a task may.", func(t *Transfers) *int { return &t.TimedOut })

@@ -51,7 +51,7 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 			return err
 		}
 		if status != conversation.ConversationActive {
-			return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "the conversation is over: nobody can be added to it any more")
+			return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "the conversation is over: no participant can be added to it any more")
 		}
 		if err := t.refuseSameParticipant(ctx, p); err != nil {
 			return err
@@ -145,7 +145,7 @@ func (d *Desk) RemoveParticipant(ctx context.Context, conversationSID, sid strin
 }
 
 func noParticipant(sid string) *conversation.Refusal {
-	return invalid("participant", "nobody was added to the conversation as %s: see the list of its participants", sid)
+	return invalid("participant", "the conversation has no participant %s: see the list of its participants", sid)
 }
 
 const selectParticipants = `SELECT sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at FROM participants`

@@ -321,7 +321,7 @@ func testParticipants(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"vip":true}`, changed.Attributes)
 	require.NoError(t, h.RemoveParticipant(ctx, sid, added.SID))
-	refusedWith(t, conversation.CodeInvalidPayload, h.RemoveParticipant(ctx, sid, added.SID), "nobody was added")
+	refusedWith(t, conversation.CodeInvalidPayload, h.RemoveParticipant(ctx, sid, added.SID), "has no participant")
 }
 
 func testChangedMessages(t *testing.T, h *house) {

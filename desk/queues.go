@@ -356,5 +356,5 @@ func (t *transaction) knowQueue(ctx context.Context, name string) error {
 
 func unknownQueue(name string) *conversation.Refusal {
 	return conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: name},
-		"there is no queue named %q: check the spelling, or add the queue at the desk", name)
+		"there is no queue named %q: check the spelling, or have an administrator add the queue at the desk", name)
 }

@@ -74,7 +74,7 @@ func (d *Desk) Say(ctx context.Context, m NewMessage) (Message, error) {
 func validMessage(m NewMessage) *conversation.Refusal {
 	switch length := utf8.RuneCountInString(m.Text); {
 	case m.From == "":
-		return invalid("from", "nobody is named as the author: name an agent, or %q", FromCustomer)
+		return invalid("from", "the message has no author: name an agent, or %q", FromCustomer)
 	case strings.TrimSpace(m.Text) == "":
 		return invalid("text", "the message is empty: write at least one character")
 	case length > MaxMessage:
@@ -109,7 +109,7 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 	if m.From == FromCustomer || m.From == FromSystem {
 		if status != conversation.ConversationActive {
 			return Message{}, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
-				"the customer's side of the conversation is over: start a new conversation")
+				"the customer's side of the conversation is over: the customer can only write in a new conversation")
 		}
 	} else if err := t.haveConversation(ctx, m.From, m.Conversation); err != nil {
 		return Message{}, err

@@ -167,7 +167,7 @@ func (c *call) updateConversation() (any, error) {
 		return nil, err
 	}
 	if state == "active" && v.status != conversation.ConversationActive {
-		return nil, c.wrong("State", "The conversation is over, and stays so: start a new one")
+		return nil, c.wrong("State", "The conversation is %s and can't become active again: leave State out", v.status)
 	}
 	if state == "closed" {
 		if err := c.mayClose(v, false); err != nil {

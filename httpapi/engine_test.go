@@ -169,17 +169,17 @@ func (e *engine) find(sid string) *carried {
 	return e.carried[sid]
 }
 
-// running returns the conversation, locked. A workflow that has ended, or never began, takes nothing.
+// running returns the conversation, locked. A workflow that never began takes nothing.
 func (e *engine) running(sid string) (*carried, error) {
 	if c := e.find(sid); c != nil {
 		c.mutex.Lock()
-		if c.refusal == nil && c.record.Status != conversation.ConversationClosed {
+		if c.refusal == nil { // of one that is closed the rules decide, as the client does
 			return c, nil
 		}
 		c.mutex.Unlock()
 	}
 	return nil, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
-		"the conversation %s is closed or was never started: start a new one", sid)
+		"the conversation %s is closed or was never started: check its SID", sid)
 }
 
 // read returns the record as a query does, and what is closed at its next change.
@@ -187,7 +187,7 @@ func (e *engine) read(sid string) (record conversation.Record, changed <-chan st
 	c := e.find(sid)
 	if c == nil {
 		return record, nil, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
-			"the conversation %s is closed or was never started: start a new one", sid)
+			"the conversation %s is closed or was never started: check its SID", sid)
 	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()

@@ -114,7 +114,7 @@ func (c *call) createParticipant() (any, error) {
 		return nil, c.wrong("RoutingProperties", "RoutingProperties is for participants of the type agent: leave it out")
 	}
 	if c.caller.agent() != "" {
-		return nil, c.forbid("An agent's key can add nobody but its agent: use type agent, or another key")
+		return nil, c.forbid("An agent's key can add only its agent: use type agent, or another key")
 	}
 	v, err := c.interactionNow()
 	if err != nil {
@@ -274,7 +274,7 @@ func (c *call) agentTask(sid string) (desk.Task, error) {
 	}
 	now := v.task(sid)
 	if now == nil || now.Agent == "" || now.Reservation == nil {
-		return task, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Task: sid}, "nobody has task %s", sid)
+		return task, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Task: sid}, "no agent has task %s", sid)
 	}
 	return *now, nil
 }

@@ -20,7 +20,7 @@ func transferRoutes() []route {
 			with("from*", "to*", "type", "note_sid").answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).createTransfer),
 		get(flex, channelPath+"/Transfers/{transfer}", everyone).says("Fetches a transfer.").
 			answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).fetchTransfer),
-		post(flex, channelPath+"/Transfers/{transfer}", everyone, http.StatusOK).says("Takes back a transfer that nobody has accepted yet, with `{\"status\":\"failed\"}`.").
+		post(flex, channelPath+"/Transfers/{transfer}", everyone, http.StatusOK).says("Takes back a transfer that no agent has accepted yet, with `{\"status\":\"failed\"}`.").
 			asJSON().with("status*").answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).updateTransfer),
 		get(flex, "/v3/Instances/{instance}/TransferSettings", everyone).says("Tells whether messaging transfers, and notes on them, are on.").
 			answers(transferSettings{}).by((*call).fetchTransferSettings),

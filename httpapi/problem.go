@@ -114,7 +114,7 @@ func problemOf(err error, of product) *problem {
 	case errors.Is(err, context.DeadlineExceeded) || baton.Unavailable(err):
 		return &problem{Status: http.StatusServiceUnavailable, Code: 20503, Message: "Baton did not answer in time: try again", RetryAfter: 1}
 	}
-	return &problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and tell whoever runs Baton if it stays"}
+	return &problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and report it to the administrator if it stays"}
 }
 
 func told(refusal *conversation.Refusal, a answer, of product) *problem {

@@ -353,7 +353,7 @@ var descriptions = map[conversation.EventName]string{
 	conversation.EventTaskCanceled:          "Task {task} was canceled: {reason}",
 	conversation.EventTaskQueueEntered:      "Task {task} entered TaskQueue {queue}",
 	conversation.EventTransferInitiated:     "Worker {agent} initiated transfer {transfer} of the conversation, with task {task}",
-	conversation.EventTransferAttemptFailed: "Nobody took task {task} of transfer {transfer} yet: {reason}",
+	conversation.EventTransferAttemptFailed: "Task {task} of transfer {transfer} was not accepted: {reason}",
 	conversation.EventTransferFailed:        "Transfer {transfer} failed: {reason}",
 	conversation.EventTransferCanceled:      "Transfer {transfer} was canceled",
 	conversation.EventTransferCompleted:     "Transfer {transfer} was completed",

@@ -32,7 +32,7 @@ func workspaceRoutes() []route {
 		post(taskrouter, workspacePath+"/Activities/{activity}", services, http.StatusOK).says("Renames an activity.").
 			but("Available, Break and Offline stay as they are.").with("FriendlyName").
 			answers(taskmodel.TaskrouterV1Activity{}).by((*call).updateActivity),
-		remove(taskrouter, workspacePath+"/Activities/{activity}", services).says("Removes an activity that nobody has.").by((*call).removeActivity),
+		remove(taskrouter, workspacePath+"/Activities/{activity}", services).says("Removes an activity that no worker has.").by((*call).removeActivity),
 
 		get(taskrouter, workspacePath+"/TaskChannels", everyone).says("Lists the task channels.").
 			but("They are the channels of conversations; others can't be added.").

@@ -140,6 +140,9 @@ func outcomeSentence(o conversation.Outcome) string {
 		parts = append(parts, fmt.Sprintf("transfer %s is %s", t.SID, t.Status))
 	}
 	parts = append(parts, fmt.Sprintf("the conversation is %s", o.ConversationStatus))
+	if o.Unchanged {
+		parts = append(parts, "nothing was changed, for this was done before")
+	}
 	return oneLine(strings.Join(parts, "; "))
 }
 
@@ -247,7 +250,7 @@ func (c *cli) end() *cobra.Command {
 
 func (c *cli) cancel() *cobra.Command {
 	var command conversation.CancelCommand
-	cmd := c.command("cancel CH… --agent AGENT", "Take back a transfer that nobody has accepted",
+	cmd := c.command("cancel CH… --agent AGENT", "Take back a transfer that no agent has accepted",
 		func() (conversation.Command, error) { return command, nil })
 	cmd.Flags().StringVar(&command.Transfer, "transfer", "", "the transfer (default: the active one)")
 	return metaFlags(agentFlag(cmd, &command.Agent), &command.Meta)
@@ -299,9 +302,12 @@ func (c *cli) take() *cobra.Command {
 					return err
 				}
 				task := record.Task(claim.Task)
-				if task == nil || !task.OfferedTo(agent) {
-					return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Task: claim.Task},
-						"the task no longer waits: somebody was quicker, or the customer has left")
+				switch {
+				case task == nil:
+					return conversation.Refuse(conversation.CodeNoSuchTask, conversation.Details{Task: claim.Task}, "task %s ended long ago: see `starter show %s`", claim.Task, args[0])
+				case !task.OfferedTo(agent):
+					return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Task: claim.Task, Agent: task.Agent},
+						"task %s is not reserved for %s: it is %s; see `starter show %s`", claim.Task, agent, task.Status, args[0])
 				}
 				return c.print(task, func(w io.Writer) {
 					fmt.Fprintf(w, "task %s is reserved for %s until %s: accept it with `starter accept %s --agent %s`\n",

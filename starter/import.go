@@ -190,7 +190,7 @@ func (i *importer) taken(ctx context.Context, sid string) (string, error) {
 		return false
 	})
 	if err != nil && offer.Err() != nil && ctx.Err() == nil {
-		return "", fmt.Errorf("nobody was offered conversation %s (it is %s): make an agent of the queue available, with capacity left", sid, record.Status)
+		return "", fmt.Errorf("conversation %s is not offered to any agent (it is %s): make an agent of the queue available, with capacity left", sid, record.Status)
 	}
 	if err != nil {
 		return "", err

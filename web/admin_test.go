@@ -399,7 +399,7 @@ func TestAdministerAgents(t *testing.T) {
 		`Attributes are a JSON object, as in {"skills":["billing"]}.`:          {"json": {`{"level":`}},
 		"A capacity is a whole number of conversations at a time, 0 for none.": {"capacity.chat": {"x"}},
 		"A capacity of -1 is not possible: choose 0 to 1000.":                  {"capacity.chat": {"-1"}},
-		"Dora is the only administrator: make somebody else one first.":        {"role": {"agent"}},
+		"Dora is the only administrator: make another agent one first.":        {"role": {"agent"}},
 		"The agent's name has 1 to 255 characters of text.":                    {"friendly_name": {" "}},
 	} {
 		form["queue"] = []string{"billing"}
@@ -415,7 +415,7 @@ func TestAdministerAgents(t *testing.T) {
 
 	page = o.submit(o.at(one), one+"/remove", nil)
 	require.Equal(t, http.StatusUnprocessableEntity, page.Status)
-	require.Equal(t, []string{"Dora is the only administrator: make somebody else one first."}, alerts(t, page.Body))
+	require.Equal(t, []string{"Dora is the only administrator: make another agent one first."}, alerts(t, page.Body))
 	require.Equal(t, "/admin/agents", o.does("/admin/agents/bob", "/admin/agents/bob/remove", nil).URL.Path)
 	require.Equal(t, http.StatusNotFound, o.open(o.browser, "/admin/agents/bob").Status)
 	require.Equal(t, http.StatusNotFound, o.send(o.browser, "/admin/agents/bob", url.Values{"friendly_name": {"B"}}).Status)

@@ -370,9 +370,12 @@ func (v *visit) end() error {
 
 func (v *visit) wrapUp() error {
 	typed := form{Disposition: v.r.PostFormValue("disposition"), WrapupNote: v.text("note"), About: "wrapup"}
-	err := v.send(v.r.PathValue("sid"), conversation.WrapupCommand{
+	outcome, err := v.sendFor(v.r.PathValue("sid"), conversation.WrapupCommand{
 		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Disposition: typed.Disposition, Note: typed.WrapupNote, Meta: v.once(),
 	})
+	if err == nil && outcome.Unchanged && (typed.WrapupNote != "" || typed.Disposition != "") {
+		return v.desktop(http.StatusConflict, "This wrapup was completed before: the disposition and the note sent now were not kept.", typed)
+	}
 	return v.deskAfter("Wrapup complete.", err, typed)
 }
 

@@ -206,11 +206,11 @@ func (v *visit) move() error {
 	if !ok {
 		return v.conversation(http.StatusUnprocessableEntity, "Choose where to move the conversation to.")
 	}
-	return v.supervised("Moved.", conversation.MoveCommand{Task: v.r.PostFormValue("task"), To: to, Meta: v.bySupervisor()})
+	return v.supervised("Moved.", "It was there already: nothing was moved.", conversation.MoveCommand{Task: v.r.PostFormValue("task"), To: to, Meta: v.bySupervisor()})
 }
 
 func (v *visit) closeConversation() error {
-	return v.supervised("Closed.", conversation.CloseCommand{Reason: v.r.PostFormValue("reason"), Meta: v.bySupervisor()})
+	return v.supervised("Closed.", "The customer's side was over already: nothing was changed.", conversation.CloseCommand{Reason: v.r.PostFormValue("reason"), Meta: v.bySupervisor()})
 }
 
 func (v *visit) bySupervisor() conversation.Meta {
@@ -220,14 +220,19 @@ func (v *visit) bySupervisor() conversation.Meta {
 }
 
 // supervised carries a supervisor's command, and answers with the conversation's page.
-func (v *visit) supervised(said string, command conversation.Command) error {
+// It says before where another command had the effect first.
+func (v *visit) supervised(said, before string, command conversation.Command) error {
 	sid := v.r.PathValue("sid")
-	if err := v.send(sid, command); err != nil {
+	outcome, err := v.sendFor(sid, command)
+	if err != nil {
 		status, message, other := refusedBy(err)
 		if other != nil {
 			return other
 		}
 		return v.conversation(status, message)
+	}
+	if outcome.Unchanged {
+		said = before
 	}
 	return v.back("/conversations/"+url.PathEscape(sid), said)
 }

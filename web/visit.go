@@ -298,21 +298,27 @@ const settling = 3 * time.Second
 
 // send carries a command to a conversation, for the one signed in, and waits until the desk shows what it did.
 func (v *visit) send(sid string, command conversation.Command) error {
+	_, err := v.sendFor(sid, command)
+	return err
+}
+
+// sendFor is send for who needs the outcome.
+func (v *visit) sendFor(sid string, command conversation.Command) (conversation.Outcome, error) {
 	command, err := conversation.Identified(command, uuid.NewString()) // a refusal is noted under the ID
 	if err != nil {
-		return err
+		return conversation.Outcome{}, err
 	}
 	outcome, err := v.conversations.Send(v.ctx, sid, command)
 	if err != nil {
 		if noteErr := v.desk.NoteRefused(v.ctx, sid, command, err); noteErr != nil {
 			v.log.ErrorContext(v.ctx, "refused accept not counted", "conversation", sid, "error", noteErr)
 		}
-		return err
+		return outcome, err
 	}
 	ctx, cancel := context.WithTimeout(v.ctx, settling)
 	defer cancel()
 	if err := v.desk.AwaitRevision(ctx, sid, outcome.Revision); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return err
+		return outcome, err
 	}
-	return nil // where the desk is behind, the page follows by itself
+	return outcome, nil // where the desk is behind, the page follows by itself
 }
