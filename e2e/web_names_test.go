@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// reads waits until an element that a CSS selector finds has the parts of a sentence from left to right, line by line: no
+// part has moved another one.
+func (v *visitor) reads(selector string, parts ...string) {
+	v.t.Helper()
+	v.waits("reads "+strings.Join(parts, " | ")+" in "+selector, `((selector, parts) => [...document.querySelectorAll(selector)].some((element) => {
+		const nodes = [];
+		const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+		while (walker.nextNode()) nodes.push(walker.currentNode);
+		const text = nodes.map((node) => node.data).join("");
+		const place = (at) => {
+			for (const node of nodes) {
+				if (at < node.length) return [node, at];
+				at -= node.length;
+			}
+		};
+		let from = 0;
+		let before = null;
+		return parts.every((part) => {
+			const at = text.indexOf(part, from);
+			if (at < 0) return false;
+			from = at + part.length;
+			const range = document.createRange();
+			range.setStart(...place(at));
+			const [last, offset] = place(from - 1);
+			range.setEnd(last, offset + 1);
+			const now = range.getBoundingClientRect();
+			const follows = now.width > 0 && (before === null || now.left >= before.right - 1 || now.top >= before.bottom - 1);
+			before = now;
+			return follows;
+		});
+	}))(`+quoted(selector)+`, `+"["+joined(parts)+"]"+`)`)
+}
+
+func joined(parts []string) string {
+	encoded := make([]string, len(parts))
+	for i, part := range parts {
+		encoded[i] = quoted(part)
+	}
+	return strings.Join(encoded, ", ")
+}
+
+// Names, reasons and notes from right to left move nothing beside them, wherever people read them, and a name cannot
+// reverse what stands beside it.
+func TestTextFromRightToLeft(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
+	o.does(t, "queues", "add", "מכירות", "--member", "alice")
+	o.does(t, "agents", "add", "דנה (2)", "--status", "available")
+	crystal := o.beginsChat(t, "Eve\u202e7 kcatta", charged)
+	alice := o.agent(t, "alice")
+	alice.opens("Eve7 kcatta")
+	alice.clicks("button", "Accept")
+	crystal.reads(".with", "You are talking to", "alice", ".")
+	const arabic = "مدفوعة مرتين (3 مايو)"
+	alice.passes("דנה", "דנה (2)", arabic)
+	alice.sees("Passed on.")
+	alice.reads(".wrapup p", "Passed to", "דנה (2)", ", who has not accepted yet.")
+	crystal.reads(".did", "You are being passed on to", "דנה (2)")
+	crystal.reads(".with", "You are being passed on to", "דנה (2)", ". Everything")
+	crystal.seesNowhere(arabic)
+
+	dana := o.agent(t, "דנה (2)")
+	dana.opens("Eve7 kcatta")
+	dana.reads(".offer p", "alice", "wants to pass this conversation to", "you", ".")
+	dana.waits("the note begins at the right", `getComputedStyle(document.querySelector(".offer .note .text")).direction === "rtl"`)
+	dana.types("textbox", "Reason for declining", "مشغول: 3")
+	dana.clicks("button", "Decline")
+	dana.sees("Declined.")
+
+	alice.reads(".notice p", "Eve7 kcatta", "דנה (2)", "declined: ‘", "مشغول: 3", "’. Now waiting in support.")
+	alice.reads(".wrapup p", "דנה (2)", "declined: ‘", "مشغول: 3", "’. Now waiting in support.")
+	alice.reads("#thread .did", "alice", "passed this to", "דנה (2)")
+	alice.reads("#thread .did", "דנה (2)", "declined: ‘", "مشغول: 3", "’")
+	alice.seesNowhere("\u202e")
+
+	sid := o.conversations(t)[0].SID
+	carol := o.signIn(t, "carol", "carol supervisor", "/conversations/"+sid)
+	carol.reads(".event", "Offered to", "דנה (2)")
+	carol.reads(".event", "דנה (2)", "declined:", "مشغول: 3")
+	carol.chooses("It waits for support. Move it to", "\u2068מכירות\u2069 (queue)")
+	carol.clicks("button", "Move")
+	carol.reads(".event", "Moved to", "מכירות")
+	carol.seesNowhere("\u202e")
+	crystal.clicks("button", "End this chat")
+	crystal.sees("This chat is over.")
+	alice.types("textbox", "Wrapup note", arabic)
+	alice.clicks("button", "Complete wrapup")
+	alice.sees("Wrapup complete.")
+	carol.goes("/conversations")
+	carol.reads("tr", "Eve7 kcatta", "web", "closed", "alice", "·", "מכירות", "last")
+}
+
+// A text that is too long is said beside its field, with a count of characters, before it is sent: nothing of it is cut, and
+// nothing is sent.
+func TestTooLongIsSaidBesideTheField(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
+	const (
+		wide     = "👩🏽" // two characters, four units of UTF-16
+		combined = "e\u0301"
+	)
+	// long is a text of that many characters.
+	long := func(count int) string { return strings.Repeat(wide+combined, count/4) + strings.Repeat("x", count%4) }
+	counts := func(v *visitor, name, says string) {
+		t.Helper()
+		v.waits("the count says "+says, `(() => {
+			const field = `+field(name)+`;
+			const said = document.getElementById(field.id + "-count");
+			return (said.hidden ? "" : said.innerText) === `+quoted(says)+` && field.getAttribute("aria-describedby").includes(said.id);
+		})()`)
+	}
+	// bounded types a text that is too long into a field, one that is not, and the longest one at last.
+	bounded := func(v *visitor, role, label, name, most, over string, limit int, send func()) {
+		t.Helper()
+		v.types(role, label, long(limit+50))
+		counts(v, name, over+" of "+most+" characters")
+		send()
+		v.waits("it is refused by the page", `!`+field(name)+`.checkValidity() && document.querySelector(".outbox .message") === null`)
+		require.Equal(t, long(limit+50), ask[string](v, field(name)+".value"), "nothing is cut")
+		v.types(role, label, "short")
+		counts(v, name, "")
+		v.types(role, label, long(limit))
+		counts(v, name, most+" of "+most+" characters")
+		v.waits("it is not refused", field(name)+`.checkValidity()`)
+	}
+
+	crystal := openBrowser(t, "Crystal", o.url)
+	crystal.goes("/chat")
+	crystal.types("textbox", "What is it about?", charged)
+	bounded(crystal, "textbox", "Your name", "name", "255", "305", conversation.MaxText, func() { crystal.clicks("button", "Begin the chat") })
+	require.Equal(t, "/chat", crystal.at())
+	require.Empty(t, o.conversations(t))
+	crystal.clicks("button", "Begin the chat")
+	crystal.seesIn("#thread", charged)
+	sid := o.conversations(t)[0].SID
+	require.Equal(t, long(conversation.MaxText), o.conversations(t)[0].Customer.Name)
+	bounded(crystal, "textbox", "Your message", "text", "16,000", "16,050", desk.MaxMessage, func() { crystal.presses(enter) })
+	crystal.presses(enter)
+	crystal.waits("it is delivered", `document.querySelectorAll("#thread .message[data-number]").length === 2`)
+	counts(crystal, "text", "")
+	require.Equal(t, []string{charged, long(desk.MaxMessage)}, o.texts(t, sid))
+
+	o.offered(t, sid, "alice")
+	alice := o.agent(t, "alice")
+	alice.goes("/desk/" + sid)
+	bounded(alice, "textbox", "Reason for declining", "reason", "255", "305", conversation.MaxText, func() { alice.clicks("button", "Decline") })
+	o.does(t, "accept", sid, "--agent", "alice", "--wait")
+	alice.goes("/desk/" + sid + "/transfer")
+	alice.clicks("radio", "billing")
+	bounded(alice, "textbox", "Note for the next agent", "note", "2,000", "2,050", conversation.MaxNote, func() { alice.clicks("button", "Pass on") })
+	alice.clicks("button", "Pass on")
+	alice.sees("Passed on.")
+	bounded(alice, "combobox", "Disposition", "disposition", "255", "305", conversation.MaxText, func() { alice.clicks("button", "Complete wrapup") })
+	bounded(alice, "textbox", "Wrapup note", "note", "2,000", "2,050", conversation.MaxNote, func() { alice.clicks("button", "Complete wrapup") })
+	alice.clicks("button", "Complete wrapup")
+	alice.sees("Wrapup complete.")
+
+	carol := o.administrator(t)
+	carol.goes("/admin/agents")
+	bounded(carol, "textbox", "Shown as", "friendly_name", "255", "305", conversation.MaxText, func() { carol.clicks("button", "Add") })
+	carol.types("textbox", "Name", "zoe")
+	carol.clicks("button", "Add")
+	carol.sees("Added " + long(conversation.MaxText) + ".")
+	carol.goes("/conversations")
+	bounded(carol, "searchbox", "Name, address, text or SID", "search", "200", "250", desk.MaxSearch, func() { carol.clicks("button", "Search") })
+	require.Equal(t, "/conversations", carol.at())
+	carol.goes("/conversations/" + sid)
+	bounded(carol, "textbox", "Reason", "reason", "255", "305", conversation.MaxText, func() { carol.clicks("button", "Close the conversation") })
+	carol.clicks("button", "Close the conversation")
+	carol.sees("Closed.")
+}
