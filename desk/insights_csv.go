@@ -4,6 +4,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/baton-transfers/baton/conversation"
 )
 
 // CSV returns the figures as rows of a table under their header: of the desk ("all"), and of every queue,
@@ -45,9 +48,14 @@ func (i Insights) CSV() [][]string {
 	return rows
 }
 
+// formulas are what formulas begin with, in the width of either script.
+const formulas = "=+-@\uff1d\uff0b\uff0d\uff20"
+
 // cell is a text in a table that people open in a spreadsheet: with a quote before what it would take for a formula.
 func cell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20", []rune(text)[0]) {
+	first, _ := utf8.DecodeRuneInString(text)
+	shown, _ := utf8.DecodeRuneInString(conversation.CleanName(text)) // a name that an earlier build took may begin with what is invisible
+	if strings.ContainsRune(formulas, shown) || strings.ContainsRune("\t\r\n", first) {
 		return "'" + text
 	}
 	return text

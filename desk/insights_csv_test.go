@@ -14,6 +14,11 @@ func TestCSVHasNoFormulas(t *testing.T) {
 		{Name: "minus", FriendlyName: "-1"},
 		{Name: "at", FriendlyName: "@SUM(1)"},
 		{Name: "wide", FriendlyName: "＝1"},
+		{Name: "hidden", FriendlyName: "\u200b\u202e=cmd|' /C calc'!A0"},
+		{Name: "spaced", FriendlyName: " =1"},
+		{Name: "tab", FriendlyName: "\t=1"},
+		{Name: "line", FriendlyName: "\n=1"},
+		{Name: "inner", FriendlyName: "a=1"},
 		{Name: "ivan", FriendlyName: "Иван Петров"},
 	}}
 	rows := i.CSV()
@@ -24,6 +29,6 @@ func TestCSVHasNoFormulas(t *testing.T) {
 		require.Len(t, row, len(rows[0]))
 		shown = append(shown, row[last])
 	}
-	require.Equal(t, []string{`'=HYPERLINK("http://example.com")`, "'+1", "'-1", "'@SUM(1)", "'＝1", "Иван Петров"}, shown)
+	require.Equal(t, []string{`'=HYPERLINK("http://example.com")`, "'+1", "'-1", "'@SUM(1)", "'＝1", "'\u200b\u202e=cmd|' /C calc'!A0", "' =1", "'\t=1", "'\n=1", "a=1", "Иван Петров"}, shown)
 	require.Equal(t, "mallory", rows[2][1], "programs read the name")
 }

@@ -227,10 +227,14 @@ func (c *cli) showIdentities(ctx context.Context, d *desk.Desk) error {
 	if identities == nil {
 		identities = []desk.Identity{}
 	}
+	known, err := readNames(ctx, d)
+	if err != nil {
+		return err
+	}
 	return c.print(identities, func(w io.Writer) {
 		var rows [][]string
 		for _, bound := range identities {
-			rows = append(rows, []string{bound.Agent, oneLine(bound.Issuer), oneLine(bound.Subject), clock(bound.BoundAt)})
+			rows = append(rows, []string{oneLine(known.agent(bound.Agent)), oneLine(bound.Issuer), oneLine(bound.Subject), clock(bound.BoundAt)})
 		}
 		table(w, []string{"AGENT", "ISSUER", "SUBJECT", "SINCE"}, rows)
 	})
@@ -319,6 +323,10 @@ func (c *cli) showAgents(ctx context.Context, d *desk.Desk) error {
 	if err != nil {
 		return err
 	}
+	known, err := readNames(ctx, d)
+	if err != nil {
+		return err
+	}
 	return c.print(agents, func(w io.Writer) {
 		var rows [][]string
 		for _, a := range agents {
@@ -326,7 +334,7 @@ func (c *cli) showAgents(ctx context.Context, d *desk.Desk) error {
 			for _, channel := range a.Channels {
 				load = append(load, fmt.Sprintf("%s %d/%d", channel.Channel, channel.Load, channel.Capacity))
 			}
-			rows = append(rows, []string{a.Name, shownAs(a.FriendlyName, a.Name), string(a.Role), string(a.Presence), dash(strings.Join(a.Queues, ",")), strings.Join(load, " ")})
+			rows = append(rows, []string{a.Name, shownAs(a.FriendlyName, a.Name), string(a.Role), string(a.Presence), dash(known.queues(a.Queues)), strings.Join(load, " ")})
 		}
 		table(w, []string{"AGENT", "SHOWN AS", "ROLE", "STATUS", "QUEUES", "LOAD/CAPACITY"}, rows)
 	})
@@ -390,10 +398,14 @@ func (c *cli) showQueues(ctx context.Context, d *desk.Desk) error {
 	if err != nil {
 		return err
 	}
+	known, err := readNames(ctx, d)
+	if err != nil {
+		return err
+	}
 	return c.print(queues, func(w io.Writer) {
 		var rows [][]string
 		for _, q := range queues {
-			rows = append(rows, []string{q.Name, shownAs(q.FriendlyName, q.Name), dash(strings.Join(q.Members, ",")), strconv.Itoa(q.Waiting), clock(q.WaitingSince)})
+			rows = append(rows, []string{q.Name, shownAs(q.FriendlyName, q.Name), dash(known.agents(q.Members)), strconv.Itoa(q.Waiting), clock(q.WaitingSince)})
 		}
 		table(w, []string{"QUEUE", "SHOWN AS", "MEMBERS", "WAITING", "SINCE"}, rows)
 	})

@@ -118,21 +118,22 @@ func (c *cli) command(use, short string, payload func() (conversation.Command, e
 				if err != nil {
 					return err
 				}
-				return c.print(outcome, func(w io.Writer) { fmt.Fprintln(w, outcomeSentence(outcome)) })
+				known := c.names(ctx)
+				return c.print(outcome, func(w io.Writer) { fmt.Fprintln(w, outcomeSentence(outcome, known)) })
 			})
 		},
 	}
 }
 
 // outcomeSentence says what a command touched, as it is now.
-func outcomeSentence(o conversation.Outcome) string {
+func outcomeSentence(o conversation.Outcome, known names) string {
 	var parts []string
 	if t := o.Task; t != nil {
 		part := fmt.Sprintf("task %s is %s", t.SID, t.Status)
 		if t.Agent != "" {
-			part += " (" + t.Agent + ")"
+			part += " (" + known.agent(t.Agent) + ")"
 		} else {
-			part += " in " + t.Queue
+			part += " in " + known.queue(t.Queue)
 		}
 		parts = append(parts, part)
 	}
@@ -309,9 +310,13 @@ func (c *cli) take() *cobra.Command {
 					return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Task: claim.Task, Agent: task.Agent},
 						"task %s is not reserved for %s: it is %s; see `starter show %s`", claim.Task, agent, task.Status, args[0])
 				}
+				known, err := readNames(ctx, d)
+				if err != nil {
+					return err
+				}
 				return c.print(task, func(w io.Writer) {
 					fmt.Fprintf(w, "task %s is reserved for %s until %s: accept it with `starter accept %s --agent %s`\n",
-						task.SID, agent, clock(task.Reservation.ExpiresAt), args[0], agent)
+						task.SID, oneLine(known.agent(agent)), clock(task.Reservation.ExpiresAt), args[0], agent)
 				})
 			})
 		},

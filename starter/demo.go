@@ -225,7 +225,7 @@ func (s *story) theEnd(ctx context.Context) error {
 	}
 	s.say("alice ends the chat, both wrap up, and the conversation is closed")
 	fmt.Fprintln(s.out)
-	showRecord(s.out, record)
+	showRecord(s.out, record, names{})
 	return nil
 }
 
@@ -249,7 +249,7 @@ func (s *story) accepts(ctx context.Context, agent string) error {
 	if err != nil {
 		return err
 	}
-	s.say("%s accepts: %s", agent, outcomeSentence(outcome))
+	s.say("%s accepts: %s", agent, outcomeSentence(outcome, names{}))
 	return nil
 }
 

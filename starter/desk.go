@@ -62,15 +62,19 @@ func (c *cli) readTranscript(ctx context.Context, d *desk.Desk, sid string, read
 		Messages []desk.Message      `json:"messages"`
 		Notes    []conversation.Note `json:"notes"`
 	}{messages, notes}
-	return c.print(read, func(w io.Writer) { showTranscript(w, messages, notes) })
+	known, err := readNames(ctx, d)
+	if err != nil {
+		return err
+	}
+	return c.print(read, func(w io.Writer) { showTranscript(w, messages, notes, known) })
 }
 
-func showTranscript(w io.Writer, messages []desk.Message, notes []conversation.Note) {
+func showTranscript(w io.Writer, messages []desk.Message, notes []conversation.Note, known names) {
 	for _, m := range messages {
-		fmt.Fprintf(w, "%s  %s: %s\n", clock(m.At), oneLine(m.From), oneLine(m.Text))
+		fmt.Fprintf(w, "%s  %s: %s\n", clock(m.At), oneLine(known.author(m.From)), oneLine(m.Text))
 	}
 	for _, n := range notes {
-		fmt.Fprintf(w, "%s  note of %s (%s): %s\n", clock(n.CreatedAt), oneLine(n.Author), n.Kind, oneLine(n.Text))
+		fmt.Fprintf(w, "%s  note of %s (%s): %s\n", clock(n.CreatedAt), oneLine(known.agent(n.Author)), n.Kind, oneLine(n.Text))
 	}
 }
 
@@ -83,17 +87,21 @@ func (c *cli) offers() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			known, err := readNames(ctx, d)
+			if err != nil {
+				return err
+			}
 			return c.print(offers, func(w io.Writer) {
 				for _, o := range offers {
-					from := "the queue " + o.Task.Queue
+					from := "the queue " + known.queue(o.Task.Queue)
 					if o.Transfer != nil {
-						from = o.Transfer.From
+						from = known.agent(o.Transfer.From)
 					}
 					fmt.Fprintf(w, "%s  task %s from %s, until %s\n", o.Conversation.SID, o.Task.SID, oneLine(from), clock(o.Task.Reservation.ExpiresAt))
-					showTranscript(w, o.Transcript, o.Notes)
+					showTranscript(w, o.Transcript, o.Notes, known)
 				}
 				if len(offers) == 0 {
-					fmt.Fprintf(w, "%s has no offers\n", agent)
+					fmt.Fprintf(w, "%s has no offers\n", oneLine(known.agent(agent)))
 				}
 			})
 		}),

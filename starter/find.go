@@ -44,7 +44,11 @@ func (c *cli) find() *cobra.Command {
 					return err
 				}
 				c.security().Write(ctx, seclog.Entry{Event: seclog.Search, Subject: "conversations"})
-				return c.print(found, func(w io.Writer) { showFound(w, found) })
+				known, err := readNames(ctx, d)
+				if err != nil {
+					return err
+				}
+				return c.print(found, func(w io.Writer) { showFound(w, found, known) })
 			})(cmd, args)
 		},
 	}
@@ -72,7 +76,7 @@ func findAll(ctx context.Context, d *desk.Desk, filter desk.Filter, text string,
 	}
 }
 
-func showFound(w io.Writer, found []desk.Match) {
+func showFound(w io.Writer, found []desk.Match, known names) {
 	if len(found) == 0 {
 		fmt.Fprintln(w, "no conversation found")
 		return
@@ -81,10 +85,10 @@ func showFound(w io.Writer, found []desk.Match) {
 	for _, m := range found {
 		var holders []string
 		for _, t := range m.Live {
-			holders = append(holders, orQueue(t.Agent, t.Queue))
+			holders = append(holders, known.holder(t.Agent, t.Queue))
 		}
 		if len(holders) == 0 {
-			holders = []string{orQueue(m.LastAgent, m.LastQueue)}
+			holders = []string{known.holder(m.LastAgent, m.LastQueue)}
 		}
 		rows = append(rows, []string{
 			m.SID, string(m.Status), string(m.Channel), dash(m.Customer.Name), dash(strings.Join(holders, ",")), strconv.Itoa(m.Messages),
@@ -93,12 +97,4 @@ func showFound(w io.Writer, found []desk.Match) {
 		})
 	}
 	table(w, []string{"CONVERSATION", "STATUS", "CHANNEL", "CUSTOMER", "HOLDERS", "MESSAGES", "BEGAN", "FOUND IN", "LINE"}, rows)
-}
-
-// orQueue is who has a task, or the queue that it waits in.
-func orQueue(agent, queue string) string {
-	if agent == "" {
-		return queue
-	}
-	return agent
 }

@@ -40,7 +40,7 @@ func (c *cli) insights() *cobra.Command {
 				}
 				if asCSV {
 					c.security().Write(ctx, seclog.Entry{Event: seclog.Export, Subject: "insights", Reason: "csv"})
-					return writeCSV(c.stdout, insights)
+					return writeCSV(c.stdout, insights, isTerminal(c.stdout))
 				}
 				return c.print(insights, func(w io.Writer) { showInsights(w, insights) })
 			})(cmd, args)
@@ -107,8 +107,18 @@ func showInsights(w io.Writer, insights desk.Insights) {
 	}
 }
 
-func writeCSV(w io.Writer, insights desk.Insights) error {
-	if err := csv.NewWriter(w).WriteAll(insights.CSV()); err != nil {
+// writeCSV prints the figures as CSV. To a terminal it leaves out characters that would control it, as [cli.print] does;
+// a program that reads the CSV gets what is there.
+func writeCSV(w io.Writer, insights desk.Insights, terminal bool) error {
+	rows := insights.CSV()
+	if terminal {
+		for _, row := range rows {
+			for i, cell := range row {
+				row[i] = oneLine(cell)
+			}
+		}
+	}
+	if err := csv.NewWriter(w).WriteAll(rows); err != nil {
 		return fmt.Errorf("print CSV: %w", err)
 	}
 	return nil

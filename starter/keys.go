@@ -101,10 +101,14 @@ func (c *cli) showKeys(ctx context.Context, d *desk.Desk) error {
 	if err != nil {
 		return err
 	}
+	known, err := readNames(ctx, d)
+	if err != nil {
+		return err
+	}
 	return c.print(keys, func(w io.Writer) {
 		var rows [][]string
 		for _, k := range keys {
-			rows = append(rows, []string{k.SID, oneLine(k.Name), string(k.Role), dash(k.Agent), strconv.Itoa(k.RateLimit), clock(k.CreatedAt), clock(k.LastUsedAt), clock(k.RevokedAt)})
+			rows = append(rows, []string{k.SID, oneLine(k.Name), string(k.Role), dash(known.agent(k.Agent)), strconv.Itoa(k.RateLimit), clock(k.CreatedAt), clock(k.LastUsedAt), clock(k.RevokedAt)})
 		}
 		table(w, []string{"KEY", "NAME", "ROLE", "AGENT", "REQUESTS/S", "ADDED", "LAST USED", "REVOKED"}, rows)
 	})

@@ -26,12 +26,18 @@ const linesEvery = 5 * time.Second
 
 func (c *cli) progress(what string, of int64) *progress {
 	p := &progress{what: what, of: of, lines: c.stderr, shown: time.Now()}
-	if file, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if isTerminal(c.stderr) {
 		p.bar = progressbar.NewOptions64(of, progressbar.OptionSetWriter(c.stderr), progressbar.OptionSetDescription(what),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	}
 	return p
+}
+
+// isTerminal reports whether what is written is read on a terminal.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // done counts one more, and tells how many have failed so far.

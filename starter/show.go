@@ -24,13 +24,14 @@ func (c *cli) show() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return c.print(record, func(w io.Writer) { showRecord(w, record) })
+				known := c.names(ctx)
+				return c.print(record, func(w io.Writer) { showRecord(w, record, known) })
 			})
 		},
 	}
 }
 
-func showRecord(w io.Writer, record conversation.Record) {
+func showRecord(w io.Writer, record conversation.Record, known names) {
 	fmt.Fprintf(w, "%s  %s on %s  revision %d  customer %s\n", record.Conversation, record.Status, record.Channel,
 		record.Revision, dash(record.Customer.Name))
 	var rows [][]string
@@ -39,13 +40,13 @@ func showRecord(w io.Writer, record conversation.Record) {
 		if t.Status == conversation.TaskReserved {
 			until = clock(t.Reservation.ExpiresAt)
 		}
-		rows = append(rows, []string{t.SID, string(t.Status), oneLine(t.Queue), dash(t.Agent), until, dash(t.Transfer), dash(t.Disposition)})
+		rows = append(rows, []string{t.SID, string(t.Status), oneLine(known.queue(t.Queue)), dash(known.agent(t.Agent)), until, dash(t.Transfer), dash(t.Disposition)})
 	}
 	table(w, []string{"TASK", "STATUS", "QUEUE", "AGENT", "OFFER UNTIL", "TRANSFER", "DISPOSITION"}, rows)
 	if len(record.Transfers) > 0 {
 		rows = nil
 		for _, t := range record.Transfers {
-			rows = append(rows, []string{t.SID, string(t.Status), oneLine(t.From), oneLine(t.To.String()), dash(t.AcceptedBy), dash(string(t.FailureReason)), dash(t.Note)})
+			rows = append(rows, []string{t.SID, string(t.Status), oneLine(known.agent(t.From)), oneLine(known.target(t.To)), dash(known.agent(t.AcceptedBy)), dash(string(t.FailureReason)), dash(t.Note)})
 		}
 		table(w, []string{"TRANSFER", "STATUS", "FROM", "TO", "ACCEPTED BY", "FAILED", "NOTE"}, rows)
 	}
@@ -67,7 +68,7 @@ func (c *cli) watch() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.timeout = 365 * 24 * time.Hour // following ends with the conversation
 			err := c.withClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
-				shown := -1
+				shown, known := -1, c.names(ctx)
 				for {
 					record, err := b.State(ctx, args[0])
 					if err != nil {
@@ -75,7 +76,7 @@ func (c *cli) watch() *cobra.Command {
 					}
 					if record.Revision != shown {
 						shown = record.Revision
-						if err := c.print(record, func(w io.Writer) { showStep(w, record) }); err != nil {
+						if err := c.print(record, func(w io.Writer) { showStep(w, record, known) }); err != nil {
 							return err
 						}
 					}
@@ -98,19 +99,19 @@ func (c *cli) watch() *cobra.Command {
 }
 
 // showStep is one line of `watch`.
-func showStep(w io.Writer, record conversation.Record) {
+func showStep(w io.Writer, record conversation.Record, known names) {
 	var parts []string
 	for _, t := range record.LiveTasks() {
 		part := string(t.Status)
 		if t.Agent != "" {
-			part = t.Agent + " " + part
+			part = known.agent(t.Agent) + " " + part
 		} else {
-			part += " in " + t.Queue
+			part += " in " + known.queue(t.Queue)
 		}
 		parts = append(parts, part)
 	}
 	if t := record.ActiveTransfer(); t != nil {
-		parts = append(parts, fmt.Sprintf("transfer %s → %s", t.From, t.To))
+		parts = append(parts, fmt.Sprintf("transfer %s → %s", known.agent(t.From), known.target(t.To)))
 	}
 	fmt.Fprintf(w, "%s  %3d  %-8s  %s\n", time.Now().Format("15:04:05"), record.Revision, record.Status, oneLine(strings.Join(parts, "; ")))
 }
@@ -135,12 +136,13 @@ func (c *cli) list() *cobra.Command {
 				if err != nil && !errors.Is(err, errEnough) {
 					return err
 				}
+				known := c.names(ctx)
 				return c.print(found, func(w io.Writer) {
 					var rows [][]string
 					for _, l := range found {
 						rows = append(rows, []string{
-							l.Conversation, dash(l.Status), dash(l.Channel), dash(l.Queue),
-							dash(strings.Join(l.Agents, ",")), dash(strings.Join(l.Wrapping, ",")), strconv.Itoa(l.Transfers), clock(l.StartedAt),
+							l.Conversation, dash(l.Status), dash(l.Channel), dash(known.queue(l.Queue)),
+							dash(known.agents(l.Agents)), dash(known.agents(l.Wrapping)), strconv.Itoa(l.Transfers), clock(l.StartedAt),
 						})
 					}
 					table(w, []string{"CONVERSATION", "STATUS", "CHANNEL", "QUEUE", "AGENTS", "WRAPPING", "TRANSFERS", "STARTED"}, rows)
