@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
@@ -61,6 +62,9 @@ func readNames(ctx context.Context, d *desk.Desk) (names, error) {
 	return names{known}, err
 }
 
+// namesWithin is for how long a command that needs nothing else of the desk waits for names.
+const namesWithin = 3 * time.Second
+
 // names reads how people read names, for a command that needs nothing else of the desk. A machine that reaches the
 // conversations need not reach the desk: the unique names are shown then, and what went wrong is said on stderr.
 func (c *cli) names(ctx context.Context) names {
@@ -68,6 +72,8 @@ func (c *cli) names(ctx context.Context) names {
 	if err != nil || c.json || requireFile(settings.Database) != nil {
 		return names{} // JSON has the unique names
 	}
+	ctx, cancel := context.WithTimeout(ctx, namesWithin)
+	defer cancel()
 	var known names
 	err = c.withDesk(ctx, false, func(ctx context.Context, d *desk.Desk) (err error) {
 		known, err = readNames(ctx, d)
