@@ -3,6 +3,8 @@ package conversation
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 )
 
 // Code says what kind of refusal it is. The codes are part of the contract with services.
@@ -70,6 +72,34 @@ func (r *Refusal) Error() string { return string(r.Code) + ": " + r.Message }
 func Refuse(code Code, details Details, format string, args ...any) *Refusal {
 	return &Refusal{Code: code, Message: fmt.Sprintf(format, args...), Details: details}
 }
+
+// Naming returns the sentence with the field called as its reader knows it: by the parameter of an API, the flag of a command.
+// A field that is one plain word is replaced only where the sentence begins with it, or does after the command's name.
+func (r *Refusal) Naming(parameter string) string {
+	field := r.Details.Field
+	if field == "" || parameter == "" || parameter == field {
+		return r.Message
+	}
+	if strings.ContainsAny(field, "_.") {
+		return identifiers.ReplaceAllStringFunc(r.Message, func(word string) string {
+			if word == field {
+				return parameter
+			}
+			return word
+		})
+	}
+	command, sentence, named := strings.Cut(r.Message, ": ")
+	switch {
+	case strings.HasPrefix(r.Message, field+" "), strings.HasPrefix(r.Message, field+": "):
+		return parameter + strings.TrimPrefix(r.Message, field)
+	case named && strings.HasPrefix(sentence, field+" "):
+		return command + ": " + parameter + strings.TrimPrefix(sentence, field)
+	}
+	return r.Message
+}
+
+// identifiers finds the names of fields, such as friendly_name and to.agent.
+var identifiers = regexp.MustCompile(`[a-z]+(?:[_.][a-z]+)+`)
 
 // CodeOf returns the code of a refusal anywhere in err's chain, "" where there is none.
 func CodeOf(err error) Code {

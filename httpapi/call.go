@@ -178,7 +178,7 @@ func (c *call) write(reply any, err error) {
 		encoded, err = encode(reply)
 	}
 	if err != nil {
-		p := problemOf(err, c.route.product)
+		p := problemOf(err, c.route)
 		if p.Status >= http.StatusInternalServerError && c.r.Context().Err() == nil {
 			c.log.ErrorContext(c.ctx, "A request could not be answered", "route", c.route.String(), "status", p.Status, "error", err)
 		}

@@ -141,7 +141,7 @@ func (c *call) createMember() (any, error) {
 	})
 	refusal, _ := asRefusal(err)
 	if _, taken := errors.AsType[*desk.TakenError](err); taken && refusal != nil {
-		return nil, told(refusal, answer{http.StatusConflict, 20409, 45007, 50433}, conversations)
+		return nil, told(refusal, answer{http.StatusConflict, 20409, 45007, 50433}, c.route)
 	}
 	if err != nil {
 		return nil, err

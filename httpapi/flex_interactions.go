@@ -300,8 +300,8 @@ func (c *call) openInteraction(draft desk.Draft) (any, error) {
 		return nil, err
 	}
 	if !v.draft {
-		return nil, told(conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "media_channel_sid"},
-			"the conversation %s was started before: carry on with its interaction", draft.SID), conflict, flex)
+		return nil, told(conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
+			"the conversation %s was started before: carry on with its interaction", draft.SID), conflict, c.route)
 	}
 	if err := c.desk.SetDraft(c.ctx, draft.SID, draft.Channel, merged(draft.Customer, v.customer)); err != nil {
 		return nil, err
@@ -409,7 +409,7 @@ func (c *call) startedBefore(refused error, sid, request string) (bool, error) {
 	if request != "" && details.StartedBy == request {
 		return true, nil
 	}
-	return false, told(refusal, conflict, c.route.product)
+	return false, told(refusal, conflict, c.route)
 }
 
 func (c *call) interactionOf(sid string) (any, error) {

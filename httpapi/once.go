@@ -20,7 +20,7 @@ import (
 
 // token is what makes a request the same as one before; "" where the client has given none.
 func (c *call) token() string {
-	if token := c.r.Header.Get("I-Twilio-Idempotency-Token"); token != "" {
+	if token := c.r.Header.Get(idempotencyHeader); token != "" {
 		return token
 	}
 	return c.r.Header.Get("Idempotency-Key")

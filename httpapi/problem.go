@@ -97,7 +97,8 @@ func (a answer) code(of product) int {
 
 // problemOf turns any error into what the client is told. What is neither a refusal nor the client's
 // mistake is an internal error, whose cause stays inside.
-func problemOf(err error, of product) *problem {
+func problemOf(err error, r route) *problem {
+	of := r.product
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
@@ -108,20 +109,21 @@ func problemOf(err error, of product) *problem {
 	_, taken := errors.AsType[*desk.TakenError](err)
 	switch {
 	case refused && taken:
-		return told(refusal, conflict, of)
+		return told(refusal, conflict, r)
 	case refused:
-		return told(refusal, answers[refusal.Code], of)
+		return told(refusal, answers[refusal.Code], r)
 	case errors.Is(err, context.DeadlineExceeded) || baton.Unavailable(err):
 		return &problem{Status: http.StatusServiceUnavailable, Code: 20503, Message: "Baton did not answer in time: try again", RetryAfter: 1}
 	}
 	return &problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and report it to the administrator if it stays"}
 }
 
-func told(refusal *conversation.Refusal, a answer, of product) *problem {
-	p := &problem{Status: a.status, Code: a.code(of), Message: refusal.Message, Details: map[string]any{"reason": refusal.Code}}
+func told(refusal *conversation.Refusal, a answer, r route) *problem {
+	parameter := r.parameterOf(refusal.Details.Field)
+	p := &problem{Status: a.status, Code: a.code(r.product), Message: refusal.Naming(calls(parameter, refusal.Details.Field)), Details: map[string]any{"reason": refusal.Code}}
 	for name, value := range map[string]string{
 		"task": refusal.Details.Task, "transfer": refusal.Details.Transfer, "agent": refusal.Details.Agent,
-		"queue": refusal.Details.Queue, "plugin": refusal.Details.Plugin, "field": parameterOf(refusal.Details.Field),
+		"queue": refusal.Details.Queue, "plugin": refusal.Details.Plugin, "field": parameter,
 	} {
 		if value != "" {
 			p.Details[name] = value
@@ -172,12 +174,4 @@ func shortened(text string) string {
 		text = string(runes[:enough]) + "…"
 	}
 	return text
-}
-
-// parameterOf is the API's name of a field that the desk refuses.
-func parameterOf(field string) string {
-	if field == "friendly_name" {
-		return "FriendlyName"
-	}
-	return field
 }

@@ -245,7 +245,7 @@ func (c *call) removeActivity() (any, error) {
 // inUse turns the refusal to remove what is still needed into a conflict.
 func (c *call) inUse(err error) error {
 	if refusal, refused := asRefusal(err); refused {
-		return told(refusal, conflict, c.route.product)
+		return told(refusal, conflict, c.route)
 	}
 	return err
 }

@@ -58,7 +58,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return exitDone
 	}
 	if refusal, ok := errors.AsType[*conversation.Refusal](err); ok {
-		fmt.Fprintln(stderr, printable(refusal.Error())) // what was being done is what the user has just typed
+		// What was being done is what the user has just typed.
+		fmt.Fprintln(stderr, printable(string(refusal.Code)+": "+refusal.Naming(flagOf(ran, refusal.Details.Field))))
 		return exitRefused
 	}
 	fmt.Fprintln(stderr, printable(err.Error()))
@@ -67,6 +68,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return exitUsage
 	}
 	return exitRefused
+}
+
+// flagOf returns the command's flag for a field of the desk or of the rules, "" if it has none.
+func flagOf(cmd *cobra.Command, field string) string {
+	whole, _, _ := strings.Cut(field, ".") // a target's agent and its queue are both in --to
+	for _, name := range []string{strings.NewReplacer("_", "-", ".", "-").Replace(field), whole} {
+		if field != "" && cmd.Flags().Lookup(name) != nil {
+			return "--" + name
+		}
+	}
+	return ""
 }
 
 func (c *cli) root() *cobra.Command {
