@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -40,27 +41,96 @@ func (t Turn) Whole() bool { return t.Until.IsZero() }
 // Includes tells whether the turn includes that moment.
 func (t Turn) Includes(at time.Time) bool { return t.Whole() || !at.After(t.Until) }
 
-// Transfers returns the transfers that the agent may read of.
+// Transfers returns the transfers that the agent may read of, others' as they were at the end of the turn.
 func (t Turn) Transfers(transfers []Transfer) []Transfer {
 	kept := make([]Transfer, 0, len(transfers))
 	for _, x := range transfers {
-		if t.Includes(x.CreatedAt) || x.From == t.Agent {
+		switch {
+		case t.Whole() || x.From == t.Agent:
+			kept = append(kept, x)
+		case t.Includes(x.CreatedAt):
+			if !t.Includes(x.EndedAt) {
+				x.Status, x.AcceptedBy, x.FailureReason, x.EndedAt = TransferActive, "", "", time.Time{}
+			}
 			kept = append(kept, x)
 		}
 	}
 	return kept
 }
 
-// TaskOf tells whether the agent may read of a task, and returns it without what another agent wrote at the end of a later
-// turn. The transfers are those of its conversation.
+// TaskOf tells whether the agent may read of a task, and returns it as it was at the end of their turn; one that they made
+// by a transfer as it was when the transfer ended. The transfers are those of its conversation.
 func (t Turn) TaskOf(task Task, transfers []Transfer) (shown Task, may bool) {
 	if t.Whole() || task.Agent == t.Agent {
 		return task, true
 	}
-	if !t.Includes(task.CompletedAt) || !t.Includes(task.CanceledAt) {
-		task.Disposition, task.WrapupNote = "", ""
+	made := t.made(task.SID, transfers)
+	switch {
+	case made == nil:
+		return task.asOf(t.Until), t.Includes(task.CreatedAt)
+	case made.EndedAt.IsZero():
+		return task, true
+	case made.EndedAt.Before(t.Until):
+		return task.asOf(t.Until), true
 	}
-	return task, t.Includes(task.CreatedAt) || t.made(task.SID, transfers) != nil
+	return task.asOf(made.EndedAt), true
+}
+
+// asOf is the task as it was at that moment, as far as it tells.
+func (t Task) asOf(at time.Time) Task {
+	if t.CanceledAt.After(at) {
+		t.CanceledAt, t.CanceledReason = time.Time{}, ""
+	}
+	if t.CompletedAt.After(at) {
+		t.CompletedAt, t.Disposition, t.WrapupNote = time.Time{}, "", ""
+	}
+	if t.WrappingAt.After(at) {
+		t.WrappingAt, t.WrapupTimeoutAt = time.Time{}, time.Time{}
+	}
+	if t.AssignedAt.After(at) {
+		t.AssignedAt = time.Time{}
+	}
+	offer := t.Reservation
+	if offer != nil && offer.CreatedAt.After(at) {
+		offer = nil
+	}
+	if offer == nil && !t.Direct {
+		t.Agent = ""
+	}
+	was := t.Status
+	reservation := ReservationPending
+	switch {
+	case !t.CanceledAt.IsZero() || !t.CompletedAt.IsZero(): // ended by then
+		return t
+	case !t.WrappingAt.IsZero():
+		t.Status, reservation = TaskWrapping, ReservationWrapping
+	case !t.AssignedAt.IsZero():
+		t.Status, reservation = TaskAssigned, ReservationAccepted
+	case offer != nil && was != TaskPending:
+		t.Status = TaskReserved
+	default:
+		t.Status = TaskPending
+	}
+	if t.Status != was && offer != nil {
+		offer = new(*offer)
+		offer.Status = reservation
+	}
+	t.Reservation = offer
+	return t
+}
+
+// Status is that of the conversation within the turn: active while a task that the agent may read of waits or is
+// assigned. The tasks are those that [Turn.TaskOf] returns.
+func (t Turn) Status(now ConversationStatus, tasks iter.Seq[*Task]) ConversationStatus {
+	if t.Whole() {
+		return now
+	}
+	for task := range tasks {
+		if task.Status.Waiting() || task.Status == TaskAssigned {
+			return ConversationActive
+		}
+	}
+	return now
 }
 
 // Event tells whether the agent may read of an event: of a task that they made by a transfer, until the transfer ended.
@@ -80,4 +150,49 @@ func (t Turn) made(task string, transfers []Transfer) *Transfer {
 		}
 	}
 	return nil
+}
+
+// LastTurn is the turn of an agent who may read the conversation, or was able to: the last of theirs that ended. Of an agent
+// who never had it, it includes nothing.
+func LastTurn(agent string, tasks iter.Seq[*Task]) Turn {
+	turn, may := TurnOf(agent, tasks)
+	if may {
+		return turn
+	}
+	turn = Turn{Agent: agent, Until: time.Unix(0, 1)}
+	for task := range tasks {
+		if task.Agent == agent && !task.WrappingAt.IsZero() {
+			turn.Until, turn.Task = task.WrappingAt, task.SID
+		}
+	}
+	return turn
+}
+
+// Refusal is what the agent's command is refused with, as far as they may know: that the customer's side is over, or all of the
+// conversation, is not said to an agent whose turn ended before. They get what the rules say of the conversation as it was
+// at the end of their turn. Other refusals, and errors that are none, are returned as they are.
+func (t Turn) Refusal(c Command, s State, refused error) error {
+	if CodeOf(refused) != CodeConversationClosed || t.Whole() {
+		return refused
+	}
+	then := State{Conversation: s.Conversation, Status: ConversationActive, Channel: s.Channel, Settings: s.Settings}
+	own := make([]Transfer, len(s.Transfers))
+	for i, x := range s.Transfers {
+		own[i] = *x
+	}
+	for _, x := range t.Transfers(own) {
+		then.Transfers = append(then.Transfers, &x)
+	}
+	for _, task := range s.Tasks {
+		if shown, may := t.TaskOf(*task, own); may {
+			then.Tasks = append(then.Tasks, &shown)
+		}
+	}
+	if len(then.Tasks) > 0 && t.Status(s.Status, slices.Values(then.Tasks)) != ConversationActive {
+		return refused
+	}
+	if _, refusal := c.decide(&then, t.Until); refusal != nil {
+		return refusal
+	}
+	return Refuse(CodeNotYourTask, Details{Agent: t.Agent}, "%s does not have this conversation: their turn has ended", t.Agent)
 }

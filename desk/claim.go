@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -34,6 +35,9 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	}
 	task, err := t.claimable(ctx, sid)
 	if err != nil {
+		if conversation.CodeOf(err) == conversation.CodeNoReservation {
+			err = cmp.Or(t.refuseHolder(ctx, sid, agent), err) // who wraps it up is not to learn whether it waits
+		}
 		return placement{}, err
 	}
 	if task.Status == conversation.TaskReserved && task.Agent == agent {
@@ -45,6 +49,11 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 		return placement{}, err
 	case found && matched.agent == agent:
 		return matched, nil
+	}
+	if err := t.refuseHolder(ctx, task.Conversation, agent); err != nil {
+		return placement{}, err
+	}
+	switch {
 	case found:
 		return placement{}, notWaiting(task, "is about to be offered to "+matched.agent)
 	case task.Status != conversation.TaskPending:
@@ -54,9 +63,6 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 			"task %s waits for %s: only they can take it, or a supervisor moves it", task.SID, task.Agent)
 	}
 	if err := t.refuseGone(ctx, task.Conversation); err != nil {
-		return placement{}, err
-	}
-	if err := t.refuseHolder(ctx, task.Conversation, agent); err != nil {
 		return placement{}, err
 	}
 	if presence != PresenceAvailable {

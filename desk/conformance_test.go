@@ -112,6 +112,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"who may read", testWhoMayRead},
 		{"what an agent may read ends with their turn", testTurnsEnd},
 		{"who gets a conversation back reads on", testReadsOn},
+		{"former agents read no more", testFormerAgentsReadNoMore},
 		{"a turn ends by the clock too", testTurnByClock},
 		{"a note stored first is found by its transfer", testStoredNote},
 		{"an offer comes with everything", testOfferComesWithEverything},

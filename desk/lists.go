@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -157,7 +158,7 @@ type ConversationFilter struct {
 	// Statuses are of conversations; From and To bound when they began.
 	Statuses []conversation.ConversationStatus
 	From, To time.Time
-	// Agent chooses those that the agent has, wraps up or is offered.
+	// Agent chooses those that the agent has, wraps up or is offered, as they were at the end of the agent's turn.
 	Agent string
 }
 
@@ -168,7 +169,7 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 		columns: columns, from: from, scan: scanConversation, key: "created_at", sid: "sid", descending: true,
 		keyOf: func(c Conversation) (int64, string) { return micros(c.CreatedAt), c.SID },
 	}
-	if len(f.Statuses) > 0 {
+	if len(f.Statuses) > 0 && f.Agent == "" {
 		list.conditions = append(list.conditions, `status IN (`+arguments(&list.args, distinct(f.Statuses))+`)`)
 	}
 	if !f.From.IsZero() {
@@ -177,15 +178,57 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 	if !f.To.IsZero() {
 		list.where(`created_at < $%d`, micros(f.To))
 	}
-	if f.Agent != "" {
-		list.where(`sid IN (SELECT conversation FROM tasks WHERE agent = $%d AND status IN ('reserved', 'assigned', 'wrapping')
-			AND completed_at = 0 AND canceled_at = 0)`, f.Agent)
-	}
 	err = d.read(ctx, "read conversations", func(t *transaction) error {
-		found, err = list.page(ctx, t, p)
-		return err
+		if f.Agent == "" {
+			found, err = list.page(ctx, t, p)
+			return err
+		}
+		own, err := t.ownConversations(ctx, f.Agent, f.Statuses)
+		if err != nil || len(own) == 0 {
+			found = Found[Conversation]{Entries: []Conversation{}}
+			return err
+		}
+		read := list // the transaction may be tried again
+		read.args = slices.Clone(list.args)
+		read.conditions = append(slices.Clone(list.conditions), `sid IN (`+arguments(&read.args, slices.Sorted(maps.Keys(own)))+`)`)
+		if found, err = read.page(ctx, t, p); err != nil {
+			return err
+		}
+		for i, c := range found.Entries {
+			found.Entries[i] = own[c.SID]
+		}
+		return nil
 	})
 	return found, err
+}
+
+// ownConversations are those that the agent has, wraps up or is offered and whose status is one of those, all where none is
+// given, as they were at the end of the agent's turn.
+func (t *transaction) ownConversations(ctx context.Context, agent string, statuses []conversation.ConversationStatus) (map[string]Conversation, error) {
+	sids, err := all(ctx, t, value[string], `SELECT DISTINCT conversation FROM tasks WHERE agent = $1 AND status IN ('reserved', 'assigned', 'wrapping')
+		AND completed_at = 0 AND canceled_at = 0`, agent)
+	if err != nil {
+		return nil, err
+	}
+	own := make(map[string]Conversation, len(sids))
+	for _, sid := range sids {
+		c, err := t.conversation(ctx, sid)
+		if err != nil {
+			return nil, err
+		}
+		may, err := t.turnExtent(ctx, agent, sid)
+		if err != nil {
+			return nil, err
+		}
+		if err := t.bound(ctx, &c, may); err != nil {
+			return nil, err
+		}
+		c.Turn = may.Turn
+		if len(statuses) == 0 || slices.Contains(statuses, c.Status) {
+			own[sid] = c
+		}
+	}
+	return own, nil
 }
 
 // MessageList returns a page of the conversation's transcript, its newest messages first where that is

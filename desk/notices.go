@@ -3,7 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
-	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -84,10 +84,16 @@ func (t *transaction) notices(ctx context.Context, agent string, now time.Time) 
 	case !found:
 		return n, unknownAgent(agent)
 	}
-	n.Names = Names{Agents: map[string]string{}, Queues: map[string]string{}}
 	if own.conversation != "" {
 		n.Missed = &MissedOffer{At: own.at}
 		if n.Missed.Conversation, err = t.conversation(ctx, own.conversation); err != nil {
+			return n, err
+		}
+		may, err := t.turnAt(ctx, agent, "", own.at)
+		if err != nil {
+			return n, err
+		}
+		if err := t.bound(ctx, &n.Missed.Conversation, may); err != nil {
 			return n, err
 		}
 	}
@@ -108,14 +114,16 @@ func (t *transaction) notices(ctx context.Context, agent string, now time.Time) 
 	if n.Sent, err = t.sentBy(ctx, agent, since, now); err != nil {
 		return n, err
 	}
+	var names named
 	for _, sent := range n.Sent {
-		names, err := t.names(ctx, sent.Conversation.SID)
-		if err != nil {
-			return n, err
+		names.task(sent.Task)
+		names.transfer(sent.Transfer)
+		if sent.Attempt != nil {
+			names.agents = append(names.agents, sent.Attempt.Agent)
 		}
-		n.Names.add(names)
 	}
-	return n, nil
+	n.Names, err = t.names(ctx, names)
+	return n, err
 }
 
 // sentBy reads the agent's transfers since a moment.
@@ -139,11 +147,15 @@ func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.
 		if sent[i].Conversation, err = t.conversation(ctx, x.Conversation); err != nil {
 			return nil, err
 		}
+		if err := t.boundSent(ctx, &sent[i].Conversation, x.Transfer); err != nil {
+			return nil, err
+		}
 		task, _, err := first(ctx, t, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
 		if err != nil {
 			return nil, err
 		}
-		sent[i].Task = task.Task
+		until := conversation.Turn{Agent: agent, Until: x.CreatedAt}
+		sent[i].Task, _ = until.TaskOf(task.Task, []conversation.Transfer{x.Transfer})
 		if sent[i].Attempt, err = t.lastAttempt(ctx, x); err != nil {
 			return nil, err
 		}
@@ -151,10 +163,14 @@ func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.
 	return sent, nil
 }
 
-// lastAttempt returns the last offer of the transfer's task that was not answered; nil where all were, or none was made.
+// lastAttempt returns the last offer of the transfer's task, until the transfer ended, that was not answered; nil where all were, or none was made.
 func (t *transaction) lastAttempt(ctx context.Context, x Transfer) (*Attempt, error) {
+	until := int64(math.MaxInt64)
+	if !x.EndedAt.IsZero() {
+		until = micros(x.EndedAt)
+	}
 	last, found, err := first(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND task = $2
-		AND status IN ('rejected', 'timeout') ORDER BY number DESC LIMIT 1`, x.Conversation, x.Task)
+		AND status IN ('rejected', 'timeout') AND updated_at <= $3 ORDER BY number DESC LIMIT 1`, x.Conversation, x.Task, until)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -163,11 +179,6 @@ func (t *transaction) lastAttempt(ctx context.Context, x Transfer) (*Attempt, er
 		attempt.Reason, attempt.Words = conversation.ReasonDeclined, last.Reason
 	}
 	return attempt, nil
-}
-
-func (n Names) add(more Names) {
-	maps.Copy(n.Agents, more.Agents)
-	maps.Copy(n.Queues, more.Queues)
 }
 
 // noticeKept is how long a dismissal is kept: longer than what it dismisses is shown.

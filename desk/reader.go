@@ -98,8 +98,8 @@ func (t *transaction) turnExtent(ctx context.Context, agent, sid string) (extent
 		return extent{}, err
 	}
 	turn, may := conversation.TurnOf(agent, func(yield func(*conversation.Task) bool) {
-		for i := range tasks {
-			if !yield(&tasks[i].Task) {
+		for task := range references(tasks) {
+			if !yield(&task.Task) {
 				return
 			}
 		}

@@ -29,6 +29,9 @@ type Conversation struct {
 	LastQueue string    `json:"last_queue,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	ClosedAt  time.Time `json:"closed_at,omitzero"`
+	// Turn is how much of it the agent may read whose conversations were listed ([Desk.ConversationList]); the rest of the
+	// Conversation is within it.
+	Turn conversation.Turn `json:"-"`
 }
 
 // Filter chooses conversations. Empty fields choose all.

@@ -151,22 +151,72 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 			return thread, err
 		}
 	}
-	if thread.Names, err = t.names(ctx, sid); err != nil {
+	if err := t.boundThread(ctx, &thread, may); err != nil {
 		return thread, err
 	}
-	return thread, t.boundThread(ctx, &thread, may)
+	thread.Names, err = t.names(ctx, thread.named())
+	return thread, err
 }
 
-// names reads the friendly names of those who are, or were, in the conversation.
-func (t *transaction) names(ctx context.Context, sid string) (Names, error) {
-	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
-	if err := each(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> '' AND name IN (
-			SELECT agent FROM tasks WHERE conversation = $1 UNION ALL SELECT agent FROM reservations WHERE conversation = $1
-			UNION ALL SELECT from_agent FROM transfers WHERE conversation = $1 UNION ALL SELECT to_agent FROM transfers WHERE conversation = $1)`, sid); err != nil {
-		return names, err
+// named are the agents and queues that the thread names.
+func (thread *Thread) named() (n named) {
+	for _, task := range thread.Tasks {
+		n.task(task)
 	}
-	return names, each(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> '' AND name IN (
-			SELECT queue FROM tasks WHERE conversation = $1 UNION ALL SELECT to_queue FROM transfers WHERE conversation = $1)`, sid)
+	for _, x := range thread.Transfers {
+		n.transfer(x)
+	}
+	for _, e := range thread.Events {
+		n.agents = append(n.agents, e.Agent, e.By, e.To.Agent)
+		n.queues = append(n.queues, e.Queue, e.To.Queue)
+	}
+	for _, note := range thread.Notes {
+		n.agents = append(n.agents, note.Author)
+	}
+	for _, r := range thread.Refused {
+		n.agents = append(n.agents, r.Agent)
+	}
+	for _, m := range thread.Messages {
+		if m.From != FromCustomer && m.From != FromSystem {
+			n.agents = append(n.agents, m.From)
+		}
+	}
+	return n
+}
+
+// named are names of agents and queues, for [transaction.names].
+type named struct{ agents, queues []string }
+
+func (n *named) task(task conversation.Task) {
+	n.agents, n.queues = append(n.agents, task.Agent), append(n.queues, task.Queue)
+	if task.Reservation != nil {
+		n.agents = append(n.agents, task.Reservation.Agent)
+	}
+}
+
+func (n *named) transfer(x conversation.Transfer) {
+	n.agents, n.queues = append(n.agents, x.From, x.To.Agent, x.AcceptedBy), append(n.queues, x.To.Queue)
+}
+
+// names reads how people read these names.
+func (t *transaction) names(ctx context.Context, n named) (Names, error) {
+	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
+	for _, kind := range []struct {
+		table string
+		named []string
+		into  map[string]string
+	}{{"agents", n.agents, names.Agents}, {"queues", n.queues, names.Queues}} {
+		wanted := distinct(slices.DeleteFunc(kind.named, func(name string) bool { return name == "" }))
+		if len(wanted) == 0 {
+			continue
+		}
+		var args []any
+		query := `SELECT name, friendly_name FROM ` + kind.table + ` WHERE friendly_name <> '' AND name IN (` + arguments(&args, wanted) + `)`
+		if err := each(ctx, t, collect(kind.into), query, args...); err != nil {
+			return names, err
+		}
+	}
+	return names, nil
 }
 
 func collect(into map[string]string) func(row) error {

@@ -2,7 +2,10 @@ package desk
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"slices"
+	"time"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -33,10 +36,52 @@ func (t *transaction) bound(ctx context.Context, c *Conversation, may extent) er
 	for i, x := range transfers {
 		own[i] = x.Transfer
 	}
-	c.Live = may.tasks(c.Live, own)
+	tasks, err := all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, c.SID)
+	if err != nil {
+		return err
+	}
+	every := make([]conversation.Task, len(tasks))
+	for i, task := range tasks {
+		every[i] = task.Task
+	}
+	shown := may.tasks(every, own)
+	c.Status = may.Status(c.Status, references(shown))
+	c.Live = slices.DeleteFunc(shown, func(task conversation.Task) bool { return !task.Status.Live() })
+	if c.Status != conversation.ConversationClosed {
+		c.ClosedAt, c.LastAgent, c.LastQueue = time.Time{}, "", ""
+	}
 	condition, args := may.chooses(2)
 	c.Messages, _, err = first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND `+condition, append([]any{c.SID}, args...)...)
 	return err
+}
+
+// references are those to the elements, in order.
+func references[T any](elements []T) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for i := range elements {
+			if !yield(&elements[i]) {
+				return
+			}
+		}
+	}
+}
+
+// turnAt is the turn of an agent that ended at that moment, with the task that they had.
+func (t *transaction) turnAt(ctx context.Context, agent, task string, until time.Time) (extent, error) {
+	return t.extentOf(ctx, conversation.Turn{Agent: agent, Until: until, Task: task})
+}
+
+// boundSent takes out of a conversation what an agent who transferred it may not read, whatever they have of it since: what
+// came after their turn, but for what became of the transfer.
+func (t *transaction) boundSent(ctx context.Context, c *Conversation, x conversation.Transfer) error {
+	may, err := t.turnExtent(ctx, x.From, c.SID)
+	if conversation.CodeOf(err) == conversation.CodeNotYourTask {
+		may, err = t.turnAt(ctx, x.From, x.FromTask, x.CreatedAt)
+	}
+	if err != nil {
+		return err
+	}
+	return t.bound(ctx, c, may)
 }
 
 // tasks are those within the extent.
@@ -48,4 +93,46 @@ func (e extent) tasks(tasks []conversation.Task, transfers []conversation.Transf
 		}
 	}
 	return kept
+}
+
+// WithinTurn returns the refusal of an agent's command as far as they may learn of it ([conversation.Turn.Refusal]).
+func (d *Desk) WithinTurn(ctx context.Context, agent, sid string, command conversation.Command, refused error) error {
+	if conversation.CodeOf(refused) != conversation.CodeConversationClosed {
+		return refused
+	}
+	told := refused
+	err := d.read(ctx, "read what "+agent+" may learn of "+sid, func(t *transaction) error {
+		role, _, err := first(ctx, t, value[Role], `SELECT role FROM agents WHERE name = $1`, agent)
+		if err != nil || role.mayReadAll() {
+			return err
+		}
+		c, err := t.conversation(ctx, sid)
+		if err != nil {
+			return err
+		}
+		state := conversation.State{Conversation: sid, Status: c.Status, Channel: c.Channel}
+		tasks, err := all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
+		if err != nil {
+			return err
+		}
+		for _, task := range tasks {
+			state.Tasks = append(state.Tasks, &task.Task)
+		}
+		transfers, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid)
+		if err != nil {
+			return err
+		}
+		for _, x := range transfers {
+			state.Transfers = append(state.Transfers, &x.Transfer)
+		}
+		told = conversation.LastTurn(agent, slices.Values(state.Tasks)).Refusal(command, state, refused)
+		return nil
+	})
+	if errors.Is(err, ErrUnknownConversation) {
+		return refused
+	}
+	if err != nil {
+		return err
+	}
+	return told
 }

@@ -165,3 +165,82 @@ func testTurnByClock(t *testing.T, h *house) {
 	}))
 	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript, "a turn that ended before the desk counted")
 }
+
+// testFormerAgentsReadNoMore: what the desk tells an agent of a conversation that they passed on is what was there at the end of
+// their turn, and what became of the transfer, wherever they meet it.
+func testFormerAgentsReadNoMore(t *testing.T, h *house) {
+	h.transfersOn()
+	h.staff("support", "alice")
+	h.staff("billing", "bob", "erin")
+	friendly := map[string]string{"bob": "Bob Stone", "erin": "Erin Fraud"}
+	for agent, name := range friendly {
+		require.NoError(t, h.UpdateAgent(t.Context(), agent, AgentChange{FriendlyName: &name}))
+	}
+	th := h.start("support").follow().accept("alice")
+	h.says(th, FromCustomer, "hello")
+	th.transfer("alice", toAgent("bob"), "")
+	h.clock.advance(time.Second)
+	h.says(th, FromCustomer, "while waiting")
+
+	thread := func() Thread {
+		seen, err := h.Thread(t.Context(), th.sid, AsAgent("alice"), 100)
+		require.NoError(t, err)
+		return seen
+	}
+	listed := func(statuses ...conversation.ConversationStatus) []Conversation {
+		found, err := h.ConversationList(t.Context(), ConversationFilter{Agent: "alice", Statuses: statuses}, Page{})
+		require.NoError(t, err)
+		return found.Entries
+	}
+	notices := func() Notices {
+		n, err := h.Notices(t.Context(), "alice")
+		require.NoError(t, err)
+		require.Len(t, n.Sent, 1)
+		return n
+	}
+	require.Equal(t, 1, notices().Sent[0].Conversation.Messages)
+
+	th.accept("bob")
+	h.clock.advance(time.Second)
+	th.transfer("bob", toAgent("erin"), "")
+	h.clock.advance(time.Second)
+	th.accept("erin")
+	th.do(conversation.WrapupCommand{Agent: "bob", Disposition: "sold"})
+	th.do(conversation.EndCommand{Agent: "erin"})
+	th.follow()
+
+	seen := thread()
+	require.Equal(t, map[string]string{"bob": "Bob Stone"}, seen.Names.Agents)
+	require.Equal(t, conversation.ConversationActive, seen.Conversation.Status, "the customer's side ended in a later turn")
+	require.Len(t, seen.Tasks, 2)
+	require.Equal(t, conversation.TaskAssigned, seen.Tasks[1].Status, "as bob accepted it")
+	require.Equal(t, conversation.ReservationAccepted, seen.Tasks[1].Reservation.Status)
+	require.Zero(t, seen.Tasks[1].WrappingAt)
+	require.Zero(t, seen.Tasks[1].CompletedAt)
+	require.Empty(t, seen.Tasks[1].Disposition)
+	require.Len(t, listed(), 1)
+	require.Len(t, listed(conversation.ConversationActive), 1)
+	require.Empty(t, listed(conversation.ConversationWrapping))
+	n := notices()
+	require.NotContains(t, n.Names.Agents, "erin")
+	require.Equal(t, conversation.TaskAssigned, n.Sent[0].Task.Status)
+	require.Equal(t, conversation.ConversationActive, n.Sent[0].Conversation.Status)
+	require.Equal(t, 1, n.Sent[0].Conversation.Messages)
+	err := h.WithinTurn(t.Context(), "alice", th.sid, conversation.TransferCommand{From: "alice", To: toAgent("bob")},
+		conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "over"))
+	require.Equal(t, conversation.CodeTaskNotAssigned, conversation.CodeOf(err))
+	err = h.WithinTurn(t.Context(), "erin", th.sid, conversation.EndCommand{Agent: "erin"},
+		conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "over"))
+	require.Equal(t, conversation.CodeConversationClosed, conversation.CodeOf(err), "she ended it")
+
+	other := h.start("support").follow().accept("alice")
+	other.transfer("alice", toAgent("bob"), "")
+	other.wrapup("alice")
+	h.clock.advance(time.Second)
+	h.says(other, FromCustomer, "nobody answers")
+	passed, err := h.PassedOn(t.Context(), "alice")
+	require.NoError(t, err)
+	require.Len(t, passed, 1)
+	require.Zero(t, passed[0].Conversation.Messages, "written after her turn")
+	require.Equal(t, "Crystal Minh", passed[0].Conversation.Customer.Name)
+}

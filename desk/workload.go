@@ -118,7 +118,8 @@ func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) er
 	})
 }
 
-// PassedOn is a conversation that an agent has passed on, and wrapped up since, while nobody has accepted it.
+// PassedOn is a conversation that an agent has passed on, and wrapped up since, while nobody has accepted it. Of the
+// conversation it has what was there at the end of their turn.
 type PassedOn struct {
 	Conversation Conversation
 	Transfer     conversation.Transfer
@@ -137,6 +138,9 @@ func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, er
 		for i, x := range transfers {
 			found[i].Transfer = x.Transfer
 			if found[i].Conversation, err = t.conversation(ctx, x.Conversation); err != nil {
+				return err
+			}
+			if err := t.boundSent(ctx, &found[i].Conversation, x.Transfer); err != nil {
 				return err
 			}
 		}

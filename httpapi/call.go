@@ -33,6 +33,9 @@ type call struct {
 	// form is what the query of a GET or DELETE, or the form of a POST, holds; body is a POST's JSON.
 	form url.Values
 	body []byte
+	// sent is the last command that was sent, to the conversation sentTo.
+	sent   conversation.Command
+	sentTo string
 }
 
 // serve answers a route's requests: who is it, may they, what do they want, what came of it.
@@ -42,7 +45,7 @@ func (s *Server) serve(route route) http.Handler {
 		defer cancel()
 		c := &call{Server: s, w: w, r: r, ctx: ctx, route: route, now: time.Now()}
 		reply, err := c.run()
-		c.write(reply, err)
+		c.write(reply, c.withinTurn(err))
 	})
 }
 
@@ -199,9 +202,16 @@ func (c *call) write(reply any, err error) {
 // actAs refuses a caller who may not act as the agent.
 func (c *call) actAs(agent string) error {
 	if own := c.caller.agent(); own != "" && own != agent {
-		return c.forbid("This key acts as %s only", own)
+		return c.notTheirs()
 	}
 	return nil
+}
+
+// notTheirs is the answer to an agent's key about what is not its agent's, whether it exists or not: SIDs of a conversation's
+// tasks, reservations, transfers and notes can be computed from the conversation's, and would tell what happened later.
+func (c *call) notTheirs() *problem {
+	own := c.caller.agent()
+	return c.forbid("This key acts as %s only: ask for what %s has, wraps up or is offered", own, own)
 }
 
 // path returns a SID that the path names. What isn't one can't be found.

@@ -52,7 +52,7 @@ func (c *call) conversationAsked() (*view, error) {
 }
 
 func (c *call) renderConversation(v *view) (any, error) {
-	details, err := c.desk.Details(c.ctx, v.sid)
+	details, err := c.details(v)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (c *call) listConversations() (any, error) {
 	}
 	var failed error
 	answer := list(c, page, found, func(shown desk.Conversation) any {
-		v := &view{sid: shown.SID, status: shown.Status, draft: shown.IsDraft(), channel: shown.Channel, customer: shown.Customer, createdAt: shown.CreatedAt}
+		v := &view{sid: shown.SID, status: shown.Status, draft: shown.IsDraft(), channel: shown.Channel, customer: shown.Customer, createdAt: shown.CreatedAt, turn: shown.Turn}
 		rendered, err := c.renderConversation(v)
 		if err != nil {
 			failed = err

@@ -73,6 +73,9 @@ func (c *call) members(v *view) ([]member, error) {
 		if !v.turn.Includes(p.CreatedAt) {
 			continue
 		}
+		if !v.turn.Includes(p.UpdatedAt) { // only the address is what it was
+			p.Identity, p.ProxyAddress, p.Attributes, p.UpdatedAt = "", "", "", p.CreatedAt
+		}
 		found = append(found, member{
 			sid: p.SID, author: desk.FromCustomer, identity: p.Identity, address: p.Address, proxy: p.ProxyAddress, attributes: p.Attributes,
 			added: true, createdAt: p.CreatedAt, updated: p.UpdatedAt,

@@ -421,7 +421,7 @@ func (c *call) interactionOf(sid string) (any, error) {
 }
 
 func (c *call) renderInteraction(v *view) (any, error) {
-	details, err := c.desk.Details(c.ctx, v.sid)
+	details, err := c.details(v)
 	if err != nil {
 		return nil, err
 	}

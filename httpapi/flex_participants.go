@@ -165,13 +165,22 @@ func (c *call) joinAsAgent(sid, identity string) (any, error) {
 	offered, err := c.claim(v, agent)
 	if err != nil { // by the desk, which no worker sees
 		c.noteRefused(sid, conversation.AcceptCommand{Agent: agent, Meta: c.command("claim")}, err)
-		return nil, err
+		return nil, c.noClaim(agent, err)
 	}
 	outcome, err := c.send(sid, conversation.AcceptCommand{Agent: agent, Task: offered, Meta: c.command("accept")})
 	if err != nil {
 		return nil, err
 	}
 	return c.renderPerson(sid, agentPerson(&desk.Task{Task: *outcome.Task})), nil
+}
+
+// noClaim is the refusal of a claim as far as an agent's key may learn of it: not whether a task waits for another agent.
+func (c *call) noClaim(agent string, err error) error {
+	code := conversation.CodeOf(err)
+	if c.caller.agent() == "" || (code != conversation.CodeNoReservation && code != conversation.CodeNotYourTask) {
+		return err
+	}
+	return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Agent: agent}, "no task of this conversation waits that %s can take", agent)
 }
 
 // claim lets an agent take the task that waits in the conversation, and returns the task once the
@@ -232,7 +241,10 @@ func (c *call) participantTask(sid string) (desk.Task, error) {
 	}
 	task, err := c.agentTask(conversation.PrefixTask + digits)
 	if err == nil && task.Conversation == sid {
-		return task, nil
+		return task, c.actAs(task.Agent)
+	}
+	if _, coded := asRefusal(err); coded && c.caller.agent() != "" {
+		return desk.Task{}, c.notTheirs()
 	}
 	if _, coded := asRefusal(err); err != nil && !coded {
 		return desk.Task{}, err

@@ -112,7 +112,11 @@ func (c *call) transferCommand(sid string, body transferBody) (conversation.Tran
 		return command, c.wrong("type", "There are no external transfers here: use cold")
 	}
 	task, err := c.agentTask(conversation.PrefixTask + strings.ToLower(body.From[2:]))
-	if _, coded := asRefusal(err); coded || (err == nil && (task.Conversation != sid || !task.Status.Live())) {
+	_, coded := asRefusal(err)
+	if own := c.caller.agent(); own != "" && (coded || (err == nil && task.Agent != own)) {
+		return command, c.notTheirs()
+	}
+	if coded || (err == nil && (task.Conversation != sid || !task.Status.Live())) {
 		return command, c.lost("agent among the participants with the SID", body.From)
 	}
 	if err != nil {
@@ -152,11 +156,15 @@ func (c *call) transferNow() (*view, conversation.Transfer, error) {
 			if own := c.caller.agent(); own != "" && own == x.From {
 				return v, x, nil // who made it follows it, also after their wrapup
 			}
-			return v, x, c.mayRead(v)
 		}
 	}
 	if err := c.mayRead(v); err != nil {
 		return nil, conversation.Transfer{}, err
+	}
+	for _, x := range v.transfers {
+		if x.SID[2:] == digits {
+			return v, x, nil
+		}
 	}
 	return nil, conversation.Transfer{}, c.lost("transfer", c.r.PathValue("transfer"))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/baton-transfers/baton"
@@ -141,6 +142,9 @@ func notFound(what string) *problem {
 
 // lost tells that what the path names isn't there.
 func (c *call) lost(what, sid string) *problem {
+	if c.caller.agent() != "" && slices.Contains(derived, what) {
+		return c.notTheirs()
+	}
 	p := notFound(fmt.Sprintf("there is no %s %s", what, short(sid)))
 	if c.route.product == flex {
 		p.Code = missing.flex
@@ -164,6 +168,9 @@ func (c *call) unexpected(format string, args ...any) *problem {
 func (c *call) forbid(format string, args ...any) *problem {
 	return &problem{Status: forbidden.status, Code: forbidden.taskrouter, Message: fmt.Sprintf(format, args...)}
 }
+
+// derived are the kinds of which SIDs can be computed from a conversation's.
+var derived = []string{"task", "reservation", "transfer", "note", "participant"}
 
 // short is as much of what a client has sent as a sentence takes, in quotes.
 func short(text string) string { return strconv.Quote(shortened(text)) }

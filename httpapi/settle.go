@@ -66,6 +66,7 @@ func (c *call) send(sid string, command conversation.Command) (conversation.Outc
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
+	c.sent, c.sentTo = command, sid
 	outcome, err := c.conversations.Send(c.ctx, sid, command)
 	if err != nil {
 		c.noteRefused(sid, command, err)

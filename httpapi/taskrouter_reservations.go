@@ -57,7 +57,7 @@ func (c *call) renderReservation(r desk.Reservation, names map[string]string) wh
 
 func (c *call) answerReservation(r desk.Reservation, revision int) (any, error) {
 	if revision > 0 {
-		c.w.Header().Set("ETag", tag(r.SID, revision))
+		c.w.Header().Set("ETag", c.reservationTag(r, revision))
 	}
 	names, err := c.desk.AgentNames(c.ctx, r.Agent)
 	if err != nil {
@@ -173,13 +173,16 @@ func (c *call) reservationAsked(fresh bool) (found desk.Reservation, revision in
 			return found, 0, c.unknown(err, "reservation", given)
 		}
 	}
+	if err := c.actAs(found.Agent); err != nil {
+		return found, 0, err
+	}
 	if task := c.r.PathValue("task"); task != "" && !sameDigits(task, found.Task) {
 		return found, 0, c.lost("reservation", given)
 	}
 	if worker := c.r.PathValue("worker"); worker != "" && !sameDigits(worker, conversation.AgentSID(found.Agent)) {
 		return found, 0, c.lost("reservation", given)
 	}
-	return found, revision, c.actAs(found.Agent)
+	return found, revision, nil
 }
 
 // sameDigits tells whether a SID that a client has sent is that SID.
@@ -203,6 +206,9 @@ func (c *call) reservationNow(sid string, shown desk.Reservation) (desk.Reservat
 	}
 	for _, task := range v.tasks {
 		if r := task.Reservation; r != nil && r.SID == sid {
+			if shown.SID != "" && shown.Status == r.Status {
+				return shown, v.revision, nil // its task may have changed since, and with it what the agent is not to know
+			}
 			return reservationOf(task), v.revision, nil
 		}
 	}
@@ -249,11 +255,11 @@ func (c *call) createReservation() (any, error) {
 		return nil, err
 	}
 	if now := v.task(task.SID); now == nil || !now.Status.Waiting() && now.Agent != agent {
-		return nil, c.unexpected("Task %s not in expected state [pending]: it does not wait for an agent", task.SID)
+		return nil, c.notWaiting(task.SID)
 	}
 	claimed, err := c.claim(v, agent)
 	if err != nil {
-		return nil, err
+		return nil, c.noClaim(agent, err)
 	}
 	if v, err = c.viewFor(task.Conversation); err != nil {
 		return nil, err
@@ -263,6 +269,10 @@ func (c *call) createReservation() (any, error) {
 		return nil, c.unexpected("Task %s can't be reserved for %s any more: it is not waiting for them", task.SID, agent)
 	}
 	return c.answerReservation(reservationOf(*now), v.revision)
+}
+
+func (c *call) notWaiting(task string) error {
+	return c.unexpected("Task %s not in expected state [pending]: it does not wait for an agent", task)
 }
 
 // claimableTask is the task that the path names, which any agent may take while it waits.
@@ -275,6 +285,9 @@ func (c *call) claimableTask() (desk.Task, error) {
 		return desk.Task{}, err
 	}
 	task, err := c.desk.Task(c.ctx, conversation.PrefixTask+digits)
+	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // as of one that exists and does not wait
+		return task, c.notWaiting(conversation.PrefixTask + digits)
+	}
 	return task, c.unknown(err, "task", c.r.PathValue("task"))
 }
 
@@ -293,7 +306,7 @@ func (c *call) updateReservation() (any, error) {
 	if c.token() != "" && status != "" && found.Status == status {
 		return c.answerReservation(found, revision) // repeated, when the answer to the first time was lost
 	}
-	if err := c.ifMatch(tag(found.SID, revision)); err != nil {
+	if err := c.ifMatch(c.reservationTag(found, revision)); err != nil {
 		return nil, err
 	}
 	activity, err := c.activityGiven("WorkerActivitySid") // before anything is changed

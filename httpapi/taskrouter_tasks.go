@@ -88,6 +88,24 @@ func (c *call) taskModel(task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 // tag is the ETag of a task or a reservation: another one whenever anything of its conversation has changed.
 func tag(sid string, revision int) string { return hashed(sid, strconv.Itoa(revision)) }
 
+// taskTag is the ETag of a task. An agent's key gets, of others' tasks and after the end of its agent's turn, one that changes
+// with the task alone: it would tell that something happened in a later turn.
+func (c *call) taskTag(task desk.Task, revision int) string {
+	own := c.caller.agent()
+	if own != "" && (task.Agent != own || (!task.Status.Waiting() && task.Status != conversation.TaskAssigned)) {
+		return hashed(task.SID, string(task.Status))
+	}
+	return tag(task.SID, revision)
+}
+
+// reservationTag is the ETag of a reservation, as taskTag is a task's.
+func (c *call) reservationTag(r desk.Reservation, revision int) string {
+	if c.caller.agent() != "" && r.Status != conversation.ReservationPending && r.Status != conversation.ReservationAccepted {
+		return hashed(r.SID, string(r.Status))
+	}
+	return tag(r.SID, revision)
+}
+
 func hashed(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return `"` + hex.EncodeToString(sum[:8]) + `"`
@@ -129,7 +147,7 @@ func (c *call) renderTask(task desk.Task, revision int) (any, error) {
 		return nil, err
 	}
 	if revision > 0 {
-		c.w.Header().Set("ETag", tag(task.SID, revision))
+		c.w.Header().Set("ETag", c.taskTag(task, revision))
 	}
 	return all(model), nil
 }
@@ -460,7 +478,7 @@ func (c *call) updateTask() (any, error) {
 		}
 		return c.renderTask(task, revision)
 	}
-	if err := c.ifMatch(tag(task.SID, revision)); err != nil {
+	if err := c.ifMatch(c.taskTag(task, revision)); err != nil {
 		return nil, err
 	}
 	if err := c.unchangeable(task); err != nil {
@@ -554,7 +572,7 @@ func (c *call) removeTask() (any, error) {
 	if c.token() != "" && task.Status == conversation.TaskCanceled {
 		return nil, nil //nolint:nilnil // repeated, when the answer to the first time was lost
 	}
-	if err := c.ifMatch(tag(task.SID, revision)); err != nil {
+	if err := c.ifMatch(c.taskTag(task, revision)); err != nil {
 		return nil, err
 	}
 	_, err = c.cancelTask(task)

@@ -130,15 +130,9 @@ func (c *call) mayRead(v *view) error {
 	if own == "" {
 		return nil
 	}
-	turn, may := conversation.TurnOf(own, func(yield func(*conversation.Task) bool) {
-		for i := range v.tasks {
-			if !yield(&v.tasks[i].Task) {
-				return
-			}
-		}
-	})
+	turn, may := conversation.TurnOf(own, v.each)
 	if !may {
-		return c.forbid("%s neither holds this conversation, wraps it up nor has an offer of it", own)
+		return c.notTheirs()
 	}
 	if turn.Whole() {
 		return nil
@@ -153,7 +147,47 @@ func (c *call) mayRead(v *view) error {
 		}
 	}
 	v.transfers = turn.Transfers(v.transfers)
+	v.status = turn.Status(v.status, v.each)
 	return nil
+}
+
+// each passes the tasks on, in order.
+func (v *view) each(yield func(*conversation.Task) bool) {
+	for i := range v.tasks {
+		if !yield(&v.tasks[i].Task) {
+			return
+		}
+	}
+}
+
+// details are the conversation's as the caller may read them: what was changed after their turn, they have never seen.
+func (c *call) details(v *view) (desk.Details, error) {
+	details, err := c.desk.Details(c.ctx, v.sid)
+	if err == nil && !v.turn.Includes(details.UpdatedAt) {
+		details.FriendlyName, details.UniqueName, details.Attributes, details.ContextSID, details.WebhookTTID = "", "", "{}", "", ""
+		details.UpdatedAt = details.CreatedAt
+	}
+	return details, err
+}
+
+// withinTurn returns the refusal of a command as far as an agent's key may learn of it ([conversation.Turn.Refusal]).
+func (c *call) withinTurn(refused error) error {
+	own := c.caller.agent()
+	if own == "" || c.sent == nil || conversation.CodeOf(refused) != conversation.CodeConversationClosed {
+		return refused
+	}
+	v, err := c.viewFor(c.sentTo)
+	if err != nil {
+		return err
+	}
+	state := conversation.State{Conversation: v.sid, Status: v.status, Channel: v.channel}
+	for task := range v.each {
+		state.Tasks = append(state.Tasks, task)
+	}
+	for i := range v.transfers {
+		state.Transfers = append(state.Transfers, &v.transfers[i])
+	}
+	return conversation.LastTurn(own, v.each).Refusal(c.sent, state, refused)
 }
 
 // reader is whom the desk lets read, once the conversation has let the caller: the desk's own record may be behind.

@@ -270,7 +270,12 @@ func (v *visit) streamDesk() error {
 			shown[one.Conversation.SID] = false
 		}
 		for _, one := range work {
-			shown[one.Conversation.SID] = shown[one.Conversation.SID] || one.Task.Status != conversation.TaskWrapping
+			switch {
+			case one.Task.Status != conversation.TaskWrapping:
+				shown[one.Conversation.SID] = true
+			case one.Transfer != nil: // what becomes of it is their own; what happens after it is not
+				shown[one.Conversation.SID] = shown[one.Conversation.SID] || false
+			}
 		}
 		return shown, err
 	})

@@ -313,6 +313,9 @@ func (v *visit) sendFor(sid string, command conversation.Command) (conversation.
 		if noteErr := v.desk.NoteRefused(v.ctx, sid, command, err); noteErr != nil {
 			v.log.ErrorContext(v.ctx, "refused accept not counted", "conversation", sid, "error", noteErr)
 		}
+		if v.person.In() {
+			return outcome, v.desk.WithinTurn(v.ctx, v.person.Name, sid, command, err)
+		}
 		return outcome, err
 	}
 	ctx, cancel := context.WithTimeout(v.ctx, settling)
