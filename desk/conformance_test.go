@@ -79,6 +79,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"queues are added, filled and removed", testQueues},
 		{"names are made of friendly names in any script", testMadeNames},
 		{"names made at once are distinct", testMadeNamesAtOnce},
+		{"names are kept without characters that reorder or hide text", testCleanNames},
 		{"the demo is seeded once", testSeedDemo},
 		{"switches and plugins", testSwitches},
 		{"settings out of range are refused", testSettingsOutOfRange},

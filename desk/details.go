@@ -47,7 +47,7 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 	}
 	draft.Details.Conversation = draft.SID
 	draft.Customer = draft.Customer.Clean()
-	if refusal := validDetails(draft.Details); refusal != nil {
+	if refusal := validDetails(&draft.Details); refusal != nil {
 		return "", refusal
 	}
 	err := d.writeBeside(ctx, "open conversation "+draft.SID, func(t *transaction) error {
@@ -109,7 +109,7 @@ func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)
 			return err
 		}
 		change(&details)
-		if refusal := validDetails(details); refusal != nil {
+		if refusal := validDetails(&details); refusal != nil {
 			return refusal
 		}
 		if err := t.saveDetails(ctx, details, micros(d.now())); err != nil {
@@ -124,7 +124,8 @@ func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)
 // maxConversationAttributes is Twilio's limit for a conversation, a participant and a message.
 const maxConversationAttributes = 16 * 1024
 
-func validDetails(details Details) *conversation.Refusal {
+// validDetails cleans the friendly name in place, and refuses details that cannot be kept.
+func validDetails(details *Details) *conversation.Refusal {
 	for _, text := range []struct{ field, value string }{
 		{"friendly_name", details.FriendlyName},
 		{"unique_name", details.UniqueName},
@@ -136,6 +137,7 @@ func validDetails(details Details) *conversation.Refusal {
 			return invalid(text.field, "%s can have at most %d characters of text", text.field, conversation.MaxText)
 		}
 	}
+	details.FriendlyName = conversation.CleanName(details.FriendlyName)
 	if strings.HasPrefix(details.UniqueName, conversation.PrefixConversation) && len(details.UniqueName) == 34 {
 		return invalid("unique_name", "a unique name can't look like a SID: choose another")
 	}

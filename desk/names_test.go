@@ -67,6 +67,34 @@ func testMadeNames(t *testing.T, h *house) {
 	require.Equal(t, "jose-4", name, "the name stays with who has it")
 }
 
+// testCleanNames gives friendly names with characters that reorder or hide text to what has one.
+func testCleanNames(t *testing.T, h *house) {
+	const given, clean = "Refund\u202e 張\u200b偉\n(2)\u2069", "Refund 張偉 (2)"
+	sid, err := h.OpenDraft(t.Context(), Draft{Details: Details{FriendlyName: given}, Customer: conversation.Customer{Name: given}})
+	require.NoError(t, err)
+	details, err := h.Details(t.Context(), sid)
+	require.NoError(t, err)
+	require.Equal(t, clean, details.FriendlyName)
+	opened, err := h.Conversation(t.Context(), sid)
+	require.NoError(t, err)
+	require.Equal(t, clean, opened.Customer.Name)
+	details, err = h.SetDetails(t.Context(), sid, func(d *Details) { d.FriendlyName = "\u2066" + given })
+	require.NoError(t, err)
+	require.Equal(t, clean, details.FriendlyName)
+
+	require.NoError(t, h.SetPlugin(t.Context(), Plugin{Name: given, Version: "1\u202e"}))
+	plugins, err := h.Plugins(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, plugins, Plugin{Name: clean, Version: "1"})
+
+	name, err := h.RegisterQueue(t.Context(), NewQueue{FriendlyName: given})
+	require.NoError(t, err)
+	names, err := h.Names(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, clean, names.Queue(name))
+	require.Equal(t, "gone", names.Agent("gone"))
+}
+
 // testMadeNamesAtOnce adds agents at once whose names are written alike.
 func testMadeNamesAtOnce(t *testing.T, h *house) {
 	other := h.open()
