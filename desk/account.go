@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -208,14 +209,20 @@ func (t *transaction) auditWorkspace(ctx context.Context, now int64, before, aft
 		changed{"workspace.events_filter", "", strings.Join(before.EventsFilter, ", "), strings.Join(after.EventsFilter, ", ")})
 }
 
+// maxCallbackURL is how many characters the event callback URL may have.
+const maxCallbackURL = 2048
+
 func validWorkspace(w *Workspace) *conversation.Refusal {
 	if refusal := cleanName("workspace", &w.FriendlyName); refusal != nil {
 		return refusal
 	}
 	if w.EventCallbackURL != "" {
 		to, err := url.Parse(w.EventCallbackURL)
-		if err != nil || (to.Scheme != "http" && to.Scheme != "https") || to.Host == "" || len(w.EventCallbackURL) > 2048 {
+		if err != nil || (to.Scheme != "http" && to.Scheme != "https") || to.Host == "" {
 			return invalid("event_callback_url", "the event callback URL has to be an absolute http or https URL, as in https://example.com/events")
+		}
+		if length := utf8.RuneCountInString(w.EventCallbackURL); length > maxCallbackURL {
+			return invalid("event_callback_url", "the event callback URL has %d characters: shorten it to at most %d", length, maxCallbackURL)
 		}
 	}
 	for _, name := range w.EventsFilter {

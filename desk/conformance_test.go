@@ -80,6 +80,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"names are made of friendly names in any script", testMadeNames},
 		{"names made at once are distinct", testMadeNamesAtOnce},
 		{"names are kept without characters that reorder or hide text", testCleanNames},
+		{"lengths count characters", testLengths},
 		{"the demo is seeded once", testSeedDemo},
 		{"switches and plugins", testSwitches},
 		{"settings out of range are refused", testSettingsOutOfRange},

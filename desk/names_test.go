@@ -95,6 +95,29 @@ func testCleanNames(t *testing.T, h *house) {
 	require.Equal(t, "gone", names.Agent("gone"))
 }
 
+// testLengths gives texts of one character too many: each is refused with how many there are, counted as people do.
+func testLengths(t *testing.T, h *house) {
+	account, err := h.Account(t.Context())
+	require.NoError(t, err)
+	for _, character := range []string{"a", "é", "😀"} {
+		name := strings.Repeat(character, conversation.MaxText)
+		_, err = h.OpenDraft(t.Context(), Draft{Details: Details{FriendlyName: name}})
+		require.NoError(t, err, "%q", character)
+		_, err = h.OpenDraft(t.Context(), Draft{Details: Details{FriendlyName: name + character}})
+		refusedWith(t, conversation.CodeInvalidPayload, err, "at most 255 characters")
+		require.NoError(t, h.SetPlugin(t.Context(), Plugin{Name: name, Version: name}))
+		refusedWith(t, conversation.CodeInvalidPayload, h.SetPlugin(t.Context(), Plugin{Name: name + character}), "at most 255 characters")
+
+		_, refusal := readRouting(strings.Repeat(character, maxConfiguration+1), nil)
+		require.Contains(t, refusal.Message, "has 65537 characters: shorten it to at most 65536")
+		url := "https://example.com/"
+		url += strings.Repeat(character, maxCallbackURL-len(url))
+		require.Nil(t, validWorkspace(&Workspace{FriendlyName: account.Workspace.FriendlyName, EventCallbackURL: url}))
+		refusal = validWorkspace(&Workspace{FriendlyName: account.Workspace.FriendlyName, EventCallbackURL: url + character})
+		require.Contains(t, refusal.Message, "has 2049 characters: shorten it to at most 2048")
+	}
+}
+
 // testMadeNamesAtOnce adds agents at once whose names are written alike.
 func testMadeNamesAtOnce(t *testing.T, h *house) {
 	other := h.open()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -202,13 +203,16 @@ func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
 	})
 }
 
-// maxConfiguration bounds a workflow's configuration.
+// maxConfiguration is how many characters a workflow's configuration may have.
 const maxConfiguration = 64 * 1024
 
 func readRouting(configuration string, parsed *expression.Cache) (routing, *conversation.Refusal) {
 	var r routing
 	const shape = `the configuration is TaskRouter's JSON, as in {"task_routing":{"filters":[],"default_filter":{"queue":"WQ…"}}}`
-	if len(configuration) > maxConfiguration || !storable(configuration) || json.Unmarshal([]byte(configuration), &r) != nil {
+	if length := utf8.RuneCountInString(configuration); length > maxConfiguration {
+		return r, invalid("configuration", "the configuration has %d characters: shorten it to at most %d", length, maxConfiguration)
+	}
+	if !storable(configuration) || json.Unmarshal([]byte(configuration), &r) != nil {
 		return r, invalid("configuration", shape)
 	}
 	if len(r.targets()) == 0 {
