@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
 
@@ -281,6 +283,13 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 			Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(other)}, SignalName: name, Input: payloads,
 		})
 		require.NoError(t, err)
+		answer, err := c.temporal.WorkflowService().UpdateWorkflowExecution(in(t, patience), &workflowservice.UpdateWorkflowExecutionRequest{
+			Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(other)},
+			WaitPolicy: &updatepb.WaitPolicy{LifecycleStage: enumspb.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED},
+			Request:    &updatepb.Request{Meta: &updatepb.Meta{UpdateId: "attack-" + name}, Input: &updatepb.Input{Name: name, Args: payloads}},
+		})
+		require.NoError(t, err)
+		require.Equal(t, string(conversation.CodeInvalidPayload), answer.GetOutcome().GetFailure().GetApplicationFailureInfo().GetType(), "the update %s", name)
 	}
 	waitFor(t, patience, "both signals are refused", func() bool {
 		record, err := c.baton.State(in(t, patience), other)

@@ -134,7 +134,7 @@ func (v *visit) startChat() error {
 		return err
 	case open: // a form that was left open
 		return v.back("/chat", "")
-	case !v.starts.allow(v.r):
+	case v.waits(v.starts.take(v.r)):
 		return v.chat(http.StatusTooManyRequests, "That were many chats from where you are. Please try again in a minute.", typed)
 	}
 	typed.Once = once.String()
@@ -315,7 +315,7 @@ func (v *visit) sayInChat() error {
 	if err := v.sentFor(customersQueue); err != nil {
 		return err
 	}
-	if !v.says.Allow(sid) {
+	if v.waits(v.says.Take(sid)) {
 		if v.queued() {
 			return &mistake{http.StatusTooManyRequests, tooManyMessages}
 		}

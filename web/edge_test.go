@@ -31,6 +31,7 @@ func beginChat(t *testing.T, handler http.Handler, proxy string, chain ...string
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
 	if w.Code == http.StatusTooManyRequests {
+		require.NotEmpty(t, w.Header().Get("Retry-After"))
 		return false
 	}
 	require.Contains(t, w.Body.String(), "We are closed.")

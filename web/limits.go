@@ -1,7 +1,9 @@
 package web
 
 import (
+	"math"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -45,8 +47,18 @@ func newAddressLimiter(each, total limit.Pace) addressLimiter {
 	return addressLimiter{limit.New(each, total)}
 }
 
-func (l addressLimiter) allow(r *http.Request) bool {
-	return l.limiter.Allow(forwarded.Of(r).Network())
+// take counts an attempt from the request's address, and returns how long to wait where there were too many.
+func (l addressLimiter) take(r *http.Request) time.Duration {
+	return l.limiter.Take(forwarded.Of(r).Network())
+}
+
+// waits says with the answer how long to wait, and reports whether there is a wait.
+func (v *visit) waits(wait time.Duration) bool {
+	if wait == 0 {
+		return false
+	}
+	v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	return true
 }
 
 // How many streams may be open: of one chat or one person, and in all.

@@ -97,3 +97,27 @@ func TestSecurityLog(t *testing.T) {
 		`event=sign_out outcome=accepted who=carol role=supervisor address=127.0.0.1 route="POST /sign-out"`,
 	}, lines)
 }
+
+// TestSessionsEndAfterAShift: also of a person who is active all the time, and the security log says so.
+func TestSessionsEndAfterAShift(t *testing.T) {
+	t.Parallel()
+	var passed atomic.Int64
+	began := time.Now()
+	p := servePages(t, func(string) web.Options {
+		return web.Options{Demo: true, Idle: time.Hour, Now: func() time.Time { return began.Add(time.Duration(passed.Load())) }}
+	})
+	token := cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {"alice"}})).Value
+	ask := func() int {
+		return askFrom(t, p.Config.Handler, "127.0.0.1:4000", http.MethodGet, "/desk", token, nil).Code
+	}
+	for range 16 { // twelve hours
+		require.Equal(t, http.StatusOK, ask())
+		passed.Add(int64(45 * time.Minute))
+	}
+	passed.Store(int64(12*time.Hour - time.Second))
+	require.Equal(t, http.StatusOK, ask())
+	passed.Store(int64(12*time.Hour + time.Second))
+	require.Equal(t, http.StatusSeeOther, ask())
+	require.Contains(t, p.log.String(), "event=session_expired outcome=accepted who=alice")
+	require.Contains(t, p.log.String(), "reason=lifetime")
+}

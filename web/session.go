@@ -17,6 +17,8 @@ import (
 const (
 	// personLifetime is for how long a person is signed in at most: a shift.
 	personLifetime = 12 * time.Hour
+	// sessionKept is for how long a person's session is kept: longer, so that a request after its end is noticed, and logged.
+	sessionKept = 2 * personLifetime
 	// DefaultIdle is after how long without a request of their own a person is signed out.
 	DefaultIdle = 4 * time.Hour
 	// activityNoted is how exactly a session keeps when its person was last active, so that not each request writes it.
@@ -34,6 +36,8 @@ const (
 	keyAdmin = "admin"
 	// keyActive is when the person last made a request of their own, in microseconds.
 	keyActive = "active"
+	// keySignedIn is when the person signed in, in microseconds.
+	keySignedIn = "signed-in"
 	// keyConversation is the customer's, keyForm the ID of the form that began it, keyBegun when that was.
 	keyConversation = "conversation"
 	keyForm         = "form"
@@ -101,7 +105,7 @@ func (v *visit) who() (person, error) {
 		return p, err
 	}
 	name := v.people.GetString(v.ctx, keyAgent)
-	if name == "" || v.idled() {
+	if name == "" || v.ended() != "" {
 		return person{}, nil
 	}
 	agent, err := v.desk.Agent(v.ctx, name)
@@ -120,23 +124,30 @@ func (v *visit) who() (person, error) {
 	return p, nil
 }
 
-// idled reports whether the session's person has made no request of their own for the idle time.
-func (v *visit) idled() bool {
-	active := v.people.GetInt64(v.ctx, keyActive)
-	return active != 0 && v.now().Sub(time.UnixMicro(active)) > v.idle
+// ended is why the session's person is signed in no more, empty while they are: they have made no request of their own for the
+// idle time, or signed in too long ago.
+func (v *visit) ended() string {
+	active, signedIn := v.people.GetInt64(v.ctx, keyActive), v.people.GetInt64(v.ctx, keySignedIn)
+	switch {
+	case signedIn != 0 && v.now().Sub(time.UnixMicro(signedIn)) > personLifetime:
+		return "lifetime"
+	case active != 0 && v.now().Sub(time.UnixMicro(active)) > v.idle:
+		return "idle"
+	}
+	return ""
 }
 
-// noteActivity keeps that the person is active, and ends the session of one who was idle for too long.
+// noteActivity keeps that the person is active, and ends the session of one who was idle for too long, or signed in too long ago.
 func (v *visit) noteActivity() error {
 	name := v.people.GetString(v.ctx, keyAgent)
 	if name == "" {
 		return nil
 	}
-	if v.idled() {
+	if why := v.ended(); why != "" {
 		if err := v.people.Destroy(v.ctx); err != nil {
-			return fmt.Errorf("end an idle session: %w", err)
+			return fmt.Errorf("end a session: %w", err)
 		}
-		v.security.Write(v.ctx, seclog.Entry{Event: seclog.SessionExpired, Who: name, Reason: "idle"})
+		v.security.Write(v.ctx, seclog.Entry{Event: seclog.SessionExpired, Who: name, Reason: why})
 		return nil
 	}
 	if now := v.now(); byPerson(v.r) && now.Sub(time.UnixMicro(v.people.GetInt64(v.ctx, keyActive))) >= activityNoted {

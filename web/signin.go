@@ -166,6 +166,7 @@ func (v *visit) welcome(agent desk.Agent, asAdministrator bool, idToken, next st
 	v.people.Put(v.ctx, keyAgent, agent.Name)
 	v.people.Put(v.ctx, keySince, agent.CreatedAt.UnixMicro())
 	v.people.Put(v.ctx, keyActive, v.now().UnixMicro())
+	v.people.Put(v.ctx, keySignedIn, v.now().UnixMicro())
 	if asAdministrator {
 		v.people.Put(v.ctx, keyAdmin, true)
 	}
@@ -232,7 +233,7 @@ func (v *visit) beginSignIn() error {
 	if v.options.Provider == nil {
 		return v.signIn(http.StatusNotFound, "There is no provider to sign in with.", next, nil)
 	}
-	if !v.signedIn() && !v.signIns.allow(v.r) {
+	if !v.signedIn() && v.waits(v.signIns.take(v.r)) {
 		v.signInRefused("", "too many sign-ins")
 		return v.signIn(http.StatusTooManyRequests, tooManySignIns, next, nil)
 	}
@@ -353,7 +354,7 @@ func (v *visit) askAdministrator(person identity.Person, refused, next string) e
 func (v *visit) signOut() error {
 	signedIn := v.signedIn()
 	switch {
-	case !signedIn && !v.signIns.allow(v.r):
+	case !signedIn && v.waits(v.signIns.take(v.r)):
 		return v.signIn(http.StatusTooManyRequests, tooManySignIns, "", nil)
 	case v.people.Token(v.ctx) == "":
 		return v.back(SignInPath, "") // there is nothing to end

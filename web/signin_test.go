@@ -522,9 +522,9 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 
 		b = identitytest.NewBrowser(o.Redirect, p.URL+"/desk")
 		in := cookie(p.open(b, signIn(b, "alice").Location.RequestURI()))
-		require.InDelta(t, 12*3600, in.MaxAge, 60)
+		require.InDelta(t, 24*3600, in.MaxAge, 60)
 		again := cookie(identitytest.Page{Header: p.with(in.Value, "/sign-in/oidc").Header()})
-		require.InDelta(t, 12*3600, again.MaxAge, 60)
+		require.InDelta(t, 24*3600, again.MaxAge, 60)
 		p.requireIn(b, "alice")
 	})
 	t.Run("one address begins only so many", func(t *testing.T) { //nolint:paralleltest // as said above

@@ -91,7 +91,7 @@ func New(d *desk.Desk, conversations Conversations, options Options) *Site {
 		seclog.Because(r.Context(), "another site")
 		http.Error(w, "This form came from another site. Open the page here and send it from there.", http.StatusForbidden)
 	}))
-	s.people = s.sessions("baton", "/", personLifetime)
+	s.people = s.sessions("baton", "/", sessionKept)
 	s.customers = s.sessions("baton_chat", "/chat", customerLifetime)
 	return s
 }

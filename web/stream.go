@@ -23,6 +23,7 @@ func (v *visit) stream(key string, w *watching, following func() (map[string]boo
 	defer v.live.leave(w)
 	leave, ok := v.streams.enter(key)
 	if !ok {
+		v.waits(beat) // by then a stream that was left has ended
 		return &mistake{http.StatusTooManyRequests, "Too many pages are open: close some of them, then load this one again."}
 	}
 	defer leave()

@@ -66,3 +66,29 @@ func TestLoadCodecOrigins(t *testing.T) {
 		require.ErrorContains(t, err, refused, origin)
 	}
 }
+
+// TestLoadKeysThatAreRequired: a mistake in BATON_ENCRYPTION_REQUIRED never means off.
+func TestLoadKeysThatAreRequired(t *testing.T) {
+	t.Parallel()
+	key, err := codec.FreshKey("k")
+	require.NoError(t, err)
+	for _, test := range []struct{ keys, required, refused string }{
+		{key, "on", ""},
+		{key, "off", ""},
+		{"", "off", ""},
+		{"", "on", "BATON_ENCRYPTION_REQUIRED is on and there are no keys: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE"},
+		{key, "true", "BATON_ENCRYPTION_REQUIRED is neither on nor off"},
+		{key, "ON", "BATON_ENCRYPTION_REQUIRED is neither on nor off"},
+		{key, " ", "BATON_ENCRYPTION_REQUIRED is neither on nor off"},
+	} {
+		keys, err := config.LoadKeys(func(name string) string {
+			return map[string]string{"BATON_ENCRYPTION_KEYS": test.keys, "BATON_ENCRYPTION_REQUIRED": test.required}[name]
+		})
+		if test.refused != "" {
+			require.ErrorContains(t, err, test.refused)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, test.required == "on", keys.IsRequired(), "%+v", test)
+	}
+}

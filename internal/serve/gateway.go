@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -120,7 +121,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	g := &Gateway{
 		URL: "http://" + listener.Addr().String(), health: o.Telemetry.Health,
 		server: &http.Server{
-			Handler: clients.Handler(o.Telemetry.HTTP(mux)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			Handler: clients.Handler(o.Telemetry.HTTP(o.strict(mux))), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 		},
 	}
@@ -144,6 +145,18 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	needBoth(g.health, c, d)
 	g.health.Ready()
 	return g, nil
+}
+
+// strict has browsers use https alone for this host, for a year, whichever path they asked for: where the public address is one
+// of https.
+func (o GatewayOptions) strict(next http.Handler) http.Handler {
+	if !strings.HasPrefix(o.URL, "https://") {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // pages are what the pages are served with.
