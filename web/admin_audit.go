@@ -33,7 +33,7 @@ func (p auditPage) Who(e desk.AuditEntry) string { return withUnique(p.Names.Age
 
 // Which is what was changed, with the name that the filter takes.
 func (p auditPage) Which(e desk.AuditEntry) string {
-	switch { //nolint:exhaustive // others have one name
+	switch {
 	case e.Subject == "":
 		return string(e.Kind())
 	case e.Kind() == desk.AuditAgent:
