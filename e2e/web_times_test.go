@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 )
@@ -41,6 +42,17 @@ func TestPagesHaveTheReadersClock(t *testing.T) {
 	carol.goes("/insights?period=today")
 	carol.sees("Days begin and end in America/St_Johns")
 	carol.waits("today begins at midnight in St. John’s", midnight)
+
+	// Another tab sets the cookie while the page is under way.
+	ask[string](carol, `document.cookie = "baton_zone=; Path=/; Max-Age=0"`)
+	script, err := chromedp.Call(carol.tab, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `document.cookie = "baton_zone=America/St_Johns; Path=/"`,
+	})
+	require.NoError(t, err)
+	carol.goes("/insights?period=today")
+	carol.sees("Days begin and end in America/St_Johns")
+	_, err = chromedp.Call(carol.tab, cdppage.RemoveScriptToEvaluateOnNewDocument, cdppage.RemoveScriptToEvaluateOnNewDocumentParams{Identifier: script.Identifier})
+	require.NoError(t, err)
 
 	carol.goes("/conversations")
 	carol.sees("Crystal Minh")

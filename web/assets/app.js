@@ -45,17 +45,21 @@ import { begin, draw } from "./queue.js";
     }
   }
 
-  // The reader's zone, for the server to split up into days. A page with the days of another zone is fetched once more.
+  // The reader's zone, for the server to split up into days. A page with the days of another zone is fetched once more, and
+  // only once where the server doesn't know the zone.
   function keepZone() {
     const { zoneCookie } = document.body.dataset;
     const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
     if (!zoneCookie || !/^[A-Za-z0-9_+/-]+$/.test(timeZone)) return;
     const cookie = `${zoneCookie}=${timeZone}`;
     const kept = () => document.cookie.split("; ").includes(cookie);
-    if (kept()) return;
-    document.cookie = `${cookie}; Path=/; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`;
+    if (!kept()) document.cookie = `${cookie}; Path=/; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`;
     const days = document.querySelector("[data-zone]");
-    if (days && days.dataset.zone !== timeZone && kept()) location.reload();
+    if (!days || !kept()) return;
+    if (days.dataset.zone === timeZone) { sessionStorage.removeItem("zone"); return; }
+    if (sessionStorage.getItem("zone") === timeZone) return;
+    sessionStorage.setItem("zone", timeZone);
+    location.reload();
   }
   function countDown() {
     for (const left of document.querySelectorAll("[data-until]")) {
