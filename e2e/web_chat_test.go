@@ -124,7 +124,7 @@ func TestARefusedStartBeginsNothing(t *testing.T) {
 		wrong.Set("once", uuid.NewString())
 		refused := customer.calls(http.MethodPost, "/chat/start", wrong)
 		require.Equal(t, http.StatusUnprocessableEntity, refused.status, name)
-		require.Contains(t, refused.body, `aria-describedby="wrong"`, name)
+		require.Contains(t, refused.body, ` wrong" aria-invalid="true"`, name)
 		require.Contains(t, refused.body, `id="wrong" role="alert"`, name)
 		require.Contains(t, customer.calls(http.MethodGet, "/chat", nil).body, "How can we help?", name)
 		right := url.Values{"once": wrong["once"], "name": {strings.Repeat("é", 255)}, "text": {"It works now."}}
@@ -212,7 +212,7 @@ func TestASenderTakesBackAfterTheirWrapup(t *testing.T) {
 		page = alice.calls(http.MethodGet, "/desk", nil)
 		return strings.Contains(page.body, "Take back")
 	})
-	require.Contains(t, page.body, "to billing, who has not accepted yet")
+	require.Contains(t, page.body, "to <bdi>billing</bdi>, who has not accepted yet")
 	transfer := o.shows(t, sid).Transfers[0]
 	answer := alice.calls(http.MethodPost, "/desk/"+sid+"/cancel", url.Values{"transfer": {transfer.SID}, "once": {uuid.NewString()}})
 	require.Equal(t, http.StatusSeeOther, answer.status, answer.body)
