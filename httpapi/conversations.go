@@ -39,6 +39,9 @@ func (c *call) conversationSID() (string, error) {
 		return conversation.PrefixConversation + strings.ToLower(given[2:]), nil
 	}
 	sid, err := c.desk.ConversationNamed(c.ctx, given)
+	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // a unique name may be a number that can be guessed
+		return "", c.notTheirs()
+	}
 	return sid, err
 }
 

@@ -152,6 +152,20 @@ func learnsNothing(t *testing.T, left func(h *house, sid string)) {
 	}
 }
 
+// TestAgentsKeysGuessNoUniqueName: a name that exists is answered as one that does not.
+func TestAgentsKeysGuessNoUniqueName(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.give("bob")
+	h.ask(h.service, http.MethodPost, "/v1/Conversations/"+sid, url.Values{"UniqueName": {"order-4711"}}).is(http.StatusOK)
+	for _, path := range []string{"", "/Messages", "/Participants"} {
+		existing := h.ask(h.alice, http.MethodGet, "/v1/Conversations/order-4711"+path, nil).is(http.StatusForbidden)
+		require.Equal(t, h.ask(h.alice, http.MethodGet, "/v1/Conversations/order-4712"+path, nil).is(http.StatusForbidden).body, existing.body)
+	}
+	require.Equal(t, sid, h.ask(h.bob, http.MethodGet, "/v1/Conversations/order-4711", nil).is(http.StatusOK).object()["sid"])
+	h.ask(h.service, http.MethodGet, "/v1/Conversations/order-4712", nil).is(http.StatusNotFound)
+}
+
 // ageless is the body without what only the clock changes.
 func (a answer) ageless() string { return ages.ReplaceAllString(a.body, "") }
 
