@@ -531,7 +531,7 @@ func (v *evidence) capacities() row {
 	}
 	takenBack := map[string]bool{}
 	for _, event := range v.happened {
-		if event.ReservationStatus == conversation.ReservationRejected && event.Reason == desk.ReasonAgentUnavailable {
+		if event.ReservationStatus == conversation.ReservationRejected && event.Cause == conversation.CauseUnavailable {
 			takenBack[event.Reservation] = true
 		}
 	}

@@ -155,6 +155,8 @@ type DeclineCommand struct {
 	Task        string `json:"task,omitempty"`
 	Reservation string `json:"reservation,omitempty"`
 	Reason      string `json:"reason,omitempty"`
+	// Unavailable is set by the desk, which declines for an agent who is not available any more.
+	Unavailable bool `json:"unavailable,omitempty"`
 	Meta
 }
 

@@ -51,6 +51,8 @@ type Event struct {
 	To Target `json:"to,omitzero"`
 	// Disposition is how the agent left the task: set in task.completed.
 	Disposition string `json:"disposition,omitempty"`
+	// Cause is why the offer was declined: set in reservation.rejected.
+	Cause Cause `json:"cause,omitempty"`
 	// Activity is the name of the activity that an agent has now: set in worker.activity.update.
 	Activity string `json:"activity,omitempty"`
 	// Channel and Capacity are how many tasks of a channel an agent takes now: set in worker.capacity.update.
@@ -61,6 +63,15 @@ type Event struct {
 	// By is who did it for the agent.
 	By string `json:"by,omitempty"`
 }
+
+// Cause tells who declined an offer.
+type Cause string
+
+// The agent did, or the desk for an agent who was not available any more.
+const (
+	CauseAgent       Cause = "agent"
+	CauseUnavailable Cause = "agent_unavailable"
+)
 
 // NoteKind tells what a note was left with.
 type NoteKind string

@@ -54,7 +54,7 @@ func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) { //
 			// They couldn't have accepted it: the wrapup comes first.
 			excused := ch.Wrapping(task.Reservation.Agent) != nil
 			ch.setReservation(task, ReservationTimeout, EventReservationTimeout, "", excused)
-			ch.unanswered(task, ReasonExpired)
+			ch.unanswered(task, ReasonExpired, Attempt{Agent: task.Reservation.Agent, Reason: ReasonExpired, At: ch.now})
 		case DeadlineTask:
 			ch.timeOut(task)
 		case DeadlineWrapup:
@@ -64,7 +64,10 @@ func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) { //
 }
 
 // unanswered says what follows when the agent who was offered the task doesn't take it.
-func (ch *change) unanswered(t *Task, reason Reason) {
+func (ch *change) unanswered(t *Task, reason Reason, attempt Attempt) {
+	if transfer := ch.activeTransferOf(t); transfer != nil {
+		transfer.Attempt = attempt
+	}
 	if !t.Direct {
 		ch.pend(t)
 		return

@@ -40,6 +40,11 @@ func (s *State) Forget(untold []Event) {
 			stays[transfer.Task], stays[transfer.FromTask] = true, true
 		}
 	}
+	for _, transfer := range s.Transfers[:max(0, len(s.Transfers)-attributesKept)] {
+		if transfer.Status != TransferActive && !stays[transfer.SID] {
+			transfer.Attempt.Words = ""
+		}
+	}
 	mayGo := func(t *Task) bool { return !t.Status.Live() && !stays[t.SID] }
 	s.forgetAttributes(mayGo)
 	s.forgetTasks(mayGo)

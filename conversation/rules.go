@@ -170,7 +170,13 @@ func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}
 	return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
 		ch.setReservation(task, ReservationRejected, EventReservationRejected, c.Reason, false)
-		ch.unanswered(task, ReasonDeclined)
+		attempt := Attempt{Agent: c.Agent, Reason: ReasonDeclined, Words: c.Reason, At: ch.now}
+		ch.events[len(ch.events)-1].Cause = CauseAgent
+		if c.Unavailable {
+			ch.events[len(ch.events)-1].Cause = CauseUnavailable
+			attempt.Reason, attempt.Words = ReasonAgentUnavailable, ""
+		}
+		ch.unanswered(task, ReasonDeclined, attempt)
 	}}, nil
 }
 

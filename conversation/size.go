@@ -8,6 +8,7 @@ const (
 	transferBytes   = 400
 	eventBytes      = 420
 	typedBytes      = 60
+	attemptBytes    = 120
 	noteBytes       = 230
 	rememberedBytes = 130
 	// endBytes is what the end of a task that lives may add: its events, and the note of its wrapup.
@@ -29,8 +30,21 @@ func (s *State) Bytes() int {
 	for _, t := range s.Transfers {
 		bytes += transferBytes + bytesOf(t.From, t.To.Agent, t.To.Queue, t.AcceptedBy)
 	}
+	bytes += s.AttemptBytes()
 	for _, r := range s.Remembered {
 		bytes += rememberedBytes + bytesOf(r.ID)
+	}
+	return bytes
+}
+
+// AttemptBytes is how much of that the attempts of transfers take. Workflows that began before there were any decide
+// without them.
+func (s *State) AttemptBytes() int {
+	bytes := 0
+	for _, t := range s.Transfers {
+		if t.Attempt != (Attempt{}) {
+			bytes += attemptBytes + bytesOf(t.Attempt.Agent, t.Attempt.Words)
+		}
 	}
 	return bytes
 }
@@ -41,7 +55,7 @@ func (e *Event) Bytes() int { return eventBytes + bytesOf(e.Queue, e.Agent, e.Re
 // TypedBytes is how much more of a payload the event's typed fields take at most, which [Event.Bytes] does not count:
 // workflows that began before there were any decide by that.
 func (e *Event) TypedBytes() int {
-	if e.To == (Target{}) && e.Disposition == "" {
+	if e.To == (Target{}) && e.Disposition == "" && e.Cause == "" {
 		return 0
 	}
 	return typedBytes + bytesOf(e.To.Agent, e.To.Queue, e.To.Workflow, e.Disposition)

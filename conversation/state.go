@@ -98,6 +98,8 @@ const (
 	ReasonCanceled           Reason = "canceled"
 	ReasonTaskTimeout        Reason = "task_timeout"
 	ReasonConversationClosed Reason = "conversation_closed"
+	// ReasonAgentUnavailable is that of an [Attempt] only: the desk declined for an agent who was not available any more.
+	ReasonAgentUnavailable Reason = "agent_unavailable"
 )
 
 // DispositionTimeout is the disposition of a wrapup that completed itself.
@@ -185,6 +187,16 @@ func (t *Task) OfferedTo(agent string) bool {
 	return t.Status == TaskReserved && t.Reservation.Agent == agent
 }
 
+// Attempt is an offer that was not accepted.
+type Attempt struct {
+	Agent string `json:"agent"`
+	// Reason is [ReasonDeclined], [ReasonExpired] or [ReasonAgentUnavailable].
+	Reason Reason `json:"reason"`
+	// Words are what the agent wrote when they declined; dropped from transfers that ended long ago, see [State.Forget].
+	Words string    `json:"words,omitempty"`
+	At    time.Time `json:"at"`
+}
+
 // Transfer is one passing-on of the conversation.
 type Transfer struct {
 	SID    string         `json:"sid"`
@@ -197,11 +209,13 @@ type Transfer struct {
 	// Task is the task made for the receiver.
 	Task string `json:"task"`
 	// Note is the SID of the transfer's note; the text is at the desk.
-	Note          string    `json:"note,omitempty"`
-	AcceptedBy    string    `json:"accepted_by,omitempty"`
-	FailureReason Reason    `json:"failure_reason,omitempty"`
-	CreatedAt     time.Time `json:"created_at,omitzero"`
-	EndedAt       time.Time `json:"ended_at,omitzero"`
+	Note          string `json:"note,omitempty"`
+	AcceptedBy    string `json:"accepted_by,omitempty"`
+	FailureReason Reason `json:"failure_reason,omitempty"`
+	// Attempt is the last offer of the transfer's task that was not accepted, zero while there is none.
+	Attempt   Attempt   `json:"attempt,omitzero"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	EndedAt   time.Time `json:"ended_at,omitzero"`
 }
 
 // Remembered is a command that was carried out: sent again, it returns its first outcome.

@@ -236,7 +236,7 @@ func retryAfter(attempts int) time.Duration {
 // due reads the declines and matches to be delivered by now, those that have waited longest first.
 func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]delivery, error) {
 	declines, err := all(ctx, t, func(r row) (item delivery, err error) {
-		decline := conversation.DeclineCommand{Reason: ReasonAgentUnavailable}
+		decline := conversation.DeclineCommand{Reason: ReasonAgentUnavailable, Unavailable: true}
 		err = r.Scan(&item.key, &decline.Task, &item.conversation, &decline.Agent, &item.attempts)
 		decline.CommandID = "desk/decline/" + item.key
 		item.command = decline

@@ -71,6 +71,8 @@ func fillTypedFields(e *conversation.Event) {
 		}
 	case conversation.EventTaskCompleted:
 		e.Disposition = e.Reason
+	case conversation.EventReservationRejected:
+		e.Cause = causeOf(*e)
 	case EventAgentActivity:
 		e.Activity = cmp.Or(e.Activity, e.Reason)
 	case EventAgentCapacity:
@@ -82,6 +84,17 @@ func fillTypedFields(e *conversation.Event) {
 			e.Channel, e.Capacity = conversation.Channel(channel), &capacity
 		}
 	}
+}
+
+// causeOf returns why an offer was declined. Builds before there was the field told it by the reason alone.
+func causeOf(e conversation.Event) conversation.Cause {
+	switch {
+	case e.Name != conversation.EventReservationRejected || e.Cause != "":
+		return e.Cause
+	case e.Reason == ReasonAgentUnavailable:
+		return conversation.CauseUnavailable
+	}
+	return conversation.CauseAgent
 }
 
 // appendFeed gives what has happened its positions in the feed. It is the last that a transaction does: whoever takes a

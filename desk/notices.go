@@ -34,10 +34,10 @@ type Attempt struct {
 	// Reservation is the SID of the offer.
 	Reservation string
 	Agent       string
-	// Reason is [conversation.ReasonDeclined] or [conversation.ReasonExpired].
+	// Reason is [conversation.ReasonDeclined], [conversation.ReasonExpired], or [conversation.ReasonAgentUnavailable] if the
+	// desk declined because they were not available any more.
 	Reason conversation.Reason
-	// Words are what the agent wrote when they declined; [ReasonAgentUnavailable] where the desk declined because they
-	// were not available any more.
+	// Words are what the agent wrote when they declined.
 	Words string
 	At    time.Time
 }
@@ -177,6 +177,18 @@ func (t *transaction) lastAttempt(ctx context.Context, x Transfer) (*Attempt, er
 	attempt := &Attempt{Reservation: last.SID, Agent: last.Agent, Reason: conversation.ReasonExpired, At: last.UpdatedAt}
 	if last.Status == conversation.ReservationRejected {
 		attempt.Reason, attempt.Words = conversation.ReasonDeclined, last.Reason
+	}
+	if attempt.Words == ReasonAgentUnavailable { // an agent may write that too: the event tells
+		rejected, err := all(ctx, t, scanFeedEvent, `SELECT position, conversation, event FROM events
+			WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, x.Conversation)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range rejected {
+			if e.Reservation == last.SID && e.Cause == conversation.CauseUnavailable {
+				attempt.Reason, attempt.Words = conversation.ReasonAgentUnavailable, ""
+			}
+		}
 	}
 	return attempt, nil
 }

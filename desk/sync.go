@@ -300,6 +300,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 		if e.Name == conversation.EventTaskUpdated {
 			reason = "" // why the task came back, which says nothing of the agent's offer
 		}
+		// A decline that an earlier build of the desk has sent says by its reason alone that it is the desk's.
 		if _, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
 				created_at, expires_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6,
@@ -307,7 +308,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, excused = excluded.excused, reason = excluded.reason,
 				updated_at = excluded.updated_at`,
 			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), s.sealed(reservationReason, e.Reservation, reason),
-			micros(e.At), micros(e.ExpiresAt), flag(e.Name == conversation.EventReservationRejected && e.Reason == ReasonAgentUnavailable)); err != nil {
+			micros(e.At), micros(e.ExpiresAt), flag(causeOf(e) == conversation.CauseUnavailable || e.Reason == ReasonAgentUnavailable)); err != nil {
 			return wrap("save reservation "+e.Reservation, err)
 		}
 		s.touched[e.Agent] = ""

@@ -50,7 +50,7 @@ func TestRefusalsNameTheParameter(t *testing.T) {
 		{"/v1/Conversations/" + sid + "/Participants", form("Identity", "x", "MessagingBinding.ProxyAddress", long), "MessagingBinding.ProxyAddress"},
 		{channel + "/Participants", form("Type", "external", "MediaProperties", `{"identity":"`+strings.Repeat("x", 300)+`"}`), "MediaProperties"},
 		{notes, form("InteractionSid", "KD"+sid[2:], "ChannelSid", "UO"+sid[2:], "Type", "transfer", "Summary", long), "Summary"},
-		{"/v1/Interactions", form("Channel", `{"type":"web","initiated_by":"customer"}`, "Routing", `{"properties":{"queue_sid":"` + conversation.QueueSID("quiet") + `","attributes":{"customerName":"` + strings.Repeat("n", 300) + `"}}}`), "Routing"},
+		{"/v1/Interactions", form("Channel", `{"type":"web","initiated_by":"customer"}`, "Routing", `{"properties":{"queue_sid":"`+conversation.QueueSID("quiet")+`","attributes":{"customerName":"`+strings.Repeat("n", 300)+`"}}}`), "Routing"},
 	} {
 		var told struct {
 			Message string

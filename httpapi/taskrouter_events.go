@@ -177,7 +177,7 @@ func (c *call) resourceOf(e desk.FeedEvent) (resource, sid, address string) {
 // account's or an API key; what an agent alone can do they did themselves; all else is the workspace's.
 func (c *call) actorOf(e desk.FeedEvent) (actor, sid, address string) {
 	byThemselves := e.Name == conversation.EventReservationAccepted || e.Name == conversation.EventTransferInitiated ||
-		(e.Name == conversation.EventReservationRejected && e.Reason != desk.ReasonAgentUnavailable)
+		(e.Name == conversation.EventReservationRejected && e.Cause != conversation.CauseUnavailable)
 	switch {
 	case e.By != "":
 		return "account", c.account.SID, "" // which has no address here

@@ -112,7 +112,7 @@ func attempted(named names, a desk.Attempt) string {
 	switch {
 	case a.Reason == conversation.ReasonExpired:
 		return agent + " did not answer in time."
-	case a.Words == desk.ReasonAgentUnavailable:
+	case a.Reason == conversation.ReasonAgentUnavailable:
 		return agent + " is no longer available."
 	case a.Words != "":
 		return agent + " declined: ‘" + isolated(a.Words) + "’."

@@ -191,7 +191,7 @@ func (r *run) deskFollows(ctx workflow.Context) bool {
 
 // bytes is how much the run would leave to the next one at most.
 func (r *run) bytes() int {
-	bytes := r.record.Bytes()
+	bytes := r.record.Bytes() - r.record.AttemptBytes() // see typedBytes
 	for i := range r.project.events {
 		bytes += r.project.events[i].Bytes()
 	}
@@ -201,9 +201,9 @@ func (r *run) bytes() int {
 	return bytes
 }
 
-// typedBytes is how much the typed fields of events add to that.
+// typedBytes is how much the typed fields of events and the attempts of transfers add to that.
 func (r *run) typedBytes() int {
-	bytes := 0
+	bytes := r.record.AttemptBytes()
 	for i := range r.project.events {
 		bytes += r.project.events[i].TypedBytes()
 	}
