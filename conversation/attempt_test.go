@@ -2,6 +2,7 @@ package conversation_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,4 +37,17 @@ func TestATransferTellsItsLastAttempt(t *testing.T) {
 	require.NoError(t, s.send(conversation.DeclineCommand{Agent: "bob", Reason: "agent_unavailable", Unavailable: true}))
 	require.Equal(t, conversation.Attempt{Agent: "bob", Reason: conversation.ReasonAgentUnavailable, At: s.now}, s.transfer(1).Attempt)
 	require.Equal(t, conversation.CauseUnavailable, s.last.Events[0].Cause)
+}
+
+// TestAnAttemptEndsWithTheTurn holds that an agent whose turn is over does not read who declined another agent's transfer.
+func TestAnAttemptEndsWithTheTurn(t *testing.T) {
+	t.Parallel()
+	attempt := conversation.Attempt{Agent: "carol", Reason: conversation.ReasonDeclined, Words: "lunch", At: monday.Add(time.Minute)}
+	transfers := []conversation.Transfer{{From: "bob", CreatedAt: monday, Attempt: attempt}}
+	read := func(agent string, until time.Time) conversation.Attempt {
+		return conversation.Turn{Agent: agent, Until: until}.Transfers(transfers)[0].Attempt
+	}
+	require.Equal(t, attempt, read("alice", monday.Add(time.Hour)))
+	require.Equal(t, conversation.Attempt{}, read("alice", monday.Add(time.Second)))
+	require.Equal(t, attempt, read("bob", monday.Add(time.Second)), "the sender follows it")
 }

@@ -52,6 +52,9 @@ func (t Turn) Transfers(transfers []Transfer) []Transfer {
 			if !t.Includes(x.EndedAt) {
 				x.Status, x.AcceptedBy, x.FailureReason, x.EndedAt = TransferActive, "", "", time.Time{}
 			}
+			if !t.Includes(x.Attempt.At) {
+				x.Attempt = Attempt{}
+			}
 			kept = append(kept, x)
 		}
 	}
