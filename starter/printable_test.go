@@ -66,7 +66,8 @@ func TestTablesShowFriendlyNames(t *testing.T) {
 		"gone": func(w io.Writer) { showTranscript(w, []desk.Message{{From: "gone", Text: "."}}, nil, known) },
 	} {
 		var out bytes.Buffer
-		require.NoError(t, (&cli{stdout: &out}).print(nil, show))
+		c := &cli{stdout: &out}
+		require.NoError(t, c.print(nil, show))
 		require.Contains(t, out.String(), says)
 		require.NotContains(t, out.String(), "\u202e")
 	}
