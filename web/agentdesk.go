@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,6 +51,8 @@ type agentDesk struct {
 // openConversation is a conversation on an agent's desk, and what they can do with it.
 type openConversation struct {
 	desk.Thread
+	// Kept is the query under which the transfer panel shows the same messages.
+	Kept  template.URL
 	Lines []line
 	// Reader is the agent's name.
 	Reader string
@@ -165,7 +168,7 @@ func (v *visit) open(sid string, work []desk.Work, typed form) (*openConversatio
 		return nil, err
 	}
 	o := &openConversation{
-		Thread: thread, Lines: forAgents(thread, v.person.Name), Reader: v.person.Name, TransfersOn: settings.MessagingTransfers, TransferNotes: settings.TransferNotes, Form: typed,
+		Thread: thread, Kept: kept(thread), Lines: forAgents(thread, v.person.Name), Reader: v.person.Name, TransfersOn: settings.MessagingTransfers, TransferNotes: settings.TransferNotes, Form: typed,
 	}
 	for i := range work {
 		w := &work[i]

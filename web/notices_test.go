@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"testing"
 	"time"
 
@@ -149,4 +150,29 @@ func TestAMissedOfferIsExplained(t *testing.T) {
 		require.Equal(t, answer == "available", o.agent("alice").Available())
 		u.does(conversation.CloseCommand{})
 	}
+}
+
+// TestTheTransferPanelKeepsTheHistoryThatIsShown: whoever has loaded earlier messages sees them beside the panel too, and once
+// it is closed again, without scripts.
+func TestTheTransferPanelKeepsTheHistoryThatIsShown(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	_, err := o.desk.SetSettings(t.Context(), "carol", func(s *conversation.Settings) { s.MessagingTransfers = true })
+	require.NoError(t, err)
+	alice := o.signedIn(url.Values{"agent": {"alice"}})
+	sid := o.unfolds("Crystal Minh").acceptedBy("alice").state.Conversation
+	for n := range 250 {
+		_, err := o.desk.Say(t.Context(), desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: "number " + strconv.Itoa(n) + "."})
+		require.NoError(t, err)
+	}
+	newest := o.reads(alice, "/desk/"+sid)
+	require.NotContains(t, newest, "number 3.")
+	require.Contains(t, newest, `href="/desk/`+sid+`/transfer"`)
+	earlier := o.reads(alice, "/desk/"+sid+"?before=51")
+	require.Contains(t, earlier, "number 3.")
+	require.Contains(t, earlier, `href="/desk/`+sid+`/transfer?before=201"`)
+	panel := o.reads(alice, "/desk/"+sid+"/transfer?before=201")
+	require.Contains(t, panel, "number 3.")
+	require.Contains(t, panel, `action="/desk/`+sid+`/transfer?before=201"`)
+	require.Contains(t, panel, `href="/desk/`+sid+`?before=201" data-key="Escape"`)
 }

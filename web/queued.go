@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
@@ -56,6 +57,14 @@ func (v *visit) window(sid string) (desk.Window, error) {
 	}
 	window.Before = before
 	return window, nil
+}
+
+// kept is the query under which another page of the conversation shows the same messages; "" for the newest ones.
+func kept(t desk.Thread) template.URL {
+	if len(t.Messages) <= shownMessages {
+		return ""
+	}
+	return template.URL("?before=" + strconv.Itoa(first(t)+shownMessages)) //nolint:gosec // a number
 }
 
 // first is the number of the oldest message of the thread, 0 where it has none.
