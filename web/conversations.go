@@ -160,6 +160,8 @@ type conversationPage struct {
 	Waits  *conversation.Task
 	Queues []desk.Queue
 	Agents []desk.Agent
+	// Reason is what was typed as the reason of a close that was refused.
+	Reason string
 	// Temporal is the conversation's page in the Temporal Web UI, empty where its address isn't known.
 	Temporal string
 }
@@ -179,7 +181,8 @@ func (v *visit) conversation(status int, refused string) error {
 	if err != nil {
 		return err
 	}
-	body := conversationPage{Thread: thread, Lines: forAgents(thread, v.person.Name), Timeline: timeline(thread), Waits: waitingTask(thread.Conversation)}
+	body := conversationPage{Thread: thread, Lines: forAgents(thread, v.person.Name), Timeline: timeline(thread), Waits: waitingTask(thread.Conversation),
+		Reason: v.r.PostFormValue("reason")}
 	if body.Waits != nil {
 		if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
 			return err

@@ -10,6 +10,7 @@ const typed = "[data-draft]:not([type=radio], [type=checkbox], [type=hidden])";
 const labels = {
   text: "Message that was not sent", note: "Transfer note that was not sent", reason: "Reason for declining that was not sent",
   disposition: "Disposition that was not saved", "wrapup-note": "Wrap-up note that was not saved",
+  "close-reason": "Reason for closing that was not sent",
 };
 
 export const conversationOf = (element) => element.closest("[data-conversation]")?.dataset ?? {};
@@ -68,7 +69,7 @@ export function showKept() {
   for (const place of document.querySelectorAll("[data-kept]")) {
     const of = place.dataset.kept;
     const fields = conversationOf(place).fields?.split(" ") ?? [];
-    const gone = [...drafts()].filter(({ id, sid }) => (of ? sid === of && !fields.includes(id) : !onDesk.has(sid)));
+    const gone = [...drafts()].filter(({ id, sid }) => (of ? sid === of && !fields.includes(id) : id !== "close-reason" && !onDesk.has(sid)));
     const shown = [...place.children].map(({ dataset }) => dataset.key);
     if (shown.join() !== gone.map(({ key }) => key).join()) place.replaceChildren(...gone.map(kept));
   }
