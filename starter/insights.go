@@ -5,8 +5,10 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +23,7 @@ func (c *cli) insights() *cobra.Command {
 	var filter desk.InsightFilter
 	var channel string
 	var asCSV bool
+	var zone string
 	cmd := &cobra.Command{
 		Use: "insights", Short: "Show the figures about transfers", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,6 +33,10 @@ func (c *cli) insights() *cobra.Command {
 			filter.Channel = conversation.Channel(channel)
 			if channel != "" && !slices.Contains(conversation.Channels(), filter.Channel) {
 				return wrongUsage("--channel is %q: use web, sms, whatsapp, messenger, chat or email", channel)
+			}
+			var err error
+			if filter.Zone, err = zoneOf(zone, c.getenv("TZ")); err != nil {
+				return err
 			}
 			return c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 				filter.To = time.Now()
@@ -51,8 +58,33 @@ func (c *cli) insights() *cobra.Command {
 	flags.StringVar(&filter.Queue, "queue", "", "only what counts for this queue")
 	flags.StringVar(&filter.Agent, "agent", "", "only what counts for this agent")
 	flags.StringVar(&channel, "channel", "", "only what counts for this channel")
+	flags.StringVar(&zone, "zone", "", "the time zone of days and times, as Europe/Berlin (default: this machine's)")
 	flags.BoolVar(&asCSV, "csv", false, "print CSV; durations are seconds")
 	return cmd
+}
+
+// zoneOf returns the time zone of that name; this machine's for "", which TZ names, or the link /etc/localtime.
+func zoneOf(name, machine string) (*time.Location, error) {
+	if name != "" {
+		zone, err := time.LoadLocation(name)
+		if err != nil || name == "Local" {
+			return nil, wrongUsage("--zone is %q: use the name of a time zone, as in Europe/Berlin or UTC", name)
+		}
+		return zone, nil
+	}
+	link, _ := os.Readlink("/etc/localtime") // without one, the offset below has to do
+	if _, linked, found := strings.Cut(link, "zoneinfo/"); found && machine == "" {
+		machine = linked
+	}
+	if zone, err := time.LoadLocation(machine); err == nil && machine != "" {
+		return zone, nil
+	}
+	offset := time.Now().Format("-07:00")
+	if offset == "+00:00" {
+		return time.UTC, nil
+	}
+	_, seconds := time.Now().Zone()
+	return time.FixedZone("UTC"+offset, seconds), nil
 }
 
 // figureRow is one line of the figures: of the desk, a queue, an agent or a channel.
@@ -105,6 +137,7 @@ func showInsights(w io.Writer, insights desk.Insights) {
 		fmt.Fprintln(w)
 		table(w, []string{"FROM " + matrix.what, "TO " + matrix.what, "SENT", "COMPLETED"}, rows)
 	}
+	fmt.Fprintf(w, "\nfrom %s to %s (%s)\n", insights.From.Format(time.DateTime), insights.To.Format(time.DateTime), insights.Zone)
 }
 
 // writeCSV prints the figures as CSV. To a terminal it leaves out characters that would control it, as [cli.print] does;
