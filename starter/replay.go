@@ -21,6 +21,7 @@ import (
 	"github.com/baton-transfers/baton/internal/build"
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/private"
 )
 
 // replayOptions say which conversations are replayed, and how.
@@ -211,7 +212,7 @@ func (r replayed) saveTo(folder string) (string, error) {
 		name += "-" + r.Run
 	}
 	file := filepath.Join(folder, name+".json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	if err := private.Write(file, text); err != nil {
 		return "", fmt.Errorf("save the history of %s: %w", r.History, err)
 	}
 	return file, nil

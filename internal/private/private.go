@@ -1,4 +1,4 @@
-// Package private keeps database files to the user who runs the program. It must not import other packages of this module.
+// Package private keeps files with customers' data to the user who runs the program. It must not import other packages of this module.
 package private
 
 import (
@@ -57,6 +57,23 @@ func Existing(path string) (narrowed []string, err error) {
 		}
 	}
 	return narrowed, nil
+}
+
+// Write replaces the file's content, for this user alone: also a file that others may read, which [os.WriteFile] leaves
+// to them, and a link, which it follows.
+func Write(path string, content []byte) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // of mode 0600
+	if err != nil {
+		return fmt.Errorf("create a file beside %s: %w", path, err)
+	}
+	_, err = file.Write(content)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(file.Name())))
+	}
+	return nil
 }
 
 // checkFolder refuses a folder that others can write to. In a sticky one, as /tmp is, they cannot replace this user's files.

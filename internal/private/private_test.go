@@ -67,3 +67,27 @@ func TestAlone(t *testing.T) { //nolint:paralleltest // it changes the umask
 	require.NoError(t, os.WriteFile(path+"b", nil, 0o666)) //nolint:gosec // the case
 	require.Equal(t, os.FileMode(0o666), modeOf(t, path+"b"))
 }
+
+// TestWriteIsForThisUserAlone: also where a file that others may read, or a link to one, is in the place.
+func TestWriteIsForThisUserAlone(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	wide, elsewhere, link := filepath.Join(folder, "wide"), filepath.Join(folder, "elsewhere"), filepath.Join(folder, "link")
+	for _, path := range []string{wide, elsewhere} {
+		require.NoError(t, os.WriteFile(path, []byte("before"), 0o600))
+		require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // the mode that is tried
+	}
+	require.NoError(t, os.Symlink(elsewhere, link))
+	for _, path := range []string{wide, link, filepath.Join(folder, "new")} {
+		require.NoError(t, private.Write(path, []byte("a history")))
+		info, err := os.Lstat(path)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode(), path)
+	}
+	kept, err := os.ReadFile(elsewhere) //nolint:gosec // a test's own file
+	require.NoError(t, err)
+	require.Equal(t, "before", string(kept))
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Len(t, left, 4, "nothing is left beside them")
+}
