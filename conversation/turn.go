@@ -80,46 +80,47 @@ func (t Turn) TaskOf(task Task, transfers []Transfer) (shown Task, may bool) {
 }
 
 // asOf is the task as it was at that moment, as far as it tells.
-func (t Task) asOf(at time.Time) Task {
-	if t.CanceledAt.After(at) {
-		t.CanceledAt, t.CanceledReason = time.Time{}, ""
+func (t *Task) asOf(at time.Time) Task {
+	shown := *t
+	if shown.CanceledAt.After(at) {
+		shown.CanceledAt, shown.CanceledReason = time.Time{}, ""
 	}
-	if t.CompletedAt.After(at) {
-		t.CompletedAt, t.Disposition, t.WrapupNote = time.Time{}, "", ""
+	if shown.CompletedAt.After(at) {
+		shown.CompletedAt, shown.Disposition, shown.WrapupNote = time.Time{}, "", ""
 	}
-	if t.WrappingAt.After(at) {
-		t.WrappingAt, t.WrapupTimeoutAt = time.Time{}, time.Time{}
+	if shown.WrappingAt.After(at) {
+		shown.WrappingAt, shown.WrapupTimeoutAt = time.Time{}, time.Time{}
 	}
-	if t.AssignedAt.After(at) {
-		t.AssignedAt = time.Time{}
+	if shown.AssignedAt.After(at) {
+		shown.AssignedAt = time.Time{}
 	}
-	offer := t.Reservation
+	offer := shown.Reservation
 	if offer != nil && offer.CreatedAt.After(at) {
 		offer = nil
 	}
-	if offer == nil && !t.Direct {
-		t.Agent = ""
+	if offer == nil && !shown.Direct {
+		shown.Agent = ""
 	}
-	was := t.Status
+	was := shown.Status
 	reservation := ReservationPending
 	switch {
-	case !t.CanceledAt.IsZero() || !t.CompletedAt.IsZero(): // ended by then
-		return t
-	case !t.WrappingAt.IsZero():
-		t.Status, reservation = TaskWrapping, ReservationWrapping
-	case !t.AssignedAt.IsZero():
-		t.Status, reservation = TaskAssigned, ReservationAccepted
+	case !shown.CanceledAt.IsZero() || !shown.CompletedAt.IsZero(): // ended by then
+		return shown
+	case !shown.WrappingAt.IsZero():
+		shown.Status, reservation = TaskWrapping, ReservationWrapping
+	case !shown.AssignedAt.IsZero():
+		shown.Status, reservation = TaskAssigned, ReservationAccepted
 	case offer != nil && was != TaskPending:
-		t.Status = TaskReserved
+		shown.Status = TaskReserved
 	default:
-		t.Status = TaskPending
+		shown.Status = TaskPending
 	}
-	if t.Status != was && offer != nil {
+	if shown.Status != was && offer != nil {
 		offer = new(*offer)
 		offer.Status = reservation
 	}
-	t.Reservation = offer
-	return t
+	shown.Reservation = offer
+	return shown
 }
 
 // Status is that of the conversation within the turn: active while a task that the agent may read of waits or is

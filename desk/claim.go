@@ -1,7 +1,6 @@
 package desk
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -36,7 +35,9 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	task, err := t.claimable(ctx, sid)
 	if err != nil {
 		if conversation.CodeOf(err) == conversation.CodeNoReservation {
-			err = cmp.Or(t.refuseHolder(ctx, sid, agent), err) // who wraps it up is not to learn whether it waits
+			if holder := t.refuseHolder(ctx, sid, agent); holder != nil { // who wraps it up is not to learn whether it waits
+				return placement{}, holder
+			}
 		}
 		return placement{}, err
 	}

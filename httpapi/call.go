@@ -45,7 +45,7 @@ func (s *Server) serve(route route) http.Handler {
 		defer cancel()
 		c := &call{Server: s, w: w, r: r, ctx: ctx, route: route, now: time.Now()}
 		reply, err := c.run()
-		c.write(reply, c.withinTurn(err))
+		c.write(reply, c.withinTurn(err)) //nolint:contextcheck // a call has its own
 	})
 }
 

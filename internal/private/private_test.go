@@ -84,7 +84,7 @@ func TestWriteIsForThisUserAlone(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o600), info.Mode(), path)
 	}
-	kept, err := os.ReadFile(elsewhere) //nolint:gosec // a test's own file
+	kept, err := os.ReadFile(elsewhere)
 	require.NoError(t, err)
 	require.Equal(t, "before", string(kept))
 	left, err := os.ReadDir(folder)
