@@ -122,12 +122,18 @@ func (t *transaction) fillQueue(ctx context.Context, queue string, p *population
 		return err
 	}
 	t.leaves.place = t.leaves.place || len(joining) > 0
-	if err := t.settleMembers(ctx, queue, joining, `INSERT INTO queue_agents (queue, agent, available, idle_since)
-		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name`); err != nil {
+	if err := t.settleMembers(ctx, queue, joining, putOn); err != nil {
 		return err
 	}
-	return t.settleMembers(ctx, queue, leaving, `DELETE FROM queue_agents WHERE queue = $1 AND agent`)
+	return t.settleMembers(ctx, queue, leaving, takeOff)
 }
+
+// The statements that put agents on a queue and take them off it, see settleMembers.
+const (
+	putOn = `INSERT INTO queue_agents (queue, agent, available, idle_since)
+		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name`
+	takeOff = `DELETE FROM queue_agents WHERE queue = $1 AND agent`
+)
 
 // maxSettled is how many agents are put on a queue or taken off it by one statement.
 const maxSettled = 512

@@ -262,36 +262,46 @@ func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) e
 	})
 }
 
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}
+
 // changeMembers takes some agents off a queue and puts others on it, which is one change on record.
 func (t *transaction) changeMembers(ctx context.Context, queue string, join, leave []string, now int64) error {
 	if err := t.filledByHand(ctx, queue); err != nil {
 		return err
 	}
-	move := func(agents []string, to func(ctx context.Context, queue, agent string) (bool, error)) (string, error) {
-		var moved []string
-		for _, agent := range distinct(agents) {
-			if err := t.knowAgent(ctx, agent); err != nil {
-				return "", err
-			}
-			has, err := to(ctx, queue, agent)
-			if err != nil {
-				return "", err
-			}
-			if has {
-				moved = append(moved, agent)
-			}
+	known, err := all(ctx, t, value[string], `SELECT name FROM agents`)
+	if err != nil {
+		return err
+	}
+	before, err := all(ctx, t, value[string], `SELECT agent FROM queue_agents WHERE queue = $1`, queue)
+	if err != nil {
+		return err
+	}
+	isAgent, isMember := setOf(known), setOf(before)
+	for _, agent := range slices.Concat(leave, join) {
+		if !isAgent[agent] {
+			return unknownAgent(agent)
 		}
-		return strings.Join(moved, ", "), nil
 	}
-	left, err := move(leave, t.quit)
-	if err != nil {
+	leaving := slices.DeleteFunc(distinct(leave), func(agent string) bool { return !isMember[agent] })
+	for _, agent := range leaving {
+		delete(isMember, agent)
+	}
+	joining := slices.DeleteFunc(distinct(join), func(agent string) bool { return isMember[agent] })
+	if err := t.settleMembers(ctx, queue, leaving, takeOff); err != nil {
 		return err
 	}
-	joined, err := move(join, t.join)
-	if err != nil {
+	t.leaves.place = t.leaves.place || len(joining) > 0
+	if err := t.settleMembers(ctx, queue, joining, putOn); err != nil {
 		return err
 	}
-	return t.audit(ctx, now, changed{"queue.members", queue, left, joined})
+	return t.audit(ctx, now, changed{"queue.members", queue, strings.Join(leaving, ", "), strings.Join(joining, ", ")})
 }
 
 // Queues returns the queues by name.
