@@ -112,7 +112,7 @@ func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversati
 	}
 	result, err := record.Apply(command, nil, time.Now())
 	if err != nil {
-		return conversation.Outcome{}, err //nolint:wrapcheck // a refusal
+		return conversation.Outcome{}, err
 	}
 	return result.Outcome, nil
 }

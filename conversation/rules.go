@@ -438,7 +438,7 @@ func (s *State) offerOver(agent, sid, reservation string) string {
 		case ReservationAccepted, ReservationWrapping, ReservationCompleted:
 			return fmt.Sprintf("they accepted task %s, which is %s", t.SID, t.Status)
 		case ReservationRejected:
-			return fmt.Sprintf("they declined task %s", t.SID)
+			return "they declined task " + t.SID
 		case ReservationTimeout:
 			return fmt.Sprintf("the offer of task %s has expired", t.SID)
 		case ReservationCanceled, ReservationRescinded:

@@ -273,6 +273,7 @@ func unaccepted(canceled conversation.Reason) []measure {
 		return []measure{measureFailed, measureTimedOut}
 	case conversation.ReasonConversationClosed:
 		return []measure{measureFailed, measureAbandoned}
+	case conversation.ReasonAgentUnavailable: // an attempt's, never a task's
 	}
 	return []measure{measureOpen}
 }

@@ -51,7 +51,7 @@ func TestPagesHaveTheReadersClock(t *testing.T) {
 	require.NoError(t, err)
 	carol.goes("/insights?period=today")
 	carol.sees("Days begin and end in America/St_Johns")
-	_, err = chromedp.Call(carol.tab, cdppage.RemoveScriptToEvaluateOnNewDocument, cdppage.RemoveScriptToEvaluateOnNewDocumentParams{Identifier: script.Identifier})
+	_, err = chromedp.Call(carol.tab, cdppage.RemoveScriptToEvaluateOnNewDocument, cdppage.RemoveScriptToEvaluateOnNewDocumentParams(script))
 	require.NoError(t, err)
 
 	carol.goes("/conversations")

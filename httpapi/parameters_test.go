@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,8 +23,8 @@ func TestRefusalsNameTheParameter(t *testing.T) {
 	channel := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:]
 	form := func(pairs ...string) url.Values {
 		values := url.Values{}
-		for i := 0; i < len(pairs); i += 2 {
-			values.Set(pairs[i], pairs[i+1])
+		for pair := range slices.Chunk(pairs, 2) {
+			values.Set(pair[0], pair[len(pair)-1])
 		}
 		return values
 	}
