@@ -108,7 +108,7 @@ func (v *Verdict) judgeTarget(to Target, choose string) *Refusal {
 			"there is no queue named %q: check the spelling, or have an administrator add the queue at the desk", to.Queue)
 	case to.Queue != "" && v.QueueMembers == 0:
 		return Refuse(CodeQueueEmpty, Details{Queue: to.Queue},
-			"no agent works on the queue %s: choose another target, or have an administrator add agents to it", to.Queue)
+			"no agent works on the queue %q: choose another target, or have an administrator add agents to it", to.Queue)
 	}
 	return nil
 }

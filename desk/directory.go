@@ -20,6 +20,8 @@ type Directory struct {
 // QueueEntry is a queue in the directory.
 type QueueEntry struct {
 	Name, FriendlyName string
+	// Choice is how the panel names it, see [Choices].
+	Choice string
 	// Members are on it, Available of them are offered tasks now, Waiting tasks nobody has accepted yet.
 	Members, Available, Waiting int
 }
@@ -27,7 +29,9 @@ type QueueEntry struct {
 // AgentEntry is an agent in the directory.
 type AgentEntry struct {
 	Name, FriendlyName string
-	Presence           Presence
+	// Choice is how the panel names them, see [Choices].
+	Choice   string
+	Presence Presence
 	// Load is how many tasks of the conversation's channel they have, of at most Capacity at a time.
 	Load, Capacity int
 }
@@ -60,9 +64,14 @@ func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Di
 	if found.Settings, err = t.settings(ctx); err != nil {
 		return found, err
 	}
+	choices, err := t.choices(ctx)
+	if err != nil {
+		return found, err
+	}
 	like := naming.Containing(q.Search)
 	found.Queues, err = all(ctx, t, func(r row) (e QueueEntry, err error) {
 		err = r.Scan(&e.Name, &e.FriendlyName, &e.Members, &e.Available, &e.Waiting)
+		e.Choice = choices.Queue(e.Name)
 		return e, err
 	}, `SELECT q.name, coalesce(nullif(q.friendly_name, ''), q.name),
 			(SELECT count(*) FROM queue_agents m WHERE m.queue = q.name),
@@ -74,6 +83,7 @@ func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Di
 	}
 	found.Agents, err = all(ctx, t, func(r row) (e AgentEntry, err error) {
 		err = r.Scan(&e.Name, &e.FriendlyName, &e.Presence, &e.Load, &e.Capacity)
+		e.Choice = choices.Agent(e.Name)
 		return e, err
 	}, `SELECT a.name, coalesce(nullif(a.friendly_name, ''), a.name), a.presence, coalesce(c.load, 0), coalesce(c.capacity, 0)
 		FROM agents a LEFT JOIN agent_channels c ON c.agent = a.name AND c.channel = (SELECT channel FROM conversations WHERE sid = $1)

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -78,7 +79,8 @@ func judgeSettings(before conversation.Settings, after *conversation.Settings, p
 		{"reoffer_after", after.ReofferAfter, 0, maxReofferAfter},
 	} {
 		if limited.value < limited.least || limited.value > limited.most {
-			return invalid(limited.field, "%s is %d: choose %d to %d seconds", limited.field, limited.value, limited.least, limited.most)
+			return invalid(limited.field, "%s is %s: choose %s to %s", limited.field,
+				spelled(limited.value), spelled(limited.least), spelled(limited.most))
 		}
 	}
 	switch after.AgentUnavailable {
@@ -94,6 +96,24 @@ func judgeSettings(before conversation.Settings, after *conversation.Settings, p
 			conversation.UnansweredOriginQueue, conversation.UnansweredSender)
 	}
 	return nil
+}
+
+// spelled returns seconds in the largest unit that leaves no remainder: "99 days", "90 minutes".
+func spelled(seconds int) string {
+	for _, unit := range []struct {
+		seconds int
+		name    string
+	}{{24 * 60 * 60, "day"}, {60 * 60, "hour"}, {60, "minute"}, {1, "second"}} {
+		if seconds%unit.seconds != 0 || (seconds == 0 && unit.seconds > 1) {
+			continue
+		}
+		count := seconds / unit.seconds
+		if count == 1 {
+			return "1 " + unit.name
+		}
+		return strconv.Itoa(count) + " " + unit.name + "s"
+	}
+	return strconv.Itoa(seconds)
 }
 
 // settingsInto is where the settings are read to, in the order of their columns; a verdict reads them too.

@@ -21,7 +21,7 @@ func TestARefusalNamesTheFlag(t *testing.T) {
 		says string
 		args []string
 	}{
-		{"invalid_payload: --reservation-timeout is 0: choose 1 to 86400 seconds", []string{"settings", "--reservation-timeout", "0s"}},
+		{"invalid_payload: --reservation-timeout is 0 seconds: choose 1 second to 1 day", []string{"settings", "--reservation-timeout", "0s"}},
 		{"invalid_payload: --reoffer-after is 9999999", []string{"settings", "--reoffer-after", "9999999s"}},
 		{"invalid_payload: --agent-unavailable is \"shrug\"", []string{"settings", "--agent-unavailable", "shrug"}},
 	} {

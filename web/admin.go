@@ -146,7 +146,7 @@ func (v *visit) changedOrNot(err error, address, said string, again func(status 
 	if err == nil {
 		return v.back(address, said)
 	}
-	status, message, other := refusedBy(err)
+	status, message, other := v.refusedBy(err)
 	if other != nil {
 		return other
 	}

@@ -75,8 +75,9 @@ func (e edit) capacity(name string) (int, error) {
 type agentPage struct {
 	Agent desk.Agent
 	Form  edit
-	// Queues are all of them.
-	Queues []desk.Queue
+	// Queues are all of them, Choices how they are named.
+	Queues  []desk.Queue
+	Choices desk.Choices
 	// Bound is the account at the OpenID Connect provider that the agent signs in with; nil for none yet.
 	Bound *desk.Identity
 	// RemoveRefused is why the agent could not be removed.
@@ -96,6 +97,9 @@ func (v *visit) agent(status int, body agentPage) (err error) {
 		return missing(err)
 	}
 	if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
+		return err
+	}
+	if body.Choices, err = v.desk.Choices(v.ctx); err != nil {
 		return err
 	}
 	if bound, ok, err := v.desk.IdentityOf(v.ctx, body.Agent.Name); err != nil {

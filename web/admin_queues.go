@@ -48,8 +48,9 @@ func (v *visit) addQueue() error {
 type queuePage struct {
 	Queue desk.Queue
 	Form  edit
-	// Agents are all of them.
-	Agents []desk.Agent
+	// Agents are all of them, Choices how they are named.
+	Agents  []desk.Agent
+	Choices desk.Choices
 	// RemoveRefused is why the queue could not be removed.
 	RemoveRefused string
 }
@@ -68,6 +69,9 @@ func (v *visit) queue(status int, body queuePage) error {
 	}
 	body.Queue = queues[at]
 	if body.Agents, err = v.desk.Agents(v.ctx); err != nil {
+		return err
+	}
+	if body.Choices, err = v.desk.Choices(v.ctx); err != nil {
 		return err
 	}
 	if body.Form.fields == nil {

@@ -245,8 +245,8 @@ func TestPolicies(t *testing.T) {
 	}, o.settings())
 
 	for field, test := range map[string]struct{ value, says string }{
-		"reservation_timeout": {"0", "This is 0: choose 1 to 86400 seconds."},
-		"task_timeout":        {"20", "This is 1728000: choose 1 to 1209600 seconds."},
+		"reservation_timeout": {"0", "This is 0 seconds: choose 1 second to 1 day."},
+		"task_timeout":        {"20", "This is 20 days: choose 1 second to 14 days."},
 		"wrapup_timeout":      {"soon", "This takes a whole number, and the unit beside it."},
 		"reoffer_after":       {"99999999999", "This takes a whole number, and the unit beside it."},
 	} {
@@ -399,7 +399,7 @@ func TestAdministerAgents(t *testing.T) {
 		`Attributes are a JSON object, as in {"skills":["billing"]}.`:          {"json": {`{"level":`}},
 		"A capacity is a whole number of conversations at a time, 0 for none.": {"capacity.chat": {"x"}},
 		"A capacity of -1 is not possible: choose 0 to 1000.":                  {"capacity.chat": {"-1"}},
-		"Dora is the only administrator: make another agent one first.":        {"role": {"agent"}},
+		"Dora D. is the only administrator: make another agent one first.":        {"role": {"agent"}},
 		"The agent's name has 1 to 255 characters of text.":                    {"friendly_name": {" "}},
 	} {
 		form["queue"] = []string{"billing"}
@@ -415,7 +415,7 @@ func TestAdministerAgents(t *testing.T) {
 
 	page = o.submit(o.at(one), one+"/remove", nil)
 	require.Equal(t, http.StatusUnprocessableEntity, page.Status)
-	require.Equal(t, []string{"Dora is the only administrator: make another agent one first."}, alerts(t, page.Body))
+	require.Equal(t, []string{"Dora D. is the only administrator: make another agent one first."}, alerts(t, page.Body))
 	require.Equal(t, "/admin/agents", o.does("/admin/agents/bob", "/admin/agents/bob/remove", nil).URL.Path)
 	require.Equal(t, http.StatusNotFound, o.open(o.browser, "/admin/agents/bob").Status)
 	require.Equal(t, http.StatusNotFound, o.send(o.browser, "/admin/agents/bob", url.Values{"friendly_name": {"B"}}).Status)

@@ -221,7 +221,7 @@ func (v *visit) directory(sid, search string) (*directory, error) {
 	}
 	d := &directory{More: found.More}
 	for _, q := range found.Queues {
-		c := choice{Value: "queue:" + q.Name, Name: q.FriendlyName, About: plural(q.Available, "agent available", "agents available") + ", " + plural(q.Waiting, "waiting", "waiting")}
+		c := choice{Value: "queue:" + q.Name, Name: q.Choice, About: plural(q.Available, "agent available", "agents available") + ", " + plural(q.Waiting, "waiting", "waiting")}
 		switch {
 		case q.Members == 0:
 			c.Disabled, c.Hint = true, "nobody is on this queue"
@@ -231,7 +231,7 @@ func (v *visit) directory(sid, search string) (*directory, error) {
 		d.Queues = append(d.Queues, c)
 	}
 	for _, a := range found.Agents {
-		c := choice{Value: "agent:" + a.Name, Name: a.FriendlyName, About: string(a.Presence) + ", " + plural(a.Load, "task", "tasks")}
+		c := choice{Value: "agent:" + a.Name, Name: a.Choice, About: string(a.Presence) + ", " + plural(a.Load, "task", "tasks")}
 		if a.Presence != desk.PresenceAvailable {
 			c.About = plural(a.Load, "task", "tasks")
 			c.Disabled, c.Hint = absent(found.Settings.AgentUnavailable, a.Presence)
@@ -294,7 +294,7 @@ func (v *visit) setStatus() error {
 // deskAfter answers a form: the conversation's page, or the same page with what was refused and typed.
 func (v *visit) deskAfter(said string, err error, typed form) error {
 	if err != nil {
-		status, message, other := refusedBy(err)
+		status, message, other := v.refusedBy(err)
 		if other != nil {
 			return other
 		}

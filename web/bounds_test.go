@@ -53,7 +53,8 @@ func TestChatsAreBounded(t *testing.T) {
 	begun := func(from string) bool {
 		w := askFrom(t, handler, from, http.MethodPost, "/chat/start", "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
 		if w.Code == http.StatusTooManyRequests {
-			require.Contains(t, w.Body.String(), "Please try again in a minute.")
+			require.Regexp(t, `Too many chats from your network\. Please try again in \d+ seconds?\.`, w.Body.String())
+			require.NotEmpty(t, w.Header().Get("Retry-After"))
 			return false
 		}
 		require.Contains(t, w.Body.String(), "We are closed.")

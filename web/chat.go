@@ -134,8 +134,9 @@ func (v *visit) startChat() error {
 		return err
 	case open: // a form that was left open
 		return v.back("/chat", "")
-	case v.waits(v.starts.take(v.r)):
-		return v.chat(http.StatusTooManyRequests, "That were many chats from where you are. Please try again in a minute.", typed)
+	}
+	if wait := v.waits(v.starts.take(v.r)); wait != 0 {
+		return v.chat(http.StatusTooManyRequests, tooMany("chats from your network", wait), typed)
 	}
 	typed.Once = once.String()
 	if err := v.begin(sid, typed); err != nil {
@@ -293,7 +294,7 @@ func (v *visit) chatAfter(err error, typed chat) error {
 	if err == nil {
 		return v.back("/chat", "")
 	}
-	status, message, other := refusedBy(err)
+	status, message, other := v.refusedBy(err)
 	if other != nil {
 		return other
 	}
@@ -302,9 +303,6 @@ func (v *visit) chatAfter(err error, typed chat) error {
 	}
 	return v.chat(status, message, typed)
 }
-
-// tooManyMessages is the answer to more messages than one chat may send.
-const tooManyMessages = "That were many messages at once. Please wait a moment, then send it again."
 
 func (v *visit) sayInChat() error {
 	typed := chat{Text: v.text("text")}
@@ -315,11 +313,12 @@ func (v *visit) sayInChat() error {
 	if err := v.sentFor(customersQueue); err != nil {
 		return err
 	}
-	if v.waits(v.says.Take(sid)) {
+	if wait := v.waits(v.says.Take(sid)); wait != 0 {
+		refused := tooMany("messages at once", wait)
 		if v.queued() {
-			return &mistake{http.StatusTooManyRequests, tooManyMessages}
+			return &mistake{http.StatusTooManyRequests, refused}
 		}
-		return v.chat(http.StatusTooManyRequests, tooManyMessages, typed)
+		return v.chat(http.StatusTooManyRequests, refused, typed)
 	}
 	said, err := v.tell(sid, typed.Text, v.r.PostFormValue("once"))
 	switch {

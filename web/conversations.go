@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"errors"
 	"maps"
 	"net/http"
@@ -33,7 +32,9 @@ type conversationsPage struct {
 	// Queues and Agents are those to choose from.
 	Queues []desk.Queue
 	Agents []desk.Agent
-	Found  desk.Matches
+	// Choices are how they are named.
+	Choices desk.Choices
+	Found   desk.Matches
 	// Refused is set where the search was refused: nothing was looked for.
 	Refused bool
 	// Earlier and Later are the addresses of the pages before and after, empty where there are none.
@@ -59,7 +60,7 @@ func (v *visit) listConversations() error {
 	status, refused := http.StatusOK, ""
 	found, err := v.desk.ConversationPage(v.ctx, filter, body.Search, wanted)
 	if err != nil {
-		if status, refused, err = refusedBy(err); err != nil {
+		if status, refused, err = v.refusedBy(err); err != nil {
 			return err
 		}
 		body.Refused = true
@@ -78,6 +79,9 @@ func (v *visit) listConversations() error {
 		return err
 	}
 	if body.Agents, err = v.desk.Agents(v.ctx); err != nil {
+		return err
+	}
+	if body.Choices, err = v.desk.Choices(v.ctx); err != nil {
 		return err
 	}
 	return v.render(status, "conversations", page{Title: "Conversations", Section: "conversations", Refused: refused, Body: body})
@@ -126,17 +130,10 @@ func (conversationsPage) Waiting(c desk.Conversation) *conversation.Task { retur
 
 // Holder is who has a task, or where it waits, as people read the names.
 func (p conversationsPage) Holder(t conversation.Task) string {
-	for _, a := range p.Agents {
-		if a.Name == t.Agent {
-			return a.FriendlyName
-		}
+	if t.Agent != "" {
+		return p.Choices.Agent(t.Agent)
 	}
-	for _, q := range p.Queues {
-		if t.Agent == "" && q.Name == t.Queue {
-			return q.FriendlyName
-		}
-	}
-	return cmp.Or(t.Agent, t.Queue)
+	return p.Choices.Queue(t.Queue)
 }
 
 // Last names who had a closed conversation last, and in which queue; empty for others.
@@ -160,6 +157,8 @@ type conversationPage struct {
 	Waits  *conversation.Task
 	Queues []desk.Queue
 	Agents []desk.Agent
+	// Choices are how these are named.
+	Choices desk.Choices
 	// Reason is what was typed as the reason of a close that was refused.
 	Reason string
 	// Temporal is the conversation's page in the Temporal Web UI, empty where its address isn't known.
@@ -188,6 +187,9 @@ func (v *visit) conversation(status int, refused string) error {
 			return err
 		}
 		if body.Agents, err = v.desk.Agents(v.ctx); err != nil {
+			return err
+		}
+		if body.Choices, err = v.desk.Choices(v.ctx); err != nil {
 			return err
 		}
 	}
@@ -228,7 +230,7 @@ func (v *visit) supervised(said, before string, command conversation.Command) er
 	sid := v.r.PathValue("sid")
 	outcome, err := v.sendFor(sid, command)
 	if err != nil {
-		status, message, other := refusedBy(err)
+		status, message, other := v.refusedBy(err)
 		if other != nil {
 			return other
 		}

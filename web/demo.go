@@ -52,14 +52,16 @@ func demoAddress(r *http.Request, name, path string) string {
 // demoChoice is somebody to be in the demo, and where.
 type demoChoice struct {
 	desk.Agent
+	// Choice is how the agent is named, see [desk.Choices].
+	Choice string
 	// Address is their own, Administrator that of a supervisor as administrator, empty for others.
 	Address, Administrator string
 }
 
-func demoChoices(r *http.Request, everybody []desk.Agent, next string) []demoChoice {
+func demoChoices(r *http.Request, everybody []desk.Agent, known desk.Choices, next string) []demoChoice {
 	choices := make([]demoChoice, len(everybody))
 	for i, agent := range everybody {
-		choices[i] = demoChoice{Agent: agent, Address: demoAddress(r, agent.Name, next)}
+		choices[i] = demoChoice{Agent: agent, Choice: known.Agent(agent.Name), Address: demoAddress(r, agent.Name, next)}
 		if agent.Role == desk.RoleSupervisor {
 			choices[i].Administrator = demoAddress(r, agent.Name+demoAdministrator, next)
 		}

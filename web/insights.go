@@ -113,9 +113,9 @@ type insightsPage struct {
 	asked
 	desk.Insights
 
-	// QueueChoices and AgentChoices are those to choose from, Names how people read them.
+	// QueueChoices and AgentChoices are those to choose from, Choices how they are named.
 	QueueChoices, AgentChoices []string
-	Names                      desk.Names
+	Choices                    desk.Choices
 }
 
 func (v *visit) showInsights() error {
@@ -123,7 +123,7 @@ func (v *visit) showInsights() error {
 	status := http.StatusOK
 	var err error
 	if body.Insights, err = v.desk.Insights(v.ctx, body.InsightFilter); err != nil {
-		if status, body.refused, err = refusedBy(err); err != nil {
+		if status, body.refused, err = v.refusedBy(err); err != nil {
 			return err
 		}
 	} else if body.refused != "" {
@@ -145,7 +145,7 @@ func (v *visit) showInsights() error {
 	}
 	// A link may name a queue or an agent that was removed.
 	body.QueueChoices, body.AgentChoices = withName(body.QueueChoices, body.Queue), withName(body.AgentChoices, body.Agent)
-	if body.Names, err = v.desk.Names(v.ctx); err != nil {
+	if body.Choices, err = v.desk.Choices(v.ctx); err != nil {
 		return err
 	}
 	return v.render(status, "insights", page{Title: "Insights", Section: "insights", Refused: body.refused, Body: body})
@@ -296,6 +296,9 @@ type groupTable struct {
 	Rows     []groupRow
 }
 
+// Kinds of groups that have names of their own.
+const ofAgent, ofQueue = "agent", "queue"
+
 // Groups are the tables of queues, agents and channels.
 func (p insightsPage) Groups() (tables []groupTable) {
 	for _, kind := range []struct {
@@ -303,8 +306,8 @@ func (p insightsPage) Groups() (tables []groupTable) {
 		groups []desk.Group
 		choose func(*asked, string)
 	}{
-		{"queue", p.Insights.Queues, func(a *asked, name string) { a.Queue = name }},
-		{"agent", p.Insights.Agents, func(a *asked, name string) { a.Agent = name }},
+		{ofQueue, p.Insights.Queues, func(a *asked, name string) { a.Queue = name }},
+		{ofAgent, p.Insights.Agents, func(a *asked, name string) { a.Agent = name }},
 		{"channel", p.Insights.Channels, func(a *asked, name string) { a.Channel = conversation.Channel(name) }},
 	} {
 		table := groupTable{Kind: kind.name, Name: sentenceCase(kind.name), Receives: kind.name != "channel" || p.Queue != "" || p.Agent != ""}
@@ -323,6 +326,17 @@ func sentenceCase(word string) string { return strings.ToUpper(word[:1]) + word[
 // linked is a number with the conversations behind it.
 type linked struct {
 	Text, Link string
+}
+
+// Shown is how the group is named among those of its kind.
+func (r groupRow) Shown() string {
+	switch r.kind {
+	case ofQueue:
+		return r.page.Choices.Queue(r.Name)
+	case ofAgent:
+		return r.page.Choices.Agent(r.Name)
+	}
+	return r.Name
 }
 
 // Count is one of the group's counts.
@@ -374,16 +388,20 @@ type matrixCell struct {
 // Matrices are those of queues and of agents.
 func (p insightsPage) Matrices() []matrix {
 	return []matrix{
-		p.matrix("queue", p.QueueTransfers, func(a *asked, from, to string) { a.Queue, a.Target = from, conversation.Target{Queue: to} }),
-		p.matrix("agent", p.AgentTransfers, func(a *asked, from, to string) { a.Agent, a.Target = from, conversation.Target{Agent: to} }),
+		p.matrix(ofQueue, p.QueueTransfers, func(a *asked, from, to string) { a.Queue, a.Target = from, conversation.Target{Queue: to} }),
+		p.matrix(ofAgent, p.AgentTransfers, func(a *asked, from, to string) { a.Agent, a.Target = from, conversation.Target{Agent: to} }),
 	}
 }
 
 func (p insightsPage) matrix(kind string, passings []desk.Passing, choose func(a *asked, from, to string)) matrix {
+	shown := p.Choices.Queue
+	if kind == ofAgent {
+		shown = p.Choices.Agent
+	}
 	m := matrix{Kind: kind, shown: map[string]string{}}
 	cells := map[string]map[string]matrixCell{}
 	for _, one := range passings {
-		m.shown[one.From], m.shown[one.To] = one.FromFriendlyName, one.ToFriendlyName
+		m.shown[one.From], m.shown[one.To] = shown(one.From), shown(one.To)
 		chosen := p.asked
 		choose(&chosen, one.From, one.To)
 		cell := matrixCell{Initiated: linked{strconv.Itoa(one.Initiated), p.behind("sent.initiated", chosen)}, Completed: linked{Text: "0"}}

@@ -52,13 +52,25 @@ func (l addressLimiter) take(r *http.Request) time.Duration {
 	return l.limiter.Take(forwarded.Of(r).Network())
 }
 
-// waits says with the answer how long to wait, and reports whether there is a wait.
-func (v *visit) waits(wait time.Duration) bool {
-	if wait == 0 {
-		return false
+// waits says with the answer how long to wait, if there is a wait, and returns the wait.
+func (v *visit) waits(wait time.Duration) time.Duration {
+	if wait != 0 {
+		v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
-	v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	return true
+	return wait
+}
+
+// tooMany is the sentence for too many of something, which says when the next is possible.
+func tooMany(what string, wait time.Duration) string {
+	seconds := int(math.Ceil(wait.Seconds()))
+	in := plural(seconds, "second", "seconds")
+	switch {
+	case seconds > 90*60:
+		in = plural((seconds+3599)/3600, "hour", "hours")
+	case seconds > 90:
+		in = plural((seconds+59)/60, "minute", "minutes")
+	}
+	return "Too many " + what + ". Please try again in " + in + "."
 }
 
 // How many streams may be open: of one chat or one person, and in all.

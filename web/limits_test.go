@@ -43,3 +43,13 @@ func TestStreamsAreCounted(t *testing.T) {
 	leave()
 	require.NotContains(t, s.byKey, "b", "nothing is kept of who has left")
 }
+
+func TestTooManySaysWhen(t *testing.T) {
+	t.Parallel()
+	for wait, in := range map[time.Duration]string{
+		time.Millisecond: "1 second", 6 * time.Second: "6 seconds", 61 * time.Second: "61 seconds", 91 * time.Second: "2 minutes",
+		30 * time.Minute: "30 minutes", 2 * time.Hour: "2 hours", 12*time.Hour + time.Second: "13 hours",
+	} {
+		require.Equal(t, "Too many chats. Please try again in "+in+".", tooMany("chats", wait))
+	}
+}

@@ -17,7 +17,7 @@ import (
 // field cuts what is pasted into it without a word.
 func TestNamesAreIsolated(t *testing.T) {
 	t.Parallel()
-	bare := regexp.MustCompile(`<([a-z0-9]+)([^<>]*)>[^<>]*\{\{(?:or [$.A-Za-z]*Customer\.Name "[^"]*"|[$.A-Za-z]*\.?(?:FriendlyName|Author)|\$(?:\.N|n)ames\.(?:Agent|Queue) [.A-Za-z]+)\}\}`)
+	bare := regexp.MustCompile(`<([a-z0-9]+)([^<>]*)>[^<>]*\{\{(?:or [$.A-Za-z]*Customer\.Name "[^"]*"|[$.A-Za-z]*\.?(?:FriendlyName|Author)|\$(?:\.N|n)ames\.(?:Agent|Queue) [.A-Za-z]+|[$.A-Za-z]*\.Choices\.(?:Agent|Queue) [.A-Za-z]+|\.(?:Shown|Choice))\}\}`)
 	entries, err := templates.ReadDir("templates")
 	require.NoError(t, err)
 	for _, entry := range entries {

@@ -45,7 +45,8 @@ const (
 // farewellPatience is how long somebody who signs out waits for a provider that may be away.
 const farewellPatience = 3 * time.Second
 
-const tooManySignIns = "Too many sign-ins have begun from where you are. Please try again in a minute."
+// tooManySignIns is what there were too many of.
+const tooManySignIns = "sign-ins from your network"
 
 // signInRoutes are the pages of signing in.
 func (s *Site) signInRoutes() []route {
@@ -106,7 +107,11 @@ func (v *visit) signIn(status int, refused, next string, unknown *stranger) erro
 		if err != nil {
 			return err
 		}
-		body.Demo = demoChoices(v.r, everybody, body.Next)
+		known, err := v.desk.Choices(v.ctx)
+		if err != nil {
+			return err
+		}
+		body.Demo = demoChoices(v.r, everybody, known, body.Next)
 	}
 	return v.render(status, "sign_in", page{Title: "Sign in", Section: "sign-in", Refused: refused, Body: body})
 }
@@ -233,9 +238,11 @@ func (v *visit) beginSignIn() error {
 	if v.options.Provider == nil {
 		return v.signIn(http.StatusNotFound, "There is no provider to sign in with.", next, nil)
 	}
-	if !v.signedIn() && v.waits(v.signIns.take(v.r)) {
-		v.signInRefused("", "too many sign-ins")
-		return v.signIn(http.StatusTooManyRequests, tooManySignIns, next, nil)
+	if !v.signedIn() {
+		if wait := v.waits(v.signIns.take(v.r)); wait != 0 {
+			v.signInRefused("", "too many sign-ins")
+			return v.signIn(http.StatusTooManyRequests, tooMany(tooManySignIns, wait), next, nil)
+		}
 	}
 	address, pending, err := v.options.Provider.Begin(v.ctx)
 	if err != nil {
@@ -341,10 +348,14 @@ func (v *visit) askAdministrator(person identity.Person, refused, next string) e
 	if err != nil {
 		return err
 	}
+	known, err := v.desk.Choices(v.ctx)
+	if err != nil {
+		return err
+	}
 	who := &stranger{Name: person.Name, SignOut: v.signOutURL(person.IDToken)}
 	for _, agent := range everybody {
 		if agent.Role == desk.RoleAdmin {
-			who.Administrators = append(who.Administrators, agent.FriendlyName)
+			who.Administrators = append(who.Administrators, known.Agent(agent.Name))
 		}
 	}
 	return v.signIn(http.StatusForbidden, refused, next, who)
@@ -353,10 +364,12 @@ func (v *visit) askAdministrator(person identity.Person, refused, next string) e
 // signOut ends the session, here at once and then at the provider.
 func (v *visit) signOut() error {
 	signedIn := v.signedIn()
-	switch {
-	case !signedIn && v.waits(v.signIns.take(v.r)):
-		return v.signIn(http.StatusTooManyRequests, tooManySignIns, "", nil)
-	case v.people.Token(v.ctx) == "":
+	if !signedIn {
+		if wait := v.waits(v.signIns.take(v.r)); wait != 0 {
+			return v.signIn(http.StatusTooManyRequests, tooMany(tooManySignIns, wait), "", nil)
+		}
+	}
+	if v.people.Token(v.ctx) == "" {
 		return v.back(SignInPath, "") // there is nothing to end
 	}
 	idToken := v.people.GetString(v.ctx, keyIDToken)

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -116,7 +118,7 @@ func statusOf(err error) (int, string) {
 	case errors.As(err, &m):
 		return m.status, m.message
 	case errors.As(err, &refusal):
-		return statusOfRefusal(err, refusal), sentence(refusal.Message)
+		return statusOfRefusal(err, refusal), sentence(withoutCommand(refusal))
 	case errors.Is(err, context.DeadlineExceeded), baton.Unavailable(err):
 		return http.StatusServiceUnavailable, "Baton can't reach its conversations now. Nothing is lost: try again in a moment."
 	}
@@ -150,12 +152,54 @@ func sentence(text string) string {
 
 // refusedBy returns the sentence where the error is for who sees the page to act on; others are
 // returned as they are.
-func refusedBy(err error) (status int, message string, other error) {
+func (v *visit) refusedBy(err error) (status int, message string, other error) {
 	status, message = statusOf(err)
 	if status == http.StatusInternalServerError {
 		return status, message, err
 	}
-	return status, message, nil
+	return status, v.worded(err, message), nil
+}
+
+// worded returns the sentence of an error for its page: agents and queues are called as the page calls them. A page without
+// a person signed in keeps the sentence.
+func (v *visit) worded(err error, message string) string {
+	refusal, refused := errors.AsType[*conversation.Refusal](err)
+	if !refused || !v.person.In() || (refusal.Details.Agent == "" && refusal.Details.Queue == "") {
+		return message
+	}
+	known, readErr := v.desk.Choices(v.ctx)
+	if readErr != nil {
+		v.log.WarnContext(v.ctx, "names for a refusal not read", "error", readErr)
+		return message
+	}
+	return wordedWith(known, refusal)
+}
+
+// wordedWith replaces the unique names that the refusal's details hold: quoted ones, and an agent's that the sentence
+// begins with.
+func wordedWith(known desk.Choices, refusal *conversation.Refusal) string {
+	d, text, subject := refusal.Details, withoutCommand(refusal), ""
+	if rest, found := strings.CutPrefix(text, d.Agent+" "); found && d.Agent != "" {
+		subject, text = isolated(known.Agent(d.Agent)), " "+rest
+	}
+	for name, shown := range map[string]string{d.Agent: known.Agent(d.Agent), d.Queue: known.Queue(d.Queue)} {
+		if name != "" && shown != name {
+			text = strings.ReplaceAll(text, strconv.Quote(name), "“"+isolated(shown)+"”")
+		}
+	}
+	if subject != "" { // a name keeps its first letter
+		return subject + strings.TrimSuffix(text, ".") + "."
+	}
+	return sentence(text)
+}
+
+// withoutCommand returns the sentence of a refusal without the name of the command, which a page calls otherwise.
+func withoutCommand(refusal *conversation.Refusal) string {
+	if command, rest, found := strings.Cut(refusal.Message, ": "); found && refusal.Details.Field != "" &&
+		slices.Contains(conversation.ServiceCommands(), conversation.CommandName(command)) {
+		return rest
+	}
+	return refusal.Message
 }
 
 // render answers with a page. A refused form passes what was refused, with its status.
@@ -225,6 +269,7 @@ func (v *visit) fail(r route, err error) {
 	}
 	v.failed = true
 	status, message := statusOf(err)
+	message = v.worded(err, message)
 	if signIn {
 		status, message = http.StatusUnauthorized, "You are signed out: sign in again, then send it."
 	}

@@ -1,0 +1,76 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"strings"
+)
+
+// Choices names agents and queues where one of them is chosen: by their friendly names, with the unique name where the
+// friendly name alone could mean another one, as in "Josü (josu)". Customers are never shown them.
+type Choices struct{ agents, queues map[string]string }
+
+// Agent is how an agent is named among all agents: the name itself where the desk has no such agent.
+func (c Choices) Agent(name string) string { return known(c.agents, name) }
+
+// Queue is how a queue is named among all queues.
+func (c Choices) Queue(name string) string { return known(c.queues, name) }
+
+// Choices returns how agents and queues are named where one is chosen.
+func (d *Desk) Choices(ctx context.Context) (c Choices, err error) {
+	err = d.read(ctx, "read what agents and queues are chosen by", func(t *transaction) error {
+		c, err = t.choices(ctx)
+		return err
+	})
+	return c, err
+}
+
+func (t *transaction) choices(ctx context.Context) (c Choices, err error) {
+	if c.agents, err = t.choicesOf(ctx, "agents"); err != nil {
+		return c, err
+	}
+	c.queues, err = t.choicesOf(ctx, "queues")
+	return c, err
+}
+
+func (t *transaction) choicesOf(ctx context.Context, table string) (map[string]string, error) {
+	entries, err := all(ctx, t, func(r row) (e chosen, err error) {
+		var folds string
+		err = r.Scan(&e.name, &e.friendly, &folds)
+		e.friendly = cmp.Or(e.friendly, e.name)
+		foldedName, foldedFriendly, _ := strings.Cut(folds, "\n")
+		e.foldedName, e.foldedFriendly = foldedName, cmp.Or(foldedFriendly, foldedName)
+		return e, err
+	}, `SELECT name, friendly_name, folded FROM `+table+` ORDER BY name`)
+	if err != nil {
+		return nil, err
+	}
+	return distinguished(entries), nil
+}
+
+// chosen is an agent or a queue, with the folds of its names.
+type chosen struct{ name, friendly, foldedName, foldedFriendly string }
+
+// distinguished returns how each is named among the others.
+func distinguished(entries []chosen) map[string]string {
+	readers := map[string]map[string]bool{} // who could be meant by what is read
+	means := func(text, name string) {
+		if readers[text] == nil {
+			readers[text] = map[string]bool{}
+		}
+		readers[text][name] = true
+	}
+	for _, e := range entries {
+		means(e.foldedName, e.name)
+		means(e.foldedFriendly, e.name)
+		means(e.foldedFriendly+" ("+e.foldedName+")", e.name)
+	}
+	named := make(map[string]string, len(entries))
+	for _, e := range entries {
+		named[e.name] = e.friendly
+		if len(readers[e.foldedFriendly]) > 1 && e.friendly != e.name {
+			named[e.name] = e.friendly + " (" + e.name + ")"
+		}
+	}
+	return named
+}
