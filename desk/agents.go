@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -63,6 +64,8 @@ type NewAgent struct {
 	Attributes string
 	// Activity is the SID of an activity, which then decides the presence.
 	Activity string
+	// Queues name queues that the agent is put on; their members have to be named one by one.
+	Queues []string
 }
 
 // Agent is somebody who works at the desk.
@@ -107,7 +110,8 @@ func (d *Desk) AddAgent(ctx context.Context, a NewAgent) error {
 }
 
 // RegisterAgent adds an agent and returns their name, which may be left to the desk, see [NewAgent]. Refused with
-// invalid_payload: a name that isn't lower-case, is taken or reserved, a role, presence or capacity that doesn't exist.
+// invalid_payload: a name that isn't lower-case, is taken or reserved, a role, presence or capacity that doesn't exist;
+// with unknown_queue: a queue that doesn't exist. The agent is not added then.
 func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err error) {
 	if a.Role == "" {
 		a.Role = RoleAgent
@@ -138,7 +142,16 @@ func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err 
 			}
 		}
 		name = added.Name
-		return t.addAgent(ctx, added, micros(d.now()))
+		now := micros(d.now())
+		if err := t.addAgent(ctx, added, now); err != nil {
+			return err
+		}
+		for _, queue := range distinct(a.Queues) {
+			if err := t.addMember(ctx, queue, name, now); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return name, err
 }
@@ -225,6 +238,8 @@ type AgentChange struct {
 	Capacity map[conversation.Channel]int
 	// Join and Leave name queues whose members are named one by one.
 	Join, Leave []string
+	// Presence is set as [Desk.SetPresence] does.
+	Presence *Presence
 	// Expected looks at the agent as they are when the change is made, and may refuse it; nil for none.
 	Expected func(Agent) error
 }
@@ -245,6 +260,11 @@ func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange)
 	}
 	if change.Role != nil {
 		if refusal := validRole(*change.Role); refusal != nil {
+			return refusal
+		}
+	}
+	if change.Presence != nil {
+		if refusal := validPresence(*change.Presence); refusal != nil {
 			return refusal
 		}
 	}
@@ -312,6 +332,11 @@ func (t *transaction) updateAgent(ctx context.Context, name string, change Agent
 	}
 	for _, queue := range change.Leave {
 		if err := t.removeMember(ctx, queue, name, now); err != nil {
+			return err
+		}
+	}
+	if change.Presence != nil {
+		if err := t.choosePresence(ctx, name, *change.Presence, now); err != nil {
 			return err
 		}
 	}
@@ -483,9 +508,19 @@ func (t *transaction) setCapacity(ctx context.Context, name string, channel conv
 	return nil
 }
 
+// channelList is every channel, as in "web, sms or email".
+func channelList() string {
+	names := make([]string, 0, len(conversation.Channels()))
+	for _, channel := range conversation.Channels() {
+		names = append(names, string(channel))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
 func validChannelCapacity(channel conversation.Channel, capacity int) *conversation.Refusal {
 	if !slices.Contains(conversation.Channels(), channel) {
-		return invalid("channel", "there is no channel %q: see the list of channels", channel)
+		return invalid("channel", "there is no channel %q: use %s", channel, channelList())
 	}
 	return validCapacity(capacity)
 }

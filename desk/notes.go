@@ -13,15 +13,19 @@ import (
 
 // StoreNote keeps a note for a transfer to come, which names it by the SID (KQ…) returned, so that
 // its text stays out of the conversation's history. A note has 1 to [conversation.MaxNote]
-// characters. Whether the author may transfer is for the conversation to say. Refusals: invalid_payload.
+// characters. Whether the author may transfer is for the conversation to say. Refusals: invalid_payload, unknown_agent.
 func (d *Desk) StoreNote(ctx context.Context, sid, author, text string) (string, error) {
-	note, err := d.KeepNote(ctx, sid, conversation.Note{Author: author, Text: text})
+	note, err := d.keepNote(ctx, sid, conversation.Note{Author: author, Text: text}, func(t *transaction) error { return t.knowAgent(ctx, author) })
 	return note.SID, err
 }
 
 // KeepNote is [Desk.StoreNote] under the note's own SID, one made where it has none, and returns the note
-// as it is kept; one that is there under that SID already is left as it is.
-func (d *Desk) KeepNote(ctx context.Context, sid string, note conversation.Note) (kept conversation.Note, err error) {
+// as it is kept; one that is there under that SID already is left as it is. Its author may also be a service.
+func (d *Desk) KeepNote(ctx context.Context, sid string, note conversation.Note) (conversation.Note, error) {
+	return d.keepNote(ctx, sid, note, func(*transaction) error { return nil })
+}
+
+func (d *Desk) keepNote(ctx context.Context, sid string, note conversation.Note, mayWrite func(*transaction) error) (kept conversation.Note, err error) {
 	switch length := utf8.RuneCountInString(note.Text); {
 	case note.Author == "" || utf8.RuneCountInString(note.Author) > conversation.MaxText || !storable(note.Author):
 		return kept, invalid("author", "a note has an author, whose name has at most %d characters", conversation.MaxText)
@@ -38,6 +42,9 @@ func (d *Desk) KeepNote(ctx context.Context, sid string, note conversation.Note)
 	note.Kind, note.CreatedAt = conversation.NoteTransfer, d.now()
 	err = d.writeBeside(ctx, "store a note of conversation "+sid, func(t *transaction) error {
 		if _, err := t.conversationStatus(ctx, sid); err != nil {
+			return err
+		}
+		if err := mayWrite(t); err != nil {
 			return err
 		}
 		if err := t.insertNote(ctx, sid, note); err != nil {

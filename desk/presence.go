@@ -13,15 +13,19 @@ func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) 
 		return refusal
 	}
 	return d.write(ctx, "set presence of "+name, func(t *transaction) error {
-		before, err := t.presenceOf(ctx, name)
-		if err != nil {
-			return err
-		}
-		if before == presence { // chosen again: they know what it is
-			return t.forgetMissed(ctx, name)
-		}
-		return t.become(ctx, name, ActivityOf(presence), micros(d.now()))
+		return t.choosePresence(ctx, name, presence, micros(d.now()))
 	})
+}
+
+func (t *transaction) choosePresence(ctx context.Context, name string, presence Presence, now int64) error {
+	before, err := t.presenceOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	if before == presence { // chosen again: they know what it is
+		return t.forgetMissed(ctx, name)
+	}
+	return t.become(ctx, name, ActivityOf(presence), now)
 }
 
 // become gives the agent the activity, and its presence where they had another.

@@ -38,6 +38,8 @@ type NewQueue struct {
 	// agents' attributes, to which `name` is added. The queue has those for members of whom it is true,
 	// from now on as well. Without one, members are added by hand.
 	TargetWorkers string
+	// Members name the agents on a queue that has no expression.
+	Members []string
 }
 
 // QueueChange is what is changed of a queue; what is nil stays.
@@ -45,6 +47,8 @@ type QueueChange struct {
 	FriendlyName, TargetWorkers *string
 	// Join and Leave name agents, of a queue that has no expression then.
 	Join, Leave []string
+	// Members name exactly the agents on the queue, as [Desk.SetMembers] does.
+	Members *[]string
 }
 
 // AddQueue adds a queue without members. Refused with invalid_payload: a name that isn't lower-case, or is taken.
@@ -59,7 +63,8 @@ func (d *Desk) CreateQueue(ctx context.Context, q NewQueue) error {
 }
 
 // RegisterQueue adds a queue and returns its name, which may be left to the desk, see [NewQueue]. Refused with
-// invalid_payload: a name that isn't lower-case or is taken, a wrong expression.
+// invalid_payload: a name that isn't lower-case or is taken, a wrong expression; with unknown_agent: a member that doesn't
+// exist. The queue is not added then.
 func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err error) {
 	if refusal := cleanOptional(ofQueue, &q.FriendlyName); refusal != nil {
 		return "", refusal
@@ -86,8 +91,12 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 			}
 		}
 		name = added.Name
-		if err := t.addQueue(ctx, added, micros(d.now())); err != nil {
+		now := micros(d.now())
+		if err := t.addQueue(ctx, added, now); err != nil {
 			return err
+		}
+		if len(q.Members) > 0 {
+			return t.changeMembers(ctx, name, q.Members, nil, now)
 		}
 		return t.fillQueue(ctx, name, members)
 	})
@@ -145,6 +154,11 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 		}
 		if change.TargetWorkers != nil {
 			if err := t.aim(ctx, before, *change.TargetWorkers, members, now); err != nil {
+				return err
+			}
+		}
+		if change.Members != nil {
+			if err := t.setMembers(ctx, name, *change.Members, now); err != nil {
 				return err
 			}
 		}
@@ -250,16 +264,20 @@ func (t *transaction) removeMember(ctx context.Context, queue, agent string, now
 // SetMembers puts exactly these agents on the queue.
 func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) error {
 	return d.write(ctx, "set the members of queue "+queue, func(t *transaction) error {
-		if err := t.knowQueue(ctx, queue); err != nil {
-			return err
-		}
-		before, err := all(ctx, t, value[string], `SELECT agent FROM queue_agents WHERE queue = $1 ORDER BY agent`, queue)
-		if err != nil {
-			return err
-		}
-		gone := slices.DeleteFunc(before, func(agent string) bool { return slices.Contains(agents, agent) })
-		return t.changeMembers(ctx, queue, agents, gone, micros(d.now()))
+		return t.setMembers(ctx, queue, agents, micros(d.now()))
 	})
+}
+
+func (t *transaction) setMembers(ctx context.Context, queue string, agents []string, now int64) error {
+	if err := t.knowQueue(ctx, queue); err != nil {
+		return err
+	}
+	before, err := all(ctx, t, value[string], `SELECT agent FROM queue_agents WHERE queue = $1 ORDER BY agent`, queue)
+	if err != nil {
+		return err
+	}
+	gone := slices.DeleteFunc(before, func(agent string) bool { return slices.Contains(agents, agent) })
+	return t.changeMembers(ctx, queue, agents, gone, now)
 }
 
 func setOf(names []string) map[string]bool {

@@ -160,6 +160,8 @@ func testStoredNote(t *testing.T, h *house) {
 	}
 	_, err = h.StoreNote(h.t.Context(), th.sid, "", "by nobody")
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+	_, err = h.StoreNote(h.t.Context(), th.sid, "zoe", "by an agent that does not exist")
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 	_, err = h.StoreNote(h.t.Context(), newSID(), "alice", "too early")
 	require.ErrorIs(t, err, ErrUnknownConversation)
 }

@@ -248,16 +248,10 @@ func (c *cli) addAgent() *cobra.Command {
 		Use: "add NAME", Short: "Add an agent", Args: name("agent"), Long: addedName("Add an agent."),
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			unique, shown := namesOf(args[0], friendly)
-			added, err := d.RegisterAgent(ctx, desk.NewAgent{
-				Name: unique, FriendlyName: shown, Role: desk.Role(role), Capacity: capacity, Presence: desk.Presence(status),
-			})
-			if err != nil {
+			if err := d.AddAgent(ctx, desk.NewAgent{
+				Name: unique, FriendlyName: shown, Role: desk.Role(role), Capacity: capacity, Presence: desk.Presence(status), Queues: queues,
+			}); err != nil {
 				return err
-			}
-			for _, queue := range queues {
-				if err := d.AddMember(ctx, queue, added); err != nil {
-					return fmt.Errorf("the agent %s was added, and is not on the queue %s: %w", added, queue, err)
-				}
 			}
 			return c.showAgents(ctx, d)
 		}),
@@ -278,35 +272,27 @@ func (c *cli) setAgent() *cobra.Command {
 		if !anyChanged(cmd) {
 			return wrongUsage("say what to set: --status, --capacity, --role or --friendly-name")
 		}
-		numbers := make([]int, len(capacities))
-		for i, capacity := range capacities {
-			_, number, _ := strings.Cut(capacity, "=")
-			var err error
-			if numbers[i], err = strconv.Atoi(number); err != nil {
+		change := desk.AgentChange{Capacity: map[conversation.Channel]int{}}
+		for _, capacity := range capacities {
+			channel, number, _ := strings.Cut(capacity, "=")
+			limit, err := strconv.Atoi(number)
+			if err != nil {
 				return wrongUsage("--capacity is %q: use CHANNEL=NUMBER, as in web=3", capacity)
 			}
+			change.Capacity[conversation.Channel(channel)] = limit
+		}
+		if cmd.Flags().Changed("status") {
+			change.Presence = new(desk.Presence(status))
+		}
+		if cmd.Flags().Changed("role") {
+			change.Role = new(desk.Role(role))
+		}
+		if cmd.Flags().Changed("friendly-name") {
+			change.FriendlyName = &friendly
 		}
 		return c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			for i, capacity := range capacities {
-				channel, _, _ := strings.Cut(capacity, "=")
-				if err := d.SetCapacity(ctx, args[0], conversation.Channel(channel), numbers[i]); err != nil {
-					return err
-				}
-			}
-			if cmd.Flags().Changed("status") {
-				if err := d.SetPresence(ctx, args[0], desk.Presence(status)); err != nil {
-					return err
-				}
-			}
-			if cmd.Flags().Changed("role") {
-				if err := d.UpdateAgent(ctx, args[0], desk.AgentChange{Role: new(desk.Role(role))}); err != nil {
-					return err
-				}
-			}
-			if cmd.Flags().Changed("friendly-name") {
-				if err := d.UpdateAgent(ctx, args[0], desk.AgentChange{FriendlyName: &friendly}); err != nil {
-					return err
-				}
+			if err := d.UpdateAgent(ctx, args[0], change); err != nil {
+				return err
 			}
 			return c.showAgents(ctx, d)
 		})(cmd, args)
@@ -349,12 +335,8 @@ func (c *cli) queues() *cobra.Command {
 		Use: "add NAME", Short: "Add a queue", Args: name("queue"), Long: addedName("Add a queue."),
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			unique, shown := namesOf(args[0], friendly)
-			added, err := d.RegisterQueue(ctx, desk.NewQueue{Name: unique, FriendlyName: shown})
-			if err != nil {
+			if err := d.CreateQueue(ctx, desk.NewQueue{Name: unique, FriendlyName: shown, Members: members}); err != nil {
 				return err
-			}
-			if err := d.SetMembers(ctx, added, members...); err != nil {
-				return fmt.Errorf("the queue %s was added, without members: %w", added, err)
 			}
 			return c.showQueues(ctx, d)
 		}),
@@ -364,16 +346,15 @@ func (c *cli) queues() *cobra.Command {
 		Use: "set NAME --member AGENT", Short: "Put exactly these agents on a queue, or set its friendly name", Args: name("queue"),
 	}
 	set.RunE = c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-		renamed := set.Flags().Changed("friendly-name")
-		if renamed {
-			if err := d.UpdateQueue(ctx, args[0], desk.QueueChange{FriendlyName: &friendly}); err != nil {
-				return err
-			}
+		change := desk.QueueChange{}
+		if set.Flags().Changed("friendly-name") {
+			change.FriendlyName = &friendly
 		}
-		if set.Flags().Changed("member") || !renamed {
-			if err := d.SetMembers(ctx, args[0], members...); err != nil {
-				return err
-			}
+		if set.Flags().Changed("member") || change.FriendlyName == nil {
+			change.Members = &members
+		}
+		if err := d.UpdateQueue(ctx, args[0], change); err != nil {
+			return err
 		}
 		return c.showQueues(ctx, d)
 	})
