@@ -351,3 +351,21 @@ func TestOlderPayloadsAreReadUntilTheCutOff(t *testing.T) {
 	_, err := codec.ParseKeyRing("bound," + next)
 	require.ErrorContains(t, err, "after the keys")
 }
+
+// TestAnErrorWithoutTheKeyNamesTheKey holds for clients that have no keys or other ones, and for causes.
+func TestAnErrorWithoutTheKeyNamesTheKey(t *testing.T) {
+	t.Parallel()
+	worker := ring(t, freshKey(t, "2026-11"))
+	refused := temporal.NewApplicationErrorWithCause("commands have to be encrypted", "invalid_payload", errors.New("the cause"))
+	for name, client := range map[string]*codec.KeyRing{"no keys": nil, "another key": ring(t, freshKey(t, "2026-10"))} {
+		read := codec.FailureConverter(client).FailureToError(codec.FailureConverter(worker).ErrorToFailure(refused))
+		var application *temporal.ApplicationError
+		require.ErrorAs(t, read, &application, name)
+		require.Equal(t, "invalid_payload", application.Type())
+		require.Equal(t, `the answer cannot be read: this is encrypted with the key "2026-11", which isn't configured here: `+
+			`add it to BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; a key that is no longer the first still belongs there`, application.Message())
+		require.NotContains(t, read.Error(), "Encoded failure")
+	}
+	read := codec.FailureConverter(worker).FailureToError(codec.FailureConverter(worker).ErrorToFailure(refused))
+	require.ErrorContains(t, read, "commands have to be encrypted")
+}

@@ -3,10 +3,13 @@ package codec
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/proto"
 )
 
 // DataConverter turns values into payloads and back, encrypted where the ring has keys.
@@ -24,7 +27,7 @@ func FailureConverter(ring *KeyRing) converter.FailureConverter {
 }
 
 func newFailureConverter(ring *KeyRing, payloads converter.DataConverter) converter.FailureConverter {
-	return failureConverter{ring: ring, FailureConverter: temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+	return failureConverter{ring: ring, payloads: payloads, FailureConverter: temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
 		DataConverter: payloads, EncodeCommonAttributes: !ring.Empty(),
 	})}
 }
@@ -32,10 +35,46 @@ func newFailureConverter(ring *KeyRing, payloads converter.DataConverter) conver
 type failureConverter struct {
 	converter.FailureConverter
 
-	ring *KeyRing
+	ring     *KeyRing
+	payloads converter.DataConverter
 }
 
 var _ converter.FailureConverterWithSerializationContext = failureConverter{}
+
+// FailureToError turns a failure into an error. Where the message is encrypted and cannot be read, the error says why: the SDK
+// leaves it at a placeholder.
+func (c failureConverter) FailureToError(failure *failurepb.Failure) error {
+	return c.FailureConverter.FailureToError(c.readable(failure))
+}
+
+// readable returns the failure, and its causes, with the reason in place of each message that cannot be read.
+func (c failureConverter) readable(failure *failurepb.Failure) *failurepb.Failure {
+	if failure == nil {
+		return nil
+	}
+	clone, ok := proto.Clone(failure).(*failurepb.Failure)
+	if !ok {
+		return failure
+	}
+	for f := clone; f != nil; f = f.GetCause() {
+		if f.GetEncodedAttributes() == nil {
+			continue
+		}
+		var attributes any
+		if err := c.payloads.FromPayload(f.GetEncodedAttributes(), &attributes); err != nil {
+			f.Message, f.EncodedAttributes = fmt.Sprintf("the answer cannot be read: %s", unreadable(err)), nil
+		}
+	}
+	return clone
+}
+
+// unreadable is why a payload cannot be read, without what was being done.
+func unreadable(err error) error {
+	if missing, ok := errors.AsType[*KeyError](err); ok {
+		return missing
+	}
+	return err
+}
 
 // WithSerializationContext implements [converter.FailureConverterWithSerializationContext].
 func (c failureConverter) WithSerializationContext(ctx converter.SerializationContext) converter.FailureConverter {
