@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	if err := config.CheckReach(gateway.Address, gateway.URL); err != nil {
+	if err := config.CheckReach("BATON_HTTP", gateway.Address, gateway.URL); err != nil {
 		return err
 	}
 	p, err := serve.Open(ctx, getenv, stderr, "gateway", built.ID)

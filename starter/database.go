@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
@@ -101,6 +102,11 @@ func (c *cli) copyDesk() *cobra.Command {
 				return err
 			}
 			from := cmp.Or(from, settings.Database)
+			for flag, database := range map[string]string{"--from": from, "--to": to} {
+				if err := config.CheckDatabase(flag, database); err != nil {
+					return err
+				}
+			}
 			if err := requireFile(from); err != nil {
 				return err
 			}

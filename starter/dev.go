@@ -49,7 +49,7 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 	if err != nil {
 		return err
 	}
-	if err := config.CheckReach(address, settings.URL); err != nil {
+	if err := config.CheckReach("--http", address, settings.URL); err != nil {
 		return err
 	}
 	keys, err := config.LoadKeys(c.getenv)
@@ -65,6 +65,9 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 	}
 	data := config.Data(c.getenv, c.data)
 	database := cmp.Or(c.getenv("BATON_DATABASE"), config.Database(data))
+	if err := config.CheckDatabase("BATON_DATABASE", database); err != nil {
+		return err
+	}
 	h, err := runHere(ctx, place{
 		data: data, database: database, temporal: temporal, ui: ui, progress: c.stderr, keys: keys, endpoint: endpoint, logger: logger,
 	})
@@ -76,7 +79,7 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 		return err
 	}
 	gateway := serve.GatewayOptions{
-		Address: address, WebhookAllow: cmp.Or(settings.WebhookAllow, loopback), WebhookRedirects: settings.WebhookRedirects,
+		Address: address, AddressSetting: "--http", WebhookAllow: cmp.Or(settings.WebhookAllow, loopback), WebhookRedirects: settings.WebhookRedirects,
 		URL: settings.URL, TrustedProxies: settings.TrustedProxies, Limits: settings.Limits,
 		Demo: true, TemporalUI: h.server.UIURL + "/namespaces/default/workflows/", Keys: keys, Logger: logger,
 		CodecOrigins: []string{h.server.UIURL, strings.Replace(h.server.UIURL, "127.0.0.1", "localhost", 1)},

@@ -52,6 +52,9 @@ func Load(getenv func(string) string, data string) (Config, error) {
 	if c.Database == "" {
 		c.Database = Database(data)
 	}
+	if err := CheckDatabase("BATON_DATABASE", c.Database); err != nil {
+		return c, err
+	}
 	if getenv("TEMPORAL_ADDRESS") != "" || getenv("TEMPORAL_PROFILE") != "" || getenv("TEMPORAL_CONFIG_FILE") != "" {
 		return c, nil
 	}
@@ -209,12 +212,12 @@ func origin(u *url.URL) string {
 }
 
 // CheckReach refuses a gateway that others can reach and whose public address is not set: without it, cookies would go
-// over plain HTTP, and addresses in answers would begin with whatever host a client sends.
-func CheckReach(address, public string) error {
+// over plain HTTP, and addresses in answers would begin with whatever host a client sends. The setting is what gives the address.
+func CheckReach(setting, address, public string) error {
 	host, _, err := net.SplitHostPort(address)
 	switch {
 	case err != nil:
-		return fmt.Errorf("BATON_HTTP (or --http) is %q: set it to an address and a port, as 127.0.0.1:8080", address)
+		return fmt.Errorf("%s is %q: set it to an address and a port, as 127.0.0.1:8080", setting, address)
 	case IsLoopback(host) || public != "":
 		return nil
 	}
@@ -296,6 +299,24 @@ func Database(data string) string { return "sqlite:" + filepath.Join(data, "desk
 
 // TemporalFile returns the dev server's database in a data folder.
 func TemporalFile(data string) string { return filepath.Join(data, "temporal.db") }
+
+// CheckDatabase refuses a database that is written neither as sqlite:PATH nor as a PostgreSQL URL; a mistyped one would be a new,
+// empty desk. The setting is what gives it. The error shows no more than the scheme, for a URL may hold a password.
+func CheckDatabase(setting, database string) error {
+	scheme, rest, _ := strings.Cut(database, ":")
+	address, isURL := strings.CutPrefix(rest, "//")
+	switch {
+	case scheme == "sqlite" && rest != "" && !isURL:
+		return nil
+	case (scheme == "postgres" || scheme == "postgresql") && isURL && address != "":
+		return nil
+	}
+	const forms = "use sqlite:PATH, as in sqlite:.baton/desk.db, or postgres://USER@HOST/DATABASE"
+	if isURL {
+		return fmt.Errorf("%s begins with %s://: %s", setting, scheme, forms)
+	}
+	return fmt.Errorf("%s is not the address of a database: %s", setting, forms)
+}
 
 func addressFile(data string) string { return filepath.Join(data, "temporal-address") }
 

@@ -146,16 +146,16 @@ func TestCheckReach(t *testing.T) {
 		"127.0.0.1:8080": false, "127.9.9.9:0": false, "[::1]:8080": false, "localhost:8080": false, "LOCALHOST:8080": false, "[::ffff:127.0.0.1]:80": false,
 		":8080": true, "0.0.0.0:8080": true, "[::]:8080": true, "10.0.0.1:8080": true, "baton.internal:8080": true, "localhost.example.com:80": true,
 	} {
-		err := config.CheckReach(address, "")
+		err := config.CheckReach("BATON_HTTP", address, "")
 		if beyond {
 			require.ErrorContains(t, err, "BATON_URL is missing", address)
 		} else {
 			require.NoError(t, err, address)
 		}
-		require.NoError(t, config.CheckReach(address, "https://baton.example.com"), address)
+		require.NoError(t, config.CheckReach("BATON_HTTP", address, "https://baton.example.com"), address)
 	}
 	for _, wrong := range []string{"8080", "127.0.0.1", "", "::1:80"} {
-		require.ErrorContains(t, config.CheckReach(wrong, "https://baton.example.com"), "as 127.0.0.1:8080", wrong)
+		require.ErrorContains(t, config.CheckReach("BATON_HTTP", wrong, "https://baton.example.com"), "as 127.0.0.1:8080", wrong)
 	}
 }
 

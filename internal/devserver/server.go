@@ -150,7 +150,7 @@ func lockDatabase(ctx context.Context, database string) (*os.File, error) {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the database file %s is in use by another dev server: stop that one, or choose another file", database)
+			return nil, fmt.Errorf("the database file %s is in use by another dev server: stop that one, or choose another folder for the file", database)
 		}
 	}
 }

@@ -285,7 +285,7 @@ func TestTwoServersDoNotShareADatabaseFile(t *testing.T) {
 	impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := devserver.Start(impatient, options)
-	require.ErrorContains(t, err, "is in use by another dev server: stop that one, or choose another file")
+	require.ErrorContains(t, err, "is in use by another dev server: stop that one, or choose another folder for the file")
 }
 
 // crash is how the dev server ends where it finds no free port for one of its services.

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,9 @@ import (
 
 // GatewayOptions say where a gateway listens, and what its webhooks may do.
 type GatewayOptions struct {
-	// Address is where it listens; port 0 takes a free one.
-	Address string
+	// Address is where it listens; port 0 takes a free one. AddressSetting is what the caller's user sets it with, BATON_HTTP
+	// where it is empty.
+	Address, AddressSetting string
 	// WebhookAllow are addresses, as 10.1.0.0/16,192.168.7.9, that webhooks may go to though they are no
 	// public ones; WebhookRedirects has them follow redirects.
 	WebhookAllow     string
@@ -83,7 +85,8 @@ const (
 // StartGateway serves the API and the pages over a connected client and an open desk, which stay the caller's to
 // close after [Gateway.Stop].
 func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayOptions) (*Gateway, error) {
-	if err := config.CheckReach(o.Address, o.URL); err != nil {
+	setting := cmp.Or(o.AddressSetting, "BATON_HTTP")
+	if err := config.CheckReach(setting, o.Address, o.URL); err != nil {
 		return nil, err
 	}
 	allowed, err := webhook.ParseAllow(o.WebhookAllow)
@@ -95,7 +98,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Address)
 	if err != nil {
-		return nil, fmt.Errorf("serve HTTP on %s: choose another address with --http or BATON_HTTP: %w", o.Address, err)
+		return nil, fmt.Errorf("serve HTTP on %s: choose another address with %s: %w", o.Address, setting, err)
 	}
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.Quiet(o.Logger)
