@@ -292,6 +292,10 @@ func (c *Client) List(ctx context.Context, query string, each func(Listed) error
 			response, err = c.temporal.ListWorkflow(ctx, request)
 			return err //nolint:wrapcheck // wrapped below
 		})
+		if wrong, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok && query != "" {
+			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "query"},
+				"query is not a query of Temporal's on search attributes: correct it, as in 'ConversationStatus = \"active\"': %s", wrong.Message)
+		}
 		if err != nil {
 			return fmt.Errorf("list conversations where %s: %w", all, err)
 		}

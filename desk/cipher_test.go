@@ -362,6 +362,10 @@ func TestErase(t *testing.T) {
 			_, err := h.Erase(ctx, []string{th.sid, other.sid}, false)
 			require.ErrorContains(t, err, other.sid)
 			require.NotContains(t, err.Error(), th.sid)
+			both, err := h.Erase(ctx, []string{th.sid, other.sid}, true)
+			require.NoError(t, err, "a dry run shows what is open as well")
+			require.Equal(t, []bool{false, true}, []bool{both.Conversations[0].Open, both.Conversations[1].Open})
+			require.ErrorContains(t, both.RefuseOpen(), other.sid)
 			for _, address := range []string{"zqconversationscustomer_addressqz", "zqparticipantsaddressqz", "zqparticipantsidentityqz"} {
 				of, err := h.ConversationsOf(ctx, address)
 				require.NoError(t, err)
@@ -412,6 +416,14 @@ func TestErase(t *testing.T) {
 			require.Equal(t, th.sid, audit.Entries[1].Subject)
 			require.Equal(t, "customer.erased", audit.Entries[1].What)
 			require.Equal(t, "1 messages, 2 notes, 1 tasks, 2 participants", audit.Entries[1].After)
+
+			again, err := h.Erase(ctx, []string{th.sid, draft}, false)
+			require.NoError(t, err)
+			require.Equal(t, ErasedConversation{SID: th.sid, ClosedAt: done.Conversations[0].ClosedAt, ErasedAt: again.Conversations[0].ErasedAt}, again.Conversations[0])
+			require.False(t, again.Conversations[0].ErasedAt.IsZero())
+			audit, err = h.AuditList(ctx, AuditFilter{Kind: AuditCustomer}, Page{})
+			require.NoError(t, err)
+			require.Len(t, audit.Entries, 2, "nothing was left to erase, and nothing is recorded")
 		})
 	}
 }

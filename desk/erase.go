@@ -26,12 +26,16 @@ type Erased struct {
 
 // ErasedConversation is what was erased of one conversation: how many rows of each kind held something.
 type ErasedConversation struct {
-	SID          string    `json:"conversation"`
-	ClosedAt     time.Time `json:"closed_at,omitzero"`
-	Messages     int64     `json:"messages"`
-	Notes        int64     `json:"notes"`
-	Tasks        int64     `json:"tasks"`
-	Participants int64     `json:"participants"`
+	SID      string    `json:"conversation"`
+	ClosedAt time.Time `json:"closed_at,omitzero"`
+	// ErasedAt is when it was erased before; the rows counted are those that have got something since.
+	ErasedAt time.Time `json:"erased_at,omitzero"`
+	// Open is set, by a dry run, for a conversation that is not over and is therefore not erased yet.
+	Open         bool  `json:"open,omitempty"`
+	Messages     int64 `json:"messages"`
+	Notes        int64 `json:"notes"`
+	Tasks        int64 `json:"tasks"`
+	Participants int64 `json:"participants"`
 }
 
 func (e ErasedConversation) summary() string {
@@ -40,8 +44,8 @@ func (e ErasedConversation) summary() string {
 
 // Erase overwrites what the desk keeps of the customers of these conversations, of whoever took part, and what anybody wrote in them:
 // names, addresses, messages, notes, attributes, reasons, and answers to repeated requests. What is counted stays. It is on the
-// audit list, without a word of it. With dry, it only says what it would erase. Where one of them isn't over, none is erased:
-// refused with invalid_payload, which names those; a draft is closed.
+// audit list, without a word of it; erasing again what holds nothing is not. With dry, it only says what it would erase, and which of
+// them aren't over. Else, where one of them isn't over, none is erased: refused with invalid_payload, which names those; a draft is closed.
 func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erased, err error) {
 	erased.Conversations = make([]ErasedConversation, len(sids))
 	write := d.write
@@ -50,7 +54,11 @@ func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erase
 	}
 	digits := map[string]bool{}
 	err = d.read(ctx, "look at what is to be erased", func(t *transaction) error {
-		if err := t.refuseOpen(ctx, sids); err != nil {
+		open, err := t.openOf(ctx, sids)
+		if err == nil && !dry {
+			err = refuseOpen(open)
+		}
+		if err != nil {
 			return err
 		}
 		for _, sid := range sids {
@@ -79,18 +87,37 @@ func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erase
 	return erased, err
 }
 
-// refuseOpen refuses what has no conversation, and those that aren't over.
-func (t *transaction) refuseOpen(ctx context.Context, sids []string) error {
-	var open []string
+// isOpen tells whether the conversation goes on.
+func isOpen(c Conversation) bool {
+	return c.Status != conversation.ConversationClosed && !c.Gone && !c.IsDraft()
+}
+
+// openOf returns those of the conversations that aren't over; refused where the desk has no record of one.
+func (t *transaction) openOf(ctx context.Context, sids []string) (open []string, err error) {
 	for _, sid := range sids {
 		c, err := t.conversation(ctx, sid)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if c.Status != conversation.ConversationClosed && !c.Gone && !c.IsDraft() {
+		if isOpen(c) {
 			open = append(open, sid)
 		}
 	}
+	return open, nil
+}
+
+// RefuseOpen refuses an erasure where one of the conversations isn't over, as [Desk.Erase] does.
+func (e Erased) RefuseOpen() error {
+	var open []string
+	for _, c := range e.Conversations {
+		if c.Open {
+			open = append(open, c.SID)
+		}
+	}
+	return refuseOpen(open)
+}
+
+func refuseOpen(open []string) error {
 	if len(open) > 0 {
 		return invalid("conversation", "not erased, for these conversations are not over: %s: close them (`starter close CH…`) and complete their wrapups first", strings.Join(open, ", "))
 	}
@@ -117,34 +144,57 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 	if err != nil {
 		return ErasedConversation{}, err
 	}
-	erased := ErasedConversation{SID: sid, ClosedAt: c.ClosedAt}
+	erased := ErasedConversation{SID: sid, ClosedAt: c.ClosedAt, Open: isOpen(c)}
+	if erased.ErasedAt, err = t.erasedBefore(ctx, sid); err != nil {
+		return erased, err
+	}
+	again := !erased.ErasedAt.IsZero()
+	holds := c.Customer.Name != "" || c.Customer.Address != ""
 	for _, part := range []struct {
-		count       *int64
-		table, sets string
+		count *int64
+		table string
+		// erased is what the columns hold afterwards.
+		erased [][2]string
 	}{
-		{&erased.Messages, `messages`, `text = '` + erasedText + `', identity = '', attributes = '{}', provider_sid = ''`},
-		{&erased.Notes, `notes`, `text = '` + erasedText + `'`},
-		{&erased.Tasks, `tasks`, `attributes = '', disposition = '', wrapup_note = ''`},
-		{&erased.Participants, `participants`, `identity = '` + erasedText + `', address = '', proxy_address = '', attributes = '{}'`},
-		{new(int64), `reservations`, `reason = ''`},
-		{new(int64), `conversation_details`, `friendly_name = '', unique_name = '', attributes = '{}', context_sid = '', webhook_ttid = ''`},
+		{&erased.Messages, `messages`, [][2]string{{`text`, erasedText}, {`identity`, ``}, {`attributes`, `{}`}, {`provider_sid`, ``}}},
+		{&erased.Notes, `notes`, [][2]string{{`text`, erasedText}}},
+		{&erased.Tasks, `tasks`, [][2]string{{`attributes`, ``}, {`disposition`, ``}, {`wrapup_note`, ``}}},
+		{&erased.Participants, `participants`, [][2]string{{`identity`, erasedText}, {`address`, ``}, {`proxy_address`, ``}, {`attributes`, `{}`}}},
+		{new(int64), `reservations`, [][2]string{{`reason`, ``}}},
+		{new(int64), `conversation_details`, [][2]string{
+			{`friendly_name`, ``}, {`unique_name`, ``}, {`attributes`, `{}`}, {`context_sid`, ``}, {`webhook_ttid`, ``},
+		}},
 	} {
+		var sets, differs []string
+		for _, column := range part.erased {
+			sets = append(sets, column[0]+` = '`+column[1]+`'`)
+			differs = append(differs, column[0]+` <> '`+column[1]+`'`)
+		}
+		which := ` WHERE conversation = $1`
+		if again {
+			which += ` AND (` + strings.Join(differs, ` OR `) + `)`
+		}
 		if dry {
-			*part.count, _, err = first(ctx, t, value[int64], `SELECT count(*) FROM `+part.table+` WHERE conversation = $1`, sid)
+			*part.count, _, err = first(ctx, t, value[int64], `SELECT count(*) FROM `+part.table+which, sid)
 		} else {
-			*part.count, err = t.exec(ctx, `UPDATE `+part.table+` SET `+part.sets+` WHERE conversation = $1`, sid)
+			*part.count, err = t.exec(ctx, `UPDATE `+part.table+` SET `+strings.Join(sets, `, `)+which, sid)
 		}
 		if err != nil {
 			return erased, err
 		}
+		holds = holds || *part.count > 0
 	}
 	if dry {
 		return erased, nil
 	}
-	t.secure(ctx, seclog.Entry{Event: seclog.Erasure, Subject: sid})
-	if err := t.eraseReasons(ctx, sid); err != nil {
+	reasons, err := t.eraseReasons(ctx, sid)
+	if err != nil {
 		return erased, err
 	}
+	if again && !holds && reasons == 0 {
+		return erased, nil
+	}
+	t.secure(ctx, seclog.Entry{Event: seclog.Erasure, Subject: sid})
 	if _, err := t.exec(ctx, `UPDATE conversations SET customer_name = '', customer_address = '', edits = edits + 1,
 			status = CASE WHEN revision = 0 THEN $2 ELSE status END, closed_at = CASE WHEN revision = 0 AND closed_at = 0 THEN CAST($3 AS BIGINT) ELSE closed_at END
 		WHERE sid = $1`, sid, string(conversation.ConversationClosed), now); err != nil {
@@ -153,11 +203,20 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 	return erased, t.record(ctx, now, changed{what: "customer.erased", subject: sid, after: erased.summary()})
 }
 
-// eraseReasons takes the words out of the conversation's events.
-func (t *transaction) eraseReasons(ctx context.Context, sid string) error {
+// erasedBefore returns when the conversation was last erased, the zero time if it was not.
+func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
+	at, _, err := first(ctx, t, func(r row) (at time.Time, err error) {
+		err = r.Scan(instant{&at})
+		return at, err
+	}, `SELECT at FROM audit WHERE subject = $1 AND what = 'customer.erased' ORDER BY position DESC LIMIT 1`, sid)
+	return at, err
+}
+
+// eraseReasons takes the words out of the conversation's events, and returns how many had some.
+func (t *transaction) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
 	events, err := all(ctx, t, scanFeedEvent, `SELECT position, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, e := range events {
 		if !hasWords(e.Event) {
@@ -166,13 +225,14 @@ func (t *transaction) eraseReasons(ctx context.Context, sid string) error {
 		e.Reason, e.Disposition = "", ""
 		encoded, err := json.Marshal(e.Event)
 		if err != nil {
-			return wrap(fmt.Sprintf("encode event %d", e.Number), err)
+			return erased, wrap(fmt.Sprintf("encode event %d", e.Number), err)
 		}
 		if _, err := t.exec(ctx, `UPDATE events SET event = $2 WHERE position = $1`, e.Position, string(encoded)); err != nil {
-			return err
+			return erased, err
 		}
+		erased++
 	}
-	return nil
+	return erased, nil
 }
 
 // sidDigits find the digits of SIDs in an answer.

@@ -146,7 +146,7 @@ func (u *user) isErased(t *testing.T, sid string) {
 	})
 	require.Contains(t, u.does(t, "transcript", sid), "zqmessage", "a dry run erases nothing")
 	done := u.does(t, "erase", "--customer", "zqaddress", "--histories")
-	require.Contains(t, done, "1 workflow histories erased")
+	require.Contains(t, done, "1 workflow history erased")
 	require.Contains(t, done, "backups")
 	require.NotContains(t, u.does(t, "transcript", sid), "zq")
 	u.isRefused(t, conversation.CodeInvalidPayload, "erase", "--customer", "zqaddress")

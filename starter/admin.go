@@ -103,12 +103,12 @@ func (c *cli) settings() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&transfers, "messaging-transfers", "", "on or off")
 	flags.StringVar(&notes, "transfer-notes", "", "on or off; needs transfers")
-	flags.DurationVar(&reservation, "reservation-timeout", 0, "how long an offer stands")
-	flags.DurationVar(&task, "task-timeout", 0, "how long a task may wait")
-	flags.DurationVar(&wrapup, "wrapup-timeout", 0, "after how long a wrapup completes itself; 0: never")
+	durationVar(flags, &reservation, "reservation-timeout", 0, "how long an offer stands")
+	durationVar(flags, &task, "task-timeout", 0, "how long a task may wait")
+	durationVar(flags, &wrapup, "wrapup-timeout", 0, "after how long a wrapup completes itself; 0: never")
 	flags.StringVar(&unavailable, "agent-unavailable", "", "transfer to an unavailable agent: refuse, wait or origin_queue")
 	flags.StringVar(&unanswered, "unanswered", "", "a task its agent doesn't take goes to: origin_queue or sender")
-	flags.DurationVar(&reoffer, "reoffer-after", 0, "how long a queue does not offer a task again to the agent who declined it or let the offer expire; 0: at once")
+	durationVar(flags, &reoffer, "reoffer-after", 0, "how long a queue does not offer a task again to the agent who declined it or let the offer expire; 0: at once")
 	flags.StringVar(&timeoutActivity, "timeout-activity", "", "on: an agent who lets an offer expire becomes unavailable")
 	flags.StringVar(&by, "by", "", "who changes them (default: the user of this machine)")
 	return cmd
@@ -171,9 +171,10 @@ func (c *cli) agents() *cobra.Command {
 }
 
 // addedName is what the help of a command that adds an agent or a queue says about names.
-func addedName(does string) string {
+func addedName(does, friendly, unique string) string {
 	return does + "\n\nA NAME that is one word in ASCII is the unique name: lower-case letters, digits, '.', '_' and '-'. Of any other,\n" +
-		"such as \"Иван Петров\", the unique name is made (ivan-petrov), and people read the NAME as it was given."
+		"such as \"" + friendly + "\", the unique name is made (" + unique + "), and people read the NAME as it was given.\n" +
+		"Commands take the unique name."
 }
 
 // namesOf returns the unique name, empty where the desk has to make it, and the friendly name of an agent or a queue to
@@ -234,7 +235,7 @@ func (c *cli) showIdentities(ctx context.Context, d *desk.Desk) error {
 	return c.print(identities, func(w io.Writer) {
 		var rows [][]string
 		for _, bound := range identities {
-			rows = append(rows, []string{oneLine(known.agent(bound.Agent)), oneLine(bound.Issuer), oneLine(bound.Subject), clock(bound.BoundAt)})
+			rows = append(rows, []string{oneLine(known.agent(bound.Agent)), oneLine(bound.Issuer), oneLine(bound.Subject), moment(bound.BoundAt)})
 		}
 		table(w, []string{"AGENT", "ISSUER", "SUBJECT", "SINCE"}, rows)
 	})
@@ -245,7 +246,7 @@ func (c *cli) addAgent() *cobra.Command {
 	var capacity int
 	var queues []string
 	cmd := &cobra.Command{
-		Use: "add NAME", Short: "Add an agent", Args: name("agent"), Long: addedName("Add an agent."),
+		Use: "add NAME", Short: "Add an agent", Args: name("agent"), Long: addedName("Add an agent.", "Иван Петров", "ivan-petrov"),
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			unique, shown := namesOf(args[0], friendly)
 			if err := d.AddAgent(ctx, desk.NewAgent{
@@ -322,7 +323,7 @@ func (c *cli) showAgents(ctx context.Context, d *desk.Desk) error {
 			}
 			rows = append(rows, []string{a.Name, shownAs(a.FriendlyName, a.Name), string(a.Role), string(a.Presence), dash(known.queues(a.Queues)), strings.Join(load, " ")})
 		}
-		table(w, []string{"AGENT", "SHOWN AS", "ROLE", "STATUS", "QUEUES", "LOAD/CAPACITY"}, rows)
+		table(w, []string{"AGENT", "FRIENDLY NAME", "ROLE", "STATUS", "QUEUES", "LOAD/CAPACITY"}, rows)
 	})
 }
 
@@ -332,7 +333,7 @@ func (c *cli) queues() *cobra.Command {
 	var members []string
 	var friendly string
 	add := &cobra.Command{
-		Use: "add NAME", Short: "Add a queue", Args: name("queue"), Long: addedName("Add a queue."),
+		Use: "add NAME", Short: "Add a queue", Args: name("queue"), Long: addedName("Add a queue.", "Возвраты", "vozvraty"),
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			unique, shown := namesOf(args[0], friendly)
 			if err := d.CreateQueue(ctx, desk.NewQueue{Name: unique, FriendlyName: shown, Members: members}); err != nil {
@@ -388,7 +389,7 @@ func (c *cli) showQueues(ctx context.Context, d *desk.Desk) error {
 		for _, q := range queues {
 			rows = append(rows, []string{q.Name, shownAs(q.FriendlyName, q.Name), dash(known.agents(q.Members)), strconv.Itoa(q.Waiting), clock(q.WaitingSince)})
 		}
-		table(w, []string{"QUEUE", "SHOWN AS", "MEMBERS", "WAITING", "SINCE"}, rows)
+		table(w, []string{"QUEUE", "FRIENDLY NAME", "MEMBERS", "WAITING", "SINCE"}, rows)
 	})
 }
 

@@ -59,9 +59,9 @@ func (c *cli) bench() *cobra.Command {
 	flags := cmd.Flags()
 	flags.IntVar(&o.Open, "open", 100, "how many conversations are open meanwhile")
 	flags.Float64Var(&o.Rate, "rate", 20, "how many commands a second they are sent, spread over all of them")
-	flags.DurationVar(&o.For, "for", 30*time.Second, "for how long")
+	durationVar(flags, &o.For, "for", 30*time.Second, "for how long")
 	flags.IntVar(&o.Clients, "clients", 40, "how many are opened, and then commanded without a pause, at a time")
-	flags.DurationVar(&o.Unpaced, "unpaced", 10*time.Second, "for how long without a pause; 0 leaves it out")
+	durationVar(flags, &o.Unpaced, "unpaced", 10*time.Second, "for how long without a pause; 0 leaves it out")
 	flags.BoolVar(&keep, "keep", false, "leave the conversations open, and their queue and agents at the desk")
 	return cmd
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -50,7 +51,7 @@ func (c *cli) start() *cobra.Command {
 	var channel string
 	var attributes []string
 	cmd := &cobra.Command{
-		Use: "start --channel web --customer NAME --queue QUEUE", Short: "Start a conversation and print its SID", Args: cobra.NoArgs,
+		Use: "start --queue QUEUE [--channel CHANNEL] [--customer NAME]", Short: "Start a conversation and print its SID", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			command.Channel = conversation.Channel(channel)
 			for _, attribute := range attributes {
@@ -159,8 +160,12 @@ func taskFlag(cmd *cobra.Command, into *string) *cobra.Command {
 }
 
 func metaFlags(cmd *cobra.Command, meta *conversation.Meta) *cobra.Command {
+	by := "who does it"
+	if cmd.Flags().Lookup("agent") != nil || cmd.Flags().Lookup("from") != nil {
+		by = "who does it for the agent, where it is not the agent"
+	}
 	cmd.Flags().StringVar(&meta.CommandID, "command-id", "", "makes the command safe to repeat: the same ID has one effect")
-	cmd.Flags().StringVar(&meta.By, "by", "", "who does it for the agent")
+	cmd.Flags().StringVar(&meta.By, "by", "", by)
 	return cmd
 }
 
@@ -216,13 +221,83 @@ func (c *cli) accept() *cobra.Command {
 
 // awaitOffer waits until the conversation has a task that is offered to the agent, or is over.
 func (c *cli) awaitOffer(ctx context.Context, sid, agent string) error {
-	return c.withClient(ctx, func(ctx context.Context, b *baton.Client) error {
+	err := c.withClient(ctx, func(ctx context.Context, b *baton.Client) error {
 		_, err := b.Await(ctx, sid, func(r conversation.Record) bool {
 			return r.Status != conversation.ConversationActive ||
 				slices.ContainsFunc(r.Tasks, func(t *conversation.Task) bool { return t.OfferedTo(agent) })
 		})
 		return err
 	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return c.whyNoOffer(ctx, sid, agent, err)
+	}
+	return err
+}
+
+// whyNoOffer says why no task of the conversation was offered to the agent in time. Where the conversation does not answer, it is
+// the error that ended the waiting.
+func (c *cli) whyNoOffer(ctx context.Context, sid, agent string, late error) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*namesWithin)
+	defer cancel()
+	var record conversation.Record
+	if err := c.withClient(ctx, func(ctx context.Context, b *baton.Client) (err error) {
+		record, err = b.State(ctx, sid)
+		return err
+	}); err != nil || record.Status == "" {
+		return late
+	}
+	var reasons []string
+	var queue string
+	for _, t := range record.LiveTasks() {
+		switch {
+		case t.Status == conversation.TaskPending && t.Agent != "":
+			reasons = append(reasons, fmt.Sprintf("task %s waits for %s", t.SID, t.Agent))
+		case t.Status == conversation.TaskPending:
+			queue = t.Queue
+			reasons = append(reasons, fmt.Sprintf("task %s waits in the queue %s", t.SID, t.Queue))
+		default:
+			reasons = append(reasons, fmt.Sprintf("task %s is %s (%s)", t.SID, t.Status, t.Agent))
+		}
+	}
+	about, err := c.availability(ctx, agent, queue, record.Channel)
+	if conversation.CodeOf(err) != "" {
+		return err
+	}
+	reasons = append(reasons, about...)
+	if err != nil {
+		reasons = append(reasons, "the desk cannot be read: "+err.Error())
+	}
+	return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Agent: agent},
+		"no task of %s was offered to %s within %s: %s; wait on, change that, or ask for the task with `starter take %s --agent %s`",
+		sid, agent, c.timeout, strings.Join(reasons, "; "), sid, agent)
+}
+
+// availability says what keeps an agent from being offered a task of the queue on the channel; refused with unknown_agent.
+func (c *cli) availability(ctx context.Context, agent, queue string, channel conversation.Channel) (reasons []string, err error) {
+	err = c.withDesk(ctx, false, func(ctx context.Context, d *desk.Desk) error {
+		agents, err := d.Agents(ctx)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(agents, func(a desk.Agent) bool { return a.Name == agent })
+		if at < 0 {
+			return unknownAgent(agent)
+		}
+		a := agents[at]
+		if !a.Available() {
+			reasons = append(reasons, fmt.Sprintf("%s is not available (%s)", agent, a.Presence))
+		}
+		if queue != "" && !slices.Contains(a.Queues, queue) {
+			reasons = append(reasons, fmt.Sprintf("%s is not on the queue %s", agent, queue))
+		}
+		for _, of := range a.Channels {
+			if of.Channel == channel && of.Load >= of.Capacity {
+				reasons = append(reasons, fmt.Sprintf("%s has %d of at most %d tasks on %s", agent, of.Load, of.Capacity, channel))
+			}
+		}
+		return nil
+	})
+	return reasons, err
 }
 
 func (c *cli) decline() *cobra.Command {

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
@@ -35,11 +36,16 @@ func (c *cli) erase() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erase --customer ADDRESS | --conversation CH…", Short: "Erase a customer: what was written, names, addresses, attributes", Args: cobra.NoArgs,
 		Long: "Overwrites what the desk keeps of a customer's conversations, or of one conversation: names, addresses, messages,\n" +
-			"notes, attributes, reasons. What is counted stays. Conversations that are not over are named, and nothing is erased\n" +
-			"until they are. It says what remains elsewhere, and until when.",
+			"notes, attributes, reasons. What is counted stays. While one of the conversations is not over, nothing is erased, and\n" +
+			"those are named; --dry-run lists them as well. It prints what remains elsewhere, and until when.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (o.customer == "") == (o.conversation == "") {
 				return wrongUsage("name either a --customer by their address or a --conversation by its SID")
+			}
+			if o.conversation != "" {
+				if err := validConversation(o.conversation); err != nil {
+					return err
+				}
 			}
 			if !cmd.Flags().Changed("timeout") {
 				c.timeout = 24 * time.Hour // there may be very much
@@ -79,15 +85,21 @@ func (c *cli) runErase(ctx context.Context, d *desk.Desk, o eraseOptions) error 
 		}
 	}
 	return c.connected(ctx, func(ctx context.Context, temporal client.Client) error {
-		kept, err := c.historiesOf(ctx, temporal, sids)
+		kept, err := c.historiesOf(ctx, temporal, sids, o.dry)
 		if err != nil {
 			return err
 		}
 		done := erasure{DryRun: o.dry}
 		if o.histories {
 			// First, once it is sure that nothing refuses: the desk finds a customer's conversations only until it has erased them.
-			if _, err := d.Erase(ctx, sids, true); err != nil {
+			planned, err := d.Erase(ctx, sids, true)
+			if err != nil {
 				return err
+			}
+			if !o.dry {
+				if err := planned.RefuseOpen(); err != nil {
+					return err
+				}
 			}
 			done.Histories = len(kept)
 			if !o.dry {
@@ -119,21 +131,26 @@ type historyRun struct {
 	closed    time.Time
 }
 
-// historiesOf finds the runs of these conversations that the server still has; refused where one of them goes on.
-func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []string) ([]historyRun, error) {
+// historiesOf finds the runs of these conversations that the server still has. Where one of them goes on it is refused, or left out
+// of a dry run.
+func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []string, dry bool) ([]historyRun, error) {
+	patience := endingTime
+	if dry {
+		patience = 0
+	}
 	var found []historyRun
 	for _, sid := range sids {
 		// The list may be behind; the latest run is read from its history.
-		latest, err := temporal.DescribeWorkflowExecution(ctx, workflows.ID(sid), "")
-		_, gone := errors.AsType[*serviceerror.NotFound](err)
+		latest, running, err := ended(ctx, temporal, sid, patience)
 		switch {
-		case err != nil && !gone:
+		case err != nil:
 			return nil, fmt.Errorf("nothing is erased: read the workflow of %s: %w", sid, err)
-		case err == nil && latest.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
-			return nil, stillRuns(sid)
-		case err == nil:
-			info := latest.GetWorkflowExecutionInfo()
-			found = append(found, historyRun{info.GetExecution(), info.GetCloseTime().AsTime()})
+		case running && !dry:
+			return nil, stillRuns(ctx, temporal, sid)
+		case running:
+			continue
+		case latest != nil:
+			found = append(found, *latest)
 		}
 		request := &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = %q", workflows.ID(sid))}
 		for {
@@ -145,8 +162,6 @@ func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []st
 				switch run := execution.GetExecution(); {
 				case slices.ContainsFunc(found, func(f historyRun) bool { return f.execution.GetRunId() == run.GetRunId() }):
 				case c.isDeleted(ctx, temporal, run): // the list is behind
-				case execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
-					return nil, stillRuns(sid)
 				default:
 					found = append(found, historyRun{run, execution.GetCloseTime().AsTime()})
 				}
@@ -159,10 +174,54 @@ func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []st
 	return found, nil
 }
 
+// endingTime is how long a workflow may take to end that has just closed its conversation: until the desk knows of it.
+const endingTime = 5 * time.Second
+
+// ended waits until the workflow of the conversation has ended, at most for that long, and returns its latest run; nil where the
+// server has none.
+func ended(ctx context.Context, temporal client.Client, sid string, patience time.Duration) (run *historyRun, running bool, err error) {
+	until := time.Now().Add(patience)
+	tick := time.NewTicker(deletionLooks)
+	defer tick.Stop()
+	for {
+		latest, err := temporal.DescribeWorkflowExecution(ctx, workflows.ID(sid), "")
+		if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, err //nolint:wrapcheck // the caller wraps it
+		}
+		info := latest.GetWorkflowExecutionInfo()
+		if info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			return &historyRun{info.GetExecution(), info.GetCloseTime().AsTime()}, false, nil
+		}
+		if time.Now().After(until) || !isClosed(ctx, temporal, sid) {
+			return nil, true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, true, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// isClosed tells whether the workflow of the conversation answers that the conversation is closed.
+func isClosed(ctx context.Context, temporal client.Client, sid string) bool {
+	ctx, cancel := context.WithTimeout(ctx, endingTime)
+	defer cancel()
+	record, err := baton.NewClient(temporal).State(ctx, sid)
+	return err == nil && record.Status == conversation.ConversationClosed
+}
+
 // stillRuns refuses to erase a conversation whose workflow runs.
-func stillRuns(sid string) error {
+func stillRuns(ctx context.Context, temporal client.Client, sid string) error {
+	first := fmt.Sprintf("close the conversation (`starter close %s`) and complete its wrapups first", sid)
+	if isClosed(ctx, temporal, sid) {
+		first = "the conversation is closed, and its workflow is about to end: try again in a moment"
+	}
 	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
-		"nothing is erased, because the workflow of %s still runs: close the conversation (`starter close %s`) and complete its wrapups first", sid, sid)
+		"nothing is erased, because the workflow of %s still runs: %s", sid, first)
 }
 
 // How long the server may take to delete a history that it was asked to delete, and how often it is looked for. A server with
@@ -248,7 +307,7 @@ func (c *cli) remains(ctx context.Context, temporal client.Client, kept []histor
 			}
 		}
 		until := last.Add(namespace.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration())
-		remains = append(remains, fmt.Sprintf("%d workflow histories, which Temporal deletes by %s (or now, with --histories)", len(kept), clock(until)))
+		remains = append(remains, fmt.Sprintf("%s, which Temporal deletes by %s (or now, with --histories)", counted(len(kept), "workflow history", "workflow histories"), moment(until)))
 	}
 	return append(remains, "backups of the desk and of Temporal, and Temporal's archive where one is set up, until you delete them",
 		"what webhooks have told their receivers"), nil
@@ -260,15 +319,32 @@ func showErasure(w io.Writer, done erasure) {
 		verb = "would be erased"
 	}
 	var rows [][]string
+	var open []string
+	again := 0
 	for _, e := range done.Conversations {
 		counts := make([]string, 0, 4)
 		for _, count := range []int64{e.Messages, e.Notes, e.Tasks, e.Participants} {
 			counts = append(counts, strconv.FormatInt(count, 10))
 		}
-		rows = append(rows, slices.Concat([]string{e.SID}, counts, []string{clock(e.ClosedAt)}))
+		closed := moment(e.ClosedAt)
+		if e.Open {
+			closed, open = "open", append(open, e.SID)
+		}
+		if !e.ErasedAt.IsZero() {
+			again++
+		}
+		rows = append(rows, slices.Concat([]string{e.SID}, counts, []string{closed, moment(e.ErasedAt)}))
 	}
-	table(w, []string{"CONVERSATION", "MESSAGES", "NOTES", "TASKS", "PARTICIPANTS", "CLOSED"}, rows)
-	fmt.Fprintf(w, "%d conversations, %d answers to repeated requests and %d workflow histories %s\n", len(done.Conversations), done.Answers, done.Histories, verb)
+	table(w, []string{"CONVERSATION", "MESSAGES", "NOTES", "TASKS", "PARTICIPANTS", "CLOSED", "ERASED BEFORE"}, rows)
+	fmt.Fprintf(w, "%s, %s and %s %s\n", counted(len(done.Conversations), "conversation", "conversations"),
+		counted(done.Answers, "answer to a repeated request", "answers to repeated requests"),
+		counted(done.Histories, "workflow history", "workflow histories"), verb)
+	if again > 0 {
+		fmt.Fprintf(w, "Erased before, and counted with what was added since: %d\n", again)
+	}
+	if len(open) > 0 {
+		fmt.Fprintf(w, "Nothing is erased until these are closed and their wrapups completed: %s\n", strings.Join(open, ", "))
+	}
 	fmt.Fprintln(w, "What remains:")
 	for _, what := range done.Remains {
 		fmt.Fprintf(w, "- %s\n", what)

@@ -20,9 +20,10 @@ func (c *cli) find() *cobra.Command {
 	var status string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "find TEXT", Short: "Find conversations by customer name, address, message text or SID",
-		Long: "Find conversations by customer name, address, message text or SID, the newest first.\n\n" +
-			"Case, diacritics and repeated spaces make no difference, nor do the separators of a telephone number.",
+		Use: "find TEXT", Short: "Find conversations by customer name, address, participant, message text or SID",
+		Long: "Find conversations by customer name, address, participant, message text or SID, the newest first.\n\n" +
+			"Case, diacritics, full-width forms and repeated spaces make no difference, nor do the separators of a telephone number.\n" +
+			"WHO is who has the conversation, the queue where it waits, or who had it last if it is closed.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if strings.TrimSpace(strings.Join(args, " ")) == "" {
 				return wrongUsage("no text to find: name a customer, an address, a part of a message or a SID")
@@ -40,6 +41,9 @@ func (c *cli) find() *cobra.Command {
 			}
 			return c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 				found, err := findAll(ctx, d, filter, strings.Join(args, " "), limit)
+				if err == nil && len(found) == 0 {
+					err = requireKnown(ctx, d, filter.Agent, filter.Queue)
+				}
 				if err != nil {
 					return err
 				}
@@ -92,9 +96,9 @@ func showFound(w io.Writer, found []desk.Match, known names) {
 		}
 		rows = append(rows, []string{
 			m.SID, string(m.Status), string(m.Channel), dash(m.Customer.Name), dash(strings.Join(holders, ",")), strconv.Itoa(m.Messages),
-			m.CreatedAt.Local().Format("2006-01-02 15:04:05"), //nolint:gosmopolitan // who reads a table reads their own clock
+			moment(m.CreatedAt),
 			string(m.Excerpt.In), oneLine(m.Excerpt.Before + m.Excerpt.Match + m.Excerpt.After),
 		})
 	}
-	table(w, []string{"CONVERSATION", "STATUS", "CHANNEL", "CUSTOMER", "HOLDERS", "MESSAGES", "BEGAN", "FOUND IN", "LINE"}, rows)
+	table(w, []string{"CONVERSATION", "STATUS", "CHANNEL", "CUSTOMER", "WHO", "MESSAGES", "BEGAN", "FOUND IN", "LINE"}, rows)
 }

@@ -26,6 +26,8 @@ func (c *cli) insights() *cobra.Command {
 	var zone string
 	cmd := &cobra.Command{
 		Use: "insights", Short: "Show the figures about transfers", Args: cobra.NoArgs,
+		Long: "Show the figures about transfers. Times are medians; --json and --csv have means and the longest as well.\n\n" +
+			insightColumns(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if since <= 0 {
 				return wrongUsage("--since is %s: use a time that has passed, as in 24h", since)
@@ -42,6 +44,9 @@ func (c *cli) insights() *cobra.Command {
 				filter.To = time.Now()
 				filter.From = filter.To.Add(-since)
 				insights, err := d.Insights(ctx, filter)
+				if err == nil && len(insights.Queues)+len(insights.Agents)+len(insights.Channels) == 0 {
+					err = requireKnown(ctx, d, filter.Agent, filter.Queue)
+				}
 				if err != nil {
 					return err
 				}
@@ -54,7 +59,7 @@ func (c *cli) insights() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&since, "since", 24*time.Hour, "from how long ago until now")
+	durationVar(flags, &since, "since", 24*time.Hour, "from how long ago until now")
 	flags.StringVar(&filter.Queue, "queue", "", "only what counts for this queue")
 	flags.StringVar(&filter.Agent, "agent", "", "only what counts for this agent")
 	flags.StringVar(&channel, "channel", "", "only what counts for this channel")
@@ -87,6 +92,15 @@ func zoneOf(name, machine string) (*time.Location, error) {
 	return time.FixedZone("UTC"+offset, seconds), nil
 }
 
+// insightColumns says what the columns are whose heading does not.
+func insightColumns() string {
+	return `TRANSFERRED is the share of conversations with at least one transfer, HOPS how many completed transfers a
+conversation has on average. SENT to OPEN count the transfers that were sent, by what became of them; REDIRECTED went
+to another target than the one named. PING-PONG counts transfers back to where the one before came from, RECEIVED those
+that arrived here. REFUSED counts accepts that were refused because the agent had not wrapped up. ACCEPT is the time
+from sending a transfer to its accept (P90: 90 of 100 take no longer).`
+}
+
 // figureRow is one line of the figures: of the desk, a queue, an agent or a channel.
 type figureRow struct {
 	group, name string
@@ -116,7 +130,7 @@ func showInsights(w io.Writer, insights desk.Insights) {
 			number(sent.Initiated), number(sent.Completed), number(sent.Declined), number(sent.Expired), number(sent.Canceled), number(sent.TimedOut),
 			number(sent.Abandoned), number(sent.Redirected), number(sent.Open), number(sent.PingPong), number(r.Received.Initiated), number(r.WrapupRefusals),
 			seconds(sent.TimeToAccept.Median), seconds(sent.TimeToAccept.P90),
-			seconds(r.TimeInQueue.Mean), seconds(r.HandleTime.Mean), seconds(r.TalkTime.Mean), seconds(r.WrapupTime.Mean),
+			seconds(r.TimeInQueue.Median), seconds(r.HandleTime.Median), seconds(r.TalkTime.Median), seconds(r.WrapupTime.Median),
 		})
 	}
 	tableOfSome(w, []string{

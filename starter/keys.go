@@ -108,7 +108,7 @@ func (c *cli) showKeys(ctx context.Context, d *desk.Desk) error {
 	return c.print(keys, func(w io.Writer) {
 		var rows [][]string
 		for _, k := range keys {
-			rows = append(rows, []string{k.SID, oneLine(k.Name), string(k.Role), dash(known.agent(k.Agent)), strconv.Itoa(k.RateLimit), clock(k.CreatedAt), clock(k.LastUsedAt), clock(k.RevokedAt)})
+			rows = append(rows, []string{k.SID, oneLine(k.Name), string(k.Role), dash(known.agent(k.Agent)), strconv.Itoa(k.RateLimit), moment(k.CreatedAt), moment(k.LastUsedAt), moment(k.RevokedAt)})
 		}
 		table(w, []string{"KEY", "NAME", "ROLE", "AGENT", "REQUESTS/S", "ADDED", "LAST USED", "REVOKED"}, rows)
 	})
@@ -131,7 +131,7 @@ func (c *cli) webhooks() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.print(map[string]int{"redelivered": count}, func(w io.Writer) { fmt.Fprintf(w, "%d webhooks are delivered again\n", count) })
+			return c.print(map[string]int{"redelivered": count}, func(w io.Writer) { fmt.Fprintf(w, "webhooks that are delivered again: %d\n", count) })
 		}),
 	}
 	redeliver.Flags().BoolVar(&every, "all", false, "all that are dead")
@@ -142,7 +142,7 @@ func (c *cli) webhooks() *cobra.Command {
 // webhookSecret is `starter webhooks secret`.
 func (c *cli) webhookSecret() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "secret", Short: "Show which secret signs webhooks, without showing it", Args: cobra.NoArgs,
+		Use: "secret", Short: "Show whether the auth token or a secret of their own signs webhooks", Args: cobra.NoArgs,
 		Long: "Webhooks are signed with the account's auth token until they are given a secret of their own by `starter webhooks secret renew`.",
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 			account, err := d.Account(ctx)
@@ -168,7 +168,7 @@ func (c *cli) webhookSecret() *cobra.Command {
 		}),
 	}
 	const usual = 24 * time.Hour
-	renew.Flags().DurationVar(&overlap, "overlap", usual, "for how long webhooks are signed with both secrets, at most 720h")
+	durationVar(renew.Flags(), &overlap, "overlap", usual, "for how long webhooks are signed with both secrets, at most 30d")
 	cmd.AddCommand(renew)
 	return cmd
 }

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/naming"
 )
 
 // names are how people read the names of agents and queues. Where a friendly name is another one than the unique name, both
@@ -54,6 +58,106 @@ func (n names) holder(agent, queue string) string {
 		return n.queue(queue)
 	}
 	return n.agent(agent)
+}
+
+func unknownAgent(name string) error {
+	return conversation.Refuse(conversation.CodeUnknownAgent, conversation.Details{Agent: name},
+		"there is no agent named %q: `starter agents` shows the names", name)
+}
+
+func unknownQueue(name string) error {
+	return conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: name},
+		"there is no queue named %q: `starter queues` shows the names", name)
+}
+
+// requireKnown refuses an agent or a queue to look for that the desk does not know; an empty name is none. Those who are gone have
+// conversations: look for them first.
+func requireKnown(ctx context.Context, d *desk.Desk, agent, queue string) error {
+	if agent != "" {
+		agents, err := d.Agents(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(agents, func(a desk.Agent) bool { return a.Name == agent }) {
+			return unknownAgent(agent)
+		}
+	}
+	if queue != "" {
+		queues, err := d.Queues(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(queues, func(q desk.Queue) bool { return q.Name == queue }) {
+			return unknownQueue(queue)
+		}
+	}
+	return nil
+}
+
+// advice is what a refusal says to do at the command line: the unique name where a friendly one was given, the command that shows
+// who has a conversation.
+func (c *cli) advice(ctx context.Context, cmd *cobra.Command, refusal *conversation.Refusal) string {
+	kind, given := "", ""
+	switch refusal.Code { //nolint:exhaustive // the others need none
+	case conversation.CodeNotYourTask:
+		if args := cmd.Flags().Args(); len(args) > 0 && validConversation(args[0]) == nil {
+			return fmt.Sprintf("`starter show %s` shows who has it", args[0])
+		}
+		return ""
+	case conversation.CodeUnknownAgent:
+		kind, given = "agent", refusal.Details.Agent
+	case conversation.CodeUnknownQueue:
+		kind, given = "queue", refusal.Details.Queue
+	case conversation.CodeInvalidPayload:
+		kind, given = namedBy(cmd, refusal.Details.Field)
+	}
+	if given == "" {
+		return ""
+	}
+	settings, err := c.config()
+	if err != nil || requireFile(settings.Database) != nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, namesWithin)
+	defer cancel()
+	var known names
+	if err := c.withDesk(ctx, false, func(ctx context.Context, d *desk.Desk) (err error) {
+		known, err = readNames(ctx, d)
+		return err
+	}); err != nil {
+		return "" // the refusal is what matters
+	}
+	friendly := known.of.Agents
+	if kind == "queue" {
+		friendly = known.of.Queues
+	}
+	var unique []string
+	for name, shown := range friendly {
+		if naming.Same(shown, given) {
+			unique = append(unique, name)
+		}
+	}
+	if len(unique) == 0 {
+		return ""
+	}
+	slices.Sort(unique)
+	return fmt.Sprintf("commands take the unique name, here %s", strings.Join(unique, " or "))
+}
+
+// namedBy returns the agent or the queue that was given for a refused field.
+func namedBy(cmd *cobra.Command, field string) (kind, given string) {
+	flag := cmd.Flags().Lookup(strings.TrimPrefix(flagOf(cmd, field), "--"))
+	if flag == nil {
+		return "", ""
+	}
+	given = flag.Value.String()
+	if kind, given, found := strings.Cut(given, ":"); found && flag.Name == "to" {
+		return kind, given
+	}
+	if flag.Name == "queue" {
+		return "queue", given
+	}
+	return "agent", given
 }
 
 // readNames reads how people read names.

@@ -52,3 +52,48 @@ func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 	require.Equal(t, exitDone, code, said)
 	require.Regexp(t, `support +Help +zoe `, out)
 }
+
+// TestNamesThatDoNotExistAreRefused by every command that takes them; a friendly name is answered with the unique one.
+func TestNamesThatDoNotExistAreRefused(t *testing.T) {
+	t.Parallel()
+	starter := starting(t, func(d *desk.Desk) {
+		ctx := t.Context()
+		require.NoError(t, d.CreateQueue(ctx, desk.NewQueue{FriendlyName: "経理"}))
+		require.NoError(t, d.AddAgent(ctx, desk.NewAgent{FriendlyName: "張偉"}))
+		require.NoError(t, d.AddAgent(ctx, desk.NewAgent{Name: "bob"}))
+	})
+	for _, test := range []struct {
+		says, advice string
+		args         []string
+	}{
+		{"unknown_agent: ", "", []string{"insights", "--agent", "zoe"}},
+		{"unknown_queue: ", "", []string{"insights", "--queue", "nope"}},
+		{"unknown_agent: ", "", []string{"find", "text", "--agent", "zoe"}},
+		{"unknown_queue: ", "", []string{"find", "text", "--queue", "nope"}},
+		{"unknown_agent: ", "here zhang-wei", []string{"find", "text", "--agent", "張偉"}},
+		{"unknown_agent: ", "here zhang-wei", []string{"agents", "set", "張偉", "--status", "available"}},
+		{"unknown_agent: ", "here zhang-wei", []string{"agents", "remove", "張偉"}},
+		{"unknown_agent: ", "here zhang-wei", []string{"offers", "--agent", "張偉"}},
+		{"unknown_agent: ", "here zhang-wei", []string{"queues", "add", "help", "--member", "張偉"}},
+		{"unknown_queue: ", "here jing-li", []string{"queues", "set", "経理", "--member", "bob"}},
+		{"unknown_queue: ", "here jing-li", []string{"agents", "add", "zoe", "--queue", "経理"}},
+	} {
+		code, out, said := starter(test.args...)
+		require.Equal(t, exitRefused, code, "%v: %s", test.args, said)
+		require.True(t, strings.HasPrefix(said, test.says), "%v: %s", test.args, said)
+		require.Contains(t, said, test.advice, "%v", test.args)
+		require.Equal(t, 1, strings.Count(said, "\n"), said)
+		require.Empty(t, out)
+	}
+	code, out, said := starter("find", "text", "--agent", "bob")
+	require.Equal(t, exitDone, code, said)
+	require.Contains(t, out, "no conversation found")
+	for _, limit := range []string{"0", "-1"} {
+		code, _, said = starter("list", "--limit", limit)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, said, "--limit is "+limit+": use 1 or more")
+	}
+	code, _, said = starter("erase", "--conversation", "CHzz")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, said, `"CHzz" is no conversation`)
+}

@@ -59,7 +59,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	if refusal, ok := errors.AsType[*conversation.Refusal](err); ok {
 		// What was being done is what the user has just typed.
-		fmt.Fprintln(stderr, printable(string(refusal.Code)+": "+refusal.Naming(flagOf(ran, refusal.Details.Field))))
+		sentence := refusal.Naming(flagOf(ran, refusal.Details.Field))
+		if advice := c.advice(ctx, ran, refusal); advice != "" {
+			sentence += "; " + advice
+		}
+		fmt.Fprintln(stderr, printable(string(refusal.Code)+": "+sentence))
 		return exitRefused
 	}
 	fmt.Fprintln(stderr, printable(err.Error()))
@@ -104,7 +108,7 @@ func (c *cli) root() *cobra.Command {
 	flags.StringVar(&c.temporal, "temporal", "", "`address` of the Temporal server (default: TEMPORAL_ADDRESS, else the one that 'starter dev' runs)")
 	flags.StringVar(&c.namespace, "namespace", "", "Temporal namespace (default: TEMPORAL_NAMESPACE, else \"default\")")
 	flags.StringVar(&c.data, "data", "", "`folder` of starter dev (default: BATON_DATA, else .baton); the desk is in it unless BATON_DATABASE says otherwise")
-	flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long a command may take")
+	durationVar(flags, &c.timeout, "timeout", 30*time.Second, "how long a command may take")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run Baton:"},
 		&cobra.Group{ID: "conversation", Title: "Drive a conversation:"},

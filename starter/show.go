@@ -124,6 +124,9 @@ func (c *cli) list() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List conversations by their search attributes", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return wrongUsage("--limit is %d: use 1 or more", limit)
+			}
 			return c.withClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
 				found := []baton.Listed{}
 				err := b.List(ctx, query, func(l baton.Listed) error {
@@ -142,7 +145,7 @@ func (c *cli) list() *cobra.Command {
 					for _, l := range found {
 						rows = append(rows, []string{
 							l.Conversation, dash(l.Status), dash(l.Channel), dash(known.queue(l.Queue)),
-							dash(known.agents(l.Agents)), dash(known.agents(l.Wrapping)), strconv.Itoa(l.Transfers), clock(l.StartedAt),
+							dash(known.agents(l.Agents)), dash(known.agents(l.Wrapping)), strconv.Itoa(l.Transfers), moment(l.StartedAt),
 						})
 					}
 					table(w, []string{"CONVERSATION", "STATUS", "CHANNEL", "QUEUE", "AGENTS", "WRAPPING", "TRANSFERS", "STARTED"}, rows)

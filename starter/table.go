@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,12 +35,31 @@ func tableOfSome(w io.Writer, header []string, rows [][]string) {
 	table(w, kept[0], kept[1:])
 }
 
-// clock is a time of day in a table, a dash where there is none.
-func clock(t time.Time) string {
+// moment is a date and time in a table, a dash where there is none.
+func moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format("15:04:05") //nolint:gosmopolitan // who reads a table reads their own clock
+	return t.Local().Format(time.DateTime) //nolint:gosmopolitan // who reads a table reads their own clock
+}
+
+// clock is a time of today in a table, with its date where that is another day.
+func clock(t time.Time) string { return clockAt(t, time.Now()) }
+
+func clockAt(t, now time.Time) string {
+	shown := moment(t)
+	if date, of, found := strings.Cut(shown, " "); found && strings.HasPrefix(moment(now), date) {
+		return of
+	}
+	return shown
+}
+
+// counted is a number of things, as in "1 conversation".
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }
 
 // named is how a table calls an agent or a queue: the friendly name, and the name that commands take where it is another.

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// day is what a duration's unit d stands for.
+const day = 24 * time.Hour
+
+// durationVar defines a flag for a duration, which may be in days. The flag's value reads as it was typed.
+func durationVar(flags *pflag.FlagSet, into *time.Duration, name string, usual time.Duration, usage string) {
+	*into = usual
+	value := &durationValue{into: into}
+	if usual != 0 {
+		value.text = brief(usual)
+	}
+	flags.Var(value, name, usage)
+}
+
+type durationValue struct {
+	into *time.Duration
+	text string
+}
+
+// String implements [pflag.Value].
+func (v *durationValue) String() string { return v.text }
+
+// Type implements [pflag.Value].
+func (*durationValue) Type() string { return "duration" }
+
+// Set implements [pflag.Value].
+func (v *durationValue) Set(text string) error {
+	duration, err := parseDuration(text)
+	if err != nil {
+		return err
+	}
+	*v.into, v.text = duration, text
+	return nil
+}
+
+// parseDuration reads a duration as [time.ParseDuration] does, and days before it, as in 14d or 1d12h.
+func parseDuration(text string) (time.Duration, error) {
+	wrong := errors.New("use numbers with a unit, as in 90s, 30m, 24h or 14d")
+	unsigned, negative := strings.CutPrefix(text, "-")
+	days, rest, found := strings.Cut(unsigned, "d")
+	var duration time.Duration
+	if found {
+		number, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return 0, wrong
+		}
+		duration = time.Duration(number) * day //nolint:gosec // at most 65535 days
+	} else {
+		rest = unsigned
+	}
+	if rest != "" || !found {
+		more, err := time.ParseDuration(rest)
+		if err != nil || more < 0 || more > math.MaxInt64-duration {
+			return 0, wrong
+		}
+		duration += more
+	}
+	if negative {
+		duration = -duration
+	}
+	return duration, nil
+}
+
+// brief is a duration in its largest unit that has no remainder, days from two on, or else in several units.
+func brief(d time.Duration) string {
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = strings.TrimSuffix(text, zero[1:])
+		}
+	}
+	return text
+}
