@@ -26,7 +26,7 @@ func (c *cli) insights() *cobra.Command {
 	var zone string
 	cmd := &cobra.Command{
 		Use: "insights", Short: "Show the figures about transfers", Args: cobra.NoArgs,
-		Long: "Show the figures about transfers. Times are medians; --json and --csv have means and the longest as well.\n\n" +
+		Long: "Show the figures about transfers. Times are medians; --json and --csv have means and 90th percentiles as well.\n\n" +
 			insightColumns(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if since <= 0 {
