@@ -152,6 +152,27 @@ func TestDraftsStayWithTheirConversation(t *testing.T) {
 	between("", "note")
 }
 
+// The reason of a close stays with its conversation too, and can be copied once another has closed it.
+func TestAReasonForClosingIsKept(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	crystal, jonas := o.begun(t, "Crystal Minh"), o.begun(t, "Jonas Weber")
+	carol := o.signIn(t, "carol", "carol supervisor", "/desk")
+	carol.goes("/conversations/" + crystal)
+	carol.types("textbox", "Reason", "for Crystal")
+	carol.goes("/conversations/" + jonas)
+	carol.sees("Jonas Weber")
+	carol.waits("the other conversation has no reason", field("reason")+`.value === ""`)
+	carol.seesNowhere("for Crystal")
+	carol.goes("/conversations/" + crystal)
+	carol.waits("the reason is there again", field("reason")+`.value === "for Crystal"`)
+	o.does(t, "close", crystal)
+	carol.seesIn(".kept-drafts", "Reason for closing that was not sent")
+	carol.waits("its text can be copied", `document.querySelector(".kept-drafts textarea").value === "for Crystal"`)
+	carol.clicks("button", "Discard")
+	carol.waits("it is discarded", `!document.querySelector(".kept-drafts textarea")`)
+}
+
 // A slow line delivers what was sent, in order and once, and nothing that was not sent; so does a page that is loaded again.
 func TestASlowLineSendsWhatWasSent(t *testing.T) {
 	t.Parallel()
