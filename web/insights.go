@@ -71,7 +71,9 @@ func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
 		switch {
 		case !ok || !also:
 			a.refused = "The days can't be read: name the first and the last one, as in 2026-03-02."
-		case !from.Before(to):
+		case from.Equal(to):
+			a.refused = "There was no such day in " + zone.String() + ", where the calendar skipped it: choose another one."
+		case from.After(to):
 			a.refused = "The last day is before the first one: turn them round."
 		default:
 			a.From, a.To = from, to
@@ -88,7 +90,7 @@ func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
 // day reads a day, or a moment as links have it: where it begins, and where it ends.
 func day(text string, zone *time.Location) (from, to time.Time, ok bool) {
 	if at, err := time.Parse(time.DateOnly, text); err == nil {
-		// A day that a zone has skipped is no time at all.
+		// A day that a zone has skipped begins when it ends.
 		return desk.StartOfDay(at.Year(), at.Month(), at.Day(), zone), desk.StartOfDay(at.Year(), at.Month(), at.Day()+1, zone), true
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)

@@ -138,3 +138,19 @@ func TestAgesWithoutScripts(t *testing.T) {
 	require.Regexp(t, ` data-ago>\d+ [A-Z][a-z]+ \d{4} \d\d:\d\d UTC</time>`, o.at("/conversations/"+old).Body)
 	require.Regexp(t, ` data-age>\d+ d \d+ h</time>`, o.at("/conversations").Body)
 }
+
+// TestADayThatAZoneSkippedIsNamed asks for 30 December 2011 in Samoa, which the zone went from the 29th to the 31st without.
+func TestADayThatAZoneSkippedIsNamed(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.livesIn("Pacific/Apia")
+	for days, said := range map[string]string{
+		"from=2011-12-30&to=2011-12-30": "There was no such day in Pacific/Apia, where the calendar skipped it: choose another one.",
+		"from=2011-12-31&to=2011-12-29": "The last day is before the first one: turn them round.",
+	} {
+		page := o.open(o.browser, "/insights?"+days)
+		require.Equal(t, http.StatusUnprocessableEntity, page.Status)
+		require.Contains(t, page.Body, said)
+	}
+	o.at("/insights?from=2011-12-29&to=2011-12-31")
+}
