@@ -66,14 +66,14 @@ func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
 	case periodMonth:
 		a.From = now.AddDate(0, 0, -30)
 	case periodDates:
-		from, _, ok := day(query.Get("from"), zone)
+		from, next, ok := day(query.Get("from"), zone)
 		_, to, also := day(query.Get("to"), zone)
 		switch {
 		case !ok || !also:
 			a.refused = "The days can't be read: name the first and the last one, as in 2026-03-02."
-		case from.Equal(to):
+		case query.Get("from") == query.Get("to") && from.Equal(next) && len(query.Get("from")) == len(time.DateOnly):
 			a.refused = "There was no such day in " + zone.String() + ", where the calendar skipped it: choose another one."
-		case from.After(to):
+		case !from.Before(to):
 			a.refused = "The last day is before the first one: turn them round."
 		default:
 			a.From, a.To = from, to
