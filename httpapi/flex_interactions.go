@@ -117,7 +117,11 @@ func (c *call) decode(field string, into any) error {
 		value = quoted
 	}
 	if err := json.Unmarshal([]byte(value), into); err != nil {
-		return c.wrong(field, "%s has to be a JSON object as Twilio documents it: %s", field, mistake(err))
+		key, sentence := mistake(field, err)
+		if key != "" {
+			sentence = field + ": " + sentence
+		}
+		return c.wrong(field, "%s", sentence)
 	}
 	return c.unreadKeys(field, []byte(value), into)
 }

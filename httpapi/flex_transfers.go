@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -54,17 +55,59 @@ func (c *call) object(into any) error {
 		return c.wrong("", "The body has to be a JSON object, sent as application/json")
 	}
 	if err := json.Unmarshal(c.body, into); err != nil {
-		return c.wrong("", "The body isn't as documented: %s", mistake(err))
+		field, sentence := mistake("The body", err)
+		return c.wrong(field, "%s", sentence)
 	}
 	return c.unreadKeys("", c.body, into)
 }
 
-// mistake says what is wrong with JSON, without what stands in it.
-func mistake(err error) string {
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return cmp.Or(wrong.Field, "it") + " can't be a JSON " + wrong.Value
+// mistake returns the key with a value of a wrong type, "" for the whole document, and a sentence that says what it has to
+// be. The sentence has nothing of the values.
+func mistake(document string, err error) (key, sentence string) {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return "", document + " is not valid JSON"
 	}
-	return "it isn't valid JSON"
+	given, _, _ := strings.Cut(wrong.Value, " ") // a number has its digits behind
+	switch given {
+	case "bool":
+		given = "true or false"
+	case "array":
+		given = "list"
+	}
+	return wrong.Field, cmp.Or(wrong.Field, document) + " has to be " + wanted(wrong.Type) + ": it is " + withArticle(given)
+}
+
+// withArticle returns the JSON type with its article.
+func withArticle(given string) string {
+	switch given {
+	case "true or false", "null":
+		return given
+	case "object":
+		return "an object"
+	}
+	return "a " + given
+}
+
+// wanted names what JSON has to be to become the Go type.
+func wanted(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() { //nolint:exhaustive // the others are objects
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number"
+	}
+	return "an object"
 }
 
 func asRefusal(err error) (*conversation.Refusal, bool) {
@@ -283,14 +326,16 @@ func (c *call) updateTransferSettings() (any, error) {
 	if err := c.instance(); err != nil {
 		return nil, err
 	}
-	var body struct {
-		transferSettings
-		transferSwitches
+	var body struct { // no embedded structs: an error names the path to a key by them
+		TransferSettings     []transferSwitches `json:"transfer_settings"`
+		Enabled              *bool              `json:"enabled"`
+		TransferNotesEnabled *bool              `json:"transfer_notes_enabled"`
+		AISummaryEnabled     *bool              `json:"ai_summary_enabled"`
 	}
 	if err := c.object(&body); err != nil {
 		return nil, err
 	}
-	wanted := body.transferSwitches
+	wanted := transferSwitches{body.Enabled, body.TransferNotesEnabled, body.AISummaryEnabled}
 	switch len(body.TransferSettings) {
 	case 0:
 	case 1:
@@ -303,6 +348,9 @@ func (c *call) updateTransferSettings() (any, error) {
 	}
 	if wanted.AISummaryEnabled != nil && *wanted.AISummaryEnabled {
 		return nil, c.wrong("ai_summary_enabled", "There are no summaries here: leave ai_summary_enabled false")
+	}
+	if wanted.Enabled != nil && !*wanted.Enabled && wanted.TransferNotesEnabled != nil && *wanted.TransferNotesEnabled {
+		return nil, c.wrong("transfer_notes_enabled", "transfer_notes_enabled needs enabled: send enabled true, or transfer_notes_enabled false")
 	}
 	settings, err := c.desk.SetSettings(c.ctx, c.caller.by(), func(s *conversation.Settings) {
 		if wanted.Enabled != nil {

@@ -126,6 +126,11 @@ func (c *cli) switches(changed func(string) bool, values map[string]string) (fun
 			return nil, err
 		}
 	}
+	if notes, given := on["transfer-notes"]; given && notes {
+		if transfers, given := on["messaging-transfers"]; given && !transfers {
+			return nil, wrongUsage("--transfer-notes on needs --messaging-transfers on: turn both on, or both off")
+		}
+	}
 	return func(s *conversation.Settings) {
 		for flag, into := range map[string]*bool{
 			"messaging-transfers": &s.MessagingTransfers, "transfer-notes": &s.TransferNotes, "timeout-activity": &s.TimeoutActivity,

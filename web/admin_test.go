@@ -399,7 +399,7 @@ func TestAdministerAgents(t *testing.T) {
 		`Attributes are a JSON object, as in {"skills":["billing"]}.`:          {"json": {`{"level":`}},
 		"A capacity is a whole number of conversations at a time, 0 for none.": {"capacity.chat": {"x"}},
 		"A capacity of -1 is not possible: choose 0 to 1000.":                  {"capacity.chat": {"-1"}},
-		"Dora D. is the only administrator: make another agent one first.":        {"role": {"agent"}},
+		"Dora D. is the only administrator: make another agent one first.":     {"role": {"agent"}},
 		"The agent's name has 1 to 255 characters of text.":                    {"friendly_name": {" "}},
 	} {
 		form["queue"] = []string{"billing"}
