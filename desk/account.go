@@ -227,7 +227,7 @@ func validWorkspace(w *Workspace) *conversation.Refusal {
 	}
 	for _, name := range w.EventsFilter {
 		if !isEvent(name) {
-			return invalid("events_filter", "there is no event %q: see docs/http.md for the names of all events", name)
+			return invalid("events_filter", "there is no event %q: docs/http.md lists the names of events", name)
 		}
 	}
 	return nil

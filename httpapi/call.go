@@ -272,6 +272,9 @@ func (c *call) number(field string, fallback, least, most int) (int, error) {
 		return fallback, nil
 	}
 	number, err := strconv.Atoi(value)
+	if least == most && (err != nil || number != least) {
+		return 0, c.wrong(field, "%s can only be %d: leave it out", field, least)
+	}
 	if err != nil || number < least || number > most {
 		return 0, c.wrong(field, "%s has to be a whole number from %d to %d", field, least, most)
 	}

@@ -26,7 +26,7 @@ func conversationRoutes() []route {
 		get(conversations, conversationPath, everyone).says("Fetches a conversation, by its SID or its unique name.").
 			answers(conversationmodel.ConversationsV1Conversation{}).by((*call).fetchConversation),
 		post(conversations, conversationPath, everyone, http.StatusOK).says("Changes a conversation's names and attributes, or closes it.").
-			but("State can only be set to closed, which ends the customer's side.").
+			but("State closed ends the customer's side; active changes nothing, and is refused once the conversation is closed.").
 			with("FriendlyName", "UniqueName", "Attributes", "State").without(unsupported...).answers(conversationmodel.ConversationsV1Conversation{}).by((*call).updateConversation),
 		remove(conversations, conversationPath, services).says("Closes a conversation.").but("It stays on record: nothing is deleted.").by((*call).removeConversation),
 	}

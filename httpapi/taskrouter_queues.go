@@ -24,7 +24,7 @@ func queueRoutes() []route {
 		get(taskrouter, workspacePath+"/TaskQueues", everyone).says("Lists the queues.").with("FriendlyName", "WorkerSid", "EvaluateWorkerAttributes", "Ordering").
 			lists("task_queues", taskmodel.TaskrouterV1TaskQueue{}).by((*call).listQueues),
 		post(taskrouter, workspacePath+"/TaskQueues", services, http.StatusCreated).says("Adds a queue, with those agents for members of whose attributes TargetWorkers is true.").
-			but(order).with("FriendlyName*", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
+			but(order+" Without TargetWorkers every agent is a member (`1==1`).").with("FriendlyName*", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
 			without("ReservationActivitySid", "AssignmentActivitySid").
 			answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).createQueue),
 		get(taskrouter, queuePath, everyone).says("Fetches a queue.").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).fetchQueue),

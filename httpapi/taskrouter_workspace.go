@@ -18,7 +18,7 @@ func workspaceRoutes() []route {
 			lists("workspaces", taskmodel.TaskrouterV1Workspace{}).by((*call).listWorkspaces),
 		get(taskrouter, workspacePath, everyone).says("Fetches the workspace.").but("EventCallbackUrl is shown to services only.").answers(taskmodel.TaskrouterV1Workspace{}).by((*call).fetchWorkspace),
 		post(taskrouter, workspacePath, services, http.StatusOK).says("Sets where events are sent to, and which.").
-			but("Activities and the order of queues are the desk's own.").
+			but("Activities and the order of queues are the desk's own. EventsFilter takes [names of events](#names-of-events).").
 			with("FriendlyName", "EventCallbackUrl", "EventsFilter").only("DefaultActivitySid", offline).only("TimeoutActivitySid", offline).
 			only("MultiTaskEnabled", "true").only("PrioritizeQueueOrder", "FIFO").
 			answers(taskmodel.TaskrouterV1Workspace{}).by((*call).updateWorkspace),
