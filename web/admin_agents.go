@@ -56,6 +56,9 @@ func (v *visit) addAgent() error {
 	if added.Capacity, err = e.capacity("capacity"); err == nil && added.Capacity == 0 {
 		err = wrong("capacity", "a new agent takes at least one conversation a channel: set channels to 0 afterwards")
 	}
+	if added.Name == "" && added.FriendlyName == "" {
+		err = wrong("friendly_name", "type the name that people read")
+	}
 	if err == nil {
 		added.Name, err = v.desk.RegisterAgent(v.acting(), added)
 	}

@@ -40,7 +40,11 @@ func (v *visit) addQueue() error {
 		TargetWorkers: strings.TrimSpace(e.Value("target_workers")),
 	}
 	var err error
-	added.Name, err = v.desk.RegisterQueue(v.acting(), added)
+	if added.Name == "" && added.FriendlyName == "" {
+		err = wrong("friendly_name", "type the name that people read")
+	} else {
+		added.Name, err = v.desk.RegisterQueue(v.acting(), added)
+	}
 	return v.changedOrNot(err, "/admin/queues/"+url.PathEscape(added.Name), "Added "+isolated(cmp.Or(added.FriendlyName, added.Name))+".", v.queueList)
 }
 

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"net/http"
 	"net/url"
 	"testing"
 	"time"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/web"
+	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
 // TestChoicesAreDistinct looks at every page on which an agent or a queue is chosen, while some share a friendly name.
@@ -45,4 +48,27 @@ func TestChoicesAreDistinct(t *testing.T) {
 
 	o.does("/admin/agents/x9", "/admin/agents/x9", url.Values{"friendly_name": {"Xavier"}})
 	require.NotContains(t, o.at("/conversations").Body, "Josü (josu)", "one Josü is left")
+}
+
+// TestFiltersShowWhatIsFiltered opens links whose filters name what the desk does not have.
+func TestFiltersShowWhatIsFiltered(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	page := o.open(o.browser, "/conversations?status=foo")
+	require.Equal(t, http.StatusUnprocessableEntity, page.Status)
+	require.Contains(t, page.Body, "There is no status foo: choose another one.")
+	body := o.at("/conversations?queue=gone&agent=left").Body
+	require.Contains(t, body, `<option value="gone" selected>gone</option>`)
+	require.Contains(t, body, `<option value="left" selected>left</option>`)
+	require.Contains(t, o.submit(o.at("/admin/queues"), "/admin/queues", nil).Body, "Type the name that people read.")
+	require.Contains(t, o.submit(o.at("/admin/agents"), "/admin/agents", nil).Body, "Type the name that people read.")
+}
+
+// TestSignInSaysWhyTheDemoIsOff opens the page of a gateway that a proxy reaches.
+func TestSignInSaysWhyTheDemoIsOff(t *testing.T) {
+	t.Parallel()
+	p := servePages(t, func(address string) web.Options { return web.Options{DemoOff: true, URL: address} })
+	page := p.open(identitytest.NewBrowser(), "/sign-in")
+	require.Contains(t, page.Body, "The demo’s sign-in is off")
+	require.NotContains(t, page.Body, "the public address of this gateway")
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,6 +59,10 @@ func (v *visit) listConversations() error {
 		wanted.Before = cursorIn(query.Get("after"))
 	}
 	status, refused := http.StatusOK, ""
+	if !slices.Contains([]conversation.ConversationStatus{"", conversation.ConversationActive, conversation.ConversationWrapping, conversation.ConversationClosed}, filter.Status) {
+		body.Refused, status, refused = true, http.StatusUnprocessableEntity, "There is no status "+isolated(body.Status)+": choose another one."
+		return v.conversationList(status, refused, body)
+	}
 	found, err := v.desk.ConversationPage(v.ctx, filter, body.Search, wanted)
 	if err != nil {
 		if status, refused, err = v.refusedBy(err); err != nil {
@@ -75,11 +80,23 @@ func (v *visit) listConversations() error {
 	if found.Earlier && (len(found.Entries) > 0 || found.Bounded && wanted.Before != nil) {
 		body.Later = aroundConversations(query, "after", found.First)
 	}
+	return v.conversationList(status, refused, body)
+}
+
+// conversationList answers with the list, and with all that it can be filtered by.
+func (v *visit) conversationList(status int, refused string, body conversationsPage) (err error) {
 	if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
 		return err
 	}
 	if body.Agents, err = v.desk.Agents(v.ctx); err != nil {
 		return err
+	}
+	// A link may name a queue or an agent that was removed.
+	if body.Queue != "" && !slices.ContainsFunc(body.Queues, func(q desk.Queue) bool { return q.Name == body.Queue }) {
+		body.Queues = append(body.Queues, desk.Queue{Name: body.Queue})
+	}
+	if body.Agent != "" && !slices.ContainsFunc(body.Agents, func(a desk.Agent) bool { return a.Name == body.Agent }) {
+		body.Agents = append(body.Agents, desk.Agent{Name: body.Agent})
 	}
 	if body.Choices, err = v.desk.Choices(v.ctx); err != nil {
 		return err

@@ -69,6 +69,8 @@ type signIn struct {
 	// offered only on the machine that Baton runs on.
 	Demo      []demoChoice
 	Elsewhere bool
+	// DemoOff is set if the demo's sign-in is off because others may reach the pages; Addressed, if the gateway has BATON_URL.
+	DemoOff, Addressed bool
 	// Farewell is where the provider signs out who has just signed out here.
 	Farewell string
 	// Stranger is who has signed in at the provider and doesn't work here.
@@ -98,7 +100,9 @@ func (v *visit) showSignIn() error {
 
 // signIn answers with the page to sign in, where it was refused with the reason.
 func (v *visit) signIn(status int, refused, next string, unknown *stranger) error {
-	body := signIn{Next: afterSignIn(next), Provider: v.provider(), Stranger: unknown}
+	body := signIn{
+		Next: afterSignIn(next), Provider: v.provider(), Stranger: unknown, DemoOff: v.options.DemoOff, Addressed: v.options.URL != "",
+	}
 	if v.options.Demo {
 		body.Elsewhere = !onThisMachine(v.r)
 	}

@@ -37,6 +37,8 @@ type Options struct {
 	Provider *identity.Provider
 	// Demo lets whoever is on this machine sign in as anybody: for a desk that is nobody's.
 	Demo bool
+	// DemoOff is set if the demo was asked for and is off, because others than this machine may reach the pages.
+	DemoOff bool
 	// Idle is after how long without a request of a person's own their session ends; [DefaultIdle] where it is zero.
 	Idle time.Duration
 	// Now is the clock of idle times and of the periods of insights; the system's where it is nil.

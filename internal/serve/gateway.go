@@ -171,7 +171,8 @@ func (o GatewayOptions) pages(address net.Addr) web.Options {
 			Messages: o.Limits.Messages, MessagesTotal: o.Limits.MessagesTotal,
 		},
 	}
-	options.Demo = options.Demo && o.private(address)
+	options.DemoOff = o.Demo && !o.private(address)
+	options.Demo = o.Demo && !options.DemoOff
 	if o.Identity.Issuer != "" {
 		o.Identity.RedirectURL, o.Identity.SignedOutURL = o.URL+web.CallbackPath, o.URL+web.SignInPath
 		options.Provider = identity.New(o.Identity)
