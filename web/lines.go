@@ -78,7 +78,9 @@ func attemptOf(e conversation.Event) (desk.Attempt, bool) {
 	a := desk.Attempt{Reservation: e.Reservation, Agent: e.Agent, At: e.At}
 	switch e.Name { //nolint:exhaustive // the others are about no offer that failed
 	case conversation.EventReservationRejected:
-		a.Reason, a.Words = conversation.ReasonDeclined, e.Reason
+		if a.Reason, a.Words = conversation.ReasonDeclined, e.Reason; e.Cause == conversation.CauseUnavailable {
+			a.Reason, a.Words = conversation.ReasonAgentUnavailable, ""
+		}
 	case conversation.EventReservationTimeout:
 		a.Reason = conversation.ReasonExpired
 	default:
@@ -145,7 +147,7 @@ func inOrder(lines []line) []line {
 	return lines
 }
 
-// because says a reason of Baton's in words, and leaves people's own words as they are.
+// because says a reason of Baton's in words.
 func because(reason conversation.Reason) string {
 	switch reason {
 	case conversation.ReasonDeclined:
@@ -158,7 +160,7 @@ func because(reason conversation.Reason) string {
 		return "it waited for too long"
 	case conversation.ReasonConversationClosed:
 		return "the conversation was closed"
-	case desk.ReasonAgentUnavailable:
+	case conversation.ReasonAgentUnavailable:
 		return "the agent is not available"
 	}
 	return string(reason)

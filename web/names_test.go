@@ -77,13 +77,34 @@ func TestSentencePartsAreIsolatedInPages(t *testing.T) {
 	})
 }
 
-// TestTimelineKeepsPeoplesWords says Baton's reasons in words, and shows an agent's as they were written.
+// TestTimelineKeepsPeoplesWords says Baton's reasons in words, and shows an agent's as they were written, whatever they look like.
 func TestTimelineKeepsPeoplesWords(t *testing.T) {
 	t.Parallel()
-	for reason, want := range map[string]string{
-		"wrong order_id": "wrong order_id", "expired": "no agent answered in time", "conversation_closed": "the conversation was closed",
+	for _, test := range []struct {
+		event conversation.Event
+		want  string
+	}{
+		{conversation.Event{Name: conversation.EventReservationRejected, Reason: "wrong order_id", Cause: conversation.CauseAgent}, "alice declined: wrong order_id"},
+		{conversation.Event{Name: conversation.EventReservationRejected, Reason: "expired", Cause: conversation.CauseAgent}, "alice declined: expired"},
+		{conversation.Event{Name: conversation.EventReservationRejected, Reason: "agent_unavailable", Cause: conversation.CauseAgent}, "alice declined: agent_unavailable"},
+		{conversation.Event{Name: conversation.EventReservationRejected, Reason: "agent_unavailable", Cause: conversation.CauseUnavailable}, "alice is no longer available"},
+		{conversation.Event{Name: conversation.EventTaskCompleted, Reason: "canceled", Disposition: "canceled"}, "alice completed the wrapup: canceled"},
+		{conversation.Event{Name: conversation.EventTaskCompleted, Reason: conversation.DispositionTimeout}, "alice’s wrapup completed itself"},
+		{conversation.Event{Name: conversation.EventTaskCanceled, Reason: "conversation_closed"}, "The task was canceled: the conversation was closed"},
+		{conversation.Event{Name: conversation.EventTransferAttemptFailed, Reason: "expired"}, "The transfer was not accepted: no agent answered in time"},
 	} {
-		thread := desk.Thread{Events: []conversation.Event{{Name: conversation.EventReservationRejected, Agent: "alice", Reason: reason}}}
-		require.Equal(t, "alice declined: "+want, timeline(thread)[0].Text)
+		test.event.Agent = "alice"
+		require.Equal(t, test.want, timeline(desk.Thread{Events: []conversation.Event{test.event}})[0].Text)
+	}
+}
+
+// TestTranscriptTellsWhoDeclined holds that an agent for whom the desk declined is not said to have declined.
+func TestTranscriptTellsWhoDeclined(t *testing.T) {
+	t.Parallel()
+	for cause, want := range map[conversation.Cause]string{
+		conversation.CauseUnavailable: "alice is no longer available", conversation.CauseAgent: "alice declined: ‘agent_unavailable’",
+	} {
+		thread := desk.Thread{Events: []conversation.Event{{Name: conversation.EventReservationRejected, Agent: "alice", Reason: "agent_unavailable", Cause: cause}}}
+		require.Equal(t, want, forAgents(thread, "bob")[0].Text)
 	}
 }

@@ -60,6 +60,10 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	if e.Reason != "" {
 		why = ": " + isolated(because(conversation.Reason(e.Reason)))
 	}
+	words := "" // a person's, whatever reason of Baton's they look like
+	if e.Reason != "" {
+		words = ": " + isolated(e.Reason)
+	}
 	said := string(e.Name)
 	switch e.Name {
 	case conversation.EventTaskCreated:
@@ -72,7 +76,10 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	case conversation.EventTaskWrapup:
 		said = agent + " wraps up"
 	case conversation.EventTaskCompleted:
-		said = agent + " completed the wrapup" + why
+		said = agent + " completed the wrapup" + words
+		if e.Reason == conversation.DispositionTimeout {
+			said = agent + "’s wrapup completed itself"
+		}
 	case conversation.EventTaskCanceled:
 		said = "The task was canceled" + why
 	case conversation.EventTaskQueueEntered:
@@ -92,7 +99,10 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	case conversation.EventReservationAccepted:
 		said = agent + " accepted"
 	case conversation.EventReservationRejected:
-		said = agent + " declined" + why
+		said = agent + " declined" + words
+		if e.Cause == conversation.CauseUnavailable {
+			said = agent + " is no longer available"
+		}
 	case conversation.EventReservationTimeout:
 		said = agent + " let the offer expire"
 	case conversation.EventReservationCanceled:
