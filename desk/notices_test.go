@@ -35,6 +35,13 @@ func testSenderLearns(t *testing.T, h *house) {
 	require.Equal(t, &Attempt{
 		Reservation: declined.Attempt.Reservation, Agent: "carol", Reason: conversation.ReasonDeclined, Words: "at lunch", At: h.clock.now(),
 	}, declined.Attempt)
+	keepsAttempt := func() {
+		t.Helper()
+		transfers, err := h.Transfers(t.Context(), th.sid)
+		require.NoError(t, err)
+		require.Equal(t, th.state.Transfers[0].Attempt, transfers[0].Attempt, "the desk has it when the conversation is closed")
+	}
+	keepsAttempt()
 	require.Equal(t, "support", declined.Task.Queue, "it waits in the sender's queue now")
 	require.Equal(t, th.sid, declined.Conversation.SID)
 
@@ -46,6 +53,7 @@ func testSenderLearns(t *testing.T, h *house) {
 	require.Equal(t, conversation.ReasonExpired, expired.Attempt.Reason)
 	require.Empty(t, expired.Attempt.Words)
 	require.NotEqual(t, declined.Attempt.Reservation, expired.Attempt.Reservation)
+	keepsAttempt()
 	require.Empty(t, h.notices("bob").Sent, "another's transfer")
 
 	require.NoError(t, h.DismissNotices(t.Context(), "alice", expired.Attempt.Reservation))

@@ -133,12 +133,23 @@ func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reserva
 	return reservation, err
 }
 
-// Transfers returns the conversation's transfers, oldest first.
+// Transfers returns the conversation's transfers with their last attempts, oldest first.
 func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer, err error) {
 	err = d.read(ctx, "read the transfers of conversation "+sid, func(t *transaction) error {
 		// Each made a task, and tasks are in the order of their placements.
-		transfers, err = all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid)
-		return err
+		if transfers, err = all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
+			return err
+		}
+		for i, x := range transfers {
+			last, err := t.lastAttempt(ctx, x)
+			if err != nil {
+				return err
+			}
+			if last != nil {
+				transfers[i].Attempt = conversation.Attempt{Agent: last.Agent, Reason: last.Reason, Words: last.Words, At: last.At}
+			}
+		}
+		return nil
 	})
 	return transfers, err
 }

@@ -38,4 +38,12 @@ func TestATransferShowsItsLastAttempt(t *testing.T) {
 	h.ask(h.service, http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Events", map[string][]string{"ReservationSid": {offer}, "EventType": {"reservation.rejected"}}).is(http.StatusOK).read(&events)
 	require.Len(t, events.Events, 1)
 	require.Equal(t, "worker", events.Events[0].ActorType, "the agent declined")
+
+	h.do(sid, conversation.CloseCommand{})
+	h.do(sid, conversation.WrapupCommand{Agent: "alice"})
+	var ended map[string]any
+	h.ask(h.service, http.MethodGet, path, nil).is(http.StatusOK).read(&ended)
+	require.Equal(t, "failed", ended["status"])
+	attempt, _ = ended["attempt"].(map[string]any)
+	require.Equal(t, "agent_unavailable", attempt["words"], "the closed conversation is the desk's to tell")
 }

@@ -124,14 +124,17 @@ func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Reco
 	}
 	rows := []conversation.Transfer{}
 	for _, row := range shown {
-		if record.Transfer(row.SID) != nil {
+		if kept := record.Transfer(row.SID); kept != nil {
+			if kept.Attempt.Words == "" {
+				row.Attempt.Words = "" // the conversation has dropped them from an old transfer, the desk keeps them
+			}
 			rows = append(rows, row.Transfer)
 		}
 	}
 	wanted := []conversation.Transfer{}
 	for _, transfer := range record.Transfers {
 		row := *transfer
-		row.CreatedAt, row.EndedAt = stored(row.CreatedAt), stored(row.EndedAt)
+		row.CreatedAt, row.EndedAt, row.Attempt.At = stored(row.CreatedAt), stored(row.EndedAt), stored(row.Attempt.At)
 		wanted = append(wanted, row)
 	}
 	return differ("transfers of "+record.Conversation, wanted, rows)
