@@ -155,6 +155,7 @@ func TestInsightsPeriods(t *testing.T) {
 	require.Contains(t, o.at("/insights?period=dates&from=2020-01-01&to="+today).Body, "By queue")
 	require.Contains(t, o.at("/insights?period=today&from=junk").Body, `value="today" selected`)
 	require.Contains(t, o.at("/insights?agent=gone").Body, "<option selected>gone</option>", "who has gone may still be asked for")
+	require.Contains(t, o.at("/insights?agent=%D7%93%D7%A0%D7%94").Body, "<option value=\"דנה\" selected>", "the form sends what the link named")
 	for query, sentence := range map[string]string{
 		"from=yesterday&to=2020-01-31":                      "can't be read",
 		"period=dates":                                      "can't be read",
