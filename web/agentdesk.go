@@ -335,7 +335,8 @@ func (v *visit) transfer() error {
 		return v.desktop(http.StatusUnprocessableEntity, "Choose whom to pass the conversation to.", typed)
 	}
 	command := conversation.TransferCommand{From: v.person.Name, To: to, Note: typed.Note, Meta: v.once()}
-	return v.deskAfter("Passed on. Complete your wrapup when you are ready.", v.send(v.r.PathValue("sid"), command), typed)
+	_, err := v.send(v.r.PathValue("sid"), command)
+	return v.deskAfter("Passed on. Complete your wrapup when you are ready.", err, typed)
 }
 
 // targetOf reads what a form chooses: queue:billing, agent:bob.
@@ -357,7 +358,7 @@ func (v *visit) once() conversation.Meta {
 
 func (v *visit) accept() error {
 	sid := v.r.PathValue("sid")
-	err := v.send(sid, conversation.AcceptCommand{
+	_, err := v.send(sid, conversation.AcceptCommand{
 		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Reservation: v.r.PostFormValue("reservation"), Meta: v.once(),
 	})
 	return v.deskAfter("", err, form{About: "accept"})
@@ -365,20 +366,20 @@ func (v *visit) accept() error {
 
 func (v *visit) decline() error {
 	typed := form{Reason: v.r.PostFormValue("reason"), About: "decline"}
-	err := v.send(v.r.PathValue("sid"), conversation.DeclineCommand{
+	_, err := v.send(v.r.PathValue("sid"), conversation.DeclineCommand{
 		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Reservation: v.r.PostFormValue("reservation"), Reason: typed.Reason, Meta: v.once(),
 	})
 	return v.deskAfter("Declined.", err, typed)
 }
 
 func (v *visit) end() error {
-	err := v.send(v.r.PathValue("sid"), conversation.EndCommand{Agent: v.person.Name, Task: v.r.PostFormValue("task"), Meta: v.once()})
+	_, err := v.send(v.r.PathValue("sid"), conversation.EndCommand{Agent: v.person.Name, Task: v.r.PostFormValue("task"), Meta: v.once()})
 	return v.deskAfter("Ended. Complete your wrapup.", err, form{About: "end"})
 }
 
 func (v *visit) wrapUp() error {
 	typed := form{Disposition: v.r.PostFormValue("disposition"), WrapupNote: v.text("note"), About: "wrapup"}
-	outcome, err := v.sendFor(v.r.PathValue("sid"), conversation.WrapupCommand{
+	outcome, err := v.send(v.r.PathValue("sid"), conversation.WrapupCommand{
 		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Disposition: typed.Disposition, Note: typed.WrapupNote, Meta: v.once(),
 	})
 	if err == nil && outcome.Unchanged && (typed.WrapupNote != "" || typed.Disposition != "") {
@@ -389,7 +390,7 @@ func (v *visit) wrapUp() error {
 
 func (v *visit) takeBack() error {
 	transfer := v.r.PostFormValue("transfer")
-	err := v.send(v.r.PathValue("sid"), conversation.CancelCommand{Agent: v.person.Name, Transfer: transfer, Meta: v.once()})
+	_, err := v.send(v.r.PathValue("sid"), conversation.CancelCommand{Agent: v.person.Name, Transfer: transfer, Meta: v.once()})
 	if err == nil {
 		err = v.dismissOwn(transfer)
 	}

@@ -338,7 +338,7 @@ func (v *visit) endChat() error {
 	if err != nil {
 		return err
 	}
-	err = v.send(sid, conversation.CloseCommand{Reason: "customer_left", Meta: v.once()})
+	_, err = v.carry(sid, conversation.CloseCommand{Reason: "customer_left", Meta: v.once()})
 	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
 		err = nil // it is over, as they wish
 	}

@@ -245,7 +245,7 @@ func (v *visit) bySupervisor() conversation.Meta {
 // It says before where another command had the effect first.
 func (v *visit) supervised(said, before string, command conversation.Command) error {
 	sid := v.r.PathValue("sid")
-	outcome, err := v.sendFor(sid, command)
+	outcome, err := v.send(sid, command)
 	if err != nil {
 		status, message, other := v.refusedBy(err)
 		if other != nil {

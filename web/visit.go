@@ -341,14 +341,17 @@ func messageID(sid, once, text string) string {
 // settling is for how long a page waits for the desk to show what a command has just done.
 const settling = 3 * time.Second
 
-// send carries a command to a conversation, for the one signed in, and waits until the desk shows what it did.
-func (v *visit) send(sid string, command conversation.Command) error {
-	_, err := v.sendFor(sid, command)
-	return err
+// send carries a command of the one signed in to a conversation. A refusal is what they may learn of the conversation.
+func (v *visit) send(sid string, command conversation.Command) (conversation.Outcome, error) {
+	outcome, err := v.carry(sid, command)
+	if err != nil {
+		return outcome, v.desk.WithinTurn(v.ctx, v.person.Name, sid, command, err)
+	}
+	return outcome, nil
 }
 
-// sendFor is send for who needs the outcome.
-func (v *visit) sendFor(sid string, command conversation.Command) (conversation.Outcome, error) {
+// carry carries a command to a conversation, and waits until the desk shows what it did.
+func (v *visit) carry(sid string, command conversation.Command) (conversation.Outcome, error) {
 	command, err := conversation.Identified(command, uuid.NewString()) // a refusal is noted under the ID
 	if err != nil {
 		return conversation.Outcome{}, err
@@ -357,9 +360,6 @@ func (v *visit) sendFor(sid string, command conversation.Command) (conversation.
 	if err != nil {
 		if noteErr := v.desk.NoteRefused(v.ctx, sid, command, err); noteErr != nil {
 			v.log.ErrorContext(v.ctx, "refused accept not counted", "conversation", sid, "error", noteErr)
-		}
-		if v.person.In() {
-			return outcome, v.desk.WithinTurn(v.ctx, v.person.Name, sid, command, err)
 		}
 		return outcome, err
 	}
