@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/web"
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
@@ -109,4 +111,49 @@ func TestStreamsAreBounded(t *testing.T) {
 	require.Equal(t, http.StatusOK, open(t.Context(), signedIn("alice"), "/desk/stream"))
 	cancel()
 	require.Eventually(t, func() bool { return open(t.Context(), carol, "/desk/stream") == http.StatusOK }, 10*time.Second, 10*time.Millisecond, "who leaves makes room")
+}
+
+// A stream that is open when its person signs out, or gets another role, tells of at most one more change and ends: the page fetches
+// itself, and is asked who is there.
+func TestStreamsEndWithTheSession(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(p *pages, token string){
+		"signed out": func(p *pages, token string) {
+			w := askFrom(t, p.Config.Handler, "127.0.0.1:4000", http.MethodPost, "/sign-out", token, nil)
+			require.Equal(t, http.StatusSeeOther, w.Code)
+		},
+		"another role": func(p *pages, _ string) {
+			require.NoError(t, p.desk.UpdateAgent(t.Context(), "carol", desk.AgentChange{Role: new(desk.RoleAgent)}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := servePages(t, demo)
+			carol := cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {"carol"}})).Value
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/conversations/stream", nil)
+			require.NoError(t, err)
+			r.Header.Set("Cookie", "baton="+carol)
+			answer, err := p.Client().Do(r)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, answer.Body.Close()) }()
+			require.Equal(t, http.StatusOK, answer.StatusCode)
+			lines := bufio.NewReader(answer.Body)
+			for line := ""; line != "event: changed\n"; {
+				line, err = lines.ReadString('\n')
+				require.NoError(t, err)
+			}
+			end(p, carol)
+			ended := make(chan string, 1)
+			go func() {
+				rest, _ := io.ReadAll(lines)
+				ended <- string(rest)
+			}()
+			select {
+			case rest := <-ended:
+				require.LessOrEqual(t, strings.Count(rest, "event: changed"), 1)
+			case <-time.After(25 * time.Second):
+				t.Fatal("the stream of a session that has ended goes on")
+			}
+		})
+	}
 }

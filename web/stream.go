@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -53,6 +54,10 @@ func (v *visit) stream(key string, w *watching, following func() (map[string]boo
 	for {
 		select {
 		case <-w.changed:
+			if !v.staysSignedIn() {
+				send(changed) // the page fetches itself, and is led to the sign-in
+				return nil
+			}
 			if following != nil {
 				sids, err := following()
 				if err != nil {
@@ -60,13 +65,17 @@ func (v *visit) stream(key string, w *watching, following func() (map[string]boo
 				}
 				v.live.follow(w, sids)
 			}
-			if !send("event: changed\ndata:\n\n") {
+			if !send(changed) {
 				return nil
 			}
 			if w.everything && !v.rest(calm) {
 				return nil
 			}
 		case <-beats.C:
+			if !v.staysSignedIn() {
+				send(changed)
+				return nil
+			}
 			if !send(": here\n\n") {
 				return nil
 			}
@@ -76,6 +85,26 @@ func (v *visit) stream(key string, w *watching, following func() (map[string]boo
 			return nil
 		}
 	}
+}
+
+// changed is the event that has a page fetch itself anew.
+const changed = "event: changed\ndata:\n\n"
+
+// staysSignedIn reports whether the person whose stream it is is signed in as when it began, with the same role. The
+// context of a stream has the session as it was then, so that it is read anew. A customer's stream has no person.
+func (v *visit) staysSignedIn() bool {
+	if !v.person.In() {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ctx, err := v.people.Load(ctx, v.people.Token(v.ctx))
+	if err != nil {
+		return false // the browser comes back, and is asked then
+	}
+	now := &visit{Site: v.Site, w: v.w, r: v.r, ctx: ctx}
+	who, err := now.who()
+	return err == nil && who.Key() == v.person.Key() && who.Role == v.person.Role
 }
 
 // rest waits that long, or tells that the browser has left.
