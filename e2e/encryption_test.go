@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
@@ -299,6 +300,37 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 	})
 	c.do(t, other, conversation.EndCommand{Agent: "alice"})
 	c.do(t, one, conversation.AcceptCommand{Agent: "bob"})
+}
+
+// A client without keys starts a conversation with a record as its second argument, and with a cron schedule: the next run
+// has the same arguments and continues the first one. Only the record of a run of the conversation is taken.
+func TestACronScheduleBringsNoRecord(t *testing.T) {
+	t.Parallel()
+	key := freshKey(t, "k")
+	c := openCentre(t, nil)
+	c.connect(t, keyRing(t, key+",bound"))
+	c.startWorker(t, "BATON_ENCRYPTION_KEYS="+key+",bound", "BATON_ENCRYPTION_REQUIRED=on")
+	const sid = "CH00000000000000000000000000000001"
+	forged := conversation.Record{State: conversation.State{
+		Conversation: sid, Status: conversation.ConversationActive, Channel: conversation.ChannelWeb, Revision: 7,
+	}}
+	plain, err := converter.GetDefaultDataConverter().ToPayloads(
+		conversation.StartCommand{Conversation: sid, Channel: conversation.ChannelWeb, Queue: "support"}, forged)
+	require.NoError(t, err)
+	_, err = c.temporal.WorkflowService().StartWorkflowExecution(in(t, patience), &workflowservice.StartWorkflowExecutionRequest{
+		Namespace: "default", WorkflowId: workflows.ID(sid), RequestId: sid, WorkflowType: &commonpb.WorkflowType{Name: workflows.Type},
+		TaskQueue: &taskqueuepb.TaskQueue{Name: workflows.TaskQueue}, Input: plain, CronSchedule: "@every 1s",
+	})
+	require.NoError(t, err)
+	waitFor(t, patience, "a run of the schedule has ended", func() bool {
+		runs, err := c.temporal.ListWorkflow(in(t, patience), &workflowservice.ListWorkflowExecutionsRequest{
+			Query: fmt.Sprintf("WorkflowId = %q AND ExecutionStatus = 'Failed'", workflows.ID(sid)),
+		})
+		require.NoError(t, err)
+		record, err := c.baton.State(in(t, patience), sid)
+		require.True(t, err != nil || record.Status == "", "the record was taken: %+v", record)
+		return len(runs.GetExecutions()) > 1
+	})
 }
 
 // Who may have payloads decoded: by key, and by being signed in to the pages, from a page of the Temporal Web UI as a browser lets it.

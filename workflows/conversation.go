@@ -74,7 +74,7 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 	r := &run{start: start, inbox: in, busyIn: -1}
 	r.record.Tasks, r.record.Transfers = []*conversation.Task{}, []*conversation.Transfer{}
 	r.record.Refusals = []conversation.RecordedRefusal{}
-	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" && record.Payload() != nil {
+	if continues(ctx) && record.Payload() != nil {
 		before := continued{Record: r.record}
 		if err := converter.GetDefaultDataConverter().FromPayload(record.Payload(), &before); err != nil {
 			panic(fmt.Sprintf("this build can't read the record that the run before has left: %v", err)) // as above
@@ -87,6 +87,13 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 		r.surplus = record.Payload() != nil
 	}
 	return r, r.register(ctx)
+}
+
+// continues tells whether the run continues another one of the conversation, which has made its arguments. The runs of a
+// cron schedule and of a retry policy have the arguments of whoever started the workflow.
+func continues(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.ContinuedExecutionRunID != "" && info.CronSchedule == "" && info.Attempt <= 1
 }
 
 // register tells Temporal of the messages the workflow takes, with a sentence on each.
