@@ -232,22 +232,12 @@ func (c *call) fetchReservation() (any, error) {
 }
 
 func (c *call) createReservation() (any, error) {
+	agent, err := c.claimingAgent()
+	if err != nil {
+		return nil, err
+	}
 	task, err := c.claimableTask()
 	if err != nil {
-		return nil, err
-	}
-	if _, err := c.required("WorkerSid"); err != nil {
-		return nil, err
-	}
-	worker, err := c.sid("WorkerSid", conversation.PrefixAgent)
-	if err != nil {
-		return nil, err
-	}
-	agent, err := c.desk.AgentName(c.ctx, worker)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.actAs(agent); err != nil {
 		return nil, err
 	}
 	v, err := c.viewFor(task.Conversation)
@@ -269,6 +259,23 @@ func (c *call) createReservation() (any, error) {
 		return nil, c.unexpected("Task %s can't be reserved for %s any more: it is not waiting for them", task.SID, agent)
 	}
 	return c.answerReservation(reservationOf(*now), v.revision)
+}
+
+// claimingAgent is the agent for whom a task is claimed. It is found before the task: an agent's key learns from a refusal
+// of another agent, or of none, nothing of the task.
+func (c *call) claimingAgent() (string, error) {
+	if _, err := c.required("WorkerSid"); err != nil {
+		return "", err
+	}
+	worker, err := c.sid("WorkerSid", conversation.PrefixAgent)
+	if err != nil {
+		return "", err
+	}
+	agent, err := c.desk.AgentName(c.ctx, worker)
+	if err != nil {
+		return "", err
+	}
+	return agent, c.actAs(agent)
 }
 
 func (c *call) notWaiting(task string) error {

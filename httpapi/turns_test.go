@@ -129,3 +129,20 @@ func TestSentencesAboutRepetitionsAreTrue(t *testing.T) {
 		require.NotContains(t, again.body, `"message":"invalid_payload`)
 	}
 }
+
+// A task's SID can be computed from the conversation's. To claim one for another agent, or for none, is refused in the same
+// words whether the task exists or not.
+func TestAClaimForAnotherAgentTellsNothingOfTheTask(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	existing := h.state(h.give("alice")).Tasks[0].SID
+	for _, worker := range []string{conversation.AgentSID("alice"), conversation.AgentSID("carol"), "WK00000000000000000000000000000000", "", "alice"} {
+		var refused []string
+		for _, task := range []string{existing, "WT00000000000000000000000000000000"} {
+			a := h.ask(h.bob, http.MethodPost, "/v1/Workspaces/"+h.workspace()+"/Tasks/"+task+"/Reservations", url.Values{"WorkerSid": {worker}})
+			require.NotContains(t, a.body, `"date_created"`)
+			refused = append(refused, a.body)
+		}
+		require.Equal(t, refused[0], refused[1], "WorkerSid %q", worker)
+	}
+}
