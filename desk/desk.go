@@ -99,7 +99,12 @@ func openStore(ctx context.Context, database string) (*store, error) {
 	if isPostgres(database) {
 		return openPostgres(ctx, database)
 	}
-	path := strings.TrimPrefix(database, "sqlite:")
+	path, named := strings.CutPrefix(database, "sqlite:")
+	if !named && strings.ContainsAny(path, "@=\"'") || !named && strings.Contains(path, ":/") {
+		// not quoted: it may hold a password
+		return nil, errors.New("the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE: write it as one of them, in lower case and without " +
+			"quotation marks; a path with @, =, :/ or a quotation mark in it needs sqlite: before it")
+	}
 	if path == "" {
 		return nil, errors.New("no database is named: use sqlite:PATH, as in sqlite:.baton/desk.db, or postgres://USER@HOST/DATABASE")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -181,4 +182,21 @@ func testSecurityLog(t *testing.T, h *house) {
 	for _, hidden := range []string{secret, agentSecret, account.AuthToken, webhook, "crystal"} {
 		require.NotContains(t, log.String(), hidden)
 	}
+}
+
+// A connection string that is no URL of PostgreSQL is not taken for the path of a file, which would be created with the
+// password in its name, and its password is in no message.
+func TestAConnectionStringIsNoPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, database := range []string{
+		"host=db.example.com user=baton password=hunter2 dbname=baton", "POSTGRES://baton:hunter2@db.example.com/baton", "mysql://baton:hunter2@db.example.com/baton",
+		`"postgres://baton:hunter2@db.example.com/baton"`, " postgres://baton:hunter2@db.example.com/baton", "postgres:/baton:hunter2@db.example.com/baton", "password=hunter2",
+	} {
+		_, err := Open(t.Context(), database, Options{})
+		require.ErrorContains(t, err, "neither sqlite:PATH nor postgres://")
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	left, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
