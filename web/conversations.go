@@ -197,8 +197,10 @@ func (v *visit) conversation(status int, refused string) error {
 	if err != nil {
 		return err
 	}
-	body := conversationPage{Thread: thread, Lines: forAgents(thread, v.person.Name), Timeline: timeline(thread), Waits: waitingTask(thread.Conversation),
-		Reason: v.r.PostFormValue("reason")}
+	body := conversationPage{
+		Thread: thread, Lines: forAgents(thread, v.person.Name), Timeline: timeline(thread), Waits: waitingTask(thread.Conversation),
+		Reason: v.r.PostFormValue("reason"),
+	}
 	if body.Waits != nil {
 		if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
 			return err
