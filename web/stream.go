@@ -90,7 +90,7 @@ func (v *visit) stream(key string, w *watching, following func() (map[string]boo
 // changed is the event that has a page fetch itself anew.
 const changed = "event: changed\ndata:\n\n"
 
-// staysSignedIn reports whether the person whose stream it is is signed in as when it began, with the same role. The
+// staysSignedIn reports whether the person of the stream is still signed in, and has the role that they had at its start. The
 // context of a stream has the session as it was then, so that it is read anew. A customer's stream has no person.
 func (v *visit) staysSignedIn() bool {
 	if !v.person.In() {
