@@ -434,7 +434,7 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 		}
 		if live > 0 {
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: name},
-				"%s still has %d live tasks: let them be completed or moved, then remove the agent", name, live)
+				"%s still has %s: let them be completed or moved, then remove the agent", name, howMany(live, "live task"))
 		}
 		now := micros(d.now())
 		if err := t.auditLeaving(ctx, before, now); err != nil {

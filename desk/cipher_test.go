@@ -415,7 +415,7 @@ func TestErase(t *testing.T) {
 			require.Equal(t, "carol", audit.Entries[1].By)
 			require.Equal(t, th.sid, audit.Entries[1].Subject)
 			require.Equal(t, "customer.erased", audit.Entries[1].What)
-			require.Equal(t, "1 messages, 2 notes, 1 tasks, 2 participants", audit.Entries[1].After)
+			require.Equal(t, "1 message, 2 notes, 1 task, 2 participants", audit.Entries[1].After)
 
 			again, err := h.Erase(ctx, []string{th.sid, draft}, false)
 			require.NoError(t, err)

@@ -39,7 +39,17 @@ type ErasedConversation struct {
 }
 
 func (e ErasedConversation) summary() string {
-	return fmt.Sprintf("%d messages, %d notes, %d tasks, %d participants", e.Messages, e.Notes, e.Tasks, e.Participants)
+	return strings.Join([]string{
+		howMany(e.Messages, "message"), howMany(e.Notes, "note"), howMany(e.Tasks, "task"), howMany(e.Participants, "participant"),
+	}, ", ")
+}
+
+// howMany is a number of things, as in "1 task" and "2 tasks".
+func howMany[N int | int64](n N, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // Erase overwrites what the desk keeps of the customers of these conversations, of whoever took part, and what anybody wrote in them:

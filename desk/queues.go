@@ -195,7 +195,7 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 		}
 		if live > 0 {
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Queue: name},
-				"%d live tasks belong to the queue %s: let them be completed or moved, then remove the queue", live, name)
+				"the queue %s still has %s: let them be completed or moved, then remove the queue", name, howMany(live, "live task"))
 		}
 		if _, err = t.exec(ctx, `DELETE FROM queues WHERE name = $1`, name); err != nil {
 			return err

@@ -158,7 +158,7 @@ func testAgents(t *testing.T, h *house) {
 	require.Equal(t, []string{"support"}, agents[0].Queues)
 	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
 
-	require.ErrorContains(t, h.RemoveAgent(h.t.Context(), "alice"), "still has 1 live tasks")
+	require.ErrorContains(t, h.RemoveAgent(h.t.Context(), "alice"), "still has 1 live task:")
 	th.end("alice").wrapup("alice")
 	require.NoError(t, h.RemoveAgent(h.t.Context(), "alice"))
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.RemoveAgent(h.t.Context(), "alice")))
@@ -196,8 +196,8 @@ func testQueues(t *testing.T, h *house) {
 	require.Zero(t, queues[1].Waiting)
 	require.True(t, queues[1].WaitingSince.IsZero())
 
-	require.ErrorContains(t, h.RemoveQueue(h.t.Context(), "billing"), "1 live tasks belong to the queue billing")
-	require.ErrorContains(t, h.RemoveQueue(h.t.Context(), "support"), "1 live tasks")
+	require.ErrorContains(t, h.RemoveQueue(h.t.Context(), "billing"), "the queue billing still has 1 live task:")
+	require.ErrorContains(t, h.RemoveQueue(h.t.Context(), "support"), "1 live task:")
 	waiting.do(conversation.CloseCommand{})
 	waiting.follow()
 	require.NoError(t, h.RemoveQueue(h.t.Context(), "billing"))

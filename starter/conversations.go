@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -234,11 +235,14 @@ func (c *cli) awaitOffer(ctx context.Context, sid, agent string) error {
 	return err
 }
 
+// explainedWithin is how long it may take to find out why a command has waited in vain.
+const explainedWithin = 10 * time.Second
+
 // whyNoOffer says why no task of the conversation was offered to the agent in time. Where the conversation does not answer, it is
 // the error that ended the waiting.
 func (c *cli) whyNoOffer(ctx context.Context, sid, agent string, late error) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*namesWithin)
-	defer cancel()
+	waited := c.timeout
+	c.timeout = explainedWithin // the time for the command itself is over
 	var record conversation.Record
 	if err := c.withClient(ctx, func(ctx context.Context, b *baton.Client) (err error) {
 		record, err = b.State(ctx, sid)
@@ -269,7 +273,7 @@ func (c *cli) whyNoOffer(ctx context.Context, sid, agent string, late error) err
 	}
 	return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Agent: agent},
 		"no task of %s was offered to %s within %s: %s; wait on, change that, or ask for the task with `starter take %s --agent %s`",
-		sid, agent, c.timeout, strings.Join(reasons, "; "), sid, agent)
+		sid, agent, brief(waited), strings.Join(reasons, "; "), sid, agent)
 }
 
 // availability says what keeps an agent from being offered a task of the queue on the channel; refused with unknown_agent.
