@@ -159,13 +159,13 @@ func testDirectory(t *testing.T, h *house) {
 	}
 	found := look("alice", "", 10)
 	require.Equal(t, []QueueEntry{
-		{Name: "billing", FriendlyName: "billing", Members: 1, Available: 1, Waiting: 1},
-		{Name: "empty_one", FriendlyName: "empty_one"},
-		{Name: "support", FriendlyName: "support", Members: 2, Available: 1},
+		{Name: "billing", FriendlyName: "billing", Choice: "billing", Members: 1, Available: 1, Waiting: 1},
+		{Name: "empty_one", FriendlyName: "empty_one", Choice: "empty_one"},
+		{Name: "support", FriendlyName: "support", Choice: "support", Members: 2, Available: 1},
 	}, found.Queues)
 	require.Equal(t, []AgentEntry{
-		{Name: "bob", FriendlyName: "bob", Presence: PresenceAvailable, Load: 1, Capacity: DefaultCapacity},
-		{Name: "dave", FriendlyName: "dave", Presence: PresenceBreak, Capacity: DefaultCapacity},
+		{Name: "bob", FriendlyName: "bob", Choice: "bob", Presence: PresenceAvailable, Load: 1, Capacity: DefaultCapacity},
+		{Name: "dave", FriendlyName: "dave", Choice: "dave", Presence: PresenceBreak, Capacity: DefaultCapacity},
 	}, found.Agents, "available ones first, and not alice herself")
 	require.False(t, found.More)
 	require.True(t, look("alice", "", 1).More)

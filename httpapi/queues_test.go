@@ -98,7 +98,7 @@ func TestExpensiveExpressions(t *testing.T) {
 		}
 	}
 	refused := h.ask(h.service, http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"Long"}, "TargetWorkers": {long}}).isError(http.StatusBadRequest, 20422)
-	require.Contains(t, refused.body, "target_workers: the expression takes too many steps")
+	require.Contains(t, refused.body, "TargetWorkers: the expression takes too many steps")
 	for _, name := range []string{"one", "two"} {
 		h.makes("/TaskQueues", url.Values{"FriendlyName": {name}, "TargetWorkers": {`NOT (` + strings.ReplaceAll(long, "list", "more") + `)`}})
 	}
