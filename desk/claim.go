@@ -35,7 +35,8 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	task, err := t.claimable(ctx, sid)
 	if err != nil {
 		if conversation.CodeOf(err) == conversation.CodeNoReservation {
-			if holder := t.refuseHolder(ctx, sid, agent); holder != nil { // who wraps it up is not to learn whether it waits
+			// An agent who wraps it up does not learn whether it waits.
+			if holder := t.refuseHolder(ctx, sid, agent); conversation.CodeOf(holder) == conversation.CodeWrapupPending {
 				return placement{}, holder
 			}
 		}

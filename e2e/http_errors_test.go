@@ -580,7 +580,7 @@ func refuseClaims(t *testing.T, f *front) {
 		"by who is on a break":    {post, claim(waiting), as("carl"), inConflict(product, conversation.CodeAgentUnavailable), ""},
 		"of a taken task":         {post, claim(has.task), as("bob"), wrongState(product, ""), ""},
 		"of what one has already": {post, claim(has.task), as("alice"), wrongState(product, conversation.CodeNoReservation), ""},
-		"of what bob is offered":  {post, claim(passed["task"]), as("alice"), wrongState(product, conversation.CodeNoReservation), ""},
+		"of what bob is offered":  {post, claim(passed["task"]), as("alice"), inConflict(product, conversation.CodeWrapupPending), ""},
 	})
 	requireError(t, f.agent(t, "alice").call(post, claim(waiting), as("bob")), mayNot)
 	service.requireStatus(waiting, "pending")

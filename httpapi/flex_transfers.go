@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
-	"time"
 
 	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
 
@@ -23,7 +20,6 @@ func transferRoutes() []route {
 			but("`from` is the participant of the agent who has it. Only cold transfers.").asJSON().
 			with("from*", "to*", "type", "note_sid").answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).createTransfer),
 		get(flex, channelPath+"/Transfers/{transfer}", everyone).says("Fetches a transfer.").
-			but("`attempt` stands in it once an offer of it was not accepted: the last one's `worker_sid`, `reason` (`declined`, `expired`, `agent_unavailable`), `words` and `date_created`.").
 			answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).fetchTransfer),
 		post(flex, channelPath+"/Transfers/{transfer}", everyone, http.StatusOK).says("Takes back a transfer that no agent has accepted yet, with `{\"status\":\"failed\"}`.").
 			asJSON().with("status*").answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).updateTransfer),
@@ -246,36 +242,7 @@ func (c *call) updateTransfer() (any, error) {
 	return c.renderTransfer(v.sid, *outcome.Transfer), nil
 }
 
-// attemptedTransfer is a transfer with the last offer of it that was not accepted, which Twilio's has not.
-type attemptedTransfer struct {
-	whole[flexmodel.FlexV1InteractionTransfer]
-
-	attempt conversation.Attempt
-}
-
-// attempt is an offer of a transfer that was not accepted.
-type attempt struct {
-	Worker string     `json:"worker_sid"`
-	Reason string     `json:"reason"`
-	Words  *string    `json:"words"`
-	At     *time.Time `json:"date_created"`
-}
-
-// MarshalJSON implements [json.Marshaler].
-func (t attemptedTransfer) MarshalJSON() ([]byte, error) {
-	encoded, err := t.whole.MarshalJSON()
-	if err != nil || t.attempt == (conversation.Attempt{}) {
-		return encoded, err
-	}
-	a := t.attempt
-	more, err := encode(attempt{conversation.AgentSID(a.Agent), string(a.Reason), text(a.Words), date(a.At)})
-	if err != nil {
-		return nil, fmt.Errorf("encode the attempt of a transfer: %w", err)
-	}
-	return slices.Concat(encoded[:len(encoded)-1], []byte(`,"attempt":`), more, []byte("}")), nil
-}
-
-func (c *call) renderTransfer(sid string, x conversation.Transfer) attemptedTransfer {
+func (c *call) renderTransfer(sid string, x conversation.Transfer) whole[flexmodel.FlexV1InteractionTransfer] {
 	to := conversation.QueueSID(x.To.Queue)
 	if x.To.Agent != "" {
 		to = conversation.AgentSID(x.To.Agent)
@@ -284,12 +251,12 @@ func (c *call) renderTransfer(sid string, x conversation.Transfer) attemptedTran
 	if x.EndedAt.After(updated) {
 		updated = x.EndedAt
 	}
-	return attemptedTransfer{attempt: x.Attempt, whole: all(flexmodel.FlexV1InteractionTransfer{
+	return all(flexmodel.FlexV1InteractionTransfer{
 		Sid: new(x.SID), InstanceSid: new(c.instanceSID()), AccountSid: new(c.account.SID), InteractionSid: new(interactionSID(sid)),
 		ChannelSid: new(channelOf(sid)), Type: new(string(x.Mode)), Status: new(string(x.Status)),
 		From: new(conversation.SameSID(prefixParticipant, x.FromTask)), To: new(to), NoteSid: text(x.Note),
 		DateCreated: date(x.CreatedAt), DateUpdated: date(updated), Url: new(c.channelURL(sid, "Transfers", x.SID)),
-	})}
+	})
 }
 
 // transferSettings are the switches as Flex keeps them.
