@@ -118,7 +118,7 @@ func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) er
 	})
 }
 
-// PassedOn is a conversation that an agent has passed on, and wrapped up since, while nobody has accepted it. Of the
+// PassedOn is a conversation that an agent has transferred and wrapped up, and that no agent has accepted yet. Of the
 // conversation it has what was there at the end of their turn.
 type PassedOn struct {
 	Conversation Conversation

@@ -35,7 +35,7 @@ func tableOfSome(w io.Writer, header []string, rows [][]string) {
 	table(w, kept[0], kept[1:])
 }
 
-// moment is a date and time in a table, a dash where there is none.
+// moment is a date and time in a table; a dash for the zero time.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"

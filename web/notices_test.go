@@ -152,7 +152,7 @@ func TestAMissedOfferIsExplained(t *testing.T) {
 	}
 }
 
-// TestTheTransferPanelKeepsTheHistoryThatIsShown: whoever has loaded earlier messages sees them beside the panel too, and once
+// TestTheTransferPanelKeepsTheHistoryThatIsShown: earlier messages that were loaded are beside the panel too, and once
 // it is closed again, without scripts.
 func TestTheTransferPanelKeepsTheHistoryThatIsShown(t *testing.T) {
 	t.Parallel()

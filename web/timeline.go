@@ -55,7 +55,7 @@ func timeline(t desk.Thread) []happening {
 // inWords is an event in words.
 func inWords(t desk.Thread, e conversation.Event) string {
 	named := names{t.Names}
-	agent, queue := cmp.Or(named.Agent(e.Agent), "nobody"), named.Queue(e.Queue)
+	agent, queue := cmp.Or(named.Agent(e.Agent), "no agent"), named.Queue(e.Queue)
 	why := ""
 	if e.Reason != "" {
 		why = ": " + isolated(because(conversation.Reason(e.Reason)))

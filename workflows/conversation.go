@@ -90,7 +90,7 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 }
 
 // continues tells whether the run continues another one of the conversation, which has made its arguments. The runs of a
-// cron schedule and of a retry policy have the arguments of whoever started the workflow.
+// cron schedule and of a retry policy have the arguments of the caller that started the workflow.
 func continues(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	return info.ContinuedExecutionRunID != "" && info.CronSchedule == "" && info.Attempt <= 1
