@@ -102,7 +102,7 @@ func openPostgres(ctx context.Context, address string) (_ *store, err error) {
 			err = errors.Join(postgresSentence(name, err), s.reads.Close(), s.writes.Close())
 		}
 	}()
-	if err := s.preparePostgres(ctx, name); err != nil {
+	if err := s.preparePostgres(ctx, name, config); err != nil {
 		return nil, err
 	}
 	s.bells = newBells(config, s.writes.DB)
@@ -180,7 +180,7 @@ func postgresPool(config *pgx.ConnConfig, connections int) *pool {
 }
 
 // preparePostgres refuses what is no place for a desk, and makes the tables. Processes that start together take turns.
-func (s *store) preparePostgres(ctx context.Context, name string) error {
+func (s *store) preparePostgres(ctx context.Context, name string, config *pgx.ConnConfig) (err error) {
 	turn, err := s.writes.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -207,7 +207,10 @@ func (s *store) preparePostgres(ctx context.Context, name string) error {
 	if err := refuseForeignTables(ctx, turn, name); err != nil {
 		return err
 	}
-	if s.before, s.after, err = migrate(ctx, goose.DialectPostgres, s.reads.DB, name, 1); err != nil {
+	// Connections of their own: what is prepared on them may no longer be true of the tables in the end.
+	migrations := postgresPool(config, leastConnections)
+	defer func() { err = errors.Join(err, migrations.Close()) }()
+	if s.before, s.after, err = migrate(ctx, goose.DialectPostgres, migrations.DB, name, 1); err != nil {
 		return err
 	}
 	return collateAsBytes(ctx, turn)
