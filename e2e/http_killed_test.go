@@ -776,7 +776,7 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	m.pleased.Store(true)
 	redelivered := starter("redeliver", "--all")
 	require.Equal(t, exitDone, redelivered.code, "%s", redelivered.stderr)
-	require.Contains(t, redelivered.stdout, "1 ")
+	require.Contains(t, redelivered.stdout, "delivered again: 1\n")
 	waitFor(t, patience, "the dead webhook", func() bool { return r.wasToldAll(f.centre, sid) })
 	waitFor(t, patience, "nothing to deliver", func() bool {
 		show()
