@@ -56,7 +56,7 @@ func parseDuration(text string) (time.Duration, error) {
 		if err != nil {
 			return 0, wrong
 		}
-		duration = time.Duration(number) * day //nolint:gosec // at most 65535 days
+		duration = time.Duration(number) * day
 	} else {
 		rest = unsigned
 	}

@@ -141,7 +141,7 @@ func (c *cli) advice(ctx context.Context, cmd *cobra.Command, refusal *conversat
 		return ""
 	}
 	slices.Sort(unique)
-	return fmt.Sprintf("commands take the unique name, here %s", strings.Join(unique, " or "))
+	return "commands take the unique name, here " + strings.Join(unique, " or ")
 }
 
 // namedBy returns the agent or the queue that was given for a refused field.

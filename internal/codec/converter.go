@@ -44,7 +44,7 @@ var _ converter.FailureConverterWithSerializationContext = failureConverter{}
 // FailureToError turns a failure into an error. Where the message is encrypted and cannot be read, the error says why: the SDK
 // leaves it at a placeholder.
 func (c failureConverter) FailureToError(failure *failurepb.Failure) error {
-	return c.FailureConverter.FailureToError(c.readable(failure))
+	return c.FailureConverter.FailureToError(c.readable(failure)) //nolint:wrapcheck // the caller's own error
 }
 
 // readable returns the failure, and its causes, with the reason in place of each message that cannot be read.

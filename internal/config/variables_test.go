@@ -51,7 +51,7 @@ func variablesRead(t *testing.T, root string) []string {
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 		if err != nil {
-			return err //nolint:wrapcheck // it names the file
+			return err
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
