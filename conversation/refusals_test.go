@@ -77,7 +77,7 @@ var refusals = []struct {
 		"wrapup of somebody else's task", aliceHasIt + " · end alice", "wrapup bob task=T1",
 		conversation.CodeNotYourTask, "task T1 is alice's, not bob's", "task=T1 agent=bob",
 	},
-	{"end of a task that is nobody's", "start", "end bob task=T1", conversation.CodeNotYourTask, "no agent has task T1: it is pending", "task=T1 agent=bob"},
+	{"end of a task that no agent has", "start", "end bob task=T1", conversation.CodeNotYourTask, "no agent has task T1: it is pending", "task=T1 agent=bob"},
 	{
 		"taking back somebody else's transfer", aliceHasIt + " · transfer alice→bob", "cancel bob",
 		conversation.CodeNotYourTask, "only they can take it back", "transfer=U1 agent=alice",

@@ -237,7 +237,7 @@ func testFormerAgentsReadNoMore(t *testing.T, h *house) {
 	other.transfer("alice", toAgent("bob"), "")
 	other.wrapup("alice")
 	h.clock.advance(time.Second)
-	h.says(other, FromCustomer, "nobody answers")
+	h.says(other, FromCustomer, "no answer yet")
 	passed, err := h.PassedOn(t.Context(), "alice")
 	require.NoError(t, err)
 	require.Len(t, passed, 1)
