@@ -277,7 +277,9 @@ func (v *visit) streamDesk() error {
 			case one.Task.Status != conversation.TaskWrapping:
 				shown[one.Conversation.SID] = true
 			case one.Transfer != nil: // what becomes of it is their own; what happens after it is not
-				shown[one.Conversation.SID] = shown[one.Conversation.SID] || false
+				if _, known := shown[one.Conversation.SID]; !known {
+					shown[one.Conversation.SID] = false
+				}
 			}
 		}
 		return shown, err
