@@ -3,7 +3,6 @@ package desk
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -156,41 +155,66 @@ func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.
 		}
 		until := conversation.Turn{Agent: agent, Until: x.CreatedAt}
 		sent[i].Task, _ = until.TaskOf(task.Task, []conversation.Transfer{x.Transfer})
-		if sent[i].Attempt, err = t.lastAttempt(ctx, x); err != nil {
+		attempts, err := t.lastAttempts(ctx, x.Conversation, x)
+		if err != nil {
 			return nil, err
+		}
+		if last, ok := attempts[x.SID]; ok {
+			sent[i].Attempt = &last
 		}
 	}
 	return sent, nil
 }
 
-// lastAttempt returns the last offer of the transfer's task, until the transfer ended, that was not answered; nil where all were, or none was made.
-func (t *transaction) lastAttempt(ctx context.Context, x Transfer) (*Attempt, error) {
-	until := int64(math.MaxInt64)
-	if !x.EndedAt.IsZero() {
-		until = micros(x.EndedAt)
-	}
-	last, found, err := first(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND task = $2
-		AND status IN ('rejected', 'timeout') AND updated_at <= $3 ORDER BY number DESC LIMIT 1`, x.Conversation, x.Task, until)
-	if err != nil || !found {
+// lastAttempts returns, by the SID of each of the conversation's transfers, the last offer of its task that was not
+// answered before the transfer ended. A transfer without one is missing.
+func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ...Transfer) (map[string]Attempt, error) {
+	unanswered, err := all(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND status IN ('rejected', 'timeout')
+		ORDER BY number`, sid)
+	if err != nil || len(unanswered) == 0 {
 		return nil, err
 	}
-	attempt := &Attempt{Reservation: last.SID, Agent: last.Agent, Reason: conversation.ReasonExpired, At: last.UpdatedAt}
-	if last.Status == conversation.ReservationRejected {
-		attempt.Reason, attempt.Words = conversation.ReasonDeclined, last.Reason
+	ofTask := make(map[string]Transfer, len(transfers))
+	for _, x := range transfers {
+		ofTask[x.Task] = x
 	}
-	if attempt.Words == ReasonAgentUnavailable { // an agent may write that too: the event tells
-		rejected, err := all(ctx, t, scanFeedEvent, `SELECT position, conversation, event FROM events
-			WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, x.Conversation)
-		if err != nil {
-			return nil, err
+	attempts := map[string]Attempt{}
+	var unavailable map[string]bool
+	for _, r := range unanswered {
+		x, ok := ofTask[r.Task]
+		if !ok || (!x.EndedAt.IsZero() && r.UpdatedAt.After(x.EndedAt)) {
+			continue
 		}
-		for _, e := range rejected {
-			if e.Reservation == last.SID && e.Cause == conversation.CauseUnavailable {
+		attempt := Attempt{Reservation: r.SID, Agent: r.Agent, Reason: conversation.ReasonExpired, At: r.UpdatedAt}
+		if r.Status == conversation.ReservationRejected {
+			attempt.Reason, attempt.Words = conversation.ReasonDeclined, r.Reason
+		}
+		if attempt.Words == ReasonAgentUnavailable { // an agent may write that too: the event tells
+			if unavailable == nil {
+				if unavailable, err = t.rejectedAsUnavailable(ctx, sid); err != nil {
+					return nil, err
+				}
+			}
+			if unavailable[r.SID] {
 				attempt.Reason, attempt.Words = conversation.ReasonAgentUnavailable, ""
 			}
 		}
+		attempts[x.SID] = attempt
 	}
-	return attempt, nil
+	return attempts, nil
+}
+
+// rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became unavailable.
+func (t *transaction) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
+	rejected, err := all(ctx, t, scanFeedEvent, `SELECT position, conversation, event FROM events
+		WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, sid)
+	reservations := map[string]bool{}
+	for _, e := range rejected {
+		if e.Cause == conversation.CauseUnavailable {
+			reservations[e.Reservation] = true
+		}
+	}
+	return reservations, err
 }
 
 // noticeKept is how long a dismissal is kept: longer than what it dismisses is shown.

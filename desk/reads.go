@@ -140,16 +140,12 @@ func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer,
 		if transfers, err = all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 			return err
 		}
+		attempts, err := t.lastAttempts(ctx, sid, transfers...)
 		for i, x := range transfers {
-			last, err := t.lastAttempt(ctx, x)
-			if err != nil {
-				return err
-			}
-			if last != nil {
-				transfers[i].Attempt = conversation.Attempt{Agent: last.Agent, Reason: last.Reason, Words: last.Words, At: last.At}
-			}
+			last := attempts[x.SID]
+			transfers[i].Attempt = conversation.Attempt{Agent: last.Agent, Reason: last.Reason, Words: last.Words, At: last.At}
 		}
-		return nil
+		return err
 	})
 	return transfers, err
 }
