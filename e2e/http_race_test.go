@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -69,9 +70,17 @@ func (r *racer) send(ctx context.Context, method, path, body, ifMatch string) (s
 	return answered.StatusCode, answered.Header.Get("ETag"), err
 }
 
-// has sends a request that has to be answered with the status.
+// has sends a request that has to be answered with the status, again where Baton is too busy to answer: 503.
 func (r *racer) has(ctx context.Context, wanted int, method, path, body string) (tag string, err error) {
 	status, tag, err := r.send(ctx, method, path, body, "")
+	for err == nil && status == http.StatusServiceUnavailable {
+		select {
+		case <-time.After(time.Second): // as Retry-After says
+			status, tag, err = r.send(ctx, method, path, body, "")
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
 	if err == nil && status != wanted {
 		err = fmt.Errorf("%s %s was answered with %d", method, path, status)
 	}

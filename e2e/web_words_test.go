@@ -388,6 +388,7 @@ func TestHistoryIsReadToItsBeginning(t *testing.T) {
 		return Math.round(document.getElementById(window.first).getBoundingClientRect().top - top);
 	})()`
 	const inView = `Math.round(document.getElementById(window.first).getBoundingClientRect().top - document.getElementById("thread").getBoundingClientRect().top)`
+	const halfALine = 10 // pixels
 	for name, page := range map[string]struct {
 		*visitor
 
@@ -401,7 +402,7 @@ func TestHistoryIsReadToItsBeginning(t *testing.T) {
 			before := ask[int](page.visitor, seen)
 			page.clicks("link", "Load earlier messages")
 			page.waits("earlier ones are shown", shown(count))
-			require.InDelta(t, before, ask[int](page.visitor, inView), 2, "%s: what is in view stays there", name)
+			require.InDelta(t, before, ask[int](page.visitor, inView), halfALine, "%s: what is in view stays there", name)
 		}
 		page.seesIn("#thread", charged, "message 1.", "message 450.")
 		page.untilNone("link", "Load earlier messages")
@@ -419,7 +420,7 @@ func TestHistoryIsReadToItsBeginning(t *testing.T) {
 	before := ask[int](alice, seen)
 	crystal.says("One more.")
 	alice.waits("the new one is shown with the others", shown(201))
-	require.InDelta(t, before, ask[int](alice, inView), 2)
+	require.InDelta(t, before, ask[int](alice, inView), halfALine)
 }
 
 // A refresh changes nothing of a transcript but what is new: a selection stays, and assistive technology hears one message.
