@@ -57,7 +57,10 @@ var (
 func startChromium() (context.Context, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(browserProgram()), chromedp.ModifyCmdFunc(child.Bind), chromedp.WindowSize(windowWidth, windowHeight),
-		chromedp.Flag("headless", "new"), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-quic", true))
+		chromedp.Flag("headless", "new"), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-quic", true),
+		// Chromium rasterizes on a GPU, which here is a program too, and loads its address bar beside each tab.
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-gpu-rasterization", true),
+		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"))
 	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {})) // events that this library doesn't know
 	endChromium = func() {
