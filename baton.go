@@ -41,6 +41,9 @@ func NewConversation() string { return conversation.SIDOf(conversation.PrefixCon
 // It returns as soon as the conversation exists: a queue the desk doesn't know fails it afterwards,
 // which [Client.State] tells.
 func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
+	if err := conversation.Storable(start); err != nil {
+		return "", err
+	}
 	start.Customer = start.Customer.Clean()
 	ours := start.Conversation == ""
 	if ours {
@@ -75,6 +78,9 @@ func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (st
 // makes it safe to send again.
 func (c *Client) Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
 	var outcome conversation.Outcome
+	if err := conversation.Storable(command); err != nil {
+		return outcome, err
+	}
 	// One update ID for all attempts: an attempt whose answer was lost is not carried out again.
 	id := uuid.NewString()
 	err := repeat(ctx, func() error {

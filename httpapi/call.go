@@ -1,16 +1,20 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
@@ -116,7 +120,29 @@ func (c *call) read() error {
 			return err
 		}
 	}
+	if err := c.validText(query, c.form); err != nil {
+		return err
+	}
 	return c.supported(query)
+}
+
+// validText refuses parameters, and fields of a body, that are not valid UTF-8.
+func (c *call) validText(parameters ...url.Values) error {
+	const advice = "is not valid UTF-8: encode the text as UTF-8"
+	for _, given := range parameters {
+		for _, name := range slices.Sorted(maps.Keys(given)) {
+			switch {
+			case !utf8.ValidString(name):
+				return c.wrong("", "The name of a parameter %s", advice)
+			case !utf8.ValidString(strings.Join(given[name], "")):
+				return c.wrong(name, "%s %s", name, advice)
+			}
+		}
+	}
+	if field, found := conversation.InvalidText(c.body); found {
+		return c.wrong(field, "%s %s", cmp.Or(field, "The body"), advice)
+	}
+	return nil
 }
 
 func (c *call) readBody() error {

@@ -396,7 +396,7 @@ func (c *call) routeTask(o *opening) error {
 	if o.start.Queue, o.start.Priority, err = c.routed(queue, o.workflow, o.start.Attributes); err != nil {
 		return err
 	}
-	if o.start.Priority, err = c.number("Priority", o.start.Priority, 0, 1<<30); err != nil {
+	if o.start.Priority, err = c.number("Priority", o.start.Priority, 0, conversation.MaxPriority); err != nil {
 		return err
 	}
 	return c.taskDefaults(o.start)
@@ -599,7 +599,7 @@ func (c *call) unchangeable(task desk.Task) error {
 			return err
 		}
 	}
-	priority, err := c.number("Priority", task.Priority, 0, 1<<30)
+	priority, err := c.number("Priority", task.Priority, 0, conversation.MaxPriority)
 	if err == nil && priority != task.Priority {
 		return c.wrong("Priority", "The priority of a task can't be changed: give it when the conversation starts")
 	}

@@ -1,0 +1,109 @@
+package conversation
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+)
+
+// InvalidText returns the path of the first field of a JSON document that is not valid UTF-8, as in customer.name, and
+// false where all of it is valid. The path is empty where it cannot be told. Attributes are one field, whatever is in them.
+func InvalidText(document []byte) (field string, found bool) {
+	if utf8.Valid(document) {
+		return "", false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	if opening, err := decoder.Token(); err != nil || opening != json.Delim('{') {
+		return "", true
+	}
+	for decoder.More() {
+		key, err := decoder.Token()
+		if err != nil {
+			return "", true
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return "", true
+		}
+		if utf8.Valid(value) {
+			continue
+		}
+		name := fmt.Sprint(key)
+		if name == "attributes" {
+			return name, true
+		}
+		within, _ := InvalidText(value)
+		return strings.TrimSuffix(name+"."+within, "."), true
+	}
+	return "", true
+}
+
+// MaxPriority is the highest priority of a task.
+const MaxPriority = 1 << 30
+
+// RefuseUnstorable refuses the JSON payload of a command that the desk cannot store as it is: one that is not valid UTF-8,
+// or a start with a priority above [MaxPriority]. [Decode] takes them: histories hold payloads that were accepted.
+func RefuseUnstorable(name CommandName, payload []byte) error {
+	if field, found := InvalidText(payload); found {
+		return notUTF8(name, field)
+	}
+	if name != CommandStart {
+		return nil
+	}
+	command, err := Decode(name, payload, "")
+	if err != nil {
+		return nil //nolint:nilerr // refused by whoever decodes it
+	}
+	return Storable(command)
+}
+
+// Storable refuses a command that the desk cannot store as it is, as [RefuseUnstorable] does. Encoded as JSON, a command
+// would lose texts that are not valid UTF-8 without a word.
+func Storable(c Command) error {
+	if field, found := invalidString(reflect.ValueOf(c), ""); found {
+		return notUTF8(c.Name(), field)
+	}
+	if start, ok := c.(StartCommand); ok && start.Priority > MaxPriority {
+		return invalid("priority", "start: priority can be at most %d", MaxPriority)
+	}
+	return nil
+}
+
+func notUTF8(name CommandName, field string) *Refusal {
+	what := field
+	if what == "" {
+		what = "the payload"
+	}
+	return invalid(field, "%s: %s is not valid UTF-8: encode the text as UTF-8", name, what)
+}
+
+// invalidString looks through the fields of a command.
+func invalidString(v reflect.Value, path string) (field string, found bool) {
+	switch v.Kind() {
+	case reflect.String:
+		return path, !utf8.ValidString(v.String())
+	case reflect.Map: // attributes
+		for _, key := range v.MapKeys() {
+			if !utf8.ValidString(key.String()) || !utf8.Valid(v.MapIndex(key).Bytes()) {
+				return path, true
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			of := v.Type().Field(i)
+			name := path
+			if !of.Anonymous {
+				tag, _, _ := strings.Cut(of.Tag.Get("json"), ",")
+				name = strings.TrimPrefix(path+"."+tag, ".")
+			}
+			if field, found = invalidString(v.Field(i), name); found {
+				return field, true
+			}
+		}
+	default: // numbers and switches
+	}
+	return "", false
+}

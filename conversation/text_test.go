@@ -1,0 +1,80 @@
+package conversation_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+func TestWhatTheDeskCannotStoreIsRefused(t *testing.T) {
+	t.Parallel()
+	start := conversation.StartCommand{Conversation: "CH0123456789abcdef0123456789abcdef", Channel: conversation.ChannelWeb, Queue: "support"}
+	with := func(change func(*conversation.StartCommand)) conversation.StartCommand {
+		changed := start
+		change(&changed)
+		return changed
+	}
+	for _, test := range []struct {
+		field   string
+		command conversation.Command
+	}{
+		{"queue", with(func(c *conversation.StartCommand) { c.Queue = "\xff" })},
+		{"customer.name", with(func(c *conversation.StartCommand) { c.Customer.Name = "M\xfcller" })},
+		{"attributes", with(func(c *conversation.StartCommand) {
+			c.Attributes = conversation.Attributes{"a": json.RawMessage("\"\xed\xa0\x80\"")}
+		})},
+		{"attributes", with(func(c *conversation.StartCommand) {
+			c.Attributes = conversation.Attributes{"\xff": json.RawMessage(`1`)}
+		})},
+		{"priority", with(func(c *conversation.StartCommand) { c.Priority = conversation.MaxPriority + 1 })},
+		{"to.agent", conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "\xff\xfe"}}},
+		{"note", conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}, Note: "caf\xe9"}},
+		{"command_id", conversation.AcceptCommand{Agent: "bob", Meta: conversation.Meta{CommandID: "\xff"}}},
+		{"reason", conversation.DeclineCommand{Agent: "bob", Reason: "\xff"}},
+		{"reason", conversation.CloseCommand{Reason: "\xc0\x80"}},
+		{"disposition", conversation.WrapupCommand{Agent: "bob", Disposition: "\xff"}},
+	} {
+		for _, err := range []error{conversation.Storable(test.command), identified(test.command)} {
+			refusal, ok := errors.AsType[*conversation.Refusal](err)
+			if _, starts := test.command.(conversation.StartCommand); starts && test.field == "priority" {
+				continue
+			}
+			require.True(t, ok, "%v: %v", test.command, err)
+			require.Equal(t, conversation.CodeInvalidPayload, refusal.Code)
+			require.Equal(t, test.field, refusal.Details.Field)
+			require.Contains(t, refusal.Message, test.field+" is not valid UTF-8")
+		}
+	}
+	require.NoError(t, conversation.Storable(start))
+	require.ErrorContains(t, conversation.Storable(with(func(c *conversation.StartCommand) { c.Priority = conversation.MaxPriority + 1 })), "at most 1073741824")
+}
+
+func identified(c conversation.Command) error {
+	_, err := conversation.Identified(c, "id")
+	return err
+}
+
+func TestInvalidTextIsFoundInJSON(t *testing.T) {
+	t.Parallel()
+	for document, field := range map[string]string{
+		"{\"agent\":\"\xff\"}":                          "agent",
+		"{\"agent\":\"a\",\"to\":{\"queue\":\"\xe4\"}}": "to.queue",
+		"{\"attributes\":{\"a\":{\"b\":\"\xfc\"}}}":     "attributes",
+		"{\"list\":[\"\xfc\"]}":                         "list",
+		"{\"\xfc\":1}":                                  "",
+		"\"\xfc\"":                                      "",
+		"{\"a\":1,\xff":                                 "",
+	} {
+		found, invalid := conversation.InvalidText([]byte(document))
+		require.True(t, invalid, "%q", document)
+		require.Equal(t, field, found, "%q", document)
+	}
+	for _, document := range []string{`{"name":"Müller 張偉","a":"\ud800"}`, `{}`, ``, `[1]`} {
+		_, invalid := conversation.InvalidText([]byte(document))
+		require.False(t, invalid, "%q", document)
+	}
+}
