@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -40,8 +41,15 @@ type run struct {
 	busyIn   int
 	deadline alarm
 	quiet    alarm
-	// overAt is the history length at which the run was first seen to be over.
-	overAt int
+	// overAt and overSize are the length and the bytes of the history at which the run was first seen to be over.
+	overAt, overSize int
+	// aside are signals whose key no worker had, tried at triedAt last. keepsSealed is set once there was one: until then
+	// closedRounds counts how often encrypted signals were read.
+	aside        []sealed
+	triedAt      time.Time
+	unseal       alarm
+	keepsSealed  bool
+	closedRounds int
 	// canceled is set once a request to cancel the workflow has been taken as a close.
 	canceled bool
 }
@@ -51,6 +59,8 @@ type continued struct {
 	conversation.Record
 
 	Untold untold `json:"untold,omitzero"`
+	// Aside are the signals that were set aside.
+	Aside []sealed `json:"aside,omitempty"`
 }
 
 // Conversation is the workflow: it runs from the customer's first word to the last wrapup, and
@@ -81,6 +91,7 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 		}
 		r.record = before.Record
 		r.project.resume(before.Untold)
+		r.aside, r.keepsSealed = before.Aside, len(before.Aside) > 0
 		r.record.Forget(before.Untold.Events) // an earlier build has left everything
 		r.shown = searchableOf(&r.record.State)
 	} else {
@@ -136,6 +147,9 @@ func (r *run) validate(ctx workflow.Context, name conversation.CommandName, payl
 		return refuseClear(string(name))
 	}
 	command, err := decode(name, payload, extra, workflow.GetCurrentUpdateInfo(ctx).ID)
+	if err == nil {
+		err = conversation.RefuseUnstorable(name, jsonOf(payload))
+	}
 	if err != nil || r.deciding || !r.inbox.empty() || r.record.Status == "" {
 		return err
 	}
@@ -151,6 +165,7 @@ func (r *run) update(ctx workflow.Context, name conversation.CommandName, payloa
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	a := arrival{name: string(name), answer: &answer{}, trace: traceOf(ctx)}
 	a.command, a.refusal = decode(name, payload, extra, workflow.GetCurrentUpdateInfo(ctx).ID)
+	a.unstorable = conversation.RefuseUnstorable(name, jsonOf(payload))
 	r.inbox.put(a)
 	if err := workflow.Await(ctx, func() bool { return a.answer.done }); err != nil {
 		return conversation.Outcome{}, err

@@ -16,12 +16,13 @@ const (
 	metricTimeToAccept = "baton_time_to_accept"
 )
 
-// The outcomes of commands. A match is stale that came too late.
+// The outcomes of commands. A match is stale that came too late; a signal is set aside whose key is missing.
 const (
 	outcomeCarriedOut = "carried_out"
 	outcomeUnchanged  = "unchanged"
 	outcomeStale      = "stale"
 	outcomeRefused    = "refused"
+	outcomeSetAside   = "set_aside"
 )
 
 // countDone counts a command that the rules have let pass; of an accept, how long the offer had waited for it.
@@ -41,6 +42,9 @@ func (r *run) countDone(ctx workflow.Context, name conversation.CommandName, res
 	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{"queue": task.Queue, "channel": string(r.record.Channel)}).
 		Timer(metricTimeToAccept).Record(task.AssignedAt.Sub(task.Reservation.CreatedAt))
 }
+
+// countSetAside counts a signal that was set aside.
+func countSetAside(ctx workflow.Context, name string) { count(ctx, name, outcomeSetAside, "none") }
 
 // countRefused counts a message that was refused. One of a name that no command has may have any.
 func countRefused(ctx workflow.Context, name string, refusal error) {

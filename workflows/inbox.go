@@ -19,6 +19,10 @@ type arrival struct {
 	// command is nil where the payload was refused, with refusal.
 	command conversation.Command
 	refusal error
+	// unstorable is why no database keeps what the command brings, nil where all do.
+	unstorable error
+	// unopened are the arguments of a signal that have not been read yet, nil once they are.
+	unopened *unopened
 	// answer is an update's, nil for everybody else.
 	answer *answer
 	// clear is set for a signal that was not encrypted.
@@ -39,6 +43,8 @@ type inbox struct {
 	arrivals []arrival
 	// taken counts the arrivals that were taken.
 	taken int
+	// open reads the arguments of a signal.
+	open func(*commonpb.Payloads, ...any) error
 	// refused is what [WithRefused] names, nil without it.
 	refused Refused
 	// encryption is what [WithEncryption] names.
@@ -99,18 +105,15 @@ func (w *workerInterceptor) InterceptWorkflow(ctx workflow.Context, next interce
 	payloads := converter.WithDataConverterSerializationContext(w.payloads, converter.WorkflowSerializationContext{
 		Namespace: info.Namespace, WorkflowID: info.WorkflowExecution.ID,
 	})
-	if aware, ok := payloads.(workflow.ContextAware); ok {
-		payloads = aware.WithWorkflowContext(ctx) // as the SDK reads everything else
-	}
-	i := &inboundInterceptor{payloads: payloads, inbox: &inbox{refused: w.refused, encryption: w.encryption}}
+	// Not with the workflow's context, as the SDK reads everything else: a key that is missing is an error here.
+	i := &inboundInterceptor{inbox: &inbox{open: payloads.FromPayloads, refused: w.refused, encryption: w.encryption}}
 	i.Next = next
 	return i
 }
 
 type inboundInterceptor struct {
 	interceptor.WorkflowInboundInterceptorBase
-	payloads converter.DataConverter
-	inbox    *inbox
+	inbox *inbox
 }
 
 // ExecuteWorkflow runs the conversation, in the place of the SDK: that would call [Conversation] by reflection, whose
@@ -132,12 +135,15 @@ func (i *inboundInterceptor) HandleSignal(ctx workflow.Context, in *interceptor.
 		return i.Next.HandleSignal(ctx, in)
 	}
 	a := arrival{name: in.SignalName, trace: traceOf(ctx), clear: isClear(in.Arg.GetPayloads()...)}
-	var payload, extra converter.RawValue
-	if err := i.payloads.FromPayloads(in.Arg, &payload, &extra); err != nil {
-		a.refusal = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
-			"%s: the payload can't be decoded: encode it for this workflow, as this service's workers do", in.SignalName)
-	} else {
-		a.command, a.refusal = decode(conversation.CommandName(in.SignalName), payload, extra, "")
+	switch {
+	case conversation.CommandName(a.name).Description() == "": // no command, whatever is in it
+		_, a.refusal = decode(conversation.CommandName(a.name), converter.RawValue{}, converter.RawValue{}, "")
+	case isEncrypted(in.Arg.GetPayloads()...):
+		a.unopened = &unopened{in.Arg, i.inbox.open}
+	default:
+		if err := a.read(i.inbox.open, in.Arg); err != nil {
+			return err
+		}
 	}
 	i.inbox.put(a)
 	return nil
@@ -170,6 +176,13 @@ const (
 func isClear(payloads ...*commonpb.Payload) bool {
 	return slices.ContainsFunc(payloads, func(p *commonpb.Payload) bool {
 		return string(p.GetMetadata()[converter.MetadataEncoding]) != encodingEncrypted
+	})
+}
+
+// isEncrypted tells whether one of the payloads, as they were sent, is encrypted.
+func isEncrypted(payloads ...*commonpb.Payload) bool {
+	return slices.ContainsFunc(payloads, func(p *commonpb.Payload) bool {
+		return string(p.GetMetadata()[converter.MetadataEncoding]) == encodingEncrypted
 	})
 }
 

@@ -20,6 +20,9 @@ const (
 	// growth is by how many events the history of a run that is to be continued may grow while it looks
 	// for one. The server suggests to continue two hundred updates before it takes no more.
 	growth = 300
+	// growthBytes is by how much that history may grow in bytes: a few large signals are few events, and the server ends a
+	// workflow with 50 MB. It suggests to continue at 4 MB.
+	growthBytes = 4 << 20
 	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a picture
 	// whose call was given up before it is sent again.
 	askAgainAfter = 5 * time.Second
@@ -60,6 +63,7 @@ func (r *run) takeCancel(root workflow.Context) {
 
 // work does what there is to do, shows it, and sets the alarms for what comes next. It tells whether the run ends.
 func (r *run) work(ctx, root workflow.Context) (ends bool, err error) {
+	r.trySealed(ctx)
 	if err := r.takeAll(ctx); err != nil {
 		return false, err
 	}
@@ -73,7 +77,7 @@ func (r *run) work(ctx, root workflow.Context) (ends bool, err error) {
 		}
 	}
 	if r.over(ctx) && r.overAt == 0 {
-		r.overAt = workflow.GetInfo(ctx).GetCurrentHistoryLength()
+		r.overAt, r.overSize = workflow.GetInfo(ctx).GetCurrentHistoryLength(), workflow.GetInfo(ctx).GetCurrentHistorySize()
 	}
 	r.show(ctx)
 	if r.mayLeave(ctx, root) {
@@ -89,6 +93,11 @@ func (r *run) open(ctx workflow.Context) error {
 	start, err := r.decodeStart(ctx)
 	if err == nil && wasClear(r.start) && r.clearRefused(ctx) {
 		err = refuseClear(string(conversation.CommandStart))
+	}
+	if err == nil {
+		if invalid := conversation.RefuseUnstorable(conversation.CommandStart, jsonOf(r.start)); invalid != nil && storableAsked(ctx) {
+			err = invalid
+		}
 	}
 	for err == nil {
 		err = r.carryOut(ctx, start)
@@ -116,7 +125,7 @@ func (r *run) failToOpen(ctx workflow.Context, refusal error) error {
 
 // hasWork tells whether the loop has a reason to go round.
 func (r *run) hasWork(ctx, root workflow.Context) bool {
-	return !r.inbox.empty() || r.deadline.rang() || r.quiet.rang() || r.canceledNow(root) || r.shownWith != r.project.turns ||
+	return !r.inbox.empty() || r.deadline.rang() || r.quiet.rang() || r.unseal.rang() || r.canceledNow(root) || r.shownWith != r.project.turns ||
 		(r.wantsToLeave(ctx) && !r.quiet.set()) || r.mustLeave(ctx, root)
 }
 
@@ -125,6 +134,7 @@ func (r *run) canceledNow(root workflow.Context) bool { return root.Err() != nil
 // takeAll carries out the commands in the inbox in order of arrival, and due deadlines after them.
 func (r *run) takeAll(ctx workflow.Context) error {
 	for {
+		r.openArrivals(ctx)
 		switch {
 		case !r.inbox.empty():
 			if err := r.handle(ctx, r.inbox.take()); err != nil {
@@ -176,7 +186,15 @@ func (r *run) decide(ctx workflow.Context, a arrival) (conversation.Outcome, err
 	if a.refusal != nil {
 		return conversation.Outcome{}, a.refusal
 	}
+	if a.unstorable != nil && storableAsked(ctx) {
+		return conversation.Outcome{}, a.unstorable
+	}
 	return r.apply(ctx, a.command)
+}
+
+// storableAsked tells whether what no database keeps is refused. Runs that took it before go on taking it.
+func storableAsked(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "storable", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
 // carryOut applies a command of the run's own.
@@ -267,17 +285,26 @@ func (r *run) mayLeave(ctx, root workflow.Context) bool {
 // run after it tells the desk what this one could not.
 func (r *run) mustLeave(ctx, root workflow.Context) bool {
 	return r.overAt > 0 && r.record.Status != conversation.ConversationClosed &&
-		workflow.GetInfo(ctx).GetCurrentHistoryLength()-r.overAt >= growth &&
-		r.inbox.empty() && workflow.AllHandlersFinished(ctx) && !r.canceledNow(root)
+		r.inbox.empty() && workflow.AllHandlersFinished(ctx) && !r.canceledNow(root) &&
+		(workflow.GetInfo(ctx).GetCurrentHistoryLength()-r.overAt >= growth || r.tooLarge(ctx))
+}
+
+// tooLarge tells whether the history of a run that is to be continued has grown by too many bytes.
+func (r *run) tooLarge(ctx workflow.Context) bool {
+	return workflow.GetInfo(ctx).GetCurrentHistorySize()-r.overSize >= growthBytes &&
+		workflow.GetVersion(ctx, "leave-by-size", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
 // leave ends the run of a closed conversation, or continues one that isn't.
 func (r *run) leave(ctx workflow.Context) error {
 	if r.record.Status == conversation.ConversationClosed {
+		for _, s := range r.aside {
+			r.refuseSealed(ctx, s, "and the conversation has ended")
+		}
 		return nil
 	}
 	r.writeSearchable(ctx)
-	return workflow.NewContinueAsNewError(ctx, Type, r.start, continued{r.record, r.project.untold()})
+	return workflow.NewContinueAsNewError(ctx, Type, r.start, continued{r.record, r.project.untold(), r.aside})
 }
 
 func (r *run) summary() *Summary {
@@ -293,6 +320,9 @@ func (r *run) setAlarms(ctx workflow.Context) {
 		r.deadline.at(ctx, deadline.At, deadlineSummary(deadline))
 	} else {
 		r.deadline.cancel()
+	}
+	if len(r.aside) > 0 && !r.unseal.set() {
+		r.unseal.at(ctx, r.nextTry(ctx), "read signals again whose key was missing")
 	}
 	if r.wantsToLeave(ctx) && !r.quiet.set() {
 		r.quiet.at(ctx, workflow.Now(ctx).Add(quietFor), "a quiet moment before this run ends")

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -34,6 +36,8 @@ var wrongPayloads = []struct {
 	{"an object for a name", rawArguments{rawJSON(`{"agent":{"name":"alice"}}`)}, "agent"},
 	{"null for a name", rawArguments{rawJSON(`{"agent":null}`)}, "agent"},
 	{"without the name", rawArguments{rawJSON(`{}`)}, "agent"},
+	{"not UTF-8", rawArguments{rawJSON("{\"agent\":\"alice\",\"by\":\"M\xfcller\"}")}, "by"},
+	{"with half a surrogate", rawArguments{rawJSON("{\"agent\":\"\xed\xa0\x80\"}")}, "agent"},
 	{"with an endless name", rawArguments{rawJSON(fmt.Sprintf(`{"agent":%q}`, strings.Repeat("a", 256)))}, "agent"},
 }
 
@@ -64,6 +68,25 @@ func TestAPayloadThatIsNoCommandIsRefused(t *testing.T) {
 			})
 			s.play()
 		})
+	}
+}
+
+func TestAStartThatNoDatabaseKeepsIsRefused(t *testing.T) {
+	t.Parallel()
+	for field, with := range map[string]string{
+		"attributes":    "\"attributes\":{\"company\":\"M\xfcller\"}",
+		"customer.name": "\"customer\":{\"name\":\"\xff\xfe\"}",
+		"priority":      `"priority":3000000000`,
+	} {
+		s := newScene(t)
+		s.start = rawArguments{rawJSON(`{"conversation":"` + testSID + `","channel":"web","queue":"support",` + with + `}`)}
+		s.run()
+		refused, ok := errors.AsType[*temporal.ApplicationError](s.env.GetWorkflowError())
+		require.True(t, ok, "%v", s.env.GetWorkflowError())
+		require.Equal(t, string(conversation.CodeInvalidPayload), refused.Type())
+		var details conversation.Details
+		require.NoError(t, refused.Details(&details))
+		require.Equal(t, field, details.Field)
 	}
 }
 

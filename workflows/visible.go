@@ -47,7 +47,7 @@ func searchableOf(s *conversation.State) searchable {
 // to be away. They are the dearest thing a command changes: no caller waits for them, and what is told
 // the desk together is written together.
 func (r *run) show(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, currentDetails(&r.record))
+	workflow.SetCurrentDetails(ctx, currentDetails(&r.record)+r.asideDetails())
 	if r.project.soon(r.shownWith) {
 		return
 	}

@@ -137,6 +137,9 @@ type KeyError struct {
 	Other bool
 }
 
+// MissingKey returns the ID of the key.
+func (e *KeyError) MissingKey() string { return e.ID }
+
 // Error names the key, and says what to do.
 func (e *KeyError) Error() string {
 	if e.Other {
