@@ -3,12 +3,15 @@ package desk
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // bells wake the desks of other processes on one PostgreSQL database, by NOTIFY: dispatchers, and those who wait for
@@ -24,6 +27,8 @@ type bells struct {
 	own     string
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	// heardAt is when the listener's connection worked last, in Unix nanoseconds.
+	heardAt atomic.Int64
 
 	mutex sync.Mutex
 	rung  map[string]bool
@@ -45,6 +50,8 @@ const (
 	// The pause before the listener connects again, which grows.
 	firstReconnect = 100 * time.Millisecond
 	lastReconnect  = 5 * time.Second
+	// silentFor is how long the listener waits before it asks whether the connection still works, and for the answer.
+	silentFor = 2 * time.Second
 )
 
 func newBells(config *pgx.ConnConfig, db *sql.DB) *bells {
@@ -113,6 +120,7 @@ func (b *bells) take() (words []string) {
 // hear listens on a connection of its own, and on another one when that is lost.
 func (b *bells) hear(ctx context.Context, d *Desk) {
 	pause := firstReconnect
+	b.heardAt.Store(time.Now().UnixNano())
 	for ctx.Err() == nil {
 		began := time.Now()
 		b.hearOnce(ctx, d)
@@ -125,22 +133,27 @@ func (b *bells) hear(ctx context.Context, d *Desk) {
 }
 
 func (b *bells) hearOnce(ctx context.Context, d *Desk) {
-	connection, err := pgx.ConnectConfig(ctx, b.config.Copy())
+	connection, err := b.connect(ctx)
 	if err != nil {
 		return // the desk's own calls will say so
 	}
-	defer func() { _ = connection.Close(context.WithoutCancel(ctx)) }()
-	if _, err := connection.Exec(ctx, `LISTEN `+bellsChannel); err != nil {
-		return
-	}
+	defer func() {
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), silentFor)
+		defer cancel()
+		_ = connection.Close(within)
+	}()
 	// What was rung before is not heard any more: everybody looks once.
 	wake(d.toPlace)
 	wake(d.toDeliver)
 	d.shown.tellAll()
 	for {
-		heard, err := connection.WaitForNotification(ctx)
+		b.heardAt.Store(time.Now().UnixNano())
+		heard, err := b.next(ctx, connection)
 		if err != nil {
 			return
+		}
+		if heard == nil {
+			continue
 		}
 		from, words, _ := strings.Cut(heard.Payload, " ")
 		if from == b.own {
@@ -157,4 +170,39 @@ func (b *bells) hearOnce(ctx context.Context, d *Desk) {
 			}
 		}
 	}
+}
+
+// connect opens a connection that listens.
+func (b *bells) connect(ctx context.Context) (*pgx.Conn, error) {
+	within, cancel := context.WithTimeout(ctx, ringTimeout)
+	defer cancel()
+	connection, err := pgx.ConnectConfig(within, b.config.Copy())
+	if err != nil {
+		return nil, wrap("connect", err)
+	}
+	if _, err := connection.Exec(within, `LISTEN `+bellsChannel); err != nil {
+		return nil, errors.Join(err, connection.Close(within))
+	}
+	return connection, nil
+}
+
+// next returns the next notification, nil where there was none for a while and the connection still answers.
+func (b *bells) next(ctx context.Context, connection *pgx.Conn) (*pgconn.Notification, error) {
+	waiting, cancel := context.WithTimeout(ctx, silentFor)
+	defer cancel()
+	heard, err := connection.WaitForNotification(waiting)
+	if err == nil || ctx.Err() != nil || !pgconn.Timeout(err) {
+		return heard, err //nolint:wrapcheck // only that there is one is of interest
+	}
+	asking, answered := context.WithTimeout(ctx, silentFor)
+	defer answered()
+	return nil, connection.Ping(asking) //nolint:wrapcheck // as above
+}
+
+// listens returns an error where no connection has been heard of for that long.
+func (b *bells) listens(within time.Duration) error {
+	if b == nil {
+		return nil
+	}
+	return moved(&b.heardAt, within)
 }

@@ -191,7 +191,9 @@ type sealed struct {
 var _ driver.Valuer = sealed{}
 
 // Value implements [driver.Valuer].
-func (s sealed) Value() (driver.Value, error) { return s.seals.seal(s.column, s.row, s.text) }
+func (s sealed) Value() (driver.Value, error) {
+	return s.seals.seal(s.column, s.row, storableText(s.text))
+}
 
 func (t *transaction) sealed(c column, row, text string) sealed {
 	return sealed{seals: t.pool.seals, column: c, row: row, text: text}

@@ -24,6 +24,8 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"events that were lost hold nothing up", testEventGap},
 		{"the feed is in order and complete", testFeed},
 		{"attributes outlive the conversation's", testAttributesOutlive},
+		{"a row belongs to its conversation", testForeignRows},
+		{"what is not valid text holds nothing up", testInvalidText},
 		{"events carry what programs need in fields", testEventFields},
 		{"the desk follows any conversation", testFollowsAnyConversation},
 		{"who awaits a revision sees it", testAwaitRevision},

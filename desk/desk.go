@@ -51,8 +51,11 @@ type Desk struct {
 	// toPlace and toDeliver wake the dispatcher; shown wakes who waits for a revision.
 	toPlace, toDeliver chan struct{}
 	shown              *shown
-	// dispatchers is how many run in this process.
-	dispatchers atomic.Int32
+	// rejections are the snapshots that the database has refused.
+	rejections rejections
+	// dispatchers is how many run in this process; dispatchedAt is when one has finished a round, in Unix nanoseconds.
+	dispatchers  atomic.Int32
+	dispatchedAt atomic.Int64
 }
 
 // Open opens the desk kept in the database, `sqlite:PATH`, a bare path, or `postgres://USER@HOST/DATABASE`, makes

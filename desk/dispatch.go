@@ -102,6 +102,7 @@ func (t *transaction) matchable(ctx context.Context) (work matchable, err error)
 // this Desk, and looks at everything on a tick. What isn't confirmed by a picture is delivered
 // again, less and less often; a conversation that can't be reached doesn't hold up the others.
 func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
+	d.dispatchedAt.Store(time.Now().UnixNano())
 	d.dispatchers.Add(1)
 	defer d.dispatchers.Add(-1)
 	ticker := time.NewTicker(d.tick)
@@ -119,6 +120,7 @@ func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
 		if err := deliveries.start(ctx); err != nil && ctx.Err() == nil {
 			d.log.ErrorContext(ctx, "the dispatcher could not see what to deliver, and will try again", "error", err)
 		}
+		d.dispatchedAt.Store(time.Now().UnixNano())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

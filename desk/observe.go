@@ -26,7 +26,18 @@ const (
 	TransactionCommitted TransactionOutcome = "committed"
 	TransactionUndone    TransactionOutcome = "undone"
 	TransactionFailed    TransactionOutcome = "failed"
+	// TransactionRejected is one whose data the database refuses: tried again, it will be refused again.
+	TransactionRejected TransactionOutcome = "rejected"
 )
+
+// Unavailable tells whether a call to a desk failed because its database is away, or cannot be written to at present: the
+// same call may succeed later.
+func Unavailable(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || postgresUnavailable(err) || sqliteUnavailable(err)
+}
+
+// rejected tells whether the database refuses the data themselves.
+func rejected(err error) bool { return postgresRejected(err) || sqliteRejected(err) }
 
 // observed tells whoever asks of a transaction that has ended.
 func (s *store) observed(ctx context.Context, done Transaction, err error) {
@@ -39,6 +50,8 @@ func (s *store) observed(ctx context.Context, done Transaction, err error) {
 		done.Outcome = TransactionCommitted
 	case isTaken || conversation.CodeOf(err) != "" || errors.Is(err, ErrCredentials) || ctx.Err() != nil:
 		done.Outcome = TransactionUndone
+	case rejected(err):
+		done.Outcome = TransactionRejected
 	default:
 		done.Outcome = TransactionFailed
 	}

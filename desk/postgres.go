@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,10 +39,32 @@ const (
 	oldestPostgres = 130000
 )
 
-// postgresSettings are what every connection starts with, where the URL says nothing else: nobody waits for a lock
-// for ever, and a process that hangs, or a machine that is gone, doesn't keep what it holds.
+// postgresSettings are what every connection starts with, where the URL says nothing else: no transaction waits for a
+// lock for ever, and a process that is frozen, or a machine that is gone, loses the locks it holds before others have
+// waited too long for them.
 var postgresSettings = map[string]string{
-	"application_name": "baton", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "30s", "timezone": "UTC",
+	"application_name": "baton", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "3s", "timezone": "UTC",
+}
+
+const (
+	// keepAliveIdle and keepAliveEvery are when a silent connection is first asked for a sign of life, and how often
+	// then; keepAliveCount is how many times before it is closed.
+	keepAliveIdle, keepAliveEvery, keepAliveCount = 5 * time.Second, 2 * time.Second, 3
+	// unacknowledgedFor is how long what was sent may stay unacknowledged before the connection is closed.
+	unacknowledgedFor = 10 * time.Second
+)
+
+// dialer connects to the server so that the system notices when it is gone.
+func dialer() *net.Dialer {
+	return &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveEvery, Count: keepAliveCount},
+		Control: func(network, _ string, c syscall.RawConn) error {
+			if !strings.HasPrefix(network, "tcp") {
+				return nil
+			}
+			return boundUnacknowledged(c, unacknowledgedFor)
+		},
+	}
 }
 
 // Advisory locks have two numbers: ours, and what is locked. They are the database's alone.
@@ -134,6 +157,7 @@ func postgresConfig(address string) (*pgx.ConnConfig, int, error) {
 	if err := refusePlain(config); err != nil {
 		return nil, 0, err
 	}
+	config.DialFunc = dialer().DialContext
 	for setting, value := range postgresSettings {
 		if config.RuntimeParams[setting] == "" {
 			config.RuntimeParams[setting] = value
@@ -176,7 +200,7 @@ func postgresPool(config *pgx.ConnConfig, connections int) *pool {
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	db.SetConnMaxLifetime(time.Hour) // after a switch to another server, and for what a long session keeps
-	return &pool{DB: db, own: true}
+	return &pool{DB: db, own: true, idle: connections}
 }
 
 // preparePostgres refuses what is no place for a desk, and makes the tables. Processes that start together take turns.
@@ -296,4 +320,36 @@ func isLost(err error) bool {
 	_, unreachable := errors.AsType[net.Error](err)
 	return unreachable || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, pgconn.ErrConnClosed) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// postgresUnavailable tells whether the server cannot be reached, or cannot read or write now: it starts or ends, can only
+// be read, has no space or no connection left, or holds a lock for too long.
+func postgresUnavailable(err error) bool {
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return isLost(err)
+	}
+	switch failure.Code[:2] {
+	case "08", "53", "57", "58": // connection, resources, operator, system
+		return true
+	}
+	switch failure.Code {
+	case "25006", "25P03", "25P04", "40001", "40P01", "55P03":
+		return true
+	}
+	return false
+}
+
+// postgresRejected tells whether the server refuses what was to be written, and will again: values out of range, text it does
+// not take, rows too big, broken constraints.
+func postgresRejected(err error) bool {
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch failure.Code[:2] {
+	case "22", "23", "54":
+		return true
+	}
+	return false
 }

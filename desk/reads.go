@@ -288,7 +288,7 @@ const selectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue,
 		t.placement, t.attributes, t.disposition, t.wrapup_note, t.canceled_reason, t.created_at, t.queued_at, t.timeout_at,
 		t.assigned_at, t.wrapping_at, t.completed_at, t.canceled_at, t.wrapup_timeout_at,
 		coalesce(r.sid, ''), coalesce(r.agent, ''), coalesce(r.status, ''), coalesce(r.created_at, 0), coalesce(r.expires_at, 0)
-	FROM tasks t LEFT JOIN reservations r ON r.sid = t.reservation`
+	FROM tasks t LEFT JOIN reservations r ON r.sid = t.reservation AND r.conversation = t.conversation`
 
 func scanTask(r row) (task Task, err error) {
 	var attributes string

@@ -187,3 +187,29 @@ func sqliteBusy(err error) bool {
 	var failure *sqlite.Error
 	return errors.As(err, &failure) && failure.Code()&0xff == sqlitecode.SQLITE_BUSY
 }
+
+// sqliteUnavailable tells whether the file cannot be read or written now.
+func sqliteUnavailable(err error) bool {
+	failure, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch failure.Code() & 0xff {
+	case sqlitecode.SQLITE_BUSY, sqlitecode.SQLITE_LOCKED, sqlitecode.SQLITE_READONLY, sqlitecode.SQLITE_IOERR, sqlitecode.SQLITE_FULL, sqlitecode.SQLITE_CANTOPEN:
+		return true
+	}
+	return false
+}
+
+// sqliteRejected tells whether the file refuses what was to be written, and will again.
+func sqliteRejected(err error) bool {
+	failure, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch failure.Code() & 0xff {
+	case sqlitecode.SQLITE_CONSTRAINT, sqlitecode.SQLITE_MISMATCH, sqlitecode.SQLITE_TOOBIG:
+		return true
+	}
+	return false
+}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baton-transfers/baton/desk/expression"
@@ -36,6 +37,8 @@ type store struct {
 	// overwrite rewrites the database's files, so that they keep nothing of what was changed before; it returns what
 	// may remain all the same. It is nil where the database can't.
 	overwrite func(context.Context) (left string, err error)
+	// dropped is when idle connections were dropped last, in Unix nanoseconds.
+	dropped atomic.Int64
 	// narrowed are the files that other users had access to until they were opened.
 	narrowed []string
 }
@@ -46,17 +49,17 @@ const longestPause = 500 * time.Millisecond
 // read runs a transaction that only reads. All its queries see one snapshot of the database, that of the first: what
 // is put together from several tables, as a conversation with its tasks is, would else be of several moments.
 func (s *store) read(ctx context.Context, do func(*transaction) error) error {
-	return s.run(ctx, false, func() error { return s.reads.run(ctx, s.reading, do) })
+	return s.run(ctx, false, func(ctx context.Context) error { return s.reads.run(ctx, s.reading, do) })
 }
 
 // look runs one query. It sees one snapshot by itself, and a transaction around it would cost two ways to the database.
 func (s *store) look(ctx context.Context, do func(*transaction) error) error {
-	return s.run(ctx, false, func() error { return s.reads.look(ctx, do) })
+	return s.run(ctx, false, func(ctx context.Context) error { return s.reads.look(ctx, do) })
 }
 
 // write runs a transaction that writes: alone, or beside others, and then it holds what it decides on (see locks.go).
 func (s *store) write(ctx context.Context, alone bool, do func(*transaction) error) error {
-	return s.run(ctx, true, func() error {
+	return s.run(ctx, true, func(ctx context.Context) error {
 		return s.writes.run(ctx, s.writing, func(t *transaction) error {
 			t.locks = s.locks
 			if err := t.enter(ctx, alone); err != nil {
@@ -70,17 +73,46 @@ func (s *store) write(ctx context.Context, alone bool, do func(*transaction) err
 	})
 }
 
-func (s *store) run(ctx context.Context, write bool, try func() error) error {
+// transactionTimeout bounds a transaction with its retries where the caller sets no deadline: a connection can go
+// silent without being closed.
+const transactionTimeout = 10 * time.Second
+
+func (s *store) run(ctx context.Context, write bool, try func(context.Context) error) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, transactionTimeout)
+		defer cancel()
+	}
 	began, pause := time.Now(), s.pause
 	tried := 1
-	err := try()
+	err := try(ctx)
 	for err != nil && tried < s.tries && s.busy(err) && rest(ctx, pause) {
 		tried++
 		pause = min(2*pause, longestPause)
-		err = try()
+		err = try(ctx)
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		s.dropIdle(time.Now())
 	}
 	s.observed(ctx, Transaction{Write: write, Took: time.Since(began), Retries: tried - 1}, err)
 	return err
+}
+
+// dropAgainAfter is how long idle connections are kept after they were dropped.
+const dropAgainAfter = 5 * time.Second
+
+// dropIdle closes the connections that are not in use after a transaction has timed out: they may be as silent as its own.
+func (s *store) dropIdle(now time.Time) {
+	last := s.dropped.Load()
+	if now.Sub(time.Unix(0, last)) < dropAgainAfter || !s.dropped.CompareAndSwap(last, now.UnixNano()) {
+		return
+	}
+	for _, p := range []*pool{s.reads, s.writes} {
+		if p.idle > 0 {
+			p.SetMaxIdleConns(0)
+			p.SetMaxIdleConns(p.idle)
+		}
+	}
 }
 
 // scrub has nothing of what was changed stay in the database's files, and says what may remain.
@@ -128,7 +160,9 @@ type pool struct {
 	// expressions are those of queues and workflows.
 	expressions *expression.Cache
 	// own tells that the driver prepares statements itself; then none are here.
-	own        bool
+	own bool
+	// idle is how many connections are kept while they are not in use; 0 where they cannot be lost.
+	idle       int
 	mutex      sync.RWMutex
 	statements map[string]*sql.Stmt
 }
@@ -145,7 +179,7 @@ func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transac
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	t := &transaction{tx: tx, pool: p, short: !p.own && (options == nil || !options.ReadOnly)}
+	t := &transaction{ctx: ctx, tx: tx, pool: p, short: !p.own && (options == nil || !options.ReadOnly)}
 	if err := do(t); err != nil {
 		if undone := tx.Rollback(); undone != nil && !errors.Is(undone, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("roll back: %w", undone))
@@ -161,7 +195,7 @@ func (p *pool) run(ctx context.Context, options *sql.TxOptions, do func(*transac
 
 // look runs one query without a transaction.
 func (p *pool) look(ctx context.Context, do func(*transaction) error) error {
-	t := &transaction{pool: p}
+	t := &transaction{ctx: ctx, pool: p}
 	if err := do(t); err != nil {
 		return err
 	}
@@ -197,7 +231,9 @@ type leftovers struct {
 
 // transaction runs the statements of one transaction, or one query without any.
 type transaction struct {
-	tx         *sql.Tx // nil: see [store.look]
+	// ctx bounds the statements of callers without a deadline.
+	ctx        context.Context //nolint:containedctx // it lives as long as the transaction
+	tx         *sql.Tx         // nil: see [store.look]
 	pool       *pool
 	unprepared []string
 	leaves     leftovers
@@ -231,11 +267,21 @@ func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
 	return t.tx.StmtContext(ctx, statement)
 }
 
+// bounded returns the context of a statement.
+func (t *transaction) bounded(ctx context.Context) context.Context {
+	if t.short {
+		return context.WithoutCancel(ctx)
+	}
+	if _, bounded := ctx.Deadline(); !bounded {
+		return t.ctx
+	}
+	return ctx
+}
+
 // exec runs a statement and returns how many rows it changed.
 func (t *transaction) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	if t.short {
-		ctx = context.WithoutCancel(ctx)
-	}
+	ctx = t.bounded(ctx)
+	args = storableArgs(args)
 	var result sql.Result
 	var err error
 	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // the end of the transaction closes it
@@ -254,9 +300,8 @@ func (t *transaction) exec(ctx context.Context, query string, args ...any) (int6
 }
 
 func (t *transaction) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if t.short {
-		ctx = context.WithoutCancel(ctx)
-	}
+	ctx = t.bounded(ctx)
+	args = storableArgs(args)
 	var rows *sql.Rows
 	var err error
 	switch statement := t.statement(ctx, query); { //nolint:sqlclosecheck // the end of the transaction closes it
@@ -274,6 +319,22 @@ func (t *transaction) query(ctx context.Context, query string, args ...any) (*sq
 		return nil, fmt.Errorf("run %q: %w", opening(query), err)
 	}
 	return rows, nil
+}
+
+// storableArgs makes the texts among the arguments of a query ones that every database takes. What people send is refused
+// before; what comes here all the same, as from a conversation that an earlier build has taken, must not hold it up.
+func storableArgs(args []any) []any {
+	for i := range args {
+		if text, ok := args[i].(string); ok && !storable(text) {
+			args[i] = storableText(text)
+		}
+	}
+	return args
+}
+
+// storableText returns the text with U+FFFD in the place of what no database keeps.
+func storableText(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // opening is how an error names a query. Its arguments, which may be what people wrote, are never named.

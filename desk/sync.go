@@ -21,6 +21,7 @@ const placedBySync = 8
 func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.Acknowledgement, error) {
 	var answer conversation.Acknowledgement
 	var lost int
+	var foreign []string
 	// An agent who becomes unavailable leaves matches in conversations that others may be at.
 	write := d.writeBeside
 	if slices.ContainsFunc(p.Events, sendsAway) {
@@ -30,11 +31,17 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.A
 		s := &syncing{transaction: t, picture: p, now: d.now(), touched: map[string]Presence{}, freed: map[string]bool{}}
 		var err error
 		answer, err = s.run(ctx)
-		lost = s.lost
+		lost, foreign = s.lost, s.foreign
 		return err
 	})
 	if err != nil {
+		if rejected(err) && d.rejections.first(p.Conversation, p.Revision) {
+			d.log.ErrorContext(ctx, "sync rejected", "conversation", p.Conversation, "revision", p.Revision, "error", err)
+		}
 		return conversation.Acknowledgement{}, err
+	}
+	if len(foreign) > 0 {
+		d.log.ErrorContext(ctx, "SIDs of other conversations refused", "conversation", p.Conversation, "sids", foreign)
 	}
 	if lost > 0 {
 		d.log.ErrorContext(ctx, "The desk has lost events that the conversation had told it: an older file was put back, or the power was cut. Routing goes on.",
@@ -61,6 +68,8 @@ type syncing struct {
 	// touched are agents whose tasks have changed, and their presence; freed those who may have room now.
 	touched map[string]Presence
 	freed   map[string]bool
+	// foreign are SIDs in the picture that are those of rows of other conversations, or of another task.
+	foreign []string
 	// declining tells whether offers of the conversation were to be declined before.
 	declining bool
 }
@@ -216,7 +225,7 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 	made := s.transferOf(task)
 	// Attributes are kept when the conversation has dropped them from an old task. What the transfer says
 	// that made the task stands from its start.
-	_, err := s.exec(ctx, `INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer,
+	changed, err := s.exec(ctx, `INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer,
 			priority, head, placement, attributes, reservation, disposition, wrapup_note, canceled_reason, created_at, queued_at,
 			timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at, from_agent, to_agent, to_queue, from_queue, given_by, turn_messages)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
@@ -230,14 +239,24 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 			canceled_reason = excluded.canceled_reason, queued_at = excluded.queued_at, timeout_at = excluded.timeout_at,
 			assigned_at = excluded.assigned_at, wrapping_at = excluded.wrapping_at, completed_at = excluded.completed_at,
 			canceled_at = excluded.canceled_at, wrapup_timeout_at = excluded.wrapup_timeout_at,
-			turn_messages = CASE WHEN excluded.wrapping_at = tasks.wrapping_at THEN tasks.turn_messages ELSE excluded.turn_messages END`,
+			turn_messages = CASE WHEN excluded.wrapping_at = tasks.wrapping_at THEN tasks.turn_messages ELSE excluded.turn_messages END
+			WHERE tasks.conversation = excluded.conversation`,
 		task.SID, s.picture.Conversation, string(s.picture.Channel), string(task.Status), task.Queue, task.Agent, flag(task.Direct),
-		flag(task.Status == conversation.TaskPending && !matched), task.Previous, task.Transfer, task.Priority, flag(task.Head),
+		flag(task.Status == conversation.TaskPending && !matched), task.Previous, task.Transfer, min(task.Priority, conversation.MaxPriority), flag(task.Head),
 		task.Placement, s.sealed(taskAttributes, task.SID, attributes), reservation, s.sealed(taskDisposition, task.SID, task.Disposition),
 		s.sealed(taskWrapupNote, task.SID, task.WrapupNote), string(task.CanceledReason),
 		micros(task.CreatedAt), micros(task.QueuedAt), micros(task.TimeoutAt), micros(task.AssignedAt), micros(task.WrappingAt),
 		micros(task.CompletedAt), micros(task.CanceledAt), micros(task.WrapupTimeoutAt), made.From, made.To.Agent, made.To.Queue, made.FromTask)
+	s.owned(changed, task.SID)
 	return err
+}
+
+// owned notes a SID whose row was not changed: it is another conversation's.
+func (s *syncing) owned(changed int64, sid string) bool {
+	if changed == 0 {
+		s.foreign = append(s.foreign, sid)
+	}
+	return changed > 0
 }
 
 // transferOf returns the transfer that made the task, an empty one where none did or the picture is of later.
@@ -252,15 +271,18 @@ func (s *syncing) transferOf(task *conversation.Task) conversation.Transfer {
 
 func (s *syncing) saveTransfers(ctx context.Context) error {
 	for _, tr := range s.picture.Transfers {
-		if _, err := s.exec(ctx, `INSERT INTO transfers (sid, conversation, mode, status, from_agent, from_task, to_agent, to_queue, task,
+		changed, err := s.exec(ctx, `INSERT INTO transfers (sid, conversation, mode, status, from_agent, from_task, to_agent, to_queue, task,
 				note, accepted_by, failure_reason, created_at, ended_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, accepted_by = excluded.accepted_by,
-				failure_reason = excluded.failure_reason, ended_at = excluded.ended_at`,
+				failure_reason = excluded.failure_reason, ended_at = excluded.ended_at
+				WHERE transfers.conversation = excluded.conversation`,
 			tr.SID, s.picture.Conversation, string(tr.Mode), string(tr.Status), tr.From, tr.FromTask, tr.To.Agent, tr.To.Queue, tr.Task,
-			tr.Note, tr.AcceptedBy, string(tr.FailureReason), micros(tr.CreatedAt), micros(tr.EndedAt)); err != nil {
+			tr.Note, tr.AcceptedBy, string(tr.FailureReason), micros(tr.CreatedAt), micros(tr.EndedAt))
+		if err != nil {
 			return wrap("save transfer "+tr.SID, err)
 		}
+		s.owned(changed, tr.SID)
 		// A note may have been stored before there was a transfer that names it.
 		if tr.Note != "" {
 			if _, err := s.exec(ctx, `UPDATE notes SET transfer = $2, task = $3 WHERE sid = $1 AND conversation = $4 AND transfer = ''`,
@@ -301,15 +323,23 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 			reason = "" // why the task came back, which says nothing of the agent's offer
 		}
 		// A decline that an earlier build of the desk has sent says by its reason alone that it is the desk's.
-		if _, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
+		changed, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
 				created_at, expires_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6,
 				CASE WHEN $11 = 1 AND EXISTS (SELECT 1 FROM declines d WHERE d.reservation = $1) THEN 1 ELSE $7 END, $8, $9, $10, $9)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, excused = excluded.excused, reason = excluded.reason,
-				updated_at = excluded.updated_at`,
+				updated_at = excluded.updated_at
+				WHERE reservations.conversation = excluded.conversation AND reservations.task = excluded.task`,
 			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), s.sealed(reservationReason, e.Reservation, reason),
-			micros(e.At), micros(e.ExpiresAt), flag(causeOf(e) == conversation.CauseUnavailable || e.Reason == ReasonAgentUnavailable)); err != nil {
+			micros(e.At), micros(e.ExpiresAt), flag(causeOf(e) == conversation.CauseUnavailable || e.Reason == ReasonAgentUnavailable))
+		if err != nil {
 			return wrap("save reservation "+e.Reservation, err)
+		}
+		if !s.owned(changed, e.Reservation) && e.Name == conversation.EventReservationCreated {
+			// No page could show this offer: its task is to be matched anew.
+			if err := s.declineForAbsent(ctx, s.picture.Conversation, e, micros(s.now)); err != nil {
+				return err
+			}
 		}
 		s.touched[e.Agent] = ""
 		switch e.ReservationStatus {

@@ -3,8 +3,11 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -228,6 +231,67 @@ func testAttributesOutlive(t *testing.T, h *house) {
 	tasks, err := h.Desk.Tasks(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	requireSameJSON(t, kept, tasks[0].Attributes)
+}
+
+// testForeignRows: a conversation that bears a SID of another one's changes nothing of that, and an offer under it is declined.
+func testForeignRows(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	first := h.start("support").follow()
+	require.Equal(t, conversation.TaskReserved, first.task().Status)
+	before := h.contents()["reservations"]
+	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "bob"}))
+	second := h.start("support")
+	second.sync()
+	second.do(conversation.ReserveCommand{
+		Task: second.task().SID, Agent: "bob", Placement: second.task().Placement, Reservation: first.task().Reservation.SID,
+	})
+	second.sync()
+	require.Equal(t, before, h.contents()["reservations"])
+	requireShown(t, h, first)
+	due, err := h.takeDue(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, due, 1)
+	require.Equal(t, second.sid, due[0].conversation)
+	require.Equal(t, conversation.CommandDecline, due[0].command.Name())
+	second.do(due[0].command)
+	second.sync()
+	require.Equal(t, conversation.TaskPending, second.task().Status)
+	require.Equal(t, before, h.contents()["reservations"])
+	due, err = h.takeDue(t.Context(), 10)
+	require.NoError(t, err)
+	require.Empty(t, due)
+}
+
+// testInvalidText syncs conversations that an earlier build has started: with texts that no database takes, they are
+// offered like others.
+func testInvalidText(t *testing.T, h *house) {
+	h.staff("support", "alice")
+	sync := func(t require.TestingT, value, name, reason string) {
+		th := h.start("support", func(c *conversation.StartCommand) {
+			c.Attributes = conversation.Attributes{"company": json.RawMessage(value)}
+		})
+		th.state.Customer.Name = name
+		for _, reserve := range th.sync().Placed {
+			th.do(reserve)
+		}
+		th.sync()
+		th.do(conversation.CloseCommand{Reason: reason})
+		th.sync()
+		tasks, err := h.Desk.Tasks(h.t.Context(), th.sid)
+		require.NoError(t, err)
+		require.Len(t, tasks, 1)
+		require.Equal(t, "alice", tasks[0].Agent, "it was offered")
+		require.True(t, utf8.Valid(tasks[0].Attributes["company"]))
+		require.JSONEq(t, strings.ToValidUTF8(value, "\uFFFD"), string(tasks[0].Attributes["company"]))
+	}
+	for _, value := range []string{"\"M\xfcller\"", "\"\xff\xfe\"", "\"\xed\xa0\x80\"", `"\ud800"`, "{\"\xfc\":[\"\xc0\x80\"]}"} {
+		sync(t, value, "M\xfcller\x00", "\xe4")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		written := rapid.SliceOfN(rapid.Byte(), 0, 20)
+		value := slices.DeleteFunc(written.Draw(t, "value"), func(b byte) bool { return b < ' ' || b == '"' || b == '\\' })
+		sync(t, `"`+string(value)+"\xfc\"", string(written.Draw(t, "name")), strings.ReplaceAll(string(written.Draw(t, "reason")), "\x00", ""))
+	})
 }
 
 func testAwaitRevision(t *testing.T, h *house) {

@@ -1,0 +1,90 @@
+package desk
+
+import (
+	"context"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/postgres"
+	"github.com/baton-transfers/baton/internal/silence"
+)
+
+// TestADeskOutlivesSilentConnections: the connections of a desk stay open and nothing arrives any more. Its dispatcher
+// goes on within 15 seconds, and until then it says that it does not.
+func TestADeskOutlivesSilentConnections(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t, postgres.Options{Careless: true})
+	for name, direction := range map[string]silence.Direction{"both": silence.Both, "to the server": silence.ToServer, "to the client": silence.ToClient} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, server.database(t))
+			at, err := url.Parse(h.database)
+			require.NoError(t, err)
+			proxy, err := silence.Listen(t.Context(), at.Host)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, proxy.Close()) })
+			at.Host = proxy.Address()
+			behind, err := Open(t.Context(), at.String(), Options{Now: h.clock.now, Tick: 100 * time.Millisecond})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, behind.Close()) })
+			h.runDispatcher(behind, &letterbox{})
+			h.staff("support", "alice")
+			require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceOffline))
+			th := h.start("support").follow()
+			end := useConnections(t, behind, 6)
+			require.Greater(t, proxy.Silence(direction), 6)
+			began := time.Now()
+			end()
+			require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceAvailable))
+
+			var said atomic.Int64
+			eventually15(t, func() bool {
+				if behind.Dispatches(8*time.Second) != nil {
+					said.CompareAndSwap(0, int64(time.Since(began)))
+				}
+				rows := 0
+				require.NoError(t, h.look(t.Context(), "count matches", func(tx *transaction) (err error) {
+					rows, _, err = first(t.Context(), tx, value[int], `SELECT count(*) FROM placements WHERE conversation = $1`, th.sid)
+					return err
+				}))
+				return rows == 1
+			}, "the dispatcher goes on")
+			if time.Since(began) > 10*time.Second { // sooner where it had an idle connection that was opened later
+				require.NotZero(t, said.Load(), "it said that the dispatcher made no round")
+				require.Less(t, time.Duration(said.Load()), 10*time.Second)
+			}
+			eventually15(t, func() bool { return behind.Dispatches(8*time.Second) == nil && behind.Listens(8*time.Second) == nil }, "all goes on")
+			t.Logf("went on after %s, said so after %s", time.Since(began).Round(time.Millisecond), time.Duration(said.Load()).Round(time.Millisecond))
+		})
+	}
+}
+
+func eventually15(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, 15*time.Second, 20*time.Millisecond, what)
+}
+
+// useConnections reads from as many connections at once, until end is called.
+func useConnections(t *testing.T, d *Desk, connections int) (end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var used, done sync.WaitGroup
+	used.Add(connections)
+	for range connections {
+		done.Go(func() {
+			_ = d.read(ctx, "use a connection", func(tx *transaction) error { // fails as its connection does
+				_, err := all(ctx, tx, value[int], `SELECT 1`)
+				used.Done()
+				<-ctx.Done()
+				return err
+			})
+		})
+	}
+	used.Wait()
+	return func() { cancel(); done.Wait() }
+}
