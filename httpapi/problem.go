@@ -113,7 +113,7 @@ func problemOf(err error, r route) *problem {
 		return told(refusal, conflict, r)
 	case refused:
 		return told(refusal, answers[refusal.Code], r)
-	case errors.Is(err, context.DeadlineExceeded) || baton.Unavailable(err):
+	case errors.Is(err, context.DeadlineExceeded) || baton.Unavailable(err) || desk.Unavailable(err):
 		return &problem{Status: http.StatusServiceUnavailable, Code: 20503, Message: "Baton did not answer in time: try again", RetryAfter: 1}
 	}
 	return &problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and report it to the administrator if it stays"}

@@ -119,7 +119,7 @@ func statusOf(err error) (int, string) {
 		return m.status, m.message
 	case errors.As(err, &refusal):
 		return statusOfRefusal(err, refusal), sentence(withoutCommand(refusal))
-	case errors.Is(err, context.DeadlineExceeded), baton.Unavailable(err):
+	case errors.Is(err, context.DeadlineExceeded), baton.Unavailable(err), desk.Unavailable(err):
 		return http.StatusServiceUnavailable, "Baton can't reach its conversations now. Nothing is lost: try again in a moment."
 	}
 	return http.StatusInternalServerError, "Something went wrong on our side (internal error). Nothing is lost: try again, and tell your administrator if it stays."

@@ -13,10 +13,12 @@ package webhook
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -65,6 +67,16 @@ type Sender struct {
 	// room, and the next of its stream is due.
 	free chan struct{}
 	done chan struct{}
+	// movedAt is when a round has ended, in Unix nanoseconds.
+	movedAt atomic.Int64
+}
+
+// Moves returns an error where [Sender.Run] has finished no round for that long: the desk does not answer.
+func (s *Sender) Moves(within time.Duration) error {
+	if since := time.Since(time.Unix(0, s.movedAt.Load())); since > within {
+		return fmt.Errorf("no round for %s", since.Round(time.Second))
+	}
+	return nil
 }
 
 // New returns a sender of the desk's webhooks.
@@ -73,10 +85,12 @@ func New(d *desk.Desk, o Options) *Sender {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration) {}
 	}
-	return &Sender{
+	s := &Sender{
 		desk: d, client: newClient(o), tick: o.Tick, timeout: o.Timeout, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), observe: o.Observe,
 		free: make(chan struct{}, deliveredAtOnce), done: make(chan struct{}, 1),
 	}
+	s.movedAt.Store(time.Now().UnixNano())
+	return s
 }
 
 // Run delivers webhooks until ctx ends, then returns ctx's error. Each is delivered at least once: after
@@ -100,6 +114,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		if err := s.start(ctx, &underWay); err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "the desk could not say which webhooks are due, and will be asked again", "error", err)
 		}
+		s.movedAt.Store(time.Now().UnixNano())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -146,6 +146,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 		}
 	})
 	needBoth(g.health, c, d)
+	g.health.Needs("webhooks", func(context.Context) error { return sender.Moves(silentAfter) })
 	g.health.Ready()
 	return g, nil
 }

@@ -50,13 +50,17 @@ func Open(ctx context.Context, getenv func(string) string, stderr io.Writer, pro
 	}); err != nil {
 		return nil, err
 	}
-	if p.Desk, err = desk.Open(ctx, settings.Database, desk.Options{Logger: p.Logger, Cipher: p.Keys, Observe: p.Telemetry.Transaction}); err != nil {
+	if p.Desk, err = patiently(ctx, p, "desk", desk.Unavailable, func(ctx context.Context) (*desk.Desk, error) {
+		return desk.Open(ctx, settings.Database, desk.Options{Logger: p.Logger, Cipher: p.Keys, Observe: p.Telemetry.Transaction})
+	}); err != nil {
 		return nil, err
 	}
 	p.Telemetry.Watch(p.Desk)
-	if p.Temporal, err = temporalenv.Dial(ctx, temporalenv.Options{
-		Address: settings.Temporal, Namespace: settings.Namespace, Keys: p.Keys, Logger: p.Logger,
-		Metrics: p.Telemetry.Temporal(), Interceptors: p.Telemetry.Interceptors(),
+	if p.Temporal, err = patiently(ctx, p, "temporal", temporalIsAway, func(ctx context.Context) (client.Client, error) {
+		return temporalenv.Dial(ctx, temporalenv.Options{
+			Address: settings.Temporal, Namespace: settings.Namespace, Keys: p.Keys, Logger: p.Logger,
+			Metrics: p.Telemetry.Temporal(), Interceptors: p.Telemetry.Interceptors(),
+		})
 	}); err != nil {
 		return nil, err
 	}

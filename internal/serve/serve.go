@@ -88,6 +88,7 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 		}
 	})
 	needBoth(o.Health, c, d)
+	o.Health.Needs("dispatcher", func(context.Context) error { return d.Dispatches(silentAfter) })
 	o.Health.Ready()
 	return w, nil
 }

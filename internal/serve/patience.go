@@ -1,0 +1,46 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/baton-transfers/baton/internal/temporalenv"
+)
+
+const (
+	// startPatience is how long a program waits at its start for the desk's database and the Temporal server: they may
+	// start at the same time, or be started again.
+	startPatience = 2 * time.Minute
+	// startPause is the pause between two attempts.
+	startPause = time.Second
+)
+
+// patiently opens a part that a program cannot start without, again while it is away. Until it is open the program is not
+// ready, and says which part it waits for.
+func patiently[T any](ctx context.Context, p *Process, part string, away func(error) bool, open func(context.Context) (T, error)) (T, error) {
+	began := time.Now()
+	for {
+		opened, err := open(ctx)
+		if err == nil || !away(err) || time.Since(began) > startPatience {
+			return opened, err
+		}
+		if ctx.Err() != nil {
+			return opened, err
+		}
+		p.Telemetry.Health.Needs(part, func(context.Context) error { return err })
+		p.Logger.WarnContext(ctx, "waiting at the start", "part", part, "error", err)
+		timer := time.NewTimer(startPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return opened, err
+		}
+	}
+}
+
+func temporalIsAway(err error) bool {
+	_, away := errors.AsType[*temporalenv.AwayError](err)
+	return away
+}
