@@ -362,9 +362,10 @@ func (o *observed) isReadyWhileBothAnswer(t *testing.T) {
 	waitFor(t, patience, "both are ready", all(http.StatusOK))
 	o.server.Kill()
 	waitFor(t, patience, "neither is ready without the Temporal server", all(http.StatusServiceUnavailable))
-	for _, address := range probes {
+	for i, address := range probes {
+		own := []string{"dispatcher", "webhooks", "webhooks"}[i]
 		_, parts := answers(t, address+"/readyz")
-		require.JSONEq(t, `{"process":"ok","desk":"ok","temporal":"away"}`, parts)
+		require.JSONEq(t, `{"process":"ok","desk":"ok","temporal":"away","listener":"ok","`+own+`":"ok"}`, parts)
 		status, _ := answers(t, address+"/healthz")
 		require.Equal(t, http.StatusOK, status, "to start them again would bring nothing back")
 	}
