@@ -59,7 +59,7 @@ func Copy(ctx context.Context, from, to string) (tables []CopiedTable, err error
 	if err != nil {
 		return nil, fmt.Errorf("copy desk: %w", err)
 	}
-	target, err := pgx.ConnectConfig(ctx, config)
+	target, err := pgx.ConnectConfig(ctx, unhurried(config))
 	if err != nil {
 		return nil, fmt.Errorf("copy desk: %w", postgresSentence(postgresName(to), err))
 	}

@@ -193,6 +193,14 @@ func isThisMachine(host string) bool {
 	return strings.EqualFold(host, "localhost") || (err == nil && ip.Unmap().IsLoopback())
 }
 
+// unhurried is the configuration for what computes for longer than others may wait for it, while nobody else is at work: migrations
+// and copies.
+func unhurried(config *pgx.ConnConfig) *pgx.ConnConfig {
+	config = config.Copy()
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = "5min"
+	return config
+}
+
 func postgresPool(config *pgx.ConnConfig, connections int) *pool {
 	// A connection that was lost is found out by what is sent next, which is tried again: to ask first costs everybody.
 	db := stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))
@@ -232,7 +240,7 @@ func (s *store) preparePostgres(ctx context.Context, name string, config *pgx.Co
 		return err
 	}
 	// Connections of their own: what is prepared on them may no longer be true of the tables in the end.
-	migrations := postgresPool(config, leastConnections)
+	migrations := postgresPool(unhurried(config), leastConnections)
 	defer func() { err = errors.Join(err, migrations.Close()) }()
 	if s.before, s.after, err = migrate(ctx, goose.DialectPostgres, migrations.DB, name, 1); err != nil {
 		return err
