@@ -196,7 +196,8 @@ func (b *bells) next(ctx context.Context, connection *pgx.Conn) (*pgconn.Notific
 	}
 	asking, answered := context.WithTimeout(ctx, silentFor)
 	defer answered()
-	return nil, connection.Ping(asking) //nolint:wrapcheck // as above
+	_, err = connection.Exec(asking, `LISTEN `+bellsChannel) // again, so that the server's list of sessions still shows what it is for
+	return nil, err                                          //nolint:wrapcheck // as above
 }
 
 // listens returns an error where no connection has been heard of for that long.
