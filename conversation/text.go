@@ -10,35 +10,39 @@ import (
 )
 
 // InvalidText returns the path of the first field of a JSON document that is not valid UTF-8, as in customer.name, and
-// false where all of it is valid. The path is empty where it cannot be told. Attributes are one field, whatever is in them.
+// false where all of it is valid. The path is empty where it cannot be told, and ends with the second name: commands have no
+// longer ones. Attributes are one field, whatever is in them.
 func InvalidText(document []byte) (field string, found bool) {
 	if utf8.Valid(document) {
 		return "", false
 	}
+	outer, value := invalidField(document)
+	if value == nil || outer == "attributes" {
+		return outer, true
+	}
+	inner, _ := invalidField(value)
+	return strings.TrimSuffix(outer+"."+inner, "."), true
+}
+
+// invalidField returns the name and the value of an object's first field that is not valid UTF-8, nothing where there is none.
+func invalidField(document []byte) (name string, value json.RawMessage) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	if opening, err := decoder.Token(); err != nil || opening != json.Delim('{') {
-		return "", true
+		return "", nil
 	}
 	for decoder.More() {
 		key, err := decoder.Token()
 		if err != nil {
-			return "", true
+			return "", nil
 		}
-		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
-			return "", true
+			return "", nil
 		}
-		if utf8.Valid(value) {
-			continue
+		if !utf8.Valid(value) {
+			return fmt.Sprint(key), value
 		}
-		name := fmt.Sprint(key)
-		if name == "attributes" {
-			return name, true
-		}
-		within, _ := InvalidText(value)
-		return strings.TrimSuffix(name+"."+within, "."), true
 	}
-	return "", true
+	return "", nil
 }
 
 // MaxPriority is the highest priority of a task.

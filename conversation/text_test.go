@@ -3,6 +3,7 @@ package conversation_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,7 @@ func TestInvalidTextIsFoundInJSON(t *testing.T) {
 		"{\"agent\":\"\xff\"}":                          "agent",
 		"{\"agent\":\"a\",\"to\":{\"queue\":\"\xe4\"}}": "to.queue",
 		"{\"attributes\":{\"a\":{\"b\":\"\xfc\"}}}":     "attributes",
+		"{\"a\":{\"b\":{\"c\":\"\xfc\"}}}":              "a.b",
 		"{\"list\":[\"\xfc\"]}":                         "list",
 		"{\"\xfc\":1}":                                  "",
 		"\"\xfc\"":                                      "",
@@ -73,6 +75,10 @@ func TestInvalidTextIsFoundInJSON(t *testing.T) {
 		require.True(t, invalid, "%q", document)
 		require.Equal(t, field, found, "%q", document)
 	}
+	deep := strings.Repeat(`{"a":`, 9_000) + "\"\xfc\"" + strings.Repeat("}", 9_000) // read once more for each level, it would take seconds
+	found, invalid := conversation.InvalidText([]byte(deep))
+	require.True(t, invalid)
+	require.Equal(t, "a.a", found)
 	for _, document := range []string{`{"name":"Müller 張偉","a":"\ud800"}`, `{}`, ``, `[1]`} {
 		_, invalid := conversation.InvalidText([]byte(document))
 		require.False(t, invalid, "%q", document)

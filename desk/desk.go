@@ -56,6 +56,8 @@ type Desk struct {
 	// dispatchers is how many run in this process; dispatchedAt is when one has finished a round, in Unix nanoseconds.
 	dispatchers  atomic.Int32
 	dispatchedAt atomic.Int64
+	// queuedAt is when webhooks were queued last, in Unix nanoseconds.
+	queuedAt atomic.Int64
 }
 
 // Open opens the desk kept in the database, `sqlite:PATH`, a bare path, or `postgres://USER@HOST/DATABASE`, makes

@@ -34,6 +34,7 @@ const ReasonAgentUnavailable = "agent_unavailable"
 // Dispatch matches every waiting task that an agent is free for. It may run in many processes at once.
 func (d *Desk) Dispatch(ctx context.Context) error {
 	for {
+		d.dispatchedAt.Store(time.Now().UnixNano()) // one that has much to do moves too
 		var work matchable
 		err := d.read(ctx, "look for tasks to place", func(t *transaction) (err error) {
 			work, err = t.matchable(ctx)

@@ -158,6 +158,9 @@ func postgresConfig(address string) (*pgx.ConnConfig, int, error) {
 		return nil, 0, err
 	}
 	config.DialFunc = dialer().DialContext
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = transactionTimeout
+	}
 	for setting, value := range postgresSettings {
 		if config.RuntimeParams[setting] == "" {
 			config.RuntimeParams[setting] = value

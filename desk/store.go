@@ -77,7 +77,8 @@ func (s *store) write(ctx context.Context, alone bool, do func(*transaction) err
 // silent without being closed.
 const transactionTimeout = 10 * time.Second
 
-func (s *store) run(ctx context.Context, write bool, try func(context.Context) error) error {
+func (s *store) run(caller context.Context, write bool, try func(context.Context) error) error {
+	ctx := caller
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, transactionTimeout)
@@ -94,7 +95,7 @@ func (s *store) run(ctx context.Context, write bool, try func(context.Context) e
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		s.dropIdle(time.Now())
 	}
-	s.observed(ctx, Transaction{Write: write, Took: time.Since(began), Retries: tried - 1}, err)
+	s.observed(caller, Transaction{Write: write, Took: time.Since(began), Retries: tried - 1}, err)
 	return err
 }
 

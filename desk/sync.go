@@ -356,7 +356,8 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 		return nil
 	}
 	_, err := s.exec(ctx, `DELETE FROM declines WHERE conversation = $1
-		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')`, s.picture.Conversation)
+		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')
+		AND reservation NOT IN (SELECT reservation FROM tasks WHERE conversation = $1 AND status = 'reserved')`, s.picture.Conversation)
 	return err
 }
 

@@ -53,6 +53,7 @@ type Webhook struct {
 // that were given up before stay on record.
 func (d *Desk) QueueWebhooks(ctx context.Context) error {
 	for {
+		d.queuedAt.Store(time.Now().UnixNano())
 		behind := false
 		err := d.read(ctx, "look for events to send", func(t *transaction) (err error) {
 			behind, err = t.webhooksBehind(ctx)
@@ -67,6 +68,9 @@ func (d *Desk) QueueWebhooks(ctx context.Context) error {
 		}
 	}
 }
+
+// QueuedAt is when [Desk.QueueWebhooks] began its last transactions in this process.
+func (d *Desk) QueuedAt() time.Time { return time.Unix(0, d.queuedAt.Load()) }
 
 // webhooksBehind tells whether there is anything to do, so that an idle desk isn't written.
 func (t *transaction) webhooksBehind(ctx context.Context) (bool, error) {

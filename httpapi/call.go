@@ -134,7 +134,7 @@ func (c *call) validText(parameters ...url.Values) error {
 			switch {
 			case !utf8.ValidString(name):
 				return c.wrong("", "The name of a parameter %s", advice)
-			case !utf8.ValidString(strings.Join(given[name], "")):
+			case slices.ContainsFunc(given[name], func(value string) bool { return !utf8.ValidString(value) }):
 				return c.wrong(name, "%s %s", name, advice)
 			}
 		}

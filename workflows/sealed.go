@@ -65,9 +65,11 @@ func (a *arrival) read(open func(*commonpb.Payloads, ...any) error, arguments *c
 		return nil
 	}
 	a.command, a.refusal = decode(name, payload, extra, "")
-	if a.unstorable = conversation.RefuseUnstorable(name, jsonOf(payload)); a.unstorable == nil && len(jsonOf(payload)) > maxSignal {
+	if length := len(jsonOf(payload)); length > maxSignal {
 		a.unstorable = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
-			"%s: the payload has %d bytes: send at most %d", name, len(jsonOf(payload)), maxSignal)
+			"%s: the payload has %d bytes: send at most %d", name, length, maxSignal)
+	} else {
+		a.unstorable = conversation.RefuseUnstorable(name, jsonOf(payload))
 	}
 	return nil
 }
@@ -149,7 +151,7 @@ func (r *run) setAside(ctx workflow.Context, a arrival) {
 		kept += len(r.aside[i].Payloads)
 	}
 	if err != nil || len(r.aside) >= sealedKept || kept > sealedBytes {
-		r.refuseSealed(ctx, s, "and too many such signals are kept already")
+		r.refuseSealed(ctx, s, "and too much of such signals is kept already")
 		return
 	}
 	r.aside = append(r.aside, s)
@@ -161,7 +163,7 @@ func (r *run) setAside(ctx workflow.Context, a arrival) {
 // too long.
 func (r *run) trySealed(ctx workflow.Context) {
 	now := workflow.Now(ctx)
-	if len(r.aside) == 0 || now.Sub(r.triedAt) < sealedEvery {
+	if len(r.aside) == 0 || (!r.unseal.rang() && now.Sub(r.triedAt) < sealedEvery) {
 		return
 	}
 	r.triedAt = now
@@ -192,7 +194,7 @@ func (r *run) trySealed(ctx workflow.Context) {
 			}
 			r.inbox.put(a)
 		case now.Sub(s.At) >= sealedFor:
-			r.refuseSealed(ctx, s, "and no worker had it for an hour")
+			r.refuseSealed(ctx, s, "and the worker of this conversation did not have it for an hour")
 		default:
 			still = append(still, s)
 		}

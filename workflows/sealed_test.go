@@ -38,13 +38,13 @@ func TestSignalsWithoutTheirKeyHoldNothingUp(t *testing.T) {
 	s.step(func() {
 		require.Equal(t, conversation.TaskAssigned, s.task(0).Status)
 		require.Len(t, s.record().Refusals, 10, "fifty are kept")
-		require.Contains(t, s.lastRefusal().Message, `encrypted with the key "2026-12", and too many such signals are kept already`)
+		require.Contains(t, s.lastRefusal().Message, `encrypted with the key "2026-12", and too much of such signals is kept already`)
 	})
 	s.after(59*time.Minute, func() { require.Len(t, s.record().Refusals, 10) })
 	s.after(7*time.Minute, func() {
 		require.Len(t, s.record().Refusals, 20)
 		require.Equal(t, conversation.CodeInvalidPayload, s.lastRefusal().Code)
-		require.Contains(t, s.lastRefusal().Message, `accept: the payload is encrypted with the key "2026-12", and no worker had it for an hour`)
+		require.Contains(t, s.lastRefusal().Message, `accept: the payload is encrypted with the key "2026-12", and the worker of this conversation did not have it for an hour`)
 		s.signal("end", conversation.EndCommand{Agent: "alice"})
 	})
 	s.play()
