@@ -86,7 +86,7 @@ func notUTF8(name CommandName, field string) *Refusal {
 
 // invalidString looks through the fields of a command.
 func invalidString(v reflect.Value, path string) (field string, found bool) {
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // commands have no other texts
 	case reflect.String:
 		return path, !utf8.ValidString(v.String())
 	case reflect.Map: // attributes

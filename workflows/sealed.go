@@ -11,7 +11,6 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -31,10 +30,35 @@ const (
 
 // sealed is a signal that was set aside: no worker had its key.
 type sealed struct {
-	Name string `json:"name"`
-	// Payloads is what was sent, a Payloads message of Temporal's API.
-	Payloads []byte    `json:"payloads"`
-	At       time.Time `json:"at"`
+	Name     string          `json:"name"`
+	Payloads []sealedPayload `json:"payloads"`
+	At       time.Time       `json:"at"`
+}
+
+// sealedPayload is a payload of Temporal's API as it was sent.
+type sealedPayload struct {
+	Metadata map[string][]byte `json:"metadata"`
+	Data     []byte            `json:"data"`
+}
+
+// arguments are the payloads as Temporal's API has them.
+func (s sealed) arguments() *commonpb.Payloads {
+	var payloads []*commonpb.Payload
+	for _, p := range s.Payloads {
+		payloads = append(payloads, &commonpb.Payload{Metadata: p.Metadata, Data: p.Data})
+	}
+	return &commonpb.Payloads{Payloads: payloads}
+}
+
+// bytes is how much of it is kept.
+func (s sealed) bytes() (bytes int) {
+	for _, p := range s.Payloads {
+		bytes += len(p.Data)
+		for name, value := range p.Metadata {
+			bytes += len(name) + len(value)
+		}
+	}
+	return bytes
 }
 
 // unopened are the arguments of a signal that are encrypted: whether the worker has their key is found out by the loop, which
@@ -62,7 +86,7 @@ func (a *arrival) read(open func(*commonpb.Payloads, ...any) error, arguments *c
 	if err != nil {
 		a.refusal = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
 			"%s: the payload can't be decoded: encode it for this workflow, as this service's workers do", name)
-		return nil
+		return nil //nolint:nilerr // it is refused
 	}
 	a.command, a.refusal = decode(name, payload, extra, "")
 	if length := len(jsonOf(payload)); length > maxSignal {
@@ -144,13 +168,15 @@ func recorded(ctx workflow.Context, find func() []int) (found []int) {
 
 // setAside keeps a signal whose key is missing, or refuses it where too much is kept already.
 func (r *run) setAside(ctx workflow.Context, a arrival) {
-	payloads, err := proto.MarshalOptions{Deterministic: true}.Marshal(a.unopened.arguments)
-	s := sealed{Name: a.name, Payloads: payloads, At: workflow.Now(ctx)}
-	kept := len(payloads)
-	for i := range r.aside {
-		kept += len(r.aside[i].Payloads)
+	s := sealed{Name: a.name, At: workflow.Now(ctx)}
+	for _, p := range a.unopened.arguments.GetPayloads() {
+		s.Payloads = append(s.Payloads, sealedPayload{p.GetMetadata(), p.GetData()})
 	}
-	if err != nil || len(r.aside) >= sealedKept || kept > sealedBytes {
+	kept := s.bytes()
+	for i := range r.aside {
+		kept += r.aside[i].bytes()
+	}
+	if len(r.aside) >= sealedKept || kept > sealedBytes {
 		r.refuseSealed(ctx, s, "and too much of such signals is kept already")
 		return
 	}
@@ -170,9 +196,8 @@ func (r *run) trySealed(ctx workflow.Context) {
 	r.unseal.cancel()
 	opened := map[int]arrival{}
 	for i, s := range r.aside {
-		var arguments commonpb.Payloads
 		a := arrival{name: s.Name}
-		if proto.Unmarshal(s.Payloads, &arguments) == nil && a.read(r.inbox.open, &arguments) == nil {
+		if a.read(r.inbox.open, s.arguments()) == nil {
 			opened[i] = a
 		}
 	}
@@ -221,10 +246,8 @@ func (r *run) asideDetails() string {
 
 // key is the ID of the key that the signal is encrypted with.
 func (s sealed) key() string {
-	var arguments commonpb.Payloads
-	_ = proto.Unmarshal(s.Payloads, &arguments) // without it the key has no name
-	for _, p := range arguments.GetPayloads() {
-		if id := string(p.GetMetadata()[metadataKeyID]); keyName.MatchString(id) {
+	for _, p := range s.Payloads {
+		if id := string(p.Metadata[metadataKeyID]); keyName.MatchString(id) {
 			return id
 		}
 	}
