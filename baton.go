@@ -125,6 +125,9 @@ func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversati
 
 // SendAsync sends any command as a signal. What the conversation refuses is in its state's Refusals.
 func (c *Client) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
+	if err := conversation.Storable(command); err != nil {
+		return err
+	}
 	// One command ID for all attempts: a signal that was taken although its answer was lost has one effect.
 	command, err := conversation.Identified(command, uuid.NewString())
 	if err != nil {

@@ -277,12 +277,8 @@ func Decode(name CommandName, payload []byte, id string) (Command, error) {
 	return nil, Refuse(CodeInvalidPayload, Details{}, "%s is no command: use %s", quoted(string(name)), joinNames(ServiceCommands()))
 }
 
-// Identified returns the command under that ID where it has none of its own, so that it may be repeated. A text that is
-// not valid UTF-8 is refused.
+// Identified returns the command under that ID where it has none of its own, so that it may be repeated.
 func Identified(c Command, id string) (Command, error) {
-	if err := Storable(c); err != nil {
-		return nil, err
-	}
 	payload, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode the %s: %w", c.Name(), err)

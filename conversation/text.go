@@ -57,23 +57,26 @@ func RefuseUnstorable(name CommandName, payload []byte) error {
 	if name != CommandStart {
 		return nil
 	}
-	command, err := Decode(name, payload, "")
-	if err != nil {
-		return nil //nolint:nilerr // refused by whoever decodes it
+	if command, err := Decode(name, payload, ""); err == nil {
+		return tooHigh(command)
 	}
-	return Storable(command)
+	return nil // refused by whoever decodes it
 }
 
-// Storable refuses a command that the desk cannot store as it is, as [RefuseUnstorable] does. Encoded as JSON, a command
-// would lose texts that are not valid UTF-8 without a word.
-func Storable(c Command) error {
-	if field, found := invalidString(reflect.ValueOf(c), ""); found {
-		return notUTF8(c.Name(), field)
-	}
+func tooHigh(c Command) error {
 	if start, ok := c.(StartCommand); ok && start.Priority > MaxPriority {
 		return invalid("priority", "start: priority can be at most %d", MaxPriority)
 	}
 	return nil
+}
+
+// Storable refuses a command that the desk cannot store as it is, as [RefuseUnstorable] does, for whoever sends it: encoded
+// as JSON, it would lose texts that are not valid UTF-8 without a word.
+func Storable(c Command) error {
+	if field, found := invalidString(reflect.ValueOf(c), ""); found {
+		return notUTF8(c.Name(), field)
+	}
+	return tooHigh(c)
 }
 
 func notUTF8(name CommandName, field string) *Refusal {

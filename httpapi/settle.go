@@ -62,6 +62,9 @@ func recent(writes []write, now time.Time) []write {
 
 // send sends a command, and notes what it did for who reads next.
 func (c *call) send(sid string, command conversation.Command) (conversation.Outcome, error) {
+	if err := conversation.Storable(command); err != nil { // here, for the ID makes it JSON
+		return conversation.Outcome{}, err
+	}
 	command, err := conversation.Identified(command, uuid.NewString()) // a refusal is noted under the ID
 	if err != nil {
 		return conversation.Outcome{}, err

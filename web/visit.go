@@ -352,6 +352,9 @@ func (v *visit) send(sid string, command conversation.Command) (conversation.Out
 
 // carry carries a command to a conversation, and waits until the desk shows what it did.
 func (v *visit) carry(sid string, command conversation.Command) (conversation.Outcome, error) {
+	if err := conversation.Storable(command); err != nil { // here, for the ID makes it JSON
+		return conversation.Outcome{}, err
+	}
 	command, err := conversation.Identified(command, uuid.NewString()) // a refusal is noted under the ID
 	if err != nil {
 		return conversation.Outcome{}, err

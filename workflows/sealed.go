@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -23,7 +24,7 @@ const (
 	sealedRarely = 5 * time.Minute
 	// sealedKept and sealedBytes bound what is kept of such signals: runs leave it to the next one.
 	sealedKept  = 50
-	sealedBytes = 64 << 10
+	sealedBytes = 96 << 10
 	// maxSignal is how many bytes a signal's JSON may have: far more than any command needs, and far less than the server takes.
 	maxSignal = 256 << 10
 )
@@ -50,15 +51,13 @@ func (s sealed) arguments() *commonpb.Payloads {
 	return &commonpb.Payloads{Payloads: payloads}
 }
 
-// bytes is how much of it is kept.
-func (s sealed) bytes() (bytes int) {
-	for _, p := range s.Payloads {
-		bytes += len(p.Data)
-		for name, value := range p.Metadata {
-			bytes += len(name) + len(value)
-		}
+// bytes is how much of it is left to the next run: JSON.
+func (s sealed) bytes() int {
+	encoded, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("a signal that was set aside can't be encoded: %v", err)) // bytes and names
 	}
-	return bytes
+	return len(encoded)
 }
 
 // unopened are the arguments of a signal that are encrypted: whether the worker has their key is found out by the loop, which
