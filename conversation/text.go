@@ -11,7 +11,7 @@ import (
 
 // InvalidText returns the path of the first field of a JSON document that is not valid UTF-8, as in customer.name, and
 // false where all of it is valid. The path is empty where it cannot be told, and ends with the second name: commands have no
-// longer ones. Attributes are one field, whatever is in them.
+// longer ones. Attributes count as one field.
 func InvalidText(document []byte) (field string, found bool) {
 	if utf8.Valid(document) {
 		return "", false
@@ -24,7 +24,8 @@ func InvalidText(document []byte) (field string, found bool) {
 	return strings.TrimSuffix(outer+"."+inner, "."), true
 }
 
-// invalidField returns the name and the value of an object's first field that is not valid UTF-8, nothing where there is none.
+// invalidField returns the name and the value of the first field of an object that is not valid UTF-8. The value is nil if
+// the document is not an object or has no such field.
 func invalidField(document []byte) (name string, value json.RawMessage) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	if opening, err := decoder.Token(); err != nil || opening != json.Delim('{') {
@@ -60,7 +61,7 @@ func RefuseUnstorable(name CommandName, payload []byte) error {
 	if command, err := Decode(name, payload, ""); err == nil {
 		return tooHigh(command)
 	}
-	return nil // refused by whoever decodes it
+	return nil // the caller decodes it too, and refuses it
 }
 
 func tooHigh(c Command) error {
@@ -70,8 +71,8 @@ func tooHigh(c Command) error {
 	return nil
 }
 
-// Storable refuses a command that the desk cannot store as it is, as [RefuseUnstorable] does, for whoever sends it: encoded
-// as JSON, it would lose texts that are not valid UTF-8 without a word.
+// Storable refuses a command that the desk cannot store as it is. Clients call it before they send the command: encoding it
+// as JSON replaces invalid UTF-8 without an error. Workflows call [RefuseUnstorable] with the payload.
 func Storable(c Command) error {
 	if field, found := invalidString(reflect.ValueOf(c), ""); found {
 		return notUTF8(c.Name(), field)

@@ -196,8 +196,8 @@ func isThisMachine(host string) bool {
 	return strings.EqualFold(host, "localhost") || (err == nil && ip.Unmap().IsLoopback())
 }
 
-// unhurried is the configuration for what computes for longer than others may wait for it, while nobody else is at work: migrations
-// and copies.
+// unhurried returns the configuration for migrations and copies: their transactions may be idle for minutes, because no
+// other transaction runs beside them.
 func unhurried(config *pgx.ConnConfig) *pgx.ConnConfig {
 	config = config.Copy()
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = "5min"

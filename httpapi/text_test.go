@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is not valid UTF-8 is refused with the name of its parameter, whatever is asked.
+// Every route refuses text that is not valid UTF-8, and names the parameter.
 func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

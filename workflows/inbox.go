@@ -136,7 +136,7 @@ func (i *inboundInterceptor) HandleSignal(ctx workflow.Context, in *interceptor.
 	}
 	a := arrival{name: in.SignalName, trace: traceOf(ctx), clear: isClear(in.Arg.GetPayloads()...)}
 	switch {
-	case conversation.CommandName(a.name).Description() == "": // no command, whatever is in it
+	case conversation.CommandName(a.name).Description() == "": // not a command: its payload is not read
 		_, a.refusal = decode(conversation.CommandName(a.name), converter.RawValue{}, converter.RawValue{}, "")
 	case isEncrypted(in.Arg.GetPayloads()...):
 		a.unopened = &unopened{in.Arg, i.inbox.open}

@@ -139,7 +139,7 @@ func (r *run) openArrivals(ctx workflow.Context) {
 }
 
 // decidedHere returns which of the closed arrivals are set aside: those whose key is missing here, which is recorded, so that a
-// replay sets the same aside whatever keys its worker has. Nothing is recorded while no key is missing.
+// replay sets the same signals aside with any keys. Nothing is recorded while no key is missing.
 func (r *run) decidedHere(ctx workflow.Context, closed []int, missing map[int]error) []int {
 	if !r.keepsSealed {
 		r.closedRounds++

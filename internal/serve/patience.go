@@ -19,17 +19,17 @@ const (
 // patiently opens a part that a program cannot start without, again while it is away. Until it is open the program is not
 // ready, and says which part it waits for.
 func patiently[T any](ctx context.Context, p *Process, part string, away func(error) bool, open func(context.Context) (T, error)) (T, error) {
-	began := time.Now()
+	began, logged := time.Now(), false
 	for {
 		opened, err := open(ctx)
-		if err == nil || !away(err) || time.Since(began) > startPatience {
+		if err == nil || !away(err) || time.Since(began) > startPatience || ctx.Err() != nil {
 			return opened, err
 		}
-		if ctx.Err() != nil {
-			return opened, err
+		if !logged {
+			logged = true
+			p.Telemetry.Health.Needs(part, func(context.Context) error { return err })
+			p.Logger.WarnContext(ctx, "waiting at the start", "part", part, "error", err)
 		}
-		p.Telemetry.Health.Needs(part, func(context.Context) error { return err })
-		p.Logger.WarnContext(ctx, "waiting at the start", "part", part, "error", err)
 		timer := time.NewTimer(startPause)
 		select {
 		case <-timer.C:
