@@ -707,6 +707,7 @@ func count(t *desk.Transfers, x *conversation.Transfer) {
 			t.TimedOut++
 		case conversation.ReasonConversationClosed:
 			t.Abandoned++
+		case conversation.ReasonWorkflowEnded, conversation.ReasonReset: // counted as failed only
 		case conversation.ReasonAgentUnavailable: // an attempt's, never a transfer's
 		}
 	}

@@ -169,19 +169,26 @@ func (t *Transfer) clone() *Transfer {
 
 // Picture returns the conversation for the desk: tasks and transfers that live or that the events
 // speak of, with the events and notes themselves.
-func (s *State) Picture(events []Event, notes []Note) Picture {
+func (s *State) Picture(events []Event, notes []Note) Picture { return s.picture(events, notes, false) }
+
+// WholePicture is a [State.Picture] with every task and transfer that the state has, for a desk that may show others.
+func (s *State) WholePicture(events []Event, notes []Note) Picture {
+	return s.picture(events, notes, true)
+}
+
+func (s *State) picture(events []Event, notes []Note, whole bool) Picture {
 	p := Picture{
 		Conversation: s.Conversation, Status: s.Status, Channel: s.Channel, Customer: s.Customer, Revision: s.Revision,
-		CreatedAt: s.CreatedAt, ClosedAt: s.ClosedAt, Tasks: []*Task{}, Transfers: []*Transfer{},
+		CreatedAt: s.CreatedAt, ClosedAt: s.ClosedAt, Whole: whole, Tasks: []*Task{}, Transfers: []*Transfer{},
 		Notes: notes, Events: events,
 	}
 	for _, t := range s.Tasks {
-		if t.Status.Live() || slices.ContainsFunc(events, func(e Event) bool { return e.Task == t.SID }) {
+		if whole || t.Status.Live() || slices.ContainsFunc(events, func(e Event) bool { return e.Task == t.SID }) {
 			p.Tasks = append(p.Tasks, t.clone())
 		}
 	}
 	for _, t := range s.Transfers {
-		if t.Status == TransferActive || slices.ContainsFunc(events, func(e Event) bool { return e.Transfer == t.SID }) {
+		if whole || t.Status == TransferActive || slices.ContainsFunc(events, func(e Event) bool { return e.Transfer == t.SID }) {
 			p.Transfers = append(p.Transfers, t.clone())
 		}
 	}

@@ -44,7 +44,7 @@ func (ch *change) setReservation(t *Task, status ReservationStatus, name EventNa
 
 // newTask adds a task that waits. It takes over from previous, nil for a conversation's first.
 func (ch *change) newTask(queue string, previous *Task) *Task {
-	t := &Task{SID: ch.newSID(PrefixTask), Queue: queue, CreatedAt: ch.now, QueuedAt: ch.now}
+	t := &Task{SID: ch.newSID(PrefixTask, ch.now), Queue: queue, CreatedAt: ch.now, QueuedAt: ch.now}
 	if previous != nil {
 		t.Previous, t.Priority, t.QueuedAt, t.Attributes = previous.SID, previous.Priority, previous.QueuedAt, previous.Attributes
 	}
@@ -91,7 +91,7 @@ func (ch *change) direct(t *Task, agent string) {
 // reserve offers the task to the agent until the expiry, under the SID given or one of its own.
 func (ch *change) reserve(t *Task, agent, sid string) {
 	if sid == "" {
-		sid = ch.newSID(PrefixReservation)
+		sid = ch.newSID(PrefixReservation, ch.now)
 	}
 	ch.setTask(t, TaskReserved)
 	t.Agent = agent

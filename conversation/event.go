@@ -103,7 +103,12 @@ type Picture struct {
 	Revision     int                `json:"revision"`
 	CreatedAt    time.Time          `json:"created_at"`
 	ClosedAt     time.Time          `json:"closed_at,omitzero"`
-	// Tasks are the live ones and those that ended since the last acknowledgement; likewise Transfers.
+	// Chain is the ID of the workflow's first run: continued and reset runs have the same one, another start has not.
+	Chain string `json:"chain,omitempty"`
+	// Whole is set where the desk may show more than there is: what is neither here nor ended, it ends.
+	Whole bool `json:"whole,omitempty"`
+	// Tasks are the live ones and those that ended since the last acknowledgement; likewise Transfers. Whole, they are all
+	// that the state has.
 	Tasks     []*Task     `json:"tasks"`
 	Transfers []*Transfer `json:"transfers"`
 	// Notes and Events are those since the last acknowledgement, in order.
@@ -113,8 +118,10 @@ type Picture struct {
 
 // Acknowledgement is the desk's answer to a picture.
 type Acknowledgement struct {
-	// Revision is the revision the desk now shows.
+	// Revision is the revision the desk now shows, and Events how many events it has. Where it has more than it was
+	// sent, time went back in the conversation: see [State.StepBeyond].
 	Revision int `json:"revision"`
+	Events   int `json:"events,omitempty"`
 	// Placed are matches the desk made of this conversation's waiting tasks.
 	Placed []ReserveCommand `json:"placed,omitempty"`
 }

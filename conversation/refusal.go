@@ -13,6 +13,7 @@ type Code string
 // The codes, in the order of the checks that return them.
 const (
 	CodeInvalidPayload         Code = "invalid_payload"
+	CodeUnknownConversation    Code = "unknown_conversation"
 	CodeConversationClosed     Code = "conversation_closed"
 	CodeMessagingTransfersOff  Code = "messaging_transfers_off"
 	CodeTransferNotesOff       Code = "transfer_notes_off"
@@ -40,7 +41,7 @@ const (
 // Codes returns every code.
 func Codes() []Code {
 	return []Code{
-		CodeInvalidPayload, CodeConversationClosed, CodeMessagingTransfersOff, CodeTransferNotesOff, CodePluginConflict,
+		CodeInvalidPayload, CodeUnknownConversation, CodeConversationClosed, CodeMessagingTransfersOff, CodeTransferNotesOff, CodePluginConflict,
 		CodeModeNotAvailable, CodeChannelNotTransferable, CodeTargetNotAvailable, CodeNoSuchTask, CodeNotYourTask,
 		CodeTaskNotAssigned, CodeNotWrapping, CodeWrapupPending, CodeNoReservation, CodeUnknownAgent, CodeUnknownQueue,
 		CodeQueueEmpty, CodeAgentUnavailable, CodeTransferToSelf, CodeAlreadyParticipating, CodeTransferInProgress,

@@ -237,7 +237,10 @@ func TestRefusalsOfWarmTransfers(t *testing.T) {
 
 func TestEveryCodeHasItsStory(t *testing.T) {
 	t.Parallel()
-	told := []conversation.Code{conversation.CodeAlreadyParticipating, conversation.CodeTransferInProgress}
+	told := []conversation.Code{
+		conversation.CodeAlreadyParticipating, conversation.CodeTransferInProgress,
+		conversation.CodeUnknownConversation, // who looks for one refuses with it, and no rule
+	}
 	for _, test := range refusals {
 		told = append(told, test.code)
 	}

@@ -133,7 +133,7 @@ func (c TransferCommand) judge(s *State, v *Verdict) *Refusal {
 
 func (c TransferCommand) apply(ch *change, from *Task) {
 	transfer := &Transfer{
-		SID: ch.newSID(PrefixTransfer), Mode: ModeCold, From: c.From, FromTask: from.SID, To: c.To, CreatedAt: ch.now,
+		SID: ch.newSID(PrefixTransfer, ch.now), Mode: ModeCold, From: c.From, FromTask: from.SID, To: c.To, CreatedAt: ch.now,
 	}
 	advance(transferTransitions, &transfer.Status, TransferActive, ch.command)
 	queue := from.Queue
@@ -384,7 +384,7 @@ func (ch *change) leaveNote(note string, n Note) string {
 	if note == "" || IsSID(PrefixNote, note) {
 		return note
 	}
-	n.SID, n.Text, n.CreatedAt = ch.newSID(PrefixNote), note, ch.now
+	n.SID, n.Text, n.CreatedAt = ch.newSID(PrefixNote, ch.now), note, ch.now
 	ch.notes = append(ch.notes, n)
 	return n.SID
 }

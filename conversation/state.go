@@ -100,6 +100,10 @@ const (
 	ReasonConversationClosed Reason = "conversation_closed"
 	// ReasonAgentUnavailable is that of an [Attempt] only: the desk declined for an agent who was not available any more.
 	ReasonAgentUnavailable Reason = "agent_unavailable"
+	// ReasonWorkflowEnded and ReasonReset are the desk's: the conversation's workflow was ended from outside, or set back to
+	// before there was the task or transfer.
+	ReasonWorkflowEnded Reason = "workflow_ended"
+	ReasonReset         Reason = "reset"
 )
 
 // DispositionTimeout is the disposition of a wrapup that completed itself.
@@ -239,11 +243,14 @@ type State struct {
 	Transfers []*Transfer `json:"transfers"`
 	Settings  Settings    `json:"settings"`
 	// Placements counts the times a task became pending, Events the events, SIDs the SIDs made here.
-	Placements int       `json:"placements,omitempty"`
-	Events     int       `json:"events,omitempty"`
-	SIDs       int       `json:"sids,omitempty"`
-	CreatedAt  time.Time `json:"created_at,omitzero"`
-	ClosedAt   time.Time `json:"closed_at,omitzero"`
+	Placements int `json:"placements,omitempty"`
+	Events     int `json:"events,omitempty"`
+	SIDs       int `json:"sids,omitempty"`
+	// DatedSIDs is set where SIDs derive from their time as well, so that a conversation whose time goes back makes none
+	// again. Conversations that began before there was this have it from the first time on that theirs goes back.
+	DatedSIDs bool      `json:"dated_sids,omitempty"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	ClosedAt  time.Time `json:"closed_at,omitzero"`
 	// CloseReason is what the `close` that ended the customer's side gave as its reason.
 	CloseReason string `json:"close_reason,omitempty"`
 	// Remembered holds the last hundred commands that had an ID, oldest first.
@@ -341,7 +348,11 @@ func (s *State) latestOf(agent string) *Task {
 }
 
 // newSID returns the next SID of that prefix: the same in every replay, and unlike any other.
-func (s *State) newSID(prefix string) string {
+func (s *State) newSID(prefix string, now time.Time) string {
 	s.SIDs++
-	return derivedSID(prefix, s.Conversation, strconv.Itoa(s.SIDs))
+	name := strconv.Itoa(s.SIDs)
+	if s.DatedSIDs {
+		name += "@" + strconv.FormatInt(now.UnixNano(), 10)
+	}
+	return derivedSID(prefix, s.Conversation, name)
 }

@@ -59,6 +59,8 @@ type Question struct {
 	Agent string `json:"agent,omitempty"`
 	Queue string `json:"queue,omitempty"`
 	Note  string `json:"note,omitempty"`
+	// Chain is the ID of the workflow's first run.
+	Chain string `json:"chain,omitempty"`
 }
 
 // Verdict is the desk's answer to a [Question]: facts, on which the rules decide.
@@ -72,7 +74,8 @@ type Verdict struct {
 	// QueueKnown and QueueMembers speak of the question's queue.
 	QueueKnown   bool `json:"queue_known,omitempty"`
 	QueueMembers int  `json:"queue_members,omitempty"`
-	// ConversationKnown tells whether the desk has had the question's conversation before.
+	// ConversationKnown tells whether the desk has had the question's conversation before, from another workflow, and it is
+	// closed. One that is open goes on under the workflow that asks: no other runs under its ID.
 	ConversationKnown bool `json:"conversation_known,omitempty"`
 	// NoteKnown tells whether the question's note is a note of this conversation.
 	NoteKnown bool `json:"note_known,omitempty"`

@@ -273,6 +273,8 @@ func unaccepted(canceled conversation.Reason) []measure {
 		return []measure{measureFailed, measureTimedOut}
 	case conversation.ReasonConversationClosed:
 		return []measure{measureFailed, measureAbandoned}
+	case conversation.ReasonWorkflowEnded, conversation.ReasonReset:
+		return []measure{measureFailed}
 	case conversation.ReasonAgentUnavailable: // an attempt's, never a task's
 	}
 	return []measure{measureOpen}

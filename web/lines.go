@@ -162,6 +162,10 @@ func because(reason conversation.Reason) string {
 		return "the conversation was closed"
 	case conversation.ReasonAgentUnavailable:
 		return "the agent is not available"
+	case conversation.ReasonWorkflowEnded:
+		return "the conversation was ended from outside Baton"
+	case conversation.ReasonReset:
+		return "the conversation was set back to before it"
 	}
 	return string(reason)
 }

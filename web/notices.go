@@ -148,6 +148,7 @@ func failed(named names, sent desk.SentTransfer) string {
 		text = "The transfer to " + named.target(x.To) + " waited for too long."
 	case conversation.ReasonConversationClosed:
 		text = "The conversation was closed before the transfer to " + named.target(x.To) + " was accepted."
+	case conversation.ReasonWorkflowEnded, conversation.ReasonReset: // said above
 	case conversation.ReasonAgentUnavailable: // an attempt's, never a transfer's
 	}
 	for _, task := range sent.Conversation.Live {

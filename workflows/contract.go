@@ -18,6 +18,9 @@ const (
 	TaskQueue = "baton"
 	// Query returns the whole state, a [conversation.Record].
 	Query = "conversation"
+	// Resync is a signal without a payload, after which the workflow shows the desk all there is. Whoever finds that the two
+	// disagree sends it.
+	Resync = "resync"
 
 	idPrefix = "conversation/"
 )

@@ -118,6 +118,9 @@ func (r *run) register(ctx workflow.Context) error {
 	for _, name := range append(conversation.ServiceCommands(), conversation.CommandReserve) {
 		workflow.GetSignalChannelWithOptions(ctx, string(name), workflow.SignalChannelOptions{Description: name.Description()})
 	}
+	workflow.GetSignalChannelWithOptions(ctx, Resync, workflow.SignalChannelOptions{
+		Description: "Shows the desk the whole conversation again, where the two disagree. It takes no payload.",
+	})
 	for _, name := range conversation.ServiceCommands() {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, string(name),
 			func(ctx workflow.Context, payload, extra converter.RawValue) (conversation.Outcome, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -111,7 +112,20 @@ func (d *scriptedDesk) Sync(ctx context.Context, picture conversation.Picture) (
 		d.answersToLose--
 		return conversation.Acknowledgement{}, errAway
 	}
-	return conversation.Acknowledgement{Revision: d.revision, Placed: d.match(picture)}, nil
+	return conversation.Acknowledgement{Revision: d.revision, Events: len(d.events), Placed: d.match(picture)}, nil
+}
+
+// goAhead makes the desk one that has had more of the conversation than the conversation has.
+func (d *scriptedDesk) goAhead(revisions, events int) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	d.revision += revisions
+	for range events {
+		d.events = append(d.events, conversation.Event{Number: len(d.events) + 1, Name: "of a time that is lost"})
+	}
+	lost := "WT" + strings.Repeat("f", 32)
+	d.tasks[lost] = conversation.Task{SID: lost, Status: conversation.TaskPending}
+	d.overtaken = true // pictures of before come now
 }
 
 // failPictures fails that many calls from now on, whatever is under way.
@@ -151,6 +165,9 @@ func (d *scriptedDesk) apply(picture conversation.Picture, call activity.Info) {
 		d.complain("%s came where bringing an unseen task was %t", call.ActivityType.Name, unseen)
 	}
 	d.applyEvents(picture)
+	if picture.Whole {
+		d.tasks, d.transfers = map[string]conversation.Task{}, map[string]conversation.Transfer{}
+	}
 	for sid, row := range d.tasks {
 		if row.Status.Live() && !slices.ContainsFunc(picture.Tasks, func(t *conversation.Task) bool { return t.SID == sid }) {
 			d.complain("the picture of revision %d leaves out task %s, which was %s", picture.Revision, sid, row.Status)

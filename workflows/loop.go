@@ -99,6 +99,9 @@ func (r *run) open(ctx workflow.Context) error {
 			err = invalid
 		}
 	}
+	if err == nil {
+		r.record.DatedSIDs = workflow.GetVersion(ctx, "dated-sids", workflow.DefaultVersion, 1) != workflow.DefaultVersion
+	}
 	for err == nil {
 		err = r.carryOut(ctx, start)
 		if conversation.CodeOf(err) != conversation.CodeDeskUnavailable {
@@ -159,6 +162,10 @@ func (r *run) overdue(ctx workflow.Context) bool {
 // Only what isn't a refusal is an error of the run.
 func (r *run) handle(ctx workflow.Context, a arrival) error {
 	r.busy(ctx)
+	if a.name == Resync && workflow.GetVersion(ctx, "resync", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+		r.showWhole()
+		return nil
+	}
 	outcome, err := r.decide(traced(ctx, a.trace), a)
 	if a.answer != nil {
 		a.answer.outcome, a.answer.err = outcome, err
@@ -214,6 +221,7 @@ func (r *run) apply(ctx workflow.Context, command conversation.Command) (convers
 	}
 	var verdict *conversation.Verdict
 	if question != nil && r.deskFollows(ctx) {
+		question.Chain = workflow.GetInfo(ctx).FirstRunID
 		verdict = r.verdict(ctx, *question)
 	}
 	result, err := r.record.Apply(command, verdict, workflow.Now(ctx))

@@ -30,9 +30,10 @@ const (
 type projector struct {
 	events []conversation.Event
 	notes  []conversation.Note
-	// due is set while the desk has to be told something; trace is that of the last of it.
-	due   bool
-	trace any
+	// due is set while the desk has to be told something; trace is that of the last of it. whole is set while it may show
+	// what there is not.
+	due, whole bool
+	trace      any
 	// calling is set while a picture is under way, call is its future.
 	calling bool
 	call    workflow.Future
@@ -52,13 +53,16 @@ type untold struct {
 	Events []conversation.Event `json:"events,omitempty"`
 	Notes  []conversation.Note  `json:"notes,omitempty"`
 	Due    bool                 `json:"due,omitempty"`
+	Whole  bool                 `json:"whole,omitempty"`
 }
 
 // untold returns all that the desk has not acknowledged, what is under way included.
-func (p *projector) untold() untold { return untold{p.events, p.notes, !p.idle()} }
+func (p *projector) untold() untold { return untold{p.events, p.notes, !p.idle(), p.whole} }
 
 // resume takes over what the run before has left.
-func (p *projector) resume(u untold) { p.events, p.notes, p.due = u.Events, u.Notes, u.Due }
+func (p *projector) resume(u untold) {
+	p.events, p.notes, p.due, p.whole = u.Events, u.Notes, u.Due, u.Whole
+}
 
 // add takes what a command came to; a stale match has to be told as well, so that the desk releases it.
 func (p *projector) add(result conversation.Result, trace any, now time.Time) {
@@ -86,7 +90,10 @@ func (p *projector) answered() bool { return p.calling && p.call.IsReady() }
 // told is what the picture that is under way brings.
 type told struct {
 	revision, events, notes int
-	trace                   any
+	// lastEvent is the number of the last event that the conversation had, whole is set where it brings all there is.
+	lastEvent int
+	whole     bool
+	trace     any
 	// rests is set where the desk may keep its answer back, for as long as nobody waits who didn't at that
 	// number of placements, or is offered what they weren't at those offers.
 	rests      bool
@@ -140,6 +147,7 @@ func (r *run) call(ctx workflow.Context) *told {
 	p.due, p.calling = false, true
 	return &told{
 		revision: showing.Revision, events: len(showing.Events), notes: len(showing.Notes), trace: p.trace,
+		lastEvent: r.record.Events, whole: showing.Whole,
 		rests: showing.Rest > 0, placements: r.record.Placements, offers: r.record.Offers(),
 	}
 }
@@ -155,12 +163,37 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 	p.away, p.answeredAt = false, workflow.Now(ctx)
 	p.turn()
 	p.call = nil
-	p.events, p.notes = left(p.events, t.events), left(p.notes, t.notes)
+	if ack.Revision <= t.revision || !deskAhead(ctx) {
+		p.events, p.notes = left(p.events, t.events), left(p.notes, t.notes)
+		p.whole = p.whole && !t.whole
+	}
+	if (ack.Revision > t.revision || ack.Events > t.lastEvent) && deskAhead(ctx) {
+		r.stepBeyond(ctx, t, ack)
+	}
 	r.record.Forget(p.events)
 	for _, match := range ack.Placed {
 		r.inbox.put(arrival{name: string(match.Name()), command: match, trace: t.trace})
 	}
 	return nil
+}
+
+// stepBeyond has a desk shown all there is that had more than it was sent: nothing of that was news to it.
+func (r *run) stepBeyond(ctx workflow.Context, t *told, ack conversation.Acknowledgement) {
+	r.record.StepBeyond(ack, r.project.events)
+	if ack.Revision <= t.revision {
+		return // a whole picture was taken, and the desk has added the ends of what it had beside that
+	}
+	r.showWhole()
+	r.log(ctx).Warn("The desk is ahead of the conversation, whose time went back: it is shown all there is",
+		"revision", t.revision, "desk", ack.Revision)
+}
+
+// showWhole has the desk shown all there is.
+func (r *run) showWhole() { r.project.due, r.project.whole = true, true }
+
+// deskAhead tells whether a desk that is ahead is caught up with. Runs that took no notice of it go on so.
+func deskAhead(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "desk-ahead", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
 // deskFollows tells whether the desk may be asked for a verdict: one that is too far behind is first given the time to
@@ -236,7 +269,12 @@ func (r *run) notTold(ctx workflow.Context, t *told, failure error) error {
 // showing is the conversation as it is. One that keeps changing lets the desk rest, unless the run is about to end.
 func (r *run) showing(ctx workflow.Context) activities.Showing {
 	p := &r.project
-	showing := activities.Showing{Picture: r.record.Picture(slices.Clone(p.events), slices.Clone(p.notes))}
+	draw := r.record.Picture
+	if p.whole {
+		draw = r.record.WholePicture
+	}
+	showing := activities.Showing{Picture: draw(slices.Clone(p.events), slices.Clone(p.notes))}
+	showing.Chain = workflow.GetInfo(ctx).FirstRunID
 	if workflow.Now(ctx).Sub(p.answeredAt) < gatherFor && !r.over(ctx) {
 		showing.Rest = gatherFor.Seconds()
 	}

@@ -762,8 +762,11 @@ func (s *stage) continuedWithin(moment time.Duration, runs int) bool {
 func codesWithoutScenario() []string {
 	var missing []string
 	for _, code := range conversation.Codes() {
-		if code == conversation.CodeAlreadyParticipating || code == conversation.CodeTransferInProgress {
+		switch code {
+		case conversation.CodeAlreadyParticipating, conversation.CodeTransferInProgress:
 			continue // see scenarios
+		case conversation.CodeUnknownConversation:
+			continue // no workflow refuses with it
 		}
 		name := fmt.Sprintf("refused_%s", code)
 		if !slices.ContainsFunc(scenarios, func(s scenario) bool { return s.name == name }) {

@@ -67,6 +67,7 @@ func newScene(t *testing.T) *scene {
 	s.env.SetDataConverter(rawConverter{temporalenv.DataConverter(nil)})
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ID(testSID), TaskQueue: workflows.TaskQueue})
 	s.env.SetStartTime(startOfTest)
+	s.env.SetTestTimeout(time.Minute) // of the real clock: the suite's three seconds are too few on a busy machine
 	workflows.Register(s.env)
 	activities.Register(s.env, s.desk)
 	s.env.SetOnTimerScheduledListener(func(_ string, d time.Duration) {
