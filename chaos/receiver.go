@@ -81,7 +81,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	position, known := desk.EventPosition(request.PostForm.Get("Sid"))
+	_, position, known := desk.EventPosition(request.PostForm.Get("Sid"))
 	switch {
 	case !known:
 		r.strange++

@@ -103,6 +103,9 @@ func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
 	if _, err := t.conversationStatus(ctx, sid); err != nil {
 		return Task{}, err
 	}
+	if err := t.refuseGone(ctx, sid); err != nil {
+		return Task{}, err
+	}
 	task, found, err := first(ctx, t, scanTask, selectTasks+`
 		WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved') ORDER BY t.placement LIMIT 1`, sid)
 	if err == nil && !found {
@@ -133,7 +136,7 @@ func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error
 		"%s is on the conversation already, with task %s", agent, h.task)
 }
 
-// refuseGone refuses a conversation that the dispatcher has found without a workflow.
+// refuseGone refuses a conversation that was found without a workflow.
 func (t *transaction) refuseGone(ctx context.Context, sid string) error {
 	gone, _, err := first(ctx, t, value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
 	if err == nil && gone {

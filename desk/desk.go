@@ -70,6 +70,8 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 		return nil, fmt.Errorf("open desk: %w", err)
 	}
 	s.observe = options.Observe
+	s.feedSeen = &feedSeen{}
+	s.writes.feedSeen, s.reads.feedSeen = s.feedSeen, s.feedSeen
 	s.writes.seals, s.reads.seals = seals{options.Cipher}, seals{options.Cipher}
 	expressions := &expression.Cache{}
 	s.writes.expressions, s.reads.expressions = expressions, expressions
@@ -165,14 +167,18 @@ func (d *Desk) writeBeside(ctx context.Context, doing string, do func(*transacti
 }
 
 func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*transaction) error) error {
-	var leaves leftovers
+	var left *transaction
 	err := d.store.write(ctx, alone, func(t *transaction) error {
 		err := do(t)
-		leaves = t.leaves
+		left = t
 		return err
 	})
 	if err != nil {
 		return outcome(doing, err)
+	}
+	leaves := left.leaves // with what appending to the feed has left
+	if leaves.wentBack {
+		d.log.ErrorContext(ctx, "The desk's database is an older copy: events have SIDs of a new epoch, and every open conversation is compared with its workflow")
 	}
 	for _, e := range leaves.security {
 		d.security.Write(ctx, e)

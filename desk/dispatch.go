@@ -177,7 +177,7 @@ func (d *deliveries) deliver(ctx context.Context, item delivery) {
 	err := d.courier.Deliver(within, item.conversation, item.command)
 	switch {
 	case errors.Is(err, ErrConversationGone):
-		if err := d.desk.lose(ctx, item.conversation); err != nil && ctx.Err() == nil {
+		if _, err := d.desk.Release(ctx, item.conversation); err != nil && ctx.Err() == nil {
 			d.desk.log.ErrorContext(ctx, "a conversation is gone, and could not be taken off the desk",
 				"conversation", item.conversation, "error", err)
 		}
@@ -258,37 +258,4 @@ func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]deli
 	}, `SELECT task, reservation, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.skipLocked("placements"),
 		micros(now), limit-len(declines))
 	return append(declines, matches...), err
-}
-
-// lose takes a conversation whose workflow no longer runs off the dispatcher's hands: its tasks wait
-// for nobody, and agents matched with them are free again. A picture of it would bring it back.
-func (d *Desk) lose(ctx context.Context, sid string) error {
-	return d.writeBeside(ctx, "lose conversation "+sid, func(t *transaction) error {
-		if err := t.holdConversation(ctx, sid); err != nil {
-			return err
-		}
-		if err := t.holdRouting(ctx); err != nil {
-			return err
-		}
-		matches, err := all(ctx, t, scanPlacement, selectPlacements+` WHERE conversation = $1`, sid)
-		if err != nil {
-			return err
-		}
-		for _, p := range matches {
-			if err := t.release(ctx, p); err != nil {
-				return err
-			}
-			t.leaves.place = true
-		}
-		for _, update := range []string{
-			`UPDATE conversations SET gone = 1 WHERE sid = $1`,
-			`UPDATE tasks SET waiting = 0 WHERE conversation = $1`,
-			`DELETE FROM declines WHERE conversation = $1`,
-		} {
-			if _, err := t.exec(ctx, update, sid); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

@@ -224,7 +224,7 @@ func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, 
 
 // eraseReasons takes the words out of the conversation's events, and returns how many had some.
 func (t *transaction) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
-	events, err := all(ctx, t, scanFeedEvent, `SELECT position, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
+	events, err := all(ctx, t, scanFeedEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 	if err != nil {
 		return 0, err
 	}

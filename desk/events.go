@@ -103,11 +103,10 @@ func (t *transaction) appendFeed(ctx context.Context) error {
 	if len(t.happened) == 0 {
 		return nil
 	}
-	last, _, err := first(ctx, t, value[int64], `UPDATE feed SET position = position + $1 WHERE id = 1 RETURNING position`, len(t.happened))
-	if err != nil {
+	if err := t.takePositions(ctx); err != nil {
 		return wrap("take positions in the feed", err)
 	}
-	position := last - int64(len(t.happened))
+	position := t.feed.position - int64(len(t.happened))
 	for begin := 0; begin < len(t.happened); {
 		some := t.happened[begin:]
 		if end := slices.IndexFunc(some, func(h happening) bool { return h.conversation != some[0].conversation }); end > 0 {
@@ -140,7 +139,7 @@ func (t *transaction) insertEvents(ctx context.Context, events []happening, posi
 			if err != nil {
 				return wrap(fmt.Sprintf("encode event %d", h.event.Number), err)
 			}
-			args = append(args, position, h.conversation, h.event.Number, string(h.event.Name), micros(h.event.At), string(encoded))
+			args = append(args, position, t.feed.epoch, h.conversation, h.event.Number, string(h.event.Name), micros(h.event.At), string(encoded))
 		}
 		if _, err := t.exec(ctx, insertEvents[len(some)-1], args...); err != nil {
 			return wrap(fmt.Sprintf("append events from %d on", some[0].event.Number), err)
@@ -153,8 +152,8 @@ func (t *transaction) insertEvents(ctx context.Context, events []happening, posi
 var insertEvents = func() (queries [8]string) {
 	var rows []string
 	for i := range queries {
-		rows = append(rows, fmt.Sprintf("($%d, $%d, $%d, $%d, $%d, $%d)", 6*i+1, 6*i+2, 6*i+3, 6*i+4, 6*i+5, 6*i+6))
-		queries[i] = `INSERT INTO events (position, conversation, number, name, at, event) VALUES ` + strings.Join(rows, ", ")
+		rows = append(rows, fmt.Sprintf("($%d, $%d, $%d, $%d, $%d, $%d, $%d)", 7*i+1, 7*i+2, 7*i+3, 7*i+4, 7*i+5, 7*i+6, 7*i+7))
+		queries[i] = `INSERT INTO events (position, epoch, conversation, number, name, at, event) VALUES ` + strings.Join(rows, ", ")
 	}
 	return queries
 }()
@@ -167,8 +166,8 @@ func (t *transaction) insertDeskEvents(ctx context.Context, events []happening, 
 			return wrap("encode "+string(h.event.Name), err)
 		}
 		position++
-		if _, err := t.exec(ctx, `INSERT INTO desk_events (position, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6)`,
-			position, string(h.event.Name), micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
+		if _, err := t.exec(ctx, `INSERT INTO desk_events (position, epoch, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			position, t.feed.epoch, string(h.event.Name), micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
 			return wrap("append "+string(h.event.Name), err)
 		}
 	}
@@ -177,8 +176,8 @@ func (t *transaction) insertDeskEvents(ctx context.Context, events []happening, 
 
 // EventFilter chooses events. Empty fields choose all.
 type EventFilter struct {
-	// Position chooses the one event at that position.
-	Position int64
+	// Position and Epoch choose the one event at that position.
+	Position, Epoch int64
 	// From is the first moment, To the first one after the last.
 	From, To time.Time
 	Name     conversation.EventName
@@ -197,19 +196,20 @@ func (d *Desk) Happenings(ctx context.Context, f EventFilter, p Page) (found Fou
 		f.To = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	list := listing[FeedEvent]{
-		columns: `position, conversation, event`,
-		from: `(SELECT position, conversation, at, event FROM events
-			UNION ALL SELECT position, '' AS conversation, at, event FROM desk_events) AS happened`,
+		columns: `position, epoch, conversation, event`,
+		from: `(SELECT position, epoch, conversation, at, event FROM events
+			UNION ALL SELECT position, epoch, '' AS conversation, at, event FROM desk_events) AS happened`,
 		scan: scanFeedEvent, chooses: sure(f.chooses), key: "position", keyOf: func(e FeedEvent) (int64, string) { return e.Position, "" }, descending: true,
 	}
 	if f.Position != 0 {
 		list.where(`position = $%d`, f.Position)
+		list.where(`epoch = $%d`, f.Epoch)
 	}
 	list.where(`at >= $%d`, micros(f.From))
 	list.where(`at < $%d`, micros(f.To))
 	if f.Name != "" {
-		list.from = `(SELECT position, conversation, at, name, event FROM events
-			UNION ALL SELECT position, '' AS conversation, at, name, event FROM desk_events) AS happened`
+		list.from = `(SELECT position, epoch, conversation, at, name, event FROM events
+			UNION ALL SELECT position, epoch, '' AS conversation, at, name, event FROM desk_events) AS happened`
 		list.where(`name = $%d`, string(f.Name))
 	}
 	err = d.read(ctx, "read events", func(t *transaction) error {
@@ -222,10 +222,10 @@ func (d *Desk) Happenings(ctx context.Context, f EventFilter, p Page) (found Fou
 // after returns at most limit events of every kind that came after the position. It is one query, so that it sees one
 // snapshot wherever it runs: of two, the second would see what was committed since, and an event be passed over.
 func (t *transaction) after(ctx context.Context, position int64, limit int) ([]FeedEvent, error) {
-	happened, err := all(ctx, t, scanFeedEvent, `SELECT position, conversation, event
-			FROM (SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
-		UNION ALL SELECT position, '', event
-			FROM (SELECT position, event FROM desk_events WHERE position > $1 ORDER BY position LIMIT $2) own`, position, limit)
+	happened, err := all(ctx, t, scanFeedEvent, `SELECT position, epoch, conversation, event
+			FROM (SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
+		UNION ALL SELECT position, epoch, '', event
+			FROM (SELECT position, epoch, event FROM desk_events WHERE position > $1 ORDER BY position LIMIT $2) own`, position, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -163,6 +164,8 @@ type thread struct {
 	state  conversation.State
 	events []conversation.Event
 	notes  []conversation.Note
+	// whole is set while the desk may show what there is not.
+	whole bool
 }
 
 func newSID() string { return conversation.SIDOf(conversation.PrefixConversation, uuid.New()) }
@@ -217,15 +220,94 @@ func (th *thread) do(c conversation.Command) conversation.Result {
 	return result
 }
 
-func (th *thread) picture() conversation.Picture { return th.state.Picture(th.events, th.notes) }
+func (th *thread) picture() conversation.Picture {
+	if th.whole {
+		return th.state.WholePicture(th.events, th.notes)
+	}
+	return th.state.Picture(th.events, th.notes)
+}
 
-// sync tells the desk, once.
+// sync tells the desk, once, and once more whole where the desk was ahead.
 func (th *thread) sync() conversation.Acknowledgement {
 	th.h.t.Helper()
-	answer, err := th.h.Sync(th.h.t.Context(), th.picture())
+	p := th.picture()
+	answer, err := th.h.Sync(th.h.t.Context(), p)
 	require.NoError(th.h.t, err)
-	th.events, th.notes = nil, nil
+	if answer.Revision > p.Revision {
+		th.state.StepBeyond(answer, th.events)
+		require.Greater(th.h.t, th.state.Revision, answer.Revision)
+		th.whole = true
+		return th.sync()
+	}
+	th.events, th.notes, th.whole = nil, nil, false
+	if answer.Events > th.state.Events {
+		th.state.StepBeyond(answer, nil)
+	}
 	return answer
+}
+
+// remember returns what sets the conversation back to now, as a reset of its workflow does.
+func (th *thread) remember() (reset func()) {
+	th.h.t.Helper()
+	before, err := json.Marshal(th.state)
+	require.NoError(th.h.t, err)
+	events, notes := slices.Clone(th.events), slices.Clone(th.notes)
+	return func() {
+		th.h.t.Helper()
+		th.state = conversation.State{}
+		require.NoError(th.h.t, json.Unmarshal(before, &th.state))
+		th.events, th.notes = events, notes
+	}
+}
+
+// agrees requires that the desk shows the conversation as it is.
+func (th *thread) agrees() {
+	th.h.t.Helper()
+	ctx := th.h.t.Context()
+	shown, err := th.h.Shown(ctx, th.sid)
+	require.NoError(th.h.t, err)
+	require.Equal(th.h.t, th.state.Events, shown.Events)
+	require.GreaterOrEqual(th.h.t, shown.Revision, th.state.Revision)
+	live := map[string]ShownTask{}
+	for _, task := range th.state.LiveTasks() {
+		live[task.SID] = ShownTask{task.Status, task.Agent}
+	}
+	require.Equal(th.h.t, live, shown.Live)
+	reservations, err := th.h.Reservations(ctx, th.sid)
+	require.NoError(th.h.t, err)
+	for _, v := range reservations {
+		task := th.state.Task(v.Task)
+		ends := v.Status != conversation.ReservationPending && v.Status != conversation.ReservationAccepted && v.Status != conversation.ReservationWrapping
+		require.True(th.h.t, ends || task != nil && task.Reservation != nil && task.Reservation.SID == v.SID && task.Reservation.Status == v.Status,
+			"reservation %s of %s is %s", v.SID, v.Agent, v.Status)
+	}
+	transfers, err := th.h.Transfers(ctx, th.sid)
+	require.NoError(th.h.t, err)
+	for _, x := range transfers {
+		own := th.state.Transfer(x.SID)
+		require.True(th.h.t, x.Status != conversation.TransferActive || own != nil && own.Status == conversation.TransferActive, "transfer %s", x.SID)
+	}
+	held := map[string]int{}
+	conversations, err := th.h.Conversations(ctx, Filter{})
+	require.NoError(th.h.t, err)
+	for _, c := range conversations {
+		for _, task := range c.Live {
+			if task.Status != conversation.TaskPending {
+				held[task.Agent]++
+			}
+		}
+	}
+	agents, err := th.h.Agents(ctx)
+	require.NoError(th.h.t, err)
+	for _, a := range agents {
+		require.Equal(th.h.t, held[a.Name], th.h.load(a.Name, th.state.Channel), "the load of %s", a.Name)
+	}
+	history, err := th.h.Events(ctx, th.sid)
+	require.NoError(th.h.t, err)
+	for i, e := range history {
+		require.Equal(th.h.t, i+1, e.Number, "events are numbered without a gap, once each")
+	}
+	require.Len(th.h.t, history, th.state.Events)
 }
 
 // follow tells the desk and takes its matches, until there is nothing more to tell.

@@ -206,7 +206,7 @@ func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ..
 
 // rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became unavailable.
 func (t *transaction) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
-	rejected, err := all(ctx, t, scanFeedEvent, `SELECT position, conversation, event FROM events
+	rejected, err := all(ctx, t, scanFeedEvent, `SELECT position, epoch, conversation, event FROM events
 		WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, sid)
 	reservations := map[string]bool{}
 	for _, e := range rejected {

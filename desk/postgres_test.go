@@ -218,7 +218,7 @@ func testPostgresPlans(t *testing.T, h *house) {
 		{postgresLocks.tasks, "tasks_by_conversation", []any{th.sid}},
 		{postgresLocks.conversation, "conversations_pkey", []any{th.sid}},
 		{`SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending'`, "tasks_live_by_agent", []any{"alice", "web"}},
-		{`SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, "events_pkey", []any{20900, 50}},
+		{`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, "events_pkey", []any{20900, 50}},
 		{selectTasks + ` WHERE t.conversation = $1 ORDER BY t.placement`, "tasks_by_conversation", []any{th.sid}},
 	} {
 		plan := h.explain(hot.query, hot.args...)

@@ -10,7 +10,7 @@ import (
 
 // ErrUnknownConversation is returned for a conversation that the desk has no record of: it was never
 // started, or its first picture has not arrived yet (see [Desk.AwaitRevision]).
-var ErrUnknownConversation error = conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
+var ErrUnknownConversation error = conversation.Refuse(conversation.CodeUnknownConversation, conversation.Details{},
 	"the desk has no record of this conversation: check its SID, or try again in a moment if it has just been started")
 
 // Reader is who wants to read. The zero Reader may read nothing.

@@ -74,7 +74,9 @@ type Transfer struct {
 // FeedEvent is an event in the feed of all conversations.
 type FeedEvent struct {
 	// Position rises in the order in which events came to the desk.
-	Position     int64  `json:"position"`
+	Position int64 `json:"position"`
+	// Epoch tells events apart that had the same position before and after an older copy of the database was put back.
+	Epoch        int64  `json:"-"`
 	Conversation string `json:"conversation"`
 	conversation.Event
 }
@@ -165,7 +167,7 @@ func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Ev
 		events, err = all(ctx, t, func(r row) (conversation.Event, error) {
 			e, err := scanFeedEvent(r)
 			return e.Event, err
-		}, `SELECT position, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
+		}, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 		return err
 	})
 	return events, err
@@ -180,7 +182,7 @@ func (d *Desk) Feed(ctx context.Context, after int64, limit int) (events []FeedE
 	}
 	err = d.read(ctx, fmt.Sprintf("read the feed after %d", after), func(t *transaction) error {
 		events, err = all(ctx, t, scanFeedEvent,
-			`SELECT position, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
+			`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
 		return err
 	})
 	return events, err
@@ -331,7 +333,10 @@ func scanTransfer(r row) (x Transfer, err error) {
 	return x, err
 }
 
+// SID is the event's SID (EV…).
+func (e FeedEvent) SID() string { return EventSID(e.Epoch, e.Position) }
+
 func scanFeedEvent(r row) (e FeedEvent, err error) {
-	err = r.Scan(&e.Position, &e.Conversation, readEvent(&e.Position, &e.Event))
+	err = r.Scan(&e.Position, &e.Epoch, &e.Conversation, readEvent(&e.Position, &e.Event))
 	return e, err
 }

@@ -28,14 +28,18 @@ func NamedSID(prefix, name string) string {
 	return conversation.SIDOf(prefix, uuid.NewSHA1(uuid.Nil, []byte(prefix+"/"+name)))
 }
 
-// EventSID is the SID (EV…) of the event at that position.
-func EventSID(position int64) string { return fmt.Sprintf("%s%032x", PrefixEvent, position) }
+// EventSID is the SID (EV…) of the event at that position of the feed in that epoch.
+func EventSID(epoch, position int64) string {
+	return fmt.Sprintf("%s%016x%016x", PrefixEvent, epoch, position)
+}
 
-// EventPosition is the position of the event with that SID, false where it is no event's.
-func EventPosition(sid string) (int64, bool) {
+// EventPosition is the epoch and the position of the event with that SID, false where it is no event's.
+func EventPosition(sid string) (epoch, position int64, ok bool) {
 	if !conversation.IsSID(PrefixEvent, sid) {
-		return 0, false
+		return 0, 0, false
 	}
-	position, err := strconv.ParseInt(sid[len(PrefixEvent):], 16, 64)
-	return position, err == nil && position > 0
+	digits := sid[len(PrefixEvent):]
+	epoch, wrongEpoch := strconv.ParseInt(digits[:16], 16, 64)
+	position, wrongPosition := strconv.ParseInt(digits[16:], 16, 64)
+	return epoch, position, wrongEpoch == nil && wrongPosition == nil && position > 0
 }

@@ -304,7 +304,7 @@ func (t *transaction) arrivals(ctx context.Context, from, to int64) (arrivals, e
 			arrived.entered[e.Task] = e.At
 		}
 		return err
-	}, `SELECT position, conversation, event FROM events WHERE name = 'task-queue.entered' AND at < $1 AND conversation IN (
+	}, `SELECT position, epoch, conversation, event FROM events WHERE name = 'task-queue.entered' AND at < $1 AND conversation IN (
 			SELECT conversation FROM events WHERE at >= $1 AND at < $2 AND name = 'reservation.accepted')`, from, to)
 }
 
@@ -440,7 +440,7 @@ func (t *transaction) stays(ctx context.Context, activities []Activity, back, no
 		open[a.Name] = &stay{agent: a, activity: a.Activity, from: a.PresenceSince, to: now}
 		oldest = earliest(oldest, a.CreatedAt)
 	}
-	rows, err := t.query(ctx, `SELECT position, '', event FROM desk_events WHERE at >= $1 AND name = 'worker.activity.update'
+	rows, err := t.query(ctx, `SELECT position, epoch, '', event FROM desk_events WHERE at >= $1 AND name = 'worker.activity.update'
 		ORDER BY at DESC, position DESC`, micros(oldest))
 	if err != nil {
 		return nil, err
@@ -598,7 +598,7 @@ func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[
 // the TaskRouter workflow with that SID. Either may be empty.
 func (d *Desk) HappeningsOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[FeedEvent], err error) {
 	list := listing[FeedEvent]{
-		columns: `e.position, e.conversation, e.event`, scan: scanFeedEvent, chooses: sure(f.chooses), key: "e.position",
+		columns: `e.position, e.epoch, e.conversation, e.event`, scan: scanFeedEvent, chooses: sure(f.chooses), key: "e.position",
 		from:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
 		keyOf: func(e FeedEvent) (int64, string) { return e.Position, "" }, descending: true,
 	}

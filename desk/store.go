@@ -39,6 +39,8 @@ type store struct {
 	overwrite func(context.Context) (left string, err error)
 	// dropped is when idle connections were dropped last, in Unix nanoseconds.
 	dropped atomic.Int64
+	// feedSeen is how far the feed was seen to have come.
+	feedSeen *feedSeen
 	// narrowed are the files that other users had access to until they were opened.
 	narrowed []string
 }
@@ -59,8 +61,10 @@ func (s *store) look(ctx context.Context, do func(*transaction) error) error {
 
 // write runs a transaction that writes: alone, or beside others, and then it holds what it decides on (see locks.go).
 func (s *store) write(ctx context.Context, alone bool, do func(*transaction) error) error {
-	return s.run(ctx, true, func(ctx context.Context) error {
+	var reached feed
+	err := s.run(ctx, true, func(ctx context.Context) error {
 		return s.writes.run(ctx, s.writing, func(t *transaction) error {
+			reached = feed{}
 			t.locks = s.locks
 			if err := t.enter(ctx, alone); err != nil {
 				return err
@@ -68,9 +72,14 @@ func (s *store) write(ctx context.Context, alone bool, do func(*transaction) err
 			if err := do(t); err != nil {
 				return err
 			}
+			defer func() { reached = t.feed }()
 			return t.appendFeed(ctx)
 		})
 	})
+	if err == nil && reached != (feed{}) {
+		s.feedSeen.see(reached)
+	}
+	return err
 }
 
 // transactionTimeout bounds a transaction with its retries where the caller sets no deadline: a connection can go
@@ -162,6 +171,8 @@ type pool struct {
 	expressions *expression.Cache
 	// own tells that the driver prepares statements itself; then none are here.
 	own bool
+	// feedSeen is the store's.
+	feedSeen *feedSeen
 	// idle is how many connections are kept while they are not in use; 0 where they cannot be lost.
 	idle       int
 	mutex      sync.RWMutex
@@ -227,7 +238,9 @@ func (p *pool) prepare(ctx context.Context, queries []string) {
 // of the security log.
 type leftovers struct {
 	place, deliver bool
-	security       []seclog.Entry
+	// wentBack is set where the database turned out to be an older copy.
+	wentBack bool
+	security []seclog.Entry
 }
 
 // transaction runs the statements of one transaction, or one query without any.
@@ -241,6 +254,8 @@ type transaction struct {
 	locks      locks
 	// happened are the events that the transaction appends to the feed when it ends; see appendFeed.
 	happened []happening
+	// feed is the last position that they have.
+	feed feed
 	// routing tells that the transaction holds the routing; see holdRouting.
 	routing bool
 	// looked is set when the one query without a transaction has begun.

@@ -61,6 +61,8 @@ type syncing struct {
 	// lost how many are missing between them.
 	news         []conversation.Event
 	before, lost int
+	// last is the number of the last event that the desk has afterwards.
+	last int
 	// open are the conversation's matches that are still to be confirmed, confirmed the reservations of
 	// those that this picture confirms.
 	open      []placement
@@ -70,6 +72,8 @@ type syncing struct {
 	freed   map[string]bool
 	// foreign are SIDs in the picture that are those of rows of other conversations, or of another task.
 	foreign []string
+	// stored is what the desk has of the conversation.
+	stored struct{ revision, events, matches, declines int }
 	// declining tells whether offers of the conversation were to be declined before.
 	declining bool
 }
@@ -78,38 +82,101 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 	if err := s.take(ctx); err != nil {
 		return conversation.Acknowledgement{}, err
 	}
-	type known struct{ revision, events, matches, declines int }
-	stored, found, err := first(ctx, s.transaction, func(r row) (k known, err error) {
-		err = r.Scan(&k.revision, &k.events, &k.matches, &k.declines)
-		return k, err
+	found := false
+	err := each(ctx, s.transaction, func(r row) error {
+		found = true
+		return r.Scan(&s.stored.revision, &s.stored.events, &s.stored.matches, &s.stored.declines)
 	}, `SELECT revision, events, (SELECT count(*) FROM placements WHERE conversation = $1),
 			(SELECT count(*) FROM declines WHERE conversation = $1)
 		FROM conversations WHERE sid = $1`, s.picture.Conversation)
 	if err != nil {
 		return conversation.Acknowledgement{}, err
 	}
-	s.declining = stored.declines > 0
-	if stored.matches > 0 {
+	s.declining = s.stored.declines > 0
+	if s.stored.matches > 0 {
 		if s.open, err = all(ctx, s.transaction, scanPlacement, selectPlacements+` WHERE conversation = $1`, s.picture.Conversation); err != nil {
 			return conversation.Acknowledgement{}, err
 		}
 	}
-	if found && s.picture.Revision < stored.revision {
-		return s.acknowledge(stored.revision), nil
+	if found {
+		other, err := s.ofAnotherTime(ctx)
+		if err != nil {
+			return conversation.Acknowledgement{}, err
+		}
+		if other {
+			return s.acknowledge(max(s.stored.revision, s.picture.Revision+1), s.stored.events), nil
+		}
+		if s.picture.Revision < s.stored.revision {
+			return s.acknowledge(s.stored.revision, s.stored.events), nil
+		}
 	}
-	s.before, s.news = stored.events, eventsAfter(stored.events, s.picture.Events)
+	s.before, s.news = s.stored.events, eventsAfter(s.stored.events, s.picture.Events)
 	if len(s.news) > 0 {
 		s.lost = s.news[0].Number - s.before - 1
 	}
 	for _, step := range []func(context.Context) error{
 		s.saveConversation, s.releaseStale, s.saveTasks, s.saveTransfers, s.saveNotes, s.noteEvents, s.saveReservations,
-		s.countLoads, s.applyTimeouts, s.place,
+		s.endOthers, s.countLoads, s.applyTimeouts, s.place,
 	} {
 		if err := step(ctx); err != nil {
 			return conversation.Acknowledgement{}, err
 		}
 	}
-	return s.acknowledge(s.picture.Revision), nil
+	return s.acknowledge(s.picture.Revision, s.last), nil
+}
+
+// ofAnotherTime tells whether the picture's events have numbers under which the desk has others: time went back in the
+// conversation, and it has come as far again. A picture that comes twice has the same ones.
+func (s *syncing) ofAnotherTime(ctx context.Context) (bool, error) {
+	if len(s.picture.Events) == 0 || s.picture.Events[0].Number > s.stored.events {
+		return false, nil
+	}
+	told := s.picture.Events[0]
+	type same struct {
+		name conversation.EventName
+		at   int64
+	}
+	has, found, err := first(ctx, s.transaction, func(r row) (e same, err error) {
+		err = r.Scan(&e.name, &e.at)
+		return e, err
+	}, `SELECT name, at FROM events WHERE conversation = $1 AND number = $2`, s.picture.Conversation, told.Number)
+	return found && has != same{told.Name, micros(told.At)}, err
+}
+
+// endOthers ends what the desk shows as live and the picture, which has all there is, does not have, and brings reservations to
+// where its tasks say they are.
+func (s *syncing) endOthers(ctx context.Context) error {
+	s.last = s.before + s.lost + len(s.news)
+	if !s.picture.Whole {
+		return nil
+	}
+	for _, task := range s.picture.Tasks {
+		v := task.Reservation
+		if v == nil {
+			continue
+		}
+		changed, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
+				created_at, expires_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, '', $7, $8, $9)
+			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, expires_at = excluded.expires_at,
+				updated_at = CASE WHEN reservations.status = excluded.status THEN reservations.updated_at ELSE excluded.updated_at END
+				WHERE reservations.conversation = excluded.conversation AND reservations.task = excluded.task`,
+			v.SID, task.SID, s.picture.Conversation, v.Agent, string(v.Status), s.last, micros(v.CreatedAt), micros(v.ExpiresAt), micros(s.now))
+		if err != nil {
+			return wrap("save reservation "+v.SID, err)
+		}
+		s.owned(changed, v.SID)
+		s.touched[v.Agent], s.freed[v.Agent] = "", true
+	}
+	e := ending{transaction: s.transaction, conversation: s.picture.Conversation, reason: conversation.ReasonReset, now: s.now, number: s.last}
+	if err := e.end(ctx, s.picture); err != nil {
+		return err
+	}
+	s.last = e.number
+	for _, agent := range e.agents {
+		s.touched[agent], s.freed[agent] = "", true
+	}
+	return nil
 }
 
 // take takes the conversation, so that of two pictures one comes after the other, and nobody matches its tasks in
@@ -134,8 +201,8 @@ func (s *syncing) take(ctx context.Context) error {
 	return s.hold(ctx, s.locks.tasks, s.picture.Conversation)
 }
 
-func (s *syncing) acknowledge(revision int) conversation.Acknowledgement {
-	answer := conversation.Acknowledgement{Revision: revision}
+func (s *syncing) acknowledge(revision, events int) conversation.Acknowledgement {
+	answer := conversation.Acknowledgement{Revision: revision, Events: events}
 	for _, p := range s.open {
 		answer.Placed = append(answer.Placed, p.command())
 	}
@@ -154,15 +221,15 @@ func eventsAfter(last int, events []conversation.Event) []conversation.Event {
 func (s *syncing) saveConversation(ctx context.Context) error {
 	p := s.picture
 	_, err := s.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
-			messages, gone, created_at, closed_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9)
+			messages, gone, created_at, closed_at, chain)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)
 		ON CONFLICT (sid) DO UPDATE SET status = excluded.status, channel = excluded.channel,
 			customer_name = excluded.customer_name, customer_address = excluded.customer_address,
 			revision = excluded.revision, events = excluded.events, gone = 0, closed_at = excluded.closed_at,
-			created_at = excluded.created_at`,
+			created_at = excluded.created_at, chain = excluded.chain`,
 		p.Conversation, string(p.Status), string(p.Channel), s.sealed(customerName, p.Conversation, p.Customer.Name),
 		s.sealed(customerAddress, p.Conversation, p.Customer.Address), p.Revision, s.before+s.lost+len(s.news),
-		micros(p.CreatedAt), micros(p.ClosedAt))
+		micros(p.CreatedAt), micros(p.ClosedAt), p.Chain)
 	return err
 }
 

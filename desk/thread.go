@@ -137,7 +137,7 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 		e, err := scanFeedEvent(r)
 		thread.Events = append(thread.Events, e.Event)
 		return err
-	}, `SELECT position, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid); err != nil {
+	}, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid); err != nil {
 		return thread, err
 	}
 	if reader.kind != readerCustomer {

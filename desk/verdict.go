@@ -35,13 +35,14 @@ func (t *transaction) verdict(ctx context.Context, q conversation.Question) (con
 		v.QueueKnown, v.QueueMembers = v.QueueMembers >= 0, max(v.QueueMembers, 0)
 		return v, err
 	}, `SELECT coalesce((`+selectTransferPlugin+`), ''),
-			EXISTS (SELECT 1 FROM conversations WHERE sid = $1 AND (revision > 0 OR status = 'closed')),
+			EXISTS (SELECT 1 FROM conversations WHERE sid = $1
+				AND ($6 = '' AND revision > 0 OR status = 'closed' AND ($6 = '' OR chain <> $6))),
 			coalesce((SELECT presence FROM agents WHERE name = $2), ''),
 			coalesce((SELECT (SELECT count(agent) FROM queue_agents WHERE queue = q.name) FROM queues q WHERE q.name = $3), -1),
 			EXISTS (SELECT 1 FROM notes WHERE sid = $4 AND conversation = $5), s.id IS NOT NULL,
 			coalesce(s.messaging_transfers, 0), coalesce(s.transfer_notes, 0), coalesce(s.reservation_timeout, 0), coalesce(s.task_timeout, 0),
 			coalesce(s.wrapup_timeout, 0), coalesce(s.agent_unavailable, ''), coalesce(s.unanswered, ''), coalesce(s.reoffer_after, 0),
 			coalesce(s.timeout_activity, 0)
-		FROM (SELECT 1 AS id) AS w LEFT JOIN settings s ON s.id = w.id`, started, q.Agent, q.Queue, q.Note, q.Conversation)
+		FROM (SELECT 1 AS id) AS w LEFT JOIN settings s ON s.id = w.id`, started, q.Agent, q.Queue, q.Note, q.Conversation, q.Chain)
 	return v, err
 }

@@ -6,15 +6,6 @@ import (
 	"strings"
 )
 
-// Position is how far the feed has come: see [Desk.Happened].
-func (d *Desk) Position(ctx context.Context) (position int64, err error) {
-	err = d.read(ctx, "read the feed's position", func(t *transaction) error {
-		position, _, err = first(ctx, t, value[int64], `SELECT position FROM feed WHERE id = 1`)
-		return err
-	})
-	return position, err
-}
-
 // Administered rises with every change that an administrator makes.
 func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
 	err = d.read(ctx, "read how far the audit list goes", func(t *transaction) error {

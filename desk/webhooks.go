@@ -329,13 +329,13 @@ func (d *Desk) PendingWebhooks(ctx context.Context) (count int, oldest time.Time
 
 const (
 	webhookColumns = `w.position, w.stream, w.dead, w.attempts, w.first_at, w.deliver_at, w.failure,
-		coalesce(e.conversation, ''), coalesce(e.event, o.event)`
+		coalesce(e.epoch, o.epoch), coalesce(e.conversation, ''), coalesce(e.event, o.event)`
 	webhookTables = `webhooks w LEFT JOIN events e ON e.position = w.position LEFT JOIN desk_events o ON o.position = w.position`
 )
 
 func scanWebhook(r row) (w Webhook, err error) {
 	err = r.Scan(&w.Position, &w.Stream, &w.Dead, &w.Attempts, instant{&w.FirstAt}, instant{&w.DeliverAt}, &w.Failure,
-		&w.Event.Conversation, readEvent(&w.Position, &w.Event.Event))
+		&w.Event.Epoch, &w.Event.Conversation, readEvent(&w.Position, &w.Event.Event))
 	w.Event.Position = w.Position
 	return w, err
 }

@@ -208,7 +208,7 @@ func TestStarterKeysSaysWhatIsWrongWithTheCall(t *testing.T) {
 		{"keys", "account", "--renwe"},
 		{"webhooks", "redeliver"},
 		{"webhooks", "redeliver", "EV1"},
-		{"webhooks", "redeliver", "--all", desk.EventSID(1)},
+		{"webhooks", "redeliver", "--all", desk.EventSID(0, 1)},
 	} {
 		r := u.starter(t, args...)
 		require.Equal(t, exitUsage, r.code, "starter %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
@@ -233,5 +233,5 @@ func TestStarterKeysSaysWhatIsWrongWithTheCall(t *testing.T) {
 	var keys []desk.Key
 	u.reads(t, &keys, "keys", "list")
 	require.Empty(t, keys, "nothing was added")
-	u.isRefused(t, conversation.CodeInvalidPayload, "webhooks", "redeliver", desk.EventSID(1)) // there is nowhere to deliver to
+	u.isRefused(t, conversation.CodeInvalidPayload, "webhooks", "redeliver", desk.EventSID(0, 1)) // there is nowhere to deliver to
 }

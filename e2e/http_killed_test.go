@@ -499,7 +499,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 	validator := twilioclient.NewRequestValidator(r.token)
 	signed := validator.Validate(r.url, parameters, request.Header.Get("X-Twilio-Signature"))
-	position, known := desk.EventPosition(request.PostForm.Get("Sid"))
+	_, position, known := desk.EventPosition(request.PostForm.Get("Sid"))
 
 	r.mutex.Lock()
 	answers := r.answers
@@ -766,11 +766,13 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	events := fed(t, f.centre, sid)[sid]
 	dead, behind := events[0], events[1]
 	waitFor(t, patience, "the webhook behind it", func() bool { return slices.Contains(r.positions(), behind) })
-	require.Equal(t, desk.EventSID(dead), shown.Dead[0].Event)
+	deadSID := shown.Dead[0].Event
+	_, position, _ := desk.EventPosition(deadSID)
+	require.Equal(t, dead, position)
 	require.Equal(t, "task.created", shown.Dead[0].Name)
 	require.Equal(t, sid, shown.Dead[0].Stream)
 	require.Contains(t, shown.Dead[0].Failure, "500")
-	require.Contains(t, starter().stdout, desk.EventSID(dead), "for people too")
+	require.Contains(t, starter().stdout, deadSID, "for people too")
 	require.NotContains(t, r.positions(), dead)
 
 	m.pleased.Store(true)

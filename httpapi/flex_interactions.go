@@ -68,7 +68,7 @@ func (c *call) interactionNow() (*view, error) {
 
 // notThere turns "no such conversation" into a 404 that names what the path does.
 func (c *call) notThere(err error, what, sid string) error {
-	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
+	if code := conversation.CodeOf(err); code == conversation.CodeUnknownConversation || code == conversation.CodeConversationClosed {
 		return c.lost(what, sid)
 	}
 	return err

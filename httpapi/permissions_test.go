@@ -345,7 +345,7 @@ func (s *scene) make(name string) string {
 	case "event":
 		happened, err := s.desk.Happenings(ctx, desk.EventFilter{}, desk.Page{Limit: 1})
 		require.NoError(s.t, err)
-		return desk.EventSID(happened.Entries[0].Position)
+		return happened.Entries[0].SID()
 	}
 	require.Fail(s.t, "a call names what no scene has", "{%s}", name)
 	return ""

@@ -61,6 +61,7 @@ var (
 // answers is the one table from refusal codes to HTTP.
 var answers = map[conversation.Code]answer{
 	conversation.CodeInvalidPayload:         wrongParameter,
+	conversation.CodeUnknownConversation:    missing,
 	conversation.CodeConversationClosed:     {http.StatusConflict, 20409, 45354, 50377},
 	conversation.CodeMessagingTransfersOff:  transferFailed,
 	conversation.CodeTransferNotesOff:       transferFailed,

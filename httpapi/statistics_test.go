@@ -194,7 +194,7 @@ func TestStatisticsRefuseWrongParameters(t *testing.T) {
 	}
 	for _, missing := range []string{
 		"/TaskQueues/" + conversation.PrefixQueue + strings.Repeat("0", 32) + "/Statistics", "/Workflows/WW1/Statistics", "/Workers/WK1/Statistics",
-		"/Events/EV1", "/Events/" + desk.EventSID(1<<40), "/Events/" + desk.PrefixEvent + strings.Repeat("f", 32),
+		"/Events/EV1", "/Events/" + desk.EventSID(0, 1<<40), "/Events/" + desk.PrefixEvent + strings.Repeat("f", 32),
 	} {
 		h.statistics(missing).isError(http.StatusNotFound, 20404)
 	}

@@ -80,11 +80,11 @@ func (c *call) eventFilter() (filter desk.EventFilter, none bool, err error) {
 		return filter, false, err
 	}
 	if sid != "" {
-		position, known := desk.EventPosition(sid)
+		epoch, position, known := desk.EventPosition(sid)
 		if !known {
 			return filter, true, nil
 		}
-		filter = desk.EventFilter{Position: position, Name: filter.Name}
+		filter = desk.EventFilter{Epoch: epoch, Position: position, Name: filter.Name}
 	}
 	if filter.Task, err = c.sid("TaskSid", conversation.PrefixTask); err != nil {
 		return filter, false, err
@@ -112,11 +112,11 @@ func (c *call) fetchEvent() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	position, known := desk.EventPosition(desk.PrefixEvent + digits)
+	epoch, position, known := desk.EventPosition(desk.PrefixEvent + digits)
 	if !known {
 		return nil, c.lost("event", given)
 	}
-	found, err := c.desk.Happenings(c.ctx, desk.EventFilter{Position: position}, desk.Page{Limit: 1})
+	found, err := c.desk.Happenings(c.ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (c *call) renderEvents(events []desk.FeedEvent) ([]whole[taskmodel.Taskrout
 		}
 		resource, sid, address := c.resourceOf(e)
 		actor, actorSID, actorURL := c.actorOf(e)
-		own := desk.EventSID(e.Position)
+		own := e.SID()
 		shown[i] = all(taskmodel.TaskrouterV1Event{
 			AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(own), Url: new(c.workspaceURL("Events", own)),
 			EventType: new(string(e.Name)), EventDate: date(e.At), EventDateMs: new(e.At.UnixMilli()), EventData: object(data),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
@@ -123,7 +124,7 @@ func (c *cli) webhooks() *cobra.Command {
 	redeliver := &cobra.Command{
 		Use: "redeliver EV… | --all", Short: "Deliver dead webhooks again, in the order of their conversation",
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			positions, err := eventPositions(args, every)
+			positions, err := eventPositions(ctx, d, args, every)
 			if err != nil {
 				return err
 			}
@@ -198,15 +199,23 @@ func (c *cli) showWebhookSecret(account desk.Account, secret string) error {
 	})
 }
 
-func eventPositions(sids []string, every bool) ([]int64, error) {
+func eventPositions(ctx context.Context, d *desk.Desk, sids []string, every bool) ([]int64, error) {
 	if every == (len(sids) > 0) {
 		return nil, wrongUsage("name the events (EV…), as `starter webhooks` shows them, or --all")
 	}
 	var positions []int64
 	for _, sid := range sids {
-		position, ok := desk.EventPosition(sid)
+		epoch, position, ok := desk.EventPosition(sid)
 		if !ok {
 			return nil, wrongUsage("%q is no event's SID: take one (EV…) that `starter webhooks` shows", sid)
+		}
+		found, err := d.Happenings(ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(found.Entries) == 0 {
+			return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "event"},
+				"there is no event %s: take one that `starter webhooks` shows", sid)
 		}
 		positions = append(positions, position)
 	}
@@ -236,7 +245,7 @@ func (c *cli) showWebhooks(ctx context.Context, d *desk.Desk) error {
 		}
 		for _, hook := range found.Entries {
 			dead = append(dead, shownWebhook{
-				Event: desk.EventSID(hook.Position), Name: string(hook.Event.Name), Stream: hook.Stream, Attempts: hook.Attempts,
+				Event: hook.Event.SID(), Name: string(hook.Event.Name), Stream: hook.Stream, Attempts: hook.Attempts,
 				FirstAt: hook.FirstAt.UTC().Format("2006-01-02T15:04:05Z"), Failure: hook.Failure,
 			})
 		}

@@ -130,9 +130,9 @@ func (l *live) look(ctx context.Context, at *seen) error {
 	if !at.known {
 		*at = seen{true, now, administered}
 	}
-	if at.administered != administered {
+	if at.administered != administered || now < at.position { // an older copy of the database has other events behind it
 		l.tellAll()
-		at.administered = administered
+		at.administered, at.position = administered, min(at.position, now)
 	}
 	for at.position < now {
 		events, err := l.desk.Happened(ctx, at.position, atOnce)

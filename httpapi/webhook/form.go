@@ -21,7 +21,7 @@ func (s *Sender) form(ctx context.Context, account desk.Account, e desk.FeedEven
 	resource, sid := resourceOf(e)
 	_, what, _ := strings.Cut(string(e.Name), ".")
 	f := form{
-		"Sid":              desk.EventSID(e.Position),
+		"Sid":              e.SID(),
 		"EventType":        string(e.Name),
 		"EventDescription": fmt.Sprintf("%s %s: %s", resource, sid, strings.NewReplacer("-", " ", ".", " ").Replace(what)),
 		"AccountSid":       account.SID,

@@ -167,7 +167,7 @@ func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 func startSpan(ctx context.Context, w desk.Webhook) (context.Context, trace.Span) {
 	return otel.Tracer("github.com/baton-transfers/baton/httpapi/webhook").Start(ctx, "Webhook:"+string(w.Event.Name), //nolint:spancheck // the caller ends it
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-			attribute.String("baton.event", desk.EventSID(w.Position)), attribute.String("baton.conversation", w.Event.Conversation),
+			attribute.String("baton.event", w.Event.SID()), attribute.String("baton.conversation", w.Event.Conversation),
 			attribute.String("baton.task", w.Event.Task), attribute.String("baton.transfer", w.Event.Transfer),
 			attribute.Int("baton.attempt", w.Attempts)))
 }
@@ -182,7 +182,7 @@ func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webho
 		return // given up: it is due again when its lease ends
 	}
 	took := time.Since(began)
-	log := s.log.With("event", desk.EventSID(w.Position), "stream", w.Stream, "attempt", w.Attempts)
+	log := s.log.With("event", w.Event.SID(), "stream", w.Stream, "attempt", w.Attempts)
 	ctx = context.WithoutCancel(ctx)
 	if failure == "" {
 		s.observe("delivered", took)
@@ -209,12 +209,12 @@ func (s *Sender) send(ctx context.Context, account desk.Account, e desk.FeedEven
 	f, err := s.form(ctx, account, e)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "a webhook could not be put together", "event", desk.EventSID(e.Position), "error", err)
+			s.log.ErrorContext(ctx, "a webhook could not be put together", "event", e.SID(), "error", err)
 		}
 		return "the desk could not be asked what the event is about"
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	current, next := s.desk.Signing(account)
-	return post(ctx, s.client, account, current, next, desk.EventSID(e.Position), f)
+	return post(ctx, s.client, account, current, next, e.SID(), f)
 }

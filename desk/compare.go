@@ -1,0 +1,93 @@
+package desk
+
+import (
+	"context"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// Shown is what the desk shows of a conversation, to be compared with the conversation itself.
+type Shown struct {
+	// Known tells whether the desk has it, Open whether it shows it as not closed. A draft is not known.
+	Known, Open bool
+	// Revision and Events are those of the last picture.
+	Revision, Events int
+	// Live are its live tasks, by SID.
+	Live map[string]ShownTask
+}
+
+// ShownTask is what is compared of a task.
+type ShownTask struct {
+	Status conversation.TaskStatus
+	Agent  string
+}
+
+// Shown returns what the desk shows of the conversation; nothing of one that it does not know.
+func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
+	err = d.read(ctx, "read what is shown of conversation "+sid, func(t *transaction) error {
+		shown = Shown{Live: map[string]ShownTask{}}
+		err := each(ctx, t, func(r row) error {
+			shown.Known = true
+			return r.Scan(&shown.Open, &shown.Revision, &shown.Events)
+		}, `SELECT CASE WHEN status = 'closed' THEN 0 ELSE 1 END, revision, events FROM conversations WHERE sid = $1 AND revision > 0`, sid)
+		if err != nil {
+			return err
+		}
+		return each(ctx, t, func(r row) error {
+			var task string
+			var as ShownTask
+			err := r.Scan(&task, &as.Status, &as.Agent)
+			shown.Live[task] = as
+			return err
+		}, `SELECT sid, status, agent FROM tasks WHERE conversation = $1 AND completed_at = 0 AND canceled_at = 0`, sid)
+	})
+	return shown, err
+}
+
+// OpenConversations returns the SIDs of the conversations that the desk shows as not closed, the first ones after that SID.
+func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (sids []string, err error) {
+	err = d.look(ctx, "list open conversations", func(t *transaction) error {
+		sids, err = all(ctx, t, value[string], `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND sid > $1 ORDER BY sid LIMIT $2`,
+			after, limit)
+		return err
+	})
+	return sids, err
+}
+
+// TakeToCompare returns open conversations that nobody has taken here for that long, those first that have not been for longest.
+func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int) (sids []string, err error) {
+	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
+	before := micros(d.now().Add(-since))
+	err = d.look(ctx, "look for conversations to compare", func(t *transaction) error {
+		sids, err = all(ctx, t, value[string], due, before, limit)
+		return err
+	})
+	if err != nil || len(sids) == 0 {
+		return nil, err
+	}
+	err = d.writeBeside(ctx, "take conversations to compare", func(t *transaction) error {
+		if sids, err = all(ctx, t, value[string], due+t.skipLocked("conversations"), before, limit); err != nil {
+			return err
+		}
+		for _, sid := range sids {
+			if _, err := t.exec(ctx, `UPDATE conversations SET compared_at = $2 WHERE sid = $1`, sid, micros(d.now())); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return sids, err
+}
+
+// Lease tells whether this process may do what goes by that name: once in that time for all processes together.
+func (d *Desk) Lease(ctx context.Context, name string, every time.Duration) (mine bool, err error) {
+	err = d.writeBeside(ctx, "lease "+name, func(t *transaction) error {
+		now := d.now()
+		changed, err := t.exec(ctx, `INSERT INTO leases (name, until) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE leases.until <= $3`, name, micros(now.Add(every)), micros(now))
+		mine = changed > 0
+		return err
+	})
+	return mine, err
+}

@@ -1,0 +1,186 @@
+package desk
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/baton-transfers/baton/conversation"
+)
+
+// ending ends what the desk shows of a conversation, and the conversation does not have: tasks, offers and transfers that
+// are live here only. It holds the conversation.
+type ending struct {
+	*transaction
+	conversation string
+	reason       conversation.Reason
+	now          time.Time
+	// number is that of the last event that the desk has of it.
+	number int
+	// agents are those who had an offer or a task.
+	agents []string
+}
+
+// end ends all but what the picture has.
+func (e *ending) end(ctx context.Context, p conversation.Picture) error {
+	tasks, err := all(ctx, e.transaction, scanTask, selectTasks+`
+		WHERE t.conversation = $1 AND t.completed_at = 0 AND t.canceled_at = 0 ORDER BY t.placement`, e.conversation)
+	if err != nil {
+		return wrap("read its live tasks", err)
+	}
+	statuses := map[string]conversation.TaskStatus{}
+	for _, t := range p.Tasks {
+		statuses[t.SID] = t.Status
+	}
+	tasks = slices.DeleteFunc(tasks, func(t Task) bool { return statuses[t.SID] != "" })
+	for i := range tasks {
+		tasks[i].Status = conversation.TaskCanceled
+		statuses[tasks[i].SID] = conversation.TaskCanceled
+	}
+	if err := e.endReservations(ctx, p, statuses); err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		if err := e.endTask(ctx, task); err != nil {
+			return wrap("end task "+task.SID, err)
+		}
+	}
+	if err := e.endTransfers(ctx, p, statuses); err != nil {
+		return err
+	}
+	_, err = e.exec(ctx, `UPDATE conversations SET events = $2 WHERE sid = $1`, e.conversation, e.number)
+	return err
+}
+
+// tell appends an event of the conversation to the feed.
+func (e *ending) tell(event conversation.Event) {
+	e.number++
+	event.Number, event.At, event.Reason = e.number, e.now, string(e.reason)
+	e.happened = append(e.happened, happening{conversation: e.conversation, event: event})
+}
+
+func (e *ending) endReservations(ctx context.Context, p conversation.Picture, statuses map[string]conversation.TaskStatus) error {
+	live, err := all(ctx, e.transaction, scanReservation, selectReservations+`
+		WHERE conversation = $1 AND status IN ('pending', 'accepted', 'wrapping') ORDER BY number`, e.conversation)
+	if err != nil {
+		return wrap("read its reservations", err)
+	}
+	kept := func(v Reservation) bool {
+		return slices.ContainsFunc(p.Tasks, func(t *conversation.Task) bool { return t.Reservation != nil && t.Reservation.SID == v.SID })
+	}
+	for _, v := range live {
+		if kept(v) {
+			continue
+		}
+		if _, err := e.exec(ctx, `UPDATE reservations SET status = $2, reason = $3, updated_at = $4 WHERE sid = $1`, v.SID,
+			string(conversation.ReservationCanceled), e.sealed(reservationReason, v.SID, string(e.reason)), micros(e.now)); err != nil {
+			return wrap("end reservation "+v.SID, err)
+		}
+		if _, err := e.exec(ctx, `DELETE FROM declines WHERE reservation = $1`, v.SID); err != nil {
+			return err
+		}
+		e.agents = append(e.agents, v.Agent)
+		e.tell(conversation.Event{
+			Name: conversation.EventReservationCanceled, Task: v.Task, TaskStatus: statuses[v.Task], Agent: v.Agent,
+			Reservation: v.SID, ReservationStatus: conversation.ReservationCanceled, ExpiresAt: v.ExpiresAt,
+		})
+	}
+	return nil
+}
+
+func (e *ending) endTask(ctx context.Context, task Task) error {
+	if _, err := e.exec(ctx, `UPDATE tasks SET status = $2, canceled_reason = $3, canceled_at = $4, waiting = 0 WHERE sid = $1`,
+		task.SID, string(task.Status), string(e.reason), micros(e.now)); err != nil {
+		return err
+	}
+	matched, err := all(ctx, e.transaction, value[string], `DELETE FROM placements WHERE task = $1 RETURNING agent`, task.SID)
+	if err != nil {
+		return err
+	}
+	e.agents = append(e.agents, matched...)
+	if task.Agent != "" {
+		e.agents = append(e.agents, task.Agent)
+	}
+	e.tell(conversation.Event{
+		Name: conversation.EventTaskCanceled, Task: task.SID, TaskStatus: task.Status, Queue: task.Queue, Priority: task.Priority,
+		Agent: task.Agent, Transfer: task.Transfer,
+	})
+	return nil
+}
+
+func (e *ending) endTransfers(ctx context.Context, p conversation.Picture, statuses map[string]conversation.TaskStatus) error {
+	active, err := all(ctx, e.transaction, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active'`, e.conversation)
+	if err != nil {
+		return wrap("read its transfers", err)
+	}
+	for _, x := range active {
+		if slices.ContainsFunc(p.Transfers, func(own *conversation.Transfer) bool { return own.SID == x.SID }) {
+			continue
+		}
+		if _, err := e.exec(ctx, `UPDATE transfers SET status = $2, failure_reason = $3, ended_at = $4 WHERE sid = $1`, x.SID,
+			string(conversation.TransferFailed), string(e.reason), micros(e.now)); err != nil {
+			return wrap("end transfer "+x.SID, err)
+		}
+		e.tell(conversation.Event{
+			Name: conversation.EventTransferFailed, Task: x.Task, TaskStatus: statuses[x.Task], Transfer: x.SID, To: x.To,
+		})
+	}
+	return nil
+}
+
+// Release ends a conversation whose workflow no longer runs and has not told its end: it was terminated or has failed, or
+// Temporal's database was put back to before it. Its tasks are canceled, their agents are free again, and the feed tells so.
+// It returns false where the conversation is closed or unknown here. A picture of a workflow that runs after all brings it back.
+func (d *Desk) Release(ctx context.Context, sid string) (released bool, err error) {
+	err = d.writeBeside(ctx, "release conversation "+sid, func(t *transaction) error {
+		released = false
+		if err := t.holdConversation(ctx, sid); err != nil {
+			return err
+		}
+		type open struct {
+			channel          conversation.Channel
+			events, revision int
+		}
+		c, found, err := first(ctx, t, func(r row) (c open, err error) {
+			err = r.Scan(&c.channel, &c.events, &c.revision)
+			return c, err
+		}, `SELECT channel, events, revision FROM conversations WHERE sid = $1 AND status <> 'closed'`, sid)
+		if err != nil || !found || c.revision == 0 { // a draft has no workflow
+			return err
+		}
+		released = true
+		if err := t.holdRouting(ctx); err != nil {
+			return err
+		}
+		e := ending{transaction: t, conversation: sid, reason: conversation.ReasonWorkflowEnded, now: d.now(), number: c.events}
+		if err := e.end(ctx, conversation.Picture{}); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `UPDATE conversations SET status = 'closed', closed_at = $2, gone = 1, revision = revision + 1 WHERE sid = $1`,
+			sid, micros(e.now)); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `DELETE FROM declines WHERE conversation = $1`, sid); err != nil {
+			return err
+		}
+		slices.Sort(e.agents)
+		for _, agent := range slices.Compact(e.agents) {
+			if err := t.countLoad(ctx, agent, c.channel); err != nil {
+				return err
+			}
+			if _, err := t.startIdle(ctx, agent, micros(e.now)); err != nil {
+				return err
+			}
+		}
+		t.leaves.place = true
+		return nil
+	})
+	if err != nil || !released {
+		return false, err
+	}
+	d.log.ErrorContext(ctx, "A conversation's workflow has ended without its end being told: the conversation is closed at the desk, and its agents are free",
+		"conversation", sid)
+	d.shown.tell(sid)
+	d.store.bells.ring(sid)
+	return true, nil
+}
