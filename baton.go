@@ -102,7 +102,7 @@ func (c *Client) Send(ctx context.Context, sid string, command conversation.Comm
 // afterTheEnd answers a command to a conversation whose workflow no longer runs: a command that finds its own effect at the
 // end of the conversation is unchanged, others are refused.
 func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
-	over := notOpen(sid)
+	over := notRunning(conversation.CodeConversationClosed, "the conversation %s is closed: start another", sid)
 	if !slices.Contains(conversation.ServiceCommands(), command.Name()) {
 		return conversation.Outcome{}, over
 	}
@@ -110,6 +110,9 @@ func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversati
 	defer cancel()
 	var record conversation.Record
 	value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.Query)
+	if _, unknown := errors.AsType[*serviceerror.NotFound](err); unknown {
+		return conversation.Outcome{}, unknownTo(sid)
+	}
 	if err == nil {
 		err = value.Get(&record)
 	}
@@ -367,17 +370,66 @@ func (c *Client) refusalOf(err error, name conversation.CommandName, sid string)
 	return c.notFound(err, string(name), sid)
 }
 
-// notFound tells a conversation that has ended, as the server's "not found" means here.
+// notFound tells a conversation that there is none of, as the server's "not found" means here.
 func (c *Client) notFound(err error, doing, sid string) error {
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
-		return notOpen(sid)
+		return unknownTo(sid)
 	}
 	return fmt.Errorf("%s conversation %s: %w", doing, sid, err)
 }
 
-func notOpen(sid string) error {
-	return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
-		"the conversation %s is closed or was never started: check its SID", sid)
+func unknownTo(sid string) error {
+	return notRunning(conversation.CodeUnknownConversation,
+		"there is no conversation %s: it was never started, or ended so long ago that Temporal has dropped it: check its SID", sid)
+}
+
+// ErrNotRunning is in the chain of refusals that were made because no workflow of the conversation runs: it was never started,
+// or has ended, by itself or from outside.
+var ErrNotRunning = errors.New("no workflow of the conversation runs")
+
+func notRunning(code conversation.Code, format, sid string) error {
+	return notRunningError{conversation.Refuse(code, conversation.Details{}, format, sid)}
+}
+
+// notRunningError reads as its refusal alone.
+type notRunningError struct{ *conversation.Refusal }
+
+func (e notRunningError) Unwrap() []error { return []error{e.Refusal, ErrNotRunning} }
+
+// Standing is how a conversation's workflow stands.
+type Standing struct {
+	// Running tells whether it runs, Completed whether it has ended by itself; one that was terminated is neither.
+	Running, Completed bool
+	// Chain is the ID of its first run, Run that of its last; Events is how many events the last one's history has.
+	Chain, Run string
+	Events     int64
+}
+
+// Standing returns how the conversation's workflow stands, without asking a worker. Refused with unknown_conversation.
+func (c *Client) Standing(ctx context.Context, sid string) (Standing, error) {
+	var described *workflowservice.DescribeWorkflowExecutionResponse
+	err := repeat(ctx, func() (err error) {
+		described, err = c.temporal.DescribeWorkflowExecution(ctx, workflows.ID(sid), "")
+		return err //nolint:wrapcheck // notFound wraps it
+	})
+	if err != nil {
+		return Standing{}, c.notFound(err, "look for", sid)
+	}
+	info := described.GetWorkflowExecutionInfo()
+	return Standing{
+		Running:   info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		Completed: info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED,
+		Chain:     info.GetFirstRunId(), Run: info.GetExecution().GetRunId(), Events: info.GetHistoryLength(),
+	}, nil
+}
+
+// Resync has the conversation show the desk all there is of it.
+func (c *Client) Resync(ctx context.Context, sid string) error {
+	err := repeat(ctx, func() error { return c.temporal.SignalWorkflow(ctx, workflows.ID(sid), "", workflows.Resync, nil) })
+	if err != nil {
+		return c.notFound(err, "resync", sid)
+	}
+	return nil
 }
 
 const (

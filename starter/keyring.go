@@ -81,6 +81,6 @@ func (c *cli) sealDesk() *cobra.Command {
 
 func (c *cli) deskCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "desk", Short: "Look after the desk's database"}
-	cmd.AddCommand(c.migrateDesk(), c.grantDesk(), c.copyDesk(), c.sealDesk())
+	cmd.AddCommand(c.migrateDesk(), c.grantDesk(), c.copyDesk(), c.sealDesk(), c.reconcileDesk(), c.restoredDesk())
 	return cmd
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/forwarded"
+	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/web"
 	"github.com/baton-transfers/baton/web/identity"
@@ -103,9 +104,10 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
-	pages := web.New(d, baton.NewClient(c), o.pages(listener.Addr()))
+	reached := conversations{baton.NewClient(c), d, reconcile.New(baton.NewClient(c), d, o.Logger), o.Logger}
+	pages := web.New(d, reached, o.pages(listener.Addr()))
 	site := pages.Handler()
-	api := httpapi.New(d, baton.NewClient(c), httpapi.Options{
+	api := httpapi.New(d, reached, httpapi.Options{
 		Logger: o.Logger, AllowCallback: func(callback string) error { return allowCallback(callback, allowed) },
 		Authenticated: telemetry.Key, URL: o.URL, Elsewhere: site,
 		WrongCredentials: o.Limits.Credentials, WrongCredentialsTotal: o.Limits.CredentialsTotal,

@@ -20,6 +20,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
@@ -82,8 +83,15 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	w.stopNoting = stopNoting
 	w.noting.Go(func() { refusals.run(noting) })
 	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
+	conversations := baton.NewClient(c)
+	compared := reconcile.New(conversations, d, o.Logger)
 	w.dispatcher.Go(func() {
-		if err := d.RunDispatcher(ctx, courier{baton.NewClient(c)}); err != nil && !errors.Is(err, context.Canceled) {
+		if err := compared.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			o.Logger.Error("Conversations are no longer compared with the desk", "error", err)
+		}
+	})
+	w.dispatcher.Go(func() {
+		if err := d.RunDispatcher(ctx, courier{conversations, compared}); err != nil && !errors.Is(err, context.Canceled) {
 			o.Logger.Error("The dispatcher has ended: waiting tasks are not placed", "error", err)
 		}
 	})
@@ -104,13 +112,57 @@ func (w *Worker) Stop() {
 }
 
 // courier carries what the desk has to say to a conversation, as a signal.
-type courier struct{ client *baton.Client }
+type courier struct {
+	client   *baton.Client
+	compared *reconcile.Reconciler
+}
 
 // Deliver implements [desk.Courier].
 func (c courier) Deliver(ctx context.Context, sid string, command conversation.Command) error {
 	err := c.client.SendAsync(ctx, sid, command)
-	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
-		return desk.ErrConversationGone
+	if !errors.Is(err, baton.ErrNotRunning) {
+		return err
 	}
-	return err
+	if _, err := c.compared.One(ctx, sid); err != nil {
+		return err
+	}
+	return desk.ErrConversationGone
+}
+
+// conversations are those that a gateway's callers reach. One that turns out not to run is compared with the desk at once, so that
+// its agents are free and the answer is the desk's: what it knows is closed, not unknown.
+type conversations struct {
+	*baton.Client
+
+	desk     *desk.Desk
+	compared *reconcile.Reconciler
+	log      *slog.Logger
+}
+
+// Send implements [httpapi.Conversations] and [web.Conversations].
+func (c conversations) Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
+	outcome, err := c.Client.Send(ctx, sid, command)
+	return outcome, c.settled(ctx, sid, err)
+}
+
+// SendAsync implements [httpapi.Conversations].
+func (c conversations) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
+	return c.settled(ctx, sid, c.Client.SendAsync(ctx, sid, command))
+}
+
+func (c conversations) settled(ctx context.Context, sid string, refused error) error {
+	if !errors.Is(refused, baton.ErrNotRunning) {
+		return refused
+	}
+	shown, err := c.desk.Shown(ctx, sid)
+	if err == nil && shown.Open {
+		_, err = c.compared.One(ctx, sid)
+	}
+	if err != nil {
+		c.log.WarnContext(ctx, "A conversation that does not run could not be closed at the desk, and will be", "conversation", sid, "error", err)
+	}
+	if shown.Known && conversation.CodeOf(refused) == conversation.CodeUnknownConversation {
+		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "the conversation %s is closed: start another", sid)
+	}
+	return refused
 }

@@ -1,0 +1,155 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/baton-transfers/baton"
+)
+
+const (
+	// page is how many open conversations are read at a time.
+	page = 500
+	// atOnce is how many are compared at a time where somebody waits for it, and in the background.
+	atOnce, atOnceBehind = 16, 4
+	// every is how often a conversation is compared in the background, listsEvery how often it is looked for those that the
+	// desk does not show at all.
+	every, listsEvery = 30 * time.Second, 30 * time.Second
+	// tick is how often conversations are taken to be compared, taken how many at a time.
+	tick, taken = time.Second, 10
+	// enough bounds one comparison.
+	enough = 30 * time.Second
+)
+
+// All compares every open conversation, and every one that runs, and calls each with what that came to, one call at a time.
+// What could not be compared has an error, and does not keep the others from being compared.
+func (r *Reconciler) All(ctx context.Context, each func(sid string, o Outcome, err error)) error {
+	open, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	sids := make([]string, 0, len(open))
+	for sid := range open {
+		sids = append(sids, sid)
+	}
+	hidden, err := r.hidden(ctx, open)
+	if err != nil {
+		return err
+	}
+	r.each(ctx, append(sids, hidden...), atOnce, each)
+	return ctx.Err() //nolint:wrapcheck // the caller's own
+}
+
+func (r *Reconciler) open(ctx context.Context) (map[string]bool, error) {
+	open := map[string]bool{}
+	for after := ""; ; {
+		sids, err := r.desk.OpenConversations(ctx, after, page)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it says what was being done
+		}
+		for _, sid := range sids {
+			open[sid], after = true, sid
+		}
+		if len(sids) < page {
+			return open, nil
+		}
+	}
+}
+
+// hidden returns the conversations that run and are not open at the desk.
+func (r *Reconciler) hidden(ctx context.Context, open map[string]bool) (sids []string, err error) {
+	err = r.conversations.List(ctx, `ExecutionStatus = "Running"`, func(l baton.Listed) error {
+		if !open[l.Conversation] {
+			sids = append(sids, l.Conversation)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the conversations that run: %w", err)
+	}
+	return sids, nil
+}
+
+func (r *Reconciler) each(ctx context.Context, sids []string, atOnce int, each func(string, Outcome, error)) {
+	var mutex sync.Mutex
+	var under sync.WaitGroup
+	free := make(chan struct{}, atOnce)
+	for _, sid := range sids {
+		free <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		under.Go(func() {
+			defer func() { <-free }()
+			within, cancel := context.WithTimeout(ctx, enough)
+			defer cancel()
+			outcome, err := r.One(within, sid)
+			mutex.Lock()
+			defer mutex.Unlock()
+			each(sid, outcome, err)
+		})
+	}
+	under.Wait()
+}
+
+// Run compares conversations in the background until ctx ends: each every half minute, a few at a time, and more as long as some
+// differ. Several processes share the work.
+func (r *Reconciler) Run(ctx context.Context) error {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err() //nolint:wrapcheck // the caller's own
+		case <-ticker.C:
+		}
+		for differ := true; differ && ctx.Err() == nil; {
+			differ = r.some(ctx)
+		}
+		if err := r.listed(ctx); err != nil && ctx.Err() == nil {
+			r.log.WarnContext(ctx, "Running conversations could not be compared with the desk, and will be", "error", err)
+		}
+	}
+}
+
+// some compares some conversations, and tells whether the desk showed one of them wrongly.
+func (r *Reconciler) some(ctx context.Context) bool {
+	sids, err := r.desk.TakeToCompare(ctx, every, taken)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.log.WarnContext(ctx, "Conversations could not be compared with the desk, and will be", "error", err)
+		}
+		return false
+	}
+	var differ atomic.Bool
+	r.each(ctx, sids, atOnceBehind, func(_ string, o Outcome, err error) {
+		// One that can't be read now is compared again: a worker may be on its way that can.
+		if err == nil && o != Agrees && o != Differs {
+			differ.Store(true)
+		}
+	})
+	return differ.Load()
+}
+
+// listed compares the conversations that run and that the desk does not show: a desk that was put back has never seen them.
+func (r *Reconciler) listed(ctx context.Context) error {
+	mine, err := r.desk.Lease(ctx, "list conversations", listsEvery)
+	if err != nil || !mine {
+		return err //nolint:wrapcheck // it says what was being done
+	}
+	open, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	hidden, err := r.hidden(ctx, open)
+	if err != nil {
+		return err
+	}
+	var failed error
+	r.each(ctx, hidden, atOnceBehind, func(_ string, _ Outcome, err error) { failed = errors.Join(failed, err) })
+	return failed
+}

@@ -1,0 +1,208 @@
+// Package reconcile compares what the desk shows with the conversations themselves, and repairs the desk where they differ: after
+// a workflow was reset or terminated, and after an older copy of either database was put back. Temporal is right: a
+// conversation that runs shows itself anew, one that does not is closed at the desk.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// Outcome is what comparing a conversation came to.
+type Outcome string
+
+// The outcomes.
+const (
+	// Agrees: both are the same, or the desk has followed while they were compared.
+	Agrees Outcome = "agrees"
+	// Resynced: the conversation was asked to show itself anew, and the desk has taken it.
+	Resynced Outcome = "resynced"
+	// Ended: its workflow had ended by itself, and the desk shows its end now.
+	Ended Outcome = "ended"
+	// Released: its workflow had ended from outside, or is not there, and the desk has closed it.
+	Released Outcome = "released"
+	// Differs: it was asked to show itself anew, and the desk does not show it yet.
+	Differs Outcome = "differs"
+)
+
+// Conversations are the conversations themselves: a [baton.Client].
+type Conversations interface {
+	State(ctx context.Context, sid string) (conversation.Record, error)
+	Standing(ctx context.Context, sid string) (baton.Standing, error)
+	Resync(ctx context.Context, sid string) error
+	List(ctx context.Context, query string, each func(baton.Listed) error) error
+}
+
+const (
+	// settles is how long a difference may be there that is one only because both were read while something changed.
+	settles = 3 * time.Second
+	// shows is how long a conversation may take to show itself.
+	shows = 15 * time.Second
+	// answers is how much longer it may take until a worker has told how it is.
+	answers = 3 * time.Second
+	// looksAgain is how long it takes until both are read again meanwhile.
+	looksAgain = 250 * time.Millisecond
+)
+
+// Reconciler compares.
+type Reconciler struct {
+	conversations Conversations
+	desk          *desk.Desk
+	log           *slog.Logger
+
+	mutex sync.Mutex
+	// seen is how the conversations were that agreed.
+	seen map[string]seen
+}
+
+// seen is what changes with everything that happens to a conversation.
+type seen struct {
+	standing         baton.Standing
+	revision, events int
+}
+
+// New makes a reconciler.
+func New(c Conversations, d *desk.Desk, log *slog.Logger) *Reconciler {
+	return &Reconciler{conversations: c, desk: d, log: log, seen: map[string]seen{}}
+}
+
+// One compares the conversation with what the desk shows of it, and repairs that.
+func (r *Reconciler) One(ctx context.Context, sid string) (Outcome, error) {
+	standing, err := r.conversations.Standing(ctx, sid)
+	switch {
+	case errors.Is(err, baton.ErrNotRunning):
+		return r.release(ctx, sid)
+	case err != nil:
+		return "", fmt.Errorf("compare conversation %s: %w", sid, err)
+	case standing.Running:
+		return r.running(ctx, sid, standing)
+	case standing.Completed:
+		return r.completed(ctx, sid, standing)
+	}
+	return r.release(ctx, sid)
+}
+
+func (r *Reconciler) release(ctx context.Context, sid string) (Outcome, error) {
+	released, err := r.desk.Release(ctx, sid)
+	if err != nil || !released {
+		return Agrees, err //nolint:wrapcheck // it says which conversation
+	}
+	return Released, nil
+}
+
+// completed shows the desk the end of a conversation that it shows as open: the desk is of before that.
+func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.Standing) (Outcome, error) {
+	shown, err := r.desk.Shown(ctx, sid)
+	if err != nil || !shown.Open {
+		return Agrees, err //nolint:wrapcheck // it says which conversation
+	}
+	record, err := r.conversations.State(ctx, sid)
+	if err != nil || record.Status != conversation.ConversationClosed {
+		return r.release(ctx, sid) // nobody can tell its end any more
+	}
+	picture := record.WholePicture(nil, nil)
+	picture.Chain, picture.Revision = standing.Chain, max(record.Revision, shown.Revision)
+	if _, err := r.desk.Sync(ctx, picture); err != nil {
+		return "", fmt.Errorf("show the desk the end of conversation %s: %w", sid, err)
+	}
+	r.log.ErrorContext(ctx, "The desk had not been told the end of a conversation: it is closed there now", "conversation", sid)
+	return Ended, nil
+}
+
+func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Standing) (Outcome, error) {
+	shown, err := r.desk.Shown(ctx, sid)
+	if err != nil {
+		return "", err //nolint:wrapcheck // it says which conversation
+	}
+	now := seen{standing, shown.Revision, shown.Events}
+	if r.saw(sid) == now {
+		return Agrees, nil
+	}
+	agrees, err := r.await(ctx, sid, settles)
+	if err != nil {
+		return "", err
+	}
+	if agrees {
+		r.see(sid, now)
+		return Agrees, nil
+	}
+	if err := r.conversations.Resync(ctx, sid); err != nil {
+		return "", fmt.Errorf("have conversation %s show itself: %w", sid, err)
+	}
+	if agrees, err = r.await(ctx, sid, shows); err != nil {
+		return "", err
+	}
+	if !agrees {
+		r.log.ErrorContext(ctx, "The desk does not show a conversation as it is, which was asked to show itself", "conversation", sid)
+		return Differs, nil
+	}
+	r.log.ErrorContext(ctx, "The desk did not show a conversation as it is, and does now: it, or the desk, had been put back in time", "conversation", sid)
+	return Resynced, nil
+}
+
+// await waits until both agree. A conversation that nobody can read is given up soon, for others wait to be compared.
+func (r *Reconciler) await(ctx context.Context, sid string, within time.Duration) (bool, error) {
+	until := time.Now().Add(within)
+	ctx, cancel := context.WithTimeout(ctx, within+answers)
+	defer cancel()
+	for {
+		record, err := r.conversations.State(ctx, sid)
+		if err != nil {
+			return false, err //nolint:wrapcheck // it says which conversation
+		}
+		shown, err := r.desk.Shown(ctx, sid)
+		if err != nil {
+			return false, err //nolint:wrapcheck // it says which conversation
+		}
+		if record.Status == "" || Agree(&record.State, shown) { // without a status its start is being decided
+			return true, nil
+		}
+		if time.Now().After(until) {
+			return false, nil
+		}
+		timer := time.NewTimer(looksAgain)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false, fmt.Errorf("compare conversation %s: %w", sid, ctx.Err())
+		}
+	}
+}
+
+// Agree tells whether the desk shows the conversation as it is.
+func Agree(s *conversation.State, shown desk.Shown) bool {
+	live := map[string]desk.ShownTask{}
+	for _, t := range s.LiveTasks() {
+		live[t.SID] = desk.ShownTask{Status: t.Status, Agent: t.Agent}
+	}
+	return shown.Revision == s.Revision && shown.Events == s.Events && shown.Open == (s.Status != conversation.ConversationClosed) &&
+		maps.Equal(live, shown.Live)
+}
+
+func (r *Reconciler) saw(sid string) seen {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.seen[sid]
+}
+
+// remembered bounds how many conversations are remembered: what is forgotten is compared once more.
+const remembered = 50_000
+
+func (r *Reconciler) see(sid string, how seen) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if len(r.seen) >= remembered {
+		clear(r.seen)
+	}
+	r.seen[sid] = how
+}
