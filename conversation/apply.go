@@ -119,6 +119,11 @@ func (s *State) check(c Command, now time.Time) (decision, *Remembered, *Refusal
 			}
 			return decision{}, &earlier, nil
 		}
+		if s.mayHaveForgotten(c.meta().FirstSentAt) {
+			return decision{}, nil, Refuse(CodeInvalidPayload, Details{Field: "command_id"},
+				"whether the command %q was carried out can't be told any more, for a hundred others were since it was sent first: "+
+					"look at the conversation, and send what is still to be done under another command_id", id)
+		}
 	}
 	d, refusal := c.decide(s, now)
 	return d, nil, refusal
@@ -129,7 +134,7 @@ func (s *State) remember(c Command, ch *change) {
 	if id == "" {
 		return
 	}
-	r := Remembered{ID: id, Hash: hashOf(c)}
+	r := Remembered{ID: id, Hash: hashOf(c), At: ch.now}
 	if ch.task != nil {
 		r.Task = ch.task.SID
 	}
@@ -140,6 +145,12 @@ func (s *State) remember(c Command, ch *change) {
 	if extra := len(s.Remembered) - remembers; extra > 0 {
 		s.Remembered = slices.Delete(s.Remembered, 0, extra)
 	}
+}
+
+// mayHaveForgotten tells whether a command that was sent first at that time may have been carried out and be forgotten: all that
+// is remembered came after it. Clocks that differ by some seconds matter only where a hundred commands came within those.
+func (s *State) mayHaveForgotten(sent time.Time) bool {
+	return !sent.IsZero() && len(s.Remembered) >= remembers && s.Remembered[0].At.After(sent)
 }
 
 // outcome copies, so that an answer under way doesn't change with the state.

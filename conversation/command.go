@@ -95,6 +95,9 @@ type Meta struct { //nolint:recvcheck // one method writes, the others only read
 	CommandID string `json:"command_id,omitempty"`
 	// By is who did it for the agent: a supervisor, a service.
 	By string `json:"by,omitempty"`
+	// FirstSentAt is when the command was sent for the first time, by whoever sends it again after a while. It is refused
+	// where it may have been carried out since then and forgotten; without it, it counts as a new command.
+	FirstSentAt time.Time `json:"first_sent_at,omitzero"`
 }
 
 func (m Meta) meta() Meta { return m }
@@ -486,6 +489,9 @@ func hashOf(c Command) string {
 	encoded, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("a %s command can't be encoded: %v", c.Name(), err)) // its fields came from JSON
+	}
+	if sent := c.meta().FirstSentAt; !sent.IsZero() { // it is the same command whenever it was sent first
+		encoded = bytes.Replace(encoded, []byte(`,"first_sent_at":"`+sent.Format(time.RFC3339Nano)+`"`), nil, 1)
 	}
 	sum := sha256.Sum256(append([]byte(c.Name()+" "), encoded...))
 	return hex.EncodeToString(sum[:8])

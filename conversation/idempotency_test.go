@@ -3,6 +3,7 @@ package conversation_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -101,6 +102,27 @@ func TestTheLastHundredAreRemembered(t *testing.T) {
 	require.NoError(t, s.send(first))
 	require.True(t, s.last.Changed, "after a hundred others it is a new command")
 	require.Equal(t, "active · T1 #billing pending", s.picture())
+}
+
+func TestACommandThatMayBeForgottenIsRefused(t *testing.T) {
+	t.Parallel()
+	s := tell(t, "start")
+	since := func(at time.Time) conversation.MoveCommand {
+		return conversation.MoveCommand{To: conversation.Target{Queue: "billing"}, Meta: conversation.Meta{CommandID: "first", FirstSentAt: at}}
+	}
+	sent := s.now
+	require.NoError(t, s.send(since(sent)))
+	require.NoError(t, s.send(since(sent.Add(time.Hour))))
+	require.False(t, s.last.Changed, "it is the same command, whenever it was sent first")
+	for n := range 100 {
+		s.now = s.now.Add(time.Second)
+		s.then(fmt.Sprintf("move →%s command_id=n%d", []string{"bob", "carol"}[n%2], n))
+	}
+	err := s.send(since(sent))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+	require.ErrorContains(t, err, "can't be told any more")
+	require.NoError(t, s.send(since(s.now)))
+	require.True(t, s.last.Changed, "none of the hundred is it, and it was not sent before them")
 }
 
 func TestCommandsWithoutAnIDAreNotRemembered(t *testing.T) {

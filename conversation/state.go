@@ -228,6 +228,8 @@ type Remembered struct {
 	Hash     string `json:"hash"`
 	Task     string `json:"task,omitempty"`
 	Transfer string `json:"transfer,omitempty"`
+	// At is when it was carried out. Earlier builds did not note it.
+	At time.Time `json:"at,omitzero"`
 }
 
 // State is everything there is to know of one conversation. The zero State is a new conversation,

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -9,9 +10,13 @@ import (
 type Answer struct {
 	// Request tells apart requests that are made under one token.
 	Request string
-	Status  int
-	ETag    string
-	Body    string
+	// Status is 0 while the request is under way, or has ended without its answer being kept; ETag and Body are empty then.
+	Status int
+	ETag   string
+	Body   string
+	// Changes is how many changes of the desk it has made so far, see [Once]; At is when it began first.
+	Changes int
+	At      time.Time
 }
 
 const (
@@ -21,21 +26,26 @@ const (
 	answersDropped = 10
 )
 
-// Answer returns what the request with that token was answered with, false where it has not been, or too long ago.
-func (d *Desk) Answer(ctx context.Context, token string) (answer Answer, found bool, err error) {
-	err = d.look(ctx, "look for the answer to a repeated request", func(t *transaction) error {
+// BeginAnswer notes that the request with that token is about to be carried out, and returns what is known of it: its kept
+// answer, or that it was begun before. A token is remembered for a day.
+func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer Answer, err error) {
+	look := func(t *transaction) (found bool, err error) {
 		answer, found, err = first(ctx, t, func(r row) (a Answer, err error) {
-			err = r.Scan(&a.Request, &a.Status, &a.ETag, opened{answerBody, &token, &a.Body})
+			err = r.Scan(&a.Request, &a.Status, &a.ETag, opened{answerBody, &token, &a.Body}, &a.Changes, instant{&a.At})
 			return a, err
-		}, `SELECT request, status, etag, body FROM answers WHERE token = $1 AND created_at >= $2`, token, micros(d.now().Add(-answersKept)))
+		}, `SELECT request, status, etag, body, changes, created_at FROM answers WHERE token = $1 AND created_at >= $2`,
+			token, micros(d.now().Add(-answersKept)))
+		return found, err
+	}
+	known := false
+	err = d.look(ctx, "look for the answer to a repeated request", func(t *transaction) error {
+		known, err = look(t)
 		return err
 	})
-	return answer, found, err
-}
-
-// KeepAnswer keeps the answer to a request with that token for a day. The first one stays.
-func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
-	return d.writeBeside(ctx, "keep the answer to a request", func(t *transaction) error {
+	if err != nil || known {
+		return answer, err
+	}
+	err = d.writeBeside(ctx, "note that a request is carried out", func(t *transaction) error {
 		now := d.now()
 		if _, err := t.exec(ctx, `DELETE FROM answers WHERE token IN (SELECT token FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2`+t.skipLocked("answers")+`)`,
 			micros(now.Add(-answersKept)), answersDropped); err != nil {
@@ -44,8 +54,70 @@ func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
 		if _, err := t.exec(ctx, `DELETE FROM answers WHERE token = $1 AND created_at < $2`, token, micros(now.Add(-answersKept))); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (token) DO NOTHING`, token, a.Request, a.Status, a.ETag, t.sealed(answerBody, token, a.Body), micros(now))
+		if _, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, 0, '', '', $3)
+			ON CONFLICT (token) DO NOTHING`, token, request, micros(now)); err != nil {
+			return err
+		}
+		_, err := look(t)
 		return err
 	})
+	return answer, err
+}
+
+// KeepAnswer keeps the answer to a request with that token. The first one stays.
+func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
+	return d.writeBeside(ctx, "keep the answer to a request", func(t *transaction) error {
+		_, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (token) DO UPDATE SET status = excluded.status, etag = excluded.etag, body = excluded.body WHERE answers.status = 0`,
+			token, a.Request, a.Status, a.ETag, t.sealed(answerBody, token, a.Body), micros(d.now()))
+		return err
+	})
+}
+
+// DropAnswer forgets a request that was refused and has changed nothing: it may be made again.
+func (d *Desk) DropAnswer(ctx context.Context, token string) error {
+	return d.writeBeside(ctx, "forget a request that was refused", func(t *transaction) error {
+		_, err := t.exec(ctx, `DELETE FROM answers WHERE token = $1 AND status = 0 AND changes = 0`, token)
+		return err
+	})
+}
+
+// ErrDoneBefore is returned by a change of the desk that the same request has made before; see [Once].
+var ErrDoneBefore = errors.New("the request has made this change before")
+
+// Once has each change of the desk that is made with the context made once for the request with that token, however often the
+// request is repeated: that it was made is noted in the same transaction. The changes of a request are told apart by
+// their order. One that was made before returns [ErrDoneBefore]. The request has to be begun, see [Desk.BeginAnswer].
+func Once(ctx context.Context, token string) context.Context {
+	return context.WithValue(ctx, onceKey{}, &once{token: token})
+}
+
+type onceKey struct{}
+
+// once is a request that is being carried out, and how many changes it has made.
+type once struct {
+	token   string
+	changes int
+}
+
+// change makes a change within its transaction, and notes that it was made.
+func (o *once) change(ctx context.Context, t *transaction, do func(*transaction) error) error {
+	if o == nil {
+		return do(t)
+	}
+	made, begun, err := first(ctx, t, value[int], `SELECT changes FROM answers WHERE token = $1`, o.token)
+	if err != nil {
+		return err
+	}
+	if !begun || made > o.changes {
+		return ErrDoneBefore
+	}
+	if err := do(t); err != nil {
+		return err
+	}
+	noted, err := t.exec(ctx, `UPDATE answers SET changes = changes + 1 WHERE token = $1 AND changes = $2`, o.token, o.changes)
+	if err == nil && noted == 0 {
+		return ErrDoneBefore // by the same request, at the same time
+	}
+	return err
 }

@@ -168,11 +168,15 @@ func (d *Desk) writeBeside(ctx context.Context, doing string, do func(*transacti
 
 func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*transaction) error) error {
 	var left *transaction
+	request, _ := ctx.Value(onceKey{}).(*once)
 	err := d.store.write(ctx, alone, func(t *transaction) error {
-		err := do(t)
+		err := request.change(ctx, t, do)
 		left = t
 		return err
 	})
+	if request != nil && (err == nil || errors.Is(err, ErrDoneBefore)) {
+		request.changes++
+	}
 	if err != nil {
 		return outcome(doing, err)
 	}

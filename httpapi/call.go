@@ -34,9 +34,14 @@ type call struct {
 	now     time.Time
 	// asked is the hash of what is asked for, of a request that may be repeated.
 	asked string
+	// begun is what is known of it, and changing the context in which changes of the desk are made, each once for it.
+	begun    desk.Answer
+	changing context.Context //nolint:containedctx // likewise
 	// form is what the query of a GET or DELETE, or the form of a POST, holds; body is a POST's JSON.
 	form url.Values
 	body []byte
+	// uncertain is set where nobody can tell any more whether it was carried out before.
+	uncertain bool
 	// sent is the last command that was sent, to the conversation sentTo.
 	sent   conversation.Command
 	sentTo string
@@ -66,6 +71,7 @@ func (c *call) run() (reply any, err error) {
 	if err := c.read(); err != nil {
 		return nil, err
 	}
+	c.changing = c.ctx
 	if c.r.Method != http.MethodGet && c.token() != "" {
 		return c.once()
 	}

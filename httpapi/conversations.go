@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -177,13 +178,14 @@ func (c *call) updateConversation() (any, error) {
 			return nil, err
 		}
 	}
-	if _, err := c.desk.SetDetails(c.ctx, v.sid, func(d *desk.Details) {
+	_, err = c.desk.SetDetails(c.changing, v.sid, func(d *desk.Details) {
 		for field, into := range map[string]*string{"FriendlyName": &d.FriendlyName, "UniqueName": &d.UniqueName, "Attributes": &d.Attributes} {
 			if given := c.optional(field); given != nil {
 				*into = *given
 			}
 		}
-	}); err != nil {
+	})
+	if err != nil && !errors.Is(err, desk.ErrDoneBefore) {
 		return nil, err
 	}
 	if state == "closed" {

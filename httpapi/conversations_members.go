@@ -219,7 +219,7 @@ func (c *call) updateMember() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.desk.UpdateParticipant(c.ctx, v.sid, m.sid, func(p *desk.Participant) {
+	_, err = c.desk.UpdateParticipant(c.changing, v.sid, m.sid, func(p *desk.Participant) {
 		for field, into := range map[string]*string{
 			"Identity": &p.Identity, "MessagingBinding.ProxyAddress": &p.ProxyAddress, "Attributes": &p.Attributes,
 		} {
@@ -239,5 +239,5 @@ func (c *call) removeMember() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.desk.RemoveParticipant(c.ctx, v.sid, m.sid)
+	return nil, c.desk.RemoveParticipant(c.changing, v.sid, m.sid)
 }

@@ -191,7 +191,7 @@ func (c *call) updateMessage() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed, err := c.desk.UpdateMessage(c.ctx, v.sid, found.SID, desk.MessageChange{Text: c.optional("Body"), Attributes: c.optional("Attributes")})
+	changed, err := c.desk.UpdateMessage(c.changing, v.sid, found.SID, desk.MessageChange{Text: c.optional("Body"), Attributes: c.optional("Attributes")})
 	if err != nil {
 		return nil, err
 	}
@@ -203,5 +203,5 @@ func (c *call) removeMessage() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.desk.RemoveMessage(c.ctx, v.sid, found.SID)
+	return nil, c.desk.RemoveMessage(c.changing, v.sid, found.SID)
 }

@@ -500,7 +500,7 @@ func (c *call) updateInteraction() (any, error) {
 		return nil, err
 	}
 	if given := c.optional("WebhookTtid"); given != nil {
-		if _, err := c.desk.SetDetails(c.ctx, v.sid, func(d *desk.Details) { d.WebhookTTID = *given }); err != nil {
+		if _, err := c.desk.SetDetails(c.changing, v.sid, func(d *desk.Details) { d.WebhookTTID = *given }); err != nil {
 			return nil, err
 		}
 	}

@@ -319,7 +319,7 @@ func (c *call) updateTransferSettings() (any, error) {
 	if wanted.Enabled != nil && !*wanted.Enabled && wanted.TransferNotesEnabled != nil && *wanted.TransferNotesEnabled {
 		return nil, c.wrong("transfer_notes_enabled", "transfer_notes_enabled needs enabled: send enabled true, or transfer_notes_enabled false")
 	}
-	settings, err := c.desk.SetSettings(c.ctx, c.caller.by(), func(s *conversation.Settings) {
+	settings, err := c.desk.SetSettings(c.changing, c.caller.by(), func(s *conversation.Settings) {
 		if wanted.Enabled != nil {
 			s.MessagingTransfers = *wanted.Enabled
 		}

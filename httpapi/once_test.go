@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,25 +17,35 @@ import (
 // with sends a request with headers.
 func (h *house) with(as key, method, path string, form url.Values, headers ...string) answer {
 	h.t.Helper()
-	request, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, strings.NewReader(form.Encode()))
+	return h.sendWith(as, method, path, "application/x-www-form-urlencoded", form.Encode(), headers...)
+}
+
+func (h *house) sendWith(as key, method, path, kind, body string, headers ...string) answer {
+	h.t.Helper()
+	request, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, strings.NewReader(body))
 	require.NoError(h.t, err)
 	request.SetBasicAuth(as.user, as.secret)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Content-Type", kind)
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	return h.sendRequest(request)
 }
 
-// forgetAnswers takes the kept answers out of the desk's file, as a process that died before it kept them.
-func (h *house) forgetAnswers() {
+// forgetAnswers takes the kept answers out of the desk's file, with what is known of their requests.
+func (h *house) forgetAnswers() { h.inAnswers(`DELETE FROM answers`) }
+
+// loseAnswers leaves of the kept answers that their requests were begun, as a process that died before it kept them.
+func (h *house) loseAnswers() { h.inAnswers(`UPDATE answers SET status = 0, etag = '', body = ''`) }
+
+func (h *house) inAnswers(statement string) {
 	h.t.Helper()
 	db, err := sql.Open("sqlite", strings.TrimPrefix(h.file, "sqlite:"))
 	require.NoError(h.t, err)
 	defer func() { require.NoError(h.t, db.Close()) }()
 	_, err = db.ExecContext(h.t.Context(), `PRAGMA busy_timeout = 10000`)
 	require.NoError(h.t, err)
-	_, err = db.ExecContext(h.t.Context(), `DELETE FROM answers`)
+	_, err = db.ExecContext(h.t.Context(), statement)
 	require.NoError(h.t, err)
 }
 
@@ -92,12 +103,86 @@ func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) { //nolint:tparallel
 			require.Equal(t, http.StatusBadRequest, other.status, "the same key for something else: %s", other.body)
 			require.Contains(t, other.body, "was used for another request")
 
+			h.loseAnswers()
+			unkept := h.with(h.service, http.MethodPost, request.path, request.form, "Idempotency-Key", name)
+			require.Equal(t, first.status, unkept.status, "when the first answer was not kept: %s", unkept.body)
 			h.forgetAnswers()
 			lost := h.with(h.service, http.MethodPost, request.path, request.form, "Idempotency-Key", name)
 			require.Equal(t, first.status, lost.status, "when the first answer was lost: %s", lost.body)
 		})
 	}
 	require.Len(t, h.state("CH"+opened.SID[2:]).Tasks, 1)
+}
+
+// TestARepeatedRequestHasNoSecondEffect: however much has happened since, and though its answer was never kept.
+func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sid := h.give("alice")
+	worker := "/v1/Workspaces/" + h.workspace() + "/Workers/" + conversation.AgentSID("bob")
+	away := url.Values{"ActivitySid": {desk.ActivityOf(desk.PresenceBreak).SID}}
+	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "break").is(http.StatusOK)
+	require.NoError(t, h.desk.SetPresence(t.Context(), "bob", desk.PresenceAvailable))
+	h.loseAnswers()
+	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "break").is(http.StatusOK)
+	agent, err := h.desk.Agent(t.Context(), "bob")
+	require.NoError(t, err)
+	require.Equal(t, desk.PresenceAvailable, agent.Presence, "somebody else has set it since")
+	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "another break").is(http.StatusOK)
+	require.NoError(t, h.desk.SetPresence(t.Context(), "bob", desk.PresenceAvailable))
+
+	// A transfer is found among the conversation's last hundred commands, and refused once it may have been forgotten.
+	transfers := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:] + "/Transfers"
+	body := `{"from":"` + conversation.SameSID("UT", h.state(sid).Tasks[0].SID) + `","to":"` + conversation.QueueSID("billing") + `"}`
+	passOn := func() answer {
+		t.Helper()
+		return h.sendWith(h.service, http.MethodPost, transfers, "application/json", body, "Idempotency-Key", "pass on")
+	}
+	var first, again struct{ Sid string }
+	passOn().is(http.StatusCreated).read(&first)
+	h.loseAnswers()
+	passOn().is(http.StatusCreated).read(&again)
+	require.Equal(t, first, again)
+	for n := range 55 {
+		h.do(sid, conversation.CancelCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "cancel " + strconv.Itoa(n)}})
+		h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}, Meta: conversation.Meta{CommandID: "transfer " + strconv.Itoa(n)}})
+	}
+	h.do(sid, conversation.CancelCommand{Agent: "alice"})
+	had := len(h.state(sid).Transfers)
+	h.loseAnswers()
+	for range 2 {
+		require.Contains(t, passOn().isError(http.StatusConflict, 45007).body, "can't be told any more")
+	}
+	require.Len(t, h.state(sid).Transfers, had)
+	h.sendWith(h.service, http.MethodPost, transfers, "application/json", body, "Idempotency-Key", "another").is(http.StatusCreated)
+}
+
+// TestARepeatedRemovalIsDone: what a request has removed is answered as removed when it is repeated.
+func TestARepeatedRemovalIsDone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	workspace := "/v1/Workspaces/" + h.workspace()
+	var made struct{ SID string }
+	h.ask(h.service, http.MethodPost, workspace+"/Workers", url.Values{"FriendlyName": {"Erin"}}).is(http.StatusCreated).read(&made)
+	worker := workspace + "/Workers/" + made.SID
+	h.ask(h.service, http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"Refunds"}}).is(http.StatusCreated).read(&made)
+	queue := workspace + "/TaskQueues/" + made.SID
+	h.ask(h.service, http.MethodPost, workspace+"/Activities", url.Values{"FriendlyName": {"Lunch"}}).is(http.StatusCreated).read(&made)
+	activity := workspace + "/Activities/" + made.SID
+	sid := h.start()
+	messages := "/v1/Conversations/" + sid + "/Messages"
+	h.ask(h.service, http.MethodPost, messages, url.Values{"Body": {"hello"}}).is(http.StatusCreated).read(&made)
+	message := messages + "/" + made.SID
+	h.ask(h.service, http.MethodPost, "/v1/Conversations/"+sid+"/Participants", url.Values{"Identity": {"crystal"}}).is(http.StatusCreated).read(&made)
+	participant := "/v1/Conversations/" + sid + "/Participants/" + made.SID
+	for _, path := range []string{worker, queue, activity, message, participant} {
+		remove := func() answer { return h.with(h.service, http.MethodDelete, path, nil, "Idempotency-Key", path) }
+		remove().is(http.StatusNoContent)
+		remove().is(http.StatusNoContent)
+		h.loseAnswers()
+		remove().is(http.StatusNoContent)
+		h.with(h.service, http.MethodDelete, path, nil, "Idempotency-Key", "another of "+path).is(http.StatusNotFound)
+	}
 }
 
 // TestARefusalIsNotRemembered: the same request may be sent again once it is possible.

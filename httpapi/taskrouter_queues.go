@@ -163,7 +163,7 @@ func (c *call) createQueue() (any, error) {
 	if added.TargetWorkers == "" {
 		added.TargetWorkers = "1==1"
 	}
-	name, refused := c.desk.RegisterQueue(c.ctx, added)
+	name, refused := c.desk.RegisterQueue(c.changing, added)
 	if refused != nil && !c.repeated(refused) {
 		return nil, refused
 	}
@@ -221,7 +221,7 @@ func (c *call) updateQueue() (any, error) {
 	if change.TargetWorkers != nil && *change.TargetWorkers == targetOf(queue) {
 		change.TargetWorkers = nil // as it was fetched: members that are named one by one stay so
 	}
-	if err := c.desk.UpdateQueue(c.ctx, queue.Name, change); err != nil {
+	if err := c.desk.UpdateQueue(c.changing, queue.Name, change); err != nil {
 		return nil, err
 	}
 	return c.fetchQueue()
@@ -232,5 +232,5 @@ func (c *call) removeQueue() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.inUse(c.desk.RemoveQueue(c.ctx, queue.Name))
+	return nil, c.inUse(c.desk.RemoveQueue(c.changing, queue.Name))
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -331,7 +332,8 @@ func (c *call) updateReservation() (any, error) {
 		found, revision = changedReservation(found, outcome, status), outcome.Revision
 	}
 	if activity != "" && status == conversation.ReservationRejected {
-		if err := c.desk.UpdateAgent(c.ctx, found.Agent, desk.AgentChange{Activity: &activity}); err != nil {
+		err := c.desk.UpdateAgent(c.changing, found.Agent, desk.AgentChange{Activity: &activity})
+		if err != nil && !errors.Is(err, desk.ErrDoneBefore) {
 			return nil, err
 		}
 	}

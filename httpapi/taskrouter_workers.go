@@ -147,7 +147,7 @@ func orderWorkers(c *call, agents []desk.Agent, ordering string) error {
 // repeated tells whether what was refused is there because this very request has made it before.
 func (c *call) repeated(err error) bool {
 	_, taken := errors.AsType[*desk.TakenError](err)
-	return taken && c.token() != ""
+	return taken && c.token() != "" || errors.Is(err, desk.ErrDoneBefore)
 }
 
 func (c *call) createWorker() (any, error) {
@@ -163,7 +163,7 @@ func (c *call) createWorker() (any, error) {
 		return nil, err
 	}
 	added := desk.NewAgent{FriendlyName: friendly, Attributes: c.form.Get("Attributes"), Activity: activity}
-	name, err := c.desk.RegisterAgent(c.ctx, added)
+	name, err := c.desk.RegisterAgent(c.changing, added)
 	if err != nil {
 		if c.repeated(err) {
 			return c.workerBefore(added, err)
@@ -238,7 +238,7 @@ func (c *call) updateWorker() (any, error) {
 	if _, err := c.sid("ActivitySid", desk.PrefixActivity); err != nil {
 		return nil, err
 	}
-	if err := c.desk.UpdateAgent(c.ctx, agent.Name, change); err != nil {
+	if err := c.desk.UpdateAgent(c.changing, agent.Name, change); err != nil {
 		return nil, err
 	}
 	if agent, err = c.desk.Agent(c.ctx, agent.Name); err != nil {
@@ -252,7 +252,7 @@ func (c *call) removeWorker() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.inUse(c.desk.RemoveAgent(c.ctx, agent.Name, func(now desk.Agent) error { return c.ifMatch(workerTag(now)) }))
+	return nil, c.inUse(c.desk.RemoveAgent(c.changing, agent.Name, func(now desk.Agent) error { return c.ifMatch(workerTag(now)) }))
 }
 
 func (c *call) renderWorkerChannel(a desk.Agent) func(desk.AgentChannel) whole[taskmodel.TaskrouterV1WorkerChannel] {
@@ -322,7 +322,7 @@ func (c *call) updateWorkerChannel() (any, error) {
 	if available != (capacity > 0) {
 		return nil, c.wrong("Available", "Available follows the capacity: set Capacity to 0 to take the channel away, or to a number from 1 on to give it back")
 	}
-	if err := c.desk.SetCapacity(c.ctx, agent.Name, channel.Channel, capacity); err != nil {
+	if err := c.desk.SetCapacity(c.changing, agent.Name, channel.Channel, capacity); err != nil {
 		return nil, err
 	}
 	if agent, channel, err = c.workerChannelAsked(); err != nil {

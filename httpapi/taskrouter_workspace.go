@@ -102,7 +102,7 @@ func (c *call) updateWorkspace() (any, error) {
 			return nil, c.wrong("EventCallbackUrl", "EventCallbackUrl: %s", err)
 		}
 	}
-	account, err := c.desk.SetWorkspace(c.ctx, func(w *desk.Workspace) {
+	account, err := c.desk.SetWorkspace(c.changing, func(w *desk.Workspace) {
 		if callback != nil {
 			w.EventCallbackURL = *callback
 		}
@@ -158,7 +158,7 @@ func (c *call) createActivity() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := c.desk.AddActivity(c.ctx, name, available)
+	added, err := c.desk.AddActivity(c.changing, name, available)
 	if err != nil {
 		return c.repeatedActivity(err, name, available)
 	}
@@ -227,7 +227,7 @@ func (c *call) updateActivity() (any, error) {
 		return nil, err
 	}
 	if name := c.optional("FriendlyName"); name != nil && *name != found.Name {
-		if found, err = c.desk.RenameActivity(c.ctx, found.SID, *name); err != nil {
+		if found, err = c.desk.RenameActivity(c.changing, found.SID, *name); err != nil {
 			return nil, err
 		}
 	}
@@ -239,7 +239,7 @@ func (c *call) removeActivity() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.inUse(c.desk.RemoveActivity(c.ctx, found.SID))
+	return nil, c.inUse(c.desk.RemoveActivity(c.changing, found.SID))
 }
 
 // inUse turns the refusal to remove what is still needed into a conflict.
@@ -374,7 +374,7 @@ func (c *call) createWorkflow() (any, error) {
 	if err := c.reservationTimeout(); err != nil {
 		return nil, err
 	}
-	saved, err := c.desk.SaveWorkflow(c.ctx, desk.Workflow{FriendlyName: name, Configuration: configuration})
+	saved, err := c.desk.SaveWorkflow(c.changing, desk.Workflow{FriendlyName: name, Configuration: configuration})
 	if err != nil && c.repeated(err) {
 		workflows, other := c.desk.Workflows(c.ctx)
 		if other != nil {
@@ -405,7 +405,7 @@ func (c *call) updateWorkflow() (any, error) {
 	if configuration := c.optional("Configuration"); configuration != nil {
 		found.Configuration = *configuration
 	}
-	if found, err = c.desk.SaveWorkflow(c.ctx, found); err != nil {
+	if found, err = c.desk.SaveWorkflow(c.changing, found); err != nil {
 		return nil, err
 	}
 	return c.answerWorkflow(found)
@@ -416,5 +416,5 @@ func (c *call) removeWorkflow() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.inUse(c.desk.RemoveWorkflow(c.ctx, found.SID))
+	return nil, c.inUse(c.desk.RemoveWorkflow(c.changing, found.SID))
 }

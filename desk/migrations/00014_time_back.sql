@@ -19,4 +19,7 @@ CREATE TABLE leases (
     until BIGINT NOT NULL
 );
 
+-- How many changes of the desk the request has made whose answer is kept, or will be: status is 0 until it is.
+ALTER TABLE answers ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
+
 -- There is no way down: nothing is lost by leaving them.

@@ -1,0 +1,230 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/reconcile"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// agreeSoon waits until the desk shows the conversations as they are: within a minute, whatever has happened.
+func agreeSoon(t *testing.T, c *centre, sids ...string) {
+	t.Helper()
+	began := time.Now()
+	waitFor(t, patience, "a desk that shows the conversations as they are", func() bool {
+		for _, sid := range sids {
+			record, err := c.baton.State(in(t, patience), sid)
+			require.NoError(t, err)
+			shown, err := c.desk.Shown(in(t, patience), sid)
+			require.NoError(t, err)
+			if !reconcile.Agree(&record.State, shown) {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("the desk agreed after %s", time.Since(began).Round(100*time.Millisecond))
+	requireLoadsCounted(t, c)
+}
+
+// resetTo resets the conversation's workflow to the first workflow task that ends after the event, as the Web UI's button does.
+// What was sent to it since is left out.
+func (c *centre) resetTo(t *testing.T, sid string, after func(events int) bool) {
+	t.Helper()
+	history := c.temporal.GetWorkflowHistory(in(t, patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	target := int64(0)
+	for events := 0; history.HasNext() && target == 0; {
+		event, err := history.Next()
+		require.NoError(t, err)
+		events++
+		if event.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED && after(events) {
+			target = event.GetEventId()
+		}
+	}
+	require.NotZero(t, target)
+	_, err := c.temporal.ResetWorkflowExecution(in(t, patience), &workflowservice.ResetWorkflowExecutionRequest{
+		Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(sid)}, Reason: "test",
+		WorkflowTaskFinishEventId: target, RequestId: uuid.NewString(),
+		ResetReapplyExcludeTypes: []enumspb.ResetReapplyExcludeType{enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE},
+	})
+	require.NoError(t, err)
+}
+
+// events is how many events the history of the conversation's run has.
+func (c *centre) events(t *testing.T, sid string) int {
+	t.Helper()
+	standing, err := c.baton.Standing(in(t, patience), sid)
+	require.NoError(t, err)
+	return int(standing.Events)
+}
+
+// A conversation whose workflow is reset is shown as it is then, and its customer is offered to somebody.
+func TestAConversationThatIsReset(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	w := c.startWorker(t)
+	ctx := in(t, 3*patience)
+
+	// To before a transfer that was accepted: nobody sends it a command afterwards.
+	quiet := c.beginWithAlice(t)
+	agreeSoon(t, c, quiet)
+	before := c.events(t, quiet)
+	c.do(t, quiet, conversation.TransferCommand{From: "alice", To: to("bob")})
+	c.do(t, quiet, conversation.AcceptCommand{Agent: "bob"})
+	agreeSoon(t, c, quiet)
+	lost, err := c.desk.Tasks(ctx, quiet)
+	require.NoError(t, err)
+	require.Len(t, lost, 2)
+	c.resetTo(t, quiet, func(events int) bool { return events >= before-1 })
+	c.await(t, quiet, "the reset", func(r conversation.Record) bool { return len(r.Tasks) == 1 })
+	agreeSoon(t, c, quiet)
+	ghost, err := c.desk.Task(ctx, lost[1].SID)
+	require.NoError(t, err)
+	require.Equal(t, conversation.ReasonReset, ghost.CanceledReason)
+
+	// And transferred at once: the new task is another one.
+	c.do(t, quiet, conversation.TransferCommand{From: "alice", To: to("bob")})
+	require.NotEqual(t, lost[1].SID, c.offered(t, quiet, "bob").SID)
+	c.do(t, quiet, conversation.AcceptCommand{Agent: "bob"})
+	agreeSoon(t, c, quiet)
+	c.finish(t, quiet)
+
+	// To the first workflow task, of one that is open, and of one that was closed.
+	first := c.beginWithAlice(t)
+	agreeSoon(t, c, first)
+	over := c.beginWithAlice(t)
+	c.finish(t, over)
+	for _, sid := range []string{first, over} {
+		c.resetTo(t, sid, func(int) bool { return true })
+		c.offered(t, sid, "alice")
+		agreeSoon(t, c, sid)
+		c.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
+		c.finish(t, sid)
+	}
+
+	// One that is terminated keeps nobody.
+	ended := c.beginWithAlice(t)
+	agreeSoon(t, c, ended)
+	require.NoError(t, c.temporal.TerminateWorkflow(ctx, workflows.ID(ended), "", "test"))
+	waitFor(t, patience, "an agent who is free", func() bool {
+		shown, err := c.desk.Shown(ctx, ended)
+		require.NoError(t, err)
+		return !shown.Open
+	})
+	requireLoadsCounted(t, c)
+	c.refused(t, ended, conversation.EndCommand{Agent: "alice"}, conversation.CodeConversationClosed)
+	c.refused(t, "CH"+ended[2:33]+"0", conversation.EndCommand{Agent: "alice"}, conversation.CodeUnknownConversation)
+	require.Contains(t, w.stderr.String(), "workflow has ended without its end being told")
+	require.Contains(t, w.stderr.String(), "whose time went back")
+}
+
+// copyFile copies a file that nobody writes.
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, content, 0o600))
+}
+
+// An older copy of Temporal's database is put back under workers that stay, then one of the desk's: each time every open
+// conversation agrees with the desk within a minute.
+func TestOlderCopiesArePutBack(t *testing.T) {
+	t.Parallel()
+	c := openCentre(t, nil)
+	w := c.startWorker(t)
+	transferred, closed, idle := c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t)
+	agreeSoon(t, c, transferred, closed, idle)
+
+	stopServer := func() {
+		t.Helper()
+		require.NoError(t, c.server.Stop(context.WithoutCancel(t.Context())))
+	}
+	database, kept := c.options.DatabaseFile, filepath.Join(c.folder, "temporal.copy")
+	stopServer()
+	copyFile(t, database, kept)
+	c.startServer(t)
+	c.do(t, transferred, conversation.TransferCommand{From: "alice", To: to("bob")})
+	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
+	c.finish(t, closed)
+	begun := c.beginWithAlice(t) // the copy has never had it
+	agreeSoon(t, c, transferred, begun, idle)
+	stopServer()
+	for _, more := range []string{"", "-wal", "-shm"} {
+		require.NoError(t, os.RemoveAll(database+more))
+	}
+	copyFile(t, kept, database)
+	c.startServer(t)
+	agreeSoon(t, c, transferred, closed, idle)
+	waitFor(t, patience, "one that Temporal has not is closed", func() bool {
+		shown, err := c.desk.Shown(in(t, patience), begun)
+		require.NoError(t, err)
+		return !shown.Open
+	})
+	require.Contains(t, w.stderr.String(), "whose time went back")
+	c.do(t, transferred, conversation.TransferCommand{From: "alice", To: to("bob")})
+	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
+	agreeSoon(t, c, transferred)
+
+	// The desk's database: whoever has it open is stopped, as for every restore of a file.
+	keptDesk := filepath.Join(c.folder, "desk.copy")
+	putDesk := func(from, to string, meanwhile ...string) {
+		t.Helper()
+		require.Zero(t, w.interrupt(t))
+		require.NoError(t, c.desk.Close())
+		copyFile(t, from, to)
+		var err error
+		c.desk, err = desk.Open(t.Context(), c.url, desk.Options{})
+		require.NoError(t, err)
+		if len(meanwhile) > 0 {
+			done := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+c.url, "TEMPORAL_ADDRESS="+c.server.Address), meanwhile...)
+			require.Zero(t, done.code, done.stderr)
+		}
+		w = c.startWorker(t)
+	}
+	putDesk(c.database, keptDesk)
+	c.do(t, transferred, conversation.WrapupCommand{Agent: "alice"})
+	c.finish(t, closed)
+	later := c.beginWithAlice(t)
+	agreeSoon(t, c, transferred, later, idle)
+	known := map[string]bool{}
+	before, err := c.desk.Happened(in(t, patience), 0, 1000)
+	require.NoError(t, err)
+	for _, e := range before {
+		known[e.SID()] = true
+	}
+	putDesk(keptDesk, c.database, "desk", "restored")
+	agreeSoon(t, c, transferred, later, idle)
+	shown, err := c.desk.Shown(in(t, patience), closed)
+	require.NoError(t, err)
+	require.False(t, shown.Open, "its end is told from what Temporal has kept of it")
+	c.do(t, idle, conversation.EndCommand{Agent: "alice"})
+	agreeSoon(t, c, idle)
+	after, err := c.desk.Happened(in(t, patience), 0, 1000)
+	require.NoError(t, err)
+	fresh := 0
+	for _, e := range after {
+		if e.Epoch != before[0].Epoch {
+			require.False(t, known[e.SID()])
+			fresh++
+		} else {
+			require.True(t, known[e.SID()], "event %d was another one before", e.Position)
+		}
+	}
+	require.Positive(t, fresh)
+	reconciled := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+c.url, "TEMPORAL_ADDRESS="+c.server.Address), "desk", "reconcile")
+	require.Zero(t, reconciled.code, reconciled.stderr)
+	require.Contains(t, reconciled.stdout, "repaired: 0, not repaired: 0")
+}
