@@ -99,7 +99,7 @@ func (h *house) readLists() {
 	}
 	_, err := h.ConversationList(ctx, ConversationFilter{}, Page{After: &Cursor{Key: 1, SID: "CH"}})
 	require.NoError(h.t, err)
-	_, _, err = h.Answer(ctx, "token")
+	_, err = h.BeginAnswer(ctx, "token", "request")
 	require.NoError(h.t, err)
 	require.NoError(h.t, h.Sessions().CommitCtx(ctx, "token", nil, h.clock.now().Add(time.Hour)))
 	_, _, err = h.Sessions().FindCtx(ctx, "token")
@@ -112,6 +112,8 @@ func (h *house) readLists() {
 		require.NoError(h.t, err)
 	}
 	_, err = h.Labels(ctx, "support", "CH1")
+	require.NoError(h.t, err)
+	_, err = h.LabelsOf(ctx, []Task{{}})
 	require.NoError(h.t, err)
 	_, err = h.Backlog(ctx)
 	require.NoError(h.t, err)

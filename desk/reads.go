@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -253,37 +254,37 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 	if err != nil {
 		return nil, err
 	}
-	for i := range found {
-		if err := t.finish(ctx, &found[i]); err != nil {
-			return nil, err
+	return found, t.finish(ctx, slices.Collect(maps.Values(bySID))...)
+}
+
+// finish orders the live tasks of conversations, and names who had the closed ones last, and the queues of their last tasks.
+func (t *transaction) finish(ctx context.Context, conversations ...*Conversation) error {
+	closed := map[string]*Conversation{}
+	for _, c := range conversations {
+		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.Placement, b.Placement) })
+		if c.Status == conversation.ConversationClosed {
+			closed[c.SID] = c
 		}
 	}
-	return found, nil
-}
-
-// finish orders a conversation's live tasks, and names who had it last where it is closed.
-func (t *transaction) finish(ctx context.Context, c *Conversation) error {
-	slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.Placement, b.Placement) })
-	if c.Status != conversation.ConversationClosed {
-		return nil
-	}
-	return t.nameLast(ctx, c)
-}
-
-// nameLast names who had a closed conversation last, and the queue of its last task.
-func (t *transaction) nameLast(ctx context.Context, c *Conversation) error {
-	return each(ctx, t, func(r row) error { // by placement: a later task's agent takes the place of an earlier one's
-		var agent, queue string
-		var assigned int64
-		if err := r.Scan(&agent, &queue, &assigned); err != nil {
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(closed)), searchBatch) {
+		places, args := oneOf(some)
+		if err := each(ctx, t, func(r row) error { // by placement: a later task's agent takes the place of an earlier one's
+			var sid, agent, queue string
+			var assigned int64
+			if err := r.Scan(&sid, &agent, &queue, &assigned); err != nil {
+				return err
+			}
+			c := closed[sid]
+			c.LastQueue = queue
+			if assigned > 0 {
+				c.LastAgent = agent
+			}
+			return nil
+		}, `SELECT conversation, agent, queue, assigned_at FROM tasks WHERE conversation IN (`+places+`) ORDER BY placement`, args...); err != nil {
 			return err
 		}
-		c.LastQueue = queue
-		if assigned > 0 {
-			c.LastAgent = agent
-		}
-		return nil
-	}, `SELECT agent, queue, assigned_at FROM tasks WHERE conversation = $1 ORDER BY placement`, c.SID)
+	}
+	return nil
 }
 
 const selectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue, t.agent, t.direct, t.previous, t.transfer, t.priority, t.head,

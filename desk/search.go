@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -495,10 +496,8 @@ func (t *transaction) complete(ctx context.Context, entries []Match) error {
 		}, selectTasks+` WHERE t.conversation IN (`+places+`) AND t.completed_at = 0 AND t.canceled_at = 0`, args...); err != nil {
 			return err
 		}
-		for _, c := range bySID {
-			if err := t.finish(ctx, c); err != nil {
-				return err
-			}
+		if err := t.finish(ctx, slices.Collect(maps.Values(bySID))...); err != nil {
+			return err
 		}
 	}
 	return nil

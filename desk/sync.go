@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -22,18 +23,19 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.A
 	var answer conversation.Acknowledgement
 	var lost int
 	var foreign []string
-	// An agent who becomes unavailable leaves matches in conversations that others may be at.
-	write := d.writeBeside
-	if slices.ContainsFunc(p.Events, sendsAway) {
-		write = d.write
+	sync := func(alone bool) error {
+		return d.change(ctx, "sync conversation "+p.Conversation, alone, func(t *transaction) error {
+			s := &syncing{transaction: t, picture: p, now: d.now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
+			var err error
+			answer, err = s.run(ctx)
+			lost, foreign = s.lost, s.foreign
+			return err
+		})
 	}
-	err := write(ctx, "sync conversation "+p.Conversation, func(t *transaction) error {
-		s := &syncing{transaction: t, picture: p, now: d.now(), touched: map[string]Presence{}, freed: map[string]bool{}}
-		var err error
-		answer, err = s.run(ctx)
-		lost, foreign = s.lost, s.foreign
-		return err
-	})
+	err := sync(false)
+	if errors.Is(err, errNotBeside) {
+		err = sync(true)
+	}
 	if err != nil {
 		if rejected(err) && d.rejections.first(p.Conversation, p.Revision) {
 			d.log.ErrorContext(ctx, "sync rejected", "conversation", p.Conversation, "revision", p.Revision, "error", err)
@@ -52,11 +54,16 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.A
 	return answer, nil
 }
 
+// errNotBeside ends a picture beside others that has to be applied alone.
+var errNotBeside = errors.New("others may be at what it changes")
+
 // syncing is a picture being applied.
 type syncing struct {
 	*transaction
 	picture conversation.Picture
 	now     time.Time
+	// alone tells whether nobody else writes at the same time.
+	alone bool
 	// news are the events that the desk doesn't have yet. before is the number of the last one it has,
 	// lost how many are missing between them.
 	news         []conversation.Event
@@ -478,6 +485,9 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 				return err
 			}
 			if settings.TimeoutActivity {
+				if err := s.refuseBeside(ctx, e.Agent); err != nil {
+					return err
+				}
 				if err := s.timeoutActivity(ctx, s.picture.Conversation, e, micros(s.now)); err != nil {
 					return err
 				}
@@ -486,6 +496,19 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// refuseBeside refuses to make an agent unavailable beside others who has matches in other conversations: others may be at those.
+func (s *syncing) refuseBeside(ctx context.Context, agent string) error {
+	if s.alone || s.locks.conversation == "" {
+		return nil
+	}
+	_, elsewhere, err := first(ctx, s.transaction, value[int],
+		`SELECT 1 FROM placements WHERE agent = $1 AND conversation <> $2 LIMIT 1`, agent, s.picture.Conversation)
+	if err == nil && elsewhere {
+		return errNotBeside
+	}
+	return err
 }
 
 // overdrawn tells whether an offer takes its agent above their capacity that the desk had taken back: the match

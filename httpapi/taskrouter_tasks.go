@@ -59,8 +59,13 @@ func (c *call) taskModel(task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 	if err != nil {
 		return taskmodel.TaskrouterV1Task{}, err
 	}
+	return c.labelled(task, labels)
+}
+
+func (c *call) labelled(task desk.Task, labels desk.Labels) (taskmodel.TaskrouterV1Task, error) {
 	attributes := []byte("{}")
 	if len(task.Attributes) > 0 {
+		var err error
 		if attributes, err = json.Marshal(task.Attributes); err != nil {
 			return taskmodel.TaskrouterV1Task{}, fmt.Errorf("encode the attributes of task %s: %w", task.SID, err)
 		}
@@ -195,9 +200,9 @@ func (c *call) listTasks() (any, error) {
 			return nil, c.tooExpensive("EvaluateTaskAttributes", err)
 		}
 	}
-	var failed error
+	labels, failed := c.desk.LabelsOf(c.ctx, found.Entries)
 	answer := list(c, page, found, func(task desk.Task) whole[taskmodel.TaskrouterV1Task] {
-		model, err := c.taskModel(task)
+		model, err := c.labelled(task, labels[task.SID])
 		if err != nil {
 			failed = err
 		}
