@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+
+	"github.com/baton-transfers/baton/internal/silence"
 )
 
 // trouble is a time in which something was away, and not yet as it was before.
@@ -70,13 +73,13 @@ func (f *faults) failed() error {
 // subject names what the fault is done to.
 func (f fault) subject() string {
 	switch f.kind {
-	case killWorker, stopWorker:
+	case killWorker, stopWorker, freezeWorker:
 		return workerName(f.which)
-	case killGateway:
+	case killGateway, freezeGateway:
 		return gatewayName(f.which)
 	case killTemporal, hungTemporal:
 		return "Temporal server"
-	case killDatabase:
+	case killDatabase, silentDatabase, stalledDatabase, readOnlyDatabase, fullDatabase, exhaustedDatabase:
 		return "database"
 	}
 	return ""
@@ -107,6 +110,12 @@ func (f *faults) happen(ctx context.Context, next fault) error {
 			return err
 		}
 		return errors.Join(pause(ctx, next.away), p.proceed())
+	case freezeWorker, freezeGateway:
+		p := s.process(next.subject())
+		if p == nil {
+			return nil // as above
+		}
+		return s.freeze(ctx, p, next.away)
 	case killTemporal, hungTemporal:
 		s.serverMutex.Lock()
 		defer s.serverMutex.Unlock()
@@ -115,6 +124,16 @@ func (f *faults) happen(ctx context.Context, next fault) error {
 	case killDatabase:
 		s.postgres.Kill()
 		return again(ctx, next.away, func() error { return s.postgres.Restart(ctx) })
+	case silentDatabase:
+		s.proxy.Silence(silence.Both)
+	case stalledDatabase:
+		s.proxy.Silence(silence.ToClient)
+	case readOnlyDatabase:
+		return s.readOnly(ctx, next.away)
+	case fullDatabase:
+		return s.full(ctx, next.away)
+	case exhaustedDatabase:
+		return s.exhaust(ctx, next.away)
 	}
 	return nil
 }
@@ -197,4 +216,17 @@ func (f *faults) counts() map[kind]int {
 		counts[t.kind]++
 	}
 	return counts
+}
+
+// during are the kinds of faults that any of the time from then till then was of.
+func (f *faults) during(from, to time.Time) []kind {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	var kinds []kind
+	for _, t := range f.troubles {
+		if from.Before(t.to) && to.After(t.from) && !slices.Contains(kinds, t.kind) {
+			kinds = append(kinds, t.kind)
+		}
+	}
+	return kinds
 }

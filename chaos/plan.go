@@ -48,12 +48,25 @@ const (
 	killGateway  kind = "gateway killed"
 	killTemporal kind = "Temporal server killed"
 	killDatabase kind = "database killed"
+	// A frozen process is stopped for longer than every timeout, where it can be met while it holds a lock.
+	freezeWorker  kind = "worker frozen"
+	freezeGateway kind = "gateway frozen"
+	// Connections to the database go silent, in both directions or in that of its answers; it is read-only, full, and
+	// has no connection left.
+	silentDatabase    kind = "database connections silent"
+	stalledDatabase   kind = "database answers stalled"
+	readOnlyDatabase  kind = "database read-only"
+	fullDatabase      kind = "database full"
+	exhaustedDatabase kind = "database out of connections"
 	// hungTemporal isn't planned: see [faults.watch].
 	hungTemporal kind = "Temporal server hung"
 )
 
 // ofStore tells whether the fault is one of what everything else is kept in.
-func (k kind) ofStore() bool { return k == killTemporal || k == killDatabase }
+func (k kind) ofStore() bool { return k == killTemporal || slices.Contains(ofDatabase, k) }
+
+// ofDatabase are the faults of a database server.
+var ofDatabase = []kind{killDatabase, silentDatabase, stalledDatabase, readOnlyDatabase, fullDatabase, exhaustedDatabase}
 
 // fault is something that is killed, or stopped, and how long it stays so.
 type fault struct {
@@ -151,9 +164,9 @@ const quietPart = 5
 // and then whatever comes. A store (the Temporal server, the database) is left alone until the one before
 // can be expected to have recovered.
 func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
-	kinds := []kind{killWorker, stopWorker, killTemporal}
+	kinds := []kind{killWorker, stopWorker, freezeWorker, freezeGateway, killTemporal}
 	if withDatabase {
-		kinds = append(kinds, killDatabase)
+		kinds = append(kinds, ofDatabase...)
 	}
 	r.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	// What a killed gateway was sending is sent again after half a minute, so it comes first in a short run.
@@ -176,11 +189,14 @@ func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 		if len(due) == 0 {
 			due = []kind{pick(r, kinds...)}
 		}
+		switch f.kind { //nolint:exhaustive // the others are away as long as they are
+		case stopWorker, readOnlyDatabase, fullDatabase, exhaustedDatabase:
+			f.away = between(r, 2*time.Second, min(8*time.Second, lasts/3))
+		case freezeWorker, freezeGateway:
+			f.away = between(r, 2*time.Second, min(14*time.Second, lasts/3))
+		}
 		if f.kind.ofStore() {
 			storeAgain = at + f.away + rest
-		}
-		if f.kind == stopWorker {
-			f.away = between(r, 2*time.Second, min(8*time.Second, lasts/3))
 		}
 		faults = append(faults, f)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 )
 
 // report is what a run comes to.
@@ -21,6 +22,8 @@ type report struct {
 	began   time.Time
 	rested  time.Time
 	rows    []row
+	// waits is how long customers waited for an agent, by what was under way meanwhile.
+	waits map[kind][]time.Duration
 	// told is how many webhooks were taken, events how many there were to be told of.
 	told, events int
 	// folders are where the databases are, and what the processes printed, where it was kept.
@@ -48,6 +51,7 @@ func (r *report) print(w io.Writer) {
 	r.printFaults(w)
 	r.printCommands(w)
 	r.printLatencies(w)
+	r.printWaits(w)
 	r.printRows(w)
 	if r.verdict() == nil {
 		return
@@ -133,6 +137,47 @@ func (r *report) printLatencies(w io.Writer) {
 			slices.Sort(times)
 			fmt.Fprintf(t, "%s, %s\t%d\t%s\t%s\t%s\t%s\t\n", way, when, len(times), share(times, 0.5), share(times, 0.9), share(times, 0.99), share(times, 1))
 		}
+	}
+	_ = t.Flush()
+}
+
+// noFault is what a wait counts to while which nothing was away.
+const noFault kind = "no fault"
+
+// wait notes how long each task waited until it was offered, by the faults that it met.
+func (r *report) wait(events []desk.FeedEvent) {
+	r.waits = map[kind][]time.Duration{}
+	since := map[string]time.Time{}
+	for _, e := range events {
+		switch e.Name { //nolint:exhaustive // the others say nothing of waits
+		case conversation.EventTaskQueueEntered, conversation.EventTaskCreated:
+			since[e.Task] = e.At
+		case conversation.EventReservationCreated:
+			from, waits := since[e.Task]
+			if !waits {
+				continue // offered again
+			}
+			delete(since, e.Task)
+			met := r.faults.during(from, e.At)
+			if len(met) == 0 {
+				met = []kind{noFault}
+			}
+			for _, k := range met {
+				r.waits[k] = append(r.waits[k], e.At.Sub(from))
+			}
+		}
+	}
+}
+
+// printWaits prints how long customers waited for an agent: of faults at the same time each is named.
+func (r *report) printWaits(w io.Writer) {
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "WAITED FOR AN AGENT\tTIMES\tP50\tP90\tLONGEST\t")
+	for _, k := range slices.Sorted(maps.Keys(r.waits)) {
+		times := r.waits[k]
+		slices.Sort(times)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t\n", k, len(times), share(times, 0.5), share(times, 0.9), share(times, 1))
 	}
 	_ = t.Flush()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/devserver"
 	"github.com/baton-transfers/baton/internal/postgres"
+	"github.com/baton-transfers/baton/internal/silence"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -42,7 +44,9 @@ type stage struct {
 
 	// serverMutex is held while the Temporal server is killed and started again.
 	serverMutex sync.Mutex
-	postgres    *postgres.Server // nil where the desk is in a file
+	postgres    *postgres.Server // nil where the desk is in a file, and so are proxy and admin
+	proxy       *silence.Proxy
+	admin       *sql.DB
 	logs        []*os.File
 
 	mutex   sync.Mutex
@@ -130,6 +134,9 @@ func (s *stage) openDesk(ctx context.Context, database string) (err error) {
 			return err
 		}
 		s.database = s.postgres.URL(name)
+		if err := s.putProxy(ctx); err != nil {
+			return err
+		}
 	}
 	s.desk, err = desk.Open(ctx, s.database, desk.Options{})
 	return err
@@ -237,7 +244,7 @@ func (s *stage) startGateway(ctx context.Context, which int) error {
 }
 
 func (s *stage) start(ctx context.Context, name, program, runs string, more ...string) error {
-	environment := ownEnvironment(append(more, "BATON_DATABASE="+s.database, "TEMPORAL_ADDRESS="+s.serverOptions.Address)...)
+	environment := ownEnvironment(append(more, "BATON_DATABASE="+s.databaseOf(name), "TEMPORAL_ADDRESS="+s.serverOptions.Address)...)
 	p, err := launch(ctx, s.folder, name, program, runs, environment)
 	if err != nil {
 		return err
@@ -320,6 +327,12 @@ func (s *stage) close(ctx context.Context, keep bool) (folders []string, _ error
 	defer cancel()
 	if s.server != nil {
 		errs = append(errs, s.server.Stop(ctx))
+	}
+	if s.admin != nil {
+		errs = append(errs, s.admin.Close())
+	}
+	if s.proxy != nil {
+		errs = append(errs, s.proxy.Close())
 	}
 	folders = []string{s.folder}
 	switch {

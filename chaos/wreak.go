@@ -78,6 +78,7 @@ func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err e
 	s.endProcesses()
 	v.wrong = s.wrong
 	r.rows = v.judge()
+	r.wait(v.happened)
 	r.told, r.events = len(v.told), len(v.happened)
 	return r, nil
 }

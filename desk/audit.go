@@ -115,6 +115,7 @@ func (t *transaction) audit(ctx context.Context, now int64, values ...changed) e
 		if v.before == v.after {
 			continue
 		}
+		t.leaves.news = true
 		if err := t.record(ctx, now, v); err != nil {
 			return err
 		}

@@ -187,6 +187,10 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 	for _, e := range leaves.security {
 		d.security.Write(ctx, e)
 	}
+	if leaves.news {
+		d.shown.tell(news)
+		d.store.bells.ring(news)
+	}
 	if leaves.place {
 		d.ring(d.toPlace, bellPlace)
 	}

@@ -218,7 +218,7 @@ func testClaimRefusals(t *testing.T, h *house) {
 	}
 	th := h.start("support").follow()
 	refused(conversation.CodeUnknownAgent, th.sid, "nobody", "no agent named")
-	refused(conversation.CodeConversationClosed, newSID(), "alice", "no record")
+	refused(conversation.CodeUnknownConversation, newSID(), "alice", "no record")
 	refused(conversation.CodeNoSuchTask, "WT"+strings.Repeat("0", 32), "alice", "no record")
 	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceBreak))
 	refused(conversation.CodeAgentUnavailable, th.sid, "bob", "become available first")

@@ -44,6 +44,7 @@ func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec /
 // takePositions takes a position for each event that has happened. Whoever holds the feed sees all that was committed, so
 // that a position below one that was seen before is of a database that was put back.
 func (t *transaction) takePositions(ctx context.Context) error {
+	t.leaves.news = true
 	var err error
 	t.feed, _, err = first(ctx, t, scanFeed, `UPDATE feed SET position = position + $1, epoch = CASE WHEN epoch = 0 THEN CAST($2 AS BIGINT) ELSE epoch END
 		WHERE id = 1 RETURNING epoch, position`, len(t.happened), newEpoch())

@@ -65,6 +65,9 @@ func testFoldedNames(t *testing.T, h *house) {
 			"UPDATE agents SET friendly_name = 'Éric\u202e Müller\u200b' WHERE name = 'eric'",
 			`ALTER TABLE agents DROP COLUMN folded`, `ALTER TABLE queues DROP COLUMN folded`,
 			`DROP INDEX refusals_once`, `ALTER TABLE refusals DROP COLUMN command`, // of version 13
+			`DROP INDEX conversations_to_compare`, `ALTER TABLE conversations DROP COLUMN chain`, // of version 14
+			`ALTER TABLE conversations DROP COLUMN compared_at`, `ALTER TABLE answers DROP COLUMN changes`, `DROP TABLE leases`,
+			`ALTER TABLE feed DROP COLUMN epoch`, `ALTER TABLE events DROP COLUMN epoch`, `ALTER TABLE desk_events DROP COLUMN epoch`,
 			`DELETE FROM ` + versionTable + ` WHERE version_id >= 12`,
 		} {
 			if _, err := tx.exec(t.Context(), statement); err != nil {

@@ -159,6 +159,7 @@ func (h *house) keepOneOfEach(th *thread) {
 	must(nil, h.SetPlugin(ctx, Plugin{Name: "dialpad"}))
 	must(nil, h.BindIdentity(ctx, th.task().Agent, "https://login.example.com", "1"))
 	must(nil, h.NoteRefusal(ctx, th.sid, "alice", conversation.CodeWrapupPending))
+	must(h.Lease(ctx, "list conversations", time.Minute))
 	must(nil, h.MarkRead(ctx, th.sid, "alice", 1))
 	must(nil, h.KeepAnswer(ctx, "token", Answer{Request: "request", Status: 201, Body: "{}"}))
 	h.staff("sales", "sam", "sue")

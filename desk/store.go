@@ -238,6 +238,8 @@ func (p *pool) prepare(ctx context.Context, queries []string) {
 // of the security log.
 type leftovers struct {
 	place, deliver bool
+	// news is set where something has happened that pages show.
+	news bool
 	// wentBack is set where the database turned out to be an older copy.
 	wentBack bool
 	security []seclog.Entry

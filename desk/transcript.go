@@ -122,6 +122,7 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 	if m.At.IsZero() {
 		said.At = now.UTC().Truncate(time.Microsecond)
 	}
+	t.leaves.news = true
 	said.Number, _, err = first(ctx, t, value[int],
 		`UPDATE conversations SET messages = messages + 1 WHERE sid = $1 RETURNING messages`, m.Conversation)
 	if err != nil {
@@ -223,6 +224,7 @@ func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) e
 
 // noteEdit tells those who watch the transcript that it isn't what it was.
 func (t *transaction) noteEdit(ctx context.Context, sid string) error {
+	t.leaves.news = true
 	_, err := t.exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
 	return err
 }

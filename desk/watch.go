@@ -4,7 +4,28 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 )
+
+// news is the word for what pages show: events, messages, and what administrators have changed. It is nobody's SID.
+const news = "news"
+
+const (
+	// unheard is how long what another process has changed may go unheard where processes do not wake each other, heard where
+	// they do and a word was lost.
+	unheard, heard = 100 * time.Millisecond, time.Second
+)
+
+// News returns a channel that is closed with the next thing that happens: an event, a message, an administrator's change. It may
+// miss some of other processes, so that whoever waits looks after that long in any case. The function is to be called when
+// it is not waited for any more.
+func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func()) {
+	something, leave = d.shown.wait(news)
+	if d.store.bells == nil {
+		return something, unheard, leave
+	}
+	return something, heard, leave
+}
 
 // Administered rises with every change that an administrator makes.
 func (d *Desk) Administered(ctx context.Context) (last int64, err error) {

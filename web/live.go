@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// lookEvery is how often the desk is looked at: it may change by any process.
+	// lookEvery is how often the desk is looked at, at most: it may change all the time.
 	lookEvery = 100 * time.Millisecond
-	// waitsEvery is after how many looks it is looked at who waits for an agent.
-	waitsEvery = 10
+	// waitsEvery is how often it is looked at who waits for an agent.
+	waitsEvery = time.Second
 	// atOnce is how many events are read at a time.
 	atOnce = 500
 )
@@ -91,23 +91,35 @@ func (l *live) leave(w *watching) {
 func (l *live) run(ctx context.Context) error {
 	defer l.close()
 	var at seen
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
+	var waitsAt time.Time
 	failing := false
-	for looks := 0; ; looks++ {
+	for ctx.Err() == nil {
+		news, within, leave := l.desk.News() // before the look, so that nothing comes in between
+		began := time.Now()
 		err := l.look(ctx, &at)
-		if err == nil && looks%waitsEvery == 0 {
+		if err == nil && began.Sub(waitsAt) >= waitsEvery {
+			waitsAt = began
 			err = l.lookAtWaits(ctx)
 		}
 		if err != nil && ctx.Err() == nil && !failing {
 			l.log.WarnContext(ctx, "Pages are not told of changes for now: the desk can't be read", "error", err)
 		}
 		failing = err != nil
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		pause(ctx, lookEvery-time.Since(began), nil)
+		pause(ctx, within-time.Since(began), news)
+		leave()
+	}
+	return ctx.Err() //nolint:wrapcheck // the caller's own
+}
+
+// pause waits for that long, or until something happens or ctx ends.
+func pause(ctx context.Context, d time.Duration, something <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-something:
+	case <-ctx.Done():
 	}
 }
 

@@ -114,7 +114,7 @@ func (s *Site) Handler() http.Handler {
 	for _, r := range s.routes() {
 		mux.Handle(r.method+" "+r.path, s.serve(r))
 	}
-	mux.Handle("GET /assets/", s.assets())
+	mux.Handle("GET /assets/", compressed(s.assets()))
 	mux.Handle("GET /favicon.ico", http.RedirectHandler(assetPath("baton.svg"), http.StatusFound))
 	mux.Handle("GET /{$}", http.RedirectHandler("/desk", http.StatusSeeOther))
 	return s.security.HTTP(s.secured(s.guard.Handler(s.orNotFound(mux))))
@@ -173,7 +173,7 @@ func (s *Site) serve(r route) http.Handler {
 	if r.stream {
 		return s.peek(handler)
 	}
-	return s.customers.LoadAndSave(s.people.LoadAndSave(handler))
+	return compressed(s.customers.LoadAndSave(s.people.LoadAndSave(handler)))
 }
 
 // peek loads the sessions of a request whose answer doesn't end, and so can't save them.

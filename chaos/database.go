@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver of the connections that faults are made with
+
+	"github.com/baton-transfers/baton/internal/silence"
+)
+
+// putProxy has the programs reach the database by a proxy whose connections can go silent.
+func (s *stage) putProxy(ctx context.Context) (err error) {
+	address, err := url.Parse(s.database)
+	if err != nil {
+		return fmt.Errorf("read the address of the database: %w", err)
+	}
+	if s.proxy, err = silence.Listen(ctx, address.Host); err != nil {
+		return err
+	}
+	if s.admin, err = sql.Open("pgx", s.database); err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	return nil
+}
+
+// databaseOf is the database as a program reaches it, whose connections are known by its name.
+func (s *stage) databaseOf(name string) string {
+	address, err := url.Parse(s.database)
+	if s.proxy == nil || err != nil {
+		return s.database
+	}
+	address.Host = s.proxy.Address()
+	query := address.Query()
+	query.Set("application_name", name)
+	address.RawQuery = query.Encode()
+	return address.String()
+}
+
+// administer runs statements in the database, again while it is away or others are at its tables.
+func (s *stage) administer(ctx context.Context, statements ...string) error {
+	return again(ctx, 0, func() error {
+		connection, err := s.admin.Conn(ctx)
+		if err != nil {
+			return fmt.Errorf("connect to the database: %w", err)
+		}
+		defer func() { _ = connection.Close() }() // back to the pool
+		for _, statement := range append([]string{"SET lock_timeout = '1s'"}, statements...) {
+			if _, err := connection.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("run %q: %w", statement, err)
+			}
+		}
+		return nil
+	})
+}
+
+// readOnly has the database take nothing for that long.
+func (s *stage) readOnly(ctx context.Context, away time.Duration) error {
+	err := s.administer(ctx, `ALTER SYSTEM SET default_transaction_read_only = on`, `SELECT pg_reload_conf()`)
+	return errors.Join(err, pause(ctx, away),
+		s.administer(context.WithoutCancel(ctx), `ALTER SYSTEM RESET default_transaction_read_only`, `SELECT pg_reload_conf()`))
+}
+
+// grown are the tables that everything that happens is written to.
+var grown = []string{"feed", "conversations", "placements", "messages", "answers"}
+
+// full has the database answer for that long as one does whose disk is full.
+func (s *stage) full(ctx context.Context, away time.Duration) error {
+	fill := []string{`CREATE OR REPLACE FUNCTION chaos_full() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`}
+	var empty []string
+	for _, table := range grown {
+		fill = append(fill, `CREATE OR REPLACE TRIGGER chaos_full BEFORE INSERT OR UPDATE ON `+table+` EXECUTE FUNCTION chaos_full()`)
+		empty = append(empty, `DROP TRIGGER IF EXISTS chaos_full ON `+table)
+	}
+	return errors.Join(s.administer(ctx, fill...), pause(ctx, away), s.administer(context.WithoutCancel(ctx), empty...))
+}
+
+// exhaust takes all connections that the database has for that long.
+func (s *stage) exhaust(ctx context.Context, away time.Duration) error {
+	taken, err := sql.Open("pgx", s.database)
+	if err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	until := time.Now().Add(away)
+	for time.Now().Before(until) {
+		if _, err := taken.Conn(ctx); err != nil { // none is left: of those that others give back it takes the next
+			if err := pause(ctx, anew); err != nil {
+				break
+			}
+		}
+	}
+	if err := taken.Close(); err != nil {
+		return fmt.Errorf("give the connections back: %w", err)
+	}
+	return nil
+}
+
+const (
+	// aimsFor is how long it is tried to freeze a process while it holds a lock, aimed how often it is looked for that.
+	aimsFor, aimed = 3 * time.Second, 5 * time.Millisecond
+)
+
+// freeze stops the process while it is in a transaction that it has written in, if it can be met so, for longer than every
+// timeout.
+func (s *stage) freeze(ctx context.Context, p *process, away time.Duration) error {
+	for until := time.Now().Add(aimsFor); s.admin != nil && time.Now().Before(until); {
+		if err := p.stop(); err != nil {
+			return err
+		}
+		var holds bool
+		err := s.admin.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+			WHERE application_name = $1 AND state = 'idle in transaction' AND backend_xid IS NOT NULL)`, p.name).Scan(&holds)
+		if err == nil && holds {
+			return errors.Join(pause(ctx, away), p.proceed())
+		}
+		if err := errors.Join(p.proceed(), pause(ctx, aimed)); err != nil {
+			return err
+		}
+	}
+	if err := p.stop(); err != nil {
+		return err
+	}
+	return errors.Join(pause(ctx, away), p.proceed())
+}
