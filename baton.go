@@ -120,6 +120,9 @@ func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversati
 		return conversation.Outcome{}, over // the end is not known any more, or was no close
 	}
 	result, err := record.Apply(command, nil, time.Now())
+	if refusal, refused := errors.AsType[*conversation.Refusal](err); refused && refusal.Code == conversation.CodeConversationClosed {
+		return conversation.Outcome{}, notRunningError{refusal}
+	}
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
@@ -398,8 +401,9 @@ func (e notRunningError) Unwrap() []error { return []error{e.Refusal, ErrNotRunn
 
 // Standing is how a conversation's workflow stands.
 type Standing struct {
-	// Running tells whether it runs, Completed whether it has ended by itself; one that was terminated is neither.
-	Running, Completed bool
+	// Running tells whether it runs, Completed whether it has ended by itself, Ended whether it was ended otherwise: it was
+	// terminated or canceled, has failed or timed out. One that an operator has paused is none of them.
+	Running, Completed, Ended bool
 	// Chain is the ID of its first run, Run that of its last; Events is how many events the last one's history has.
 	Chain, Run string
 	Events     int64
@@ -416,9 +420,14 @@ func (c *Client) Standing(ctx context.Context, sid string) (Standing, error) {
 		return Standing{}, c.notFound(err, "look for", sid)
 	}
 	info := described.GetWorkflowExecutionInfo()
+	ended := []enumspb.WorkflowExecutionStatus{
+		enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED,
+		enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
+	}
 	return Standing{
 		Running:   info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
 		Completed: info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED,
+		Ended:     slices.Contains(ended, info.GetStatus()),
 		Chain:     info.GetFirstRunId(), Run: info.GetExecution().GetRunId(), Events: info.GetHistoryLength(),
 	}, nil
 }

@@ -86,18 +86,22 @@ func (s *stage) exhaust(ctx context.Context, away time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
-	until := time.Now().Add(away)
-	for time.Now().Before(until) {
-		if _, err := taken.Conn(ctx); err != nil { // none is left: of those that others give back it takes the next
-			if err := pause(ctx, anew); err != nil {
-				break
-			}
+	var errs []error
+	var connections []*sql.Conn
+	for until := time.Now().Add(away); time.Now().Before(until); {
+		connection, err := taken.Conn(ctx)
+		if err == nil {
+			connections = append(connections, connection)
+			continue
+		}
+		if err := pause(ctx, anew); err != nil { // none is left: of those that others give back it takes the next
+			break
 		}
 	}
-	if err := taken.Close(); err != nil {
-		return fmt.Errorf("give the connections back: %w", err)
+	for _, connection := range connections {
+		errs = append(errs, connection.Close())
 	}
-	return nil
+	return errors.Join(append(errs, taken.Close())...)
 }
 
 const (

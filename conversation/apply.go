@@ -190,7 +190,7 @@ func (s *State) WholePicture(events []Event, notes []Note) Picture {
 func (s *State) picture(events []Event, notes []Note, whole bool) Picture {
 	p := Picture{
 		Conversation: s.Conversation, Status: s.Status, Channel: s.Channel, Customer: s.Customer, Revision: s.Revision,
-		CreatedAt: s.CreatedAt, ClosedAt: s.ClosedAt, Whole: whole, Tasks: []*Task{}, Transfers: []*Transfer{},
+		CreatedAt: s.CreatedAt, ClosedAt: s.ClosedAt, LastEvent: s.Events, Whole: whole, Tasks: []*Task{}, Transfers: []*Transfer{},
 		Notes: notes, Events: events,
 	}
 	for _, t := range s.Tasks {

@@ -103,6 +103,8 @@ type Picture struct {
 	Revision     int                `json:"revision"`
 	CreatedAt    time.Time          `json:"created_at"`
 	ClosedAt     time.Time          `json:"closed_at,omitzero"`
+	// LastEvent is the number of the conversation's last event.
+	LastEvent int `json:"last_event,omitempty"`
 	// Chain is the ID of the workflow's first run: continued and reset runs have the same one, another start has not.
 	Chain string `json:"chain,omitempty"`
 	// Whole is set where the desk may show more than there is: what is neither here nor ended, it ends.
@@ -122,6 +124,8 @@ type Acknowledgement struct {
 	// sent, time went back in the conversation: see [State.StepBeyond].
 	Revision int `json:"revision"`
 	Events   int `json:"events,omitempty"`
+	// Known is how many of the first events it was sent the desk had already, where it takes nothing of the rest.
+	Known int `json:"known,omitempty"`
 	// Placed are matches the desk made of this conversation's waiting tasks.
 	Placed []ReserveCommand `json:"placed,omitempty"`
 }

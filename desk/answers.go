@@ -88,16 +88,16 @@ var ErrDoneBefore = errors.New("the request has made this change before")
 // Once has each change of the desk that is made with the context made once for the request with that token, however often the
 // request is repeated: that it was made is noted in the same transaction. The changes of a request are told apart by
 // their order. One that was made before returns [ErrDoneBefore]. The request has to be begun, see [Desk.BeginAnswer].
-func Once(ctx context.Context, token string) context.Context {
-	return context.WithValue(ctx, onceKey{}, &once{token: token})
+func Once(ctx context.Context, token, request string) context.Context {
+	return context.WithValue(ctx, onceKey{}, &once{token: token, request: request})
 }
 
 type onceKey struct{}
 
 // once is a request that is being carried out, and how many changes it has made.
 type once struct {
-	token   string
-	changes int
+	token, request string
+	changes        int
 }
 
 // change makes a change within its transaction, and notes that it was made.
@@ -109,8 +109,14 @@ func (o *once) change(ctx context.Context, t *transaction, do func(*transaction)
 	if err != nil {
 		return err
 	}
-	if !begun || made > o.changes {
+	switch {
+	case made > o.changes:
 		return ErrDoneBefore
+	case !begun: // the same request was refused meanwhile, and forgotten
+		if _, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at, changes) VALUES ($1, $2, 0, '', '', $3, $4)
+			ON CONFLICT (token) DO NOTHING`, o.token, o.request, micros(time.Now()), o.changes); err != nil {
+			return err
+		}
 	}
 	if err := do(t); err != nil {
 		return err

@@ -13,6 +13,8 @@ type Shown struct {
 	Known, Open bool
 	// Revision and Events are those of the last picture.
 	Revision, Events int
+	// Chain is the ID of the first run of the workflow that it is of, where it is known.
+	Chain string
 	// Live are its live tasks, by SID.
 	Live map[string]ShownTask
 }
@@ -29,8 +31,8 @@ func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
 		shown = Shown{Live: map[string]ShownTask{}}
 		err := each(ctx, t, func(r row) error {
 			shown.Known = true
-			return r.Scan(&shown.Open, &shown.Revision, &shown.Events)
-		}, `SELECT CASE WHEN status = 'closed' THEN 0 ELSE 1 END, revision, events FROM conversations WHERE sid = $1 AND revision > 0`, sid)
+			return r.Scan(&shown.Open, &shown.Revision, &shown.Events, &shown.Chain)
+		}, `SELECT CASE WHEN status = 'closed' THEN 0 ELSE 1 END, revision, events, chain FROM conversations WHERE sid = $1 AND revision > 0`, sid)
 		if err != nil {
 			return err
 		}
@@ -57,7 +59,7 @@ func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (
 
 // TakeToCompare returns open conversations that nobody has taken here for that long, those first that have not been for longest.
 func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int) (sids []string, err error) {
-	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
+	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
 	before := micros(d.now().Add(-since))
 	err = d.look(ctx, "look for conversations to compare", func(t *transaction) error {
 		sids, err = all(ctx, t, value[string], due, before, limit)

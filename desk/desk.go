@@ -70,7 +70,7 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 		return nil, fmt.Errorf("open desk: %w", err)
 	}
 	s.observe = options.Observe
-	s.feedSeen = &feedSeen{}
+	s.feedSeen = &feedSeen{positions: map[int64]int64{}}
 	s.writes.feedSeen, s.reads.feedSeen = s.feedSeen, s.feedSeen
 	s.writes.seals, s.reads.seals = seals{options.Cipher}, seals{options.Cipher}
 	expressions := &expression.Cache{}
@@ -182,7 +182,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 	}
 	leaves := left.leaves // with what appending to the feed has left
 	if leaves.wentBack {
-		d.log.ErrorContext(ctx, "The desk's database is an older copy: events have SIDs of a new epoch, and every open conversation is compared with its workflow")
+		d.wentBack(context.WithoutCancel(ctx))
 	}
 	for _, e := range leaves.security {
 		d.security.Write(ctx, e)

@@ -177,7 +177,7 @@ func (d *deliveries) deliver(ctx context.Context, item delivery) {
 	err := d.courier.Deliver(within, item.conversation, item.command)
 	switch {
 	case errors.Is(err, ErrConversationGone):
-		if _, err := d.desk.Release(ctx, item.conversation); err != nil && ctx.Err() == nil {
+		if err := d.desk.lose(ctx, item.conversation); err != nil && ctx.Err() == nil {
 			d.desk.log.ErrorContext(ctx, "a conversation is gone, and could not be taken off the desk",
 				"conversation", item.conversation, "error", err)
 		}

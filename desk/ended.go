@@ -130,23 +130,32 @@ func (e *ending) endTransfers(ctx context.Context, p conversation.Picture, statu
 
 // Release ends a conversation whose workflow no longer runs and has not told its end: it was terminated or has failed, or
 // Temporal's database was put back to before it. Its tasks are canceled, their agents are free again, and the feed tells so.
-// It returns false where the conversation is closed or unknown here. A picture of a workflow that runs after all brings it back.
-func (d *Desk) Release(ctx context.Context, sid string) (released bool, err error) {
+// It returns false where the conversation is closed or unknown here, or is not as it was shown when its workflow was looked
+// for: another one has begun. A picture of a workflow that runs after all brings it back.
+func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bool, err error) {
 	err = d.writeBeside(ctx, "release conversation "+sid, func(t *transaction) error {
 		released = false
 		if err := t.holdConversation(ctx, sid); err != nil {
 			return err
 		}
-		type open struct {
+		type found struct {
 			channel          conversation.Channel
+			status           conversation.ConversationStatus
 			events, revision int
+			chain            string
 		}
-		c, found, err := first(ctx, t, func(r row) (c open, err error) {
-			err = r.Scan(&c.channel, &c.events, &c.revision)
+		c, known, err := first(ctx, t, func(r row) (c found, err error) {
+			err = r.Scan(&c.channel, &c.status, &c.events, &c.revision, &c.chain)
 			return c, err
-		}, `SELECT channel, events, revision FROM conversations WHERE sid = $1 AND status <> 'closed'`, sid)
-		if err != nil || !found || c.revision == 0 { // a draft has no workflow
+		}, `SELECT channel, status, events, revision, chain FROM conversations WHERE sid = $1 AND revision > 0`, sid) // a draft has no workflow
+		if err != nil || !known || c.revision != seen.Revision || c.chain != seen.Chain {
 			return err
+		}
+		if _, err := t.exec(ctx, `DELETE FROM declines WHERE conversation = $1`, sid); err != nil {
+			return err
+		}
+		if c.status == conversation.ConversationClosed {
+			return nil
 		}
 		released = true
 		if err := t.holdRouting(ctx); err != nil {
@@ -158,9 +167,6 @@ func (d *Desk) Release(ctx context.Context, sid string) (released bool, err erro
 		}
 		if _, err := t.exec(ctx, `UPDATE conversations SET status = 'closed', closed_at = $2, gone = 1, revision = revision + 1 WHERE sid = $1`,
 			sid, micros(e.now)); err != nil {
-			return err
-		}
-		if _, err := t.exec(ctx, `DELETE FROM declines WHERE conversation = $1`, sid); err != nil {
 			return err
 		}
 		slices.Sort(e.agents)
@@ -183,4 +189,13 @@ func (d *Desk) Release(ctx context.Context, sid string) (released bool, err erro
 	d.shown.tell(sid)
 	d.store.bells.ring(sid)
 	return true, nil
+}
+
+// lose releases a conversation that the courier has found without a workflow.
+func (d *Desk) lose(ctx context.Context, sid string) error {
+	seen, err := d.Shown(ctx, sid)
+	if err == nil {
+		_, err = d.Release(ctx, sid, seen)
+	}
+	return err
 }

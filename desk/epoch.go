@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -14,29 +15,32 @@ import (
 // feed is how far the feed has come, in which epoch.
 type feed struct{ epoch, position int64 }
 
-// feedSeen is how far this process has seen the feed come: what was committed.
+// feedSeen is how far this process has seen the feed come, of each epoch: what was committed.
 type feedSeen struct {
-	mutex sync.Mutex
-	feed
+	mutex     sync.Mutex
+	positions map[int64]int64
 }
 
-func (s *feedSeen) get() feed {
+// of is the position that was seen of that epoch.
+func (s *feedSeen) of(epoch int64) int64 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.feed
+	return s.positions[epoch]
 }
 
 // see takes what was committed; of an epoch the position only rises.
 func (s *feedSeen) see(now feed) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if now.epoch != s.epoch || now.position > s.position {
-		s.feed = now
-	}
+	s.positions[now.epoch] = max(s.positions[now.epoch], now.position)
 }
 
-// before tells whether the feed was further when it was seen: the database has been put back since.
-func (f feed) before(seen feed) bool { return f.epoch == seen.epoch && f.position < seen.position }
+// all are the positions that were seen.
+func (s *feedSeen) all() map[int64]int64 {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return maps.Clone(s.positions)
+}
 
 // newEpoch draws an epoch.
 func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec // nobody gains by foreseeing it
@@ -51,10 +55,10 @@ func (t *transaction) takePositions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	was := feed{t.feed.epoch, t.feed.position - int64(len(t.happened))}
-	if !was.before(t.pool.feedSeen.get()) {
+	if was := t.feed.position - int64(len(t.happened)); was >= t.pool.feedSeen.of(t.feed.epoch) {
 		return nil
 	}
+	t.leaves.wentBack = true // the conversations are seen to after the commit: others may hold them
 	return t.renewEpoch(ctx)
 }
 
@@ -63,15 +67,15 @@ func scanFeed(r row) (f feed, err error) {
 	return f, err
 }
 
-// renewEpoch draws a new epoch, and has every open conversation compared with its workflow soon: nobody knows what else
-// the database has lost.
-func (t *transaction) renewEpoch(ctx context.Context) error {
-	var err error
+// renewEpoch draws a new epoch.
+func (t *transaction) renewEpoch(ctx context.Context) (err error) {
 	t.feed, _, err = first(ctx, t, scanFeed, `UPDATE feed SET epoch = $1 WHERE id = 1 RETURNING epoch, position`, newEpoch())
-	if err != nil {
-		return err
-	}
-	t.leaves.wentBack = true
+	return err
+}
+
+// compareAll has every open conversation compared with its workflow soon: nobody knows what else the database has lost. It needs
+// the desk to itself.
+func (t *transaction) compareAll(ctx context.Context) error {
 	for _, query := range []string{`UPDATE conversations SET compared_at = 0 WHERE status <> 'closed' AND compared_at > 0`, `DELETE FROM leases`} {
 		if _, err := t.exec(ctx, query); err != nil {
 			return err
@@ -80,33 +84,52 @@ func (t *transaction) renewEpoch(ctx context.Context) error {
 	return nil
 }
 
+// wentBack sees to what follows of a database that turned out to be an older copy.
+func (d *Desk) wentBack(ctx context.Context) {
+	d.log.ErrorContext(ctx, "The desk's database is an older copy: events have SIDs of a new epoch, and every open conversation is compared with its workflow")
+	if err := d.write(ctx, "have conversations compared", func(t *transaction) error { return t.compareAll(ctx) }); err != nil {
+		d.log.WarnContext(ctx, "Open conversations are compared in their turn only", "error", err)
+	}
+}
+
 // Restored says that an older copy of the database was put back: events from now on have other SIDs than those that had the same
 // positions before, and every open conversation is compared with its workflow, which workers do within a minute.
 func (d *Desk) Restored(ctx context.Context) error {
-	return d.write(ctx, "begin a new epoch of the feed", func(t *transaction) error { return t.renewEpoch(ctx) })
+	return d.write(ctx, "begin a new epoch of the feed", func(t *transaction) error {
+		if err := t.renewEpoch(ctx); err != nil {
+			return err
+		}
+		return t.compareAll(ctx)
+	})
 }
 
 // Position is how far the feed has come: see [Desk.Happened]. One that has gone back begins a new epoch.
 func (d *Desk) Position(ctx context.Context) (position int64, err error) {
-	seen := d.store.feedSeen.get() // before it is read: what was seen then is in what is read
+	seen := d.store.feedSeen.all() // before it is read: what was seen then is in what is read
 	var now feed
 	err = d.look(ctx, "read the feed's position", func(t *transaction) error {
 		now, _, err = first(ctx, t, scanFeed, `SELECT epoch, position FROM feed WHERE id = 1`)
 		return err
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, err
-	case !now.before(seen):
+	}
+	if now.position >= seen[now.epoch] {
 		d.store.feedSeen.see(now)
 		return now.position, nil
 	}
+	renewed := false
 	err = d.write(ctx, "begin a new epoch of the feed", func(t *transaction) error {
-		now, _, err := first(ctx, t, scanFeed, `SELECT epoch, position FROM feed WHERE id = 1`)
-		if err != nil || !now.before(seen) {
+		renewed = false
+		again, _, err := first(ctx, t, scanFeed, `SELECT epoch, position FROM feed WHERE id = 1`)
+		if err != nil || again.epoch != now.epoch {
 			return err // another process was faster
 		}
+		renewed = true
 		return t.renewEpoch(ctx)
 	})
+	if err == nil && renewed {
+		d.wentBack(ctx)
+	}
 	return now.position, err
 }

@@ -234,15 +234,14 @@ func (th *thread) sync() conversation.Acknowledgement {
 	answer, err := th.h.Sync(th.h.t.Context(), p)
 	require.NoError(th.h.t, err)
 	if answer.Revision > p.Revision {
+		th.events = th.events[min(answer.Known, len(th.events)):]
 		th.state.StepBeyond(answer, th.events)
 		require.Greater(th.h.t, th.state.Revision, answer.Revision)
 		th.whole = true
 		return th.sync()
 	}
 	th.events, th.notes, th.whole = nil, nil, false
-	if answer.Events > th.state.Events {
-		th.state.StepBeyond(answer, nil)
-	}
+	th.state.CountFrom(answer.Events, nil)
 	return answer
 }
 
@@ -267,7 +266,7 @@ func (th *thread) agrees() {
 	shown, err := th.h.Shown(ctx, th.sid)
 	require.NoError(th.h.t, err)
 	require.Equal(th.h.t, th.state.Events, shown.Events)
-	require.GreaterOrEqual(th.h.t, shown.Revision, th.state.Revision)
+	require.Equal(th.h.t, th.state.Revision, shown.Revision)
 	live := map[string]ShownTask{}
 	for _, task := range th.state.LiveTasks() {
 		live[task.SID] = ShownTask{task.Status, task.Agent}

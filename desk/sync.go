@@ -106,20 +106,22 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 		}
 	}
 	if found {
-		other, err := s.ofAnotherTime(ctx)
+		known, overlap, err := s.known(ctx)
 		if err != nil {
 			return conversation.Acknowledgement{}, err
 		}
-		if other {
-			return s.acknowledge(max(s.stored.revision, s.picture.Revision+1), s.stored.events), nil
-		}
-		if s.picture.Revision < s.stored.revision {
-			return s.acknowledge(s.stored.revision, s.stored.events), nil
+		switch {
+		case known < overlap: // under these numbers the desk has other events
+			return s.behind(max(s.stored.revision, s.picture.Revision+1), known), nil
+		case s.picture.Revision < s.stored.revision:
+			return s.behind(s.stored.revision, known), nil
 		}
 	}
 	s.before, s.news = s.stored.events, eventsAfter(s.stored.events, s.picture.Events)
 	if len(s.news) > 0 {
 		s.lost = s.news[0].Number - s.before - 1
+	} else if s.picture.Whole {
+		s.lost = max(0, s.picture.LastEvent-s.before)
 	}
 	for _, step := range []func(context.Context) error{
 		s.saveConversation, s.releaseStale, s.saveTasks, s.saveTransfers, s.saveNotes, s.noteEvents, s.saveReservations,
@@ -132,22 +134,44 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 	return s.acknowledge(s.picture.Revision, s.last), nil
 }
 
-// ofAnotherTime tells whether the picture's events have numbers under which the desk has others: time went back in the
-// conversation, and it has come as far again. A picture that comes twice has the same ones.
-func (s *syncing) ofAnotherTime(ctx context.Context) (bool, error) {
-	if len(s.picture.Events) == 0 || s.picture.Events[0].Number > s.stored.events {
-		return false, nil
+// behind is the answer to a picture that the desk takes nothing of.
+func (s *syncing) behind(revision, known int) conversation.Acknowledgement {
+	answer := s.acknowledge(revision, s.stored.events)
+	answer.Known = known
+	return answer
+}
+
+// known tells how many of the picture's events have numbers under which the desk has events, and how many of the first of them
+// are the same. A picture that comes twice has the same ones; others are of another time: it went back in the
+// conversation, and it has come as far again.
+func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
+	told := s.picture.Events
+	for overlap < len(told) && told[overlap].Number <= s.stored.events {
+		overlap++
 	}
-	told := s.picture.Events[0]
-	type same struct {
-		name conversation.EventName
-		at   int64
+	if overlap == 0 {
+		return 0, 0, nil
 	}
-	has, found, err := first(ctx, s.transaction, func(r row) (e same, err error) {
-		err = r.Scan(&e.name, &e.at)
+	type event struct {
+		number int
+		name   conversation.EventName
+		at     int64
+	}
+	stored, err := all(ctx, s.transaction, func(r row) (e event, err error) {
+		err = r.Scan(&e.number, &e.name, &e.at)
 		return e, err
-	}, `SELECT name, at FROM events WHERE conversation = $1 AND number = $2`, s.picture.Conversation, told.Number)
-	return found && has != same{told.Name, micros(told.At)}, err
+	}, `SELECT number, name, at FROM events WHERE conversation = $1 AND number >= $2 AND number <= $3 ORDER BY number`,
+		s.picture.Conversation, told[0].Number, told[overlap-1].Number)
+	if err != nil {
+		return 0, 0, wrap("read the events it has", err)
+	}
+	if len(stored) == 0 { // it has lost them, and only their numbers are known
+		return overlap, overlap, nil
+	}
+	for known < overlap && known < len(stored) && stored[known] == (event{told[known].Number, told[known].Name, micros(told[known].At)}) {
+		known++
+	}
+	return known, overlap, nil
 }
 
 // endOthers ends what the desk shows as live and the picture, which has all there is, does not have, and brings reservations to
@@ -180,6 +204,10 @@ func (s *syncing) endOthers(ctx context.Context) error {
 		return err
 	}
 	s.last = e.number
+	if _, err := s.exec(ctx, `DELETE FROM declines WHERE conversation = $1
+		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')`, s.picture.Conversation); err != nil {
+		return wrap("drop declines", err)
+	}
 	for _, agent := range e.agents {
 		s.touched[agent], s.freed[agent] = "", true
 	}
@@ -498,13 +526,15 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 	return nil
 }
 
-// refuseBeside refuses to make an agent unavailable beside others who has matches in other conversations: others may be at those.
+// refuseBeside refuses to make an agent unavailable beside others who has matches or offers in other conversations: others may be
+// at those.
 func (s *syncing) refuseBeside(ctx context.Context, agent string) error {
 	if s.alone || s.locks.conversation == "" {
 		return nil
 	}
 	_, elsewhere, err := first(ctx, s.transaction, value[int],
-		`SELECT 1 FROM placements WHERE agent = $1 AND conversation <> $2 LIMIT 1`, agent, s.picture.Conversation)
+		`SELECT 1 FROM placements WHERE agent = $1 AND conversation <> $2
+			UNION ALL SELECT 1 FROM reservations WHERE agent = $1 AND status = 'pending' AND conversation <> $2 LIMIT 1`, agent, s.picture.Conversation)
 	if err == nil && elsewhere {
 		return errNotBeside
 	}

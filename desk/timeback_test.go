@@ -10,6 +10,14 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
+// shownOf is what the desk shows of the conversation.
+func (h *house) shownOf(sid string) Shown {
+	h.t.Helper()
+	shown, err := h.Shown(h.t.Context(), sid)
+	require.NoError(h.t, err)
+	return shown
+}
+
 // passed is a conversation that alice has passed to bob, who has accepted; reset sets it back to before the transfer.
 func (h *house) passed() (th *thread, reset func()) {
 	h.t.Helper()
@@ -98,7 +106,12 @@ func testReleased(t *testing.T, h *house) {
 	require.Equal(t, 1, h.load("bob", conversation.ChannelWeb))
 	reset := th.remember()
 
-	released, err := h.Release(t.Context(), th.sid)
+	earlier := h.shownOf(th.sid)
+	earlier.Revision--
+	released, err := h.Release(t.Context(), th.sid, earlier)
+	require.NoError(t, err)
+	require.False(t, released, "it has changed since it was looked at")
+	released, err = h.Release(t.Context(), th.sid, h.shownOf(th.sid))
 	require.NoError(t, err)
 	require.True(t, released)
 	for _, agent := range []string{"alice", "bob"} {
@@ -126,15 +139,15 @@ func testReleased(t *testing.T, h *house) {
 	}
 	require.Equal(t, 2, canceled, "both tasks are told to have ended")
 
-	released, err = h.Release(t.Context(), th.sid)
+	released, err = h.Release(t.Context(), th.sid, h.shownOf(th.sid))
 	require.NoError(t, err)
 	require.False(t, released, "it is closed already")
-	released, err = h.Release(t.Context(), newSID())
+	released, err = h.Release(t.Context(), newSID(), Shown{})
 	require.NoError(t, err)
 	require.False(t, released)
 	draft, err := h.OpenDraft(t.Context(), Draft{Channel: conversation.ChannelChat})
 	require.NoError(t, err)
-	released, err = h.Release(t.Context(), draft)
+	released, err = h.Release(t.Context(), draft, h.shownOf(draft))
 	require.NoError(t, err)
 	require.False(t, released, "a draft has no workflow yet")
 

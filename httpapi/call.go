@@ -42,6 +42,8 @@ type call struct {
 	body []byte
 	// uncertain is set where nobody can tell any more whether it was carried out before.
 	uncertain bool
+	// effective is set once a command of it was carried out.
+	effective bool
 	// sent is the last command that was sent, to the conversation sentTo.
 	sent   conversation.Command
 	sentTo string

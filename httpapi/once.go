@@ -51,7 +51,7 @@ func (c *call) once() (any, error) {
 		}
 		return json.RawMessage(begun.Body), nil
 	}
-	c.begun, c.changing = begun, desk.Once(c.ctx, key)
+	c.begun, c.changing = begun, desk.Once(c.ctx, key, c.asked)
 	reply, err := c.carryOut()
 	if err != nil {
 		c.forget(key, err)
@@ -79,6 +79,8 @@ func (c *call) carryOut() (any, error) {
 	reply, err := c.route.handle(c)
 	refusal, refused := errors.AsType[*conversation.Refusal](err)
 	switch {
+	case errors.Is(err, desk.ErrDoneBefore) && c.route.method == http.MethodDelete:
+		return nil, nil //nolint:nilnil // as above
 	case errors.Is(err, desk.ErrDoneBefore):
 		return c.afterwards()
 	case refused && refusal.Details.Field == "command_id":
@@ -108,7 +110,7 @@ func (c *call) untold(what string) *problem {
 
 // forget lets a refused request be sent again at any time. One that may have had an effect stays noted.
 func (c *call) forget(key string, refused error) {
-	if c.uncertain || problemOf(refused, c.route).Status >= http.StatusInternalServerError {
+	if c.uncertain || c.effective || problemOf(refused, c.route).Status >= http.StatusInternalServerError {
 		return
 	}
 	if err := c.desk.DropAnswer(c.ctx, key); err != nil {

@@ -75,6 +75,7 @@ func (c *call) send(sid string, command conversation.Command) (conversation.Outc
 		c.noteRefused(sid, command, err)
 		return outcome, err
 	}
+	c.effective = true
 	c.writes.note(c.caller.key.SID, write{sid, outcome.Revision, time.Now()})
 	if t := outcome.Task; t != nil {
 		c.seen.note(t.SID, sid)

@@ -311,8 +311,11 @@ func (c *call) updateReservation() (any, error) {
 	if c.form.Get("WorkerActivitySid") != "" && status != conversation.ReservationRejected {
 		return nil, c.wrong("WorkerActivitySid", "WorkerActivitySid is for ReservationStatus rejected: leave it out, or update the worker")
 	}
-	if c.token() != "" && status != "" && found.Status == status {
-		return c.answerReservation(found, revision) // repeated, when the answer to the first time was lost
+	if c.token() != "" && status != "" && found.Status == status { // repeated, when the answer to the first time was lost
+		if err := c.setActivity(found.Agent, c.form.Get("WorkerActivitySid")); err != nil {
+			return nil, err
+		}
+		return c.answerReservation(found, revision)
 	}
 	if err := c.ifMatch(c.reservationTag(found, revision)); err != nil {
 		return nil, err
@@ -331,13 +334,22 @@ func (c *call) updateReservation() (any, error) {
 		}
 		found, revision = changedReservation(found, outcome, status), outcome.Revision
 	}
-	if activity != "" && status == conversation.ReservationRejected {
-		err := c.desk.UpdateAgent(c.changing, found.Agent, desk.AgentChange{Activity: &activity})
-		if err != nil && !errors.Is(err, desk.ErrDoneBefore) {
-			return nil, err
-		}
+	if err := c.setActivity(found.Agent, activity); err != nil {
+		return nil, err
 	}
 	return c.answerReservation(found, revision)
+}
+
+// setActivity gives the agent who has declined that activity, where one is named; once for the request.
+func (c *call) setActivity(agent, activity string) error {
+	if activity == "" {
+		return nil
+	}
+	err := c.desk.UpdateAgent(c.changing, agent, desk.AgentChange{Activity: &activity})
+	if errors.Is(err, desk.ErrDoneBefore) {
+		return nil
+	}
+	return err
 }
 
 // setReservation sends the command that the status stands for, and says from which status it is legal.

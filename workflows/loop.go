@@ -221,7 +221,9 @@ func (r *run) apply(ctx workflow.Context, command conversation.Command) (convers
 	}
 	var verdict *conversation.Verdict
 	if question != nil && r.deskFollows(ctx) {
-		question.Chain = workflow.GetInfo(ctx).FirstRunID
+		if info := workflow.GetInfo(ctx); info.ContinuedExecutionRunID == "" { // a cron schedule's next run begins anew
+			question.Chain = info.FirstRunID
+		}
 		verdict = r.verdict(ctx, *question)
 	}
 	result, err := r.record.Apply(command, verdict, workflow.Now(ctx))

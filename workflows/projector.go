@@ -163,12 +163,15 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 	p.away, p.answeredAt = false, workflow.Now(ctx)
 	p.turn()
 	p.call = nil
-	if ack.Revision <= t.revision || !deskAhead(ctx) {
+	switch {
+	case ack.Revision > t.revision && deskAhead(ctx):
+		r.stepBeyond(ctx, t, ack)
+	default:
 		p.events, p.notes = left(p.events, t.events), left(p.notes, t.notes)
 		p.whole = p.whole && !t.whole
-	}
-	if (ack.Revision > t.revision || ack.Events > t.lastEvent) && deskAhead(ctx) {
-		r.stepBeyond(ctx, t, ack)
+		if ack.Events > t.lastEvent && deskAhead(ctx) { // it has added the ends of what there was not
+			r.record.CountFrom(ack.Events, p.events)
+		}
 	}
 	r.record.Forget(p.events)
 	for _, match := range ack.Placed {
@@ -177,12 +180,12 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 	return nil
 }
 
-// stepBeyond has a desk shown all there is that had more than it was sent: nothing of that was news to it.
+// stepBeyond has a desk shown all there is that had more than it was sent: nothing of that was news to it, but for what it had
+// already.
 func (r *run) stepBeyond(ctx workflow.Context, t *told, ack conversation.Acknowledgement) {
-	r.record.StepBeyond(ack, r.project.events)
-	if ack.Revision <= t.revision {
-		return // a whole picture was taken, and the desk has added the ends of what it had beside that
-	}
+	p := &r.project
+	p.events = left(p.events, min(ack.Known, t.events))
+	r.record.StepBeyond(ack, p.events)
 	r.showWhole()
 	r.log(ctx).Warn("The desk is ahead of the conversation, whose time went back: it is shown all there is",
 		"revision", t.revision, "desk", ack.Revision)

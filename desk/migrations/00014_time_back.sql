@@ -7,7 +7,7 @@ ALTER TABLE conversations ADD COLUMN chain TEXT NOT NULL DEFAULT '';
 ALTER TABLE conversations ADD COLUMN compared_at BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX conversations_to_compare ON conversations (compared_at) WHERE status <> 'closed';
 
--- The feed's epoch is drawn at random when the database is opened first, and again after an older copy of it was put back:
+-- The feed's epoch is drawn at random with the first event, and again after an older copy of the database was put back:
 -- events of different times at one position have different SIDs. Those from before there were epochs have 0.
 ALTER TABLE feed ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE events ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -99,19 +98,31 @@ func (r *Reconciler) each(ctx context.Context, sids []string, atOnce int, each f
 // Run compares conversations in the background until ctx ends: each every half minute, a few at a time, and more as long as some
 // differ. Several processes share the work.
 func (r *Reconciler) Run(ctx context.Context) error {
-	ticker := time.NewTicker(tick)
+	var listing sync.WaitGroup
+	defer listing.Wait()
+	listing.Go(func() { // beside, for it looks at all of them
+		_ = ticking(ctx, listsEvery/10, func() {
+			if err := r.listed(ctx); err != nil && ctx.Err() == nil {
+				r.log.WarnContext(ctx, "Running conversations could not be compared with the desk, and will be", "error", err)
+			}
+		})
+	})
+	return ticking(ctx, tick, func() {
+		for r.some(ctx) && ctx.Err() == nil {
+		}
+	})
+}
+
+// ticking does something again and again until ctx ends.
+func ticking(ctx context.Context, every time.Duration, do func()) error {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err() //nolint:wrapcheck // the caller's own
 		case <-ticker.C:
-		}
-		for differ := true; differ && ctx.Err() == nil; {
-			differ = r.some(ctx)
-		}
-		if err := r.listed(ctx); err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "Running conversations could not be compared with the desk, and will be", "error", err)
+			do()
 		}
 	}
 }
@@ -149,7 +160,15 @@ func (r *Reconciler) listed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var failed error
-	r.each(ctx, hidden, atOnceBehind, func(_ string, _ Outcome, err error) { failed = errors.Join(failed, err) })
-	return failed
+	failed := 0
+	var last error
+	r.each(ctx, hidden, atOnceBehind, func(_ string, _ Outcome, err error) {
+		if err != nil {
+			failed, last = failed+1, err
+		}
+	})
+	if failed > 0 {
+		return fmt.Errorf("%d conversations, of which the last: %w", failed, last)
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baton-transfers/baton"
@@ -59,6 +60,9 @@ type Reconciler struct {
 	desk          *desk.Desk
 	log           *slog.Logger
 
+	// here is set once Temporal was seen to know a conversation.
+	here atomic.Bool
+
 	mutex sync.Mutex
 	// seen is how the conversations were that agreed.
 	seen map[string]seen
@@ -77,22 +81,54 @@ func New(c Conversations, d *desk.Desk, log *slog.Logger) *Reconciler {
 
 // One compares the conversation with what the desk shows of it, and repairs that.
 func (r *Reconciler) One(ctx context.Context, sid string) (Outcome, error) {
+	shown, err := r.desk.Shown(ctx, sid) // first, so that nothing is released that has begun meanwhile
+	if err != nil {
+		return "", err //nolint:wrapcheck // it says which conversation
+	}
 	standing, err := r.conversations.Standing(ctx, sid)
 	switch {
 	case errors.Is(err, baton.ErrNotRunning):
-		return r.release(ctx, sid)
+		if err := r.isHere(ctx); err != nil {
+			return "", err
+		}
+		return r.release(ctx, sid, shown)
 	case err != nil:
 		return "", fmt.Errorf("compare conversation %s: %w", sid, err)
-	case standing.Running:
-		return r.running(ctx, sid, standing)
-	case standing.Completed:
-		return r.completed(ctx, sid, standing)
 	}
-	return r.release(ctx, sid)
+	r.here.Store(true)
+	switch {
+	case standing.Running:
+		return r.running(ctx, sid, standing, shown)
+	case standing.Completed:
+		return r.completed(ctx, sid, standing, shown)
+	case standing.Ended:
+		return r.release(ctx, sid, shown)
+	}
+	return Agrees, nil
 }
 
-func (r *Reconciler) release(ctx context.Context, sid string) (Outcome, error) {
-	released, err := r.desk.Release(ctx, sid)
+// errElsewhere is found once.
+var errElsewhere = errors.New("found")
+
+// isHere returns an error where Temporal knows no conversation at all: it is another namespace, or an empty database, and says
+// nothing of those that the desk shows.
+func (r *Reconciler) isHere(ctx context.Context) error {
+	if r.here.Load() {
+		return nil
+	}
+	err := r.conversations.List(ctx, "", func(baton.Listed) error { return errElsewhere })
+	switch {
+	case errors.Is(err, errElsewhere):
+		r.here.Store(true)
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for any conversation: %w", err)
+	}
+	return errors.New("Temporal knows no conversation at all: see that its address and namespace are those of this desk; nothing is closed")
+}
+
+func (r *Reconciler) release(ctx context.Context, sid string, shown desk.Shown) (Outcome, error) {
+	released, err := r.desk.Release(ctx, sid, shown)
 	if err != nil || !released {
 		return Agrees, err //nolint:wrapcheck // it says which conversation
 	}
@@ -100,14 +136,16 @@ func (r *Reconciler) release(ctx context.Context, sid string) (Outcome, error) {
 }
 
 // completed shows the desk the end of a conversation that it shows as open: the desk is of before that.
-func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.Standing) (Outcome, error) {
-	shown, err := r.desk.Shown(ctx, sid)
-	if err != nil || !shown.Open {
-		return Agrees, err //nolint:wrapcheck // it says which conversation
+func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.Standing, shown desk.Shown) (Outcome, error) {
+	if !shown.Open {
+		return Agrees, nil
 	}
 	record, err := r.conversations.State(ctx, sid)
-	if err != nil || record.Status != conversation.ConversationClosed {
-		return r.release(ctx, sid) // nobody can tell its end any more
+	if err != nil {
+		return "", fmt.Errorf("read the end of conversation %s: %w", sid, err)
+	}
+	if record.Status != conversation.ConversationClosed {
+		return r.release(ctx, sid, shown)
 	}
 	picture := record.WholePicture(nil, nil)
 	picture.Chain, picture.Revision = standing.Chain, max(record.Revision, shown.Revision)
@@ -118,11 +156,7 @@ func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.S
 	return Ended, nil
 }
 
-func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Standing) (Outcome, error) {
-	shown, err := r.desk.Shown(ctx, sid)
-	if err != nil {
-		return "", err //nolint:wrapcheck // it says which conversation
-	}
+func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Standing, shown desk.Shown) (Outcome, error) {
 	now := seen{standing, shown.Revision, shown.Events}
 	if r.saw(sid) == now {
 		return Agrees, nil

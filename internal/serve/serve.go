@@ -123,8 +123,12 @@ func (c courier) Deliver(ctx context.Context, sid string, command conversation.C
 	if !errors.Is(err, baton.ErrNotRunning) {
 		return err
 	}
-	if _, err := c.compared.One(ctx, sid); err != nil {
+	outcome, err := c.compared.One(ctx, sid)
+	switch {
+	case err != nil:
 		return err
+	case outcome == reconcile.Resynced || outcome == reconcile.Differs:
+		return errors.New("another workflow of it runs") // it is told again
 	}
 	return desk.ErrConversationGone
 }
