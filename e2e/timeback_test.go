@@ -155,6 +155,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	database, kept := c.options.DatabaseFile, filepath.Join(c.folder, "temporal.copy")
 	stopServer()
 	copyFile(t, database, kept)
+	copyFile(t, database+"-wal", kept+"-wal") // the server leaves some of it there
 	c.startServer(t)
 	c.do(t, transferred, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
@@ -166,6 +167,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 		require.NoError(t, os.RemoveAll(database+more))
 	}
 	copyFile(t, kept, database)
+	copyFile(t, kept+"-wal", database+"-wal")
 	c.startServer(t)
 	agreeSoon(t, c, transferred, closed, idle)
 	waitFor(t, patience, "one that Temporal has not is closed", func() bool {

@@ -21,6 +21,8 @@ type arrival struct {
 	refusal error
 	// unstorable is why no database keeps what the command brings, nil where all do.
 	unstorable error
+	// large decodes the command of a signal that is too large, nil for others.
+	large func() (conversation.Command, error)
 	// unopened are the arguments of a signal that have not been read yet, nil once they are.
 	unopened *unopened
 	// answer is an update's, nil for everybody else.

@@ -21,8 +21,9 @@ const (
 	// for one. The server suggests to continue two hundred updates before it takes no more.
 	growth = 300
 	// growthBytes is by how much that history may grow in bytes: a few large signals are few events, and the server ends a
-	// workflow with 50 MB. It suggests to continue at 4 MB.
-	growthBytes = 4 << 20
+	// workflow with 50 MB. It suggests to continue at 4 MB. A run that is left sooner is read sooner where another signal came
+	// just then: builds before let it grow by grownBytes.
+	growthBytes, grownBytes = 256 << 10, 4 << 20
 	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a picture
 	// whose call was given up before it is sent again.
 	askAgainAfter = 5 * time.Second
@@ -196,6 +197,13 @@ func (r *run) decide(ctx workflow.Context, a arrival) (conversation.Outcome, err
 	if a.unstorable != nil && storableAsked(ctx) {
 		return conversation.Outcome{}, a.unstorable
 	}
+	if a.large != nil {
+		command, err := a.large()
+		if err != nil {
+			return conversation.Outcome{}, err
+		}
+		a.command = command
+	}
 	return r.apply(ctx, a.command)
 }
 
@@ -301,8 +309,17 @@ func (r *run) mustLeave(ctx, root workflow.Context) bool {
 
 // tooLarge tells whether the history of a run that is to be continued has grown by too many bytes.
 func (r *run) tooLarge(ctx workflow.Context) bool {
-	return workflow.GetInfo(ctx).GetCurrentHistorySize()-r.overSize >= growthBytes &&
-		workflow.GetVersion(ctx, "leave-by-size", workflow.DefaultVersion, 1) != workflow.DefaultVersion
+	grown := workflow.GetInfo(ctx).GetCurrentHistorySize() - r.overSize
+	if grown < growthBytes {
+		return false
+	}
+	switch workflow.GetVersion(ctx, "leave-by-size", workflow.DefaultVersion, 2) {
+	case workflow.DefaultVersion:
+		return false
+	case 1:
+		return grown >= grownBytes
+	}
+	return true
 }
 
 // leave ends the run of a closed conversation, or continues one that isn't.

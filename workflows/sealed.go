@@ -87,13 +87,15 @@ func (a *arrival) read(open func(*commonpb.Payloads, ...any) error, arguments *c
 			"%s: the payload can't be decoded: encode it for this workflow, as this service's workers do", name)
 		return nil //nolint:nilerr // it is refused
 	}
-	a.command, a.refusal = decode(name, payload, extra, "")
 	if length := len(jsonOf(payload)); length > maxSignal {
+		// It is decoded only where it is carried out all the same: a replay of many takes long enough.
 		a.unstorable = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
 			"%s: the payload has %d bytes: send at most %d", name, length, maxSignal)
-	} else {
-		a.unstorable = conversation.RefuseUnstorable(name, jsonOf(payload))
+		a.large = func() (conversation.Command, error) { return decode(name, payload, extra, "") }
+		return nil
 	}
+	a.command, a.refusal = decode(name, payload, extra, "")
+	a.unstorable = conversation.RefuseUnstorable(name, jsonOf(payload))
 	return nil
 }
 
