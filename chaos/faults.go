@@ -219,13 +219,13 @@ func (f *faults) counts() map[kind]int {
 }
 
 // during are the kinds of faults that any of the time from then till then was of.
-func (f *faults) during(from, to time.Time) []kind {
+func (f *faults) during(from, to time.Time) []string {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	var kinds []kind
+	var kinds []string
 	for _, t := range f.troubles {
-		if from.Before(t.to) && to.After(t.from) && !slices.Contains(kinds, t.kind) {
-			kinds = append(kinds, t.kind)
+		if from.Before(t.to) && to.After(t.from) && !slices.Contains(kinds, string(t.kind)) {
+			kinds = append(kinds, string(t.kind))
 		}
 	}
 	return kinds

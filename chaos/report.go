@@ -23,7 +23,7 @@ type report struct {
 	rested  time.Time
 	rows    []row
 	// waits is how long customers waited for an agent, by what was under way meanwhile.
-	waits map[kind][]time.Duration
+	waits map[string][]time.Duration
 	// told is how many webhooks were taken, events how many there were to be told of.
 	told, events int
 	// folders are where the databases are, and what the processes printed, where it was kept.
@@ -142,11 +142,11 @@ func (r *report) printLatencies(w io.Writer) {
 }
 
 // noFault is what a wait counts to while which nothing was away.
-const noFault kind = "no fault"
+const noFault = "no fault"
 
 // wait notes how long each task waited until it was offered, by the faults that it met.
 func (r *report) wait(events []desk.FeedEvent) {
-	r.waits = map[kind][]time.Duration{}
+	r.waits = map[string][]time.Duration{}
 	since := map[string]time.Time{}
 	for _, e := range events {
 		switch e.Name { //nolint:exhaustive // the others say nothing of waits
@@ -160,7 +160,7 @@ func (r *report) wait(events []desk.FeedEvent) {
 			delete(since, e.Task)
 			met := r.faults.during(from, e.At)
 			if len(met) == 0 {
-				met = []kind{noFault}
+				met = []string{noFault}
 			}
 			for _, k := range met {
 				r.waits[k] = append(r.waits[k], e.At.Sub(from))

@@ -109,7 +109,7 @@ func (l *live) run(ctx context.Context) error {
 		pause(ctx, within-time.Since(began), news)
 		leave()
 	}
-	return ctx.Err() //nolint:wrapcheck // the caller's own
+	return ctx.Err()
 }
 
 // pause waits for that long, or until something happens or ctx ends.

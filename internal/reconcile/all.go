@@ -40,7 +40,7 @@ func (r *Reconciler) All(ctx context.Context, each func(sid string, o Outcome, e
 		return err
 	}
 	r.each(ctx, append(sids, hidden...), atOnce, each)
-	return ctx.Err() //nolint:wrapcheck // the caller's own
+	return ctx.Err()
 }
 
 func (r *Reconciler) open(ctx context.Context) (map[string]bool, error) {
@@ -48,7 +48,7 @@ func (r *Reconciler) open(ctx context.Context) (map[string]bool, error) {
 	for after := ""; ; {
 		sids, err := r.desk.OpenConversations(ctx, after, page)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it says what was being done
+			return nil, err
 		}
 		for _, sid := range sids {
 			open[sid], after = true, sid
@@ -108,7 +108,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		})
 	})
 	return ticking(ctx, tick, func() {
-		for r.some(ctx) && ctx.Err() == nil {
+		for differ := true; differ && ctx.Err() == nil; {
+			differ = r.some(ctx)
 		}
 	})
 }
@@ -120,7 +121,7 @@ func ticking(ctx context.Context, every time.Duration, do func()) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err() //nolint:wrapcheck // the caller's own
+			return ctx.Err()
 		case <-ticker.C:
 			do()
 		}
@@ -150,7 +151,7 @@ func (r *Reconciler) some(ctx context.Context) bool {
 func (r *Reconciler) listed(ctx context.Context) error {
 	mine, err := r.desk.Lease(ctx, "list conversations", listsEvery)
 	if err != nil || !mine {
-		return err //nolint:wrapcheck // it says what was being done
+		return err
 	}
 	open, err := r.open(ctx)
 	if err != nil {

@@ -83,7 +83,7 @@ func New(c Conversations, d *desk.Desk, log *slog.Logger) *Reconciler {
 func (r *Reconciler) One(ctx context.Context, sid string) (Outcome, error) {
 	shown, err := r.desk.Shown(ctx, sid) // first, so that nothing is released that has begun meanwhile
 	if err != nil {
-		return "", err //nolint:wrapcheck // it says which conversation
+		return "", err
 	}
 	standing, err := r.conversations.Standing(ctx, sid)
 	switch {
@@ -124,13 +124,13 @@ func (r *Reconciler) isHere(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("look for any conversation: %w", err)
 	}
-	return errors.New("Temporal knows no conversation at all: see that its address and namespace are those of this desk; nothing is closed")
+	return errors.New("no conversation at all is known to Temporal: see that its address and namespace are those of this desk; nothing is closed")
 }
 
 func (r *Reconciler) release(ctx context.Context, sid string, shown desk.Shown) (Outcome, error) {
 	released, err := r.desk.Release(ctx, sid, shown)
 	if err != nil || !released {
-		return Agrees, err //nolint:wrapcheck // it says which conversation
+		return Agrees, err
 	}
 	return Released, nil
 }
@@ -191,11 +191,11 @@ func (r *Reconciler) await(ctx context.Context, sid string, within time.Duration
 	for {
 		record, err := r.conversations.State(ctx, sid)
 		if err != nil {
-			return false, err //nolint:wrapcheck // it says which conversation
+			return false, err
 		}
 		shown, err := r.desk.Shown(ctx, sid)
 		if err != nil {
-			return false, err //nolint:wrapcheck // it says which conversation
+			return false, err
 		}
 		if record.Status == "" || Agree(&record.State, shown) { // without a status its start is being decided
 			return true, nil
