@@ -3,7 +3,8 @@
 //
 // It runs two workers and two gateways, the Temporal dev server and the desk's database as processes of their
 // own, and plays everybody else: customers, agents, services, and a receiver of webhooks. Processes are killed
-// with SIGKILL and started again, workers are stopped for seconds, the receiver refuses, hangs and goes away.
+// with SIGKILL and started again, stopped for seconds, and frozen for longer than every timeout; connections to the
+// database go silent, and it is read-only, full and out of connections; the receiver refuses, hangs and goes away.
 // The driver keeps a log of all that it asked and was answered. When the faults have ended and everything is
 // quiet, the log, the conversations' states and histories, the desk's rows and figures, the feed and the
 // webhooks have to agree.
@@ -13,7 +14,7 @@
 //
 // Where to look:
 //   - plan.go, script.go: what a seed decides.
-//   - stage.go, process.go, receiver.go: what runs, and how it is killed; faults.go: when.
+//   - stage.go, process.go, receiver.go, database.go: what runs, and what is done to it; faults.go: when.
 //   - talk.go, intent.go: who does what; send.go, http.go: how it is said, again and again.
 //   - journal.go: the driver's log.
 //   - gather.go: what is left; check.go: what has to be right; past.go: a conversation as its events tell it.
