@@ -242,7 +242,7 @@ func historyOf(ctx context.Context, temporal client.Client, sid, run string) (*h
 func countSignals(counted map[string]int, history *historypb.History) error {
 	for _, event := range history.GetEvents() {
 		signaled := event.GetWorkflowExecutionSignaledEventAttributes()
-		if signaled == nil {
+		if signaled == nil || signaled.GetSignalName() == workflows.Resync {
 			continue
 		}
 		var raw json.RawMessage

@@ -164,11 +164,13 @@ const quietPart = 5
 // and then whatever comes. A store (the Temporal server, the database) is left alone until the one before
 // can be expected to have recovered.
 func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
-	kinds := []kind{killWorker, stopWorker, freezeWorker, freezeGateway, killTemporal}
+	kinds, more := []kind{killWorker, stopWorker, killTemporal}, []kind{freezeWorker, freezeGateway}
 	if withDatabase {
-		kinds = append(kinds, ofDatabase...)
+		kinds, more = append(kinds, killDatabase), append(more, ofDatabase[1:]...)
 	}
 	r.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	r.Shuffle(len(more), func(i, j int) { more[i], more[j] = more[j], more[i] })
+	kinds = append(kinds, more...) // a short run has time for some of them
 	// What a killed gateway was sending is sent again after half a minute, so it comes first in a short run.
 	due := append([]kind{killGateway}, kinds...)
 	kinds = append(kinds, killWorker, killGateway, killGateway)
@@ -195,8 +197,11 @@ func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 		case freezeWorker, freezeGateway:
 			f.away = between(r, 2*time.Second, min(14*time.Second, lasts/3))
 		}
-		if f.kind.ofStore() {
+		switch {
+		case f.kind == killTemporal || f.kind == killDatabase:
 			storeAgain = at + f.away + rest
+		case f.kind.ofStore():
+			storeAgain = at + f.away + rest/3 // nothing has to start again
 		}
 		faults = append(faults, f)
 	}

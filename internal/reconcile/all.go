@@ -21,7 +21,7 @@ const (
 	// tick is how often conversations are taken to be compared, taken how many at a time.
 	tick, taken = time.Second, 10
 	// enough bounds one comparison.
-	enough = 30 * time.Second
+	enough = time.Minute
 )
 
 // All compares every open conversation, and every one that runs, and calls each with what that came to, one call at a time.

@@ -44,8 +44,9 @@ type Conversations interface {
 }
 
 const (
-	// settles is how long a difference may be there that is one only because both were read while something changed.
-	settles = 3 * time.Second
+	// settles is how long a difference may be there that is one only because both were read while something changed, follows
+	// how long a desk may be behind: what it was not told yet, it will be.
+	settles, follows = 3 * time.Second, 15 * time.Second
 	// shows is how long a conversation may take to show itself.
 	shows = 15 * time.Second
 	// answers is how much longer it may take until a worker has told how it is.
@@ -161,7 +162,7 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 	if r.saw(sid) == now {
 		return Agrees, nil
 	}
-	agrees, err := r.await(ctx, sid, settles)
+	agrees, err := r.await(ctx, sid, settles, follows)
 	if err != nil {
 		return "", err
 	}
@@ -172,7 +173,7 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 	if err := r.conversations.Resync(ctx, sid); err != nil {
 		return "", fmt.Errorf("have conversation %s show itself: %w", sid, err)
 	}
-	if agrees, err = r.await(ctx, sid, shows); err != nil {
+	if agrees, err = r.await(ctx, sid, shows, shows); err != nil {
 		return "", err
 	}
 	if !agrees {
@@ -183,10 +184,11 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 	return Resynced, nil
 }
 
-// await waits until both agree. A conversation that nobody can read is given up soon, for others wait to be compared.
-func (r *Reconciler) await(ctx context.Context, sid string, within time.Duration) (bool, error) {
-	until := time.Now().Add(within)
-	ctx, cancel := context.WithTimeout(ctx, within+answers)
+// await waits until both agree, or the desk follows: for so long where it is ahead, and for so long where it is not. A
+// conversation that nobody can read is given up soon, for others wait to be compared.
+func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.Duration) (bool, error) {
+	began, first := time.Now(), -1
+	ctx, cancel := context.WithTimeout(ctx, max(ahead, behind)+answers)
 	defer cancel()
 	for {
 		record, err := r.conversations.State(ctx, sid)
@@ -200,7 +202,17 @@ func (r *Reconciler) await(ctx context.Context, sid string, within time.Duration
 		if record.Status == "" || Agree(&record.State, shown) { // without a status its start is being decided
 			return true, nil
 		}
-		if time.Now().After(until) {
+		if first < 0 {
+			first = shown.Revision
+		}
+		if first < shown.Revision && shown.Revision <= record.Revision {
+			return true, nil
+		}
+		within := behind
+		if shown.Revision > record.Revision {
+			within = ahead
+		}
+		if time.Since(began) > within {
 			return false, nil
 		}
 		timer := time.NewTimer(looksAgain)
