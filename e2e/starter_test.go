@@ -432,8 +432,8 @@ func TestStarterRefusesBadValues(t *testing.T) {
 	u.isRefused(t, conversation.CodeInvalidPayload, "settings", "--reservation-timeout", "0s")
 	u.isRefused(t, conversation.CodeInvalidPayload, "settings", "--unanswered", "nobody")
 	u.isRefused(t, conversation.CodeInvalidPayload, "plugins", "set", "missing", "--enabled", "off")
-	u.isRefused(t, conversation.CodeConversationClosed, "show", baton.NewConversation())
-	u.isRefused(t, conversation.CodeConversationClosed, "transcript", baton.NewConversation())
+	u.isRefused(t, conversation.CodeUnknownConversation, "show", baton.NewConversation())
+	u.isRefused(t, conversation.CodeUnknownConversation, "transcript", baton.NewConversation())
 	require.Equal(t, revision, u.shows(t, sid).Revision, "nothing was changed")
 
 	// The longest note that there may be reaches bob as it is.
