@@ -14,7 +14,7 @@ const (
 	// page is how many open conversations are read at a time.
 	page = 500
 	// atOnce is how many are compared at a time where somebody waits for it, and in the background.
-	atOnce, atOnceBehind = 16, 4
+	atOnce, atOnceBehind = 16, 2
 	// every is how often a conversation is compared in the background, listsEvery how often it is looked for those that the
 	// desk does not show at all.
 	every, listsEvery = 30 * time.Second, 30 * time.Second

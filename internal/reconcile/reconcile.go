@@ -52,7 +52,7 @@ const (
 	// answers is how much longer it may take until a worker has told how it is.
 	answers = 3 * time.Second
 	// looksAgain is how long it takes until both are read again meanwhile.
-	looksAgain = 250 * time.Millisecond
+	looksAgain = time.Second
 )
 
 // Reconciler compares.
@@ -65,14 +65,21 @@ type Reconciler struct {
 	here atomic.Bool
 
 	mutex sync.Mutex
-	// seen is how the conversations were that agreed.
+	// seen is how the conversations were when they were looked at last.
 	seen map[string]seen
 }
 
-// seen is what changes with everything that happens to a conversation.
+// seen is what changes with everything that happens to a conversation, and whether both agreed then.
 type seen struct {
 	standing         baton.Standing
 	revision, events int
+	agreed           bool
+}
+
+// goesOn tells whether a conversation and the desk have gone on since, as they do by themselves: then neither was put back.
+func (s seen) goesOn(before seen) bool {
+	return s.standing.Run == before.standing.Run && s.standing.Events >= before.standing.Events && s.revision >= before.revision &&
+		(s.standing.Events > before.standing.Events || s.revision > before.revision)
 }
 
 // New makes a reconciler.
@@ -158,8 +165,15 @@ func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.S
 }
 
 func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Standing, shown desk.Shown) (Outcome, error) {
-	now := seen{standing, shown.Revision, shown.Events}
-	if r.saw(sid) == now {
+	now := seen{standing, shown.Revision, shown.Events, true}
+	last, looked := r.saw(sid)
+	if last == now {
+		return Agrees, nil
+	}
+	if looked && now.goesOn(last) {
+		// It tells the desk by itself. Asking a worker how it is, whom it may cost a whole history, is for those that rest.
+		now.agreed = false
+		r.see(sid, now)
 		return Agrees, nil
 	}
 	agrees, err := r.await(ctx, sid, settles, follows)
@@ -235,10 +249,11 @@ func Agree(s *conversation.State, shown desk.Shown) bool {
 		maps.Equal(live, shown.Live)
 }
 
-func (r *Reconciler) saw(sid string) seen {
+func (r *Reconciler) saw(sid string) (last seen, looked bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	return r.seen[sid]
+	last, looked = r.seen[sid]
+	return last, looked
 }
 
 // remembered bounds how many conversations are remembered: what is forgotten is compared once more.
