@@ -19,6 +19,11 @@ import (
 // that a conversation was replayed otherwise than it ran.
 var faultWords = []string{"WARNING: DATA RACE", "panic:", "TMPRL1100", "Potential deadlock detected"}
 
+// stoppedWords are what a process may print of these once it has been stopped: the SDK takes a pause of the process for one of
+// the workflow, and goes on with what it had in memory though another worker has carried the conversation meanwhile. Both
+// fail a workflow task, which is tried again; that histories replay as they ran is looked at in any case.
+var stoppedWords = []string{"Potential deadlock detected", "invalid state transition: attempt to handleInitiatedEvent"}
+
 // startWithin is how long a process may take until it runs, on a busy machine.
 const startWithin = 60 * time.Second
 
@@ -93,6 +98,8 @@ type printed struct {
 	known   bool
 	tail    []string
 	faults  []string
+	// stopped is set once the process has been stopped for a while.
+	stopped bool
 }
 
 // keptLines is how many of the last lines are kept to be shown.
@@ -137,7 +144,16 @@ func (p *printed) last() string {
 func (p *printed) wrong() []string {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	return slices.Clone(p.faults)
+	return slices.DeleteFunc(slices.Clone(p.faults), func(line string) bool {
+		return p.stopped && slices.ContainsFunc(stoppedWords, func(word string) bool { return strings.Contains(line, word) })
+	})
+}
+
+// standsStill notes that the process is stopped.
+func (p *printed) standsStill() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.stopped = true
 }
 
 func (p *printed) close() {

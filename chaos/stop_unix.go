@@ -8,7 +8,11 @@ import (
 )
 
 // stop has the process stand still, proceed has it go on.
-func (p *process) stop() error    { return p.signal(syscall.SIGSTOP) }
+func (p *process) stop() error {
+	p.printed.standsStill()
+	return p.signal(syscall.SIGSTOP)
+}
+
 func (p *process) proceed() error { return p.signal(syscall.SIGCONT) }
 
 func (p *process) signal(s syscall.Signal) error {
