@@ -80,13 +80,13 @@ func (c *cli) restoredDesk() *cobra.Command {
 	return &cobra.Command{
 		Use: "restored", Short: "Say that an older copy of the desk's database was put back", Args: cobra.NoArgs,
 		Long: "Gives the events to come SIDs of their own, so that receivers of webhooks do not take them for events of before, and has workers\n" +
-			"compare every open conversation with the desk at once. Run it after each restore of the desk's database, before the gateways start.",
+			"compare every open conversation with the desk at once. Run it after each restore of the desk's database, before workers and gateways start.",
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 			if err := d.Restored(ctx); err != nil {
 				return err
 			}
 			return c.print(map[string]bool{"restored": true}, func(w io.Writer) {
-				fmt.Fprintln(w, "events have SIDs of a new epoch; workers compare every open conversation now, as `starter desk reconcile` does")
+				fmt.Fprintln(w, "events have SIDs of a new epoch; workers compare every open conversation as soon as they run, as `starter desk reconcile` does")
 			})
 		}),
 	}
