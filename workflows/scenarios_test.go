@@ -68,6 +68,18 @@ var commandScenarios = []scenario{
 		}
 		s.completed()
 	}},
+	// Since SIDs are dated; the conversation is asked to show the desk all there is.
+	{name: "resync", play: func(s *stage) {
+		s.opened()
+		require.NoError(s, s.baton.Resync(s.Context(), s.sid))
+		s.settled()
+		s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "Was charged twice."})
+		s.do(conversation.AcceptCommand{Agent: "bob"})
+		s.do(conversation.WrapupCommand{Agent: "alice"})
+		s.do(conversation.CloseCommand{})
+		s.do(conversation.WrapupCommand{Agent: "bob"})
+		s.completed()
+	}},
 	// Of the time in which every offer overtook the desk's rest.
 	{name: "transfer_to_agent_at_once", play: func(s *stage) {
 		s.opened()
