@@ -94,7 +94,7 @@ func (s *stage) exhaust(ctx context.Context, away time.Duration) error {
 			connections = append(connections, connection)
 			continue
 		}
-		if err := pause(ctx, anew); err != nil { // none is left: of those that others give back it takes the next
+		if err := pause(ctx, anew); err != nil { // all are in use: take the next one that is released
 			break
 		}
 	}

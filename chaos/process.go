@@ -19,10 +19,9 @@ import (
 // that a conversation was replayed otherwise than it ran.
 var faultWords = []string{"WARNING: DATA RACE", "panic:", "TMPRL1100", "Potential deadlock detected"}
 
-// stoppedWords are what a process may print of these once it has been stopped: the SDK takes a pause of the process for one of
-// the workflow, and goes on with what it had in memory though another worker has carried the conversation meanwhile. Both
-// fail a workflow task, which is tried again; that histories replay as they ran is looked at in any case.
-var stoppedWords = []string{"Potential deadlock detected", "invalid state transition: attempt to handleInitiatedEvent"}
+// stoppedWords are those of them that a stopped process may print: the SDK's deadlock detector measures the pause of the process as
+// one of the workflow. It fails the workflow task, which is retried.
+var stoppedWords = []string{"Potential deadlock detected"}
 
 // startWithin is how long a process may take until it runs, on a busy machine.
 const startWithin = 60 * time.Second

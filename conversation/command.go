@@ -95,8 +95,8 @@ type Meta struct { //nolint:recvcheck // one method writes, the others only read
 	CommandID string `json:"command_id,omitempty"`
 	// By is who did it for the agent: a supervisor, a service.
 	By string `json:"by,omitempty"`
-	// FirstSentAt is when the command was sent for the first time, by whoever sends it again after a while. It is refused
-	// where it may have been carried out since then and forgotten; without it, it counts as a new command.
+	// FirstSentAt is the time of the first attempt to send the command, set by clients that retry. The command is refused if
+	// it may have been carried out since then and its ID may have been dropped from the last hundred. Zero: not checked.
 	FirstSentAt time.Time `json:"first_sent_at,omitzero"`
 }
 

@@ -101,7 +101,7 @@ type once struct {
 }
 
 // change makes a change within its transaction, and notes that it was made.
-func (o *once) change(ctx context.Context, t *transaction, do func(*transaction) error) error {
+func (o *once) change(ctx context.Context, t *transaction, now time.Time, do func(*transaction) error) error {
 	if o == nil {
 		return do(t)
 	}
@@ -114,7 +114,7 @@ func (o *once) change(ctx context.Context, t *transaction, do func(*transaction)
 		return ErrDoneBefore
 	case !begun: // the same request was refused meanwhile, and forgotten
 		if _, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at, changes) VALUES ($1, $2, 0, '', '', $3, $4)
-			ON CONFLICT (token) DO NOTHING`, o.token, o.request, micros(time.Now()), o.changes); err != nil {
+			ON CONFLICT (token) DO NOTHING`, o.token, o.request, micros(now), o.changes); err != nil {
 			return err
 		}
 	}

@@ -57,7 +57,8 @@ func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (
 	return sids, err
 }
 
-// TakeToCompare returns open conversations that nobody has taken here for that long, those first that have not been for longest.
+// TakeToCompare returns at most limit open conversations that no process has taken for that duration, the least recently
+// taken first, and records that they are taken now.
 func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int) (sids []string, err error) {
 	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
 	before := micros(d.now().Add(-since))

@@ -170,7 +170,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 	var left *transaction
 	request, _ := ctx.Value(onceKey{}).(*once)
 	err := d.store.write(ctx, alone, func(t *transaction) error {
-		err := request.change(ctx, t, do)
+		err := request.change(ctx, t, d.now(), do)
 		left = t
 		return err
 	})

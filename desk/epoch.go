@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// The feed's position goes back with a database that is put back to an older copy, and what happens afterwards has positions
-// that other events had before: their SIDs are told apart by the feed's epoch. A new one is drawn by [Desk.Restored], which
-// an operator calls, and by whoever sees the position go back.
+// When an older copy of the database is restored, the feed's position goes back, and later events reuse the positions of
+// lost events. The feed's epoch, a random number, keeps their SIDs distinct. A new epoch starts with [Desk.Restored], which
+// an operator calls, or when a process finds a position that is lower than one it has seen.
 
 // feed is how far the feed has come, in which epoch.
 type feed struct{ epoch, position int64 }
@@ -43,10 +43,10 @@ func (s *feedSeen) all() map[int64]int64 {
 }
 
 // newEpoch draws an epoch.
-func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec // nobody gains by foreseeing it
+func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec // it needs to be distinct, not secret
 
-// takePositions takes a position for each event that has happened. Whoever holds the feed sees all that was committed, so
-// that a position below one that was seen before is of a database that was put back.
+// takePositions reserves a position for each event of the transaction. The update locks the feed's row, so it reads the last
+// committed position; if that is lower than one seen before, the database is an older copy.
 func (t *transaction) takePositions(ctx context.Context) error {
 	t.leaves.news = true
 	var err error
@@ -58,7 +58,7 @@ func (t *transaction) takePositions(ctx context.Context) error {
 	if was := t.feed.position - int64(len(t.happened)); was >= t.pool.feedSeen.of(t.feed.epoch) {
 		return nil
 	}
-	t.leaves.wentBack = true // the conversations are seen to after the commit: others may hold them
+	t.leaves.wentBack = true // compareAll follows after the commit: it needs locks that come before the feed
 	return t.renewEpoch(ctx)
 }
 
@@ -73,8 +73,8 @@ func (t *transaction) renewEpoch(ctx context.Context) (err error) {
 	return err
 }
 
-// compareAll has every open conversation compared with its workflow soon: nobody knows what else the database has lost. It needs
-// the desk to itself.
+// compareAll makes every open conversation due for comparison with its workflow, because an older copy may lack any change. It
+// requires an exclusive transaction ([Desk.write]).
 func (t *transaction) compareAll(ctx context.Context) error {
 	for _, query := range []string{`UPDATE conversations SET compared_at = 0 WHERE status <> 'closed' AND compared_at > 0`, `DELETE FROM leases`} {
 		if _, err := t.exec(ctx, query); err != nil {
@@ -84,7 +84,7 @@ func (t *transaction) compareAll(ctx context.Context) error {
 	return nil
 }
 
-// wentBack sees to what follows of a database that turned out to be an older copy.
+// wentBack logs that the database is an older copy, and makes open conversations due for comparison.
 func (d *Desk) wentBack(ctx context.Context) {
 	d.log.ErrorContext(ctx, "The desk's database is an older copy: events have SIDs of a new epoch, and every open conversation is compared with its workflow")
 	if err := d.write(ctx, "have conversations compared", func(t *transaction) error { return t.compareAll(ctx) }); err != nil {

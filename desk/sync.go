@@ -62,7 +62,7 @@ type syncing struct {
 	*transaction
 	picture conversation.Picture
 	now     time.Time
-	// alone tells whether nobody else writes at the same time.
+	// alone is set in an exclusive transaction.
 	alone bool
 	// news are the events that the desk doesn't have yet. before is the number of the last one it has,
 	// lost how many are missing between them.

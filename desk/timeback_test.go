@@ -60,7 +60,7 @@ func testSetBackAndOn(t *testing.T, h *house) {
 	th.do(conversation.TransferCommand{From: "alice", To: toQueue("support")})
 	th.do(conversation.CancelCommand{Agent: "alice"})
 	require.LessOrEqual(t, th.state.Revision, revision)
-	for th.state.Revision < revision+1 { // nothing that it is told is older than what the desk has
+	for th.state.Revision < revision+1 { // until its revision is above the desk's
 		h.clock.advance(time.Second)
 		th.do(conversation.TransferCommand{From: "alice", To: toQueue("support")})
 		th.do(conversation.CancelCommand{Agent: "alice"})

@@ -7,18 +7,17 @@ import (
 	"time"
 )
 
-// news is the word for what pages show: events, messages, and what administrators have changed. It is nobody's SID.
+// news is the notification for changes that pages show: events, messages and administration. It cannot be a SID.
 const news = "news"
 
 const (
-	// unheard is how long what another process has changed may go unheard where processes do not wake each other, heard where
-	// they do and a word was lost.
+	// unheard is the polling interval on databases without notifications between processes (SQLite), heard the one on
+	// databases with them, for notifications that are lost.
 	unheard, heard = 100 * time.Millisecond, time.Second
 )
 
-// News returns a channel that is closed with the next thing that happens: an event, a message, an administrator's change. It may
-// miss some of other processes, so that whoever waits looks after that long in any case. The function is to be called when
-// it is not waited for any more.
+// News returns a channel that is closed at the next event, message or administrative change. Changes by other processes may be
+// missed, so callers also look again after the returned interval. Call leave when done waiting.
 func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func()) {
 	something, leave = d.shown.wait(news)
 	if d.store.bells == nil {

@@ -199,7 +199,7 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 }
 
 // await waits until both agree, or the desk follows: for so long where it is ahead, and for so long where it is not. A
-// conversation that nobody can read is given up soon, for others wait to be compared.
+// conversation that no worker can read is abandoned soon, so that it does not delay the others.
 func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.Duration) (bool, error) {
 	began, first := time.Now(), -1
 	ctx, cancel := context.WithTimeout(ctx, max(ahead, behind)+answers)
