@@ -126,7 +126,7 @@ func TestAConversationThatIsReset(t *testing.T) {
 	})
 	requireLoadsCounted(t, c)
 	c.refused(t, ended, conversation.EndCommand{Agent: "alice"}, conversation.CodeConversationClosed)
-	c.refused(t, "CH"+ended[2:33]+"0", conversation.EndCommand{Agent: "alice"}, conversation.CodeUnknownConversation)
+	c.refused(t, "CH"+i32("0"), conversation.EndCommand{Agent: "alice"}, conversation.CodeUnknownConversation)
 	require.Contains(t, w.stderr.String(), "workflow has ended without its end being told")
 	require.Contains(t, w.stderr.String(), "whose time went back")
 }

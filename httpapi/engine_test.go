@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,10 +30,11 @@ import (
 // engine carries conversations as a worker does: every command is decoded, checked by the real rules,
 // asked about at the real desk where it has to be, and applied, and the desk is told, whose matches are
 // applied in turn. Only the durable engine is missing: nothing outlives the process, no deadline passes
-// by itself, and the desk is told before a command is answered instead of in the second after it. It is
+// by itself, and the desk is told before a command is answered, unless a test makes it late. It is
 // safe for concurrent use.
 type engine struct {
 	desk *desk.Desk
+	late atomic.Int64 // how long after an answer the desk is told, in nanoseconds
 
 	mutex   sync.Mutex
 	carried map[string]*carried
@@ -225,21 +227,37 @@ func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
-	for due := result.Changed || result.Stale; due; {
+	if !result.Changed && !result.Stale {
+		return result.Outcome, nil
+	}
+	if late := time.Duration(e.late.Load()); late > 0 {
+		time.AfterFunc(late, func() {
+			c.mutex.Lock()
+			defer c.mutex.Unlock()
+			_ = e.tell(ctx, c) // as a worker that has nobody to answer
+		})
+		return result.Outcome, nil
+	}
+	return result.Outcome, e.tell(ctx, c)
+}
+
+// tell tells the desk how the conversation is, until it has nothing more to say.
+func (e *engine) tell(ctx context.Context, c *carried) error {
+	for due := true; due; {
 		answer, err := e.desk.Sync(ctx, c.record.Picture(c.events, c.notes))
 		if err != nil {
-			return conversation.Outcome{}, err
+			return err
 		}
 		c.events, c.notes, due = nil, nil, false
 		for _, reserve := range answer.Placed {
 			placed, err := c.apply(reserve, nil)
 			if err != nil {
-				return conversation.Outcome{}, err
+				return err
 			}
 			due = due || placed.Changed || placed.Stale
 		}
 	}
-	return result.Outcome, nil
+	return nil
 }
 
 func (c *carried) apply(command conversation.Command, verdict *conversation.Verdict) (conversation.Result, error) {

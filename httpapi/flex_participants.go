@@ -191,6 +191,7 @@ func (c *call) claim(v *view, agent string) (string, error) {
 			return task.SID, nil
 		}
 	}
+	c.settleConversation(v.sid, v.revision)
 	match, err := c.desk.Claim(c.ctx, v.sid, agent)
 	if err != nil {
 		return "", err

@@ -237,27 +237,27 @@ func (c *call) createReservation() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	task, err := c.claimableTask()
+	task, of, err := c.claimableTask()
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.viewFor(task.Conversation)
+	v, err := c.viewFor(of)
 	if err != nil {
 		return nil, err
 	}
-	if now := v.task(task.SID); now == nil || !now.Status.Waiting() && now.Agent != agent {
-		return nil, c.notWaiting(task.SID)
+	if now := v.task(task); now == nil || !now.Status.Waiting() && now.Agent != agent {
+		return nil, c.notWaiting(task)
 	}
 	claimed, err := c.claim(v, agent)
 	if err != nil {
 		return nil, c.noClaim(agent, err)
 	}
-	if v, err = c.viewFor(task.Conversation); err != nil {
+	if v, err = c.viewFor(of); err != nil {
 		return nil, err
 	}
 	now := v.task(claimed)
 	if now == nil || now.Reservation == nil || now.Reservation.Agent != agent {
-		return nil, c.unexpected("Task %s can't be reserved for %s any more: it is not waiting for them", task.SID, agent)
+		return nil, c.unexpected("Task %s can't be reserved for %s any more: it is not waiting for them", task, agent)
 	}
 	return c.answerReservation(reservationOf(*now), v.revision)
 }
@@ -283,20 +283,22 @@ func (c *call) notWaiting(task string) error {
 	return c.unexpected("Task %s not in expected state [pending]: it does not wait for an agent", task)
 }
 
-// claimableTask is the task that the path names, which any agent may take while it waits.
-func (c *call) claimableTask() (desk.Task, error) {
+// claimableTask returns the SID of the task that the path names, and of its conversation. Any agent may claim it while it
+// waits.
+func (c *call) claimableTask() (task, of string, err error) {
 	if err := c.workspace(); err != nil {
-		return desk.Task{}, err
+		return "", "", err
 	}
 	digits, err := c.path("task", conversation.PrefixTask, "task")
 	if err != nil {
-		return desk.Task{}, err
+		return "", "", err
 	}
-	task, err := c.desk.Task(c.ctx, conversation.PrefixTask+digits)
+	task = conversation.PrefixTask + digits
+	of, err = c.conversationOf(task)
 	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // as of one that exists and does not wait
-		return task, c.notWaiting(conversation.PrefixTask + digits)
+		return "", "", c.notWaiting(task)
 	}
-	return task, c.unknown(err, "task", c.r.PathValue("task"))
+	return task, of, c.unknown(err, "task", c.r.PathValue("task"))
 }
 
 func (c *call) updateReservation() (any, error) {

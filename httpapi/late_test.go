@@ -1,0 +1,42 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+)
+
+// Who has just been told of a task can claim it, also while the desk does not show it yet.
+func TestATaskIsClaimedBeforeTheDeskShowsIt(t *testing.T) {
+	t.Parallel()
+	channel := func(sid string) string { return "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:] }
+	for name, claim := range map[string]func(h *house, sid string) answer{
+		"reservation": func(h *house, sid string) answer {
+			return h.ask(h.service, http.MethodPost, h.taskPath(sid, 1)+"/Reservations", url.Values{"WorkerSid": {conversation.AgentSID("bob")}}).is(http.StatusCreated)
+		},
+		"participant": func(h *house, sid string) answer {
+			return h.ask(h.service, http.MethodPost, channel(sid)+"/Participants", url.Values{
+				"Type": {"agent"}, "MediaProperties": {"{}"}, "RoutingProperties": {`{"worker_sid":"` + conversation.AgentSID("bob") + `"}`},
+			}).is(http.StatusOK)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			require.NoError(t, h.desk.AddMember(t.Context(), "quiet", "dave"))
+			require.NoError(t, h.desk.SetPresence(t.Context(), "dave", desk.PresenceBreak))
+			sid := h.give("alice")
+			h.engine.late.Store(int64(200 * time.Millisecond))
+			body := `{"from":"` + conversation.SameSID("UT", h.state(sid).Tasks[0].SID) + `","to":"` + conversation.QueueSID("quiet") + `"}`
+			h.send(h.service, http.MethodPost, channel(sid)+"/Transfers", "application/json", body).is(http.StatusCreated)
+			claim(h, sid)
+			require.Equal(t, "bob", h.holder(sid))
+		})
+	}
+}
