@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
@@ -53,6 +54,8 @@ func TestPoisonHoldsNothingUp(t *testing.T) {
 	require.NoError(t, err)
 	defer stranger.Close()
 	require.NoError(t, c.signals(t, sid, stranger, 1000, 8, conversation.TransferCommand{From: "alice", To: to("bob")}))
+	_, err = baton.NewClient(stranger).Send(in(t, patience), sid, conversation.AcceptCommand{Agent: "alice"})
+	require.ErrorContains(t, err, `encrypted with the key "nobodys"`, "an update is refused at once")
 	accepted(sid, "alice")
 
 	large := map[string]string{"from": "alice", "note": strings.Repeat("x", 1_900_000)}
