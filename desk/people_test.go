@@ -446,17 +446,19 @@ func testExpensiveExpressions(t *testing.T, h *house) {
 
 // testManyMembers puts more agents on a queue, and takes them off it, than one statement does.
 func testManyMembers(t *testing.T, h *house) {
-	const many = 1300
-	require.NoError(t, h.write(t.Context(), "add many agents", func(tx *transaction) error {
-		for i := range many {
-			if err := tx.addAgent(t.Context(), NewAgent{
-				Name: fmt.Sprintf("agent-%04d", i), Attributes: fmt.Sprintf(`{"level":%d}`, i), Role: RoleAgent, Presence: PresenceAvailable, Capacity: 1,
-			}, 1); err != nil {
-				return err
+	const many, atOnce = 1300, 100 // a transaction has a deadline
+	for first := 0; first < many; first += atOnce {
+		require.NoError(t, h.write(t.Context(), "add many agents", func(tx *transaction) error {
+			for i := first; i < first+atOnce; i++ {
+				if err := tx.addAgent(t.Context(), NewAgent{
+					Name: fmt.Sprintf("agent-%04d", i), Attributes: fmt.Sprintf(`{"level":%d}`, i), Role: RoleAgent, Presence: PresenceAvailable, Capacity: 1,
+				}, 1); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	}))
+			return nil
+		}))
+	}
 	members := func() int {
 		queues, err := h.Queues(t.Context())
 		require.NoError(t, err)
