@@ -19,6 +19,8 @@ type evidence struct {
 	// happened are all events, those of the desk itself too, position is how far the feed has come.
 	happened []desk.FeedEvent
 	position int64
+	// trials are the conversations of trials, of which no other field has anything but happened.
+	trials map[string]bool
 	// shown are the conversations that the desk knows.
 	shown       []string
 	transcripts map[string][]desk.Message
@@ -553,7 +555,7 @@ func (v *evidence) capacities() row {
 		if event.Name == conversation.EventTaskQueueEntered {
 			waits[event.Task] = event.Position
 		}
-		if event.Reservation == "" {
+		if event.Reservation == "" || v.trials[event.Conversation] {
 			continue
 		}
 		switch event.ReservationStatus {
@@ -685,6 +687,12 @@ func (v *evidence) logged(name conversation.CommandName) int {
 		}
 	}
 	return count
+}
+
+func add(t *desk.Transfers, more desk.Transfers) {
+	t.Initiated, t.Completed, t.Failed = t.Initiated+more.Initiated, t.Completed+more.Completed, t.Failed+more.Failed
+	t.Declined, t.Expired, t.Canceled = t.Declined+more.Declined, t.Expired+more.Expired, t.Canceled+more.Canceled
+	t.TimedOut, t.Abandoned, t.Open = t.TimedOut+more.TimedOut, t.Abandoned+more.Abandoned, t.Open+more.Open
 }
 
 func count(t *desk.Transfers, x *conversation.Transfer) {

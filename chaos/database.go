@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver of the connections that faults are made with
@@ -19,10 +20,17 @@ func (s *stage) putProxy(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the address of the database: %w", err)
 	}
-	if s.proxy, err = silence.Listen(ctx, address.Host); err != nil {
-		return err
+	s.proxy, err = silence.Listen(ctx, address.Host)
+	return err
+}
+
+// openAdmin opens the connections that faults are made with.
+func (s *stage) openAdmin() (err error) {
+	driver, address := "sqlite", strings.TrimPrefix(s.database, "sqlite:")
+	if s.postgres != nil {
+		driver, address = "pgx", s.database
 	}
-	if s.admin, err = sql.Open("pgx", s.database); err != nil {
+	if s.admin, err = sql.Open(driver, address); err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	return nil
@@ -49,7 +57,11 @@ func (s *stage) administer(ctx context.Context, statements ...string) error {
 			return fmt.Errorf("connect to the database: %w", err)
 		}
 		defer func() { _ = connection.Close() }() // back to the pool
-		for _, statement := range append([]string{"SET lock_timeout = '1s'"}, statements...) {
+		wait := "PRAGMA busy_timeout = 1000"
+		if s.postgres != nil {
+			wait = "SET lock_timeout = '1s'"
+		}
+		for _, statement := range append([]string{wait}, statements...) {
 			if _, err := connection.ExecContext(ctx, statement); err != nil {
 				return fmt.Errorf("run %q: %w", statement, err)
 			}
@@ -104,6 +116,25 @@ func (s *stage) exhaust(ctx context.Context, away time.Duration) error {
 	return errors.Join(append(errs, taken.Close())...)
 }
 
+// lock holds the lock of the database's file for that long, as a process does that is stopped within a transaction.
+func (s *stage) lock(ctx context.Context, away time.Duration) error {
+	return again(ctx, 0, func() error {
+		connection, err := s.admin.Conn(ctx)
+		if err != nil {
+			return fmt.Errorf("connect to the database: %w", err)
+		}
+		defer func() { _ = connection.Close() }() // back to the pool
+		for _, statement := range []string{"PRAGMA busy_timeout = 1000", "BEGIN IMMEDIATE"} {
+			if _, err := connection.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("lock the database: %w", err)
+			}
+		}
+		paused := pause(ctx, away)
+		_, err = connection.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return errors.Join(paused, err)
+	})
+}
+
 const (
 	// aimsFor is how long it is tried to freeze a process while it holds a lock, aimed how often it is looked for that.
 	aimsFor, aimed = 3 * time.Second, 5 * time.Millisecond
@@ -112,7 +143,7 @@ const (
 // freeze stops the process while it is in a transaction that it has written in, if it can be met so, for longer than every
 // timeout.
 func (s *stage) freeze(ctx context.Context, p *process, away time.Duration) error {
-	for until := time.Now().Add(aimsFor); s.admin != nil && time.Now().Before(until); {
+	for until := time.Now().Add(aimsFor); s.postgres != nil && time.Now().Before(until); {
 		if err := p.stop(); err != nil {
 			return err
 		}

@@ -26,9 +26,10 @@ const recovery = 10 * time.Second
 
 // faults has the planned ones happen, and keeps what they were.
 type faults struct {
-	stage *stage
-	began time.Time
-	note  func(format string, args ...any)
+	stage  *stage
+	trials *trials
+	began  time.Time
+	note   func(format string, args ...any)
 
 	mutex    sync.Mutex
 	troubles []trouble
@@ -51,6 +52,9 @@ func (f *faults) run(ctx context.Context, planned []fault) error {
 			defer busy[next.subject()].Unlock()
 			from := time.Now()
 			err := f.happen(ctx, next)
+			if slices.Contains(ofTrials, next.kind) {
+				return // only its own conversation has felt it
+			}
 			f.mutex.Lock()
 			defer f.mutex.Unlock()
 			f.troubles = append(f.troubles, trouble{next.kind, from, time.Now().Add(recovery)})
@@ -79,8 +83,10 @@ func (f fault) subject() string {
 		return gatewayName(f.which)
 	case killTemporal, hungTemporal:
 		return "Temporal server"
-	case killDatabase, silentDatabase, stalledDatabase, readOnlyDatabase, fullDatabase, exhaustedDatabase:
+	case killDatabase, silentDatabase, stalledDatabase, readOnlyDatabase, fullDatabase, exhaustedDatabase, lockedDatabase:
 		return "database"
+	case resetWorkflow, terminateWorkflow, poisonWorkflow, loseAnswer:
+		return "conversation of a trial"
 	}
 	return ""
 }
@@ -134,6 +140,10 @@ func (f *faults) happen(ctx context.Context, next fault) error {
 		return s.full(ctx, next.away)
 	case exhaustedDatabase:
 		return s.exhaust(ctx, next.away)
+	case lockedDatabase:
+		return s.lock(ctx, next.away)
+	case resetWorkflow, terminateWorkflow, poisonWorkflow, loseAnswer:
+		f.trials.run(ctx, next)
 	}
 	return nil
 }
@@ -215,7 +225,23 @@ func (f *faults) counts() map[kind]int {
 	for _, t := range f.troubles {
 		counts[t.kind]++
 	}
+	for _, t := range f.trials.all {
+		counts[t.kind]++
+	}
 	return counts
+}
+
+// quietFrom is when the last trouble between both times had ended, from where there was none.
+func (f *faults) quietFrom(from, to time.Time) time.Time {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	quiet := from
+	for _, t := range f.troubles {
+		if from.Before(t.to) && to.After(t.from) && t.to.After(quiet) {
+			quiet = t.to
+		}
+	}
+	return quiet
 }
 
 // during are the kinds of faults that any of the time from then till then was of.

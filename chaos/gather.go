@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -25,10 +26,10 @@ import (
 )
 
 // gather reads all there is to be looked at, when everything is quiet.
-func gather(ctx context.Context, s *stage, d *driver, p plan) (*evidence, error) {
+func gather(ctx context.Context, s *stage, d *driver, p plan, trials map[string]bool) (*evidence, error) {
 	v := &evidence{
 		plan: p, records: map[string]conversation.Record{}, transcripts: map[string][]desk.Message{}, notes: map[string][]conversation.Note{},
-		tasks: map[string][]desk.Task{}, signals: map[string]map[string]int{},
+		tasks: map[string][]desk.Task{}, signals: map[string]map[string]int{}, trials: trials,
 	}
 	for _, step := range []func(context.Context, *stage, *driver) error{
 		v.readRecords, v.readFeed, v.readDesk, v.readHistories,
@@ -102,11 +103,17 @@ func (v *evidence) sids() []string {
 	return sids
 }
 
+// open are the conversations that stay open.
+func (v *evidence) open() []string {
+	return slices.DeleteFunc(v.sids(), func(sid string) bool { return v.records[sid].Status == conversation.ConversationClosed })
+}
+
 // readFeed reads all events, those of conversations and those of the desk itself.
 func (v *evidence) readFeed(ctx context.Context, s *stage, _ *driver) (err error) {
 	if v.feed, err = agree.Feed(ctx, s.desk); err != nil {
 		return err
 	}
+	maps.DeleteFunc(v.feed, func(sid string, _ []desk.FeedEvent) bool { return v.trials[sid] })
 	if v.position, err = s.desk.Position(ctx); err != nil {
 		return err
 	}
@@ -131,7 +138,9 @@ func (v *evidence) readDesk(ctx context.Context, s *stage, d *driver) (err error
 			return err
 		}
 		for _, c := range page.Entries {
-			v.shown = append(v.shown, c.SID)
+			if !v.trials[c.SID] {
+				v.shown = append(v.shown, c.SID)
+			}
 		}
 		if !page.More {
 			break
@@ -171,7 +180,12 @@ func (v *evidence) readDesk(ctx context.Context, s *stage, d *driver) (err error
 	if err != nil {
 		return err
 	}
-	v.figures = figures.Total
+	for _, group := range figures.Channels {
+		if group.Name != string(trialChannel) {
+			v.figures.Conversations += group.Conversations
+			add(&v.figures.Sent, group.Sent)
+		}
+	}
 	if v.pendingWebhooks, _, err = s.desk.PendingWebhooks(ctx); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@
 // own, and plays everybody else: customers, agents, services, and a receiver of webhooks. Processes are killed
 // with SIGKILL and started again, stopped for seconds, and frozen for longer than every timeout; connections to the
 // database go silent, and it is read-only, full and out of connections; the receiver refuses, hangs and goes away.
+// Workflows of conversations of their own are reset, terminated and sent poison, and at the end an older copy of each
+// database is put in place.
 // The driver keeps a log of all that it asked and was answered. When the faults have ended and everything is
 // quiet, the log, the conversations' states and histories, the desk's rows and figures, the feed and the
 // webhooks have to agree.
@@ -15,6 +17,7 @@
 // Where to look:
 //   - plan.go, script.go: what a seed decides.
 //   - stage.go, process.go, receiver.go, database.go: what runs, and what is done to it; faults.go: when.
+//   - trial.go, restore.go: what goes back in time, ends outside or is poisoned.
 //   - talk.go, intent.go: who does what; send.go, http.go: how it is said, again and again.
 //   - journal.go: the driver's log.
 //   - gather.go: what is left; check.go: what has to be right; past.go: a conversation as its events tell it.
@@ -64,7 +67,7 @@ const (
 	databaseSQLite   = "sqlite"
 	databasePostgres = "postgres"
 	// settleWithin is how long it may take until everything is quiet after the faults.
-	settleWithin = 8 * time.Minute
+	settleWithin = 12 * time.Minute
 	leastFor     = 10 * time.Second
 	mostFor      = time.Hour
 )

@@ -58,12 +58,16 @@ const (
 	readOnlyDatabase  kind = "database read-only"
 	fullDatabase      kind = "database full"
 	exhaustedDatabase kind = "database out of connections"
+	// A file that another process has locked is what a database server's frozen client is.
+	lockedDatabase kind = "database locked"
 	// hungTemporal isn't planned: see [faults.watch].
 	hungTemporal kind = "Temporal server hung"
 )
 
 // ofStore tells whether the fault is one of what everything else is kept in.
-func (k kind) ofStore() bool { return k == killTemporal || slices.Contains(ofDatabase, k) }
+func (k kind) ofStore() bool {
+	return k == killTemporal || k == lockedDatabase || slices.Contains(ofDatabase, k)
+}
 
 // ofDatabase are the faults of a database server.
 var ofDatabase = []kind{killDatabase, silentDatabase, stalledDatabase, readOnlyDatabase, fullDatabase, exhaustedDatabase}
@@ -164,9 +168,11 @@ const quietPart = 5
 // and then whatever comes. A store (the Temporal server, the database) is left alone until the one before
 // can be expected to have recovered.
 func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
-	kinds, more := []kind{killWorker, stopWorker, killTemporal}, []kind{freezeWorker, freezeGateway}
+	kinds, more := []kind{killWorker, stopWorker, killTemporal}, append([]kind{freezeWorker, freezeGateway}, ofTrials...)
 	if withDatabase {
 		kinds, more = append(kinds, killDatabase), append(more, ofDatabase[1:]...)
+	} else {
+		more = append(more, lockedDatabase)
 	}
 	r.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	r.Shuffle(len(more), func(i, j int) { more[i], more[j] = more[j], more[i] })
@@ -192,7 +198,7 @@ func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 			due = []kind{pick(r, kinds...)}
 		}
 		switch f.kind { //nolint:exhaustive // the others are away as long as they are
-		case stopWorker, readOnlyDatabase, fullDatabase, exhaustedDatabase:
+		case stopWorker, readOnlyDatabase, fullDatabase, exhaustedDatabase, lockedDatabase:
 			f.away = between(r, 2*time.Second, min(8*time.Second, lasts/3))
 		case freezeWorker, freezeGateway:
 			f.away = between(r, 2*time.Second, min(14*time.Second, lasts/3))

@@ -36,7 +36,7 @@ func TestEveryPlanHasEveryFault(t *testing.T) {
 			}
 			wanted := []kind{killWorker, stopWorker, killGateway, killTemporal, killDatabase}
 			if lasts > time.Minute {
-				wanted = append(wanted, append(ofDatabase, freezeWorker, freezeGateway)...)
+				wanted = append(append(append(wanted, ofDatabase...), ofTrials...), freezeWorker, freezeGateway)
 			}
 			for _, k := range wanted {
 				require.NotZero(t, times[k], "seed %d for %s: %s", seed, lasts, k)

@@ -22,6 +22,9 @@ type report struct {
 	began   time.Time
 	rested  time.Time
 	rows    []row
+	trials  *trials
+	// restores are the older copies that were put in place at the end.
+	restores []restored
 	// waits is how long customers waited for an agent, by what was under way meanwhile.
 	waits map[string][]time.Duration
 	// told is how many webhooks were taken, events how many there were to be told of.
@@ -52,6 +55,7 @@ func (r *report) print(w io.Writer) {
 	r.printCommands(w)
 	r.printLatencies(w)
 	r.printWaits(w)
+	r.printAgreed(w)
 	r.printRows(w)
 	if r.verdict() == nil {
 		return
@@ -178,6 +182,59 @@ func (r *report) printWaits(w io.Writer) {
 		times := r.waits[k]
 		slices.Sort(times)
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t\n", k, len(times), share(times, 0.5), share(times, 0.9), share(times, 1))
+	}
+	_ = t.Flush()
+}
+
+// agreed returns how long it took until the desk agreed with a conversation of a trial, from when nothing was away any more.
+func (r *report) agreed(t *trial) time.Duration {
+	return max(0, t.agreed.Sub(r.faults.quietFrom(t.from, t.agreed)))
+}
+
+// judgeTrials looks at the trials and at the older copies.
+func (r *report) judgeTrials() row {
+	one := row{what: "conversations reset, ended outside, poisoned, asked again", looked: len(r.trials.all)}
+	for _, t := range r.trials.all {
+		switch {
+		case t.err != nil:
+			one.err("%s, %s: %v", t.sid, t.kind, t.err)
+		case r.agreed(t) > trialWithin:
+			one.err("%s, %s: the desk agreed after %s", t.sid, t.kind, r.agreed(t))
+		}
+	}
+	return one
+}
+
+func (r *report) judgeRestores() row {
+	one := row{what: "conversations as the desk shows them after older copies"}
+	for _, restored := range r.restores {
+		one.looked += restored.looked
+		if restored.err != nil {
+			one.err("%s: %v", restored.what, restored.err)
+		}
+	}
+	return one
+}
+
+// printAgreed prints how long it took until the desk agreed with conversations that had gone back in time or were ended.
+func (r *report) printAgreed(w io.Writer) {
+	took, whole := map[string][]time.Duration{}, map[string]time.Duration{}
+	for _, t := range r.trials.all {
+		if k := string(t.kind); t.err == nil {
+			took[k], whole[k] = append(took[k], r.agreed(t)), max(whole[k], t.agreed.Sub(t.from))
+		}
+	}
+	for _, restored := range r.restores {
+		if restored.err == nil {
+			took[restored.what], whole[restored.what] = []time.Duration{restored.after}, restored.after
+		}
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "THE DESK AGREED AFTER\tTIMES\tP50\tLONGEST\tWITH OTHER FAULTS\t")
+	for _, k := range slices.Sorted(maps.Keys(took)) {
+		slices.Sort(took[k])
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t\n", k, len(took[k]), share(took[k], 0.5), share(took[k], 1), whole[k].Round(time.Millisecond))
 	}
 	_ = t.Flush()
 }

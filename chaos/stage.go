@@ -44,7 +44,7 @@ type stage struct {
 
 	// serverMutex is held while the Temporal server is killed and started again.
 	serverMutex sync.Mutex
-	postgres    *postgres.Server // nil where the desk is in a file, and so are proxy and admin
+	postgres    *postgres.Server // nil where the desk is in a file, and so is the proxy
 	proxy       *silence.Proxy
 	admin       *sql.DB
 	logs        []*os.File
@@ -121,7 +121,7 @@ func openStage(ctx context.Context, o options, p plan, progress io.Writer) (_ *s
 func (s *stage) openDesk(ctx context.Context, database string) (err error) {
 	s.database = config.Database(s.folder)
 	if database == databasePostgres {
-		const name = "baton"
+		const name = deskDatabase
 		log, err := os.OpenFile(filepath.Join(s.folder, "postgres.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("open the log of the database: %w", err)
@@ -137,6 +137,9 @@ func (s *stage) openDesk(ctx context.Context, database string) (err error) {
 		if err := s.putProxy(ctx); err != nil {
 			return err
 		}
+	}
+	if err := s.openAdmin(); err != nil {
+		return err
 	}
 	s.desk, err = desk.Open(ctx, s.database, desk.Options{})
 	return err
@@ -174,11 +177,30 @@ func (s *stage) staff(ctx context.Context, p plan) (err error) {
 			}
 		}
 	}
+	if err := s.staffTrials(ctx); err != nil {
+		return err
+	}
 	if _, err := s.desk.SetSettings(ctx, "chaos", func(settings *conversation.Settings) { *settings = p.settings }); err != nil {
 		return err
 	}
 	s.account, err = s.desk.SetWorkspace(ctx, func(w *desk.Workspace) { w.EventCallbackURL = s.receiver.url() })
 	return err
+}
+
+// staffTrials adds the queue of the trials, and the agents who work on it alone.
+func (s *stage) staffTrials(ctx context.Context) error {
+	if err := s.desk.AddQueue(ctx, trialQueue); err != nil {
+		return err
+	}
+	for _, name := range trialAgents() {
+		if err := s.desk.AddAgent(ctx, desk.NewAgent{Name: name, Capacity: trialCapacity, Presence: desk.PresenceAvailable}); err != nil {
+			return err
+		}
+		if err := s.desk.AddMember(ctx, trialQueue, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addKeys makes the keys, and returns the secrets by the keys' names.

@@ -47,7 +47,8 @@ func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err e
 		baton: s.baton, desk: s.desk, temporal: s.temporal, gateways: newGateways(s.gateways, s.account), keys: keys, journal: r.journal, plan: p, began: time.Now(),
 	}
 	tell := &teller{to: progress, began: d.began}
-	r.began, r.faults = d.began, &faults{stage: s, began: d.began, note: tell.say}
+	r.began, r.trials = d.began, &trials{driver: d, forget: s.forgetAnswer}
+	r.faults = &faults{stage: s, trials: r.trials, began: d.began, note: tell.say}
 
 	talks := make([]*talk, len(p.talks))
 	for i := range p.talks {
@@ -69,15 +70,17 @@ func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err e
 		return nil, fmt.Errorf("bring everything to rest: %w", err)
 	}
 	tell.say("everything is quiet; the log is compared with what there is")
-	v, err := gather(ctx, s, d, p)
+	v, err := gather(ctx, s, d, p, r.trials.sids())
 	if err != nil {
 		return nil, fmt.Errorf("look at what there is: %w", err)
 	}
 	r.rested = time.Now()
+	tell.say("older copies of both databases are put in place, one after the other")
+	r.restores = restores(ctx, s, d, v.open())
 	s.endedByItself()
 	s.endProcesses()
 	v.wrong = s.wrong
-	r.rows = v.judge()
+	r.rows = append(v.judge(), r.judgeTrials(), r.judgeRestores())
 	r.wait(v.happened)
 	r.told, r.events = len(v.told), len(v.happened)
 	return r, nil

@@ -1,0 +1,411 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/reconcile"
+	"github.com/baton-transfers/baton/workflows"
+)
+
+// What happens to a conversation of its own, with a channel, a queue and agents of its own: its effects are meant to be
+// lost, or end outside Baton, and the journal could not explain them.
+const (
+	resetWorkflow     kind = "workflow reset"
+	terminateWorkflow kind = "workflow terminated"
+	poisonWorkflow    kind = "workflow sent poison"
+	loseAnswer        kind = "answer lost, 100 commands later asked again"
+)
+
+// ofTrials are the faults of a conversation of its own.
+var ofTrials = []kind{resetWorkflow, terminateWorkflow, poisonWorkflow, loseAnswer}
+
+const (
+	trialQueue   = "trials"
+	trialChannel = conversation.ChannelWhatsApp
+	// trialCapacity is more conversations than there are trials.
+	trialCapacity = 500
+	// trialWithin is how long the desk may take to agree once nothing is away any more.
+	trialWithin = time.Minute
+	// Poison is signals that nobody can decrypt, and signals near the most that the server takes.
+	unreadableSignals, largeSignals, largeBytes = 100, 5, 1_900_000
+	// laterRounds of a transfer, its accept and its wrap-up are the 100 commands.
+	laterRounds = 34
+)
+
+// trialAgents transfer a trial's conversation to each other.
+func trialAgents() []string { return []string{"trial-1", "trial-2"} }
+
+// trial is what came of one.
+type trial struct {
+	kind kind
+	sid  string
+	// from is when the fault had been made, agreed when the desk agreed with the conversation again.
+	from, agreed time.Time
+	err          error
+}
+
+// trials makes the faults of conversations of their own. It is safe for concurrent use.
+type trials struct {
+	driver *driver
+	// forget has the database lose the kept answer that names a SID.
+	forget func(ctx context.Context, sid string) error
+
+	mutex sync.Mutex
+	all   []*trial
+}
+
+// run makes one fault and sees the conversation to its end. What is wrong stands in the trial.
+func (ts *trials) run(ctx context.Context, f fault) {
+	t := &trial{kind: f.kind, sid: baton.NewConversation()}
+	ts.mutex.Lock()
+	ts.all = append(ts.all, t)
+	ts.mutex.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, insistFor)
+	defer cancel()
+	t.err = ts.see(ctx, t, f.which)
+}
+
+func (ts *trials) see(ctx context.Context, t *trial, which int) (err error) {
+	c := &trialTalk{ts.driver, t.sid}
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	switch t.kind { //nolint:exhaustive // the others are of no conversation
+	case resetWorkflow:
+		err = c.reset(ctx, which == 0)
+	case terminateWorkflow:
+		err = again(ctx, 0, func() error { return c.temporal.TerminateWorkflow(ctx, workflows.ID(c.sid), "", "chaos") })
+	case poisonWorkflow:
+		err = c.poison(ctx)
+	case loseAnswer:
+		err = c.loseAnswer(ctx, ts.forget)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.kind, err)
+	}
+	t.from = time.Now()
+	if err := c.agree(ctx, t.kind != terminateWorkflow); err != nil {
+		return err
+	}
+	t.agreed = time.Now()
+	if t.kind == terminateWorkflow {
+		return nil
+	}
+	if err := c.finish(ctx); err != nil {
+		return err
+	}
+	return c.agree(ctx, false)
+}
+
+// sids are the conversations of all trials.
+func (ts *trials) sids() map[string]bool {
+	ts.mutex.Lock()
+	defer ts.mutex.Unlock()
+	sids := map[string]bool{}
+	for _, t := range ts.all {
+		sids[t.sid] = true
+	}
+	return sids
+}
+
+// reset resets the workflow: to its first task, or to before a transfer that was accepted.
+func (c *trialTalk) reset(ctx context.Context, toFirst bool) error {
+	before, err := c.baton.Standing(ctx, c.sid)
+	if err != nil {
+		return fmt.Errorf("read how far the history is: %w", err)
+	}
+	if err := c.transfer(ctx); err != nil {
+		return err
+	}
+	request := uuid.NewString()
+	return again(ctx, 0, func() error {
+		history, err := historyOf(ctx, c.temporal, c.sid, "")
+		if err != nil {
+			return err
+		}
+		var target int64
+		for _, event := range history.GetEvents() {
+			if event.GetEventType() != enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
+				continue
+			}
+			if target == 0 || (!toFirst && event.GetEventId() < before.Events) { // another run may have no such
+				target = event.GetEventId()
+			}
+		}
+		_, err = c.temporal.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{
+			Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(c.sid)},
+			Reason: "chaos", WorkflowTaskFinishEventId: target, RequestId: request,
+			ResetReapplyExcludeTypes: []enumspb.ResetReapplyExcludeType{
+				enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+			},
+		})
+		return err //nolint:wrapcheck // run wraps it
+	})
+}
+
+// poison sends signals that hold up nothing, and requires that the next command is carried out.
+func (c *trialTalk) poison(ctx context.Context) error {
+	unreadable := &commonpb.Payload{
+		Metadata: map[string][]byte{converter.MetadataEncoding: []byte("binary/encrypted"), "encryption-key-id": []byte("chaos")},
+		Data:     []byte("not for any worker"),
+	}
+	signal := func(payload *commonpb.Payload) error {
+		return again(ctx, 0, func() error {
+			_, err := c.temporal.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
+				Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(c.sid)},
+				SignalName: string(conversation.CommandTransfer), RequestId: uuid.NewString(),
+				Input: &commonpb.Payloads{Payloads: []*commonpb.Payload{payload}},
+			})
+			return err //nolint:wrapcheck // run wraps it
+		})
+	}
+	for range unreadableSignals {
+		if err := signal(unreadable); err != nil {
+			return err
+		}
+	}
+	large, err := converter.GetDefaultDataConverter().ToPayload(map[string]string{"from": "trial-1", "note": strings.Repeat("x", largeBytes)})
+	if err != nil {
+		return fmt.Errorf("make a large signal: %w", err)
+	}
+	for range largeSignals {
+		if err := signal(large); err != nil {
+			return err
+		}
+		if _, err := c.state(ctx, c.sid); err != nil { // one after the other, as the server ends a workflow that has many at once
+			return err
+		}
+	}
+	return c.transfer(ctx)
+}
+
+// loseAnswer transfers by a request whose answer is not kept, and sends it again after 100 other commands: it has one effect.
+func (c *trialTalk) loseAnswer(ctx context.Context, forget func(context.Context, string) error) error {
+	record, err := c.state(ctx, c.sid)
+	if err != nil {
+		return err
+	}
+	holder := with(&record, conversation.TaskAssigned)
+	e := &entry{id: "lost", conversation: c.sid, name: conversation.CommandTransfer, way: byHTTP}
+	e.command = conversation.TransferCommand{From: holder.Agent, To: conversation.Target{Agent: other(holder.Agent)}}
+	r := c.gateways.transferRequest(e, holder.SID, "")
+	r.key = c.keys[0]
+	made, err := c.request(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := c.takeOver(ctx); err != nil {
+		return err
+	}
+	if err := forget(ctx, made.SID); err != nil {
+		return err
+	}
+	for range laterRounds {
+		if err := c.transfer(ctx); err != nil {
+			return err
+		}
+	}
+	repeated, err := c.request(ctx, r)
+	switch code := conversation.CodeOf(err); {
+	case err != nil && code == "":
+		return err
+	case err == nil && repeated.SID != made.SID:
+		return fmt.Errorf("the repeated request was answered with %s, and had made %s", repeated.SID, made.SID)
+	}
+	record, err = c.state(ctx, c.sid)
+	if err == nil && record.HadTransfers() != laterRounds+1 {
+		err = fmt.Errorf("%s has had %d transfers, and %d were asked for", c.sid, record.HadTransfers(), laterRounds+1)
+	}
+	return err
+}
+
+// trialTalk is a trial's conversation.
+type trialTalk struct {
+	*driver
+
+	sid string
+}
+
+func other(agent string) string {
+	agents := trialAgents()
+	if agent == agents[0] {
+		return agents[1]
+	}
+	return agents[0]
+}
+
+// send sends a command until it is answered.
+func (c *trialTalk) send(ctx context.Context, command conversation.Command) (outcome conversation.Outcome, err error) {
+	command = under(uuid.NewString(), command)
+	err = untilAnswered(ctx, func(ctx context.Context) error {
+		outcome, err = c.baton.Send(ctx, c.sid, command)
+		return err
+	})
+	return outcome, err
+}
+
+// request sends a request until it is answered.
+func (c *trialTalk) request(ctx context.Context, r request) (a answered, err error) {
+	err = untilAnswered(ctx, func(ctx context.Context) error {
+		a, err = c.gateways.ask(ctx, r)
+		return err
+	})
+	return a, err
+}
+
+// untilAnswered makes a call again until it is answered, with nil or a refusal.
+func untilAnswered(ctx context.Context, call func(context.Context) error) error {
+	for {
+		trying, cancel := context.WithTimeout(ctx, tryFor)
+		err := call(trying)
+		cancel()
+		if code := conversation.CodeOf(err); err == nil || (code != "" && code != conversation.CodeDeskUnavailable) {
+			return err
+		}
+		if paused := pause(ctx, anew); paused != nil {
+			return errors.Join(err, paused)
+		}
+	}
+}
+
+// begin starts the conversation, and has an agent accept it.
+func (c *trialTalk) begin(ctx context.Context) error {
+	start := conversation.StartCommand{
+		Conversation: c.sid, Channel: trialChannel, Customer: conversation.Customer{Name: "Customer of a trial"}, Queue: trialQueue,
+	}
+	err := untilAnswered(ctx, func(ctx context.Context) error {
+		_, err := c.baton.Start(ctx, start)
+		return err
+	})
+	if err != nil && conversation.CodeOf(err) != conversation.CodeInvalidPayload { // it has begun, and the answer was lost
+		return err
+	}
+	return c.takeOver(ctx)
+}
+
+// takeOver waits for the offer and accepts it, and finishes the wrap-up of whoever had the conversation before.
+func (c *trialTalk) takeOver(ctx context.Context) error {
+	for {
+		record, err := c.state(ctx, c.sid)
+		if err != nil {
+			return err
+		}
+		offered := with(&record, conversation.TaskReserved)
+		if offered == nil {
+			if with(&record, conversation.TaskAssigned) != nil {
+				break
+			}
+			if err := pause(ctx, lookEvery/10); err != nil {
+				return fmt.Errorf("%s is offered to nobody: %w", c.sid, err)
+			}
+			continue
+		}
+		_, err = c.send(ctx, conversation.AcceptCommand{Agent: offered.Agent, Task: offered.SID})
+		if err == nil {
+			break
+		}
+		if !tooLate(err) {
+			return err
+		}
+	}
+	return c.wrapUp(ctx)
+}
+
+// tooLate tells whether an offer, or the time for a wrap-up, had expired before the command came.
+func tooLate(err error) bool {
+	code := conversation.CodeOf(err)
+	return code == conversation.CodeNoReservation || code == conversation.CodeNotYourTask
+}
+
+func (c *trialTalk) wrapUp(ctx context.Context) error {
+	record, err := c.state(ctx, c.sid)
+	if err != nil {
+		return err
+	}
+	for _, task := range record.LiveTasks() {
+		if task.Status == conversation.TaskWrapping {
+			if _, err := c.send(ctx, conversation.WrapupCommand{Agent: task.Agent, Task: task.SID}); err != nil && !tooLate(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// transfer has the agent who has the conversation transfer it to the other one, who accepts.
+func (c *trialTalk) transfer(ctx context.Context) error {
+	record, err := c.state(ctx, c.sid)
+	if err != nil {
+		return err
+	}
+	holder := with(&record, conversation.TaskAssigned)
+	if holder == nil {
+		return fmt.Errorf("no agent has %s", c.sid)
+	}
+	if _, err := c.send(ctx, conversation.TransferCommand{From: holder.Agent, To: conversation.Target{Agent: other(holder.Agent)}}); err != nil {
+		return err
+	}
+	return c.takeOver(ctx)
+}
+
+// finish has the conversation closed, by an agent where one has it.
+func (c *trialTalk) finish(ctx context.Context) error {
+	if _, err := c.send(ctx, conversation.CloseCommand{Reason: "enough"}); err != nil {
+		return err
+	}
+	return c.wrapUp(ctx)
+}
+
+// agree waits until the desk shows the conversation as it is: open, or closed.
+func (c *trialTalk) agree(ctx context.Context, open bool) error {
+	for {
+		shown, err := c.shown(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !open && !shown.Open:
+			return nil
+		case open && shown.Open:
+			record, err := c.state(ctx, c.sid)
+			if err != nil {
+				return err
+			}
+			if reconcile.Agree(&record.State, shown) {
+				return nil
+			}
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return fmt.Errorf("the desk does not show %s as it is (it shows revision %d, open: %t): %w", c.sid, shown.Revision, shown.Open, err)
+		}
+	}
+}
+
+// shown reads what the desk shows, again while its database is away.
+func (c *trialTalk) shown(ctx context.Context) (shown desk.Shown, err error) {
+	err = untilAnswered(ctx, func(ctx context.Context) error {
+		shown, err = c.desk.Shown(ctx, c.sid)
+		return err
+	})
+	return shown, err
+}
+
+// forgetAnswer has the database lose the kept answer that names a SID, as if its gateway had been killed before it kept it.
+func (s *stage) forgetAnswer(ctx context.Context, sid string) error {
+	return s.administer(ctx, `UPDATE answers SET status = 0, etag = '', body = '' WHERE body LIKE '%`+sid+`%'`)
+}
