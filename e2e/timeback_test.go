@@ -75,7 +75,7 @@ func (c *centre) events(t *testing.T, sid string) int {
 func TestAConversationThatIsReset(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
-	w := c.startWorker(t)
+	w := c.startWorker(t, "BATON_METRICS=127.0.0.1:0")
 	ctx := in(t, 3*patience)
 
 	// To before a transfer that was accepted: nobody sends it a command afterwards.
@@ -129,6 +129,8 @@ func TestAConversationThatIsReset(t *testing.T) {
 	c.refused(t, "CH"+i32("0"), conversation.EndCommand{Agent: "alice"}, conversation.CodeUnknownConversation)
 	require.Contains(t, w.stderr.String(), "workflow has ended without its end being told")
 	require.Contains(t, w.stderr.String(), "whose time went back")
+	_, metrics := answers(t, w.says(t, "The worker runs", "metrics")+"/metrics")
+	require.Contains(t, metrics, `baton_conversations_repaired_total{outcome="released"} 1`+"\n")
 }
 
 // copyFile copies a file that nobody writes.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -38,7 +37,7 @@ func (c *cli) reconcileDesk() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
 				done := reconciled{Repaired: []reconciledConversation{}, Failed: []reconciledConversation{}}
-				err := reconcile.New(b, d, slog.New(slog.DiscardHandler)).All(ctx, done.add)
+				err := reconcile.New(b, d, reconcile.Options{}).All(ctx, done.add)
 				if err != nil {
 					return err
 				}

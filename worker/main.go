@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	defer func() { err = errors.Join(err, p.Close(ctx)) }()
 	w, err := serve.StartWorker(ctx, p.Temporal, p.Desk, serve.WorkerOptions{
-		Deployment: deployment, Cached: deployed.Cached, Keys: p.Keys, Logger: p.Logger, Health: p.Telemetry.Health,
+		Deployment: deployment, Cached: deployed.Cached, Keys: p.Keys, Logger: p.Logger, Telemetry: p.Telemetry,
 	})
 	if err != nil {
 		return err

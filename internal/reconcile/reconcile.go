@@ -55,11 +55,20 @@ const (
 	looksAgain = time.Second
 )
 
+// Options are optional.
+type Options struct {
+	// Logger takes every repair; nothing is logged where it is nil.
+	Logger *slog.Logger
+	// Observe is called with the outcome of each comparison that found a difference, never with Agrees.
+	Observe func(Outcome)
+}
+
 // Reconciler compares.
 type Reconciler struct {
 	conversations Conversations
 	desk          *desk.Desk
 	log           *slog.Logger
+	observe       func(Outcome)
 
 	// here is set once Temporal was seen to know a conversation.
 	here atomic.Bool
@@ -83,12 +92,27 @@ func (s seen) goesOn(before seen) bool {
 }
 
 // New makes a reconciler.
-func New(c Conversations, d *desk.Desk, log *slog.Logger) *Reconciler {
-	return &Reconciler{conversations: c, desk: d, log: log, seen: map[string]seen{}}
+func New(c Conversations, d *desk.Desk, o Options) *Reconciler {
+	r := &Reconciler{conversations: c, desk: d, log: o.Logger, observe: o.Observe, seen: map[string]seen{}}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.observe == nil {
+		r.observe = func(Outcome) {}
+	}
+	return r
 }
 
 // One compares the conversation with what the desk shows of it, and repairs that.
 func (r *Reconciler) One(ctx context.Context, sid string) (Outcome, error) {
+	outcome, err := r.compare(ctx, sid)
+	if err == nil && outcome != Agrees {
+		r.observe(outcome)
+	}
+	return outcome, err
+}
+
+func (r *Reconciler) compare(ctx context.Context, sid string) (Outcome, error) {
 	shown, err := r.desk.Shown(ctx, sid) // first, so that nothing is released that has begun meanwhile
 	if err != nil {
 		return "", err
@@ -154,6 +178,10 @@ func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.S
 	}
 	if record.Status != conversation.ConversationClosed {
 		return r.release(ctx, sid, shown)
+	}
+	// It may have told its end after the desk was read for the first time.
+	if shown, err = r.desk.Shown(ctx, sid); err != nil || !shown.Open {
+		return Agrees, err
 	}
 	picture := record.WholePicture(nil, nil)
 	picture.Chain, picture.Revision = standing.Chain, max(record.Revision, shown.Revision)

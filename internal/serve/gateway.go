@@ -23,7 +23,6 @@ import (
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/forwarded"
-	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/web"
 	"github.com/baton-transfers/baton/web/identity"
@@ -104,7 +103,8 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
-	reached := conversations{baton.NewClient(c), d, reconcile.New(baton.NewClient(c), d, o.Logger), o.Logger}
+	commands := baton.NewClient(c)
+	reached := conversations{commands, d, newReconciler(commands, d, o.Logger, o.Telemetry), o.Logger}
 	pages := web.New(d, reached, o.pages(listener.Addr()))
 	site := pages.Handler()
 	api := httpapi.New(d, reached, httpapi.Options{

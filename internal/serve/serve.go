@@ -54,8 +54,8 @@ type WorkerOptions struct {
 	// Keys are those of the client.
 	Keys   *codec.KeyRing
 	Logger *slog.Logger
-	// Health is told how the worker is; nil where nobody asks.
-	Health *telemetry.Health
+	// Telemetry takes what the worker tells of itself; nil where nobody asks.
+	Telemetry *telemetry.Telemetry
 }
 
 // StartWorker starts a worker on a connected client and an open desk, which stay the caller's to
@@ -66,14 +66,15 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	options.MaxConcurrentActivityExecutionSize = activitiesAtOnce
 	options.DeploymentOptions = o.Deployment.Options()
 	worker.SetStickyWorkflowCacheSize(cmp.Or(o.Cached, cachedConversations))
-	if o.Health == nil {
-		o.Health = telemetry.NewHealth(o.Logger)
+	if o.Telemetry == nil {
+		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
+	health := o.Telemetry.Health
 	options.OnFatalError = func(err error) {
 		o.Logger.Error("The worker has ended, and carries no conversation any more: start it again", "error", err)
-		o.Health.End("worker")
+		health.End("worker")
 	}
-	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options), health: o.Health}
+	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options), health: health}
 	workflows.Register(w.temporal)
 	activities.Register(w.temporal, d)
 	if err := w.temporal.Start(); err != nil {
@@ -84,7 +85,7 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	w.noting.Go(func() { refusals.run(noting) })
 	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
 	conversations := baton.NewClient(c)
-	compared := reconcile.New(conversations, d, o.Logger)
+	compared := newReconciler(conversations, d, o.Logger, o.Telemetry)
 	w.dispatcher.Go(func() {
 		if err := compared.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			o.Logger.Error("Conversations are no longer compared with the desk", "error", err)
@@ -95,9 +96,9 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 			o.Logger.Error("The dispatcher has ended: waiting tasks are not placed", "error", err)
 		}
 	})
-	needBoth(o.Health, c, d)
-	o.Health.Needs("dispatcher", func(context.Context) error { return d.Dispatches(silentAfter) })
-	o.Health.Ready()
+	needBoth(health, c, d)
+	health.Needs("dispatcher", func(context.Context) error { return d.Dispatches(silentAfter) })
+	health.Ready()
 	return w, nil
 }
 
@@ -109,6 +110,12 @@ func (w *Worker) Stop() {
 	w.temporal.Stop()
 	w.stopNoting()
 	w.noting.Wait()
+}
+
+// newReconciler returns a reconciler whose repairs are logged and counted.
+func newReconciler(c *baton.Client, d *desk.Desk, log *slog.Logger, t *telemetry.Telemetry) *reconcile.Reconciler {
+	count := func(o reconcile.Outcome) { t.Repaired(string(o)) }
+	return reconcile.New(c, d, reconcile.Options{Logger: log, Observe: count})
 }
 
 // courier carries what the desk has to say to a conversation, as a signal.

@@ -23,6 +23,7 @@ type metrics struct {
 	retries      *prometheus.CounterVec
 	webhooks     *prometheus.HistogramVec
 	forwarded    prometheus.Counter
+	repaired     *prometheus.CounterVec
 }
 
 // The bounds of what takes milliseconds, and of what people do, in seconds.
@@ -51,10 +52,17 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		forwarded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "baton_http_forwarded_ignored_total", Help: "Requests with a forwarded header that was not read: the peer is not in BATON_TRUSTED_PROXIES.",
 		}),
+		repaired: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "baton_conversations_repaired_total",
+			Help: "Comparisons that found a conversation different at the desk, by outcome.",
+		}, []string{"outcome"}),
 	}
-	registry.MustRegister(m.requests, m.requestTook, m.transactions, m.retries, m.webhooks, m.forwarded)
+	registry.MustRegister(m.requests, m.requestTook, m.transactions, m.retries, m.webhooks, m.forwarded, m.repaired)
 	for _, kind := range []string{kindRead, kindWrite} { // there from the start: a rate begins at 0
 		m.retries.WithLabelValues(kind)
+	}
+	for _, outcome := range []string{"resynced", "ended", "released", "differs"} {
+		m.repaired.WithLabelValues(outcome)
 	}
 	return m
 }
@@ -89,6 +97,10 @@ func (t *Telemetry) ForwardedIgnored() { t.metrics.forwarded.Inc() }
 func (t *Telemetry) Webhook(outcome string, took time.Duration) {
 	t.metrics.webhooks.WithLabelValues(outcome).Observe(took.Seconds())
 }
+
+// Repaired counts a comparison that found a conversation different at the desk: resynced, ended or released where
+// that was repaired, differs where it was not.
+func (t *Telemetry) Repaired(outcome string) { t.metrics.repaired.WithLabelValues(outcome).Inc() }
 
 // Streams counts the pages that are open and told of changes.
 func (t *Telemetry) Streams(open func() int) {
