@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/silence"
+)
+
+// behind returns the database's URL with another host and with a name for the connections; an empty one changes
+// nothing.
+func behind(t *testing.T, database, host, name string) string {
+	t.Helper()
+	at, err := url.Parse(database)
+	require.NoError(t, err)
+	if host != "" {
+		at.Host = host
+	}
+	if name != "" {
+		query := at.Query()
+		query.Set("application_name", name)
+		at.RawQuery = query.Encode()
+	}
+	return at.String()
+}
+
+// needDatabase are the parts of /readyz that hang with the database.
+var needDatabase = []string{"desk", "dispatcher", "listener", "webhooks"}
+
+// notReady asks for /readyz until it answers 503 and names such a part. It returns all parts that are not ok.
+func notReady(ctx context.Context, address string) (parts map[string]string, err error) {
+	again := time.NewTicker(poll)
+	defer again.Stop()
+	for {
+		status, parts, err := readiness(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		named := slices.ContainsFunc(needDatabase, func(part string) bool { return parts[part] != "" })
+		if status == http.StatusServiceUnavailable && named {
+			return parts, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-again.C:
+		}
+	}
+}
+
+// readiness is what /readyz answers: its status, and the parts that are not ok.
+func readiness(ctx context.Context, address string) (status int, parts map[string]string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	answered, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = answered.Body.Close() }()
+	if err := json.NewDecoder(answered.Body).Decode(&parts); err != nil {
+		return 0, nil, err
+	}
+	maps.DeleteFunc(parts, func(_, how string) bool { return how == "ok" })
+	return answered.StatusCode, parts, nil
+}
+
+// Every connection between the processes and the database stays open, and nothing arrives any more. Worker and
+// gateway name the part that hangs, and go on without a restart: a customer who comes meanwhile is offered to an
+// agent, and the webhook of the offer arrives.
+func TestSilentConnectionsHoldNothingUp(t *testing.T) {
+	t.Parallel()
+	database := emptyPostgres(t)
+	at, err := url.Parse(database)
+	require.NoError(t, err)
+	proxy, err := silence.Listen(t.Context(), at.Host)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
+	f := &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: database})}
+	through := []string{
+		"BATON_DATABASE=" + behind(t, database, proxy.Address(), ""), "TEMPORAL_ADDRESS=" + f.server.Address,
+		"BATON_HTTP=127.0.0.1:0", "BATON_METRICS=127.0.0.1:0", "BATON_WEBHOOK_ALLOW=127.0.0.0/8",
+	}
+	worker := f.startWorker(t, through...)
+	f.gateway = launchGateway(t, "gateway", environment(through...))
+	f.account, err = f.desk.Account(in(t, patience))
+	require.NoError(t, err)
+	r := f.newReceiver(t, moments(t))
+
+	// Some customers at once have the pools open connections.
+	var before []string
+	for range 8 {
+		before = append(before, f.begin(t, "support"))
+	}
+	for _, sid := range before {
+		f.offered(t, sid, "alice")
+		f.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
+	}
+	waitFor(t, patience, "the webhooks of before", func() bool { return r.wasToldAll(f.centre, before...) })
+	probes := map[string]string{"worker": worker.says(t, "The worker runs", "metrics"), "gateway": f.gateway.url}
+	bothReady := func() bool {
+		for _, address := range probes {
+			if status, _ := answers(t, address+"/readyz"); status != http.StatusOK {
+				return false
+			}
+		}
+		return true
+	}
+	waitFor(t, patience, "both are ready", bothReady)
+
+	silent, began := proxy.Silence(silence.Both), time.Now()
+	require.Positive(t, silent)
+	t.Logf("%d connections are silent.", silent)
+	var probing sync.WaitGroup
+	errs := make(chan error, len(probes))
+	for name, address := range probes {
+		probing.Go(func() {
+			parts, err := notReady(in(t, patience), address)
+			if err != nil {
+				errs <- fmt.Errorf("%s did not say that it is not ready: %w", name, err)
+				return
+			}
+			t.Logf("/readyz of the %s: 503 after %s: %v", name, time.Since(began).Round(time.Millisecond), parts)
+		})
+	}
+	waiting := f.begin(t, "support")
+	waitFor(t, patience, "the customer is offered at the desk", func() bool {
+		offers, err := f.desk.Offers(in(t, patience), "alice")
+		require.NoError(t, err)
+		return slices.ContainsFunc(offers, func(o desk.Offer) bool { return o.Conversation.SID == waiting })
+	})
+	t.Logf("The customer was offered after %s.", time.Since(began).Round(time.Millisecond))
+	event := f.happened(t, waiting, conversation.EventReservationCreated)
+	waitFor(t, patience, "the webhook of the offer", func() bool { return slices.Contains(r.positions(), event) })
+	t.Logf("The webhook of the offer came after %s.", time.Since(began).Round(time.Millisecond))
+	probing.Wait()
+	close(errs)
+	require.NoError(t, <-errs)
+
+	// All goes on, in the same processes.
+	waitFor(t, patience, "both are ready again", bothReady)
+	t.Logf("Both were ready again after %s.", time.Since(began).Round(time.Millisecond))
+	require.True(t, worker.runs() && f.gateway.runs())
+	f.do(t, waiting, conversation.AcceptCommand{Agent: "alice"})
+	f.do(t, waiting, conversation.TransferCommand{From: "alice", To: toQueue("billing")})
+	f.offered(t, waiting, "bob")
+	requireAgreement(t, f.centre, append(before, waiting)...)
+	waitFor(t, patience, "all webhooks", func() bool { return r.wasToldAll(f.centre) })
+	r.requireSigned()
+}
+
+// happened returns the position in the feed of the conversation's first event of that name.
+func (c *centre) happened(t *testing.T, sid string, name conversation.EventName) (position int64) {
+	t.Helper()
+	waitFor(t, patience, fmt.Sprintf("%s of %s", name, sid), func() bool {
+		events, err := c.desk.Feed(in(t, patience), 0, 1000)
+		require.NoError(t, err)
+		at := slices.IndexFunc(events, func(e desk.FeedEvent) bool { return e.Conversation == sid && e.Name == name })
+		if at >= 0 {
+			position = events[at].Position
+		}
+		return at >= 0
+	})
+	return position
+}
