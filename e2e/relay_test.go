@@ -81,6 +81,8 @@ func (r *relay) insist(ctx context.Context, command conversation.Command) (conve
 			if _, err := r.centre.baton.Await(ctx, r.sid, hasOffer); err != nil && ctx.Err() != nil {
 				return outcome, fmt.Errorf("no offer in the end: %w", err)
 			}
+		case code == conversation.CodeDeskUnavailable && r.byUpdateID:
+			id = uuid.NewString() // as above
 		case code != "" && code != conversation.CodeDeskUnavailable:
 			return outcome, err
 		}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // to see what a process does in the database
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -175,4 +177,96 @@ func (c *centre) happened(t *testing.T, sid string, name conversation.EventName)
 		return at >= 0
 	})
 	return position
+}
+
+// locksOf returns how many transactions of that application have written and wait for their process, and how many
+// wait for a lock.
+func locksOf(t *testing.T, database *sql.DB, name string) (held, awaited int) {
+	t.Helper()
+	require.NoError(t, database.QueryRowContext(in(t, patience), `SELECT
+			count(*) FILTER (WHERE state = 'idle in transaction' AND backend_xid IS NOT NULL),
+			count(*) FILTER (WHERE wait_event_type = 'Lock')
+		FROM pg_stat_activity WHERE application_name = $1`, name).Scan(&held, &awaited))
+	return held, awaited
+}
+
+// freezeWithLocks freezes the process while it is in a transaction that has written.
+func freezeWithLocks(t *testing.T, database *sql.DB, p *process, name string) {
+	t.Helper()
+	random, began := moments(t), time.Now()
+	for tries := 1; time.Since(began) < patience; tries++ {
+		p.freeze(t)
+		// Asked twice: the database may be about to read what the process has sent.
+		if held, _ := locksOf(t, database, name); held > 0 {
+			if held, awaited := locksOf(t, database, name); held > 0 {
+				t.Logf("Frozen at try %d, after %s: %d transactions hold locks, %d wait for one.",
+					tries, time.Since(began).Round(time.Millisecond), held, awaited)
+				return
+			}
+		}
+		p.thaw(t)
+		within(random, 20*time.Millisecond)
+	}
+	require.Fail(t, "the process was never met with locks")
+}
+
+// A worker is frozen while it holds locks of the database. What needs these locks, through the other worker and a
+// gateway, waits until PostgreSQL ends its transaction, and no longer. When the worker goes on, nothing is lost or
+// there twice.
+func TestAFrozenProcessLosesItsLocks(t *testing.T) {
+	t.Parallel()
+	const name = "frozen"
+	f := &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: emptyPostgres(t)})}
+	f.startWorker(t)
+	var err error
+	f.account, err = f.desk.Account(in(t, patience))
+	require.NoError(t, err)
+	f.gateway = f.startGateway(t, "127.0.0.1:0")
+	admin := f.admin(t)
+	f.hire(t, "carol", 1)
+	mine := f.beginWithAlice(t) // carried by the other worker
+	database, err := sql.Open("pgx", f.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, database.Close()) })
+	frozen := f.startWorker(t, "BATON_DATABASE="+behind(t, f.url, "", name))
+	passed := startRelays(t, f.centre, 8, 20)
+	passed.after(10)
+
+	measure := func(when, from, to string, presence desk.Presence) {
+		t.Helper()
+		var passing sync.WaitGroup
+		var failed error
+		passing.Go(func() {
+			for _, command := range []conversation.Command{
+				conversation.TransferCommand{From: from, To: conversation.Target{Agent: to}},
+				conversation.AcceptCommand{Agent: to},
+				conversation.WrapupCommand{Agent: from},
+			} {
+				began := time.Now()
+				if _, failed = f.baton.Send(in(t, patience), mine, command); failed != nil {
+					return
+				}
+				t.Logf("%s, the command %s took %s.", when, command.Name(), time.Since(began).Round(time.Millisecond))
+			}
+		})
+		// Presence needs the desk alone: every transaction that writes is in its way.
+		began := time.Now()
+		admin.does(http.StatusOK, http.MethodPost, admin.inWorkspace("/Workers/"+conversation.AgentSID("carol")),
+			form("ActivitySid", desk.ActivityOf(presence).SID))
+		t.Logf("%s, presence over HTTP took %s.", when, time.Since(began).Round(time.Millisecond))
+		passing.Wait()
+		require.NoError(t, failed)
+	}
+	measure("Before", "alice", "bob", desk.PresenceBreak)
+	freezeWithLocks(t, database, frozen, name)
+	measure("Meanwhile", "bob", "alice", desk.PresenceAvailable)
+	waitFor(t, patience, "PostgreSQL ends the transactions", func() bool {
+		held, _ := locksOf(t, database, name)
+		return held == 0
+	})
+	frozen.thaw(t)
+	passed.requireNothingLostOrDoubled()
+	record := requireAgreement(t, f.centre, mine)[mine]
+	require.Equal(t, commandsToBegin+6, record.Revision)
+	require.True(t, frozen.runs())
 }
