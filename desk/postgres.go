@@ -39,11 +39,11 @@ const (
 	oldestPostgres = 130000
 )
 
-// postgresSettings are what every connection starts with, where the URL says nothing else: no transaction waits for a
-// lock for ever, and a process that is frozen, or a machine that is gone, loses the locks it holds before others have
-// waited too long for them.
+// postgresSettings are the settings of every connection, unless the URL has others. A process that is frozen, or a machine
+// that is gone, loses the locks it holds after a few seconds. It must not get those that it still waits for: it stops
+// waiting before a lock that another of its transactions holds is released.
 var postgresSettings = map[string]string{
-	"application_name": "baton", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "3s", "timezone": "UTC",
+	"application_name": "baton", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "3s", "timezone": "UTC",
 }
 
 const (

@@ -1,8 +1,10 @@
 package desk
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -26,6 +29,7 @@ func TestPostgres(t *testing.T) {
 	testDesk(t, server.database)
 	testAt(t, "a change wakes who waits in another process", server.database, testWakesOthers)
 	testAt(t, "what is undone for another's sake is tried again", server.database, testUndoneIsTriedAgain)
+	testAt(t, "a frozen process gets no more locks", server.database, testFrozenGetsNoLock)
 	testAt(t, "an embedded desk is copied", server.database, testCopy)
 	testAt(t, "a role that changes no tables runs a desk", server.database, testRoleWithoutDDL)
 	testAt(t, "hot queries walk indexes", server.database, testPostgresPlans)
@@ -38,6 +42,34 @@ func TestPostgres(t *testing.T) {
 		require.NoError(t, server.CreateDatabase(t.Context(), "new", ""))
 		openTogether(t, server.URL("new"))
 	})
+}
+
+// testFrozenGetsNoLock has a process freeze that holds a lock, and waits for it in another transaction: both lose, one after
+// the other would take twice as long.
+func testFrozenGetsNoLock(t *testing.T, h *house) {
+	config, _, err := postgresConfig(h.database)
+	require.NoError(t, err)
+	begin := func() *pgx.Conn {
+		connection, err := pgx.ConnectConfig(t.Context(), config)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = connection.Close(context.WithoutCancel(t.Context())) })
+		_, err = connection.Exec(t.Context(), `BEGIN`)
+		require.NoError(t, err)
+		return connection
+	}
+	const lock = `LOCK TABLE queues IN EXCLUSIVE MODE`
+	holder, waiter := begin(), begin()
+	_, err = holder.Exec(t.Context(), lock)
+	require.NoError(t, err)
+	waits := make(chan error, 1)
+	go func() {
+		_, err := waiter.Exec(t.Context(), lock)
+		waits <- err
+	}()
+	require.NoError(t, h.AddQueue(t.Context(), "support"))
+	refused, ok := errors.AsType[*pgconn.PgError](<-waits)
+	require.True(t, ok)
+	require.Equal(t, "55P03", refused.Code)
 }
 
 func testPostgresRefuses(t *testing.T, server *databases) {
