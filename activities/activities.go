@@ -33,9 +33,19 @@ type Registry interface {
 	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
 }
 
+// The names of the activities. Histories contain them: a workflow whose activity has another name cannot be replayed.
+const (
+	NameVerdict    = "Verdict"
+	NameCreateTask = "CreateTask"
+	NameSyncTasks  = "SyncTasks"
+)
+
 // Register registers the activities of a worker with that desk, under their names in the contract.
 func Register(r Registry, desk Desk) {
-	r.RegisterActivityWithOptions(&Activities{Desk: desk}, activity.RegisterOptions{})
+	a := &Activities{Desk: desk}
+	r.RegisterActivityWithOptions(a.Verdict, activity.RegisterOptions{Name: NameVerdict})
+	r.RegisterActivityWithOptions(a.CreateTask, activity.RegisterOptions{Name: NameCreateTask})
+	r.RegisterActivityWithOptions(a.SyncTasks, activity.RegisterOptions{Name: NameSyncTasks})
 }
 
 // Verdict asks the desk before a start, a transfer or a move is decided.

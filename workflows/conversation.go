@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
 )
 
@@ -30,7 +29,6 @@ type run struct {
 	surplus bool
 	record  conversation.Record
 	inbox   *inbox
-	desk    *activities.Activities // nil: its methods serve as names
 	project projector
 	// shown are the search attributes as they were written last, at shownWith turns of the desk.
 	shown     searchable

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
 )
 
@@ -252,7 +253,7 @@ func (r *run) verdict(ctx workflow.Context, question conversation.Question) *con
 		Summary:                "may this " + string(question.Command) + " be made?",
 	})
 	var verdict conversation.Verdict
-	if err := workflow.ExecuteLocalActivity(ctx, r.desk.Verdict, question).Get(ctx, &verdict); err != nil {
+	if err := workflow.ExecuteLocalActivity(ctx, activities.NameVerdict, question).Get(ctx, &verdict); err != nil {
 		r.log(ctx).Warn("The desk gave no verdict", "command", question.Command, "error", err)
 		return nil
 	}

@@ -139,9 +139,9 @@ func (r *run) tellDesk(ctx workflow.Context) {
 func (r *run) call(ctx workflow.Context) *told {
 	p := &r.project
 	showing := r.showing(ctx)
-	activity := r.desk.SyncTasks
+	activity := activities.NameSyncTasks
 	if slices.ContainsFunc(showing.Events, func(e conversation.Event) bool { return e.Name == conversation.EventTaskCreated }) {
-		activity = r.desk.CreateTask
+		activity = activities.NameCreateTask
 	}
 	p.call = workflow.ExecuteActivity(p.options(traced(ctx, p.trace), pictureSummary(showing.Picture)), activity, showing)
 	p.due, p.calling = false, true
