@@ -49,6 +49,8 @@ type scene struct {
 	// none, for activities follow the real clock, unless deskRests is set.
 	rests     []float64
 	deskRests bool
+	// metrics are Baton's own that the workflow has recorded.
+	metrics metrics
 	// whenQuiet is done in the middle of the next quiet moment.
 	whenQuiet func()
 }
@@ -60,7 +62,9 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	s := &scene{t: t, env: suite.NewTestWorkflowEnvironment(), desk: newScriptedDesk(), start: startCommand()}
+	s := &scene{t: t, desk: newScriptedDesk(), start: startCommand()}
+	suite.SetMetricsHandler(newMetricsHandler(&s.metrics))
+	s.env = suite.NewTestWorkflowEnvironment()
 	options := temporalenv.WorkerOptions(nil)
 	options.Interceptors = append(options.Interceptors, &rests{scene: s})
 	s.env.SetWorkerOptions(options)

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/contract"
 )
 
 // TestDocumentedVariables compares the table of environment variables in docs/operations.md with what the programs, the
@@ -35,6 +37,11 @@ func TestDocumentedVariables(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, variablesRead(t, root), documented)
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	contract.Check(t, variablesRead(t, "../.."))
 }
 
 // variablesRead returns the BATON_ variables that Go code has as literals of their own, and those of the Compose file.
