@@ -15,7 +15,7 @@ type transition[S ~string] struct {
 //go:generate go run -C ../tools/generate .
 
 // The tables below are the only changes of status there are; a change that isn't in them is a bug
-// and panics. The README's pictures are drawn from them.
+// and panics. The diagrams in docs/architecture.md are generated from them.
 
 var taskTransitions = []transition[TaskStatus]{
 	{"", TaskPending, []CommandName{CommandStart, CommandTransfer, CommandCancel}},

@@ -1,5 +1,5 @@
 // Command generate writes what is drawn from the code: the contract's JSON Schema
-// (docs/messages.schema.json), the README's pictures of the state machine, and from the routes the HTTP
+// (docs/messages.schema.json), the state diagrams in docs/architecture.md, and from the routes the HTTP
 // API's OpenAPI document (httpapi/openapi.json) and the table in docs/http.md. `make drift` fails where
 // the files differ from what it writes. It is a module of its own so that the main module doesn't depend
 // on schema libraries.
@@ -29,7 +29,7 @@ func main() {
 }
 
 func run(root string) error {
-	return errors.Join(writeSchema(root), drawPictures(filepath.Join(root, "README.md")), describeAPI(root))
+	return errors.Join(writeSchema(root), drawDiagrams(filepath.Join(root, "docs", "architecture.md")), describeAPI(root))
 }
 
 // messages are the contract's payloads by name.
@@ -110,13 +110,13 @@ func enum[T ~string](values []T) *jsonschema.Schema {
 	return schema
 }
 
-// drawPictures replaces what stands between the README's markers.
-func drawPictures(readme string) error {
-	var pictures strings.Builder
+// drawDiagrams replaces the diagrams of the state machine between the markers of docs/architecture.md.
+func drawDiagrams(page string) error {
+	var diagrams strings.Builder
 	for _, d := range conversation.Diagrams() {
-		fmt.Fprintf(&pictures, "\n%s:\n\n```mermaid\n%s```\n", d.Title, d.Mermaid)
+		fmt.Fprintf(&diagrams, "\n%s:\n\n```mermaid\n%s```\n", d.Title, d.Mermaid)
 	}
-	return replaceBetween(readme, "pictures", pictures.String())
+	return replaceBetween(page, "diagrams", diagrams.String())
 }
 
 // replaceBetween replaces what stands between a file's markers of that name.
