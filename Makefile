@@ -102,7 +102,7 @@ generate: ## write generated files anew
 assets: ## copy the pages' libraries from npm, as their lockfile pins them; only this and drift need npm
 	go run -C tools/assets .
 
-screenshots: ## draw the README's pictures anew, from the pages in a real browser
+screenshots: ## take the documentation's screenshots again, of the pages in a real browser
 	@tools/browser/install.sh
 	@mkdir -p docs/images
 	BATON_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run '^TestScreenshots$$' ./e2e

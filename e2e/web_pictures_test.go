@@ -18,11 +18,11 @@ import (
 	"github.com/baton-transfers/baton/internal/config"
 )
 
-// picturesVariable names the folder that the pictures of the README are kept in; `make screenshots` sets it.
+// picturesVariable names the folder that the screenshots of the documentation are written to; `make screenshots` sets it.
 // Elsewhere they are drawn all the same, for what the browser may complain of.
 const picturesVariable = "BATON_SCREENSHOTS"
 
-// TestScreenshots draws the pictures of the README: a contact centre with a week behind it, and a transfer under way.
+// TestScreenshots takes the screenshots of the documentation: a contact centre with a week behind it, and a transfer under way.
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	folder := cmp.Or(os.Getenv(picturesVariable), t.TempDir())
