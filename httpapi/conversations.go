@@ -19,15 +19,15 @@ func conversationRoutes() []route {
 		"DateCreated", "DateUpdated", "MessagingServiceSid", "Timers.Inactive", "Timers.Closed", "Bindings.Email.Address", "Bindings.Email.Name",
 	}
 	return []route{
-		get(conversations, "/v1/Conversations", everyone).says("Lists conversations, newest first; an agent's key its agent's own.").
+		get(conversations, "/v1/Conversations", everyone).says("Lists conversations, newest first. An agent's key lists those of its agent.").
 			with("StartDate", "EndDate", "State").lists("conversations", conversationmodel.ConversationsV1Conversation{}).by((*call).listConversations),
-		post(conversations, "/v1/Conversations", services, http.StatusCreated).says("Opens a conversation; an interaction with it as its media channel starts it.").
+		post(conversations, "/v1/Conversations", services, http.StatusCreated).says("Creates a conversation. An interaction that names it as its media channel starts it.").
 			but("No timers, no bindings.").
 			with("FriendlyName", "UniqueName", "Attributes", "State").without(unsupported...).answers(conversationmodel.ConversationsV1Conversation{}).by((*call).createConversation),
 		get(conversations, conversationPath, everyone).says("Fetches a conversation, by its SID or its unique name.").
 			answers(conversationmodel.ConversationsV1Conversation{}).by((*call).fetchConversation),
 		post(conversations, conversationPath, everyone, http.StatusOK).says("Changes a conversation's names and attributes, or closes it.").
-			but("State closed ends the customer's side; active changes nothing, and is refused once the conversation is closed.").
+			but("State `closed` ends the customer's side. `active` changes nothing, and is refused after the conversation is closed.").
 			with("FriendlyName", "UniqueName", "Attributes", "State").without(unsupported...).answers(conversationmodel.ConversationsV1Conversation{}).by((*call).updateConversation),
 		remove(conversations, conversationPath, services).says("Closes a conversation.").but("It stays on record: nothing is deleted.").by((*call).removeConversation),
 	}

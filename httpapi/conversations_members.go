@@ -17,7 +17,7 @@ import (
 func memberRoutes() []route {
 	const path = conversationPath + "/Participants"
 	return []route{
-		get(conversations, path, everyone).says("Lists the participants: the customer, the agents who have the conversation or wrap it up, and who was added.").
+		get(conversations, path, everyone).says("Lists the participants: the customer, the agents who have the conversation or wrap it up, and added participants.").
 			lists("participants", conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).listMembers),
 		post(conversations, path, services, http.StatusCreated).says("Adds a participant, by Identity or by MessagingBinding.Address.").
 			but("Agents join by accepting a task, not by being added.").
@@ -26,11 +26,11 @@ func memberRoutes() []route {
 			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).createMember),
 		get(conversations, path+"/{member}", everyone).says("Fetches a participant, by its SID or its identity.").
 			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).fetchMember),
-		post(conversations, path+"/{member}", services, http.StatusOK).says("Changes a participant who was added.").
+		post(conversations, path+"/{member}", services, http.StatusOK).says("Changes an added participant.").
 			with("Identity", "MessagingBinding.ProxyAddress", "Attributes").
 			without("DateCreated", "DateUpdated", "MessagingBinding.ProjectedAddress", "RoleSid", "LastReadMessageIndex", "LastReadTimestamp").
 			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).updateMember),
-		remove(conversations, path+"/{member}", services).says("Removes a participant who was added.").by((*call).removeMember),
+		remove(conversations, path+"/{member}", services).says("Removes an added participant.").by((*call).removeMember),
 	}
 }
 

@@ -18,14 +18,14 @@ func messageRoutes() []route {
 		get(conversations, path, everyone).says("Lists the messages, oldest first.").with("Order").
 			lists("messages", conversationmodel.ConversationsV1ConversationMessage{}).by((*call).listMessages),
 		post(conversations, path, everyone, http.StatusCreated).says("Adds a message.").
-			but("Author is an agent with a task here, else a person on the customer's side, else another agent, else the customer by a new name; a name that is both of the first two is 409, "+
-				"and the participant's SID (MB…) tells them apart. Of agents only a holder may write. No media.").
+			but("Author is an agent with a task here, else a participant on the customer's side, else another agent, else the customer under a new name. A name that is both of the first two is answered 409: "+
+				"use the participant's SID (MB…). Of the agents only one who has the conversation may write. No media.").
 			with("Author", "Body*", "Attributes").
 			without("DateCreated", "DateUpdated", "MediaSid", "ContentSid", "ContentVariables", "Subject").
 			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).createMessage),
 		get(conversations, path+"/{message}", everyone).says("Fetches a message.").
 			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).fetchMessage),
-		post(conversations, path+"/{message}", services, http.StatusOK).says("Changes a message.").but("Not its author.").
+		post(conversations, path+"/{message}", services, http.StatusOK).says("Changes a message.").but("The author cannot be changed.").
 			with("Body", "Attributes").without("Author", "DateCreated", "DateUpdated", "Subject").
 			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).updateMessage),
 		remove(conversations, path+"/{message}", services).says("Deletes a message.").by((*call).removeMessage),

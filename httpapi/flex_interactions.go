@@ -20,9 +20,9 @@ const (
 
 func interactionRoutes() []route {
 	return []route{
-		post(flex, "/v1/Interactions", services, http.StatusOK).says("Starts a conversation, or opens one that an invite starts later.").
-			but("Without Routing nothing is routed until an invite comes. `routing.properties` takes workspace_sid, workflow_sid, queue_sid, worker_sid, task_channel_unique_name (the channel's type, or chat), priority and attributes; "+
-				"`channel` takes type, initiated_by, properties.media_channel_sid and one participant with name and address. Other keys are refused; timeouts are the settings'.").
+		post(flex, "/v1/Interactions", services, http.StatusOK).says("Starts a conversation, or creates one that a later invite starts.").
+			but("Without Routing nothing is routed until an invite is created. `routing.properties` takes workspace_sid, workflow_sid, queue_sid, worker_sid, task_channel_unique_name (the channel's type, or chat), priority and attributes; "+
+				"`channel` takes type, initiated_by, properties.media_channel_sid and one participant with name and address. Other keys are refused. The settings' timeouts apply.").
 			with("Channel*", "Routing", "InteractionContextSid", "WebhookTtid").answers(flexmodel.FlexV1Interaction{}).by((*call).createInteraction),
 		get(flex, interactionPath, everyone).says("Fetches an interaction.").answers(flexmodel.FlexV1Interaction{}).by((*call).fetchInteraction),
 		post(flex, interactionPath, services, http.StatusOK).says("Changes an interaction's WebhookTtid.").with("WebhookTtid").
@@ -30,11 +30,11 @@ func interactionRoutes() []route {
 		get(flex, interactionPath+"/Channels", everyone).says("Lists the interaction's channels: there is one.").
 			lists("channels", flexmodel.FlexV1InteractionChannel{}).by((*call).listChannels),
 		get(flex, channelPath, everyone).says("Fetches the interaction's channel.").answers(flexmodel.FlexV1InteractionChannel{}).by((*call).fetchChannel),
-		post(flex, channelPath, everyone, http.StatusOK).says("Ends the customer's side: waiting tasks are canceled, the agent goes to wrapup.").
-			but("`inactive` ends it as `closed` does. With Routing `{\"status\":\"closed\"}` the wrapups are completed too; `wrapup` is what happens without it.").
+		post(flex, channelPath, everyone, http.StatusOK).says("Ends the customer's side: waiting tasks are canceled, and the agent's task is wrapping.").
+			but("`inactive` and `closed` do the same. With Routing `{\"status\":\"closed\"}` wrap-ups are completed too; the default is `wrapup`.").
 			with("Status*", "Routing").answers(flexmodel.FlexV1InteractionChannel{}).by((*call).updateChannel),
-		post(flex, channelPath+"/Invites", staff, http.StatusOK).says("Starts an interaction that was opened without Routing, or sends its waiting task elsewhere.").
-			but("A conversation that an agent has isn't invited to: transfer it. The priority and the attributes of a task that waits stay.").
+		post(flex, channelPath+"/Invites", staff, http.StatusOK).says("Starts an interaction that was created without Routing, or moves its waiting task.").
+			but("Refused if an agent has the conversation: transfer it instead. A waiting task keeps its priority and attributes.").
 			with("Routing*").answers(flexmodel.FlexV1InteractionChannelInvite{}).by((*call).createInvite),
 		get(flex, channelPath+"/Invites", everyone).says("Lists the invites: one for each task.").
 			lists("invites", flexmodel.FlexV1InteractionChannelInvite{}).by((*call).listInvites),

@@ -10,9 +10,9 @@ import (
 func noteRoutes() []route {
 	const path = "/v1/Instances/{instance}/Notes"
 	return []route{
-		post(flex, path, everyone, http.StatusOK).says("Stores a note, which a transfer then names by its SID.").
+		post(flex, path, everyone, http.StatusOK).says("Stores a note, whose SID a transfer can name.").
 			with("InteractionSid*", "ChannelSid", "Summary*", "Type").answers(noteModel{}).by((*call).createNote),
-		get(flex, path+"/{note}", everyone).says("Fetches a note; an agent's key those of conversations that its agent has or is offered.").
+		get(flex, path+"/{note}", everyone).says("Fetches a note. An agent's key can fetch notes of conversations that its agent has or is offered.").
 			answers(noteModel{}).by((*call).fetchNote),
 		get(flex, path, everyone).says("Lists the notes of an interaction.").with("InteractionSid*", "ChannelSid").lists("notes", noteModel{}).by((*call).listNotes),
 	}

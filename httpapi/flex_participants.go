@@ -18,10 +18,10 @@ const prefixParticipant = "UT"
 
 func participantRoutes() []route {
 	return []route{
-		get(flex, channelPath+"/Participants", everyone).says("Lists who is on the channel: the customer, the agents who have it or wrap it up, and who was added.").
+		get(flex, channelPath+"/Participants", everyone).says("Lists the participants: the customer, the agents who have the conversation or wrap it up, and added participants.").
 			lists("participants", flexmodel.FlexV1InteractionChannelParticipant{}).by((*call).listParticipants),
 		post(flex, channelPath+"/Participants", everyone, http.StatusOK).says("Adds a participant.").
-			but("An agent takes the task that waits, by `worker_sid` in RoutingProperties, and accepts it; anybody else is noted down.").
+			but("An agent (`worker_sid` in RoutingProperties) claims and accepts the waiting task. Other participants are only recorded.").
 			with("Type*", "MediaProperties*", "RoutingProperties").answers(flexmodel.FlexV1InteractionChannelParticipant{}).by((*call).createParticipant),
 		post(flex, channelPath+"/Participants/{participant}", everyone, http.StatusOK).
 			says("`wrapup` ends an agent's turn, so that they wrap up; `closed` completes it.").

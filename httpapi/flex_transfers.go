@@ -16,16 +16,16 @@ import (
 
 func transferRoutes() []route {
 	return []route{
-		post(flex, channelPath+"/Transfers", everyone, http.StatusCreated).says("Passes the conversation to an agent (`to` a WK) or to a queue (a WQ).").
+		post(flex, channelPath+"/Transfers", everyone, http.StatusCreated).says("Transfers the conversation to an agent (`to` is a WK) or to a queue (a WQ).").
 			but("`from` is the participant of the agent who has it. Only cold transfers.").asJSON().
 			with("from*", "to*", "type", "note_sid").answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).createTransfer),
 		get(flex, channelPath+"/Transfers/{transfer}", everyone).says("Fetches a transfer.").
 			answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).fetchTransfer),
 		post(flex, channelPath+"/Transfers/{transfer}", everyone, http.StatusOK).says("Takes back a transfer that no agent has accepted yet, with `{\"status\":\"failed\"}`.").
 			asJSON().with("status*").answers(flexmodel.FlexV1InteractionTransfer{}).by((*call).updateTransfer),
-		get(flex, "/v3/Instances/{instance}/TransferSettings", everyone).says("Tells whether messaging transfers, and notes on them, are on.").
+		get(flex, "/v3/Instances/{instance}/TransferSettings", everyone).says("Fetches whether messaging transfers and transfer notes are enabled.").
 			answers(transferSettings{}).by((*call).fetchTransferSettings),
-		post(flex, "/v3/Instances/{instance}/TransferSettings", services, http.StatusOK).says("Turns messaging transfers, and notes on them, on or off.").
+		post(flex, "/v3/Instances/{instance}/TransferSettings", services, http.StatusOK).says("Enables or disables messaging transfers and transfer notes.").
 			but("`ai_summary_enabled` can only be false.").asJSON().with("enabled", "transfer_notes_enabled", "ai_summary_enabled").
 			answers(transferSettings{}).by((*call).updateTransferSettings),
 	}

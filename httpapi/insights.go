@@ -17,10 +17,10 @@ func insightRoutes() []route {
 	const segment = "A segment is a reservation that was accepted, and has its SID. "
 	return []route{
 		get(flex, "/v1/Insights/Segments", staff).says("Lists segments: each agent's turn with a conversation.").
-			but(segment+"Without a parameter all are listed, oldest first. There are no teams, recordings and assessments.").
+			but(segment+"Without a parameter all are listed, oldest first. There are no teams, recordings or assessments.").
 			with("SegmentId", "ReservationId").lists("segments", flexmodel.FlexV1InsightsSegments{}).by((*call).listSegments),
-		get(flex, "/v1/Insights/Conversations", staff).says("Lists conversations with their segments, or the one that a segment is of.").
-			but(segment+"Without a parameter all conversations are listed that an agent has accepted, oldest first.").
+		get(flex, "/v1/Insights/Conversations", staff).says("Lists conversations with their segments, or the conversation of one segment.").
+			but(segment+"Without a parameter, all conversations that an agent has accepted are listed, oldest first.").
 			with("SegmentId").lists("conversations", flexmodel.FlexV1InsightsConversations{}).by((*call).listSegmentedConversations),
 	}
 }

@@ -19,13 +19,13 @@ import (
 
 func statisticsRoutes() []route {
 	const (
-		now       = "Counts what is there now"
-		cumulated = "Counts what has happened in a period"
-		both      = "Counts what is there now, and what has happened in a period"
-		waits     = "Every transfer makes a task of its own, which waits from the transfer on. A task enters the queue that it is created in, " +
-			"also where it waits for one agent, and each queue that it is moved to: a queue's tasks_entered are those in it now, " +
+		now       = "Reports present counts"
+		cumulated = "Reports counts of a period"
+		both      = "Reports present counts and those of a period"
+		waits     = "Every transfer creates a task, whose waiting time begins with the transfer. A task enters the queue in which it is created, " +
+			"even if it waits for one agent, and each queue to which it is moved. A queue's tasks_entered is the sum of its present tasks, " +
 			"tasks_completed, tasks_canceled and tasks_moved. Nothing is ever deleted: tasks_deleted is 0."
-		available = "A worker is available while the activity is, and there is room for another task. " + waits
+		available = "A worker is available if the activity is, and capacity is left for another task. " + waits
 	)
 	period := []string{"StartDate", "EndDate", "Minutes", "TaskChannel"}
 	split := append(slices.Clone(period), "SplitByWaitTime")

@@ -17,7 +17,7 @@ import (
 
 func eventRoutes() []route {
 	return []route{
-		get(taskrouter, workspacePath+"/Events", staff).says("Lists what has happened, newest first.").
+		get(taskrouter, workspacePath+"/Events", staff).says("Lists events, newest first.").
 			with("EventType", "Minutes", "StartDate", "EndDate", "TaskSid", "WorkerSid", "ReservationSid", "TaskQueueSid", "TaskChannel", "WorkflowSid", "Sid").
 			lists("events", taskmodel.TaskrouterV1Event{}).by((*call).listEvents),
 		get(taskrouter, workspacePath+"/Events/{event}", staff).says("Fetches an event.").answers(taskmodel.TaskrouterV1Event{}).by((*call).fetchEvent),

@@ -19,11 +19,11 @@ import (
 const queuePath = workspacePath + "/TaskQueues/{queue}"
 
 func queueRoutes() []route {
-	const order = "Tasks are always taken FIFO, by one agent at a time (MaxReservedWorkers 1); there are no activities of a queue's own."
+	const order = "Tasks are always offered FIFO, to one agent at a time (MaxReservedWorkers 1). Queues have no activities."
 	return []route{
 		get(taskrouter, workspacePath+"/TaskQueues", everyone).says("Lists the queues.").with("FriendlyName", "WorkerSid", "EvaluateWorkerAttributes", "Ordering").
 			lists("task_queues", taskmodel.TaskrouterV1TaskQueue{}).by((*call).listQueues),
-		post(taskrouter, workspacePath+"/TaskQueues", services, http.StatusCreated).says("Adds a queue, with those agents for members of whose attributes TargetWorkers is true.").
+		post(taskrouter, workspacePath+"/TaskQueues", services, http.StatusCreated).says("Adds a queue. Its members are the agents for whose attributes TargetWorkers is true.").
 			but(order+" Without TargetWorkers every agent is a member (`1==1`).").with("FriendlyName*", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
 			without("ReservationActivitySid", "AssignmentActivitySid").
 			answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).createQueue),
@@ -31,7 +31,7 @@ func queueRoutes() []route {
 		post(taskrouter, queuePath, services, http.StatusOK).says("Changes a queue.").but(order).
 			with("FriendlyName", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
 			without("ReservationActivitySid", "AssignmentActivitySid").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).updateQueue),
-		remove(taskrouter, queuePath, services).says("Removes a queue that no task waits in any more.").by((*call).removeQueue),
+		remove(taskrouter, queuePath, services).says("Removes a queue in which no task waits.").by((*call).removeQueue),
 	}
 }
 

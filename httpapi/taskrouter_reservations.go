@@ -16,13 +16,13 @@ import (
 func reservationRoutes() []route {
 	const (
 		sets    = "`accepted` accepts, `rejected` declines, `wrapping` ends the agent's turn, `completed` completes it."
-		refuses = "An agent who still wraps up this conversation can't accept: 409, with `details.reason` `wrapup_pending` and the task's SID. Instructions for voice are refused, and WorkerActivitySid with another status than `rejected`."
+		refuses = "An accept is answered 409 while the agent has an open wrap-up in this conversation; `details` has the reason `wrapup_pending` and the task's SID. Voice instructions are refused, and so is WorkerActivitySid with another status than `rejected`."
 	)
 	return []route{
 		get(taskrouter, taskPath+"/Reservations", everyone).says("Lists the task's reservations, oldest first.").with("ReservationStatus", "WorkerSid").
 			lists("reservations", taskmodel.TaskrouterV1TaskReservation{}).by((*call).listTaskReservations),
-		post(taskrouter, taskPath+"/Reservations", everyone, http.StatusCreated).says("Claims a task that waits for an agent: it is reserved for them.").
-			but("Not in Twilio's document.").with("WorkerSid*").answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).createReservation),
+		post(taskrouter, taskPath+"/Reservations", everyone, http.StatusCreated).says("Claims a waiting task for an agent: it is reserved for them.").
+			but("Twilio does not document this call.").with("WorkerSid*").answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).createReservation),
 		get(taskrouter, taskPath+"/Reservations/{reservation}", everyone).says("Fetches a reservation of the task.").
 			answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).fetchReservation),
 		post(taskrouter, taskPath+"/Reservations/{reservation}", everyone, http.StatusOK).says(sets).but(refuses).

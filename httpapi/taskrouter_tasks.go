@@ -27,20 +27,20 @@ const (
 
 func taskRoutes() []route {
 	return []route{
-		get(taskrouter, workspacePath+"/Tasks", everyone).says("Lists tasks, oldest first; an agent's key its agent's own.").
+		get(taskrouter, workspacePath+"/Tasks", everyone).says("Lists tasks, oldest first. An agent's key lists those of its agent.").
 			with("AssignmentStatus", "TaskQueueSid", "TaskQueueName", "WorkflowSid", "WorkflowName", "Priority", "EvaluateTaskAttributes",
 				"RoutingTarget", "Ordering", "HasAddons").
 			lists("tasks", taskmodel.TaskrouterV1Task{}).by((*call).listTasks),
-		post(taskrouter, workspacePath+"/Tasks", services, http.StatusCreated).says("Starts a conversation, whose first task it answers.").
-			but("A task is always one of a conversation. Timeout can only be the settings'; IgnoreCapacity is true of tasks for one worker, and only of them.").
+		post(taskrouter, workspacePath+"/Tasks", services, http.StatusCreated).says("Starts a conversation, and returns its first task.").
+			but("Every task belongs to a conversation. Timeout can only have the settings' value. IgnoreCapacity is true for tasks for one worker, and only for those.").
 			with("Attributes", "TaskChannel", "WorkflowSid", "TaskQueueSid", "Priority", "RoutingTarget", "IgnoreCapacity", "Timeout").without("VirtualStartTime").
 			answers(taskmodel.TaskrouterV1Task{}).by((*call).createTask),
 		get(taskrouter, taskPath, everyone).says("Fetches a task.").answers(taskmodel.TaskrouterV1Task{}).by((*call).fetchTask),
 		post(taskrouter, taskPath, everyone, http.StatusOK).
-			says("`wrapping` ends the agent's turn, `completed` completes it, `canceled` closes a conversation whose task still waits.").
-			but("Reason is kept as the disposition, with `completed` and `canceled` only. Attributes, Priority and TaskChannel can only be what they are.").
+			says("`wrapping` ends the agent's turn, `completed` completes it, `canceled` closes a conversation whose task waits.").
+			but("Reason is kept as the disposition, with `completed` and `canceled` only. Attributes, Priority and TaskChannel can only have their present values.").
 			with("AssignmentStatus", "Reason", "Attributes", "Priority", "TaskChannel").without("VirtualStartTime").answers(taskmodel.TaskrouterV1Task{}).by((*call).updateTask),
-		remove(taskrouter, taskPath, staff).says("Cancels a task that waits.").
+		remove(taskrouter, taskPath, staff).says("Cancels a waiting task.").
 			but("The task stays on record: nothing is deleted.").by((*call).removeTask),
 	}
 }

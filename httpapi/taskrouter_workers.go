@@ -21,7 +21,7 @@ const prefixWorkerChannel = "WC"
 const workerPath = workspacePath + "/Workers/{worker}"
 
 func workerRoutes() []route {
-	const named = "FriendlyName may be in any script. The name in commands is made of it once, in the letters a to z, as ivan-petrov of Иван Петров, with a number where that is taken; it and the SID stay when FriendlyName changes."
+	const named = "FriendlyName may be in any script. The unique name for commands is derived from it once, in the letters a to z, as ivan-petrov from Иван Петров, with a number if that name is taken. It and the SID stay when FriendlyName changes."
 	return []route{
 		get(taskrouter, workspacePath+"/Workers", everyone).says("Lists the agents.").
 			with("ActivityName", "ActivitySid", "Available", "FriendlyName", "TargetWorkersExpression", "TaskQueueName", "TaskQueueSid", "Ordering").
@@ -29,16 +29,16 @@ func workerRoutes() []route {
 		post(taskrouter, workspacePath+"/Workers", services, http.StatusCreated).says("Adds an agent.").but(named).
 			with("FriendlyName*", "ActivitySid", "Attributes").answers(taskmodel.TaskrouterV1Worker{}).by((*call).createWorker),
 		get(taskrouter, workerPath, everyone).says("Fetches an agent.").answers(taskmodel.TaskrouterV1Worker{}).by((*call).fetchWorker),
-		post(taskrouter, workerPath, everyone, http.StatusOK).says("Changes an agent's activity, attributes or name; an agent's key its own agent's activity.").
-			but("Who goes has pending reservations declined, also without RejectPendingReservations.").
+		post(taskrouter, workerPath, everyone, http.StatusOK).says("Changes an agent's activity, attributes or name. An agent's key can change its agent's activity.").
+			but("Pending reservations of an agent who becomes unavailable are declined, even without RejectPendingReservations.").
 			with("ActivitySid", "Attributes", "FriendlyName", "RejectPendingReservations").answers(taskmodel.TaskrouterV1Worker{}).by((*call).updateWorker),
-		remove(taskrouter, workerPath, services).says("Removes an agent who has no task any more.").by((*call).removeWorker),
-		get(taskrouter, workerPath+"/Channels", everyone).says("Lists how much of each channel the agent takes and has.").
+		remove(taskrouter, workerPath, services).says("Removes an agent who has no task.").by((*call).removeWorker),
+		get(taskrouter, workerPath+"/Channels", everyone).says("Lists the agent's capacity and tasks by channel.").
 			lists("channels", taskmodel.TaskrouterV1WorkerChannel{}).by((*call).listWorkerChannels),
-		get(taskrouter, workerPath+"/Channels/{workerchannel}", everyone).says("Fetches one of them, by its SID or the channel's unique name.").
+		get(taskrouter, workerPath+"/Channels/{workerchannel}", everyone).says("Fetches one channel of the agent, by its SID or the channel's unique name.").
 			answers(taskmodel.TaskrouterV1WorkerChannel{}).by((*call).fetchWorkerChannel),
 		post(taskrouter, workerPath+"/Channels/{workerchannel}", staff, http.StatusOK).says("Sets the agent's capacity on the channel.").
-			but("Available follows the capacity: 0 takes none.").with("Capacity", "Available").
+			but("Available follows the capacity: with 0 it is false.").with("Capacity", "Available").
 			answers(taskmodel.TaskrouterV1WorkerChannel{}).by((*call).updateWorkerChannel),
 	}
 }

@@ -17,8 +17,8 @@ func workspaceRoutes() []route {
 		get(taskrouter, "/v1/Workspaces", everyone).says("Lists the workspaces: there is one.").with("FriendlyName").
 			lists("workspaces", taskmodel.TaskrouterV1Workspace{}).by((*call).listWorkspaces),
 		get(taskrouter, workspacePath, everyone).says("Fetches the workspace.").but("EventCallbackUrl is shown to services only.").answers(taskmodel.TaskrouterV1Workspace{}).by((*call).fetchWorkspace),
-		post(taskrouter, workspacePath, services, http.StatusOK).says("Sets where events are sent to, and which.").
-			but("Activities and the order of queues are the desk's own. EventsFilter takes [names of events](#names-of-events).").
+		post(taskrouter, workspacePath, services, http.StatusOK).says("Sets the URL that receives events, and which events.").
+			but("Activities and the order of queues cannot be set. EventsFilter takes [names of events](#names-of-events).").
 			with("FriendlyName", "EventCallbackUrl", "EventsFilter").only("DefaultActivitySid", offline).only("TimeoutActivitySid", offline).
 			only("MultiTaskEnabled", "true").only("PrioritizeQueueOrder", "FIFO").
 			answers(taskmodel.TaskrouterV1Workspace{}).by((*call).updateWorkspace),
@@ -35,7 +35,7 @@ func workspaceRoutes() []route {
 		remove(taskrouter, workspacePath+"/Activities/{activity}", services).says("Removes an activity that no worker has.").by((*call).removeActivity),
 
 		get(taskrouter, workspacePath+"/TaskChannels", everyone).says("Lists the task channels.").
-			but("They are the channels of conversations; others can't be added.").
+			but("They are the channels of conversations. Others cannot be added.").
 			lists("channels", taskmodel.TaskrouterV1TaskChannel{}).by((*call).listTaskChannels),
 		get(taskrouter, workspacePath+"/TaskChannels/{taskchannel}", everyone).says("Fetches a task channel, by its SID or its unique name.").
 			answers(taskmodel.TaskrouterV1TaskChannel{}).by((*call).fetchTaskChannel),
@@ -43,7 +43,7 @@ func workspaceRoutes() []route {
 		get(taskrouter, workspacePath+"/Workflows", everyone).says("Lists the workflows.").with("FriendlyName").
 			lists("workflows", taskmodel.TaskrouterV1Workflow{}).by((*call).listWorkflows),
 		post(taskrouter, workspacePath+"/Workflows", services, http.StatusCreated).says("Adds a workflow.").
-			but("It chooses the queue of a new task, the first target of the first filter that is true of its attributes. "+
+			but("It chooses the queue of a new task: the first target of the first filter that is true for its attributes. "+
 				"There are no assignment callbacks, and every workflow has the settings' reservation timeout. "+
 				"A target takes queue and priority; other keys of the configuration are refused.").
 			with("FriendlyName*", "Configuration*", "TaskReservationTimeout").
@@ -51,7 +51,7 @@ func workspaceRoutes() []route {
 			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).createWorkflow),
 		get(taskrouter, workspacePath+"/Workflows/{workflow}", everyone).says("Fetches a workflow.").
 			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).fetchWorkflow),
-		post(taskrouter, workspacePath+"/Workflows/{workflow}", services, http.StatusOK).says("Changes a workflow, for tasks to come.").
+		post(taskrouter, workspacePath+"/Workflows/{workflow}", services, http.StatusOK).says("Changes a workflow, for future tasks.").
 			with("FriendlyName", "Configuration", "TaskReservationTimeout").
 			without("AssignmentCallbackUrl", "FallbackAssignmentCallbackUrl").only("ReEvaluateTasks", "false").
 			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).updateWorkflow),
