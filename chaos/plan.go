@@ -164,6 +164,9 @@ func (p *plan) planPeople(r *rand.Rand, conversations int) {
 // Of the time of the load, the first part is quiet, so that there is something to compare with.
 const quietPart = 5
 
+// calmGap is the most time between two faults once each kind has come: a run of minutes recovers in between.
+const calmGap = 25 * time.Second
+
 // planFaults decides what is killed when: everything once at first, in a random order but for the gateway,
 // and then whatever comes. A store (the Temporal server, the database) is left alone until the one before
 // can be expected to have recovered.
@@ -195,7 +198,7 @@ func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 		f := fault{at: at, kind: due[next], which: r.IntN(workerCount), away: between(r, 0, min(3*time.Second, lasts/8))}
 		due = slices.Delete(due, next, next+1)
 		if len(due) == 0 {
-			due = []kind{pick(r, kinds...)}
+			due, gap = []kind{pick(r, kinds...)}, max(gap, calmGap)
 		}
 		switch f.kind { //nolint:exhaustive // the others are away as long as they are
 		case stopWorker, readOnlyDatabase, fullDatabase, exhaustedDatabase, lockedDatabase:
