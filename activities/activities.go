@@ -1,6 +1,6 @@
 // Package activities is what a conversation asks of the desk, and the interface it asks through.
 //
-// Three activities, each one call: Verdict (read-only, local) before a decision, CreateTask and
+// Three activities, each one call: Verdict (read-only, local) for the facts before a decision, CreateTask and
 // SyncTasks (both the same call under two names, for whoever reads a history) after it. Rules may
 // not come in, they are in conversation/; nor SQL, which is in desk/.
 package activities
@@ -18,11 +18,11 @@ import (
 // Desk is the contact centre's records and routing, as far as a conversation needs them. It is
 // declared here, where it is used; desk.Desk satisfies it.
 type Desk interface {
-	// Verdict answers a question with facts. It changes nothing.
-	Verdict(ctx context.Context, question conversation.Question) (conversation.Verdict, error)
-	// Sync makes the desk's records equal to the picture. Called again with the same picture, it
+	// Facts answers a question with facts. It changes nothing.
+	Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error)
+	// Sync makes the desk's records equal to the snapshot. Called again with the same snapshot, it
 	// changes nothing more and answers the same.
-	Sync(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error)
+	Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error)
 }
 
 // Activities are the activities of a worker that has a desk.
@@ -43,23 +43,23 @@ const (
 // Register registers the activities of a worker with that desk, under their names in the contract.
 func Register(r Registry, desk Desk) {
 	a := &Activities{Desk: desk}
-	r.RegisterActivityWithOptions(a.Verdict, activity.RegisterOptions{Name: NameVerdict})
+	r.RegisterActivityWithOptions(a.Facts, activity.RegisterOptions{Name: NameVerdict})
 	r.RegisterActivityWithOptions(a.CreateTask, activity.RegisterOptions{Name: NameCreateTask})
 	r.RegisterActivityWithOptions(a.SyncTasks, activity.RegisterOptions{Name: NameSyncTasks})
 }
 
-// Verdict asks the desk before a start, a transfer or a move is decided.
-func (a *Activities) Verdict(ctx context.Context, question conversation.Question) (conversation.Verdict, error) {
-	verdict, err := a.Desk.Verdict(ctx, question)
+// Facts asks the desk before a start, a transfer or a move is decided.
+func (a *Activities) Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error) {
+	facts, err := a.Desk.Facts(ctx, query)
 	if err != nil {
-		return verdict, fmt.Errorf("ask the desk about the %s of conversation %s: %w", question.Command, question.Conversation, err)
+		return facts, fmt.Errorf("ask the desk about the %s of conversation %s: %w", query.Command, query.Conversation, err)
 	}
-	return verdict, nil
+	return facts, nil
 }
 
-// Showing is a picture for the desk, and how soon the conversation wants the answer.
-type Showing struct {
-	conversation.Picture
+// SyncRequest is a snapshot for the desk, and how soon the conversation wants the answer.
+type SyncRequest struct {
+	conversation.Snapshot
 
 	// Rest is how many seconds the first attempt's answer is kept back where it brings nothing new, so
 	// that what changes meanwhile goes with one call.
@@ -67,22 +67,22 @@ type Showing struct {
 }
 
 // CreateTask tells the desk of a conversation that has a task the desk hasn't seen.
-func (a *Activities) CreateTask(ctx context.Context, showing Showing) (conversation.Acknowledgement, error) {
-	return a.sync(ctx, showing)
+func (a *Activities) CreateTask(ctx context.Context, request SyncRequest) (conversation.Acknowledgement, error) {
+	return a.sync(ctx, request)
 }
 
 // SyncTasks tells the desk of a conversation that has changed.
-func (a *Activities) SyncTasks(ctx context.Context, showing Showing) (conversation.Acknowledgement, error) {
-	return a.sync(ctx, showing)
+func (a *Activities) SyncTasks(ctx context.Context, request SyncRequest) (conversation.Acknowledgement, error) {
+	return a.sync(ctx, request)
 }
 
-func (a *Activities) sync(ctx context.Context, showing Showing) (conversation.Acknowledgement, error) {
-	ack, err := a.Desk.Sync(ctx, showing.Picture)
+func (a *Activities) sync(ctx context.Context, request SyncRequest) (conversation.Acknowledgement, error) {
+	ack, err := a.Desk.Sync(ctx, request.Snapshot)
 	if err != nil {
-		return ack, fmt.Errorf("show the desk revision %d of conversation %s: %w", showing.Revision, showing.Conversation, err)
+		return ack, fmt.Errorf("show the desk revision %d of conversation %s: %w", request.Revision, request.Conversation, err)
 	}
-	if len(ack.Placed) == 0 && activity.GetInfo(ctx).Attempt == 1 {
-		rest(ctx, time.Duration(showing.Rest*float64(time.Second)))
+	if len(ack.Matches) == 0 && activity.GetInfo(ctx).Attempt == 1 {
+		rest(ctx, time.Duration(request.Rest*float64(time.Second)))
 	}
 	return ack, nil
 }

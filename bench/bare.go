@@ -52,7 +52,7 @@ type bare struct {
 	kind, workflowID string
 }
 
-func openBare(ctx context.Context, s *stage, kind string) (*bare, error) {
+func openBare(ctx context.Context, s *environment, kind string) (*bare, error) {
 	run := bareWorkflow
 	if kind == kindNoted {
 		run = notedWorkflow

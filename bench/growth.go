@@ -127,7 +127,7 @@ func (g *growth) measureTalks(ctx context.Context, p growthPlan, folder string, 
 	return nil
 }
 
-func (g *growth) measureOpen(ctx context.Context, s *stage, w *workerProcess, p growthPlan, progress io.Writer) error {
+func (g *growth) measureOpen(ctx context.Context, s *environment, w *workerProcess, p growthPlan, progress io.Writer) error {
 	most := p.open[len(p.open)-1]
 	said := time.Now()
 	l, err := load.Prepare(ctx, s.baton, s.desk, load.Options{
@@ -177,7 +177,7 @@ func (g *growth) measureOpen(ctx context.Context, s *stage, w *workerProcess, p 
 }
 
 // measurePassed passes one conversation to and fro, and times the last transfers before each mark.
-func (g *growth) measurePassed(ctx context.Context, s *stage, p growthPlan, progress io.Writer) error {
+func (g *growth) measurePassed(ctx context.Context, s *environment, p growthPlan, progress io.Writer) error {
 	on, err := openTalk(ctx, s, 0)
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ type api struct {
 	account desk.Account
 }
 
-func openAPI(ctx context.Context, s *stage) (*api, error) {
+func openAPI(ctx context.Context, s *environment) (*api, error) {
 	a := &api{client: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * clients}}}
 	var err error
 	if a.key, a.secret, err = s.desk.AddKey(ctx, desk.Key{Name: "bench", Role: desk.KeyService, RateLimit: 1_000_000}); err != nil {
@@ -87,7 +87,7 @@ type caller struct {
 }
 
 // openCaller starts a conversation that is commanded over HTTP.
-func openCaller(ctx context.Context, s *stage, a *api, number int) (*caller, error) {
+func openCaller(ctx context.Context, s *environment, a *api, number int) (*caller, error) {
 	talked, err := openTalk(ctx, s, number)
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (c *caller) stepHTTP(ctx context.Context) (name string, took time.Duration,
 }
 
 // atRate sends commands at a fixed rate, in turn by the Go client and over HTTP, and keeps the times of both.
-func (m *measured) atRate(ctx context.Context, s *stage, a *api, p plan) error {
+func (m *measured) atRate(ctx context.Context, s *environment, a *api, p plan) error {
 	talks, callers := make(chan *talk, pooled), make(chan *caller, pooled)
 	for i := range pooled {
 		talked, err := openTalk(ctx, s, i)
@@ -225,7 +225,7 @@ type loaded struct {
 }
 
 // fullLoad lets many clients loose, each with a conversation of its own that it commands and reads.
-func fullLoad(ctx context.Context, s *stage, a *api, lasts time.Duration) (loaded, error) {
+func fullLoad(ctx context.Context, s *environment, a *api, lasts time.Duration) (loaded, error) {
 	callers := make([]*caller, clients)
 	if err := each(ctx, clients, func(ctx context.Context, i int) (err error) {
 		callers[i], err = openCaller(ctx, s, a, i)
@@ -292,7 +292,7 @@ func (a *api) close(ctx context.Context) error {
 }
 
 // measureHTTP measures the API on the stage, and its full load last.
-func measureHTTP(ctx context.Context, s *stage, p plan, m *measured, progress io.Writer) (err error) {
+func measureHTTP(ctx context.Context, s *environment, p plan, m *measured, progress io.Writer) (err error) {
 	a, err := openAPI(ctx, s)
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 
 // manyClients lets one client loose at each of many workflows of each kind. The kinds take turns in
 // short slices, so that what else the machine does falls on all of them.
-func (m *measured) manyClients(ctx context.Context, s *stage, p plan, number int) error {
+func (m *measured) manyClients(ctx context.Context, s *environment, p plan, number int) error {
 	subjects := map[string][]subject{}
 	for _, kind := range kindsInOrder(number) {
 		opened, err := s.openMany(ctx, kind)
@@ -35,7 +35,7 @@ func (m *measured) manyClients(ctx context.Context, s *stage, p plan, number int
 	return nil
 }
 
-func (s *stage) openMany(ctx context.Context, kind string) ([]subject, error) {
+func (s *environment) openMany(ctx context.Context, kind string) ([]subject, error) {
 	subjects := make([]subject, clients)
 	err := each(ctx, clients, func(ctx context.Context, i int) (err error) {
 		subjects[i], err = s.open(ctx, kind, i)
@@ -46,7 +46,7 @@ func (s *stage) openMany(ctx context.Context, kind string) ([]subject, error) {
 
 // closedLoop commands the workflows for that long, each by a client that sends the next command when
 // it has the answer. What a slice before has left under way is awaited first.
-func (s *stage) closedLoop(ctx context.Context, subjects []subject, slice time.Duration, into round) error {
+func (s *environment) closedLoop(ctx context.Context, subjects []subject, slice time.Duration, into round) error {
 	for _, on := range subjects {
 		if _, err := s.quiet(ctx, on.id()); err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 )
 
 // oneClient measures one client's commands to one workflow of each kind.
-func (m *measured) oneClient(ctx context.Context, s *stage, p plan, round int) error {
+func (m *measured) oneClient(ctx context.Context, s *environment, p plan, round int) error {
 	talked, err := openTalk(ctx, s, round)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (m *measured) oneClient(ctx context.Context, s *stage, p plan, round int) e
 
 // pacedClient sends each command to a workflow that is quiet: nothing of the one before is under way.
 // The kinds take turns with every cycle.
-func (m *measured) pacedClient(ctx context.Context, s *stage, subjects map[string]subject, p plan, number int) error {
+func (m *measured) pacedClient(ctx context.Context, s *environment, subjects map[string]subject, p plan, number int) error {
 	before, err := s.quiet(ctx, subjects[kindBaton].id())
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (m *measured) pacedClient(ctx context.Context, s *stage, subjects map[strin
 }
 
 // unpacedClient sends the commands back to back, so that what follows a command runs beside the next one.
-func (m *measured) unpacedClient(ctx context.Context, s *stage, subjects map[string]subject, p plan, number int) error {
+func (m *measured) unpacedClient(ctx context.Context, s *environment, subjects map[string]subject, p plan, number int) error {
 	took := round{}
 	for _, kind := range kindsInOrder(number) {
 		on := subjects[kind]
@@ -94,7 +94,7 @@ func (m *measured) unpacedClient(ctx context.Context, s *stage, subjects map[str
 }
 
 // refusals sends commands that the state alone refuses, and looks at what they leave in the history.
-func (m *measured) refusals(ctx context.Context, s *stage, on *talk, p plan) error {
+func (m *measured) refusals(ctx context.Context, s *environment, on *talk, p plan) error {
 	before, err := s.quiet(ctx, on.id())
 	if err != nil {
 		return err

@@ -151,26 +151,26 @@ func (l *waitingLine) placeOne(ctx context.Context) error {
 
 // join lets a conversation begin: its first picture comes to the desk, and its task is matched or waits.
 func (l *waitingLine) join(ctx context.Context) error {
-	picture, err := firstPicture(time.Now(), l.started)
+	snapshot, err := firstPicture(time.Now(), l.started)
 	if err != nil {
 		return err
 	}
 	l.started++
-	_, err = l.desk.Sync(ctx, picture)
+	_, err = l.desk.Sync(ctx, snapshot)
 	return err
 }
 
 // firstPicture is what a conversation tells the desk when it has begun.
-func firstPicture(now time.Time, number int) (conversation.Picture, error) {
+func firstPicture(now time.Time, number int) (conversation.Snapshot, error) {
 	var state conversation.State
 	result, err := state.Apply(conversation.StartCommand{
 		Conversation: baton.NewConversation(), Channel: conversation.ChannelWeb,
 		Customer:   conversation.Customer{Name: "Customer " + strconv.Itoa(number), Address: strconv.Itoa(number) + "@example.com"},
 		Queue:      queueSupport,
 		Attributes: conversation.Attributes{"order_id": baton.Attribute(strconv.Itoa(number)), "tier": baton.Attribute("gold")},
-	}, &conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}, now)
+	}, &conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}, now)
 	if err != nil {
-		return conversation.Picture{}, err
+		return conversation.Snapshot{}, err
 	}
-	return state.Picture(result.Events, result.Notes), nil
+	return state.Snapshot(result.Events, result.Notes), nil
 }

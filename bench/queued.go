@@ -9,7 +9,7 @@ import (
 
 // queueTransfers measures from the sending of a transfer to a queue until the conversation's state
 // shows it reserved for an agent who is free.
-func (m *measured) queueTransfers(ctx context.Context, s *stage, p plan) error {
+func (m *measured) queueTransfers(ctx context.Context, s *environment, p plan) error {
 	on, err := openTalk(ctx, s, 0)
 	if err != nil {
 		return err

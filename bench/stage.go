@@ -33,9 +33,9 @@ const agentCount = 2 * clients
 // stopGrace is how long the dev server may take to end.
 const stopGrace = 10 * time.Second
 
-// stage is what conversations and bare workflows run on: one dev server with its database in a file,
+// environment is what conversations and bare workflows run on: one dev server with its database in a file,
 // one desk, and a worker for each kind with the same options.
-type stage struct {
+type environment struct {
 	server   *devserver.Server
 	temporal client.Client
 	baton    *baton.Client
@@ -46,7 +46,7 @@ type stage struct {
 	log      *slog.Logger
 }
 
-func openStage(ctx context.Context, folder, database string, progress io.Writer) (_ *stage, err error) {
+func openStage(ctx context.Context, folder, database string, progress io.Writer) (_ *environment, err error) {
 	s, err := openWithoutWorkers(ctx, folder, database, progress)
 	if err != nil {
 		return nil, err
@@ -70,13 +70,13 @@ func openStage(ctx context.Context, folder, database string, progress io.Writer)
 }
 
 // openWithoutWorkers opens the desk and starts the dev server.
-func openWithoutWorkers(ctx context.Context, folder, database string, progress io.Writer) (_ *stage, err error) {
+func openWithoutWorkers(ctx context.Context, folder, database string, progress io.Writer) (_ *environment, err error) {
 	logger := slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: slog.LevelError}))
 	binary, err := devserver.Binary(ctx, progress)
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{log: logger}
+	s := &environment{log: logger}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(ctx))
@@ -127,7 +127,7 @@ func staff(ctx context.Context, d *desk.Desk) ([]string, error) {
 }
 
 // close ends what was started, the workers first, also when ctx has ended.
-func (s *stage) close(ctx context.Context) error {
+func (s *environment) close(ctx context.Context) error {
 	var errs []error
 	if s.bare != nil {
 		s.bare.Stop()
@@ -157,7 +157,7 @@ const quietPoll = 5 * time.Millisecond
 
 // quiet waits until the workflow has nothing under way, neither an activity nor a workflow task, and
 // returns how long its history is then.
-func (s *stage) quiet(ctx context.Context, workflowID string) (historySize, error) {
+func (s *environment) quiet(ctx context.Context, workflowID string) (historySize, error) {
 	for {
 		described, err := s.temporal.DescribeWorkflowExecution(ctx, workflowID, "")
 		if err != nil {

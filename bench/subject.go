@@ -23,7 +23,7 @@ type subject interface {
 
 // open starts a workflow of that kind and returns it ready for its first step. The number tells
 // apart those that run at the same time.
-func (s *stage) open(ctx context.Context, kind string, number int) (subject, error) {
+func (s *environment) open(ctx context.Context, kind string, number int) (subject, error) {
 	if kind == kindBaton {
 		return openTalk(ctx, s, number)
 	}

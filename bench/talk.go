@@ -51,7 +51,7 @@ func talkSteps() []string {
 }
 
 // openTalk starts a conversation and has the agent accept to whom the desk offers it.
-func openTalk(ctx context.Context, s *stage, number int) (*talk, error) {
+func openTalk(ctx context.Context, s *environment, number int) (*talk, error) {
 	sid, err := s.baton.Start(ctx, conversation.StartCommand{
 		Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: "Crystal Minh", Address: "crystal@example.com"},
 		Queue: queueSupport,

@@ -13,11 +13,11 @@ import (
 type evidence struct {
 	plan    plan
 	entries []*entry
-	// records are the conversations' states, feed their events in the feed's order, by the conversation's SID.
+	// records are the conversations' states, event log their events in the event log's order, by the conversation's SID.
 	records map[string]conversation.Record
-	feed    map[string][]desk.FeedEvent
-	// happened are all events, those of the desk itself too, position is how far the feed has come.
-	happened []desk.FeedEvent
+	feed    map[string][]desk.LoggedEvent
+	// happened are all events, those of the desk itself too, position is how far the event log has come.
+	happened []desk.LoggedEvent
 	position int64
 	// trials are the conversations of trials, of which no other field has anything but happened.
 	trials map[string]bool
@@ -149,8 +149,8 @@ var firstOf = map[conversation.CommandName][]conversation.EventName{
 }
 
 // effect returns the events that are the entry's own effect.
-func (v *evidence) effect(e *entry) []desk.FeedEvent {
-	var own []desk.FeedEvent
+func (v *evidence) effect(e *entry) []desk.LoggedEvent {
+	var own []desk.LoggedEvent
 	for _, event := range v.feed[e.conversation] {
 		if event.By == e.id && slices.Contains(firstOf[e.name], event.Name) {
 			own = append(own, event)
@@ -163,7 +163,7 @@ func (v *evidence) effect(e *entry) []desk.FeedEvent {
 // nothing left to do.
 func (v *evidence) elsewhere(e *entry) bool {
 	of := func(agent, task string) bool {
-		return slices.ContainsFunc(v.feed[e.conversation], func(event desk.FeedEvent) bool {
+		return slices.ContainsFunc(v.feed[e.conversation], func(event desk.LoggedEvent) bool {
 			return slices.Contains(firstOf[e.name], event.Name) && (agent == "" || event.Agent == agent) && (task == "" || event.Task == task)
 		})
 	}
@@ -592,7 +592,7 @@ func (v *evidence) capacities() row {
 
 // meant tells whether the task was meant for that agent alone, by a transfer, a move or a start that named them,
 // and has not gone to a queue since.
-func meant(before []desk.FeedEvent, offer desk.FeedEvent) bool {
+func meant(before []desk.LoggedEvent, offer desk.LoggedEvent) bool {
 	for _, event := range slices.Backward(before) {
 		if event.Task == offer.Task {
 			made := event.Name == conversation.EventTransferInitiated || event.Name == conversation.EventTaskCreated

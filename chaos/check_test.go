@@ -21,22 +21,22 @@ func calm(t *testing.T) *evidence {
 		events []conversation.Event
 		v      = &evidence{
 			plan:    plan{agents: []agent{{name: "alice", capacity: 1}, {name: "bob", capacity: 1}}},
-			records: map[string]conversation.Record{}, feed: map[string][]desk.FeedEvent{}, shown: []string{sid},
+			records: map[string]conversation.Record{}, feed: map[string][]desk.LoggedEvent{}, shown: []string{sid},
 			transcripts: map[string][]desk.Message{sid: {{Number: 1, Text: "hello", From: desk.FromCustomer}}},
 			notes:       map[string][]conversation.Note{}, tasks: map[string][]desk.Task{},
 			agents: []desk.Agent{{Name: "alice", Presence: desk.PresenceAvailable}, {Name: "bob"}},
 			has:    map[string]int{"alice": 0, "bob": 0}, counted: map[string]int{"alice": 0, "bob": 0},
 			signals: map[string]map[string]int{sid: {"talk-03": 2}}, replayed: 1, looked: 1,
 		}
-		now     = time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
-		verdict = &conversation.Verdict{
+		now   = time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+		facts = &conversation.Facts{
 			Settings: conversation.DefaultSettings(), AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1,
 		}
 	)
-	verdict.Settings.MessagingTransfers, verdict.Settings.TransferNotes = true, true
+	facts.Settings.MessagingTransfers, facts.Settings.TransferNotes = true, true
 	carry := func(c conversation.Command) conversation.Result {
 		now = now.Add(time.Second)
-		result, err := state.Apply(c, verdict, now)
+		result, err := state.Apply(c, facts, now)
 		require.NoError(t, err)
 		events = append(events, result.Events...)
 		v.notes[sid] = append(v.notes[sid], result.Notes...)
@@ -62,7 +62,7 @@ func calm(t *testing.T) *evidence {
 	start := conversation.StartCommand{Conversation: sid, Channel: conversation.ChannelWeb, Queue: "support", Attributes: conversation.Attributes{"order": []byte("17")}}
 	carry(start)
 	asked(entry{id: "talk", name: conversation.CommandStart, way: byClient, command: start, verdict: done})
-	carry(conversation.ReserveCommand{Task: state.Tasks[0].SID, Agent: "alice", Placement: state.Tasks[0].Placement})
+	carry(conversation.ReserveCommand{Task: state.Tasks[0].SID, Agent: "alice", PendingSeq: state.Tasks[0].PendingSeq})
 	does("talk-01", byClient, conversation.AcceptCommand{Agent: "alice"})
 	does("talk-02", byClient, conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}, Note: "charged twice"})
 	does("talk-03", bySignal, conversation.AcceptCommand{Agent: "bob"})
@@ -74,7 +74,7 @@ func calm(t *testing.T) *evidence {
 
 	v.records[sid] = conversation.Record{State: state}
 	for i, event := range events {
-		fed := desk.FeedEvent{Position: int64(i + 1), Conversation: sid, Event: event}
+		fed := desk.LoggedEvent{Position: int64(i + 1), Conversation: sid, Event: event}
 		v.feed[sid] = append(v.feed[sid], fed)
 		v.happened = append(v.happened, fed)
 		v.told = append(v.told, fed.Position)

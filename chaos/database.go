@@ -15,7 +15,7 @@ import (
 )
 
 // putProxy has the programs reach the database by a proxy whose connections can go silent.
-func (s *stage) putProxy(ctx context.Context) (err error) {
+func (s *environment) putProxy(ctx context.Context) (err error) {
 	address, err := url.Parse(s.database)
 	if err != nil {
 		return fmt.Errorf("read the address of the database: %w", err)
@@ -25,7 +25,7 @@ func (s *stage) putProxy(ctx context.Context) (err error) {
 }
 
 // openAdmin opens the connections that faults are made with.
-func (s *stage) openAdmin() (err error) {
+func (s *environment) openAdmin() (err error) {
 	driver, address := "sqlite", strings.TrimPrefix(s.database, "sqlite:")
 	if s.postgres != nil {
 		driver, address = "pgx", s.database
@@ -37,7 +37,7 @@ func (s *stage) openAdmin() (err error) {
 }
 
 // databaseOf is the database as a program reaches it, whose connections are known by its name.
-func (s *stage) databaseOf(name string) string {
+func (s *environment) databaseOf(name string) string {
 	address, err := url.Parse(s.database)
 	if s.proxy == nil || err != nil {
 		return s.database
@@ -50,7 +50,7 @@ func (s *stage) databaseOf(name string) string {
 }
 
 // administer runs statements in the database, again while it is away or others are at its tables.
-func (s *stage) administer(ctx context.Context, statements ...string) error {
+func (s *environment) administer(ctx context.Context, statements ...string) error {
 	return again(ctx, 0, func() error {
 		connection, err := s.admin.Conn(ctx)
 		if err != nil {
@@ -71,7 +71,7 @@ func (s *stage) administer(ctx context.Context, statements ...string) error {
 }
 
 // readOnly has the database take nothing for that long.
-func (s *stage) readOnly(ctx context.Context, away time.Duration) error {
+func (s *environment) readOnly(ctx context.Context, away time.Duration) error {
 	err := s.administer(ctx, `ALTER SYSTEM SET default_transaction_read_only = on`, `SELECT pg_reload_conf()`)
 	return errors.Join(err, pause(ctx, away),
 		s.administer(context.WithoutCancel(ctx), `ALTER SYSTEM RESET default_transaction_read_only`, `SELECT pg_reload_conf()`))
@@ -81,7 +81,7 @@ func (s *stage) readOnly(ctx context.Context, away time.Duration) error {
 var grown = []string{"feed", "conversations", "placements", "messages", "answers"}
 
 // full has the database answer for that long as one does whose disk is full.
-func (s *stage) full(ctx context.Context, away time.Duration) error {
+func (s *environment) full(ctx context.Context, away time.Duration) error {
 	fill := []string{`CREATE OR REPLACE FUNCTION chaos_full() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`}
 	var empty []string
@@ -93,7 +93,7 @@ func (s *stage) full(ctx context.Context, away time.Duration) error {
 }
 
 // exhaust takes all connections that the database has for that long.
-func (s *stage) exhaust(ctx context.Context, away time.Duration) error {
+func (s *environment) exhaust(ctx context.Context, away time.Duration) error {
 	taken, err := sql.Open("pgx", s.database)
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
@@ -117,7 +117,7 @@ func (s *stage) exhaust(ctx context.Context, away time.Duration) error {
 }
 
 // lock holds the lock of the database's file for that long, as a process does that is stopped within a transaction.
-func (s *stage) lock(ctx context.Context, away time.Duration) error {
+func (s *environment) lock(ctx context.Context, away time.Duration) error {
 	return again(ctx, 0, func() error {
 		connection, err := s.admin.Conn(ctx)
 		if err != nil {
@@ -142,7 +142,7 @@ const (
 
 // freeze stops the process while it is in a transaction that it has written in, if it can be met so, for longer than every
 // timeout.
-func (s *stage) freeze(ctx context.Context, p *process, away time.Duration) error {
+func (s *environment) freeze(ctx context.Context, p *process, away time.Duration) error {
 	for until := time.Now().Add(aimsFor); s.postgres != nil && time.Now().Before(until); {
 		if err := p.stop(); err != nil {
 			return err

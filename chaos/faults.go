@@ -26,10 +26,10 @@ const recovery = 10 * time.Second
 
 // faults has the planned ones happen, and keeps what they were.
 type faults struct {
-	stage  *stage
-	trials *trials
-	began  time.Time
-	note   func(format string, args ...any)
+	environment *environment
+	trials      *trials
+	began       time.Time
+	note        func(format string, args ...any)
 
 	mutex    sync.Mutex
 	troubles []trouble
@@ -92,7 +92,7 @@ func (f fault) subject() string {
 }
 
 func (f *faults) happen(ctx context.Context, next fault) error {
-	s := f.stage
+	s := f.environment
 	f.note("%s: %s, for %s", next.kind, next.subject(), next.away.Round(time.Millisecond))
 	switch next.kind {
 	case killWorker, killGateway:
@@ -161,11 +161,11 @@ const (
 func (f *faults) watch(ctx context.Context) {
 	answered := time.Now()
 	for pause(ctx, watchEvery) == nil {
-		f.stage.serverMutex.Lock() // not while it is killed and started again
+		f.environment.serverMutex.Lock() // not while it is killed and started again
 		asking, cancel := context.WithTimeout(ctx, hungAfter/3)
-		_, err := f.stage.temporal.WorkflowService().DescribeNamespace(asking, &workflowservice.DescribeNamespaceRequest{Namespace: client.DefaultNamespace})
+		_, err := f.environment.temporal.WorkflowService().DescribeNamespace(asking, &workflowservice.DescribeNamespaceRequest{Namespace: client.DefaultNamespace})
 		cancel()
-		f.stage.serverMutex.Unlock()
+		f.environment.serverMutex.Unlock()
 		if err == nil {
 			answered = time.Now()
 			continue

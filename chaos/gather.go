@@ -26,12 +26,12 @@ import (
 )
 
 // gather reads all there is to be looked at, when everything is quiet.
-func gather(ctx context.Context, s *stage, d *driver, p plan, trials map[string]bool) (*evidence, error) {
+func gather(ctx context.Context, s *environment, d *driver, p plan, trials map[string]bool) (*evidence, error) {
 	v := &evidence{
 		plan: p, records: map[string]conversation.Record{}, transcripts: map[string][]desk.Message{}, notes: map[string][]conversation.Note{},
 		tasks: map[string][]desk.Task{}, signals: map[string]map[string]int{}, trials: trials,
 	}
-	for _, step := range []func(context.Context, *stage, *driver) error{
+	for _, step := range []func(context.Context, *environment, *driver) error{
 		v.readRecords, v.readFeed, v.readDesk, v.readHistories,
 	} {
 		if err := step(ctx, s, d); err != nil {
@@ -74,7 +74,7 @@ func eachOf[T any](all []T, atOnce int, call func(T) error) error {
 }
 
 // readRecords reads the state of each conversation that was begun.
-func (v *evidence) readRecords(ctx context.Context, s *stage, d *driver) error {
+func (v *evidence) readRecords(ctx context.Context, s *environment, d *driver) error {
 	var sids []string
 	for _, e := range d.journal.all() {
 		if e.name == conversation.CommandStart && e.verdict == done {
@@ -109,16 +109,16 @@ func (v *evidence) open() []string {
 }
 
 // readFeed reads all events, those of conversations and those of the desk itself.
-func (v *evidence) readFeed(ctx context.Context, s *stage, _ *driver) (err error) {
-	if v.feed, err = agree.Feed(ctx, s.desk); err != nil {
+func (v *evidence) readFeed(ctx context.Context, s *environment, _ *driver) (err error) {
+	if v.feed, err = agree.Events(ctx, s.desk); err != nil {
 		return err
 	}
-	maps.DeleteFunc(v.feed, func(sid string, _ []desk.FeedEvent) bool { return v.trials[sid] })
-	if v.position, err = s.desk.Position(ctx); err != nil {
+	maps.DeleteFunc(v.feed, func(sid string, _ []desk.LoggedEvent) bool { return v.trials[sid] })
+	if v.position, err = s.desk.LastPosition(ctx); err != nil {
 		return err
 	}
 	for after := int64(0); ; {
-		page, err := s.desk.Happened(ctx, after, desk.MaxPage)
+		page, err := s.desk.AllEvents(ctx, after, desk.MaxPage)
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (v *evidence) readFeed(ctx context.Context, s *stage, _ *driver) (err error
 }
 
 // readDesk reads what the desk shows, and where it differs.
-func (v *evidence) readDesk(ctx context.Context, s *stage, d *driver) (err error) {
+func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err error) {
 	for after := (*desk.Cursor)(nil); ; {
 		page, err := s.desk.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage, After: after})
 		if err != nil {
@@ -198,7 +198,7 @@ func (v *evidence) readDesk(ctx context.Context, s *stage, d *driver) (err error
 const replayedAtMost = 400
 
 // readHistories reads the histories of all runs, counts the signals in them, and replays the runs.
-func (v *evidence) readHistories(ctx context.Context, s *stage, _ *driver) error {
+func (v *evidence) readHistories(ctx context.Context, s *environment, _ *driver) error {
 	replayer, err := temporalenv.NewReplayer(nil)
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@
 // Workflows of conversations of their own are reset, terminated and sent poison, and at the end an older copy of each
 // database is put in place.
 // The driver keeps a log of all that it asked and was answered. When the faults have ended and everything is
-// quiet, the log, the conversations' states and histories, the desk's rows and figures, the feed and the
+// quiet, the log, the conversations' states and histories, the desk's rows and figures, the event log and the
 // webhooks have to agree.
 //
 // A seed makes the whole plan: who does what when, and what is killed when. What a machine makes of the same

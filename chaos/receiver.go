@@ -21,7 +21,7 @@ type receiver struct {
 	temper temper
 	// changed is closed when the temper changes: who hangs is let go then.
 	changed chan struct{}
-	// told are the positions in the feed of the events that were taken, in the order in which they came.
+	// told are the positions in the event log of the events that were taken, in the order in which they came.
 	told []int64
 	// strange counts what came and is no event, refused how often it didn't take one.
 	strange, refused int

@@ -149,7 +149,7 @@ func (r *report) printLatencies(w io.Writer) {
 const noFault = "no fault"
 
 // wait notes how long each task waited until it was offered, by the faults that it met.
-func (r *report) wait(events []desk.FeedEvent) {
+func (r *report) wait(events []desk.LoggedEvent) {
 	r.waits = map[string][]time.Duration{}
 	since := map[string]time.Time{}
 	for _, e := range events {

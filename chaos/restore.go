@@ -35,7 +35,7 @@ type older struct {
 
 // restores replaces the Temporal server's database with an older copy, and then the desk's. This comes last, for effects that
 // the journal knows are lost by it. Open are the conversations that are open.
-func restores(ctx context.Context, s *stage, d *driver, open []string) []restored {
+func restores(ctx context.Context, s *environment, d *driver, open []string) []restored {
 	var results []restored
 	for _, o := range []older{
 		{"older copy of the Temporal server's database", s.keepTemporal, s.restoreTemporal, true, false},
@@ -52,7 +52,7 @@ func restores(ctx context.Context, s *stage, d *driver, open []string) []restore
 
 // tryOut has conversations change after the copy was made, puts the copy in place, and waits until the desk and the
 // conversations agree.
-func (o older) tryOut(ctx context.Context, s *stage, d *driver, open []string, r *restored) error {
+func (o older) tryOut(ctx context.Context, s *environment, d *driver, open []string, r *restored) error {
 	talk := func() *trialTalk { return &trialTalk{d, baton.NewConversation()} }
 	changed, closed, idle, begun := talk(), talk(), talk(), talk()
 	for _, t := range []*trialTalk{changed, closed, idle} {
@@ -123,16 +123,16 @@ func copyDatabase(from, to string) error {
 // kept is the name of a database's copy.
 const kept = ".kept"
 
-func (s *stage) keepTemporal(ctx context.Context) error {
+func (s *environment) keepTemporal(ctx context.Context) error {
 	return s.withoutServer(ctx, func(file string) error { return copyDatabase(file, file+kept) })
 }
 
-func (s *stage) restoreTemporal(ctx context.Context) error {
+func (s *environment) restoreTemporal(ctx context.Context) error {
 	return s.withoutServer(ctx, func(file string) error { return copyDatabase(file+kept, file) })
 }
 
 // withoutServer does something to the Temporal server's database while the server does not run.
-func (s *stage) withoutServer(ctx context.Context, do func(file string) error) error {
+func (s *environment) withoutServer(ctx context.Context, do func(file string) error) error {
 	s.serverMutex.Lock()
 	defer s.serverMutex.Unlock()
 	s.server.Kill()
@@ -142,7 +142,7 @@ func (s *stage) withoutServer(ctx context.Context, do func(file string) error) e
 // The names of the desk's database at its server.
 const deskDatabase, keptDatabase = "baton", "baton_kept"
 
-func (s *stage) keepDesk(ctx context.Context) error {
+func (s *environment) keepDesk(ctx context.Context) error {
 	if s.postgres == nil {
 		return s.withoutDesk(ctx, func(file string) error { return copyDatabase(file, file+kept) }, func() error { return nil })
 	}
@@ -151,7 +151,7 @@ func (s *stage) keepDesk(ctx context.Context) error {
 }
 
 // restoreDesk puts the copy in place as docs/operations.md has it.
-func (s *stage) restoreDesk(ctx context.Context) error {
+func (s *environment) restoreDesk(ctx context.Context) error {
 	announce := func() error { return s.desk.Restored(ctx) }
 	if s.postgres == nil {
 		return s.withoutDesk(ctx, func(file string) error { return copyDatabase(file+kept, file) }, announce)
@@ -167,7 +167,7 @@ func (s *stage) restoreDesk(ctx context.Context) error {
 const endConnections = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + deskDatabase + "'"
 
 // atServer runs statements at the database server, in no transaction.
-func (s *stage) atServer(ctx context.Context, statements ...string) error {
+func (s *environment) atServer(ctx context.Context, statements ...string) error {
 	connection, err := pgx.Connect(ctx, s.postgres.URL("postgres"))
 	if err != nil {
 		return fmt.Errorf("connect to the database server: %w", err)
@@ -182,7 +182,7 @@ func (s *stage) atServer(ctx context.Context, statements ...string) error {
 }
 
 // withoutDesk does something to the desk's file while no process has it open, and something else before the programs start.
-func (s *stage) withoutDesk(ctx context.Context, do func(file string) error, opened func() error) (err error) {
+func (s *environment) withoutDesk(ctx context.Context, do func(file string) error, opened func() error) (err error) {
 	s.endProcesses()
 	if err := errors.Join(s.desk.Close(), s.admin.Close()); err != nil {
 		return fmt.Errorf("close the desk: %w", err)

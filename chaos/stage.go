@@ -27,9 +27,9 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// stage is everything that runs: the Temporal dev server and the desk's database, two workers, two gateways
+// environment is everything that runs: the Temporal dev server and the desk's database, two workers, two gateways
 // and the receiver of webhooks, each where clients look for it, however often it is started again.
-type stage struct {
+type environment struct {
 	folder   string
 	database string
 	account  desk.Account
@@ -59,8 +59,8 @@ type stage struct {
 // continueAfter has conversations go on as a new run every few transfers.
 const continueAfter = 120
 
-func openStage(ctx context.Context, o options, p plan, progress io.Writer) (_ *stage, err error) {
-	s := &stage{folder: o.folder, running: map[string]*process{}}
+func openStage(ctx context.Context, o options, p plan, progress io.Writer) (_ *environment, err error) {
+	s := &environment{folder: o.folder, running: map[string]*process{}}
 	defer func() {
 		if err != nil {
 			_, closed := s.close(ctx, false)
@@ -118,7 +118,7 @@ func openStage(ctx context.Context, o options, p plan, progress io.Writer) (_ *s
 }
 
 // openDesk opens the desk in a file, or in a database server of its own.
-func (s *stage) openDesk(ctx context.Context, database string) (err error) {
+func (s *environment) openDesk(ctx context.Context, database string) (err error) {
 	s.database = config.Database(s.folder)
 	if database == databasePostgres {
 		const name = deskDatabase
@@ -146,7 +146,7 @@ func (s *stage) openDesk(ctx context.Context, database string) (err error) {
 }
 
 // build builds the programs that are killed.
-func (s *stage) build(ctx context.Context, code string) error {
+func (s *environment) build(ctx context.Context, code string) error {
 	s.workerProgram, s.gatewayProgram = filepath.Join(s.folder, "worker"), filepath.Join(s.folder, "gateway")
 	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", s.folder+string(filepath.Separator), "./worker", "./gateway")
 	build.Dir = code
@@ -161,7 +161,7 @@ func (s *stage) build(ctx context.Context, code string) error {
 const keyCount = 32
 
 // staff opens the desk: queues, agents, settings, keys and the address for webhooks.
-func (s *stage) staff(ctx context.Context, p plan) (err error) {
+func (s *environment) staff(ctx context.Context, p plan) (err error) {
 	for _, queue := range p.queues {
 		if err := s.desk.AddQueue(ctx, queue); err != nil {
 			return err
@@ -188,7 +188,7 @@ func (s *stage) staff(ctx context.Context, p plan) (err error) {
 }
 
 // staffTrials adds the queue of the trials, and the agents who work on it alone.
-func (s *stage) staffTrials(ctx context.Context) error {
+func (s *environment) staffTrials(ctx context.Context) error {
 	if err := s.desk.AddQueue(ctx, trialQueue); err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (s *stage) staffTrials(ctx context.Context) error {
 }
 
 // addKeys makes the keys, and returns the secrets by the keys' names.
-func (s *stage) addKeys(ctx context.Context) ([]key, error) {
+func (s *environment) addKeys(ctx context.Context) ([]key, error) {
 	var keys []key
 	for i := range keyCount {
 		name := fmt.Sprintf("key-%02d", i)
@@ -235,7 +235,7 @@ func freeAddress(ctx context.Context) (string, error) {
 }
 
 // startServer starts the Temporal dev server, at first and after its end.
-func (s *stage) startServer(ctx context.Context) error {
+func (s *environment) startServer(ctx context.Context) error {
 	log, err := os.OpenFile(filepath.Join(s.folder, "temporal.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log of the Temporal server: %w", err)
@@ -256,16 +256,16 @@ func (s *stage) startServer(ctx context.Context) error {
 func workerName(which int) string  { return fmt.Sprintf("worker %d", which+1) }
 func gatewayName(which int) string { return fmt.Sprintf("gateway %d", which+1) }
 
-func (s *stage) startWorker(ctx context.Context, which int) error {
+func (s *environment) startWorker(ctx context.Context, which int) error {
 	return s.start(ctx, workerName(which), s.workerProgram, "The worker runs")
 }
 
-func (s *stage) startGateway(ctx context.Context, which int) error {
+func (s *environment) startGateway(ctx context.Context, which int) error {
 	return s.start(ctx, gatewayName(which), s.gatewayProgram, "The gateway runs",
 		"BATON_HTTP="+s.gateways[which][len("http://"):], "BATON_WEBHOOK_ALLOW=127.0.0.0/8")
 }
 
-func (s *stage) start(ctx context.Context, name, program, runs string, more ...string) error {
+func (s *environment) start(ctx context.Context, name, program, runs string, more ...string) error {
 	environment := ownEnvironment(append(more, "BATON_DATABASE="+s.databaseOf(name), "TEMPORAL_ADDRESS="+s.serverOptions.Address)...)
 	p, err := launch(ctx, s.folder, name, program, runs, environment)
 	if err != nil {
@@ -278,7 +278,7 @@ func (s *stage) start(ctx context.Context, name, program, runs string, more ...s
 }
 
 // take returns the process of that name, which from now on may end.
-func (s *stage) take(name string) *process {
+func (s *environment) take(name string) *process {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	p := s.running[name]
@@ -287,14 +287,14 @@ func (s *stage) take(name string) *process {
 }
 
 // process returns the process of that name, which goes on being expected to run.
-func (s *stage) process(name string) *process {
+func (s *environment) process(name string) *process {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.running[name]
 }
 
 // gather notes what a process that has ended has printed.
-func (s *stage) gather(p *process) {
+func (s *environment) gather(p *process) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	for _, line := range p.printed.wrong() {
@@ -303,7 +303,7 @@ func (s *stage) gather(p *process) {
 }
 
 // endedByItself notes processes that have ended though nobody has killed them.
-func (s *stage) endedByItself() {
+func (s *environment) endedByItself() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	for name, p := range s.running {
@@ -320,7 +320,7 @@ func (s *stage) endedByItself() {
 const stopGrace = 10 * time.Second
 
 // endProcesses ends the workers and the gateways, and gathers what they have printed.
-func (s *stage) endProcesses() {
+func (s *environment) endProcesses() {
 	for which := range max(workerCount, gatewayCount) {
 		for _, name := range []string{workerName(which), gatewayName(which)} {
 			if p := s.take(name); p != nil {
@@ -333,7 +333,7 @@ func (s *stage) endProcesses() {
 
 // close ends everything that runs, also when ctx has ended. The database's data go, unless they are kept; then it
 // returns the folders of all databases.
-func (s *stage) close(ctx context.Context, keep bool) (folders []string, _ error) {
+func (s *environment) close(ctx context.Context, keep bool) (folders []string, _ error) {
 	var errs []error
 	s.endProcesses()
 	if s.receiver != nil && s.receiver.server != nil {

@@ -406,6 +406,6 @@ func (c *trialTalk) shown(ctx context.Context) (shown desk.Shown, err error) {
 }
 
 // forgetAnswer has the database lose the kept answer that names a SID, as if its gateway had been killed before it kept it.
-func (s *stage) forgetAnswer(ctx context.Context, sid string) error {
+func (s *environment) forgetAnswer(ctx context.Context, sid string) error {
 	return s.administer(ctx, `UPDATE answers SET status = 0, etag = '', body = '' WHERE body LIKE '%`+sid+`%'`)
 }

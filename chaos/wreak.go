@@ -48,7 +48,7 @@ func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err e
 	}
 	tell := &teller{to: progress, began: d.began}
 	r.began, r.trials = d.began, &trials{driver: d, forget: s.forgetAnswer}
-	r.faults = &faults{stage: s, trials: r.trials, began: d.began, note: tell.say}
+	r.faults = &faults{environment: s, trials: r.trials, began: d.began, note: tell.say}
 
 	talks := make([]*talk, len(p.talks))
 	for i := range p.talks {
@@ -109,7 +109,7 @@ func (o options) withFolder() (_ options, forget func() error, err error) {
 }
 
 // load has people come, write and work while the faults happen, and returns when all is up and all was done.
-func load(ctx context.Context, s *stage, d *driver, f *faults, talks []*talk) error {
+func load(ctx context.Context, s *environment, d *driver, f *faults, talks []*talk) error {
 	var working sync.WaitGroup
 	errs := make(chan error, len(talks)+2)
 	for _, t := range talks {
@@ -131,7 +131,7 @@ func load(ctx context.Context, s *stage, d *driver, f *faults, talks []*talk) er
 const finishedAtOnce = 16
 
 // settle brings the conversations to their ends, and waits until nothing is left to be told to anybody.
-func settle(ctx context.Context, s *stage, d *driver, talks []*talk) error {
+func settle(ctx context.Context, s *environment, d *driver, talks []*talk) error {
 	d.allBecome(ctx, "rest", desk.PresenceAvailable)
 	begun := slices.DeleteFunc(slices.Clone(talks), func(t *talk) bool { return t.sid == "" })
 	finished := eachOf(begun, finishedAtOnce, func(t *talk) error { return t.finish(ctx) })
@@ -141,9 +141,9 @@ func settle(ctx context.Context, s *stage, d *driver, talks []*talk) error {
 }
 
 // untold waits until every webhook was delivered.
-func untold(ctx context.Context, s *stage) error {
+func untold(ctx context.Context, s *environment) error {
 	for {
-		position, err := s.desk.Position(ctx)
+		position, err := s.desk.LastPosition(ctx)
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ type decision struct {
 const remembers = 100
 
 // Check refuses a command that the state alone refuses. It reads only; a command that it lets pass
-// may still be refused by [State.Apply] with the desk's verdict.
+// may still be refused by [State.Apply] with the desk's facts.
 func (s *State) Check(c Command, now time.Time) error {
 	if _, _, refusal := s.check(c, now); refusal != nil {
 		return refusal
@@ -51,7 +51,7 @@ func (s *State) Check(c Command, now time.Time) error {
 
 // Ask checks the command as [State.Check] does, and returns what has to be asked of the desk before
 // it is applied; nil where nothing has to be.
-func (s *State) Ask(c Command, now time.Time) (*Question, error) {
+func (s *State) Ask(c Command, now time.Time) (*FactsQuery, error) {
 	d, _, refusal := s.check(c, now)
 	if refusal != nil {
 		return nil, refusal
@@ -60,14 +60,14 @@ func (s *State) Ask(c Command, now time.Time) (*Question, error) {
 	if !ok || d.apply == nil {
 		return nil, nil //nolint:nilnil // nothing to ask is no error
 	}
-	question := asks.question(s)
-	return &question, nil
+	query := asks.factsQuery(s)
+	return &query, nil
 }
 
 // Apply carries the command out at that time and raises the revision by one, or returns a [*Refusal]
-// and changes nothing. Commands with a question (see [State.Ask]) need the desk's verdict, nil
+// and changes nothing. Commands with a question (see [State.Ask]) need the desk's facts, nil
 // where the desk did not answer; others ignore it.
-func (s *State) Apply(c Command, verdict *Verdict, now time.Time) (Result, error) {
+func (s *State) Apply(c Command, facts *Facts, now time.Time) (Result, error) {
 	d, earlier, refusal := s.check(c, now)
 	if refusal != nil {
 		return Result{}, refusal
@@ -77,14 +77,14 @@ func (s *State) Apply(c Command, verdict *Verdict, now time.Time) (Result, error
 	}
 	asks, ok := c.(asking)
 	if !ok {
-		verdict = nil
+		facts = nil
 	}
 	if ok && d.apply != nil {
-		if verdict == nil {
+		if facts == nil {
 			return Result{}, Refuse(CodeDeskUnavailable, Details{},
 				"the desk did not answer or is too far behind, and nothing was changed: send the %s again in a moment", c.Name())
 		}
-		if refusal := asks.judge(s, verdict); refusal != nil {
+		if refusal := asks.judge(s, facts); refusal != nil {
 			return Result{}, refusal
 		}
 	}
@@ -94,9 +94,9 @@ func (s *State) Apply(c Command, verdict *Verdict, now time.Time) (Result, error
 		return Result{Outcome: outcome, Stale: d.stale}, nil
 	}
 
-	ch := &change{State: s, command: c.Name(), by: c.meta().By, now: now, verdict: verdict, task: d.task, transfer: d.transfer}
-	if verdict != nil {
-		s.Settings = verdict.Settings
+	ch := &change{State: s, command: c.Name(), by: c.meta().By, now: now, facts: facts, task: d.task, transfer: d.transfer}
+	if facts != nil {
+		s.Settings = facts.Settings
 	}
 	d.apply(ch)
 	ch.settle()
@@ -178,17 +178,19 @@ func (t *Transfer) clone() *Transfer {
 	return &c
 }
 
-// Picture returns the conversation for the desk: tasks and transfers that live or that the events
+// Snapshot returns the conversation for the desk: tasks and transfers that live or that the events
 // speak of, with the events and notes themselves.
-func (s *State) Picture(events []Event, notes []Note) Picture { return s.picture(events, notes, false) }
-
-// WholePicture is a [State.Picture] with every task and transfer that the state has, for a desk that may show others.
-func (s *State) WholePicture(events []Event, notes []Note) Picture {
-	return s.picture(events, notes, true)
+func (s *State) Snapshot(events []Event, notes []Note) Snapshot {
+	return s.snapshot(events, notes, false)
 }
 
-func (s *State) picture(events []Event, notes []Note, whole bool) Picture {
-	p := Picture{
+// WholeSnapshot is a [State.Snapshot] with every task and transfer that the state has, for a desk that may show others.
+func (s *State) WholeSnapshot(events []Event, notes []Note) Snapshot {
+	return s.snapshot(events, notes, true)
+}
+
+func (s *State) snapshot(events []Event, notes []Note, whole bool) Snapshot {
+	p := Snapshot{
 		Conversation: s.Conversation, Status: s.Status, Channel: s.Channel, Customer: s.Customer, Revision: s.Revision,
 		CreatedAt: s.CreatedAt, ClosedAt: s.ClosedAt, LastEvent: s.Events, Whole: whole, Tasks: []*Task{}, Transfers: []*Transfer{},
 		Notes: notes, Events: events,

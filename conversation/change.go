@@ -9,7 +9,7 @@ type change struct {
 	command CommandName
 	by      string
 	now     time.Time
-	verdict *Verdict
+	facts   *Facts
 	// task and transfer are what the command touched, for its outcome.
 	task     *Task
 	transfer *Transfer
@@ -58,8 +58,8 @@ func (ch *change) pend(t *Task) {
 	if t.Status == TaskReserved {
 		ch.setTask(t, TaskPending)
 	}
-	ch.Placements++
-	t.Agent, t.Direct, t.Placement = "", false, ch.Placements
+	ch.PendingCount++
+	t.Agent, t.Direct, t.PendingSeq = "", false, ch.PendingCount
 }
 
 // enter puts the task into a queue, where its waiting time starts anew.
@@ -76,14 +76,14 @@ func (ch *change) startTaskClock(t *Task) {
 
 // direct sends the task to one agent: reserved for them if they are available, else as the setting says.
 func (ch *change) direct(t *Task, agent string) {
-	if !ch.verdict.AgentAvailable && ch.Settings.AgentUnavailable == AgentUnavailableOriginQueue {
+	if !ch.facts.AgentAvailable && ch.Settings.AgentUnavailable == AgentUnavailableOriginQueue {
 		ch.enter(t, t.Queue, true)
 		return
 	}
 	ch.startTaskClock(t)
 	ch.pend(t)
 	t.Agent, t.Direct = agent, true
-	if ch.verdict.AgentAvailable {
+	if ch.facts.AgentAvailable {
 		ch.reserve(t, agent, "")
 	}
 }

@@ -85,8 +85,8 @@ type Command interface {
 // asking is a command that is decided on the desk's facts as well as on the state.
 type asking interface {
 	Command
-	question(s *State) Question
-	judge(s *State, v *Verdict) *Refusal
+	factsQuery(s *State) FactsQuery
+	judge(s *State, v *Facts) *Refusal
 }
 
 // Meta is what every command may carry.
@@ -205,8 +205,8 @@ type CloseCommand struct {
 type ReserveCommand struct {
 	Task  string `json:"task"`
 	Agent string `json:"agent"`
-	// Placement is the number the task had when the desk matched it; with another the match is stale.
-	Placement int `json:"placement"`
+	// PendingSeq is the number the task had when the desk matched it; with another the match is stale.
+	PendingSeq int `json:"placement"`
 	// Reservation is the SID the desk gave the match; one is made where it is left out.
 	Reservation string `json:"reservation,omitempty"`
 	Meta

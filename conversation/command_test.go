@@ -82,7 +82,7 @@ func TestDecodedCommands(t *testing.T) {
 		conversation.CancelCommand{Agent: "alice", Transfer: "UX1", Meta: meta},
 		conversation.MoveCommand{Task: "WT1", To: conversation.Target{Queue: "billing"}, Meta: meta},
 		conversation.CloseCommand{Reason: "bye", Meta: meta},
-		conversation.ReserveCommand{Task: "WT1", Agent: "bob", Placement: 3, Reservation: "WR1", Meta: meta},
+		conversation.ReserveCommand{Task: "WT1", Agent: "bob", PendingSeq: 3, Reservation: "WR1", Meta: meta},
 		conversation.StartCommand{Conversation: storyConversation, Channel: "web", Queue: "support", Attributes: conversation.Attributes{"a": json.RawMessage("1")}},
 	} {
 		payload, err := json.Marshal(want)
@@ -221,7 +221,7 @@ func TestAConversationTheDeskKnowsIsNotStartedAnew(t *testing.T) {
 		[]byte(`{"conversation":"`+storyConversation+`","channel":"web","queue":"support"}`), "")
 	require.NoError(t, err)
 	state := &conversation.State{}
-	_, err = state.Apply(command, &conversation.Verdict{QueueKnown: true, QueueMembers: 1, ConversationKnown: true}, monday)
+	_, err = state.Apply(command, &conversation.Facts{QueueKnown: true, QueueMembers: 1, ConversationKnown: true}, monday)
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	require.ErrorContains(t, err, "was started before")
 }
@@ -270,9 +270,9 @@ func TestNamesOfAgentsAndQueues(t *testing.T) {
 		for _, start := range []conversation.StartCommand{{Queue: wrong}, {Queue: "support", Agent: wrong}} {
 			start.Conversation, start.Channel = conversation.SIDOf(conversation.PrefixConversation, uuid.Nil), conversation.ChannelWeb
 			var state conversation.State
-			question, err := state.Ask(start, monday)
+			query, err := state.Ask(start, monday)
 			require.NoError(t, err, "the desk is asked first, so that recorded histories replay")
-			require.NotNil(t, question)
+			require.NotNil(t, query)
 			_, err = state.Apply(start, verdictOf(bothSwitchesOn(), true), monday)
 			require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), wrong)
 		}

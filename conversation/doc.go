@@ -11,6 +11,6 @@
 //     The rule "wrapup before accept" is the first check of [Accept].
 //   - fallbacks.go: what happens when nobody takes a task, and when a deadline passes.
 //   - transitions.go: the table of every legal change of status; the diagrams in docs/architecture.md are generated from it.
-//   - verdict.go: what a command has to ask the desk before it may be decided.
+//   - facts.go: what a command has to ask the desk before it may be decided.
 //   - command.go: the commands and their JSON, which is the contract with services.
 package conversation

@@ -93,9 +93,9 @@ type Note struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Picture is what a conversation tells the desk: itself as it is now, and what the desk has not
+// Snapshot is what a conversation tells the desk: itself as it is now, and what the desk has not
 // acknowledged yet. Applied once or many times, it leaves the desk's rows equal to the conversation.
-type Picture struct {
+type Snapshot struct {
 	Conversation string             `json:"conversation"`
 	Status       ConversationStatus `json:"status"`
 	Channel      Channel            `json:"channel"`
@@ -118,7 +118,7 @@ type Picture struct {
 	Events []Event `json:"events"`
 }
 
-// Acknowledgement is the desk's answer to a picture.
+// Acknowledgement is the desk's answer to a snapshot.
 type Acknowledgement struct {
 	// Revision is the revision the desk now shows, and Events how many events it has. Where it has more than it was
 	// sent, time went back in the conversation: see [State.StepBeyond].
@@ -126,6 +126,6 @@ type Acknowledgement struct {
 	Events   int `json:"events,omitempty"`
 	// Known is how many of the first events it was sent the desk had already, where it takes nothing of the rest.
 	Known int `json:"known,omitempty"`
-	// Placed are matches the desk made of this conversation's waiting tasks.
-	Placed []ReserveCommand `json:"placed,omitempty"`
+	// Matches are matches the desk made of this conversation's waiting tasks.
+	Matches []ReserveCommand `json:"placed,omitempty"`
 }

@@ -74,9 +74,9 @@ func TestWhatTheDeskHasNotBeenToldIsNotForgotten(t *testing.T) {
 	s.state.Forget(untold)
 	require.Zero(t, s.state.Forgotten)
 	require.Len(t, s.state.Tasks, 1202)
-	picture := s.state.Picture(untold, nil)
-	require.Len(t, picture.Tasks, 1202)
-	for _, task := range picture.Tasks {
+	snapshot := s.state.Snapshot(untold, nil)
+	require.Len(t, snapshot.Tasks, 1202)
+	for _, task := range snapshot.Tasks {
 		require.Equal(t, "17", string(task.Attributes["order"]))
 	}
 	s.state.Forget(untold[len(untold)/3:])

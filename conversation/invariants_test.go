@@ -19,7 +19,7 @@ import (
 type step struct {
 	before  *conversation.State
 	command conversation.Command
-	verdict *conversation.Verdict
+	verdict *conversation.Facts
 	now     time.Time
 	after   *conversation.State
 	result  conversation.Result
@@ -152,7 +152,7 @@ func allowed(s *conversation.State, command conversation.Command, now time.Time)
 		return active && (c.Task == "" || (task != nil && task.Status.Waiting()))
 	case conversation.ReserveCommand:
 		task := s.Task(c.Task)
-		return task != nil && task.Status == conversation.TaskPending && task.Placement == c.Placement
+		return task != nil && task.Status == conversation.TaskPending && task.PendingSeq == c.PendingSeq
 	case conversation.ExpireCommand:
 		deadline, ok := s.Deadline()
 		return ok && !deadline.At.After(now)
@@ -213,8 +213,8 @@ func checkChanges(st step) error {
 		if was.Status != task.Status && !slices.Contains(legal[st.command.Name()], statusChange{was.Status, task.Status}) {
 			return broken("statuses", "%s turned task %s from %q into %s", st.command.Name(), task.SID, was.Status, task.Status)
 		}
-		if was.Status != conversation.TaskPending && task.Status == conversation.TaskPending && task.Placement <= st.before.Placements {
-			return broken("placement", "task %s became pending under the old number %d", task.SID, task.Placement)
+		if was.Status != conversation.TaskPending && task.Status == conversation.TaskPending && task.PendingSeq <= st.before.PendingCount {
+			return broken("placement", "task %s became pending under the old number %d", task.SID, task.PendingSeq)
 		}
 		if was.Status == conversation.TaskWrapping && task.Status == conversation.TaskAssigned {
 			own := st.before.ActiveTransfer()

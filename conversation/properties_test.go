@@ -14,7 +14,7 @@ import (
 )
 
 // TestProperties sends random commands, sensible and not, by anybody, under settings that change with
-// every verdict, and checks after each of them the invariants; that a refused command
+// all facts, and checks after each of them the invariants; that a refused command
 // leaves every byte; that one carried out before has no second effect; and that two replicas, one of
 // which is continued as new after every command, stay equal to the byte.
 func TestProperties(t *testing.T) {
@@ -50,16 +50,16 @@ func (r *randomRun) encoded(s *conversation.State) string {
 }
 
 // step carries the command out on both replicas.
-func (r *randomRun) step(command conversation.Command, verdict *conversation.Verdict) {
+func (r *randomRun) step(command conversation.Command, facts *conversation.Facts) {
 	before, id := copyOf(r.one), idOf(command)
 	bytes := r.encoded(before)
 	repeated := slices.ContainsFunc(before.Remembered, func(m conversation.Remembered) bool { return id != "" && m.ID == id })
 	checked := r.one.Check(command, r.now)
 	_, asked := r.one.Ask(command, r.now)
-	result, err := r.one.Apply(command, verdict, r.now)
-	otherResult, otherErr := r.other.Apply(command, verdict, r.now)
+	result, err := r.one.Apply(command, facts, r.now)
+	otherResult, otherErr := r.other.Apply(command, facts, r.now)
 	st := step{
-		before: before, command: command, verdict: verdict, now: r.now, after: r.one, result: result, err: err, repeated: repeated,
+		before: before, command: command, verdict: facts, now: r.now, after: r.one, result: result, err: err, repeated: repeated,
 	}
 	if broken := checkStep(st); broken != nil {
 		r.t.Fatal(broken)
@@ -236,7 +236,7 @@ func (r *randomRun) command() conversation.Command {
 		return conversation.CloseCommand{Meta: r.meta()}
 	case 8:
 		return conversation.ReserveCommand{
-			Agent: r.agent(), Task: r.taskSID(), Placement: rapid.IntRange(0, r.one.Placements+1).Draw(r.t, "placement"), Meta: r.meta(),
+			Agent: r.agent(), Task: r.taskSID(), PendingSeq: rapid.IntRange(0, r.one.PendingCount+1).Draw(r.t, "placement"), Meta: r.meta(),
 		}
 	case 9:
 		return r.start()
@@ -257,7 +257,7 @@ func (r *randomRun) sensible() conversation.Command {
 	agent := rapid.SampledFrom([]string{"alice", "bob", "carol"}).Draw(r.t, "agent")
 	switch task := rapid.SampledFrom(live).Draw(r.t, "live task"); task.Status {
 	case conversation.TaskPending:
-		return conversation.ReserveCommand{Task: task.SID, Agent: agent, Placement: task.Placement, Meta: r.meta()}
+		return conversation.ReserveCommand{Task: task.SID, Agent: agent, PendingSeq: task.PendingSeq, Meta: r.meta()}
 	case conversation.TaskReserved:
 		if rapid.IntRange(0, 3).Draw(r.t, "declines") == 0 {
 			return conversation.DeclineCommand{Agent: task.Agent, Meta: r.meta()}
@@ -283,13 +283,13 @@ func (r *randomRun) settings() conversation.Settings {
 	return settings
 }
 
-// generous is a verdict that allows everything the settings do.
-func (r *randomRun) generous() *conversation.Verdict {
+// generous is facts that allows everything the settings do.
+func (r *randomRun) generous() *conversation.Facts {
 	return verdictOf(r.settings(), rapid.Bool().Draw(r.t, "available"))
 }
 
-// verdict is any verdict; the desk may not answer at all.
-func (r *randomRun) verdict() *conversation.Verdict {
+// facts is any facts; the desk may not answer at all.
+func (r *randomRun) verdict() *conversation.Facts {
 	usually := func(what string) bool { return rapid.IntRange(0, 5).Draw(r.t, what) > 0 }
 	if !usually("answers") {
 		return nil

@@ -131,7 +131,7 @@ var refusals = []struct {
 	},
 	{"transfer to oneself", aliceHasIt, "transfer alice→alice", conversation.CodeTransferToSelf, "transfer to another agent or to a queue", "agent=alice"},
 
-	// The desk's verdict: switches, mode, channel, target.
+	// The desk's facts: switches, mode, channel, target.
 	{"the desk doesn't answer a start", "silent", "start", conversation.CodeDeskUnavailable, "send the start again", ""},
 	{
 		"the desk doesn't answer a transfer", aliceHasIt + " · silent", "transfer alice→bob",

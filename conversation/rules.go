@@ -58,11 +58,11 @@ func startedBefore(sid string) *Refusal {
 	return invalid("conversation", "start: the conversation %s was started before: carry on with it, or start another under a SID of its own", sid)
 }
 
-func (c StartCommand) question(*State) Question {
-	return Question{Conversation: c.Conversation, Command: CommandStart, Agent: c.Agent, Queue: c.Queue}
+func (c StartCommand) factsQuery(*State) FactsQuery {
+	return FactsQuery{Conversation: c.Conversation, Command: CommandStart, Agent: c.Agent, Queue: c.Queue}
 }
 
-func (c StartCommand) judge(_ *State, v *Verdict) *Refusal {
+func (c StartCommand) judge(_ *State, v *Facts) *Refusal {
 	if v.ConversationKnown {
 		return startedBefore(c.Conversation)
 	}
@@ -99,15 +99,15 @@ func (c TransferCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	return decision{apply: func(ch *change) { c.apply(ch, from) }}, nil
 }
 
-func (c TransferCommand) question(s *State) Question {
-	q := Question{Conversation: s.Conversation, Command: CommandTransfer, Agent: c.To.Agent, Queue: c.To.Queue}
+func (c TransferCommand) factsQuery(s *State) FactsQuery {
+	q := FactsQuery{Conversation: s.Conversation, Command: CommandTransfer, Agent: c.To.Agent, Queue: c.To.Queue}
 	if IsSID(PrefixNote, c.Note) {
 		q.Note = c.Note
 	}
 	return q
 }
 
-func (c TransferCommand) judge(s *State, v *Verdict) *Refusal {
+func (c TransferCommand) judge(s *State, v *Facts) *Refusal {
 	if refusal := judgeNames(CommandTransfer, "to.agent", c.To.Agent, "to.queue", c.To.Queue); refusal != nil {
 		return refusal
 	}
@@ -317,11 +317,11 @@ func (c MoveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}}, nil
 }
 
-func (c MoveCommand) question(s *State) Question {
-	return Question{Conversation: s.Conversation, Command: CommandMove, Agent: c.To.Agent, Queue: c.To.Queue}
+func (c MoveCommand) factsQuery(s *State) FactsQuery {
+	return FactsQuery{Conversation: s.Conversation, Command: CommandMove, Agent: c.To.Agent, Queue: c.To.Queue}
 }
 
-func (c MoveCommand) judge(_ *State, v *Verdict) *Refusal {
+func (c MoveCommand) judge(_ *State, v *Facts) *Refusal {
 	if refusal := judgeNames(CommandMove, "to.agent", c.To.Agent, "to.queue", c.To.Queue); refusal != nil {
 		return refusal
 	}
@@ -370,7 +370,7 @@ func (s *State) stillWaits(sid string) *Refusal {
 
 func (c ReserveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	task := s.Task(c.Task)
-	if task == nil || task.Status != TaskPending || task.Placement != c.Placement {
+	if task == nil || task.Status != TaskPending || task.PendingSeq != c.PendingSeq {
 		own := task != nil && task.Reservation != nil && c.Reservation != "" && task.Reservation.SID == c.Reservation
 		return decision{task: task, stale: !own}, nil
 	}

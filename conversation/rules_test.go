@@ -367,7 +367,7 @@ func TestAnAcceptBeforeTheTimerWins(t *testing.T) {
 func TestPlacementNumbers(t *testing.T) {
 	t.Parallel()
 	s := tell(t, "start · reserve alice · decline alice")
-	require.Equal(t, 2, s.task(1).Placement, "each time it becomes pending the task gets the next number")
+	require.Equal(t, 2, s.task(1).PendingSeq, "each time it becomes pending the task gets the next number")
 
 	s.then("reserve bob placement=1")
 	require.True(t, s.last.Stale, "the desk has to release its old match")
@@ -443,33 +443,33 @@ func TestTheVerdictIsAskedForWhatTheDeskKnows(t *testing.T) {
 	s := tell(t, aliceHasIt)
 	for _, test := range []struct {
 		command conversation.Command
-		want    *conversation.Question
+		want    *conversation.FactsQuery
 	}{
 		{
 			conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}, Note: storedNote},
-			&conversation.Question{Conversation: storyConversation, Command: conversation.CommandTransfer, Agent: "bob", Note: storedNote},
+			&conversation.FactsQuery{Conversation: storyConversation, Command: conversation.CommandTransfer, Agent: "bob", Note: storedNote},
 		},
 		{
 			conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}, Note: "Hi"},
-			&conversation.Question{Conversation: storyConversation, Command: conversation.CommandTransfer, Queue: "billing"},
+			&conversation.FactsQuery{Conversation: storyConversation, Command: conversation.CommandTransfer, Queue: "billing"},
 		},
 		{conversation.EndCommand{Agent: "alice"}, nil},
 		{conversation.CloseCommand{}, nil},
 	} {
-		question, err := s.state.Ask(test.command, s.now)
+		query, err := s.state.Ask(test.command, s.now)
 		require.NoError(t, err)
-		require.Equal(t, test.want, question)
+		require.Equal(t, test.want, query)
 	}
-	question, err := tell(t, "start").state.Ask(conversation.MoveCommand{To: conversation.Target{Agent: "bob"}}, monday)
+	query, err := tell(t, "start").state.Ask(conversation.MoveCommand{To: conversation.Target{Agent: "bob"}}, monday)
 	require.NoError(t, err)
-	require.Equal(t, &conversation.Question{Conversation: storyConversation, Command: conversation.CommandMove, Agent: "bob"}, question)
+	require.Equal(t, &conversation.FactsQuery{Conversation: storyConversation, Command: conversation.CommandMove, Agent: "bob"}, query)
 }
 
 func TestAVerdictNobodyAskedForChangesNoSetting(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt)
 	settings := s.state.Settings
-	_, err := s.state.Apply(conversation.EndCommand{Agent: "alice"}, &conversation.Verdict{}, s.now)
+	_, err := s.state.Apply(conversation.EndCommand{Agent: "alice"}, &conversation.Facts{}, s.now)
 	require.NoError(t, err)
 	require.Equal(t, settings, s.state.Settings)
 }
@@ -477,14 +477,14 @@ func TestAVerdictNobodyAskedForChangesNoSetting(t *testing.T) {
 func TestThePictureForTheDesk(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt+" · transfer alice→bob · accept bob · wrapup alice")
-	picture := s.state.Picture(s.last.Events, s.last.Notes)
-	require.Len(t, picture.Tasks, 2, "the live task, and the one that ended just now")
-	require.Empty(t, picture.Transfers)
+	snapshot := s.state.Snapshot(s.last.Events, s.last.Notes)
+	require.Len(t, snapshot.Tasks, 2, "the live task, and the one that ended just now")
+	require.Empty(t, snapshot.Transfers)
 	s.then("end bob")
-	picture = s.state.Picture(s.last.Events, nil)
-	require.Len(t, picture.Tasks, 1)
-	require.Equal(t, s.state.Revision, picture.Revision)
-	require.Equal(t, conversation.ConversationWrapping, picture.Status)
+	snapshot = s.state.Snapshot(s.last.Events, nil)
+	require.Len(t, snapshot.Tasks, 1)
+	require.Equal(t, s.state.Revision, snapshot.Revision)
+	require.Equal(t, conversation.ConversationWrapping, snapshot.Status)
 }
 
 func TestSIDs(t *testing.T) {

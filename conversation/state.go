@@ -163,8 +163,8 @@ type Task struct {
 	Priority int    `json:"priority,omitempty"`
 	// Head puts the task before others of its priority in its queue.
 	Head bool `json:"head,omitempty"`
-	// Placement numbers the task's times of becoming pending, across the conversation: a `reserve` must name it.
-	Placement int `json:"placement,omitempty"`
+	// PendingSeq numbers the task's times of becoming pending, across the conversation: a `reserve` must name it.
+	PendingSeq int `json:"placement,omitempty"`
 	// Attributes are dropped from tasks that ended long ago, see [State.Forget]; the desk keeps them.
 	Attributes  Attributes   `json:"attributes,omitempty"`
 	Reservation *Reservation `json:"reservation,omitempty"`
@@ -244,10 +244,10 @@ type State struct {
 	Tasks     []*Task     `json:"tasks"`
 	Transfers []*Transfer `json:"transfers"`
 	Settings  Settings    `json:"settings"`
-	// Placements counts the times a task became pending, Events the events, SIDs the SIDs made here.
-	Placements int `json:"placements,omitempty"`
-	Events     int `json:"events,omitempty"`
-	SIDs       int `json:"sids,omitempty"`
+	// PendingCount counts the times a task became pending, Events the events, SIDs the SIDs made here.
+	PendingCount int `json:"placements,omitempty"`
+	Events       int `json:"events,omitempty"`
+	SIDs         int `json:"sids,omitempty"`
 	// DatedSIDs is set where SIDs derive from their time as well, so that a conversation whose time goes back makes none
 	// again. Conversations that began before there was this have it from the first time on that theirs goes back.
 	DatedSIDs bool      `json:"dated_sids,omitempty"`

@@ -22,7 +22,7 @@ import (
 // name tasks and transfers in their order, R1, R2 … the last reservations of those tasks; T0, U0 and R0
 // are none of this conversation's. Any field of a payload may follow as key=value. Beside the commands there are the things that happen around them:
 //
-//	set unanswered=sender   the administrator changes a setting; the next verdict brings it
+//	set unanswered=sender   the administrator changes a setting; the next facts bring it
 //	away bob · back bob     an agent's activity
 //	plugin acme             a plugin that transfers conversations is enabled; `plugin` alone disables it
 //	silent · answering      the desk doesn't answer; it does again
@@ -56,14 +56,14 @@ type storyDesk struct {
 	silent   bool
 }
 
-func (d *storyDesk) verdict(q *conversation.Question) *conversation.Verdict {
+func (d *storyDesk) verdict(q *conversation.FactsQuery) *conversation.Facts {
 	if q == nil || d.silent {
 		return nil
 	}
 	members := map[string]int{"support": 1, "billing": 1, "night": 0}
 	n, queueKnown := members[q.Queue]
 	agentKnown := q.Agent == "alice" || q.Agent == "bob" || q.Agent == "carol"
-	return &conversation.Verdict{
+	return &conversation.Facts{
 		Settings: d.settings, Plugin: d.plugin,
 		AgentKnown: agentKnown, AgentAvailable: agentKnown && !d.away[q.Agent],
 		QueueKnown: queueKnown, QueueMembers: n, NoteKnown: q.Note == storedNote,
@@ -162,7 +162,7 @@ func (s *story) payload(verb string, words []string) map[string]any {
 	case "reserve":
 		for _, task := range s.state.Tasks {
 			if task.Status == conversation.TaskPending {
-				payload["task"], payload["placement"] = task.SID, task.Placement
+				payload["task"], payload["placement"] = task.SID, task.PendingSeq
 			}
 		}
 	}
@@ -200,9 +200,9 @@ func (s *story) payload(verb string, words []string) map[string]any {
 func (s *story) send(command conversation.Command) error {
 	s.t.Helper()
 	before := roundTrip(s.t, s.state)
-	question, askErr := s.state.Ask(command, s.now)
-	verdict := s.desk.verdict(question)
-	result, err := s.state.Apply(command, verdict, s.now)
+	query, askErr := s.state.Ask(command, s.now)
+	facts := s.desk.verdict(query)
+	result, err := s.state.Apply(command, facts, s.now)
 	if askErr != nil {
 		require.Equal(s.t, askErr, err, "Ask and Apply refuse alike")
 		require.Equal(s.t, askErr, s.state.Check(command, s.now), "Check and Ask refuse alike")
@@ -216,7 +216,7 @@ func (s *story) send(command conversation.Command) error {
 	}
 	if !s.tampered {
 		require.NoError(s.t, checkStep(step{
-			before: before, command: command, verdict: verdict, now: s.now, after: s.state, result: result, err: err,
+			before: before, command: command, verdict: facts, now: s.now, after: s.state, result: result, err: err,
 		}))
 	}
 	require.Equal(s.t, encoded(s.t, s.state), encoded(s.t, roundTrip(s.t, s.state)), "the state survives JSON")
@@ -258,7 +258,7 @@ func (s *story) readable(text string) string {
 	return strings.ReplaceAll(text, conversation.PrefixTransfer+strings.Repeat("0", 32), "U0")
 }
 
-// picture is the conversation as an operator would sum it up.
+// snapshot is the conversation as an operator would sum it up.
 func (s *story) picture() string { return s.readable(summary(s.state)) }
 
 // newEvents names the events of the last step.

@@ -23,7 +23,7 @@ import (
 
 // The walk visits every state that a conversation can reach with two agents, two queues and up to
 // four tasks, breadth first, and tries every command in each: by every agent, for every live task and
-// the last that ended, to every target, under every setting that a verdict can bring, with every
+// the last that ended, to every target, under every setting that facts can bring, with every
 // deadline as the next one due. Each step is checked against the invariants, and from each state the
 // conversation has to close with either agent gone.
 //
@@ -72,7 +72,7 @@ func (p *place) path() string {
 // attempt is one command with the desk's answer, tried in a state whose deadline it may make due.
 type attempt struct {
 	command conversation.Command
-	verdict *conversation.Verdict
+	verdict *conversation.Facts
 	due     conversation.DeadlineKind
 	dueTask string
 }
@@ -257,7 +257,7 @@ func closesWithout(s *conversation.State, gone, there string) error {
 			{command: conversation.WrapupCommand{Agent: there}},
 			{command: conversation.MoveCommand{To: conversation.Target{Agent: there}}, verdict: verdictOf(bothSwitchesOn(), true)},
 			// The move finds its own effect there where the task waited for them while they were away.
-			{command: conversation.ReserveCommand{Agent: there, Task: task.SID, Placement: task.Placement}},
+			{command: conversation.ReserveCommand{Agent: there, Task: task.SID, PendingSeq: task.PendingSeq}},
 			{command: conversation.AcceptCommand{Agent: there}},
 			{command: conversation.EndCommand{Agent: there}},
 		}
@@ -336,8 +336,8 @@ func attemptsIn(s *conversation.State) []attempt {
 			try(conversation.AcceptCommand{Agent: agent, Task: task.SID}, conversation.DeclineCommand{Agent: agent, Task: task.SID},
 				conversation.WrapupCommand{Agent: agent, Task: task.SID}, conversation.EndCommand{Agent: agent, Task: task.SID})
 			if !task.Status.Live() || task.Status.Waiting() {
-				try(conversation.ReserveCommand{Agent: agent, Task: task.SID, Placement: task.Placement},
-					conversation.ReserveCommand{Agent: agent, Task: task.SID, Placement: task.Placement - 1})
+				try(conversation.ReserveCommand{Agent: agent, Task: task.SID, PendingSeq: task.PendingSeq},
+					conversation.ReserveCommand{Agent: agent, Task: task.SID, PendingSeq: task.PendingSeq - 1})
 			}
 		}
 		for _, transfer := range s.Transfers[max(0, len(s.Transfers)-1):] {
@@ -398,10 +398,10 @@ func withDue(s *conversation.State, a attempt) *conversation.State {
 	return due
 }
 
-// verdicts are the desk's answers that make a difference. What happens when nobody takes it is a matter
+// facts are the desk's answers that make a difference. What happens when nobody takes it is a matter
 // of tasks that are meant for an agent alone.
-func verdicts(aboutAgent bool) []*conversation.Verdict {
-	var all []*conversation.Verdict
+func verdicts(aboutAgent bool) []*conversation.Facts {
+	var all []*conversation.Facts
 	for _, wrapup := range []int{0, 60} {
 		settings := bothSwitchesOn()
 		settings.WrapupTimeout = wrapup
@@ -421,8 +421,8 @@ func verdicts(aboutAgent bool) []*conversation.Verdict {
 	return all
 }
 
-func verdictOf(settings conversation.Settings, available bool) *conversation.Verdict {
-	return &conversation.Verdict{Settings: settings, AgentKnown: true, AgentAvailable: available, QueueKnown: true, QueueMembers: 1}
+func verdictOf(settings conversation.Settings, available bool) *conversation.Facts {
+	return &conversation.Facts{Settings: settings, AgentKnown: true, AgentAvailable: available, QueueKnown: true, QueueMembers: 1}
 }
 
 // copyOf copies a state as far as commands may change it; attributes are never changed in place,

@@ -72,14 +72,14 @@ type Workspace struct {
 func (d *Desk) Account(ctx context.Context) (Account, error) {
 	var account Account
 	var found bool
-	err := d.look(ctx, "read the account", func(t *transaction) (err error) {
+	err := d.queryOne(ctx, "read the account", func(t *transaction) (err error) {
 		account, found, err = t.account(ctx)
 		return err
 	})
 	if err != nil || found {
 		return account, err
 	}
-	err = d.write(ctx, "make the account", func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "make the account", func(t *transaction) error {
 		now := micros(d.now())
 		_, err := t.exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
 			VALUES (1, $1, $2, $3, '', '', $4, $4) ON CONFLICT (id) DO NOTHING`,
@@ -99,7 +99,7 @@ func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
 		return Account{}, err
 	}
 	var account Account
-	err := d.write(ctx, "renew the auth token", func(t *transaction) error {
+	err := d.exclusiveTx(ctx, "renew the auth token", func(t *transaction) error {
 		now := micros(d.now())
 		if _, err := t.exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, t.sealed(accountToken, accountRow, newToken()), now); err != nil {
 			return err
@@ -130,7 +130,7 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 	}
 	secret = newToken()
 	var account Account
-	err = d.write(ctx, "renew the webhooks' secret", func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "renew the webhooks' secret", func(t *transaction) error {
 		var err error
 		if account, _, err = t.account(ctx); err != nil {
 			return err
@@ -160,7 +160,7 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 
 // NoteSecretShown records on the audit list and in the security log that a secret was displayed, by its name as in "auth_token".
 func (d *Desk) NoteSecretShown(ctx context.Context, name string) error {
-	return d.write(ctx, "record that a secret was shown", func(t *transaction) error {
+	return d.exclusiveTx(ctx, "record that a secret was shown", func(t *transaction) error {
 		t.secure(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: name})
 		return t.audit(ctx, micros(d.now()), changed{what: "account." + name, after: "shown"})
 	})
@@ -173,7 +173,7 @@ func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Accou
 		return Account{}, err
 	}
 	var account Account
-	err := d.write(ctx, "change the workspace", func(t *transaction) error {
+	err := d.exclusiveTx(ctx, "change the workspace", func(t *transaction) error {
 		var err error
 		if account, _, err = t.account(ctx); err != nil {
 			return err
@@ -234,7 +234,7 @@ func validWorkspace(w *Workspace) *conversation.Refusal {
 }
 
 func (t *transaction) account(ctx context.Context) (Account, bool, error) {
-	return first(ctx, t, func(r row) (a Account, err error) {
+	return firstRow(ctx, t, func(r row) (a Account, err error) {
 		filter, id := "", accountRow
 		err = r.Scan(&a.SID, opened{accountToken, &id, &a.AuthToken}, &a.Workspace.FriendlyName,
 			opened{accountCallback, &id, &a.Workspace.EventCallbackURL}, &filter, instant{&a.CreatedAt}, instant{&a.UpdatedAt},

@@ -30,7 +30,7 @@ func ActivityOf(p Presence) Activity {
 
 // Activities returns the activities, those that every desk has first.
 func (d *Desk) Activities(ctx context.Context) (activities []Activity, err error) {
-	err = d.read(ctx, "read activities", func(t *transaction) error {
+	err = d.readTx(ctx, "read activities", func(t *transaction) error {
 		activities, err = t.activities(ctx)
 		return err
 	})
@@ -65,7 +65,7 @@ func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (ad
 		return Activity{}, refusal
 	}
 	sid := conversation.SIDOf(PrefixActivity, uuid.New())
-	err = d.write(ctx, "add an activity", func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "add an activity", func(t *transaction) error {
 		if err := t.freeActivityName(ctx, name, ""); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Ac
 	if refusal := cleanName("activity", &name); refusal != nil {
 		return Activity{}, refusal
 	}
-	err = d.write(ctx, "rename an activity", func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "rename an activity", func(t *transaction) error {
 		if err := t.ownActivity(ctx, sid); err != nil {
 			return err
 		}
@@ -117,11 +117,11 @@ func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Ac
 // RemoveActivity removes an activity that nobody has. Refused with invalid_payload: one that somebody
 // has, that every desk has, or that isn't there.
 func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
-	return d.write(ctx, "remove an activity", func(t *transaction) error {
+	return d.exclusiveTx(ctx, "remove an activity", func(t *transaction) error {
 		if err := t.ownActivity(ctx, sid); err != nil {
 			return err
 		}
-		holder, held, err := first(ctx, t, value[string], `SELECT name FROM agents WHERE activity = $1 LIMIT 1`, sid)
+		holder, held, err := firstRow(ctx, t, value[string], `SELECT name FROM agents WHERE activity = $1 LIMIT 1`, sid)
 		switch {
 		case err != nil:
 			return err

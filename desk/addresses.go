@@ -83,10 +83,10 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 		created int64
 	}
 	found := make([]dated, 0, len(chosen))
-	err := d.read(ctx, "find a customer's conversations", func(t *transaction) error {
+	err := d.readTx(ctx, "find a customer's conversations", func(t *transaction) error {
 		found = found[:0]
 		for sid := range chosen {
-			created, is, err := first(ctx, t, value[int64], `SELECT created_at FROM conversations WHERE sid = $1`, sid)
+			created, is, err := firstRow(ctx, t, value[int64], `SELECT created_at FROM conversations WHERE sid = $1`, sid)
 			if err != nil {
 				return err
 			}
@@ -119,7 +119,7 @@ func (d *Desk) findAddress(ctx context.Context, c column, wanted string, chosen 
 	type kept struct{ key, conversation, address string }
 	for after := ""; ; {
 		var some []kept
-		err := d.read(ctx, "find an address", func(t *transaction) (err error) {
+		err := d.readTx(ctx, "find an address", func(t *transaction) (err error) {
 			some, err = all(ctx, t, func(r row) (k kept, err error) {
 				err = r.Scan(&k.key, &k.conversation, opened{c, &k.key, &k.address})
 				return k, err

@@ -131,7 +131,7 @@ func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err 
 	if refusal := validAgent(a); refusal != nil {
 		return "", refusal
 	}
-	err = d.write(ctx, "add agent "+a.Name, func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "add agent "+a.Name, func(t *transaction) error {
 		added := a
 		if added.Name == "" {
 			if added.Name, err = t.nameFor(ctx, ofAgent, "agents", a.FriendlyName); err != nil {
@@ -217,7 +217,7 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 			return err
 		}
 	}
-	t.leaves.place = true
+	t.afterCommit.place = true
 	t.happen(EventAgentCreated, a.Name, "", now)
 	if err := t.audit(ctx, now, changed{"agent.added", a.Name, "", a.summary()}); err != nil {
 		return err
@@ -273,7 +273,7 @@ func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange)
 			return refusal
 		}
 	}
-	return d.write(ctx, "change agent "+name, func(t *transaction) error { return t.updateAgent(ctx, name, change, micros(d.now())) })
+	return d.exclusiveTx(ctx, "change agent "+name, func(t *transaction) error { return t.updateAgent(ctx, name, change, micros(d.now())) })
 }
 
 func (t *transaction) updateAgent(ctx context.Context, name string, change AgentChange, now int64) error {
@@ -367,7 +367,7 @@ func (t *transaction) keepAdministrator(ctx context.Context, a Agent) error {
 	if a.Role != RoleAdmin {
 		return nil
 	}
-	_, another, err := first(ctx, t, value[string], `SELECT name FROM agents WHERE role = 'admin' AND name <> $1 LIMIT 1`, a.Name)
+	_, another, err := firstRow(ctx, t, value[string], `SELECT name FROM agents WHERE role = 'admin' AND name <> $1 LIMIT 1`, a.Name)
 	if err == nil && !another {
 		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: a.Name, Field: "role"},
 			"%s is the only administrator: make another agent one first", a.Name)
@@ -418,7 +418,7 @@ func validObject(text string, limit int) *conversation.Refusal {
 // with invalid_payload, and where a function that looks at them as they are then refuses it. What they did
 // stays on record; their API keys are revoked.
 func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Agent) error) error {
-	return d.write(ctx, "remove agent "+name, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "remove agent "+name, func(t *transaction) error {
 		before, err := t.expected(ctx, name, expected...)
 		if err != nil {
 			return err
@@ -426,7 +426,7 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 		if err := t.keepAdministrator(ctx, before); err != nil {
 			return err
 		}
-		live, _, err := first(ctx, t, value[int], `SELECT
+		live, _, err := firstRow(ctx, t, value[int], `SELECT
 			(SELECT count(*) FROM tasks WHERE agent = $1 AND completed_at = 0 AND canceled_at = 0)
 			+ (SELECT count(*) FROM placements WHERE agent = $1)`, name)
 		if err != nil {
@@ -483,7 +483,7 @@ func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversatio
 	if refusal := validChannelCapacity(channel, capacity); refusal != nil {
 		return refusal
 	}
-	return d.write(ctx, "set capacity of "+name, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "set capacity of "+name, func(t *transaction) error {
 		if err := t.knowAgent(ctx, name); err != nil {
 			return err
 		}
@@ -492,8 +492,8 @@ func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversatio
 }
 
 func (t *transaction) setCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int, now int64) error {
-	t.leaves.place = true
-	before, _, err := first(ctx, t, value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
+	t.afterCommit.place = true
+	before, _, err := firstRow(ctx, t, value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
 	if err != nil || before == capacity {
 		return err
 	}
@@ -527,7 +527,7 @@ func validChannelCapacity(channel conversation.Channel, capacity int) *conversat
 
 // Agents returns everybody who works at the desk, by name.
 func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
-	err = d.read(ctx, "read agents", func(t *transaction) error {
+	err = d.readTx(ctx, "read agents", func(t *transaction) error {
 		agents, err = t.agents(ctx)
 		return err
 	})
@@ -537,7 +537,7 @@ func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
 // Agent returns the agent of that name; refused with unknown_agent where there is none.
 func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	var agent Agent
-	err := d.read(ctx, "read agent "+name, func(t *transaction) error {
+	err := d.readTx(ctx, "read agent "+name, func(t *transaction) error {
 		agents, err := t.agents(ctx, name)
 		if err == nil && len(agents) == 0 {
 			return unknownAgent(name)
@@ -552,9 +552,9 @@ func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 
 // AgentName returns the name of the agent with that SID (WK…); refused with unknown_agent where there is none.
 func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err error) {
-	err = d.look(ctx, "read agent "+sid, func(t *transaction) error {
+	err = d.queryOne(ctx, "read agent "+sid, func(t *transaction) error {
 		var found bool
-		name, found, err = first(ctx, t, value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
+		name, found, err = firstRow(ctx, t, value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
 		if err == nil && !found {
 			return unknownAgent(sid)
 		}
@@ -599,7 +599,7 @@ func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) 
 	for i := range agents {
 		byName[agents[i].Name] = &agents[i]
 	}
-	if err := each(ctx, t, func(r row) error {
+	if err := eachRow(ctx, t, func(r row) error {
 		var agent string
 		var c AgentChannel
 		err := r.Scan(&agent, &c.Channel, &c.Capacity, &c.Load)
@@ -615,7 +615,7 @@ func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) 
 			return slices.Index(conversation.Channels(), a.Channel) - slices.Index(conversation.Channels(), b.Channel)
 		})
 	}
-	return agents, each(ctx, t, func(r row) error {
+	return agents, eachRow(ctx, t, func(r row) error {
 		var agent, queue string
 		err := r.Scan(&agent, &queue)
 		if a := byName[agent]; a != nil {
@@ -633,7 +633,7 @@ func (t *transaction) knowAgent(ctx context.Context, name string) error {
 
 // presenceOf returns the agent's presence; refused with unknown_agent where there is none of that name.
 func (t *transaction) presenceOf(ctx context.Context, name string) (Presence, error) {
-	presence, found, err := first(ctx, t, value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
+	presence, found, err := firstRow(ctx, t, value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
 	if err == nil && !found {
 		return "", unknownAgent(name)
 	}

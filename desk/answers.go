@@ -30,7 +30,7 @@ const (
 // answer, or that it was begun before. A token is remembered for a day.
 func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer Answer, err error) {
 	look := func(t *transaction) (found bool, err error) {
-		answer, found, err = first(ctx, t, func(r row) (a Answer, err error) {
+		answer, found, err = firstRow(ctx, t, func(r row) (a Answer, err error) {
 			err = r.Scan(&a.Request, &a.Status, &a.ETag, opened{answerBody, &token, &a.Body}, &a.Changes, instant{&a.At})
 			return a, err
 		}, `SELECT request, status, etag, body, changes, created_at FROM answers WHERE token = $1 AND created_at >= $2`,
@@ -38,14 +38,14 @@ func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer A
 		return found, err
 	}
 	known := false
-	err = d.look(ctx, "look for the answer to a repeated request", func(t *transaction) error {
+	err = d.queryOne(ctx, "look for the answer to a repeated request", func(t *transaction) error {
 		known, err = look(t)
 		return err
 	})
 	if err != nil || known {
 		return answer, err
 	}
-	err = d.writeBeside(ctx, "note that a request is carried out", func(t *transaction) error {
+	err = d.sharedTx(ctx, "note that a request is carried out", func(t *transaction) error {
 		now := d.now()
 		if _, err := t.exec(ctx, `DELETE FROM answers WHERE token IN (SELECT token FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2`+t.skipLocked("answers")+`)`,
 			micros(now.Add(-answersKept)), answersDropped); err != nil {
@@ -66,7 +66,7 @@ func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer A
 
 // KeepAnswer keeps the answer to a request with that token. The first one stays.
 func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
-	return d.writeBeside(ctx, "keep the answer to a request", func(t *transaction) error {
+	return d.sharedTx(ctx, "keep the answer to a request", func(t *transaction) error {
 		_, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (token) DO UPDATE SET status = excluded.status, etag = excluded.etag, body = excluded.body WHERE answers.status = 0`,
 			token, a.Request, a.Status, a.ETag, t.sealed(answerBody, token, a.Body), micros(d.now()))
@@ -76,7 +76,7 @@ func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
 
 // DropAnswer forgets a request that was refused and has changed nothing: it may be made again.
 func (d *Desk) DropAnswer(ctx context.Context, token string) error {
-	return d.writeBeside(ctx, "forget a request that was refused", func(t *transaction) error {
+	return d.sharedTx(ctx, "forget a request that was refused", func(t *transaction) error {
 		_, err := t.exec(ctx, `DELETE FROM answers WHERE token = $1 AND status = 0 AND changes = 0`, token)
 		return err
 	})
@@ -105,7 +105,7 @@ func (o *once) change(ctx context.Context, t *transaction, now time.Time, do fun
 	if o == nil {
 		return do(t)
 	}
-	made, begun, err := first(ctx, t, value[int], `SELECT changes FROM answers WHERE token = $1`, o.token)
+	made, begun, err := firstRow(ctx, t, value[int], `SELECT changes FROM answers WHERE token = $1`, o.token)
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Foun
 	if f.By != "" {
 		list.where(`changed_by = $%d`, f.By)
 	}
-	err = d.read(ctx, "read the audit list", func(t *transaction) error {
+	err = d.readTx(ctx, "read the audit list", func(t *transaction) error {
 		found, err = list.page(ctx, t, p)
 		return err
 	})
@@ -115,7 +115,7 @@ func (t *transaction) audit(ctx context.Context, now int64, values ...changed) e
 		if v.before == v.after {
 			continue
 		}
-		t.leaves.news = true
+		t.afterCommit.news = true
 		if err := t.record(ctx, now, v); err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (t *transaction) audit(ctx context.Context, now int64, values ...changed) e
 
 // record records the change, also one that its texts don't show: a secret's.
 func (t *transaction) record(ctx context.Context, now int64, c changed) error {
-	position, _, err := first(ctx, t, value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
+	position, _, err := firstRow(ctx, t, value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
 	if err != nil {
 		return wrap("take a position in the audit list", err)
 	}
@@ -139,7 +139,7 @@ func (t *transaction) secure(ctx context.Context, e seclog.Entry) {
 	if e.Who = actor(ctx); e.Who == Unnamed {
 		e.Who = ""
 	}
-	t.leaves.security = append(t.leaves.security, e)
+	t.afterCommit.security = append(t.afterCommit.security, e)
 }
 
 func kindOf(what string) AuditKind {

@@ -35,8 +35,8 @@ func (d *Desk) AwaitRevision(ctx context.Context, sid string, revision int) erro
 
 // revision is the revision that the desk shows, 0 for a conversation it doesn't know.
 func (d *Desk) revision(ctx context.Context, sid string) (revision int, err error) {
-	err = d.look(ctx, "read the revision of conversation "+sid, func(t *transaction) error {
-		revision, _, err = first(ctx, t, value[int], `SELECT revision FROM conversations WHERE sid = $1`, sid)
+	err = d.queryOne(ctx, "read the revision of conversation "+sid, func(t *transaction) error {
+		revision, _, err = firstRow(ctx, t, value[int], `SELECT revision FROM conversations WHERE sid = $1`, sid)
 		return err
 	})
 	return revision, err

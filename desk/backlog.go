@@ -19,7 +19,7 @@ type Backlog struct {
 	// Matches are matches and declines that their conversations have not confirmed, by when they were made.
 	Matches Pending
 	// Webhooks are events that are still to be delivered, by when they happened; Dead those that were given up.
-	// Unqueued is how many positions of the feed nobody has looked at yet for webhooks.
+	// Unqueued is how many positions of the event log nobody has looked at yet for webhooks.
 	Webhooks       Pending
 	Dead, Unqueued int
 	// Conversations are how many aren't closed, by status.
@@ -42,7 +42,7 @@ type Pending struct {
 
 // Backlog reads what waits, each along an index of what waits alone: what was done costs nothing.
 func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
-	err = d.read(ctx, "read what waits", func(t *transaction) error {
+	err = d.readTx(ctx, "read what waits", func(t *transaction) error {
 		b = Backlog{At: d.now(), Conversations: map[conversation.ConversationStatus]int{}}
 		if b.Lines, err = all(ctx, t, func(r row) (l WaitingLine, err error) {
 			err = r.Scan(&l.Queue, &l.Channel, &l.Waiting, instant{&l.Oldest})
@@ -60,7 +60,7 @@ func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
 			{&b.Webhooks, `SELECT n, coalesce((SELECT at FROM events WHERE position = oldest), (SELECT at FROM desk_events WHERE position = oldest), 0)
 				FROM (SELECT count(*) AS n, min(position) AS oldest FROM webhooks WHERE dead = 0) pending`},
 		} {
-			*part.into, _, err = first(ctx, t, func(r row) (p Pending, err error) {
+			*part.into, _, err = firstRow(ctx, t, func(r row) (p Pending, err error) {
 				err = r.Scan(&p.Count, instant{&p.Oldest})
 				return p, err
 			}, part.query)
@@ -68,13 +68,13 @@ func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
 				return err
 			}
 		}
-		if b.Dead, _, err = first(ctx, t, value[int], `SELECT count(*) FROM webhooks WHERE dead = 1`); err != nil {
+		if b.Dead, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM webhooks WHERE dead = 1`); err != nil {
 			return err
 		}
-		if b.Unqueued, _, err = first(ctx, t, value[int], `SELECT f.position - c.position FROM feed f, webhook_cursor c WHERE f.id = 1 AND c.id = 1`); err != nil {
+		if b.Unqueued, _, err = firstRow(ctx, t, value[int], `SELECT f.position - c.position FROM feed f, webhook_cursor c WHERE f.id = 1 AND c.id = 1`); err != nil {
 			return err
 		}
-		return each(ctx, t, func(r row) error {
+		return eachRow(ctx, t, func(r row) error {
 			var status conversation.ConversationStatus
 			var count int
 			err := r.Scan(&status, &count)

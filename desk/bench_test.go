@@ -23,10 +23,10 @@ func benchmarkHouse(b *testing.B) *house {
 func (h *house) fill(queue string, waiting int) {
 	h.t.Helper()
 	for batch := range slices.Chunk(make([]struct{}, waiting), 1000) {
-		require.NoError(h.t, h.write(h.t.Context(), "fill the queue", func(t *transaction) error {
+		require.NoError(h.t, h.exclusiveTx(h.t.Context(), "fill the queue", func(t *transaction) error {
 			for range batch {
 				h.clock.advance(time.Millisecond)
-				s := &syncing{transaction: t, picture: h.startUnasked(queue), now: h.clock.now()}
+				s := &syncing{transaction: t, snapshot: h.startUnasked(queue), now: h.clock.now()}
 				if _, err := s.run(h.t.Context()); err != nil {
 					return err
 				}
@@ -36,14 +36,14 @@ func (h *house) fill(queue string, waiting int) {
 	}
 }
 
-// startUnasked returns the first picture of a conversation that starts with the default settings.
-func (h *house) startUnasked(queue string) conversation.Picture {
+// startUnasked returns the first snapshot of a conversation that starts with the default settings.
+func (h *house) startUnasked(queue string) conversation.Snapshot {
 	h.t.Helper()
 	var state conversation.State
 	result, err := state.Apply(conversation.StartCommand{Conversation: newSID(), Channel: conversation.ChannelWeb, Queue: queue},
-		&conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true}, h.clock.now())
+		&conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true}, h.clock.now())
 	require.NoError(h.t, err)
-	return state.Picture(result.Events, result.Notes)
+	return state.Snapshot(result.Events, result.Notes)
 }
 
 // BenchmarkPlaceAmong measures placing one task and releasing it again, while others wait.
@@ -59,8 +59,8 @@ func BenchmarkPlaceAmong(b *testing.B) {
 			for range b.N {
 				h.dispatch()
 				b.StopTimer()
-				require.NoError(b, h.write(h.t.Context(), "release", func(t *transaction) error {
-					matches, err := all(h.t.Context(), t, scanPlacement, selectPlacements)
+				require.NoError(b, h.exclusiveTx(h.t.Context(), "release", func(t *transaction) error {
+					matches, err := all(h.t.Context(), t, scanMatch, selectMatches)
 					if err != nil {
 						return err
 					}
@@ -73,7 +73,7 @@ func BenchmarkPlaceAmong(b *testing.B) {
 	}
 }
 
-// BenchmarkSync measures the life of a conversation with one transfer, per picture.
+// BenchmarkSync measures the life of a conversation with one transfer, per snapshot.
 func BenchmarkSync(b *testing.B) {
 	for _, members := range []int{2, 100} {
 		b.Run(fmt.Sprintf("%d members", members), func(b *testing.B) {
@@ -85,14 +85,14 @@ func BenchmarkSync(b *testing.B) {
 			var spent time.Duration
 			tell := func(th *thread) {
 				for {
-					picture, before := th.picture(), th.state.Revision
+					snapshot, before := th.picture(), th.state.Revision
 					began := time.Now()
-					answer, err := h.Sync(h.t.Context(), picture)
+					answer, err := h.Sync(h.t.Context(), snapshot)
 					spent += time.Since(began)
 					pictures++
 					require.NoError(b, err)
 					th.events, th.notes = nil, nil
-					for _, reserve := range answer.Placed {
+					for _, reserve := range answer.Matches {
 						th.do(reserve)
 					}
 					if th.state.Revision == before {

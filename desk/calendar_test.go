@@ -82,7 +82,7 @@ func testInsightZones(t *testing.T, h *house) {
 		require.NoError(t, err)
 		th := &thread{h: h, sid: newSID()}
 		result, err := th.state.Apply(conversation.StartCommand{Conversation: th.sid, Channel: conversation.ChannelWeb, Queue: "support"},
-			&conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}, moment)
+			&conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}, moment)
 		require.NoError(t, err)
 		th.events = append(th.events, result.Events...)
 		th.sync()

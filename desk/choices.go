@@ -18,7 +18,7 @@ func (c Choices) Queue(name string) string { return known(c.queues, name) }
 
 // Choices returns how agents and queues are named where one is chosen.
 func (d *Desk) Choices(ctx context.Context) (c Choices, err error) {
-	err = d.read(ctx, "read what agents and queues are chosen by", func(t *transaction) error {
+	err = d.readTx(ctx, "read what agents and queues are chosen by", func(t *transaction) error {
 		c, err = t.choices(ctx)
 		return err
 	})

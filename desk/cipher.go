@@ -34,7 +34,7 @@ const (
 )
 
 // column is a column of texts that are sealed: what customers and agents wrote, and secrets. docs/security.md
-// has the verdict on every column that there is.
+// lists every column.
 type column struct {
 	table, name string
 	// key is the column that tells the table's rows apart; a sealed text belongs to its row.
@@ -143,7 +143,7 @@ func (d *Desk) keysAreThere(ctx context.Context) error {
 	if d.store.reads.seals.on() {
 		return nil
 	}
-	return d.look(ctx, "look for what is encrypted", func(t *transaction) error {
+	return d.queryOne(ctx, "look for what is encrypted", func(t *transaction) error {
 		_, err := all(ctx, t, func(r row) (struct{}, error) {
 			var token, name string
 			err := r.Scan(&token, &name)
@@ -278,7 +278,7 @@ func (o openedEvent) target() any { return o.encoded }
 
 func (o openedEvent) open(s seals) (err error) {
 	if err := json.Unmarshal([]byte(*o.encoded), o.into); err != nil {
-		return wrap(fmt.Sprintf("decode event %d of the feed", *o.position), err)
+		return wrap(fmt.Sprintf("decode event %d of the event log", *o.position), err)
 	}
 	o.into.Reason, err = s.open(eventReason, strconv.FormatInt(*o.position, 10), o.into.Reason)
 	fillTypedFields(o.into)

@@ -243,7 +243,7 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	require.ErrorContains(t, err, "BATON_ENCRYPTION_KEYS")
 
 	// A text belongs to its row.
-	require.NoError(t, sealedHouse.write(t.Context(), "swap two texts", func(tx *transaction) error {
+	require.NoError(t, sealedHouse.exclusiveTx(t.Context(), "swap two texts", func(tx *transaction) error {
 		_, err := tx.exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.sid)
 		return err
 	}))
@@ -252,7 +252,7 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 }
 
 func columnTexts(h *house, c column) (texts []string, err error) {
-	err = h.read(context.Background(), "read a column", func(t *transaction) error {
+	err = h.readTx(context.Background(), "read a column", func(t *transaction) error {
 		texts, err = all(context.Background(), t, value[string], `SELECT `+c.name+` FROM `+c.table)
 		return err
 	})
@@ -448,7 +448,7 @@ func TestEveryColumnHasAVerdict(t *testing.T) {
 		listed[match[1]] = true
 	}
 	var texts []string
-	require.NoError(t, h.read(t.Context(), "read the columns", func(tx *transaction) (err error) {
+	require.NoError(t, h.readTx(t.Context(), "read the columns", func(tx *transaction) (err error) {
 		texts, err = all(t.Context(), tx, value[string], `SELECT m.name || '.' || p.name FROM sqlite_schema m JOIN pragma_table_info(m.name) p
 			WHERE m.type = 'table' AND p.type = 'TEXT' AND m.name NOT LIKE 'sqlite_%' ORDER BY 1`)
 		return err

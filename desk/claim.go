@@ -16,7 +16,7 @@ import (
 // already_participating, agent_unavailable.
 func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.ReserveCommand, error) {
 	var command conversation.ReserveCommand
-	err := d.writeBeside(ctx, "claim "+sid+" for "+agent, func(t *transaction) error {
+	err := d.sharedTx(ctx, "claim "+sid+" for "+agent, func(t *transaction) error {
 		p, err := t.claim(ctx, sid, agent, d.now())
 		command = p.command()
 		return err
@@ -24,66 +24,66 @@ func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.Reser
 	return command, err
 }
 
-func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Time) (placement, error) {
+func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Time) (match, error) {
 	presence, err := t.presenceOf(ctx, agent)
 	if err != nil {
-		return placement{}, err
+		return match{}, err
 	}
 	if err := t.holdClaimed(ctx, sid); err != nil {
-		return placement{}, err
+		return match{}, err
 	}
 	task, err := t.claimable(ctx, sid)
 	if err != nil {
 		if conversation.CodeOf(err) == conversation.CodeNoReservation {
 			// An agent who wraps it up does not learn whether it waits.
 			if holder := t.refuseHolder(ctx, sid, agent); conversation.CodeOf(holder) == conversation.CodeWrapupPending {
-				return placement{}, holder
+				return match{}, holder
 			}
 		}
-		return placement{}, err
+		return match{}, err
 	}
 	if task.Status == conversation.TaskReserved && task.Agent == agent {
-		return placement{reservation: task.Reservation.SID, task: task.SID, number: task.Placement, agent: agent}, nil
+		return match{reservation: task.Reservation.SID, task: task.SID, number: task.PendingSeq, agent: agent}, nil
 	}
-	matched, found, err := first(ctx, t, scanPlacement, selectPlacements+` WHERE task = $1`, task.SID)
+	matched, found, err := firstRow(ctx, t, scanMatch, selectMatches+` WHERE task = $1`, task.SID)
 	switch {
 	case err != nil:
-		return placement{}, err
+		return match{}, err
 	case found && matched.agent == agent:
 		return matched, nil
 	}
 	if err := t.refuseHolder(ctx, task.Conversation, agent); err != nil {
-		return placement{}, err
+		return match{}, err
 	}
 	switch {
 	case found:
-		return placement{}, notWaiting(task, "is about to be offered to "+matched.agent)
+		return match{}, notWaiting(task, "is about to be offered to "+matched.agent)
 	case task.Status != conversation.TaskPending:
-		return placement{}, notWaiting(task, "is "+string(task.Status))
+		return match{}, notWaiting(task, "is "+string(task.Status))
 	case task.Direct && task.Agent != agent:
-		return placement{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Task: task.SID, Agent: task.Agent},
+		return match{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Task: task.SID, Agent: task.Agent},
 			"task %s waits for %s: only they can take it, or a supervisor moves it", task.SID, task.Agent)
 	}
 	if err := t.refuseGone(ctx, task.Conversation); err != nil {
-		return placement{}, err
+		return match{}, err
 	}
 	if presence != PresenceAvailable {
-		return placement{}, conversation.Refuse(conversation.CodeAgentUnavailable, conversation.Details{Agent: agent},
+		return match{}, conversation.Refuse(conversation.CodeAgentUnavailable, conversation.Details{Agent: agent},
 			"%s is on %s: become available first, then take the task", agent, presence)
 	}
 	m := matching{transaction: t, now: now, room: 1}
-	waiting := waitingTask{sid: task.SID, conversation: task.Conversation, channel: task.Channel, placement: task.Placement}
+	waiting := waitingTask{sid: task.SID, conversation: task.Conversation, channel: task.Channel, pendingSeq: task.PendingSeq}
 	if err := m.match(ctx, waiting, agent); err != nil {
-		return placement{}, err
+		return match{}, err
 	}
-	t.leaves.deliver = true
+	t.afterCommit.deliver = true
 	return m.made[0], nil
 }
 
 // holdClaimed takes the conversation, or the one that the task is of, and the routing.
 func (t *transaction) holdClaimed(ctx context.Context, sid string) error {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
-		of, _, err := first(ctx, t, value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
+		of, _, err := firstRow(ctx, t, value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
 		if err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
 	if err := t.refuseGone(ctx, sid); err != nil {
 		return Task{}, err
 	}
-	task, found, err := first(ctx, t, scanTask, selectTasks+`
+	task, found, err := firstRow(ctx, t, scanTask, selectTasks+`
 		WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved') ORDER BY t.placement LIMIT 1`, sid)
 	if err == nil && !found {
 		return Task{}, conversation.Refuse(conversation.CodeNoReservation, conversation.Details{},
@@ -121,7 +121,7 @@ func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error
 		task   string
 		status conversation.TaskStatus
 	}
-	h, found, err := first(ctx, t, func(r row) (h held, err error) {
+	h, found, err := firstRow(ctx, t, func(r row) (h held, err error) {
 		err = r.Scan(&h.task, &h.status)
 		return h, err
 	}, `SELECT sid, status FROM tasks WHERE conversation = $1 AND agent = $2 AND status IN ('assigned', 'wrapping') LIMIT 1`, sid, agent)
@@ -138,7 +138,7 @@ func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error
 
 // refuseGone refuses a conversation that was found without a workflow.
 func (t *transaction) refuseGone(ctx context.Context, sid string) error {
-	gone, _, err := first(ctx, t, value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
+	gone, _, err := firstRow(ctx, t, value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
 	if err == nil && gone {
 		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
 			"the conversation's workflow no longer runs: its task can't be taken any more")

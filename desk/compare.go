@@ -11,7 +11,7 @@ import (
 type Shown struct {
 	// Known tells whether the desk has it, Open whether it shows it as not closed. A draft is not known.
 	Known, Open bool
-	// Revision and Events are those of the last picture.
+	// Revision and Events are those of the last snapshot.
 	Revision, Events int
 	// Chain is the ID of the first run of the workflow that it is of, where it is known.
 	Chain string
@@ -27,16 +27,16 @@ type ShownTask struct {
 
 // Shown returns what the desk shows of the conversation; nothing of one that it does not know.
 func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
-	err = d.read(ctx, "read what is shown of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read what is shown of conversation "+sid, func(t *transaction) error {
 		shown = Shown{Live: map[string]ShownTask{}}
-		err := each(ctx, t, func(r row) error {
+		err := eachRow(ctx, t, func(r row) error {
 			shown.Known = true
 			return r.Scan(&shown.Open, &shown.Revision, &shown.Events, &shown.Chain)
 		}, `SELECT CASE WHEN status = 'closed' THEN 0 ELSE 1 END, revision, events, chain FROM conversations WHERE sid = $1 AND revision > 0`, sid)
 		if err != nil {
 			return err
 		}
-		return each(ctx, t, func(r row) error {
+		return eachRow(ctx, t, func(r row) error {
 			var task string
 			var as ShownTask
 			err := r.Scan(&task, &as.Status, &as.Agent)
@@ -49,7 +49,7 @@ func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
 
 // OpenConversations returns the SIDs of the conversations that the desk shows as not closed, the first ones after that SID.
 func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (sids []string, err error) {
-	err = d.look(ctx, "list open conversations", func(t *transaction) error {
+	err = d.queryOne(ctx, "list open conversations", func(t *transaction) error {
 		sids, err = all(ctx, t, value[string], `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND sid > $1 ORDER BY sid LIMIT $2`,
 			after, limit)
 		return err
@@ -62,14 +62,14 @@ func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (
 func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int) (sids []string, err error) {
 	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
 	before := micros(d.now().Add(-since))
-	err = d.look(ctx, "look for conversations to compare", func(t *transaction) error {
+	err = d.queryOne(ctx, "look for conversations to compare", func(t *transaction) error {
 		sids, err = all(ctx, t, value[string], due, before, limit)
 		return err
 	})
 	if err != nil || len(sids) == 0 {
 		return nil, err
 	}
-	err = d.writeBeside(ctx, "take conversations to compare", func(t *transaction) error {
+	err = d.sharedTx(ctx, "take conversations to compare", func(t *transaction) error {
 		if sids, err = all(ctx, t, value[string], due+t.skipLocked("conversations"), before, limit); err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int
 
 // Lease tells whether this process may do what goes by that name: once in that time for all processes together.
 func (d *Desk) Lease(ctx context.Context, name string, every time.Duration) (mine bool, err error) {
-	err = d.writeBeside(ctx, "lease "+name, func(t *transaction) error {
+	err = d.sharedTx(ctx, "lease "+name, func(t *transaction) error {
 		now := d.now()
 		changed, err := t.exec(ctx, `INSERT INTO leases (name, until) VALUES ($1, $2)
 			ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE leases.until <= $3`, name, micros(now.Add(every)), micros(now))

@@ -70,8 +70,8 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 		return nil, fmt.Errorf("open desk: %w", err)
 	}
 	s.observe = options.Observe
-	s.feedSeen = &feedSeen{positions: map[int64]int64{}}
-	s.writes.feedSeen, s.reads.feedSeen = s.feedSeen, s.feedSeen
+	s.logSeen = &logSeen{positions: map[int64]int64{}}
+	s.writes.logSeen, s.reads.logSeen = s.logSeen, s.logSeen
 	s.writes.seals, s.reads.seals = seals{options.Cipher}, seals{options.Cipher}
 	expressions := &expression.Cache{}
 	s.writes.expressions, s.reads.expressions = expressions, expressions
@@ -98,7 +98,7 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	if err := d.keysAreThere(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open desk: %w", err), s.close())
 	}
-	s.bells.listen(context.WithoutCancel(ctx), d)
+	s.notifier.run(context.WithoutCancel(ctx), d)
 	return d, nil
 }
 
@@ -144,32 +144,32 @@ func (d *Desk) Close() error {
 	return nil
 }
 
-// read runs one read transaction: everything it reads is of one moment.
-func (d *Desk) read(ctx context.Context, doing string, do func(*transaction) error) error {
-	return outcome(doing, d.store.read(ctx, do))
+// readTx runs one read transaction: everything it reads is of one moment.
+func (d *Desk) readTx(ctx context.Context, doing string, do func(*transaction) error) error {
+	return outcome(doing, d.store.readTx(ctx, do))
 }
 
-// look runs one query, without a transaction.
-func (d *Desk) look(ctx context.Context, doing string, do func(*transaction) error) error {
-	return outcome(doing, d.store.look(ctx, do))
+// queryOne runs one query, without a transaction.
+func (d *Desk) queryOne(ctx context.Context, doing string, do func(*transaction) error) error {
+	return outcome(doing, d.store.queryOne(ctx, do))
 }
 
-// write runs one transaction that has the desk to itself, and afterwards wakes the dispatcher for what it left
+// exclusiveTx runs one transaction that has the desk to itself, and afterwards wakes the dispatcher for what it left
 // to do. The function may be called more than once and must not keep anything of a call that failed.
-func (d *Desk) write(ctx context.Context, doing string, do func(*transaction) error) error {
+func (d *Desk) exclusiveTx(ctx context.Context, doing string, do func(*transaction) error) error {
 	return d.change(ctx, doing, true, do)
 }
 
-// writeBeside runs one transaction as write does, but beside others: for what happens often. It has to hold
+// sharedTx runs one transaction as write does, but beside others: for what happens often. It has to hold
 // what it decides on, see locks.go.
-func (d *Desk) writeBeside(ctx context.Context, doing string, do func(*transaction) error) error {
+func (d *Desk) sharedTx(ctx context.Context, doing string, do func(*transaction) error) error {
 	return d.change(ctx, doing, false, do)
 }
 
 func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*transaction) error) error {
 	var left *transaction
 	request, _ := ctx.Value(onceKey{}).(*once)
-	err := d.store.write(ctx, alone, func(t *transaction) error {
+	err := d.store.writeTx(ctx, alone, func(t *transaction) error {
 		err := request.change(ctx, t, d.now(), do)
 		left = t
 		return err
@@ -180,7 +180,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 	if err != nil {
 		return outcome(doing, err)
 	}
-	leaves := left.leaves // with what appending to the feed has left
+	leaves := left.afterCommit // with what appending to the event log has left
 	if leaves.wentBack {
 		d.wentBack(context.WithoutCancel(ctx))
 	}
@@ -189,22 +189,22 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 	}
 	if leaves.news {
 		d.shown.tell(news)
-		d.store.bells.ring(news)
+		d.store.notifier.notify(news)
 	}
 	if leaves.place {
-		d.ring(d.toPlace, bellPlace)
+		d.notify(d.toPlace, notifyMatch)
 	}
 	if leaves.deliver {
-		d.ring(d.toDeliver, bellDeliver)
+		d.notify(d.toDeliver, notifyDeliver)
 	}
 	return nil
 }
 
-// ring wakes a dispatcher: this process's, or those of others where it has none.
-func (d *Desk) ring(bell chan struct{}, word string) {
-	wake(bell)
+// notify wakes a dispatcher: this process's, or those of others where it has none.
+func (d *Desk) notify(waiter chan struct{}, word string) {
+	wake(waiter)
 	if d.dispatchers.Load() == 0 {
-		d.store.bells.ring(word)
+		d.store.notifier.notify(word)
 	}
 }
 
@@ -238,9 +238,9 @@ func taken(field, format string, args ...any) error {
 	return &TakenError{invalid(field, format, args...)}
 }
 
-func wake(bell chan struct{}) {
+func wake(waiter chan struct{}) {
 	select {
-	case bell <- struct{}{}:
+	case waiter <- struct{}{}:
 	default: // it rings already
 	}
 }

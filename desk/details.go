@@ -50,7 +50,7 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 	if refusal := validDetails(&draft.Details); refusal != nil {
 		return "", refusal
 	}
-	err := d.writeBeside(ctx, "open conversation "+draft.SID, func(t *transaction) error {
+	err := d.sharedTx(ctx, "open conversation "+draft.SID, func(t *transaction) error {
 		now := micros(d.now())
 		opened, err := t.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
@@ -69,7 +69,7 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 // A conversation that was is left as it is.
 func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
 	customer = customer.Clean()
-	return d.writeBeside(ctx, "change draft "+sid, func(t *transaction) error {
+	return d.sharedTx(ctx, "change draft "+sid, func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
 			sid, string(channel), t.sealed(customerName, sid, customer.Name), t.sealed(customerAddress, sid, customer.Address))
 		return err
@@ -81,7 +81,7 @@ func (c Conversation) IsDraft() bool { return c.Revision == 0 }
 
 // CloseDraft closes a conversation that was never started. A conversation that was is left as it is.
 func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
-	return d.writeBeside(ctx, "close conversation "+sid, func(t *transaction) error {
+	return d.sharedTx(ctx, "close conversation "+sid, func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
 			sid, string(conversation.ConversationClosed), micros(d.now()))
 		return err
@@ -90,7 +90,7 @@ func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
 
 // Details returns the conversation's details: empty ones where nobody has given it any.
 func (d *Desk) Details(ctx context.Context, sid string) (details Details, err error) {
-	err = d.read(ctx, "read the details of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the details of conversation "+sid, func(t *transaction) error {
 		details, err = t.details(ctx, sid)
 		return err
 	})
@@ -100,7 +100,7 @@ func (d *Desk) Details(ctx context.Context, sid string) (details Details, err er
 // SetDetails changes the conversation's details. Refused with invalid_payload: a unique name that is
 // taken, attributes that aren't a JSON object. The function may be called more than once.
 func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)) (details Details, err error) {
-	err = d.writeBeside(ctx, "change the details of conversation "+sid, func(t *transaction) error {
+	err = d.sharedTx(ctx, "change the details of conversation "+sid, func(t *transaction) error {
 		// Every start over HTTP comes here, and the conversation may have no row yet that could be held.
 		if err := t.holdStream(ctx, "details/"+sid); err != nil {
 			return err
@@ -156,7 +156,7 @@ func scanDetails(r row) (details Details, err error) {
 }
 
 func (t *transaction) details(ctx context.Context, sid string) (Details, error) {
-	details, found, err := first(ctx, t, scanDetails, selectDetails+` WHERE conversation = $1`, sid)
+	details, found, err := firstRow(ctx, t, scanDetails, selectDetails+` WHERE conversation = $1`, sid)
 	if err == nil && !found {
 		return Details{Conversation: sid, Attributes: "{}"}, nil
 	}
@@ -191,7 +191,7 @@ func (t *transaction) saveDetails(ctx context.Context, details Details, now int6
 
 // ConversationNamed returns the SID of the conversation with that unique name, or [ErrUnknownConversation].
 func (d *Desk) ConversationNamed(ctx context.Context, uniqueName string) (sid string, err error) {
-	err = d.read(ctx, "find a conversation by its name", func(t *transaction) error {
+	err = d.readTx(ctx, "find a conversation by its name", func(t *transaction) error {
 		var found bool
 		sid, found, err = t.conversationNamed(ctx, uniqueName)
 		if err == nil && !found {
@@ -207,5 +207,5 @@ func (t *transaction) conversationNamed(ctx context.Context, uniqueName string) 
 	if err != nil {
 		return "", false, err
 	}
-	return first(ctx, t, value[string], `SELECT conversation FROM conversation_details WHERE `+named, args...)
+	return firstRow(ctx, t, value[string], `SELECT conversation FROM conversation_details WHERE `+named, args...)
 }

@@ -50,7 +50,7 @@ type DirectoryQuery struct {
 // Directory returns the queues, and the agents, available ones first, to whom the agent may pass the
 // conversation. Refusals: as [Desk.Thread].
 func (d *Desk) Directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
-	err = d.read(ctx, "read the directory", func(t *transaction) error {
+	err = d.readTx(ctx, "read the directory", func(t *transaction) error {
 		if _, err := t.allow(ctx, AsAgent(q.Agent), q.Conversation); err != nil {
 			return err
 		}

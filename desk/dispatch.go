@@ -17,8 +17,8 @@ type Courier interface {
 }
 
 const (
-	// placedAtOnce bounds the matches of one transaction of the dispatcher, so that others may write between.
-	placedAtOnce = 50
+	// matchedAtOnce bounds the matches of one transaction of the dispatcher, so that others may write between.
+	matchedAtOnce = 50
 	// deliveredAtOnce bounds the deliveries under way.
 	deliveredAtOnce = 32
 	// deliveryTimeout bounds one delivery, and is less than the time until the next try of the same.
@@ -36,7 +36,7 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 	for {
 		d.dispatchedAt.Store(time.Now().UnixNano()) // one that has much to do moves too
 		var work matchable
-		err := d.read(ctx, "look for tasks to place", func(t *transaction) (err error) {
+		err := d.readTx(ctx, "look for tasks to place", func(t *transaction) (err error) {
 			work, err = t.matchable(ctx)
 			return err
 		})
@@ -44,13 +44,13 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 			return err
 		}
 		made := 0
-		err = d.writeBeside(ctx, "place waiting tasks", func(t *transaction) error {
+		err = d.sharedTx(ctx, "place waiting tasks", func(t *transaction) error {
 			if err := t.holdRouting(ctx); err != nil {
 				return err
 			}
-			m := matching{transaction: t, now: d.now(), room: placedAtOnce}
+			m := matching{transaction: t, now: d.now(), room: matchedAtOnce}
 			for _, agent := range work.agents {
-				if err := m.placeDirect(ctx, agent); err != nil {
+				if err := m.matchDirect(ctx, agent); err != nil {
 					return err
 				}
 			}
@@ -61,10 +61,10 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 				return err
 			}
 			made = len(m.made)
-			t.leaves.deliver = made > 0
+			t.afterCommit.deliver = made > 0
 			return nil
 		})
-		if err != nil || made < placedAtOnce {
+		if err != nil || made < matchedAtOnce {
 			return err
 		}
 	}
@@ -100,7 +100,7 @@ func (t *transaction) matchable(ctx context.Context) (work matchable, err error)
 
 // RunDispatcher matches tasks and agents and has the courier deliver what conversations are to be
 // told, until ctx ends; then it returns ctx's error. It works at once after a change made through
-// this Desk, and looks at everything on a tick. What isn't confirmed by a picture is delivered
+// this Desk, and looks at everything on a tick. What isn't confirmed by a snapshot is delivered
 // again, less and less often; a conversation that can't be reached doesn't hold up the others.
 func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
 	d.dispatchedAt.Store(time.Now().UnixNano())
@@ -201,14 +201,14 @@ type delivery struct {
 func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
 	now := d.now()
 	var due []delivery
-	err := d.read(ctx, "look for deliveries", func(t *transaction) (err error) {
+	err := d.readTx(ctx, "look for deliveries", func(t *transaction) (err error) {
 		due, err = t.due(ctx, now, limit)
 		return err
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	err = d.writeBeside(ctx, "take deliveries", func(t *transaction) (err error) {
+	err = d.sharedTx(ctx, "take deliveries", func(t *transaction) (err error) {
 		if due, err = t.due(ctx, now, limit); err != nil {
 			return err
 		}
@@ -251,7 +251,7 @@ func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]deli
 	}
 	matches, err := all(ctx, t, func(r row) (item delivery, err error) {
 		var reserve conversation.ReserveCommand
-		err = r.Scan(&item.key, &reserve.Reservation, &item.conversation, &reserve.Agent, &reserve.Placement, &item.attempts)
+		err = r.Scan(&item.key, &reserve.Reservation, &item.conversation, &reserve.Agent, &reserve.PendingSeq, &item.attempts)
 		reserve.Task = item.key
 		item.command = reserve
 		return item, err

@@ -65,7 +65,7 @@ func testDelivers(t *testing.T, h *house) {
 	h.runDispatcher(h.Desk, box)
 	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	th := h.start("support")
-	require.Empty(t, th.sync().Placed)
+	require.Empty(t, th.sync().Matches)
 	h.staff("support", "alice")
 	eventually(t, func() bool { return len(box.to(th.sid)) == 1 }, "the match is delivered at once")
 
@@ -175,7 +175,7 @@ func testClaim(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 0))
 	th := h.start("support")
-	require.Empty(t, th.sync().Placed)
+	require.Empty(t, th.sync().Matches)
 	box := &letterbox{}
 	h.runDispatcher(h.Desk, box)
 	command, err := h.Claim(h.t.Context(), th.sid, "alice")
@@ -244,6 +244,6 @@ func testClaimRefusals(t *testing.T, h *house) {
 	refused(conversation.CodeNotYourTask, th.sid, "cleo", "waits for alice")
 
 	matched := h.start("support")
-	require.Len(t, matched.sync().Placed, 1)
+	require.Len(t, matched.sync().Matches, 1)
 	refused(conversation.CodeNoReservation, matched.sid, "bob", "about to be offered to cleo")
 }

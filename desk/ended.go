@@ -21,8 +21,8 @@ type ending struct {
 	agents []string
 }
 
-// end ends all but what the picture has.
-func (e *ending) end(ctx context.Context, p conversation.Picture) error {
+// end ends all but what the snapshot has.
+func (e *ending) end(ctx context.Context, p conversation.Snapshot) error {
 	tasks, err := all(ctx, e.transaction, scanTask, selectTasks+`
 		WHERE t.conversation = $1 AND t.completed_at = 0 AND t.canceled_at = 0 ORDER BY t.placement`, e.conversation)
 	if err != nil {
@@ -52,14 +52,14 @@ func (e *ending) end(ctx context.Context, p conversation.Picture) error {
 	return err
 }
 
-// tell appends an event of the conversation to the feed.
+// tell appends an event of the conversation to the event log.
 func (e *ending) tell(event conversation.Event) {
 	e.number++
 	event.Number, event.At, event.Reason = e.number, e.now, string(e.reason)
-	e.happened = append(e.happened, happening{conversation: e.conversation, event: event})
+	e.appended = append(e.appended, newEvent{conversation: e.conversation, event: event})
 }
 
-func (e *ending) endReservations(ctx context.Context, p conversation.Picture, statuses map[string]conversation.TaskStatus) error {
+func (e *ending) endReservations(ctx context.Context, p conversation.Snapshot, statuses map[string]conversation.TaskStatus) error {
 	live, err := all(ctx, e.transaction, scanReservation, selectReservations+`
 		WHERE conversation = $1 AND status IN ('pending', 'accepted', 'wrapping') ORDER BY number`, e.conversation)
 	if err != nil {
@@ -108,7 +108,7 @@ func (e *ending) endTask(ctx context.Context, task Task) error {
 	return nil
 }
 
-func (e *ending) endTransfers(ctx context.Context, p conversation.Picture, statuses map[string]conversation.TaskStatus) error {
+func (e *ending) endTransfers(ctx context.Context, p conversation.Snapshot, statuses map[string]conversation.TaskStatus) error {
 	active, err := all(ctx, e.transaction, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active'`, e.conversation)
 	if err != nil {
 		return wrap("read its transfers", err)
@@ -129,11 +129,11 @@ func (e *ending) endTransfers(ctx context.Context, p conversation.Picture, statu
 }
 
 // Release ends a conversation whose workflow no longer runs and has not told its end: it was terminated or has failed, or
-// Temporal's database was put back to before it. Its tasks are canceled, their agents are free again, and the feed tells so.
+// Temporal's database was put back to before it. Its tasks are canceled, their agents are free again, and the event log tells so.
 // It returns false where the conversation is closed or unknown here, or is not as it was shown when its workflow was looked
-// for: another one has begun. A picture of a workflow that runs after all brings it back.
+// for: another one has begun. A snapshot of a workflow that runs after all brings it back.
 func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bool, err error) {
-	err = d.writeBeside(ctx, "release conversation "+sid, func(t *transaction) error {
+	err = d.sharedTx(ctx, "release conversation "+sid, func(t *transaction) error {
 		released = false
 		if err := t.holdConversation(ctx, sid); err != nil {
 			return err
@@ -144,7 +144,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 			events, revision int
 			chain            string
 		}
-		c, known, err := first(ctx, t, func(r row) (c found, err error) {
+		c, known, err := firstRow(ctx, t, func(r row) (c found, err error) {
 			err = r.Scan(&c.channel, &c.status, &c.events, &c.revision, &c.chain)
 			return c, err
 		}, `SELECT channel, status, events, revision, chain FROM conversations WHERE sid = $1 AND revision > 0`, sid) // a draft has no workflow
@@ -162,7 +162,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 			return err
 		}
 		e := ending{transaction: t, conversation: sid, reason: conversation.ReasonWorkflowEnded, now: d.now(), number: c.events}
-		if err := e.end(ctx, conversation.Picture{}); err != nil {
+		if err := e.end(ctx, conversation.Snapshot{}); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, `UPDATE conversations SET status = 'closed', closed_at = $2, gone = 1, revision = revision + 1 WHERE sid = $1`,
@@ -178,7 +178,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 				return err
 			}
 		}
-		t.leaves.place = true
+		t.afterCommit.place = true
 		return nil
 	})
 	if err != nil || !released {
@@ -187,7 +187,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 	d.log.ErrorContext(ctx, "A conversation's workflow has ended without its end being told: the conversation is closed at the desk, and its agents are free",
 		"conversation", sid)
 	d.shown.tell(sid)
-	d.store.bells.ring(sid)
+	d.store.notifier.notify(sid)
 	return true, nil
 }
 

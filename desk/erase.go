@@ -58,12 +58,12 @@ func howMany[N int | int64](n N, one string) string {
 // them aren't over. Else, where one of them isn't over, none is erased: refused with invalid_payload, which names those; a draft is closed.
 func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erased, err error) {
 	erased.Conversations = make([]ErasedConversation, len(sids))
-	write := d.write
+	write := d.exclusiveTx
 	if dry {
-		write = d.read
+		write = d.readTx
 	}
 	digits := map[string]bool{}
-	err = d.read(ctx, "look at what is to be erased", func(t *transaction) error {
+	err = d.readTx(ctx, "look at what is to be erased", func(t *transaction) error {
 		open, err := t.openOf(ctx, sids)
 		if err == nil && !dry {
 			err = refuseOpen(open)
@@ -137,7 +137,7 @@ func refuseOpen(open []string) error {
 // collectSIDs adds the digits of all SIDs of the conversation: those of one thing are the same under every prefix.
 func (t *transaction) collectSIDs(ctx context.Context, sid string, digits map[string]bool) error {
 	digits[sid[min(len(sid), sidPrefix):]] = true
-	return each(ctx, t, func(r row) error {
+	return eachRow(ctx, t, func(r row) error {
 		of, err := value[string](r)
 		digits[of[min(len(of), sidPrefix):]] = true
 		return err
@@ -185,7 +185,7 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 			which += ` AND (` + strings.Join(differs, ` OR `) + `)`
 		}
 		if dry {
-			*part.count, _, err = first(ctx, t, value[int64], `SELECT count(*) FROM `+part.table+which, sid)
+			*part.count, _, err = firstRow(ctx, t, value[int64], `SELECT count(*) FROM `+part.table+which, sid)
 		} else {
 			*part.count, err = t.exec(ctx, `UPDATE `+part.table+` SET `+strings.Join(sets, `, `)+which, sid)
 		}
@@ -215,7 +215,7 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 
 // erasedBefore returns when the conversation was last erased, the zero time if it was not.
 func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
-	at, _, err := first(ctx, t, func(r row) (at time.Time, err error) {
+	at, _, err := firstRow(ctx, t, func(r row) (at time.Time, err error) {
 		err = r.Scan(instant{&at})
 		return at, err
 	}, `SELECT at FROM audit WHERE subject = $1 AND what = 'customer.erased' ORDER BY position DESC LIMIT 1`, sid)
@@ -224,7 +224,7 @@ func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, 
 
 // eraseReasons takes the words out of the conversation's events, and returns how many had some.
 func (t *transaction) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
-	events, err := all(ctx, t, scanFeedEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
+	events, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 	if err != nil {
 		return 0, err
 	}
@@ -261,7 +261,7 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 	}
 	for after := ""; ; {
 		var some []kept
-		err := d.read(ctx, "look for answers to erase", func(t *transaction) (err error) {
+		err := d.readTx(ctx, "look for answers to erase", func(t *transaction) (err error) {
 			some, err = all(ctx, t, func(r row) (k kept, err error) {
 				err = r.Scan(&k.token, opened{answerBody, &k.token, &k.body})
 				return k, err
@@ -281,7 +281,7 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 				continue
 			}
 			// Repeated, the request still has no second effect.
-			if err := d.write(ctx, "erase an answer", func(t *transaction) error {
+			if err := d.exclusiveTx(ctx, "erase an answer", func(t *transaction) error {
 				_, err := t.exec(ctx, `UPDATE answers SET body = 'null', etag = '' WHERE token = $1`, k.token)
 				return err
 			}); err != nil {

@@ -31,7 +31,7 @@ func testEventFields(t *testing.T, h *house) {
 
 	check := func() {
 		t.Helper()
-		happened, err := h.Happenings(t.Context(), EventFilter{}, Page{Limit: 100})
+		happened, err := h.EventPage(t.Context(), EventFilter{}, Page{Limit: 100})
 		require.NoError(t, err)
 		to, disposition, activity, capacity := map[conversation.EventName][]conversation.Target{}, "", "", 0
 		for _, e := range happened.Entries {
@@ -60,7 +60,7 @@ func testEventFields(t *testing.T, h *house) {
 		require.Equal(t, 1, figures[0].Tasks.Moved)
 	}
 	check()
-	require.NoError(t, h.write(t.Context(), "keep the events as earlier builds did", func(tx *transaction) error {
+	require.NoError(t, h.exclusiveTx(t.Context(), "keep the events as earlier builds did", func(tx *transaction) error {
 		for _, table := range []string{"events", "desk_events"} {
 			type kept struct {
 				position int64

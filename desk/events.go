@@ -14,7 +14,7 @@ import (
 )
 
 // What happens at the desk itself, under TaskRouter's names. Of these events a conversation's history
-// knows nothing: [Desk.Feed] leaves them out, [Desk.Happenings] and the webhooks bring them.
+// knows nothing: [Desk.ConversationEvents] leaves them out, [Desk.Happenings] and the webhooks bring them.
 const (
 	EventAgentCreated    conversation.EventName = "worker.created"
 	EventAgentDeleted    conversation.EventName = "worker.deleted"
@@ -41,9 +41,9 @@ func EventNames() []conversation.EventName {
 	}
 }
 
-// happening is an event that a transaction is to append to the feed: of a conversation, or of the desk itself,
+// newEvent is an event that a transaction is to append to the event log: of a conversation, or of the desk itself,
 // an agent or a queue.
-type happening struct {
+type newEvent struct {
 	conversation string
 	event        conversation.Event
 }
@@ -56,7 +56,7 @@ func (t *transaction) happen(name conversation.EventName, agent, queue string, n
 // happens has an event of the desk itself appended, as of now.
 func (t *transaction) happens(e conversation.Event, now int64) {
 	e.At = time.UnixMicro(now).UTC()
-	t.happened = append(t.happened, happening{event: e})
+	t.appended = append(t.appended, newEvent{event: e})
 }
 
 // fillTypedFields fills the typed fields of an event that was recorded before there were any, and of one that is kept
@@ -97,19 +97,19 @@ func causeOf(e conversation.Event) conversation.Cause {
 	return conversation.CauseAgent
 }
 
-// appendFeed gives what has happened its positions in the feed. It is the last that a transaction does: whoever takes a
+// appendEvents gives what has happened its positions in the event log. It is the last that a transaction does: whoever takes a
 // position has those before theirs committed before them, and those after them wait for their commit.
-func (t *transaction) appendFeed(ctx context.Context) error {
-	if len(t.happened) == 0 {
+func (t *transaction) appendEvents(ctx context.Context) error {
+	if len(t.appended) == 0 {
 		return nil
 	}
 	if err := t.takePositions(ctx); err != nil {
-		return wrap("take positions in the feed", err)
+		return wrap("take positions in the event log", err)
 	}
-	position := t.feed.position - int64(len(t.happened))
-	for begin := 0; begin < len(t.happened); {
-		some := t.happened[begin:]
-		if end := slices.IndexFunc(some, func(h happening) bool { return h.conversation != some[0].conversation }); end > 0 {
+	position := t.logEnd.position - int64(len(t.appended))
+	for begin := 0; begin < len(t.appended); {
+		some := t.appended[begin:]
+		if end := slices.IndexFunc(some, func(h newEvent) bool { return h.conversation != some[0].conversation }); end > 0 {
 			some = some[:end]
 		}
 		begin += len(some)
@@ -126,7 +126,7 @@ func (t *transaction) appendFeed(ctx context.Context) error {
 }
 
 // insertEvents inserts events of a conversation at the positions that follow.
-func (t *transaction) insertEvents(ctx context.Context, events []happening, position int64) error {
+func (t *transaction) insertEvents(ctx context.Context, events []newEvent, position int64) error {
 	for some := range slices.Chunk(events, len(insertEvents)) {
 		var args []any
 		for _, h := range some {
@@ -139,7 +139,7 @@ func (t *transaction) insertEvents(ctx context.Context, events []happening, posi
 			if err != nil {
 				return wrap(fmt.Sprintf("encode event %d", h.event.Number), err)
 			}
-			args = append(args, position, t.feed.epoch, h.conversation, h.event.Number, string(h.event.Name), micros(h.event.At), string(encoded))
+			args = append(args, position, t.logEnd.epoch, h.conversation, h.event.Number, string(h.event.Name), micros(h.event.At), string(encoded))
 		}
 		if _, err := t.exec(ctx, insertEvents[len(some)-1], args...); err != nil {
 			return wrap(fmt.Sprintf("append events from %d on", some[0].event.Number), err)
@@ -159,7 +159,7 @@ var insertEvents = func() (queries [8]string) {
 }()
 
 // insertDeskEvents inserts events of the desk itself at the positions that follow.
-func (t *transaction) insertDeskEvents(ctx context.Context, events []happening, position int64) error {
+func (t *transaction) insertDeskEvents(ctx context.Context, events []newEvent, position int64) error {
 	for _, h := range events {
 		encoded, err := json.Marshal(h.event)
 		if err != nil {
@@ -167,7 +167,7 @@ func (t *transaction) insertDeskEvents(ctx context.Context, events []happening, 
 		}
 		position++
 		if _, err := t.exec(ctx, `INSERT INTO desk_events (position, epoch, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			position, t.feed.epoch, string(h.event.Name), micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
+			position, t.logEnd.epoch, string(h.event.Name), micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
 			return wrap("append "+string(h.event.Name), err)
 		}
 	}
@@ -185,21 +185,21 @@ type EventFilter struct {
 	Agent, Queue, Task, Reservation string
 }
 
-func (f EventFilter) chooses(e FeedEvent) bool {
+func (f EventFilter) chooses(e LoggedEvent) bool {
 	return (f.Name == "" || f.Name == e.Name) && (f.Agent == "" || f.Agent == e.Agent) && (f.Queue == "" || f.Queue == e.Queue) &&
 		(f.Task == "" || f.Task == e.Task) && (f.Reservation == "" || f.Reservation == e.Reservation)
 }
 
-// Happenings returns a page of all events, of conversations and of the desk itself, newest first.
-func (d *Desk) Happenings(ctx context.Context, f EventFilter, p Page) (found Found[FeedEvent], err error) {
+// EventPage returns a page of all events, of conversations and of the desk itself, newest first.
+func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
 	if f.To.IsZero() {
 		f.To = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	list := listing[FeedEvent]{
+	list := listing[LoggedEvent]{
 		columns: `position, epoch, conversation, event`,
 		from: `(SELECT position, epoch, conversation, at, event FROM events
 			UNION ALL SELECT position, epoch, '' AS conversation, at, event FROM desk_events) AS happened`,
-		scan: scanFeedEvent, chooses: sure(f.chooses), key: "position", keyOf: func(e FeedEvent) (int64, string) { return e.Position, "" }, descending: true,
+		scan: scanEvent, chooses: sure(f.chooses), key: "position", keyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, descending: true,
 	}
 	if f.Position != 0 {
 		list.where(`position = $%d`, f.Position)
@@ -212,7 +212,7 @@ func (d *Desk) Happenings(ctx context.Context, f EventFilter, p Page) (found Fou
 			UNION ALL SELECT position, epoch, '' AS conversation, at, name, event FROM desk_events) AS happened`
 		list.where(`name = $%d`, string(f.Name))
 	}
-	err = d.read(ctx, "read events", func(t *transaction) error {
+	err = d.readTx(ctx, "read events", func(t *transaction) error {
 		found, err = list.page(ctx, t, p)
 		return err
 	})
@@ -221,15 +221,15 @@ func (d *Desk) Happenings(ctx context.Context, f EventFilter, p Page) (found Fou
 
 // after returns at most limit events of every kind that came after the position. It is one query, so that it sees one
 // snapshot wherever it runs: of two, the second would see what was committed since, and an event be passed over.
-func (t *transaction) after(ctx context.Context, position int64, limit int) ([]FeedEvent, error) {
-	happened, err := all(ctx, t, scanFeedEvent, `SELECT position, epoch, conversation, event
+func (t *transaction) after(ctx context.Context, position int64, limit int) ([]LoggedEvent, error) {
+	happened, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event
 			FROM (SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
 		UNION ALL SELECT position, epoch, '', event
 			FROM (SELECT position, epoch, event FROM desk_events WHERE position > $1 ORDER BY position LIMIT $2) own`, position, limit)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(happened, func(a, b FeedEvent) int { return cmp.Compare(a.Position, b.Position) })
+	slices.SortFunc(happened, func(a, b LoggedEvent) int { return cmp.Compare(a.Position, b.Position) })
 	return happened[:min(len(happened), limit)], nil
 }
 

@@ -60,7 +60,7 @@ func testSearch(t *testing.T, h *house) {
 // testFoldedNames opens a desk that an earlier build has left.
 func testFoldedNames(t *testing.T, h *house) {
 	people(t, h)
-	require.NoError(t, h.write(t.Context(), "undo the migration", func(tx *transaction) error {
+	require.NoError(t, h.exclusiveTx(t.Context(), "undo the migration", func(tx *transaction) error {
 		for _, statement := range []string{
 			"UPDATE agents SET friendly_name = 'Éric\u202e Müller\u200b' WHERE name = 'eric'",
 			`ALTER TABLE agents DROP COLUMN folded`, `ALTER TABLE queues DROP COLUMN folded`,

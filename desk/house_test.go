@@ -54,7 +54,7 @@ func (h *house) contents() map[string][]string {
 		list = `SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> $1`
 	}
 	contents := map[string][]string{}
-	require.NoError(h.t, h.read(h.t.Context(), "read everything", func(t *transaction) error {
+	require.NoError(h.t, h.readTx(h.t.Context(), "read everything", func(t *transaction) error {
 		tables, err := all(h.t.Context(), t, value[string], list, versionTable)
 		require.NoError(h.t, err)
 		for _, table := range tables {
@@ -135,8 +135,8 @@ func (h *house) load(name string, channel conversation.Channel) int {
 func (h *house) matches() map[string]string {
 	h.t.Helper()
 	matches := map[string]string{}
-	require.NoError(h.t, h.read(h.t.Context(), "read matches", func(t *transaction) error {
-		found, err := all(h.t.Context(), t, scanPlacement, selectPlacements)
+	require.NoError(h.t, h.readTx(h.t.Context(), "read matches", func(t *transaction) error {
+		found, err := all(h.t.Context(), t, scanMatch, selectMatches)
 		for _, p := range found {
 			matches[p.task] = p.agent
 		}
@@ -195,19 +195,19 @@ func withPriority(priority int) func(*conversation.StartCommand) {
 
 // try carries a command out, asking the desk what has to be asked.
 func (th *thread) try(c conversation.Command) (conversation.Result, error) {
-	question, err := th.state.Ask(c, th.h.clock.now())
+	query, err := th.state.Ask(c, th.h.clock.now())
 	if err != nil {
 		return conversation.Result{}, err
 	}
-	var verdict *conversation.Verdict
-	if question != nil {
-		v, err := th.h.Verdict(th.h.t.Context(), *question)
+	var facts *conversation.Facts
+	if query != nil {
+		v, err := th.h.Facts(th.h.t.Context(), *query)
 		if err != nil {
 			return conversation.Result{}, err
 		}
-		verdict = &v
+		facts = &v
 	}
-	result, err := th.state.Apply(c, verdict, th.h.clock.now())
+	result, err := th.state.Apply(c, facts, th.h.clock.now())
 	th.events = append(th.events, result.Events...)
 	th.notes = append(th.notes, result.Notes...)
 	return result, err
@@ -220,11 +220,11 @@ func (th *thread) do(c conversation.Command) conversation.Result {
 	return result
 }
 
-func (th *thread) picture() conversation.Picture {
+func (th *thread) picture() conversation.Snapshot {
 	if th.whole {
-		return th.state.WholePicture(th.events, th.notes)
+		return th.state.WholeSnapshot(th.events, th.notes)
 	}
-	return th.state.Picture(th.events, th.notes)
+	return th.state.Snapshot(th.events, th.notes)
 }
 
 // sync tells the desk, once, and once more whole where the desk was ahead.
@@ -314,7 +314,7 @@ func (th *thread) follow() *thread {
 	th.h.t.Helper()
 	for {
 		before := th.state.Revision
-		for _, reserve := range th.sync().Placed {
+		for _, reserve := range th.sync().Matches {
 			th.do(reserve)
 		}
 		if th.state.Revision == before {

@@ -29,15 +29,15 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 		return invalid("identity", "the provider's account has no issuer or no subject: both are needed to bind agent %s to it", agent)
 	}
 	bound := false
-	err := d.look(ctx, "read an agent's identity", func(t *transaction) error {
-		found, ok, err := first(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+	err := d.queryOne(ctx, "read an agent's identity", func(t *transaction) error {
+		found, ok, err := firstRow(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		bound = ok && found.Issuer == issuer && found.Subject == subject
 		return err
 	})
 	if err != nil || bound {
 		return err
 	}
-	return d.write(ctx, "bind the identity of "+agent, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "bind the identity of "+agent, func(t *transaction) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
@@ -67,11 +67,11 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 // ReleaseIdentity releases the agent's binding: the account that next signs in under their name is bound. It does nothing where
 // there is no binding. Refused with unknown_agent.
 func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
-	return d.write(ctx, "release the identity of "+agent, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "release the identity of "+agent, func(t *transaction) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
-		found, ok, err := first(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+		found, ok, err := firstRow(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		if err != nil || !ok {
 			return err
 		}
@@ -85,7 +85,7 @@ func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
 
 // Identities returns the bindings, by the agents' names.
 func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error) {
-	err = d.read(ctx, "read the identities", func(t *transaction) error {
+	err = d.readTx(ctx, "read the identities", func(t *transaction) error {
 		identities, err = all(ctx, t, scanIdentity, selectIdentities+` ORDER BY agent`)
 		return err
 	})
@@ -94,8 +94,8 @@ func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error
 
 // IdentityOf returns the agent's binding; false if the agent has none.
 func (d *Desk) IdentityOf(ctx context.Context, agent string) (found Identity, bound bool, err error) {
-	err = d.look(ctx, "read an agent's identity", func(t *transaction) error {
-		found, bound, err = first(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+	err = d.queryOne(ctx, "read an agent's identity", func(t *transaction) error {
+		found, bound, err = firstRow(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		return err
 	})
 	return found, bound, err

@@ -31,7 +31,7 @@ func testInsights(t *testing.T, h *house) {
 	}
 	read := 0
 	for position := int64(0); ; {
-		page, err := h.Feed(h.t.Context(), position, 5000)
+		page, err := h.ConversationEvents(h.t.Context(), position, 5000)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -106,7 +106,7 @@ func (w *insightWalk) run() *thread {
 		settings.AgentUnavailable = one(w.random, []conversation.AgentUnavailablePolicy{
 			conversation.AgentUnavailableRefuse, conversation.AgentUnavailableWait, conversation.AgentUnavailableOriginQueue,
 		})
-		result, err := th.state.Apply(c, &conversation.Verdict{
+		result, err := th.state.Apply(c, &conversation.Facts{
 			Settings: settings, AgentKnown: true, AgentAvailable: w.random.IntN(4) > 0, QueueKnown: true, QueueMembers: 1,
 		}, now)
 		th.events = append(th.events, result.Events...)
@@ -143,7 +143,7 @@ func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, n
 	var c conversation.Command
 	switch dice := w.random.IntN(40); {
 	case task.Status == conversation.TaskPending && dice < 30:
-		c = conversation.ReserveCommand{Task: task.SID, Placement: task.Placement, Agent: w.directOr(task, someone)}
+		c = conversation.ReserveCommand{Task: task.SID, PendingSeq: task.PendingSeq, Agent: w.directOr(task, someone)}
 	case dice < 14:
 		c = conversation.AcceptCommand{Agent: task.Agent}
 	case dice < 19:
@@ -767,7 +767,7 @@ func testInsightsOfBefore(t *testing.T, h *house) {
 	require.NoError(t, err)
 	statements := regexp.MustCompile(`(?s)UPDATE tasks.*?;`).FindAllString(string(migration), -1)
 	require.Len(t, statements, 2)
-	require.NoError(t, h.write(h.t.Context(), "migrate again", func(tx *transaction) error {
+	require.NoError(t, h.exclusiveTx(h.t.Context(), "migrate again", func(tx *transaction) error {
 		for _, statement := range append([]string{`UPDATE tasks SET from_agent = '', from_queue = '', given_by = '', to_agent = '', to_queue = ''`}, statements...) {
 			if _, err := tx.exec(h.t.Context(), statement); err != nil {
 				return err
@@ -786,7 +786,7 @@ func testInsightsNames(t *testing.T, h *house) {
 	began := h.clock.now()
 	th := h.start("support").follow().accept("alice").end("alice").wrapup("alice")
 	for _, name := range []string{"zoe x", " zoe", "zoe ", "a~1b", "a~0 ~", "zoe\nx"} {
-		require.NoError(t, h.write(t.Context(), "rename", func(tx *transaction) error {
+		require.NoError(t, h.exclusiveTx(t.Context(), "rename", func(tx *transaction) error {
 			_, err := tx.exec(t.Context(), `UPDATE tasks SET agent = $2, queue = $2, canceled_reason = '' WHERE sid = $1`, th.task().SID, name)
 			return err
 		}))

@@ -65,7 +65,7 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 	}
 	k.SID, secret = conversation.SIDOf(PrefixKey, uuid.New()), newToken()
 	k.CreatedAt, k.RevokedAt, k.LastUsedAt = d.now().UTC(), time.Time{}, time.Time{}
-	err = d.write(ctx, "add an API key", func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "add an API key", func(t *transaction) error {
 		if k.Role == KeyAgent {
 			if err := t.knowAgent(ctx, k.Agent); err != nil {
 				return err
@@ -114,7 +114,7 @@ func scanKey(r row) (k storedKey, err error) {
 // Keys returns the API keys, oldest first, the revoked ones too.
 func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 	keys := []Key{}
-	err := d.read(ctx, "read the API keys", func(t *transaction) error {
+	err := d.readTx(ctx, "read the API keys", func(t *transaction) error {
 		stored, err := all(ctx, t, scanKey, selectKeys+` ORDER BY created_at, sid`)
 		for _, k := range stored {
 			keys = append(keys, k.Key)
@@ -126,7 +126,7 @@ func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 
 // RevokeKey makes the key worthless from now on; again, it does no harm. Refused with invalid_payload: a SID that is no key's.
 func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
-	return d.write(ctx, "revoke an API key", func(t *transaction) error {
+	return d.exclusiveTx(ctx, "revoke an API key", func(t *transaction) error {
 		keys, err := all(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		if err == nil && len(keys) == 0 {
 			return invalid("sid", "there is no key %q: see the list of keys", sid)
@@ -161,8 +161,8 @@ func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) e
 func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error) {
 	given := hashSecret(secret)
 	var found storedKey
-	err := d.look(ctx, "read an API key", func(t *transaction) (err error) {
-		found, _, err = first(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
+	err := d.queryOne(ctx, "read an API key", func(t *transaction) (err error) {
+		found, _, err = firstRow(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		return err
 	})
 	if err != nil {
@@ -209,7 +209,7 @@ func (d *Desk) noteUse(ctx context.Context, k Key) {
 	if now.Sub(k.LastUsedAt) < useNoted || !d.used.due(k.SID, now) {
 		return
 	}
-	err := d.writeBeside(ctx, "record the use of an API key", func(t *transaction) error {
+	err := d.sharedTx(ctx, "record the use of an API key", func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE sid = $1 AND last_used_at <= $3`, k.SID, micros(now), micros(now.Add(-useNoted)))
 		return err
 	})

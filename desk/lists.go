@@ -79,7 +79,7 @@ func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[
 		list.where(`coalesce(nullif((SELECT d.workflow FROM conversation_details d WHERE d.conversation = t.conversation), ''), '`+
 			defaultWorkflow+`') = $%d`, f.Workflow)
 	}
-	err = d.read(ctx, "read tasks", func(t *transaction) error {
+	err = d.readTx(ctx, "read tasks", func(t *transaction) error {
 		found, err = list.page(ctx, t, p)
 		return err
 	})
@@ -146,7 +146,7 @@ func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page)
 		conversation.ReservationRescinded, conversation.ReservationWrapping, conversation.ReservationCompleted:
 		list.where(`status = $%d`, string(f.Status))
 	}
-	err = d.read(ctx, "read reservations", func(t *transaction) error {
+	err = d.readTx(ctx, "read reservations", func(t *transaction) error {
 		found, err = list.page(ctx, t, p)
 		return err
 	})
@@ -178,7 +178,7 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 	if !f.To.IsZero() {
 		list.where(`created_at < $%d`, micros(f.To))
 	}
-	err = d.read(ctx, "read conversations", func(t *transaction) error {
+	err = d.readTx(ctx, "read conversations", func(t *transaction) error {
 		if f.Agent == "" {
 			found, err = list.page(ctx, t, p)
 			return err
@@ -240,7 +240,7 @@ func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newes
 		keyOf: func(m Message) (int64, string) { return int64(m.Number), "" },
 	}
 	list.where(`conversation = $%d`, sid)
-	err = d.read(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
 		may, err := t.allow(ctx, reader, sid)
 		if err != nil {
 			return err

@@ -12,13 +12,13 @@ import (
 // nobody waits in a circle:
 //
 //  1. The conversation, with its live tasks (holdConversation), or its transcript alone (holdTranscript). A
-//     picture changes only what belongs to its conversation until then, and reads it only since.
+//     snapshot changes only what belongs to its conversation until then, and reads it only since.
 //  2. The routing (holdRouting): loads, idle times and matches of all agents. One transaction at a time counts
 //     and matches, so that it sees every match and every load there is: no capacity is overbooked, and nobody
 //     free is missed. It comes last but one and is short. Who has it takes waiting tasks of other conversations only
-//     where nobody holds them (skipLocked): whoever does hold them is a picture that places them itself, when the
+//     where nobody holds them (skipLocked): whoever does hold them is a snapshot that places them itself, when the
 //     routing is its own. So nobody who has the routing waits for a conversation.
-//  3. The feed's position (appendFeed), just before the commit: positions are in the order of commits, without holes.
+//  3. The event log's position (appendEvents), just before the commit: positions are in the order of commits, without holes.
 //
 // Each statement sees what was committed before it began: what was read before something was held is read again.
 type locks struct {
@@ -42,7 +42,7 @@ func (t *transaction) hold(ctx context.Context, query string, args ...any) error
 	if query == "" {
 		return nil
 	}
-	err := each(ctx, t, func(row) error { return nil }, query, args...)
+	err := eachRow(ctx, t, func(row) error { return nil }, query, args...)
 	if err != nil {
 		return wrap("wait for others", err)
 	}

@@ -25,7 +25,7 @@ func validQueue(change QueueChange) *conversation.Refusal {
 
 // filledByHand refuses to add to or take from a queue that has an expression.
 func (t *transaction) filledByHand(ctx context.Context, queue string) error {
-	target, _, err := first(ctx, t, value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
+	target, _, err := firstRow(ctx, t, value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
 	if err == nil && target != "" {
 		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Queue: queue},
 			"who is on the queue %s follows from its expression: change that, or the agents' attributes", queue)
@@ -58,7 +58,7 @@ func (d *Desk) populate(ctx context.Context, target string) (*population, error)
 	}
 	type traits struct{ agent, attributes string }
 	var agents []traits
-	if err := d.read(ctx, "read the agents' attributes", func(t *transaction) error {
+	if err := d.readTx(ctx, "read the agents' attributes", func(t *transaction) error {
 		agents, err = all(ctx, t, func(r row) (found traits, err error) {
 			err = r.Scan(&found.agent, &found.attributes)
 			return found, err
@@ -102,7 +102,7 @@ func (t *transaction) fillQueue(ctx context.Context, queue string, p *population
 		return nil
 	}
 	var joining, leaving []string
-	if err := each(ctx, t, func(r row) error {
+	if err := eachRow(ctx, t, func(r row) error {
 		var agent, attributes string
 		var is bool
 		if err := r.Scan(&agent, &attributes, &is); err != nil {
@@ -121,7 +121,7 @@ func (t *transaction) fillQueue(ctx context.Context, queue string, p *population
 	}, `SELECT a.name, a.attributes, q.agent IS NOT NULL FROM agents a LEFT JOIN queue_agents q ON q.queue = $1 AND q.agent = a.name`, queue); err != nil {
 		return err
 	}
-	t.leaves.place = t.leaves.place || len(joining) > 0
+	t.afterCommit.place = t.afterCommit.place || len(joining) > 0
 	if err := t.settleMembers(ctx, queue, joining, putOn); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (t *transaction) joinQueues(ctx context.Context, agent string) error {
 	if err != nil || len(queues) == 0 {
 		return err
 	}
-	encoded, _, err := first(ctx, t, value[string], `SELECT attributes FROM agents WHERE name = $1`, agent)
+	encoded, _, err := firstRow(ctx, t, value[string], `SELECT attributes FROM agents WHERE name = $1`, agent)
 	if err != nil {
 		return wrap("read the attributes of "+agent, err)
 	}

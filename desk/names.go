@@ -77,9 +77,9 @@ func article(of string) string {
 // AgentNames returns how people read the names of these agents; an agent who is gone keeps the name itself.
 func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]string, error) {
 	friendly := map[string]string{}
-	err := d.read(ctx, "read the names of agents", func(t *transaction) error {
+	err := d.readTx(ctx, "read the names of agents", func(t *transaction) error {
 		for _, agent := range distinct(agents) {
-			shown, _, err := first(ctx, t, value[string], `SELECT friendly_name FROM agents WHERE name = $1`, agent)
+			shown, _, err := firstRow(ctx, t, value[string], `SELECT friendly_name FROM agents WHERE name = $1`, agent)
 			if err != nil {
 				return err
 			}
@@ -93,11 +93,11 @@ func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]str
 // Names returns how people read the names of all agents and queues.
 func (d *Desk) Names(ctx context.Context) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
-	err := d.read(ctx, "read the names of agents and queues", func(t *transaction) error {
-		if err := each(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
+	err := d.readTx(ctx, "read the names of agents and queues", func(t *transaction) error {
+		if err := eachRow(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
 			return err
 		}
-		return each(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> ''`)
+		return eachRow(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> ''`)
 	})
 	return names, err
 }

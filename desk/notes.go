@@ -40,7 +40,7 @@ func (d *Desk) keepNote(ctx context.Context, sid string, note conversation.Note,
 		note.SID = conversation.SIDOf(conversation.PrefixNote, uuid.New())
 	}
 	note.Kind, note.CreatedAt = conversation.NoteTransfer, d.now()
-	err = d.writeBeside(ctx, "store a note of conversation "+sid, func(t *transaction) error {
+	err = d.sharedTx(ctx, "store a note of conversation "+sid, func(t *transaction) error {
 		if _, err := t.conversationStatus(ctx, sid); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (d *Desk) keepNote(ctx context.Context, sid string, note conversation.Note,
 		if err := t.insertNote(ctx, sid, note); err != nil {
 			return err
 		}
-		kept, _, err = first(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, note.SID)
+		kept, _, err = firstRow(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, note.SID)
 		return err
 	})
 	return kept, err
@@ -59,9 +59,9 @@ func (d *Desk) keepNote(ctx context.Context, sid string, note conversation.Note,
 // Note returns the note with that SID and the conversation that it is of. Refusals: not_your_task, for
 // every customer too, unknown_agent, and invalid_payload for a note that isn't there.
 func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conversation.Note, of string, err error) {
-	err = d.read(ctx, "read note "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read note "+sid, func(t *transaction) error {
 		var found bool
-		if of, found, err = first(ctx, t, value[string], `SELECT conversation FROM notes WHERE sid = $1`, sid); err != nil {
+		if of, found, err = firstRow(ctx, t, value[string], `SELECT conversation FROM notes WHERE sid = $1`, sid); err != nil {
 			return err
 		}
 		if !found {
@@ -71,7 +71,7 @@ func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conver
 		if err != nil {
 			return err
 		}
-		if note, _, err = first(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, sid); err == nil && !may.includesNote(note) {
+		if note, _, err = firstRow(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, sid); err == nil && !may.includesNote(note) {
 			note, of = conversation.Note{}, ""
 			return noSuchNote(sid)
 		}
@@ -90,7 +90,7 @@ func (t *transaction) insertNote(ctx context.Context, sid string, n conversation
 // Notes returns the conversation's notes, oldest first. Refusals: not_your_task, for every customer
 // too, and unknown_agent.
 func (d *Desk) Notes(ctx context.Context, sid string, reader Reader) (notes []conversation.Note, err error) {
-	err = d.read(ctx, "read the notes of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the notes of conversation "+sid, func(t *transaction) error {
 		may, err := t.allowNotes(ctx, reader, sid)
 		if err != nil {
 			return err

@@ -61,7 +61,7 @@ type Notices struct {
 
 // Notices returns the agent's notices. Refused with unknown_agent.
 func (d *Desk) Notices(ctx context.Context, agent string) (n Notices, err error) {
-	err = d.read(ctx, "read the notices of "+agent, func(t *transaction) error {
+	err = d.readTx(ctx, "read the notices of "+agent, func(t *transaction) error {
 		n, err = t.notices(ctx, agent, d.now())
 		return err
 	})
@@ -73,7 +73,7 @@ func (t *transaction) notices(ctx context.Context, agent string, now time.Time) 
 		conversation string
 		at           time.Time
 	}
-	own, found, err := first(ctx, t, func(r row) (m missed, err error) {
+	own, found, err := firstRow(ctx, t, func(r row) (m missed, err error) {
 		err = r.Scan(&m.conversation, instant{&m.at})
 		return m, err
 	}, `SELECT missed_conversation, missed_at FROM agents WHERE name = $1`, agent)
@@ -98,7 +98,7 @@ func (t *transaction) notices(ctx context.Context, agent string, now time.Time) 
 	}
 	n.Dismissed = map[string]bool{}
 	var since time.Time
-	if err := each(ctx, t, func(r row) error {
+	if err := eachRow(ctx, t, func(r row) error {
 		var notice string
 		var at time.Time
 		err := r.Scan(&notice, instant{&at})
@@ -149,7 +149,7 @@ func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.
 		if err := t.boundSent(ctx, &sent[i].Conversation, x.Transfer); err != nil {
 			return nil, err
 		}
-		task, _, err := first(ctx, t, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
+		task, _, err := firstRow(ctx, t, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
 		if err != nil {
 			return nil, err
 		}
@@ -206,7 +206,7 @@ func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ..
 
 // rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became unavailable.
 func (t *transaction) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
-	rejected, err := all(ctx, t, scanFeedEvent, `SELECT position, epoch, conversation, event FROM events
+	rejected, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events
 		WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, sid)
 	reservations := map[string]bool{}
 	for _, e := range rejected {
@@ -241,7 +241,7 @@ func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string)
 		}
 	}
 	now := d.now()
-	return d.writeBeside(ctx, "dismiss notices of "+agent, func(t *transaction) error {
+	return d.sharedTx(ctx, "dismiss notices of "+agent, func(t *transaction) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
@@ -261,7 +261,7 @@ func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string)
 
 // DismissMissedOffer notes that the agent knows that a missed offer made them unavailable.
 func (d *Desk) DismissMissedOffer(ctx context.Context, agent string) error {
-	return d.writeBeside(ctx, "dismiss the missed offer of "+agent, func(t *transaction) error { return t.forgetMissed(ctx, agent) })
+	return d.sharedTx(ctx, "dismiss the missed offer of "+agent, func(t *transaction) error { return t.forgetMissed(ctx, agent) })
 }
 
 func (t *transaction) forgetMissed(ctx context.Context, agent string) error {

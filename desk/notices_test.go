@@ -69,7 +69,7 @@ func testSenderLearns(t *testing.T, h *house) {
 	h.dispatch()
 	th.follow()
 	if th.task().Status == conversation.TaskPending {
-		th.do(conversation.ReserveCommand{Task: th.task().SID, Placement: th.task().Placement, Agent: "bob"})
+		th.do(conversation.ReserveCommand{Task: th.task().SID, PendingSeq: th.task().PendingSeq, Agent: "bob"})
 	}
 	th.accept(th.task().Agent)
 	accepted := h.notices("alice").Sent[0]

@@ -76,7 +76,7 @@ type observing struct {
 
 // observe makes every observation that the filter chooses, in no order.
 func (d *Desk) observe(ctx context.Context, doing string, f InsightFilter, observe func(observation)) error {
-	return d.read(ctx, doing, func(t *transaction) error {
+	return d.readTx(ctx, doing, func(t *transaction) error {
 		o := &observing{
 			transaction: t, filter: f, from: micros(f.From), to: micros(f.To), observe: observe,
 			episodes: map[string]*episode{}, belongings: map[whom]*belonging{},
@@ -168,7 +168,7 @@ func (t *turn) scan(r row) error {
 
 func (o *observing) readTasks(ctx context.Context) error {
 	var t turn
-	err := each(ctx, o.transaction, func(r row) error {
+	err := eachRow(ctx, o.transaction, func(r row) error {
 		if err := t.scan(r); err != nil {
 			return err
 		}
@@ -282,12 +282,12 @@ func unaccepted(canceled conversation.Reason) []measure {
 
 // readLater completes the conversations that began in the period with what they have had after it.
 func (o *observing) readLater(ctx context.Context) error {
-	_, later, err := first(ctx, o.transaction, value[int64], `SELECT created_at FROM tasks WHERE created_at >= $1 LIMIT 1`, o.to)
+	_, later, err := firstRow(ctx, o.transaction, value[int64], `SELECT created_at FROM tasks WHERE created_at >= $1 LIMIT 1`, o.to)
 	if err != nil || !later {
 		return err
 	}
 	// CROSS JOIN keeps SQLite from reading everything that came later, to throw most of it away.
-	err = each(ctx, o.transaction, func(r row) error {
+	err = eachRow(ctx, o.transaction, func(r row) error {
 		var sid, agent, from string
 		var assigned int64
 		if err := r.Scan(&sid, &agent, &from, &assigned); err != nil {
@@ -311,7 +311,7 @@ func (o *observing) readLater(ctx context.Context) error {
 }
 
 func (o *observing) readRefusals(ctx context.Context) error {
-	err := each(ctx, o.transaction, func(r row) error {
+	err := eachRow(ctx, o.transaction, func(r row) error {
 		seen := observation{measure: measureWrapupRefusals, times: 1}
 		of := whom{total: true}
 		if err := r.Scan(&seen.conversation, &of.agent, &of.channel, &of.queue, &seen.at); err != nil {

@@ -24,7 +24,7 @@ type Offer struct {
 // Offers returns what is offered to the agent, the first to expire first. All of it is of one moment:
 // an offer is never seen without its history and note. Refused with unknown_agent.
 func (d *Desk) Offers(ctx context.Context, agent string) (offers []Offer, err error) {
-	err = d.read(ctx, "read the offers of "+agent, func(t *transaction) error {
+	err = d.readTx(ctx, "read the offers of "+agent, func(t *transaction) error {
 		offers, err = t.offers(ctx, agent)
 		return err
 	})
@@ -50,7 +50,7 @@ func (t *transaction) offers(ctx context.Context, agent string) ([]Offer, error)
 			return nil, err
 		}
 		if task.Transfer != "" {
-			transfer, found, err := first(ctx, t, scanTransfer, selectTransfers+` WHERE x.sid = $1`, task.Transfer)
+			transfer, found, err := firstRow(ctx, t, scanTransfer, selectTransfers+` WHERE x.sid = $1`, task.Transfer)
 			if err != nil {
 				return nil, err
 			}

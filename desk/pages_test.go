@@ -186,13 +186,13 @@ func testDirectory(t *testing.T, h *house) {
 }
 
 func testWatch(t *testing.T, h *house) {
-	before, err := h.Position(t.Context())
+	before, err := h.LastPosition(t.Context())
 	require.NoError(t, err)
 	h.staff("support", "alice")
 	th := h.start("support").follow()
-	now, err := h.Position(t.Context())
+	now, err := h.LastPosition(t.Context())
 	require.NoError(t, err)
-	events, err := h.Happened(t.Context(), before, 1000)
+	events, err := h.AllEvents(t.Context(), before, 1000)
 	require.NoError(t, err)
 	require.Equal(t, now, events[len(events)-1].Position)
 	require.Equal(t, th.sid, events[len(events)-1].Conversation)
@@ -260,9 +260,9 @@ func (h *house) readPages(th *thread, agent string) {
 	require.NoError(h.t, err)
 	_, err = h.Thread(ctx, th.sid, AsSystem(), 10)
 	require.NoError(h.t, err)
-	_, err = h.Position(ctx)
+	_, err = h.LastPosition(ctx)
 	require.NoError(h.t, err)
-	_, err = h.Happened(ctx, 1, 10)
+	_, err = h.AllEvents(ctx, 1, 10)
 	require.NoError(h.t, err)
 	_, err = h.Spoken(ctx, []string{th.sid})
 	require.NoError(h.t, err)

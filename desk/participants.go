@@ -40,12 +40,12 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 	if refusal := validParticipant(p); refusal != nil {
 		return Participant{}, refusal
 	}
-	err = d.write(ctx, "add a participant to conversation "+p.Conversation, func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "add a participant to conversation "+p.Conversation, func(t *transaction) error {
 		status, err := t.conversationStatus(ctx, p.Conversation)
 		if err != nil {
 			return err
 		}
-		same, found, err := first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
+		same, found, err := firstRow(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
 		if err != nil || found {
 			added = same
 			return err
@@ -63,7 +63,7 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 		if err != nil {
 			return err
 		}
-		added, _, err = first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
+		added, _, err = firstRow(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
 		return err
 	})
 	return added, err
@@ -96,7 +96,7 @@ func (t *transaction) refuseSameParticipant(ctx context.Context, p Participant) 
 
 // Participants returns those who were added to the conversation, in order.
 func (d *Desk) Participants(ctx context.Context, sid string) (found []Participant, err error) {
-	err = d.read(ctx, "read the participants of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the participants of conversation "+sid, func(t *transaction) error {
 		found, err = t.participants(ctx, sid)
 		return err
 	})
@@ -106,9 +106,9 @@ func (d *Desk) Participants(ctx context.Context, sid string) (found []Participan
 // UpdateParticipant changes a participant of the conversation. Refused with invalid_payload, as
 // [Desk.AddParticipant] is, and for one who isn't there. The function may be called more than once.
 func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid string, change func(*Participant)) (changed Participant, err error) {
-	err = d.write(ctx, "change participant "+sid, func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "change participant "+sid, func(t *transaction) error {
 		var found bool
-		if changed, found, err = first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID); err != nil {
+		if changed, found, err = firstRow(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID); err != nil {
 			return err
 		}
 		if !found {
@@ -126,7 +126,7 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 			t.sealed(memberProxy, sid, changed.ProxyAddress), t.sealed(memberAttributes, sid, changed.Attributes), micros(d.now())); err != nil {
 			return err
 		}
-		changed, _, err = first(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)
+		changed, _, err = firstRow(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)
 		return err
 	})
 	return changed, err
@@ -135,7 +135,7 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 // RemoveParticipant takes a participant off the conversation. What they wrote stays. Refused with
 // invalid_payload: one who isn't there.
 func (d *Desk) RemoveParticipant(ctx context.Context, conversationSID, sid string) error {
-	return d.write(ctx, "remove participant "+sid, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "remove participant "+sid, func(t *transaction) error {
 		removed, err := t.exec(ctx, `DELETE FROM participants WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
 		if err == nil && removed == 0 {
 			return noParticipant(sid)

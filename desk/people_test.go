@@ -96,14 +96,14 @@ func testActivities(t *testing.T, h *house) {
 	refusedWith(t, conversation.CodeInvalidPayload, h.RemoveActivity(ctx, ActivityOf(PresenceBreak).SID), "every desk has")
 	refusedWith(t, conversation.CodeInvalidPayload, h.UpdateAgent(ctx, "alice", AgentChange{Activity: new("WA1")}), "no activity")
 
-	found, err := h.Happenings(ctx, EventFilter{Name: EventAgentActivity, Agent: "alice"}, Page{})
+	found, err := h.EventPage(ctx, EventFilter{Name: EventAgentActivity, Agent: "alice"}, Page{})
 	require.NoError(t, err)
 	var told []string
 	for _, e := range found.Entries {
 		told = append(told, e.Reason)
 	}
 	require.Equal(t, []string{"Offline", "Chat only", "Lunch"}, told, "newest first")
-	events, err := h.Feed(ctx, 0, 0)
+	events, err := h.ConversationEvents(ctx, 0, 0)
 	require.NoError(t, err)
 	require.Empty(t, events, "the conversations' feed has none of it")
 }
@@ -244,7 +244,7 @@ func testWorkflows(t *testing.T, h *house) {
 		require.NoError(t, err, "a key without a value asks for nothing")
 	}
 	ignored := strings.Replace(configuration, `"priority"`, `"timeout":60,"priority"`, 1)
-	require.NoError(t, h.store.write(ctx, true, func(tx *transaction) error {
+	require.NoError(t, h.store.writeTx(ctx, true, func(tx *transaction) error {
 		_, err := tx.exec(ctx, `UPDATE workflows SET configuration = $1 WHERE sid = $2`, ignored, saved.SID)
 		return err
 	}))
@@ -276,9 +276,9 @@ func testDrafts(t *testing.T, h *house) {
 	found, err := h.Conversations(ctx, Filter{})
 	require.NoError(t, err)
 	require.Empty(t, found, "it is no conversation yet")
-	verdict, err := h.Verdict(ctx, conversation.Question{Conversation: sid, Command: conversation.CommandStart, Queue: "support"})
+	facts, err := h.Facts(ctx, conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support"})
 	require.NoError(t, err)
-	require.False(t, verdict.ConversationKnown, "and may be started under its SID")
+	require.False(t, facts.ConversationKnown, "and may be started under its SID")
 
 	h.clock.advance(time.Hour)
 	h.start("support", func(c *conversation.StartCommand) { c.Conversation = sid }).follow()
@@ -297,9 +297,9 @@ func testDrafts(t *testing.T, h *house) {
 	_, err = h.SetDetails(ctx, other, func(d *Details) { d.UniqueName = "order-17" })
 	refusedWith(t, conversation.CodeInvalidPayload, err, "already")
 	require.NoError(t, h.CloseDraft(ctx, other))
-	verdict, err = h.Verdict(ctx, conversation.Question{Conversation: other, Command: conversation.CommandStart, Queue: "support"})
+	facts, err = h.Facts(ctx, conversation.FactsQuery{Conversation: other, Command: conversation.CommandStart, Queue: "support"})
 	require.NoError(t, err)
-	require.True(t, verdict.ConversationKnown, "a closed draft isn't started any more")
+	require.True(t, facts.ConversationKnown, "a closed draft isn't started any more")
 }
 
 func testParticipants(t *testing.T, h *house) {
@@ -448,7 +448,7 @@ func testExpensiveExpressions(t *testing.T, h *house) {
 func testManyMembers(t *testing.T, h *house) {
 	const many, atOnce = 1300, 100 // a transaction has a deadline
 	for first := 0; first < many; first += atOnce {
-		require.NoError(t, h.write(t.Context(), "add many agents", func(tx *transaction) error {
+		require.NoError(t, h.exclusiveTx(t.Context(), "add many agents", func(tx *transaction) error {
 			for i := first; i < first+atOnce; i++ {
 				if err := tx.addAgent(t.Context(), NewAgent{
 					Name: fmt.Sprintf("agent-%04d", i), Attributes: fmt.Sprintf(`{"level":%d}`, i), Role: RoleAgent, Presence: PresenceAvailable, Capacity: 1,
@@ -477,11 +477,11 @@ func testManyMembers(t *testing.T, h *house) {
 	p, err := h.populate(t.Context(), "level >= 5")
 	require.NoError(t, err)
 	require.NoError(t, h.UpdateAgent(t.Context(), "agent-0006", AgentChange{Attributes: new(`{"level":9}`)}))
-	require.NoError(t, h.write(t.Context(), "fill the queue", func(tx *transaction) error { return tx.fillQueue(t.Context(), "levels", p) }))
+	require.NoError(t, h.exclusiveTx(t.Context(), "fill the queue", func(tx *transaction) error { return tx.fillQueue(t.Context(), "levels", p) }))
 	require.Equal(t, many-5, members())
 	for i := range 2 {
 		p.found["agent-0009"] = populated{`{"level":9}`, i == 1} // as if the evaluation had found so
-		require.NoError(t, h.write(t.Context(), "fill the queue", func(tx *transaction) error { return tx.fillQueue(t.Context(), "levels", p) }))
+		require.NoError(t, h.exclusiveTx(t.Context(), "fill the queue", func(tx *transaction) error { return tx.fillQueue(t.Context(), "levels", p) }))
 		require.Equal(t, many-6+i, members(), "the transaction evaluates only what has changed")
 	}
 }

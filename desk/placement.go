@@ -13,25 +13,25 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// placement is a match of a waiting task and an agent: not an offer yet, for the conversation has
+// match is a match of a waiting task and an agent: not an offer yet, for the conversation has
 // still to take it, but counted against the agent's capacity.
-type placement struct {
+type match struct {
 	reservation, task, conversation string
 	channel                         conversation.Channel
 	number                          int
 	agent                           string
 }
 
-const selectPlacements = `SELECT reservation, task, conversation, channel, placement, agent FROM placements`
+const selectMatches = `SELECT reservation, task, conversation, channel, placement, agent FROM placements`
 
-func scanPlacement(r row) (p placement, err error) {
+func scanMatch(r row) (p match, err error) {
 	err = r.Scan(&p.reservation, &p.task, &p.conversation, &p.channel, &p.number, &p.agent)
 	return p, err
 }
 
 // command is how the conversation is told.
-func (p placement) command() conversation.ReserveCommand {
-	return conversation.ReserveCommand{Task: p.task, Agent: p.agent, Placement: p.number, Reservation: p.reservation}
+func (p match) command() conversation.ReserveCommand {
+	return conversation.ReserveCommand{Task: p.task, Agent: p.agent, PendingSeq: p.number, Reservation: p.reservation}
 }
 
 // confirmedWithin is how long a match that Sync has answered with may take to be confirmed before it is delivered.
@@ -57,7 +57,7 @@ const lookAhead = 8
 type waitingTask struct {
 	sid, conversation   string
 	channel             conversation.Channel
-	placement           int
+	pendingSeq          int
 	priority            int
 	head                bool
 	queuedAt, createdAt int64
@@ -75,7 +75,7 @@ func (w waitingTask) compare(other waitingTask) int {
 const waitingTaskColumns = `sid, conversation, channel, placement, priority, head, queued_at, created_at`
 
 func scanWaitingTask(r row) (w waitingTask, err error) {
-	err = r.Scan(&w.sid, &w.conversation, &w.channel, &w.placement, &w.priority, &w.head, &w.queuedAt, &w.createdAt)
+	err = r.Scan(&w.sid, &w.conversation, &w.channel, &w.pendingSeq, &w.priority, &w.head, &w.queuedAt, &w.createdAt)
 	return w, err
 }
 
@@ -83,12 +83,12 @@ func scanWaitingTask(r row) (w waitingTask, err error) {
 type matching struct {
 	*transaction
 	now time.Time
-	// own is the conversation that learns of its matches from the answer to its picture.
+	// own is the conversation that learns of its matches from the answer to its snapshot.
 	own   string
 	lines []*line
 	// room is how many matches may still be made, made are those that were.
 	room int
-	made []placement
+	made []match
 	// reofferSince is from when on a refused offer counts; read when it is first needed.
 	reofferSince int64
 }
@@ -179,7 +179,7 @@ func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (str
 
 // longestIdle leaves out who has turned the task down since then.
 func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, since int64) (string, bool, error) {
-	return first(ctx, m.transaction, value[string], `SELECT q.agent
+	return firstRow(ctx, m.transaction, value[string], `SELECT q.agent
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
 		WHERE q.queue = $1 AND q.available = 1
 			AND q.agent NOT IN (SELECT t.agent FROM tasks t WHERE t.conversation = $3 AND t.status IN ('assigned', 'wrapping'))
@@ -190,15 +190,15 @@ func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, s
 
 // anybodyFree tells whether a member of the line's queue could take any task of it.
 func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
-	_, free, err := first(ctx, m.transaction, value[int], `SELECT 1
+	_, free, err := firstRow(ctx, m.transaction, value[int], `SELECT 1
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
 		WHERE q.queue = $1 AND q.available = 1 LIMIT 1`, l.queue, string(l.channel))
 	return free, err
 }
 
-// placeDirect matches the tasks that wait for this agent alone, whatever their capacity, except
+// matchDirect matches the tasks that wait for this agent alone, whatever their capacity, except
 // where they still have the conversation or wrap it up.
-func (m *matching) placeDirect(ctx context.Context, agent string) error {
+func (m *matching) matchDirect(ctx context.Context, agent string) error {
 	tasks, err := all(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
 		WHERE waiting = 1 AND direct = 1 AND agent = $1
 			AND EXISTS (SELECT 1 FROM agents a WHERE a.name = $1 AND a.presence = 'available')
@@ -218,9 +218,9 @@ func (m *matching) placeDirect(ctx context.Context, agent string) error {
 
 // match writes the match of a task and an agent.
 func (m *matching) match(ctx context.Context, task waitingTask, agent string) error {
-	p := placement{
+	p := match{
 		reservation: conversation.SIDOf(conversation.PrefixReservation, uuid.New()), task: task.sid,
-		conversation: task.conversation, channel: task.channel, number: task.placement, agent: agent,
+		conversation: task.conversation, channel: task.channel, number: task.pendingSeq, agent: agent,
 	}
 	deliverAt := m.now
 	if p.conversation == m.own {
@@ -246,7 +246,7 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 }
 
 // release undoes a match: the task waits again.
-func (t *transaction) release(ctx context.Context, p placement) error {
+func (t *transaction) release(ctx context.Context, p match) error {
 	if _, err := t.exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
 		return wrap("release task "+p.task, err)
 	}
@@ -265,7 +265,7 @@ func (t *transaction) setWaiting(ctx context.Context, task string, waiting bool)
 
 // startIdle starts the agent's time of idleness anew and returns their presence, "" of somebody unknown.
 func (t *transaction) startIdle(ctx context.Context, agent string, now int64) (Presence, error) {
-	presence, _, err := first(ctx, t, value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
+	presence, _, err := firstRow(ctx, t, value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
 	if err != nil {
 		return "", wrap("start the idle time of "+agent, err)
 	}

@@ -16,11 +16,11 @@ func testMatchedAtOnce(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support")
 	answer := th.sync()
-	require.Len(t, answer.Placed, 1)
-	reserve := answer.Placed[0]
+	require.Len(t, answer.Matches, 1)
+	reserve := answer.Matches[0]
 	require.Equal(t, th.task().SID, reserve.Task)
 	require.Equal(t, "alice", reserve.Agent)
-	require.Equal(t, th.task().Placement, reserve.Placement)
+	require.Equal(t, th.task().PendingSeq, reserve.PendingSeq)
 	require.True(t, conversation.IsSID(conversation.PrefixReservation, reserve.Reservation))
 
 	offers, err := h.Offers(h.t.Context(), "alice")
@@ -38,14 +38,14 @@ func testMatchedAtOnce(t *testing.T, h *house) {
 func testAnsweredUntilConfirmed(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support")
-	picture := th.picture()
+	snapshot := th.picture()
 	first := th.sync()
-	again, err := h.Sync(h.t.Context(), picture) // the answer was lost
+	again, err := h.Sync(h.t.Context(), snapshot) // the answer was lost
 	require.NoError(t, err)
 	require.Equal(t, first, again)
-	th.do(first.Placed[0])
+	th.do(first.Matches[0])
 	confirmed := th.sync()
-	require.Empty(t, confirmed.Placed)
+	require.Empty(t, confirmed.Matches)
 	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
 }
 
@@ -54,7 +54,7 @@ func testMatchCounts(t *testing.T, h *house) {
 	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 2))
 	threads := []*thread{h.start("support"), h.start("support"), h.start("support")}
 	for i, th := range threads {
-		require.Len(t, th.sync().Placed, min(1, max(0, 2-i)))
+		require.Len(t, th.sync().Matches, min(1, max(0, 2-i)))
 	}
 	h.dispatch()
 	require.Len(t, h.matches(), 2)
@@ -71,10 +71,10 @@ func testCapacityPerChannel(t *testing.T, h *house) {
 	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelSMS, 1))
 	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelChat, 0))
 	h.start("support").follow().accept("alice")
-	require.Empty(t, h.start("support").sync().Placed, "her web chat is taken")
-	require.Len(t, h.start("support", onChannel(conversation.ChannelSMS)).sync().Placed, 1, "her SMS isn't")
-	require.Empty(t, h.start("support", onChannel(conversation.ChannelSMS)).sync().Placed)
-	require.Empty(t, h.start("support", onChannel(conversation.ChannelChat)).sync().Placed, "she takes no chat at all")
+	require.Empty(t, h.start("support").sync().Matches, "her web chat is taken")
+	require.Len(t, h.start("support", onChannel(conversation.ChannelSMS)).sync().Matches, 1, "her SMS isn't")
+	require.Empty(t, h.start("support", onChannel(conversation.ChannelSMS)).sync().Matches)
+	require.Empty(t, h.start("support", onChannel(conversation.ChannelChat)).sync().Matches, "she takes no chat at all")
 	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
 	require.Equal(t, 1, h.load("alice", conversation.ChannelSMS))
 	require.Equal(t, 0, h.load("alice", conversation.ChannelChat))
@@ -85,7 +85,7 @@ func testFreedAgentGetsWaiting(t *testing.T, h *house) {
 	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
 	first := h.start("support").follow().accept("alice")
 	second := h.start("support")
-	require.Empty(t, second.sync().Placed)
+	require.Empty(t, second.sync().Matches)
 	first.end("alice")
 	require.Empty(t, h.matches(), "a wrapup counts against capacity")
 	first.wrapup("alice")
@@ -330,7 +330,7 @@ func testTwoDesks(t *testing.T, h *house) {
 			}
 		})
 	}
-	for _, th := range threads[:tasks/2] { // pictures come in between
+	for _, th := range threads[:tasks/2] { // snapshots come in between
 		if _, err := h.Sync(h.t.Context(), th.picture()); err != nil {
 			failures <- err
 		}
@@ -385,7 +385,7 @@ func testGoingDeclines(t *testing.T, h *house) {
 func testGoingReleases(t *testing.T, h *house) {
 	h.staff("support", "alice", "bob")
 	th := h.start("support")
-	reserve := th.sync().Placed[0]
+	reserve := th.sync().Matches[0]
 	require.Equal(t, "alice", reserve.Agent)
 	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceOffline))
 	require.Zero(t, h.load("alice", conversation.ChannelWeb))
@@ -394,7 +394,7 @@ func testGoingReleases(t *testing.T, h *house) {
 
 	// The first match was on its way already, and comes first.
 	th.do(reserve)
-	require.Empty(t, th.sync().Placed)
+	require.Empty(t, th.sync().Matches)
 	require.Empty(t, h.matches())
 	require.Zero(t, h.load("bob", conversation.ChannelWeb))
 	requireConsistent(t, h)
@@ -412,7 +412,7 @@ func testOvertakenMatch(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
 	late := h.start("support")
-	reserve := late.sync().Placed[0]
+	reserve := late.sync().Matches[0]
 	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceBreak))
 	early := h.start("support", withPriority(1))
 	early.sync()
@@ -421,14 +421,14 @@ func testOvertakenMatch(t *testing.T, h *house) {
 	require.Equal(t, map[string]string{early.task().SID: "alice"}, h.matches())
 
 	late.do(reserve)
-	require.Empty(t, late.sync().Placed)
+	require.Empty(t, late.sync().Matches)
 	due, err := h.takeDue(h.t.Context(), 10)
 	require.NoError(t, err)
 	declined := slices.IndexFunc(due, func(item delivery) bool { return item.command.Name() == conversation.CommandDecline })
 	require.GreaterOrEqual(t, declined, 0, "alice has one more than she can take")
 	require.Equal(t, late.sid, due[declined].conversation)
 	late.do(due[declined].command)
-	require.Empty(t, late.sync().Placed)
+	require.Empty(t, late.sync().Matches)
 	early.follow()
 	require.Equal(t, "alice", early.task().Reservation.Agent)
 	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
@@ -441,7 +441,7 @@ func testOfferToAbsent(t *testing.T, h *house) {
 	h.staff("billing", "bob")
 	th := h.start("support").follow().accept("alice")
 	th.do(conversation.TransferCommand{From: "alice", To: toAgent("bob")})
-	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline)) // before the picture comes
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline)) // before the snapshot comes
 	th.sync()
 	due, err := h.takeDue(h.t.Context(), 10)
 	require.NoError(t, err)
@@ -458,7 +458,7 @@ func testTimeoutActivity(t *testing.T, h *house) {
 	second := h.start("support").follow()
 	require.Equal(t, []string{"alice", "bob"}, []string{first.task().Agent, second.task().Agent})
 	third := h.start("support")
-	matched := third.sync().Placed[0].Agent
+	matched := third.sync().Matches[0].Agent
 	require.Equal(t, "alice", matched)
 
 	first.expire()

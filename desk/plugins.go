@@ -19,7 +19,7 @@ type Plugin struct {
 
 // Plugins returns the installed plugins by name.
 func (d *Desk) Plugins(ctx context.Context) (plugins []Plugin, err error) {
-	err = d.read(ctx, "read plugins", func(t *transaction) error {
+	err = d.readTx(ctx, "read plugins", func(t *transaction) error {
 		plugins, err = all(ctx, t, scanPlugin, selectPlugins+` ORDER BY name`)
 		return err
 	})
@@ -39,8 +39,8 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 	if p.Name == "" || utf8.RuneCountInString(p.Name) > conversation.MaxText || utf8.RuneCountInString(p.Version) > conversation.MaxText {
 		return invalid("name", "a plugin has a name, and name and version have at most %d characters", conversation.MaxText)
 	}
-	return d.write(ctx, "set plugin "+p.Name, func(t *transaction) error {
-		before, installed, err := first(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, p.Name)
+	return d.exclusiveTx(ctx, "set plugin "+p.Name, func(t *transaction) error {
+		before, installed, err := firstRow(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, p.Name)
 		if err != nil {
 			return err
 		}
@@ -67,8 +67,8 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 
 // RemovePlugin uninstalls the plugin; one that isn't installed is refused with invalid_payload.
 func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
-	return d.write(ctx, "remove plugin "+name, func(t *transaction) error {
-		before, installed, err := first(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, name)
+	return d.exclusiveTx(ctx, "remove plugin "+name, func(t *transaction) error {
+		before, installed, err := firstRow(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, name)
 		switch {
 		case err != nil:
 			return err
@@ -87,6 +87,6 @@ func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
 const selectTransferPlugin = `SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1`
 
 func (t *transaction) transferPlugin(ctx context.Context) (string, error) {
-	name, _, err := first(ctx, t, value[string], selectTransferPlugin)
+	name, _, err := firstRow(ctx, t, value[string], selectTransferPlugin)
 	return name, err
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Everything that only PostgreSQL takes stands in this file, and how it wakes others in bells.go.
+// Everything that only PostgreSQL takes stands in this file, and how it wakes others in notifier.go.
 
 const (
 	// postgresConnections is how many connections a desk has at most, half of them for writing, and besides one
@@ -128,7 +128,7 @@ func openPostgres(ctx context.Context, address string) (_ *store, err error) {
 	if err := s.preparePostgres(ctx, name, config); err != nil {
 		return nil, err
 	}
-	s.bells = newBells(config, s.writes.DB)
+	s.notifier = newNotifier(config, s.writes.DB)
 	return s, nil
 }
 

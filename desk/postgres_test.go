@@ -217,7 +217,7 @@ func (h *house) readsOfCopy(th *thread) (answers []any) {
 	read(h.TaskList(ctx, TaskFilter{}, Page{Limit: MaxPage}))
 	read(h.ConversationList(ctx, ConversationFilter{}, Page{Limit: MaxPage}))
 	read(h.AuditList(ctx, AuditFilter{}, Page{Limit: MaxPage}))
-	read(h.Happened(ctx, 0, MaxPage))
+	read(h.AllEvents(ctx, 0, MaxPage))
 	read(h.Insights(ctx, InsightFilter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
 	read(h.Settings(ctx))
 	read(h.Account(ctx))
@@ -264,7 +264,7 @@ func testPostgresPlans(t *testing.T, h *house) {
 func (h *house) explain(query string, args ...any) string {
 	h.t.Helper()
 	var plan []string
-	require.NoError(h.t, h.write(h.t.Context(), "explain", func(t *transaction) (err error) {
+	require.NoError(h.t, h.exclusiveTx(h.t.Context(), "explain", func(t *transaction) (err error) {
 		plan, err = all(h.t.Context(), t, value[string], `EXPLAIN `+query, args...)
 		return err
 	}))

@@ -12,7 +12,7 @@ func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) 
 	if refusal := validPresence(presence); refusal != nil {
 		return refusal
 	}
-	return d.write(ctx, "set presence of "+name, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "set presence of "+name, func(t *transaction) error {
 		return t.choosePresence(ctx, name, presence, micros(d.now()))
 	})
 }
@@ -62,7 +62,7 @@ func (t *transaction) setPresence(ctx context.Context, name string, before, pres
 	}
 	switch {
 	case presence == PresenceAvailable:
-		t.leaves.place = true
+		t.afterCommit.place = true
 		_, err := t.startIdle(ctx, name, now)
 		return err
 	case before == PresenceAvailable:
@@ -79,9 +79,9 @@ func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 	if err != nil {
 		return wrap("decline for "+name, err)
 	}
-	t.leaves.deliver = t.leaves.deliver || declined > 0
+	t.afterCommit.deliver = t.afterCommit.deliver || declined > 0
 
-	matches, err := all(ctx, t, scanPlacement, selectPlacements+` WHERE agent = $1`, name)
+	matches, err := all(ctx, t, scanMatch, selectMatches+` WHERE agent = $1`, name)
 	if err != nil {
 		return wrap("find the matches of "+name, err)
 	}
@@ -89,7 +89,7 @@ func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 		if err := t.release(ctx, m); err != nil {
 			return err
 		}
-		t.leaves.place = true
+		t.afterCommit.place = true
 	}
 	return nil
 }
@@ -100,14 +100,14 @@ func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conver
 		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
 		return wrap("decline "+e.Reservation, err)
 	}
-	t.leaves.deliver = true
+	t.afterCommit.deliver = true
 	return nil
 }
 
 // timeoutActivity makes an agent unavailable who has let an offer expire, unless they have come back since.
 // The agent is notified why ([Desk.Notices]).
 func (t *transaction) timeoutActivity(ctx context.Context, sid string, e conversation.Event, now int64) error {
-	expired, found, err := first(ctx, t, value[string],
+	expired, found, err := firstRow(ctx, t, value[string],
 		`SELECT name FROM agents WHERE name = $1 AND presence = 'available' AND presence_at <= $2`, e.Agent, micros(e.At))
 	if err != nil || !found {
 		return err

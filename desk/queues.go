@@ -83,7 +83,7 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 	if err != nil {
 		return "", err
 	}
-	err = d.write(ctx, "add queue "+q.Name, func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "add queue "+q.Name, func(t *transaction) error {
 		added := q
 		if added.Name == "" {
 			if added.Name, err = t.nameFor(ctx, ofQueue, "queues", q.FriendlyName); err != nil {
@@ -137,7 +137,7 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 			return err
 		}
 	}
-	return d.write(ctx, "change queue "+name, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "change queue "+name, func(t *transaction) error {
 		before, err := t.queue(ctx, name)
 		if err != nil {
 			return err
@@ -183,12 +183,12 @@ func (t *transaction) aim(ctx context.Context, queue Queue, target string, membe
 // RemoveQueue removes a queue that no live task belongs to any more; else it is refused with
 // invalid_payload, for a task that nobody takes goes back to its queue.
 func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
-	return d.write(ctx, "remove queue "+name, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "remove queue "+name, func(t *transaction) error {
 		before, err := t.queue(ctx, name)
 		if err != nil {
 			return err
 		}
-		live, _, err := first(ctx, t, value[int],
+		live, _, err := firstRow(ctx, t, value[int],
 			`SELECT count(*) FROM tasks WHERE queue = $1 AND completed_at = 0 AND canceled_at = 0`, name)
 		if err != nil {
 			return err
@@ -211,7 +211,7 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 
 // AddMember puts the agent on the queue, where they aren't on it already.
 func (d *Desk) AddMember(ctx context.Context, queue, agent string) error {
-	return d.write(ctx, "add "+agent+" to queue "+queue, func(t *transaction) error { return t.addMember(ctx, queue, agent, micros(d.now())) })
+	return d.exclusiveTx(ctx, "add "+agent+" to queue "+queue, func(t *transaction) error { return t.addMember(ctx, queue, agent, micros(d.now())) })
 }
 
 // mayChangeMember refuses a queue or an agent that isn't there, and a queue whose members follow an expression.
@@ -238,7 +238,7 @@ func (t *transaction) addMember(ctx context.Context, queue, agent string, now in
 
 // join puts an agent on a queue, both of which are there, and tells whether they weren't on it.
 func (t *transaction) join(ctx context.Context, queue, agent string) (bool, error) {
-	t.leaves.place = true
+	t.afterCommit.place = true
 	joined, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
 		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
 		ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
@@ -247,7 +247,7 @@ func (t *transaction) join(ctx context.Context, queue, agent string) (bool, erro
 
 // RemoveMember takes the agent off the queue, if they are on it. What they have of it stays theirs.
 func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
-	return d.write(ctx, "remove "+agent+" from queue "+queue, func(t *transaction) error { return t.removeMember(ctx, queue, agent, micros(d.now())) })
+	return d.exclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *transaction) error { return t.removeMember(ctx, queue, agent, micros(d.now())) })
 }
 
 func (t *transaction) removeMember(ctx context.Context, queue, agent string, now int64) error {
@@ -263,7 +263,7 @@ func (t *transaction) removeMember(ctx context.Context, queue, agent string, now
 
 // SetMembers puts exactly these agents on the queue.
 func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) error {
-	return d.write(ctx, "set the members of queue "+queue, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "set the members of queue "+queue, func(t *transaction) error {
 		return t.setMembers(ctx, queue, agents, micros(d.now()))
 	})
 }
@@ -315,7 +315,7 @@ func (t *transaction) changeMembers(ctx context.Context, queue string, join, lea
 	if err := t.settleMembers(ctx, queue, leaving, takeOff); err != nil {
 		return err
 	}
-	t.leaves.place = t.leaves.place || len(joining) > 0
+	t.afterCommit.place = t.afterCommit.place || len(joining) > 0
 	if err := t.settleMembers(ctx, queue, joining, putOn); err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (t *transaction) changeMembers(ctx context.Context, queue string, join, lea
 
 // Queues returns the queues by name.
 func (d *Desk) Queues(ctx context.Context) (queues []Queue, err error) {
-	err = d.read(ctx, "read queues", func(t *transaction) error {
+	err = d.readTx(ctx, "read queues", func(t *transaction) error {
 		queues, err = t.queues(ctx)
 		return err
 	})
@@ -350,7 +350,7 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 	for i := range queues {
 		byName[queues[i].Name] = &queues[i]
 	}
-	return queues, each(ctx, t, func(r row) error {
+	return queues, eachRow(ctx, t, func(r row) error {
 		var queue, agent string
 		err := r.Scan(&queue, &agent)
 		if q := byName[queue]; q != nil {
@@ -362,7 +362,7 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 
 // queue returns the queue of that name as it was set up, without members and tasks; refused with unknown_queue.
 func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
-	queue, found, err := first(ctx, t, func(r row) (q Queue, err error) {
+	queue, found, err := firstRow(ctx, t, func(r row) (q Queue, err error) {
 		err = r.Scan(&q.Name, &q.FriendlyName, &q.TargetWorkers)
 		q.FriendlyName = cmp.Or(q.FriendlyName, q.Name)
 		return q, err
@@ -375,7 +375,7 @@ func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
 
 // knowQueue refuses a name that is no queue's.
 func (t *transaction) knowQueue(ctx context.Context, name string) error {
-	_, found, err := first(ctx, t, value[string], `SELECT name FROM queues WHERE name = $1`, name)
+	_, found, err := firstRow(ctx, t, value[string], `SELECT name FROM queues WHERE name = $1`, name)
 	if err == nil && !found {
 		return unknownQueue(name)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrUnknownConversation is returned for a conversation that the desk has no record of: it was never
-// started, or its first picture has not arrived yet (see [Desk.AwaitRevision]).
+// started, or its first snapshot has not arrived yet (see [Desk.AwaitRevision]).
 var ErrUnknownConversation error = conversation.Refuse(conversation.CodeUnknownConversation, conversation.Details{},
 	"the desk has no record of this conversation: check its SID, or try again in a moment if it has just been started")
 
@@ -78,7 +78,7 @@ func (t *transaction) allow(ctx context.Context, reader Reader, sid string) (ext
 }
 
 func (t *transaction) allowAgent(ctx context.Context, name, sid string) (extent, error) {
-	role, found, err := first(ctx, t, value[Role], `SELECT role FROM agents WHERE name = $1`, name)
+	role, found, err := firstRow(ctx, t, value[Role], `SELECT role FROM agents WHERE name = $1`, name)
 	switch {
 	case err != nil:
 		return extent{}, err
@@ -117,7 +117,7 @@ func (t *transaction) extentOf(ctx context.Context, turn conversation.Turn) (ext
 	if turn.Whole() {
 		return extent{}, nil
 	}
-	messages, found, err := first(ctx, t, value[int64], `SELECT turn_messages FROM tasks WHERE sid = $1 AND wrapping_at > 0`, turn.Task)
+	messages, found, err := firstRow(ctx, t, value[int64], `SELECT turn_messages FROM tasks WHERE sid = $1 AND wrapping_at > 0`, turn.Task)
 	if !found || messages < 0 {
 		messages = math.MaxInt64
 	}
@@ -133,7 +133,7 @@ func (t *transaction) allowNotes(ctx context.Context, reader Reader, sid string)
 }
 
 func (t *transaction) conversationStatus(ctx context.Context, sid string) (conversation.ConversationStatus, error) {
-	status, found, err := first(ctx, t, value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
+	status, found, err := firstRow(ctx, t, value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
 	if err == nil && !found {
 		return "", ErrUnknownConversation
 	}

@@ -72,8 +72,8 @@ type Transfer struct {
 	conversation.Transfer
 }
 
-// FeedEvent is an event in the feed of all conversations.
-type FeedEvent struct {
+// LoggedEvent is an event in the event log of all conversations.
+type LoggedEvent struct {
 	// Position rises in the order in which events came to the desk.
 	Position int64 `json:"position"`
 	// Epoch tells events apart that had the same position before and after an older copy of the database was put back.
@@ -84,7 +84,7 @@ type FeedEvent struct {
 
 // Conversation returns the conversation with that SID, or [ErrUnknownConversation].
 func (d *Desk) Conversation(ctx context.Context, sid string) (c Conversation, err error) {
-	err = d.read(ctx, "read conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read conversation "+sid, func(t *transaction) error {
 		c, err = t.conversation(ctx, sid)
 		return err
 	})
@@ -93,7 +93,7 @@ func (d *Desk) Conversation(ctx context.Context, sid string) (c Conversation, er
 
 // Conversations returns the conversations that the filter chooses, newest first.
 func (d *Desk) Conversations(ctx context.Context, f Filter) (found []Conversation, err error) {
-	err = d.read(ctx, "read conversations", func(t *transaction) error {
+	err = d.readTx(ctx, "read conversations", func(t *transaction) error {
 		found, err = t.conversations(ctx, f)
 		return err
 	})
@@ -102,7 +102,7 @@ func (d *Desk) Conversations(ctx context.Context, f Filter) (found []Conversatio
 
 // Tasks returns the conversation's tasks, oldest first.
 func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) {
-	err = d.read(ctx, "read the tasks of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the tasks of conversation "+sid, func(t *transaction) error {
 		tasks, err = all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
 		return err
 	})
@@ -111,7 +111,7 @@ func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) 
 
 // Task returns the task with that SID; refused with no_such_task where there is none.
 func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
-	err = d.look(ctx, "read task "+sid, func(t *transaction) error {
+	err = d.queryOne(ctx, "read task "+sid, func(t *transaction) error {
 		task, err = only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
 		return err
 	})
@@ -120,7 +120,7 @@ func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
 
 // Reservations returns the conversation's reservations, oldest first.
 func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Reservation, err error) {
-	err = d.read(ctx, "read the reservations of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the reservations of conversation "+sid, func(t *transaction) error {
 		reservations, err = all(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 ORDER BY number`, sid)
 		return err
 	})
@@ -129,7 +129,7 @@ func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Res
 
 // Reservation returns the reservation with that SID; refused with no_reservation where there is none.
 func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reservation, err error) {
-	err = d.look(ctx, "read reservation "+sid, func(t *transaction) error {
+	err = d.queryOne(ctx, "read reservation "+sid, func(t *transaction) error {
 		reservation, err = only(ctx, t, conversation.CodeNoReservation, scanReservation, selectReservations+` WHERE sid = $1`, sid)
 		return err
 	})
@@ -138,7 +138,7 @@ func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reserva
 
 // Transfers returns the conversation's transfers with their last attempts, oldest first.
 func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer, err error) {
-	err = d.read(ctx, "read the transfers of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the transfers of conversation "+sid, func(t *transaction) error {
 		// Each made a task, and tasks are in the order of their placements.
 		if transfers, err = all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 			return err
@@ -155,7 +155,7 @@ func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer,
 
 // Transfer returns the transfer with that SID; refused with no_active_transfer where there is none.
 func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err error) {
-	err = d.read(ctx, "read transfer "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read transfer "+sid, func(t *transaction) error {
 		transfer, err = only(ctx, t, conversation.CodeNoActiveTransfer, scanTransfer, selectTransfers+` WHERE x.sid = $1`, sid)
 		return err
 	})
@@ -164,9 +164,9 @@ func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err
 
 // Events returns the conversation's events in order.
 func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Event, err error) {
-	err = d.read(ctx, "read the events of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the events of conversation "+sid, func(t *transaction) error {
 		events, err = all(ctx, t, func(r row) (conversation.Event, error) {
-			e, err := scanFeedEvent(r)
+			e, err := scanEvent(r)
 			return e.Event, err
 		}, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 		return err
@@ -174,15 +174,15 @@ func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Ev
 	return events, err
 }
 
-// Feed returns at most limit events of all conversations that came after the position, in the order
+// ConversationEvents returns at most limit events of all conversations that came after the position, in the order
 // in which they came; 0 is before the first. An event never appears before a position that was read.
 // A limit is at most 1,000; 100 where it is 0.
-func (d *Desk) Feed(ctx context.Context, after int64, limit int) (events []FeedEvent, err error) {
+func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (events []LoggedEvent, err error) {
 	if limit <= 0 {
 		limit = 100
 	}
-	err = d.read(ctx, fmt.Sprintf("read the feed after %d", after), func(t *transaction) error {
-		events, err = all(ctx, t, scanFeedEvent,
+	err = d.readTx(ctx, fmt.Sprintf("read the event log after %d", after), func(t *transaction) error {
+		events, err = all(ctx, t, scanEvent,
 			`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
 		return err
 	})
@@ -191,7 +191,7 @@ func (d *Desk) Feed(ctx context.Context, after int64, limit int) (events []FeedE
 
 // only returns the row with the SID, or refuses with the code.
 func only[T any](ctx context.Context, t *transaction, code conversation.Code, scan func(row) (T, error), query, sid string) (T, error) {
-	found, ok, err := first(ctx, t, scan, query, sid)
+	found, ok, err := firstRow(ctx, t, scan, query, sid)
 	if err == nil && !ok {
 		return found, conversation.Refuse(code, conversation.Details{}, "the desk has no record of %s: check the SID", sid)
 	}
@@ -243,7 +243,7 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 	for i := range found {
 		bySID[found[i].SID] = &found[i]
 	}
-	err = each(ctx, t, func(r row) error {
+	err = eachRow(ctx, t, func(r row) error {
 		task, err := scanTask(r)
 		if c := bySID[task.Conversation]; c != nil {
 			c.Live = append(c.Live, task.Task)
@@ -261,14 +261,14 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 func (t *transaction) finish(ctx context.Context, conversations ...*Conversation) error {
 	closed := map[string]*Conversation{}
 	for _, c := range conversations {
-		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.Placement, b.Placement) })
+		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.PendingSeq, b.PendingSeq) })
 		if c.Status == conversation.ConversationClosed {
 			closed[c.SID] = c
 		}
 	}
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(closed)), searchBatch) {
 		places, args := oneOf(some)
-		if err := each(ctx, t, func(r row) error { // by placement: a later task's agent takes the place of an earlier one's
+		if err := eachRow(ctx, t, func(r row) error { // by placement: a later task's agent takes the place of an earlier one's
 			var sid, agent, queue string
 			var assigned int64
 			if err := r.Scan(&sid, &agent, &queue, &assigned); err != nil {
@@ -297,7 +297,7 @@ func scanTask(r row) (task Task, err error) {
 	var attributes string
 	var offer conversation.Reservation
 	err = r.Scan(&task.SID, &task.Conversation, &task.Channel, &task.Status, &task.Queue, &task.Agent, &task.Direct, &task.Previous,
-		&task.Transfer, &task.Priority, &task.Head, &task.Placement, opened{taskAttributes, &task.SID, &attributes},
+		&task.Transfer, &task.Priority, &task.Head, &task.PendingSeq, opened{taskAttributes, &task.SID, &attributes},
 		opened{taskDisposition, &task.SID, &task.Disposition}, opened{taskWrapupNote, &task.SID, &task.WrapupNote},
 		&task.CanceledReason, instant{&task.CreatedAt}, instant{&task.QueuedAt}, instant{&task.TimeoutAt}, instant{&task.AssignedAt},
 		instant{&task.WrappingAt}, instant{&task.CompletedAt}, instant{&task.CanceledAt}, instant{&task.WrapupTimeoutAt},
@@ -335,9 +335,9 @@ func scanTransfer(r row) (x Transfer, err error) {
 }
 
 // SID is the event's SID (EV…).
-func (e FeedEvent) SID() string { return EventSID(e.Epoch, e.Position) }
+func (e LoggedEvent) SID() string { return EventSID(e.Epoch, e.Position) }
 
-func scanFeedEvent(r row) (e FeedEvent, err error) {
+func scanEvent(r row) (e LoggedEvent, err error) {
 	err = r.Scan(&e.Position, &e.Epoch, &e.Conversation, readEvent(&e.Position, &e.Event))
 	return e, err
 }

@@ -31,7 +31,7 @@ func (d *Desk) noteRefusal(ctx context.Context, sid, agent string, code conversa
 		sum := sha256.Sum256([]byte(id)) // an ID may be anything that its sender likes
 		id = hex.EncodeToString(sum[:16])
 	}
-	return d.writeBeside(ctx, "note a refusal in conversation "+sid, func(t *transaction) error {
+	return d.sharedTx(ctx, "note a refusal in conversation "+sid, func(t *transaction) error {
 		noted, err := t.exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
 			SELECT c.sid, $2, $3, c.channel, coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement DESC LIMIT 1), ''), $4, $5
 			FROM conversations c WHERE c.sid = $1
@@ -39,7 +39,7 @@ func (d *Desk) noteRefusal(ctx context.Context, sid, agent string, code conversa
 		if err != nil || noted > 0 {
 			return err
 		}
-		_, known, err := first(ctx, t, value[int], `SELECT 1 FROM conversations WHERE sid = $1`, sid)
+		_, known, err := firstRow(ctx, t, value[int], `SELECT 1 FROM conversations WHERE sid = $1`, sid)
 		if err == nil && !known {
 			return ErrUnknownConversation
 		}

@@ -16,7 +16,7 @@ func (d *Desk) Dispatches(within time.Duration) error {
 }
 
 // Listens returns an error where the connection that other processes' notifications come by has not worked for that long.
-func (d *Desk) Listens(within time.Duration) error { return d.store.bells.listens(within) }
+func (d *Desk) Listens(within time.Duration) error { return d.store.notifier.listens(within) }
 
 // moved returns an error where the moment, in Unix nanoseconds, is longer ago than that.
 func moved(at *atomic.Int64, within time.Duration) error {

@@ -78,7 +78,7 @@ type Route struct {
 
 // Workflows returns the workflows, the one that every desk has first.
 func (d *Desk) Workflows(ctx context.Context) (found []Workflow, err error) {
-	err = d.read(ctx, "read workflows", func(t *transaction) error {
+	err = d.readTx(ctx, "read workflows", func(t *transaction) error {
 		found, err = t.workflows(ctx)
 		return err
 	})
@@ -98,7 +98,7 @@ func (t *transaction) workflows(ctx context.Context) ([]Workflow, error) {
 		own := stored[at]
 		return append([]Workflow{own}, slices.Delete(stored, at, at+1)...), nil
 	}
-	queue, _, err := first(ctx, t, value[string], `SELECT sid FROM queues ORDER BY created_at, name LIMIT 1`)
+	queue, _, err := firstRow(ctx, t, value[string], `SELECT sid FROM queues ORDER BY created_at, name LIMIT 1`)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 	if added {
 		w.SID = conversation.SIDOf(PrefixWorkflow, uuid.New())
 	}
-	err = d.write(ctx, "save workflow "+w.SID, func(t *transaction) error {
+	err = d.exclusiveTx(ctx, "save workflow "+w.SID, func(t *transaction) error {
 		workflows, err := t.workflows(ctx)
 		if err != nil {
 			return err
@@ -191,7 +191,7 @@ func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
 	if sid == defaultWorkflow {
 		return invalid("workflow", "every desk has the default workflow: change it instead")
 	}
-	return d.write(ctx, "remove workflow "+sid, func(t *transaction) error {
+	return d.exclusiveTx(ctx, "remove workflow "+sid, func(t *transaction) error {
 		before, err := t.workflow(ctx, sid)
 		if err != nil {
 			return err
@@ -319,7 +319,7 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 	if workflow == "" {
 		workflow = defaultWorkflow
 	}
-	err = d.read(ctx, "route a task by workflow "+workflow, func(t *transaction) error {
+	err = d.readTx(ctx, "route a task by workflow "+workflow, func(t *transaction) error {
 		w, err := t.workflow(ctx, workflow)
 		if err != nil {
 			return err
@@ -346,7 +346,7 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 
 // queueOf returns the name of the queue with that SID.
 func (t *transaction) queueOf(ctx context.Context, sid string) (string, error) {
-	name, found, err := first(ctx, t, value[string], `SELECT name FROM queues WHERE sid = $1`, sid)
+	name, found, err := firstRow(ctx, t, value[string], `SELECT name FROM queues WHERE sid = $1`, sid)
 	if err == nil && !found {
 		return "", conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: sid},
 			"there is no queue with the SID %q: see the list of queues", sid)
@@ -356,7 +356,7 @@ func (t *transaction) queueOf(ctx context.Context, sid string) (string, error) {
 
 // QueueName returns the name of the queue with that SID (WQ…); refused with unknown_queue where there is none.
 func (d *Desk) QueueName(ctx context.Context, sid string) (name string, err error) {
-	err = d.look(ctx, "read queue "+sid, func(t *transaction) error {
+	err = d.queryOne(ctx, "read queue "+sid, func(t *transaction) error {
 		name, err = t.queueOf(ctx, sid)
 		return err
 	})
@@ -372,8 +372,8 @@ type Labels struct {
 
 // Labels returns the labels of a task in that queue, of that conversation.
 func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, err error) {
-	err = d.look(ctx, "read labels", func(t *transaction) error {
-		labels, _, err = first(ctx, t, func(r row) (l Labels, err error) {
+	err = d.queryOne(ctx, "read labels", func(t *transaction) error {
+		labels, _, err = firstRow(ctx, t, func(r row) (l Labels, err error) {
 			err = r.Scan(&l.Queue, &l.Workflow, &l.WorkflowName)
 			return l, err
 		}, `SELECT coalesce((SELECT nullif(friendly_name, '') FROM queues WHERE name = $1), $1), w.sid,
@@ -387,14 +387,14 @@ func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, er
 // LabelsOf returns the labels of these tasks by their SIDs, as [Desk.Labels] does of one: few queries for however many.
 func (d *Desk) LabelsOf(ctx context.Context, tasks []Task) (labels map[string]Labels, err error) {
 	labels = make(map[string]Labels, len(tasks))
-	err = d.read(ctx, "read the labels of tasks", func(t *transaction) error {
+	err = d.readTx(ctx, "read the labels of tasks", func(t *transaction) error {
 		for part := range slices.Chunk(tasks, searchBatch) {
 			sids := make([]string, len(part))
 			for i, task := range part {
 				sids[i] = task.SID
 			}
 			places, args := oneOf(sids)
-			if err := each(ctx, t, func(r row) error {
+			if err := eachRow(ctx, t, func(r row) error {
 				var task string
 				var l Labels
 				err := r.Scan(&task, &l.Queue, &l.Workflow, &l.WorkflowName)

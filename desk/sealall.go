@@ -24,7 +24,7 @@ func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) 
 		for after := any(nil); ; {
 			var some int
 			var last any
-			err := d.write(ctx, "seal "+c.String(), func(t *transaction) (err error) {
+			err := d.exclusiveTx(ctx, "seal "+c.String(), func(t *transaction) (err error) {
 				some, last, err = t.reseal(ctx, c, after)
 				return err
 			})

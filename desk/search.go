@@ -97,7 +97,7 @@ func (d *Desk) ConversationPage(ctx context.Context, f Filter, search string, p 
 			return Matches{}, fmt.Errorf("wait for other searches: %w", ctx.Err())
 		}
 	}
-	err = d.read(ctx, "search conversations", func(t *transaction) error {
+	err = d.readTx(ctx, "search conversations", func(t *transaction) error {
 		found, err = t.conversationPage(ctx, f, wanted, p, d.searchBounds)
 		return err
 	})
@@ -429,7 +429,7 @@ func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted sea
 		return found, nil
 	}
 	places, args := oneOf(rest)
-	if err := each(ctx, t, func(r row) error {
+	if err := eachRow(ctx, t, func(r row) error {
 		var sid, of, identity, address string
 		if err := r.Scan(&sid, &of, opened{memberIdentity, &sid, &identity}, opened{memberAddress, &sid, &address}); err != nil {
 			return err
@@ -446,7 +446,7 @@ func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted sea
 		return nil, err
 	}
 	newest := map[string]Message{}
-	if err := each(ctx, t, func(r row) error {
+	if err := eachRow(ctx, t, func(r row) error {
 		var m Message
 		if err := r.Scan(&m.SID, &m.Conversation, &m.From, opened{messageText, &m.SID, &m.Text}, instant{&m.At}); err != nil {
 			return err
@@ -487,7 +487,7 @@ func (t *transaction) complete(ctx context.Context, entries []Match) error {
 			sids[i], bySID[some[i].SID] = some[i].SID, &some[i].Conversation
 		}
 		places, args := oneOf(sids)
-		if err := each(ctx, t, func(r row) error {
+		if err := eachRow(ctx, t, func(r row) error {
 			task, err := scanTask(r)
 			if c := bySID[task.Conversation]; c != nil {
 				c.Live = append(c.Live, task.Task)

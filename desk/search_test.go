@@ -291,18 +291,18 @@ func (h *house) fillTranscripts(conversations, messages int) {
 	h.t.Helper()
 	require.NoError(h.t, h.AddQueue(h.t.Context(), "support"))
 	for batch := range slices.Chunk(make([]struct{}, conversations), 500) {
-		require.NoError(h.t, h.write(h.t.Context(), "fill the desk", func(t *transaction) error {
+		require.NoError(h.t, h.exclusiveTx(h.t.Context(), "fill the desk", func(t *transaction) error {
 			for n := range batch {
 				h.clock.advance(time.Second)
 				var state conversation.State
 				result, err := state.Apply(conversation.StartCommand{
 					Conversation: newSID(), Channel: conversation.ChannelWeb, Queue: "support",
 					Customer: conversation.Customer{Name: "Customer Number " + strconv.Itoa(n), Address: fmt.Sprintf("+1 555 %07d", n)},
-				}, &conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true}, h.clock.now())
+				}, &conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true}, h.clock.now())
 				if err != nil {
 					return err
 				}
-				s := &syncing{transaction: t, picture: state.Picture(result.Events, result.Notes), now: h.clock.now()}
+				s := &syncing{transaction: t, snapshot: state.Snapshot(result.Events, result.Notes), now: h.clock.now()}
 				if _, err := s.run(h.t.Context()); err != nil {
 					return err
 				}

@@ -7,9 +7,9 @@ import "context"
 // returns whether it did.
 func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
 	seeded := false
-	err := d.write(ctx, "seed the demo", func(t *transaction) error {
+	err := d.exclusiveTx(ctx, "seed the demo", func(t *transaction) error {
 		seeded = false
-		people, _, err := first(ctx, t, value[int], `SELECT (SELECT count(*) FROM agents) + (SELECT count(*) FROM queues)`)
+		people, _, err := firstRow(ctx, t, value[int], `SELECT (SELECT count(*) FROM agents) + (SELECT count(*) FROM queues)`)
 		if err != nil || people > 0 {
 			return err
 		}

@@ -25,8 +25,8 @@ func (d *Desk) Sessions() *Sessions { return &Sessions{d} }
 // FindCtx returns the data kept under the token, and false where there is none or it has expired.
 func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	var encoded string
-	err = s.desk.read(ctx, "read a session", func(t *transaction) (err error) {
-		encoded, found, err = first(ctx, t, func(r row) (data string, err error) {
+	err = s.desk.readTx(ctx, "read a session", func(t *transaction) (err error) {
+		encoded, found, err = firstRow(ctx, t, func(r row) (data string, err error) {
 			err = r.Scan(opened{sessionData, &token, &data})
 			return data, err
 		}, `SELECT data FROM sessions WHERE token = $1 AND expires_at > $2 AND ended = 0`, token, micros(s.desk.now()))
@@ -45,7 +45,7 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, foun
 // drops some of the sessions that have expired. A session that was ended stays so: a request that was
 // under way then would sign somebody in again who has just signed out.
 func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	return s.desk.writeBeside(ctx, "keep a session", func(t *transaction) error {
+	return s.desk.sharedTx(ctx, "keep a session", func(t *transaction) error {
 		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE token IN
 			(SELECT token FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, token LIMIT $2`+t.skipLocked("sessions")+`)`, micros(s.desk.now()), sessionsDropped); err != nil {
 			return err
@@ -59,7 +59,7 @@ func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 
 // DeleteCtx ends the session with that token and forgets its data; where there is none, nothing happens.
 func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
-	return s.desk.writeBeside(ctx, "end a session", func(t *transaction) error {
+	return s.desk.sharedTx(ctx, "end a session", func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, micros(s.desk.now().Add(endedKept)))
 		return err
 	})

@@ -63,7 +63,7 @@ func testExpiredSessions(t *testing.T, h *house) {
 		require.NoError(t, sessions.CommitCtx(ctx, "new", nil, h.clock.now().Add(time.Minute)))
 	}
 	var left []string
-	require.NoError(t, h.read(ctx, "read the tokens", func(tx *transaction) (err error) {
+	require.NoError(t, h.readTx(ctx, "read the tokens", func(tx *transaction) (err error) {
 		left, err = all(ctx, tx, value[string], `SELECT token FROM sessions`)
 		return err
 	}))

@@ -17,7 +17,7 @@ const (
 
 // Settings returns what the administrators have decided; [conversation.DefaultSettings] at first.
 func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, err error) {
-	err = d.look(ctx, "read settings", func(t *transaction) error {
+	err = d.queryOne(ctx, "read settings", func(t *transaction) error {
 		settings, err = t.settings(ctx)
 		return err
 	})
@@ -33,7 +33,7 @@ func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversa
 		ctx = WithActor(ctx, by)
 	}
 	var after conversation.Settings
-	err := d.write(ctx, "change settings", func(t *transaction) error {
+	err := d.exclusiveTx(ctx, "change settings", func(t *transaction) error {
 		before, err := t.settings(ctx)
 		if err != nil {
 			return err
@@ -47,7 +47,7 @@ func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversa
 		if refusal := judgeSettings(before, &after, plugin); refusal != nil {
 			return refusal
 		}
-		t.leaves.place = true // who is offered what may have changed
+		t.afterCommit.place = true // who is offered what may have changed
 		now := micros(d.now())
 		if err := t.audit(ctx, now, settingsChanged(before, after)...); err != nil {
 			return err
@@ -116,7 +116,7 @@ func spelled(seconds int) string {
 	return strconv.Itoa(seconds)
 }
 
-// settingsInto is where the settings are read to, in the order of their columns; a verdict reads them too.
+// settingsInto is where the settings are read to, in the order of their columns; facts reads them too.
 func settingsInto(s *conversation.Settings) []any {
 	return []any{
 		&s.MessagingTransfers, &s.TransferNotes, &s.ReservationTimeout, &s.TaskTimeout, &s.WrapupTimeout,
@@ -125,7 +125,7 @@ func settingsInto(s *conversation.Settings) []any {
 }
 
 func (t *transaction) settings(ctx context.Context) (conversation.Settings, error) {
-	settings, found, err := first(ctx, t, func(r row) (s conversation.Settings, err error) {
+	settings, found, err := firstRow(ctx, t, func(r row) (s conversation.Settings, err error) {
 		err = r.Scan(settingsInto(&s)...)
 		return s, err
 	}, `SELECT messaging_transfers, transfer_notes, reservation_timeout, task_timeout, wrapup_timeout,

@@ -39,7 +39,7 @@ func testSwitches(t *testing.T, h *house) {
 	require.True(t, settings.MessagingTransfers && settings.TransferNotes)
 
 	require.NoError(t, h.SetPlugin(h.t.Context(), Plugin{Name: "chat-handover", Version: "1.3", Enabled: true, ConversationTransfer: true}))
-	v, err := h.Verdict(h.t.Context(), conversation.Question{Command: conversation.CommandTransfer})
+	v, err := h.Facts(h.t.Context(), conversation.FactsQuery{Command: conversation.CommandTransfer})
 	require.NoError(t, err)
 	require.Equal(t, "chat-handover", v.Plugin)
 	settings, err = h.SetSettings(h.t.Context(), "carol", func(s *conversation.Settings) { s.ReservationTimeout = 60 })
@@ -94,32 +94,32 @@ func testSettingsOutOfRange(t *testing.T, h *house) {
 	require.Equal(t, settings, kept)
 }
 
-func testVerdict(t *testing.T, h *house) {
+func testFacts(t *testing.T, h *house) {
 	h.staff("support", "alice", "bob")
 	require.NoError(t, h.AddQueue(h.t.Context(), "empty"))
 	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceBreak))
-	ask := func(q conversation.Question) conversation.Verdict {
+	ask := func(q conversation.FactsQuery) conversation.Facts {
 		t.Helper()
-		v, err := h.Verdict(h.t.Context(), q)
+		v, err := h.Facts(h.t.Context(), q)
 		require.NoError(t, err)
 		require.Equal(t, conversation.DefaultSettings(), v.Settings)
 		v.Settings = conversation.Settings{}
 		return v
 	}
-	require.Equal(t, conversation.Verdict{AgentKnown: true, AgentAvailable: true}, ask(conversation.Question{Agent: "alice"}))
-	require.Equal(t, conversation.Verdict{AgentKnown: true}, ask(conversation.Question{Agent: "bob"}))
-	require.Equal(t, conversation.Verdict{}, ask(conversation.Question{Agent: "nobody"}))
-	require.Equal(t, conversation.Verdict{QueueKnown: true, QueueMembers: 2}, ask(conversation.Question{Queue: "support"}))
-	require.Equal(t, conversation.Verdict{QueueKnown: true}, ask(conversation.Question{Queue: "empty"}))
-	require.Equal(t, conversation.Verdict{}, ask(conversation.Question{Queue: "nothing"}))
+	require.Equal(t, conversation.Facts{AgentKnown: true, AgentAvailable: true}, ask(conversation.FactsQuery{Agent: "alice"}))
+	require.Equal(t, conversation.Facts{AgentKnown: true}, ask(conversation.FactsQuery{Agent: "bob"}))
+	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Agent: "nobody"}))
+	require.Equal(t, conversation.Facts{QueueKnown: true, QueueMembers: 2}, ask(conversation.FactsQuery{Queue: "support"}))
+	require.Equal(t, conversation.Facts{QueueKnown: true}, ask(conversation.FactsQuery{Queue: "empty"}))
+	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Queue: "nothing"}))
 
 	th := h.start("support").follow()
 	note, err := h.StoreNote(h.t.Context(), th.sid, "alice", "for later")
 	require.NoError(t, err)
-	require.Equal(t, conversation.Verdict{NoteKnown: true}, ask(conversation.Question{Conversation: th.sid, Note: note}))
-	require.Equal(t, conversation.Verdict{}, ask(conversation.Question{Conversation: newSID(), Note: note}))
-	require.Equal(t, conversation.Verdict{ConversationKnown: true}, ask(conversation.Question{Conversation: th.sid, Command: conversation.CommandStart}))
-	require.Equal(t, conversation.Verdict{}, ask(conversation.Question{Conversation: newSID(), Command: conversation.CommandStart}))
+	require.Equal(t, conversation.Facts{NoteKnown: true}, ask(conversation.FactsQuery{Conversation: th.sid, Note: note}))
+	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Conversation: newSID(), Note: note}))
+	require.Equal(t, conversation.Facts{ConversationKnown: true}, ask(conversation.FactsQuery{Conversation: th.sid, Command: conversation.CommandStart}))
+	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Conversation: newSID(), Command: conversation.CommandStart}))
 }
 
 func testAgents(t *testing.T, h *house) {

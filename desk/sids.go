@@ -28,7 +28,7 @@ func NamedSID(prefix, name string) string {
 	return conversation.SIDOf(prefix, uuid.NewSHA1(uuid.Nil, []byte(prefix+"/"+name)))
 }
 
-// EventSID is the SID (EV…) of the event at that position of the feed in that epoch.
+// EventSID is the SID (EV…) of the event at that position of the event log in that epoch.
 func EventSID(epoch, position int64) string {
 	return fmt.Sprintf("%s%016x%016x", PrefixEvent, epoch, position)
 }

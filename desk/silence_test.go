@@ -48,8 +48,8 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 					said.CompareAndSwap(0, int64(time.Since(began)))
 				}
 				rows := 0
-				require.NoError(t, h.look(t.Context(), "count matches", func(tx *transaction) (err error) {
-					rows, _, err = first(t.Context(), tx, value[int], `SELECT count(*) FROM placements WHERE conversation = $1`, th.sid)
+				require.NoError(t, h.queryOne(t.Context(), "count matches", func(tx *transaction) (err error) {
+					rows, _, err = firstRow(t.Context(), tx, value[int], `SELECT count(*) FROM placements WHERE conversation = $1`, th.sid)
 					return err
 				}))
 				return rows == 1
@@ -77,7 +77,7 @@ func useConnections(t *testing.T, d *Desk, connections int) (end func()) {
 	used.Add(connections)
 	for range connections {
 		done.Go(func() {
-			_ = d.read(ctx, "use a connection", func(tx *transaction) error { // fails as its connection does
+			_ = d.readTx(ctx, "use a connection", func(tx *transaction) error { // fails as its connection does
 				_, err := all(ctx, tx, value[int], `SELECT 1`)
 				used.Done()
 				<-ctx.Done()

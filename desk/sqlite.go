@@ -76,7 +76,7 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 const sqliteTries = 3
 
 // sqliteDSN names the file and what every pooled connection starts with. With synchronous NORMAL a
-// power cut may take the last transactions, never the file's integrity; the rows of what lives come back with the next picture.
+// power cut may take the last transactions, never the file's integrity; the rows of what lives come back with the next snapshot.
 func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	query["_pragma"] = append([]string{

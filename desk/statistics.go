@@ -76,7 +76,7 @@ var workflowOfTask = `coalesce(nullif(d.workflow, ''), '` + defaultWorkflow + `'
 
 // RealTime returns the figures of this moment for each of the filters, all of one moment.
 func (d *Desk) RealTime(ctx context.Context, filters ...StatisticsFilter) (figures []RealTime, err error) {
-	err = d.read(ctx, "count what is at the desk now", func(t *transaction) error {
+	err = d.readTx(ctx, "count what is at the desk now", func(t *transaction) error {
 		figures = make([]RealTime, len(filters))
 		return errors.Join(t.countAgents(ctx, filters, figures), t.countLive(ctx, filters, figures), t.countInQueue(ctx, filters, figures))
 	})
@@ -128,7 +128,7 @@ func (t *transaction) countLive(ctx context.Context, filters []StatisticsFilter,
 	if len(filters) == 1 && filters[0].Queue != "" {
 		query, args = query+` AND t.queue = $1`, []any{filters[0].Queue}
 	}
-	return each(ctx, t, func(r row) error {
+	return eachRow(ctx, t, func(r row) error {
 		var task Task
 		var workflow string
 		err := r.Scan(&task.SID, &task.Queue, &task.Agent, &task.Channel, &task.Status, &task.Priority, instant{&task.CreatedAt}, &workflow)
@@ -154,7 +154,7 @@ func (t *transaction) countInQueue(ctx context.Context, filters []StatisticsFilt
 		return nil
 	}
 	entered := map[string]time.Time{}
-	err := each(ctx, t, func(r row) error {
+	err := eachRow(ctx, t, func(r row) error {
 		var task Task
 		var workflow, encoded string
 		if err := r.Scan(&task.SID, &task.Agent, &task.Channel, &workflow, &encoded); err != nil {
@@ -234,7 +234,7 @@ type ActivitySpans struct {
 // Cumulative returns the figures of what happened in the period from (included) to (excluded) for each
 // of the filters, all of one moment.
 func (d *Desk) Cumulative(ctx context.Context, from, to time.Time, filters ...StatisticsFilter) (figures []Cumulative, err error) {
-	err = d.read(ctx, "count what has happened", func(t *transaction) error {
+	err = d.readTx(ctx, "count what has happened", func(t *transaction) error {
 		figures = make([]Cumulative, len(filters))
 		for i, f := range filters {
 			for _, threshold := range f.Thresholds {
@@ -252,7 +252,7 @@ func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filte
 	if err != nil {
 		return err
 	}
-	return each(ctx, t, func(r row) error {
+	return eachRow(ctx, t, func(r row) error {
 		var e conversation.Event
 		var channel conversation.Channel
 		var encoded, workflow string
@@ -288,7 +288,7 @@ type arrivals struct{ created, entered map[string]time.Time }
 
 func (t *transaction) arrivals(ctx context.Context, from, to int64) (arrivals, error) {
 	arrived := arrivals{created: map[string]time.Time{}, entered: map[string]time.Time{}}
-	if err := each(ctx, t, func(r row) error {
+	if err := eachRow(ctx, t, func(r row) error {
 		var sid string
 		var created time.Time
 		err := r.Scan(&sid, instant{&created})
@@ -298,8 +298,8 @@ func (t *transaction) arrivals(ctx context.Context, from, to int64) (arrivals, e
 			SELECT conversation FROM events WHERE at >= $1 AND at < $2 AND name IN ('reservation.accepted', 'task.canceled'))`, from, to); err != nil {
 		return arrived, err
 	}
-	return arrived, each(ctx, t, func(r row) error {
-		e, err := scanFeedEvent(r)
+	return arrived, eachRow(ctx, t, func(r row) error {
+		e, err := scanEvent(r)
 		if e.At.After(arrived.entered[e.Task]) {
 			arrived.entered[e.Task] = e.At
 		}
@@ -448,7 +448,7 @@ func (t *transaction) stays(ctx context.Context, activities []Activity, back, no
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	seen := map[string]bool{}
 	for len(open) > 0 && rows.Next() {
-		e, err := scanFeedEvent(t.opening(rows))
+		e, err := scanEvent(t.opening(rows))
 		if err != nil {
 			return nil, err
 		}
@@ -525,10 +525,10 @@ func scanSegment(r row) (s Segment, err error) {
 
 // Segments returns those of the reservations that were accepted, in the order in which they are named.
 func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments []Segment, err error) {
-	err = d.read(ctx, "read segments", func(t *transaction) error {
+	err = d.readTx(ctx, "read segments", func(t *transaction) error {
 		segments = []Segment{}
 		for _, sid := range reservations {
-			segment, found, err := first(ctx, t, scanSegment, selectSegments+` AND r.sid = $1`, sid)
+			segment, found, err := firstRow(ctx, t, scanSegment, selectSegments+` AND r.sid = $1`, sid)
 			if err != nil {
 				return err
 			}
@@ -543,7 +543,7 @@ func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments [
 
 // SegmentsOf returns the conversation's segments, oldest first.
 func (d *Desk) SegmentsOf(ctx context.Context, sid string) (segments []Segment, err error) {
-	err = d.read(ctx, "read the segments of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the segments of conversation "+sid, func(t *transaction) error {
 		segments, err = t.segmentsOf(ctx, sid)
 		return err
 	})
@@ -560,7 +560,7 @@ func (d *Desk) SegmentList(ctx context.Context, p Page) (found Found[Segment], e
 		columns: segmentColumns, from: segmentTables, conditions: []string{wereAccepted}, scan: scanSegment, key: "r.created_at", sid: "r.sid",
 		keyOf: func(s Segment) (int64, string) { return micros(s.ReservedAt), s.Reservation },
 	}
-	err = d.read(ctx, "read segments", func(t *transaction) error {
+	err = d.readTx(ctx, "read segments", func(t *transaction) error {
 		found, err = list.page(ctx, t, p)
 		return err
 	})
@@ -580,7 +580,7 @@ func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[
 		},
 		keyOf: func(s []Segment) (int64, string) { return micros(s[0].BegunAt), s[0].Conversation },
 	}
-	err = d.read(ctx, "read segments", func(t *transaction) error {
+	err = d.readTx(ctx, "read segments", func(t *transaction) error {
 		if found, err = list.page(ctx, t, p); err != nil {
 			return err
 		}
@@ -594,13 +594,13 @@ func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[
 	return found, err
 }
 
-// HappeningsOn returns a page of the events, newest first, of conversations on the channel and routed by
+// EventPageOn returns a page of the events, newest first, of conversations on the channel and routed by
 // the TaskRouter workflow with that SID. Either may be empty.
-func (d *Desk) HappeningsOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[FeedEvent], err error) {
-	list := listing[FeedEvent]{
-		columns: `e.position, e.epoch, e.conversation, e.event`, scan: scanFeedEvent, chooses: sure(f.chooses), key: "e.position",
+func (d *Desk) EventPageOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
+	list := listing[LoggedEvent]{
+		columns: `e.position, e.epoch, e.conversation, e.event`, scan: scanEvent, chooses: sure(f.chooses), key: "e.position",
 		from:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
-		keyOf: func(e FeedEvent) (int64, string) { return e.Position, "" }, descending: true,
+		keyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, descending: true,
 	}
 	list.where(`e.at >= $%d`, micros(f.From))
 	if !f.To.IsZero() {
@@ -615,7 +615,7 @@ func (d *Desk) HappeningsOn(ctx context.Context, channel conversation.Channel, w
 	if workflow != "" {
 		list.where(workflowOfTask+` = $%d`, workflow)
 	}
-	err = d.read(ctx, "read events", func(t *transaction) error {
+	err = d.readTx(ctx, "read events", func(t *transaction) error {
 		found, err = list.page(ctx, t, p)
 		return err
 	})

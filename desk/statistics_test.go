@@ -564,7 +564,7 @@ func testHappeningsOn(t *testing.T, h *house) {
 	for _, th := range d.threads {
 		channels[th.sid] = th.state.Channel
 	}
-	everything, err := h.Happenings(t.Context(), EventFilter{}, Page{Limit: MaxPage})
+	everything, err := h.EventPage(t.Context(), EventFilter{}, Page{Limit: MaxPage})
 	require.NoError(t, err)
 	require.False(t, everything.More)
 	for _, workflow := range append(slices.Compact(slices.Sorted(maps.Values(d.workflows))), "") {
@@ -586,7 +586,7 @@ func testHappeningsOn(t *testing.T, h *house) {
 						expected = append(expected, e.Position)
 					}
 				}
-				found, err := h.HappeningsOn(t.Context(), channel, workflow, f, Page{Limit: MaxPage})
+				found, err := h.EventPageOn(t.Context(), channel, workflow, f, Page{Limit: MaxPage})
 				require.NoError(t, err)
 				for _, e := range found.Entries {
 					positions = append(positions, e.Position)
@@ -622,7 +622,7 @@ func TestStatisticsWalkIndexes(t *testing.T) {
 		require.NoError(t, err)
 		_, err = h.SegmentsByConversation(t.Context(), page)
 		require.NoError(t, err)
-		_, err = h.HappeningsOn(t.Context(), conversation.ChannelWeb, DefaultWorkflow(), EventFilter{From: from, To: to}, page)
+		_, err = h.EventPageOn(t.Context(), conversation.ChannelWeb, DefaultWorkflow(), EventFilter{From: from, To: to}, page)
 		require.NoError(t, err)
 	}
 	looked := 0

@@ -30,8 +30,8 @@ type store struct {
 	pause time.Duration
 	// before is the version that the tables had when the database was opened, after the one they have since.
 	before, after int64
-	// bells wake the desks of other processes; nil where each process looks by itself.
-	bells *bells
+	// notifier wake the desks of other processes; nil where each process looks by itself.
+	notifier *notifier
 	// observe is told of every transaction that has ended; nil where nobody asks.
 	observe func(Transaction)
 	// overwrite rewrites the database's files, so that they keep nothing of what was changed before; it returns what
@@ -39,8 +39,8 @@ type store struct {
 	overwrite func(context.Context) (left string, err error)
 	// dropped is when idle connections were dropped last, in Unix nanoseconds.
 	dropped atomic.Int64
-	// feedSeen is how far the feed was seen to have come.
-	feedSeen *feedSeen
+	// logSeen is how far the event log was seen to have come.
+	logSeen *logSeen
 	// narrowed are the files that other users had access to until they were opened.
 	narrowed []string
 }
@@ -48,23 +48,23 @@ type store struct {
 // longestPause is how long the pause before another try may grow.
 const longestPause = 500 * time.Millisecond
 
-// read runs a transaction that only reads. All its queries see one snapshot of the database, that of the first: what
+// readTx runs a transaction that only reads. All its queries see one snapshot of the database, that of the first: what
 // is put together from several tables, as a conversation with its tasks is, would else be of several moments.
-func (s *store) read(ctx context.Context, do func(*transaction) error) error {
+func (s *store) readTx(ctx context.Context, do func(*transaction) error) error {
 	return s.run(ctx, false, func(ctx context.Context) error { return s.reads.run(ctx, s.reading, do) })
 }
 
-// look runs one query. It sees one snapshot by itself, and a transaction around it would cost two ways to the database.
-func (s *store) look(ctx context.Context, do func(*transaction) error) error {
+// queryOne runs one query. It sees one snapshot by itself, and a transaction around it would cost two ways to the database.
+func (s *store) queryOne(ctx context.Context, do func(*transaction) error) error {
 	return s.run(ctx, false, func(ctx context.Context) error { return s.reads.look(ctx, do) })
 }
 
-// write runs a transaction that writes: alone, or beside others, and then it holds what it decides on (see locks.go).
-func (s *store) write(ctx context.Context, alone bool, do func(*transaction) error) error {
-	var reached feed
+// writeTx runs a transaction that writes: alone, or beside others, and then it holds what it decides on (see locks.go).
+func (s *store) writeTx(ctx context.Context, alone bool, do func(*transaction) error) error {
+	var reached logEnd
 	err := s.run(ctx, true, func(ctx context.Context) error {
 		return s.writes.run(ctx, s.writing, func(t *transaction) error {
-			reached = feed{}
+			reached = logEnd{}
 			t.locks = s.locks
 			if err := t.enter(ctx, alone); err != nil {
 				return err
@@ -72,12 +72,12 @@ func (s *store) write(ctx context.Context, alone bool, do func(*transaction) err
 			if err := do(t); err != nil {
 				return err
 			}
-			defer func() { reached = t.feed }()
-			return t.appendFeed(ctx)
+			defer func() { reached = t.logEnd }()
+			return t.appendEvents(ctx)
 		})
 	})
-	if err == nil && reached != (feed{}) {
-		s.feedSeen.see(reached)
+	if err == nil && reached != (logEnd{}) {
+		s.logSeen.see(reached)
 	}
 	return err
 }
@@ -150,7 +150,7 @@ func rest(ctx context.Context, most time.Duration) bool {
 }
 
 func (s *store) close() error {
-	s.bells.close()
+	s.notifier.close()
 	err := s.reads.Close()
 	if s.reads != s.writes {
 		err = errors.Join(err, s.writes.Close())
@@ -171,8 +171,8 @@ type pool struct {
 	expressions *expression.Cache
 	// own tells that the driver prepares statements itself; then none are here.
 	own bool
-	// feedSeen is the store's.
-	feedSeen *feedSeen
+	// logSeen is the store's.
+	logSeen *logSeen
 	// idle is how many connections are kept while they are not in use; 0 where they cannot be lost.
 	idle       int
 	mutex      sync.RWMutex
@@ -234,9 +234,9 @@ func (p *pool) prepare(ctx context.Context, queries []string) {
 	}
 }
 
-// leftovers are what a transaction leaves for after its commit: tasks to place and commands to deliver for the dispatcher, and lines
+// afterCommit are what a transaction leaves for after its commit: tasks to place and commands to deliver for the dispatcher, and lines
 // of the security log.
-type leftovers struct {
+type afterCommit struct {
 	place, deliver bool
 	// news is set where something has happened that pages show.
 	news bool
@@ -248,16 +248,16 @@ type leftovers struct {
 // transaction runs the statements of one transaction, or one query without any.
 type transaction struct {
 	// ctx bounds the statements of callers without a deadline.
-	ctx        context.Context //nolint:containedctx // it lives as long as the transaction
-	tx         *sql.Tx         // nil: see [store.look]
-	pool       *pool
-	unprepared []string
-	leaves     leftovers
-	locks      locks
-	// happened are the events that the transaction appends to the feed when it ends; see appendFeed.
-	happened []happening
-	// feed is the last position that they have.
-	feed feed
+	ctx         context.Context //nolint:containedctx // it lives as long as the transaction
+	tx          *sql.Tx         // nil: see [store.look]
+	pool        *pool
+	unprepared  []string
+	afterCommit afterCommit
+	locks       locks
+	// appended are the events that the transaction appends to the event log when it ends; see appendEvents.
+	appended []newEvent
+	// logEnd is the last position that they have.
+	logEnd logEnd
 	// routing tells that the transaction holds the routing; see holdRouting.
 	routing bool
 	// looked is set when the one query without a transaction has begun.
@@ -382,14 +382,14 @@ func all[T any](ctx context.Context, t *transaction, scan func(row) (T, error), 
 	return found, rows.Err()
 }
 
-// each reads every row of the query.
-func each(ctx context.Context, t *transaction, read func(row) error, query string, args ...any) error {
+// eachRow reads every row of the query.
+func eachRow(ctx context.Context, t *transaction, read func(row) error, query string, args ...any) error {
 	_, err := all(ctx, t, func(r row) (struct{}, error) { return struct{}{}, read(r) }, query, args...)
 	return err
 }
 
-// first returns the query's first row, and false where there is none.
-func first[T any](ctx context.Context, t *transaction, scan func(row) (T, error), query string, args ...any) (T, bool, error) {
+// firstRow returns the query's first row, and false where there is none.
+func firstRow[T any](ctx context.Context, t *transaction, scan func(row) (T, error), query string, args ...any) (T, bool, error) {
 	found, err := all(ctx, t, scan, query, args...)
 	if err != nil || len(found) == 0 {
 		var none T

@@ -27,23 +27,23 @@ func TestBusyIsTriedAgain(t *testing.T) {
 			return nil
 		}
 	}
-	require.ErrorIs(t, h.write(t.Context(), "add a queue", failing(sqliteTries)), busy)
+	require.ErrorIs(t, h.exclusiveTx(t.Context(), "add a queue", failing(sqliteTries)), busy)
 	require.Equal(t, sqliteTries, calls, "not for ever")
-	require.NoError(t, h.write(t.Context(), "add a queue", failing(sqliteTries-1)), "and what failed left nothing behind")
+	require.NoError(t, h.exclusiveTx(t.Context(), "add a queue", failing(sqliteTries-1)), "and what failed left nothing behind")
 	queues, err := h.Queues(t.Context())
 	require.NoError(t, err)
 	require.Len(t, queues, 1)
 
 	other := errors.New("something else")
-	require.ErrorIs(t, h.write(t.Context(), "fail", func(*transaction) error { calls++; return other }), other)
+	require.ErrorIs(t, h.exclusiveTx(t.Context(), "fail", func(*transaction) error { calls++; return other }), other)
 	require.Equal(t, sqliteTries+1, calls, "nothing else is tried again")
 }
 
-// testReadsOneSnapshot: the feed is read from two tables, and passes over no event that is written between them.
+// testReadsOneSnapshot: the event log is read from two tables, and passes over no event that is written between them.
 func testReadsOneSnapshot(t *testing.T, h *house) {
 	h.staff("support", "alice")
-	var before, after []FeedEvent
-	require.NoError(t, h.read(t.Context(), "read the feed", func(tx *transaction) (err error) {
+	var before, after []LoggedEvent
+	require.NoError(t, h.readTx(t.Context(), "read the feed", func(tx *transaction) (err error) {
 		if before, err = tx.after(t.Context(), 0, 1000); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func testReadsOneSnapshot(t *testing.T, h *house) {
 	}))
 	require.NotEmpty(t, before)
 	require.Equal(t, before, after)
-	now, err := h.Happened(t.Context(), 0, 1000)
+	now, err := h.AllEvents(t.Context(), 0, 1000)
 	require.NoError(t, err)
 	require.Greater(t, len(now), len(before))
 }
@@ -64,11 +64,11 @@ func TestALookIsOneQuery(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
 	one := func(tx *transaction) error {
-		_, _, err := first(t.Context(), tx, value[int], `SELECT count(*) FROM queues`)
+		_, _, err := firstRow(t.Context(), tx, value[int], `SELECT count(*) FROM queues`)
 		return err
 	}
-	require.NoError(t, h.look(t.Context(), "count queues", one))
-	err := h.look(t.Context(), "count them twice", func(tx *transaction) error { return errors.Join(one(tx), one(tx)) })
+	require.NoError(t, h.queryOne(t.Context(), "count queues", one))
+	err := h.queryOne(t.Context(), "count them twice", func(tx *transaction) error { return errors.Join(one(tx), one(tx)) })
 	require.ErrorContains(t, err, "use a read for more")
-	require.NoError(t, h.read(t.Context(), "count them twice", func(tx *transaction) error { return errors.Join(one(tx), one(tx)) }))
+	require.NoError(t, h.readTx(t.Context(), "count them twice", func(tx *transaction) error { return errors.Join(one(tx), one(tx)) }))
 }

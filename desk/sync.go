@@ -11,21 +11,21 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// placedBySync is how many matches a picture may make at once; the dispatcher makes the others.
-const placedBySync = 8
+// matchedBySync is how many matches a snapshot may make at once; the dispatcher makes the others.
+const matchedBySync = 8
 
-// Sync makes the desk's rows equal the picture, in one transaction, appends the events it doesn't
+// Sync makes the desk's rows equal the snapshot, in one transaction, appends the events it doesn't
 // have yet, and matches the tasks that wait because of it: the conversation's own, and others that
-// an agent who has become free can take. A picture that is older than what the desk shows changes
+// an agent who has become free can take. A snapshot that is older than what the desk shows changes
 // nothing; the same one again does no harm. The answer names the revision that the desk shows, and
 // every match of this conversation that is still to be confirmed, again each time.
-func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.Acknowledgement, error) {
+func (d *Desk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.Acknowledgement, error) {
 	var answer conversation.Acknowledgement
 	var lost int
 	var foreign []string
 	sync := func(alone bool) error {
 		return d.change(ctx, "sync conversation "+p.Conversation, alone, func(t *transaction) error {
-			s := &syncing{transaction: t, picture: p, now: d.now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
+			s := &syncing{transaction: t, snapshot: p, now: d.now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
 			var err error
 			answer, err = s.run(ctx)
 			lost, foreign = s.lost, s.foreign
@@ -50,18 +50,18 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Picture) (conversation.A
 			"conversation", p.Conversation, "lost", lost)
 	}
 	d.shown.tell(p.Conversation)
-	d.store.bells.ring(p.Conversation)
+	d.store.notifier.notify(p.Conversation)
 	return answer, nil
 }
 
-// errNotBeside ends a picture beside others that has to be applied alone.
+// errNotBeside ends a snapshot beside others that has to be applied alone.
 var errNotBeside = errors.New("others may be at what it changes")
 
-// syncing is a picture being applied.
+// syncing is a snapshot being applied.
 type syncing struct {
 	*transaction
-	picture conversation.Picture
-	now     time.Time
+	snapshot conversation.Snapshot
+	now      time.Time
 	// alone is set in an exclusive transaction.
 	alone bool
 	// news are the events that the desk doesn't have yet. before is the number of the last one it has,
@@ -71,13 +71,13 @@ type syncing struct {
 	// last is the number of the last event that the desk has afterwards.
 	last int
 	// open are the conversation's matches that are still to be confirmed, confirmed the reservations of
-	// those that this picture confirms.
-	open      []placement
+	// those that this snapshot confirms.
+	open      []match
 	confirmed []string
 	// touched are agents whose tasks have changed, and their presence; freed those who may have room now.
 	touched map[string]Presence
 	freed   map[string]bool
-	// foreign are SIDs in the picture that are those of rows of other conversations, or of another task.
+	// foreign are SIDs in the snapshot that are those of rows of other conversations, or of another task.
 	foreign []string
 	// stored is what the desk has of the conversation.
 	stored struct{ revision, events, matches, declines int }
@@ -90,18 +90,18 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 		return conversation.Acknowledgement{}, err
 	}
 	found := false
-	err := each(ctx, s.transaction, func(r row) error {
+	err := eachRow(ctx, s.transaction, func(r row) error {
 		found = true
 		return r.Scan(&s.stored.revision, &s.stored.events, &s.stored.matches, &s.stored.declines)
 	}, `SELECT revision, events, (SELECT count(*) FROM placements WHERE conversation = $1),
 			(SELECT count(*) FROM declines WHERE conversation = $1)
-		FROM conversations WHERE sid = $1`, s.picture.Conversation)
+		FROM conversations WHERE sid = $1`, s.snapshot.Conversation)
 	if err != nil {
 		return conversation.Acknowledgement{}, err
 	}
 	s.declining = s.stored.declines > 0
 	if s.stored.matches > 0 {
-		if s.open, err = all(ctx, s.transaction, scanPlacement, selectPlacements+` WHERE conversation = $1`, s.picture.Conversation); err != nil {
+		if s.open, err = all(ctx, s.transaction, scanMatch, selectMatches+` WHERE conversation = $1`, s.snapshot.Conversation); err != nil {
 			return conversation.Acknowledgement{}, err
 		}
 	}
@@ -112,16 +112,16 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 		}
 		switch {
 		case known < overlap: // under these numbers the desk has other events
-			return s.behind(max(s.stored.revision, s.picture.Revision+1), known), nil
-		case s.picture.Revision < s.stored.revision:
+			return s.behind(max(s.stored.revision, s.snapshot.Revision+1), known), nil
+		case s.snapshot.Revision < s.stored.revision:
 			return s.behind(s.stored.revision, known), nil
 		}
 	}
-	s.before, s.news = s.stored.events, eventsAfter(s.stored.events, s.picture.Events)
+	s.before, s.news = s.stored.events, eventsAfter(s.stored.events, s.snapshot.Events)
 	if len(s.news) > 0 {
 		s.lost = s.news[0].Number - s.before - 1
-	} else if s.picture.Whole {
-		s.lost = max(0, s.picture.LastEvent-s.before)
+	} else if s.snapshot.Whole {
+		s.lost = max(0, s.snapshot.LastEvent-s.before)
 	}
 	for _, step := range []func(context.Context) error{
 		s.saveConversation, s.releaseStale, s.saveTasks, s.saveTransfers, s.saveNotes, s.noteEvents, s.saveReservations,
@@ -131,21 +131,21 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 			return conversation.Acknowledgement{}, err
 		}
 	}
-	return s.acknowledge(s.picture.Revision, s.last), nil
+	return s.acknowledge(s.snapshot.Revision, s.last), nil
 }
 
-// behind is the answer to a picture that the desk takes nothing of.
+// behind is the answer to a snapshot that the desk takes nothing of.
 func (s *syncing) behind(revision, known int) conversation.Acknowledgement {
 	answer := s.acknowledge(revision, s.stored.events)
 	answer.Known = known
 	return answer
 }
 
-// known tells how many of the picture's events have numbers under which the desk has events, and how many of the first of them
-// are the same. A picture that comes twice has the same ones; others are of another time: it went back in the
+// known tells how many of the snapshot's events have numbers under which the desk has events, and how many of the first of them
+// are the same. A snapshot that comes twice has the same ones; others are of another time: it went back in the
 // conversation, and it has come as far again.
 func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
-	told := s.picture.Events
+	told := s.snapshot.Events
 	for overlap < len(told) && told[overlap].Number <= s.stored.events {
 		overlap++
 	}
@@ -161,7 +161,7 @@ func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
 		err = r.Scan(&e.number, &e.name, &e.at)
 		return e, err
 	}, `SELECT number, name, at FROM events WHERE conversation = $1 AND number >= $2 AND number <= $3 ORDER BY number`,
-		s.picture.Conversation, told[0].Number, told[overlap-1].Number)
+		s.snapshot.Conversation, told[0].Number, told[overlap-1].Number)
 	if err != nil {
 		return 0, 0, wrap("read the events it has", err)
 	}
@@ -174,14 +174,14 @@ func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
 	return known, overlap, nil
 }
 
-// endOthers ends what the desk shows as live and the picture, which has all there is, does not have, and brings reservations to
+// endOthers ends what the desk shows as live and the snapshot, which has all there is, does not have, and brings reservations to
 // where its tasks say they are.
 func (s *syncing) endOthers(ctx context.Context) error {
 	s.last = s.before + s.lost + len(s.news)
-	if !s.picture.Whole {
+	if !s.snapshot.Whole {
 		return nil
 	}
-	for _, task := range s.picture.Tasks {
+	for _, task := range s.snapshot.Tasks {
 		v := task.Reservation
 		if v == nil {
 			continue
@@ -192,20 +192,20 @@ func (s *syncing) endOthers(ctx context.Context) error {
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, expires_at = excluded.expires_at,
 				updated_at = CASE WHEN reservations.status = excluded.status THEN reservations.updated_at ELSE excluded.updated_at END
 				WHERE reservations.conversation = excluded.conversation AND reservations.task = excluded.task`,
-			v.SID, task.SID, s.picture.Conversation, v.Agent, string(v.Status), s.last, micros(v.CreatedAt), micros(v.ExpiresAt), micros(s.now))
+			v.SID, task.SID, s.snapshot.Conversation, v.Agent, string(v.Status), s.last, micros(v.CreatedAt), micros(v.ExpiresAt), micros(s.now))
 		if err != nil {
 			return wrap("save reservation "+v.SID, err)
 		}
 		s.owned(changed, v.SID)
 		s.touched[v.Agent], s.freed[v.Agent] = "", true
 	}
-	e := ending{transaction: s.transaction, conversation: s.picture.Conversation, reason: conversation.ReasonReset, now: s.now, number: s.last}
-	if err := e.end(ctx, s.picture); err != nil {
+	e := ending{transaction: s.transaction, conversation: s.snapshot.Conversation, reason: conversation.ReasonReset, now: s.now, number: s.last}
+	if err := e.end(ctx, s.snapshot); err != nil {
 		return err
 	}
 	s.last = e.number
 	if _, err := s.exec(ctx, `DELETE FROM declines WHERE conversation = $1
-		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')`, s.picture.Conversation); err != nil {
+		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')`, s.snapshot.Conversation); err != nil {
 		return wrap("drop declines", err)
 	}
 	for _, agent := range e.agents {
@@ -214,13 +214,13 @@ func (s *syncing) endOthers(ctx context.Context) error {
 	return nil
 }
 
-// take takes the conversation, so that of two pictures one comes after the other, and nobody matches its tasks in
-// between. What isn't there yet can't be taken: a first picture makes its row before.
+// take takes the conversation, so that of two snapshots one comes after the other, and nobody matches its tasks in
+// between. What isn't there yet can't be taken: a first snapshot makes its row before.
 func (s *syncing) take(ctx context.Context) error {
 	if s.locks.conversation == "" {
 		return nil
 	}
-	_, found, err := first(ctx, s.transaction, value[string], s.locks.conversation, s.picture.Conversation)
+	_, found, err := firstRow(ctx, s.transaction, value[string], s.locks.conversation, s.snapshot.Conversation)
 	if err != nil {
 		return wrap("wait for others", err)
 	}
@@ -228,18 +228,18 @@ func (s *syncing) take(ctx context.Context) error {
 		if _, err := s.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
 			VALUES ($1, $2, $3, '', '', 0, 0, 0, 0, $4, 0) ON CONFLICT (sid) DO NOTHING`,
-			s.picture.Conversation, string(s.picture.Status), string(s.picture.Channel), micros(s.picture.CreatedAt)); err != nil {
+			s.snapshot.Conversation, string(s.snapshot.Status), string(s.snapshot.Channel), micros(s.snapshot.CreatedAt)); err != nil {
 			return wrap("make its row", err)
 		}
-		return s.holdConversation(ctx, s.picture.Conversation)
+		return s.holdConversation(ctx, s.snapshot.Conversation)
 	}
-	return s.hold(ctx, s.locks.tasks, s.picture.Conversation)
+	return s.hold(ctx, s.locks.tasks, s.snapshot.Conversation)
 }
 
 func (s *syncing) acknowledge(revision, events int) conversation.Acknowledgement {
 	answer := conversation.Acknowledgement{Revision: revision, Events: events}
 	for _, p := range s.open {
-		answer.Placed = append(answer.Placed, p.command())
+		answer.Matches = append(answer.Matches, p.command())
 	}
 	return answer
 }
@@ -254,7 +254,7 @@ func eventsAfter(last int, events []conversation.Event) []conversation.Event {
 }
 
 func (s *syncing) saveConversation(ctx context.Context) error {
-	p := s.picture
+	p := s.snapshot
 	_, err := s.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 			messages, gone, created_at, closed_at, chain)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)
@@ -268,13 +268,13 @@ func (s *syncing) saveConversation(ctx context.Context) error {
 	return err
 }
 
-// releaseStale drops the matches that the picture doesn't wait for any more: they were confirmed, or
+// releaseStale drops the matches that the snapshot doesn't wait for any more: they were confirmed, or
 // the task has become pending anew, was given to somebody else or has ended.
 func (s *syncing) releaseStale(ctx context.Context) error {
-	var still []placement
+	var still []match
 	for _, p := range s.open {
-		task := s.taskInPicture(p.task)
-		if task != nil && task.Status == conversation.TaskPending && task.Placement == p.number {
+		task := s.taskInSnapshot(p.task)
+		if task != nil && task.Status == conversation.TaskPending && task.PendingSeq == p.number {
 			still = append(still, p)
 			continue
 		}
@@ -292,8 +292,8 @@ func (s *syncing) releaseStale(ctx context.Context) error {
 	return nil
 }
 
-func (s *syncing) taskInPicture(sid string) *conversation.Task {
-	for _, task := range s.picture.Tasks {
+func (s *syncing) taskInSnapshot(sid string) *conversation.Task {
+	for _, task := range s.snapshot.Tasks {
 		if task.SID == sid {
 			return task
 		}
@@ -302,7 +302,7 @@ func (s *syncing) taskInPicture(sid string) *conversation.Task {
 }
 
 func (s *syncing) saveTasks(ctx context.Context) error {
-	for _, task := range s.picture.Tasks {
+	for _, task := range s.snapshot.Tasks {
 		if err := s.saveTask(ctx, task); err != nil {
 			return wrap("save task "+task.SID, err)
 		}
@@ -319,7 +319,7 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 		}
 		attributes = string(encoded)
 	}
-	matched := slices.ContainsFunc(s.open, func(p placement) bool { return p.task == task.SID })
+	matched := slices.ContainsFunc(s.open, func(p match) bool { return p.task == task.SID })
 	reservation := ""
 	if task.Reservation != nil {
 		reservation = task.Reservation.SID
@@ -343,9 +343,9 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 			canceled_at = excluded.canceled_at, wrapup_timeout_at = excluded.wrapup_timeout_at,
 			turn_messages = CASE WHEN excluded.wrapping_at = tasks.wrapping_at THEN tasks.turn_messages ELSE excluded.turn_messages END
 			WHERE tasks.conversation = excluded.conversation`,
-		task.SID, s.picture.Conversation, string(s.picture.Channel), string(task.Status), task.Queue, task.Agent, flag(task.Direct),
+		task.SID, s.snapshot.Conversation, string(s.snapshot.Channel), string(task.Status), task.Queue, task.Agent, flag(task.Direct),
 		flag(task.Status == conversation.TaskPending && !matched), task.Previous, task.Transfer, min(task.Priority, conversation.MaxPriority), flag(task.Head),
-		task.Placement, s.sealed(taskAttributes, task.SID, attributes), reservation, s.sealed(taskDisposition, task.SID, task.Disposition),
+		task.PendingSeq, s.sealed(taskAttributes, task.SID, attributes), reservation, s.sealed(taskDisposition, task.SID, task.Disposition),
 		s.sealed(taskWrapupNote, task.SID, task.WrapupNote), string(task.CanceledReason),
 		micros(task.CreatedAt), micros(task.QueuedAt), micros(task.TimeoutAt), micros(task.AssignedAt), micros(task.WrappingAt),
 		micros(task.CompletedAt), micros(task.CanceledAt), micros(task.WrapupTimeoutAt), made.From, made.To.Agent, made.To.Queue, made.FromTask)
@@ -361,9 +361,9 @@ func (s *syncing) owned(changed int64, sid string) bool {
 	return changed > 0
 }
 
-// transferOf returns the transfer that made the task, an empty one where none did or the picture is of later.
+// transferOf returns the transfer that made the task, an empty one where none did or the snapshot is of later.
 func (s *syncing) transferOf(task *conversation.Task) conversation.Transfer {
-	for _, tr := range s.picture.Transfers {
+	for _, tr := range s.snapshot.Transfers {
 		if task.Transfer == tr.SID && task.SID == tr.Task {
 			return *tr
 		}
@@ -372,14 +372,14 @@ func (s *syncing) transferOf(task *conversation.Task) conversation.Transfer {
 }
 
 func (s *syncing) saveTransfers(ctx context.Context) error {
-	for _, tr := range s.picture.Transfers {
+	for _, tr := range s.snapshot.Transfers {
 		changed, err := s.exec(ctx, `INSERT INTO transfers (sid, conversation, mode, status, from_agent, from_task, to_agent, to_queue, task,
 				note, accepted_by, failure_reason, created_at, ended_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, accepted_by = excluded.accepted_by,
 				failure_reason = excluded.failure_reason, ended_at = excluded.ended_at
 				WHERE transfers.conversation = excluded.conversation`,
-			tr.SID, s.picture.Conversation, string(tr.Mode), string(tr.Status), tr.From, tr.FromTask, tr.To.Agent, tr.To.Queue, tr.Task,
+			tr.SID, s.snapshot.Conversation, string(tr.Mode), string(tr.Status), tr.From, tr.FromTask, tr.To.Agent, tr.To.Queue, tr.Task,
 			tr.Note, tr.AcceptedBy, string(tr.FailureReason), micros(tr.CreatedAt), micros(tr.EndedAt))
 		if err != nil {
 			return wrap("save transfer "+tr.SID, err)
@@ -388,7 +388,7 @@ func (s *syncing) saveTransfers(ctx context.Context) error {
 		// A note may have been stored before there was a transfer that names it.
 		if tr.Note != "" {
 			if _, err := s.exec(ctx, `UPDATE notes SET transfer = $2, task = $3 WHERE sid = $1 AND conversation = $4 AND transfer = ''`,
-				tr.Note, tr.SID, tr.FromTask, s.picture.Conversation); err != nil {
+				tr.Note, tr.SID, tr.FromTask, s.snapshot.Conversation); err != nil {
 				return wrap("name the transfer of note "+tr.Note, err)
 			}
 		}
@@ -397,18 +397,18 @@ func (s *syncing) saveTransfers(ctx context.Context) error {
 }
 
 func (s *syncing) saveNotes(ctx context.Context) error {
-	for _, note := range s.picture.Notes {
-		if err := s.insertNote(ctx, s.picture.Conversation, note); err != nil {
+	for _, note := range s.snapshot.Notes {
+		if err := s.insertNote(ctx, s.snapshot.Conversation, note); err != nil {
 			return wrap("save note "+note.SID, err)
 		}
 	}
 	return nil
 }
 
-// noteEvents has the new events appended to the feed.
+// noteEvents has the new events appended to the event log.
 func (s *syncing) noteEvents(context.Context) error {
 	for _, e := range s.news {
-		s.happened = append(s.happened, happening{conversation: s.picture.Conversation, event: e})
+		s.appended = append(s.appended, newEvent{conversation: s.snapshot.Conversation, event: e})
 	}
 	return nil
 }
@@ -432,14 +432,14 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, excused = excluded.excused, reason = excluded.reason,
 				updated_at = excluded.updated_at
 				WHERE reservations.conversation = excluded.conversation AND reservations.task = excluded.task`,
-			e.Reservation, e.Task, s.picture.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), s.sealed(reservationReason, e.Reservation, reason),
+			e.Reservation, e.Task, s.snapshot.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), s.sealed(reservationReason, e.Reservation, reason),
 			micros(e.At), micros(e.ExpiresAt), flag(causeOf(e) == conversation.CauseUnavailable || e.Reason == ReasonAgentUnavailable))
 		if err != nil {
 			return wrap("save reservation "+e.Reservation, err)
 		}
 		if !s.owned(changed, e.Reservation) && e.Name == conversation.EventReservationCreated {
 			// No page could show this offer: its task is to be matched anew.
-			if err := s.declineForAbsent(ctx, s.picture.Conversation, e, micros(s.now)); err != nil {
+			if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, micros(s.now)); err != nil {
 				return err
 			}
 		}
@@ -459,7 +459,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 	}
 	_, err := s.exec(ctx, `DELETE FROM declines WHERE conversation = $1
 		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')
-		AND reservation NOT IN (SELECT reservation FROM tasks WHERE conversation = $1 AND status = 'reserved')`, s.picture.Conversation)
+		AND reservation NOT IN (SELECT reservation FROM tasks WHERE conversation = $1 AND status = 'reserved')`, s.snapshot.Conversation)
 	return err
 }
 
@@ -471,7 +471,7 @@ func (s *syncing) countLoads(ctx context.Context) error {
 		return err
 	}
 	for _, agent := range slices.Sorted(maps.Keys(s.touched)) {
-		if err := s.countLoad(ctx, agent, s.picture.Channel); err != nil {
+		if err := s.countLoad(ctx, agent, s.snapshot.Channel); err != nil {
 			return err
 		}
 		presence, err := s.startIdle(ctx, agent, micros(s.now))
@@ -494,7 +494,7 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 	for _, e := range s.news {
 		switch {
 		case e.Name == conversation.EventReservationCreated:
-			task := s.taskInPicture(e.Task)
+			task := s.taskInSnapshot(e.Task)
 			if task == nil || !task.OfferedTo(e.Agent) || task.Reservation.SID != e.Reservation {
 				continue
 			}
@@ -503,7 +503,7 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 				return err
 			}
 			if overdrawn || s.touched[e.Agent] != PresenceAvailable {
-				if err := s.declineForAbsent(ctx, s.picture.Conversation, e, micros(s.now)); err != nil {
+				if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, micros(s.now)); err != nil {
 					return err
 				}
 			}
@@ -516,10 +516,10 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 				if err := s.refuseBeside(ctx, e.Agent); err != nil {
 					return err
 				}
-				if err := s.timeoutActivity(ctx, s.picture.Conversation, e, micros(s.now)); err != nil {
+				if err := s.timeoutActivity(ctx, s.snapshot.Conversation, e, micros(s.now)); err != nil {
 					return err
 				}
-				s.open = slices.DeleteFunc(s.open, func(p placement) bool { return p.agent == e.Agent })
+				s.open = slices.DeleteFunc(s.open, func(p match) bool { return p.agent == e.Agent })
 			}
 		}
 	}
@@ -532,9 +532,9 @@ func (s *syncing) refuseBeside(ctx context.Context, agent string) error {
 	if s.alone || s.locks.conversation == "" {
 		return nil
 	}
-	_, elsewhere, err := first(ctx, s.transaction, value[int],
+	_, elsewhere, err := firstRow(ctx, s.transaction, value[int],
 		`SELECT 1 FROM placements WHERE agent = $1 AND conversation <> $2
-			UNION ALL SELECT 1 FROM reservations WHERE agent = $1 AND status = 'pending' AND conversation <> $2 LIMIT 1`, agent, s.picture.Conversation)
+			UNION ALL SELECT 1 FROM reservations WHERE agent = $1 AND status = 'pending' AND conversation <> $2 LIMIT 1`, agent, s.snapshot.Conversation)
 	if err == nil && elsewhere {
 		return errNotBeside
 	}
@@ -547,32 +547,32 @@ func (s *syncing) overdrawn(ctx context.Context, task *conversation.Task) (bool,
 	if task.Direct || slices.Contains(s.confirmed, task.Reservation.SID) {
 		return false, nil
 	}
-	_, overdrawn, err := first(ctx, s.transaction, value[int],
-		`SELECT 1 FROM agent_channels WHERE agent = $1 AND channel = $2 AND load > capacity`, task.Agent, string(s.picture.Channel))
+	_, overdrawn, err := firstRow(ctx, s.transaction, value[int],
+		`SELECT 1 FROM agent_channels WHERE agent = $1 AND channel = $2 AND load > capacity`, task.Agent, string(s.snapshot.Channel))
 	return overdrawn, err
 }
 
 // place matches the conversation's own waiting tasks, and others for agents who have become free.
 func (s *syncing) place(ctx context.Context) error {
-	m := matching{transaction: s.transaction, now: s.now, own: s.picture.Conversation, room: placedBySync}
+	m := matching{transaction: s.transaction, now: s.now, own: s.snapshot.Conversation, room: matchedBySync}
 	waits := func(task *conversation.Task) bool {
-		return task.Status == conversation.TaskPending && !slices.ContainsFunc(s.open, func(p placement) bool { return p.task == task.SID })
+		return task.Status == conversation.TaskPending && !slices.ContainsFunc(s.open, func(p match) bool { return p.task == task.SID })
 	}
-	if len(s.freed) == 0 && !slices.ContainsFunc(s.picture.Tasks, waits) {
+	if len(s.freed) == 0 && !slices.ContainsFunc(s.snapshot.Tasks, waits) {
 		return nil
 	}
 	if err := s.holdRouting(ctx); err != nil {
 		return err
 	}
-	for _, task := range s.picture.Tasks {
+	for _, task := range s.snapshot.Tasks {
 		switch {
 		case !waits(task):
 		case task.Direct:
-			if err := m.placeDirect(ctx, task.Agent); err != nil {
+			if err := m.matchDirect(ctx, task.Agent); err != nil {
 				return err
 			}
 		default:
-			m.addLine(task.Queue, s.picture.Channel)
+			m.addLine(task.Queue, s.snapshot.Channel)
 		}
 	}
 	for _, agent := range slices.Sorted(maps.Keys(s.freed)) {
@@ -582,19 +582,19 @@ func (s *syncing) place(ctx context.Context) error {
 			return wrap("find the queues of "+agent, err)
 		}
 		for _, queue := range queues {
-			m.addLine(queue, s.picture.Channel)
+			m.addLine(queue, s.snapshot.Channel)
 		}
 	}
 	if err := m.placeLines(ctx); err != nil {
 		return err
 	}
 	for _, p := range m.made {
-		if p.conversation == s.picture.Conversation {
+		if p.conversation == s.snapshot.Conversation {
 			s.open = append(s.open, p)
 		} else {
-			s.leaves.deliver = true
+			s.afterCommit.deliver = true
 		}
 	}
-	s.leaves.place = s.leaves.place || m.room == 0
+	s.afterCommit.place = s.afterCommit.place || m.room == 0
 	return nil
 }

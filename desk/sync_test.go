@@ -138,7 +138,7 @@ func testOlderPicture(t *testing.T, h *house) {
 	answer, err := h.Sync(h.t.Context(), old)
 	require.NoError(t, err)
 	require.Equal(t, th.state.Revision, answer.Revision)
-	require.Empty(t, answer.Placed)
+	require.Empty(t, answer.Matches)
 	requireShown(t, h, th)
 }
 
@@ -148,10 +148,10 @@ func testOverlappingEvents(t *testing.T, h *house) {
 	var told []conversation.Event
 	remember := func() {
 		told = append(told, th.events...)
-		answer, err := h.Sync(h.t.Context(), th.state.Picture(told, nil)) // everything, each time
+		answer, err := h.Sync(h.t.Context(), th.state.Snapshot(told, nil)) // everything, each time
 		require.NoError(t, err)
 		th.events = nil
-		for _, reserve := range answer.Placed {
+		for _, reserve := range answer.Matches {
 			th.do(reserve)
 		}
 	}
@@ -162,7 +162,7 @@ func testOverlappingEvents(t *testing.T, h *house) {
 	th.do(conversation.EndCommand{Agent: "alice"})
 	remember()
 	requireShown(t, h, th)
-	feed, err := h.Feed(h.t.Context(), 0, 100)
+	feed, err := h.ConversationEvents(h.t.Context(), 0, 100)
 	require.NoError(t, err)
 	require.Len(t, feed, th.state.Events)
 }
@@ -195,9 +195,9 @@ func testFeed(t *testing.T, h *house) {
 	for _, th := range threads {
 		th.accept(th.task().Agent).end(th.task().Agent)
 	}
-	var read []FeedEvent
+	var read []LoggedEvent
 	for position := int64(0); ; {
-		page, err := h.Feed(h.t.Context(), position, 3)
+		page, err := h.ConversationEvents(h.t.Context(), position, 3)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -243,7 +243,7 @@ func testForeignRows(t *testing.T, h *house) {
 	second := h.start("support")
 	second.sync()
 	second.do(conversation.ReserveCommand{
-		Task: second.task().SID, Agent: "bob", Placement: second.task().Placement, Reservation: first.task().Reservation.SID,
+		Task: second.task().SID, Agent: "bob", PendingSeq: second.task().PendingSeq, Reservation: first.task().Reservation.SID,
 	})
 	second.sync()
 	require.Equal(t, before, h.contents()["reservations"])
@@ -271,7 +271,7 @@ func testInvalidText(t *testing.T, h *house) {
 			c.Attributes = conversation.Attributes{"company": json.RawMessage(value)}
 		})
 		th.state.Customer.Name = name
-		for _, reserve := range th.sync().Placed {
+		for _, reserve := range th.sync().Matches {
 			th.do(reserve)
 		}
 		th.sync()
@@ -315,7 +315,7 @@ func testAwaitRevision(t *testing.T, h *house) {
 }
 
 // testFollowsAnyConversation lets several conversations run at random beside each other, with
-// pictures that are lost, doubled and late, agents who come and go, and processes that die.
+// snapshots that are lost, doubled and late, agents who come and go, and processes that die.
 func testFollowsAnyConversation(t *testing.T, h *house) {
 	h.transfersOn()
 	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
@@ -331,7 +331,7 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 			return
 		}
 		threads := []*thread{h.start("sales")}
-		var late []conversation.Picture
+		var late []conversation.Snapshot
 		anyThread := func() *thread { return rapid.SampledFrom(threads).Draw(rt, "conversation") }
 		person := func() string { return rapid.SampledFrom(people).Draw(rt, "agent") }
 		try := func(c func(th *thread) conversation.Command) func(*rapid.T) {
@@ -341,7 +341,7 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 			}
 		}
 		take := func(th *thread, answer conversation.Acknowledgement) {
-			for _, reserve := range answer.Placed {
+			for _, reserve := range answer.Matches {
 				require.Equal(rt, th.sid, reserve2conversation(rt, h, reserve))
 				_, err := th.try(reserve)
 				require.NoError(rt, err)

@@ -82,7 +82,7 @@ func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages i
 // ThreadWindow returns the conversation with the messages of the window, all of one moment. Its refusals are those
 // of [Desk.Thread].
 func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
-	err = d.read(ctx, "read conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read conversation "+sid, func(t *transaction) error {
 		may, err := t.allow(ctx, reader, sid)
 		if err != nil {
 			return err
@@ -98,7 +98,7 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 		return thread, err
 	}
 	within, bounds := may.chooses(2)
-	newest, _, err := first(ctx, t, value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1 AND `+within, append([]any{sid}, bounds...)...)
+	newest, _, err := firstRow(ctx, t, value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1 AND `+within, append([]any{sid}, bounds...)...)
 	if err != nil {
 		return thread, err
 	}
@@ -108,20 +108,20 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 		return thread, err
 	}
 	if len(thread.Messages) > 0 {
-		thread.Earlier, _, err = first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2 AND `+condition,
+		thread.Earlier, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2 AND `+condition,
 			append([]any{sid, thread.Messages[0].Number}, args...)...)
 		if err != nil {
 			return thread, err
 		}
 	}
-	if err := each(ctx, t, func(r row) error {
+	if err := eachRow(ctx, t, func(r row) error {
 		task, err := scanTask(r)
 		thread.Tasks = append(thread.Tasks, task.Task)
 		return err
 	}, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 		return thread, err
 	}
-	if err := each(ctx, t, func(r row) error {
+	if err := eachRow(ctx, t, func(r row) error {
 		transfer, err := scanTransfer(r)
 		thread.Transfers = append(thread.Transfers, transfer.Transfer)
 		return err
@@ -133,8 +133,8 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 		return slices.IndexFunc(thread.Tasks, func(t conversation.Task) bool { return t.SID == x.Task })
 	}
 	slices.SortFunc(thread.Transfers, func(a, b conversation.Transfer) int { return cmp.Compare(made(a), made(b)) })
-	if err := each(ctx, t, func(r row) error {
-		e, err := scanFeedEvent(r)
+	if err := eachRow(ctx, t, func(r row) error {
+		e, err := scanEvent(r)
 		thread.Events = append(thread.Events, e.Event)
 		return err
 	}, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid); err != nil {
@@ -212,7 +212,7 @@ func (t *transaction) names(ctx context.Context, n named) (Names, error) {
 		}
 		var args []any
 		query := `SELECT name, friendly_name FROM ` + kind.table + ` WHERE friendly_name <> '' AND name IN (` + arguments(&args, wanted) + `)`
-		if err := each(ctx, t, collect(kind.into), query, args...); err != nil {
+		if err := eachRow(ctx, t, collect(kind.into), query, args...); err != nil {
 			return names, err
 		}
 	}

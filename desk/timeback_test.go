@@ -179,7 +179,7 @@ func testKnownStart(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	known := func(sid, chain string) bool {
 		t.Helper()
-		v, err := h.Verdict(t.Context(), conversation.Question{Conversation: sid, Command: conversation.CommandStart, Queue: "support", Chain: chain})
+		v, err := h.Facts(t.Context(), conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support", Chain: chain})
 		require.NoError(t, err)
 		return v.ConversationKnown
 	}
@@ -206,7 +206,7 @@ func (h *house) putBack(events int64) {
 	h.t.Helper()
 	require.NoError(h.t, h.store.run(h.t.Context(), true, func(ctx context.Context) error {
 		return h.store.writes.run(ctx, h.store.writing, func(t *transaction) error {
-			position, _, err := first(ctx, t, value[int64], `UPDATE feed SET position = position - $1 WHERE id = 1 RETURNING position`, events)
+			position, _, err := firstRow(ctx, t, value[int64], `UPDATE feed SET position = position - $1 WHERE id = 1 RETURNING position`, events)
 			require.NoError(h.t, err)
 			for _, table := range []string{"events", "desk_events"} {
 				_, err := t.exec(ctx, `DELETE FROM `+table+` WHERE position > $1`, position)
@@ -220,7 +220,7 @@ func (h *house) putBack(events int64) {
 // happenings are the SIDs of all events.
 func (h *house) happenings() (sids []string) {
 	h.t.Helper()
-	found, err := h.Happened(h.t.Context(), 0, 1000)
+	found, err := h.AllEvents(h.t.Context(), 0, 1000)
 	require.NoError(h.t, err)
 	for _, e := range found {
 		sids = append(sids, e.SID())
@@ -241,11 +241,11 @@ func testPutBack(t *testing.T, h *house) {
 		epoch, position, ok := EventPosition(sid)
 		require.True(t, ok)
 		require.NotZero(t, epoch)
-		found, err := h.Happenings(t.Context(), EventFilter{Epoch: epoch, Position: position}, Page{})
+		found, err := h.EventPage(t.Context(), EventFilter{Epoch: epoch, Position: position}, Page{})
 		require.NoError(t, err)
 		require.Len(t, found.Entries, 1)
 		require.Equal(t, sid, found.Entries[0].SID())
-		found, err = h.Happenings(t.Context(), EventFilter{Epoch: epoch + 1, Position: position}, Page{})
+		found, err = h.EventPage(t.Context(), EventFilter{Epoch: epoch + 1, Position: position}, Page{})
 		require.NoError(t, err)
 		require.Empty(t, found.Entries)
 	}
@@ -262,13 +262,13 @@ func testPutBack(t *testing.T, h *house) {
 	require.NoError(t, h.AddQueue(t.Context(), "four"))
 	renewed("one who writes has seen the position")
 
-	_, err := h.Position(t.Context())
+	_, err := h.LastPosition(t.Context())
 	require.NoError(t, err)
 	other := h.open()
-	_, err = other.Position(t.Context())
+	_, err = other.LastPosition(t.Context())
 	require.NoError(t, err)
 	h.putBack(1)
-	position, err := other.Position(t.Context())
+	position, err := other.LastPosition(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, int64(len(first)), position)
 	require.NoError(t, h.open().AddQueue(t.Context(), "five"))

@@ -119,9 +119,9 @@ func (b *busyHouse) step(random *rand.Rand, th *thread) {
 	if len(th.state.Tasks) > 6 {
 		commands = append(commands, conversation.CloseCommand{})
 	}
-	verdict := conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
-	verdict.Settings.MessagingTransfers, verdict.Settings.TransferNotes = true, true
-	result, err := th.state.Apply(one(random, commands), &verdict, b.clock.now())
+	facts := conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
+	facts.Settings.MessagingTransfers, facts.Settings.TransferNotes = true, true
+	result, err := th.state.Apply(one(random, commands), &facts, b.clock.now())
 	if err == nil {
 		th.events, th.notes = append(th.events, result.Events...), append(th.notes, result.Notes...)
 	}
@@ -133,7 +133,7 @@ func (b *busyHouse) tell(ctx context.Context, d *Desk, th *thread) error {
 		return err
 	}
 	th.events, th.notes = nil, nil
-	for _, reserve := range answer.Placed {
+	for _, reserve := range answer.Matches {
 		result, err := th.state.Apply(reserve, nil, b.clock.now())
 		if err == nil {
 			th.events, th.notes = append(th.events, result.Events...), append(th.notes, result.Notes...)
@@ -242,12 +242,12 @@ func requireWithinCapacity(t require.TestingT, h *house) {
 
 // requireWholeFeed requires that no position is missing, and that each conversation's events are all there, in order.
 func requireWholeFeed(t require.TestingT, h *house) {
-	last, err := h.Position(h.t.Context())
+	last, err := h.LastPosition(h.t.Context())
 	require.NoError(t, err)
 	numbers := map[string]int{}
 	position := int64(0)
 	for position < last {
-		events, err := h.Happened(h.t.Context(), position, 500)
+		events, err := h.AllEvents(h.t.Context(), position, 500)
 		require.NoError(t, err)
 		require.NotEmpty(t, events, "after %d of %d", position, last)
 		for _, e := range events {
@@ -273,7 +273,7 @@ func requireWholeTranscripts(t require.TestingT, h *house) {
 // lasts is for how long everybody works.
 const lasts = 1500 * time.Millisecond
 
-// testEverybodyAtOnce lets everybody work at once, while somebody follows the feed, and requires afterwards that
+// testEverybodyAtOnce lets everybody work at once, while somebody follows the event log, and requires afterwards that
 // nothing was lost, doubled, overbooked or passed over.
 func testEverybodyAtOnce(t *testing.T, h *house) {
 	b := newBusyHouse(h, 3, 8, 24)
@@ -281,7 +281,7 @@ func testEverybodyAtOnce(t *testing.T, h *house) {
 	follower := h.open()
 	followed := int64(0)
 	for enough := time.Now().Add(lasts); time.Now().Before(enough) || followed < 100; {
-		events, err := follower.Happened(t.Context(), followed, 50)
+		events, err := follower.AllEvents(t.Context(), followed, 50)
 		require.NoError(t, err)
 		for _, e := range events { // committed in order: whoever follows passes over none
 			require.Equal(t, followed+1, e.Position)
@@ -372,8 +372,8 @@ func testUndoneIsTriedAgain(t *testing.T, h *house) {
 		}
 	}
 	failures := make(chan error, 2)
-	go func() { failures <- h.writeBeside(t.Context(), "cross", crossing(first.sid, second.sid)) }()
-	go func() { failures <- h.writeBeside(t.Context(), "cross", crossing(second.sid, first.sid)) }()
+	go func() { failures <- h.sharedTx(t.Context(), "cross", crossing(first.sid, second.sid)) }()
+	go func() { failures <- h.sharedTx(t.Context(), "cross", crossing(second.sid, first.sid)) }()
 	require.NoError(t, <-failures)
 	require.NoError(t, <-failures)
 	require.Equal(t, int32(3), tries.Load(), "one was undone, and tried again")

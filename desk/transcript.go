@@ -64,7 +64,7 @@ func (d *Desk) Say(ctx context.Context, m NewMessage) (Message, error) {
 		return Message{}, refusal
 	}
 	var said Message
-	err := d.writeBeside(ctx, "say in conversation "+m.Conversation, func(t *transaction) (err error) {
+	err := d.sharedTx(ctx, "say in conversation "+m.Conversation, func(t *transaction) (err error) {
 		said, err = t.say(ctx, m, d.now())
 		return err
 	})
@@ -97,7 +97,7 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 		return Message{}, err
 	}
 	if m.ProviderSID != "" {
-		before, found, err := first(ctx, t, scanMessage, selectMessages+` WHERE provider_sid = $1 AND provider_sid <> ''`, m.ProviderSID)
+		before, found, err := firstRow(ctx, t, scanMessage, selectMessages+` WHERE provider_sid = $1 AND provider_sid <> ''`, m.ProviderSID)
 		if err != nil || found {
 			return before, err
 		}
@@ -122,8 +122,8 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 	if m.At.IsZero() {
 		said.At = now.UTC().Truncate(time.Microsecond)
 	}
-	t.leaves.news = true
-	said.Number, _, err = first(ctx, t, value[int],
+	t.afterCommit.news = true
+	said.Number, _, err = firstRow(ctx, t, value[int],
 		`UPDATE conversations SET messages = messages + 1 WHERE sid = $1 RETURNING messages`, m.Conversation)
 	if err != nil {
 		return Message{}, err
@@ -141,7 +141,7 @@ func (t *transaction) haveConversation(ctx context.Context, agent, sid string) e
 		task   string
 		status conversation.TaskStatus
 	}
-	last, found, err := first(ctx, t, func(r row) (h held, err error) {
+	last, found, err := firstRow(ctx, t, func(r row) (h held, err error) {
 		err = r.Scan(&h.task, &h.status)
 		return h, err
 	}, `SELECT sid, status FROM tasks WHERE conversation = $1 AND agent = $2
@@ -161,7 +161,7 @@ func (t *transaction) haveConversation(ctx context.Context, agent, sid string) e
 
 // Transcript returns the conversation's messages in order. Refusals: not_your_task, unknown_agent.
 func (d *Desk) Transcript(ctx context.Context, sid string, reader Reader) (messages []Message, err error) {
-	err = d.read(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
 		may, err := t.allow(ctx, reader, sid)
 		if err != nil {
 			return err
@@ -178,7 +178,7 @@ type MessageChange struct{ Text, Attributes *string }
 // UpdateMessage changes a message of the conversation. Refused with invalid_payload: text or attributes
 // that can't be a message's, and a message that isn't there.
 func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, change MessageChange) (changed Message, err error) {
-	err = d.writeBeside(ctx, "change message "+sid, func(t *transaction) error {
+	err = d.sharedTx(ctx, "change message "+sid, func(t *transaction) error {
 		if err := t.holdTranscript(ctx, conversationSID); err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, c
 // RemoveMessage deletes a message of the conversation; the numbers of the others stay. Refused with
 // invalid_payload: a message that isn't there.
 func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) error {
-	return d.writeBeside(ctx, "remove message "+sid, func(t *transaction) error {
+	return d.sharedTx(ctx, "remove message "+sid, func(t *transaction) error {
 		if err := t.holdTranscript(ctx, conversationSID); err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) e
 
 // noteEdit tells those who watch the transcript that it isn't what it was.
 func (t *transaction) noteEdit(ctx context.Context, sid string) error {
-	t.leaves.news = true
+	t.afterCommit.news = true
 	_, err := t.exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
 	return err
 }
@@ -232,7 +232,7 @@ func (t *transaction) noteEdit(ctx context.Context, sid string) error {
 // Message returns a message of the conversation. Refusals: not_your_task, unknown_agent, and
 // invalid_payload for a message that isn't there.
 func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader Reader) (found Message, err error) {
-	err = d.read(ctx, "read message "+sid, func(t *transaction) error {
+	err = d.readTx(ctx, "read message "+sid, func(t *transaction) error {
 		may, err := t.allow(ctx, reader, conversationSID)
 		if err != nil {
 			return err
@@ -245,7 +245,7 @@ func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader 
 
 func (t *transaction) message(ctx context.Context, conversationSID, sid string, may extent) (Message, error) {
 	condition, args := may.chooses(3)
-	found, ok, err := first(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2 AND `+condition,
+	found, ok, err := firstRow(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2 AND `+condition,
 		append([]any{sid, conversationSID}, args...)...)
 	if err == nil && !ok {
 		return found, invalid("message", "the conversation has no message %s: see the list of its messages", sid)

@@ -51,7 +51,7 @@ func (t *transaction) bound(ctx context.Context, c *Conversation, may extent) er
 		c.ClosedAt, c.LastAgent, c.LastQueue = time.Time{}, "", ""
 	}
 	condition, args := may.chooses(2)
-	c.Messages, _, err = first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND `+condition, append([]any{c.SID}, args...)...)
+	c.Messages, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND `+condition, append([]any{c.SID}, args...)...)
 	return err
 }
 
@@ -101,8 +101,8 @@ func (d *Desk) WithinTurn(ctx context.Context, agent, sid string, command conver
 		return refused
 	}
 	told := refused
-	err := d.read(ctx, "read what "+agent+" may learn of "+sid, func(t *transaction) error {
-		role, _, err := first(ctx, t, value[Role], `SELECT role FROM agents WHERE name = $1`, agent)
+	err := d.readTx(ctx, "read what "+agent+" may learn of "+sid, func(t *transaction) error {
+		role, _, err := firstRow(ctx, t, value[Role], `SELECT role FROM agents WHERE name = $1`, agent)
 		if err != nil || role.mayReadAll() {
 			return err
 		}

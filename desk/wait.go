@@ -25,7 +25,7 @@ const (
 // Waits returns how those of the conversations stand that wait for an agent; others are not in it.
 func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait, err error) {
 	waits = map[string]Wait{}
-	err = d.read(ctx, "read which conversations wait", func(t *transaction) error {
+	err = d.readTx(ctx, "read which conversations wait", func(t *transaction) error {
 		settings, err := t.settings(ctx)
 		if err != nil {
 			return err
@@ -49,7 +49,7 @@ func (t *transaction) waits(ctx context.Context, sids []string, declinedSince in
 		args = append(args, sid)
 		places[i] = fmt.Sprintf("$%d", len(args))
 	}
-	return each(ctx, t, func(r row) error {
+	return eachRow(ctx, t, func(r row) error {
 		var sid string
 		var status conversation.TaskStatus
 		var direct, unmatched bool

@@ -11,34 +11,34 @@ import (
 const news = "news"
 
 const (
-	// unheard is the polling interval on databases without notifications between processes (SQLite), heard the one on
+	// pollUnnotified is the polling interval on databases without notifications between processes (SQLite), pollNotified the one on
 	// databases with them, for notifications that are lost.
-	unheard, heard = 100 * time.Millisecond, time.Second
+	pollUnnotified, pollNotified = 100 * time.Millisecond, time.Second
 )
 
 // News returns a channel that is closed at the next event, message or administrative change. Changes by other processes may be
 // missed, so callers also look again after the returned interval. Call leave when done waiting.
 func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func()) {
 	something, leave = d.shown.wait(news)
-	if d.store.bells == nil {
-		return something, unheard, leave
+	if d.store.notifier == nil {
+		return something, pollUnnotified, leave
 	}
-	return something, heard, leave
+	return something, pollNotified, leave
 }
 
 // Administered rises with every change that an administrator makes.
 func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
-	err = d.read(ctx, "read how far the audit list goes", func(t *transaction) error {
-		last, _, err = first(ctx, t, value[int64], `SELECT position FROM audit_position WHERE id = 1`)
+	err = d.readTx(ctx, "read how far the audit list goes", func(t *transaction) error {
+		last, _, err = firstRow(ctx, t, value[int64], `SELECT position FROM audit_position WHERE id = 1`)
 		return err
 	})
 	return last, err
 }
 
-// Happened returns at most limit events of every kind that came after the position, in order: those of
+// AllEvents returns at most limit events of every kind that came after the position, in order: those of
 // conversations, and those of the desk itself, which are of no conversation.
-func (d *Desk) Happened(ctx context.Context, after int64, limit int) (events []FeedEvent, err error) {
-	err = d.read(ctx, fmt.Sprintf("read what happened after %d", after), func(t *transaction) error {
+func (d *Desk) AllEvents(ctx context.Context, after int64, limit int) (events []LoggedEvent, err error) {
+	err = d.readTx(ctx, fmt.Sprintf("read what happened after %d", after), func(t *transaction) error {
 		events, err = t.after(ctx, after, limit)
 		return err
 	})
@@ -52,7 +52,7 @@ const asked = 200
 // changed or removed.
 func (d *Desk) Spoken(ctx context.Context, sids []string) (spoken map[string]int, err error) {
 	spoken = make(map[string]int, len(sids))
-	err = d.read(ctx, "read who has written", func(t *transaction) error {
+	err = d.readTx(ctx, "read who has written", func(t *transaction) error {
 		for len(sids) > 0 {
 			part := sids[:min(len(sids), asked)]
 			sids = sids[len(part):]
@@ -60,7 +60,7 @@ func (d *Desk) Spoken(ctx context.Context, sids []string) (spoken map[string]int
 			for i, sid := range part {
 				places[i], args[i] = fmt.Sprintf("$%d", i+1), sid
 			}
-			if err := each(ctx, t, func(r row) error {
+			if err := eachRow(ctx, t, func(r row) error {
 				var sid string
 				var count int
 				err := r.Scan(&sid, &count)

@@ -30,7 +30,7 @@ const (
 
 // Webhook is an event that is to be delivered, or that could not be.
 type Webhook struct {
-	// Position is the event's place in the feed.
+	// Position is the event's place in the event log.
 	Position int64
 	// Stream is the conversation's SID, or agent/NAME or queue/NAME for what happened at the desk itself.
 	Stream string
@@ -42,7 +42,7 @@ type Webhook struct {
 	// DeliverAt is when it may be taken again, none where it is dead. Failure says why the last try failed.
 	DeliverAt time.Time
 	Failure   string
-	Event     FeedEvent
+	Event     LoggedEvent
 }
 
 // QueueWebhooks turns the events that have come since the last time into webhooks, as far as the
@@ -55,14 +55,14 @@ func (d *Desk) QueueWebhooks(ctx context.Context) error {
 	for {
 		d.queuedAt.Store(time.Now().UnixNano())
 		behind := false
-		err := d.read(ctx, "look for events to send", func(t *transaction) (err error) {
+		err := d.readTx(ctx, "look for events to send", func(t *transaction) (err error) {
 			behind, err = t.webhooksBehind(ctx)
 			return err
 		})
 		if err != nil || !behind {
 			return err
 		}
-		err = d.writeBeside(ctx, "queue webhooks", func(t *transaction) error { return t.queueWebhooks(ctx, micros(d.now())) })
+		err = d.sharedTx(ctx, "queue webhooks", func(t *transaction) error { return t.queueWebhooks(ctx, micros(d.now())) })
 		if err != nil {
 			return err
 		}
@@ -82,13 +82,13 @@ func (t *transaction) webhooksBehind(ctx context.Context) (bool, error) {
 	if err != nil || account.Workspace.EventCallbackURL != "" {
 		return false, err
 	}
-	_, queued, err := first(ctx, t, value[int64], `SELECT position FROM webhooks WHERE dead = 0 LIMIT 1`)
+	_, queued, err := firstRow(ctx, t, value[int64], `SELECT position FROM webhooks WHERE dead = 0 LIMIT 1`)
 	return queued, err
 }
 
 // unsent returns the next events that have not become webhooks yet.
-func (t *transaction) unsent(ctx context.Context, limit int) ([]FeedEvent, error) {
-	cursor, _, err := first(ctx, t, value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`+t.rowsOf("webhook_cursor"))
+func (t *transaction) unsent(ctx context.Context, limit int) ([]LoggedEvent, error) {
+	cursor, _, err := firstRow(ctx, t, value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`+t.rowsOf("webhook_cursor"))
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (t *transaction) dropWebhooks(ctx context.Context) error {
 	return err
 }
 
-func streamOf(e FeedEvent) string {
+func streamOf(e LoggedEvent) string {
 	switch {
 	case e.Conversation != "":
 		return e.Conversation
@@ -152,14 +152,14 @@ func streamOf(e FeedEvent) string {
 // [Desk.WebhookFailed], or has died and leaves them to the next.
 func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration) ([]Webhook, error) {
 	var due []Webhook
-	err := d.read(ctx, "look for webhooks to send", func(t *transaction) (err error) {
+	err := d.readTx(ctx, "look for webhooks to send", func(t *transaction) (err error) {
 		due, err = t.dueWebhooks(ctx, d.now(), limit)
 		return err
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	err = d.writeBeside(ctx, "take webhooks", func(t *transaction) (err error) {
+	err = d.sharedTx(ctx, "take webhooks", func(t *transaction) (err error) {
 		now := d.now()
 		if due, err = t.dueWebhooks(ctx, now, limit); err != nil {
 			return err
@@ -190,8 +190,8 @@ func (t *transaction) dueWebhooks(ctx context.Context, now time.Time, limit int)
 
 // WebhookDelivered takes the webhook off the queue; the next of its stream is due.
 func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
-	return d.writeBeside(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *transaction) error {
-		stream, found, err := first(ctx, t, value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
+	return d.sharedTx(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *transaction) error {
+		stream, found, err := firstRow(ctx, t, value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
 		if err != nil || !found {
 			return err // delivered twice, and gone since the first time
 		}
@@ -203,11 +203,11 @@ func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
 // up to fifteen minutes. A day after its first try it is given up instead: then dead is true, and the
 // next of its stream is due. The failure is a short sentence for people, without anything secret in it.
 func (d *Desk) WebhookFailed(ctx context.Context, position int64, failure string) (dead bool, err error) {
-	err = d.writeBeside(ctx, fmt.Sprintf("record that webhook %d failed", position), func(t *transaction) error {
+	err = d.sharedTx(ctx, fmt.Sprintf("record that webhook %d failed", position), func(t *transaction) error {
 		now := d.now()
 		dead = false
 		// One without attempts was revived since this try began, and is not judged by it.
-		w, found, err := first(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
+		w, found, err := firstRow(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
 			WHERE w.position = $1 AND w.dead = 0 AND w.attempts > 0`+t.rowsOf("w"), position)
 		if err != nil || !found {
 			return err
@@ -251,7 +251,7 @@ func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], 
 		columns: webhookColumns, from: webhookTables, conditions: []string{`w.dead = 1`}, scan: scanWebhook,
 		key: "w.position", keyOf: func(w Webhook) (int64, string) { return w.Position, "" }, descending: true,
 	}
-	err = d.read(ctx, "read the webhooks that were given up", func(t *transaction) error {
+	err = d.readTx(ctx, "read the webhooks that were given up", func(t *transaction) error {
 		found, err = list.page(ctx, t, p)
 		return err
 	})
@@ -264,7 +264,7 @@ func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], 
 // EventCallbackURL.
 func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, error) {
 	if len(positions) == 0 {
-		err := d.read(ctx, "read which webhooks were given up", func(t *transaction) (err error) {
+		err := d.readTx(ctx, "read which webhooks were given up", func(t *transaction) (err error) {
 			positions, err = all(ctx, t, value[int64], `SELECT position FROM webhooks WHERE dead = 1 ORDER BY position`)
 			return err
 		})
@@ -275,7 +275,7 @@ func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, 
 	total := 0
 	for some := range slices.Chunk(positions, queuedAtOnce) {
 		revived := 0
-		err := d.write(ctx, "revive webhooks", func(t *transaction) (err error) {
+		err := d.exclusiveTx(ctx, "revive webhooks", func(t *transaction) (err error) {
 			revived, err = t.reviveWebhooks(ctx, some, micros(d.now()))
 			return err
 		})
@@ -296,7 +296,7 @@ func (t *transaction) reviveWebhooks(ctx context.Context, positions []int64, now
 		return 0, invalid("event_callback_url", "the workspace has no event callback URL to deliver to: set one, then deliver again")
 	}
 	for _, position := range positions {
-		stream, dead, err := first(ctx, t, value[string], `UPDATE webhooks SET dead = 0, attempts = 0, first_at = 0, deliver_at = $2, failure = ''
+		stream, dead, err := firstRow(ctx, t, value[string], `UPDATE webhooks SET dead = 0, attempts = 0, first_at = 0, deliver_at = $2, failure = ''
 			WHERE position = $1 AND dead = 1 RETURNING stream`, position, int64(waits))
 		if err != nil {
 			return 0, err
@@ -315,11 +315,11 @@ func (t *transaction) reviveWebhooks(ctx context.Context, positions []int64, now
 // PendingWebhooks returns how many events are still to be delivered, and when the oldest of them
 // happened. Those that were given up don't count.
 func (d *Desk) PendingWebhooks(ctx context.Context) (count int, oldest time.Time, err error) {
-	err = d.read(ctx, "count webhooks", func(t *transaction) error {
-		if count, _, err = first(ctx, t, value[int], `SELECT count(*) FROM webhooks WHERE dead = 0`); err != nil {
+	err = d.readTx(ctx, "count webhooks", func(t *transaction) error {
+		if count, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM webhooks WHERE dead = 0`); err != nil {
 			return err
 		}
-		w, _, err := first(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
+		w, _, err := firstRow(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
 			WHERE w.dead = 0 ORDER BY w.position LIMIT 1`)
 		oldest = w.Event.At
 		return err

@@ -281,7 +281,7 @@ func testIdleWebhooks(t *testing.T, h *house) {
 	h.callback("https://example.com/events")
 	require.Empty(t, h.take())
 	other := h.open()
-	require.NoError(t, other.write(h.t.Context(), "keep everybody else from writing", func(tx *transaction) error {
+	require.NoError(t, other.exclusiveTx(h.t.Context(), "keep everybody else from writing", func(tx *transaction) error {
 		if err := tx.addQueue(h.t.Context(), NewQueue{Name: "billing"}, 0); err != nil {
 			return err
 		}
@@ -344,8 +344,8 @@ func testOnlyHeadsAreDue(t *testing.T, h *house) {
 	}
 	h.queueWebhooks()
 	due := func() (count int) {
-		require.NoError(t, h.read(h.t.Context(), "count what is looked at", func(tx *transaction) (err error) {
-			count, _, err = first(h.t.Context(), tx, value[int], `SELECT count(*) FROM webhooks WHERE dead = 0 AND deliver_at <= $1`, micros(h.clock.now()))
+		require.NoError(t, h.readTx(h.t.Context(), "count what is looked at", func(tx *transaction) (err error) {
+			count, _, err = firstRow(h.t.Context(), tx, value[int], `SELECT count(*) FROM webhooks WHERE dead = 0 AND deliver_at <= $1`, micros(h.clock.now()))
 			return err
 		}))
 		return count
@@ -384,7 +384,7 @@ func TestWebhooksWalkIndexes(t *testing.T) {
 			looked++
 			for _, step := range explain(t, p, query) {
 				if table, scans := strings.CutPrefix(step, "SCAN "); scans {
-					// The feed's next few events, and the next few rows to drop, all of which have a limit.
+					// The event log's next few events, and the next few rows to drop, all of which have a limit.
 					require.Regexp(t, `^(told|own|happened|webhooks USING COVERING INDEX)`, table, query)
 				}
 				if strings.Contains(query, "webhooks") {

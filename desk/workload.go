@@ -26,7 +26,7 @@ type Work struct {
 // Workload returns what the agent is offered, has and wraps up: offers first, the first to expire
 // before others, then what they have, then what they wrap up, oldest first. Refused with unknown_agent.
 func (d *Desk) Workload(ctx context.Context, agent string) (found []Work, err error) {
-	err = d.read(ctx, "read the workload of "+agent, func(t *transaction) error {
+	err = d.readTx(ctx, "read the workload of "+agent, func(t *transaction) error {
 		found, err = t.workload(ctx, agent)
 		return err
 	})
@@ -47,7 +47,7 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 	for i, task := range tasks {
 		w := &found[i]
 		w.Task = task.Task
-		queue, _, err := first(ctx, t, value[string], `SELECT friendly_name FROM queues WHERE name = $1`, task.Queue)
+		queue, _, err := firstRow(ctx, t, value[string], `SELECT friendly_name FROM queues WHERE name = $1`, task.Queue)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +68,7 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 			return nil, err
 		}
 		condition, args := may.chooses(2)
-		last, some, err := first(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number DESC LIMIT 1`,
+		last, some, err := firstRow(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number DESC LIMIT 1`,
 			append([]any{task.Conversation}, args...)...)
 		if err != nil {
 			return nil, err
@@ -76,7 +76,7 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 		if some {
 			w.Last = &last
 		}
-		transfer, active, err := first(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active' AND x.from_task = $2`,
+		transfer, active, err := firstRow(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active' AND x.from_task = $2`,
 			task.Conversation, task.SID)
 		if err != nil {
 			return nil, err
@@ -102,7 +102,7 @@ func inTurn(a, b Task) int {
 
 func (t *transaction) unread(ctx context.Context, sid, agent string, may extent) (int, error) {
 	condition, args := may.chooses(3)
-	count, _, err := first(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
+	count, _, err := firstRow(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
 		coalesce((SELECT messages FROM read_marks WHERE conversation = $1 AND agent = $2), 0) AND `+condition, append([]any{sid, agent}, args...)...)
 	return count, err
 }
@@ -110,7 +110,7 @@ func (t *transaction) unread(ctx context.Context, sid, agent string, may extent)
 // MarkRead notes that the agent has seen the first messages of the conversation, up to that number. It
 // never goes back.
 func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) error {
-	return d.writeBeside(ctx, "note what "+agent+" has read", func(t *transaction) error {
+	return d.sharedTx(ctx, "note what "+agent+" has read", func(t *transaction) error {
 		_, err := t.exec(ctx, `INSERT INTO read_marks (conversation, agent, messages) VALUES ($1, $2, $3)
 			ON CONFLICT (conversation, agent) DO UPDATE SET messages = excluded.messages WHERE excluded.messages > read_marks.messages`,
 			sid, agent, messages)
@@ -128,7 +128,7 @@ type PassedOn struct {
 // PassedOn returns what the agent has passed on, has wrapped up, and can still take back. What they wrap up
 // yet is in their workload.
 func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, err error) {
-	err = d.read(ctx, "read what "+agent+" has passed on", func(t *transaction) error {
+	err = d.readTx(ctx, "read what "+agent+" has passed on", func(t *transaction) error {
 		transfers, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.status = 'active'
 			AND EXISTS (SELECT 1 FROM tasks f WHERE f.sid = x.from_task AND f.completed_at > 0)`, agent)
 		if err != nil {

@@ -22,7 +22,7 @@ func requireAgreement(t *testing.T, c *centre, sids ...string) map[string]conver
 		require.NoError(t, record.Broken(), "%s", sid)
 		records[sid] = record
 	}
-	feed, err := agree.Feed(in(t, patience), c.desk)
+	feed, err := agree.Events(in(t, patience), c.desk)
 	require.NoError(t, err)
 	for sid, record := range records {
 		require.NoError(t, agree.Conversation(in(t, patience), c.desk, record, feed[sid]))

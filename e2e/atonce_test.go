@@ -337,7 +337,7 @@ func TestCommandsAreCarriedOutInOrderOfArrival(t *testing.T) {
 			t.Parallel()
 			sid := c.beginWithAlice(t)
 			for range rounds {
-				// A signal transfer, then an update accept: the accept waits for the desk's verdict on the transfer.
+				// A signal transfer, then an update accept: the accept waits for the desk's facts on the transfer.
 				c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
 				c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
 				c.do(t, sid, conversation.TransferCommand{From: "bob", To: to("alice")})

@@ -194,9 +194,9 @@ func (v *visitor) account() {
 	where, _ := chromedp.Run(ctx, chromedp.Location())
 	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
 	v.t.Logf("%s is at %s and sees:\n%s", v.name, where, text)
-	if picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot()); err == nil {
+	if snapshot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot()); err == nil {
 		file := filepath.Join(v.t.ArtifactDir(), v.name+".png")
-		if err := os.WriteFile(file, picture, 0o600); err == nil {
+		if err := os.WriteFile(file, snapshot, 0o600); err == nil {
 			v.t.Logf("A picture of it: %s (kept with go test -artifacts)", file)
 		}
 	}

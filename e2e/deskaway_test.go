@@ -16,7 +16,7 @@ const away = 10 * time.Second
 // less than it would take to ask in vain.
 const atOnceWithoutDesk = 2 * time.Second
 
-// The desk's file can't be read nor written for ten seconds. What needs no verdict is decided as ever,
+// The desk's file can't be read nor written for ten seconds. What needs no facts is decided as ever,
 // transfers are refused with desk_unavailable, customers are let in afterwards, and the desk is told everything.
 func TestDeskAwayForTenSeconds(t *testing.T) {
 	t.Parallel()

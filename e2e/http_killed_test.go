@@ -439,7 +439,7 @@ func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
 	require.Len(t, agents, rounds+2, "and alice and bob")
 	require.Len(t, queues, rounds+2, "and support and billing")
 	for name, made := range map[conversation.EventName]int{desk.EventAgentCreated: rounds + 2, desk.EventQueueCreated: rounds + 2} {
-		happened, err := f.desk.Happenings(ctx, desk.EventFilter{Name: name}, desk.Page{Limit: desk.MaxPage})
+		happened, err := f.desk.EventPage(ctx, desk.EventFilter{Name: name}, desk.Page{Limit: desk.MaxPage})
 		require.NoError(t, err)
 		require.Len(t, happened.Entries, made, "the feed tells of each %s once", name)
 	}
@@ -455,7 +455,7 @@ type receiver struct {
 	server  *http.Server
 
 	mutex sync.Mutex
-	// told are the positions in the feed of the events that came, in the order in which they came;
+	// told are the positions in the event log of the events that came, in the order in which they came;
 	// unsigned counts those whose signature wasn't the account's.
 	told     []int64
 	unsigned int
@@ -546,12 +546,12 @@ func (r *receiver) positions() []int64 {
 	return slices.Clone(r.told)
 }
 
-// fed returns the events of the conversations, by conversation and in order, as the feed has them.
+// fed returns the events of the conversations, by conversation and in order, as the event log has them.
 func fed(t *testing.T, c *centre, sids ...string) map[string][]int64 {
 	t.Helper()
 	events := map[string][]int64{}
 	for after := int64(0); ; {
-		page, err := c.desk.Feed(in(t, patience), after, 1000)
+		page, err := c.desk.ConversationEvents(in(t, patience), after, 1000)
 		require.NoError(t, err)
 		for _, e := range page {
 			after = e.Position

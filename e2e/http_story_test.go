@@ -377,7 +377,7 @@ func requireOver(t *testing.T, a *api, i interaction) {
 	require.Equal(t, "closed", its(shown.State))
 }
 
-// requireEventsOfTheStory requires the events of the story's three tasks, in order, from the feed.
+// requireEventsOfTheStory requires the events of the story's three tasks, in order, from the event log.
 func requireEventsOfTheStory(t *testing.T, a *api, i interaction, second, third string) {
 	t.Helper()
 	names := map[string]string{i.task: "1", second: "2", third: "3"}

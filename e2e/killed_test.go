@@ -205,7 +205,7 @@ func TestWorkerKilledWhileItTellsTheDesk(t *testing.T) {
 	require.Equal(t, commandsToBegin+3, record.Revision)
 }
 
-// A worker is killed while it asks for the desk's verdict: the next one asks again, and the caller gets the answer.
+// A worker is killed while it asks for the desk's facts: the next one asks again, and the caller gets the answer.
 func TestWorkerKilledWhileItAsksTheDesk(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)

@@ -164,13 +164,13 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	r.requireSigned()
 }
 
-// happened returns the position in the feed of the conversation's first event of that name.
+// happened returns the position in the event log of the conversation's first event of that name.
 func (c *centre) happened(t *testing.T, sid string, name conversation.EventName) (position int64) {
 	t.Helper()
 	waitFor(t, patience, fmt.Sprintf("%s of %s", name, sid), func() bool {
-		events, err := c.desk.Feed(in(t, patience), 0, 1000)
+		events, err := c.desk.ConversationEvents(in(t, patience), 0, 1000)
 		require.NoError(t, err)
-		at := slices.IndexFunc(events, func(e desk.FeedEvent) bool { return e.Conversation == sid && e.Name == name })
+		at := slices.IndexFunc(events, func(e desk.LoggedEvent) bool { return e.Conversation == sid && e.Name == name })
 		if at >= 0 {
 			position = events[at].Position
 		}

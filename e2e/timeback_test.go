@@ -204,7 +204,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	later := c.beginWithAlice(t)
 	agreeSoon(t, c, transferred, later, idle)
 	known := map[string]bool{}
-	before, err := c.desk.Happened(in(t, patience), 0, 1000)
+	before, err := c.desk.AllEvents(in(t, patience), 0, 1000)
 	require.NoError(t, err)
 	for _, e := range before {
 		known[e.SID()] = true
@@ -216,7 +216,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	require.False(t, shown.Open, "its end is told from what Temporal has kept of it")
 	c.do(t, idle, conversation.EndCommand{Agent: "alice"})
 	agreeSoon(t, c, idle)
-	after, err := c.desk.Happened(in(t, patience), 0, 1000)
+	after, err := c.desk.AllEvents(in(t, patience), 0, 1000)
 	require.NoError(t, err)
 	fresh := 0
 	for _, e := range after {

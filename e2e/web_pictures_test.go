@@ -288,21 +288,21 @@ func (c *pastConversation) say(from, text string) {
 // do carries a command out, tells the desk, and takes its matches.
 func (c *pastConversation) do(command conversation.Command) {
 	c.t.Helper()
-	question, err := c.state.Ask(command, c.now)
+	query, err := c.state.Ask(command, c.now)
 	require.NoError(c.t, err)
-	var verdict *conversation.Verdict
-	if question != nil {
-		answered, err := c.Verdict(c.ctx(), *question)
+	var facts *conversation.Facts
+	if query != nil {
+		answered, err := c.Facts(c.ctx(), *query)
 		require.NoError(c.t, err)
-		verdict = &answered
+		facts = &answered
 	}
-	result, err := c.state.Apply(command, verdict, c.now)
+	result, err := c.state.Apply(command, facts, c.now)
 	require.NoError(c.t, err)
 	c.events, c.notes = append(c.events, result.Events...), append(c.notes, result.Notes...)
-	answer, err := c.Sync(c.ctx(), c.state.Picture(c.events, c.notes))
+	answer, err := c.Sync(c.ctx(), c.state.Snapshot(c.events, c.notes))
 	require.NoError(c.t, err)
 	c.events, c.notes = nil, nil
-	for _, match := range answer.Placed {
+	for _, match := range answer.Matches {
 		c.do(match)
 	}
 }

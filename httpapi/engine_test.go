@@ -211,19 +211,19 @@ func copied(from, into any) error {
 // carryOut lets the rules decide, and the desk follow.
 func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.Command) (conversation.Outcome, error) {
 	ctx = context.WithoutCancel(ctx) // whoever asked may be gone; the conversation goes on
-	question, err := c.record.Ask(command, time.Now())
+	query, err := c.record.Ask(command, time.Now())
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
-	var verdict *conversation.Verdict
-	if question != nil {
-		answered, err := e.desk.Verdict(ctx, *question)
+	var facts *conversation.Facts
+	if query != nil {
+		answered, err := e.desk.Facts(ctx, *query)
 		if err != nil {
 			return conversation.Outcome{}, err
 		}
-		verdict = &answered
+		facts = &answered
 	}
-	result, err := c.apply(command, verdict)
+	result, err := c.apply(command, facts)
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
@@ -244,24 +244,24 @@ func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.
 // tell tells the desk how the conversation is, until it has nothing more to say.
 func (e *engine) tell(ctx context.Context, c *carried) error {
 	for due := true; due; {
-		answer, err := e.desk.Sync(ctx, c.record.Picture(c.events, c.notes))
+		answer, err := e.desk.Sync(ctx, c.record.Snapshot(c.events, c.notes))
 		if err != nil {
 			return err
 		}
 		c.events, c.notes, due = nil, nil, false
-		for _, reserve := range answer.Placed {
-			placed, err := c.apply(reserve, nil)
+		for _, reserve := range answer.Matches {
+			matches, err := c.apply(reserve, nil)
 			if err != nil {
 				return err
 			}
-			due = due || placed.Changed || placed.Stale
+			due = due || matches.Changed || matches.Stale
 		}
 	}
 	return nil
 }
 
-func (c *carried) apply(command conversation.Command, verdict *conversation.Verdict) (conversation.Result, error) {
-	result, err := c.record.Apply(command, verdict, time.Now())
+func (c *carried) apply(command conversation.Command, facts *conversation.Facts) (conversation.Result, error) {
+	result, err := c.record.Apply(command, facts, time.Now())
 	if err != nil {
 		return result, err
 	}

@@ -468,7 +468,7 @@ func (c *call) routingOf(task *desk.Task) (any, error) {
 		"task_channel_sid": model.TaskChannelSid, "task_channel_unique_name": model.TaskChannelUniqueName,
 		"attributes": model.Attributes, "addons": model.Addons, "reason": model.Reason,
 		"age": model.Age, "age_in_queue": seconds(task.CreatedAt, c.now), "priority": model.Priority, "timeout": model.Timeout,
-		"assignment_status": model.AssignmentStatus, "assignmentCounter": task.Placement, "routing_target": model.RoutingTarget,
+		"assignment_status": model.AssignmentStatus, "assignmentCounter": task.PendingSeq, "routing_target": model.RoutingTarget,
 		"ignore_capacity": model.IgnoreCapacity, "date_created": task.CreatedAt.Unix(), "date_updated": updatedAt(*task).Unix(),
 		"task_queue_entered_date": task.CreatedAt.Unix(), "virtual_start_time": task.QueuedAt.Unix(),
 	}

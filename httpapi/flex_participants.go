@@ -203,7 +203,7 @@ func (c *call) claim(v *view, agent string) (string, error) {
 	}
 	record, err := c.conversations.Await(c.ctx, v.sid, func(r conversation.Record) bool {
 		task := r.Task(match.Task)
-		return task == nil || task.Status != conversation.TaskPending || task.Placement != match.Placement
+		return task == nil || task.Status != conversation.TaskPending || task.PendingSeq != match.PendingSeq
 	})
 	c.seen.note(match.Reservation, v.sid)
 	c.writes.note(c.caller.key.SID, write{v.sid, record.Revision, time.Now()})

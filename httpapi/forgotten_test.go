@@ -57,19 +57,19 @@ func (h *house) passToAndFro(sid string, times int) {
 	}
 	for range times {
 		transfer := conversation.TransferCommand{From: from, To: conversation.Target{Agent: receiver}}
-		question, err := c.record.Ask(transfer, time.Now())
+		query, err := c.record.Ask(transfer, time.Now())
 		require.NoError(h.t, err)
-		verdict, err := h.desk.Verdict(h.t.Context(), *question)
+		facts, err := h.desk.Facts(h.t.Context(), *query)
 		require.NoError(h.t, err)
 		for _, command := range []conversation.Command{
 			transfer, conversation.WrapupCommand{Agent: from}, conversation.AcceptCommand{Agent: receiver},
 		} {
-			_, err := c.apply(command, &verdict)
+			_, err := c.apply(command, &facts)
 			require.NoError(h.t, err)
 		}
 		from, receiver = receiver, from
 	}
-	_, err := h.desk.Sync(h.t.Context(), c.record.Picture(c.events, c.notes))
+	_, err := h.desk.Sync(h.t.Context(), c.record.Snapshot(c.events, c.notes))
 	require.NoError(h.t, err)
 	c.events, c.notes = nil, nil
 	c.record.Forget(nil)

@@ -343,7 +343,7 @@ func (s *scene) make(name string) string {
 	case "alice", "bob":
 		return conversation.AgentSID(name)
 	case "event":
-		happened, err := s.desk.Happenings(ctx, desk.EventFilter{}, desk.Page{Limit: 1})
+		happened, err := s.desk.EventPage(ctx, desk.EventFilter{}, desk.Page{Limit: 1})
 		require.NoError(s.t, err)
 		return happened.Entries[0].SID()
 	}

@@ -45,13 +45,13 @@ func (c *call) listEvents() (any, error) {
 		return nil, err
 	}
 	c.settle()
-	var found desk.Found[desk.FeedEvent]
+	var found desk.Found[desk.LoggedEvent]
 	switch {
 	case none:
 	case channel != "" || workflow != "":
-		found, err = c.desk.HappeningsOn(c.ctx, channel, workflow, filter, page)
+		found, err = c.desk.EventPageOn(c.ctx, channel, workflow, filter, page)
 	default:
-		found, err = c.desk.Happenings(c.ctx, filter, page)
+		found, err = c.desk.EventPage(c.ctx, filter, page)
 	}
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (c *call) listEvents() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := list(c, page, found, func(desk.FeedEvent) any { return nil })
+	answer := list(c, page, found, func(desk.LoggedEvent) any { return nil })
 	answer.entries = events
 	return answer, nil
 }
@@ -116,7 +116,7 @@ func (c *call) fetchEvent() (any, error) {
 	if !known {
 		return nil, c.lost("event", given)
 	}
-	found, err := c.desk.Happenings(c.ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
+	found, err := c.desk.EventPage(c.ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (c *call) fetchEvent() (any, error) {
 
 // renderEvents shows events as TaskRouter does. Statuses, queues and priorities are those at the time
 // of the event; attributes and names are as they are now.
-func (c *call) renderEvents(events []desk.FeedEvent) ([]whole[taskmodel.TaskrouterV1Event], error) {
+func (c *call) renderEvents(events []desk.LoggedEvent) ([]whole[taskmodel.TaskrouterV1Event], error) {
 	known, err := c.known()
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func (c *call) renderEvents(events []desk.FeedEvent) ([]whole[taskmodel.Taskrout
 
 // resourceOf returns what the event is about, its SID and its address. That a task has entered a queue
 // is about the task.
-func (c *call) resourceOf(e desk.FeedEvent) (resource, sid, address string) {
+func (c *call) resourceOf(e desk.LoggedEvent) (resource, sid, address string) {
 	kind, _, _ := strings.Cut(string(e.Name), ".")
 	switch {
 	case kind == "worker":
@@ -175,7 +175,7 @@ func (c *call) resourceOf(e desk.FeedEvent) (resource, sid, address string) {
 
 // actorOf returns who made it happen, as far as events tell: whoever acted for an agent came with the
 // account's or an API key; what an agent alone can do they did themselves; all else is the workspace's.
-func (c *call) actorOf(e desk.FeedEvent) (actor, sid, address string) {
+func (c *call) actorOf(e desk.LoggedEvent) (actor, sid, address string) {
 	byThemselves := e.Name == conversation.EventReservationAccepted || e.Name == conversation.EventTransferInitiated ||
 		(e.Name == conversation.EventReservationRejected && e.Cause != conversation.CauseUnavailable)
 	switch {
@@ -236,7 +236,7 @@ func (k *known) task(sid string) (desk.Task, bool, error) {
 
 // data is what TaskRouter tells of an event, under its names: the parameters of its webhooks in snake
 // case. All values are texts. Notes and transcripts are never among them.
-func (k *known) data(e desk.FeedEvent) (map[string]any, error) {
+func (k *known) data(e desk.LoggedEvent) (map[string]any, error) {
 	data := map[string]any{"workspace_sid": k.workspaceSID(), "workspace_name": k.account.Workspace.FriendlyName}
 	for name, value := range map[string]string{"reservation_sid": e.Reservation, "transfer_sid": e.Transfer, "reason": e.Reason} {
 		if value != "" {
@@ -274,7 +274,7 @@ func (k *known) agentName(name string) string {
 	return name
 }
 
-func (k *known) addWorker(data map[string]any, e desk.FeedEvent) {
+func (k *known) addWorker(data map[string]any, e desk.LoggedEvent) {
 	data["worker_sid"], data["worker_name"] = conversation.AgentSID(e.Agent), k.agentName(e.Agent)
 	agent, ok := k.agents[e.Agent]
 	if !ok {
@@ -295,7 +295,7 @@ func (k *known) addWorker(data map[string]any, e desk.FeedEvent) {
 	}
 }
 
-func (k *known) addTask(data map[string]any, e desk.FeedEvent) error {
+func (k *known) addTask(data map[string]any, e desk.LoggedEvent) error {
 	data["task_sid"], data["task_assignment_status"], data["task_priority"] = e.Task, string(e.TaskStatus), strconv.Itoa(e.Priority)
 	task, ok, err := k.task(e.Task)
 	if err != nil || !ok {
@@ -327,7 +327,7 @@ func (k *known) addTask(data map[string]any, e desk.FeedEvent) error {
 }
 
 // addTransfer tells of the transfer in TaskRouter's words, as of the event.
-func (k *known) addTransfer(data map[string]any, e desk.FeedEvent) error {
+func (k *known) addTransfer(data map[string]any, e desk.LoggedEvent) error {
 	if !strings.HasPrefix(string(e.Name), "task.transfer-") {
 		return nil
 	}
@@ -374,7 +374,7 @@ var descriptions = map[conversation.EventName]string{
 	desk.EventQueueDeleted:                  "TaskQueue {queue} was deleted",
 }
 
-func (k *known) describe(e desk.FeedEvent) string {
+func (k *known) describe(e desk.LoggedEvent) string {
 	return strings.NewReplacer("{task}", e.Task, "{reservation}", e.Reservation, "{transfer}", e.Transfer, "{reason}", e.Reason,
 		"{agent}", k.agentName(e.Agent), "{queue}", k.queueName(e.Queue)).Replace(descriptions[e.Name])
 }

@@ -376,7 +376,7 @@ func (c *cli) take() *cobra.Command {
 				}
 				record, err := b.Await(ctx, args[0], func(r conversation.Record) bool {
 					t := r.Task(claim.Task)
-					return t == nil || t.Status != conversation.TaskPending || t.Placement != claim.Placement
+					return t == nil || t.Status != conversation.TaskPending || t.PendingSeq != claim.PendingSeq
 				})
 				if err != nil {
 					return err

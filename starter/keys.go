@@ -209,7 +209,7 @@ func eventPositions(ctx context.Context, d *desk.Desk, sids []string, every bool
 		if !ok {
 			return nil, wrongUsage("%q is no event's SID: take one (EV…) that `starter webhooks` shows", sid)
 		}
-		found, err := d.Happenings(ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
+		found, err := d.EventPage(ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 		if err != nil {
 			return nil, err
 		}

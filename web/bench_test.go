@@ -95,7 +95,7 @@ func fillDesk(b *testing.B, d *desk.Desk) (open string) {
 			s.show(b, d) // it waits
 			continue
 		}
-		s.do(b, conversation.ReserveCommand{Task: s.state.Tasks[0].SID, Agent: agent, Placement: s.state.Placements})
+		s.do(b, conversation.ReserveCommand{Task: s.state.Tasks[0].SID, Agent: agent, PendingSeq: s.state.PendingCount})
 		s.do(b, conversation.AcceptCommand{Agent: agent})
 		if n%2 == 0 && agent != "alice" {
 			s.do(b, conversation.TransferCommand{From: agent, To: conversation.Target{Agent: "bob"}, Note: "Charged twice."})
@@ -130,13 +130,13 @@ type carried struct {
 func (c *carried) do(b *testing.B, command conversation.Command) {
 	b.Helper()
 	c.at = c.at.Add(time.Second)
-	result, err := c.state.Apply(command, &conversation.Verdict{Settings: c.settings, QueueKnown: true, AgentKnown: true, AgentAvailable: true}, c.at)
+	result, err := c.state.Apply(command, &conversation.Facts{Settings: c.settings, QueueKnown: true, AgentKnown: true, AgentAvailable: true}, c.at)
 	require.NoError(b, err)
 	c.events, c.notes = append(c.events, result.Events...), append(c.notes, result.Notes...)
 }
 
 func (c *carried) show(b *testing.B, d *desk.Desk) {
 	b.Helper()
-	_, err := d.Sync(b.Context(), c.state.Picture(c.events, c.notes))
+	_, err := d.Sync(b.Context(), c.state.Snapshot(c.events, c.notes))
 	require.NoError(b, err)
 }

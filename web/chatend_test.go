@@ -22,10 +22,10 @@ type ended struct{ desk *desk.Desk }
 
 func (e ended) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
 	var state conversation.State
-	verdict := &conversation.Verdict{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
-	begun, err := state.Apply(start, verdict, time.Now())
+	facts := &conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
+	begun, err := state.Apply(start, facts, time.Now())
 	if err == nil {
-		_, err = e.desk.Sync(ctx, state.Picture(begun.Events, begun.Notes))
+		_, err = e.desk.Sync(ctx, state.Snapshot(begun.Events, begun.Notes))
 	}
 	return start.Conversation, err
 }

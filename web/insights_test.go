@@ -24,7 +24,7 @@ func (o *office) runs(began time.Time, start conversation.StartCommand, commands
 	o.t.Helper()
 	settings := conversation.DefaultSettings()
 	settings.MessagingTransfers = true
-	verdict := &conversation.Verdict{Settings: settings, AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1}
+	facts := &conversation.Facts{Settings: settings, AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1}
 	start.Conversation = conversation.SIDOf(conversation.PrefixConversation, uuid.New())
 	var state conversation.State
 	var events []conversation.Event
@@ -32,15 +32,15 @@ func (o *office) runs(began time.Time, start conversation.StartCommand, commands
 		at := began.Add(time.Duration(i) * time.Second)
 		if accept, ok := c.(conversation.AcceptCommand); ok {
 			task := state.Tasks[len(state.Tasks)-1]
-			result, err := state.Apply(conversation.ReserveCommand{Task: task.SID, Placement: task.Placement, Agent: accept.Agent}, nil, at)
+			result, err := state.Apply(conversation.ReserveCommand{Task: task.SID, PendingSeq: task.PendingSeq, Agent: accept.Agent}, nil, at)
 			require.NoError(o.t, err)
 			events = append(events, result.Events...)
 		}
-		result, err := state.Apply(c, verdict, at)
+		result, err := state.Apply(c, facts, at)
 		require.NoError(o.t, err)
 		events = append(events, result.Events...)
 	}
-	_, err := o.desk.Sync(o.t.Context(), state.Picture(events, nil))
+	_, err := o.desk.Sync(o.t.Context(), state.Snapshot(events, nil))
 	require.NoError(o.t, err)
 	return state.Conversation
 }

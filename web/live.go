@@ -123,7 +123,7 @@ func pause(ctx context.Context, d time.Duration, something <-chan struct{}) {
 	}
 }
 
-// seen is how far the desk was looked at: the feed, and what administrators have changed.
+// seen is how far the desk was looked at: the event log, and what administrators have changed.
 type seen struct {
 	known                  bool
 	position, administered int64
@@ -131,7 +131,7 @@ type seen struct {
 
 // look tells of what has happened since, of other settings, and who has written.
 func (l *live) look(ctx context.Context, at *seen) error {
-	now, err := l.desk.Position(ctx)
+	now, err := l.desk.LastPosition(ctx)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (l *live) look(ctx context.Context, at *seen) error {
 		at.administered, at.position = administered, min(at.position, now)
 	}
 	for at.position < now {
-		events, err := l.desk.Happened(ctx, at.position, atOnce)
+		events, err := l.desk.AllEvents(ctx, at.position, atOnce)
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (l *live) wakeAgent(name string) {
 }
 
 // tell wakes the pages that show what the events are of.
-func (l *live) tell(events []desk.FeedEvent) {
+func (l *live) tell(events []desk.LoggedEvent) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for w := range l.open {
@@ -191,7 +191,7 @@ func (l *live) tell(events []desk.FeedEvent) {
 	}
 }
 
-func (w *watching) shows(e desk.FeedEvent) bool {
+func (w *watching) shows(e desk.LoggedEvent) bool {
 	_, shown := w.conversations[e.Conversation]
 	return (w.agent != "" && w.agent == e.Agent) || shown
 }

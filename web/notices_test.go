@@ -39,12 +39,12 @@ func (o *office) unfolds(customer string, change ...func(*conversation.Settings)
 
 func (u *unfolding) does(commands ...conversation.Command) *unfolding {
 	u.o.t.Helper()
-	verdict := &conversation.Verdict{Settings: u.settings, AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1}
+	facts := &conversation.Facts{Settings: u.settings, AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1}
 	for _, c := range commands {
 		u.at = u.at.Add(time.Second)
-		result, err := u.state.Apply(c, verdict, u.at)
+		result, err := u.state.Apply(c, facts, u.at)
 		require.NoError(u.o.t, err)
-		_, err = u.o.desk.Sync(u.o.t.Context(), u.state.Picture(result.Events, result.Notes))
+		_, err = u.o.desk.Sync(u.o.t.Context(), u.state.Snapshot(result.Events, result.Notes))
 		require.NoError(u.o.t, err)
 	}
 	return u
@@ -54,7 +54,7 @@ func (u *unfolding) does(commands ...conversation.Command) *unfolding {
 func (u *unfolding) offered(agent string) *unfolding {
 	u.o.t.Helper()
 	task := u.state.Tasks[len(u.state.Tasks)-1]
-	return u.does(conversation.ReserveCommand{Task: task.SID, Placement: task.Placement, Agent: agent})
+	return u.does(conversation.ReserveCommand{Task: task.SID, PendingSeq: task.PendingSeq, Agent: agent})
 }
 
 // expires lets the open offer expire.

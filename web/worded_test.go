@@ -28,17 +28,17 @@ func TestRefusalsNameAsThePageDoes(t *testing.T) {
 	known, err := d.Choices(t.Context())
 	require.NoError(t, err)
 
-	verdict := conversation.Verdict{Settings: conversation.DefaultSettings(), AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1}
-	verdict.Settings.MessagingTransfers = true
+	facts := conversation.Facts{Settings: conversation.DefaultSettings(), AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1}
+	facts.Settings.MessagingTransfers = true
 	var state conversation.State
 	_, err = state.Apply(conversation.StartCommand{
 		Conversation: conversation.SIDOf(conversation.PrefixConversation, uuid.New()), Channel: conversation.ChannelWeb, Queue: "support",
-	}, &verdict, time.Now())
+	}, &facts, time.Now())
 	require.NoError(t, err)
-	verdict.AgentAvailable, verdict.QueueMembers = false, 0
+	facts.AgentAvailable, facts.QueueMembers = false, 0
 	refused := func(command conversation.Command) string {
 		t.Helper()
-		_, err := state.Apply(command, &verdict, time.Now())
+		_, err := state.Apply(command, &facts, time.Now())
 		refusal, ok := errors.AsType[*conversation.Refusal](err)
 		require.True(t, ok, "%v", err)
 		return wordedWith(known, refusal)

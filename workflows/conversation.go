@@ -33,7 +33,7 @@ type run struct {
 	// shown are the search attributes as they were written last, at shownWith turns of the desk.
 	shown     searchable
 	shownWith int
-	// deciding is set while a command is being carried out, which may wait for the desk's verdict.
+	// deciding is set while a command is being carried out, which may wait for the desk's facts.
 	deciding bool
 	// busyIn is the history length at the last workflow task in which something happened.
 	busyIn   int
@@ -56,7 +56,7 @@ type run struct {
 type continued struct {
 	conversation.Record
 
-	Untold untold `json:"untold,omitzero"`
+	Pending pendingBatch `json:"untold,omitzero"`
 	// Aside are the signals that were set aside.
 	Aside []sealed `json:"aside,omitempty"`
 }
@@ -88,9 +88,9 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 			panic(fmt.Sprintf("this build can't read the record that the run before has left: %v", err)) // as above
 		}
 		r.record = before.Record
-		r.project.resume(before.Untold)
+		r.project.resume(before.Pending)
 		r.aside, r.keepsSealed = before.Aside, len(before.Aside) > 0
-		r.record.Forget(before.Untold.Events) // an earlier build has left everything
+		r.record.Forget(before.Pending.Events) // an earlier build has left everything
 		r.shown = searchableOf(&r.record.State)
 	} else {
 		r.surplus = record.Payload() != nil

@@ -24,7 +24,7 @@ var errAway = errors.New("the desk is away")
 
 // scriptedDesk is a desk in memory, for tests under the suite's clock, which a database could not
 // follow. It does what a test tells it, and keeps to the contract of [activities.Desk]: it applies
-// pictures as a desk does, and writes down where a conversation breaks its part of the contract.
+// snapshots as a desk does, and writes down where a conversation breaks its part of the contract.
 type scriptedDesk struct {
 	mutex sync.Mutex
 
@@ -39,16 +39,16 @@ type scriptedDesk struct {
 	// verdictsToFail and picturesToFail count the calls that will fail; answersToLose those that take
 	// effect and then fail.
 	verdictsToFail, picturesToFail, answersToLose int
-	// overtaken is set where a picture doesn't wait for the answer to the one before: it may bring the same task again, and come before it.
+	// overtaken is set where a snapshot doesn't wait for the answer to the one before: it may bring the same task again, and come before it.
 	overtaken bool
 	// whileAsked and whileTold are called while a call is under way.
-	whileAsked func(conversation.Question)
-	whileTold  func(conversation.Picture)
+	whileAsked func(conversation.FactsQuery)
+	whileTold  func(conversation.Snapshot)
 
-	questions []conversation.Question
-	// calls are the types of the activities that brought a picture, pictures what they brought.
+	questions []conversation.FactsQuery
+	// calls are the types of the activities that brought a snapshot, snapshots what they brought.
 	calls    []string
-	pictures []conversation.Picture
+	pictures []conversation.Snapshot
 
 	revision  int
 	status    conversation.ConversationStatus
@@ -72,8 +72,8 @@ func newScriptedDesk() *scriptedDesk {
 	}
 }
 
-// Verdict implements [activities.Desk].
-func (d *scriptedDesk) Verdict(_ context.Context, q conversation.Question) (conversation.Verdict, error) {
+// Facts implements [activities.Desk].
+func (d *scriptedDesk) Facts(_ context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
 	if d.whileAsked != nil {
 		d.whileAsked(q)
 	}
@@ -82,11 +82,11 @@ func (d *scriptedDesk) Verdict(_ context.Context, q conversation.Question) (conv
 	d.questions = append(d.questions, q)
 	if d.verdictsToFail > 0 {
 		d.verdictsToFail--
-		return conversation.Verdict{}, errAway
+		return conversation.Facts{}, errAway
 	}
 	available, known := d.agents[q.Agent]
 	members, queueKnown := d.queues[q.Queue]
-	return conversation.Verdict{
+	return conversation.Facts{
 		Settings: d.settings, Plugin: d.plugin,
 		AgentKnown: known, AgentAvailable: available,
 		QueueKnown: queueKnown, QueueMembers: len(members),
@@ -95,9 +95,9 @@ func (d *scriptedDesk) Verdict(_ context.Context, q conversation.Question) (conv
 }
 
 // Sync implements [activities.Desk].
-func (d *scriptedDesk) Sync(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+func (d *scriptedDesk) Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error) {
 	if d.whileTold != nil {
-		d.whileTold(picture)
+		d.whileTold(snapshot)
 	}
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -106,13 +106,13 @@ func (d *scriptedDesk) Sync(ctx context.Context, picture conversation.Picture) (
 		return conversation.Acknowledgement{}, errAway
 	}
 	d.calls = append(d.calls, activity.GetInfo(ctx).ActivityType.Name)
-	d.pictures = append(d.pictures, picture)
-	d.apply(picture, activity.GetInfo(ctx))
+	d.pictures = append(d.pictures, snapshot)
+	d.apply(snapshot, activity.GetInfo(ctx))
 	if d.answersToLose > 0 {
 		d.answersToLose--
 		return conversation.Acknowledgement{}, errAway
 	}
-	return conversation.Acknowledgement{Revision: d.revision, Events: len(d.events), Placed: d.match(picture)}, nil
+	return conversation.Acknowledgement{Revision: d.revision, Events: len(d.events), Matches: d.match(snapshot)}, nil
 }
 
 // goAhead makes the desk one that has had more of the conversation than the conversation has.
@@ -125,7 +125,7 @@ func (d *scriptedDesk) goAhead(revisions, events int) {
 	}
 	lost := "WT" + strings.Repeat("f", 32)
 	d.tasks[lost] = conversation.Task{SID: lost, Status: conversation.TaskPending}
-	d.overtaken = true // pictures of before come now
+	d.overtaken = true // snapshots of before come now
 }
 
 // failPictures fails that many calls from now on, whatever is under way.
@@ -136,67 +136,67 @@ func (d *scriptedDesk) failPictures(count int) {
 }
 
 // told is what has come, and the tasks as they are by it.
-func (d *scriptedDesk) told() ([]conversation.Picture, map[string]conversation.Task) {
+func (d *scriptedDesk) told() ([]conversation.Snapshot, map[string]conversation.Task) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	return slices.Clone(d.pictures), maps.Clone(d.tasks)
 }
 
-// shown is the newest picture.
-func (d *scriptedDesk) shown() conversation.Picture {
+// shown is the newest snapshot.
+func (d *scriptedDesk) shown() conversation.Snapshot {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	return d.pictures[len(d.pictures)-1]
 }
 
-// apply makes the rows equal to the picture, and checks what the picture promises.
-func (d *scriptedDesk) apply(picture conversation.Picture, call activity.Info) {
-	if picture.Revision < d.revision {
+// apply makes the rows equal to the snapshot, and checks what the snapshot promises.
+func (d *scriptedDesk) apply(snapshot conversation.Snapshot, call activity.Info) {
+	if snapshot.Revision < d.revision {
 		if !d.overtaken {
-			d.complain("revision %d came after revision %d", picture.Revision, d.revision)
+			d.complain("revision %d came after revision %d", snapshot.Revision, d.revision)
 		}
 		return
 	}
-	unseen := slices.ContainsFunc(picture.Tasks, func(t *conversation.Task) bool {
+	unseen := slices.ContainsFunc(snapshot.Tasks, func(t *conversation.Task) bool {
 		_, seen := d.tasks[t.SID]
 		return !seen
 	})
 	if created := call.ActivityType.Name == "CreateTask"; created != unseen && call.Attempt == 1 && !d.overtaken {
 		d.complain("%s came where bringing an unseen task was %t", call.ActivityType.Name, unseen)
 	}
-	d.applyEvents(picture)
-	if picture.Whole {
+	d.applyEvents(snapshot)
+	if snapshot.Whole {
 		d.tasks, d.transfers = map[string]conversation.Task{}, map[string]conversation.Transfer{}
 	}
 	for sid, row := range d.tasks {
-		if row.Status.Live() && !slices.ContainsFunc(picture.Tasks, func(t *conversation.Task) bool { return t.SID == sid }) {
-			d.complain("the picture of revision %d leaves out task %s, which was %s", picture.Revision, sid, row.Status)
+		if row.Status.Live() && !slices.ContainsFunc(snapshot.Tasks, func(t *conversation.Task) bool { return t.SID == sid }) {
+			d.complain("the picture of revision %d leaves out task %s, which was %s", snapshot.Revision, sid, row.Status)
 		}
 	}
 	for sid, row := range d.transfers {
 		if row.Status == conversation.TransferActive &&
-			!slices.ContainsFunc(picture.Transfers, func(t *conversation.Transfer) bool { return t.SID == sid }) {
-			d.complain("the picture of revision %d leaves out transfer %s, which was active", picture.Revision, sid)
+			!slices.ContainsFunc(snapshot.Transfers, func(t *conversation.Transfer) bool { return t.SID == sid }) {
+			d.complain("the picture of revision %d leaves out transfer %s, which was active", snapshot.Revision, sid)
 		}
 	}
-	for _, task := range picture.Tasks {
+	for _, task := range snapshot.Tasks {
 		d.tasks[task.SID] = *task
 	}
-	for _, transfer := range picture.Transfers {
+	for _, transfer := range snapshot.Transfers {
 		d.transfers[transfer.SID] = *transfer
 	}
-	for _, note := range picture.Notes {
+	for _, note := range snapshot.Notes {
 		if !slices.Contains(d.left, note) {
 			d.left = append(d.left, note)
 		}
 	}
-	d.revision, d.status = picture.Revision, picture.Status
+	d.revision, d.status = snapshot.Revision, snapshot.Status
 }
 
-// applyEvents appends the events that the desk lacks: gapless, and each of a task that the picture shows.
-func (d *scriptedDesk) applyEvents(picture conversation.Picture) {
+// applyEvents appends the events that the desk lacks: gapless, and each of a task that the snapshot shows.
+func (d *scriptedDesk) applyEvents(snapshot conversation.Snapshot) {
 	last := map[string]conversation.TaskStatus{}
-	for _, e := range picture.Events {
+	for _, e := range snapshot.Events {
 		switch have := len(d.events); {
 		case e.Number == have+1:
 			d.events = append(d.events, e)
@@ -207,39 +207,39 @@ func (d *scriptedDesk) applyEvents(picture conversation.Picture) {
 		}
 		last[e.Task] = e.TaskStatus
 		if e.Name == conversation.EventReservationRejected || e.Name == conversation.EventReservationTimeout {
-			last[e.Task] = "" // what follows of it is in the picture, and not always in an event
+			last[e.Task] = "" // what follows of it is in the snapshot, and not always in an event
 		}
 	}
 	for sid, status := range last {
-		at := slices.IndexFunc(picture.Tasks, func(t *conversation.Task) bool { return t.SID == sid })
+		at := slices.IndexFunc(snapshot.Tasks, func(t *conversation.Task) bool { return t.SID == sid })
 		switch {
 		case at < 0:
-			d.complain("the picture of revision %d has an event of task %s without the task", picture.Revision, sid)
-		case status != "" && picture.Tasks[at].Status != status:
-			d.complain("the picture of revision %d shows task %s %s, its last event %s", picture.Revision, sid, picture.Tasks[at].Status, status)
+			d.complain("the picture of revision %d has an event of task %s without the task", snapshot.Revision, sid)
+		case status != "" && snapshot.Tasks[at].Status != status:
+			d.complain("the picture of revision %d shows task %s %s, its last event %s", snapshot.Revision, sid, snapshot.Tasks[at].Status, status)
 		}
 	}
 }
 
 // match offers each waiting task to the first available member of its queue who doesn't have the
 // conversation, wrap it up or have turned this task down.
-func (d *scriptedDesk) match(picture conversation.Picture) []conversation.ReserveCommand {
-	var placed []conversation.ReserveCommand
-	for _, task := range picture.Tasks {
+func (d *scriptedDesk) match(snapshot conversation.Snapshot) []conversation.ReserveCommand {
+	var matches []conversation.ReserveCommand
+	for _, task := range snapshot.Tasks {
 		if !d.places || task.Status != conversation.TaskPending || task.Direct {
 			continue
 		}
 		for _, member := range d.queues[task.Queue] {
 			if d.agents[member] && !d.has(member) && !d.refused(member, task.SID) {
-				placed = append(placed, conversation.ReserveCommand{
-					Task: task.SID, Agent: member, Placement: task.Placement,
-					Reservation: reservationSID(task.SID, task.Placement),
+				matches = append(matches, conversation.ReserveCommand{
+					Task: task.SID, Agent: member, PendingSeq: task.PendingSeq,
+					Reservation: reservationSID(task.SID, task.PendingSeq),
 				})
 				break
 			}
 		}
 	}
-	return placed
+	return matches
 }
 
 func (d *scriptedDesk) has(agent string) bool {
@@ -296,8 +296,8 @@ func (d *scriptedDesk) disagreements(record conversation.Record) []string {
 }
 
 // reservationSID is the SID the scripted desk gives a match.
-func reservationSID(task string, placement int) string {
-	return conversation.SIDOf(conversation.PrefixReservation, uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "%s %d", task, placement)))
+func reservationSID(task string, match int) string {
+	return conversation.SIDOf(conversation.PrefixReservation, uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "%s %d", task, match)))
 }
 
 func jsonOf(value any) string {

@@ -221,10 +221,10 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 				transfer.succeeded()
 				require.Empty(t, s.desk.disagreements(s.record()), "nothing was lost")
 				pictures, tasks := s.desk.told()
-				for _, picture := range pictures {
-					require.Less(t, len(jsonOf(picture)), 2<<20, "what the server takes")
+				for _, snapshot := range pictures {
+					require.Less(t, len(jsonOf(snapshot)), 2<<20, "what the server takes")
 				}
-				untold := slices.MaxFunc(pictures, func(a, b conversation.Picture) int { return len(a.Events) - len(b.Events) })
+				untold := slices.MaxFunc(pictures, func(a, b conversation.Snapshot) int { return len(a.Events) - len(b.Events) })
 				require.Less(t, len(jsonOf(full))+len(jsonOf(untold.Events))+len(jsonOf(untold.Notes)), 2<<20, "so that the run could be continued")
 				for sid, task := range tasks {
 					require.NotEmpty(t, task.Attributes, "the desk was told of %s before it was forgotten", sid)
@@ -240,12 +240,12 @@ func TestACallThatIsGivenUpIsMadeAgainAfterAPause(t *testing.T) {
 	s := newScene(t)
 	var calls []time.Time
 	s.env.OnActivity("SyncTasks", mock.Anything, mock.Anything).Return(
-		func(ctx context.Context, showing activities.Showing) (conversation.Acknowledgement, error) {
+		func(ctx context.Context, showing activities.SyncRequest) (conversation.Acknowledgement, error) {
 			calls = append(calls, s.env.Now())
 			if len(calls) <= 4 {
 				return conversation.Acknowledgement{}, temporal.NewNonRetryableApplicationError("given up by an operator", "", nil)
 			}
-			return s.desk.Sync(ctx, showing.Picture)
+			return s.desk.Sync(ctx, showing.Snapshot)
 		})
 	s.aliceAccepts()
 	s.after(time.Hour, func() {
@@ -265,7 +265,7 @@ func TestWhatChangesWhileTheDeskIsToldGoesWithTheNextCall(t *testing.T) {
 	s.aliceAccepts()
 	s.step(func() {
 		told = len(s.desk.pictures)
-		s.desk.whileTold = func(conversation.Picture) {
+		s.desk.whileTold = func(conversation.Snapshot) {
 			s.desk.whileTold = nil
 			s.signal("accept", conversation.AcceptCommand{Agent: "bob"})
 			s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
@@ -383,14 +383,14 @@ func TestAMatchThatComesTooLateIsGivenBack(t *testing.T) {
 		told  int
 	}{
 		{"of an earlier placement", func(s *scene) conversation.ReserveCommand {
-			return conversation.ReserveCommand{Task: s.task(0).SID, Agent: "dave", Placement: s.task(0).Placement}
+			return conversation.ReserveCommand{Task: s.task(0).SID, Agent: "dave", PendingSeq: s.task(0).PendingSeq}
 		}, 1},
 		{"of a task that this conversation doesn't have", func(*scene) conversation.ReserveCommand {
-			return conversation.ReserveCommand{Task: "WT0123456789abcdef0123456789abcdef", Agent: "dave", Placement: 1}
+			return conversation.ReserveCommand{Task: "WT0123456789abcdef0123456789abcdef", Agent: "dave", PendingSeq: 1}
 		}, 1},
 		{"sent again after it was taken", func(s *scene) conversation.ReserveCommand {
 			return conversation.ReserveCommand{
-				Task: s.task(0).SID, Agent: "alice", Placement: s.task(0).Placement, Reservation: s.task(0).Reservation.SID,
+				Task: s.task(0).SID, Agent: "alice", PendingSeq: s.task(0).PendingSeq, Reservation: s.task(0).Reservation.SID,
 			}
 		}, 0},
 	} {
@@ -423,7 +423,7 @@ func TestAMatchThatComesTooLateIsGivenBack(t *testing.T) {
 func TestAMatchOfATaskThatWasMovedMeanwhileIsGivenBack(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.desk.whileTold = func(conversation.Picture) {
+	s.desk.whileTold = func(conversation.Snapshot) {
 		s.desk.whileTold = nil
 		// The desk matches the task with alice while a supervisor moves it on.
 		s.signal("move", conversation.MoveCommand{To: toQueue("billing")})
@@ -441,7 +441,7 @@ func TestTheDesksReservationKeepsItsSID(t *testing.T) {
 	s := newScene(t)
 	s.step(func() {
 		task := s.task(0)
-		require.Equal(t, reservationSID(task.SID, task.Placement), task.Reservation.SID)
+		require.Equal(t, reservationSID(task.SID, task.PendingSeq), task.Reservation.SID)
 	})
 	s.play()
 }
@@ -458,7 +458,7 @@ func TestTheDeskIsAskedOnlyWhatItHasToAnswer(t *testing.T) {
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "dave"}) })
 	s.step(func() { s.signal("wrapup", conversation.WrapupCommand{Agent: "dave"}) })
 	s.ended()
-	require.Equal(t, []conversation.Question{
+	require.Equal(t, []conversation.FactsQuery{
 		{Conversation: testSID, Command: conversation.CommandStart, Queue: "support"},
 		{Conversation: testSID, Command: conversation.CommandTransfer, Agent: "bob"},
 	}, s.desk.questions, "what the state refuses by itself is no question")

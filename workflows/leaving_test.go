@@ -120,7 +120,7 @@ func TestARequestToCancelTheWorkflowClosesTheConversation(t *testing.T) {
 		var answered *answer
 		s.aliceAccepts()
 		s.step(func() {
-			s.desk.whileAsked = func(conversation.Question) {
+			s.desk.whileAsked = func(conversation.FactsQuery) {
 				s.desk.whileAsked = nil
 				s.env.CancelWorkflow()
 			}

@@ -25,7 +25,7 @@ const (
 	// workflow with 50 MB. It suggests to continue at 4 MB. A run that is left sooner is read sooner where another signal came
 	// just then: builds before let it grow by grownBytes.
 	growthBytes, grownBytes = 256 << 10, 4 << 20
-	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a picture
+	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a snapshot
 	// whose call was given up before it is sent again.
 	askAgainAfter = 5 * time.Second
 )
@@ -224,18 +224,18 @@ func (r *run) carryOut(ctx workflow.Context, command conversation.Command) error
 func (r *run) apply(ctx workflow.Context, command conversation.Command) (conversation.Outcome, error) {
 	r.deciding = true
 	defer func() { r.deciding = false }()
-	question, err := r.record.Ask(command, workflow.Now(ctx))
+	query, err := r.record.Ask(command, workflow.Now(ctx))
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
-	var verdict *conversation.Verdict
-	if question != nil && r.deskFollows(ctx) {
+	var facts *conversation.Facts
+	if query != nil && r.deskFollows(ctx) {
 		if info := workflow.GetInfo(ctx); info.ContinuedExecutionRunID == "" { // a cron schedule's next run begins anew
-			question.Chain = info.FirstRunID
+			query.Chain = info.FirstRunID
 		}
-		verdict = r.verdict(ctx, *question)
+		facts = r.facts(ctx, *query)
 	}
-	result, err := r.record.Apply(command, verdict, workflow.Now(ctx))
+	result, err := r.record.Apply(command, facts, workflow.Now(ctx))
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
@@ -244,20 +244,20 @@ func (r *run) apply(ctx workflow.Context, command conversation.Command) (convers
 	return result.Outcome, nil
 }
 
-// verdict asks the desk, which changes nothing there; nil where it doesn't answer within three seconds.
-func (r *run) verdict(ctx workflow.Context, question conversation.Question) *conversation.Verdict {
+// facts asks the desk, which changes nothing there; nil where it doesn't answer within three seconds.
+func (r *run) facts(ctx workflow.Context, query conversation.FactsQuery) *conversation.Facts {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: 3 * time.Second,
 		StartToCloseTimeout:    time.Second,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, MaximumAttempts: 3},
-		Summary:                "may this " + string(question.Command) + " be made?",
+		Summary:                "may this " + string(query.Command) + " be made?",
 	})
-	var verdict conversation.Verdict
-	if err := workflow.ExecuteLocalActivity(ctx, activities.NameVerdict, question).Get(ctx, &verdict); err != nil {
-		r.log(ctx).Warn("The desk gave no verdict", "command", question.Command, "error", err)
+	var facts conversation.Facts
+	if err := workflow.ExecuteLocalActivity(ctx, activities.NameVerdict, query).Get(ctx, &facts); err != nil {
+		r.log(ctx).Warn("facts unavailable", "command", query.Command, "error", err)
 		return nil
 	}
-	return &verdict
+	return &facts
 }
 
 // log names the conversation in every line.
@@ -332,7 +332,7 @@ func (r *run) leave(ctx workflow.Context) error {
 		return nil
 	}
 	r.writeSearchable(ctx)
-	return workflow.NewContinueAsNewError(ctx, Type, r.start, continued{r.record, r.project.untold(), r.aside})
+	return workflow.NewContinueAsNewError(ctx, Type, r.start, continued{r.record, r.project.pending(), r.aside})
 }
 
 func (r *run) summary() *Summary {

@@ -256,7 +256,7 @@ func TestWhileACommandRunsTheLoopDecides(t *testing.T) {
 	var transfer, early, late *answer
 	s.aliceAccepts()
 	s.step(func() {
-		s.desk.whileAsked = func(conversation.Question) {
+		s.desk.whileAsked = func(conversation.FactsQuery) {
 			s.desk.whileAsked = nil
 			// Now nothing is reserved for bob, and a moment later it will be: only the loop can tell.
 			arrived := make(chan struct{})

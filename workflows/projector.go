@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// gatherFor is how far apart the pictures of a conversation are that keeps changing: telling the desk
+	// gatherFor is how far apart the snapshots of a conversation are that keeps changing: telling the desk
 	// costs the server more than deciding.
 	gatherFor = time.Second
 	// inARow is how soon after the one before a change comes that nobody makes by hand.
 	inARow = 100 * time.Millisecond
-	// awayAfter is when a desk that has not answered counts as away.
-	awayAfter = 5 * time.Second
+	// unreachableAfter is when a desk that has not answered counts as away.
+	unreachableAfter = 5 * time.Second
 	// fullAt is how many bytes a run may come to leave to the next one, in a payload of which the server takes
 	// two megabytes: a conversation that has more can't be continued, nor shown to the desk, and would be lost.
 	// The rest is for what is small beside it: customer, settings, refusals. Another number is another order of
@@ -34,11 +34,11 @@ type projector struct {
 	// what there is not.
 	due, whole bool
 	trace      any
-	// calling is set while a picture is under way, call is its future.
+	// calling is set while a snapshot is under way, call is its future.
 	calling bool
 	call    workflow.Future
-	// away is set while the desk has not answered in time.
-	away bool
+	// unreachable is set while the desk has not answered in time.
+	unreachable bool
 	// turns counts the answers, and the times that the desk turned out to be away; behind is set where it has been
 	// waited for in vain since the last of them.
 	turns  int
@@ -48,19 +48,21 @@ type projector struct {
 	answeredAt, changedAt, changedBefore time.Time
 }
 
-// untold is what a run leaves to the next one to tell the desk.
-type untold struct {
+// pendingBatch is what a run leaves to the next one to tell the desk.
+type pendingBatch struct {
 	Events []conversation.Event `json:"events,omitempty"`
 	Notes  []conversation.Note  `json:"notes,omitempty"`
 	Due    bool                 `json:"due,omitempty"`
 	Whole  bool                 `json:"whole,omitempty"`
 }
 
-// untold returns all that the desk has not acknowledged, what is under way included.
-func (p *projector) untold() untold { return untold{p.events, p.notes, !p.idle(), p.whole} }
+// pendingBatch returns all that the desk has not acknowledged, what is under way included.
+func (p *projector) pending() pendingBatch {
+	return pendingBatch{p.events, p.notes, !p.idle(), p.whole}
+}
 
 // resume takes over what the run before has left.
-func (p *projector) resume(u untold) {
+func (p *projector) resume(u pendingBatch) {
 	p.events, p.notes, p.due, p.whole = u.Events, u.Notes, u.Due, u.Whole
 }
 
@@ -82,13 +84,13 @@ func (p *projector) turn() { p.turns, p.behind = p.turns+1, false }
 func (p *projector) idle() bool { return !p.due && !p.calling }
 
 // soon tells whether the desk's next turn, after the given number of them, is to be expected soon.
-func (p *projector) soon(turns int) bool { return !p.idle() && !p.away && p.turns == turns }
+func (p *projector) soon(turns int) bool { return !p.idle() && !p.unreachable && p.turns == turns }
 
 // answered tells whether the desk has answered, and the projector is about to read it.
 func (p *projector) answered() bool { return p.calling && p.call.IsReady() }
 
-// told is what the picture that is under way brings.
-type told struct {
+// inFlightBatch is what the snapshot that is under way brings.
+type inFlightBatch struct {
 	revision, events, notes int
 	// lastEvent is the number of the last event that the conversation had, whole is set where it brings all there is.
 	lastEvent int
@@ -96,9 +98,9 @@ type told struct {
 	trace     any
 	// rests is set where the desk may keep its answer back, for as long as nobody waits who didn't at that
 	// number of placements, or is offered what they weren't at those offers.
-	rests      bool
-	placements int
-	offers     []string
+	rests        bool
+	pendingCount int
+	offers       []string
 }
 
 // tellDesk is the projector's coroutine: it shows the desk the conversation as it is. What changes during
@@ -113,8 +115,8 @@ func (r *run) tellDesk(ctx workflow.Context) {
 		}
 		t := r.call(ctx)
 		// Who waits for an agent doesn't wait for the desk's rest as well, nor does an agent who is offered something.
-		resting := func() bool { return t.rests && !p.away && p.due }
-		overtaken := func() bool { return resting() && r.waitsForPlace(t.placements) }
+		resting := func() bool { return t.rests && !p.unreachable && p.due }
+		overtaken := func() bool { return resting() && r.waitsForPlace(t.pendingCount) }
 		offered := func() bool { return resting() && r.offersMore(t.offers) }
 		if err := workflow.Await(ctx, func() bool { return p.call.IsReady() || overtaken() || offered() }); err != nil {
 			return // the run is over
@@ -127,7 +129,7 @@ func (r *run) tellDesk(ctx workflow.Context) {
 		}
 		p.calling = false
 		if !p.call.IsReady() {
-			continue // the next picture brings all that this one did; the desk takes them in either order
+			continue // the next snapshot brings all that this one did; the desk takes them in either order
 		}
 		if err := r.readAnswer(ctx, t); err != nil {
 			return // the run is over
@@ -136,31 +138,31 @@ func (r *run) tellDesk(ctx workflow.Context) {
 }
 
 // call sends the desk the conversation as it is, and what it hasn't been told.
-func (r *run) call(ctx workflow.Context) *told {
+func (r *run) call(ctx workflow.Context) *inFlightBatch {
 	p := &r.project
-	showing := r.showing(ctx)
+	request := r.syncRequest(ctx)
 	activity := activities.NameSyncTasks
-	if slices.ContainsFunc(showing.Events, func(e conversation.Event) bool { return e.Name == conversation.EventTaskCreated }) {
+	if slices.ContainsFunc(request.Events, func(e conversation.Event) bool { return e.Name == conversation.EventTaskCreated }) {
 		activity = activities.NameCreateTask
 	}
-	p.call = workflow.ExecuteActivity(p.options(traced(ctx, p.trace), pictureSummary(showing.Picture)), activity, showing)
+	p.call = workflow.ExecuteActivity(p.options(traced(ctx, p.trace), snapshotSummary(request.Snapshot)), activity, request)
 	p.due, p.calling = false, true
-	return &told{
-		revision: showing.Revision, events: len(showing.Events), notes: len(showing.Notes), trace: p.trace,
-		lastEvent: r.record.Events, whole: showing.Whole,
-		rests: showing.Rest > 0, placements: r.record.Placements, offers: r.record.Offers(),
+	return &inFlightBatch{
+		revision: request.Revision, events: len(request.Events), notes: len(request.Notes), trace: p.trace,
+		lastEvent: r.record.Events, whole: request.Whole,
+		rests: request.Rest > 0, pendingCount: r.record.PendingCount, offers: r.record.Offers(),
 	}
 }
 
 // readAnswer takes the desk's answer, or the failure of a desk that has not given one.
-func (r *run) readAnswer(ctx workflow.Context, t *told) error {
+func (r *run) readAnswer(ctx workflow.Context, t *inFlightBatch) error {
 	p := &r.project
 	r.busy(ctx)
 	var ack conversation.Acknowledgement
 	if err := p.call.Get(ctx, &ack); err != nil {
-		return r.notTold(ctx, t, err)
+		return r.notSynced(ctx, t, err)
 	}
-	p.away, p.answeredAt = false, workflow.Now(ctx)
+	p.unreachable, p.answeredAt = false, workflow.Now(ctx)
 	p.turn()
 	p.call = nil
 	switch {
@@ -174,7 +176,7 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 		}
 	}
 	r.record.Forget(p.events)
-	for _, match := range ack.Placed {
+	for _, match := range ack.Matches {
 		r.inbox.put(arrival{name: string(match.Name()), command: match, trace: t.trace})
 	}
 	return nil
@@ -182,7 +184,7 @@ func (r *run) readAnswer(ctx workflow.Context, t *told) error {
 
 // stepBeyond has a desk shown all there is that had more than it was sent: nothing of that was news to it, but for what it had
 // already.
-func (r *run) stepBeyond(ctx workflow.Context, t *told, ack conversation.Acknowledgement) {
+func (r *run) stepBeyond(ctx workflow.Context, t *inFlightBatch, ack conversation.Acknowledgement) {
 	p := &r.project
 	p.events = left(p.events, min(ack.Known, t.events))
 	r.record.StepBeyond(ack, p.events)
@@ -199,8 +201,8 @@ func deskAhead(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "desk-ahead", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
-// deskFollows tells whether the desk may be asked for a verdict: one that is too far behind is first given the time to
-// catch up, once until it has a turn. What needs no verdict only ends what a verdict has begun.
+// deskFollows tells whether the desk may be asked for facts: one that is too far behind is first given the time to
+// catch up, once until it has a turn. What needs no facts only ends what facts has begun.
 func (r *run) deskFollows(ctx workflow.Context) bool {
 	p := &r.project
 	count := r.bytes
@@ -216,7 +218,7 @@ func (r *run) deskFollows(ctx workflow.Context) bool {
 		return false
 	}
 	caughtUp, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-		Timeout: awayAfter, TimerOptions: workflow.TimerOptions{Summary: "the desk is too far behind: let it catch up"},
+		Timeout: unreachableAfter, TimerOptions: workflow.TimerOptions{Summary: "the desk is too far behind: let it catch up"},
 	}, func() bool { return !full() })
 	p.behind = err != nil || !caughtUp
 	if p.behind {
@@ -254,13 +256,13 @@ func left[T any](list []T, taken int) []T {
 	return slices.Clone(list[taken:])
 }
 
-// notTold has the desk told again.
-func (r *run) notTold(ctx workflow.Context, t *told, failure error) error {
+// notSynced has the desk told again.
+func (r *run) notSynced(ctx workflow.Context, t *inFlightBatch, failure error) error {
 	p := &r.project
 	p.due = true
-	if !p.away {
+	if !p.unreachable {
 		r.log(ctx).Warn("The desk has not answered in time", "revision", t.revision, "error", failure)
-		p.away = true
+		p.unreachable = true
 		p.turn()
 		return nil
 	}
@@ -269,24 +271,24 @@ func (r *run) notTold(ctx workflow.Context, t *told, failure error) error {
 	return workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"}).Get(ctx, nil)
 }
 
-// showing is the conversation as it is. One that keeps changing lets the desk rest, unless the run is about to end.
-func (r *run) showing(ctx workflow.Context) activities.Showing {
+// syncRequest is the conversation as it is. One that keeps changing lets the desk rest, unless the run is about to end.
+func (r *run) syncRequest(ctx workflow.Context) activities.SyncRequest {
 	p := &r.project
-	draw := r.record.Picture
+	draw := r.record.Snapshot
 	if p.whole {
-		draw = r.record.WholePicture
+		draw = r.record.WholeSnapshot
 	}
-	showing := activities.Showing{Picture: draw(slices.Clone(p.events), slices.Clone(p.notes))}
-	showing.Chain = workflow.GetInfo(ctx).FirstRunID
+	request := activities.SyncRequest{Snapshot: draw(slices.Clone(p.events), slices.Clone(p.notes))}
+	request.Chain = workflow.GetInfo(ctx).FirstRunID
 	if workflow.Now(ctx).Sub(p.answeredAt) < gatherFor && !r.over(ctx) {
-		showing.Rest = gatherFor.Seconds()
+		request.Rest = gatherFor.Seconds()
 	}
-	return showing
+	return request
 }
 
 // waitsForPlace tells whether a task waits that did not at that number of placements.
 func (r *run) waitsForPlace(placements int) bool {
-	return r.record.Placements > placements && slices.ContainsFunc(r.record.LiveTasks(), func(t *conversation.Task) bool {
+	return r.record.PendingCount > placements && slices.ContainsFunc(r.record.LiveTasks(), func(t *conversation.Task) bool {
 		return t.Status == conversation.TaskPending
 	})
 }
@@ -318,8 +320,8 @@ func (p *projector) options(ctx workflow.Context, summary string) workflow.Conte
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 		Summary:             summary,
 	}
-	if !p.away {
-		options.ScheduleToCloseTimeout = awayAfter
+	if !p.unreachable {
+		options.ScheduleToCloseTimeout = unreachableAfter
 	}
 	return workflow.WithActivityOptions(ctx, options)
 }

@@ -110,7 +110,7 @@ type stage struct {
 	sid      string
 	// away makes the desk fail: what it is asked, or what it is told.
 	away struct{ verdicts, pictures atomic.Bool }
-	// verdicts counts what the desk was asked.
+	// facts counts what the desk was asked.
 	verdicts atomic.Int64
 }
 
@@ -192,21 +192,21 @@ func (s *stage) furnish() {
 
 var errDeskAway = errors.New("the desk is away")
 
-// Verdict implements [activities.Desk].
-func (s *stage) Verdict(ctx context.Context, question conversation.Question) (conversation.Verdict, error) {
+// Facts implements [activities.Desk].
+func (s *stage) Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error) {
 	s.verdicts.Add(1)
 	if s.away.verdicts.Load() {
-		return conversation.Verdict{}, errDeskAway
+		return conversation.Facts{}, errDeskAway
 	}
-	return s.desk.Verdict(ctx, question)
+	return s.desk.Facts(ctx, query)
 }
 
 // Sync implements [activities.Desk].
-func (s *stage) Sync(ctx context.Context, picture conversation.Picture) (conversation.Acknowledgement, error) {
+func (s *stage) Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error) {
 	if s.away.pictures.Load() {
 		return conversation.Acknowledgement{}, errDeskAway
 	}
-	return s.desk.Sync(ctx, picture)
+	return s.desk.Sync(ctx, snapshot)
 }
 
 // Deliver implements [desk.Courier].

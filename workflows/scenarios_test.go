@@ -201,7 +201,7 @@ var commandScenarios = []scenario{
 	{name: "reserve_that_comes_too_late", play: func(s *stage) {
 		s.opened()
 		record := s.state()
-		s.signal(conversation.ReserveCommand{Task: record.Tasks[0].SID, Agent: "dave", Placement: 1})
+		s.signal(conversation.ReserveCommand{Task: record.Tasks[0].SID, Agent: "dave", PendingSeq: 1})
 		s.finished()
 	}},
 	{name: "commands_as_signals", play: func(s *stage) {
@@ -310,7 +310,7 @@ func (s *stage) atOnce(commands ...conversation.Command) {
 	together.Wait()
 }
 
-// refusedTransfer is a transfer that the desk's verdict refuses: as a signal, and as an update, which
+// refusedTransfer is a transfer that the desk's facts refuses: as a signal, and as an update, which
 // the loop refuses.
 func refusedTransfer(code conversation.Code, prepare func(s *stage), command conversation.TransferCommand) scenario {
 	return scenario{name: "refused_" + string(code), play: func(s *stage) {

@@ -45,7 +45,7 @@ type scene struct {
 	timers []time.Duration
 	// leftOpen keeps play from ending the conversation by itself.
 	leftOpen bool
-	// rests are what the desk was granted with each picture, in seconds (under the desk's mutex). It takes
+	// rests are what the desk was granted with each snapshot, in seconds (under the desk's mutex). It takes
 	// none, for activities follow the real clock, unless deskRests is set.
 	rests     []float64
 	deskRests bool
@@ -290,7 +290,7 @@ type restsInbound struct {
 }
 
 func (r *restsInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
-	if showing, ok := in.Args[0].(activities.Showing); ok {
+	if showing, ok := in.Args[0].(activities.SyncRequest); ok {
 		r.scene.desk.mutex.Lock()
 		r.scene.rests = append(r.scene.rests, showing.Rest)
 		r.scene.desk.mutex.Unlock()

@@ -187,7 +187,7 @@ func TestATransferToAnAgentWhoIsAway(t *testing.T) {
 			require.Equal(t, "bob", s.task(1).Agent)
 			require.True(t, s.task(1).Direct)
 			// He comes back, and the desk matches the two.
-			s.signal("reserve", conversation.ReserveCommand{Task: s.task(1).SID, Agent: "bob", Placement: s.task(1).Placement})
+			s.signal("reserve", conversation.ReserveCommand{Task: s.task(1).SID, Agent: "bob", PendingSeq: s.task(1).PendingSeq})
 		})
 		s.step(func() {
 			require.True(t, s.task(1).OfferedTo("bob"))

@@ -197,19 +197,19 @@ func deadlineSummary(d conversation.Deadline) string {
 	return ""
 }
 
-// pictureSummary says what the desk is told, from the events.
-func pictureSummary(picture conversation.Picture) string {
+// snapshotSummary says what the desk is told, from the events.
+func snapshotSummary(snapshot conversation.Snapshot) string {
 	var parts []string
-	for _, e := range picture.Events {
+	for _, e := range snapshot.Events {
 		if part := eventSummary(e); part != "" {
 			parts = append(parts, part)
 		}
 	}
-	if picture.Status == conversation.ConversationClosed {
+	if snapshot.Status == conversation.ConversationClosed {
 		parts = append(parts, "closed")
 	}
 	if len(parts) == 0 {
-		return fmt.Sprintf("release what is stale at revision %d", picture.Revision)
+		return fmt.Sprintf("release what is stale at revision %d", snapshot.Revision)
 	}
 	return short(strings.Join(parts, "; "))
 }

@@ -126,7 +126,7 @@ func TestASignalAndTheDesksAnswerInOneWorkflowTaskUpsertOnce(t *testing.T) {
 	s := newScene(t)
 	s.desk.overtaken = true
 	count := upsertsSinceAccept(s, func() {
-		s.desk.whileTold = func(conversation.Picture) {
+		s.desk.whileTold = func(conversation.Snapshot) {
 			s.desk.whileTold = nil
 			s.slip("wrapup", conversation.WrapupCommand{Agent: "alice"}) // it comes with the match of bob
 		}

@@ -17,7 +17,7 @@ import (
 // (https://www.twilio.com/docs/taskrouter/api/event/reference). Every event of a kind has the same
 // parameters, empty where there is nothing to say. The statuses, the queue and the priority are those
 // at the time of the event; attributes, names and what an agent does are as they are now.
-func (s *Sender) form(ctx context.Context, account desk.Account, e desk.FeedEvent) (form, error) {
+func (s *Sender) form(ctx context.Context, account desk.Account, e desk.LoggedEvent) (form, error) {
 	resource, sid := resourceOf(e)
 	_, what, _ := strings.Cut(string(e.Name), ".")
 	f := form{
@@ -32,7 +32,7 @@ func (s *Sender) form(ctx context.Context, account desk.Account, e desk.FeedEven
 		"Timestamp":        strconv.FormatInt(e.At.Unix(), 10),
 		"TimestampMs":      strconv.FormatInt(e.At.UnixMilli(), 10),
 	}
-	var parts []func(context.Context, form, desk.FeedEvent) error
+	var parts []func(context.Context, form, desk.LoggedEvent) error
 	switch resource {
 	case resourceWorker:
 		parts = append(parts, s.addWorker)
@@ -64,7 +64,7 @@ const (
 )
 
 // resourceOf returns what the event is about, and its SID. That a task has entered a queue is about the task.
-func resourceOf(e desk.FeedEvent) (resource, sid string) {
+func resourceOf(e desk.LoggedEvent) (resource, sid string) {
 	resource, _, _ = strings.Cut(string(e.Name), ".")
 	switch {
 	case resource == resourceWorker:
@@ -78,7 +78,7 @@ func resourceOf(e desk.FeedEvent) (resource, sid string) {
 	}
 }
 
-func (s *Sender) addTask(ctx context.Context, f form, e desk.FeedEvent) error {
+func (s *Sender) addTask(ctx context.Context, f form, e desk.LoggedEvent) error {
 	task, err := s.desk.Task(ctx, e.Task)
 	if conversation.CodeOf(err) == conversation.CodeNoSuchTask {
 		task, err = desk.Task{Task: conversation.Task{CreatedAt: e.At}}, nil // the desk has lost it; the event itself knows most
@@ -104,7 +104,7 @@ func (s *Sender) addTask(ctx context.Context, f form, e desk.FeedEvent) error {
 }
 
 // EndReasons are why the task was canceled or how it was completed, in every event from then on; "" before.
-func EndReasons(e desk.FeedEvent, task desk.Task) (canceled, completed string) {
+func EndReasons(e desk.LoggedEvent, task desk.Task) (canceled, completed string) {
 	switch e.TaskStatus {
 	case conversation.TaskCanceled:
 		return cmp.Or(task.Disposition, string(task.CanceledReason)), ""
@@ -116,21 +116,21 @@ func EndReasons(e desk.FeedEvent, task desk.Task) (canceled, completed string) {
 }
 
 // addLabels names the queue that the task was in, and the workflow that it was routed by.
-func (s *Sender) addLabels(ctx context.Context, f form, e desk.FeedEvent) error {
+func (s *Sender) addLabels(ctx context.Context, f form, e desk.LoggedEvent) error {
 	labels, err := s.desk.Labels(ctx, e.Queue, e.Conversation)
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
 	f["WorkflowSid"], f["WorkflowName"] = labels.Workflow, labels.WorkflowName
 	return err
 }
 
-func (s *Sender) addQueue(ctx context.Context, f form, e desk.FeedEvent) error {
+func (s *Sender) addQueue(ctx context.Context, f form, e desk.LoggedEvent) error {
 	labels, err := s.desk.Labels(ctx, e.Queue, "")
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
 	return err
 }
 
 // addWorker tells of somebody who has gone what the event itself knows.
-func (s *Sender) addWorker(ctx context.Context, f form, e desk.FeedEvent) error {
+func (s *Sender) addWorker(ctx context.Context, f form, e desk.LoggedEvent) error {
 	agent, err := s.desk.Agent(ctx, e.Agent)
 	if conversation.CodeOf(err) == conversation.CodeUnknownAgent {
 		agent, err = desk.Agent{FriendlyName: e.Agent, Attributes: json.RawMessage("{}")}, nil
@@ -161,7 +161,7 @@ func (s *Sender) activity(ctx context.Context, name string) (desk.Activity, erro
 }
 
 // addTransfer tells of the transfer in TaskRouter's words, as of the event.
-func (s *Sender) addTransfer(ctx context.Context, f form, e desk.FeedEvent) error {
+func (s *Sender) addTransfer(ctx context.Context, f form, e desk.LoggedEvent) error {
 	transfer, err := s.desk.Transfer(ctx, e.Transfer)
 	if conversation.CodeOf(err) != "" {
 		transfer, err = desk.Transfer{Transfer: conversation.Transfer{SID: e.Transfer, Mode: conversation.ModeCold, To: e.To}}, nil // the desk has lost it

@@ -191,19 +191,19 @@ func (h *house) start(queue string) *thread {
 func (th *thread) do(c conversation.Command) *thread {
 	h := th.h
 	h.t.Helper()
-	question, err := th.state.Ask(c, h.now())
+	query, err := th.state.Ask(c, h.now())
 	require.NoError(h.t, err)
-	var verdict *conversation.Verdict
-	if question != nil {
-		v, err := h.Verdict(h.ctx(), *question)
+	var facts *conversation.Facts
+	if query != nil {
+		v, err := h.Facts(h.ctx(), *query)
 		require.NoError(h.t, err)
-		verdict = &v
+		facts = &v
 	}
-	result, err := th.state.Apply(c, verdict, h.now())
+	result, err := th.state.Apply(c, facts, h.now())
 	require.NoError(h.t, err)
-	answer, err := h.Sync(h.ctx(), th.state.Picture(result.Events, result.Notes))
+	answer, err := h.Sync(h.ctx(), th.state.Snapshot(result.Events, result.Notes))
 	require.NoError(h.t, err)
-	for _, reserve := range answer.Placed {
+	for _, reserve := range answer.Matches {
 		th.do(reserve)
 	}
 	return th

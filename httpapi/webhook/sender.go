@@ -205,7 +205,7 @@ func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webho
 }
 
 // send returns why the event could not be delivered, "" where it was.
-func (s *Sender) send(ctx context.Context, account desk.Account, e desk.FeedEvent) (failure string) {
+func (s *Sender) send(ctx context.Context, account desk.Account, e desk.LoggedEvent) (failure string) {
 	f, err := s.form(ctx, account, e)
 	if err != nil {
 		if ctx.Err() == nil {

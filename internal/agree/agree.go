@@ -36,33 +36,33 @@ func Quiet(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) (conv
 	}
 }
 
-// feedPage is how many events of the feed are read at a time.
-const feedPage = 1000
+// eventPage is how many events are read at a time.
+const eventPage = 1000
 
-// Feed reads the feed of all conversations, and returns the events of each, in the feed's order.
-func Feed(ctx context.Context, d *desk.Desk) (map[string][]desk.FeedEvent, error) {
-	events := map[string][]desk.FeedEvent{}
+// Events reads the event log of all conversations, and returns the events of each, in the event log's order.
+func Events(ctx context.Context, d *desk.Desk) (map[string][]desk.LoggedEvent, error) {
+	events := map[string][]desk.LoggedEvent{}
 	for position := int64(0); ; {
-		page, err := d.Feed(ctx, position, feedPage)
+		page, err := d.ConversationEvents(ctx, position, eventPage)
 		if err != nil {
 			return nil, err
 		}
 		for _, event := range page {
 			if event.Position <= position {
-				return nil, fmt.Errorf("position %d of the feed comes after %d: they have to rise", event.Position, position)
+				return nil, fmt.Errorf("position %d of the event log comes after %d: they have to rise", event.Position, position)
 			}
 			position = event.Position
 			events[event.Conversation] = append(events[event.Conversation], event)
 		}
-		if len(page) < feedPage {
+		if len(page) < eventPage {
 			return events, nil
 		}
 	}
 }
 
 // Conversation tells everything in which the desk differs from the conversation, whose state and whose
-// events in the feed (see [Feed]) are given; nil for nothing. Both have to be quiet (see [Quiet]).
-func Conversation(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.FeedEvent) error {
+// events in the event log (see [Events]) are given; nil for nothing. Both have to be quiet (see [Quiet]).
+func Conversation(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.LoggedEvent) error {
 	return errors.Join(
 		headsDiffer(ctx, d, record), tasksDiffer(ctx, d, record), transfersDiffer(ctx, d, record), eventsDiffer(ctx, d, record, fed),
 	)
@@ -141,8 +141,8 @@ func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Reco
 }
 
 // eventsDiffer looks for events without gaps, exactly as many as the conversation has counted, the same in
-// the feed, and reservations that are where their events have left them.
-func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.FeedEvent) error {
+// the event log, and reservations that are where their events have left them.
+func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.LoggedEvent) error {
 	sid := record.Conversation
 	events, err := d.Events(ctx, sid)
 	if err != nil {
@@ -182,11 +182,11 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 			wrong = append(wrong, fmt.Errorf("reservation %s of %s is %s, and %q by its events", r.SID, sid, r.Status, statuses[r.SID]))
 		}
 	}
-	feed := []conversation.Event{}
+	logged := []conversation.Event{}
 	for _, event := range fed {
-		feed = append(feed, event.Event)
+		logged = append(logged, event.Event)
 	}
-	return errors.Join(append(wrong, differ("events of "+sid+" in the feed", events, feed))...)
+	return errors.Join(append(wrong, differ("events of "+sid+" in the event log", events, logged))...)
 }
 
 // Loads returns how many tasks each agent has that are reserved, assigned or wrapping, and how many are
@@ -204,8 +204,8 @@ func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err 
 			counted[agent.Name] += channel.Load
 		}
 	}
-	for offset := 0; ; offset += feedPage {
-		conversations, err := d.Conversations(ctx, desk.Filter{Limit: feedPage, Offset: offset})
+	for offset := 0; ; offset += eventPage {
+		conversations, err := d.Conversations(ctx, desk.Filter{Limit: eventPage, Offset: offset})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -216,7 +216,7 @@ func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err 
 				}
 			}
 		}
-		if len(conversations) < feedPage {
+		if len(conversations) < eventPage {
 			return has, counted, nil
 		}
 	}

@@ -183,9 +183,9 @@ func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.S
 	if shown, err = r.desk.Shown(ctx, sid); err != nil || !shown.Open {
 		return Agrees, err
 	}
-	picture := record.WholePicture(nil, nil)
-	picture.Chain, picture.Revision = standing.Chain, max(record.Revision, shown.Revision)
-	if _, err := r.desk.Sync(ctx, picture); err != nil {
+	snapshot := record.WholeSnapshot(nil, nil)
+	snapshot.Chain, snapshot.Revision = standing.Chain, max(record.Revision, shown.Revision)
+	if _, err := r.desk.Sync(ctx, snapshot); err != nil {
 		return "", fmt.Errorf("show the desk the end of conversation %s: %w", sid, err)
 	}
 	r.log.ErrorContext(ctx, "The desk had not been told the end of a conversation: it is closed there now", "conversation", sid)

@@ -38,7 +38,7 @@ type Worker struct {
 }
 
 // activitiesAtOnce is how many activities a worker runs at a time: while conversations keep changing, most
-// of them rest (see [activities.Showing]) and need nothing but a place.
+// of them rest (see [activities.SyncRequest]) and need nothing but a place.
 const activitiesAtOnce = 10_000
 
 // cachedConversations is how many open conversations a worker keeps in memory, of some 40 kB each. One that isn't

@@ -313,12 +313,12 @@ func shown(args []any) (sids []attribute.KeyValue) {
 	if len(args) == 0 {
 		return nil
 	}
-	showing, ok := args[0].(activities.Showing)
+	request, ok := args[0].(activities.SyncRequest)
 	if !ok {
 		return nil
 	}
 	var task, transfer string
-	for _, e := range showing.Events {
+	for _, e := range request.Events {
 		if e.Task != "" {
 			task = e.Task
 		}

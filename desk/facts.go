@@ -6,24 +6,24 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Verdict answers what a conversation has to ask before a start, a transfer or a move: the settings,
+// Facts answers what a conversation has to ask before a start, a transfer or a move: the settings,
 // and facts about the target, all of one moment. It changes nothing.
-func (d *Desk) Verdict(ctx context.Context, q conversation.Question) (conversation.Verdict, error) {
-	var v conversation.Verdict
-	err := d.look(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(t *transaction) (err error) {
-		v, err = t.verdict(ctx, q)
+func (d *Desk) Facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
+	var v conversation.Facts
+	err := d.queryOne(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(t *transaction) (err error) {
+		v, err = t.facts(ctx, q)
 		return err
 	})
 	return v, err
 }
 
-// verdict is one query: a caller waits for it.
-func (t *transaction) verdict(ctx context.Context, q conversation.Question) (conversation.Verdict, error) {
+// facts is one query: a caller waits for it.
+func (t *transaction) facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
 	started := ""
 	if q.Command == conversation.CommandStart {
 		started = q.Conversation
 	}
-	v, _, err := first(ctx, t, func(r row) (v conversation.Verdict, err error) {
+	v, _, err := firstRow(ctx, t, func(r row) (v conversation.Facts, err error) {
 		var presence Presence
 		var set bool
 		facts := []any{&v.Plugin, &v.ConversationKnown, &presence, &v.QueueMembers, &v.NoteKnown, &set}

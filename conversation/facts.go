@@ -51,8 +51,8 @@ func DefaultSettings() Settings {
 	}
 }
 
-// Question is what the rules have to ask the desk before a start, a transfer or a move.
-type Question struct {
+// FactsQuery is what the rules have to ask the desk before a start, a transfer or a move.
+type FactsQuery struct {
 	Conversation string      `json:"conversation"`
 	Command      CommandName `json:"command"`
 	// Agent and Queue name the target; Note is the SID of a note stored before, if the command names one.
@@ -63,8 +63,8 @@ type Question struct {
 	Chain string `json:"chain,omitempty"`
 }
 
-// Verdict is the desk's answer to a [Question]: facts, on which the rules decide.
-type Verdict struct {
+// Facts is the desk's answer to a [FactsQuery]: facts, on which the rules decide.
+type Facts struct {
 	Settings Settings `json:"settings"`
 	// Plugin names an installed and enabled plugin that transfers conversations itself, if there is one.
 	Plugin string `json:"plugin,omitempty"`
@@ -82,7 +82,7 @@ type Verdict struct {
 }
 
 // judgeSwitches refuses a transfer that the administrator has not turned on.
-func (v *Verdict) judgeSwitches(withNote bool) *Refusal {
+func (v *Facts) judgeSwitches(withNote bool) *Refusal {
 	switch {
 	case !v.Settings.MessagingTransfers:
 		return Refuse(CodeMessagingTransfersOff, Details{},
@@ -98,7 +98,7 @@ func (v *Verdict) judgeSwitches(withNote bool) *Refusal {
 }
 
 // judgeTarget refuses a target that the desk doesn't know or can't serve. What to choose instead is the command's to say.
-func (v *Verdict) judgeTarget(to Target, choose string) *Refusal {
+func (v *Facts) judgeTarget(to Target, choose string) *Refusal {
 	switch {
 	case to.Agent != "" && !v.AgentKnown:
 		return Refuse(CodeUnknownAgent, Details{Agent: to.Agent},
