@@ -14,7 +14,7 @@
 //   - sync.go: a snapshot becomes rows.
 //   - locks.go: how transactions that write at the same time keep out of each other's way; notifier.go: how
 //     desks in other processes are woken.
-//   - placement.go: which task goes to which agent; dispatch.go: how the conversation learns of it.
+//   - matching.go: which task goes to which agent; dispatch.go: how the conversation learns of it.
 //   - presence.go: what follows when an agent comes or goes; membership.go: who is on which queue.
 //   - events.go: the event log, and what happens at the desk itself; webhooks.go: what is told of it outside.
 //   - account.go, keys.go: who may use the HTTP API.
