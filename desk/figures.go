@@ -143,7 +143,7 @@ var measured = func() (all [measures]counted) {
 		func(f *Figures) *int { return &f.Transferred }, nil,
 	}
 	all[measureHops] = counted{
-		"hops", "Hops", "The completed transfers of these conversations.",
+		"hops", "Completed transfers", "The completed transfers of these conversations.",
 		func(f *Figures) *int { return &f.Hops }, nil,
 	}
 	all[measureTasks] = counted{
@@ -167,7 +167,7 @@ var measured = func() (all [measures]counted) {
 		nil, func(f *Figures) *Durations { return &f.HandleTime },
 	}
 	all[measureWrapupRefusals] = counted{
-		"wrapup_refusals", "Accepts refused for a wrapup", "How often an agent tried to accept a conversation that they still wrapped up: " +
+		"wrapup_refusals", "Accepts blocked by wrap-up", "How often an agent tried to accept a conversation before their own wrap-up in it was finished: " +
 			"on these pages, over the HTTP API, by the command line or through Temporal. Each try counts once, however often it was sent.",
 		func(f *Figures) *int { return &f.WrapupRefusals }, nil,
 	}
@@ -193,7 +193,7 @@ func direction(all []counted, figure, title string, of func(*Figures) *Transfers
 		func(t *Transfers) *int { return &t.Declined })
 	count(measureExpired, "expired", "Expired", "Failed ones whose offer was not answered in time, and that went back to their sender.",
 		func(t *Transfers) *int { return &t.Expired })
-	count(measureCanceled, "canceled", "Taken back", "Failed ones that their sender took back.", func(t *Transfers) *int { return &t.Canceled })
+	count(measureCanceled, "canceled", "Canceled", "Failed ones that their sender canceled.", func(t *Transfers) *int { return &t.Canceled })
 	count(measureTimedOut, "timed_out", "Timed out", "Failed ones that waited for longer than a task may.", func(t *Transfers) *int { return &t.TimedOut })
 	count(measureAbandoned, "abandoned", "Abandoned during transfer", "Failed ones whose conversation was closed while they waited.",
 		func(t *Transfers) *int { return &t.Abandoned })

@@ -174,7 +174,7 @@ func TestWhatIsRefusedOnTheDeskIsSaidAndKept(t *testing.T) {
 
 	o.does(t, "close", sid)
 	waitFor(t, patience, "the desk shows that it is over", func() bool {
-		return strings.Contains(alice.calls(http.MethodGet, "/desk/"+sid, nil).body, "The customer’s side is over.")
+		return strings.Contains(alice.calls(http.MethodGet, "/desk/"+sid, nil).body, "Chat ended.")
 	})
 	for form, typed := range map[string]url.Values{
 		"say":      {"text": {"I am on it."}},
@@ -210,12 +210,12 @@ func TestASenderTakesBackAfterTheirWrapup(t *testing.T) {
 	var page pageAnswer
 	waitFor(t, patience, "it can be taken back", func() bool {
 		page = alice.calls(http.MethodGet, "/desk", nil)
-		return strings.Contains(page.body, "Take back")
+		return strings.Contains(page.body, "Cancel transfer")
 	})
-	require.Contains(t, page.body, "to <bdi>billing</bdi>, who has not accepted yet")
+	require.Contains(t, page.body, "to <bdi>billing</bdi>, not accepted yet")
 	transfer := o.shows(t, sid).Transfers[0]
 	answer := alice.calls(http.MethodPost, "/desk/"+sid+"/cancel", url.Values{"transfer": {transfer.SID}, "once": {uuid.NewString()}})
 	require.Equal(t, http.StatusSeeOther, answer.status, answer.body)
 	require.Equal(t, conversation.TransferFailed, o.shows(t, sid).Transfers[0].Status)
-	require.NotContains(t, alice.calls(http.MethodGet, "/desk", nil).body, "who has not accepted yet")
+	require.NotContains(t, alice.calls(http.MethodGet, "/desk", nil).body, "not accepted yet")
 }

@@ -63,11 +63,11 @@ func TestPagesComeBackAfterTheGatewayWasKilled(t *testing.T) {
 	o.offered(t, sid, "bob")
 	o.startGateway(t, "second gateway", first.url[len("http://"):])
 
-	alice.seesIn("#thread", "I pass you on.", "alice passed this to billing")
+	alice.seesIn("#thread", "I pass you on.", "alice transferred this to billing")
 	alice.seesControl("button", "Complete wrapup")
 	bob.seesIn(".tasks", "Crystal Minh", "offered")
 	crystal.seesIn("#thread", "I pass you on.")
-	crystal.sees("You are being passed on to billing.")
+	crystal.sees("We’re connecting you with a colleague.")
 	for _, v := range everybody {
 		v.waits("the connection is back", `document.getElementById("connection").hidden`)
 		v.reconnecting.Store(false)
@@ -165,6 +165,6 @@ func TestASearchKeepsWhatWasChosen(t *testing.T) {
 	alice.clicks("radio", "billing")
 	alice.types("searchbox", "Search queues and agents", "bil")
 	alice.waits("only what was searched for is listed", `document.querySelectorAll("#directory input").length === 1`)
-	alice.clicks("button", "Pass on")
-	crystal.sees("You are being passed on to billing.")
+	alice.clicks("button", "Transfer conversation")
+	crystal.sees("We’re connecting you with a colleague.")
 }

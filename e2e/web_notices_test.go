@@ -18,7 +18,7 @@ func TestASenderIsNotifiedWhereverTheyAre(t *testing.T) {
 	sid := c.beginWithAlice(t)
 	c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
 	alice.goes("/desk/" + sid)
-	alice.seesIn(".wrapup", "Passed to bob, who has not accepted yet.")
+	alice.seesIn(".wrapup", "Transferred to bob, not accepted yet.")
 	alice.goes("/desk/" + other)
 	alice.seesControl("button", "End")
 

@@ -88,7 +88,7 @@ func (o *office) beginsChat(t *testing.T, name, about string) *visitor {
 	v.goes("/chat")
 	v.types("textbox", "Your name", name)
 	v.types("textbox", "What is it about?", about)
-	v.clicks("button", "Begin the chat")
+	v.clicks("button", "Start chat")
 	v.sees(about)
 	return v
 }
@@ -118,7 +118,7 @@ func (v *visitor) passes(search, to, note string) {
 	if note != "" {
 		v.types("textbox", "Note for the next agent", note)
 	}
-	v.clicks("button", "Pass on")
+	v.clicks("button", "Transfer conversation")
 }
 
 // What is written in the story.
@@ -128,7 +128,7 @@ const (
 	markup   = `<script>alert("no")</script><b>bold</b> & <img src=x onerror=alert(1)>`
 	toRight  = "شكرا جزيلا لك، עד מחר"
 	emoji    = "👩🏽‍💻 thanks 🎉"
-	refusing = "You still wrap this conversation up"
+	refusing = "Finish your wrap-up here"
 )
 
 // TestPeopleTellTheStoryInBrowsers is the story of the demo, clicked: an administrator turns transfers on,
@@ -140,7 +140,7 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	alice.sees("A conversation appears here as soon as it is offered to you.")
 
 	crystal := o.beginsChat(t, "Crystal Minh", charged)
-	crystal.sees("An agent will be with you in a moment.")
+	crystal.sees("You’re in the queue; we’ll be with you shortly.")
 	alice.opens("Crystal Minh")
 	sid := path.Base(alice.at())
 	alice.seesIn(".offer", "A new conversation in support")
@@ -172,20 +172,20 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	crystal.axe()
 
 	// To the queue, with a note, which bob sees with the whole history before he accepts.
-	bob.chooses("I am", "on a break")
+	bob.chooses("Status", "on a break")
 	bob.sees("set yourself available to be offered conversations")
 	alice.clicks("link", "Transfer")
 	alice.seesDisabled("radio", "bob") // who isn't there, which is said
 	alice.seesIn("#directory", "on a break")
 	alice.axe()
 	alice.clicks("link", "Cancel")
-	bob.chooses("I am", "available")
+	bob.chooses("Status", "available")
 	bob.sees("A conversation appears here as soon as it is offered to you.")
 	alice.passes("bil", "billing", note)
-	crystal.sees("You are being passed on to billing.")
+	crystal.sees("We’re connecting you with a colleague.")
 	bob.opens("Crystal Minh")
-	bob.seesIn(".offer", "alice wants to pass this conversation to billing", note)
-	bob.seesIn("#thread", charged, "Hello Crystal, let me look.", markup, toRight, emoji, "alice passed this to billing")
+	bob.seesIn(".offer", "Transfer from alice · billing", note)
+	bob.seesIn("#thread", charged, "Hello Crystal, let me look.", markup, toRight, emoji, "alice transferred this to billing")
 	bob.axe()
 	bob.clicks("button", "Accept")
 	crystal.sees("You are talking to bob.")
@@ -194,12 +194,12 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 
 	// Back to alice, who still wraps up: the refusal stands beside the button that completes the wrapup.
 	bob.passes("ali", "alice", "Paid back: tell her when.")
-	alice.seesIn(".offer", "bob wants to pass this conversation to you", "Paid back: tell her when.")
+	alice.seesIn(".offer", "Transfer from bob · to you", "Paid back: tell her when.")
 	alice.clicks("button", "Accept")
 	alice.seesIn(".wrapup .refused", refusing)
 	alice.seesControl("button", "Complete wrapup")
 	alice.axe()
-	alice.types("combobox", "Disposition", "passed_on")
+	alice.types("combobox", "Outcome", "passed_on")
 	alice.clicks("button", "Complete wrapup")
 	alice.untilNone("button", "Complete wrapup")
 	alice.clicks("button", "Accept")
@@ -242,7 +242,7 @@ func TestThreeTabsAreThreePeople(t *testing.T) {
 	crystal.clicks("link", "A customer")
 	crystal.types("textbox", "Your name", "Crystal Minh")
 	crystal.types("textbox", "What is it about?", charged)
-	crystal.clicks("button", "Begin the chat")
+	crystal.clicks("button", "Start chat")
 	o.becomes(alice, "alice agent", "/desk")
 	o.becomes(bob, "bob agent", "/desk")
 	alice.goes("/desk")

@@ -100,7 +100,7 @@ func TestDraftsStayWithTheirConversation(t *testing.T) {
 			role = "textbox"
 		}
 		label := map[string]string{
-			"reason": "Reason for declining", "text": "Your message", "search": "Search queues and agents", "note": "Note", "disposition": "Disposition",
+			"reason": "Reason for declining", "text": "Your message", "search": "Search queues and agents", "note": "Note", "disposition": "Outcome",
 		}[name]
 		if path == "" && name == "note" {
 			label = "Wrapup note"
@@ -343,11 +343,11 @@ func TestTypedTextOutlastsTheChat(t *testing.T) {
 			alice.clicks("button", "End")
 			crystal.sees("This chat is over.")
 			kept(crystal, "and my address is")
-			crystal.clicks("button", "Begin another chat")
+			crystal.clicks("button", "Start another chat")
 			crystal.sees("How can we help?")
 			crystal.types("textbox", "Your name", "The next visitor")
 			crystal.types("textbox", "What is it about?", "Another thing")
-			crystal.clicks("button", "Begin the chat")
+			crystal.clicks("button", "Start chat")
 			crystal.seesIn("#thread", "Another thing")
 			crystal.waits("the field is empty", field("text")+`?.value === ""`)
 			crystal.seesNowhere("my address")

@@ -301,7 +301,7 @@ func (v *visit) deskAfter(said string, err error, typed form) error {
 			return other
 		}
 		if conversation.CodeOf(err) == conversation.CodeWrapupPending {
-			message = "You still wrap this conversation up: complete the wrapup here, then accept again."
+			message = "Finish your wrap-up here, then accept again."
 		}
 		return v.desktop(status, message, typed)
 	}
@@ -334,11 +334,11 @@ func (v *visit) transfer() error {
 	}
 	to, ok := targetOf(typed.To)
 	if !ok {
-		return v.desktop(http.StatusUnprocessableEntity, "Choose whom to pass the conversation to.", typed)
+		return v.desktop(http.StatusUnprocessableEntity, "Select an agent or a queue.", typed)
 	}
 	command := conversation.TransferCommand{From: v.person.Name, To: to, Note: typed.Note, Meta: v.once()}
 	_, err := v.send(v.r.PathValue("sid"), command)
-	return v.deskAfter("Passed on. Complete your wrapup when you are ready.", err, typed)
+	return v.deskAfter("Transferred. Complete your wrap-up when you are ready.", err, typed)
 }
 
 // targetOf reads what a form chooses: queue:billing, agent:bob.
@@ -376,7 +376,7 @@ func (v *visit) decline() error {
 
 func (v *visit) end() error {
 	_, err := v.send(v.r.PathValue("sid"), conversation.EndCommand{Agent: v.person.Name, Task: v.r.PostFormValue("task"), Meta: v.once()})
-	return v.deskAfter("Ended. Complete your wrapup.", err, form{About: "end"})
+	return v.deskAfter("Ended. Complete your wrap-up.", err, form{About: "end"})
 }
 
 func (v *visit) wrapUp() error {
@@ -385,7 +385,7 @@ func (v *visit) wrapUp() error {
 		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Disposition: typed.Disposition, Note: typed.WrapupNote, Meta: v.once(),
 	})
 	if err == nil && outcome.Unchanged && (typed.WrapupNote != "" || typed.Disposition != "") {
-		return v.desktop(http.StatusConflict, "This wrapup was completed before: the disposition and the note sent now were not kept.", typed)
+		return v.desktop(http.StatusConflict, "This wrapup was completed before: the outcome and the note sent now were not kept.", typed)
 	}
 	return v.deskAfter("Wrapup complete.", err, typed)
 }
@@ -396,7 +396,7 @@ func (v *visit) takeBack() error {
 	if err == nil {
 		err = v.dismissOwn(transfer)
 	}
-	return v.deskAfter("Taken back.", err, form{About: "cancel"})
+	return v.deskAfter("Transfer canceled.", err, form{About: "cancel"})
 }
 
 // Beside names the form beside which the refusal stands; "" where that form isn't there any more, and it

@@ -254,10 +254,10 @@ func (p insightsPage) Headlines() []headline {
 	}{
 		{"conversations", headline{Title: "Conversations", Value: strconv.Itoa(total.Conversations)}},
 		{"transferred", headline{Title: "Transferred", Value: percent(total.ShareTransferred()), More: plural(total.Transferred, "conversation", "conversations")}},
-		{"hops", headline{Title: "Hops per conversation", Value: strconv.FormatFloat(total.HopsPerConversation(), 'f', 2, 64), More: plural(total.Hops, "hop", "hops")}},
+		{"hops", headline{Title: "Completed transfers per conversation", Value: strconv.FormatFloat(total.HopsPerConversation(), 'f', 2, 64), More: plural(total.Hops, "completed transfer", "completed transfers")}},
 		{"sent.time_to_accept", headline{Title: "Time to accept, median", Value: lasting(toAccept.Median), More: "90 % within " + lasting(toAccept.P90)}},
 		{"sent.failed", headline{Title: "Failed transfers", Value: strconv.Itoa(total.Sent.Failed), More: "of " + strconv.Itoa(total.Sent.Initiated)}},
-		{"wrapup_refusals", headline{Title: "Refused for a wrapup", Value: strconv.Itoa(total.WrapupRefusals), More: "accepts"}},
+		{"wrapup_refusals", headline{Title: "Accepts blocked by wrap-up", Value: strconv.Itoa(total.WrapupRefusals), More: "accepts"}},
 	}
 	headlines := make([]headline, len(shown))
 	for i, one := range shown {

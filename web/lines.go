@@ -46,7 +46,7 @@ func forAgents(t desk.Thread, reader string) []line {
 		}
 	}
 	for _, x := range t.Transfers {
-		lines = append(lines, line{At: x.CreatedAt, Text: named.Agent(x.From) + " passed this to " + named.target(x.To), Note: notes[x.Note]})
+		lines = append(lines, line{At: x.CreatedAt, Text: named.Agent(x.From) + " transferred this to " + named.target(x.To), Note: notes[x.Note]})
 		if x.Status == conversation.TransferFailed {
 			lines = append(lines, line{At: x.EndedAt, Text: "The transfer to " + named.target(x.To) + " ended: " + because(x.FailureReason)})
 		}
@@ -68,7 +68,7 @@ func forAgents(t desk.Thread, reader string) []line {
 	}
 	lines = inOrder(lines)
 	if t.Conversation.Status != conversation.ConversationActive {
-		lines = append(lines, line{Text: "The customer’s side is over."})
+		lines = append(lines, line{Text: "Chat ended."})
 	}
 	return identified(lines)
 }
@@ -95,9 +95,9 @@ func forCustomer(t desk.Thread) []line {
 	named := names{t.Names}
 	lines := messages(t, func(m desk.Message) bool { return m.From == desk.FromCustomer }, "You")
 	for _, x := range t.Transfers {
-		lines = append(lines, line{At: x.CreatedAt, Text: "You are being passed on to " + named.target(x.To)})
+		lines = append(lines, line{At: x.CreatedAt, Text: "We’re connecting you with a colleague"})
 		if x.Status == conversation.TransferFailed && x.FailureReason != conversation.ReasonConversationClosed {
-			lines = append(lines, line{At: x.EndedAt, Text: "You are not being passed on after all"})
+			lines = append(lines, line{At: x.EndedAt, Text: "We could not connect you with a colleague"})
 		}
 	}
 	for _, task := range t.Tasks {
@@ -155,7 +155,7 @@ func because(reason conversation.Reason) string {
 	case conversation.ReasonExpired:
 		return "no agent answered in time"
 	case conversation.ReasonCanceled:
-		return "it was taken back"
+		return "the sender canceled it"
 	case conversation.ReasonTaskTimeout:
 		return "it waited for too long"
 	case conversation.ReasonConversationClosed:

@@ -143,7 +143,7 @@ func failed(named names, sent desk.SentTransfer) string {
 			text = attempted(named, *sent.Attempt)
 		}
 	case conversation.ReasonCanceled:
-		text = "The transfer to " + named.target(x.To) + " was taken back."
+		text = "The transfer to " + named.target(x.To) + " was canceled."
 	case conversation.ReasonTaskTimeout:
 		text = "The transfer to " + named.target(x.To) + " waited for too long."
 	case conversation.ReasonConversationClosed:

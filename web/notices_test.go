@@ -86,7 +86,7 @@ func TestTheSenderReadsWhatBecameOfATransfer(t *testing.T) {
 	u := o.unfolds("Crystal Minh").acceptedBy("alice").does(conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}})
 	sid := u.state.Conversation
 	u.offered("bob")
-	require.Contains(t, o.reads(alice, "/desk/"+sid), "who has not accepted yet")
+	require.Contains(t, o.reads(alice, "/desk/"+sid), "not accepted yet")
 	require.NotContains(t, o.reads(alice, "/desk"), `id="notice-`)
 
 	u.does(conversation.DeclineCommand{Agent: "bob", Reason: "at lunch"})
@@ -95,13 +95,13 @@ func TestTheSenderReadsWhatBecameOfATransfer(t *testing.T) {
 		require.Contains(t, o.reads(alice, path), declined, path)
 	}
 	open := o.reads(alice, "/desk/"+sid)
-	require.NotContains(t, open, "who has not accepted yet")
+	require.NotContains(t, open, "not accepted yet")
 	require.Contains(t, open, "</time> bob declined: ‘at lunch’</div>", "a line of the transcript")
 
 	u.does(conversation.WrapupCommand{Agent: "alice"})
 	list := o.reads(alice, "/desk")
 	require.Contains(t, list, `<span class="more">`+declined+`</span>`)
-	require.NotContains(t, list, "who has not accepted yet")
+	require.NotContains(t, list, "not accepted yet")
 
 	u.offered("bob").expires()
 	require.Contains(t, o.reads(alice, "/desk"), "bob did not answer in time. Now waiting in support.")

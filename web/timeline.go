@@ -91,7 +91,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	case conversation.EventTransferFailed:
 		said = "The transfer failed" + why
 	case conversation.EventTransferCanceled:
-		said = "The transfer was taken back"
+		said = "The transfer was canceled"
 	case conversation.EventTransferCompleted:
 		said = "The transfer is complete: " + agent + " has it"
 	case conversation.EventReservationCreated:
