@@ -15,7 +15,7 @@ TEST_TIMEOUT ?= 20m
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags='modernc.org/sqlite/lib=-race=false')
 WITHOUT_RACE := /(conversation|e2e|bench|chaos)(/|$$)
 
-.PHONY: help demo dev build test bench growth chaos lint vulncheck licences sbom release generate assets screenshots drift clean
+.PHONY: help demo dev build test bench growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ growth: ## measure how cost grows: 20,000 conversations open, 500 transfers of o
 chaos: ## kill workers, gateways, the Temporal server and the database for minutes, and look for what was lost or doubled
 	@tools/postgres/install.sh
 	@go run ./chaos
+
+layout: ## print lines per package and methods per type, and what is above the bounds
+	@go run -C tools/layout . "$(CURDIR)"
 
 lint: bin/golangci-lint ## check style, import rules and that workflows are deterministic
 	bin/golangci-lint run ./...
