@@ -14,7 +14,7 @@ import (
 const (
 	// shownMessages is how many of the newest messages a page shows.
 	shownMessages = 200
-	// listed is how many queues, and how many agents, the directory lists at a time.
+	// listed is the maximum number of queues, and of agents, in one directory listing.
 	listed = 20
 )
 
@@ -35,48 +35,49 @@ func (s *Site) deskRoutes() []route {
 	}
 }
 
-// agentDesk is what the page /desk shows.
+// agentDesk is the data of the page /desk.
 type agentDesk struct {
 	Work []desk.Work
-	// Passed are conversations that the agent has transferred and wrapped up, and that are not accepted yet.
+	// Passed are conversations that the agent has transferred and wrapped up, and that no agent has accepted yet.
 	Passed []desk.PassedOn
-	// Handovers say where the active transfers of both are, by their SIDs.
+	// Handovers describes the active transfers of Work and Passed, by transfer SID.
 	Handovers map[string]handover
-	// Presences are those that the agent can choose from.
+	// Presences are the values that the agent can choose from.
 	Presences []desk.Presence
-	// Open is the conversation that is open, nil for none.
+	// Open is the open conversation, nil for none.
 	Open *openConversation
 }
 
-// openConversation is a conversation on an agent's desk, and what they can do with it.
+// openConversation is a conversation on an agent's desk and the actions that the agent has there.
 type openConversation struct {
 	desk.Thread
-	// Kept is the query under which the transfer panel shows the same messages.
+	// Kept is the query with which the transfer panel shows the same messages, "" for the newest messages.
 	Kept  template.URL
 	Lines []line
 	// Reader is the agent's name.
 	Reader string
 	// Handovers is described at agentDesk.
 	Handovers map[string]handover
-	// Offer, Active and Wrapping are the agent's tasks in it: what they are offered, have, and wrap up.
+	// Offer, Active and Wrapping are the agent's reserved, assigned and wrapping tasks in the conversation, nil for
+	// none.
 	Offer, Active, Wrapping *desk.Work
-	// Attributes are those of the newest of them.
+	// Attributes are those of the newest task.
 	Attributes conversation.Attributes
 	// TransfersOn and TransferNotes are the administrator's switches.
 	TransfersOn, TransferNotes bool
-	// Directory is whom to pass it to, nil while the panel isn't open.
+	// Directory lists the possible targets of a transfer, nil while the transfer panel is closed.
 	Directory *directory
 	Form      form
 }
 
-// form is what was typed, to be shown again where it was refused.
+// form holds the typed values, so that a refused form is shown with them.
 type form struct {
 	Text, To, Note, Search, Disposition, WrapupNote, Reason string
-	// About names the form that was refused, Refused says why.
+	// About names the form that was refused, Refused is the reason.
 	About, Refused string
 }
 
-// directory is whom a conversation can be passed to.
+// directory lists the possible targets of a transfer.
 type directory struct {
 	Queues, Agents []choice
 	More           bool
@@ -86,14 +87,15 @@ type directory struct {
 type choice struct {
 	// Value is what the form sends: queue:billing, agent:bob.
 	Value, Name, About string
-	// Hint says what to expect, or why it can't be chosen.
+	// Hint says what happens after the choice, or why the choice is disabled.
 	Hint     string
 	Disabled bool
 }
 
 func (v *visit) showDesk() error { return v.desktop(http.StatusOK, "", form{}) }
 
-// desktop answers with the agent's desk; where a form was refused, with that and what was typed.
+// desktop responds with the agent's desk. refused is the reason why a form was refused, "" for none; typed is its
+// content.
 func (v *visit) desktop(status int, refused string, typed form) error {
 	work, err := v.desk.Workload(v.ctx, v.person.Name)
 	if err != nil {
@@ -113,7 +115,7 @@ func (v *visit) desktop(status int, refused string, typed form) error {
 			return v.notMineAnyMore(status, sid, refused, err)
 		}
 		body.Open.Handovers = body.Handovers
-		p.Refused = "" // it stands with the conversation
+		p.Refused = "" // it is shown in the conversation
 	}
 	if unread := unreadOf(work); unread > 0 {
 		p.Title = "(" + plural(unread, "new", "new") + ") Desk"
@@ -121,8 +123,8 @@ func (v *visit) desktop(status int, refused string, typed form) error {
 	return v.render(status, "desk", p)
 }
 
-// notMineAnyMore answers with the desk alone where the conversation isn't on it any more. A supervisor who
-// has opened its address looks at it as supervisors do.
+// notMineAnyMore responds with the desk alone if err says that the conversation is not on it any more, and returns
+// every other error. A supervisor who opens the conversation's address is redirected to the supervisor's view.
 func (v *visit) notMineAnyMore(status int, sid, refused string, err error) error {
 	if conversation.CodeOf(err) != conversation.CodeNotYourTask || !conversation.IsSID(conversation.PrefixConversation, sid) {
 		return err
@@ -153,7 +155,7 @@ func unreadOf(work []desk.Work) (count int) {
 	return count
 }
 
-// open reads the conversation that is open, and notes that the agent has seen it.
+// open reads the open conversation and marks its messages as read by the agent.
 func (v *visit) open(sid string, work []desk.Work, typed form) (*openConversation, error) {
 	window, err := v.window(sid)
 	if err != nil {
@@ -182,7 +184,7 @@ func (v *visit) open(sid string, work []desk.Work, typed form) (*openConversatio
 			o.Active = w
 		case conversation.TaskWrapping:
 			o.Wrapping = w
-		case conversation.TaskPending, conversation.TaskCompleted, conversation.TaskCanceled: // not on their desk
+		case conversation.TaskPending, conversation.TaskCompleted, conversation.TaskCanceled: // not on the agent's desk
 		}
 		if err := v.see(w, thread); err != nil {
 			return nil, err
@@ -205,7 +207,7 @@ func (v *visit) open(sid string, work []desk.Work, typed form) (*openConversatio
 	return o, nil
 }
 
-// see notes that the agent has seen the messages of their conversation, unless its tab is in the background.
+// see marks the conversation's messages as read by the agent, unless the browser tab is in the background.
 func (v *visit) see(w *desk.Work, thread desk.Thread) error {
 	if w.Unread == 0 || v.r.Header.Get(headerHidden) != "" || len(thread.Messages) == 0 {
 		return nil
@@ -241,7 +243,8 @@ func (v *visit) directory(sid, search string) (*directory, error) {
 	return d, nil
 }
 
-// absent says whether a transfer to an agent who isn't there is possible, and what becomes of it.
+// absent reports whether a transfer to an unavailable agent is disabled by the setting, and returns the hint to
+// show.
 func absent(setting conversation.AgentUnavailablePolicy, presence desk.Presence) (disabled bool, hint string) {
 	where := "offline"
 	if presence == desk.PresenceBreak {
@@ -257,7 +260,7 @@ func absent(setting conversation.AgentUnavailablePolicy, presence desk.Presence)
 	return true, where
 }
 
-// streamDesk tells of everything that the agent's desk shows.
+// streamDesk streams changes of everything that the agent's desk shows.
 func (v *visit) streamDesk() error {
 	w := v.live.watch(v.person.Name, false)
 	return v.stream(v.person.Name, w, func() (map[string]bool, error) {
@@ -269,14 +272,14 @@ func (v *visit) streamDesk() error {
 		}
 		passed, err := v.desk.PassedOn(ctx, v.person.Name)
 		shown := map[string]bool{}
-		for _, one := range passed { // what the next agent and the customer write is not theirs to read
+		for _, one := range passed { // the agent may not read the messages that follow
 			shown[one.Conversation.SID] = false
 		}
 		for _, one := range work {
 			switch {
 			case one.Task.Status != conversation.TaskWrapping:
 				shown[one.Conversation.SID] = true
-			case one.Transfer != nil: // what becomes of it is their own; what happens after it is not
+			case one.Transfer != nil: // the agent may see the transfer's outcome, but not what follows it
 				if _, known := shown[one.Conversation.SID]; !known {
 					shown[one.Conversation.SID] = false
 				}
@@ -293,7 +296,8 @@ func (v *visit) setStatus() error {
 	return v.back(v.conversationPage(v.r.PostFormValue("conversation")), "")
 }
 
-// deskAfter answers a form: the conversation's page, or the same page with what was refused and typed.
+// deskAfter responds to a form: with a redirect to the conversation's page, or with the same page, the refusal and
+// the typed values.
 func (v *visit) deskAfter(said string, err error, typed form) error {
 	if err != nil {
 		status, message, other := v.refusedBy(err)
@@ -328,7 +332,7 @@ func (v *visit) say() error {
 
 func (v *visit) transfer() error {
 	typed := form{To: v.r.PostFormValue("to"), Note: v.text("note"), Search: v.r.PostFormValue("search"), About: "transfer"}
-	if v.r.PostFormValue("find") != "" { // who has no scripts searches so, and loses nothing
+	if v.r.PostFormValue("find") != "" { // without scripts, this button searches and keeps the typed values
 		typed.About = ""
 		return v.desktop(http.StatusOK, "", typed)
 	}
@@ -341,7 +345,7 @@ func (v *visit) transfer() error {
 	return v.deskAfter("Transferred. Complete your wrap-up when you are ready.", err, typed)
 }
 
-// targetOf reads what a form chooses: queue:billing, agent:bob.
+// targetOf parses the target that a form sends: queue:billing, agent:bob. ok is false for anything else.
 func targetOf(chosen string) (to conversation.Target, ok bool) {
 	kind, name, _ := strings.Cut(chosen, ":")
 	switch kind {
@@ -353,7 +357,7 @@ func targetOf(chosen string) (to conversation.Target, ok bool) {
 	return conversation.Target{}, false
 }
 
-// once is the command's own ID from the form: sent twice, it has one effect.
+// once returns the command ID from the form, so that a form that is sent twice has one effect.
 func (v *visit) once() conversation.Meta {
 	return conversation.Meta{CommandID: v.r.PostFormValue("once")}
 }
@@ -399,8 +403,8 @@ func (v *visit) takeBack() error {
 	return v.deskAfter("Transfer canceled.", err, form{About: "cancel"})
 }
 
-// Beside names the form beside which the refusal stands; "" where that form isn't there any more, and it
-// stands above everything.
+// Beside returns the name of the form beside which the page shows the refusal. It returns "" if that form is no
+// longer on the page; the refusal is then shown above everything.
 func (o *openConversation) Beside() string {
 	switch about := o.Form.About; {
 	case about == "say" && o.Active != nil, about == "transfer" && o.Directory != nil, about == "wrapup" && o.Wrapping != nil,
@@ -410,7 +414,7 @@ func (o *openConversation) Beside() string {
 	return ""
 }
 
-// TransferOf returns the transfer with that SID, nil where there is none.
+// TransferOf returns the transfer with the SID, nil for none.
 func (o *openConversation) TransferOf(sid string) *conversation.Transfer {
 	for i := range o.Thread.Transfers {
 		if o.Thread.Transfers[i].SID == sid {
@@ -420,7 +424,7 @@ func (o *openConversation) TransferOf(sid string) *conversation.Transfer {
 	return nil
 }
 
-// NoteOf returns the text of the note of the transfer with that SID, "" where it has none.
+// NoteOf returns the text of the note of the transfer with the SID, "" for none.
 func (o *openConversation) NoteOf(sid string) string {
 	x := o.TransferOf(sid)
 	if x == nil || x.Note == "" {

@@ -29,39 +29,40 @@ func (s *Site) chatRoutes() []route {
 	}
 }
 
-// chat is what the customer's page shows.
+// chat is the data of the customer's page.
 type chat struct {
-	// Thread is the conversation, nil where none was begun.
+	// Thread is the conversation, nil before it begins.
 	Thread *desk.Thread
 	Lines  []line
-	// With is whom the customer talks to, empty while they wait.
+	// With is the name of the agent whom the customer talks to, "" while the customer waits.
 	With string
-	// Passed is whom they are being passed on to, empty where they aren't.
+	// Passed is the name of the active transfer's target, "" without an active transfer.
 	Passed string
-	// Wait is how it stands while they wait for an agent, empty while an agent has it.
+	// Wait is the state of the wait for an agent, "" while an agent has the conversation.
 	Wait desk.Wait
-	// Name and Text are what was typed, shown again where it was refused; Once is the form's ID, which stays
-	// until its chat has begun.
+	// Name and Text are the typed values of a refused form. Once is the ID of the form; it stays the same until the
+	// form's chat has begun.
 	Name, Text, Once string
-	// Wrong is the field of the form that was refused, Why the reason; both empty where the form itself was.
+	// Wrong is the field that was refused, Why the reason. Both are "" if the form as a whole was refused.
 	Wrong, Why string
 }
 
-// Waiting tells whether nobody is there for the customer yet.
+// Waiting reports whether the customer waits for the first agent.
 func (c chat) Waiting() bool { return c.Thread != nil && c.Open() && c.With == "" && c.Passed == "" }
 
-// Open tells whether the customer can write.
+// Open reports whether the customer can write.
 func (c chat) Open() bool {
 	return c.Thread != nil && c.Thread.Conversation.Status == conversation.ConversationActive
 }
 
-// Earlier and Conversation are what the thread is drawn with.
+// Earlier and Conversation are used by the thread's template.
 func (c chat) Earlier() int                    { return c.Thread.Earlier }
 func (c chat) Conversation() desk.Conversation { return c.Thread.Conversation }
 
 func (v *visit) showChat() error { return v.chat(http.StatusOK, "", chat{}) }
 
-// chat answers with the customer's page; where a form was refused, with that and what was typed.
+// chat responds with the customer's page. refused is the reason why a form was refused, "" for none; body holds its
+// values.
 func (v *visit) chat(status int, refused string, body chat) error {
 	if sid := v.customers.GetString(v.ctx, keyConversation); sid != "" {
 		window, err := v.window(sid)
@@ -92,7 +93,7 @@ func (v *visit) chat(status int, refused string, body chat) error {
 	return v.render(status, "chat", page{Title: "Chat", Section: "chat", Refused: refused, Body: body})
 }
 
-// whoIsThere tells whom the customer talks to, and to whom they are being passed on.
+// whoIsThere returns the name of the customer's agent and the name of the active transfer's target, "" for none.
 func whoIsThere(t desk.Thread) (with, passed string) {
 	for _, task := range t.Conversation.Live {
 		if task.Status == conversation.TaskAssigned {
@@ -107,10 +108,11 @@ func whoIsThere(t desk.Thread) (with, passed string) {
 	return with, passed
 }
 
-// beginning is for how long a new conversation may take to come to the desk.
+// beginning is how long a page waits for the desk to record a new conversation.
 const beginning = 10 * time.Second
 
-// beganWithin is for how long a conversation counts as begun by a form that is sent again because its answer was lost.
+// beganWithin is how long after its beginning a chat can be found again by its form, sent again because the
+// response was lost.
 const beganWithin = 10 * time.Minute
 
 func (v *visit) startChat() error {
@@ -132,7 +134,7 @@ func (v *visit) startChat() error {
 	switch {
 	case err != nil:
 		return err
-	case open: // a form that was left open
+	case open: // sent from a stale tab
 		return v.back("/chat", "")
 	}
 	if wait := v.waits(v.starts.take(v.r)); wait != 0 {
@@ -158,8 +160,8 @@ func (v *visit) startChat() error {
 	return v.chatAfter(err, typed)
 }
 
-// wrongStart names the field of the form that no chat can begin with, and says why; "" for none. What is refused later
-// would leave a conversation without words.
+// wrongStart returns the first invalid field of the form and the reason, "" for none. It checks before the
+// conversation begins, because a later refusal of the message would leave an empty conversation.
 func wrongStart(typed chat) (field, why string) {
 	for _, f := range []struct {
 		name, value, label string
@@ -177,8 +179,8 @@ func wrongStart(typed chat) (field, why string) {
 	return "", ""
 }
 
-// openChat tells whether the browser has another chat than that one. A chat that the desk does not know is none: it
-// never began.
+// openChat reports whether the browser has a chat other than sid. It ignores and forgets a chat that the desk does
+// not know, because that chat never began.
 func (v *visit) openChat(sid string) (bool, error) {
 	open := v.customers.GetString(v.ctx, keyConversation)
 	if open == "" || open == sid {
@@ -192,8 +194,8 @@ func (v *visit) openChat(sid string) (bool, error) {
 	return err == nil, err
 }
 
-// unknownChat is asked where the desk does not know the browser's chat: it returns the ID of the form that began it as
-// long as the chat may still come to the desk, so that sending the form again does not begin a second one.
+// unknownChat is called if the desk does not know the browser's chat. While the desk may still record the chat, it
+// returns the ID of the form that began it, so that sending the form again does not begin a second chat.
 func (v *visit) unknownChat() string {
 	if time.Since(time.Unix(v.customers.GetInt64(v.ctx, keyBegun), 0)) < beganWithin {
 		return v.customers.GetString(v.ctx, keyForm)
@@ -208,11 +210,11 @@ func (v *visit) forgetChat() {
 	}
 }
 
-// chats is the namespace of the SIDs of chats.
+// chats is the UUID namespace of chat SIDs.
 var chats = uuid.MustParse("6f9f2a0c-6c5f-4c6e-9a51-0a3a2d1f7f5e")
 
-// chatOf is the SID of the chat that a form begins in the browser with that secret. The form's ID alone names no
-// conversation: who learns it, from a log or a cache, has another secret.
+// chatOf returns the SID of the chat that the form begins in the browser with the secret. The form's ID alone does
+// not identify a conversation: a person who finds the ID in a log or a cache has another secret.
 func chatOf(once uuid.UUID, secret []byte) string {
 	return conversation.SIDOf(conversation.PrefixConversation, uuid.NewSHA1(chats, append(once[:], secret...)))
 }
@@ -224,7 +226,7 @@ const (
 	secretSize = 16
 )
 
-// formSecret is the secret of the browser, which gets a new one where it has none.
+// formSecret returns the secret of the browser, and sets a new one if the browser has none.
 func (v *visit) formSecret() ([]byte, error) {
 	name := v.cookieName(cookieForm, v.customers.Cookie.Path)
 	if cookie, err := v.r.Cookie(name); err == nil {
@@ -240,19 +242,19 @@ func (v *visit) formSecret() ([]byte, error) {
 	return secret, nil
 }
 
-// formCookie lasts until the browser is closed.
+// formCookie returns the cookie with the form secret. With maxAge 0 it lasts until the browser is closed.
 func (v *visit) formCookie(value string, maxAge int) *http.Cookie {
 	path := v.customers.Cookie.Path
-	return &http.Cookie{ //nolint:gosec // G124: Secure wherever the pages are reached by https
+	return &http.Cookie{ //nolint:gosec // G124: Secure if the pages are reached by https
 		Name: v.cookieName(cookieForm, path), Value: value, Path: path, MaxAge: maxAge,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.overTLS(),
 	}
 }
 
-// errFormUsed is returned for a form whose chat is over or old.
+// errFormUsed is returned for a form whose chat is over, or older than beganWithin.
 var errFormUsed = errors.New("the form was used")
 
-// begin starts the conversation, where its form hasn't done so before.
+// begin starts the conversation, unless its form has started it before.
 func (v *visit) begin(sid string, typed chat) error {
 	route, err := v.desk.Route(v.ctx, desk.DefaultWorkflow(), map[string]any{"channel": string(conversation.ChannelWeb)})
 	if err != nil {
@@ -267,12 +269,13 @@ func (v *visit) begin(sid string, typed chat) error {
 	return err
 }
 
-// begunByForm tells whether an existing conversation is that of the form, whose answer was lost.
+// begunByForm returns nil if the existing conversation can be the one that the form began before its response was
+// lost, errFormUsed otherwise.
 func (v *visit) begunByForm(sid string) error {
 	found, err := v.desk.Conversation(v.ctx, sid)
 	switch {
 	case errors.Is(err, desk.ErrUnknownConversation):
-		return nil // it is on its way to the desk
+		return nil // the desk has not recorded it yet
 	case err != nil:
 		return err
 	case found.Status != conversation.ConversationActive || time.Since(found.CreatedAt) > beganWithin:
@@ -281,7 +284,7 @@ func (v *visit) begunByForm(sid string) error {
 	return nil
 }
 
-// tell adds the customer's words to the transcript, once.
+// tell adds the customer's message to the transcript, once for each form and text.
 func (v *visit) tell(sid, text, once string) (desk.Message, error) {
 	return v.desk.Say(v.ctx, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: text, ProviderSID: messageID(sid, once, text)})
 }
@@ -289,7 +292,8 @@ func (v *visit) tell(sid, text, once string) (desk.Message, error) {
 // chatOver is the answer to a message in a chat that is over.
 const chatOver = "This chat is over: begin another one."
 
-// chatAfter answers a form of the customer.
+// chatAfter responds to a form of the customer: with a redirect to the chat, or with the refusal and the typed
+// values.
 func (v *visit) chatAfter(err error, typed chat) error {
 	if err == nil {
 		return v.back("/chat", "")
@@ -332,7 +336,7 @@ func (v *visit) sayInChat() error {
 	return v.chatAfter(err, typed)
 }
 
-// endChat closes the customer's side.
+// endChat closes the conversation for the customer.
 func (v *visit) endChat() error {
 	sid, err := v.customersConversation()
 	if err != nil {
@@ -340,7 +344,7 @@ func (v *visit) endChat() error {
 	}
 	_, err = v.carry(sid, conversation.CloseCommand{Reason: "customer_left", Meta: v.once()})
 	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
-		err = nil // it is over, as they wish
+		err = nil // it is closed already, as the customer wants
 	}
 	return v.chatAfter(err, chat{})
 }
@@ -359,13 +363,14 @@ func (v *visit) newChat() error {
 		return v.chat(http.StatusConflict, "This chat is still open: end it first.", chat{})
 	}
 	if err := v.customers.Destroy(v.ctx); err != nil {
-		return err //nolint:wrapcheck // the desk's, which says all
+		return err //nolint:wrapcheck // the desk's error is complete
 	}
-	http.SetCookie(v.w, v.formCookie("", -1)) // the next form is another visitor's
+	http.SetCookie(v.w, v.formCookie("", -1)) // the next form may be another visitor's
 	return v.back("/chat", "")
 }
 
-// customersConversation is the browser's chat. A form of another one, in a tab that was left open, is refused.
+// customersConversation returns the SID of the browser's chat. It refuses a form of another chat, sent from a stale
+// tab.
 func (v *visit) customersConversation() (string, error) {
 	sid := v.customers.GetString(v.ctx, keyConversation)
 	if sid == "" {

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// lookEvery is how often the desk is looked at, at most: it may change all the time.
+	// lookEvery is the minimum time between two reads of the desk, which may change all the time.
 	lookEvery = 100 * time.Millisecond
-	// waitsEvery is how often it is looked at who waits for an agent.
+	// waitsEvery is how often live reads which conversations wait for an agent.
 	waitsEvery = time.Second
-	// atOnce is how many events are read at a time.
+	// atOnce is the maximum number of events in one read.
 	atOnce = 500
 )
 
-// live tells open pages that something they show has changed. What it was, a page sees when it
-// fetches itself anew; so nothing is missed, however often a connection is lost.
+// live wakes open pages when something that they show has changed. It does not send the change: the page fetches
+// itself again, so a lost connection loses no change.
 type live struct {
 	desk *desk.Desk
 	log  *slog.Logger
@@ -29,22 +29,23 @@ type live struct {
 	mutex  sync.Mutex
 	open   map[*watching]bool
 	closed bool
-	// spoken is how much was written in each watched conversation when it was looked at last, waits how those of customers
-	// stood that waited.
+	// spoken holds, for each watched conversation, the message counter of the last read ([desk.Desk.Spoken]). waits
+	// holds the state of each waiting customer's conversation at the last read ([desk.Desk.Waits]).
 	spoken map[string]int
 	waits  map[string]desk.Wait
 }
 
-// watching is what one open page shows.
+// watching describes what one open page shows.
 type watching struct {
-	// agent is whose work is shown, everything set where all conversations are.
+	// agent is the agent whose work the page shows. everything is set for a page of all conversations.
 	agent      string
 	everything bool
-	// conversations are those shown, whoever has them: true where also what is written in them is.
+	// conversations are the SIDs of the conversations that the page shows, regardless of their agent. The value is
+	// true if the page also shows the messages.
 	conversations map[string]bool
-	// customer is set for a customer's page, which says whether an agent is there while they wait.
+	// customer is set for a customer's page, which shows whether an agent is available while the customer waits.
 	customer bool
-	// changed holds one signal; done is closed when no more will come.
+	// changed holds at most one signal. live closes done when no more signals will come.
 	changed, done chan struct{}
 }
 
@@ -52,12 +53,13 @@ func newLive(d *desk.Desk, log *slog.Logger) *live {
 	return &live{desk: d, log: log, open: map[*watching]bool{}, spoken: map[string]int{}}
 }
 
-// watch begins to tell of an agent's work, of some conversations, or of everything.
+// watch registers a page for an agent's work, for some conversations, or for everything. Call leave to unregister
+// it.
 func (l *live) watch(agent string, everything bool, conversations ...string) *watching {
 	return l.begin(&watching{agent: agent, everything: everything, conversations: setOf(conversations)})
 }
 
-// watchAsCustomer begins to tell a customer of their conversation, and of whether an agent is there.
+// watchAsCustomer registers a customer's page for its conversation and for the availability of agents.
 func (l *live) watchAsCustomer(sid string) *watching {
 	return l.begin(&watching{conversations: setOf([]string{sid}), customer: true})
 }
@@ -74,7 +76,7 @@ func (l *live) begin(w *watching) *watching {
 	return w
 }
 
-// follow changes which conversations are watched: true for those of which messages are shown too.
+// follow replaces the conversations of the page. The value is true if the page also shows the messages.
 func (l *live) follow(w *watching, conversations map[string]bool) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -87,14 +89,14 @@ func (l *live) leave(w *watching) {
 	delete(l.open, w)
 }
 
-// run looks at the desk until ctx ends.
+// run reads the desk repeatedly until ctx ends. Then it ends every stream.
 func (l *live) run(ctx context.Context) error {
 	defer l.close()
 	var at seen
 	var waitsAt time.Time
 	failing := false
 	for ctx.Err() == nil {
-		news, within, leave := l.desk.News() // before the look, so that nothing comes in between
+		news, within, leave := l.desk.News() // before the read, so that no change between the two is missed
 		began := time.Now()
 		err := l.look(ctx, &at)
 		if err == nil && began.Sub(waitsAt) >= waitsEvery {
@@ -112,7 +114,7 @@ func (l *live) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// pause waits for that long, or until something happens or ctx ends.
+// pause waits for d, until something is closed, or until ctx ends.
 func pause(ctx context.Context, d time.Duration, something <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -123,13 +125,13 @@ func pause(ctx context.Context, d time.Duration, something <-chan struct{}) {
 	}
 }
 
-// seen is how far the desk was looked at: the event log, and what administrators have changed.
+// seen is how far live has read: the position in the event log, and the position in the administrators' changes.
 type seen struct {
 	known                  bool
 	position, administered int64
 }
 
-// look tells of what has happened since, of other settings, and who has written.
+// look wakes the pages for new events, changed settings and new messages.
 func (l *live) look(ctx context.Context, at *seen) error {
 	now, err := l.desk.LastPosition(ctx)
 	if err != nil {
@@ -142,7 +144,7 @@ func (l *live) look(ctx context.Context, at *seen) error {
 	if !at.known {
 		*at = seen{true, now, administered}
 	}
-	if at.administered != administered || now < at.position { // an older copy of the database has other events behind it
+	if at.administered != administered || now < at.position { // settings changed, or an older database was restored
 		l.tellAll()
 		at.administered, at.position = administered, min(at.position, now)
 	}
@@ -152,7 +154,7 @@ func (l *live) look(ctx context.Context, at *seen) error {
 			return err
 		}
 		if len(events) == 0 {
-			at.position = now // positions that no event has
+			at.position = now // no event has these positions
 			break
 		}
 		l.tell(events)
@@ -180,7 +182,7 @@ func (l *live) wakeAgent(name string) {
 	}
 }
 
-// tell wakes the pages that show what the events are of.
+// tell wakes the pages that show the agent or the conversation of one of the events.
 func (l *live) tell(events []desk.LoggedEvent) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -196,7 +198,7 @@ func (w *watching) shows(e desk.LoggedEvent) bool {
 	return (w.agent != "" && w.agent == e.Agent) || shown
 }
 
-// listen wakes the pages that show a conversation in which somebody has written.
+// listen wakes the pages that show a conversation whose messages have changed.
 func (l *live) listen(ctx context.Context) error {
 	watched := l.watched()
 	if len(watched) == 0 {
@@ -223,7 +225,7 @@ func (l *live) listen(ctx context.Context) error {
 	return nil
 }
 
-// lookAtWaits wakes the pages of customers for whom agents have come or gone.
+// lookAtWaits wakes the pages of customers for whom the availability of agents has changed.
 func (l *live) lookAtWaits(ctx context.Context) error {
 	l.mutex.Lock()
 	of := map[string][]*watching{}
@@ -254,7 +256,7 @@ func (l *live) lookAtWaits(ctx context.Context) error {
 	return nil
 }
 
-// watched are all conversations that pages show, in order.
+// watched returns the SIDs of all conversations whose messages a page shows, sorted.
 func (l *live) watched() []string {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -283,7 +285,7 @@ func (l *live) close() {
 func (w *watching) wake() {
 	select {
 	case w.changed <- struct{}{}:
-	default: // it will look anyway
+	default: // a signal is pending already
 	}
 }
 

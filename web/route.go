@@ -6,20 +6,21 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// access is who may use a route. Which conversations an agent sees is the desk's to say ([desk.AsAgent]).
+// access is the set of roles that may use a route. The desk decides which conversations an agent sees
+// ([desk.AsAgent]).
 type access int
 
 const (
-	// everybody, signed in or not: the customer's pages, signing in, and assets.
+	// everybody includes visitors who are not signed in: the customer's pages, sign-in, and assets.
 	everybody access = iota
-	// agents, and with them supervisors and administrators.
+	// agents also includes supervisors and administrators.
 	agents
-	// supervisors and administrators.
+	// supervisors also includes administrators.
 	supervisors
 	administrators
 )
 
-// allows tells whether people of the role may use the route; "" is somebody who isn't signed in.
+// allows reports whether a person with the role may use the route. The role "" means not signed in.
 func (a access) allows(role desk.Role) bool {
 	switch a {
 	case everybody:
@@ -34,18 +35,18 @@ func (a access) allows(role desk.Role) bool {
 	return false
 }
 
-// route is one page, or one form.
+// route is one page or one form.
 type route struct {
 	method, path string
 	access       access
 	handle       func(*visit) error
-	// stream is set for what goes on until the browser leaves.
+	// stream is set for a response that lasts until the browser disconnects.
 	stream bool
-	// part is set for what a page that is open fetches of itself: nothing to come back to after signing in.
+	// part is set for a fragment that an open page fetches. Sign-in does not return to it.
 	part bool
 }
 
-// String names the route in logs.
+// String returns the name of the route for logs.
 func (r route) String() string { return r.method + " " + r.path }
 
 func (s *Site) routes() []route {
@@ -55,11 +56,11 @@ func (s *Site) routes() []route {
 // Route describes a page or a form, for tests.
 type Route struct {
 	Method, Path string
-	// Roles may use it; "" among them is somebody who isn't signed in.
+	// Roles may use the route. The role "" means not signed in.
 	Roles []desk.Role
 }
 
-// Routes returns every page and form, assets apart.
+// Routes returns every page and form, without the assets.
 func (s *Site) Routes() []Route {
 	var found []Route
 	for _, r := range s.routes() {

@@ -18,33 +18,33 @@ import (
 	"github.com/baton-transfers/baton/web/identity"
 )
 
-// Conversations commands conversations: [*baton.Client] does.
+// Conversations sends commands to conversations. [*baton.Client] implements it.
 type Conversations interface {
 	Start(ctx context.Context, start conversation.StartCommand) (string, error)
 	Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error)
 }
 
-// Options say who signs in how, and where the pages are. The zero Options serve pages to which nobody can
-// sign in.
+// Options configure sign-in and the addresses of the pages. With the zero Options, the pages are served but no
+// person can sign in.
 type Options struct {
 	Logger *slog.Logger
-	// URL is the pages' public address, as https://baton.example.com; empty for the address that was asked. With
-	// https, browsers use no other scheme for it, and cookies have a name that says so.
+	// URL is the public address of the pages, for example https://baton.example.com; empty for the address of the
+	// request. With https, browsers reach the host by https only, and cookie names have a prefix that requires it.
 	URL string
-	// Limits bound what people of whom little is known may do.
+	// Limits bound what visitors of whom little is known may do.
 	Limits Limits
-	// Provider is whom to sign in with; nil for none.
+	// Provider is the OpenID Connect provider to sign in with, nil for none.
 	Provider *identity.Provider
-	// Demo lets whoever is on this machine sign in as anybody: for a desk that is nobody's.
+	// Demo lets every user of this machine sign in as any agent. It is meant for a desk without real data.
 	Demo bool
-	// DemoOff is set if the demo was asked for and is off, because others than this machine may reach the pages.
+	// DemoOff is set if the demo was requested but is off, because other machines may reach the pages.
 	DemoOff bool
-	// Idle is after how long without a request of a person's own their session ends; [DefaultIdle] where it is zero.
+	// Idle is how long a session lasts without a request that the person made; zero means [DefaultIdle].
 	Idle time.Duration
-	// Now is the clock of idle times and of the periods of insights; the system's where it is nil.
+	// Now is the clock for idle times and for the periods of insights; nil means the system clock.
 	Now func() time.Time
-	// TemporalUI is the address of the Temporal Web UI and the namespace's page in it, to which a conversation's
-	// workflow ID is added; no links where it is empty.
+	// TemporalUI is the address of the namespace's page in the Temporal Web UI, to which a conversation's workflow
+	// ID is appended. If it is empty, the pages show no such links.
 	TemporalUI string
 }
 
@@ -62,13 +62,13 @@ type Site struct {
 	idle          time.Duration
 	now           func() time.Time
 	guard         *http.CrossOriginProtection
-	// starts bounds the chats that are begun, says what is said in one, signIns the sign-ins that are begun.
+	// starts bounds the chats that begin, says the messages in one chat, signIns the sign-ins that begin.
 	starts, signIns addressLimiter
 	says            *limit.Limiter
 	streams         *streams
 }
 
-// New returns the pages over an open desk. Run has to run for pages to learn of changes.
+// New returns the pages of an open desk. Pages learn of changes only while [Site.Run] runs.
 func New(d *desk.Desk, conversations Conversations, options Options) *Site {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
@@ -84,7 +84,7 @@ func New(d *desk.Desk, conversations Conversations, options Options) *Site {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if options.URL != "" { // a proxy may send another Host than the browser's
+	if options.URL != "" { // a proxy may send a Host other than the browser's
 		if err := s.guard.AddTrustedOrigin(options.URL); err != nil {
 			options.Logger.Error("public address is not an origin", "url", options.URL, "error", err)
 		}
@@ -98,17 +98,17 @@ func New(d *desk.Desk, conversations Conversations, options Options) *Site {
 	return s
 }
 
-// Run watches the desk, and tells open pages what has changed, until ctx ends; then open streams end too.
+// Run watches the desk and notifies open pages of changes until ctx ends. Then it ends the open streams.
 func (s *Site) Run(ctx context.Context) error { return s.live.run(ctx) }
 
-// Streams is how many pages are open and told of changes.
+// Streams returns the number of open streams.
 func (s *Site) Streams() int {
 	s.streams.mutex.Lock()
 	defer s.streams.mutex.Unlock()
 	return s.streams.open
 }
 
-// Handler serves every page, and the assets; a page that says so for every other path.
+// Handler returns the handler of every page and of the assets. Any other path gets a "not found" page.
 func (s *Site) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
@@ -120,7 +120,7 @@ func (s *Site) Handler() http.Handler {
 	return s.security.HTTP(s.secured(s.guard.Handler(s.orNotFound(mux))))
 }
 
-// orNotFound answers with a page where the mux has no route for the path.
+// orNotFound responds with the "not found" page if the mux has no route for the path.
 func (s *Site) orNotFound(mux *http.ServeMux) http.Handler {
 	unknown := s.serve(route{access: everybody, handle: func(*visit) error {
 		return notFound("There is no page at this address. Check it, or go back to the start.")
@@ -145,18 +145,18 @@ func routed(mux *http.ServeMux, r *http.Request) bool {
 	return false
 }
 
-// Paths are the patterns, for a [http.ServeMux], of everything that the pages answer.
+// Paths returns the patterns, for a [http.ServeMux], of everything that the pages answer.
 func Paths() []string {
 	return []string{"/{$}", "/favicon.ico", "/assets/", "/sign-in", "/sign-in/", "/sign-out", "/desk", "/desk/", "/chat", "/chat/", "/conversations", "/conversations/", "/insights", "/insights/", "/insights.csv", "/admin", "/admin/"}
 }
 
-// patience is how long a request may take, a stream apart.
+// patience is the timeout of a request, except for streams.
 const patience = 20 * time.Second
 
-// maxForm bounds what a form may send.
+// maxForm is the maximum size of a request body in bytes.
 const maxForm = 256 << 10
 
-// serve does what every page has in common: the session, the role, limits, and what an error looks like.
+// serve adds what all pages share: sessions, the role check, limits and error pages.
 func (s *Site) serve(r route) http.Handler {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if !r.stream {
@@ -176,7 +176,7 @@ func (s *Site) serve(r route) http.Handler {
 	return compressed(s.customers.LoadAndSave(s.people.LoadAndSave(handler)))
 }
 
-// peek loads the sessions of a request whose answer doesn't end, and so can't save them.
+// peek loads the sessions for a stream. The response of a stream does not end, so it cannot save them.
 func (s *Site) peek(next http.Handler) http.Handler {
 	return s.loaded(s.people, s.loaded(s.customers, next))
 }
@@ -196,18 +196,19 @@ func (s *Site) loaded(sessions *scs.SessionManager, next http.Handler) http.Hand
 	})
 }
 
-// supervisorPace is how often a supervisor may ask for what [Site.Supervisors] guards: a page of the Temporal Web UI asks for many
-// things at once.
+// supervisorPace is how often one supervisor may request what [Site.Supervisors] guards. One page of the Temporal
+// Web UI makes many requests at once.
 var supervisorPace = limit.Pace{Count: 200, Per: 4 * time.Second}
 
-// Supervisors lets requests pass of those who are signed in as supervisor or administrator, and answers all others with 401 or
-// 403. It is for what a page of another site asks for in their name: whoever uses it has to look at the origin.
+// Supervisors passes requests of signed-in supervisors and administrators to next, and answers all others with 401
+// or 403. It serves requests that a page of another site makes in the person's name: the caller must check the
+// origin.
 func (s *Site) Supervisors(next http.Handler) http.Handler {
 	limits := limit.New(supervisorPace, limit.Pace{})
 	return s.loaded(s.people, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{Site: s, w: w, r: r, ctx: r.Context()}
 		who, err := v.who()
-		seclog.Identify(v.ctx, who.Name, string(who.Role), "") //nolint:contextcheck // each request has its own
+		seclog.Identify(v.ctx, who.Name, string(who.Role), "") //nolint:contextcheck // each request has its own context
 		switch {
 		case err != nil:
 			s.sessionFailed(w, r, err)
@@ -231,11 +232,11 @@ func (s *Site) sessionFailed(w http.ResponseWriter, r *http.Request, err error) 
 	http.Error(w, "Baton can't reach its records now. Try again in a moment.", http.StatusServiceUnavailable)
 }
 
-// policy lets a page use what comes from here, and nothing inline.
+// policy is the content security policy: a page loads only what this site serves, and nothing inline.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
 	"manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// strict has browsers use https alone for this host, for a year.
+// strict makes browsers use only https for this host, for a year.
 const strict = "max-age=31536000"
 
 func (s *Site) secured(next http.Handler) http.Handler {

@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	// beat is how often a stream says that it is there, so that no proxy thinks it dead.
+	// beat is the interval of keep-alive comments, so that no proxy closes an idle stream.
 	beat = 15 * time.Second
-	// writeWithin is how long a browser may take to take in a few bytes.
+	// writeWithin is the timeout for writing a few bytes to a browser.
 	writeWithin = 10 * time.Second
-	// calm is how long a page of everything rests between two changes.
+	// calm is the minimum time between two change events on a page of all conversations.
 	calm = time.Second
 )
 
-// stream tells the browser, with server-sent events, each time that what it shows has changed, and once
-// at first: who comes back after a lost connection has missed nothing. The function, which may be nil,
-// says before each which conversations are to be watched ([live.follow]). The key is whose stream it is: a chat's SID or a
-// person's name, which have only so many open.
+// stream sends a server-sent event when what the page shows has changed, and one at the start, so that a browser
+// that reconnects misses nothing. Before each event it calls following, which may be nil, and watches the
+// conversations that it returns ([live.follow]). The key is the owner of the stream: a chat's SID or a person's
+// name. It limits how many streams each owner has open.
 func (v *visit) stream(key string, w *watching, following func() (map[string]bool, error)) error {
 	defer v.live.leave(w)
 	leave, ok := v.streams.enter(key)
 	if !ok {
-		v.waits(beat) // by then a stream that was left has ended
+		v.waits(beat) // by then an abandoned stream has ended
 		return &mistake{http.StatusTooManyRequests, "Too many pages are open: close some of them, then load this one again."}
 	}
 	defer leave()
@@ -33,8 +33,8 @@ func (v *visit) stream(key string, w *watching, following func() (map[string]boo
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	if err := controller.SetReadDeadline(time.Time{}); err != nil { // that of a request, which this outlasts
-		return err //nolint:wrapcheck // it says all
+	if err := controller.SetReadDeadline(time.Time{}); err != nil { // the stream outlasts the deadline of a request
+		return err //nolint:wrapcheck // the error is complete
 	}
 	send := func(text string) bool {
 		if err := controller.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil {
@@ -55,13 +55,13 @@ func (v *visit) stream(key string, w *watching, following func() (map[string]boo
 		select {
 		case <-w.changed:
 			if !v.staysSignedIn() {
-				send(changed) // the page fetches itself, and is led to the sign-in
+				send(changed) // the page fetches itself and is redirected to the sign-in page
 				return nil
 			}
 			if following != nil {
 				sids, err := following()
 				if err != nil {
-					return nil // the browser comes back, and is told then
+					return nil // the browser reconnects and gets the event then
 				}
 				v.live.follow(w, sids)
 			}
@@ -87,11 +87,12 @@ func (v *visit) stream(key string, w *watching, following func() (map[string]boo
 	}
 }
 
-// changed is the event that has a page fetch itself anew.
+// changed is the event that makes a page fetch itself again.
 const changed = "event: changed\ndata:\n\n"
 
-// staysSignedIn reports whether the person of the stream is still signed in, and has the role that they had at its start. The
-// context of a stream has the session as it was then, so that it is read anew. A customer's stream has no person.
+// staysSignedIn reports whether the stream's person is still signed in with the role from the start of the stream.
+// It loads the session again, because the stream's context holds the session as it was at the start. It returns
+// true for a customer's stream, which has no person.
 func (v *visit) staysSignedIn() bool {
 	if !v.person.In() {
 		return true
@@ -100,14 +101,14 @@ func (v *visit) staysSignedIn() bool {
 	defer cancel()
 	ctx, err := v.people.Load(ctx, v.people.Token(v.ctx))
 	if err != nil {
-		return false // the browser comes back, and is asked then
+		return false // the browser reconnects, and the sign-in is checked then
 	}
 	now := &visit{Site: v.Site, w: v.w, r: v.r, ctx: ctx}
 	who, err := now.who()
 	return err == nil && who.Key() == v.person.Key() && who.Role == v.person.Role
 }
 
-// rest waits that long, or tells that the browser has left.
+// rest waits for d. It returns false if the browser disconnects first.
 func (v *visit) rest(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

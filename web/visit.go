@@ -24,50 +24,52 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// visit is one request on its way to its answer.
+// visit is one request and the state of its response.
 type visit struct {
 	*Site
 
 	w      http.ResponseWriter
 	r      *http.Request
-	ctx    context.Context //nolint:containedctx // a visit is its request, and lives as long
+	ctx    context.Context //nolint:containedctx // a visit is one request and lives as long as it does
 	person person
-	// said is what the page is to say though it isn't the next one.
+	// said is a confirmation for this page instead of the next one.
 	said string
-	// noticed are the notices of the person, once they were read; failed is set where the page says what went wrong, and shows none.
+	// noticed caches the notices of the person, nil before they are read. failed is set on an error page, which
+	// shows no notices.
 	noticed *desk.Notices
 	failed  bool
 }
 
-// What htmx and we tell each other.
+// Headers between htmx and the server.
 const (
 	headerHTMX       = "Hx-Request"
 	headerPushURL    = "Hx-Push-Url"
 	headerRedirect   = "Hx-Redirect"
 	headerReplaceURL = "Hx-Replace-Url"
-	// headerReswap says how an answer is put into the page.
+	// headerReswap says how htmx puts the response into the page.
 	headerReswap = "Hx-Reswap"
-	// headerTrigger names what has sent a request: the page itself, where it fetches itself anew.
+	// headerTrigger names the element that sent the request: the page itself if it fetches itself again.
 	headerTrigger = "Hx-Trigger"
-	// headerHidden says that nobody looks at the page: its tab is in the background.
+	// headerHidden is set if the browser tab is in the background.
 	headerHidden = "X-Hidden"
 )
 
-// page is what every template is given.
+// page is the data of every template.
 type page struct {
 	Title string
 	// Section is the part of the site that the navigation marks.
 	Section string
 	Person  person
-	// Said is what has just been done, Refused why something was not.
+	// Said confirms what was just done. Refused says why something was refused.
 	Said, Refused string
 	Notices       notices
-	// ZoneCookie is the name of the cookie in which the script keeps the reader's zone, empty on pages for customers.
+	// ZoneCookie is the name of the cookie in which the script stores the reader's time zone, "" on pages for
+	// customers.
 	ZoneCookie string
 	Body       any
 }
 
-// enter reads who comes, and refuses whom the route isn't for.
+// enter identifies the person and refuses a person whose role may not use the route.
 func (v *visit) enter(r route) error {
 	if v.r.Method == http.MethodPost {
 		if err := v.r.ParseForm(); err != nil {
@@ -95,10 +97,10 @@ func (v *visit) enter(r route) error {
 	return errSignIn
 }
 
-// errSignIn sends somebody to sign in, and then back to where they wanted to go.
+// errSignIn redirects the visitor to the sign-in page, and after sign-in back to the requested page.
 var errSignIn = errors.New("sign in first")
 
-// mistake is an error for who sees the page: a status and a sentence.
+// mistake is an error to show to the person: an HTTP status and a sentence.
 type mistake struct {
 	status  int
 	message string
@@ -107,10 +109,10 @@ type mistake struct {
 // Error returns the sentence.
 func (m *mistake) Error() string { return m.message }
 
-// notFound is the answer to an address that names nothing.
+// notFound returns the error for an address that names nothing.
 func notFound(what string) error { return &mistake{http.StatusNotFound, what} }
 
-// statusOf is the HTTP status of an error, and the sentence for who sees the page.
+// statusOf returns the HTTP status of an error and the sentence for the person.
 func statusOf(err error) (int, string) {
 	var m *mistake
 	var refusal *conversation.Refusal
@@ -137,7 +139,7 @@ func statusOfRefusal(err error, refusal *conversation.Refusal) int {
 	return http.StatusConflict
 }
 
-// sentence begins with a capital letter and ends with a full stop.
+// sentence makes text begin with a capital letter and end with a full stop.
 func sentence(text string) string {
 	if text == "" {
 		return ""
@@ -150,8 +152,8 @@ func sentence(text string) string {
 	return text
 }
 
-// refusedBy returns the sentence where the error is for who sees the page to act on; others are
-// returned as they are.
+// refusedBy returns the status and the sentence of an error that the person can act on. It returns an internal
+// error unchanged as other.
 func (v *visit) refusedBy(err error) (status int, message string, other error) {
 	status, message = statusOf(err)
 	if status == http.StatusInternalServerError {
@@ -160,8 +162,8 @@ func (v *visit) refusedBy(err error) (status int, message string, other error) {
 	return status, v.worded(err, message), nil
 }
 
-// worded returns the sentence of an error for its page: agents and queues are called as the page calls them. A page without
-// a person signed in keeps the sentence.
+// worded returns the sentence of a refusal with the names of agents and queues as the page shows them. It returns
+// message unchanged if no person is signed in or if err is not a refusal with such a name.
 func (v *visit) worded(err error, message string) string {
 	refusal, refused := errors.AsType[*conversation.Refusal](err)
 	if !refused || !v.person.In() || (refusal.Details.Agent == "" && refusal.Details.Queue == "") {
@@ -175,8 +177,8 @@ func (v *visit) worded(err error, message string) string {
 	return wordedWith(known, refusal)
 }
 
-// wordedWith replaces the unique names that the refusal's details hold: quoted ones, and an agent's that the sentence
-// begins with.
+// wordedWith replaces the unique names in the refusal's details with the names that people read: quoted names, and
+// an agent's name at the beginning of the sentence.
 func wordedWith(known desk.Choices, refusal *conversation.Refusal) string {
 	d, text, subject := refusal.Details, withoutCommand(refusal), ""
 	if rest, found := strings.CutPrefix(text, d.Agent+" "); found && d.Agent != "" {
@@ -187,13 +189,14 @@ func wordedWith(known desk.Choices, refusal *conversation.Refusal) string {
 			text = strings.ReplaceAll(text, strconv.Quote(name), "“"+isolated(shown)+"”")
 		}
 	}
-	if subject != "" { // a name keeps its first letter
+	if subject != "" { // a name keeps the case of its first letter
 		return subject + strings.TrimSuffix(text, ".") + "."
 	}
 	return sentence(text)
 }
 
-// withoutCommand returns the sentence of a refusal without the name of the command, which a page calls otherwise.
+// withoutCommand returns the refusal's sentence without the command's name, because pages name commands
+// differently.
 func withoutCommand(refusal *conversation.Refusal) string {
 	if command, rest, found := strings.Cut(refusal.Message, ": "); found && refusal.Details.Field != "" &&
 		slices.Contains(conversation.ServiceCommands(), conversation.CommandName(command)) {
@@ -202,7 +205,7 @@ func withoutCommand(refusal *conversation.Refusal) string {
 	return refusal.Message
 }
 
-// render answers with a page. A refused form passes what was refused, with its status.
+// render responds with the page. A refused form sets p.Refused and passes the status of the refusal.
 func (v *visit) render(status int, name string, p page) error {
 	p.Person = v.person
 	if p.Person.In() {
@@ -229,13 +232,13 @@ func (v *visit) render(status int, name string, p page) error {
 	}
 	var body bytes.Buffer
 	if err := template.ExecuteTemplate(&body, "layout", p); err != nil {
-		return err //nolint:wrapcheck // it names the template and the line
+		return err //nolint:wrapcheck // the error names the template and the line
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	if v.r.Method == http.MethodPost && h.Get(headerReplaceURL) == "" {
-		h.Set(headerPushURL, "false") // the form's address is no page
+		h.Set(headerPushURL, "false") // the form's address is not a page
 	}
 	if v.r.Method == http.MethodGet && v.r.URL.Query().Has(paramSaid) && h.Get(headerReplaceURL) == "" {
 		h.Set(headerPushURL, v.withoutSaid())
@@ -245,7 +248,7 @@ func (v *visit) render(status int, name string, p page) error {
 	return gone(err)
 }
 
-// back sends the browser to a page after a form was carried out, and has that page say what was done.
+// back redirects the browser to a page after a form was carried out. The page shows said, unless it is "".
 func (v *visit) back(path, said string) error {
 	if said != "" {
 		var err error
@@ -257,10 +260,10 @@ func (v *visit) back(path, said string) error {
 	return nil
 }
 
-// gone drops the error of an answer that nobody waits for any more.
+// gone discards the error of writing a response: the client has disconnected.
 func gone(error) error { return nil }
 
-// fail answers with what went wrong.
+// fail responds with an error page, or with a redirect to the sign-in page.
 func (v *visit) fail(r route, err error) {
 	signIn := errors.Is(err, errSignIn)
 	if signIn && !v.queued() {
@@ -277,7 +280,7 @@ func (v *visit) fail(r route, err error) {
 		v.log.ErrorContext(v.ctx, "A page has failed", "route", r.String(), "error", err)
 	}
 	if r.part {
-		v.w.Header().Set(headerReswap, "none") // the page keeps what it has
+		v.w.Header().Set(headerReswap, "none") // htmx keeps the current page
 	}
 	if r.stream || r.part || v.queued() {
 		http.Error(v.w, message, status)
@@ -289,7 +292,8 @@ func (v *visit) fail(r route, err error) {
 	}
 }
 
-// toSignIn sends to the page to sign in; htmx, which would put it into the page, is told to load it.
+// toSignIn redirects to the sign-in page. It tells htmx to load the page, because htmx would insert a redirected
+// page.
 func (v *visit) toSignIn(r route) {
 	next := v.r.URL.RequestURI()
 	if v.r.Method != http.MethodGet || r.part {
@@ -304,7 +308,7 @@ func (v *visit) toSignIn(r route) {
 	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
 }
 
-// localPath is the path of an address, for going back to; "/" where it isn't one of ours.
+// localPath returns the path and query of an address for a redirect, "/" if the path is not local.
 func localPath(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.Contains(u.Path, `\`) {
@@ -313,7 +317,7 @@ func localPath(address string) string {
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).RequestURI()
 }
 
-// guarded runs a handler, and turns a fault of ours into an error.
+// guarded runs the route's handler and turns a panic into an error.
 func guarded(v *visit, r route) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -327,21 +331,22 @@ func guarded(v *visit, r route) (err error) {
 	return r.handle(v)
 }
 
-// text is what was typed into a field of several lines, which browsers send with those of another system.
+// text returns a text field of the form. Browsers send its line breaks as CRLF; text returns LF.
 func (v *visit) text(field string) string {
 	return strings.ReplaceAll(v.r.PostFormValue(field), "\r\n", "\n")
 }
 
-// messageID is what a message is stored once under: the same form with the same words.
+// messageID returns the ID under which a message is stored once: the same form with the same text has the same ID.
 func messageID(sid, once, text string) string {
 	sum := sha256.Sum256([]byte(sid + "\n" + once + "\n" + text))
 	return "page-" + hex.EncodeToString(sum[:16])
 }
 
-// settling is for how long a page waits for the desk to show what a command has just done.
+// settling is how long a page waits for the desk to show the effect of a command.
 const settling = 3 * time.Second
 
-// send carries a command of the one signed in to a conversation. A refusal is what they may learn of the conversation.
+// send sends a command of the signed-in person to a conversation. A refusal contains only what the person may
+// learn.
 func (v *visit) send(sid string, command conversation.Command) (conversation.Outcome, error) {
 	outcome, err := v.carry(sid, command)
 	if err != nil {
@@ -350,12 +355,12 @@ func (v *visit) send(sid string, command conversation.Command) (conversation.Out
 	return outcome, nil
 }
 
-// carry carries a command to a conversation, and waits until the desk shows what it did.
+// carry sends a command to a conversation and waits until the desk shows its effect, at most for settling.
 func (v *visit) carry(sid string, command conversation.Command) (conversation.Outcome, error) {
-	if err := conversation.Storable(command); err != nil { // here, for the ID makes it JSON
+	if err := conversation.Storable(command); err != nil { // before the next call, which encodes the command as JSON
 		return conversation.Outcome{}, err
 	}
-	command, err := conversation.Identified(command, uuid.NewString()) // a refusal is noted under the ID
+	command, err := conversation.Identified(command, uuid.NewString()) // the desk counts a refusal once for each ID
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
@@ -371,5 +376,5 @@ func (v *visit) carry(sid string, command conversation.Command) (conversation.Ou
 	if err := v.desk.AwaitRevision(ctx, sid, outcome.Revision); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return outcome, err
 	}
-	return outcome, nil // where the desk is behind, the page follows by itself
+	return outcome, nil // if the desk is late, the page updates itself later
 }
