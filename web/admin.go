@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// adminRoutes are the pages of administration.
+// adminRoutes returns the routes of administration.
 func (s *Site) adminRoutes() []route {
 	page := func(path string, handle func(*visit) error) route {
 		return route{method: http.MethodGet, path: path, access: administrators, handle: handle}
@@ -42,25 +42,25 @@ func (s *Site) adminRoutes() []route {
 	}
 }
 
-// acting is the context of a change: it is on record as made by who is signed in.
+// acting returns a context that records the signed-in person as the author of a change.
 func (v *visit) acting() context.Context { return desk.WithActor(v.ctx, v.person.Name) }
 
-// edit is a form of administration: what its fields hold, what they held when the page was made, and why
-// it was refused. Only what differs between the two is changed: a page that was open for a while takes
-// back nothing that somebody else has done meanwhile.
+// edit is a form of administration: its current values, the values from when the page was made, and the reason why
+// it was refused. Only fields whose values differ are changed, so that a page that was open for a while does not
+// undo changes that another person has made since.
 type edit struct {
 	fields, was url.Values
-	// refused is the sentence, about one field of the form or all of it.
+	// refused is the reason, about the name of the field that was refused, or "" for the whole form.
 	refused, about string
 }
 
-// was begins the names of the hidden fields with what the page was made with.
+// was is the prefix of the hidden fields with the values from when the page was made.
 const was = "was."
 
-// filled is a form with the values as they are.
+// filled returns a form with the current values.
 func filled(fields url.Values) edit { return edit{fields: fields, was: fields} }
 
-// typed is the form as it came. Browsers end lines with CR LF.
+// typed returns the submitted form. Browsers send line breaks as CRLF; typed changes them to LF.
 func (v *visit) typed() edit {
 	e := edit{fields: url.Values{}, was: url.Values{}}
 	for name, values := range v.r.PostForm {
@@ -75,13 +75,13 @@ func (v *visit) typed() edit {
 	return e
 }
 
-// Value is what the field holds.
+// Value returns the value of the field.
 func (e edit) Value(name string) string { return e.fields.Get(name) }
 
-// Has tells whether the value is one that the field holds.
+// Has reports whether the field has the value among its values.
 func (e edit) Has(name, value string) bool { return slices.Contains(e.fields[name], value) }
 
-// Refused is why the form was refused, where that is about none of these fields.
+// Refused returns why the form was refused, "" if the reason is about one of the fields apart.
 func (e edit) Refused(apart ...string) string {
 	if slices.Contains(apart, e.about) {
 		return ""
@@ -89,7 +89,7 @@ func (e edit) Refused(apart ...string) string {
 	return e.refused
 }
 
-// About is what was refused of the field.
+// About returns why the field was refused, "" if it was not.
 func (e edit) About(name string) string {
 	if e.about != name {
 		return ""
@@ -97,7 +97,7 @@ func (e edit) About(name string) string {
 	return e.refused
 }
 
-// Was are the hidden fields with what the page is made with.
+// Was returns the hidden fields with the values from when the page was made, sorted.
 func (e edit) Was() []struct{ Name, Value string } {
 	var hidden []struct{ Name, Value string }
 	for name, values := range e.was {
@@ -109,10 +109,10 @@ func (e edit) Was() []struct{ Name, Value string } {
 	return hidden
 }
 
-// changed tells whether the field was changed on the page.
+// changed reports whether the field was changed on the page.
 func (e edit) changed(name string) bool { return !slices.Equal(e.fields[name], e.was[name]) }
 
-// text returns the field, nil where it wasn't changed.
+// text returns the value of the field, nil if it was not changed.
 func (e edit) text(name string) *string {
 	if !e.changed(name) {
 		return nil
@@ -120,7 +120,7 @@ func (e edit) text(name string) *string {
 	return new(strings.TrimSpace(e.Value(name)))
 }
 
-// chosen returns what was added to and taken from the choices of a field.
+// chosen returns the values that were added to and removed from a field with several values.
 func (e edit) chosen(name string) (added, taken []string) {
 	for _, value := range e.fields[name] {
 		if !slices.Contains(e.was[name], value) {
@@ -135,13 +135,13 @@ func (e edit) chosen(name string) (added, taken []string) {
 	return added, taken
 }
 
-// wrong refuses a field before the desk does.
+// wrong returns a refusal of a field, for checks before the desk's.
 func wrong(field, sentence string) error {
 	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: field}, "%s", sentence)
 }
 
-// changedOrNot answers a form: with the page at that address, which says what was done, or with the form
-// again, everything typed kept and the refusal beside it.
+// changedOrNot responds to a form: with a redirect to the address, which shows said, or with the form again, with
+// the typed values and the refusal.
 func (v *visit) changedOrNot(err error, address, said string, again func(status int, e edit) error) error {
 	if err == nil {
 		return v.back(address, said)
@@ -156,7 +156,7 @@ func (v *visit) changedOrNot(err error, address, said string, again func(status 
 	return again(status, e)
 }
 
-// labelled leaves out the desk's name of the field, which is labelled otherwise.
+// labelled removes the desk's name of the field from the message, because the page labels the field differently.
 func labelled(message, field string) string {
 	if field == "" || len(message) < len(field) || !strings.EqualFold(message[:len(field)], field) {
 		return message
@@ -171,13 +171,13 @@ func labelled(message, field string) string {
 	return message
 }
 
-// fieldOf is the field that a refusal is about.
+// fieldOf returns the field that a refusal is about, "" for none.
 func fieldOf(err error) string {
 	var refusal *conversation.Refusal
 	if !errors.As(err, &refusal) {
 		return ""
 	}
-	switch refusal.Code { //nolint:exhaustive // the others are about what their details say
+	switch refusal.Code { //nolint:exhaustive // for the other codes, the details name the field
 	case conversation.CodePluginConflict:
 		return "messaging_transfers"
 	case conversation.CodeMessagingTransfersOff:
@@ -186,9 +186,9 @@ func fieldOf(err error) string {
 	return refusal.Details.Field
 }
 
-// missing turns the refusal of a name that is nobody's into a page that isn't there.
+// missing turns the refusal of an unknown agent or queue into a "not found" error.
 func missing(err error) error {
-	switch conversation.CodeOf(err) { //nolint:exhaustive // others are no matter of an address
+	switch conversation.CodeOf(err) { //nolint:exhaustive // the other codes are not about the address
 	case conversation.CodeUnknownAgent, conversation.CodeUnknownQueue:
 		_, message := statusOf(err)
 		return notFound(message)

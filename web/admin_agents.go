@@ -14,19 +14,19 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// agentsPage is what /admin/agents shows.
+// agentsPage is the data of the page /admin/agents.
 type agentsPage struct {
 	Agents []desk.Agent
-	// Names are how people read the names of queues.
+	// Names are the display names of queues.
 	Names desk.Names
 	// Form adds an agent.
 	Form edit
 }
 
-// Roles are what an agent may be.
+// Roles returns the choices of an agent's role.
 func (agentsPage) Roles() []desk.Role { return desk.Roles() }
 
-// Skills are the agent's, for people.
+// Skills returns the agent's skills, separated by commas.
 func (agentsPage) Skills(a desk.Agent) string { return skillsOf(a.Attributes) }
 
 func (v *visit) showAgents() error { return v.agentList(http.StatusOK, edit{}) }
@@ -65,7 +65,7 @@ func (v *visit) addAgent() error {
 	return v.changedOrNot(err, "/admin/agents/"+url.PathEscape(added.Name), "Added "+isolated(cmp.Or(added.FriendlyName, added.Name))+".", v.agentList)
 }
 
-// capacity reads how many conversations somebody takes at a time.
+// capacity parses how many conversations an agent takes at a time, 0 for none.
 func (e edit) capacity(name string) (int, error) {
 	capacity, err := strconv.Atoi(strings.TrimSpace(e.Value(name)))
 	if err != nil {
@@ -74,11 +74,11 @@ func (e edit) capacity(name string) (int, error) {
 	return capacity, nil
 }
 
-// agentPage is what /admin/agents/{name} shows.
+// agentPage is the data of the page /admin/agents/{name}.
 type agentPage struct {
 	Agent desk.Agent
 	Form  edit
-	// Queues are all of them, Choices how they are named.
+	// Queues are all queues, Choices their names.
 	Queues  []desk.Queue
 	Choices desk.Choices
 	// Bound is the account at the OpenID Connect provider that the agent signs in with; nil for none yet.
@@ -87,10 +87,10 @@ type agentPage struct {
 	RemoveRefused string
 }
 
-// Roles are what an agent may be.
+// Roles returns the choices of an agent's role.
 func (agentPage) Roles() []desk.Role { return desk.Roles() }
 
-// On tells whether the agent is on the queue.
+// On reports whether the agent is a member of the queue.
 func (p agentPage) On(queue string) bool { return slices.Contains(p.Agent.Queues, queue) }
 
 func (v *visit) showAgent() error { return v.agent(http.StatusOK, agentPage{}) }
@@ -116,10 +116,11 @@ func (v *visit) agent(status int, body agentPage) (err error) {
 	return v.render(status, "admin_agent", page{Title: isolated(body.Agent.FriendlyName), Section: "admin", Body: body})
 }
 
-// fieldAttributes is the field of all attributes. A field of the name "attributes" would hide the form's own from scripts.
+// fieldAttributes is the field of all attributes. A field named "attributes" would hide the form's own property
+// from scripts.
 const fieldAttributes = "json"
 
-// agentFields are the agent's values. Queues with an expression are none: who is on them follows.
+// agentFields returns the agent's values. It leaves out queues with an expression, which decides their members.
 func agentFields(a desk.Agent, queues []desk.Queue) url.Values {
 	fields := url.Values{
 		"friendly_name": {a.FriendlyName}, "role": {string(a.Role)}, "skills": {skillsOf(a.Attributes)}, fieldAttributes: {indented(a.Attributes)},
@@ -146,8 +147,8 @@ func (v *visit) saveAgent() error {
 	})
 }
 
-// agent returns the changes of the form. Skills, which are one of the attributes, go before what the
-// attributes say of them. Of the attributes only those are changed that were changed on the page.
+// agent returns the changes of the form. The field of skills overrides the skills in the field of attributes. Only
+// the attributes that were changed on the page are changed.
 func (e edit) agent() (desk.AgentChange, error) {
 	change := desk.AgentChange{FriendlyName: e.text("friendly_name")}
 	if role := e.text("role"); role != nil {
@@ -197,10 +198,10 @@ func (v *visit) unbindAgent() error {
 	})
 }
 
-// keySkills is the attribute that expressions of queues ask for skills.
+// keySkills is the attribute in which the expressions of queues look for skills.
 const keySkills = "skills"
 
-// skillsOf is the list of skills, "" where the attributes have none or something else.
+// skillsOf returns the skills separated by commas, "" if the attributes have no list of skills.
 func skillsOf(attributes json.RawMessage) string {
 	var of struct {
 		Skills []string `json:"skills"`
@@ -211,8 +212,8 @@ func skillsOf(attributes json.RawMessage) string {
 	return strings.Join(of.Skills, ", ")
 }
 
-// withSkills puts the skills, separated by commas, into the attributes. Attributes that are no JSON object
-// stay as they are, for the desk to refuse.
+// withSkills sets the skills, separated by commas, in the attributes. It returns attributes that are not a JSON
+// object unchanged, so that the desk refuses them.
 func withSkills(attributes, skills string) string {
 	var of map[string]json.RawMessage
 	if json.Unmarshal([]byte(attributes), &of) != nil || of == nil {
@@ -231,8 +232,9 @@ func withSkills(attributes, skills string) string {
 	return plainJSON(of)
 }
 
-// merged makes of the attributes as they are what they were made on a page: attribute by attribute where somebody
-// else has changed others meanwhile. What is no JSON object is for the desk to refuse.
+// merged applies the changes of a page to the current attributes. are is the current value, were the value from
+// when the page was made, made the value from the page. If another person has changed other attributes since, it
+// merges attribute by attribute. If a value is not a JSON object, it returns made, which the desk checks.
 func merged(are, were, made string) string {
 	var now, before, after map[string]json.RawMessage
 	if are == were || json.Unmarshal([]byte(made), &after) != nil || after == nil ||
@@ -252,16 +254,16 @@ func merged(are, were, made string) string {
 	return plainJSON(now)
 }
 
-// plainJSON encodes texts, lists and maps of them, with < and > as they are.
+// plainJSON encodes strings, lists and maps as JSON, without escaping < and >.
 func plainJSON(value any) string {
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(value) //nolint:errchkjson // they always have JSON
+	_ = encoder.Encode(value) //nolint:errchkjson // these values always have a JSON form
 	return strings.TrimSpace(encoded.String())
 }
 
-// compact leaves out spaces between values. What is no JSON stays as it is.
+// compact removes the spaces between JSON values. It only trims text that is not JSON.
 func compact(text string) string {
 	var without bytes.Buffer
 	if json.Compact(&without, []byte(text)) != nil {
@@ -270,7 +272,7 @@ func compact(text string) string {
 	return without.String()
 }
 
-// indented is JSON for people to read.
+// indented formats JSON for people.
 func indented(raw json.RawMessage) string {
 	var lines bytes.Buffer
 	if json.Indent(&lines, raw, "", "  ") != nil {

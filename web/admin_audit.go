@@ -9,29 +9,29 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// auditPage is what /admin/audit shows.
+// auditPage is the data of the page /admin/audit.
 type auditPage struct {
 	Kind, Subject, By string
 	Found             []desk.AuditEntry
-	// Names are how people read the names of agents and queues.
+	// Names are the display names of agents and queues.
 	Names desk.Names
-	// Earlier and Later are the addresses of the pages before and after in time, empty where there are none.
+	// Earlier and Later are the addresses of the previous and next pages in time, "" for none.
 	Earlier, Later string
 }
 
-// Kinds are what there are entries of.
+// Kinds returns the kinds of entries.
 func (auditPage) Kinds() []desk.AuditKind { return desk.AuditKinds() }
 
-// Words is what was changed, for people.
+// Words describes the change in words.
 func (auditPage) Words(e desk.AuditEntry) string {
 	_, what, _ := strings.Cut(e.What, ".")
 	return strings.ReplaceAll(what, "_", " ")
 }
 
-// Who is who made the change, with the name that the filter takes.
+// Who returns the names of the person who made the change: the display name and the name for the filter.
 func (p auditPage) Who(e desk.AuditEntry) string { return withUnique(p.Names.Agent(e.By), e.By) }
 
-// Which is what was changed, with the name that the filter takes.
+// Which returns the names of what was changed: the display name and the name for the filter.
 func (p auditPage) Which(e desk.AuditEntry) string {
 	switch {
 	case e.Subject == "":
@@ -44,7 +44,7 @@ func (p auditPage) Which(e desk.AuditEntry) string {
 	return isolated(e.Subject)
 }
 
-// withUnique is a friendly name with the unique name where that is another one.
+// withUnique returns the friendly name, followed by the unique name if that is different.
 func withUnique(friendly, name string) string {
 	if friendly == name {
 		return isolated(name)
@@ -52,7 +52,7 @@ func withUnique(friendly, name string) string {
 	return isolated(friendly) + " (" + name + ")"
 }
 
-// About is the address of what was changed, empty where it has no page.
+// About returns the address of what was changed, "" if it has no page.
 func (auditPage) About(e desk.AuditEntry) string {
 	removed := strings.HasSuffix(e.What, ".removed")
 	switch {
@@ -66,7 +66,7 @@ func (auditPage) About(e desk.AuditEntry) string {
 	return ""
 }
 
-// Members tells whether the entry is of who left and who joined a queue.
+// Members reports whether the entry records who left and who joined a queue.
 func (auditPage) Members(e desk.AuditEntry) bool { return e.What == "queue.members" }
 
 func (v *visit) showAudit() error {

@@ -10,10 +10,10 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// queuesPage is what /admin/queues shows.
+// queuesPage is the data of the page /admin/queues.
 type queuesPage struct {
 	Queues []desk.Queue
-	// Names are how people read the names of agents.
+	// Names are the display names of agents.
 	Names desk.Names
 	// Form adds a queue.
 	Form edit
@@ -48,11 +48,11 @@ func (v *visit) addQueue() error {
 	return v.changedOrNot(err, "/admin/queues/"+url.PathEscape(added.Name), "Added "+isolated(cmp.Or(added.FriendlyName, added.Name))+".", v.queueList)
 }
 
-// queuePage is what /admin/queues/{name} shows.
+// queuePage is the data of the page /admin/queues/{name}.
 type queuePage struct {
 	Queue desk.Queue
 	Form  edit
-	// Agents are all of them, Choices how they are named.
+	// Agents are all agents, Choices their names.
 	Agents  []desk.Agent
 	Choices desk.Choices
 	// RemoveRefused is why the queue could not be removed.
@@ -84,7 +84,7 @@ func (v *visit) queue(status int, body queuePage) error {
 	return v.render(status, "admin_queue", page{Title: isolated(body.Queue.FriendlyName), Section: "admin", Body: body})
 }
 
-// Ways for a queue to have members.
+// How a queue gets its members.
 const (
 	byHand       = "hand"
 	byExpression = "expression"
@@ -109,7 +109,7 @@ func (v *visit) saveQueue() error {
 	})
 }
 
-// queue returns the changes of the form: an expression, or members by hand.
+// queue returns the changes of the form: an expression, or members that are chosen one by one.
 func (e edit) queue() (desk.QueueChange, error) {
 	change := desk.QueueChange{FriendlyName: e.text("friendly_name")}
 	switch e.Value("members") {

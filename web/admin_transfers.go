@@ -11,25 +11,25 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// transfersPage is what /admin/transfers shows.
+// transfersPage is the data of the page /admin/transfers.
 type transfersPage struct {
-	// Settings is the form of the switches and policies, Plugin the one that adds a plugin.
+	// Settings is the form of the switches and policies, Plugin the form that adds a plugin.
 	Settings, Plugin edit
 	Plugins          []desk.Plugin
 	// PluginRefused is why a plugin of the list could not be changed.
 	PluginRefused string
-	// On is set while transfers are on. Conflict is the plugin that keeps them from being turned on, or
-	// from being made while they are; empty where there is none.
+	// On is set while transfers are on. Conflict is the name of the plugin that prevents transfers, and prevents
+	// turning them on; "" for none.
 	On       bool
 	Conflict string
 }
 
-// What a switch's field holds while it is on.
+// The value of a switch's field while the switch is on.
 const on = "on"
 
 func (v *visit) showTransfers() error { return v.transfers(http.StatusOK, transfersPage{}) }
 
-// transfers answers with the page; forms that the body brings stay as they were typed.
+// transfers responds with the page. Forms that body contains keep their typed values.
 func (v *visit) transfers(status int, body transfersPage) error {
 	settings, err := v.desk.Settings(v.ctx)
 	if err != nil {
@@ -68,14 +68,14 @@ func settingsFields(s conversation.Settings) url.Values {
 	return fields
 }
 
-// switchesOf are the settings that are on or off, by the names of their fields.
+// switchesOf returns the settings that are on or off, by field name.
 func switchesOf(s *conversation.Settings) map[string]*bool {
 	return map[string]*bool{
 		"messaging_transfers": &s.MessagingTransfers, "transfer_notes": &s.TransferNotes, "timeout_activity": &s.TimeoutActivity,
 	}
 }
 
-// timesOf are the settings that are seconds, by the names of their fields.
+// timesOf returns the settings in seconds, by field name.
 func timesOf(s *conversation.Settings) map[string]*int {
 	return map[string]*int{
 		"reservation_timeout": &s.ReservationTimeout, "task_timeout": &s.TaskTimeout,
@@ -83,19 +83,19 @@ func timesOf(s *conversation.Settings) map[string]*int {
 	}
 }
 
-// unit is what a time is given in.
+// unit is a unit of time in the form.
 type unit struct {
 	Name    string
 	seconds int
 }
 
-// units are the smallest first.
+// units are the units, smallest first.
 var units = []unit{{"seconds", 1}, {"minutes", 60}, {"hours", 3600}, {"days", 86400}}
 
-// Units are what times can be given in.
+// Units returns the units for the form.
 func (transfersPage) Units() []unit { return units }
 
-// inUnit gives seconds in the largest unit that there are at least two of, and nothing left over.
+// inUnit converts seconds to the largest unit of which there are at least two, without a remainder.
 func inUnit(seconds int) (count int, name string) {
 	for _, u := range slices.Backward(units) {
 		if seconds%u.seconds == 0 && seconds >= 2*u.seconds {
@@ -105,10 +105,10 @@ func inUnit(seconds int) (count int, name string) {
 	return seconds, units[0].Name
 }
 
-// maxCount bounds what is multiplied; what a setting may be is the desk's to say.
+// maxCount bounds the count before it is multiplied. The desk checks the range of each setting.
 const maxCount = 10_000_000
 
-// seconds reads a time and its unit.
+// seconds parses a time and its unit, and returns seconds.
 func (e edit) seconds(name string) (int, error) {
 	count, err := strconv.Atoi(strings.TrimSpace(e.Value(name)))
 	if err != nil || count < -maxCount || count > maxCount {
@@ -133,7 +133,7 @@ func (v *visit) saveTransfers() error {
 	})
 }
 
-// settings returns what makes the changes of the form.
+// settings returns a function that applies the changes of the form.
 func (e edit) settings() (func(*conversation.Settings), error) {
 	var given conversation.Settings
 	for name, seconds := range timesOf(&given) {
@@ -165,7 +165,7 @@ func (e edit) settings() (func(*conversation.Settings), error) {
 	}, nil
 }
 
-// transferPlugin is in the names of plugins that transfer conversations, as Twilio's template names its own.
+// transferPlugin is part of the name of plugins that transfer conversations; Twilio's template is named so.
 const transferPlugin = "conversation-transfer"
 
 func (v *visit) addPlugin() error {
@@ -184,7 +184,7 @@ func (v *visit) addPlugin() error {
 	})
 }
 
-// plugin returns the installed plugin of that name.
+// plugin returns the installed plugin with the name; false for none.
 func (v *visit) plugin(name string) (desk.Plugin, bool, error) {
 	installed, err := v.desk.Plugins(v.ctx)
 	at := slices.IndexFunc(installed, func(p desk.Plugin) bool { return p.Name == name })

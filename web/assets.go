@@ -17,10 +17,10 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// served are the kinds of file that browsers get: what else lies beside them is for people.
+// served are the file types that browsers get. Other files in the directory are for developers.
 var served = map[string]bool{".js": true, ".css": true, ".svg": true, ".woff2": true, ".png": true}
 
-// version is made of the content of all assets: their addresses change with them, so browsers may keep them.
+// version is a hash of all assets. Their addresses contain it, so browsers may cache them forever.
 var version = sync.OnceValue(func() string {
 	sum := sha256.New()
 	err := fs.WalkDir(assets, "assets", func(name string, entry fs.DirEntry, err error) error {
@@ -35,16 +35,16 @@ var version = sync.OnceValue(func() string {
 		return nil
 	})
 	if err != nil {
-		panic(err) // they are in the program
+		panic(err) // they are embedded in the program
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 })
 
-// assetPath is the address of an asset, as /assets/0f…/style.css.
+// assetPath returns the path of an asset, for example /assets/0f…/style.css.
 func assetPath(name string) string { return "/assets/" + version() + "/" + name }
 
-// assets serves what pages load. Whatever version is asked for gets this one, but is to be kept only where it is
-// this one: while gateways are replaced, a page of the new one may ask the old one.
+// assets serves the assets. A request for another version gets the current file, but browsers may cache it only if
+// the versions match: while gateways are replaced, a page of a new gateway may load its assets from an old one.
 func (s *Site) assets() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/assets/"), "/")
@@ -61,8 +61,8 @@ func (s *Site) assets() http.Handler {
 		if asked == version() {
 			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		}
-		if _, err := w.Write(content); err != nil { //nolint:gosec // a file of ours
-			return // whoever asked is gone
+		if _, err := w.Write(content); err != nil { //nolint:gosec // an embedded file
+			return // the client has disconnected
 		}
 	})
 }

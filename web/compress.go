@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// compressedFrom is how long a page or an asset has to be.
+	// compressedFrom is the minimum size of a compressed page or asset, in bytes.
 	compressedFrom = 1024
-	// jitter is by how many bytes at most a compressed answer is longer than it had to be: pages repeat what was asked and hold
-	// the token of their forms, and its exact length would tell of that (BREACH).
+	// jitter is the maximum number of random bytes added to a compressed response. A page repeats parts of the
+	// request and holds the token of its forms, so an exact length would reveal the token (BREACH).
 	jitter = 64
 )
 
-// compressed compresses pages, styles and scripts for browsers that take it. A stream is not to be wrapped in it.
+// compressed compresses pages, styles and scripts for browsers that accept it. It must not wrap a stream.
 func compressed(next http.Handler) http.Handler {
 	wrap, err := gzhttp.NewWrapper(
 		gzhttp.MinSize(compressedFrom), gzhttp.EnableZstd(false), gzhttp.RandomJitter(jitter, 0, false),

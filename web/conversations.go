@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// perPage is how many conversations a page lists.
+// perPage is the maximum number of conversations on one page of a list.
 const perPage = 50
 
 func (s *Site) conversationRoutes() []route {
@@ -27,22 +27,22 @@ func (s *Site) conversationRoutes() []route {
 	}
 }
 
-// conversationsPage is what /conversations shows.
+// conversationsPage is the data of the page /conversations.
 type conversationsPage struct {
 	Status, Queue, Agent, Order, Search string
-	// Queues and Agents are those to choose from.
+	// Queues and Agents are the choices of the filter.
 	Queues []desk.Queue
 	Agents []desk.Agent
-	// Choices are how they are named.
+	// Choices are their names.
 	Choices desk.Choices
 	Found   desk.Matches
-	// Refused is set where the search was refused: nothing was looked for.
+	// Refused is set if the search was refused and nothing was searched.
 	Refused bool
-	// Earlier and Later are the addresses of the pages before and after, empty where there are none.
+	// Earlier and Later are the addresses of the previous and next pages in time, "" for none.
 	Earlier, Later string
 }
 
-// waitingLongest is the order of a list with the conversations first that wait for somebody longest.
+// waitingLongest is the list order that puts the longest-waiting conversations first.
 const waitingLongest = "waiting"
 
 func (v *visit) listConversations() error {
@@ -73,7 +73,7 @@ func (v *visit) listConversations() error {
 		v.security.Write(v.ctx, seclog.Entry{Event: seclog.Search, Subject: "conversations"})
 	}
 	body.Found = found
-	// A search that has stopped at its bound goes on from there, also when it has found nothing.
+	// A search that stopped at its limit continues from there on the next page, even if it found nothing.
 	if found.More && (len(found.Entries) > 0 || found.Bounded && wanted.Before == nil) {
 		body.Earlier = aroundConversations(query, "before", found.Last)
 	}
@@ -83,7 +83,7 @@ func (v *visit) listConversations() error {
 	return v.conversationList(status, refused, body)
 }
 
-// conversationList answers with the list, and with all that it can be filtered by.
+// conversationList responds with the list and the choices of its filter.
 func (v *visit) conversationList(status int, refused string, body conversationsPage) (err error) {
 	if body.Queues, err = v.desk.Queues(v.ctx); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (v *visit) conversationList(status int, refused string, body conversationsP
 	return v.render(status, "conversations", page{Title: "Conversations", Section: "conversations", Refused: refused, Body: body})
 }
 
-// aroundConversations is the address of the page before or after a place in the list.
+// aroundConversations returns the address of the page before or after a place in the list.
 func aroundConversations(query url.Values, side string, at desk.Cursor) string {
 	query = maps.Clone(query)
 	query.Del("before")
@@ -113,15 +113,15 @@ func aroundConversations(query url.Values, side string, at desk.Cursor) string {
 	return "/conversations?" + query.Encode()
 }
 
-// Filtered tells whether the list has only some of the conversations, a search apart.
+// Filtered reports whether the list is filtered or reordered. A search alone does not count.
 func (p conversationsPage) Filtered() bool {
 	return p.Status != "" || p.Queue != "" || p.Agent != "" || p.Order == waitingLongest
 }
 
-// Newest tells whether the list is in the order in which conversations began.
+// Newest reports whether the list is in the order in which the conversations began, newest first.
 func (p conversationsPage) Newest() bool { return p.Order != waitingLongest }
 
-// Author is who wrote the message that a search has found, as people read it.
+// Author returns the display name of the author of the message that a search found.
 func (p conversationsPage) Author(e desk.Excerpt) string {
 	switch e.From {
 	case desk.FromCustomer:
@@ -132,7 +132,7 @@ func (p conversationsPage) Author(e desk.Excerpt) string {
 	return p.Holder(conversation.Task{Agent: e.From})
 }
 
-// waitingTask returns the task of a conversation that nobody has taken yet, nil where there is none.
+// waitingTask returns the conversation's waiting task, nil for none.
 func waitingTask(c desk.Conversation) *conversation.Task {
 	for i := range c.Live {
 		if c.Live[i].Status.Waiting() {
@@ -145,7 +145,7 @@ func waitingTask(c desk.Conversation) *conversation.Task {
 // Waiting is described at waitingTask.
 func (conversationsPage) Waiting(c desk.Conversation) *conversation.Task { return waitingTask(c) }
 
-// Holder is who has a task, or where it waits, as people read the names.
+// Holder returns the display name of the task's agent, or of its queue while it has no agent.
 func (p conversationsPage) Holder(t conversation.Task) string {
 	if t.Agent != "" {
 		return p.Choices.Agent(t.Agent)
@@ -153,7 +153,7 @@ func (p conversationsPage) Holder(t conversation.Task) string {
 	return p.Choices.Queue(t.Queue)
 }
 
-// Last names who had a closed conversation last, and in which queue; empty for others.
+// Last returns the names of the last agent and the last queue of a closed conversation, "" for others.
 func (p conversationsPage) Last(c desk.Conversation) string {
 	var names []string
 	if c.LastAgent != "" {
@@ -165,20 +165,20 @@ func (p conversationsPage) Last(c desk.Conversation) string {
 	return strings.Join(names, " · ")
 }
 
-// conversationPage is what /conversations/{sid} shows.
+// conversationPage is the data of the page /conversations/{sid}.
 type conversationPage struct {
 	desk.Thread
 	Lines    []line
 	Timeline []happening
-	// Waits is the task that nobody has taken yet, nil where there is none.
+	// Waits is the conversation's waiting task, nil for none.
 	Waits  *conversation.Task
 	Queues []desk.Queue
 	Agents []desk.Agent
-	// Choices are how these are named.
+	// Choices are their names.
 	Choices desk.Choices
-	// Reason is what was typed as the reason of a close that was refused.
+	// Reason is the typed reason of a close that was refused.
 	Reason string
-	// Temporal is the conversation's page in the Temporal Web UI, empty where its address isn't known.
+	// Temporal is the address of the conversation in the Temporal Web UI, "" if it is not configured.
 	Temporal string
 }
 
@@ -243,8 +243,8 @@ func (v *visit) bySupervisor() conversation.Meta {
 	return meta
 }
 
-// supervised carries a supervisor's command, and answers with the conversation's page.
-// It says before where another command had the effect first.
+// supervised sends a supervisor's command and responds with the conversation's page. The page shows said, or before
+// if another command had the same effect earlier.
 func (v *visit) supervised(said, before string, command conversation.Command) error {
 	sid := v.r.PathValue("sid")
 	outcome, err := v.send(sid, command)

@@ -10,16 +10,16 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// In the demo everybody has a host of their own, as alice.localhost, which browsers take for this machine:
-// the tabs of one browser share its cookies, and still can be several people. Nobody else can have a name
-// that ends so.
+// In the demo, each person has a host name, for example alice.localhost, which browsers resolve to this machine.
+// The tabs of one browser share the cookies of one host, but can be several people this way. The suffix .localhost
+// is reserved, so no other machine has such a name.
 const (
 	demoSuffix = ".localhost"
-	// demoAdministrator comes before the suffix where a supervisor acts as the demo's administrator.
+	// demoAdministrator comes before the suffix if a supervisor acts as the demo's administrator.
 	demoAdministrator = ".administrator"
 )
 
-// demoPerson is whom a request to the demo is from by its host, and false where that says nothing.
+// demoPerson returns the person whose demo host the request names; false if it names none.
 func (v *visit) demoPerson() (person, bool, error) {
 	name, ok := strings.CutSuffix(strings.ToLower(hostOf(v.r.Host)), demoSuffix)
 	if !ok || !v.options.Demo || !onThisMachine(v.r) {
@@ -40,7 +40,7 @@ func (v *visit) demoPerson() (person, bool, error) {
 	return p, true, nil
 }
 
-// demoAddress is a path at somebody's own host; at the one that is nobody's where there is no name.
+// demoAddress returns the address of a path at the person's host, or at plain localhost if name is "".
 func demoAddress(r *http.Request, name, path string) string {
 	host := strings.TrimPrefix(name+demoSuffix, ".")
 	if _, port, err := net.SplitHostPort(r.Host); err == nil {
@@ -49,12 +49,12 @@ func demoAddress(r *http.Request, name, path string) string {
 	return (&url.URL{Scheme: "http", Host: host}).String() + path
 }
 
-// demoChoice is somebody to be in the demo, and where.
+// demoChoice is a person to choose in the demo, with their addresses.
 type demoChoice struct {
 	desk.Agent
-	// Choice is how the agent is named, see [desk.Choices].
+	// Choice is the agent's name in the list, see [desk.Choices].
 	Choice string
-	// Address is their own, Administrator that of a supervisor as administrator, empty for others.
+	// Address is the person's own address. Administrator is a supervisor's address as administrator, "" for others.
 	Address, Administrator string
 }
 
@@ -69,7 +69,7 @@ func demoChoices(r *http.Request, everybody []desk.Agent, known desk.Choices, ne
 	return choices
 }
 
-// hostOf is an address without its port.
+// hostOf returns an address without its port.
 func hostOf(address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

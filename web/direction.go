@@ -9,17 +9,17 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// A sentence that is composed here holds names, reasons and notes in any script. Each is isolated, so that a text that is
-// written from right to left moves nothing beside it: in Go and in attributes by two characters, in the elements of a page
-// by <bdi>, see the template "sentence".
+// A sentence that the server composes contains names, reasons and notes in any script. Each is isolated, so that
+// right-to-left text does not move the text beside it. Go code and attributes use two characters; page elements use
+// <bdi>, see the template "sentence".
 const (
 	isolateBegins = '\u2068' // FIRST STRONG ISOLATE
 	isolateEnds   = '\u2069' // POP DIRECTIONAL ISOLATE
 )
 
-// isolated returns a text for a sentence: on one line, without characters that reorder what is around them, and between
-// the characters of an isolate. A text without characters of a script that is written from right to left moves nothing,
-// and needs none.
+// isolated returns text for use in a sentence: on one line, without characters that reorder the text around them,
+// and between isolate characters. Text without right-to-left characters gets no isolate characters, because it
+// moves nothing.
 func isolated(text string) string {
 	text = conversation.CleanName(text)
 	if !strings.ContainsFunc(text, rightToLeft) {
@@ -37,19 +37,19 @@ func rightToLeft(r rune) bool {
 	return false
 }
 
-// names are how sentences name agents and queues.
+// names formats the names of agents and queues for sentences.
 type names struct{ of desk.Names }
 
-// Agent returns how people read an agent's name, isolated.
+// Agent returns the display name of an agent, isolated.
 func (n names) Agent(name string) string { return isolated(n.of.Agent(name)) }
 
-// Queue returns how people read a queue's name, isolated.
+// Queue returns the display name of a queue, isolated.
 func (n names) Queue(name string) string { return isolated(n.of.Queue(name)) }
 
-// target returns how people read the name of a transfer's target, isolated.
+// target returns the display name of a transfer's target, isolated.
 func (n names) target(to conversation.Target) string { return isolated(target(n.of, to)) }
 
-// target returns how people read the name of a transfer's target.
+// target returns the display name of a transfer's target.
 func target(of desk.Names, to conversation.Target) string {
 	if to.Agent != "" {
 		return of.Agent(to.Agent)
@@ -60,11 +60,11 @@ func target(of desk.Names, to conversation.Target) string {
 // sentencePart is a part of a sentence.
 type sentencePart struct {
 	Text string
-	// Isolated is set for a text that was isolated.
+	// Isolated is set for text between isolate characters.
 	Isolated bool
 }
 
-// sentenceParts splits a sentence at the characters that isolate parts of it.
+// sentenceParts splits a sentence at its isolate characters.
 func sentenceParts(sentence string) (parts []sentencePart) {
 	add := func(text string, isolates bool) {
 		if text != "" {

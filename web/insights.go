@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// insightRoutes are the pages of insights.
+// insightRoutes returns the routes of insights.
 func (s *Site) insightRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/insights", access: supervisors, handle: (*visit).showInsights},
@@ -24,7 +24,7 @@ func (s *Site) insightRoutes() []route {
 	}
 }
 
-// period is a choice of the form.
+// period is one choice of the form's period.
 type period struct{ Value, Label string }
 
 const (
@@ -35,12 +35,12 @@ const (
 	periodDates = "dates"
 )
 
-// asked is what the page is asked to show. Days are those of the reader's zone.
+// asked is the request for insights. Days are days of the reader's zone.
 type asked struct {
 	desk.InsightFilter
 
 	Period string
-	// refused says what can't be read of it; the filter is then of the last day.
+	// refused says what is invalid; the filter then covers the last 24 hours.
 	refused string
 }
 
@@ -81,23 +81,23 @@ func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
 	default:
 		a.Period = periodDay
 	}
-	if !a.From.Before(a.To) { // the first instant of a day
+	if !a.From.Before(a.To) { // at the first instant of a day
 		a.From = a.To.Add(-time.Microsecond)
 	}
 	return a
 }
 
-// day reads a day, or a moment as links have it: where it begins, and where it ends.
+// day parses a day, or a moment from a link. It returns the start and the end, which are equal for a moment.
 func day(text string, zone *time.Location) (from, to time.Time, ok bool) {
 	if at, err := time.Parse(time.DateOnly, text); err == nil {
-		// A day that a zone has skipped begins when it ends.
+		// A day that the zone has skipped begins when it ends.
 		return desk.StartOfDay(at.Year(), at.Month(), at.Day(), zone), desk.StartOfDay(at.Year(), at.Month(), at.Day()+1, zone), true
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
 	return at.In(zone), at.In(zone), err == nil
 }
 
-// query is the address of what was asked for, as it was in that moment.
+// query returns the query of the same request with absolute times, so that a link later shows the same period.
 func (a asked) query() url.Values {
 	query := url.Values{"from": {a.From.UTC().Format(time.RFC3339Nano)}, "to": {a.To.UTC().Format(time.RFC3339Nano)}}
 	for name, value := range map[string]string{
@@ -110,12 +110,12 @@ func (a asked) query() url.Values {
 	return query
 }
 
-// insightsPage is what /insights shows.
+// insightsPage is the data of the page /insights.
 type insightsPage struct {
 	asked
 	desk.Insights
 
-	// QueueChoices and AgentChoices are those to choose from, Choices how they are named.
+	// QueueChoices and AgentChoices are the choices of the filter, Choices their names.
 	QueueChoices, AgentChoices []string
 	Choices                    desk.Choices
 }
@@ -177,17 +177,17 @@ func (v *visit) downloadInsights() error {
 	return gone(csv.NewWriter(v.w).WriteAll(insights.CSV()))
 }
 
-// Periods are the choices of the form.
+// Periods returns the choices of the form's period.
 func (insightsPage) Periods() []period {
 	return []period{
 		{periodToday, "today"}, {periodDay, "24 hours"}, {periodWeek, "7 days"}, {periodMonth, "30 days"}, {periodDates, "from – to"},
 	}
 }
 
-// AllChannels are the channels to choose from.
+// AllChannels returns the choices of the form's channel.
 func (insightsPage) AllChannels() []conversation.Channel { return conversation.Channels() }
 
-// FirstDay and LastDay are what the form's dates show.
+// FirstDay and LastDay are the dates in the form.
 func (p insightsPage) FirstDay() string { return p.asked.From.Format(time.DateOnly) }
 
 // LastDay is described at FirstDay.
@@ -195,30 +195,30 @@ func (p insightsPage) LastDay() string {
 	return p.asked.To.Add(-time.Nanosecond).Format(time.DateOnly)
 }
 
-// Began and Ends are the period's first moment, and the first one after it.
+// Began and Ends are the period's start (inclusive) and end (exclusive).
 func (p insightsPage) Began() time.Time { return p.asked.From }
 
 // Ends is described at Began.
 func (p insightsPage) Ends() time.Time { return p.asked.To }
 
-// ZoneName names the zone whose days these are.
+// ZoneName returns the name of the zone of the days.
 func (p insightsPage) ZoneName() string { return p.asked.Zone.String() }
 
-// CSV is the address of the same figures as CSV.
+// CSV returns the address of the same figures as CSV.
 func (p insightsPage) CSV() string { return "/insights.csv?" + p.query().Encode() }
 
-// figureRow is a figure on the page.
+// figureRow is one figure on the page.
 type figureRow struct {
 	desk.FigureDefinition
 
 	Count int
 	Took  desk.Durations
-	// Link leads to the conversations behind it, empty where there are none.
+	// Link is the address of the conversations that the figure counts, "" for none.
 	Link string
 }
 
-// Counts and Times are all figures of what was chosen; those of transfers received only where a queue or
-// an agent was.
+// Counts and Times are all figures of the request. Figures of received transfers are included only if a queue or an
+// agent is chosen.
 func (p insightsPage) Counts() []figureRow { return p.figures(false) }
 
 // Times is described at Counts.
@@ -239,12 +239,12 @@ func (p insightsPage) figures(timed bool) (rows []figureRow) {
 	return rows
 }
 
-// headline is a figure that stands above the others.
+// headline is a figure at the top of the page.
 type headline struct {
 	Title, Value, More, Link string
 }
 
-// Headlines are what a supervisor looks at first.
+// Headlines returns the figures that a supervisor looks at first.
 func (p insightsPage) Headlines() []headline {
 	total := p.Total
 	toAccept := total.Sent.TimeToAccept
@@ -277,31 +277,31 @@ func (insightsPage) behind(figure desk.Figure, a asked) string {
 	return "/insights/conversations?" + query.Encode()
 }
 
-// groupRow is a queue, an agent or a channel on the page.
+// groupRow is the row of one queue, agent or channel.
 type groupRow struct {
 	desk.Group
 
-	// Link chooses it.
+	// Link is the address of the page filtered by this group.
 	Link  string
 	kind  string
 	page  insightsPage
 	asked asked
 }
 
-// groupTable is the queues, agents or channels on the page.
+// groupTable is the table of the queues, agents or channels.
 type groupTable struct {
 	Kind string
-	// Name is the kind in a heading.
+	// Name is the kind as a heading.
 	Name string
-	// Receives tells whether transfers received are counted.
+	// Receives reports whether the table counts received transfers.
 	Receives bool
 	Rows     []groupRow
 }
 
-// Kinds of groups that have names of their own.
+// Kinds of groups that have display names.
 const ofAgent, ofQueue = "agent", "queue"
 
-// Groups are the tables of queues, agents and channels.
+// Groups returns the tables of queues, agents and channels.
 func (p insightsPage) Groups() (tables []groupTable) {
 	for _, kind := range []struct {
 		name   string
@@ -325,12 +325,12 @@ func (p insightsPage) Groups() (tables []groupTable) {
 
 func sentenceCase(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
 
-// linked is a number with the conversations behind it.
+// linked is a number with a link to the conversations that it counts.
 type linked struct {
 	Text, Link string
 }
 
-// Shown is how the group is named among those of its kind.
+// Shown returns the display name of the group.
 func (r groupRow) Shown() string {
 	switch r.kind {
 	case ofQueue:
@@ -341,13 +341,13 @@ func (r groupRow) Shown() string {
 	return r.Name
 }
 
-// Count is one of the group's counts.
+// Count returns one of the group's counts.
 func (r groupRow) Count(figure string) linked {
 	count, _ := r.Of(desk.Figure(figure))
 	return r.linked(desk.Figure(figure), count, strconv.Itoa(count))
 }
 
-// Median and P90 are one of the group's durations.
+// Median and P90 return the median and the 90th percentile of one of the group's durations.
 func (r groupRow) Median(figure string) linked {
 	count, took := r.Of(desk.Figure(figure))
 	return r.linked(desk.Figure(figure), count, lasting(took.Median))
@@ -366,16 +366,16 @@ func (r groupRow) linked(figure desk.Figure, count int, text string) linked {
 	return linked{Text: text, Link: r.page.behind(figure, r.asked)}
 }
 
-// matrix is who passed conversations on to whom.
+// matrix counts the transfers from each queue or agent to each other one.
 type matrix struct {
 	Kind string
 	To   []string
 	Rows []matrixRow
-	// shown are how people read the names.
+	// shown are the display names, by unique name.
 	shown map[string]string
 }
 
-// Shown is how people read a name of the matrix.
+// Shown returns the display name for a unique name of the matrix.
 func (m matrix) Shown(name string) string { return m.shown[name] }
 
 type matrixRow struct {
@@ -387,7 +387,7 @@ type matrixCell struct {
 	Initiated, Completed linked
 }
 
-// Matrices are those of queues and of agents.
+// Matrices returns the matrix of queues and the matrix of agents.
 func (p insightsPage) Matrices() []matrix {
 	return []matrix{
 		p.matrix(ofQueue, p.QueueTransfers, func(a *asked, from, to string) { a.Queue, a.Target = from, conversation.Target{Queue: to} }),
@@ -426,7 +426,7 @@ func (p insightsPage) matrix(kind string, passings []desk.Passing, choose func(a
 	return m
 }
 
-// chart is what insights.js draws: values at moments, which are Unix seconds.
+// chart is the data that insights.js draws: values at times in Unix seconds.
 type chart struct {
 	Title string      `json:"-"`
 	At    []int64     `json:"at"`
@@ -438,13 +438,13 @@ type chartLine struct {
 	Values []int  `json:"values"`
 }
 
-// Data is the chart as insights.js reads it.
+// Data returns the chart as JSON for insights.js.
 func (c chart) Data() (string, error) {
 	encoded, err := json.Marshal(c)
 	return string(encoded), err
 }
 
-// Charts are the series of the period.
+// Charts returns the time series of the period.
 func (p insightsPage) Charts() []chart {
 	transfers := chart{Title: "Transfers", Lines: []chartLine{{Label: "initiated"}, {Label: "completed"}}}
 	conversations := chart{Title: "Conversations", Lines: []chartLine{{Label: "began"}}}
@@ -458,14 +458,14 @@ func (p insightsPage) Charts() []chart {
 	return []chart{transfers, conversations}
 }
 
-// intervalRow is one of the parts of the period.
+// intervalRow is one interval of the period.
 type intervalRow struct {
 	desk.Interval
 
 	Begun, Initiated, Completed linked
 }
 
-// Intervals are the series, for who can't see charts.
+// Intervals returns the time series as rows, for people who cannot see charts.
 func (p insightsPage) Intervals() (rows []intervalRow) {
 	for _, one := range p.Series {
 		within := p.asked
@@ -484,19 +484,19 @@ func (p insightsPage) Intervals() (rows []intervalRow) {
 	return rows
 }
 
-// insightConversationsPage is what /insights/conversations shows.
+// insightConversationsPage is the data of the page /insights/conversations.
 type insightConversationsPage struct {
 	asked
 	desk.FigureDefinition
 
 	Found []desk.InsightConversation
-	// Names are how people read the names of agents and queues.
+	// Names are the display names of agents and queues.
 	Names desk.Names
-	// Earlier and Later are the addresses of the pages before and after in time, empty where there are none.
+	// Earlier and Later are the addresses of the previous and next pages in time, "" for none.
 	Earlier, Later string
 }
 
-// Back is the address of the figures.
+// Back returns the address of the figures.
 func (p insightConversationsPage) Back() string {
 	all := p.asked
 	all.Target = conversation.Target{}
@@ -545,7 +545,7 @@ func (v *visit) listInsightConversations() error {
 	return v.render(http.StatusOK, "insight_conversations", page{Title: body.Title, Section: "insights", Body: body})
 }
 
-// cursorIn reads a place in the list, nil where it is none.
+// cursorIn parses a cursor of a list. It returns nil if the text is not one.
 func cursorIn(text string) *desk.Cursor {
 	key, sid, ok := strings.Cut(text, "-")
 	at, err := strconv.ParseInt(key, 10, 64)

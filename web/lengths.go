@@ -7,14 +7,14 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// The bounds of what commands and the desk refuse otherwise, in characters.
+// Limits that commands and the desk enforce, in characters.
 const (
 	maxUniqueName = 64
 	maxExpression = 4096
 )
 
-// limitOf is how many characters the server takes of a text. The page says so beside its field before the form is sent: an
-// attribute maxlength would count UTF-16 units, and cut a paste without a word.
+// limitOf returns how many characters the server accepts in a text. The page shows it beside the field before the
+// form is sent. It does not use the attribute maxlength, which counts UTF-16 units and cuts pasted text silently.
 func limitOf(of string) (int, error) {
 	switch of {
 	case "message":

@@ -11,27 +11,27 @@ import (
 	"github.com/baton-transfers/baton/internal/limit"
 )
 
-// Limits bound what people of whom little is known may do. A zero pace stands for the default.
+// Limits bound what visitors of whom little is known may do. A zero pace means the default.
 type Limits struct {
-	// Chats are begun from one address (of IPv6, one /64), ChatsTotal from all.
+	// Chats bounds the chats that begin from one address (for IPv6, one /64), ChatsTotal those from all addresses.
 	Chats, ChatsTotal limit.Pace
-	// SignIns are begun from one address, SignInsTotal from all.
+	// SignIns bounds the sign-ins that begin from one address, SignInsTotal those from all addresses.
 	SignIns, SignInsTotal limit.Pace
-	// Messages are written by the customer of one chat, MessagesTotal by all customers.
+	// Messages bounds the messages of the customer of one chat, MessagesTotal those of all customers.
 	Messages, MessagesTotal limit.Pace
 }
 
-// DefaultLimits returns the limits where nothing else is set.
+// DefaultLimits returns the limits that apply if no others are set.
 func DefaultLimits() Limits {
 	return Limits{
 		Chats: limit.Pace{Count: 10, Per: time.Minute}, ChatsTotal: limit.Pace{Count: 100, Per: 10 * time.Second},
-		// One address may be a whole office where a shift begins.
+		// One address may be a whole office at the start of a shift.
 		SignIns: limit.Pace{Count: 100, Per: 50 * time.Second}, SignInsTotal: limit.Pace{Count: 1000, Per: 20 * time.Second},
 		Messages: limit.Pace{Count: 10, Per: 10 * time.Second}, MessagesTotal: limit.Pace{Count: 10_000, Per: 10 * time.Second},
 	}
 }
 
-// or fills in what is not set.
+// or returns l with its zero paces replaced by those of other.
 func (l Limits) or(other Limits) Limits {
 	return Limits{
 		Chats: l.Chats.Or(other.Chats), ChatsTotal: l.ChatsTotal.Or(other.ChatsTotal),
@@ -40,19 +40,19 @@ func (l Limits) or(other Limits) Limits {
 	}
 }
 
-// addressLimiter bounds how often something is done from one address.
+// addressLimiter bounds how often an action is done from one address.
 type addressLimiter struct{ limiter *limit.Limiter }
 
 func newAddressLimiter(each, total limit.Pace) addressLimiter {
 	return addressLimiter{limit.New(each, total)}
 }
 
-// take counts an attempt from the request's address, and returns how long to wait where there were too many.
+// take counts an attempt from the request's address. It returns how long to wait if there were too many, else 0.
 func (l addressLimiter) take(r *http.Request) time.Duration {
 	return l.limiter.Take(forwarded.Of(r).Network())
 }
 
-// waits says with the answer how long to wait, if there is a wait, and returns the wait.
+// waits sets the header Retry-After unless wait is 0. It returns wait.
 func (v *visit) waits(wait time.Duration) time.Duration {
 	if wait != 0 {
 		v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
@@ -60,7 +60,7 @@ func (v *visit) waits(wait time.Duration) time.Duration {
 	return wait
 }
 
-// tooMany is the sentence for too many of something, which says when the next is possible.
+// tooMany returns the sentence that there were too many of what, and when the next is possible.
 func tooMany(what string, wait time.Duration) string {
 	seconds := int(math.Ceil(wait.Seconds()))
 	in := plural(seconds, "second", "seconds")
@@ -73,13 +73,13 @@ func tooMany(what string, wait time.Duration) string {
 	return "Too many " + what + ". Please try again in " + in + "."
 }
 
-// How many streams may be open: of one chat or one person, and in all.
+// The maximum number of open streams: of one chat or one person, and in total.
 const (
 	streamsOfOne = 8
 	streamsOfAll = 20_000
 )
 
-// streams counts what is open: each holds a connection for as long as a browser likes.
+// streams counts the open streams. Each holds a connection until the browser closes it.
 type streams struct {
 	mutex sync.Mutex
 	open  int
@@ -88,7 +88,7 @@ type streams struct {
 
 func newStreams() *streams { return &streams{byKey: map[string]int{}} }
 
-// enter counts one more of the key, until leave is called; false where there are too many already.
+// enter counts one more stream of the key until leave is called. ok is false if too many are open already.
 func (s *streams) enter(key string) (leave func(), ok bool) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

@@ -13,28 +13,30 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// line is one line of a thread: a message, or something that was done.
+// line is one line of a thread: a message or an action.
 type line struct {
-	// ID is the line's own on the page, for as long as it says the same. Number is the message's, 0 for what was done.
+	// ID is the line's element ID; it changes only with the line's text. Number is the message's number, 0 for an
+	// action.
 	ID     string
 	Number int
 	At     time.Time
-	// Author is who wrote it as people read the name, empty for what was done. Mine is set for the reader's own.
+	// Author is the display name of the author, "" for an action. Mine is set for the reader's own messages.
 	Author string
 	Mine   bool
-	// Customer and System tell whose message it is, where it is no agent's.
+	// Customer and System are set for a message of the customer and of the system; neither is set for an agent's.
 	Customer, System bool
 	Text             string
-	// Note is what agents see below it.
+	// Note is the note that agents see below the line.
 	Note string
-	// Edited is set for a message that was changed afterwards.
+	// Edited is set for a message that was changed later.
 	Edited bool
 }
 
-// done says whether it is something that was done.
+// Done reports whether the line is an action.
 func (l line) Done() bool { return l.Author == "" && !l.System }
 
-// forAgents are the lines of a thread as agents and supervisors see them, for the one of that name.
+// forAgents returns the lines of a thread as agents and supervisors see them. reader is the name of the agent who
+// reads.
 func forAgents(t desk.Thread, reader string) []line {
 	named := names{t.Names}
 	lines := messages(t, func(m desk.Message) bool { return m.From == reader }, cmp.Or(t.Conversation.Customer.Name, "Customer"))
@@ -73,10 +75,10 @@ func forAgents(t desk.Thread, reader string) []line {
 	return identified(lines)
 }
 
-// attemptOf is the offer that an event says was not accepted; false for other events.
+// attemptOf returns the failed offer that the event records; false for other events.
 func attemptOf(e conversation.Event) (desk.Attempt, bool) {
 	a := desk.Attempt{Reservation: e.Reservation, Agent: e.Agent, At: e.At}
-	switch e.Name { //nolint:exhaustive // the others are about no offer that failed
+	switch e.Name { //nolint:exhaustive // the other events record no failed offer
 	case conversation.EventReservationRejected:
 		if a.Reason, a.Words = conversation.ReasonDeclined, e.Reason; e.Cause == conversation.CauseUnavailable {
 			a.Reason, a.Words = conversation.ReasonAgentUnavailable, ""
@@ -89,8 +91,8 @@ func attemptOf(e conversation.Event) (desk.Attempt, bool) {
 	return a, true
 }
 
-// forCustomer are the lines of a thread as its customer sees them: never a note, and nothing of what
-// agents do among themselves but who is there for them.
+// forCustomer returns the lines of a thread as its customer sees them: no notes, and nothing about the work of
+// agents except which agent the customer talks to.
 func forCustomer(t desk.Thread) []line {
 	named := names{t.Names}
 	lines := messages(t, func(m desk.Message) bool { return m.From == desk.FromCustomer }, "You")
@@ -123,8 +125,8 @@ func messages(t desk.Thread, mine func(desk.Message) bool, customer string) []li
 	return lines
 }
 
-// identified gives each line without an ID one that is made of what it says: a page that shows it again finds the
-// same element, and changes nothing.
+// identified gives each line without an ID an ID derived from its time and text. A page that shows the line again
+// finds the same element and leaves it unchanged.
 func identified(lines []line) []line {
 	taken := map[string]int{}
 	for i := range lines {
@@ -141,13 +143,13 @@ func identified(lines []line) []line {
 	return lines
 }
 
-// inOrder sorts by time; what is of one moment stays in the order it was told in.
+// inOrder sorts lines by time. Lines of the same time keep their order.
 func inOrder(lines []line) []line {
 	slices.SortStableFunc(lines, func(a, b line) int { return a.At.Compare(b.At) })
 	return lines
 }
 
-// because says a reason of Baton's in words.
+// because returns the words for one of Baton's reasons.
 func because(reason conversation.Reason) string {
 	switch reason {
 	case conversation.ReasonDeclined:

@@ -9,7 +9,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// noticeRoutes are what every page shows an agent of what happened elsewhere.
+// noticeRoutes returns the routes of the notices that every agent's page shows.
 func (s *Site) noticeRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/desk/notices", access: agents, handle: (*visit).showNotices, part: true},
@@ -17,30 +17,30 @@ func (s *Site) noticeRoutes() []route {
 	}
 }
 
-// notices are what an agent is to know on every page.
+// notices are the messages that an agent sees on every page.
 type notices struct {
 	// Missed is the offer that made the agent unavailable, nil for none.
 	Missed *desk.MissedOffer
-	// Sent are about the agent's transfers, the newest first.
+	// Sent are notices about the agent's transfers, newest first.
 	Sent []notice
 }
 
-// Any tells whether there is a notice.
+// Any reports whether there is a notice.
 func (n notices) Any() bool { return n.Missed != nil || len(n.Sent) > 0 }
 
-// notice says what became of a transfer.
+// notice says what happened to a transfer.
 type notice struct {
-	// SID dismisses it.
+	// SID is the ID to dismiss the notice with.
 	SID string
 	// Customer is the customer's name, Text the outcome.
 	Customer, Text string
-	// Link is the conversation's page, empty where the agent may not open it any more.
+	// Link is the address of the conversation, "" if the agent may no longer open it.
 	Link string
-	// Failed is set where the transfer was not accepted.
+	// Failed is set if the transfer was not accepted.
 	Failed bool
 }
 
-// news reads the notices of the person signed in, once for a visit.
+// news reads the notices of the signed-in person, once in a visit.
 func (v *visit) news() (desk.Notices, error) {
 	if v.noticed == nil {
 		found, err := v.desk.Notices(v.ctx, v.person.Name)
@@ -52,7 +52,7 @@ func (v *visit) news() (desk.Notices, error) {
 	return *v.noticed, nil
 }
 
-// notices are those that the person signed in has not dismissed.
+// notices returns the notices that the signed-in person has not dismissed.
 func (v *visit) notices() (notices, error) {
 	if !v.person.In() {
 		return notices{}, nil
@@ -78,7 +78,7 @@ func (v *visit) notices() (notices, error) {
 	return shown, nil
 }
 
-// noticeOf is what the sender is notified of; false while nothing has become of the transfer.
+// noticeOf returns the notice for the sender of a transfer; false while the transfer has no outcome to report.
 func noticeOf(named names, sent desk.SentTransfer) (notice, bool) {
 	switch x := sent.Transfer; x.Status {
 	case conversation.TransferActive:
@@ -98,7 +98,8 @@ func noticeOf(named names, sent desk.SentTransfer) (notice, bool) {
 	return notice{}, false
 }
 
-// standing says where an active transfer is: what became of the last offer of it, and where its task is now.
+// standing returns the state of an active transfer: the outcome of its last offer, and where its task is now. It
+// returns "" before an offer has failed.
 func standing(named names, sent desk.SentTransfer) string {
 	if sent.Attempt == nil {
 		return ""
@@ -106,7 +107,7 @@ func standing(named names, sent desk.SentTransfer) string {
 	return attempted(named, *sent.Attempt) + " Now " + whereabouts(named, sent.Task) + "."
 }
 
-// attempted says what became of an offer that was not accepted.
+// attempted returns the outcome of an offer that was not accepted, as a sentence.
 func attempted(named names, a desk.Attempt) string {
 	agent := named.Agent(a.Agent)
 	switch {
@@ -120,7 +121,7 @@ func attempted(named names, a desk.Attempt) string {
 	return agent + " declined."
 }
 
-// whereabouts says where a task is.
+// whereabouts returns where a task is.
 func whereabouts(named names, task conversation.Task) string {
 	switch {
 	case task.Status == conversation.TaskReserved:
@@ -133,7 +134,7 @@ func whereabouts(named names, task conversation.Task) string {
 	return "waiting in " + named.Queue(task.Queue)
 }
 
-// failed says why a transfer failed, and whether its sender has the conversation now.
+// failed says why a transfer failed, and whether its sender has the conversation again.
 func failed(named names, sent desk.SentTransfer) string {
 	x := sent.Transfer
 	text := "The transfer to " + named.target(x.To) + " failed: " + because(x.FailureReason) + "."
@@ -148,8 +149,8 @@ func failed(named names, sent desk.SentTransfer) string {
 		text = "The transfer to " + named.target(x.To) + " waited for too long."
 	case conversation.ReasonConversationClosed:
 		text = "The conversation was closed before the transfer to " + named.target(x.To) + " was accepted."
-	case conversation.ReasonWorkflowEnded, conversation.ReasonReset: // said above
-	case conversation.ReasonAgentUnavailable: // an attempt's, never a transfer's
+	case conversation.ReasonWorkflowEnded, conversation.ReasonReset: // text says it already
+	case conversation.ReasonAgentUnavailable: // a reason of offers, never of transfers
 	}
 	for _, task := range sent.Conversation.Live {
 		if task.Agent == x.From && task.Status == conversation.TaskAssigned {
@@ -159,10 +160,10 @@ func failed(named names, sent desk.SentTransfer) string {
 	return text
 }
 
-// showNotices answers with the notices alone, for a page that is open.
+// showNotices responds with only the notices, for an open page.
 func (v *visit) showNotices() error {
 	if v.r.Header.Get(headerHTMX) == "" {
-		return v.back("/desk", "") // no page of its own
+		return v.back("/desk", "") // notices have no page of their own
 	}
 	shown, err := v.notices()
 	if err != nil {
@@ -170,7 +171,7 @@ func (v *visit) showNotices() error {
 	}
 	var body bytes.Buffer
 	if err := v.pages["sorry"].ExecuteTemplate(&body, "notices", page{Person: v.person, Notices: shown}); err != nil {
-		return err //nolint:wrapcheck // it names the template and the line
+		return err //nolint:wrapcheck // the error names the template and the line
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.Header().Set("Cache-Control", "no-store")
@@ -178,7 +179,7 @@ func (v *visit) showNotices() error {
 	return gone(err)
 }
 
-// answerNotice dismisses a notice, or makes an agent available who was made unavailable.
+// answerNotice dismisses a notice, or makes an agent available again.
 func (v *visit) answerNotice() error {
 	var err error
 	switch about := v.r.PostFormValue("notice"); {
@@ -192,14 +193,14 @@ func (v *visit) answerNotice() error {
 	if err != nil {
 		return err
 	}
-	v.live.wakeAgent(v.person.Name) // their other tabs
+	v.live.wakeAgent(v.person.Name) // for the agent's other tabs
 	if v.r.Header.Get(headerHTMX) != "" {
 		return v.showNotices()
 	}
 	return v.back(localPath(v.r.Referer()), "")
 }
 
-// sentBy returns the transfer of the person signed in with that SID; false where they have made none.
+// sentTransfer returns the signed-in person's transfer with the SID; false if they have not made it.
 func (v *visit) sentTransfer(sid string) (desk.SentTransfer, desk.Names, bool, error) {
 	news, err := v.news()
 	if err != nil {
@@ -213,10 +214,10 @@ func (v *visit) sentTransfer(sid string) (desk.SentTransfer, desk.Names, bool, e
 	return desk.SentTransfer{}, desk.Names{}, false, nil
 }
 
-// handover is where a transfer of the agent's is, in their words.
+// handover describes the state of one of the agent's transfers.
 type handover struct {
-	// To is the target as people read its name; Declined says what became of the last offer and where the task is now, empty while no
-	// offer has failed.
+	// To is the display name of the target. Declined is the outcome of the last offer and where the task is now, ""
+	// if no offer has failed.
 	To, Declined string
 }
 
@@ -229,7 +230,7 @@ func (v *visit) handover(x conversation.Transfer, known desk.Names) (handover, e
 	return handover{To: target(known, x.To), Declined: standing(names{known}, sent)}, nil
 }
 
-// handovers says where the transfers are that the desk's list shows, by their SIDs.
+// handovers describes the transfers that the desk's list shows, by transfer SID.
 func (v *visit) handovers(work []desk.Work, passed []desk.PassedOn) (map[string]handover, error) {
 	found := map[string]handover{}
 	add := func(x conversation.Transfer) (err error) {
@@ -252,7 +253,7 @@ func (v *visit) handovers(work []desk.Work, passed []desk.PassedOn) (map[string]
 	return found, nil
 }
 
-// dismissOwn dismisses the notice of what the agent has just done themselves.
+// dismissOwn dismisses the notice of what the agent has just done.
 func (v *visit) dismissOwn(transfer string) error {
 	if !conversation.IsSID(conversation.PrefixTransfer, transfer) {
 		return nil
@@ -260,7 +261,7 @@ func (v *visit) dismissOwn(transfer string) error {
 	return v.desk.DismissNotices(v.ctx, v.person.Name, transfer)
 }
 
-// conversationPage is where the agent works on the conversation; the desk where none is named.
+// conversationPage returns the path of the conversation on the agent's desk, or of the desk if sid is "".
 func (v *visit) conversationPage(sid string) string {
 	if sid == "" {
 		return "/desk"

@@ -19,14 +19,14 @@ import (
 //go:embed all:templates
 var templates embed.FS
 
-// parsePages reads every page: the layout, the pieces that pages share (their names begin with _), and
-// the page itself, which defines what the layout leaves open.
+// parsePages parses every page: the layout, the shared pieces (their names begin with _), and the page's own file,
+// which defines the blocks that the layout leaves open.
 func parsePages() map[string]*template.Template {
 	common := template.Must(template.New("layout").Funcs(functions()).ParseFS(templates, "templates/layout.html", "templates/_*.html"))
 	pages := map[string]*template.Template{}
 	files, err := fs.Glob(templates, "templates/[a-z]*.html")
 	if err != nil {
-		panic(err) // the pattern is wrong
+		panic(err) // the pattern is invalid
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(path.Base(file), ".html")
@@ -39,7 +39,7 @@ func parsePages() map[string]*template.Template {
 	return pages
 }
 
-// functions are what templates may call.
+// functions returns the functions for templates.
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"asset":    assetPath,
@@ -63,8 +63,8 @@ func functions() template.FuncMap {
 	}
 }
 
-// moment is a time for people: the day, where it isn't today, and the time of day, labelled with its zone. That is UTC,
-// but on pages whose days are those of the reader's zone. A browser with scripts puts the time in its own zone in its place.
+// moment formats a time with its zone; it leaves out the date if it is today. The zone is UTC, except on pages
+// whose days are days of the reader's zone. A browser with scripts replaces it with the time in its own zone.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -81,7 +81,7 @@ func moment(t time.Time) string {
 	return t.Format("2 Jan 2006 15:04 MST")
 }
 
-// ago is how long ago something was, for people; from a day on, when it was.
+// ago formats how long ago t was, or t itself after a day.
 func ago(t time.Time) string {
 	switch d := time.Since(t); {
 	case d < time.Minute:
@@ -94,7 +94,7 @@ func ago(t time.Time) string {
 	return moment(t)
 }
 
-// lasting is a duration for people, in its two largest units.
+// lasting formats a duration in its two largest units.
 func lasting(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -109,7 +109,7 @@ func lasting(d time.Duration) string {
 	return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// countdown is what is left, as 1:52.
+// countdown formats the remaining time, for example 1:52.
 func countdown(d time.Duration) string {
 	seconds := max(int(d.Round(time.Second).Seconds()), 0)
 	if seconds >= 3600 {
@@ -118,7 +118,7 @@ func countdown(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d", seconds/60, seconds%60)
 }
 
-// initial is the first letter of a name, for the round mark beside it.
+// initial returns the first letter of a name, for the round avatar beside it.
 func initial(name string) string {
 	first, size := utf8.DecodeRuneInString(name)
 	if size == 0 || first == utf8.RuneError {
@@ -134,7 +134,7 @@ func plural(count int, one, many string) string {
 	return fmt.Sprintf("%d %s", count, many)
 }
 
-// saidOfStatus is a status of a task or a conversation in an agent's words.
+// saidOfStatus returns the words for a status of a task or a conversation.
 func saidOfStatus(status any) string {
 	switch status {
 	case conversation.TaskPending:
@@ -149,7 +149,7 @@ func saidOfStatus(status any) string {
 	return fmt.Sprint(status)
 }
 
-// plainAttribute is an attribute's value for people: a text without its quotes.
+// plainAttribute formats an attribute's value: a string without its quotes.
 func plainAttribute(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
@@ -158,7 +158,7 @@ func plainAttribute(value json.RawMessage) string {
 	return string(value)
 }
 
-// fields makes a map of names and values, for a piece that takes several.
+// fields returns a map of name and value pairs, for a template that takes several values.
 func fields(pairs ...any) (map[string]any, error) {
 	if len(pairs)%2 != 0 {
 		return nil, fmt.Errorf("fields takes pairs, and got %d values", len(pairs))

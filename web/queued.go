@@ -11,20 +11,21 @@ import (
 )
 
 const (
-	// headerQueue is set where the page's own queue sends a message, without leaving the page. Its value is the person whose
-	// queue it is, "customer" for the customer's: who signs in after them in the same browser does not send it.
+	// headerQueue is set when the page's own queue sends a message without leaving the page. Its value is the key
+	// of the person who wrote the message ([person.Key]), or "customer". A person who signs in later in the same
+	// browser does not send another person's queue.
 	headerQueue = "X-Baton-Queue"
 	// customersQueue is the value of [headerQueue] for the customer's queue.
 	customersQueue = "customer"
-	// headerOldest is the conversation and the number of the oldest message that the page shows, as "CH… 201": a refresh
-	// keeps them.
+	// headerOldest holds the conversation and the number of the oldest message on the page, for example "CH… 201",
+	// so that a refresh keeps the messages from there on.
 	headerOldest = "X-Baton-Oldest"
 )
 
-// queued tells whether the request comes from the page's queue of messages.
+// queued reports whether the page's queue of messages sent the request.
 func (v *visit) queued() bool { return v.r.Header.Get(headerQueue) != "" }
 
-// sentFor refuses a message that another person has written in this tab.
+// sentFor refuses a message that another person wrote in this tab.
 func (v *visit) sentFor(person string) error {
 	if asked := v.r.Header.Get(headerQueue); asked != "" && asked != person {
 		return &mistake{http.StatusForbidden, "Another person has signed in since you wrote this: sign in again as yourself, then send it."}
@@ -32,14 +33,14 @@ func (v *visit) sentFor(person string) error {
 	return nil
 }
 
-// delivered answers the page's queue with the message's SID.
+// delivered responds to the page's queue with the message's SID, as JSON.
 func (v *visit) delivered(m desk.Message) error {
 	v.w.Header().Set("Content-Type", "application/json")
 	v.w.Header().Set("Cache-Control", "no-store")
 	return gone(json.NewEncoder(v.w).Encode(map[string]string{"message": m.SID}))
 }
 
-// window is which messages of the conversation the page shows.
+// window returns which messages of the conversation the page shows.
 func (v *visit) window(sid string) (desk.Window, error) {
 	window := desk.Window{Limit: shownMessages}
 	if of, number, _ := strings.Cut(v.r.Header.Get(headerOldest), " "); of == sid {
@@ -59,15 +60,16 @@ func (v *visit) window(sid string) (desk.Window, error) {
 	return window, nil
 }
 
-// kept is the query under which another page of the conversation shows the same messages; "" for the newest ones.
+// kept returns the query with which another page of the conversation shows the same messages, "" for the newest
+// ones.
 func kept(t desk.Thread) template.URL {
 	if len(t.Messages) <= shownMessages {
 		return ""
 	}
-	return template.URL("?before=" + strconv.Itoa(first(t)+shownMessages)) //nolint:gosec // a number
+	return template.URL("?before=" + strconv.Itoa(first(t)+shownMessages)) //nolint:gosec // a number needs no escaping
 }
 
-// first is the number of the oldest message of the thread, 0 where it has none.
+// first returns the number of the oldest message of the thread, 0 for none.
 func first(t desk.Thread) int {
 	if len(t.Messages) == 0 {
 		return 0
@@ -75,7 +77,7 @@ func first(t desk.Thread) int {
 	return t.Messages[0].Number
 }
 
-// Page and First are what the link to earlier messages is made of.
+// Page and First are used by the link to earlier messages: the page's path and the number of its oldest message.
 func (o *openConversation) Page() string {
 	page := "/desk/" + o.Conversation.SID
 	if o.Directory != nil {
@@ -87,8 +89,8 @@ func (o *openConversation) Page() string {
 // First is described at Page.
 func (o *openConversation) First() int { return first(o.Thread) }
 
-// Fields are the fields of the conversation that the agent can fill in now. The page keeps what was typed into
-// another one, which is gone, where it can be copied.
+// Fields returns the names of the fields that the agent can fill in now, separated by spaces. If a field
+// disappears, the page's script keeps the text that was typed into it, for copying.
 func (o *openConversation) Fields() string {
 	var fields []string
 	if o.Active != nil {
@@ -106,13 +108,13 @@ func (o *openConversation) Fields() string {
 	return strings.Join(fields, " ")
 }
 
-// Page and First are what the link to earlier messages is made of.
+// Page and First are used by the link to earlier messages: the page's path and the number of its oldest message.
 func (c chat) Page() string { return "/chat" }
 
 // First is described at Page.
 func (c chat) First() int { return first(*c.Thread) }
 
-// Page and First are what the link to earlier messages is made of.
+// Page and First are used by the link to earlier messages: the page's path and the number of its oldest message.
 func (p conversationPage) Page() string { return "/conversations/" + p.Conversation.SID }
 
 // First is described at Page.

@@ -11,29 +11,31 @@ import (
 )
 
 const (
-	// paramSaid names, in the address that a form redirects to, the confirmation that the page shows.
+	// paramSaid is the query parameter that names the confirmation that the page shows after a redirect.
 	paramSaid = "said"
-	// saidKept is for how long a confirmation waits for the page that shows it.
+	// saidKept is how long a confirmation waits for the page that shows it.
 	saidKept = time.Minute
-	// cookieSaid begins the names of the cookies that hold confirmations.
+	// cookieSaid is the prefix of the names of the cookies that hold confirmations.
 	cookieSaid = "baton_said_"
 )
 
-// confirmation is what an action has done, in a cookie of its own. In the session, the next request of the same browser
-// would take it, whichever page or tab made it, and two requests that save the session would overwrite each other.
+// confirmation says what an action has done, in a cookie of its own. If it were in the session, any next request of
+// the same browser would take it, from any page or tab, and two requests that save the session would overwrite each
+// other.
 type confirmation struct {
-	// Path is the page that shows it, Text what it says.
+	// Path is the page that shows the confirmation, Text its text.
 	Path string `json:"path"`
 	Text string `json:"text"`
-	// Shown is set where the page was loaded without the parameter. The address with the parameter shows it once more.
+	// Shown is set once the page was loaded without the parameter. The address with the parameter shows it once
+	// more.
 	Shown bool `json:"shown,omitempty"`
 }
 
-// confirm keeps what was done for the page at the address, and returns the address at which that page shows it.
+// confirm stores text for the page at the address and returns the address at which that page shows it.
 func (v *visit) confirm(address, text string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", err //nolint:wrapcheck // it has the address
+		return "", err //nolint:wrapcheck // the error contains the address
 	}
 	token := newToken()
 	if err := v.keepConfirmation(token, confirmation{Path: u.Path, Text: text}); err != nil {
@@ -45,15 +47,15 @@ func (v *visit) confirm(address, text string) (string, error) {
 	return u.String(), nil
 }
 
-// confirmAt keeps what was done for the next page at the path, where no other request of the browser can take it.
+// confirmAt stores text for the next page at the path, when no other request of the browser can take it.
 func (v *visit) confirmAt(path, text string) error {
 	return v.keepConfirmation(newToken(), confirmation{Path: path, Text: text})
 }
 
 func newToken() string { return strings.ToLower(rand.Text()) }
 
-// confirmed returns the confirmation that the request asks for, "" for none. A refresh gets none: it may be answered
-// before the page that follows the action.
+// confirmed returns the confirmation that the request asks for, "" for none. A refresh gets none, because the
+// server may answer it before the page that follows the action.
 func (v *visit) confirmed() (string, error) {
 	if v.r.Header.Get(headerTrigger) == "page" {
 		return "", nil
@@ -75,7 +77,7 @@ func (v *visit) confirmed() (string, error) {
 	return "", nil
 }
 
-// withoutSaid is the address of the request without the parameter that names a confirmation.
+// withoutSaid returns the address of the request without the confirmation parameter.
 func (v *visit) withoutSaid() string {
 	query := v.r.URL.Query()
 	query.Del(paramSaid)
@@ -85,7 +87,7 @@ func (v *visit) withoutSaid() string {
 func (v *visit) keepConfirmation(token string, c confirmation) error {
 	value, err := json.Marshal(c)
 	if err != nil {
-		return err //nolint:wrapcheck // texts have a JSON form
+		return err //nolint:wrapcheck // strings always have a JSON form
 	}
 	http.SetCookie(v.w, v.saidCookie(token, base64.RawURLEncoding.EncodeToString(value), int(saidKept.Seconds())))
 	return nil
@@ -97,7 +99,7 @@ func readConfirmation(value string) (c confirmation, ok bool) {
 }
 
 func (v *visit) saidCookie(token, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{ //nolint:gosec // G124: Secure wherever the pages are reached by https
+	return &http.Cookie{ //nolint:gosec // G124: Secure if the pages are reached by https
 		Name: v.cookieName(cookieSaid, "/") + token, Value: value, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.overTLS(),
 	}

@@ -15,48 +15,52 @@ import (
 )
 
 const (
-	// personLifetime is for how long a person is signed in at most: a shift.
+	// personLifetime is the maximum time for which a person is signed in: a shift.
 	personLifetime = 12 * time.Hour
-	// sessionKept is for how long a person's session is kept: longer, so that a request after its end is noticed, and logged.
+	// sessionKept is how long a person's session is stored: longer than it lasts, so that a request after its end
+	// is logged.
 	sessionKept = 2 * personLifetime
-	// DefaultIdle is after how long without a request of their own a person is signed out.
+	// DefaultIdle is the time without requests of their own after which a person is signed out.
 	DefaultIdle = 4 * time.Hour
-	// activityNoted is how exactly a session keeps when its person was last active, so that not each request writes it.
+	// activityNoted is the precision of the stored time of the last activity, so that not every request writes the
+	// session.
 	activityNoted = time.Minute
-	// customerLifetime is for how long a browser finds its conversation again.
+	// customerLifetime is how long a browser keeps its conversation.
 	customerLifetime = 7 * 24 * time.Hour
 )
 
-// What sessions hold.
+// Keys of the sessions.
 const (
 	keyAgent = "agent"
-	// keySince is when that agent was added: whoever gets the name later is somebody else.
+	// keySince is when that agent was added, in microseconds: a later agent with the same name is another person.
 	keySince = "since"
-	// keyAdmin is set where a supervisor of the demo has signed in as its administrator.
+	// keyAdmin is set if a supervisor of the demo has signed in as its administrator.
 	keyAdmin = "admin"
 	// keyActive is when the person last made a request of their own, in microseconds.
 	keyActive = "active"
 	// keySignedIn is when the person signed in, in microseconds.
 	keySignedIn = "signed-in"
-	// keyConversation is the customer's, keyForm the ID of the form that began it, keyBegun when that was.
+	// keyConversation is the customer's conversation, keyForm the ID of the form that began it, keyBegun when (Unix
+	// seconds).
 	keyConversation = "conversation"
 	keyForm         = "form"
 	keyBegun        = "begun"
 )
 
-// person is who uses a page.
+// person is the user of a page.
 type person struct {
 	desk.Agent
-	// Role is the desk's; in a demo it may be more.
+	// Role is the agent's role on the desk; in the demo it may be higher.
 	Role desk.Role
-	// Leave is where to become somebody else, for who is known without having signed in; else empty.
+	// Leave is the address to become another person of the demo, "" for a person who has signed in.
 	Leave string
 }
 
-// In tells whether somebody is signed in.
+// In reports whether the person is signed in.
 func (p person) In() bool { return p.Name != "" }
 
-// Key names the person for what their pages keep in the tab: an agent who gets the name later has another one.
+// Key identifies the person in data that their pages keep in the tab. A later agent with the same name has another
+// key.
 func (p person) Key() string {
 	if !p.In() {
 		return ""
@@ -64,13 +68,13 @@ func (p person) Key() string {
 	return p.Name + "-" + strconv.FormatInt(p.CreatedAt.UnixMicro(), 36)
 }
 
-// Supervises tells whether they may read every conversation.
+// Supervises reports whether the person may read every conversation.
 func (p person) Supervises() bool { return supervisors.allows(p.Role) }
 
-// Administers tells whether they may change the settings.
+// Administers reports whether the person may change the settings.
 func (p person) Administers() bool { return administrators.allows(p.Role) }
 
-// sessions are sessions under a cookie of that name.
+// sessions returns a session manager whose cookie has the name and path.
 func (s *Site) sessions(name, path string, lifetime time.Duration) *scs.SessionManager {
 	m := scs.New()
 	m.Store = s.desk.Sessions()
@@ -78,7 +82,7 @@ func (s *Site) sessions(name, path string, lifetime time.Duration) *scs.SessionM
 	m.Lifetime = lifetime
 	m.Cookie.Name, m.Cookie.Path = s.cookieName(name, path), path
 	m.Cookie.HttpOnly, m.Cookie.SameSite = true, http.SameSiteLaxMode
-	// A browser sends no Secure cookie back over plain HTTP, which serves on this machine only.
+	// Plain HTTP is for this machine only, and browsers do not send a Secure cookie over it.
 	m.Cookie.Secure = s.overTLS()
 	m.ErrorFunc = s.sessionFailed
 	return m
@@ -87,8 +91,9 @@ func (s *Site) sessions(name, path string, lifetime time.Duration) *scs.SessionM
 // overTLS reports whether browsers reach the pages by https.
 func (s *Site) overTLS() bool { return strings.HasPrefix(s.options.URL, "https://") }
 
-// cookieName is the name of a cookie for that path. Over https it has a prefix with which browsers take the cookie from
-// this host over TLS only: another host of the domain, or plain HTTP, cannot set it. __Host- requires the path /.
+// cookieName returns the name of a cookie for the path. With https it has a prefix that makes browsers accept the
+// cookie only from this host and over TLS: another host of the domain, or plain HTTP, cannot set it. __Host-
+// requires the path /.
 func (s *Site) cookieName(name, path string) string {
 	switch {
 	case !s.overTLS():
@@ -99,7 +104,7 @@ func (s *Site) cookieName(name, path string) string {
 	return "__Secure-" + name
 }
 
-// who reads who is signed in, and their role as it is now: somebody who was removed is signed out at once.
+// who returns the signed-in person with their current role. A removed agent is signed out at once.
 func (v *visit) who() (person, error) {
 	if p, ok, err := v.demoPerson(); ok || err != nil {
 		return p, err
@@ -124,8 +129,8 @@ func (v *visit) who() (person, error) {
 	return p, nil
 }
 
-// ended is why the session's person is signed in no more, empty while they are: they have made no request of their own for the
-// idle time, or signed in too long ago.
+// ended returns why the session's person is no longer signed in, "" while they are. The reasons are no request of
+// their own for the idle time, and a sign-in that is older than personLifetime.
 func (v *visit) ended() string {
 	active, signedIn := v.people.GetInt64(v.ctx, keyActive), v.people.GetInt64(v.ctx, keySignedIn)
 	switch {
@@ -137,7 +142,7 @@ func (v *visit) ended() string {
 	return ""
 }
 
-// noteActivity keeps that the person is active, and ends the session of one who was idle for too long, or signed in too long ago.
+// noteActivity records that the person is active. It ends a session that was idle for too long or is too old.
 func (v *visit) noteActivity() error {
 	name := v.people.GetString(v.ctx, keyAgent)
 	if name == "" {
@@ -156,8 +161,9 @@ func (v *visit) noteActivity() error {
 	return nil
 }
 
-// byPerson reports whether a person made the request, and not a page that is open and fetches itself anew. Links and forms that htmx
-// sends are boosted, and a field that asks while a person types has a name; what a page does by itself has neither.
+// byPerson reports whether a person made the request, and not an open page that fetches itself. Links and forms
+// that htmx sends have a header for boosting, and a field that sends requests during typing has a name; an
+// automatic request has neither.
 func byPerson(r *http.Request) bool {
 	switch {
 	case r.Method == http.MethodPost:

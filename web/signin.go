@@ -19,36 +19,36 @@ import (
 	"github.com/baton-transfers/baton/web/identity"
 )
 
-// Where people sign in, and where a provider sends them back to. It has to know both addresses.
+// Paths of the sign-in page and of the return from the provider. The provider must know both addresses.
 const (
 	SignInPath   = "/sign-in"
 	CallbackPath = "/sign-in/callback"
 )
 
-// What sessions hold of signing in.
+// Session keys for sign-in.
 const (
-	// keyPending are the sign-ins that have begun, the newest last, as JSON.
+	// keyPending holds the sign-ins that have begun, newest last, as JSON.
 	keyPending = "sign_ins"
-	// keyIDToken is the provider's word for who is signed in, which signs them out there.
+	// keyIDToken holds the provider's ID token of the signed-in person, which sign-out at the provider requires.
 	keyIDToken = "id_token"
-	// keyFarewell is where the provider signs out who has signed out here.
+	// keyFarewell holds the address where the provider signs out the person who has just signed out here.
 	keyFarewell = "farewell"
 )
 
 const (
-	// signInWithin is how long somebody may take to sign in, and what a session lasts that nobody has signed in to.
+	// signInWithin is how long a sign-in may take, and how long a session lasts before sign-in.
 	signInWithin = 10 * time.Minute
-	// pendingAtOnce is how many sign-ins a browser may have begun, each in a tab of its own.
+	// pendingAtOnce is the maximum number of begun sign-ins in one browser, each in its own tab.
 	pendingAtOnce = 5
 )
 
-// farewellPatience is how long somebody who signs out waits for a provider that may be away.
+// farewellPatience is how long a sign-out waits for a provider that may be unavailable.
 const farewellPatience = 3 * time.Second
 
-// tooManySignIns is what there were too many of.
+// tooManySignIns names what was limited, for the error message.
 const tooManySignIns = "sign-ins from your network"
 
-// signInRoutes are the pages of signing in.
+// signInRoutes returns the routes of sign-in and sign-out.
 func (s *Site) signInRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: SignInPath, access: everybody, handle: (*visit).showSignIn},
@@ -59,46 +59,49 @@ func (s *Site) signInRoutes() []route {
 	}
 }
 
-// signIn is what the page to sign in shows.
+// signIn is the data of the sign-in page.
 type signIn struct {
-	// Next is where to go once signed in.
+	// Next is the path to open after sign-in.
 	Next string
-	// Provider is whom to sign in with, empty for nobody.
+	// Provider is the provider's name, "" for no provider.
 	Provider string
-	// Demo are the people to sign in as, none where that isn't offered; Elsewhere is set where it is
-	// offered only on the machine that Baton runs on.
+	// Demo are the people to sign in as, nil if that is not offered. Elsewhere is set if it is offered only on the
+	// machine that Baton runs on.
 	Demo      []demoChoice
 	Elsewhere bool
-	// DemoOff is set if the demo's sign-in is off because others may reach the pages; Addressed, if the gateway has BATON_URL.
+	// DemoOff is set if the demo's sign-in is off because others may reach the pages; Addressed, if the gateway has
+	// BATON_URL.
 	DemoOff, Addressed bool
-	// Farewell is where the provider signs out who has just signed out here.
+	// Farewell is the address where the provider signs out the person who has just signed out here.
 	Farewell string
-	// Stranger is who has signed in at the provider and doesn't work here.
+	// Stranger is a person who has signed in at the provider but is not an agent here, nil for none.
 	Stranger *stranger
 }
 
-// Impossible tells whether nobody can sign in.
+// Impossible reports whether the page offers no way to sign in.
 func (s signIn) Impossible() bool { return s.Provider == "" && len(s.Demo) == 0 && !s.Elsewhere }
 
-// stranger is somebody whom the desk doesn't know.
+// stranger is a person whom the desk does not know.
 type stranger struct {
 	Name string
-	// Administrators are whom to ask.
+	// Administrators are the names of the people to ask.
 	Administrators []string
-	// SignOut is where to sign out at the provider, to sign in as somebody else; empty where it offers none.
+	// SignOut is the address to sign out at the provider, to sign in as another person; "" if the provider has
+	// none.
 	SignOut string
 }
 
 func (v *visit) showSignIn() error {
 	if farewell := v.people.PopString(v.ctx, keyFarewell); farewell != "" {
-		// By the page, and not by a redirect of the form that signs out: a browser lets that go only to us.
+		// The page redirects, not the response to the sign-out form: with form-action 'self', browsers follow a
+		// form's redirect only to this site.
 		v.w.Header().Set("Refresh", "0; url="+farewell)
 		return v.render(http.StatusOK, "sign_in", page{Title: "Signing out", Section: "sign-in", Said: "You are signed out of Baton.", Body: signIn{Farewell: farewell, Provider: v.provider()}})
 	}
 	return v.signIn(http.StatusOK, "", v.r.URL.Query().Get("next"), nil)
 }
 
-// signIn answers with the page to sign in, where it was refused with the reason.
+// signIn responds with the sign-in page. refused is the reason why a sign-in was refused, "" for none.
 func (v *visit) signIn(status int, refused, next string, unknown *stranger) error {
 	body := signIn{
 		Next: afterSignIn(next), Provider: v.provider(), Stranger: unknown, DemoOff: v.options.DemoOff, Addressed: v.options.URL != "",
@@ -120,7 +123,7 @@ func (v *visit) signIn(status int, refused, next string, unknown *stranger) erro
 	return v.render(status, "sign_in", page{Title: "Sign in", Section: "sign-in", Refused: refused, Body: body})
 }
 
-// provider is how people read whom they sign in with.
+// provider returns the provider's host name, or its issuer if that has no host; "" for no provider.
 func (v *visit) provider() string {
 	if v.options.Provider == nil {
 		return ""
@@ -132,8 +135,8 @@ func (v *visit) provider() string {
 	return issuer.Host
 }
 
-// signInToDemo signs in whoever is on this machine as the agent they choose, or as administrator in a
-// supervisor's name.
+// signInToDemo signs in a user of this machine as the agent they choose, or as administrator in a supervisor's
+// name.
 func (v *visit) signInToDemo() error {
 	next := v.r.PostForm.Get("next")
 	if !v.options.Demo {
@@ -162,14 +165,14 @@ func (v *visit) signInToDemo() error {
 	return v.welcome(agent, asAdministrator, "", next)
 }
 
-// welcome signs the agent in, in a session of a new token: a token that somebody has planted, or seen,
-// before is worth nothing.
+// welcome signs the agent in with a new session token, so that a token that an attacker has planted or seen before
+// is worthless.
 func (v *visit) welcome(agent desk.Agent, asAdministrator bool, idToken, next string) error {
 	others := v.people.GetBytes(v.ctx, keyPending)
 	if err := errors.Join(v.people.Clear(v.ctx), v.people.RenewToken(v.ctx)); err != nil {
 		return fmt.Errorf("renew a session: %w", err)
 	}
-	if others != nil { // in other tabs, which may still come back
+	if others != nil { // other tabs may still finish theirs
 		v.people.Put(v.ctx, keyPending, others)
 	}
 	v.people.Put(v.ctx, keyAgent, agent.Name)
@@ -192,22 +195,22 @@ func (v *visit) welcome(agent desk.Agent, asAdministrator bool, idToken, next st
 	return v.back(afterSignIn(next), "")
 }
 
-// reasonUnknownAgent is why a sign-in is refused under a name that the desk does not know.
+// reasonUnknownAgent is the reason in the security log for a name that the desk does not know.
 const reasonUnknownAgent = "unknown agent"
 
-// signInRefused writes to the security log that a sign-in was refused, to the name as far as it is known.
+// signInRefused writes a refused sign-in to the security log. name is "" if it is not known.
 func (v *visit) signInRefused(name, reason string) {
 	v.security.Write(v.ctx, seclog.Entry{Event: seclog.SignIn, Outcome: seclog.Refused, Who: name, Reason: reason})
 }
 
-// pendingSignIn is what a session keeps of a sign-in that has begun.
+// pendingSignIn is what the session stores of a begun sign-in.
 type pendingSignIn struct {
 	Pending identity.Pending `json:"pending"`
 	Next    string           `json:"next"`
 	Until   time.Time        `json:"until"`
 }
 
-// begun are the sign-ins that have begun and not taken too long.
+// begun returns the begun sign-ins that have not expired.
 func (v *visit) begun() (pending []pendingSignIn, err error) {
 	kept := v.people.GetBytes(v.ctx, keyPending)
 	if kept == nil {
@@ -220,7 +223,7 @@ func (v *visit) begun() (pending []pendingSignIn, err error) {
 	return slices.DeleteFunc(pending, func(p pendingSignIn) bool { return !p.Until.After(now) }), nil
 }
 
-// keep keeps the newest of the sign-ins that have begun.
+// keep stores the newest of the begun sign-ins.
 func (v *visit) keep(pending []pendingSignIn) error {
 	if len(pending) == 0 {
 		v.people.Remove(v.ctx, keyPending)
@@ -234,7 +237,7 @@ func (v *visit) keep(pending []pendingSignIn) error {
 	return nil
 }
 
-// signedIn tells whether somebody has signed in to the session.
+// signedIn reports whether the session has a signed-in person.
 func (v *visit) signedIn() bool { return v.people.Exists(v.ctx, keyAgent) }
 
 func (v *visit) beginSignIn() error {
@@ -267,7 +270,8 @@ func (v *visit) beginSignIn() error {
 	return nil
 }
 
-// takeBegun returns the sign-in of that state, which is good once, and none where there is no such one.
+// takeBegun returns the sign-in with the state and removes it, so that it is used once. It returns the zero value
+// for none.
 func (v *visit) takeBegun(state string) (pendingSignIn, error) {
 	all, err := v.begun()
 	if err != nil {
@@ -281,7 +285,7 @@ func (v *visit) takeBegun(state string) (pendingSignIn, error) {
 	return found, v.keep(slices.Delete(all, at, at+1))
 }
 
-// finishSignIn takes in who comes back from the provider.
+// finishSignIn signs in a person who returns from the provider.
 func (v *visit) finishSignIn() error {
 	if v.options.Provider == nil {
 		return v.signIn(http.StatusNotFound, "There is no provider to sign in with.", "", nil)
@@ -312,7 +316,7 @@ func (v *visit) finishSignIn() error {
 	return v.welcome(agent, false, person.IDToken, begun.Next)
 }
 
-// signInFailed says why the provider signs nobody in, and tells the log where the person can't mend it.
+// signInFailed responds with the reason of a failed sign-in. It logs a failure that the person cannot fix.
 func (v *visit) signInFailed(err error, next string) error {
 	failed, ok := errors.AsType[*identity.Error](err)
 	if !ok {
@@ -334,13 +338,14 @@ func (v *visit) signInFailed(err error, next string) error {
 	return v.signIn(status, failed.Sentence, next, nil)
 }
 
-// unknown tells a person whom the desk doesn't know whom to ask.
+// unknown tells a person whom the desk does not know which administrators to ask.
 func (v *visit) unknown(person identity.Person, next string) error {
 	v.signInRefused(person.Name, reasonUnknownAgent)
 	return v.askAdministrator(person, "You are signed in at "+v.provider()+", but Baton has no agent for that account.", next)
 }
 
-// boundElsewhere tells a person whom to ask whose agent is bound to another account, or whose account is bound to another agent.
+// boundElsewhere responds if the agent is bound to another account, or the account to another agent, with the
+// administrators to ask.
 func (v *visit) boundElsewhere(person identity.Person, next string) error {
 	return v.askAdministrator(person, "Baton knows this name, or your account at "+v.provider()+", from another sign-in. "+
 		"An administrator can release the binding on the agent's page, then sign in again.", next)
@@ -365,7 +370,7 @@ func (v *visit) askAdministrator(person identity.Person, refused, next string) e
 	return v.signIn(http.StatusForbidden, refused, next, who)
 }
 
-// signOut ends the session, here at once and then at the provider.
+// signOut ends the session here first and then at the provider.
 func (v *visit) signOut() error {
 	signedIn := v.signedIn()
 	if !signedIn {
@@ -374,7 +379,7 @@ func (v *visit) signOut() error {
 		}
 	}
 	if v.people.Token(v.ctx) == "" {
-		return v.back(SignInPath, "") // there is nothing to end
+		return v.back(SignInPath, "") // there is no session to end
 	}
 	idToken := v.people.GetString(v.ctx, keyIDToken)
 	if err := v.people.Destroy(v.ctx); err != nil {
@@ -395,7 +400,7 @@ func (v *visit) signOut() error {
 	return v.back(SignInPath, "")
 }
 
-// signOutURL is where the provider signs out the person with that ID token; "" where it doesn't.
+// signOutURL returns the address where the provider signs out the person with the ID token, "" for none.
 func (v *visit) signOutURL(idToken string) string {
 	if v.options.Provider == nil || idToken == "" {
 		return ""
@@ -405,7 +410,7 @@ func (v *visit) signOutURL(idToken string) string {
 	return v.options.Provider.SignOutURL(ctx, idToken)
 }
 
-// afterSignIn is where somebody goes who has signed in: a page of ours, and not the one to sign in.
+// afterSignIn returns the path to open after sign-in: a local page other than the sign-in and sign-out pages.
 func afterSignIn(next string) string {
 	path := localPath(next)
 	if strings.HasPrefix(path, "/sign-") {
@@ -414,14 +419,14 @@ func afterSignIn(next string) string {
 	return path
 }
 
-// onThisMachine tells whether a request comes from this machine and for it: a page of another site whose name
-// resolves to this machine sends that name, and a request that a proxy passed on is not direct.
+// onThisMachine reports whether a request comes directly from this machine and is addressed to it. It checks the
+// Host, because a page of another site whose name resolves to this machine sends that name.
 func onThisMachine(r *http.Request) bool {
 	client := forwarded.Of(r)
 	return client.Direct() && client.Address.IsLoopback() && isLoopback(r.Host)
 }
 
-// isLoopback tells whether an address, with or without a port, is this machine's own.
+// isLoopback reports whether an address, with or without a port, belongs to this machine.
 func isLoopback(address string) bool {
 	host := hostOf(address)
 	ip, err := netip.ParseAddr(host)

@@ -14,23 +14,24 @@ import (
 type happening struct {
 	At   time.Time
 	Text string
-	// Until is when the offer that it tells of expires, zero for others.
+	// Until is when the offer expires, zero for other events.
 	Until time.Time
-	// Name is the event's, empty for what is no event.
+	// Name is the event's name, "" if the line is not an event.
 	Name conversation.EventName
-	// Refused is set for what did not come to pass: a refusal, an offer nobody took, a transfer that failed.
+	// Refused is set for something that failed: a refused command, an offer that was not accepted, a failed
+	// transfer.
 	Refused bool
 }
 
-// inVain are the events by which something did not come to pass.
+// inVain are the events that record a failure.
 var inVain = []conversation.EventName{
 	conversation.EventReservationRejected, conversation.EventReservationTimeout, conversation.EventReservationCanceled,
 	conversation.EventReservationRescinded, conversation.EventTransferFailed, conversation.EventTransferCanceled,
 	conversation.EventTransferAttemptFailed, conversation.EventTaskCanceled,
 }
 
-// timeline tells everything that has happened, in order: the events of the conversation's history, and
-// what was refused, of which a history knows nothing.
+// timeline returns everything that happened in the conversation, in order: the events of its history, and the
+// refused commands, which the history does not contain.
 func timeline(t desk.Thread) []happening {
 	var told []happening
 	named := names{t.Names}
@@ -52,7 +53,7 @@ func timeline(t desk.Thread) []happening {
 	return told
 }
 
-// inWords is an event in words.
+// inWords describes an event in words.
 func inWords(t desk.Thread, e conversation.Event) string {
 	named := names{t.Names}
 	agent, queue := cmp.Or(named.Agent(e.Agent), "no agent"), named.Queue(e.Queue)
@@ -60,7 +61,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	if e.Reason != "" {
 		why = ": " + isolated(because(conversation.Reason(e.Reason)))
 	}
-	words := "" // a person's, whatever reason of Baton's they look like
+	words := "" // an agent's words, even if they equal one of Baton's reasons
 	if e.Reason != "" {
 		words = ": " + isolated(e.Reason)
 	}
@@ -120,7 +121,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	return said
 }
 
-// toWhom is the target of an event's transfer.
+// toWhom returns the name of the target of the event's transfer.
 func toWhom(t desk.Thread, e conversation.Event) string {
 	for _, x := range t.Transfers {
 		if x.Task == e.Task {

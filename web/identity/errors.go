@@ -7,31 +7,31 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Fault says whose a failed sign-in is.
+// Fault says who can fix a failed sign-in.
 type Fault string
 
-// Who can mend it.
+// Faults of a sign-in.
 const (
-	// FaultVisitor is mended by beginning again.
+	// FaultVisitor means that the person can begin the sign-in again.
 	FaultVisitor Fault = "visitor"
-	// FaultDenied is the provider's word that this person may not sign in.
+	// FaultDenied means that the person may not sign in.
 	FaultDenied Fault = "denied"
-	// FaultProvider passes when the provider answers again.
+	// FaultProvider means that the provider does not answer now.
 	FaultProvider Fault = "provider"
-	// FaultSetup is for whoever has set up Baton or the provider.
+	// FaultSetup means that the administrator of Baton or of the provider must fix the setup.
 	FaultSetup Fault = "setup"
 )
 
-// Error is why somebody could not be signed in.
+// Error is a failed sign-in.
 type Error struct {
 	Fault Fault
-	// Sentence is for the person: what has happened and what to do.
+	// Sentence tells the person what has happened and what to do.
 	Sentence string
 
 	cause error
 }
 
-// Error returns what happened, for a log. It holds no secret.
+// Error returns the cause, for a log. It contains no secret.
 func (e *Error) Error() string { return "sign in: " + e.cause.Error() }
 
 // Unwrap returns the cause.
@@ -44,10 +44,10 @@ func away(cause error) *Error {
 	return &Error{FaultProvider, "The provider that you sign in with can't be reached now. Try again in a moment.", cause}
 }
 
-// codes are the errors of RFC 6749 and OpenID Connect. What comes in another form isn't repeated.
+// codes matches the error codes of RFC 6749 and OpenID Connect. A code of another form is not repeated in messages.
 var codes = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
-// declined is the provider's answer that it doesn't sign somebody in.
+// declined returns the error for an error response of the provider.
 func declined(code, description string) *Error {
 	if !codes.MatchString(code) {
 		code = "an unknown error"
@@ -62,7 +62,7 @@ func declined(code, description string) *Error {
 	return setup(cause, "The provider did not sign you in ("+code+"). Try again; if it stays, tell your administrator.")
 }
 
-// exchangeFailed is why no tokens were had for a code.
+// exchangeFailed returns the error for a failed exchange of a code for tokens.
 func exchangeFailed(err error) *Error {
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	switch {

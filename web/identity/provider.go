@@ -1,6 +1,6 @@
-// Package identity finds out who somebody is, by an OpenID Connect provider: the authorization code flow
-// with PKCE, a state and a nonce. Whether that somebody works here, and what they may do, isn't known
-// here; so neither the desk nor the pages may come in.
+// Package identity identifies a person with an OpenID Connect provider: it uses the authorization code flow with
+// PKCE, a state and a nonce. It does not know who is an agent or what they may do. Must not import: the desk and
+// the pages.
 package identity
 
 import (
@@ -18,28 +18,28 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// DefaultClaim is what tells a person's name where nothing else is asked for.
+// DefaultClaim is the claim that holds a person's name if [Options] name no other.
 const DefaultClaim = "preferred_username"
 
-// callTimeout is how long one call to the provider may take.
+// callTimeout is the timeout of one call to the provider.
 const callTimeout = 8 * time.Second
 
-// Options say who the provider is, and as whom it knows us.
+// Options describe the provider and Baton's registration there.
 type Options struct {
-	// Issuer is the provider's address, exactly as it calls itself.
+	// Issuer is the provider's issuer URL, exactly as the provider writes it.
 	Issuer string
-	// ClientID and ClientSecret are what the provider knows us by; a public client has no secret.
+	// ClientID and ClientSecret are Baton's credentials at the provider; a public client has no secret.
 	ClientID, ClientSecret string
-	// RedirectURL is where the provider sends people back to. SignedOutURL is where it sends them when it
-	// has signed them out. It has to know both.
+	// RedirectURL is where the provider sends a person after sign-in, SignedOutURL where it sends them after
+	// sign-out. Both must be registered at the provider.
 	RedirectURL, SignedOutURL string
-	// Claim tells a person's name; DefaultClaim where it is left out. An e-mail address counts only where
-	// the provider has verified it.
+	// Claim holds a person's name; empty means [DefaultClaim]. An email address is accepted only if the provider
+	// has verified it.
 	Claim string
-	// Domain is what has to follow the @ of a name, which is then what stands before it: alice for
-	// alice@example.com. Without it a name is taken whole.
+	// Domain is the required part after the @ of a name. The part before it is then the name: alice for
+	// alice@example.com. If Domain is empty, the name is used unchanged.
 	Domain string
-	// Scopes are asked for; openid, profile and email where they are left out.
+	// Scopes are the scopes to request; empty means openid, profile and email.
 	Scopes []string
 }
 
@@ -53,7 +53,7 @@ type Provider struct {
 	known       *discovered
 }
 
-// discovered is what the provider tells of itself.
+// discovered is the provider's discovery document and what is derived from it.
 type discovered struct {
 	*oidc.Provider
 
@@ -62,8 +62,8 @@ type discovered struct {
 	endSession string
 }
 
-// New returns the provider, which is asked for nothing yet: the first sign-in does, and again whenever
-// it was away.
+// New returns a provider without calling it. The first sign-in reads its discovery document, and the next one tries
+// again if that fails.
 func New(o Options) *Provider {
 	o.Claim = cmp.Or(o.Claim, DefaultClaim)
 	if len(o.Scopes) == 0 {
@@ -72,11 +72,11 @@ func New(o Options) *Provider {
 	return &Provider{options: o, client: &http.Client{Timeout: callTimeout}}
 }
 
-// Issuer returns the provider's address.
+// Issuer returns the provider's issuer URL.
 func (p *Provider) Issuer() string { return p.options.Issuer }
 
-// discover returns what the provider has told of itself, and asks it where it has told nothing yet.
-// Those who come at the same time ask once.
+// discover returns the cached discovery document, or reads it if there is none. Concurrent callers share one
+// request.
 func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	p.mutex.RLock()
 	known := p.known
@@ -102,7 +102,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 		if answer.Err != nil {
 			return nil, away(answer.Err)
 		}
-		return answer.Val.(*discovered), nil //nolint:forcetypeassert // it is made above
+		return answer.Val.(*discovered), nil //nolint:forcetypeassert // DoChan's function returns this type
 	case <-ctx.Done():
 		return nil, away(ctx.Err())
 	}
@@ -135,8 +135,8 @@ func (p *Provider) ask(ctx context.Context) (*discovered, error) {
 	}, nil
 }
 
-// authStyle is how the client tells its secret. To try both ways, as is done where nothing is said, would
-// send a code twice, which a provider may take for theft.
+// authStyle returns how the client sends its secret. It never detects the style by trying both, because that would
+// send a code twice, which a provider may treat as theft.
 func authStyle(secret string, methods []string) oauth2.AuthStyle {
 	if secret == "" || (!slices.Contains(methods, "client_secret_basic") && slices.Contains(methods, "client_secret_post")) {
 		return oauth2.AuthStyleInParams
@@ -144,7 +144,7 @@ func authStyle(secret string, methods []string) oauth2.AuthStyle {
 	return oauth2.AuthStyleInHeader
 }
 
-// calling has what is called with the context use our client, and so its timeout.
+// calling returns a context with which the libraries use the provider's HTTP client and its timeout.
 func (p *Provider) calling(ctx context.Context) context.Context {
 	return oidc.ClientContext(ctx, p.client)
 }

@@ -83,7 +83,7 @@ func begin(t *testing.T, p *Provider) (identitytest.Browser, identitytest.Page, 
 	return browser, page, pending
 }
 
-// come signs in at the provider and returns what the browser comes back with.
+// come signs in at the provider and returns the query with which the browser comes back.
 func come(t *testing.T, p *Provider, name string) (Pending, url.Values) {
 	t.Helper()
 	browser, page, pending := begin(t, p)
@@ -203,7 +203,7 @@ func TestCodeIsGoodOnce(t *testing.T) {
 	requireFault(t, err, FaultVisitor, "used already")
 }
 
-// swapped changes what the provider answers at a path.
+// swapped replaces the provider's response at a path.
 type swapped struct {
 	path   string
 	change func(answer map[string]any)
@@ -227,7 +227,7 @@ func (s swapped) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestAnswersOfOthersAreRefused(t *testing.T) {
 	t.Parallel()
-	otherToken := func(t *testing.T, nonce string) string { // one that the same provider has issued to another client
+	otherToken := func(t *testing.T, nonce string) string { // another client's, from the same provider
 		t.Helper()
 		other := newProvider(func(o *Options) { o.ClientID = "other" })
 		known, err := other.discover(t.Context())
@@ -279,7 +279,7 @@ func TestAnswersOfOthersAreRefused(t *testing.T) {
 func TestSignOut(t *testing.T) {
 	t.Parallel()
 	p := newProvider(nil)
-	pending, query := come(t, p, "carol") // no other test signs carol in: the provider revokes every token of who signs out
+	pending, query := come(t, p, "carol") // no other test signs carol in: sign-out revokes all of a person's tokens
 	person, err := p.Finish(t.Context(), pending, query)
 	require.NoError(t, err)
 	address := p.SignOutURL(t.Context(), person.IDToken)

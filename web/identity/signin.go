@@ -14,26 +14,26 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Pending is a sign-in that has begun. It is kept in the session of the browser that began it, and
-// nowhere that others can read.
+// Pending is a sign-in that has begun. Store it in the session of the browser that began it; it is secret.
 type Pending struct {
 	State    string `json:"state"`
 	Nonce    string `json:"nonce"`
 	Verifier string `json:"verifier"`
 }
 
-// Person is who has signed in.
+// Person is a person who has signed in.
 type Person struct {
-	// Name is what the claim tells, with the letters A to Z in lower case.
+	// Name is the value of the claim, with the letters A to Z in lower case.
 	Name string
-	// Issuer and Subject are the claims iss and sub: the same account at every sign-in, whatever its name.
+	// Issuer and Subject are the claims iss and sub. They identify the same account at every sign-in, even if its
+	// name changes.
 	Issuer, Subject string
-	// IDToken is the provider's word for it, which [Provider.SignOutURL] takes.
+	// IDToken is the provider's ID token, which [Provider.SignOutURL] takes.
 	IDToken string
 }
 
-// Begin begins a sign-in: the address to send the browser to, and what to keep until it comes back.
-// Every error is an [*Error].
+// Begin begins a sign-in. It returns the address to send the browser to, and the state to keep until the browser
+// returns. Every error is an [*Error].
 func (p *Provider) Begin(ctx context.Context) (address string, pending Pending, err error) {
 	known, err := p.discover(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func (p *Provider) Begin(ctx context.Context) (address string, pending Pending, 
 	return address, pending, nil
 }
 
-// Finish finishes a sign-in with what the browser came back with. Every error is an [*Error].
+// Finish finishes a sign-in with the query of the browser's return. Every error is an [*Error].
 func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values) (Person, error) {
 	if pending.State == "" || !equal(query.Get("state"), pending.State) {
 		return Person{}, visitors(errors.New("the state is another's"), "This is not the sign-in that you began here, or it was finished already. Begin again.")
@@ -102,8 +102,8 @@ func (p *Provider) verify(ctx context.Context, known *discovered, raw, nonce str
 	return token, nil
 }
 
-// name reads the name from the ID token, and else asks for it: providers may leave a person's claims to
-// that (OpenID Connect Core, 5.4).
+// name returns the name from the ID token, or requests the person's claims: providers may leave them out of the
+// token (OpenID Connect Core, 5.4).
 func (p *Provider) name(ctx context.Context, known *discovered, token *oidc.IDToken, tokens *oauth2.Token) (string, error) {
 	claims := map[string]json.RawMessage{}
 	if err := token.Claims(&claims); err != nil {
@@ -131,7 +131,7 @@ func (p *Provider) name(ctx context.Context, known *discovered, token *oidc.IDTo
 	return p.named(claims)
 }
 
-// named is the name that the claims tell.
+// named returns the name in the claims.
 func (p *Provider) named(claims map[string]json.RawMessage) (string, error) {
 	var name string
 	if told := claims[p.options.Claim]; told == nil || json.Unmarshal(told, &name) != nil || name == "" {
@@ -152,13 +152,13 @@ func (p *Provider) named(claims map[string]json.RawMessage) (string, error) {
 	return local, nil
 }
 
-// verified reads email_verified, which some providers write as a text.
+// verified parses email_verified, which some providers send as a string.
 func verified(claim json.RawMessage) bool {
 	return string(claim) == "true" || string(claim) == `"true"`
 }
 
-// lower changes only A to Z: the lower case of some other letters is one of a to z too, and would make
-// one person's name another's.
+// lower changes only A to Z. Some other letters also have a lower case from a to z, which could turn one person's
+// name into another's.
 func lower(name string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
@@ -172,8 +172,8 @@ func equal(given, kept string) bool {
 	return subtle.ConstantTimeCompare([]byte(given), []byte(kept)) == 1
 }
 
-// SignOutURL is where to send the browser to have the provider sign out the person with that ID token; ""
-// where the provider has no such address, or is away: who signs out here is signed out here in any case.
+// SignOutURL returns the address at which the provider signs out the person with the ID token. It returns "" if the
+// provider has no such address or is unavailable; the sign-out from Baton does not depend on it.
 func (p *Provider) SignOutURL(ctx context.Context, idToken string) string {
 	known, err := p.discover(ctx)
 	if err != nil || known.endSession == "" {

@@ -15,7 +15,7 @@ import (
 // Browser is a browser with cookies and without scripts.
 type Browser struct{ client *http.Client }
 
-// NewBrowser returns one that follows redirects, but those to addresses that begin with one of the prefixes.
+// NewBrowser returns a browser that follows redirects, except to addresses that begin with one of the prefixes.
 func NewBrowser(except ...string) Browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -31,22 +31,22 @@ func NewBrowser(except ...string) Browser {
 	}}}
 }
 
-// SetCookie plants a cookie for an address.
+// SetCookie sets a cookie for an address.
 func (b Browser) SetCookie(address, name, value string) {
 	u, err := url.Parse(address)
 	if err != nil {
-		panic(err) // a test's own address
+		panic(err) // the address comes from a test
 	}
 	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/"}}) //nolint:gosec // as an attacker would
 }
 
-// Page is where a browser has got to.
+// Page is the page that a browser shows.
 type Page struct {
 	URL    *url.URL
 	Status int
 	Header http.Header
 	Body   string
-	// Location is where it would have been redirected to next; nil for nowhere.
+	// Location is the target of a redirect that the browser did not follow; nil for none.
 	Location *url.URL
 }
 
@@ -83,13 +83,13 @@ func (b Browser) do(ctx context.Context, method, address string, form url.Values
 	return p, nil
 }
 
-// SignIn goes on from the provider's page to sign in, as that person.
+// SignIn submits the provider's sign-in page for the person.
 func (b Browser) SignIn(ctx context.Context, at Page, name, password string) (Page, error) {
 	return b.Send(ctx, at.URL.ResolveReference(&url.URL{Path: "/login"}).String(),
 		url.Values{"id": {at.URL.Query().Get("id")}, "username": {name}, "password": {password}})
 }
 
-// Deny goes on from the provider's page to sign in, by saying no.
+// Deny refuses consent on the provider's sign-in page.
 func (b Browser) Deny(ctx context.Context, at Page) (Page, error) {
 	return b.Send(ctx, at.URL.ResolveReference(&url.URL{Path: "/deny"}).String(), url.Values{"id": {at.URL.Query().Get("id")}})
 }

@@ -1,5 +1,5 @@
-// Package identitytest runs a real OpenID provider, the one of tools/provider, for tests. What is tested
-// may not come in.
+// Package identitytest runs a real OpenID provider, the one in tools/provider, for tests. Must not import: the
+// packages under test.
 package identitytest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// Password is everybody's. Secret is every client's.
+// Password is the password of every user, Secret the secret of every client.
 const (
 	Password = "correct horse"
 	Secret   = "secret"
@@ -23,23 +23,23 @@ const (
 
 // Provider is a running provider.
 type Provider struct {
-	// Issuer is its address.
+	// Issuer is its issuer URL.
 	Issuer string
 
 	command *exec.Cmd
 }
 
-// Options say where a provider listens and which addresses of ours it knows.
+// Options describe where a provider listens and which of Baton's addresses it knows.
 type Options struct {
-	// Address is a free one where it is left out.
+	// Address is the address to listen on; empty means a free port of 127.0.0.1.
 	Address                string
 	Redirect, SignedOutURL string
 }
 
-// Program is the program of a provider.
+// Program is the path of a provider's executable.
 type Program string
 
-// Build builds the program into the folder. It takes a second or two, and more the first time.
+// Build builds the program in the folder. It takes a second or two, and longer the first time.
 func Build(ctx context.Context, folder string) (Program, error) {
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
@@ -79,7 +79,7 @@ func (program Program) Start(ctx context.Context, o Options) (*Provider, error) 
 	return p, nil
 }
 
-// Stop ends the provider. What it knew is forgotten.
+// Stop stops the provider, which loses its state.
 func (p *Provider) Stop() error {
 	if err := p.command.Process.Signal(os.Interrupt); err != nil {
 		return fmt.Errorf("stop the provider: %w", err)
