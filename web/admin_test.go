@@ -17,7 +17,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// office is the pages with an administrator in front of them: carol, in the demo.
+// office holds the pages and a browser in which the demo's carol has signed in as administrator.
 type office struct {
 	*pages
 
@@ -30,7 +30,7 @@ func newOffice(t *testing.T) *office {
 	return &office{p, p.signedIn(url.Values{"administrator": {"carol"}})}
 }
 
-// at opens a page that has to be there.
+// at opens a page and requires status 200.
 func (o *office) at(path string) identitytest.Page {
 	o.t.Helper()
 	page := o.open(o.browser, path)
@@ -38,7 +38,7 @@ func (o *office) at(path string) identitytest.Page {
 	return page
 }
 
-// submit sends a form of a page as a browser does, with some fields changed; no values are a field that is left out.
+// submit sends a form of a page as a browser does. change replaces fields; a field without values is not sent.
 func (o *office) submit(page identitytest.Page, action string, change url.Values) identitytest.Page {
 	o.t.Helper()
 	form := formOf(o.t, page.Body, action)
@@ -46,7 +46,7 @@ func (o *office) submit(page identitytest.Page, action string, change url.Values
 	return o.send(o.browser, action, form)
 }
 
-// does is submit of a form that is carried out.
+// does opens the page, submits the form, and requires that it is carried out.
 func (o *office) does(path, action string, change url.Values) identitytest.Page {
 	o.t.Helper()
 	page := o.submit(o.at(path), action, change)
@@ -55,7 +55,7 @@ func (o *office) does(path, action string, change url.Values) identitytest.Page 
 	return page
 }
 
-// formOf is what a browser would send of the form with that action.
+// formOf returns what a browser sends for the form with the action.
 func formOf(t *testing.T, body, action string) url.Values {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(body))
@@ -129,7 +129,7 @@ func textOf(n *html.Node) string {
 	return text.String()
 }
 
-// alerts are the sentences of a page that say what was refused.
+// alerts returns the refusals that the page shows.
 func alerts(t *testing.T, body string) (sentences []string) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(body))
@@ -165,7 +165,7 @@ func (o *office) queue(name string) desk.Queue {
 	return queues[at]
 }
 
-// audited is the newest entries of the audit list, oldest first.
+// audited returns the newest entries of the audit list, oldest first.
 func (o *office) audited(count int) (entries []string) {
 	o.t.Helper()
 	found, err := o.desk.AuditList(o.t.Context(), desk.AuditFilter{}, desk.Page{Limit: count})
@@ -261,7 +261,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestStalePage: a page that was open meanwhile takes nothing back.
+// TestStalePage: a form of a stale page does not undo changes made since.
 func TestStalePage(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -282,7 +282,7 @@ func TestStalePage(t *testing.T) {
 	require.Equal(t, []string{"bob", "carol"}, o.queue("support").Members, "carol was marked; that alice was is older")
 }
 
-// TestStaleAttributes: of the attributes too, only those are changed that were changed on the page.
+// TestStaleAttributes: a form changes only the attributes that were changed on the page.
 func TestStaleAttributes(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -379,7 +379,7 @@ func TestAdministerAgents(t *testing.T) {
 		"json": {"{\r\n  \"level\": 12345678901234567890, \"skills\": [\"x\"]\r\n}"},
 	})
 	dora = o.agent("dora")
-	require.Equal(t, `{"level":12345678901234567890,"skills":["x"]}`, string(dora.Attributes)) //nolint:testifylint // digits count
+	require.Equal(t, `{"level":12345678901234567890,"skills":["x"]}`, string(dora.Attributes)) //nolint:testifylint // exact digits
 	require.Equal(t, []string{"billing", "support"}, dora.Queues)
 	require.ElementsMatch(t, []string{
 		"carol: agent.role dora: supervisor → admin", `carol: agent.attributes dora: {"skills":["billing","refunds"]} → {"level":12345678901234567890,"skills":["x"]}`,
@@ -387,7 +387,7 @@ func TestAdministerAgents(t *testing.T) {
 		"carol: queue.members support:  → dora", "carol: queue.members billing:  → dora",
 	}, o.audited(6))
 	o.does(one, one, url.Values{"skills": {"refunds & <more>"}, "queue": {"support"}})
-	require.Equal(t, `{"level":12345678901234567890,"skills":["refunds & <more>"]}`, string(o.agent("dora").Attributes), "the rest stays") //nolint:testifylint // digits count
+	require.Equal(t, `{"level":12345678901234567890,"skills":["refunds & <more>"]}`, string(o.agent("dora").Attributes), "the rest stays") //nolint:testifylint // exact digits
 	require.Equal(t, []string{"support"}, o.agent("dora").Queues)
 	o.does(one, one, url.Values{"skills": {""}})
 	require.Equal(t, `{"level":12345678901234567890}`, string(o.agent("dora").Attributes))
@@ -491,7 +491,7 @@ func TestAuditPage(t *testing.T) {
 	require.Contains(t, o.at("/admin/audit?subject=nobody").Body, "Nothing was changed.")
 }
 
-// addressOf is where a link leads.
+// addressOf returns the address of the link with the text.
 func addressOf(t *testing.T, body, text string) string {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(body))

@@ -20,11 +20,11 @@ import (
 	"github.com/baton-transfers/baton/web"
 )
 
-// benchmarked is how many conversations the desk has while pages are measured.
+// benchmarked is the number of conversations on the desk during the benchmark.
 const benchmarked = 10_000
 
-// BenchmarkPages measures every page, from the request to the last byte, with 10,000 conversations at the
-// desk, of which hundreds are open, alice has three of them, and all are of the last day.
+// BenchmarkPages measures every page, from the request to the last byte. The desk has 10,000 conversations of the
+// last day; hundreds are open, and alice has three of them.
 func BenchmarkPages(b *testing.B) {
 	d, err := desk.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "desk.db"), desk.Options{})
 	require.NoError(b, err)
@@ -71,7 +71,7 @@ func BenchmarkPages(b *testing.B) {
 	}
 }
 
-// fillDesk has the desk follow conversations that were carried by the real rules, and returns one that alice has.
+// fillDesk syncs conversations that follow the real rules to the desk. It returns one that alice has.
 func fillDesk(b *testing.B, d *desk.Desk) (open string) {
 	b.Helper()
 	_, err := d.SeedDemo(b.Context())
@@ -92,7 +92,7 @@ func fillDesk(b *testing.B, d *desk.Desk) (open string) {
 			Conversation: s.sid, Channel: conversation.Channels()[n%4], Customer: conversation.Customer{Name: fmt.Sprintf("Customer %d", n)}, Queue: "support",
 		})
 		if n%25 == 0 && n < benchmarked-3 {
-			s.show(b, d) // it waits
+			s.show(b, d) // its task is waiting
 			continue
 		}
 		s.do(b, conversation.ReserveCommand{Task: s.state.Tasks[0].SID, Agent: agent, PendingSeq: s.state.PendingCount})
@@ -117,7 +117,7 @@ func fillDesk(b *testing.B, d *desk.Desk) (open string) {
 	return open
 }
 
-// carried is a conversation on its way, and what the desk isn't told of it yet.
+// carried is a conversation in progress, with the events and notes that are not synced to the desk yet.
 type carried struct {
 	sid      string
 	at       time.Time

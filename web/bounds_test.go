@@ -22,7 +22,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// closed are conversations of which none can be begun now.
+// closed is a [web.Conversations] that refuses every command.
 type closed struct{}
 
 func (closed) Start(context.Context, conversation.StartCommand) (string, error) {
@@ -33,7 +33,7 @@ func (closed) Send(context.Context, string, conversation.Command) (conversation.
 	return conversation.Outcome{}, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "we are closed")
 }
 
-// askFrom asks from an address, in the session of that token where there is one.
+// askFrom sends a request from an address, with the session token unless it is "".
 func askFrom(t *testing.T, handler http.Handler, from, method, path, token string, form url.Values) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(form.Encode()))
@@ -47,7 +47,7 @@ func askFrom(t *testing.T, handler http.Handler, from, method, path, token strin
 	return w
 }
 
-// TestChatsAreBounded begins chats as one house with many addresses does, and then as many houses do.
+// TestChatsAreBounded begins chats from one network with many addresses, and then from many networks.
 func TestChatsAreBounded(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
@@ -78,7 +78,7 @@ func TestChatsAreBounded(t *testing.T) {
 	require.GreaterOrEqual(t, count, 100)
 }
 
-// TestStreamsAreBounded opens streams of one person until no more are answered, and then one of another person.
+// TestStreamsAreBounded opens streams of one person up to the limit, and then one of another person.
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
@@ -113,8 +113,8 @@ func TestStreamsAreBounded(t *testing.T) {
 	require.Eventually(t, func() bool { return open(t.Context(), carol, "/desk/stream") == http.StatusOK }, 10*time.Second, 10*time.Millisecond, "who leaves makes room")
 }
 
-// A stream that is open when its person signs out, or gets another role, tells of at most one more change and ends: the page fetches
-// itself, and is asked who is there.
+// After its person signs out or gets another role, an open stream sends at most one more change and ends. The page
+// then fetches itself and is checked for the sign-in.
 func TestStreamsEndWithTheSession(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(p *pages, token string){

@@ -17,7 +17,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// ended are conversations that begin, and of which none is found any more.
+// ended is a [web.Conversations] whose conversations begin, and are closed for every later command.
 type ended struct{ desk *desk.Desk }
 
 func (e ended) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
@@ -34,7 +34,7 @@ func (ended) Send(context.Context, string, conversation.Command) (conversation.O
 	return conversation.Outcome{}, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "it is closed or was never started")
 }
 
-// TestAnAgentEndsAChatAsItsCustomer ends a chat that is over already in a browser in which an agent is signed in, too.
+// TestAnAgentEndsAChatAsItsCustomer ends a closed chat in a browser in which an agent is signed in too.
 func TestAnAgentEndsAChatAsItsCustomer(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)

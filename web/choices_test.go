@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// TestChoicesAreDistinct looks at every page on which an agent or a queue is chosen, while some share a friendly name.
+// TestChoicesAreDistinct checks every page with a choice of agents or queues when some share a friendly name.
 func TestChoicesAreDistinct(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -50,7 +50,7 @@ func TestChoicesAreDistinct(t *testing.T) {
 	require.NotContains(t, o.at("/conversations").Body, "Josü (josu)", "one Josü is left")
 }
 
-// TestFiltersShowWhatIsFiltered opens links whose filters name what the desk does not have.
+// TestFiltersShowWhatIsFiltered opens links whose filters name an agent or a queue that the desk does not have.
 func TestFiltersShowWhatIsFiltered(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -64,7 +64,7 @@ func TestFiltersShowWhatIsFiltered(t *testing.T) {
 	require.Contains(t, o.submit(o.at("/admin/agents"), "/admin/agents", nil).Body, "Type the name that people read.")
 }
 
-// TestSignInSaysWhyTheDemoIsOff opens the page of a gateway that a proxy reaches.
+// TestSignInSaysWhyTheDemoIsOff opens the sign-in page of a gateway behind a proxy.
 func TestSignInSaysWhyTheDemoIsOff(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, func(address string) web.Options { return web.Options{DemoOff: true, URL: address} })

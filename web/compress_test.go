@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// Pages and assets are compressed for whoever takes it, and the same for whoever does not.
+// Pages and assets are compressed for clients that accept it, and have the same content for other clients.
 func TestPagesAreCompressed(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
@@ -22,7 +22,7 @@ func TestPagesAreCompressed(t *testing.T) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+path, nil)
 		require.NoError(t, err)
-		r.Header.Set("Accept-Encoding", accepts) // set, the transport leaves the answer as it is
+		r.Header.Set("Accept-Encoding", accepts) // if it is set, the transport does not decompress
 		answer, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, answer.Body.Close()) }()

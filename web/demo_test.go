@@ -10,7 +10,7 @@ import (
 	"github.com/baton-transfers/baton/web"
 )
 
-// at asks for a page at a host, from an address, which a proxy may have passed on for others.
+// at requests a page with a Host, from an address, optionally with X-Forwarded-For headers.
 func (p *pages) at(host, from, path string, passedOn ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(p.t.Context(), http.MethodGet, path, nil)
 	r.Host, r.RemoteAddr = host, from

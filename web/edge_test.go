@@ -18,7 +18,7 @@ import (
 	"github.com/baton-transfers/baton/web"
 )
 
-// beginChat begins a chat through a proxy, and reports whether it was let in: refused for too many chats, it was not.
+// beginChat begins a chat through a proxy. It returns false if the chat was refused because of too many chats.
 func beginChat(t *testing.T, handler http.Handler, proxy string, chain ...string) bool {
 	t.Helper()
 	form := url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}}
@@ -38,7 +38,8 @@ func beginChat(t *testing.T, handler http.Handler, proxy string, chain ...string
 	return true
 }
 
-// TestCustomersBehindOneProxy: each has a limit of their own, and a customer who makes up addresses gets no other one.
+// TestCustomersBehindOneProxy: each customer has their own limit, and forged addresses do not give a customer
+// another one.
 func TestCustomersBehindOneProxy(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
@@ -120,7 +121,8 @@ func TestUnknownPathsHaveAPage(t *testing.T) {
 	require.Equal(t, "POST", w.Header().Get("Allow"))
 }
 
-// TestFormsBehindAProxyThatRewritesTheHost: an older browser sends no Sec-Fetch-Site, and its Origin is the public one.
+// TestFormsBehindAProxyThatRewritesTheHost: an older browser sends no Sec-Fetch-Site, and its Origin is the public
+// one.
 func TestFormsBehindAProxyThatRewritesTheHost(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, func(string) web.Options { return web.Options{URL: "https://baton.example.com"} })
@@ -135,7 +137,7 @@ func TestFormsBehindAProxyThatRewritesTheHost(t *testing.T) {
 	}
 }
 
-// TestTheDemoIsNotForAProxy: a proxy on this machine that adds no header is no person on this machine.
+// TestTheDemoIsNotForAProxy: requests of a proxy on this machine that adds no header do not count as local.
 func TestTheDemoIsNotForAProxy(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)

@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestPagesShowFriendlyNames looks at every page that names agents and queues.
+// TestPagesShowFriendlyNames checks every page that names agents and queues.
 func TestPagesShowFriendlyNames(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -50,8 +50,8 @@ func TestPagesShowFriendlyNames(t *testing.T) {
 	require.Contains(t, page.Body, `<p class="done">Removed <bdi>יואב</bdi>.</p>`)
 }
 
-// TestLengthsCountCharacters takes texts of as many characters as the page allows, whatever they take in UTF-8 or UTF-16,
-// and says of one more how many there are.
+// TestLengthsCountCharacters sends texts with the maximum number of characters, regardless of their UTF-8 or UTF-16
+// length. With one more character, the refusal must contain the number.
 func TestLengthsCountCharacters(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

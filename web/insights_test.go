@@ -19,7 +19,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// runs lets a conversation run by the real rules, a second from command to command, and tells the desk of it.
+// runs applies the real rules to a conversation, one command a second, and syncs it to the desk.
 func (o *office) runs(began time.Time, start conversation.StartCommand, commands ...conversation.Command) string {
 	o.t.Helper()
 	settings := conversation.DefaultSettings()
@@ -45,7 +45,7 @@ func (o *office) runs(began time.Time, start conversation.StartCommand, commands
 	return state.Conversation
 }
 
-// busyOffice is an office with conversations of the last hour, whose transfers went every way.
+// busyOffice returns an office with conversations of the last hour, whose transfers have every outcome.
 func busyOffice(t *testing.T) (o *office, story string) {
 	t.Helper()
 	o = newOffice(t)
@@ -111,7 +111,7 @@ func TestInsightsAreTraced(t *testing.T) {
 	require.Contains(t, o.at("/insights/conversations?figure=sent.ping_pong").Body, story)
 }
 
-// TestInsightsChart reads what the charts draw, and the table beside them.
+// TestInsightsChart checks the data of the charts and the table beside them.
 func TestInsightsChart(t *testing.T) {
 	t.Parallel()
 	o, _ := busyOffice(t)
@@ -190,7 +190,7 @@ func TestInsightsCSV(t *testing.T) {
 	require.Equal(t, []string{"2", "2", "0", "1", "1"}, []string{all["conversations"], all["sent"], all["completed"], all["canceled"], all["abandoned"]})
 }
 
-// TestInsightConversationsByPages walks through a list that is longer than a page, to its end and back.
+// TestInsightConversationsByPages pages through a list to its end and back.
 func TestInsightConversationsByPages(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

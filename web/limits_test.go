@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pass moves the fake clock of a synctest bubble on.
+// pass advances the fake clock of a synctest bubble.
 func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the clock is fake
 
 func each(n int) string { return fmt.Sprintf("address %d", n) }
@@ -25,7 +25,7 @@ func TestStreamsAreCounted(t *testing.T) {
 	_, ok := s.enter("a")
 	require.False(t, ok)
 	leave()
-	leave() // counts once
+	leave() // the second call has no effect
 	_, ok = s.enter("a")
 	require.True(t, ok)
 	_, ok = s.enter("a")

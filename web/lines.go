@@ -15,7 +15,7 @@ import (
 
 // line is one line of a thread: a message or an action.
 type line struct {
-	// ID is the line's element ID; it changes only with the line's text. Number is the message's number, 0 for an
+	// ID is the element ID; it is the same while the line says the same. Number is the message's number, 0 for an
 	// action.
 	ID     string
 	Number int

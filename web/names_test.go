@@ -13,8 +13,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestNamesAreIsolated reads the templates: a name that is written from right to left moves nothing beside it, and no
-// field cuts what is pasted into it without a word.
+// TestNamesAreIsolated checks the templates: a right-to-left name must not move the text beside it, and no field
+// may cut pasted text silently.
 func TestNamesAreIsolated(t *testing.T) {
 	t.Parallel()
 	bare := regexp.MustCompile(`<([a-z0-9]+)([^<>]*)>[^<>]*\{\{(?:or [$.A-Za-z]*Customer\.Name "[^"]*"|[$.A-Za-z]*\.?(?:FriendlyName|Author)|\$(?:\.N|n)ames\.(?:Agent|Queue) [.A-Za-z]+|[$.A-Za-z]*\.Choices\.(?:Agent|Queue) [.A-Za-z]+|\.(?:Shown|Choice))\}\}`)
@@ -32,7 +32,7 @@ func TestNamesAreIsolated(t *testing.T) {
 	}
 }
 
-// TestSentencesIsolateNames composes sentences of names, reasons and notes that are written from right to left.
+// TestSentencesIsolateNames composes sentences of right-to-left names, reasons and notes.
 func TestSentencesIsolateNames(t *testing.T) {
 	t.Parallel()
 	const dana = "\u2068דנה\u2069"
@@ -77,7 +77,8 @@ func TestSentencePartsAreIsolatedInPages(t *testing.T) {
 	})
 }
 
-// TestTimelineKeepsPeoplesWords says Baton's reasons in words, and shows an agent's as they were written, whatever they look like.
+// TestTimelineKeepsPeoplesWords: Baton's reasons are put into words, and an agent's words are shown as they were
+// written, even if they look like one of Baton's reasons.
 func TestTimelineKeepsPeoplesWords(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -98,7 +99,7 @@ func TestTimelineKeepsPeoplesWords(t *testing.T) {
 	}
 }
 
-// TestTranscriptTellsWhoDeclined holds that an agent for whom the desk declined is not said to have declined.
+// TestTranscriptTellsWhoDeclined: the transcript does not say that an agent declined if the desk declined for them.
 func TestTranscriptTellsWhoDeclined(t *testing.T) {
 	t.Parallel()
 	for cause, want := range map[conversation.Cause]string{

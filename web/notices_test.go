@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// unfolding is a conversation by the real rules, of which the desk learns step by step.
+// unfolding is a conversation that follows the real rules and is synced to the desk step by step.
 type unfolding struct {
 	o        *office
 	state    conversation.State
@@ -78,7 +78,7 @@ func (o *office) reads(b identitytest.Browser, path string) string {
 	return page.Body
 }
 
-// TestTheSenderReadsWhatBecameOfATransfer on every page, in the list, and in the conversation.
+// TestTheSenderReadsWhatBecameOfATransfer checks every page, the list, and the conversation.
 func TestTheSenderReadsWhatBecameOfATransfer(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -116,7 +116,8 @@ func TestTheSenderReadsWhatBecameOfATransfer(t *testing.T) {
 	require.NotContains(t, o.reads(o.signedIn(url.Values{"agent": {"bob"}}), "/desk"), "bob accepted.", "to the sender alone")
 }
 
-// TestASupervisorWhoSendsIsNotifiedOnEveryPage.
+// TestASupervisorWhoSendsIsNotifiedOnEveryPage checks the notices of a supervisor who has transferred a
+// conversation.
 func TestASupervisorWhoSendsIsNotifiedOnEveryPage(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -130,7 +131,7 @@ func TestASupervisorWhoSendsIsNotifiedOnEveryPage(t *testing.T) {
 	require.Contains(t, o.at("/insights").Body, "The conversation was closed before the transfer to billing was accepted.")
 }
 
-// TestAMissedOfferIsExplained until the agent is available again, or dismisses it.
+// TestAMissedOfferIsExplained: the notice stays until the agent is available again or dismisses it.
 func TestAMissedOfferIsExplained(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -152,8 +153,8 @@ func TestAMissedOfferIsExplained(t *testing.T) {
 	}
 }
 
-// TestTheTransferPanelKeepsTheHistoryThatIsShown: earlier messages that were loaded are beside the panel too, and once
-// it is closed again, without scripts.
+// TestTheTransferPanelKeepsTheHistoryThatIsShown: without scripts, loaded earlier messages stay when the transfer
+// panel opens and when it closes.
 func TestTheTransferPanelKeepsTheHistoryThatIsShown(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

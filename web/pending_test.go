@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity"
 )
 
-// TestSignInsAreForgotten: even in the session of somebody who is signed in, and so lasts.
+// TestSignInsAreForgotten: begun sign-ins expire, even in the long session of a signed-in person.
 func TestSignInsAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -24,7 +24,8 @@ func rowsOf(body string) (sids []string) {
 	return sids
 }
 
-// TestSupervisorsSearchConversations: by name, address, text and SID, with the line that matches, and with the filters.
+// TestSupervisorsSearchConversations searches by name, address, text and SID, with the matching line and with
+// filters.
 func TestSupervisorsSearchConversations(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -76,7 +77,8 @@ func TestSupervisorsSearchConversations(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, o.open(alice, at("refund")).Status)
 }
 
-// TestConversationsArePaged: the pages have every conversation once, with a search and without, while new ones come.
+// TestConversationsArePaged: the pages list every conversation once, with and without a search, while new ones
+// begin.
 func TestConversationsArePaged(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -103,7 +105,7 @@ func TestConversationsArePaged(t *testing.T) {
 	}
 }
 
-// TestSearchesAreLogged: the security log has who searched, and not for what.
+// TestSearchesAreLogged: the security log records who searched, but not the search text.
 func TestSearchesAreLogged(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

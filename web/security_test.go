@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// TestIdleSessionsEnd: what an open page fetches by itself doesn't keep its person signed in.
+// TestIdleSessionsEnd: requests that an open page makes by itself do not keep its person signed in.
 func TestIdleSessionsEnd(t *testing.T) {
 	t.Parallel()
 	var passed atomic.Int64
@@ -41,7 +41,7 @@ func TestIdleSessionsEnd(t *testing.T) {
 	}
 	for _, headers := range background {
 		token := signIn()
-		for range 7 { // an hour and ten minutes, a refresh every ten
+		for range 7 { // an hour and ten minutes, one refresh every ten minutes
 			if w := ask(token, "/desk", headers...); w.Code != http.StatusOK {
 				break
 			}
@@ -68,7 +68,7 @@ func TestIdleSessionsEnd(t *testing.T) {
 	require.NotEqual(t, "offline", string(agent.Presence), "a form of an idle person changes nothing")
 }
 
-// TestSecurityLog looks at the lines of the pages: who signed in or was refused, who was refused a page, who took figures away.
+// TestSecurityLog checks the entries for sign-ins, refused sign-ins, refused pages, and exported figures.
 func TestSecurityLog(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
@@ -98,7 +98,8 @@ func TestSecurityLog(t *testing.T) {
 	}, lines)
 }
 
-// TestSessionsEndAfterAShift: also of a person who is active all the time, and the security log says so.
+// TestSessionsEndAfterAShift: the session ends even if the person is always active, and the security log records
+// it.
 func TestSessionsEndAfterAShift(t *testing.T) {
 	t.Parallel()
 	var passed atomic.Int64

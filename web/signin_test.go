@@ -23,7 +23,7 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// gatewayLog is a gateway's log.
+// gatewayLog collects a gateway's log.
 type gatewayLog struct {
 	mutex sync.Mutex
 	text  bytes.Buffer
@@ -41,7 +41,7 @@ func (l *gatewayLog) String() string {
 	return l.text.String()
 }
 
-// pages are the pages of a desk with the demo people, at an address of their own.
+// pages is a server of the pages over a desk with the people of the demo.
 type pages struct {
 	t    *testing.T
 	desk *desk.Desk
@@ -49,7 +49,7 @@ type pages struct {
 	*httptest.Server
 }
 
-// servePages serves them as the options say, which may depend on the address.
+// servePages starts the server. The options may depend on its address.
 func servePages(t *testing.T, options func(address string) web.Options) *pages {
 	t.Helper()
 	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
@@ -82,7 +82,7 @@ func (p *pages) send(b identitytest.Browser, path string, form url.Values) ident
 	return page
 }
 
-// signedIn is a browser in which somebody of the demo has signed in.
+// signedIn returns a browser in which a person of the demo has signed in.
 func (p *pages) signedIn(form url.Values) identitytest.Browser {
 	p.t.Helper()
 	b := identitytest.NewBrowser()
@@ -90,7 +90,7 @@ func (p *pages) signedIn(form url.Values) identitytest.Browser {
 	return b
 }
 
-// requireIn and requireOut look whether somebody is signed in, by the page that all agents have.
+// requireIn and requireOut check whether the browser is signed in, with the page that all agents may open.
 func (p *pages) requireIn(b identitytest.Browser, name string) {
 	p.t.Helper()
 	page := p.open(b, "/desk")
@@ -104,7 +104,7 @@ func (p *pages) requireOut(b identitytest.Browser) {
 	require.Equal(p.t, "/sign-in", p.open(b, "/desk").URL.Path)
 }
 
-// cookie is the session's, as the answer sets it; nil where it sets none.
+// cookie returns the session cookie that the response sets, nil for none.
 func cookie(page identitytest.Page) *http.Cookie {
 	for _, c := range (&http.Response{Header: page.Header}).Cookies() {
 		if c.Name == "baton" {
@@ -114,7 +114,7 @@ func cookie(page identitytest.Page) *http.Cookie {
 	return nil
 }
 
-// with asks for a page with a session's token, as somebody would who has seen it.
+// with requests a page with a session token, as a person who has seen the token could.
 func (p *pages) with(token, path string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(p.t.Context(), http.MethodGet, path, nil)
 	r.Header.Set("Cookie", "baton="+token)
@@ -276,7 +276,7 @@ func TestSessionIsRenewedAndEnds(t *testing.T) {
 	p.requireOut(identitytest.NewBrowser())
 }
 
-// TestSignOutOfNobody: what nobody has asked for leaves nothing behind.
+// TestSignOutOfNobody: a sign-out without a session stores nothing.
 func TestSignOutOfNobody(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
@@ -299,7 +299,7 @@ func TestSignOutOfNobody(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, p.with(token, "/desk").Code)
 }
 
-// TestCookiesOverTLS: other hosts of the domain cannot set the cookies, nor can anything that came over plain HTTP.
+// TestCookiesOverTLS: other hosts of the domain, and responses over plain HTTP, cannot set the cookies.
 func TestCookiesOverTLS(t *testing.T) {
 	t.Parallel()
 	set := func(o web.Options, path string) (http.Header, *http.Cookie) {
@@ -366,7 +366,7 @@ func TestRoleIsTheDesks(t *testing.T) {
 	require.NoError(t, p.desk.RemoveAgent(ctx, "carol"))
 	p.requireOut(carol)
 	require.NoError(t, p.desk.AddAgent(ctx, desk.NewAgent{Name: "carol", Role: desk.RoleAdmin}))
-	p.requireOut(administrator) // the new carol is somebody else
+	p.requireOut(administrator) // the new carol is another person
 }
 
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
@@ -383,8 +383,8 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-// TestSignInWithProvider goes through the pages and those of a real provider, as a browser does.
-func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of its parts stops the provider that they share
+// TestSignInWithProvider uses the pages and a real provider's pages, as a browser does.
+func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subtest stops the shared provider
 	t.Parallel()
 	program, err := identitytest.Build(t.Context(), t.TempDir())
 	require.NoError(t, err)
@@ -407,7 +407,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		return page
 	}
 
-	t.Run("an agent signs in and out", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("an agent signs in and out", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser()
 		asked := p.open(b, "/desk?x=1")
 		require.Contains(t, asked.Body, `href="/sign-in/oidc?next=%2fdesk%3fx%3d1"`)
@@ -427,7 +427,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		require.Equal(t, p.URL+"/sign-in", page.URL.String())
 		require.NotContains(t, page.Header, "Refresh")
 	})
-	t.Run("somebody unknown is told whom to ask", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("somebody unknown is told whom to ask", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser()
 		page := signIn(b, "mallory")
 		require.Equal(t, http.StatusForbidden, page.Status)
@@ -436,7 +436,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		require.Contains(t, page.Body, "to sign in as somebody else")
 		p.requireOut(b)
 	})
-	t.Run("another account under the same name is refused until it is released", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("another account under the same name is refused until it is released", func(t *testing.T) { //nolint:paralleltest // see above
 		require.NoError(t, p.desk.BindIdentity(t.Context(), "bob", provider.Issuer, "id-of-the-bob-before"))
 		b := identitytest.NewBrowser()
 		page := signIn(b, "bob")
@@ -466,7 +466,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 			require.Contains(t, p.log.String(), line)
 		}
 	})
-	t.Run("somebody who says no", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("somebody who says no", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser()
 		page, err := b.Deny(t.Context(), p.open(b, "/sign-in/oidc"))
 		require.NoError(t, err)
@@ -475,7 +475,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		require.Contains(t, page.Body, "Sign in with")
 		p.requireOut(b)
 	})
-	t.Run("an answer is good once, and for the browser that began", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("an answer is good once, and for the browser that began", func(t *testing.T) { //nolint:paralleltest // see above
 		b, thief := identitytest.NewBrowser(o.Redirect), identitytest.NewBrowser()
 		answer := signIn(b, "alice").Location
 		require.NotNil(t, answer)
@@ -487,7 +487,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		require.Equal(t, p.URL+"/desk?x=1", p.open(b, answer.RequestURI()).URL.String())
 		require.Equal(t, http.StatusBadRequest, p.open(b, answer.RequestURI()).Status)
 	})
-	t.Run("the token from before is worth nothing", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("the token from before is worth nothing", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser(provider.Issuer) // stays here
 		planted := cookie(p.open(b, "/sign-in/oidc")).Value
 		visitor := identitytest.NewBrowser(o.Redirect)
@@ -499,7 +499,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		require.Equal(t, "/desk", p.open(visitor, page.Location.RequestURI()).URL.Path)
 		require.Equal(t, http.StatusSeeOther, p.with(planted, "/desk").Code)
 	})
-	t.Run("two tabs sign in", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("two tabs sign in", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser()
 		tabs := make([]identitytest.Page, 6)
 		for n := range tabs {
@@ -510,13 +510,13 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 			require.NoError(t, err)
 			return page
 		}
-		for _, n := range []int{1, 5, 3} { // the first to come back has the session renewed
+		for _, n := range []int{1, 5, 3} { // the first return renews the session
 			require.Equal(t, fmt.Sprintf("/desk?tab=%d", n), back(n).URL.RequestURI())
 			p.requireIn(b, "alice")
 		}
 		require.Equal(t, http.StatusBadRequest, back(0).Status, "it was one too many")
 	})
-	t.Run("what has begun is soon forgotten, and who is signed in stays so", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("what has begun is soon forgotten, and who is signed in stays so", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser(provider.Issuer) // stays here
 		require.InDelta(t, 600, cookie(p.open(b, "/sign-in/oidc")).MaxAge, 5)
 
@@ -527,7 +527,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		require.InDelta(t, 24*3600, again.MaxAge, 60)
 		p.requireIn(b, "alice")
 	})
-	t.Run("one address begins only so many", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("one address begins only so many", func(t *testing.T) { //nolint:paralleltest // see above
 		codes := map[int]int{}
 		for range 300 {
 			codes[askFrom(t, p.Config.Handler, "192.0.2.7:4000", http.MethodGet, "/sign-in/oidc", "", nil).Code]++
@@ -536,7 +536,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 		require.Positive(t, codes[http.StatusTooManyRequests])
 		require.Equal(t, http.StatusSeeOther, askFrom(t, p.Config.Handler, "192.0.2.8:4000", http.MethodGet, "/sign-in/oidc", "", nil).Code)
 	})
-	t.Run("the provider is away, and comes back", func(t *testing.T) { //nolint:paralleltest // as said above
+	t.Run("the provider is away, and comes back", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser()
 		at := p.open(b, "/sign-in/oidc")
 		require.NoError(t, provider.Stop())
@@ -549,7 +549,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // the last of it
 
 		provider, err = program.Start(t.Context(), o)
 		require.NoError(t, err)
-		_, err := b.SignIn(t.Context(), at, "alice", identitytest.Password) // it has forgotten what it was asked
+		_, err := b.SignIn(t.Context(), at, "alice", identitytest.Password) // the restarted provider has no state
 		require.NoError(t, err)
 		require.Equal(t, "/desk?x=1", signIn(b, "alice").URL.RequestURI())
 		require.NoError(t, provider.Stop())

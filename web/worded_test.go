@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestRefusalsNameAsThePageDoes reads refusals about agents and queues whose unique names no page shows.
+// TestRefusalsNameAsThePageDoes checks refusals about agents and queues whose unique names the pages do not show.
 func TestRefusalsNameAsThePageDoes(t *testing.T) {
 	t.Parallel()
 	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})

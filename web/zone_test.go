@@ -18,14 +18,14 @@ import (
 	"github.com/baton-transfers/baton/web/identity/identitytest"
 )
 
-// officeAt is an office whose clock shows that moment.
+// officeAt returns an office whose clock shows now.
 func officeAt(t *testing.T, now time.Time) *office {
 	t.Helper()
 	p := servePages(t, func(string) web.Options { return web.Options{Demo: true, Now: func() time.Time { return now }} })
 	return &office{p, p.signedIn(url.Values{"administrator": {"carol"}})}
 }
 
-// livesIn has the browser send a zone as the page's script does.
+// livesIn sets the zone cookie as the page's script does.
 func (o *office) livesIn(zone string) { o.browser.SetCookie(o.URL, "baton_zone", zone) }
 
 var (
@@ -33,7 +33,7 @@ var (
 	seriesOfPage = regexp.MustCompile(`(?s)<tr><td><time datetime="([^"]+)"[^>]*>([^<]+)</time></td><td><time datetime="([^"]+)"[^>]*>[^<]+</time></td><td class="number">(.*?)</td>`)
 )
 
-// TestInsightsHaveTheReadersDays reads days of 23, 24 and 25 hours in zones around the world.
+// TestInsightsHaveTheReadersDays checks days of 23, 24 and 25 hours in zones around the world.
 func TestInsightsHaveTheReadersDays(t *testing.T) {
 	t.Parallel()
 	o := officeAt(t, time.Date(2026, time.March, 30, 22, 30, 0, 0, time.UTC))
@@ -103,7 +103,7 @@ func TestInsightsHaveTheReadersDays(t *testing.T) {
 	require.Contains(t, o.at("/insights?period=today").Body, `name="from" value="2026-03-30"`)
 }
 
-// TestZonesThatAreNone refuses what is no name of a zone, and says that the days are those of UTC.
+// TestZonesThatAreNone sends invalid zone names and requires that the page says that the days are those of UTC.
 func TestZonesThatAreNone(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -114,7 +114,7 @@ func TestZonesThatAreNone(t *testing.T) {
 	} {
 		w := o.with(signedIn.Value+"; baton_zone="+zone+"; other=1", "/insights")
 		require.Equal(t, http.StatusOK, w.Code, zone)
-		if strings.TrimSpace(zone) == "Europe/Berlin" { // spaces are not part of a cookie's value
+		if strings.TrimSpace(zone) == "Europe/Berlin" { // a cookie's value has no surrounding spaces
 			require.Contains(t, w.Body.String(), "Days begin and end in Europe/Berlin;")
 			continue
 		}
@@ -125,7 +125,7 @@ func TestZonesThatAreNone(t *testing.T) {
 	require.NotContains(t, o.open(identitytest.NewBrowser(), "/chat").Body, "data-zone-cookie", "customers need none")
 }
 
-// TestAgesWithoutScripts are as they were when the page was made, with the moment beside them.
+// TestAgesWithoutScripts: without scripts, ages are as of the request, with the exact time beside them.
 func TestAgesWithoutScripts(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -139,7 +139,7 @@ func TestAgesWithoutScripts(t *testing.T) {
 	require.Regexp(t, ` data-age>\d+ d \d+ h</time>`, o.at("/conversations").Body)
 }
 
-// TestADayThatAZoneSkippedIsNamed asks for 30 December 2011 in Samoa, which the zone went from the 29th to the 31st without.
+// TestADayThatAZoneSkippedIsNamed requests 30 December 2011 in Samoa, which that zone skipped.
 func TestADayThatAZoneSkippedIsNamed(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
