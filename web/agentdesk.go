@@ -226,9 +226,9 @@ func (v *visit) directory(sid, search string) (*directory, error) {
 		c := choice{Value: "queue:" + q.Name, Name: q.Choice, About: plural(q.Available, "agent available", "agents available") + ", " + plural(q.Waiting, "waiting", "waiting")}
 		switch {
 		case q.Members == 0:
-			c.Disabled, c.Hint = true, "nobody is on this queue"
+			c.Disabled, c.Hint = true, "no agents on this queue"
 		case q.Available == 0:
-			c.Hint = "nobody is available now: it waits"
+			c.Hint = "no agent is available: the transfer waits"
 		}
 		d.Queues = append(d.Queues, c)
 	}

@@ -74,7 +74,7 @@ func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
 		case query.Get("from") == query.Get("to") && from.Equal(next) && len(query.Get("from")) == len(time.DateOnly):
 			a.refused = "There was no such day in " + zone.String() + ", where the calendar skipped it: choose another one."
 		case !from.Before(to):
-			a.refused = "The last day is before the first one: turn them round."
+			a.refused = "The last day is before the first one: swap them."
 		default:
 			a.From, a.To = from, to
 		}

@@ -141,7 +141,7 @@ func (v *visit) signInToDemo() error {
 	next := v.r.PostForm.Get("next")
 	if !v.options.Demo {
 		v.signInRefused("", "no demo")
-		return v.signIn(http.StatusForbidden, "Nobody can be chosen here: this is no demo.", next, nil)
+		return v.signIn(http.StatusForbidden, "The demo’s sign-in is off here: sign in with your account.", next, nil)
 	}
 	if !onThisMachine(v.r) {
 		v.signInRefused("", "another machine")

@@ -146,7 +146,7 @@ func TestADayThatAZoneSkippedIsNamed(t *testing.T) {
 	o.livesIn("Pacific/Apia")
 	for days, said := range map[string]string{
 		"from=2011-12-30&to=2011-12-30": "There was no such day in Pacific/Apia, where the calendar skipped it: choose another one.",
-		"from=2011-12-31&to=2011-12-29": "The last day is before the first one: turn them round.",
+		"from=2011-12-31&to=2011-12-29": "The last day is before the first one: swap them.",
 	} {
 		page := o.open(o.browser, "/insights?"+days)
 		require.Equal(t, http.StatusUnprocessableEntity, page.Status)
