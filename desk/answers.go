@@ -6,28 +6,29 @@ import (
 	"time"
 )
 
-// Answer is what a request that may be repeated was answered with.
+// Answer is the stored answer to a request that may be repeated.
 type Answer struct {
-	// Request tells apart requests that are made under one token.
+	// Request identifies the request: another request under the same token has another value.
 	Request string
-	// Status is 0 while the request is under way, or has ended without its answer being kept; ETag and Body are empty then.
+	// Status is 0 while the request is in progress, or if it ended without its answer being stored; ETag and Body
+	// are then empty.
 	Status int
 	ETag   string
 	Body   string
-	// Changes is how many changes of the desk it has made so far, see [Once]; At is when it began first.
+	// Changes counts the changes to the desk that the request has made, see [Once]; At is when it first began.
 	Changes int
 	At      time.Time
 }
 
 const (
-	// answersKept is for how long an answer is kept.
+	// answersKept is how long an answer is stored.
 	answersKept = 24 * time.Hour
-	// answersDropped bounds how many old ones go with each new one.
+	// answersDropped limits how many old answers are deleted with each new one.
 	answersDropped = 10
 )
 
-// BeginAnswer notes that the request with that token is about to be carried out, and returns what is known of it: its kept
-// answer, or that it was begun before. A token is remembered for a day.
+// BeginAnswer records that the request with that token begins. If it was begun before, BeginAnswer returns its
+// stored answer, or one with Status 0. A token is remembered for a day.
 func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer Answer, err error) {
 	look := func(t *transaction) (found bool, err error) {
 		answer, found, err = firstRow(ctx, t, func(r row) (a Answer, err error) {
@@ -64,7 +65,7 @@ func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer A
 	return answer, err
 }
 
-// KeepAnswer keeps the answer to a request with that token. The first one stays.
+// KeepAnswer stores the answer to a request with that token. A later answer does not replace it.
 func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
 	return d.sharedTx(ctx, "keep the answer to a request", func(t *transaction) error {
 		_, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
@@ -74,7 +75,8 @@ func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
 	})
 }
 
-// DropAnswer forgets a request that was refused and has changed nothing: it may be made again.
+// DropAnswer deletes the record of a request that was refused and has changed nothing, so that it may be made
+// again.
 func (d *Desk) DropAnswer(ctx context.Context, token string) error {
 	return d.sharedTx(ctx, "forget a request that was refused", func(t *transaction) error {
 		_, err := t.exec(ctx, `DELETE FROM answers WHERE token = $1 AND status = 0 AND changes = 0`, token)
@@ -82,25 +84,26 @@ func (d *Desk) DropAnswer(ctx context.Context, token string) error {
 	})
 }
 
-// ErrDoneBefore is returned by a change of the desk that the same request has made before; see [Once].
+// ErrDoneBefore is returned for a change to the desk that the same request has made before; see [Once].
 var ErrDoneBefore = errors.New("the request has made this change before")
 
-// Once has each change of the desk that is made with the context made once for the request with that token, however often the
-// request is repeated: that it was made is noted in the same transaction. The changes of a request are told apart by
-// their order. One that was made before returns [ErrDoneBefore]. The request has to be begun, see [Desk.BeginAnswer].
+// Once returns a context with which each change to the desk is made only once for the request with that token,
+// however often the request is repeated. The same transaction makes the change and records it. The changes of a
+// request are identified by their order. A change that was made before returns [ErrDoneBefore]. The request has to
+// be begun first, see [Desk.BeginAnswer].
 func Once(ctx context.Context, token, request string) context.Context {
 	return context.WithValue(ctx, onceKey{}, &once{token: token, request: request})
 }
 
 type onceKey struct{}
 
-// once is a request that is being carried out, and how many changes it has made.
+// once is a request in progress, with the number of changes it has made.
 type once struct {
 	token, request string
 	changes        int
 }
 
-// change makes a change within its transaction, and notes that it was made.
+// change makes a change within its transaction, and records it. A nil once only makes the change.
 func (o *once) change(ctx context.Context, t *transaction, now time.Time, do func(*transaction) error) error {
 	if o == nil {
 		return do(t)
@@ -112,7 +115,7 @@ func (o *once) change(ctx context.Context, t *transaction, now time.Time, do fun
 	switch {
 	case made > o.changes:
 		return ErrDoneBefore
-	case !begun: // the same request was refused meanwhile, and forgotten
+	case !begun: // the same request was refused and deleted in the meantime
 		if _, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at, changes) VALUES ($1, $2, 0, '', '', $3, $4)
 			ON CONFLICT (token) DO NOTHING`, o.token, o.request, micros(now), o.changes); err != nil {
 			return err
@@ -123,7 +126,7 @@ func (o *once) change(ctx context.Context, t *transaction, now time.Time, do fun
 	}
 	noted, err := t.exec(ctx, `UPDATE answers SET changes = changes + 1 WHERE token = $1 AND changes = $2`, o.token, o.changes)
 	if err == nil && noted == 0 {
-		return ErrDoneBefore // by the same request, at the same time
+		return ErrDoneBefore // by the same request, concurrently
 	}
 	return err
 }

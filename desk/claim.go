@@ -7,13 +7,12 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Claim lets an available agent take a waiting task by hand: the task with that SID (WT…), or the one
-// that waits in that conversation (CH…). It is a match like the dispatcher's, but their own choice, so
-// it asks neither for capacity nor for membership of the queue. The command returned is delivered by
-// the dispatcher, and may be delivered by the caller as well. Claiming again what was claimed, or what
-// is offered to the same agent, returns the same command. Refusals: unknown_agent, no_such_task,
-// no_reservation (the task doesn't wait), not_your_task (it waits for somebody else), wrapup_pending,
-// already_participating, agent_unavailable.
+// Claim matches a waiting task with an available agent that chooses it: the task with that SID (WT…), or the one
+// that waits in that conversation (CH…). It needs neither capacity nor membership of the queue. The dispatcher
+// delivers the returned command, and the caller may deliver it too. Claiming again what the same agent has claimed
+// or is offered returns the same command. Refusals: unknown_agent, no_such_task, no_reservation (the task does not
+// wait), not_your_task (it waits for another agent), wrapup_pending, already_participating, agent_unavailable,
+// conversation_closed (its workflow no longer runs).
 func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.ReserveCommand, error) {
 	var command conversation.ReserveCommand
 	err := d.sharedTx(ctx, "claim "+sid+" for "+agent, func(t *transaction) error {
@@ -35,7 +34,7 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	task, err := t.claimable(ctx, sid)
 	if err != nil {
 		if conversation.CodeOf(err) == conversation.CodeNoReservation {
-			// An agent who wraps it up does not learn whether it waits.
+			// The refusal hides from an agent that wraps up the conversation whether the task waits.
 			if holder := t.refuseHolder(ctx, sid, agent); conversation.CodeOf(holder) == conversation.CodeWrapupPending {
 				return match{}, holder
 			}
@@ -80,7 +79,7 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	return m.made[0], nil
 }
 
-// holdClaimed takes the conversation, or the one that the task is of, and the routing.
+// holdClaimed locks the conversation, or the task's conversation, and the routing.
 func (t *transaction) holdClaimed(ctx context.Context, sid string) error {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
 		of, _, err := firstRow(ctx, t, value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
@@ -95,7 +94,7 @@ func (t *transaction) holdClaimed(ctx context.Context, sid string) error {
 	return t.holdRouting(ctx)
 }
 
-// claimable returns the task that the SID means: the task itself, or the one that waits in the conversation.
+// claimable returns the task with that SID, or the task that waits in the conversation with that SID.
 func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
 		return only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
@@ -115,7 +114,7 @@ func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
 	return task, err
 }
 
-// refuseHolder refuses an agent who has the conversation already, or still wraps it up.
+// refuseHolder refuses an agent that already has the conversation or still wraps it up.
 func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error {
 	type held struct {
 		task   string
@@ -136,7 +135,7 @@ func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error
 		"%s is on the conversation already, with task %s", agent, h.task)
 }
 
-// refuseGone refuses a conversation that was found without a workflow.
+// refuseGone refuses a conversation whose workflow was found to no longer run.
 func (t *transaction) refuseGone(ctx context.Context, sid string) error {
 	gone, _, err := firstRow(ctx, t, value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
 	if err == nil && gone {

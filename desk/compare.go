@@ -7,25 +7,27 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Shown is what the desk shows of a conversation, to be compared with the conversation itself.
+// Shown is the desk's state of a conversation, for comparison with the conversation itself.
 type Shown struct {
-	// Known tells whether the desk has it, Open whether it shows it as not closed. A draft is not known.
+	// Known reports whether the desk has the conversation, Open whether its status is not closed. A draft is not
+	// known.
 	Known, Open bool
 	// Revision and Events are those of the last snapshot.
 	Revision, Events int
-	// Chain is the ID of the first run of the workflow that it is of, where it is known.
+	// Chain is the ID of the first run of its workflow, "" if unknown.
 	Chain string
-	// Live are its live tasks, by SID.
+	// Live holds its live tasks, by SID.
 	Live map[string]ShownTask
 }
 
-// ShownTask is what is compared of a task.
+// ShownTask holds the compared values of a task.
 type ShownTask struct {
 	Status conversation.TaskStatus
 	Agent  string
 }
 
-// Shown returns what the desk shows of the conversation; nothing of one that it does not know.
+// Shown returns the desk's state of the conversation. Known is false for a conversation that the desk does not
+// have.
 func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
 	err = d.readTx(ctx, "read what is shown of conversation "+sid, func(t *transaction) error {
 		shown = Shown{Live: map[string]ShownTask{}}
@@ -47,7 +49,7 @@ func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
 	return shown, err
 }
 
-// OpenConversations returns the SIDs of the conversations that the desk shows as not closed, the first ones after that SID.
+// OpenConversations returns the SIDs, in order, of at most limit conversations after that SID that are not closed.
 func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (sids []string, err error) {
 	err = d.queryOne(ctx, "list open conversations", func(t *transaction) error {
 		sids, err = all(ctx, t, value[string], `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND sid > $1 ORDER BY sid LIMIT $2`,
@@ -57,8 +59,8 @@ func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (
 	return sids, err
 }
 
-// TakeToCompare returns at most limit open conversations that no process has taken for that duration, the least recently
-// taken first, and records that they are taken now.
+// TakeToCompare returns at most limit open conversations that no process has taken for that duration, the least
+// recently taken first. It records that they are taken now.
 func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int) (sids []string, err error) {
 	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
 	before := micros(d.now().Add(-since))
@@ -83,7 +85,7 @@ func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int
 	return sids, err
 }
 
-// Lease tells whether this process may do what goes by that name: once in that time for all processes together.
+// Lease reports whether this process may do the named work. All processes together get the lease once per interval.
 func (d *Desk) Lease(ctx context.Context, name string, every time.Duration) (mine bool, err error) {
 	err = d.sharedTx(ctx, "lease "+name, func(t *transaction) error {
 		now := d.now()

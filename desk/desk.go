@@ -17,53 +17,54 @@ import (
 // ErrConversationGone is what a [Courier] returns for a conversation whose workflow no longer runs.
 var ErrConversationGone = errors.New("the conversation's workflow no longer runs")
 
-// Options are what a desk may be opened with. The zero Options serve.
+// Options configure a desk. The zero value is usable.
 type Options struct {
-	// Now is the desk's clock; the system's where it is nil.
+	// Now is the desk's clock; nil means the system clock.
 	Now func() time.Time
-	// Logger takes what went wrong where nobody waits for an answer; nothing is logged where it is nil.
+	// Logger logs errors that are not returned to a caller; nil discards them.
 	Logger *slog.Logger
-	// Tick is how often the dispatcher looks at everything; a second where it is zero.
+	// Tick is how often the dispatcher checks for all work; zero means one second.
 	Tick time.Duration
-	// Observe is told of every transaction that has ended; nobody where it is nil. It must not wait.
+	// Observe is called after every transaction and must not block. It may be nil.
 	Observe func(Transaction)
-	// Cipher seals what customers and agents wrote, and secrets; where it is nil, or has no keys, texts are kept clear.
-	// What is sealed already can be read with its keys only.
+	// Cipher seals secrets and the texts of customers and agents. Without a cipher, or with one that has no keys,
+	// texts are stored clear. Texts that are sealed already can only be read with their keys.
 	Cipher Cipher
-	// Security takes added and revoked keys, erasures and the like; where it is nil, the Logger does.
+	// Security logs security events, such as added and revoked keys and erasures; nil means they go to the Logger.
 	Security *seclog.Log
 }
 
-// Desk is the contact centre's records and routing. It is safe for concurrent use, and many
-// processes may open the same database.
+// Desk holds the contact centre's records and does its routing. It is safe for concurrent use, and many processes
+// may open the same database.
 type Desk struct {
 	store *store
 	now   func() time.Time
 	log   *slog.Logger
 	tick  time.Duration
-	// security is the security log; used is when the last use of each key was recorded.
+	// security is the security log; used holds when the last use of each key was recorded.
 	security *seclog.Log
 	used     keyUses
-	// searching has a place for each search that may run, and searchBounds is how much one reads.
+	// searching holds a token for each running search; searchBounds limit how much one search reads.
 	searching    chan struct{}
 	searchBounds searchBounds
 
-	// toPlace and toDeliver wake the dispatcher; shown wakes who waits for a revision.
+	// toPlace and toDeliver wake the dispatcher; shown wakes callers that wait for a revision.
 	toPlace, toDeliver chan struct{}
 	shown              *shown
 	// rejections are the snapshots that the database has refused.
 	rejections rejections
-	// dispatchers is how many run in this process; dispatchedAt is when one has finished a round, in Unix nanoseconds.
+	// dispatchers is the number of dispatchers that run in this process; dispatchedAt is when one last made
+	// progress, in Unix nanoseconds.
 	dispatchers  atomic.Int32
 	dispatchedAt atomic.Int64
-	// queuedAt is when webhooks were queued last, in Unix nanoseconds.
+	// queuedAt is when webhooks were last queued, in Unix nanoseconds.
 	queuedAt atomic.Int64
 }
 
-// Open opens the desk kept in the database, `sqlite:PATH`, a bare path, or `postgres://USER@HOST/DATABASE`, makes
-// its tables where there are none yet, and brings them up to date. A database that isn't a desk, or that a
-// newer build has written, or that is encrypted where there are no keys, is left as it is and refused with a
-// sentence that says what to do. A password stands in no error.
+// Open opens the desk in a database: `sqlite:PATH`, a bare path, or `postgres://USER@HOST/DATABASE`. It creates
+// missing tables and migrates older ones. It refuses, without changing it, a database that is not a desk, that a
+// newer build has written, or that is encrypted when there are no keys; the error says what to do. Errors contain
+// no password.
 func Open(ctx context.Context, database string, options Options) (*Desk, error) {
 	s, err := openStore(ctx, database)
 	if err != nil {
@@ -108,7 +109,7 @@ func openStore(ctx context.Context, database string) (*store, error) {
 	}
 	path, named := strings.CutPrefix(database, "sqlite:")
 	if !named && strings.ContainsAny(path, "@=\"'") || !named && strings.Contains(path, ":/") {
-		// not quoted: it may hold a password
+		// not quoted: it may contain a password
 		return nil, errors.New("the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE: write it as one of them, in lower case and without " +
 			"quotation marks; a path with @, =, :/ or a quotation mark in it needs sqlite: before it")
 	}
@@ -118,7 +119,7 @@ func openStore(ctx context.Context, database string) (*store, error) {
 	return openSQLite(ctx, path)
 }
 
-// Named is how a log or a table names the database: as it is, but for what may be a secret in it.
+// Named returns the database's name for logs and tables, without parts that may be secret.
 func Named(database string) string {
 	if isPostgres(database) {
 		return postgresName(database)
@@ -126,8 +127,8 @@ func Named(database string) string {
 	return database
 }
 
-// Migrate brings the tables of the database up to date, as [Open] does, and returns their version before
-// that, 0 for an empty database, and since.
+// Migrate brings the tables of the database up to date, as [Open] does. It returns their version before, 0 for an
+// empty database, and after.
 func Migrate(ctx context.Context, database string) (before, after int64, err error) {
 	s, err := openStore(ctx, database)
 	if err != nil {
@@ -136,7 +137,7 @@ func Migrate(ctx context.Context, database string) (before, after int64, err err
 	return s.before, s.after, s.close()
 }
 
-// Close closes the database. Calls that are under way fail.
+// Close closes the database. Calls in progress fail.
 func (d *Desk) Close() error {
 	if err := d.store.close(); err != nil {
 		return fmt.Errorf("close desk: %w", err)
@@ -144,7 +145,7 @@ func (d *Desk) Close() error {
 	return nil
 }
 
-// readTx runs one read transaction: everything it reads is of one moment.
+// readTx runs one read transaction. All its reads see the same snapshot of the database.
 func (d *Desk) readTx(ctx context.Context, doing string, do func(*transaction) error) error {
 	return outcome(doing, d.store.readTx(ctx, do))
 }
@@ -154,14 +155,14 @@ func (d *Desk) queryOne(ctx context.Context, doing string, do func(*transaction)
 	return outcome(doing, d.store.queryOne(ctx, do))
 }
 
-// exclusiveTx runs one transaction that has the desk to itself, and afterwards wakes the dispatcher for what it left
-// to do. The function may be called more than once and must not keep anything of a call that failed.
+// exclusiveTx runs one write transaction while no other runs, and then does what it left in afterCommit.
+// It may call the function more than once, which must not keep anything from a call that failed.
 func (d *Desk) exclusiveTx(ctx context.Context, doing string, do func(*transaction) error) error {
 	return d.change(ctx, doing, true, do)
 }
 
-// sharedTx runs one transaction as write does, but beside others: for what happens often. It has to hold
-// what it decides on, see locks.go.
+// sharedTx runs one write transaction as exclusiveTx does, but concurrently with others: it is for frequent writes.
+// The transaction has to lock what it bases its decisions on, see locks.go.
 func (d *Desk) sharedTx(ctx context.Context, doing string, do func(*transaction) error) error {
 	return d.change(ctx, doing, false, do)
 }
@@ -180,7 +181,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 	if err != nil {
 		return outcome(doing, err)
 	}
-	leaves := left.afterCommit // with what appending to the event log has left
+	leaves := left.afterCommit // includes what appendEvents has added
 	if leaves.wentBack {
 		d.wentBack(context.WithoutCancel(ctx))
 	}
@@ -200,7 +201,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 	return nil
 }
 
-// notify wakes a dispatcher: this process's, or those of others where it has none.
+// notify wakes a dispatcher of this process or, if it runs none, those of other processes.
 func (d *Desk) notify(waiter chan struct{}, word string) {
 	wake(waiter)
 	if d.dispatchers.Load() == 0 {
@@ -210,7 +211,8 @@ func (d *Desk) notify(waiter chan struct{}, word string) {
 
 func wrap(doing string, err error) error { return fmt.Errorf("%s: %w", doing, err) }
 
-// outcome is what a caller gets: a refusal as it is, for a person to read, and other errors with what was being done.
+// outcome returns the error for the caller: a refusal unchanged, because people read it, and any other error
+// wrapped with what was being done.
 func outcome(doing string, err error) error {
 	var refusal *conversation.Refusal
 	var conflict *TakenError
@@ -225,7 +227,7 @@ func outcome(doing string, err error) error {
 	return wrap(doing, err)
 }
 
-// TakenError is the refusal of a name, or of somebody, that is there already.
+// TakenError is the refusal of a name or an agent that exists already.
 type TakenError struct{ refusal *conversation.Refusal }
 
 // Error returns the refusal's sentence.
@@ -241,6 +243,6 @@ func taken(field, format string, args ...any) error {
 func wake(waiter chan struct{}) {
 	select {
 	case waiter <- struct{}{}:
-	default: // it rings already
+	default: // already woken
 	}
 }

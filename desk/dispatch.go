@@ -9,32 +9,33 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Courier carries commands to conversations.
+// Courier delivers commands to conversations.
 type Courier interface {
-	// Deliver returns once the conversation is sure to be told the command, or [ErrConversationGone]
-	// where its workflow no longer runs. After any other error the desk delivers again.
+	// Deliver returns nil once the conversation is certain to receive the command, or [ErrConversationGone] if its
+	// workflow no longer runs. After any other error the desk delivers again.
 	Deliver(ctx context.Context, conversation string, c conversation.Command) error
 }
 
 const (
-	// matchedAtOnce bounds the matches of one transaction of the dispatcher, so that others may write between.
+	// matchedAtOnce limits the matches in one transaction of the dispatcher, so that other transactions can run in
+	// between.
 	matchedAtOnce = 50
-	// deliveredAtOnce bounds the deliveries under way.
+	// deliveredAtOnce limits the concurrent deliveries.
 	deliveredAtOnce = 32
-	// deliveryTimeout bounds one delivery, and is less than the time until the next try of the same.
+	// deliveryTimeout limits one delivery. It is shorter than firstRetry.
 	deliveryTimeout = 4 * time.Second
-	// firstRetry is when an unconfirmed delivery is sent again, lastRetry how long its doubling may get.
+	// firstRetry is the time until an unconfirmed delivery is repeated; it doubles each time, up to lastRetry.
 	firstRetry = 5 * time.Second
 	lastRetry  = time.Minute
 )
 
-// ReasonAgentUnavailable is the reason of the declines that the desk makes for agents who have gone.
+// ReasonAgentUnavailable is the reason of the declines that the desk sends for agents that have become unavailable.
 const ReasonAgentUnavailable = "agent_unavailable"
 
-// Dispatch matches every waiting task that an agent is free for. It may run in many processes at once.
+// Dispatch matches every waiting task for which an agent is free. It may run in many processes at once.
 func (d *Desk) Dispatch(ctx context.Context) error {
 	for {
-		d.dispatchedAt.Store(time.Now().UnixNano()) // one that has much to do moves too
+		d.dispatchedAt.Store(time.Now().UnixNano()) // each pass counts as progress
 		var work matchable
 		err := d.readTx(ctx, "look for tasks to place", func(t *transaction) (err error) {
 			work, err = t.matchable(ctx)
@@ -70,8 +71,8 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 	}
 }
 
-// matchable is where there is something to match: lines in which tasks wait and somebody is free, and
-// available agents whom tasks wait for.
+// matchable lists where tasks can be matched: the lines with a waiting task and a free agent, and the available
+// agents for which direct tasks wait.
 type matchable struct {
 	lines  []line
 	agents []string
@@ -98,10 +99,10 @@ func (t *transaction) matchable(ctx context.Context) (work matchable, err error)
 	return work, err
 }
 
-// RunDispatcher matches tasks and agents and has the courier deliver what conversations are to be
-// told, until ctx ends; then it returns ctx's error. It works at once after a change made through
-// this Desk, and looks at everything on a tick. What isn't confirmed by a snapshot is delivered
-// again, less and less often; a conversation that can't be reached doesn't hold up the others.
+// RunDispatcher matches tasks with agents and delivers commands to conversations with the courier, until ctx ends;
+// then it returns ctx's error. It runs at once after a change made through this Desk, and checks for all work on
+// each tick. It repeats a delivery that no snapshot confirms, at growing intervals. An unreachable conversation
+// does not delay the others.
 func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
 	d.dispatchedAt.Store(time.Now().UnixNano())
 	d.dispatchers.Add(1)
@@ -137,17 +138,17 @@ func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
 	}
 }
 
-// deliveries are a dispatcher's deliveries under way.
+// deliveries are a dispatcher's deliveries in progress.
 type deliveries struct {
 	desk     *Desk
 	courier  Courier
 	underWay sync.WaitGroup
-	// free holds a token for each delivery under way; freed tells that there is room again.
+	// free holds a token for each delivery in progress; freed signals that there is room again.
 	free  chan struct{}
 	freed chan struct{}
 }
 
-// start begins to deliver what is due, as far as there is room.
+// start begins the deliveries that are due, as far as there is room.
 func (d *deliveries) start(ctx context.Context) error {
 	room := cap(d.free) - len(d.free)
 	if room == 0 {
@@ -187,17 +188,17 @@ func (d *deliveries) deliver(ctx context.Context, item delivery) {
 	}
 }
 
-// delivery is a command that a conversation is to be told.
+// delivery is a command to be delivered to a conversation.
 type delivery struct {
 	conversation string
 	command      conversation.Command
-	// key finds its row, attempts is how often it has been tried.
+	// key identifies its row; attempts counts the deliveries so far.
 	key      string
 	attempts int
 }
 
-// takeDue returns what is due to be delivered, and sets when it is due again: a process that dies
-// before it has delivered leaves it to the next.
+// takeDue returns the deliveries that are due, and sets when each is due again. If this process ends before it has
+// delivered them, another one does.
 func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
 	now := d.now()
 	var due []delivery
@@ -236,7 +237,8 @@ func retryAfter(attempts int) time.Duration {
 	return after
 }
 
-// due reads the declines and matches to be delivered by now, those that have waited longest first.
+// due reads the declines and matches that are due for delivery, those due longest first; declines come before
+// matches.
 func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]delivery, error) {
 	declines, err := all(ctx, t, func(r row) (item delivery, err error) {
 		decline := conversation.DeclineCommand{Reason: ReasonAgentUnavailable, Unavailable: true}

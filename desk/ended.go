@@ -8,20 +8,20 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// ending ends what the desk shows of a conversation, and the conversation does not have: tasks, offers and transfers that
-// are live here only. It holds the conversation.
+// ending ends the tasks, offers and transfers that are live at the desk but not in the conversation. Its
+// transaction holds the conversation.
 type ending struct {
 	*transaction
 	conversation string
 	reason       conversation.Reason
 	now          time.Time
-	// number is that of the last event that the desk has of it.
+	// number is the number of the conversation's last event at the desk.
 	number int
-	// agents are those who had an offer or a task.
+	// agents are those that had an offer, a task or a match.
 	agents []string
 }
 
-// end ends all but what the snapshot has.
+// end ends everything that is not in the snapshot.
 func (e *ending) end(ctx context.Context, p conversation.Snapshot) error {
 	tasks, err := all(ctx, e.transaction, scanTask, selectTasks+`
 		WHERE t.conversation = $1 AND t.completed_at = 0 AND t.canceled_at = 0 ORDER BY t.placement`, e.conversation)
@@ -128,10 +128,11 @@ func (e *ending) endTransfers(ctx context.Context, p conversation.Snapshot, stat
 	return nil
 }
 
-// Release ends a conversation whose workflow no longer runs and has not told its end: it was terminated or has failed, or
-// Temporal's database was put back to before it. Its tasks are canceled, their agents are free again, and the event log tells so.
-// It returns false where the conversation is closed or unknown here, or is not as it was shown when its workflow was looked
-// for: another one has begun. A snapshot of a workflow that runs after all brings it back.
+// Release ends a conversation whose workflow no longer runs but has not reported its end: it was terminated, it
+// failed, or Temporal's database was restored to a time before it. Release cancels its tasks, frees their agents
+// and appends the events. It returns false if the conversation is closed or unknown, or if its revision or chain
+// differs from seen, because another workflow has begun. A snapshot from a workflow that does run reopens the
+// conversation.
 func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bool, err error) {
 	err = d.sharedTx(ctx, "release conversation "+sid, func(t *transaction) error {
 		released = false
@@ -191,7 +192,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 	return true, nil
 }
 
-// lose releases a conversation that the courier has found without a workflow.
+// lose releases a conversation for which the courier has found no workflow.
 func (d *Desk) lose(ctx context.Context, sid string) error {
 	seen, err := d.Shown(ctx, sid)
 	if err == nil {

@@ -8,45 +8,45 @@ import (
 	"sync"
 )
 
-// When an older copy of the database is restored, the event log's position goes back, and later events reuse the positions of
-// lost events. The event log's epoch, a random number, keeps their SIDs distinct. A new epoch starts with [Desk.Restored], which
-// an operator calls, or when a process finds a position that is lower than one it has seen.
+// When an older copy of the database is restored, the event log's position goes back, and later events reuse the
+// positions of lost events. The event log's epoch, a random number, keeps their SIDs distinct. A new epoch starts
+// when an operator calls [Desk.Restored], or when a process finds a position that is lower than one it has seen.
 
-// logEnd is how far the event log has come, in which epoch.
+// logEnd is the last position of the event log and its epoch.
 type logEnd struct{ epoch, position int64 }
 
-// logSeen is how far this process has seen the event log come, of each epoch: what was committed.
+// logSeen is the highest committed position of the event log that this process has seen in each epoch.
 type logSeen struct {
 	mutex     sync.Mutex
 	positions map[int64]int64
 }
 
-// of is the position that was seen of that epoch.
+// of returns the highest position seen in the epoch.
 func (s *logSeen) of(epoch int64) int64 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.positions[epoch]
 }
 
-// see takes what was committed; of an epoch the position only rises.
+// see records a committed position. The position of an epoch never decreases.
 func (s *logSeen) see(now logEnd) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.positions[now.epoch] = max(s.positions[now.epoch], now.position)
 }
 
-// all are the positions that were seen.
+// all returns the highest position seen in each epoch.
 func (s *logSeen) all() map[int64]int64 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return maps.Clone(s.positions)
 }
 
-// newEpoch draws an epoch.
+// newEpoch returns a random epoch.
 func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec // it needs to be distinct, not secret
 
-// takePositions reserves a position for each event of the transaction. The update locks the event log's row, so it reads the last
-// committed position; if that is lower than one seen before, the database is an older copy.
+// takePositions reserves a position for each event of the transaction. The update locks the event log's row, so it
+// reads the last committed position. If that is lower than one seen before, the database is an older copy.
 func (t *transaction) takePositions(ctx context.Context) error {
 	t.afterCommit.news = true
 	var err error
@@ -58,7 +58,7 @@ func (t *transaction) takePositions(ctx context.Context) error {
 	if was := t.logEnd.position - int64(len(t.appended)); was >= t.pool.logSeen.of(t.logEnd.epoch) {
 		return nil
 	}
-	t.afterCommit.wentBack = true // compareAll follows after the commit: it needs locks that come before the event log
+	t.afterCommit.wentBack = true // compareAll runs after the commit: its locks come before the event log's
 	return t.renewEpoch(ctx)
 }
 
@@ -67,14 +67,14 @@ func scanLogEnd(r row) (f logEnd, err error) {
 	return f, err
 }
 
-// renewEpoch draws a new epoch.
+// renewEpoch starts a new epoch.
 func (t *transaction) renewEpoch(ctx context.Context) (err error) {
 	t.logEnd, _, err = firstRow(ctx, t, scanLogEnd, `UPDATE feed SET epoch = $1 WHERE id = 1 RETURNING epoch, position`, newEpoch())
 	return err
 }
 
-// compareAll makes every open conversation due for comparison with its workflow, because an older copy may lack any change. It
-// requires an exclusive transaction ([Desk.write]).
+// compareAll makes every open conversation due for comparison with its workflow, because an older copy may lack any
+// change. It requires an exclusive transaction ([Desk.exclusiveTx]).
 func (t *transaction) compareAll(ctx context.Context) error {
 	for _, query := range []string{`UPDATE conversations SET compared_at = 0 WHERE status <> 'closed' AND compared_at > 0`, `DELETE FROM leases`} {
 		if _, err := t.exec(ctx, query); err != nil {
@@ -92,8 +92,9 @@ func (d *Desk) wentBack(ctx context.Context) {
 	}
 }
 
-// Restored says that an older copy of the database was put back: events from now on have other SIDs than those that had the same
-// positions before, and every open conversation is compared with its workflow, which workers do within a minute.
+// Restored records that an older copy of the database was restored. It starts a new epoch, so that new events get
+// other SIDs than the lost events at the same positions. Workers compare every open conversation with its workflow
+// within a minute.
 func (d *Desk) Restored(ctx context.Context) error {
 	return d.exclusiveTx(ctx, "begin a new epoch of the event log", func(t *transaction) error {
 		if err := t.renewEpoch(ctx); err != nil {
@@ -103,9 +104,10 @@ func (d *Desk) Restored(ctx context.Context) error {
 	})
 }
 
-// LastPosition is how far the event log has come: see [Desk.AllEvents]. One that has gone back begins a new epoch.
+// LastPosition returns the last position of the event log, see [Desk.AllEvents]. If it has gone back, a new epoch
+// starts.
 func (d *Desk) LastPosition(ctx context.Context) (position int64, err error) {
-	seen := d.store.logSeen.all() // before it is read: what was seen then is in what is read
+	seen := d.store.logSeen.all() // read first: the position read below includes everything seen by now
 	var now logEnd
 	err = d.queryOne(ctx, "read the event log's position", func(t *transaction) error {
 		now, _, err = firstRow(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)

@@ -13,8 +13,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// What happens at the desk itself, under TaskRouter's names. Of these events a conversation's history
-// knows nothing: [Desk.ConversationEvents] leaves them out, [Desk.Happenings] and the webhooks bring them.
+// Events of the desk itself, under TaskRouter's names. They are not in any conversation's history:
+// [Desk.ConversationEvents] omits them; [Desk.AllEvents] and the webhooks include them.
 const (
 	EventAgentCreated    conversation.EventName = "worker.created"
 	EventAgentDeleted    conversation.EventName = "worker.deleted"
@@ -25,10 +25,11 @@ const (
 	EventQueueDeleted    conversation.EventName = "task-queue.deleted"
 )
 
-// eventReservationFailed is TaskRouter's for a call that could not be made. A filter may name it; it never happens here.
+// eventReservationFailed is TaskRouter's event for a call that could not be made. A filter may name it, but it
+// never happens here.
 const eventReservationFailed conversation.EventName = "reservation.failed"
 
-// EventNames returns the names of all events that there are.
+// EventNames returns the names of all events.
 func EventNames() []conversation.EventName {
 	return []conversation.EventName{
 		conversation.EventTaskCreated, conversation.EventTaskUpdated, conversation.EventTaskWrapup, conversation.EventTaskCompleted,
@@ -41,28 +42,28 @@ func EventNames() []conversation.EventName {
 	}
 }
 
-// newEvent is an event that a transaction is to append to the event log: of a conversation, or of the desk itself,
-// an agent or a queue.
+// newEvent is an event that a transaction is to append to the event log. It belongs to a conversation, or to the
+// desk itself: an agent or a queue.
 type newEvent struct {
 	conversation string
 	event        conversation.Event
 }
 
-// happen has an event of the desk itself appended: of an agent, or of a queue.
+// happen records an event of the desk itself, about an agent or a queue, to be appended to the event log.
 func (t *transaction) happen(name conversation.EventName, agent, queue string, now int64) {
 	t.happens(conversation.Event{Name: name, Agent: agent, Queue: queue}, now)
 }
 
-// happens has an event of the desk itself appended, as of now.
+// happens records an event of the desk itself, with the time now, to be appended to the event log.
 func (t *transaction) happens(e conversation.Event, now int64) {
 	e.At = time.UnixMicro(now).UTC()
 	t.appended = append(t.appended, newEvent{event: e})
 }
 
-// fillTypedFields fills the typed fields of an event that was recorded before there were any, and of one that is kept
-// without them. This is the only place that reads them from the reason.
+// fillTypedFields fills in the typed fields of an event that was recorded before these fields existed, or that is
+// stored without them. Only this function reads them from the reason.
 func fillTypedFields(e *conversation.Event) {
-	switch e.Name { //nolint:exhaustive // the others have no typed fields
+	switch e.Name { //nolint:exhaustive // the other events have no typed fields
 	case conversation.EventTaskUpdated:
 		if queue, moved := strings.CutPrefix(e.Reason, "moved to queue "); moved && e.To == (conversation.Target{}) {
 			e.To.Queue = queue
@@ -86,7 +87,7 @@ func fillTypedFields(e *conversation.Event) {
 	}
 }
 
-// causeOf returns why an offer was declined. Builds before there was the field told it by the reason alone.
+// causeOf returns why an offer was declined. Builds from before the field Cause recorded it only in the reason.
 func causeOf(e conversation.Event) conversation.Cause {
 	switch {
 	case e.Name != conversation.EventReservationRejected || e.Cause != "":
@@ -97,8 +98,9 @@ func causeOf(e conversation.Event) conversation.Cause {
 	return conversation.CauseAgent
 }
 
-// appendEvents gives what has happened its positions in the event log. It is the last that a transaction does: whoever takes a
-// position has those before theirs committed before them, and those after them wait for their commit.
+// appendEvents assigns positions in the event log to the transaction's events and inserts them. It is the
+// transaction's last step. When it takes a position, all lower ones are committed, and higher ones wait for its
+// commit.
 func (t *transaction) appendEvents(ctx context.Context) error {
 	if len(t.appended) == 0 {
 		return nil
@@ -148,7 +150,7 @@ func (t *transaction) insertEvents(ctx context.Context, events []newEvent, posit
 	return nil
 }
 
-// insertEvents insert one event, two, and so on: a transfer has up to eight.
+// insertEvents are the queries that insert one event, two, and so on: a transfer has up to eight.
 var insertEvents = func() (queries [8]string) {
 	var rows []string
 	for i := range queries {
@@ -174,14 +176,14 @@ func (t *transaction) insertDeskEvents(ctx context.Context, events []newEvent, p
 	return nil
 }
 
-// EventFilter chooses events. Empty fields choose all.
+// EventFilter selects events. An empty field selects all.
 type EventFilter struct {
-	// Position and Epoch choose the one event at that position.
+	// Position and Epoch select the one event at that position.
 	Position, Epoch int64
-	// From is the first moment, To the first one after the last.
+	// From is inclusive, To is exclusive.
 	From, To time.Time
 	Name     conversation.EventName
-	// Agent and Queue are names, Task and Reservation SIDs.
+	// Agent and Queue are names; Task and Reservation are SIDs.
 	Agent, Queue, Task, Reservation string
 }
 
@@ -219,8 +221,8 @@ func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Foun
 	return found, err
 }
 
-// after returns at most limit events of every kind that came after the position. It is one query, so that it sees one
-// snapshot wherever it runs: of two, the second would see what was committed since, and an event be passed over.
+// after returns at most limit events of every kind after the position. It is one query, so that it sees one
+// snapshot of the database. A second query would see later commits, and the reader would miss an event.
 func (t *transaction) after(ctx context.Context, position int64, limit int) ([]LoggedEvent, error) {
 	happened, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event
 			FROM (SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
@@ -233,7 +235,7 @@ func (t *transaction) after(ctx context.Context, position int64, limit int) ([]L
 	return happened[:min(len(happened), limit)], nil
 }
 
-// isEvent tells whether a filter may name such events.
+// isEvent reports whether a filter may name such events.
 func isEvent(name string) bool {
 	return name == string(eventReservationFailed) || slices.Contains(EventNames(), conversation.EventName(name))
 }

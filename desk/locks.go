@@ -4,32 +4,36 @@ import (
 	"context"
 )
 
-// How transactions that write keep out of each other's way.
+// locks are the queries that separate concurrent write transactions.
 //
-// SQLite lets one write at a time, and everything here does nothing. Elsewhere a transaction has the desk to
-// itself ([Desk.write]): right by construction, and what administration, presence and everything rare does. What
-// happens often runs beside others ([Desk.writeBeside]), and takes what it decides on, in this order, so that
-// nobody waits in a circle:
+// On SQLite they are empty and do nothing, because SQLite runs one write transaction at a time. On PostgreSQL an
+// exclusive transaction ([Desk.exclusiveTx]) runs alone. That is correct by construction, and serves
+// administration, presence and all rare changes. Frequent changes run in shared transactions ([Desk.sharedTx]).
+// These lock what they base their decisions on, in this order, so that they cannot deadlock:
 //
-//  1. The conversation, with its live tasks (holdConversation), or its transcript alone (holdTranscript). A
-//     snapshot changes only what belongs to its conversation until then, and reads it only since.
-//  2. The routing (holdRouting): loads, idle times and matches of all agents. One transaction at a time counts
-//     and matches, so that it sees every match and every load there is: no capacity is overbooked, and nobody
-//     free is missed. It comes last but one and is short. Who has it takes waiting tasks of other conversations only
-//     where nobody holds them (skipLocked): whoever does hold them is a snapshot that places them itself, when the
-//     routing is its own. So nobody who has the routing waits for a conversation.
-//  3. The event log's position (appendEvents), just before the commit: positions are in the order of commits, without holes.
+//  1. The conversation with its live tasks (holdConversation), or its transcript alone (holdTranscript). A snapshot
+//     reads the rows of its conversation only after it has locked them. It changes no other rows until it locks the
+//     routing.
+//  2. The routing (holdRouting): loads, idle times and matches of all agents. Only one transaction at a time counts
+//     and matches, so it sees every match and every load: it overbooks no capacity and misses no free agent. This
+//     lock comes last but one and is held briefly. Its holder takes waiting tasks of other conversations only if
+//     they are not locked (skipLocked). If they are, a snapshot holds them, and places them itself once it has the
+//     routing. So the holder of the routing never waits for a conversation.
+//  3. The event log's position (appendEvents), just before the commit: positions are in commit order, without gaps.
 //
-// Each statement sees what was committed before it began: what was read before something was held is read again.
+// Each statement sees what was committed before it began. So a transaction reads again, after it has locked a row,
+// what it had read before.
 type locks struct {
-	// alone and beside enter the desk; conversation, tasks and routing take these, stream a stream of webhooks.
+	// alone and beside begin an exclusive or a shared transaction. conversation, tasks and routing lock these;
+	// stream locks a stream of webhooks.
 	alone, beside, conversation, tasks, routing, stream string
-	// rowsOf, followed by the name of a table, ends a query that takes the rows it reads; after that, skip has it pass
-	// over those that somebody holds.
+	// rowsOf, followed by a table's name, ends a query that locks the rows it reads. With skip after that, the
+	// query skips locked rows.
 	rowsOf, skip string
 }
 
-// enter waits until the transaction may write: until all others have ended, or only those that are alone.
+// enter waits until the transaction may write: an exclusive one until all others have ended, a shared one until the
+// exclusive ones have.
 func (t *transaction) enter(ctx context.Context, alone bool) error {
 	query := t.locks.beside
 	if alone {
@@ -49,8 +53,8 @@ func (t *transaction) hold(ctx context.Context, query string, args ...any) error
 	return nil
 }
 
-// holdConversation takes the conversation and its live tasks: nobody else changes or matches them until the
-// transaction ends. It does nothing for a conversation that isn't there.
+// holdConversation locks the conversation and its live tasks: no other transaction changes or matches them until
+// this one ends. It does nothing for a conversation that does not exist.
 func (t *transaction) holdConversation(ctx context.Context, sid string) error {
 	if err := t.hold(ctx, t.locks.conversation, sid); err != nil {
 		return err
@@ -58,12 +62,12 @@ func (t *transaction) holdConversation(ctx context.Context, sid string) error {
 	return t.hold(ctx, t.locks.tasks, sid)
 }
 
-// holdTranscript takes the conversation without its tasks, which may be matched meanwhile.
+// holdTranscript locks the conversation without its tasks, which other transactions may still match.
 func (t *transaction) holdTranscript(ctx context.Context, sid string) error {
 	return t.hold(ctx, t.locks.conversation, sid)
 }
 
-// holdRouting takes the routing, where the transaction doesn't have it yet.
+// holdRouting locks the routing, unless the transaction holds it already.
 func (t *transaction) holdRouting(ctx context.Context) error {
 	if t.routing {
 		return nil
@@ -72,12 +76,13 @@ func (t *transaction) holdRouting(ctx context.Context) error {
 	return t.hold(ctx, t.locks.routing)
 }
 
-// holdStream takes a stream of webhooks: which of them is its head. It also takes what else has a name and no row.
+// holdStream locks a stream of webhooks, that is, which event is its head. It also locks other things that have a
+// name but no row.
 func (t *transaction) holdStream(ctx context.Context, stream string) error {
 	return t.hold(ctx, t.locks.stream, stream)
 }
 
-// rowsOf ends a query that takes the rows it reads of the table. A transaction that only reads takes nothing.
+// rowsOf ends a query that locks the rows it reads of the table. It returns "" in a transaction that only reads.
 func (t *transaction) rowsOf(table string) string {
 	if t.locks.rowsOf == "" {
 		return ""
@@ -85,7 +90,7 @@ func (t *transaction) rowsOf(table string) string {
 	return t.locks.rowsOf + table
 }
 
-// skipLocked ends a query that takes the rows it reads of the table, and passes over those that somebody holds.
+// skipLocked ends a query that locks the rows it reads of the table and skips those that are locked already.
 func (t *transaction) skipLocked(table string) string {
 	if t.locks.rowsOf == "" {
 		return ""

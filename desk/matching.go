@@ -13,8 +13,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// match is a match of a waiting task and an agent: not an offer yet, for the conversation has
-// still to take it, but counted against the agent's capacity.
+// match is a waiting task paired with an agent. It is not an offer until the conversation accepts it, but it counts
+// against the agent's capacity.
 type match struct {
 	reservation, task, conversation string
 	channel                         conversation.Channel
@@ -29,21 +29,22 @@ func scanMatch(r row) (p match, err error) {
 	return p, err
 }
 
-// command is how the conversation is told.
+// command returns the command that sends the match to the conversation.
 func (p match) command() conversation.ReserveCommand {
 	return conversation.ReserveCommand{Task: p.task, Agent: p.agent, PendingSeq: p.number, Reservation: p.reservation}
 }
 
-// confirmedWithin is how long a match that Sync has answered with may take to be confirmed before it is delivered.
+// confirmedWithin is how long a match in the answer of [Desk.Sync] may stay unconfirmed before the dispatcher
+// delivers it.
 const confirmedWithin = 2 * time.Second
 
-// line is where tasks of one queue on one channel wait, best first: priority, then those at the
-// head, then by when the conversation's first task came.
+// line is the waiting tasks of one queue on one channel, best first: by priority, then those at the head, then by
+// when the conversation's first task was queued.
 type line struct {
 	queue   string
 	channel conversation.Channel
-	// ahead are the first of the tasks from skipped on, where skipped tasks wait for somebody else
-	// than those who are free. all is set when no tasks come after them.
+	// ahead are the next tasks after the skipped ones. skipped counts tasks that no free agent can take. all is set
+	// when no tasks follow those in ahead.
 	ahead   []waitingTask
 	skipped int
 	all     bool
@@ -79,17 +80,17 @@ func scanWaitingTask(r row) (w waitingTask, err error) {
 	return w, err
 }
 
-// matching matches waiting tasks and free agents within one transaction, which holds the routing.
+// matching matches waiting tasks with free agents within one transaction, which holds the routing.
 type matching struct {
 	*transaction
 	now time.Time
-	// own is the conversation that learns of its matches from the answer to its snapshot.
+	// own is the conversation that receives its matches in the answer to its snapshot.
 	own   string
 	lines []*line
-	// room is how many matches may still be made, made are those that were.
+	// room is how many more matches may be made; made are those made so far.
 	room int
 	made []match
-	// reofferSince is from when on a refused offer counts; read when it is first needed.
+	// reofferSince is the time since when a declined or expired offer counts. It is read when it is first needed.
 	reofferSince int64
 }
 
@@ -99,7 +100,7 @@ func (m *matching) addLine(queue string, channel conversation.Channel) {
 	}
 }
 
-// placeLines takes the best task of all lines, again and again, until nobody is free for any of them.
+// placeLines matches the best task of all lines, repeatedly, until no line has a task that a free agent can take.
 func (m *matching) placeLines(ctx context.Context) error {
 	for m.room > 0 {
 		best, err := m.bestLine(ctx)
@@ -118,8 +119,8 @@ func (m *matching) placeLines(ctx context.Context) error {
 			}
 			continue
 		}
-		// Either no agent is free for the line, or those who are free have this very conversation or have just declined
-		// the task. The latter are few, so it doesn't matter how many tasks wait.
+		// Either no agent is free for the line, or the free agents already have this conversation or have just
+		// declined the task. Such agents are few, so the number of waiting tasks does not matter.
 		best.skipped++
 		if best.nobody {
 			m.lines = slices.DeleteFunc(m.lines, func(l *line) bool { return l == best })
@@ -128,7 +129,7 @@ func (m *matching) placeLines(ctx context.Context) error {
 	return nil
 }
 
-// bestLine returns the line with the best task at its front, nil where no task waits.
+// bestLine returns the line with the best task at its front, nil if no task waits.
 func (m *matching) bestLine(ctx context.Context) (*line, error) {
 	var best *line
 	for _, l := range slices.Clone(m.lines) {
@@ -154,16 +155,16 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 	return best, nil
 }
 
-// agentFor returns the member of the queue who gets the task: available, with capacity left on its
-// channel, neither having nor wrapping up its conversation, and longest idle. An agent who declined the task, or let its
-// offer expire, is not asked again before reoffer_after is over, even if there are no others.
+// agentFor returns the queue member that gets the task: the one idle longest among those that are available, have
+// capacity left on its channel, and neither have the conversation nor wrap it up. An agent that declined the task
+// or let its offer expire is not asked again before reoffer_after has passed, even if there is no other agent.
 func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (string, bool, error) {
 	if m.reofferSince == 0 {
 		settings, err := m.settings(ctx)
 		if err != nil {
 			return "", false, err
 		}
-		m.reofferSince = math.MaxInt64 // they are asked again at once, whatever the clocks of two machines say
+		m.reofferSince = math.MaxInt64 // offered again at once, even if the clocks of two machines differ
 		if settings.ReofferAfter > 0 {
 			m.reofferSince = micros(m.now.Add(-time.Duration(settings.ReofferAfter) * time.Second))
 		}
@@ -177,7 +178,7 @@ func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (str
 	return "", false, err
 }
 
-// longestIdle leaves out who has turned the task down since then.
+// longestIdle excludes agents that have declined the task, or let its offer expire, since then.
 func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, since int64) (string, bool, error) {
 	return firstRow(ctx, m.transaction, value[string], `SELECT q.agent
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
@@ -188,7 +189,7 @@ func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, s
 		ORDER BY q.idle_since, q.agent LIMIT 1`, l.queue, string(l.channel), task.conversation, task.sid, since)
 }
 
-// anybodyFree tells whether a member of the line's queue could take any task of it.
+// anybodyFree reports whether any member of the line's queue could take one of its tasks.
 func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
 	_, free, err := firstRow(ctx, m.transaction, value[int], `SELECT 1
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
@@ -196,8 +197,8 @@ func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
 	return free, err
 }
 
-// matchDirect matches the tasks that wait for this agent alone, whatever their capacity, except
-// where they still have the conversation or wrap it up.
+// matchDirect matches the tasks that wait for this agent only, regardless of capacity. It skips tasks of
+// conversations that the agent has or wraps up.
 func (m *matching) matchDirect(ctx context.Context, agent string) error {
 	tasks, err := all(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
 		WHERE waiting = 1 AND direct = 1 AND agent = $1
@@ -216,7 +217,7 @@ func (m *matching) matchDirect(ctx context.Context, agent string) error {
 	return nil
 }
 
-// match writes the match of a task and an agent.
+// match records the match of a task with an agent.
 func (m *matching) match(ctx context.Context, task waitingTask, agent string) error {
 	p := match{
 		reservation: conversation.SIDOf(conversation.PrefixReservation, uuid.New()), task: task.sid,
@@ -263,7 +264,7 @@ func (t *transaction) setWaiting(ctx context.Context, task string, waiting bool)
 	return nil
 }
 
-// startIdle starts the agent's time of idleness anew and returns their presence, "" of somebody unknown.
+// startIdle restarts the agent's idle time and returns the agent's presence, "" for an unknown agent.
 func (t *transaction) startIdle(ctx context.Context, agent string, now int64) (Presence, error) {
 	presence, _, err := firstRow(ctx, t, value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
 	if err != nil {
