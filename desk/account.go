@@ -16,33 +16,34 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// tokenBytes is how many random bytes an auth token or a key's secret has.
+// tokenBytes is the number of random bytes in an auth token or a key's secret.
 const tokenBytes = 16
 
-// DefaultWorkspaceName is what the workspace is called until it is given another name.
+// DefaultWorkspaceName is the workspace's name until it is renamed.
 const DefaultWorkspaceName = "Baton"
 
-// Account is whom the HTTP API is for: one a desk, with one workspace.
+// Account is the account of the HTTP API. A desk has one, with one workspace.
 type Account struct {
 	SID string
-	// AuthToken is the account's password. It signs the webhooks until they are given a secret of their own.
+	// AuthToken is the account's password. It also signs the webhooks until they have a secret of their own.
 	AuthToken string
-	// Webhook is what signs the webhooks in place of the auth token; zero until [Desk.RenewWebhookSecret].
+	// Webhook signs the webhooks instead of the auth token. It is zero until [Desk.RenewWebhookSecret].
 	Webhook   WebhookSecret
 	Workspace Workspace
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
 
-// WebhookSecret is a secret of the webhooks' own, and while it is renewed the next one.
+// WebhookSecret is the secret that signs the webhooks and, during a renewal, the next one.
 type WebhookSecret struct {
-	// Current is empty until the first secret is in use. Next takes its place at NextAt; empty while no renewal is under way.
+	// Current is empty until the first secret is in use. Next replaces it at NextAt, and is empty while no renewal
+	// is in progress.
 	Current, Next string
 	NextAt        time.Time
 }
 
-// Signing returns the secrets that sign a webhook at that time: the one that receivers have, and the one that takes its place,
-// empty while no renewal is under way.
+// Signing returns the secrets that sign a webhook at that time: the one that receivers have, and the one that will
+// replace it, which is empty while no renewal is in progress.
 func (a Account) Signing(now time.Time) (current, next string) {
 	w := a.Webhook.at(now)
 	return cmp.Or(w.Current, a.AuthToken), w.Next
@@ -51,7 +52,7 @@ func (a Account) Signing(now time.Time) (current, next string) {
 // Signing returns the secrets that sign a webhook now, see [Account.Signing].
 func (d *Desk) Signing(a Account) (current, next string) { return a.Signing(d.now()) }
 
-// at is the secret as it is at that time: once a renewal is over, the next secret is the current one.
+// at returns the secret at that time: after a renewal the next secret is the current one.
 func (w WebhookSecret) at(now time.Time) WebhookSecret {
 	if w.Next != "" && !now.Before(w.NextAt) {
 		return WebhookSecret{Current: w.Next}
@@ -59,16 +60,16 @@ func (w WebhookSecret) at(now time.Time) WebhookSecret {
 	return w
 }
 
-// Workspace is what an administrator decides of the account's workspace.
+// Workspace holds the settings of the account's workspace.
 type Workspace struct {
 	FriendlyName string
-	// EventCallbackURL receives the events as webhooks; none are sent where it is empty.
+	// EventCallbackURL receives the events as webhooks; if it is empty, none are sent.
 	EventCallbackURL string
-	// EventsFilter are the names of the events to be sent; all where it is empty.
+	// EventsFilter holds the names of the events to be sent; if it is empty, all are sent.
 	EventsFilter []string
 }
 
-// Account returns the account, which is made, with an auth token of its own, the first time.
+// Account returns the account. The first call creates it, with its own auth token.
 func (d *Desk) Account(ctx context.Context) (Account, error) {
 	var account Account
 	var found bool
@@ -93,7 +94,7 @@ func (d *Desk) Account(ctx context.Context) (Account, error) {
 	return account, err
 }
 
-// RenewAuthToken gives the account another auth token; the one before is worth nothing from then on.
+// RenewAuthToken gives the account a new auth token. The old one is no longer valid.
 func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
 	if _, err := d.Account(ctx); err != nil {
 		return Account{}, err
@@ -115,12 +116,12 @@ func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
 	return account, err
 }
 
-// maxWebhookOverlap bounds for how long a webhook is signed with two secrets.
+// maxWebhookOverlap limits how long webhooks are signed with two secrets.
 const maxWebhookOverlap = 30 * 24 * time.Hour
 
-// RenewWebhookSecret makes another secret to sign webhooks with, and returns the account and that secret. During the overlap
-// webhooks are signed with both; then with the new one alone. Refused with invalid_payload: an overlap that is negative or longer than
-// 30 days, or one that isn't zero while another renewal is under way.
+// RenewWebhookSecret creates a new secret to sign webhooks with, and returns the account and that secret. During
+// the overlap webhooks are signed with both secrets, then only with the new one. Refused with invalid_payload: an
+// overlap that is negative or longer than 30 days, or a nonzero one while another renewal is in progress.
 func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_ Account, secret string, err error) {
 	if overlap < 0 || overlap > maxWebhookOverlap {
 		return Account{}, "", invalid("overlap", "an overlap of %s is not possible: choose 0 to 720h", overlap)
@@ -158,7 +159,8 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 	return account, secret, err
 }
 
-// NoteSecretShown records on the audit list and in the security log that a secret was displayed, by its name as in "auth_token".
+// NoteSecretShown records in the audit list and the security log that a secret was displayed. The secret has a
+// name, such as "auth_token".
 func (d *Desk) NoteSecretShown(ctx context.Context, name string) error {
 	return d.exclusiveTx(ctx, "record that a secret was shown", func(t *transaction) error {
 		t.secure(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: name})
@@ -166,8 +168,8 @@ func (d *Desk) NoteSecretShown(ctx context.Context, name string) error {
 	})
 }
 
-// SetWorkspace changes the workspace. Refused with invalid_payload: a URL that isn't http or https, an
-// event that doesn't exist. The function may be called more than once.
+// SetWorkspace changes the workspace. It may call the function more than once. Refused with invalid_payload: a URL
+// that is not http or https, an unknown event.
 func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Account, error) {
 	if _, err := d.Account(ctx); err != nil {
 		return Account{}, err
@@ -198,7 +200,7 @@ func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Accou
 }
 
 func (t *transaction) auditWorkspace(ctx context.Context, now int64, before, after Workspace) error {
-	if before.EventCallbackURL != after.EventCallbackURL { // also where only what isn't shown of it differs
+	if before.EventCallbackURL != after.EventCallbackURL { // also if only its hidden parts differ
 		c := changed{what: "workspace.event_callback_url", before: bare(before.EventCallbackURL), after: bare(after.EventCallbackURL)}
 		if err := t.record(ctx, now, c); err != nil {
 			return err
@@ -209,7 +211,7 @@ func (t *transaction) auditWorkspace(ctx context.Context, now int64, before, aft
 		changed{"workspace.events_filter", "", strings.Join(before.EventsFilter, ", "), strings.Join(after.EventsFilter, ", ")})
 }
 
-// maxCallbackURL is how many characters the event callback URL may have.
+// maxCallbackURL is the maximum length of the event callback URL, in characters.
 const maxCallbackURL = 2048
 
 func validWorkspace(w *Workspace) *conversation.Refusal {
@@ -247,7 +249,8 @@ func (t *transaction) account(ctx context.Context) (Account, bool, error) {
 		webhook_secret, webhook_secret_next, webhook_secret_next_at FROM account WHERE id = 1`)
 }
 
-// newToken returns a new secret: letters and digits only, as Twilio's helper libraries ask of credentials.
+// newToken returns a new secret of letters and digits only, because Twilio's helper libraries require that of
+// credentials.
 func newToken() string {
 	random := make([]byte, tokenBytes)
 	_, _ = rand.Read(random) // never fails

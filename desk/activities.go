@@ -10,25 +10,25 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Activity is what an agent does, as TaskRouter calls it. Every desk has one for each presence; an
-// administrator may add others, which stand for the presence available or break.
+// Activity is an agent's state under TaskRouter's name. Every desk has one activity for each presence. An
+// administrator may add others, each for the presence available or break.
 type Activity struct {
 	SID       string `json:"sid"`
 	Name      string `json:"name"`
 	Available bool   `json:"available"`
-	// Presence is what an agent with this activity is.
+	// Presence is the presence of an agent with this activity.
 	Presence  Presence  `json:"presence"`
 	CreatedAt time.Time `json:"-"`
 	UpdatedAt time.Time `json:"-"`
 }
 
-// ActivityOf is the activity that every desk has for the presence.
+// ActivityOf returns the activity that every desk has for the presence.
 func ActivityOf(p Presence) Activity {
 	names := map[Presence]string{PresenceAvailable: "Available", PresenceBreak: "Break", PresenceOffline: "Offline"}
 	return Activity{SID: NamedSID(PrefixActivity, string(p)), Name: names[p], Available: p == PresenceAvailable, Presence: p}
 }
 
-// Activities returns the activities, those that every desk has first.
+// Activities returns the activities, the ones that every desk has first.
 func (d *Desk) Activities(ctx context.Context) (activities []Activity, err error) {
 	err = d.readTx(ctx, "read activities", func(t *transaction) error {
 		activities, err = t.activities(ctx)
@@ -84,8 +84,8 @@ func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (ad
 	return added, err
 }
 
-// RenameActivity gives the activity another name. Refused with invalid_payload: a name that is taken,
-// an activity that every desk has, or that isn't there.
+// RenameActivity renames an activity. Refused with invalid_payload: a name that is taken, an activity that every
+// desk has, an unknown activity.
 func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Activity, err error) {
 	if refusal := cleanName("activity", &name); refusal != nil {
 		return Activity{}, refusal
@@ -114,8 +114,8 @@ func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Ac
 	return renamed, err
 }
 
-// RemoveActivity removes an activity that nobody has. Refused with invalid_payload: one that somebody
-// has, that every desk has, or that isn't there.
+// RemoveActivity removes an activity. Refused with invalid_payload: an activity that an agent has, one that every
+// desk has, an unknown activity.
 func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
 	return d.exclusiveTx(ctx, "remove an activity", func(t *transaction) error {
 		if err := t.ownActivity(ctx, sid); err != nil {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// phoneDigits is how many digits a telephone number has at least.
+// phoneDigits is the minimum number of digits in a telephone number.
 const phoneDigits = 7
 
 var (
@@ -20,8 +20,8 @@ var (
 	phonePunctuation = strings.NewReplacer("(0)", "", " ", "", "(", "", ")", "", ".", "", "/", "", "-", "")
 )
 
-// canonicalAddress returns an address without what makes no other address of it: its case, spaces around it, the prefix of a
-// channel, and how a telephone number is written. A number with a country code equals no number without one.
+// canonicalAddress returns an address without differences that do not matter: letter case, surrounding spaces, a
+// channel prefix, the notation of a telephone number. A number with a country code never equals one without.
 func canonicalAddress(address string) string {
 	address = strings.TrimSpace(cases.Fold().String(norm.NFC.String(address)))
 	isPhone := false
@@ -50,7 +50,7 @@ func canonicalAddress(address string) string {
 	case strings.HasPrefix(spaced, "00"):
 		written = spaced[2:]
 	default:
-		national = !isPhone // WhatsApp leaves the plus sign out
+		national = !isPhone // WhatsApp omits the plus sign
 	}
 	digits := phonePunctuation.Replace(written)
 	switch {
@@ -65,8 +65,9 @@ func canonicalAddress(address string) string {
 // addressesAtOnce is how many rows are read at once to find an address.
 const addressesAtOnce = 1000
 
-// ConversationsOf returns the conversations of the customer with that address, or in which a participant has it, oldest
-// first. Addresses are compared as [canonicalAddress] says, which no query can do on encrypted ones: it reads all of them.
+// ConversationsOf returns the SIDs of the conversations whose customer or participant has that address, oldest
+// first. It compares addresses with [canonicalAddress]. No query can do that with encrypted addresses, so it reads
+// all of them.
 func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, error) {
 	wanted := canonicalAddress(address)
 	if wanted == "" || address == erasedText {

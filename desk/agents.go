@@ -15,11 +15,11 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// Role is what an agent may do.
+// Role determines what an agent may do.
 type Role string
 
-// Agents take conversations, supervisors read and move all of them as well, administrators also
-// decide the settings.
+// Agents take conversations. Supervisors also read and move all conversations. Administrators also change the
+// settings.
 const (
 	RoleAgent      Role = "agent"
 	RoleSupervisor Role = "supervisor"
@@ -29,7 +29,7 @@ const (
 // Roles returns every role.
 func Roles() []Role { return []Role{RoleAgent, RoleSupervisor, RoleAdmin} }
 
-// mayReadAll tells whether people of the role read conversations that they don't have.
+// mayReadAll reports whether agents with the role may read conversations that they do not have.
 func (r Role) mayReadAll() bool { return r == RoleSupervisor || r == RoleAdmin }
 
 // Presence is whether an agent takes conversations now.
@@ -45,61 +45,61 @@ const (
 // DefaultCapacity is how many tasks of each channel an agent may have at a time, unless another number is set.
 const DefaultCapacity = 3
 
-// maxCapacity bounds what one agent can be given, against slips of the finger.
+// maxCapacity limits an agent's capacity, against typing errors.
 const maxCapacity = 1000
 
 // NewAgent is an agent to be added.
 type NewAgent struct {
-	// Name is unique and lower-case, as in "alice"; it is made of FriendlyName where it is left out.
+	// Name is unique and lower-case, as in "alice". If empty, it is derived from FriendlyName.
 	Name string
-	// Role is RoleAgent where it is left out.
+	// Role defaults to RoleAgent.
 	Role Role
-	// Capacity is for each channel; DefaultCapacity where it is left out.
+	// Capacity applies to each channel; zero means DefaultCapacity.
 	Capacity int
-	// Presence is PresenceOffline where it is left out.
+	// Presence defaults to PresenceOffline.
 	Presence Presence
-	// FriendlyName is how people read the name; the name itself where it is left out.
+	// FriendlyName is the name for display; it defaults to the name.
 	FriendlyName string
-	// Attributes are a JSON object, which expressions of queues look at; none where it is left out.
+	// Attributes are a JSON object, which the expressions of queues evaluate; empty means none.
 	Attributes string
-	// Activity is the SID of an activity, which then decides the presence.
+	// Activity is the SID of an activity, which then determines the presence.
 	Activity string
-	// Queues name queues that the agent is put on; their members have to be named one by one.
+	// Queues are the names of queues to add the agent to. Only queues without an expression are allowed.
 	Queues []string
 }
 
-// Agent is somebody who works at the desk.
+// Agent is an agent of the desk.
 type Agent struct {
 	Name string `json:"name"`
 	SID  string `json:"sid"`
-	// FriendlyName is how people read the name.
+	// FriendlyName is the name for display.
 	FriendlyName string `json:"friendly_name"`
-	// Attributes are a JSON object as it was given.
+	// Attributes are the JSON object as it was given.
 	Attributes json.RawMessage `json:"attributes"`
 	Role       Role            `json:"role"`
 	Presence   Presence        `json:"presence"`
 	Activity   Activity        `json:"activity"`
 	// PresenceSince is when the presence last changed.
 	PresenceSince time.Time `json:"presence_since"`
-	// IdleSince is when they last became available, were matched with a task or had one change. Of
-	// those who could take a task, the one with the earliest gets it.
+	// IdleSince is when the agent last became available, was matched with a task or had a task change. Of the
+	// agents who could take a task, the one with the earliest IdleSince gets it.
 	IdleSince time.Time      `json:"idle_since"`
 	Channels  []AgentChannel `json:"channels"`
-	// Queues are the names of the queues they are on.
+	// Queues are the names of the queues that the agent is on.
 	Queues    []string  `json:"queues"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// Available tells whether the agent is offered tasks.
+// Available reports whether the agent is offered tasks.
 func (a Agent) Available() bool { return a.Presence == PresenceAvailable }
 
-// AgentChannel is how much of a channel an agent takes and has.
+// AgentChannel is an agent's capacity and load on a channel.
 type AgentChannel struct {
 	Channel  conversation.Channel `json:"channel"`
 	Capacity int                  `json:"capacity"`
-	// Load is the number of their reserved, assigned and wrapping tasks, and of matches not offered yet.
-	// A transfer to the agent may take it above the capacity.
+	// Load is the number of the agent's reserved, assigned and wrapping tasks, and of matches not offered yet. A
+	// transfer to the agent may raise it above the capacity.
 	Load int `json:"load"`
 }
 
@@ -109,9 +109,9 @@ func (d *Desk) AddAgent(ctx context.Context, a NewAgent) error {
 	return err
 }
 
-// RegisterAgent adds an agent and returns their name, which may be left to the desk, see [NewAgent]. Refused with
-// invalid_payload: a name that isn't lower-case, is taken or reserved, a role, presence or capacity that doesn't exist;
-// with unknown_queue: a queue that doesn't exist. The agent is not added then.
+// RegisterAgent adds an agent and returns the name, which the desk may choose, see [NewAgent]. Refused with
+// invalid_payload: a name that is not lower-case, is taken or is reserved; a role, presence or capacity that is not
+// valid. Refused with unknown_queue: a queue that does not exist. A refused agent is not added.
 func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err error) {
 	if a.Role == "" {
 		a.Role = RoleAgent
@@ -156,7 +156,7 @@ func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err 
 	return name, err
 }
 
-// notReserved refuses a name that messages have for authors who are no agents.
+// notReserved refuses a name that messages use for authors other than agents.
 func notReserved(name string) *conversation.Refusal {
 	if name == FromCustomer || name == FromSystem {
 		return invalid("name", "the name %q is reserved: choose another for the agent", name)
@@ -225,30 +225,30 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 	return t.joinQueues(ctx, a.Name)
 }
 
-// AgentChange is what is changed of an agent; what is nil stays.
+// AgentChange is a change to an agent; nil fields stay unchanged.
 type AgentChange struct {
 	// FriendlyName, Attributes (a JSON object) and Activity (a SID) are described at [NewAgent].
 	FriendlyName, Attributes, Activity *string
-	// Rewrite makes the attributes anew, in place of Attributes, from what they are when the change is made; nil
-	// leaves them. It may be asked more than once.
+	// Rewrite, if not nil, returns new attributes, given those at the time of the change; Attributes is then
+	// ignored. It may be called more than once.
 	Rewrite func(attributes string) string
-	// Role is what they may do from now on. The only administrator stays one: nobody else could give the role back.
+	// Role is the new role. The last administrator's role cannot be changed: no other agent could restore it.
 	Role *Role
-	// Capacity is how many tasks of these channels they may have at a time, see [Desk.SetCapacity].
+	// Capacity is how many tasks of these channels the agent may have at a time, see [Desk.SetCapacity].
 	Capacity map[conversation.Channel]int
-	// Join and Leave name queues whose members are named one by one.
+	// Join and Leave are names of queues without an expression.
 	Join, Leave []string
 	// Presence is set as [Desk.SetPresence] does.
 	Presence *Presence
-	// Expected looks at the agent as they are when the change is made, and may refuse it; nil for none.
+	// Expected, if not nil, receives the agent at the time of the change, and may refuse the change.
 	Expected func(Agent) error
 }
 
-// UpdateAgent changes the agent: with other attributes they join and leave the queues whose
-// expressions say so. All of it is done, or nothing. Refusals: unknown_agent, unknown_queue, invalid_payload.
+// UpdateAgent makes all of the change, or none of it. With new attributes the agent joins and leaves queues
+// according to their expressions. Refusals: unknown_agent, unknown_queue, invalid_payload.
 func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange) error {
 	if change.FriendlyName != nil {
-		change.FriendlyName = new(*change.FriendlyName) // the caller's stays as it is
+		change.FriendlyName = new(*change.FriendlyName) // does not modify the caller's value
 		if refusal := cleanName(ofAgent, change.FriendlyName); refusal != nil {
 			return refusal
 		}
@@ -362,7 +362,7 @@ func (t *transaction) giveRole(ctx context.Context, a Agent, role Role, now int6
 	return t.audit(ctx, now, changed{"agent.role", a.Name, string(a.Role), string(role)})
 }
 
-// keepAdministrator refuses that the only administrator goes.
+// keepAdministrator refuses to remove the last administrator.
 func (t *transaction) keepAdministrator(ctx context.Context, a Agent) error {
 	if a.Role != RoleAdmin {
 		return nil
@@ -375,7 +375,8 @@ func (t *transaction) keepAdministrator(ctx context.Context, a Agent) error {
 	return err
 }
 
-// expected returns the agent as they are now, or what a function says against them; refused with unknown_agent.
+// expected returns the agent's current state, or the error that one of the functions returns for it. Refused with
+// unknown_agent.
 func (t *transaction) expected(ctx context.Context, name string, looks ...func(Agent) error) (Agent, error) {
 	agents, err := t.agents(ctx, name)
 	switch {
@@ -395,12 +396,12 @@ func (t *transaction) expected(ctx context.Context, name string, looks ...func(A
 	return agents[0], nil
 }
 
-// maxAttributes bounds an agent's attributes, as it does a task's.
+// maxAttributes limits the length of an agent's attributes to that of a task's.
 const maxAttributes = conversation.MaxAttributes
 
 func validAttributes(text string) *conversation.Refusal { return validObject(text, maxAttributes) }
 
-// validObject refuses what isn't a JSON object of at most that many characters; nothing is none.
+// validObject refuses a text that is not a JSON object of at most limit characters. An empty text is valid.
 func validObject(text string, limit int) *conversation.Refusal {
 	var attributes map[string]any
 	switch {
@@ -414,9 +415,9 @@ func validObject(text string, limit int) *conversation.Refusal {
 	return nil
 }
 
-// RemoveAgent removes an agent who has nothing any more: with live tasks or offers they are refused
-// with invalid_payload, and where a function that looks at them as they are then refuses it. What they did
-// stays on record; their API keys are revoked.
+// RemoveAgent removes an agent. Refused with invalid_payload: an agent with live tasks or matches, the last
+// administrator. The functions receive the agent's current state and may also refuse. Records of the agent's work
+// stay; the agent's API keys are revoked.
 func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Agent) error) error {
 	return d.exclusiveTx(ctx, "remove agent "+name, func(t *transaction) error {
 		before, err := t.expected(ctx, name, expected...)
@@ -453,7 +454,7 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 		if err != nil {
 			return err
 		}
-		// Whoever gets the name next is somebody else.
+		// A later agent with the same name may be another person.
 		if err := t.revoke(ctx, now, keys); err != nil {
 			return err
 		}
@@ -462,7 +463,7 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 	})
 }
 
-// auditLeaving records that the agent is removed, and leaves the queues whose members are named one by one.
+// auditLeaving records that the agent is removed, and that it leaves the queues without an expression.
 func (t *transaction) auditLeaving(ctx context.Context, a Agent, now int64) error {
 	values := []changed{{"agent.removed", a.Name, string(a.Role), ""}}
 	for _, name := range a.Queues {
@@ -477,8 +478,8 @@ func (t *transaction) auditLeaving(ctx context.Context, a Agent, now int64) erro
 	return t.audit(ctx, now, values...)
 }
 
-// SetCapacity sets how many tasks of the channel the agent may have at a time; 0 for none. Tasks
-// they have already stay theirs.
+// SetCapacity sets how many tasks of the channel the agent may have at a time; 0 means none. Tasks that the agent
+// already has stay with the agent.
 func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int) error {
 	if refusal := validChannelCapacity(channel, capacity); refusal != nil {
 		return refusal
@@ -508,7 +509,7 @@ func (t *transaction) setCapacity(ctx context.Context, name string, channel conv
 	return nil
 }
 
-// channelList is every channel, as in "web, sms or email".
+// channelList lists every channel, as in "web, sms or email".
 func channelList() string {
 	names := make([]string, 0, len(conversation.Channels()))
 	for _, channel := range conversation.Channels() {
@@ -525,7 +526,7 @@ func validChannelCapacity(channel conversation.Channel, capacity int) *conversat
 	return validCapacity(capacity)
 }
 
-// Agents returns everybody who works at the desk, by name.
+// Agents returns all agents, by name.
 func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
 	err = d.readTx(ctx, "read agents", func(t *transaction) error {
 		agents, err = t.agents(ctx)
@@ -534,7 +535,7 @@ func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
 	return agents, err
 }
 
-// Agent returns the agent of that name; refused with unknown_agent where there is none.
+// Agent returns the agent with that name; refused with unknown_agent.
 func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	var agent Agent
 	err := d.readTx(ctx, "read agent "+name, func(t *transaction) error {
@@ -550,7 +551,7 @@ func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	return agent, err
 }
 
-// AgentName returns the name of the agent with that SID (WK…); refused with unknown_agent where there is none.
+// AgentName returns the name of the agent with that SID (WK…); refused with unknown_agent.
 func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err error) {
 	err = d.queryOne(ctx, "read agent "+sid, func(t *transaction) error {
 		var found bool
@@ -563,7 +564,7 @@ func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err erro
 	return name, err
 }
 
-// agents reads everybody, or only the one named, with channels and queues.
+// agents reads all agents, or only the named one, with channels and queues.
 func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) {
 	where := func(column string) string {
 		if len(only) == 0 {
@@ -625,13 +626,13 @@ func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) 
 	}, `SELECT agent, queue FROM queue_agents`+where("agent")+` ORDER BY agent, queue`, only...)
 }
 
-// knowAgent refuses a name that is no agent's.
+// knowAgent refuses an unknown name with unknown_agent.
 func (t *transaction) knowAgent(ctx context.Context, name string) error {
 	_, err := t.presenceOf(ctx, name)
 	return err
 }
 
-// presenceOf returns the agent's presence; refused with unknown_agent where there is none of that name.
+// presenceOf returns the agent's presence; refused with unknown_agent.
 func (t *transaction) presenceOf(ctx context.Context, name string) (Presence, error) {
 	presence, found, err := firstRow(ctx, t, value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
 	if err == nil && !found {
@@ -640,7 +641,7 @@ func (t *transaction) presenceOf(ctx context.Context, name string) (Presence, er
 	return presence, err
 }
 
-// countLoad counts anew how many tasks of the channel the agent has.
+// countLoad recounts the agent's tasks and matches on the channel.
 func (t *transaction) countLoad(ctx context.Context, agent string, channel conversation.Channel) error {
 	_, err := t.exec(ctx, `UPDATE agent_channels SET load =
 			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending')

@@ -11,32 +11,32 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// AuditEntry is one value that was changed by hand: of the settings, of somebody who works here, of what is
-// installed. What follows from it by itself, as who is on a queue with an expression, has no entry.
+// AuditEntry is one value that was changed manually, such as a setting, an agent or a plugin. Automatic effects,
+// such as the membership of a queue with an expression, have no entry.
 type AuditEntry struct {
-	// Position orders the entries; later ones have higher ones.
+	// Position orders the entries; later ones have higher positions.
 	Position int64     `json:"position"`
 	At       time.Time `json:"at"`
-	// By is who changed it, as [WithActor] says; Unnamed where it didn't.
+	// By is the author, see [WithActor]; Unnamed if there is none.
 	By string `json:"by"`
-	// What is the kind and what of it, as in "agent.role", or that something was added or removed, as in "queue.added".
+	// What is the kind and the changed value, as in "agent.role", or an addition or removal, as in "queue.added".
 	What string `json:"what"`
-	// Subject is which one: the name of an agent, queue, plugin, workflow or activity, a key's SID; "" of
-	// what there is only one.
+	// Subject is the name of an agent, queue, plugin, workflow or activity, or a key's SID. It is "" if the desk
+	// has only one of its kind.
 	Subject string `json:"subject,omitempty"`
-	// Before and After are the values as people read them, "" for none. Of a queue's members they are only
-	// those who left and those who joined; a secret is in neither.
+	// Before and After are the values for display, "" for none. For a queue's members they hold only the agents
+	// that left and joined. They never contain a secret.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
 }
 
-// Kind is what the entry is of, as in "agent".
+// Kind returns the kind of the changed object, as in "agent".
 func (e AuditEntry) Kind() AuditKind { return kindOf(e.What) }
 
-// AuditKind is what an entry is of.
+// AuditKind is the kind of a changed object.
 type AuditKind string
 
-// Of what there are entries.
+// The kinds of changed objects.
 const (
 	AuditSettings  AuditKind = "settings"
 	AuditPlugin    AuditKind = "plugin"
@@ -47,7 +47,7 @@ const (
 	AuditWorkspace AuditKind = "workspace"
 	AuditWorkflow  AuditKind = "workflow"
 	AuditActivity  AuditKind = "activity"
-	// AuditCustomer is of customers who were erased.
+	// AuditCustomer is for erased customers.
 	AuditCustomer AuditKind = "customer"
 )
 
@@ -56,12 +56,12 @@ func AuditKinds() []AuditKind {
 	return []AuditKind{AuditSettings, AuditPlugin, AuditAgent, AuditQueue, AuditKey, AuditAccount, AuditWorkspace, AuditWorkflow, AuditActivity, AuditCustomer}
 }
 
-// Unnamed is who changed what nobody has said to change.
+// Unnamed is the author of changes without [WithActor].
 const Unnamed = "system"
 
 type actorKey struct{}
 
-// WithActor says who makes the changes of calls with this context, for the audit list.
+// WithActor names the author of changes made with this context, for the audit list.
 func WithActor(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, actorKey{}, name)
 }
@@ -73,14 +73,14 @@ func actor(ctx context.Context) string {
 	return Unnamed
 }
 
-// AuditFilter chooses entries. Empty fields choose all.
+// AuditFilter selects entries. An empty field selects all.
 type AuditFilter struct {
 	Kind AuditKind
-	// Subject and By are exact.
+	// Subject and By match exactly.
 	Subject, By string
 }
 
-// AuditList returns a page of the entries that the filter chooses, newest first.
+// AuditList returns a page of the selected entries, newest first.
 func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Found[AuditEntry], err error) {
 	list := listing[AuditEntry]{
 		columns: `position, at, changed_by, what, subject, changed_from, changed_to`, from: `audit`,
@@ -109,7 +109,7 @@ func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Foun
 // changed is a value that an administrator may have changed.
 type changed struct{ what, subject, before, after string }
 
-// audit records those of the values that are others now.
+// audit records the values that differ.
 func (t *transaction) audit(ctx context.Context, now int64, values ...changed) error {
 	for _, v := range values {
 		if v.before == v.after {
@@ -123,7 +123,7 @@ func (t *transaction) audit(ctx context.Context, now int64, values ...changed) e
 	return nil
 }
 
-// record records the change, also one that its texts don't show: a secret's.
+// record records the change even if its texts are equal, as for a secret.
 func (t *transaction) record(ctx context.Context, now int64, c changed) error {
 	position, _, err := firstRow(ctx, t, value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
 	if err != nil {
@@ -134,7 +134,7 @@ func (t *transaction) record(ctx context.Context, now int64, c changed) error {
 	return err
 }
 
-// secure writes a line of the security log once the transaction is committed.
+// secure writes a line to the security log after the transaction has committed.
 func (t *transaction) secure(ctx context.Context, e seclog.Entry) {
 	if e.Who = actor(ctx); e.Who == Unnamed {
 		e.Who = ""
@@ -206,7 +206,7 @@ func membersSummary(target string) string {
 	return "members by " + target
 }
 
-// bare is where a URL leads, without what may be a secret in it: a password, a path, a query.
+// bare returns a URL's scheme and host, without parts that may be secret: a password, a path, a query.
 func bare(address string) string {
 	to, err := url.Parse(address)
 	if err != nil || address == "" {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// awaitPoll is how often a waiter looks for a revision that another process may have brought.
+// awaitPoll is how often a waiter checks for a revision that another process may have stored.
 const awaitPoll = 50 * time.Millisecond
 
-// AwaitRevision returns once the desk shows the conversation at that revision or a later one, so that
-// who has just commanded may read what they wrote. It waits until ctx ends.
+// AwaitRevision returns once the desk shows the conversation at that revision or a later one, so that a caller can
+// read the effect of its command. It waits until ctx ends.
 func (d *Desk) AwaitRevision(ctx context.Context, sid string, revision int) error {
 	poll := time.NewTicker(awaitPoll)
 	defer poll.Stop()
@@ -33,7 +33,7 @@ func (d *Desk) AwaitRevision(ctx context.Context, sid string, revision int) erro
 	}
 }
 
-// revision is the revision that the desk shows, 0 for a conversation it doesn't know.
+// revision returns the revision that the desk shows, 0 for an unknown conversation.
 func (d *Desk) revision(ctx context.Context, sid string) (revision int, err error) {
 	err = d.queryOne(ctx, "read the revision of conversation "+sid, func(t *transaction) error {
 		revision, _, err = firstRow(ctx, t, value[int], `SELECT revision FROM conversations WHERE sid = $1`, sid)
@@ -42,7 +42,7 @@ func (d *Desk) revision(ctx context.Context, sid string) (revision int, err erro
 	return revision, err
 }
 
-// shown tells waiters that a conversation's rows have changed.
+// shown signals to waiters that a conversation's rows have changed.
 type shown struct {
 	mutex   sync.Mutex
 	waiters map[string]*waiters
@@ -55,8 +55,8 @@ type waiters struct {
 
 func newShown() *shown { return &shown{waiters: map[string]*waiters{}} }
 
-// wait returns a channel that is closed at the next change, and a function to be called when it is
-// not waited for any more.
+// wait returns a channel that is closed at the next change, and a function to be called when the caller stops
+// waiting.
 func (s *shown) wait(sid string) (<-chan struct{}, func()) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -75,7 +75,7 @@ func (s *shown) wait(sid string) (<-chan struct{}, func()) {
 	}
 }
 
-// tellAll tells everybody who waits.
+// tellAll wakes all waiters.
 func (s *shown) tellAll() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

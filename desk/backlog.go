@@ -7,26 +7,27 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Backlog is what waits at the desk: for agents, for conversations to be told, and for webhooks to be delivered.
+// Backlog is the work that waits at the desk: for agents, for delivery to conversations, and for delivery as
+// webhooks.
 type Backlog struct {
-	// At is when it was read.
+	// At is when the backlog was read.
 	At time.Time
-	// Lines are the queues, by channel, in which tasks wait that are offered to nobody; Oldest is when the
-	// first of them entered its queue.
+	// Lines are the queues, by channel, with waiting tasks that are not offered to any agent. Oldest is when the
+	// first of these tasks entered its queue.
 	Lines []WaitingLine
-	// Direct are tasks that wait for the one agent whom they are meant for.
+	// Direct are the tasks that wait for one particular agent.
 	Direct Pending
 	// Matches are matches and declines that their conversations have not confirmed, by when they were made.
 	Matches Pending
-	// Webhooks are events that are still to be delivered, by when they happened; Dead those that were given up.
-	// Unqueued is how many positions of the event log nobody has looked at yet for webhooks.
+	// Webhooks are events that are still to be delivered, by when they happened. Dead counts events whose delivery
+	// was given up. Unqueued counts the positions of the event log that have not been checked for webhooks yet.
 	Webhooks       Pending
 	Dead, Unqueued int
-	// Conversations are how many aren't closed, by status.
+	// Conversations counts the conversations that are not closed, by status.
 	Conversations map[conversation.ConversationStatus]int
 }
 
-// WaitingLine is how many tasks wait in a queue on a channel.
+// WaitingLine counts the tasks that wait in a queue on a channel.
 type WaitingLine struct {
 	Queue   string
 	Channel conversation.Channel
@@ -34,13 +35,13 @@ type WaitingLine struct {
 	Oldest  time.Time
 }
 
-// Pending is how many wait, and since when the oldest does.
+// Pending is a count, and the time since when the oldest has waited.
 type Pending struct {
 	Count  int
 	Oldest time.Time
 }
 
-// Backlog reads what waits, each along an index of what waits alone: what was done costs nothing.
+// Backlog reads the waiting work. Each query uses an index of waiting rows only, so finished work costs nothing.
 func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
 	err = d.readTx(ctx, "read what waits", func(t *transaction) error {
 		b = Backlog{At: d.now(), Conversations: map[conversation.ConversationStatus]int{}}

@@ -2,15 +2,15 @@ package desk
 
 import "time"
 
-// hoursUpTo and daysUpTo are the local days up to which a period is split up into hours and into days; a longer one is
-// split up into weeks.
+// hoursUpTo and daysUpTo are the longest periods, in local days, that are split into hours and into days. A longer
+// period is split into weeks.
 const (
 	hoursUpTo = 2
 	daysUpTo  = 400
 )
 
-// intervals splits a period up at the hours, the days or the Mondays of a zone, without gaps. A day of a zone has 23 or 25
-// hours where its clocks change.
+// intervals splits a period at the hours, the days or the Mondays of a zone, without gaps. A day has 23 or 25 hours
+// if the zone's clocks change.
 func intervals(from, to time.Time, zone *time.Location) (split []Interval) {
 	from, to = from.In(zone), to.In(zone)
 	next := nextMonday
@@ -31,8 +31,8 @@ func intervals(from, to time.Time, zone *time.Location) (split []Interval) {
 	return split
 }
 
-// nextHour returns the moment an hour after the last full hour on the clock of its zone: the next full hour, unless the
-// clock is changed in between.
+// nextHour returns the moment one hour after the last full hour on the zone's clock. That is the next full hour,
+// unless the clocks change in between.
 func nextHour(at time.Time) time.Time {
 	past := time.Duration(at.Minute())*time.Minute + time.Duration(at.Second())*time.Second + time.Duration(at.Nanosecond())
 	return at.Add(time.Hour - past)
@@ -45,7 +45,7 @@ func nextMonday(at time.Time) time.Time {
 	return startAfter(at, (int(time.Monday-at.Weekday())+week-1)%week+1)
 }
 
-// startAfter returns when the day begins that is so many days after the moment's.
+// startAfter returns the start of the day that is that many days after the day of the moment.
 func startAfter(at time.Time, days int) time.Time {
 	for {
 		year, month, day := at.Date()
@@ -53,16 +53,16 @@ func startAfter(at time.Time, days int) time.Time {
 		if start.After(at) {
 			return start
 		}
-		days++ // a day that is repeated, because clocks were put back after midnight, has begun before
+		days++ // the day began earlier: clocks were put back after midnight and repeat it
 	}
 }
 
-// StartOfDay returns the first moment at which the clocks of a zone show a day, or a later one where they skip it.
-// [time.Date] promises neither of the two midnights of a day on which clocks are put back to it, nor a moment of the right
-// day where they are put forward from it.
+// StartOfDay returns the first moment at which the clocks of a zone show the day, or a later one if they skip the
+// day. [time.Date] does not guarantee this. If clocks are put back to midnight, it may return either of the two
+// midnights. If they are put forward from midnight, its result may be on the wrong day.
 func StartOfDay(year int, month time.Month, day int, zone *time.Location) time.Time {
 	midnight := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
-	const mostAhead = 36 * time.Hour // more than any zone is ahead of UTC
+	const mostAhead = 36 * time.Hour // no zone is further ahead of UTC
 	for at := midnight.Add(-mostAhead).In(zone); ; {
 		_, ahead := at.Zone()
 		_, end := at.ZoneBounds()

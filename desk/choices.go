@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Choices names agents and queues where one of them is chosen: by their friendly names, with the unique name where the
-// friendly name alone could mean another one, as in "Josü (josu)". Customers are never shown them.
+// Choices are the labels of agents and queues in lists to choose from. A label is the friendly name, followed by
+// the unique name if the friendly name alone is ambiguous, as in "Josü (josu)". Customers never see labels.
 type Choices struct{ agents, queues map[string]string }
 
-// Agent is how an agent is named among all agents: the name itself where the desk has no such agent.
+// Agent returns the agent's label, or the name itself if the desk has no such agent.
 func (c Choices) Agent(name string) string { return known(c.agents, name) }
 
-// Queue is how a queue is named among all queues.
+// Queue returns the queue's label, or the name itself if the desk has no such queue.
 func (c Choices) Queue(name string) string { return known(c.queues, name) }
 
-// Choices returns how agents and queues are named where one is chosen.
+// Choices returns the labels of all agents and queues.
 func (d *Desk) Choices(ctx context.Context) (c Choices, err error) {
 	err = d.readTx(ctx, "read what agents and queues are chosen by", func(t *transaction) error {
 		c, err = t.choices(ctx)
@@ -51,9 +51,9 @@ func (t *transaction) choicesOf(ctx context.Context, table string) (map[string]s
 // chosen is an agent or a queue, with the folds of its names.
 type chosen struct{ name, friendly, foldedName, foldedFriendly string }
 
-// distinguished returns how each is named among the others.
+// distinguished returns the label of each entry among all entries.
 func distinguished(entries []chosen) map[string]string {
-	readers := map[string]map[string]bool{} // who could be meant by what is read
+	readers := map[string]map[string]bool{} // the names that a text could mean
 	means := func(text, name string) {
 		if readers[text] == nil {
 			readers[text] = map[string]bool{}

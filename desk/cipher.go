@@ -13,37 +13,38 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Cipher seals texts for the places that they are kept in. The key ring of internal/codec does.
+// Cipher seals texts, each for one place. The key ring of internal/codec implements it.
 type Cipher interface {
-	// Empty tells that there are no keys: nothing is sealed.
+	// Empty reports whether there are no keys; then nothing is sealed.
 	Empty() bool
-	// Seal returns the text sealed with the newest key, to be opened in that place alone.
+	// Seal returns the text sealed with the newest key. It can only be opened for the same place.
 	Seal(text, place string) (string, error)
-	// SealEqual returns the text sealed with each key, the newest one first: equal texts of a place are sealed equally.
+	// SealEqual returns the text sealed with each key, newest first. Equal texts for the same place are sealed
+	// equally.
 	SealEqual(text, place string) ([]string, error)
 	// Open returns the text that was sealed for the place.
 	Open(sealed, place string) (string, error)
-	// Current tells whether the newest key has sealed it.
+	// Current reports whether the text was sealed with the newest key.
 	Current(sealed string) bool
 }
 
 const (
-	// sealedPrefix begins what a cipher has sealed, escapePrefix a clear text that would look like it.
+	// sealedPrefix begins a sealed text; escapePrefix begins a clear text that would otherwise look sealed.
 	sealedPrefix = "enc:v1:"
 	escapePrefix = "enc:v0:"
 )
 
-// column is a column of texts that are sealed: what customers and agents wrote, and secrets. docs/security.md
-// lists every column.
+// column is a column whose texts are sealed: texts of customers and agents, and secrets. docs/security.md lists
+// every column.
 type column struct {
 	table, name string
-	// key is the column that tells the table's rows apart; a sealed text belongs to its row.
+	// key is the column that identifies the table's rows; a sealed text is bound to its row.
 	key string
-	// equal is set where rows are found by the text, which then belongs to the column alone.
+	// equal is set if rows are found by the text; the text is then bound to the column only.
 	equal bool
 }
 
-// The sealed columns. Of an event's JSON only the words in its reason are sealed.
+// The sealed columns. In an event's JSON only the words in its reason are sealed.
 var (
 	customerName        = column{table: "conversations", name: "customer_name", key: "sid"}
 	customerAddress     = column{table: "conversations", name: "customer_address", key: "sid", equal: true}
@@ -73,17 +74,17 @@ var (
 	sessionData         = column{table: "sessions", name: "data", key: "token"}
 )
 
-// sealedColumns are all of them.
+// sealedColumns are all sealed columns.
 var sealedColumns = []column{
 	customerName, customerAddress, taskAttributes, taskDisposition, taskWrapupNote, reservationReason, messageText, messageIdentity,
 	messageAttributes, noteText, eventReason, detailsFriendlyName, detailsUniqueName, detailsAttributes, detailsContext, detailsWebhook,
 	memberIdentity, memberAddress, memberProxy, memberAttributes, accountToken, accountCallback, accountWebhook, accountWebhookNext, answerBody, sessionData,
 }
 
-// String names the column as SQL does.
+// String returns the column's name in SQL.
 func (c column) String() string { return c.table + "." + c.name }
 
-// place is what a text of that row is sealed for.
+// place returns the place that a text of that row is sealed for.
 func (c column) place(row string) string {
 	if c.equal {
 		return c.String()
@@ -91,11 +92,11 @@ func (c column) place(row string) string {
 	return c.String() + "/" + row
 }
 
-// accountRow is the key of the account's one row.
+// accountRow is the key of the account's only row.
 const accountRow = "1"
 
-// seals encrypts texts on their way into the tables, and opens them on their way out. Without a cipher texts stay clear;
-// clear ones are always read. What is empty isn't sealed, for queries tell it by that.
+// seals encrypts texts that are written to tables, and decrypts texts that are read. Without a cipher texts are
+// stored clear. Clear texts can always be read. Empty texts are not sealed, because queries test for them.
 type seals struct{ cipher Cipher }
 
 func (s seals) on() bool { return s.cipher != nil && !s.cipher.Empty() }
@@ -137,8 +138,8 @@ func (s seals) open(c column, row, kept string) (string, error) {
 	return text, nil
 }
 
-// keysAreThere refuses a desk that seals what it keeps where there are no keys: it would be written to clear. It is
-// told by the account's token, and by the latest conversation where keys came later.
+// keysAreThere refuses to open an encrypted desk without keys, because it would be written to in clear. It checks
+// the account's token, and the latest conversation in case the keys were added later.
 func (d *Desk) keysAreThere(ctx context.Context) error {
 	if d.store.reads.seals.on() {
 		return nil
@@ -157,7 +158,7 @@ func (d *Desk) keysAreThere(ctx context.Context) error {
 	})
 }
 
-// kept returns how a text may be kept in a column that is searched: clear, or sealed with any of the keys.
+// kept returns the forms in which a text may be stored in a searched column: clear, or sealed with any of the keys.
 func (s seals) kept(c column, text string) ([]string, error) {
 	forms := []string{clearText(text)}
 	if !s.on() || isBlank(text) {
@@ -170,10 +171,10 @@ func (s seals) kept(c column, text string) ([]string, error) {
 	return append(forms, sealed...), nil
 }
 
-// isBlank tells whether there is nothing in a text: none, or a JSON object without anything.
+// isBlank reports whether a text is empty or an empty JSON object.
 func isBlank(text string) bool { return text == "" || text == "{}" }
 
-// clearText is a text as it is kept clear.
+// clearText returns the text as it is stored clear.
 func clearText(text string) string {
 	if strings.HasPrefix(text, sealedPrefix) || strings.HasPrefix(text, escapePrefix) {
 		return escapePrefix + text
@@ -181,7 +182,7 @@ func clearText(text string) string {
 	return text
 }
 
-// sealed is an argument of a query: the text of a row's column.
+// sealed is a query argument: the text of a row's column.
 type sealed struct {
 	seals     seals
 	column    column
@@ -199,8 +200,8 @@ func (t *transaction) sealed(c column, row, text string) sealed {
 	return sealed{seals: t.pool.seals, column: c, row: row, text: text}
 }
 
-// keptAs returns a condition on a column that is searched, for a text that may be kept in several ways, with its arguments;
-// the first of these has the number given.
+// keptAs returns a condition on a searched column for every form in which the text may be stored, and its
+// arguments. The first argument has the given number.
 func (t *transaction) keptAs(c column, text string, number int) (string, []any, error) {
 	forms, err := t.pool.seals.kept(c, text)
 	if err != nil {
@@ -214,20 +215,20 @@ func (t *transaction) keptAs(c column, text string, number int) (string, []any, 
 	return c.name + " IN (" + strings.Join(places, ", ") + ") AND " + c.name + " <> ''", args, nil
 }
 
-// opener is where something sealed is read to: target is what is scanned, open what is done with it then.
+// opener is a destination for sealed data: target is the destination of the scan, open decrypts it afterwards.
 type opener interface {
 	target() any
 	open(s seals) error
 }
 
-// openingRow opens what is sealed as it is scanned.
+// openingRow opens sealed data after scanning it.
 type openingRow struct {
 	row
 
 	seals seals
 }
 
-// opening returns the row with what is sealed in it opened.
+// opening returns the row, whose sealed data is opened by Scan.
 func (t *transaction) opening(r row) row { return openingRow{r, t.pool.seals} }
 
 // Scan implements row.
@@ -250,7 +251,7 @@ func (r openingRow) Scan(into ...any) error {
 	return nil
 }
 
-// opened is where the text of a row's column is read to. The row's key may be read by the same scan.
+// opened is the destination for the text of a row's column. The same scan may read the row's key.
 type opened struct {
 	column    column
 	row, into *string
@@ -263,7 +264,7 @@ func (o opened) open(s seals) (err error) {
 	return err
 }
 
-// openedEvent is where an event is read to. Its position may be read by the same scan.
+// openedEvent is the destination for an event. The same scan may read its position.
 type openedEvent struct {
 	position *int64
 	encoded  *string
@@ -285,7 +286,8 @@ func (o openedEvent) open(s seals) (err error) {
 	return err
 }
 
-// sealReason returns the event as it is kept: with the words in it sealed, and once, for a disposition is the reason too.
+// sealReason returns the event in its stored form: with its words sealed, and a disposition stored only as the
+// reason.
 func (t *transaction) sealReason(position int64, e conversation.Event) (_ conversation.Event, err error) {
 	e.Reason, e.Disposition = cmp.Or(e.Disposition, e.Reason), ""
 	if hasWords(e) {
@@ -294,8 +296,8 @@ func (t *transaction) sealReason(position int64, e conversation.Event) (_ conver
 	return e, err
 }
 
-// hasWords tells whether somebody wrote the event's reason: why they declined, how they left a task. The reasons of other
-// events are the rules' own, by which they are counted.
+// hasWords reports whether a person wrote the event's reason: why they declined, or how they left a task. The
+// reasons of other events come from the rules and are counted.
 func hasWords(e conversation.Event) bool {
 	return e.Reason != "" && (e.Name == conversation.EventReservationRejected || e.Name == conversation.EventTaskCompleted)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Claim matches a waiting task with an available agent that chooses it: the task with that SID (WT…), or the one
+// Claim matches a waiting task with an available agent who chooses it: the task with that SID (WT…), or the one
 // that waits in that conversation (CH…). It needs neither capacity nor membership of the queue. The dispatcher
 // delivers the returned command, and the caller may deliver it too. Claiming again what the same agent has claimed
 // or is offered returns the same command. Refusals: unknown_agent, no_such_task, no_reservation (the task does not
@@ -34,7 +34,7 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	task, err := t.claimable(ctx, sid)
 	if err != nil {
 		if conversation.CodeOf(err) == conversation.CodeNoReservation {
-			// The refusal hides from an agent that wraps up the conversation whether the task waits.
+			// The refusal hides from an agent who wraps up the conversation whether the task waits.
 			if holder := t.refuseHolder(ctx, sid, agent); conversation.CodeOf(holder) == conversation.CodeWrapupPending {
 				return match{}, holder
 			}
@@ -114,7 +114,7 @@ func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
 	return task, err
 }
 
-// refuseHolder refuses an agent that already has the conversation or still wraps it up.
+// refuseHolder refuses an agent who already has the conversation or still wraps it up.
 func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error {
 	type held struct {
 		task   string

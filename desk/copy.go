@@ -23,15 +23,15 @@ import (
 type CopiedTable struct {
 	Name string `json:"name"`
 	Rows int64  `json:"rows"`
-	// Checksum is of all its rows, in whatever order, and the same on both databases.
+	// Checksum covers all rows, in any order, and is the same for both databases.
 	Checksum string `json:"checksum"`
 }
 
-// Copy copies an embedded desk (`sqlite:PATH`) to an empty PostgreSQL database, all of it or nothing, and returns
-// its tables once what arrived was read back and found to be the same. Both have the same tables then: those of this build.
+// Copy copies an embedded desk (`sqlite:PATH`) to an empty PostgreSQL database, completely or not at all. It reads
+// the copy back, compares it, and returns its tables. Both databases then have the tables of this build.
 //
-// A database that something is in already is refused, and a desk that another program has open: what its worker or
-// gateway wrote from then on would be lost. While it copies, nobody can open the desk; afterwards it is as it was.
+// Copy refuses a target with data in it, and a desk that another program has open: it would lose later writes of a
+// worker or gateway. While it copies, no other program can open the desk. Afterwards the desk's data is unchanged.
 func Copy(ctx context.Context, from, to string) (tables []CopiedTable, err error) {
 	switch {
 	case isPostgres(from):
@@ -39,13 +39,13 @@ func Copy(ctx context.Context, from, to string) (tables []CopiedTable, err error
 	case !isPostgres(to):
 		return nil, errors.New("copy desk: it is copied to a PostgreSQL database: name it as postgres://USER@HOST/DATABASE")
 	}
-	// A desk that is in use is left as it is: the build that uses it may not know the newer tables.
+	// Do not migrate a desk in use: the build that uses it may not know the newer tables.
 	if _, closeSource, err := openAlone(ctx, strings.TrimPrefix(from, "sqlite:")); err != nil {
 		return nil, fmt.Errorf("copy desk: %w", err)
 	} else if err := closeSource(); err != nil {
 		return nil, fmt.Errorf("copy desk: %w", err)
 	}
-	for _, database := range []string{from, to} { // the same tables on both
+	for _, database := range []string{from, to} { // both need the same tables
 		if _, _, err := Migrate(ctx, database); err != nil {
 			return nil, fmt.Errorf("copy desk: %w", err)
 		}
@@ -67,13 +67,13 @@ func Copy(ctx context.Context, from, to string) (tables []CopiedTable, err error
 	if tables, err = copyTables(ctx, source, target, postgresName(to)); err != nil {
 		return nil, fmt.Errorf("copy desk: nothing was changed: %w", err)
 	}
-	if _, err := target.Exec(ctx, `ANALYZE`); err != nil { // the first queries are planned by what is there now
+	if _, err := target.Exec(ctx, `ANALYZE`); err != nil { // gives the query planner statistics of the copied rows
 		return tables, fmt.Errorf("copy desk: it was copied, and its statistics weren't made: %w", err)
 	}
 	return tables, nil
 }
 
-// openAlone opens the file for this process alone, and begins a transaction that sees it as it is.
+// openAlone opens the file for this process only, and begins a transaction on its current state.
 func openAlone(ctx context.Context, path string) (_ *sql.Tx, done func() error, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -82,7 +82,7 @@ func openAlone(ctx context.Context, path string) (_ *sql.Tx, done func() error, 
 	if _, err := private.Database(path); err != nil {
 		return nil, nil, err
 	}
-	// Exclusive from the first look on: it fails while another has the file open, be they idle.
+	// The lock is exclusive from the first access on: it fails if another process has the file open, even if idle.
 	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(1000)", "locking_mode(EXCLUSIVE)"}}))
 	if err != nil {
 		return nil, nil, sqliteSentence(path, err)
@@ -104,7 +104,7 @@ func openAlone(ctx context.Context, path string) (_ *sql.Tx, done func() error, 
 	}, nil
 }
 
-// copyTables copies every table, in the order in which they were made: what rows refer to comes first.
+// copyTables copies every table in the order of their creation, so that referenced rows come first.
 func copyTables(ctx context.Context, source *sql.Tx, target *pgx.Conn, name string) (tables []CopiedTable, err error) {
 	names, err := columnOf[string](ctx, source, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name <> $1 ORDER BY rowid`,
 		versionTable)
@@ -139,10 +139,10 @@ func copyTables(ctx context.Context, source *sql.Tx, target *pgx.Conn, name stri
 	return tables, nil
 }
 
-// counters are the tables that an empty desk has a row in: how far it has counted, which is nowhere.
+// counters are the tables that have a row in an empty desk, with position 0.
 var counters = map[string]bool{"feed": true, "audit_position": true, "webhook_cursor": true}
 
-// refuseFull refuses a target with anything in it, and takes away what an empty desk has.
+// refuseFull refuses a target with data in it, and deletes the rows of an empty desk.
 func refuseFull(ctx context.Context, target pgx.Tx, name string, tables []string) error {
 	for _, table := range tables {
 		query := `SELECT EXISTS (SELECT 1 FROM ` + pgx.Identifier{table}.Sanitize()
@@ -259,7 +259,7 @@ func sumOf(ctx context.Context, target pgx.Tx, table string, columns []string) (
 	return sum, nil
 }
 
-// checksum sums rows up, whatever their order and whichever database they come from.
+// checksum is a sum over rows that does not depend on their order or on the database.
 type checksum struct {
 	rows int64
 	sum  uint64
@@ -289,10 +289,10 @@ func addText(into hash.Hash, text string) {
 	into.Write([]byte(text))
 }
 
-// String is how people compare it.
+// String returns the sum in hexadecimal.
 func (c *checksum) String() string { return fmt.Sprintf("%016x", c.sum) }
 
-// columnOf returns the one column that the query has.
+// columnOf returns the values of a query with one column.
 func columnOf[T any](ctx context.Context, tx *sql.Tx, query string, args ...any) (values []T, err error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {

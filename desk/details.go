@@ -11,36 +11,36 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Details are what a conversation is called, and was started with over HTTP. The rules know nothing of them.
+// Details are a conversation's names and the data that it was started with over HTTP. The rules do not use them.
 type Details struct {
 	Conversation string
 	FriendlyName string
-	// UniqueName finds the conversation as its SID does; none where it is empty.
+	// UniqueName identifies the conversation as its SID does; empty means none.
 	UniqueName string
-	// Attributes are a JSON object as it was given.
+	// Attributes are the JSON object as it was given.
 	Attributes string
-	// Workflow is the SID of the TaskRouter workflow that chose its queue; empty for the default one.
+	// Workflow is the SID of the TaskRouter workflow that chose the queue; empty means the default workflow.
 	Workflow string
-	// ContextSID and WebhookTTID are what a client of Flex has given its interaction, to be given back.
+	// ContextSID and WebhookTTID come from a Flex client's interaction and are returned unchanged.
 	ContextSID  string
 	WebhookTTID string
-	// StartedBy names the request that has started the conversation, where that may be repeated.
+	// StartedBy identifies the request that started the conversation, if that request may be repeated.
 	StartedBy string
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
 
-// Draft is a conversation that has not been started: it has a transcript, and no tasks yet.
+// Draft is a conversation that has not been started: it has a transcript, but no tasks yet.
 type Draft struct {
-	// SID is the conversation's; one is made where it is left out.
+	// SID is the conversation's SID; if empty, one is generated.
 	SID      string
 	Channel  conversation.Channel
 	Customer conversation.Customer
 	Details  Details
 }
 
-// OpenDraft opens a conversation that is to be started later, under its SID. A draft that is there
-// under the SID already is left as it is. Refused with invalid_payload: a unique name that is taken.
+// OpenDraft opens a conversation that is to be started later, and returns its SID. It does not change an existing
+// conversation with that SID. Refused with invalid_payload: a unique name that is taken.
 func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 	if draft.SID == "" {
 		draft.SID = conversation.SIDOf(conversation.PrefixConversation, uuid.New())
@@ -65,8 +65,8 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 	return draft.SID, err
 }
 
-// SetDraft changes the channel of a conversation that was not started, and what is known of its customer.
-// A conversation that was is left as it is.
+// SetDraft changes the channel and the customer of a conversation that was not started. It does not change one that
+// was started.
 func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
 	customer = customer.Clean()
 	return d.sharedTx(ctx, "change draft "+sid, func(t *transaction) error {
@@ -76,10 +76,10 @@ func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Ch
 	})
 }
 
-// IsDraft tells whether the conversation has not been started.
+// IsDraft reports whether the conversation has not been started.
 func (c Conversation) IsDraft() bool { return c.Revision == 0 }
 
-// CloseDraft closes a conversation that was never started. A conversation that was is left as it is.
+// CloseDraft closes a conversation that was never started. It does not change one that was started.
 func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
 	return d.sharedTx(ctx, "close conversation "+sid, func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
@@ -88,7 +88,7 @@ func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
 	})
 }
 
-// Details returns the conversation's details: empty ones where nobody has given it any.
+// Details returns the conversation's details; they are empty if none were set.
 func (d *Desk) Details(ctx context.Context, sid string) (details Details, err error) {
 	err = d.readTx(ctx, "read the details of conversation "+sid, func(t *transaction) error {
 		details, err = t.details(ctx, sid)
@@ -97,11 +97,11 @@ func (d *Desk) Details(ctx context.Context, sid string) (details Details, err er
 	return details, err
 }
 
-// SetDetails changes the conversation's details. Refused with invalid_payload: a unique name that is
-// taken, attributes that aren't a JSON object. The function may be called more than once.
+// SetDetails changes the conversation's details. It may call the function more than once. Refused with
+// invalid_payload: a unique name that is taken, attributes that are not a JSON object.
 func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)) (details Details, err error) {
 	err = d.sharedTx(ctx, "change the details of conversation "+sid, func(t *transaction) error {
-		// Every start over HTTP comes here, and the conversation may have no row yet that could be held.
+		// Every start over HTTP comes here, and the conversation may not have a row to lock yet.
 		if err := t.holdStream(ctx, "details/"+sid); err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)
 // maxConversationAttributes is Twilio's limit for a conversation, a participant and a message.
 const maxConversationAttributes = 16 * 1024
 
-// validDetails cleans the friendly name in place, and refuses details that cannot be kept.
+// validDetails cleans the friendly name in place, and refuses details that cannot be stored.
 func validDetails(details *Details) *conversation.Refusal {
 	for _, text := range []struct{ field, value string }{
 		{"friendly_name", details.FriendlyName},

@@ -7,48 +7,49 @@ import (
 	"github.com/baton-transfers/baton/desk/naming"
 )
 
-// Directory is whom an agent may pass a conversation to.
+// Directory lists the queues and agents that an agent may transfer a conversation to.
 type Directory struct {
 	Queues []QueueEntry
 	Agents []AgentEntry
-	// More is set where there are others that the search would find.
+	// More is set if the search has more results.
 	More bool
-	// Settings say what becomes of a transfer to an agent who isn't available.
+	// Settings determine what happens to a transfer to an agent who is not available.
 	Settings conversation.Settings
 }
 
 // QueueEntry is a queue in the directory.
 type QueueEntry struct {
 	Name, FriendlyName string
-	// Choice is how the panel names it, see [Choices].
+	// Choice is the queue's label in the panel, see [Choices].
 	Choice string
-	// Members are on it, Available of them are offered tasks now, Waiting tasks nobody has accepted yet.
+	// Members counts the queue's agents, Available those of them that are offered tasks now, Waiting the queue's
+	// tasks that no agent has accepted yet.
 	Members, Available, Waiting int
 }
 
 // AgentEntry is an agent in the directory.
 type AgentEntry struct {
 	Name, FriendlyName string
-	// Choice is how the panel names them, see [Choices].
+	// Choice is the agent's label in the panel, see [Choices].
 	Choice   string
 	Presence Presence
-	// Load is how many tasks of the conversation's channel they have, of at most Capacity at a time.
+	// Load is how many tasks the agent has on the conversation's channel, Capacity how many it may have at a time.
 	Load, Capacity int
 }
 
-// DirectoryQuery says for whom and of what a directory is.
+// DirectoryQuery selects the entries of a directory.
 type DirectoryQuery struct {
-	// Conversation is the one that is to be passed on, Agent who would do it: neither they nor who else
-	// has it are listed.
+	// Conversation is the one to be transferred, Agent the one that would transfer it. The directory lists neither
+	// that agent nor others that have the conversation.
 	Conversation, Agent string
-	// Search is part of a name, in any case and with or without diacritics; empty for all.
+	// Search is part of a name, in any case and with or without diacritics; empty means all.
 	Search string
-	// Limit is how many queues, and how many agents, are listed at most.
+	// Limit is the maximum number of queues, and of agents.
 	Limit int
 }
 
-// Directory returns the queues, and the agents, available ones first, to whom the agent may pass the
-// conversation. Refusals: as [Desk.Thread].
+// Directory returns the queues and agents to which the agent may transfer the conversation, available agents first.
+// Refusals: as [Desk.Thread].
 func (d *Desk) Directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
 	err = d.readTx(ctx, "read the directory", func(t *transaction) error {
 		if _, err := t.allow(ctx, AsAgent(q.Agent), q.Conversation); err != nil {

@@ -29,7 +29,7 @@ const (
 	lastRetry  = time.Minute
 )
 
-// ReasonAgentUnavailable is the reason of the declines that the desk sends for agents that have become unavailable.
+// ReasonAgentUnavailable is the reason of the declines that the desk sends for agents who have become unavailable.
 const ReasonAgentUnavailable = "agent_unavailable"
 
 // Dispatch matches every waiting task for which an agent is free. It may run in many processes at once.

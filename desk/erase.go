@@ -12,25 +12,25 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// erasedText stands where something was written that was erased.
+// erasedText replaces texts that were erased.
 const erasedText = "[erased]"
 
-// Erased is what was erased, or would be.
+// Erased is what was erased or, in a dry run, would be.
 type Erased struct {
 	Conversations []ErasedConversation `json:"conversations"`
-	// Answers is how many answers to repeated requests held something of them.
+	// Answers counts the answers to repeated requests that contained erased data.
 	Answers int `json:"answers"`
-	// Left says what may remain in the database's own files, empty for nothing.
+	// Left says what may remain in the database's own files; empty means nothing.
 	Left string `json:"left,omitempty"`
 }
 
-// ErasedConversation is what was erased of one conversation: how many rows of each kind held something.
+// ErasedConversation counts, for one conversation, the rows of each kind that contained data.
 type ErasedConversation struct {
 	SID      string    `json:"conversation"`
 	ClosedAt time.Time `json:"closed_at,omitzero"`
-	// ErasedAt is when it was erased before; the rows counted are those that have got something since.
+	// ErasedAt is when the conversation was erased before; the counts are then of rows with data added since.
 	ErasedAt time.Time `json:"erased_at,omitzero"`
-	// Open is set, by a dry run, for a conversation that is not over and is therefore not erased yet.
+	// Open is set, in a dry run, for a conversation that has not ended and therefore cannot be erased yet.
 	Open         bool  `json:"open,omitempty"`
 	Messages     int64 `json:"messages"`
 	Notes        int64 `json:"notes"`
@@ -44,7 +44,7 @@ func (e ErasedConversation) summary() string {
 	}, ", ")
 }
 
-// howMany is a number of things, as in "1 task" and "2 tasks".
+// howMany returns a count with its noun, as in "1 task" and "2 tasks".
 func howMany[N int | int64](n N, one string) string {
 	if n == 1 {
 		return "1 " + one
@@ -52,10 +52,14 @@ func howMany[N int | int64](n N, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-// Erase overwrites what the desk keeps of the customers of these conversations, of whoever took part, and what anybody wrote in them:
-// names, addresses, messages, notes, attributes, reasons, and answers to repeated requests. What is counted stays. It is on the
-// audit list, without a word of it; erasing again what holds nothing is not. With dry, it only says what it would erase, and which of
-// them aren't over. Else, where one of them isn't over, none is erased: refused with invalid_payload, which names those; a draft is closed.
+// Erase overwrites the personal data of these conversations: the data of customers and other participants, and
+// everything written in them. That is names, addresses, messages, notes, attributes, reasons, and answers to
+// repeated requests. Data for statistics stays. An erasure has an entry in the audit list, without any erased text;
+// erasing again when nothing is left has none.
+//
+// If one of the conversations has not ended, Erase erases none: refused with invalid_payload, which names those
+// conversations. It closes drafts. If dry is set, Erase changes nothing, and reports what it would erase and which
+// conversations have not ended.
 func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erased, err error) {
 	erased.Conversations = make([]ErasedConversation, len(sids))
 	write := d.exclusiveTx
@@ -97,12 +101,12 @@ func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erase
 	return erased, err
 }
 
-// isOpen tells whether the conversation goes on.
+// isOpen reports whether the conversation has not ended.
 func isOpen(c Conversation) bool {
 	return c.Status != conversation.ConversationClosed && !c.Gone && !c.IsDraft()
 }
 
-// openOf returns those of the conversations that aren't over; refused where the desk has no record of one.
+// openOf returns those of the conversations that have not ended. It fails if the desk does not know one of them.
 func (t *transaction) openOf(ctx context.Context, sids []string) (open []string, err error) {
 	for _, sid := range sids {
 		c, err := t.conversation(ctx, sid)
@@ -116,7 +120,7 @@ func (t *transaction) openOf(ctx context.Context, sids []string) (open []string,
 	return open, nil
 }
 
-// RefuseOpen refuses an erasure where one of the conversations isn't over, as [Desk.Erase] does.
+// RefuseOpen returns the refusal of [Desk.Erase] if one of the conversations has not ended.
 func (e Erased) RefuseOpen() error {
 	var open []string
 	for _, c := range e.Conversations {
@@ -134,7 +138,8 @@ func refuseOpen(open []string) error {
 	return nil
 }
 
-// collectSIDs adds the digits of all SIDs of the conversation: those of one thing are the same under every prefix.
+// collectSIDs adds the digits of all SIDs of the conversation. The SIDs of one object have the same digits with
+// every prefix.
 func (t *transaction) collectSIDs(ctx context.Context, sid string, digits map[string]bool) error {
 	digits[sid[min(len(sid), sidPrefix):]] = true
 	return eachRow(ctx, t, func(r row) error {
@@ -163,7 +168,7 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 	for _, part := range []struct {
 		count *int64
 		table string
-		// erased is what the columns hold afterwards.
+		// erased holds the columns and their values after the erasure.
 		erased [][2]string
 	}{
 		{&erased.Messages, `messages`, [][2]string{{`text`, erasedText}, {`identity`, ``}, {`attributes`, `{}`}, {`provider_sid`, ``}}},
@@ -213,7 +218,7 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 	return erased, t.record(ctx, now, changed{what: "customer.erased", subject: sid, after: erased.summary()})
 }
 
-// erasedBefore returns when the conversation was last erased, the zero time if it was not.
+// erasedBefore returns when the conversation was last erased, the zero time if never.
 func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
 	at, _, err := firstRow(ctx, t, func(r row) (at time.Time, err error) {
 		err = r.Scan(instant{&at})
@@ -222,7 +227,7 @@ func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, 
 	return at, err
 }
 
-// eraseReasons takes the words out of the conversation's events, and returns how many had some.
+// eraseReasons removes the words from the conversation's events, and returns how many events had some.
 func (t *transaction) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
 	events, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 	if err != nil {
@@ -245,10 +250,11 @@ func (t *transaction) eraseReasons(ctx context.Context, sid string) (erased int,
 	return erased, nil
 }
 
-// sidDigits find the digits of SIDs in an answer.
+// sidDigits matches the digits of a SID in an answer.
 var sidDigits = regexp.MustCompile(`[0-9a-f]{32}`)
 
-// eraseAnswers empties the answers to repeated requests that name something with these digits, or counts them.
+// eraseAnswers empties the answers to repeated requests that contain a SID with one of these digits. If dry is set,
+// it only counts them.
 func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry bool) (count int, err error) {
 	type kept struct{ token, body string }
 	names := func(body string) bool {
@@ -280,7 +286,7 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 			if dry {
 				continue
 			}
-			// Repeated, the request still has no second effect.
+			// The token stays, so that a repeated request still has no second effect.
 			if err := d.exclusiveTx(ctx, "erase an answer", func(t *transaction) error {
 				_, err := t.exec(ctx, `UPDATE answers SET body = 'null', etag = '' WHERE token = $1`, k.token)
 				return err

@@ -6,8 +6,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Facts answers what a conversation has to ask before a start, a transfer or a move: the settings,
-// and facts about the target, all of one moment. It changes nothing.
+// Facts answers the query of a conversation before a start, a transfer or a move. It returns the settings, and
+// facts about the target, all from one moment. It changes nothing.
 func (d *Desk) Facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
 	var v conversation.Facts
 	err := d.queryOne(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(t *transaction) (err error) {
@@ -17,7 +17,7 @@ func (d *Desk) Facts(ctx context.Context, q conversation.FactsQuery) (conversati
 	return v, err
 }
 
-// facts is one query: a caller waits for it.
+// facts uses one query, because a caller waits for it.
 func (t *transaction) facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
 	started := ""
 	if q.Command == conversation.CommandStart {

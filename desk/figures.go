@@ -2,18 +2,18 @@ package desk
 
 import "slices"
 
-// Figures are what insights tell of a group. [FigureDefinitions] says what each counts.
+// Figures are the figures of one group in the insights. [FigureDefinitions] defines each of them.
 type Figures struct {
 	Conversations int `json:"conversations"`
 	Transferred   int `json:"transferred"`
 	Hops          int `json:"hops"`
-	// Sent are the transfers of the group: a queue counts those of its tasks, an agent those they made.
+	// Sent are the transfers of the group: for a queue those of its tasks, for an agent those that the agent made.
 	Sent Transfers `json:"sent"`
-	// Received are the transfers with the queue or the agent as their target; of the desk and of a
-	// channel they are the same as those sent, and not counted again.
+	// Received are the transfers to the queue or the agent. For the desk and for a channel they would equal Sent,
+	// and are not counted.
 	Received Transfers `json:"received,omitzero"`
 	Tasks    int       `json:"tasks"`
-	// Tasks that have not come so far aren't counted in these.
+	// A task counts in each of these only once it has reached the end of that time.
 	TimeInQueue    Durations `json:"time_in_queue"`
 	TalkTime       Durations `json:"talk_time"`
 	WrapupTime     Durations `json:"wrapup_time"`
@@ -24,11 +24,11 @@ type Figures struct {
 // ShareTransferred is the share of conversations that were transferred at least once, 0 to 1.
 func (f Figures) ShareTransferred() float64 { return ratio(f.Transferred, f.Conversations) }
 
-// HopsPerConversation is how often a conversation was handed on, on average.
+// HopsPerConversation is the average number of completed transfers per conversation.
 func (f Figures) HopsPerConversation() float64 { return ratio(f.Hops, f.Conversations) }
 
-// Transfers counts transfers by what became of them: Completed, Failed and Open sum up to Initiated,
-// Declined, Expired, Canceled, TimedOut and Abandoned to Failed.
+// Transfers counts transfers by outcome. Completed, Failed and Open add up to Initiated. Declined, Expired,
+// Canceled, TimedOut and Abandoned add up to Failed.
 type Transfers struct {
 	Initiated    int       `json:"initiated"`
 	Completed    int       `json:"completed"`
@@ -44,19 +44,19 @@ type Transfers struct {
 	TimeToAccept Durations `json:"time_to_accept"`
 }
 
-// Figure names one of the figures, as its JSON does: transferred, sent.completed.
+// Figure is the name of a figure, as in its JSON: transferred, sent.completed.
 type Figure string
 
-// FigureDefinition says what a figure counts, for people to read.
+// FigureDefinition defines a figure, for display.
 type FigureDefinition struct {
 	Figure Figure
-	// Title names it, Meaning is a sentence or two.
+	// Title is its name, Meaning its definition in one or two sentences.
 	Title, Meaning string
-	// Timed tells that it is a duration, each time it happened; others are counts.
+	// Timed is set for durations; other figures are counts.
 	Timed bool
 }
 
-// FigureDefinitions returns every figure, in the order in which they are read.
+// FigureDefinitions returns every figure, in display order.
 func FigureDefinitions() []FigureDefinition {
 	definitions := make([]FigureDefinition, 0, len(readingOrder))
 	for _, m := range readingOrder {
@@ -66,8 +66,7 @@ func FigureDefinitions() []FigureDefinition {
 	return definitions
 }
 
-// Of returns how often what the figure counts has happened, and for how long where it is timed; zero
-// for what is no figure.
+// Of returns the figure's count and, if it is timed, its durations. It returns zero values for an unknown figure.
 func (f Figures) Of(figure Figure) (count int, took Durations) {
 	m, ok := measureOf(figure)
 	switch {
@@ -85,10 +84,10 @@ func measureOf(figure Figure) (measure, bool) {
 	return measure(max(at, 0)), at >= 0 //nolint:gosec // there are few
 }
 
-// measure is a figure's place among all.
+// measure is a figure's index.
 type measure uint8
 
-// The measures of transfers come twice, for those sent and those received.
+// The measures of transfers exist twice, for sent and for received transfers.
 const (
 	measureInitiated measure = iota
 	measureCompleted
@@ -123,7 +122,8 @@ const (
 	measures
 )
 
-// counted is a figure: what it is called and means, and where it stands; count is nil where took isn't.
+// counted is a figure's definition and its field in [Figures]: took if it is timed, otherwise count. The other one
+// is nil.
 type counted struct {
 	figure         Figure
 	title, meaning string
@@ -131,7 +131,7 @@ type counted struct {
 	took           func(*Figures) *Durations
 }
 
-// measured has every figure in its measure's place.
+// measured holds every figure, by measure.
 var measured = func() (all [measures]counted) {
 	all[measureConversations] = counted{
 		"conversations", "Conversations", "Conversations that began in the period. " +
@@ -176,7 +176,7 @@ var measured = func() (all [measures]counted) {
 	return all
 }()
 
-// direction fills in the measures of the transfers that were sent, or of those received.
+// direction fills in the measures of the sent or of the received transfers.
 func direction(all []counted, figure, title string, of func(*Figures) *Transfers) {
 	count := func(m measure, name Figure, called, meaning string, at func(*Transfers) *int) {
 		all[m] = counted{Figure(figure) + name, title + called, meaning, func(f *Figures) *int { return at(of(f)) }, nil}
@@ -204,7 +204,7 @@ func direction(all []counted, figure, title string, of func(*Figures) *Transfers
 	}
 }
 
-// readingOrder is how people read the figures: conversations, transfers, times.
+// readingOrder is the display order of the figures: conversations, transfers, times.
 var readingOrder = func() (order []measure) {
 	order = append(order, measureConversations, measureTransferred, measureHops)
 	for m := range transferMeasures {

@@ -13,11 +13,12 @@ import (
 	"github.com/baton-transfers/baton/desk/naming"
 )
 
-// searchKey is what searches for an agent or a queue look into: the folds of its name and its friendly name.
+// searchKey returns the text that searches for an agent or a queue look into: the folds of its name and its
+// friendly name.
 func searchKey(name, friendly string) string { return naming.Fold(name) + "\n" + naming.Fold(friendly) }
 
-// foldedNames adds the search keys of agents and queues, and cleans all names that earlier builds have kept as they came.
-// Neither has a counterpart in SQL.
+// foldedNames adds the search keys of agents and queues, and cleans all names that earlier builds have stored
+// unchanged. SQL can do neither.
 func foldedNames() *goose.Migration {
 	const version = 12
 	return goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -53,7 +54,8 @@ func foldedNames() *goose.Migration {
 	}}, nil)
 }
 
-// rewrite sets a column of each row of a table to what a function makes of two others, the first of which is the key.
+// rewrite sets column to in every row of a table to the result of made, which gets the row's key and its value of
+// column from.
 func rewrite(ctx context.Context, tx *sql.Tx, table, key, from, to string, made func(key, from string) string) error {
 	values, err := triples(ctx, tx, `SELECT `+key+`, `+from+`, `+to+` FROM `+table+` ORDER BY `+key)
 	if err != nil {
@@ -71,7 +73,7 @@ func rewrite(ctx context.Context, tx *sql.Tx, table, key, from, to string, made 
 	return nil
 }
 
-// triples returns the rows of a query of three texts.
+// triples returns the rows of a query with three text columns.
 func triples(ctx context.Context, tx *sql.Tx, query string) (values [][3]string, err error) {
 	rows, err := tx.QueryContext(ctx, query)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// roleName is what a role may be called: a name that PostgreSQL takes without quotes and as it is.
+// roleName matches the allowed names of roles: those that PostgreSQL takes unchanged without quotes.
 var roleName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-// Grants returns the statements that let a role run Baton's programs, and change no tables: it reads and writes rows. The tables'
-// owner runs them, see [Grant].
+// Grants returns the statements that let a role run Baton's programs: the role can read and write rows, but not
+// change tables. The tables' owner runs the statements, see [Grant].
 func Grants(schema, role string) ([]string, error) {
 	if !roleName.MatchString(role) {
 		return nil, fmt.Errorf("%q is not the name of a role: use lower-case letters, digits and _, as in baton_run", role)
@@ -25,21 +25,22 @@ func Grants(schema, role string) ([]string, error) {
 		`GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA ` + in + ` TO ` + to,
 		`ALTER DEFAULT PRIVILEGES IN SCHEMA ` + in + ` GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ` + to,
 		`ALTER DEFAULT PRIVILEGES IN SCHEMA ` + in + ` GRANT USAGE, SELECT ON SEQUENCES TO ` + to,
-		// Which migrations a desk has had is the owner's to say.
+		// Only the owner records migrations.
 		`REVOKE INSERT, UPDATE, DELETE ON ` + in + `.` + versionTable + ` FROM ` + to,
 	}, nil
 }
 
-// Granted is what [Grant] has done.
+// Granted is the result of [Grant].
 type Granted struct {
 	Role       string   `json:"role"`
 	Statements []string `json:"statements"`
-	// MayCreate is set where the role may still make tables, by a right that the tables' owner cannot take away.
+	// MayCreate is set if the role can still create tables, with a right that the tables' owner cannot revoke.
 	MayCreate bool `json:"may_create"`
 }
 
-// Grant lets the role run Baton's programs on the PostgreSQL database, which is opened as the tables' owner: the role reads and
-// writes rows, and changes no tables. It brings the tables up to date first. The role has to exist.
+// Grant lets the role run Baton's programs on the PostgreSQL database: the role can read and write rows, but not
+// change tables. The database URL has to name the tables' owner. Grant first brings the tables up to date. The role
+// has to exist.
 func Grant(ctx context.Context, database, role string) (granted Granted, err error) {
 	if !isPostgres(database) {
 		return Granted{}, errors.New("grants: only PostgreSQL has roles: name the database as postgres://OWNER@HOST/DATABASE")
@@ -78,7 +79,7 @@ func Grant(ctx context.Context, database, role string) (granted Granted, err err
 	if err != nil {
 		return Granted{}, fmt.Errorf("grants: begin: %w", err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after a commit
 	for _, statement := range granted.Statements {
 		if _, err := tx.Exec(ctx, statement); err != nil {
 			return Granted{}, fmt.Errorf("grants: nothing was changed: %s: %w", statement, err)

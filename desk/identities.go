@@ -9,21 +9,22 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// Identity is the account at an OpenID Connect provider that an agent signs in with. Names may be given to another person there;
-// an issuer never gives a subject to another.
+// Identity is the account at an OpenID Connect provider that an agent signs in with. A provider may give a name to
+// another person, but it never gives a subject to another person.
 type Identity struct {
 	// Agent is the agent's name.
 	Agent string `json:"agent"`
 	// Issuer and Subject are the claims iss and sub of the provider's ID tokens.
 	Issuer  string `json:"issuer"`
 	Subject string `json:"subject"`
-	// BoundAt is when they first signed in with it.
+	// BoundAt is when the agent first signed in with the account.
 	BoundAt time.Time `json:"bound_at"`
 }
 
-// BindIdentity binds the agent to the account that they sign in with for the first time, and does nothing where they are bound
-// to it already. Refusals, with the field identity: the agent is bound to another account, or the account to another agent;
-// then [TakenError]. Also unknown_agent, and invalid_payload without an issuer or a subject.
+// BindIdentity binds the agent to the account of the agent's first sign-in. It does nothing if they are bound to
+// each other already. If the agent is bound to another account, or the account to another agent, it returns a
+// [TakenError] with the field identity. Other refusals: unknown_agent, and invalid_payload without an issuer or a
+// subject.
 func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) error {
 	if issuer == "" || subject == "" {
 		return invalid("identity", "the provider's account has no issuer or no subject: both are needed to bind agent %s to it", agent)
@@ -52,7 +53,7 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 			case other.Issuer != issuer || other.Subject != subject:
 				return taken("identity", "agent %s is bound to another account: an administrator can release that binding", agent)
 			default:
-				return nil // another sign-in was faster
+				return nil // a concurrent sign-in was faster
 			}
 		}
 		now := micros(d.now())
@@ -64,8 +65,8 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 	})
 }
 
-// ReleaseIdentity releases the agent's binding: the account that next signs in under their name is bound. It does nothing where
-// there is no binding. Refused with unknown_agent.
+// ReleaseIdentity removes the agent's binding. The account that next signs in under the agent's name is then bound.
+// It does nothing if there is no binding. Refused with unknown_agent.
 func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
 	return d.exclusiveTx(ctx, "release the identity of "+agent, func(t *transaction) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
@@ -83,7 +84,7 @@ func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
 	})
 }
 
-// Identities returns the bindings, by the agents' names.
+// Identities returns the bindings, by agent name.
 func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error) {
 	err = d.readTx(ctx, "read the identities", func(t *transaction) error {
 		identities, err = all(ctx, t, scanIdentity, selectIdentities+` ORDER BY agent`)
@@ -108,10 +109,10 @@ func scanIdentity(r row) (i Identity, err error) {
 	return i, err
 }
 
-// identitySummary is how the audit list names an account.
+// identitySummary returns the account's text for the audit list.
 func identitySummary(issuer, subject string) string { return subject + " at " + issuer }
 
-// IsTaken tells whether an error is the refusal of something that another has: a [TakenError] about the field.
+// IsTaken reports whether the error is a [TakenError] about the field.
 func IsTaken(err error, field string) bool {
 	conflict, ok := errors.AsType[*TakenError](err)
 	return ok && conflict.refusal.Code == conversation.CodeInvalidPayload && conflict.refusal.Details.Field == field

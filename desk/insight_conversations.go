@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// InsightConversation is a conversation behind a figure.
+// InsightConversation is a conversation that counts in a figure.
 type InsightConversation struct {
 	Conversation
-	// Times is how much of the figure it is.
+	// Times is how often it counts in the figure.
 	Times int `json:"times"`
 }
 
-// InsightConversations returns a page of the conversations behind a figure of what the filter chooses,
-// the latest that counted first; their Times sum up to the figure. It is made by the code that counts.
-// Refusals: invalid_payload for what is no figure or no period.
+// InsightConversations returns a page of the conversations that count in a figure for the filter, the most recent
+// first; their Times add up to the figure. It uses the code that counts the figure. Refused with invalid_payload:
+// an unknown figure, an invalid period.
 func (d *Desk) InsightConversations(ctx context.Context, f InsightFilter, figure Figure, p Page) (Found[InsightConversation], error) {
 	wanted, ok := measureOf(figure)
 	if !ok {
@@ -54,14 +54,14 @@ func (d *Desk) InsightConversations(ctx context.Context, f InsightFilter, figure
 	return found, err
 }
 
-// trace is a conversation behind a figure. Its cursor's key is when it counted for the last time.
+// trace is a conversation that counts in a figure. The key of its cursor is when it last counted.
 type trace struct {
 	Cursor
 
 	times int
 }
 
-// pageOfTraces is a page of a list that is in memory, the latest first.
+// pageOfTraces returns a page of a list in memory, the most recent first.
 func pageOfTraces(traces map[string]*trace, p Page) Found[*trace] {
 	latestFirst := func(a, b Cursor) int { return cmp.Or(cmp.Compare(b.Key, a.Key), cmp.Compare(b.SID, a.SID)) }
 	sorted := make([]*trace, 0, len(traces))

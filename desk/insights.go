@@ -12,20 +12,20 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// InsightFilter chooses what insights count. Empty fields choose all, but for the period.
+// InsightFilter selects what insights count. An empty field selects all, except for the period.
 //
-// A filter keeps what would count in each of the groups that it names, so that the total of a filter
-// that names one group equals the figures of that group. Nobody receives a transfer as a queue and as
-// an agent at once: a filter that names both leaves none received.
+// A filter keeps what would count in every group that it names. So the total of a filter that names one group
+// equals the figures of that group. No transfer is received by a queue and an agent at once: a filter that names
+// both has no received transfers.
 type InsightFilter struct {
-	// From is the period's first moment, To the first one after it.
+	// From is inclusive, To is exclusive.
 	From, To time.Time
 	// Queue and Agent are names.
 	Queue, Agent string
 	Channel      conversation.Channel
-	// Target chooses, of transfers, those that were made to that agent or to that queue.
+	// Target selects the transfers to that agent or queue.
 	Target conversation.Target
-	// Zone is where the hours, days and weeks of the series begin; UTC where it is nil.
+	// Zone is the time zone for the hours, days and weeks of the series; nil means UTC.
 	Zone *time.Location
 }
 
@@ -36,7 +36,7 @@ func (f InsightFilter) zone() *time.Location {
 	return f.Zone
 }
 
-// longestPeriod keeps a slip of a date from counting centuries.
+// longestPeriod prevents counting centuries because of a mistyped date.
 const longestPeriod = 20 * 366 * 24 * time.Hour
 
 func (f InsightFilter) check() error {
@@ -49,13 +49,12 @@ func (f InsightFilter) check() error {
 	return nil
 }
 
-// Insights are the figures about transfers in a period: of the desk, and of each queue, agent and
-// channel that had any.
+// Insights are the figures about transfers in a period: of the desk, and of each queue, agent and channel that had
+// any.
 //
-// Everything counts in the period in which it began, with what has become of it until now: a
-// conversation by its start, a transfer by when it was initiated, a task by its creation. What each
-// figure counts is told by [FigureDefinitions], and which conversations are behind it by
-// [Desk.InsightConversations].
+// Everything counts in the period in which it began, with its state as of now: a conversation by its start, a
+// transfer by when it was initiated, a task by its creation. [FigureDefinitions] defines each figure, and
+// [Desk.InsightConversations] returns the conversations that count in it.
 type Insights struct {
 	From time.Time `json:"from"`
 	// To is the first moment after the period.
@@ -64,30 +63,30 @@ type Insights struct {
 	Queues   []Group   `json:"queues"`
 	Agents   []Group   `json:"agents"`
 	Channels []Group   `json:"channels"`
-	// QueueTransfers are the transfers made from the tasks of a queue to a queue, AgentTransfers those
-	// made by an agent to an agent, in the order of their names.
+	// QueueTransfers are the transfers from the tasks of a queue to a queue, AgentTransfers those from an agent to
+	// an agent, in the order of their names.
 	QueueTransfers []Passing `json:"queue_transfers"`
 	AgentTransfers []Passing `json:"agent_transfers"`
-	// Series splits the period up, without gaps: into hours where it is two days or less, into weeks
-	// where it is longer than four hundred days, else into days, all of the filter's zone.
+	// Series divides the period without gaps, in the filter's zone: into hours for up to two days, into days for up
+	// to four hundred days, otherwise into weeks.
 	Series []Interval `json:"series"`
-	// Zone names that zone, as "Europe/Berlin".
+	// Zone is the name of that zone, as in "Europe/Berlin".
 	Zone string `json:"zone"`
 }
 
 // Group is the figures of one queue, agent or channel.
 type Group struct {
 	Name string `json:"name"`
-	// FriendlyName is how people read the name.
+	// FriendlyName is the name for display.
 	FriendlyName string `json:"friendly_name"`
 	Figures
 }
 
-// Passing is how often one passed conversations on to another.
+// Passing counts the transfers from one queue or agent to another.
 type Passing struct {
 	From string `json:"from"`
 	To   string `json:"to"`
-	// FromFriendlyName and ToFriendlyName are how people read the names.
+	// FromFriendlyName and ToFriendlyName are the names for display.
 	FromFriendlyName string `json:"from_friendly_name"`
 	ToFriendlyName   string `json:"to_friendly_name"`
 
@@ -95,18 +94,19 @@ type Passing struct {
 	Completed int `json:"completed"`
 }
 
-// Interval is one of the parts that a period is split up into.
+// Interval is a part of a period.
 type Interval struct {
 	From time.Time `json:"from"`
 	// To is the first moment after it.
 	To            time.Time `json:"to"`
 	Conversations int       `json:"conversations"`
-	// Initiated are transfers initiated then, Completed those of them that were accepted at any time.
+	// Initiated counts the transfers initiated in the interval, Completed those of them that were accepted at any
+	// time.
 	Initiated int `json:"initiated"`
 	Completed int `json:"completed"`
 }
 
-// Insights returns the figures of what the filter chooses; invalid_payload where its period isn't one.
+// Insights returns the figures for the filter. Refused with invalid_payload: an invalid period.
 func (d *Desk) Insights(ctx context.Context, f InsightFilter) (Insights, error) {
 	if err := f.check(); err != nil {
 		return Insights{}, err
@@ -119,7 +119,7 @@ func (d *Desk) Insights(ctx context.Context, f InsightFilter) (Insights, error) 
 	return i, d.readable(ctx, &i)
 }
 
-// counting sums observations up, each for the desk and for every group that it belongs to.
+// counting adds up observations, for the desk and for every group that each belongs to.
 type counting struct {
 	filter                   InsightFilter
 	total                    *tally
@@ -128,10 +128,10 @@ type counting struct {
 	queueTransfers           map[[2]string]*Passing
 	agentTransfers           map[[2]string]*Passing
 	series                   []Interval
-	starts                   []int64 // when each of the series begins
+	starts                   []int64 // when each interval of the series begins
 }
 
-// tally is a group's observations: how many, and for how long each went on, shortest first.
+// tally holds a group's observations: their counts, and their durations in microseconds, shortest first.
 type tally struct {
 	counts [measures]int
 	took   [measures][]int64
@@ -153,7 +153,7 @@ func newCounting(f InsightFilter) *counting {
 	return c
 }
 
-// intervalOf returns the interval of a moment of the period.
+// intervalOf returns the interval that contains a moment of the period.
 func (c *counting) intervalOf(at int64) *Interval {
 	i, found := slices.BinarySearch(c.starts, at)
 	if !found {
@@ -185,7 +185,7 @@ func (c *counting) add(o observation) {
 	}
 }
 
-// talliesOf returns the tallies of what something belongs to.
+// talliesOf returns the tallies in which something counts.
 func (c *counting) talliesOf(b *belonging) []*tally {
 	tallies := []*tally{}
 	if b.total {
@@ -219,7 +219,7 @@ func (c *counting) addPassing(w *way, add func(*Passing)) {
 }
 
 func (c *counting) insights() Insights {
-	// Sorted once for all groups: what a group gets in order is in order.
+	// Sort once for all groups: then each group receives its durations in order.
 	for m := range c.timed {
 		slices.SortFunc(c.timed[m], func(a, b timed) int { return cmp.Compare(a.took, b.took) })
 		for _, one := range c.timed[m] {
@@ -263,11 +263,11 @@ func (t *tally) figures() (f Figures) {
 	return f
 }
 
-// Durations tell how long something took, each time it happened. In JSON they are seconds.
+// Durations summarize how long something took. In JSON they are seconds.
 type Durations struct {
 	Count int
 	Mean  time.Duration
-	// Median and P90 are the least that half and nine tenths of them didn't exceed.
+	// Median and P90 are the smallest durations that half and nine tenths of all durations do not exceed.
 	Median, P90 time.Duration
 	Longest     time.Duration
 }
@@ -287,7 +287,7 @@ func (d Durations) MarshalJSON() ([]byte, error) {
 	return encoded, nil
 }
 
-// durations tells of durations in microseconds, which are sorted.
+// durations summarizes sorted durations in microseconds.
 func durations(sorted []int64) Durations {
 	count := len(sorted)
 	if count == 0 {
@@ -303,7 +303,7 @@ func durations(sorted []int64) Durations {
 	}
 }
 
-// ranked returns the least of the sorted durations that the share of all didn't exceed.
+// ranked returns the smallest of the sorted durations that the given share of all durations does not exceed.
 func ranked(sorted []int64, share float64) time.Duration {
 	at := max(int(math.Ceil(share*float64(len(sorted))))-1, 0)
 	return time.Duration(sorted[at]) * time.Microsecond

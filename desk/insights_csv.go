@@ -9,9 +9,9 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// CSV returns the figures as rows of a table under their header: of the desk ("all"), and of every queue,
-// agent and channel. Durations are seconds; from and to are the period by the clock of the zone. Programs
-// read name, people friendly_name, which no spreadsheet takes for a formula.
+// CSV returns the figures as table rows under a header: of the desk ("all"), and of every queue, agent and channel.
+// Durations are in seconds; from and to are the period in the zone. Column "name" is for programs,
+// "friendly_name" for people; a spreadsheet takes neither for a formula.
 func (i Insights) CSV() [][]string {
 	rows := [][]string{{
 		"by", "name", "conversations", "transferred", "hops", "sent", "completed", "declined", "expired", "canceled", "timed_out", "abandoned",
@@ -48,13 +48,14 @@ func (i Insights) CSV() [][]string {
 	return rows
 }
 
-// formulas are what formulas begin with, in the width of either script.
+// formulas are the characters that begin a formula, in half and full width.
 const formulas = "=+-@\uff1d\uff0b\uff0d\uff20"
 
-// cell is a text in a table that people open in a spreadsheet: with a quote before what it would take for a formula.
+// cell returns a text for a spreadsheet. It adds a leading quote to a text that the spreadsheet would take for a
+// formula.
 func cell(text string) string {
 	first, _ := utf8.DecodeRuneInString(text)
-	shown, _ := utf8.DecodeRuneInString(conversation.CleanName(text)) // a name that an earlier build took may begin with what is invisible
+	shown, _ := utf8.DecodeRuneInString(conversation.CleanName(text)) // a name from an earlier build may begin with invisible characters
 	if strings.ContainsRune(formulas, shown) || strings.ContainsRune("\t\r\n", first) {
 		return "'" + text
 	}

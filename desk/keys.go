@@ -16,11 +16,11 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// KeyRole is what the holder of an API key may do.
+// KeyRole determines what the holder of an API key may do.
 type KeyRole string
 
-// A service may do everything, a supervisor read and move all conversations, and an agent act only
-// as the one agent that the key is bound to.
+// A service may do everything. A supervisor may read and move all conversations. An agent may act only as the agent
+// that the key is bound to.
 const (
 	KeyService    KeyRole = "service"
 	KeySupervisor KeyRole = "supervisor"
@@ -30,32 +30,32 @@ const (
 // KeyRoles returns every role.
 func KeyRoles() []KeyRole { return []KeyRole{KeyService, KeySupervisor, KeyAgent} }
 
-// DefaultRateLimit is how many requests a second may come with one API key, or with the auth token.
+// DefaultRateLimit is the number of requests per second allowed with one API key, or with the auth token.
 const DefaultRateLimit = 1000
 
 const maxRateLimit = 1_000_000
 
-// Key is an API key, without its secret: of that only a hash is kept.
+// Key is an API key without its secret; the desk stores only a hash of the secret.
 type Key struct {
 	SID string `json:"sid"`
-	// Name says whose it is, for people; it stands as "by" beside what is done with it for others.
+	// Name says whose key it is, for display. It is recorded as "by" with actions on behalf of others.
 	Name string  `json:"name"`
 	Role KeyRole `json:"role"`
-	// Agent is whom a key of the role agent is bound to.
+	// Agent is the agent that a key with the role agent is bound to.
 	Agent string `json:"agent,omitempty"`
-	// RateLimit is how many requests a second may come with it; DefaultRateLimit where it is left out.
+	// RateLimit is the number of requests per second allowed with the key; zero means DefaultRateLimit.
 	RateLimit int       `json:"rate_limit"`
 	CreatedAt time.Time `json:"created_at"`
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
-	// LastUsedAt is when a request last came with it, to the minute; zero for never.
+	// LastUsedAt is when the key was last used, to the minute; zero means never.
 	LastUsedAt time.Time `json:"last_used_at,omitzero"`
 }
 
-// ErrCredentials is what wrong credentials get, in whichever way they are wrong.
+// ErrCredentials is the error for wrong credentials, whatever is wrong with them.
 var ErrCredentials = errors.New("the credentials are wrong")
 
-// AddKey adds an API key and returns its secret, which can't be read again. Refusals:
-// invalid_payload, unknown_agent.
+// AddKey adds an API key and returns its secret, which cannot be read again. Refusals: invalid_payload,
+// unknown_agent.
 func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err error) {
 	if k.RateLimit == 0 {
 		k.RateLimit = DefaultRateLimit
@@ -111,7 +111,7 @@ func scanKey(r row) (k storedKey, err error) {
 	return k, err
 }
 
-// Keys returns the API keys, oldest first, the revoked ones too.
+// Keys returns the API keys, oldest first, including revoked ones.
 func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 	keys := []Key{}
 	err := d.readTx(ctx, "read the API keys", func(t *transaction) error {
@@ -124,7 +124,7 @@ func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 	return keys, err
 }
 
-// RevokeKey makes the key worthless from now on; again, it does no harm. Refused with invalid_payload: a SID that is no key's.
+// RevokeKey revokes the key. Revoking it again does nothing. Refused with invalid_payload: an unknown SID.
 func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
 	return d.exclusiveTx(ctx, "revoke an API key", func(t *transaction) error {
 		keys, err := all(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
@@ -138,7 +138,7 @@ func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
 	})
 }
 
-// revoke makes those of the keys worthless that aren't yet.
+// revoke revokes those of the keys that are not revoked yet.
 func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) error {
 	for _, k := range keys {
 		revoked, err := t.exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE sid = $1 AND revoked_at = 0`, k.SID, now)
@@ -156,8 +156,8 @@ func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) e
 	return nil
 }
 
-// Authenticate returns the API key with that SID and secret, or [ErrCredentials] for one that isn't
-// there, is revoked or has another secret: the time it takes doesn't tell which.
+// Authenticate returns the API key with that SID and secret. It returns [ErrCredentials] if the key does not exist,
+// is revoked or has another secret. The time it takes does not show which.
 func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error) {
 	given := hashSecret(secret)
 	var found storedKey
@@ -180,16 +180,16 @@ func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error
 	return found.Key, nil
 }
 
-// useNoted is how exactly it is known when a key was last used.
+// useNoted is the precision of a key's LastUsedAt.
 const useNoted = time.Minute
 
-// keyUses is when this process last recorded the use of each key, by its SID.
+// keyUses holds when this process last recorded the use of each key, by SID.
 type keyUses struct {
 	mutex sync.Mutex
 	at    map[string]time.Time
 }
 
-// due tells whether the use is to be recorded, once a minute for each key.
+// due reports whether to record the use: once a minute for each key.
 func (u *keyUses) due(sid string, now time.Time) bool {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
@@ -203,7 +203,7 @@ func (u *keyUses) due(sid string, now time.Time) bool {
 	return true
 }
 
-// noteUse records that the key is used. A request isn't refused because that failed.
+// noteUse records that the key was used. An error is logged, because it must not fail the request.
 func (d *Desk) noteUse(ctx context.Context, k Key) {
 	now := d.now()
 	if now.Sub(k.LastUsedAt) < useNoted || !d.used.due(k.SID, now) {
@@ -218,7 +218,7 @@ func (d *Desk) noteUse(ctx context.Context, k Key) {
 	}
 }
 
-// hashSecret hashes a secret that is random itself: no salt and no slowness would add anything.
+// hashSecret hashes a secret. It needs no salt and no slow hash, because the secret itself is random.
 func hashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

@@ -13,36 +13,37 @@ import (
 	"github.com/baton-transfers/baton/desk/expression"
 )
 
-// TaskFilter chooses tasks. Empty fields choose all.
+// TaskFilter selects tasks. An empty field selects all.
 type TaskFilter struct {
 	Statuses []conversation.TaskStatus
 	Queue    string
-	// Agent chooses the tasks that are the agent's; Direct those of them that were meant for nobody else.
+	// Agent selects the agent's tasks; Direct selects direct tasks, which are meant for one agent only.
 	Agent  string
 	Direct bool
-	// Workflow is the SID of the TaskRouter workflow that the conversation was routed by.
+	// Workflow is the SID of the TaskRouter workflow that routed the conversation.
 	Workflow string
 	Priority *int
-	// Attributes chooses the tasks of whose attributes it is true; it may be nil. Its errors are those of [expression.Expression.Evaluate].
+	// Attributes, if not nil, selects the tasks for whose attributes the expression is true. Its errors are those
+	// of [expression.Expression.Evaluate].
 	Attributes *expression.Expression
-	// Chooses looks at what no other field can tell, and may be nil.
+	// Chooses, if not nil, selects tasks by criteria that no other field expresses.
 	Chooses func(Task) bool
-	// Order is by time of creation where it is left out; NewestFirst turns it around.
+	// Order defaults to the time of creation; NewestFirst reverses the order.
 	Order       TaskOrder
 	NewestFirst bool
 }
 
-// TaskOrder is what a list of tasks is ordered by, and after that by SID.
+// TaskOrder is the order of a list of tasks. Equal tasks are in the order of their SIDs.
 type TaskOrder int
 
-// By creation, by priority, or by when the conversation's first task came.
+// By creation, by priority, or by when the conversation's first task was queued.
 const (
 	TasksByCreation TaskOrder = iota
 	TasksByPriority
 	TasksByQueueTime
 )
 
-// TaskList returns a page of the tasks that the filter chooses, oldest first where it doesn't say otherwise.
+// TaskList returns a page of the selected tasks, by default oldest first.
 func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[Task], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectTasks, "SELECT "), "FROM ")
 	list := listing[Task]{
@@ -58,7 +59,7 @@ func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[
 	}
 	f.Statuses = distinct(f.Statuses)
 	if len(f.Statuses) > 0 && !slices.ContainsFunc(f.Statuses, func(s conversation.TaskStatus) bool { return !s.Live() }) {
-		list.conditions = append(list.conditions, `t.completed_at = 0 AND t.canceled_at = 0`) // which are few, and indexed
+		list.conditions = append(list.conditions, `t.completed_at = 0 AND t.canceled_at = 0`) // these are few, and indexed
 	}
 	if len(f.Statuses) > 0 {
 		list.conditions = append(list.conditions, `t.status IN (`+arguments(&list.args, f.Statuses)+`)`)
@@ -86,7 +87,7 @@ func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[
 	return found, err
 }
 
-// chosen tells of a task whether the filter chooses it, as far as no query can.
+// chosen returns a function that applies the criteria that a query cannot express, or nil if there are none.
 func (f TaskFilter) chosen(ctx context.Context) func(Task) (bool, error) {
 	if f.Attributes == nil && f.Chooses == nil {
 		return nil
@@ -107,7 +108,7 @@ func (f TaskFilter) chosen(ctx context.Context) func(Task) (bool, error) {
 	}
 }
 
-// DecodeAttributes returns a task's attributes as expressions look at them.
+// DecodeAttributes returns a task's attributes in the form that expressions evaluate.
 func DecodeAttributes(attributes conversation.Attributes) map[string]any {
 	decoded := make(map[string]any, len(attributes))
 	for name, encoded := range attributes {
@@ -119,13 +120,13 @@ func DecodeAttributes(attributes conversation.Attributes) map[string]any {
 	return decoded
 }
 
-// ReservationFilter chooses reservations. Empty fields choose all.
+// ReservationFilter selects reservations. An empty field selects all.
 type ReservationFilter struct {
 	Agent, Task string
 	Status      conversation.ReservationStatus
 }
 
-// ReservationList returns a page of the reservations that the filter chooses, oldest first.
+// ReservationList returns a page of the selected reservations, oldest first.
 func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page) (found Found[Reservation], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectReservations, "SELECT "), "FROM ")
 	list := listing[Reservation]{
@@ -140,7 +141,7 @@ func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page)
 	}
 	switch f.Status {
 	case "":
-	case conversation.ReservationPending: // written out, for an index has just these
+	case conversation.ReservationPending: // a literal, so that the query can use the index of pending reservations
 		list.conditions = append(list.conditions, `status = 'pending'`)
 	case conversation.ReservationAccepted, conversation.ReservationRejected, conversation.ReservationTimeout, conversation.ReservationCanceled,
 		conversation.ReservationRescinded, conversation.ReservationWrapping, conversation.ReservationCompleted:
@@ -153,16 +154,17 @@ func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page)
 	return found, err
 }
 
-// ConversationFilter chooses conversations. Empty fields choose all.
+// ConversationFilter selects conversations. An empty field selects all.
 type ConversationFilter struct {
-	// Statuses are of conversations; From and To bound when they began.
+	// Statuses are statuses of conversations; From (inclusive) and To (exclusive) bound their start.
 	Statuses []conversation.ConversationStatus
 	From, To time.Time
-	// Agent chooses those that the agent has, wraps up or is offered, as they were at the end of the agent's turn.
+	// Agent selects the conversations that the agent has, wraps up or is offered. They are as of the end of the
+	// agent's turn.
 	Agent string
 }
 
-// ConversationList returns a page of the conversations that the filter chooses, drafts among them, newest first.
+// ConversationList returns a page of the selected conversations, including drafts, newest first.
 func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Page) (found Found[Conversation], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectConversations, "SELECT "), "FROM ")
 	list := listing[Conversation]{
@@ -188,7 +190,7 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 			found = Found[Conversation]{Entries: []Conversation{}}
 			return err
 		}
-		read := list // the transaction may be tried again
+		read := list // the transaction may be retried
 		read.args = slices.Clone(list.args)
 		read.conditions = append(slices.Clone(list.conditions), `sid IN (`+arguments(&read.args, slices.Sorted(maps.Keys(own)))+`)`)
 		if found, err = read.page(ctx, t, p); err != nil {
@@ -202,8 +204,8 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 	return found, err
 }
 
-// ownConversations are those that the agent has, wraps up or is offered and whose status is one of those, all where none is
-// given, as they were at the end of the agent's turn.
+// ownConversations returns the conversations that the agent has, wraps up or is offered, as of the end of the
+// agent's turn. It returns those with one of the statuses, or all if there are no statuses.
 func (t *transaction) ownConversations(ctx context.Context, agent string, statuses []conversation.ConversationStatus) (map[string]Conversation, error) {
 	sids, err := all(ctx, t, value[string], `SELECT DISTINCT conversation FROM tasks WHERE agent = $1 AND status IN ('reserved', 'assigned', 'wrapping')
 		AND completed_at = 0 AND canceled_at = 0`, agent)
@@ -231,8 +233,8 @@ func (t *transaction) ownConversations(ctx context.Context, agent string, status
 	return own, nil
 }
 
-// MessageList returns a page of the conversation's transcript, its newest messages first where that is
-// wanted. Refusals: not_your_task, unknown_agent.
+// MessageList returns a page of the conversation's transcript, oldest messages first unless newestFirst is set.
+// Refusals: not_your_task, unknown_agent.
 func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newestFirst bool, p Page) (found Found[Message], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectMessages, "SELECT "), "FROM ")
 	list := listing[Message]{
@@ -245,7 +247,7 @@ func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newes
 		if err != nil {
 			return err
 		}
-		read := list // the transaction may be tried again
+		read := list // the transaction may be retried
 		condition, args := may.chooses(len(list.args) + 1)
 		read.conditions, read.args = slices.Concat(list.conditions, []string{condition}), slices.Concat(list.args, args)
 		found, err = read.page(ctx, t, p)
@@ -254,7 +256,7 @@ func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newes
 	return found, err
 }
 
-// arguments adds the values to the arguments, and returns their places.
+// arguments appends the values to the arguments, and returns their placeholders.
 func arguments[T ~string](args *[]any, values []T) string {
 	places := make([]string, len(values))
 	for i, value := range values {
@@ -264,7 +266,7 @@ func arguments[T ~string](args *[]any, values []T) string {
 	return strings.Join(places, ", ")
 }
 
-// distinct are the values without repetitions, in order, so that there are few different queries.
+// distinct returns the sorted values without repetitions, so that there are few different queries.
 func distinct[T ~string](values []T) []T {
 	sorted := slices.Clone(values)
 	slices.Sort(sorted)

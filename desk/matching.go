@@ -155,8 +155,8 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 	return best, nil
 }
 
-// agentFor returns the queue member that gets the task: the one idle longest among those that are available, have
-// capacity left on its channel, and neither have the conversation nor wrap it up. An agent that declined the task
+// agentFor returns the queue member who gets the task: the one idle longest among those who are available, have
+// capacity left on its channel, and neither have the conversation nor wrap it up. An agent who declined the task
 // or let its offer expire is not asked again before reoffer_after has passed, even if there is no other agent.
 func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (string, bool, error) {
 	if m.reofferSince == 0 {
@@ -178,7 +178,7 @@ func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (str
 	return "", false, err
 }
 
-// longestIdle excludes agents that have declined the task, or let its offer expire, since then.
+// longestIdle excludes agents who have declined the task, or let its offer expire, since then.
 func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, since int64) (string, bool, error) {
 	return firstRow(ctx, m.transaction, value[string], `SELECT q.agent
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity

@@ -11,8 +11,8 @@ import (
 	"github.com/baton-transfers/baton/desk/expression"
 )
 
-// Who is on a queue that has an expression follows from the agents' attributes, and is brought up to
-// date in the transaction that changes either.
+// The members of a queue with an expression follow from the agents' attributes. The transaction that changes the
+// expression or the attributes updates them.
 
 func validQueue(change QueueChange) *conversation.Refusal {
 	if change.TargetWorkers != nil && *change.TargetWorkers != "" {
@@ -23,7 +23,7 @@ func validQueue(change QueueChange) *conversation.Refusal {
 	return nil
 }
 
-// filledByHand refuses to add to or take from a queue that has an expression.
+// filledByHand refuses to add members to, or remove them from, a queue with an expression.
 func (t *transaction) filledByHand(ctx context.Context, queue string) error {
 	target, _, err := firstRow(ctx, t, value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
 	if err == nil && target != "" {
@@ -33,24 +33,24 @@ func (t *transaction) filledByHand(ctx context.Context, queue string) error {
 	return err
 }
 
-// population is of which agents a queue's expression is true. It is found before the transaction that changes the queue,
-// which has the desk to itself; that evaluates only what has changed since.
+// population holds the agents for which a queue's expression is true. It is computed before the exclusive
+// transaction that changes the queue. That transaction evaluates only what has changed since.
 type population struct {
 	wanted *expression.Expression
 	budget *expression.Budget
 	found  map[string]populated
 }
 
-// populated is whether the expression is true of an agent with these attributes.
+// populated is the result of the expression for an agent with these attributes.
 type populated struct {
 	attributes string
 	member     bool
 }
 
-// populate evaluates the expression on all agents. There is no population of a queue without one.
+// populate evaluates the expression for all agents. It returns nil for a queue without one.
 func (d *Desk) populate(ctx context.Context, target string) (*population, error) {
 	if target == "" {
-		return nil, nil //nolint:nilnil // the members of such a queue are named
+		return nil, nil //nolint:nilnil // such a queue lists its members
 	}
 	wanted, err := d.Expression(target)
 	if err != nil {
@@ -76,7 +76,7 @@ func (d *Desk) populate(ctx context.Context, target string) (*population, error)
 	return p, nil
 }
 
-// has tells whether the expression is true of the agent; refused with invalid_payload where that takes too long.
+// has reports whether the expression is true for the agent; refused with invalid_payload if that takes too long.
 func (p *population) has(agent, attributes string) (bool, error) {
 	if known, ok := p.found[agent]; ok && known.attributes == attributes {
 		return known.member, nil
@@ -96,7 +96,7 @@ func (p *population) has(agent, attributes string) (bool, error) {
 	return member, nil
 }
 
-// fillQueue puts those on the queue of whom its expression is true, and takes the others off it.
+// fillQueue adds the agents for which the expression is true to the queue, and removes the others.
 func (t *transaction) fillQueue(ctx context.Context, queue string, p *population) error {
 	if p == nil {
 		return nil
@@ -128,20 +128,20 @@ func (t *transaction) fillQueue(ctx context.Context, queue string, p *population
 	return t.settleMembers(ctx, queue, leaving, takeOff)
 }
 
-// The statements that put agents on a queue and take them off it, see settleMembers.
+// The statements that add agents to a queue and remove them, see settleMembers.
 const (
 	putOn = `INSERT INTO queue_agents (queue, agent, available, idle_since)
 		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name`
 	takeOff = `DELETE FROM queue_agents WHERE queue = $1 AND agent`
 )
 
-// maxSettled is how many agents are put on a queue or taken off it by one statement.
+// maxSettled is how many agents one statement adds or removes.
 const maxSettled = 512
 
 // settleMembers runs a statement whose condition ends with a column of agents' names.
 func (t *transaction) settleMembers(ctx context.Context, queue string, agents []string, statement string) error {
 	for some := range slices.Chunk(agents, maxSettled) {
-		// The last is repeated up to a power of two, so that there are few different queries.
+		// The first name is repeated up to a power of two names, so that there are few different queries.
 		padded := slices.Clone(some)
 		for bits.OnesCount(uint(len(padded))) != 1 {
 			padded = append(padded, padded[0])
@@ -154,8 +154,8 @@ func (t *transaction) settleMembers(ctx context.Context, queue string, agents []
 	return nil
 }
 
-// joinQueues puts the agent on the queues whose expressions are true of them, and takes them off the others. Refused with
-// invalid_payload where an expression takes too long on their attributes.
+// joinQueues adds the agent to the queues whose expressions are true for it, and removes it from other queues with
+// an expression. Refused with invalid_payload if an expression takes too long.
 func (t *transaction) joinQueues(ctx context.Context, agent string) error {
 	type targeted struct{ queue, target string }
 	queues, err := all(ctx, t, func(r row) (q targeted, err error) {
@@ -177,7 +177,7 @@ func (t *transaction) joinQueues(ctx context.Context, agent string) error {
 	for _, q := range queues {
 		wanted, err := t.pool.expressions.Parse(q.target)
 		if err != nil {
-			return wrap("read the expression of queue "+q.queue, err) // it was right when it was stored
+			return wrap("read the expression of queue "+q.queue, err) // it was valid when it was stored
 		}
 		member, err := wanted.Evaluate(budget, of)
 		switch {
@@ -197,7 +197,7 @@ func (t *transaction) joinQueues(ctx context.Context, agent string) error {
 	return nil
 }
 
-// traitsOf are the agent's attributes with their name, which attributes of their own may hide.
+// traitsOf returns the agent's attributes, and the name unless an attribute hides it.
 func traitsOf(agent, attributes string) (map[string]any, error) {
 	of := map[string]any{"name": agent}
 	if err := json.Unmarshal([]byte(attributes), &of); err != nil {
@@ -206,13 +206,14 @@ func traitsOf(agent, attributes string) (map[string]any, error) {
 	return of, nil
 }
 
-// quit takes an agent off a queue, and tells whether they were on it. What they have of it stays theirs.
+// quit removes an agent from a queue, and reports whether it was a member. The agent keeps its tasks from the
+// queue.
 func (t *transaction) quit(ctx context.Context, queue, agent string) (bool, error) {
 	left, err := t.exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
 	return left > 0, err
 }
 
-// Matches tells whether the expression is true of the agent, as it is asked for a queue. Its errors are those of
+// Matches reports whether the expression is true for the agent, evaluated as for a queue. Its errors are those of
 // [expression.Expression.Evaluate].
 func (a Agent) Matches(b *expression.Budget, e *expression.Expression) (bool, error) {
 	of, err := traitsOf(a.Name, string(a.Attributes))
@@ -226,7 +227,8 @@ func (a Agent) Matches(b *expression.Budget, e *expression.Expression) (bool, er
 	return holds, nil
 }
 
-// Expression returns the expression of the text as [expression.Parse] does, and keeps it parsed: for texts that the desk keeps.
+// Expression parses the text as [expression.Parse] does, and caches the result. It is for texts that the desk
+// stores.
 func (d *Desk) Expression(text string) (*expression.Expression, error) {
 	e, err := d.store.reads.expressions.Parse(text)
 	if err != nil {
