@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// audited returns what the list has more than so many entries, oldest first, as text.
+// audited returns the audit list's entries after the first known ones, oldest first, as text.
 func (h *house) audited(known int) (entries []string) {
 	h.t.Helper()
 	found, err := h.AuditList(h.t.Context(), AuditFilter{}, Page{Limit: MaxPage})
@@ -22,7 +22,7 @@ func (h *house) audited(known int) (entries []string) {
 	return entries
 }
 
-// testAudit makes every kind of change, and looks at exactly the rows that it leaves.
+// testAudit makes every kind of change, and checks the exact entries that it leaves.
 func testAudit(t *testing.T, h *house) {
 	ctx := WithActor(t.Context(), "carol")
 	var key Key
@@ -36,7 +36,7 @@ func testAudit(t *testing.T, h *house) {
 	for _, step := range []struct {
 		does string
 		do   func() error
-		// Texts begin after who did it; KEY stands for the key's SID.
+		// An entry begins with its author, which these texts omit; KEY replaces the key's SID.
 		entries []string
 	}{
 		{
@@ -184,7 +184,8 @@ func testAudit(t *testing.T, h *house) {
 	}
 }
 
-// testNotAudited: what is refused leaves no entry, and who isn't named is the system.
+// testNotAudited checks that refused changes leave no entry, and that the author of changes without one is the
+// system.
 func testNotAudited(t *testing.T, h *house) {
 	ctx := t.Context()
 	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "alice", Role: RoleAdmin}))
@@ -231,7 +232,7 @@ func testNotAudited(t *testing.T, h *house) {
 	require.NoError(t, h.UpdateAgent(ctx, "alice", AgentChange{Role: new(RoleAgent)}), "there is another administrator")
 }
 
-// testAuditPages reads the list by pages and by what it is of.
+// testAuditPages reads the list by pages and by kind.
 func testAuditPages(t *testing.T, h *house) {
 	ctx := WithActor(t.Context(), "carol")
 	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "billing"}))

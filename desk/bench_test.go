@@ -19,7 +19,7 @@ func benchmarkHouse(b *testing.B) *house {
 	return newHouse(b, "sqlite:"+filepath.Join(b.TempDir(), "desk.db"))
 }
 
-// fill lets that many tasks wait in the queue.
+// fill adds the given number of waiting tasks to the queue.
 func (h *house) fill(queue string, waiting int) {
 	h.t.Helper()
 	for batch := range slices.Chunk(make([]struct{}, waiting), 1000) {
@@ -46,7 +46,7 @@ func (h *house) startUnasked(queue string) conversation.Snapshot {
 	return state.Snapshot(result.Events, result.Notes)
 }
 
-// BenchmarkPlaceAmong measures placing one task and releasing it again, while others wait.
+// BenchmarkPlaceAmong measures matching one task and releasing it again, while others wait.
 func BenchmarkPlaceAmong(b *testing.B) {
 	for _, waiting := range []int{100, 10_000, 100_000} {
 		b.Run(strconv.Itoa(waiting), func(b *testing.B) {
@@ -145,7 +145,7 @@ func BenchmarkSyncOverloaded(b *testing.B) {
 	}
 }
 
-// BenchmarkDispatchIdle measures a tick that finds nothing to do, while many tasks wait for nobody.
+// BenchmarkDispatchIdle measures a tick without work, while many tasks wait and no agent is free.
 func BenchmarkDispatchIdle(b *testing.B) {
 	h := benchmarkHouse(b)
 	for i := range 50 {

@@ -46,7 +46,7 @@ func TestDaysOfZones(t *testing.T) {
 	}
 }
 
-// TestSeriesOfZones splits any period in any zone.
+// TestSeriesOfZones splits random periods in several zones.
 func TestSeriesOfZones(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -73,7 +73,8 @@ func TestSeriesOfZones(t *testing.T) {
 	})
 }
 
-// testInsightZones has conversations begin around the midnights of zones, on days of 23, 24 and 25 hours.
+// testInsightZones counts conversations that begin around midnight in several zones, on days of 23, 24 and 25
+// hours.
 func testInsightZones(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	starts := func(at string) {

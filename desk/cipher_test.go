@@ -31,7 +31,7 @@ func keyRing(t testing.TB, keys ...string) *codec.KeyRing {
 	return ring
 }
 
-// again closes the desk and opens it with that cipher.
+// again closes the desk and opens it with the cipher.
 func (h *house) again(cipher Cipher) *house {
 	h.t.Helper()
 	other := &house{t: h.t, database: h.database, clock: h.clock, cipher: cipher}
@@ -39,7 +39,7 @@ func (h *house) again(cipher Cipher) *house {
 	return other
 }
 
-// What a desk promises, it promises with a cipher too; these touch every column that is sealed.
+// A desk with a cipher must work as one without. These tests touch every sealed column.
 func TestSealedDesk(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -76,7 +76,7 @@ func TestSealedDesk(t *testing.T) {
 	}
 }
 
-// Without the keys an encrypted desk isn't opened: what is written then would be clear.
+// An encrypted desk cannot be opened without keys, because new texts would be stored clear.
 func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]Cipher{"sealed from the beginning": keyRing(t, testKey(t, "k")), "sealed since": nil} {
@@ -99,7 +99,7 @@ func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 	}
 }
 
-// words are what somebody wrote, one in each column that holds such things, and secrets.
+// words are texts and secrets, one for each column that contains such texts.
 type words struct{ all []string }
 
 func (w *words) of(column string) string {
@@ -110,7 +110,8 @@ func (w *words) of(column string) string {
 
 func (w *words) attributes(column string) string { return fmt.Sprintf(`{"word":%q}`, w.of(column)) }
 
-// everythingWritten fills every column that is sealed, and returns the words and the conversations in which they are: one that is over, and a draft.
+// everythingWritten fills every sealed column. It returns the words, and the conversations that contain them: a
+// closed one and a draft.
 func everythingWritten(t *testing.T, h *house) (*words, *thread, string) {
 	t.Helper()
 	w := &words{}
@@ -162,7 +163,7 @@ func everythingWritten(t *testing.T, h *house) (*words, *thread, string) {
 	return w, th, draft
 }
 
-// bytesOf are the database's files as they lie on the disk.
+// bytesOf returns the contents of the database's files on disk.
 func bytesOf(t testing.TB, database string) string {
 	t.Helper()
 	path := strings.TrimPrefix(database, "sqlite:")
@@ -181,7 +182,7 @@ func (w *words) in(text string) []string {
 	return slices.DeleteFunc(slices.Clone(w.all), func(word string) bool { return !strings.Contains(text, word) })
 }
 
-// written is what is read back, of all that is sealed.
+// written returns everything sealed, as it is read back.
 func written(t testing.TB, h *house, sid string) string {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
@@ -228,21 +229,21 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	readable = slices.DeleteFunc(slices.Clone(w.all), func(word string) bool { return strings.Contains(word, "draft") })
 	require.Equal(t, readable, (&words{readable}).in(written(t, sealedHouse, th.sid)))
 
-	// Every column that is sealed has something in it, so that the search above was of all of them.
+	// Every sealed column has contents, so the search above covered all of them.
 	for _, c := range sealedColumns {
 		texts, err := columnTexts(sealedHouse, c)
 		require.NoError(t, err)
 		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, sealedPrefix+"first.") }), "%s: %q", c, texts)
 	}
 
-	// With another key nothing can be read, and the error says which one is missing.
+	// With another key nothing can be read, and the error names the missing key.
 	stranger := sealedHouse.again(keyRing(t, second))
 	_, err := stranger.Transcript(t.Context(), th.sid, AsSystem())
 	require.ErrorContains(t, err, `the key "first"`)
 	_, err = Open(t.Context(), sealedHouse.database, Options{})
 	require.ErrorContains(t, err, "BATON_ENCRYPTION_KEYS")
 
-	// A text belongs to its row.
+	// A sealed text is bound to its row.
 	require.NoError(t, sealedHouse.exclusiveTx(t.Context(), "swap two texts", func(tx *transaction) error {
 		_, err := tx.exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.sid)
 		return err
@@ -298,7 +299,8 @@ func TestADeskIsSealedLaterAndItsKeyReplaced(t *testing.T) {
 	require.Equal(t, []string{th.sid}, of)
 }
 
-// testSealing is what a database has to do for a desk that is sealed later, whose key is replaced, and whose customers are erased.
+// testSealing checks, for each database, a desk that is sealed later, whose key is then replaced, and whose
+// customers are erased.
 func testSealing(t *testing.T, plain *house) {
 	w, th, draft := everythingWritten(t, plain)
 	before := written(t, plain, th.sid)
@@ -330,7 +332,7 @@ func testSealing(t *testing.T, plain *house) {
 	}
 }
 
-// Whoever writes what looks like a sealed text gets it back.
+// A text that looks sealed is read back as it was written.
 func TestTextsThatLookSealed(t *testing.T) {
 	t.Parallel()
 	for name, cipher := range map[string]Cipher{"clear": nil, "sealed": keyRing(t, testKey(t, "k"))} {
@@ -434,10 +436,10 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// tableAndColumn finds a column in docs/security.md, written as the tables have it.
+// tableAndColumn matches a column in docs/security.md, in the format of its tables.
 var tableAndColumn = regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`")
 
-// Whoever adds a column says whether it is sealed, and why not.
+// Every text column must be listed in docs/security.md as sealed, or as not sealed with a reason.
 func TestEveryColumnHasAVerdict(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))

@@ -8,7 +8,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// testClosedAreFound: a closed conversation is found by who had it and by its queues, and names the last of both.
+// testClosedAreFound checks that a closed conversation is found by all its agents and queues, and shows the last
+// agent and the last queue.
 func testClosedAreFound(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice")

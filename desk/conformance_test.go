@@ -10,7 +10,7 @@ func TestSQLite(t *testing.T) {
 	testDesk(t, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "desk.db") })
 }
 
-// testDesk is what every database has to do for a desk. The function names an empty database.
+// testDesk runs the tests that every database has to pass. The function returns the name of an empty database.
 func testDesk(t *testing.T, database func(testing.TB) string) {
 	t.Helper()
 	for _, test := range []struct {
@@ -173,7 +173,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 	}
 }
 
-// testAt runs a test at a desk of its own.
+// testAt runs a test with its own desk.
 func testAt(t *testing.T, name string, database func(testing.TB) string, run func(*testing.T, *house)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {

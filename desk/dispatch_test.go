@@ -13,11 +13,11 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// letterbox is a courier that keeps what it delivers.
+// letterbox is a courier that records what it delivers.
 type letterbox struct {
 	mutex     sync.Mutex
 	delivered map[string][]conversation.Command
-	// answer is what Deliver returns for a conversation, after having kept the command.
+	// answer, if not nil, returns the result of Deliver, which records the command first.
 	answer func(ctx context.Context, conversation string) error
 }
 
@@ -42,7 +42,7 @@ func (l *letterbox) to(sid string) []conversation.Command {
 	return l.delivered[sid]
 }
 
-// runDispatcher runs it until the test ends or stop is called.
+// runDispatcher runs the desk's dispatcher until the test ends or stop is called.
 func (h *house) runDispatcher(d *Desk, courier Courier) (stop func()) {
 	ctx, cancel := context.WithCancel(h.t.Context())
 	done := make(chan error, 1)
@@ -88,7 +88,7 @@ func testCrash(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	dying := h.open()
 	th := h.start("support")
-	_, err := dying.Sync(h.t.Context(), th.picture()) // the answer never arrives
+	_, err := dying.Sync(h.t.Context(), th.picture()) // the answer is lost
 	require.NoError(t, err)
 	other := h.start("support")
 	other.sync()
@@ -103,7 +103,7 @@ func testCrash(t *testing.T, h *house) {
 	th.follow()
 	require.Equal(t, "alice", th.task().Agent)
 
-	taken, err := reopened.takeDue(h.t.Context(), 10) // taken, and then the process dies
+	taken, err := reopened.takeDue(h.t.Context(), 10) // as if the process died after taking them
 	require.NoError(t, err)
 	require.Empty(t, taken)
 	h.clock.advance(lastRetry)
@@ -164,7 +164,7 @@ func testGoneConversation(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.Equal(t, 1, queues[0].Waiting)
 
-	gone.do(conversation.MoveCommand{To: toAgent("alice")}) // it runs after all
+	gone.do(conversation.MoveCommand{To: toAgent("alice")}) // its workflow runs after all
 	gone.follow()
 	c, err = h.Desk.Conversation(h.t.Context(), gone.sid)
 	require.NoError(t, err)

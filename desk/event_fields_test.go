@@ -10,7 +10,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// testEventFields: what programs need of an event is in fields, also of the events that builds without them have kept.
+// testEventFields checks that the typed fields of events are set, also of events that builds without these fields
+// have stored.
 func testEventFields(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support")

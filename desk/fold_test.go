@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// people are names in several scripts, which testSearch and testFoldedNames look for.
+// people adds names in several scripts, for testSearch and testFoldedNames.
 func people(t *testing.T, h *house) {
 	t.Helper()
 	for name, friendly := range map[string]string{
@@ -17,7 +17,7 @@ func people(t *testing.T, h *house) {
 	}
 }
 
-// finds checks whom searches find among people.
+// finds checks the results of searches among people.
 func finds(t *testing.T, h *house) {
 	t.Helper()
 	h.transfersOn()
@@ -57,7 +57,7 @@ func testSearch(t *testing.T, h *house) {
 	}
 }
 
-// testFoldedNames opens a desk that an earlier build has left.
+// testFoldedNames opens a desk from an earlier build.
 func testFoldedNames(t *testing.T, h *house) {
 	people(t, h)
 	require.NoError(t, h.exclusiveTx(t.Context(), "undo the migration", func(tx *transaction) error {

@@ -16,12 +16,12 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// house is a desk, its database and its clock.
+// house is the test environment: a desk, its database and its clock.
 type house struct {
 	t        testing.TB
 	database string
 	clock    *clock
-	// cipher is what it is opened with, nil for none.
+	// cipher is the desk's cipher; it may be nil.
 	cipher Cipher
 	*Desk
 }
@@ -44,7 +44,7 @@ func (h *house) open() *Desk {
 
 func (h *house) onPostgres() bool { return isPostgres(h.database) }
 
-// contents are all rows of all tables, but for when which version of the tables was made; each table's in order.
+// contents returns all rows of all tables except the version table, sorted within each table.
 func (h *house) contents() map[string][]string {
 	h.t.Helper()
 	list := `SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> $1 AND name <> 'sqlite_sequence'`
@@ -77,7 +77,7 @@ func (h *house) contents() map[string][]string {
 	return contents
 }
 
-// staff adds available agents to a queue, which is added where it isn't there.
+// staff adds available agents to a queue, and adds the queue if it does not exist.
 func (h *house) staff(queue string, agents ...string) {
 	h.t.Helper()
 	queues, err := h.Queues(h.t.Context())
@@ -92,7 +92,7 @@ func (h *house) staff(queue string, agents ...string) {
 	for _, agent := range agents {
 		if _, err := h.Agent(h.t.Context(), agent); err != nil {
 			require.NoError(h.t, h.AddAgent(h.t.Context(), NewAgent{Name: agent, Presence: PresenceAvailable}))
-			h.clock.advance(time.Second) // so that the first named is the longest idle
+			h.clock.advance(time.Second) // so that the first agent has been idle longest
 		}
 		require.NoError(h.t, h.AddMember(h.t.Context(), queue, agent))
 	}
@@ -131,7 +131,7 @@ func (h *house) load(name string, channel conversation.Channel) int {
 	return -1
 }
 
-// matches returns the agents of the open matches by task.
+// matches returns the agents of the open matches, by task.
 func (h *house) matches() map[string]string {
 	h.t.Helper()
 	matches := map[string]string{}
@@ -145,7 +145,7 @@ func (h *house) matches() map[string]string {
 	return matches
 }
 
-// clock is a clock that a test moves.
+// clock is a clock that a test advances.
 type clock struct{ nanos atomic.Int64 }
 
 func newClock() *clock {
@@ -157,20 +157,20 @@ func newClock() *clock {
 func (c *clock) now() time.Time          { return time.Unix(0, c.nanos.Load()).UTC() }
 func (c *clock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
 
-// thread is a conversation as its workflow runs it: the real rules, and what the desk has still to be told.
+// thread is a conversation under the real rules, as its workflow runs it, with what is not synced to the desk yet.
 type thread struct {
 	h      *house
 	sid    string
 	state  conversation.State
 	events []conversation.Event
 	notes  []conversation.Note
-	// whole is set while the desk may show what there is not.
+	// whole is set while the desk may show things that the conversation does not have.
 	whole bool
 }
 
 func newSID() string { return conversation.SIDOf(conversation.PrefixConversation, uuid.New()) }
 
-// start starts a conversation, which the desk has not been told of yet.
+// start starts a conversation, without syncing it to the desk.
 func (h *house) start(queue string, with ...func(*conversation.StartCommand)) *thread {
 	h.t.Helper()
 	c := conversation.StartCommand{
@@ -193,7 +193,7 @@ func withPriority(priority int) func(*conversation.StartCommand) {
 	return func(c *conversation.StartCommand) { c.Priority = priority }
 }
 
-// try carries a command out, asking the desk what has to be asked.
+// try applies a command, with the facts from the desk if it needs any.
 func (th *thread) try(c conversation.Command) (conversation.Result, error) {
 	query, err := th.state.Ask(c, th.h.clock.now())
 	if err != nil {
@@ -227,7 +227,7 @@ func (th *thread) picture() conversation.Snapshot {
 	return th.state.Snapshot(th.events, th.notes)
 }
 
-// sync tells the desk, once, and once more whole where the desk was ahead.
+// sync sends a snapshot to the desk, and then a whole one if the desk was ahead.
 func (th *thread) sync() conversation.Acknowledgement {
 	th.h.t.Helper()
 	p := th.picture()
@@ -245,7 +245,8 @@ func (th *thread) sync() conversation.Acknowledgement {
 	return answer
 }
 
-// remember returns what sets the conversation back to now, as a reset of its workflow does.
+// remember returns a function that sets the conversation back to its current state, as a reset of its workflow
+// does.
 func (th *thread) remember() (reset func()) {
 	th.h.t.Helper()
 	before, err := json.Marshal(th.state)
@@ -259,7 +260,7 @@ func (th *thread) remember() (reset func()) {
 	}
 }
 
-// agrees requires that the desk shows the conversation as it is.
+// agrees requires that the desk shows the conversation's actual state.
 func (th *thread) agrees() {
 	th.h.t.Helper()
 	ctx := th.h.t.Context()
@@ -309,7 +310,7 @@ func (th *thread) agrees() {
 	require.Len(th.h.t, history, th.state.Events)
 }
 
-// follow tells the desk and takes its matches, until there is nothing more to tell.
+// follow syncs the conversation and applies its matches, until nothing changes.
 func (th *thread) follow() *thread {
 	th.h.t.Helper()
 	for {
@@ -356,7 +357,7 @@ func (th *thread) transfer(from string, to conversation.Target, note string) *th
 	return th.follow()
 }
 
-// expire lets the next deadline pass.
+// expire advances the clock to the next deadline.
 func (th *thread) expire() *thread {
 	th.h.t.Helper()
 	deadline, ok := th.state.Deadline()

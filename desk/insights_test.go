@@ -15,8 +15,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// testInsights lets conversations run at random by the real rules, and counts them by hand: from the
-// events that the desk tells of, in another way than the desk counts.
+// testInsights runs random conversations under the real rules. It counts them independently, from the desk's events
+// and with another algorithm than the desk's.
 func testInsights(t *testing.T, h *house) {
 	count := 10_000
 	if h.few() {
@@ -66,18 +66,17 @@ func testInsights(t *testing.T, h *house) {
 	walk.requireEverything(t, began, end.Add(200*time.Hour))
 }
 
-// insightWalk makes conversations, as a contact centre without a dispatcher would: it reserves itself,
-// and answers for the desk.
+// insightWalk runs conversations without a dispatcher: it reserves tasks itself, and supplies the facts.
 type insightWalk struct {
 	*house
 
 	random         *rand.Rand
 	began          time.Time
 	lasting        time.Duration
-	steps          int // of a conversation, at most
+	steps          int // maximum per conversation
 	queues, agents []string
 	channels       []conversation.Channel
-	// targets are whom transfers were made to, by their SID; no event tells it.
+	// targets are the targets of the transfers, by SID; the events do not contain them.
 	targets map[string]conversation.Target
 	refused []handFact
 }
@@ -93,7 +92,7 @@ func newInsightWalk(h *house) *insightWalk {
 
 func one[T any](random *rand.Rand, of []T) T { return of[random.IntN(len(of))] }
 
-// run lets one conversation run, and tells the desk of all of it at once or step by step.
+// run runs one conversation, and syncs it in one snapshot or step by step.
 func (w *insightWalk) run() *thread {
 	w.t.Helper()
 	now := w.began.Add(time.Duration(w.random.Int64N(int64(w.lasting/time.Second))) * time.Second)
@@ -136,7 +135,7 @@ func maxTime(a, b time.Time) time.Time {
 	return b
 }
 
-// step tries something that may happen to the conversation.
+// step tries a random command on the conversation.
 func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, now time.Time) {
 	w.t.Helper()
 	task, someone := th.task(), one(w.random, w.agents)
@@ -166,7 +165,7 @@ func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, n
 	default:
 		c = one(w.random, []conversation.Command{conversation.EndCommand{Agent: task.Agent}, conversation.CloseCommand{}})
 	}
-	err := apply(c) // many are refused
+	err := apply(c) // often refused
 	if transfer, ok := c.(conversation.TransferCommand); ok && err == nil {
 		w.targets[th.state.Transfers[len(th.state.Transfers)-1].SID] = transfer.To
 	}
@@ -175,7 +174,7 @@ func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, n
 	}
 }
 
-// isRefused has the desk note that somebody was refused an accept.
+// isRefused records at the desk that an agent was refused an accept.
 func (w *insightWalk) isRefused(th *thread, task *conversation.Task, now time.Time) {
 	w.t.Helper()
 	if len(th.events) > 0 {
@@ -196,7 +195,7 @@ func (w *insightWalk) directOr(task *conversation.Task, someone string) string {
 	return someone
 }
 
-// previousOr is often who had the conversation before, so that there is some ping-pong.
+// previousOr often returns the conversation's previous agent, so that there are some ping-pong transfers.
 func (w *insightWalk) previousOr(th *thread, someone string) string {
 	if before := th.state.Task(th.task().Previous); before != nil && before.Agent != "" && w.random.IntN(2) == 0 {
 		return before.Agent
@@ -204,7 +203,7 @@ func (w *insightWalk) previousOr(th *thread, someone string) string {
 	return someone
 }
 
-// wrapping is often somebody who wraps the conversation up.
+// wrapping often returns an agent who wraps the conversation up.
 func (w *insightWalk) wrapping(th *thread, someone string) string {
 	for _, task := range th.state.Tasks {
 		if task.Status == conversation.TaskWrapping && w.random.IntN(3) > 0 {
@@ -214,7 +213,7 @@ func (w *insightWalk) wrapping(th *thread, someone string) string {
 	return someone
 }
 
-// handDiary is a conversation as its events tell it.
+// handDiary is a conversation's history, built from its events.
 type handDiary struct {
 	channel   string
 	began     time.Time
@@ -237,7 +236,7 @@ type handTransfer struct {
 	initiated, settled time.Time
 }
 
-// write adds what an event tells.
+// write adds an event.
 func (d *handDiary) write(e conversation.Event, targets map[string]conversation.Target) {
 	turn := d.turns[e.Task]
 	if turn == nil {
@@ -262,7 +261,7 @@ func (d *handDiary) write(e conversation.Event, targets map[string]conversation.
 	case conversation.EventTaskWrapup:
 		turn.wrapping, d.lastWrap = e.At, e.Task
 	case conversation.EventTaskUpdated:
-		if e.ReservationStatus == conversation.ReservationAccepted { // it is its sender's again
+		if e.ReservationStatus == conversation.ReservationAccepted { // the task is its sender's again
 			turn.wrapping = time.Time{}
 		}
 	case conversation.EventTaskCompleted:
@@ -281,7 +280,7 @@ func (d *handDiary) write(e conversation.Event, targets map[string]conversation.
 	}
 }
 
-// handFact is one thing that counts, for the desk where whole is set, and for groups.
+// handFact is one thing that counts: for the desk if whole is set, and for its groups.
 type handFact struct {
 	figure, conversation  string
 	at                    time.Time
@@ -289,12 +288,12 @@ type handFact struct {
 	took                  time.Duration
 	whole                 bool
 	queue, agent, channel string
-	// agents are all agents of a conversation; to is whom a transfer was made to.
+	// agents are all agents of a conversation; to is the target of a transfer.
 	agents []string
 	to     conversation.Target
 }
 
-// facts are everything that counts, whatever the period.
+// facts returns everything that counts, for any period.
 func (w *insightWalk) facts(diaries map[string]*handDiary) []handFact {
 	facts := slices.Clone(w.refused)
 	for sid, d := range diaries {
@@ -345,7 +344,7 @@ func (w *insightWalk) facts(diaries map[string]*handDiary) []handFact {
 	return facts
 }
 
-// facts are what a transfer counts as, the last of the completed ones if it is one.
+// facts returns what a transfer counts as. If it is completed, it is the last element of completed.
 func (x *handTransfer) facts(sid, channel string, completed []*handTransfer) (facts []handFact) {
 	figures := []string{"initiated"}
 	switch x.outcome {
@@ -379,7 +378,7 @@ func (x *handTransfer) facts(sid, channel string, completed []*handTransfer) (fa
 	return facts
 }
 
-// agentsOfConversation tells the figures that count once for each agent of a conversation.
+// ofConversation reports whether the figure counts once for each agent of a conversation.
 func (f handFact) ofConversation() bool {
 	return f.figure == "conversations" || f.figure == "transferred" || f.figure == "hops"
 }
@@ -391,7 +390,7 @@ func (f handFact) isOf(agent string) bool {
 	return f.agent == agent
 }
 
-// requireByHand requires that insights are what the facts that the filter chooses sum up to.
+// requireByHand requires that the insights equal the sums of the facts that the filter selects.
 func requireByHand(t *testing.T, facts []handFact, f InsightFilter, insights Insights) {
 	t.Helper()
 	filtered := f.Queue != "" || f.Agent != ""
@@ -474,7 +473,8 @@ func requireByHand(t *testing.T, facts []handFact, f InsightFilter, insights Ins
 	require.Equal(t, passed, summed)
 }
 
-// belongs tells whether the fact counts for the group. Without a filter, a channel doesn't count what is received.
+// belongs reports whether the fact counts for the group. Without a filter, a channel does not count received
+// transfers.
 func (f handFact) belongs(kind, name string, filtered bool) bool {
 	switch kind {
 	case "queue":
@@ -521,7 +521,7 @@ func sumByHand(facts []handFact, of func(handFact) bool) map[Figure]handFigure {
 	return figures
 }
 
-// durationsByHand counts, for each duration, how many are no longer.
+// durationsByHand finds each percentile by counting, for each duration, how many are not longer.
 func durationsByHand(took []time.Duration) (d Durations) {
 	least := func(share float64) time.Duration {
 		for i, candidate := range took {
@@ -545,11 +545,12 @@ func durationsByHand(took []time.Duration) (d Durations) {
 	return d
 }
 
-// few tells that fewer conversations have to do: what is counted is the same everywhere, and to write them takes its time.
+// few reports whether to use fewer conversations: the counts are the same on every database, and writing them is
+// slow.
 func (h *house) few() bool { return underRaceDetector || h.onPostgres() }
 
-// requireEverything requires that the conversations have everything in them that there is to count, that
-// a filter's total is its group, and that figures are traced.
+// requireEverything requires that the data contains every figure, that the total of a filter equals its group, and
+// that the conversations behind figures are found.
 func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 	t.Helper()
 	everything := InsightFilter{From: from, To: to}
@@ -566,7 +567,7 @@ func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 				count, _ = g.Of(d.Figure)
 			}
 		}
-		require.True(t, count > 0 || w.few(), "the data has none of %s", d.Figure) // fewer may have none of the rarest
+		require.True(t, count > 0 || w.few(), "the data has none of %s", d.Figure) // fewer conversations may lack the rarest figures
 		require.Equal(t, count, w.traced(f, d.Figure), d.Figure)
 	}
 	for _, g := range insights.Agents {
@@ -588,7 +589,7 @@ func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 	require.Contains(t, string(encoded), `"p90":`)
 }
 
-// traced reads the conversations behind a figure, and sums them up.
+// traced reads the conversations behind a figure, and adds up their counts.
 func (w *insightWalk) traced(f InsightFilter, figure Figure) (sum int) {
 	w.t.Helper()
 	seen := map[string]bool{}
@@ -631,7 +632,7 @@ func (w *insightWalk) requirePages(f InsightFilter, figure Figure) {
 	require.Empty(w.t, read(Page{Skip: 1_000_000}).Entries)
 }
 
-// runAtRandom tries something that may happen to a conversation.
+// runAtRandom tries a random command on a conversation.
 func runAtRandom(random *rand.Rand, th *thread, people []string) {
 	someone := people[random.IntN(len(people))]
 	holder := th.task().Agent
@@ -661,7 +662,7 @@ func runAtRandom(random *rand.Rand, th *thread, people []string) {
 			th.h.clock.advance(max(0, deadline.At.Sub(th.h.clock.now())))
 		}
 	}
-	_, _ = th.try(c) // many are refused
+	_, _ = th.try(c) // often refused
 }
 
 func testRedirected(t *testing.T, h *house) {
@@ -692,13 +693,13 @@ func testRedirected(t *testing.T, h *house) {
 	require.Zero(t, Figures{}.ShareTransferred())
 }
 
-// passAndWrapUp passes the conversation on, and completes the sender's wrapup at once.
+// passAndWrapUp transfers the conversation, and completes the sender's wrapup at once.
 func (th *thread) passAndWrapUp(from string, to conversation.Target) *thread {
 	th.h.t.Helper()
 	return th.transfer(from, to, "").wrapup(from)
 }
 
-// testInsightRefusals refuses what isn't a period or a figure, and what nobody knows.
+// testInsightRefusals checks the refusals of invalid periods, unknown figures and unknown conversations.
 func testInsightRefusals(t *testing.T, h *house) {
 	now := h.clock.now()
 	for _, f := range []InsightFilter{{}, {From: now, To: now}, {From: now, To: now.Add(-time.Hour)}, {From: now.AddDate(-30, 0, 0), To: now}} {
@@ -725,7 +726,7 @@ func testInsightRefusals(t *testing.T, h *house) {
 	}
 }
 
-// testPingPong hands a conversation to and fro, over the edge of a period.
+// testPingPong transfers a conversation back and forth across the boundary of a period.
 func testPingPong(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice", "bob", "carl")
@@ -735,7 +736,7 @@ func testPingPong(t *testing.T, h *house) {
 	th.accept("bob")
 	h.clock.advance(time.Hour)
 	later := h.clock.now()
-	th.passAndWrapUp("bob", toAgent("carl")).decline("carl") // which is no handing on
+	th.passAndWrapUp("bob", toAgent("carl")).decline("carl") // a declined transfer is no hop
 	th.accept(th.task().Agent)
 	count := func(from time.Time) int {
 		insights, err := h.Insights(h.t.Context(), InsightFilter{From: from, To: h.clock.now().Add(time.Second)})
@@ -752,7 +753,7 @@ func testPingPong(t *testing.T, h *house) {
 	require.Equal(t, 1, count(began), "round in a circle is no ping-pong")
 }
 
-// testInsightsOfBefore takes from tasks what the migration fills in, and fills it in again.
+// testInsightsOfBefore clears the columns of tasks that the migration fills in, and runs its statements again.
 func testInsightsOfBefore(t *testing.T, h *house) {
 	walk := newInsightWalk(h)
 	walk.steps = 40
@@ -780,7 +781,8 @@ func testInsightsOfBefore(t *testing.T, h *house) {
 	require.Equal(t, before, after)
 }
 
-// testInsightsNames: no value of a task shifts the texts behind it, such as a name that builds before took.
+// testInsightsNames checks that no value of a task shifts the texts after it, such as a name that earlier builds
+// accepted.
 func testInsightsNames(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	began := h.clock.now()

@@ -104,7 +104,7 @@ func testOrderOfTasks(t *testing.T, h *house) {
 	fourth := wait(h.start("support"))
 	second := wait(h.start("support", withPriority(5)))
 	first := h.start("support", withPriority(5))
-	first.task().Head = true // as after an offer that its agent didn't take
+	first.task().Head = true // as after an offer that its agent did not accept
 	wait(first)
 	fifth := wait(h.start("support"))
 	for _, th := range []*thread{first, second, third, fourth, fifth} {
@@ -217,7 +217,8 @@ func testReoffer(t *testing.T, h *house) {
 	require.Equal(t, map[string]string{th.task().SID: "alice"}, h.matches(), "a minute is over, and nothing else has happened")
 }
 
-// testReofferDirect: an offer that is meant for one agent does not wait for the time to pass, nor does a setting of 0.
+// testReofferDirect checks that neither an offer for one particular agent nor a reoffer_after of 0 waits before
+// another offer to the same agent.
 func testReofferDirect(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice", "bob")
@@ -232,7 +233,7 @@ func testReofferDirect(t *testing.T, h *house) {
 	require.Equal(t, map[string]string{th.task().SID: "alice"}, h.matches())
 }
 
-// testReofferAfterAbsence: an agent for whom the desk has declined has not declined the task.
+// testReofferAfterAbsence checks that a decline by the desk for an agent does not count as the agent's own.
 func testReofferAfterAbsence(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support").follow()
@@ -304,7 +305,7 @@ func testDirectWaitsForWrapup(t *testing.T, h *house) {
 	require.Equal(t, "alice", th.task().Agent)
 }
 
-// testTwoDesks lets several desks over one database place the same tasks at once.
+// testTwoDesks lets several desks on one database match the same tasks at once.
 func testTwoDesks(t *testing.T, h *house) {
 	const agents, capacity, tasks, desks = 5, 3, 40, 3
 	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
@@ -330,7 +331,7 @@ func testTwoDesks(t *testing.T, h *house) {
 			}
 		})
 	}
-	for _, th := range threads[:tasks/2] { // snapshots come in between
+	for _, th := range threads[:tasks/2] { // concurrent snapshots
 		if _, err := h.Sync(h.t.Context(), th.picture()); err != nil {
 			failures <- err
 		}
@@ -345,7 +346,7 @@ func testTwoDesks(t *testing.T, h *house) {
 		require.Equal(t, capacity, h.load(fmt.Sprintf("agent-%d", i), conversation.ChannelWeb))
 	}
 	requireConsistent(t, h)
-	for i, th := range threads { // those that came first were taken
+	for i, th := range threads { // the tasks queued first were matched
 		_, matched := h.matches()[th.task().SID]
 		require.Equal(t, i < agents*capacity, matched, "task %d", i)
 	}
@@ -392,7 +393,7 @@ func testGoingReleases(t *testing.T, h *house) {
 	h.dispatch()
 	require.Equal(t, map[string]string{th.task().SID: "bob"}, h.matches())
 
-	// The first match was on its way already, and comes first.
+	// The first match was being delivered already, and arrives first.
 	th.do(reserve)
 	require.Empty(t, th.sync().Matches)
 	require.Empty(t, h.matches())
@@ -406,8 +407,8 @@ func testGoingReleases(t *testing.T, h *house) {
 	require.Equal(t, "bob", th.task().Agent)
 }
 
-// Alice goes when a match of hers is on its way, comes again, and is matched with as much as she can take
-// before it arrives: it is declined for her, and not one too many.
+// Alice leaves while a match of hers is being delivered, returns, and is matched up to her capacity before it
+// arrives. The desk declines the late match for her, and no other.
 func testOvertakenMatch(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
@@ -441,7 +442,7 @@ func testOfferToAbsent(t *testing.T, h *house) {
 	h.staff("billing", "bob")
 	th := h.start("support").follow().accept("alice")
 	th.do(conversation.TransferCommand{From: "alice", To: toAgent("bob")})
-	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline)) // before the snapshot comes
+	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceOffline)) // before the snapshot arrives
 	th.sync()
 	due, err := h.takeDue(h.t.Context(), 10)
 	require.NoError(t, err)
@@ -486,7 +487,7 @@ func testOldTimeout(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support").follow()
 	h.clock.advance(3 * time.Minute)
-	th.do(conversation.ExpireCommand{}) // the desk was away, and isn't told yet
+	th.do(conversation.ExpireCommand{}) // the desk was unreachable and does not know this yet
 	h.clock.advance(time.Minute)
 	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceBreak))
 	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
