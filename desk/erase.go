@@ -54,8 +54,8 @@ func howMany[N int | int64](n N, one string) string {
 
 // Erase overwrites the personal data of these conversations: the data of customers and other participants, and
 // everything written in them. That is names, addresses, messages, notes, attributes, reasons, and answers to
-// repeated requests. Data for statistics stays. An erasure has an entry in the audit list, without any erased text;
-// erasing again when nothing is left has none.
+// repeated requests. The data behind the figures stays. An erasure has an entry in the audit list, without any
+// erased text; erasing again when nothing is left has none.
 //
 // If one of the conversations has not ended, Erase erases none: refused with invalid_payload, which names those
 // conversations. It closes drafts. If dry is set, Erase changes nothing, and reports what it would erase and which

@@ -55,7 +55,7 @@ const formulas = "=+-@\uff1d\uff0b\uff0d\uff20"
 // formula.
 func cell(text string) string {
 	first, _ := utf8.DecodeRuneInString(text)
-	shown, _ := utf8.DecodeRuneInString(conversation.CleanName(text)) // a name from an earlier build may begin with invisible characters
+	shown, _ := utf8.DecodeRuneInString(conversation.CleanName(text)) // old names may begin with invisible characters
 	if strings.ContainsRune(formulas, shown) || strings.ContainsRune("\t\r\n", first) {
 		return "'" + text
 	}

@@ -567,7 +567,7 @@ func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 				count, _ = g.Of(d.Figure)
 			}
 		}
-		require.True(t, count > 0 || w.few(), "the data has none of %s", d.Figure) // fewer conversations may lack the rarest figures
+		require.True(t, count > 0 || w.few(), "the data has none of %s", d.Figure) // fewer may lack rare figures
 		require.Equal(t, count, w.traced(f, d.Figure), d.Figure)
 	}
 	for _, g := range insights.Agents {
