@@ -18,26 +18,26 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// access is who may call a route. An agent's key acts for its agent only, wherever the path leads: the
-// handlers see to that with [call.actAs] and [call.mayRead].
+// access states who may call a route. An agent's key acts for its agent only, on every path: the handlers check
+// that with [call.actAs] and [call.mayRead].
 type access int
 
 const (
-	// everyone with right credentials.
+	// everyone with valid credentials.
 	everyone access = iota
 	// staff are supervisors and services.
 	staff
-	// services only: an administrator's work.
+	// services only, for an administrator's work.
 	services
 )
 
-// caller is whose credentials a request came with.
+// caller is the owner of a request's credentials.
 type caller struct {
-	// key is the API key; that of a service for the account's own token.
+	// key is the API key; for the account's own auth token it is a key of the role service.
 	key desk.Key
 }
 
-// allows tells whether keys of the role may call the route.
+// allows reports whether keys of the role may call the route.
 func (a access) allows(role desk.KeyRole) bool {
 	switch a {
 	case everyone:
@@ -50,10 +50,10 @@ func (a access) allows(role desk.KeyRole) bool {
 	return false
 }
 
-// agent is whom the caller is bound to, "" for staff.
+// agent is the agent that the caller's key belongs to; "" for staff.
 func (c caller) agent() string { return c.key.Agent }
 
-// by is who did it for an agent, for the record: nobody where an agent did it themselves.
+// by is the name that is recorded as acting for an agent; "" if the key is the agent's own.
 func (c caller) by() string {
 	if c.key.Role == desk.KeyAgent {
 		return ""
@@ -61,7 +61,7 @@ func (c caller) by() string {
 	return c.key.Name
 }
 
-// nameOfToken is what who uses the account's own token is called in records.
+// nameOfToken is the name in records for requests with the account's own auth token.
 const nameOfToken = "account"
 
 func (s *Server) authenticate(r *http.Request) (caller, desk.Account, error) {
@@ -84,8 +84,8 @@ func (s *Server) authenticate(r *http.Request) (caller, desk.Account, error) {
 	return caller{desk.Key{SID: account.SID, Name: nameOfToken, Role: desk.KeyService, RateLimit: desk.DefaultRateLimit}}, account, nil
 }
 
-// identifyRefused says, for the security log, with which credentials a request came in case they are refused. What is no SID may
-// be a secret in the wrong place, and is not written.
+// identifyRefused sets, for the security log, the credentials of a request in case they are refused. A user name
+// that is not a SID may be a secret in the wrong place, so it is not logged.
 func identifyRefused(ctx context.Context, user string, given bool) {
 	reason := "wrong credentials"
 	if !given {
@@ -98,7 +98,7 @@ func identifyRefused(ctx context.Context, user string, given bool) {
 	seclog.Because(ctx, reason)
 }
 
-// same compares in a time that tells nothing of where two texts differ, nor of their lengths.
+// same compares two texts in a time that reveals neither their lengths nor where they differ.
 func same(a, b string) bool {
 	one, other := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(one[:], other[:]) == 1
@@ -111,23 +111,23 @@ func unauthorized() *problem {
 	}
 }
 
-// DefaultWrongCredentials is how often one address may send wrong credentials where nothing else is set.
+// DefaultWrongCredentials is how often one address may send wrong credentials by default.
 func DefaultWrongCredentials() limit.Pace { return limit.Pace{Count: 60, Per: time.Minute} }
 
-// DefaultWrongCredentialsTotal is how often all addresses may.
+// DefaultWrongCredentialsTotal is how often all addresses together may send wrong credentials by default.
 func DefaultWrongCredentialsTotal() limit.Pace { return limit.Pace{Count: 6000, Per: time.Minute} }
 
-// refused counts refused credentials against the address that they came from, and answers too many of them with 429.
-// Right credentials are neither counted nor refused: an address may be that of a whole office, in which one program
-// with a revoked key must not stop the others. Secrets have 128 random bits or more, so that limiting the pace of
-// guesses protects the desk and not the secrets.
+// refused counts wrong credentials against the address that sent them, and answers too many with 429. Valid
+// credentials are neither counted nor refused: a whole office may share an address, and one program with a revoked
+// key must not stop the others. Secrets have 128 random bits or more, so the limit on guesses protects the desk,
+// not the secrets.
 func (c *call) refused(err error) error {
 	p, ok := errors.AsType[*problem](err)
 	if !ok || p.Status != http.StatusUnauthorized {
 		return err
 	}
 	if user, secret, _ := c.r.BasicAuth(); user == "" && secret == "" {
-		return err // nothing was guessed
+		return err // there were no credentials
 	}
 	wait := c.guesses.Take(forwarded.Of(c.r).Network())
 	if wait == 0 {
@@ -139,7 +139,7 @@ func (c *call) refused(err error) error {
 	}
 }
 
-// limits bounds how many requests a second come with one key.
+// limits holds the rate limiter of each key. It is safe for concurrent use.
 type limits struct {
 	mutex sync.Mutex
 	byKey map[string]*rate.Limiter
@@ -147,7 +147,7 @@ type limits struct {
 
 func newLimits() *limits { return &limits{byKey: map[string]*rate.Limiter{}} }
 
-// take counts a request, or says that there are too many and when to come again.
+// take counts a request. If there are too many, it returns the refusal with the time to wait.
 func (l *limits) take(key desk.Key, now time.Time) error {
 	l.mutex.Lock()
 	limiter := l.byKey[key.SID]

@@ -21,42 +21,44 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// call is one request on its way to its answer.
+// call is one request, from its arrival to its answer.
 type call struct {
 	*Server
 
 	w       http.ResponseWriter
 	r       *http.Request
-	ctx     context.Context //nolint:containedctx // a call is its request, and lives as long
+	ctx     context.Context //nolint:containedctx // a call lives as long as its request
 	route   route
 	caller  caller
 	account desk.Account
 	now     time.Time
-	// asked is the hash of what is asked for, of a request that may be repeated.
+	// asked is the hash of a request that has an idempotency token.
 	asked string
-	// begun is what is known of it, and changing the context in which changes of the desk are made, each once for it.
+	// begun is what the desk recorded about earlier attempts of the request. Changes of the desk use the context
+	// changing, so that repeated attempts make each change only once.
 	begun    desk.Answer
-	changing context.Context //nolint:containedctx // likewise
-	// form is what the query of a GET or DELETE, or the form of a POST, holds; body is a POST's JSON.
+	changing context.Context //nolint:containedctx // as ctx
+	// form holds the query of a GET or DELETE, or the form of a POST; body holds a POST's JSON.
 	form url.Values
 	body []byte
-	// uncertain is set where nobody can tell any more whether it was carried out before.
+	// uncertain is set if it is unknown whether an earlier attempt was carried out.
 	uncertain bool
-	// effective is set once a command of it was carried out.
+	// effective is set after a command of the request was carried out.
 	effective bool
-	// sent is the last command that was sent, to the conversation sentTo.
+	// sent is the last command that the call sent; sentTo is the conversation that it was sent to.
 	sent   conversation.Command
 	sentTo string
 }
 
-// serve answers a route's requests: who is it, may they, what do they want, what came of it.
+// serve returns the handler of a route: it authenticates the caller, checks permission, reads the request, handles
+// it and writes the answer.
 func (s *Server) serve(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		c := &call{Server: s, w: w, r: r, ctx: ctx, route: route, now: time.Now()}
 		reply, err := c.run()
-		c.write(reply, c.withinTurn(err)) //nolint:contextcheck // a call has its own
+		c.write(reply, c.withinTurn(err)) //nolint:contextcheck // a call has its own context
 	})
 }
 
@@ -80,7 +82,7 @@ func (c *call) run() (reply any, err error) {
 	return c.route.handle(c)
 }
 
-// admit finds out who calls, and whether they may.
+// admit authenticates the caller, and checks the rate limit and the permission.
 func (c *call) admit() (err error) {
 	if c.caller, c.account, err = c.authenticate(c.r.WithContext(c.ctx)); err != nil {
 		return c.refused(err)
@@ -89,7 +91,8 @@ func (c *call) admit() (err error) {
 	c.ctx = desk.WithActor(c.ctx, c.caller.key.Name)
 	seclog.Identify(c.ctx, c.caller.key.Name, string(c.caller.key.Role), c.caller.key.SID)
 	seclog.Because(c.ctx, "")
-	// Now, not when the request came: to a limit, times that go back are time that passes once more.
+	// The present time, not the time of arrival: if a rate limiter gets a time earlier than its last one, it grants
+	// the time in between again.
 	if err := c.limits.take(c.caller.key, time.Now()); err != nil {
 		return err
 	}
@@ -99,8 +102,9 @@ func (c *call) admit() (err error) {
 	return nil
 }
 
-// Staff lets requests pass that come with the credentials of a service or a supervisor, by HTTP Basic or as the bearer token
-// SID:SECRET, within the key's limit, and answers all others as the API does.
+// Staff admits requests with the credentials of a service or a supervisor, within the key's rate limit. The
+// credentials are HTTP Basic or the bearer token SID:SECRET. Staff answers all other requests with the API's
+// errors.
 func (s *Server) Staff(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Server: s, w: w, r: r.Clone(r.Context()), ctx: r.Context(), route: route{access: staff}}
@@ -116,7 +120,7 @@ func (s *Server) Staff(next http.Handler) http.Handler {
 	})
 }
 
-// read reads what the request brings.
+// read reads and checks the query and the body.
 func (c *call) read() error {
 	query, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
@@ -159,7 +163,7 @@ func (c *call) readBody() error {
 	case kind == "application/json" && (c.route.json || c.route.path == ""):
 		return c.readJSON()
 	case kind == "application/x-www-form-urlencoded":
-	default: // net/http reads no parameters of it: they would be missing, and nothing would say so
+	default: // net/http would ignore its parameters without an error
 		if n, _ := c.r.Body.Read(make([]byte, 1)); n > 0 {
 			return &problem{
 				Status: http.StatusUnsupportedMediaType, Code: 20415,
@@ -195,7 +199,7 @@ func tooLong() *problem {
 	return &problem{Status: http.StatusRequestEntityTooLarge, Code: 20413, Message: "The body is longer than a megabyte: send less"}
 }
 
-// asData says that the answer is JSON for programs. A browser that is led to its address shows nothing of it, whatever is in it.
+// asData marks the answer as JSON for programs. A browser that is led to the address must not render any of it.
 func asData(header http.Header) {
 	header.Set("Content-Type", "application/json; charset=utf-8")
 	header.Set("Content-Disposition", `attachment; filename="api.json"`)
@@ -205,7 +209,7 @@ func asData(header http.Header) {
 	header.Set("X-Content-Type-Options", "nosniff")
 }
 
-// write answers.
+// write encodes the reply, or the problem that err becomes, and sends it.
 func (c *call) write(reply any, err error) {
 	header := c.w.Header()
 	asData(header)
@@ -227,13 +231,13 @@ func (c *call) write(reply any, err error) {
 			header.Set("WWW-Authenticate", `Basic realm="Baton"`)
 		}
 		status = p.Status
-		encoded, _ = encode(p) // texts and SIDs always have JSON
+		encoded, _ = encode(p) // texts and SIDs can always be encoded
 	}
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(encoded) // whoever asked may be gone
+	_, _ = c.w.Write(encoded) // the client may have disconnected
 }
 
-// actAs refuses a caller who may not act as the agent.
+// actAs returns a refusal if the caller may not act for the agent.
 func (c *call) actAs(agent string) error {
 	if own := c.caller.agent(); own != "" && own != agent {
 		return c.notTheirs()
@@ -241,14 +245,16 @@ func (c *call) actAs(agent string) error {
 	return nil
 }
 
-// notTheirs is the answer to an agent's key about what is not its agent's, whether it exists or not: SIDs of a conversation's
-// tasks, reservations, transfers and notes can be computed from the conversation's, and would tell what happened later.
+// notTheirs is the answer to an agent's key that asks for something that does not belong to its agent, whether it
+// exists or not. The SIDs of a conversation's tasks, reservations, transfers and notes can be computed from the
+// conversation's SID. A different answer would reveal what happened later.
 func (c *call) notTheirs() *problem {
 	own := c.caller.agent()
 	return c.forbid("This key acts as %s only: ask for what %s has, wraps up or is offered", own, own)
 }
 
-// path returns a SID that the path names. What isn't one can't be found.
+// path returns the lower-case digits of the SID in the path. If the value is not a SID with that prefix, the error
+// is the answer for a resource that does not exist.
 func (c *call) path(name, prefix, what string) (string, error) {
 	sid := c.r.PathValue(name)
 	if !isSID(prefix, sid) {
@@ -257,12 +263,12 @@ func (c *call) path(name, prefix, what string) (string, error) {
 	return strings.ToLower(sid[2:]), nil
 }
 
-// isSID tells whether the text is a SID of that prefix, in digits of either case.
+// isSID reports whether the text is a SID with that prefix. The digits may be in either case.
 func isSID(prefix, text string) bool {
 	return len(text) == 34 && strings.HasPrefix(text, prefix) && conversation.IsSID(prefix, prefix+strings.ToLower(text[2:]))
 }
 
-// sid reads a SID of that prefix from the form, "" where there is none.
+// sid reads a SID with that prefix from the form; "" if the field is empty.
 func (c *call) sid(field, prefix string) (string, error) {
 	value := c.form.Get(field)
 	if value == "" {
@@ -274,7 +280,7 @@ func (c *call) sid(field, prefix string) (string, error) {
 	return prefix + strings.ToLower(value[2:]), nil
 }
 
-// noSID tells that a parameter should hold a SID of that prefix.
+// noSID is the refusal of a parameter that is not a SID with that prefix.
 func (c *call) noSID(field, prefix string) *problem {
 	return &problem{
 		Status: http.StatusBadRequest, Code: 20423, Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
@@ -282,7 +288,7 @@ func (c *call) noSID(field, prefix string) *problem {
 	}
 }
 
-// required reads a field that has to be there.
+// required returns a field's value, or a refusal if the field is blank.
 func (c *call) required(field string) (string, error) {
 	value := c.form.Get(field)
 	if strings.TrimSpace(value) == "" {
@@ -291,7 +297,7 @@ func (c *call) required(field string) (string, error) {
 	return value, nil
 }
 
-// optional returns the field, nil where it isn't there.
+// optional returns the field's value; nil if the field is absent.
 func (c *call) optional(field string) *string {
 	if !c.form.Has(field) {
 		return nil
@@ -299,7 +305,7 @@ func (c *call) optional(field string) *string {
 	return new(c.form.Get(field))
 }
 
-// number reads a whole number within the bounds; the fallback where the field isn't there.
+// number reads an integer between the bounds; the fallback if the field is empty.
 func (c *call) number(field string, fallback, least, most int) (int, error) {
 	value := c.form.Get(field)
 	if value == "" {
@@ -315,7 +321,7 @@ func (c *call) number(field string, fallback, least, most int) (int, error) {
 	return number, nil
 }
 
-// flag reads a yes or no; the fallback where the field isn't there.
+// flag reads a boolean; the fallback if the field is empty.
 func (c *call) flag(field string, fallback bool) (bool, error) {
 	switch strings.ToLower(c.form.Get(field)) {
 	case "":
@@ -328,7 +334,7 @@ func (c *call) flag(field string, fallback bool) (bool, error) {
 	return false, c.wrong(field, "%s has to be true or false", field)
 }
 
-// instant reads a time in ISO 8601; the zero time where the field isn't there.
+// instant reads a time in ISO 8601; the zero time if the field is empty.
 func (c *call) instant(field string) (time.Time, error) {
 	value := c.form.Get(field)
 	if value == "" {

@@ -15,12 +15,13 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// A request with a token may be repeated: it has one effect, and is answered as the first time. That it is about to be carried
-// out is noted before, its answer is kept afterwards. Where a process died in between, the commands and SIDs that a request
-// makes are the same ones again, and conversations refuse those that they may have forgotten; changes of the desk are noted
-// in their own transactions. So nothing has a second effect.
+// A client may repeat a request that has an idempotency token: it has one effect, and gets the first answer again.
+// The desk records that the request is about to be carried out, and keeps its answer afterwards. If the process
+// dies in between, a repeat makes the same commands and SIDs again. Conversations refuse those commands that they
+// may have forgotten. Changes of the desk are recorded in their own transactions. Thus no repeat has a second
+// effect.
 
-// token is what makes a request the same as one before; "" where the client has given none.
+// token returns the idempotency token, which identifies repeats of one request; "" if the client sent none.
 func (c *call) token() string {
 	if token := c.r.Header.Get(idempotencyHeader); token != "" {
 		return token
@@ -28,10 +29,10 @@ func (c *call) token() string {
 	return c.r.Header.Get("Idempotency-Key")
 }
 
-// maxToken bounds a token.
+// maxToken is the maximum length of a token in bytes.
 const maxToken = 255
 
-// once answers a request that may be repeated.
+// once handles a request that has a token.
 func (c *call) once() (any, error) {
 	if len(c.token()) > maxToken {
 		return nil, c.wrong("Idempotency-Key", "Idempotency-Key can have at most %d characters", maxToken)
@@ -55,7 +56,7 @@ func (c *call) once() (any, error) {
 	reply, err := c.carryOut()
 	if err != nil {
 		c.forget(key, err)
-		return nil, err // refusals aren't kept: what is refused may be sent again
+		return nil, err // refusals aren't kept, so that the client may send the request again
 	}
 	body := []byte("null")
 	if c.route.status != http.StatusNoContent {
@@ -65,22 +66,22 @@ func (c *call) once() (any, error) {
 	}
 	kept := desk.Answer{Request: c.asked, Status: c.route.status, ETag: c.w.Header().Get("ETag"), Body: string(body)}
 	if err := c.desk.KeepAnswer(c.ctx, key, kept); err != nil {
-		// It was carried out all the same, and repeated it has no second effect.
+		// The request was carried out, and a repeat has no second effect.
 		c.log.ErrorContext(c.ctx, "An answer could not be kept", "route", c.route.String(), "error", err)
 	}
 	return json.RawMessage(body), nil
 }
 
-// carryOut carries the request out, as far as it was not before.
+// carryOut carries out what earlier attempts of the request did not.
 func (c *call) carryOut() (any, error) {
 	if c.begun.Changes > 0 && c.route.method == http.MethodDelete {
-		return nil, nil //nolint:nilnil // what is removed is answered with nothing
+		return nil, nil //nolint:nilnil // the answer to a removal is empty
 	}
 	reply, err := c.route.handle(c)
 	refusal, refused := errors.AsType[*conversation.Refusal](err)
 	switch {
 	case errors.Is(err, desk.ErrDoneBefore) && c.route.method == http.MethodDelete:
-		return nil, nil //nolint:nilnil // as above
+		return nil, nil //nolint:nilnil // the answer to a removal is empty
 	case errors.Is(err, desk.ErrDoneBefore):
 		return c.afterwards()
 	case refused && refusal.Details.Field == "command_id":
@@ -89,7 +90,8 @@ func (c *call) carryOut() (any, error) {
 	return reply, err
 }
 
-// afterwards answers a request that was carried out before, and whose answer was lost, with what it changed as it is now.
+// afterwards answers a request that was carried out before and whose answer was lost. The answer is the present
+// state of the resource that the request changed.
 func (c *call) afterwards() (any, error) {
 	for _, r := range routes() {
 		if r.method == http.MethodGet && r.product == c.route.product && r.path == c.route.path && r.list == "" {
@@ -99,7 +101,7 @@ func (c *call) afterwards() (any, error) {
 	return nil, c.untold("This request was carried out before, and its answer was lost")
 }
 
-// untold tells that nobody can say whether the request was carried out. It stays so.
+// untold is the answer to a request if it is unknown whether it was carried out. Repeats get it too.
 func (c *call) untold(what string) *problem {
 	c.uncertain = true
 	return &problem{
@@ -108,7 +110,8 @@ func (c *call) untold(what string) *problem {
 	}
 }
 
-// forget lets a refused request be sent again at any time. One that may have had an effect stays noted.
+// forget drops the record of a refused request, so that the client may send it again. A request that may have had
+// an effect stays recorded.
 func (c *call) forget(key string, refused error) {
 	if c.uncertain || c.effective || problemOf(refused, c.route).Status >= http.StatusInternalServerError {
 		return
@@ -118,8 +121,8 @@ func (c *call) forget(key string, refused error) {
 	}
 }
 
-// command is what every command carries: under which ID it may be repeated, and who did it for the
-// agent. The step tells apart the commands that one request sends.
+// command returns the fields that every command carries: the ID under which it may be repeated, and who acted for
+// the agent. The step distinguishes the commands of one request.
 func (c *call) command(step string) conversation.Meta {
 	meta := conversation.Meta{By: c.caller.by()}
 	if c.token() != "" {
@@ -128,12 +131,13 @@ func (c *call) command(step string) conversation.Meta {
 	return meta
 }
 
-// derived is an ID that the same request of the same caller has again, and none besides.
+// derived returns an ID that depends only on the caller's key, the token, the request, the prefix and the step. A
+// repeat of the request gets the same ID.
 func (c *call) derived(prefix, step string) uuid.UUID {
 	return uuid.NewSHA1(uuid.Nil, []byte(strings.Join([]string{prefix, c.caller.key.SID, c.token(), c.asked, step}, "\x00")))
 }
 
-// newSID is a new SID of that prefix, and the same one for a request that is repeated.
+// newSID returns a new SID with that prefix. A repeated request gets the same SID.
 func (c *call) newSID(prefix string) string {
 	if c.token() == "" {
 		return conversation.SIDOf(prefix, uuid.New())

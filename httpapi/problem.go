@@ -14,13 +14,13 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// problem is an error as Twilio answers it.
+// problem is an error in the form in which Twilio's API returns it.
 type problem struct {
 	Status  int
 	Code    int
 	Message string
 	Details map[string]any
-	// RetryAfter is in seconds; 0 where the client needn't wait.
+	// RetryAfter is in seconds; 0 if the client need not wait.
 	RetryAfter int
 }
 
@@ -42,13 +42,13 @@ func (p *problem) MarshalJSON() ([]byte, error) {
 	return encoded, nil
 }
 
-// answer is how a refusal is answered: the HTTP status, and Twilio's code by product.
+// answer is the HTTP form of a refusal: the status, and Twilio's error code for each product.
 type answer struct {
 	status                          int
 	taskrouter, flex, conversations int
 }
 
-// The answers that several refusals have.
+// These answers are shared by several refusals.
 var (
 	wrongParameter = answer{http.StatusBadRequest, 20422, 45004, 20422}
 	forbidden      = answer{http.StatusForbidden, 20403, 20403, 20403}
@@ -58,7 +58,7 @@ var (
 	transferFailed = answer{http.StatusConflict, 20409, 45313, 20409}
 )
 
-// answers is the one table from refusal codes to HTTP.
+// answers maps every refusal code to its HTTP form. There is no other such table.
 var answers = map[conversation.Code]answer{
 	conversation.CodeInvalidPayload:         wrongParameter,
 	conversation.CodeUnknownConversation:    missing,
@@ -97,8 +97,8 @@ func (a answer) code(of product) int {
 	return a.taskrouter
 }
 
-// problemOf turns any error into what the client is told. What is neither a refusal nor the client's
-// mistake is an internal error, whose cause stays inside.
+// problemOf turns any error into the client's answer. An error that is neither a refusal nor the client's mistake
+// becomes an internal error, and its cause is not shown.
 func problemOf(err error, r route) *problem {
 	of := r.product
 	if p, ok := errors.AsType[*problem](err); ok {
@@ -141,7 +141,7 @@ func notFound(what string) *problem {
 	return &problem{Status: http.StatusNotFound, Code: 20404, Message: "Not found: " + what}
 }
 
-// lost tells that what the path names isn't there.
+// lost is the answer if the resource in the path does not exist.
 func (c *call) lost(what, sid string) *problem {
 	if c.caller.agent() != "" && slices.Contains(derived, what) {
 		return c.notTheirs()
@@ -153,7 +153,7 @@ func (c *call) lost(what, sid string) *problem {
 	return p
 }
 
-// wrong tells which parameter is wrong, and what would be right.
+// wrong is the answer to a wrong parameter. The message states which value would be right.
 func (c *call) wrong(field, format string, args ...any) *problem {
 	return &problem{
 		Status: http.StatusBadRequest, Code: wrongParameter.code(c.route.product), Message: fmt.Sprintf(format, args...),
@@ -161,7 +161,7 @@ func (c *call) wrong(field, format string, args ...any) *problem {
 	}
 }
 
-// unexpected tells that a resource isn't in a state that the request can start from.
+// unexpected is the answer if a resource's state does not allow the request.
 func (c *call) unexpected(format string, args ...any) *problem {
 	return &problem{Status: wrongState.status, Code: wrongState.code(c.route.product), Message: fmt.Sprintf(format, args...)}
 }
@@ -170,10 +170,10 @@ func (c *call) forbid(format string, args ...any) *problem {
 	return &problem{Status: forbidden.status, Code: forbidden.taskrouter, Message: fmt.Sprintf(format, args...)}
 }
 
-// derived are the kinds of which SIDs can be computed from a conversation's.
+// derived lists the kinds of resources whose SIDs can be computed from a conversation's SID.
 var derived = []string{"task", "reservation", "transfer", "note", "participant"}
 
-// short is as much of what a client has sent as a sentence takes, in quotes.
+// short returns a client's text in quotes, cut to a length that fits into a sentence.
 func short(text string) string { return strconv.Quote(shortened(text)) }
 
 func shortened(text string) string {

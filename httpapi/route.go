@@ -7,7 +7,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// product is which of Twilio's APIs a route is of.
+// product names the Twilio API that a route belongs to.
 type product string
 
 const (
@@ -16,36 +16,36 @@ const (
 	conversations product = "Conversations"
 )
 
-// route is one call of the API.
+// route describes one call of the API.
 type route struct {
 	product product
 	method  string
 	path    string
 	access  access
-	// status is that of a call that has done what it should.
+	// status is the HTTP status of a successful call.
 	status int
-	// does says what the call does, in a sentence; differs, how that is otherwise than Twilio's.
+	// does states in a sentence what the call does; differs states how that differs from Twilio's API.
 	does, differs string
-	// takes are the parameters that the call reads, of its query or its body; a required one ends in *.
+	// takes lists the parameters that the call reads from its query or its body. A required one ends in *.
 	takes []string
-	// refused are the other parameters that Twilio documents for the call.
+	// refused lists the other parameters that Twilio documents for the call.
 	refused []unsupported
-	// json is set where the body is JSON instead of a form.
+	// json is set if the body is JSON instead of a form.
 	json bool
-	// list is the key of the list that the call answers with, "" for a single resource.
+	// list is the key of the list that the call answers with; "" for a single resource.
 	list string
-	// reply is a zero value of what is answered, nil for nothing.
+	// reply is a zero value of the answer; nil for an empty answer.
 	reply  any
 	handle func(*call) (any, error)
 }
 
-// String names the route in logs.
+// String returns the method and the path, for logs.
 func (r route) String() string { return r.method + " " + r.path }
 
-// paging are the parameters of every list.
+// paging lists the parameters that every list takes.
 var paging = []string{"PageSize", "Page", "PageToken"}
 
-// routes are all calls that there are.
+// routes returns all routes of the API.
 func routes() []route {
 	return slices.Concat(
 		interactionRoutes(), participantRoutes(), transferRoutes(), noteRoutes(), insightRoutes(),
@@ -66,7 +66,8 @@ func remove(p product, path string, access access) route {
 	return route{product: p, method: http.MethodDelete, path: path, access: access, status: http.StatusNoContent}
 }
 
-// The rest of a route is told one after the other.
+// The methods below add the other properties of a route. Each returns the changed route, so that calls can be
+// chained.
 
 func (r route) says(does string) route     { r.does = does; return r }
 func (r route) but(differs string) route   { r.differs = differs; return r }
@@ -92,20 +93,20 @@ type handler = func(*call) (any, error)
 // Route describes a call of the API, for documents and tests.
 type Route struct {
 	Product, Method, Path string
-	// Roles are the roles of the keys that may call it; of agents' keys each for its own agent only.
+	// Roles are the roles of the keys that may call it. An agent's key acts for its own agent only.
 	Roles []desk.KeyRole
-	// Status is that of a call that has done what it should.
+	// Status is the HTTP status of a successful call.
 	Status int
-	// Does says what the call does, Differs how that is otherwise than Twilio's.
+	// Does states what the call does; Differs states how that differs from Twilio's API.
 	Does, Differs string
-	// Takes are the parameters, of the query or of the form or JSON in the body; a required one ends in *.
+	// Takes lists the parameters of the query, or of the form or JSON in the body. A required one ends in *.
 	Takes []string
-	// Refuses are the other parameters that Twilio documents for the call: with a value they are refused, except one that
-	// says what Baton does in any case.
+	// Refuses lists the other parameters that Twilio documents for the call. A request that gives one a value is
+	// refused, unless the value describes what Baton does in any case.
 	Refuses []string
 	JSON    bool
-	// List is the key of the list that is answered, "" for a single resource; Reply a zero value of what
-	// is answered, or of what the list holds, nil for nothing.
+	// List is the key of the list in the answer; "" for a single resource. Reply is a zero value of the answer, or
+	// of the list's entries; nil for an empty answer.
 	List  string
 	Reply any
 }

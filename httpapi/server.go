@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// Conversations commands conversations and reads them: [*baton.Client] does.
+// Conversations sends commands to conversations and reads their state. [*baton.Client] implements it.
 type Conversations interface {
 	Start(ctx context.Context, start conversation.StartCommand) (string, error)
 	Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error)
@@ -27,22 +27,23 @@ type Conversations interface {
 
 var _ Conversations = (*baton.Client)(nil)
 
-// Options are what a server may be made with. The zero Options serve.
+// Options configure a server. The zero value is usable.
 type Options struct {
-	// Logger takes what went wrong inside; nothing is logged where it is nil. Neither secrets nor what
-	// people wrote is ever logged.
+	// Logger receives internal errors; nil logs nothing. Secrets and what people wrote are never logged.
 	Logger *slog.Logger
-	// AllowCallback tells whether an address may be set as the workspace's event callback: nil, or why not.
+	// AllowCallback returns an error that states why an address may not be the workspace's event callback; nil
+	// allows all.
 	AllowCallback func(callback string) error
-	// URL is the public address, as https://baton.example.com, with which addresses in answers begin; empty for the
-	// one that was asked.
+	// URL is the public base address, as https://baton.example.com, of URLs in answers. If it is empty, the address
+	// that the client requested is used.
 	URL string
 	// Elsewhere answers browsers that ask for a path outside the API; nil for the API's own answer.
 	Elsewhere http.Handler
-	// WrongCredentials is how often one address (of IPv6, one /64) may send wrong credentials, WrongCredentialsTotal
-	// how often all may; zero for [DefaultWrongCredentials] and [DefaultWrongCredentialsTotal].
+	// WrongCredentials is how often one address (of IPv6, one /64) may send wrong credentials;
+	// WrongCredentialsTotal is how often all addresses together may. Zero means [DefaultWrongCredentials] and
+	// [DefaultWrongCredentialsTotal].
 	WrongCredentials, WrongCredentialsTotal limit.Pace
-	// Authenticated is told with which credentials a request came, by their SID; nobody where it is nil.
+	// Authenticated is called for each authenticated request with the SID of its credentials; nil for no calls.
 	Authenticated func(ctx context.Context, sid string)
 }
 
@@ -62,7 +63,7 @@ type Server struct {
 	seen          *seen
 }
 
-// New returns a server over a desk and the client for conversations, which stay the caller's to close.
+// New returns a server that uses the desk and the client for conversations. The caller closes both.
 func New(d *desk.Desk, c Conversations, o Options) *Server {
 	s := &Server{
 		desk: d, conversations: c, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
@@ -82,13 +83,13 @@ func New(d *desk.Desk, c Conversations, o Options) *Server {
 	return s
 }
 
-// MaxBody is how many bytes a request may have.
+// MaxBody is the maximum size of a request's body in bytes.
 const MaxBody = 1 << 20
 
-// patience is how long a request may take inside, which has to be less than the server's WriteTimeout.
+// patience is how long a request may take to handle. It must be less than the server's WriteTimeout.
 const patience = 20 * time.Second
 
-// Handler returns the API as a handler of HTTP.
+// Handler returns the API as an HTTP handler.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range routes() {
@@ -99,11 +100,11 @@ func (s *Server) Handler() http.Handler {
 	return s.security.HTTP(s.secured(mux))
 }
 
-// secured refuses what a page of another site has a browser send with credentials that the browser remembers. Programs
+// secured refuses requests that a page of another site makes a browser send with remembered credentials. Programs
 // send neither Origin nor Sec-Fetch-Site.
 func (s *Server) secured(next http.Handler) http.Handler {
 	guard := http.NewCrossOriginProtection()
-	if s.public != "" { // a proxy may send another Host than the browser's
+	if s.public != "" { // a proxy may change the browser's Host
 		if err := guard.AddTrustedOrigin(s.public); err != nil {
 			s.log.Error("public address is not an origin", "url", s.public, "error", err)
 		}
@@ -122,8 +123,8 @@ func (s *Server) secured(next http.Handler) http.Handler {
 	})
 }
 
-// unrouted answers what no route is for: with 405 where the path has other methods, else with 404; browsers that ask
-// for a page are answered with one.
+// unrouted answers requests without a route: with 405 if the path has other methods, else with 404. A browser that
+// asks for a page gets a page.
 func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
 	unrouted := s.serve(route{access: everyone, handle: func(c *call) (any, error) {
 		allowed := methods(mux, c.r)
@@ -147,7 +148,7 @@ func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// methods are those that the path has routes for.
+// methods returns the methods that have a route for the request's path.
 func methods(mux *http.ServeMux, r *http.Request) (found []string) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		other := r.Clone(r.Context())
@@ -161,12 +162,13 @@ func methods(mux *http.ServeMux, r *http.Request) (found []string) {
 
 var versioned = regexp.MustCompile(`^/v[0-9]+(/|$)`)
 
-// forBrowsers reports whether a browser asks for a page: without credentials, and not below a version of the API.
+// forBrowsers reports whether a browser asks for a page: the request has no credentials, its path is not below a
+// version of the API, and it accepts HTML.
 func forBrowsers(r *http.Request) bool {
 	return r.Header.Get("Authorization") == "" && !versioned.MatchString(r.URL.Path) && acceptsHTML(r.Header.Values("Accept"))
 }
 
-// acceptsHTML reports whether HTML is named among the accepted types. Programs accept */* or JSON.
+// acceptsHTML reports whether the accepted types name HTML. Programs accept */* or JSON.
 func acceptsHTML(accept []string) bool {
 	for _, line := range accept {
 		for entry := range strings.SplitSeq(line, ",") {

@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// behind is for how long the desk may be behind a conversation that keeps changing, and a bit more.
+	// behind is the longest time, with a margin, that the desk may lag behind a conversation that keeps changing.
 	behind = 5 * time.Second
-	// busyCaller is from how many commands within that time on a caller is no client that waits for its own.
+	// busyCaller is the most commands within that time for which a list waits. A caller that sends more does not
+	// wait for each command.
 	busyCaller = 16
 )
 
-// writes are the commands that callers have just sent: the desk, from which lists are read, follows
-// within a second. A list waits for what its own caller has written. Who sends more than a list could
-// wait for gets what the desk shows.
+// writes records the commands that callers have sent recently. Lists are read from the desk, which follows
+// conversations within a second. A list therefore waits for its own caller's commands, unless these are too many to
+// wait for: then it shows what the desk has.
 type writes struct {
 	mutex    sync.Mutex
 	byCaller map[string][]write
@@ -40,7 +41,7 @@ func (w *writes) note(caller string, what write) {
 	w.byCaller[caller] = append(recent(w.byCaller[caller], what.at), what)
 }
 
-// lately returns what the caller has just written; nothing of one who writes more than a list could wait for.
+// lately returns the caller's recent commands; nil if there are too many to wait for.
 func (w *writes) lately(caller string, now time.Time) []write {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -52,7 +53,7 @@ func (w *writes) lately(caller string, now time.Time) []write {
 	return slices.Clone(found)
 }
 
-// recent drops what is long enough ago for the desk to show it, and what comes on top of too much.
+// recent drops commands that are old enough for the desk to show them, and the oldest of too many.
 func recent(writes []write, now time.Time) []write {
 	for len(writes) > 0 && (now.Sub(writes[0].at) > behind || len(writes) > busyCaller+1) {
 		writes = writes[1:]
@@ -60,12 +61,12 @@ func recent(writes []write, now time.Time) []write {
 	return writes
 }
 
-// send sends a command, and notes what it did for who reads next.
+// send sends a command, and records it so that the caller's next list waits for it.
 func (c *call) send(sid string, command conversation.Command) (conversation.Outcome, error) {
-	if err := conversation.Storable(command); err != nil { // here, for the ID makes it JSON
+	if err := conversation.Storable(command); err != nil { // before Identified, which encodes it as JSON
 		return conversation.Outcome{}, err
 	}
-	command, err := conversation.Identified(command, uuid.NewString()) // a refusal is noted under the ID
+	command, err := conversation.Identified(command, uuid.NewString()) // the desk records a refusal under the ID
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
@@ -90,7 +91,7 @@ func (c *call) send(sid string, command conversation.Command) (conversation.Outc
 	return outcome, nil
 }
 
-// settle waits until the desk shows what the caller has just written, but not for ever.
+// settle waits until the desk shows the caller's recent commands, but no longer than behind.
 func (c *call) settle() {
 	mine := c.writes.lately(c.caller.key.SID, time.Now())
 	if len(mine) == 0 {
@@ -100,18 +101,18 @@ func (c *call) settle() {
 	defer cancel()
 	for _, w := range mine {
 		if err := c.desk.AwaitRevision(ctx, w.conversation, w.revision); err != nil {
-			return // the list is read as the desk shows it
+			return // the list shows what the desk has
 		}
 	}
 }
 
-// seen remembers to which conversation a SID belongs that the desk may not show yet.
+// seen maps SIDs that the desk may not show yet to their conversations. It is safe for concurrent use.
 type seen struct {
 	mutex        sync.Mutex
 	newer, older map[string]string
 }
 
-// remembered is how many SIDs are remembered before the oldest are forgotten.
+// remembered is the number of SIDs in a generation. A full generation replaces the one before.
 const remembered = 20_000
 
 func newSeen() *seen { return &seen{newer: map[string]string{}, older: map[string]string{}} }
@@ -135,9 +136,9 @@ func (s *seen) of(sid string) (string, bool) {
 	return conversation, ok
 }
 
-// settleConversation waits until the desk shows the conversation at that revision, but not for ever.
+// settleConversation waits until the desk shows the conversation at that revision, but no longer than behind.
 func (c *call) settleConversation(sid string, revision int) {
 	ctx, cancel := context.WithTimeout(c.ctx, behind)
 	defer cancel()
-	_ = c.desk.AwaitRevision(ctx, sid, revision) // what follows is decided on what the desk shows
+	_ = c.desk.AwaitRevision(ctx, sid, revision) // after a timeout the caller uses what the desk shows
 }

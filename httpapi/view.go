@@ -10,8 +10,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// view is one conversation as it is now: as its workflow says while it runs, so that who has just
-// commanded sees it at any gateway, and as the desk has kept it afterwards.
+// view is the present state of one conversation. While its workflow runs, the workflow answers, so that every
+// gateway shows the effect of a command at once. Afterwards the desk's record is used.
 type view struct {
 	sid       string
 	status    conversation.ConversationStatus
@@ -22,14 +22,14 @@ type view struct {
 	revision  int
 	tasks     []desk.Task
 	transfers []conversation.Transfer
-	// turn is how much of it the caller may read; tasks and transfers are bounded by it.
+	// turn is the part of the conversation that the caller may read. It limits tasks and transfers.
 	turn conversation.Turn
 }
 
-// stateTimeout is how long a conversation may take to tell how it is before the desk is asked instead.
+// stateTimeout is how long a workflow may take to answer before the desk's record is used instead.
 const stateTimeout = 5 * time.Second
 
-// view returns the conversation, which a caller who is bound to an agent has to be on.
+// view returns the conversation as far as the caller may read it. It refuses an agent who may read none of it.
 func (c *call) view(sid string) (*view, error) {
 	v, err := c.viewFor(sid)
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *call) viewOfState(s conversation.State) (*view, error) {
 	}
 	for _, t := range s.Tasks {
 		v.tasks = append(v.tasks, desk.Task{Conversation: s.Conversation, Channel: s.Channel, Task: *t})
-		if t.Status.Live() { // it may be told to somebody before the desk shows it
+		if t.Status.Live() { // the client may use the SID before the desk shows it
 			c.seen.note(t.SID, s.Conversation)
 			if t.Reservation != nil {
 				c.seen.note(t.Reservation.SID, s.Conversation)
@@ -83,7 +83,8 @@ func (c *call) viewOfState(s conversation.State) (*view, error) {
 	return v, c.recall(v, s.Forgotten)
 }
 
-// recall adds what the conversation has forgotten, in its place: as the desk has kept it, in the order in which tasks were made.
+// recall adds the tasks and transfers that the workflow has dropped from its state, as the desk has kept them, in
+// the order in which they were created.
 func (c *call) recall(v *view, forgotten conversation.Forgotten) error {
 	kept, err := c.viewOfDesk(desk.Conversation{SID: v.sid})
 	if err != nil {
@@ -94,8 +95,9 @@ func (c *call) recall(v *view, forgotten conversation.Forgotten) error {
 	return nil
 }
 
-// recalled puts each of those that only the desk has kept before the first one that is known and younger. What the
-// desk has been told since the conversation was asked comes after them all, and is left out.
+// recalled merges two lists in order of creation: each row that only the desk has kept comes before the first known
+// row that is younger. It adds at most the number of rows that the conversation has forgotten. Rows that reached
+// the desk after the conversation was read come last, and are left out.
 func recalled[T any](known, kept []T, forgotten int, sid func(T) string) []T {
 	var all []T
 	for _, row := range kept {
@@ -124,7 +126,8 @@ func (c *call) viewOfDesk(shown desk.Conversation) (*view, error) {
 	return v, err
 }
 
-// mayRead refuses an agent who may not read the conversation, and bounds it by the turn of one who wraps it up.
+// mayRead refuses an agent who may not read the conversation. It limits the view of an agent who wraps up to their
+// turn.
 func (c *call) mayRead(v *view) error {
 	own := c.caller.agent()
 	if own == "" {
@@ -151,7 +154,7 @@ func (c *call) mayRead(v *view) error {
 	return nil
 }
 
-// each passes the tasks on, in order.
+// each yields the tasks in order.
 func (v *view) each(yield func(*conversation.Task) bool) {
 	for i := range v.tasks {
 		if !yield(&v.tasks[i].Task) {
@@ -160,7 +163,8 @@ func (v *view) each(yield func(*conversation.Task) bool) {
 	}
 }
 
-// details are the conversation's as the caller may read them: what was changed after their turn, they have never seen.
+// details returns the conversation's details as far as the caller may read them: changes after the agent's turn are
+// left out.
 func (c *call) details(v *view) (desk.Details, error) {
 	details, err := c.desk.Details(c.ctx, v.sid)
 	if err == nil && !v.turn.Includes(details.UpdatedAt) {
@@ -170,7 +174,8 @@ func (c *call) details(v *view) (desk.Details, error) {
 	return details, err
 }
 
-// withinTurn returns the refusal of a command as far as an agent's key may learn of it ([conversation.Turn.Refusal]).
+// withinTurn returns the refusal of a command as far as an agent's key may learn of it
+// ([conversation.Turn.Refusal]).
 func (c *call) withinTurn(refused error) error {
 	own := c.caller.agent()
 	if own == "" || c.sent == nil || conversation.CodeOf(refused) != conversation.CodeConversationClosed {
@@ -190,7 +195,8 @@ func (c *call) withinTurn(refused error) error {
 	return conversation.LastTurn(own, v.each).Refusal(c.sent, state, refused)
 }
 
-// reader is whom the desk lets read, once the conversation has let the caller: the desk's own record may be behind.
+// reader returns the desk's reader for a caller whom mayRead has admitted. It depends on the conversation's state,
+// since the desk's own record may lag.
 func (v *view) reader() desk.Reader {
 	if v.turn.Whole() {
 		return desk.AsSystem()
@@ -198,7 +204,7 @@ func (v *view) reader() desk.Reader {
 	return desk.AsTurn(v.turn)
 }
 
-// task returns the task with those digits, under whichever prefix, nil where there is none.
+// task returns the task whose SID has the same digits, under any prefix; nil if there is none.
 func (v *view) task(sid string) *desk.Task {
 	for i := range v.tasks {
 		if v.tasks[i].SID[2:] == sid[2:] {
@@ -208,8 +214,8 @@ func (v *view) task(sid string) *desk.Task {
 	return nil
 }
 
-// latest returns the task that the conversation is with: one that waits or is assigned, else its last
-// one; nil where it has none.
+// latest returns the conversation's current task: the last one that waits or is assigned, else the last one; nil if
+// there is none.
 func (v *view) latest() *desk.Task {
 	for i := range slices.Backward(v.tasks) {
 		if s := v.tasks[i].Status; s.Waiting() || s == conversation.TaskAssigned {
@@ -222,8 +228,8 @@ func (v *view) latest() *desk.Task {
 	return &v.tasks[len(v.tasks)-1]
 }
 
-// conversationOf returns the conversation that a task, reservation or transfer is of, as soon as its
-// SID has been told to anybody.
+// conversationOf returns the conversation of a task, reservation or transfer, also if this process has answered
+// with its SID before the desk shows it.
 func (c *call) conversationOf(sid string) (string, error) {
 	if known, ok := c.seen.of(sid); ok {
 		return known, nil
@@ -241,7 +247,7 @@ func (c *call) conversationOf(sid string) (string, error) {
 	}
 }
 
-// taskNow returns the task as it is now, and the conversation that it is of.
+// taskNow returns the present state of the task, and its conversation.
 func (c *call) taskNow(sid string) (desk.Task, *view, error) {
 	of, err := c.conversationOf(sid)
 	if err != nil {
@@ -255,7 +261,7 @@ func (c *call) taskNow(sid string) (desk.Task, *view, error) {
 	if task == nil {
 		return desk.Task{}, nil, c.lost("task", sid)
 	}
-	if len(task.Attributes) == 0 { // dropped from an old task's state; the desk keeps them
+	if len(task.Attributes) == 0 { // an old task's state has no attributes; the desk keeps them
 		if kept, err := c.desk.Task(c.ctx, sid); err == nil {
 			task.Attributes = kept.Attributes
 		}
@@ -263,7 +269,8 @@ func (c *call) taskNow(sid string) (desk.Task, *view, error) {
 	return *task, v, nil
 }
 
-// unknown turns a refusal that says that the desk has no such record into a 404, and leaves other errors alone.
+// unknown turns a refusal, which means that the desk has no such record, into a 404. It returns other errors
+// unchanged.
 func (c *call) unknown(err error, what, sid string) error {
 	if conversation.CodeOf(err) != "" {
 		return c.lost(what, sid)
