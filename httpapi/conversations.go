@@ -40,13 +40,13 @@ func (c *call) conversationSID() (string, error) {
 		return conversation.PrefixConversation + strings.ToLower(given[2:]), nil
 	}
 	sid, err := c.desk.ConversationNamed(c.ctx, given)
-	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // a unique name may be a number that can be guessed
+	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // a unique name may be a guessable number
 		return "", c.notTheirs()
 	}
 	return sid, err
 }
 
-// conversationAsked returns the conversation that the path names, as it is now.
+// conversationAsked returns the present state of the conversation that the path names.
 func (c *call) conversationAsked() (*view, error) {
 	sid, err := c.conversationSID()
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *call) renderConversation(v *view) (any, error) {
 	}
 	created := v.createdAt
 	if !details.CreatedAt.IsZero() && details.CreatedAt.Before(created) {
-		created = details.CreatedAt // it was opened before it was started
+		created = details.CreatedAt // it was opened as a draft before it was started
 	}
 	base := c.url("v1", "Conversations", v.sid)
 	return all(conversationmodel.ConversationsV1Conversation{
@@ -80,7 +80,7 @@ func (c *call) renderConversation(v *view) (any, error) {
 	}), nil
 }
 
-// serviceSID is the SID (IS…) of the one conversation service.
+// serviceSID returns the SID (IS…) of the only conversation service.
 func (c *call) serviceSID() string { return conversation.SameSID("IS", c.account.SID) }
 
 func (c *call) listConversations() (any, error) {
@@ -96,7 +96,7 @@ func (c *call) listConversations() (any, error) {
 	case "closed":
 		filter.Statuses = []conversation.ConversationStatus{conversation.ConversationWrapping, conversation.ConversationClosed}
 	case "inactive", "initializing":
-		filter.Statuses = []conversation.ConversationStatus{conversation.ConversationStatus(state)} // none ever is
+		filter.Statuses = []conversation.ConversationStatus{conversation.ConversationStatus(state)} // no conversation has these
 	default:
 		return nil, c.wrong("State", "State has to be active or closed")
 	}
@@ -123,7 +123,7 @@ func (c *call) listConversations() (any, error) {
 	return answer, failed
 }
 
-// stateGiven reads State, which can be set to little.
+// stateGiven reads State. It refuses a value that is not allowed.
 func (c *call) stateGiven(allowed ...string) (string, error) {
 	state := c.form.Get("State")
 	if state != "" && !slices.Contains(allowed, state) {

@@ -34,21 +34,21 @@ func memberRoutes() []route {
 	}
 }
 
-// member is somebody on a conversation, as the Conversations API sees them.
+// member is a participant of a conversation in the form of the Conversations API.
 type member struct {
 	sid string
-	// author is who they are in the transcript: desk.FromCustomer, or an agent's name.
+	// author is the member's name in the transcript: desk.FromCustomer, or an agent's name.
 	author   string
 	identity string
 	address  string
 	proxy    string
-	// attributes are JSON; added is set for those who were added by hand.
+	// attributes is JSON. added is set if the API added the member.
 	attributes         string
 	added              bool
 	createdAt, updated time.Time
 }
 
-// members are who is on the conversation.
+// members returns the participants of the conversation: the customer, the agents and the added members.
 func (c *call) members(v *view) ([]member, error) {
 	added, err := c.desk.Participants(c.ctx, v.sid)
 	if err != nil {
@@ -73,7 +73,7 @@ func (c *call) members(v *view) ([]member, error) {
 		if !v.turn.Includes(p.CreatedAt) {
 			continue
 		}
-		if !v.turn.Includes(p.UpdatedAt) { // only the address is what it was
+		if !v.turn.Includes(p.UpdatedAt) { // it was changed after the agent's turn: only the address is unchanged
 			p.Identity, p.ProxyAddress, p.Attributes, p.UpdatedAt = "", "", "", p.CreatedAt
 		}
 		found = append(found, member{
@@ -101,13 +101,13 @@ func (c *call) renderMember(v *view) func(member) whole[conversationmodel.Conver
 	}
 }
 
-// addressPrefixes are the schemes that addresses of messaging channels begin with.
+// addressPrefixes maps the schemes of messaging addresses to their channels.
 var addressPrefixes = map[string]conversation.Channel{
 	"whatsapp:": conversation.ChannelWhatsApp, "messenger:": conversation.ChannelMessenger, "sms:": conversation.ChannelSMS, "mailto:": conversation.ChannelEmail,
 }
 
-// bindingType is the channel that reaches an address: the address tells where it can, for a conversation has a channel only
-// once it is started, and participants on several.
+// bindingType returns the channel that reaches an address. It looks at the address first, because a conversation
+// has a channel only after it is started, and its participants may use several.
 func bindingType(channel conversation.Channel, address string) conversation.Channel {
 	for prefix, of := range addressPrefixes {
 		if strings.HasPrefix(strings.ToLower(address), prefix) {
@@ -152,7 +152,7 @@ func (c *call) createMember() (any, error) {
 	return c.memberAnswer(v, added.SID)
 }
 
-// memberAnswer answers with the participant of that SID.
+// memberAnswer answers with the participant with that SID.
 func (c *call) memberAnswer(v *view, sid string) (any, error) {
 	people, err := c.members(v)
 	if err != nil {
@@ -169,7 +169,7 @@ func noMember(given string) *problem {
 	return &problem{Status: http.StatusNotFound, Code: 50432, Message: "Not found: there is no participant " + short(given)}
 }
 
-// memberAsked returns the participant that the path names.
+// memberAsked returns the participant that the path names, by its SID or its identity.
 func (c *call) memberAsked() (*view, member, error) {
 	v, people, err := c.transcriptAsked()
 	if err != nil {
@@ -205,7 +205,8 @@ func (c *call) fetchMember() (any, error) {
 	return c.renderMember(v)(m), nil
 }
 
-// addedMember is the participant that the path names, who was added by hand.
+// addedMember returns the participant that the path names. It refuses the customer and agents, whom the API did not
+// add.
 func (c *call) addedMember() (*view, member, error) {
 	v, m, err := c.memberAsked()
 	if err == nil && !m.added {

@@ -54,7 +54,7 @@ func (c *call) renderMessage(v *view, people []member) func(desk.Message) whole[
 	}
 }
 
-// transcriptAsked returns the conversation that the path names, and who is on it.
+// transcriptAsked returns the conversation that the path names, and its participants.
 func (c *call) transcriptAsked() (*view, []member, error) {
 	v, err := c.conversationAsked()
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *call) createMessage() (any, error) {
 	if c.token() != "" {
 		message.ProviderSID = "http/" + c.derived(desk.PrefixMessage, "").String()
 	}
-	if from != desk.FromCustomer || v.status != conversation.ConversationActive { // the desk may not know yet that they have it, or that it is over
+	if from != desk.FromCustomer || v.status != conversation.ConversationActive { // the desk may not show yet that the agent has it, or that it is closed
 		c.settleConversation(v.sid, v.revision)
 	}
 	said, err := c.desk.Say(c.ctx, message)
@@ -114,9 +114,10 @@ func (c *call) createMessage() (any, error) {
 	return c.renderMessage(v, people)(said), nil
 }
 
-// from finds out who writes: an agent with a live task, then the customer's side, then another agent, then the customer by a
-// name that was not given before. A name that is both an agent's with a live task and on the customer's side is refused:
-// the words of one would be the other's. A participant's SID tells them apart. An agent's key writes as its agent.
+// from returns the author of a message. An author is looked for in this order: an agent with a live task, a
+// participant on the customer's side, another agent, else the customer under a new name. A name that belongs to
+// both of the first two is refused, because the message could be attributed to the wrong one. A participant's SID
+// is unambiguous. An agent's key writes as its agent.
 func (c *call) from(v *view, people []member, author string) (from, identity string, err error) {
 	own := c.caller.agent()
 	switch {
@@ -160,7 +161,7 @@ func (c *call) from(v *view, people []member, author string) (from, identity str
 	return desk.FromCustomer, author, nil
 }
 
-// messageAsked returns the message that the path names.
+// messageAsked returns the message that the path names, with its conversation and participants.
 func (c *call) messageAsked() (*view, []member, desk.Message, error) {
 	v, people, err := c.transcriptAsked()
 	if err != nil {

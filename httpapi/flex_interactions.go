@@ -41,7 +41,7 @@ func interactionRoutes() []route {
 	}
 }
 
-// interaction reads the path, and returns the conversation that it means.
+// interaction returns the SID of the conversation that the path means.
 func (c *call) interaction() (string, error) {
 	digits, err := c.path("interaction", conversation.PrefixInteraction, "interaction")
 	if err != nil {
@@ -56,7 +56,7 @@ func (c *call) interaction() (string, error) {
 	return conversation.PrefixConversation + digits, nil
 }
 
-// interactionNow returns the conversation that the path means, as it is now.
+// interactionNow returns the present state of the conversation that the path means.
 func (c *call) interactionNow() (*view, error) {
 	sid, err := c.interaction()
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *call) interactionNow() (*view, error) {
 	return v, c.notThere(err, "interaction", c.r.PathValue("interaction"))
 }
 
-// notThere turns "no such conversation" into a 404 that names what the path does.
+// notThere turns "no such conversation" into a 404 that names the resource in the path.
 func (c *call) notThere(err error, what, sid string) error {
 	if code := conversation.CodeOf(err); code == conversation.CodeUnknownConversation || code == conversation.CodeConversationClosed {
 		return c.lost(what, sid)
@@ -106,14 +106,14 @@ type routingParameter struct {
 	} `json:"properties"`
 }
 
-// decode reads a form parameter that is JSON.
+// decode reads a form parameter that is JSON. It refuses keys that are not supported.
 func (c *call) decode(field string, into any) error {
 	value, err := c.required(field)
 	if err != nil {
 		return err
 	}
 	var quoted string
-	if json.Unmarshal([]byte(value), &quoted) == nil { // twilio-go makes JSON of what is given as JSON already
+	if json.Unmarshal([]byte(value), &quoted) == nil { // twilio-go encodes a string that is already JSON a second time
 		value = quoted
 	}
 	if err := json.Unmarshal([]byte(value), into); err != nil {
@@ -126,7 +126,7 @@ func (c *call) decode(field string, into any) error {
 	return c.unreadKeys(field, []byte(value), into)
 }
 
-// attributes reads attributes that came as an object, or as a string of one.
+// attributes reads attributes, which are a JSON object or a string that contains one.
 func (c *call) attributes(given json.RawMessage) (conversation.Attributes, error) {
 	attributes := conversation.Attributes{}
 	if len(given) == 0 || string(given) == "null" {
@@ -145,17 +145,17 @@ func (c *call) attributes(given json.RawMessage) (conversation.Attributes, error
 	return attributes, nil
 }
 
-// opening is a conversation that is to be started.
+// opening is a conversation that is about to start.
 type opening struct {
 	start    conversation.StartCommand
 	workflow string
 }
 
-// messagingTaskChannel is the task channel that Flex uses for every messaging channel. Here each channel type has a
-// task channel of its own, with its own capacity.
+// messagingTaskChannel is the task channel that Flex uses for every messaging channel. In Baton each channel type
+// has a task channel of its own, with its own capacity.
 const messagingTaskChannel = "chat"
 
-// open reads where a new conversation is to go.
+// open reads the routing of a new conversation.
 func (c *call) open(channel conversation.Channel, given routingParameter) (opening, error) {
 	o := opening{start: conversation.StartCommand{Channel: channel}}
 	p := given.Properties
@@ -188,7 +188,7 @@ func (c *call) open(channel conversation.Channel, given routingParameter) (openi
 	return o, nil
 }
 
-// routed returns the queue that was named, else the one that the workflow chooses.
+// routed returns the given queue, else the queue and the priority that the workflow chooses.
 func (c *call) routed(queueSID, workflowSID string, attributes conversation.Attributes) (string, int, error) {
 	if workflowSID != "" {
 		if err := c.workflowThere(workflowSID); err != nil {
@@ -203,7 +203,7 @@ func (c *call) routed(queueSID, workflowSID string, attributes conversation.Attr
 	return route.Queue, route.Priority, err
 }
 
-// agentOf returns the name of the agent with the SID that a parameter holds.
+// agentOf returns the name of the agent whose SID the parameter holds.
 func (c *call) agentOf(field, given string) (string, error) {
 	if !isSID(conversation.PrefixAgent, given) {
 		return "", c.noSID(field, conversation.PrefixAgent)
@@ -211,7 +211,7 @@ func (c *call) agentOf(field, given string) (string, error) {
 	return c.desk.AgentName(c.ctx, conversation.PrefixAgent+strings.ToLower(given[2:]))
 }
 
-// queueOf returns the name of the queue with the SID that a parameter holds.
+// queueOf returns the name of the queue whose SID the parameter holds.
 func (c *call) queueOf(field, given string) (string, error) {
 	if !isSID(conversation.PrefixQueue, given) {
 		return "", c.noSID(field, conversation.PrefixQueue)
@@ -219,7 +219,7 @@ func (c *call) queueOf(field, given string) (string, error) {
 	return c.desk.QueueName(c.ctx, conversation.PrefixQueue+strings.ToLower(given[2:]))
 }
 
-// workflowThere refuses the SID of a workflow that there isn't.
+// workflowThere refuses the SID of a workflow that does not exist.
 func (c *call) workflowThere(given string) error {
 	workflows, err := c.desk.Workflows(c.ctx)
 	if err == nil && !slices.ContainsFunc(workflows, func(w desk.Workflow) bool { return sameDigits(given, w.SID) }) {
@@ -228,7 +228,7 @@ func (c *call) workflowThere(given string) error {
 	return err
 }
 
-// customerOf finds who the customer is in the attributes that Flex and its samples give a task.
+// customerOf reads the customer from the task attributes that Flex and its samples use.
 func customerOf(attributes conversation.Attributes) conversation.Customer {
 	find := func(names ...string) string {
 		for _, name := range names {
@@ -281,7 +281,7 @@ func (c *call) createInteraction() (any, error) {
 	return c.interactionOf(sid)
 }
 
-// channelAsGiven refuses what a channel can't be.
+// channelAsGiven refuses values of a channel that are not supported.
 func (c *call) channelAsGiven(channel channelParameter) error {
 	switch {
 	case !slices.Contains([]string{"", "customer", "agent", "api"}, channel.InitiatedBy):
@@ -294,7 +294,7 @@ func (c *call) channelAsGiven(channel channelParameter) error {
 	return nil
 }
 
-// openInteraction opens an interaction that an invite starts later, on a conversation that may be open already.
+// openInteraction opens an interaction that an invite starts later. Its conversation may be open already.
 func (c *call) openInteraction(draft desk.Draft) (any, error) {
 	if _, err := c.desk.OpenDraft(c.ctx, draft); err != nil {
 		return nil, err
@@ -316,7 +316,7 @@ func (c *call) openInteraction(draft desk.Draft) (any, error) {
 	return c.interactionOf(draft.SID)
 }
 
-// detail adds what is given to what is known of a conversation.
+// detail adds the given details to those that are stored for a conversation. Empty ones change nothing.
 func (c *call) detail(sid string, given desk.Details) error {
 	_, err := c.desk.SetDetails(c.ctx, sid, func(d *desk.Details) {
 		for into, value := range map[*string]string{&d.Workflow: given.Workflow, &d.ContextSID: given.ContextSID, &d.WebhookTTID: given.WebhookTTID} {
@@ -331,7 +331,7 @@ func (c *call) detail(sid string, given desk.Details) error {
 	return err
 }
 
-// mediaChannel returns the conversation that was opened before, or a new one's SID.
+// mediaChannel returns the conversation that the channel names, or the SID of a new one.
 func (c *call) mediaChannel(channel channelParameter) (string, error) {
 	given := channel.Properties.MediaChannelSID
 	switch {
@@ -346,8 +346,8 @@ func (c *call) mediaChannel(channel channelParameter) (string, error) {
 	return given, nil
 }
 
-// customer finds who the customer is in the channel's participants, or in those of a conversation
-// that was opened before.
+// customer reads the customer from the channel's participants, then from those of a conversation that was opened
+// before.
 func (c *call) customer(sid string, channel channelParameter) (conversation.Customer, error) {
 	var customer conversation.Customer
 	for _, p := range channel.Participants {
@@ -360,7 +360,7 @@ func (c *call) customer(sid string, channel channelParameter) (conversation.Cust
 	return customer, err
 }
 
-// merged fills what the first doesn't know of a customer from the second.
+// merged returns the first customer, with empty fields filled from the second.
 func merged(first, second conversation.Customer) conversation.Customer {
 	if first.Name == "" {
 		first.Name = second.Name
@@ -371,8 +371,8 @@ func merged(first, second conversation.Customer) conversation.Customer {
 	return first
 }
 
-// start starts a conversation, and waits until it has begun. What may be wrong with its details is found
-// out before, for a conversation that has begun is somebody's to answer.
+// start starts a conversation, and waits until it has begun. It checks and stores the details before: an agent may
+// already have to answer a conversation that has begun.
 func (c *call) start(o opening, details desk.Details) error {
 	sid := o.start.Conversation
 	details.Workflow = o.workflow
@@ -391,7 +391,7 @@ func (c *call) start(o opening, details desk.Details) error {
 	if err != nil {
 		return err
 	}
-	// Who has the answer may write to it and leave notes at once: that is the desk's to take.
+	// A client that has the answer may write and leave notes at once. The desk takes those.
 	c.settleConversation(sid, record.Revision)
 	for _, task := range record.Tasks {
 		c.seen.note(task.SID, sid)
@@ -399,8 +399,8 @@ func (c *call) start(o opening, details desk.Details) error {
 	return nil
 }
 
-// startedBefore tells whether a start was refused because this very request has started it before; else
-// what to answer.
+// startedBefore reports whether a start was refused because an earlier attempt of this request started the
+// conversation. If not, the error is the answer.
 func (c *call) startedBefore(refused error, sid, request string) (bool, error) {
 	refusal, coded := asRefusal(refused)
 	if !coded || refusal.Details.Field != "conversation" {
@@ -452,7 +452,7 @@ func (c *call) channelURL(sid string, parts ...string) string {
 	return c.url(append([]string{"v1", "Interactions", interactionSID(sid), "Channels", channelOf(sid)}, parts...)...)
 }
 
-// routingOf is the routing of a task as Flex shows it, nil where there is none.
+// routingOf returns the routing of a task in the form of Flex; nil if there is no task.
 func (c *call) routingOf(task *desk.Task) (any, error) {
 	if task == nil {
 		return nil, nil //nolint:nilnil // null in JSON
@@ -568,7 +568,7 @@ func (c *call) updateChannel() (any, error) {
 	return c.renderChannel(v), nil
 }
 
-// mayClose refuses an agent who doesn't have the conversation, or would complete the wrapups of others.
+// mayClose refuses an agent who does not have the conversation, or who would complete the wrap-ups of others.
 func (c *call) mayClose(v *view, wrapups bool) error {
 	own := c.caller.agent()
 	if own == "" {
@@ -587,7 +587,7 @@ func (c *call) mayClose(v *view, wrapups bool) error {
 	return nil
 }
 
-// mayChange refuses an agent who doesn't have the conversation.
+// mayChange refuses an agent who does not have the conversation.
 func (c *call) mayChange(v *view) error {
 	if own := c.caller.agent(); own != "" && !slices.ContainsFunc(v.tasks, func(t desk.Task) bool {
 		return t.Agent == own && t.Status == conversation.TaskAssigned
@@ -597,7 +597,7 @@ func (c *call) mayChange(v *view) error {
 	return nil
 }
 
-// closeConversation ends the customer's side, and completes the wrapups if that is wanted too.
+// closeConversation ends the customer's side. With wrapups set, it completes the wrap-ups too.
 func (c *call) closeConversation(v *view, wrapups bool) error {
 	if err := c.mayChange(v); err != nil {
 		return err
@@ -668,7 +668,7 @@ func (c *call) createInvite() (any, error) {
 	return invite, err
 }
 
-// sameTask refuses an invite that would change the task that it sends elsewhere.
+// sameTask refuses an invite that would change the attributes or the priority of the task that it moves.
 func (c *call) sameTask(task *desk.Task, given routingParameter) error {
 	p := given.Properties
 	if task == nil || p == nil {
@@ -692,7 +692,7 @@ func (c *call) renderInvite(v *view, task *desk.Task) (whole[flexmodel.FlexV1Int
 	if err != nil {
 		return whole[flexmodel.FlexV1InteractionChannelInvite]{}, err
 	}
-	sid := conversation.SameSID(conversation.PrefixInvite, v.sid) // the first one's, as the task's attributes name it
+	sid := conversation.SameSID(conversation.PrefixInvite, v.sid) // the first invite's, as in the task's attributes
 	if task != nil && task.SID != v.tasks[0].SID {
 		sid = conversation.SameSID(conversation.PrefixInvite, task.SID)
 	}

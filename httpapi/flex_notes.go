@@ -18,7 +18,7 @@ func noteRoutes() []route {
 	}
 }
 
-// noteModel is a note as Flex shows it. Twilio has published no schema of it.
+// noteModel is a note in the form of Flex. Twilio has published no schema of it.
 type noteModel struct {
 	SID            string  `json:"sid"`
 	AccountSID     string  `json:"account_sid"`
@@ -43,7 +43,7 @@ func (c *call) renderNote(sid string) func(conversation.Note) noteModel {
 	}
 }
 
-// interactionGiven reads the interaction that the form names, and returns its conversation.
+// interactionGiven returns the conversation of the interaction that the form names.
 func (c *call) interactionGiven() (string, error) {
 	if err := c.instance(); err != nil {
 		return "", err
@@ -65,7 +65,7 @@ func (c *call) interactionGiven() (string, error) {
 	return conversation.SameSID(conversation.PrefixConversation, sid), nil
 }
 
-// author is who a note is of: the agent, or whoever does it for them.
+// author returns the author of a note: the agent, or the name of the key that acts for them.
 func (c *call) author() string {
 	if own := c.caller.agent(); own != "" {
 		return own
@@ -95,8 +95,8 @@ func (c *call) createNote() (any, error) {
 	return c.renderNote(sid)(note), nil
 }
 
-// noteReader is whom the desk lets read the conversation's notes. It refuses an agent who isn't on the conversation as it is
-// now: the desk may be behind.
+// noteReader returns the desk's reader for the conversation's notes. It checks an agent against the present state
+// of the conversation, because the desk may lag.
 func (c *call) noteReader(sid string) (desk.Reader, error) {
 	if c.caller.agent() == "" {
 		return desk.AsSystem(), nil
@@ -117,7 +117,7 @@ func (c *call) fetchNote() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, desk.AsSystem()) // whose reader is known only then
+	_, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, desk.AsSystem()) // only the conversation determines the reader
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.lost("note", given)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// prefixParticipant is the prefix of a Flex participant's SID. A customer's has the digits of the
-// conversation, an agent's those of their task, anybody else's those of the participant (MB…).
+// prefixParticipant is the prefix of a Flex participant's SID. A customer's SID has the digits of the
+// conversation's, an agent's those of their task's, any other participant's those of the participant's (MB…).
 const prefixParticipant = "UT"
 
 func participantRoutes() []route {
@@ -29,7 +29,7 @@ func participantRoutes() []route {
 	}
 }
 
-// person is somebody on a channel.
+// person is a participant of a channel. The task is nil unless the participant is an agent.
 type person struct {
 	sid  string
 	kind string
@@ -40,7 +40,7 @@ func agentPerson(task *desk.Task) person {
 	return person{sid: conversation.SameSID(prefixParticipant, task.SID), kind: "agent", task: task}
 }
 
-// people are who is on the channel.
+// people returns the participants of the channel.
 func (c *call) people(v *view) ([]person, error) {
 	found := []person{{sid: conversation.SameSID(prefixParticipant, v.sid), kind: "customer"}}
 	for i := range v.tasks {
@@ -129,7 +129,7 @@ func (c *call) createParticipant() (any, error) {
 	return c.renderPerson(v.sid, person{sid: conversation.SameSID(prefixParticipant, added.SID), kind: kind}), nil
 }
 
-// joinAsAgent lets an agent claim the task that waits and accept it. The identity is the agent's name, or empty.
+// joinAsAgent claims the waiting task for an agent and accepts it. The identity is the agent's name, or empty.
 func (c *call) joinAsAgent(sid, identity string) (any, error) {
 	var routing struct {
 		WorkerSID  string `json:"worker_sid"`
@@ -163,7 +163,7 @@ func (c *call) joinAsAgent(sid, identity string) (any, error) {
 		return nil, c.notThere(err, "interaction", c.r.PathValue("interaction"))
 	}
 	offered, err := c.claim(v, agent)
-	if err != nil { // by the desk, which no worker sees
+	if err != nil { // the desk refused it, so the worker does not record it
 		c.noteRefused(sid, conversation.AcceptCommand{Agent: agent, Meta: c.command("claim")}, err)
 		return nil, c.noClaim(agent, err)
 	}
@@ -174,7 +174,8 @@ func (c *call) joinAsAgent(sid, identity string) (any, error) {
 	return c.renderPerson(sid, agentPerson(&desk.Task{Task: *outcome.Task})), nil
 }
 
-// noClaim is the refusal of a claim as far as an agent's key may learn of it: not whether a task waits for another agent.
+// noClaim returns the refusal of a claim as far as an agent's key may learn of it. It hides whether a task waits
+// for another agent.
 func (c *call) noClaim(agent string, err error) error {
 	code := conversation.CodeOf(err)
 	if c.caller.agent() == "" || (code != conversation.CodeNoReservation && code != conversation.CodeNotYourTask) {
@@ -183,8 +184,8 @@ func (c *call) noClaim(agent string, err error) error {
 	return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Agent: agent}, "no task of this conversation waits that %s can take", agent)
 }
 
-// claim lets an agent take the task that waits in the conversation, and returns the task once the
-// conversation has reserved it for them.
+// claim claims the conversation's waiting task for the agent. It returns the task's SID after the conversation has
+// answered the match.
 func (c *call) claim(v *view, agent string) (string, error) {
 	for _, task := range v.tasks {
 		if task.OfferedTo(agent) || (task.Agent == agent && task.Status == conversation.TaskAssigned && c.token() != "") {
@@ -196,8 +197,7 @@ func (c *call) claim(v *view, agent string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// A dispatcher delivers the match as well, but may be in another process. What comes of it is the
-	// conversation's to say.
+	// A dispatcher also delivers the match, but it may run in another process. The conversation decides the result.
 	if err := c.conversations.SendAsync(c.ctx, v.sid, match); err != nil {
 		return "", err
 	}
@@ -264,8 +264,8 @@ func (c *call) participantTask(sid string) (desk.Task, error) {
 	return desk.Task{}, c.lost("participant", given)
 }
 
-// agentTask returns a task that an agent has or is offered. The desk's record does where it knows whose
-// it is, for a command needs no more: what has changed since, the conversation finds out itself.
+// agentTask returns a task that an agent has or is offered. The desk's record is enough for a command if it shows
+// the agent: the conversation itself checks later changes.
 func (c *call) agentTask(sid string) (desk.Task, error) {
 	task, err := c.desk.Task(c.ctx, sid)
 	if err == nil && task.Agent != "" && task.Reservation != nil {
@@ -292,13 +292,13 @@ func (c *call) agentTask(sid string) (desk.Task, error) {
 	return *now, nil
 }
 
-// finish ends an agent's turn, and completes it as well if that is wanted.
+// finish ends an agent's turn. With complete set, it also completes the wrap-up.
 func (c *call) finish(task desk.Task, complete bool, disposition string) (conversation.Outcome, error) {
 	if err := c.actAs(task.Agent); err != nil {
 		return conversation.Outcome{}, err
 	}
 	if task.Status == conversation.TaskCompleted && (complete || c.token() != "") {
-		// Repeated. With a token the answer to the first time was lost, without one it is for the caller to say.
+		// A repeat. With a token, the first answer was lost; without one, the caller of finish decides.
 		return conversation.Outcome{Task: &task.Task, Unchanged: c.token() == ""}, nil
 	}
 	end := conversation.EndCommand{Agent: task.Agent, Task: task.SID, Meta: c.command("end")}
@@ -309,7 +309,7 @@ func (c *call) finish(task desk.Task, complete bool, disposition string) (conver
 	if task.Status == conversation.TaskWrapping || task.Status == conversation.TaskCompleted {
 		return c.send(task.Conversation, wrapup)
 	}
-	// The record may be behind: their turn may have ended already.
+	// The desk's record may lag: the agent's turn may already have ended.
 	_, err := c.send(task.Conversation, end)
 	code := conversation.CodeOf(err)
 	if err != nil && code != conversation.CodeTaskNotAssigned && code != conversation.CodeConversationClosed {
@@ -322,7 +322,7 @@ func (c *call) finish(task desk.Task, complete bool, disposition string) (conver
 	return outcome, later
 }
 
-// updatedAt is when something last happened to a task.
+// updatedAt returns the time of the task's last change.
 func updatedAt(task desk.Task) time.Time {
 	latest := task.CreatedAt
 	times := []time.Time{task.AssignedAt, task.WrappingAt, task.CompletedAt, task.CanceledAt}

@@ -31,21 +31,21 @@ func transferRoutes() []route {
 	}
 }
 
-// transferBody is the body of a transfer, in either way of writing its keys.
+// transferBody is the body of a transfer. The note's key has two spellings.
 type transferBody struct {
 	From      string `json:"from"`
 	To        string `json:"to"`
 	Type      string `json:"type"`
 	NoteSID   string `json:"note_sid"`
-	NoteCamel string `json:"noteSid"` //nolint:tagliatelle // as some of Twilio's examples write it
+	NoteCamel string `json:"noteSid"` //nolint:tagliatelle // the spelling in some of Twilio's examples
 }
 
-// cancelBody is the body that takes a transfer back.
+// cancelBody is the body that cancels a transfer.
 type cancelBody struct {
 	Status string `json:"status"`
 }
 
-// object reads a body that is a JSON object.
+// object reads a body that is a JSON object. It refuses keys that are not supported.
 func (c *call) object(into any) error {
 	if len(c.body) == 0 || c.body[0] != '{' {
 		return c.wrong("", "The body has to be a JSON object, sent as application/json")
@@ -57,14 +57,14 @@ func (c *call) object(into any) error {
 	return c.unreadKeys("", c.body, into)
 }
 
-// mistake returns the key with a value of a wrong type, "" for the whole document, and a sentence that says what it has to
-// be. The sentence has nothing of the values.
+// mistake returns the key whose value has the wrong type, "" for the whole document, and a sentence that states the
+// right type. The sentence contains no values.
 func mistake(document string, err error) (key, sentence string) {
 	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	if !ok {
 		return "", document + " is not valid JSON"
 	}
-	given, _, _ := strings.Cut(wrong.Value, " ") // a number has its digits behind
+	given, _, _ := strings.Cut(wrong.Value, " ") // a number is followed by its digits
 	switch given {
 	case "bool":
 		given = "true or false"
@@ -85,12 +85,12 @@ func withArticle(given string) string {
 	return "a " + given
 }
 
-// wanted names what JSON has to be to become the Go type.
+// wanted returns the JSON type that can be decoded into the Go type.
 func wanted(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	switch t.Kind() { //nolint:exhaustive // the others are objects
+	switch t.Kind() { //nolint:exhaustive // the other kinds are objects
 	case reflect.Bool:
 		return "true or false"
 	case reflect.String:
@@ -180,7 +180,7 @@ func (c *call) transferCommand(sid string, body transferBody) (conversation.Tran
 	return command, c.wrong("to", "to has to be the SID of a worker (WK…) or of a queue (WQ…)")
 }
 
-// transferNow returns the transfer that the path means.
+// transferNow returns the transfer that the path names, and its conversation.
 func (c *call) transferNow() (*view, conversation.Transfer, error) {
 	sid, err := c.interaction()
 	if err != nil {
@@ -197,7 +197,7 @@ func (c *call) transferNow() (*view, conversation.Transfer, error) {
 	for _, x := range v.transfers {
 		if x.SID[2:] == digits {
 			if own := c.caller.agent(); own != "" && own == x.From {
-				return v, x, nil // who made it follows it, also after their wrapup
+				return v, x, nil // the agent who made it may read it, also after their wrap-up
 			}
 		}
 	}
@@ -259,7 +259,7 @@ func (c *call) renderTransfer(sid string, x conversation.Transfer) whole[flexmod
 	})
 }
 
-// transferSettings are the switches as Flex keeps them.
+// transferSettings are the settings of transfers in the form of Flex.
 type transferSettings struct {
 	TransferSettings []transferSwitches `json:"transfer_settings"`
 }
@@ -293,7 +293,7 @@ func (c *call) updateTransferSettings() (any, error) {
 	if err := c.instance(); err != nil {
 		return nil, err
 	}
-	var body struct { // no embedded structs: an error names the path to a key by them
+	var body struct { // no embedded structs: decoding errors would contain their names
 		TransferSettings     []transferSwitches `json:"transfer_settings"`
 		Enabled              *bool              `json:"enabled"`
 		TransferNotesEnabled *bool              `json:"transfer_notes_enabled"`

@@ -25,7 +25,7 @@ func insightRoutes() []route {
 	}
 }
 
-// segmentsAsked reads which reservations' segments are wanted; every tells that no parameter chooses any.
+// segmentsAsked reads which reservations' segments are requested. every is set if no parameter restricts them.
 func (c *call) segmentsAsked() (sids []string, every bool, err error) {
 	segment, err := c.sid("SegmentId", conversation.PrefixReservation)
 	if err != nil {
@@ -73,7 +73,7 @@ func (c *call) listSegments() (any, error) {
 	return list(c, page, found, c.renderSegment), nil
 }
 
-// phoneNumber is a number as E.164 writes it, which providers give a prefix to: whatsapp:+15551234567.
+// phoneNumber matches a number in the format E.164, also with a provider's prefix, as whatsapp:+15551234567.
 var phoneNumber = regexp.MustCompile(`^(?:[a-z]+:)?(\+[1-9][0-9]{5,14})$`)
 
 func phoneOf(address string) *string {
@@ -83,7 +83,7 @@ func phoneOf(address string) *string {
 	return nil
 }
 
-// instantFormat is how Flex Insights writes times that aren't dates.
+// instantFormat is the format in which Flex Insights writes timestamps.
 const instantFormat = "2006-01-02T15:04:05.000Z"
 
 func (c *call) renderSegment(s desk.Segment) whole[flexmodel.FlexV1InsightsSegments] {
@@ -133,8 +133,8 @@ func (c *call) conversationOfSegment(sid string) (any, error) {
 	return some(c, conversations, c.renderSegments)
 }
 
-// renderSegments is a conversation as Flex Insights shows it. Times of a segment are in seconds: from
-// when the conversation began, and for how long the agent had it, until now where they still do.
+// renderSegments returns a conversation in the form of Flex Insights. A segment's offset is in seconds since the
+// conversation began. Its talk time is in seconds until the agent's turn ended, or until now if it has not.
 func (c *call) renderSegments(segments []desk.Segment) whole[flexmodel.FlexV1InsightsConversations] {
 	shown := make([]any, len(segments))
 	for i, s := range segments {

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// document describes the API as it is: written by `make generate` from the routes.
+// document is the OpenAPI description of the API. `make generate` writes it from the routes.
 //
 //go:embed openapi.json
 var document []byte
@@ -13,5 +13,5 @@ var document []byte
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	asData(w.Header())
 	w.Header().Set("Content-Disposition", `attachment; filename="openapi.json"`)
-	_, _ = w.Write(document) // whoever asked may be gone
+	_, _ = w.Write(document) // the client may have disconnected
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// pageTokens begin with the direction: after the cursor, or before it.
+// A page token begins with its direction: after the cursor, or before it.
 const (
 	tokenAfter  = "PA"
 	tokenBefore = "PB"
 )
 
-// page reads which page is wanted.
+// page reads which page of a list is requested.
 func (c *call) page() (desk.Page, error) {
 	most := desk.MaxPage
 	if c.route.product == conversations {
@@ -69,7 +69,7 @@ func tokenOf(direction string, c desk.Cursor) string {
 	return direction + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", c.Key, c.SID))
 }
 
-// meta tells where in a list a page is, as Twilio does.
+// meta is the position of a page in its list, in the form of Twilio.
 type meta struct {
 	Page            int     `json:"page"`
 	PageSize        int     `json:"page_size"`
@@ -80,7 +80,7 @@ type meta struct {
 	Key             string  `json:"key"`
 }
 
-// listed is a page of a list under its key.
+// listed is a page of a list under the list's key.
 type listed struct {
 	key     string
 	entries any
@@ -96,7 +96,7 @@ func (l listed) MarshalJSON() ([]byte, error) {
 	return encoded, nil
 }
 
-// list answers with a page that was found.
+// list returns the answer for a page that the desk has found.
 func list[T, M any](c *call, page desk.Page, found desk.Found[T], render func(T) M) listed {
 	entries := make([]M, len(found.Entries))
 	for i, entry := range found.Entries {
@@ -127,7 +127,7 @@ func list[T, M any](c *call, page desk.Page, found desk.Found[T], render func(T)
 	return listed{key: c.route.list, entries: entries, meta: m}
 }
 
-// some answers with a page of a short list that is here as a whole.
+// some returns a page of a short list, all of which is in entries.
 func some[T, M any](c *call, entries []T, render func(T) M) (any, error) {
 	page, err := c.page()
 	if err != nil {

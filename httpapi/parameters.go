@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// parameters are the API's names of what the desk and the rules call otherwise, in the order in which a call's own are
-// looked for. Other fields are called as the API does, but for the way of writing: friendly_name is FriendlyName.
+// parameters maps fields of the desk and of the rules to the API's parameters, in the order in which a call's own
+// parameters are searched. Fields that are not listed have the same name in the API, except for its spelling:
+// friendly_name is FriendlyName.
 var parameters = map[string][]string{
 	"activity":                {"ActivitySid", "WorkerActivitySid", "TimeoutActivitySid", "DefaultActivitySid"},
 	"address":                 {"MessagingBinding.Address", "MediaProperties"},
@@ -45,11 +46,11 @@ var parameters = map[string][]string{
 	"workflow":                {"WorkflowSid", "RoutingTarget", "Routing"},
 }
 
-// idempotencyHeader makes a request safe to repeat.
+// idempotencyHeader holds a token that makes a request safe to repeat.
 const idempotencyHeader = "I-Twilio-Idempotency-Token"
 
-// parameterOf returns the call's parameter that holds a field of the desk or of the rules; "" if the call has none, which
-// means that the field stands in the path or is not the caller's.
+// parameterOf returns the call's parameter that holds a field of the desk or of the rules; "" if the call has none:
+// the field is in the path, or does not come from the caller.
 func (r route) parameterOf(field string) string {
 	if field == "" {
 		return ""
@@ -62,10 +63,10 @@ func (r route) parameterOf(field string) string {
 	return ""
 }
 
-// containers are the parameters that hold JSON, of which a refused field is a part.
+// containers lists the parameters that hold JSON, of which a refused field is a part.
 var containers = []string{"Attributes", "Channel", "MediaProperties", "Routing", "RoutingProperties"}
 
-// calls returns what a sentence calls a field that is in that parameter.
+// calls returns the name in a sentence of a field that is in that parameter.
 func calls(parameter, field string) string {
 	if !slices.Contains(containers, parameter) || capitals(field) == parameter {
 		return parameter
@@ -73,7 +74,7 @@ func calls(parameter, field string) string {
 	return parameter + " (" + strings.NewReplacer("_", " ", ".", " ").Replace(field) + ")"
 }
 
-// capitals writes friendly_name as FriendlyName.
+// capitals turns friendly_name into FriendlyName.
 func capitals(field string) string {
 	var name strings.Builder
 	for word := range strings.SplitSeq(field, "_") {

@@ -2,8 +2,8 @@ package httpapi
 
 import "github.com/baton-transfers/baton/conversation"
 
-// noteRefused has the desk note a command that was refused, if insights count it. The answer is the refusal, whether
-// it could be noted or not.
+// noteRefused records a refused command in the desk, if insights count it. An error is logged only: the answer is
+// the refusal in any case.
 func (c *call) noteRefused(sid string, command conversation.Command, refused error) {
 	if err := c.desk.NoteRefused(c.ctx, sid, command, refused); err != nil {
 		c.log.ErrorContext(c.ctx, "refused accept not counted", "conversation", sid, "error", err)

@@ -14,8 +14,8 @@ import (
 	"github.com/baton-transfers/baton/internal/forwarded"
 )
 
-// whole is a model of Twilio's library with all of its keys in JSON, null where it has nothing: the
-// models leave such keys out, the API doesn't.
+// whole is a model of Twilio's library that encodes all of its keys, with null for empty ones. The models alone
+// omit empty keys, but the API does not.
 type whole[T any] struct{ model T }
 
 // MarshalJSON implements [json.Marshaler].
@@ -38,21 +38,22 @@ func (w whole[T]) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// encode is json.Marshal without the escapes that only HTML needs.
+// encode is json.Marshal without the escapes for HTML.
 func encode(value any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		return nil, err //nolint:wrapcheck // wrapped by who knows what was encoded
+		return nil, err //nolint:wrapcheck // the callers wrap it with what they encoded
 	}
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// all is a whole model, for an answer.
+// all wraps a model for an answer.
 func all[T any](model T) whole[T] { return whole[T]{model} }
 
-// date is a time as Twilio writes it: to the second, in UTC; null where there is none.
+// date returns a time in the form of Twilio: in whole seconds and UTC; nil, which is null in JSON, for the zero
+// time.
 func date(at time.Time) *time.Time {
 	if at.IsZero() {
 		return nil
@@ -60,7 +61,7 @@ func date(at time.Time) *time.Time {
 	return new(at.UTC().Truncate(time.Second))
 }
 
-// text is a string, null where it is empty.
+// text returns a pointer to the string; nil, which is null in JSON, for "".
 func text(value string) *string {
 	if value == "" {
 		return nil
@@ -68,17 +69,18 @@ func text(value string) *string {
 	return &value
 }
 
-// object is any JSON value as the models hold it.
+// object returns any JSON value as the models hold it.
 func object(value any) *any { return new(value) }
 
-// seconds is how many whole seconds lie between two times.
+// seconds returns the whole seconds between two times; 0 if to is before from.
 func seconds(from, to time.Time) int { return max(int(to.Sub(from)/time.Second), 0) }
 
-// twilioHost matches the hosts that a helper library asks whose connections, not whose URLs, lead here.
+// twilioHost matches Twilio's hosts. A helper library requests them if its connections, but not its URLs, lead to
+// Baton.
 var twilioHost = regexp.MustCompile(`(?i)^([a-z0-9-]+\.)+twilio\.com$`)
 
-// url is the address of a resource: on the product's host where the client asked that, else at the public address, or
-// at the host that was asked where no public address is set.
+// url returns the URL of a resource: on Twilio's host if the client requested that, else at the public address. If
+// no public address is set, it uses the host that the client requested.
 func (c *call) url(parts ...string) string {
 	return c.base() + "/" + strings.Join(parts, "/")
 }
@@ -95,7 +97,7 @@ func (c *call) base() string {
 	return "http://" + c.r.Host
 }
 
-// links are the addresses of what belongs to a resource.
+// links returns the URLs of the resources below a resource.
 func links(base string, names ...string) *map[string]any {
 	found := map[string]any{}
 	for _, name := range names {
@@ -119,17 +121,17 @@ func (c *call) workspaceSID() string {
 
 func (c *call) instanceSID() string { return conversation.SameSID(desk.PrefixInstance, c.account.SID) }
 
-// workspaceURL is the address of something in the workspace.
+// workspaceURL returns the URL of a resource in the workspace.
 func (c *call) workspaceURL(parts ...string) string {
 	return c.url(append([]string{"v1", "Workspaces", c.workspaceSID()}, parts...)...)
 }
 
-// channelSID is the SID (TC…) of a task channel.
+// channelSID returns the SID (TC…) of a task channel.
 func channelSID(channel conversation.Channel) string {
 	return desk.NamedSID(desk.PrefixTaskChannel, string(channel))
 }
 
-// latest is the later of two times.
+// latest returns the later of two times.
 func latest(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b

@@ -67,11 +67,11 @@ func statisticsRoutes() []route {
 	}
 }
 
-// longestPeriod is how many Minutes may be asked for: a year.
+// longestPeriod is the maximum of Minutes: a year.
 const longestPeriod = 366 * 24 * 60
 
-// period reads which time is asked for: from StartDate until EndDate or now, or the last Minutes, which
-// are 15 where nothing is given. The moment of EndDate is part of it.
+// period reads the requested period: from StartDate until EndDate or now, or the last Minutes, which are 15 by
+// default. The period includes the instant of EndDate.
 func (c *call) period() (from, to time.Time, err error) {
 	minutes, err := c.number("Minutes", 15, 1, longestPeriod)
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *call) period() (from, to time.Time, err error) {
 	return from, to.Add(time.Microsecond), nil // the desk's resolution
 }
 
-// channelAsked reads a filter by task channel, "" for all of them.
+// channelAsked reads a filter by task channel; "" for all channels.
 func (c *call) channelAsked() (conversation.Channel, error) {
 	if c.form.Get("TaskChannel") == "" {
 		return "", nil
@@ -107,7 +107,8 @@ func (c *call) channelAsked() (conversation.Channel, error) {
 	return c.taskChannel()
 }
 
-// maxThresholds bounds what SplitByWaitTime asks for, and maxThreshold is how long a task may wait.
+// maxThresholds is the maximum number of thresholds in SplitByWaitTime. maxThreshold is the largest one in seconds:
+// the longest time that a task may wait.
 const (
 	maxThresholds = 20
 	maxThreshold  = 14 * 24 * 60 * 60
@@ -132,7 +133,7 @@ func (c *call) thresholds() ([]time.Duration, error) {
 	return thresholds, nil
 }
 
-// realTimeOf counts what each of the filters chooses, on the channel that is asked for.
+// realTimeOf returns the present counts for each filter, on the requested channel.
 func (c *call) realTimeOf(filters ...desk.StatisticsFilter) ([]desk.RealTime, error) {
 	channel, err := c.channelAsked()
 	if err != nil {
@@ -153,15 +154,14 @@ func (c *call) realTime(filter desk.StatisticsFilter) (desk.RealTime, error) {
 	return counted[0], nil
 }
 
-// cumulative are the figures of a period, and the period.
+// cumulative holds the counts of a period, and the period.
 type cumulative struct {
 	desk.Cumulative
 
 	from, to *time.Time
 }
 
-// cumulated counts what has happened of what each of the filters chooses, in the period and on the
-// channel that are asked for.
+// cumulated returns the counts for each filter, in the requested period and on the requested channel.
 func (c *call) cumulated(filters ...desk.StatisticsFilter) ([]cumulative, error) {
 	from, to, err := c.period()
 	if err != nil {
@@ -198,7 +198,8 @@ func (c *call) cumulatedOf(filter desk.StatisticsFilter) (cumulative, error) {
 	return figures[0], nil
 }
 
-// figuresOf are the keys of an answer but those that say of whom it is, and others that are left out.
+// figuresOf returns the answer's keys without those that identify its subject, and without the others that are
+// named.
 func figuresOf(answer any, without ...string) (map[string]json.RawMessage, error) {
 	encoded, err := json.Marshal(answer)
 	if err != nil {
@@ -214,7 +215,7 @@ func figuresOf(answer any, without ...string) (map[string]json.RawMessage, error
 	return figures, nil
 }
 
-// part answers a call as a part of another one's answer.
+// part turns the answer of one call into a part of another answer.
 func part(answer any, err error) (*any, error) {
 	if err != nil {
 		return nil, err
@@ -223,7 +224,7 @@ func part(answer any, err error) (*any, error) {
 	return object(figures), err
 }
 
-// parts answers two calls as the parts of a third one's answer.
+// parts turns the answers of two calls into the parts of a third one.
 func (c *call) parts(realTime, cumulative handler) (now, past *any, err error) {
 	if now, err = part(realTime(c)); err != nil {
 		return nil, nil, err
@@ -232,7 +233,7 @@ func (c *call) parts(realTime, cumulative handler) (now, past *any, err error) {
 	return now, past, err
 }
 
-// How figures are shown.
+// The functions below render counts and durations.
 
 func wholeSeconds(took time.Duration) int { return int(took.Round(time.Second) / time.Second) }
 
@@ -242,7 +243,7 @@ func renderSpans(s desk.Spans) *any {
 	})
 }
 
-// renderSplits is null where no thresholds were asked for.
+// renderSplits returns nil, which is null in JSON, if no thresholds were requested.
 func renderSplits(splits []desk.Split) *any {
 	if len(splits) == 0 {
 		return nil
@@ -276,7 +277,7 @@ func renderActivitySpans(spans []desk.ActivitySpans) *[]any {
 	return &shown
 }
 
-// age is for how long a task has waited, 0 where none does.
+// age returns for how many seconds a task has waited; 0 if none waits.
 func (c *call) age(waiting desk.Waiting) int {
 	if waiting.Task == "" {
 		return 0
@@ -330,7 +331,7 @@ func (c *call) workspaceCumulative() (any, error) {
 	}), nil
 }
 
-// workersAsked reads whose statistics are wanted: by default everybody's, also of those who have gone.
+// workersAsked reads which agents' statistics are requested. The default is all agents, including removed ones.
 func (c *call) workersAsked() (filter desk.StatisticsFilter, err error) {
 	if err := c.workspace(); err != nil {
 		return filter, err
@@ -388,7 +389,7 @@ func (c *call) workersCumulative() (any, error) {
 	return c.agentsCumulative(filter)
 }
 
-// agentsCumulative has the same figures for one agent as for all.
+// agentsCumulative returns the same counts for one agent as for all.
 func (c *call) agentsCumulative(filter desk.StatisticsFilter) (any, error) {
 	past, err := c.cumulatedOf(filter)
 	if err != nil {
@@ -492,7 +493,7 @@ func (c *call) listQueueStatistics() (any, error) {
 		return nil, err
 	}
 	queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !asked(c.form.Get("FriendlyName"), q.FriendlyName) })
-	wanted := []desk.Queue{} // those of the page, so that no others are counted
+	wanted := []desk.Queue{} // only the queues of the page are counted
 	answer, err := some(c, queues, func(q desk.Queue) any {
 		wanted = append(wanted, q)
 		return nil
@@ -538,14 +539,14 @@ func (c *call) statisticsOf(queues []desk.Queue) ([]whole[taskmodel.TaskrouterV1
 	return statistics, nil
 }
 
-// onlyOfOne are figures that are told of one queue only.
+// onlyOfOne lists the keys that only the statistics of a single queue have.
 var onlyOfOne = []string{"longest_relative_task_age_in_queue", "longest_relative_task_sid_in_queue"}
 
-// maxQueuesAtOnce is how many queues Twilio lets be asked for in one request.
+// maxQueuesAtOnce is Twilio's limit for the queues in one request.
 const maxQueuesAtOnce = 50
 
-// queuesAsked reads queueSids, as an example of Twilio's spells it, QueueSids, as the table beside it
-// does, or queue_sids: the document says nothing of it.
+// queuesAsked reads the SIDs of queues in the body. The key is queueSids, as in an example of Twilio's, QueueSids,
+// as in the table beside it, or queue_sids: Twilio's text does not specify it.
 func (c *call) queuesAsked() (sids []string, err error) {
 	var body map[string]json.RawMessage
 	err = json.Unmarshal(c.body, &body)
@@ -579,7 +580,7 @@ func (c *call) queuesRealTime() (any, error) {
 	}
 	filters := make([]desk.StatisticsFilter, len(sids))
 	for i, sid := range sids {
-		filters[i].Queue = sid // the name of no queue: it has nothing, and is answered so
+		filters[i].Queue = sid // no queue has this name: its counts are 0
 		for _, q := range queues {
 			if sameDigits(sid, q.SID) {
 				filters[i].Queue, sids[i] = q.Name, q.SID

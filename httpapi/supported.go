@@ -8,14 +8,14 @@ import (
 	"github.com/baton-transfers/baton/internal/jsonkeys"
 )
 
-// unsupported is a parameter that Twilio documents for a route and that Baton does not honour.
+// unsupported is a parameter that Twilio documents for a route and that Baton does not support.
 type unsupported struct {
 	name string
-	// only is the one value that says what Baton does in any case, "" if there is none.
+	// only is the value that describes what Baton does in any case; "" if there is none.
 	only string
 }
 
-// voice are the parameters of a reservation's update that instruct TaskRouter to make or join a call.
+// voice lists the parameters of a reservation's update that instruct TaskRouter to make or join a call.
 var voice = []string{
 	"Instruction", "DequeuePostWorkActivitySid", "DequeueFrom", "DequeueRecord", "DequeueTimeout", "DequeueTo", "DequeueStatusCallbackUrl",
 	"DequeueStatusCallbackEvent", "CallFrom", "CallRecord", "CallTimeout", "CallTo", "CallUrl", "CallStatusCallbackUrl", "CallAccept",
@@ -27,11 +27,11 @@ var voice = []string{
 	"RecordingStatusCallbackMethod", "Region", "SipAuthUsername", "SipAuthPassword", "PostWorkActivitySid", "JitterBufferSize",
 }
 
-// webhookHeader asks for the webhooks of conversations, which Baton does not send.
+// webhookHeader requests the webhooks of conversations, which Baton does not send.
 const webhookHeader = "X-Twilio-Webhook-Enabled"
 
-// supported refuses a request that asks for what Baton does not do. Parameters without a value count as not given, and
-// names that Twilio does not document are ignored, as Twilio does.
+// supported refuses a request for something that Baton does not do. Parameters without a value count as not given.
+// Names that Twilio does not document are ignored, as by Twilio.
 func (c *call) supported(query url.Values) error {
 	given := func(name string) []string { return append(query[name], c.form[name]...) }
 	if c.r.Method != http.MethodPost || c.body != nil {
@@ -61,7 +61,8 @@ func (c *call) supported(query url.Values) error {
 	return nil
 }
 
-// unreadKeys refuses JSON with keys that nothing reads. The document is the parameter's value, or the body for "".
+// unreadKeys refuses a JSON document with keys that into does not read. The document is the parameter's value, or
+// the body if parameter is "".
 func (c *call) unreadKeys(parameter string, document []byte, into any) error {
 	unread := jsonkeys.Unread(document, into)
 	switch {

@@ -65,15 +65,15 @@ func (c *call) listEvents() (any, error) {
 	return answer, nil
 }
 
-// eventFilter reads which events are wanted; none tells that there can't be any. Of an event whose SID
-// is given it doesn't matter when it was.
+// eventFilter reads which events are requested. none is set if no event can match. The period is ignored if the SID
+// of an event is given.
 func (c *call) eventFilter() (filter desk.EventFilter, none bool, err error) {
 	filter.Name = conversation.EventName(c.form.Get("EventType"))
 	if filter.From, filter.To, err = c.period(); err != nil {
 		return filter, false, err
 	}
 	if c.form.Get("EndDate") == "" {
-		filter.To = time.Time{} // other machines' clocks may be ahead of this one's
+		filter.To = time.Time{} // the clocks of other machines may be ahead
 	}
 	sid, err := c.sid("Sid", desk.PrefixEvent)
 	if err != nil {
@@ -130,8 +130,8 @@ func (c *call) fetchEvent() (any, error) {
 	return events[0], nil
 }
 
-// renderEvents shows events as TaskRouter does. Statuses, queues and priorities are those at the time
-// of the event; attributes and names are as they are now.
+// renderEvents returns events in the form of TaskRouter. Statuses, queues and priorities are those at the time of
+// the event; attributes and names are the present ones.
 func (c *call) renderEvents(events []desk.LoggedEvent) ([]whole[taskmodel.TaskrouterV1Event], error) {
 	known, err := c.known()
 	if err != nil {
@@ -156,8 +156,8 @@ func (c *call) renderEvents(events []desk.LoggedEvent) ([]whole[taskmodel.Taskro
 	return shown, nil
 }
 
-// resourceOf returns what the event is about, its SID and its address. That a task has entered a queue
-// is about the task.
+// resourceOf returns the subject of the event, its SID and its URL. The subject of a task's entry into a queue is
+// the task.
 func (c *call) resourceOf(e desk.LoggedEvent) (resource, sid, address string) {
 	kind, _, _ := strings.Cut(string(e.Name), ".")
 	switch {
@@ -173,14 +173,14 @@ func (c *call) resourceOf(e desk.LoggedEvent) (resource, sid, address string) {
 	return "task-queue", sid, c.workspaceURL("TaskQueues", sid)
 }
 
-// actorOf returns who made it happen, as far as events tell: whoever acted for an agent came with the
-// account's or an API key; what an agent alone can do they did themselves; all else is the workspace's.
+// actorOf returns who caused the event, as far as the event shows it. The actor is the account if a key acted for
+// an agent, and the worker for actions that only agents can take. Otherwise it is the workspace.
 func (c *call) actorOf(e desk.LoggedEvent) (actor, sid, address string) {
 	byThemselves := e.Name == conversation.EventReservationAccepted || e.Name == conversation.EventTransferInitiated ||
 		(e.Name == conversation.EventReservationRejected && e.Cause != conversation.CauseUnavailable)
 	switch {
 	case e.By != "":
-		return "account", c.account.SID, "" // which has no address here
+		return "account", c.account.SID, "" // the account has no URL here
 	case byThemselves:
 		sid = conversation.AgentSID(e.Agent)
 		return "worker", sid, c.workspaceURL("Workers", sid)
@@ -188,7 +188,7 @@ func (c *call) actorOf(e desk.LoggedEvent) (actor, sid, address string) {
 	return "workspace", c.workspaceSID(), c.workspaceURL()
 }
 
-// known is what the desk knows now of those whom events are about.
+// known holds the desk's present records of the subjects of events.
 type known struct {
 	*call
 
@@ -221,7 +221,7 @@ func (c *call) known() (*known, error) {
 	return k, err
 }
 
-// task returns the task that an event is about, false where the desk has lost it.
+// task returns the task that an event is about; false if the desk no longer has it.
 func (k *known) task(sid string) (desk.Task, bool, error) {
 	if task, ok := k.tasks[sid]; ok {
 		return task, task.SID != "", nil
@@ -234,8 +234,8 @@ func (k *known) task(sid string) (desk.Task, bool, error) {
 	return task, task.SID != "", nil
 }
 
-// data is what TaskRouter tells of an event, under its names: the parameters of its webhooks in snake
-// case. All values are texts. Notes and transcripts are never among them.
+// data returns the event data of TaskRouter under its names: the parameters of its webhooks in snake case. All
+// values are strings. Notes and transcripts are never included.
 func (k *known) data(e desk.LoggedEvent) (map[string]any, error) {
 	data := map[string]any{"workspace_sid": k.workspaceSID(), "workspace_name": k.account.Workspace.FriendlyName}
 	for name, value := range map[string]string{"reservation_sid": e.Reservation, "transfer_sid": e.Transfer, "reason": e.Reason} {
@@ -278,7 +278,7 @@ func (k *known) addWorker(data map[string]any, e desk.LoggedEvent) {
 	data["worker_sid"], data["worker_name"] = conversation.AgentSID(e.Agent), k.agentName(e.Agent)
 	agent, ok := k.agents[e.Agent]
 	if !ok {
-		return // gone
+		return // removed
 	}
 	data["worker_attributes"] = string(agent.Attributes)
 	if e.Capacity != nil {
@@ -289,7 +289,7 @@ func (k *known) addWorker(data map[string]any, e desk.LoggedEvent) {
 		data["worker_activity_sid"], data["worker_activity_name"] = agent.Activity.SID, agent.Activity.Name
 		return
 	}
-	data["worker_activity_name"] = e.Activity // what was changed to then
+	data["worker_activity_name"] = e.Activity // the activity at the time of the event
 	if at := slices.IndexFunc(k.activities, func(a desk.Activity) bool { return a.Name == e.Activity }); at >= 0 {
 		data["worker_activity_sid"] = k.activities[at].SID
 	}
@@ -326,7 +326,7 @@ func (k *known) addTask(data map[string]any, e desk.LoggedEvent) error {
 	return nil
 }
 
-// addTransfer tells of the transfer in TaskRouter's words, as of the event.
+// addTransfer adds the transfer in TaskRouter's terms, with its status at the time of the event.
 func (k *known) addTransfer(data map[string]any, e desk.LoggedEvent) error {
 	if !strings.HasPrefix(string(e.Name), "task.transfer-") {
 		return nil
@@ -344,7 +344,7 @@ func (k *known) addTransfer(data map[string]any, e desk.LoggedEvent) error {
 	return nil
 }
 
-// descriptions say in a sentence what has happened.
+// descriptions maps each event to a sentence that describes it.
 var descriptions = map[conversation.EventName]string{
 	conversation.EventTaskCreated:           "Task {task} was created",
 	conversation.EventTaskUpdated:           "Task {task} was updated: {reason}",

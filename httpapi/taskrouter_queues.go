@@ -46,14 +46,15 @@ func (c *call) renderQueue(q desk.Queue) whole[taskmodel.TaskrouterV1TaskQueue] 
 	})
 }
 
-// targetOf is the queue's expression. That of a queue whose members are named one by one names them.
+// targetOf returns the queue's expression. If the queue has explicit members instead, the expression lists their
+// names.
 func targetOf(q desk.Queue) string {
 	if q.TargetWorkers != "" {
 		return q.TargetWorkers
 	}
 	names, err := json.Marshal(q.Members)
 	if err != nil {
-		return "1==0" // names always have JSON
+		return "1==0" // names can always be encoded
 	}
 	return "name IN " + string(names)
 }
@@ -89,7 +90,7 @@ func (c *call) listQueues() (any, error) {
 	return some(c, queues, c.renderQueue)
 }
 
-// orderQueues sorts queues by what a list is to be ordered by; they come by name.
+// orderQueues sorts queues, which are in the order of their names, by the requested order.
 func orderQueues(queues []desk.Queue, order string, descending bool) {
 	slices.SortStableFunc(queues, func(a, b desk.Queue) int {
 		if descending {
@@ -107,7 +108,7 @@ func orderQueues(queues []desk.Queue, order string, descending bool) {
 	})
 }
 
-// queuesFor are the queues that an agent with the given attributes would be on.
+// queuesFor returns the queues that an agent with the given attributes would be a member of.
 func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error) {
 	attributes := map[string]any{}
 	if json.Unmarshal([]byte(given), &attributes) != nil {
@@ -116,7 +117,7 @@ func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error
 	budget, chosen := expression.NewBudget(c.ctx), []desk.Queue{}
 	name, _ := attributes["name"].(string)
 	for _, q := range queues {
-		if q.TargetWorkers == "" { // its members are named, and may be more than an expression has room for
+		if q.TargetWorkers == "" { // explicit members may be too many for an expression
 			if slices.Contains(q.Members, name) {
 				chosen = append(chosen, q)
 			}
@@ -124,7 +125,7 @@ func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error
 		}
 		wanted, err := c.desk.Expression(q.TargetWorkers)
 		if err != nil {
-			return nil, fmt.Errorf("read the expression of queue %s: %w", q.Name, err) // it was right when it was stored
+			return nil, fmt.Errorf("read the expression of queue %s: %w", q.Name, err) // it was valid when it was stored
 		}
 		is, err := wanted.Evaluate(budget, attributes)
 		switch {
@@ -139,7 +140,7 @@ func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error
 	return chosen, nil
 }
 
-// queueOrder refuses what queues can't be given here.
+// queueOrder refuses an order or a number of reserved workers that queues cannot have.
 func (c *call) queueOrder() error {
 	if order := c.form.Get("TaskOrder"); order != "" && order != "FIFO" {
 		return c.wrong("TaskOrder", "Queues are always first in, first out: leave TaskOrder FIFO")
@@ -178,7 +179,7 @@ func (c *call) createQueue() (any, error) {
 		}
 	}
 	if refused == nil {
-		return nil, c.lost("task queue", name) // removed since
+		return nil, c.lost("task queue", name) // removed in the meantime
 	}
 	return nil, refused
 }
@@ -219,7 +220,7 @@ func (c *call) updateQueue() (any, error) {
 	}
 	change := desk.QueueChange{FriendlyName: c.optional("FriendlyName"), TargetWorkers: c.optional("TargetWorkers")}
 	if change.TargetWorkers != nil && *change.TargetWorkers == targetOf(queue) {
-		change.TargetWorkers = nil // as it was fetched: members that are named one by one stay so
+		change.TargetWorkers = nil // unchanged since it was fetched: explicit members stay explicit
 	}
 	if err := c.desk.UpdateQueue(c.changing, queue.Name, change); err != nil {
 		return nil, err

@@ -36,8 +36,8 @@ func reservationRoutes() []route {
 	}
 }
 
-// renderReservation is a reservation as TaskRouter shows it, under its task's or its agent's address. The names are those
-// that people read of agents.
+// renderReservation returns a reservation in the form of TaskRouter, with the URL below its task or its agent.
+// names maps agents to their display names.
 func (c *call) renderReservation(r desk.Reservation, names map[string]string) whole[taskmodel.TaskrouterV1TaskReservation] {
 	worker := conversation.AgentSID(r.Agent)
 	task := c.workspaceURL("Tasks", r.Task)
@@ -67,7 +67,7 @@ func (c *call) answerReservation(r desk.Reservation, revision int) (any, error) 
 	return c.renderReservation(r, names), nil
 }
 
-// agentAsked returns the name of the worker that the path names.
+// agentAsked returns the name of the agent that the path names as a worker.
 func (c *call) agentAsked() (string, error) {
 	digits, err := c.path("worker", conversation.PrefixAgent, "worker")
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *call) agentAsked() (string, error) {
 	return agent, c.unknown(err, "worker", c.r.PathValue("worker"))
 }
 
-// reservationStatus reads a filter by status.
+// reservationStatus reads a filter by status, or the status to set.
 func (c *call) reservationStatus() (conversation.ReservationStatus, error) {
 	status := conversation.ReservationStatus(c.form.Get("ReservationStatus"))
 	if status != "" && !slices.Contains(reservationStatuses, status) {
@@ -153,8 +153,8 @@ func (c *call) reservationsOf(filter desk.ReservationFilter) (any, error) {
 	}), nil
 }
 
-// reservationAsked returns the reservation that the path names. Fresh is one as the conversation has it
-// now, with its revision; else the desk's record does, which may be behind by a second.
+// reservationAsked returns the reservation that the path names. With fresh set, it comes from the conversation,
+// with the conversation's revision. Otherwise the desk's record is enough, which may lag by a second.
 func (c *call) reservationAsked(fresh bool) (found desk.Reservation, revision int, err error) {
 	if err := c.workspace(); err != nil {
 		return found, 0, err
@@ -186,12 +186,12 @@ func (c *call) reservationAsked(fresh bool) (found desk.Reservation, revision in
 	return found, revision, nil
 }
 
-// sameDigits tells whether a SID that a client has sent is that SID.
+// sameDigits reports whether a client's text is that SID. Digits may be in either case.
 func sameDigits(given, sid string) bool {
 	return isSID(sid[:2], given) && strings.EqualFold(given[2:], sid[2:])
 }
 
-// reservationNow brings a reservation up to date from the task that it is of, if it is the task's last.
+// reservationNow updates a reservation from its task, if it is the task's last one.
 func (c *call) reservationNow(sid string, shown desk.Reservation) (desk.Reservation, int, error) {
 	of := shown.Conversation
 	if of == "" {
@@ -208,7 +208,7 @@ func (c *call) reservationNow(sid string, shown desk.Reservation) (desk.Reservat
 	for _, task := range v.tasks {
 		if r := task.Reservation; r != nil && r.SID == sid {
 			if shown.SID != "" && shown.Status == r.Status {
-				return shown, v.revision, nil // its task may have changed since, and with it what the agent is not to know
+				return shown, v.revision, nil // the task may have changed later, which the agent must not learn
 			}
 			return reservationOf(task), v.revision, nil
 		}
@@ -219,7 +219,7 @@ func (c *call) reservationNow(sid string, shown desk.Reservation) (desk.Reservat
 	return shown, v.revision, nil
 }
 
-// reservationOf is the task's own reservation.
+// reservationOf returns the task's reservation. The task must have one.
 func reservationOf(task desk.Task) desk.Reservation {
 	return desk.Reservation{Conversation: task.Conversation, Task: task.SID, Reservation: *task.Reservation, UpdatedAt: updatedAt(task)}
 }
@@ -262,8 +262,8 @@ func (c *call) createReservation() (any, error) {
 	return c.answerReservation(reservationOf(*now), v.revision)
 }
 
-// claimingAgent is the agent for whom a task is claimed. It is found before the task: an agent's key learns from a refusal
-// of another agent, or of none, nothing of the task.
+// claimingAgent returns the agent for whom a task is claimed. It is called before the task is read, so that an
+// agent's key learns nothing about the task from a refusal of another agent or of an unknown one.
 func (c *call) claimingAgent() (string, error) {
 	if _, err := c.required("WorkerSid"); err != nil {
 		return "", err
@@ -283,8 +283,8 @@ func (c *call) notWaiting(task string) error {
 	return c.unexpected("Task %s not in expected state [pending]: it does not wait for an agent", task)
 }
 
-// claimableTask returns the SID of the task that the path names, and of its conversation. Any agent may claim it while it
-// waits.
+// claimableTask returns the SIDs of the task that the path names and of its conversation. Any agent may claim the
+// task while it waits.
 func (c *call) claimableTask() (task, of string, err error) {
 	if err := c.workspace(); err != nil {
 		return "", "", err
@@ -295,7 +295,7 @@ func (c *call) claimableTask() (task, of string, err error) {
 	}
 	task = conversation.PrefixTask + digits
 	of, err = c.conversationOf(task)
-	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // as of one that exists and does not wait
+	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // the answer for a task that does not wait
 		return "", "", c.notWaiting(task)
 	}
 	return task, of, c.unknown(err, "task", c.r.PathValue("task"))
@@ -313,7 +313,7 @@ func (c *call) updateReservation() (any, error) {
 	if c.form.Get("WorkerActivitySid") != "" && status != conversation.ReservationRejected {
 		return nil, c.wrong("WorkerActivitySid", "WorkerActivitySid is for ReservationStatus rejected: leave it out, or update the worker")
 	}
-	if c.token() != "" && status != "" && found.Status == status { // repeated, when the answer to the first time was lost
+	if c.token() != "" && status != "" && found.Status == status { // a repeat whose first answer was lost
 		if err := c.setActivity(found.Agent, c.form.Get("WorkerActivitySid")); err != nil {
 			return nil, err
 		}
@@ -322,7 +322,7 @@ func (c *call) updateReservation() (any, error) {
 	if err := c.ifMatch(c.reservationTag(found, revision)); err != nil {
 		return nil, err
 	}
-	activity, err := c.activityGiven("WorkerActivitySid") // before anything is changed
+	activity, err := c.activityGiven("WorkerActivitySid") // before any change
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +342,8 @@ func (c *call) updateReservation() (any, error) {
 	return c.answerReservation(found, revision)
 }
 
-// setActivity gives the agent who has declined that activity, where one is named; once for the request.
+// setActivity sets the activity of an agent who has declined, once for the request. An empty activity changes
+// nothing.
 func (c *call) setActivity(agent, activity string) error {
 	if activity == "" {
 		return nil
@@ -354,7 +355,7 @@ func (c *call) setActivity(agent, activity string) error {
 	return err
 }
 
-// setReservation sends the command that the status stands for, and says from which status it is legal.
+// setReservation sends the command for the status. It also returns the statuses that the command expects.
 func (c *call) setReservation(r desk.Reservation, status conversation.ReservationStatus) (outcome conversation.Outcome, expected string, err error) {
 	task := desk.Task{Conversation: r.Conversation, Task: conversation.Task{SID: r.Task, Agent: r.Agent}}
 	switch status {
@@ -390,7 +391,7 @@ func (c *call) setReservation(r desk.Reservation, status conversation.Reservatio
 	return outcome, "", c.wrong("ReservationStatus", "ReservationStatus can be set to accepted, rejected, wrapping or completed")
 }
 
-// reservationOver says of a reservation what a refusal says of its conversation: that it is over.
+// reservationOver replaces a refusal that the conversation is closed by one that the reservation has ended.
 func (c *call) reservationOver(r desk.Reservation, wanted conversation.ReservationStatus, expected string, refused error) error {
 	ends := wanted == conversation.ReservationWrapping || wanted == conversation.ReservationCompleted
 	if !ends || conversation.CodeOf(refused) != conversation.CodeConversationClosed {
@@ -403,9 +404,9 @@ func (c *call) reservationOver(r desk.Reservation, wanted conversation.Reservati
 	return c.unexpected("Reservation %s not in expected state [%s]: it is already %s", r.SID, expected, now.Status)
 }
 
-// legal refuses a change from a status that it can't be made from, before the conversation is asked; it
-// has the last word. A request that is repeated is answered as it was the first time, wherever the
-// reservation has gone since.
+// legal refuses a change that is impossible from the reservation's status, before the command is sent. The
+// conversation decides finally. A repeated request passes even if the reservation has changed since, so that it
+// gets its first answer.
 func (c *call) legal(r desk.Reservation, from ...conversation.ReservationStatus) error {
 	gone := r.Status == conversation.ReservationAccepted || r.Status == conversation.ReservationWrapping || r.Status == conversation.ReservationCompleted
 	if slices.Contains(from, r.Status) || behindRecord(r.Status, from[0]) || (c.token() != "" && gone) {
@@ -414,12 +415,13 @@ func (c *call) legal(r desk.Reservation, from ...conversation.ReservationStatus)
 	return c.unexpected("Reservation %s not in expected state [%s]: it is %s", r.SID, from[0], r.Status)
 }
 
-// behindRecord tells whether a record that shows this status may just be behind one in the expected one.
+// behindRecord reports whether the record may lag: it shows one status, and the reservation may have the expected
+// one.
 func behindRecord(shown, expected conversation.ReservationStatus) bool {
 	return shown == conversation.ReservationPending && expected == conversation.ReservationAccepted
 }
 
-// changedReservation is the reservation as the command has left it.
+// changedReservation returns the reservation after the command.
 func changedReservation(r desk.Reservation, outcome conversation.Outcome, status conversation.ReservationStatus) desk.Reservation {
 	r.Status, r.UpdatedAt = status, time.Now()
 	if t := outcome.Task; t != nil && t.Reservation != nil && t.Reservation.SID == r.SID {

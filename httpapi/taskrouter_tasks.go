@@ -45,7 +45,7 @@ func taskRoutes() []route {
 	}
 }
 
-// workspace refuses another workspace than the one there is.
+// workspace refuses any workspace in the path except the only one.
 func (c *call) workspace() error {
 	if given := c.r.PathValue("workspace"); !strings.EqualFold(given, c.workspaceSID()) {
 		return c.lost("workspace", given)
@@ -53,7 +53,7 @@ func (c *call) workspace() error {
 	return nil
 }
 
-// taskModel is a task as TaskRouter shows it.
+// taskModel returns a task in the form of TaskRouter.
 func (c *call) taskModel(task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 	labels, err := c.desk.Labels(c.ctx, task.Queue, task.Conversation)
 	if err != nil {
@@ -90,11 +90,12 @@ func (c *call) labelled(task desk.Task, labels desk.Labels) (taskmodel.Taskroute
 	}, nil
 }
 
-// tag is the ETag of a task or a reservation: another one whenever anything of its conversation has changed.
+// tag returns the ETag of a task or a reservation. It changes with every change of the conversation.
 func tag(sid string, revision int) string { return hashed(sid, strconv.Itoa(revision)) }
 
-// taskTag is the ETag of a task. An agent's key gets, of others' tasks and after the end of its agent's turn, one that changes
-// with the task alone: it would tell that something happened in a later turn.
+// taskTag returns the ETag of a task. For an agent's key, the ETag of another agent's task, or of a task after the
+// agent's turn, depends only on the task: the conversation's revision would reveal that something happened in a
+// later turn.
 func (c *call) taskTag(task desk.Task, revision int) string {
 	own := c.caller.agent()
 	if own != "" && (task.Agent != own || (!task.Status.Waiting() && task.Status != conversation.TaskAssigned)) {
@@ -103,7 +104,7 @@ func (c *call) taskTag(task desk.Task, revision int) string {
 	return tag(task.SID, revision)
 }
 
-// reservationTag is the ETag of a reservation, as taskTag is a task's.
+// reservationTag returns the ETag of a reservation, with the same restriction as taskTag.
 func (c *call) reservationTag(r desk.Reservation, revision int) string {
 	if c.caller.agent() != "" && r.Status != conversation.ReservationPending && r.Status != conversation.ReservationAccepted {
 		return hashed(r.SID, string(r.Status))
@@ -116,7 +117,7 @@ func hashed(parts ...string) string {
 	return `"` + hex.EncodeToString(sum[:8]) + `"`
 }
 
-// ifMatch refuses a request that was made for another state of the resource than it is in.
+// ifMatch refuses a request whose If-Match names another state of the resource than the present one.
 func (c *call) ifMatch(now string) error {
 	wanted := c.r.Header.Get("If-Match")
 	if wanted == "" || wanted == "*" || slices.ContainsFunc(strings.Split(wanted, ","), func(tag string) bool {
@@ -127,7 +128,7 @@ func (c *call) ifMatch(now string) error {
 	return c.overtaken()
 }
 
-// overtaken tells that somebody else has changed the resource first.
+// overtaken is the answer if the resource has changed since the client fetched it.
 func (c *call) overtaken() *problem {
 	return &problem{
 		Status: http.StatusPreconditionFailed, Code: 20412,
@@ -135,7 +136,8 @@ func (c *call) overtaken() *problem {
 	}
 }
 
-// only tells a client that a command found its own effect there already, whoever asked for it first.
+// only refuses a request whose command changed nothing, because an earlier request of any client had the same
+// effect.
 func (c *call) only(outcome conversation.Outcome, what, sid, expected, now string) error {
 	switch {
 	case !outcome.Unchanged:
@@ -157,7 +159,7 @@ func (c *call) renderTask(task desk.Task, revision int) (any, error) {
 	return all(model), nil
 }
 
-// taskAsked returns the task that the path names as it is now, and its conversation's revision.
+// taskAsked returns the present state of the task that the path names, and its conversation's revision.
 func (c *call) taskAsked() (desk.Task, int, error) {
 	if err := c.workspace(); err != nil {
 		return desk.Task{}, 0, err
@@ -211,7 +213,7 @@ func (c *call) listTasks() (any, error) {
 	return answer, failed
 }
 
-// taskFilter reads which tasks are wanted; none tells that there can't be any.
+// taskFilter reads which tasks are requested. none is set if no task can match.
 func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 	filter.Agent = c.caller.agent()
 	for _, given := range c.form["AssignmentStatus"] {
@@ -222,7 +224,7 @@ func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 			filter.Statuses = append(filter.Statuses, conversation.TaskStatus(status))
 		}
 	}
-	if filter.Agent != "" { // of a task that has ended its agent may read nothing, be it by guessing
+	if filter.Agent != "" { // an agent's key must learn nothing of ended tasks, not even by guessing
 		if len(filter.Statuses) == 0 {
 			filter.Statuses = slices.Clone(ownStatuses)
 		}
@@ -262,7 +264,7 @@ func (c *call) taskFilter() (filter desk.TaskFilter, none bool, err error) {
 	return filter, none, err
 }
 
-// ownStatuses are those of the tasks that an agent's key may read.
+// ownStatuses lists the statuses of the tasks that an agent's key may read.
 var ownStatuses = []conversation.TaskStatus{conversation.TaskReserved, conversation.TaskAssigned, conversation.TaskWrapping}
 
 var taskStatuses = []conversation.TaskStatus{
@@ -270,7 +272,7 @@ var taskStatuses = []conversation.TaskStatus{
 	conversation.TaskCompleted, conversation.TaskCanceled,
 }
 
-// ignoreRefusal drops a refusal: a filter that names what isn't there finds nothing.
+// ignoreRefusal drops a refusal: a filter that names something unknown finds nothing.
 func (c *call) ignoreRefusal(err error) error {
 	if _, refused := asRefusal(err); refused {
 		return nil
@@ -278,11 +280,11 @@ func (c *call) ignoreRefusal(err error) error {
 	return err
 }
 
-// evaluate reads an expression over attributes; nil where none is given.
+// evaluate reads an expression over attributes; nil if the parameter is empty.
 func (c *call) evaluate(parameter string) (*expression.Expression, error) {
 	given := c.form.Get(parameter)
 	if given == "" {
-		return nil, nil //nolint:nilnil // no expression chooses all
+		return nil, nil //nolint:nilnil // no expression selects all
 	}
 	wanted, err := expression.Parse(given)
 	if err != nil {
@@ -291,7 +293,7 @@ func (c *call) evaluate(parameter string) (*expression.Expression, error) {
 	return wanted, nil
 }
 
-// tooExpensive names the parameter whose evaluation takes too many steps. Other errors stay what they are.
+// tooExpensive refuses the parameter if its evaluation took too many steps. It returns other errors unchanged.
 func (c *call) tooExpensive(parameter string, err error) error {
 	if errors.Is(err, expression.ErrBudget) {
 		return c.wrong(parameter, "%s: the expression takes too many steps: shorten it, or narrow the list down with other filters", parameter)
@@ -299,7 +301,7 @@ func (c *call) tooExpensive(parameter string, err error) error {
 	return err
 }
 
-// ordering reads an order, as DateCreated:desc; "" where none is given.
+// ordering reads an order, as DateCreated:desc; "" if none is given.
 func (c *call) ordering(names ...string) (name string, descending bool, err error) {
 	given := c.form.Get("Ordering")
 	if given == "" {
@@ -312,7 +314,7 @@ func (c *call) ordering(names ...string) (name string, descending bool, err erro
 	return name, direction == "desc", nil
 }
 
-// queueAsked reads a filter by queue; none tells that there is no such queue.
+// queueAsked reads a filter by queue. none is set if there is no such queue.
 func (c *call) queueAsked() (name string, none bool, err error) {
 	sid, err := c.sid("TaskQueueSid", conversation.PrefixQueue)
 	if err != nil {
@@ -331,7 +333,7 @@ func (c *call) queueAsked() (name string, none bool, err error) {
 	return "", true, err
 }
 
-// workflowAsked reads a filter by workflow; none tells that there is no such workflow.
+// workflowAsked reads a filter by workflow. none is set if there is no such workflow.
 func (c *call) workflowAsked() (sid string, none bool, err error) {
 	if sid, err = c.sid("WorkflowSid", desk.PrefixWorkflow); err != nil {
 		return "", false, err
@@ -377,7 +379,7 @@ func (c *call) createTask() (any, error) {
 	return c.renderTask(v.tasks[0], v.revision)
 }
 
-// routeTask reads where a new task is to go.
+// routeTask reads the routing of a new task.
 func (c *call) routeTask(o *opening) error {
 	queue, err := c.sid("TaskQueueSid", conversation.PrefixQueue)
 	if err != nil {
@@ -407,7 +409,7 @@ func (c *call) routeTask(o *opening) error {
 	return c.taskDefaults(o.start)
 }
 
-// taskDefaults refuses what a new task can't be given.
+// taskDefaults refuses values that a new task cannot have.
 func (c *call) taskDefaults(start conversation.StartCommand) error {
 	direct := start.Agent != ""
 	ignores, err := c.flag("IgnoreCapacity", direct)
@@ -428,7 +430,7 @@ func (c *call) taskDefaults(start conversation.StartCommand) error {
 	return err
 }
 
-// taskChannel reads TaskChannel, a name or a SID; web where it is left out.
+// taskChannel reads TaskChannel, a name or a SID; web if it is empty or default.
 func (c *call) taskChannel() (conversation.Channel, error) {
 	given := c.form.Get("TaskChannel")
 	if given == "" || given == "default" {
@@ -442,9 +444,9 @@ func (c *call) taskChannel() (conversation.Channel, error) {
 	return "", c.wrong("TaskChannel", "There is no task channel %s: use web, sms, whatsapp, messenger, chat or email", short(given))
 }
 
-// taskToChange returns the task that the path names. To end or complete an agent's turn the desk's record
-// does: what has changed since, the conversation finds out itself, and it isn't asked twice. The revision
-// is 0 where it isn't known.
+// taskToChange returns the task that the path names. The desk's record is enough to end or complete an agent's
+// turn: the conversation itself checks later changes, and need not be queried first. The revision is 0 if it is
+// unknown.
 func (c *call) taskToChange() (desk.Task, int, error) {
 	status := conversation.TaskStatus(c.form.Get("AssignmentStatus"))
 	ends := status == conversation.TaskWrapping || status == conversation.TaskCompleted
@@ -474,12 +476,12 @@ func (c *call) updateTask() (any, error) {
 	if c.form.Get("Reason") != "" && (status == "" || status == conversation.TaskWrapping) {
 		return nil, c.wrong("Reason", "Reason is kept of a task that is completed or canceled: send it with that AssignmentStatus")
 	}
-	if c.token() != "" && status != "" && task.Status == status { // repeated, when the answer to the first time was lost
+	if c.token() != "" && status != "" && task.Status == status { // a repeat whose first answer was lost
 		if err := c.actAs(task.Agent); err != nil {
 			return nil, err
 		}
 		if c.caller.agent() != "" && !slices.Contains(ownStatuses, task.Status) {
-			task.Attributes = nil // they are not the agent's to read any more
+			task.Attributes = nil // the agent may no longer read them
 		}
 		return c.renderTask(task, revision)
 	}
@@ -514,7 +516,7 @@ func (c *call) updateTask() (any, error) {
 	return c.renderTask(task, outcome.Revision)
 }
 
-// statusAfter is the task's status as far as the command told it.
+// statusAfter returns the task's status after the command.
 func statusAfter(outcome conversation.Outcome, before desk.Task) string {
 	if t := outcome.Task; t != nil && t.SID == before.SID {
 		return string(t.Status)
@@ -522,7 +524,7 @@ func statusAfter(outcome conversation.Outcome, before desk.Task) string {
 	return string(before.Status)
 }
 
-// taskOver says of a task what a refusal says of its conversation: that it is over.
+// taskOver replaces a refusal that the conversation is closed by one that the task has ended.
 func (c *call) taskOver(task desk.Task, refused error) error {
 	if conversation.CodeOf(refused) != conversation.CodeConversationClosed {
 		return refused
@@ -537,7 +539,7 @@ func (c *call) taskOver(task desk.Task, refused error) error {
 	return refused
 }
 
-// merge is the task as a command has left it.
+// merge returns the task after a command.
 func merge(before conversation.Task, after *conversation.Task) conversation.Task {
 	if after == nil {
 		return before
@@ -548,7 +550,7 @@ func merge(before conversation.Task, after *conversation.Task) conversation.Task
 	return *after
 }
 
-// cancelTask closes a conversation while its task waits.
+// cancelTask closes a conversation whose task waits.
 func (c *call) cancelTask(task desk.Task) (any, error) {
 	if own := c.caller.agent(); own != "" {
 		return nil, c.forbid("An agent's key may not cancel tasks: decline the reservation instead")
@@ -575,7 +577,7 @@ func (c *call) removeTask() (any, error) {
 		return nil, err
 	}
 	if c.token() != "" && task.Status == conversation.TaskCanceled {
-		return nil, nil //nolint:nilnil // repeated, when the answer to the first time was lost
+		return nil, nil //nolint:nilnil // a repeat whose first answer was lost
 	}
 	if err := c.ifMatch(c.taskTag(task, revision)); err != nil {
 		return nil, err
@@ -584,7 +586,8 @@ func (c *call) removeTask() (any, error) {
 	return nil, err
 }
 
-// unchangeable refuses to change of a task what can't be changed; sent back as it was fetched, it may be.
+// unchangeable refuses changes to the attributes, the channel or the priority of a task. Their present values are
+// allowed.
 func (c *call) unchangeable(task desk.Task) error {
 	if given := c.optional("Attributes"); given != nil {
 		attributes, err := c.attributes(json.RawMessage(*given))

@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/desk/naming"
 )
 
-// prefixWorkerChannel is the prefix of the SID of how much of a channel an agent takes.
+// prefixWorkerChannel is the prefix of the SID of a worker channel, which is an agent's capacity on one channel.
 const prefixWorkerChannel = "WC"
 
 const workerPath = workspacePath + "/Workers/{worker}"
@@ -97,7 +97,7 @@ func (c *call) listWorkers() (any, error) {
 	return some(c, agents, c.renderWorker)
 }
 
-// workerFilter reads which agents are wanted.
+// workerFilter reads which agents are requested.
 func (c *call) workerFilter() (func(desk.Agent) (bool, error), error) {
 	available, err := c.flag("Available", false)
 	if err != nil {
@@ -127,7 +127,7 @@ func (c *call) workerFilter() (func(desk.Agent) (bool, error), error) {
 	}, nil
 }
 
-// asked tells whether a value is the one that a filter asks for; an empty filter takes all.
+// asked reports whether a value passes a filter. An empty filter passes all values.
 func asked(wanted, value string) bool { return wanted == "" || wanted == value }
 
 func orderWorkers(c *call, agents []desk.Agent, ordering string) error {
@@ -144,7 +144,7 @@ func orderWorkers(c *call, agents []desk.Agent, ordering string) error {
 	return nil
 }
 
-// repeated tells whether what was refused is there because this very request has made it before.
+// repeated reports whether the change may have been refused because an earlier attempt of this request made it.
 func (c *call) repeated(err error) bool {
 	_, taken := errors.AsType[*desk.TakenError](err)
 	return taken && c.token() != "" || errors.Is(err, desk.ErrDoneBefore)
@@ -177,7 +177,8 @@ func (c *call) createWorker() (any, error) {
 	return c.answerWorker(agent)
 }
 
-// workerBefore answers with the agent whom this very request has added before, or with the error where they are another.
+// workerBefore answers with the agent whom an earlier attempt of this request added. It returns the error if there
+// is no such agent.
 func (c *call) workerBefore(added desk.NewAgent, refused error) (any, error) {
 	agents, err := c.desk.Agents(c.ctx)
 	if err != nil {
@@ -191,7 +192,7 @@ func (c *call) workerBefore(added desk.NewAgent, refused error) (any, error) {
 	return nil, refused
 }
 
-// workerAsked returns the agent that the path names.
+// workerAsked returns the agent that the path names as a worker.
 func (c *call) workerAsked() (desk.Agent, error) {
 	if err := c.workspace(); err != nil {
 		return desk.Agent{}, err

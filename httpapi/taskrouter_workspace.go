@@ -61,7 +61,7 @@ func workspaceRoutes() []route {
 
 func (c *call) renderWorkspace(a desk.Account) whole[taskmodel.TaskrouterV1Workspace] {
 	standard, timedOut := desk.ActivityOf(desk.PresenceOffline), desk.ActivityOf(desk.PresenceOffline)
-	callback := a.Workspace.EventCallbackURL // which may hold a secret
+	callback := a.Workspace.EventCallbackURL // the URL may contain a secret
 	if !services.allows(c.caller.key.Role) {
 		callback = ""
 	}
@@ -165,7 +165,7 @@ func (c *call) createActivity() (any, error) {
 	return c.renderActivity(added), nil
 }
 
-// repeatedActivity answers a request that is repeated with what it has made the first time.
+// repeatedActivity answers a repeated request with the activity that its first attempt added.
 func (c *call) repeatedActivity(err error, name string, available bool) (any, error) {
 	if !c.repeated(err) {
 		return nil, err
@@ -200,7 +200,7 @@ func (c *call) activityAsked() (desk.Activity, error) {
 	return desk.Activity{}, c.lost("activity", given)
 }
 
-// activityGiven reads the SID of an activity that there is, "" where the field isn't there.
+// activityGiven reads the SID of an existing activity; "" if the field is empty.
 func (c *call) activityGiven(field string) (string, error) {
 	sid, err := c.sid(field, desk.PrefixActivity)
 	if err != nil || sid == "" {
@@ -242,7 +242,7 @@ func (c *call) removeActivity() (any, error) {
 	return nil, c.inUse(c.desk.RemoveActivity(c.changing, found.SID))
 }
 
-// inUse turns the refusal to remove what is still needed into a conflict.
+// inUse turns the refusal to remove a record that is in use into a conflict.
 func (c *call) inUse(err error) error {
 	if refusal, refused := asRefusal(err); refused {
 		return told(refusal, conflict, c.route)
@@ -345,7 +345,7 @@ func (c *call) fetchWorkflow() (any, error) {
 	return c.answerWorkflow(found)
 }
 
-// reservationTimeout refuses another reservation timeout than the settings': there is one for all.
+// reservationTimeout refuses any reservation timeout except the settings', which applies to all workflows.
 func (c *call) reservationTimeout() error {
 	settings, err := c.desk.Settings(c.ctx)
 	if err != nil {

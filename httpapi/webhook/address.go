@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// Whoever may set the workspace's URL would otherwise have this process speak to whatever it can reach:
-// itself, its neighbors, the metadata service of its cloud. So the address is looked at once it is
-// resolved and about to be connected to, where no name can stand for another address any more.
+// The owner of a key that may set the workspace's URL could otherwise make this process connect to any address that
+// it can reach: itself, its neighbors, the metadata service of its cloud. The address is therefore checked after
+// the name is resolved and before the connection is made, when it can no longer change.
 
-// special are the blocks of public-looking addresses that IANA keeps for something else
+// special lists the blocks that look public but that IANA reserves for other purposes
 // (https://www.iana.org/assignments/iana-ipv4-special-registry and -ipv6-), and multicast.
 var special = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
@@ -20,13 +20,14 @@ var special = prefixes(
 	azure,
 )
 
-// azure is the address under which a machine in Azure finds services of its host, among them secrets of the machine's setup.
+// azure is the address at which a machine in Azure reaches services of its host. They can reveal secrets of its
+// setup.
 const azure = "168.63.129.16/32"
 
 var (
-	// unicast is what is public of IPv6; everything else is somebody's own, or nobody's.
+	// unicast contains the public addresses of IPv6.
 	unicast = netip.MustParsePrefix("2000::/3")
-	// nat64 holds the IPv4 addresses, in their last four bytes, that an IPv6 network reaches through a translator.
+	// nat64 contains, in the last four bytes, the IPv4 addresses that an IPv6 network reaches through a translator.
 	nat64 = netip.MustParsePrefix("64:ff9b::/96")
 )
 
@@ -37,8 +38,8 @@ func prefixes(texts ...string) (parsed []netip.Prefix) {
 	return parsed
 }
 
-// Allowed tells whether webhooks may go to the address: a public one, or one within the prefixes. An IPv4
-// address written as an IPv6 one, mapped or for NAT64, is taken for what it stands for.
+// Allowed reports whether webhooks may go to the address: it must be public, or within the prefixes. An IPv4
+// address in the form of an IPv6 one, mapped or for NAT64, counts as the IPv4 address.
 func Allowed(prefixes []netip.Prefix, ip netip.Addr) bool {
 	ip = ip.WithZone("").Unmap()
 	if nat64.Contains(ip) {
@@ -57,8 +58,8 @@ func within(prefixes []netip.Prefix, ip netip.Addr) bool {
 	return false
 }
 
-// ParseAllow reads addresses and networks, separated by commas, as in "127.0.0.0/8,::1"; an empty text
-// is none. IPv4 addresses are written as such.
+// ParseAllow reads addresses and networks, separated by commas, as in "127.0.0.0/8,::1". An empty text gives none.
+// It refuses IPv4 addresses in the form of IPv6 ones.
 func ParseAllow(text string) ([]netip.Prefix, error) {
 	var allowed []netip.Prefix
 	if strings.TrimSpace(text) == "" {
@@ -78,7 +79,7 @@ func ParseAllow(text string) ([]netip.Prefix, error) {
 	return allowed, nil
 }
 
-// guard looks at each address before it is connected to.
+// guard returns a control function for [net.Dialer] that checks each address before the connection is made.
 func guard(allow []netip.Prefix) func(network, address string, _ syscall.RawConn) error {
 	return func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
@@ -92,7 +93,7 @@ func guard(allow []netip.Prefix) func(network, address string, _ syscall.RawConn
 	}
 }
 
-// addressError is why no connection was made.
+// addressError is the refusal of an address.
 type addressError struct{ ip netip.Addr }
 
 // Error implements error.

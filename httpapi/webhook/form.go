@@ -13,10 +13,9 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// form returns what TaskRouter sends of the event
-// (https://www.twilio.com/docs/taskrouter/api/event/reference). Every event of a kind has the same
-// parameters, empty where there is nothing to say. The statuses, the queue and the priority are those
-// at the time of the event; attributes, names and what an agent does are as they are now.
+// form returns what TaskRouter sends for the event (https://www.twilio.com/docs/taskrouter/api/event/reference).
+// All events of a kind have the same parameters, which may be empty. The statuses, the queue and the priority are
+// those at the time of the event; attributes, names and an agent's activity are the present ones.
 func (s *Sender) form(ctx context.Context, account desk.Account, e desk.LoggedEvent) (form, error) {
 	resource, sid := resourceOf(e)
 	_, what, _ := strings.Cut(string(e.Name), ".")
@@ -55,7 +54,7 @@ func (s *Sender) form(ctx context.Context, account desk.Account, e desk.LoggedEv
 	return f, nil
 }
 
-// What an event is about, as TaskRouter calls it.
+// The subjects of events, in TaskRouter's terms.
 const (
 	resourceTask        = "task"
 	resourceReservation = "reservation"
@@ -63,7 +62,7 @@ const (
 	resourceQueue       = "task-queue"
 )
 
-// resourceOf returns what the event is about, and its SID. That a task has entered a queue is about the task.
+// resourceOf returns the subject of the event, and its SID. The subject of a task's entry into a queue is the task.
 func resourceOf(e desk.LoggedEvent) (resource, sid string) {
 	resource, _, _ = strings.Cut(string(e.Name), ".")
 	switch {
@@ -81,7 +80,7 @@ func resourceOf(e desk.LoggedEvent) (resource, sid string) {
 func (s *Sender) addTask(ctx context.Context, f form, e desk.LoggedEvent) error {
 	task, err := s.desk.Task(ctx, e.Task)
 	if conversation.CodeOf(err) == conversation.CodeNoSuchTask {
-		task, err = desk.Task{Task: conversation.Task{CreatedAt: e.At}}, nil // the desk has lost it; the event itself knows most
+		task, err = desk.Task{Task: conversation.Task{CreatedAt: e.At}}, nil // lost by the desk; the event has most of it
 	}
 	if err != nil {
 		return err
@@ -103,7 +102,8 @@ func (s *Sender) addTask(ctx context.Context, f form, e desk.LoggedEvent) error 
 	return s.addLabels(ctx, f, e)
 }
 
-// EndReasons are why the task was canceled or how it was completed, in every event from then on; "" before.
+// EndReasons returns why the task was canceled, and how it was completed, for an event at or after its end. Both
+// are "" for earlier events.
 func EndReasons(e desk.LoggedEvent, task desk.Task) (canceled, completed string) {
 	switch e.TaskStatus {
 	case conversation.TaskCanceled:
@@ -115,7 +115,7 @@ func EndReasons(e desk.LoggedEvent, task desk.Task) (canceled, completed string)
 	return "", ""
 }
 
-// addLabels names the queue that the task was in, and the workflow that it was routed by.
+// addLabels adds the queue that the task was in, and the workflow that routed it.
 func (s *Sender) addLabels(ctx context.Context, f form, e desk.LoggedEvent) error {
 	labels, err := s.desk.Labels(ctx, e.Queue, e.Conversation)
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
@@ -129,7 +129,7 @@ func (s *Sender) addQueue(ctx context.Context, f form, e desk.LoggedEvent) error
 	return err
 }
 
-// addWorker tells of somebody who has gone what the event itself knows.
+// addWorker adds the agent. For an agent who was removed it uses what the event contains.
 func (s *Sender) addWorker(ctx context.Context, f form, e desk.LoggedEvent) error {
 	agent, err := s.desk.Agent(ctx, e.Agent)
 	if conversation.CodeOf(err) == conversation.CodeUnknownAgent {
@@ -151,7 +151,7 @@ func (s *Sender) addWorker(ctx context.Context, f form, e desk.LoggedEvent) erro
 	return nil
 }
 
-// activity returns the activity of that name, without a SID where there is none any more.
+// activity returns the activity with that name. The SID is empty if the activity no longer exists.
 func (s *Sender) activity(ctx context.Context, name string) (desk.Activity, error) {
 	activities, err := s.desk.Activities(ctx)
 	if at := slices.IndexFunc(activities, func(a desk.Activity) bool { return a.Name == name }); at >= 0 {
@@ -160,11 +160,11 @@ func (s *Sender) activity(ctx context.Context, name string) (desk.Activity, erro
 	return desk.Activity{Name: name}, err
 }
 
-// addTransfer tells of the transfer in TaskRouter's words, as of the event.
+// addTransfer adds the transfer in TaskRouter's terms, with its status at the time of the event.
 func (s *Sender) addTransfer(ctx context.Context, f form, e desk.LoggedEvent) error {
 	transfer, err := s.desk.Transfer(ctx, e.Transfer)
 	if conversation.CodeOf(err) != "" {
-		transfer, err = desk.Transfer{Transfer: conversation.Transfer{SID: e.Transfer, Mode: conversation.ModeCold, To: e.To}}, nil // the desk has lost it
+		transfer, err = desk.Transfer{Transfer: conversation.Transfer{SID: e.Transfer, Mode: conversation.ModeCold, To: e.To}}, nil // lost by the desk
 	}
 	if err != nil {
 		return err
@@ -181,10 +181,12 @@ func (s *Sender) addTransfer(ctx context.Context, f form, e desk.LoggedEvent) er
 	return nil
 }
 
-// TransferStatus is the status of a transfer in TaskRouter's words, as of an event of that name; "" for every other event.
+// TransferStatus returns TaskRouter's status of a transfer after an event with that name; "" for events of other
+// kinds.
 func TransferStatus(name conversation.EventName) string { return transferStatuses[name] }
 
-// transferStatuses are TaskRouter's, which unlike Flex's tell a transfer that was taken back from one that failed.
+// transferStatuses maps events to TaskRouter's statuses. Unlike Flex, TaskRouter distinguishes a canceled transfer
+// from a failed one.
 var transferStatuses = map[conversation.EventName]string{
 	conversation.EventTransferInitiated:     "initiated",
 	conversation.EventTransferAttemptFailed: "initiated",

@@ -23,18 +23,19 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// headerNext has the signature by the secret that takes the place of the current one, while a renewal is under way.
+// headerNext holds the signature with the next secret, while the secret is being renewed.
 const headerNext = "X-Baton-Signature-Next"
 
 const (
-	// maxAnswer is how much of an answer is read, so that its connection can be used again. Nobody looks at it.
+	// maxAnswer is how many bytes of an answer are read, so that its connection can be reused. The content is
+	// ignored.
 	maxAnswer = 64 << 10
-	// maxRedirects bounds the redirects of one request, where any are followed.
+	// maxRedirects is the maximum number of redirects of one request, if redirects are followed.
 	maxRedirects = 5
 )
 
-// newClient returns a client that connects only to addresses that webhooks may go to. It knows no
-// proxy, which would connect to any.
+// newClient returns a client that connects only to addresses that webhooks may go to. It uses no proxy, because a
+// proxy would connect to any address.
 func newClient(o Options) *http.Client {
 	dialer := &net.Dialer{Timeout: o.Timeout, Control: guard(o.Allow)}
 	return &http.Client{
@@ -43,7 +44,7 @@ func newClient(o Options) *http.Client {
 			MaxIdleConnsPerHost: deliveredAtOnce, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: maxAnswer,
 		},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
-			r.Header.Del("Referer") // the URL may hold a secret
+			r.Header.Del("Referer") // the URL may contain a secret
 			if o.AllowRedirects && r.Method == http.MethodPost && len(via) <= maxRedirects {
 				return nil
 			}
@@ -52,8 +53,9 @@ func newClient(o Options) *http.Client {
 	}
 }
 
-// post sends the form to the account's URL, signed with the current secret and with the next one where there is one. It returns why that failed in a sentence without anything
-// secret, "" after a 2xx.
+// post sends the form to the account's URL. It signs the form with the current secret, and with the next one unless
+// that is empty. It returns "" after a 2xx status; otherwise a sentence that states why the delivery failed and
+// contains no secret.
 func post(ctx context.Context, client *http.Client, account desk.Account, current, next, token string, f form) (failure string) {
 	to := account.Workspace.EventCallbackURL
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(f.encode()))
@@ -63,7 +65,7 @@ func post(ctx context.Context, client *http.Client, account desk.Account, curren
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("User-Agent", "Baton")
 	request.Header.Set("X-Twilio-Signature", f.sign(current, to))
-	if next != "" { // a receiver that has the next secret already checks this one
+	if next != "" { // a receiver that already has the next secret checks this signature
 		request.Header.Set(headerNext, f.sign(next, to))
 	}
 	request.Header.Set("I-Twilio-Idempotency-Token", token)
@@ -72,7 +74,7 @@ func post(ctx context.Context, client *http.Client, account desk.Account, curren
 	if err != nil {
 		return failureOf(err)
 	}
-	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer) // the status has said it all
+	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer) // the status is enough
 	_ = response.Body.Close()
 	switch {
 	case response.StatusCode >= 200 && response.StatusCode < 300:
@@ -84,8 +86,8 @@ func post(ctx context.Context, client *http.Client, account desk.Account, curren
 	}
 }
 
-// failureOf says what went wrong in words of its own: those of the error may hold the URL, or what the
-// receiver has sent.
+// failureOf describes the error in fixed words, because the error's own text may contain the URL or data from the
+// receiver.
 func failureOf(err error) string {
 	if refused, ok := errors.AsType[*addressError](err); ok {
 		return refused.Error()
@@ -105,7 +107,7 @@ func failureOf(err error) string {
 	return "the receiver broke the connection off, or doesn't speak HTTP"
 }
 
-// form is what is sent, each parameter once.
+// form holds the parameters of a request, each once.
 type form map[string]string
 
 func (f form) encode() string {
@@ -116,7 +118,7 @@ func (f form) encode() string {
 	return values.Encode()
 }
 
-// sign returns the signature by which receivers know that the form is from whom the token belongs to
+// sign returns the signature that proves to receivers that the owner of the token sent the form
 // (https://www.twilio.com/docs/usage/webhooks/webhooks-security).
 func (f form) sign(token, to string) string {
 	signed := hmac.New(sha1.New, []byte(token))

@@ -1,12 +1,12 @@
-// Package webhook tells the workspace's EventCallbackURL of TaskRouter's events, each signed as Twilio
-// signs its own.
+// Package webhook delivers TaskRouter's events to the workspace's EventCallbackURL. It signs each request as Twilio
+// does.
 //
-// What is to be delivered, in which order and when again, the desk decides and keeps; this package
-// carries it. What may not come in: SQL, Temporal, and the text of notes and messages.
+// The desk decides and stores which events are delivered, in which order and when they are repeated. This package
+// only sends them. Must not contain: SQL, Temporal, and the text of notes and messages.
 //
 // Where to look:
-//   - sender.go: what is sent when; request.go: one request.
-//   - form.go: what an event looks like to its receiver.
+//   - sender.go: what is sent when. request.go: one request.
+//   - form.go: the parameters that a receiver gets.
 //   - address.go: where webhooks may go.
 package webhook
 
@@ -30,31 +30,32 @@ import (
 )
 
 const (
-	// deliveredAtOnce bounds the deliveries under way, each of another stream.
+	// deliveredAtOnce is the maximum number of concurrent deliveries. Each is of another stream.
 	deliveredAtOnce = 32
-	// beyondTimeout is how much longer than a request's timeout a webhook is taken for: to read what it
-	// tells from the desk, and to write how it went.
+	// beyondTimeout is added to a request's timeout for the lease of a webhook: the time to read the event's data
+	// from the desk, and to record the result.
 	beyondTimeout = 15 * time.Second
 )
 
-// Options are what a sender may be told. The zero Options serve.
+// Options configure a sender. The zero value is usable.
 type Options struct {
-	// Allow are addresses that webhooks may go to though they are no public ones; see [ParseAllow].
+	// Allow lists addresses that are not public and that webhooks may go to; see [ParseAllow].
 	Allow []netip.Prefix
-	// AllowRedirects has redirects followed that keep the request as it is (307 and 308). The signature
-	// stays that of the workspace's URL. Without it, and for other redirects, they are failures.
+	// AllowRedirects makes the sender follow redirects that keep the request as it is (307 and 308). The signature
+	// remains that of the workspace's URL. All other redirects are failures, and these too if it is false.
 	AllowRedirects bool
-	// Tick is how often the sender looks for what is due; 200 ms where it is zero.
+	// Tick is how often the sender looks for due webhooks; 0 means 200 ms.
 	Tick time.Duration
-	// Timeout is how long a receiver may take to answer; TaskRouter's 15 s where it is zero.
+	// Timeout is how long a receiver may take to answer; 0 means TaskRouter's 15 s.
 	Timeout time.Duration
-	// Logger takes every failure; nothing is logged where it is nil.
+	// Logger receives every failure; nil logs nothing.
 	Logger *slog.Logger
-	// Observe is told how each delivery ended, delivered, failed or dead, and how long it took; nobody where it is nil.
+	// Observe is called after each delivery with its outcome (delivered, failed or dead) and its duration; nil for
+	// no calls.
 	Observe func(outcome string, took time.Duration)
 }
 
-// Sender delivers webhooks. Many may work on one desk, in one process or in several.
+// Sender delivers webhooks. Several senders may use one desk, in one process or in several.
 type Sender struct {
 	desk    *desk.Desk
 	client  *http.Client
@@ -63,20 +64,20 @@ type Sender struct {
 	log     *slog.Logger
 	observe func(outcome string, took time.Duration)
 
-	// free holds a token for each delivery under way; done tells that one has ended, so that there is
-	// room, and the next of its stream is due.
+	// free holds a token for each current delivery. done receives a value after a delivery has ended, when there is
+	// room and the next webhook of its stream may be due.
 	free chan struct{}
 	done chan struct{}
-	// movedAt is when a round has ended, in Unix nanoseconds.
+	// movedAt is the time of the last finished round, in Unix nanoseconds.
 	movedAt atomic.Int64
 }
 
 func (s *Sender) moves() { s.movedAt.Store(time.Now().UnixNano()) }
 
-// Moves returns an error where [Sender.Run] has finished no round for that long: the desk does not answer.
+// Moves returns an error if [Sender.Run] has finished no round for that long: the desk does not answer.
 func (s *Sender) Moves(within time.Duration) error {
 	last := time.Unix(0, s.movedAt.Load())
-	if queued := s.desk.QueuedAt(); queued.After(last) { // one that has much to do moves too
+	if queued := s.desk.QueuedAt(); queued.After(last) { // a long round also makes progress
 		last = queued
 	}
 	if since := time.Since(last); since > within {
@@ -85,7 +86,7 @@ func (s *Sender) Moves(within time.Duration) error {
 	return nil
 }
 
-// New returns a sender of the desk's webhooks.
+// New returns a sender for the desk's webhooks.
 func New(d *desk.Desk, o Options) *Sender {
 	o.Tick, o.Timeout = cmp.Or(o.Tick, 200*time.Millisecond), cmp.Or(o.Timeout, 15*time.Second)
 	if o.Observe == nil {
@@ -99,10 +100,10 @@ func New(d *desk.Desk, o Options) *Sender {
 	return s
 }
 
-// Run delivers webhooks until ctx ends, then returns ctx's error. Each is delivered at least once: after
-// an error or anything but a 2xx it is sent again as [desk.Desk.WebhookFailed] describes, and what is
-// under way when ctx ends is given up, and sent again by whoever runs next. Events of one conversation,
-// agent or queue arrive in their order; one that fails or is slow doesn't hold up the others.
+// Run delivers webhooks until ctx ends, then returns ctx's error. It delivers each at least once: after an error or
+// any status but 2xx it sends the webhook again as [desk.Desk.WebhookFailed] describes. Deliveries that are
+// unfinished when ctx ends are abandoned, and the next sender to run repeats them. Events of one conversation,
+// agent or queue arrive in their order. A slow or failing stream does not delay the others.
 func (s *Sender) Run(ctx context.Context) error {
 	ticker := time.NewTicker(s.tick)
 	defer ticker.Stop()
@@ -132,7 +133,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// start begins to deliver what is due, as far as there is room.
+// start begins to deliver due webhooks, as many as there is room for.
 func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 	room := cap(s.free) - len(s.free)
 	if room == 0 {
@@ -147,7 +148,7 @@ func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 		return err
 	}
 	if account.Workspace.EventCallbackURL == "" {
-		return nil // just taken away, and what is queued with it
+		return nil // the URL was just removed, and the queued webhooks with it
 	}
 	for _, w := range due {
 		s.free <- struct{}{}
@@ -156,14 +157,14 @@ func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 			<-s.free
 			select {
 			case s.done <- struct{}{}:
-			default: // it is known already
+			default: // a wake-up is already pending
 			}
 		})
 	}
 	return nil
 }
 
-// startSpan begins the trace of a delivery. What it tells of may be days old, so it is a trace of its own.
+// startSpan begins the trace of a delivery. It is a trace of its own, because the event may be days old.
 func startSpan(ctx context.Context, w desk.Webhook) (context.Context, trace.Span) {
 	return otel.Tracer("github.com/baton-transfers/baton/httpapi/webhook").Start(ctx, "Webhook:"+string(w.Event.Name), //nolint:spancheck // the caller ends it
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
@@ -172,14 +173,15 @@ func startSpan(ctx context.Context, w desk.Webhook) (context.Context, trace.Span
 			attribute.Int("baton.attempt", w.Attempts)))
 }
 
-// deliver sends the webhook and records how it went, even while ctx ends: what has arrived needn't be sent again.
+// deliver sends the webhook and records the result. It records it even after ctx ends, so that a delivered webhook
+// is not sent again.
 func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webhook) {
 	began := time.Now()
 	ctx, span := startSpan(ctx, w)
 	defer span.End()
 	failure := s.send(ctx, account, w.Event)
 	if failure != "" && ctx.Err() != nil {
-		return // given up: it is due again when its lease ends
+		return // abandoned: it is due again when its lease ends
 	}
 	took := time.Since(began)
 	log := s.log.With("event", w.Event.SID(), "stream", w.Stream, "attempt", w.Attempts)
@@ -204,7 +206,7 @@ func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webho
 	}
 }
 
-// send returns why the event could not be delivered, "" where it was.
+// send delivers the event. It returns why that failed, or "".
 func (s *Sender) send(ctx context.Context, account desk.Account, e desk.LoggedEvent) (failure string) {
 	f, err := s.form(ctx, account, e)
 	if err != nil {
