@@ -9,8 +9,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestEventsTellWhoDeclined holds that a field tells who declined: an agent may write what the desk writes. A transfer's
-// answer has Twilio's keys alone.
+// TestEventsTellWhoDeclined checks that a field identifies who declined, because an agent may write the same text
+// as the desk. The answer of a transfer has Twilio's keys only.
 func TestEventsTellWhoDeclined(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

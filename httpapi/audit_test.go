@@ -11,7 +11,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestChangesAreOnRecord: what is changed over HTTP is in the audit list, by the name of the key that changed it.
+// TestChangesAreOnRecord checks that the audit list has the changes made over HTTP, with the name of the key that
+// made each.
 func TestChangesAreOnRecord(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

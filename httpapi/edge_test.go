@@ -20,7 +20,7 @@ import (
 	"github.com/baton-transfers/baton/internal/limit"
 )
 
-// edge is the API as a gateway serves it, with options of its own.
+// edge is the API as a gateway serves it, with the test's own options.
 type edge struct {
 	*house
 
@@ -31,7 +31,7 @@ func (h *house) edge(o httpapi.Options, trusted ...netip.Prefix) edge {
 	return edge{h, forwarded.Options{Trusted: trusted}.Handler(httpapi.New(h.desk, h.engine, o).Handler())}
 }
 
-// asks sends a request from an address, with headers given as pairs of a name and a value.
+// asks sends a request from an address. The headers are pairs of a name and a value.
 func (e edge) asks(as key, from, method, target string, header ...string) answer {
 	e.t.Helper()
 	r := httptest.NewRequestWithContext(e.t.Context(), method, target, nil)
@@ -49,7 +49,8 @@ func (e edge) asks(as key, from, method, target string, header ...string) answer
 
 const office = "198.51.100.1:4000"
 
-// TestWrongCredentialsAreLimitedByAddress: too many are refused for a while, and right ones never.
+// TestWrongCredentialsAreLimitedByAddress checks that too many wrong credentials are refused for a while, and valid
+// ones never are.
 func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -81,7 +82,7 @@ func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 	e.asks(h.alice, office, http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Events").isError(http.StatusForbidden, 20403)
 }
 
-// TestRightCredentialsUseUpNoLimit: only what is wrong counts.
+// TestRightCredentialsUseUpNoLimit checks that only wrong credentials count.
 func TestRightCredentialsUseUpNoLimit(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -97,7 +98,7 @@ func TestRightCredentialsUseUpNoLimit(t *testing.T) {
 	e.asks(key{h.service.user, "wrong"}, office, http.MethodGet, "/v1/Workspaces").isError(http.StatusTooManyRequests, 20429)
 }
 
-// TestWrongCredentialsByDefault: the defaults limit them too, and many at once get no more through.
+// TestWrongCredentialsByDefault checks the default limits, also with many concurrent requests.
 func TestWrongCredentialsByDefault(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -121,7 +122,8 @@ func TestWrongCredentialsByDefault(t *testing.T) {
 	e.asks(h.service, office, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
 }
 
-// TestWrongCredentialsBehindAProxy: a client is limited by its own address, whatever it says that it is.
+// TestWrongCredentialsBehindAProxy checks that a client is limited by its real address, whatever address its
+// headers claim.
 func TestWrongCredentialsBehindAProxy(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -143,7 +145,8 @@ func TestWrongCredentialsBehindAProxy(t *testing.T) {
 	total.asks(h.service, office, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
 }
 
-// TestStaffCredentialsAreLimited: the codec server's bearer tokens are guesses like any other.
+// TestStaffCredentialsAreLimited checks that wrong bearer tokens for the codec server count like other wrong
+// credentials.
 func TestStaffCredentialsAreLimited(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -158,7 +161,8 @@ func TestStaffCredentialsAreLimited(t *testing.T) {
 	ask("Bearer " + h.supervisor.user + ":" + h.supervisor.secret).is(http.StatusNoContent)
 }
 
-// TestRequestsOfOtherSitesAreRefused: a browser sends credentials that it remembers with any site's request.
+// TestRequestsOfOtherSitesAreRefused checks that pages of other sites are refused: a browser sends remembered
+// credentials with the requests of any site.
 func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -193,7 +197,8 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	rewritten.is(http.StatusOK)
 }
 
-// TestBrowsersGetAPage: who types an address that is none gets a page, and no prompt for a password.
+// TestBrowsersGetAPage checks that a browser that requests an unknown path gets a page, and no prompt for a
+// password.
 func TestBrowsersGetAPage(t *testing.T) {
 	t.Parallel()
 	const html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -218,7 +223,8 @@ func TestBrowsersGetAPage(t *testing.T) {
 	h.edge(httpapi.Options{}).asks(key{}, office, http.MethodGet, "/nowhere", "Accept", html).isError(http.StatusUnauthorized, 20003)
 }
 
-// TestAddressesInAnswers: they begin with the public address, and never with what a client sends.
+// TestAddressesInAnswers checks that URLs in answers begin with the public address, and never with a text from the
+// client.
 func TestAddressesInAnswers(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -266,7 +272,7 @@ func TestAddressesInAnswers(t *testing.T) {
 	}
 }
 
-// addressesIn are all texts of a value that are addresses.
+// addressesIn returns all strings in a JSON value that are URLs.
 func addressesIn(value any) (found []string) {
 	switch value := value.(type) {
 	case string:
@@ -295,7 +301,7 @@ func TestBrowsersUseTLSAlone(t *testing.T) {
 	require.Empty(t, e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").header.Get(header))
 }
 
-// TestAnswersAreData: a browser that is led to an address of the API shows nothing of the answer and keeps nothing of it.
+// TestAnswersAreData checks the headers that keep a browser from rendering or storing an answer of the API.
 func TestAnswersAreData(t *testing.T) {
 	t.Parallel()
 	e := newHouse(t).edge(httpapi.Options{})

@@ -27,14 +27,13 @@ import (
 	"github.com/baton-transfers/baton/httpapi"
 )
 
-// engine carries conversations as a worker does: every command is decoded, checked by the real rules,
-// asked about at the real desk where it has to be, and applied, and the desk is told, whose matches are
-// applied in turn. Only the durable engine is missing: nothing outlives the process, no deadline passes
-// by itself, and the desk is told before a command is answered, unless a test makes it late. It is
-// safe for concurrent use.
+// engine runs conversations as a worker does. It decodes every command, checks it by the real rules, asks the real
+// desk for facts, applies the command, syncs the desk and applies the desk's matches. Only durable execution is
+// missing: nothing outlives the process, no deadline passes by itself, and the desk is synced before a command is
+// answered, unless a test delays that. It is safe for concurrent use.
 type engine struct {
 	desk *desk.Desk
-	late atomic.Int64 // how long after an answer the desk is told, in nanoseconds
+	late atomic.Int64 // delay of the sync after an answer, in nanoseconds
 
 	mutex   sync.Mutex
 	carried map[string]*carried
@@ -47,17 +46,17 @@ var (
 
 func newEngine(d *desk.Desk) *engine { return &engine{desk: d, carried: map[string]*carried{}} }
 
-// carried is a conversation, and what the desk has still to be told of it.
+// carried is a conversation, and the events and notes that the desk does not have yet.
 type carried struct {
 	mutex   sync.Mutex
 	record  conversation.Record
-	refusal error // why its start was refused
+	refusal error // reason for which its start was refused
 	events  []conversation.Event
 	notes   []conversation.Note
 	changed chan struct{} // closed at the next change
 }
 
-// Start implements [httpapi.Conversations]. As with a workflow, what the rules refuse is told by State.
+// Start implements [httpapi.Conversations]. As with a workflow, State returns the refusal of the rules.
 func (e *engine) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
 	if start.Conversation == "" {
 		start.Conversation = baton.NewConversation()
@@ -88,7 +87,7 @@ func (e *engine) Start(ctx context.Context, start conversation.StartCommand) (st
 	return sid, err
 }
 
-// received is the command as it arrives: it has been JSON on its way.
+// received returns the command after encoding to JSON and decoding, as a workflow receives it.
 func received(command conversation.Command) (conversation.Command, error) {
 	payload, err := json.Marshal(command)
 	if err != nil {
@@ -171,11 +170,11 @@ func (e *engine) find(sid string) *carried {
 	return e.carried[sid]
 }
 
-// running returns the conversation, locked. A workflow that never began takes nothing.
+// running returns the conversation, locked. It refuses a workflow that never began.
 func (e *engine) running(sid string) (*carried, error) {
 	if c := e.find(sid); c != nil {
 		c.mutex.Lock()
-		if c.refusal == nil { // of one that is closed the rules decide, as the client does
+		if c.refusal == nil { // the rules decide about a closed one, as with the client
 			return c, nil
 		}
 		c.mutex.Unlock()
@@ -184,7 +183,7 @@ func (e *engine) running(sid string) (*carried, error) {
 		"the conversation %s is closed or was never started: check its SID", sid)
 }
 
-// read returns the record as a query does, and what is closed at its next change.
+// read returns the record as a query does, and a channel that is closed at the record's next change.
 func (e *engine) read(sid string) (record conversation.Record, changed <-chan struct{}, err error) {
 	c := e.find(sid)
 	if c == nil {
@@ -199,7 +198,7 @@ func (e *engine) read(sid string) (record conversation.Record, changed <-chan st
 	return record, c.changed, copied(c.record, &record)
 }
 
-// copied gives a value to somebody else, as JSON does.
+// copied makes a deep copy through JSON.
 func copied(from, into any) error {
 	encoded, err := json.Marshal(from)
 	if err != nil {
@@ -208,9 +207,9 @@ func copied(from, into any) error {
 	return json.Unmarshal(encoded, into)
 }
 
-// carryOut lets the rules decide, and the desk follow.
+// carryOut applies a command by the rules, and syncs the desk.
 func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.Command) (conversation.Outcome, error) {
-	ctx = context.WithoutCancel(ctx) // whoever asked may be gone; the conversation goes on
+	ctx = context.WithoutCancel(ctx) // the conversation continues even if the client disconnects
 	query, err := c.record.Ask(command, time.Now())
 	if err != nil {
 		return conversation.Outcome{}, err
@@ -234,14 +233,14 @@ func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.
 		time.AfterFunc(late, func() {
 			c.mutex.Lock()
 			defer c.mutex.Unlock()
-			_ = e.tell(ctx, c) // as a worker that has nobody to answer
+			_ = e.tell(ctx, c) // as a worker that has no command to answer
 		})
 		return result.Outcome, nil
 	}
 	return result.Outcome, e.tell(ctx, c)
 }
 
-// tell tells the desk how the conversation is, until it has nothing more to say.
+// tell syncs the desk until its answer changes nothing more.
 func (e *engine) tell(ctx context.Context, c *carried) error {
 	for due := true; due; {
 		answer, err := e.desk.Sync(ctx, c.record.Snapshot(c.events, c.notes))
@@ -271,9 +270,9 @@ func (c *carried) apply(command conversation.Command, facts *conversation.Facts)
 	return result, nil
 }
 
-// house is a contact centre with its HTTP API: alice is on the queue support, bob on billing, dave on
-// none, carol is the supervisor, and nobody works on the queue quiet, so that what waits there goes on
-// waiting. Transfers and notes are on.
+// house is a contact centre with its HTTP API: alice is on the queue support, bob on billing, dave on no queue,
+// carol is the supervisor. No agent is on the queue quiet, so tasks keep waiting there. Transfers and notes are
+// enabled.
 type house struct {
 	t       testing.TB
 	desk    *desk.Desk
@@ -283,11 +282,11 @@ type house struct {
 	log     *journal
 	handler http.Handler
 	server  *httptest.Server
-	// keys of a service, a supervisor and of agents
+	// keys of a service, a supervisor and the agents
 	service, supervisor, alice, bob, dave key
 }
 
-// key is what a request is authenticated with; nobody's has no name.
+// key is the credentials of a request; the zero key sends none.
 type key struct{ user, secret string }
 
 // plenty is more than a test has requests or tasks.
@@ -320,14 +319,14 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-// in is the same house for a test of the test.
+// in returns the same house for a subtest.
 func (h *house) in(t testing.TB) *house {
 	same := *h
 	same.t = t
 	return &same
 }
 
-// open opens the desk's file, with a dispatcher, and serves the API over it.
+// open opens the desk's file, runs a dispatcher, and serves the API.
 func (h *house) open() {
 	h.t.Helper()
 	logger := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -368,7 +367,7 @@ func (h *house) addKey(k desk.Key) key {
 	return key{added.SID, secret}
 }
 
-// owner is the account's own token.
+// owner returns the account's own SID and auth token.
 func (h *house) owner() key { return key{h.account.SID, h.account.AuthToken} }
 
 func (h *house) workspace() string {
@@ -377,7 +376,7 @@ func (h *house) workspace() string {
 
 func (h *house) instance() string { return conversation.SameSID(desk.PrefixInstance, h.account.SID) }
 
-// answer is what a request was answered with.
+// answer is the answer to a request.
 type answer struct {
 	t      testing.TB
 	status int
@@ -385,7 +384,7 @@ type answer struct {
 	body   string
 }
 
-// ask sends a request: with the form in the query of a GET and in the body of a POST.
+// ask sends a request, with the form in the query of a GET or in the body of a POST.
 func (h *house) ask(as key, method, path string, form url.Values) answer {
 	h.t.Helper()
 	if method == http.MethodPost {
@@ -420,20 +419,20 @@ func (h *house) sendRequest(request *http.Request) answer {
 	return answer{h.t, response.StatusCode, response.Header, string(body)}
 }
 
-// read decodes what was answered.
+// read decodes the answer's body.
 func (a answer) read(into any) {
 	a.t.Helper()
 	require.NoError(a.t, json.Unmarshal([]byte(a.body), into), "%d %s", a.status, a.body)
 }
 
-// is requires the answer's status.
+// is requires the answer to have the status.
 func (a answer) is(status int) answer {
 	a.t.Helper()
 	require.Equal(a.t, status, a.status, "%s", a.body)
 	return a
 }
 
-// isError requires an error of Twilio's shape, with that status and code.
+// isError requires an error in Twilio's form, with that status and code.
 func (a answer) isError(status, code int) answer {
 	a.t.Helper()
 	var told struct {
@@ -460,7 +459,7 @@ func (h *house) start() string {
 	return sid
 }
 
-// do sends a conversation a command, which has to be carried out.
+// do sends a command to a conversation, and requires that it succeeds.
 func (h *house) do(sid string, command conversation.Command) conversation.Outcome {
 	h.t.Helper()
 	outcome, err := h.engine.Send(h.t.Context(), sid, command)
@@ -475,7 +474,7 @@ func (h *house) state(sid string) conversation.Record {
 	return record
 }
 
-// offer starts a conversation that is offered to the agent, give one that the agent has.
+// offer starts a conversation that is offered to the agent; give starts one that the agent has.
 func (h *house) offer(agent string) string {
 	h.t.Helper()
 	sid := h.start()
@@ -490,7 +489,7 @@ func (h *house) give(agent string) string {
 	return sid
 }
 
-// journal keeps what is logged, and knows what may not be.
+// journal stores the log, and the texts that it must not contain.
 type journal struct {
 	mutex   sync.Mutex
 	text    bytes.Buffer

@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// A conversation that is open still has forgotten its first tasks and transfers: a client finds them all the same.
+// An open conversation drops its first tasks and transfers from its state: clients still find them.
 func TestWhatAConversationHasForgottenIsFoundAtTheDesk(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -39,13 +39,13 @@ func TestWhatAConversationHasForgottenIsFoundAtTheDesk(t *testing.T) {
 
 	var list struct{ Invites []struct{ SID string } }
 	h.ask(h.service, http.MethodGet, channel+"/Invites", url.Values{"PageSize": {"3"}}).is(http.StatusOK).read(&list)
-	for i, wanted := range []string{sid, second, early.Tasks[2].SID} { // the first one is named after the conversation
+	for i, wanted := range []string{sid, second, early.Tasks[2].SID} { // the first invite has the conversation's digits
 		require.Equal(t, conversation.SameSID("KG", wanted), list.Invites[i].SID)
 	}
 }
 
-// passToAndFro has alice and bob pass the conversation that often, beginning with alice or whoever has it, by
-// commands without IDs, and tells the desk once.
+// passToAndFro makes alice and bob transfer the conversation to each other that many times. The first transfer is
+// by the agent who has it. The commands have no IDs, and the desk is synced once at the end.
 func (h *house) passToAndFro(sid string, times int) {
 	h.t.Helper()
 	c := h.engine.find(sid)

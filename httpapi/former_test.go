@@ -13,8 +13,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestAFormerAgentLearnsNothingLater asks for everything that an agent's key may ask for while its agent wraps up, and after
-// that, before and after something happens in the next agent's turn.
+// TestAFormerAgentLearnsNothingLater sends every request that an agent's key may send while its agent wraps up and
+// afterwards, before and after something happens in the next agent's turn.
 func TestAFormerAgentLearnsNothingLater(t *testing.T) {
 	t.Parallel()
 	t.Run("wrapping", func(t *testing.T) {
@@ -52,7 +52,7 @@ func learnsNothing(t *testing.T, left func(h *house, sid string)) {
 		workspace + "/Workers/" + conversation.AgentSID("alice") + "/Reservations",
 		workspace + "/Workers/" + conversation.AgentSID("alice") + "/Reservations/" + own.Reservation.SID,
 	}
-	// What is refused must not tell either.
+	// Refusals must not reveal it either.
 	writes := []struct{ method, path, kind, body string }{
 		{http.MethodPost, channel + "/Transfers", "application/json", `{"from":"UT` + own.SID[2:] + `","to":"` + conversation.AgentSID("carol") + `"}`},
 		{http.MethodPost, workspace + "/Tasks/" + own.SID, "application/x-www-form-urlencoded", "AssignmentStatus=canceled&Reason=x"},
@@ -109,7 +109,8 @@ func learnsNothing(t *testing.T, left func(h *house, sid string)) {
 	same("carol completed the wrap-up")
 	h.ask(h.service, http.MethodPost, path+"/Participants/"+member, url.Values{"Attributes": {`{"a":2}`}}).is(http.StatusOK)
 	h.ask(h.service, http.MethodPost, path, url.Values{"FriendlyName": {"Fraud case"}, "Attributes": {`{"step":2}`}}).is(http.StatusOK)
-	// What exists is answered as what does not: the SIDs of a conversation's parts can be computed from its own.
+	// A resource that exists gets the same answer as one that does not: the SIDs of a conversation's parts can be
+	// computed from its own.
 	state := h.state(sid)
 	for existing, paths := range map[string][]string{
 		state.Tasks[2].SID[2:]: {
@@ -152,7 +153,7 @@ func learnsNothing(t *testing.T, left func(h *house, sid string)) {
 	}
 }
 
-// TestAgentsKeysGuessNoUniqueName: a name that exists is answered as one that does not.
+// TestAgentsKeysGuessNoUniqueName checks that a unique name that exists gets the same answer as one that does not.
 func TestAgentsKeysGuessNoUniqueName(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -166,12 +167,12 @@ func TestAgentsKeysGuessNoUniqueName(t *testing.T) {
 	h.ask(h.service, http.MethodGet, "/v1/Conversations/order-4712", nil).is(http.StatusNotFound)
 }
 
-// ageless is the body without what only the clock changes.
+// ageless returns the body without the values that only the clock changes.
 func (a answer) ageless() string { return ages.ReplaceAllString(a.body, "") }
 
 var ages = regexp.MustCompile(`"(age|age_in_queue)":\d+,?`)
 
-// difference is where two texts begin to differ.
+// difference returns the parts from which two texts differ.
 func difference(before, after string) string {
 	at := 0
 	for at < min(len(before), len(after)) && before[at] == after[at] {

@@ -29,26 +29,26 @@ import (
 	"github.com/baton-transfers/baton/httpapi"
 )
 
-// kinds are the types of body that clients send, and some that none does.
+// kinds lists the body types that clients send, and some that no client sends.
 var kinds = []string{
 	"application/x-www-form-urlencoded", "application/json", "", "application/json; charset=utf-8", "multipart/form-data; boundary=x", "text/plain",
 	"application/x-www-form-urlencoded; charset=", "a/b/c",
 }
 
-// places are what an input may find: a conversation at every stage, and in the last place one that is over.
+// places lists the stages in which an input may find a conversation. In the last place the conversation is over.
 var places = [...]stage{has, offered, waits, passed, accepted, has}
 
-// model is a house as it stands still, of which others are made, so that what an input does is always
-// the same: nothing was there before it.
+// model is a house that does not change. Copies of it are made, so that the effect of an input is always the same:
+// no earlier input has changed the copy.
 type model struct {
 	folder  string
 	content []byte
 	house   *house
-	// values are those of a scene in each of the places.
+	// values are the values of a scene in each of the places.
 	values []map[string]string
 
 	mutex sync.Mutex
-	// same are houses that are still as the model: what was refused has changed nothing.
+	// same holds copies that still equal the model, because their inputs were refused.
 	same []*house
 }
 
@@ -65,7 +65,7 @@ func newModel(t testing.TB) *model {
 		s := permission{stage: place, hires: true}.scene(h)
 		for _, name := range sceneNames {
 			if name == "reservation" && place == waits || name == "transfer" && place != passed && place != accepted {
-				continue // there is none yet
+				continue // none exists yet
 			}
 			s.value(name)
 		}
@@ -76,7 +76,7 @@ func newModel(t testing.TB) *model {
 		m.values = append(m.values, s.made)
 	}
 	require.NoError(t, h.desk.Close())
-	// The dispatcher may be in the middle of something: the last to leave puts the journal into the file.
+	// The dispatcher may be busy: the last connection to close moves the write-ahead log into the file.
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(h.file + "-wal")
 		return errors.Is(err, fs.ErrNotExist)
@@ -87,7 +87,8 @@ func newModel(t testing.TB) *model {
 	return m
 }
 
-// fill fills names in braces in what is sent to a route. The worker is alice, but where a call would lose her.
+// fill replaces names in braces in the text for a route. The worker is alice, except for calls that would remove
+// her.
 func (m *model) fill(r httpapi.Route, place int, text string) string {
 	values := of(m.values, place)
 	return inBraces.ReplaceAllStringFunc(text, func(name string) string {
@@ -98,15 +99,15 @@ func (m *model) fill(r httpapi.Route, place int, text string) string {
 	})
 }
 
-// of takes any number for one of the values.
+// of returns one of the values for any number.
 func of[T any](values []T, number int) T {
 	return values[(number%len(values)+len(values))%len(values)]
 }
 
-// rowOf is the route's row in the table of permissions.
+// rowOf returns the route's row in the table of permissions.
 func rowOf(r httpapi.Route) permission { return rows()[r.Method+" "+r.Path] }
 
-// take returns a house that is as the model.
+// take returns a house that equals the model.
 func (m *model) take(t testing.TB) *house {
 	t.Helper()
 	m.mutex.Lock()
@@ -133,14 +134,14 @@ func (m *model) take(t testing.TB) *house {
 	return h
 }
 
-// giveBack takes a house back that is still as the model.
+// giveBack returns a house that still equals the model for another use.
 func (m *model) giveBack(h *house) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.same = append(m.same, h)
 }
 
-// serve has the handler answer, and requires an answer that a client of Twilio's understands.
+// serve calls the handler, and requires an answer that a client of Twilio's understands.
 func (h *house) serve(r httpapi.Route, path, query, kind string, body []byte, token string) answer {
 	h.t.Helper()
 	request := httptest.NewRequestWithContext(h.t.Context(), r.Method, "http://baton.example.com"+path, bytes.NewReader(body))
@@ -159,7 +160,7 @@ func (h *house) serve(r httpapi.Route, path, query, kind string, body []byte, to
 	return a
 }
 
-// isUnderstood requires the route's status and the keys of what it answers, or an error of Twilio's shape.
+// isUnderstood requires either the route's status and the keys of its answer, or an error in Twilio's form.
 func (a answer) isUnderstood(r httpapi.Route) {
 	a.t.Helper()
 	if a.status == http.StatusNoContent {
@@ -201,7 +202,7 @@ func (a answer) isUnderstood(r httpapi.Route) {
 	require.ElementsMatch(a.t, []string{"page", "page_size", "first_page_url", "previous_page_url", "next_page_url", "url", "key"}, slices.Collect(maps.Keys(meta)))
 }
 
-// keysOf are the keys that a model has in JSON.
+// keysOf returns the keys that a model has in JSON.
 func keysOf(model any) (keys []string) {
 	for field := range reflect.TypeOf(model).Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
@@ -210,7 +211,7 @@ func keysOf(model any) (keys []string) {
 	return keys
 }
 
-// plausible are values of parameters that the table of permissions has no use for.
+// plausible holds values of parameters that the table of permissions does not use.
 var plausible = map[string]string{
 	"InteractionContextSid": "IC1", "WebhookTtid": "IW1", "ChannelSid": "{channel}", "Type": "transfer", "RoutingProperties": `{"worker_sid":"{alice}"}`,
 	"FriendlyName": "Another name", "EventCallbackUrl": "https://example.com/events", "EventsFilter": "task.created,reservation.accepted",
@@ -230,7 +231,7 @@ var plausible = map[string]string{
 	"InteractionSid": "{interaction}", "Summary": "A note.", "PageToken": "PAMSA",
 }
 
-// wrongs are values that nobody should send.
+// wrongs lists values that clients should not send.
 var wrongs = []string{
 	"", " ", "{", "null", "[]", `"text"`, `{"properties":null}`, `{"type":7}`, "-1", "1e999", "99999999999999999999", "\x00", "\xff\xfe", "{wrong}",
 	"WQ0123456789abcdef0123456789abcdef", "wk0123456789ABCDEF0123456789abcdef", strings.Repeat("é", 300), strings.Repeat("[", 20_000), "true", "'; DROP TABLE tasks; --",
@@ -238,7 +239,7 @@ var wrongs = []string{
 
 var escapedBraces = regexp.MustCompile(`%7B([a-z]+)%7D`)
 
-// encoded is a form whose names in braces can still be filled in.
+// encoded returns the encoded form, with names in braces left for fill.
 func encoded(pairs []string) string {
 	var parts []string
 	for pair := range slices.Chunk(pairs, 2) {
@@ -247,7 +248,7 @@ func encoded(pairs []string) string {
 	return strings.Join(parts, "&")
 }
 
-// documented are all parameters that the route takes, with plausible values.
+// documented returns all parameters that the route takes, with plausible values.
 func documented(r httpapi.Route) (pairs []string) {
 	for _, name := range r.Takes {
 		name = strings.TrimSuffix(name, "*")
@@ -263,7 +264,7 @@ type input struct {
 	body              string
 }
 
-// inputs are for each call the one that succeeds, one with every parameter, and slightly wrong ones.
+// inputs returns for each call an input that succeeds, one with every parameter, and slightly wrong ones.
 func inputs(routes []httpapi.Route) (made []input) {
 	wrong := 0
 	next := func() string {
@@ -310,10 +311,10 @@ func inputs(routes []httpapi.Route) (made []input) {
 	return made
 }
 
-// repeated is added to the place of an input that is sent twice, under a token.
+// repeated is added to the place of an input that is sent twice with a token.
 const repeated = len(places)
 
-// send sends the input in a house that is as the model. One that is repeated is answered as the first time.
+// send sends the input to a house that equals the model. A repeated input must get the first answer.
 func (m *model) send(t testing.TB, r httpapi.Route, in input) answer {
 	t.Helper()
 	h, token := m.take(t), ""
@@ -337,13 +338,13 @@ func (m *model) send(t testing.TB, r httpapi.Route, in input) answer {
 	return a
 }
 
-// inAQuery tells whether the text gets through as a query: a server takes no others.
+// inAQuery reports whether the text can be a query. A server accepts no others.
 func inAQuery(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f })
 }
 
-// Whatever is sent to a call, with right credentials: it is carried out or refused in Twilio's shape, and
-// nothing breaks. Names in braces are filled in, so that what is there can be named.
+// FuzzBodies sends any input with valid credentials: the call is carried out or refused in Twilio's form, and does
+// not crash. Names in braces are replaced, so that an input can name existing resources.
 func FuzzBodies(f *testing.F) {
 	m := newModel(f)
 	routes := httpapi.Routes()
@@ -352,7 +353,7 @@ func FuzzBodies(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, call, place, kind int, query string, body []byte) {
 		if !inAQuery(query) || len(body) > httpapi.MaxBody {
-			return // no server lets such a request through
+			return // no server accepts such a request
 		}
 		t.Parallel()
 		r := of(routes, call)
@@ -360,7 +361,7 @@ func FuzzBodies(f *testing.F) {
 	})
 }
 
-// Whatever is sent for a page: it is answered or refused, and what an answer links to is there.
+// FuzzPageToken requests any page: it is answered or refused, and the links in an answer work.
 func FuzzPageToken(f *testing.F) {
 	m := newModel(f)
 	var lists []httpapi.Route
@@ -412,7 +413,7 @@ func FuzzPageToken(f *testing.F) {
 	})
 }
 
-// linked returns the addresses that a page names, and requires that it is no longer than was asked for.
+// linked returns the URLs that a page links to, and requires that it has no more entries than requested.
 func (a answer) linked(size, key string) (links []string) {
 	a.t.Helper()
 	var all map[string]json.RawMessage
@@ -442,7 +443,7 @@ func (a answer) linked(size, key string) (links []string) {
 	return links
 }
 
-// Seeds are worth little where nothing comes of them: each call has one that succeeds.
+// A seed is useful only if it succeeds: each call has one that does.
 func TestEveryCallHasAnInputThatSucceeds(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
@@ -458,7 +459,7 @@ func TestEveryCallHasAnInputThatSucceeds(t *testing.T) {
 	}
 }
 
-// What a path names that isn't there, or can't be, is not found: with everything else right.
+// A path that names a missing or impossible resource is not found, with everything else valid.
 func TestPathsThatNameNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -485,7 +486,7 @@ func TestPathsThatNameNothing(t *testing.T) {
 	}
 }
 
-// prefixOf is the prefix of a SID of that name, "" where it is none.
+// prefixOf returns the prefix of the SID with that name; "" if its value is not a SID.
 func prefixOf(s *scene, name string) string {
 	if value := s.fill(name); len(value) == 34 {
 		return value[:2]

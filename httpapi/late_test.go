@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// Who has just been told of a task can claim it, also while the desk does not show it yet.
+// A client that has just got a task's SID can claim the task, even while the desk does not show it yet.
 func TestATaskIsClaimedBeforeTheDeskShowsIt(t *testing.T) {
 	t.Parallel()
 	channel := func(sid string) string { return "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:] }

@@ -16,8 +16,8 @@ import (
 	"github.com/baton-transfers/baton/httpapi"
 )
 
-// How many requests come through with a limit depends on how fast they come; that the first do, that not
-// all do, and what the others are told doesn't.
+// How many requests pass a limit depends on their pace. Regardless of it, the first requests pass, not all of them
+// pass, and the others get the same refusal.
 func TestTooManyRequestsWithAKey(t *testing.T) {
 	t.Parallel()
 	const requests = 40
@@ -32,7 +32,7 @@ func TestTooManyRequestsWithAKey(t *testing.T) {
 			a := h.ask(limited, http.MethodGet, "/v1/Workspaces", nil)
 			counts[a.status]++
 			if i < 2 {
-				a.is(http.StatusOK) // twice the limit may come at once
+				a.is(http.StatusOK) // a burst may be twice the limit
 			}
 			if a.status == http.StatusTooManyRequests {
 				a.isError(http.StatusTooManyRequests, 20429)
@@ -40,7 +40,7 @@ func TestTooManyRequestsWithAKey(t *testing.T) {
 				require.NoError(t, err, name)
 				require.Equal(t, 1, after, "a key of one request a second may come again in a second")
 			}
-			// The others go on as if nothing were the matter.
+			// Other keys are not affected.
 			h.ask(h.service, http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK)
 			h.ask(h.owner(), http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK)
 		}
@@ -49,7 +49,8 @@ func TestTooManyRequestsWithAKey(t *testing.T) {
 	}
 }
 
-// What is refused for coming too fast does nothing, and is no less than what would be refused anyway.
+// A request that is refused by the limit has no effect. Wrong credentials for a limited key are still refused as
+// such.
 func TestTooManyRequestsDoNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -116,7 +117,7 @@ func TestBodies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, chunked := range []bool{false, true} { // with its length told before, and without
+			for _, chunked := range []bool{false, true} { // with its length in a header, and without
 				h := h.in(t)
 				var body io.Reader = strings.NewReader(try.body)
 				if chunked {

@@ -10,7 +10,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestNamesInEveryScript adds agents and queues as people write their names, and reads these names wherever people do.
+// TestNamesInEveryScript adds agents and queues with names in many scripts, and reads the names in every place that
+// shows them.
 func TestNamesInEveryScript(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -62,7 +63,7 @@ func TestNamesInEveryScript(t *testing.T) {
 	require.Equal(t, "Алиса", interaction.Routing.Reservation.WorkerName)
 }
 
-// TestARepeatedWorkerIsTheSame repeats a request whose first answer was lost: it finds the agent that it has added.
+// TestARepeatedWorkerIsTheSame repeats a request whose first answer was lost: it gets the agent that it added.
 func TestARepeatedWorkerIsTheSame(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -32,10 +32,11 @@ func (h *house) sendWith(as key, method, path, kind, body string, headers ...str
 	return h.sendRequest(request)
 }
 
-// forgetAnswers takes the kept answers out of the desk's file, with what is known of their requests.
+// forgetAnswers removes the kept answers and the records of their requests from the desk's file.
 func (h *house) forgetAnswers() { h.inAnswers(`DELETE FROM answers`) }
 
-// loseAnswers leaves of the kept answers that their requests were begun, as a process that died before it kept them.
+// loseAnswers removes the kept answers and keeps the records that their requests were begun, as a process does that
+// dies before it keeps the answers.
 func (h *house) loseAnswers() { h.inAnswers(`UPDATE answers SET status = 0, etag = '', body = ''`) }
 
 func (h *house) inAnswers(statement string) {
@@ -59,9 +60,9 @@ func (h *house) reservationPath(sid string, task int) string {
 	return h.taskPath(sid, task) + "/Reservations/" + h.state(sid).Tasks[task].Reservation.SID
 }
 
-// TestARepeatedRequestIsAnsweredAsTheFirst: whatever has happened since, and also where the answer to the
-// first one was lost before it was kept.
-func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) { //nolint:tparallel // kept answers are forgotten in between
+// TestARepeatedRequestIsAnsweredAsTheFirst checks that a repeat gets the first answer, whatever has happened since,
+// and even if the first answer was lost before it was kept.
+func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) { //nolint:tparallel // kept answers are removed in between
 	t.Parallel()
 	h := newHouse(t)
 	status := func(status string) url.Values { return url.Values{"AssignmentStatus": {status}} }
@@ -71,7 +72,7 @@ func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) { //nolint:tparallel
 	var opened struct{ SID string }
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", url.Values{"Channel": {`{"type":"web"}`}}).is(http.StatusOK).read(&opened)
 
-	for name, request := range map[string]struct { //nolint:paralleltest // likewise
+	for name, request := range map[string]struct { //nolint:paralleltest // for the same reason
 		path string
 		form url.Values
 		then func()
@@ -114,7 +115,7 @@ func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) { //nolint:tparallel
 	require.Len(t, h.state("CH"+opened.SID[2:]).Tasks, 1)
 }
 
-// TestARepeatedRequestHasNoSecondEffect: however much has happened since, and though its answer was never kept.
+// TestARepeatedRequestHasNoSecondEffect repeats requests after many changes, and after their answers were lost.
 func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -131,7 +132,8 @@ func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "another break").is(http.StatusOK)
 	require.NoError(t, h.desk.SetPresence(t.Context(), "bob", desk.PresenceAvailable))
 
-	// A transfer is found among the conversation's last hundred commands, and refused once it may have been forgotten.
+	// A transfer is found among the conversation's last hundred commands. It is refused once it may have been
+	// forgotten.
 	transfers := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:] + "/Transfers"
 	body := `{"from":"` + conversation.SameSID("UT", h.state(sid).Tasks[0].SID) + `","to":"` + conversation.QueueSID("billing") + `"}`
 	passOn := func() answer {
@@ -157,7 +159,7 @@ func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 	h.sendWith(h.service, http.MethodPost, transfers, "application/json", body, "Idempotency-Key", "another").is(http.StatusCreated)
 }
 
-// TestARepeatedRemovalIsDone: what a request has removed is answered as removed when it is repeated.
+// TestARepeatedRemovalIsDone checks that a repeated removal is answered as the first one.
 func TestARepeatedRemovalIsDone(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -185,7 +187,7 @@ func TestARepeatedRemovalIsDone(t *testing.T) {
 	}
 }
 
-// TestARefusalIsNotRemembered: the same request may be sent again once it is possible.
+// TestARefusalIsNotRemembered checks that a refused request may be sent again once it is possible.
 func TestARefusalIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -201,8 +203,8 @@ func TestARefusalIsNotRemembered(t *testing.T) {
 	accept().is(http.StatusOK)
 }
 
-// TestAnotherOfferIsNotMeant: the task that alice has declined is offered to her again; who accepts her
-// first offer accepts nothing, however they say it.
+// TestAnotherOfferIsNotMeant checks that a change of alice's first reservation, which she declined, does not accept
+// the task's second reservation for her.
 func TestAnotherOfferIsNotMeant(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -217,7 +219,8 @@ func TestAnotherOfferIsNotMeant(t *testing.T) {
 	require.Equal(t, conversation.TaskReserved, h.state(sid).Tasks[0].Status)
 }
 
-// TestAStartForOneAgentIsOfferedToNobodyElse: bob works on billing and is free.
+// TestAStartForOneAgentIsOfferedToNobodyElse starts a conversation for alice while bob, who works on billing, is
+// free.
 func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -245,7 +248,7 @@ func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
 	require.Len(t, after, len(before), "what is refused leaves no conversation behind")
 }
 
-// TestTagsNeverComeBack: what has changed and changed back is something else to If-Match.
+// TestTagsNeverComeBack checks that a resource that was changed and changed back has another ETag.
 func TestTagsNeverComeBack(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -265,7 +268,7 @@ func TestTagsNeverComeBack(t *testing.T) {
 	h.with(h.service, http.MethodPost, task, url.Values{"AssignmentStatus": {"wrapping"}}, "If-Match", tag(task)).is(http.StatusOK)
 }
 
-// TestKeysGoWithTheirAgent: whoever gets the name next is somebody else.
+// TestKeysGoWithTheirAgent checks that a removed agent's key does not work for a new agent with the same name.
 func TestKeysGoWithTheirAgent(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -279,8 +282,8 @@ func TestKeysGoWithTheirAgent(t *testing.T) {
 	h.ask(erin, http.MethodGet, workers, nil).isError(http.StatusUnauthorized, 20003)
 }
 
-// TestAuthorsAreWhoTheyWere: a customer who is called as an agent is no agent, and stays who they are
-// when others join.
+// TestAuthorsAreWhoTheyWere checks that a customer with an agent's name is not that agent, and that authors do not
+// change when participants join.
 func TestAuthorsAreWhoTheyWere(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -304,7 +307,8 @@ func TestAuthorsAreWhoTheyWere(t *testing.T) {
 	require.Equal(t, desk.FromCustomer, transcript[1].From, "it isn't the agent bob who says so")
 }
 
-// TestADraftKeepsWhatItsInteractionSays: opened as a conversation, then as an interaction, then invited.
+// TestADraftKeepsWhatItsInteractionSays opens a draft as a conversation, then as an interaction, then invites an
+// agent.
 func TestADraftKeepsWhatItsInteractionSays(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -329,7 +333,7 @@ func TestADraftKeepsWhatItsInteractionSays(t *testing.T) {
 		isError(http.StatusConflict, 45007)
 }
 
-// TestTheCallbackIsAServicesToSee: its URL may hold a secret.
+// TestTheCallbackIsAServicesToSee checks who may read the callback's URL, which may contain a secret.
 func TestTheCallbackIsAServicesToSee(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

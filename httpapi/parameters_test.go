@@ -12,8 +12,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestRefusalsNameTheParameter sends values that the desk and the rules refuse: what is refused is called by the caller's
-// parameter, in the details and in the sentence.
+// TestRefusalsNameTheParameter sends values that the desk and the rules refuse. The details and the sentence of
+// each refusal name the caller's parameter.
 func TestRefusalsNameTheParameter(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -23,16 +23,16 @@ import (
 	"github.com/baton-transfers/baton/httpapi"
 )
 
-// What people write in these tests, which may stand in no line of the log.
+// Texts that people write in these tests. They must not appear in the log.
 const (
 	secretNote = "the customer was charged twice, and is furious"
 	aMessage   = "my card ends with 4242"
 )
 
-// may is who may make a call, and what they are answered with.
+// may holds the status that each kind of caller gets from a call.
 type may struct {
-	// by service, supervisor, the agent who has the conversation or whom the path names, another agent;
-	// nobody may do anything without credentials.
+	// The callers are a service, a supervisor, the agent who has the conversation or whom the path names, and
+	// another agent. Every call requires credentials.
 	service, supervisor, agent, other int
 }
 
@@ -41,13 +41,13 @@ const (
 	no  = http.StatusForbidden
 )
 
-// Who may what, in the words of the contract.
+// The groups of callers in the contract.
 var (
-	all         = may{yes, yes, yes, yes} // what everybody who works here has to find
+	all         = may{yes, yes, yes, yes} // for everyone who works here
 	ownOnly     = may{yes, yes, yes, no}  // an agent's own conversations, offers and presence
-	writersOnly = may{yes, no, yes, no}   // who speaks to the customer: a supervisor's key only reads and moves
-	leadersOnly = may{yes, yes, no, no}   // what moves conversations about, and who can do how much
-	adminsOnly  = may{yes, no, no, no}    // what a program of the house does
+	writersOnly = may{yes, no, yes, no}   // to write to the customer: a supervisor's key only reads and moves
+	leadersOnly = may{yes, yes, no, no}   // to move conversations, and to set capacities
+	adminsOnly  = may{yes, no, no, no}    // for the organisation's programs
 )
 
 // creates is the same for a call that answers 201, deletes for one that answers 204.
@@ -63,28 +63,28 @@ func (m may) answers(status int) may {
 	return m
 }
 
-// permission is a row of the table: a call, who may make it, and how it is made so that it succeeds.
+// permission is a row of the table: a call, who may make it, and its parameters for success.
 type permission struct {
 	call string
 	may  may
-	// hires is set where the worker whom the call names has to be one of its own.
+	// hires is set if the call needs a worker of its own.
 	hires bool
-	// stage is what has happened before.
+	// stage is the state of the conversation before the call.
 	stage stage
-	// form is what is sent as one, each name before its value, and json is sent as it is.
+	// form holds pairs of a name and a value of the form; json is the body of a JSON call.
 	form []string
 	json string
 }
 
-// stage is how far the conversation is that a call names.
+// stage is the state of the conversation that a call names.
 type stage int
 
 const (
-	// has: alice has it, offered: it is offered to her, waits: it waits in the queue quiet.
+	// has: alice has it; offered: it is offered to her; waits: it waits in the queue quiet.
 	has stage = iota
 	offered
 	waits
-	// passed: alice has passed it on to bob, to whom it is offered; accepted: bob has it, alice wraps it up.
+	// passed: alice has transferred it to bob, to whom it is offered; accepted: bob has it, alice wraps it up.
 	passed
 	accepted
 )
@@ -116,7 +116,7 @@ const (
 	instances     = "/v1/Instances/{instance}"
 )
 
-// permissions is the table of every call. Values in braces are those of the scene.
+// permissions returns the table of every call. Values in braces are those of the scene.
 func permissions() []permission {
 	return []permission{
 		{call: "POST /v1/Interactions", may: adminsOnly, form: []string{"Channel", `{"type":"web"}`, "Routing", `{"properties":{"queue_sid":"{quiet}"}}`}},
@@ -235,13 +235,13 @@ func permissions() []permission {
 
 const configuration = `{"task_routing":{"filters":[],"default_filter":{"queue":"{quiet}"}}}`
 
-// scene is what a call is made in: a conversation of its own, and whatever else the call names, which is
-// made when it is named.
+// scene holds the resources for a call: a conversation of its own, and other resources, which are made when the
+// call names them.
 type scene struct {
 	*house
 
 	stage stage
-	// hires has the worker whom the call names be nobody but this scene's.
+	// hires makes the worker that the call names belong to this scene only.
 	hires bool
 	made  map[string]string
 }
@@ -252,7 +252,7 @@ func (p permission) scene(h *house) *scene {
 
 var inBraces = regexp.MustCompile(`\{[a-z]+\}`)
 
-// fill puts the scene's values where their names stand in braces.
+// fill replaces names in braces by the scene's values.
 func (s *scene) fill(text string) string {
 	return inBraces.ReplaceAllStringFunc(text, func(name string) string { return s.value(strings.Trim(name, "{}")) })
 }
@@ -265,10 +265,10 @@ func (s *scene) value(name string) string {
 	return s.made[name]
 }
 
-// names number what is made, so that no two are called the same.
+// names numbers the resources, so that their names are unique.
 var names atomic.Int64
 
-// sceneNames are the names of all that there may be in a scene.
+// sceneNames lists the names of all values that a scene may have.
 var sceneNames = []string{
 	"conversation", "interaction", "channel", "task", "participant", "reservation", "transfer", "note", "message", "member", "workspace", "instance",
 	"activity", "available", "taskchannel", "workerchannel", "workflow", "queue", "quiet", "agent", "worker", "alice", "bob", "event", "new",
@@ -351,7 +351,7 @@ func (s *scene) make(name string) string {
 	return ""
 }
 
-// agentKey is the key of the agent who has the conversation or whom the call names.
+// agentKey returns the key of the agent who has the conversation or whom the call names.
 func (s *scene) agentKey() key {
 	if s.hires {
 		return s.newKey(desk.KeyAgent, s.value("agent"))
@@ -374,7 +374,7 @@ func (p permission) ask(s *scene, as key) answer {
 	return s.house.ask(as, method, path, form)
 }
 
-// recorded is all that a call may have changed of the scene's conversation.
+// recorded returns everything of the scene's conversation that a call may change.
 func (s *scene) recorded() string {
 	s.t.Helper()
 	sid := s.made["conversation"]
@@ -395,7 +395,7 @@ func (s *scene) recorded() string {
 	return string(encoded)
 }
 
-// rows is the table by call.
+// rows returns the table's rows by call.
 var rows = sync.OnceValue(func() map[string]permission {
 	found := map[string]permission{}
 	for _, p := range permissions() {
@@ -434,8 +434,8 @@ func without[A, B any](first map[string]A, second map[string]B) (missing []strin
 	return missing
 }
 
-// test makes the call as everybody. Who is refused changes nothing, so that all of them and the first
-// who is allowed to are in one scene; each after that who changes something has another.
+// test makes the call as every caller. Refused calls change nothing, so all of these and the first allowed call
+// share a scene. Each further call that changes something has its own scene.
 func (p permission) test(h *house, r httpapi.Route) {
 	h.t.Helper()
 	s := p.scene(h)
@@ -516,8 +516,8 @@ func hashOf(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// An agent's key acts as its own agent, whatever else the path, the query or the body names. In each
-// case the key's agent is on the conversation or has a right to the call, and names another.
+// An agent's key acts as its own agent, even if the path, the query or the body names another. In each case the
+// key's agent is on the conversation or may make the call, and names another agent.
 func TestAnAgentsKeyActsAsNobodyElse(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -611,7 +611,7 @@ func TestAnAgentsKeyActsAsNobodyElse(t *testing.T) {
 	}
 }
 
-// What the fields of a call leave open is the key's agent.
+// If a field of a call does not name the agent, it is the key's agent.
 func TestAnAgentsKeyActsAsItsAgent(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -627,7 +627,7 @@ func TestAnAgentsKeyActsAsItsAgent(t *testing.T) {
 		is(http.StatusOK).read(&note)
 	require.Equal(t, "alice", note.Author, "a note's author isn't chosen")
 
-	// The one who has it writes; who wraps it up reads.
+	// The agent who has it may write; the agent who wraps it up may read.
 	h.ask(h.alice, http.MethodGet, "/v1/Conversations/"+sid+"/Messages", nil).is(http.StatusOK)
 	h.ask(h.alice, http.MethodPost, "/v1/Conversations/"+sid+"/Messages", url.Values{"Body": {aMessage}}).isError(http.StatusBadRequest, 20001)
 	h.do(sid, conversation.WrapupCommand{Agent: "alice"})
@@ -635,7 +635,7 @@ func TestAnAgentsKeyActsAsItsAgent(t *testing.T) {
 	h.ask(h.alice, http.MethodGet, "/v1/Instances/"+h.instance()+"/Notes", url.Values{"InteractionSid": {interaction}}).isError(http.StatusForbidden, 20403)
 }
 
-// A request under the token of somebody else's is another request: it isn't answered as theirs was.
+// A request with the token of another caller is a different request: it does not get the other caller's answer.
 func TestATokenIsItsOwnersAlone(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -663,7 +663,7 @@ func TestATokenIsItsOwnersAlone(t *testing.T) {
 	write(h.alice).isError(http.StatusUnauthorized, 20003)
 }
 
-// sids reads the SIDs of the list under the key.
+// sids returns the SIDs of the list with that key.
 func (a answer) sids(key string) []string {
 	a.t.Helper()
 	var page map[string]json.RawMessage
@@ -710,7 +710,7 @@ func TestAnAgentsListsHoldItsOwn(t *testing.T) {
 	require.Empty(t, h.ask(h.dave, http.MethodGet, "/v1/Conversations", nil).sids("conversations"))
 	require.Contains(t, h.ask(h.service, http.MethodGet, "/v1/Conversations", nil).sids("conversations"), waiting)
 
-	// Of a task that was offered to alice before it came to bob, bob sees his own reservation.
+	// A task was offered to alice before bob: bob sees only his own reservation of it.
 	h.do(offered, conversation.MoveCommand{To: conversation.Target{Agent: "bob"}})
 	reservations := tasks + "/" + first(offered) + "/Reservations"
 	require.Equal(t, []string{h.state(offered).Tasks[0].Reservation.SID}, h.ask(h.bob, http.MethodGet, reservations, nil).sids("reservations"))
@@ -741,8 +741,8 @@ func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 	h.ask(key{renewed.SID, renewed.AuthToken}, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)
 }
 
-// Keys' secrets are nowhere in the desk's files, and what people wrote and what is secret is in no line
-// of the log: not of what goes well, nor of what is refused, nor of a desk that has gone.
+// The desk's files do not contain the secrets of keys. The log contains neither secrets nor what people wrote: not
+// for successful calls, not for refused ones, and not after the desk is closed.
 func TestSecretsStayWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -770,7 +770,7 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 	}
 	require.Contains(t, kept, secretNote)
 
-	// Every call once more, of a desk that is closed under it.
+	// Every call again, with the desk closed.
 	made := []*scene{}
 	for _, p := range permissions() {
 		s := p.scene(h)
@@ -786,6 +786,6 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 	for _, personal := range []string{"Crystal Minh", "crystal@example.com", "crystals-", "3348917502"} {
 		require.NotContains(t, logged, personal)
 	}
-	// For what is secret, as for what was written, the house sees to it at the end of every test.
+	// The house checks for secrets and written texts at the end of every test.
 	require.Subset(t, h.log.secrets, []string{secretNote, aMessage, h.account.AuthToken, h.service.secret, h.dave.secret})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// names reads a list of workers or queues.
+// names returns the names in a list of workers or queues.
 func (h *house) names(path string, form url.Values) []string {
 	h.t.Helper()
 	var list map[string]any
@@ -27,7 +27,7 @@ func (h *house) names(path string, form url.Values) []string {
 	return found
 }
 
-// makes creates something in the workspace, and returns it.
+// makes creates a resource in the workspace, and returns it.
 func (h *house) makes(path string, form url.Values) map[string]any {
 	h.t.Helper()
 	var made map[string]any
@@ -35,8 +35,8 @@ func (h *house) makes(path string, form url.Values) map[string]any {
 	return made
 }
 
-// TestQueuesFollowTheirExpressions: who is on a queue follows from the workers' attributes, whichever of
-// the two changes, and a task goes to who is on it then.
+// TestQueuesFollowTheirExpressions checks that a queue's members follow from the workers' attributes after either
+// of the two changes, and that a task goes to a present member.
 func TestQueuesFollowTheirExpressions(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -68,7 +68,7 @@ func TestQueuesFollowTheirExpressions(t *testing.T) {
 	require.Equal(t, "Money", task["workflow_friendly_name"])
 	other := h.makes("/Tasks", url.Values{"WorkflowSid": {workflow["sid"].(string)}, "Attributes": {`{"amount":25}`}})
 	require.Equal(t, "quiet", other["task_queue_friendly_name"])
-	require.Eventually(t, func() bool { // the desk's dispatcher is at work beside
+	require.Eventually(t, func() bool { // the desk's dispatcher works concurrently
 		reservations := h.ask(h.service, http.MethodGet, worker+"/Reservations", url.Values{"ReservationStatus": {"pending"}}).is(http.StatusOK)
 		var list struct{ Reservations []struct{ Task_sid string } } //nolint:revive // as Twilio spells it
 		reservations.read(&list)
@@ -79,7 +79,7 @@ func TestQueuesFollowTheirExpressions(t *testing.T) {
 	h.ask(h.service, http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"refunds"}}).isError(http.StatusConflict, 20409)
 }
 
-// TestExpensiveExpressions asks for what takes long to evaluate: it is refused with a sentence that names the parameter.
+// TestExpensiveExpressions sends expressions that take many steps: the refusal names the parameter.
 func TestExpensiveExpressions(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -108,7 +108,7 @@ func TestExpensiveExpressions(t *testing.T) {
 	require.Contains(t, refused.body, `"field":"EvaluateWorkerAttributes"`)
 }
 
-// TestQueuesOfManyNamedMembers evaluates a queue whose members' names would be too long for an expression.
+// TestQueuesOfManyNamedMembers evaluates a queue whose members' names are too long for an expression.
 func TestQueuesOfManyNamedMembers(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -12,12 +12,12 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// races is how often two clients accept one reservation at once. (e2e does the same on a real Temporal
-// server, which takes longer for each.)
+// races is how often two clients accept one reservation at once. (e2e does the same on a real Temporal server,
+// where each race takes longer.)
 const races = 1000
 
-// TestOneOfTwoAcceptsAtOnceWins: both have fetched the reservation and send its tag; one of them gets it,
-// and the other is told that it has changed.
+// TestOneOfTwoAcceptsAtOnceWins lets two clients fetch a reservation and accept it with its tag: one gets it, and
+// the other gets the answer that it has changed.
 func TestOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -39,7 +39,7 @@ func TestOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 		both.Wait()
 		slices.Sort(statuses[:])
 		require.Equal(t, [2]int{http.StatusOK, http.StatusPreconditionFailed}, statuses, "race %d", n)
-		if n%5 == 4 { // a conversation of many tasks is slow to copy: take another
+		if n%5 == 4 { // a conversation with many tasks is slow to copy: use a new one
 			h.do(sid, conversation.EndCommand{Agent: h.holder(sid)})
 			sid = h.offer("alice")
 			continue
@@ -53,7 +53,7 @@ func TestOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 	}
 }
 
-// holder is the agent who has the conversation.
+// holder returns the agent who has the conversation.
 func (h *house) holder(sid string) string {
 	h.t.Helper()
 	record := h.state(sid)

@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestRefusedAcceptsAreCounted has alice refused by both doors of the API, and once for another reason.
+// TestRefusedAcceptsAreCounted has alice refused by both ways to accept in the API, and once for another reason.
 func TestRefusedAcceptsAreCounted(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -33,7 +33,7 @@ func TestRefusedAcceptsAreCounted(t *testing.T) {
 	accept().is(http.StatusConflict)
 	join().is(http.StatusConflict)
 	h.do(sid, conversation.DeclineCommand{Agent: "alice"})
-	accept() // refused, but for no wrapup
+	accept() // refused, but not because of a wrap-up
 	join().is(http.StatusConflict)
 
 	now := time.Now()

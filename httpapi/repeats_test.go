@@ -10,8 +10,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestARepeatIsAnsweredWithTheState sends every change of a status twice, by the same caller and by another, while the
-// conversation goes on and once it is over: the second time is unchanged, or refused with the status that was reached.
+// TestARepeatIsAnsweredWithTheState sends every change of a status twice, by the same caller and by another, in an
+// open conversation and in a closed one. The second time is unchanged, or refused with the status that was reached.
 func TestARepeatIsAnsweredWithTheState(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -71,7 +71,8 @@ func TestARepeatIsAnsweredWithTheState(t *testing.T) {
 	}
 }
 
-// TestARepeatedTransferSaysThatItWasMade transfers twice to the same target, takes it back twice, and transfers after the end.
+// TestARepeatedTransferSaysThatItWasMade transfers twice to the same target, cancels twice, and transfers after the
+// end.
 func TestARepeatedTransferSaysThatItWasMade(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

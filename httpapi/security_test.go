@@ -15,7 +15,8 @@ import (
 	"github.com/baton-transfers/baton/httpapi"
 )
 
-// TestSecurityLog looks at the lines of refused requests and of exports: they name the key, and no secret.
+// TestSecurityLog checks the log lines of refused requests and of exports: they name the key, and contain no
+// secret.
 func TestSecurityLog(t *testing.T) {
 	t.Parallel()
 	d, err := desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{})

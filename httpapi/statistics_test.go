@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// figures are the numbers of an answer by their keys, those of nested objects with a dot before.
+// figures maps the keys of an answer to its numbers. Keys of nested objects are joined with dots.
 type figures map[string]any
 
 func (a answer) figures() figures {
@@ -24,7 +24,7 @@ func (a answer) figures() figures {
 	return found
 }
 
-// at returns what stands at that place, as in "cumulative.tasks_entered".
+// at returns the number at that key, as in "cumulative.tasks_entered".
 func (f figures) at(path string) any {
 	var value any = map[string]any(f)
 	for name := range strings.SplitSeq(path, ".") {
@@ -43,8 +43,8 @@ func (h *house) statistics(path string, form ...string) answer {
 	return h.ask(h.supervisor, http.MethodGet, "/v1/Workspaces/"+h.workspace()+path, values)
 }
 
-// aTransfer is a conversation that alice has passed on to the queue billing, where bob was offered it and
-// declined; another one waits.
+// aTransfer makes a conversation that alice has transferred to the queue billing, where bob was offered it and
+// declined. Another conversation waits.
 func aTransfer(h *house) (sid string, waiting conversation.Task) {
 	h.t.Helper()
 	_, err := h.desk.SetSettings(h.t.Context(), "carol", func(s *conversation.Settings) { s.ReofferAfter = 0 }) // bob is offered it again at once
@@ -200,7 +200,7 @@ func TestStatisticsRefuseWrongParameters(t *testing.T) {
 	}
 }
 
-// event is an event as TaskRouter shows it.
+// event is an event in the form of TaskRouter.
 type event struct {
 	SID         string            `json:"sid"`
 	Name        string            `json:"event_type"`

@@ -23,13 +23,14 @@ import (
 	"github.com/baton-transfers/baton/httpapi"
 )
 
-// onlyValues are the values of refused parameters that say what Baton does in any case.
+// onlyValues holds the values of refused parameters that describe what Baton does in any case.
 var onlyValues = map[string]string{
 	"DefaultActivitySid": desk.ActivityOf(desk.PresenceOffline).SID, "TimeoutActivitySid": desk.ActivityOf(desk.PresenceOffline).SID,
 	"MultiTaskEnabled": "true", "PrioritizeQueueOrder": "FIFO", "ReEvaluateTasks": "false",
 }
 
-// TestUnsupportedParametersAreRefused sends every call with each parameter that Twilio documents and Baton does not honour.
+// TestUnsupportedParametersAreRefused sends every call with each parameter that Twilio documents and Baton does not
+// support.
 func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // its subtests run one at a time
 	t.Parallel()
 	h := newHouse(t)
@@ -59,7 +60,7 @@ func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // i
 	}
 }
 
-// everything is what a call may have changed.
+// everything returns all that a call may have changed.
 func (s *scene) everything(p permission) string {
 	s.t.Helper()
 	_, path, _ := strings.Cut(p.call, " ")
@@ -79,14 +80,14 @@ func requireRefused(t *testing.T, field string, a answer) {
 	require.Equal(t, string(conversation.CodeInvalidPayload), told.Details.Reason)
 }
 
-// TestParametersAreTwilios compares the routes with Twilio's documents: a parameter is either taken or refused.
+// TestParametersAreTwilios compares the routes with Twilio's documents: each parameter is either taken or refused.
 func TestParametersAreTwilios(t *testing.T) {
 	t.Parallel()
 	documented := documentedParameters(t)
 	for _, r := range httpapi.Routes() {
 		known, found := documented[r.Method+" "+unnamed(r.Path)]
 		if !found {
-			continue // of the Instances API, which has no document, and claims
+			continue // claims, and the Instances API, which has no document
 		}
 		ours := slices.Clone(r.Refuses)
 		for _, name := range r.Takes {
@@ -103,7 +104,7 @@ func TestParametersAreTwilios(t *testing.T) {
 
 func unnamed(path string) string { return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "{}") }
 
-// documentedParameters are the parameters of the query and of the form, by call.
+// documentedParameters returns the parameters of the query and of the form, by call.
 func documentedParameters(t *testing.T) map[string][]string {
 	t.Helper()
 	type parameter struct {
@@ -165,7 +166,7 @@ func documentedParameters(t *testing.T) map[string][]string {
 	return found
 }
 
-// TestUnsupportedValuesAreRefused sends parameters that Baton honours for some values, or in some calls, only.
+// TestUnsupportedValuesAreRefused sends parameters that Baton supports only for some values, or only in some calls.
 func TestUnsupportedValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -242,7 +243,7 @@ func TestUnsupportedValuesAreRefused(t *testing.T) {
 	}
 }
 
-// TestSupportedValuesAreTaken sends what says what Baton does in any case.
+// TestSupportedValuesAreTaken sends values that describe what Baton does in any case.
 func TestSupportedValuesAreTaken(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -307,7 +308,7 @@ func TestBodiesThatNothingReads(t *testing.T) {
 	h.send(h.service, http.MethodPost, "/v1/Conversations", "", "").is(http.StatusCreated)
 }
 
-// TestConversationWebhooksAreRefused asks for the webhooks of conversations, which there are not.
+// TestConversationWebhooksAreRefused requests webhooks of conversations, which Baton does not have.
 func TestConversationWebhooksAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// object is the answer's JSON object.
+// object returns the answer's JSON object.
 func (a answer) object() (object map[string]any) {
 	a.t.Helper()
 	a.read(&object)
@@ -64,7 +64,7 @@ func TestAgentsKeysFindNoTaskThatHasEnded(t *testing.T) {
 	require.Len(t, h.ask(h.service, http.MethodGet, tasks, url.Values{"AssignmentStatus": {"completed"}}).sids("tasks"), 1)
 	h.ask(h.alice, http.MethodGet, tasks+"/"+task.SID, nil).is(http.StatusForbidden)
 
-	// Nor by a repetition that never was a first time.
+	// Nor by a request with a token that has not been used before.
 	done := url.Values{"AssignmentStatus": {"completed"}}
 	require.NotContains(t, h.with(h.bob, http.MethodPost, tasks+"/"+task.SID, done, "Idempotency-Key", "never used").is(http.StatusForbidden).body, "3348917502")
 	require.NotContains(t, h.with(h.alice, http.MethodPost, tasks+"/"+task.SID, done, "Idempotency-Key", "never used").body, "3348917502")
@@ -89,7 +89,7 @@ func TestAuthorsAreToldApart(t *testing.T) {
 	h.ask(h.service, http.MethodGet, participants+"/alice", nil).is(http.StatusConflict)
 	h.ask(h.alice, http.MethodPost, messages, url.Values{"Body": {"from her own key"}}).is(http.StatusCreated)
 
-	// A customer named like an agent who has nothing to do with the conversation is the customer.
+	// A customer with the name of an agent who is not on the conversation is the customer.
 	h.ask(h.service, http.MethodPost, participants, url.Values{"Identity": {"bob"}}).is(http.StatusCreated)
 	require.Equal(t, "bob", say("bob").is(http.StatusCreated).object()["author"])
 	say("dave").is(http.StatusForbidden)
@@ -130,8 +130,8 @@ func TestSentencesAboutRepetitionsAreTrue(t *testing.T) {
 	}
 }
 
-// A task's SID can be computed from the conversation's. To claim one for another agent, or for none, is refused in the same
-// words whether the task exists or not.
+// A task's SID can be computed from the conversation's. A claim for another agent, or for none, gets the same
+// refusal whether the task exists or not.
 func TestAClaimForAnotherAgentTellsNothingOfTheTask(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// tellEverything lets every kind of event happen once at least, between alice of the queue support and bob.
+// tellEverything causes every kind of event at least once, between alice of the queue support and bob.
 func tellEverything(h *house) *thread {
 	h.t.Helper()
 	must := func(err error) {
@@ -56,7 +56,7 @@ func tellEverything(h *house) *thread {
 
 const secretNote = "wants a refund, and called twice"
 
-// What is sent of each kind of event.
+// The parameters that are sent for each kind of event.
 var (
 	everyEvent = []string{
 		"Sid", "EventType", "EventDescription", "AccountSid", "WorkspaceSid", "WorkspaceName", "ResourceType", "ResourceSid", "Timestamp", "TimestampMs",

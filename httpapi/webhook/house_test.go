@@ -22,7 +22,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// house is a desk with its clock, and what its senders log.
+// house is a desk with its clock, and the log of its senders.
 type house struct {
 	t *testing.T
 	*desk.Desk
@@ -47,7 +47,7 @@ func (h *house) ctx() context.Context    { return h.t.Context() }
 func (h *house) now() time.Time          { return time.Unix(0, h.clock.Load()).UTC() }
 func (h *house) advance(d time.Duration) { h.clock.Add(int64(d)) }
 
-// callback has the events sent to the URL from now on.
+// callback sets the URL that receives the events from now on.
 func (h *house) callback(to string) desk.Account {
 	h.t.Helper()
 	require.NoError(h.t, h.QueueWebhooks(h.ctx()))
@@ -90,7 +90,7 @@ func eventually(t *testing.T, condition func() bool, what string) {
 	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
 }
 
-// journal keeps what is logged.
+// journal stores the log. It is safe for concurrent use.
 type journal struct {
 	mutex sync.Mutex
 	text  bytes.Buffer
@@ -108,22 +108,22 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// receiver is whom the webhooks are sent to. It keeps what it is told.
+// receiver receives the webhooks, and stores them.
 type receiver struct {
 	*httptest.Server
 	mutex sync.Mutex
 	told  []notice
 }
 
-// notice is what a request told.
+// notice is the content of one request.
 type notice struct {
 	url.Values
 	header http.Header
-	// signed is the signature's verdict by Twilio's own validator.
+	// signed is set if Twilio's own validator accepts the signature.
 	signed bool
 }
 
-// newReceiver answers what the function says, 204 where there is none.
+// newReceiver returns a receiver that answers with the function's status; 204 if the function is nil.
 func newReceiver(t *testing.T, h *house, answer func(r *http.Request) int) *receiver {
 	t.Helper()
 	rec := &receiver{}
@@ -134,7 +134,7 @@ func newReceiver(t *testing.T, h *house, answer func(r *http.Request) int) *rece
 		}
 		account, err := h.Account(r.Context())
 		if err != nil {
-			return // the sender has given up
+			return // the sender has ended the request
 		}
 		params := map[string]string{}
 		for key := range r.PostForm {
@@ -162,7 +162,7 @@ func (r *receiver) notices() []notice {
 	return append([]notice{}, r.told...)
 }
 
-// about returns the events that a conversation's receiver was told, in their order.
+// about returns the names of the received events of a conversation, in order.
 func (r *receiver) about(th *thread) (events []string) {
 	for _, n := range r.notices() {
 		if n.Get("TaskSid") != "" && th.state.Task(n.Get("TaskSid")) != nil {
@@ -172,7 +172,7 @@ func (r *receiver) about(th *thread) (events []string) {
 	return events
 }
 
-// thread is a conversation by its own rules, which tells the desk of everything.
+// thread is a conversation that applies the rules, and syncs the desk after each command.
 type thread struct {
 	h     *house
 	state conversation.State
@@ -187,7 +187,7 @@ func (h *house) start(queue string) *thread {
 	})
 }
 
-// do carries a command out, tells the desk, and takes the desk's matches until there are no more.
+// do carries out a command, syncs the desk, and applies the desk's matches until there are no more.
 func (th *thread) do(c conversation.Command) *thread {
 	h := th.h
 	h.t.Helper()

@@ -21,7 +21,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// of tells whether the request is about the conversation.
+// of reports whether the request is about the conversation.
 func of(r *http.Request, th *thread) bool { return th.state.Task(r.PostForm.Get("TaskSid")) != nil }
 
 func TestOrderOutlivesAFailure(t *testing.T) {
@@ -112,7 +112,7 @@ func TestTimeout(t *testing.T) {
 	h := newHouse(t)
 	require.NoError(t, h.AddQueue(h.ctx(), "support"))
 	rec := newReceiver(t, h, func(r *http.Request) int {
-		<-r.Context().Done() // until the sender hangs up
+		<-r.Context().Done() // until the sender closes the connection
 		return http.StatusOK
 	})
 	h.callback(rec.URL)
@@ -279,7 +279,7 @@ func TestRedirectToPrivateAddress(t *testing.T) {
 }
 
 func TestNoProxy(t *testing.T) {
-	// Not parallel: the environment is everybody's.
+	// Not parallel: all tests share the process's environment variables.
 	var proxied atomic.Bool
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { proxied.Store(true) }))
 	t.Cleanup(proxy.Close)
@@ -293,7 +293,7 @@ func TestNoProxy(t *testing.T) {
 	require.False(t, proxied.Load())
 }
 
-// Whatever goes wrong, a log has neither what the receiver's URL keeps to itself, nor what the event says.
+// After any failure, the log contains neither the secret parts of the receiver's URL nor the content of the event.
 func TestLogKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -349,7 +349,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestSecretOfItsOwn renews the secret while deliveries go on: a receiver that checks the one it has, or the new one, loses none.
+// TestSecretOfItsOwn renews the secret during deliveries: a receiver that checks its current secret, or the new
+// one, loses no event.
 func TestSecretOfItsOwn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
