@@ -172,7 +172,7 @@ func (a answer) ageless() string { return ages.ReplaceAllString(a.body, "") }
 
 var ages = regexp.MustCompile(`"(age|age_in_queue)":\d+,?`)
 
-// difference returns the parts from which two texts differ.
+// difference returns two texts around the first place at which they differ.
 func difference(before, after string) string {
 	at := 0
 	for at < min(len(before), len(after)) && before[at] == after[at] {

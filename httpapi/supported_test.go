@@ -38,10 +38,10 @@ func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // i
 		if len(r.Refuses) == 0 {
 			continue
 		}
-		t.Run(r.Method+" "+r.Path, func(t *testing.T) { // one at a time: lists show what the others make
+		t.Run(r.Method+" "+r.Path, func(t *testing.T) { // one at a time, because lists show the resources of other subtests
 			row := rowOf(r)
 			s := row.scene(h.in(t))
-			s.fill(row.call + strings.Join(row.form, " ")) // what the call names is there before
+			s.fill(row.call + strings.Join(row.form, " ")) // the resources that the call names exist before
 			before := s.everything(row)
 			for _, name := range r.Refuses {
 				with := row

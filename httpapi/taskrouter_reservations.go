@@ -405,8 +405,8 @@ func (c *call) reservationOver(r desk.Reservation, wanted conversation.Reservati
 }
 
 // legal refuses a change that is impossible from the reservation's status, before the command is sent. The
-// conversation decides finally. A repeated request passes even if the reservation has changed since, so that it
-// gets its first answer.
+// conversation makes the final decision. A repeated request passes even if the reservation has changed since, so
+// that it gets its first answer.
 func (c *call) legal(r desk.Reservation, from ...conversation.ReservationStatus) error {
 	gone := r.Status == conversation.ReservationAccepted || r.Status == conversation.ReservationWrapping || r.Status == conversation.ReservationCompleted
 	if slices.Contains(from, r.Status) || behindRecord(r.Status, from[0]) || (c.token() != "" && gone) {

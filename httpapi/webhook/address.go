@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// The owner of a key that may set the workspace's URL could otherwise make this process connect to any address that
-// it can reach: itself, its neighbors, the metadata service of its cloud. The address is therefore checked after
-// the name is resolved and before the connection is made, when it can no longer change.
+// A person who may set the workspace's URL could otherwise make this process connect to any address that it can
+// reach: itself, its neighbors, the metadata service of its cloud. The address is therefore checked after the name
+// is resolved and before the connection is made, when it can no longer change.
 
 // special lists the blocks that look public but that IANA reserves for other purposes
 // (https://www.iana.org/assignments/iana-ipv4-special-registry and -ipv6-), and multicast.

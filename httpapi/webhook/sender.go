@@ -42,7 +42,8 @@ type Options struct {
 	// Allow lists addresses that are not public and that webhooks may go to; see [ParseAllow].
 	Allow []netip.Prefix
 	// AllowRedirects makes the sender follow redirects that keep the request as it is (307 and 308). The signature
-	// remains that of the workspace's URL. All other redirects are failures, and these too if it is false.
+	// remains that of the workspace's URL. Other redirects are failures; if AllowRedirects is false, all redirects
+	// are.
 	AllowRedirects bool
 	// Tick is how often the sender looks for due webhooks; 0 means 200 ms.
 	Tick time.Duration
