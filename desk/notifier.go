@@ -14,19 +14,20 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// notifier wakes the desks of other processes on one PostgreSQL database by NOTIFY: dispatchers, and callers that wait for
-// a conversation's next revision. It notifies after the commit, of several words together, because PostgreSQL commits
-// transactions that notify one at a time. A lost notification costs no more than a polling interval: every waiter polls.
+// notifier wakes the desks of other processes on one PostgreSQL database by NOTIFY: dispatchers, and callers that
+// wait for a conversation's next revision. It notifies after the commit, and sends several words at once, because
+// PostgreSQL commits transactions that notify one at a time. A lost notification costs at most one polling
+// interval: every waiter polls.
 //
 // It is nil on SQLite, where each process polls.
 type notifier struct {
 	config *pgx.ConnConfig
 	db     *sql.DB
-	// own tells this desk's words from others'.
+	// own distinguishes this desk's notifications from those of others.
 	own     string
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	// receivedAt is when the listener's connection worked last, in Unix nanoseconds.
+	// receivedAt is when the listener's connection last worked, in Unix nanoseconds.
 	receivedAt atomic.Int64
 
 	mutex   sync.Mutex
@@ -34,7 +35,7 @@ type notifier struct {
 	some    chan struct{}
 }
 
-// The words of notifications. A conversation's SID is another one, for its next revision.
+// The words of notifications. The other word is a conversation's SID: the conversation has a new revision.
 const (
 	notifyMatch   = "place"
 	notifyDeliver = "deliver"
@@ -42,14 +43,15 @@ const (
 
 const (
 	notifyChannel = "baton"
-	// notifyAtOnce keeps a notification within the 8,000 bytes of a notification.
+	// notifyAtOnce is how many words a notification has at most, to stay below PostgreSQL's limit of 8,000 bytes.
 	notifyAtOnce = 200
-	// notifyTimeout bounds how long a notification may keep a connection.
+	// notifyTimeout bounds how long a notification may use a connection.
 	notifyTimeout = 5 * time.Second
-	// The pause before the listener connects again, which grows.
+	// The first and the longest pause before the listener connects again.
 	firstReconnect = 100 * time.Millisecond
 	lastReconnect  = 5 * time.Second
-	// silentFor is how long the listener waits before it asks whether the connection still works, and for the answer.
+	// silentFor is how long the listener waits before it checks that the connection still works, and then for the
+	// answer.
 	silentFor = 2 * time.Second
 )
 
@@ -57,7 +59,7 @@ func newNotifier(config *pgx.ConnConfig, db *sql.DB) *notifier {
 	return &notifier{config: config, db: db, own: uuid.NewString(), pending: map[string]bool{}, some: make(chan struct{}, 1)}
 }
 
-// notify has others told the word, soon.
+// notify sends the word to the other processes, soon and in the background.
 func (n *notifier) notify(word string) {
 	if n == nil {
 		return
@@ -68,7 +70,7 @@ func (n *notifier) notify(word string) {
 	wake(n.some)
 }
 
-// run rings for others, and wakes the desk's own when they ring, until close.
+// run sends notifications to other processes, and wakes this desk's own waiters on theirs, until close.
 func (n *notifier) run(ctx context.Context, d *Desk) {
 	if n == nil {
 		return
@@ -86,7 +88,7 @@ func (n *notifier) close() {
 	n.running.Wait()
 }
 
-// send says what was rung. What comes while it does is said next, together.
+// send sends the pending words. Words that arrive while it does are sent next, together.
 func (n *notifier) send(ctx context.Context) {
 	for {
 		select {
@@ -96,7 +98,7 @@ func (n *notifier) send(ctx context.Context) {
 		}
 		for words := n.takePending(); len(words) > 0; words = n.takePending() {
 			within, cancel := context.WithTimeout(ctx, notifyTimeout)
-			// One that fails is as one that is lost.
+			// A failed notification is like a lost one: waiters poll.
 			_, _ = n.db.ExecContext(within, `SELECT pg_notify($1, $2)`, notifyChannel, n.own+" "+strings.Join(words, " "))
 			cancel()
 		}
@@ -116,7 +118,7 @@ func (n *notifier) takePending() (words []string) {
 	return words
 }
 
-// receive listens on a connection of its own, and on another one when that is lost.
+// receive listens on its own connection, and connects again when that is lost.
 func (n *notifier) receive(ctx context.Context, d *Desk) {
 	pause := firstReconnect
 	n.receivedAt.Store(time.Now().UnixNano())
@@ -124,7 +126,7 @@ func (n *notifier) receive(ctx context.Context, d *Desk) {
 		began := time.Now()
 		n.receiveOnce(ctx, d)
 		if time.Since(began) > lastReconnect {
-			pause = firstReconnect // it was a good one
+			pause = firstReconnect // the connection had worked for long enough
 		}
 		rest(ctx, pause)
 		pause = min(2*pause, lastReconnect)
@@ -134,14 +136,14 @@ func (n *notifier) receive(ctx context.Context, d *Desk) {
 func (n *notifier) receiveOnce(ctx context.Context, d *Desk) {
 	connection, err := n.connect(ctx)
 	if err != nil {
-		return // the desk's own calls will say so
+		return // the desk's own calls report it
 	}
 	defer func() {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), silentFor)
 		defer cancel()
 		_ = connection.Close(within)
 	}()
-	// What was rung before is not heard any more: everybody looks once.
+	// Earlier notifications are not received any more: all waiters look once.
 	wake(d.toPlace)
 	wake(d.toDeliver)
 	d.shown.tellAll()
@@ -185,21 +187,22 @@ func (n *notifier) connect(ctx context.Context) (*pgx.Conn, error) {
 	return connection, nil
 }
 
-// next returns the next notification, nil where there was none for a while and the connection still answers.
+// next returns the next notification. It returns nil when there was none for a while and the connection still
+// answers.
 func (n *notifier) next(ctx context.Context, connection *pgx.Conn) (*pgconn.Notification, error) {
 	waiting, cancel := context.WithTimeout(ctx, silentFor)
 	defer cancel()
 	heard, err := connection.WaitForNotification(waiting)
 	if err == nil || ctx.Err() != nil || !pgconn.Timeout(err) {
-		return heard, err //nolint:wrapcheck // only that there is one is of interest
+		return heard, err //nolint:wrapcheck // only whether there is an error matters
 	}
 	asking, answered := context.WithTimeout(ctx, silentFor)
 	defer answered()
-	_, err = connection.Exec(asking, `LISTEN `+notifyChannel) // again, so that the server's list of sessions still shows what it is for
+	_, err = connection.Exec(asking, `LISTEN `+notifyChannel) // again: pg_stat_activity shows the last statement
 	return nil, err                                           //nolint:wrapcheck // as above
 }
 
-// listens returns an error where no connection has been heard of for that long.
+// listens returns an error when the listener's connection has not worked within that time.
 func (n *notifier) listens(within time.Duration) error {
 	if n == nil {
 		return nil

@@ -21,40 +21,40 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Everything that only PostgreSQL takes stands in this file, and how it wakes others in notifier.go.
+// This file has everything that is specific to PostgreSQL, except the notifications in notifier.go.
 
 const (
-	// postgresConnections is how many connections a desk has at most, half of them for writing, and besides one
-	// that listens. The URL may name another number as pool_max_conns.
+	// postgresConnections is the maximum number of connections of a desk, half of them for writing, plus one that
+	// listens. The URL may set another number as pool_max_conns.
 	postgresConnections = 16
 	leastConnections    = 2
 	connectionsSetting  = "pool_max_conns"
 
-	// postgresTries is how often a transaction is tried, over some two seconds: a server that is started again
-	// takes as long.
+	// postgresTries is how often a transaction is tried, over about two seconds: a server restart takes about as
+	// long.
 	postgresTries      = 12
 	postgresFirstPause = 10 * time.Millisecond
 
-	// oldestPostgres is the oldest version that is supported, as the server numbers it.
+	// oldestPostgres is the oldest supported version, as the server numbers it.
 	oldestPostgres = 130000
 )
 
-// postgresSettings are the settings of every connection, unless the URL has others. A process that is frozen, or a machine
-// that is gone, loses the locks it holds after a few seconds. It must not get those that it still waits for: it stops
-// waiting before a lock that another of its transactions holds is released.
+// postgresSettings are the settings of every connection, unless the URL sets others. A process that is frozen, or a
+// machine that is lost, loses the locks that it holds after a few seconds. It must not get locks that it still
+// waits for: lock_timeout ends the wait before a lock that another of its transactions holds is released.
 var postgresSettings = map[string]string{
 	"application_name": "baton", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "3s", "timezone": "UTC",
 }
 
 const (
-	// keepAliveIdle and keepAliveEvery are when a silent connection is first asked for a sign of life, and how often
-	// then; keepAliveCount is how many times before it is closed.
+	// keepAliveIdle is when the first probe is sent on a silent connection, keepAliveEvery the interval of further
+	// probes, and keepAliveCount how many probes are sent before the connection is closed.
 	keepAliveIdle, keepAliveEvery, keepAliveCount = 5 * time.Second, 2 * time.Second, 3
-	// unacknowledgedFor is how long what was sent may stay unacknowledged before the connection is closed.
+	// unacknowledgedFor is how long sent data may stay unacknowledged before the connection is closed.
 	unacknowledgedFor = 10 * time.Second
 )
 
-// dialer connects to the server so that the system notices when it is gone.
+// dialer connects to the server so that the operating system detects a lost server.
 func dialer() *net.Dialer {
 	return &net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveEvery, Count: keepAliveCount},
@@ -67,17 +67,18 @@ func dialer() *net.Dialer {
 	}
 }
 
-// Advisory locks have two numbers: ours, and what is locked. They are the database's alone.
+// Advisory locks have two numbers: Baton's, and what is locked. PostgreSQL keeps them separate for each database.
 const (
 	lockDesk      = `1113683023, 1`
 	lockRouting   = `1113683023, 2`
 	lockMigration = `1113683023, 3`
-	lockStreams   = `1113683024` // and the stream
+	lockStreams   = `1113683024` // the second number is the stream's
 )
 
-// postgresLocks are read in locks.go. Rows are taken without their keys, so that others may still refer to them.
-// Transactions read what is committed when each statement begins (READ COMMITTED), which is right because they hold
-// what they decide on; under SERIALIZABLE all who count one agent's tasks would undo each other.
+// postgresLocks are explained in locks.go. Rows are locked without their keys (NO KEY), so that foreign keys may
+// still refer to them. Transactions read what is committed when each statement begins (READ COMMITTED). This is
+// correct because they lock what they decide on. Under SERIALIZABLE, all transactions that count one agent's tasks
+// would roll each other back.
 var postgresLocks = locks{
 	alone:        `SELECT pg_advisory_xact_lock(` + lockDesk + `)`,
 	beside:       `SELECT pg_advisory_xact_lock_shared(` + lockDesk + `)`,
@@ -94,11 +95,11 @@ func isPostgres(database string) bool {
 	return ok && (scheme == "postgres" || scheme == "postgresql")
 }
 
-// postgresName is the database without password and parameters.
+// postgresName returns the database's URL without password and parameters.
 func postgresName(address string) string {
 	at, err := url.Parse(address)
 	if err != nil {
-		return "postgres://…" // whatever stands in it
+		return "postgres://…" // it may contain a password
 	}
 	name := url.URL{Scheme: "postgres", Host: at.Host, Path: at.Path}
 	if at.User != nil {
@@ -132,7 +133,7 @@ func openPostgres(ctx context.Context, address string) (_ *store, err error) {
 	return s, nil
 }
 
-// postgresConfig reads the URL, and how many connections it allows.
+// postgresConfig parses the URL. It returns the configuration and the number of connections.
 func postgresConfig(address string) (*pgx.ConnConfig, int, error) {
 	const shape = "the database is no PostgreSQL URL: write it as postgres://USER@HOST:5432/DATABASE?sslmode=verify-full, with the password in it or in PGPASSWORD"
 	at, err := url.Parse(address)
@@ -169,8 +170,9 @@ func postgresConfig(address string) (*pgx.ConnConfig, int, error) {
 	return config, connections, nil
 }
 
-// refusePlain refuses a connection beyond this machine that may be without TLS: with the defaults of sslmode (prefer), with allow or
-// with disable. It looks at what the driver would try, wherever that is set: in the URL, in PGHOST and PGSSLMODE, or in a service file.
+// refusePlain refuses a connection to another machine that may be without TLS: with the default of sslmode
+// (prefer), with allow or with disable. It looks at what the driver would try, whether that is set in the URL, in
+// PGHOST and PGSSLMODE, or in a service file.
 func refusePlain(config *pgx.ConnConfig) error {
 	refuse := func(host string, port uint16, encrypted bool) error {
 		network, _ := pgconn.NetworkAddress(host, port)
@@ -196,8 +198,8 @@ func isThisMachine(host string) bool {
 	return strings.EqualFold(host, "localhost") || (err == nil && ip.Unmap().IsLoopback())
 }
 
-// unhurried returns the configuration for migrations and copies: their transactions may be idle for minutes, because no
-// other transaction runs beside them.
+// unhurried returns the configuration for migrations and copies. Their transactions may be idle for minutes,
+// because no other transaction runs at the same time.
 func unhurried(config *pgx.ConnConfig) *pgx.ConnConfig {
 	config = config.Copy()
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = "5min"
@@ -205,22 +207,25 @@ func unhurried(config *pgx.ConnConfig) *pgx.ConnConfig {
 }
 
 func postgresPool(config *pgx.ConnConfig, connections int) *pool {
-	// A connection that was lost is found out by what is sent next, which is tried again: to ask first costs everybody.
+	// No ping before use: the next statement detects a lost connection and is retried. A ping costs every
+	// transaction.
 	db := stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	db.SetConnMaxLifetime(time.Hour) // after a switch to another server, and for what a long session keeps
+	db.SetConnMaxLifetime(time.Hour) // after a failover, and to release what a long session accumulates
 	return &pool{DB: db, own: true, idle: connections}
 }
 
-// preparePostgres refuses what is no place for a desk, and makes the tables. Processes that start together take turns.
+// preparePostgres refuses an unsuitable database, and migrates the tables. Processes that start together take
+// turns.
 func (s *store) preparePostgres(ctx context.Context, name string, config *pgx.ConnConfig) (err error) {
 	turn, err := s.writes.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer func() { _ = turn.Raw(func(any) error { return driver.ErrBadConn }) }() // closes it: its settings and its lock are not the pool's
+	// This closes the connection: the pool must not get its settings and its lock.
+	defer func() { _ = turn.Raw(func(any) error { return driver.ErrBadConn }) }()
 	var version int
 	var encoding string
 	if err := turn.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding')`).Scan(&version, &encoding); err != nil {
@@ -232,7 +237,8 @@ func (s *store) preparePostgres(ctx context.Context, name string, config *pgx.Co
 	case encoding != "UTF8":
 		return fmt.Errorf("%s keeps text as %s, which has no place for every letter: create the database with ENCODING 'UTF8' TEMPLATE template0", name, encoding)
 	}
-	// The lock is the session's, and not bounded by lock_timeout: another process may be migrating a large desk.
+	// The lock belongs to the session, and lock_timeout must not bound it: another process may be migrating a large
+	// desk.
 	if _, err := turn.ExecContext(ctx, `SET lock_timeout = 0`); err != nil {
 		return fmt.Errorf("wait for others: %w", err)
 	}
@@ -242,7 +248,7 @@ func (s *store) preparePostgres(ctx context.Context, name string, config *pgx.Co
 	if err := refuseForeignTables(ctx, turn, name); err != nil {
 		return err
 	}
-	// Connections of their own: what is prepared on them may no longer be true of the tables in the end.
+	// Separate connections: statements prepared on them may not fit the tables after the migrations.
 	migrations := postgresPool(unhurried(config), leastConnections)
 	defer func() { err = errors.Join(err, migrations.Close()) }()
 	if s.before, s.after, err = migrate(ctx, goose.DialectPostgres, migrations.DB, name, 1); err != nil {
@@ -251,7 +257,7 @@ func (s *store) preparePostgres(ctx context.Context, name string, config *pgx.Co
 	return collateAsBytes(ctx, turn)
 }
 
-// refuseForeignTables refuses a database with tables that aren't a desk's.
+// refuseForeignTables refuses a database whose tables are not a desk's.
 func refuseForeignTables(ctx context.Context, c *sql.Conn, name string) error {
 	var tables, ours int
 	err := c.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE tablename = $1) FROM pg_tables WHERE schemaname = current_schema()`,
@@ -265,8 +271,8 @@ func refuseForeignTables(ctx context.Context, c *sql.Conn, name string) error {
 	return nil
 }
 
-// collateAsBytes has all text compared by its bytes, as SQLite does, whatever the database's language: names and pages
-// are in the same order on both, and another version of the system's library can't make an index wrong.
+// collateAsBytes makes all text compare by its bytes, as in SQLite, independent of the database's locale. Names and
+// pages have the same order on both databases, and a new version of the system's library cannot corrupt an index.
 func collateAsBytes(ctx context.Context, c *sql.Conn) error {
 	if _, err := c.ExecContext(ctx, `DO $$
 		DECLARE of_table record;
@@ -285,7 +291,7 @@ func collateAsBytes(ctx context.Context, c *sql.Conn) error {
 	return nil
 }
 
-// postgresSentence says what to do about an error that opening the database met.
+// postgresSentence adds what to do to an error of opening the database.
 func postgresSentence(name string, err error) error {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch failure.Code {
@@ -308,17 +314,21 @@ func postgresSentence(name string, err error) error {
 	return err
 }
 
-// postgresBusy tells what may be tried again: what the server has undone because others were in the way, and what was
-// lost with its connection before it was committed. Of a connection that was lost at the commit nobody knows.
+// postgresBusy reports whether a transaction may be tried again: the server rolled it back because of concurrent
+// transactions, or the connection was lost before the commit. If the connection was lost at the commit, the outcome
+// is unknown.
 func postgresBusy(err error) bool {
 	_, committing := errors.AsType[*commitError](err)
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch failure.Code {
 		case "40001", "40P01": // serialization failure, deadlock
 			return true
-		case "55P03", "23505": // waited too long for a lock; what somebody else has just added, and is there to be seen next time
+		// Lock timeout, and unique violation: the next try sees the row that another transaction has just added.
+		case "55P03", "23505":
 			return !committing
-		case "57P01", "57P02", "57P03", "53300", "25P03": // the server ends, has crashed or starts, has no connection left, or has seen us idle too long
+		// The server shuts down, has crashed or starts; there are too many connections; the transaction was idle
+		// for too long.
+		case "57P01", "57P02", "57P03", "53300", "25P03":
 			return !committing
 		}
 		return false
@@ -326,15 +336,15 @@ func postgresBusy(err error) bool {
 	return !committing && isLost(err)
 }
 
-// isLost tells whether the connection was lost, or there was none.
+// isLost reports whether the connection was lost, or could not be opened.
 func isLost(err error) bool {
 	_, unreachable := errors.AsType[net.Error](err)
 	return unreachable || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, pgconn.ErrConnClosed) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// postgresUnavailable tells whether the server cannot be reached, or cannot read or write now: it starts or ends, can only
-// be read, has no space or no connection left, or holds a lock for too long.
+// postgresUnavailable reports whether the server cannot be reached, or cannot read or write now: it starts or shuts
+// down, is read-only, has no space or no connection left, or a lock was held for too long.
 func postgresUnavailable(err error) bool {
 	failure, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
@@ -351,8 +361,8 @@ func postgresUnavailable(err error) bool {
 	return false
 }
 
-// postgresRejected tells whether the server refuses what was to be written, and will again: values out of range, text it does
-// not take, rows too big, broken constraints.
+// postgresRejected reports whether the server refuses the data and will refuse them again: values out of range,
+// text that it does not accept, rows that are too big, violated constraints.
 func postgresRejected(err error) bool {
 	failure, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

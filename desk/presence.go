@@ -6,8 +6,9 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// SetPresence lets an agent come or go. Who comes may be offered tasks at once. Who goes keeps
-// assigned and wrapping tasks; their pending offers are declined, and matches not offered yet go to others.
+// SetPresence sets an agent's presence. An agent who becomes available may be offered tasks at once. An agent who
+// becomes unavailable keeps assigned and wrapping tasks. Their pending offers are declined, and their matches that
+// are not offered yet go to other agents.
 func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) error {
 	if refusal := validPresence(presence); refusal != nil {
 		return refusal
@@ -22,13 +23,13 @@ func (t *transaction) choosePresence(ctx context.Context, name string, presence 
 	if err != nil {
 		return err
 	}
-	if before == presence { // chosen again: they know what it is
+	if before == presence { // chosen again: the agent has seen the current presence
 		return t.forgetMissed(ctx, name)
 	}
 	return t.become(ctx, name, ActivityOf(presence), now)
 }
 
-// become gives the agent the activity, and its presence where they had another.
+// become sets the agent's activity, and the presence that belongs to it if that differs.
 func (t *transaction) become(ctx context.Context, name string, activity Activity, now int64) error {
 	before, err := t.presenceOf(ctx, name)
 	if err != nil {
@@ -71,7 +72,7 @@ func (t *transaction) setPresence(ctx context.Context, name string, before, pres
 	return nil
 }
 
-// leave does what follows when an available agent goes.
+// leave declines the offers and releases the matches of an agent who is no longer available.
 func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 	declined, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
 		SELECT sid, task, conversation, agent, CAST($2 AS BIGINT), CAST($2 AS BIGINT), 0 FROM reservations WHERE agent = $1 AND status = 'pending'
@@ -94,7 +95,7 @@ func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 	return nil
 }
 
-// declineForAbsent declines an offer that was made to somebody who had gone meanwhile.
+// declineForAbsent declines an offer to an agent who cannot take it any more.
 func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conversation.Event, now int64) error {
 	if _, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
 		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
@@ -104,8 +105,8 @@ func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conver
 	return nil
 }
 
-// timeoutActivity makes an agent unavailable who has let an offer expire, unless they have come back since.
-// The agent is notified why ([Desk.Notices]).
+// timeoutActivity makes an agent unavailable who let an offer expire, unless they have become available again
+// since. [Desk.Notices] tells the agent why.
 func (t *transaction) timeoutActivity(ctx context.Context, sid string, e conversation.Event, now int64) error {
 	expired, found, err := firstRow(ctx, t, value[string],
 		`SELECT name FROM agents WHERE name = $1 AND presence = 'available' AND presence_at <= $2`, e.Agent, micros(e.At))

@@ -10,18 +10,19 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Queue is a line of waiting tasks and the agents who take them.
+// Queue is a queue of waiting tasks and the agents who take them.
 type Queue struct {
 	Name string `json:"name"`
 	SID  string `json:"sid"`
-	// FriendlyName is how people read the name.
+	// FriendlyName is the name that people see.
 	FriendlyName string `json:"friendly_name"`
-	// TargetWorkers is the expression of whose members the queue has; empty where they are named one by one.
+	// TargetWorkers is the expression that selects the queue's members. It is empty when members are added one by
+	// one.
 	TargetWorkers string `json:"target_workers,omitempty"`
 	// Members are the names of the agents on the queue.
 	Members []string `json:"members"`
-	// Waiting is how many tasks nobody has accepted yet, WaitingSince when the one came that has
-	// waited longest.
+	// Waiting is the number of tasks that no agent has accepted yet. WaitingSince is when the one arrived that has
+	// waited for longest.
 	Waiting      int       `json:"waiting"`
 	WaitingSince time.Time `json:"waiting_since,omitzero"`
 	CreatedAt    time.Time `json:"created_at"`
@@ -30,28 +31,29 @@ type Queue struct {
 
 // NewQueue is a queue to be added.
 type NewQueue struct {
-	// Name is unique and lower-case, as in "billing"; it is made of FriendlyName where it is left out.
+	// Name is unique and lower-case, such as "billing". If it is empty, it is made from FriendlyName.
 	Name string
-	// FriendlyName is how people read the name; the name itself where it is left out.
+	// FriendlyName is the name that people see. It defaults to Name.
 	FriendlyName string
-	// TargetWorkers is an expression of TaskRouter's language (see the package expression) over the
-	// agents' attributes, to which `name` is added. The queue has those for members of whom it is true,
-	// from now on as well. Without one, members are added by hand.
+	// TargetWorkers is an expression in TaskRouter's language (see package expression) over the agents' attributes,
+	// extended with `name`. The queue's members are the agents for whom it is true, also in the future. Without an
+	// expression, members are added manually.
 	TargetWorkers string
-	// Members name the agents on a queue that has no expression.
+	// Members are the agents on a queue without an expression.
 	Members []string
 }
 
-// QueueChange is what is changed of a queue; what is nil stays.
+// QueueChange is a change to a queue. Fields that are nil are not changed.
 type QueueChange struct {
 	FriendlyName, TargetWorkers *string
-	// Join and Leave name agents, of a queue that has no expression then.
+	// Join and Leave name agents. The queue must then have no expression.
 	Join, Leave []string
-	// Members name exactly the agents on the queue, as [Desk.SetMembers] does.
+	// Members are all agents on the queue, as in [Desk.SetMembers].
 	Members *[]string
 }
 
-// AddQueue adds a queue without members. Refused with invalid_payload: a name that isn't lower-case, or is taken.
+// AddQueue adds a queue without members. It is refused with invalid_payload for a name that is not lower-case or is
+// taken.
 func (d *Desk) AddQueue(ctx context.Context, name string) error {
 	return d.CreateQueue(ctx, NewQueue{Name: name})
 }
@@ -62,9 +64,9 @@ func (d *Desk) CreateQueue(ctx context.Context, q NewQueue) error {
 	return err
 }
 
-// RegisterQueue adds a queue and returns its name, which may be left to the desk, see [NewQueue]. Refused with
-// invalid_payload: a name that isn't lower-case or is taken, a wrong expression; with unknown_agent: a member that doesn't
-// exist. The queue is not added then.
+// RegisterQueue adds a queue and returns its name, which the desk may choose: see [NewQueue]. It is refused with
+// invalid_payload for a name that is not lower-case or is taken, and for a wrong expression, and with unknown_agent
+// for a member that does not exist. Then no queue is added.
 func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err error) {
 	if refusal := cleanOptional(ofQueue, &q.FriendlyName); refusal != nil {
 		return "", refusal
@@ -118,11 +120,11 @@ func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error
 	return t.audit(ctx, now, changed{"queue.added", q.Name, "", membersSummary(q.TargetWorkers)})
 }
 
-// UpdateQueue changes the queue; with another expression it has other members at once. Refusals:
-// unknown_queue, unknown_agent, invalid_payload; then nothing is changed.
+// UpdateQueue changes the queue. A new expression changes the members at once. Refusals: unknown_queue,
+// unknown_agent and invalid_payload. Then nothing is changed.
 func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange) error {
 	if change.FriendlyName != nil {
-		change.FriendlyName = new(*change.FriendlyName) // the caller's stays as it is
+		change.FriendlyName = new(*change.FriendlyName) // the caller's value is not changed
 		if refusal := cleanName(ofQueue, change.FriendlyName); refusal != nil {
 			return refusal
 		}
@@ -169,7 +171,7 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 	})
 }
 
-// aim gives the queue another expression, and the members that are found by it.
+// aim sets the queue's expression, and the members that it selects.
 func (t *transaction) aim(ctx context.Context, queue Queue, target string, members *population, now int64) error {
 	if err := t.audit(ctx, now, changed{"queue.target_workers", queue.Name, queue.TargetWorkers, target}); err != nil {
 		return err
@@ -180,8 +182,8 @@ func (t *transaction) aim(ctx context.Context, queue Queue, target string, membe
 	return t.fillQueue(ctx, queue.Name, members)
 }
 
-// RemoveQueue removes a queue that no live task belongs to any more; else it is refused with
-// invalid_payload, for a task that nobody takes goes back to its queue.
+// RemoveQueue removes a queue that no live task belongs to. Otherwise it is refused with invalid_payload, because a
+// task that no agent accepts returns to its queue.
 func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 	return d.exclusiveTx(ctx, "remove queue "+name, func(t *transaction) error {
 		before, err := t.queue(ctx, name)
@@ -209,12 +211,12 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 	})
 }
 
-// AddMember puts the agent on the queue, where they aren't on it already.
+// AddMember adds the agent to the queue. It does nothing if the agent is a member already.
 func (d *Desk) AddMember(ctx context.Context, queue, agent string) error {
 	return d.exclusiveTx(ctx, "add "+agent+" to queue "+queue, func(t *transaction) error { return t.addMember(ctx, queue, agent, micros(d.now())) })
 }
 
-// mayChangeMember refuses a queue or an agent that isn't there, and a queue whose members follow an expression.
+// mayChangeMember refuses an unknown queue or agent, and a queue whose members follow an expression.
 func (t *transaction) mayChangeMember(ctx context.Context, queue, agent string) error {
 	if err := t.knowQueue(ctx, queue); err != nil {
 		return err
@@ -236,7 +238,7 @@ func (t *transaction) addMember(ctx context.Context, queue, agent string, now in
 	return t.audit(ctx, now, changed{"queue.members", queue, "", agent})
 }
 
-// join puts an agent on a queue, both of which are there, and tells whether they weren't on it.
+// join adds an agent to a queue, which both exist, and reports whether the agent was not on it before.
 func (t *transaction) join(ctx context.Context, queue, agent string) (bool, error) {
 	t.afterCommit.place = true
 	joined, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
@@ -245,7 +247,7 @@ func (t *transaction) join(ctx context.Context, queue, agent string) (bool, erro
 	return joined > 0, err
 }
 
-// RemoveMember takes the agent off the queue, if they are on it. What they have of it stays theirs.
+// RemoveMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
 func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
 	return d.exclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *transaction) error { return t.removeMember(ctx, queue, agent, micros(d.now())) })
 }
@@ -261,7 +263,7 @@ func (t *transaction) removeMember(ctx context.Context, queue, agent string, now
 	return t.audit(ctx, now, changed{"queue.members", queue, agent, ""})
 }
 
-// SetMembers puts exactly these agents on the queue.
+// SetMembers makes exactly these agents the members of the queue.
 func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) error {
 	return d.exclusiveTx(ctx, "set the members of queue "+queue, func(t *transaction) error {
 		return t.setMembers(ctx, queue, agents, micros(d.now()))
@@ -288,7 +290,7 @@ func setOf(names []string) map[string]bool {
 	return set
 }
 
-// changeMembers takes some agents off a queue and puts others on it, which is one change on record.
+// changeMembers removes and adds members of a queue, as one change in the audit list.
 func (t *transaction) changeMembers(ctx context.Context, queue string, join, leave []string, now int64) error {
 	if err := t.filledByHand(ctx, queue); err != nil {
 		return err
@@ -360,7 +362,8 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 	}, `SELECT queue, agent FROM queue_agents ORDER BY queue, agent`)
 }
 
-// queue returns the queue of that name as it was set up, without members and tasks; refused with unknown_queue.
+// queue returns the configuration of the queue of that name, without members and tasks. It is refused with
+// unknown_queue.
 func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
 	queue, found, err := firstRow(ctx, t, func(r row) (q Queue, err error) {
 		err = r.Scan(&q.Name, &q.FriendlyName, &q.TargetWorkers)
@@ -373,7 +376,7 @@ func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
 	return queue, err
 }
 
-// knowQueue refuses a name that is no queue's.
+// knowQueue refuses the name of a queue that does not exist.
 func (t *transaction) knowQueue(ctx context.Context, name string) error {
 	_, found, err := firstRow(ctx, t, value[string], `SELECT name FROM queues WHERE name = $1`, name)
 	if err == nil && !found {

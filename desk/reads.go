@@ -19,54 +19,56 @@ type Conversation struct {
 	Channel  conversation.Channel            `json:"channel"`
 	Customer conversation.Customer           `json:"customer"`
 	Revision int                             `json:"revision"`
-	// Messages is how many messages its transcript has.
+	// Messages is the number of messages in its transcript.
 	Messages int `json:"messages"`
-	// Gone is set when the dispatcher found that its workflow no longer runs, though it isn't closed.
+	// Gone is set when the dispatcher found that the conversation's workflow no longer runs, though it is not
+	// closed.
 	Gone bool `json:"gone,omitempty"`
 	// Live are its tasks that have not ended, oldest first.
 	Live []conversation.Task `json:"live"`
-	// LastAgent is who had it last and LastQueue where its last task was, once it is closed; empty before.
+	// LastAgent is the last agent who had the conversation, and LastQueue the queue of its last task. Both are
+	// empty until it is closed.
 	LastAgent string    `json:"last_agent,omitempty"`
 	LastQueue string    `json:"last_queue,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	ClosedAt  time.Time `json:"closed_at,omitzero"`
-	// Turn is how much of it the agent may read whose conversations were listed ([Desk.ConversationList]); the rest of the
-	// Conversation is within it.
+	// Turn is how much of the conversation the agent may read whose conversations were listed
+	// ([Desk.ConversationList]). The other fields contain no more than that.
 	Turn conversation.Turn `json:"-"`
 }
 
-// Filter chooses conversations. Empty fields choose all.
+// Filter selects conversations. Empty fields select all.
 type Filter struct {
 	Status conversation.ConversationStatus
-	// Agent and Queue choose conversations with a live task of that agent, in that queue. With the status closed they choose
-	// those that the agent had, that had a task in the queue.
+	// Agent and Queue select conversations with a live task of that agent, and in that queue. With the status
+	// closed they select conversations that the agent had, and that had a task in the queue.
 	Agent, Queue string
-	// WaitingLongest chooses those with a task that nobody has accepted yet, the one first that came first.
+	// WaitingLongest selects conversations with a task that no agent has accepted yet, oldest task first.
 	WaitingLongest bool
-	// Limit is at most 1,000; 100 where it is left out. Offset is how many of the newest to leave out.
+	// Limit is at most 1,000; 0 means 100. Offset is how many of the newest conversations to skip.
 	Limit, Offset int
 }
 
-// Task is a task and the conversation that it is of.
+// Task is a task and its conversation.
 type Task struct {
 	Conversation string               `json:"conversation"`
 	Channel      conversation.Channel `json:"channel"`
 	conversation.Task
 }
 
-// Reservation is a reservation and what it is of.
+// Reservation is a reservation and its task and conversation.
 type Reservation struct {
 	Conversation string `json:"conversation"`
 	Task         string `json:"task"`
 	conversation.Reservation
-	// Reason is why it was declined or canceled. Excused is described at [conversation.Event], and is set where the desk
-	// has declined for an agent who was not available.
+	// Reason is why it was declined or canceled. Excused is described at [conversation.Event]. It is set when the
+	// desk declined for an agent who was not available.
 	Reason    string    `json:"reason,omitempty"`
 	Excused   bool      `json:"excused,omitempty"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// Transfer is a transfer and the conversation that it is of.
+// Transfer is a transfer and its conversation.
 type Transfer struct {
 	Conversation string `json:"conversation"`
 	conversation.Transfer
@@ -74,9 +76,10 @@ type Transfer struct {
 
 // LoggedEvent is an event in the event log of all conversations.
 type LoggedEvent struct {
-	// Position rises in the order in which events came to the desk.
+	// Position rises in the order in which the desk received the events.
 	Position int64 `json:"position"`
-	// Epoch tells events apart that had the same position before and after an older copy of the database was put back.
+	// Epoch distinguishes events with the same position before and after an older copy of the database was
+	// restored.
 	Epoch        int64  `json:"-"`
 	Conversation string `json:"conversation"`
 	conversation.Event
@@ -109,7 +112,7 @@ func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) 
 	return tasks, err
 }
 
-// Task returns the task with that SID; refused with no_such_task where there is none.
+// Task returns the task with that SID. It is refused with no_such_task when there is none.
 func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
 	err = d.queryOne(ctx, "read task "+sid, func(t *transaction) error {
 		task, err = only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
@@ -127,7 +130,7 @@ func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Res
 	return reservations, err
 }
 
-// Reservation returns the reservation with that SID; refused with no_reservation where there is none.
+// Reservation returns the reservation with that SID. It is refused with no_reservation when there is none.
 func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reservation, err error) {
 	err = d.queryOne(ctx, "read reservation "+sid, func(t *transaction) error {
 		reservation, err = only(ctx, t, conversation.CodeNoReservation, scanReservation, selectReservations+` WHERE sid = $1`, sid)
@@ -139,7 +142,7 @@ func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reserva
 // Transfers returns the conversation's transfers with their last attempts, oldest first.
 func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer, err error) {
 	err = d.readTx(ctx, "read the transfers of conversation "+sid, func(t *transaction) error {
-		// Each made a task, and tasks are in the order of their placements.
+		// Each transfer made a task, and the tasks are ordered by placement.
 		if transfers, err = all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 			return err
 		}
@@ -153,7 +156,7 @@ func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer,
 	return transfers, err
 }
 
-// Transfer returns the transfer with that SID; refused with no_active_transfer where there is none.
+// Transfer returns the transfer with that SID. It is refused with no_active_transfer when there is none.
 func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err error) {
 	err = d.readTx(ctx, "read transfer "+sid, func(t *transaction) error {
 		transfer, err = only(ctx, t, conversation.CodeNoActiveTransfer, scanTransfer, selectTransfers+` WHERE x.sid = $1`, sid)
@@ -174,9 +177,9 @@ func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Ev
 	return events, err
 }
 
-// ConversationEvents returns at most limit events of all conversations that came after the position, in the order
-// in which they came; 0 is before the first. An event never appears before a position that was read.
-// A limit is at most 1,000; 100 where it is 0.
+// ConversationEvents returns at most limit events of all conversations with a position above after, in order of
+// position. An after of 0 is before the first event. An event never appears later at a position below one that was
+// read. The limit is at most 1,000; 0 means 100.
 func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (events []LoggedEvent, err error) {
 	if limit <= 0 {
 		limit = 100
@@ -189,7 +192,7 @@ func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (
 	return events, err
 }
 
-// only returns the row with the SID, or refuses with the code.
+// only returns the row with the SID, or refuses with the code when there is none.
 func only[T any](ctx context.Context, t *transaction, code conversation.Code, scan func(row) (T, error), query, sid string) (T, error) {
 	found, ok, err := firstRow(ctx, t, scan, query, sid)
 	if err == nil && !ok {
@@ -205,7 +208,7 @@ func scanConversation(r row) (c Conversation, err error) {
 	err = r.Scan(&c.SID, &c.Status, &c.Channel, opened{customerName, &c.SID, &c.Customer.Name}, opened{customerAddress, &c.SID, &c.Customer.Address}, &c.Revision, &c.Messages, &c.Gone,
 		instant{&c.CreatedAt}, instant{&c.ClosedAt})
 	c.Live = []conversation.Task{}
-	c.Customer = c.Customer.Clean() // a program that signals the workflow itself may name anything
+	c.Customer = c.Customer.Clean() // a program that signals the workflow directly may send any name
 	return c, err
 }
 
@@ -233,7 +236,7 @@ func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversati
 	return found, err
 }
 
-// withLiveTasks reads the conversations of the query, and their live tasks.
+// withLiveTasks reads the conversations of the query with their live tasks.
 func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...any) ([]Conversation, error) {
 	found, err := all(ctx, t, scanConversation, query, args...)
 	if err != nil {
@@ -257,7 +260,7 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 	return found, t.finish(ctx, slices.Collect(maps.Values(bySID))...)
 }
 
-// finish orders the live tasks of conversations, and names who had the closed ones last, and the queues of their last tasks.
+// finish orders the live tasks of the conversations, and sets LastAgent and LastQueue of closed ones.
 func (t *transaction) finish(ctx context.Context, conversations ...*Conversation) error {
 	closed := map[string]*Conversation{}
 	for _, c := range conversations {
@@ -268,7 +271,8 @@ func (t *transaction) finish(ctx context.Context, conversations ...*Conversation
 	}
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(closed)), searchBatch) {
 		places, args := oneOf(some)
-		if err := eachRow(ctx, t, func(r row) error { // by placement: a later task's agent takes the place of an earlier one's
+		// Ordered by placement: the agent of a later task replaces the agent of an earlier one.
+		if err := eachRow(ctx, t, func(r row) error {
 			var sid, agent, queue string
 			var assigned int64
 			if err := r.Scan(&sid, &agent, &queue, &assigned); err != nil {
@@ -334,7 +338,7 @@ func scanTransfer(r row) (x Transfer, err error) {
 	return x, err
 }
 
-// SID is the event's SID (EV…).
+// SID returns the event's SID (EV…).
 func (e LoggedEvent) SID() string { return EventSID(e.Epoch, e.Position) }
 
 func scanEvent(r row) (e LoggedEvent, err error) {

@@ -16,25 +16,25 @@ import (
 	"github.com/baton-transfers/baton/internal/jsonkeys"
 )
 
-// Workflow is TaskRouter's: it chooses the queue that a new task goes to. (A conversation's Temporal
-// workflow is something else.)
+// Workflow is a TaskRouter workflow: it chooses the queue of a new task. It is not the Temporal workflow of a
+// conversation.
 type Workflow struct {
 	SID          string
 	FriendlyName string
-	// Configuration is TaskRouter's JSON, as it was given.
+	// Configuration is TaskRouter's JSON, unchanged.
 	Configuration string
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 }
 
-// Default is the SID of the workflow that every desk has, until it is changed with all tasks going to
-// the queue that was added first.
+// defaultWorkflow is the SID of the workflow that every desk has. Until it is changed, it sends all tasks to the
+// queue that was added first.
 var defaultWorkflow = NamedSID(PrefixWorkflow, "default")
 
-// DefaultWorkflow is the SID of the workflow that every desk has.
+// DefaultWorkflow returns the SID of the workflow that every desk has.
 func DefaultWorkflow() string { return defaultWorkflow }
 
-// routing is TaskRouter's configuration of a workflow, as far as it says where a new task goes.
+// routing is the part of a workflow's TaskRouter configuration that decides where a new task goes.
 type routing struct {
 	TaskRouting struct {
 		Filters       []routingFilter `json:"filters"`
@@ -43,18 +43,18 @@ type routing struct {
 }
 
 type routingFilter struct {
-	// Name is what people call the filter, in either of TaskRouter's spellings; nothing depends on it.
+	// Name is the filter's label, in either of TaskRouter's spellings. It has no effect.
 	Name       json.RawMessage `json:"filter_friendly_name"`
 	OldName    json.RawMessage `json:"friendly_name"`
 	Expression string          `json:"expression"`
-	// Targets are tried in order. Only the first has an effect: a task leaves a target by timeout or skip_if alone, which
-	// no target has.
+	// Targets are tried in order. Only the first has an effect: a task leaves a target only by timeout or skip_if,
+	// and no target has those.
 	Targets []routingTarget `json:"targets"`
 
 	wanted *expression.Expression
 }
 
-// name returns the filter's name, "" if it has none.
+// name returns the filter's name, or "" if it has none.
 func (f routingFilter) name() (name string) {
 	for _, given := range []json.RawMessage{f.Name, f.OldName} {
 		if name == "" && json.Unmarshal(given, &name) != nil {
@@ -65,18 +65,18 @@ func (f routingFilter) name() (name string) {
 }
 
 type routingTarget struct {
-	// Queue is a queue's SID.
+	// Queue is the SID of a queue.
 	Queue    string      `json:"queue"`
 	Priority json.Number `json:"priority"`
 }
 
-// Route is where a new task goes.
+// Route is the queue and priority of a new task.
 type Route struct {
 	Queue    string
 	Priority int
 }
 
-// Workflows returns the workflows, the one that every desk has first.
+// Workflows returns the workflows, the default workflow first.
 func (d *Desk) Workflows(ctx context.Context) (found []Workflow, err error) {
 	err = d.readTx(ctx, "read workflows", func(t *transaction) error {
 		found, err = t.workflows(ctx)
@@ -125,9 +125,9 @@ func (t *transaction) workflow(ctx context.Context, sid string) (Workflow, error
 	return workflows[at], nil
 }
 
-// SaveWorkflow adds a workflow, or changes the one whose SID is given. Refused with invalid_payload: a
-// name that is taken, a configuration that isn't TaskRouter's, that names a queue that isn't there, or that has a key
-// which routing does not read.
+// SaveWorkflow adds a workflow, or changes the one whose SID is given. It is refused with invalid_payload for a
+// name that is taken, and for a configuration that is not TaskRouter's, names an unknown queue, or has a key that
+// routing does not read.
 func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, err error) {
 	if refusal := cleanName("workflow", &w.FriendlyName); refusal != nil {
 		return Workflow{}, refusal
@@ -152,7 +152,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 		if !added && !slices.ContainsFunc(workflows, func(other Workflow) bool { return other.SID == w.SID }) {
 			return invalid("workflow", "there is no workflow %q: see the list of workflows", w.SID)
 		}
-		// A configuration that was stored by a version that ignored keys stays as it is until it is changed.
+		// A configuration that a version stored that ignored such keys stays valid until it is changed.
 		if unsupported != nil && !slices.ContainsFunc(workflows, func(other Workflow) bool { return other.SID == w.SID && other.Configuration == w.Configuration }) {
 			return unsupported
 		}
@@ -185,8 +185,8 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 	return saved, err
 }
 
-// RemoveWorkflow removes a workflow. Conversations that it has routed go on. Refused with
-// invalid_payload: the one that every desk has, and one that isn't there.
+// RemoveWorkflow removes a workflow. Conversations that it has routed are not affected. It is refused with
+// invalid_payload for the default workflow and for an unknown one.
 func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
 	if sid == defaultWorkflow {
 		return invalid("workflow", "every desk has the default workflow: change it instead")
@@ -203,7 +203,7 @@ func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
 	})
 }
 
-// maxConfiguration is how many characters a workflow's configuration may have.
+// maxConfiguration is the maximum number of characters in a workflow's configuration.
 const maxConfiguration = 64 * 1024
 
 func readRouting(configuration string, parsed *expression.Cache) (routing, *conversation.Refusal) {
@@ -233,7 +233,8 @@ func readRouting(configuration string, parsed *expression.Cache) (routing, *conv
 	return r, nil
 }
 
-// unreadRouting refuses a configuration with a key that routing does not read: it would be stored and have no effect.
+// unreadRouting refuses a configuration with a key that routing does not read: it would be stored and have no
+// effect.
 func unreadRouting(configuration string) *conversation.Refusal {
 	var parts struct {
 		TaskRouting struct {
@@ -291,8 +292,8 @@ func (t routingTarget) priority() (int, error) {
 // maxPriority is the highest priority of a task.
 const maxPriority = 1_000_000
 
-// choose returns where a task with those attributes goes: the first target of the first filter that
-// is true of it, else the default. Refused with invalid_payload where the filters take too long on them.
+// choose returns where a task with those attributes goes: the first target of the first filter whose expression is
+// true, else the default. It is refused with invalid_payload when the filters take too many steps.
 func (r routing) choose(ctx context.Context, attributes map[string]any) (*routingTarget, error) {
 	budget := expression.NewBudget(ctx)
 	for i, filter := range r.TaskRouting.Filters {
@@ -312,9 +313,9 @@ func (r routing) choose(ctx context.Context, attributes map[string]any) (*routin
 	return r.TaskRouting.DefaultFilter, nil
 }
 
-// Route returns where a new task with those attributes goes by the workflow; the one that every desk
-// has where no SID is given. Refused with invalid_payload: a workflow that isn't there or has no queue
-// for the task; unknown_queue.
+// Route returns where the workflow sends a new task with those attributes. An empty SID means the default workflow.
+// It is refused with invalid_payload for an unknown workflow or one that has no queue for the task, and with
+// unknown_queue.
 func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string]any) (route Route, err error) {
 	if workflow == "" {
 		workflow = defaultWorkflow
@@ -336,7 +337,7 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 			return invalid("workflow", "the workflow %s has no queue for this task: give it a default_filter, or name a queue", w.FriendlyName)
 		}
 		if route.Priority, err = target.priority(); err != nil {
-			return wrap("read the priority of workflow "+workflow, err) // it was right when it was stored
+			return wrap("read the priority of workflow "+workflow, err) // it was valid when it was stored
 		}
 		route.Queue, err = t.queueOf(ctx, target.Queue)
 		return err
@@ -354,7 +355,7 @@ func (t *transaction) queueOf(ctx context.Context, sid string) (string, error) {
 	return name, err
 }
 
-// QueueName returns the name of the queue with that SID (WQ…); refused with unknown_queue where there is none.
+// QueueName returns the name of the queue with that SID (WQ…). It is refused with unknown_queue when there is none.
 func (d *Desk) QueueName(ctx context.Context, sid string) (name string, err error) {
 	err = d.queryOne(ctx, "read queue "+sid, func(t *transaction) error {
 		name, err = t.queueOf(ctx, sid)
@@ -363,14 +364,14 @@ func (d *Desk) QueueName(ctx context.Context, sid string) (name string, err erro
 	return name, err
 }
 
-// Labels are how people read where a task is and came from.
+// Labels are the friendly names of a task's queue and workflow.
 type Labels struct {
-	// Queue is the friendly name of the queue, Workflow the SID and WorkflowName the friendly name of
-	// the workflow that the conversation was routed by.
+	// Queue is the friendly name of the queue. Workflow is the SID and WorkflowName the friendly name of the
+	// workflow that routed the conversation.
 	Queue, Workflow, WorkflowName string
 }
 
-// Labels returns the labels of a task in that queue, of that conversation.
+// Labels returns the labels of a task in that queue and conversation.
 func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, err error) {
 	err = d.queryOne(ctx, "read labels", func(t *transaction) error {
 		labels, _, err = firstRow(ctx, t, func(r row) (l Labels, err error) {
@@ -384,7 +385,8 @@ func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, er
 	return labels, err
 }
 
-// LabelsOf returns the labels of these tasks by their SIDs, as [Desk.Labels] does of one: few queries for however many.
+// LabelsOf returns the labels of the tasks by task SID, as [Desk.Labels] does for one. It runs few queries for any
+// number of tasks.
 func (d *Desk) LabelsOf(ctx context.Context, tasks []Task) (labels map[string]Labels, err error) {
 	labels = make(map[string]Labels, len(tasks))
 	err = d.readTx(ctx, "read the labels of tasks", func(t *transaction) error {

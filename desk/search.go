@@ -14,18 +14,18 @@ import (
 	"github.com/baton-transfers/baton/desk/naming"
 )
 
-// MaxSearch is how many characters a search may have.
+// MaxSearch is the maximum number of characters in a search.
 const MaxSearch = 200
 
-// searchesAtOnce bounds the searches that run in a process at the same time: each keeps a core busy.
+// searchesAtOnce is how many searches run in a process at the same time: each keeps a core busy.
 const searchesAtOnce = 2
 
-// searchBounds is how much one search reads; what is older is left to the next page.
+// searchBounds is how much one search reads. Older conversations are left to the next page.
 type searchBounds struct{ conversations, messages int }
 
 func defaultSearchBounds() searchBounds { return searchBounds{conversations: 10_000, messages: 50_000} }
 
-// MatchKind says in what a search was found.
+// MatchKind says where a search was found.
 type MatchKind string
 
 // A search is found in a SID, in a name or address of the customer or a participant, or in the text of a message.
@@ -39,11 +39,11 @@ const (
 // Excerpt is where a search was found, on one line.
 type Excerpt struct {
 	In MatchKind `json:"in"`
-	// Message, From and At are the message's SID, author and time, where it was found in a text.
+	// Message, From and At are the message's SID, author and time, if the search was found in a text.
 	Message string    `json:"message,omitempty"`
 	From    string    `json:"from,omitempty"`
 	At      time.Time `json:"at,omitzero"`
-	// Before and After are what is around the Match, cut to a line's length.
+	// Before and After are the text around the Match, cut to a line's length.
 	Before string `json:"before,omitempty"`
 	Match  string `json:"match"`
 	After  string `json:"after,omitempty"`
@@ -53,7 +53,7 @@ type Excerpt struct {
 type Match struct {
 	Conversation
 
-	// Excerpt is where the search was found; nil without a search.
+	// Excerpt is where the search was found. It is nil without a search.
 	Excerpt *Excerpt `json:"found,omitempty"`
 }
 
@@ -61,21 +61,21 @@ type Match struct {
 type Matches struct {
 	Found[Match]
 
-	// Searched is how many conversations the search has read, the last of which began at Until.
+	// Searched is how many conversations the search has read. The last of them began at Until.
 	Searched int
 	Until    time.Time
-	// Bounded is set where the search stopped at its bounds: it goes on with the page after Last, or before First.
+	// Bounded is set when the search stopped at its bounds. The page after Last, or before First, continues it.
 	Bounded bool
 }
 
-// ConversationPage returns a page of the conversations that the filter chooses, in its order, and of these only those in which the
-// search is found: in a name or address of the customer or a participant, in the text of a message, or as a SID of the
-// conversation or of something in it. Case, diacritics, width and repeated spaces make no difference, nor do
-// the separators of a telephone number; an empty search finds all.
+// ConversationPage returns a page of the conversations that the filter selects, in its order, restricted to those
+// in which the search is found: in a name or address of the customer or a participant, in the text of a message, or
+// as a SID of the conversation or of something in it. The search ignores case, diacritics, width, repeated spaces,
+// and the separators of a telephone number. An empty search finds all.
 //
-// A search reads and opens the conversations one by one, from the newest on, up to a bound. Nothing is stored for it.
-// Refused with invalid_payload: a search that is too long or has no character that can be searched, and a filter with
-// a limit or an offset, which a page has instead.
+// A search reads and decrypts the conversations one by one, newest first, up to a bound. It needs no index of
+// texts. It is refused with invalid_payload for a search that is too long or has no searchable character, and for a
+// filter with a limit or an offset: a page has those instead.
 func (d *Desk) ConversationPage(ctx context.Context, f Filter, search string, p Page) (found Matches, err error) {
 	if f.Limit != 0 || f.Offset != 0 {
 		return Matches{}, invalid("limit", "a page of conversations takes no limit and offset in its filter: set them in the page")
@@ -113,15 +113,16 @@ func sidIn(c *Cursor) string {
 
 // searched is what a search looks for.
 type searched struct {
-	// fold is its fold, digits are those of a telephone number, "" where it is none.
+	// fold is its fold. digits are the digits of a telephone number, or "" when it is not one.
 	fold, digits string
-	// sid is the SID that it is, "" for another text; given is it as it was written, for SIDs of providers.
+	// sid is the search as a SID, or "" for other text. given is the search as it was written, for SIDs of
+	// providers.
 	sid, given string
 }
 
 var anySID = regexp.MustCompile(`^[A-Za-z]{2}[0-9A-Fa-f]{32}$`)
 
-// shortestNumber is how many digits of a telephone number are compared without its separators.
+// shortestNumber is the minimum number of digits for which a telephone number is compared without its separators.
 const shortestNumber = 3
 
 func searchFor(search string) (searched, error) {
@@ -148,10 +149,11 @@ func searchFor(search string) (searched, error) {
 	}
 }
 
-// separators are what people write in telephone numbers beside digits; folds have them.
+// separators are what people write in telephone numbers apart from digits, as folds contain them.
 const separators = "+()-./ \u2010\u2012\u2013\u2014\u2212"
 
-// digitsOf returns a telephone number without separators, the national zero in brackets and the international prefix.
+// digitsOf returns a telephone number without separators, the national zero in brackets and the international
+// prefix.
 func digitsOf(fold string) string {
 	digits := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(separators, r) {
@@ -167,13 +169,14 @@ func (s searched) inAddress(address string) bool {
 	return strings.Contains(fold, s.fold) || s.digits != "" && strings.Contains(digitsOf(fold), s.digits)
 }
 
-// Around a match, an excerpt has so many characters at most.
+// The maximum number of characters before and after a match in an excerpt.
 const (
 	excerptBefore = 50
 	excerptAfter  = 100
 )
 
-// excerpt returns the line around the first match in a text; the whole line is the match where only separators differ.
+// excerpt returns the line around the first match in a text. The whole line is the match when only separators
+// differ.
 func (s searched) excerpt(in MatchKind, text string) *Excerpt {
 	line := conversation.CleanName(text)
 	from, to, found := naming.Locate(line, s.fold)
@@ -191,14 +194,14 @@ func (s searched) excerpt(in MatchKind, text string) *Excerpt {
 	return e
 }
 
-// candidate is a conversation that a search reads, and its place in the order of the list.
+// candidate is a conversation that a search reads, and its position in the order of the list.
 type candidate struct {
 	Conversation
 
 	place Cursor
 }
 
-// andThen scans the last columns of a row to places of its own.
+// andThen scans the last columns of a row into its own destinations.
 type andThen struct {
 	row
 
@@ -208,11 +211,11 @@ type andThen struct {
 // Scan implements row.
 func (r andThen) Scan(into ...any) error { return r.row.Scan(slices.Concat(into, r.last)...) }
 
-// candidates is the list of the conversations that the filter chooses.
+// candidates is the list of the conversations that the filter selects.
 func candidates(f Filter) listing[candidate] {
 	list := listing[candidate]{
 		from: `conversations c`, key: `c.created_at`, sid: `c.sid`, descending: true,
-		conditions: []string{`c.revision > 0`}, // drafts are no conversations yet
+		conditions: []string{`c.revision > 0`}, // drafts are not conversations yet
 		keyOf:      func(c candidate) (int64, string) { return c.place.Key, c.place.SID },
 		scan: func(r row) (c candidate, err error) {
 			c.Conversation, err = scanConversation(andThen{r, []any{&c.place.Key, &c.place.SID}})
@@ -220,7 +223,7 @@ func candidates(f Filter) listing[candidate] {
 		},
 	}
 	if f.WaitingLongest {
-		// Few tasks wait: SQLite reads the tables of a CROSS JOIN in this order.
+		// Few tasks wait, so they are read first: SQLite reads the tables of a CROSS JOIN in this order.
 		list.from, list.key, list.sid, list.descending = `tasks w CROSS JOIN conversations c`, `w.created_at`, `w.sid`, false
 		list.conditions = append(list.conditions, `c.sid = w.conversation`, `w.completed_at = 0 AND w.canceled_at = 0`, `w.status IN ('pending', 'reserved')`)
 	}
@@ -233,7 +236,7 @@ func candidates(f Filter) listing[candidate] {
 	if f.Status != "" {
 		list.where(`c.status = $%d`, string(f.Status))
 	}
-	// Live tasks are few, and read first. Those that wait are fewer, and read in order.
+	// Live tasks are few, so they are read first. Waiting tasks are fewer, and are read in order.
 	has := `c.sid IN (SELECT conversation FROM tasks WHERE %s = $%%d AND %s)`
 	if f.WaitingLongest {
 		has = `EXISTS (SELECT 1 FROM tasks x WHERE x.conversation = c.sid AND x.%s = $%%d AND %s)`
@@ -273,8 +276,8 @@ func (t *transaction) conversationPage(ctx context.Context, f Filter, wanted sea
 	return found, t.complete(ctx, found.Entries)
 }
 
-// named adds the condition that the SID is the conversation's or of something in it. What has no row of its own,
-// as an interaction (KD…), has the digits of its conversation.
+// named adds the condition that the SID is the conversation's or that of something in it. What has no row of its
+// own, such as an interaction (KD…), has the digits of its conversation's SID.
 func (l *listing[T]) named(wanted searched) {
 	digits := wanted.sid[sidPrefix:]
 	l.args = append(l.args, conversation.PrefixConversation+digits, wanted.sid, wanted.given)
@@ -288,12 +291,13 @@ func (l *listing[T]) named(wanted searched) {
 }
 
 const (
-	// searchBatch is how many conversations are read at once, and searchChunk how many messages of them are about the most.
+	// searchBatch is how many conversations are read at once, and searchChunk about how many of their messages at
+	// most.
 	searchBatch = 100
 	searchChunk = 2000
 )
 
-// perSearch is how many conversations a page has where it does not say.
+// perSearch is the default number of conversations on a page.
 const perSearch = 50
 
 // search reads the list from the page's cursor on until the page is full, or the bounds are reached.
@@ -333,14 +337,15 @@ func (t *transaction) search(ctx context.Context, list listing[candidate], wante
 	return s.page(backwards, p.Skip > 0), nil
 }
 
-// searching is how far a search has come.
+// searching is the progress of a search.
 type searching struct {
 	wanted      searched
 	bounds      searchBounds
 	limit, skip int
-	// from is where the search began and last where the conversation is that was read last; nil is the list's end.
+	// from is where the search began, and last the position of the conversation that was read last. nil is the
+	// list's end.
 	from, last *Cursor
-	// hits are at most one more than the page may have, which tells that there are more.
+	// hits has at most one more than the page may have, which shows that there are more.
 	hits     []candidate
 	excerpts map[string]*Excerpt
 	messages int
@@ -351,7 +356,7 @@ func (s *searching) full() bool { return len(s.hits) > s.limit }
 
 func (s *searching) over() bool { return s.full() || s.matches.Bounded }
 
-// take adds what was found in the chunk; more tells whether there are conversations after it.
+// take adds what was found in the chunk. more reports whether there are conversations after it.
 func (s *searching) take(chunk []candidate, found map[string]*Excerpt, more bool) {
 	for _, c := range chunk {
 		s.matches.Searched++
@@ -400,7 +405,7 @@ func (s *searching) page(backwards, skipped bool) Matches {
 	return s.matches
 }
 
-// nextChunk divides conversations: the first part has about searchChunk messages at most, or one conversation.
+// nextChunk divides conversations: the first part has at most about searchChunk messages, or one conversation.
 func nextChunk(batch []candidate) (chunk, rest []candidate) {
 	end, messages := 1, batch[0].Messages
 	for end < len(batch) && messages+batch[end].Messages <= searchChunk {
@@ -410,8 +415,8 @@ func nextChunk(batch []candidate) (chunk, rest []candidate) {
 	return batch[:end], batch[end:]
 }
 
-// matches returns where the search is found, by conversation: in the customer's name and address first, then in those of
-// participants, then in the newest message that has it.
+// matches returns where the search is found, by conversation: first in the customer's name and address, then in
+// those of participants, then in the newest message that contains it.
 func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted searched) (map[string]*Excerpt, error) {
 	found := map[string]*Excerpt{}
 	var rest []string
@@ -438,7 +443,7 @@ func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted sea
 		case found[of] != nil || identity == erasedText:
 		case wanted.inAddress(address):
 			found[of] = wanted.excerpt(MatchAddress, address)
-		case wanted.inAddress(identity): // of a telephone customer it is the number
+		case wanted.inAddress(identity): // for a telephone customer, the identity is the number
 			found[of] = wanted.excerpt(MatchName, identity)
 		}
 		return nil
@@ -465,7 +470,8 @@ func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted sea
 	return found, nil
 }
 
-// oneOf returns the places of an IN with searchBatch arguments and these SIDs among them: so it is one query, however many they are.
+// oneOf returns the placeholders and arguments of an IN list of these SIDs. It always has searchBatch arguments, so
+// that one prepared statement serves any number of SIDs.
 func oneOf(sids []string) (places string, args []any) {
 	numbered := make([]string, searchBatch)
 	args = make([]any, searchBatch)
@@ -478,7 +484,7 @@ func oneOf(sids []string) (places string, args []any) {
 	return strings.Join(numbered, ", "), args
 }
 
-// complete adds the live tasks of the conversations, and names who had the closed ones last.
+// complete adds the live tasks of the conversations, and the last agents and queues of closed ones.
 func (t *transaction) complete(ctx context.Context, entries []Match) error {
 	for some := range slices.Chunk(entries, searchBatch) {
 		bySID := map[string]*Conversation{}

@@ -19,14 +19,14 @@ import (
 	"github.com/baton-transfers/baton/internal/private"
 )
 
-// Everything that only SQLite takes stands in this file.
+// This file has everything that is specific to SQLite.
 
-// sqliteHeader begins every SQLite database.
+// sqliteHeader is the beginning of every SQLite database.
 var sqliteHeader = []byte("SQLite format 3\x00")
 
-// openSQLite opens the file, or creates it, and migrates it. SQLite lets one transaction write at a
-// time: writes have a connection of their own, so that those of one process queue in order instead of
-// polling for the lock; reads go beside them.
+// openSQLite opens or creates the file, and migrates it. SQLite lets one transaction write at a time. Writes have
+// their own connection, so that the writes of one process queue in order instead of polling for the lock. Reads run
+// concurrently.
 func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -71,12 +71,13 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	return s, nil
 }
 
-// sqliteTries is how often a transaction is tried that others were in the way of. Each try has waited for as long as
-// SQLite waits by itself (busy_timeout).
+// sqliteTries is how often a transaction is tried that finds the database locked. Each try waits as long as SQLite
+// itself waits (busy_timeout).
 const sqliteTries = 3
 
-// sqliteDSN names the file and what every pooled connection starts with. With synchronous NORMAL a
-// power cut may take the last transactions, never the file's integrity; the rows of what lives come back with the next snapshot.
+// sqliteDSN returns the DSN of the file, with the pragmas of every pooled connection. With synchronous NORMAL, a
+// power failure may lose the last transactions, but never damages the file. The next snapshot restores the rows of
+// live conversations.
 func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	query["_pragma"] = append([]string{
@@ -91,7 +92,7 @@ func sqliteURL(path string, query url.Values) string {
 	return file.String()
 }
 
-// checkFile refuses what can't be a desk before SQLite sees it, in words of its own.
+// checkFile refuses a path that cannot be a desk, with Baton's own error, before SQLite opens it.
 func checkFile(path string) error {
 	switch info, err := os.Stat(filepath.Dir(path)); {
 	case err != nil:
@@ -122,11 +123,11 @@ func checkFile(path string) error {
 	return nil
 }
 
-// refuseForeign refuses a SQLite database with tables that aren't a desk's. It only reads: opened for
-// writing, the file would be changed to write-ahead logging.
+// refuseForeign refuses a SQLite database whose tables are not a desk's. It opens the file read-only: opening it
+// for writing would switch it to write-ahead logging.
 func refuseForeign(ctx context.Context, path string) (err error) {
 	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-		return nil // a new one
+		return nil // a new file
 	}
 	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)"}}))
 	if err != nil {
@@ -145,7 +146,7 @@ func refuseForeign(ctx context.Context, path string) (err error) {
 	return nil
 }
 
-// sqliteSentence says what to do about an error that opening the file met.
+// sqliteSentence adds what to do to an error of opening the file.
 func sqliteSentence(path string, err error) error {
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
@@ -164,7 +165,7 @@ func sqliteSentence(path string, err error) error {
 	return fmt.Errorf("%s can't be used: %w", path, err)
 }
 
-// overwriteSQLite writes the file anew, without the pages that are free, and empties the log beside it.
+// overwriteSQLite rewrites the file without free pages, and empties its write-ahead log.
 func overwriteSQLite(ctx context.Context, db *sql.DB) (left string, err error) {
 	const heldUp = "the desk's file keeps what was overwritten for as long as others are at work on it: run this again when they rest"
 	if _, err := db.ExecContext(ctx, `VACUUM`); err != nil {
@@ -188,7 +189,7 @@ func sqliteBusy(err error) bool {
 	return errors.As(err, &failure) && failure.Code()&0xff == sqlitecode.SQLITE_BUSY
 }
 
-// sqliteUnavailable tells whether the file cannot be read or written now.
+// sqliteUnavailable reports whether the file cannot be read or written now.
 func sqliteUnavailable(err error) bool {
 	failure, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {
@@ -201,7 +202,7 @@ func sqliteUnavailable(err error) bool {
 	return false
 }
 
-// sqliteRejected tells whether the file refuses what was to be written, and will again.
+// sqliteRejected reports whether SQLite refuses the data and will refuse them again.
 func sqliteRejected(err error) bool {
 	failure, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {

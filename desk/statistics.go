@@ -11,20 +11,20 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// StatisticsFilter chooses what statistics count. Empty fields choose all.
+// StatisticsFilter selects what statistics count. Empty fields select all.
 type StatisticsFilter struct {
-	// Queue is a queue's name: tasks in it, and agents on it. A task counts in the queue that it was in
-	// when something happened to it.
+	// Queue is a queue's name. It selects tasks in the queue, and agents on it. An event counts for the queue that
+	// its task was in at that time.
 	Queue string
-	// Agents are names: nil chooses everybody, an empty list nobody.
+	// Agents are names of agents. nil selects all agents, an empty list none.
 	Agents []string
-	// Workflow is the SID of the TaskRouter workflow that the conversation was routed by. It chooses no agents.
+	// Workflow is the SID of the TaskRouter workflow that routed the conversation. It does not restrict agents.
 	Workflow string
-	// Channel chooses its tasks, and agents who take any of it.
+	// Channel selects the channel's tasks, and agents with capacity for it.
 	Channel conversation.Channel
-	// Thresholds split what was accepted and canceled by how long it had waited.
+	// Thresholds split the accepted and canceled tasks by how long they had waited.
 	Thresholds []time.Duration
-	// Activities asks for how long agents had which activity.
+	// Activities adds how long agents had each activity.
 	Activities bool
 }
 
@@ -40,20 +40,21 @@ func (f StatisticsFilter) choosesAgent(a Agent) bool {
 
 // RealTime are the figures of this moment.
 type RealTime struct {
-	// Tasks have not ended; ByStatus and ByPriority split them up.
+	// Tasks is the number of tasks that have not ended. ByStatus and ByPriority split it.
 	Tasks      int
 	ByStatus   map[conversation.TaskStatus]int
 	ByPriority map[int]int
-	// Longest is the task that was created first of those that nobody has accepted yet. LongestInQueue
-	// is the one that has been in the queue for longest, told where the one filter names a queue.
+	// Longest is the oldest task that no agent has accepted yet. LongestInQueue is the task that has been in the
+	// queue for longest. It is set only for a single filter with a queue.
 	Longest, LongestInQueue Waiting
-	// Agents work here, whatever they do now; Available of them are available, with tasks or without.
+	// Agents is the number of agents in any activity, and Available how many of them are available, with or without
+	// tasks.
 	Agents, Available int
-	// Activities has every activity that there is.
+	// Activities has every activity of the desk.
 	Activities []ActivityCount
 }
 
-// Waiting is a task that waits, none where its SID is empty.
+// Waiting is a waiting task. Its SID is empty when there is none.
 type Waiting struct {
 	Task  string
 	Since time.Time
@@ -65,16 +66,16 @@ func (w *Waiting) consider(task string, since time.Time) {
 	}
 }
 
-// ActivityCount is how many agents have an activity.
+// ActivityCount is the number of agents with an activity.
 type ActivityCount struct {
 	Activity Activity
 	Agents   int
 }
 
-// workflowOfTask is the SID of the workflow of a task, read together with conversation_details d.
+// workflowOfTask is an SQL expression for the SID of a task's workflow. It needs conversation_details as d.
 var workflowOfTask = `coalesce(nullif(d.workflow, ''), '` + defaultWorkflow + `')`
 
-// RealTime returns the figures of this moment for each of the filters, all of one moment.
+// RealTime returns the current figures for each of the filters, all of the same moment.
 func (d *Desk) RealTime(ctx context.Context, filters ...StatisticsFilter) (figures []RealTime, err error) {
 	err = d.readTx(ctx, "count what is at the desk now", func(t *transaction) error {
 		figures = make([]RealTime, len(filters))
@@ -147,8 +148,8 @@ func (t *transaction) countLive(ctx context.Context, filters []StatisticsFilter,
 	}, query, args...)
 }
 
-// countInQueue finds who has been in the queue for longest. Only the events know when a task entered
-// its queue; one that waits for a single agent isn't in it.
+// countInQueue finds the task that has been in the queue for longest. Only the events show when a task entered its
+// queue. A task that waits for a single agent is not in the queue.
 func (t *transaction) countInQueue(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
 	if len(filters) != 1 || filters[0].Queue == "" {
 		return nil
@@ -178,32 +179,33 @@ func (t *transaction) countInQueue(ctx context.Context, filters []StatisticsFilt
 	return err
 }
 
-// Cumulative are the figures of what has happened in a period.
+// Cumulative are the figures of a period.
 type Cumulative struct {
 	Reservations struct{ Created, Accepted, Rejected, TimedOut, Canceled, Rescinded int }
-	// Tasks were created; entered a queue: by their creation, whether for the queue or for one agent, or by a move from
-	// another queue; were completed; were canceled, TimedOut of these because they had waited for too long; and were
-	// moved to another queue. A task that goes back to the line of its own queue does not enter it again. So, from the
-	// beginning on, the tasks that have entered a queue are those that are in it, completed, canceled or moved away.
+	// Created, Completed and Canceled count tasks, and TimedOut those canceled because they had waited for too
+	// long. Entered counts entries into a queue: the creation of a task, whether for the queue or for one agent,
+	// and a move from another queue. Moved counts moves to another queue. A task that becomes pending in its own
+	// queue again does not enter it again. So, from the beginning of the desk, the tasks that have entered a queue
+	// are those that are in it, completed, canceled or moved away.
 	Tasks struct{ Created, Entered, Completed, Canceled, TimedOut, Moved int }
-	// UntilAccepted and UntilCanceled are from a task's creation; InQueue is from when it last entered a
-	// queue, or else from its creation, until it was accepted.
+	// UntilAccepted and UntilCanceled are measured from a task's creation. InQueue is measured from the time that
+	// the task last entered a queue, or else from its creation, to the accept.
 	UntilAccepted, UntilCanceled, InQueue Spans
-	// Splits has one for each threshold of the filter.
+	// Splits has one element for each threshold of the filter.
 	Splits []Split
-	// Activities tell how long agents who still work here had which activity, where the filter asks:
-	// those that there are, then by name those that are gone. What an agent did before their activity
-	// was first changed is only known of those who still do it.
+	// Activities are how long present agents had each activity, if the filter asks for them: first the existing
+	// activities, then the removed ones by name. The activity before an agent's first change is known only if the
+	// agent still has it.
 	Activities []ActivitySpans
 }
 
-// Spans tell how long something took, each time it happened.
+// Spans summarize the durations of something that happened Count times.
 type Spans struct {
 	Count           int
 	Min, Max, Total time.Duration
 }
 
-// Mean is how long it took on average.
+// Mean returns the mean duration.
 func (s Spans) Mean() time.Duration {
 	if s.Count == 0 {
 		return 0
@@ -219,7 +221,7 @@ func addSpan(s *Spans, took time.Duration) {
 	s.Max, s.Total = max(s.Max, took), s.Total+took
 }
 
-// Split counts those that waited for longer than the threshold, and the others.
+// Split counts the tasks that waited for longer than the threshold, and the others.
 type Split struct {
 	Threshold    time.Duration
 	Above, Below struct{ Accepted, Canceled int }
@@ -231,8 +233,8 @@ type ActivitySpans struct {
 	Spans    Spans
 }
 
-// Cumulative returns the figures of what happened in the period from (included) to (excluded) for each
-// of the filters, all of one moment.
+// Cumulative returns the figures of the period from (included) to (excluded) for each of the filters, all of the
+// same moment.
 func (d *Desk) Cumulative(ctx context.Context, from, to time.Time, filters ...StatisticsFilter) (figures []Cumulative, err error) {
 	err = d.readTx(ctx, "count what has happened", func(t *transaction) error {
 		figures = make([]Cumulative, len(filters))
@@ -246,7 +248,7 @@ func (d *Desk) Cumulative(ctx context.Context, from, to time.Time, filters ...St
 	return figures, err
 }
 
-// countEvents reads the events of the period once, and adds each to the figures of who chose it.
+// countEvents reads the events of the period once, and adds each to the figures of the filters that choose it.
 func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
 	arrived, err := t.arrivals(ctx, micros(from), micros(to))
 	if err != nil {
@@ -282,8 +284,8 @@ func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filte
 		ORDER BY e.at, e.position`, micros(from), micros(to))
 }
 
-// arrivals are since when tasks had waited that were accepted or canceled in a period: when they were
-// created, and when they had last entered a queue.
+// arrivals are the times since which the tasks accepted or canceled in a period had waited, by task SID: when they
+// were created, and when they last entered a queue.
 type arrivals struct{ created, entered map[string]time.Time }
 
 func (t *transaction) arrivals(ctx context.Context, from, to int64) (arrivals, error) {
@@ -310,7 +312,7 @@ func (t *transaction) arrivals(ctx context.Context, from, to int64) (arrivals, e
 
 // add counts an event.
 func (c *Cumulative) add(e conversation.Event, arrived arrivals) {
-	switch e.Name { //nolint:exhaustive // the others aren't counted
+	switch e.Name { //nolint:exhaustive // the others are not counted
 	case conversation.EventReservationCreated:
 		c.Reservations.Created++
 	case conversation.EventReservationAccepted:
@@ -342,7 +344,7 @@ func (c *Cumulative) add(e conversation.Event, arrived arrivals) {
 	}
 }
 
-// movedTo returns the queue that the event moves its task to from another one, "" for every other event.
+// movedTo returns the queue that the event moves its task to from another one, or "" for every other event.
 func movedTo(e conversation.Event) string {
 	if e.Name != conversation.EventTaskUpdated || e.To.Queue == e.Queue {
 		return ""
@@ -350,7 +352,7 @@ func movedTo(e conversation.Event) string {
 	return e.To.Queue
 }
 
-// waited counts for how long a task had waited that was accepted or canceled.
+// waited counts how long an accepted or canceled task had waited.
 func (c *Cumulative) waited(e conversation.Event, arrived arrivals) {
 	created, known := arrived.created[e.Task]
 	if !known {
@@ -381,14 +383,14 @@ func (c *Cumulative) waited(e conversation.Event, arrived arrivals) {
 	}
 }
 
-// stay is a time for which an agent had an activity.
+// stay is a period for which an agent had an activity.
 type stay struct {
 	agent    Agent
 	activity Activity
 	from, to time.Time
 }
 
-// countActivities counts how long agents had which activity in the period.
+// countActivities counts how long agents had each activity in the period.
 func (t *transaction) countActivities(ctx context.Context, from, to, now time.Time, filters []StatisticsFilter, figures []Cumulative) error {
 	if !slices.ContainsFunc(filters, func(f StatisticsFilter) bool { return f.Activities }) {
 		return nil
@@ -427,15 +429,15 @@ func (t *transaction) countActivities(ctx context.Context, from, to, now time.Ti
 	return nil
 }
 
-// stays returns for how long the agents had which activities, as far back as the moment. It goes
-// through the changes from the newest on, until it knows what each agent did at that moment.
+// stays returns how long the agents had each activity, at least as far back as the given time. It reads the changes
+// from the newest on, until it knows what each agent did at that time.
 func (t *transaction) stays(ctx context.Context, activities []Activity, back, now time.Time) (stays []stay, err error) {
 	agents, err := t.agents(ctx)
 	if err != nil || len(agents) == 0 {
 		return nil, err
 	}
 	oldest := now
-	open := map[string]*stay{} // what they did before the changes that were seen so far
+	open := map[string]*stay{} // each agent's activity before the changes that were read so far
 	for _, a := range agents {
 		open[a.Name] = &stay{agent: a, activity: a.Activity, from: a.PresenceSince, to: now}
 		oldest = earliest(oldest, a.CreatedAt)
@@ -453,7 +455,7 @@ func (t *transaction) stays(ctx context.Context, activities []Activity, back, no
 			return nil, err
 		}
 		s := open[e.Agent]
-		if s == nil || e.At.Before(s.agent.CreatedAt) { // of somebody else who had the name
+		if s == nil || e.At.Before(s.agent.CreatedAt) { // of an earlier agent of that name
 			continue
 		}
 		done := stay{agent: s.agent, activity: s.activity, from: e.At, to: s.to}
@@ -474,7 +476,8 @@ func (t *transaction) stays(ctx context.Context, activities []Activity, back, no
 	return stays, rows.Err()
 }
 
-// activityNamed returns the activity that has the name now, and one with nothing but the name where none has.
+// activityNamed returns the activity that has the name now. If there is none, it returns one that has only the
+// name.
 func activityNamed(activities []Activity, name string) Activity {
 	if at := slices.IndexFunc(activities, func(a Activity) bool { return a.Name == name }); at >= 0 {
 		return activities[at]
@@ -496,13 +499,13 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// Segment is one agent's turn with a conversation, as Flex Insights calls it: an accepted reservation.
+// Segment is one agent's turn with a conversation, as in Flex Insights: an accepted reservation.
 type Segment struct {
 	Reservation, Task, Conversation string
 	Customer                        conversation.Customer
-	// Queue and Agent are names; QueueName and AgentName are how people read them.
+	// Queue and Agent are names. QueueName and AgentName are friendly names.
 	Queue, QueueName, Agent, AgentName string
-	// BegunAt is when the conversation began; WrappingAt is when the agent's turn ended, none until then.
+	// BegunAt is when the conversation began. WrappingAt is when the agent's turn ended, zero until then.
 	BegunAt, ReservedAt, AcceptedAt, WrappingAt time.Time
 }
 
@@ -523,7 +526,7 @@ func scanSegment(r row) (s Segment, err error) {
 	return s, err
 }
 
-// Segments returns those of the reservations that were accepted, in the order in which they are named.
+// Segments returns the segments of those reservations that were accepted, in the given order.
 func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments []Segment, err error) {
 	err = d.readTx(ctx, "read segments", func(t *transaction) error {
 		segments = []Segment{}
@@ -567,8 +570,8 @@ func (d *Desk) SegmentList(ctx context.Context, p Page) (found Found[Segment], e
 	return found, err
 }
 
-// SegmentsByConversation returns a page of the conversations that an agent has accepted, oldest first,
-// each as its segments.
+// SegmentsByConversation returns a page of the conversations that an agent has accepted, oldest first, each as its
+// segments.
 func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[[]Segment], err error) {
 	list := listing[[]Segment]{
 		columns: `c.sid, c.created_at`, from: `conversations c`, key: "c.created_at", sid: "c.sid",
@@ -594,8 +597,8 @@ func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[
 	return found, err
 }
 
-// EventPageOn returns a page of the events, newest first, of conversations on the channel and routed by
-// the TaskRouter workflow with that SID. Either may be empty.
+// EventPageOn returns a page of the events, newest first, of conversations on the channel that were routed by the
+// TaskRouter workflow with that SID. Either may be empty.
 func (d *Desk) EventPageOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
 	list := listing[LoggedEvent]{
 		columns: `e.position, e.epoch, e.conversation, e.event`, scan: scanEvent, chooses: sure(f.chooses), key: "e.position",

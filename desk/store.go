@@ -15,51 +15,53 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// store is a database and how its transactions are run.
+// store is a database and how its transactions run.
 type store struct {
-	// writes and reads may be one pool or two, as the database likes it.
+	// writes and reads may be the same pool or two pools, depending on the database.
 	writes, reads *pool
-	// reading and writing are how transactions begin.
+	// reading and writing are the options with which transactions begin.
 	reading, writing *sql.TxOptions
-	// locks keep transactions that write at the same time out of each other's way.
+	// locks serialize transactions that write at the same time where they would conflict: see locks.go.
 	locks locks
-	// busy tells whether a transaction failed only because others were at work, or the database was away, with
-	// nothing done: it may be tried again, as often as tries, each time after a pause that grows from pause on.
+	// busy reports whether a transaction failed only because of concurrent transactions or an unavailable database,
+	// with nothing changed. Such a transaction may be tried again: at most tries times in all, each time after a
+	// pause that grows from pause.
 	busy  func(error) bool
 	tries int
 	pause time.Duration
-	// before is the version that the tables had when the database was opened, after the one they have since.
+	// before is the schema version when the database was opened, after the version since.
 	before, after int64
-	// notifier wake the desks of other processes; nil where each process looks by itself.
+	// notifier wakes the desks of other processes. It is nil where each process polls.
 	notifier *notifier
-	// observe is told of every transaction that has ended; nil where nobody asks.
+	// observe is called after every transaction. It may be nil.
 	observe func(Transaction)
-	// overwrite rewrites the database's files, so that they keep nothing of what was changed before; it returns what
-	// may remain all the same. It is nil where the database can't.
+	// overwrite rewrites the database's files, so that they keep no earlier versions of rows. It returns a sentence
+	// about what may remain nevertheless. It is nil where the database cannot do this.
 	overwrite func(context.Context) (left string, err error)
-	// dropped is when idle connections were dropped last, in Unix nanoseconds.
+	// dropped is when idle connections were last closed, in Unix nanoseconds.
 	dropped atomic.Int64
-	// logSeen is how far the event log was seen to have come.
+	// logSeen is the highest position of the event log that was seen.
 	logSeen *logSeen
-	// narrowed are the files that other users had access to until they were opened.
+	// narrowed are the files that other users had access to before they were opened.
 	narrowed []string
 }
 
-// longestPause is how long the pause before another try may grow.
+// longestPause is the maximum pause before another try.
 const longestPause = 500 * time.Millisecond
 
-// readTx runs a transaction that only reads. All its queries see one snapshot of the database, that of the first: what
-// is put together from several tables, as a conversation with its tasks is, would else be of several moments.
+// readTx runs a transaction that only reads. All its queries see the snapshot of the database that its first query
+// sees. Otherwise, a result from several tables, such as a conversation with its tasks, would mix several moments.
 func (s *store) readTx(ctx context.Context, do func(*transaction) error) error {
 	return s.run(ctx, false, func(ctx context.Context) error { return s.reads.run(ctx, s.reading, do) })
 }
 
-// queryOne runs one query. It sees one snapshot by itself, and a transaction around it would cost two ways to the database.
+// queryOne runs one query. One query sees one snapshot anyway, and a transaction would cost two more round trips.
 func (s *store) queryOne(ctx context.Context, do func(*transaction) error) error {
 	return s.run(ctx, false, func(ctx context.Context) error { return s.reads.look(ctx, do) })
 }
 
-// writeTx runs a transaction that writes: alone, or beside others, and then it holds what it decides on (see locks.go).
+// writeTx runs a transaction that writes: exclusive (alone), or shared, which locks what it decides on (see
+// locks.go).
 func (s *store) writeTx(ctx context.Context, alone bool, do func(*transaction) error) error {
 	var reached logEnd
 	err := s.run(ctx, true, func(ctx context.Context) error {
@@ -82,7 +84,7 @@ func (s *store) writeTx(ctx context.Context, alone bool, do func(*transaction) e
 	return err
 }
 
-// transactionTimeout bounds a transaction with its retries where the caller sets no deadline: a connection can go
+// transactionTimeout bounds a transaction with its retries when the caller sets no deadline: a connection can go
 // silent without being closed.
 const transactionTimeout = 10 * time.Second
 
@@ -108,10 +110,10 @@ func (s *store) run(caller context.Context, write bool, try func(context.Context
 	return err
 }
 
-// dropAgainAfter is how long idle connections are kept after they were dropped.
+// dropAgainAfter is the minimum time between two closings of the idle connections.
 const dropAgainAfter = 5 * time.Second
 
-// dropIdle closes the connections that are not in use after a transaction has timed out: they may be as silent as its own.
+// dropIdle closes the idle connections after a transaction has timed out: they may be as silent as its own.
 func (s *store) dropIdle(now time.Time) {
 	last := s.dropped.Load()
 	if now.Sub(time.Unix(0, last)) < dropAgainAfter || !s.dropped.CompareAndSwap(last, now.UnixNano()) {
@@ -125,7 +127,7 @@ func (s *store) dropIdle(now time.Time) {
 	}
 }
 
-// scrub has nothing of what was changed stay in the database's files, and says what may remain.
+// scrub removes earlier versions of rows from the database's files, and returns a sentence about what may remain.
 func (s *store) scrub(ctx context.Context) (left string, err error) {
 	if s.overwrite == nil {
 		return "the database's own files keep earlier versions of rows until it has vacuumed them", nil
@@ -133,13 +135,13 @@ func (s *store) scrub(ctx context.Context) (left string, err error) {
 	return s.overwrite(ctx)
 }
 
-// rest waits for some of the time, so that those who were in each other's way come back at different moments. It
-// returns false where ctx ends.
+// rest waits for a random part of the time, so that transactions that were in each other's way do not retry at the
+// same moment. It returns false when ctx ends.
 func rest(ctx context.Context, most time.Duration) bool {
 	if most == 0 {
 		return ctx.Err() == nil
 	}
-	timer := time.NewTimer(rand.N(most)) //nolint:gosec // nobody gains by foreseeing it
+	timer := time.NewTimer(rand.N(most)) //nolint:gosec // it need not be unpredictable
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -165,15 +167,15 @@ func (s *store) close() error {
 type pool struct {
 	*sql.DB
 
-	// seals seal and open the texts of the transactions.
+	// seals encrypt and decrypt the texts of the transactions.
 	seals seals
-	// expressions are those of queues and workflows.
+	// expressions are the parsed expressions of queues and workflows.
 	expressions *expression.Cache
-	// own tells that the driver prepares statements itself; then none are here.
+	// own is set when the driver prepares statements itself. Then statements is not used.
 	own bool
 	// logSeen is the store's.
 	logSeen *logSeen
-	// idle is how many connections are kept while they are not in use; 0 where they cannot be lost.
+	// idle is how many connections are kept while they are not in use. It is 0 where connections cannot be lost.
 	idle       int
 	mutex      sync.RWMutex
 	statements map[string]*sql.Stmt
@@ -181,7 +183,8 @@ type pool struct {
 
 func newPool(db *sql.DB) *pool { return &pool{DB: db, statements: map[string]*sql.Stmt{}} }
 
-// commitError is the failure of a commit. Where the connection was lost meanwhile, nobody knows whether it took place.
+// commitError is a failed commit. If the connection was lost meanwhile, it is unknown whether the commit took
+// place.
 type commitError struct{ error }
 
 func (e *commitError) Unwrap() error { return e.error }
@@ -215,8 +218,8 @@ func (p *pool) look(ctx context.Context, do func(*transaction) error) error {
 	return nil
 }
 
-// prepare prepares what a transaction has run without. It comes after the transaction, which may hold
-// the pool's only connection; and what can't be prepared now will be another time.
+// prepare prepares the statements that a transaction has run unprepared. It runs after the transaction, which may
+// hold the pool's only connection. A statement that cannot be prepared now is prepared another time.
 func (p *pool) prepare(ctx context.Context, queries []string) {
 	for _, query := range queries {
 		statement, err := p.PrepareContext(ctx, query) //nolint:sqlclosecheck // kept for as long as the pool
@@ -229,23 +232,23 @@ func (p *pool) prepare(ctx context.Context, queries []string) {
 		}
 		p.mutex.Unlock()
 		if statement != nil {
-			_ = statement.Close() // another has prepared it meanwhile
+			_ = statement.Close() // another transaction has prepared it meanwhile
 		}
 	}
 }
 
-// afterCommit are what a transaction leaves for after its commit: tasks to place and commands to deliver for the dispatcher, and lines
-// of the security log.
+// afterCommit is the work after a transaction's commit: tasks to match and commands to deliver, both for the
+// dispatcher, and lines of the security log.
 type afterCommit struct {
 	place, deliver bool
-	// news is set where something has happened that pages show.
+	// news is set when something has changed that pages show.
 	news bool
-	// wentBack is set where the database turned out to be an older copy.
+	// wentBack is set when the database turned out to be an older copy.
 	wentBack bool
 	security []seclog.Entry
 }
 
-// transaction runs the statements of one transaction, or one query without any.
+// transaction runs the statements of one transaction, or one query without a transaction.
 type transaction struct {
 	// ctx bounds the statements of callers without a deadline.
 	ctx         context.Context //nolint:containedctx // it lives as long as the transaction
@@ -254,20 +257,20 @@ type transaction struct {
 	unprepared  []string
 	afterCommit afterCommit
 	locks       locks
-	// appended are the events that the transaction appends to the event log when it ends; see appendEvents.
+	// appended are the events that the transaction appends to the event log when it ends: see appendEvents.
 	appended []newEvent
-	// logEnd is the last position that they have.
+	// logEnd is the position of the last of them.
 	logEnd logEnd
-	// routing tells that the transaction holds the routing; see holdRouting.
+	// routing is set when the transaction holds the routing lock: see holdRouting.
 	routing bool
 	// looked is set when the one query without a transaction has begun.
 	looked bool
-	// short is set where a statement isn't worth being interrupted: to watch the context costs as much
-	// as the statement. The context still ends the transaction.
+	// short is set where a statement is too short to be interrupted: watching the context costs as much as the
+	// statement. The context still ends the transaction.
 	short bool
 }
 
-// statement returns the prepared statement, nil where there is none yet.
+// statement returns the prepared statement, or nil when there is none yet.
 func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
 	if t.pool.own {
 		return nil
@@ -339,8 +342,9 @@ func (t *transaction) query(ctx context.Context, query string, args ...any) (*sq
 	return rows, nil
 }
 
-// storableArgs makes the texts among the arguments of a query ones that every database takes. What people send is refused
-// before; what comes here all the same, as from a conversation that an earlier build has taken, must not hold it up.
+// storableArgs replaces the texts among the arguments of a query by texts that every database accepts. Such input
+// is refused earlier. Text that arrives here nevertheless, for example from a conversation that an earlier version
+// accepted, must not block it.
 func storableArgs(args []any) []any {
 	for i := range args {
 		if text, ok := args[i].(string); ok && !storable(text) {
@@ -350,12 +354,13 @@ func storableArgs(args []any) []any {
 	return args
 }
 
-// storableText returns the text with U+FFFD in the place of what no database keeps.
+// storableText returns the text with U+FFFD in place of what no database stores: invalid UTF-8 and NUL.
 func storableText(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// opening is how an error names a query. Its arguments, which may be what people wrote, are never named.
+// opening returns the first words of a query, for errors. Errors never contain the arguments, which people may have
+// written.
 func opening(query string) string {
 	words := strings.Fields(query)
 	return strings.Join(words[:min(len(words), 6)], " ")
@@ -364,7 +369,7 @@ func opening(query string) string {
 // row is a row that is being read.
 type row interface{ Scan(into ...any) error }
 
-// all returns every row of the query, each read by scan; none is an empty slice.
+// all returns every row of the query, each read by scan, or an empty slice when there is none.
 func all[T any](ctx context.Context, t *transaction, scan func(row) (T, error), query string, args ...any) (_ []T, err error) {
 	rows, err := t.query(ctx, query, args...)
 	if err != nil {
@@ -388,7 +393,7 @@ func eachRow(ctx context.Context, t *transaction, read func(row) error, query st
 	return err
 }
 
-// firstRow returns the query's first row, and false where there is none.
+// firstRow returns the query's first row, or false when there is none.
 func firstRow[T any](ctx context.Context, t *transaction, scan func(row) (T, error), query string, args ...any) (T, bool, error) {
 	found, err := all(ctx, t, scan, query, args...)
 	if err != nil || len(found) == 0 {
@@ -405,7 +410,7 @@ func value[T any](r row) (T, error) {
 	return v, err
 }
 
-// micros is a time as the tables keep it: UTC microseconds, 0 for none.
+// micros returns a time as the tables store it: UTC microseconds, 0 for none.
 func micros(at time.Time) int64 {
 	if at.IsZero() {
 		return 0
@@ -413,7 +418,7 @@ func micros(at time.Time) int64 {
 	return at.UnixMicro()
 }
 
-// instant is the time that micros was made from.
+// instant scans a time stored by micros.
 type instant struct{ *time.Time }
 
 // Scan implements [sql.Scanner].
@@ -429,7 +434,7 @@ func (i instant) Scan(from any) error {
 	return nil
 }
 
-// flag is a yes or no as the tables keep it.
+// flag returns a boolean as the tables store it.
 func flag(yes bool) int {
 	if yes {
 		return 1

@@ -11,14 +11,14 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// matchedBySync is how many matches a snapshot may make at once; the dispatcher makes the others.
+// matchedBySync is the maximum number of matches that one snapshot makes. The dispatcher makes the others.
 const matchedBySync = 8
 
-// Sync makes the desk's rows equal the snapshot, in one transaction, appends the events it doesn't
-// have yet, and matches the tasks that wait because of it: the conversation's own, and others that
-// an agent who has become free can take. A snapshot that is older than what the desk shows changes
-// nothing; the same one again does no harm. The answer names the revision that the desk shows, and
-// every match of this conversation that is still to be confirmed, again each time.
+// Sync makes the desk's rows equal to the snapshot, in one transaction. It appends the events that the desk does
+// not have yet, and matches the tasks that wait because of the snapshot: the conversation's own, and others that an
+// agent who has become free can take. A snapshot that is older than what the desk shows changes nothing. Sending
+// the same snapshot again is safe. The answer names the revision that the desk shows, and every match of this
+// conversation that is not confirmed yet, again each time.
 func (d *Desk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.Acknowledgement, error) {
 	var answer conversation.Acknowledgement
 	var lost int
@@ -54,34 +54,35 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.
 	return answer, nil
 }
 
-// errNotBeside ends a snapshot beside others that has to be applied alone.
+// errNotBeside ends a snapshot in a shared transaction: it must be applied in an exclusive one.
 var errNotBeside = errors.New("others may be at what it changes")
 
-// syncing is a snapshot being applied.
+// syncing is a snapshot that is being applied.
 type syncing struct {
 	*transaction
 	snapshot conversation.Snapshot
 	now      time.Time
 	// alone is set in an exclusive transaction.
 	alone bool
-	// news are the events that the desk doesn't have yet. before is the number of the last one it has,
-	// lost how many are missing between them.
+	// news are the events that the desk does not have yet. before is the number of the last event that it has, and
+	// lost the number of events missing between them.
 	news         []conversation.Event
 	before, lost int
-	// last is the number of the last event that the desk has afterwards.
+	// last is the number of the last event that the desk has when the snapshot is applied.
 	last int
-	// open are the conversation's matches that are still to be confirmed, confirmed the reservations of
-	// those that this snapshot confirms.
+	// open are the conversation's matches that are not confirmed yet. confirmed are the reservations of the matches
+	// that this snapshot confirms.
 	open      []match
 	confirmed []string
-	// touched are agents whose tasks have changed, and their presence; freed those who may have room now.
+	// touched are the agents whose tasks have changed, with their presence. freed are the agents who may have room
+	// now.
 	touched map[string]Presence
 	freed   map[string]bool
-	// foreign are SIDs in the snapshot that are those of rows of other conversations, or of another task.
+	// foreign are SIDs in the snapshot that already belong to rows of another conversation, or of another task.
 	foreign []string
-	// stored is what the desk has of the conversation.
+	// stored is what the desk has of the conversation before the snapshot.
 	stored struct{ revision, events, matches, declines int }
-	// declining tells whether offers of the conversation were to be declined before.
+	// declining is set when the desk had declines of the conversation's offers to deliver before the snapshot.
 	declining bool
 }
 
@@ -111,7 +112,7 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 			return conversation.Acknowledgement{}, err
 		}
 		switch {
-		case known < overlap: // under these numbers the desk has other events
+		case known < overlap: // the desk has other events under these numbers
 			return s.behind(max(s.stored.revision, s.snapshot.Revision+1), known), nil
 		case s.snapshot.Revision < s.stored.revision:
 			return s.behind(s.stored.revision, known), nil
@@ -134,16 +135,16 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 	return s.acknowledge(s.snapshot.Revision, s.last), nil
 }
 
-// behind is the answer to a snapshot that the desk takes nothing of.
+// behind is the answer to a snapshot of which the desk applies nothing.
 func (s *syncing) behind(revision, known int) conversation.Acknowledgement {
 	answer := s.acknowledge(revision, s.stored.events)
 	answer.Known = known
 	return answer
 }
 
-// known tells how many of the snapshot's events have numbers under which the desk has events, and how many of the first of them
-// are the same. A snapshot that comes twice has the same ones; others are of another time: it went back in the
-// conversation, and it has come as far again.
+// known returns how many of the snapshot's events have numbers under which the desk has events (overlap), and how
+// many of the first of those are equal (known). A snapshot that arrives twice has equal events. Events that differ
+// are from different histories: the conversation went back in time and has reached the same numbers again.
 func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
 	told := s.snapshot.Events
 	for overlap < len(told) && told[overlap].Number <= s.stored.events {
@@ -165,7 +166,7 @@ func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
 	if err != nil {
 		return 0, 0, wrap("read the events it has", err)
 	}
-	if len(stored) == 0 { // it has lost them, and only their numbers are known
+	if len(stored) == 0 { // the desk has lost the events and knows only their numbers
 		return overlap, overlap, nil
 	}
 	for known < overlap && known < len(stored) && stored[known] == (event{told[known].Number, told[known].Name, micros(told[known].At)}) {
@@ -174,8 +175,8 @@ func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
 	return known, overlap, nil
 }
 
-// endOthers ends what the desk shows as live and the snapshot, which has all there is, does not have, and brings reservations to
-// where its tasks say they are.
+// endOthers handles a whole snapshot. It ends what the desk shows as live and the snapshot does not have, and
+// brings reservations to the state that the snapshot's tasks name.
 func (s *syncing) endOthers(ctx context.Context) error {
 	s.last = s.before + s.lost + len(s.news)
 	if !s.snapshot.Whole {
@@ -214,8 +215,9 @@ func (s *syncing) endOthers(ctx context.Context) error {
 	return nil
 }
 
-// take takes the conversation, so that of two snapshots one comes after the other, and nobody matches its tasks in
-// between. What isn't there yet can't be taken: a first snapshot makes its row before.
+// take locks the conversation, so that snapshots are applied one after the other and no other transaction matches
+// its tasks meanwhile. A row that does not exist cannot be locked: the first snapshot inserts the conversation's
+// row first.
 func (s *syncing) take(ctx context.Context) error {
 	if s.locks.conversation == "" {
 		return nil
@@ -244,7 +246,7 @@ func (s *syncing) acknowledge(revision, events int) conversation.Acknowledgement
 	return answer
 }
 
-// eventsAfter returns the events that follow the last one stored.
+// eventsAfter returns the events with a number above last.
 func eventsAfter(last int, events []conversation.Event) []conversation.Event {
 	first := slices.IndexFunc(events, func(e conversation.Event) bool { return e.Number > last })
 	if first < 0 {
@@ -268,8 +270,8 @@ func (s *syncing) saveConversation(ctx context.Context) error {
 	return err
 }
 
-// releaseStale drops the matches that the snapshot doesn't wait for any more: they were confirmed, or
-// the task has become pending anew, was given to somebody else or has ended.
+// releaseStale deletes the matches that the snapshot no longer waits for: they were confirmed, or the task has
+// become pending anew, was given to another agent or has ended.
 func (s *syncing) releaseStale(ctx context.Context) error {
 	var still []match
 	for _, p := range s.open {
@@ -325,8 +327,8 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 		reservation = task.Reservation.SID
 	}
 	made := s.transferOf(task)
-	// Attributes are kept when the conversation has dropped them from an old task. What the transfer says
-	// that made the task stands from its start.
+	// The row keeps its attributes when the conversation has dropped them from an old task. What comes from the
+	// transfer that made the task is set on insert only.
 	changed, err := s.exec(ctx, `INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer,
 			priority, head, placement, attributes, reservation, disposition, wrapup_note, canceled_reason, created_at, queued_at,
 			timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at, from_agent, to_agent, to_queue, from_queue, given_by, turn_messages)
@@ -353,7 +355,8 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 	return err
 }
 
-// owned notes a SID whose row was not changed: it is another conversation's.
+// owned reports whether a row was changed. If not, it records the SID as foreign: the row is another
+// conversation's.
 func (s *syncing) owned(changed int64, sid string) bool {
 	if changed == 0 {
 		s.foreign = append(s.foreign, sid)
@@ -361,7 +364,8 @@ func (s *syncing) owned(changed int64, sid string) bool {
 	return changed > 0
 }
 
-// transferOf returns the transfer that made the task, an empty one where none did or the snapshot is of later.
+// transferOf returns the transfer that made the task. It returns an empty one when no transfer did, or the snapshot
+// no longer contains it.
 func (s *syncing) transferOf(task *conversation.Task) conversation.Transfer {
 	for _, tr := range s.snapshot.Transfers {
 		if task.Transfer == tr.SID && task.SID == tr.Task {
@@ -385,7 +389,7 @@ func (s *syncing) saveTransfers(ctx context.Context) error {
 			return wrap("save transfer "+tr.SID, err)
 		}
 		s.owned(changed, tr.SID)
-		// A note may have been stored before there was a transfer that names it.
+		// A note may have been stored before the transfer that names it.
 		if tr.Note != "" {
 			if _, err := s.exec(ctx, `UPDATE notes SET transfer = $2, task = $3 WHERE sid = $1 AND conversation = $4 AND transfer = ''`,
 				tr.Note, tr.SID, tr.FromTask, s.snapshot.Conversation); err != nil {
@@ -405,7 +409,7 @@ func (s *syncing) saveNotes(ctx context.Context) error {
 	return nil
 }
 
-// noteEvents has the new events appended to the event log.
+// noteEvents queues the new events to be appended to the event log.
 func (s *syncing) noteEvents(context.Context) error {
 	for _, e := range s.news {
 		s.appended = append(s.appended, newEvent{conversation: s.snapshot.Conversation, event: e})
@@ -413,7 +417,7 @@ func (s *syncing) noteEvents(context.Context) error {
 	return nil
 }
 
-// saveReservations brings reservations to where the new events have left them.
+// saveReservations brings the reservations to the state that the new events leave them in.
 func (s *syncing) saveReservations(ctx context.Context) error {
 	ended := false
 	for _, e := range s.news {
@@ -422,9 +426,9 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 		}
 		reason := e.Reason
 		if e.Name == conversation.EventTaskUpdated {
-			reason = "" // why the task came back, which says nothing of the agent's offer
+			reason = "" // this is why the task became pending again, not why the agent's offer ended
 		}
-		// A decline that an earlier build of the desk has sent says by its reason alone that it is the desk's.
+		// A decline sent by an earlier version of the desk is recognized by its reason alone.
 		changed, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
 				created_at, expires_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6,
@@ -438,7 +442,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 			return wrap("save reservation "+e.Reservation, err)
 		}
 		if !s.owned(changed, e.Reservation) && e.Name == conversation.EventReservationCreated {
-			// No page could show this offer: its task is to be matched anew.
+			// No page could show this offer: its task must be matched anew.
 			if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, micros(s.now)); err != nil {
 				return err
 			}
@@ -483,13 +487,13 @@ func (s *syncing) countLoads(ctx context.Context) error {
 	return nil
 }
 
-// sendsAway tells whether the event may make an agent unavailable: see timeoutActivity.
+// sendsAway reports whether the event may make an agent unavailable: see timeoutActivity.
 func sendsAway(e conversation.Event) bool {
 	return e.Name == conversation.EventReservationTimeout && !e.Excused
 }
 
-// applyTimeouts makes agents unavailable who let an offer expire, and declines what was offered to
-// somebody who has gone, or has no room for it any more.
+// applyTimeouts makes agents unavailable who let an offer expire. It declines offers to agents who are no longer
+// available or have no room any more.
 func (s *syncing) applyTimeouts(ctx context.Context) error {
 	for _, e := range s.news {
 		switch {
@@ -526,8 +530,8 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 	return nil
 }
 
-// refuseBeside refuses to make an agent unavailable beside others who has matches or offers in other conversations: others may be
-// at those.
+// refuseBeside returns errNotBeside when the agent, who is to become unavailable, has matches or offers in other
+// conversations and the transaction is shared: other transactions may be changing those.
 func (s *syncing) refuseBeside(ctx context.Context, agent string) error {
 	if s.alone || s.locks.conversation == "" {
 		return nil
@@ -541,8 +545,9 @@ func (s *syncing) refuseBeside(ctx context.Context, agent string) error {
 	return err
 }
 
-// overdrawn tells whether an offer takes its agent above their capacity that the desk had taken back: the match
-// was on its way when they went, and when they had come again, others took its place.
+// overdrawn reports whether an offer whose match the desk had released takes its agent above their capacity. The
+// match was on its way when the agent became unavailable, and when the agent was available again, other tasks took
+// its place.
 func (s *syncing) overdrawn(ctx context.Context, task *conversation.Task) (bool, error) {
 	if task.Direct || slices.Contains(s.confirmed, task.Reservation.SID) {
 		return false, nil
@@ -552,7 +557,7 @@ func (s *syncing) overdrawn(ctx context.Context, task *conversation.Task) (bool,
 	return overdrawn, err
 }
 
-// place matches the conversation's own waiting tasks, and others for agents who have become free.
+// place matches the conversation's own waiting tasks, and other tasks for agents who have become free.
 func (s *syncing) place(ctx context.Context) error {
 	m := matching{transaction: s.transaction, now: s.now, own: s.snapshot.Conversation, room: matchedBySync}
 	waits := func(task *conversation.Task) bool {

@@ -8,49 +8,49 @@ import (
 	"time"
 )
 
-// Webhooks are events that the workspace's EventCallbackURL is to be told. They are kept in streams,
-// one for each conversation, agent and queue, and a stream's events are delivered in their order.
+// Webhooks are events to be sent to the workspace's EventCallbackURL. They are kept in streams, one for each
+// conversation, agent and queue. The events of a stream are delivered in order.
 //
-// Only the first of a stream has a time at which it is due; those behind it wait with a time that never
-// comes, until it is delivered or given up. So what is due is found at the head of an index, however
-// many wait for a receiver that has been down all day.
+// Only the first event of a stream has a due time. The others have a time that never comes, until the one before
+// them is delivered or given up. So the due events are at the head of an index, even when many wait for a receiver
+// that has been down all day.
 
 const (
-	// queuedAtOnce bounds the events of one transaction that turns them into webhooks, and what is
-	// dropped or revived in one, so that others may write between.
+	// queuedAtOnce is the maximum number of events that one transaction turns into webhooks, drops or revives, so
+	// that other transactions can write in between.
 	queuedAtOnce = 200
-	// waits is when a webhook is due that has another of its stream before it.
+	// waits is the due time of a webhook that has another of its stream before it.
 	waits = math.MaxInt64
-	// firstWebhookRetry is when a webhook that failed is sent again, lastWebhookRetry how long its doubling may get.
+	// firstWebhookRetry is the first pause after a failure. It doubles up to lastWebhookRetry.
 	firstWebhookRetry = time.Second
 	lastWebhookRetry  = 15 * time.Minute
-	// givenUpAfter is how long after its first try a webhook may still fail and be sent again.
+	// givenUpAfter is how long after its first try a webhook is still sent again.
 	givenUpAfter = 24 * time.Hour
 )
 
-// Webhook is an event that is to be delivered, or that could not be.
+// Webhook is an event that is to be delivered, or that could not be delivered.
 type Webhook struct {
-	// Position is the event's place in the event log.
+	// Position is the event's position in the event log.
 	Position int64
-	// Stream is the conversation's SID, or agent/NAME or queue/NAME for what happened at the desk itself.
+	// Stream is the conversation's SID, or agent/NAME or queue/NAME for events that belong to no conversation.
 	Stream string
-	// Dead is set once it was given up: nothing sends it any more but [Desk.RedeliverWebhooks].
+	// Dead is set when it was given up. Only [Desk.RedeliverWebhooks] sends it again.
 	Dead bool
-	// Attempts is how often it was taken, FirstAt when for the first time.
+	// Attempts is how often it was taken, and FirstAt when it was first taken.
 	Attempts int
 	FirstAt  time.Time
-	// DeliverAt is when it may be taken again, none where it is dead. Failure says why the last try failed.
+	// DeliverAt is when it may be taken again, zero when it is dead. Failure says why the last try failed.
 	DeliverAt time.Time
 	Failure   string
 	Event     LoggedEvent
 }
 
-// QueueWebhooks turns the events that have come since the last time into webhooks, as far as the
-// workspace's EventsFilter lets them pass. It may run in many processes at once.
+// QueueWebhooks turns the events since the last call into webhooks, if they pass the workspace's EventsFilter. It
+// may run in many processes at once.
 //
-// Without an EventCallbackURL it passes over all events, so that a URL set later is told of what
-// happens from then on, and drops the webhooks that are still queued: there is nobody to tell. Those
-// that were given up before stay on record.
+// Without an EventCallbackURL it skips all events, so that a URL that is set later receives only later events. It
+// also drops the webhooks that are still queued, because there is no receiver. Webhooks that were given up before
+// are kept.
 func (d *Desk) QueueWebhooks(ctx context.Context) error {
 	for {
 		d.queuedAt.Store(time.Now().UnixNano())
@@ -69,10 +69,10 @@ func (d *Desk) QueueWebhooks(ctx context.Context) error {
 	}
 }
 
-// QueuedAt is when [Desk.QueueWebhooks] began its last transactions in this process.
+// QueuedAt returns when [Desk.QueueWebhooks] began its last transactions in this process.
 func (d *Desk) QueuedAt() time.Time { return time.Unix(0, d.queuedAt.Load()) }
 
-// webhooksBehind tells whether there is anything to do, so that an idle desk isn't written.
+// webhooksBehind reports whether there is anything to do, so that an idle desk does not write.
 func (t *transaction) webhooksBehind(ctx context.Context) (bool, error) {
 	events, err := t.unsent(ctx, 1)
 	if err != nil || len(events) > 0 {
@@ -125,12 +125,13 @@ func (t *transaction) queueWebhooks(ctx context.Context, now int64) error {
 	return err
 }
 
-// dropWebhooks passes over all events, and drops some of what is queued.
+// dropWebhooks skips all events, and deletes part of the queued webhooks.
 func (t *transaction) dropWebhooks(ctx context.Context) error {
 	if _, err := t.exec(ctx, `UPDATE webhook_cursor SET position = (SELECT position FROM feed WHERE id = 1) WHERE id = 1`); err != nil {
 		return err
 	}
-	// The last of a stream go first: should a URL be set before all are gone, each stream still has its head.
+	// The last of a stream are deleted first: if a URL is set before all are deleted, each stream still has its
+	// head.
 	_, err := t.exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 ORDER BY position DESC LIMIT $1`+t.skipLocked("webhooks")+`)`, queuedAtOnce)
 	return err
 }
@@ -146,10 +147,10 @@ func streamOf(e LoggedEvent) string {
 	}
 }
 
-// TakeWebhooks returns at most limit webhooks that are due, those that have been due for longest first,
-// and no two of one stream. Nobody else is given them until the lease has passed, so it has to be
-// longer than a delivery takes: by then the caller reports [Desk.WebhookDelivered] or
-// [Desk.WebhookFailed], or has died and leaves them to the next.
+// TakeWebhooks returns at most limit webhooks that are due, longest due first, at most one of each stream. No other
+// caller gets them until the lease has passed, so the lease must be longer than a delivery takes. Before that, the
+// caller reports [Desk.WebhookDelivered] or [Desk.WebhookFailed]. If the caller dies, another caller takes them
+// after the lease.
 func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration) ([]Webhook, error) {
 	var due []Webhook
 	err := d.readTx(ctx, "look for webhooks to send", func(t *transaction) (err error) {
@@ -180,33 +181,33 @@ func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration)
 	return due, err
 }
 
-// dueWebhooks reads what is due and first in its stream. One that isn't first can be due only when one
-// before it was revived; it stays where it is, for it may be under way.
+// dueWebhooks reads the webhooks that are due and first in their stream. One that is not first can only be due when
+// one before it was revived. It is not rescheduled, because its delivery may be under way.
 func (t *transaction) dueWebhooks(ctx context.Context, now time.Time, limit int) ([]Webhook, error) {
 	return all(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+` WHERE w.dead = 0 AND w.deliver_at <= $1
 		AND NOT EXISTS (SELECT 1 FROM webhooks b WHERE b.stream = w.stream AND b.dead = 0 AND b.position < w.position)
 		ORDER BY w.deliver_at LIMIT $2`+t.skipLocked("w"), micros(now), limit)
 }
 
-// WebhookDelivered takes the webhook off the queue; the next of its stream is due.
+// WebhookDelivered removes the webhook from the queue. The next of its stream becomes due.
 func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
 	return d.sharedTx(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *transaction) error {
 		stream, found, err := firstRow(ctx, t, value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
 		if err != nil || !found {
-			return err // delivered twice, and gone since the first time
+			return err // reported twice: the first report deleted it
 		}
 		return t.nextWebhook(ctx, stream, micros(d.now()))
 	})
 }
 
-// WebhookFailed has the webhook sent again after a second, then after twice the time at each failure,
-// up to fifteen minutes. A day after its first try it is given up instead: then dead is true, and the
-// next of its stream is due. The failure is a short sentence for people, without anything secret in it.
+// WebhookFailed schedules the next try: after a second, then after twice the time at each failure, up to fifteen
+// minutes. A day after the first try the webhook is given up instead: dead is true, and the next of its stream
+// becomes due. The failure is a short sentence for people and contains no secrets.
 func (d *Desk) WebhookFailed(ctx context.Context, position int64, failure string) (dead bool, err error) {
 	err = d.sharedTx(ctx, fmt.Sprintf("record that webhook %d failed", position), func(t *transaction) error {
 		now := d.now()
 		dead = false
-		// One without attempts was revived since this try began, and is not judged by it.
+		// A webhook without attempts was revived after this try began, so the failure does not count.
 		w, found, err := firstRow(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
 			WHERE w.position = $1 AND w.dead = 0 AND w.attempts > 0`+t.rowsOf("w"), position)
 		if err != nil || !found {
@@ -234,7 +235,7 @@ func webhookRetryAfter(attempts int) time.Duration {
 	return after
 }
 
-// nextWebhook makes the first of the stream due that waited behind another until now.
+// nextWebhook makes the first webhook of the stream due if it has waited behind another until now.
 func (t *transaction) nextWebhook(ctx context.Context, stream string, now int64) error {
 	if err := t.holdStream(ctx, stream); err != nil {
 		return err
@@ -258,10 +259,9 @@ func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], 
 	return found, err
 }
 
-// RedeliverWebhooks revives the webhooks that were given up at those positions, or all of them where no
-// position is named, and returns how many. They are due at once, before what is still queued of their
-// streams, as if they had never been tried. Refused with invalid_payload while the workspace has no
-// EventCallbackURL.
+// RedeliverWebhooks revives the webhooks that were given up at those positions, or all of them when no position is
+// named, and returns how many. They are due at once, before the queued webhooks of their streams, as if they had
+// never been tried. It is refused with invalid_payload while the workspace has no EventCallbackURL.
 func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, error) {
 	if len(positions) == 0 {
 		err := d.readTx(ctx, "read which webhooks were given up", func(t *transaction) (err error) {
@@ -312,8 +312,8 @@ func (t *transaction) reviveWebhooks(ctx context.Context, positions []int64, now
 	return revived, nil
 }
 
-// PendingWebhooks returns how many events are still to be delivered, and when the oldest of them
-// happened. Those that were given up don't count.
+// PendingWebhooks returns how many events are still to be delivered, and the time of the oldest of them. It does
+// not count webhooks that were given up.
 func (d *Desk) PendingWebhooks(ctx context.Context) (count int, oldest time.Time, err error) {
 	err = d.readTx(ctx, "count webhooks", func(t *transaction) error {
 		if count, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM webhooks WHERE dead = 0`); err != nil {
