@@ -12,8 +12,8 @@ import (
 	"github.com/baton-transfers/baton/desk/naming"
 )
 
-// A name in any script is a friendly name. It is unique among agents and among queues when they are added. The name
-// that identifies an agent or a queue is made of it then, and stays when the friendly name changes.
+// A friendly name may be in any script. It is unique among agents, and among queues, when it is added. The name
+// that identifies an agent or a queue is made from it then, and does not change when the friendly name changes.
 
 // cleanName cleans a friendly name in place, and refuses one that has no text or too much.
 func cleanName(of string, name *string) *conversation.Refusal {
@@ -25,7 +25,7 @@ func cleanName(of string, name *string) *conversation.Refusal {
 	return nil
 }
 
-// cleanOptional cleans a name in place that may be left out.
+// cleanOptional cleans an optional name in place.
 func cleanOptional(of string, name *string) *conversation.Refusal {
 	if name == nil || *name == "" {
 		return nil
@@ -33,7 +33,7 @@ func cleanOptional(of string, name *string) *conversation.Refusal {
 	return cleanName(of, name)
 }
 
-// nameable refuses a friendly name of which no name can be made.
+// nameable refuses a friendly name from which no name can be made.
 func nameable(of, friendly string) *conversation.Refusal {
 	if !strings.ContainsFunc(friendly, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.S) }) {
 		return invalid("friendly_name", "the %s's name %q has no letter, digit or symbol: add one, as in Billing", of, friendly)
@@ -41,8 +41,8 @@ func nameable(of, friendly string) *conversation.Refusal {
 	return nil
 }
 
-// nameFor returns a free name for an agent or a queue with that friendly name: "jose", or "jose-2" where that is taken.
-// Refused as taken: a friendly name that another one of the table has already.
+// nameFor returns a free name for an agent or a queue with that friendly name: "jose", or "jose-2" when that is
+// taken. It refuses a friendly name that another row of the table has already.
 func (t *transaction) nameFor(ctx context.Context, of, table, friendly string) (string, error) {
 	type named struct{ name, friendly string }
 	others, err := all(ctx, t, func(r row) (n named, err error) {
@@ -74,7 +74,7 @@ func article(of string) string {
 	return "a " + of
 }
 
-// AgentNames returns how people read the names of these agents; an agent who is gone keeps the name itself.
+// AgentNames returns the friendly names of these agents. A removed agent keeps the name itself.
 func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]string, error) {
 	friendly := map[string]string{}
 	err := d.readTx(ctx, "read the names of agents", func(t *transaction) error {
@@ -90,7 +90,7 @@ func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]str
 	return friendly, err
 }
 
-// Names returns how people read the names of all agents and queues.
+// Names returns the friendly names of all agents and queues.
 func (d *Desk) Names(ctx context.Context) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
 	err := d.readTx(ctx, "read the names of agents and queues", func(t *transaction) error {
@@ -102,7 +102,7 @@ func (d *Desk) Names(ctx context.Context) (Names, error) {
 	return names, err
 }
 
-// readable sets the friendly names of everything that the figures name.
+// readable sets the friendly names of all agents and queues in the figures.
 func (d *Desk) readable(ctx context.Context, i *Insights) error {
 	names, err := d.Names(ctx)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// StoreNote keeps a note for a transfer to come, which names it by the SID (KQ…) returned, so that
-// its text stays out of the conversation's history. A note has 1 to [conversation.MaxNote]
-// characters. Whether the author may transfer is for the conversation to say. Refusals: invalid_payload, unknown_agent.
+// StoreNote stores a note for a later transfer, which names it by the returned SID (KQ…), so that its text stays
+// out of the workflow's history. A note has 1 to [conversation.MaxNote] characters. The conversation decides
+// whether the author may transfer. Refusals: invalid_payload, unknown_agent.
 func (d *Desk) StoreNote(ctx context.Context, sid, author, text string) (string, error) {
 	note, err := d.keepNote(ctx, sid, conversation.Note{Author: author, Text: text}, func(t *transaction) error { return t.knowAgent(ctx, author) })
 	return note.SID, err
 }
 
-// KeepNote is [Desk.StoreNote] under the note's own SID, one made where it has none, and returns the note
-// as it is kept; one that is there under that SID already is left as it is. Its author may also be a service.
+// KeepNote is [Desk.StoreNote] with the note's own SID, or a new one if it has none, and returns the stored note. A
+// note that is stored under that SID already is not changed. The author may also be a service.
 func (d *Desk) KeepNote(ctx context.Context, sid string, note conversation.Note) (conversation.Note, error) {
 	return d.keepNote(ctx, sid, note, func(*transaction) error { return nil })
 }
@@ -56,8 +56,8 @@ func (d *Desk) keepNote(ctx context.Context, sid string, note conversation.Note,
 	return kept, err
 }
 
-// Note returns the note with that SID and the conversation that it is of. Refusals: not_your_task, for
-// every customer too, unknown_agent, and invalid_payload for a note that isn't there.
+// Note returns the note with that SID and its conversation. Refusals: not_your_task (for every customer too),
+// unknown_agent, and invalid_payload for an unknown note.
 func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conversation.Note, of string, err error) {
 	err = d.readTx(ctx, "read note "+sid, func(t *transaction) error {
 		var found bool
@@ -87,8 +87,8 @@ func (t *transaction) insertNote(ctx context.Context, sid string, n conversation
 	return err
 }
 
-// Notes returns the conversation's notes, oldest first. Refusals: not_your_task, for every customer
-// too, and unknown_agent.
+// Notes returns the conversation's notes, oldest first. Refusals: not_your_task (for every customer too) and
+// unknown_agent.
 func (d *Desk) Notes(ctx context.Context, sid string, reader Reader) (notes []conversation.Note, err error) {
 	err = d.readTx(ctx, "read the notes of conversation "+sid, func(t *transaction) error {
 		may, err := t.allowNotes(ctx, reader, sid)

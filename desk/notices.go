@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// acceptedShown is how long a sender is notified that a transfer was accepted.
+	// acceptedShown is how long a sender sees that a transfer was accepted.
 	acceptedShown = 10 * time.Minute
-	// failedShown is how long a sender is notified of what else became of a transfer: a shift.
+	// failedShown is how long a sender sees another outcome of a transfer: a shift.
 	failedShown = 12 * time.Hour
-	// sentAtMost bounds how many of an agent's transfers are read, the newest of them.
+	// sentAtMost is how many of an agent's transfers are read, newest first.
 	sentAtMost = 50
 )
 
@@ -22,9 +22,10 @@ const (
 type SentTransfer struct {
 	Conversation Conversation
 	Transfer     conversation.Transfer
-	// Task is the task that the transfer made: where it waits, to whom it is offered, who has it.
+	// Task is the task that the transfer made. It shows where the task waits, to whom it is offered, and who has
+	// it.
 	Task conversation.Task
-	// Attempt is the last offer of it that was not answered, nil for none.
+	// Attempt is the last offer of the task that was declined or expired, nil for none.
 	Attempt *Attempt
 }
 
@@ -33,33 +34,34 @@ type Attempt struct {
 	// Reservation is the SID of the offer.
 	Reservation string
 	Agent       string
-	// Reason is [conversation.ReasonDeclined], [conversation.ReasonExpired], or [conversation.ReasonAgentUnavailable] if the
-	// desk declined because they were not available any more.
+	// Reason is [conversation.ReasonDeclined], [conversation.ReasonExpired], or
+	// [conversation.ReasonAgentUnavailable] if the desk declined because the agent was no longer available.
 	Reason conversation.Reason
 	// Words are what the agent wrote when they declined.
 	Words string
 	At    time.Time
 }
 
-// MissedOffer is an offer that an agent let expire, whereupon the desk made them unavailable.
+// MissedOffer is an offer that an agent let expire, after which the desk made them unavailable.
 type MissedOffer struct {
 	Conversation Conversation
 	At           time.Time
 }
 
-// Notices are what an agent is to know wherever they are in the desk.
+// Notices are what an agent must see on every page of the desk.
 type Notices struct {
-	// Sent are the agent's transfers, the newest first: those that are active, and those that ended in the last hours.
+	// Sent are the agent's transfers, newest first: those that are active, and those that ended in the last hours.
 	Sent []SentTransfer
-	// Missed is the offer that made them unavailable, nil where they have chosen a presence or dismissed it since.
+	// Missed is the offer that made the agent unavailable. It is nil if they have set a presence or dismissed it
+	// since.
 	Missed *MissedOffer
-	// Dismissed are the SIDs of the attempts and of the ended transfers that they have dismissed.
+	// Dismissed are the SIDs of the attempts and the ended transfers that the agent has dismissed.
 	Dismissed map[string]bool
-	// Names are how people read the names of the agents and queues in them.
+	// Names are the friendly names of the agents and queues in the notices.
 	Names Names
 }
 
-// Notices returns the agent's notices. Refused with unknown_agent.
+// Notices returns the agent's notices. It is refused with unknown_agent.
 func (d *Desk) Notices(ctx context.Context, agent string) (n Notices, err error) {
 	err = d.readTx(ctx, "read the notices of "+agent, func(t *transaction) error {
 		n, err = t.notices(ctx, agent, d.now())
@@ -166,8 +168,8 @@ func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.
 	return sent, nil
 }
 
-// lastAttempts returns, by the SID of each of the conversation's transfers, the last offer of its task that was not
-// answered before the transfer ended. A transfer without one is missing.
+// lastAttempts returns, by the SID of each transfer of the conversation, the last offer of its task that was not
+// accepted before the transfer ended. Transfers without one are not in the map.
 func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ...Transfer) (map[string]Attempt, error) {
 	unanswered, err := all(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND status IN ('rejected', 'timeout')
 		ORDER BY number`, sid)
@@ -189,7 +191,7 @@ func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ..
 		if r.Status == conversation.ReservationRejected {
 			attempt.Reason, attempt.Words = conversation.ReasonDeclined, r.Reason
 		}
-		if attempt.Words == ReasonAgentUnavailable { // an agent may write that too: the event tells
+		if attempt.Words == ReasonAgentUnavailable { // an agent may write that too: the event has the cause
 			if unavailable == nil {
 				if unavailable, err = t.rejectedAsUnavailable(ctx, sid); err != nil {
 					return nil, err
@@ -204,7 +206,8 @@ func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ..
 	return attempts, nil
 }
 
-// rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became unavailable.
+// rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became
+// unavailable.
 func (t *transaction) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
 	rejected, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events
 		WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, sid)
@@ -217,11 +220,11 @@ func (t *transaction) rejectedAsUnavailable(ctx context.Context, sid string) (ma
 	return reservations, err
 }
 
-// noticeKept is how long a dismissal is kept: longer than what it dismisses is shown.
+// noticeKept is how long a dismissal is kept: longer than the notice is shown.
 const noticeKept = 2 * failedShown
 
-// removedAgent stands in the place of a notice that was dismissed when an agent is removed: the next agent of that name is
-// not notified of what came before.
+// removedAgent is stored as a dismissed notice when an agent is removed, so that a later agent of that name does
+// not see older notices.
 const removedAgent = "removed"
 
 func (t *transaction) dismissAll(ctx context.Context, agent string, now int64) error {
@@ -232,8 +235,8 @@ func (t *transaction) dismissAll(ctx context.Context, agent string, now int64) e
 	return err
 }
 
-// DismissNotices notes that the agent needs no more to see what became of these transfers: SIDs of attempts and of
-// ended transfers. Those of other agents change nothing.
+// DismissNotices records that the agent has dismissed these notices, named by SIDs of attempts and of ended
+// transfers. SIDs of other agents' notices have no effect.
 func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string) error {
 	for _, sid := range sids {
 		if !conversation.IsSID(conversation.PrefixTransfer, sid) && !conversation.IsSID(conversation.PrefixReservation, sid) {
@@ -259,7 +262,7 @@ func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string)
 	})
 }
 
-// DismissMissedOffer notes that the agent knows that a missed offer made them unavailable.
+// DismissMissedOffer records that the agent has seen that a missed offer made them unavailable.
 func (d *Desk) DismissMissedOffer(ctx context.Context, agent string) error {
 	return d.sharedTx(ctx, "dismiss the missed offer of "+agent, func(t *transaction) error { return t.forgetMissed(ctx, agent) })
 }

@@ -8,37 +8,37 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// observation is one thing that insights count, or several of a kind in one conversation. All figures,
-// and the conversations behind them, are made of these alone.
+// observation is one thing that insights count, or several of a kind in one conversation. All figures, and the
+// lists of conversations behind them, are computed from observations alone.
 type observation struct {
 	measure      measure
 	conversation string
 	of           *belonging
-	// at is when it counts, in microseconds.
+	// at is the time for which it counts, in microseconds.
 	at    int64
 	times int
-	// took is how long it went on, in microseconds, where the measure is timed.
+	// took is its duration in microseconds, if the measure is timed.
 	took int64
-	// way is the transfer's, where it is one, and stands only until the next observation.
+	// way is the transfer's, if it is one. It is valid only until the next observation.
 	way *way
 }
 
-// whom is whom an observation counts for: the desk where total is set, and groups by their names, "" where
-// there is none.
+// whom is what an observation counts for: the whole desk if total is set, and a queue, an agent and a channel by
+// their names, "" for none.
 type whom struct {
 	total                 bool
 	queue, agent, channel string
 }
 
-// belonging is whom many observations count for.
+// belonging is a whom that observations share.
 type belonging struct {
 	whom
 
-	// tallies are what counting makes of it.
+	// tallies are the figures that the count adds to.
 	tallies []*tally
 }
 
-// way is from whom to whom a transfer goes.
+// way is the sender and the target of a transfer.
 type way struct {
 	from, fromQueue string
 	to              conversation.Target
@@ -46,11 +46,12 @@ type way struct {
 
 // episode is what is known of a conversation while observations are made.
 type episode struct {
-	// begun is whom it counts for, nil where it didn't begin in the period; at is when it did.
+	// begun is what it counts for, or nil if it did not begin in the period. at is when it began.
 	begun  *belonging
 	at     int64
 	agents []string
-	// transfers and hops are all and the completed ones of one that began in the period.
+	// transfers is the number of transfers of a conversation that began in the period, and hops that of the
+	// completed ones.
 	transfers, hops int
 }
 
@@ -60,9 +61,8 @@ func (e *episode) join(agent string) {
 	}
 }
 
-// observing reads the tasks of a period, and with them their transfers: a transfer is completed when its
-// task is accepted, and fails with it. Each column costs as much as to find its row, so all texts of a row
-// come as one.
+// observing reads the tasks of a period and their transfers: a transfer is completed when its task is accepted, and
+// fails with it. Scanning a column costs as much as finding its row, so all texts of a row are read as one column.
 type observing struct {
 	*transaction
 
@@ -74,7 +74,7 @@ type observing struct {
 	belongings map[whom]*belonging
 }
 
-// observe makes every observation that the filter chooses, in no order.
+// observe makes every observation that the filter selects, in no particular order.
 func (d *Desk) observe(ctx context.Context, doing string, f InsightFilter, observe func(observation)) error {
 	return d.readTx(ctx, doing, func(t *transaction) error {
 		o := &observing{
@@ -109,7 +109,7 @@ func (o *observing) belonging(w whom) *belonging {
 	return b
 }
 
-// chosen returns the belonging, nil where the filter doesn't choose it.
+// chosen returns the belonging, or nil if the filter does not select it.
 func (o *observing) chosen(w whom) *belonging {
 	f := o.filter
 	if (f.Queue != "" && f.Queue != w.queue) || (f.Agent != "" && f.Agent != w.agent) || (f.Channel != "" && string(f.Channel) != w.channel) {
@@ -118,22 +118,22 @@ func (o *observing) chosen(w whom) *belonging {
 	return o.belonging(w)
 }
 
-// turn is a task as insights see it.
+// turn is the part of a task that insights need.
 type turn struct {
 	conversation, channel, queue, agent string
-	// first tells that the conversation begins with it.
+	// first is set if the conversation begins with the task.
 	first bool
-	// way is that of the transfer that made it, nobody's where none did; givenBy is who had passed the
-	// conversation to its sender.
+	// way is that of the transfer that made the task, empty if no transfer did. givenBy is the agent who had
+	// transferred the conversation to the sender.
 	way     way
 	givenBy string
-	// canceled is why it came to nothing.
+	// canceled is why the task was canceled.
 	canceled                               conversation.Reason
 	created, assigned, wrapping, completed int64
 }
 
-// selectTurns reads the texts exactly as the index tasks_for_insights has them. The spaces in a name are written as ~1,
-// and ~ as ~0, so that no value shifts the texts behind it.
+// selectTurns reads the texts exactly as the index tasks_for_insights has them. A space in a name is written as ~1,
+// and ~ as ~0, so that no value shifts the following ones.
 var selectTurns = func() string {
 	var texts strings.Builder
 	for i, column := range []string{
@@ -218,7 +218,7 @@ func (e *episode) add(completed bool) {
 	}
 }
 
-// observeTransfer observes the transfer that made the task, as it was sent and as it was received.
+// observeTransfer observes the transfer that made the task, once as sent and once as received.
 func (o *observing) observeTransfer(t *turn) {
 	w := &t.way
 	if o.filter.Target != (conversation.Target{}) && o.filter.Target != w.to {
@@ -227,7 +227,7 @@ func (o *observing) observeTransfer(t *turn) {
 	o.observeOneSide(t, measureSent, o.chosen(whom{total: true, channel: t.channel, queue: w.fromQueue, agent: w.from}))
 	received := o.chosen(whom{total: true, channel: t.channel, queue: w.to.Queue, agent: w.to.Agent})
 	if received != nil && o.filter.Queue == "" && o.filter.Agent == "" {
-		// What the desk and a channel receive is what they send.
+		// For the desk and a channel, received transfers are the sent ones, which are counted already.
 		received = o.belonging(whom{queue: w.to.Queue, agent: w.to.Agent})
 	}
 	o.observeOneSide(t, measureReceived, received)
@@ -260,7 +260,7 @@ func (o *observing) observeOneSide(t *turn, side measure, of *belonging) {
 	observe(measureTimeToAccept)
 }
 
-// unaccepted says what a transfer counts as whose task nobody has accepted.
+// unaccepted returns the measures of a transfer whose task no agent has accepted.
 func unaccepted(canceled conversation.Reason) []measure {
 	switch canceled {
 	case conversation.ReasonDeclined:
@@ -275,18 +275,18 @@ func unaccepted(canceled conversation.Reason) []measure {
 		return []measure{measureFailed, measureAbandoned}
 	case conversation.ReasonWorkflowEnded, conversation.ReasonReset:
 		return []measure{measureFailed}
-	case conversation.ReasonAgentUnavailable: // an attempt's, never a task's
+	case conversation.ReasonAgentUnavailable: // the reason of an attempt, never of a task
 	}
 	return []measure{measureOpen}
 }
 
-// readLater completes the conversations that began in the period with what they have had after it.
+// readLater completes the conversations that began in the period with their later tasks.
 func (o *observing) readLater(ctx context.Context) error {
 	_, later, err := firstRow(ctx, o.transaction, value[int64], `SELECT created_at FROM tasks WHERE created_at >= $1 LIMIT 1`, o.to)
 	if err != nil || !later {
 		return err
 	}
-	// CROSS JOIN keeps SQLite from reading everything that came later, to throw most of it away.
+	// Without CROSS JOIN, SQLite would read all later tasks and discard most of them.
 	err = eachRow(ctx, o.transaction, func(r row) error {
 		var sid, agent, from string
 		var assigned int64
@@ -329,8 +329,8 @@ func (o *observing) readRefusals(ctx context.Context) error {
 	return nil
 }
 
-// observeConversations observes those that began in the period, once all is known of them: for the desk,
-// their channel and their queue, and for each agent who was on them.
+// observeConversations observes the conversations that began in the period, after everything of them is read: for
+// the desk, their channel and their queue, and for each agent who had them.
 func (o *observing) observeConversations() {
 	for sid, e := range o.episodes {
 		if e.begun == nil {

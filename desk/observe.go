@@ -11,7 +11,7 @@ import (
 // Transaction is a transaction of the desk that has ended.
 type Transaction struct {
 	Write bool
-	// Took is how long it took with its retries; Retries how often it was tried again.
+	// Took is its duration with all retries, and Retries how often it was tried again.
 	Took    time.Duration
 	Retries int
 	Outcome TransactionOutcome
@@ -20,26 +20,26 @@ type Transaction struct {
 // TransactionOutcome is how a transaction ended.
 type TransactionOutcome string
 
-// How transactions end. One that is undone was rolled back as it should be: what it was to do is refused, or nobody
-// waits for it any more.
+// How transactions end. An undone transaction was rolled back as intended: its change was refused, or its caller
+// stopped waiting.
 const (
 	TransactionCommitted TransactionOutcome = "committed"
 	TransactionUndone    TransactionOutcome = "undone"
 	TransactionFailed    TransactionOutcome = "failed"
-	// TransactionRejected is one whose data the database refuses: tried again, it will be refused again.
+	// TransactionRejected means that the database refuses the data, and will refuse them again.
 	TransactionRejected TransactionOutcome = "rejected"
 )
 
-// Unavailable tells whether a call to a desk failed because its database is away, or cannot be written to at present: the
-// same call may succeed later.
+// Unavailable reports whether a call to a desk failed because its database is not reachable or not writable now.
+// The same call may succeed later.
 func Unavailable(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || postgresUnavailable(err) || sqliteUnavailable(err)
 }
 
-// rejected tells whether the database refuses the data themselves.
+// rejected reports whether the database refuses the data themselves.
 func rejected(err error) bool { return postgresRejected(err) || sqliteRejected(err) }
 
-// observed tells whoever asks of a transaction that has ended.
+// observed passes a transaction that has ended to the observer, if there is one.
 func (s *store) observed(ctx context.Context, done Transaction, err error) {
 	if s.observe == nil {
 		return

@@ -10,19 +10,19 @@ import (
 
 // Offer is everything that an agent needs to decide on an offer.
 type Offer struct {
-	// Conversation says whom it is with and on which channel.
+	// Conversation has the customer and the channel.
 	Conversation Conversation `json:"conversation"`
-	// Task is what is offered, with its attributes; its reservation says until when.
+	// Task is the offered task with its attributes. Its reservation has the time at which the offer expires.
 	Task conversation.Task `json:"task"`
-	// Transfer is what made the task, nil where it isn't a transfer's.
+	// Transfer is the transfer that made the task, nil if no transfer did.
 	Transfer *conversation.Transfer `json:"transfer,omitempty"`
 	// Notes are all notes of the conversation, oldest first, and Transcript all its messages.
 	Notes      []conversation.Note `json:"notes"`
 	Transcript []Message           `json:"transcript"`
 }
 
-// Offers returns what is offered to the agent, the first to expire first. All of it is of one moment:
-// an offer is never seen without its history and note. Refused with unknown_agent.
+// Offers returns the offers to the agent, the first to expire first. All of it is of the same moment: an offer is
+// never seen without its history and note. It is refused with unknown_agent.
 func (d *Desk) Offers(ctx context.Context, agent string) (offers []Offer, err error) {
 	err = d.readTx(ctx, "read the offers of "+agent, func(t *transaction) error {
 		offers, err = t.offers(ctx, agent)

@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// Page says which part of a list is wanted: what comes after the cursor, what comes before it, or
-// from the number of entries given on. The zero Page is the first fifty.
+// Page selects a part of a list: the entries after a cursor, before a cursor, or after a number of skipped entries.
+// The zero Page is the first fifty.
 type Page struct {
-	// Limit is at most MaxPage; 50 where it is left out.
+	// Limit is at most MaxPage; 0 means 50.
 	Limit int
-	// After and Before are cursors of a page read before; at most one is set. Skip counts entries and
-	// goes without a cursor.
+	// After and Before are cursors of a page read earlier. At most one is set. Skip is a number of entries, used
+	// without a cursor.
 	After, Before *Cursor
 	Skip          int
 }
 
-// MaxPage is how many entries a page may have.
+// MaxPage is the maximum number of entries on a page.
 const MaxPage = 1000
 
-// Cursor is a place in a list, by what it is ordered by; what comes and goes doesn't move it.
+// Cursor is a place in a list, by its sort key. Added or removed entries do not move it.
 type Cursor struct {
 	Key int64
 	SID string
@@ -31,39 +31,38 @@ type Cursor struct {
 // Found is a page of a list.
 type Found[T any] struct {
 	Entries []T
-	// First and Last are where the page begins and ends, More and Earlier tell whether anything comes
-	// after and before it.
+	// First and Last are where the page begins and ends. More and Earlier report whether there are entries after
+	// and before it.
 	First, Last   Cursor
 	More, Earlier bool
 }
 
-// listing is a list that can be read by pages. Rows are ordered by a number, and by their SID where
-// they have one.
+// listing is a list that is read by pages. Rows are ordered by a number, and by their SID if they have one.
 type listing[T any] struct {
 	columns, from string
 	conditions    []string
 	args          []any
 	scan          func(row) (T, error)
-	// chooses looks at what no condition can tell; everything is chosen where it is nil.
+	// chooses filters on what no SQL condition can. nil selects every entry.
 	chooses func(T) (bool, error)
-	// key is what orders the rows, sid the column that tells apart those with the same.
+	// key orders the rows. sid is the column that orders rows with equal keys.
 	key, sid   string
 	keyOf      func(T) (int64, string)
 	descending bool
 }
 
-// sure makes a choice that cannot fail one that a listing takes.
+// sure adapts a filter that cannot fail to the type that a listing takes.
 func sure[T any](chooses func(T) bool) func(T) (bool, error) {
 	return func(entry T) (bool, error) { return chooses(entry), nil }
 }
 
-// where adds a condition with one argument, whose place is written $%d.
+// where adds a condition with one argument, whose placeholder is written $%d.
 func (l *listing[T]) where(condition string, argument any) {
 	l.args = append(l.args, argument)
 	l.conditions = append(l.conditions, fmt.Sprintf(condition, len(l.args)))
 }
 
-// page reads a page. A page before a cursor is read backwards and turned around.
+// page reads a page. A page before a cursor is read backwards and then reversed.
 func (l *listing[T]) page(ctx context.Context, t *transaction, p Page) (Found[T], error) {
 	if p.Limit <= 0 {
 		p.Limit = 50
@@ -113,7 +112,7 @@ func (l *listing[T]) beyond(c Cursor, descending bool) {
 	l.conditions = append(l.conditions, fmt.Sprintf(`(%s, %s) %s ($%d, $%d)`, l.key, l.sid, sign, len(l.args)-1, len(l.args)))
 }
 
-// read reads in order until as many as wanted are chosen, however many are passed over.
+// read reads in order until as many entries as wanted are chosen, however many it skips.
 func (l *listing[T]) read(ctx context.Context, t *transaction, descending bool, skip, wanted int) (_ []T, err error) {
 	direction := ""
 	if descending {

@@ -10,26 +10,27 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Participant is somebody who was added to a conversation beside its customer and its agents, who are
-// on it without being added.
+// Participant is a person who was added to a conversation. Its customer and its agents take part without being
+// added.
 type Participant struct {
 	SID          string
 	Conversation string
-	// Kind is what Flex calls them: customer, external, supervisor, unknown; empty where nobody has said.
+	// Kind is Flex's kind: customer, external, supervisor or unknown; empty if none was given.
 	Kind string
-	// Identity is who a chat participant is; Address and ProxyAddress are whom a messaging participant
-	// writes from and to. One of the two is set.
+	// Identity identifies a chat participant. Address and ProxyAddress are the addresses that a messaging
+	// participant writes from and to. Either Identity or Address is set.
 	Identity              string
 	Address, ProxyAddress string
-	// Attributes are a JSON object as it was given.
+	// Attributes are a JSON object, unchanged.
 	Attributes string
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 }
 
-// AddParticipant adds a participant to a conversation; one with the SID of another is taken for the
-// same. Refused with invalid_payload: neither or both of identity and address, an identity or address
-// that is on the conversation already; conversation_closed where it is over, or the desk has none like it.
+// AddParticipant adds a participant to a conversation. A participant with the SID of another is taken to be the
+// same. It is refused with invalid_payload for neither or both of identity and address and for an identity or
+// address that is on the conversation already, and with conversation_closed when the conversation is over or
+// unknown.
 func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Participant, err error) {
 	if p.SID == "" {
 		p.SID = conversation.SIDOf(PrefixMember, uuid.New())
@@ -94,7 +95,7 @@ func (t *transaction) refuseSameParticipant(ctx context.Context, p Participant) 
 	return nil
 }
 
-// Participants returns those who were added to the conversation, in order.
+// Participants returns the participants who were added to the conversation, in order.
 func (d *Desk) Participants(ctx context.Context, sid string) (found []Participant, err error) {
 	err = d.readTx(ctx, "read the participants of conversation "+sid, func(t *transaction) error {
 		found, err = t.participants(ctx, sid)
@@ -103,8 +104,8 @@ func (d *Desk) Participants(ctx context.Context, sid string) (found []Participan
 	return found, err
 }
 
-// UpdateParticipant changes a participant of the conversation. Refused with invalid_payload, as
-// [Desk.AddParticipant] is, and for one who isn't there. The function may be called more than once.
+// UpdateParticipant changes a participant of the conversation. It is refused with invalid_payload as
+// [Desk.AddParticipant] is, and for an unknown participant. The function may be called more than once.
 func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid string, change func(*Participant)) (changed Participant, err error) {
 	err = d.exclusiveTx(ctx, "change participant "+sid, func(t *transaction) error {
 		var found bool
@@ -132,8 +133,8 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 	return changed, err
 }
 
-// RemoveParticipant takes a participant off the conversation. What they wrote stays. Refused with
-// invalid_payload: one who isn't there.
+// RemoveParticipant removes a participant from the conversation. Their messages stay. It is refused with
+// invalid_payload for an unknown participant.
 func (d *Desk) RemoveParticipant(ctx context.Context, conversationSID, sid string) error {
 	return d.exclusiveTx(ctx, "remove participant "+sid, func(t *transaction) error {
 		removed, err := t.exec(ctx, `DELETE FROM participants WHERE sid = $1 AND conversation = $2`, sid, conversationSID)

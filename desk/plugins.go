@@ -7,13 +7,13 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Plugin is an extension of the agents' desk that is installed beside Baton.
+// Plugin is an extension of the agents' desk that is installed alongside Baton.
 type Plugin struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
 	Enabled bool   `json:"enabled"`
-	// ConversationTransfer is set for a plugin that transfers conversations itself: while it is
-	// enabled, messaging transfers can't be turned on, and are refused where they are on.
+	// ConversationTransfer is set for a plugin that transfers conversations itself. While it is enabled, messaging
+	// transfers cannot be turned on, and are refused if they are on.
 	ConversationTransfer bool `json:"conversation_transfer"`
 }
 
@@ -65,7 +65,7 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 	})
 }
 
-// RemovePlugin uninstalls the plugin; one that isn't installed is refused with invalid_payload.
+// RemovePlugin uninstalls the plugin. It is refused with invalid_payload if the plugin is not installed.
 func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
 	return d.exclusiveTx(ctx, "remove plugin "+name, func(t *transaction) error {
 		before, installed, err := firstRow(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, name)
@@ -82,10 +82,10 @@ func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
 	})
 }
 
-// transferPlugin returns the name of an enabled plugin that transfers conversations, "" where there is none.
-// selectTransferPlugin finds an enabled plugin that transfers conversations by itself.
+// selectTransferPlugin finds the name of an enabled plugin that transfers conversations itself.
 const selectTransferPlugin = `SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1`
 
+// transferPlugin returns the name of such a plugin, or "" when there is none.
 func (t *transaction) transferPlugin(ctx context.Context) (string, error) {
 	name, _, err := firstRow(ctx, t, value[string], selectTransferPlugin)
 	return name, err

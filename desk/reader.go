@@ -8,12 +8,12 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// ErrUnknownConversation is returned for a conversation that the desk has no record of: it was never
-// started, or its first snapshot has not arrived yet (see [Desk.AwaitRevision]).
+// ErrUnknownConversation is returned for a conversation that the desk has no record of: it was never started, or
+// its first snapshot has not arrived yet (see [Desk.AwaitRevision]).
 var ErrUnknownConversation error = conversation.Refuse(conversation.CodeUnknownConversation, conversation.Details{},
 	"the desk has no record of this conversation: check its SID, or try again in a moment if it has just been started")
 
-// Reader is who wants to read. The zero Reader may read nothing.
+// Reader is the person or program for whom a conversation is read. The zero Reader may read nothing.
 type Reader struct {
 	kind  readerKind
 	agent string
@@ -29,29 +29,31 @@ const (
 	readerTurn
 )
 
-// AsAgent reads for an agent: all of what they hold or are offered, what they wrap up until the end of their turn
-// ([conversation.TurnOf]); for a supervisor or an administrator everything.
+// AsAgent reads for an agent: everything in conversations that they hold or are offered, and in those that they
+// wrap up everything until the end of their turn ([conversation.TurnOf]). A supervisor or an administrator reads
+// everything.
 func AsAgent(name string) Reader { return Reader{kind: readerAgent, agent: name} }
 
 // AsCustomer reads for the customer of the conversation, who never sees a note.
 func AsCustomer() Reader { return Reader{kind: readerCustomer} }
 
-// AsSystem reads for a program of the house.
+// AsSystem reads for a program of the operator.
 func AsSystem() Reader { return Reader{kind: readerSystem} }
 
-// AsTurn reads for an agent whose turn the caller knows from the conversation itself, which the desk may be behind.
+// AsTurn reads for an agent whose turn the caller knows from the conversation itself. The desk may not have that
+// state yet.
 func AsTurn(turn conversation.Turn) Reader { return Reader{kind: readerTurn, turn: turn} }
 
 // extent is how much of a conversation a reader may read. The zero extent is all of it.
 type extent struct {
 	conversation.Turn
 
-	// messages is how many messages there were when the turn ended, at most.
+	// messages is the maximum number of messages when the turn ended.
 	messages int64
 }
 
-// chooses returns a condition on the rows of messages, and its arguments, the first of which is $n. A message that was
-// changed after the turn has a text that the agent has never seen.
+// chooses returns a condition on the rows of messages, and its arguments, the first of which is $n. It excludes a
+// message that was changed after the turn, because the agent has never seen its new text.
 func (e extent) chooses(n int) (condition string, args []any) {
 	if e.Whole() {
 		return `1 = 1`, nil
@@ -60,8 +62,8 @@ func (e extent) chooses(n int) (condition string, args []any) {
 		[]any{micros(e.Until), e.Agent, e.messages}
 }
 
-// allow returns how much of the conversation the reader may read, and refuses who may not read it: not_your_task, or
-// unknown_agent.
+// allow returns how much of the conversation the reader may read. It refuses a reader who may not read it, with
+// not_your_task or unknown_agent.
 func (t *transaction) allow(ctx context.Context, reader Reader, sid string) (extent, error) {
 	if _, err := t.conversationStatus(ctx, sid); err != nil {
 		return extent{}, err
@@ -90,7 +92,8 @@ func (t *transaction) allowAgent(ctx context.Context, name, sid string) (extent,
 	return t.turnExtent(ctx, name, sid)
 }
 
-// turnExtent returns how much of the conversation the agent may read by their tasks in it, whatever their role.
+// turnExtent returns how much of the conversation the agent may read by their tasks in it, independent of their
+// role.
 func (t *transaction) turnExtent(ctx context.Context, agent, sid string) (extent, error) {
 	tasks, err := all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 AND t.agent = $2
 		AND t.status IN ('reserved', 'assigned', 'wrapping') ORDER BY t.placement`, sid, agent)
@@ -111,8 +114,8 @@ func (t *transaction) turnExtent(ctx context.Context, agent, sid string) (extent
 	return t.extentOf(ctx, turn)
 }
 
-// extentOf bounds a turn also by how far the transcript had come when the desk learned of its end: clocks of different
-// hosts differ.
+// extentOf also bounds a turn by the length of the transcript when the desk learned of its end, because the clocks
+// of different hosts differ.
 func (t *transaction) extentOf(ctx context.Context, turn conversation.Turn) (extent, error) {
 	if turn.Whole() {
 		return extent{}, nil
@@ -124,7 +127,7 @@ func (t *transaction) extentOf(ctx context.Context, turn conversation.Turn) (ext
 	return extent{turn, messages}, err
 }
 
-// allowNotes refuses whom allow refuses, and every customer.
+// allowNotes refuses the readers that allow refuses, and every customer.
 func (t *transaction) allowNotes(ctx context.Context, reader Reader, sid string) (extent, error) {
 	if reader.kind == readerCustomer {
 		return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "notes are for agents and supervisors only")

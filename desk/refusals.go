@@ -8,10 +8,11 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// NoteRefused notes that a conversation has refused an accept because its agent still wraps the conversation up; it
-// ignores every other outcome. The command's ID makes it safe to repeat: the worker that decides a command and the
-// door that answers it both note it, and it counts once. A command without an ID counts each time. Insights count it
-// as wrapup_refusals. [ErrUnknownConversation] if the desk does not know the conversation.
+// NoteRefused records that a conversation has refused an accept because its agent still wraps the conversation up.
+// It ignores every other outcome. The command's ID makes it safe to repeat: the worker that decides a command and
+// the gateway that answers it both record it, and it counts once. A command without an ID counts each time.
+// Insights count it as wrapup_refusals. It returns [ErrUnknownConversation] if the desk does not know the
+// conversation.
 func (d *Desk) NoteRefused(ctx context.Context, sid string, command conversation.Command, outcome error) error {
 	accept, ok := command.(conversation.AcceptCommand)
 	if !ok || conversation.CodeOf(outcome) != conversation.CodeWrapupPending {
@@ -20,15 +21,15 @@ func (d *Desk) NoteRefused(ctx context.Context, sid string, command conversation
 	return d.noteRefusal(ctx, sid, accept.Agent, conversation.CodeWrapupPending, conversation.IDOf(accept))
 }
 
-// NoteRefusal notes a refusal that no command led to, each time: the desk itself refused the agent.
-// [ErrUnknownConversation] if the desk does not know the conversation.
+// NoteRefusal records a refusal that the desk itself gave to the agent, without a command. Each call counts. It
+// returns [ErrUnknownConversation] if the desk does not know the conversation.
 func (d *Desk) NoteRefusal(ctx context.Context, sid, agent string, code conversation.Code) error {
 	return d.noteRefusal(ctx, sid, agent, code, "")
 }
 
 func (d *Desk) noteRefusal(ctx context.Context, sid, agent string, code conversation.Code, id string) error {
 	if id != "" {
-		sum := sha256.Sum256([]byte(id)) // an ID may be anything that its sender likes
+		sum := sha256.Sum256([]byte(id)) // an ID may be any text of any length
 		id = hex.EncodeToString(sum[:16])
 	}
 	return d.sharedTx(ctx, "note a refusal in conversation "+sid, func(t *transaction) error {

@@ -2,17 +2,17 @@ package desk
 
 import "sync"
 
-// rejections remembers which snapshots the database has refused, so that each is logged once: their conversations send them
-// again and again.
+// rejections remembers which snapshots the database has refused, so that each is logged once: their conversations
+// send them again and again.
 type rejections struct {
 	mutex sync.Mutex
 	known map[string]int
 }
 
-// rejectionsKept bounds what is remembered.
+// rejectionsKept is the maximum number of remembered snapshots.
 const rejectionsKept = 1000
 
-// first notes that the database refuses the conversation's snapshot, and tells whether it is the first time.
+// first records that the database refuses the conversation's snapshot, and reports whether it is the first time.
 func (r *rejections) first(conversation string, revision int) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

@@ -10,16 +10,17 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// migrations are the tables' versions, each a file that is never changed once it has been released.
+// migrations are the versions of the tables. Each is a file that is never changed after its release.
 //
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// versionTable keeps which migrations a database has had.
+// versionTable records which migrations a database has had.
 const versionTable = "schema_versions"
 
-// migrate brings the tables up to date, and returns their version before and since. Where processes that start together
-// may all try, one makes the tables, and the others find them made when they look again, within so many tries.
+// migrate brings the tables up to date, and returns their version before and after. Where processes that start
+// together may all try, one creates the tables, and the others find them on a later try. tries is the maximum
+// number of tries.
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, name string, tries int) (before, after int64, err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {

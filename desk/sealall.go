@@ -9,13 +9,14 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// sealedAtOnce bounds the rows of one transaction, so that others may write between.
+// sealedAtOnce is the maximum number of rows in one transaction, so that other transactions can write in between.
 const sealedAtOnce = 200
 
-// Reseal seals, in all columns that are sealed, what is clear or was sealed with an older key, and returns how many texts it has
-// sealed. It may run while the desk is at work, and any number of times. What a program without the new key still writes is
-// left to the next run; once one has found nothing, the older keys open nothing any more. What the database's files have kept
-// of the clear texts is overwritten at the end, as far as the database can: left says what may remain, and is empty for nothing.
+// Reseal encrypts everything in the encrypted columns that is clear text or encrypted with an older key, and
+// returns how many texts it encrypted. It may run while the desk is in use, and any number of times. Text that a
+// program without the new key still writes is left to the next run. Once a run has found nothing, the older keys
+// are no longer needed. At the end it overwrites clear texts that the database's files have kept, as far as the
+// database can. left says what may remain, and is empty for nothing.
 func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) {
 	if !d.store.writes.seals.on() {
 		return 0, "", errors.New("no key is configured to seal the desk with: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; `starter keyring new` prints a key")
@@ -42,7 +43,8 @@ func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) 
 	return sealed, left, err
 }
 
-// reseal seals what has to be sealed of the next rows of a column, and returns the key of the last of them, nil after the last.
+// reseal encrypts what must be encrypted in the next rows of a column, and returns the key of the last of them, or
+// nil after the last row.
 func (t *transaction) reseal(ctx context.Context, c column, after any) (sealed int, last any, err error) {
 	condition, args := "", []any{sealedAtOnce}
 	if after != nil {
@@ -70,12 +72,12 @@ func (t *transaction) reseal(ctx context.Context, c column, after any) (sealed i
 		if _, err := t.exec(ctx, `UPDATE `+c.table+` SET `+c.name+` = $2 WHERE `+c.key+` = $1 AND `+c.name+` = $3`, k.key, again, k.text); err != nil {
 			return sealed, nil, err
 		}
-		sealed++ // unless it was changed meanwhile, and so sealed by whoever did
+		sealed++ // unless another writer changed it meanwhile, and so encrypted it
 	}
 	return sealed, rows[len(rows)-1].key, nil
 }
 
-// resealed returns what is kept sealed with the newest key: as it is, where it is so already.
+// resealed returns the stored text encrypted with the newest key, unchanged if it already is.
 func (t *transaction) resealed(c column, row, kept string) (string, error) {
 	if c == eventReason {
 		return t.resealedEvent(row, kept)

@@ -73,9 +73,9 @@ type Matches struct {
 // as a SID of the conversation or of something in it. The search ignores case, diacritics, width, repeated spaces,
 // and the separators of a telephone number. An empty search finds all.
 //
-// A search reads and decrypts the conversations one by one, newest first, up to a bound. It needs no index of
-// texts. It is refused with invalid_payload for a search that is too long or has no searchable character, and for a
-// filter with a limit or an offset: a page has those instead.
+// A search reads and decrypts the conversations one by one, newest first, up to a bound. Nothing is stored for a
+// search. It is refused with invalid_payload for a search that is too long or has no searchable character, and for
+// a filter with a limit or an offset: a page has those instead.
 func (d *Desk) ConversationPage(ctx context.Context, f Filter, search string, p Page) (found Matches, err error) {
 	if f.Limit != 0 || f.Offset != 0 {
 		return Matches{}, invalid("limit", "a page of conversations takes no limit and offset in its filter: set them in the page")

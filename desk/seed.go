@@ -2,9 +2,9 @@ package desk
 
 import "context"
 
-// SeedDemo creates the demo people on a desk that has neither agents nor queues: the queues support
-// (alice) and billing (bob), both agents available, and the supervisor carol, who is on no queue. It
-// returns whether it did.
+// SeedDemo creates the demo data on a desk that has neither agents nor queues: the queues support (alice) and
+// billing (bob), with both agents available, and the supervisor carol, who is on no queue. It reports whether it
+// did.
 func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
 	seeded := false
 	err := d.exclusiveTx(ctx, "seed the demo", func(t *transaction) error {

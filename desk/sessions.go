@@ -8,21 +8,21 @@ import (
 )
 
 const (
-	// sessionsDropped bounds how many expired sessions go with each that is kept.
+	// sessionsDropped is how many expired sessions are deleted at most with each stored session.
 	sessionsDropped = 10
-	// endedKept is for how long it is remembered that a session was ended: longer than any request takes.
+	// endedKept is how long an ended session is remembered: longer than any request takes.
 	endedKept = 5 * time.Minute
 )
 
-// Sessions keeps the sessions of the pages. It satisfies the CtxStore of github.com/alexedwards/scs,
-// whose manager is to hash the tokens before they come here (HashTokenInStore). Every error is the
-// database's: a token that is unknown, expired or made up is simply not found.
+// Sessions stores the sessions of the pages. It implements CtxStore of github.com/alexedwards/scs, whose manager
+// must hash the tokens first (HashTokenInStore). All errors are the database's: an unknown, expired or invalid
+// token is simply not found.
 type Sessions struct{ desk *Desk }
 
-// Sessions returns where the desk keeps the sessions of the pages, for all gateways alike.
+// Sessions returns the desk's store for the sessions of the pages, shared by all gateways.
 func (d *Desk) Sessions() *Sessions { return &Sessions{d} }
 
-// FindCtx returns the data kept under the token, and false where there is none or it has expired.
+// FindCtx returns the data stored under the token, and false when there are none or they have expired.
 func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	var encoded string
 	err = s.desk.readTx(ctx, "read a session", func(t *transaction) (err error) {
@@ -41,9 +41,9 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, foun
 	return data, true, nil
 }
 
-// CommitCtx keeps the data under the token until it expires, in place of what was kept there, and
-// drops some of the sessions that have expired. A session that was ended stays so: a request that was
-// under way then would sign somebody in again who has just signed out.
+// CommitCtx stores the data under the token until it expires, replaces what was stored there, and deletes some of
+// the expired sessions. An ended session stays ended: a request that began before the end would otherwise sign the
+// person in again who has just signed out.
 func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
 	return s.desk.sharedTx(ctx, "keep a session", func(t *transaction) error {
 		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE token IN
@@ -57,7 +57,7 @@ func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 	})
 }
 
-// DeleteCtx ends the session with that token and forgets its data; where there is none, nothing happens.
+// DeleteCtx ends the session with that token and deletes its data. It does nothing for an unknown token.
 func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
 	return s.desk.sharedTx(ctx, "end a session", func(t *transaction) error {
 		_, err := t.exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, micros(s.desk.now().Add(endedKept)))

@@ -7,7 +7,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// The longest times an administrator may set, in seconds: TaskRouter's, where it has one.
+// The longest times that an administrator may set, in seconds: TaskRouter's, where it has a limit.
 const (
 	maxReservationTimeout = 24 * 60 * 60
 	maxTaskTimeout        = 14 * 24 * 60 * 60
@@ -15,7 +15,7 @@ const (
 	maxReofferAfter       = 24 * 60 * 60
 )
 
-// Settings returns what the administrators have decided; [conversation.DefaultSettings] at first.
+// Settings returns the settings of the administrators, initially [conversation.DefaultSettings].
 func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, err error) {
 	err = d.queryOne(ctx, "read settings", func(t *transaction) error {
 		settings, err = t.settings(ctx)
@@ -24,10 +24,10 @@ func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, er
 	return settings, err
 }
 
-// SetSettings changes the settings for the administrator named by; "" for whom [WithActor] names. It returns them as they are
-// afterwards. Turning transfers off turns notes off as well. Refusals: messaging_transfers_off for
-// notes without transfers, plugin_conflict for transfers beside a plugin that makes them, and
-// invalid_payload for a value out of range; then nothing is changed. The function may be called more than once.
+// SetSettings changes the settings, and returns the new ones. The change is recorded for the administrator named
+// by; "" means the one that [WithActor] names. Turning transfers off turns notes off as well. Refusals:
+// messaging_transfers_off for notes without transfers, plugin_conflict for transfers while a plugin makes them, and
+// invalid_payload for a value out of range. Then nothing is changed. The function may be called more than once.
 func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversation.Settings)) (conversation.Settings, error) {
 	if by != "" {
 		ctx = WithActor(ctx, by)
@@ -47,7 +47,7 @@ func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversa
 		if refusal := judgeSettings(before, &after, plugin); refusal != nil {
 			return refusal
 		}
-		t.afterCommit.place = true // who is offered what may have changed
+		t.afterCommit.place = true // the change may affect which tasks are offered to whom
 		now := micros(d.now())
 		if err := t.audit(ctx, now, settingsChanged(before, after)...); err != nil {
 			return err
@@ -57,7 +57,7 @@ func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversa
 	return after, err
 }
 
-// judgeSettings refuses a change, or completes it: notes go off with transfers.
+// judgeSettings refuses a change, or completes it: turning transfers off turns notes off.
 func judgeSettings(before conversation.Settings, after *conversation.Settings, plugin string) *conversation.Refusal {
 	switch {
 	case after.MessagingTransfers && !before.MessagingTransfers && plugin != "":
@@ -116,7 +116,7 @@ func spelled(seconds int) string {
 	return strconv.Itoa(seconds)
 }
 
-// settingsInto is where the settings are read to, in the order of their columns; facts reads them too.
+// settingsInto returns the scan destinations of the settings, in the order of their columns. facts also reads them.
 func settingsInto(s *conversation.Settings) []any {
 	return []any{
 		&s.MessagingTransfers, &s.TransferNotes, &s.ReservationTimeout, &s.TaskTimeout, &s.WrapupTimeout,

@@ -9,7 +9,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// SID prefixes of what only the desk and the HTTP API know, as Twilio uses them.
+// SID prefixes, as in Twilio, of resources that only the desk and the HTTP API know.
 const (
 	PrefixAccount     = "AC"
 	PrefixKey         = "SK"
@@ -23,17 +23,18 @@ const (
 	PrefixMember      = "MB"
 )
 
-// NamedSID is the SID of what is told apart by a name, as a channel is: it never changes.
+// NamedSID returns the SID of a resource that is identified by a name, such as a channel. It never changes.
 func NamedSID(prefix, name string) string {
 	return conversation.SIDOf(prefix, uuid.NewSHA1(uuid.Nil, []byte(prefix+"/"+name)))
 }
 
-// EventSID is the SID (EV…) of the event at that position of the event log in that epoch.
+// EventSID returns the SID (EV…) of the event at that position of the event log in that epoch.
 func EventSID(epoch, position int64) string {
 	return fmt.Sprintf("%s%016x%016x", PrefixEvent, epoch, position)
 }
 
-// EventPosition is the epoch and the position of the event with that SID, false where it is no event's.
+// EventPosition returns the epoch and the position of the event with that SID, or false when it is not an event's
+// SID.
 func EventPosition(sid string) (epoch, position int64, ok bool) {
 	if !conversation.IsSID(PrefixEvent, sid) {
 		return 0, 0, false

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boundUnacknowledged has the system close a connection on which nothing was acknowledged for that long.
+// boundUnacknowledged makes the system close a connection on which nothing was acknowledged for that long.
 func boundUnacknowledged(c syscall.RawConn, within time.Duration) error {
 	var failed error
 	err := c.Control(func(socket uintptr) {

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// boundUnacknowledged does nothing: the option is Linux's own, and keepalive finds the same a little later.
+// boundUnacknowledged does nothing: the option is specific to Linux, and keepalive detects the same a little later.
 func boundUnacknowledged(syscall.RawConn, time.Duration) error { return nil }

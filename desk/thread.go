@@ -9,38 +9,38 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Thread is a conversation with everything that was said and done in it.
+// Thread is a conversation with its messages, tasks, transfers, events and notes.
 type Thread struct {
 	Conversation Conversation
-	// Messages are the newest of its transcript, in order; Earlier is how many came before them.
+	// Messages are the newest of its transcript, in order. Earlier is how many came before them.
 	Messages []Message
 	Earlier  int
-	// Tasks, Transfers and Events are all there are, oldest first.
+	// Tasks, Transfers and Events are complete, oldest first.
 	Tasks     []conversation.Task
 	Transfers []conversation.Transfer
 	Events    []conversation.Event
-	// Notes are those of its agents, and Refused what agents were refused at the desk's own doors
-	// ([Desk.NoteRefusal]); none for the customer.
+	// Notes are the notes of its agents. Refused are the refusals that the desk itself gave to agents
+	// ([Desk.NoteRefusal]). Both are empty for the customer.
 	Notes   []conversation.Note
 	Refused []Refused
-	// Names are how people read the names of the agents and queues in it.
+	// Names are the friendly names of the agents and queues in the thread.
 	Names Names
 }
 
-// Refused is a refusal that was noted.
+// Refused is a recorded refusal.
 type Refused struct {
 	Agent string
 	Code  conversation.Code
 	At    time.Time
 }
 
-// Names tell how people read the names of agents and queues.
+// Names map the names of agents and queues to their friendly names.
 type Names struct{ Agents, Queues map[string]string }
 
-// Agent is how people read an agent's name: the name itself where nothing else is known.
+// Agent returns an agent's friendly name, or the name itself when no other is known.
 func (n Names) Agent(name string) string { return known(n.Agents, name) }
 
-// Queue is how people read a queue's name.
+// Queue returns a queue's friendly name, or the name itself when no other is known.
 func (n Names) Queue(name string) string { return known(n.Queues, name) }
 
 func known(names map[string]string, name string) string {
@@ -50,18 +50,19 @@ func known(names map[string]string, name string) string {
 	return name
 }
 
-// Window says which messages of a transcript to read: the newest Limit, and where it says so, older ones with
-// everything after them.
+// Window selects the messages of a transcript to read: the newest Limit, and optionally older ones with everything
+// after them.
 type Window struct {
-	// Limit is how many messages are read at least, where there are as many.
+	// Limit is how many messages are read at least, if the transcript has as many.
 	Limit int
 	// Before is the number of a message: the Limit messages before it are read too. Zero for none.
 	Before int
-	// From is the number of the oldest message to read; it wins over Before. Zero for none.
+	// From is the number of the oldest message to read. It takes precedence over Before. Zero for none.
 	From int
 }
 
-// first is the number of the oldest message in the window of a transcript whose newest message has that number.
+// first returns the number of the oldest message in the window. newest is the number of the transcript's newest
+// message.
 func (w Window) first(newest int) int {
 	first := max(newest-w.Limit, 0) + 1
 	switch {
@@ -73,14 +74,14 @@ func (w Window) first(newest int) int {
 	return first
 }
 
-// Thread returns the conversation with at most that many of its newest messages, all of one moment. Refusals:
-// not_your_task, unknown_agent, and conversation_closed where the desk has no record of it.
+// Thread returns the conversation with at most that many of its newest messages, all of the same moment. Refusals:
+// not_your_task, unknown_agent, and conversation_closed when the desk has no record of it.
 func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages int) (Thread, error) {
 	return d.ThreadWindow(ctx, sid, reader, Window{Limit: messages})
 }
 
-// ThreadWindow returns the conversation with the messages of the window, all of one moment. Its refusals are those
-// of [Desk.Thread].
+// ThreadWindow returns the conversation with the messages of the window, all of the same moment. Its refusals are
+// those of [Desk.Thread].
 func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
 	err = d.readTx(ctx, "read conversation "+sid, func(t *transaction) error {
 		may, err := t.allow(ctx, reader, sid)
@@ -128,7 +129,7 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 	}, selectTransfers+` WHERE x.conversation = $1`, sid); err != nil {
 		return thread, err
 	}
-	// Each made a task, and tasks are in the order of their placements.
+	// Each transfer made a task, and the tasks are ordered by placement.
 	made := func(x conversation.Transfer) int {
 		return slices.IndexFunc(thread.Tasks, func(t conversation.Task) bool { return t.SID == x.Task })
 	}
@@ -158,7 +159,7 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 	return thread, err
 }
 
-// named are the agents and queues that the thread names.
+// named returns the names of the agents and queues in the thread.
 func (thread *Thread) named() (n named) {
 	for _, task := range thread.Tasks {
 		n.task(task)
@@ -198,7 +199,7 @@ func (n *named) transfer(x conversation.Transfer) {
 	n.agents, n.queues = append(n.agents, x.From, x.To.Agent, x.AcceptedBy), append(n.queues, x.To.Queue)
 }
 
-// names reads how people read these names.
+// names reads the friendly names of these agents and queues.
 func (t *transaction) names(ctx context.Context, n named) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
 	for _, kind := range []struct {

@@ -12,14 +12,14 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// FromCustomer is the author of what the customer writes, FromSystem of what a program of the house
-// reports in the transcript, as the outcome of a tool that the agent used.
+// FromCustomer is the author of the customer's messages. FromSystem is the author of reports by the operator's
+// programs, such as the outcome of a tool that the agent used.
 const (
 	FromCustomer = "customer"
 	FromSystem   = "system"
 )
 
-// MaxMessage is how many characters a message may have.
+// MaxMessage is the maximum number of characters in a message.
 const MaxMessage = 16000
 
 // NewMessage is a message to be added to a transcript.
@@ -29,13 +29,14 @@ type NewMessage struct {
 	From string
 	// Text has 1 to MaxMessage characters.
 	Text string
-	// ProviderSID is the provider's own SID of the message, if it has one: it is stored once.
+	// ProviderSID is the provider's own SID of the message, if it has one. A message with the same ProviderSID is
+	// stored once.
 	ProviderSID string
-	// Identity is what the customer, or whoever writes on their side, is called; it may be left out.
+	// Identity is the name of the customer, or of the person who writes on their side. It is optional.
 	Identity string
-	// Attributes are a JSON object, none where they are left out.
+	// Attributes are a JSON object, or empty for none.
 	Attributes string
-	// At is when it was written; now, where it is left out.
+	// At is when the message was written. Zero means now.
 	At time.Time
 }
 
@@ -49,16 +50,17 @@ type Message struct {
 	Text        string    `json:"text"`
 	ProviderSID string    `json:"provider_sid,omitempty"`
 	At          time.Time `json:"at"`
-	// Identity is described at [NewMessage]. Attributes are a JSON object as it was given; UpdatedAt is zero where nobody has changed the message.
+	// Identity is described at [NewMessage]. Attributes are a JSON object, unchanged. UpdatedAt is zero if the
+	// message was never changed.
 	Identity   string    `json:"-"`
 	Attributes string    `json:"-"`
 	UpdatedAt  time.Time `json:"-"`
 }
 
-// Say adds a message to a conversation's transcript. The customer may write while their side is
-// open, also while they wait; of the agents only the one whose task is assigned. A provider's SID
-// that was stored before returns the message of then. Refusals: invalid_payload,
-// conversation_closed, task_not_assigned, not_your_task.
+// Say adds a message to a conversation's transcript. The customer may write while their side is open, also while
+// they wait. Of the agents, only the one whose task is assigned may write. For a provider's SID that is stored
+// already, it returns the stored message. Refusals: invalid_payload, conversation_closed, task_not_assigned,
+// not_your_task.
 func (d *Desk) Say(ctx context.Context, m NewMessage) (Message, error) {
 	if refusal := validMessage(m); refusal != nil {
 		return Message{}, refusal
@@ -89,7 +91,7 @@ func validMessage(m NewMessage) *conversation.Refusal {
 	return validObject(m.Attributes, maxConversationAttributes)
 }
 
-// storable tells whether every database takes the text.
+// storable reports whether every database accepts the text.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Message, error) {
@@ -135,7 +137,7 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 	return said, err
 }
 
-// haveConversation refuses an agent whose task in the conversation isn't assigned.
+// haveConversation refuses an agent who has no assigned task in the conversation.
 func (t *transaction) haveConversation(ctx context.Context, agent, sid string) error {
 	type held struct {
 		task   string
@@ -172,11 +174,11 @@ func (d *Desk) Transcript(ctx context.Context, sid string, reader Reader) (messa
 	return messages, err
 }
 
-// MessageChange is what is changed of a message; what is nil stays.
+// MessageChange is a change to a message. Fields that are nil are not changed.
 type MessageChange struct{ Text, Attributes *string }
 
-// UpdateMessage changes a message of the conversation. Refused with invalid_payload: text or attributes
-// that can't be a message's, and a message that isn't there.
+// UpdateMessage changes a message of the conversation. It is refused with invalid_payload for an invalid text,
+// invalid attributes, or an unknown message.
 func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, change MessageChange) (changed Message, err error) {
 	err = d.sharedTx(ctx, "change message "+sid, func(t *transaction) error {
 		if err := t.holdTranscript(ctx, conversationSID); err != nil {
@@ -205,8 +207,8 @@ func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, c
 	return changed, err
 }
 
-// RemoveMessage deletes a message of the conversation; the numbers of the others stay. Refused with
-// invalid_payload: a message that isn't there.
+// RemoveMessage deletes a message of the conversation. The other messages keep their numbers. It is refused with
+// invalid_payload for an unknown message.
 func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) error {
 	return d.sharedTx(ctx, "remove message "+sid, func(t *transaction) error {
 		if err := t.holdTranscript(ctx, conversationSID); err != nil {
@@ -222,15 +224,15 @@ func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) e
 	})
 }
 
-// noteEdit tells those who watch the transcript that it isn't what it was.
+// noteEdit notifies readers that the transcript has changed.
 func (t *transaction) noteEdit(ctx context.Context, sid string) error {
 	t.afterCommit.news = true
 	_, err := t.exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
 	return err
 }
 
-// Message returns a message of the conversation. Refusals: not_your_task, unknown_agent, and
-// invalid_payload for a message that isn't there.
+// Message returns a message of the conversation. Refusals: not_your_task, unknown_agent, and invalid_payload for an
+// unknown message.
 func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader Reader) (found Message, err error) {
 	err = d.readTx(ctx, "read message "+sid, func(t *transaction) error {
 		may, err := t.allow(ctx, reader, conversationSID)

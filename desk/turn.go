@@ -10,7 +10,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// boundThread takes out of a thread what is beyond the extent.
+// boundThread removes from a thread what is outside the extent.
 func (t *transaction) boundThread(ctx context.Context, thread *Thread, may extent) error {
 	if may.Whole() {
 		return nil
@@ -23,7 +23,7 @@ func (t *transaction) boundThread(ctx context.Context, thread *Thread, may exten
 	return t.bound(ctx, &thread.Conversation, may)
 }
 
-// bound takes out of a conversation what is beyond the extent.
+// bound removes from a conversation what is outside the extent.
 func (t *transaction) bound(ctx context.Context, c *Conversation, may extent) error {
 	if may.Whole() {
 		return nil
@@ -55,7 +55,7 @@ func (t *transaction) bound(ctx context.Context, c *Conversation, may extent) er
 	return err
 }
 
-// references are those to the elements, in order.
+// references yields pointers to the elements, in order.
 func references[T any](elements []T) iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		for i := range elements {
@@ -66,13 +66,14 @@ func references[T any](elements []T) iter.Seq[*T] {
 	}
 }
 
-// turnAt is the turn of an agent that ended at that moment, with the task that they had.
+// turnAt returns the turn of an agent that ended at that time, with the task that they had.
 func (t *transaction) turnAt(ctx context.Context, agent, task string, until time.Time) (extent, error) {
 	return t.extentOf(ctx, conversation.Turn{Agent: agent, Until: until, Task: task})
 }
 
-// boundSent takes out of a conversation what an agent who transferred it may not read, whatever they have of it since: what
-// came after their turn, but for what became of the transfer.
+// boundSent removes from a conversation what an agent who transferred it may not read: what came after their turn,
+// except the outcome of the transfer. The turn is that of the tasks that they have in it now, or else the one that
+// ended with the transfer.
 func (t *transaction) boundSent(ctx context.Context, c *Conversation, x conversation.Transfer) error {
 	may, err := t.turnExtent(ctx, x.From, c.SID)
 	if conversation.CodeOf(err) == conversation.CodeNotYourTask {
@@ -84,7 +85,7 @@ func (t *transaction) boundSent(ctx context.Context, c *Conversation, x conversa
 	return t.bound(ctx, c, may)
 }
 
-// tasks are those within the extent.
+// tasks returns the tasks within the extent.
 func (e extent) tasks(tasks []conversation.Task, transfers []conversation.Transfer) []conversation.Task {
 	kept := make([]conversation.Task, 0, len(tasks))
 	for _, task := range tasks {
@@ -95,7 +96,8 @@ func (e extent) tasks(tasks []conversation.Task, transfers []conversation.Transf
 	return kept
 }
 
-// WithinTurn returns the refusal of an agent's command as far as they may learn of it ([conversation.Turn.Refusal]).
+// WithinTurn returns the refusal of an agent's command, limited to what they may learn of it
+// ([conversation.Turn.Refusal]).
 func (d *Desk) WithinTurn(ctx context.Context, agent, sid string, command conversation.Command, refused error) error {
 	if conversation.CodeOf(refused) != conversation.CodeConversationClosed {
 		return refused

@@ -9,20 +9,21 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Wait is how a conversation stands that waits for an agent.
+// Wait is the state of a conversation that waits for an agent.
 type Wait string
 
 // The states of a conversation that waits.
 const (
-	// WaitOffered: an agent is being asked, or one is free to be.
+	// WaitOffered: a task is offered to an agent, or an agent is free to get the offer.
 	WaitOffered Wait = "offered"
-	// WaitBusy: agents are available, and none of them can take it now.
+	// WaitBusy: agents are available, but none has room for it now.
 	WaitBusy Wait = "busy"
 	// WaitAway: no agent who may take it is available.
 	WaitAway Wait = "away"
 )
 
-// Waits returns how those of the conversations stand that wait for an agent; others are not in it.
+// Waits returns the states of those of the conversations that wait for an agent. Other conversations are not in the
+// map.
 func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait, err error) {
 	waits = map[string]Wait{}
 	err = d.readTx(ctx, "read which conversations wait", func(t *transaction) error {

@@ -11,13 +11,13 @@ import (
 const news = "news"
 
 const (
-	// pollUnnotified is the polling interval on databases without notifications between processes (SQLite), pollNotified the one on
-	// databases with them, for notifications that are lost.
+	// pollUnnotified is the polling interval on databases without notifications between processes (SQLite).
+	// pollNotified is the interval on databases with notifications, which may be lost.
 	pollUnnotified, pollNotified = 100 * time.Millisecond, time.Second
 )
 
-// News returns a channel that is closed at the next event, message or administrative change. Changes by other processes may be
-// missed, so callers also look again after the returned interval. Call leave when done waiting.
+// News returns a channel that is closed at the next event, message or administrative change. It may miss changes by
+// other processes, so callers must also poll at the returned interval. Call leave when done waiting.
 func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func()) {
 	something, leave = d.shown.wait(news)
 	if d.store.notifier == nil {
@@ -26,7 +26,7 @@ func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func
 	return something, pollNotified, leave
 }
 
-// Administered rises with every change that an administrator makes.
+// Administered returns a number that rises with every change by an administrator.
 func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
 	err = d.readTx(ctx, "read how far the audit list goes", func(t *transaction) error {
 		last, _, err = firstRow(ctx, t, value[int64], `SELECT position FROM audit_position WHERE id = 1`)
@@ -35,8 +35,8 @@ func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
 	return last, err
 }
 
-// AllEvents returns at most limit events of every kind that came after the position, in order: those of
-// conversations, and those of the desk itself, which are of no conversation.
+// AllEvents returns at most limit events of every kind after the position, in order: those of conversations, and
+// those of the desk itself, which have no conversation.
 func (d *Desk) AllEvents(ctx context.Context, after int64, limit int) (events []LoggedEvent, err error) {
 	err = d.readTx(ctx, fmt.Sprintf("read what happened after %d", after), func(t *transaction) error {
 		events, err = t.after(ctx, after, limit)
@@ -45,11 +45,11 @@ func (d *Desk) AllEvents(ctx context.Context, after int64, limit int) (events []
 	return events, err
 }
 
-// asked is how many conversations one query asks for.
+// asked is how many conversations one query reads.
 const asked = 200
 
-// Spoken returns for each of the conversations a number that rises with every message that is written,
-// changed or removed.
+// Spoken returns for each of the conversations a number that rises with every message that is written, changed or
+// removed.
 func (d *Desk) Spoken(ctx context.Context, sids []string) (spoken map[string]int, err error) {
 	spoken = make(map[string]int, len(sids))
 	err = d.readTx(ctx, "read who has written", func(t *transaction) error {

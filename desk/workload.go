@@ -8,23 +8,23 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Work is one of an agent's tasks, with what they want to know of it at a glance.
+// Work is one of an agent's tasks, with a summary of its conversation.
 type Work struct {
 	Conversation Conversation
 	Task         conversation.Task
-	// Queue is how people read the name of the task's queue.
+	// Queue is the friendly name of the task's queue.
 	Queue string
-	// Transfer is the one by which the agent has just passed the conversation on, while nobody has
-	// accepted it yet; nil where there is none.
+	// Transfer is the transfer by which the agent has passed the conversation on and that no agent has accepted
+	// yet, or nil.
 	Transfer *conversation.Transfer
-	// Unread is how many messages of others came since they looked ([Desk.MarkRead]).
+	// Unread is how many messages of others arrived since the agent last looked ([Desk.MarkRead]).
 	Unread int
-	// Last is the newest message, nil where nobody has written.
+	// Last is the newest message, or nil.
 	Last *Message
 }
 
-// Workload returns what the agent is offered, has and wraps up: offers first, the first to expire
-// before others, then what they have, then what they wrap up, oldest first. Refused with unknown_agent.
+// Workload returns the agent's offers, assigned tasks and wrapping tasks: first the offers, the first to expire
+// first, then the assigned tasks, then the wrapping ones, oldest first. It is refused with unknown_agent.
 func (d *Desk) Workload(ctx context.Context, agent string) (found []Work, err error) {
 	err = d.readTx(ctx, "read the workload of "+agent, func(t *transaction) error {
 		found, err = t.workload(ctx, agent)
@@ -56,7 +56,8 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 			return nil, err
 		}
 		may := extent{}
-		if task.Status == conversation.TaskWrapping { // a turn that has ended; supervisors too are alerted to their turns only
+		// This turn has ended. Supervisors, too, are alerted to messages of their own turns only.
+		if task.Status == conversation.TaskWrapping {
 			if may, err = t.turnExtent(ctx, agent, task.Conversation); err != nil {
 				return nil, err
 			}
@@ -107,8 +108,8 @@ func (t *transaction) unread(ctx context.Context, sid, agent string, may extent)
 	return count, err
 }
 
-// MarkRead notes that the agent has seen the first messages of the conversation, up to that number. It
-// never goes back.
+// MarkRead records that the agent has seen the first messages of the conversation, up to that number. The number
+// never falls.
 func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) error {
 	return d.sharedTx(ctx, "note what "+agent+" has read", func(t *transaction) error {
 		_, err := t.exec(ctx, `INSERT INTO read_marks (conversation, agent, messages) VALUES ($1, $2, $3)
@@ -118,15 +119,15 @@ func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) er
 	})
 }
 
-// PassedOn is a conversation that an agent has transferred and wrapped up, and that no agent has accepted yet. Of the
-// conversation it has what was there at the end of their turn.
+// PassedOn is a conversation that an agent has transferred and wrapped up, and that no agent has accepted yet. It
+// contains the conversation as it was at the end of their turn.
 type PassedOn struct {
 	Conversation Conversation
 	Transfer     conversation.Transfer
 }
 
-// PassedOn returns what the agent has passed on, has wrapped up, and can still take back. What they wrap up
-// yet is in their workload.
+// PassedOn returns the conversations that the agent has passed on, has wrapped up, and can still take back. Those
+// that they still wrap up are in their workload.
 func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, err error) {
 	err = d.readTx(ctx, "read what "+agent+" has passed on", func(t *transaction) error {
 		transfers, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.status = 'active'

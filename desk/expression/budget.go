@@ -6,24 +6,26 @@ import (
 	"fmt"
 )
 
-// How much work an evaluation may be. A step is a name that is looked up, a comparison, or an element or 64 bytes of a text that is compared.
+// The limits of an evaluation. A step looks up a name, makes a comparison, or compares one element or 64 bytes of a
+// text.
 const (
-	maxSteps    = 200_000    // of one evaluation
-	maxAllSteps = 10_000_000 // of all evaluations of a budget, a second or two of work
-	// stepsBetweenLooks is how many steps are taken before the context is looked at again.
+	maxSteps    = 200_000    // in one evaluation
+	maxAllSteps = 10_000_000 // in all evaluations of a budget: one or two seconds of work
+	// stepsBetweenLooks is the number of steps between two checks of the context.
 	stepsBetweenLooks = 4096
-	// textPerStep is how many bytes of a text are compared in a step.
+	// textPerStep is how many bytes of a text are compared in one step.
 	textPerStep = 64
 )
 
-// ErrBudget is in the error of an evaluation that takes too many steps.
+// ErrBudget is wrapped by the error of an evaluation that takes too many steps.
 var ErrBudget = errors.New("too many steps")
 
-// Budget is the work that the evaluations of one request may be, together and each. It is not safe for concurrent use.
+// Budget limits the work of the evaluations of one request, of each and of all together. It is not safe for
+// concurrent use.
 type Budget struct {
 	ctx  context.Context //nolint:containedctx // a budget belongs to one request
 	left int
-	// untilLook counts down to the next look at the context.
+	// untilLook counts down to the next check of the context.
 	untilLook int
 }
 
@@ -40,7 +42,7 @@ type evaluation struct {
 	err        error
 }
 
-// spend takes steps off the budget, and tells whether the evaluation goes on.
+// spend takes steps off the budget, and reports whether the evaluation may continue.
 func (v *evaluation) spend(steps int) bool {
 	if v.err != nil {
 		return false
@@ -63,5 +65,5 @@ func (v *evaluation) spend(steps int) bool {
 	return v.err == nil
 }
 
-// spendText takes the steps of comparing a text.
+// spendText spends the steps of comparing a text.
 func (v *evaluation) spendText(text string) bool { return v.spend(1 + len(text)/textPerStep) }

@@ -2,17 +2,18 @@ package expression
 
 import "sync"
 
-// maxCached is how many characters of expressions a cache keeps parsed.
+// maxCached is the total number of characters of the expressions in a cache.
 const maxCached = 1 << 20
 
-// Cache keeps expressions that are evaluated again and again parsed. The zero Cache is empty and ready. It is safe for concurrent use.
+// Cache keeps parsed expressions that are evaluated repeatedly. The zero Cache is empty and ready. It is safe for
+// concurrent use.
 type Cache struct {
 	mutex  sync.Mutex
 	length int
 	parsed map[string]*Expression
 }
 
-// Parse returns the expression of the text as [Parse] does. Mistakes are not kept.
+// Parse returns the parsed text as [Parse] does. Errors are not cached.
 func (c *Cache) Parse(text string) (*Expression, error) {
 	c.mutex.Lock()
 	found := c.parsed[text]

@@ -26,10 +26,10 @@ import (
 	"unicode/utf8"
 )
 
-// How large an expression may be.
+// The limits of an expression.
 const (
 	maxLength = 4096 // characters
-	maxDepth  = 100  // parentheses and lists within each other, and NOTs in a row
+	maxDepth  = 100  // nested parentheses and lists, and consecutive NOTs
 )
 
 // Expression is a parsed expression. It is safe for concurrent use.
@@ -38,8 +38,8 @@ type Expression struct {
 	tree *anyOf
 }
 
-// Parse reads an expression. Its error is a sentence for the person who wrote it: at which character,
-// counted from 1, the mistake is, and what was expected there.
+// Parse parses an expression. Its error is a sentence for the person who wrote it: the position of the mistake in
+// characters, counted from 1, and what was expected there.
 func Parse(text string) (*Expression, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, errors.New("the expression is empty: write 1==1 for everybody")
@@ -60,15 +60,15 @@ func Parse(text string) (*Expression, error) {
 // String returns the text as it was given.
 func (e *Expression) String() string { return e.text }
 
-// Evaluate tells whether the expression is true of the attributes, whose values are as encoding/json
-// decodes them: float64, string, bool, nil, []any and map[string]any.
+// Evaluate reports whether the expression is true for the attributes, whose values are as encoding/json decodes
+// them: float64, string, bool, nil, []any and map[string]any.
 //
-// Its error is the context's of the budget, or a sentence about a budget that is spent, with [ErrBudget]; nothing
-// else fails. A missing attribute is null. Values are equal when they are of one type and the same,
-// texts in the same case, and lists and objects in all that is in them; != and NOT IN are true exactly
-// when == and IN aren't. Numbers are ordered, and texts by their characters; an ordering of anything else
-// is false. HAS and IN look for a value in a list; HAS takes a text for a list of it alone. CONTAINS looks
-// for a text in a text, or for a value in a list.
+// Its error is that of the budget's context, or says that the budget is spent and wraps [ErrBudget]. There are no
+// other errors. A missing attribute is null. Values are equal if they have the same type and value: texts are
+// compared by case, lists and objects by all their elements. != and NOT IN are true exactly when == and IN are not.
+// Numbers are ordered by value, and texts by their characters; the ordering of other values is false. HAS and IN
+// look for a value in a list. HAS treats a text as a list of that text alone. CONTAINS looks for a text in a text,
+// or for a value in a list.
 func (e *Expression) Evaluate(b *Budget, attributes map[string]any) (bool, error) {
 	v := &evaluation{budget: b, attributes: attributes, left: maxSteps}
 	holds := e.tree.holds(v)

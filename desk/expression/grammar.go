@@ -8,7 +8,7 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// The next token makes every choice in the grammar, so nothing is parsed twice. NOTs are counted, not nested.
+// The next token decides every choice in the grammar, so nothing is parsed twice. NOTs are counted, not nested.
 type (
 	anyOf struct {
 		Terms []*allOf `parser:"@@ (('OR' | '||') @@)*"`
@@ -36,21 +36,22 @@ type (
 var parser = participle.MustBuild[anyOf](
 	participle.Lexer(lexer.MustSimple([]lexer.SimpleRule{
 		{Name: "Space", Pattern: `[\s\pZ]+`},
-		{Name: "String", Pattern: `(?s:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')`}, // its quotes keep it from being taken for a keyword
+		{Name: "String", Pattern: `(?s:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')`}, // the quotes distinguish it from a keyword
 		{Name: "Number", Pattern: `-?\d+(?:\.\d+)?`},
 		{Name: "Name", Pattern: `[\pL_$][\pL\pM\pN_$-]*(?:\.[\pL\pM\pN_$-]+|\[\d+\])*`},
 		{Name: "Symbol", Pattern: `==|!=|<>|<=|>=|&&|\|\||[=<>!()\[\],]`},
 	})),
 	participle.Elide("Space"),
 	participle.CaseInsensitive("Name"), // keywords are names that the grammar spells out
-	participle.UseLookahead(0),         // with more it goes back from a mistake, and reports one before it
+	// With more lookahead, the parser backtracks from a mistake and reports an earlier one.
+	participle.UseLookahead(0),
 )
 
 // operator is how two operands are compared.
-type operator string //nolint:recvcheck // the parser sets it by its pointer
+type operator string //nolint:recvcheck // the parser sets it through a pointer
 
 const (
-	operatorNone         operator = "" // the operand stands alone
+	operatorNone         operator = "" // the operand is alone
 	operatorEqual        operator = "=="
 	operatorUnequal      operator = "!="
 	operatorLess         operator = "<"
@@ -79,7 +80,7 @@ func (o *operator) Capture(tokens []string) error {
 // literal is a text, a number, true, false or null.
 type literal struct{ value any }
 
-// unescape takes a backslash away from what it doesn't change.
+// unescape resolves the escapes in a text: a backslash before any other character is removed.
 var unescape = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r", `\t`, "\t", `\`, "")
 
 // Capture is called by the parser.
@@ -94,7 +95,7 @@ func (l *literal) Capture(tokens []string) error {
 	case strings.EqualFold(token, "null"):
 		l.value = nil
 	default:
-		l.value, _ = strconv.ParseFloat(token, 64) // beyond every float64 it is infinite, and compares as it should
+		l.value, _ = strconv.ParseFloat(token, 64) // infinite if out of range, and compares correctly
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (c *comparison) holds(v *evaluation) bool {
 	return false
 }
 
-// in returns the operand's value: nil for an attribute that is missing, and for no operand.
+// in returns the operand's value: nil for a missing attribute, and for no operand.
 func (o *operand) in(v *evaluation) any {
 	switch {
 	case o == nil || !v.spend(1):
@@ -72,7 +72,7 @@ func (p *path) in(v *evaluation) any {
 	if !v.spend(len(steps)) {
 		return nil
 	}
-	// In a workflow's expressions a worker and a task stand side by side; elsewhere the attributes are of one of them.
+	// A workflow's expressions see both a worker and a task. Elsewhere the attributes belong to one of them.
 	if _, there := v.attributes[steps[0]]; !there && len(steps) > 1 && (steps[0] == "worker" || steps[0] == "task") {
 		steps = steps[1:]
 	}
@@ -94,7 +94,7 @@ func (p *path) in(v *evaluation) any {
 	return value
 }
 
-// ordered tells whether the operator, which is one of the four that order, is true of the values.
+// ordered reports whether the operator, one of <, <=, > and >=, is true of the values.
 func (o operator) ordered(v *evaluation, left, right any) bool {
 	if text, isText := left.(string); isText && !v.spendText(text) {
 		return false
@@ -113,7 +113,7 @@ func (o operator) ordered(v *evaluation, left, right any) bool {
 	return sign >= 0
 }
 
-// order returns -1, 0 or 1 as a is less than, equal to or greater than b, if that can be said of them.
+// order returns -1, 0 or 1 as a is less than, equal to or greater than b, if they can be ordered.
 func order(a, b any) (sign int, ordered bool) {
 	switch a := a.(type) {
 	case float64:
@@ -127,13 +127,13 @@ func order(a, b any) (sign int, ordered bool) {
 	}
 }
 
-// listed tells whether list is a list and has the value.
+// listed reports whether list is a list and has the value.
 func (v *evaluation) listed(list, value any) bool {
 	elements, _ := list.([]any)
 	return slices.ContainsFunc(elements, func(element any) bool { return v.equal(element, value) })
 }
 
-// equal tells whether two values are the same in all that is in them. Each value in them is a step.
+// equal reports whether two values are equal in all their elements. Each element is a step.
 func (v *evaluation) equal(a, b any) bool {
 	if !v.spend(1) {
 		return false
@@ -153,7 +153,7 @@ func (v *evaluation) equal(a, b any) bool {
 	}
 }
 
-// isScalar tells whether a value may be compared by ==.
+// isScalar reports whether a value may be compared by ==.
 func isScalar(value any) bool {
 	switch value.(type) {
 	case []any, map[string]any:

@@ -9,7 +9,7 @@ import (
 	"github.com/alecthomas/participle/v2"
 )
 
-// checkDepth refuses what is nested too deeply, before the parser follows it there.
+// checkDepth refuses an expression that is nested too deeply, before the parser recurses into it.
 func checkDepth(text string) error {
 	tokens, err := parser.Lex("", strings.NewReader(text))
 	if err != nil {
@@ -35,7 +35,7 @@ func checkDepth(text string) error {
 	return nil
 }
 
-// mistake says what the lexer or the parser met, and where.
+// mistake turns an error of the lexer or the parser into a sentence with its position.
 func mistake(text string, err error) error {
 	met, ok := errors.AsType[participle.Error](err)
 	if !ok {
@@ -81,15 +81,16 @@ var continuations = []struct{ example, called string }{
 	{"", "the end"},
 }
 
-// shortened leaves out of the beginning what has no influence on what may come next: closed lists and groups are as good as a
-// value each, and so are the conditions and elements before the last. What stays is at most as long as the nesting and one comparison.
+// shortened removes from the beginning of an expression what has no influence on what may come next. Closed lists
+// and groups become one value each, and so do the conditions and elements before the last. The result is at most as
+// long as the nesting and one comparison.
 func shortened(beginning string) string {
 	tokens, err := parser.Lex("", strings.NewReader(beginning))
 	if err != nil {
 		return beginning
 	}
 	kept := []string{}
-	var opened []int // where in kept the groups and lists begin that are open
+	var opened []int // indices in kept of the groups and lists that are open
 	inner := func() int {
 		if len(opened) == 0 {
 			return 0
@@ -114,7 +115,7 @@ func shortened(beginning string) string {
 	return strings.Join(kept, " ")
 }
 
-// expected asks the parser what it would have taken after the beginning, so it always agrees with the grammar.
+// expected asks the parser what it would accept after the beginning, so it always agrees with the grammar.
 func expected(beginning string) string {
 	beginning = shortened(beginning)
 	var called []string

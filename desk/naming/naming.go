@@ -13,12 +13,12 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// MaxSlug is how many characters a unique name has at most.
+// MaxSlug is the maximum number of characters in a unique name.
 const MaxSlug = 64
 
 // Slug returns a unique name in the letters a to z, digits, '.', '_' and '-' for a name in any script: "ivan-petrov"
-// for "Иван Петров", "zhang-wei" for "張偉". It returns "" for a name without anything that has a transliteration, such
-// as one of emoji.
+// for "Иван Петров", "zhang-wei" for "張偉". It returns "" if nothing in the name has a transliteration, as in a name
+// made of emoji.
 func Slug(name string) string {
 	var plain strings.Builder
 	for _, r := range norm.NFC.String(conversation.CleanName(name)) {
@@ -48,21 +48,21 @@ func Slug(name string) string {
 	return trimmed(slug.String(), MaxSlug)
 }
 
-// lettersOnly removes the signs that transliterations write for letters without a sound of their own, as the soft sign.
+// lettersOnly removes the signs that transliterations write for letters without a sound, such as the soft sign.
 var lettersOnly = strings.NewReplacer("'", "", `"`, "", "`", "", "@", "a")
 
-// Numbered returns the slug with a number after it, no longer than a unique name may be: "jose-2".
+// Numbered returns the slug with a number appended, no longer than MaxSlug: "jose-2".
 func Numbered(slug, number string) string {
 	return trimmed(slug, MaxSlug-1-len(number)) + "-" + number
 }
 
-// trimmed returns at most so many characters of a slug, which begin with a letter or digit and end with one.
+// trimmed returns at most limit characters of a slug, beginning and ending with a letter or digit.
 func trimmed(slug string, limit int) string {
 	slug = strings.TrimLeft(slug, "-._")
 	return strings.TrimRight(slug[:min(len(slug), limit)], "-._")
 }
 
-// Same reports whether two names differ in case and in how Unicode writes their characters only. Accents count.
+// Same reports whether two names differ only in case and in how Unicode encodes their characters. Accents count.
 func Same(a, b string) bool { return folded(a) == folded(b) }
 
 func folded(name string) string { return norm.NFC.String(caseless(norm.NFC.String(name))) }
@@ -71,9 +71,9 @@ func folded(name string) string { return norm.NFC.String(caseless(norm.NFC.Strin
 func caseless(text string) string { return strings.ToLower(cases.Fold().String(text)) }
 
 // Fold returns what a search compares: the text without case, diacritics, width and other variants of characters,
-// invisible characters and repeated spaces. "Éric" and "eric" have the same fold, so have "Müller" and "muller",
-// "Groß" and "GROSS", "Işık" and "isik", "Ｓａｌｅｓ" and "sales". Both databases store folds, so that neither's own rules decide.
-// Fold of a fold is that fold.
+// invisible characters and repeated spaces. "Éric" and "eric" have the same fold, and so have "Müller" and
+// "muller", "Groß" and "GROSS", "Işık" and "isik", "Ｓａｌｅｓ" and "sales". Both databases store folds, so that the
+// result does not depend on the database's own rules. Fold of a fold is that fold.
 func Fold(text string) string {
 	if ascii(text) { // most texts, and many times as fast
 		return strings.Join(strings.Fields(strings.ToLower(text)), " ")
@@ -81,7 +81,8 @@ func Fold(text string) string {
 	text = stripped(caseless(stripped(conversation.CleanName(text))))
 	var plain strings.Builder
 	for _, r := range text {
-		if r > unicode.MaxASCII && unicode.Is(unicode.Latin, r) { // ø, ł, ı and others that Unicode does not take apart
+		// Covers ø, ł, ı and other letters that Unicode does not decompose.
+		if r > unicode.MaxASCII && unicode.Is(unicode.Latin, r) {
 			if latin := unidecode.Unidecode(string(r)); onlyLetters(latin) {
 				plain.WriteString(strings.ToLower(latin))
 				continue
