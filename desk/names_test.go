@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// testMadeNames adds agents and queues by their friendly names alone.
+// testMadeNames adds agents and queues by their friendly names only.
 func testMadeNames(t *testing.T, h *house) {
 	for _, register := range []func(friendly string) (string, error){
 		func(friendly string) (string, error) {
@@ -67,7 +67,8 @@ func testMadeNames(t *testing.T, h *house) {
 	require.Equal(t, "jose-4", name, "the name stays with who has it")
 }
 
-// testCleanNames gives friendly names with characters that reorder or hide text to what has one.
+// testCleanNames uses friendly names with characters that reorder or hide text, wherever a friendly name is
+// accepted.
 func testCleanNames(t *testing.T, h *house) {
 	const given, clean = "Refund\u202e 張\u200b偉\n(2)\u2069", "Refund 張偉 (2)"
 	sid, err := h.OpenDraft(t.Context(), Draft{Details: Details{FriendlyName: given}, Customer: conversation.Customer{Name: given}})
@@ -95,7 +96,8 @@ func testCleanNames(t *testing.T, h *house) {
 	require.Equal(t, "gone", names.Agent("gone"))
 }
 
-// testLengths gives texts of one character too many: each is refused with how many there are, counted as people do.
+// testLengths uses texts that are one character too long. Each is refused with its length in characters as people
+// count them.
 func testLengths(t *testing.T, h *house) {
 	account, err := h.Account(t.Context())
 	require.NoError(t, err)
@@ -118,7 +120,7 @@ func testLengths(t *testing.T, h *house) {
 	}
 }
 
-// testMadeNamesAtOnce adds agents at once whose names are written alike.
+// testMadeNamesAtOnce concurrently adds agents with similar names.
 func testMadeNamesAtOnce(t *testing.T, h *house) {
 	other := h.open()
 	var adding sync.WaitGroup

@@ -16,7 +16,7 @@ func (h *house) notices(agent string) Notices {
 	return n
 }
 
-// testSenderLearns: the sender finds what became of a transfer, after their wrap-up too.
+// testSenderLearns: the sender sees the outcome of a transfer, also after their wrap-up.
 func testSenderLearns(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice", "bob")
@@ -65,7 +65,7 @@ func testSenderLearns(t *testing.T, h *house) {
 	require.NoError(t, h.SetPresence(t.Context(), "bob", PresenceAvailable))
 	h.dispatch()
 	th.follow()
-	h.clock.advance(time.Hour) // whom it was offered to may be asked again
+	h.clock.advance(time.Hour) // an agent who declined may be asked again
 	h.dispatch()
 	th.follow()
 	if th.task().Status == conversation.TaskPending {
@@ -81,7 +81,7 @@ func testSenderLearns(t *testing.T, h *house) {
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }
 
-// testNextAgentIsNotNotified: an agent who gets the name of one who was removed has sent nothing yet.
+// testNextAgentIsNotNotified: an agent with the name of a removed agent has no notices of that agent's transfers.
 func testNextAgentIsNotNotified(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice")
@@ -96,7 +96,7 @@ func testNextAgentIsNotNotified(t *testing.T, h *house) {
 	require.Empty(t, h.notices("alice").Sent)
 }
 
-// testSenderLearnsOfFailures: taken back, given back, timed out, closed.
+// testSenderLearnsOfFailures: transfers that are canceled, given back, timed out or closed.
 func testSenderLearnsOfFailures(t *testing.T, h *house) {
 	h.transfersOn()
 	h.set(func(s *conversation.Settings) { s.Unanswered = conversation.UnansweredSender })
@@ -126,7 +126,7 @@ func testSenderLearnsOfFailures(t *testing.T, h *house) {
 	require.Empty(t, h.notices("alice").Sent)
 }
 
-// testMissedOffer: an agent who was made unavailable reads why, until they choose a presence or dismiss it.
+// testMissedOffer: an agent who was made unavailable sees why, until they set a presence or dismiss it.
 func testMissedOffer(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	require.Nil(t, h.notices("alice").Missed)

@@ -57,7 +57,7 @@ func testQueueExpressions(t *testing.T, h *house) {
 	require.Equal(t, map[string]string{"billing": "alice", "everyone": "alice bob carol", "bobs": "bob"}, members(), "what is refused changes nothing")
 }
 
-// testJoiningIsPlaced: whoever joins a queue by their attributes gets what waits in it.
+// testJoiningIsPlaced: an agent who joins a queue by their attributes is offered its waiting tasks.
 func testJoiningIsPlaced(t *testing.T, h *house) {
 	h.transfersOn()
 	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "alice", Presence: PresenceAvailable}))
@@ -164,7 +164,7 @@ func testKeys(t *testing.T, h *house) {
 	refusedWith(t, conversation.CodeInvalidPayload, h.RevokeKey(ctx, "SK1"), "no key")
 }
 
-// testSecretsAreHashed looks at everything that is kept: of a key's secret there is nothing in it.
+// testSecretsAreHashed looks at all stored data: they contain nothing of a key's secret.
 func testSecretsAreHashed(t *testing.T, h *house) {
 	_, secret, err := h.AddKey(t.Context(), Key{Name: "shop", Role: KeyService})
 	require.NoError(t, err)
@@ -347,13 +347,14 @@ func testChangedMessages(t *testing.T, h *house) {
 	require.Equal(t, 2, transcript[0].Number, "the numbers of the others stay")
 }
 
-// testPages reads lists page by page, forwards and back, while tasks come in: nothing is missing that was there, nothing comes twice.
+// testPages reads lists page by page, in both directions, while tasks arrive: no entry that was there is missing,
+// and none is repeated.
 func testPages(t *testing.T, h *house) {
 	h.staff("support")
 	var all []string
 	begin := func() {
 		all = append(all, h.start("support", withPriority(len(all)%3)).follow().task().SID)
-		if len(all)%2 == 0 { // else two have the same time
+		if len(all)%2 == 0 { // otherwise two have the same time
 			h.clock.advance(time.Second)
 		}
 	}
@@ -415,7 +416,7 @@ func testPages(t *testing.T, h *house) {
 	require.False(t, none.More)
 }
 
-// testExpensiveExpressions gives queues and agents what takes too long to evaluate.
+// testExpensiveExpressions uses expressions of queues and attributes of agents that take too long to evaluate.
 func testExpensiveExpressions(t *testing.T, h *house) {
 	list := `{"list":[` + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + `]}`
 	long := strings.TrimSuffix(strings.Repeat(`list HAS "x" OR `, 250), ` OR `)
@@ -444,7 +445,7 @@ func testExpensiveExpressions(t *testing.T, h *house) {
 	refused(err, "attributes")
 }
 
-// testManyMembers puts more agents on a queue, and takes them off it, than one statement does.
+// testManyMembers adds and removes more members of a queue than one statement does.
 func testManyMembers(t *testing.T, h *house) {
 	const many, atOnce = 1300, 100 // a transaction has a deadline
 	for first := 0; first < many; first += atOnce {
@@ -473,14 +474,14 @@ func testManyMembers(t *testing.T, h *house) {
 	require.NoError(t, h.UpdateAgent(t.Context(), "agent-0006", AgentChange{Attributes: new(`{"level":1}`)}))
 	require.Equal(t, many-6, members())
 
-	// What changes between the evaluation and the transaction counts.
+	// Changes between the evaluation and the transaction are taken into account.
 	p, err := h.populate(t.Context(), "level >= 5")
 	require.NoError(t, err)
 	require.NoError(t, h.UpdateAgent(t.Context(), "agent-0006", AgentChange{Attributes: new(`{"level":9}`)}))
 	require.NoError(t, h.exclusiveTx(t.Context(), "fill the queue", func(tx *transaction) error { return tx.fillQueue(t.Context(), "levels", p) }))
 	require.Equal(t, many-5, members())
 	for i := range 2 {
-		p.found["agent-0009"] = populated{`{"level":9}`, i == 1} // as if the evaluation had found so
+		p.found["agent-0009"] = populated{`{"level":9}`, i == 1} // as if the evaluation had found that
 		require.NoError(t, h.exclusiveTx(t.Context(), "fill the queue", func(tx *transaction) error { return tx.fillQueue(t.Context(), "levels", p) }))
 		require.Equal(t, many-6+i, members(), "the transaction evaluates only what has changed")
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestHotQueriesWalkIndexes looks at how SQLite runs every statement of a conversation's life, of the
-// dispatcher and of an offer: none reads a table that grows from end to end, and none sorts.
+// TestHotQueriesWalkIndexes checks SQLite's query plans of every statement in a conversation's life, in the
+// dispatcher and in an offer: none scans a table that grows, and none sorts.
 func TestHotQueriesWalkIndexes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
@@ -23,16 +23,19 @@ func TestHotQueriesWalkIndexes(t *testing.T) {
 		for query := range p.statements {
 			looked++
 			for _, step := range explain(t, p, query) {
-				if strings.HasPrefix(query, selectTurns) { // insights: a row would cost more than all the rest
+				// Insights: reading the row would cost more than everything else.
+				if strings.HasPrefix(query, selectTurns) {
 					require.Contains(t, step, "USING COVERING INDEX", query)
 				}
 				require.NotContains(t, step, "TEMP B-TREE", query)
 				if table, scans := strings.CutPrefix(step, "SCAN "); scans {
-					if strings.Contains(query, "count(*)") { // how much waits is counted along the index of what waits alone
+					// Waiting tasks and webhooks are counted in an index of waiting rows only.
+					if strings.Contains(query, "count(*)") {
 						require.Regexp(t, `^(tasks USING COVERING INDEX tasks_(in_line|waiting_for_agent)|webhooks USING COVERING INDEX webhooks_.*|undelivered|pending)$`, table, query)
 						continue
 					}
-					// Few rows: who works here. (VALUES is how rows are inserted, w a single row of a query's own.)
+					// Few rows: the agents and queues. (VALUES are inserted rows, w is a single row that a query
+					// makes.)
 					require.Regexp(t, `^(queues|queue_agents|agents|plugins|CONSTANT ROW|w$|w USING INDEX tasks_live_by_time$|chosen$|told$|own$|\d+-ROW VALUES)`, table, query)
 				}
 			}
@@ -41,7 +44,7 @@ func TestHotQueriesWalkIndexes(t *testing.T) {
 	require.Greater(t, looked, 40)
 }
 
-// liveADay lets everything happen that often does: in a conversation's life, at the dispatcher, on the pages.
+// liveADay lets everything happen that happens often: in a conversation's life, in the dispatcher, on the pages.
 func (h *house) liveADay() {
 	h.t.Helper()
 	h.transfersOn()
@@ -118,7 +121,7 @@ func (h *house) readLists() {
 	_, err = h.Backlog(ctx)
 	require.NoError(h.t, err)
 	now := h.clock.now()
-	for _, to := range []time.Time{now, now.Add(time.Hour)} { // there is something later, and nothing
+	for _, to := range []time.Time{now, now.Add(time.Hour)} { // one period with later data, one without
 		_, err = h.Insights(ctx, InsightFilter{From: now.Add(-time.Hour), To: to})
 		require.NoError(h.t, err)
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
 )
 
-// TestPostgres runs what every database has to do, and what only PostgreSQL does, on a private server.
+// TestPostgres runs the tests of every database, and those of PostgreSQL only, on a private server.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t, postgres.Options{Careless: true, Settings: map[string]string{"deadlock_timeout": "50ms"}})
@@ -44,8 +44,8 @@ func TestPostgres(t *testing.T) {
 	})
 }
 
-// testFrozenGetsNoLock has a process freeze that holds a lock, and waits for it in another transaction: both lose, one after
-// the other would take twice as long.
+// testFrozenGetsNoLock freezes a process that holds a lock and waits for it in another transaction. Both locks are
+// released at the same time. Releasing one after the other would take twice as long.
 func testFrozenGetsNoLock(t *testing.T, h *house) {
 	config, _, err := postgresConfig(h.database)
 	require.NoError(t, err)
@@ -119,18 +119,18 @@ func testPostgresRefuses(t *testing.T, server *databases) {
 	require.Equal(t, "postgres://…", Named("postgres://baton:"+secret+"@db.example.com:port/desk"))
 }
 
-// A newer build that was to copy a desk in use would else leave tables that the build at work can't start on again.
+// A newer build that is to copy a desk in use must not leave tables that the running build cannot start on again.
 func TestCopyOfADeskInUseTouchesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "desk.db")
 	d, err := Open(t.Context(), path, Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	_, err = Copy(t.Context(), path, "postgres://baton@127.0.0.1:1/desk") // nobody is there, which is found out later
+	_, err = Copy(t.Context(), path, "postgres://baton@127.0.0.1:1/desk") // no server is there, which is found out later
 	require.ErrorContains(t, err, "is open in another program")
 }
 
-// testCopy copies a desk with everything in it, and reads both.
+// testCopy copies a desk with data in all tables, and reads both.
 func testCopy(t *testing.T, h *house) {
 	path := filepath.Join(t.TempDir(), "desk.db")
 	from := &house{t: t, database: path, clock: newClock()}
@@ -144,7 +144,7 @@ func testCopy(t *testing.T, h *house) {
 	}).follow()
 	from.keepOneOfEach(th)
 	before, reads := from.contents(), from.readsOfCopy(th)
-	for table, rows := range before { // what a copy of nothing would pass
+	for table, rows := range before { // an empty table would hide a copy that copies nothing
 		require.NotEmpty(t, rows, table)
 	}
 
@@ -162,7 +162,7 @@ func testCopy(t *testing.T, h *house) {
 	h.now = from.clock.now
 	require.Equal(t, before, h.contents())
 	require.Equal(t, reads, h.readsOfCopy(&thread{h: h, sid: th.sid}))
-	moved := &thread{h: h, sid: th.sid, state: th.state} // and goes on
+	moved := &thread{h: h, sid: th.sid, state: th.state} // the conversation continues on the copy
 	moved.accept(moved.task().Agent)
 	requireShown(t, h, moved)
 
@@ -174,7 +174,7 @@ func testCopy(t *testing.T, h *house) {
 	}
 }
 
-// keepOneOfEach puts something into the tables that a day leaves empty.
+// keepOneOfEach adds rows to the tables that liveADay leaves empty.
 func (h *house) keepOneOfEach(th *thread) {
 	h.t.Helper()
 	ctx := h.t.Context()
@@ -202,7 +202,7 @@ func (h *house) keepOneOfEach(th *thread) {
 	h.queueWebhooks()
 }
 
-// readsOfCopy are answers of the desk that put many rows together, and in order.
+// readsOfCopy are answers of the desk that combine many rows in order.
 func (h *house) readsOfCopy(th *thread) (answers []any) {
 	h.t.Helper()
 	read := func(answer any, err error) {
@@ -224,7 +224,7 @@ func (h *house) readsOfCopy(th *thread) (answers []any) {
 	return answers
 }
 
-// testPostgresPlans looks at how PostgreSQL runs what is asked most, at a desk at which very much has been.
+// testPostgresPlans checks the query plans of the most frequent queries at a very large desk.
 func testPostgresPlans(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support").follow()
@@ -271,7 +271,7 @@ func (h *house) explain(query string, args ...any) string {
 	return strings.Join(plan, "\n")
 }
 
-// databases are a server, and an empty desk that others are copied from.
+// databases are a server, and an empty desk that other databases are copied from.
 type databases struct {
 	*postgres.Server
 
@@ -280,7 +280,8 @@ type databases struct {
 
 const emptyDesk = "empty_desk"
 
-// startPostgres starts a server that ends with the test. A machine without one skips it, but not continuous integration.
+// startPostgres starts a server that ends with the test. Without PostgreSQL the test is skipped, except in
+// continuous integration.
 func startPostgres(t *testing.T, options postgres.Options) *databases {
 	t.Helper()
 	server := postgrestest.Start(t, options)
@@ -289,7 +290,7 @@ func startPostgres(t *testing.T, options postgres.Options) *databases {
 	return &databases{Server: server}
 }
 
-// database makes an empty desk, and returns its URL.
+// database creates an empty desk, and returns its URL.
 func (s *databases) database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("desk_%d", s.made.Add(1))
@@ -297,7 +298,7 @@ func (s *databases) database(t testing.TB) string {
 	return s.URL(name)
 }
 
-// TestPlainConnectionsAreForThisMachine: what is sent to another machine is encrypted, wherever the address comes from.
+// TestPlainConnectionsAreForThisMachine: connections to another machine are encrypted, wherever the address is set.
 func TestPlainConnectionsAreForThisMachine(t *testing.T) {
 	for _, test := range []struct {
 		name, address string

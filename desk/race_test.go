@@ -2,5 +2,5 @@
 
 package desk
 
-// underRaceDetector tells whether the race detector is on, which makes a test ten times slower.
+// underRaceDetector reports whether the race detector is on, which makes a test ten times slower.
 const underRaceDetector = true

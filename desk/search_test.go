@@ -18,7 +18,7 @@ func ofCustomer(name, address string) func(*conversation.StartCommand) {
 	return func(c *conversation.StartCommand) { c.Customer = conversation.Customer{Name: name, Address: address} }
 }
 
-// says has the customer write in the conversation.
+// says adds a message of the customer to the conversation.
 func (th *thread) says(text string) Message {
 	th.h.t.Helper()
 	said, err := th.h.Say(th.h.t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: text})
@@ -26,7 +26,7 @@ func (th *thread) says(text string) Message {
 	return said
 }
 
-// searches returns what a page of a search has, without a filter.
+// searches returns the page of a search without a filter.
 func (h *house) searches(search string) []Match {
 	h.t.Helper()
 	found, err := h.ConversationPage(h.t.Context(), Filter{}, search, Page{})
@@ -42,7 +42,8 @@ func sidsOf(matches []Match) []string {
 	return sids
 }
 
-// testSearchConversations: supervisors find conversations by the customer's name and address and by what was written.
+// testSearchConversations: supervisors find conversations by the customer's name and address and by the text of
+// messages.
 func testSearchConversations(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice")
@@ -96,7 +97,7 @@ func testSearchConversations(t *testing.T, h *house) {
 	require.Len(t, h.searches(""), 4)
 	require.Nil(t, h.searches(" \t")[0].Excerpt)
 
-	th := names["Éric Müller"].accept("alice") // who waits longest
+	th := names["Éric Müller"].accept("alice") // the one who waits longest
 	require.Equal(t, []string{th.sid}, h.found(Filter{Agent: "alice"}, "eric"))
 	require.Empty(t, h.found(Filter{Agent: "alice"}, "ada"))
 	require.Empty(t, h.found(Filter{Status: conversation.ConversationClosed}, "ada"))
@@ -111,7 +112,7 @@ func (h *house) found(f Filter, search string) []string {
 	return sidsOf(found.Entries)
 }
 
-// testSearchBySID: every SID of a conversation finds it, and nothing else does.
+// testSearchBySID: every SID of a conversation finds that conversation only.
 func testSearchBySID(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice")
@@ -142,7 +143,8 @@ func testSearchBySID(t *testing.T, h *house) {
 	require.Empty(t, h.found(Filter{Status: conversation.ConversationClosed}, th.sid), "the filters count too")
 }
 
-// testSearchPages: pages of a search have each conversation once, in both directions, also where a page stops at its bounds.
+// testSearchPages: the pages of a search have each conversation once, in both directions, also where a page stops
+// at its bounds.
 func testSearchPages(t *testing.T, h *house) {
 	require.NoError(t, h.AddQueue(t.Context(), "support"))
 	var want []string
@@ -204,7 +206,7 @@ func testSearchPages(t *testing.T, h *house) {
 	require.Len(t, other.Entries, 2)
 }
 
-// testSearchRefusals: what cannot be searched is refused with a sentence.
+// testSearchRefusals: a search without searchable text is refused with a sentence.
 func testSearchRefusals(t *testing.T, h *house) {
 	for search, sentence := range map[string]string{
 		strings.Repeat("é", MaxSearch+1): "search for a shorter text",
@@ -221,7 +223,7 @@ func testSearchRefusals(t *testing.T, h *house) {
 	require.Empty(t, h.searches(strings.Repeat("é", MaxSearch)))
 }
 
-// testSearchErased: a changed, removed or erased text is not found any more.
+// testSearchErased: a changed, removed or erased text is no longer found.
 func testSearchErased(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support", ofCustomer("Zoe", "zoe@example.com")).follow().accept("alice")
@@ -256,7 +258,7 @@ func testExcerpt(t *testing.T, h *house) {
 	require.Equal(t, []any{said.SID, FromCustomer, said.At}, []any{e.Message, e.From, e.At})
 }
 
-// BenchmarkSearch measures a search that finds nothing, at a desk of 20,000 conversations with five messages each.
+// BenchmarkSearch measures a search without results, at a desk of 20,000 conversations with five messages each.
 func BenchmarkSearch(b *testing.B) {
 	for _, kind := range []string{"clear", "encrypted"} {
 		b.Run("sqlite "+kind, func(b *testing.B) {
@@ -286,7 +288,7 @@ func benchmarkSearch(b *testing.B, h *house) {
 	}
 }
 
-// fillTranscripts makes conversations with transcripts.
+// fillTranscripts creates conversations with transcripts.
 func (h *house) fillTranscripts(conversations, messages int) {
 	h.t.Helper()
 	require.NoError(h.t, h.AddQueue(h.t.Context(), "support"))

@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// testKeyUse looks at when a key was last used: to the minute, with one write a minute at most.
+// testKeyUse checks when a key was last used: to the minute, with at most one write a minute.
 func testKeyUse(t *testing.T, h *house) {
 	ctx := t.Context()
 	key, secret, err := h.AddKey(ctx, Key{Name: "shop", Role: KeyService, LastUsedAt: h.clock.now()})
@@ -125,7 +125,7 @@ func testWebhookSecret(t *testing.T, h *house) {
 	}
 }
 
-// testSecurityLog looks at the lines of what changes who may do what, and of what is erased.
+// testSecurityLog checks the log lines of changes of permissions, and of erasures.
 func testSecurityLog(t *testing.T, h *house) {
 	var log bytes.Buffer
 	h.security = seclog.New(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})))
@@ -184,8 +184,8 @@ func testSecurityLog(t *testing.T, h *house) {
 	}
 }
 
-// A connection string that is no URL of PostgreSQL is not taken for the path of a file, which would be created with the
-// password in its name, and its password is in no message.
+// A connection string that is not a PostgreSQL URL is not taken for the path of a file, which would be created with
+// the password in its name. No message contains its password.
 func TestAConnectionStringIsNoPath(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, database := range []string{

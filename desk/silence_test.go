@@ -14,8 +14,8 @@ import (
 	"github.com/baton-transfers/baton/internal/silence"
 )
 
-// TestADeskOutlivesSilentConnections: the connections of a desk stay open and nothing arrives any more. Its dispatcher
-// goes on within 15 seconds, and until then it says that it does not.
+// TestADeskOutlivesSilentConnections: the desk's connections stay open, but nothing arrives. Its dispatcher works
+// again within 15 seconds, and reports until then that it does not.
 func TestADeskOutlivesSilentConnections(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t, postgres.Options{Careless: true})
@@ -54,7 +54,7 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 				}))
 				return rows == 1
 			}, "the dispatcher goes on")
-			if time.Since(began) > 10*time.Second { // sooner where it had an idle connection that was opened later
+			if time.Since(began) > 10*time.Second { // sooner if it had an idle connection that was opened later
 				require.NotZero(t, said.Load(), "it said that the dispatcher made no round")
 				require.Less(t, time.Duration(said.Load()), 10*time.Second)
 			}
@@ -69,7 +69,7 @@ func eventually15(t *testing.T, condition func() bool, what string) {
 	require.Eventually(t, condition, 15*time.Second, 20*time.Millisecond, what)
 }
 
-// useConnections reads from as many connections at once, until end is called.
+// useConnections uses that many connections at the same time, until end is called.
 func useConnections(t *testing.T, d *Desk, connections int) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -77,7 +77,7 @@ func useConnections(t *testing.T, d *Desk, connections int) (end func()) {
 	used.Add(connections)
 	for range connections {
 		done.Go(func() {
-			_ = d.readTx(ctx, "use a connection", func(tx *transaction) error { // fails as its connection does
+			_ = d.readTx(ctx, "use a connection", func(tx *transaction) error { // fails with its connection
 				_, err := all(ctx, tx, value[int], `SELECT 1`)
 				used.Done()
 				<-ctx.Done()

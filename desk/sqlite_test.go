@@ -55,7 +55,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestOpenTogether lets several processes make the same new desk.
+// TestOpenTogether lets several processes create the same new desk.
 func TestOpenTogether(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "with ?, # and %.db")
@@ -82,7 +82,7 @@ func openTogether(t *testing.T, database string) {
 	}
 }
 
-// TestEveryConnection looks at the pragmas of each pooled connection.
+// TestEveryConnection checks the pragmas of each pooled connection.
 func TestEveryConnection(t *testing.T) {
 	t.Parallel()
 	d, err := Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), Options{})

@@ -15,18 +15,19 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// diary is what happened at the desk while conversations ran at random: who did what, since when.
+// diary records what happened at the desk while conversations ran at random: the events, and each agent's
+// activities.
 type diary struct {
 	*house
 
 	began     time.Time
 	threads   []*thread
-	events    map[string][]conversation.Event // by conversation, as the desk tells them
+	events    map[string][]conversation.Event // by conversation, as the desk returns them
 	workflows map[string]string               // by conversation
 	changes   map[string][]change
 }
 
-// change is that an agent had another activity from then on.
+// change is an agent's change to another activity.
 type change struct {
 	activity string
 	at       time.Time
@@ -34,7 +35,7 @@ type change struct {
 
 var statisticsPeople = []string{"ann", "ben", "cat"}
 
-// aDay lets conversations run at random, while agents come, go and train.
+// aDay lets conversations run at random, while agents change their activities.
 func aDay(h *house, seed uint64) *diary {
 	h.t.Helper()
 	h.transfersOn()
@@ -91,7 +92,7 @@ func (d *diary) does(agent string, activity Activity) {
 	require.NoError(d.t, d.UpdateAgent(d.t.Context(), agent, AgentChange{Activity: &activity.SID}))
 }
 
-// everyFilter combines what statistics can be asked for.
+// everyFilter combines the values that statistics can be filtered by.
 func (d *diary) everyFilter() (filters []StatisticsFilter) {
 	workflows := slices.Sorted(maps.Values(d.workflows))
 	for _, queue := range []string{"", "sales", "care", "nowhere"} {
@@ -109,7 +110,7 @@ func (d *diary) everyFilter() (filters []StatisticsFilter) {
 	return filters
 }
 
-// testCumulative counts by hand: conversation by conversation, in the events as the desk tells them.
+// testCumulative compares with a count of the events of each conversation.
 func testCumulative(t *testing.T, h *house) {
 	d := aDay(h, 1)
 	filters := d.everyFilter()
@@ -158,7 +159,7 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 			mine := f.Agents == nil || slices.Contains(f.Agents, e.Agent)
 			if moved := e.To.Queue != "" && e.Name == conversation.EventTaskUpdated && e.To.Queue != e.Queue; moved &&
 				!e.At.Before(from) && e.At.Before(to) && f.Agents == nil && d.asked(f, th, e.To.Queue) {
-				c.Tasks.Entered++ // with no agent, so that a filter by agents leaves it out
+				c.Tasks.Entered++ // without an agent, so that a filter by agents leaves it out.
 			}
 			if e.At.Before(from) || !e.At.Before(to) || !mine || !d.asked(f, th, e.Queue) {
 				continue
@@ -219,7 +220,7 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 	return c
 }
 
-// asked tells whether the filter asks for a task of the conversation that is in that queue.
+// asked reports whether the filter selects a task of the conversation in that queue.
 func (d *diary) asked(f StatisticsFilter, th *thread, queue string) bool {
 	return (f.Queue == "" || f.Queue == queue) && (f.Workflow == "" || f.Workflow == d.workflows[th.sid]) &&
 		(f.Channel == "" || f.Channel == th.state.Channel)
@@ -240,7 +241,7 @@ func spansByHand(took []time.Duration) (s Spans) {
 	return s
 }
 
-// activitiesByHand goes through who did what since when. Who has never changed has always been available.
+// activitiesByHand computes the durations from the diary. An agent without a change has always been available.
 func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans []ActivitySpans) {
 	d.t.Helper()
 	took := map[string][]time.Duration{}
@@ -271,7 +272,7 @@ func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans 
 	return spans
 }
 
-// testRealTime counts by hand in the conversations themselves.
+// testRealTime compares with a count of the conversations' own states.
 func testRealTime(t *testing.T, h *house) {
 	d := aDay(h, 3)
 	require.NoError(t, h.SetCapacity(t.Context(), "cat", conversation.ChannelWeb, 0))
@@ -363,7 +364,7 @@ func (d *diary) countPeople(f StatisticsFilter, r *RealTime) {
 	}
 }
 
-// testStatisticsByHand is an example that was counted on paper.
+// testStatisticsByHand is an example that was counted manually.
 func testStatisticsByHand(t *testing.T, h *house) {
 	h.transfersOn()
 	h.set(func(s *conversation.Settings) { s.TimeoutActivity = false })
@@ -376,10 +377,11 @@ func testStatisticsByHand(t *testing.T, h *house) {
 	h.clock.advance(time.Minute)
 	th.transfer("alice", toQueue("billing"), "") // offered to bob
 	h.clock.advance(2 * time.Second)
-	th.do(conversation.MoveCommand{To: toQueue("support")}) // nobody else is there: alice wraps this conversation up
+	// No other agent is there: alice wraps this conversation up.
+	th.do(conversation.MoveCommand{To: toQueue("support")})
 	th.follow()
 	h.clock.advance(30 * time.Second)
-	th.wrapup("alice") // and is offered it
+	th.wrapup("alice") // and gets the offer
 	h.clock.advance(4 * time.Second)
 	th.accept("alice")
 	given := h.start("billing").follow()
@@ -444,7 +446,7 @@ func testStatisticsByHand(t *testing.T, h *house) {
 	require.Equal(t, newer.task().SID, now[0].LongestInQueue.Task, "the older task has just come")
 }
 
-// testActivityDurations follows agents whose activities are renamed and removed, and who are added again.
+// testActivityDurations follows agents whose activities are renamed and removed, and agents who are added again.
 func testActivityDurations(t *testing.T, h *house) {
 	add := func(name string) Activity {
 		t.Helper()
@@ -501,7 +503,7 @@ func testActivityDurations(t *testing.T, h *house) {
 	require.Equal(t, map[string]string{"Available": "1: 1m0s to 1m0s"}, spans(began, ended, "alice"), "what somebody else of the name did isn't hers")
 }
 
-// testSegments finds one segment for each task that was accepted.
+// testSegments expects one segment for each accepted task.
 func testSegments(t *testing.T, h *house) {
 	d := aDay(h, 5)
 	var accepted []*conversation.Task
@@ -557,7 +559,7 @@ func testSegments(t *testing.T, h *house) {
 	require.Empty(t, none, "an offer is no segment")
 }
 
-// testHappeningsOn compares with all events, of which it leaves out those of other conversations.
+// testHappeningsOn compares with all events, without those of other conversations.
 func testHappeningsOn(t *testing.T, h *house) {
 	d := aDay(h, 7)
 	channels := map[string]conversation.Channel{}
@@ -597,8 +599,7 @@ func testHappeningsOn(t *testing.T, h *house) {
 	}
 }
 
-// TestStatisticsWalkIndexes looks at how SQLite runs the statements of statistics: none reads a table
-// that grows from end to end.
+// TestStatisticsWalkIndexes checks SQLite's query plans of statistics: none scans a table that grows.
 func TestStatisticsWalkIndexes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
@@ -632,12 +633,13 @@ func TestStatisticsWalkIndexes(t *testing.T) {
 		}
 		looked++
 		for _, step := range explain(t, h.store.reads, query) {
-			// Sorted may be: reservations of the same microsecond, the events of a period, activities.
+			// These may be sorted: reservations of the same microsecond, the events of a period, activities.
 			if !strings.HasSuffix(step, "LAST TERM OF ORDER BY") && !strings.Contains(query, "ORDER BY e.position") && !strings.Contains(query, "FROM activities") {
 				require.NotContains(t, step, "TEMP B-TREE", query)
 			}
 			if table, scans := strings.CutPrefix(step, "SCAN "); scans {
-				// Few rows: who works here, and what lives. Lists are read in order, as far as the page goes.
+				// Few rows: the agents and queues, and what is live. Lists are read in order, up to the end of the
+				// page.
 				require.Regexp(t, `^(queues|queue_agents|agents|agent_channels|activities|account|`+
 					`t USING INDEX tasks_live_by_(queue|time)|r USING INDEX reservations_by_time|c USING COVERING INDEX conversations_by_time)`, table, query)
 			}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBusyIsTriedAgain stands in for processes that hold the database for longer than it waits.
+// TestBusyIsTriedAgain simulates processes that hold the database for longer than it waits.
 func TestBusyIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
@@ -39,7 +39,7 @@ func TestBusyIsTriedAgain(t *testing.T) {
 	require.Equal(t, sqliteTries+1, calls, "nothing else is tried again")
 }
 
-// testReadsOneSnapshot: the event log is read from two tables, and passes over no event that is written between them.
+// testReadsOneSnapshot: the event log is read from two tables, and no event that is written between them is missed.
 func testReadsOneSnapshot(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	var before, after []LoggedEvent
@@ -59,7 +59,7 @@ func testReadsOneSnapshot(t *testing.T, h *house) {
 	require.Greater(t, len(now), len(before))
 }
 
-// What a look reads is of one moment because it is one query; two would be of two.
+// A queryOne transaction reads one moment because it is one query. Two queries would read two moments.
 func TestALookIsOneQuery(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))

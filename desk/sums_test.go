@@ -44,8 +44,8 @@ func (c counts) plus(others ...counts) counts {
 	return sum
 }
 
-// testStatisticsAddUp lets conversations run at random: parts add up to wholes, periods to longer ones, and what came
-// to a queue to what is there and what left it by each way.
+// testStatisticsAddUp lets conversations run at random. Parts add up to wholes, periods to longer ones, and the
+// tasks that entered a queue to those that are in it and those that left it in each way.
 func testStatisticsAddUp(t *testing.T, h *house) {
 	d := aDay(h, 10)
 	from, to := d.began.Add(-time.Hour), h.clock.now().Add(time.Second)
@@ -109,14 +109,14 @@ func (d *diary) count(from, to time.Time, filters ...StatisticsFilter) []Cumulat
 	return figures
 }
 
-// requireBalance requires that everything that came since the beginning is there or has left by one way.
+// requireBalance requires that everything that entered since the beginning is there or has left in one way.
 func (d *diary) requireBalance(f StatisticsFilter, from, to time.Time) {
 	d.t.Helper()
 	past := d.count(from, to, f)[0]
 	now, err := d.RealTime(d.t.Context(), f)
 	require.NoError(d.t, err)
 	moved := past.Tasks.Moved
-	if f.Queue == "" { // moves are within it
+	if f.Queue == "" { // moves are within the desk
 		require.Equal(d.t, past.Tasks.Created, past.Tasks.Entered-moved, "%+v", f)
 	}
 	require.Equal(d.t, past.Tasks.Entered, now[0].Tasks+past.Tasks.Completed+past.Tasks.Canceled+moved, "tasks of %+v", f)
@@ -145,7 +145,7 @@ func (th *thread) finish() {
 	require.Equal(th.h.t, conversation.ConversationClosed, th.state.Status)
 }
 
-// testQueueEntries takes a task to queues by every way.
+// testQueueEntries moves a task to queues in every way.
 func testQueueEntries(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice", "carl")
@@ -166,13 +166,14 @@ func testQueueEntries(t *testing.T, h *house) {
 	require.Equal(t, "entered 2, completed 2, canceled 0, moved 0", entered("support"))
 	require.Equal(t, "entered 0, completed 0, canceled 0, moved 0", entered("billing"))
 
-	// What an agent declines that it was meant for goes back to the line of the queue that it was in all the time.
+	// When an agent declines a transfer to them, its task waits in the queue that it was in all the time.
 	th = h.start("support").follow()
 	th.accept(th.task().Agent).passAndWrapUp(th.task().Agent, toAgent("bob")).decline("bob")
 	th.finish()
 	require.Equal(t, "entered 4, completed 3, canceled 1, moved 0", entered("support"))
 
-	// A start for one agent; a move to an agent is none to a queue; a move to the same queue is none to another.
+	// A start for one agent is an entry. A move to an agent is not a move to a queue. A move to the same queue is
+	// not a move to another.
 	th = h.start("support", func(c *conversation.StartCommand) { c.Agent = "bob" }).follow()
 	require.Equal(t, "entered 5, completed 3, canceled 1, moved 0", entered("support"))
 	th.do(conversation.MoveCommand{To: toAgent("carl")})
@@ -184,7 +185,7 @@ func testQueueEntries(t *testing.T, h *house) {
 	require.Equal(t, "entered 5, completed 3, canceled 1, moved 1", entered("support"))
 	require.Equal(t, "entered 1, completed 0, canceled 0, moved 0", entered("billing"))
 
-	// A transfer that is taken back, once the sender has wrapped up, makes another task.
+	// A transfer that is canceled after the sender's wrap-up makes another task.
 	th.accept("bob").passAndWrapUp("bob", toQueue("support"))
 	require.Equal(t, "entered 6, completed 3, canceled 1, moved 1", entered("support"))
 	th.do(conversation.CancelCommand{Agent: "bob"})
@@ -195,7 +196,7 @@ func testQueueEntries(t *testing.T, h *house) {
 	require.Equal(t, "entered 1, completed 1, canceled 0, moved 0", entered("billing"))
 }
 
-// testInsightsAddUp requires it of conversations that ran at random.
+// testInsightsAddUp checks that insights add up, with conversations that ran at random.
 func testInsightsAddUp(t *testing.T, h *house) {
 	walk := newInsightWalk(h)
 	walk.steps = 30
@@ -265,7 +266,7 @@ func insightCounts(f Figures) counts {
 	}
 }
 
-// testRefusalsCountOnce has a door and a worker note the same accepts.
+// testRefusalsCountOnce has a gateway and a worker record the same accepts.
 func testRefusalsCountOnce(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support").follow()

@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// requireShown requires that the desk shows exactly what the conversation is.
+// requireShown requires that the desk shows exactly the conversation's state.
 func requireShown(t require.TestingT, h *house, th *thread) {
 	c, err := h.Desk.Conversation(h.t.Context(), th.sid)
 	require.NoError(t, err)
@@ -171,7 +171,7 @@ func testEventGap(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	th := h.start("support").follow()
 	th.do(conversation.AcceptCommand{Agent: "alice"})
-	th.events = nil // acknowledged by a desk whose older file was put back
+	th.events = nil // acknowledged by a desk whose older file was restored
 	th.do(conversation.EndCommand{Agent: "alice"})
 	_, err := h.Sync(h.t.Context(), th.picture())
 	require.NoError(t, err)
@@ -226,14 +226,15 @@ func testAttributesOutlive(t *testing.T, h *house) {
 	th := h.start("support").follow().accept("alice")
 	kept := th.task().Attributes
 	th.do(conversation.EndCommand{Agent: "alice"})
-	th.task().Attributes = nil // as the conversation does with what ended long ago
+	th.task().Attributes = nil // as the conversation does with tasks that ended long ago
 	th.follow()
 	tasks, err := h.Desk.Tasks(h.t.Context(), th.sid)
 	require.NoError(t, err)
 	requireSameJSON(t, kept, tasks[0].Attributes)
 }
 
-// testForeignRows: a conversation that bears a SID of another one's changes nothing of that, and an offer under it is declined.
+// testForeignRows: a conversation with a SID of another conversation's row changes nothing of that row, and an
+// offer under it is declined.
 func testForeignRows(t *testing.T, h *house) {
 	h.staff("support", "alice")
 	first := h.start("support").follow()
@@ -262,7 +263,7 @@ func testForeignRows(t *testing.T, h *house) {
 	require.Empty(t, due)
 }
 
-// testInvalidText syncs conversations that an earlier build has started: with texts that no database takes, they are
+// testInvalidText syncs conversations that an earlier build started, with texts that no database accepts. They are
 // offered like others.
 func testInvalidText(t *testing.T, h *house) {
 	h.staff("support", "alice")
@@ -314,8 +315,8 @@ func testAwaitRevision(t *testing.T, h *house) {
 	require.ErrorContains(t, err, "await revision 9")
 }
 
-// testFollowsAnyConversation lets several conversations run at random beside each other, with
-// snapshots that are lost, doubled and late, agents who come and go, and processes that die.
+// testFollowsAnyConversation runs several conversations concurrently at random, with snapshots that are lost,
+// duplicated and late, agents who change their presence, and processes that die.
 func testFollowsAnyConversation(t *testing.T, h *house) {
 	h.transfersOn()
 	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
@@ -398,7 +399,8 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 			"syncLate": func(*rapid.T) {
 				late = append(late, anyThread().picture())
 				if len(late) > 3 {
-					// Late is all it may be: what it lacks has come since, or it isn't late.
+					// The only acceptable failure is being late: the missing events have arrived since, or the
+					// snapshot is not late.
 					_, _ = h.Sync(h.t.Context(), late[0])
 					late = late[1:]
 				}
@@ -425,7 +427,7 @@ func testFollowsAnyConversation(t *testing.T, h *house) {
 				requireConsistent(rt, h)
 			},
 		})
-		for _, th := range threads { // so that the next round finds nothing of this one
+		for _, th := range threads { // so that the next round starts without these conversations
 			_, err := th.try(conversation.CloseCommand{})
 			require.True(rt, err == nil || conversation.CodeOf(err) == conversation.CodeConversationClosed, "%v", err)
 			for _, name := range people {
@@ -448,7 +450,7 @@ func reserve2conversation(t require.TestingT, h *house, c conversation.ReserveCo
 	return task.Conversation
 }
 
-// requireConsistent requires of the rows what must hold at every moment.
+// requireConsistent checks invariants of the rows that always hold.
 func requireConsistent(t require.TestingT, h *house) {
 	for _, broken := range []struct{ what, query string }{
 		{"a load that isn't the count", `SELECT count(*) FROM agent_channels c WHERE load <>

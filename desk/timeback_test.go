@@ -10,7 +10,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// shownOf is what the desk shows of the conversation.
+// shownOf returns what the desk shows of the conversation.
 func (h *house) shownOf(sid string) Shown {
 	h.t.Helper()
 	shown, err := h.Shown(h.t.Context(), sid)
@@ -18,7 +18,8 @@ func (h *house) shownOf(sid string) Shown {
 	return shown
 }
 
-// passed is a conversation that alice has passed to bob, who has accepted; reset sets it back to before the transfer.
+// passed returns a conversation that alice has transferred to bob, who has accepted. reset sets it back to before
+// the transfer.
 func (h *house) passed() (th *thread, reset func()) {
 	h.t.Helper()
 	h.transfersOn()
@@ -36,7 +37,7 @@ func testSetBack(t *testing.T, h *house) {
 	before := th.state.Task(th.task().SID)
 	reset()
 	require.Len(t, th.state.Tasks, 1)
-	th.whole = true // it is asked to show itself
+	th.whole = true // as after a request for a whole snapshot
 	th.follow().agrees()
 	ended, err := h.Task(t.Context(), before.SID)
 	require.NoError(t, err)
@@ -47,7 +48,7 @@ func testSetBack(t *testing.T, h *house) {
 	require.Equal(t, conversation.EventTaskCanceled, history[len(history)-1].Name, "the feed tells that bob's task has ended")
 	require.Equal(t, before.SID, history[len(history)-1].Task)
 
-	th.end("alice").agrees() // and goes on
+	th.end("alice").agrees() // the conversation continues
 	th.wrapup("alice")
 	require.Equal(t, 0, h.load("alice", conversation.ChannelWeb))
 }
@@ -87,7 +88,7 @@ func testSetBackSIDs(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.Equal(t, "bob", shown.Agent, "what was is still told as it was")
 
-	// One that began with an earlier build dates its SIDs once it has learned of it.
+	// A workflow that began with an earlier build dates its SIDs after it has learned of the reset.
 	old := h.start("support").follow()
 	reset = old.remember()
 	old.do(conversation.CloseCommand{})
@@ -151,7 +152,7 @@ func testReleased(t *testing.T, h *house) {
 	require.NoError(t, err)
 	require.False(t, released, "a draft has no workflow yet")
 
-	reset() // it runs after all
+	reset() // the workflow runs again
 	th.accept("bob").agrees()
 	c, err = h.Conversation(t.Context(), th.sid)
 	require.NoError(t, err)
@@ -201,7 +202,7 @@ func testKnownStart(t *testing.T, h *house) {
 	require.True(t, known(th.sid, ""))
 }
 
-// putBack sets the database back to before its last events, as an older copy is.
+// putBack sets the database back to before its last events, like an older copy.
 func (h *house) putBack(events int64) {
 	h.t.Helper()
 	require.NoError(h.t, h.store.run(h.t.Context(), true, func(ctx context.Context) error {
@@ -217,7 +218,7 @@ func (h *house) putBack(events int64) {
 	}))
 }
 
-// happenings are the SIDs of all events.
+// happenings returns the SIDs of all events.
 func (h *house) happenings() (sids []string) {
 	h.t.Helper()
 	found, err := h.AllEvents(h.t.Context(), 0, 1000)
@@ -275,7 +276,7 @@ func testPutBack(t *testing.T, h *house) {
 	renewed("one who reads has seen it")
 
 	h.putBack(1)
-	restarted := h.open() // knows nothing of before
+	restarted := h.open() // it has seen no earlier positions
 	require.NoError(t, restarted.Restored(t.Context()))
 	require.NoError(t, restarted.AddQueue(t.Context(), "six"))
 	renewed("an operator has said so")

@@ -19,16 +19,17 @@ import (
 	"github.com/baton-transfers/baton/internal/postgres"
 )
 
-// busyHouse is a desk at which many work at once.
+// busyHouse is a desk that many processes and people use at the same time.
 type busyHouse struct {
 	*house
 
 	desks []*Desk
-	// agents are on the queues. So are roamers, who come and go: who comes back may be offered what was about to be
-	// offered to them before, beyond their capacity. Claimers are on no queue, and take what they like.
+	// agents and roamers are on the queues. Roamers change their presence: one who is available again may be
+	// offered a task that was about to be offered before, beyond their capacity. Claimers are on no queue, and
+	// claim any task.
 	agents, roamers, claimers []string
 	threads                   []*thread
-	// locks keep two from driving one conversation at a time, as its workflow does.
+	// locks let one goroutine at a time drive a conversation, as its workflow does.
 	locks []sync.Mutex
 	stop  chan struct{}
 	works sync.WaitGroup
@@ -38,7 +39,7 @@ type busyHouse struct {
 	failures []error
 }
 
-// newBusyHouse has as many desks over one database, as other processes would, and agents who are on two queues.
+// newBusyHouse opens several desks on one database, like several processes, and adds agents who are on two queues.
 func newBusyHouse(h *house, desks, agents, conversations int) *busyHouse {
 	h.t.Helper()
 	b := &busyHouse{house: h, agents: names("agent", agents), roamers: names("roamer", 2), claimers: names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
@@ -61,7 +62,7 @@ func newBusyHouse(h *house, desks, agents, conversations int) *busyHouse {
 	return b
 }
 
-// work has a function run again and again until the end, each time with one of the desks.
+// work runs a function repeatedly until the end, each time with one of the desks.
 func (b *busyHouse) work(times int, do func(ctx context.Context, random *rand.Rand, d *Desk) error) {
 	for range times {
 		b.works.Go(func() {
@@ -83,22 +84,22 @@ func (b *busyHouse) work(times int, do func(ctx context.Context, random *rand.Ra
 	}
 }
 
-// end lets everybody finish.
+// end lets all functions finish.
 func (b *busyHouse) end() []error {
 	close(b.stop)
 	b.works.Wait()
 	return b.failures
 }
 
-// drive takes one conversation a step further, by the rules, and tells the desk. What the desk answers with is taken;
-// what can't be told is told again the next time.
+// drive takes one conversation a step further, by the rules, and syncs it. It applies the desk's answer. A failed
+// sync is repeated the next time.
 func (b *busyHouse) drive(ctx context.Context, random *rand.Rand, d *Desk) error {
 	at := random.IntN(len(b.threads))
 	b.locks[at].Lock()
 	defer b.locks[at].Unlock()
 	th := b.threads[at]
 	if th.state.Status == conversation.ConversationClosed && len(th.events) == 0 {
-		th = b.start(one(random, []string{"support", "billing"})) //nolint:contextcheck // nothing is asked
+		th = b.start(one(random, []string{"support", "billing"})) //nolint:contextcheck // it makes no call
 		b.threads[at] = th
 	}
 	b.step(random, th)
@@ -142,7 +143,7 @@ func (b *busyHouse) tell(ctx context.Context, d *Desk, th *thread) error {
 	return nil
 }
 
-// deliver takes what is due, as a dispatcher does, and tells the conversations.
+// deliver takes the commands that are due, as a dispatcher does, and delivers them to the conversations.
 func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *Desk) error {
 	b.clock.advance(100 * time.Millisecond)
 	due, err := d.takeDue(ctx, 4)
@@ -164,8 +165,8 @@ func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *Desk) error {
 	return nil
 }
 
-// everybody works: conversations go on, dispatchers place, agents claim, come and go, people write and read, webhooks
-// are made and sent.
+// everybody starts all the work: conversations proceed, dispatchers match, agents claim and change their presence,
+// people write and read, webhooks are queued and sent.
 func (b *busyHouse) everybody() {
 	b.callback("https://example.com/events")
 	b.work(4, b.drive)
@@ -212,7 +213,7 @@ func (b *busyHouse) anyConversation(random *rand.Rand) string {
 	return b.threads[at].sid
 }
 
-// settle tells the desk of everything, as workflows do in the end, and requires that it shows all of it.
+// settle syncs all conversations, as workflows do in the end, and requires that the desk shows them completely.
 func (b *busyHouse) settle() {
 	b.t.Helper()
 	for _, th := range b.threads {
@@ -224,7 +225,7 @@ func (b *busyHouse) settle() {
 	requireWholeFeed(b.t, b.house)
 	requireWholeTranscripts(b.t, b.house)
 	b.queueWebhooks()
-	b.clock.advance(testLease) // what somebody has taken who could not report it
+	b.clock.advance(testLease) // the lease of webhooks whose delivery could not be reported
 	for taken := b.take(); len(taken) > 0; taken = b.take() {
 		for _, w := range taken {
 			b.delivered(w)
@@ -233,14 +234,14 @@ func (b *busyHouse) settle() {
 	require.Zero(b.t, b.pending(), "each stream had a head that was due")
 }
 
-// requireWithinCapacity requires that no agent has more than they take.
+// requireWithinCapacity requires that no agent has more tasks than their capacity.
 func requireWithinCapacity(t require.TestingT, h *house) {
 	var over int
 	require.NoError(t, h.store.reads.QueryRowContext(h.t.Context(), `SELECT count(*) FROM agent_channels WHERE load > capacity AND agent LIKE 'agent%'`).Scan(&over))
 	require.Zero(t, over)
 }
 
-// requireWholeFeed requires that no position is missing, and that each conversation's events are all there, in order.
+// requireWholeFeed requires that no position is missing, and that each conversation has all its events in order.
 func requireWholeFeed(t require.TestingT, h *house) {
 	last, err := h.LastPosition(h.t.Context())
 	require.NoError(t, err)
@@ -270,11 +271,11 @@ func requireWholeTranscripts(t require.TestingT, h *house) {
 	require.Zero(t, wrong)
 }
 
-// lasts is for how long everybody works.
+// lasts is how long the concurrent work runs.
 const lasts = 1500 * time.Millisecond
 
-// testEverybodyAtOnce lets everybody work at once, while somebody follows the event log, and requires afterwards that
-// nothing was lost, doubled, overbooked or passed over.
+// testEverybodyAtOnce runs all the work concurrently while a reader follows the event log. It requires that nothing
+// was lost, duplicated, overbooked or skipped.
 func testEverybodyAtOnce(t *testing.T, h *house) {
 	b := newBusyHouse(h, 3, 8, 24)
 	b.everybody()
@@ -283,7 +284,7 @@ func testEverybodyAtOnce(t *testing.T, h *house) {
 	for enough := time.Now().Add(lasts); time.Now().Before(enough) || followed < 100; {
 		events, err := follower.AllEvents(t.Context(), followed, 50)
 		require.NoError(t, err)
-		for _, e := range events { // committed in order: whoever follows passes over none
+		for _, e := range events { // committed in order: a reader misses none
 			require.Equal(t, followed+1, e.Position)
 			followed = e.Position
 		}
@@ -293,7 +294,7 @@ func testEverybodyAtOnce(t *testing.T, h *house) {
 	t.Logf("%d steps, %d events", b.steps.Load(), followed)
 }
 
-// testWakesOthers: what one process changes wakes who waits in another, before they look by themselves.
+// testWakesOthers: a change by one process wakes waiters in another before they poll.
 func testWakesOthers(t *testing.T, h *house) {
 	others, err := Open(t.Context(), h.database, Options{Now: h.clock.now, Tick: time.Hour})
 	require.NoError(t, err)
@@ -310,8 +311,9 @@ func testWakesOthers(t *testing.T, h *house) {
 	}()
 	require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceBreak))
 	th := h.start("support")
-	th.sync() // nobody is free
-	// The dispatcher's first look, and its listener's, may still be to come: it would see alice without being woken.
+	th.sync() // no agent is free
+	// The dispatcher's first poll, and its listener's, may still be to come: it would see alice without being
+	// woken.
 	require.Eventually(t, func() bool { return others.dispatchers.Load() == 1 && h.listens() >= 2 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceAvailable))
 	select {
@@ -334,7 +336,7 @@ func testWakesOthers(t *testing.T, h *house) {
 	}
 }
 
-// listens is how many desks of this database listen.
+// listens returns how many desks listen on this database.
 func (h *house) listens() (count int) {
 	h.t.Helper()
 	require.NoError(h.t, h.store.reads.QueryRowContext(h.t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN baton'`).Scan(&count))
@@ -347,7 +349,7 @@ func (f courierFunc) Deliver(ctx context.Context, sid string, c conversation.Com
 	return f(ctx, sid, c)
 }
 
-// testUndoneIsTriedAgain: a transaction that the server undoes for another's sake is carried out after all, once.
+// testUndoneIsTriedAgain: a transaction that the server rolls back in a deadlock is retried, and takes effect once.
 func testUndoneIsTriedAgain(t *testing.T, h *house) {
 	require.NoError(t, h.AddQueue(t.Context(), "support"))
 	first, second := h.start("support"), h.start("support")
@@ -363,7 +365,7 @@ func testUndoneIsTriedAgain(t *testing.T, h *house) {
 			if err := tx.noteEdit(t.Context(), one); err != nil {
 				return err
 			}
-			if !waited { // each has one row and wants the other's
+			if !waited { // each holds one row and waits for the other's
 				waited = true
 				met.Done()
 				met.Wait()
@@ -382,8 +384,8 @@ func testUndoneIsTriedAgain(t *testing.T, h *house) {
 	require.Equal(t, map[string]int{first.sid: 2, second.sid: 2}, spoken)
 }
 
-// TestKilledPostgres kills the server under a desk at which everybody works: calls are tried again or fail, nothing is
-// half done, and the desk recovers by itself.
+// TestKilledPostgres kills the server under a busy desk: calls are retried or fail, nothing is half done, and the
+// desk recovers by itself.
 func TestKilledPostgres(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t, postgres.Options{})

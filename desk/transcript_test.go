@@ -166,8 +166,8 @@ func testStoredNote(t *testing.T, h *house) {
 	require.ErrorIs(t, err, ErrUnknownConversation)
 }
 
-// testOfferComesWithEverything looks at bob's offers all the while conversations are passed to him:
-// whenever there is one, its history and its note are there too.
+// testOfferComesWithEverything reads bob's offers while conversations are transferred to him: each offer comes with
+// its history and its note.
 func testOfferComesWithEverything(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice")

@@ -68,7 +68,7 @@ func testTurnsEnd(t *testing.T, h *house) {
 	changed := h.says(th, FromCustomer, "my number is 1")
 	th.transfer("alice", toAgent("bob"), "Charged twice.")
 
-	// At the same moment by the clock, and in other moments.
+	// First at the same time by the clock, then at later times.
 	h.says(th, FromCustomer, "while waiting")
 	h.clock.advance(time.Second)
 	th.accept("bob")
@@ -166,8 +166,8 @@ func testTurnByClock(t *testing.T, h *house) {
 	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript, "a turn that ended before the desk counted")
 }
 
-// testFormerAgentsReadNoMore: what the desk tells an agent of a conversation that they passed on is what was there at the end of
-// their turn, and what became of the transfer, wherever they meet it.
+// testFormerAgentsReadNoMore: wherever an agent reads a conversation that they passed on, the desk shows it as it
+// was at the end of their turn, and the outcome of the transfer.
 func testFormerAgentsReadNoMore(t *testing.T, h *house) {
 	h.transfersOn()
 	h.staff("support", "alice")

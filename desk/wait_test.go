@@ -9,7 +9,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// testWaits: a customer who waits can be told whether an agent is there.
+// testWaits: the desk reports to a waiting customer whether an agent is there.
 func testWaits(t *testing.T, h *house) {
 	h.transfersOn()
 	h.set(func(s *conversation.Settings) {

@@ -13,7 +13,7 @@ import (
 
 const testLease = 30 * time.Second
 
-// callback sets the workspace's URL, which is told of the events from now on, or only of those named.
+// callback sets the workspace's URL, which receives the events from now on, or only the named ones.
 func (h *house) callback(url string, only ...conversation.EventName) {
 	h.t.Helper()
 	h.queueWebhooks()
@@ -30,7 +30,7 @@ func (h *house) queueWebhooks() {
 	require.NoError(h.t, h.QueueWebhooks(h.t.Context()))
 }
 
-// take queues what has come and takes what is due.
+// take queues new events and takes the webhooks that are due.
 func (h *house) take() []Webhook {
 	h.t.Helper()
 	h.queueWebhooks()
@@ -65,7 +65,7 @@ func (h *house) dead() []Webhook {
 	return found.Entries
 }
 
-// told returns what the webhooks are about, each as stream and event.
+// told returns the stream and event of each webhook.
 func told(webhooks []Webhook) []string {
 	lines := []string{}
 	for _, w := range webhooks {
@@ -139,7 +139,7 @@ func testWebhookLease(t *testing.T, h *house) {
 	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	h.callback("https://example.com/events")
 	h.start("support").follow()
-	taken := h.take() // and then the process dies
+	taken := h.take() // then the process dies
 	require.Len(t, taken, 1)
 	h.clock.advance(testLease - time.Second)
 	require.Empty(t, h.take())
@@ -183,7 +183,7 @@ func testWebhookBackoff(t *testing.T, h *house) {
 	require.False(t, h.failed(dead[0]), "what is dead fails no more")
 }
 
-// die lets the stream's first webhook fail for a day.
+// die makes the stream's first webhook fail for a day.
 func (h *house) die(stream string) {
 	h.t.Helper()
 	for {
@@ -333,7 +333,7 @@ func testTwoSenders(t *testing.T, h *house) {
 	require.Equal(t, 2*conversations, h.pending())
 }
 
-// What waits behind another of its stream isn't even looked at: the queue may be as long as it likes.
+// A webhook that waits behind another of its stream is not read, however long the queue is.
 func testOnlyHeadsAreDue(t *testing.T, h *house) {
 	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	h.callback("https://example.com/events")
@@ -361,15 +361,15 @@ func testOnlyHeadsAreDue(t *testing.T, h *house) {
 	require.Equal(t, 3, due())
 }
 
-// TestWebhooksWalkIndexes looks at how SQLite runs every statement between an event and its delivery:
-// none reads the queue from end to end, however long it has become.
+// TestWebhooksWalkIndexes checks the query plans of SQLite for every statement between an event and its delivery:
+// none scans the queue.
 func TestWebhooksWalkIndexes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
 	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
 	h.callback("https://example.com/events")
 	th := h.start("support").follow()
-	h.Desk = h.open() // which has run nothing else
+	h.Desk = h.open() // it has prepared no statement yet
 	h.delivered(h.take()[0])
 	h.die(th.sid)
 	h.callback("")
@@ -379,12 +379,12 @@ func TestWebhooksWalkIndexes(t *testing.T) {
 	for _, p := range []*pool{h.store.writes, h.store.reads} {
 		for query := range p.statements {
 			if strings.Contains(query, "account") {
-				continue // of one row
+				continue // it has one row
 			}
 			looked++
 			for _, step := range explain(t, p, query) {
 				if table, scans := strings.CutPrefix(step, "SCAN "); scans {
-					// The event log's next few events, and the next few rows to drop, all of which have a limit.
+					// The next events of the event log, and the next rows to drop: both have a limit.
 					require.Regexp(t, `^(told|own|happened|webhooks USING COVERING INDEX)`, table, query)
 				}
 				if strings.Contains(query, "webhooks") {

@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/desk/expression"
 )
 
-// expensive are expressions of the greatest length that take long on large attributes.
+// expensive are expressions of the maximum length whose evaluation takes long on large attributes.
 func expensive() map[string]string {
 	return map[string]string{
 		"a long list many times":        strings.TrimSuffix(strings.Repeat(`x NOT IN list AND `, 220), ` AND `),
@@ -26,7 +26,7 @@ func expensive() map[string]string {
 	}
 }
 
-// large are attributes of some hundred thousand characters, more than any agent or task has.
+// large are attributes of several hundred thousand characters, more than any agent or task has.
 func large() map[string]any {
 	list, deep := make([]any, 20_000), map[string]any{}
 	for i := range list {
@@ -63,7 +63,7 @@ func TestEvaluationsHaveABudget(t *testing.T) {
 	}
 }
 
-// TestNotIsNoWayAroundTheBudget checks that an evaluation that stopped has no answer.
+// TestNotIsNoWayAroundTheBudget checks that a stopped evaluation has no answer.
 func TestNotIsNoWayAroundTheBudget(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`NOT (%s)`, `(%s) OR true`, `false OR NOT (%s)`} {
@@ -113,7 +113,8 @@ func TestEvaluationsEndWithTheRequest(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// TestParsingIsBounded parses texts of the greatest length that lead the parser, or what explains its mistakes, on long ways.
+// TestParsingIsBounded parses texts of the maximum length that are expensive for a backtracking parser, or for the
+// code that explains mistakes.
 func TestParsingIsBounded(t *testing.T) {
 	t.Parallel()
 	full := func(begin, unit, end string) string {
@@ -124,7 +125,7 @@ func TestParsingIsBounded(t *testing.T) {
 		full("", "'a'=", "'"), full("'", `\'`, ""), full("", `"`, ""), full("", "a.", "."), full("a", "[1]", "["), full("a", " ", "b"), full("", "1", "a"),
 		full("", "-", ""), full("", "é ", ""), full("", "!a && ", ")"), full(strings.Repeat("(", 99), "a || ", "a a"), full(strings.Repeat("[", 99), "a,", "a a"),
 	} {
-		_, err := expression.Parse(text) // one that tries every way does not come back within the time of the tests
+		_, err := expression.Parse(text) // a parser that tries every alternative exceeds the time limit of the tests
 		require.Error(t, err, text[:20])
 	}
 	_, short := expression.Parse(`(a OR NOT b IN [1, a b`)

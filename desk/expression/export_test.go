@@ -8,7 +8,7 @@ const (
 	MaxAllSteps = maxAllSteps
 )
 
-// Holds evaluates with a budget of its own. It panics where that does not do.
+// Holds evaluates with its own budget. It panics if the evaluation fails.
 func (e *Expression) Holds(attributes map[string]any) bool {
 	holds, err := e.Evaluate(NewBudget(context.Background()), attributes)
 	if err != nil {

@@ -38,7 +38,7 @@ func requireHolds(t *testing.T, want bool, text string, attributes map[string]an
 	require.Equal(t, text, e.String())
 }
 
-// TestHolds has, for every rule, expressions that are true of alice and some that are false.
+// TestHolds has, for every rule, expressions that are true of alice, and expressions that are false.
 func TestHolds(t *testing.T) {
 	t.Parallel()
 	attributes := attributesOf(t, alice)
@@ -167,7 +167,8 @@ func TestHolds(t *testing.T) {
 	}
 }
 
-// TestWorkerAndTask checks the names of a workflow's expressions, and that they also work where there is only one of both.
+// TestWorkerAndTask checks the names in a workflow's expressions. They also work where there is only a worker or a
+// task.
 func TestWorkerAndTask(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -267,7 +268,7 @@ func TestLengthAndDepth(t *testing.T) {
 
 	for _, text := range []string{
 		texts(4096), nested("(", ")", 100), nested("NOT ", "", 100), nested("!!(", ")", 99), list(100), "!NOT (" + list(98) + ")",
-		strings.Repeat("(!NOT a) OR [[a]] == a OR ", 130) + "1==1", // one after the other
+		strings.Repeat("(!NOT a) OR [[a]] == a OR ", 130) + "1==1", // one after the other, not nested
 		`a IN ["` + strings.Repeat("(", 2000) + `"] OR 1==1`,
 	} {
 		requireHolds(t, text != texts(4096), text, nil)
@@ -284,7 +285,7 @@ func TestLengthAndDepth(t *testing.T) {
 	}
 }
 
-// TestUsedAtOnce is for the race detector.
+// TestUsedAtOnce uses a shared expression concurrently, for the race detector.
 func TestUsedAtOnce(t *testing.T) {
 	t.Parallel()
 	attributes := attributesOf(t, alice)
@@ -304,7 +305,8 @@ func TestUsedAtOnce(t *testing.T) {
 	require.Empty(t, wrong)
 }
 
-// FuzzParse checks that nothing panics, that an error says where and what, and that NOT turns every expression around.
+// FuzzParse checks that nothing panics, that an error has the position and the mistake, and that NOT inverts every
+// expression.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", `1==1`, `(skills HAS "billing") AND (language IN ['en', "de"] OR NOT worker.level < 5)`, `task.address.city CONTAINS "ü"`, `a NOT IN [[], [1, null]]`,
@@ -325,7 +327,7 @@ func FuzzParse(f *testing.F) {
 		again, err := expression.Parse(e.String())
 		require.NoError(t, err)
 		require.Equal(t, holds, again.Holds(attributes))
-		if opposite, err := expression.Parse("NOT (" + text + ")"); err == nil { // else it has become too long or too deep
+		if opposite, err := expression.Parse("NOT (" + text + ")"); err == nil { // otherwise it is too long or too deep
 			require.Equal(t, !holds, opposite.Holds(attributes))
 		}
 	})
