@@ -471,7 +471,7 @@ func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted sea
 }
 
 // oneOf returns the placeholders and arguments of an IN list of these SIDs. It always has searchBatch arguments, so
-// that one prepared statement serves any number of SIDs.
+// that the same prepared statement serves any number of SIDs up to searchBatch.
 func oneOf(sids []string) (places string, args []any) {
 	numbered := make([]string, searchBatch)
 	args = make([]any, searchBatch)
