@@ -13,19 +13,20 @@ import (
 const (
 	// page is how many open conversations are read at a time.
 	page = 500
-	// atOnce is how many are compared at a time where somebody waits for it, and in the background.
+	// atOnce is how many conversations [Reconciler.All] compares at a time, atOnceBehind how many [Reconciler.Run]
+	// does.
 	atOnce, atOnceBehind = 16, 2
-	// every is how often a conversation is compared in the background, listsEvery how often it is looked for those that the
-	// desk does not show at all.
+	// every is how often each conversation is compared in the background. listsEvery is how often the background
+	// looks for conversations that the desk does not know.
 	every, listsEvery = 30 * time.Second, 30 * time.Second
-	// tick is how often conversations are taken to be compared, taken how many at a time.
+	// tick is how often a batch of conversations is taken for comparison, taken the size of the batch.
 	tick, taken = time.Second, 10
-	// enough bounds one comparison.
+	// enough is the timeout of one comparison.
 	enough = time.Minute
 )
 
-// All compares every open conversation, and every one that runs, and calls each with what that came to, one call at a time.
-// What could not be compared has an error, and does not keep the others from being compared.
+// All compares every conversation that is open at the desk and every running workflow. It calls each with every
+// result, one call at a time. A comparison that fails is passed with its error, and the others continue.
 func (r *Reconciler) All(ctx context.Context, each func(sid string, o Outcome, err error)) error {
 	open, err := r.open(ctx)
 	if err != nil {
@@ -59,7 +60,7 @@ func (r *Reconciler) open(ctx context.Context) (map[string]bool, error) {
 	}
 }
 
-// hidden returns the conversations that run and are not open at the desk.
+// hidden returns the conversations that run and that the desk does not have as open.
 func (r *Reconciler) hidden(ctx context.Context, open map[string]bool) (sids []string, err error) {
 	err = r.conversations.List(ctx, `ExecutionStatus = "Running"`, func(l baton.Listed) error {
 		if !open[l.Conversation] {
@@ -95,12 +96,12 @@ func (r *Reconciler) each(ctx context.Context, sids []string, atOnce int, each f
 	under.Wait()
 }
 
-// Run compares conversations in the background until ctx ends: each every half minute, a few at a time, and more as long as some
-// differ. Several processes share the work.
+// Run compares conversations in the background until ctx ends. It compares each conversation every half minute, a
+// few at a time, and continues without a pause while it finds differences. Several processes share the work.
 func (r *Reconciler) Run(ctx context.Context) error {
 	var listing sync.WaitGroup
 	defer listing.Wait()
-	listing.Go(func() { // beside, for it looks at all of them
+	listing.Go(func() { // concurrently, because it lists all of them
 		_ = ticking(ctx, listsEvery/10, func() {
 			if err := r.listed(ctx); err != nil && ctx.Err() == nil {
 				r.log.WarnContext(ctx, "Running conversations could not be compared with the desk, and will be", "error", err)
@@ -114,7 +115,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	})
 }
 
-// ticking does something again and again until ctx ends.
+// ticking calls do at every tick until ctx ends, and returns ctx's error.
 func ticking(ctx context.Context, every time.Duration, do func()) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -128,7 +129,7 @@ func ticking(ctx context.Context, every time.Duration, do func()) error {
 	}
 }
 
-// some compares some conversations, and tells whether the desk showed one of them wrongly.
+// some compares a batch of conversations, and reports whether the desk differed for at least one of them.
 func (r *Reconciler) some(ctx context.Context) bool {
 	sids, err := r.desk.TakeToCompare(ctx, every, taken)
 	if err != nil {
@@ -139,7 +140,8 @@ func (r *Reconciler) some(ctx context.Context) bool {
 	}
 	var differ atomic.Bool
 	r.each(ctx, sids, atOnceBehind, func(_ string, o Outcome, err error) {
-		// One that can't be read now is compared again: a worker may be on its way that can.
+		// A conversation that cannot be read now is compared again later: a worker that can read it may be
+		// starting.
 		if err == nil && o != Agrees && o != Differs {
 			differ.Store(true)
 		}
@@ -147,7 +149,8 @@ func (r *Reconciler) some(ctx context.Context) bool {
 	return differ.Load()
 }
 
-// listed compares the conversations that run and that the desk does not show: a desk that was put back has never seen them.
+// listed compares the running conversations that the desk does not have as open. A desk that was restored from an
+// older backup does not know them.
 func (r *Reconciler) listed(ctx context.Context) error {
 	mine, err := r.desk.Lease(ctx, "list conversations", listsEvery)
 	if err != nil || !mine {

@@ -1,6 +1,7 @@
-// Package reconcile compares what the desk shows with the conversations themselves, and repairs the desk where they differ: after
-// a workflow was reset or terminated, and after an older copy of either database was put back. Temporal is right: a
-// conversation that runs shows itself anew, one that does not is closed at the desk.
+// Package reconcile compares the desk's data with the conversations, and repairs the desk where they differ. They
+// can differ after a workflow was reset or terminated, and after an older backup of either database was restored.
+// Temporal is the source of truth: a running conversation sends its snapshot again, and a conversation that does
+// not run is closed at the desk.
 package reconcile
 
 import (
@@ -18,24 +19,24 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// Outcome is what comparing a conversation came to.
+// Outcome is the result of comparing a conversation with the desk.
 type Outcome string
 
 // The outcomes.
 const (
-	// Agrees: both are the same, or the desk has followed while they were compared.
+	// Agrees: there is no difference, or the desk caught up during the comparison.
 	Agrees Outcome = "agrees"
-	// Resynced: the conversation was asked to show itself anew, and the desk has taken it.
+	// Resynced: the conversation was asked for its snapshot, and the desk has accepted it.
 	Resynced Outcome = "resynced"
-	// Ended: its workflow had ended by itself, and the desk shows its end now.
+	// Ended: the workflow had completed, and the desk has been given the end.
 	Ended Outcome = "ended"
-	// Released: its workflow had ended from outside, or is not there, and the desk has closed it.
+	// Released: the workflow was ended from outside or does not exist, and the desk has closed the conversation.
 	Released Outcome = "released"
-	// Differs: it was asked to show itself anew, and the desk does not show it yet.
+	// Differs: the conversation was asked for its snapshot, and the desk still differs.
 	Differs Outcome = "differs"
 )
 
-// Conversations are the conversations themselves: a [baton.Client].
+// Conversations gives access to the workflows; [baton.Client] implements it.
 type Conversations interface {
 	State(ctx context.Context, sid string) (conversation.Record, error)
 	Standing(ctx context.Context, sid string) (baton.Standing, error)
@@ -44,54 +45,56 @@ type Conversations interface {
 }
 
 const (
-	// settles is how long a difference may be there that is one only because both were read while something changed, follows
-	// how long a desk may be behind: what it was not told yet, it will be.
+	// settles is how long the desk may be ahead: such a difference can come from reading the two at different
+	// times. follows is how long the desk may be behind: pending snapshots are still on their way.
 	settles, follows = 3 * time.Second, 15 * time.Second
-	// shows is how long a conversation may take to show itself.
+	// shows is how long the desk may take to accept the snapshot that was asked for.
 	shows = 15 * time.Second
-	// answers is how much longer it may take until a worker has told how it is.
+	// answers is the additional time that a worker may take to answer queries.
 	answers = 3 * time.Second
-	// looksAgain is how long it takes until both are read again meanwhile.
+	// looksAgain is the pause between two readings while waiting.
 	looksAgain = time.Second
 )
 
-// Options are optional.
+// Options configure a [Reconciler]; all fields are optional.
 type Options struct {
-	// Logger takes every repair; nothing is logged where it is nil.
+	// Logger receives a line for each repair; nil logs nothing.
 	Logger *slog.Logger
 	// Observe is called with the outcome of each comparison that found a difference, never with Agrees.
 	Observe func(Outcome)
 }
 
-// Reconciler compares.
+// Reconciler compares conversations with the desk. It is safe for concurrent use.
 type Reconciler struct {
 	conversations Conversations
 	desk          *desk.Desk
 	log           *slog.Logger
 	observe       func(Outcome)
 
-	// here is set once Temporal was seen to know a conversation.
+	// here is set when Temporal is known to have at least one conversation.
 	here atomic.Bool
 
 	mutex sync.Mutex
-	// seen is how the conversations were when they were looked at last.
+	// seen is the state of each conversation at its last comparison, by SID.
 	seen map[string]seen
 }
 
-// seen is what changes with everything that happens to a conversation, and whether both agreed then.
+// seen holds the counters that grow with every change of a conversation, and whether the conversation and the desk
+// agreed.
 type seen struct {
 	standing         baton.Standing
 	revision, events int
 	agreed           bool
 }
 
-// goesOn tells whether a conversation and the desk have gone on since, as they do by themselves: then neither was put back.
+// goesOn reports whether the conversation or the desk has made normal progress since before. Then neither of them
+// was restored from an older state.
 func (s seen) goesOn(before seen) bool {
 	return s.standing.Run == before.standing.Run && s.standing.Events >= before.standing.Events && s.revision >= before.revision &&
 		(s.standing.Events > before.standing.Events || s.revision > before.revision)
 }
 
-// New makes a reconciler.
+// New returns a reconciler.
 func New(c Conversations, d *desk.Desk, o Options) *Reconciler {
 	r := &Reconciler{conversations: c, desk: d, log: o.Logger, observe: o.Observe, seen: map[string]seen{}}
 	if r.log == nil {
@@ -103,7 +106,7 @@ func New(c Conversations, d *desk.Desk, o Options) *Reconciler {
 	return r
 }
 
-// One compares the conversation with what the desk shows of it, and repairs that.
+// One compares a conversation with the desk and repairs the desk. It calls [Options.Observe] unless they agree.
 func (r *Reconciler) One(ctx context.Context, sid string) (Outcome, error) {
 	outcome, err := r.compare(ctx, sid)
 	if err == nil && outcome != Agrees {
@@ -113,7 +116,7 @@ func (r *Reconciler) One(ctx context.Context, sid string) (Outcome, error) {
 }
 
 func (r *Reconciler) compare(ctx context.Context, sid string) (Outcome, error) {
-	shown, err := r.desk.Shown(ctx, sid) // first, so that nothing is released that has begun meanwhile
+	shown, err := r.desk.Shown(ctx, sid) // first, so that a conversation that starts in between is not released
 	if err != nil {
 		return "", err
 	}
@@ -139,11 +142,11 @@ func (r *Reconciler) compare(ctx context.Context, sid string) (Outcome, error) {
 	return Agrees, nil
 }
 
-// errElsewhere is found once.
+// errElsewhere stops the listing at the first conversation.
 var errElsewhere = errors.New("found")
 
-// isHere returns an error where Temporal knows no conversation at all: it is another namespace, or an empty database, and says
-// nothing of those that the desk shows.
+// isHere returns an error if Temporal knows no conversation at all. Then the client is connected to another
+// namespace or to an empty database, which says nothing about the desk's conversations.
 func (r *Reconciler) isHere(ctx context.Context) error {
 	if r.here.Load() {
 		return nil
@@ -167,7 +170,8 @@ func (r *Reconciler) release(ctx context.Context, sid string, shown desk.Shown) 
 	return Released, nil
 }
 
-// completed shows the desk the end of a conversation that it shows as open: the desk is of before that.
+// completed gives the desk the end of a conversation that the desk has as open: the desk's data is older than the
+// end.
 func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.Standing, shown desk.Shown) (Outcome, error) {
 	if !shown.Open {
 		return Agrees, nil
@@ -179,7 +183,7 @@ func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.S
 	if record.Status != conversation.ConversationClosed {
 		return r.release(ctx, sid, shown)
 	}
-	// It may have told its end after the desk was read for the first time.
+	// The conversation may have synced its end after the desk was read first.
 	if shown, err = r.desk.Shown(ctx, sid); err != nil || !shown.Open {
 		return Agrees, err
 	}
@@ -199,7 +203,8 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 		return Agrees, nil
 	}
 	if looked && now.goesOn(last) {
-		// It tells the desk by itself. Asking a worker how it is, whom it may cost a whole history, is for those that rest.
+		// The conversation syncs the desk itself. A query can make a worker read a whole history, so only
+		// conversations that do not change are queried.
 		now.agreed = false
 		r.see(sid, now)
 		return Agrees, nil
@@ -226,8 +231,9 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 	return Resynced, nil
 }
 
-// await waits until both agree, or the desk follows: for so long where it is ahead, and for so long where it is not. A
-// conversation that no worker can read is abandoned soon, so that it does not delay the others.
+// await waits until the conversation and the desk agree, or the desk is catching up. It waits up to ahead while the
+// desk's revision is higher than the conversation's, and up to behind otherwise. The context's timeout also covers
+// a conversation that no worker can read, so that it does not delay the others.
 func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.Duration) (bool, error) {
 	began, first := time.Now(), -1
 	ctx, cancel := context.WithTimeout(ctx, max(ahead, behind)+answers)
@@ -241,7 +247,7 @@ func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.D
 		if err != nil {
 			return false, err
 		}
-		if record.Status == "" || Agree(&record.State, shown) { // without a status its start is being decided
+		if record.Status == "" || Agree(&record.State, shown) { // without a status, the start is not decided yet
 			return true, nil
 		}
 		if first < 0 {
@@ -267,7 +273,7 @@ func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.D
 	}
 }
 
-// Agree tells whether the desk shows the conversation as it is.
+// Agree reports whether the desk's data equals the conversation's state.
 func Agree(s *conversation.State, shown desk.Shown) bool {
 	live := map[string]desk.ShownTask{}
 	for _, t := range s.LiveTasks() {
@@ -284,7 +290,7 @@ func (r *Reconciler) saw(sid string) (last seen, looked bool) {
 	return last, looked
 }
 
-// remembered bounds how many conversations are remembered: what is forgotten is compared once more.
+// remembered bounds the seen map. A conversation that is dropped from it is compared once more.
 const remembered = 50_000
 
 func (r *Reconciler) see(sid string, how seen) {

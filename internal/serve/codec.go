@@ -9,8 +9,8 @@ import (
 	"github.com/baton-transfers/baton/web"
 )
 
-// codecServer is for those who may read every conversation: services and supervisors by their keys, supervisors and
-// administrators by being signed in to the pages.
+// codecServer returns the codec server for callers who may read every conversation: services and supervisors with
+// an API key, and supervisors and administrators who are signed in to the pages.
 func codecServer(o GatewayOptions, api *httpapi.Server, pages *web.Site) http.Handler {
 	security := seclog.New(o.Logger)
 	return security.HTTP(decodes(security, codec.Handler(o.Keys, o.CodecOrigins, func(next http.Handler) http.Handler {
@@ -25,7 +25,8 @@ func codecServer(o GatewayOptions, api *httpapi.Server, pages *web.Site) http.Ha
 	})))
 }
 
-// decodes writes to the security log who has read clear text. That a request was refused is logged by its status.
+// decodes writes to the security log who has decoded payloads. Refused requests are not logged here: seclog logs
+// them by their status.
 func decodes(security *seclog.Log, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost || r.URL.Path != codec.Path+"decode" {
@@ -44,7 +45,7 @@ func decodes(security *seclog.Log, next http.Handler) http.Handler {
 	})
 }
 
-// statusWriter notes the status of an answer.
+// statusWriter records the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -56,5 +57,5 @@ func (s *statusWriter) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }

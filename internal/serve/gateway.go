@@ -28,41 +28,42 @@ import (
 	"github.com/baton-transfers/baton/web/identity"
 )
 
-// GatewayOptions say where a gateway listens, and what its webhooks may do.
+// GatewayOptions configure [StartGateway].
 type GatewayOptions struct {
-	// Address is where it listens; port 0 takes a free one. AddressSetting is what the caller's user sets it with, BATON_HTTP
-	// where it is empty.
+	// Address is where the gateway listens; port 0 takes a free port. AddressSetting is the name of the setting
+	// that errors about Address mention; empty means BATON_HTTP.
 	Address, AddressSetting string
-	// WebhookAllow are addresses, as 10.1.0.0/16,192.168.7.9, that webhooks may go to though they are no
-	// public ones; WebhookRedirects has them follow redirects.
+	// WebhookAllow lists non-public addresses that webhooks may be sent to, such as 10.1.0.0/16,192.168.7.9.
+	// WebhookRedirects makes webhooks follow redirects.
 	WebhookAllow     string
 	WebhookRedirects bool
-	// URL is the public address of the pages and the API, required where others than this machine reach Address.
-	// Identity is whom people sign in with; see [web.Options].
+	// URL is the public address of the pages and the API; required if other machines can reach Address. Identity is
+	// the provider that people sign in with; see [web.Options].
 	URL      string
 	Identity identity.Options
-	// TrustedProxies are those whose X-Forwarded-For and X-Forwarded-Proto are read.
+	// TrustedProxies are the proxies whose X-Forwarded-For and X-Forwarded-Proto headers are used.
 	TrustedProxies []netip.Prefix
-	// Limits bound what people and programs may do of whom little is known.
+	// Limits bound the requests of people and programs that are not authenticated.
 	Limits config.Limits
-	// Demo lets whoever is on this machine sign in as anybody, where only this machine is listened to.
+	// Demo lets users of this machine sign in as any agent, if the gateway can be reached from this machine only.
 	Demo bool
 	// SessionIdle is described at [web.Options], as Idle.
 	SessionIdle time.Duration
 	// TemporalUI is described at [web.Options].
 	TemporalUI string
-	// Keys are those that payloads and the desk's texts are encrypted with; with some, there is a codec server, which pages of the
-	// CodecOrigins may call.
+	// Keys encrypt payloads and the desk's texts. With at least one key, the gateway also serves a codec server,
+	// which pages of the CodecOrigins may call.
 	Keys         *codec.KeyRing
 	CodecOrigins []string
 	Logger       *slog.Logger
-	// Telemetry takes what the gateway tells of itself; nil where nobody asks.
+	// Telemetry receives the gateway's metrics, spans and health; it may be nil.
 	Telemetry *telemetry.Telemetry
 }
 
-// Gateway is a running HTTP server: the API, the pages, /healthz and /readyz, and the sender of webhooks.
+// Gateway is a running gateway: an HTTP server for the API, the pages, /healthz and /readyz, and the webhook
+// sender.
 type Gateway struct {
-	// URL is where it is reached.
+	// URL is the address that the gateway listens on, with the scheme.
 	URL string
 
 	server  *http.Server
@@ -71,19 +72,19 @@ type Gateway struct {
 	health  *telemetry.Health
 }
 
-// The times that a client may take, against those that hold connections.
+// Timeouts and limits against clients that hold connections open.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeader         = 64 << 10
-	// drain is how long requests under way may take to end when the gateway stops.
+	// drain is how long requests in progress may take to finish when the gateway stops.
 	drain = 10 * time.Second
 )
 
-// StartGateway serves the API and the pages over a connected client and an open desk, which stay the caller's to
-// close after [Gateway.Stop].
+// StartGateway serves the API and the pages with a connected client and an open desk. The caller closes both after
+// [Gateway.Stop].
 func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayOptions) (*Gateway, error) {
 	setting := cmp.Or(o.AddressSetting, "BATON_HTTP")
 	if err := config.CheckReach(setting, o.Address, o.URL); err != nil {
@@ -93,7 +94,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if err != nil {
 		return nil, fmt.Errorf("BATON_WEBHOOK_ALLOW: %w", err)
 	}
-	if _, err := d.Account(ctx); err != nil { // there are credentials from the first request on
+	if _, err := d.Account(ctx); err != nil { // creates the account, so that credentials exist before the first request
 		return nil, err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Address)
@@ -153,8 +154,8 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	return g, nil
 }
 
-// strict has browsers use https alone for this host, for a year, whichever path they asked for: where the public address is one
-// of https.
+// strict adds the Strict-Transport-Security header, valid for one year, to every response if the public address
+// uses https.
 func (o GatewayOptions) strict(next http.Handler) http.Handler {
 	if !strings.HasPrefix(o.URL, "https://") {
 		return next
@@ -165,7 +166,7 @@ func (o GatewayOptions) strict(next http.Handler) http.Handler {
 	})
 }
 
-// pages are what the pages are served with.
+// pages returns the options of the pages.
 func (o GatewayOptions) pages(address net.Addr) web.Options {
 	options := web.Options{
 		Logger: o.Logger, URL: o.URL, Demo: o.Demo, Idle: o.SessionIdle, TemporalUI: o.TemporalUI,
@@ -183,34 +184,34 @@ func (o GatewayOptions) pages(address net.Addr) web.Options {
 	return options
 }
 
-// private reports whether this machine alone reaches the gateway: not where it listens beyond it, and not where a proxy
-// on this machine may pass on requests from anywhere.
+// private reports whether only this machine can reach the gateway. It is false if the gateway listens on another
+// address than loopback, or if there may be a proxy on this machine that passes on requests from other machines.
 func (o GatewayOptions) private(address net.Addr) bool {
 	listens, ok := address.(*net.TCPAddr)
 	public, err := url.Parse(o.URL)
 	return ok && listens.IP.IsLoopback() && len(o.TrustedProxies) == 0 && err == nil && (o.URL == "" || config.IsLoopback(public.Hostname()))
 }
 
-// allowCallback says at once, where it can be said without asking a name server, that no webhook would
-// be sent to an address; what a name stands for is looked at with every delivery.
+// allowCallback refuses a callback URL with an IP address that webhooks may not be sent to. It does not resolve
+// names: the sender checks the address of a name at each delivery.
 func allowCallback(callback string, allowed []netip.Prefix) error {
 	to, err := url.Parse(callback)
 	if err != nil {
-		return nil //nolint:nilerr // the desk refuses what is no URL, in its own words
+		return nil //nolint:nilerr // the desk refuses an invalid URL with its own error
 	}
 	ip, err := netip.ParseAddr(to.Hostname())
 	if err != nil || webhook.Allowed(allowed, ip) {
-		return nil //nolint:nilerr // a name
+		return nil //nolint:nilerr // a host name
 	}
 	return fmt.Errorf("%s is no public address: allow it with BATON_WEBHOOK_ALLOW", ip)
 }
 
-// Stop lets requests under way finish, within ten seconds, and ends the gateway.
+// Stop waits up to ten seconds for requests in progress, and stops the gateway.
 func (g *Gateway) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	g.health.Drain()
-	g.stop() // streams end, webhooks go on after the next start
+	g.stop() // streams end; the remaining webhooks are sent after the next start
 	err := g.server.Shutdown(ctx)
 	g.running.Wait()
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/baton-transfers/baton/internal/telemetry"
 )
 
-// silentAfter is how long the dispatcher, the sender of webhooks or the listener may make no round before the process is not
-// ready: less than it takes until their transactions time out.
+// silentAfter is how long the dispatcher, the webhook sender or the listener may finish no round before the process
+// is not ready. It is shorter than the timeout of their transactions.
 const silentAfter = 8 * time.Second
 
-// needBoth says that nothing can be done without the Temporal server and the desk.
+// needBoth makes readiness depend on the Temporal server, the desk and the desk's listener.
 func needBoth(h *telemetry.Health, c client.Client, d *desk.Desk) {
 	h.Needs("temporal", func(ctx context.Context) error {
 		if _, err := c.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// startPatience is how long a program waits at its start for the desk's database and the Temporal server: they may
-	// start at the same time, or be started again.
+	// startPatience is how long a starting program waits for the desk's database and the Temporal server, which may
+	// be starting at the same time or restarting.
 	startPatience = 2 * time.Minute
 	// startPause is the pause between two attempts.
 	startPause = time.Second
 )
 
-// patiently opens a part that a program cannot start without, again while it is away. Until it is open the program is not
-// ready, and says which part it waits for.
+// patiently opens a part that the program needs. It tries again while the part is unavailable, for at most
+// startPatience. Until the part is open, the program is not ready, and its readiness probe names the part.
 func patiently[T any](ctx context.Context, p *Process, part string, away func(error) bool, open func(context.Context) (T, error)) (T, error) {
 	began, logged := time.Now(), false
 	for {

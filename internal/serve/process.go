@@ -15,18 +15,19 @@ import (
 	"github.com/baton-transfers/baton/internal/temporalenv"
 )
 
-// Process is what the programs worker and gateway stand on, as the environment names it.
+// Process holds what the programs worker and gateway need, as configured in the environment.
 type Process struct {
 	Temporal  client.Client
 	Desk      *desk.Desk
 	Keys      *codec.KeyRing
 	Telemetry *telemetry.Telemetry
 	Logger    *slog.Logger
-	// Database is which desk it is, for people: without a password.
+	// Database names the desk's database for display, without a password.
 	Database string
 }
 
-// Open opens it for a program of that name and version; the log goes to stderr. Close it with [Process.Close].
+// Open opens the desk, the Temporal client and the telemetry of a program with that name and version; it logs to
+// stderr. Close the result with [Process.Close].
 func Open(ctx context.Context, getenv func(string) string, stderr io.Writer, program, version string) (_ *Process, err error) {
 	told, err := config.LoadTelemetry(getenv)
 	if err != nil {
@@ -67,7 +68,7 @@ func Open(ctx context.Context, getenv func(string) string, stderr io.Writer, pro
 	return p, nil
 }
 
-// Close closes what is open.
+// Close closes the client, the desk and the telemetry, as far as they are open.
 func (p *Process) Close(ctx context.Context) error {
 	var errs []error
 	if p.Temporal != nil {

@@ -11,16 +11,18 @@ import (
 )
 
 const (
-	// refusalsWaiting is how many refusals may wait to be noted while the desk does not answer.
+	// refusalsWaiting is how many refusals can wait while the desk does not answer.
 	refusalsWaiting = 1000
-	// refusalRetry is the pause before the desk is called again.
+	// refusalRetry is the pause between two attempts.
 	refusalRetry = 200 * time.Millisecond
-	// deskFollowsWithin is how long a conversation may be unknown to the desk: its start is on its way.
+	// deskFollowsWithin is how long a conversation may be unknown to the desk: the sync of its start is still on
+	// its way.
 	deskFollowsWithin = 10 * time.Second
 )
 
-// refusals notes at the desk which accepts were refused for a wrap-up. The worker decides every command, so they are
-// counted whichever client sent them; [desk.Desk.NoteRefused] counts what a door has noted too only once.
+// refusals records at the desk the accepts that were refused because of an open wrap-up. The worker decides every
+// command, so this counts the refusals of all clients. [desk.Desk.NoteRefused] counts a refusal once, even if the
+// API or the pages have recorded it too.
 type refusals struct {
 	desk  *desk.Desk
 	log   *slog.Logger
@@ -37,7 +39,7 @@ func newRefusals(d *desk.Desk, log *slog.Logger) *refusals {
 	return &refusals{desk: d, log: log, queue: make(chan refused, refusalsWaiting)}
 }
 
-// take implements [workflows.Refused]: it never waits.
+// take implements [workflows.Refused]. It never blocks.
 func (r *refusals) take(sid string, command conversation.Command, refusal error) {
 	if conversation.CodeOf(refusal) != conversation.CodeWrapupPending {
 		return
@@ -49,7 +51,7 @@ func (r *refusals) take(sid string, command conversation.Command, refusal error)
 	}
 }
 
-// run notes them until the context ends, then those that wait.
+// run records refusals until ctx ends, and then those that are still queued.
 func (r *refusals) run(ctx context.Context) {
 	for {
 		select {
@@ -73,7 +75,7 @@ func (r *refusals) run(ctx context.Context) {
 	}
 }
 
-// note notes one, again and again while the desk does not answer.
+// note records one refusal, and tries again while the desk does not answer.
 func (r *refusals) note(ctx context.Context, one refused) {
 	deadline := time.Now().Add(deskFollowsWithin)
 	for {

@@ -1,7 +1,9 @@
-// Package serve puts a worker and a gateway together: the workflow, its activities with a desk behind
-// them, and the desk's dispatcher with a courier that carries its matches to the conversations; the HTTP
-// API, and the sender of its webhooks; and what the programs worker and gateway stand on, as the environment
-// names it. They and starter (`dev`, `demo`) run what it makes. Nothing is decided here.
+// Package serve assembles a worker and a gateway.
+//
+// A worker runs the conversation workflow, its activities on top of a desk, and the desk's dispatcher with a
+// courier that delivers matches to conversations. A gateway serves the HTTP API and the pages, and sends webhooks.
+// [Open] opens what both programs need, as configured in the environment. The programs worker, gateway and starter
+// (`dev`, `demo`) run these parts. This package decides nothing about conversations.
 package serve
 
 import (
@@ -26,40 +28,41 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// Worker is a running worker: it carries conversations and places waiting tasks.
+// Worker is a running worker: it executes conversations and matches waiting tasks with agents.
 type Worker struct {
 	temporal   worker.Worker
 	stop       context.CancelFunc
 	dispatcher sync.WaitGroup
-	// stopNoting ends noting once no command is decided any more.
+	// stopNoting ends noting after the worker has decided its last command.
 	stopNoting context.CancelFunc
 	noting     sync.WaitGroup
 	health     *telemetry.Health
 }
 
-// activitiesAtOnce is how many activities a worker runs at a time: while conversations keep changing, most
-// of them rest (see [activities.SyncRequest]) and need nothing but a place.
+// activitiesAtOnce is how many activities a worker runs at a time. While conversations keep changing, most
+// activities only wait (see [activities.SyncRequest]) and need nothing but a slot.
 const activitiesAtOnce = 10_000
 
-// cachedConversations is how many open conversations a worker keeps in memory, of some 40 kB each. One that isn't
-// kept is read from its history with its next command, which costs the server and the caller more.
+// cachedConversations is how many open conversations a worker keeps in memory, about 40 kB each. A conversation
+// that is not cached is rebuilt from its history at its next command, which is more expensive for the server and
+// slower for the caller.
 const cachedConversations = 20_000
 
-// WorkerOptions say how a worker runs.
+// WorkerOptions configure [StartWorker].
 type WorkerOptions struct {
-	// Deployment is the version that it is of; zero: it takes whatever comes.
+	// Deployment is the worker's deployment version. The zero value makes an unversioned worker, which takes every
+	// task.
 	Deployment temporalenv.Deployment
-	// Cached is how many open conversations are kept in memory; zero for 20,000. It holds for all workers of a process.
+	// Cached is how many open conversations all workers of the process together keep in memory; zero means 20,000.
 	Cached int
-	// Keys are those of the client.
+	// Keys are the encryption keys of the client.
 	Keys   *codec.KeyRing
 	Logger *slog.Logger
-	// Telemetry takes what the worker tells of itself; nil where nobody asks.
+	// Telemetry receives the worker's metrics, spans and health; it may be nil.
 	Telemetry *telemetry.Telemetry
 }
 
-// StartWorker starts a worker on a connected client and an open desk, which stay the caller's to
-// close after [Worker.Stop].
+// StartWorker starts a worker on a connected client and an open desk. The caller closes both after [Worker.Stop].
 func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOptions) (*Worker, error) {
 	refusals := newRefusals(d, o.Logger)
 	options := temporalenv.WorkerOptions(o.Keys, workflows.WithRefused(refusals.take))
@@ -102,7 +105,7 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	return w, nil
 }
 
-// Stop lets what is under way finish, and ends the worker.
+// Stop waits for the work in progress, and stops the worker.
 func (w *Worker) Stop() {
 	w.health.Drain()
 	w.stop()
@@ -118,7 +121,7 @@ func newReconciler(c *baton.Client, d *desk.Desk, log *slog.Logger, t *telemetry
 	return reconcile.New(c, d, reconcile.Options{Logger: log, Observe: count})
 }
 
-// courier carries what the desk has to say to a conversation, as a signal.
+// courier delivers the desk's commands to conversations as signals.
 type courier struct {
 	client   *baton.Client
 	compared *reconcile.Reconciler
@@ -135,13 +138,14 @@ func (c courier) Deliver(ctx context.Context, sid string, command conversation.C
 	case err != nil:
 		return err
 	case outcome == reconcile.Resynced || outcome == reconcile.Differs:
-		return errors.New("another workflow of it runs") // it is told again
+		return errors.New("another workflow of it runs") // the dispatcher delivers again
 	}
 	return desk.ErrConversationGone
 }
 
-// conversations are those that a gateway's callers reach. One that turns out not to run is compared with the desk at once, so that
-// its agents are free and the answer is the desk's: what it knows is closed, not unknown.
+// conversations sends the commands of a gateway's callers. When a conversation's workflow does not run, it compares
+// the conversation with the desk immediately: this frees its agents, and the caller gets "closed" instead of
+// "unknown" if the desk knows the conversation.
 type conversations struct {
 	*baton.Client
 
