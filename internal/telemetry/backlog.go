@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// readEvery is how often the desk is read at most, however many ask for metrics.
+	// readEvery is the minimum time between two readings of the desk, however often metrics are collected.
 	readEvery = 5 * time.Second
-	// readWithin is how long it may take: who asks for metrics waits meanwhile.
+	// readWithin bounds a reading: the client that collects metrics waits for it.
 	readWithin = 3 * time.Second
 )
 
-// What is read from the desk. Each process that is watched tells the same: take the maximum, not the sum.
+// Metrics that are read from the desk. All watched processes report the same values: use the maximum, not the sum.
 var (
 	deskUp = prometheus.NewDesc("baton_desk_up",
 		"1 while the desk answers; while it is 0, nothing is told of the desk.", nil, nil)
@@ -47,7 +47,7 @@ var (
 		"Conversations that aren't closed, by status.", []string{"status"}, nil)
 )
 
-// backlog collects what waits at the desk.
+// backlog collects the metrics of the desk's backlog.
 type backlog struct {
 	desk *desk.Desk
 	log  *slog.Logger
@@ -100,7 +100,8 @@ func (b *backlog) Collect(values chan<- prometheus.Metric) {
 	}
 }
 
-// read reads the desk, unless that was done just now. What was read before is never told of a desk that is away.
+// read returns the desk's backlog, at most readEvery old, and whether the desk answers. While the desk does not
+// answer, older values are not reported.
 func (b *backlog) read() (desk.Backlog, bool) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()

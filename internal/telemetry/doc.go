@@ -1,12 +1,16 @@
-// Package telemetry tells operators how Baton does: metrics for Prometheus, traces by OpenTelemetry, logs with the
-// trace they belong to, and whether a process is alive and ready. docs/observability.md is its documentation.
+// Package telemetry reports what a process does: metrics for Prometheus, traces through OpenTelemetry, logs with
+// trace IDs, and whether the process is alive and ready. docs/observability.md documents all of it.
 //
-// What may not come in: decisions, and whatever a person wrote. Spans, labels and log lines hold SIDs, codes, names
-// of queues and commands; never a text, a customer, an attribute, a header or an error's words that might quote one.
+// Spans, labels and log lines hold SIDs, codes, routes, and names of queues and commands. The log line of a request
+// also has the client's network address. None of them holds what people wrote: no texts, customers, attributes or
+// headers. A span holds the type of an error and not its message, which may quote such text.
+//
+// Must not import: other packages of Baton than activities, conversation, desk, internal/forwarded and workflows.
+// It makes no decisions.
 //
 // Where to look:
-//   - telemetry.go: what a process starts; serve.go: where /metrics, /healthz and /readyz are answered.
-//   - trace.go: Temporal's part of a trace; http.go: that of a request, and its line in the log.
-//   - metrics.go: what is counted as it happens; backlog.go: what is read from the desk.
-//   - health.go: alive and ready; log.go: the logs.
+//   - telemetry.go: starting and stopping, and the server of /metrics, /healthz and /readyz.
+//   - trace.go: the spans of Temporal clients and workers. http.go: the span, log line and metrics of a request.
+//   - metrics.go: metrics that are counted when something happens. backlog.go: metrics that are read from the desk.
+//   - health.go: liveness and readiness. log.go: the logger.
 package telemetry

@@ -12,43 +12,43 @@ import (
 )
 
 const (
-	// answersWithin is how long a part may take to answer before it counts as away.
+	// answersWithin is how long a part may take to answer before it counts as unavailable.
 	answersWithin = 2 * time.Second
-	// askedEvery is how often the parts are asked at most, however often a probe comes.
+	// askedEvery is the minimum time between two checks of the parts, however many probes arrive.
 	askedEvery = time.Second
 )
 
-// How a part is.
+// The states of a part.
 const (
 	partOK    = "ok"
 	partAway  = "away"
 	partEnded = "ended"
 )
 
-// Health tells whether a process is alive and ready. It is safe for concurrent use.
+// Health records whether a process is alive and ready. It is safe for concurrent use.
 type Health struct {
 	log *slog.Logger
 
 	mutex sync.Mutex
 	parts map[string]func(context.Context) error
-	// process is how the process itself is, ended the part that has ended for good.
+	// process is the state of the process itself. ended is the part that has ended permanently, if any.
 	process, ended string
 
-	// asking is held by whoever asks the parts, so that they are asked once for all who wait.
+	// asking is held while the parts are checked, so that concurrent probes share one check.
 	asking  sync.Mutex
 	last    map[string]string
 	askedAt time.Time
 }
 
-// NewHealth returns the health of a process that starts: it is alive.
+// NewHealth returns the health of a starting process: it is alive and not ready.
 func NewHealth(log *slog.Logger) *Health {
 	return &Health{log: log, process: "starting", parts: map[string]func(context.Context) error{}}
 }
 
-// Ready says that the process has started: it is ready while its parts answer.
+// Ready reports that the process has started: it is ready while its parts answer.
 func (h *Health) Ready() { h.is(partOK) }
 
-// Drain says that the process is about to end: it isn't ready any more, and is alive.
+// Drain reports that the process is about to end: it is alive and no longer ready.
 func (h *Health) Drain() { h.is("draining") }
 
 func (h *Health) is(process string) {
@@ -57,28 +57,29 @@ func (h *Health) is(process string) {
 	h.process = process
 }
 
-// Needs adds a part without which the process isn't ready. The function returns why it doesn't answer; each is
-// asked at most once a second.
+// Needs adds a part that the process needs to be ready. The function returns an error if the part does not answer;
+// it is called at most once a second.
 func (h *Health) Needs(part string, answers func(context.Context) error) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	h.parts[part] = answers
 }
 
-// End says that a part has ended which doesn't come back in this process: it is neither ready nor alive.
+// End reports that a part has ended permanently: the process is neither ready nor alive.
 func (h *Health) End(part string) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	h.ended = part
 }
 
-// Register has the mux answer GET /healthz and GET /readyz.
+// Register adds GET /healthz and GET /readyz to the mux.
 func (h *Health) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", h.answerAlive)
 	mux.HandleFunc("GET /readyz", h.answerReady)
 }
 
-// answerAlive answers 200 while the process works, whatever is away beside it: starting it again would help nobody.
+// answerAlive answers 200 unless a part has ended permanently. Unavailable dependencies do not matter here: a
+// restart would not help.
 func (h *Health) answerAlive(w http.ResponseWriter, _ *http.Request) {
 	h.mutex.Lock()
 	ended := h.ended
@@ -90,7 +91,7 @@ func (h *Health) answerAlive(w http.ResponseWriter, _ *http.Request) {
 	answerParts(w, http.StatusOK, map[string]string{"process": partOK})
 }
 
-// answerReady answers 200 while every part answers, else 503; how each part is, in either case.
+// answerReady answers 200 if every part answers, and 503 otherwise. The body has the state of each part.
 func (h *Health) answerReady(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	parts := h.how(r.Context())
@@ -102,7 +103,7 @@ func (h *Health) answerReady(w http.ResponseWriter, r *http.Request) {
 	answerParts(w, status, parts)
 }
 
-// how tells how each part is.
+// how returns the state of each part.
 func (h *Health) how(ctx context.Context) map[string]string {
 	h.asking.Lock()
 	defer h.asking.Unlock()
@@ -119,7 +120,7 @@ func (h *Health) how(ctx context.Context) map[string]string {
 	return parts
 }
 
-// ask asks all parts at once, and logs what has changed.
+// ask checks all parts concurrently, and logs changes.
 func (h *Health) ask(ctx context.Context) {
 	h.mutex.Lock()
 	parts := maps.Clone(h.parts)
@@ -156,6 +157,6 @@ func answerParts(w http.ResponseWriter, status int, parts map[string]string) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(parts); err != nil {
-		return // whoever asked is gone
+		return // the client has disconnected
 	}
 }

@@ -22,20 +22,20 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// headerRequest is where a request brings its ID, or is told the one it was given.
+// headerRequest is the header of a request's ID, in requests and responses.
 const headerRequest = "X-Request-ID"
 
-// request is what becomes known of a request while it is answered.
+// request collects what is found out about a request while it is handled.
 type request struct {
 	mutex sync.Mutex
 	key   string
-	// task and transfer are what its command has touched.
+	// task and transfer are the SIDs that the request's command has changed.
 	conversation, task, transfer string
 }
 
 type requestKey struct{}
 
-// Key notes which credentials a request came with, by their SID.
+// Key records the SID of the credentials that a request came with.
 func Key(ctx context.Context, sid string) {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
 		r.mutex.Lock()
@@ -44,7 +44,7 @@ func Key(ctx context.Context, sid string) {
 	}
 }
 
-// named notes which conversation a request is about.
+// named records the conversation of a request.
 func named(ctx context.Context, sid string) {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
 		r.mutex.Lock()
@@ -53,7 +53,7 @@ func named(ctx context.Context, sid string) {
 	}
 }
 
-// decided notes what the command that a request has sent came to.
+// decided records the outcome of the command that a request has sent.
 func decided(ctx context.Context, outcome conversation.Outcome) {
 	r, ok := ctx.Value(requestKey{}).(*request)
 	if !ok {
@@ -69,8 +69,8 @@ func decided(ctx context.Context, outcome conversation.Outcome) {
 	}
 }
 
-// HTTP answers requests as next does, each with a span, a line in the log, and in the metrics. What it is called by
-// is the pattern of its route: a path may hold anything.
+// HTTP wraps a handler: each request gets a span, a log line and metrics. They are named after the route's pattern,
+// because a path may hold anything.
 func (t *Telemetry) HTTP(next http.Handler) http.Handler {
 	tracer := t.tracer()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -103,13 +103,13 @@ func (t *Telemetry) HTTP(next http.Handler) http.Handler {
 	})
 }
 
-// answered is a request that was answered.
+// answered describes a handled request.
 type answered struct {
 	id, method, route string
 	status            int
 	took              time.Duration
 	stream            bool
-	// client is the address that the request came from; empty where that is not known.
+	// client is the address that the request came from; empty if it is unknown.
 	client string
 	sids   []slog.Attr
 }
@@ -130,8 +130,8 @@ func (a answered) describe(span trace.Span) {
 	}
 }
 
-// log writes the request's line, with the client's address and without the path, the query and the body. Probes and
-// assets are logged at debug.
+// log writes the log line of the request. It has the client's address, and not the path, the query or the body.
+// Probes and assets are logged at debug.
 func (a answered) log(ctx context.Context, log *slog.Logger) {
 	level := slog.LevelInfo
 	switch {
@@ -149,7 +149,7 @@ func (a answered) log(ctx context.Context, log *slog.Logger) {
 	log.LogAttrs(ctx, level, "Request", append(attributes, a.sids...)...)
 }
 
-// routeOf is the pattern that the request was answered by, which the muxes leave in it.
+// routeOf returns the method and the pattern of the route that handled the request, as set by the muxes.
 func routeOf(r *http.Request) string {
 	switch {
 	case r.Pattern == "" || r.Pattern == "/":
@@ -160,7 +160,7 @@ func routeOf(r *http.Request) string {
 	return methodOf(r) + " " + r.Pattern
 }
 
-// methodOf bounds the methods: a request may bring any word.
+// methodOf limits the values of the method, because a request may have any.
 func methodOf(r *http.Request) string {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -171,7 +171,7 @@ func methodOf(r *http.Request) string {
 
 var requestIDs = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
 
-// requestID is the one that a proxy has given the request, or a new one.
+// requestID returns the ID that a proxy has given the request, or a new one.
 func requestID(r *http.Request) string {
 	if given := r.Header.Get(headerRequest); requestIDs.MatchString(given) {
 		return given
@@ -179,8 +179,8 @@ func requestID(r *http.Request) string {
 	return uuid.NewString()
 }
 
-// sids are what the request is about: what its path names, what it was found to be of and has led to, and the
-// credentials that it came with.
+// sids returns the SIDs of a request: those in its path, those of its conversation and of what it has changed, and
+// that of its credentials.
 func (r *request) sids(path string) []slog.Attr {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -211,7 +211,7 @@ func (r *request) sids(path string) []slog.Attr {
 	return sids
 }
 
-// answer notes the status of an answer.
+// answer records the status of a response.
 type answer struct {
 	http.ResponseWriter
 	status int
@@ -232,10 +232,10 @@ func (a *answer) Write(body []byte) (int, error) {
 	return a.ResponseWriter.Write(body) //nolint:wrapcheck // a writer in between
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// naming notes for a request which conversation it has led to.
+// naming records the conversation that a request starts or updates.
 type naming struct {
 	interceptor.ClientInterceptorBase
 }

@@ -8,13 +8,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// NewLogger returns a logger that writes lines of JSON from that level on. What is logged with the context of a
-// span has its trace_id and span_id.
+// NewLogger returns a logger that writes lines of JSON from the given level up. A line that is logged with the
+// context of a span has the span's trace_id and span_id.
 func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
 }
 
-// traced adds the context's trace to what is logged.
+// traced adds the trace of the context to each record.
 type traced struct{ slog.Handler }
 
 // Handle implements [slog.Handler].
@@ -33,7 +33,7 @@ func (t traced) WithAttrs(attributes []slog.Attr) slog.Handler {
 // WithGroup implements [slog.Handler].
 func (t traced) WithGroup(name string) slog.Handler { return traced{t.Handler.WithGroup(name)} }
 
-// What a line is found by.
+// The attributes to search log lines by.
 const (
 	keyTrace        = "trace_id"
 	keySpan         = "span_id"

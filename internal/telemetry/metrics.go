@@ -14,8 +14,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// metrics are what is counted as it happens. What the conversations count, the worker's SDK carries: see
-// workflows/counted.go. What is to be known of the desk is read when it is asked for: see backlog.go.
+// metrics holds the metrics that are counted when something happens. The metrics of conversations go through the
+// worker's SDK: see workflows/counted.go. The metrics of the desk are read on collection: see backlog.go.
 type metrics struct {
 	requests     *prometheus.CounterVec
 	requestTook  *prometheus.HistogramVec
@@ -26,7 +26,7 @@ type metrics struct {
 	repaired     *prometheus.CounterVec
 }
 
-// The bounds of what takes milliseconds, and of what people do, in seconds.
+// Histogram buckets in seconds: for operations of milliseconds, and for actions of people.
 var (
 	quick = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 	slow  = []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400}
@@ -58,7 +58,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		}, []string{"outcome"}),
 	}
 	registry.MustRegister(m.requests, m.requestTook, m.transactions, m.retries, m.webhooks, m.forwarded, m.repaired)
-	for _, kind := range []string{kindRead, kindWrite} { // there from the start: a rate begins at 0
+	for _, kind := range []string{kindRead, kindWrite} { // present from the start, so that rates begin at 0
 		m.retries.WithLabelValues(kind)
 	}
 	for _, outcome := range []string{"resynced", "ended", "released", "differs"} {
@@ -67,7 +67,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 	return m
 }
 
-// newBuildInfo is which build of which program tells all this.
+// newBuildInfo returns a gauge labelled with the program and its build.
 func newBuildInfo(o Options) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "baton_build_info", Help: "1, with the program and its build.",
@@ -80,7 +80,7 @@ const (
 	kindWrite = "write"
 )
 
-// Transaction counts a transaction of the desk.
+// Transaction counts a transaction of the desk, with its duration and retries.
 func (t *Telemetry) Transaction(done desk.Transaction) {
 	kind := kindRead
 	if done.Write {
@@ -90,19 +90,19 @@ func (t *Telemetry) Transaction(done desk.Transaction) {
 	t.metrics.retries.WithLabelValues(kind).Add(float64(done.Retries))
 }
 
-// ForwardedIgnored counts a request with a forwarded header that was not read.
+// ForwardedIgnored counts a request with an ignored forwarded header.
 func (t *Telemetry) ForwardedIgnored() { t.metrics.forwarded.Inc() }
 
-// Webhook counts a try to deliver a webhook: delivered, failed, or given up for good.
+// Webhook counts an attempt to deliver a webhook. The outcome is delivered, failed or given up.
 func (t *Telemetry) Webhook(outcome string, took time.Duration) {
 	t.metrics.webhooks.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
-// Repaired counts a comparison that found a conversation different at the desk: resynced, ended or released where
-// that was repaired, differs where it was not.
+// Repaired counts a comparison that found a difference between a conversation and the desk. The outcome is
+// resynced, ended or released after a repair, and differs without one.
 func (t *Telemetry) Repaired(outcome string) { t.metrics.repaired.WithLabelValues(outcome).Inc() }
 
-// Streams counts the pages that are open and told of changes.
+// Streams adds a gauge of the open pages that receive changes.
 func (t *Telemetry) Streams(open func() int) {
 	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "baton_page_streams", Help: "Pages that are open and told of changes.",
@@ -116,7 +116,7 @@ func (m *metrics) request(route string, status int, took time.Duration, stream b
 	}
 }
 
-// newMeterProvider returns where the SDK's metrics go, and with them those of workflows.
+// newMeterProvider returns the provider for the metrics of the Temporal SDK and of workflows.
 func newMeterProvider(registry *prometheus.Registry) (*sdkmetric.MeterProvider, error) {
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo(),
 		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
@@ -126,7 +126,7 @@ func newMeterProvider(registry *prometheus.Registry) (*sdkmetric.MeterProvider, 
 	return sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithView(bounds)), nil
 }
 
-// bounds gives histograms bounds in seconds; OpenTelemetry's own are for milliseconds.
+// bounds sets histogram buckets in seconds; OpenTelemetry's defaults are for milliseconds.
 func bounds(i sdkmetric.Instrument) (sdkmetric.Stream, bool) {
 	if i.Kind != sdkmetric.InstrumentKindHistogram {
 		return sdkmetric.Stream{}, false

@@ -28,22 +28,22 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// Options say what a process tells, and where.
+// Options configure [Start].
 type Options struct {
-	// Program is worker or gateway, Version its build's.
+	// Program is worker or gateway, Version the version of its build.
 	Program, Version string
-	// Metrics is the address of /metrics, /healthz and /readyz; none of them is served where it is empty.
+	// Metrics is the address to serve /metrics, /healthz and /readyz on; empty serves none of them.
 	Metrics string
-	// Traces is set where spans are exported, as OpenTelemetry's own variables (OTEL_*) say.
+	// Traces turns on the export of spans, configured by OpenTelemetry's own variables (OTEL_*).
 	Traces bool
 	Logger *slog.Logger
 }
 
-// Telemetry is what a process tells of itself. It is safe for concurrent use.
+// Telemetry holds the metrics, spans and health of a process. It is safe for concurrent use.
 type Telemetry struct {
-	// URL is where metrics and health are served, empty where they aren't.
+	// URL is where metrics and health are served; empty if they are not.
 	URL string
-	// Health is the process's; who runs a part adds it.
+	// Health is the health of the process. Each part of the process registers itself there.
 	Health *Health
 
 	log      *slog.Logger
@@ -55,16 +55,17 @@ type Telemetry struct {
 	served   chan struct{}
 }
 
-// tracerName is whose spans they are.
+// tracerName is the instrumentation scope of the spans and meters.
 const tracerName = "github.com/baton-transfers/baton"
 
-// Quiet returns the telemetry of a process that tells nothing but what it logs.
+// Quiet returns the telemetry of a process that serves no metrics and exports no spans; it only logs.
 func Quiet(log *slog.Logger) *Telemetry {
 	registry := prometheus.NewRegistry()
 	return &Telemetry{Health: NewHealth(log), log: log, registry: registry, metrics: newMetrics(registry)}
 }
 
-// Start begins to tell. Nothing is listened on or exported where the options don't ask for it. [Telemetry.Stop] ends it.
+// Start starts the telemetry of a process. It serves metrics and exports spans only if the options ask for it. End
+// it with [Telemetry.Stop].
 func Start(ctx context.Context, o Options) (_ *Telemetry, err error) {
 	t := Quiet(o.Logger)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { o.Logger.Warn("Telemetry could not be sent", "error", err) }))
@@ -93,7 +94,7 @@ func newTracerProvider(ctx context.Context, o Options) (*sdktrace.TracerProvider
 	if err != nil {
 		return nil, fmt.Errorf("export traces as OTEL_EXPORTER_OTLP_* say: %w", err)
 	}
-	// What the environment says (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) comes last, and so wins.
+	// The environment (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) comes last, and so takes precedence.
 	described, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
 		attribute.String("service.namespace", "baton"), attribute.String("service.name", "baton-"+o.Program),
 		attribute.String("service.version", cmp.Or(o.Version, "unknown")),
@@ -104,7 +105,7 @@ func newTracerProvider(ctx context.Context, o Options) (*sdktrace.TracerProvider
 	return sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(described)), nil
 }
 
-// serve answers metrics and probes on a port of their own, which is nobody's but the operator's.
+// serve serves metrics and probes on a port of their own, which only operators should reach.
 func (t *Telemetry) serve(ctx context.Context, address string) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -131,13 +132,13 @@ func (t *Telemetry) serve(ctx context.Context, address string) error {
 }
 
 const (
-	// serverPatience is how long who asks for metrics may take for the request.
+	// serverPatience bounds the time to read a request for metrics.
 	serverPatience = 5 * time.Second
-	// flush is how long the last spans may take to be sent.
+	// flush bounds the time to send the remaining spans.
 	flush = 3 * time.Second
 )
 
-// Stop sends what has not been sent yet, within three seconds, and ends everything.
+// Stop sends the remaining spans, within three seconds, and stops the server.
 func (t *Telemetry) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flush)
 	defer cancel()
@@ -150,7 +151,7 @@ func (t *Telemetry) Stop(ctx context.Context) error {
 		errs = append(errs, t.meters.Shutdown(ctx))
 	}
 	if t.spans != nil {
-		if err := t.spans.Shutdown(ctx); err != nil { // a collector that is away is no reason to fail
+		if err := t.spans.Shutdown(ctx); err != nil { // an unavailable collector is not a failure of the process
 			t.log.WarnContext(ctx, "The last spans could not be sent", "error", err)
 		}
 	}
@@ -160,7 +161,7 @@ func (t *Telemetry) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Interceptors are those of the process's Temporal client, which its worker takes over.
+// Interceptors returns the interceptors for the process's Temporal client; a worker of that client uses them too.
 func (t *Telemetry) Interceptors() []interceptor.ClientInterceptor {
 	all := []interceptor.ClientInterceptor{&naming{}}
 	if t.spans != nil {
@@ -169,7 +170,7 @@ func (t *Telemetry) Interceptors() []interceptor.ClientInterceptor {
 	return all
 }
 
-// Temporal takes the metrics of the process's Temporal client and worker; nil where nobody asks for them.
+// Temporal returns the handler for the metrics of the process's Temporal client and worker; nil if metrics are off.
 func (t *Telemetry) Temporal() client.MetricsHandler {
 	if t.meters == nil {
 		return nil
@@ -180,12 +181,12 @@ func (t *Telemetry) Temporal() client.MetricsHandler {
 	})
 }
 
-// Watch has the desk's backlog read when metrics are asked for.
+// Watch adds metrics of the desk's backlog, which are read from the desk when metrics are collected.
 func (t *Telemetry) Watch(d *desk.Desk) {
 	t.registry.MustRegister(newBacklog(d, t.log))
 }
 
-// tracer makes spans, which go nowhere where traces are off.
+// tracer returns the tracer for all spans. It discards them if traces are off.
 func (t *Telemetry) tracer() trace.Tracer {
 	if t.spans == nil {
 		return noop.NewTracerProvider().Tracer(tracerName)

@@ -26,7 +26,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// headerKey is the header under which Temporal's SDKs pass a trace on, in every language.
+// headerKey is the header in which Temporal's SDKs of all languages propagate a trace.
 const headerKey = "_tracer-data"
 
 // The attributes of spans.
@@ -38,11 +38,11 @@ const (
 	attributeError        = attribute.Key("error.type")
 )
 
-// propagator passes on which trace it is (W3C Trace Context) and no baggage, which may hold anything.
+// propagator propagates the trace (W3C Trace Context). It propagates no baggage, which may hold anything.
 var propagator = propagation.TraceContext{}
 
-// tracing makes the spans of clients, workflows and activities. A command's spans hang together from whoever sends
-// it to the activity that tells the desk; a history that is replayed makes none.
+// tracing makes the spans of clients, workflows and activities. The spans of a command form one trace, from its
+// sender to the activity that syncs the desk. A replay makes no spans.
 type tracing struct {
 	interceptor.InterceptorBase
 	tracer trace.Tracer
@@ -69,7 +69,7 @@ func (t *tracing) InterceptActivity(_ context.Context, next interceptor.Activity
 	return a
 }
 
-// tracedClient makes a span of each call, and passes it on.
+// tracedClient makes a span of each call, and propagates it.
 type tracedClient struct {
 	interceptor.ClientOutboundInterceptorBase
 	tracer trace.Tracer
@@ -114,8 +114,8 @@ func (c *tracedClient) QueryWorkflow(ctx context.Context, in *interceptor.Client
 	return value, err //nolint:wrapcheck // an interceptor in between
 }
 
-// tracedWorkflow makes a span of each message that a run takes, and leaves it to the run under
-// [workflows.TraceKey], which hands it on with the command.
+// tracedWorkflow makes a span of each message that a run receives. It stores the span in the workflow's context
+// under [workflows.TraceKey], and the run passes it on with the command.
 type tracedWorkflow struct {
 	interceptor.WorkflowInboundInterceptorBase
 	tracer trace.Tracer
@@ -128,7 +128,7 @@ func (w *tracedWorkflow) Init(outbound interceptor.WorkflowOutboundInterceptor) 
 	return w.Next.Init(o) //nolint:wrapcheck // an interceptor in between
 }
 
-// start makes a span whose parent is the message's sender. The span may end in a later workflow task.
+// start makes a span that is a child of the message sender's. It may end in a later workflow task.
 func (w *tracedWorkflow) start(ctx workflow.Context, name string, at time.Time) trace.Span {
 	info := workflow.GetInfo(ctx)
 	_, span := w.tracer.Start(below(context.Background(), interceptor.WorkflowHeader(ctx)), name, //nolint:spancheck // the caller ends it
@@ -137,8 +137,8 @@ func (w *tracedWorkflow) start(ctx workflow.Context, name string, at time.Time) 
 	return span //nolint:spancheck // as above
 }
 
-// ExecuteWorkflow implements [interceptor.WorkflowInboundInterceptor]. A run goes on for days; its span ends as soon
-// as a worker has it.
+// ExecuteWorkflow implements [interceptor.WorkflowInboundInterceptor]. A run takes days, so its span ends as soon
+// as a worker has the run.
 func (w *tracedWorkflow) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
 	info := workflow.GetInfo(ctx)
 	starter := sender(interceptor.WorkflowHeader(ctx))
@@ -161,7 +161,8 @@ func (w *tracedWorkflow) HandleSignal(ctx workflow.Context, in *interceptor.Hand
 	return w.Next.HandleSignal(workflow.WithValue(ctx, workflows.TraceKey{}, of), in) //nolint:wrapcheck // an interceptor in between
 }
 
-// ValidateUpdate implements [interceptor.WorkflowInboundInterceptor]. What it lets pass has a span of its own soon.
+// ValidateUpdate implements [interceptor.WorkflowInboundInterceptor]. Only a rejected update gets a span here:
+// ExecuteUpdate makes the span of an accepted one.
 func (w *tracedWorkflow) ValidateUpdate(ctx workflow.Context, in *interceptor.UpdateInput) error {
 	began := time.Now()
 	err := w.Next.ValidateUpdate(ctx, in)
@@ -173,7 +174,7 @@ func (w *tracedWorkflow) ValidateUpdate(ctx workflow.Context, in *interceptor.Up
 
 // ExecuteUpdate implements [interceptor.WorkflowInboundInterceptor].
 func (w *tracedWorkflow) ExecuteUpdate(ctx workflow.Context, in *interceptor.UpdateInput) (any, error) {
-	if workflow.IsReplaying(ctx) { // also one that was under way when its worker was lost
+	if workflow.IsReplaying(ctx) { // also an update that was in progress when its worker was lost
 		of := sender(interceptor.WorkflowHeader(ctx))
 		return w.Next.ExecuteUpdate(workflow.WithValue(ctx, workflows.TraceKey{}, of), in) //nolint:wrapcheck // an interceptor in between
 	}
@@ -186,7 +187,7 @@ func (w *tracedWorkflow) ExecuteUpdate(ctx workflow.Context, in *interceptor.Upd
 	return result, err //nolint:wrapcheck // an interceptor in between
 }
 
-// tracedCalls passes the command's trace on to the activities that it leads to, and to what is logged of it.
+// tracedCalls propagates the command's trace to the activities that it causes, and to its log lines.
 type tracedCalls struct {
 	interceptor.WorkflowOutboundInterceptorBase
 }
@@ -230,13 +231,14 @@ func (a *tracedActivity) ExecuteActivity(ctx context.Context, in *interceptor.Ex
 	return result, err //nolint:wrapcheck,spancheck // an interceptor in between
 }
 
-// spanOf is the span of the command that is carried out, none where a deadline or the desk has led to it.
+// spanOf returns the span of the command that is being executed. It is invalid if a deadline or the desk caused the
+// work.
 func spanOf(ctx workflow.Context) trace.SpanContext {
 	span, _ := ctx.Value(workflows.TraceKey{}).(trace.SpanContext)
 	return span
 }
 
-// known bounds the names of spans: a message may have any name.
+// known limits the names of spans, because a message may have any name.
 func known(name string) string {
 	if name == string(conversation.CommandReserve) || slices.Contains(conversation.ServiceCommands(), conversation.CommandName(name)) || strings.HasPrefix(name, "__temporal") {
 		return name
@@ -244,7 +246,7 @@ func known(name string) string {
 	return "unknown"
 }
 
-// passOn writes a span into a header.
+// passOn writes a span into a header. It does nothing if the span is invalid.
 func passOn(span trace.SpanContext, header map[string]*commonpb.Payload) {
 	if !span.IsValid() || header == nil {
 		return
@@ -253,12 +255,12 @@ func passOn(span trace.SpanContext, header map[string]*commonpb.Payload) {
 	propagator.Inject(trace.ContextWithSpanContext(context.Background(), span), carrier)
 	payload, err := converter.GetDefaultDataConverter().ToPayload(map[string]string(carrier))
 	if err != nil {
-		return // a map of strings always has JSON; without it a new trace begins
+		return // a map of strings can always be encoded; without the header a new trace begins
 	}
 	header[headerKey] = payload
 }
 
-// sender is the span that a header was written by, none where there isn't any or it can't be read: a wrong header
+// sender returns the span in a header. It is invalid if the header has none or cannot be decoded: a wrong header
 // must not keep a message from its conversation.
 func sender(header map[string]*commonpb.Payload) trace.SpanContext {
 	return trace.SpanContextFromContext(below(context.Background(), header))
@@ -277,8 +279,8 @@ func below(ctx context.Context, header map[string]*commonpb.Payload) context.Con
 	return propagator.Extract(ctx, propagation.MapCarrier(carrier))
 }
 
-// end ends a span. Of an error it keeps the kind alone, for its words may quote what somebody wrote. A refusal
-// isn't a failure.
+// end ends a span. It records the type of an error and not its message, which may quote what people wrote. A
+// refusal does not count as a failure.
 func end(span trace.Span, err error) {
 	defer span.End()
 	if err == nil {
@@ -297,7 +299,7 @@ func end(span trace.Span, err error) {
 	span.SetStatus(codes.Error, kind)
 }
 
-// touched are the SIDs of what a command touched.
+// touched returns the SIDs that a command has changed.
 func touched(o conversation.Outcome) (sids []attribute.KeyValue) {
 	if o.Task != nil {
 		sids = append(sids, attributeTask.String(o.Task.SID))
@@ -308,7 +310,7 @@ func touched(o conversation.Outcome) (sids []attribute.KeyValue) {
 	return sids
 }
 
-// shown are the SIDs of what an activity shows the desk: those of the last event that has one.
+// shown returns the SIDs of an activity that syncs the desk: those of the last events that have one.
 func shown(args []any) (sids []attribute.KeyValue) {
 	if len(args) == 0 {
 		return nil
