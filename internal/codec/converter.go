@@ -12,16 +12,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// DataConverter turns values into payloads and back, encrypted where the ring has keys.
+// DataConverter returns a data converter that encrypts payloads if the ring has keys.
 //
-// In a workflow it panics over a payload whose key isn't in the ring: an error would fail the whole conversation, a
-// panic fails the workflow task only, which is tried again until a worker has the key.
+// In a workflow it panics if a payload's key is not in the ring. An error would fail the whole conversation. A
+// panic fails only the workflow task, which is retried until a worker has the key.
 func DataConverter(ring *KeyRing) converter.DataConverter {
 	return dataConverter{converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), PayloadCodec(ring))}
 }
 
-// FailureConverter turns errors into failures and back. Where the ring has keys, their messages and stack traces are
-// encrypted too; their types aren't, for callers tell refusals by them.
+// FailureConverter returns a failure converter. If the ring has keys, it encrypts the messages and stack traces of
+// errors. It does not encrypt their types, because callers recognize refusals by them.
 func FailureConverter(ring *KeyRing) converter.FailureConverter {
 	return newFailureConverter(ring, DataConverter(ring))
 }
@@ -41,13 +41,13 @@ type failureConverter struct {
 
 var _ converter.FailureConverterWithSerializationContext = failureConverter{}
 
-// FailureToError turns a failure into an error. Where the message is encrypted and cannot be read, the error says why: the SDK
-// leaves it at a placeholder.
+// FailureToError implements [converter.FailureConverter]. If the encrypted message cannot be read, the error says
+// why; the SDK would leave a placeholder.
 func (c failureConverter) FailureToError(failure *failurepb.Failure) error {
 	return c.FailureConverter.FailureToError(c.readable(failure)) //nolint:wrapcheck // the caller's own error
 }
 
-// readable returns the failure, and its causes, with the reason in place of each message that cannot be read.
+// readable returns a copy of the failure and its causes. A message that cannot be read is replaced by the reason.
 func (c failureConverter) readable(failure *failurepb.Failure) *failurepb.Failure {
 	if failure == nil {
 		return nil
@@ -68,7 +68,7 @@ func (c failureConverter) readable(failure *failurepb.Failure) *failurepb.Failur
 	return clone
 }
 
-// unreadable is why a payload cannot be read, without what was being done.
+// unreadable returns the reason that a payload cannot be read, without its context.
 func unreadable(err error) error {
 	if missing, ok := errors.AsType[*KeyError](err); ok {
 		return missing
@@ -105,7 +105,7 @@ func (c dataConverter) WithWorkflowContext(converter.WorkflowContext) converter.
 // WithContext implements [converter.ContextAware].
 func (c dataConverter) WithContext(context.Context) converter.DataConverter { return c }
 
-// workflowConverter is the converter inside a workflow.
+// workflowConverter is the data converter inside a workflow.
 type workflowConverter struct{ converter.DataConverter }
 
 // WithSerializationContext implements [converter.DataConverterWithSerializationContext].

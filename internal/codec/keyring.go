@@ -1,8 +1,8 @@
-// Package codec encrypts what leaves the process with customers' words in it: payloads on their way to the
-// Temporal server, and texts on their way to the desk's tables. One key ring serves both.
+// Package codec encrypts data with customers' words before it leaves the process: payloads for the Temporal server,
+// and texts for the desk's tables. Both use the same key ring.
 //
-// It knows bytes, keys and payloads alone: no conversation, no record of the desk and no environment variable
-// may come in. Keys are never in an error or a log; their IDs are.
+// The package handles bytes, keys and payloads. Must not import: other packages of Baton than internal/seclog, nor
+// os, because keys come in as parameters. Errors and logs never contain keys, only their IDs.
 package codec
 
 import (
@@ -20,49 +20,51 @@ import (
 	"strings"
 )
 
-// KeyRing holds the keys: the first encrypts, all of them decrypt. A nil KeyRing has none: it encrypts nothing,
-// and refuses what is encrypted. It is safe for concurrent use.
+// KeyRing holds encryption keys: the first key encrypts, all keys decrypt. A nil KeyRing has no keys: it encrypts
+// nothing, and refuses encrypted data. It is safe for concurrent use.
 type KeyRing struct {
 	keys []key
-	// required is set where conversations refuse what is sent to them in clear.
+	// required is set if conversations refuse messages in clear.
 	required bool
 }
 
-// Required returns the ring as one with which conversations refuse what is sent to them in clear.
+// Required returns a ring with the same keys, with which conversations refuse messages in clear.
 func (r *KeyRing) Required() *KeyRing { return &KeyRing{keys: r.keys, required: true} }
 
-// IsRequired tells whether conversations refuse what is sent to them in clear.
+// IsRequired reports whether conversations refuse messages in clear.
 func (r *KeyRing) IsRequired() bool { return r != nil && r.required }
 
 type key struct {
 	id string
-	// check tells this key from another one that was given the same ID.
+	// check is a fingerprint that distinguishes this key from another key with the same ID.
 	check  string
 	secret []byte
-	// boundOnly is set where payloads of this key have to name their workflow.
+	// boundOnly is set if payloads of this key must name their workflow.
 	boundOnly bool
 }
 
 const (
 	// keyBytes is the length of a key: AES-256.
 	keyBytes = 32
-	// randomBytes is what each encryption draws: one half derives a key of its own, the other is its nonce. So
-	// a key of the ring isn't used up by the 2^32 messages that one AES-GCM key is good for, which a busy
-	// contact centre reaches in days.
+	// randomBytes is how many random bytes each encryption uses: the first half derives a key, the second half is
+	// the nonce. With a derived key for each message, a key of the ring is not limited to the 2^32 messages of one
+	// AES-GCM key, which a busy contact centre reaches in days.
 	randomBytes = 24
 	nonceBytes  = 12
 	checkBytes  = 4
 )
 
-// boundWord is the cut-off in a ring.
+// boundWord is the word for the cut-off in a key ring's text.
 const boundWord = "bound"
 
-// keyID is short, so that it fits in every payload's metadata, and has nothing of a text's separators.
+// keyID limits the length of IDs, which every payload's metadata contains, and excludes the separators of sealed
+// texts.
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
-// ParseKeyRing reads keys written `id:base64key`, separated by commas or line ends: 32 bytes each, an ID of at most
-// 32 letters, digits, - and _. The word "bound" after one or more keys is a cut-off: payloads of the keys before it are
-// refused unless they are bound to their workflow, those of the keys after it may be older. No keys are a nil ring. Errors name a key by its place, never by what is written there.
+// ParseKeyRing parses keys in the form `id:base64key`, separated by commas or line ends. A key has 32 bytes, an ID
+// at most 32 letters, digits, - and _. The word "bound" after one or more keys is a cut-off: payloads of the keys
+// before it are refused unless they are bound to their workflow; payloads of the keys after it may be unbound. A
+// text without keys returns a nil ring. Errors name a key by its position, never by its text.
 func ParseKeyRing(text string) (*KeyRing, error) {
 	ring := &KeyRing{}
 	entries := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })
@@ -100,7 +102,7 @@ func ParseKeyRing(text string) (*KeyRing, error) {
 	return ring, nil
 }
 
-// FreshKey makes a key under that ID, as [ParseKeyRing] reads it.
+// FreshKey makes a random key with the given ID, in the form that [ParseKeyRing] reads.
 func FreshKey(id string) (string, error) {
 	if !keyID.MatchString(id) {
 		return "", errors.New("a key's ID has 1 to 32 letters, digits, - and _, as in 2026-03")
@@ -116,7 +118,7 @@ func newKey(id string, secret []byte) key {
 	return k
 }
 
-// IDs returns the keys' IDs, that of the one which encrypts first.
+// IDs returns the IDs of the keys; the first is the ID of the key that encrypts.
 func (r *KeyRing) IDs() []string {
 	ids := []string{}
 	if r != nil {
@@ -127,17 +129,18 @@ func (r *KeyRing) IDs() []string {
 	return ids
 }
 
-// Empty tells whether there are no keys, so that nothing is encrypted.
+// Empty reports whether there are no keys, so that nothing is encrypted.
 func (r *KeyRing) Empty() bool { return r == nil || len(r.keys) == 0 }
 
-// KeyError says that something is encrypted with a key that isn't in the ring. It can be read once it is.
+// KeyError is the error for data encrypted with a key that is not in the ring. The data can be read once the key is
+// added.
 type KeyError struct {
-	// ID is the key's; Other is set where the ring has another key under that ID.
+	// ID is the ID of the key. Other is set if the ring has another key with that ID.
 	ID    string
 	Other bool
 }
 
-// MissingKey returns the ID of the key.
+// MissingKey returns the ID of the missing key.
 func (e *KeyError) MissingKey() string { return e.ID }
 
 // Error names the key, and says what to do.
@@ -150,7 +153,7 @@ func (e *KeyError) Error() string {
 		"add it to BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; a key that is no longer the first still belongs there", e.ID)
 }
 
-// TamperedError says that something that was encrypted with a key of the ring isn't what it was.
+// TamperedError is the error for encrypted data that was changed or moved after its encryption.
 type TamperedError struct{ ID string }
 
 // Error names the key, and says what to do.
@@ -158,8 +161,8 @@ func (e *TamperedError) Error() string {
 	return fmt.Sprintf("what was encrypted with the key %q was changed or moved afterwards, and can't be read: restore it from a backup", e.ID)
 }
 
-// MovedError says that a payload was encrypted for another workflow than the one it was sent to, or, where From is empty,
-// for no workflow in particular, which the key ring no longer accepts.
+// MovedError is the error for a payload that was encrypted for another workflow than it was sent to. If From is
+// empty, the payload was encrypted without a workflow, and the key ring no longer accepts that.
 type MovedError struct{ ID, From, To string }
 
 // Error names the workflows, and says what to do.
@@ -171,7 +174,7 @@ func (e *MovedError) Error() string {
 	return fmt.Sprintf("what was encrypted with the key %q is for the workflow %q and was sent to %q: encode it for that workflow", e.ID, e.From, e.To)
 }
 
-// find returns the key that something was encrypted with. The ID and the check come from outside.
+// find returns the key that data was encrypted with. The ID and the check are untrusted input.
 func (r *KeyRing) find(id, check string) (key, error) {
 	if !keyID.MatchString(id) {
 		return key{}, &TamperedError{ID: "?"}
@@ -189,7 +192,8 @@ func (r *KeyRing) find(id, check string) (key, error) {
 	return key{}, &KeyError{ID: id}
 }
 
-// seal encrypts for one use in one place: it can be opened for that alone. The random bytes go before the result.
+// seal encrypts data for one use and one place, and only open with the same use and place decrypts it. The result
+// begins with the random bytes.
 func (k key) seal(use, place string, random, plain []byte) ([]byte, error) {
 	aead, err := k.aead(random)
 	if err != nil {
@@ -215,7 +219,7 @@ func (k key) open(use, place string, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// aead is AES-256-GCM under the key that the first random bytes derive.
+// aead returns AES-256-GCM with the key that is derived from the first random bytes.
 func (k key) aead(random []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(k.mac("derive", string(random[:randomBytes-nonceBytes])))
 	if err != nil {
@@ -228,19 +232,19 @@ func (k key) aead(random []byte) (cipher.AEAD, error) {
 	return aead, nil
 }
 
-// bound is the additional data: what is encrypted belongs there and to this key.
+// bound returns the additional authenticated data, which binds a ciphertext to its use, place and key.
 func (k key) bound(use, place string) []byte {
 	return []byte(strings.Join([]string{use, k.id, k.check, place}, "\x00"))
 }
 
-// mac is HMAC-SHA256 of the parts, of which only the last may have zeros in it.
+// mac returns the HMAC-SHA256 of the parts. Only the last part may contain zero bytes.
 func (k key) mac(parts ...string) []byte {
 	mac := hmac.New(sha256.New, k.secret)
 	mac.Write([]byte("baton " + strings.Join(parts, "\x00")))
 	return mac.Sum(nil)
 }
 
-// drawn are random bytes for one encryption.
+// drawn returns the random bytes for one encryption.
 func drawn() []byte {
 	random := make([]byte, randomBytes)
 	_, _ = rand.Read(random) // never fails

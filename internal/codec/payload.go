@@ -13,30 +13,31 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// What an encrypted payload's metadata say. The payload itself, its own metadata included, is what is encrypted.
+// The metadata of an encrypted payload. The encrypted data is the whole original payload, with its own metadata.
 const (
 	encodingEncrypted = "binary/encrypted"
 	metadataKeyID     = "encryption-key-id"
 	metadataKeyCheck  = "encryption-key-check"
-	// metadataWorkflow is the ID of the workflow that the payload was encrypted for, in clear: a codec server has
-	// nothing else to go by. Payloads of builds that did not bind them have none.
+	// metadataWorkflow is the ID of the workflow that the payload was encrypted for, in clear, because a codec
+	// server gets no other information. Payloads of builds that did not bind payloads to workflows lack it.
 	metadataWorkflow = "workflow-id"
-	// encodingZlib is the encoding of [converter.NewZlibCodec], which reads what is compressed here.
+	// encodingZlib is the encoding of [converter.NewZlibCodec], which decompresses what is compressed here.
 	encodingZlib = "binary/zlib"
 )
 
-// worthCompressing is from how many bytes on a payload is compressed: a shorter one hardly shrinks.
+// worthCompressing is the minimum size in bytes of a payload that is compressed: shorter ones hardly shrink.
 const worthCompressing = 512
 
-// usePayload is what a payload is encrypted for.
+// usePayload is the use that payloads are encrypted for.
 const usePayload = "payload"
 
-// PayloadCodec returns the codec that compresses payloads where that makes them smaller, encrypts them with the ring's
-// first key, and reads what any of its keys has encrypted. What isn't encrypted is read as it is. Without keys
-// nothing is encrypted. Its errors are [*KeyError], [*TamperedError] and [*MovedError].
+// PayloadCodec returns a codec that compresses payloads if that makes them smaller, and encrypts them with the
+// ring's first key. It decrypts payloads of all keys of the ring, and passes on unencrypted payloads. Without keys
+// it encrypts nothing. Its errors are [*KeyError], [*TamperedError] and [*MovedError].
 //
-// Where the SDK says which workflow a payload is for, it is encrypted for that workflow, and one that was encrypted for
-// another workflow is refused. Without a workflow, as in a codec server, a payload is read for the one that it names.
+// If the SDK provides the workflow, a payload is encrypted for that workflow, and a payload that was encrypted for
+// another workflow is refused. Without a workflow, as in a codec server, a payload is decrypted for the workflow
+// that it names.
 func PayloadCodec(ring *KeyRing) converter.PayloadCodec {
 	return payloadCodec{ring: ring, zlib: converter.NewZlibCodec(converter.ZlibCodecOptions{})}
 }
@@ -44,15 +45,15 @@ func PayloadCodec(ring *KeyRing) converter.PayloadCodec {
 type payloadCodec struct {
 	ring *KeyRing
 	zlib converter.PayloadCodec
-	// workflow is the ID of the workflow that payloads are for, empty where the SDK does not say.
+	// workflow is the ID of the workflow that payloads are for; empty if the SDK does not provide it.
 	workflow string
-	// marks is set where payloads that are read say whether they were encrypted: wherever the SDK says what they are for.
+	// marks makes decoded payloads say whether they were encrypted. It is set if the SDK provides a context.
 	marks bool
 }
 
 var _ converter.PayloadCodecWithSerializationContext = payloadCodec{}
 
-// replayNamespace is where the SDK's replayer runs histories, of which it does not know the workflow ID.
+// replayNamespace is the namespace in which the SDK's replayer runs histories. It does not know their workflow IDs.
 const replayNamespace = "ReplayNamespace"
 
 // WithSerializationContext implements [converter.PayloadCodecWithSerializationContext].
@@ -108,7 +109,7 @@ func encrypt(k key, workflow string, payload *commonpb.Payload) (*commonpb.Paylo
 	return &commonpb.Payload{Metadata: metadata, Data: sealed}, nil
 }
 
-// placeOf is the place that a payload of the workflow is encrypted for.
+// placeOf returns the place that a payload of the workflow is encrypted for.
 func placeOf(workflow string) string {
 	if workflow == "" {
 		return encodingEncrypted
@@ -116,16 +117,17 @@ func placeOf(workflow string) string {
 	return encodingEncrypted + "\x00" + workflow
 }
 
-// writers are kept, for a new one allocates a megabyte.
+// writers are reused, because a new one allocates a megabyte.
 var writers = sync.Pool{New: func() any {
 	w, err := zlib.NewWriterLevel(nil, zlib.BestSpeed)
 	if err != nil {
-		panic(err) // the level is one that there is
+		panic(err) // the level is valid
 	}
 	return w
 }}
 
-// compress returns the marshaled payload, as one that [converter.NewZlibCodec] reads where that is shorter.
+// compress compresses a marshaled payload into one that [converter.NewZlibCodec] reads. It returns the input if
+// that is not longer.
 func compress(plain []byte) ([]byte, error) {
 	if len(plain) < worthCompressing {
 		return plain, nil
@@ -174,7 +176,7 @@ func (c payloadCodec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload,
 	return decoded, nil
 }
 
-// mark has a payload that was decrypted say so in its metadata, which the workflow looks at.
+// mark records in the metadata of a decrypted payload that it was encrypted. The workflow reads this mark.
 func (payloadCodec) mark(decoded, encrypted *commonpb.Payload) {
 	if decoded.Metadata == nil {
 		decoded.Metadata = map[string][]byte{}
@@ -182,7 +184,7 @@ func (payloadCodec) mark(decoded, encrypted *commonpb.Payload) {
 	decoded.Metadata[metadataKeyID] = encrypted.GetMetadata()[metadataKeyID]
 }
 
-// unmarked returns a payload that came in clear without that mark, which its sender may have set.
+// unmarked removes that mark from an unencrypted payload, because its sender may have set it.
 func (c payloadCodec) unmarked(payload *commonpb.Payload) *commonpb.Payload {
 	if _, marked := payload.GetMetadata()[metadataKeyID]; !marked || !c.marks {
 		return payload

@@ -7,15 +7,15 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// Path is where a codec server answers: POST to Path + "decode" and Path + "encode".
+// Path is the path of a codec server: it answers POST to Path + "decode" and Path + "encode".
 const Path = "/codec/"
 
-// maxBody is how many bytes a request may have: a few payloads of Temporal's limit, in base64.
+// maxBody is the maximum size of a request in bytes: a few payloads of Temporal's maximum size, in base64.
 const maxBody = 8 << 20
 
-// Handler returns the codec server of the Temporal Web UI and CLI, which reads and writes payloads with the ring. A page may
-// call it from one of the origins, each as https://temporal.example.com; programs send no origin. The guard lets those
-// pass who may see what is encrypted, and answers all others.
+// Handler returns the codec server for the Temporal Web UI and CLI, which decodes and encodes payloads with the
+// ring. Pages of the given origins, such as https://temporal.example.com, may call it; programs send no origin. The
+// guard passes on the requests of callers who may see the decrypted data, and answers all others.
 func Handler(ring *KeyRing, origins []string, guard func(http.Handler) http.Handler) http.Handler {
 	payloads := guard(converter.NewPayloadCodecHTTPHandler(PayloadCodec(ring)))
 	mux := http.NewServeMux()

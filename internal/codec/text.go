@@ -6,23 +6,24 @@ import (
 	"strings"
 )
 
-// sealedPrefix begins every sealed text: enc:v1:KEYID.CHECK:BASE64.
+// sealedPrefix is the prefix of every sealed text: enc:v1:KEYID.CHECK:BASE64.
 const sealedPrefix = "enc:v1:"
 
-// encoding is strict: each sealed text is written in one way only.
+// encoding is strict, so that a sealed text has exactly one valid spelling.
 var encoding = base64.RawStdEncoding.Strict()
 
-// What a text is sealed for: for its place alone, or so that equal texts are equal there.
+// useText is the use that texts are encrypted for.
 const useText = "text"
 
-// Seal encrypts a text with the first key for its place, as the column and row that it is kept in: it can be opened
-// in no other. Sealed twice it differs. The ring has to have a key.
+// Seal encrypts a text with the first key, for a place such as the column and row that it is stored in.
+// [KeyRing.Open] decrypts it for the same place only. Sealing a text twice gives different results. The ring must
+// have a key.
 func (r *KeyRing) Seal(text, place string) (string, error) {
 	return r.keys[0].sealText(text, place, drawn())
 }
 
-// SealEqual seals a text with every key, the first one first. Equal texts sealed for the same place are equal, so
-// that they can be found.
+// SealEqual seals a text with every key; the first result is of the first key. Equal texts give equal results for
+// the same place, so that a table can be searched for them.
 func (r *KeyRing) SealEqual(text, place string) ([]string, error) {
 	sealed := make([]string, len(r.keys))
 	for i, k := range r.keys {
@@ -44,10 +45,10 @@ func (k key) sealText(text, place string, random []byte) (string, error) {
 
 func (k key) prefix() string { return sealedPrefix + k.id + "." + k.check + ":" }
 
-// Current tells whether the text is sealed with the first key.
+// Current reports whether the text is sealed with the first key.
 func (r *KeyRing) Current(sealed string) bool { return strings.HasPrefix(sealed, r.keys[0].prefix()) }
 
-// Open returns the text that was sealed for the place. Its errors are [*KeyError] and [*TamperedError].
+// Open decrypts a text that was sealed for the place. Its errors are [*KeyError] and [*TamperedError].
 func (r *KeyRing) Open(sealed, place string) (string, error) {
 	name, encoded, ok := strings.Cut(strings.TrimPrefix(sealed, sealedPrefix), ":")
 	id, check, named := strings.Cut(name, ".")

@@ -1,4 +1,4 @@
-// Package limit bounds how often something is done, for each key and in total.
+// Package limit limits rates, for each key and in total.
 //
 // Must not import: other packages of Baton.
 package limit
@@ -13,19 +13,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Pace is how often something may be done: Count times at once, and then evenly Count times in each Per.
+// Pace is a rate limit: Count times at once, and then Count times in each Per, evenly spaced.
 type Pace struct {
 	Count int
 	Per   time.Duration
 }
 
-// The bounds of a [Pace] that is configured.
+// The maximum of a configured [Pace].
 const (
 	maxCount = 1_000_000
 	maxPer   = 24 * time.Hour
 )
 
-// ParsePace reads a pace in the form of [Pace.String], as 10/1m.
+// ParsePace parses a pace in the form of [Pace.String], such as 10/1m.
 func ParsePace(text string) (Pace, error) {
 	wrong := func() (Pace, error) {
 		return Pace{}, fmt.Errorf("%q is not a limit: set it to a number from 1 to %d and a time of at most 24h, as 10/1m for ten at once and then ten a minute", text, maxCount)
@@ -42,10 +42,10 @@ func ParsePace(text string) (Pace, error) {
 	return p, nil
 }
 
-// String returns the pace as COUNT/TIME, the form of settings.
+// String returns the pace as COUNT/TIME, the form used in settings.
 func (p Pace) String() string { return strconv.Itoa(p.Count) + "/" + p.Per.String() }
 
-// Or returns the pace, or the other one where it is not set.
+// Or returns the pace, or other if the pace is zero.
 func (p Pace) Or(other Pace) Pace {
 	if p == (Pace{}) {
 		return other
@@ -57,24 +57,24 @@ func (p Pace) limiter() *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(float64(p.Count)/p.Per.Seconds()), p.Count)
 }
 
-// firstSweep is with how many keys a limiter first looks for those that it can forget.
+// firstSweep is the number of keys at which a limiter first looks for keys to forget.
 const firstSweep = 1000
 
-// Limiter bounds how often something is done, for each key and in total. It forgets a key whose limit is full again.
-// It is safe for concurrent use.
+// Limiter limits a rate for each key and in total. It forgets a key whose limit is completely available again. It
+// is safe for concurrent use.
 type Limiter struct {
 	each Pace
-	// total is nil where each key alone is bounded.
+	// total is nil if there is no limit in total.
 	total *rate.Limiter
 
 	mutex sync.Mutex
 	byKey map[string]*rate.Limiter
-	// sweepAt is with how many keys to look again: twice as many as were left, so that the cost of looking is
-	// constant for each new key.
+	// sweepAt is the number of keys at which to sweep next: twice the number that was left after the last sweep, so
+	// that the cost of sweeping is constant for each new key.
 	sweepAt int
 }
 
-// New returns a limiter of each key. The zero total bounds each key alone.
+// New returns a limiter. A zero total means no limit in total.
 func New(each, total Pace) *Limiter {
 	l := &Limiter{each: each, byKey: map[string]*rate.Limiter{}, sweepAt: firstSweep}
 	if total != (Pace{}) {
@@ -83,11 +83,11 @@ func New(each, total Pace) *Limiter {
 	return l
 }
 
-// Allow reports whether it may be done now, and counts it if so.
+// Allow reports whether the key has a token, and takes it.
 func (l *Limiter) Allow(key string) bool { return l.Take(key) == 0 }
 
-// Take counts one more of the key and returns zero, or returns how long to wait and counts nothing. A key that has
-// used up its own limit takes nothing from the total; while the total is used up, new keys are not kept.
+// Take takes a token of the key and returns zero, or returns how long to wait for one. A key without tokens takes
+// none from the total. While the total has no tokens, new keys are not stored.
 func (l *Limiter) Take(key string) (wait time.Duration) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -104,12 +104,12 @@ func (l *Limiter) Take(key string) (wait time.Duration) {
 		return untilNext(own)
 	}
 	if l.total != nil {
-		l.total.Allow() // has a token: nothing else takes from it
+		l.total.Allow() // succeeds: only this method takes tokens from it, under the mutex
 	}
 	return 0
 }
 
-// untilNext is how long it takes until the limiter has a token.
+// untilNext returns how long it takes until the limiter has a token.
 func untilNext(limiter *rate.Limiter) time.Duration {
 	missing := 1 - limiter.Tokens()
 	return max(time.Duration(missing/float64(limiter.Limit())*float64(time.Second)), 1)

@@ -1,8 +1,11 @@
-// Package seclog writes the security log: one line for each sign-in, refused request, shown secret and the like.
+// Package seclog writes the security log: one line for each sign-in, refused request, displayed secret and similar
+// event.
 //
-// Every line has the message "security event" and the attributes event and outcome; who, role, key, address, route, subject and
-// reason where they are known. It holds no secret and nothing that a customer or an agent wrote. BATON_LOG_LEVEL does not
-// silence it. Must not import: any other package of Baton's but internal/forwarded.
+// Every line has the message "security event" and the attributes event and outcome. It has who, role, key, address,
+// route, subject and reason if they are known. It holds no secrets and nothing that a customer or an agent wrote.
+// BATON_LOG_LEVEL does not silence it.
+//
+// Must not import: other packages of Baton than internal/forwarded.
 package seclog
 
 import (
@@ -16,42 +19,43 @@ import (
 	"github.com/baton-transfers/baton/internal/forwarded"
 )
 
-// Event is what happened.
+// Event is a kind of event.
 type Event string
 
-// The events. The values are contract: dashboards and alerts read them.
+// The events. Their values are contract: dashboards and alerts use them.
 const (
-	// SignIn and SignOut are of the pages.
+	// SignIn and SignOut are a person's sign-in to and sign-out from the pages.
 	SignIn  Event = "sign_in"
 	SignOut Event = "sign_out"
-	// SessionExpired is a session that ended because its person was idle.
+	// SessionExpired is the end of a session because the person was idle.
 	SessionExpired Event = "session_expired"
-	// Authentication is a request that was answered with 401, Authorization one that was answered with 403.
+	// Authentication is a request that was refused with 401, Authorization one that was refused with 403.
 	Authentication Event = "authentication"
 	Authorization  Event = "authorization"
 	// Decode is a request to the codec server for clear text.
 	Decode Event = "decode"
-	// Export is data that leaves Baton as a whole: a file, a list of all, a copy of the desk.
+	// Export is an export of data: a file, a complete list, or a copy of the desk.
 	Export Event = "export"
-	// Search is a search through customers' conversations; what was searched for is in no line.
+	// Search is a search in customers' conversations. The log does not contain the search terms.
 	Search Event = "search"
-	// Erasure is a customer's conversation that was erased.
+	// Erasure is the erasure of a customer's conversation.
 	Erasure Event = "erasure"
-	// SecretShown is a secret that was displayed; the subject says which.
+	// SecretShown is the display of a secret; the subject is the name of the secret.
 	SecretShown Event = "secret_shown"
-	// KeyAdded and KeyRevoked are of API keys; the subject is the key's SID.
+	// KeyAdded and KeyRevoked are changes of API keys; the subject is the key's SID.
 	KeyAdded   Event = "key_added"
 	KeyRevoked Event = "key_revoked"
-	// AuthTokenRenewed and WebhookSecretRenewed are of the account.
+	// AuthTokenRenewed and WebhookSecretRenewed are changes of the account's secrets.
 	AuthTokenRenewed     Event = "auth_token_renewed" //nolint:gosec // no secret, an event's name
 	WebhookSecretRenewed Event = "webhook_secret_renewed"
-	// IdentityBound and IdentityReleased are of an agent's account at the OpenID Connect provider; RoleChanged is of an agent.
+	// IdentityBound and IdentityReleased are changes of the account at the OpenID Connect provider that an agent is
+	// bound to. RoleChanged is a change of an agent's role.
 	IdentityBound    Event = "identity_bound"
 	IdentityReleased Event = "identity_released"
 	RoleChanged      Event = "role_changed"
 )
 
-// Outcome is what came of it.
+// Outcome is the result of an event.
 type Outcome string
 
 // The outcomes. Failed is an attempt that was allowed and ended in an error.
@@ -61,23 +65,23 @@ const (
 	Failed   Outcome = "failed"
 )
 
-// Entry is one event. Its texts are names, SIDs and constant words.
+// Entry is one event. Its texts are names, SIDs and constants.
 type Entry struct {
 	Event Event
-	// Outcome is Accepted where it is left out.
+	// Outcome is the result; empty means Accepted.
 	Outcome Outcome
-	// Who is the person or the key's name; where it is left out, whom the request was found to be from.
+	// Who is the name of the person or of the key; empty means the one passed to [Identify].
 	Who string
-	// Subject is what the event is about: a key's SID, a conversation's SID, the name of an agent or of a secret.
+	// Subject is the object of the event: the SID of a key or a conversation, or the name of an agent or a secret.
 	Subject string
-	// Reason is a constant word or two: why it was refused, or what kind it is.
+	// Reason is a constant word or two: the reason of a refusal, or the kind of the event.
 	Reason string
 }
 
-// Log writes the security log. The zero Log and nil write nothing.
+// Log writes the security log. A nil or zero Log writes nothing.
 type Log struct{ handler slog.Handler }
 
-// New returns a security log that writes to the logger's handler; nil writes nothing.
+// New returns a security log that writes to the logger's handler. A nil logger makes a log that writes nothing.
 func New(logger *slog.Logger) *Log {
 	if logger == nil {
 		return &Log{}
@@ -85,29 +89,29 @@ func New(logger *slog.Logger) *Log {
 	return &Log{handler: logger.Handler()}
 }
 
-// Origin is where events come from: a request, or a command at the command line.
+// Origin is the source of events: a request, or a command on the command line.
 type Origin struct {
-	// Who is the person or the key's name, Role what they may do, Key the SID of the credentials.
+	// Who is the name of the person or of the key, Role their role, and Key the SID of the credentials.
 	Who, Role, Key string
-	// Address is the network address that a request came from, Route the pattern of its route or the command.
+	// Address is the network address that a request came from. Route is the pattern of its route, or the command.
 	Address, Route string
 }
 
-// origin is the Origin of a request or command while it runs.
+// origin is the Origin of a request or a command in progress.
 type origin struct {
 	mutex sync.Mutex
 	Origin
-	// request has the route's pattern, once a mux has found it.
+	// request holds the pattern of the route after a mux has found it.
 	request *http.Request
-	// refused is set once a refusal of the request was written.
+	// refused is set when a refusal of the request has been logged.
 	refused bool
-	// reason is why it is refused, where a door knows more than the status says.
+	// reason is the reason of a refusal, if a handler knows more than the status shows.
 	reason string
 }
 
 type originKey struct{}
 
-// WithOrigin says where the events of calls with this context come from.
+// WithOrigin sets the origin of events that are written with the returned context.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, &origin{Origin: o})
 }
@@ -117,7 +121,8 @@ func originOf(ctx context.Context) *origin {
 	return o
 }
 
-// Identify says whom the request with this context is from: a person or the name of a key, their role, and the SID of the credentials.
+// Identify sets the identity of the request with this context: the name of the person or the key, their role, and
+// the SID of the credentials.
 func Identify(ctx context.Context, who, role, key string) {
 	if o := originOf(ctx); o != nil {
 		o.mutex.Lock()
@@ -126,7 +131,7 @@ func Identify(ctx context.Context, who, role, key string) {
 	}
 }
 
-// Because says, in a constant word or two, why the request with this context is going to be refused.
+// Because sets the reason, a constant word or two, why the request with this context is about to be refused.
 func Because(ctx context.Context, reason string) {
 	if o := originOf(ctx); o != nil {
 		o.mutex.Lock()
@@ -135,7 +140,7 @@ func Because(ctx context.Context, reason string) {
 	}
 }
 
-// maxValue bounds a value of a line: some come from outside.
+// maxValue limits the length of a value in bytes, because some values come from outside.
 const maxValue = 200
 
 // Write writes one line.
@@ -184,7 +189,8 @@ func (l *Log) Write(ctx context.Context, e Entry) {
 			record.AddAttrs(slog.String(a[0], bounded(a[1])))
 		}
 	}
-	// The handler itself: the logger would drop the line below its level. An error of the log's own writer has no other place to go.
+	// The handler is called directly, because the logger would drop lines below its level. An error of the log's
+	// writer cannot be reported anywhere else.
 	_ = l.handler.Handle(context.WithoutCancel(ctx), record)
 }
 
@@ -199,8 +205,9 @@ func bounded(text string) string {
 	return text[:end] + "…"
 }
 
-// HTTP answers requests as next does, says where their events come from, and writes a line for each answer with the status 401 or
-// 403 that has none yet. Handlers of one request may each be wrapped: the outermost does it.
+// HTTP wraps a handler. It sets the origin of each request's events, and writes a line for each response with
+// status 401 or 403 that has no line yet. If several handlers of a request are wrapped, only the outermost does
+// this.
 func (l *Log) HTTP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if originOf(r.Context()) != nil {
@@ -211,7 +218,7 @@ func (l *Log) HTTP(next http.Handler) http.Handler {
 		o.request = r.WithContext(context.WithValue(r.Context(), originKey{}, o))
 		answer := &answer{ResponseWriter: w}
 		next.ServeHTTP(answer, o.request)
-		r.Pattern = o.request.Pattern // for those around
+		r.Pattern = o.request.Pattern // for the handlers outside this one
 		o.mutex.Lock()
 		written := o.refused
 		o.mutex.Unlock()
@@ -225,7 +232,7 @@ func (l *Log) HTTP(next http.Handler) http.Handler {
 	})
 }
 
-// routeOf is the pattern that the request was answered by: a path may hold anything.
+// routeOf returns the pattern of the route, not the path, which may hold anything.
 func routeOf(r *http.Request) string {
 	if r.Pattern == "" || r.Pattern == "/" {
 		return "(none)"
@@ -233,7 +240,7 @@ func routeOf(r *http.Request) string {
 	return r.Pattern
 }
 
-// answer notes the status of an answer.
+// answer records the status of a response.
 type answer struct {
 	http.ResponseWriter
 	status int
@@ -255,5 +262,5 @@ func (a *answer) Write(body []byte) (int, error) {
 	return a.ResponseWriter.Write(body) //nolint:wrapcheck // a writer in between
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -1,9 +1,10 @@
 // Package telemetry reports what a process does: metrics for Prometheus, traces through OpenTelemetry, logs with
 // trace IDs, and whether the process is alive and ready. docs/observability.md documents all of it.
 //
-// Spans, labels and log lines hold SIDs, codes, routes, and names of queues and commands. The log line of a request
-// also has the client's network address. None of them holds what people wrote: no texts, customers, attributes or
-// headers. A span holds the type of an error and not its message, which may quote such text.
+// Spans, labels and log lines hold SIDs, codes, routes, and names of queues and commands. The span and the log line
+// of a request also have the request's ID, and the log line the client's network address. None of them holds what
+// people wrote: no texts, customers, attributes or other headers. A span holds the type of an error and not its
+// message, which may quote such text.
 //
 // Must not import: other packages of Baton than activities, conversation, desk, internal/forwarded and workflows.
 // It makes no decisions.

@@ -5,18 +5,19 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// Deployment says which version of which Temporal worker deployment a worker is.
+// Deployment is the Temporal worker deployment and version of a worker.
 type Deployment struct {
-	// Name is the deployment's; empty: the worker isn't versioned, and takes whatever comes.
+	// Name is the name of the deployment. Empty means an unversioned worker, which takes every task.
 	Name string
-	// BuildID is the version's. A worker that isn't versioned has one too: histories tell which build was at work.
+	// BuildID is the ID of the version. Unversioned workers have one too: histories record which build did the
+	// work.
 	BuildID string
-	// Pinned keeps a conversation with the version that it has begun on. By default it moves on to the current one:
-	// conversations last for days, and a build that replays them may carry them.
+	// Pinned keeps each conversation on the version that it started on. By default it moves on to the current
+	// version, because conversations last for days, and a build that can replay them can continue them.
 	Pinned bool
 }
 
-// Options are the worker's.
+// Options returns the deployment options of the worker.
 func (d Deployment) Options() worker.DeploymentOptions {
 	options := worker.DeploymentOptions{Version: worker.WorkerDeploymentVersion{DeploymentName: d.Name, BuildID: d.BuildID}}
 	if d.Name == "" {

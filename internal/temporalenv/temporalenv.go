@@ -1,9 +1,10 @@
-// Package temporalenv is the one place that makes Temporal clients, workers and replayers, so that
-// all of them read and write payloads alike and run conversations with the same interceptor.
+// Package temporalenv makes all Temporal clients, workers and replayers, so that all of them encode payloads the
+// same way and run conversations with the same interceptor.
 //
-// Where the server is and how to reach it comes from Temporal's own environment configuration
-// (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or a profile file). No
-// rule and no record of the desk may come in.
+// The server's address and credentials come from Temporal's own environment configuration (TEMPORAL_ADDRESS,
+// TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or a profile file).
+//
+// Must not import: other packages of Baton than internal/codec and workflows.
 package temporalenv
 
 import (
@@ -23,30 +24,30 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// Options say which server to reach; what is empty comes from the environment.
+// Options say which server to connect to. Empty fields come from the environment.
 type Options struct {
 	Address   string
 	Namespace string
-	// Own is set for a server of one's own: Address is all there is to know of it, whatever the environment
-	// says of others.
+	// Own is set for a server that the caller runs: only Address and Namespace apply, and the environment is
+	// ignored.
 	Own bool
-	// Keys encrypt the payloads and errors that are sent, and decrypt those that come; nil: nothing is encrypted.
+	// Keys encrypt payloads and errors that are sent, and decrypt those that are received; nil encrypts nothing.
 	Keys *codec.KeyRing
-	// Logger takes what the SDK logs; nothing is logged without one.
+	// Logger receives the SDK's log; nil logs nothing.
 	Logger *slog.Logger
-	// Metrics take what the SDK and the conversations count; nil: nothing is counted. Interceptors come before
-	// those that a worker has of its own.
+	// Metrics receives the metrics of the SDK and of conversations; nil counts nothing. Interceptors run before a
+	// worker's own interceptors.
 	Metrics      client.MetricsHandler
 	Interceptors []interceptor.ClientInterceptor
 }
 
-// dialTimeout is how long a server may take to answer at first.
+// dialTimeout is how long a server may take to answer the first request.
 const dialTimeout = 10 * time.Second
 
-// DataConverter turns values into payloads and back, everywhere.
+// DataConverter returns the data converter that all clients, workers and replayers use.
 func DataConverter(keys *codec.KeyRing) converter.DataConverter { return codec.DataConverter(keys) }
 
-// Dial connects to the Temporal server. Where there is none, the error says what to do.
+// Dial connects to the Temporal server. If no server answers, the error is an [*AwayError] and says what to do.
 func Dial(ctx context.Context, o Options) (client.Client, error) {
 	var options client.Options
 	if !o.Own {
@@ -64,7 +65,7 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	if options.HostPort == "" {
 		options.HostPort = client.DefaultHostPort
 	}
-	if o.Own { // on this machine, compressing costs more than it spares
+	if o.Own { // on the same machine, compression costs more than it saves
 		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
 	options.DataConverter, options.FailureConverter = DataConverter(o.Keys), codec.FailureConverter(o.Keys)
@@ -82,21 +83,22 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	return c, nil
 }
 
-// stopGrace is how long a worker that stops may take to finish the activities it is at.
+// stopGrace is how long a stopping worker may take to finish its activities.
 const stopGrace = 3 * time.Second
 
-// WorkerOptions are the options of every worker and test environment that runs conversations, with the keys of
-// the client that the worker is made with.
+// WorkerOptions returns the options of every worker and test environment that runs conversations. The keys are
+// those of the worker's client.
 func WorkerOptions(keys *codec.KeyRing, options ...workflows.Option) worker.Options {
 	return worker.Options{
 		Interceptors: interceptors(keys, options...), WorkerStopTimeout: stopGrace,
-		// Scaled pollers look after the worker's own queue and the common one apart. A fixed number can all
-		// end up on the worker's own for a minute, while a conversation's next task waits in the common one.
+		// Autoscaling pollers poll the worker's own queue and the shared queue separately. With a fixed number, all
+		// pollers can poll the worker's own queue for a minute while a conversation's next task waits in the shared
+		// queue.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 	}
 }
 
-// NewReplayer returns a replayer that knows the conversation workflow, and reads histories with the keys.
+// NewReplayer returns a replayer for the conversation workflow, which decrypts histories with the keys.
 func NewReplayer(keys *codec.KeyRing) (worker.WorkflowReplayer, error) {
 	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
 		DataConverter:    DataConverter(keys),
@@ -117,7 +119,7 @@ func interceptors(keys *codec.KeyRing, options ...workflows.Option) []intercepto
 	return []interceptor.WorkerInterceptor{workflows.Interceptor(DataConverter(keys), options...)}
 }
 
-// Namespace returns the namespace to use: the one given, else the environment's, else the default one.
+// Namespace returns the given namespace; if it is empty, the environment's, else Temporal's default.
 func Namespace(given string) string {
 	if given != "" {
 		return given
