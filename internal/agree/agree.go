@@ -1,9 +1,9 @@
-// Package agree compares what a desk shows with the conversations themselves: every task with its offer,
-// every transfer, every reservation, and all events, once each and in order. The tests over real servers
-// and the faults of `make chaos` end with it.
+// Package agree compares a desk with the conversations themselves: every task with its offer, every transfer, every
+// reservation, and all events, once each and in order. The tests with real servers and the faults of `make chaos`
+// end with this comparison.
 //
-// It reads through the desk's own functions and the conversation's query, as anybody would. What may not come
-// in: SQL, and anything that changes something.
+// It reads through the desk's exported functions and the conversation's query, like any other client. It must not
+// use SQL, and must not change anything.
 package agree
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// Quiet returns the conversation's state once the desk shows it and nothing more has happened meanwhile.
+// Quiet returns the conversation's state when the desk has it and nothing has changed in the meantime.
 func Quiet(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) (conversation.Record, error) {
 	for {
 		record, err := b.State(ctx, sid)
@@ -39,7 +39,7 @@ func Quiet(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) (conv
 // eventPage is how many events are read at a time.
 const eventPage = 1000
 
-// Events reads the event log of all conversations, and returns the events of each, in the event log's order.
+// Events reads the event log and returns the events of each conversation, in the order of the log.
 func Events(ctx context.Context, d *desk.Desk) (map[string][]desk.LoggedEvent, error) {
 	events := map[string][]desk.LoggedEvent{}
 	for position := int64(0); ; {
@@ -60,8 +60,8 @@ func Events(ctx context.Context, d *desk.Desk) (map[string][]desk.LoggedEvent, e
 	}
 }
 
-// Conversation tells everything in which the desk differs from the conversation, whose state and whose
-// events in the event log (see [Events]) are given; nil for nothing. Both have to be quiet (see [Quiet]).
+// Conversation returns an error with all differences between the desk and the conversation, or nil. The caller
+// passes the conversation's state and its events in the event log (see [Events]). Both must be quiet (see [Quiet]).
 func Conversation(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.LoggedEvent) error {
 	return errors.Join(
 		headsDiffer(ctx, d, record), tasksDiffer(ctx, d, record), transfersDiffer(ctx, d, record), eventsDiffer(ctx, d, record, fed),
@@ -107,7 +107,7 @@ func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) 
 		}
 		wanted := desk.Task{Conversation: record.Conversation, Channel: record.Channel, Task: storedTask(*task)}
 		if wanted.Attributes == nil {
-			row.Attributes = nil // the conversation has dropped them from an old task, the desk keeps them
+			row.Attributes = nil // the conversation drops them from old tasks, the desk keeps them
 		}
 		wrong = append(wrong, differ("task "+task.SID+" of "+record.Conversation, wanted, row))
 	}
@@ -126,7 +126,7 @@ func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Reco
 	for _, row := range shown {
 		if kept := record.Transfer(row.SID); kept != nil {
 			if kept.Attempt.Words == "" {
-				row.Attempt.Words = "" // the conversation has dropped them from an old transfer, the desk keeps them
+				row.Attempt.Words = "" // the conversation drops them from old transfers, the desk keeps them
 			}
 			rows = append(rows, row.Transfer)
 		}
@@ -140,8 +140,8 @@ func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Reco
 	return differ("transfers of "+record.Conversation, wanted, rows)
 }
 
-// eventsDiffer looks for events without gaps, exactly as many as the conversation has counted, the same in
-// the event log, and reservations that are where their events have left them.
+// eventsDiffer checks that the events have no gaps, that there are as many as the conversation has counted, that
+// the event log has the same, and that each reservation has the status of its last event.
 func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.LoggedEvent) error {
 	sid := record.Conversation
 	events, err := d.Events(ctx, sid)
@@ -152,7 +152,7 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 	if len(events) != record.Events {
 		wrong = append(wrong, fmt.Errorf("%s has had %d events, at the desk %d", sid, record.Events, len(events)))
 	}
-	tasks, err := d.Tasks(ctx, sid) // which are the conversation's, see tasksDiffer, and those that it has forgotten
+	tasks, err := d.Tasks(ctx, sid) // those of the conversation (see tasksDiffer), and older ones that it has dropped
 	if err != nil {
 		return err
 	}
@@ -189,9 +189,9 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 	return errors.Join(append(wrong, differ("events of "+sid+" in the event log", events, logged))...)
 }
 
-// Loads returns how many tasks each agent has that are reserved, assigned or wrapping, and how many are
-// counted against their capacity. They are equal where no match is under way, neither to its conversation
-// nor back: so a match that was never delivered nor released shows here.
+// Loads returns for each agent how many tasks are reserved, assigned or wrapping, and how many count against their
+// capacity. The two are equal if no match is in progress, neither on its way to its conversation nor back. A match
+// that was neither delivered nor released shows as a difference.
 func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err error) {
 	has, counted = map[string]int{}, map[string]int{}
 	agents, err := d.Agents(ctx)
@@ -222,7 +222,7 @@ func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err 
 	}
 }
 
-// stored is a time as the desk keeps it, to the microsecond.
+// stored returns a time as the desk stores it, in microseconds.
 func stored(at time.Time) time.Time {
 	if at.IsZero() {
 		return at
@@ -245,7 +245,7 @@ func storedTask(task conversation.Task) conversation.Task {
 	return task
 }
 
-// differ compares what two sides show as JSON, which is the contract, and shows both where they differ.
+// differ compares two values as JSON, which is the contract, and shows both if they differ.
 func differ(what string, wanted, shown any) error {
 	one, err := json.MarshalIndent(wanted, "", "  ")
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package build says which build of Baton a program is: its version, and the build ID by which a Temporal
-// worker deployment tells its workers apart. It reads what the Go toolchain has written into the program;
-// flags, the environment and anything of conversations may not come in.
+// Package build identifies the build of a program: its version, and the build ID that distinguishes the workers of
+// a Temporal worker deployment. It reads what the Go toolchain has written into the program. Must not import: other
+// packages of Baton. It does not read flags or the environment.
 package build
 
 import (
@@ -15,29 +15,29 @@ import (
 	"runtime/debug"
 )
 
-// version and id are the version and the build ID, where the linker has set them:
-// go build -ldflags "-X github.com/baton-transfers/baton/internal/build.id=…". A release has both (tools/release).
+// version and id are the version and the build ID, if the linker sets them: go build -ldflags "-X
+// github.com/baton-transfers/baton/internal/build.id=…". A release sets both (tools/release).
 var version, id string
 
-// Info is which build a program is.
+// Info identifies a build.
 type Info struct {
-	// Version is the release's or the module's, as v1.2.0; "development" where it has none.
+	// Version is the version of the release or module, such as v1.2.0, or "development".
 	Version string `json:"version"`
 	// ID is the build ID; see [Read].
 	ID string `json:"build_id"`
-	// Go is the toolchain's version, Platform what it has built for, as linux/amd64.
+	// Go is the version of the toolchain, Platform the target, such as linux/amd64.
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
 
-// String is one line for people.
+// String returns one line for display.
 func (i Info) String() string {
 	return fmt.Sprintf("%s, build %s, %s %s", i.Version, i.ID, i.Go, i.Platform)
 }
 
-// Read returns which build this program is. Its ID is never empty, and another one where the code is
-// another: what the linker has set, else the first twelve digits of the commit it was built from. Built
-// from a changed checkout, or without knowing one, the digest of the program itself belongs to it.
+// Read returns the build of this program. The ID is never empty, and differs for different code. It is the ID that
+// the linker has set, else the first twelve digits of the commit. If the checkout was modified or the commit is
+// unknown, it includes a digest of the program.
 func Read() (Info, error) {
 	info := Info{Version: "development", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	read, ok := debug.ReadBuildInfo()
@@ -55,7 +55,7 @@ func Read() (Info, error) {
 	return info, nil
 }
 
-// shortened is how many hex digits of a commit or a digest are kept.
+// shortened is how many hex digits of a commit or a digest are used.
 const shortened = 12
 
 func idOf(read *debug.BuildInfo, linked string, digest func() (string, error)) (string, error) {
@@ -81,7 +81,7 @@ func idOf(read *debug.BuildInfo, linked string, digest func() (string, error)) (
 	return cmp.Or(commit, "unknown") + "-modified-" + program, nil
 }
 
-// digest is that of the running program.
+// digest returns the digest of the running program.
 func digest() (_ string, err error) {
 	path, err := os.Executable()
 	if err != nil {

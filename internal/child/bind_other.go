@@ -4,8 +4,8 @@ package child
 
 import "os/exec"
 
-// bindToParent does nothing where there are no Unix processes: the child outlives a parent that is killed there, and is
-// stopped by hand.
+// bindToParent does nothing on systems without Unix processes. A child outlives a killed parent there, and must be
+// stopped manually.
 func bindToParent(*exec.Cmd) (watch func(pid int) (release func(), err error)) {
 	return func(int) (func(), error) { return func() {}, nil }
 }

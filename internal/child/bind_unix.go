@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// bindToParent leaves a shell beside the child that reads from a pipe of ours. The pipe closes when
-// this process ends, however that comes, and the shell kills the child then.
+// bindToParent starts a shell next to the child that reads from a pipe of this process. The pipe closes when this
+// process ends for any reason, and then the shell kills the child.
 func bindToParent(command *exec.Cmd) (watch func(pid int) (release func(), err error)) {
 	if command.SysProcAttr == nil {
 		command.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	command.SysProcAttr.Setpgid = true // Ctrl-C in the terminal is for the parent, which stops the child when its own work is done
+	command.SysProcAttr.Setpgid = true // Ctrl-C is for the parent only, which stops the child after its own work
 	return func(pid int) (func(), error) {
 		reader, writer, err := os.Pipe()
 		if err != nil {
@@ -32,7 +32,7 @@ func bindToParent(command *exec.Cmd) (watch func(pid int) (release func(), err e
 			return nil, fmt.Errorf("watch over a child: %w", err)
 		}
 		return func() {
-			_ = watcher.Process.Kill() // before the pipe closes: the process ID may be somebody else's by now
+			_ = watcher.Process.Kill() // before the pipe closes: another process may have the process ID by now
 			_ = watcher.Wait()
 			_ = writer.Close()
 		}, nil

@@ -1,5 +1,5 @@
-// Package child starts processes that end with this one: servers that tests, benchmarks and `starter dev` run,
-// and programs under test. What the processes are may not come in.
+// Package child starts processes that end with this one: servers that tests, benchmarks and `starter dev` run, and
+// programs under test. It knows nothing about the processes.
 package child
 
 import (
@@ -10,27 +10,29 @@ import (
 	"strings"
 )
 
-// Start starts the command and returns when it runs. It is killed when this process ends, however that comes, where the
-// system can be made to, and a terminal's Ctrl-C isn't for it. When it has ended, ended is called with how.
+// Start starts the command and returns when it runs. The child is killed when this process ends for any reason, if
+// the system supports it. Ctrl-C in the terminal does not reach the child. When the child has ended, ended is
+// called with the result of [exec.Cmd.Wait].
 func Start(command *exec.Cmd, ended func(error)) error {
 	started := make(chan error)
 	go run(command, started, ended)
 	return <-started
 }
 
-// Environment is this process's own, without the variables whose names begin so: they would lead the child elsewhere.
+// Environment returns this process's environment without the variables that begin with one of the prefixes, because
+// they would change the child's behavior.
 func Environment(without ...string) []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return slices.ContainsFunc(without, func(prefix string) bool { return strings.HasPrefix(variable, prefix) })
 	})
 }
 
-// Bind prepares a command that somebody else starts: it is killed when the thread that starts it ends, where the system
-// can be made to, and a terminal's Ctrl-C isn't for it.
+// Bind prepares a command that the caller starts: the child is killed when the thread that starts it ends, if the
+// system supports it. Ctrl-C in the terminal does not reach the child.
 func Bind(command *exec.Cmd) { bindToParent(command) }
 
-// run keeps the thread that starts the child for as long as it lives: the kernel counts the end of the thread as the
-// end of its parent.
+// run keeps the thread that starts the child until the child ends: the kernel treats the end of the thread as the
+// end of the parent.
 func run(command *exec.Cmd, started chan<- error, ended func(error)) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

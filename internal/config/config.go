@@ -1,5 +1,5 @@
-// Package config says what Baton's programs read from their environment and flags, and where things
-// are by default. It only reads; what is Temporal's own is read by internal/temporalenv.
+// Package config reads the environment and the flags of Baton's programs, and defines default locations. It changes
+// nothing but the file of [NoteAddress]. internal/temporalenv reads Temporal's own variables.
 package config
 
 import (
@@ -19,10 +19,10 @@ import (
 	"github.com/baton-transfers/baton/internal/limit"
 )
 
-// DefaultData is the folder that `starter dev` keeps everything in.
+// DefaultData is the folder in which `starter dev` stores all data.
 const DefaultData = ".baton"
 
-// The addresses of `starter dev`.
+// The default addresses of `starter dev`.
 const (
 	DefaultTemporal = "127.0.0.1:7233"
 	DefaultUI       = "127.0.0.1:8233"
@@ -31,21 +31,21 @@ const (
 
 // Config says where the desk and the Temporal server are.
 type Config struct {
-	// Database is the desk's: sqlite:PATH or postgres://USER@HOST/DATABASE.
+	// Database is the desk's database: sqlite:PATH or postgres://USER@HOST/DATABASE.
 	Database string
-	// Temporal is the server's address; empty: as Temporal's environment configuration says.
+	// Temporal is the address of the Temporal server; empty means the one in Temporal's environment configuration.
 	Temporal string
-	// Namespace is Temporal's; empty: likewise.
+	// Namespace is the Temporal namespace; empty means the one in Temporal's environment configuration.
 	Namespace string
 }
 
-// Data returns the data folder: the one given, else BATON_DATA, else [DefaultData].
+// Data returns the data folder: the given one, else BATON_DATA, else [DefaultData].
 func Data(getenv func(string) string, given string) string {
 	return cmp.Or(given, getenv("BATON_DATA"), DefaultData)
 }
 
-// Load reads BATON_DATABASE and the data folder (see [Data]). Where nothing tells the Temporal
-// server's address, it is that of the dev server that has last run on the data folder.
+// Load reads BATON_DATABASE and the data folder (see [Data]). If the environment does not set the Temporal server's
+// address, it uses that of the dev server that last ran on the data folder.
 func Load(getenv func(string) string, data string) (Config, error) {
 	data = Data(getenv, data)
 	c := Config{Database: getenv("BATON_DATABASE")}
@@ -66,35 +66,36 @@ func Load(getenv func(string) string, data string) (Config, error) {
 	return c, nil
 }
 
-// Gateway says where the gateway listens, and what its webhooks may do.
+// Gateway configures the gateway: its addresses, sign-in, limits and webhooks.
 type Gateway struct {
 	// Address is BATON_HTTP, or [DefaultHTTP].
 	Address string
-	// WebhookAllow is BATON_WEBHOOK_ALLOW: the addresses, as 10.1.0.0/16,192.168.7.9, that webhooks may
-	// go to though they are no public ones.
+	// WebhookAllow is BATON_WEBHOOK_ALLOW: non-public addresses that webhooks may be sent to, such as
+	// 10.1.0.0/16,192.168.7.9.
 	WebhookAllow string
 	// WebhookRedirects is BATON_WEBHOOK_REDIRECTS: whether webhooks follow redirects.
 	WebhookRedirects bool
-	// URL is BATON_URL: the gateway's public address, as https://baton.example.com, without a path; empty
-	// where nothing tells it.
+	// URL is BATON_URL: the gateway's public address without a path, such as https://baton.example.com; empty if
+	// not set.
 	URL string
-	// OIDC is whom the people of the pages sign in with; zero for nobody.
+	// OIDC is the provider that people sign in to the pages with; zero means none.
 	OIDC OIDC
-	// SessionIdle is BATON_SESSION_IDLE: after how long without a request of their own a person is signed out.
+	// SessionIdle is BATON_SESSION_IDLE: the time without a request after which a person is signed out.
 	SessionIdle time.Duration
-	// TemporalUI is BATON_TEMPORAL_UI: what a workflow's ID is added to for its page in the Temporal Web UI,
-	// as https://temporal.example.com/namespaces/default/workflows/; no links where it is empty.
+	// TemporalUI is BATON_TEMPORAL_UI: the prefix of a workflow's page in the Temporal Web UI, to which its ID is
+	// added, such as https://temporal.example.com/namespaces/default/workflows/. Empty means no links.
 	TemporalUI string
-	// TrustedProxies are BATON_TRUSTED_PROXIES: the networks, as 10.1.0.0/16,192.168.7.9, whose X-Forwarded-For and
-	// X-Forwarded-Proto are read.
+	// TrustedProxies are BATON_TRUSTED_PROXIES: the networks, such as 10.1.0.0/16,192.168.7.9, whose
+	// X-Forwarded-For and X-Forwarded-Proto headers are used.
 	TrustedProxies []netip.Prefix
-	// Limits are the BATON_LIMIT_ variables; a zero pace is not set.
+	// Limits are the BATON_LIMIT_ variables; a zero pace means not set.
 	Limits Limits
-	// CodecOrigins are BATON_CODEC_ORIGINS: whose pages may call the codec server, each as https://temporal.example.com.
+	// CodecOrigins are BATON_CODEC_ORIGINS: the origins whose pages may call the codec server, such as
+	// https://temporal.example.com.
 	CodecOrigins []string
 }
 
-// Limits are how often something may be done, from one address or in one chat, and in total.
+// Limits are rate limits: for each address or chat, and in total.
 type Limits struct {
 	// Chats is BATON_LIMIT_CHATS, ChatsTotal BATON_LIMIT_CHATS_TOTAL, and so on.
 	Chats, ChatsTotal, SignIns, SignInsTotal, Messages, MessagesTotal, Credentials, CredentialsTotal limit.Pace
@@ -125,14 +126,15 @@ func loadLimits(getenv func(string) string) (l Limits, err error) {
 	return l, nil
 }
 
-// OIDC is an OpenID Connect provider, and as whom it knows the gateway.
+// OIDC is an OpenID Connect provider, and the gateway's client credentials there.
 type OIDC struct {
 	// Issuer is BATON_OIDC_ISSUER, ClientID and ClientSecret are BATON_OIDC_CLIENT_ID and
 	// BATON_OIDC_CLIENT_SECRET; a public client has no secret.
 	Issuer, ClientID, ClientSecret string
-	// Claim is BATON_OIDC_CLAIM: what tells a person's name; empty for the usual one.
+	// Claim is BATON_OIDC_CLAIM: the claim with a person's name; empty means the default claim.
 	Claim string
-	// Domain is BATON_OIDC_DOMAIN: what has to follow the @ of a name, and is cut off; empty for names without.
+	// Domain is BATON_OIDC_DOMAIN: the required part of a name after the @, which is removed; empty means that
+	// names have no domain.
 	Domain string
 }
 
@@ -170,13 +172,13 @@ func LoadGateway(getenv func(string) string) (Gateway, error) {
 	return g, err
 }
 
-// How long a person may be idle.
+// The limits of BATON_SESSION_IDLE.
 const (
 	shortestIdle = 5 * time.Minute
 	longestIdle  = 12 * time.Hour
 )
 
-// loadIdle reads a time as 30m or 4h; zero where none is given.
+// loadIdle parses a duration such as 30m or 4h; zero if the text is empty.
 func loadIdle(given string) (time.Duration, error) {
 	if given == "" {
 		return 0, nil
@@ -202,7 +204,8 @@ func loadURL(given string) (string, error) {
 	return origin(public), nil
 }
 
-// origin is an address as browsers write it in the header Origin: in lower case, without the scheme's own port.
+// origin returns an address as browsers write it in the header Origin: in lower case, without the scheme's default
+// port.
 func origin(u *url.URL) string {
 	host := strings.ToLower(u.Host)
 	if port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]; port != "" {
@@ -211,8 +214,9 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + host
 }
 
-// CheckReach refuses a gateway that others can reach and whose public address is not set: without it, cookies would go
-// over plain HTTP, and addresses in answers would begin with whatever host a client sends. The setting is what gives the address.
+// CheckReach refuses a gateway that other machines can reach if its public address is not set. Without it, cookies
+// would go over plain HTTP, and addresses in answers would use any host name that a client sends. setting names the
+// setting of the address, for the error.
 func CheckReach(setting, address, public string) error {
 	host, _, err := net.SplitHostPort(address)
 	switch {
@@ -276,7 +280,7 @@ func loadOIDC(getenv func(string) string, public string) (OIDC, error) {
 	return o, nil
 }
 
-// secureURL reads an address to which secrets are sent: over TLS, or on this machine.
+// secureURL parses an address that secrets are sent to: it must use TLS, or be on this machine.
 func secureURL(variable, given string) (*url.URL, error) {
 	u, err := url.Parse(given)
 	switch {
@@ -288,7 +292,7 @@ func secureURL(variable, given string) (*url.URL, error) {
 	return nil, fmt.Errorf("%s begins with %s://: use https://, for names and sessions are sent over it; http:// serves only on this machine, as http://127.0.0.1:8080", variable, u.Scheme)
 }
 
-// IsLoopback reports whether a host is this machine's own.
+// IsLoopback reports whether a host is this machine's loopback.
 func IsLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || (err == nil && ip.IsLoopback())
@@ -300,8 +304,9 @@ func Database(data string) string { return "sqlite:" + filepath.Join(data, "desk
 // TemporalFile returns the dev server's database in a data folder.
 func TemporalFile(data string) string { return filepath.Join(data, "temporal.db") }
 
-// CheckDatabase refuses a database that is written neither as sqlite:PATH nor as a PostgreSQL URL; a mistyped one would be a new,
-// empty desk. The setting is what gives it. The error shows no more than the scheme, for a URL may hold a password.
+// CheckDatabase refuses a database that is neither sqlite:PATH nor a PostgreSQL URL, because a mistyped one would
+// create a new, empty desk. setting names the setting, for the error. The error shows only the scheme, because a
+// URL may contain a password.
 func CheckDatabase(setting, database string) error {
 	scheme, rest, _ := strings.Cut(database, ":")
 	address, isURL := strings.CutPrefix(rest, "//")
@@ -320,7 +325,7 @@ func CheckDatabase(setting, database string) error {
 
 func addressFile(data string) string { return filepath.Join(data, "temporal-address") }
 
-// NoteAddress keeps the address of the data folder's dev server for whoever loads its configuration.
+// NoteAddress stores the address of the data folder's dev server, for later calls of [Load].
 func NoteAddress(data, address string) error {
 	if err := os.WriteFile(addressFile(data), []byte(address+"\n"), 0o600); err != nil {
 		return fmt.Errorf("note where the dev server listens: %w", err)

@@ -8,9 +8,10 @@ import (
 	"github.com/baton-transfers/baton/internal/codec"
 )
 
-// LoadKeys reads the encryption keys, in the form of [codec.ParseKeyRing]: BATON_ENCRYPTION_KEYS, or the file that
-// BATON_ENCRYPTION_KEYS_FILE names, as a mounted secret. Without either there are none, and nothing is encrypted; an
-// empty file is a mistake. With BATON_ENCRYPTION_REQUIRED=on, which needs keys, conversations refuse what is sent clear.
+// LoadKeys reads the encryption keys, in the form of [codec.ParseKeyRing], from BATON_ENCRYPTION_KEYS or from the
+// file that BATON_ENCRYPTION_KEYS_FILE names, such as a mounted secret. If neither is set, there are no keys and
+// nothing is encrypted; an empty file is an error. With BATON_ENCRYPTION_REQUIRED=on, which needs keys,
+// conversations refuse messages in clear.
 func LoadKeys(getenv func(string) string) (*codec.KeyRing, error) {
 	variable, text := "BATON_ENCRYPTION_KEYS", getenv("BATON_ENCRYPTION_KEYS")
 	if file := getenv("BATON_ENCRYPTION_KEYS_FILE"); file != "" {
@@ -41,5 +42,5 @@ func LoadKeys(getenv func(string) string) (*codec.KeyRing, error) {
 	return keys, nil
 }
 
-// requiredVariable refuses what is sent to conversations in clear.
+// requiredVariable makes conversations refuse messages in clear.
 const requiredVariable = "BATON_ENCRYPTION_REQUIRED"

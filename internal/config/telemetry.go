@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// Telemetry says what a program tells of itself, and where.
+// Telemetry configures the metrics, traces and logs of a program.
 type Telemetry struct {
-	// Metrics is BATON_METRICS: the address, as 127.0.0.1:9090, of /metrics, /healthz and /readyz; empty where
-	// they aren't served.
+	// Metrics is BATON_METRICS: the address of /metrics, /healthz and /readyz, such as 127.0.0.1:9090; empty serves
+	// none of them.
 	Metrics string
-	// Traces is set where OpenTelemetry's variables name an endpoint to send traces to.
+	// Traces is set if OpenTelemetry's variables name an endpoint for traces.
 	Traces bool
 	// LogLevel is BATON_LOG_LEVEL.
 	LogLevel slog.Level
 }
 
-// LoadTelemetry reads BATON_METRICS, BATON_LOG_LEVEL, and whether OpenTelemetry's own variables (OTEL_*) turn
-// traces on.
+// LoadTelemetry reads BATON_METRICS and BATON_LOG_LEVEL, and whether OpenTelemetry's own variables (OTEL_*) turn on
+// traces.
 func LoadTelemetry(getenv func(string) string) (Telemetry, error) {
 	t := Telemetry{Metrics: getenv("BATON_METRICS")}
 	if t.Metrics != "" {
@@ -44,7 +44,7 @@ func LoadTelemetry(getenv func(string) string) (Telemetry, error) {
 	return t, err
 }
 
-// loadTraces tells whether traces are sent: where an endpoint is named, and nothing turns them off.
+// loadTraces reports whether traces are sent: an endpoint is set, and no variable turns them off.
 func loadTraces(getenv func(string) string) (bool, error) {
 	named := getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 	if !named || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || getenv("OTEL_TRACES_EXPORTER") == "none" {

@@ -7,24 +7,25 @@ import (
 	"strconv"
 )
 
-// Worker says which version of which Temporal worker deployment a worker is.
+// Worker configures a worker's deployment version and its cache.
 type Worker struct {
-	// Deployment is BATON_DEPLOYMENT: the deployment's name; empty where workers aren't versioned.
+	// Deployment is BATON_DEPLOYMENT: the name of the Temporal worker deployment; empty means an unversioned
+	// worker.
 	Deployment string
-	// BuildID is BATON_BUILD_ID: the version within the deployment; empty for the build's own.
+	// BuildID is BATON_BUILD_ID: the version within the deployment; empty means the build's own ID.
 	BuildID string
-	// Pinned is BATON_VERSIONING=pinned: a conversation stays with the version it has begun on. By default
-	// (BATON_VERSIONING=auto-upgrade) it moves on to the version that is the current one.
+	// Pinned is BATON_VERSIONING=pinned: a conversation stays on the version that it started on. By default
+	// (BATON_VERSIONING=auto-upgrade) it moves on to the current version.
 	Pinned bool
-	// Cached is BATON_CACHED_CONVERSATIONS: how many open conversations a worker keeps in memory; zero for as many
-	// as it does by itself.
+	// Cached is BATON_CACHED_CONVERSATIONS: how many open conversations a worker keeps in memory; zero means the
+	// default.
 	Cached int
 }
 
-// fewestCached is what a worker that does several things at once needs to keep.
+// fewestCached is the minimum that a worker needs to work on several conversations at once.
 const fewestCached = 100
 
-// Names of deployments and of their builds. A dot or a colon is what Temporal parts the two with.
+// The names of deployments and builds. Temporal separates the two with a dot or a colon.
 var (
 	deploymentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 	buildID        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$`)

@@ -1,10 +1,11 @@
-// Package contract pins the names that other programs, stored data and recorded histories depend on: each package that defines
-// such names has a test that compares them with its testdata/contract.txt. Only tests use it.
+// Package contract pins the names that other programs, stored data and recorded histories depend on. Each package
+// that defines such names has a test that compares them with its testdata/contract.txt. Only tests use this
+// package.
 //
-// Two kinds of names are pinned elsewhere. The HTTP API's are in httpapi/openapi.json, which `make drift` compares with the
-// routes; those of tables and columns are in desk/migrations.
+// Two kinds of names are pinned elsewhere. The names of the HTTP API are in httpapi/openapi.json, which `make
+// drift` compares with the routes. The names of tables and columns are in desk/migrations.
 //
-// Must not import: any other package of Baton.
+// Must not import: other packages of Baton.
 package contract
 
 import (
@@ -26,8 +27,8 @@ const golden = "testdata/contract.txt"
 
 var update = flag.Bool("update", false, "rewrite "+golden)
 
-// Check compares the lines with the golden file of the package under test. Their order and repetitions do not matter. With
-// the flag -update it rewrites the file.
+// Check compares the lines with the golden file of the package under test. Order and repetitions do not matter.
+// With the flag -update it rewrites the file.
 func Check(t *testing.T, lines []string) {
 	t.Helper()
 	lines = slices.Compact(slices.Sorted(slices.Values(lines)))
@@ -49,7 +50,7 @@ func Check(t *testing.T, lines []string) {
 	}
 }
 
-// difference returns the lines that only one of the two has, in order.
+// difference returns the lines that only one of the two lists has, in order.
 func difference(want, got []string) []string {
 	var changed []string
 	for _, line := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(want, got)))) {
@@ -63,8 +64,8 @@ func difference(want, got []string) []string {
 	return changed
 }
 
-// Fields returns a line for the type and for each JSON field below it, as "transfer.to.agent string, optional". Elements of
-// arrays have the path "[]", values of maps "*".
+// Fields returns a line for the type and for each JSON field below it, such as "transfer.to.agent string,
+// optional". Elements of arrays have the path "[]", values of maps "*".
 func Fields(path string, of reflect.Type) []string { return fields(path, "", of) }
 
 func fields(path, note string, of reflect.Type) []string {

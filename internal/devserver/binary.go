@@ -17,22 +17,23 @@ import (
 	"time"
 )
 
-// modulePath is how a checkout of this project is recognised.
+// modulePath identifies a checkout of this project.
 const modulePath = "github.com/baton-transfers/baton"
 
-// binaryVariable names the program to run, whatever its version.
+// binaryVariable is the environment variable that names the program to run, of any version.
 const binaryVariable = "BATON_TEMPORAL"
 
-// versionTimeout is for a machine that starts many programs at once: there the line takes more than ten seconds.
+// versionTimeout allows for a machine that starts many programs at once: printing the version can take more than
+// ten seconds there.
 const versionTimeout = time.Minute
 
-// Binary returns the path of the Temporal CLI that runs the dev server. It takes, in this order:
-// the program that BATON_TEMPORAL names; `temporal` in PATH, when it is of [Version] or newer; the
-// one built earlier from the checkout's tools folder; and else it builds that one, which takes
-// minutes, happens once, and is told on progress as it goes on. Nothing but Go modules is downloaded.
+// Binary returns the path of the Temporal CLI that runs the dev server. It uses the first of these: the program in
+// BATON_TEMPORAL; `temporal` in PATH, if its version is [Version] or newer; the program that was built earlier from
+// the checkout's tools folder. Otherwise it builds that program, which takes minutes, happens once, and is reported
+// on progress. It downloads nothing but Go modules.
 //
-// Processes that need it at the same time build it once: the others wait. When ctx ends the build
-// is given up, and the next call starts it again.
+// If several processes need the program at the same time, one builds it and the others wait. When ctx ends, the
+// build is canceled, and the next call starts it again.
 func Binary(ctx context.Context, progress io.Writer) (string, error) {
 	if named := os.Getenv(binaryVariable); named != "" {
 		if _, err := readVersion(ctx, named); err != nil {
@@ -62,7 +63,7 @@ func Binary(ctx context.Context, progress io.Writer) (string, error) {
 	return pinned{goCommand: goCommand, tools: tools, cache: filepath.Join(cache, "baton"), progress: progress}.binary(ctx)
 }
 
-// builtBefore finds what a checkout has built, for programs that run outside of one.
+// builtBefore finds a program that a checkout has built, for callers outside of a checkout.
 func builtBefore(ctx context.Context, cache string) (string, bool) {
 	found, err := filepath.Glob(filepath.Join(cache, "temporal-v"+Version+"-*"))
 	if err != nil {
@@ -76,7 +77,7 @@ func builtBefore(ctx context.Context, cache string) (string, bool) {
 	return "", false
 }
 
-// inPath looks for a `temporal` that is new enough.
+// inPath looks in PATH for a `temporal` that is new enough.
 func inPath(ctx context.Context, progress io.Writer) (string, bool) {
 	found, err := exec.LookPath("temporal")
 	if err != nil {
@@ -96,12 +97,12 @@ func inPath(ctx context.Context, progress io.Writer) (string, bool) {
 
 var versionLine = regexp.MustCompile(`^temporal version v?(\d+\.\d+\.\d+\S*)`)
 
-// readVersion asks a Temporal CLI for its version, such as 1.5.1.
+// readVersion runs a Temporal CLI to read its version, such as 1.5.1.
 func readVersion(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, path, "--version")
-	command.WaitDelay = time.Second // what the program left running may hold its output open
+	command.WaitDelay = time.Second // a process that the program started may keep the output open
 	output, err := command.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("run %s --version: %w%s", path, err, quoteLog(lastLines(string(output))))
@@ -113,7 +114,7 @@ func readVersion(ctx context.Context, path string) (string, error) {
 	return string(match[1]), nil
 }
 
-// atLeast tells whether a version is the wanted one or newer; a pre-release comes before its release.
+// atLeast reports whether a version is the wanted one or newer. A pre-release comes before its release.
 func atLeast(version, wanted string) bool {
 	version, preRelease, _ := strings.Cut(version, "-")
 	have, want := numbers(version), numbers(wanted)
@@ -140,7 +141,7 @@ func numbers(version string) []int {
 	return all
 }
 
-// toolsFolder finds the tools folder of the checkout that the caller, or its program, stands in.
+// toolsFolder returns the tools folder of the checkout that contains the working directory or the running program.
 func toolsFolder() (string, error) {
 	var starts []string
 	if working, err := os.Getwd(); err == nil {
@@ -189,7 +190,7 @@ func isCheckout(folder string) bool {
 	return false
 }
 
-// pinned is the dev server that a tools folder pins, built into a cache folder.
+// pinned is the dev server that a tools folder pins. It is built into a cache folder.
 type pinned struct {
 	goCommand string
 	tools     string
@@ -214,7 +215,7 @@ func (p pinned) binary(ctx context.Context) (string, error) {
 	}
 	defer release()
 	if isProgram(target) {
-		return target, nil // somebody else built it while this process waited
+		return target, nil // another process built it in the meantime
 	}
 	if err := p.build(ctx, target); err != nil {
 		return "", err
@@ -222,8 +223,8 @@ func (p pinned) binary(ctx context.Context) (string, error) {
 	return target, nil
 }
 
-// target is where the binary is kept. Another pin, another Go or another platform has another name,
-// so that a binary is never stale.
+// target returns the path of the binary. The name depends on the pinned version, Go and the platform, so that a
+// binary is never outdated.
 func (p pinned) target(ctx context.Context) (string, error) {
 	sum := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum"} {
@@ -243,7 +244,7 @@ func (p pinned) target(ctx context.Context) (string, error) {
 	return filepath.Join(p.cache, fmt.Sprintf("temporal-v%s-%s", Version, hex.EncodeToString(sum.Sum(nil))[:12])), nil
 }
 
-// lock keeps other processes from building the same binary, or waits until the one that does is done.
+// lock waits until no other process builds the same binary, and then prevents other processes from building it.
 func (p pinned) lock(ctx context.Context, name string) (release func(), err error) {
 	told := false
 	for poll := time.NewTicker(lockPoll); ; {

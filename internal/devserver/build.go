@@ -14,29 +14,29 @@ import (
 	"time"
 )
 
-// How often progress is told: on a terminal one line is rewritten, elsewhere each is a new one.
+// How often progress is printed: on a terminal one line is rewritten, elsewhere each report is a new line.
 const (
 	terminalInterval = time.Second
 	logInterval      = 15 * time.Second
 )
 
-// build makes the binary beside its place and renames it, so that nobody ever runs half of one.
+// build builds the binary under a temporary name and renames it, so that no process runs a partial file.
 func (p pinned) build(ctx context.Context, target string) (err error) {
-	leftovers, _ := filepath.Glob(target + ".*.building") // of builds that were killed; the lock is held
+	leftovers, _ := filepath.Glob(target + ".*.building") // left by builds that were killed; safe to remove, because the lock is held
 	for _, leftover := range leftovers {
 		_ = os.Remove(leftover)
 	}
 	unfinished := fmt.Sprintf("%s.%d.building", target, os.Getpid())
 	defer func() { _ = os.Remove(unfinished) }()
 
-	// The version is a linker flag because the CLI can't tell its own otherwise; -s -w leave out what
-	// only a debugger reads. CGO is off, for no C compiler is needed.
+	// The version is a linker flag because the CLI cannot know its own otherwise. -s -w omit debugging information.
+	// CGO is off, so that no C compiler is needed.
 	command := exec.CommandContext(ctx, p.goCommand, "build", "-v", "-trimpath", "-mod=readonly",
 		"-ldflags", "-s -w -X github.com/temporalio/cli/temporalcli.Version="+Version,
 		"-o", unfinished, "github.com/temporalio/cli/cmd/temporal")
 	command.Dir = p.tools
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) } // go removes its temporary files then
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) } // go removes its temporary files on interrupt
 	command.WaitDelay = 10 * time.Second
 	output := &buildOutput{}
 	command.Stdout, command.Stderr = output, output
@@ -57,7 +57,7 @@ func (p pinned) build(ctx context.Context, target string) (err error) {
 	return nil
 }
 
-// showProgress tells on p.progress what goes on, until stop is called.
+// showProgress prints progress on p.progress until stop is called.
 func (p pinned) showProgress(output *buildOutput) (stop func(built bool)) {
 	start := time.Now()
 	elapsed := func() time.Duration { return time.Since(start).Round(time.Second) }
@@ -93,8 +93,8 @@ func (p pinned) showProgress(output *buildOutput) (stop func(built bool)) {
 	}
 }
 
-// buildOutput reads what `go build -v` prints: a line for every module it downloads and every
-// package it compiles, and what went wrong.
+// buildOutput parses the output of `go build -v`: a line for every module that it downloads and for every package
+// that it compiles, and errors.
 type buildOutput struct {
 	mu         sync.Mutex
 	rest       []byte
@@ -143,7 +143,7 @@ func (o *buildOutput) complaints() []string {
 	return lastLines(strings.Join(append(o.others, string(o.rest)), "\n"))
 }
 
-// standardError is what a failed command said, where [exec.Cmd.Output] kept it.
+// standardError returns the error output of a failed command, if [exec.Cmd.Output] has captured it.
 func standardError(err error) []string {
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		return lastLines(string(failed.Stderr))
@@ -151,7 +151,7 @@ func standardError(err error) []string {
 	return nil
 }
 
-// say writes a line for a person. That nobody can read it is no reason to fail.
+// say prints a line for people. A failure to print is ignored.
 func say(w io.Writer, format string, args ...any) { write(w, format+"\n", args...) }
 
 func write(w io.Writer, format string, args ...any) {

@@ -1,12 +1,13 @@
-// Package devserver finds or builds the Temporal dev server and runs it as a child process, for
-// `starter dev`, `starter demo`, the tests and the benchmarks.
+// Package devserver finds or builds the Temporal dev server and runs it as a child process, for `starter dev`,
+// `starter demo`, the tests and the benchmarks.
 //
-// [Binary] says which program to run, and builds the pinned one once where there is none; [Start]
-// runs it until it answers; a [Server] is stopped, killed, or noticed when it ends by itself. What
-// may not come in: anything of conversations, the desk or workflows. Search attributes and settings
-// are handed in by those who own them.
+// [Binary] returns the program to run, and builds the pinned version once if there is none. [Start] runs it and
+// waits until it answers. A [Server] can be stopped or killed, and reports when it ends by itself.
+//
+// Must not import: packages about conversations, the desk or workflows. Callers pass search attributes and
+// settings.
 package devserver
 
-// Version is the version of the Temporal CLI that tools/go.mod pins, and the oldest that is used
-// when it is found in PATH.
+// Version is the version of the Temporal CLI that tools/go.mod pins. It is also the oldest version that is used
+// from PATH.
 const Version = "1.5.1"

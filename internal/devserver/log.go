@@ -13,19 +13,19 @@ const (
 	keptLength = 600
 )
 
-// logTail passes the server's log on and keeps its last lines, for the error that says why it ended.
+// logTail forwards the server's log and keeps its last lines, for the error that says why the server ended.
 type logTail struct {
 	to io.Writer
 
 	mu    sync.Mutex
-	crash []string // the line that a crash began with: what follows, two for each function, is more than is kept
+	crash []string // the first line of a crash: its stack trace has more lines than are kept
 	lines []string
 	rest  []byte
 }
 
-// Write never fails: a full disk on our side must not end the server.
+// Write never fails: a full disk of this process must not end the server.
 func (l *logTail) Write(chunk []byte) (int, error) {
-	l.keep(chunk) // first: who is told may end the server at once, and the error shows what it has said
+	l.keep(chunk) // first: the writer may end the server immediately, and the error quotes the kept lines
 	if l.to != nil {
 		_, _ = l.to.Write(chunk)
 	}
@@ -49,7 +49,7 @@ func (l *logTail) keep(chunk []byte) {
 	}
 }
 
-// crashed tells whether the server has printed how a program in Go crashes.
+// crashed reports whether the server has printed a Go panic or fatal error.
 func (l *logTail) crashed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,7 +66,7 @@ func (l *logTail) last() []string {
 	return append(slices.Clone(l.crash), lines...)
 }
 
-// lastLines returns the last lines that say anything, each cut to what an error can show.
+// lastLines returns the last non-empty lines, each cut to the length that an error can show.
 func lastLines(text string) []string {
 	var lines []string
 	for line := range strings.Lines(text) {
@@ -82,7 +82,7 @@ func lastLines(text string) []string {
 	return lines[max(0, len(lines)-keptLines):]
 }
 
-// quoteLog sets lines below an error's sentence.
+// quoteLog formats log lines for the end of an error.
 func quoteLog(lines []string) string {
 	if len(lines) == 0 {
 		return ""

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// tryLock takes the lock that the named file stands for, or fails with errLocked. It is held while
-// the file, or a copy of it that a child process inherited, is open: a killed process leaves none.
+// tryLock locks the named file, or fails with errLocked. The lock is held while the file, or a copy of it that a
+// child process inherited, is open. A killed process releases it.
 func tryLock(name string) (*os.File, error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -17,13 +17,13 @@ import (
 	"go.temporal.io/sdk/log"
 )
 
-// ready returns when everything that was asked for answers, or says why it never will.
+// ready waits until everything that the options ask for answers. Its error says why the server cannot answer.
 func (s *Server) ready(ctx context.Context, options Options, frontend, ui endpoint) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		select {
-		case <-s.done: // no need to wait for an answer then
+		case <-s.done: // there will be no answer
 			cancel()
 		case <-ctx.Done():
 		}
@@ -79,7 +79,7 @@ func (s *Server) answers(ctx context.Context, options Options, frontend, ui endp
 	return accepts(ctx, ui)
 }
 
-// explain turns the end of a server that has never answered into a sentence that says what to do.
+// explain returns an error that says what to do about a server that ended before it answered.
 func (s *Server) explain(options Options, frontend, ui endpoint) error {
 	lines := s.log.last()
 	text := strings.Join(lines, "\n")
@@ -108,8 +108,8 @@ func (s *Server) explain(options Options, frontend, ui endpoint) error {
 	}
 }
 
-// RegisterSearchAttributes registers those that the namespace lacks, and returns when the server
-// shows them. One that exists with another type is an error: the server can't change it.
+// RegisterSearchAttributes registers the search attributes that the namespace lacks, and returns when the server
+// lists them. An attribute that exists with another type is an error, because the server cannot change the type.
 func RegisterSearchAttributes(ctx context.Context, temporal client.Client, namespace string, wanted map[string]enumspb.IndexedValueType) error {
 	missing, err := missingSearchAttributes(ctx, temporal, namespace, wanted)
 	if err != nil || len(missing) == 0 {
@@ -156,7 +156,7 @@ func missingSearchAttributes(
 	return missing, nil
 }
 
-// accepts waits until somebody listens.
+// accepts waits until the endpoint accepts connections.
 func accepts(ctx context.Context, at endpoint) error {
 	return until(ctx, func() error {
 		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", at.String())
@@ -168,7 +168,7 @@ func accepts(ctx context.Context, at endpoint) error {
 	})
 }
 
-// until repeats a try until it succeeds or ctx ends, and returns what was wrong at last.
+// until calls try until it succeeds or ctx ends, and returns the last error.
 func until(ctx context.Context, try func() error) error {
 	poll := time.NewTicker(healthPoll)
 	defer poll.Stop()

@@ -26,17 +26,18 @@ import (
 )
 
 const (
-	// startTimeout is far beyond the second that a start takes, for machines that are busy.
+	// startTimeout allows for busy machines; a start usually takes a second.
 	startTimeout = 60 * time.Second
-	// stopGrace is how long the server may take to end by itself; it takes about one second.
+	// stopGrace is how long the server may take to stop; it usually takes about one second.
 	stopGrace = 10 * time.Second
-	// databaseWait is how long the database file may still be in use: a server whose parent was killed
-	// ends in milliseconds, one that is in use by somebody stays.
+	// databaseWait is how long the database file may be in use. A server whose parent was killed ends within
+	// milliseconds; a server that somebody uses keeps the file.
 	databaseWait = 5 * time.Second
-	// startAttempts counts the tries where the next may go better: another program took a port between
-	// choosing and using it, or the server crashed, as it does when it finds no free port for itself.
+	// startAttempts is how often a start is tried if another attempt can succeed: if another program took the port
+	// between its choice and its use, or if the server crashed, as it does when it finds no free port for itself.
 	startAttempts = 5
-	// startPause is before the second try, and doubles with each: what held the ports may let go of them.
+	// startPause is the pause before the second attempt; it doubles with each attempt. The program that holds the
+	// port may release it.
 	startPause = 100 * time.Millisecond
 
 	healthPoll = 20 * time.Millisecond
@@ -45,50 +46,51 @@ const (
 
 const defaultHost = "127.0.0.1"
 
-// Options say how the dev server runs. Only Binary is needed.
+// Options configure the dev server. Only Binary is required.
 type Options struct {
-	// Binary is the Temporal CLI, as [Binary] finds it.
+	// Binary is the path of the Temporal CLI; see [Binary].
 	Binary string
-	// DatabaseFile keeps everything across restarts; its folder is made. Empty: in memory.
+	// DatabaseFile stores all data across restarts; its folder is created. Empty means in memory.
 	DatabaseFile string
-	// Address is host:port of the frontend. An empty address is on 127.0.0.1, port 0 a free one.
+	// Address is host:port of the frontend. Empty means a free port on 127.0.0.1; port 0 means a free port.
 	Address string
-	// UIAddress is host:port of the Web UI, port 0 a free one. Empty: no Web UI.
+	// UIAddress is host:port of the Web UI; port 0 means a free port. Empty means no Web UI.
 	UIAddress string
-	// UICodecEndpoint is where the Web UI has payloads decoded, as http://127.0.0.1:8080/codec. Empty: nowhere.
+	// UICodecEndpoint is the codec server that the Web UI uses, such as http://127.0.0.1:8080/codec. Empty means
+	// none.
 	UICodecEndpoint string
-	// Namespace is made beside "default", which is always there, and gets the search attributes too.
+	// Namespace is created in addition to "default", which always exists. It gets the search attributes too.
 	Namespace string
-	// SearchAttributes are registered, also in a database file of an earlier version that lacks some.
+	// SearchAttributes are registered, even in a database file of an earlier version that lacks some of them.
 	SearchAttributes map[string]enumspb.IndexedValueType
-	// DynamicConfig sets the server's own settings by their names. Those that help a test are
-	// "limit.historyCount.suggestContinueAsNew" (4096 events), "history.maxInFlightUpdates" (10) and
+	// DynamicConfig sets the server's dynamic configuration by name. Useful for tests:
+	// "limit.historyCount.suggestContinueAsNew" (default 4096 events), "history.maxInFlightUpdates" (10) and
 	// "history.maxTotalUpdates" (2000).
 	DynamicConfig map[string]any
-	// LogWriter gets what the server prints, its warnings and errors. Nil: nobody.
+	// LogWriter receives the server's output, which is its warnings and errors; it may be nil.
 	LogWriter io.Writer
 }
 
-// Server is a dev server that answers.
+// Server is a running dev server.
 type Server struct {
-	Address string // of its frontend, host:port
-	UIURL   string // of its Web UI, empty where there is none
+	Address string // of the frontend, host:port
+	UIURL   string // of the Web UI; empty without one
 	PID     int
 
 	process  *os.Process
 	log      *logTail
-	released atomic.Bool // its end is wanted
+	released atomic.Bool // Stop or Kill was called
 	done     chan struct{}
-	err      error // why it ended by itself; readable once done is closed
+	err      error // the reason of an unexpected end; read it only after done is closed
 }
 
-// Start runs the dev server and returns when its frontend, its namespace, its search attributes and
-// its Web UI are there, about a second later. ctx is for the start only: the server runs until it is
-// stopped, and is killed with the process that started it. It doesn't see the terminal's Ctrl-C, so
-// whoever uses it can finish first.
+// Start runs the dev server. It returns when the frontend, the namespace, the search attributes and the Web UI are
+// available, after about a second. ctx applies to the start only: the server runs until it is stopped, and is
+// killed with the process that started it. Ctrl-C in the terminal does not reach the server, so that its user can
+// finish first.
 //
-// A port or a database file that is in use, a file that is no database, a binary that doesn't run:
-// the error is a sentence that says what to do, with the last lines of the server's log.
+// Typical errors are a port or a database file that is in use, a file that is not a database, and a binary that
+// does not run. The error says what to do, and quotes the last lines of the server's log.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
 		fmt.Errorf("the dev server did not answer within %s", startTimeout))
@@ -98,7 +100,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		return nil, err
 	}
 	if lock != nil {
-		defer lock.Close() // the child has inherited it, and holds it for as long as it lives
+		defer lock.Close() // the child inherits the lock, and holds it as long as it runs
 	}
 	for attempt := 1; ; attempt++ {
 		server, err := start(ctx, options, lock)
@@ -120,11 +122,11 @@ var (
 	errCrashed  = errors.New("the dev server crashes at its start")
 )
 
-// lockDatabase sees to it that one server at a time uses a database file. Two would both believe
-// that they own every workflow in it.
+// lockDatabase makes sure that only one server uses a database file. Two servers would both assume that they own
+// every workflow in it.
 func lockDatabase(ctx context.Context, database string) (*os.File, error) {
 	if database == "" {
-		return nil, nil //nolint:nilnil // in memory there is nothing to lock, and that is no error
+		return nil, nil //nolint:nilnil // a database in memory needs no lock
 	}
 	if strings.ContainsAny(database, "?#%") {
 		return nil, fmt.Errorf("the database file %s cannot be opened by the dev server: choose a path without ?, # and %%", database)
@@ -176,9 +178,9 @@ func start(ctx context.Context, options Options, lock *os.File) (*Server, error)
 		log:     &logTail{to: options.LogWriter},
 		done:    make(chan struct{}),
 	}
-	// Without ctx's end: a server outlives the context of its start.
+	// Without ctx's cancellation, because the server outlives its start.
 	command := exec.CommandContext(context.WithoutCancel(ctx), options.Binary, args...)
-	command.Env = child.Environment("TEMPORAL_") // that tells clients where a cluster is, and would change this server
+	command.Env = child.Environment("TEMPORAL_") // these variables are for clients, and would change this server
 	command.Stdout, command.Stderr = server.log, server.log
 	if lock != nil {
 		command.ExtraFiles = []*os.File{lock}
@@ -195,11 +197,11 @@ func start(ctx context.Context, options Options, lock *os.File) (*Server, error)
 	return server, nil
 }
 
-// endpoint is where the server listens, on a port that was free just now.
+// endpoint is an address that the server listens on. Its port was free when it was chosen.
 type endpoint struct {
 	host   string
 	port   int
-	chosen bool // by us, not by the caller
+	chosen bool // the port was chosen here, not by the caller
 }
 
 func (e endpoint) String() string { return net.JoinHostPort(e.host, strconv.Itoa(e.port)) }
@@ -239,10 +241,10 @@ func portInUse(whose, address string) error {
 		"stop that one, or choose another address", whose, address)
 }
 
-// ownSettings hold for every dev server. An activity starts together with the workflow task that
-// schedules it, as on Temporal Cloud: it spares a write and a way through the task queue. A workflow
-// that has just closed can be deleted after seconds, not half a minute: the server deletes it only
-// once it has noted how far its queue is done.
+// ownSettings apply to every dev server. With eager execution an activity starts together with the workflow task
+// that schedules it, as on Temporal Cloud, which saves a write and a task queue round trip. The update interval
+// lets a workflow be deleted seconds after it closes instead of half a minute: the server deletes it only after it
+// has recorded the progress of its queue.
 var ownSettings = map[string]any{
 	"system.enableActivityEagerExecution":        true,
 	"history.transferProcessorUpdateAckInterval": "2s",
@@ -259,8 +261,8 @@ func arguments(options Options, frontend, ui endpoint) ([]string, error) {
 		args = append(args, "--ui-codec-endpoint", options.UICodecEndpoint)
 	}
 	if options.DatabaseFile != "" {
-		// Together they double the throughput. A crash of the machine may cost the last moments; a
-		// crash of the process costs nothing.
+		// Both pragmas together double the throughput. A crash of the machine may lose the last moments; a crash of
+		// the process loses nothing.
 		args = append(args, "--db-filename", options.DatabaseFile,
 			"--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL")
 	}
@@ -289,7 +291,7 @@ func (o Options) namespace() string {
 	return o.Namespace
 }
 
-// ended keeps how the process ended, where nobody has asked for it.
+// ended records how the process ended, unless Stop or Kill was called.
 func (s *Server) ended(err error) {
 	if !s.released.Load() {
 		s.err = fmt.Errorf("the dev server ended by itself (%s)%s", ending(err), quoteLog(s.log.last()))
@@ -304,10 +306,10 @@ func ending(err error) string {
 	return err.Error()
 }
 
-// Done is closed when the server has ended, wanted or not.
+// Done returns a channel that is closed when the server has ended for any reason.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Err returns why the server ended by itself: nil while it runs, and after Stop or Kill.
+// Err returns the reason of an unexpected end. It is nil while the server runs, and after Stop or Kill.
 func (s *Server) Err() error {
 	select {
 	case <-s.done:
@@ -317,8 +319,8 @@ func (s *Server) Err() error {
 	}
 }
 
-// Stop ends the server and returns when it has ended. One that doesn't within ten seconds, or before
-// ctx ends, is killed; nothing is lost by it. Stopping twice does nothing.
+// Stop stops the server and returns when it has ended. It kills the server after ten seconds or when ctx ends,
+// which loses no data. A second call does nothing.
 func (s *Server) Stop(ctx context.Context) error {
 	s.released.Store(true)
 	if err := terminate(s.process); err != nil {
@@ -336,9 +338,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends the server at once, as a crash would, and returns when it has ended.
+// Kill kills the server, as a crash would, and returns when it has ended.
 func (s *Server) Kill() {
 	s.released.Store(true)
-	_ = s.process.Kill() // fails only where it has ended already
+	_ = s.process.Kill() // fails only if the process has already ended
 	<-s.done
 }

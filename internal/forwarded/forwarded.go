@@ -1,6 +1,7 @@
-// Package forwarded finds out where a request comes from: the client's address and whether it used TLS, also behind
-// proxies. It reads X-Forwarded-For and X-Forwarded-Proto from trusted proxies only. It never reads X-Forwarded-Host,
-// X-Real-Ip or Forwarded: a proxy that sets one header may pass on the others as the client sent them.
+// Package forwarded determines the origin of a request, also behind proxies: the client's address, and whether it
+// used TLS. It reads X-Forwarded-For and X-Forwarded-Proto from trusted proxies only. It never reads
+// X-Forwarded-Host, X-Real-Ip or Forwarded: a proxy that sets one header may pass on the others as the client sent
+// them.
 //
 // Must not import: other packages of Baton.
 package forwarded
@@ -23,8 +24,8 @@ const (
 	headerProto = "X-Forwarded-Proto"
 )
 
-// ParseProxies reads a list of addresses and networks, as 10.1.0.0/16,192.168.7.9. It refuses a network that holds
-// every address, because each client could then choose the address it is taken for.
+// ParseProxies parses a list of addresses and networks, such as 10.1.0.0/16,192.168.7.9. It refuses a network that
+// contains every address, because each client could then choose its own address.
 func ParseProxies(text string) ([]netip.Prefix, error) {
 	var proxies []netip.Prefix
 	if strings.TrimSpace(text) == "" {
@@ -61,18 +62,18 @@ func parseProxy(text string) (netip.Prefix, error) {
 	return network, nil
 }
 
-// Client is where a request comes from.
+// Client is the origin of a request.
 type Client struct {
-	// Address is the client's; invalid where the connection has no IP address.
+	// Address is the client's address; invalid if the connection has no IP address.
 	Address netip.Addr
-	// HTTPS is whether the client used TLS, to Baton or to a trusted proxy.
+	// HTTPS reports whether the client used TLS, to Baton or to a trusted proxy.
 	HTTPS bool
 
 	peer   string
 	direct bool
 }
 
-// Of returns where the request comes from. Without [Options.Handler] around, that is the peer.
+// Of returns the origin of the request. Without [Options.Handler] around the handler, that is the peer.
 func Of(r *http.Request) Client {
 	if c, ok := r.Context().Value(clientKey{}).(Client); ok {
 		return c
@@ -80,7 +81,8 @@ func Of(r *http.Request) Client {
 	return peerOf(r)
 }
 
-// Handled returns where the request of the context comes from, and false where no [Options.Handler] is around.
+// Handled returns the origin of the context's request. It returns false if there is no [Options.Handler] around the
+// handler.
 func Handled(ctx context.Context) (Client, bool) {
 	c, ok := ctx.Value(clientKey{}).(Client)
 	return c, ok
@@ -96,7 +98,7 @@ func peerOf(r *http.Request) Client {
 	return c
 }
 
-// plain is the address without a zone, and IPv4 where it is IPv4-mapped IPv6.
+// plain returns the address without a zone, and an IPv4-mapped IPv6 address as IPv4.
 func plain(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
 
 // String returns the address for logs.
@@ -107,7 +109,8 @@ func (c Client) String() string {
 	return c.Address.String()
 }
 
-// Network is the key of limits: the address of IPv4, the /64 of IPv6, because one line usually has a whole /64.
+// Network returns the key for rate limits: the IPv4 address, or the /64 of an IPv6 address, because one line
+// usually has a whole /64.
 func (c Client) Network() string {
 	if !c.Address.IsValid() || c.Address.Is4() {
 		return c.String()
@@ -115,11 +118,11 @@ func (c Client) Network() string {
 	return netip.PrefixFrom(c.Address, 64).Masked().String()
 }
 
-// Direct tells whether the client is the peer of the connection: the peer is not a trusted proxy, and no header says
-// that a proxy passed the request on.
+// Direct reports whether the client is the peer of the connection: the peer is not a trusted proxy, and no header
+// shows that a proxy forwarded the request.
 func (c Client) Direct() bool { return c.direct }
 
-// passedOn tells whether a header says that a proxy passed the request on.
+// passedOn reports whether a header shows that a proxy forwarded the request.
 func passedOn(h http.Header) bool {
 	for name := range h {
 		if strings.HasPrefix(name, "X-Forwarded") || slices.Contains(proxyHeaders, name) {
@@ -129,7 +132,7 @@ func passedOn(h http.Header) bool {
 	return false
 }
 
-// proxyHeaders are what proxies and content delivery networks add, in canonical form.
+// proxyHeaders are the headers that proxies and content delivery networks add, in canonical form.
 var proxyHeaders = []string{
 	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For", "X-Envoy-External-Address",
 	"True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "Fly-Client-Ip",
@@ -138,13 +141,13 @@ var proxyHeaders = []string{
 // Options say which proxies are trusted. The zero Options trust none.
 type Options struct {
 	Trusted []netip.Prefix
-	// Ignored is called for each request with a forwarded header that is not read; nil for no call.
+	// Ignored is called for each request with a forwarded header that is ignored; it may be nil.
 	Ignored func()
-	// Logger takes one warning when the first such request arrives; nil for none.
+	// Logger receives one warning when the first such request arrives; it may be nil.
 	Logger *slog.Logger
 }
 
-// Handler finds out where each request comes from, for [Of].
+// Handler determines the origin of each request, for [Of].
 func (o Options) Handler(next http.Handler) http.Handler {
 	warn := sync.OnceFunc(func() {})
 	if o.Logger != nil {
@@ -164,7 +167,7 @@ func (o Options) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// client is where the request comes from, and whether it has a forwarded header that is not read.
+// client returns the origin of the request, and whether it has a forwarded header that is ignored.
 func (o Options) client(r *http.Request) (c Client, ignored bool) {
 	c = peerOf(r)
 	chain := values(r.Header, headerFor)
@@ -174,11 +177,11 @@ func (o Options) client(r *http.Request) (c Client, ignored bool) {
 		})
 	}
 	c.direct = false
-	hops := 1 // from the right of the chain to the client's entry, with it
+	hops := 1 // the number of entries from the client's to the right end of the chain
 	for i, entry := range slices.Backward(chain) {
 		address, ok := parseHop(entry)
 		if !ok {
-			break // what stands to the left of it came through a hop that is unknown
+			break // the entries to the left came through an unknown hop
 		}
 		c.Address, hops = address, len(chain)-i
 		if !o.trusts(address) {
@@ -186,7 +189,7 @@ func (o Options) client(r *http.Request) (c Client, ignored bool) {
 		}
 	}
 	if protos := values(r.Header, headerProto); len(protos) > 0 {
-		// Most proxies replace the header, others add to it as they do to X-Forwarded-For.
+		// Most proxies replace the header, others append to it as they do to X-Forwarded-For.
 		c.HTTPS = strings.EqualFold(protos[max(len(protos)-hops, 0)], "https")
 	}
 	return c, len(chain) == 0 && r.Header.Get("Forwarded") != ""
@@ -196,7 +199,7 @@ func (o Options) trusts(address netip.Addr) bool {
 	return slices.ContainsFunc(o.Trusted, func(network netip.Prefix) bool { return network.Contains(address) })
 }
 
-// values are the entries of a list header, of all its lines in their order.
+// values returns the entries of a list header, from all its lines in order.
 func values(h http.Header, name string) []string {
 	lines := h.Values(name)
 	if len(lines) == 0 {
@@ -209,7 +212,7 @@ func values(h http.Header, name string) []string {
 	return entries
 }
 
-// parseHop reads an entry of X-Forwarded-For: an address, with or without a port, of IPv6 with or without brackets.
+// parseHop parses an entry of X-Forwarded-For: an address with or without a port; IPv6 with or without brackets.
 func parseHop(entry string) (netip.Addr, bool) {
 	if hop, err := netip.ParseAddrPort(entry); err == nil {
 		return plain(hop.Addr()), true

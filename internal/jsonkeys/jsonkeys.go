@@ -1,4 +1,6 @@
-// Package jsonkeys finds what a JSON document holds and its reader would ignore. It must not import: any package of Baton.
+// Package jsonkeys finds keys of a JSON document that decoding it would ignore.
+//
+// Must not import: other packages of Baton.
 package jsonkeys
 
 import (
@@ -11,9 +13,9 @@ import (
 	"strings"
 )
 
-// Unread returns the paths, as in targets[1].timeout, of the keys with a value that [json.Unmarshal] into a value of into's
-// type would ignore. Null and the empty string are no value. Maps, interfaces and types that decode themselves take every
-// key. A document that is no JSON has no keys.
+// Unread returns the paths, such as targets[1].timeout, of the keys that [json.Unmarshal] into a value of into's
+// type would ignore. It leaves out keys whose value is null or the empty string. Maps, interfaces and types that
+// decode themselves accept every key. A document that is not valid JSON has no keys.
 func Unread(document []byte, into any) []string {
 	return unread(document, reflect.TypeOf(into), "")
 }
@@ -51,7 +53,7 @@ func unread(document json.RawMessage, t reflect.Type, path string) (found []stri
 	return found
 }
 
-// fieldOf returns the type of the field that takes the key, in either case as encoding/json does.
+// fieldOf returns the type of the field for the key. Like encoding/json, it ignores case.
 func fieldOf(t reflect.Type, key string) (reflect.Type, bool) {
 	for _, field := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")

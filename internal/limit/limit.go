@@ -83,7 +83,7 @@ func New(each, total Pace) *Limiter {
 	return l
 }
 
-// Allow reports whether the key has a token, and takes it.
+// Allow reports whether the key may act now, and counts it if so.
 func (l *Limiter) Allow(key string) bool { return l.Take(key) == 0 }
 
 // Take takes a token of the key and returns zero, or returns how long to wait for one. A key without tokens takes

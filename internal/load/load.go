@@ -1,9 +1,8 @@
-// Package load drives conversations of its own on a running deployment and times what they are told: how
-// many a second are opened, how long commands take at a rate with so many open, and how many a second are
-// carried out without a pause. `starter bench` and the growth part of bench/ print what it finds.
+// Package load generates load on a running deployment and measures it: how many conversations are opened per
+// second, how long commands take at a given rate with many open conversations, and how many commands per second are
+// executed without pauses. `starter bench` and the growth part of bench/ print the results.
 //
-// It works on agents and a queue of its own, which nobody else is given work on, and speaks to the
-// conversations as services do. No promise is judged here.
+// It uses its own agents and its own queue, and sends commands as services do. It does not check guarantees.
 package load
 
 import (
@@ -21,22 +20,22 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// Options say what is driven. Fields that are zero leave their part out.
+// Options configure the load. A part whose fields are zero is left out.
 type Options struct {
-	// Open is how many conversations are open while commands are timed; at least one.
+	// Open is how many conversations are open while commands are measured; at least one.
 	Open int
-	// Rate is how many commands a second they are sent, spread over all of them, and For for how long.
+	// Rate is the number of commands per second, spread over all conversations, and For the duration.
 	Rate float64
 	For  time.Duration
-	// Clients is how many conversations are opened at a time, and commanded without a pause, each by one
-	// client that waits for the answer; Unpaced is for how long.
+	// Clients is how many conversations are opened at a time, and how many clients send commands without pauses,
+	// each to one conversation and waiting for each answer. Unpaced is the duration of the latter.
 	Clients int
 	Unpaced time.Duration
-	// Progress, where it is set, is told of each part and how far it is.
+	// Progress is called with the progress of each part; it may be nil.
 	Progress func(part string, done, of int)
 }
 
-// Load is a set of open conversations, with the agents who have them.
+// Load is a set of open conversations and their agents.
 type Load struct {
 	baton    *baton.Client
 	desk     *desk.Desk
@@ -48,16 +47,17 @@ type Load struct {
 }
 
 const (
-	// talksOfAgent is how many conversations an agent has at the start, at most.
+	// talksOfAgent is the maximum number of conversations of an agent at the start.
 	talksOfAgent = 5
-	// fewestAgents leaves somebody to pass a conversation to.
+	// fewestAgents makes sure that there are agents to transfer to.
 	fewestAgents = 10
 )
 
-// QueuePrefix begins the names of the queues that conversations are opened on.
+// QueuePrefix is the prefix of the names of the load's queues.
 const QueuePrefix = "bench-"
 
-// Prepare adds the queue and the agents. Refused while transfers are off: nothing could be measured.
+// Prepare adds the queue and the agents. It refuses to start while transfers are off, because nothing could be
+// measured.
 func Prepare(ctx context.Context, b *baton.Client, d *desk.Desk, o Options) (*Load, error) {
 	settings, err := d.Settings(ctx)
 	switch {
@@ -84,10 +84,10 @@ func Prepare(ctx context.Context, b *baton.Client, d *desk.Desk, o Options) (*Lo
 	return l, nil
 }
 
-// Queue is the queue that the conversations belong to.
+// Queue returns the name of the load's queue.
 func (l *Load) Queue() string { return l.queue }
 
-// Rate is how many of something were done in a time.
+// Rate is a count of operations and the time that they took.
 type Rate struct {
 	Count     int     `json:"count"`
 	Seconds   float64 `json:"seconds"`
@@ -98,7 +98,7 @@ func rateOf(count int, within time.Duration) Rate {
 	return Rate{Count: count, Seconds: within.Seconds(), PerSecond: float64(count) / within.Seconds()}
 }
 
-// OpenUpTo opens conversations until so many are open, each accepted by an agent, several at a time.
+// OpenUpTo opens conversations, several at a time, until the given number is open. An agent accepts each of them.
 func (l *Load) OpenUpTo(ctx context.Context, open int) (Rate, error) {
 	first := len(l.talks)
 	opened := make([]*talk, max(open-first, 0))
@@ -117,7 +117,7 @@ func (l *Load) OpenUpTo(ctx context.Context, open int) (Rate, error) {
 	return rateOf(len(opened), time.Since(began)), err
 }
 
-// each runs do for every number below n, as many at a time as there are clients, until one fails.
+// each calls do with every number below n, with at most Options.Clients calls at a time, until a call fails.
 func (l *Load) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(l.options.Clients, 1))
@@ -127,10 +127,10 @@ func (l *Load) each(ctx context.Context, n int, do func(ctx context.Context, i i
 		}
 		group.Go(func() error { return do(ctx, i) })
 	}
-	return group.Wait() //nolint:wrapcheck // each error says what was being done
+	return group.Wait() //nolint:wrapcheck // each error has its context
 }
 
-// Settle waits until the desk shows what the conversations have been told.
+// Settle waits until the desk has all changes of the conversations.
 func (l *Load) Settle(ctx context.Context) error {
 	for _, t := range l.talks {
 		if err := l.desk.AwaitRevision(ctx, t.sid, t.revision); err != nil {
@@ -140,13 +140,13 @@ func (l *Load) Settle(ctx context.Context) error {
 	return nil
 }
 
-// Clean closes the conversations and removes the agents and the queue, as far as it can. What a closed
-// conversation's record still needs, it keeps.
+// Clean closes the conversations and removes the agents and the queue, as far as possible. The records of closed
+// conversations keep what they need of them.
 func (l *Load) Clean(ctx context.Context) error {
 	var done atomic.Int64
 	open := make([]error, len(l.talks))
 	stopped := l.each(ctx, len(l.talks), func(ctx context.Context, i int) error {
-		open[i] = l.talks[i].end(ctx) // the others are closed all the same
+		open[i] = l.talks[i].end(ctx) // on an error the others are still closed
 		l.progress("closing conversations", int(done.Add(1)), len(l.talks))
 		return ctx.Err()
 	})

@@ -12,8 +12,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Latency is how long commands took, in milliseconds, from when each was meant to be sent: one that had to
-// wait for the one before counts its waiting.
+// Latency summarizes the durations of a command in milliseconds. A duration begins at the time when the command was
+// due, so it includes waiting for the previous command.
 type Latency struct {
 	Command string  `json:"command"`
 	Count   int     `json:"count"`
@@ -23,7 +23,7 @@ type Latency struct {
 	Longest float64 `json:"longest_ms"`
 }
 
-// times are how long each command took.
+// times collects the durations by command.
 type times struct {
 	mutex sync.Mutex
 	took  map[conversation.CommandName][]time.Duration
@@ -55,12 +55,12 @@ func latencyOf(name string, took []time.Duration) Latency {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// apart is how long a conversation waits between two of its commands while others have theirs; where there are
-// few, less. An offer doesn't expire in it, and nobody by hand is quicker.
+// apart is the time between two commands of a conversation, in which other conversations get theirs; with few
+// conversations it is less. It is shorter than the expiry of an offer, and no human agent is faster.
 const apart = 5 * time.Second
 
-// paced returns which conversation each command is for: spread over all that are open, and each of them
-// told its whole cycle, with the others' commands between.
+// paced returns the conversation of each command. The commands are spread over all open conversations. Each
+// conversation gets its whole cycle, interleaved with the commands of others.
 func (l *Load) paced(commands int) []*talk {
 	window := max(min(int(l.options.Rate*apart.Seconds()), len(l.talks), commands/len(cycle)), 1)
 	block := window * len(cycle)
@@ -73,8 +73,8 @@ func (l *Load) paced(commands int) []*talk {
 	return order
 }
 
-// Paced sends commands at the rate to conversations spread over all that are open. Where one is still at the
-// command before, the next one waits, and its time counts.
+// Paced sends commands at the configured rate, spread over all open conversations. If a conversation is still busy
+// with the previous command, the next one waits, and the wait counts.
 func (l *Load) Paced(ctx context.Context) ([]Latency, error) {
 	order := l.paced(int(l.options.Rate * l.options.For.Seconds()))
 	found := &times{took: map[conversation.CommandName][]time.Duration{}}
@@ -83,7 +83,7 @@ func (l *Load) Paced(ctx context.Context) ([]Latency, error) {
 	for i, t := range order {
 		meant := began.Add(time.Duration(float64(i) / l.options.Rate * float64(time.Second)))
 		if err := until(sending, meant); err != nil {
-			break // one failed, or the caller has had enough
+			break // a command failed, or ctx has ended
 		}
 		group.Go(func() error {
 			name, err := t.step(sending)
@@ -96,17 +96,16 @@ func (l *Load) Paced(ctx context.Context) ([]Latency, error) {
 		l.progress("commands at a rate", i+1, len(order))
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err //nolint:wrapcheck // it says what was being done
+		return nil, err //nolint:wrapcheck // the error has its context
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	// An offer would expire before the next commands are measured.
+	// Offers that are left open would expire before the next measurement.
 	return found.latencies(), l.each(ctx, len(order), func(ctx context.Context, i int) error { return order[i].complete(ctx) })
 }
 
-// Unpaced lets every client command a conversation without a pause, and returns how many commands were
-// carried out and how long they took.
+// Unpaced makes every client send commands to a conversation without pauses. It returns the rate and the latencies.
 func (l *Load) Unpaced(ctx context.Context) (Rate, []Latency, error) {
 	clients := min(l.options.Clients, len(l.talks))
 	if l.options.Unpaced == 0 || clients == 0 {

@@ -8,20 +8,20 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// talk is a conversation that two agents pass to each other.
+// talk is a conversation that two agents transfer to each other.
 type talk struct {
 	baton *baton.Client
 	sid   string
-	// holder has the conversation, other gets it next.
+	// holder has the conversation, other gets it with the next transfer.
 	holder, other string
 	next          int
 	revision      int
-	// turn is held while it is told something.
+	// turn is held while a command is sent.
 	turn sync.Mutex
 }
 
-// cycle is what a conversation is told, again and again: the holder passes it on, the other agent takes it,
-// and who had it wraps up.
+// cycle is the sequence of commands that is repeated: the holder transfers the conversation, the other agent
+// accepts it, and the previous holder wraps up.
 var cycle = []func(t *talk) conversation.Command{
 	func(t *talk) conversation.Command {
 		return conversation.TransferCommand{From: t.holder, To: conversation.Target{Agent: t.other}}
@@ -32,7 +32,7 @@ var cycle = []func(t *talk) conversation.Command{
 	},
 }
 
-// open starts a conversation that is meant for one agent, who accepts it.
+// open starts a conversation for one agent, who accepts it.
 func (l *Load) open(ctx context.Context, number int) (*talk, error) {
 	t := &talk{baton: l.baton, holder: l.agents[number%len(l.agents)], other: l.agents[(number+1)%len(l.agents)]}
 	sid, err := l.baton.Start(ctx, conversation.StartCommand{
@@ -46,14 +46,14 @@ func (l *Load) open(ctx context.Context, number int) (*talk, error) {
 	return t, t.send(ctx, conversation.AcceptCommand{Agent: t.holder})
 }
 
-// step tells the conversation what comes next, and returns its name.
+// step sends the next command of the cycle, and returns its name.
 func (t *talk) step(ctx context.Context) (conversation.CommandName, error) {
 	t.turn.Lock()
 	defer t.turn.Unlock()
 	return t.tell(ctx)
 }
 
-// complete goes on to the end of the cycle.
+// complete sends the remaining commands of the cycle.
 func (t *talk) complete(ctx context.Context) error {
 	t.turn.Lock()
 	defer t.turn.Unlock()
@@ -95,7 +95,7 @@ func (t *talk) end(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, task := range record.LiveTasks() { // all of them wrap up now
+	for _, task := range record.LiveTasks() { // all of them are wrapping now
 		if err := t.send(ctx, conversation.WrapupCommand{Agent: task.Agent, Task: task.SID}); err != nil {
 			return err
 		}

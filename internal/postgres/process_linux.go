@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// account is whom PostgreSQL's programs run as where we are root, whom they refuse.
+// account is the user that runs PostgreSQL's programs if this process is root, because they refuse to run as root.
 type account struct {
 	uid, gid uint32
 	other    bool
@@ -35,7 +35,7 @@ func newAccount() (account, error) {
 	return account{uid: uint32(uid), gid: uint32(gid), other: true}, nil
 }
 
-// own gives the file or folder to the account.
+// own changes the owner of a file or folder to the account.
 func (a account) own(path string) error {
 	if !a.other {
 		return nil
@@ -46,12 +46,12 @@ func (a account) own(path string) error {
 	return nil
 }
 
-// prepare has the command run as the account.
+// prepare makes the command run as the account.
 func (a account) prepare(command *exec.Cmd) {
 	if a.other {
 		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: a.uid, Gid: a.gid}}
 	}
 }
 
-// finish asks for PostgreSQL's fast shutdown: clients are cut off, and nothing has to be recovered.
-func finish(process *os.Process) { _ = process.Signal(syscall.SIGINT) } // fails only where it has ended already
+// finish requests PostgreSQL's fast shutdown: it disconnects clients, and no recovery is needed at the next start.
+func finish(process *os.Process) { _ = process.Signal(syscall.SIGINT) } // fails only if the process has already ended

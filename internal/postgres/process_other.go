@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-// account is described in process_linux.go. Here the programs run as whoever runs us.
+// account is described in process_linux.go. Here the programs run as the current user.
 type account struct{}
 
 func newAccount() (account, error) { return account{}, nil }

@@ -10,18 +10,18 @@ import (
 	"strconv"
 )
 
-// programsVariable names the folder of PostgreSQL's programs, before all others.
+// programsVariable is the environment variable with the folder of PostgreSQL's programs. It takes precedence.
 const programsVariable = "BATON_POSTGRES_BIN"
 
-// debianPrograms is where Debian keeps the programs of each version.
+// debianPrograms matches the folders in which Debian installs the programs of each version.
 const debianPrograms = "/usr/lib/postgresql/*/bin"
 
-// ErrMissing is returned where PostgreSQL's programs are not installed.
+// ErrMissing means that PostgreSQL's programs are not installed.
 var ErrMissing = errors.New("PostgreSQL's server is not installed: install Debian's package postgresql, " +
 	"or name the folder of initdb and postgres in " + programsVariable)
 
-// programs returns the folder of initdb and postgres: the one that [programsVariable] names, else the one
-// in PATH, else the newest of Debian's.
+// programs returns the folder of initdb and postgres: the one in [programsVariable], else the one in PATH, else the
+// newest version of Debian's.
 func programs() (string, error) {
 	if folder := os.Getenv(programsVariable); folder != "" {
 		if !hasPrograms(folder) {
@@ -47,14 +47,14 @@ func programs() (string, error) {
 
 func hasPrograms(folder string) bool {
 	for _, name := range []string{"initdb", "postgres"} {
-		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.IsDir() { //nolint:gosec // whoever starts it names the folder
+		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.IsDir() { //nolint:gosec // the user who runs the program sets the folder
 			return false
 		}
 	}
 	return true
 }
 
-// version is the number in /usr/lib/postgresql/15/bin.
+// version returns the version number in a path such as /usr/lib/postgresql/15/bin.
 func version(folder string) int {
 	number, err := strconv.Atoi(filepath.Base(filepath.Dir(folder)))
 	if err != nil {

@@ -29,28 +29,28 @@ const (
 	superuser = "baton"
 	host      = "127.0.0.1"
 
-	// startTimeout is far beyond the second that a start takes, for machines that are busy and recover.
+	// startTimeout allows for busy machines and recovery; a start usually takes a second.
 	startTimeout = 60 * time.Second
-	// stopGrace is how long the server may take to end by itself.
+	// stopGrace is how long the server may take to stop.
 	stopGrace = 10 * time.Second
-	// readyPoll is how often a server that starts is looked at.
+	// readyPoll is the pause between two checks of a starting server.
 	readyPoll = 20 * time.Millisecond
 )
 
-// Options say how the server runs. The zero Options serve.
+// Options configure the server. The zero value is valid.
 type Options struct {
-	// Careless leaves out every wait for the disk: for tests that throw the data away. Otherwise what was
-	// committed survives a power cut, as in production.
+	// Careless turns off all waiting for the disk, for tests that discard the data. Otherwise committed data
+	// survives a power failure, as in production.
 	Careless bool
-	// Settings are PostgreSQL's own, by name, beside those that the server needs.
+	// Settings are additional PostgreSQL settings, by name.
 	Settings map[string]string
-	// LogWriter gets what the server prints. Nil: nobody.
+	// LogWriter receives the server's output; it may be nil.
 	LogWriter io.Writer
 }
 
-// Server is a PostgreSQL server of ours. It is safe for concurrent use.
+// Server is a private PostgreSQL server. It is safe for concurrent use.
 type Server struct {
-	folder   string // of everything; removed with the server
+	folder   string // of all files; removed when the server is stopped
 	programs string
 	password string
 	port     int
@@ -63,11 +63,11 @@ type Server struct {
 	done    chan struct{} // closed when the process has ended
 }
 
-// Start makes a cluster in a folder of its own and runs it on a free port of 127.0.0.1. It returns when the
-// server answers, a second or two later. ctx is for the start only: the server runs until it is stopped, and
-// is killed with the process that started it.
+// Start creates a cluster in its own folder and runs it on a free port of 127.0.0.1. It returns when the server
+// answers, after a second or two. ctx applies to the start only: the server runs until it is stopped, and is killed
+// with the process that started it.
 //
-// [ErrMissing] is returned where PostgreSQL isn't installed; other errors quote the last lines that it printed.
+// It returns [ErrMissing] if PostgreSQL is not installed. Other errors quote the server's last output.
 func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	folder, err := os.MkdirTemp("", "baton-postgres-")
 	if err != nil {
@@ -94,7 +94,7 @@ func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	return s, s.Restart(ctx)
 }
 
-// initialise makes the cluster: text in UTF-8, ordered by its bytes, and a password for everybody.
+// initialise creates the cluster: UTF-8 text in byte order, and password authentication for all users.
 func (s *Server) initialise(ctx context.Context) error {
 	passwordFile := filepath.Join(s.folder, "password")
 	if err := os.WriteFile(passwordFile, []byte(s.password+"\n"), 0o600); err != nil {
@@ -107,7 +107,7 @@ func (s *Server) initialise(ctx context.Context) error {
 	}
 	command := exec.CommandContext(ctx, filepath.Join(s.programs, "initdb"), "--pgdata", s.data(), "--username", superuser,
 		"--pwfile", passwordFile, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions")
-	command.Env, command.Dir = environment(), "/" // where its user may be, which our own folder needn't be
+	command.Env, command.Dir = environment(), "/" // a folder that the server's user may enter; the current one may be closed to it
 	s.account.prepare(command)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
@@ -124,7 +124,7 @@ func (s *Server) initialise(ctx context.Context) error {
 
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 
-// Restart runs a server that was killed or has ended, on the same data and port, and returns when it answers.
+// Restart starts a server that was killed or has ended, with the same data and port, and returns when it answers.
 func (s *Server) Restart(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("PostgreSQL did not answer within %s", startTimeout))
 	defer cancel()
@@ -138,7 +138,7 @@ func (s *Server) Restart(ctx context.Context) error {
 		}
 		printed := s.log.String()
 		s.Kill()
-		// Of a server that was killed the children may live on for a moment, and keep its memory.
+		// The children of a killed server may run on for a moment, and keep its shared memory.
 		if ctx.Err() == nil && (strings.Contains(printed, "still in use") || strings.Contains(printed, "lock file \"postmaster.pid\" already exists")) {
 			continue
 		}
@@ -146,7 +146,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	}
 }
 
-// launch starts the process and returns when it runs.
+// launch starts the process, and returns when it runs.
 func (s *Server) launch(ctx context.Context) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -161,15 +161,15 @@ func (s *Server) launch(ctx context.Context) error {
 	for name, value := range settings {
 		args = append(args, "-c", name+"="+value)
 	}
-	// Without ctx's end: a server outlives the context of its start.
+	// Without ctx's cancellation, because the server outlives its start.
 	command := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.programs, "postgres"), args...)
 	s.log = &tail{to: s.options.LogWriter}
-	command.Env, command.Dir = environment(), "/" // where its user may be, which our own folder needn't be
+	command.Env, command.Dir = environment(), "/" // a folder that the server's user may enter; the current one may be closed to it
 	command.Stdout, command.Stderr = s.log, s.log
 	s.account.prepare(command)
 	done := make(chan struct{})
 	s.done = done
-	if err := child.Start(command, func(error) { close(done) }); err != nil { // how it ended is in its log
+	if err := child.Start(command, func(error) { close(done) }); err != nil { // its log says how it ended
 		close(done)
 		return fmt.Errorf("run PostgreSQL: %w", err)
 	}
@@ -177,7 +177,7 @@ func (s *Server) launch(ctx context.Context) error {
 	return nil
 }
 
-// ready returns when the server takes connections, or has ended.
+// ready returns when the server accepts connections or has ended.
 func (s *Server) ready(ctx context.Context) error {
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
@@ -185,7 +185,7 @@ func (s *Server) ready(ctx context.Context) error {
 	for {
 		connection, err := pgx.Connect(ctx, s.URL("postgres"))
 		if err == nil {
-			_ = connection.Close(ctx) // it has answered, which is all that was asked
+			_ = connection.Close(ctx) // the server has answered, which is enough
 			return nil
 		}
 		select {
@@ -204,14 +204,14 @@ func (s *Server) ended() <-chan struct{} {
 	return s.done
 }
 
-// PID is the process ID of the server that runs, or ran last.
+// PID returns the process ID of the server; after its end, that of the last process.
 func (s *Server) PID() int {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.process.Pid
 }
 
-// URL is where a database of the server is, with the password.
+// URL returns the URL of a database of the server, with the password.
 func (s *Server) URL(database string) string {
 	at := url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, s.password),
@@ -220,8 +220,8 @@ func (s *Server) URL(database string) string {
 	return at.String()
 }
 
-// CreateDatabase makes a database of that name: a copy of the template, which nobody may be connected to, or
-// an empty one where none is named.
+// CreateDatabase creates a database as a copy of the template. No client may be connected to the template. An empty
+// template creates an empty database.
 func (s *Server) CreateDatabase(ctx context.Context, name, template string) (err error) {
 	connection, err := pgx.Connect(ctx, s.URL("postgres"))
 	if err != nil {
@@ -238,7 +238,7 @@ func (s *Server) CreateDatabase(ctx context.Context, name, template string) (err
 	return nil
 }
 
-// Kill ends the server at once, as a crash would, and returns when it has ended. Its data stay for [Server.Restart].
+// Kill kills the server, as a crash would, and returns when it has ended. The data is kept for [Server.Restart].
 func (s *Server) Kill() {
 	s.mutex.Lock()
 	process, done := s.process, s.done
@@ -246,11 +246,11 @@ func (s *Server) Kill() {
 	if process == nil {
 		return
 	}
-	_ = process.Kill() // fails only where it has ended already
+	_ = process.Kill() // fails only if the process has already ended
 	<-done
 }
 
-// Stop ends the server, by force where it takes longer than ten seconds or ctx ends, and removes its data.
+// Stop stops the server and removes its data. It kills the server after ten seconds or when ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	s.end(ctx)
 	if err := os.RemoveAll(s.folder); err != nil {
@@ -259,8 +259,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Leave ends the server as [Server.Stop] does and leaves its data, for who wants to look at them. It returns their
-// folder, which `postgres -D` runs again.
+// Leave stops the server as [Server.Stop] does, but keeps its data for inspection. It returns the data folder,
+// which `postgres -D` can run again.
 func (s *Server) Leave(ctx context.Context) (folder string) {
 	s.end(ctx)
 	return s.data()
@@ -281,7 +281,7 @@ func (s *Server) end(ctx context.Context) {
 	s.Kill()
 }
 
-// environment leaves out what would lead the programs to another server, or to another language.
+// environment returns the environment without variables that select another server or another language.
 func environment() []string {
 	return append(child.Environment("PG", "LC_", "LANG"), "LC_ALL=C", "TZ=UTC")
 }
@@ -302,7 +302,7 @@ func freePort(ctx context.Context) (int, error) {
 	return address.Port, nil
 }
 
-// tail keeps the last of what the server prints, and passes everything on.
+// tail keeps the end of the server's output, and forwards all of it.
 type tail struct {
 	mutex sync.Mutex
 	text  []byte
@@ -319,12 +319,12 @@ func (t *tail) Write(chunk []byte) (int, error) {
 	t.text = append(t.text, chunk...)
 	t.text = t.text[max(0, len(t.text)-tailLength):]
 	if t.to != nil {
-		_, _ = t.to.Write(chunk) // a log that is gone doesn't stop the server
+		_, _ = t.to.Write(chunk) // a failing log writer must not stop the server
 	}
 	return len(chunk), nil
 }
 
-// String is what was printed last.
+// String returns the end of the output.
 func (t *tail) String() string {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()

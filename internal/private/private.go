@@ -1,4 +1,6 @@
-// Package private keeps files with customers' data to the user who runs the program. It must not import other packages of this module.
+// Package private restricts files with customers' data to the user who runs the program.
+//
+// Must not import: other packages of Baton.
 package private
 
 import (
@@ -15,12 +17,12 @@ const (
 	writable  fs.FileMode = 0o022
 )
 
-// besides are the suffixes of the files that SQLite keeps beside a database. It gives new ones the database's mode.
+// besides are the suffixes of the files that SQLite keeps next to a database. New ones get the database's mode.
 var besides = []string{"", "-wal", "-shm", "-journal"}
 
-// Database creates the SQLite database, empty, if it is missing, for this user alone whatever the umask, and takes the
-// access of others away from one that exists and from the files beside it, which it returns. It refuses a folder in which
-// other users could replace the files.
+// Database creates an empty SQLite database if it is missing, with access for this user only, whatever the umask
+// is. It removes other users' access to an existing database and to the files next to it, and returns the files
+// that it changed. It refuses a folder in which other users could replace the files.
 func Database(path string) (narrowed []string, err error) {
 	narrowed, err = Existing(path)
 	if err != nil {
@@ -28,7 +30,7 @@ func Database(path string) (narrowed []string, err error) {
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, mode)
 	if errors.Is(err, fs.ErrPermission) {
-		return narrowed, nil // an existing file that is only read: SQLite has the sentence for it
+		return narrowed, nil // the existing file is read-only: SQLite reports that
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be created: give this user access to its folder, or name another place: %w", path, err)
@@ -36,7 +38,7 @@ func Database(path string) (narrowed []string, err error) {
 	return narrowed, errors.Join(file.Chmod(mode), file.Close())
 }
 
-// Existing is [Database] without creating anything.
+// Existing does what [Database] does, but creates no file.
 func Existing(path string) (narrowed []string, err error) {
 	if err := checkFolder(filepath.Dir(path)); err != nil {
 		return nil, err
@@ -45,7 +47,7 @@ func Existing(path string) (narrowed []string, err error) {
 		if err := checkFolder(filepath.Dir(target)); err != nil {
 			return nil, err
 		}
-		path = target // SQLite keeps the files beside the real one
+		path = target // SQLite keeps its other files next to the target of the link
 	}
 	for _, suffix := range besides {
 		changed, err := narrow(path + suffix)
@@ -59,10 +61,10 @@ func Existing(path string) (narrowed []string, err error) {
 	return narrowed, nil
 }
 
-// Write replaces the file's content, for this user alone: also a file that others may read, which [os.WriteFile] leaves
-// to them, and a link, which it follows.
+// Write replaces the file's content, with access for this user only. It also does so for a file that other users
+// may read, whose mode [os.WriteFile] would keep. It replaces a link instead of following it.
 func Write(path string, content []byte) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // of mode 0600
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // with mode 0600
 	if err != nil {
 		return fmt.Errorf("create a file beside %s: %w", path, err)
 	}
@@ -76,7 +78,8 @@ func Write(path string, content []byte) (err error) {
 	return nil
 }
 
-// checkFolder refuses a folder that others can write to. In a sticky one, as /tmp is, they cannot replace this user's files.
+// checkFolder refuses a folder that other users can write to. In a sticky folder such as /tmp they cannot replace
+// this user's files.
 func checkFolder(folder string) error {
 	info, err := os.Stat(folder)
 	if err != nil {
@@ -88,7 +91,7 @@ func checkFolder(folder string) error {
 	return fmt.Errorf("other users can write to the folder %s and replace the database: run `chmod go-w %s`, or name another folder", folder, folder)
 }
 
-// narrow takes the access of others away from a file, if it exists.
+// narrow removes other users' access to a file, if it exists.
 func narrow(path string) (changed bool, err error) {
 	info, err := os.Lstat(path)
 	switch {

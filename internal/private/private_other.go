@@ -4,10 +4,11 @@ package private
 
 import "io/fs"
 
-// separates tells whether a file's mode separates users: here its access list does, which it inherits from its folder.
+// separates reports whether a file's mode controls the access of other users. Here the access list does, which a
+// file inherits from its folder.
 const separates = false
 
 func ours(fs.FileInfo) bool { return true }
 
-// Alone runs what starts a program.
+// Alone calls a function that starts a program.
 func Alone(start func() error) error { return start() }

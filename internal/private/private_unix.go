@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// separates tells whether a file's mode separates users.
+// separates reports whether a file's mode controls the access of other users.
 const separates = true
 
-// ours tells whether the file belongs to the user who runs this program. Root may use everybody's.
+// ours reports whether the file belongs to the user who runs this program. Root may use all files.
 func ours(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || os.Geteuid() == 0 || int(stat.Uid) == os.Geteuid()
@@ -20,7 +20,8 @@ func ours(info fs.FileInfo) bool {
 
 var umask sync.Mutex
 
-// Alone runs what starts a program whose files are for this user alone. Files that this process creates meanwhile are too.
+// Alone calls a function that starts a program whose files only this user may access. Files that this process
+// creates during the call are restricted too.
 func Alone(start func() error) error {
 	umask.Lock()
 	defer umask.Unlock()

@@ -1,5 +1,5 @@
-// Package silence is a TCP proxy whose connections can go silent, as they do when a network or a machine is lost: they stay
-// open, and nothing arrives any more. Tests and make chaos use it; no program imports it.
+// Package silence is a TCP proxy whose connections can go silent, as after the loss of a network or a machine: they
+// stay open, and no more data arrives. Tests and make chaos use it; programs do not import it.
 package silence
 
 import (
@@ -11,17 +11,17 @@ import (
 	"sync"
 )
 
-// Direction says which bytes a silent connection swallows.
+// Direction says which data a silent connection drops.
 type Direction int
 
-// Both swallows what either side sends; ToServer what the client sends, ToClient what the server sends.
+// Both drops the data of both sides, ToServer that of the client, ToClient that of the server.
 const (
 	Both Direction = iota
 	ToServer
 	ToClient
 )
 
-// Proxy passes on every connection to one address.
+// Proxy forwards every connection to one address.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -42,11 +42,11 @@ func Listen(ctx context.Context, target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Address is where the proxy listens.
+// Address returns the address that the proxy listens on.
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
-// Silence has the connections that are open now swallow what is sent, for as long as they stay open, and returns how many
-// those are. Connections that are opened later work.
+// Silence makes all connections that are open now drop data until they close, and returns how many there are. Later
+// connections work.
 func (p *Proxy) Silence(direction Direction) int {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -79,7 +79,7 @@ func (p *Proxy) accept() {
 		}
 		server, err := net.Dial("tcp", p.target) //nolint:noctx // ends with the proxy
 		if err != nil {
-			_ = client.Close() // as a server that is not there
+			_ = client.Close() // like a server that is not running
 			continue
 		}
 		c := &pair{client: client, server: server}
@@ -96,7 +96,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// pair is a client's connection and the one to the server behind it.
+// pair is a client's connection and the proxy's connection to the server.
 type pair struct {
 	client, server net.Conn
 
@@ -117,11 +117,11 @@ func (c *pair) swallows(direction Direction) bool {
 }
 
 func (c *pair) close() {
-	_ = c.client.Close() // one that is closed already is as good
+	_ = c.client.Close() // already closed is fine too
 	_ = c.server.Close()
 }
 
-// pass copies one direction until either side ends. The end of a silent connection is swallowed like all else.
+// pass copies data in one direction until either side closes. A silent connection drops the close too.
 func (c *pair) pass(to io.Writer, from io.Reader, direction Direction) {
 	buffer := make([]byte, 32<<10)
 	for {

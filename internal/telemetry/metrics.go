@@ -93,7 +93,7 @@ func (t *Telemetry) Transaction(done desk.Transaction) {
 // ForwardedIgnored counts a request with an ignored forwarded header.
 func (t *Telemetry) ForwardedIgnored() { t.metrics.forwarded.Inc() }
 
-// Webhook counts an attempt to deliver a webhook. The outcome is delivered, failed or given up.
+// Webhook counts an attempt to deliver a webhook. The outcome is delivered, failed or dead.
 func (t *Telemetry) Webhook(outcome string, took time.Duration) {
 	t.metrics.webhooks.WithLabelValues(outcome).Observe(took.Seconds())
 }

@@ -1,4 +1,5 @@
-// Package postgrestest starts PostgreSQL for tests, and knows when they may do without it. Only tests import it.
+// Package postgrestest starts PostgreSQL for tests, and decides when a test may be skipped without it. Only tests
+// import it.
 package postgrestest
 
 import (
@@ -12,13 +13,13 @@ import (
 	"github.com/baton-transfers/baton/internal/postgres"
 )
 
-// MayBeMissing tells whether a test may do without PostgreSQL, which could not be started: on a machine that doesn't
-// have it, but not in continuous integration.
+// MayBeMissing reports whether err means that PostgreSQL is not installed and a test may be skipped: on other
+// machines than those of continuous integration.
 func MayBeMissing(err error) bool {
 	return errors.Is(err, postgres.ErrMissing) && os.Getenv("CI") == ""
 }
 
-// Start starts a server that ends with the test, or skips the test where PostgreSQL may be missing.
+// Start starts a server that is stopped with the test. It skips the test if PostgreSQL may be missing.
 func Start(t testing.TB, options postgres.Options) *postgres.Server {
 	t.Helper()
 	server, err := postgres.Start(t.Context(), options)
