@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// name is an argument check: one name.
+// name returns an argument check that requires exactly one name.
 func name(of string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
@@ -26,7 +26,7 @@ func name(of string) cobra.PositionalArgs {
 	}
 }
 
-// shownAs is the friendly name in a table, a dash where it is the name itself.
+// shownAs returns the friendly name for a table, or a dash if it equals the name.
 func shownAs(friendly, name string) string {
 	if friendly == name {
 		return "-"
@@ -34,14 +34,14 @@ func shownAs(friendly, name string) string {
 	return oneLine(friendly)
 }
 
-// onDesk is the RunE of a command that works on the desk alone.
+// onDesk returns the RunE of a command that needs only the desk.
 func (c *cli) onDesk(do func(ctx context.Context, d *desk.Desk, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		return c.withDesk(cmd.Context(), false, func(ctx context.Context, d *desk.Desk) error { return do(ctx, d, args) })
 	}
 }
 
-// anyChanged tells whether a flag of the command's own was given.
+// anyChanged reports whether one of the command's own flags was given.
 func anyChanged(cmd *cobra.Command) bool {
 	changed := false
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { changed = changed || f.Changed })
@@ -114,7 +114,7 @@ func (c *cli) settings() *cobra.Command {
 	return cmd
 }
 
-// switches reads the flags that are on or off, and returns what sets them.
+// switches parses the flags that are on or off, and returns a function that sets them.
 func (c *cli) switches(changed func(string) bool, values map[string]string) (func(*conversation.Settings), error) {
 	on := map[string]bool{}
 	for flag, value := range values {
@@ -175,24 +175,24 @@ func (c *cli) agents() *cobra.Command {
 	return cmd
 }
 
-// addedName is what the help of a command that adds an agent or a queue says about names.
+// addedName returns the help about names for a command that adds an agent or a queue.
 func addedName(does, friendly, unique string) string {
 	return does + "\n\nA NAME that is one word in ASCII is the unique name: lower-case letters, digits, '.', '_' and '-'. Of any other,\n" +
 		"such as \"" + friendly + "\", the unique name is made (" + unique + "), and people read the NAME as it was given.\n" +
 		"Commands take the unique name."
 }
 
-// namesOf returns the unique name, empty where the desk has to make it, and the friendly name of an agent or a queue to
-// be added.
+// namesOf returns the unique and the friendly name of an agent or a queue to add. The unique name is empty if the
+// desk has to make it.
 func namesOf(given, friendly string) (unique, shown string) {
 	made := strings.ContainsFunc(given, func(r rune) bool { return r == ' ' || r > unicode.MaxASCII })
 	if friendly != "" || !made {
-		return given, friendly // "Dave" may be a slip: the desk says how a unique name looks
+		return given, friendly // "Dave" may be a mistake: the desk's error explains unique names
 	}
 	return "", given
 }
 
-// unbindAgent is `starter agents unbind`.
+// unbindAgent returns the command `starter agents unbind`.
 func (c *cli) unbindAgent() *cobra.Command {
 	var every bool
 	cmd := &cobra.Command{
@@ -413,7 +413,7 @@ func (c *cli) plugins() *cobra.Command {
 	return cmd
 }
 
-// transferPlugin is in the names of the plugins that transfer conversations, as Twilio's template names its own.
+// transferPlugin is part of the names of plugins that transfer conversations, as in Twilio's template.
 const transferPlugin = "conversation-transfer"
 
 func (c *cli) setPlugin(verb string) *cobra.Command {

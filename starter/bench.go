@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/internal/load"
 )
 
-// benched is what `starter bench` found.
+// benched is the result of `starter bench`.
 type benched struct {
 	Queue   string         `json:"queue"`
 	Open    int            `json:"open"`
@@ -28,7 +28,7 @@ type benched struct {
 	Loaded  []load.Latency `json:"loaded,omitempty"`
 }
 
-// cleanWithin is how long closing what was opened may take, for each hundred conversations.
+// cleanWithin bounds the time to close the opened conversations, for each hundred of them.
 const cleanWithin = 30 * time.Second
 
 func (c *cli) bench() *cobra.Command {
@@ -46,7 +46,7 @@ func (c *cli) bench() *cobra.Command {
 				return wrongUsage("--open and --clients take a number from 1 on; --rate, --for and --unpaced none below 0")
 			}
 			o.Progress = c.benchProgress()
-			c.timeout = 24 * time.Hour // each part has its own end
+			c.timeout = 24 * time.Hour // each part has its own time limit
 			return c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
 				found, err := runBench(ctx, b, d, o, keep)
 				if err != nil {
@@ -73,7 +73,7 @@ func runBench(ctx context.Context, b *baton.Client, d *desk.Desk, o load.Options
 			within := cleanWithin * time.Duration(1+o.Open/100)
 			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 			defer cancel()
-			err = errors.Join(err, l.Clean(clean)) // also after Ctrl-C: a queue of strangers is left to nobody
+			err = errors.Join(err, l.Clean(clean)) // also after Ctrl-C, so that no test queue and agents remain
 		}()
 	}
 	if err != nil {
@@ -90,7 +90,7 @@ func runBench(ctx context.Context, b *baton.Client, d *desk.Desk, o load.Options
 	return found, err
 }
 
-// benchProgress tells on stderr, once a second, how far it is.
+// benchProgress returns a function that prints the progress on stderr, once a second.
 func (c *cli) benchProgress() func(part string, done, of int) {
 	var mutex sync.Mutex
 	var said time.Time

@@ -34,7 +34,7 @@ func (c *cli) config() (config.Config, error) {
 	return settings, nil
 }
 
-// connected runs do with a connection to the Temporal server, within the command's timeout.
+// connected calls do with a connection to the Temporal server, within the command's timeout.
 func (c *cli) connected(ctx context.Context, do func(ctx context.Context, temporal client.Client) error) error {
 	settings, err := c.config()
 	if err != nil {
@@ -54,12 +54,12 @@ func (c *cli) connected(ctx context.Context, do func(ctx context.Context, tempor
 	return explain(do(ctx, temporal))
 }
 
-// withClient runs do with the client for conversations.
+// withClient calls do with the client for conversations.
 func (c *cli) withClient(ctx context.Context, do func(ctx context.Context, b *baton.Client) error) error {
 	return c.connected(ctx, func(ctx context.Context, temporal client.Client) error { return do(ctx, baton.NewClient(temporal)) })
 }
 
-// withDesk runs do with the desk, which has to be there already unless create is set.
+// withDesk calls do with the desk. The desk must exist unless create is set.
 func (c *cli) withDesk(ctx context.Context, create bool, do func(ctx context.Context, d *desk.Desk) error) (err error) {
 	settings, err := c.config()
 	if err != nil {
@@ -79,17 +79,17 @@ func (c *cli) withDesk(ctx context.Context, create bool, do func(ctx context.Con
 	return explain(do(desk.WithActor(c.here(ctx), operator()), d))
 }
 
-// security is the security log of a command: lines of JSON on stderr.
+// security returns the security log of a command: lines of JSON on stderr.
 func (c *cli) security() *seclog.Log {
 	return seclog.New(telemetry.NewLogger(c.stderr, slog.LevelInfo))
 }
 
-// here is the context of a command, for the security log.
+// here returns the command's context with the origin for the security log.
 func (c *cli) here(ctx context.Context) context.Context {
 	return seclog.WithOrigin(ctx, seclog.Origin{Who: operator(), Address: "local", Route: c.path})
 }
 
-// operator is who is at the command line, as changes are recorded: the user of this machine.
+// operator returns the user of this machine, who is recorded as the author of changes.
 func operator() string {
 	if who, err := user.Current(); err == nil && who.Username != "" {
 		return "starter (" + who.Username + ")"
@@ -97,8 +97,8 @@ func operator() string {
 	return "starter"
 }
 
-// openDesk opens the desk. A file that isn't there is made only if that is wanted: else a wrong
-// folder would look like an empty desk.
+// openDesk opens the desk. It creates a missing file only if create is set: otherwise a wrong folder would look
+// like an empty desk.
 func (c *cli) openDesk(ctx context.Context, database string, create bool, keys *codec.KeyRing) (*desk.Desk, error) {
 	prepare := requireFile
 	if create {
@@ -110,7 +110,7 @@ func (c *cli) openDesk(ctx context.Context, database string, create bool, keys *
 	return desk.Open(ctx, database, desk.Options{Cipher: keys, Security: c.security()})
 }
 
-// makeFolder makes the folder of a desk that is kept in a file.
+// makeFolder creates the folder of a desk that is stored in a file.
 func makeFolder(database string) error {
 	path, embedded := strings.CutPrefix(database, "sqlite:")
 	if !embedded {
@@ -122,7 +122,7 @@ func makeFolder(database string) error {
 	return nil
 }
 
-// requireFile refuses a desk that is to be kept in a file which isn't there.
+// requireFile returns an error if the desk is stored in a file that does not exist.
 func requireFile(database string) error {
 	path, embedded := strings.CutPrefix(database, "sqlite:")
 	if !embedded {
@@ -134,14 +134,14 @@ func requireFile(database string) error {
 	return nil
 }
 
-// withBoth runs do with the client and the desk.
+// withBoth calls do with the client and the desk.
 func (c *cli) withBoth(ctx context.Context, do func(ctx context.Context, b *baton.Client, d *desk.Desk) error) error {
 	return c.withDesk(ctx, false, func(ctx context.Context, d *desk.Desk) error {
 		return c.withClient(ctx, func(ctx context.Context, b *baton.Client) error { return do(ctx, b, d) })
 	})
 }
 
-// explain says what to do about a deadline: nearly always nobody works on the conversations.
+// explain adds what to do about a deadline: usually no worker is running.
 func explain(err error) error {
 	_, updateWaits := errors.AsType[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err)
 	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err)

@@ -24,7 +24,7 @@ func (c *cli) conversationCommands() []*cobra.Command {
 	}
 }
 
-// oneConversation is an argument check: one CH….
+// oneConversation is an argument check that requires one SID CH….
 func oneConversation(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return wrongUsage("name one conversation, CH…")
@@ -32,7 +32,7 @@ func oneConversation(_ *cobra.Command, args []string) error {
 	return validConversation(args[0])
 }
 
-// conversationAndText is an argument check: one CH…, and words.
+// conversationAndText is an argument check that requires one SID CH… and words.
 func conversationAndText(_ *cobra.Command, args []string) error {
 	if len(args) < 2 {
 		return wrongUsage("name the conversation (CH…) and the text")
@@ -90,7 +90,7 @@ func (c *cli) start() *cobra.Command {
 	return cmd
 }
 
-// attributeValue takes JSON as it is, and anything else as text.
+// attributeValue returns valid JSON unchanged, and other text as a JSON string.
 func attributeValue(value string) json.RawMessage {
 	if json.Valid([]byte(value)) {
 		return json.RawMessage(value)
@@ -101,12 +101,13 @@ func attributeValue(value string) json.RawMessage {
 func required(cmd *cobra.Command, flags ...string) {
 	for _, flag := range flags {
 		if err := cmd.MarkFlagRequired(flag); err != nil {
-			panic(err) // no such flag: a slip of this file
+			panic(err) // no such flag: a mistake in this file
 		}
 	}
 }
 
-// command makes the cobra command of one that services send too: its payload from flags, its outcome printed.
+// command returns the cobra command for a command that services send too. It makes the payload from flags, and
+// prints the outcome.
 func (c *cli) command(use, short string, payload func() (conversation.Command, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: oneConversation,
@@ -127,7 +128,7 @@ func (c *cli) command(use, short string, payload func() (conversation.Command, e
 	}
 }
 
-// outcomeSentence says what a command touched, as it is now.
+// outcomeSentence describes the task, the transfer and the conversation after a command.
 func outcomeSentence(o conversation.Outcome, known names) string {
 	var parts []string
 	if t := o.Task; t != nil {
@@ -170,7 +171,7 @@ func metaFlags(cmd *cobra.Command, meta *conversation.Meta) *cobra.Command {
 	return cmd
 }
 
-// target reads agent:NAME or queue:NAME.
+// target parses agent:NAME or queue:NAME.
 func target(flag, value string) (conversation.Target, error) {
 	kind, name, _ := strings.Cut(value, ":")
 	switch {
@@ -220,7 +221,7 @@ func (c *cli) accept() *cobra.Command {
 	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
 }
 
-// awaitOffer waits until the conversation has a task that is offered to the agent, or is over.
+// awaitOffer waits until a task of the conversation is offered to the agent, or the conversation is closed.
 func (c *cli) awaitOffer(ctx context.Context, sid, agent string) error {
 	err := c.withClient(ctx, func(ctx context.Context, b *baton.Client) error {
 		_, err := b.Await(ctx, sid, func(r conversation.Record) bool {
@@ -235,14 +236,14 @@ func (c *cli) awaitOffer(ctx context.Context, sid, agent string) error {
 	return err
 }
 
-// explainedWithin is how long it may take to find out why a command has waited in vain.
+// explainedWithin bounds the time to find out why a command has timed out.
 const explainedWithin = 10 * time.Second
 
-// whyNoOffer says why no task of the conversation was offered to the agent in time. Where the conversation does not answer, it is
-// the error that ended the waiting.
+// whyNoOffer returns an error that says why no task of the conversation was offered to the agent in time. If the
+// conversation does not answer, it returns the error that ended the waiting.
 func (c *cli) whyNoOffer(ctx context.Context, sid, agent string, late error) error {
 	waited := c.timeout
-	c.timeout = explainedWithin // the time for the command itself is over
+	c.timeout = explainedWithin // the command's own timeout has passed
 	var record conversation.Record
 	if err := c.withClient(ctx, func(ctx context.Context, b *baton.Client) (err error) {
 		record, err = b.State(ctx, sid)
@@ -276,7 +277,8 @@ func (c *cli) whyNoOffer(ctx context.Context, sid, agent string, late error) err
 		sid, agent, brief(waited), strings.Join(reasons, "; "), sid, agent)
 }
 
-// availability says what keeps an agent from being offered a task of the queue on the channel; refused with unknown_agent.
+// availability returns the reasons why the agent is not offered a task of the queue on the channel. Refused with
+// unknown_agent.
 func (c *cli) availability(ctx context.Context, agent, queue string, channel conversation.Channel) (reasons []string, err error) {
 	err = c.withDesk(ctx, false, func(ctx context.Context, d *desk.Desk) error {
 		agents, err := d.Agents(ctx)
@@ -370,7 +372,7 @@ func (c *cli) take() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				// The dispatcher would deliver it too; who asks doesn't want to wait.
+				// The dispatcher would deliver it too, but later.
 				if err := b.SendAsync(ctx, args[0], claim); err != nil {
 					return err
 				}
@@ -403,8 +405,8 @@ func (c *cli) take() *cobra.Command {
 	return agentFlag(cmd, &agent)
 }
 
-// caughtUp waits until the desk shows what the conversation has decided, so that whoever has just
-// commanded finds it done.
+// caughtUp waits until the desk shows the conversation's current revision, so that a user sees the effect of a
+// command.
 func caughtUp(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) error {
 	record, err := b.Await(ctx, sid, func(conversation.Record) bool { return true })
 	if err != nil {

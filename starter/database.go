@@ -72,7 +72,8 @@ func (c *cli) grantDesk() *cobra.Command {
 	return cmd
 }
 
-// grant lets the role run workers and gateways on the database that BATON_DATABASE names as the tables' owner.
+// grant gives the role the privileges to run workers and gateways. It connects to BATON_DATABASE as the owner of
+// the tables.
 func (c *cli) grant(ctx context.Context, role string) (desk.Granted, error) {
 	settings, err := c.config()
 	if err != nil {

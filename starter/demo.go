@@ -17,7 +17,7 @@ import (
 	"github.com/baton-transfers/baton/internal/config"
 )
 
-// demoTimeout is far beyond the seconds that the story takes.
+// demoTimeout is much longer than the seconds that the demo takes.
 const demoTimeout = 2 * time.Minute
 
 func (c *cli) demo() *cobra.Command {
@@ -62,7 +62,7 @@ func (c *cli) runDemo(ctx context.Context) (err error) {
 	})
 }
 
-// story plays the demo. Each step either does what it says or ends the story with an error.
+// story runs the demo. Each step does what it says, or ends the demo with an error.
 type story struct {
 	out   io.Writer
 	baton *baton.Client
@@ -82,7 +82,7 @@ func (s *story) tell(ctx context.Context) error {
 	return nil
 }
 
-// say tells one step of the story.
+// say prints one step of the demo.
 func (s *story) say(format string, args ...any) {
 	s.step++
 	fmt.Fprintf(s.out, "%2d. %s\n", s.step, fmt.Sprintf(format, args...))
@@ -92,7 +92,7 @@ func (s *story) quote(format string, args ...any) {
 	fmt.Fprintf(s.out, "      %s\n", oneLine(fmt.Sprintf(format, args...)))
 }
 
-// refused demands that the command was refused with that code, and tells of it.
+// refused checks that the command was refused with that code, and prints the refusal.
 func (s *story) refused(err error, code conversation.Code) error {
 	if conversation.CodeOf(err) != code {
 		return fmt.Errorf("%s was expected, and this came: %w", code, err)
@@ -102,7 +102,7 @@ func (s *story) refused(err error, code conversation.Code) error {
 }
 
 func (s *story) transfersAreOff(ctx context.Context) error {
-	// The folder of an earlier demo is used again.
+	// The folder may be of an earlier demo.
 	if _, err := s.desk.SetSettings(ctx, "demo", func(settings *conversation.Settings) { *settings = conversation.DefaultSettings() }); err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (s *story) accepts(ctx context.Context, agent string) error {
 	return nil
 }
 
-// offered waits until the agent is offered the conversation, and the desk shows it.
+// offered waits until the conversation is offered to the agent, and the desk shows it.
 func (s *story) offered(ctx context.Context, agent string) error {
 	record, err := s.baton.Await(ctx, s.sid, func(r conversation.Record) bool {
 		for _, t := range r.Tasks {

@@ -18,25 +18,25 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// defaultDeployment is the worker deployment's name where BATON_DEPLOYMENT tells no other.
+// defaultDeployment is the name of the worker deployment if BATON_DEPLOYMENT is not set.
 const defaultDeployment = "baton"
 
-// How a version of the deployment stands.
+// The states of a version of the deployment.
 const (
 	versionCurrent  = "current"
 	versionRamping  = "ramping"
-	versionInactive = "inactive" // no conversation has been sent to it yet
+	versionInactive = "inactive" // it has had no conversation yet
 	versionDraining = "draining"
 	versionDrained  = "drained"
 )
 
-// deployed is a version of the deployment.
+// deployed describes a version of the deployment.
 type deployed struct {
 	Build  string `json:"build_id"`
 	Status string `json:"status"`
-	// Percent of the conversations go to a version that is ramping.
+	// Percent is the percentage of conversations that go to a ramping version.
 	Percent float32 `json:"percent,omitempty"`
-	// Open are the conversations whose last step was this version's.
+	// Open is how many open conversations had their last step on this version.
 	Open    int64     `json:"open"`
 	Created time.Time `json:"created_at"`
 }
@@ -138,7 +138,7 @@ func (c *cli) drained(name *string) *cobra.Command {
 	return cmd
 }
 
-// oneBuild wants a build, or --unversioned in its place.
+// oneBuild returns an argument check that requires a build, or --unversioned instead.
 func oneBuild(unversioned *bool) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) > 1 || (len(args) == 1) == *unversioned {
@@ -155,7 +155,7 @@ func first(args []string) string {
 	return args[0]
 }
 
-// deployment is the worker deployment on the server.
+// deployment gives access to the worker deployment on the server.
 type deployment struct {
 	name     string
 	handle   client.WorkerDeploymentHandle
@@ -169,11 +169,11 @@ func (c *cli) ofDeployment(ctx context.Context, name string, do func(ctx context
 	})
 }
 
-// readyTries is how often a version is put forward, with pauses between, until its workers ask for all kinds of work.
+// readyTries is how often a version is submitted, with pauses, until its workers poll all their task queues.
 const readyTries = 20
 
-// onceReady puts a version forward. One whose workers have just started is refused: the server learns of each of
-// their task queues by itself. That is waited for.
+// onceReady submits a version, and tries again while the server refuses it. The server refuses a version whose
+// workers have just started, because it learns of each of their task queues separately.
 func (c *cli) onceReady(ctx context.Context, d deployment, build string, put func() error) error {
 	for try := 1; ; try++ {
 		err := put()
@@ -194,7 +194,8 @@ func (c *cli) onceReady(ctx context.Context, d deployment, build string, put fun
 
 func (d deployment) called(build string) string { return cmp.Or(build, "unversioned") }
 
-// explain says what to do about what the server answers; of a build, or of the whole deployment.
+// explain returns an error that says what to do about the server's error. An empty build means the whole
+// deployment.
 func (d deployment) explain(err error, build string) error {
 	_, unknown := errors.AsType[*serviceerror.NotFound](err)
 	_, refused := errors.AsType[*serviceerror.FailedPrecondition](err)
@@ -204,13 +205,13 @@ func (d deployment) explain(err error, build string) error {
 	case unknown:
 		return fmt.Errorf("the server has seen no worker of the deployment %s: start one with BATON_DEPLOYMENT=%s, or name another with --deployment: %w",
 			d.name, d.name, err)
-	case refused: // its kind would be taken for that of a query that no worker answers
+	case refused: // not wrapped: its type would be mistaken for a query that no worker answers
 		return fmt.Errorf("the server does not let %s get conversations now: %s", d.called(build), err.Error())
 	}
 	return fmt.Errorf("ask for the deployment %s: %w", d.name, err)
 }
 
-// ramps refuses a version that isn't ramping: to end its ramp would end another's.
+// ramps returns an error if the version is not ramping: ending its ramp would end that of another version.
 func (d deployment) ramps(ctx context.Context, build string) error {
 	described, err := d.handle.Describe(ctx, client.WorkerDeploymentDescribeOptions{})
 	if err != nil {
@@ -226,7 +227,7 @@ func (d deployment) ramps(ctx context.Context, build string) error {
 	return nil
 }
 
-// versions are those that the server knows, the latest first.
+// versions returns the versions that the server knows, the latest first.
 func (d deployment) versions(ctx context.Context) ([]deployed, error) {
 	described, err := d.handle.Describe(ctx, client.WorkerDeploymentDescribeOptions{})
 	if err != nil {
@@ -261,7 +262,7 @@ func (d deployment) versions(ctx context.Context) ([]deployed, error) {
 	return versions, nil
 }
 
-// open counts open conversations.
+// open returns the number of open conversations that match the query.
 func (d deployment) open(ctx context.Context, where string) (int64, error) {
 	query := fmt.Sprintf(`WorkflowType = %q AND ExecutionStatus = "Running" AND %s`, workflows.Type, where)
 	counted, err := d.temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
@@ -291,17 +292,17 @@ func showVersions(w io.Writer, name string, versions []deployed) {
 		}
 		created := "-"
 		if !v.Created.IsZero() {
-			created = v.Created.Local().Format("2006-01-02 15:04:05") //nolint:gosmopolitan // who reads a table reads their own clock
+			created = v.Created.Local().Format("2006-01-02 15:04:05") //nolint:gosmopolitan // tables show local time
 		}
 		rows = append(rows, []string{cmp.Or(v.Build, "(unversioned)"), status, strconv.FormatInt(v.Open, 10), created})
 	}
 	table(w, []string{"BUILD", "STATUS", "OPEN", "CREATED"}, rows)
 }
 
-// lookAgain is how often a draining version is looked at; the server itself looks every three minutes.
+// lookAgain is the pause between two checks of a draining version; the server itself checks every three minutes.
 const lookAgain = 2 * time.Second
 
-// untilDrained returns the version once its workers may be stopped.
+// untilDrained returns the version when its workers may be stopped.
 func (d deployment) untilDrained(ctx context.Context, build string, wait bool) (deployed, error) {
 	ticker := time.NewTicker(lookAgain)
 	defer ticker.Stop()

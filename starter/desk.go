@@ -32,7 +32,8 @@ func (c *cli) transcript() *cobra.Command {
 			if conversation.CodeOf(err) != conversation.CodeNotYourTask {
 				return err
 			}
-			// They may have got it just now, and the desk not know it yet. Without a server it is up to date.
+			// The agent may have received the conversation just now, and the desk may be behind. If the server
+			// cannot be reached, the command returns the first error.
 			behind := c.withBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
 				return caughtUp(ctx, b, d, args[0])
 			})
@@ -52,7 +53,7 @@ func (c *cli) readTranscript(ctx context.Context, d *desk.Desk, sid string, read
 		return err
 	}
 	var notes []conversation.Note
-	if reader != desk.AsCustomer() { // notes are never the customer's to see
+	if reader != desk.AsCustomer() { // customers never see notes
 		if notes, err = d.Notes(ctx, sid, reader); err != nil {
 			return err
 		}

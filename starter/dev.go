@@ -40,7 +40,7 @@ func (c *cli) dev() *cobra.Command {
 	return cmd
 }
 
-// loopback is what webhooks of a dev machine may go to beside public addresses.
+// loopback lists the addresses that webhooks of a dev machine may go to in addition to public ones.
 const loopback = "127.0.0.0/8,::1/128"
 
 func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bool) (err error) {
@@ -57,7 +57,7 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 		return err
 	}
 	endpoint := ""
-	if !keys.Empty() { // the Web UI has to know it before the gateway is there
+	if !keys.Empty() { // the Web UI needs the address before the gateway starts
 		if address, err = c.freeAddress(ctx, address, asked); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 	}
 }
 
-// freeAddress is where the gateway is going to listen: the address with a port that is free now.
+// freeAddress returns the address that the gateway is going to listen on, with a port that is free now.
 func (c *cli) freeAddress(ctx context.Context, address string, asked bool) (string, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
@@ -115,17 +115,18 @@ func (c *cli) freeAddress(ctx context.Context, address string, asked bool) (stri
 	if err != nil {
 		return "", fmt.Errorf("serve HTTP on %s: choose another address with --http: %w", address, err)
 	}
-	defer func() { _ = listener.Close() }() // nobody has connected
+	defer func() { _ = listener.Close() }() // no client has connected
 	return listener.Addr().String(), nil
 }
 
-// codecEndpoint is the codec server at carol's own address: she is the demo's supervisor, as whom everybody on this machine may sign in.
+// codecEndpoint returns the codec server's URL at carol's own host name. She is the demo's supervisor, and any user
+// of this machine may sign in as her.
 func codecEndpoint(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	return "http://" + net.JoinHostPort("carol.localhost", port) + strings.TrimSuffix(codec.Path, "/")
 }
 
-// printDev tells where everything is, and the credentials, which this desk alone has.
+// printDev prints all addresses, and the credentials, which are unique to this desk.
 func (c *cli) printDev(ctx context.Context, h *here, database string) error {
 	account, err := h.desk.Account(ctx)
 	if err != nil {

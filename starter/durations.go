@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// day is what a duration's unit d stands for.
+// day is the unit d of a duration.
 const day = 24 * time.Hour
 
-// durationVar defines a flag for a duration, which may be in days. The flag's value reads as it was typed.
+// durationVar defines a flag for a duration, which may contain days. The flag prints its value as it was typed.
 func durationVar(flags *pflag.FlagSet, into *time.Duration, name string, usual time.Duration, usage string) {
 	*into = usual
 	value := &durationValue{into: into}
@@ -45,7 +45,7 @@ func (v *durationValue) Set(text string) error {
 	return nil
 }
 
-// parseDuration reads a duration as [time.ParseDuration] does, and days before it, as in 14d or 1d12h.
+// parseDuration parses a duration like [time.ParseDuration], with optional days in front, such as 14d or 1d12h.
 func parseDuration(text string) (time.Duration, error) {
 	wrong := errors.New("use numbers with a unit, as in 90s, 30m, 24h or 14d")
 	unsigned, negative := strings.CutPrefix(text, "-")
@@ -73,7 +73,8 @@ func parseDuration(text string) (time.Duration, error) {
 	return duration, nil
 }
 
-// brief is a duration in its largest unit that has no remainder, days from two on, or else in several units.
+// brief formats a duration in its largest unit without a remainder, in days from two days on, or else in several
+// units.
 func brief(d time.Duration) string {
 	if d >= 2*day && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)

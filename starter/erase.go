@@ -25,7 +25,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// eraseOptions say who is erased, and how far.
+// eraseOptions select what is erased.
 type eraseOptions struct {
 	customer, conversation string
 	dry, histories         bool
@@ -48,7 +48,7 @@ func (c *cli) erase() *cobra.Command {
 				}
 			}
 			if !cmd.Flags().Changed("timeout") {
-				c.timeout = 24 * time.Hour // there may be very much
+				c.timeout = 24 * time.Hour // there may be much to erase
 			}
 			return c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return c.runErase(ctx, d, o) })(cmd, nil)
 		},
@@ -61,12 +61,12 @@ func (c *cli) erase() *cobra.Command {
 	return cmd
 }
 
-// erasure is what was done, or would be, and what remains.
+// erasure is the result of an erasure or of its dry run, and what remains.
 type erasure struct {
 	desk.Erased
 
 	DryRun bool `json:"dry_run,omitempty"`
-	// Histories is how many workflow runs were deleted, or would be.
+	// Histories is how many workflow runs were deleted or, in a dry run, would be.
 	Histories int      `json:"histories"`
 	Remains   []string `json:"remains"`
 }
@@ -91,7 +91,8 @@ func (c *cli) runErase(ctx context.Context, d *desk.Desk, o eraseOptions) error 
 		}
 		done := erasure{DryRun: o.dry}
 		if o.histories {
-			// First, once it is sure that nothing refuses: the desk finds a customer's conversations only until it has erased them.
+			// The desk comes first, after all checks: it can find a customer's conversations only until it has
+			// erased them.
 			planned, err := d.Erase(ctx, sids, true)
 			if err != nil {
 				return err
@@ -114,7 +115,7 @@ func (c *cli) runErase(ctx context.Context, d *desk.Desk, o eraseOptions) error 
 		}
 		if done.Erased, err = d.Erase(ctx, sids, o.dry); err != nil {
 			if conversation.CodeOf(err) != "" {
-				return err // nothing was begun
+				return err // nothing was erased
 			}
 			return fmt.Errorf("erase %s: run this again with --conversation for each that --customer doesn't find any more: %w", strings.Join(sids, ", "), err)
 		}
@@ -125,14 +126,14 @@ func (c *cli) runErase(ctx context.Context, d *desk.Desk, o eraseOptions) error 
 	})
 }
 
-// historyRun is one run of a conversation's workflow, which is over.
+// historyRun is one closed run of a conversation's workflow.
 type historyRun struct {
 	execution *commonpb.WorkflowExecution
 	closed    time.Time
 }
 
-// historiesOf finds the runs of these conversations that the server still has. Where one of them goes on it is refused, or left out
-// of a dry run.
+// historiesOf returns the runs of these conversations that the server still has. A conversation whose workflow
+// still runs is an error, or left out of a dry run.
 func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []string, dry bool) ([]historyRun, error) {
 	patience := endingTime
 	if dry {
@@ -140,7 +141,7 @@ func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []st
 	}
 	var found []historyRun
 	for _, sid := range sids {
-		// The list may be behind; the latest run is read from its history.
+		// The list may be behind, so the latest run is read from its history.
 		latest, running, err := ended(ctx, temporal, sid, patience)
 		switch {
 		case err != nil:
@@ -174,11 +175,12 @@ func (c *cli) historiesOf(ctx context.Context, temporal client.Client, sids []st
 	return found, nil
 }
 
-// endingTime is how long a workflow may take to end that has just closed its conversation: until the desk knows of it.
+// endingTime is how long a workflow that has just closed its conversation may take to end: it waits until the desk
+// knows.
 const endingTime = 5 * time.Second
 
-// ended waits until the workflow of the conversation has ended, at most for that long, and returns its latest run; nil where the
-// server has none.
+// ended waits until the workflow of the conversation has ended, for at most the patience. It returns the latest
+// run; nil if the server has none.
 func ended(ctx context.Context, temporal client.Client, sid string, patience time.Duration) (run *historyRun, running bool, err error) {
 	until := time.Now().Add(patience)
 	tick := time.NewTicker(deletionLooks)
@@ -206,7 +208,7 @@ func ended(ctx context.Context, temporal client.Client, sid string, patience tim
 	}
 }
 
-// isClosed tells whether the workflow of the conversation answers that the conversation is closed.
+// isClosed reports whether the conversation's workflow answers that the conversation is closed.
 func isClosed(ctx context.Context, temporal client.Client, sid string) bool {
 	ctx, cancel := context.WithTimeout(ctx, endingTime)
 	defer cancel()
@@ -214,7 +216,7 @@ func isClosed(ctx context.Context, temporal client.Client, sid string) bool {
 	return err == nil && record.Status == conversation.ConversationClosed
 }
 
-// stillRuns refuses to erase a conversation whose workflow runs.
+// stillRuns returns the error for a conversation whose workflow runs.
 func stillRuns(ctx context.Context, temporal client.Client, sid string) error {
 	first := fmt.Sprintf("close the conversation (`starter close %s`) and complete its wrapups first", sid)
 	if isClosed(ctx, temporal, sid) {
@@ -224,15 +226,15 @@ func stillRuns(ctx context.Context, temporal client.Client, sid string) error {
 		"nothing is erased, because the workflow of %s still runs: %s", sid, first)
 }
 
-// How long the server may take to delete a history that it was asked to delete, and how often it is looked for. A server with
-// default settings needs up to a minute for a workflow that has just closed: it notes every 30 s how far its queue is done
-// (history.transferProcessorUpdateAckInterval), and tries again after longer and longer pauses.
+// The time that the server may take to delete a history, and the pause between two checks. A server with default
+// settings needs up to a minute for a workflow that has just closed: it records the progress of its queue every 30
+// s (history.transferProcessorUpdateAckInterval), and tries again after increasing pauses.
 const (
 	deletionTime  = 3 * time.Minute
 	deletionLooks = 100 * time.Millisecond
 )
 
-// deleteHistories deletes the runs, and returns when the server has none of them any more. Its error says how many it still has.
+// deleteHistories deletes the runs, and waits until the server has none of them. Its error says how many remain.
 func (c *cli) deleteHistories(ctx context.Context, temporal client.Client, runs []historyRun) error {
 	var failures []error
 	var left []historyRun
@@ -260,8 +262,8 @@ func (c *cli) deleteHistories(ctx context.Context, temporal client.Client, runs 
 		len(left), len(runs), strings.Join(slices.Compact(sids), ", "))}, failures...)...)
 }
 
-// awaitDeletion waits until the server has none of the runs any more, for it deletes them after it has answered, and returns those
-// that it still has when the time is up.
+// awaitDeletion waits until the server has none of the runs, because it deletes them after its answer. It returns
+// the runs that remain after the time limit.
 func (c *cli) awaitDeletion(ctx context.Context, temporal client.Client, runs []historyRun) []historyRun {
 	ctx, cancel := context.WithTimeout(ctx, deletionTime)
 	defer cancel()
@@ -282,14 +284,14 @@ func (c *cli) awaitDeletion(ctx context.Context, temporal client.Client, runs []
 	}
 }
 
-// isDeleted tells whether the server says that it does not have the run.
+// isDeleted reports whether the server answers that it does not have the run.
 func (c *cli) isDeleted(ctx context.Context, temporal client.Client, run *commonpb.WorkflowExecution) bool {
 	_, err := temporal.DescribeWorkflowExecution(ctx, run.GetWorkflowId(), run.GetRunId())
 	_, gone := errors.AsType[*serviceerror.NotFound](err)
 	return gone
 }
 
-// remains says what is left elsewhere.
+// remains returns what is left in other places.
 func (c *cli) remains(ctx context.Context, temporal client.Client, kept []historyRun, left string) ([]string, error) {
 	remains := []string{}
 	if left != "" {

@@ -63,7 +63,7 @@ func (c *cli) find() *cobra.Command {
 	return cmd
 }
 
-// findAll reads pages until there are as many as wanted: a search stops at its bounds.
+// findAll reads pages until it has the wanted number of matches, because one search stops at the desk's limits.
 func findAll(ctx context.Context, d *desk.Desk, filter desk.Filter, text string, limit int) ([]desk.Match, error) {
 	found := []desk.Match{}
 	page := desk.Page{Limit: limit}

@@ -21,7 +21,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// here is everything on this machine: the Temporal dev server, the desk, a worker, and a gateway where
+// here holds everything that runs on this machine: the Temporal dev server, the desk, a worker, and the gateway if
 // one was started.
 type here struct {
 	server   *devserver.Server
@@ -31,21 +31,21 @@ type here struct {
 	gateway  *serve.Gateway
 }
 
-// place says where everything listens and is kept.
+// place configures where everything listens and stores its data.
 type place struct {
 	data, database, temporal, ui string
-	// progress is told of long work, the first build of the dev server above all.
+	// progress receives reports of long operations, above all of the first build of the dev server.
 	progress io.Writer
-	// keys encrypt what is kept; nil for none. The Web UI finds the codec server at the endpoint.
+	// keys encrypt stored data; nil means no encryption. endpoint is the codec server for the Web UI.
 	keys     *codec.KeyRing
 	endpoint string
 	logger   *slog.Logger
 }
 
-// stopGrace is how long the dev server may take to end.
+// stopGrace is how long the dev server may take to stop.
 const stopGrace = 10 * time.Second
 
-// runHere starts everything; what was started is stopped again where the rest fails.
+// runHere starts everything. If a part fails, it stops the parts that it has started.
 func runHere(ctx context.Context, p place) (_ *here, err error) {
 	if err := os.MkdirAll(p.data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
@@ -82,7 +82,7 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 	return h, nil
 }
 
-// stop ends everything, what is asked first; what it carried goes on at the next start.
+// stop stops everything, the gateway first and the server last. Work in progress continues after the next start.
 func (h *here) stop(ctx context.Context) error {
 	var errs []error
 	if h.gateway != nil {
@@ -105,7 +105,7 @@ func (h *here) stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// page is a conversation's address in the Temporal Web UI.
+// page returns the address of a conversation in the Temporal Web UI.
 func page(ui, sid string) string {
 	return ui + "/namespaces/default/workflows/" + url.PathEscape(workflows.ID(sid))
 }

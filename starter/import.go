@@ -32,7 +32,7 @@ type dialogue struct {
 	} `json:"scenario"`
 }
 
-// imported is what became of a dialogue.
+// imported is the result of importing a dialogue.
 type imported struct {
 	Dialogue     int    `json:"dialogue"`
 	Conversation string `json:"conversation"`
@@ -121,7 +121,7 @@ func readDialogues(file string) ([]dialogue, error) {
 	return dialogues, nil
 }
 
-// importer plays dialogues.
+// importer replays dialogues as conversations.
 type importer struct {
 	baton *baton.Client
 	desk  *desk.Desk
@@ -130,7 +130,7 @@ type importer struct {
 	at    float64
 }
 
-// offerPatience is how long a dialogue waits for somebody to be offered it.
+// offerPatience is how long a dialogue waits until its task is offered to an agent.
 const offerPatience = 15 * time.Second
 
 func (i *importer) play(ctx context.Context, d dialogue) (imported, error) {
@@ -175,7 +175,7 @@ func (i *importer) play(ctx context.Context, d dialogue) (imported, error) {
 	return result, err
 }
 
-// taken waits until somebody is offered the conversation, and accepts for them.
+// taken waits until the conversation is offered to an agent, accepts on their behalf, and returns the agent.
 func (i *importer) taken(ctx context.Context, sid string) (string, error) {
 	offer, cancel := context.WithTimeout(ctx, offerPatience)
 	defer cancel()
@@ -201,7 +201,7 @@ func (i *importer) taken(ctx context.Context, sid string) (string, error) {
 	return agent, caughtUp(ctx, i.baton, i.desk, sid)
 }
 
-// write plays turns, as the customer, the agent, or the tools whose reports the agent saw.
+// write sends the turns as messages of the customer, the agent, or the tools whose reports the agent saw.
 func (i *importer) write(ctx context.Context, sid, agent string, turns [][2]string) error {
 	for _, turn := range turns {
 		from, err := author(turn[0], agent)
@@ -227,7 +227,7 @@ func author(speaker, agent string) (string, error) {
 	return "", fmt.Errorf("a turn of %q: the speakers are customer, agent and action", speaker)
 }
 
-// identical compares the transcript, as the receiver sees it, with the source.
+// identical reports whether the transcript, as the receiving agent sees it, equals the source.
 func (i *importer) identical(ctx context.Context, sid string, result imported, turns [][2]string) (bool, error) {
 	transcript, err := i.desk.Transcript(ctx, sid, desk.AsAgent(result.To))
 	if err != nil {

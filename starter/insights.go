@@ -68,7 +68,8 @@ func (c *cli) insights() *cobra.Command {
 	return cmd
 }
 
-// zoneOf returns the time zone of that name; this machine's for "", which TZ names, or the link /etc/localtime.
+// zoneOf returns the time zone with the given name. For "" it returns this machine's, from TZ or the link
+// /etc/localtime.
 func zoneOf(name, machine string) (*time.Location, error) {
 	if name != "" {
 		zone, err := time.LoadLocation(name)
@@ -77,7 +78,7 @@ func zoneOf(name, machine string) (*time.Location, error) {
 		}
 		return zone, nil
 	}
-	link, _ := os.Readlink("/etc/localtime") // without one, the offset below has to do
+	link, _ := os.Readlink("/etc/localtime") // without the link, the offset below is used
 	if _, linked, found := strings.Cut(link, "zoneinfo/"); found && machine == "" {
 		machine = linked
 	}
@@ -92,7 +93,7 @@ func zoneOf(name, machine string) (*time.Location, error) {
 	return time.FixedZone("UTC"+offset, seconds), nil
 }
 
-// insightColumns says what the columns are whose heading does not.
+// insightColumns returns an explanation of the columns whose headings need one.
 func insightColumns() string {
 	return `TRANSFERRED is the share of conversations with at least one transfer, HOPS how many completed transfers a
 conversation has on average. SENT to OPEN count the transfers that were sent, by what became of them; REDIRECTED went
@@ -154,8 +155,8 @@ func showInsights(w io.Writer, insights desk.Insights) {
 	fmt.Fprintf(w, "\nfrom %s to %s (%s)\n", insights.From.Format(time.DateTime), insights.To.Format(time.DateTime), insights.Zone)
 }
 
-// writeCSV prints the figures as CSV. To a terminal it leaves out characters that would control it, as [cli.print] does;
-// a program that reads the CSV gets what is there.
+// writeCSV prints the figures as CSV. On a terminal it removes control characters, as [cli.print] does; a program
+// that reads the CSV gets the unchanged text.
 func writeCSV(w io.Writer, insights desk.Insights, terminal bool) error {
 	rows := insights.CSV()
 	if terminal {

@@ -53,7 +53,7 @@ func (c *cli) keyring() *cobra.Command {
 	return cmd
 }
 
-// sealDesk is `starter desk seal`.
+// sealDesk returns the command `starter desk seal`.
 func (c *cli) sealDesk() *cobra.Command {
 	return &cobra.Command{
 		Use: "seal", Short: "Encrypt what the desk keeps clear, or encrypted with an older key", Args: cobra.NoArgs,
@@ -61,7 +61,7 @@ func (c *cli) sealDesk() *cobra.Command {
 			"clear or were encrypted with another key. It may run while everything is at work, and any number of times.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("timeout") {
-				c.timeout = 24 * time.Hour // there may be very much
+				c.timeout = 24 * time.Hour // a desk may be large
 			}
 			return c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 				sealed, left, err := d.Reseal(ctx)

@@ -140,7 +140,7 @@ func (c *cli) webhooks() *cobra.Command {
 	return cmd
 }
 
-// webhookSecret is `starter webhooks secret`.
+// webhookSecret returns the command `starter webhooks secret`.
 func (c *cli) webhookSecret() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secret", Short: "Show whether the auth token or a secret of their own signs webhooks", Args: cobra.NoArgs,
@@ -174,7 +174,7 @@ func (c *cli) webhookSecret() *cobra.Command {
 	return cmd
 }
 
-// showWebhookSecret prints what signs webhooks, and a secret that was just made.
+// showWebhookSecret prints what signs webhooks, and the secret if it was just made.
 func (c *cli) showWebhookSecret(account desk.Account, secret string) error {
 	signedWith := "auth_token"
 	if current, _ := account.Signing(time.Now()); current != account.AuthToken {
@@ -222,7 +222,7 @@ func eventPositions(ctx context.Context, d *desk.Desk, sids []string, every bool
 	return positions, nil
 }
 
-// shownWebhook is a webhook as it is printed.
+// shownWebhook is a webhook in the form that is printed.
 type shownWebhook struct {
 	Event    string `json:"event"`
 	Name     string `json:"name"`

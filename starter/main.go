@@ -1,7 +1,7 @@
-// Command starter is Baton's command line: it tells the demo's story, runs everything on one machine
-// (`dev`), and drives conversations, the desk and replays from a terminal.
+// Command starter is Baton's command line. It shows a demo, runs everything on one machine (`dev`), and sends
+// commands to conversations, the desk and replays.
 //
-// It reads and prints; rules, records and routing may not come in. Exit codes: 0 done, 1 refused
+// It parses input and prints results; it contains no rules, storage or routing. Exit codes: 0 done, 1 refused
 // (`code: sentence` on stderr) or failed, 2 wrong usage.
 package main
 

@@ -14,15 +14,15 @@ import (
 	"github.com/baton-transfers/baton/desk/naming"
 )
 
-// names are how people read the names of agents and queues. Where a friendly name is another one than the unique name, both
-// are shown, as in "Иван Петров (ivan-petrov)": commands take the unique name.
+// names formats the names of agents and queues for people. If a friendly name differs from the unique name, it
+// shows both, as in "Иван Петров (ivan-petrov)", because commands take the unique name.
 type names struct{ of desk.Names }
 
 func (n names) agent(name string) string { return named(n.of.Agent(name), name) }
 
 func (n names) queue(name string) string { return named(n.of.Queue(name), name) }
 
-// author is who wrote a message.
+// author returns the author of a message.
 func (n names) author(from string) string {
 	if from == desk.FromCustomer || from == desk.FromSystem {
 		return from
@@ -52,7 +52,7 @@ func (n names) target(to conversation.Target) string {
 	return to.String()
 }
 
-// holder is who has a task, or the queue that it waits in.
+// holder returns the agent who has a task, or the queue that it waits in.
 func (n names) holder(agent, queue string) string {
 	if agent == "" {
 		return n.queue(queue)
@@ -70,8 +70,8 @@ func unknownQueue(name string) error {
 		"there is no queue named %q: `starter queues` shows the names", name)
 }
 
-// requireKnown refuses an agent or a queue to look for that the desk does not know; an empty name is none. Those who are gone have
-// conversations: look for them first.
+// requireKnown refuses a search for an agent or a queue that the desk does not know. It ignores empty names.
+// Removed agents and queues still have conversations, so search for them before calling it.
 func requireKnown(ctx context.Context, d *desk.Desk, agent, queue string) error {
 	if agent != "" {
 		agents, err := d.Agents(ctx)
@@ -94,11 +94,11 @@ func requireKnown(ctx context.Context, d *desk.Desk, agent, queue string) error 
 	return nil
 }
 
-// advice is what a refusal says to do at the command line: the unique name where a friendly one was given, the command that shows
-// who has a conversation.
+// advice returns what to do about a refusal on the command line: use the unique name instead of the friendly one,
+// or the command that shows who has a conversation.
 func (c *cli) advice(ctx context.Context, cmd *cobra.Command, refusal *conversation.Refusal) string {
 	kind, given := "", ""
-	switch refusal.Code { //nolint:exhaustive // the others need none
+	switch refusal.Code { //nolint:exhaustive // the others need no advice
 	case conversation.CodeNotYourTask:
 		if args := cmd.Flags().Args(); len(args) > 0 && validConversation(args[0]) == nil {
 			return fmt.Sprintf("`starter show %s` shows who has it", args[0])
@@ -125,7 +125,7 @@ func (c *cli) advice(ctx context.Context, cmd *cobra.Command, refusal *conversat
 		known, err = readNames(ctx, d)
 		return err
 	}); err != nil {
-		return "" // the refusal is what matters
+		return "" // the refusal matters more than this error
 	}
 	friendly := known.of.Agents
 	if kind == "queue" {
@@ -144,7 +144,7 @@ func (c *cli) advice(ctx context.Context, cmd *cobra.Command, refusal *conversat
 	return "commands take the unique name, here " + strings.Join(unique, " or ")
 }
 
-// namedBy returns the agent or the queue that was given for a refused field.
+// namedBy returns the agent or the queue in the flag of a refused field.
 func namedBy(cmd *cobra.Command, field string) (kind, given string) {
 	flag := cmd.Flags().Lookup(strings.TrimPrefix(flagOf(cmd, field), "--"))
 	if flag == nil {
@@ -160,17 +160,17 @@ func namedBy(cmd *cobra.Command, field string) (kind, given string) {
 	return "agent", given
 }
 
-// readNames reads how people read names.
+// readNames reads the names of agents and queues.
 func readNames(ctx context.Context, d *desk.Desk) (names, error) {
 	known, err := d.Names(ctx)
 	return names{known}, err
 }
 
-// namesWithin is for how long a command that needs nothing else of the desk waits for names.
+// namesWithin bounds the time to read names for a command that needs nothing else of the desk.
 const namesWithin = 3 * time.Second
 
-// names reads how people read names, for a command that needs nothing else of the desk. A machine that reaches the
-// conversations need not reach the desk: the unique names are shown then, and what went wrong is said on stderr.
+// names reads the names for a command that needs nothing else of the desk. A machine that reaches the conversations
+// may not reach the desk: then the unique names are shown, and the error is printed on stderr.
 func (c *cli) names(ctx context.Context) names {
 	settings, err := c.config()
 	if err != nil || c.json || requireFile(settings.Database) != nil {

@@ -10,18 +10,18 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows on stderr how far a long command is: as a bar on a terminal, else as a line every few seconds.
+// progress shows the progress of a long command on stderr: a bar on a terminal, else a line every few seconds.
 type progress struct {
 	what   string
 	of     int64
 	count  int64
 	failed int
-	bar    *progressbar.ProgressBar // nil where nobody watches
+	bar    *progressbar.ProgressBar // nil without a terminal
 	lines  io.Writer
 	shown  time.Time
 }
 
-// linesEvery is how often a line tells how far it is.
+// linesEvery is the time between two lines.
 const linesEvery = 5 * time.Second
 
 func (c *cli) progress(what string, of int64) *progress {
@@ -34,13 +34,13 @@ func (c *cli) progress(what string, of int64) *progress {
 	return p
 }
 
-// isTerminal reports whether what is written is read on a terminal.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// done counts one more, and tells how many have failed so far.
+// done counts one more, and shows how many have failed so far.
 func (p *progress) done(failed int) {
 	p.count++
 	if p.bar != nil {
@@ -48,7 +48,7 @@ func (p *progress) done(failed int) {
 			p.bar.Describe(fmt.Sprintf("%s, %d failed", p.what, failed))
 		}
 		p.failed = failed
-		_ = p.bar.Add(1) // more than were counted at first is no error to tell
+		_ = p.bar.Add(1) // exceeding the first count is not an error
 		return
 	}
 	if time.Since(p.shown) > linesEvery {
@@ -57,9 +57,9 @@ func (p *progress) done(failed int) {
 	}
 }
 
-// end takes the bar away.
+// end removes the bar.
 func (p *progress) end() {
 	if p.bar != nil {
-		_ = p.bar.Finish() // a terminal that is gone can't be told
+		_ = p.bar.Finish() // nothing to do about a closed terminal
 	}
 }

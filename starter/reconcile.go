@@ -12,19 +12,19 @@ import (
 	"github.com/baton-transfers/baton/internal/reconcile"
 )
 
-// reconciled is what comparing came to.
+// reconciled is the result of comparing conversations with the desk.
 type reconciled struct {
 	// Compared is how many conversations were compared.
 	Compared int `json:"compared"`
-	// Repaired are those that the desk showed otherwise than they were, and shows as they are now.
+	// Repaired are the conversations that differed at the desk and agree now.
 	Repaired []reconciledConversation `json:"repaired"`
-	// Failed are those that could not be compared, or that the desk still shows otherwise.
+	// Failed are the conversations that could not be compared or still differ at the desk.
 	Failed []reconciledConversation `json:"failed"`
 }
 
 type reconciledConversation struct {
 	Conversation string `json:"conversation"`
-	// Outcome is resynced, ended or released of one that was repaired, and what is wrong of one that was not.
+	// Outcome is resynced, ended or released after a repair, and the error otherwise.
 	Outcome string `json:"outcome"`
 }
 

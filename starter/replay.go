@@ -24,21 +24,21 @@ import (
 	"github.com/baton-transfers/baton/internal/private"
 )
 
-// replayOptions say which conversations are replayed, and how.
+// replayOptions select the conversations to replay.
 type replayOptions struct {
-	// query finds them on the server.
+	// query selects conversations on the server.
 	query string
-	// limit is for the first that are found, sample for so many of them by chance; 0: all.
+	// limit selects the first matches, sample a random sample of that size; 0 means all.
 	limit, sample int
-	// parallel is how many are replayed at a time.
+	// parallel is how many histories are replayed at a time.
 	parallel int
-	// allowNone lets a build pass that nothing was found for.
+	// allowNone makes it a success if there is nothing to replay.
 	allowNone bool
-	// save is a folder for the histories that fail; empty: nowhere.
+	// save is a folder for the histories that fail; empty saves none.
 	save string
 }
 
-// everyOpen finds the conversations that a new build would have to carry on.
+// everyOpen selects the conversations that a new build would have to continue.
 const everyOpen = `ExecutionStatus = "Running"`
 
 func (c *cli) replay() *cobra.Command {
@@ -77,7 +77,7 @@ func (c *cli) replay() *cobra.Command {
 				return c.verdict(g)
 			}
 			if !cmd.Flags().Changed("timeout") {
-				c.timeout = 24 * time.Hour // there may be very many
+				c.timeout = 24 * time.Hour // there may be many conversations
 			}
 			return c.connected(cmd.Context(), func(ctx context.Context, temporal client.Client) error {
 				return c.replayOnServer(ctx, temporal, g)
@@ -102,7 +102,7 @@ func (g *gate) replayFile(file string) replayed {
 		r.err = fmt.Errorf("read the history: %w", err)
 		return r
 	}
-	defer func() { _ = reader.Close() }() // only read
+	defer func() { _ = reader.Close() }() // opened for reading only
 	history, err := client.HistoryFromJSON(reader, client.HistoryJSONOptions{})
 	if err != nil {
 		r.err = fmt.Errorf("this is no history: write it with `temporal workflow show --output json`: %w", err)
@@ -111,8 +111,8 @@ func (g *gate) replayFile(file string) replayed {
 	return g.replay(r, history)
 }
 
-// replayOnServer replays what the query finds. What is held at a time is one history for each that is replayed
-// at a time, so that a namespace may have millions.
+// replayOnServer replays the conversations that the query selects. It holds only the histories that are being
+// replayed in memory, so that a namespace may have millions.
 func (c *cli) replayOnServer(ctx context.Context, temporal client.Client, g *gate) error {
 	o := g.options
 	count, err := countFound(ctx, temporal, o)
@@ -144,21 +144,21 @@ func (c *cli) replayOnServer(ctx context.Context, temporal client.Client, g *gat
 	if err := group.Wait(); err != nil {
 		return err //nolint:wrapcheck // find has wrapped it
 	}
-	if ctx.Err() != nil { // the deadline, or Ctrl-C: what could not be read any more says nothing of this build
+	if ctx.Err() != nil { // after the deadline or Ctrl-C, a history that could not be read says nothing about this build
 		return ctx.Err()
 	}
 	return c.verdict(g)
 }
 
-// gate gathers what came of each history.
+// gate collects the results of the replays.
 type gate struct {
 	// Build is this build's ID.
 	Build    string `json:"build_id"`
 	Replayed int    `json:"replayed"`
 	Failed   int    `json:"failed"`
-	// Gone are those that were deleted between being found and being read.
+	// Gone is how many histories were deleted before they could be read.
 	Gone int `json:"gone"`
-	// Failures are the first of those that failed.
+	// Failures are the first failed replays, at most shownFailures.
 	Failures []replayed `json:"failures"`
 
 	options  replayOptions
@@ -169,10 +169,10 @@ type gate struct {
 	problem  error
 }
 
-// shownFailures is how many of those that fail are told.
+// shownFailures is how many failed replays are reported.
 const shownFailures = 50
 
-// tell notes what came of one history.
+// tell records the result of one replay.
 func (g *gate) tell(r replayed) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -198,7 +198,7 @@ func (g *gate) tell(r replayed) {
 	g.Failures = append(g.Failures, r)
 }
 
-// saveTo writes the history to a file in the folder, for its owner alone, and returns its name.
+// saveTo writes the history to a file in the folder that only this user can read, and returns the file's name.
 func (r replayed) saveTo(folder string) (string, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", fmt.Errorf("make the folder for histories that fail: %w", err)
@@ -218,7 +218,7 @@ func (r replayed) saveTo(folder string) (string, error) {
 	return file, nil
 }
 
-// verdict says whether this build may carry the conversations on.
+// verdict prints the results, and returns an error if this build may not continue the conversations.
 func (c *cli) verdict(g *gate) error {
 	g.progress.end()
 	err := c.print(g, func(w io.Writer) {

@@ -24,24 +24,25 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// silent drops what the SDK logs of a history that fails: the verdict says it.
+// silent discards the SDK's log of failing replays, which the results report.
 var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 
 // execution is one run of a conversation on the server.
 type execution struct{ workflowID, runID string }
 
-// where is the query for the conversations' runs; one that was continued as new is carried on by nobody.
+// where returns the query for the runs to replay. It leaves out runs that were continued as new, because workers do
+// not continue them.
 func (o replayOptions) where() string {
 	return fmt.Sprintf(`WorkflowType = %q AND ExecutionStatus != "ContinuedAsNew" AND (%s)`, workflows.Type, o.query)
 }
 
-// tries are how often a server is asked that has much else to do, pause how long it is left alone between.
+// tries is how often a call to a busy server is tried, pause the time between two attempts.
 const (
 	tries = 5
 	pause = time.Second
 )
 
-// insist asks the server again where it has not answered. What isn't there, or was asked wrongly, stays so.
+// insist calls ask until it succeeds. It does not retry errors that say that something is not found or invalid.
 func insist[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	for try := 1; ; try++ {
 		answer, err := ask()
@@ -53,7 +54,7 @@ func insist[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	}
 }
 
-// paused leaves the server alone for a moment, and returns false where ctx ends meanwhile.
+// paused waits for the pause, and returns false if ctx ends first.
 func paused(ctx context.Context) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -65,7 +66,7 @@ func paused(ctx context.Context) bool {
 	}
 }
 
-// countFound is how many will be replayed, as far as the server knows now.
+// countFound returns how many histories will be replayed, as far as the server knows now.
 func countFound(ctx context.Context, temporal client.Client, o replayOptions) (int64, error) {
 	counted, err := insist(ctx, func() (*workflowservice.CountWorkflowExecutionsResponse, error) {
 		return temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: o.where()})
@@ -80,7 +81,7 @@ func countFound(ctx context.Context, temporal client.Client, o replayOptions) (i
 	return found, nil
 }
 
-// find calls each with the runs to replay.
+// find calls each with every run to replay.
 func find(ctx context.Context, temporal client.Client, o replayOptions, each func(execution) error) error {
 	var sample []execution
 	seen := 0
@@ -95,10 +96,10 @@ func find(ctx context.Context, temporal client.Client, o replayOptions, each fun
 		for _, listed := range response.GetExecutions() {
 			e := execution{listed.GetExecution().GetWorkflowId(), listed.GetExecution().GetRunId()}
 			seen++
-			if o.sample > 0 { // each of those seen so far is in it with the same chance
+			if o.sample > 0 { // each run seen so far is in the sample with equal probability
 				if len(sample) < o.sample {
 					sample = append(sample, e)
-				} else if at := rand.IntN(seen); at < o.sample { //nolint:gosec // a choice, no secret
+				} else if at := rand.IntN(seen); at < o.sample { //nolint:gosec // a sample, not a secret
 					sample[at] = e
 				}
 				continue
@@ -120,19 +121,19 @@ func find(ctx context.Context, temporal client.Client, o replayOptions, each fun
 	return nil
 }
 
-// replayed is what came of one history.
+// replayed is the result of replaying one history.
 type replayed struct {
-	// History is the conversation's SID, or a file's name, Run the ID of its run.
+	// History is the SID of the conversation or the name of a file, Run the ID of the run.
 	History string `json:"history"`
 	Run     string `json:"run,omitempty"`
-	// Event is the first that this build makes otherwise, or the end of the workflow task that it belongs to; 0 where that
-	// can't be told.
+	// Event is the first event that this build does differently, or the end of its workflow task; 0 if it is
+	// unknown.
 	Event int64  `json:"event,omitempty"`
 	Error string `json:"error"`
 	// Saved is the file that the history was saved to.
 	Saved string `json:"saved,omitempty"`
 
-	// gone is set where the history is no longer there.
+	// gone is set if the history no longer exists.
 	gone    bool
 	err     error
 	history *historypb.History
@@ -159,7 +160,7 @@ func historyOf(ctx context.Context, temporal client.Client, one execution) (*his
 	for events.HasNext() {
 		event, err := events.Next()
 		if err != nil {
-			return nil, err //nolint:wrapcheck // the caller says of what
+			return nil, err //nolint:wrapcheck // the caller adds the context
 		}
 		history.Events = append(history.Events, event)
 	}
@@ -178,9 +179,9 @@ func (g *gate) run(r replayed, history *historypb.History) error {
 	if !slices.ContainsFunc(history.GetEvents(), func(e *historypb.HistoryEvent) bool {
 		return e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED
 	}) {
-		return nil // nothing of it has run yet
+		return nil // no workflow task has completed yet
 	}
-	replayer, err := temporalenv.NewReplayer(g.keys) // a new one for each: it keeps the result of every history it has seen
+	replayer, err := temporalenv.NewReplayer(g.keys) // a new one for each history, because a replayer keeps all results
 	if err != nil {
 		return err
 	}
@@ -188,13 +189,13 @@ func (g *gate) run(r replayed, history *historypb.History) error {
 	if r.Run != "" {
 		options.OriginalExecution = workflow.Execution{ID: workflows.ID(r.History), RunID: r.Run}
 	}
-	return replayer.ReplayWorkflowHistoryWithOptions(silent, history, options) //nolint:wrapcheck // the verdict says of what
+	return replayer.ReplayWorkflowHistoryWithOptions(silent, history, options) //nolint:wrapcheck // the results name the history
 }
 
-// notDeterministic is the SDK's number for a workflow that does otherwise than its history says.
+// notDeterministic is the SDK's error number for a workflow that does not match its history.
 const notDeterministic = "TMPRL1100"
 
-// explain says why it failed, and where in the history.
+// explain records the error and the event of the history at which it occurs.
 func (g *gate) explain(r *replayed) {
 	r.Error = r.err.Error()
 	if !strings.Contains(r.Error, notDeterministic) {
@@ -214,8 +215,8 @@ func (g *gate) explain(r *replayed) {
 	}
 }
 
-// differs returns the first step of the history that this build does otherwise: what came of one workflow task. A
-// history that ends with the start of a task is replayed as far as the task before.
+// differs returns the events of the first workflow task that this build executes differently. A history that ends
+// with the start of a task is replayed up to the task before.
 func (g *gate) differs(r replayed, events []*historypb.HistoryEvent) []*historypb.HistoryEvent {
 	starts := []int{}
 	for i, event := range events {

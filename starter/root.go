@@ -24,32 +24,32 @@ const (
 	exitUsage   = 2
 )
 
-// cli is one call of the command line; everything from outside comes in through it.
+// cli is one run of the command line. It holds everything that comes from outside.
 type cli struct {
 	getenv         func(string) string
 	stdout, stderr io.Writer
 
-	// flags of every command
+	// Flags of every command.
 	json      bool
 	temporal  string
 	namespace string
 	data      string
 	timeout   time.Duration
 
-	// path is the command that runs, as in "starter keys account".
+	// path is the path of the running command, such as "starter keys account".
 	path string
-	// started is set once flags and arguments were found right.
+	// started is set after flags and arguments have been accepted.
 	started bool
 }
 
-// usageError is a wrong call: its sentence says what would be right.
+// usageError is wrong usage of a command; its message says what is correct.
 type usageError struct{ error }
 
 func wrongUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	c := &cli{getenv: getenv, stdout: stdout, stderr: stderr}
-	root := c.root() //nolint:contextcheck // cobra hands the context to each command
+	root := c.root() //nolint:contextcheck // cobra passes the context to each command
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return exitDone
 	}
 	if refusal, ok := errors.AsType[*conversation.Refusal](err); ok {
-		// What was being done is what the user has just typed.
+		// The wrapping context is left out: the user has just typed the command.
 		sentence := refusal.Naming(flagOf(ran, refusal.Details.Field))
 		if advice := c.advice(ctx, ran, refusal); advice != "" {
 			sentence += "; " + advice
@@ -74,9 +74,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitRefused
 }
 
-// flagOf returns the command's flag for a field of the desk or of the rules, "" if it has none.
+// flagOf returns the command's flag for a field of the desk or of the rules; "" if there is none.
 func flagOf(cmd *cobra.Command, field string) string {
-	whole, _, _ := strings.Cut(field, ".") // a target's agent and its queue are both in --to
+	whole, _, _ := strings.Cut(field, ".") // --to has both the agent and the queue of a target
 	for _, name := range []string{strings.NewReplacer("_", "-", ".", "-").Replace(field), whole} {
 		if field != "" && cmd.Flags().Lookup(name) != nil {
 			return "--" + name
@@ -128,7 +128,7 @@ func (c *cli) root() *cobra.Command {
 	return root
 }
 
-// noteStart has every command note that it runs: what fails before that was called wrongly.
+// noteStart makes every command record that it has started. An error before that is wrong usage.
 func (c *cli) noteStart(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -149,7 +149,7 @@ func (c *cli) printJSON(value any) error {
 	if err := encoder.Encode(value); err != nil {
 		return fmt.Errorf("print JSON: %w", err)
 	}
-	var escaped strings.Builder // JSON escapes the controls of ASCII only
+	var escaped strings.Builder // encoding/json escapes only ASCII control characters
 	for _, r := range b.String() {
 		if r != '\n' && conversation.Hidden(r) {
 			for _, unit := range utf16.Encode([]rune{r}) {
@@ -165,7 +165,7 @@ func (c *cli) printJSON(value any) error {
 	return nil
 }
 
-// print prints the value as JSON if that is wanted, else as a person would read it.
+// print prints the value as JSON if --json is set, else with human.
 func (c *cli) print(value any, human func(w io.Writer)) error {
 	if c.json {
 		return c.printJSON(value)
@@ -176,7 +176,7 @@ func (c *cli) print(value any, human func(w io.Writer)) error {
 	return nil
 }
 
-// onOff reads a switch's value.
+// onOff parses the value of a flag that is on or off.
 func onOff(flag, value string) (bool, error) {
 	switch strings.ToLower(value) {
 	case "on", "true", "yes":

@@ -29,7 +29,7 @@ func (c *cli) setup() *cobra.Command {
 				return err
 			}
 			if !cmd.Flags().Changed("timeout") {
-				c.timeout = 24 * time.Hour // a large desk is migrated for long
+				c.timeout = 24 * time.Hour // the migration of a large desk takes long
 			}
 			if err := c.withDesk(cmd.Context(), true, func(context.Context, *desk.Desk) error { return nil }); err != nil {
 				return err

@@ -59,14 +59,14 @@ func showRecord(w io.Writer, record conversation.Record, known names) {
 	}
 }
 
-// watchPause is how often `watch` looks.
+// watchPause is the time between two readings of `watch`.
 const watchPause = 300 * time.Millisecond
 
 func (c *cli) watch() *cobra.Command {
 	return &cobra.Command{
 		Use: "watch CH…", Short: "Follow a conversation until it is closed, or until Ctrl-C", Args: oneConversation,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c.timeout = 365 * 24 * time.Hour // following ends with the conversation
+			c.timeout = 365 * 24 * time.Hour // following ends when the conversation ends
 			err := c.withClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
 				shown, known := -1, c.names(ctx)
 				for {
@@ -90,7 +90,7 @@ func (c *cli) watch() *cobra.Command {
 					}
 				}
 			})
-			if cmd.Context().Err() == nil { // Ctrl-C is how one stops watching
+			if cmd.Context().Err() == nil { // Ctrl-C is the normal end of watching
 				return err
 			}
 			return nil
@@ -98,7 +98,7 @@ func (c *cli) watch() *cobra.Command {
 	}
 }
 
-// showStep is one line of `watch`.
+// showStep prints one line of `watch`.
 func showStep(w io.Writer, record conversation.Record, known names) {
 	var parts []string
 	for _, t := range record.LiveTasks() {

@@ -12,16 +12,16 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// table prints rows under a header, in columns.
+// table prints rows in columns under a header.
 func table(w io.Writer, header []string, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{header}, rows...) {
 		fmt.Fprintln(t, strings.TrimRight(strings.Join(row, "\t"), "\t "))
 	}
-	_ = t.Flush() // a terminal that is gone can't be told
+	_ = t.Flush() // nothing to do about a closed terminal
 }
 
-// tableOfSome prints a wide table without the columns that have nothing to tell in any row.
+// tableOfSome prints a wide table without the columns that are empty in all rows.
 func tableOfSome(w io.Writer, header []string, rows [][]string) {
 	kept := make([][]string, len(rows)+1)
 	for column := range header {
@@ -35,7 +35,7 @@ func tableOfSome(w io.Writer, header []string, rows [][]string) {
 	table(w, kept[0], kept[1:])
 }
 
-// moment is a date and time in a table; a dash for the zero time.
+// moment formats a date and time for a table; a dash for the zero time.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -43,7 +43,7 @@ func moment(t time.Time) string {
 	return t.Local().Format(time.DateTime) //nolint:gosmopolitan // who reads a table reads their own clock
 }
 
-// clock is a time of today in a table, with its date where that is another day.
+// clock formats a time for a table, with its date unless it is today.
 func clock(t time.Time) string { return clockAt(t, time.Now()) }
 
 func clockAt(t, now time.Time) string {
@@ -54,7 +54,7 @@ func clockAt(t, now time.Time) string {
 	return shown
 }
 
-// counted is a number of things, as in "1 conversation".
+// counted formats a number of things, as in "1 conversation".
 func counted(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -62,7 +62,7 @@ func counted(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// named is how a table calls an agent or a queue: the friendly name, and the name that commands take where it is another.
+// named formats an agent or a queue for a table: the friendly name, and the unique name if it differs.
 func named(friendly, name string) string {
 	if friendly == name || friendly == "" {
 		return name
@@ -70,8 +70,8 @@ func named(friendly, name string) string {
 	return friendly + " (" + name + ")"
 }
 
-// oneLine keeps text of any origin within its row: no line breaks, and no characters that control the terminal, reorder
-// what is beside them or are invisible.
+// oneLine makes text fit into one row: it removes line breaks and characters that control the terminal, reorder
+// text or are invisible.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -84,7 +84,7 @@ func oneLine(text string) string {
 	}, text)
 }
 
-// printable is a text of several lines without characters that would control the terminal.
+// printable returns a text of several lines without characters that would control the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && conversation.Hidden(r) {
