@@ -17,7 +17,7 @@ import (
 	"github.com/baton-transfers/baton/internal/contract"
 )
 
-// computed are the flags whose default depends on the day or on the machine.
+// computed lists the flags whose default depends on the day or on the machine.
 var computed = []string{"starter keyring new --id", "starter replay --parallel"}
 
 func TestContract(t *testing.T) {
@@ -37,7 +37,8 @@ func TestContract(t *testing.T) {
 	contract.Check(t, lines)
 }
 
-// printed returns a line with the JSON names of each struct of a folder that has some: what --json prints consists of them.
+// printed returns a line with the JSON names of each struct in a folder that has some. The output of --json
+// consists of these structs.
 func printed(t *testing.T, folder string) []string {
 	t.Helper()
 	var lines []string
@@ -68,8 +69,8 @@ func jsonNames(t *testing.T, of *ast.StructType) []string {
 	return names
 }
 
-// usage returns a line for the command with its arguments, for each of its flags with type and default, and for those of the
-// commands below it.
+// usage returns a line for the command with its arguments, for each of its flags with type and default, and for
+// those of its subcommands.
 func usage(cmd *cobra.Command) []string {
 	_, arguments, _ := strings.Cut(cmd.Use, " ")
 	lines := []string{strings.TrimSpace("command " + cmd.CommandPath() + " " + arguments)}

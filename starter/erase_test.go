@@ -17,7 +17,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// histories are a server's workflow histories. It deletes those that are not refused, and not slow.
+// histories is a fake server's workflow histories. It deletes those that are neither refused nor slow.
 type histories struct {
 	client.Client
 
@@ -29,7 +29,7 @@ func (h *histories) WorkflowService() workflowservice.WorkflowServiceClient {
 	return deleting{histories: h}
 }
 
-// deleting is the part of the server that deletes.
+// deleting is the part of the fake server that deletes.
 type deleting struct {
 	workflowservice.WorkflowServiceClient
 
@@ -56,7 +56,8 @@ func (h *histories) DescribeWorkflowExecution(_ context.Context, _, run string) 
 	return &workflowservice.DescribeWorkflowExecutionResponse{}, nil
 }
 
-// TestHistoriesThatAreLeftAreNamed: nothing is said to be deleted that the server still has, and a repetition succeeds.
+// TestHistoriesThatAreLeftAreNamed: a history that the server still has is not reported as deleted, and a second
+// call succeeds.
 func TestHistoriesThatAreLeftAreNamed(t *testing.T) {
 	t.Parallel()
 	const first, second = "CH00000000000000000000000000000001", "CH00000000000000000000000000000002"

@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestARefusalNamesTheFlag holds that a value the desk refuses is called by the flag that it was given with.
+// TestARefusalNamesTheFlag checks that a refusal names the flag of the refused value.
 func TestARefusalNamesTheFlag(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -36,7 +36,7 @@ func TestARefusalNamesTheFlag(t *testing.T) {
 	}
 }
 
-// TestDurationsMayBeInDays holds for every flag that takes a duration.
+// TestDurationsMayBeInDays covers every flag with a duration.
 func TestDurationsMayBeInDays(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
@@ -68,7 +68,7 @@ func TestDurationsMayBeInDays(t *testing.T) {
 	require.Equal(t, exitDone, code, said)
 }
 
-// TestTimesOfOtherDaysHaveTheirDate holds that a time of day alone is of today.
+// TestTimesOfOtherDaysHaveTheirDate checks that a time without a date is of today.
 func TestTimesOfOtherDaysHaveTheirDate(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 30, 10, 24, 22, 0, time.Local)
@@ -84,7 +84,7 @@ func TestTimesOfOtherDaysHaveTheirDate(t *testing.T) {
 	require.Regexp(t, `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`, out)
 }
 
-// TestTheDatabaseIsWrittenInOneOfTwoForms holds that a mistyped database is no new, empty desk.
+// TestTheDatabaseIsWrittenInOneOfTwoForms checks that a mistyped database does not create a new, empty desk.
 func TestTheDatabaseIsWrittenInOneOfTwoForms(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -9,7 +9,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestACommandThatIsRefusedChangesNothing holds for commands that change several things: the same command can be
+// TestACommandThatIsRefusedChangesNothing covers commands that change several things: the same command can be
 // repeated after its mistake is corrected.
 func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
@@ -53,7 +53,8 @@ func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 	require.Regexp(t, `support +Help +zoe `, out)
 }
 
-// TestNamesThatDoNotExistAreRefused by every command that takes them; a friendly name is answered with the unique one.
+// TestNamesThatDoNotExistAreRefused covers every command that takes a name. The refusal of a friendly name has the
+// unique one.
 func TestNamesThatDoNotExistAreRefused(t *testing.T) {
 	t.Parallel()
 	starter := starting(t, func(d *desk.Desk) {

@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestNamesControlNoTerminal prints what people may have called themselves.
+// TestNamesControlNoTerminal prints names with control characters.
 func TestNamesControlNoTerminal(t *testing.T) {
 	t.Parallel()
 	const name = "Éric \u202egnp\u001b[31m \u009b31m 👩\u200d💻 張偉"
@@ -35,7 +35,7 @@ func TestNamesControlNoTerminal(t *testing.T) {
 	require.Equal(t, name, read["name"], "programs read what is there")
 }
 
-// TestTablesShowFriendlyNames prints what commands show, with the unique name that commands take.
+// TestTablesShowFriendlyNames checks that tables show friendly names and the unique names that commands take.
 func TestTablesShowFriendlyNames(t *testing.T) {
 	t.Parallel()
 	known := names{desk.Names{Agents: map[string]string{"ivan": "Иван", "bob": "bob"}, Queues: map[string]string{"sales": "מכירות\u202e"}}}
@@ -74,8 +74,8 @@ func TestTablesShowFriendlyNames(t *testing.T) {
 	require.Equal(t, "bob,Иван (ivan)", known.agents([]string{"bob", "ivan"}))
 }
 
-// TestCSVControlsNoTerminal prints the CSV of names that an earlier build took: a terminal gets no character that controls
-// it, a program gets what is there.
+// TestCSVControlsNoTerminal prints, as CSV, names that an earlier build accepted. A terminal gets no control
+// characters, a program gets the unchanged text.
 func TestCSVControlsNoTerminal(t *testing.T) {
 	t.Parallel()
 	insights := desk.Insights{Agents: []desk.Group{{Name: "eve\u001b[31m\u202e", FriendlyName: "\u200b=cmd|' /C calc'!A0"}}}

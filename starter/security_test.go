@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// starting runs starter on a desk of its own, and returns how it ended.
+// starting returns a function that runs starter on its own desk.
 func starting(t *testing.T, prepare func(*desk.Desk)) func(args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	data := t.TempDir()
@@ -83,7 +83,7 @@ func TestTheWebhooksSecretIsShownOnce(t *testing.T) {
 	require.Contains(t, said, "720h")
 }
 
-// longest is the longest word of letters and digits.
+// longest returns the longest word of letters and digits.
 func longest(text string) (word string) {
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+/=", r)

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheZoneOfInsights is the one that is named, else the machine's; another name is refused.
+// TestTheZoneOfInsights: the named zone is used, else the machine's; unknown names are refused.
 func TestTheZoneOfInsights(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, machine, zone string }{

@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/internal/codec"
 )
 
-// Keys of the tests: fresh ones each time, for a test needs no particular key.
+// freshKey returns a new random key: a test needs no particular key.
 func freshKey(t require.TestingT, id string) string {
 	key, err := codec.FreshKey(id)
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestPayloadsComeBackAsTheyWere(t *testing.T) {
 			require.True(t, proto.Equal(payloads[i], decoded[i]))
 			require.Equal(t, from.IDs()[0], string(encoded[i].GetMetadata()["encryption-key-id"]))
 			require.Equal(t, "binary/encrypted", string(encoded[i].GetMetadata()["encoding"]))
-			// So what fits into the server's limits still does.
+			// The overhead is small enough that payloads within the server's limits stay within them.
 			require.LessOrEqual(t, proto.Size(encoded[i]), proto.Size(payloads[i])+150)
 		}
 	})
@@ -156,7 +156,7 @@ func TestEachChangedByteIsNoticed(t *testing.T) {
 			require.Error(t, err, name)
 		}
 	}
-	// One that belongs to a row isn't a payload, whatever its metadata say.
+	// A text that is sealed for a row is not a payload, whatever the metadata says.
 	sealed, err := r.Seal("text", "messages.text/IM1")
 	require.NoError(t, err)
 	_, err = decrypt(r, &commonpb.Payload{Metadata: whole.GetMetadata(), Data: []byte(sealed)})
@@ -352,7 +352,7 @@ func TestOlderPayloadsAreReadUntilTheCutOff(t *testing.T) {
 	require.ErrorContains(t, err, "after the keys")
 }
 
-// TestAnErrorWithoutTheKeyNamesTheKey holds for clients that have no keys or other ones, and for causes.
+// TestAnErrorWithoutTheKeyNamesTheKey covers clients with no keys and with other keys, and the causes of errors.
 func TestAnErrorWithoutTheKeyNamesTheKey(t *testing.T) {
 	t.Parallel()
 	worker := ring(t, freshKey(t, "2026-11"))

@@ -159,7 +159,7 @@ func TestCheckReach(t *testing.T) {
 	}
 }
 
-// TestPublicAddressIsAnOrigin: browsers send it in lower case, without the scheme's own port.
+// TestPublicAddressIsAnOrigin: browsers send an origin in lower case, without the scheme's default port.
 func TestPublicAddressIsAnOrigin(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{

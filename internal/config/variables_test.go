@@ -44,7 +44,7 @@ func TestContract(t *testing.T) {
 	contract.Check(t, variablesRead(t, "../.."))
 }
 
-// variablesRead returns the BATON_ variables that Go code has as literals of their own, and those of the Compose file.
+// variablesRead returns the BATON_ variables in string literals of Go code and in the Compose file.
 func variablesRead(t *testing.T, root string) []string {
 	t.Helper()
 	read := map[string]bool{}

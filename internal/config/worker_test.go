@@ -31,7 +31,7 @@ func TestLoadWorker(t *testing.T) {
 		"BATON_DEPLOYMENT":           {"a.b", "a:b", "-", "two words", strings.Repeat("a", 65)},
 		"BATON_BUILD_ID":             {"a:b", "two words", strings.Repeat("a", 129)},
 		"BATON_CACHED_CONVERSATIONS": {"many", "99", "-1"},
-		"BATON_VERSIONING":           {"perhaps", "pinned"}, // there is no deployment to be pinned in
+		"BATON_VERSIONING":           {"perhaps", "pinned"}, // pinned needs a deployment
 	} {
 		for _, value := range values {
 			_, err := load(map[string]string{variable: value})

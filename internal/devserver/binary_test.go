@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBinary is what `make test` runs first, so that the one long build is seen to go on. It prints
-// to the standard error output, which is shown while the test runs.
+// TestBinary runs first in `make test`, so that the progress of the one long build is visible. It prints to stderr,
+// which is shown while the test runs.
 func TestBinary(t *testing.T) {
 	t.Parallel()
 
@@ -68,7 +68,7 @@ func TestBinaryInPath(t *testing.T) {
 			inPath := Script(t, folder, "temporal", test.script)
 			t.Setenv("PATH", folder+":/usr/bin:/bin")
 			t.Setenv(binaryVariable, "")
-			t.Chdir(folder) // no checkout: what isn't in PATH can't be built
+			t.Chdir(folder) // not a checkout, so nothing can be built
 			t.Setenv("XDG_CACHE_HOME", t.TempDir())
 
 			var progress bytes.Buffer
@@ -180,7 +180,7 @@ func TestBuildThatIsInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancelCause(t.Context())
 	errInterrupted := errors.New("interrupted")
 	go func() {
-		_, _ = os.ReadFile(running) // returns when the build has written to it
+		_, _ = os.ReadFile(running) // returns when the build writes to it
 		interrupt(errInterrupted)
 	}()
 	_, err := p.binary(ctx)
@@ -203,7 +203,7 @@ func TestWhatGoBuildPrints(t *testing.T) {
 	require.Equal(t, []string{"# example.com/c", "c.go:1:2: undefined: x"}, output.complaints())
 }
 
-// fakePin returns a pin whose Go runs build instead of building; $out is where the binary goes.
+// fakePin returns a pin whose Go command runs the given script as the build; $out is the path of the binary.
 func fakePin(t *testing.T, build string) (p pinned, builds func() int) {
 	t.Helper()
 	folder := t.TempDir()
@@ -227,13 +227,13 @@ out=$2
 	}
 }
 
-// Script makes a program that stands in for another.
+// Script creates a shell script that replaces another program.
 func Script(t *testing.T, folder, name, body string) string {
 	t.Helper()
 	path := filepath.Join(folder, name)
-	syscall.ForkLock.RLock() // what a child has open for writing for a moment can't be run: text file busy
+	syscall.ForkLock.RLock() // a forked child may hold the file open for writing, and running it would fail: text file busy
 	defer syscall.ForkLock.RUnlock()
-	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700)) //nolint:gosec // it has to run
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700)) //nolint:gosec // it must be executable
 	return path
 }
 

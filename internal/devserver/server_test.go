@@ -23,7 +23,7 @@ import (
 	"github.com/baton-transfers/baton/internal/devserver"
 )
 
-// parentVariable makes this test binary a parent that starts a server on the database it names.
+// parentVariable makes this test binary a parent that starts a server on the database in the variable.
 const parentVariable = "DEVSERVER_TEST_PARENT"
 
 func TestMain(m *testing.M) {
@@ -53,7 +53,7 @@ func TestServerHasEverythingWhenStartReturns(t *testing.T) {
 		}
 		startWorkflow(t, temporal, "first")
 	}
-	response, err := http.Get(server.UIURL) //nolint:noctx // the test's own timeout will do
+	response, err := http.Get(server.UIURL) //nolint:noctx // the test's own timeout is enough
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusOK, response.StatusCode)
@@ -153,13 +153,13 @@ func TestServerDiesWithItsParent(t *testing.T) {
 	require.NoError(t, parent.Process.Kill())
 	require.Error(t, parent.Wait())
 
-	// At once, as a person does who starts `dev` again: Start waits until the file is free.
+	// Immediately, like a user who restarts `dev`: Start waits until the file is free.
 	server := start(t, devserver.Options{DatabaseFile: database, Address: address})
 	_, err = dial(t, server, client.DefaultNamespace).DescribeWorkflowExecution(t.Context(), "kept", "")
 	require.NoError(t, err)
 }
 
-// beParent starts a server, tells where it is, and waits to be killed.
+// beParent starts a server, prints its address and process ID, and waits to be killed.
 func beParent(database string) {
 	server, err := devserver.Start(context.Background(), devserver.Options{
 		Binary: os.Getenv("BATON_TEMPORAL"), DatabaseFile: database, LogWriter: os.Stderr,
@@ -288,7 +288,7 @@ func TestTwoServersDoNotShareADatabaseFile(t *testing.T) {
 	require.ErrorContains(t, err, "is in use by another dev server: stop that one, or choose another folder for the file")
 }
 
-// crash is how the dev server ends where it finds no free port for one of its services.
+// crash is the output of a dev server that finds no free port for one of its services.
 const crash = `
 echo "panic: failed assigning ephemeral port: failed to assign a free port: listen tcp 127.0.0.1:0: bind: no more" >&2
 echo >&2
@@ -358,7 +358,7 @@ func dial(t *testing.T, server *devserver.Server, namespace string) client.Clien
 	return temporal
 }
 
-// startWorkflow starts one that no worker takes, which is enough to be remembered.
+// startWorkflow starts a workflow without a worker, which is enough to check that it is stored.
 func startWorkflow(t *testing.T, temporal client.Client, id string) {
 	t.Helper()
 	_, err := temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "nobody"}, "Any")
@@ -372,7 +372,7 @@ func requireGone(t *testing.T, server *devserver.Server) {
 	require.ErrorIs(t, syscall.Kill(server.PID, 0), syscall.ESRCH)
 }
 
-// signalingWriter tells when something was written.
+// signalingWriter calls written after each write.
 type signalingWriter struct{ written func() }
 
 func (w *signalingWriter) Write(chunk []byte) (int, error) {

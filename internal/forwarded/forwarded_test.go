@@ -59,7 +59,7 @@ func trusted(t *testing.T, text string) []netip.Prefix {
 	return proxies
 }
 
-// seen is what a handler behind the middleware sees of a request.
+// seen returns the origin of a request as a handler behind the middleware sees it.
 func seen(t *testing.T, o forwarded.Options, peer string, header http.Header) (c forwarded.Client) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)

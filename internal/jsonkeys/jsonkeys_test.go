@@ -36,7 +36,7 @@ func TestUnread(t *testing.T) {
 		`{"b":0,"a":false,"c":[],"d":{}}`:                                             {"a", "b", "c", "d"},
 		`{"b":null,"a":"","c": null }`:                                                nil,
 		`{"entries":[{"queue":"q"},null,{"queue":"q","timeout":7,"skip_if":"1==1"}]}`: {"entries[2].skip_if", "entries[2].timeout"},
-		`{"entries":{"queue":"q","timeout":7}}`:                                       nil, // which decoding refuses
+		`{"entries":{"queue":"q","timeout":7}}`:                                       nil, // decoding fails
 		`[{"names":"a"}]`:                                                             nil,
 		`{`:                                                                           nil,
 		`null`:                                                                        nil,

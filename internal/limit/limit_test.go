@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pass moves the fake clock of a synctest bubble on.
+// pass advances the fake clock of a synctest bubble.
 func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the clock is fake
 
-// allowed counts how often the limiter allows it, of so many times.
+// allowed returns how many of the given number of calls the limiter allows.
 func allowed(l *Limiter, times int, key func(int) string) (count int) {
 	for n := range times {
 		if l.Allow(key(n)) {
@@ -72,7 +72,7 @@ func TestLimitInTotal(t *testing.T) {
 	})
 }
 
-// TestLimiterForgets: many other keys give a key no fresh start, and are forgotten.
+// TestLimiterForgets: many other keys do not reset the limit of a key, and are forgotten.
 func TestLimiterForgets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A server that was killed has what was committed, at the same place, and its databases can be copied.
+// A killed server has all committed data after its restart, at the same address, and its databases can be copied.
 func TestKilledServerKeepsWhatWasCommitted(t *testing.T) {
 	t.Parallel()
 	server := postgrestest.Start(t, postgres.Options{Settings: map[string]string{"work_mem": "3MB"}})
@@ -91,7 +91,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 	require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 10*time.Second, 10*time.Millisecond)
 }
 
-// beParent starts a server, tells its process ID, and waits to be killed.
+// beParent starts a server, prints its process ID, and waits to be killed.
 func beParent() {
 	server, err := postgres.Start(context.Background(), postgres.Options{Careless: true})
 	if errors.Is(err, postgres.ErrMissing) {
@@ -104,13 +104,14 @@ func beParent() {
 	select {}
 }
 
-// passable is a folder that the server's user may go through, removed with the test: its parent leaves it behind.
+// passable returns a folder that the server's user may enter. The test removes it, because the killed parent does
+// not.
 func passable(t *testing.T) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "baton-left-") //nolint:usetesting // nobody but its owner may go through the test's own
+	folder, err := os.MkdirTemp("", "baton-left-") //nolint:usetesting // other users may not enter the test's own folder
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	require.NoError(t, os.Chmod(folder, 0o755)) //nolint:gosec // the server runs as somebody else
+	require.NoError(t, os.Chmod(folder, 0o755)) //nolint:gosec // the server runs as another user
 	return folder
 }
 

@@ -68,14 +68,14 @@ func TestAlone(t *testing.T) { //nolint:paralleltest // it changes the umask
 	require.Equal(t, os.FileMode(0o666), modeOf(t, path+"b"))
 }
 
-// TestWriteIsForThisUserAlone: also where a file that others may read, or a link to one, is in the place.
+// TestWriteIsForThisUserAlone covers existing files that other users may read, and links to them.
 func TestWriteIsForThisUserAlone(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	wide, elsewhere, link := filepath.Join(folder, "wide"), filepath.Join(folder, "elsewhere"), filepath.Join(folder, "link")
 	for _, path := range []string{wide, elsewhere} {
 		require.NoError(t, os.WriteFile(path, []byte("before"), 0o600))
-		require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // the mode that is tried
+		require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // the mode under test
 	}
 	require.NoError(t, os.Symlink(elsewhere, link))
 	for _, path := range []string{wide, link, filepath.Join(folder, "new")} {

@@ -54,5 +54,5 @@ func TestRefusedRequestsHaveOneLine(t *testing.T) {
 		{"level": "WARN", "msg": "security event", "event": "authorization", "outcome": "refused", "who": "alice", "role": "agent", "key": "SK1", "address": "192.0.2.7", "route": "GET /forbidden"},
 		{"level": "WARN", "msg": "security event", "event": "sign_in", "outcome": "refused", "who": strings.Repeat("é", 100) + "…", "address": "192.0.2.7", "route": "GET /written"},
 	}, lines(t, &log))
-	seclog.New(nil).Write(t.Context(), seclog.Entry{Event: seclog.SignIn}) // nowhere to
+	seclog.New(nil).Write(t.Context(), seclog.Entry{Event: seclog.SignIn}) // writes nothing
 }

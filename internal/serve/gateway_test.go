@@ -20,7 +20,7 @@ import (
 	"github.com/baton-transfers/baton/internal/telemetry"
 )
 
-// TestDemoIsForThisMachine: a proxy in front may pass on requests from anywhere.
+// TestDemoIsForThisMachine: a proxy in front may pass on requests from other machines.
 func TestDemoIsForThisMachine(t *testing.T) {
 	t.Parallel()
 	loopback, everywhere := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.TCPAddr{IP: net.IPv6zero}
@@ -54,7 +54,7 @@ func TestLimitsReachThePages(t *testing.T) {
 	})
 }
 
-// TestDecodingIsLogged: who has read clear text, and nothing of it.
+// TestDecodingIsLogged: the log shows who has decoded payloads, and not their content.
 func TestDecodingIsLogged(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]string{

@@ -15,7 +15,8 @@ import (
 	"github.com/baton-transfers/baton/internal/telemetry"
 )
 
-// A program waits at its start for a part that is away, says so once in its log and in /readyz, and fails at once otherwise.
+// A starting program waits for an unavailable part, reports it once in its log and in /readyz, and fails
+// immediately after other errors.
 func TestAStartWaitsForWhatIsAway(t *testing.T) {
 	t.Parallel()
 	away, wrong := errors.New("away"), errors.New("wrong password")

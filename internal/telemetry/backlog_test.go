@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestADeskThatIsAwayIsToldAsAway and nothing else is told of it, above all nothing old.
+// TestADeskThatIsAwayIsToldAsAway checks that no other metric of the desk is reported, above all no old value.
 func TestADeskThatIsAwayIsToldAsAway(t *testing.T) {
 	t.Parallel()
 	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})

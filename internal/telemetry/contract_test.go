@@ -17,11 +17,11 @@ import (
 	"github.com/baton-transfers/baton/internal/contract"
 )
 
-// described matches what a description of Prometheus's client prints.
+// described matches the text of a metric description of Prometheus's client.
 var described = regexp.MustCompile(`^Desc\{fqName: "(baton_\w+)",.* constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
 
-// TestContract pins Baton's metrics as a process of the worker or gateway serves them. Workflows record two of them under
-// names that the contract of that package has: here they get their suffixes.
+// TestContract pins the metrics of a worker or gateway process. Workflows record two of them, and the contract of
+// that package has their names without the suffixes that they get here.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	served, err := Start(t.Context(), Options{Program: "worker", Metrics: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})

@@ -29,7 +29,7 @@ func TestHealth(t *testing.T) {
 		}
 		requireReady := func(want map[string]string) {
 			t.Helper()
-			<-time.After(askedEvery) // the bubble's time: nobody waits
+			<-time.After(askedEvery) // fake time of the synctest bubble
 			status, parts := get("/readyz")
 			require.Equal(t, want, parts)
 			if len(want) == 2 && want["desk"] == "ok" && want["process"] == "ok" {

@@ -21,7 +21,7 @@ const (
 	taskSID         = "WT0123456789abcdef0123456789abcdef"
 )
 
-// TestARequestIsToldByItsRoute sends requests to handlers behind two muxes, as the gateway's are.
+// TestARequestIsToldByItsRoute sends requests to handlers behind two muxes, as in the gateway.
 func TestARequestIsToldByItsRoute(t *testing.T) {
 	t.Parallel()
 	var lines bytes.Buffer
@@ -88,7 +88,7 @@ func TestARequestIsToldByItsRoute(t *testing.T) {
 	require.Equal(t, 5, testutil.CollectAndCount(told.metrics.requestTook), "a stream's length is no time that a request took")
 }
 
-// TestAPanicIsTold lets the server see it, and is told all the same.
+// TestAPanicIsTold checks that a panic reaches the server, and that the request is still logged.
 func TestAPanicIsTold(t *testing.T) {
 	t.Parallel()
 	var lines bytes.Buffer
@@ -100,7 +100,7 @@ func TestAPanicIsTold(t *testing.T) {
 	require.Contains(t, lines.String(), `"route":"GET (none)"`)
 }
 
-// TestARequestIsLoggedWithItsClient is the line of a request that a proxy passed on.
+// TestARequestIsLoggedWithItsClient checks the log line of a request that a proxy passed on.
 func TestARequestIsLoggedWithItsClient(t *testing.T) {
 	t.Parallel()
 	var lines bytes.Buffer

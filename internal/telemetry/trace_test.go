@@ -16,8 +16,8 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// TestAReplayMakesNoSpans replays every recorded history with traces on: each is what it was without them, and what
-// has happened once has its spans once.
+// TestAReplayMakesNoSpans replays every recorded history with traces on. The replay must succeed as without traces,
+// and make no second spans.
 func TestAReplayMakesNoSpans(t *testing.T) {
 	t.Parallel()
 	histories, err := filepath.Glob("../../workflows/testdata/histories/*.json")
@@ -25,7 +25,7 @@ func TestAReplayMakesNoSpans(t *testing.T) {
 	require.Greater(t, len(histories), 70)
 	spans := tracetest.NewSpanRecorder()
 	traces := &tracing{tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")}
-	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{ //nolint:forbidigo // the only one with traces
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{ //nolint:forbidigo // the only replayer with traces
 		Interceptors: []interceptor.WorkerInterceptor{traces, workflows.Interceptor(converter.GetDefaultDataConverter())},
 	})
 	require.NoError(t, err)

@@ -27,8 +27,8 @@ import (
 	"github.com/baton-transfers/baton/internal/temporalenv"
 )
 
-// TestEnvironment reaches a Temporal server behind a front that takes TLS with clients' certificates alone, by what
-// the environment says and nothing else.
+// TestEnvironment connects to a Temporal server behind a proxy that requires TLS with client certificates,
+// configured by the environment only.
 func TestEnvironment(t *testing.T) {
 	house, stranger := newAuthority(t), newAuthority(t)
 	front := newFront(t, house)
@@ -39,7 +39,7 @@ func TestEnvironment(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		changes  map[string]string
-		sentence string // none: it connects
+		sentence string // empty: it connects
 	}{
 		{"certificates in files", nil, ""},
 		{"certificates as data", map[string]string{
@@ -83,8 +83,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// front is what stands before a Temporal server elsewhere: it ends TLS, asks clients for a certificate of its house,
-// and knows one API key.
+// front is a proxy in front of a Temporal server. It terminates TLS, requires client certificates of its authority,
+// and accepts one API key.
 type front struct{ address string }
 
 func newFront(t *testing.T, house authority) front {
@@ -120,7 +120,7 @@ func newFront(t *testing.T, house authority) front {
 	return front{tlsFront.Listener.Addr().String()}
 }
 
-// authority is a certificate authority with one certificate, which serves as a server's and as a client's, in files.
+// authority is a certificate authority with one certificate for servers and clients, in files.
 type authority struct{ certificate, leaf, key string }
 
 func newAuthority(t *testing.T) authority {
