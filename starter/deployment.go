@@ -71,7 +71,7 @@ func (c *cli) setCurrent(name *string) *cobra.Command {
 				options := client.WorkerDeploymentSetCurrentVersionOptions{BuildID: first(args)}
 				if err := c.onceReady(ctx, d, first(args), func() error {
 					_, err := d.handle.SetCurrentVersion(ctx, options)
-					return err //nolint:wrapcheck // explained by whoever asks again
+					return err //nolint:wrapcheck // onceReady explains it
 				}); err != nil {
 					return err
 				}
@@ -102,7 +102,7 @@ func (c *cli) ramp(name *string) *cobra.Command {
 				}
 				if err := c.onceReady(ctx, d, args[0], func() error {
 					_, err := d.handle.SetRampingVersion(ctx, options)
-					return err //nolint:wrapcheck // explained by whoever asks again
+					return err //nolint:wrapcheck // onceReady explains it
 				}); err != nil {
 					return err
 				}

@@ -31,7 +31,7 @@ const (
 	// stopGrace is how long the server may take to stop; it usually takes about one second.
 	stopGrace = 10 * time.Second
 	// databaseWait is how long the database file may be in use. A server whose parent was killed ends within
-	// milliseconds; a server that somebody uses keeps the file.
+	// milliseconds; a server that is in use keeps the file.
 	databaseWait = 5 * time.Second
 	// startAttempts is how often a start is tried if another attempt can succeed: if another program took the port
 	// between its choice and its use, or if the server crashed, as it does when it finds no free port for itself.

@@ -82,7 +82,7 @@ func (t *talk) send(ctx context.Context, command conversation.Command) error {
 	return err
 }
 
-// end closes the conversation wherever its cycle stands.
+// end closes the conversation at any step of its cycle.
 func (t *talk) end(ctx context.Context) error {
 	err := t.send(ctx, conversation.CloseCommand{Reason: "measured"})
 	if conversation.CodeOf(err) == conversation.CodeConversationClosed {

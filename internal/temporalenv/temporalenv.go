@@ -28,8 +28,7 @@ import (
 type Options struct {
 	Address   string
 	Namespace string
-	// Own is set for a server that the caller runs: only Address and Namespace apply, and the environment is
-	// ignored.
+	// Own is set for a server that the caller runs itself: Address is its frontend, and the environment is ignored.
 	Own bool
 	// Keys encrypt payloads and errors that are sent, and decrypt those that are received; nil encrypts nothing.
 	Keys *codec.KeyRing
