@@ -8,49 +8,52 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// evidence is all that is looked at when everything is quiet. The checks look at it alone, so that a test can
-// hand them one that is wrong.
+// evidence is everything that the checks look at once all is quiet. The checks use nothing else, so that a test can
+// give them wrong evidence.
 type evidence struct {
 	plan    plan
 	entries []*entry
-	// records are the conversations' states, event log their events in the event log's order, by the conversation's SID.
+	// records holds the conversations' states, and feed their events in the order of the event log, both by
+	// conversation SID.
 	records map[string]conversation.Record
 	feed    map[string][]desk.LoggedEvent
-	// happened are all events, those of the desk itself too, position is how far the event log has come.
+	// happened holds all events, including those of the desk itself; position is the last position of the event
+	// log.
 	happened []desk.LoggedEvent
 	position int64
-	// trials are the conversations of trials, of which no other field has anything but happened.
+	// trials holds the SIDs of the trials' conversations. The other fields by SID, shown and figures leave them
+	// out; happened contains their events.
 	trials map[string]bool
-	// shown are the conversations that the desk knows.
+	// shown holds the SIDs of the conversations that the desk knows.
 	shown       []string
 	transcripts map[string][]desk.Message
 	notes       map[string][]conversation.Note
-	// tasks are the desk's.
+	// tasks are the desk's tasks by conversation SID.
 	tasks   map[string][]desk.Task
 	agents  []desk.Agent
 	figures desk.Figures
-	// has and counted are the agents' tasks, see agree.Loads.
+	// has and counted are the agents' tasks; see agree.Loads.
 	has, counted map[string]int
-	// told are the positions of the webhooks that were taken, in the order in which they came.
+	// told are the positions of the webhooks that the receiver accepted, in order of arrival.
 	told                          []int64
 	pendingWebhooks, deadWebhooks int
-	// signals are how often each signal stands in the histories, by conversation and command ID.
+	// signals is how often each signal is in the histories, by conversation SID and command ID.
 	signals map[string]map[string]int
-	// replayed is how many histories were replayed, strayed are those that went another way.
+	// replayed is how many histories were replayed; strayed holds the errors of those that did not replay.
 	replayed int
 	strayed  []error
-	// differ is where the desk isn't as the conversations are; looked are the states that were read on the way,
-	// broken what they break; wrong is what processes have done that none may.
+	// differ is where the desk differs from the conversations. looked is how many states were read during the run,
+	// and broken is which invariants they broke. wrong is what processes did that no process may.
 	differ []error
 	looked int
 	broken []error
 	wrong  []string
-	// stranded are conversations that waited although somebody was free.
+	// stranded are conversations that waited although an agent was free.
 	stranded []error
 }
 
-// row is a line of the verdict: how many were looked at, how many of them were lost, came twice, or are wrong
-// in another way.
+// row is one line of the result: how many items were checked, and how many of them were lost, doubled, or wrong in
+// another way.
 type row struct {
 	what                 string
 	looked               int
@@ -84,7 +87,7 @@ func (r *row) detail(format string, args ...any) {
 
 func (r *row) clean() bool { return r.lost+r.doubled+r.wrong == 0 }
 
-// judge looks at everything.
+// judge runs all checks and returns their rows.
 func (v *evidence) judge() []row {
 	rows := []row{
 		v.answers(), v.starts(), v.effects(), v.handedOver(), v.claims(), v.presences(),
@@ -99,7 +102,7 @@ func (v *evidence) judge() []row {
 	return append(rows, v.processes())
 }
 
-// answers: whatever was asked was answered in the end.
+// answers checks that every request, signal and update was answered in the end.
 func (v *evidence) answers() row {
 	r := row{what: "requests, signals and updates answered"}
 	for _, e := range v.entries {
@@ -111,7 +114,7 @@ func (v *evidence) answers() row {
 	return r
 }
 
-// starts: each conversation that was begun is there, and no other.
+// starts checks that every started conversation exists, and no other.
 func (v *evidence) starts() row {
 	r := row{what: "conversations begun"}
 	begun := map[string]bool{}
@@ -135,7 +138,7 @@ func (v *evidence) starts() row {
 	return r
 }
 
-// firstOf are the events that each command leaves exactly one of.
+// firstOf names, for each command, the events of which it leaves exactly one.
 var firstOf = map[conversation.CommandName][]conversation.EventName{
 	conversation.CommandTransfer: {conversation.EventTransferInitiated},
 	conversation.CommandAccept:   {conversation.EventReservationAccepted},
@@ -144,7 +147,7 @@ var firstOf = map[conversation.CommandName][]conversation.EventName{
 	conversation.CommandEnd:      {conversation.EventTaskWrapup},
 	conversation.CommandCancel:   {conversation.EventTransferCanceled},
 	conversation.CommandMove:     {conversation.EventTaskUpdated},
-	// The one task that waits or is assigned.
+	// A close ends the one task that waits or is assigned.
 	conversation.CommandClose: {conversation.EventTaskCanceled, conversation.EventTaskWrapup},
 }
 
@@ -159,7 +162,7 @@ func (v *evidence) effect(e *entry) []desk.LoggedEvent {
 	return own
 }
 
-// elsewhere tells whether somebody else has had the effect that the entry was to have, so that there was
+// elsewhere reports whether another command had the effect that the entry was to have, so that the entry had
 // nothing left to do.
 func (v *evidence) elsewhere(e *entry) bool {
 	of := func(agent, task string) bool {
@@ -178,7 +181,7 @@ func (v *evidence) elsewhere(e *entry) bool {
 		return of(c.Agent, c.Task)
 	case conversation.CancelCommand:
 		return of("", "")
-	case conversation.MoveCommand: // it may have waited there already, of which nothing tells
+	case conversation.MoveCommand: // it may have waited there already, which no event shows
 		return true
 	case conversation.CloseCommand:
 		return v.records[e.conversation].Status != conversation.ConversationActive
@@ -186,9 +189,9 @@ func (v *evidence) elsewhere(e *entry) bool {
 	return false
 }
 
-// effects: what was answered as done has one effect, what was refused none, and there is no effect that nobody
-// has asked for. A command that was refused when an attempt before it had no answer may have been carried out
-// by that one, as one may whose answer was lost when its conversation closed.
+// effects checks that a command answered as done has one effect, that a refused one has none, and that every effect
+// was requested. A refused command may still have an effect in two cases: an earlier attempt had no answer, or the
+// conversation closed and the answer was lost.
 func (v *evidence) effects() row {
 	r := row{what: "commands with their one effect"}
 	had := map[conversation.CommandName]bool{}
@@ -230,7 +233,8 @@ func (v *evidence) effects() row {
 	return r
 }
 
-// handedOver: signals that the server has taken are in the histories, and what has had no effect was refused.
+// handedOver checks that the signals that the server accepted are in the histories, and that those without an
+// effect were refused.
 func (v *evidence) handedOver() row {
 	r := row{what: "signals taken, in the histories, decided"}
 	type of struct {
@@ -269,7 +273,8 @@ func (v *evidence) handedOver() row {
 // keptRefusals is how many refused signals a conversation keeps.
 const keptRefusals = 20
 
-// claims: who was told that a task is reserved for them has, or had, that reservation, and each was made once.
+// claims checks that each reservation was made once, and that an agent whose claim was answered as done got the
+// reservation in the answer.
 func (v *evidence) claims() row {
 	r := row{what: "offers made, and claimed ones had"}
 	offered := map[string]string{} // agents by reservation
@@ -293,7 +298,7 @@ func (v *evidence) claims() row {
 	return r
 }
 
-// presences: each agent is as was last said, and answered.
+// presences checks that each agent has the presence of the last change that was answered.
 func (v *evidence) presences() row {
 	r := row{what: "agents as they were last told to be"}
 	last := map[string]*entry{}
@@ -311,7 +316,8 @@ func (v *evidence) presences() row {
 	return r
 }
 
-// messages: each that was answered is in the transcript, once, in the order of its author, and no other.
+// messages checks that each answered message is in the transcript once, in its author's order, and that there are
+// no others.
 func (v *evidence) messages() row {
 	r := row{what: "messages in the transcripts"}
 	texts := map[string]map[string][]int{}
@@ -353,7 +359,7 @@ func (v *evidence) messages() row {
 	return r
 }
 
-// messageOrder: what an author said after the one before was answered stands after it.
+// messageOrder checks that a message sent after an earlier one of the same author was answered comes after it.
 func (v *evidence) messageOrder(r *row, said map[string][]*entry) {
 	numbers := map[string]int{}
 	for _, transcript := range v.transcripts {
@@ -372,7 +378,7 @@ func (v *evidence) messageOrder(r *row, said map[string][]*entry) {
 	}
 }
 
-// notesLeft: a note is there once for each transfer, or request, that has left it.
+// notesLeft checks that each note is stored once for each transfer or request that left it.
 func (v *evidence) notesLeft() row {
 	r := row{what: "notes at the desk"}
 	texts := map[string]int{}
@@ -402,7 +408,7 @@ func (v *evidence) notesLeft() row {
 	return r
 }
 
-// invariants: every state that was seen, and every state that the events tell of.
+// invariants checks every state that was read during the run, and every state that the events describe.
 func (v *evidence) invariants() row {
 	r := row{what: "states with the invariants I1 to I4 and I6", looked: v.looked}
 	for _, err := range v.broken {
@@ -435,7 +441,7 @@ func (v *evidence) invariants() row {
 	return r
 }
 
-// attributes: every task has those that its conversation was begun with (I5).
+// attributes checks that every task has the attributes that its conversation was started with (I5).
 func (v *evidence) attributes() row {
 	r := row{what: "tasks with their conversation's attributes"}
 	for _, e := range v.entries {
@@ -455,7 +461,7 @@ func (v *evidence) attributes() row {
 	return r
 }
 
-// feedComplete: positions and numbers without gaps, none twice.
+// feedComplete checks that positions and event numbers have no gaps and no duplicates.
 func (v *evidence) feedComplete() row {
 	r := row{what: "events in the feed, without gaps", looked: len(v.happened)}
 	next := int64(1)
@@ -497,8 +503,9 @@ func (v *evidence) deskAgrees() row {
 	return r
 }
 
-// loads: what counts against agents is what they have, so no match is left that was neither delivered nor
-// released; and nothing has waited while somebody was free, so none was forgotten.
+// loads checks that the tasks that count against each agent are the tasks that the agent has, so no match is left
+// that was neither delivered nor released. It also checks that no task waited while an agent was free, so none was
+// forgotten.
 func (v *evidence) loads() row {
 	r := row{what: "agents who have what counts against them", looked: len(v.counted)}
 	for agent, counted := range v.counted {
@@ -515,10 +522,10 @@ func (v *evidence) loads() row {
 	return r
 }
 
-// capacities: whom a queue's tasks were offered to had room for them. Tasks meant for an agent alone, and
-// claimed ones, ask nobody. A match that was on its way when its agent went, and arrives when they have come
-// again, may be one too many: the desk declines it for them, unless somebody is faster. Such late ones are told by
-// their task, which waited before the agent came.
+// capacities checks that agents had room for the tasks that a queue offered them. Tasks directed to one agent and
+// claimed tasks ignore the capacity. A match that was in flight when its agent left, and arrives after the agent
+// has come back, may exceed the capacity by one: the desk declines it for the agent, unless another command comes
+// first. Such a late offer is recognised by its task, which waited before the agent came.
 func (v *evidence) capacities() row {
 	r := row{what: "offers within the agent's capacity"}
 	capacity := map[string]int{}
@@ -547,7 +554,7 @@ func (v *evidence) capacities() row {
 		late bool
 	}
 	load, late, held := map[place]int{}, map[place]int{}, map[string]offer{}
-	came, waits := map[string]int64{}, map[string]int64{} // when an agent last came, and a task began to wait
+	came, waits := map[string]int64{}, map[string]int64{} // positions: an agent last came, a task began to wait
 	for i, event := range v.happened {
 		if event.Name == desk.EventAgentActivity && event.Activity == desk.ActivityOf(desk.PresenceAvailable).Name {
 			came[event.Agent] = event.Position
@@ -590,8 +597,8 @@ func (v *evidence) capacities() row {
 	return r
 }
 
-// meant tells whether the task was meant for that agent alone, by a transfer, a move or a start that named them,
-// and has not gone to a queue since.
+// meant reports whether the task was directed to that agent by a transfer, a move or a start, and has not gone to a
+// queue since.
 func meant(before []desk.LoggedEvent, offer desk.LoggedEvent) bool {
 	for _, event := range slices.Backward(before) {
 		if event.Task == offer.Task {
@@ -603,7 +610,7 @@ func meant(before []desk.LoggedEvent, offer desk.LoggedEvent) bool {
 	return false
 }
 
-// webhooks: the receiver was told of every event at least once, and of those of a stream in their order.
+// webhooks checks that the receiver got every event at least once, and the events of each stream in order.
 func (v *evidence) webhooks() row {
 	r := row{what: "webhooks delivered, in order", looked: len(v.happened)}
 	if v.pendingWebhooks > 0 || v.deadWebhooks > 0 {
@@ -637,7 +644,7 @@ func (v *evidence) webhooks() row {
 	return r
 }
 
-// insights: the figures are what the conversations are, and what the driver's log says of them.
+// insights checks that the figures match the conversations and the driver's log.
 func (v *evidence) insights() row {
 	r := row{what: "transfers in the insights"}
 	var wanted desk.Transfers
@@ -675,8 +682,8 @@ func (v *evidence) insights() row {
 	return r
 }
 
-// logged is how many commands of that name the driver knows to have been carried out: by their answers, and
-// of those without one (signals, lost answers) by their effects.
+// logged returns how many commands of that name the driver knows to have succeeded: by their answers, and without
+// an answer (signals, lost answers) by their effects.
 func (v *evidence) logged(name conversation.CommandName) int {
 	count := 0
 	for _, e := range v.entries {
@@ -716,7 +723,7 @@ func count(t *desk.Transfers, x *conversation.Transfer) {
 		case conversation.ReasonConversationClosed:
 			t.Abandoned++
 		case conversation.ReasonWorkflowEnded, conversation.ReasonReset: // counted as failed only
-		case conversation.ReasonAgentUnavailable: // an attempt's, never a transfer's
+		case conversation.ReasonAgentUnavailable: // the reason of an attempt, never of a transfer
 		}
 	}
 }

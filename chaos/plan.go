@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// plan is everything that a seed decides. Times count from the start of the load.
+// plan is everything that a seed determines. Times count from the start of the load.
 type plan struct {
 	settings conversation.Settings
 	queues   []string
@@ -25,21 +25,21 @@ type plan struct {
 	lasts    time.Duration
 }
 
-// agent is somebody who works at the desk.
+// agent is an agent who works at the desk.
 type agent struct {
 	name     string
 	capacity int
 	queues   []string
 }
 
-// shift is a moment at which an agent comes or goes.
+// shift is a change of an agent's presence.
 type shift struct {
 	at       time.Duration
 	agent    string
 	presence desk.Presence
 }
 
-// kind is what a fault is done to.
+// kind is the kind of a fault.
 type kind string
 
 const (
@@ -48,23 +48,23 @@ const (
 	killGateway  kind = "gateway killed"
 	killTemporal kind = "Temporal server killed"
 	killDatabase kind = "database killed"
-	// A frozen process is stopped for longer than every timeout, where it can be met while it holds a lock.
+	// A frozen process is stopped for longer than every timeout, if possible while it holds a lock.
 	freezeWorker  kind = "worker frozen"
 	freezeGateway kind = "gateway frozen"
-	// Connections to the database go silent, in both directions or in that of its answers; it is read-only, full, and
-	// has no connection left.
+	// Database connections go silent in both directions, or only from the database to the client; the database is
+	// read-only, full, or out of connections.
 	silentDatabase    kind = "database connections silent"
 	stalledDatabase   kind = "database answers stalled"
 	readOnlyDatabase  kind = "database read-only"
 	fullDatabase      kind = "database full"
 	exhaustedDatabase kind = "database out of connections"
-	// A file that another process has locked is what a database server's frozen client is.
+	// A SQLite file locked by another process corresponds to a frozen client of a database server.
 	lockedDatabase kind = "database locked"
 	// hungTemporal isn't planned: see [faults.watch].
 	hungTemporal kind = "Temporal server hung"
 )
 
-// ofStore tells whether the fault is one of what everything else is kept in.
+// ofStore reports whether the fault hits a store: the Temporal server or the desk's database.
 func (k kind) ofStore() bool {
 	return k == killTemporal || k == lockedDatabase || slices.Contains(ofDatabase, k)
 }
@@ -72,11 +72,11 @@ func (k kind) ofStore() bool {
 // ofDatabase are the faults of a database server.
 var ofDatabase = []kind{killDatabase, silentDatabase, stalledDatabase, readOnlyDatabase, fullDatabase, exhaustedDatabase}
 
-// fault is something that is killed, or stopped, and how long it stays so.
+// fault is one planned fault: when it starts, what it hits, and for how long.
 type fault struct {
 	at   time.Duration
 	kind kind
-	// which is its number, of several workers or gateways.
+	// which is the index of the worker or gateway.
 	which int
 	away  time.Duration
 }
@@ -91,20 +91,20 @@ const (
 	isAway  temper = "is away"
 )
 
-// mood is how the receiver answers from a moment on.
+// mood sets how the receiver answers from a moment on.
 type mood struct {
 	at     time.Duration
 	temper temper
 }
 
-// Of each there are two, so that one goes on while the other is away.
+// There are two of each, so that one keeps working while the other is down.
 const (
 	workerCount  = 2
 	gatewayCount = 2
 )
 
-// The streams of random numbers of a seed. Each talk has one of its own, so that it stays the same whatever
-// else is planned.
+// The streams of random numbers of a seed. Each talk has its own stream, so that its plan does not depend on the
+// rest of the plan.
 const (
 	streamPeople = iota
 	streamFaults
@@ -115,15 +115,15 @@ func random(seed, stream uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, stream)) //nolint:gosec // a plan is no secret
 }
 
-// between is a random time of the range.
+// between returns a random duration in [least, most).
 func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)))
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// newPlan makes the plan of a seed. Sets of more agents than a tenth of the conversations leave too few to be
-// passed to and fro, so they grow together.
+// newPlan makes the plan of a seed. The number of agents grows with the number of conversations: with more agents
+// than about a tenth of the conversations, too few conversations are transferred back and forth.
 func newPlan(o options) plan {
 	p := plan{lasts: o.faultsFor, queues: []string{"support", "billing", "orders", "returns"}}
 	p.planPeople(random(o.seed, streamPeople), o.conversations)
@@ -137,7 +137,7 @@ func newPlan(o options) plan {
 	return p
 }
 
-// planPeople decides who works on what, and by which settings.
+// planPeople chooses the settings, the agents with their queues, and the agents' changes of presence.
 func (p *plan) planPeople(r *rand.Rand, conversations int) {
 	p.settings = conversation.DefaultSettings()
 	p.settings.MessagingTransfers, p.settings.TransferNotes = true, true
@@ -161,14 +161,15 @@ func (p *plan) planPeople(r *rand.Rand, conversations int) {
 	slices.SortStableFunc(p.shifts, func(a, b shift) int { return int(a.at - b.at) })
 }
 
-// Of the time of the load, the first part is quiet, so that there is something to compare with.
+// The first fifth of the load, at most 20 s, has no faults. It gives figures to compare with.
 const quietPart = 5
 
-// calmGap is the most time between two faults once each kind has come: a run of minutes recovers in between.
+// calmGap is the most time between two faults once each kind has come. In a run of minutes, the system recovers in
+// between.
 const calmGap = 25 * time.Second
 
-// planFaults decides what is killed when: everything once at first, in a random order but for the gateway,
-// and then whatever comes. A store (the Temporal server, the database) is left alone until the one before
+// planFaults chooses the faults: first each kind once, the gateway's kill first and the others in random order;
+// then random kinds. It hits a store (the Temporal server, the database) only when the store that was hit before
 // can be expected to have recovered.
 func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 	kinds, more := []kind{killWorker, stopWorker, killTemporal}, append([]kind{freezeWorker, freezeGateway}, ofTrials...)
@@ -180,7 +181,8 @@ func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 	r.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	r.Shuffle(len(more), func(i, j int) { more[i], more[j] = more[j], more[i] })
 	kinds = append(kinds, more...) // a short run has time for some of them
-	// What a killed gateway was sending is sent again after half a minute, so it comes first in a short run.
+	// Requests that a killed gateway was processing are retried after half a minute, so in a short run this fault
+	// comes first.
 	due := append([]kind{killGateway}, kinds...)
 	kinds = append(kinds, killWorker, killGateway, killGateway)
 
@@ -190,7 +192,7 @@ func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 	var faults []fault
 	var storeAgain time.Duration
 	for at := quiet; at < lasts; at += between(r, gap/3, gap) {
-		// The first of those that are due and may come now; when all are through, any.
+		// Choose the first due kind that may come now. When every kind has come, choose any.
 		next := slices.IndexFunc(due, func(k kind) bool { return !k.ofStore() || at >= storeAgain })
 		if next < 0 {
 			continue
@@ -200,7 +202,7 @@ func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 		if len(due) == 0 {
 			due, gap = []kind{pick(r, kinds...)}, max(gap, calmGap)
 		}
-		switch f.kind { //nolint:exhaustive // the others are away as long as they are
+		switch f.kind { //nolint:exhaustive // the others keep the duration chosen above
 		case stopWorker, readOnlyDatabase, fullDatabase, exhaustedDatabase, lockedDatabase:
 			f.away = between(r, 2*time.Second, min(8*time.Second, lasts/3))
 		case freezeWorker, freezeGateway:
@@ -210,14 +212,14 @@ func planFaults(r *rand.Rand, lasts time.Duration, withDatabase bool) []fault {
 		case f.kind == killTemporal || f.kind == killDatabase:
 			storeAgain = at + f.away + rest
 		case f.kind.ofStore():
-			storeAgain = at + f.away + rest/3 // nothing has to start again
+			storeAgain = at + f.away + rest/3 // no server has to restart
 		}
 		faults = append(faults, f)
 	}
 	return faults
 }
 
-// planMoods decides how the receiver of webhooks answers; at the end it is pleased.
+// planMoods chooses how the receiver of webhooks answers over time. At the end it answers normally.
 func planMoods(r *rand.Rand, lasts time.Duration) []mood {
 	var moods []mood
 	most := min(20*time.Second, lasts/4)
@@ -229,7 +231,7 @@ func planMoods(r *rand.Rand, lasts time.Duration) []mood {
 	return moods
 }
 
-// sid is the conversation's SID that a talk is started under, where its caller chooses it.
+// sid returns a random conversation SID, for a start whose caller chooses the SID.
 func sid(r *rand.Rand) string {
 	var id uuid.UUID
 	binary.BigEndian.PutUint64(id[:8], r.Uint64())

@@ -27,8 +27,8 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// environment is everything that runs: the Temporal dev server and the desk's database, two workers, two gateways
-// and the receiver of webhooks, each where clients look for it, however often it is started again.
+// environment is everything that runs: the Temporal dev server, the desk's database, two workers, two gateways and
+// the receiver of webhooks. Each keeps its address when it is restarted.
 type environment struct {
 	folder   string
 	database string
@@ -42,9 +42,9 @@ type environment struct {
 	workerProgram, gatewayProgram string
 	serverOptions                 devserver.Options
 
-	// serverMutex is held while the Temporal server is killed and started again.
+	// serverMutex is held while the Temporal server is killed and restarted.
 	serverMutex sync.Mutex
-	postgres    *postgres.Server // nil where the desk is in a file, and so is the proxy
+	postgres    *postgres.Server // nil if the desk is in a SQLite file; so is proxy
 	proxy       *silence.Proxy
 	admin       *sql.DB
 	logs        []*os.File
@@ -52,11 +52,12 @@ type environment struct {
 	mutex   sync.Mutex
 	server  *devserver.Server
 	running map[string]*process
-	// wrong is what the processes printed, or did, that none may.
+	// wrong lists what processes printed or did that no process may.
 	wrong []string
 }
 
-// continueAfter has conversations go on as a new run every few transfers.
+// continueAfter is the number of history events after which a conversation continues as a new run: every few
+// transfers.
 const continueAfter = 120
 
 func openStage(ctx context.Context, o options, p plan, progress io.Writer) (_ *environment, err error) {
@@ -117,7 +118,7 @@ func openStage(ctx context.Context, o options, p plan, progress io.Writer) (_ *e
 	return s, nil
 }
 
-// openDesk opens the desk in a file, or in a database server of its own.
+// openDesk opens the desk in a SQLite file, or on a private PostgreSQL server.
 func (s *environment) openDesk(ctx context.Context, database string) (err error) {
 	s.database = config.Database(s.folder)
 	if database == databasePostgres {
@@ -156,11 +157,11 @@ func (s *environment) build(ctx context.Context, code string) error {
 	return nil
 }
 
-// keyCount is how many API keys there are. What comes by HTTP bears the name of the key that it came with, and
-// none is used twice in a conversation.
+// keyCount is the number of API keys. An HTTP command is recorded under the name of its key, so no key is used
+// twice in a conversation.
 const keyCount = 32
 
-// staff opens the desk: queues, agents, settings, keys and the address for webhooks.
+// staff sets up the desk: queues, agents, settings, the account and the webhook address.
 func (s *environment) staff(ctx context.Context, p plan) (err error) {
 	for _, queue := range p.queues {
 		if err := s.desk.AddQueue(ctx, queue); err != nil {
@@ -187,7 +188,7 @@ func (s *environment) staff(ctx context.Context, p plan) (err error) {
 	return err
 }
 
-// staffTrials adds the queue of the trials, and the agents who work on it alone.
+// staffTrials adds the queue of the trials, and the agents who work only on it.
 func (s *environment) staffTrials(ctx context.Context) error {
 	if err := s.desk.AddQueue(ctx, trialQueue); err != nil {
 		return err
@@ -203,7 +204,7 @@ func (s *environment) staffTrials(ctx context.Context) error {
 	return nil
 }
 
-// addKeys makes the keys, and returns the secrets by the keys' names.
+// addKeys creates the API keys and returns them with their secrets.
 func (s *environment) addKeys(ctx context.Context) ([]key, error) {
 	var keys []key
 	for i := range keyCount {
@@ -217,8 +218,9 @@ func (s *environment) addKeys(ctx context.Context) ([]key, error) {
 	return keys, nil
 }
 
-// freeAddress is one at which one server after the other can be started. It isn't one of those that the system
-// gives to clients: who connects to such a one while nobody listens may meet itself, and hold it.
+// freeAddress returns an address at which servers can be started one after the other. It avoids the ports that the
+// system assigns to clients: a client that connects to such a port while no server listens can connect to itself,
+// and then keeps the port in use.
 func freeAddress(ctx context.Context) (string, error) {
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)) //nolint:gosec // a free port is no secret
@@ -234,7 +236,7 @@ func freeAddress(ctx context.Context) (string, error) {
 	return "", errors.New("no free port was found between 10000 and 30000: end some of what listens there")
 }
 
-// startServer starts the Temporal dev server, at first and after its end.
+// startServer starts the Temporal dev server, the first time and after it was killed.
 func (s *environment) startServer(ctx context.Context) error {
 	log, err := os.OpenFile(filepath.Join(s.folder, "temporal.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -277,7 +279,7 @@ func (s *environment) start(ctx context.Context, name, program, runs string, mor
 	return nil
 }
 
-// take returns the process of that name, which from now on may end.
+// take removes the process from those that must keep running, and returns it. It returns nil if there is none.
 func (s *environment) take(name string) *process {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -286,14 +288,14 @@ func (s *environment) take(name string) *process {
 	return p
 }
 
-// process returns the process of that name, which goes on being expected to run.
+// process returns the process of that name, which must keep running. It returns nil if there is none.
 func (s *environment) process(name string) *process {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.running[name]
 }
 
-// gather notes what a process that has ended has printed.
+// gather records the forbidden lines that an ended process has printed.
 func (s *environment) gather(p *process) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -302,7 +304,7 @@ func (s *environment) gather(p *process) {
 	}
 }
 
-// endedByItself notes processes that have ended though nobody has killed them.
+// endedByItself records processes that ended although chaos did not kill them.
 func (s *environment) endedByItself() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -316,10 +318,10 @@ func (s *environment) endedByItself() {
 	}
 }
 
-// stopGrace is how long the servers may take to end.
+// stopGrace is how long the servers may take to stop.
 const stopGrace = 10 * time.Second
 
-// endProcesses ends the workers and the gateways, and gathers what they have printed.
+// endProcesses kills the workers and gateways, and records the forbidden lines that they have printed.
 func (s *environment) endProcesses() {
 	for which := range max(workerCount, gatewayCount) {
 		for _, name := range []string{workerName(which), gatewayName(which)} {
@@ -331,7 +333,7 @@ func (s *environment) endProcesses() {
 	}
 }
 
-// close ends everything that runs, also when ctx has ended. The database's data go, unless they are kept; then it
+// close stops everything, also if ctx has ended. It removes the database server's data unless keep is set; then it
 // returns the folders of all databases.
 func (s *environment) close(ctx context.Context, keep bool) (folders []string, _ error) {
 	var errs []error

@@ -22,8 +22,8 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// What happens to a conversation of its own, with a channel, a queue and agents of its own: its effects are meant to be
-// lost, or end outside Baton, and the journal could not explain them.
+// The faults of trials. A trial is a conversation with a channel, a queue and agents of its own. Its effects get
+// lost or end outside Baton, which the journal cannot explain.
 const (
 	resetWorkflow     kind = "workflow reset"
 	terminateWorkflow kind = "workflow terminated"
@@ -31,45 +31,45 @@ const (
 	loseAnswer        kind = "answer lost, 100 commands later asked again"
 )
 
-// ofTrials are the faults of a conversation of its own.
+// ofTrials are the faults that hit only a trial's conversation.
 var ofTrials = []kind{resetWorkflow, terminateWorkflow, poisonWorkflow, loseAnswer}
 
 const (
 	trialQueue   = "trials"
 	trialChannel = conversation.ChannelWhatsApp
-	// trialCapacity is more conversations than there are trials.
+	// trialCapacity exceeds the number of trials.
 	trialCapacity = 500
-	// trialWithin is how long the desk may take to agree once nothing is away any more.
+	// trialWithin is how long the desk may take to agree after the last fault has ended.
 	trialWithin = time.Minute
-	// Poison is signals that nobody can decrypt, and signals near the most that the server takes.
+	// Poison is signals that no worker can decrypt, and signals near the server's size limit.
 	unreadableSignals, largeSignals, largeBytes = 100, 5, 1_900_000
-	// laterRounds of a transfer, its accept and its wrap-up are the 100 commands.
+	// laterRounds is how many times a transfer, its accept and its wrap-up make the 100 commands.
 	laterRounds = 34
 )
 
-// trialAgents transfer a trial's conversation to each other.
+// trialAgents are the two agents who transfer a trial's conversation to each other.
 func trialAgents() []string { return []string{"trial-1", "trial-2"} }
 
-// trial is what came of one.
+// trial is the result of one trial.
 type trial struct {
 	kind kind
 	sid  string
-	// from is when the fault had been made, agreed when the desk agreed with the conversation again.
+	// from is when the fault was complete; agreed is when the desk agreed with the conversation again.
 	from, agreed time.Time
 	err          error
 }
 
-// trials makes the faults of conversations of their own. It is safe for concurrent use.
+// trials makes the faults of the trials' conversations. It is safe for concurrent use.
 type trials struct {
 	driver *driver
-	// forget has the database lose the kept answer that names a SID.
+	// forget makes the database lose the stored answer that contains a SID.
 	forget func(ctx context.Context, sid string) error
 
 	mutex sync.Mutex
 	all   []*trial
 }
 
-// run makes one fault and sees the conversation to its end. What is wrong stands in the trial.
+// run makes one fault and brings the conversation to its end. An error is stored in the trial.
 func (ts *trials) run(ctx context.Context, f fault) {
 	t := &trial{kind: f.kind, sid: baton.NewConversation()}
 	ts.mutex.Lock()
@@ -85,7 +85,7 @@ func (ts *trials) see(ctx context.Context, t *trial, which int) (err error) {
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
-	switch t.kind { //nolint:exhaustive // the others are of no conversation
+	switch t.kind { //nolint:exhaustive // the others do not hit a conversation
 	case resetWorkflow:
 		err = c.reset(ctx, which == 0)
 	case terminateWorkflow:
@@ -112,7 +112,7 @@ func (ts *trials) see(ctx context.Context, t *trial, which int) (err error) {
 	return c.agree(ctx, false)
 }
 
-// sids are the conversations of all trials.
+// sids returns the SIDs of all trials' conversations.
 func (ts *trials) sids() map[string]bool {
 	ts.mutex.Lock()
 	defer ts.mutex.Unlock()
@@ -123,7 +123,7 @@ func (ts *trials) sids() map[string]bool {
 	return sids
 }
 
-// reset resets the workflow: to its first task, or to before a transfer that was accepted.
+// reset resets the workflow to its first workflow task, or to before a transfer that was accepted.
 func (c *trialTalk) reset(ctx context.Context, toFirst bool) error {
 	before, err := c.baton.Standing(ctx, c.sid)
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *trialTalk) reset(ctx context.Context, toFirst bool) error {
 			if event.GetEventType() != enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
 				continue
 			}
-			if target == 0 || (!toFirst && event.GetEventId() < before.Events) { // another run may have no such
+			if target == 0 || (!toFirst && event.GetEventId() < before.Events) { // target == 0: a new run may have no earlier one
 				target = event.GetEventId()
 			}
 		}
@@ -158,7 +158,7 @@ func (c *trialTalk) reset(ctx context.Context, toFirst bool) error {
 	})
 }
 
-// poison sends signals that hold up nothing, and requires that the next command is carried out.
+// poison sends signals that must not block the conversation, and requires that the next command succeeds.
 func (c *trialTalk) poison(ctx context.Context) error {
 	unreadable := &commonpb.Payload{
 		Metadata: map[string][]byte{converter.MetadataEncoding: []byte("binary/encrypted"), "encryption-key-id": []byte("chaos")},
@@ -187,14 +187,15 @@ func (c *trialTalk) poison(ctx context.Context) error {
 		if err := signal(large); err != nil {
 			return err
 		}
-		if _, err := c.state(ctx, c.sid); err != nil { // one after the other, as the server ends a workflow that has many at once
+		if _, err := c.state(ctx, c.sid); err != nil { // one at a time: the server ends a workflow that gets many at once
 			return err
 		}
 	}
 	return c.transfer(ctx)
 }
 
-// loseAnswer transfers by a request whose answer is not kept, and sends it again after 100 other commands: it has one effect.
+// loseAnswer sends a transfer whose answer is not stored, and sends the same request again after 100 other
+// commands. The transfer must have exactly one effect.
 func (c *trialTalk) loseAnswer(ctx context.Context, forget func(context.Context, string) error) error {
 	record, err := c.state(ctx, c.sid)
 	if err != nil {
@@ -249,7 +250,7 @@ func other(agent string) string {
 	return agents[0]
 }
 
-// send sends a command until it is answered.
+// send retries a command until it is answered.
 func (c *trialTalk) send(ctx context.Context, command conversation.Command) (outcome conversation.Outcome, err error) {
 	command = under(uuid.NewString(), command)
 	err = untilAnswered(ctx, func(ctx context.Context) error {
@@ -259,7 +260,7 @@ func (c *trialTalk) send(ctx context.Context, command conversation.Command) (out
 	return outcome, err
 }
 
-// request sends a request until it is answered.
+// request retries an HTTP request until it is answered.
 func (c *trialTalk) request(ctx context.Context, r request) (a answered, err error) {
 	err = untilAnswered(ctx, func(ctx context.Context) error {
 		a, err = c.gateways.ask(ctx, r)
@@ -268,7 +269,7 @@ func (c *trialTalk) request(ctx context.Context, r request) (a answered, err err
 	return a, err
 }
 
-// untilAnswered makes a call again until it is answered, with nil or a refusal.
+// untilAnswered retries a call until it returns nil or a refusal other than desk_unavailable.
 func untilAnswered(ctx context.Context, call func(context.Context) error) error {
 	for {
 		trying, cancel := context.WithTimeout(ctx, tryFor)
@@ -283,7 +284,7 @@ func untilAnswered(ctx context.Context, call func(context.Context) error) error 
 	}
 }
 
-// begin starts the conversation, and has an agent accept it.
+// begin starts the conversation and has an agent accept it.
 func (c *trialTalk) begin(ctx context.Context) error {
 	start := conversation.StartCommand{
 		Conversation: c.sid, Channel: trialChannel, Customer: conversation.Customer{Name: "Customer of a trial"}, Queue: trialQueue,
@@ -292,13 +293,13 @@ func (c *trialTalk) begin(ctx context.Context) error {
 		_, err := c.baton.Start(ctx, start)
 		return err
 	})
-	if err != nil && conversation.CodeOf(err) != conversation.CodeInvalidPayload { // it has begun, and the answer was lost
+	if err != nil && conversation.CodeOf(err) != conversation.CodeInvalidPayload { // already started: the answer was lost
 		return err
 	}
 	return c.takeOver(ctx)
 }
 
-// takeOver waits for the offer and accepts it, and finishes the wrap-up of whoever had the conversation before.
+// takeOver waits for an offer, accepts it, and finishes the wrap-up of the previous agent.
 func (c *trialTalk) takeOver(ctx context.Context) error {
 	for {
 		record, err := c.state(ctx, c.sid)
@@ -326,7 +327,7 @@ func (c *trialTalk) takeOver(ctx context.Context) error {
 	return c.wrapUp(ctx)
 }
 
-// tooLate tells whether an offer, or the time for a wrap-up, had expired before the command came.
+// tooLate reports whether the offer or the wrap-up had expired before the command arrived.
 func tooLate(err error) bool {
 	code := conversation.CodeOf(err)
 	return code == conversation.CodeNoReservation || code == conversation.CodeNotYourTask
@@ -347,7 +348,7 @@ func (c *trialTalk) wrapUp(ctx context.Context) error {
 	return nil
 }
 
-// transfer has the agent who has the conversation transfer it to the other one, who accepts.
+// transfer transfers the conversation from the agent who has it to the other one, who accepts.
 func (c *trialTalk) transfer(ctx context.Context) error {
 	record, err := c.state(ctx, c.sid)
 	if err != nil {
@@ -363,7 +364,7 @@ func (c *trialTalk) transfer(ctx context.Context) error {
 	return c.takeOver(ctx)
 }
 
-// finish has the conversation closed, by an agent where one has it.
+// finish closes the conversation and finishes the wrap-ups.
 func (c *trialTalk) finish(ctx context.Context) error {
 	if _, err := c.send(ctx, conversation.CloseCommand{Reason: "enough"}); err != nil {
 		return err
@@ -371,7 +372,7 @@ func (c *trialTalk) finish(ctx context.Context) error {
 	return c.wrapUp(ctx)
 }
 
-// agree waits until the desk shows the conversation as it is: open, or closed.
+// agree waits until the desk shows the conversation as it is: open or closed.
 func (c *trialTalk) agree(ctx context.Context, open bool) error {
 	for {
 		shown, err := c.shown(ctx)
@@ -396,7 +397,7 @@ func (c *trialTalk) agree(ctx context.Context, open bool) error {
 	}
 }
 
-// shown reads what the desk shows, again while its database is away.
+// shown reads what the desk shows. It retries while the database is unavailable.
 func (c *trialTalk) shown(ctx context.Context) (shown desk.Shown, err error) {
 	err = untilAnswered(ctx, func(ctx context.Context) error {
 		shown, err = c.desk.Shown(ctx, c.sid)
@@ -405,7 +406,8 @@ func (c *trialTalk) shown(ctx context.Context) (shown desk.Shown, err error) {
 	return shown, err
 }
 
-// forgetAnswer has the database lose the kept answer that names a SID, as if its gateway had been killed before it kept it.
+// forgetAnswer clears the stored answer that contains a SID, as if the gateway had been killed before it stored the
+// answer.
 func (s *environment) forgetAnswer(ctx context.Context, sid string) error {
 	return s.administer(ctx, `UPDATE answers SET status = 0, etag = '', body = '' WHERE body LIKE '%`+sid+`%'`)
 }
