@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver of the connections that faults are made with
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver of the connections that make faults
 
 	"github.com/baton-transfers/baton/internal/silence"
 )
 
-// putProxy has the programs reach the database by a proxy whose connections can go silent.
+// putProxy puts a proxy between the programs and the database. The proxy's connections can go silent.
 func (s *environment) putProxy(ctx context.Context) (err error) {
 	address, err := url.Parse(s.database)
 	if err != nil {
@@ -24,7 +24,7 @@ func (s *environment) putProxy(ctx context.Context) (err error) {
 	return err
 }
 
-// openAdmin opens the connections that faults are made with.
+// openAdmin opens the connections that make faults.
 func (s *environment) openAdmin() (err error) {
 	driver, address := "sqlite", strings.TrimPrefix(s.database, "sqlite:")
 	if s.postgres != nil {
@@ -36,7 +36,8 @@ func (s *environment) openAdmin() (err error) {
 	return nil
 }
 
-// databaseOf is the database as a program reaches it, whose connections are known by its name.
+// databaseOf returns the database's address for a program, through the proxy. On PostgreSQL, the program's
+// connections carry its name.
 func (s *environment) databaseOf(name string) string {
 	address, err := url.Parse(s.database)
 	if s.proxy == nil || err != nil {
@@ -49,7 +50,7 @@ func (s *environment) databaseOf(name string) string {
 	return address.String()
 }
 
-// administer runs statements in the database, again while it is away or others are at its tables.
+// administer runs statements in the database. It retries while the database is down or its tables are locked.
 func (s *environment) administer(ctx context.Context, statements ...string) error {
 	return again(ctx, 0, func() error {
 		connection, err := s.admin.Conn(ctx)
@@ -70,17 +71,17 @@ func (s *environment) administer(ctx context.Context, statements ...string) erro
 	})
 }
 
-// readOnly has the database take nothing for that long.
+// readOnly makes the database read-only for the duration away.
 func (s *environment) readOnly(ctx context.Context, away time.Duration) error {
 	err := s.administer(ctx, `ALTER SYSTEM SET default_transaction_read_only = on`, `SELECT pg_reload_conf()`)
 	return errors.Join(err, pause(ctx, away),
 		s.administer(context.WithoutCancel(ctx), `ALTER SYSTEM RESET default_transaction_read_only`, `SELECT pg_reload_conf()`))
 }
 
-// grown are the tables that everything that happens is written to.
+// grown are the tables that grow with every command.
 var grown = []string{"feed", "conversations", "placements", "messages", "answers"}
 
-// full has the database answer for that long as one does whose disk is full.
+// full makes the database answer as if its disk were full, for the duration away.
 func (s *environment) full(ctx context.Context, away time.Duration) error {
 	fill := []string{`CREATE OR REPLACE FUNCTION chaos_full() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`}
@@ -92,7 +93,7 @@ func (s *environment) full(ctx context.Context, away time.Duration) error {
 	return errors.Join(s.administer(ctx, fill...), pause(ctx, away), s.administer(context.WithoutCancel(ctx), empty...))
 }
 
-// exhaust takes all connections that the database has for that long.
+// exhaust takes all connections of the database for the duration away.
 func (s *environment) exhaust(ctx context.Context, away time.Duration) error {
 	taken, err := sql.Open("pgx", s.database)
 	if err != nil {
@@ -116,7 +117,7 @@ func (s *environment) exhaust(ctx context.Context, away time.Duration) error {
 	return errors.Join(append(errs, taken.Close())...)
 }
 
-// lock holds the lock of the database's file for that long, as a process does that is stopped within a transaction.
+// lock holds the lock of the SQLite file for the duration away, like a process stopped in a transaction.
 func (s *environment) lock(ctx context.Context, away time.Duration) error {
 	return again(ctx, 0, func() error {
 		connection, err := s.admin.Conn(ctx)
@@ -136,12 +137,12 @@ func (s *environment) lock(ctx context.Context, away time.Duration) error {
 }
 
 const (
-	// aimsFor is how long it is tried to freeze a process while it holds a lock, aimed how often it is looked for that.
+	// aimsFor is how long freeze tries to stop a process while it holds a lock, aimed the pause between attempts.
 	aimsFor, aimed = 3 * time.Second, 5 * time.Millisecond
 )
 
-// freeze stops the process while it is in a transaction that it has written in, if it can be met so, for longer than every
-// timeout.
+// freeze stops the process for the duration away, if possible while it is in a transaction that has written. That
+// is longer than every timeout.
 func (s *environment) freeze(ctx context.Context, p *process, away time.Duration) error {
 	for until := time.Now().Add(aimsFor); s.postgres != nil && time.Now().Before(until); {
 		if err := p.stop(); err != nil {

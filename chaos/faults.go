@@ -14,17 +14,17 @@ import (
 	"github.com/baton-transfers/baton/internal/silence"
 )
 
-// trouble is a time in which something was away, and not yet as it was before.
+// trouble is the time of a fault, including the time that recovery takes.
 type trouble struct {
 	kind     kind
 	from, to time.Time
 }
 
-// recovery is how long after a fault calls may still feel it: an update that was held by a worker or a server
-// that has gone comes back after some ten seconds.
+// recovery is how long calls may still be affected after a fault. An update held by a worker or server that was
+// killed is retried after about ten seconds.
 const recovery = 10 * time.Second
 
-// faults has the planned ones happen, and keeps what they were.
+// faults makes the planned faults happen and records them.
 type faults struct {
 	environment *environment
 	trials      *trials
@@ -36,16 +36,17 @@ type faults struct {
 	errs     []error
 }
 
-// run has each fault happen at its time. Several may be under way at once. It returns when all is up again.
+// run makes each fault happen at its time. Several may be active at once, but only one for each subject. It returns
+// when all is running again.
 func (f *faults) run(ctx context.Context, planned []fault) error {
 	var underWay sync.WaitGroup
-	busy := map[string]*sync.Mutex{} // one at a time is done to each process
+	busy := map[string]*sync.Mutex{} // one fault at a time for each process
 	for _, f := range planned {
 		busy[f.subject()] = &sync.Mutex{}
 	}
 	for _, next := range planned {
 		if err := pause(ctx, time.Until(f.began.Add(next.at))); err != nil {
-			break // what is away comes back first
+			break // the faults under way end first
 		}
 		underWay.Go(func() {
 			busy[next.subject()].Lock()
@@ -53,7 +54,7 @@ func (f *faults) run(ctx context.Context, planned []fault) error {
 			from := time.Now()
 			err := f.happen(ctx, next)
 			if slices.Contains(ofTrials, next.kind) {
-				return // only its own conversation has felt it
+				return // it affected only its own conversation
 			}
 			f.mutex.Lock()
 			defer f.mutex.Unlock()
@@ -67,14 +68,14 @@ func (f *faults) run(ctx context.Context, planned []fault) error {
 	return errors.Join(f.failed(), ctx.Err())
 }
 
-// failed returns what has not come back.
+// failed returns the errors of what did not come back.
 func (f *faults) failed() error {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	return errors.Join(f.errs...)
 }
 
-// subject names what the fault is done to.
+// subject names what the fault hits.
 func (f fault) subject() string {
 	switch f.kind {
 	case killWorker, stopWorker, freezeWorker:
@@ -98,7 +99,7 @@ func (f *faults) happen(ctx context.Context, next fault) error {
 	case killWorker, killGateway:
 		p := s.take(next.subject())
 		if p == nil {
-			return nil // it hasn't come back from the fault before, which is an error already
+			return nil // it did not come back from an earlier fault, which is recorded as an error
 		}
 		p.kill()
 		s.gather(p)
@@ -149,19 +150,19 @@ func (f *faults) happen(ctx context.Context, next fault) error {
 }
 
 const (
-	// watchEvery is how often the Temporal server is asked whether it answers, hungAfter for how long it may not.
+	// watchEvery is how often the Temporal server is probed; hungAfter is how long it may fail to answer.
 	watchEvery = time.Second
 	hungAfter  = 15 * time.Second
 )
 
-// watch kills a Temporal server that runs and doesn't answer, as whoever looks after it would: a canceled call
-// can leave the dev server's only connection to its SQLite file interrupted for good
-// (the driver's fault, https://gitlab.com/cznic/sqlite/-/issues/198, in versions that the dev server is built with).
-// It ends with ctx.
+// watch kills a Temporal server that runs but does not answer, as a supervisor would. A canceled call can leave the
+// dev server's only connection to its SQLite file interrupted permanently (a bug of the driver,
+// https://gitlab.com/cznic/sqlite/-/issues/198, in the versions that the dev server is built with). watch returns
+// when ctx ends.
 func (f *faults) watch(ctx context.Context) {
 	answered := time.Now()
 	for pause(ctx, watchEvery) == nil {
-		f.environment.serverMutex.Lock() // not while it is killed and started again
+		f.environment.serverMutex.Lock() // not while the server is killed and restarted
 		asking, cancel := context.WithTimeout(ctx, hungAfter/3)
 		_, err := f.environment.temporal.WorkflowService().DescribeNamespace(asking, &workflowservice.DescribeNamespaceRequest{Namespace: client.DefaultNamespace})
 		cancel()
@@ -185,10 +186,10 @@ func (f *faults) watch(ctx context.Context) {
 	}
 }
 
-// againAfter is how long after a start that failed, because what it needs is away, the next one is made.
+// againAfter is the pause after a failed start. A start fails while something that it needs is down.
 const againAfter = 500 * time.Millisecond
 
-// again starts something after a while, and again while it can't start, as whoever looks after it would.
+// again starts something after a delay, and retries for up to startWithin, as a supervisor would.
 func again(ctx context.Context, after time.Duration, start func() error) error {
 	if err := pause(ctx, after); err != nil {
 		return err
@@ -205,7 +206,7 @@ func again(ctx context.Context, after time.Duration, start func() error) error {
 	}
 }
 
-// within tells whether any of the time from then till then was one of trouble.
+// within reports whether a fault affected any part of the time between from and to.
 func (f *faults) within(from, to time.Time) bool {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
@@ -217,7 +218,7 @@ func (f *faults) within(from, to time.Time) bool {
 	return false
 }
 
-// counts is how often each kind of fault has happened.
+// counts returns how often each kind of fault has happened.
 func (f *faults) counts() map[kind]int {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
@@ -231,7 +232,7 @@ func (f *faults) counts() map[kind]int {
 	return counts
 }
 
-// quietFrom is when the last trouble between both times had ended, from where there was none.
+// quietFrom returns when the last fault between both times had ended, or from if there was none.
 func (f *faults) quietFrom(from, to time.Time) time.Time {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
@@ -244,7 +245,7 @@ func (f *faults) quietFrom(from, to time.Time) time.Time {
 	return quiet
 }
 
-// during are the kinds of faults that any of the time from then till then was of.
+// during returns the kinds of the faults that affected any part of the time between from and to.
 func (f *faults) during(from, to time.Time) []string {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()

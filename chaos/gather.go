@@ -25,7 +25,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// gather reads all there is to be looked at, when everything is quiet.
+// gather reads everything that the checks need, after all is quiet.
 func gather(ctx context.Context, s *environment, d *driver, p plan, trials map[string]bool) (*evidence, error) {
 	v := &evidence{
 		plan: p, records: map[string]conversation.Record{}, transcripts: map[string][]desk.Message{}, notes: map[string][]conversation.Note{},
@@ -48,7 +48,7 @@ func gather(ctx context.Context, s *environment, d *driver, p plan, trials map[s
 // readAtOnce is how many conversations are read at a time.
 const readAtOnce = 8
 
-// eachOf calls for each of them, so many at a time, and returns all that went wrong.
+// eachOf calls call for every element, atOnce at a time, and returns all errors joined.
 func eachOf[T any](all []T, atOnce int, call func(T) error) error {
 	next := make(chan T)
 	errs := make(chan error, len(all))
@@ -73,7 +73,7 @@ func eachOf[T any](all []T, atOnce int, call func(T) error) error {
 	return errors.Join(failures...)
 }
 
-// readRecords reads the state of each conversation that was begun.
+// readRecords reads the state of each conversation that was started.
 func (v *evidence) readRecords(ctx context.Context, s *environment, d *driver) error {
 	var sids []string
 	for _, e := range d.journal.all() {
@@ -103,7 +103,7 @@ func (v *evidence) sids() []string {
 	return sids
 }
 
-// open are the conversations that stay open.
+// open returns the SIDs of the conversations that are still open.
 func (v *evidence) open() []string {
 	return slices.DeleteFunc(v.sids(), func(sid string) bool { return v.records[sid].Status == conversation.ConversationClosed })
 }
@@ -130,7 +130,7 @@ func (v *evidence) readFeed(ctx context.Context, s *environment, _ *driver) (err
 	}
 }
 
-// readDesk reads what the desk shows, and where it differs.
+// readDesk reads what the desk shows, and records where it differs from the conversations.
 func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err error) {
 	for after := (*desk.Cursor)(nil); ; {
 		page, err := s.desk.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage, After: after})
@@ -194,7 +194,7 @@ func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err
 	return err
 }
 
-// replayedAtMost is how many histories are replayed; all of them are read.
+// replayedAtMost is how many histories are replayed. All of them are read.
 const replayedAtMost = 400
 
 // readHistories reads the histories of all runs, counts the signals in them, and replays the runs.
@@ -238,7 +238,7 @@ func (v *evidence) readHistories(ctx context.Context, s *environment, _ *driver)
 	})
 }
 
-// historyOf reads the history of a run, of the last one where none is named.
+// historyOf reads the history of a run, or of the latest run if run is empty.
 func historyOf(ctx context.Context, temporal client.Client, sid, run string) (*historypb.History, error) {
 	history := &historypb.History{}
 	events := temporal.GetWorkflowHistory(ctx, workflows.ID(sid), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
@@ -252,7 +252,7 @@ func historyOf(ctx context.Context, temporal client.Client, sid, run string) (*h
 	return history, nil
 }
 
-// countSignals counts the signals by the ID of their command.
+// countSignals counts the signals by command ID.
 func countSignals(counted map[string]int, history *historypb.History) error {
 	for _, event := range history.GetEvents() {
 		signaled := event.GetWorkflowExecutionSignaledEventAttributes()
@@ -272,7 +272,7 @@ func countSignals(counted map[string]int, history *historypb.History) error {
 	return nil
 }
 
-// sameJSON tells whether two pieces of JSON say the same.
+// sameJSON reports whether two JSON texts have equal values.
 func sameJSON(one, other json.RawMessage) bool {
 	if bytes.Equal(one, other) {
 		return true

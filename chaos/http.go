@@ -19,18 +19,18 @@ import (
 // key is an API key.
 type key struct{ name, sid, secret string }
 
-// request is something that is asked of a gateway, any of them.
+// request is a request to any of the gateways.
 type request struct {
 	path string
-	// form is sent where json is empty.
+	// form is sent if json is empty.
 	form url.Values
 	json string
-	// token has one effect, however often it is sent.
+	// token is the idempotency key: the request has one effect, however often it is sent.
 	token string
 	key   key
 }
 
-// answered is as much of an answer as the driver looks at.
+// answered holds the parts of an answer that the driver uses.
 type answered struct {
 	SID string `json:"sid"`
 	// Index numbers a message from 0.
@@ -41,7 +41,7 @@ type answered struct {
 	} `json:"details"`
 }
 
-// gateways sends requests to one gateway after the other.
+// gateways sends requests to the gateways in turn.
 type gateways struct {
 	urls    []string
 	account desk.Account
@@ -53,11 +53,11 @@ func newGateways(urls []string, account desk.Account) *gateways {
 	return &gateways{urls: urls, account: account, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 }
 
-// errNotNow is an answer that says that the same may be asked again.
+// errNotNow is an answer after which the same request may be retried.
 var errNotNow = errors.New("not now")
 
-// ask sends the request once. A refusal is a [*conversation.Refusal], whose code is the HTTP status where the
-// refusal isn't the rules'.
+// ask sends the request once. A refusal is a [*conversation.Refusal]. Its code is the HTTP status if the refusal
+// does not come from the rules.
 func (g *gateways) ask(ctx context.Context, r request) (answered, error) {
 	var a answered
 	to := g.urls[g.next.Add(1)%uint64(len(g.urls))]
@@ -76,7 +76,7 @@ func (g *gateways) ask(ctx context.Context, r request) (answered, error) {
 	if err != nil {
 		return a, fmt.Errorf("ask for %s: %w", r.path, err)
 	}
-	defer func() { _ = response.Body.Close() }() // it is read
+	defer func() { _ = response.Body.Close() }() // it has been read
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		return a, fmt.Errorf("read the answer to %s: %w", r.path, err)
@@ -107,7 +107,7 @@ func channelOf(sid string) string {
 		"/Channels/" + conversation.SameSID(conversation.PrefixInteractionChannel, sid)
 }
 
-// requestOf returns the request that stands for an entry's command, false where the HTTP API has none for it.
+// requestOf returns the HTTP request for an entry's command, or false if the HTTP API has none.
 func (g *gateways) requestOf(e *entry) (request, bool) {
 	r := request{token: e.conversation + "/" + e.id, form: url.Values{}}
 	task := func(sid string) string { return g.workspace() + "/Tasks/" + sid }
@@ -138,7 +138,7 @@ func (g *gateways) requestOf(e *entry) (request, bool) {
 	return r, false
 }
 
-// transferRequest is a transfer's, which names the sender by their task, and the note by its SID.
+// transferRequest returns the request of a transfer. It names the sender by the task and the note by its SID.
 func (g *gateways) transferRequest(e *entry, from string, note string) request {
 	c, _ := e.command.(conversation.TransferCommand)
 	to := conversation.AgentSID(c.To.Agent)
@@ -195,8 +195,8 @@ func (g *gateways) presenceRequest(e *entry) request {
 	}
 }
 
-// tryFor is how long the first attempt waits for its answer before the same is sent again; the next ones wait
-// for longer, so that what is slow and not lost is answered in the end.
+// tryFor is the timeout of the first attempt. Later attempts get longer timeouts, up to longestTry, so that a slow
+// call is answered in the end.
 const (
 	tryFor     = 5 * time.Second
 	longestTry = 20 * time.Second

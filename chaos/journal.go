@@ -7,47 +7,47 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// verdict is what became of something that was asked.
+// verdict is the result of a command or request.
 type verdict string
 
 const (
-	// done was answered with an outcome, refused with a refusal; handed is a signal that the server has taken,
-	// and unknown was never answered, however often it was asked.
+	// done was answered with an outcome, refused with a refusal. handed is a signal that the server accepted.
+	// unknown was never answered, despite all retries.
 	done    verdict = "done"
 	refused verdict = "refused"
 	handed  verdict = "handed"
 	unknown verdict = "unknown"
 )
 
-// entry is one thing that the driver has asked, and what it was answered.
+// entry is one command or request of the driver, with its answer.
 type entry struct {
-	// id stands as `by` in the events that come of it, so that each effect can be told whose it is. It is
-	// used once in a conversation.
+	// id is the value of `by` in the events that the command causes, so that each effect can be traced to its
+	// entry. It is used once in a conversation.
 	id           string
 	conversation string
 	name         conversation.CommandName
 	way          way
 	command      conversation.Command
-	// author and text are of a message.
+	// author and text belong to a message.
 	author, text string
-	// presence is what an agent was to become, agent who.
+	// presence is the presence that was requested for agent.
 	agent, presence string
 
-	// intended is when it was meant to be sent, sent when it was at first, answered when its answer came.
+	// intended is when it was planned to be sent, sent when it was first sent, answered when its answer arrived.
 	intended, sent, answered time.Time
-	// attempts is how often it was sent, unanswered how many of them had no answer.
+	// attempts is how often it was sent, unanswered how many of those attempts had no answer.
 	attempts, unanswered int
 
 	verdict verdict
 	code    conversation.Code
-	// refusal is how it was refused, for people.
+	// refusal is the text of the refusal.
 	refusal string
-	// outcome is what the client was answered, nil over HTTP; told is the SID in an answer over HTTP.
+	// outcome is the client's outcome, nil over HTTP. told is the SID in the answer over HTTP.
 	outcome *conversation.Outcome
 	told    string
 }
 
-// What the driver does that is no command of the rules.
+// Names for the driver's actions that are not commands.
 const (
 	nameSay      conversation.CommandName = "say"
 	nameNote     conversation.CommandName = "note"
@@ -55,15 +55,15 @@ const (
 	namePresence conversation.CommandName = "presence"
 )
 
-// took is how long the answer took from when it was meant to be sent: what held up the sender counts too.
+// took is the time from when it was planned to be sent until the answer: delays of the sender count too.
 func (e *entry) took() time.Duration { return e.answered.Sub(e.intended) }
 
 // journal is the driver's log. It is safe for concurrent use.
 type journal struct {
 	mutex   sync.Mutex
 	entries []*entry
-	// looked counts the states that were looked at, broken holds what was wrong with them. stranded are
-	// conversations that waited although somebody was free.
+	// looked is how many states were read, and broken holds the invariants that they broke. stranded are
+	// conversations that waited although an agent was free.
 	looked   int
 	broken   []error
 	stranded []error
@@ -76,14 +76,14 @@ func (j *journal) write(e *entry) {
 	j.entries = append(j.entries, e)
 }
 
-// correct changes what became of an entry that was written already.
+// correct changes the verdict of an entry that is already in the journal.
 func (j *journal) correct(e *entry, to verdict, code conversation.Code) {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()
 	e.verdict, e.code = to, code
 }
 
-// counts returns how many entries there are of each verdict so far, and how many of them are starts.
+// counts returns how many entries each verdict has so far, and how many entries are starts.
 func (j *journal) counts() (of map[verdict]int, starts int) {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()
@@ -97,8 +97,8 @@ func (j *journal) counts() (of map[verdict]int, starts int) {
 	return of, starts
 }
 
-// enough tells whether there is something of each kind that the verdict says something about: a machine under
-// load gets to little in a short time.
+// enough reports whether the journal has something of each kind that the checks need: a busy machine gets little
+// done in a short run.
 func (j *journal) enough() bool {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()
@@ -112,7 +112,7 @@ func (j *journal) enough() bool {
 	return signal && noted && had[nameSay] && had[conversation.CommandTransfer] && had[conversation.CommandAccept] && had[conversation.CommandWrapup]
 }
 
-// look notes that a state was looked at, and what it breaks.
+// look counts a state that was read, and records the invariants that it breaks.
 func (j *journal) look(record *conversation.Record) {
 	err := record.Broken()
 	j.mutex.Lock()
@@ -123,7 +123,7 @@ func (j *journal) look(record *conversation.Record) {
 	}
 }
 
-// strand notes a conversation that waits although somebody is free.
+// strand records a conversation that waits although an agent is free.
 func (j *journal) strand(err error) {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()

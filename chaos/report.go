@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// report is what a run comes to.
+// report is the result of a run.
 type report struct {
 	options options
 	journal *journal
@@ -23,24 +23,24 @@ type report struct {
 	rested  time.Time
 	rows    []row
 	trials  *trials
-	// restores are the older copies that were put in place at the end.
+	// restores are the results of putting older copies in place at the end.
 	restores []restored
-	// waits is how long customers waited for an agent, by what was under way meanwhile.
+	// waits is how long tasks waited for an agent, by the faults that were active meanwhile.
 	waits map[string][]time.Duration
-	// told is how many webhooks were taken, events how many there were to be told of.
+	// told is how many webhooks the receiver accepted, events how many events there were to deliver.
 	told, events int
-	// folders are where the databases are, and what the processes printed, where it was kept.
+	// folders hold the databases and the output of the processes, if they were kept.
 	folders []string
 }
 
-// progress says how far it is.
+// progress describes the progress of the run.
 func (r *report) progress() string {
 	counts, begun := r.journal.counts()
 	return fmt.Sprintf("%d conversations begun; %d commands done, %d refused, %d signals handed over, %d never answered",
 		begun, counts[done], counts[refused], counts[handed], counts[unknown])
 }
 
-// errWrong is what a run ends with that found something.
+// errWrong is the error of a run that found something.
 var errWrong = errors.New("something was lost, doubled or wrong: see above")
 
 func (r *report) verdict() error {
@@ -78,7 +78,7 @@ func (r *report) printFaults(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%d\n", k, counts[k])
 	}
 	fmt.Fprintf(t, "webhooks sent more than once\t%d of %d\n", r.told-r.events, r.events)
-	_ = t.Flush() // to where everything is printed
+	_ = t.Flush() // errors of w are ignored, as for the other prints
 }
 
 func (r *report) printCommands(w io.Writer) {
@@ -114,7 +114,7 @@ func (r *report) printCommands(w io.Writer) {
 	_ = t.Flush()
 }
 
-// printLatencies prints how long answers took, from when what they answer was meant to be sent.
+// printLatencies prints how long answers took, counted from when the command was planned to be sent.
 func (r *report) printLatencies(w io.Writer) {
 	type column struct {
 		way    way
@@ -145,15 +145,15 @@ func (r *report) printLatencies(w io.Writer) {
 	_ = t.Flush()
 }
 
-// noFault is what a wait counts to while which nothing was away.
+// noFault is the name under which waits without a fault are counted.
 const noFault = "no fault"
 
-// wait notes how long each task waited until it was offered, by the faults that it met.
+// wait records how long each task waited until it was offered, by the faults that were active meanwhile.
 func (r *report) wait(events []desk.LoggedEvent) {
 	r.waits = map[string][]time.Duration{}
 	since := map[string]time.Time{}
 	for _, e := range events {
-		switch e.Name { //nolint:exhaustive // the others say nothing of waits
+		switch e.Name { //nolint:exhaustive // the others do not concern waits
 		case conversation.EventTaskQueueEntered, conversation.EventTaskCreated:
 			since[e.Task] = e.At
 		case conversation.EventReservationCreated:
@@ -173,7 +173,7 @@ func (r *report) wait(events []desk.LoggedEvent) {
 	}
 }
 
-// printWaits prints how long customers waited for an agent: of faults at the same time each is named.
+// printWaits prints how long customers waited for an agent. A wait counts for each of several simultaneous faults.
 func (r *report) printWaits(w io.Writer) {
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -186,12 +186,13 @@ func (r *report) printWaits(w io.Writer) {
 	_ = t.Flush()
 }
 
-// agreed returns how long it took until the desk agreed with a conversation of a trial, from when nothing was away any more.
+// agreed returns how long the desk took to agree with a trial's conversation, counted from the end of the last
+// fault.
 func (r *report) agreed(t *trial) time.Duration {
 	return max(0, t.agreed.Sub(r.faults.quietFrom(t.from, t.agreed)))
 }
 
-// judgeTrials looks at the trials and at the older copies.
+// judgeTrials checks the trials.
 func (r *report) judgeTrials() row {
 	one := row{what: "conversations reset, ended outside, poisoned, asked again", looked: len(r.trials.all)}
 	for _, t := range r.trials.all {
@@ -216,7 +217,7 @@ func (r *report) judgeRestores() row {
 	return one
 }
 
-// printAgreed prints how long it took until the desk agreed with conversations that had gone back in time or were ended.
+// printAgreed prints how long the desk took to agree with conversations that had gone back in time or were ended.
 func (r *report) printAgreed(w io.Writer) {
 	took, whole := map[string][]time.Duration{}, map[string]time.Duration{}
 	for _, t := range r.trials.all {
@@ -239,7 +240,7 @@ func (r *report) printAgreed(w io.Writer) {
 	_ = t.Flush()
 }
 
-// share is the least time that this share of the sorted times doesn't exceed.
+// share returns the shortest time that the given share of the sorted times does not exceed.
 func share(times []time.Duration, of float64) string {
 	if len(times) == 0 {
 		return "-"

@@ -15,10 +15,10 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// restored is what came of putting an older copy of a database in place.
+// restored is the result of putting an older copy of a database in place.
 type restored struct {
 	what string
-	// looked is how many conversations were compared, after how long all agreed.
+	// looked is how many conversations were compared; after is the time until all agreed.
 	looked int
 	after  time.Duration
 	err    error
@@ -28,13 +28,13 @@ type restored struct {
 type older struct {
 	what          string
 	keep, restore func(context.Context) error
-	// closedIsOpen and begunIsOpen tell of conversations that were closed, and begun, since the copy whether they are open
-	// afterwards.
+	// closedIsOpen and begunIsOpen say whether a conversation that was closed, or started, after the copy was made
+	// is open once the copy is in place.
 	closedIsOpen, begunIsOpen bool
 }
 
-// restores replaces the Temporal server's database with an older copy, and then the desk's. This comes last, for effects that
-// the journal knows are lost by it. Open are the conversations that are open.
+// restores replaces the Temporal server's database with an older copy, and then the desk's. It runs last, because
+// it loses effects that the journal knows. open holds the SIDs of the open conversations.
 func restores(ctx context.Context, s *environment, d *driver, open []string) []restored {
 	var results []restored
 	for _, o := range []older{
@@ -50,7 +50,7 @@ func restores(ctx context.Context, s *environment, d *driver, open []string) []r
 	return results
 }
 
-// tryOut has conversations change after the copy was made, puts the copy in place, and waits until the desk and the
+// tryOut changes conversations after the copy was made, puts the copy in place, and waits until the desk and the
 // conversations agree.
 func (o older) tryOut(ctx context.Context, s *environment, d *driver, open []string, r *restored) error {
 	talk := func() *trialTalk { return &trialTalk{d, baton.NewConversation()} }
@@ -63,7 +63,7 @@ func (o older) tryOut(ctx context.Context, s *environment, d *driver, open []str
 	if err := o.keep(ctx); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
-	d.desk = s.desk // it may have been opened anew
+	d.desk = s.desk // it may have been reopened
 	err := errors.Join(changed.transfer(ctx), closed.finish(ctx), begun.begin(ctx),
 		changed.agree(ctx, true), closed.agree(ctx, false), begun.agree(ctx, true))
 	if err != nil {
@@ -100,10 +100,10 @@ func (o older) tryOut(ctx context.Context, s *environment, d *driver, open []str
 	return nil
 }
 
-// fileParts are the files of a SQLite database, of which the last two may be missing.
+// fileParts are the suffixes of a SQLite database's files. The last two files may be missing.
 var fileParts = []string{"", "-wal", "-shm"}
 
-// copyDatabase replaces one SQLite database, that no process has open, with a copy of another.
+// copyDatabase replaces a SQLite database with a copy of another. No process may have either open.
 func copyDatabase(from, to string) error {
 	for _, part := range fileParts {
 		content, err := os.ReadFile(from + part)
@@ -120,7 +120,7 @@ func copyDatabase(from, to string) error {
 	return nil
 }
 
-// kept is the name of a database's copy.
+// kept is the suffix of a database's copy.
 const kept = ".kept"
 
 func (s *environment) keepTemporal(ctx context.Context) error {
@@ -131,7 +131,7 @@ func (s *environment) restoreTemporal(ctx context.Context) error {
 	return s.withoutServer(ctx, func(file string) error { return copyDatabase(file+kept, file) })
 }
 
-// withoutServer does something to the Temporal server's database while the server does not run.
+// withoutServer runs do on the Temporal server's database while the server is down, and then restarts the server.
 func (s *environment) withoutServer(ctx context.Context, do func(file string) error) error {
 	s.serverMutex.Lock()
 	defer s.serverMutex.Unlock()
@@ -139,7 +139,7 @@ func (s *environment) withoutServer(ctx context.Context, do func(file string) er
 	return errors.Join(do(s.serverOptions.DatabaseFile), again(ctx, 0, func() error { return s.startServer(ctx) }))
 }
 
-// The names of the desk's database at its server.
+// The names of the desk's database and its copy on the database server.
 const deskDatabase, keptDatabase = "baton", "baton_kept"
 
 func (s *environment) keepDesk(ctx context.Context) error {
@@ -150,7 +150,7 @@ func (s *environment) keepDesk(ctx context.Context) error {
 		"CREATE DATABASE "+keptDatabase+" TEMPLATE "+deskDatabase, "ALTER DATABASE "+deskDatabase+" ALLOW_CONNECTIONS true")
 }
 
-// restoreDesk puts the copy in place as docs/operations.md has it.
+// restoreDesk puts the copy in place as docs/operations.md describes.
 func (s *environment) restoreDesk(ctx context.Context) error {
 	announce := func() error { return s.desk.Restored(ctx) }
 	if s.postgres == nil {
@@ -160,19 +160,19 @@ func (s *environment) restoreDesk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return again(ctx, 0, announce) // again, for the connections are those to the database of before
+	return again(ctx, 0, announce) // the first attempt may use pooled connections to the old database
 }
 
 // endConnections ends all connections to the desk's database.
 const endConnections = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + deskDatabase + "'"
 
-// atServer runs statements at the database server, in no transaction.
+// atServer runs statements on the database server, outside a transaction.
 func (s *environment) atServer(ctx context.Context, statements ...string) error {
 	connection, err := pgx.Connect(ctx, s.postgres.URL("postgres"))
 	if err != nil {
 		return fmt.Errorf("connect to the database server: %w", err)
 	}
-	defer func() { _ = connection.Close(ctx) }() // all is done
+	defer func() { _ = connection.Close(ctx) }() // all statements have run
 	for _, statement := range statements {
 		if _, err := connection.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("run %q: %w", statement, err)
@@ -181,7 +181,8 @@ func (s *environment) atServer(ctx context.Context, statements ...string) error 
 	return nil
 }
 
-// withoutDesk does something to the desk's file while no process has it open, and something else before the programs start.
+// withoutDesk runs do on the desk's file while no process has it open, reopens the desk, runs opened, and restarts
+// the programs.
 func (s *environment) withoutDesk(ctx context.Context, do func(file string) error, opened func() error) (err error) {
 	s.endProcesses()
 	if err := errors.Join(s.desk.Close(), s.admin.Close()); err != nil {

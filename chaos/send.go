@@ -16,10 +16,10 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// driver plays everybody outside: customers, agents, and the services around them.
+// driver plays all parties outside Baton: customers, agents, and the services around them.
 type driver struct {
 	baton    *baton.Client
-	desk     *desk.Desk // only looked at
+	desk     *desk.Desk // only read
 	temporal client.Client
 	gateways *gateways
 	keys     []key
@@ -28,15 +28,15 @@ type driver struct {
 	began    time.Time
 }
 
-// insistFor is how long the same is asked again before it counts as never answered: beyond any fault, on a
-// machine that is busy with something else.
+// insistFor is how long a call is retried before it counts as never answered. It exceeds any fault, also on a busy
+// machine.
 const insistFor = 4 * time.Minute
 
-// anew is how long a caller waits before it asks again.
+// anew is the pause before a retry.
 const anew = 50 * time.Millisecond
 
-// insist makes the call until it is answered: with nil, or with a refusal. Copies are sent at the same time,
-// and the entry has the answer of whichever was carried out, else of the last one.
+// insist retries the call until it returns nil or a refusal. It sends copies at the same time. The entry gets the
+// answer of a copy that was carried out, or else of the last one.
 func (d *driver) insist(ctx context.Context, e *entry, copies int, call func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, insistFor)
 	defer cancel()
@@ -66,7 +66,7 @@ func (d *driver) insist(ctx context.Context, e *entry, copies int, call func(con
 	d.journal.write(e)
 }
 
-// answer notes the outcome of an attempt, and tells whether it was an answer.
+// answer records the result of an attempt and reports whether it was an answer.
 func (e *entry) answer(err error) bool {
 	e.attempts++
 	code := conversation.CodeOf(err)
@@ -74,7 +74,7 @@ func (e *entry) answer(err error) bool {
 	case err == nil:
 		e.verdict, e.answered = done, time.Now()
 		return true
-	case code == conversation.CodeDeskUnavailable: // nothing was changed, send it again in a moment
+	case code == conversation.CodeDeskUnavailable: // nothing was changed: retry in a moment
 		return false
 	case code != "":
 		if e.verdict != done {
@@ -87,9 +87,9 @@ func (e *entry) answer(err error) bool {
 	}
 }
 
-// send says the entry's command in its way, where that way has it; else through the client.
+// send sends the entry's command in the entry's way, or through the client if that way does not have the command.
 func (d *driver) send(ctx context.Context, e *entry, copies int) {
-	var mutex sync.Mutex // the copies' outcomes are the same, or one is a refusal's
+	var mutex sync.Mutex // the copies' outcomes are equal, or one copy was refused
 	switch e.way {
 	case bySignal:
 		d.signal(ctx, e)
@@ -137,7 +137,7 @@ func (d *driver) keyOf(id string) key {
 	return d.keys[0]
 }
 
-// signal hands the command over twice, as somebody does who isn't sure.
+// signal sends the command twice, like a caller that is not sure whether the first attempt arrived.
 func (d *driver) signal(ctx context.Context, e *entry) {
 	d.insist(ctx, e, 2, func(ctx context.Context) error {
 		return d.temporal.SignalWorkflow(ctx, workflows.ID(e.conversation), "", string(e.name), e.command)
@@ -147,7 +147,8 @@ func (d *driver) signal(ctx context.Context, e *entry) {
 	}
 }
 
-// state reads the conversation, again and again until it is answered; a refusal is that of its start.
+// state reads the conversation, with retries until it is answered. A refusal is the refusal of the conversation's
+// start.
 func (d *driver) state(ctx context.Context, sid string) (conversation.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, insistFor)
 	defer cancel()
@@ -168,7 +169,7 @@ func (d *driver) state(ctx context.Context, sid string) (conversation.Record, er
 	}
 }
 
-// under returns the command under that ID, by whose name its effects are known.
+// under returns the command with that ID as its ID and sender, by which its effects are recognised.
 func under[C conversation.Command](id string, c C) conversation.Command {
 	payload, err := json.Marshal(c)
 	if err != nil {

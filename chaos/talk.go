@@ -12,20 +12,21 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// talk is a conversation that is under way.
+// talk is a conversation in progress.
 type talk struct {
 	*driver
 
 	plan talkPlan
-	// sid is the conversation's, empty until it has begun.
+	// sid is the conversation's SID, empty until it has started.
 	sid string
 
 	mutex sync.Mutex
-	// sent and asked count what was said, by HTTP and otherwise, for IDs of its own: in a conversation none is used twice.
+	// sent counts the IDs made by the talk itself, asked the API keys used for HTTP. No ID is used twice in a
+	// conversation.
 	sent, asked int
 }
 
-// id is one for the next thing that is sent: over HTTP it is the name of the key that it comes with.
+// id returns an ID for the next command. Over HTTP, it is the name of the API key that the command is sent with.
 func (t *talk) id(w way) string {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -37,7 +38,7 @@ func (t *talk) id(w way) string {
 	return fmt.Sprintf("talk-%04d-%02d", t.plan.number, t.sent)
 }
 
-// wayFor is the way wanted, the client's where all keys were used.
+// wayFor returns the way wanted, or the client's way if all keys are used.
 func (t *talk) wayFor(w way) way {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -47,9 +48,9 @@ func (t *talk) wayFor(w way) way {
 	return w
 }
 
-// run begins the conversation and takes its steps, each when it is meant to be taken, or later where it was held
-// up; none after the time of the load, once there is enough to look at. It returns an error only where it was
-// given up.
+// run starts the conversation and takes its steps, each at its planned time or later if an earlier one was delayed.
+// After the planned time of the load it takes no more steps, once the journal has enough of each kind. It returns
+// an error only if ctx ended or a call stayed unanswered.
 func (t *talk) run(ctx context.Context) error {
 	at := t.began.Add(t.plan.at)
 	if err := pause(ctx, time.Until(at)); err != nil {
@@ -74,7 +75,7 @@ func (t *talk) run(ctx context.Context) error {
 	return nil
 }
 
-// start opens the conversation, and tells whether it is there.
+// start starts the conversation and reports whether it exists.
 func (t *talk) start(ctx context.Context, intended time.Time) bool {
 	c := t.plan.start
 	e := &entry{id: fmt.Sprintf("talk-%04d", t.plan.number), name: conversation.CommandStart, way: t.plan.way, command: c, intended: intended}
@@ -82,7 +83,7 @@ func (t *talk) start(ctx context.Context, intended time.Time) bool {
 		e.conversation = c.Conversation
 		t.insist(ctx, e, 1, func(ctx context.Context) error {
 			_, err := t.baton.Start(ctx, c)
-			// Nobody else knows the SID: the conversation that is there is the one whose answer was lost.
+			// Only this talk knows the SID, so a conversation that exists is the one whose answer was lost.
 			if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 				return nil
 			}
@@ -101,7 +102,7 @@ func (t *talk) start(ctx context.Context, intended time.Time) bool {
 	if e.verdict != done {
 		return false
 	}
-	// The client's start is decided afterwards: an agent who isn't there refuses it.
+	// The client's start is decided afterwards: it is refused if its agent is not available.
 	if _, err := t.state(ctx, e.conversation); err != nil {
 		if code := conversation.CodeOf(err); code != "" {
 			t.journal.correct(e, refused, code)
@@ -114,13 +115,13 @@ func (t *talk) start(ctx context.Context, intended time.Time) bool {
 	return true
 }
 
-// offerWithin is how long an answer waits for an offer to be there.
+// offerWithin is how long an answer waits for an offer.
 const offerWithin = 4 * time.Second
 
-// lookEvery is how often a conversation is looked at that something has to happen in first.
+// lookEvery is how often a conversation or a queue is polled while waiting for a change.
 const lookEvery = 300 * time.Millisecond
 
-// step takes a step, and tells whether the conversation is over.
+// step takes one step and reports whether the conversation is over.
 func (t *talk) step(ctx context.Context, s step, at time.Time) (over bool, err error) {
 	record, err := t.state(ctx, t.sid)
 	if err != nil {
@@ -138,7 +139,7 @@ func (t *talk) step(ctx context.Context, s step, at time.Time) (over bool, err e
 	if record.Status == conversation.ConversationClosed {
 		return true, nil
 	}
-	// Nobody could have meant to answer an offer before it was there.
+	// The answer to an offer is intended no earlier than the offer was made.
 	if offered := with(&record, conversation.TaskReserved); s.act == actAnswer && offered != nil && offered.Reservation.CreatedAt.After(at) {
 		at = offered.Reservation.CreatedAt
 	}
@@ -155,7 +156,7 @@ func (t *talk) step(ctx context.Context, s step, at time.Time) (over bool, err e
 	return false, ctx.Err()
 }
 
-// unless passes over a refusal: the conversation is over, or was never begun.
+// unless ignores a refusal: the conversation is over, or was never started.
 func (t *talk) unless(ctx context.Context, err error) error {
 	if conversation.CodeOf(err) != "" {
 		return nil
@@ -163,12 +164,12 @@ func (t *talk) unless(ctx context.Context, err error) error {
 	return errors.Join(err, ctx.Err())
 }
 
-// do does what is meant, and waits for the answer.
+// do carries out an intent and waits for the answer.
 func (t *talk) do(ctx context.Context, i intent, w way, copies int, intended time.Time) {
 	e := &entry{conversation: t.sid, name: i.name, way: t.wayFor(w), agent: i.agent, author: i.author, intended: intended}
-	if i.command == nil { // a message or a claim, which only HTTP has
+	if i.command == nil { // a message or a claim: only HTTP has them
 		if e.way = t.wayFor(byHTTP); e.way != byHTTP {
-			return // it has been a long talk
+			return // no keys are left
 		}
 		e.id = t.id(byHTTP)
 		r := t.gateways.claimRequest(e, i.task)
@@ -183,7 +184,7 @@ func (t *talk) do(ctx context.Context, i intent, w way, copies int, intended tim
 		t.transfer(ctx, e, c, i, copies)
 		return
 	}
-	if e.way == byHTTP { // what HTTP has no request for goes through the client, under an ID of its own
+	if e.way == byHTTP { // commands without an HTTP request go through the client, with an ID of their own
 		if _, ok := t.gateways.requestOf(&entry{conversation: t.sid, command: i.command}); !ok {
 			e.way = byClient
 		}
@@ -193,7 +194,7 @@ func (t *talk) do(ctx context.Context, i intent, w way, copies int, intended tim
 	t.send(ctx, e, copies)
 }
 
-// transfer passes the conversation on; over HTTP a note is stored first.
+// transfer transfers the conversation. Over HTTP, it stores the note first.
 func (t *talk) transfer(ctx context.Context, e *entry, c conversation.TransferCommand, i intent, copies int) {
 	if e.way != byHTTP {
 		e.id = t.id(e.way)
@@ -217,7 +218,7 @@ func (t *talk) transfer(ctx context.Context, e *entry, c conversation.TransferCo
 	t.ask(ctx, e, copies, t.gateways.transferRequest(e, i.task, note))
 }
 
-// shuffle sends the commands as signals, each twice, in an order that has nothing to do with their sense.
+// shuffle sends the commands as signals, each twice, in a random order.
 func (t *talk) shuffle(ctx context.Context, s step, intents []intent, intended time.Time) {
 	var entries []*entry
 	for _, i := range intents {
@@ -237,10 +238,10 @@ func (t *talk) shuffle(ctx context.Context, s step, intents []intent, intended t
 	all.Wait()
 }
 
-// strandedAfter is how long a task may wait for somebody who is free for it, when nothing is killed any more.
+// strandedAfter is how long a task may wait while an agent is free for it, after all faults have ended.
 const strandedAfter = time.Minute
 
-// finish brings the conversation to its end, or to somebody who has it where it is to stay open.
+// finish closes the conversation, or brings it to an agent if it is to stay open.
 func (t *talk) finish(ctx context.Context) error {
 	since := time.Now()
 	for {
@@ -285,7 +286,7 @@ func (t *talk) finish(ctx context.Context) error {
 	}
 }
 
-// free returns somebody whom the desk could offer the conversation's waiting task, "" where there is nobody.
+// free returns an agent to whom the desk could offer the waiting task, or "" if there is none.
 func (t *talk) free(ctx context.Context, r *conversation.Record) (string, error) {
 	task := with(r, conversation.TaskPending)
 	if task == nil || task.Direct {
@@ -305,7 +306,8 @@ func (t *talk) free(ctx context.Context, r *conversation.Record) (string, error)
 	return "", nil
 }
 
-// shifts has agents come and go as planned, each agent one change after the other, through the HTTP API.
+// shifts changes the agents' presence as planned, through the HTTP API. The changes of one agent are made one at a
+// time.
 func (d *driver) shifts(ctx context.Context) {
 	var working sync.WaitGroup
 	for _, a := range d.plan.agents {
@@ -324,7 +326,7 @@ func (d *driver) shifts(ctx context.Context) {
 	working.Wait()
 }
 
-// allBecome has every agent become the same, all at once.
+// allBecome sets every agent's presence, all at once.
 func (d *driver) allBecome(ctx context.Context, why string, presence desk.Presence) {
 	var working sync.WaitGroup
 	for i, a := range d.plan.agents {

@@ -15,8 +15,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// wreak carries out the plan of the options and looks at what is left. Progress is printed as it goes. An error
-// says that nothing can be said; what was lost or doubled stands in the report.
+// wreak carries out the plan and checks what is left. It prints progress as it goes. An error means that the run
+// has no result; what was lost or doubled is in the report.
 func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err error) {
 	o, forget, err := o.withFolder()
 	if err != nil {
@@ -86,7 +86,7 @@ func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err e
 	return r, nil
 }
 
-// withFolder makes the folder; forget removes it where nobody has asked to keep it.
+// withFolder makes the folder. forget removes it, unless the options named it.
 func (o options) withFolder() (_ options, forget func() error, err error) {
 	forget = func() error { return nil }
 	if o.folder == "" {
@@ -108,7 +108,8 @@ func (o options) withFolder() (_ options, forget func() error, err error) {
 	return o, forget, nil
 }
 
-// load has people come, write and work while the faults happen, and returns when all is up and all was done.
+// load runs the conversations, the agents' shifts and the faults. It returns when all is running again and every
+// step is done.
 func load(ctx context.Context, s *environment, d *driver, f *faults, talks []*talk) error {
 	var working sync.WaitGroup
 	errs := make(chan error, len(talks)+2)
@@ -127,15 +128,15 @@ func load(ctx context.Context, s *environment, d *driver, f *faults, talks []*ta
 	return errors.Join(all...)
 }
 
-// finishedAtOnce is how many conversations are brought to their ends at a time.
+// finishedAtOnce is how many conversations are finished at a time.
 const finishedAtOnce = 16
 
-// settle brings the conversations to their ends, and waits until nothing is left to be told to anybody.
+// settle finishes the conversations and waits until every webhook is delivered.
 func settle(ctx context.Context, s *environment, d *driver, talks []*talk) error {
 	d.allBecome(ctx, "rest", desk.PresenceAvailable)
 	begun := slices.DeleteFunc(slices.Clone(talks), func(t *talk) bool { return t.sid == "" })
 	finished := eachOf(begun, finishedAtOnce, func(t *talk) error { return t.finish(ctx) })
-	// Whoever has let an offer expire on the way is there again.
+	// An agent who let an offer expire on the way is made available again.
 	d.allBecome(ctx, "end", desk.PresenceAvailable)
 	return errors.Join(finished, untold(ctx, s))
 }
@@ -160,7 +161,7 @@ func untold(ctx context.Context, s *environment) error {
 	}
 }
 
-// teller says how it goes.
+// teller prints progress.
 type teller struct {
 	mutex sync.Mutex
 	to    io.Writer
@@ -173,10 +174,10 @@ func (t *teller) say(format string, args ...any) {
 	fmt.Fprintf(t.to, "%6.1f s  %s\n", time.Since(t.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// saidEvery is how often it is said how far the load is.
+// saidEvery is how often the progress of the load is printed.
 const saidEvery = 5 * time.Second
 
-// every says how far the load is, until ctx ends.
+// every prints the progress of the load until ctx ends.
 func (t *teller) every(ctx context.Context, r *report) {
 	for pause(ctx, saidEvery) == nil {
 		t.say("%s", r.progress())
