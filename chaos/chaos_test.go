@@ -10,11 +10,11 @@ import (
 	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
 )
 
-// shortFor is how long the faults of the short run go on.
+// shortFor is how long the faults of the short run last.
 const shortFor = 12 * time.Second
 
-// A short run of what `make chaos` does for minutes, with a plan of its own each time. Where PostgreSQL isn't
-// installed, the desk is in a file; in CI it has to be.
+// A short version of what `make chaos` does for minutes, with a new plan each time. Without PostgreSQL, the desk is
+// in a SQLite file; in CI, PostgreSQL is required.
 func TestAShortRunLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	o := options{

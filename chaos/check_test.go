@@ -11,8 +11,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// calm is what there is to be seen of one conversation in which nothing went wrong: alice accepts it, passes
-// it to bob with a note, who accepts and ends it; both wrap up, and somebody is refused.
+// calm is the evidence of one conversation in which nothing went wrong: alice accepts it and transfers it to bob
+// with a note; bob accepts and ends it; both wrap up; one command is refused.
 func calm(t *testing.T) *evidence {
 	t.Helper()
 	const sid = "CH0123456789abcdef0123456789abcdef"
@@ -90,7 +90,7 @@ func calm(t *testing.T) *evidence {
 
 func (v *evidence) only() string { return v.shown[0] }
 
-// The checker finds what is lost and what is there twice: each of these is the calm evidence with one thing wrong.
+// The checks find what is lost and what is doubled: each case is the calm evidence with one defect.
 func TestTheCheckerCanFail(t *testing.T) {
 	t.Parallel()
 	for _, one := range calm(t).judge() {
@@ -188,7 +188,7 @@ func TestTheCheckerCanFail(t *testing.T) {
 	}
 }
 
-// A state that broke an invariant for a moment, and that nobody has looked at, is found in the events.
+// The check finds a state in the events that broke an invariant for a moment and that the driver never read.
 func TestAStateThatNobodySawIsFound(t *testing.T) {
 	t.Parallel()
 	ends := func(by string) bool { return by == "key-00" }
@@ -208,7 +208,7 @@ func TestAStateThatNobodySawIsFound(t *testing.T) {
 
 	for i, e := range v.feed[v.only()] {
 		if e.Name == conversation.EventReservationWrapup && e.Agent == "alice" {
-			v.feed[v.only()][i].ReservationStatus = conversation.ReservationAccepted // she goes on having it
+			v.feed[v.only()][i].ReservationStatus = conversation.ReservationAccepted // she still has it
 		}
 		if e.Name == conversation.EventTaskWrapup && e.Agent == "alice" {
 			v.feed[v.only()][i].Name = conversation.EventTaskUpdated

@@ -8,17 +8,18 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// intent is what a step comes to in a conversation as it is: a command, or something else that somebody does.
+// intent is what a step means in the conversation's current state: a command, a message or a claim.
 type intent struct {
 	name    conversation.CommandName
 	command conversation.Command
 	// author writes a message; agent claims the task.
 	author, agent, task string
-	// noted has a transfer come with a note.
+	// noted makes a transfer come with a note.
 	noted bool
 }
 
-// resolve finds out what the act means in the conversation as it is; none where it means nothing there.
+// resolve returns what the act means in the conversation's current state. It returns none if the act means nothing
+// there.
 func (p *plan) resolve(a act, d dice, r *conversation.Record) []intent {
 	switch a {
 	case actAnswer:
@@ -63,7 +64,7 @@ func only(c conversation.Command) []intent {
 	return []intent{{name: c.Name(), command: c}}
 }
 
-// with returns the conversation's task in that status, nil where none is.
+// with returns the conversation's first task in that status, or nil.
 func with(r *conversation.Record, status conversation.TaskStatus) *conversation.Task {
 	at := slices.IndexFunc(r.Tasks, func(t *conversation.Task) bool { return t.Status == status })
 	if at < 0 {
@@ -72,7 +73,7 @@ func with(r *conversation.Record, status conversation.TaskStatus) *conversation.
 	return r.Tasks[at]
 }
 
-// waits returns the task that nobody has accepted yet, nil where none waits.
+// waits returns the task that no agent has accepted yet, or nil.
 func waits(r *conversation.Record) *conversation.Task {
 	at := slices.IndexFunc(r.Tasks, func(t *conversation.Task) bool { return t.Status.Waiting() })
 	if at < 0 {
@@ -83,7 +84,7 @@ func waits(r *conversation.Record) *conversation.Task {
 
 func (p *plan) agentAt(d dice, which int) string { return p.agents[d.of(which, len(p.agents))].name }
 
-// target is an agent, or in that many of four cases a queue.
+// target returns a queue in queues of four cases, and otherwise an agent.
 func (p *plan) target(d dice, queues int) conversation.Target {
 	if d.of(2, 4) < queues {
 		return conversation.Target{Queue: p.queues[d.of(3, len(p.queues))]}
@@ -109,7 +110,7 @@ func (p *plan) transfer(d dice, r *conversation.Record) []intent {
 		return nil
 	}
 	to := p.target(d, 2)
-	// Every fourth goes back to whom it came from, who may still wrap up.
+	// One in four goes back to the agent who transferred the conversation, who may still wrap up.
 	if x := r.Transfer(holder.Transfer); x != nil && d.of(1, 4) == 0 {
 		to = conversation.Target{Agent: x.From}
 	}
@@ -132,7 +133,7 @@ func (p *plan) wrapup(d dice, r *conversation.Record) []intent {
 	return only(conversation.WrapupCommand{Agent: task.Agent, Task: task.SID, Disposition: fmt.Sprintf("disposition %d", d.of(1, 5))})
 }
 
-// wrong is a command by somebody who most likely has no business there.
+// wrong returns a command by an agent who is most likely not allowed to give it.
 func (p *plan) wrong(d dice) []intent {
 	agent := p.agentAt(d, 1)
 	switch d.of(0, 5) {
@@ -149,11 +150,12 @@ func (p *plan) wrong(d dice) []intent {
 	}
 }
 
-// several is all that those involved could mean to do in the conversation as it is, at the same time.
+// several returns everything that the parties could mean to do in the conversation's current state, at the same
+// time.
 func (p *plan) several(d dice, r *conversation.Record) []intent {
 	var all []intent
 	for i, a := range []act{actAnswer, actCancel, actWrapup, actEnd, actMove, actTransfer} {
-		// Ends come rarely: there is more to see in a conversation that goes on.
+		// Ends are rare: a conversation that continues shows more.
 		if a == actEnd && d.of(0, 4) != 0 {
 			continue
 		}

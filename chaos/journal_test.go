@@ -9,7 +9,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// The load goes on until each row of the verdict has something to be about, however slow the machine is.
+// The load continues until each row of the result has something to check, however slow the machine is.
 func TestALoadIsEnoughWhenEachKindOfThingWasDone(t *testing.T) {
 	t.Parallel()
 	entries := []*entry{

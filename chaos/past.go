@@ -9,26 +9,26 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// past is a conversation as its events tell it, one after the other. So every state that there was can be
-// looked at, and not only those that somebody saw. What events don't tell (which task comes before which)
-// it takes from the conversation as it is now.
+// past is a conversation rebuilt from its events, one event after the other. This way every past state can be
+// checked, not only those that the driver read. What the events do not contain (a task's predecessor) is taken from
+// the current state.
 type past struct {
 	now   conversation.Record
 	state conversation.State
-	over  bool // the customer's side is
+	over  bool // the customer's side has ended
 }
 
-// always stands where only matters that a time is set.
+// always is used where only it matters that a time is set.
 var always = time.Unix(1, 0)
 
-// group is the events of one command: it left them together, at one time, under one name.
+// group is the events of one command. They have the same time and the same sender.
 type group struct {
 	by     string
 	events []conversation.Event
 }
 
-// groupsOf splits events up into those of each command. Two commands that follow each other in the same
-// moment and that nobody has a name for can't be told apart.
+// groupsOf splits events into those of each command. It cannot separate two consecutive commands at the same time
+// without a sender.
 func groupsOf(events []conversation.Event) []group {
 	var groups []group
 	for i, e := range events {
@@ -41,8 +41,9 @@ func groupsOf(events []conversation.Event) []group {
 	return groups
 }
 
-// brokenPast tells what any of the states that the events tell of has broken, and where the last one isn't the
-// conversation's. Allowed tells whether whoever stands under that name has meant to end the customer's side.
+// brokenPast rebuilds the conversation's states from its events. It returns how many there were, and as an error
+// every broken invariant and every difference between the last one and the current state. ends reports whether the
+// sender meant to end the customer's side.
 func brokenPast(now conversation.Record, events []conversation.Event, ends func(by string) bool) (states int, err error) {
 	p := &past{now: now, state: conversation.State{Conversation: now.Conversation, Status: conversation.ConversationActive}}
 	var wrong []error
@@ -69,7 +70,7 @@ func brokenPast(now conversation.Record, events []conversation.Event, ends func(
 	return states, errors.Join(wrong...)
 }
 
-// take changes the state as the event says.
+// take applies the event to the state.
 func (p *past) take(e conversation.Event) {
 	if e.Name == conversation.EventTaskCreated {
 		task := &conversation.Task{SID: e.Task, Status: conversation.TaskPending, Queue: e.Queue, TimeoutAt: always}
@@ -81,7 +82,7 @@ func (p *past) take(e conversation.Event) {
 	}
 	task := p.state.Task(e.Task)
 	if task == nil {
-		return // an event before its task's first is missing where the numbers have a gap, which is looked at besides
+		return // the task's first event is missing: the check for gaps finds it
 	}
 	if e.Reservation != "" {
 		p.reserve(task, e)
@@ -101,11 +102,11 @@ func (p *past) take(e conversation.Event) {
 	case conversation.EventTaskCreated, conversation.EventTaskUpdated, conversation.EventTransferAttemptFailed,
 		conversation.EventReservationCreated, conversation.EventReservationAccepted, conversation.EventReservationRejected,
 		conversation.EventReservationTimeout, conversation.EventReservationCanceled, conversation.EventReservationRescinded,
-		conversation.EventReservationWrapup, conversation.EventReservationCompleted: // what they say is known
+		conversation.EventReservationWrapup, conversation.EventReservationCompleted: // the state needs nothing from them
 	}
 }
 
-// reserve changes the task as an event of its reservation says.
+// reserve applies an event of the task's reservation to the task.
 func (p *past) reserve(task *conversation.Task, e conversation.Event) {
 	if e.Name == conversation.EventReservationCreated {
 		task.Reservation = &conversation.Reservation{SID: e.Reservation, Agent: e.Agent, ExpiresAt: e.ExpiresAt}
@@ -143,7 +144,8 @@ func (p *past) endTransfer(e conversation.Event) {
 	transfer.Status, transfer.FailureReason = conversation.TransferFailed, conversation.Reason(e.Reason)
 }
 
-// settle finds out whether the customer's side is over, and tells where nobody has ended it.
+// settle finds out whether the customer's side has ended. It returns an error if it ended without a command to end
+// it.
 func (p *past) settle(g group, ends func(by string) bool) error {
 	open, live := 0, 0
 	for _, t := range p.state.Tasks {

@@ -18,7 +18,7 @@ func TestTheSameSeedMakesTheSamePlan(t *testing.T) {
 	require.NotEqual(t, newPlan(o).faults, newPlan(other).faults)
 }
 
-// Whatever the seed, each kind of fault comes, and no store goes while the one before can't have recovered.
+// With any seed, each kind of fault comes, and no store is hit before the store hit earlier can have recovered.
 func TestEveryPlanHasEveryFault(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {

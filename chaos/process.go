@@ -15,18 +15,18 @@ import (
 	"github.com/baton-transfers/baton/internal/child"
 )
 
-// faultWords are what no process may print, whatever is done to it: a data race, a panic, and the SDK's word
-// that a conversation was replayed otherwise than it ran.
+// faultWords are what no process may print, whatever fault hits it: a data race, a panic, the SDK's report that a
+// replay differs from the history, and a potential deadlock.
 var faultWords = []string{"WARNING: DATA RACE", "panic:", "TMPRL1100", "Potential deadlock detected"}
 
-// stoppedWords are those of them that a stopped process may print: the SDK's deadlock detector measures the pause of the process as
-// one of the workflow. It fails the workflow task, which is retried.
+// stoppedWords are the words among them that a stopped process may print. The SDK's deadlock detector takes the
+// pause of the process for a pause of the workflow. It fails the workflow task, which is retried.
 var stoppedWords = []string{"Potential deadlock detected"}
 
-// startWithin is how long a process may take until it runs, on a busy machine.
+// startWithin is how long a process may take to start on a busy machine.
 const startWithin = 60 * time.Second
 
-// process is a worker or a gateway that runs.
+// process is a running worker or gateway.
 type process struct {
 	name    string
 	command *exec.Cmd
@@ -34,8 +34,8 @@ type process struct {
 	ended   chan struct{}
 }
 
-// launch starts a program, what it prints is appended to a file of that name in the folder. It returns when
-// the program has printed the word that says it runs, and an error where it ends before.
+// launch starts a program and appends its output to the file name.log in the folder. It returns once the program
+// has printed runs. It returns an error if the program ends before, or takes longer than startWithin.
 func launch(ctx context.Context, folder, name, program, runs string, environment []string) (*process, error) {
 	out, err := os.OpenFile(filepath.Join(folder, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -64,19 +64,19 @@ func launch(ctx context.Context, folder, name, program, runs string, environment
 	return nil, fmt.Errorf("%s doesn't run after %s: %s", name, startWithin, p.printed.last())
 }
 
-// end notes that the process has ended; how is in what it printed.
+// end records that the process has ended. Its output says how.
 func (p *process) end(error) {
 	p.printed.close()
 	close(p.ended)
 }
 
-// kill ends the process as a crash would, and returns when it has ended.
+// kill ends the process with SIGKILL and returns when it has ended.
 func (p *process) kill() {
-	_ = p.command.Process.Kill() // fails only where it has ended already
+	_ = p.command.Process.Kill() // fails only if the process has ended
 	<-p.ended
 }
 
-// alive tells whether the process has not ended.
+// alive reports whether the process is running.
 func (p *process) alive() bool {
 	select {
 	case <-p.ended:
@@ -86,12 +86,12 @@ func (p *process) alive() bool {
 	}
 }
 
-// printed takes what a process prints: it goes to a file, and is looked at line by line.
+// printed is the output of a process. It writes the output to a file and checks each line.
 type printed struct {
 	mutex sync.Mutex
 	file  *os.File
 	line  bytes.Buffer
-	// runs is the word that says that the process runs, running is closed then.
+	// runs is the text that a process prints once it runs. Then running is closed.
 	runs    []byte
 	running chan struct{}
 	known   bool
@@ -101,7 +101,7 @@ type printed struct {
 	stopped bool
 }
 
-// keptLines is how many of the last lines are kept to be shown.
+// keptLines is how many of the last lines are kept for error messages.
 const keptLines = 5
 
 // Write implements [io.Writer].
@@ -139,7 +139,7 @@ func (p *printed) last() string {
 	return strings.Join(p.tail, "\n")
 }
 
-// wrong returns the lines that no process may print.
+// wrong returns the printed lines that no process may print.
 func (p *printed) wrong() []string {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -148,7 +148,7 @@ func (p *printed) wrong() []string {
 	})
 }
 
-// standsStill notes that the process is stopped.
+// standsStill records that the process was stopped.
 func (p *printed) standsStill() {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -158,10 +158,11 @@ func (p *printed) standsStill() {
 func (p *printed) close() {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	_ = p.file.Close() // everything is written
+	_ = p.file.Close() // all output has been written
 }
 
-// ownEnvironment is this process's without what would lead a child to another server or desk.
+// ownEnvironment returns this process's environment without the variables that would point a child to another
+// server or desk.
 func ownEnvironment(more ...string) []string {
 	return append(child.Environment("TEMPORAL_", "BATON_"), more...)
 }

@@ -12,18 +12,18 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// receiver is the program that webhooks are sent to. Its temper changes.
+// receiver is the HTTP server that webhooks are sent to. How it answers changes over time.
 type receiver struct {
 	address string
 	server  *http.Server
 
 	mutex  sync.Mutex
 	temper temper
-	// changed is closed when the temper changes: who hangs is let go then.
+	// changed is closed when the temper changes, which releases the requests that hang.
 	changed chan struct{}
-	// told are the positions in the event log of the events that were taken, in the order in which they came.
+	// told are the event log positions of the accepted events, in order of arrival.
 	told []int64
-	// strange counts what came and is no event, refused how often it didn't take one.
+	// strange counts requests that are not events; refused counts events that were not accepted.
 	strange, refused int
 }
 
@@ -44,10 +44,10 @@ func (r *receiver) open(ctx context.Context) error {
 	return nil
 }
 
-// close breaks off what is under way, as the end of a process does.
+// close breaks off the requests in progress, like the end of a process.
 func (r *receiver) close() { _ = r.server.Close() }
 
-// become changes the temper; one that is away is closed.
+// become changes the temper. It closes the server for isAway, and reopens it afterwards.
 func (r *receiver) become(ctx context.Context, t temper) error {
 	r.mutex.Lock()
 	was := r.temper
@@ -95,14 +95,14 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 }
 
-// positions returns what it was told so far, in order.
+// positions returns the accepted positions so far, in order of arrival.
 func (r *receiver) positions() []int64 {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	return slices.Clone(r.told)
 }
 
-// runMoods changes the temper as planned, and leaves the receiver pleased.
+// runMoods changes the temper as planned, and at the end makes the receiver answer normally.
 func (r *receiver) runMoods(ctx context.Context, began time.Time, moods []mood) error {
 	for _, m := range moods {
 		if err := pause(ctx, time.Until(began.Add(m.at))); err != nil {

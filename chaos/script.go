@@ -11,22 +11,22 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// way is how something is said to a conversation.
+// way is how a command is sent to a conversation.
 type way string
 
 const (
-	// byClient is an update through baton.Client, byHTTP a request to one of the gateways, and bySignal a
-	// bare signal, sent twice.
+	// byClient is an update through baton.Client, byHTTP a request to one of the gateways, and bySignal a bare
+	// signal, sent twice.
 	byClient way = "client"
 	byHTTP   way = "http"
 	bySignal way = "signal"
 )
 
-// act is what somebody means to do. Whom it is done to is found out at the time.
+// act is what a customer, agent or service means to do. Its target is chosen when the step is taken.
 type act string
 
 const (
-	actAnswer   act = "answer" // accept or decline what is offered
+	actAnswer   act = "answer" // accept or decline the offer
 	actTransfer act = "transfer"
 	actWrapup   act = "wrapup"
 	actEnd      act = "end"
@@ -35,46 +35,46 @@ const (
 	actClaim    act = "claim"
 	actClose    act = "close"
 	actSay      act = "say"
-	// actWrong is a command of somebody who has no business there.
+	// actWrong is a command by an agent who is most likely not allowed to give it.
 	actWrong act = "wrong"
-	// actRace has several at once, actShuffle several signals, each twice and in any order.
+	// actRace sends several commands at once. actShuffle sends several signals, each twice and in random order.
 	actRace    act = "race"
 	actShuffle act = "shuffle"
 )
 
-// step is one thing that is meant to be done in a conversation.
+// step is one planned action in a conversation.
 type step struct {
-	// gap is how long after the step before it is meant to be done.
+	// gap is the time from the previous step's planned time to this one's.
 	gap time.Duration
 	act act
 	way way
-	// copies is how often the same is sent at the same time.
+	// copies is how many times the same request is sent at the same time.
 	copies int
-	// dice decide what is left to be found out: which agent, which queue, with a note or without.
+	// dice decide the rest when the step is taken: which agent, which queue, with a note or without.
 	dice dice
 }
 
 type dice [4]uint32
 
-// of is a number below n.
+// of returns a number in [0, n).
 func (d dice) of(which, n int) int { return int(d[which] % uint32(n)) } //nolint:gosec // n is small and positive
 
-// talkPlan is a conversation as its customer, its agents and the services around it mean it to go.
+// talkPlan is the planned course of a conversation.
 type talkPlan struct {
 	number int
 	at     time.Duration
 	way    way
 	start  conversation.StartCommand
 	steps  []step
-	// stays is set where the conversation is left open at the end.
+	// stays reports whether the conversation is left open at the end.
 	stays bool
 }
 
-// stayingOf is of how many conversations one is left open.
+// One conversation of every stayingOf is left open.
 const stayingOf = 8
 
 func (p *plan) planTalk(r *rand.Rand, number int) talkPlan {
-	// The last ones begin early enough to be passed on a few times.
+	// The last conversations start early enough to be transferred a few times.
 	last := min(p.lasts*8/10, max(p.lasts/3, p.lasts-15*time.Second))
 	t := talkPlan{number: number, at: between(r, 0, last), way: pick(r, byClient, byHTTP), stays: number%stayingOf == 0}
 	marked, err := json.Marshal(map[string]any{"number": number, "words": []string{"ünïcode", "\"quoted\""}})
@@ -102,7 +102,7 @@ func (p *plan) planTalk(r *rand.Rand, number int) talkPlan {
 	return t
 }
 
-// plan appends steps, of which one in eight is something else, with at most that time between them.
+// plan appends steps with at most gap between them. One step in eight is replaced by a random other one.
 func (t *talkPlan) plan(r *rand.Rand, gap time.Duration, acts ...act) {
 	for _, a := range acts {
 		s := step{gap: between(r, gap/40, gap), act: a, copies: 1}

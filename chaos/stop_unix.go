@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// stop has the process stand still, proceed has it go on.
+// stop pauses the process with SIGSTOP; proceed resumes it.
 func (p *process) stop() error {
 	p.printed.standsStill()
 	return p.signal(syscall.SIGSTOP)
