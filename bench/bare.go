@@ -17,7 +17,7 @@ const (
 	bareEnd       = "end"
 )
 
-// barelyNoted is the search attribute that one of the bare workflows changes.
+// barelyNoted is the search attribute that notedWorkflow changes.
 var barelyNoted = temporal.NewSearchAttributeKeyKeyword("BenchNoted")
 
 // bareWorkflow takes updates that do nothing.
@@ -29,7 +29,7 @@ func bareWorkflow(ctx workflow.Context) error {
 	})
 }
 
-// notedWorkflow takes updates that change a search attribute, each to another value.
+// notedWorkflow takes updates that change a search attribute, each to a new value.
 func notedWorkflow(ctx workflow.Context) error {
 	count := 0
 	return takeUpdates(ctx, func(ctx workflow.Context) (int, error) {
@@ -62,7 +62,7 @@ func openBare(ctx context.Context, s *environment, kind string) (*bare, error) {
 	if _, err := s.temporal.ExecuteWorkflow(ctx, options, run); err != nil {
 		return nil, fmt.Errorf("start a bare workflow: %w", err)
 	}
-	_, err := b.step(ctx) // the first one waits for the workflow to begin
+	_, err := b.step(ctx) // the first update waits for the workflow to start
 	return b, err
 }
 

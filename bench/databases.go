@@ -7,19 +7,19 @@ import (
 	"github.com/baton-transfers/baton/internal/postgres"
 )
 
-// Where desks are kept.
+// The databases that a desk can be in.
 const (
 	databaseSQLite   = "sqlite"
 	databasePostgres = "postgres"
 )
 
-// databases makes the desks' databases: files in a folder, or on a server that is started for them.
+// databases makes the desks' databases: files in a folder, or databases on a server started for them.
 type databases struct {
 	folder string
 	server *postgres.Server // nil for files
 }
 
-// openDatabases starts the server that is asked for. What it commits is on the disk, as in production.
+// openDatabases starts the server if kind needs one. The server's commits are durable, as in production.
 func openDatabases(ctx context.Context, kind, folder string) (*databases, error) {
 	d := &databases{folder: folder}
 	if kind != databasePostgres {
@@ -30,7 +30,7 @@ func openDatabases(ctx context.Context, kind, folder string) (*databases, error)
 	return d, err
 }
 
-// make makes an empty database of that name, and returns how desk.Open is told.
+// make makes an empty database of that name and returns its address for desk.Open.
 func (d *databases) make(ctx context.Context, name string) (string, error) {
 	if d.server == nil {
 		return "sqlite:" + filepath.Join(d.folder, name+".db"), nil

@@ -18,7 +18,7 @@ import (
 	"github.com/baton-transfers/baton/internal/load"
 )
 
-// growth is how cost grows with what there is.
+// growth is how cost grows with the number of conversations, transfers and agents.
 type growth struct {
 	StartedAt time.Time      `json:"started_at"`
 	Seconds   float64        `json:"seconds"`
@@ -29,39 +29,39 @@ type growth struct {
 	Targets   []target       `json:"targets"`
 }
 
-// openGrowth is what commands cost, and the worker takes, with so many conversations open.
+// openGrowth is the cost of commands, and the worker's memory, with Open conversations open.
 type openGrowth struct {
 	Open   int            `json:"open"`
 	Opened load.Rate      `json:"opened"`
 	Paced  []load.Latency `json:"paced"`
-	// Cached are the conversations that the worker keeps in memory, those open and some that were closed.
+	// Cached is how many conversations the worker keeps in memory: the open ones and some closed ones.
 	Cached int `json:"cached"`
-	// CPU is what the worker uses of one for each command, in milliseconds, the dispatcher's and other work included.
+	// CPU is the worker's CPU time for each command, in milliseconds, including the dispatcher and other work.
 	CPU float64 `json:"worker_cpu_ms_a_command"`
-	// Resident is the memory of the worker's process in MiB, at the end and at most.
+	// Resident is the memory of the worker's process in MiB at the end, Most its highest value.
 	Resident float64 `json:"resident_mib"`
 	Most     float64 `json:"most_resident_mib"`
 }
 
-// passedGrowth is what transfers cost after so many in one conversation.
+// passedGrowth is the cost of a transfer after that many transfers of one conversation.
 type passedGrowth struct {
 	Transfers int     `json:"transfers"`
 	P50       float64 `json:"p50_ms"`
 	State     int     `json:"state_bytes"`
 }
 
-// agentGrowth is what the desk does with so many agents on one queue, p50 in milliseconds.
+// agentGrowth is the cost of a match with that many agents on one queue, as the p50 in milliseconds.
 type agentGrowth struct {
 	Agents int     `json:"agents"`
 	Match  float64 `json:"match_p50_ms"`
 }
 
-// growthPlan is how far it goes.
+// growthPlan holds the sizes that are measured.
 type growthPlan struct {
 	open, passed, agents []int
-	// paced is for how long commands are timed with each number of open conversations, at pacedRate a second.
+	// paced is for how long commands are timed at each number of open conversations, at pacedRate a second.
 	paced time.Duration
-	// times is how often a thing of the desk is timed.
+	// times is how often each operation of the desk is timed.
 	times int
 }
 
@@ -75,17 +75,17 @@ func shortGrowth() growthPlan {
 
 const (
 	pacedRate = 20
-	// memoryLimit is what the worker is told to stay within (GOMEMLIMIT).
+	// memoryLimit is the worker's GOMEMLIMIT.
 	memoryLimit = "960MiB"
-	// mostOpen and mostResident are promised with promisedOpen conversations open.
+	// mostOpen and mostResident are promised for promisedOpen open conversations.
 	promisedOpen = 20_000
 	mostOpen     = 1.3
 	mostResident = 1024
-	// growthTimeout is beyond what a run takes on a slow machine.
+	// growthTimeout exceeds what a run takes on a slow machine.
 	growthTimeout = 45 * time.Minute
 )
 
-// measureGrowth takes each kind of growth by itself.
+// measureGrowth measures each kind of growth separately.
 func measureGrowth(ctx context.Context, p growthPlan, progress io.Writer) (_ *growth, err error) {
 	folder, err := os.MkdirTemp("", "baton-growth-")
 	if err != nil {
@@ -106,7 +106,7 @@ func measureGrowth(ctx context.Context, p growthPlan, progress io.Writer) (_ *gr
 	return g, nil
 }
 
-// measureTalks takes what needs the Temporal server, with the worker as a process of its own.
+// measureTalks measures what needs the Temporal server, with the worker as a separate process.
 func (g *growth) measureTalks(ctx context.Context, p growthPlan, folder string, progress io.Writer) (err error) {
 	s, err := openWithoutWorkers(ctx, folder, config.Database(folder), progress)
 	if err != nil {
@@ -150,7 +150,7 @@ func (g *growth) measureOpen(ctx context.Context, s *environment, w *workerProce
 		if err := l.Settle(ctx); err != nil {
 			return err
 		}
-		if _, err := l.Paced(ctx); err != nil { // what opening them left to do is not what commands cost
+		if _, err := l.Paced(ctx); err != nil { // work left over from opening must not count as the cost of commands
 			return err
 		}
 		before, err := w.busy()
@@ -173,10 +173,10 @@ func (g *growth) measureOpen(ctx context.Context, s *environment, w *workerProce
 		}
 		g.Open = append(g.Open, step)
 	}
-	return nil // the folder goes, and the conversations with it
+	return nil // the folder is removed, and the conversations with it
 }
 
-// measurePassed passes one conversation to and fro, and times the last transfers before each mark.
+// measurePassed transfers one conversation back and forth, and times the last transfers before each mark.
 func (g *growth) measurePassed(ctx context.Context, s *environment, p growthPlan, progress io.Writer) error {
 	on, err := openTalk(ctx, s, 0)
 	if err != nil {
@@ -213,7 +213,7 @@ func (g *growth) measurePassed(ctx context.Context, s *environment, p growthPlan
 	return on.end(ctx)
 }
 
-// measureAgents times what the desk does with many agents on one queue.
+// measureAgents times the desk's matches with many agents on one queue.
 func (g *growth) measureAgents(ctx context.Context, p growthPlan, folder string, progress io.Writer) error {
 	for _, agents := range p.agents {
 		say(progress, "%d agents on a queue", agents)
@@ -249,7 +249,7 @@ func measureAgentsOf(ctx context.Context, path string, agents, times int) (step 
 	var matches timings
 	for range times {
 		began := time.Now()
-		if err := l.join(ctx); err != nil { // somebody is free: it is matched at once
+		if err := l.join(ctx); err != nil { // an agent is free: it is matched at once
 			return step, err
 		}
 		matches.add(time.Since(began))
@@ -257,7 +257,7 @@ func measureAgentsOf(ctx context.Context, path string, agents, times int) (step 
 	return agentGrowth{Agents: agents, Match: matches.percentile(0.5)}, nil
 }
 
-// judge compares with what is promised.
+// judge compares the measurements with the targets.
 func (g *growth) judge() {
 	if len(g.Open) == 0 || g.Open[len(g.Open)-1].Open != promisedOpen {
 		return // a short run

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// rateHTTP is how many commands a second come over HTTP, and as many by the Go client beside them:
+	// rateHTTP is how many commands a second are sent over HTTP, and as many by the Go client at the same time:
 	// well below what the machine can do.
 	rateHTTP = 15
-	// pooled is how many conversations take turns for each of the two.
+	// pooled is how many conversations each of the two sides uses in turn.
 	pooled = 20
-	// requestTimeout is beyond what a request takes under full load.
+	// requestTimeout exceeds what a request takes under full load.
 	requestTimeout = 30 * time.Second
 )
 
-// api is the HTTP API as a service calls it.
+// api calls the HTTP API like a service.
 type api struct {
 	gateway *serve.Gateway
 	client  *http.Client
@@ -50,7 +50,7 @@ func openAPI(ctx context.Context, s *environment) (*api, error) {
 	return a, err
 }
 
-// call makes a request, and returns the status of the answer; a body that begins with { is JSON.
+// call makes a request and returns the status of the answer. A body that begins with { is sent as JSON.
 func (a *api) call(ctx context.Context, method, path, body string) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, method, a.gateway.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -77,12 +77,12 @@ func (a *api) workspace(path string) string {
 	return "/v1/Workspaces/" + conversation.SameSID(desk.PrefixWorkspace, a.account.SID) + path
 }
 
-// caller commands a conversation as [talk] does, over HTTP.
+// caller commands a conversation over HTTP as [talk] does with the Go client.
 type caller struct {
 	*talk
 
 	api *api
-	// had is the task of who has the conversation, or wraps it up; offered is the one that comes after it.
+	// had is the task of the agent who has the conversation or wraps it up; offered is the task after it.
 	had, offered conversation.Task
 }
 
@@ -96,7 +96,7 @@ func openCaller(ctx context.Context, s *environment, a *api, number int) (*calle
 	return c, c.look(ctx)
 }
 
-// look finds out the SIDs of the last task, which a client would read from a list.
+// look reads the SIDs of the last task, which a client would read from a list.
 func (c *caller) look(ctx context.Context) error {
 	record, err := c.baton.State(ctx, c.sid)
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *caller) look(ctx context.Context) error {
 	return nil
 }
 
-// request is the next step as a request.
+// request returns the next step as a request.
 func (c *caller) request() (path, body string) {
 	digits := c.sid[2:]
 	switch talkCycle[c.next].name { //nolint:exhaustive // the commands of a cycle
@@ -125,7 +125,8 @@ func (c *caller) request() (path, body string) {
 	}
 }
 
-// stepHTTP sends the next command over HTTP, and returns its name, how long it took and the answer's status.
+// stepHTTP sends the next command over HTTP. It returns the command's name, how long it took and the status of the
+// answer.
 func (c *caller) stepHTTP(ctx context.Context) (name string, took time.Duration, status int, err error) {
 	step := talkCycle[c.next]
 	path, body := c.request()
@@ -145,7 +146,7 @@ func (c *caller) stepHTTP(ctx context.Context) (name string, took time.Duration,
 	return string(step.name), took, status, err
 }
 
-// atRate sends commands at a fixed rate, in turn by the Go client and over HTTP, and keeps the times of both.
+// atRate sends commands at a fixed rate, alternately by the Go client and over HTTP, and records the times of both.
 func (m *measured) atRate(ctx context.Context, s *environment, a *api, p plan) error {
 	talks, callers := make(chan *talk, pooled), make(chan *caller, pooled)
 	for i := range pooled {
@@ -214,8 +215,7 @@ func (e *errs) add(err error) {
 	}
 }
 
-// loaded is how the API did under full load: how many requests were answered, and how many of them with
-// 5xx and with 4xx.
+// loaded is the result of full load: how many requests were answered, and how many of them with 5xx and 4xx.
 type loaded struct {
 	Seconds   float64 `json:"seconds"`
 	Answered  int64   `json:"answered"`
@@ -224,7 +224,7 @@ type loaded struct {
 	Refused   int64   `json:"answered_4xx"`
 }
 
-// fullLoad lets many clients loose, each with a conversation of its own that it commands and reads.
+// fullLoad runs many clients, each of which commands and reads its own conversation.
 func fullLoad(ctx context.Context, s *environment, a *api, lasts time.Duration) (loaded, error) {
 	callers := make([]*caller, clients)
 	if err := each(ctx, clients, func(ctx context.Context, i int) (err error) {
@@ -268,7 +268,7 @@ func fullLoad(ctx context.Context, s *environment, a *api, lasts time.Duration) 
 	return l, each(ctx, clients, func(ctx context.Context, i int) error { return callers[i].end(ctx) })
 }
 
-// reads are the paths that a client reads in turn.
+// reads returns the paths that a client reads in turn.
 func (c *caller) reads() []func() string {
 	digits := c.sid[2:]
 	channel := "/v1/Interactions/KD" + digits + "/Channels/UO" + digits
@@ -285,13 +285,13 @@ func (c *caller) reads() []func() string {
 	}
 }
 
-// close ends the gateway.
+// close stops the gateway.
 func (a *api) close(ctx context.Context) error {
 	a.client.CloseIdleConnections()
 	return a.gateway.Stop(ctx)
 }
 
-// measureHTTP measures the API on the stage, and its full load last.
+// measureHTTP measures the API: first at a fixed rate, and last under full load.
 func measureHTTP(ctx context.Context, s *environment, p plan, m *measured, progress io.Writer) (err error) {
 	a, err := openAPI(ctx, s)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// manyClients lets one client loose at each of many workflows of each kind. The kinds take turns in
-// short slices, so that what else the machine does falls on all of them.
+// manyClients runs one client at each of many workflows of each kind. The kinds take turns in short slices, so that
+// other load on the machine affects all of them.
 func (m *measured) manyClients(ctx context.Context, s *environment, p plan, number int) error {
 	subjects := map[string][]subject{}
 	for _, kind := range kindsInOrder(number) {
@@ -44,8 +44,8 @@ func (s *environment) openMany(ctx context.Context, kind string) ([]subject, err
 	return subjects, err
 }
 
-// closedLoop commands the workflows for that long, each by a client that sends the next command when
-// it has the answer. What a slice before has left under way is awaited first.
+// closedLoop commands the workflows for the length of a slice. Each client sends the next command when it has the
+// answer. Work left from an earlier slice is awaited first.
 func (s *environment) closedLoop(ctx context.Context, subjects []subject, slice time.Duration, into round) error {
 	for _, on := range subjects {
 		if _, err := s.quiet(ctx, on.id()); err != nil {
@@ -73,11 +73,11 @@ func (s *environment) closedLoop(ctx context.Context, subjects []subject, slice 
 	return nil
 }
 
-// each does it for every number at once.
+// each calls do for every number below count at once.
 func each(ctx context.Context, count int, do func(ctx context.Context, i int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range count {
 		group.Go(func() error { return do(ctx, i) })
 	}
-	return group.Wait() //nolint:wrapcheck // the error is of ours, and says what it was about
+	return group.Wait() //nolint:wrapcheck // do's error already says what failed
 }

@@ -37,8 +37,8 @@ func (m *measured) oneClient(ctx context.Context, s *environment, p plan, round 
 	return nil
 }
 
-// pacedClient sends each command to a workflow that is quiet: nothing of the one before is under way.
-// The kinds take turns with every cycle.
+// pacedClient sends each command to a quiet workflow: nothing of the previous command is in progress. The kinds
+// take turns with every cycle.
 func (m *measured) pacedClient(ctx context.Context, s *environment, subjects map[string]subject, p plan, number int) error {
 	before, err := s.quiet(ctx, subjects[kindBaton].id())
 	if err != nil {
@@ -73,7 +73,7 @@ func (m *measured) pacedClient(ctx context.Context, s *environment, subjects map
 	return nil
 }
 
-// unpacedClient sends the commands back to back, so that what follows a command runs beside the next one.
+// unpacedClient sends the commands back to back, so that the work after a command overlaps the next command.
 func (m *measured) unpacedClient(ctx context.Context, s *environment, subjects map[string]subject, p plan, number int) error {
 	took := round{}
 	for _, kind := range kindsInOrder(number) {
@@ -93,7 +93,7 @@ func (m *measured) unpacedClient(ctx context.Context, s *environment, subjects m
 	return nil
 }
 
-// refusals sends commands that the state alone refuses, and looks at what they leave in the history.
+// refusals sends commands that the state alone refuses, and counts what they add to the history.
 func (m *measured) refusals(ctx context.Context, s *environment, on *talk, p plan) error {
 	before, err := s.quiet(ctx, on.id())
 	if err != nil {

@@ -13,25 +13,25 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// placing is what it costs to place one task among so many that wait already.
+// placing is the cost of matching one task among Waiting tasks.
 type placing struct {
 	Waiting int `json:"waiting"`
-	// JoinMillis is how long a new task takes to join the line, TakeMillis how long an agent who becomes
-	// free takes to be matched with the best of it, PlaceMillis both together (p50 each).
+	// JoinMillis is how long a new task takes to join the queue. TakeMillis is how long an agent who becomes free
+	// takes to be matched with the best task. PlaceMillis is the sum. All are p50.
 	JoinMillis  float64 `json:"join_p50_ms"`
 	TakeMillis  float64 `json:"take_p50_ms"`
 	PlaceMillis float64 `json:"place_p50_ms"`
-	// ToShortest is PlaceMillis by that of the shortest line.
+	// ToShortest is PlaceMillis divided by that of the shortest line.
 	ToShortest float64 `json:"to_shortest"`
 }
 
-// everybodyElse are on the queue beside the one who becomes free, with nothing left of their capacity.
+// everybodyElse is how many other agents are on the queue, with no capacity left.
 const everybodyElse = 50
 
 // freed is the agent who becomes free.
 const freed = "zoe"
 
-// measurePlacing fills a desk for each length of the line, and then places tasks at all of them in turn.
+// measurePlacing fills a desk for each length of the line, and then places tasks at all desks in turn.
 func measurePlacing(ctx context.Context, p plan, desks *databases, progress io.Writer) (figures []placing, err error) {
 	lines := make([]*waitingLine, len(p.waiting))
 	defer func() {
@@ -68,11 +68,11 @@ func measurePlacing(ctx context.Context, p plan, desks *databases, progress io.W
 	return figures, nil
 }
 
-// waitingLine is a desk with a long line.
+// waitingLine is a desk with a long line of waiting tasks.
 type waitingLine struct {
 	desk    *desk.Desk
 	waiting int
-	// started counts the conversations, each of which came a moment after the one before.
+	// started counts the conversations. Each started a moment after the one before.
 	started              int
 	joins, takes, places timings
 }
@@ -115,7 +115,7 @@ func (l *waitingLine) fill(ctx context.Context) error {
 	return nil
 }
 
-// placeOne has a task join the line, and an agent become free and be matched with the best of it.
+// placeOne adds a task to the line, and makes an agent available, who is matched with the best task.
 func (l *waitingLine) placeOne(ctx context.Context) error {
 	began := time.Now()
 	if err := l.join(ctx); err != nil {
@@ -145,11 +145,11 @@ func (l *waitingLine) placeOne(ctx context.Context) error {
 			return fmt.Errorf("%s was matched with %d tasks, and 1 was expected", freed, channel.Load)
 		}
 	}
-	// Who goes again leaves the match to others: the line is as it was before, and one longer.
+	// An agent who leaves releases the match: the line is as before, and one task longer.
 	return l.desk.SetPresence(ctx, freed, desk.PresenceBreak)
 }
 
-// join lets a conversation begin: its first picture comes to the desk, and its task is matched or waits.
+// join starts a conversation: its first snapshot reaches the desk, and its task is matched or waits.
 func (l *waitingLine) join(ctx context.Context) error {
 	snapshot, err := firstPicture(time.Now(), l.started)
 	if err != nil {
@@ -160,7 +160,7 @@ func (l *waitingLine) join(ctx context.Context) error {
 	return err
 }
 
-// firstPicture is what a conversation tells the desk when it has begun.
+// firstPicture returns the first snapshot that a conversation sends to the desk.
 func firstPicture(now time.Time, number int) (conversation.Snapshot, error) {
 	var state conversation.State
 	result, err := state.Apply(conversation.StartCommand{

@@ -9,22 +9,24 @@ import (
 	"time"
 )
 
-// plan bounds a run, in counts and in time.
+// plan sets the counts and durations of a run.
 type plan struct {
 	rounds int
-	// paced and cycles are how many times one client sends each command in a round: paced, which takes
-	// a second each, and back to back.
+	// paced and cycles are how often one client sends each command in a round: paced, about a second each, and back
+	// to back.
 	paced, cycles int
-	// slices is how often many clients are let loose at each kind of workflow in a round, slice for how long.
+	// slices is how many slices of the closed loop each kind of workflow gets in a round; slice is the length of
+	// one.
 	slices int
 	slice  time.Duration
 	// queued is how many transfers to a queue a round makes.
 	queued int
-	// waiting are the lengths of the lines that tasks are placed among, the shortest first.
+	// waiting are the lengths of the lines in which tasks are placed, the shortest first.
 	waiting []int
-	// placings is how many tasks are placed among each of them.
+	// placings is how many tasks are placed in each line.
 	placings int
-	// rate is for how long a round sends commands at a fixed rate, loadHTTP how long the API's full load lasts.
+	// rate is for how long a round sends commands at a fixed rate; loadHTTP is how long the full load on the API
+	// lasts.
 	rate, loadHTTP time.Duration
 }
 
@@ -42,10 +44,10 @@ func shortPlan() plan {
 	}
 }
 
-// clients is how many conversations, or bare workflows, are commanded at once in the closed loop.
+// clients is how many conversations or bare workflows are commanded at once in the closed loop.
 const clients = 40
 
-// measure runs the plan in a folder of its own, and tells on progress what it is at.
+// measure runs the plan in a temporary folder and prints progress.
 func measure(ctx context.Context, p plan, database string, progress io.Writer) (_ *report, err error) {
 	folder, err := os.MkdirTemp("", "baton-bench-")
 	if err != nil {
@@ -70,7 +72,7 @@ func measure(ctx context.Context, p plan, database string, progress io.Writer) (
 	return r, nil
 }
 
-// measureConversations runs all that needs the Temporal server.
+// measureConversations runs everything that needs the Temporal server.
 func measureConversations(ctx context.Context, p plan, desks *databases, r *report, progress io.Writer) (err error) {
 	database, err := desks.make(ctx, "desk")
 	if err != nil {

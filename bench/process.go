@@ -20,7 +20,7 @@ import (
 	"github.com/baton-transfers/baton/internal/config"
 )
 
-// workerProcess is a worker as it runs for real: a process of its own, whose memory is nobody else's.
+// workerProcess is a worker as in production: a separate process with its own memory.
 type workerProcess struct {
 	command *exec.Cmd
 	printed printed
@@ -46,7 +46,7 @@ func (p *printed) String() string {
 	return p.text.String()
 }
 
-// startWorkerProcess builds the worker and starts it. It is ready when it takes its first task.
+// startWorkerProcess builds the worker and starts it. The worker is ready when it takes its first task.
 func startWorkerProcess(ctx context.Context, folder, temporal string) (*workerProcess, error) {
 	program := filepath.Join(folder, "worker")
 	if output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./worker").CombinedOutput(); err != nil {
@@ -62,7 +62,7 @@ func startWorkerProcess(ctx context.Context, folder, temporal string) (*workerPr
 	return w, nil
 }
 
-// stop ends it as Ctrl-C would.
+// stop ends the worker as Ctrl-C would.
 func (w *workerProcess) stop() error {
 	if err := w.command.Process.Signal(os.Interrupt); err != nil {
 		return fmt.Errorf("the worker has ended before its time: %w\n%s", err, w.printed.String())
@@ -73,7 +73,7 @@ func (w *workerProcess) stop() error {
 	return nil
 }
 
-// cached returns how many conversations the worker keeps in memory, as its metrics say.
+// cached returns how many conversations the worker keeps in memory, from its metrics.
 func (w *workerProcess) cached(ctx context.Context) (int, error) {
 	address, err := w.metrics()
 	if err != nil {
@@ -103,7 +103,7 @@ func (w *workerProcess) cached(ctx context.Context) (int, error) {
 	return 0, errors.New("read the worker's metrics: they don't say how many conversations it keeps")
 }
 
-// metrics is where the worker's metrics are: it says so when it runs.
+// metrics returns the address of the worker's metrics, which the worker prints when it runs.
 func (w *workerProcess) metrics() (string, error) {
 	for line := range strings.Lines(w.printed.String()) {
 		var said struct {
@@ -116,16 +116,16 @@ func (w *workerProcess) metrics() (string, error) {
 	return "", errors.New("the worker has not said where its metrics are")
 }
 
-// ticksPerSecond is what Linux counts a process's time in, for every program (USER_HZ).
+// ticksPerSecond is the unit of a process's CPU time on Linux, for every program (USER_HZ).
 const ticksPerSecond = 100
 
-// busy returns how long the process has used a CPU.
+// busy returns the CPU time of the process so far.
 func (w *workerProcess) busy() (time.Duration, error) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(w.command.Process.Pid), "stat"))
 	if err != nil {
 		return 0, fmt.Errorf("read the worker's CPU time, which only Linux tells: %w", err)
 	}
-	_, after, _ := strings.Cut(string(stat), ") ") // the program's name, which may have blanks, stands before
+	_, after, _ := strings.Cut(string(stat), ") ") // the program's name comes before, and may contain blanks
 	fields := strings.Fields(after)
 	const user, system = 11, 12
 	if len(fields) <= system {
@@ -142,7 +142,7 @@ func (w *workerProcess) busy() (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-// resident returns the memory of the process in MiB: now, and the most it has had. Linux tells it.
+// resident returns the memory of the process in MiB: the current and the highest value. It needs Linux.
 func (w *workerProcess) resident() (now, most float64, err error) {
 	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(w.command.Process.Pid), "status"))
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// queueTransfers measures from the sending of a transfer to a queue until the conversation's state
-// shows it reserved for an agent who is free.
+// queueTransfers measures the time from a transfer to a queue until the conversation's state shows it reserved for
+// a free agent.
 func (m *measured) queueTransfers(ctx context.Context, s *environment, p plan) error {
 	on, err := openTalk(ctx, s, 0)
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// report is what a run has found, as it is written in JSON.
+// report is the result of a run, as it is written to JSON.
 type report struct {
 	StartedAt time.Time `json:"started_at"`
-	// Seconds is how long the run took.
+	// Seconds is the duration of the run.
 	Seconds float64 `json:"seconds"`
 	Go      string  `json:"go"`
 	CPUs    int     `json:"cpus"`
-	// Database is where the desk was.
+	// Database is where the desk was: sqlite or postgres.
 	Database string `json:"database"`
 	Rounds   int    `json:"rounds"`
 	Clients  int    `json:"clients"`
 
-	// Paced and Unpaced are one client's commands, Many those of many clients in a closed loop.
+	// Paced and Unpaced are the commands of one client, Many those of many clients in a closed loop.
 	Paced   []figure `json:"one_client_paced"`
 	Unpaced []figure `json:"one_client_unpaced"`
 	Many    []figure `json:"many_clients"`
@@ -28,25 +28,25 @@ type report struct {
 	Cycle   cycle     `json:"paced_cycle"`
 	Queue   latency   `json:"queue_transfer_to_reservation"`
 	Placing []placing `json:"placing"`
-	// HTTP are the commands at a fixed rate, by the Go client and over HTTP; Load is the API under full load.
+	// HTTP holds the commands at a fixed rate, by the Go client and over HTTP; Load is the API under full load.
 	HTTP    []overHTTP `json:"over_http"`
 	Load    loaded     `json:"http_full_load"`
 	Targets []target   `json:"targets"`
 }
 
-// figure is how one kind of call did: the median of the rounds, times in milliseconds.
+// figure is the result of one kind of call: the median of the rounds, with times in milliseconds.
 type figure struct {
 	Name      string  `json:"name"`
 	P50       float64 `json:"p50_ms"`
 	P99       float64 `json:"p99_ms"`
 	PerSecond float64 `json:"per_second"`
-	// ToNoted and ToBare compare with the bare updates of the same round: at one client p50 by p50,
-	// at many clients the commands' rate by the updates' rate.
+	// ToNoted and ToBare compare with the bare updates of the same round: for one client the ratio of the p50s, for
+	// many clients the ratio of the rates.
 	ToNoted spread `json:"to_bare_update_with_attribute"`
 	ToBare  spread `json:"to_bare_update"`
 }
 
-// cycle is what a paced transfer, accept and wrapup add to the history, and a refused accept.
+// cycle is what a paced transfer, accept and wrapup add to the history, and what a refused accept adds.
 type cycle struct {
 	Events        float64 `json:"history_events"`
 	Bytes         float64 `json:"history_bytes"`
@@ -54,7 +54,8 @@ type cycle struct {
 	RefusedP50    float64 `json:"refused_p50_ms"`
 }
 
-// overHTTP is how one command did at a fixed rate, in milliseconds, and over HTTP by the Go client.
+// overHTTP is the result of one command at a fixed rate, in milliseconds. ToClient is the HTTP p50 divided by the
+// client's.
 type overHTTP struct {
 	Name     string  `json:"name"`
 	Client   float64 `json:"client_p50_ms"`
@@ -73,10 +74,10 @@ func newReport(p plan) *report {
 	return &report{StartedAt: time.Now().UTC(), Go: runtime.Version(), CPUs: runtime.NumCPU(), Rounds: p.rounds, Clients: clients}
 }
 
-// allCommands is the name of the figure of a conversation's commands together.
+// allCommands is the name of the figure for all commands of a conversation together.
 const allCommands = "all commands"
 
-// conclude makes the figures of what the rounds have brought.
+// conclude computes the figures from the results of the rounds.
 func (r *report) conclude(m measured) {
 	r.Paced = oneClientFigures(m.paced)
 	r.Unpaced = oneClientFigures(m.unpaced)
@@ -137,7 +138,7 @@ func manyClientFigures(rounds []round) []figure {
 	return figures
 }
 
-// figureOf takes the calls out of each round, and compares them with the bare updates of that round.
+// figureOf selects calls from each round and compares them with the bare updates of that round.
 func figureOf(rounds []round, name string, of func(round) *timings, compare func(*timings) float64) figure {
 	f := medians(rounds, name, of)
 	f.ToNoted = overRounds(rounds, func(r round) float64 { return ratio(compare(of(r)), compare(r.of(kindNoted))) })
@@ -154,13 +155,13 @@ func medians(rounds []round, name string, of func(round) *timings) figure {
 	}
 }
 
-// finish closes the report: everything has been measured.
+// finish completes the report after everything has been measured.
 func (r *report) finish() {
 	r.Targets = r.judge()
 	r.Seconds = time.Since(r.StartedAt).Seconds()
 }
 
-// write writes a report as JSON, where a file was named for it.
+// write writes a report as JSON to file. An empty file name writes nothing.
 func write(file string, report any) error {
 	if file == "" {
 		return nil

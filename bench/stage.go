@@ -21,20 +21,20 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// The queues that conversations wait in; everybody works on both.
+// The queues of conversations. Every agent works on both.
 const (
 	queueSupport = "support"
 	queueBilling = "billing"
 )
 
-// agentCount leaves two agents for each conversation of the closed loop.
+// agentCount is two agents for each conversation of the closed loop.
 const agentCount = 2 * clients
 
-// stopGrace is how long the dev server may take to end.
+// stopGrace is how long the dev server may take to stop.
 const stopGrace = 10 * time.Second
 
-// environment is what conversations and bare workflows run on: one dev server with its database in a file,
-// one desk, and a worker for each kind with the same options.
+// environment is what conversations and bare workflows run on: one dev server with its database in a file, one
+// desk, and a worker for each kind, with the same options.
 type environment struct {
 	server   *devserver.Server
 	temporal client.Client
@@ -103,7 +103,7 @@ func openWithoutWorkers(ctx context.Context, folder, database string, progress i
 	return s, nil
 }
 
-// staff turns transfers on and puts agents, all of them available, on both queues.
+// staff enables transfers and adds the agents, all available and on both queues.
 func staff(ctx context.Context, d *desk.Desk) ([]string, error) {
 	if _, err := d.SetSettings(ctx, "bench", func(settings *conversation.Settings) { settings.MessagingTransfers = true }); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func staff(ctx context.Context, d *desk.Desk) ([]string, error) {
 	return agents, nil
 }
 
-// close ends what was started, the workers first, also when ctx has ended.
+// close stops what was started, the workers first, also if ctx has ended.
 func (s *environment) close(ctx context.Context) error {
 	var errs []error
 	if s.bare != nil {
@@ -149,14 +149,14 @@ func (s *environment) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// historySize is how long a workflow's history is, in events and in bytes.
+// historySize is the length of a workflow's history in events and in bytes.
 type historySize struct{ events, bytes int64 }
 
-// quietPoll is how often a workflow is looked at that isn't quiet yet.
+// quietPoll is how often a workflow is polled until it is quiet.
 const quietPoll = 5 * time.Millisecond
 
-// quiet waits until the workflow has nothing under way, neither an activity nor a workflow task, and
-// returns how long its history is then.
+// quiet waits until the workflow has neither a pending activity nor a pending workflow task, and returns the size
+// of its history.
 func (s *environment) quiet(ctx context.Context, workflowID string) (historySize, error) {
 	for {
 		described, err := s.temporal.DescribeWorkflowExecution(ctx, workflowID, "")

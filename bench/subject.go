@@ -9,20 +9,20 @@ const (
 	kindBaton = "conversation"
 )
 
-// subject is a workflow under measurement, commanded by one client at a time.
+// subject is a workflow under measurement. One client at a time sends it commands.
 type subject interface {
-	// id is the workflow's ID.
+	// id returns the workflow ID.
 	id() string
-	// steps are the names of the commands that it takes, one after the other and round again.
+	// steps returns the names of the commands that it takes in a cycle.
 	steps() []string
-	// step sends the next of them, waits for its outcome, and returns its name.
+	// step sends the next command, waits for its outcome, and returns its name.
 	step(ctx context.Context) (string, error)
 	// end closes the workflow.
 	end(ctx context.Context) error
 }
 
-// open starts a workflow of that kind and returns it ready for its first step. The number tells
-// apart those that run at the same time.
+// open starts a workflow of that kind and returns it ready for its first step. Workflows that run at the same time
+// have different numbers.
 func (s *environment) open(ctx context.Context, kind string, number int) (subject, error) {
 	if kind == kindBaton {
 		return openTalk(ctx, s, number)
@@ -30,7 +30,7 @@ func (s *environment) open(ctx context.Context, kind string, number int) (subjec
 	return openBare(ctx, s, kind)
 }
 
-// kindsInOrder are the kinds in another order each round, so that none is always first.
+// kindsInOrder rotates the kinds by round, so that none is always first.
 func kindsInOrder(round int) []string {
 	kinds := []string{kindBare, kindNoted, kindBaton}
 	first := round % len(kinds)

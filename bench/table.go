@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 )
 
-// print writes the report for a person.
+// print writes the report as text.
 func (r *report) print(out io.Writer) {
 	fmt.Fprintf(out, "Baton beside bare workflows: median of %d rounds, one dev server with its database in a file, the desk in %s, %d CPUs, %.0f s.\n",
 		r.Rounds, map[string]string{databaseSQLite: "SQLite", databasePostgres: "PostgreSQL"}[r.Database], r.CPUs, r.Seconds)
@@ -53,7 +53,7 @@ func printFigures(out io.Writer, title, ratios string, figures []figure) {
 
 func printTargets(out io.Writer, targets []target) {
 	if len(targets) == 0 {
-		return // a short run promises nothing
+		return // a short run checks no targets
 	}
 	table := newTable(out, "Targets")
 	var missed []string
@@ -81,7 +81,7 @@ func newTable(out io.Writer, title string) *tabwriter.Writer {
 	return tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 }
 
-// String is the ratio of a table; nothing where there is none.
+// String formats the ratio for a table, and the zero value as "".
 func (s spread) String() string {
 	if s == (spread{}) {
 		return ""
@@ -89,7 +89,7 @@ func (s spread) String() string {
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", s.Median, s.Least, s.Most)
 }
 
-// grouped writes a number as people read it: 100,000.
+// grouped formats a number with thousands separators: 100,000.
 func grouped(number int) string {
 	digits := strconv.Itoa(number)
 	for at := len(digits) - 3; at > 0; at -= 3 {

@@ -10,18 +10,18 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// talk is a conversation that two agents pass to each other, as services command it.
+// talk is a conversation that two agents transfer back and forth, commanded by a service.
 type talk struct {
 	baton *baton.Client
 	sid   string
 	// holder has the conversation, other gets it next.
 	holder, other string
-	// next is which step comes.
+	// next is the index of the next step.
 	next int
 }
 
-// talkCycle is a cycle of commands: the holder passes the conversation on, the other agent takes it,
-// and who had it wraps up.
+// talkCycle is one cycle of commands: the holder transfers the conversation, the other agent accepts it, and the
+// previous holder wraps up.
 var talkCycle = []struct {
 	name conversation.CommandName
 	send func(ctx context.Context, t *talk) error
@@ -41,7 +41,7 @@ var talkCycle = []struct {
 	}},
 }
 
-// talkSteps are the names of the commands of a cycle.
+// talkSteps returns the names of the commands of a cycle.
 func talkSteps() []string {
 	names := make([]string, len(talkCycle))
 	for i, step := range talkCycle {
@@ -50,7 +50,7 @@ func talkSteps() []string {
 	return names
 }
 
-// openTalk starts a conversation and has the agent accept to whom the desk offers it.
+// openTalk starts a conversation, and the agent to whom the desk offers it accepts.
 func openTalk(ctx context.Context, s *environment, number int) (*talk, error) {
 	sid, err := s.baton.Start(ctx, conversation.StartCommand{
 		Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: "Crystal Minh", Address: "crystal@example.com"},
@@ -79,10 +79,10 @@ func openTalk(ctx context.Context, s *environment, number int) (*talk, error) {
 	return t, err
 }
 
-// reservedPoll is how often a conversation is asked whether it is reserved: often enough to measure by.
+// reservedPoll is how often a conversation is polled for a reservation, short enough to measure by.
 const reservedPoll = 2 * time.Millisecond
 
-// reserved waits until the conversation's state shows its last task reserved, and returns for whom.
+// reserved waits until the state shows the last task reserved, and returns the agent.
 func (t *talk) reserved(ctx context.Context) (string, error) {
 	for {
 		record, err := t.baton.State(ctx, t.sid)
@@ -116,7 +116,7 @@ func (t *talk) step(ctx context.Context) (string, error) {
 	return string(step.name), step.send(ctx, t)
 }
 
-// end closes the conversation wherever its cycle stands, so that its agents are free again.
+// end closes the conversation at any point of its cycle, so that its agents are free again.
 func (t *talk) end(ctx context.Context) error {
 	if _, err := t.baton.Close(ctx, t.sid, conversation.CloseCommand{Reason: "measured"}); err != nil {
 		return err
@@ -125,7 +125,7 @@ func (t *talk) end(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, task := range record.LiveTasks() { // all of them wrap up now
+	for _, task := range record.LiveTasks() { // all of them are in wrap-up now
 		if _, err := t.baton.Wrapup(ctx, t.sid, conversation.WrapupCommand{Agent: task.Agent, Task: task.SID}); err != nil {
 			return err
 		}

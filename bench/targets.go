@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// target is a promise about speed.
+// target is a promised performance figure.
 type target struct {
 	Name     string  `json:"name"`
 	Measured float64 `json:"measured"`
-	// Limit is the most that Measured may be; the least where AtLeast is set.
+	// Limit is the most that Measured may be, or the least if AtLeast is set.
 	Limit   float64 `json:"limit"`
 	AtLeast bool    `json:"at_least,omitempty"`
 	Held    bool    `json:"held"`
 }
 
-// What is promised on two cores and on more.
+// The promised limits, on two cores or more.
 const (
 	mostOneClient   = 1.25
 	leastManyRate   = 0.8
@@ -27,10 +27,10 @@ const (
 	mostHTTP        = 1.3
 )
 
-// errMissed is what a run ends with that has missed a target.
+// errMissed is the error of a run that missed a target.
 var errMissed = errors.New("not every target was held: see above")
 
-// held returns an error where one of the targets was missed.
+// held returns an error if one of the targets was missed.
 func held(targets []target) error {
 	if slices.ContainsFunc(targets, func(t target) bool { return !t.Held }) {
 		return errMissed
@@ -38,7 +38,7 @@ func held(targets []target) error {
 	return nil
 }
 
-// judge compares what was measured with what is promised. What a short run leaves out isn't judged.
+// judge compares the measurements with the targets. It skips what a short run leaves out.
 func (r *report) judge() []target {
 	var targets []target
 	most := func(name string, measured, limit float64) {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// timings are how long the calls of one name took in one round.
+// timings are the durations of the calls of one name in one round.
 type timings struct {
 	took []time.Duration
-	// within is the time that they were made in: what they took together, for a client that waits
-	// for each, or the length of the loop, for many clients.
+	// within is the time in which the calls were made. For a client that waits for each call, it is their total;
+	// for many clients, it is the length of the loop.
 	within time.Duration
 }
 
@@ -20,7 +20,7 @@ func (t *timings) add(took time.Duration) {
 	t.within += took
 }
 
-// percentile returns the time, in milliseconds, that this share of the calls was done in.
+// percentile returns the time, in milliseconds, within which this share of the calls was done.
 func (t *timings) percentile(share float64) float64 {
 	if len(t.took) == 0 {
 		return 0
@@ -49,7 +49,7 @@ func (r round) of(name string) *timings {
 	return r[name]
 }
 
-// step takes the subject's next step and keeps how long it took.
+// step takes the subject's next step and records its duration.
 func (r round) step(ctx context.Context, on subject) error {
 	began := time.Now()
 	name, err := on.step(ctx)
@@ -66,14 +66,14 @@ func (r round) merge(other round) {
 	}
 }
 
-// lasted adds the length of a loop that the named calls were made in.
+// lasted adds the length of a loop in which the named calls were made.
 func (r round) lasted(names []string, loop time.Duration) {
 	for _, name := range names {
 		r.of(name).within += loop
 	}
 }
 
-// together are the calls of several names as one.
+// together returns the calls of several names as one.
 func (r round) together(names []string) *timings {
 	all := &timings{}
 	for _, name := range names {
@@ -83,7 +83,7 @@ func (r round) together(names []string) *timings {
 	return all
 }
 
-// spread is a figure over all rounds: the median, and between what it lay.
+// spread is a figure over all rounds: the median, the least and the most.
 type spread struct {
 	Median float64 `json:"median"`
 	Least  float64 `json:"least"`
@@ -103,7 +103,7 @@ func spreadOf(rounds []float64) spread {
 	return spread{Median: median, Least: sorted[0], Most: sorted[len(sorted)-1]}
 }
 
-// overRounds is a figure of each round, over all of them.
+// overRounds returns the spread of a figure over all rounds.
 func overRounds[R any](rounds []R, figure func(R) float64) spread {
 	figures := make([]float64, len(rounds))
 	for i, r := range rounds {
@@ -112,7 +112,7 @@ func overRounds[R any](rounds []R, figure func(R) float64) spread {
 	return spreadOf(figures)
 }
 
-// ratio is one figure by another, 0 where there is nothing to compare with.
+// ratio returns figure divided by to, or 0 if to is 0.
 func ratio(figure, to float64) float64 {
 	if to == 0 {
 		return 0
