@@ -49,15 +49,15 @@ func main() {
 	}
 }
 
-// options are what a run may be told.
+// options are the settings of a run.
 type options struct {
 	seed          uint64
 	faultsFor     time.Duration
 	conversations int
 	database      string
-	// folder is for the databases and what the processes print; empty: one that goes at the end.
+	// folder holds the databases and the processes' output. Empty means a temporary folder, removed at the end.
 	folder string
-	// keep leaves the databases where they are; those of a run that found something are left in any case.
+	// keep leaves the databases in place. A run that found something leaves them in any case.
 	keep bool
 	// code is the folder of the module whose programs are run.
 	code string
@@ -66,7 +66,7 @@ type options struct {
 const (
 	databaseSQLite   = "sqlite"
 	databasePostgres = "postgres"
-	// settleWithin is how long it may take until everything is quiet after the faults.
+	// settleWithin is how long it may take after the faults until everything is quiet.
 	settleWithin = 12 * time.Minute
 	leastFor     = 10 * time.Second
 	mostFor      = time.Hour
@@ -120,7 +120,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// pause waits for that long, or until ctx ends.
+// pause waits for d, or until ctx ends, and then returns the cause.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
