@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// runTimeout is beyond what a run takes on a slow machine: it ends one that hangs.
+// runTimeout exceeds what a run takes on a slow machine. It ends a run that hangs.
 const runTimeout = 20 * time.Minute
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
