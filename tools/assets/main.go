@@ -29,17 +29,17 @@ func main() {
 	}
 }
 
-// Where the copies lie, from the top of the repository. Whatever else is in these folders is removed.
+// The folders of the copies, relative to the top of the repository. Other files in these folders are removed.
 const (
 	ofPages = "web/assets/vendor"
 	ofTests = "e2e/testdata/axe"
 )
 
-// library is a package of npm, and what is taken of it.
+// library is an npm package and the files copied from it.
 type library struct {
 	name  string
 	files []string
-	// to is the folder that the files lie in, from the top of the repository.
+	// to is the folder of the copies, relative to the top of the repository.
 	to string
 }
 
@@ -75,7 +75,7 @@ func run(ctx context.Context, root string, log io.Writer) (err error) {
 	return writeList(root, modules)
 }
 
-// install has npm install what the lockfile in the folder says.
+// install makes npm install what the lockfile in the folder specifies.
 func install(ctx context.Context, folder, modules string, log io.Writer) error {
 	if _, err := exec.LookPath("npm"); err != nil {
 		return fmt.Errorf("install npm (Debian's package npm, or nodejs.org), which copies the pages' libraries: %w", err)
@@ -94,7 +94,7 @@ func install(ctx context.Context, folder, modules string, log io.Writer) error {
 	return nil
 }
 
-// put copies a file, into a folder that it makes where there is none.
+// put copies a file and creates the folder if necessary.
 func put(from, to string) error {
 	content, err := os.ReadFile(from)
 	if err != nil {
@@ -109,7 +109,7 @@ func put(from, to string) error {
 	return nil
 }
 
-// writeList writes the list of what was copied, of which version, under which licence.
+// writeList writes the list of the copied files with their versions and licences.
 func writeList(root, modules string) error {
 	var list strings.Builder
 	list.WriteString("# Libraries of the pages\n\n" +

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// composed loads a compose file as `docker compose` does, with an environment of our own.
+// composed loads a compose file as `docker compose` does, with the given environment.
 func composed(t *testing.T, file string, environment ...string) (*types.Project, error) {
 	t.Helper()
 	options, err := cli.NewProjectOptions([]string{file}, cli.WithEnv(environment), cli.WithProfiles([]string{"*"}))

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stages reads a container's definition as BuildKit does, and the defaults of what a build may set of its images.
+// stages parses a container definition as BuildKit does. It also returns the defaults of the build arguments for
+// its images.
 func stages(t *testing.T, content string) ([]instructions.Stage, map[string]string, error) {
 	t.Helper()
 	file, err := parser.Parse(strings.NewReader(content))

@@ -23,7 +23,7 @@ import (
 // checkout is the top of the repository.
 const checkout = "../.."
 
-// object is what the tests read of a Kubernetes object.
+// object is the part of a Kubernetes object that the tests read.
 type object struct {
 	Kind     string `json:"kind"`
 	Metadata struct {
@@ -115,7 +115,7 @@ type securityContext struct {
 	SeccompProfile           struct{ Type string }   `json:"seccompProfile"`
 }
 
-// built returns what `kubectl apply -k` would send of a folder of deploy/kubernetes.
+// built returns what `kubectl apply -k` would send for a folder of deploy/kubernetes.
 func built(t *testing.T, folder string) []byte {
 	t.Helper()
 	options := krusty.MakeDefaultOptions()
@@ -137,7 +137,7 @@ func objects(t *testing.T, manifests []byte) []object {
 	return all
 }
 
-// refused returns what kubeconform refuses of the manifests.
+// refused returns what kubeconform rejects in the manifests.
 func refused(check validator.Validator, manifests []byte) []string {
 	var sentences []string
 	for _, result := range check.Validate("manifests", io.NopCloser(bytes.NewReader(manifests))) {
@@ -211,13 +211,13 @@ func TestKubernetes(t *testing.T) {
 	})
 }
 
-// The gateway's and the worker's times to stop; see internal/serve and internal/temporalenv.
+// The stop timeouts of the gateway and the worker; see internal/serve and internal/temporalenv.
 const (
 	gatewayDrain = 10 * time.Second
 	workerGrace  = 3 * time.Second
 )
 
-// sensitive are the variables whose values are nobody's to read.
+// sensitive are the variables whose values are secret.
 var sensitive = regexp.MustCompile(`^(BATON_DATABASE|BATON_ENCRYPTION_KEYS|BATON_OIDC_CLIENT_SECRET|PGPASSWORD|TEMPORAL_API_KEY|TEMPORAL_TLS_\w+_DATA)$`)
 
 func checkPods(t *testing.T, name string, pods template, all []object) {
@@ -267,7 +267,8 @@ func checkPods(t *testing.T, name string, pods template, all []object) {
 	require.Equal(t, c.Liveness.HTTPGet, c.Startup.HTTPGet, name)
 }
 
-// checkRoles holds that the desk's tables are changed by the setup alone: workers and gateways have the role without DDL.
+// checkRoles checks that only the setup may change the desk's tables: workers and gateways use the role without
+// DDL.
 func checkRoles(t *testing.T, all []object) {
 	t.Helper()
 	owners := 0
@@ -288,7 +289,7 @@ func checkRoles(t *testing.T, all []object) {
 	require.Equal(t, 1, owners)
 }
 
-// checkDigests holds that an installation names the bytes of its image, which a tag doesn't.
+// checkDigests checks that images are pinned by digest. A tag does not identify the bytes of an image.
 func checkDigests(t *testing.T, all []object) {
 	t.Helper()
 	for _, one := range all {
@@ -298,7 +299,7 @@ func checkDigests(t *testing.T, all []object) {
 	}
 }
 
-// environmentOf returns a container's environment; the values of secrets are empty.
+// environmentOf returns a container's environment. The values of secrets are empty.
 func environmentOf(t *testing.T, c container, all []object) map[string]string {
 	t.Helper()
 	environment := map[string]string{}
@@ -314,7 +315,7 @@ func environmentOf(t *testing.T, c container, all []object) map[string]string {
 	return environment
 }
 
-// checkReferences holds what points at pods against the pods.
+// checkReferences checks that everything that selects pods matches existing pods.
 func checkReferences(t *testing.T, all []object) {
 	t.Helper()
 	for _, one := range all {
@@ -336,7 +337,7 @@ func checkReferences(t *testing.T, all []object) {
 	}
 }
 
-// those returns the objects that are as wanted.
+// those returns the objects that wanted accepts.
 func those(all []object, wanted func(object) bool) (found []object) {
 	for _, one := range all {
 		if wanted(one) {
@@ -346,7 +347,7 @@ func those(all []object, wanted func(object) bool) (found []object) {
 	return found
 }
 
-// matches says whether a selector, in any of the forms that occur, is of these labels.
+// matches reports whether a selector, in any of the forms used here, matches the labels.
 func matches(selector map[string]any, labels map[string]string) bool {
 	if len(labels) == 0 {
 		return false
@@ -370,12 +371,12 @@ func matches(selector map[string]any, labels map[string]string) bool {
 	return true
 }
 
-// TestScaler holds the trigger's settings against those that KEDA's scaler reads, which no schema knows.
+// TestScaler compares the trigger's settings with those that KEDA's scaler reads. No schema describes them.
 func TestScaler(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile(filepath.Join(keda.folder(t), "pkg/scalers/temporal_scaler.go"))
 	require.NoError(t, err)
-	settings := map[string]string{} // the places that each is read from
+	settings := map[string]string{} // where the scaler reads each setting from
 	for _, setting := range regexp.MustCompile("`keda:\"name=(\\w+),\\s*order=([\\w;]+)").FindAllSubmatch(source, -1) {
 		settings[string(setting[1])] = string(setting[2])
 	}

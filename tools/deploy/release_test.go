@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSameBytes builds the worker from this checkout and from what a container's build sees of it, in another
-// folder: both are the same program, byte for byte, and need nothing of the system.
+// TestSameBytes builds the worker from this checkout, and in another folder from the files that a container's build
+// gets. Both programs are equal, byte for byte, and need no system library.
 func TestSameBytes(t *testing.T) {
 	t.Parallel()
 	seen := t.TempDir()
@@ -44,7 +44,7 @@ func TestSameBytes(t *testing.T) {
 	require.Equal(t, licences(t, here), licences(t, there))
 }
 
-// release builds the worker in a checkout, as the container's build does.
+// release builds the worker in a checkout, like the container's build.
 func release(t *testing.T, folder, to string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "go", "run", "-C", filepath.Join(folder, "tools", "release"), ".",
@@ -53,7 +53,7 @@ func release(t *testing.T, folder, to string) {
 	require.NoError(t, err, string(output))
 }
 
-// copyContext copies the files of the checkout that a container's build is sent.
+// copyContext copies the files of the checkout that a container's build gets.
 func copyContext(t *testing.T, to string) {
 	t.Helper()
 	ignored, err := os.ReadFile(filepath.Join(checkout, ".dockerignore"))
@@ -66,7 +66,7 @@ func copyContext(t *testing.T, to string) {
 		out, err := left.MatchesOrParentMatches(name)
 		require.NoError(t, err)
 		content, err := os.ReadFile(filepath.Join(checkout, name))
-		if out || os.IsNotExist(err) { // a file that was removed, and not yet from the index
+		if out || os.IsNotExist(err) { // deleted, but still in the index
 			continue
 		}
 		require.NoError(t, err)
@@ -75,7 +75,7 @@ func copyContext(t *testing.T, to string) {
 	}
 }
 
-// tracked returns the files of the repository, those that are new and not ignored too.
+// tracked returns the files of the repository, including new files that are not ignored.
 func tracked(t *testing.T) []string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -85,7 +85,7 @@ func tracked(t *testing.T) []string {
 	return strings.Split(strings.TrimSuffix(string(output), "\x00"), "\x00")
 }
 
-// licences returns the licences that lie beside a program.
+// licences returns the licences next to a program.
 func licences(t *testing.T, folder string) []string {
 	t.Helper()
 	var names []string
@@ -100,14 +100,14 @@ func licences(t *testing.T, folder string) []string {
 	return names
 }
 
-// TestNobodysMachine finds what a file of the repository says of the machine that it was written on: the folder of
-// the checkout, the home folder, or the host that packages came from.
+// TestNobodysMachine finds traces of the machine that a file was written on: the folder of the checkout, the home
+// folder, or the host that packages came from.
 func TestNobodysMachine(t *testing.T) {
 	t.Parallel()
 	top, err := filepath.Abs(checkout)
 	require.NoError(t, err)
 	var traces []string
-	if filepath.Dir(top) != "/" { // /src names nobody
+	if filepath.Dir(top) != "/" { // a folder like /src identifies no machine
 		traces = append(traces, top+"/")
 	}
 	if home, err := os.UserHomeDir(); err == nil && home != "/" {
@@ -143,12 +143,12 @@ func hosts(t *testing.T, name string, args ...string) []string {
 	return found
 }
 
-// TestLicencesAreListed holds docs/licences.md against the modules that the programs are made of now.
+// TestLicencesAreListed compares docs/licences.md with the modules that the programs contain now.
 func TestLicencesAreListed(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile(filepath.Join(checkout, "docs", "licences.md"))
 	require.NoError(t, err)
-	listed := map[string]string{} // a module's or its packages' version
+	listed := map[string]string{} // version by module or package path
 	for _, row := range regexp.MustCompile(`(?m)^\| (\S+/\S+) \| (\S+) \|`).FindAllStringSubmatch(string(content), -1) {
 		listed[row[1]] = row[2]
 	}

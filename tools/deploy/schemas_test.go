@@ -13,19 +13,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// module is a Go module with schemas among its files, and their sum. kubeconform's own source is a web site; a
-// module's files come as code does, and are those that were looked at. Nothing of the module is built.
+// module is a Go module that contains schemas, with its checksum. kubeconform itself reads schemas from a web site.
+// A module is downloaded like code, and its checksum ensures that its files are the reviewed ones. The tests build
+// nothing of the module.
 type module struct{ version, sum string }
 
 var (
-	// kubernetes has the OpenAPI documents of Kubernetes, up to 1.30, which is the first to know preStop.sleep without
-	// being asked to. Every kind that stands in documents is stable: later versions only add to it.
+	// kubernetes contains the OpenAPI documents of Kubernetes up to 1.30, the first version that knows
+	// preStop.sleep by default. Every kind in documents is stable: later versions only add to it.
 	kubernetes = module{"sigs.k8s.io/kubectl-validate@v0.0.4", "h1:tGKuv0awYHn11Cb6KPsZKxUmHgavF46K3NvVH0Nse9U="}
 	keda       = module{"github.com/kedacore/keda/v2@v2.21.0", "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps="}
 	operator   = module{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="}
 )
 
-// documents are Kubernetes' OpenAPI documents by API version.
+// documents are the files of Kubernetes' OpenAPI documents by API version.
 var documents = map[string]string{
 	"v1": "api/v1.json", "apps/v1": "apis/apps/v1.json", "autoscaling/v2": "apis/autoscaling/v2.json", "batch/v1": "apis/batch/v1.json",
 	"networking.k8s.io/v1": "apis/networking.k8s.io/v1.json", "policy/v1": "apis/policy/v1.json",
@@ -41,7 +42,7 @@ var definitions = []struct {
 	{operator, "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"},
 }
 
-// folder downloads the module where it isn't in Go's cache yet, and returns where it lies.
+// folder downloads the module, unless Go's cache has it, and returns its folder.
 func (m module) folder(t *testing.T) string {
 	t.Helper()
 	var downloaded struct{ Dir, Sum, Error string }
@@ -52,7 +53,8 @@ func (m module) folder(t *testing.T) string {
 	return downloaded.Dir
 }
 
-// checker returns a kubeconform that knows every kind that is used, and refuses a field that the kind doesn't have.
+// checker returns a kubeconform validator that knows every kind that is used. It rejects fields that the kind does
+// not have.
 func checker(t *testing.T) validator.Validator {
 	t.Helper()
 	to := t.TempDir()
@@ -84,7 +86,7 @@ func writeBuiltins(t *testing.T, to, version, file string) {
 	for name, schema := range document.Components.Schemas {
 		kinds, _ := schema["x-kubernetes-group-version-kind"].([]any)
 		if len(kinds) != 1 || strings.HasSuffix(name, "List") {
-			continue // a part, an option of every API, or a list, none of which stands in a manifest
+			continue // not a kind of a manifest: a part, an option of every API, or a list
 		}
 		kind, _ := kinds[0].(map[string]any)["kind"].(string)
 		writeSchema(t, to, version, kind, map[string]any{"$ref": "#/components/schemas/" + name, "components": document.Components})
@@ -114,8 +116,8 @@ func writeCustom(t *testing.T, to, file string) {
 	}
 }
 
-// refuseUnknown closes every object of a schema that lists its fields: as an API server's strict validation does,
-// where the schema itself would take any other.
+// refuseUnknown makes every object of a schema that lists its fields reject other fields. An API server's strict
+// validation rejects them, but the schema itself accepts them.
 func refuseUnknown(schema map[string]any) {
 	_, listed := schema["properties"]
 	_, open := schema["additionalProperties"]
@@ -138,7 +140,7 @@ func refuseUnknownIn(part any) {
 	}
 }
 
-// writeSchema writes a schema where kubeconform looks for the kind: deployment-apps-v1.json.
+// writeSchema writes a schema to the file where kubeconform looks for the kind: deployment-apps-v1.json.
 func writeSchema(t *testing.T, to, version, kind string, schema any) {
 	t.Helper()
 	group, rest, grouped := strings.Cut(version, "/")

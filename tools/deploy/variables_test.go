@@ -18,16 +18,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ours are the variables that Baton, Temporal's environment configuration or OpenTelemetry reads.
+// ours matches the variables that Baton, Temporal's environment configuration or OpenTelemetry reads.
 var ours = regexp.MustCompile(`^(BATON|TEMPORAL|OTEL)_`)
 
-// TestVariables finds a variable that is set in a manifest and that no program reads: it would have no effect, and
-// nothing else would say so.
+// TestVariables finds variables that a manifest sets and no program reads. They would have no effect, without any
+// error.
 func TestVariables(t *testing.T) {
 	t.Parallel()
 	texts := textsOfPrograms(t)
 	read := func(variable string) bool {
-		if prefix, rest, found := strings.Cut(variable, "OTLP_"); found { // OpenTelemetry puts these together
+		if prefix, rest, found := strings.Cut(variable, "OTLP_"); found { // OpenTelemetry builds these names from parts
 			return texts[variable] || (texts[prefix+"OTLP"] && texts[rest])
 		}
 		return texts[variable]
@@ -61,8 +61,8 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// textsOfPrograms returns every text that stands in the source of the programs: of Baton's own packages, and of
-// those of Temporal and OpenTelemetry that read the environment.
+// textsOfPrograms returns every string in the source of the programs: of Baton's own packages, and of the packages
+// of Temporal and OpenTelemetry that read the environment.
 func textsOfPrograms(t *testing.T) map[string]bool {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Dir,GoFiles", "./worker", "./gateway", "./starter")

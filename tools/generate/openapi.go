@@ -101,7 +101,7 @@ func operation(document *openapi3.T, r httpapi.Route) *openapi3.Operation {
 	return o
 }
 
-// answered is the schema of what a call answers: a resource, or a page of them.
+// answered is the schema of the answer of a call: a resource, or a page of resources.
 func answered(document *openapi3.T, r httpapi.Route) *openapi3.SchemaRef {
 	one := model(document, reflect.TypeOf(r.Reply))
 	if r.List == "" {
@@ -113,7 +113,7 @@ func answered(document *openapi3.T, r httpapi.Route) *openapi3.SchemaRef {
 	return page.NewRef()
 }
 
-// model is the schema of a struct, under its name: every key is there, with null where there is nothing.
+// model is the schema of a struct, under its name. Every key is present, with null for an empty value.
 func model(document *openapi3.T, of reflect.Type) *openapi3.SchemaRef {
 	name := strings.ToLower(of.Name()[:1]) + of.Name()[1:]
 	if known := document.Components.Schemas[name]; known != nil {

@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	return nil
 }
 
-// people have one password: "correct horse".
+// people are the users by name. All have the password "correct horse".
 type people map[string]*storage.User
 
 func everybody() people {
@@ -91,8 +91,8 @@ func (p people) GetUserByID(id string) *storage.User {
 	return nil
 }
 
-// Clients, each with the secret "secret": baton and other are usual ones, the ID tokens of asserting
-// hold a person's claims, and those of expired are too old.
+// The clients, each with the secret "secret". baton and other are normal clients. The ID tokens of asserting
+// contain the person's claims. Those of expired have expired.
 const (
 	baton     = "baton"
 	other     = "other"
@@ -100,7 +100,7 @@ const (
 	expired   = "expired"
 )
 
-// store is the example's, with what its clients lack.
+// store is the example's store, with the settings that its clients lack.
 type store struct {
 	*storage.Storage
 
@@ -110,7 +110,7 @@ type store struct {
 func (s store) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
 	c, err := s.Storage.GetClientByClientID(ctx, id)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the provider answers with it as it is
+		return nil, err //nolint:wrapcheck // the provider sends the error as it is
 	}
 	return client{c, s.signedOut}, nil
 }

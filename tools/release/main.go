@@ -33,12 +33,12 @@ func main() {
 	}
 }
 
-// release is what is built, and from where.
+// release describes what is built, and from which checkout.
 type release struct {
 	checkout string
 	// programs are the folders of the programs.
 	programs []string
-	// version is that of the release, as 0.1.0; empty for a build of no release.
+	// version is the release's version, such as 0.1.0. It is empty for a build that is not a release.
 	version string
 	log     io.Writer
 }
@@ -76,13 +76,13 @@ func run(ctx context.Context, args []string, checkout string, stdout, stderr io.
 	return err
 }
 
-// archives makes one archive for each platform, and SHA256SUMS, whose text it returns.
+// archives makes one archive for each platform, and SHA256SUMS. It returns the text of SHA256SUMS.
 func (r release) archives(ctx context.Context, platforms []string, out string) (_ string, err error) {
 	date, err := r.date(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // what is released is for everybody to read
+	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // released files are readable by everyone
 		return "", fmt.Errorf("make the folder of the archives: %w", err)
 	}
 	work, err := os.MkdirTemp("", "baton-release-")
@@ -102,13 +102,13 @@ func (r release) archives(ctx context.Context, platforms []string, out string) (
 		}
 		fmt.Fprintf(&sums, "%s  %s.tar.gz\n", sum, name)
 	}
-	if err := os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums.String()), 0o644); err != nil { //nolint:gosec // likewise
+	if err := os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums.String()), 0o644); err != nil { //nolint:gosec // as above
 		return "", fmt.Errorf("write the checksums: %w", err)
 	}
 	return sums.String(), nil
 }
 
-// date is that of the files in the archives: SOURCE_DATE_EPOCH, else the commit's.
+// date returns the modification time of the files in the archives: SOURCE_DATE_EPOCH, or else the commit's date.
 func (r release) date(ctx context.Context) (time.Time, error) {
 	seconds := os.Getenv("SOURCE_DATE_EPOCH")
 	if seconds == "" {
@@ -125,7 +125,7 @@ func (r release) date(ctx context.Context) (time.Time, error) {
 	return time.Unix(epoch, 0).UTC(), nil
 }
 
-// lay builds the programs for a platform into a folder, and puts the licences beside them.
+// lay builds the programs for a platform into a folder and puts the licences next to them.
 func (r release) lay(ctx context.Context, platform, folder string) error {
 	system, architecture, ok := strings.Cut(platform, "/")
 	if !ok {
@@ -135,13 +135,13 @@ func (r release) lay(ctx context.Context, platform, folder string) error {
 	if err != nil {
 		return fmt.Errorf("find the folder: %w", err)
 	}
-	// What else could make another program of the same code is set, whatever the environment says.
+	// These variables can change the bytes of a program, so they are fixed, whatever the environment contains.
 	environment := []string{
 		"GOOS=" + system, "GOARCH=" + architecture, "CGO_ENABLED=0", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFLAGS=", "GOWORK=off",
 	}
 	for _, program := range r.programs {
 		fmt.Fprintf(r.log, "build %s for %s\n", program, platform)
-		// Neither the folder (-trimpath) nor the state of the checkout (-buildvcs) becomes part of the program.
+		// The program contains neither its folder (-trimpath) nor the state of the checkout (-buildvcs).
 		_, err := r.command(ctx, environment, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", r.linked(),
 			"-o", filepath.Join(folder, program), "./"+program)
 		if err != nil {
@@ -151,8 +151,8 @@ func (r release) lay(ctx context.Context, platform, folder string) error {
 	return r.layLicences(ctx, environment, folder)
 }
 
-// linked are the linker's flags: no tables for debuggers, and which version this is. What is no release is told
-// apart by its own digest; see internal/build.
+// linked returns the linker's flags: no debug tables, and the version. Builds that are not releases are identified
+// by their digest; see internal/build.
 func (r release) linked() string {
 	const variables = "github.com/baton-transfers/baton/internal/build."
 	flags := "-s -w -buildid="
@@ -162,8 +162,8 @@ func (r release) linked() string {
 	return flags
 }
 
-// layLicences copies the licence and the notices of everything that is part of the programs: of Baton, of Go, of
-// each module, and of the pages' libraries.
+// layLicences copies the licences and notices of everything in the programs: of Baton, of Go, of each module, and
+// of the pages' libraries.
 func (r release) layLicences(ctx context.Context, environment []string, folder string) error {
 	modules, err := r.modules(ctx, environment)
 	if err != nil {
@@ -201,10 +201,10 @@ func (r release) layLicences(ctx context.Context, environment []string, folder s
 	return nil
 }
 
-// module is a Go module that the programs are made of, and where its files lie.
+// module is a Go module that the programs contain, and the folder of its files.
 type module struct{ Path, Version, Dir string }
 
-// modules returns what the programs are made of, but for Baton itself.
+// modules returns the modules that the programs contain, except Baton itself.
 func (r release) modules(ctx context.Context, environment []string) ([]module, error) {
 	args := []string{"list", "-deps", "-json=Module"}
 	for _, program := range r.programs {
@@ -234,13 +234,14 @@ func (r release) modules(ctx context.Context, environment []string) ([]module, e
 	return modules, nil
 }
 
-// unlicensed has no licence among its files; docs/licences.md says why it is used.
+// unlicensed has no licence file; docs/licences.md says why it is used.
 const unlicensed = "github.com/nexus-rpc/nexus-proto-annotations"
 
-// kinds are how files that have to go along begin, in upper case.
+// kinds are the prefixes, in upper case, of the names of files that must be included.
 var kinds = []string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT", "PATENTS"}
 
-// copyLicences copies the files of a folder that say what may be done with it. One without any can't be released.
+// copyLicences copies the licence and notice files of a folder. It returns an error if there are none: then the
+// folder's contents cannot be released.
 func copyLicences(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -256,10 +257,10 @@ func copyLicences(from, to string) error {
 		if err != nil {
 			return fmt.Errorf("read a licence: %w", err)
 		}
-		if err := os.MkdirAll(to, 0o755); err != nil { //nolint:gosec // what is released is for everybody to read
+		if err := os.MkdirAll(to, 0o755); err != nil { //nolint:gosec // released files are readable by everyone
 			return fmt.Errorf("make the folder of a licence: %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(to, entry.Name()), content, 0o644); err != nil { //nolint:gosec // likewise
+		if err := os.WriteFile(filepath.Join(to, entry.Name()), content, 0o644); err != nil { //nolint:gosec // as above
 			return fmt.Errorf("write a licence: %w", err)
 		}
 		found = true

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// pack writes a folder into an archive and returns the archive's SHA-256. Of its files count only their names,
-// their bytes and whether they are programs.
+// pack writes a folder into an archive and returns the archive's SHA-256. The archive depends only on the date and
+// on the files' names, their bytes and whether they are executable.
 func pack(folder, archive string, date time.Time) (_ string, err error) {
 	file, err := os.Create(archive)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// alertFile is a file of Prometheus's alert rules.
+// alertFile is a file of Prometheus alert rules.
 type alertFile struct {
 	Groups []struct {
 		Name  string  `yaml:"name"`
@@ -28,13 +28,13 @@ type alert struct {
 	Annotations map[string]string `yaml:"annotations"`
 }
 
-// runbook is where the link of each alert leads.
+// runbook is the target of each alert's link.
 const runbook = "docs/observability.md#"
 
-// ofLabels finds the labels that an annotation names.
+// ofLabels finds the labels that an annotation uses.
 var ofLabels = regexp.MustCompile(`\$labels\.(\w+)`)
 
-// checkAlerts returns how many alerts there are, or what is wrong with them.
+// checkAlerts returns the number of alerts, and an error for everything that is wrong with them.
 func (k *known) checkAlerts(file, document string) (count int, err error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -97,7 +97,7 @@ func (k *known) checkAlert(a alert, headings map[string]bool) error {
 	return nil
 }
 
-// headingsOf are the anchors of a Markdown document's headings of one word.
+// headingsOf returns the anchors of a Markdown document's one-word headings.
 func headingsOf(document string) (map[string]bool, error) {
 	content, err := os.ReadFile(document)
 	if err != nil {

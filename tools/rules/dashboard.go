@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// dashboard is what is looked at of Grafana's model.
+// dashboard is the part of Grafana's model that is checked.
 type dashboard struct {
 	Title  string  `json:"title"`
 	UID    string  `json:"uid"`
@@ -26,13 +26,13 @@ type panel struct {
 	} `json:"targets"`
 }
 
-// ofLegend finds the labels that a legend names.
+// ofLegend finds the labels that a legend uses.
 var ofLegend = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 
-// grafana replaces what Grafana does in an expression.
+// grafana replaces the variables that Grafana replaces in an expression.
 var grafana = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h")
 
-// checkDashboard returns how many expressions there are, or what is wrong with them.
+// checkDashboard returns the number of expressions, and an error for everything that is wrong with them.
 func (k *known) checkDashboard(file string) (count int, err error) {
 	content, err := os.ReadFile(file)
 	if err != nil {

@@ -28,7 +28,7 @@ func main() {
 	}
 }
 
-// files are flags that may be given several times.
+// files is the value of a flag that may be repeated.
 type files []string
 
 // String implements [flag.Value].
@@ -71,10 +71,10 @@ func run(args []string, stdout io.Writer) error {
 	return err
 }
 
-// known are the metrics that there are, with their labels.
+// known holds the existing metrics with their labels.
 type known struct{ labels map[string]map[string]bool }
 
-// scraped are the labels that Prometheus adds to whatever it scrapes.
+// scraped are the labels that Prometheus adds to every target.
 var scraped = []string{"job", "instance"}
 
 func (k *known) read(file string) error {
@@ -99,7 +99,7 @@ func (k *known) read(file string) error {
 			k.add(name, metric)
 		}
 	}
-	k.labels["up"] = map[string]bool{"job": true, "instance": true} // Prometheus's own
+	k.labels["up"] = map[string]bool{"job": true, "instance": true} // Prometheus itself adds this metric
 	return nil
 }
 
@@ -117,7 +117,7 @@ func (k *known) add(name string, metric *dto.Metric, more ...string) {
 	}
 }
 
-// check returns the labels that the expression's result may have, or what is wrong with it.
+// check returns the labels that the expression's result may have, or an error that says what is wrong with it.
 func (k *known) check(expression string) (labels map[string]bool, err error) {
 	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expression)
 	if err != nil {

@@ -34,7 +34,7 @@ const rule = `groups:
 const board = `{"uid":"baton","title":"Baton","panels":[{"id":1,"type":"row","title":"Is it healthy?"},
 	{"id":2,"type":"timeseries","title":"Slow","targets":[{"expr":"histogram_quantile(0.95, sum by (le, route) (rate(baton_http_request_seconds_bucket[$__rate_interval])))","legendFormat":"{{route}}"}]}]}`
 
-// TestChecks holds what is right, and says of each mistake what it is.
+// TestChecks checks that correct files pass, and that the error names each mistake.
 func TestChecks(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
