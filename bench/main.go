@@ -1,11 +1,10 @@
-// Command bench compares conversations with bare workflows on one Temporal dev server: what deciding
-// by the rules, telling the desk and showing it all to people cost beside the bare engine.
+// Command bench compares conversations with bare workflows on one Temporal dev server. It shows what Baton adds to
+// the cost of bare workflows: applying the rules, syncing with the desk, and making the result visible.
 //
-// One process runs everything: the server's client, the worker, the desk, in a SQLite file or on a private
-// PostgreSQL server, and the callers; with --growth, the worker is a process of its own. What is compared
-// runs interleaved and is compared within its round, so that a machine that is busy with something else
-// slows both sides; each figure is the median of the rounds. Nothing is decided or optimised here, and no
-// other room imports this one.
+// One process runs everything: the server's client, the worker, the callers, and the desk, in a SQLite file or on a
+// private PostgreSQL server. With --growth, the worker is a separate process. Measurements that are compared run
+// interleaved and are compared within their round, so that other load on the machine slows both sides. Each figure
+// is the median of the rounds. No other package imports this one.
 package main
 
 import (

@@ -1,29 +1,29 @@
-// Command chaos drives hundreds of conversations while what carries them is killed, and then looks for what
-// was lost or done twice.
+// Command chaos drives hundreds of conversations while it kills the processes that carry them. Then it looks for
+// what was lost or done twice.
 //
-// It runs two workers and two gateways, the Temporal dev server and the desk's database as processes of their
-// own, and plays everybody else: customers, agents, services, and a receiver of webhooks. Processes are killed
-// with SIGKILL and started again, stopped for seconds, and frozen for longer than every timeout; connections to the
-// database go silent, and it is read-only, full and out of connections; the receiver refuses, hangs and goes away.
-// Workflows of conversations of their own are reset, terminated and sent poison, and at the end an older copy of each
-// database is put in place.
-// The driver keeps a log of all that it asked and was answered. When the faults have ended and everything is
-// quiet, the log, the conversations' states and histories, the desk's rows and figures, the event log and the
-// webhooks have to agree.
+// It runs two workers, two gateways, the Temporal dev server and the desk's database as separate processes. It
+// plays customers, agents, services and a receiver of webhooks itself. It kills processes with SIGKILL and
+// restarts them, stops them for seconds, and freezes them for longer than every timeout. It makes database
+// connections go silent, and makes the database read-only, full, and out of connections. The receiver refuses,
+// hangs and goes away. Separate conversations, the trials, have their workflows reset, terminated and sent poison.
+// At the end, chaos puts an older copy of each database in place.
 //
-// A seed makes the whole plan: who does what when, and what is killed when. What a machine makes of the same
-// plan differs each time, for the plan's times meet other moments.
+// The driver logs every request and its answer. When the faults have ended and everything is quiet, the log, the
+// conversations' states and histories, the desk's rows and figures, the event log and the webhooks must agree.
+//
+// A seed determines the whole plan: who does what and when, and what is killed and when. Two runs of one plan still
+// differ, because the planned times fall on different moments of the execution.
 //
 // Where to look:
-//   - plan.go, script.go: what a seed decides.
-//   - stage.go, process.go, receiver.go, database.go: what runs, and what is done to it; faults.go: when.
-//   - trial.go, restore.go: what goes back in time, ends outside or is poisoned.
-//   - talk.go, intent.go: who does what; send.go, http.go: how it is said, again and again.
+//   - plan.go, script.go: what a seed determines.
+//   - stage.go, process.go, receiver.go, database.go: what runs, and how each fault is made; faults.go: when.
+//   - trial.go, restore.go: conversations that go back in time, end outside Baton or are poisoned.
+//   - talk.go, intent.go: who does what; send.go, http.go: how commands are sent and retried.
 //   - journal.go: the driver's log.
-//   - gather.go: what is left; check.go: what has to be right; past.go: a conversation as its events tell it.
+//   - gather.go: reads what is left; check.go: checks it; past.go: replays a conversation from its events.
 //   - report.go: what is printed.
 //
-// No other room imports this one, and nothing here decides what the rules say.
+// No other package imports this one. It contains no conversation rules.
 package main
 
 import (

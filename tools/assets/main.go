@@ -1,7 +1,7 @@
-// Command assets copies what the pages and their tests take from npm, each with its licence, to where it
-// is embedded: it installs exactly what web/assets/package-lock.json says into a folder that it removes
-// again, with no script of any package run. `make assets` runs it, and `make drift` compares. It is a
-// module of its own, for nothing of Baton's needs it to build.
+// Command assets copies the npm libraries of the pages and their tests, each with its licence, to the folders from
+// which they are embedded. It installs exactly what web/assets/package-lock.json specifies into a temporary folder,
+// and runs no script of any package. `make assets` runs it, and `make drift` compares. It is a separate module
+// because building Baton does not need it.
 package main
 
 import (

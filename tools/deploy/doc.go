@@ -1,5 +1,5 @@
-// Package deploy has no code of its own: its tests check what Baton is deployed with and released as. The manifests
-// of deploy/ are held against the schemas of Kubernetes, KEDA, the Prometheus Operator and Compose, the container's
-// definition against BuildKit's parser, and every variable that they set against what the programs read. It is a
-// module of its own, for nothing of Baton's needs those libraries. No cluster and no container runs here.
+// Package deploy has only tests. They check the files that Baton is deployed and released with: the manifests of
+// deploy/ against the schemas of Kubernetes, KEDA, the Prometheus Operator and Compose; the container definition
+// with BuildKit's parser; and every variable that they set against what the programs read. It is a separate module
+// because Baton itself does not need those libraries. It runs no cluster and no container.
 package deploy

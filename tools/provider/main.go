@@ -1,10 +1,9 @@
-// Command provider is an OpenID provider for the tests of sign-in: zitadel's certified one, with its
-// example's store in memory, and with people and clients that the tests know. It is no place to keep
-// anybody's identity.
+// Command provider is an OpenID provider for the sign-in tests: zitadel's certified provider, with the in-memory
+// store of its example and with people and clients that the tests know. Do not keep real identities in it.
 //
 //	provider --listen 127.0.0.1:0 --redirect http://127.0.0.1:8080/sign-in/callback --signed-out http://127.0.0.1:8080/sign-in
 //
-// Its first line of output is the issuer. It ends on SIGINT or SIGTERM.
+// Its first line of output is the issuer. It stops on SIGINT or SIGTERM.
 package main
 
 import (

@@ -1,7 +1,8 @@
-// Command release builds what is given to others: the three programs for each platform, with the licences of all
-// that is in them, as archives and their checksums (`make release`), or laid into a folder (deploy/Containerfile).
-// The same commit and the same Go make the same bytes, in whatever folder and on whatever machine. It is a module
-// of its own, on the standard library alone, so that it runs in the container's build too.
+// Command release builds the files that users get: the three programs for each platform, with the licences of
+// everything in them. It makes archives with checksums (`make release`), or puts the files into a folder
+// (deploy/Containerfile). The same commit and the same Go version produce the same bytes, in any folder and on any
+// machine. It is a separate module that uses only the standard library, so that it also runs in the container's
+// build.
 package main
 
 import (

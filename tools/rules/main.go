@@ -1,6 +1,6 @@
-// Command rules checks what looks at Baton's metrics, the alerts and the dashboard, against what a running worker and
-// gateway tell: each expression parses as Prometheus parses it, each metric and each label in it exists, and each alert
-// says for how long, how bad, and where the runbook stands. It is a module of its own: Prometheus's parser stays out of Baton's.
+// Command rules checks the alerts and the dashboard against the metrics of a running worker and gateway: Prometheus's
+// parser accepts each expression, each metric and each label in it exists, and each alert has a duration, a severity
+// and a link to the runbook. It is a separate module, so that Baton does not depend on Prometheus's parser.
 //
 //	rules --metrics worker.txt --metrics gateway.txt --alerts alerts.yaml --dashboard baton.json --runbook observability.md
 package main
