@@ -10,9 +10,9 @@ import (
 	"github.com/baton-transfers/baton/internal/agree"
 )
 
-// requireAgreement requires that the desk shows each conversation exactly as it is: every task with
-// its offer, every transfer, every reservation, and all of its events, once each and in order. It
-// waits until the desk has been told everything, and returns the conversations' states.
+// requireAgreement requires that the desk shows each conversation exactly as it is: every task with its offer,
+// every transfer, every reservation, and all of its events, once each and in order. It waits until every sync is
+// done, and returns the conversations' states.
 func requireAgreement(t *testing.T, c *centre, sids ...string) map[string]conversation.Record {
 	t.Helper()
 	records := map[string]conversation.Record{}
@@ -31,8 +31,8 @@ func requireAgreement(t *testing.T, c *centre, sids ...string) map[string]conver
 	return records
 }
 
-// requireLoadsCounted requires that what counts against each agent's capacity is what they have.
-// Tasks that wait may have been matched just now, so that it waits until nothing is under way.
+// requireLoadsCounted requires that the load counted for each agent equals the tasks that the agent has. A waiting
+// task may just have been matched, so it waits until no match is under way.
 func requireLoadsCounted(t *testing.T, c *centre) {
 	t.Helper()
 	var has, counted map[string]int
@@ -54,7 +54,7 @@ func requireLoadsCounted(t *testing.T, c *centre) {
 	})
 }
 
-// requireSame compares what two sides show as JSON, where a difference is easiest to read.
+// requireSame compares two values as JSON, which shows differences best.
 func requireSame(t *testing.T, wanted, got any, what string, args ...any) {
 	t.Helper()
 	require.Equal(t, pretty(wanted), pretty(got), append([]any{what}, args...)...)

@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// callers is more than the ten updates of one workflow that the server lets run at once.
+	// callers exceeds the ten updates of one workflow that the server runs at once.
 	callers = 14
 	rounds  = 20
 )
 
-// answer is what became of one caller's command.
+// answer is the result of one caller's command.
 type answer struct {
 	command conversation.Command
 	outcome conversation.Outcome
 	err     error
 }
 
-// atOnce sends the commands as updates, all at the same moment, and returns their answers.
+// atOnce sends the commands as updates at the same moment and returns their answers.
 func (c *centre) atOnce(t *testing.T, sid string, commands []conversation.Command) []answer {
 	t.Helper()
 	ctx := in(t, patience)
@@ -107,8 +107,8 @@ func TestOneCommandSentFourteenTimesAtOnceHasOneEffect(t *testing.T) {
 	require.Equal(t, commandsToBegin+2*rounds, record.Revision)
 }
 
-// Bob is offered the conversation, and everybody decides at once: he accepts and declines, alice takes
-// it back and wraps up. Whatever comes of it, the answers fit together and nobody is left without.
+// Bob is offered a conversation and all commands come at once: he accepts and declines, alice cancels the transfer
+// and wraps up. In every order, the answers are consistent and one agent or queue has the conversation.
 func TestFourteenDifferentCommandsAtOnceFitTogether(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -147,8 +147,8 @@ func TestFourteenDifferentCommandsAtOnceFitTogether(t *testing.T) {
 	requireAgreement(t, c, sids...)
 }
 
-// requireSomebodyHasIt requires that one task waits or is assigned while the customer is there, and
-// that a transfer is active exactly while its task waits.
+// requireSomebodyHasIt requires that exactly one task waits or is assigned while the customer is there, and that a
+// transfer is active exactly while its task waits.
 func requireSomebodyHasIt(t *testing.T, record conversation.Record) {
 	t.Helper()
 	held := 0
@@ -168,8 +168,8 @@ func requireSomebodyHasIt(t *testing.T, record conversation.Record) {
 	}
 }
 
-// The last wrapup closes the conversation, and signals and updates come at once with it, or when its
-// run is left: each is carried out or refused with conversation_closed, and none is lost or left hanging.
+// The last wrapup closes the conversation. Signals and updates arrive with it, or as its run ends. Each is carried
+// out or refused with conversation_closed; none is lost or left without an answer.
 func TestWhatArrivesWithTheClosingIsAnswered(t *testing.T) {
 	t.Parallel()
 	const conversations, together = 60, 12
@@ -207,7 +207,7 @@ func TestWhatArrivesWithTheClosingIsAnswered(t *testing.T) {
 	requireAgreement(t, c, sids...)
 }
 
-// closing is what came of the commands that were sent with the last wrapup of a conversation.
+// closing is the result of the commands that were sent with the last wrapup of a conversation.
 type closing struct {
 	sid     string
 	wrapup  error
@@ -215,8 +215,8 @@ type closing struct {
 	updates [8]error
 }
 
-// arrival is with the wrapup, or about when the run is left: a second later, which is as exact as the
-// server's timers are.
+// arrival says when the commands arrive: with the wrapup, or about a second later when the run ends, as exactly as
+// the server's timers allow.
 func arrival(random *rand.Rand) time.Duration {
 	if random.IntN(3) == 0 {
 		return time.Duration(random.Int64N(int64(20 * time.Millisecond)))
@@ -224,7 +224,7 @@ func arrival(random *rand.Rand) time.Duration {
 	return time.Second + time.Duration(random.Int64N(int64(120*time.Millisecond)))
 }
 
-// later returns a function that calls after that time.
+// later returns a function that makes the call after that time.
 func later(wait time.Duration, call func()) func() {
 	return func() {
 		timer := time.NewTimer(wait)
@@ -259,7 +259,8 @@ func (c *centre) requireAnswered(t *testing.T, one *closing) {
 	}
 }
 
-// Two agents complete the last wrapups at once, one by a signal: both count, and the later one closes.
+// Two agents complete the last wrapups at once, one of them by a signal. Both count, and the later one closes the
+// conversation.
 func TestTwoLastWrapupsAtOnceBothCount(t *testing.T) {
 	t.Parallel()
 	const conversations = 30
@@ -296,7 +297,7 @@ func TestTwoLastWrapupsAtOnceBothCount(t *testing.T) {
 	}
 }
 
-// Signals and updates sent one after the other are carried out in that order, however close they come.
+// Signals and updates that are sent one after the other are carried out in that order, however close they are.
 func TestCommandsAreCarriedOutInOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	var (
@@ -337,7 +338,8 @@ func TestCommandsAreCarriedOutInOrderOfArrival(t *testing.T) {
 			t.Parallel()
 			sid := c.beginWithAlice(t)
 			for range rounds {
-				// A signal transfer, then an update accept: the accept waits for the desk's facts on the transfer.
+				// A transfer by signal is followed by an accept by update: the accept waits for the desk's facts
+				// about the transfer.
 				c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
 				c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
 				c.do(t, sid, conversation.TransferCommand{From: "bob", To: to("alice")})

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests of the pages rest on a browser that tells of every complaint, and finds controls as people do.
+// The page tests rely on a browser that reports every complaint, and that finds controls as people do. This tests
+// both.
 func TestBrowserNoticesComplaints(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{

@@ -31,13 +31,13 @@ import (
 	"github.com/baton-transfers/baton/internal/child"
 )
 
-// noBrowser is said where the tests of the pages can't run.
+// noBrowser is the message if the page tests can't run.
 const noBrowser = "no Chromium: install one (Debian's package chromium; `make test` does it where it can), or name its program in BATON_CHROMIUM"
 
 // The window of every browser, in CSS pixels.
 const windowWidth, windowHeight = 1280, 800
 
-// browserProgram finds the browser; "" where there is none.
+// browserProgram returns the browser's path, or "" if there is none.
 var browserProgram = sync.OnceValue(func() string {
 	for _, name := range []string{os.Getenv("BATON_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -47,18 +47,18 @@ var browserProgram = sync.OnceValue(func() string {
 	return ""
 })
 
-// chromium is the one browser process, which the first test that needs it starts; endChromium ends it.
+// chromium is the shared browser process. The first test that needs it starts it; endChromium ends it.
 var (
 	chromium    = sync.OnceValues(startChromium)
 	endChromium = func() {}
 )
 
-// startChromium returns the context that tabs are opened from.
+// startChromium returns the context from which tabs are opened.
 func startChromium() (context.Context, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(browserProgram()), chromedp.ModifyCmdFunc(child.Bind), chromedp.WindowSize(windowWidth, windowHeight),
 		chromedp.Flag("headless", "new"), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-quic", true),
-		// Chromium rasterizes on a GPU, which here is a program too, and loads its address bar beside each tab.
+		// Disable rasterization on the GPU, which is emulated in software here, and the address bar's own pages.
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-gpu-rasterization", true),
 		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"))
 	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
@@ -74,8 +74,7 @@ func startChromium() (context.Context, error) {
 	return ctx, nil
 }
 
-// visitor is somebody in front of a browser: a tab with cookies of its own. Whatever the browser complains
-// of fails the test.
+// visitor is a person at a browser: a tab with its own cookies. Any complaint of the browser fails the test.
 type visitor struct {
 	t    *testing.T
 	name string
@@ -83,17 +82,17 @@ type visitor struct {
 	site string
 	tab  context.Context //nolint:containedctx // chromedp's tabs are contexts
 
-	// leave closes the browser and fails the test for its complaints; the test's end does that, too.
+	// leave closes the browser and fails the test for its complaints. The test's end calls it too.
 	leave func()
-	// reconnecting is set while what a page says of a lost connection is no complaint.
+	// reconnecting is set while messages about a lost connection are no complaint.
 	reconnecting atomic.Bool
-	// scriptless is set while the browser runs no scripts: no listener hears of a click then.
+	// scriptless is set while the browser runs no scripts: then no listener receives a click.
 	scriptless bool
 	mutex      sync.Mutex
 	complaints []string
 }
 
-// openBrowser opens a browser for somebody, or skips the test where there is none; in continuous integration it fails.
+// openBrowser opens a browser with its own cookies. It skips the test if there is no browser, and fails it in CI.
 func openBrowser(t *testing.T, name, site string) *visitor {
 	t.Helper()
 	if browserProgram() == "" {
@@ -131,7 +130,7 @@ func openTab(from context.Context, t *testing.T, name, site string, options ...c
 	return v
 }
 
-// notice keeps what the browser complains of.
+// notice records a complaint of the browser.
 func (v *visitor) notice(event any) {
 	switch e := event.(type) {
 	case *runtime.EventConsoleAPICalled:
@@ -149,7 +148,7 @@ func (v *visitor) notice(event any) {
 		}
 		v.complain(fmt.Sprintf("exception: %s (%s:%d)", text, e.ExceptionDetails.URL, e.ExceptionDetails.LineNumber))
 	case *browserlog.EventEntryAdded:
-		if e.Entry.Level == browserlog.EntryLevelError && e.Entry.Source != browserlog.EntrySourceNetwork { // responses are looked at themselves
+		if e.Entry.Level == browserlog.EntryLevelError && e.Entry.Source != browserlog.EntrySourceNetwork { // responses are checked separately
 			v.complain(fmt.Sprintf("%s: %s (%s:%d)", e.Entry.Source, e.Entry.Text, e.Entry.URL, e.Entry.LineNumber))
 		}
 	case *audits.EventIssueAdded:
@@ -157,7 +156,7 @@ func (v *visitor) notice(event any) {
 			v.complain(fmt.Sprintf("content security policy: %s forbids %s %s", policy.ViolatedDirective, policy.ContentSecurityPolicyViolationType, policy.BlockedURL))
 		}
 	case *network.EventResponseReceived:
-		// A refusal is a page with a status of 4xx; an asset that isn't there is a mistake.
+		// A page with a status of 4xx is a refusal; a missing asset is a mistake.
 		page := e.Type == network.ResourceTypeDocument || e.Type == network.ResourceTypeXHR || e.Type == network.ResourceTypeFetch || e.Type == network.ResourceTypeEventSource
 		if e.Response.Status >= 500 || (e.Response.Status >= 400 && !page) {
 			v.complain(fmt.Sprintf("%s answered %d", e.Response.URL, e.Response.Status))
@@ -165,8 +164,8 @@ func (v *visitor) notice(event any) {
 	}
 }
 
-// lost is what is said on the console of a connection that was lost: by htmx, of a stream (its error is an event) and of a request; by the
-// Temporal Web UI, of its codec server.
+// lost matches the console messages about a lost connection: of htmx for a stream (its error is an event) and for a
+// request, and of the Temporal Web UI for its codec server.
 var lost = []string{"console: [object Event]", "htmx:sendError", "htmx:afterRequest", "Failed to fetch"}
 
 func (v *visitor) complain(what string) {
@@ -178,7 +177,7 @@ func (v *visitor) complain(what string) {
 	v.complaints = append(v.complaints, what)
 }
 
-// account fails the test for what the browser has complained of, and shows what a failed test has led to.
+// account fails the test for the browser's complaints, and shows the page that a failed test has reached.
 func (v *visitor) account() {
 	v.mutex.Lock()
 	complaints := slices.Compact(slices.Clone(v.complaints))
@@ -202,12 +201,12 @@ func (v *visitor) account() {
 	}
 }
 
-// bounded is a context for one step in the browser.
+// bounded returns a context for one step in the browser.
 func (v *visitor) bounded() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(v.tab, patience)
 }
 
-// do carries out steps in the browser.
+// do runs steps in the browser.
 func (v *visitor) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	v.t.Helper()
 	ctx, cancel := v.bounded()
@@ -215,7 +214,7 @@ func (v *visitor) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	require.NoError(v.t, chromedp.Do(ctx, steps...), "%s: %s", v.name, what)
 }
 
-// goes opens the page at a path, or an address.
+// goes opens the page at a path or an address.
 func (v *visitor) goes(path string) {
 	v.t.Helper()
 	if strings.HasPrefix(path, "/") {
@@ -224,13 +223,13 @@ func (v *visitor) goes(path string) {
 	v.do("opens "+path, chromedp.Navigate(path))
 }
 
-// at is the path and the query of the page that is open.
+// at returns the path and query of the open page.
 func (v *visitor) at() string {
 	v.t.Helper()
 	return ask[string](v, `location.pathname + location.search`)
 }
 
-// ask evaluates an expression in the page, which no policy of the page's stops.
+// ask evaluates an expression in the page, bypassing the page's content policy.
 func ask[T any](v *visitor, expression string) T {
 	v.t.Helper()
 	ctx, cancel := v.bounded()
@@ -240,7 +239,7 @@ func ask[T any](v *visitor, expression string) T {
 	return answer
 }
 
-// holds tells whether an expression is true in the page; a page that is being left isn't asked.
+// holds reports whether an expression is true in the page. It is false while the page is being left.
 func (v *visitor) holds(expression string) bool {
 	ctx, cancel := v.bounded()
 	defer cancel()
@@ -248,13 +247,13 @@ func (v *visitor) holds(expression string) bool {
 	return err == nil && answer
 }
 
-// waits returns when an expression is true in the page.
+// waits waits until an expression is true in the page.
 func (v *visitor) waits(what, expression string) {
 	v.t.Helper()
 	waitFor(v.t, patience, v.name+" waits: "+what, func() bool { return v.holds(expression) })
 }
 
-// showing is the expression that a text is to be seen in what a CSS selector finds.
+// showing is the expression that a text is visible in an element that a CSS selector finds.
 func showing(selector, text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%s)].some(e => e.innerText.replace(/\s+/g, " ").includes(%s))`, quoted(selector), quoted(text))
 }
@@ -267,13 +266,13 @@ func quoted(text string) string {
 	return string(encoded)
 }
 
-// sees waits until each text is to be seen.
+// sees waits until each text is visible.
 func (v *visitor) sees(texts ...string) {
 	v.t.Helper()
 	v.seesIn("body", texts...)
 }
 
-// seesIn waits until each text is to be seen in what a CSS selector finds.
+// seesIn waits until each text is visible in an element that a CSS selector finds.
 func (v *visitor) seesIn(selector string, texts ...string) {
 	v.t.Helper()
 	for _, text := range texts {
@@ -281,7 +280,7 @@ func (v *visitor) seesIn(selector string, texts ...string) {
 	}
 }
 
-// seesNowhere requires that none of the texts stands in the page, seen or not.
+// seesNowhere requires that none of the texts is in the page, visible or not.
 func (v *visitor) seesNowhere(texts ...string) {
 	v.t.Helper()
 	page := ask[string](v, `document.documentElement.outerHTML`)
@@ -290,13 +289,13 @@ func (v *visitor) seesNowhere(texts ...string) {
 	}
 }
 
-// control is something that is found as who can't see it finds it: by its role and its name.
+// control is an element found as assistive technology finds it: by role and name.
 type control struct {
 	node cdp.BackendNodeID
 	name string
 }
 
-// find finds the first control of a role whose name is the given one, or else contains it.
+// find finds the first control of a role whose name equals the given one, or else contains it.
 func (v *visitor) find(role, name string) (control, bool) {
 	ctx, cancel := v.bounded()
 	defer cancel()
@@ -337,7 +336,7 @@ func with[T any](v *visitor, c control, function string, arguments ...any) (T, e
 	return chromedp.Run(ctx, chromedp.CallFunctionOn[T](function, func(p *runtime.CallFunctionOnParams) { p.ObjectID = resolved.Object.ObjectID }, arguments...))
 }
 
-// finds waits until there is a control that a JavaScript function accepts, and returns it.
+// finds waits for a control that a JavaScript function accepts, and returns it.
 func (v *visitor) finds(role, name, what, accept string, arguments ...any) control {
 	v.t.Helper()
 	var found control
@@ -359,7 +358,7 @@ func (v *visitor) seesControl(role, name string) {
 	v.finds(role, name, "there", `function() { return true }`)
 }
 
-// seesDisabled waits until there is a control of that role and name that can't be used.
+// seesDisabled waits until there is a disabled control of that role and name.
 func (v *visitor) seesDisabled(role, name string) {
 	v.t.Helper()
 	v.finds(role, name, "disabled", `function() { return this.matches(':disabled') || this.getAttribute('aria-disabled') === 'true' }`)
@@ -374,7 +373,7 @@ func (v *visitor) untilNone(role, name string) {
 	})
 }
 
-// place is where in the window a control can be clicked; nothing else lies over it there.
+// place returns a point in the window where the control can be clicked. No other element covers it there.
 const place = `function() {
 	this.scrollIntoView({block: 'center', behavior: 'instant'});
 	const box = this.getClientRects()[0];
@@ -384,8 +383,8 @@ const place = `function() {
 	return mine(this) || [...(this.labels || [])].some(mine) ? [x, y] : [];
 }`
 
-// watched makes the page remember the control that the next click is meant for, and whether it came there: a page that
-// changes between the look and the click moves the control away, and the click goes elsewhere or nowhere.
+// watched makes the page record whether the next click reaches its control. If the page changes between the look-up
+// and the click, the control moves, and the click reaches another element or none.
 const watched = `function() {
 	const control = this, same = e => e === control || (e.outerHTML === control.outerHTML);
 	window.clickCame = false;
@@ -398,8 +397,8 @@ const watched = `function() {
 	return true;
 }`
 
-// clicks is a click with the mouse on the control of that role and name, once it can be. A click that did not reach the
-// control is made again.
+// clicks clicks the control of that role and name with the mouse once it can be clicked. It repeats a click that
+// did not reach the control.
 func (v *visitor) clicks(role, name string) {
 	v.t.Helper()
 	waitFor(v.t, patience, fmt.Sprintf("%s waits to click the %s %q", v.name, role, name), func() bool {
@@ -415,11 +414,11 @@ func (v *visitor) clicks(role, name string) {
 			return false
 		}
 		v.do("clicks "+name, chromedp.MouseClickXY(at[0], at[1]))
-		return v.scriptless || !v.holds(`window.clickCame === false`) // a page that the click has left does not say so any more
+		return v.scriptless || !v.holds(`window.clickCame === false`) // a page that the click has left does not report this
 	})
 }
 
-// types replaces what stands in the field of that role (textbox, searchbox, spinbutton, combobox) and name.
+// types replaces the text of the field of that role (textbox, searchbox, spinbutton, combobox) and name.
 func (v *visitor) types(role, name, text string) {
 	v.t.Helper()
 	field := v.finds(role, name, "to type", `function() { this.focus(); this.select(); return document.activeElement === this }`)
@@ -432,7 +431,7 @@ func (v *visitor) types(role, name, text string) {
 	require.Equal(v.t, text, now, "what %s typed into %q", v.name, name)
 }
 
-// chooses takes an option, by its text, of the list of that name.
+// chooses selects an option, by its text, in the list of that name.
 func (v *visitor) chooses(name, option string) {
 	v.t.Helper()
 	v.finds("combobox", name, "with the option "+option, `function(text) {
@@ -444,16 +443,16 @@ func (v *visitor) chooses(name, option string) {
 	}`, option)
 }
 
-// presses sends keys to where the focus is.
+// presses sends keys to the focused element.
 func (v *visitor) presses(keys string) {
 	v.t.Helper()
 	v.do("presses a key", chromedp.KeyEvent(keys))
 }
 
-// enter is the key that sends what was written.
+// enter is the key that sends a message.
 const enter = kb.Enter
 
-// inScheme has the pages drawn for a colour scheme: light or dark.
+// inScheme renders the pages in a colour scheme: light or dark.
 func (v *visitor) inScheme(scheme string) {
 	v.t.Helper()
 	v.do("wants it "+scheme, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
@@ -464,13 +463,14 @@ func (v *visitor) inScheme(scheme string) {
 	}))
 }
 
-// axeScript is axe-core, which looks for what keeps people from using a page.
+// axeScript is axe-core, which checks the accessibility of a page.
 var axeScript = sync.OnceValues(func() (string, error) {
 	script, err := os.ReadFile(filepath.Join("testdata", "axe", "axe.min.js"))
 	return string(script), err
 })
 
-// axe has axe-core look at the page, in light and dark: what is serious or critical by WCAG 2.1 A and AA is a complaint.
+// axe runs axe-core on the page, in light and dark. Every serious or critical violation of WCAG 2.1 A and AA is a
+// complaint.
 func (v *visitor) axe() {
 	v.t.Helper()
 	script, err := axeScript()
@@ -487,7 +487,7 @@ func (v *visitor) axe() {
 	}
 }
 
-// picture draws the page, as a PNG.
+// picture renders the page as a PNG.
 func (v *visitor) picture() []byte {
 	v.t.Helper()
 	ctx, cancel := v.bounded()
@@ -497,5 +497,5 @@ func (v *visitor) picture() []byte {
 	return drawn
 }
 
-// measured is a duration in whole milliseconds, for people.
+// measured formats a duration in whole milliseconds.
 func measured(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }

@@ -19,11 +19,11 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// patience is how long anything may take that comes in the end: on a busy machine, after a crash.
+// patience is how long anything may take that happens eventually, on a busy machine or after a crash.
 const patience = 60 * time.Second
 
-// centre is the contact centre of one test: a Temporal dev server on a database file and a desk, in a
-// folder of their own, with as many workers as the test starts. Transfers and notes are on.
+// centre is the environment of one test: a Temporal dev server on a database file and a desk, both in a temporary
+// folder, with as many workers as the test starts. Transfers and notes are enabled.
 type centre struct {
 	folder   string
 	options  devserver.Options
@@ -31,13 +31,13 @@ type centre struct {
 	temporal client.Client
 	baton    *baton.Client
 	desk     *desk.Desk
-	// database is the desk's file, and url how programs are told where the desk is, also where it has none.
+	// database is the desk's file. url is the desk's address for programs, also if the desk is not in a file.
 	database, url string
 	workers       int
 }
 
-// openCentre opens a contact centre: alice works on the queue support, bob on billing, and neither runs
-// out of capacity. The dev server gets the settings.
+// openCentre opens a centre: alice works on the queue support, bob on billing, and both have ample capacity. The
+// dev server gets the settings.
 func openCentre(t *testing.T, settings map[string]any) *centre {
 	t.Helper()
 	folder := t.TempDir()
@@ -45,7 +45,7 @@ func openCentre(t *testing.T, settings map[string]any) *centre {
 	return openCentreOn(t, settings, &centre{folder: folder, database: file, url: "sqlite:" + file})
 }
 
-// openCentreOn opens a contact centre in its folder, with its desk where it says.
+// openCentreOn opens a centre in its folder, with its desk at the given address.
 func openCentreOn(t *testing.T, settings map[string]any, c *centre) *centre {
 	t.Helper()
 	folder := c.folder
@@ -54,7 +54,7 @@ func openCentreOn(t *testing.T, settings map[string]any, c *centre) *centre {
 		SearchAttributes: workflows.SearchAttributes(), DynamicConfig: settings,
 	}
 	c.startServer(t)
-	c.options.Address = c.server.Address // started again, it is where clients and workers look for it
+	c.options.Address = c.server.Address // a restarted server keeps its address, where clients and workers expect it
 
 	var err error
 	c.desk, err = desk.Open(t.Context(), c.url, desk.Options{})
@@ -82,7 +82,7 @@ func (c *centre) connect(t *testing.T, keys *codec.KeyRing) {
 	c.baton = baton.NewClient(c.temporal)
 }
 
-// startServer starts the dev server, at first and after its end.
+// startServer starts the dev server, the first time and after it was stopped.
 func (c *centre) startServer(t *testing.T) {
 	t.Helper()
 	log := &output{}
@@ -99,7 +99,7 @@ func (c *centre) startServer(t *testing.T) {
 	})
 }
 
-// startWorker starts a worker process, with more in its environment.
+// startWorker starts a worker process, with additional environment variables.
 func (c *centre) startWorker(t *testing.T, more ...string) *process {
 	t.Helper()
 	c.workers++
@@ -107,7 +107,7 @@ func (c *centre) startWorker(t *testing.T, more ...string) *process {
 		environment(append([]string{"BATON_DATABASE=" + c.url, "TEMPORAL_ADDRESS=" + c.server.Address}, more...)...))
 }
 
-// hire adds an available agent with that capacity on every channel, on these queues.
+// hire adds an available agent with that capacity on every channel to these queues.
 func (c *centre) hire(t *testing.T, agent string, capacity int, queues ...string) {
 	t.Helper()
 	require.NoError(t, c.desk.AddAgent(t.Context(), desk.NewAgent{Name: agent, Capacity: capacity, Presence: desk.PresenceAvailable}))
@@ -116,7 +116,7 @@ func (c *centre) hire(t *testing.T, agent string, capacity int, queues ...string
 	}
 }
 
-// in bounds a call that has to end.
+// in bounds a call that must return.
 func in(t *testing.T, within time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -138,7 +138,7 @@ func (c *centre) begin(t *testing.T, queue string) string {
 // commandsToBegin is the revision of a conversation that alice has just accepted: start, reserve, accept.
 const commandsToBegin = 3
 
-// beginWithAlice starts a conversation that alice has.
+// beginWithAlice starts a conversation and has alice accept it.
 func (c *centre) beginWithAlice(t *testing.T) string {
 	t.Helper()
 	sid := c.begin(t, "support")
@@ -147,7 +147,7 @@ func (c *centre) beginWithAlice(t *testing.T) string {
 	return sid
 }
 
-// do sends the command as an update, which has to be carried out.
+// do sends the command as an update that must succeed.
 func (c *centre) do(t *testing.T, sid string, command conversation.Command) conversation.Outcome {
 	t.Helper()
 	outcome, err := c.baton.Send(in(t, patience), sid, command)
@@ -155,7 +155,7 @@ func (c *centre) do(t *testing.T, sid string, command conversation.Command) conv
 	return outcome
 }
 
-// refused sends the command as an update, which has to be refused with the code.
+// refused sends the command as an update that must be refused with the code.
 func (c *centre) refused(t *testing.T, sid string, command conversation.Command, code conversation.Code) {
 	t.Helper()
 	_, err := c.baton.Send(in(t, patience), sid, command)
@@ -168,7 +168,7 @@ func (c *centre) signal(t *testing.T, sid string, command conversation.Command) 
 	require.NoError(t, c.baton.SendAsync(in(t, patience), sid, command), "%s of %s", command.Name(), sid)
 }
 
-// await waits until the conversation is as wanted.
+// await waits until the conversation's state meets the condition.
 func (c *centre) await(t *testing.T, sid, what string, wanted func(conversation.Record) bool) conversation.Record {
 	t.Helper()
 	record, err := c.baton.Await(in(t, patience), sid, wanted)

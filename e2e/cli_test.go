@@ -12,14 +12,14 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// temporal runs the `temporal` CLI, as an operator or a service in another language would.
+// temporal runs the `temporal` CLI, like an operator or a service in another language.
 func (c *centre) runCLI(t *testing.T, args ...string) result {
 	t.Helper()
 	args = append(args, "--address", c.server.Address, "--output", "json", "--disable-config-file", "--command-timeout", "30s")
 	return execute(t, have(t, temporalCLI), environment("HOME="+c.folder), args...)
 }
 
-// cli runs a command of the `temporal` CLI that has to succeed, and returns what it prints.
+// cli runs a command of the `temporal` CLI that must succeed, and returns its output.
 func (c *centre) cli(t *testing.T, args ...string) string {
 	t.Helper()
 	r := c.runCLI(t, args...)
@@ -37,7 +37,7 @@ func (c *centre) cliStart(t *testing.T, sid string, inputs ...string) {
 	c.cli(t, args...)
 }
 
-// cliSignal sends a signal from raw JSON, with as many inputs as are given.
+// cliSignal sends a signal from raw JSON, with any number of inputs.
 func (c *centre) cliSignal(t *testing.T, sid, name string, inputs ...string) {
 	t.Helper()
 	args := []string{"workflow", "signal", "--workflow-id", "conversation/" + sid, "--name", name}
@@ -47,7 +47,7 @@ func (c *centre) cliSignal(t *testing.T, sid, name string, inputs ...string) {
 	c.cli(t, args...)
 }
 
-// cliUpdate sends an update from raw JSON, and returns how the CLI ended.
+// cliUpdate sends an update from raw JSON, and returns the result of the CLI.
 func (c *centre) cliUpdate(t *testing.T, sid, name string, inputs ...string) result {
 	t.Helper()
 	args := []string{"workflow", "update", "execute", "--workflow-id", "conversation/" + sid, "--name", name}
@@ -69,7 +69,7 @@ func (c *centre) cliState(t *testing.T, sid string) conversation.Record {
 	return answer.QueryResult[0]
 }
 
-// cliListed returns the conversations that the query finds.
+// cliListed returns the conversations that the visibility query finds.
 func (c *centre) cliListed(t *testing.T, query string) []string {
 	t.Helper()
 	var executions []struct {
@@ -91,7 +91,7 @@ func startJSON(sid string) string {
 		`"attributes":{"order":{"number":3348917502}},"not a field":[1,2]}`
 }
 
-// The story of a transfer, with the `temporal` CLI alone.
+// A conversation is transferred with the `temporal` CLI alone.
 func TestCLITellsTheStoryInRawJSON(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -132,14 +132,15 @@ func TestCLITellsTheStoryInRawJSON(t *testing.T) {
 	waitFor(t, soon, "found among the closed", func() bool { return len(c.cliListed(t, `ConversationStatus = "closed"`)) == 1 })
 	require.Empty(t, c.cliListed(t, `ConversationStatus = "active" AND WorkflowType = "Conversation" AND ConversationWrapping = "alice"`))
 
-	// After the close: nothing is lost silently.
+	// After the close, no command is lost silently.
 	late := c.runCLI(t, "workflow", "signal", "--workflow-id", "conversation/"+sid, "--name", "accept", "--input", `{"agent":"alice"}`)
 	require.Equal(t, 1, late.code)
 	require.NotZero(t, c.cliUpdate(t, sid, "accept", `{"agent":"alice"}`).code)
 	require.Equal(t, conversation.ConversationClosed, c.cliState(t, sid).Status, "its state can still be read")
 }
 
-// An operator's request to cancel the workflow closes the conversation as `close` does: wrapups are still completed.
+// When an operator requests cancellation of the workflow, the conversation closes as with `close`: wrapups are
+// still completed.
 func TestCLICancelRequestClosesTheConversation(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -155,7 +156,7 @@ func TestCLICancelRequestClosesTheConversation(t *testing.T) {
 	requireAgreement(t, c, sid)
 }
 
-// Whatever is wrong with a payload is told: in the refusals where nobody waits for an answer.
+// Every mistake in a payload is reported: if no caller waits for an answer, among the conversation's refusals.
 func TestCLIBadSignalsAreRecordedRefusals(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -197,7 +198,7 @@ func TestCLIBadSignalsAreRecordedRefusals(t *testing.T) {
 		require.NotEmpty(t, refusal.Message)
 	}
 	require.Equal(t, commandsToBegin, requireAgreement(t, c, sid)[sid].Revision, "nothing was changed")
-	// The conversation goes on.
+	// The conversation continues.
 	c.cliSignal(t, sid, "transfer", `{"from":"alice","to":{"agent":"bob"},"note":"`+strings.Repeat("n", conversation.MaxNote)+`"}`)
 	c.offered(t, sid, "bob")
 	requireAgreement(t, c, sid)

@@ -9,15 +9,15 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// away is for how long the desk's file is unavailable.
+// away is how long the desk's file is unavailable.
 const away = 10 * time.Second
 
-// atOnceWithoutDesk is how long a decision may take that needs nothing of the desk, on a busy machine:
-// less than it would take to ask in vain.
+// atOnceWithoutDesk is how long a decision may take on a busy machine if it does not need the desk: less than a
+// failed request to the desk would take.
 const atOnceWithoutDesk = 2 * time.Second
 
-// The desk's file can't be read nor written for ten seconds. What needs no facts is decided as ever,
-// transfers are refused with desk_unavailable, customers are let in afterwards, and the desk is told everything.
+// The desk's file cannot be read or written for ten seconds. Commands that need no facts still succeed, transfers
+// are refused with desk_unavailable, waiting customers are admitted afterwards, and the desk receives every sync.
 func TestDeskAwayForTenSeconds(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -57,7 +57,7 @@ func TestDeskAwayForTenSeconds(t *testing.T) {
 	require.Equal(t, commandsToBegin, record.Revision, "a refused transfer changes nothing")
 	release()
 
-	// The desk's locks take a moment to be found open again.
+	// It takes a moment until the desk's locks are seen as released.
 	c.insistOn(t, waiting, transfer)
 	c.offered(t, started, "alice")
 	for _, sid := range offered {
@@ -70,9 +70,9 @@ func TestDeskAwayForTenSeconds(t *testing.T) {
 	require.Equal(t, commandsToBegin+1, records[waiting].Revision)
 }
 
-// Another program writes to the desk's file for ten seconds. Everything is decided as ever, transfers
-// too, and the desk is told afterwards. Where callers without a pause come to more than one payload holds,
-// transfers wait for the desk, and are refused where it doesn't come: the conversation is not lost by it.
+// Another program writes to the desk's file for ten seconds. All commands still succeed, also transfers, and the
+// desk is synced afterwards. If callers that never pause send more than one payload can hold, transfers wait for
+// the desk, and are refused if it stays unavailable. The conversation survives.
 func TestDeskHeldByAWriterForTenSeconds(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -103,7 +103,7 @@ func TestDeskHeldByAWriterForTenSeconds(t *testing.T) {
 	t.Logf("%d commands were carried out while the desk was held.", done)
 }
 
-// doAtOnce sends the command, which has to be carried out without asking the desk in vain.
+// doAtOnce sends a command that must succeed without a failed request to the desk.
 func (c *centre) doAtOnce(t *testing.T, sid string, command conversation.Command) {
 	t.Helper()
 	asked := time.Now()
@@ -111,7 +111,7 @@ func (c *centre) doAtOnce(t *testing.T, sid string, command conversation.Command
 	require.Less(t, time.Since(asked), atOnceWithoutDesk, "%s of %s", command.Name(), sid)
 }
 
-// insistOn sends the command until the desk is there again.
+// insistOn retries the command until the desk is available again.
 func (c *centre) insistOn(t *testing.T, sid string, command conversation.Command) {
 	t.Helper()
 	waitFor(t, patience, "the desk is there again", func() bool {

@@ -10,15 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	_ "modernc.org/sqlite" // to hold the desk's file
+	_ "modernc.org/sqlite" // to lock the desk's file
 
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// holdVariable makes this test binary a program that holds the database it names until it is killed.
+// holdVariable turns this test binary into a program that locks the named database until it is killed.
 const holdVariable = "E2E_HOLD"
 
-// hold takes every lock of the database. A process of its own does: SQLite's locks belong to processes.
+// hold takes every lock of the database in a separate process, because SQLite's locks belong to processes.
 func hold(database string) {
 	if err := lockAll(database); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -28,7 +28,7 @@ func hold(database string) {
 	select {}
 }
 
-// holdDesk makes the desk's file unavailable to everybody, this process as well, for reading and writing.
+// holdDesk makes the desk's file unavailable for reading and writing, to all processes including this one.
 func (c *centre) holdDesk(t *testing.T) (release func()) {
 	t.Helper()
 	itself, err := os.Executable()
@@ -41,8 +41,8 @@ func (c *centre) holdDesk(t *testing.T) (release func()) {
 	return holder.kill
 }
 
-// holdDeskForWriting keeps everybody else from writing to the desk's file, as a program would that
-// has a transaction open. Reading goes on.
+// holdDeskForWriting blocks all other writers of the desk's file, like a program with an open transaction. Reading
+// still works.
 func (c *centre) holdDeskForWriting(t *testing.T) (release func()) {
 	t.Helper()
 	database, err := sql.Open("sqlite", "file:"+c.database+"?_pragma=busy_timeout(10000)")

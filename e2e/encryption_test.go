@@ -27,7 +27,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// freshKey is a new encryption key.
+// freshKey returns a new encryption key.
 func freshKey(t *testing.T, id string) string {
 	t.Helper()
 	key, err := codec.FreshKey(id)
@@ -35,7 +35,7 @@ func freshKey(t *testing.T, id string) string {
 	return key
 }
 
-// withKeys is a user whose programs encrypt with the first of the keys.
+// withKeys returns a user whose programs encrypt with the first of the keys.
 func withKeys(t *testing.T, keys ...string) *user {
 	t.Helper()
 	u := newUser(t)
@@ -43,14 +43,15 @@ func withKeys(t *testing.T, keys ...string) *user {
 	return u
 }
 
-// What is personal in the story below: in the desk alone, or in histories too.
+// The personal data in the story below: in the desk only, or also in histories.
 var (
 	atTheDesk   = []string{"zqmessage", "zqanswer", "zqreason"}
 	inHistories = []string{"zqname", "zqaddress", "zqorder", "zqnote", "zqdisposition", "zqwrapup", "zqclosing"}
 	everything  = slices.Concat(atTheDesk, inHistories)
 )
 
-// tells has a conversation passed on and back, over to its end, with something personal in each place where people write; it returns its SID.
+// tells runs a conversation with a transfer back and forth until it is over, with personal data in every field that
+// people write. It returns its SID.
 func (u *user) tells(t *testing.T) string {
 	t.Helper()
 	u.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
@@ -68,7 +69,7 @@ func (u *user) tells(t *testing.T) string {
 	return sid
 }
 
-// ends closes the conversation, and completes what is to be wrapped up.
+// ends closes the conversation and completes the wrapups.
 func (u *user) ends(t *testing.T, sid string) {
 	t.Helper()
 	u.does(t, "close", sid, "--reason", "zqclosing")
@@ -80,7 +81,7 @@ func (u *user) ends(t *testing.T, sid string) {
 	waitFor(t, patience, "the conversation is closed", func() bool { return u.shows(t, sid).Status == conversation.ConversationClosed })
 }
 
-// found are those of the words that stand in the files of a database, its log among them.
+// found returns the words that are in the files of a database, including its log.
 func found(t *testing.T, database string, words []string) []string {
 	t.Helper()
 	files, err := filepath.Glob(database + "*")
@@ -111,7 +112,7 @@ func (u *user) inDesk(t *testing.T) []string {
 	return found(t, filepath.Join(u.data, "desk.db"), everything)
 }
 
-// The same story with keys and without: with them, nothing personal stands in either database.
+// The same conversation runs with keys and without. With keys, neither database contains personal data in clear.
 func TestNothingPersonalIsReadableInTheDatabases(t *testing.T) {
 	t.Parallel()
 	t.Run("without keys", func(t *testing.T) {
@@ -138,7 +139,7 @@ func TestNothingPersonalIsReadableInTheDatabases(t *testing.T) {
 	})
 }
 
-// isErased has the customer erased, with the histories of their conversation, of which nothing is left at the desk then.
+// isErased erases the customer and the histories of the conversation. Afterwards, the desk contains nothing of it.
 func (u *user) isErased(t *testing.T, sid string) {
 	t.Helper()
 	waitFor(t, patience, "Temporal shows that the conversation is over", func() bool {
@@ -155,13 +156,14 @@ func (u *user) isErased(t *testing.T, sid string) {
 		if len(u.inDesk(t)) == 0 {
 			return true
 		}
-		u.does(t, "erase", "--conversation", sid) // once more, for others were at work on it
+		u.does(t, "erase", "--conversation", sid) // again, because other processes were using the conversation
 		return false
 	})
 	waitFor(t, patience, "the history is gone", func() bool { return u.starter(t, "show", sid).code == exitRefused })
 }
 
-// seenInTheUI opens the conversation in the Temporal Web UI: without the codec server nothing personal can be read there.
+// seenInTheUI opens the conversation in the Temporal Web UI. Without the codec server, no personal data is readable
+// there.
 func (u *user) seenInTheUI(t *testing.T, o *office, sid string) {
 	t.Helper()
 	v := openBrowser(t, "operator", o.ui)
@@ -189,7 +191,7 @@ func keyRing(t *testing.T, keys ...string) *codec.KeyRing {
 	return ring
 }
 
-// waitsForKey waits until the conversation's workflow task has failed for want of the key.
+// waitsForKey waits until the conversation's workflow task has failed because a key is missing.
 func (c *centre) waitsForKey(t *testing.T, sid, key string) {
 	t.Helper()
 	waitFor(t, patience, "the conversation waits for the key "+key, func() bool {
@@ -198,8 +200,8 @@ func (c *centre) waitsForKey(t *testing.T, sid, key string) {
 	})
 }
 
-// A worker that lacks a key can't go on, and loses nothing: once there is one that has it, everything is carried out. A key
-// is replaced while conversations are open.
+// A worker that lacks a key cannot continue, but loses nothing: once a worker has the key, every command is carried
+// out. Keys can be replaced while conversations are open.
 func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 	t.Parallel()
 	first, second := freshKey(t, "first"), freshKey(t, "second")
@@ -218,7 +220,8 @@ func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "Crystal Minh", state.Customer.Name)
 
-	// A client encrypts with the next key before the worker has it: the signal is set aside, and the conversation goes on.
+	// A client encrypts with the next key before the worker has it: the signal is set aside, and the conversation
+	// continues.
 	c.connect(t, keyRing(t, second, first))
 	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
 	waitFor(t, patience, "its worker's log names the key", func() bool {
@@ -240,7 +243,7 @@ func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 		require.NotContains(t, worker.stderr.String(), "Charged twice.")
 	}
 
-	// What can be searched by is clear, and says nothing of the customer.
+	// Search attributes are in clear and contain nothing about the customer.
 	require.NoError(t, c.baton.List(in(t, patience), "", func(l baton.Listed) error {
 		require.NotContains(t, fmt.Sprintf("%+v", l), "Crystal")
 		return nil
@@ -256,8 +259,9 @@ func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 	}
 }
 
-// A client without keys sends one conversation's ciphertext to another, and something in clear: both are refused, and the
-// workers accept no payload that names no workflow, so that everything that the programs send is bound.
+// A client without keys sends one conversation's ciphertext to another conversation, and a payload in clear. Both
+// are refused. The workers accept no payload that names no workflow, so everything that the programs send is bound
+// to its workflow.
 func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 	t.Parallel()
 	key := freshKey(t, "k")
@@ -297,7 +301,7 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 		require.NoError(t, err)
 		failure := answer.GetOutcome().GetFailure()
 		require.NotNil(t, failure, "the update %s", name)
-		if name == "end" { // what is not for this workflow is refused before there is a command
+		if name == "end" { // what belongs to another workflow is refused before a command exists
 			require.Equal(t, string(conversation.CodeInvalidPayload), failure.GetApplicationFailureInfo().GetType())
 		}
 	}
@@ -311,8 +315,9 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 	c.do(t, one, conversation.AcceptCommand{Agent: "bob"})
 }
 
-// A client without keys starts a conversation with a record as its second argument, and with a cron schedule: the next run
-// has the same arguments and continues the first one. Only the record of a run of the conversation is taken.
+// A client without keys starts a conversation with a record as its second argument and with a cron schedule. The
+// next run has the same arguments and continues the first one. Only a record from a run of the same conversation is
+// accepted.
 func TestACronScheduleBringsNoRecord(t *testing.T) {
 	t.Parallel()
 	key := freshKey(t, "k")
@@ -342,7 +347,8 @@ func TestACronScheduleBringsNoRecord(t *testing.T) {
 	})
 }
 
-// Who may have payloads decoded: by key, and by being signed in to the pages, from a page of the Temporal Web UI as a browser lets it.
+// Who may decode payloads: with an API key, or signed in to the pages, from a page of the Temporal Web UI as the
+// browser permits.
 func TestWhoMayDecode(t *testing.T) {
 	t.Parallel()
 	u := withKeys(t, freshKey(t, "k1"))

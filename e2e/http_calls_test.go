@@ -21,7 +21,7 @@ import (
 // places are the SIDs that paths are filled with, by their names in docs/http.md.
 type places map[string]string
 
-// house are the places that are always there.
+// house are the places that always exist.
 func (a *api) house() places {
 	return places{
 		"workspace": a.workspace, "instance": a.instance, "queue": conversation.QueueSID("billing"), "worker": conversation.AgentSID("alice"),
@@ -29,7 +29,7 @@ func (a *api) house() places {
 	}
 }
 
-// assigned is a conversation that alice has, with a message, a note and somebody who was added.
+// assigned is a conversation that alice has, with a message, a note and an added participant.
 func (a *api) assigned() places {
 	a.t.Helper()
 	i := a.startsWithAlice()
@@ -59,7 +59,7 @@ func (a *api) transferred() places {
 	return p
 }
 
-// waiting is a conversation in a queue that nobody is on.
+// waiting is a conversation in a queue without agents.
 func (a *api) waiting() places {
 	a.t.Helper()
 	p := a.house()
@@ -69,10 +69,10 @@ func (a *api) waiting() places {
 	return p
 }
 
-// unused is a name that nothing has yet.
+// unused returns a name that is not in use.
 func (a *api) unused(name string) string { return name + "-" + uuid.NewString()[:8] }
 
-// fresh are the places with something of that kind that was just added.
+// fresh are the places with a newly added resource of that kind.
 func fresh(place, collection string, properties ...string) func(*api) places {
 	return func(a *api) places {
 		a.t.Helper()
@@ -92,7 +92,7 @@ func (a *api) event() places {
 	return p
 }
 
-// reservationOf is the task's newest reservation.
+// reservationOf returns the task's newest reservation.
 func (a *api) reservationOf(task string) string {
 	a.t.Helper()
 	listed := a.does(http.StatusOK, http.MethodGet, a.inWorkspace("/Tasks/"+task+"/Reservations"), nil)["reservations"].([]any)
@@ -100,18 +100,18 @@ func (a *api) reservationOf(task string) string {
 	return listed[len(listed)-1].(map[string]any)["sid"].(string)
 }
 
-// example is a call that does what it should: where, and with what.
+// example is a call that succeeds: its address and its body.
 type example struct {
 	at   func(*api) places
 	body func(*api, places) any
 }
 
-// forms is a body that is the same everywhere.
+// forms is a body that is the same for all places.
 func forms(namesAndValues ...string) func(*api, places) any {
 	return func(*api, places) any { return form(namesAndValues...) }
 }
 
-// named is a form with a name that nothing has yet.
+// named is a form with an unused name.
 func named(namesAndValues ...string) func(*api, places) any {
 	return func(a *api, _ places) any {
 		return form(append([]string{"FriendlyName", a.unused("named")}, namesAndValues...)...)
@@ -120,7 +120,7 @@ func named(namesAndValues ...string) func(*api, places) any {
 
 const toSupport = `{"task_routing":{"filters":[],"default_filter":{"queue":"%s"}}}`
 
-// examples are the calls that change something, and those that need more than what their path names.
+// examples are the calls that change something, and those that need more than the SIDs in their path.
 var examples = map[string]example{
 	"POST /v1/Interactions": {(*api).house, func(_ *api, p places) any {
 		return form("Channel", `{"type":"web","initiated_by":"api"}`, "Routing", `{"properties":{"queue_sid":"`+p["queue"]+`"}}`, "WebhookTtid", "FL1")
@@ -201,7 +201,7 @@ func workflowAdded(a *api) places {
 	return p
 }
 
-// exampleOf is how a route is called, with everything that is right.
+// exampleOf returns a correct call of a route.
 func exampleOf(r httpapi.Route) example {
 	e := examples[r.Method+" "+r.Path]
 	if e.at == nil {
@@ -218,7 +218,7 @@ func address(r httpapi.Route, p places) string {
 	return host + placeholder.ReplaceAllStringFunc(r.Path, func(name string) string { return url.PathEscape(p[strings.Trim(name, "{}")]) })
 }
 
-// asks calls a route with a body, which is the query of what isn't posted.
+// asks calls a route. For a request that is not a POST, the body is its query.
 func (a *api) asks(r httpapi.Route, p places, body any, headers ...string) reply {
 	a.t.Helper()
 	to := address(r, p)
@@ -228,15 +228,15 @@ func (a *api) asks(r httpapi.Route, p places, body any, headers ...string) reply
 	return a.call(r.Method, to, body, headers...)
 }
 
-// Every call that the API has: what it answers, and what is wrong with any call.
-func TestHTTPEveryCall(t *testing.T) { //nolint:tparallel // all calls first, then what has become of it
+// Every call of the API: what it answers when it is correct, and how it refuses mistakes.
+func TestHTTPEveryCall(t *testing.T) { //nolint:tparallel // all calls first, then their effects
 	t.Parallel()
 	f := openFront(t)
 	service := f.unlimited(t)
 	shown := service.transferred()
 	shown["event"] = service.event()["event"]
 	before := requireAgreement(t, f.centre, shown["conversation"])[shown["conversation"]]
-	t.Run("calls", func(t *testing.T) { //nolint:paralleltest // until all of them have ended
+	t.Run("calls", func(t *testing.T) { //nolint:paralleltest // waits until all of them have ended
 		for _, r := range httpapi.Routes() {
 			t.Run(r.Method+" "+r.Path, func(t *testing.T) {
 				t.Parallel()
@@ -249,8 +249,8 @@ func TestHTTPEveryCall(t *testing.T) { //nolint:tparallel // all calls first, th
 	require.Equal(t, before.Revision, after.Revision, "what was refused has changed nothing")
 }
 
-// answersAsDocumented makes the call once: its status is looked at here, and, as of every answer in these
-// tests, that it has the keys and values that Twilio documents.
+// answersAsDocumented makes the call once and checks its status. As for every answer in these tests, the keys and
+// values that Twilio documents are checked too.
 func answersAsDocumented(t *testing.T, f *front, r httpapi.Route, shown places) {
 	t.Helper()
 	if _, err := twilioDocuments(); err != nil {

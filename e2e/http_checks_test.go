@@ -21,21 +21,21 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// checking sends requests for *.twilio.com to the gateway, the Host header staying, and checks every
-// answer: against Twilio's OpenAPI documents where there are any, and for what they don't say. What is
-// wrong fails the test, but is answered all the same: Twilio's library reads pages in goroutines of its own.
+// checking sends requests for *.twilio.com to the gateway, with the Host header unchanged. It checks every answer
+// against Twilio's OpenAPI documents, if they are available, and for rules that they do not contain. A mistake
+// fails the test, but the answer is still returned: Twilio's library reads pages in its own goroutines.
 type checking struct {
 	t       *testing.T
 	network http.RoundTripper
 	gateway string
-	// documents are nil where there are none.
+	// documents is nil if they are not available.
 	documents []routers.Router
 }
 
 func checkingOf(t *testing.T, network http.RoundTripper, gateway string) *checking {
 	t.Helper()
 	c := &checking{t: t, network: network, gateway: strings.TrimPrefix(gateway, "http://")}
-	c.documents, _ = twilioDocuments() // without them, a test of its own says so
+	c.documents, _ = twilioDocuments() // without them, another test reports it
 	return c
 }
 
@@ -61,7 +61,7 @@ func (c *checking) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answered, nil
 }
 
-// mistakes are what is wrong with an answer.
+// mistakes returns what is wrong with an answer.
 func (c *checking) mistakes(r *http.Request, answered *http.Response, body []byte) []string {
 	if answered.StatusCode == http.StatusNoContent {
 		if len(body) > 0 {
@@ -92,10 +92,10 @@ func (c *checking) mistakes(r *http.Request, answered *http.Response, body []byt
 	return append(wrong, c.shapeMistakes(r, answered, body, object)...)
 }
 
-// inside is what no answer may hold: words of the machinery behind the API.
+// inside are words that no answer may contain: terms of the implementation.
 var inside = []string{"sqlite", "SQL", "SELECT ", "goroutine", ".go:", "rpc error", "runtime error", "panic", "conversation/CH", "127.0.0.1:7233", "context deadline"}
 
-// errorMistakes are what is wrong with an error: Twilio's library decodes no other keys than these.
+// errorMistakes returns what is wrong with an error. Twilio's library decodes only these keys.
 func errorMistakes(answered *http.Response, object map[string]any) (wrong []string) {
 	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(object)), func(key string) bool { return key == "details" })
 	if !slices.Equal(keys, []string{"code", "message", "more_info", "status"}) {
@@ -119,7 +119,7 @@ func errorMistakes(answered *http.Response, object map[string]any) (wrong []stri
 	return wrong
 }
 
-// baseOf is what addresses in the answer to a request have to begin with.
+// baseOf returns the required beginning of the addresses in the answer to a request.
 func baseOf(r *http.Request) string {
 	host := r.Host
 	if host == "" {
@@ -131,16 +131,17 @@ func baseOf(r *http.Request) string {
 	return "http://" + host + "/"
 }
 
-// addressed are the keys whose values lead to the API itself.
+// addressed are the keys whose values are addresses of the API itself.
 var addressed = regexp.MustCompile(`^(url|(first|previous|next)_page_url|resource_url|actor_url)$`)
 
 var (
 	dated = regexp.MustCompile(`^(date_.*|.*_date|virtual_start_time)$`)
-	// twilioDate is how Twilio writes a time.
+	// twilioDate is Twilio's time format.
 	twilioDate = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`)
 )
 
-// addressMistakes are addresses of another host, and dates that aren't written as Twilio does, anywhere in an answer.
+// addressMistakes returns addresses of another host, and dates in another format than Twilio's, anywhere in an
+// answer.
 func addressMistakes(base string, value any) (wrong []string) {
 	switch v := value.(type) {
 	case []any:
@@ -178,8 +179,8 @@ func linkMistakes(base string, links any) (wrong []string) {
 	return wrong
 }
 
-// shapeMistakes are how an answer differs from what Twilio documents; of calls that Twilio has no
-// document of, from what stands here.
+// shapeMistakes returns how an answer differs from Twilio's documents, or from the tables here for calls that the
+// documents do not contain.
 func (c *checking) shapeMistakes(r *http.Request, answered *http.Response, body []byte, object map[string]any) []string {
 	route, parameters := c.documented(r)
 	if route == nil {
@@ -207,8 +208,8 @@ func (c *checking) shapeMistakes(r *http.Request, answered *http.Response, body 
 	return append(wrong, keyMistakes("the answer", content.Schema.Value, object)...)
 }
 
-// keyMistakes are keys that an object lacks, or has too many. The documents require none: the libraries
-// in other languages than Go do.
+// keyMistakes returns the missing and the additional keys of an object. The documents require no keys, but Twilio's
+// libraries for languages other than Go do.
 func keyMistakes(what string, schema *openapi3.Schema, object map[string]any) (wrong []string) {
 	documented, given := slices.Sorted(maps.Keys(schema.Properties)), slices.Sorted(maps.Keys(object))
 	if !slices.Equal(documented, given) {
@@ -237,12 +238,12 @@ func keyMistakes(what string, schema *openapi3.Schema, object map[string]any) (w
 // metaKeys are the keys of every list's meta.
 var metaKeys = []string{"first_page_url", "key", "next_page_url", "page", "page_size", "previous_page_url", "url"}
 
-// noteKeys are those of a note, of which Twilio has published no document.
+// noteKeys are the keys of a note, for which Twilio has published no document.
 var noteKeys = []string{
 	"account_sid", "author", "channel_sid", "date_created", "instance_sid", "interaction_sid", "sid", "summary", "type", "url",
 }
 
-// undocumented are the calls that stand in no document of Twilio's, with the keys of their answers.
+// undocumented are the calls that no document of Twilio contains, with the keys of their answers.
 var undocumented = map[string]map[string][]string{
 	"POST /v1/Workspaces/{workspace}/Tasks/{task}/Reservations": {"": {
 		"account_sid", "date_created", "date_updated", "links", "reservation_status", "sid", "task_sid", "url", "worker_name", "worker_sid", "workspace_sid",
@@ -283,7 +284,7 @@ func undocumentedMistakes(r *http.Request, object map[string]any) []string {
 	return wrong
 }
 
-// partsOf are the object itself, or what it holds under a key.
+// partsOf returns the object itself, or the objects that it holds under a key.
 func partsOf(object map[string]any, part string) (found []map[string]any) {
 	if part == "" {
 		return []map[string]any{object}
@@ -299,7 +300,7 @@ func partsOf(object map[string]any, part string) (found []map[string]any) {
 	return found
 }
 
-// documented is the operation of Twilio's that a request asks for, nil where there is none.
+// documented returns Twilio's operation for a request, or nil.
 func (c *checking) documented(r *http.Request) (*routers.Route, map[string]string) {
 	for _, document := range c.documents {
 		if route, parameters, err := document.FindRoute(r); err == nil {
@@ -309,13 +310,13 @@ func (c *checking) documented(r *http.Request) (*routers.Route, map[string]strin
 	return nil, nil
 }
 
-// Where Twilio's OpenAPI documents are: beside the repository, or where the variable says.
+// The folder of Twilio's OpenAPI documents: next to the repository, or given by the variable.
 const (
 	documentsFolder   = "../../shared/specs"
 	documentsVariable = "TWILIO_OAI_DIR"
 )
 
-// twilioDocuments are read once: it takes half a second.
+// twilioDocuments reads the documents once: it takes half a second.
 var twilioDocuments = sync.OnceValues(func() (found []routers.Router, err error) {
 	folder := documentsFolder
 	if given := os.Getenv(documentsVariable); given != "" {
@@ -341,7 +342,7 @@ func readDocument(path string) (*openapi3.T, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a document of Twilio's: %w", err)
 	}
-	document.Servers = nil // the gateway is asked, not Twilio
+	document.Servers = nil // requests go to the gateway, not to Twilio
 	for _, item := range document.Paths.Map() {
 		item.Servers = nil
 		for _, operation := range item.Operations() {
@@ -354,7 +355,7 @@ func readDocument(path string) (*openapi3.T, error) {
 	return document, nil
 }
 
-// typeForm gives the form fields that Twilio leaves without a type theirs.
+// typeForm adds types to the form fields that Twilio leaves without one.
 func typeForm(operation *openapi3.Operation) {
 	if operation.RequestBody == nil {
 		return

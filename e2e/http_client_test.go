@@ -18,7 +18,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// front is a contact centre that is reached over HTTP: a worker process, and a gateway process in front of it.
+// front is a centre that is reached over HTTP: a worker process and a gateway process.
 type front struct {
 	*centre
 
@@ -27,14 +27,14 @@ type front struct {
 	gateways int
 }
 
-// gateway is a running gateway process, and where it is reached.
+// gateway is a running gateway process with its address.
 type gateway struct {
 	*process
 
 	url string
 }
 
-// openFront opens a contact centre with one worker and one gateway; see [openCentre] for who works there.
+// openFront opens a centre with one worker and one gateway; see [openCentre] for the agents.
 func openFront(t *testing.T) *front {
 	t.Helper()
 	f := &front{centre: openCentre(t, nil)}
@@ -47,7 +47,7 @@ func openFront(t *testing.T) *front {
 	return f
 }
 
-// startGateway starts a gateway process at that address, and returns when it says where it is reached.
+// startGateway starts a gateway process at that address, and returns once it prints its address.
 func (f *front) startGateway(t *testing.T, address string) *gateway {
 	t.Helper()
 	f.gateways++
@@ -74,22 +74,22 @@ func launchGateway(t *testing.T, name string, environment []string) *gateway {
 	return g
 }
 
-// Where Twilio's library sends its requests.
+// The hosts that Twilio's library sends its requests to.
 const (
 	taskRouterHost    = "https://taskrouter.twilio.com"
 	flexHost          = "https://flex-api.twilio.com"
 	conversationsHost = "https://conversations.twilio.com"
 )
 
-// api is somebody who calls the API: with Twilio's library, as it is, and for what that lacks with plain
-// HTTP. Whatever is answered to either is checked by [checking].
+// api is a client of the API: Twilio's library, unchanged, and plain HTTP for what the library lacks. [checking]
+// checks every answer to either.
 type api struct {
 	*twilio.RestClient
 
 	t            *testing.T
 	http         *http.Client
 	user, secret string
-	// workspace and instance are the SIDs of the only ones there are.
+	// workspace and instance are the SIDs of the only ones that exist.
 	workspace, instance string
 }
 
@@ -99,7 +99,7 @@ func (f *front) as(t *testing.T, user, secret string) *api {
 	return f.at(t, f.gateway, user, secret)
 }
 
-// at is [front.as] at one of several gateways.
+// at is [front.as] for one of several gateways.
 func (f *front) at(t *testing.T, g *gateway, user, secret string) *api {
 	t.Helper()
 	network := &http.Transport{MaxIdleConnsPerHost: 64}
@@ -114,13 +114,13 @@ func (f *front) at(t *testing.T, g *gateway, user, secret string) *api {
 	return a
 }
 
-// admin is who has the account's own token.
+// admin returns a client with the account's own token.
 func (f *front) admin(t *testing.T) *api {
 	t.Helper()
 	return f.as(t, f.account.SID, f.account.AuthToken)
 }
 
-// withKey is who has a new API key.
+// withKey returns a client with a new API key.
 func (f *front) withKey(t *testing.T, key desk.Key) *api {
 	t.Helper()
 	if key.Name == "" {
@@ -131,19 +131,19 @@ func (f *front) withKey(t *testing.T, key desk.Key) *api {
 	return f.as(t, added.SID, secret)
 }
 
-// agent is who has a key that is bound to the agent.
+// agent returns a client with a key that is bound to the agent.
 func (f *front) agent(t *testing.T, name string) *api {
 	t.Helper()
 	return f.withKey(t, desk.Key{Role: desk.KeyAgent, Agent: name})
 }
 
-// unlimited is a service that no rate limit stops.
+// unlimited returns a service's client without a rate limit.
 func (f *front) unlimited(t *testing.T) *api {
 	t.Helper()
 	return f.withKey(t, desk.Key{Role: desk.KeyService, RateLimit: 1_000_000})
 }
 
-// reply is what a plain request was answered with.
+// reply is the answer to a plain request.
 type reply struct {
 	status int
 	header http.Header
@@ -154,11 +154,11 @@ type reply struct {
 // asJSON is a body that is sent as JSON; other bodies are forms.
 type asJSON struct{ value any }
 
-// verbatim is a body that is sent as it is.
+// verbatim is a body that is sent unchanged.
 type verbatim struct{ kind, text string }
 
-// call sends a plain request: with an url.Values as its form, an asJSON or a verbatim body, or none.
-// Headers follow as name and value.
+// call sends a plain request: with an url.Values as its form, an asJSON or a verbatim body, or none. Headers follow
+// as name and value.
 func (a *api) call(method, address string, body any, headers ...string) reply {
 	a.t.Helper()
 	r := a.request(method, address, body, headers...)
@@ -203,7 +203,7 @@ func (a *api) request(method, address string, body any, headers ...string) *http
 	return r
 }
 
-// does sends a plain request that has to be answered with the status, and returns the body.
+// does sends a plain request that must be answered with the status, and returns the body.
 func (a *api) does(status int, method, address string, body any, headers ...string) map[string]any {
 	a.t.Helper()
 	got := a.call(method, address, body, headers...)
@@ -211,18 +211,18 @@ func (a *api) does(status int, method, address string, body any, headers ...stri
 	return got.body
 }
 
-// inWorkspace is the address of something in the workspace.
+// inWorkspace returns an address in the workspace.
 func (a *api) inWorkspace(path string) string {
 	return taskRouterHost + "/v1/Workspaces/" + a.workspace + path
 }
 
-// refusal is what a refused call has to be answered with. An empty reason is not looked at.
+// refusal is the required answer to a refused call. An empty reason is not checked.
 type refusal struct {
 	status, code int
 	reason       conversation.Code
 }
 
-// requireRefused requires that a call of Twilio's library has failed so, and returns what the library tells.
+// requireRefused requires that a call of Twilio's library failed with the refusal, and returns the library's error.
 func requireRefused(t *testing.T, err error, wanted refusal) twilioclient.TwilioRestError {
 	t.Helper()
 	var told *twilioclient.TwilioRestError
@@ -235,7 +235,7 @@ func requireRefused(t *testing.T, err error, wanted refusal) twilioclient.Twilio
 	return *told
 }
 
-// its is what a field of the library's models holds, which are pointers all of them.
+// its returns the value of a field of the library's models, all of which are pointers.
 func its[T any](field *T) T {
 	var none T
 	if field == nil {
@@ -244,7 +244,7 @@ func its[T any](field *T) T {
 	return *field
 }
 
-// form makes a form of names and values.
+// form makes a form from names and values.
 func form(namesAndValues ...string) url.Values {
 	values := url.Values{}
 	for i := 0; i+1 < len(namesAndValues); i += 2 {
