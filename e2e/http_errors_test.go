@@ -23,7 +23,7 @@ import (
 	"github.com/baton-transfers/baton/httpapi"
 )
 
-// What errors are answered for what is wrong with a request, whatever it is for.
+// The errors for mistakes that any request can contain.
 var (
 	unauthorized = refusal{http.StatusUnauthorized, 20003, ""}
 	noPageSize   = refusal{http.StatusBadRequest, 20007, ""}
@@ -32,7 +32,7 @@ var (
 	changed      = refusal{http.StatusPreconditionFailed, 20412, ""}
 )
 
-// wrongParameter, gone, wrongState and inConflict have codes of each product's own.
+// wrongParameter, gone, wrongState and inConflict have different codes for each product.
 func wrongParameter(product string) refusal {
 	return refusal{http.StatusBadRequest, codeOf(product, 20422, 45004), conversation.CodeInvalidPayload}
 }
@@ -56,8 +56,8 @@ func codeOf(product string, usual, flex int) int {
 	return usual
 }
 
-// requireError requires that a plain request was refused so, with a body that Twilio's library reads
-// into its error, and of which nothing is left over.
+// requireError requires that a plain request was refused with the refusal, and that Twilio's library reads the
+// whole body into its error.
 func requireError(t *testing.T, got reply, wanted refusal) twilioclient.TwilioRestError {
 	t.Helper()
 	require.Equal(t, wanted.status, got.status, "%s", got.text)
@@ -72,7 +72,7 @@ func requireError(t *testing.T, got reply, wanted refusal) twilioclient.TwilioRe
 	return told
 }
 
-// refuseAnywhere has the route refuse what is wrong with it, and nothing else.
+// refuseAnywhere requires that the route refuses each common mistake.
 func refuseAnywhere(t *testing.T, f *front, r httpapi.Route, p places) {
 	t.Helper()
 	service, stranger := f.unlimited(t), f.as(t, "", "")
@@ -85,7 +85,7 @@ func refuseAnywhere(t *testing.T, f *front, r httpapi.Route, p places) {
 		for _, given := range wrongPlaces(name[1], p[name[1]]) {
 			elsewhere := maps.Clone(p)
 			elsewhere[name[1]] = given
-			if name[1] == "interaction" { // whose channel has the same digits
+			if name[1] == "interaction" { // its channel has the same digits
 				elsewhere["channel"] = "UO" + given[min(2, len(given)):]
 			}
 			requireError(t, service.asks(r, elsewhere, body()), notThere(r, name[1]))
@@ -107,7 +107,7 @@ func refuseAnywhere(t *testing.T, f *front, r httpapi.Route, p places) {
 	refuseBodies(t, service, r, p)
 }
 
-// wrongPlaces are SIDs that nothing has, and what is no SID.
+// wrongPlaces are unused SIDs and values that are no SIDs.
 func wrongPlaces(name, right string) []string {
 	prefix := "CH"
 	if len(right) > 2 && strings.ToUpper(right[:2]) == right[:2] {
@@ -120,7 +120,7 @@ func wrongPlaces(name, right string) []string {
 	return wrong
 }
 
-// notThere is how a route tells that a place isn't there.
+// notThere returns how a route reports a missing resource.
 func notThere(r httpapi.Route, place string) refusal {
 	switch place {
 	case "conversation":
@@ -131,7 +131,7 @@ func notThere(r httpapi.Route, place string) refusal {
 	return gone(r.Product)
 }
 
-// without are bodies that lack the parameter, or have it blank.
+// without returns bodies in which the parameter is missing or blank.
 func without(body any, parameter string) []any {
 	switch b := body.(type) {
 	case url.Values:
@@ -174,7 +174,7 @@ func refusePages(t *testing.T, service *api, r httpapi.Route, p places, body any
 	}
 }
 
-// refuseBodies has the route refuse what can't be read, or is too long.
+// refuseBodies requires that the route refuses bodies that can't be read or are too long.
 func refuseBodies(t *testing.T, service *api, r httpapi.Route, p places) {
 	t.Helper()
 	to := address(r, p)
@@ -199,16 +199,16 @@ func refuseBodies(t *testing.T, service *api, r httpapi.Route, p places) {
 	}
 }
 
-// wrong is a request that has to be refused.
+// wrong is a request that must be refused.
 type wrong struct {
 	method, address string
 	body            any
 	wanted          refusal
-	// field is which parameter is told to be wrong, "" where none is.
+	// field is the parameter that the error names, or "".
 	field string
 }
 
-// refuseAll sends them all before it fails.
+// refuseAll sends all requests before it fails.
 func refuseAll(t *testing.T, a *api, requests map[string]wrong) {
 	t.Helper()
 	var answeredOtherwise []string
@@ -235,8 +235,8 @@ const (
 	remove = http.MethodDelete
 )
 
-// What is wrong with one call: each part stands for itself. Then what transfers are refused for, of which
-// some is decided for all conversations.
+// Every call refuses its mistakes. Each part is independent. The transfers come last, because some of their
+// refusals depend on a setting for all conversations.
 func TestHTTPRefusesWhatIsWrong(t *testing.T) { //nolint:tparallel // transfers come last
 	t.Parallel()
 	f := openFront(t)
@@ -263,7 +263,7 @@ func refuseCalls(t *testing.T, f *front) {
 	}
 }
 
-// passing is a conversation that alice wants to pass on.
+// passing is a conversation that alice wants to transfer.
 type passing struct {
 	*front
 
@@ -271,12 +271,12 @@ type passing struct {
 	of      interaction
 }
 
-// transfers is where transfers of the interaction are made.
+// transfers is the address for transfers of the interaction.
 func (i interaction) transfers() string {
 	return flexHost + "/v1/Interactions/" + i.sid + "/Channels/" + i.channel + "/Transfers"
 }
 
-// body is the transfer from alice to bob, but for these keys and values.
+// body returns the transfer from alice to bob, with these keys and values changed.
 func (p *passing) body(keysAndValues ...any) asJSON {
 	values := map[string]any{"from": participant(p.of.task), "to": conversation.AgentSID("bob")}
 	for i := 0; i+1 < len(keysAndValues); i += 2 {
@@ -285,12 +285,12 @@ func (p *passing) body(keysAndValues ...any) asJSON {
 	return asJSON{values}
 }
 
-// note is the SID of a new note of the interaction.
+// note creates a note of the interaction and returns its SID.
 func (p *passing) note(of interaction) any {
 	return p.service.does(http.StatusOK, post, flexHost+"/v1/Instances/"+p.service.instance+"/Notes", form("InteractionSid", of.sid, "Summary", "In short."))["sid"]
 }
 
-// transferFailed is how transfers are refused that would be right at another time.
+// transferFailed is the refusal of transfers that would be correct at another time.
 func transferFailed(reason conversation.Code) refusal {
 	return refusal{http.StatusConflict, 45313, reason}
 }
@@ -375,7 +375,7 @@ func (p *passing) refuseOneAfterTheOther(t *testing.T) {
 	requireError(t, service.call(post, transfer, cancel), over)
 }
 
-// withEmail is an interaction by email that alice has.
+// withEmail returns an email interaction that alice has.
 func (a *api) withEmail() interaction {
 	a.t.Helper()
 	answered, err := a.FlexV1.CreateInteraction((&flexapi.CreateInteractionParams{}).SetChannel(map[string]any{"type": "email", "initiated_by": "customer"}).
@@ -415,7 +415,7 @@ func refuseCredentials(t *testing.T, f *front) {
 	_, err = right.TaskrouterV1.FetchWorkspace(right.workspace)
 	requireRefused(t, err, unauthorized)
 
-	// Right, but not for this.
+	// Correct, but not for this conversation.
 	alice, supervisor := f.agent(t, "alice"), f.withKey(t, desk.Key{Role: desk.KeySupervisor})
 	for _, refused := range []reply{
 		alice.call(post, alice.inWorkspace("/Tasks"), form("TaskQueueSid", conversation.QueueSID("support"))),
@@ -458,7 +458,7 @@ func refuseNowhere(t *testing.T, f *front) {
 func refuseTooMany(t *testing.T, f *front) {
 	hasty := f.withKey(t, desk.Key{Role: desk.KeyService, RateLimit: 1})
 	refused := reply{}
-	for range 100 { // twice the limit comes at once, and the rest in its time
+	for range 100 { // twice the limit comes at once, and the rest over time
 		if refused = hasty.call(get, hasty.inWorkspace(""), nil); refused.status != http.StatusOK {
 			break
 		}
@@ -498,7 +498,7 @@ func refuseTasks(t *testing.T, f *front) {
 		"addons perhaps":             {get, tasks + "?HasAddons=perhaps", nil, wrongParameter(product), "HasAddons"},
 	})
 
-	// What isn't in the state for it.
+	// The task's state does not allow these.
 	waiting := service.waiting()["task"]
 	i := service.startsWithAlice()
 	refuseAll(t, service, map[string]wrong{
@@ -557,7 +557,7 @@ func refuseReservations(t *testing.T, f *front) {
 	require.NoError(t, err)
 	require.Equal(t, "pending", its(shown.ReservationStatus), "what was refused has changed nothing")
 
-	// Rescinded, as its task goes elsewhere.
+	// The offer is rescinded, because its task goes to another queue.
 	_, err = service.FlexV1.CreateInteractionChannelInvite(i.sid, i.channel, (&flexapi.CreateInteractionChannelInviteParams{}).
 		SetRouting(map[string]any{"properties": map[string]any{"queue_sid": conversation.QueueSID("support")}}))
 	require.NoError(t, err)
@@ -585,7 +585,7 @@ func refuseClaims(t *testing.T, f *front) {
 	requireError(t, f.agent(t, "alice").call(post, claim(waiting), as("bob")), mayNot)
 	service.requireStatus(waiting, "pending")
 
-	// Alice still wraps this up, and whoever works on the queue is on a break.
+	// Alice is still in wrap-up, and the queue's only agent is on a break.
 	require.NoError(t, f.desk.AddQueue(in(t, patience), "evenings"))
 	require.NoError(t, f.desk.AddMember(in(t, patience), "evenings", "carl"))
 	left := service.startsWithAlice()
@@ -844,7 +844,7 @@ func refuseNotes(t *testing.T, f *front) {
 	requireError(t, bob.call(post, notes, note(i.sid, "Summary", "Me too.")), mayNot)
 }
 
-// refuseOvertaken: what was fetched has changed since, and whoever says what they have fetched is told so.
+// refuseOvertaken requires that a change with the ETag of an outdated version is refused.
 func refuseOvertaken(t *testing.T, f *front) {
 	service := f.unlimited(t)
 	p := service.waiting()
@@ -867,7 +867,7 @@ func refuseOvertaken(t *testing.T, f *front) {
 	requireError(t, service.call(post, service.inWorkspace("/Workers/"+conversation.AgentSID("alice")), form("Attributes", "{}"), "If-Match", `"never"`), changed)
 	service.requireStatus(p["task"], "reserved")
 
-	// Any of several will do, or none in particular.
+	// A list of tags matches if one of them does, and * always matches.
 	service.does(http.StatusOK, post, reservation, form("ReservationStatus", "accepted"), "If-Match", `"other", `+pending)
 	require.NotEqual(t, pending, tag(reservation))
 	requireError(t, service.call(post, reservation, form("ReservationStatus", "accepted"), "If-Match", pending), changed)

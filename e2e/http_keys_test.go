@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// printedDev is what `starter dev --json` prints.
+// printedDev is the output of `starter dev --json`.
 type printedDev struct {
 	HTTP      string `json:"http"`
 	Account   string `json:"account_sid"`
@@ -23,7 +23,7 @@ type printedDev struct {
 	Instance  string `json:"instance_sid"`
 }
 
-// printedKey is what `starter keys add --json` prints.
+// printedKey is the output of `starter keys add --json`.
 type printedKey struct {
 	SID    string `json:"sid"`
 	Secret string `json:"secret"`
@@ -31,7 +31,7 @@ type printedKey struct {
 	Agent  string `json:"agent"`
 }
 
-// runsDevAsJSON starts `starter dev --json` and returns what it prints when everything runs.
+// runsDevAsJSON starts `starter dev --json` and returns its output once everything runs.
 func (u *user) runsDevAsJSON(t *testing.T) (*process, printedDev) {
 	t.Helper()
 	dev := launch(t, "starter dev", have(t, starterProgram), u.environment(t),
@@ -44,14 +44,14 @@ func (u *user) runsDevAsJSON(t *testing.T) (*process, printedDev) {
 	return dev, printed
 }
 
-// told is what somebody at the HTTP API was told: the status, and the code of an error.
+// told is the answer to a client of the HTTP API: the status and an error's code.
 type told struct {
 	Status int    `json:"-"`
 	Code   int    `json:"code"`
 	SID    string `json:"sid"`
 }
 
-// asks sends a request with those credentials: a GET, or a POST where there is a form.
+// asks sends a request with those credentials: a GET, or a POST if there is a form.
 func asks(t *testing.T, user, secret, address string, form url.Values) told {
 	t.Helper()
 	method := http.MethodGet
@@ -105,7 +105,7 @@ func TestStarterDevPrintsCredentialsThatWork(t *testing.T) {
 	require.Equal(t, authenticate, asks(t, printed.Account, others.Token, printed.HTTP+"/v1/Workspaces", nil), "with another's token")
 	require.Equal(t, authenticate, asks(t, "", "", printed.HTTP+"/v1/Workspaces", nil))
 
-	// What is started over HTTP is what the command line shows, and is offered to alice.
+	// A conversation started over HTTP appears on the command line and is offered to alice.
 	routing := `{"properties":{"queue_sid":"` + conversation.QueueSID("support") + `","attributes":{"customerName":"Crystal Minh"}}}`
 	started := asks(t, printed.Account, printed.Token, printed.HTTP+"/v1/Interactions", url.Values{"Channel": {`{"type":"web"}`}, "Routing": {routing}})
 	require.Equal(t, http.StatusOK, started.Status)
@@ -113,7 +113,7 @@ func TestStarterDevPrintsCredentialsThatWork(t *testing.T) {
 	u.offered(t, sid, "alice")
 	require.Equal(t, "Crystal Minh", u.shows(t, sid).Customer.Name)
 
-	// Started again, it has the same credentials.
+	// After a restart, the credentials are the same.
 	require.Equal(t, exitDone, dev.interrupt(t))
 	_, again := u.runsDevAsJSON(t)
 	again.HTTP = printed.HTTP // any free port
@@ -153,7 +153,7 @@ func TestStarterManagesKeys(t *testing.T) {
 	}
 	require.Equal(t, "alice", agent.Agent)
 
-	// A person reads the secret once; afterwards nothing shows it.
+	// The secret is shown once; afterwards no command shows it.
 	printed := u.does(t, "keys", "add", "--role", "agent", "--agent", "bob")
 	require.Contains(t, printed, "it can't be shown again")
 	bobs := strings.Fields(printed)[2]
@@ -168,11 +168,11 @@ func TestStarterManagesKeys(t *testing.T) {
 		}
 	}
 
-	// Revoked, a key is worth nothing at once, and the others stay.
+	// A revoked key stops working at once, and the others stay valid.
 	u.does(t, "keys", "revoke", agent.SID)
 	require.Equal(t, authenticate, asks(t, agent.SID, agent.Secret, workspaces, nil))
 	require.Equal(t, http.StatusOK, asks(t, service.SID, service.Secret, workspaces, nil).Status)
-	u.does(t, "keys", "revoke", agent.SID) // again, it does no harm
+	u.does(t, "keys", "revoke", agent.SID) // revoking again does no harm
 	var keys []desk.Key
 	u.reads(t, &keys, "keys", "list")
 	require.Len(t, keys, 4, "a revoked key stays on record")
@@ -180,7 +180,7 @@ func TestStarterManagesKeys(t *testing.T) {
 		require.Equal(t, key.SID == agent.SID, !key.RevokedAt.IsZero(), "%s", key.SID)
 	}
 
-	// So is the auth token once it was renewed.
+	// The old auth token stops working when it is renewed.
 	var renewed struct {
 		Account string `json:"account_sid"`
 		Token   string `json:"auth_token"`
@@ -233,5 +233,5 @@ func TestStarterKeysSaysWhatIsWrongWithTheCall(t *testing.T) {
 	var keys []desk.Key
 	u.reads(t, &keys, "keys", "list")
 	require.Empty(t, keys, "nothing was added")
-	u.isRefused(t, conversation.CodeInvalidPayload, "webhooks", "redeliver", desk.EventSID(0, 1)) // there is nowhere to deliver to
+	u.isRefused(t, conversation.CodeInvalidPayload, "webhooks", "redeliver", desk.EventSID(0, 1)) // no callback URL is set
 }

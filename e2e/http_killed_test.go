@@ -29,8 +29,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// openForLong opens a contact centre whose gateways, one after the other, are reached at one address, and
-// may send webhooks to this machine.
+// openForLong opens a centre whose restarted gateways keep one address and may send webhooks to this machine.
 func openForLong(t *testing.T, random *rand.Rand) *front {
 	t.Helper()
 	f := &front{centre: openCentre(t, nil)}
@@ -43,7 +42,7 @@ func openForLong(t *testing.T, random *rand.Rand) *front {
 	return f
 }
 
-// startAgain starts a gateway where those before it were, and returns when it serves.
+// startAgain starts a gateway at the address of the previous ones, and returns when it serves.
 func (f *front) startAgain(t *testing.T) *process {
 	t.Helper()
 	f.gateways++
@@ -57,9 +56,9 @@ func (f *front) startAgain(t *testing.T) *process {
 	return g
 }
 
-// addressForLong is an address at which one server after the other can be started. It isn't one of those
-// that the system gives to clients: who connects to such a one while nobody listens may meet itself, and
-// hold it.
+// addressForLong returns an address at which servers can be started one after the other. It avoids the ports that
+// the system assigns to clients: a client that connects to such a port while no server listens can connect to
+// itself, and then keeps the port in use.
 func addressForLong(t *testing.T, random *rand.Rand) string {
 	t.Helper()
 	for {
@@ -72,14 +71,14 @@ func addressForLong(t *testing.T, random *rand.Rand) string {
 	}
 }
 
-// asked is a request that changes something, and the SID that it was answered with.
+// asked is a request that changes something, with the SID in its answer.
 type asked struct {
 	path, kind, body string
 	header, token    string
 	sid              string
 }
 
-// answeredWith is as much of an answer as these tests look at.
+// answeredWith is the part of an answer that these tests use.
 type answeredWith struct {
 	SID        string `json:"sid"`
 	Attributes string `json:"attributes"`
@@ -95,17 +94,17 @@ type answeredWith struct {
 	} `json:"routing"`
 }
 
-// errRefused is an answer, and no reason to ask again.
+// errRefused is a refusal: the request is not retried.
 var errRefused = errors.New("refused")
 
-// insistent is a client that sends one request after the other, and repeats each, as it is and with the
-// same token, until it is answered: whoever it asked may have died before, while or after it did what it
-// was asked. After the first refusal it does nothing more.
+// insistent is a client that sends one request after the other. It repeats each one, unchanged and with the same
+// token, until it is answered, because a gateway may have died before, while or after it carried the request out.
+// After the first refusal it does nothing more.
 type insistent struct {
 	front *front
 	ctx   context.Context //nolint:containedctx // a client lives as long as its script
 	http  *http.Client
-	// told is called after every answer, lost counts the requests that somebody took and didn't answer.
+	// told is called after every answer; lost counts the requests that a gateway accepted and did not answer.
 	told func()
 	lost *atomic.Int64
 
@@ -113,10 +112,10 @@ type insistent struct {
 	err error
 }
 
-// anew is how long a client waits before it repeats a request.
+// anew is the pause before a client repeats a request.
 const anew = 20 * time.Millisecond
 
-// does sends a request that changes something, under a token of its own, in either of the headers.
+// does sends a request that changes something, with a new token in either of the headers.
 func (c *insistent) does(path, kind, body string) answeredWith {
 	header := "I-Twilio-Idempotency-Token"
 	if len(c.did)%2 == 1 {
@@ -133,7 +132,7 @@ func (c *insistent) posts(path string, namesAndValues ...string) answeredWith {
 	return c.does(path, "application/x-www-form-urlencoded", form(namesAndValues...).Encode())
 }
 
-// awaits reads the path until it is as wanted.
+// awaits reads the path until the answer meets the condition.
 func (c *insistent) awaits(path string, wanted func(answeredWith) bool) answeredWith {
 	for c.err == nil {
 		if answered := c.insists(http.MethodGet, &asked{path: path}); wanted(answered) {
@@ -210,7 +209,7 @@ type talk struct {
 	toQueue                     bool
 }
 
-// run lets the conversation be started in one of three ways, go to alice, and from her to bob or his queue.
+// run starts the conversation in one of three ways, and transfers it from alice to bob or to his queue.
 func (k *talk) run(number int) {
 	workspace := "/v1/Workspaces/" + conversation.SameSID(desk.PrefixWorkspace, k.front.account.SID)
 	instance := "/v1/Instances/" + conversation.SameSID(desk.PrefixInstance, k.front.account.SID)
@@ -259,13 +258,13 @@ func (k *talk) run(number int) {
 	k.posts(workspace+"/Tasks/"+k.first, "AssignmentStatus", "completed", "Reason", "passed on")
 }
 
-// end completes the last task, and with it the conversation.
+// end completes the last task, which closes the conversation.
 func (k *talk) end() {
 	workspace := "/v1/Workspaces/" + conversation.SameSID(desk.PrefixWorkspace, k.front.account.SID)
 	k.posts(workspace+"/Tasks/"+k.second, "AssignmentStatus", "completed", "Reason", "refunded")
 }
 
-// offered waits for the offer of the task, and returns its reservation.
+// offered waits for the offer of the task and returns its reservation.
 func (k *talk) offered(interaction, task, agent string) string {
 	answered := k.awaits(interaction, func(a answeredWith) bool {
 		r := a.Routing.Reservation
@@ -277,7 +276,7 @@ func (k *talk) offered(interaction, task, agent string) string {
 	return answered.Routing.Reservation.SID
 }
 
-// administers adds people and queues, each with requests of its own.
+// administers adds agents and queues, one request each.
 func (c *insistent) administers(rounds int) {
 	workspace := "/v1/Workspaces/" + conversation.SameSID(desk.PrefixWorkspace, c.front.account.SID)
 	for round := range rounds {
@@ -289,8 +288,8 @@ func (c *insistent) administers(rounds int) {
 	}
 }
 
-// A gateway is killed again and again while its clients repeat what wasn't answered: each request has
-// been carried out once.
+// A gateway is killed again and again while its clients repeat unanswered requests: each request is carried out
+// once.
 func TestARequestRepeatedToAKilledGatewayHasOneEffect(t *testing.T) {
 	t.Parallel()
 	const talks, rounds, kills = 9, 8, 8
@@ -340,7 +339,7 @@ func TestARequestRepeatedToAKilledGatewayHasOneEffect(t *testing.T) {
 	require.NotZero(t, lost.Load(), "no request was without an answer: kill sooner")
 	t.Logf("%d requests had no answer.", lost.Load())
 
-	// Once more, everything is answered as it was.
+	// Repeated once more, every request gets the same answer as before.
 	repeatsAll := func(c *insistent) {
 		t.Helper()
 		for _, a := range c.did {
@@ -356,7 +355,7 @@ func TestARequestRepeatedToAKilledGatewayHasOneEffect(t *testing.T) {
 	}
 	requireMadeOnce(t, f, talks, rounds)
 
-	// So is the request that ends a conversation, after which nothing takes commands any more.
+	// This also holds for the request that ends a conversation, which then accepts no more commands.
 	for _, k := range all {
 		k.end()
 		require.NoError(t, k.err)
@@ -399,7 +398,7 @@ func (k *talk) requireOneEffectEach(t *testing.T) {
 	require.Len(t, added, 2)
 }
 
-// requireMadeOnce requires that each thing that was asked for is there, and none twice.
+// requireMadeOnce requires that each requested agent and queue exists, and none twice.
 func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
 	t.Helper()
 	ctx := in(t, patience)
@@ -445,8 +444,8 @@ func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
 	}
 }
 
-// receiver is a program that webhooks are sent to. It may be closed and opened again at its address, be
-// slow, and refuse what it is told.
+// receiver is a server that webhooks are sent to. It can be closed and reopened at its address, be slow, and refuse
+// webhooks.
 type receiver struct {
 	t       *testing.T
 	address string
@@ -455,15 +454,15 @@ type receiver struct {
 	server  *http.Server
 
 	mutex sync.Mutex
-	// told are the positions in the event log of the events that came, in the order in which they came;
-	// unsigned counts those whose signature wasn't the account's.
+	// told are the event log positions of the accepted events, in order of arrival; unsigned counts the webhooks
+	// without the account's signature.
 	told     []int64
 	unsigned int
-	// answers tells how a webhook is answered, 204 where it is nil.
+	// answers returns the status for a webhook; nil means 204.
 	answers func(webhook url.Values) int
 }
 
-// newReceiver opens a receiver, and has the workspace's events sent to it from now on.
+// newReceiver opens a receiver and sends the workspace's events to it from now on.
 func (f *front) newReceiver(t *testing.T, random *rand.Rand) *receiver {
 	t.Helper()
 	r := &receiver{t: t, address: addressForLong(t, random), token: f.account.AuthToken}
@@ -484,7 +483,7 @@ func (r *receiver) open() {
 	go func(server *http.Server) { _ = server.Serve(listener) }(r.server) // until it is closed
 }
 
-// close breaks off what is under way, as the end of a process does.
+// close breaks off the requests in progress, like the end of a process.
 func (r *receiver) close() { _ = r.server.Close() }
 
 // ServeHTTP implements [http.Handler].
@@ -519,14 +518,14 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	w.WriteHeader(status)
 }
 
-// answer has webhooks answered so from now on.
+// answer sets how webhooks are answered from now on.
 func (r *receiver) answer(with func(webhook url.Values) int) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.answers = with
 }
 
-// hold does something while a webhook has come and isn't answered.
+// hold calls do while a webhook has arrived and is not answered.
 func (r *receiver) hold(do func()) {
 	held, release := make(chan struct{}, 1000), make(chan struct{})
 	r.answer(func(url.Values) int {
@@ -546,7 +545,7 @@ func (r *receiver) positions() []int64 {
 	return slices.Clone(r.told)
 }
 
-// fed returns the events of the conversations, by conversation and in order, as the event log has them.
+// fed returns the events of the event log, by conversation and in order.
 func fed(t *testing.T, c *centre, sids ...string) map[string][]int64 {
 	t.Helper()
 	events := map[string][]int64{}
@@ -565,7 +564,7 @@ func fed(t *testing.T, c *centre, sids ...string) map[string][]int64 {
 	}
 }
 
-// wasToldAll tells whether every event of these conversations has come.
+// wasToldAll reports whether every event of these conversations has arrived.
 func (r *receiver) wasToldAll(c *centre, sids ...string) bool {
 	r.t.Helper()
 	came := map[int64]bool{}
@@ -580,8 +579,8 @@ func (r *receiver) wasToldAll(c *centre, sids ...string) bool {
 	return true
 }
 
-// requireToldInOrder requires that the events of each conversation came in their order, each at least
-// once, and all of them signed.
+// requireToldInOrder requires that the events of each conversation arrived in order, each at least once, and all of
+// them signed.
 func (r *receiver) requireToldInOrder(c *centre, sids ...string) {
 	r.t.Helper()
 	of := map[int64]string{}
@@ -612,8 +611,8 @@ func (r *receiver) requireSigned() {
 	require.Zero(r.t, r.unsigned, "webhooks with a wrong signature")
 }
 
-// The receiver is closed and the gateway killed, again and again, while conversations are passed to and
-// fro: in the end the receiver has been told everything, in order.
+// The receiver is closed and the gateway killed, again and again, while conversations are transferred back and
+// forth: in the end, the receiver has every event, in order.
 func TestWebhooksOutliveTheirReceiverAndTheirGateway(t *testing.T) {
 	t.Parallel()
 	const talks, cycles, ends = 6, 8, 4
@@ -624,11 +623,11 @@ func TestWebhooksOutliveTheirReceiverAndTheirGateway(t *testing.T) {
 	gateway, ended := f.gateway.process, 0
 	for ended < ends && passed.after(5+random.IntN(20)) {
 		within(random, 30*time.Millisecond)
-		if ended == 0 { // once for sure, while a webhook is under way
+		if ended == 0 { // at least once, while a webhook is being delivered
 			r.hold(gateway.kill)
 		}
 		r.close()
-		passed.after(random.IntN(5)) // in whichever order
+		passed.after(random.IntN(5)) // in any order
 		gateway.kill()
 		passed.after(random.IntN(5))
 		r.open()
@@ -642,7 +641,7 @@ func TestWebhooksOutliveTheirReceiverAndTheirGateway(t *testing.T) {
 	require.Len(t, fed(t, f.centre), talks)
 }
 
-// startMarked starts a conversation whose webhooks can be told from others' by a word.
+// startMarked starts a conversation whose webhooks contain a word that marks them.
 func (f *front) startMarked(t *testing.T, word string) string {
 	t.Helper()
 	sid, err := f.baton.Start(in(t, patience), conversation.StartCommand{
@@ -652,7 +651,7 @@ func (f *front) startMarked(t *testing.T, word string) string {
 	return sid
 }
 
-// isMarked tells whether the webhook is of a conversation that was marked with the word.
+// isMarked reports whether the webhook belongs to a conversation marked with the word.
 func isMarked(webhook url.Values, word string) bool {
 	return strings.Contains(webhook.Get("TaskAttributes"), `"marked":"`+word+`"`)
 }
@@ -675,8 +674,7 @@ func TestWebhooksThatAreSlowOrRefused(t *testing.T) {
 	})
 }
 
-// moody is how a receiver answers that is slow for one conversation, and has something against how
-// another one began.
+// moody is a receiver's behaviour: slow for one conversation, and refusing an event of another.
 type moody struct {
 	held, release chan struct{}
 	refused       atomic.Int64
@@ -695,7 +693,7 @@ func (m *moody) answer(webhook url.Values) int {
 	return http.StatusNoContent
 }
 
-// A receiver that takes its time for the events of one conversation is told those of all others meanwhile.
+// A receiver that is slow for the events of one conversation gets those of all others meanwhile.
 func requireOthersMeanwhile(t *testing.T, f *front, r *receiver, m *moody) {
 	t.Helper()
 	slow := f.startMarked(t, "slow")
@@ -724,8 +722,8 @@ func requireOthersMeanwhile(t *testing.T, f *front, r *receiver, m *moody) {
 	r.requireToldInOrder(f.centre, append(others, slow)...)
 }
 
-// A webhook that is refused for a day is dead, and its conversation's others go on: the command line
-// shows it, and has it delivered after all.
+// A webhook that is refused for a day is dead, and the webhooks of other conversations continue. The command line
+// lists it and redelivers it.
 func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	t.Helper()
 	starter := func(args ...string) result {
@@ -757,7 +755,7 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	require.NotZero(t, shown.Waiting, "it is sent again, and those behind it wait")
 	require.Equal(t, exitDone, starter("redeliver", "--all").code, "none is dead")
 
-	// Nobody waits for a day: the desk's file says that it has been tried for one.
+	// Instead of waiting for a day, the test backdates the attempts in the desk's file.
 	f.aged(t, sid, 25*time.Hour)
 	waitFor(t, patience, "a dead webhook", func() bool {
 		show()
@@ -787,7 +785,7 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	r.requireSigned()
 }
 
-// aged makes the first tries of the conversation's webhooks longer ago in the desk's file.
+// aged backdates the first attempts of the conversation's webhooks in the desk's file.
 func (f *front) aged(t *testing.T, stream string, by time.Duration) {
 	t.Helper()
 	database, err := sql.Open("sqlite", "file:"+f.database+"?_pragma=busy_timeout(10000)")

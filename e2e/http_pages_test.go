@@ -34,7 +34,7 @@ func (a *api) reads(address string) page {
 	return p
 }
 
-// next and previous are the addresses of the pages beside it, "" where there is none.
+// next and previous are the addresses of the neighbouring pages, or "".
 func (p page) next() string { return p.beside("next_page_url") }
 
 func (p page) previous() string { return p.beside("previous_page_url") }
@@ -44,7 +44,7 @@ func (p page) beside(key string) string {
 	return address
 }
 
-// forwards follows a list to its end, and calls between the pages what is to happen meanwhile.
+// forwards follows a list to its end, and runs meanwhile between the pages.
 func (a *api) forwards(address string, meanwhile func()) (pages []page) {
 	a.t.Helper()
 	for address != "" {
@@ -55,7 +55,7 @@ func (a *api) forwards(address string, meanwhile func()) (pages []page) {
 	return pages
 }
 
-// backwards follows a list from a page to its beginning, and returns its pages in their order.
+// backwards follows a list from a page to its beginning, and returns its pages in list order.
 func (a *api) backwards(from page, meanwhile func()) (pages []page) {
 	a.t.Helper()
 	for address := from.previous(); address != ""; {
@@ -79,11 +79,12 @@ type growing struct {
 	address string
 	// add adds an entry, and returns its SID.
 	add func(*api) string
-	// newestFirst is set where entries are added at the beginning, byName where they come in between.
+	// newestFirst is set if entries are added at the beginning, byName if they are added in between.
 	newestFirst, byName bool
 }
 
-// Twilio's library follows the pages by itself, and plain requests do in both directions.
+// Lists can be paged in both directions: Twilio's library follows the pages forwards, plain requests in both
+// directions.
 func TestHTTPLists(t *testing.T) { //nolint:tparallel // one list grows at a time
 	t.Parallel()
 	f := openFront(t)
@@ -121,7 +122,7 @@ func TestHTTPLists(t *testing.T) { //nolint:tparallel // one list grows at a tim
 	}
 }
 
-// opens starts a conversation that nobody has to answer.
+// opens starts a conversation that waits for an agent.
 func (a *api) opens() string {
 	a.t.Helper()
 	opened, err := a.ConversationsV1.CreateConversation(nil)
@@ -129,7 +130,7 @@ func (a *api) opens() string {
 	return its(opened.Sid)
 }
 
-// hired is an agent whom tasks are only sent to.
+// hired adds an agent who only gets tasks sent to them directly.
 func (f *front) hired(t *testing.T) string {
 	t.Helper()
 	name := f.unlimited(t).unused("paged")
@@ -137,7 +138,7 @@ func (f *front) hired(t *testing.T) string {
 	return name
 }
 
-// eventOf is the SID of the event that the task was created with.
+// eventOf returns the SID of the event that created the task.
 func (a *api) eventOf(task string) string {
 	a.t.Helper()
 	events, err := a.TaskrouterV1.ListEvent(a.workspace, (&taskapi.ListEventParams{}).SetTaskSid(task).SetEventType("task.created"))
@@ -167,7 +168,7 @@ func readToItsEnds(t *testing.T, a *api, list growing) {
 		requireInOrder(t, whole, added, list.newestFirst)
 	}
 
-	// In pages of every size, forwards and back again, the list is the same.
+	// In pages of every size, forwards and backwards, the list is the same.
 	for _, size := range []int{1, 3, len(whole) - 1, len(whole)} {
 		pages := a.forwards(sized(size), nothing)
 		require.Equal(t, whole, sidsOf(pages), "in pages of %d", size)
@@ -185,9 +186,9 @@ func readToItsEnds(t *testing.T, a *api, list growing) {
 	require.Empty(t, beyond.sids)
 	require.Empty(t, beyond.next())
 
-	// Entries that come in between shift nothing: what was there is there once.
+	// Entries that are added meanwhile shift nothing: the earlier entries appear once.
 	if list.byName {
-		return // a short list, whose pages are places in it
+		return // a short list, whose pages are offsets
 	}
 	var more []string
 	grow := func() { more = append(more, list.add(a)) }
@@ -203,7 +204,7 @@ func readToItsEnds(t *testing.T, a *api, list growing) {
 	requireOnce(t, was[:slices.Index(was, last.sids[0])], sidsOf(back[:len(back)-1]))
 }
 
-// requireInOrder requires that the entries come in the order in which they were added, or the other way around.
+// requireInOrder requires that the entries come in the order in which they were added, or in reverse.
 func requireInOrder(t *testing.T, whole, added []string, newestFirst bool) {
 	t.Helper()
 	var shown []string
@@ -218,7 +219,7 @@ func requireInOrder(t *testing.T, whole, added []string, newestFirst bool) {
 	require.Equal(t, added, shown)
 }
 
-// requireOnce requires that each of the entries was read, and nothing twice.
+// requireOnce requires that each of the entries was read, and none twice.
 func requireOnce(t *testing.T, wanted, read []string) {
 	t.Helper()
 	times := map[string]int{}
@@ -231,7 +232,7 @@ func requireOnce(t *testing.T, wanted, read []string) {
 	require.Subset(t, slices.Collect(maps.Keys(times)), wanted)
 }
 
-// listTasksAsAsked lists all tasks there are, in every way.
+// listTasksAsAsked lists all tasks with every filter and order.
 func listTasksAsAsked(t *testing.T, f *front) {
 	t.Helper()
 	service := f.unlimited(t)
@@ -243,7 +244,7 @@ func listTasksAsAsked(t *testing.T, f *front) {
 	require.NoError(t, err)
 	workflow := its(added.Sid)
 
-	// Nine tasks: of each queue, with priorities and attributes of their own, and one by the workflow.
+	// Nine tasks: of each queue, with different priorities and attributes, and one by the workflow.
 	var sids []string
 	for i := range 8 {
 		params := (&taskapi.CreateTaskParams{}).SetPriority(i % 3).SetAttributes(fmt.Sprintf(`{"order":%d,"shop":{"city":"Zürich"},"tags":["a%d"]}`, i, i%2))
@@ -305,7 +306,7 @@ func listTasksAsAsked(t *testing.T, f *front) {
 		require.Equal(t, asked.wanted, found, name)
 	}
 
-	// By priority: which of the same comes first is not said, but nothing is missing and nothing there twice.
+	// By priority: the order of equal priorities is undefined, but no task is missing or repeated.
 	for ordering, wanted := range map[string][]int{"Priority:desc": {2, 2, 1, 1, 1, 0, 0, 0, 0}, "Priority:asc": {0, 0, 0, 0, 1, 1, 1, 2, 2}, "Priority": {0, 0, 0, 0, 1, 1, 1, 2, 2}} {
 		var found []string
 		var priorities []int
@@ -318,7 +319,7 @@ func listTasksAsAsked(t *testing.T, f *front) {
 		require.ElementsMatch(t, everything, found, ordering)
 	}
 
-	// The filter stays on every page.
+	// The filter applies to every page.
 	filtered := service.reads(service.inWorkspace("/Tasks?PageSize=1&AssignmentStatus=canceled&AssignmentStatus=reserved"))
 	next, err := url.Parse(filtered.next())
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// Who is on which queue, and which task goes where, as administrators decide it with Twilio's library.
+// Administrators decide with Twilio's library which agents are on which queue, and which task goes where.
 func TestHTTPQueuesAndWorkersAreAdministered(t *testing.T) {
 	t.Parallel()
 	f := openFront(t)
@@ -30,10 +30,10 @@ func TestHTTPQueuesAndWorkersAreAdministered(t *testing.T) {
 	}
 }
 
-// available is the activity of who takes tasks.
+// available is the activity of agents who accept tasks.
 var available = desk.ActivityOf(desk.PresenceAvailable).SID
 
-// employs adds an available agent with these attributes, and returns the name; names are unused ones.
+// employs adds an available agent with these attributes, and returns the name, which is unused before.
 func (a *api) employs(name, attributes string) string {
 	a.t.Helper()
 	friendly := a.unused(name)
@@ -45,7 +45,7 @@ func (a *api) employs(name, attributes string) string {
 	return friendly
 }
 
-// retrains gives the agent other attributes.
+// retrains changes the agent's attributes.
 func (a *api) retrains(agent, attributes string) {
 	a.t.Helper()
 	changed, err := a.TaskrouterV1.UpdateWorker(a.workspace, conversation.AgentSID(agent), (&taskapi.UpdateWorkerParams{}).SetAttributes(attributes))
@@ -62,7 +62,7 @@ func (a *api) targets(name, expression string) string {
 	return its(added.Sid)
 }
 
-// retargets gives the queue another expression.
+// retargets changes the queue's expression.
 func (a *api) retargets(queue, expression string) {
 	a.t.Helper()
 	changed, err := a.TaskrouterV1.UpdateTaskQueue(a.workspace, queue, (&taskapi.UpdateTaskQueueParams{}).SetTargetWorkers(expression))
@@ -70,7 +70,7 @@ func (a *api) retargets(queue, expression string) {
 	require.Equal(a.t, expression, its(changed.TargetWorkers))
 }
 
-// workers are the names of the workers that a list has.
+// workers returns the names of the workers in a list.
 func (a *api) workers(params *taskapi.ListWorkerParams) []string {
 	a.t.Helper()
 	listed, err := a.TaskrouterV1.ListWorker(a.workspace, params)
@@ -82,7 +82,7 @@ func (a *api) workers(params *taskapi.ListWorkerParams) []string {
 	return names
 }
 
-// members are who is on the queue.
+// members returns the agents on the queue.
 func (a *api) members(queue string) []string {
 	a.t.Helper()
 	return a.workers((&taskapi.ListWorkerParams{}).SetTaskQueueSid(queue))
@@ -96,7 +96,7 @@ func (a *api) queuedIn(queue string) string {
 
 func membersFollow(t *testing.T, f *front) {
 	service := f.unlimited(t)
-	// Skills that nobody else in these tests has.
+	// Skills that no other agent in these tests has.
 	dora, emil := service.employs("dora", `{"skills":["invoices","french"],"level":3}`), service.employs("emil", `{"skills":["sales"],"level":1}`)
 	queue := service.targets("french-invoices", `skills HAS "invoices" AND skills HAS "french"`)
 	require.Equal(t, []string{dora}, service.members(queue))
@@ -114,7 +114,7 @@ func membersFollow(t *testing.T, f *front) {
 	hired := service.employs("frida", `{"skills":["invoices"],"level":7}`)
 	require.Equal(t, []string{dora, hired}, service.members(queue))
 
-	// As the statistics count them.
+	// The statistics count the same agents.
 	figures, err := service.TaskrouterV1.FetchTaskQueueRealTimeStatistics(service.workspace, queue, nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, figures.TotalEligibleWorkers)
@@ -139,7 +139,7 @@ func waitingTaskFindsWhoMatches(t *testing.T, f *front) {
 	service.retargets(faroese, `languages HAS "fo" OR languages HAS "is"`)
 	service.accepts(gina, other)
 
-	// Who doesn't match any more keeps what they have, and gets no more.
+	// An agent who no longer matches keeps their task, and gets no more.
 	service.retrains(gina, `{"languages":[]}`)
 	service.requireStatus(task, "assigned")
 	service.requireStatus(service.queuedIn(queue), "pending")
@@ -175,7 +175,7 @@ func chosenByExpressions(t *testing.T, f *front) {
 	require.Equal(t, []string{iris}, service.workers((&taskapi.ListWorkerParams{}).SetFriendlyName(iris)))
 	require.Equal(t, []string{"alice"}, service.workers((&taskapi.ListWorkerParams{}).SetTaskQueueName("support")))
 
-	// The other way around: which queues an agent is on, or would be.
+	// The other way around: the queues that an agent is on, or would be on.
 	queue := service.targets("chosen", `team == "chosen" AND level > 2`)
 	queues := func(params *taskapi.ListTaskQueueParams) (sids []string) {
 		listed, err := service.TaskrouterV1.ListTaskQueue(service.workspace, params)
@@ -222,7 +222,7 @@ func workflowsChoose(t *testing.T, f *front) {
 	require.Equal(t, routed{rest, 0}, goes(`{"order":{"total":"250"}}`), "a text is no number")
 	require.Equal(t, routed{rest, 0}, goes(`{}`))
 
-	// An interaction is routed by it too, unless it names a queue or a priority itself.
+	// The workflow also routes an interaction, unless the interaction names a queue or a priority itself.
 	i := service.startsWith(map[string]any{"workflow_sid": workflow, "attributes": map[string]any{"language": "fr"}})
 	now, _ := service.now(i.task)
 	require.Equal(t, routed{french, 4}, routed{its(now.TaskQueueSid), now.Priority})
@@ -231,7 +231,7 @@ func workflowsChoose(t *testing.T, f *front) {
 	now, _ = service.now(i.task)
 	require.Equal(t, routed{large, 1}, routed{its(now.TaskQueueSid), now.Priority})
 
-	// Changed, it is so for tasks to come.
+	// A changed workflow applies to later tasks.
 	_, err = service.TaskrouterV1.UpdateWorkflow(service.workspace, workflow, (&taskapi.UpdateWorkflowParams{}).SetConfiguration(fmt.Sprintf(toSupport, large)))
 	require.NoError(t, err)
 	require.Equal(t, routed{large, 0}, goes(`{"language":"fr"}`))
@@ -245,7 +245,7 @@ func workflowsChoose(t *testing.T, f *front) {
 	requireRefused(t, err, gone("TaskRouter"))
 }
 
-// settled are the centre's settings.
+// settled returns the centre's settings.
 func settled(t *testing.T, f *front) conversation.Settings {
 	t.Helper()
 	settings, err := f.desk.Settings(in(t, patience))
@@ -296,7 +296,7 @@ func activitiesAreUsed(t *testing.T, f *front) {
 	becomes(backOffice, "Back office", true)
 	offer := service.pendingOf(karl, task)
 
-	// Turned down, with what he does instead.
+	// He declines the offer and changes his activity with the same call.
 	_, err := service.TaskrouterV1.UpdateTaskReservation(service.workspace, task, its(offer.Sid),
 		(&taskapi.UpdateTaskReservationParams{}).SetReservationStatus("rejected").SetWorkerActivitySid(training))
 	require.NoError(t, err)
@@ -305,7 +305,7 @@ func activitiesAreUsed(t *testing.T, f *front) {
 	require.Equal(t, "Training", its(shown.ActivityName))
 	service.awaitStatus(task, "pending")
 
-	// Who goes turns down what they are offered.
+	// An agent who becomes unavailable declines their offer.
 	becomes(available, "Available", true)
 	service.pendingOf(karl, task)
 	becomes(training, "Training", false)
@@ -340,7 +340,7 @@ func capacityBounds(t *testing.T, f *front) {
 	require.Zero(t, channel.AvailableCapacityPercentage)
 	service.requireStatus(second, "pending")
 
-	// What is sent to her goes beyond it; each channel has its own.
+	// Tasks sent to her directly exceed her capacity; each channel has its own capacity.
 	direct := service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue).SetRoutingTarget(conversation.AgentSID(lena)))
 	service.accepts(lena, its(direct.Sid))
 	sms := service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue).SetTaskChannel("sms"))
@@ -349,7 +349,7 @@ func capacityBounds(t *testing.T, f *front) {
 	takes("web", 3)
 	service.accepts(lena, second)
 
-	// None at all.
+	// A capacity of zero.
 	takes("whatsapp", 0)
 	third := service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue).SetTaskChannel("whatsapp"))
 	fourth := service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue).SetTaskChannel("sms"))

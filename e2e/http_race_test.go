@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// lanes conversations are raced for side by side, heats times each. (The rules alone are raced for a
-	// thousand times, in httpapi.)
+	// lanes is how many conversations run at the same time, heats how many races each of them runs. (httpapi tests
+	// the rules alone a thousand times.)
 	lanes = 8
 	heats = 25
-	// claims is how many waiting tasks two agents take at once.
+	// claims is how many waiting tasks two agents claim at once.
 	claims = 40
 )
 
-// racer sends requests without looking at more than the status and the header of what is answered, so
-// that two of them are as close together as they can be.
+// racer sends requests and reads only the status and the header of the answer, so that two requests are as close
+// together as possible.
 type racer struct {
 	client             *http.Client
 	base, user, secret string
@@ -47,7 +47,7 @@ func (f *front) racer(t *testing.T) *racer {
 	}
 }
 
-// send returns the status and the ETag of what is answered. A body that begins with { is JSON.
+// send returns the status and the ETag of the answer. A body that begins with { is sent as JSON.
 func (r *racer) send(ctx context.Context, method, path, body, ifMatch string) (status int, tag string, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, r.base+path, strings.NewReader(body))
 	if err != nil {
@@ -70,7 +70,7 @@ func (r *racer) send(ctx context.Context, method, path, body, ifMatch string) (s
 	return answered.StatusCode, answered.Header.Get("ETag"), err
 }
 
-// has sends a request that has to be answered with the status, again where Baton is too busy to answer: 503.
+// has sends a request that must be answered with the status. It retries while Baton is too busy (503).
 func (r *racer) has(ctx context.Context, wanted int, method, path, body string) (tag string, err error) {
 	status, tag, err := r.send(ctx, method, path, body, "")
 	for err == nil && status == http.StatusServiceUnavailable {
@@ -104,9 +104,9 @@ func (r *racer) both(ctx context.Context, paths, bodies [2]string, ifMatch strin
 	return statuses, err
 }
 
-// heat passes the conversation on from who has it under that task, lets two clients accept the one
-// reservation at once, and has the sender wrap up. It returns what the two were answered, and the task
-// under which the receiver has it.
+// heat transfers the conversation from the agent who has it under that task, lets two clients accept the one
+// reservation at once, and completes the sender's wrap-up. It returns the two statuses, and the task under which
+// the receiver has the conversation.
 func (f *front) heat(ctx context.Context, r *racer, sid, had, to string, withTag bool) (statuses [2]int, has string, err error) {
 	channel := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:]
 	if _, err := r.has(ctx, http.StatusCreated, http.MethodPost, channel+"/Transfers",
@@ -134,8 +134,8 @@ func (f *front) heat(ctx context.Context, r *racer, sid, had, to string, withTag
 	return statuses, offered.SID, err
 }
 
-// TestHTTPOneOfTwoAcceptsAtOnceWins: of two clients who accept one reservation at once, with the tag that
-// both have fetched, one gets it and the other is told that it has changed.
+// TestHTTPOneOfTwoAcceptsAtOnceWins: two clients accept one reservation at once, with the same ETag. One gets it,
+// and the other is told that it has changed.
 func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 	t.Parallel()
 	f := openFront(t)
@@ -153,7 +153,7 @@ func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 			}
 			had, to, next := record.Tasks[0].SID, "bob", "alice"
 			for n := range heats {
-				withTag := (n+i)%10 != 0 // now and then without: then the other finds the reservation taken
+				withTag := (n+i)%10 != 0 // sometimes without the ETag: then the other finds the reservation accepted
 				wanted := [2]int{http.StatusOK, http.StatusPreconditionFailed}
 				if !withTag {
 					wanted[1] = http.StatusBadRequest
@@ -176,7 +176,7 @@ func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 	}
 }
 
-// TestHTTPOneOfTwoClaimsAtOnceWins: two agents take one waiting task by hand.
+// TestHTTPOneOfTwoClaimsAtOnceWins: two agents claim one waiting task at once, and one of them gets it.
 func TestHTTPOneOfTwoClaimsAtOnceWins(t *testing.T) {
 	t.Parallel()
 	f := openFront(t)

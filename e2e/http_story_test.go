@@ -23,7 +23,7 @@ type interaction struct {
 	sid, channel, conversation, task string
 }
 
-// interactionOf reads what Flex has answered.
+// interactionOf reads Flex's answer.
 func interactionOf(t *testing.T, answered *flexapi.FlexV1Interaction) interaction {
 	t.Helper()
 	channel, _ := its(answered.Channel).(map[string]any)
@@ -35,13 +35,13 @@ func interactionOf(t *testing.T, answered *flexapi.FlexV1Interaction) interactio
 	return i
 }
 
-// starts opens an interaction on the web that is routed to the queue.
+// starts opens a web interaction that is routed to the queue.
 func (a *api) starts(queue string) interaction {
 	a.t.Helper()
 	return a.startsWith(map[string]any{"queue_sid": conversation.QueueSID(queue), "attributes": map[string]any{"customerName": "Crystal Minh"}})
 }
 
-// startsWith opens an interaction on the web with these routing properties.
+// startsWith opens a web interaction with these routing properties.
 func (a *api) startsWith(properties map[string]any) interaction {
 	a.t.Helper()
 	answered, err := a.FlexV1.CreateInteraction((&flexapi.CreateInteractionParams{}).
@@ -83,7 +83,7 @@ func (a *api) accepts(agent, task string) taskapi.TaskrouterV1WorkerReservation 
 	return *accepted
 }
 
-// startsWithAlice opens an interaction that alice has, whom the queue support is offered to.
+// startsWithAlice opens an interaction that alice has, on the queue support.
 func (a *api) startsWithAlice() interaction {
 	a.t.Helper()
 	i := a.starts("support")
@@ -91,16 +91,16 @@ func (a *api) startsWithAlice() interaction {
 	return i
 }
 
-// participant is the SID (UT…) of who has or had that task.
+// participant returns the SID (UT…) of the agent who has or had that task.
 func participant(task string) string { return conversation.SameSID("UT", task) }
 
-// transfers passes the interaction on.
+// transfers transfers the interaction.
 func (a *api) transfers(i interaction, body map[string]any) (*flexapi.FlexV1InteractionTransfer, error) {
 	a.t.Helper()
 	return a.FlexV1.CreateInteractionTransfer(i.sid, i.channel, (&flexapi.CreateInteractionTransferParams{}).SetBody(body))
 }
 
-// now is the task as it is, with its attributes decoded.
+// now returns the task's current state, with its attributes decoded.
 func (a *api) now(task string) (taskapi.TaskrouterV1Task, map[string]any) {
 	a.t.Helper()
 	fetched, err := a.TaskrouterV1.FetchTask(a.workspace, task)
@@ -110,7 +110,7 @@ func (a *api) now(task string) (taskapi.TaskrouterV1Task, map[string]any) {
 	return *fetched, attributes
 }
 
-// switches sets the messaging transfers, which Twilio's library has no call for.
+// switches sets the messaging transfers. Twilio's library has no call for that.
 func (a *api) switches(enabled, notes bool) {
 	a.t.Helper()
 	answered := a.does(http.StatusOK, http.MethodPost, flexHost+"/v3/Instances/"+a.instance+"/TransferSettings",
@@ -125,10 +125,10 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	f := openFront(t)
 	service, alice, bob := f.admin(t), f.agent(t, "alice"), f.agent(t, "bob")
 
-	// Transfers are off.
+	// Transfers are disabled.
 	service.switches(false, false)
 
-	// The customer writes, before anybody is asked to answer.
+	// The customer writes before any agent is offered the conversation.
 	opened, err := service.ConversationsV1.CreateConversation((&conversationapi.CreateConversationParams{}).
 		SetFriendlyName("Order 3348917502").SetUniqueName("order-3348917502").SetAttributes(`{"order":"3348917502"}`))
 	require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	require.Equal(t, map[string]any{"channels": flexHost + "/v1/Interactions/" + i.sid + "/Channels"}, its(started.Links))
 	requireRouting(t, its(started.Routing), service)
 
-	// It is offered to alice, who accepts, and whoever asks next is told so.
+	// It is offered to alice, who accepts. A second accept is refused.
 	offer := alice.pendingOf("alice", i.task)
 	require.Regexp(t, `^WR[0-9a-f]{32}$`, its(offer.Sid))
 	require.Equal(t, "pending", its(offer.ReservationStatus))
@@ -187,7 +187,7 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "alice", its(said.Author), "who has alice's key writes as alice")
 
-	// Off means off.
+	// Transfers are refused while they are disabled.
 	people, err := alice.FlexV1.ListInteractionChannelParticipant(i.sid, i.channel, nil)
 	require.NoError(t, err)
 	own := people[slices.IndexFunc(people, func(p flexapi.FlexV1InteractionChannelParticipant) bool { return its(p.Type) == "agent" })]
@@ -198,7 +198,7 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	_, err = alice.transfers(i, toBilling)
 	requireRefused(t, err, refusal{http.StatusConflict, 45313, conversation.CodeMessagingTransfersOff})
 
-	// The administrator turns them on, alice writes a note and passes the customer on with it.
+	// The administrator enables them. Alice writes a note and transfers the customer with it.
 	service.switches(true, true)
 	note := alice.does(http.StatusOK, http.MethodPost, flexHost+"/v1/Instances/"+alice.instance+"/Notes",
 		form("InteractionSid", i.sid, "ChannelSid", i.channel, "Summary", "Charged twice: refund one.", "Type", "transfer"))
@@ -211,7 +211,7 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	require.Equal(t, f.account.SID, its(passed.AccountSid))
 	require.Equal(t, alice.instance, its(passed.InstanceSid))
 
-	// Bob is offered it with everything that was said, and the note.
+	// Bob gets the offer with the whole transcript and the note.
 	second := nextTask(t, bob, i)
 	bob.pendingOf("bob", second)
 	notes := bob.does(http.StatusOK, http.MethodGet, flexHost+"/v1/Instances/"+bob.instance+"/Notes?InteractionSid="+i.sid, nil)["notes"].([]any)
@@ -233,7 +233,7 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	_, err = bob.ConversationsV1.CreateConversationMessage(sid, (&conversationapi.CreateConversationMessageParams{}).SetBody("Refunded."))
 	require.NoError(t, err)
 
-	// He passes it back to alice, who still wraps up: first that, then the same accept.
+	// He transfers it back to alice, who is still in wrap-up: she completes that first, then repeats the accept.
 	back, err := bob.transfers(i, map[string]any{"from": participant(second), "to": conversation.AgentSID("alice")})
 	require.NoError(t, err)
 	requireTransfer(t, back, transferOf{i, participant(second), conversation.AgentSID("alice"), "active", ""})
@@ -253,10 +253,10 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	require.Equal(t, "accepted", its(accepted.ReservationStatus))
 	_, last := alice.now(third)
 	requireLineage(t, kept, last, map[string]any{
-		"transferTargetType": "worker", "transferTargetSid": conversation.AgentSID("alice"), "workerSidsInConversation": []any{conversation.AgentSID("alice"), conversation.AgentSID("bob")}, // alice still wraps up
+		"transferTargetType": "worker", "transferTargetSid": conversation.AgentSID("alice"), "workerSidsInConversation": []any{conversation.AgentSID("alice"), conversation.AgentSID("bob")}, // alice is still in wrap-up
 	})
 
-	// She completes it, bob his wrapup, and the conversation is over.
+	// She completes the conversation, bob his wrap-up, and the conversation is over.
 	_, err = alice.TaskrouterV1.UpdateTask(alice.workspace, third, (&taskapi.UpdateTaskParams{}).SetAssignmentStatus("completed").SetReason("solved"))
 	require.NoError(t, err)
 	_, err = bob.TaskrouterV1.UpdateTask(bob.workspace, second, (&taskapi.UpdateTaskParams{}).SetAssignmentStatus("completed"))
@@ -292,7 +292,7 @@ func requireRouting(t *testing.T, routing any, a *api) {
 	require.Equal(t, "Crystal Minh", attributes["customerName"])
 }
 
-// requireSystemAttributes requires what the system writes into every task.
+// requireSystemAttributes requires the attributes that the system writes into every task.
 func requireSystemAttributes(t *testing.T, attributes map[string]any, i interaction) {
 	t.Helper()
 	for name, wanted := range map[string]any{
@@ -309,7 +309,7 @@ func requireSystemAttributes(t *testing.T, attributes map[string]any, i interact
 	}
 }
 
-// requireLineage requires every attribute of the first task on a later one, and exactly these more.
+// requireLineage requires every attribute of the first task on a later one, and exactly these additional ones.
 func requireLineage(t *testing.T, first, later, more map[string]any) {
 	t.Helper()
 	wanted := maps.Clone(first)
@@ -317,7 +317,7 @@ func requireLineage(t *testing.T, first, later, more map[string]any) {
 	require.Equal(t, wanted, later)
 }
 
-// transferOf is what a transfer has to be.
+// transferOf is the required result of a transfer.
 type transferOf struct {
 	of                     interaction
 	from, to, status, note string
@@ -333,8 +333,8 @@ func requireTransfer(t *testing.T, x *flexapi.FlexV1InteractionTransfer, wanted 
 	require.Equal(t, flexHost+"/v1/Interactions/"+wanted.of.sid+"/Channels/"+wanted.of.channel+"/Transfers/"+its(x.Sid), its(x.Url))
 }
 
-// nextTask is the task that the interaction waits for an agent with. An agent's key reads it as soon as
-// it is theirs.
+// nextTask returns the task with which the interaction waits for an agent. An agent's key can read it as soon as it
+// is offered to them.
 func nextTask(t *testing.T, a *api, i interaction) string {
 	t.Helper()
 	var next string
@@ -355,7 +355,7 @@ func nextTask(t *testing.T, a *api, i interaction) string {
 	return next
 }
 
-// bodies are the texts of the conversation's messages.
+// bodies returns the texts of the conversation's messages.
 func bodies(t *testing.T, a *api, sid string) (texts []string) {
 	t.Helper()
 	messages, err := a.ConversationsV1.ListConversationMessage(sid, nil)
@@ -366,7 +366,7 @@ func bodies(t *testing.T, a *api, sid string) (texts []string) {
 	return texts
 }
 
-// requireOver requires that the interaction is over wherever one looks.
+// requireOver requires that every resource shows the interaction as over.
 func requireOver(t *testing.T, a *api, i interaction) {
 	t.Helper()
 	channel, err := a.FlexV1.FetchInteractionChannel(i.sid, i.channel)

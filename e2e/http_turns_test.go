@@ -18,7 +18,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// What agents and services do with a conversation besides the story's way through it, on one centre.
+// What agents and services can do with a conversation that the story does not show, in one centre.
 func TestHTTPDrivesConversationsTurnByTurn(t *testing.T) {
 	t.Parallel()
 	f := openFront(t)
@@ -51,7 +51,7 @@ func TestHTTPDrivesConversationsTurnByTurn(t *testing.T) {
 	}
 }
 
-// creates adds a task, and returns it.
+// creates adds a task and returns it.
 func (a *api) creates(params *taskapi.CreateTaskParams) taskapi.TaskrouterV1Task {
 	a.t.Helper()
 	created, err := a.TaskrouterV1.CreateTask(a.workspace, params)
@@ -66,7 +66,7 @@ func (a *api) requireStatus(task, status string) {
 	require.Equal(a.t, status, its(now.AssignmentStatus), "the status of task %s", task)
 }
 
-// reservationsOf are the reservations of the task, oldest first.
+// reservationsOf returns the reservations of the task, oldest first.
 func (a *api) reservationsOf(task string, params *taskapi.ListTaskReservationParams) (statuses []string) {
 	a.t.Helper()
 	found, err := a.TaskrouterV1.ListTaskReservation(a.workspace, task, params)
@@ -78,7 +78,7 @@ func (a *api) reservationsOf(task string, params *taskapi.ListTaskReservationPar
 	return statuses
 }
 
-// interactionOfTask is the interaction whose first task that is.
+// interactionOfTask returns the interaction whose first task that is.
 func (a *api) interactionOfTask(task string) interaction {
 	a.t.Helper()
 	_, attributes := a.now(task)
@@ -103,7 +103,7 @@ func taskIsCreatedAndRejected(t *testing.T, f *front) {
 	require.Equal(t, "Crystal Minh", attributes["customerName"])
 	require.Equal(t, "+15558675310", attributes["customerAddress"])
 
-	// Bob turns it down. He is the only one there, so it is offered to him again.
+	// Bob declines. He is the only agent there, so it is offered to him again.
 	offer := bob.pendingOf("bob", task)
 	rejected, err := bob.TaskrouterV1.UpdateTaskReservation(bob.workspace, task, its(offer.Sid), (&taskapi.UpdateTaskReservationParams{}).SetReservationStatus("rejected"))
 	require.NoError(t, err)
@@ -116,7 +116,7 @@ func taskIsCreatedAndRejected(t *testing.T, f *front) {
 	require.Len(t, service.reservationsOf(task, (&taskapi.ListTaskReservationParams{}).SetWorkerSid(conversation.AgentSID("bob"))), 2)
 	require.Empty(t, service.reservationsOf(task, (&taskapi.ListTaskReservationParams{}).SetWorkerSid(conversation.AgentSID("alice"))))
 
-	// His turn, by its reservation.
+	// This time he answers by the reservation.
 	bob.accepts("bob", task)
 	service.requireStatus(task, "assigned")
 	for _, status := range []string{"wrapping", "completed"} {
@@ -128,7 +128,7 @@ func taskIsCreatedAndRejected(t *testing.T, f *front) {
 	requireOver(t, service, service.interactionOfTask(task))
 }
 
-// nobodys is a queue that nobody is on, so that its tasks wait. The name is in lower case.
+// nobodys adds a queue without agents, so that its tasks wait. The name is in lower case.
 func (f *front) nobodys(t *testing.T, name string) string {
 	t.Helper()
 	queue, err := f.admin(t).TaskrouterV1.CreateTaskQueue(conversation.SameSID("WS", f.account.SID),
@@ -219,7 +219,7 @@ func channelIsClosedWithWrapups(t *testing.T, f *front) {
 	f.closed(t, i.conversation)
 }
 
-// latestTask is the task that the interaction is with.
+// latestTask returns the interaction's newest task.
 func (a *api) latestTask(i interaction) string {
 	a.t.Helper()
 	shown, err := a.FlexV1.FetchInteraction(i.sid)
@@ -273,7 +273,7 @@ func interactionWaitsForItsInvite(t *testing.T, f *front) {
 // i32 is a digit, 32 times: the rest of a SID.
 func i32(digit string) string { return strings.Repeat(digit, 32) }
 
-// invitesOf are the SIDs of the interaction's invites.
+// invitesOf returns the SIDs of the interaction's invites.
 func (a *api) invitesOf(i interaction) (sids []string) {
 	a.t.Helper()
 	invites, err := a.FlexV1.ListInteractionChannelInvite(i.sid, i.channel, nil)
@@ -284,7 +284,7 @@ func (a *api) invitesOf(i interaction) (sids []string) {
 	return sids
 }
 
-// peopleOn are the types of the participants of the interaction.
+// peopleOn returns the types of the participants of the interaction.
 func (a *api) peopleOn(i interaction) (types []string) {
 	a.t.Helper()
 	people, err := a.FlexV1.ListInteractionChannelParticipant(i.sid, i.channel, nil)
@@ -312,7 +312,7 @@ func participantsWrapUpAndClose(t *testing.T, f *front) {
 	service.requireStatus(i.task, "completed")
 	require.Equal(t, []string{"customer"}, service.peopleOn(i))
 
-	// Closed at once, from what they had.
+	// Closed at once, while the agent has it.
 	other := service.startsWithAlice()
 	_, err = alice.FlexV1.UpdateInteractionChannelParticipant(other.sid, other.channel, participant(other.task),
 		(&flexapi.UpdateInteractionChannelParticipantParams{}).SetStatus("closed"))
@@ -372,7 +372,7 @@ func conversationIsClosed(t *testing.T, f *front) {
 	require.NoError(t, service.ConversationsV1.DeleteConversation(other.conversation, nil))
 	requireOver(t, service, other)
 
-	// One that was never started has nothing to wrap up.
+	// A conversation that was never started has nothing to wrap up.
 	draft, err := service.ConversationsV1.CreateConversation(nil)
 	require.NoError(t, err)
 	require.NoError(t, service.ConversationsV1.DeleteConversation(its(draft.Sid), nil))
@@ -381,7 +381,8 @@ func conversationIsClosed(t *testing.T, f *front) {
 	require.Equal(t, "closed", its(shown.State))
 }
 
-// Lists are read from the desk, which follows the conversations within a second: nobody may notice.
+// Lists are read from the desk, which follows the conversations with a delay of up to a second: a client must not
+// notice that after its own change.
 func writerReadsWhatTheyWrote(t *testing.T, f *front) {
 	const times = 3
 	service := f.unlimited(t)
@@ -434,7 +435,7 @@ func repeatedRequestHasOneEffect(t *testing.T, f *front) {
 		token := []string{"I-Twilio-Idempotency-Token", uuid.NewString()}
 		first := service.does(status, method, address, body(), token...)
 		second := service.does(status, method, address, body(), token...)
-		for _, answered := range []map[string]any{first, second} { // which may go on meanwhile
+		for _, answered := range []map[string]any{first, second} { // which may continue meanwhile
 			delete(answered, "routing")
 			delete(answered, "age")
 		}
@@ -465,10 +466,10 @@ func repeatedRequestHasOneEffect(t *testing.T, f *front) {
 	twice(http.StatusCreated, http.MethodPost, conversationsHost+"/v1/Conversations", func() any { return form("FriendlyName", "Once Only") })
 }
 
-// That addresses begin with what was asked is looked at in every answer; here, what that is.
+// Every answer in these tests is checked for addresses with the base of the request. This checks what the base is.
 func addressesBeginWithTheBaseAsked(t *testing.T, f *front) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
-	path, edge := "/v1/Workspaces/"+service.workspace, "https://taskrouter.dublin.ie1.twilio.com" // as edges and regions are addressed
+	path, edge := "/v1/Workspaces/"+service.workspace, "https://taskrouter.dublin.ie1.twilio.com" // the form of addresses with edge and region
 	asked := func(base string, headers ...string) map[string]any {
 		return service.does(http.StatusOK, http.MethodGet, base+path, nil, headers...)
 	}
@@ -484,7 +485,7 @@ func addressesBeginWithTheBaseAsked(t *testing.T, f *front) {
 	require.Equal(t, f.gateway.url+path+"/Workers?Page=0&PageSize=1", listed["meta"].(map[string]any)["first_page_url"])
 }
 
-// Any number of gateways may run, and a client's next request may reach any.
+// Any number of gateways may run, and a client's next request may reach any of them.
 func secondGatewayKnows(t *testing.T, f *front) {
 	const times = 4
 	other := f.startGateway(t, "127.0.0.1:0")
@@ -509,7 +510,7 @@ func secondGatewayKnows(t *testing.T, f *front) {
 	}
 }
 
-// oneOfTwoAnswersCounts: two clients answer an offer at once, and otherwise.
+// oneOfTwoAnswersCounts: two clients answer an offer at once with different answers, and one of them counts.
 func oneOfTwoAnswersCounts(t *testing.T, f *front) {
 	const times = 20
 	one, other := f.unlimited(t), f.unlimited(t)

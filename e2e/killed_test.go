@@ -18,10 +18,10 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// oftenContinued has conversations continue as a new run every few transfers.
+// oftenContinued makes conversations continue as a new run every few transfers.
 var oftenContinued = map[string]any{"limit.historyCount.suggestContinueAsNew": 120}
 
-// moments are random, and the same again for the seed that a failed test prints.
+// moments returns random numbers, reproducible with the seed that a failed test prints.
 func moments(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
@@ -71,7 +71,7 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 	require.Equal(t, kills, killed, "the work was done before all kills: give it more cycles")
 }
 
-// Commands that come while no worker runs are carried out by the next one, in the order in which they came.
+// Commands that arrive while no worker runs are carried out by the next worker, in the order of arrival.
 func TestCommandsWaitForAWorker(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -92,8 +92,8 @@ func TestCommandsWaitForAWorker(t *testing.T) {
 	require.Equal(t, "bob", record.Transfers[0].AcceptedBy)
 }
 
-// A read without a worker is never answered, and a server that has just started says that it knows no
-// worker: the read is made again until the caller's deadline.
+// The server never answers a read without a worker, and a server that has just started reports that it knows no
+// worker: the client repeats the read until the caller's deadline.
 func TestAReadWaitsForAWorker(t *testing.T) {
 	t.Parallel()
 	for name, restarts := range map[string]bool{"of a server that goes on": false, "of a server that restarts": true} {
@@ -132,8 +132,8 @@ func TestAReadWaitsForAWorker(t *testing.T) {
 	}
 }
 
-// The answer of a query is lost on its way, as the server itself can lose it: it is asked for again
-// long before the caller's time is up.
+// The answer of a query is lost, as the server itself can lose it: the client asks again long before the caller's
+// deadline.
 func TestAReadIsAskedAgainWhenItsAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -147,18 +147,18 @@ func TestAReadIsAskedAgainWhenItsAnswerIsLost(t *testing.T) {
 	require.LessOrEqual(t, asked.within, 2*time.Second, "of the caller's %s", patience)
 }
 
-// queries are those that a client has made.
+// queries are the queries that a client has made.
 type queries struct {
 	interceptor.ClientInterceptorBase
 	interceptor.ClientOutboundInterceptorBase
 
 	count atomic.Int32
-	// losesFirst keeps the first one from ever being answered, within is for how long it waits.
+	// losesFirst blocks the first query's answer for ever; within is how long that query waits.
 	losesFirst bool
 	within     time.Duration
 }
 
-// client returns one whose queries these are.
+// client returns a client whose queries are recorded.
 func (q *queries) client(t *testing.T, c *centre) *baton.Client {
 	t.Helper()
 	temporal, err := client.DialContext(t.Context(), client.Options{
@@ -184,7 +184,7 @@ func (q *queries) QueryWorkflow(ctx context.Context, in *interceptor.ClientQuery
 	return nil, ctx.Err()
 }
 
-// A worker is killed while it tells the desk: the decision stands, and the next worker tells the desk.
+// A worker is killed while it syncs with the desk: the decision is kept, and the next worker repeats the sync.
 func TestWorkerKilledWhileItTellsTheDesk(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -205,7 +205,8 @@ func TestWorkerKilledWhileItTellsTheDesk(t *testing.T) {
 	require.Equal(t, commandsToBegin+3, record.Revision)
 }
 
-// A worker is killed while it asks for the desk's facts: the next one asks again, and the caller gets the answer.
+// A worker is killed while it asks for the desk's facts: the next worker asks again, and the caller gets the
+// answer.
 func TestWorkerKilledWhileItAsksTheDesk(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -236,7 +237,7 @@ func TestWorkerKilledWhileItAsksTheDesk(t *testing.T) {
 	require.Empty(t, record.Refusals)
 }
 
-// activityUnderWay tells whether a worker runs an activity of the conversation.
+// activityUnderWay reports whether a worker runs an activity of the conversation.
 func (c *centre) activityUnderWay(t *testing.T, sid string) bool {
 	t.Helper()
 	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
@@ -249,7 +250,7 @@ func (c *centre) activityUnderWay(t *testing.T, sid string) bool {
 	return false
 }
 
-// atRest tells whether nothing is under way in the conversation: no activity and no workflow task.
+// atRest reports whether the conversation has neither a pending activity nor a pending workflow task.
 func (c *centre) atRest(t *testing.T, sid string) bool {
 	t.Helper()
 	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")

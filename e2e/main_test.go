@@ -37,7 +37,7 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// The programs are built once, by the first test that needs them.
+// The first test that needs the programs builds them, once.
 var (
 	workerProgram  = sync.OnceValues(func() (string, error) { return build("worker") })
 	starterProgram = sync.OnceValues(func() (string, error) { return build("starter") })
@@ -57,7 +57,7 @@ func build(name string) (string, error) {
 	return program, nil
 }
 
-// have returns a program that was built, or fails the test.
+// have returns the path of a built program, or fails the test.
 func have(t *testing.T, program func() (string, error)) string {
 	t.Helper()
 	path, err := program()
@@ -65,10 +65,10 @@ func have(t *testing.T, program func() (string, error)) string {
 	return path
 }
 
-// poll is how often waitFor looks.
+// poll is the interval of waitFor.
 const poll = 10 * time.Millisecond
 
-// waitFor waits until the condition holds, and fails the test with what it was about when it doesn't in time.
+// waitFor waits until the condition holds. If it doesn't in time, it fails the test and names the condition.
 func waitFor(t *testing.T, within time.Duration, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(within)

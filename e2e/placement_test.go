@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// soon is how long the dispatcher may take to find somebody who is free, on a busy machine.
+// soon is how long the dispatcher may take to find a free agent on a busy machine.
 const soon = 10 * time.Second
 
 func TestQueueTransferReachesAFreeAgentWithHistoryAndNote(t *testing.T) {
@@ -98,7 +98,7 @@ func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
 	c.startWorker(t)
-	// Long enough for erin to accept on a machine that is busy: hers would expire as well.
+	// Long enough for erin to accept on a busy machine: her offer would expire too.
 	_, err := c.desk.SetSettings(t.Context(), "test", func(s *conversation.Settings) { s.ReservationTimeout = 10 })
 	require.NoError(t, err)
 	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
@@ -130,13 +130,13 @@ func TestWaitingTaskIsTakenByHand(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.desk.Claim(t.Context(), sid, "alice")
 	require.Equal(t, conversation.CodeNoReservation, conversation.CodeOf(err), "somebody was quicker: %v", err)
-	// The dispatcher of the worker delivers what was claimed in another process.
+	// The worker's dispatcher delivers a claim that another process has made.
 	c.offered(t, sid, "bob")
 	c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
 	requireAgreement(t, c, sid)
 }
 
-// A match that could not be delivered, by a worker that is killed then, is delivered again by the next.
+// A worker is killed before it could deliver a match: the next worker delivers the match.
 func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -160,8 +160,8 @@ func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
 	require.Equal(t, 3, requireAgreement(t, c, sid)[sid].Revision, "start, reserve, accept: once each")
 }
 
-// Two workers on one desk file place what waits: each task once, nobody above their capacity. One is
-// killed, and the other goes on.
+// Two workers on one desk file match waiting tasks: each task once, and no agent above their capacity. One worker
+// is killed, and the other continues.
 func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
 	t.Parallel()
 	const conversations, capacity = 24, 4
@@ -198,7 +198,7 @@ func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
 	}
 }
 
-// reservedOf waits until that many of the conversations that aren't served yet are offered, and returns to whom.
+// reservedOf waits until that many of the conversations not yet served are offered, and returns the agents.
 func (c *centre) reservedOf(t *testing.T, sids []string, served map[string]bool, count int) map[string]string {
 	t.Helper()
 	reserved := map[string]string{}
@@ -238,7 +238,7 @@ func (c *centre) says(t *testing.T, sid, from, text string) {
 	require.NoError(t, err)
 }
 
-// A conversation found by its search attributes is as it is said to be, across a change.
+// A search by search attributes finds the conversation with its current state, before and after a change.
 func TestConversationsAreFoundByWhoHasThem(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
