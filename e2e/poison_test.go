@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// signals sends a conversation that many signals, some at once, and returns the first error.
+// signals sends that many signals to a conversation, some at once, and returns the first error.
 func (c *centre) signals(t *testing.T, sid string, from client.Client, count, atOnce int, payload any) (failed error) {
 	t.Helper()
 	var sending sync.WaitGroup
@@ -36,8 +36,8 @@ func (c *centre) signals(t *testing.T, sid string, from client.Client, count, at
 	return failed
 }
 
-// A thousand signals that nobody can read, and forty of nearly two megabytes, of which twenty-eight once ended a conversation:
-// the next accept is answered, and nothing is lost.
+// A conversation gets a thousand signals that no worker can decrypt, and forty of nearly two megabytes
+// (twenty-eight of them once ended a conversation). The next accept is answered, and nothing is lost.
 func TestPoisonHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -61,7 +61,7 @@ func TestPoisonHoldsNothingUp(t *testing.T) {
 	large := map[string]string{"from": "alice", "note": strings.Repeat("x", 1_900_000)}
 	for range 40 {
 		require.NoError(t, c.signals(t, sid, c.temporal, 1, 1, large))
-		_, err := c.baton.State(in(t, patience), sid) // taken
+		_, err := c.baton.State(in(t, patience), sid) // the signals are handled
 		require.NoError(t, err)
 	}
 	c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
@@ -72,12 +72,12 @@ func TestPoisonHoldsNothingUp(t *testing.T) {
 	requireAgreement(t, c, sid)
 	c.finish(t, sid)
 
-	// As many at once are more than the server takes: it ends the workflow before a worker can do anything, and the desk
+	// More of them at once exceed the server's limit: it ends the workflow before a worker can act, and the desk
 	// closes the conversation.
 	drowned := c.beginWithAlice(t)
 	agreeSoon(t, c, drowned)
 	if c.signals(t, drowned, c.temporal, 60, 8, large) == nil {
-		c.finish(t, drowned) // a machine that is faster than the sender
+		c.finish(t, drowned) // if the worker is faster than the sender
 		return
 	}
 	waitFor(t, patience, "a conversation that is closed at the desk", func() bool {

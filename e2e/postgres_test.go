@@ -11,8 +11,8 @@ import (
 	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
 )
 
-// emptyPostgres is the URL of an empty database on a server that ends with the test. A machine without PostgreSQL skips
-// it, but not continuous integration.
+// emptyPostgres returns the URL of an empty database on a server that stops with the test. Without PostgreSQL it
+// skips the test, and fails it in CI.
 func emptyPostgres(t *testing.T) string {
 	t.Helper()
 	server := postgrestest.Start(t, postgres.Options{})
@@ -20,8 +20,8 @@ func emptyPostgres(t *testing.T) string {
 	return server.URL("desk")
 }
 
-// openShared opens a contact centre whose desk is in PostgreSQL, with two workers and two gateways. The front's own
-// gateway is the first of them.
+// openShared opens a centre whose desk is in PostgreSQL, with two workers and two gateways. The first gateway is
+// the front's own.
 func openShared(t *testing.T) (f *front, workers []*process, other *gateway) {
 	t.Helper()
 	f = &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: emptyPostgres(t)})}
@@ -33,7 +33,7 @@ func openShared(t *testing.T) (f *front, workers []*process, other *gateway) {
 	return f, workers, other
 }
 
-// The story goes on whichever gateway is asked, and whichever worker is left: the desk is one.
+// Conversations continue with any gateway and any remaining worker, because all share one desk.
 func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 	t.Parallel()
 	f, workers, other := openShared(t)
@@ -61,7 +61,7 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 	two.accepts("alice", first.task)
 	passes(first)
 
-	// What one worker has matched or was about to is carried by the other.
+	// The other worker delivers what the killed worker has matched or was about to match.
 	second := two.starts("support")
 	workers[0].kill()
 	one.accepts("alice", second.task)
@@ -72,7 +72,7 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 	}
 	require.NotContains(t, workers[1].stderr.String()+f.gateway.stderr.String(), "sslmode", "the database is named without what is secret")
 
-	// Its tables are this build's, and nobody has to be told how to get in.
+	// The tables have this build's version. The output names the database without secrets.
 	migrated := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+f.url), "desk", "migrate")
 	require.Zero(t, migrated.code, migrated.stderr)
 	require.Regexp(t, `^postgres://baton@127\.0\.0\.1:\d+/desk: the tables are version \d+ already\n$`, migrated.stdout)
@@ -83,7 +83,7 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 	}
 }
 
-// A desk that began in a file goes on in PostgreSQL: with its conversations, wherever they were.
+// A desk that started in a file moves to PostgreSQL with its conversations, in any state.
 func TestAnEmbeddedDeskMovesToPostgres(t *testing.T) {
 	t.Parallel()
 	to := emptyPostgres(t)

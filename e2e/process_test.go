@@ -18,25 +18,25 @@ import (
 	"github.com/baton-transfers/baton/internal/child"
 )
 
-// endGrace is how long a process may take to end after it was told to.
+// endGrace is how long a process may take to stop when asked to.
 const endGrace = 30 * time.Second
 
-// faults are what no child may print, whatever is done to it: a data race, a panic, and the SDK's word
-// that a conversation was replayed otherwise than it ran.
+// faults are what no child may print, whatever happens to it: a data race, a panic, and the SDK's report that a
+// replay differs from the history.
 var faults = []string{"WARNING: DATA RACE", "panic:", "TMPRL1100", "Potential deadlock detected"}
 
-// process is a child process: a worker, or `starter dev`. What it prints is shown when its test fails.
+// process is a child process: a worker, or `starter dev`. Its output is shown if its test fails.
 type process struct {
 	name    string
 	command *exec.Cmd
 	stdout  output
 	stderr  output
 	done    chan struct{}
-	// provoked is what a test wants it to print that would be a fault elsewhere.
+	// provoked is output that would be a fault in other tests, but that this test provokes.
 	provoked string
 }
 
-// launch starts a program. It is killed with the test, and with the process that runs the tests.
+// launch starts a program. It is killed when the test ends, and when the process that runs the tests ends.
 func launch(t *testing.T, name, program string, environment []string, args ...string) *process {
 	t.Helper()
 	p := &process{name: name, command: exec.CommandContext(context.WithoutCancel(t.Context()), program, args...), done: make(chan struct{})}
@@ -58,20 +58,20 @@ func launch(t *testing.T, name, program string, environment []string, args ...st
 	return p
 }
 
-// kill ends the process as a crash would, and returns when it has ended.
+// kill ends the process with SIGKILL and returns when it has ended.
 func (p *process) kill() {
-	_ = p.command.Process.Kill() // fails only where it has ended already
+	_ = p.command.Process.Kill() // fails only if the process has ended
 	<-p.done
 }
 
-// interrupt is Ctrl-C. It returns the exit code.
+// interrupt sends what Ctrl-C sends, and returns the exit code.
 func (p *process) interrupt(t *testing.T) int {
 	t.Helper()
 	require.NoError(t, p.command.Process.Signal(os.Interrupt))
 	return p.ended(t)
 }
 
-// ended waits for the end of the process, and returns its exit code.
+// ended waits for the end of the process and returns its exit code.
 func (p *process) ended(t *testing.T) int {
 	t.Helper()
 	deadline := time.NewTimer(endGrace)
@@ -93,7 +93,7 @@ func (p *process) runs() bool {
 	}
 }
 
-// result is how a program that ran to its end ended.
+// result is the result of a program that ran to its end.
 type result struct {
 	code           int
 	stdout, stderr string
@@ -113,7 +113,8 @@ func execute(t *testing.T, program string, environment []string, args ...string)
 	return result{code: command.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
 }
 
-// environment is this process's without what would lead a child to another server or desk.
+// environment returns this process's environment without the variables that would point a child to another server
+// or desk.
 func environment(more ...string) []string {
 	own := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
@@ -138,7 +139,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-// String is everything printed so far.
+// String returns everything printed so far.
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

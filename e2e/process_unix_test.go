@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// freeze stops the process where it is, as the system does with one that it suspends; thaw lets it go on.
+// freeze stops the process, as the system does when it suspends it; thaw resumes it.
 func (p *process) freeze(t *testing.T) {
 	t.Helper()
 	require.NoError(t, p.command.Process.Signal(syscall.SIGSTOP))

@@ -2,5 +2,5 @@
 
 package e2e
 
-// buildFlags build the programs under test as the tests are built: without the race detector.
+// buildFlags build the programs under test like the tests: without the race detector.
 var buildFlags []string

@@ -2,5 +2,5 @@
 
 package e2e
 
-// buildFlags build the programs under test as the tests are built: with the race detector.
+// buildFlags build the programs under test like the tests: with the race detector.
 var buildFlags = []string{"-race"}

@@ -12,7 +12,8 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// TestRefusedAcceptsAreCountedWhoeverSendsThem refuses alice an accept by Baton's client, and by Temporal's alone.
+// TestRefusedAcceptsAreCountedWhoeverSendsThem: insights count alice's refused accepts, whether Baton's client or a
+// plain Temporal client sends them, as updates or as signals. A repeated update counts once.
 func TestRefusedAcceptsAreCountedWhoeverSendsThem(t *testing.T) {
 	t.Parallel()
 	began := time.Now()

@@ -15,15 +15,15 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// relay passes a conversation to and fro between alice and bob: transfer, accept, wrapup, again and
-// again. Its callers repeat what was not answered, with the same IDs, whatever is killed meanwhile.
+// relay transfers a conversation back and forth between alice and bob: transfer, accept, wrapup, repeatedly. Its
+// callers repeat unanswered commands with the same IDs, whatever is killed meanwhile.
 type relay struct {
 	centre *centre
 	sid    string
 	cycles int
-	// byUpdateID repeats updates under one update ID; else commands carry a command_id.
+	// byUpdateID repeats updates under one update ID; otherwise commands carry a command_id.
 	byUpdateID bool
-	// throughQueues makes every other transfer one to the other's queue, which needs the desk's match.
+	// throughQueues sends every other transfer to the other agent's queue, which needs the desk's match.
 	throughQueues bool
 	// told is called after every command that was answered.
 	told func()
@@ -31,12 +31,12 @@ type relay struct {
 	transfers map[string]bool
 }
 
-// answerWithin is how long a caller waits for an answer before it repeats.
+// answerWithin is how long a caller waits for an answer before it repeats the command.
 const answerWithin = 3 * time.Second
 
 var queueOf = map[string]string{"alice": "support", "bob": "billing"}
 
-// run passes the conversation on, from alice who has it.
+// run transfers the conversation back and forth, starting with alice, who has it.
 func (r *relay) run(ctx context.Context) error {
 	r.transfers = map[string]bool{}
 	from, to := "alice", "bob"
@@ -63,7 +63,7 @@ func (r *relay) run(ctx context.Context) error {
 
 func (r *relay) toQueue(cycle int) bool { return r.throughQueues && cycle%2 == 1 }
 
-// insist sends the command until it is carried out or refused for good.
+// insist repeats the command until it is carried out or finally refused.
 func (r *relay) insist(ctx context.Context, command conversation.Command) (conversation.Outcome, error) {
 	id := uuid.NewString()
 	for {
@@ -74,9 +74,9 @@ func (r *relay) insist(ctx context.Context, command conversation.Command) (conve
 			return outcome, nil
 		case ctx.Err() != nil:
 			return outcome, fmt.Errorf("no answer in the end: %w", err)
-		case code == conversation.CodeNoReservation && r.throughQueues: // the desk hasn't found anybody yet
+		case code == conversation.CodeNoReservation && r.throughQueues: // the desk hasn't found an agent yet
 			if r.byUpdateID {
-				id = uuid.NewString() // the refusal is the old ID's answer for ever
+				id = uuid.NewString() // the old ID always gets the refusal
 			}
 			if _, err := r.centre.baton.Await(ctx, r.sid, hasOffer); err != nil && ctx.Err() != nil {
 				return outcome, fmt.Errorf("no offer in the end: %w", err)
@@ -151,7 +151,7 @@ func (r *relay) requireNothingLostOrDoubled(t *testing.T) {
 	require.Empty(t, record.Refusals)
 }
 
-// relays are conversations that are passed on all at once.
+// relays are conversations that are transferred concurrently.
 type relays struct {
 	t    *testing.T
 	all  []*relay
@@ -160,7 +160,7 @@ type relays struct {
 	errs []error
 }
 
-// startRelays begins the conversations and passes them on until the work is done.
+// startRelays starts the conversations and transfers them until all cycles are done.
 func startRelays(t *testing.T, c *centre, conversations, cycles int) *relays {
 	t.Helper()
 	rs := &relays{t: t, told: make(chan struct{}, conversations*cycles*3), errs: make([]error, conversations)}
@@ -177,7 +177,7 @@ func startRelays(t *testing.T, c *centre, conversations, cycles int) *relays {
 	return rs
 }
 
-// after waits until that many commands more were answered; false when the work is done before.
+// after waits until that many more commands were answered. It returns false if the work ends before.
 func (rs *relays) after(commands int) bool {
 	done := make(chan struct{})
 	go func() {
@@ -194,7 +194,7 @@ func (rs *relays) after(commands int) bool {
 	return true
 }
 
-// requireNothingLostOrDoubled waits for the end of the work, and checks it.
+// requireNothingLostOrDoubled waits until all cycles are done and checks them.
 func (rs *relays) requireNothingLostOrDoubled() {
 	rs.t.Helper()
 	rs.runs.Wait()

@@ -14,9 +14,9 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// Signals and updates come without a pause while a conversation continues as a new run, again and
-// again: 240 commands have exactly 240 effects. Beside them, others send commands again that were
-// carried out before, and go on doing so while the run is left.
+// Signals and updates arrive without a pause while a conversation continues as a new run, again and again: 240
+// commands have exactly 240 effects. Meanwhile, other callers repeat commands that were carried out before, also
+// while a run ends.
 func TestCommandsCrossFromRunToRun(t *testing.T) {
 	t.Parallel()
 	const commands, stretch, leastRuns = 240, 20, 10
@@ -68,7 +68,8 @@ func TestCommandsCrossFromRunToRun(t *testing.T) {
 	require.GreaterOrEqual(t, runs, leastRuns)
 }
 
-// A caller whose every command changes the conversation leaves no moment in which the desk knows all.
+// A caller sends commands without a pause, and each changes the conversation: the conversation still continues as
+// new runs, although the desk is never fully synced.
 func TestACallerWithoutAPauseCrossesFromRunToRun(t *testing.T) {
 	t.Parallel()
 	const commands, leastRuns = 600, 4
@@ -87,7 +88,8 @@ func TestACallerWithoutAPauseCrossesFromRunToRun(t *testing.T) {
 	require.GreaterOrEqual(t, runs, leastRuns)
 }
 
-// toAndFro are commands that pass a conversation from alice to bob and back, each possible after the one before.
+// toAndFro returns commands that transfer a conversation from alice to bob and back. Each is valid after the
+// previous one.
 func toAndFro(count int) []conversation.Command {
 	var commands []conversation.Command
 	from, receiver := "alice", "bob"
@@ -117,7 +119,7 @@ func (r *recent) get() conversation.Command {
 	return r.command
 }
 
-// repeatLatest sends the last command again and again, without a pause, until ctx ends.
+// repeatLatest repeats the last command without a pause, until ctx ends.
 func (c *centre) repeatLatest(ctx context.Context, sid string, latest *recent) error {
 	for ctx.Err() == nil {
 		if command := latest.get(); command != nil {
@@ -129,7 +131,7 @@ func (c *centre) repeatLatest(ctx context.Context, sid string, latest *recent) e
 	return nil
 }
 
-// currentRun is the ID of the conversation's latest run.
+// currentRun returns the ID of the conversation's latest run.
 func (c *centre) currentRun(t *testing.T, sid string) string {
 	t.Helper()
 	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
@@ -137,7 +139,7 @@ func (c *centre) currentRun(t *testing.T, sid string) string {
 	return described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }
 
-// runs counts the runs of a conversation that is closed.
+// runs counts the runs of a closed conversation.
 func (c *centre) runs(t *testing.T, sid string) int {
 	t.Helper()
 	count := 0

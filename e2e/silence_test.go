@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // to see what a process does in the database
+	_ "github.com/jackc/pgx/v5/stdlib" // to see a process's transactions in the database
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -21,7 +21,7 @@ import (
 	"github.com/baton-transfers/baton/internal/silence"
 )
 
-// behind returns the database's URL with another host and with a name for the connections; an empty one changes
+// behind returns the database's URL with another host and a name for the connections. An empty argument changes
 // nothing.
 func behind(t *testing.T, database, host, name string) string {
 	t.Helper()
@@ -38,10 +38,10 @@ func behind(t *testing.T, database, host, name string) string {
 	return at.String()
 }
 
-// needDatabase are the parts of /readyz that hang with the database.
+// needDatabase are the parts of /readyz that need the database.
 var needDatabase = []string{"desk", "dispatcher", "listener", "webhooks"}
 
-// notReady asks for /readyz until it answers 503 and names such a part. It returns all parts that are not ok.
+// notReady polls /readyz until it answers 503 and names such a part. It returns all parts that are not ok.
 func notReady(ctx context.Context, address string) (parts map[string]string, err error) {
 	again := time.NewTicker(poll)
 	defer again.Stop()
@@ -62,7 +62,7 @@ func notReady(ctx context.Context, address string) (parts map[string]string, err
 	}
 }
 
-// readiness is what /readyz answers: its status, and the parts that are not ok.
+// readiness returns the answer of /readyz: its status, and the parts that are not ok.
 func readiness(ctx context.Context, address string) (status int, parts map[string]string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
 	if err != nil {
@@ -80,8 +80,8 @@ func readiness(ctx context.Context, address string) (status int, parts map[strin
 	return answered.StatusCode, parts, nil
 }
 
-// Every connection between the processes and the database stays open, and nothing arrives any more. Worker and
-// gateway name the part that hangs, and go on without a restart: a customer who comes meanwhile is offered to an
+// All connections between the processes and the database stay open, but no data arrives. The worker and the gateway
+// report the part that hangs, and recover without a restart: a customer who arrives meanwhile is offered to an
 // agent, and the webhook of the offer arrives.
 func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	t.Parallel()
@@ -102,7 +102,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	require.NoError(t, err)
 	r := f.newReceiver(t, moments(t))
 
-	// Some customers at once have the pools open connections.
+	// Several customers at once make the pools open connections.
 	var before []string
 	for range 8 {
 		before = append(before, f.begin(t, "support"))
@@ -152,7 +152,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	close(errs)
 	require.NoError(t, <-errs)
 
-	// All goes on, in the same processes.
+	// Everything continues in the same processes.
 	waitFor(t, patience, "both are ready again", bothReady)
 	t.Logf("Both were ready again after %s.", time.Since(began).Round(time.Millisecond))
 	require.True(t, worker.runs() && f.gateway.runs())
@@ -164,7 +164,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	r.requireSigned()
 }
 
-// happened returns the position in the event log of the conversation's first event of that name.
+// happened returns the event log position of the conversation's first event of that name.
 func (c *centre) happened(t *testing.T, sid string, name conversation.EventName) (position int64) {
 	t.Helper()
 	waitFor(t, patience, fmt.Sprintf("%s of %s", name, sid), func() bool {
@@ -179,8 +179,8 @@ func (c *centre) happened(t *testing.T, sid string, name conversation.EventName)
 	return position
 }
 
-// locksOf returns how many transactions of that application have written and wait for their process, and how many
-// wait for a lock.
+// locksOf returns how many transactions of that application have written and are idle, and how many wait for a
+// lock.
 func locksOf(t *testing.T, database *sql.DB, name string) (held, awaited int) {
 	t.Helper()
 	require.NoError(t, database.QueryRowContext(in(t, patience), `SELECT
@@ -196,7 +196,7 @@ func freezeWithLocks(t *testing.T, database *sql.DB, p *process, name string) {
 	random, began := moments(t), time.Now()
 	for tries := 1; time.Since(began) < patience; tries++ {
 		p.freeze(t)
-		// Asked twice: the database may be about to read what the process has sent.
+		// It asks twice, because the database may be about to read what the process has sent.
 		if held, _ := locksOf(t, database, name); held > 0 {
 			if held, awaited := locksOf(t, database, name); held > 0 {
 				t.Logf("Frozen at try %d, after %s: %d transactions hold locks, %d wait for one.",
@@ -210,9 +210,9 @@ func freezeWithLocks(t *testing.T, database *sql.DB, p *process, name string) {
 	require.Fail(t, "the process was never met with locks")
 }
 
-// A worker is frozen while it holds locks of the database. What needs these locks, through the other worker and a
-// gateway, waits until PostgreSQL ends its transaction, and no longer. When the worker goes on, nothing is lost or
-// there twice.
+// A worker is frozen while it holds database locks. Commands that need these locks, through the other worker and a
+// gateway, wait until PostgreSQL ends the transaction, and no longer. When the worker resumes, nothing is lost or
+// doubled.
 func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 	t.Parallel()
 	const name = "frozen"
@@ -224,7 +224,7 @@ func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 	f.gateway = f.startGateway(t, "127.0.0.1:0")
 	admin := f.admin(t)
 	f.hire(t, "carol", 1)
-	mine := f.beginWithAlice(t) // carried by the other worker
+	mine := f.beginWithAlice(t) // the other worker runs it
 	database, err := sql.Open("pgx", f.url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Close()) })
@@ -249,7 +249,7 @@ func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 				t.Logf("%s, the command %s took %s.", when, command.Name(), time.Since(began).Round(time.Millisecond))
 			}
 		})
-		// Presence needs the desk alone: every transaction that writes is in its way.
+		// Presence needs only the desk: every writing transaction blocks it.
 		began := time.Now()
 		admin.does(http.StatusOK, http.MethodPost, admin.inWorkspace("/Workers/"+conversation.AgentSID("carol")),
 			form("ActivitySid", desk.ActivityOf(presence).SID))

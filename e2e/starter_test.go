@@ -16,17 +16,17 @@ import (
 	"github.com/baton-transfers/baton/internal/load"
 )
 
-// Exit codes of starter, as its help tells them.
+// The exit codes of starter, as in its help.
 const (
 	exitDone    = 0
 	exitRefused = 1
 	exitUsage   = 2
 )
 
-// user is somebody at a terminal, with a data folder.
+// user is a person at a terminal, with a data folder.
 type user struct {
 	folder, data string
-	// variables are what their environment has besides.
+	// variables are additional environment variables.
 	variables []string
 }
 
@@ -47,7 +47,7 @@ func (u *user) starter(t *testing.T, args ...string) result {
 	return execute(t, have(t, starterProgram), u.environment(t), append(args, "--data", u.data)...)
 }
 
-// does runs a command that has to exit with 0, and returns what it prints.
+// does runs a command that must exit with 0, and returns its output.
 func (u *user) does(t *testing.T, args ...string) string {
 	t.Helper()
 	r := u.starter(t, args...)
@@ -55,14 +55,14 @@ func (u *user) does(t *testing.T, args ...string) string {
 	return r.stdout
 }
 
-// reads runs a command with --json, and reads what it prints.
+// reads runs a command with --json, and decodes its output.
 func (u *user) reads(t *testing.T, into any, args ...string) {
 	t.Helper()
 	printed := u.does(t, append(args, "--json")...)
 	require.NoError(t, json.Unmarshal([]byte(printed), into), "starter %s printed\n%s", strings.Join(args, " "), printed)
 }
 
-// isRefused runs a command that has to be refused: exit 1, and `code: sentence` alone on stderr.
+// isRefused runs a command that must be refused: exit code 1, and only `code: sentence` on stderr.
 func (u *user) isRefused(t *testing.T, code conversation.Code, args ...string) {
 	t.Helper()
 	r := u.starter(t, args...)
@@ -72,7 +72,7 @@ func (u *user) isRefused(t *testing.T, code conversation.Code, args ...string) {
 	require.Empty(t, r.stdout)
 }
 
-// starts opens a conversation, and returns its SID.
+// starts starts a conversation and returns its SID.
 func (u *user) starts(t *testing.T, args ...string) string {
 	t.Helper()
 	sid := strings.TrimSpace(u.does(t, append([]string{"start", "--channel", "web", "--customer", "Crystal Minh"}, args...)...))
@@ -100,7 +100,7 @@ func (u *user) offered(t *testing.T, sid, agent string) {
 	})
 }
 
-// runsDev starts `starter dev` and returns when it says that everything runs.
+// runsDev starts `starter dev` and returns when it reports that everything runs.
 func (u *user) runsDev(t *testing.T) *process {
 	t.Helper()
 	dev := launch(t, "starter dev", have(t, starterProgram), u.environment(t),
@@ -134,7 +134,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	u.reads(t, &settings, "settings", "--transfer-notes", "on")
 	require.Equal(t, 90, settings.ReservationTimeout)
 
-	// By queue, with history and note; declined, and taken by hand in the end.
+	// To a queue, with transcript and note; declined, and claimed in the end.
 	u.does(t, "transfer", sid, "--from", "alice", "--to", "queue:billing", "--note", "Charged twice.")
 	u.offered(t, sid, "bob")
 	var offers []desk.Offer
@@ -157,7 +157,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	u.isRefused(t, conversation.CodeNoReservation, "accept", sid, "--agent", "carol")
 	u.does(t, "accept", sid, "--agent", "bob")
 
-	// Back to alice, who wraps up: taken back once, made again, refused, wrapped up, accepted.
+	// Back to alice, who is in wrap-up: canceled once, repeated, refused, wrapped up, accepted.
 	u.does(t, "transfer", sid, "--from", "bob", "--to", "agent:alice")
 	u.does(t, "cancel", sid, "--agent", "bob")
 	u.does(t, "transfer", sid, "--from", "bob", "--to", "agent:alice", "--command-id", "again")
@@ -235,7 +235,7 @@ func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
 	}
 	dev.kill()
 
-	// Nobody answers now, and the user is told what to do.
+	// Without a server, the error says what to do.
 	r := u.starter(t, "show", passed, "--timeout", "5s")
 	require.Equal(t, exitRefused, r.code)
 	require.Contains(t, r.stderr, "starter dev")
@@ -252,14 +252,14 @@ func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
 	require.Contains(t, u.does(t, "transcript", passed, "--as", "bob"), "Before the crash.")
 	require.Equal(t, exitDone, dev.interrupt(t))
 
-	// A clean end is no different.
+	// Conversations also survive a clean stop.
 	dev = u.runsDev(t)
 	u.does(t, "accept", assigned, "--agent", "bob")
 	measuresADeployment(t, u)
 	require.Equal(t, exitDone, dev.interrupt(t))
 }
 
-// measuresADeployment has `starter bench` look at what runs, and leave it as it was.
+// measuresADeployment runs `starter bench` on the running deployment, and checks that it leaves the deployment as it was.
 func measuresADeployment(t *testing.T, u *user) {
 	t.Helper()
 	var found struct {
@@ -436,7 +436,7 @@ func TestStarterRefusesBadValues(t *testing.T) {
 	u.isRefused(t, conversation.CodeUnknownConversation, "transcript", baton.NewConversation())
 	require.Equal(t, revision, u.shows(t, sid).Revision, "nothing was changed")
 
-	// The longest note that there may be reaches bob as it is.
+	// The longest permitted note reaches bob unchanged.
 	note := strings.Repeat("é", conversation.MaxNote)
 	u.does(t, "transfer", sid, "--from", "alice", "--to", "agent:bob", "--note", note)
 	waitFor(t, soon, "the note", func() bool {
@@ -450,7 +450,7 @@ func TestStarterRefusesBadValues(t *testing.T) {
 	require.Contains(t, second.stderr, "in use by another dev server")
 }
 
-// dialogues is where the sample of real dialogues is, beside the repository.
+// dialogues is the file with a sample of real dialogues, next to the repository.
 const dialogues = "../../shared/data/abcd_sample.json"
 
 func TestStarterImportsRealDialoguesTurnByTurn(t *testing.T) {

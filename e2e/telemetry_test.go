@@ -31,13 +31,13 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// Texts that nobody but the people themselves may read. None of them is a word of Baton's.
+// Texts that only the people concerned may read. None of them is a word that Baton uses.
 var private = []string{
 	"Philippa Quillfeather", "philippa@quillfeather.example", "+15550123987", "my-parrot-ate-the-invoice",
 	"she-sounds-rather-cross", "vip-marmalade", "parrot-refund-granted", "Marmalade affair", "wrapup-about-the-parrot",
 }
 
-// traces takes the spans that processes export, as a collector does.
+// traces receives the spans that processes export, like a collector.
 type traces struct {
 	url string
 
@@ -64,7 +64,7 @@ func collectTraces(t *testing.T) *traces {
 	return c
 }
 
-// span is a span, and whose it is.
+// span is a span with the service that exported it.
 type span struct {
 	*trace.Span
 
@@ -110,7 +110,7 @@ func (c *traces) awaits(t *testing.T, service, name string, traceID, parent []by
 	return found[0]
 }
 
-// listed are those spans as text.
+// listed returns those spans as text.
 func (c *traces) listed(which func(span) bool) string {
 	var list strings.Builder
 	for _, s := range c.spans(which) {
@@ -128,7 +128,7 @@ func (s span) attribute(key string) string {
 	return ""
 }
 
-// everything is all that was exported, as text.
+// everything returns all exported spans as text.
 func (c *traces) everything(t *testing.T) string {
 	t.Helper()
 	c.mutex.Lock()
@@ -142,7 +142,7 @@ func (c *traces) everything(t *testing.T) string {
 	return all.String()
 }
 
-// observed is a front whose worker and gateway tell everything that they have to tell.
+// observed is a front whose worker and gateway export all telemetry.
 type observed struct {
 	*front
 
@@ -176,7 +176,7 @@ func openObserved(t *testing.T) *observed {
 	return o
 }
 
-// says waits until the process logs the message, and returns what it says of the key.
+// says waits until the process logs the message, and returns the value of the key.
 func (p *process) says(t *testing.T, message, key string) (value string) {
 	t.Helper()
 	waitFor(t, patience, p.name+" says "+message, func() bool {
@@ -188,7 +188,7 @@ func (p *process) says(t *testing.T, message, key string) (value string) {
 	return value
 }
 
-// lines are what the process has logged with that message.
+// lines returns the log lines of the process with that message.
 func (p *process) lines(message string) (found []map[string]any) {
 	for text := range strings.Lines(p.stderr.String()) {
 		var line map[string]any
@@ -199,7 +199,7 @@ func (p *process) lines(message string) (found []map[string]any) {
 	return found
 }
 
-// answers fetches what a process tells over HTTP.
+// answers fetches an address of a process over HTTP.
 func answers(t *testing.T, address string) (status int, body string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(in(t, patience), http.MethodGet, address, nil)
@@ -221,7 +221,7 @@ func (o *observed) metrics(t *testing.T) (worker, gateway string) {
 	return worker, gateway
 }
 
-// TestTelemetry has one conversation with everything switched on: its steps need each other.
+// TestTelemetry runs one conversation with all telemetry enabled. Its steps depend on each other.
 func TestTelemetry(t *testing.T) {
 	t.Parallel()
 	o := openObserved(t)
@@ -231,7 +231,7 @@ func TestTelemetry(t *testing.T) {
 	o.isLookedAtByRules(t)
 }
 
-// tellsOneTrace passes a conversation on over HTTP, in a trace that has begun elsewhere.
+// tellsOneTrace transfers a conversation over HTTP in a trace that started elsewhere.
 func (o *observed) tellsOneTrace(t *testing.T) {
 	t.Helper()
 	service := o.admin(t)
@@ -284,7 +284,7 @@ func (o *observed) tellsOneTrace(t *testing.T) {
 	})
 }
 
-// tellsNothingPrivate tells the story with what only people may read, and looks for it everywhere.
+// tellsNothingPrivate runs the story with private texts, and searches for them in all telemetry.
 func (o *observed) tellsNothingPrivate(t *testing.T) {
 	t.Helper()
 	service := o.admin(t)
@@ -347,7 +347,7 @@ func (o *observed) tellsNothingPrivate(t *testing.T) {
 	}
 }
 
-// isReadyWhileBothAnswer kills the Temporal server, and starts it again.
+// isReadyWhileBothAnswer kills the Temporal server and restarts it.
 func (o *observed) isReadyWhileBothAnswer(t *testing.T) {
 	t.Helper()
 	probes := []string{o.workerTold, o.gatewayTold, o.gateway.url}
@@ -373,10 +373,11 @@ func (o *observed) isReadyWhileBothAnswer(t *testing.T) {
 	waitFor(t, patience, "both are ready again", all(http.StatusOK))
 }
 
-// isLookedAtByRules checks the alerts and the dashboard against what was told, and that the list of metrics is whole.
+// isLookedAtByRules checks the alerts and the dashboard against the exported metrics, and that the list of metrics
+// is complete.
 func (o *observed) isLookedAtByRules(t *testing.T) {
 	t.Helper()
-	require.NoError(t, o.desk.AddQueue(in(t, patience), "nights")) // nobody is on it
+	require.NoError(t, o.desk.AddQueue(in(t, patience), "nights")) // it has no agents
 	o.begin(t, "nights")
 	_, err := o.temporal.ExecuteWorkflow(in(t, patience), client.StartWorkflowOptions{ID: "unheard-of", TaskQueue: workflows.TaskQueue}, "Unheard of")
 	require.NoError(t, err)

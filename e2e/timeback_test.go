@@ -20,7 +20,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// agreeSoon waits until the desk shows the conversations as they are: within a minute, whatever has happened.
+// agreeSoon waits until the desk shows the conversations as they are, within a minute.
 func agreeSoon(t *testing.T, c *centre, sids ...string) {
 	t.Helper()
 	began := time.Now()
@@ -40,8 +40,8 @@ func agreeSoon(t *testing.T, c *centre, sids ...string) {
 	requireLoadsCounted(t, c)
 }
 
-// resetTo resets the conversation's workflow to the first workflow task that ends after the event, as the Web UI's button does.
-// What was sent to it since is left out.
+// resetTo resets the conversation's workflow to the first workflow task that ends after the event, like the Web
+// UI's button. Later signals and updates are not reapplied.
 func (c *centre) resetTo(t *testing.T, sid string, after func(events int) bool) {
 	t.Helper()
 	history := c.temporal.GetWorkflowHistory(in(t, patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
@@ -63,7 +63,7 @@ func (c *centre) resetTo(t *testing.T, sid string, after func(events int) bool) 
 	require.NoError(t, err)
 }
 
-// events is how many events the history of the conversation's run has.
+// events returns the number of events in the history of the conversation's run.
 func (c *centre) events(t *testing.T, sid string) int {
 	t.Helper()
 	standing, err := c.baton.Standing(in(t, patience), sid)
@@ -71,14 +71,15 @@ func (c *centre) events(t *testing.T, sid string) int {
 	return int(standing.Events)
 }
 
-// A conversation whose workflow is reset is shown as it is then, and its customer is offered to somebody.
+// After a workflow is reset, the desk shows the conversation in its new state, and the customer is offered to an
+// agent.
 func TestAConversationThatIsReset(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
 	w := c.startWorker(t, "BATON_METRICS=127.0.0.1:0")
 	ctx := in(t, 3*patience)
 
-	// To before a transfer that was accepted: nobody sends it a command afterwards.
+	// Reset to before a transfer that was accepted, without a later command.
 	quiet := c.beginWithAlice(t)
 	agreeSoon(t, c, quiet)
 	before := c.events(t, quiet)
@@ -95,14 +96,14 @@ func TestAConversationThatIsReset(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, conversation.ReasonReset, ghost.CanceledReason)
 
-	// And transferred at once: the new task is another one.
+	// A transfer right after the reset creates another task.
 	c.do(t, quiet, conversation.TransferCommand{From: "alice", To: to("bob")})
 	require.NotEqual(t, lost[1].SID, c.offered(t, quiet, "bob").SID)
 	c.do(t, quiet, conversation.AcceptCommand{Agent: "bob"})
 	agreeSoon(t, c, quiet)
 	c.finish(t, quiet)
 
-	// To the first workflow task, of one that is open, and of one that was closed.
+	// Reset to the first workflow task, of an open and of a closed conversation.
 	first := c.beginWithAlice(t)
 	agreeSoon(t, c, first)
 	over := c.beginWithAlice(t)
@@ -115,7 +116,7 @@ func TestAConversationThatIsReset(t *testing.T) {
 		c.finish(t, sid)
 	}
 
-	// One that is terminated keeps nobody.
+	// A terminated conversation releases its agents.
 	ended := c.beginWithAlice(t)
 	agreeSoon(t, c, ended)
 	require.NoError(t, c.temporal.TerminateWorkflow(ctx, workflows.ID(ended), "", "test"))
@@ -133,7 +134,7 @@ func TestAConversationThatIsReset(t *testing.T) {
 	require.Contains(t, metrics, `baton_conversations_repaired_total{outcome="released"} 1`+"\n")
 }
 
-// copyFile copies a file that nobody writes.
+// copyFile copies a file that no process writes.
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	content, err := os.ReadFile(from)
@@ -141,8 +142,8 @@ func copyFile(t *testing.T, from, to string) {
 	require.NoError(t, os.WriteFile(to, content, 0o600))
 }
 
-// An older copy of Temporal's database is put back under workers that stay, then one of the desk's: each time every open
-// conversation agrees with the desk within a minute.
+// An older copy of Temporal's database is put in place while the workers keep running, and then one of the desk's.
+// Each time, every open conversation agrees with the desk within a minute.
 func TestOlderCopiesArePutBack(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
@@ -157,12 +158,12 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	database, kept := c.options.DatabaseFile, filepath.Join(c.folder, "temporal.copy")
 	stopServer()
 	copyFile(t, database, kept)
-	copyFile(t, database+"-wal", kept+"-wal") // the server leaves some of it there
+	copyFile(t, database+"-wal", kept+"-wal") // the server leaves data there
 	c.startServer(t)
 	c.do(t, transferred, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
 	c.finish(t, closed)
-	begun := c.beginWithAlice(t) // the copy has never had it
+	begun := c.beginWithAlice(t) // the copy does not contain it
 	agreeSoon(t, c, transferred, begun, idle)
 	stopServer()
 	for _, more := range []string{"", "-wal", "-shm"} {
@@ -182,7 +183,8 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
 	agreeSoon(t, c, transferred)
 
-	// The desk's database: whoever has it open is stopped, as for every restore of a file.
+	// The desk's database: all processes that have it open are stopped first, as for every restore of a SQLite
+	// file.
 	keptDesk := filepath.Join(c.folder, "desk.copy")
 	putDesk := func(from, to string, meanwhile ...string) {
 		t.Helper()

@@ -22,8 +22,8 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// The build that is upgraded to has one more timer at the beginning of each run. Put behind GetVersion it takes
-// over the conversations of the build before; without, it can't, and has to be found out.
+// The new build has one more timer at the start of each run. With GetVersion, it can continue the conversations of
+// the old build. Without it, it cannot, and the replay check must detect that.
 const (
 	changedFrom = "\tworkflow.Go(ctx, r.tellDesk)\n"
 	changedTo   = `	%s{
@@ -31,18 +31,19 @@ const (
 	}
 `
 	ifVersioned = `if workflow.GetVersion(ctx, "rehearsed", workflow.DefaultVersion, 1) >= 1 `
-	// ranChanged finds the conversations that ran the changed code behind GetVersion.
+	// ranChanged finds the conversations that ran the changed code with GetVersion.
 	ranChanged = `TemporalChangeVersion = "rehearsed-1"`
 )
 
-// drainsSoon has the server look every second whether a version is drained.
+// drainsSoon makes the server check every second whether a version is drained.
 var drainsSoon = map[string]any{
 	"matching.wv.VersionDrainageStatusVisibilityGracePeriod": "1s", "matching.wv.VersionDrainageStatusRefreshInterval": "1s",
 }
 
-// A build is upgraded to another while conversations are in every state: the gate lets it pass, it gets half of them
-// and then all, and the build before is drained and stopped. One more build, which the gate finds out, is put in
-// charge all the same and taken back. Nothing is lost. Pinned conversations stay with their build until they are closed.
+// A build is upgraded while conversations are in every state. The replay check accepts the new build, it gets half
+// of the conversations and then all, and the old build is drained and stopped. A third build, which the check
+// rejects, is made current nevertheless, and then replaced. Nothing is lost. Pinned conversations stay with their
+// build until they are closed.
 func TestUpgradeWithOpenConversations(t *testing.T) {
 	t.Parallel()
 	second, third := filepath.Join(t.TempDir(), "second"), filepath.Join(t.TempDir(), "third")
@@ -51,7 +52,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	builds.Go(func() error { return buildChanged(third, "") })
 
 	c := openCentre(t, drainsSoon)
-	require.NoError(t, c.desk.AddQueue(t.Context(), "night")) // nobody is on it
+	require.NoError(t, c.desk.AddQueue(t.Context(), "night")) // it has no agents
 	old := c.startVersion(t, have(t, workerProgram), "first")
 	c.makeCurrent(t, "first")
 	open := c.beginInEveryState(t)
@@ -101,7 +102,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	c.makeCurrent(t, "third")
 	answered := make(chan error, 1)
 	ctx := in(t, patience)
-	go func() { // of a conversation that was begun without the change
+	go func() { // to a conversation that began without the change
 		_, err := c.baton.Send(ctx, open[0], conversation.TransferCommand{From: "alice", To: to("bob")})
 		answered <- err
 	}()
@@ -122,7 +123,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	c.upgradePinned(t, filepath.Join(second, "worker"))
 }
 
-// upgradePinned puts one more build in charge, while a conversation is pinned to the one before.
+// upgradePinned makes one more build current while a conversation is pinned to the previous one.
 func (c *centre) upgradePinned(t *testing.T, program string) {
 	t.Helper()
 	c.makeCurrentWhileItStarts(t, program, "pinned-1", "BATON_VERSIONING=pinned")
@@ -146,8 +147,8 @@ func (c *centre) upgradePinned(t *testing.T, program string) {
 	requireAgreement(t, c, stays, goes)
 }
 
-// beginInEveryState begins a conversation that waits, one that is offered, one that an agent has, one that is passed
-// on, one that is wrapped up, and one that two wrap up. The first one has been with an agent.
+// beginInEveryState starts conversations: one that waits, one that is offered, one that an agent has, one that is
+// being transferred, one in wrap-up, and one with two wrap-ups. An agent has had the first one.
 func (c *centre) beginInEveryState(t *testing.T) []string {
 	t.Helper()
 	assigned, passed, wrapping, twice := c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t)
@@ -206,7 +207,7 @@ func (c *centre) starter(t *testing.T, program string, args ...string) result {
 	return execute(t, program, c.deployment(), args...)
 }
 
-// deploys runs a command of `starter deployment`, which has to exit with 0.
+// deploys runs a command of `starter deployment` that must exit with 0.
 func (c *centre) deploys(t *testing.T, args ...string) {
 	t.Helper()
 	r := c.starter(t, have(t, starterProgram), append([]string{"deployment"}, args...)...)
@@ -218,8 +219,9 @@ func (c *centre) makeCurrent(t *testing.T, build string) {
 	c.deploys(t, "set-current", build)
 }
 
-// makeCurrentWhileItStarts puts a build in charge before the server has seen its workers ask for workflow tasks, as one
-// does who starts them and goes on. The server insists on it only for queues in which something happens.
+// makeCurrentWhileItStarts makes a build current before the server has seen its workers poll for workflow tasks,
+// like a user who starts the workers and continues immediately. The server requires these polls only for task
+// queues with recent activity.
 func (c *centre) makeCurrentWhileItStarts(t *testing.T, program, build string, more ...string) {
 	t.Helper()
 	version := worker.WorkerDeploymentVersion{DeploymentName: deploymentName, BuildID: build}
@@ -237,7 +239,7 @@ func (c *centre) makeCurrentWhileItStarts(t *testing.T, program, build string, m
 	require.Equal(t, exitDone, current.ended(t), "set-current: %s", current.stderr.String())
 }
 
-// found waits until the query finds so many conversations.
+// found waits until the query finds that many conversations.
 func (c *centre) found(t *testing.T, query string, wanted int) {
 	t.Helper()
 	waitFor(t, patience, fmt.Sprintf("%d conversations where %s", wanted, query), func() bool {
@@ -247,8 +249,8 @@ func (c *centre) found(t *testing.T, query string, wanted int) {
 	})
 }
 
-// buildChanged builds worker and starter with the changed workflow, which no folder of the project has: the
-// compiler reads a copy in the place of the file. What guards the change stands before it.
+// buildChanged builds worker and starter with a changed workflow. The change is in no folder of the repository: the
+// compiler reads a changed copy instead of the file. guard is the code before the change.
 func buildChanged(folder, guard string) error {
 	original, err := filepath.Abs("../workflows/loop.go")
 	if err != nil {

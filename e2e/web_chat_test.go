@@ -13,7 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// conversations are all that the office's desk knows.
+// conversations returns all conversations that the office's desk knows.
 func (o *office) conversations(t *testing.T) []desk.Conversation {
 	t.Helper()
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
@@ -24,7 +24,8 @@ func (o *office) conversations(t *testing.T) []desk.Conversation {
 	return found
 }
 
-// TestAChatIsBegunAndWrittenOnce sends the customer's forms again, as a browser does whose answer was lost.
+// TestAChatIsBegunAndWrittenOnce: a browser sends the customer's forms again after a lost answer. The chat is
+// started once, and each message is sent once.
 func TestAChatIsBegunAndWrittenOnce(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -73,7 +74,7 @@ func (c *pageCaller) forgets(path, name string) {
 	require.Fail(c.t, "there is no cookie "+name)
 }
 
-// TestAFormOfAChatIsItsBrowsersOnly has another browser send the form of a chat, whose ID it has learned.
+// TestAFormOfAChatIsItsBrowsersOnly: another browser cannot use the form of a chat, even if it knows the form's ID.
 func TestAFormOfAChatIsItsBrowsersOnly(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -99,14 +100,14 @@ func TestAFormOfAChatIsItsBrowsersOnly(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, customer.calls(http.MethodPost, "/chat/end", url.Values{"once": {uuid.NewString()}}).status)
 	reads()
 
-	// The customer's own form, sent again when the chat is over, does not open it again.
+	// When the chat is over, sending the customer's own form again does not reopen it.
 	customer.forgets("/chat", "baton_chat")
 	again := customer.calls(http.MethodPost, "/chat/start", start)
 	require.Equal(t, http.StatusConflict, again.status)
 	require.NotContains(t, customer.calls(http.MethodGet, "/chat", nil).body, "4711")
 }
 
-// TestARefusedStartBeginsNothing has a customer correct a form that cannot begin a chat.
+// TestARefusedStartBeginsNothing: a customer corrects a form that was refused. No chat was started by it.
 func TestARefusedStartBeginsNothing(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -134,7 +135,8 @@ func TestARefusedStartBeginsNothing(t *testing.T) {
 	require.Len(t, o.conversations(t), 7)
 }
 
-// TestAFormOfAChatThatIsOverIsRefused has a tab that was left open write into a chat, and end it, after its browser began another.
+// TestAFormOfAChatThatIsOverIsRefused: a tab that was left open cannot write into its chat or end it after its
+// browser started another one.
 func TestAFormOfAChatThatIsOverIsRefused(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -156,7 +158,8 @@ func TestAFormOfAChatThatIsOverIsRefused(t *testing.T) {
 	require.Equal(t, conversation.ConversationActive, o.shows(t, sid).Status)
 }
 
-// TestWhatIsRefusedOnTheDeskIsSaidAndKept has an agent write and pass on just as the customer leaves.
+// TestWhatIsRefusedOnTheDeskIsSaidAndKept: an agent writes and transfers just as the customer leaves. The page says
+// that it was refused, and keeps what was typed.
 func TestWhatIsRefusedOnTheDeskIsSaidAndKept(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -197,7 +200,8 @@ func TestWhatIsRefusedOnTheDeskIsSaidAndKept(t *testing.T) {
 	require.Equal(t, "/conversations/"+sid, carol.calls(http.MethodGet, "/desk/"+sid, nil).location, "a supervisor looks at it as supervisors do")
 }
 
-// TestASenderTakesBackAfterTheirWrapup takes a conversation back that nobody has accepted yet.
+// TestASenderTakesBackAfterTheirWrapup: a sender can still cancel a transfer that no agent has accepted, after
+// their wrap-up.
 func TestASenderTakesBackAfterTheirWrapup(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)

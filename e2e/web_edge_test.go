@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxied is a client behind a proxy on this machine that ends TLS: it keeps cookies as a browser does.
+// proxied is a client behind a proxy on this machine that terminates TLS. It keeps cookies like a browser.
 type proxied struct {
 	t       *testing.T
 	gateway string
@@ -61,7 +61,8 @@ func (p *proxied) beginsChat(name string) (status int) {
 	return status
 }
 
-// TestAGatewayBehindAProxy has many customers and a program come through one proxy.
+// TestAGatewayBehindAProxy: many customers and a program come through one proxy. Limits apply to each client's
+// address, not to the proxy's.
 func TestAGatewayBehindAProxy(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -108,7 +109,7 @@ func TestAGatewayBehindAProxy(t *testing.T) {
 	status, _, _ = program.asks(http.MethodPost, "/v1/Workspaces", nil, append(basic(account.Token), "Origin", "https://evil.example")...)
 	require.Equal(t, http.StatusForbidden, status)
 
-	// A browser that asks for a page that is none, and the log.
+	// A browser asks for a page that does not exist; then the log is checked.
 	status, header, body = from("192.0.2.9").asks(http.MethodGet, "/nowhere", nil, "Accept", "text/html,*/*;q=0.8")
 	require.Equal(t, http.StatusNotFound, status)
 	require.Empty(t, header.Get("WWW-Authenticate"))

@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/internal/temporalenv"
 )
 
-// commands are the office's conversations for a service that sends commands itself.
+// commands returns a client of the office's conversations for a service that sends commands itself.
 func (o *office) commands(t *testing.T) *centre {
 	t.Helper()
 	temporal, err := temporalenv.Dial(t.Context(), temporalenv.Options{Address: o.temporal})
@@ -25,15 +25,15 @@ func (o *office) commands(t *testing.T) *centre {
 	return &centre{temporal: temporal, baton: baton.NewClient(temporal)}
 }
 
-// startGateway starts a second gateway of the office, with the same sessions and cookies: a browser
-// doesn't tell the ports of one host apart.
+// startGateway starts a second gateway of the office, with the same sessions and cookies: a browser doesn't
+// separate the ports of one host.
 func (o *office) startGateway(t *testing.T, name, address string) *gateway {
 	t.Helper()
 	return launchGateway(t, name, environment("BATON_DATABASE="+o.database, "TEMPORAL_ADDRESS="+o.temporal, "BATON_HTTP="+address))
 }
 
-// A gateway is killed and started again at its address: pages say that they have no connection, come back by
-// themselves, and show all that has happened meanwhile; what was being typed is still there.
+// A gateway is killed and restarted at its address. Pages report that they have no connection, recover by
+// themselves, and show everything that has happened meanwhile. Text that was being typed is still there.
 func TestPagesComeBackAfterTheGatewayWasKilled(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -77,19 +77,20 @@ func TestPagesComeBackAfterTheGatewayWasKilled(t *testing.T) {
 	bob.opens("Crystal Minh")
 	bob.seesIn("#thread", "Are you still there?")
 	for _, v := range everybody {
-		v.leave() // before the gateway is ended
+		v.leave() // before the gateway stops
 	}
 }
 
 const (
 	// offersMeasured is how many transfers are measured.
 	offersMeasured = 10
-	// byHand is how long an agent has a conversation at least before they pass it on. What follows at once comes from
-	// a program, and is told the desk together with what comes after it.
+	// byHand is the shortest time before an agent transfers a conversation. A faster transfer comes from a program,
+	// and its sync is combined with that of the next command.
 	byHand = 300 * time.Millisecond
 )
 
-// A transfer shows on the receiver's page by itself. How long that takes is printed, and no test: the machine may be busy.
+// A transfer appears on the receiver's page without a reload. The test prints how long it takes but sets no limit,
+// because the machine may be busy.
 func TestATransferShowsOnTheReceiversPage(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -120,8 +121,8 @@ func TestATransferShowsOnTheReceiversPage(t *testing.T) {
 		offersMeasured, measured(took[len(took)/2]), measured(took[len(took)-1]))
 }
 
-// A page that has asked for itself anew is answered after somebody has gone on to another one: the answer
-// is too late to be shown.
+// An agent opens another conversation while the page refreshes: the late answer of the refresh does not replace
+// what is open.
 func TestAnAnswerThatComesLateClosesNothing(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -152,7 +153,7 @@ func TestAnAnswerThatComesLateClosesNothing(t *testing.T) {
 		"the conversation that she has opened stays open")
 }
 
-// Who has chosen somebody and searches on keeps the choice.
+// A user who has chosen a transfer target and searches again keeps the choice.
 func TestASearchKeepsWhatWasChosen(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// reads waits until an element that a CSS selector finds has the parts of a sentence from left to right, line by line: no
-// part has moved another one.
+// reads waits until an element that a CSS selector finds shows the parts of a sentence from left to right, line by
+// line, with none moved by another.
 func (v *visitor) reads(selector string, parts ...string) {
 	v.t.Helper()
 	v.waits("reads "+strings.Join(parts, " | ")+" in "+selector, `((selector, parts) => [...document.querySelectorAll(selector)].some((element) => {
@@ -51,8 +51,8 @@ func joined(parts []string) string {
 	return strings.Join(encoded, ", ")
 }
 
-// Names, reasons and notes from right to left move nothing beside them, wherever people read them, and a name cannot
-// reverse what stands beside it.
+// Right-to-left names, reasons and notes do not change the order of the text around them on any page, and a name
+// cannot reverse the text next to it.
 func TestTextFromRightToLeft(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -107,8 +107,8 @@ func TestTextFromRightToLeft(t *testing.T) {
 	carol.reads("tr", "Eve7 kcatta", "web", "closed", "alice", "·", "מכירות", "last")
 }
 
-// A text that is too long is said beside its field, with a count of characters, before it is sent: nothing of it is cut, and
-// nothing is sent.
+// A text that is too long is reported next to its field, with a count of characters, before it is sent: it is not
+// cut, and it is not sent.
 func TestTooLongIsSaidBesideTheField(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -117,7 +117,7 @@ func TestTooLongIsSaidBesideTheField(t *testing.T) {
 		wide     = "👩🏽" // two characters, four units of UTF-16
 		combined = "e\u0301"
 	)
-	// long is a text of that many characters.
+	// long returns a text of that many characters.
 	long := func(count int) string { return strings.Repeat(wide+combined, count/4) + strings.Repeat("x", count%4) }
 	counts := func(v *visitor, name, says string) {
 		t.Helper()
@@ -127,7 +127,7 @@ func TestTooLongIsSaidBesideTheField(t *testing.T) {
 			return (said.hidden ? "" : said.innerText) === `+quoted(says)+` && field.getAttribute("aria-describedby").includes(said.id);
 		})()`)
 	}
-	// bounded types a text that is too long into a field, one that is not, and the longest one at last.
+	// bounded types three texts into a field: one that is too long, a short one, and the longest permitted one.
 	bounded := func(v *visitor, role, label, name, most, over string, limit int, send func()) {
 		t.Helper()
 		v.types(role, label, long(limit+50))

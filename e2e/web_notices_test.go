@@ -6,8 +6,9 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestASenderIsNotifiedWhereverTheyAre: of a decline and of the acceptance, by itself, with another conversation open and on
-// another page; and an agent who missed an offer learns why they are offline, in every tab.
+// TestASenderIsNotifiedWhereverTheyAre: a sender is notified of a decline and of the acceptance without a reload,
+// with another conversation open and on another page. An agent who missed an offer is told in every tab why they
+// are offline.
 func TestASenderIsNotifiedWhereverTheyAre(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)

@@ -18,11 +18,12 @@ import (
 	"github.com/baton-transfers/baton/internal/config"
 )
 
-// picturesVariable names the folder that the screenshots of the documentation are written to; `make screenshots` sets it.
-// Elsewhere they are drawn all the same, for what the browser may complain of.
+// picturesVariable names the folder for the screenshots of the documentation; `make screenshots` sets it. Without
+// it, the screenshots are still taken, because the browser may complain about the pages.
 const picturesVariable = "BATON_SCREENSHOTS"
 
-// TestScreenshots takes the screenshots of the documentation: a contact centre with a week behind it, and a transfer under way.
+// TestScreenshots takes the screenshots of the documentation: a centre with a week of history and a transfer in
+// progress.
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	folder := cmp.Or(os.Getenv(picturesVariable), t.TempDir())
@@ -41,7 +42,8 @@ func TestScreenshots(t *testing.T) {
 	alice, bob := o.signIn(t, "alice", "Alice Moreau", "/desk"), o.signIn(t, "bob", "Bob Okafor", "/desk")
 	draw(carol, "admin-transfers")
 
-	// What else alice has: one that she has passed on and wraps up, and one that waits for her answer.
+	// Two more conversations of alice: one that she has transferred and wraps up, and one that waits for her
+	// answer.
 	say := func(sid, from, text string) {
 		t.Helper()
 		_, err := records.Say(in(t, patience), desk.NewMessage{Conversation: sid, From: from, Text: text})
@@ -106,7 +108,7 @@ func (c *centre) startAs(t *testing.T, channel conversation.Channel, name, addre
 	return sid
 }
 
-// past is a contact centre's week before the pictures, which the desk is told of as workers would have.
+// past generates a centre's week before the screenshots. It syncs with the desk like a worker.
 type past struct {
 	*desk.Desk
 
@@ -129,7 +131,7 @@ func (u *user) openDesk(t *testing.T) *desk.Desk {
 		p.now = began
 		p.tell()
 	}
-	require.NoError(t, p.SetPresence(p.ctx(), "emil", desk.PresenceBreak)) // the pictures are of alice
+	require.NoError(t, p.SetPresence(p.ctx(), "emil", desk.PresenceBreak)) // the screenshots show alice
 	require.NoError(t, p.Close())
 
 	records, err := desk.Open(t.Context(), config.Database(u.data), desk.Options{})
@@ -138,7 +140,7 @@ func (u *user) openDesk(t *testing.T) *desk.Desk {
 	return records
 }
 
-// queueMembers are who works on which queue.
+// queueMembers are the agents of each queue.
 var queueMembers = map[string][]string{"support": {"alice", "emil"}, "billing": {"bob", "emil"}, "returns": {"dana"}}
 
 func (p *past) hire() {
@@ -146,7 +148,7 @@ func (p *past) hire() {
 	ctx := p.ctx()
 	for _, queue := range []struct{ name, friendly string }{{"support", "Support"}, {"billing", "Billing"}, {"returns", "Returns"}} {
 		require.NoError(p.t, p.CreateQueue(ctx, desk.NewQueue{Name: queue.name, FriendlyName: queue.friendly}))
-		p.now = p.now.Add(time.Second) // support is the first, which new chats come to
+		p.now = p.now.Add(time.Second) // support comes first, which gets new chats
 	}
 	for _, agent := range []desk.NewAgent{
 		{Name: "alice", FriendlyName: "Alice Moreau"},
@@ -169,7 +171,7 @@ func (p *past) hire() {
 	require.NoError(p.t, err)
 }
 
-// times are when the conversations of the past began: about twenty a day, in working hours.
+// times are when the past conversations started: about twenty a day, in working hours.
 func (p *past) times(now time.Time) (began []time.Time) {
 	day := p.now.UTC().Truncate(24 * time.Hour)
 	for ; day.Before(now); day = day.AddDate(0, 0, 1) {
@@ -183,7 +185,8 @@ func (p *past) times(now time.Time) (began []time.Time) {
 	return began
 }
 
-// Who wrote, and about what: the queue that it begins in, and the one that it may be passed to, with a note.
+// The customers, and the matters they wrote about: the first queue, the text, and the queue and note of a possible
+// transfer.
 var (
 	customers = []string{
 		"Ada Nowak", "Amina Diallo", "Ben Carter", "Chiara Conti", "Chen Wei", "Crystal Minh", "Daniel Kovač", "Elif Yılmaz", "Fatima Zahra", "Grace Mensah",
@@ -211,7 +214,7 @@ type pastConversation struct {
 	notes  []conversation.Note
 }
 
-// tell lets one conversation happen, from its start to its last wrapup.
+// tell generates one conversation, from its start to its last wrapup.
 func (p *past) tell() {
 	p.t.Helper()
 	c := &pastConversation{past: p, sid: conversation.SIDOf(conversation.PrefixConversation, uuid.New())}
@@ -233,7 +236,7 @@ func (p *past) tell() {
 	c.do(conversation.WrapupCommand{Agent: holder, Disposition: "resolved"})
 }
 
-// pass passes the conversation on; now and then it comes back to who still wraps up.
+// pass transfers the conversation. Sometimes it comes back to an agent who is still in wrap-up.
 func (c *pastConversation) pass(target conversation.Target, note string) {
 	c.t.Helper()
 	sender := c.task().Agent
@@ -258,7 +261,7 @@ func (c *pastConversation) pass(target conversation.Target, note string) {
 	c.do(conversation.WrapupCommand{Agent: receiver, Disposition: "passed_on"})
 }
 
-// accept has who is offered the conversation answer it, and write.
+// accept makes the agent who is offered the conversation accept it and write.
 func (c *pastConversation) accept() {
 	c.t.Helper()
 	c.later(4, 45)
@@ -273,7 +276,7 @@ func (c *pastConversation) later(atLeast, atMost int) {
 	c.now = c.now.Add(time.Duration(atLeast*1000+c.random.IntN((atMost-atLeast)*1000)) * time.Millisecond)
 }
 
-// task is the newest task.
+// task returns the newest task.
 func (c *pastConversation) task() *conversation.Task { return c.state.Tasks[len(c.state.Tasks)-1] }
 
 func (p *past) ctx() context.Context { return context.WithoutCancel(p.t.Context()) }
@@ -285,7 +288,7 @@ func (c *pastConversation) say(from, text string) {
 	c.later(5, 40)
 }
 
-// do carries a command out, tells the desk, and takes its matches.
+// do carries out a command, syncs with the desk, and applies its matches.
 func (c *pastConversation) do(command conversation.Command) {
 	c.t.Helper()
 	query, err := c.state.Ask(command, c.now)

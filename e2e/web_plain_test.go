@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// withoutScripts has the browser run none, from the next page on.
+// withoutScripts disables scripts in the browser, from the next page on.
 func (v *visitor) withoutScripts() {
 	v.t.Helper()
 	_, err := chromedp.Call(v.tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
@@ -21,7 +21,7 @@ func (v *visitor) withoutScripts() {
 	v.goes(v.at())
 }
 
-// untilSees loads the page again and again until each text is to be seen, as somebody without scripts does.
+// untilSees reloads the page until each text is visible, as a person without scripts does.
 func (v *visitor) untilSees(texts ...string) {
 	v.t.Helper()
 	for _, text := range texts {
@@ -35,7 +35,7 @@ func (v *visitor) untilSees(texts ...string) {
 	}
 }
 
-// Without JavaScript every form posts, and every page is there after a reload.
+// Without JavaScript, every form works, and every page is up to date after a reload.
 func TestPagesServeWithoutScripts(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -81,7 +81,7 @@ func TestPagesServeWithoutScripts(t *testing.T) {
 	crystal.sees("This chat is over.")
 }
 
-// holdsBackARefresh has the page fetch itself anew and keeps the answer on its way, until letIn brings it.
+// holdsBackARefresh makes the page refresh and holds the answer back until letIn is called.
 func (v *visitor) holdsBackARefresh() (letIn func()) {
 	v.t.Helper()
 	var first atomic.Bool
@@ -123,7 +123,7 @@ func (v *visitor) holdsBackARefresh() (letIn func()) {
 	}
 }
 
-// An agent needs no mouse.
+// An agent can work with the keyboard alone.
 func TestAgentsWorkByKeyboard(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)

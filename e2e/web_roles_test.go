@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/web"
 )
 
-// pageCaller is somebody with a plain HTTP client that keeps cookies, as a browser without scripts.
+// pageCaller is a person with a plain HTTP client that keeps cookies, like a browser without scripts.
 type pageCaller struct {
 	t      *testing.T
 	site   string
@@ -32,20 +32,20 @@ func newPageCaller(t *testing.T, site string) *pageCaller {
 	}}
 }
 
-// as signs in to the demo as its page does.
+// as signs in to the demo like its page.
 func (c *pageCaller) as(form url.Values) *pageCaller {
 	c.t.Helper()
 	require.Equal(c.t, http.StatusSeeOther, c.calls(http.MethodPost, "/sign-in", form).status)
 	return c
 }
 
-// pageAnswer is what came back: a status, where a redirect leads to, and what the page says.
+// pageAnswer is an answer: the status, the target of a redirect, and the page.
 type pageAnswer struct {
 	status         int
 	location, body string
 }
 
-// calls makes one request; of a stream it reads only that it begins.
+// calls makes one request. Of a stream it reads only the beginning.
 func (c *pageCaller) calls(method, path string, form url.Values) (answer pageAnswer) {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.t.Context(), method, c.site+path, strings.NewReader(form.Encode()))
@@ -66,14 +66,14 @@ func (c *pageCaller) calls(method, path string, form url.Values) (answer pageAns
 	return answer
 }
 
-// turnedAway tells whether the answer is for somebody whose page this isn't: sign in first, or not your role.
+// turnedAway reports whether the answer refuses the page: sign in first, or another role.
 func turnedAway(answer pageAnswer) bool {
 	signIn := answer.status == http.StatusSeeOther && strings.HasPrefix(answer.location, "/sign-in?")
 	return signIn || answer.status == http.StatusUnauthorized ||
 		(answer.status == http.StatusForbidden && strings.Contains(answer.body, "This page is not for your role"))
 }
 
-// TestEveryPageIsForItsRoles walks every page and every form with every role, and with nobody.
+// TestEveryPageIsForItsRoles calls every page and every form with every role, and without signing in.
 func TestEveryPageIsForItsRoles(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -100,7 +100,7 @@ func TestEveryPageIsForItsRoles(t *testing.T) {
 	}
 }
 
-// TestAgentsSeeOnlyWhatIsTheirs has an agent look for a conversation that is another's.
+// TestAgentsSeeOnlyWhatIsTheirs: an agent cannot find a conversation of another agent.
 func TestAgentsSeeOnlyWhatIsTheirs(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -133,7 +133,7 @@ func TestAgentsSeeOnlyWhatIsTheirs(t *testing.T) {
 	waitFor(t, patience, "bob is offered it", func() bool { return sees(bob, "/desk/"+sid) })
 }
 
-// TestFormsOfOtherSitesAreRefused sends what another site's page would have a browser send.
+// TestFormsOfOtherSitesAreRefused: requests that another site's page makes a browser send are refused.
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// TestASupervisorSearchesInTheBrowser: by what the customer wrote, with the keyboard; a change elsewhere does not repeat the
-// search; and the command line finds the same.
+// TestASupervisorSearchesInTheBrowser: a supervisor searches by the customer's words, with the keyboard. A change
+// elsewhere does not repeat the search. The command line finds the same conversations.
 func TestASupervisorSearchesInTheBrowser(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)

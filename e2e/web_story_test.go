@@ -10,12 +10,13 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// office is `starter dev` as people meet it: in browsers, at the address that it prints.
+// office is `starter dev` as people use it: in browsers, at the address that it prints.
 type office struct {
 	*user
 
 	dev *process
-	// url is where the pages are, database the desk's, temporal the server's address, ui that of the Temporal Web UI.
+	// url is the address of the pages, database that of the desk, temporal that of the server, ui that of the
+	// Temporal Web UI.
 	url, database, temporal, ui string
 }
 
@@ -24,7 +25,7 @@ func openOffice(t *testing.T) *office {
 	return officeOf(t, newUser(t))
 }
 
-// officeOf is an office whose data are the user's.
+// officeOf starts an office on the user's data.
 func officeOf(t *testing.T, u *user) *office {
 	t.Helper()
 	o := &office{user: u}
@@ -40,7 +41,7 @@ func officeOf(t *testing.T, u *user) *office {
 	return o
 }
 
-// signIn opens a browser for one of the demo's people, who goes to their own address as the page offers it.
+// signIn opens a browser for one of the demo's people, who signs in at their own address, as the page offers it.
 func (o *office) signIn(t *testing.T, name, link, page string) *visitor {
 	t.Helper()
 	v := openBrowser(t, name, o.url)
@@ -81,7 +82,7 @@ func (o *office) administrator(t *testing.T) *visitor {
 	return o.signIn(t, "carol", "carol as administrator", "/admin/transfers")
 }
 
-// beginsChat opens a browser for a customer, who begins a chat.
+// beginsChat opens a browser for a customer, who starts a chat.
 func (o *office) beginsChat(t *testing.T, name, about string) *visitor {
 	t.Helper()
 	v := openBrowser(t, name, o.url)
@@ -108,7 +109,7 @@ func (v *visitor) opens(customer string) {
 	v.seesIn("h2", customer)
 }
 
-// passes hands the conversation that is open to whom the search finds.
+// passes transfers the open conversation to the target that the search finds.
 func (v *visitor) passes(search, to, note string) {
 	v.t.Helper()
 	v.clicks("link", "Transfer")
@@ -121,7 +122,7 @@ func (v *visitor) passes(search, to, note string) {
 	v.clicks("button", "Transfer conversation")
 }
 
-// What is written in the story.
+// The texts of the story.
 const (
 	charged  = "Hi! I was charged twice for order 3348917502."
 	note     = "Charged twice on 3 May; the second one is to be paid back."
@@ -131,8 +132,8 @@ const (
 	refusing = "Finish your wrap-up here"
 )
 
-// TestPeopleTellTheStoryInBrowsers is the story of the demo, clicked: an administrator turns transfers on,
-// a customer writes, and two agents pass the chat to and fro.
+// TestPeopleTellTheStoryInBrowsers is the story of the demo in browsers: an administrator enables transfers, a
+// customer writes, and two agents transfer the chat back and forth.
 func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -171,11 +172,11 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	crystal.sees("You are talking to alice.")
 	crystal.axe()
 
-	// To the queue, with a note, which bob sees with the whole history before he accepts.
+	// To the queue, with a note. Bob sees the note and the whole transcript before he accepts.
 	bob.chooses("Status", "on a break")
 	bob.sees("set yourself available to be offered conversations")
 	alice.clicks("link", "Transfer")
-	alice.seesDisabled("radio", "bob") // who isn't there, which is said
+	alice.seesDisabled("radio", "bob") // he is on a break, and the page says so
 	alice.seesIn("#directory", "on a break")
 	alice.axe()
 	alice.clicks("link", "Cancel")
@@ -192,7 +193,7 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	bob.says("I pay it back.")
 	crystal.seesIn("#thread", "I pay it back.")
 
-	// Back to alice, who still wraps up: the refusal stands beside the button that completes the wrapup.
+	// Back to alice, who is still in wrap-up: the refusal is next to the button that completes the wrap-up.
 	bob.passes("ali", "alice", "Paid back: tell her when.")
 	alice.seesIn(".offer", "Transfer from bob · to you", "Paid back: tell her when.")
 	alice.clicks("button", "Accept")
@@ -214,7 +215,7 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	bob.sees("Wrapup complete.")
 	crystal.seesNowhere(note, "Paid back: tell her when.", "passed_on")
 
-	// What was told is what happened.
+	// The records match the story.
 	record := o.shows(t, sid)
 	require.Equal(t, conversation.ConversationClosed, record.Status)
 	require.Len(t, record.Tasks, 3)
@@ -233,6 +234,7 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 }
 
 // TestThreeTabsAreThreePeople opens the printed address in three tabs of one browser, which share their cookies.
+// Each tab is another person.
 func TestThreeTabsAreThreePeople(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)

@@ -9,14 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// movesTo gives the visitor's browser the clock of a zone, from the next page on.
+// movesTo sets the time zone of the visitor's browser, from the next page on.
 func (v *visitor) movesTo(zone string) {
 	v.t.Helper()
 	_, err := chromedp.Call(v.tab, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone})
 	require.NoError(v.t, err)
 }
 
-// TestPagesHaveTheReadersClock reads insights' days in the browser's zone, and ages that stay true on an open page.
+// TestPagesHaveTheReadersClock: the days of insights follow the browser's time zone, and ages stay correct on an
+// open page.
 func TestPagesHaveTheReadersClock(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -34,7 +35,7 @@ func TestPagesHaveTheReadersClock(t *testing.T) {
 	carol.waits("today begins at midnight in Adelaide", midnight)
 	carol.axe()
 
-	// The first page of a browser, and the first one after a journey, is fetched once more.
+	// The first page of a browser, and the first one after a change of time zone, is fetched once more.
 	ask[string](carol, `document.cookie = "baton_zone=; Path=/; Max-Age=0"`)
 	carol.goes("/insights?period=today")
 	carol.sees("Days begin and end in Australia/Adelaide")
@@ -43,7 +44,7 @@ func TestPagesHaveTheReadersClock(t *testing.T) {
 	carol.sees("Days begin and end in America/St_Johns")
 	carol.waits("today begins at midnight in St. John’s", midnight)
 
-	// Another tab sets the cookie while the page is under way.
+	// Another tab sets the cookie while the page loads.
 	ask[string](carol, `document.cookie = "baton_zone=; Path=/; Max-Age=0"`)
 	script, err := chromedp.Call(carol.tab, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
 		Source: `document.cookie = "baton_zone=America/St_Johns; Path=/"`,

@@ -25,7 +25,7 @@ import (
 // slowLine is the latency of a bad mobile connection.
 const slowLine = 2500 * time.Millisecond
 
-// onLine sets the browser's connection: its latency, or that it has none.
+// onLine sets the browser's connection: its latency, or offline.
 func (v *visitor) onLine(latency time.Duration, offline bool) {
 	v.t.Helper()
 	_, err := chromedp.Call(v.tab, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
@@ -41,7 +41,7 @@ func field(name string) string {
 	return fmt.Sprintf(`document.querySelector("[name=%s]:not([readonly])")`, name)
 }
 
-// texts are the messages of a conversation as the desk has them.
+// texts returns the messages of a conversation from the desk.
 func (o *office) texts(t *testing.T, sid string) (texts []string) {
 	t.Helper()
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
@@ -83,15 +83,16 @@ func (o *office) accepted(t *testing.T, customer string) string {
 	return sid
 }
 
-// What is typed for one customer stays with them: each field of one conversation is empty in another, by a click and by
-// key, and has its text again on the way back.
+// Text typed for one customer stays with that customer: each field of one conversation is empty in another
+// conversation, opened by a click or by key, and has its text again on the way back.
 func TestDraftsStayWithTheirConversation(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	crystal, jonas := o.begun(t, "Crystal Minh"), o.begun(t, "Jonas Weber")
 	alice := o.agent(t, "alice")
-	// between types into a field of Crystal's conversation, and looks at it from the other one and back.
+	// between types into a field of Crystal's conversation, looks at the field in the other conversation, and goes
+	// back.
 	between := func(path, name string) {
 		t.Helper()
 		alice.goes("/desk/" + crystal + path)
@@ -152,7 +153,7 @@ func TestDraftsStayWithTheirConversation(t *testing.T) {
 	between("", "note")
 }
 
-// The reason of a close stays with its conversation too, and can be copied once another has closed it.
+// The reason of a close stays with its conversation too, and can be copied after another agent has closed it.
 func TestAReasonForClosingIsKept(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -173,7 +174,8 @@ func TestAReasonForClosingIsKept(t *testing.T) {
 	carol.waits("it is discarded", `!document.querySelector(".kept-drafts textarea")`)
 }
 
-// A slow line delivers what was sent, in order and once, and nothing that was not sent; so does a page that is loaded again.
+// On a slow connection, sent messages arrive in order and once, and unsent text does not arrive. The same holds
+// after a reload.
 func TestASlowLineSendsWhatWasSent(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -220,7 +222,8 @@ func TestASlowLineSendsWhatWasSent(t *testing.T) {
 	require.Empty(t, o.texts(t, other))
 }
 
-// A message that cannot be delivered stays on the page, with what follows it, until it is sent again or discarded.
+// A message that cannot be delivered stays on the page, with the messages after it, until it is sent again or
+// discarded.
 func TestAMessageThatFailsStays(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -265,14 +268,14 @@ func TestAMessageThatFailsStays(t *testing.T) {
 	require.Empty(t, o.texts(t, other))
 }
 
-// signedOut ends the visitor's session, as time does.
+// signedOut ends the visitor's session, as its expiry does.
 func (v *visitor) signedOut() {
 	v.t.Helper()
 	_, err := chromedp.Call(v.tab, network.ClearBrowserCookies, cdp.Empty{})
 	require.NoError(v.t, err)
 }
 
-// What was written when the session had ended is there for the same person who signs in again, and for no other.
+// Text written when the session had ended is there when the same person signs in again, and for no other person.
 func TestWordsOutlastTheSession(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -318,8 +321,8 @@ func TestWordsOutlastTheSession(t *testing.T) {
 	alice.sees("Wrapup complete.")
 }
 
-// Text that is being typed when the other side ends the chat stays, where it can be copied, on both sides. The next chat of the
-// browser has nothing of it.
+// When the other side ends the chat, text that is being typed stays on the page and can be copied, on both sides.
+// The next chat in the browser does not contain it.
 func TestTypedTextOutlastsTheChat(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -368,8 +371,8 @@ func TestTypedTextOutlastsTheChat(t *testing.T) {
 	}
 }
 
-// Every message of a long conversation can be read, by agents, supervisors and customers, with and without scripts. What was
-// loaded stays, and stays in view, when a message comes.
+// Every message of a long conversation can be read, by agents, supervisors and customers, with and without scripts.
+// Loaded messages stay, and stay in view, when a new message arrives.
 func TestHistoryIsReadToItsBeginning(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -411,7 +414,7 @@ func TestHistoryIsReadToItsBeginning(t *testing.T) {
 	require.Contains(t, bobs.calls(http.MethodGet, "/desk/"+sid+"?before=52", nil).body, "message 1.")
 	require.Equal(t, http.StatusBadRequest, bobs.calls(http.MethodGet, "/desk/"+sid+"?before=x", nil).status)
 
-	// A page that was opened with the newest keeps them when others come.
+	// A page that was opened with the newest messages keeps them when others arrive.
 	for _, v := range []*visitor{alice, crystal} {
 		v.goes(strings.Split(v.at(), "?")[0])
 		v.waits("the newest are shown", shown(200))
@@ -423,7 +426,8 @@ func TestHistoryIsReadToItsBeginning(t *testing.T) {
 	require.InDelta(t, before, ask[int](alice, inView), halfALine)
 }
 
-// A refresh changes nothing of a transcript but what is new: a selection stays, and assistive technology hears one message.
+// A refresh changes only what is new in a transcript: a selection stays, and assistive technology announces one
+// message.
 func TestARefreshAddsOnlyWhatIsNew(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -451,8 +455,8 @@ func TestARefreshAddsOnlyWhatIsNew(t *testing.T) {
 	require.Equal(t, 1, ask[int](alice, `window.changes.length`))
 }
 
-// holdsBack keeps the answers to requests whose address matches on their way, until letIn brings them; reached is closed when
-// the server has answered the first.
+// holdsBack holds back the answers to requests whose address matches, until letIn is called. reached is closed when
+// the server has answered the first one.
 func (v *visitor) holdsBack(pattern string) (reached <-chan struct{}, letIn func()) {
 	v.t.Helper()
 	held := make(chan fetch.RequestID, 100)
@@ -479,8 +483,8 @@ func (v *visitor) holdsBack(pattern string) (reached <-chan struct{}, letIn func
 	}
 }
 
-// What an action has done is said, whichever answer comes first: a refresh that the action has caused is answered while the
-// action's own answer is on its way.
+// The result of an action is announced in any order of the answers: a refresh that the action caused is answered
+// before the action itself.
 func TestAConfirmationOutlastsARefresh(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -509,8 +513,8 @@ func TestAConfirmationOutlastsARefresh(t *testing.T) {
 	require.NotContains(t, alice.at(), "said=")
 }
 
-// The page that follows an action says what was done, whatever other requests the browser makes before it: a refresh, another
-// tab, another action.
+// The page after an action says what was done, whatever other requests the browser makes before it: a refresh,
+// another tab, another action.
 func TestAConfirmationIsForItsPage(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
