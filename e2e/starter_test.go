@@ -259,7 +259,8 @@ func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
 	require.Equal(t, exitDone, dev.interrupt(t))
 }
 
-// measuresADeployment runs `starter bench` on the running deployment, and checks that it leaves the deployment as it was.
+// measuresADeployment runs `starter bench` on the running deployment, and checks that it leaves the deployment
+// as it was.
 func measuresADeployment(t *testing.T, u *user) {
 	t.Helper()
 	var found struct {
