@@ -408,7 +408,7 @@ func (o *observed) isLookedAtByRules(t *testing.T) {
 	require.Equal(t, exposed, documented, "docs/observability.md lists the metrics that there are")
 }
 
-// metricsIn are the pattern's first groups in the text, in order and once each.
+// metricsIn returns the first groups of the pattern in the text, in order and once each.
 func metricsIn(pattern *regexp.Regexp, text string) []string {
 	var all []string
 	for _, groups := range pattern.FindAllStringSubmatch(text, -1) {
