@@ -432,6 +432,26 @@ func (c *Client) Standing(ctx context.Context, sid string) (Standing, error) {
 	}, nil
 }
 
+// HistoryLength returns how many events of the conversation's history the worker that answers has processed. More than
+// [Standing] has: the worker keeps a state that was lost when an older copy of Temporal's database was restored. It is 0 if
+// the worker's build does not tell.
+func (c *Client) HistoryLength(ctx context.Context, sid string) (length int64, err error) {
+	err = repeat(ctx, func() error {
+		value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.QueryHistoryLength)
+		if err != nil {
+			return err //nolint:wrapcheck // notFound wraps it
+		}
+		return value.Get(&length)
+	})
+	if _, unknown := errors.AsType[*serviceerror.QueryFailed](err); unknown {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, c.notFound(err, "read the history length of", sid)
+	}
+	return length, nil
+}
+
 // Resync has the conversation show the desk all there is of it.
 func (c *Client) Resync(ctx context.Context, sid string) error {
 	err := repeat(ctx, func() error { return c.temporal.SignalWorkflow(ctx, workflows.ID(sid), "", workflows.Resync, nil) })

@@ -87,9 +87,14 @@ func (t *transaction) compareAll(ctx context.Context) error {
 // wentBack logs that the database is an older copy, and makes open conversations due for comparison.
 func (d *Desk) wentBack(ctx context.Context) {
 	d.log.ErrorContext(ctx, "The desk's database is an older copy: events have SIDs of a new epoch, and every open conversation is compared with its workflow")
-	if err := d.exclusiveTx(ctx, "have conversations compared", func(t *transaction) error { return t.compareAll(ctx) }); err != nil {
+	if err := d.CompareAll(ctx); err != nil {
 		d.log.WarnContext(ctx, "Open conversations are compared in their turn only", "error", err)
 	}
+}
+
+// CompareAll makes every open conversation due for comparison with its workflow.
+func (d *Desk) CompareAll(ctx context.Context) error {
+	return d.exclusiveTx(ctx, "have conversations compared", func(t *transaction) error { return t.compareAll(ctx) })
 }
 
 // Restored records that an older copy of the database was restored. It starts a new epoch, so that new events get

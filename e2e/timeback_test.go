@@ -150,6 +150,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	w := c.startWorker(t)
 	transferred, closed, idle := c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t)
 	agreeSoon(t, c, transferred, closed, idle)
+	waitFor(t, patience, "a conversation with nothing to do", func() bool { return c.atRest(t, transferred) })
 
 	stopServer := func() {
 		t.Helper()
@@ -165,6 +166,9 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	c.finish(t, closed)
 	begun := c.beginWithAlice(t) // the copy does not contain it
 	agreeSoon(t, c, transferred, begun, idle)
+	lost, err := c.desk.Tasks(in(t, patience), transferred)
+	require.NoError(t, err)
+	require.Len(t, lost, 2)
 	stopServer()
 	for _, more := range []string{"", "-wal", "-shm"} {
 		require.NoError(t, os.RemoveAll(database+more))
@@ -172,6 +176,14 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	copyFile(t, kept, database)
 	copyFile(t, kept+"-wal", database+"-wal")
 	c.startServer(t)
+	// The worker still has the lost state in memory, answers from it, and has nothing to do for the conversation.
+	began := time.Now()
+	waitFor(t, patience, "the lost task ends at the desk", func() bool {
+		task, err := c.desk.Task(in(t, patience), lost[1].SID)
+		require.NoError(t, err)
+		return task.CanceledReason == conversation.ReasonReset
+	})
+	t.Logf("the lost task had ended at the desk after %s", time.Since(began).Round(100*time.Millisecond))
 	agreeSoon(t, c, transferred, closed, idle)
 	waitFor(t, patience, "one that Temporal has not is closed", func() bool {
 		shown, err := c.desk.Shown(in(t, patience), begun)

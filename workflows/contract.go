@@ -18,6 +18,9 @@ const (
 	TaskQueue = "baton"
 	// Query returns the whole state, a [conversation.Record].
 	Query = "conversation"
+	// QueryHistoryLength returns how many events of the history the answering worker has processed, a number. A worker that
+	// has a conversation in memory answers queries from there, also after an older copy of Temporal's database was restored.
+	QueryHistoryLength = "history_length"
 	// Resync is a signal without a payload, after which the workflow shows the desk all there is. Whoever finds that the two
 	// disagree sends it.
 	Resync = "resync"

@@ -113,6 +113,12 @@ func (r *run) register(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
+	err = workflow.SetQueryHandlerWithOptions(ctx, QueryHistoryLength,
+		func() (int, error) { return workflow.GetInfo(ctx).GetCurrentHistoryLength(), nil },
+		workflow.QueryHandlerOptions{Description: "How many events of the history the answering worker has processed."})
+	if err != nil {
+		return err
+	}
 	for _, name := range append(conversation.ServiceCommands(), conversation.CommandReserve) {
 		workflow.GetSignalChannelWithOptions(ctx, string(name), workflow.SignalChannelOptions{Description: name.Description()})
 	}

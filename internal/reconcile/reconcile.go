@@ -40,6 +40,7 @@ const (
 type Conversations interface {
 	State(ctx context.Context, sid string) (conversation.Record, error)
 	Standing(ctx context.Context, sid string) (baton.Standing, error)
+	HistoryLength(ctx context.Context, sid string) (int64, error)
 	Resync(ctx context.Context, sid string) error
 	List(ctx context.Context, query string, each func(baton.Listed) error) error
 }
@@ -75,6 +76,8 @@ type Reconciler struct {
 	here atomic.Bool
 
 	mutex sync.Mutex
+	// suspectedUntil is until when normal progress does not excuse a conversation from being compared.
+	suspectedUntil time.Time
 	// seen is the state of each conversation at its last comparison, by SID.
 	seen map[string]seen
 }
@@ -90,8 +93,12 @@ type seen struct {
 // goesOn reports whether the conversation or the desk has made normal progress since before. Then neither of them
 // was restored from an older state.
 func (s seen) goesOn(before seen) bool {
-	return s.standing.Run == before.standing.Run && s.standing.Events >= before.standing.Events && s.revision >= before.revision &&
-		(s.standing.Events > before.standing.Events || s.revision > before.revision)
+	return s.standing.Run == before.standing.Run && s.standing.Events > before.standing.Events && s.revision >= before.revision
+}
+
+// shrunk reports whether the history of the same run has become shorter: Temporal's database is an older copy.
+func (s seen) shrunk(before seen) bool {
+	return s.standing.Run == before.standing.Run && s.standing.Events < before.standing.Events
 }
 
 // New returns a reconciler.
@@ -202,7 +209,10 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 	if last == now {
 		return Agrees, nil
 	}
-	if looked && now.goesOn(last) {
+	if looked && now.shrunk(last) {
+		r.wentBack(ctx)
+	}
+	if looked && now.goesOn(last) && !r.suspicious() {
 		// The conversation syncs the desk itself. A query can make a worker read a whole history, so only
 		// conversations that do not change are queried.
 		now.agreed = false
@@ -214,8 +224,15 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 		return "", err
 	}
 	if agrees {
-		r.see(sid, now)
-		return Agrees, nil
+		lost, err := r.answersFromLost(ctx, sid)
+		if err != nil {
+			return "", err
+		}
+		if !lost {
+			r.see(sid, now)
+			return Agrees, nil
+		}
+		r.wentBack(ctx)
 	}
 	if err := r.conversations.Resync(ctx, sid); err != nil {
 		return "", fmt.Errorf("have conversation %s show itself: %w", sid, err)
@@ -229,6 +246,47 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 	}
 	r.log.ErrorContext(ctx, "The desk did not show a conversation as it is, and does now: it, or the desk, had been put back in time", "conversation", sid)
 	return Resynced, nil
+}
+
+// answersFromLost reports whether a worker answers from a state that was lost when an older copy of Temporal's database was
+// restored: it has processed more events than the history has. The worker drops the state at its next workflow task.
+func (r *Reconciler) answersFromLost(ctx context.Context, sid string) (bool, error) {
+	processed, err := r.conversations.HistoryLength(ctx, sid)
+	if err != nil {
+		return false, fmt.Errorf("compare conversation %s: %w", sid, err)
+	}
+	standing, err := r.conversations.Standing(ctx, sid) // after the query: a history only grows
+	if err != nil {
+		return false, fmt.Errorf("compare conversation %s: %w", sid, err)
+	}
+	return standing.Running && processed > standing.Events, nil
+}
+
+// suspectedFor is how long every change is compared once Temporal's database turned out to be an older copy.
+const suspectedFor = time.Minute
+
+// wentBack makes every open conversation due for comparison, once per minute.
+func (r *Reconciler) wentBack(ctx context.Context) {
+	r.mutex.Lock()
+	known := time.Now().Before(r.suspectedUntil)
+	if !known {
+		r.suspectedUntil = time.Now().Add(suspectedFor)
+	}
+	r.mutex.Unlock()
+	if known {
+		return
+	}
+	r.log.ErrorContext(ctx, "Temporal's database is an older copy: every open conversation is compared with the desk")
+	if err := r.desk.CompareAll(ctx); err != nil {
+		r.log.WarnContext(ctx, "Open conversations are compared in their turn only", "error", err)
+	}
+}
+
+// suspicious reports whether Temporal's database was found to be an older copy a short time ago.
+func (r *Reconciler) suspicious() bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return time.Now().Before(r.suspectedUntil)
 }
 
 // await waits until the conversation and the desk agree, or the desk is catching up. It waits up to ahead while the
