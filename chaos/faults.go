@@ -238,7 +238,8 @@ func (f *faults) quietFrom(from, to time.Time) time.Time {
 	defer f.mutex.Unlock()
 	quiet := from
 	for _, t := range f.troubles {
-		if from.Before(t.to) && to.After(t.from) && t.to.After(quiet) {
+		ofGateway := t.kind == killGateway || t.kind == freezeGateway // which repair nothing
+		if !ofGateway && from.Before(t.to) && to.After(t.from) && t.to.After(quiet) {
 			quiet = t.to
 		}
 	}

@@ -199,13 +199,14 @@ func (r *report) judgeTrials() row {
 		switch {
 		case t.err != nil:
 			one.err("%s, %s: %v", t.sid, t.kind, t.err)
-		case r.agreed(t) > trialWithin:
-			one.err("%s, %s: the desk agreed after %s", t.sid, t.kind, r.agreed(t))
+		case r.agreed(t) > trialWithin || t.agreed.Sub(t.from) > mostTrial:
+			one.err("%s, %s: the desk agreed after %s, %s after the last fault", t.sid, t.kind, t.agreed.Sub(t.from), r.agreed(t))
 		}
 	}
 	return one
 }
 
+// judgeRestores checks what came of the older copies.
 func (r *report) judgeRestores() row {
 	one := row{what: "conversations as the desk shows them after older copies"}
 	for _, restored := range r.restores {
@@ -213,6 +214,9 @@ func (r *report) judgeRestores() row {
 		if restored.err != nil {
 			one.err("%s: %v", restored.what, restored.err)
 		}
+	}
+	if one.looked == 0 {
+		one.err("there was none: the run says nothing about them")
 	}
 	return one
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,10 +80,9 @@ func (o older) tryOut(ctx context.Context, s *environment, d *driver, open []str
 	for _, sid := range open {
 		wanted[&trialTalk{d, sid}] = true
 	}
-	for t, isOpen := range wanted {
-		if err := t.agree(ctx, isOpen); err != nil {
-			return err
-		}
+	err = eachOf(slices.Collect(maps.Keys(wanted)), readAtOnce, func(t *trialTalk) error { return t.agree(ctx, wanted[t]) })
+	if err != nil {
+		return err
 	}
 	r.looked, r.after = len(wanted), time.Since(began)
 	if err := changed.transfer(ctx); err != nil {
@@ -146,8 +147,10 @@ func (s *environment) keepDesk(ctx context.Context) error {
 	if s.postgres == nil {
 		return s.withoutDesk(ctx, func(file string) error { return copyDatabase(file, file+kept) }, func() error { return nil })
 	}
-	return s.atServer(ctx, "ALTER DATABASE "+deskDatabase+" ALLOW_CONNECTIONS false", endConnections,
-		"CREATE DATABASE "+keptDatabase+" TEMPLATE "+deskDatabase, "ALTER DATABASE "+deskDatabase+" ALLOW_CONNECTIONS true")
+	return errors.Join(
+		s.atServer(ctx, "ALTER DATABASE "+deskDatabase+" ALLOW_CONNECTIONS false", endConnections,
+			"CREATE DATABASE "+keptDatabase+" TEMPLATE "+deskDatabase),
+		s.atServer(ctx, "ALTER DATABASE "+deskDatabase+" ALLOW_CONNECTIONS true"))
 }
 
 // restoreDesk puts the copy in place as docs/operations.md describes.

@@ -96,7 +96,7 @@ func (p *plan) planTalk(r *rand.Rand, number int) talkPlan {
 		plan(pick(r, actAnswer, actAnswer, actAnswer, actAnswer, actCancel, actMove, actRace, actShuffle, actClaim))
 		plan(pick(r, actWrapup, actWrapup, actWrapup, actWrong, actShuffle), actAnswer)
 	}
-	if r.IntN(3) == 0 {
+	if r.IntN(4) != 0 { // else agents soon have all that they can take
 		plan(pick(r, actClose, actEnd, actRace), actWrapup)
 	}
 	return t

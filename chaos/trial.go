@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -41,6 +42,8 @@ const (
 	trialCapacity = 500
 	// trialWithin is how long the desk may take to agree after the last fault has ended.
 	trialWithin = time.Minute
+	// mostTrial bounds it while other faults go on.
+	mostTrial = 3 * time.Minute
 	// Poison is signals that no worker can decrypt, and signals near the server's size limit.
 	unreadableSignals, largeSignals, largeBytes = 100, 5, 1_900_000
 	// laterRounds is how many times a transfer, its accept and its wrap-up make the 100 commands.
@@ -89,7 +92,13 @@ func (ts *trials) see(ctx context.Context, t *trial, which int) (err error) {
 	case resetWorkflow:
 		err = c.reset(ctx, which == 0)
 	case terminateWorkflow:
-		err = again(ctx, 0, func() error { return c.temporal.TerminateWorkflow(ctx, workflows.ID(c.sid), "", "chaos") })
+		err = again(ctx, 0, func() error {
+			err := c.temporal.TerminateWorkflow(ctx, workflows.ID(c.sid), "", "chaos")
+			if _, ended := errors.AsType[*serviceerror.NotFound](err); ended { // the answer to the attempt before was lost
+				return nil
+			}
+			return err
+		})
 	case poisonWorkflow:
 		err = c.poison(ctx)
 	case loseAnswer:
@@ -301,7 +310,13 @@ func (c *trialTalk) begin(ctx context.Context) error {
 
 // takeOver waits for an offer, accepts it, and finishes the wrap-up of the previous agent.
 func (c *trialTalk) takeOver(ctx context.Context) error {
-	for {
+	for since := time.Now(); ; {
+		if time.Since(since) > offerWithin { // an agent whose offer expired is offline
+			since = time.Now()
+			if err := c.comeBack(ctx); err != nil {
+				return err
+			}
+		}
 		record, err := c.state(ctx, c.sid)
 		if err != nil {
 			return err
@@ -325,6 +340,17 @@ func (c *trialTalk) takeOver(ctx context.Context) error {
 		}
 	}
 	return c.wrapUp(ctx)
+}
+
+// comeBack makes the trials' agents available: an expired offer sets its agent offline.
+func (c *trialTalk) comeBack(ctx context.Context) error {
+	for _, agent := range trialAgents() {
+		err := untilAnswered(ctx, func(ctx context.Context) error { return c.desk.SetPresence(ctx, agent, desk.PresenceAvailable) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tooLate reports whether the offer or the wrap-up had expired before the command arrived.
@@ -358,7 +384,14 @@ func (c *trialTalk) transfer(ctx context.Context) error {
 	if holder == nil {
 		return fmt.Errorf("no agent has %s", c.sid)
 	}
-	if _, err := c.send(ctx, conversation.TransferCommand{From: holder.Agent, To: conversation.Target{Agent: other(holder.Agent)}}); err != nil {
+	transfer := conversation.TransferCommand{From: holder.Agent, To: conversation.Target{Agent: other(holder.Agent)}}
+	if _, err = c.send(ctx, transfer); conversation.CodeOf(err) == conversation.CodeAgentUnavailable {
+		if err := c.comeBack(ctx); err != nil {
+			return err
+		}
+		_, err = c.send(ctx, transfer)
+	}
+	if err != nil {
 		return err
 	}
 	return c.takeOver(ctx)
@@ -387,7 +420,11 @@ func (c *trialTalk) agree(ctx context.Context, open bool) error {
 			if err != nil {
 				return err
 			}
-			if reconcile.Agree(&record.State, shown) {
+			lost, err := c.answersFromLost(ctx)
+			if err != nil {
+				return err
+			}
+			if !lost && reconcile.Agree(&record.State, shown) {
 				return nil
 			}
 		}
@@ -395,6 +432,20 @@ func (c *trialTalk) agree(ctx context.Context, open bool) error {
 			return fmt.Errorf("the desk does not show %s as it is (it shows revision %d, open: %t): %w", c.sid, shown.Revision, shown.Open, err)
 		}
 	}
+}
+
+// answersFromLost reports whether a worker answers from a state that the history does not have any more.
+func (c *trialTalk) answersFromLost(ctx context.Context) (lost bool, err error) {
+	err = untilAnswered(ctx, func(ctx context.Context) error {
+		processed, err := c.baton.HistoryLength(ctx, c.sid)
+		if err != nil {
+			return err
+		}
+		standing, err := c.baton.Standing(ctx, c.sid)
+		lost = processed > standing.Events
+		return err
+	})
+	return lost, err
 }
 
 // shown reads what the desk shows. It retries while the database is unavailable.
@@ -409,5 +460,18 @@ func (c *trialTalk) shown(ctx context.Context) (shown desk.Shown, err error) {
 // forgetAnswer clears the stored answer that contains a SID, as if the gateway had been killed before it stored the
 // answer.
 func (s *environment) forgetAnswer(ctx context.Context, sid string) error {
-	return s.administer(ctx, `UPDATE answers SET status = 0, etag = '', body = '' WHERE body LIKE '%`+sid+`%'`)
+	cleared, attempts := int64(0), 0
+	err := again(ctx, 0, func() error {
+		attempts++
+		result, err := s.admin.ExecContext(ctx, `UPDATE answers SET status = 0, etag = '', body = '' WHERE body LIKE '%`+sid+`%'`)
+		if err != nil {
+			return fmt.Errorf("clear an answer: %w", err)
+		}
+		cleared, err = result.RowsAffected()
+		return err //nolint:wrapcheck // both drivers know
+	})
+	if err == nil && cleared == 0 && attempts == 1 {
+		return fmt.Errorf("no answer with %s is stored", sid)
+	}
+	return err
 }
