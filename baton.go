@@ -1,10 +1,10 @@
-// Package baton is the Go client for services: it starts conversations, sends them commands and
-// reads their state over a Temporal client.
+// Package baton is the Go client for services. It starts conversations, sends them commands and reads their state
+// over a Temporal client.
 //
-// Every command comes in two forms: Transfer, Accept and so on wait for the outcome (a Temporal
-// update); TransferAsync, AcceptAsync and so on only hand the command over (a signal). Refusals are
-// [*conversation.Refusal] errors; conversation.CodeOf tells which. What may be repeated after a lost
-// connection or a race on the server is repeated, until the context's deadline.
+// Every command has two forms. Transfer, Accept and so on send a Temporal update and wait for its outcome.
+// TransferAsync, AcceptAsync and so on send a signal and return when the server has taken it. A refused command
+// returns a [*conversation.Refusal]; [conversation.CodeOf] returns its code. The client retries calls that are safe
+// to repeat, such as those after a lost connection or a race on the server, until the context's deadline.
 package baton
 
 import (
@@ -28,18 +28,18 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// Client speaks to the conversations of one Temporal namespace. It is safe for concurrent use.
+// Client talks to the conversations of one Temporal namespace. It is safe for concurrent use.
 type Client struct{ temporal client.Client }
 
-// NewClient returns a client over a connected Temporal client, which stays the caller's to close.
+// NewClient returns a client that uses a connected Temporal client. The caller remains responsible for closing it.
 func NewClient(temporal client.Client) *Client { return &Client{temporal: temporal} }
 
 // NewConversation returns a new conversation SID (CH…).
 func NewConversation() string { return conversation.SIDOf(conversation.PrefixConversation, uuid.New()) }
 
-// Start opens a conversation and returns its SID; a new one is made where the command has none.
-// It returns as soon as the conversation exists: a queue the desk doesn't know fails it afterwards,
-// which [Client.State] tells.
+// Start starts a conversation and returns its SID. If the command has no SID, Start makes a new one. Start returns
+// as soon as the conversation exists. The start can still be refused later, for example for an unknown queue;
+// [Client.State] then returns that refusal.
 func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
 	if err := conversation.Storable(start); err != nil {
 		return "", err
@@ -62,7 +62,7 @@ func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (st
 		return err //nolint:wrapcheck // wrapped below
 	})
 	if _, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
-		if ours && attempts > 1 { // by the attempt whose answer was lost: nobody else knows the SID
+		if ours && attempts > 1 { // an earlier attempt whose answer was lost has started it
 			return start.Conversation, nil
 		}
 		return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
@@ -74,14 +74,14 @@ func (c *Client) Start(ctx context.Context, start conversation.StartCommand) (st
 	return start.Conversation, nil
 }
 
-// Send sends any command as an update and waits for its outcome. Its command ID, if it has one,
-// makes it safe to send again.
+// Send sends any command as an update and waits for its outcome. A command ID makes it safe to send the command
+// again.
 func (c *Client) Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
 	var outcome conversation.Outcome
 	if err := conversation.Storable(command); err != nil {
 		return outcome, err
 	}
-	// One update ID for all attempts: an attempt whose answer was lost is not carried out again.
+	// All attempts have one update ID: a retry after a lost answer does not carry the command out twice.
 	id := uuid.NewString()
 	err := repeat(ctx, func() error {
 		handle, err := c.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
@@ -99,8 +99,8 @@ func (c *Client) Send(ctx context.Context, sid string, command conversation.Comm
 	return outcome, c.refusalOf(err, command.Name(), sid)
 }
 
-// afterTheEnd answers a command to a conversation whose workflow no longer runs: a command that finds its own effect at the
-// end of the conversation is unchanged, others are refused.
+// afterTheEnd answers a command to a conversation whose workflow no longer runs. If the closed conversation already
+// has the effect of the command, the outcome is unchanged. Otherwise the command is refused.
 func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
 	over := notRunning(conversation.CodeConversationClosed, "the conversation %s is closed: start another", sid)
 	if !slices.Contains(conversation.ServiceCommands(), command.Name()) {
@@ -117,7 +117,7 @@ func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversati
 		err = value.Get(&record)
 	}
 	if err != nil || record.Status != conversation.ConversationClosed {
-		return conversation.Outcome{}, over // the end is not known any more, or was no close
+		return conversation.Outcome{}, over // the state is no longer available, or it ended without a close
 	}
 	result, err := record.Apply(command, nil, time.Now())
 	if refusal, refused := errors.AsType[*conversation.Refusal](err); refused && refusal.Code == conversation.CodeConversationClosed {
@@ -129,12 +129,13 @@ func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversati
 	return result.Outcome, nil
 }
 
-// SendAsync sends any command as a signal. What the conversation refuses is in its state's Refusals.
+// SendAsync sends any command as a signal. If the conversation refuses it, the refusal is added to the Refusals of
+// [Client.State].
 func (c *Client) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
 	if err := conversation.Storable(command); err != nil {
 		return err
 	}
-	// One command ID for all attempts: a signal that was taken although its answer was lost has one effect.
+	// All attempts have one command ID: a signal that was received although its answer was lost has one effect.
 	command, err := conversation.Identified(command, uuid.NewString())
 	if err != nil {
 		return err
@@ -149,7 +150,7 @@ func (c *Client) SendAsync(ctx context.Context, sid string, command conversation
 	return c.refusalOf(err, command.Name(), sid)
 }
 
-// Transfer passes the conversation to another agent or to a queue.
+// Transfer transfers the conversation to another agent or to a queue.
 func (c *Client) Transfer(ctx context.Context, sid string, command conversation.TransferCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
 }
@@ -159,7 +160,8 @@ func (c *Client) TransferAsync(ctx context.Context, sid string, command conversa
 	return c.SendAsync(ctx, sid, command)
 }
 
-// Accept takes a task that is reserved for the agent; wrapup_pending while they still wrap up this conversation.
+// Accept accepts a task that is reserved for the agent. It is refused with wrapup_pending while the agent wraps up
+// another task of this conversation.
 func (c *Client) Accept(ctx context.Context, sid string, command conversation.AcceptCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
 }
@@ -169,7 +171,7 @@ func (c *Client) AcceptAsync(ctx context.Context, sid string, command conversati
 	return c.SendAsync(ctx, sid, command)
 }
 
-// Decline turns down a task that is reserved for the agent.
+// Decline declines a task that is reserved for the agent.
 func (c *Client) Decline(ctx context.Context, sid string, command conversation.DeclineCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
 }
@@ -199,7 +201,7 @@ func (c *Client) EndAsync(ctx context.Context, sid string, command conversation.
 	return c.SendAsync(ctx, sid, command)
 }
 
-// Cancel takes back a transfer that nobody has accepted yet.
+// Cancel cancels a transfer that no agent has accepted yet.
 func (c *Client) Cancel(ctx context.Context, sid string, command conversation.CancelCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
 }
@@ -219,7 +221,7 @@ func (c *Client) MoveAsync(ctx context.Context, sid string, command conversation
 	return c.SendAsync(ctx, sid, command)
 }
 
-// Close closes the customer's side.
+// Close closes the customer's side of the conversation.
 func (c *Client) Close(ctx context.Context, sid string, command conversation.CloseCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
 }
@@ -229,8 +231,8 @@ func (c *Client) CloseAsync(ctx context.Context, sid string, command conversatio
 	return c.SendAsync(ctx, sid, command)
 }
 
-// State returns the conversation as it is, or was at its end. A conversation whose start was refused
-// returns that refusal.
+// State returns the current state of the conversation, or its last state if it has ended. If its start was refused,
+// State returns that refusal.
 func (c *Client) State(ctx context.Context, sid string) (conversation.Record, error) {
 	var record conversation.Record
 	within := firstAnswer
@@ -253,7 +255,7 @@ func (c *Client) State(ctx context.Context, sid string) (conversation.Record, er
 	return record, nil
 }
 
-// failure returns why the start of a conversation was refused; nil while it is being decided.
+// failure returns why the start of a conversation was refused, nil if it was not or is still being decided.
 func (c *Client) failure(ctx context.Context, sid string) error {
 	described, err := c.temporal.DescribeWorkflowExecution(ctx, workflows.ID(sid), "")
 	if err != nil {
@@ -265,7 +267,8 @@ func (c *Client) failure(ctx context.Context, sid string) error {
 	return c.refusalOf(c.temporal.GetWorkflow(ctx, workflows.ID(sid), "").Get(ctx, nil), conversation.CommandStart, sid)
 }
 
-// Await waits until the conversation is as wanted, and returns it; the context ends the waiting.
+// Await polls the conversation until wanted reports true for it, and returns it. It returns an error when the
+// context ends.
 func (c *Client) Await(ctx context.Context, sid string, wanted func(conversation.Record) bool) (conversation.Record, error) {
 	pause := 5 * time.Millisecond
 	for {
@@ -280,7 +283,7 @@ func (c *Client) Await(ctx context.Context, sid string, wanted func(conversation
 	}
 }
 
-// Listed is a conversation found by [Client.List], as its search attributes tell.
+// Listed is a conversation found by [Client.List]. Its fields come from the search attributes.
 type Listed struct {
 	Conversation string    `json:"conversation"`
 	Status       string    `json:"status"`
@@ -292,9 +295,9 @@ type Listed struct {
 	StartedAt    time.Time `json:"started_at"`
 }
 
-// List calls each with every conversation that the query finds, until it returns an error. The query
-// is Temporal's, on the search attributes: `ConversationStatus = "active"`,
-// `ConversationWrapping = "alice"`; empty: all. What has just changed takes a moment to be found.
+// List calls each with every conversation that matches the query, until each returns an error. The query is a
+// Temporal query on the search attributes, such as `ConversationStatus = "active"` or `ConversationWrapping =
+// "alice"`. An empty query matches all conversations. Recent changes appear after a short delay.
 func (c *Client) List(ctx context.Context, query string, each func(Listed) error) error {
 	all := fmt.Sprintf("WorkflowType = %q", workflows.Type)
 	if query != "" {
@@ -315,7 +318,7 @@ func (c *Client) List(ctx context.Context, query string, each func(Listed) error
 			return fmt.Errorf("list conversations where %s: %w", all, err)
 		}
 		for _, execution := range response.GetExecutions() {
-			// A run that was continued as new is the same conversation as the run after it.
+			// A run that was continued as new belongs to the same conversation as the next run.
 			if execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW {
 				continue
 			}
@@ -326,7 +329,7 @@ func (c *Client) List(ctx context.Context, query string, each func(Listed) error
 			if err := listed.read(execution.GetSearchAttributes().GetIndexedFields()); err != nil {
 				return err
 			}
-			if listed.Status == "" { // its start is being decided or told to the desk, or was refused
+			if listed.Status == "" { // its start is being decided or sent to the desk, or was refused
 				continue
 			}
 			if err := each(listed); err != nil {
@@ -355,7 +358,7 @@ func (l *Listed) read(fields map[string]*commonpb.Payload) error {
 	return nil
 }
 
-// refusalOf turns what Temporal answers into the conversation's refusal.
+// refusalOf converts an error of Temporal into the conversation's refusal.
 func (c *Client) refusalOf(err error, name conversation.CommandName, sid string) error {
 	if err == nil {
 		return nil
@@ -373,7 +376,7 @@ func (c *Client) refusalOf(err error, name conversation.CommandName, sid string)
 	return c.notFound(err, string(name), sid)
 }
 
-// notFound tells a conversation that there is none of, as the server's "not found" means here.
+// notFound converts the server's "not found" into the refusal of an unknown conversation, and wraps other errors.
 func (c *Client) notFound(err error, doing, sid string) error {
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
 		return unknownTo(sid)
@@ -386,30 +389,33 @@ func unknownTo(sid string) error {
 		"there is no conversation %s: it was never started, or ended so long ago that Temporal has dropped it: check its SID", sid)
 }
 
-// ErrNotRunning is in the chain of refusals that were made because no workflow of the conversation runs: it was never started,
-// or has ended, by itself or from outside.
+// ErrNotRunning is in the error chain of refusals caused by a conversation without a running workflow: it was never
+// started, or it has ended, normally or by an operator.
 var ErrNotRunning = errors.New("no workflow of the conversation runs")
 
 func notRunning(code conversation.Code, format, sid string) error {
 	return notRunningError{conversation.Refuse(code, conversation.Details{}, format, sid)}
 }
 
-// notRunningError reads as its refusal alone.
+// notRunningError has the text of its refusal alone.
 type notRunningError struct{ *conversation.Refusal }
 
 func (e notRunningError) Unwrap() []error { return []error{e.Refusal, ErrNotRunning} }
 
-// Standing is how a conversation's workflow stands.
+// Standing describes the workflow of a conversation.
 type Standing struct {
-	// Running tells whether it runs, Completed whether it has ended by itself, Ended whether it was ended otherwise: it was
-	// terminated or canceled, has failed or timed out. One that an operator has paused is none of them.
+	// Running reports whether the workflow runs, Completed whether it ended normally, and Ended whether it ended
+	// otherwise: it was terminated or canceled, has failed or timed out. All are false for a workflow that an
+	// operator has paused.
 	Running, Completed, Ended bool
-	// Chain is the ID of its first run, Run that of its last; Events is how many events the last one's history has.
+	// Chain is the ID of the workflow's first run, Run the ID of its last. Events is the number of events in the
+	// history of the last run.
 	Chain, Run string
 	Events     int64
 }
 
-// Standing returns how the conversation's workflow stands, without asking a worker. Refused with unknown_conversation.
+// Standing describes the conversation's workflow without asking a worker. It is refused with unknown_conversation
+// if there is no such workflow.
 func (c *Client) Standing(ctx context.Context, sid string) (Standing, error) {
 	var described *workflowservice.DescribeWorkflowExecutionResponse
 	err := repeat(ctx, func() (err error) {
@@ -452,7 +458,7 @@ func (c *Client) HistoryLength(ctx context.Context, sid string) (length int64, e
 	return length, nil
 }
 
-// Resync has the conversation show the desk all there is of it.
+// Resync makes the conversation send its whole state to the desk again.
 func (c *Client) Resync(ctx context.Context, sid string) error {
 	err := repeat(ctx, func() error { return c.temporal.SignalWorkflow(ctx, workflows.ID(sid), "", workflows.Resync, nil) })
 	if err != nil {
@@ -464,15 +470,15 @@ func (c *Client) Resync(ctx context.Context, sid string) error {
 const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = time.Second
-	// firstAnswer is how long the first attempt at a query waits. A server (1.29) loses the answer of a
-	// worker that is quicker than its own bookkeeping, and then waits for it as long as it is let. Less
-	// than this would be too little: it keeps a second of it to say that no worker is there.
+	// firstAnswer is the timeout of the first attempt at a query. Temporal server 1.29 loses the answer of a worker
+	// that answers faster than the server's bookkeeping, and then waits until the timeout. A shorter timeout would
+	// be too short: the server reserves one second of it to report that no worker is there.
 	firstAnswer = 2 * time.Second
-	// patience is for how long a call without a deadline is repeated.
+	// patience is how long a call without a deadline is retried.
 	patience = 30 * time.Second
 )
 
-// repeat makes the call again, with growing pauses, while the answer says that it may be repeated.
+// repeat retries the call, with growing pauses, while its error is repeatable.
 func repeat(ctx context.Context, call func() error) error {
 	until := time.Now().Add(patience)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -489,14 +495,14 @@ func repeat(ctx context.Context, call func() error) error {
 	}
 }
 
-// Unavailable tells whether the error says that the server, or a worker, isn't there now: the same call
-// may be made again.
+// Unavailable reports whether the error means that the server or the workers are not available at the moment. The
+// same call may be retried.
 func Unavailable(err error) bool { return err != nil && repeatable(err) }
 
-// repeatable tells the answers that mean "not now": the SDK repeats most of them, but not the race
-// of an update with the end of a workflow task (WorkflowNotReady), nor a server that restarts, nor a
-// call that has taken as long as the SDK lets one take, because no worker was there, nor a query of
-// which the server says that it has seen no worker lately (FailedPrecondition).
+// repeatable reports whether an error is temporary. The SDK retries most of these itself, with these exceptions: an
+// update that races with the end of a workflow task (WorkflowNotReady), a server that restarts, a call that reached
+// the SDK's own time limit because no worker was there, and a query for which the server has seen no worker lately
+// (FailedPrecondition).
 func repeatable(err error) bool {
 	var (
 		notReady    *serviceerror.WorkflowNotReady
@@ -521,11 +527,11 @@ func wait(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// Attribute returns text as an attribute's JSON.
+// Attribute encodes a text as the JSON value of an attribute.
 func Attribute(text string) json.RawMessage {
 	encoded, err := json.Marshal(text)
 	if err != nil {
-		return json.RawMessage(`""`) // a string always has JSON
+		return json.RawMessage(`""`) // not reached: every string can be encoded
 	}
 	return encoded
 }

@@ -1,16 +1,17 @@
-// Package conversation holds the rules: when a conversation may be transferred, accepted, wrapped
-// up, and what happens when nobody takes it.
+// Package conversation holds the rules of a conversation: when it may be transferred, accepted and wrapped up, and
+// what happens when no agent takes it.
 //
-// It is a pure state machine. One serialisable [State] holds everything; [State.Apply] either
-// changes it and names the events that happened, or refuses with a coded [Refusal] and changes
-// nothing. Nothing else may come in: the standard library and uuid.NewSHA1 only; no clock (the
-// caller passes the time), no I/O, no randomness, no Temporal, no map iteration whose order shows.
+// The package is a pure state machine. One serializable [State] holds all data. [State.Apply] either changes the
+// state and returns the events that happened, or refuses with a coded [Refusal] and changes nothing. The package
+// imports only the standard library and uuid, of which it uses NewSHA1. Must not be used here: a clock (the caller
+// passes the time), I/O, randomness, Temporal, or map iteration whose order is visible in the result.
 //
 // Where to look:
-//   - rules.go: one `decide` per command, each telling when the command is allowed and what it does.
-//     The rule "wrapup before accept" is the first check of [Accept].
-//   - fallbacks.go: what happens when nobody takes a task, and when a deadline passes.
-//   - transitions.go: the table of every legal change of status; the diagrams in docs/architecture.md are generated from it.
-//   - facts.go: what a command has to ask the desk before it may be decided.
+//   - rules.go: one `decide` per command, which says when the command is allowed and what it does.
+//     The rule "wrapup before accept" is checked in the decide of [AcceptCommand].
+//   - fallbacks.go: what happens when no agent takes a task, and when a deadline passes.
+//   - transitions.go: the table of every legal change of status. The diagrams in docs/architecture.md are generated
+//     from it.
+//   - facts.go: what a command has to ask the desk before it can be decided.
 //   - command.go: the commands and their JSON, which is the contract with services.
 package conversation

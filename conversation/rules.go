@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// This file is the table of commands: for each command, when it is allowed and what it does. Each
-// decide checks in the order conversation, task, transfer in progress, target as far as the state
-// knows it; what the desk knows is judged after it, and only then is anything changed.
+// This file says for each command when it is allowed and what it does. Each decide checks in this order:
+// conversation, task, transfer in progress, target as far as the state knows it. Then judge checks the desk's
+// facts. Only then is anything changed.
 
-// decide refuses an accept while the agent still wraps up this conversation: wrapup before accept.
+// decide refuses an accept while the agent is wrapping up another task of this conversation: wrapup before accept.
 func (c AcceptCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	if refusal := s.customerIsThere(); refusal != nil {
 		return decision{}, refusal
@@ -40,7 +40,7 @@ func (c StartCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}
 	return decision{apply: func(ch *change) {
 		ch.Conversation, ch.Channel, ch.Customer, ch.CreatedAt = c.Conversation, c.Channel, c.Customer, ch.now
-		ch.Transfers = []*Transfer{} // a list in JSON, and no null, before the first one
+		ch.Transfers = []*Transfer{} // encoded as an empty JSON list, not as null
 		advance(conversationTransitions, &ch.Status, ConversationActive, ch.command)
 		task := ch.newTask(c.Queue, nil)
 		task.Priority, task.Attributes = c.Priority, firstAttributes(c)
@@ -69,7 +69,7 @@ func (c StartCommand) judge(_ *State, v *Facts) *Refusal {
 	if refusal := judgeNames(CommandStart, "agent", c.Agent, "queue", c.Queue); refusal != nil {
 		return refusal
 	}
-	// A customer may write before anybody works on the queue.
+	// A customer may write before the queue has any members, so an empty queue is not refused.
 	if !v.QueueKnown {
 		return v.judgeTarget(Target{Queue: c.Queue}, "")
 	}
@@ -180,7 +180,7 @@ func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}}, nil
 }
 
-// declinedBy finds the task whose offer the agent has declined, if that was the last one they had.
+// declinedBy returns the task whose offer the agent declined, if that was the agent's last offer; else nil.
 func (s *State) declinedBy(agent, sid, reservation string) *Task {
 	for _, t := range slices.Backward(s.Tasks) {
 		if r := t.Reservation; r != nil && r.Agent == agent && (sid == "" || sid == t.SID) && r.is(reservation) {
@@ -252,7 +252,7 @@ func (c CancelCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	return decision{task: s.Task(transfer.Task), transfer: transfer, apply: func(ch *change) { ch.takeBack(transfer) }}, nil
 }
 
-// canceledBefore finds that the transfer was taken back by the same agent already, or refuses.
+// canceledBefore reports that the same agent has already canceled the transfer, or refuses.
 func (s *State) canceledBefore(c CancelCommand) (decision, *Refusal) {
 	transfer := s.Transfer(c.Transfer)
 	if n := len(s.Transfers); c.Transfer == "" && n > 0 {
@@ -274,7 +274,7 @@ func (s *State) canceledBefore(c CancelCommand) (decision, *Refusal) {
 		details.Transfer, why = transfer.SID, "it was accepted"
 	case transfer.Status == TransferFailed:
 		details.Transfer, why = transfer.SID, "it has failed already"
-	case transfer.Status == TransferActive: // not the newest, which is the only one that may be
+	case transfer.Status == TransferActive: // not reached: only the newest transfer can be active
 	}
 	return decision{}, Refuse(CodeNoActiveTransfer, details, "there is no transfer to take back: %s", why)
 }
@@ -347,13 +347,13 @@ func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		}
 		ch.CloseReason = c.Reason
 		ch.closeCustomerSide(ReasonConversationClosed)
-		if canceled := ch.Task(c.Task); canceled != nil { // the words are about the task that the command names
+		if canceled := ch.Task(c.Task); canceled != nil { // the reason is about the task that the command names
 			canceled.Disposition = c.Reason
 		}
 	}}, nil
 }
 
-// stillWaits refuses a close that is meant only while that task waits, where it doesn't.
+// stillWaits refuses a close that is limited to a waiting task if that task does not wait.
 func (s *State) stillWaits(sid string) *Refusal {
 	if sid == "" {
 		return nil
@@ -379,7 +379,8 @@ func (c ReserveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}}, nil
 }
 
-// leaveNote keeps a note's text for the desk and returns its SID; a SID given stands for itself.
+// leaveNote keeps a note's text for the desk and returns the new SID. If note is already a SID, leaveNote returns
+// it.
 func (ch *change) leaveNote(note string, n Note) string {
 	if note == "" || IsSID(PrefixNote, note) {
 		return note
@@ -389,7 +390,7 @@ func (ch *change) leaveNote(note string, n Note) string {
 	return n.SID
 }
 
-// isOpen refuses what comes after the conversation was closed.
+// isOpen refuses a command to a closed conversation.
 func (s *State) isOpen() *Refusal {
 	if s.Status == ConversationClosed {
 		return Refuse(CodeConversationClosed, Details{}, "the conversation is closed: nothing of it can be changed any more")
@@ -397,7 +398,7 @@ func (s *State) isOpen() *Refusal {
 	return nil
 }
 
-// customerIsThere refuses what makes no sense once the customer's side is over.
+// customerIsThere refuses a command that makes no sense once the customer's side is over.
 func (s *State) customerIsThere() *Refusal {
 	if s.Status == ConversationWrapping {
 		return Refuse(CodeConversationClosed, Details{},
@@ -410,10 +411,10 @@ func (s *State) noSuchTask(sid string) *Refusal {
 	return Refuse(CodeNoSuchTask, Details{Task: sid}, "this conversation has no task %s: see its state for the tasks it has", sid)
 }
 
-// is tells whether it is the reservation of that SID; any is where none is named.
+// is reports whether r is the reservation with that SID. An empty SID matches any reservation, even nil.
 func (r *Reservation) is(sid string) bool { return sid == "" || (r != nil && r.SID == sid) }
 
-// offerTo finds the task that is reserved for the agent.
+// offerTo returns the task that is reserved for the agent.
 func (s *State) offerTo(agent, sid, reservation string) (*Task, *Refusal) {
 	if sid != "" && s.Task(sid) == nil {
 		return nil, s.noSuchTask(sid)
@@ -427,7 +428,7 @@ func (s *State) offerTo(agent, sid, reservation string) (*Task, *Refusal) {
 		s.offerOver(agent, sid, reservation))
 }
 
-// offerOver says what became of the newest offer of that kind to the agent, as far as it is known.
+// offerOver describes what happened to the newest matching offer to the agent, as far as it is known.
 func (s *State) offerOver(agent, sid, reservation string) string {
 	for _, t := range slices.Backward(s.Tasks) {
 		r := t.Reservation
@@ -449,7 +450,7 @@ func (s *State) offerOver(agent, sid, reservation string) string {
 	return "none has been offered to them, or the offer was followed by another"
 }
 
-// taskOf finds the agent's task: the one named, else the one in the wanted status, else their last.
+// taskOf returns the agent's task: the named one, else one in the wanted status, else the agent's last one.
 func (s *State) taskOf(agent, sid string, wanted TaskStatus) (*Task, *Refusal) {
 	if sid == "" {
 		task := s.heldBy(agent, wanted)
@@ -474,7 +475,7 @@ func (s *State) taskOf(agent, sid string, wanted TaskStatus) (*Task, *Refusal) {
 	}
 }
 
-// transferableBy finds the task that the agent has the conversation under.
+// transferableBy returns the assigned task of an agent who may transfer it.
 func (s *State) transferableBy(agent string, to Target) (*Task, *Refusal) {
 	task, refusal := s.taskOf(agent, "", TaskAssigned)
 	if refusal != nil {

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// ConversationStatus tells whether the customer is still there.
+// ConversationStatus is the status of a conversation.
 type ConversationStatus string
 
-// A conversation is active while its customer is there, wrapping while only wrapups are open, then closed.
+// A conversation is active while its customer is there, wrapping while only wrapups are open, and then closed.
 const (
 	ConversationActive   ConversationStatus = "active"
 	ConversationWrapping ConversationStatus = "wrapping"
 	ConversationClosed   ConversationStatus = "closed"
 )
 
-// Channel is the medium a conversation is on.
+// Channel is the communication channel of a conversation.
 type Channel string
 
-// The messaging channels. Email is known, and can't be transferred yet.
+// The channels. Conversations on the email channel cannot be transferred yet.
 const (
 	ChannelWeb       Channel = "web"
 	ChannelSMS       Channel = "sms"
@@ -30,15 +30,15 @@ const (
 	ChannelEmail     Channel = "email"
 )
 
-// Channels returns every channel a conversation may be on.
+// Channels returns every channel that a conversation can have.
 func Channels() []Channel {
 	return []Channel{ChannelWeb, ChannelSMS, ChannelWhatsApp, ChannelMessenger, ChannelChat, ChannelEmail}
 }
 
-// TaskStatus is TaskRouter's assignment status.
+// TaskStatus is the assignment status of a task, as in TaskRouter.
 type TaskStatus string
 
-// The statuses of a task; transitions.go tells how one becomes another.
+// The statuses of a task. The legal changes are listed in transitions.go.
 const (
 	TaskPending   TaskStatus = "pending"
 	TaskReserved  TaskStatus = "reserved"
@@ -48,13 +48,13 @@ const (
 	TaskCanceled  TaskStatus = "canceled"
 )
 
-// Live tells whether a task in this status still has something to happen to it.
+// Live reports whether a task in this status has not ended.
 func (s TaskStatus) Live() bool { return s != TaskCompleted && s != TaskCanceled }
 
-// Waiting tells whether a task in this status has no agent yet.
+// Waiting reports whether a task in this status has not been accepted by an agent yet.
 func (s TaskStatus) Waiting() bool { return s == TaskPending || s == TaskReserved }
 
-// ReservationStatus is TaskRouter's reservation status.
+// ReservationStatus is the status of a reservation, as in TaskRouter.
 type ReservationStatus string
 
 // The statuses of a reservation.
@@ -69,26 +69,27 @@ const (
 	ReservationCompleted ReservationStatus = "completed"
 )
 
-// TransferStatus is the status of a Flex transfer.
+// TransferStatus is the status of a transfer, as in Flex.
 type TransferStatus string
 
-// A transfer is active until its task is accepted (completed) or will not be (failed).
+// A transfer is active until its task is accepted (completed) or can no longer be accepted (failed).
 const (
 	TransferActive    TransferStatus = "active"
 	TransferCompleted TransferStatus = "completed"
 	TransferFailed    TransferStatus = "failed"
 )
 
-// Mode is how a transfer is made.
+// Mode is the kind of a transfer: cold or warm.
 type Mode string
 
-// Cold transfers leave the sender; warm ones, not available yet, keep them on until the receiver has joined.
+// In a cold transfer the sender leaves the conversation. In a warm transfer, which is not available yet, the sender
+// stays until the receiver has joined.
 const (
 	ModeCold Mode = "cold"
 	ModeWarm Mode = "warm"
 )
 
-// Reason tells why a transfer failed or a task was canceled.
+// Reason is why a transfer failed or a task was canceled.
 type Reason string
 
 // The reasons.
@@ -98,35 +99,37 @@ const (
 	ReasonCanceled           Reason = "canceled"
 	ReasonTaskTimeout        Reason = "task_timeout"
 	ReasonConversationClosed Reason = "conversation_closed"
-	// ReasonAgentUnavailable is that of an [Attempt] only: the desk declined for an agent who was not available any more.
+	// ReasonAgentUnavailable occurs in an [Attempt] only: the desk declined the offer because the agent was no
+	// longer available.
 	ReasonAgentUnavailable Reason = "agent_unavailable"
-	// ReasonWorkflowEnded and ReasonReset are the desk's: the conversation's workflow was ended from outside, or set back to
-	// before there was the task or transfer.
+	// ReasonWorkflowEnded and ReasonReset are set by the desk. An operator ended the conversation's workflow, or
+	// reset it to a point before the task or transfer existed.
 	ReasonWorkflowEnded Reason = "workflow_ended"
 	ReasonReset         Reason = "reset"
 )
 
-// DispositionTimeout is the disposition of a wrapup that completed itself.
+// DispositionTimeout is the disposition of a wrapup that was completed by its timeout.
 const DispositionTimeout = "wrapup_timeout"
 
-// Customer is the person whom the conversation is for.
+// Customer is the customer of a conversation.
 type Customer struct {
 	Name    string `json:"name,omitempty"`
 	Address string `json:"address,omitempty"`
 }
 
-// Attributes are a task's attributes: any JSON under each key, kept as it came.
+// Attributes are a task's attributes: any JSON value under each key, kept unchanged.
 type Attributes map[string]json.RawMessage
 
-// Target is whom a transfer or a move goes to: exactly one of its fields is set.
+// Target is the destination of a transfer or a move. Exactly one of its fields is set.
 type Target struct {
 	Agent string `json:"agent,omitempty"`
 	Queue string `json:"queue,omitempty"`
-	// Workflow names a routing workflow; refused with target_not_available until routing workflows come.
+	// Workflow is the name of a routing workflow. It is refused with target_not_available, because routing
+	// workflows are not available yet.
 	Workflow string `json:"workflow,omitempty"`
 }
 
-// String names the target for a sentence: "agent bob", "queue billing".
+// String returns the target as used in sentences: "agent bob", "queue billing".
 func (t Target) String() string {
 	switch {
 	case t.Agent != "":
@@ -147,46 +150,49 @@ type Reservation struct {
 	ExpiresAt time.Time         `json:"expires_at,omitzero"`
 }
 
-// Task is one agent's turn with the conversation.
+// Task is one agent's turn in the conversation.
 type Task struct {
 	SID    string     `json:"sid"`
 	Status TaskStatus `json:"status"`
 	Queue  string     `json:"queue"`
-	// Agent is whom the task is meant for, offered to or taken by.
+	// Agent is the name of the agent that the task is directed to, offered to or assigned to.
 	Agent string `json:"agent,omitempty"`
-	// Direct is set while the task is meant for Agent alone: transferred or moved to them, not to a queue.
+	// Direct is true while the task is meant for Agent only, because it was transferred or moved to that agent and
+	// not to a queue.
 	Direct bool `json:"direct,omitempty"`
-	// Previous is the SID of the task this one takes the conversation over from.
+	// Previous is the SID of the task that this task continues.
 	Previous string `json:"previous,omitempty"`
-	// Transfer is the SID of the transfer that made this task.
+	// Transfer is the SID of the transfer that created this task.
 	Transfer string `json:"transfer,omitempty"`
 	Priority int    `json:"priority,omitempty"`
-	// Head puts the task before others of its priority in its queue.
+	// Head puts the task before other tasks of the same priority in its queue.
 	Head bool `json:"head,omitempty"`
-	// PendingSeq numbers the task's times of becoming pending, across the conversation: a `reserve` must name it.
+	// PendingSeq identifies the last time that the task became pending. It counts across all tasks of the
+	// conversation. A reserve command must contain it.
 	PendingSeq int `json:"placement,omitempty"`
-	// Attributes are dropped from tasks that ended long ago, see [State.Forget]; the desk keeps them.
+	// Attributes are the task's attributes. They are removed from tasks that ended long ago, see [State.Forget];
+	// the desk keeps them.
 	Attributes  Attributes   `json:"attributes,omitempty"`
 	Reservation *Reservation `json:"reservation,omitempty"`
 	CreatedAt   time.Time    `json:"created_at,omitzero"`
-	// QueuedAt is when the conversation's first task entered its queue; tasks of a priority wait in its order.
+	// QueuedAt is when the conversation's first task entered its queue. Tasks of equal priority wait in this order.
 	QueuedAt time.Time `json:"queued_at,omitzero"`
-	// TimeoutAt is when the task times out, if it still waits then.
+	// TimeoutAt is when the task times out if it is still waiting.
 	TimeoutAt   time.Time `json:"timeout_at,omitzero"`
 	AssignedAt  time.Time `json:"assigned_at,omitzero"`
 	WrappingAt  time.Time `json:"wrapping_at,omitzero"`
 	CompletedAt time.Time `json:"completed_at,omitzero"`
 	CanceledAt  time.Time `json:"canceled_at,omitzero"`
-	// WrapupTimeoutAt is when the wrapup completes itself.
+	// WrapupTimeoutAt is when the wrapup is completed automatically. Absent: never.
 	WrapupTimeoutAt time.Time `json:"wrapup_timeout_at,omitzero"`
 	Disposition     string    `json:"disposition,omitempty"`
-	// WrapupNote is the SID of the note left with the wrapup.
+	// WrapupNote is the SID of the note that the agent wrote at wrapup.
 	WrapupNote string `json:"wrapup_note,omitempty"`
-	// CanceledReason tells why the task was canceled.
+	// CanceledReason is why the task was canceled.
 	CanceledReason Reason `json:"canceled_reason,omitempty"`
 }
 
-// OfferedTo tells whether the task is reserved for the agent, who may accept or decline it.
+// OfferedTo reports whether the task is reserved for the agent, who can accept or decline it.
 func (t *Task) OfferedTo(agent string) bool {
 	return t.Status == TaskReserved && t.Reservation.Agent == agent
 }
@@ -196,72 +202,75 @@ type Attempt struct {
 	Agent string `json:"agent"`
 	// Reason is [ReasonDeclined], [ReasonExpired] or [ReasonAgentUnavailable].
 	Reason Reason `json:"reason"`
-	// Words are what the agent wrote when they declined; dropped from transfers that ended long ago, see [State.Forget].
+	// Words is the text that the agent wrote when declining. It is removed from transfers that ended long ago, see
+	// [State.Forget].
 	Words string    `json:"words,omitempty"`
 	At    time.Time `json:"at"`
 }
 
-// Transfer is one passing-on of the conversation.
+// Transfer is one transfer of the conversation.
 type Transfer struct {
 	SID    string         `json:"sid"`
 	Mode   Mode           `json:"mode"`
 	Status TransferStatus `json:"status"`
-	// From is the agent who passed the conversation on, FromTask the task they had it under.
+	// From is the agent who transferred the conversation, FromTask the SID of the task that this agent had.
 	From     string `json:"from"`
 	FromTask string `json:"from_task,omitempty"`
 	To       Target `json:"to"`
-	// Task is the task made for the receiver.
+	// Task is the SID of the task created for the receiver.
 	Task string `json:"task"`
-	// Note is the SID of the transfer's note; the text is at the desk.
+	// Note is the SID of the transfer's note. The desk stores its text.
 	Note          string `json:"note,omitempty"`
 	AcceptedBy    string `json:"accepted_by,omitempty"`
 	FailureReason Reason `json:"failure_reason,omitempty"`
-	// Attempt is the last offer of the transfer's task that was not accepted, zero while there is none.
+	// Attempt is the last offer of the transfer's task that was not accepted. Absent while there is none.
 	Attempt   Attempt   `json:"attempt,omitzero"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`
 }
 
-// Remembered is a command that was carried out: sent again, it returns its first outcome.
+// Remembered is a command that was carried out. The same command sent again returns its first outcome.
 type Remembered struct {
 	ID       string `json:"id"`
 	Hash     string `json:"hash"`
 	Task     string `json:"task,omitempty"`
 	Transfer string `json:"transfer,omitempty"`
-	// At is when it was carried out. Earlier builds did not note it.
+	// At is when the command was carried out. Earlier builds did not record it.
 	At time.Time `json:"at,omitzero"`
 }
 
-// State is everything there is to know of one conversation. The zero State is a new conversation,
-// which takes only [Start].
+// State is the complete state of one conversation. The zero State is a new conversation, which accepts only a
+// [StartCommand].
 type State struct {
 	Conversation string             `json:"conversation"`
 	Status       ConversationStatus `json:"status"`
 	Channel      Channel            `json:"channel"`
-	// Revision counts the commands carried out.
+	// Revision is the number of commands carried out.
 	Revision  int         `json:"revision"`
 	Customer  Customer    `json:"customer"`
 	Tasks     []*Task     `json:"tasks"`
 	Transfers []*Transfer `json:"transfers"`
 	Settings  Settings    `json:"settings"`
-	// PendingCount counts the times a task became pending, Events the events, SIDs the SIDs made here.
+	// PendingCount is how often tasks became pending, Events the number of events, and SIDs the number of SIDs made
+	// here.
 	PendingCount int `json:"placements,omitempty"`
 	Events       int `json:"events,omitempty"`
 	SIDs         int `json:"sids,omitempty"`
-	// DatedSIDs is set where SIDs derive from their time as well, so that a conversation whose time goes back makes none
-	// again. Conversations that began before there was this have it from the first time on that theirs goes back.
+	// DatedSIDs makes new SIDs depend on their time too. A conversation whose workflow is reset, or whose database
+	// is restored from an older copy, then never makes the same SID twice. Conversations of earlier builds set it
+	// when this happens to them for the first time.
 	DatedSIDs bool      `json:"dated_sids,omitempty"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	ClosedAt  time.Time `json:"closed_at,omitzero"`
-	// CloseReason is what the `close` that ended the customer's side gave as its reason.
+	// CloseReason is the reason given by the close command that ended the customer's side.
 	CloseReason string `json:"close_reason,omitempty"`
-	// Remembered holds the last hundred commands that had an ID, oldest first.
+	// Remembered are the last hundred commands that had an ID, oldest first.
 	Remembered []Remembered `json:"remembered,omitempty"`
-	// Forgotten counts the oldest tasks and transfers, which the state has no more, see [State.Forget].
+	// Forgotten counts the old tasks and transfers that were removed from the state, see [State.Forget].
 	Forgotten Forgotten `json:"forgotten,omitzero"`
 }
 
-// RecordedRefusal is a refused signal: whom nobody waits for, so that it is kept to be seen.
+// RecordedRefusal is the refusal of a signal. A signal has no answer, so the refusal is kept in the record.
 type RecordedRefusal struct {
 	Command string    `json:"command"`
 	Code    Code      `json:"code"`
@@ -269,14 +278,14 @@ type RecordedRefusal struct {
 	At      time.Time `json:"at"`
 }
 
-// Record is what the query `conversation` shows and what a run hands to the next: the state, and
-// beside it the last refused signals, oldest first.
+// Record is the answer to the query `conversation`, and what a workflow run passes to the next: the state and the
+// last refused signals, oldest first.
 type Record struct {
 	State
 	Refusals []RecordedRefusal `json:"refusals"`
 }
 
-// Task returns the task with that SID, nil where there is none.
+// Task returns the task with that SID, nil if there is none.
 func (s *State) Task(sid string) *Task {
 	for _, t := range slices.Backward(s.Tasks) {
 		if t.SID == sid {
@@ -286,7 +295,7 @@ func (s *State) Task(sid string) *Task {
 	return nil
 }
 
-// Transfer returns the transfer with that SID, nil where there is none.
+// Transfer returns the transfer with that SID, nil if there is none.
 func (s *State) Transfer(sid string) *Transfer {
 	for _, t := range slices.Backward(s.Transfers) {
 		if t.SID == sid {
@@ -296,9 +305,9 @@ func (s *State) Transfer(sid string) *Transfer {
 	return nil
 }
 
-// ActiveTransfer returns the transfer whose task has not been accepted yet, nil where there is none.
+// ActiveTransfer returns the transfer whose task has not been accepted yet, nil if there is none.
 func (s *State) ActiveTransfer() *Transfer {
-	// Only one is active at a time, and a new one is made only when the one before has ended.
+	// At most one transfer is active, and it is always the newest.
 	if n := len(s.Transfers); n > 0 && s.Transfers[n-1].Status == TransferActive {
 		return s.Transfers[n-1]
 	}
@@ -316,7 +325,7 @@ func (s *State) LiveTasks() []*Task {
 	return live
 }
 
-// Offers returns the SIDs of the reservations that agents have not answered yet.
+// Offers returns the SIDs of the pending reservations.
 func (s *State) Offers() []string {
 	var offers []string
 	for _, t := range s.LiveTasks() {
@@ -327,7 +336,7 @@ func (s *State) Offers() []string {
 	return offers
 }
 
-// Wrapping returns the task that the agent still wraps up in this conversation, nil where there is none.
+// Wrapping returns the task of this conversation that the agent is wrapping up, nil if there is none.
 func (s *State) Wrapping(agent string) *Task { return s.heldBy(agent, TaskWrapping) }
 
 func (s *State) heldBy(agent string, status TaskStatus) *Task {
@@ -339,7 +348,7 @@ func (s *State) heldBy(agent string, status TaskStatus) *Task {
 	return nil
 }
 
-// latestOf returns the last task that the agent was offered or had, nil where there is none.
+// latestOf returns the last task that the agent was offered or had, nil if there is none.
 func (s *State) latestOf(agent string) *Task {
 	for _, t := range slices.Backward(s.Tasks) {
 		if t.Agent == agent {
@@ -349,7 +358,7 @@ func (s *State) latestOf(agent string) *Task {
 	return nil
 }
 
-// newSID returns the next SID of that prefix: the same in every replay, and unlike any other.
+// newSID returns the next SID with that prefix. It is unique, and the same in every replay.
 func (s *State) newSID(prefix string, now time.Time) string {
 	s.SIDs++
 	name := strconv.Itoa(s.SIDs)
