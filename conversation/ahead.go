@@ -1,16 +1,18 @@
 package conversation
 
-// StepBeyond takes revision and event number beyond those of a desk that has more of the conversation than was sent to it:
-// time went back in the conversation, by a reset of its workflow or with an older copy of Temporal's database, or the desk
-// has ended what it thought gone. SIDs are dated from then on, for those of the time that is lost name what only the desk
-// knows.
+// StepBeyond raises the revision and the event numbers above those of a desk that has more of the conversation than
+// was sent to it. This happens when the conversation went back in time, by a reset of its workflow or a restored
+// older copy of Temporal's database, or when the desk ended a conversation that it considered lost. From then on
+// SIDs contain their time, because SIDs from the lost time name things that only the desk knows. The pending events
+// are renumbered in place.
 func (s *State) StepBeyond(desk Acknowledgement, untold []Event) {
 	s.Revision = max(s.Revision, desk.Revision+1)
 	s.DatedSIDs = true
 	s.CountFrom(desk.Events, untold)
 }
 
-// CountFrom numbers the untold events anew where they do not follow the desk's.
+// CountFrom renumbers the pending events in place if the desk already has events with their numbers. The parameter
+// events is how many events the desk has.
 func (s *State) CountFrom(events int, untold []Event) {
 	before := s.Events - len(untold) // events are numbered without a gap
 	missing := events - before

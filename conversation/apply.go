@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// Outcome is what a command touched, as it is after it.
+// Outcome is what a command changed, in its state after the command.
 type Outcome struct {
 	Task               *Task              `json:"task,omitempty"`
 	Transfer           *Transfer          `json:"transfer,omitempty"`
 	ConversationStatus ConversationStatus `json:"conversation_status"`
-	// Revision is the conversation's: the desk shows what the command did from that revision on.
+	// Revision is the conversation's revision. The desk shows the effect of the command from this revision on.
 	Revision int `json:"revision,omitempty"`
-	// Unchanged is set where the command found its own effect there already: somebody was faster, under
-	// another ID or none. A command repeated under its ID returns its first outcome without it.
+	// Unchanged is true if the effect was already there, because of an earlier command with another ID or without
+	// one. A command repeated with its own ID returns its first outcome, without Unchanged.
 	Unchanged bool `json:"unchanged,omitempty"`
 }
 
-// Result is what carrying out a command came to.
+// Result is the result of applying a command.
 type Result struct {
 	Outcome Outcome
-	// Changed is false where the command found its own effect there already.
+	// Changed is false if the effect was already there.
 	Changed bool
-	// Stale is set where a match of the desk came too late: the desk has to release it.
+	// Stale is true if a match of the desk came too late. The desk has to release it.
 	Stale bool
-	// Events and Notes are what the desk has to be told.
+	// Events and Notes have to be sent to the desk.
 	Events []Event
 	Notes  []Note
 }
 
-// decision is what a command that is allowed will do. Without an apply it found its own effect there.
+// decision is what an allowed command will do. Its apply is nil if the effect is already there.
 type decision struct {
 	task     *Task
 	transfer *Transfer
@@ -37,11 +37,11 @@ type decision struct {
 	apply    func(*change)
 }
 
-// remembers is how many commands with an ID a conversation remembers.
+// remembers is the number of commands with an ID that a conversation remembers.
 const remembers = 100
 
-// Check refuses a command that the state alone refuses. It reads only; a command that it lets pass
-// may still be refused by [State.Apply] with the desk's facts.
+// Check returns a refusal if the state alone is enough to refuse the command. It changes nothing. [State.Apply] may
+// still refuse the command because of the desk's facts.
 func (s *State) Check(c Command, now time.Time) error {
 	if _, _, refusal := s.check(c, now); refusal != nil {
 		return refusal
@@ -49,8 +49,8 @@ func (s *State) Check(c Command, now time.Time) error {
 	return nil
 }
 
-// Ask checks the command as [State.Check] does, and returns what has to be asked of the desk before
-// it is applied; nil where nothing has to be.
+// Ask checks the command as [State.Check] does. It returns the query whose answer [State.Apply] needs, nil if it
+// needs none.
 func (s *State) Ask(c Command, now time.Time) (*FactsQuery, error) {
 	d, _, refusal := s.check(c, now)
 	if refusal != nil {
@@ -58,15 +58,15 @@ func (s *State) Ask(c Command, now time.Time) (*FactsQuery, error) {
 	}
 	asks, ok := c.(asking)
 	if !ok || d.apply == nil {
-		return nil, nil //nolint:nilnil // nothing to ask is no error
+		return nil, nil //nolint:nilnil // nil means: nothing to ask
 	}
 	query := asks.factsQuery(s)
 	return &query, nil
 }
 
-// Apply carries the command out at that time and raises the revision by one, or returns a [*Refusal]
-// and changes nothing. Commands with a question (see [State.Ask]) need the desk's facts, nil
-// where the desk did not answer; others ignore it.
+// Apply carries the command out at the time now and raises the revision by one, or returns a [*Refusal] and changes
+// nothing. Commands with a query (see [State.Ask]) need the desk's facts; facts is nil if the desk did not answer.
+// Other commands ignore facts.
 func (s *State) Apply(c Command, facts *Facts, now time.Time) (Result, error) {
 	d, earlier, refusal := s.check(c, now)
 	if refusal != nil {
@@ -147,13 +147,14 @@ func (s *State) remember(c Command, ch *change) {
 	}
 }
 
-// mayHaveForgotten tells whether a command that was sent first at that time may have been carried out and be forgotten: all that
-// is remembered came after it. Clocks that differ by some seconds matter only where a hundred commands came within those.
+// mayHaveForgotten reports whether a command first sent at that time may have been carried out and forgotten. This
+// is so if all remembered commands are newer. A clock difference of some seconds matters only if a hundred commands
+// came within those seconds.
 func (s *State) mayHaveForgotten(sent time.Time) bool {
 	return !sent.IsZero() && len(s.Remembered) >= remembers && s.Remembered[0].At.After(sent)
 }
 
-// outcome copies, so that an answer under way doesn't change with the state.
+// outcome copies the task and the transfer, so that an answer being sent does not change with the state.
 func (s *State) outcome(task *Task, transfer *Transfer) Outcome {
 	return Outcome{Task: task.clone(), Transfer: transfer.clone(), ConversationStatus: s.Status, Revision: s.Revision}
 }
@@ -167,7 +168,7 @@ func (t *Task) clone() *Task {
 		r := *t.Reservation
 		c.Reservation = &r
 	}
-	return &c // attributes are never changed in place
+	return &c // attributes are shared: they are never changed in place
 }
 
 func (t *Transfer) clone() *Transfer {
@@ -178,13 +179,14 @@ func (t *Transfer) clone() *Transfer {
 	return &c
 }
 
-// Snapshot returns the conversation for the desk: tasks and transfers that live or that the events
-// speak of, with the events and notes themselves.
+// Snapshot returns the conversation for the desk. It contains the tasks and transfers that have not ended or that
+// the events mention, and the events and notes themselves.
 func (s *State) Snapshot(events []Event, notes []Note) Snapshot {
 	return s.snapshot(events, notes, false)
 }
 
-// WholeSnapshot is a [State.Snapshot] with every task and transfer that the state has, for a desk that may show others.
+// WholeSnapshot is a [State.Snapshot] with every task and transfer of the state. The desk ends others that it
+// shows.
 func (s *State) WholeSnapshot(events []Event, notes []Note) Snapshot {
 	return s.snapshot(events, notes, true)
 }

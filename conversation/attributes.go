@@ -9,15 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// systemKeys are the system's own, as Flex and TaskRouter name them (docs/messages.md lists them).
-// A customer's attributes under these names are overwritten.
+// systemKeys are the attributes that Baton sets, named as in Flex and TaskRouter (docs/messages.md lists them).
+// Attributes of a start with these names are overwritten.
 var systemKeys = []string{
 	"customerName", "customerAddress", "customers", "channelType", "direction", "initiatedBy", "flexInteractionSid",
 	"flexInteractionChannelSid", "flexChannelInviteSid", "conversationSid", "conversations",
 	"transferTargetType", "transferTargetSid", "transferQueueName", "workerSidsInConversation",
 }
 
-// Own returns the attributes that the conversation was started with, without the system's.
+// Own returns the attributes that the conversation was started with, without those that Baton sets.
 func (a Attributes) Own() Attributes {
 	own := maps.Clone(a)
 	for _, key := range systemKeys {
@@ -26,7 +26,7 @@ func (a Attributes) Own() Attributes {
 	return own
 }
 
-// firstAttributes are the attributes of a conversation's first task.
+// firstAttributes returns the attributes of a conversation's first task.
 func firstAttributes(c StartCommand) Attributes {
 	a := maps.Clone(c.Attributes)
 	if a == nil {
@@ -55,7 +55,7 @@ func firstAttributes(c StartCommand) Attributes {
 	return a
 }
 
-// transferAttributes are all attributes of the sender's task, and what a transfer adds.
+// transferAttributes returns the attributes of the sender's task, with those that a transfer adds.
 func transferAttributes(s *State, from *Task, to Target) Attributes {
 	a := maps.Clone(from.Attributes)
 	if to.Queue != "" {
@@ -80,17 +80,17 @@ func transferAttributes(s *State, from *Task, to Target) Attributes {
 func (a Attributes) set(key string, value any) {
 	encoded, err := json.Marshal(value)
 	if err != nil {
-		panic(fmt.Sprintf("the attribute %s can't be encoded: %v", key, err)) // strings and slices of them
+		panic(fmt.Sprintf("the attribute %s can't be encoded: %v", key, err)) // not reached: values are strings and slices of them
 	}
 	a[key] = encoded
 }
 
-// hasNUL tells whether a key or a text anywhere in the JSON holds U+0000.
+// hasNUL reports whether a key or a string anywhere in the JSON contains U+0000.
 func hasNUL(decoder *json.Decoder) bool {
 	for {
 		token, err := decoder.Token()
 		if err != nil {
-			return false // at its end
+			return false // end of the document
 		}
 		if text, ok := token.(string); ok && strings.ContainsRune(text, 0) {
 			return true
@@ -98,7 +98,7 @@ func hasNUL(decoder *json.Decoder) bool {
 	}
 }
 
-// valid checks what a start brings.
+// valid checks the attributes of a start.
 func (a Attributes) valid() *Refusal {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

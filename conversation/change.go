@@ -2,15 +2,15 @@ package conversation
 
 import "time"
 
-// change is a command being carried out: the state, and what there is to tell of it. Its methods
-// can't fail, for `decide` has allowed everything before.
+// change is a command being carried out: the state, and the events and notes to send to the desk. Its methods
+// cannot fail, because `decide` has already checked everything.
 type change struct {
 	*State
 	command CommandName
 	by      string
 	now     time.Time
 	facts   *Facts
-	// task and transfer are what the command touched, for its outcome.
+	// task and transfer are what the command changed. They become its outcome.
 	task     *Task
 	transfer *Transfer
 	events   []Event
@@ -33,7 +33,7 @@ func (ch *change) setTask(t *Task, status TaskStatus) {
 	advance(taskTransitions, &t.Status, status, ch.command)
 }
 
-// setReservation changes the status of the task's reservation and tells of it.
+// setReservation changes the status of the task's reservation and adds the event.
 func (ch *change) setReservation(t *Task, status ReservationStatus, name EventName, reason string, excused bool) {
 	advance(reservationTransitions, &t.Reservation.Status, status, ch.command)
 	ch.tell(name, t, func(e *Event) {
@@ -42,7 +42,7 @@ func (ch *change) setReservation(t *Task, status ReservationStatus, name EventNa
 	})
 }
 
-// newTask adds a task that waits. It takes over from previous, nil for a conversation's first.
+// newTask adds a pending task that continues previous, which is nil for a conversation's first task.
 func (ch *change) newTask(queue string, previous *Task) *Task {
 	t := &Task{SID: ch.newSID(PrefixTask, ch.now), Queue: queue, CreatedAt: ch.now, QueuedAt: ch.now}
 	if previous != nil {
@@ -53,7 +53,7 @@ func (ch *change) newTask(queue string, previous *Task) *Task {
 	return t
 }
 
-// pend lets the task wait in its queue for whom the desk finds.
+// pend makes the task wait in its queue until the desk finds an agent.
 func (ch *change) pend(t *Task) {
 	if t.Status == TaskReserved {
 		ch.setTask(t, TaskPending)
@@ -62,7 +62,7 @@ func (ch *change) pend(t *Task) {
 	t.Agent, t.Direct, t.PendingSeq = "", false, ch.PendingCount
 }
 
-// enter puts the task into a queue, where its waiting time starts anew.
+// enter puts the task into a queue and restarts its waiting time.
 func (ch *change) enter(t *Task, queue string, head bool) {
 	t.Queue, t.Head = queue, head
 	ch.startTaskClock(t)
@@ -74,7 +74,7 @@ func (ch *change) startTaskClock(t *Task) {
 	t.TimeoutAt = ch.now.Add(time.Duration(ch.Settings.TaskTimeout) * time.Second)
 }
 
-// direct sends the task to one agent: reserved for them if they are available, else as the setting says.
+// direct sends the task to one agent. It is reserved for an available agent; otherwise the setting decides.
 func (ch *change) direct(t *Task, agent string) {
 	if !ch.facts.AgentAvailable && ch.Settings.AgentUnavailable == AgentUnavailableOriginQueue {
 		ch.enter(t, t.Queue, true)
@@ -88,7 +88,7 @@ func (ch *change) direct(t *Task, agent string) {
 	}
 }
 
-// reserve offers the task to the agent until the expiry, under the SID given or one of its own.
+// reserve offers the task to the agent until the reservation timeout. If sid is empty, it makes a new SID.
 func (ch *change) reserve(t *Task, agent, sid string) {
 	if sid == "" {
 		sid = ch.newSID(PrefixReservation, ch.now)
@@ -121,7 +121,8 @@ func (ch *change) wrap(t *Task) {
 	ch.startWrapupClock(t)
 }
 
-// startWrapupClock sets when the wrapup completes itself; a sender's only once their transfer has ended.
+// startWrapupClock sets when the wrapup is completed automatically. For the sender of a transfer, the time starts
+// when the transfer has ended.
 func (ch *change) startWrapupClock(t *Task) {
 	if transfer := ch.ActiveTransfer(); transfer != nil && transfer.FromTask == t.SID {
 		return
@@ -166,7 +167,7 @@ func (ch *change) endTransfer(transfer *Transfer, name EventName, reason Reason)
 	}
 }
 
-// closeCustomerSide ends everything that only makes sense while the customer is there.
+// closeCustomerSide cancels the waiting tasks, starts the wrapup of assigned ones, and fails the active transfer.
 func (ch *change) closeCustomerSide(reason Reason) {
 	for _, t := range ch.LiveTasks() {
 		switch {

@@ -15,10 +15,10 @@ import (
 	"unicode/utf8"
 )
 
-// CommandName names a command; signals and updates have the same names.
+// CommandName is the name of a command. The command's signal and update have the same name.
 type CommandName string
 
-// The commands. `start` is the workflow's input, `reserve` the desk's signal, `expire` the timer's.
+// The commands. `start` is the workflow's input, `reserve` is sent by the desk, `expire` by the workflow's timer.
 const (
 	CommandStart    CommandName = "start"
 	CommandTransfer CommandName = "transfer"
@@ -33,7 +33,7 @@ const (
 	CommandExpire   CommandName = "expire"
 )
 
-// ServiceCommands returns the commands that services send, as signals or as updates.
+// ServiceCommands returns the commands that services send as signals or updates.
 func ServiceCommands() []CommandName {
 	return []CommandName{
 		CommandTransfer, CommandAccept, CommandDecline, CommandWrapup,
@@ -41,7 +41,8 @@ func ServiceCommands() []CommandName {
 	}
 }
 
-// Description says in a sentence what the command does, for whoever inspects a workflow.
+// Description returns one sentence on what the command does, for operators who inspect a workflow. It returns ""
+// for a name that is not a command's.
 func (n CommandName) Description() string {
 	switch n {
 	case CommandStart:
@@ -70,81 +71,83 @@ func (n CommandName) Description() string {
 	return ""
 }
 
-// Command is one of the commands below.
+// Command is implemented by the command types of this package.
 type Command interface {
-	// Name is the command's name, in signals and updates alike.
+	// Name returns the name of the command's signal and update.
 	Name() CommandName
-	// meta is what every command may carry.
+	// meta returns the fields that every command can carry.
 	meta() Meta
-	// valid checks the payload by itself.
+	// valid checks the payload alone, without the state.
 	valid() *Refusal
-	// decide checks the command against the state, which it only reads.
+	// decide checks the command against the state. It only reads the state.
 	decide(s *State, now time.Time) (decision, *Refusal)
 }
 
-// asking is a command that is decided on the desk's facts as well as on the state.
+// asking is a command whose decision needs the desk's facts as well as the state.
 type asking interface {
 	Command
 	factsQuery(s *State) FactsQuery
 	judge(s *State, v *Facts) *Refusal
 }
 
-// Meta is what every command may carry.
+// Meta are the fields that every command can carry.
 type Meta struct { //nolint:recvcheck // one method writes, the others only read
-	// CommandID makes the command safe to repeat: the same ID has one effect.
+	// CommandID makes the command safe to repeat: commands with the same ID have one effect.
 	CommandID string `json:"command_id,omitempty"`
-	// By is who did it for the agent: a supervisor, a service.
+	// By names who gave the command on behalf of the agent, such as a supervisor or a service.
 	By string `json:"by,omitempty"`
-	// FirstSentAt is the time of the first attempt to send the command, set by clients that retry. The command is refused if
-	// it may have been carried out since then and its ID may have been dropped from the last hundred. Zero: not checked.
+	// FirstSentAt is the time of the first attempt to send the command. Clients that retry set it. The command is
+	// refused if it may have been carried out since then while its ID is no longer among the last hundred. Absent:
+	// not checked.
 	FirstSentAt time.Time `json:"first_sent_at,omitzero"`
 }
 
 func (m Meta) meta() Meta { return m }
 
-// identify gives the command that ID where it has none of its own.
+// identify sets the command's ID if it has none.
 func (m *Meta) identify(id string) {
 	if m.CommandID == "" {
 		m.CommandID = id
 	}
 }
 
-// Limits on what a command may carry, in characters.
+// Limits on the fields of commands, in characters.
 const (
 	MaxNote       = 2000
 	MaxText       = 255
 	MaxAttributes = 4096
 )
 
-// StartCommand opens a conversation. It is the input of the workflow.
+// StartCommand starts a conversation. It is the input of the workflow.
 type StartCommand struct {
-	// Conversation is the conversation's SID (CH…); the workflow's ID is "conversation/" and it.
+	// Conversation is the conversation's SID (CH…). The workflow ID is "conversation/" followed by this SID.
 	Conversation string   `json:"conversation"`
 	Channel      Channel  `json:"channel"`
 	Customer     Customer `json:"customer,omitzero"`
-	// Queue is the name of the queue that the first task waits in.
+	// Queue is the name of the queue in which the first task waits.
 	Queue string `json:"queue"`
-	// Agent is whom the first task is meant for alone; the queue is then where it goes if they don't take it.
+	// Agent directs the first task to this agent. If the agent does not take it, the task goes to the queue.
 	Agent string `json:"agent,omitempty"`
-	// Priority puts the task before others in its queue; 0 is the lowest.
+	// Priority puts the task before tasks of lower priority in its queue. 0 is the lowest.
 	Priority int `json:"priority,omitempty"`
-	// Attributes reach every task of the conversation unchanged; at most 4,096 characters of JSON.
+	// Attributes are copied to every task of the conversation, as at most 4,096 characters of JSON.
 	Attributes Attributes `json:"attributes,omitempty"`
 }
 
-// TransferCommand passes the conversation on.
+// TransferCommand transfers the conversation.
 type TransferCommand struct {
 	From string `json:"from"`
 	To   Target `json:"to"`
-	// Mode is cold where it is left out.
+	// Mode is the kind of transfer. Absent: cold.
 	Mode Mode `json:"mode,omitempty"`
-	// Note is the note's text (at most 2,000 characters), or the SID (KQ…) of a note stored at the desk before.
+	// Note is the text of the note (at most 2,000 characters), or the SID (KQ…) of a note that the desk already
+	// stores.
 	Note string `json:"note,omitempty"`
 	Meta
 }
 
-// AcceptCommand takes a reserved task. Task may be left out; Reservation, where it is given, has to be the
-// SID of the very offer that is meant, for the same task may be offered to the same agent again.
+// AcceptCommand accepts a reserved task. Task is optional. Reservation is optional; if set, it must be the SID of
+// the agent's current reservation, because the same task can be offered to the same agent more than once.
 type AcceptCommand struct {
 	Agent       string `json:"agent"`
 	Task        string `json:"task,omitempty"`
@@ -152,67 +155,68 @@ type AcceptCommand struct {
 	Meta
 }
 
-// DeclineCommand turns a reserved task down. Task and Reservation are as in [AcceptCommand].
+// DeclineCommand declines a reserved task. Task and Reservation are as in [AcceptCommand].
 type DeclineCommand struct {
 	Agent       string `json:"agent"`
 	Task        string `json:"task,omitempty"`
 	Reservation string `json:"reservation,omitempty"`
 	Reason      string `json:"reason,omitempty"`
-	// Unavailable is set by the desk, which declines for an agent who is not available any more.
+	// Unavailable is set by the desk when it declines for an agent who is no longer available.
 	Unavailable bool `json:"unavailable,omitempty"`
 	Meta
 }
 
-// WrapupCommand completes a wrapup. Task may be left out.
+// WrapupCommand completes a wrapup. Task is optional.
 type WrapupCommand struct {
 	Agent       string `json:"agent"`
 	Task        string `json:"task,omitempty"`
 	Disposition string `json:"disposition,omitempty"`
-	// Note is kept at the desk (at most 2,000 characters).
+	// Note is the text of a note (at most 2,000 characters), which the desk stores.
 	Note string `json:"note,omitempty"`
 	Meta
 }
 
-// EndCommand ends an agent's turn. Task may be left out.
+// EndCommand ends an agent's turn. Task is optional.
 type EndCommand struct {
 	Agent string `json:"agent"`
 	Task  string `json:"task,omitempty"`
 	Meta
 }
 
-// CancelCommand takes a transfer back; Agent is who made it. Transfer may be left out.
+// CancelCommand cancels a transfer. Agent is the agent who made it. Transfer is optional.
 type CancelCommand struct {
 	Agent    string `json:"agent"`
 	Transfer string `json:"transfer,omitempty"`
 	Meta
 }
 
-// MoveCommand sends a waiting task elsewhere. Task may be left out.
+// MoveCommand moves a waiting task to another queue or agent. Task is optional.
 type MoveCommand struct {
 	Task string `json:"task,omitempty"`
 	To   Target `json:"to"`
 	Meta
 }
 
-// CloseCommand closes the customer's side. With a Task it does so only while that task waits.
+// CloseCommand closes the customer's side. If Task is set, it does so only while that task waits.
 type CloseCommand struct {
 	Task   string `json:"task,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	Meta
 }
 
-// ReserveCommand is the desk's match of a waiting task and a free agent.
+// ReserveCommand is the desk's match of a waiting task and an available agent.
 type ReserveCommand struct {
 	Task  string `json:"task"`
 	Agent string `json:"agent"`
-	// PendingSeq is the number the task had when the desk matched it; with another the match is stale.
+	// PendingSeq is the task's number when the desk matched it. If the task has another number now, the match is
+	// stale.
 	PendingSeq int `json:"placement"`
-	// Reservation is the SID the desk gave the match; one is made where it is left out.
+	// Reservation is the SID that the desk gave the match. Absent: the conversation makes one.
 	Reservation string `json:"reservation,omitempty"`
 	Meta
 }
 
-// ExpireCommand carries out the earliest deadline, if it has passed. It has no payload.
+// ExpireCommand carries out the earliest deadline if it has passed. It has no payload.
 type ExpireCommand struct{ Meta }
 
 // Name implements [Command].
@@ -250,9 +254,10 @@ func (ExpireCommand) Name() CommandName { return CommandExpire }
 
 func (StartCommand) meta() Meta { return Meta{} }
 
-// Decode reads the JSON payload of a command that comes from outside. A name that isn't a command's,
-// an absent payload, null, anything but an object, and a wrong type are refused with invalid_payload;
-// unknown fields are ignored. The id, an update's, becomes the command's where it has none; it may be empty.
+// Decode decodes the JSON payload of a command from outside. It refuses with invalid_payload: a name that is not a
+// command's, an absent payload, null, anything other than an object, and a field of the wrong type. Unknown fields
+// are ignored. The id becomes the command's ID if the payload has none; it is the ID of an update, and may be
+// empty.
 func Decode(name CommandName, payload []byte, id string) (Command, error) {
 	switch name {
 	case CommandStart:
@@ -280,7 +285,7 @@ func Decode(name CommandName, payload []byte, id string) (Command, error) {
 	return nil, Refuse(CodeInvalidPayload, Details{}, "%s is no command: use %s", quoted(string(name)), joinNames(ServiceCommands()))
 }
 
-// Identified returns the command under that ID where it has none of its own, so that it may be repeated.
+// Identified returns the command with that ID if it has none of its own, so that it can be repeated.
 func Identified(c Command, id string) (Command, error) {
 	payload, err := json.Marshal(c)
 	if err != nil {
@@ -386,7 +391,7 @@ func firstOf(refusals ...*Refusal) *Refusal {
 	return nil
 }
 
-// quoted is what somebody has sent, in a sentence: as much of it as a person reads.
+// quoted quotes a value from a payload for a sentence, shortened to 60 characters.
 func quoted(value string) string {
 	const enough = 60
 	if runes := []rune(value); len(runes) > enough {
@@ -402,11 +407,11 @@ func required(command, field, value string) *Refusal {
 	return short(command, field, value, MaxText)
 }
 
-// namePattern is what names of agents and queues look like.
+// namePattern matches the names of agents and queues.
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 
-// name refuses what cannot be the name of an agent or a queue. The names of a start, and of the target of a transfer or
-// a move, are judged by [judgeNames].
+// name refuses a value that cannot be the name of an agent or a queue. [judgeNames] checks the names in a start,
+// and those of the target of a transfer or a move.
 func name(command, field, value string) *Refusal {
 	if value != "" && namePattern.MatchString(value) {
 		return nil
@@ -422,8 +427,8 @@ func notAName(command, field, value string) *Refusal {
 		command, quoted(value))
 }
 
-// judgeNames refuses what cannot be a name once the desk has answered: refused before the desk was asked, recorded
-// histories would not replay.
+// judgeNames refuses values that cannot be names, after the desk has answered. Recorded histories would not replay
+// if the values were refused before the desk is asked.
 func judgeNames(command CommandName, agentField, agent, queueField, queue string) *Refusal {
 	switch {
 	case agent != "" && !namePattern.MatchString(agent):
@@ -444,7 +449,7 @@ func short(command, field, value string, limit int) *Refusal {
 	return nil
 }
 
-// sid refuses what is far from a SID; one that isn't there is refused by what looks it up.
+// sid refuses a value that is too long to be a SID. Unknown SIDs are refused when they are looked up.
 func sid(command, field, value string) *Refusal { return short(command, field, value, MaxText) }
 
 func validNote(command, note string) *Refusal {
@@ -468,7 +473,7 @@ func validTarget(command string, to Target) *Refusal {
 		short(command, "to.workflow", to.Workflow, MaxText))
 }
 
-// maxCommandID is what Temporal allows for an update's ID, which serves as the command's.
+// maxCommandID is the longest update ID that Temporal allows. The update ID serves as the command ID.
 const maxCommandID = 1000
 
 func validMeta(c Command) *Refusal {
@@ -484,13 +489,13 @@ func joinNames[T ~string](names []T) string {
 	return strings.Join(parts, ", ")
 }
 
-// hashOf tells two payloads under one command ID apart.
+// hashOf returns a hash of the payload, which tells two payloads with the same command ID apart.
 func hashOf(c Command) string {
 	encoded, err := json.Marshal(c)
 	if err != nil {
-		panic(fmt.Sprintf("a %s command can't be encoded: %v", c.Name(), err)) // its fields came from JSON
+		panic(fmt.Sprintf("a %s command can't be encoded: %v", c.Name(), err)) // not reached: its fields came from JSON
 	}
-	if sent := c.meta().FirstSentAt; !sent.IsZero() { // it is the same command whenever it was sent first
+	if sent := c.meta().FirstSentAt; !sent.IsZero() { // FirstSentAt is not part of the command's identity
 		encoded = bytes.Replace(encoded, []byte(`,"first_sent_at":"`+sent.Format(time.RFC3339Nano)+`"`), nil, 1)
 	}
 	sum := sha256.Sum256(append([]byte(c.Name()+" "), encoded...))

@@ -2,7 +2,7 @@ package conversation
 
 import "time"
 
-// EventName is the name TaskRouter gives an event.
+// EventName is the name of an event, as in TaskRouter.
 type EventName string
 
 // The events of a conversation.
@@ -28,7 +28,7 @@ const (
 	EventReservationCompleted  EventName = "reservation.completed"
 )
 
-// Event is one thing that happened. Events are numbered from 1 in each conversation, without gaps.
+// Event is a change in a conversation. Events are numbered from 1 in each conversation, without gaps.
 type Event struct {
 	Number     int        `json:"number"`
 	Name       EventName  `json:"name"`
@@ -42,47 +42,49 @@ type Event struct {
 	Reservation       string            `json:"reservation,omitempty"`
 	ReservationStatus ReservationStatus `json:"reservation_status,omitempty"`
 	ExpiresAt         time.Time         `json:"expires_at,omitzero"`
-	// Transfer is set in the events of a transfer.
+	// Transfer is the SID of the transfer that created the task, or that the event is about.
 	Transfer string `json:"transfer,omitempty"`
-	// Reason is a sentence or a code for people to read: a [Reason], the words of a decline, a disposition. Programs
-	// read the fields below instead.
+	// Reason is a text for people: a [Reason], the reason of a decline, or a disposition. Programs use the fields
+	// below instead.
 	Reason string `json:"reason,omitempty"`
-	// To is whom the task was sent to: set in the events of a transfer, and in the task.updated of a move.
+	// To is where the task was sent. It is set in the events of a transfer, and in the task.updated of a move.
 	To Target `json:"to,omitzero"`
-	// Disposition is how the agent left the task: set in task.completed.
+	// Disposition is the result that the agent recorded at wrapup. It is set in task.completed.
 	Disposition string `json:"disposition,omitempty"`
-	// Cause is why the offer was declined: set in reservation.rejected.
+	// Cause is why the offer was declined. It is set in reservation.rejected.
 	Cause Cause `json:"cause,omitempty"`
-	// Activity is the name of the activity that an agent has now: set in worker.activity.update.
+	// Activity is the name of the agent's new activity. It is set in worker.activity.update.
 	Activity string `json:"activity,omitempty"`
-	// Channel and Capacity are how many tasks of a channel an agent takes now: set in worker.capacity.update.
+	// Capacity is how many tasks of Channel the agent can now have at a time. Both are set in
+	// worker.capacity.update.
 	Channel  Channel `json:"channel,omitempty"`
 	Capacity *int    `json:"capacity,omitempty"`
-	// Excused is set where the agent let an offer expire that they couldn't take: they wrapped this conversation up.
+	// Excused is true if the agent let an offer expire that they could not accept, because they were wrapping up
+	// this conversation.
 	Excused bool `json:"excused,omitempty"`
-	// By is who did it for the agent.
+	// By names who gave the command on behalf of the agent.
 	By string `json:"by,omitempty"`
 }
 
-// Cause tells who declined an offer.
+// Cause is why an offer was declined.
 type Cause string
 
-// The agent did, or the desk for an agent who was not available any more.
+// The agent declined, or the desk declined because the agent was no longer available.
 const (
 	CauseAgent       Cause = "agent"
 	CauseUnavailable Cause = "agent_unavailable"
 )
 
-// NoteKind tells what a note was left with.
+// NoteKind is the kind of a note.
 type NoteKind string
 
-// The kinds of note.
+// The kinds of notes: written with a transfer or at wrapup.
 const (
 	NoteTransfer NoteKind = "transfer"
 	NoteWrapup   NoteKind = "wrapup"
 )
 
-// Note is what an agent leaves for agents and supervisors; never for the customer.
+// Note is a text that an agent writes for agents and supervisors. Customers never see it.
 type Note struct {
 	SID       string    `json:"sid"`
 	Kind      NoteKind  `json:"kind"`
@@ -93,8 +95,8 @@ type Note struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Snapshot is what a conversation tells the desk: itself as it is now, and what the desk has not
-// acknowledged yet. Applied once or many times, it leaves the desk's rows equal to the conversation.
+// Snapshot is a conversation as it is sent to the desk: its current state, and the events and notes that the desk
+// has not acknowledged. Applying it once or several times makes the desk's rows equal to the conversation.
 type Snapshot struct {
 	Conversation string             `json:"conversation"`
 	Status       ConversationStatus `json:"status"`
@@ -105,12 +107,14 @@ type Snapshot struct {
 	ClosedAt     time.Time          `json:"closed_at,omitzero"`
 	// LastEvent is the number of the conversation's last event.
 	LastEvent int `json:"last_event,omitempty"`
-	// Chain is the ID of the workflow's first run: continued and reset runs have the same one, another start has not.
+	// Chain is the ID of the workflow's first run. Continued and reset runs have the same Chain, another start has
+	// a new one.
 	Chain string `json:"chain,omitempty"`
-	// Whole is set where the desk may show more than there is: what is neither here nor ended, it ends.
+	// Whole is true if the snapshot contains every task and transfer. The desk then ends those that it shows as not
+	// ended and that the snapshot lacks.
 	Whole bool `json:"whole,omitempty"`
-	// Tasks are the live ones and those that ended since the last acknowledgement; likewise Transfers. Whole, they are all
-	// that the state has.
+	// Tasks and Transfers are those that have not ended, and those that ended since the last acknowledgement. If
+	// Whole is set, they are all those of the state.
 	Tasks     []*Task     `json:"tasks"`
 	Transfers []*Transfer `json:"transfers"`
 	// Notes and Events are those since the last acknowledgement, in order.
@@ -120,12 +124,13 @@ type Snapshot struct {
 
 // Acknowledgement is the desk's answer to a snapshot.
 type Acknowledgement struct {
-	// Revision is the revision the desk now shows, and Events how many events it has. Where it has more than it was
-	// sent, time went back in the conversation: see [State.StepBeyond].
+	// Revision is the revision that the desk now shows, and Events the number of events that it has. If the desk
+	// has more than it was sent, the conversation went back in time: see [State.StepBeyond].
 	Revision int `json:"revision"`
 	Events   int `json:"events,omitempty"`
-	// Known is how many of the first events it was sent the desk had already, where it takes nothing of the rest.
+	// Known is how many of the sent events, counted from the first, the desk already had. It is set when the desk
+	// takes none of the others.
 	Known int `json:"known,omitempty"`
-	// Matches are matches the desk made of this conversation's waiting tasks.
+	// Matches are the desk's matches of this conversation's waiting tasks.
 	Matches []ReserveCommand `json:"placed,omitempty"`
 }

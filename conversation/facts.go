@@ -1,45 +1,45 @@
 package conversation
 
-// AgentUnavailablePolicy says what a transfer to an unavailable agent does.
+// AgentUnavailablePolicy is what happens to a transfer to an unavailable agent.
 type AgentUnavailablePolicy string
 
-// Refuse it (the default), let the task wait for that agent, or put it into the origin queue.
+// The transfer is refused (the default), the task waits for the agent, or the task goes to its origin queue.
 const (
 	AgentUnavailableRefuse      AgentUnavailablePolicy = "refuse"
 	AgentUnavailableWait        AgentUnavailablePolicy = "wait"
 	AgentUnavailableOriginQueue AgentUnavailablePolicy = "origin_queue"
 )
 
-// UnansweredPolicy says where a task goes that the agent it was transferred to does not take.
+// UnansweredPolicy is where a transferred task goes if the agent does not take it.
 type UnansweredPolicy string
 
-// To the head of the origin queue (the default), or back to the sender while they still wrap up.
+// The task goes to the head of its origin queue (the default), or back to the sender if they are still wrapping up.
 const (
 	UnansweredOriginQueue UnansweredPolicy = "origin_queue"
 	UnansweredSender      UnansweredPolicy = "sender"
 )
 
-// Settings are what an administrator decides. Durations are seconds.
+// Settings are the settings that an administrator can change. Durations are in seconds.
 type Settings struct {
-	// MessagingTransfers and TransferNotes are the two switches; notes need transfers.
+	// MessagingTransfers turns transfers on, TransferNotes turns notes on transfers on. Notes require transfers.
 	MessagingTransfers bool `json:"messaging_transfers"`
 	TransferNotes      bool `json:"transfer_notes"`
-	// ReservationTimeout is how long an offer stands.
+	// ReservationTimeout is how long an agent can answer an offer.
 	ReservationTimeout int `json:"reservation_timeout"`
-	// TaskTimeout is how long a task may wait, from entering its queue.
+	// TaskTimeout is how long a task can wait after entering its queue.
 	TaskTimeout int `json:"task_timeout"`
-	// WrapupTimeout is after how long a wrapup completes itself; 0: never.
+	// WrapupTimeout is after how long a wrapup is completed automatically. 0: never.
 	WrapupTimeout    int                    `json:"wrapup_timeout"`
 	AgentUnavailable AgentUnavailablePolicy `json:"agent_unavailable"`
 	Unanswered       UnansweredPolicy       `json:"unanswered"`
-	// ReofferAfter is for how long an agent who declined a task, or let its offer expire, is not matched with it again,
-	// even if there are no others; 0: they are matched at once. Direct offers are not bound by it.
+	// ReofferAfter is how long an agent who declined a task, or let its offer expire, is not matched with it again,
+	// even if there are no other agents. 0: no delay. Direct offers are not limited.
 	ReofferAfter int `json:"reoffer_after"`
-	// TimeoutActivity makes an agent who lets an offer expire unavailable.
+	// TimeoutActivity makes an agent unavailable when an offer to them expires.
 	TimeoutActivity bool `json:"timeout_activity"`
 }
 
-// DefaultSettings are the settings of a new desk: both switches off.
+// DefaultSettings returns the settings of a new desk. Transfers and notes are off.
 func DefaultSettings() Settings {
 	return Settings{
 		ReservationTimeout: 120,
@@ -51,11 +51,11 @@ func DefaultSettings() Settings {
 	}
 }
 
-// FactsQuery is what the rules have to ask the desk before a start, a transfer or a move.
+// FactsQuery is the question to the desk before a start, a transfer or a move is decided.
 type FactsQuery struct {
 	Conversation string      `json:"conversation"`
 	Command      CommandName `json:"command"`
-	// Agent and Queue name the target; Note is the SID of a note stored before, if the command names one.
+	// Agent and Queue are the target. Note is the SID of a stored note, if the command names one.
 	Agent string `json:"agent,omitempty"`
 	Queue string `json:"queue,omitempty"`
 	Note  string `json:"note,omitempty"`
@@ -63,25 +63,26 @@ type FactsQuery struct {
 	Chain string `json:"chain,omitempty"`
 }
 
-// Facts is the desk's answer to a [FactsQuery]: facts, on which the rules decide.
+// Facts is the desk's answer to a [FactsQuery]. The rules decide based on it.
 type Facts struct {
 	Settings Settings `json:"settings"`
-	// Plugin names an installed and enabled plugin that transfers conversations itself, if there is one.
+	// Plugin is the name of an installed and enabled plugin that makes transfers itself, "" if there is none.
 	Plugin string `json:"plugin,omitempty"`
-	// AgentKnown and AgentAvailable speak of the question's agent.
+	// AgentKnown and AgentAvailable are about the agent in the query.
 	AgentKnown     bool `json:"agent_known,omitempty"`
 	AgentAvailable bool `json:"agent_available,omitempty"`
-	// QueueKnown and QueueMembers speak of the question's queue.
+	// QueueKnown and QueueMembers are about the queue in the query.
 	QueueKnown   bool `json:"queue_known,omitempty"`
 	QueueMembers int  `json:"queue_members,omitempty"`
-	// ConversationKnown tells whether the desk has had the question's conversation before, from another workflow, and it is
-	// closed. One that is open goes on under the workflow that asks: no other runs under its ID.
+	// ConversationKnown is true if the desk has the conversation from another workflow and it is closed. An open
+	// one continues under the workflow that asks, because no other workflow with its ID runs.
 	ConversationKnown bool `json:"conversation_known,omitempty"`
-	// NoteKnown tells whether the question's note is a note of this conversation.
+	// NoteKnown is true if the note in the query is a note of this conversation.
 	NoteKnown bool `json:"note_known,omitempty"`
 }
 
-// judgeSwitches refuses a transfer that the administrator has not turned on.
+// judgeSwitches refuses a transfer or a note that the administrator has not turned on, or that a plugin conflicts
+// with.
 func (v *Facts) judgeSwitches(withNote bool) *Refusal {
 	switch {
 	case !v.Settings.MessagingTransfers:
@@ -97,7 +98,8 @@ func (v *Facts) judgeSwitches(withNote bool) *Refusal {
 	return nil
 }
 
-// judgeTarget refuses a target that the desk doesn't know or can't serve. What to choose instead is the command's to say.
+// judgeTarget refuses a target that the desk does not know or cannot serve. The parameter choose is the command's
+// advice on what to choose instead.
 func (v *Facts) judgeTarget(to Target, choose string) *Refusal {
 	switch {
 	case to.Agent != "" && !v.AgentKnown:

@@ -2,7 +2,7 @@ package conversation
 
 import "time"
 
-// DeadlineKind tells what a deadline is about.
+// DeadlineKind is the kind of a deadline.
 type DeadlineKind string
 
 // The deadlines of a conversation.
@@ -12,14 +12,14 @@ const (
 	DeadlineWrapup      DeadlineKind = "wrapup_timeout"
 )
 
-// Deadline is when something happens by itself.
+// Deadline is a time at which the state changes without a command from outside.
 type Deadline struct {
 	At   time.Time
 	Kind DeadlineKind
 	Task *Task
 }
 
-// Deadline returns the earliest deadline; false where there is none.
+// Deadline returns the earliest deadline, false if there is none.
 func (s *State) Deadline() (Deadline, bool) {
 	var earliest Deadline
 	consider := func(at time.Time, kind DeadlineKind, t *Task) {
@@ -36,13 +36,13 @@ func (s *State) Deadline() (Deadline, bool) {
 			consider(t.TimeoutAt, DeadlineTask, t)
 		case TaskWrapping:
 			consider(t.WrapupTimeoutAt, DeadlineWrapup, t)
-		case TaskAssigned, TaskCompleted, TaskCanceled: // nothing happens by itself
+		case TaskAssigned, TaskCompleted, TaskCanceled: // no deadline
 		}
 	}
 	return earliest, earliest.Task != nil
 }
 
-func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) { //nolint:unparam // as every command
+func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) { //nolint:unparam // required by the Command interface
 	deadline, ok := s.Deadline()
 	if !ok || deadline.At.After(now) {
 		return decision{}, nil
@@ -51,7 +51,7 @@ func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) { //
 	return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
 		switch deadline.Kind {
 		case DeadlineReservation:
-			// They couldn't have accepted it: the wrapup comes first.
+			// The agent could not have accepted it: the wrapup comes first.
 			excused := ch.Wrapping(task.Reservation.Agent) != nil
 			ch.setReservation(task, ReservationTimeout, EventReservationTimeout, "", excused)
 			ch.unanswered(task, ReasonExpired, Attempt{Agent: task.Reservation.Agent, Reason: ReasonExpired, At: ch.now})
@@ -63,7 +63,7 @@ func (c ExpireCommand) decide(s *State, now time.Time) (decision, *Refusal) { //
 	}}, nil
 }
 
-// unanswered says what follows when the agent who was offered the task doesn't take it.
+// unanswered handles an offer that the agent did not take.
 func (ch *change) unanswered(t *Task, reason Reason, attempt Attempt) {
 	if transfer := ch.activeTransferOf(t); transfer != nil {
 		transfer.Attempt = attempt
@@ -82,8 +82,8 @@ func (ch *change) unanswered(t *Task, reason Reason, attempt Attempt) {
 	ch.enter(t, t.Queue, true)
 }
 
-// takeBack cancels a transfer: the sender has the conversation again while they still wrap up, else
-// another task waits at the head of the queue.
+// takeBack cancels a transfer. The sender gets the conversation back if they are still wrapping up; otherwise a new
+// task waits at the head of the queue.
 func (ch *change) takeBack(transfer *Transfer) {
 	if ch.senderWraps(transfer) {
 		ch.returnToSender(transfer, ReasonCanceled)
@@ -98,7 +98,7 @@ func (ch *change) takeBack(transfer *Transfer) {
 	ch.task = task
 }
 
-// timeOut says what follows when a task has waited for too long.
+// timeOut handles a task that has waited too long.
 func (ch *change) timeOut(t *Task) {
 	if transfer := ch.activeTransferOf(t); transfer != nil && ch.senderWraps(transfer) {
 		ch.returnToSender(transfer, ReasonTaskTimeout)
