@@ -2,31 +2,32 @@ package conversation
 
 import "slices"
 
-// What a state keeps of tasks that have ended, so that a conversation of however many transfers fits into a
-// payload, of which Temporal's server takes two megabytes. The desk keeps everything. Like the sizes in size.go
-// these decide what workflows do: another number is a change to be made behind workflow.GetVersion.
+// These limit what a state keeps of ended tasks, so that a conversation with any number of transfers fits into a
+// payload, which Temporal's server limits to two megabytes. The desk keeps everything. Like the sizes in size.go,
+// these limits affect what workflows do: change them only behind workflow.GetVersion.
 const (
-	// tasksKept is how many of the newest tasks stay, with the transfers between them.
+	// tasksKept is how many of the newest tasks are kept, with the transfers between them.
 	tasksKept = 600
-	// attributesKept is how many of the newest tasks keep their attributes, attributeBytesKept how much of them.
+	// attributesKept is how many of the newest tasks keep their attributes, attributeBytesKept the size limit for
+	// these.
 	attributesKept     = 100
 	attributeBytesKept = 256 << 10
 )
 
-// Forgotten counts what a conversation has had and its state has no more.
+// Forgotten counts the tasks and transfers that were removed from the state.
 type Forgotten struct {
 	Tasks     int `json:"tasks,omitempty"`
 	Transfers int `json:"transfers,omitempty"`
 }
 
-// HadTasks is how many tasks the conversation has had, the forgotten ones with them.
+// HadTasks returns how many tasks the conversation has had, including the forgotten ones.
 func (s *State) HadTasks() int { return s.Forgotten.Tasks + len(s.Tasks) }
 
-// HadTransfers is how many transfers the conversation has had, the forgotten ones with them.
+// HadTransfers returns how many transfers the conversation has had, including the forgotten ones.
 func (s *State) HadTransfers() int { return s.Forgotten.Transfers + len(s.Transfers) }
 
-// Forget drops what ended long ago. What the events speak of, which the desk hasn't been told yet, stays, and
-// what the remembered commands came to.
+// Forget removes tasks and transfers that ended long ago. It keeps those that the pending events mention, and those
+// that remembered commands refer to.
 func (s *State) Forget(untold []Event) {
 	stays := map[string]bool{}
 	for _, e := range untold {

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// This file says once more, apart from the rules and without looking at them, what the design promises of
-// every state. The tests look at every state that they reach, and `make chaos` at every state that there was.
+// This file checks the invariants of the design independently of the rules. The tests check every state that they
+// reach, and `make chaos` checks every state that occurred.
 
 func broken(invariant, format string, args ...any) error {
 	return fmt.Errorf("%s is broken: %s", invariant, fmt.Sprintf(format, args...))
 }
 
-// Broken tells which invariant of the design (I1 to I4, I6) the state breaks; nil where it breaks none, as
-// every state does that the rules have made. It looks at the state alone: that attributes go along (I5) and
-// that a refused command changes nothing (I7) is for who knows what was before.
+// Broken returns an error that names the invariant of the design (I1 to I4, I6) that the state breaks. It returns
+// nil for every state made by the rules. Broken looks at the state alone. That attributes are passed on (I5), and
+// that a refused command changes nothing (I7), can only be checked by a caller that has the previous state.
 func (s *State) Broken() error {
 	open, assigned, live := 0, 0, false
 	busy := make([]string, 0, len(s.Tasks))
@@ -69,7 +69,7 @@ func (s *State) Broken() error {
 	return nil
 }
 
-// reservedAs are the statuses that a task and its reservation have together.
+// reservedAs maps the status of a task to the status that its reservation must have.
 var reservedAs = map[TaskStatus]ReservationStatus{
 	TaskReserved:  ReservationPending,
 	TaskAssigned:  ReservationAccepted,
@@ -77,8 +77,8 @@ var reservedAs = map[TaskStatus]ReservationStatus{
 	TaskCompleted: ReservationCompleted,
 }
 
-// brokenReservation: an offer stands exactly while its task is reserved, so that a reserved task can
-// always be accepted, declined or expire.
+// brokenReservation checks that an offer is pending exactly while its task is reserved, so that a reserved task can
+// always be accepted, be declined or expire.
 func (t *Task) brokenReservation() error {
 	want := reservedAs[t.Status]
 	switch {

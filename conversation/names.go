@@ -9,15 +9,15 @@ const (
 	zeroWidthNonJoiner = '\u200c'
 	zeroWidthJoiner    = '\u200d'
 	// firstJoining is the first character of the scripts in which joiners change how a word is written: Arabic and
-	// what follows it, with the scripts of India and emoji.
+	// the scripts after it, including those of India, and emoji.
 	firstJoining = '\u0600'
 )
 
-// CleanName returns a name on one line, without the characters that hide, reorder or control what is around them:
-// control characters, bidirectional marks, overrides and isolates, zero-width characters and bytes that are not UTF-8.
-// Line breaks and tabs become spaces; spaces around the name are removed. A joiner stays between two characters of a
-// script that needs it, as Persian, Sinhala and emoji do. The ranges are fixed, so that a replay with another version
-// of Unicode's tables finds the same name. CleanName of a clean name is that name.
+// CleanName returns a name on one line, without characters that hide, reorder or control the text around them:
+// control characters, bidirectional marks, overrides and isolates, zero-width characters and bytes that are not
+// UTF-8. Line breaks and tabs become spaces. Spaces around the name are removed. A joiner between two characters of
+// a script that needs it is kept, as in Persian, Sinhala and emoji. The ranges are fixed, so that a replay with
+// another version of the Unicode tables gives the same name. CleanName of a clean name returns that name.
 func CleanName(name string) string {
 	if plain(name) {
 		return strings.TrimSpace(name)
@@ -45,14 +45,14 @@ func CleanName(name string) string {
 		clean.WriteRune(r)
 		before = r
 		if joiner(r) {
-			before = 0 // one joiner at a time
+			before = 0 // of several joiners in a row, keep the first
 		}
 	}
 	return strings.TrimSpace(clean.String())
 }
 
-// Clean returns the customer with clean name and address, see [CleanName]. A text with U+0000 stays as it is: the rules
-// refuse it.
+// Clean returns the customer with a clean name and address, see [CleanName]. A text with U+0000 is left unchanged,
+// because the rules refuse it.
 func (c Customer) Clean() Customer {
 	for _, text := range []*string{&c.Name, &c.Address} {
 		if !strings.ContainsRune(*text, 0) {
@@ -74,16 +74,17 @@ func plain(text string) bool {
 
 func joiner(r rune) bool { return r == zeroWidthJoiner || r == zeroWidthNonJoiner }
 
-// Hidden reports whether a character has no place in a name: it controls, reorders or hides what is around it. Joiners
-// are not among them, see [CleanName]. Of longer texts, only programs that print them to a terminal leave such characters out.
+// Hidden reports whether a character has no place in a name, because it controls, reorders or hides the text around
+// it. Joiners are not included, see [CleanName]. In longer texts, only programs that print to a terminal remove
+// hidden characters.
 func Hidden(r rune) bool {
 	switch {
 	case r < ' ', r >= 0x7f && r < 0xa0: // C0, delete, C1
 	case r == '\u00ad', r == '\u034f', r == '\u061c', r == '\u180e', r == '\ufeff': // soft hyphen, grapheme joiner, Arabic mark, old separator, byte order mark
-	case r == '\u115f', r == '\u1160', r == '\u3164', r == '\uffa0', r == '\u2800': // fillers of Hangul and Braille: blank, and no spaces
+	case r == '\u115f', r == '\u1160', r == '\u3164', r == '\uffa0', r == '\u2800': // fillers of Hangul and Braille: blank, but not spaces
 	case r == '\u200b', r >= '\u200e' && r <= '\u200f': // zero-width space, direction marks
 	case r >= '\u202a' && r <= '\u202e', r >= '\u2060' && r <= '\u206f': // embeddings, overrides, isolates, invisible operators
-	case r >= '\ufff0' && r <= '\ufffb': // interlinear annotation and what is unassigned beside it
+	case r >= '\ufff0' && r <= '\ufffb': // interlinear annotation and unassigned characters next to it
 	case r >= 0xe0000 && r <= 0xe0fff: // tags and variation selectors beyond those of scripts
 	case r >= 0xfdd0 && r <= 0xfdef, r&0xfffe == 0xfffe: // noncharacters
 	default:

@@ -2,5 +2,5 @@
 
 package conversation_test
 
-// underRaceDetector tells whether the race detector is on, which makes the walk ten times slower.
+// underRaceDetector reports whether the race detector is on, which makes the walk ten times slower.
 const underRaceDetector = true

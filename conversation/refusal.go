@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Code says what kind of refusal it is. The codes are part of the contract with services.
+// Code is the kind of a refusal. The codes are part of the contract with services.
 type Code string
 
 // The codes, in the order of the checks that return them.
@@ -59,7 +59,7 @@ type Details struct {
 	Field    string `json:"field,omitempty"`
 }
 
-// Refusal is the one error of the rules: a code, a sentence a person can act on, and details.
+// Refusal is the only error type of the rules. Message is a sentence that tells a person what to do.
 type Refusal struct {
 	Code    Code    `json:"code"`
 	Message string  `json:"message"`
@@ -69,13 +69,14 @@ type Refusal struct {
 // Error returns "code: sentence".
 func (r *Refusal) Error() string { return string(r.Code) + ": " + r.Message }
 
-// Refuse makes a refusal; format and args make its sentence.
+// Refuse returns a refusal whose message is made from format and args.
 func Refuse(code Code, details Details, format string, args ...any) *Refusal {
 	return &Refusal{Code: code, Message: fmt.Sprintf(format, args...), Details: details}
 }
 
-// Naming returns the sentence with the field called as its reader knows it: by the parameter of an API, the flag of a command.
-// A field that is one plain word is replaced only where the sentence begins with it, or does after the command's name.
+// Naming returns the message with the field's name replaced by the name that the reader knows: a parameter of an
+// API or a flag of a command. A field that is one plain word is replaced only at the start of the sentence, or
+// directly after the command's name.
 func (r *Refusal) Naming(parameter string) string {
 	field := r.Details.Field
 	if field == "" || parameter == "" || parameter == field {
@@ -99,10 +100,10 @@ func (r *Refusal) Naming(parameter string) string {
 	return r.Message
 }
 
-// identifiers finds the names of fields, such as friendly_name and to.agent.
+// identifiers matches the names of fields, such as friendly_name and to.agent.
 var identifiers = regexp.MustCompile(`[a-z]+(?:[_.][a-z]+)+`)
 
-// CodeOf returns the code of a refusal anywhere in err's chain, "" where there is none.
+// CodeOf returns the code of the refusal in err's chain, "" if there is none.
 func CodeOf(err error) Code {
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r.Code

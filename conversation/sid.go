@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// SID prefixes, as Twilio uses them.
+// SID prefixes, as in Twilio.
 const (
 	PrefixConversation       = "CH"
 	PrefixInteraction        = "KD"
@@ -24,25 +24,26 @@ const (
 
 var sidPattern = regexp.MustCompile(`^[A-Z]{2}[0-9a-f]{32}$`)
 
-// IsSID tells whether s is a SID of that prefix: the prefix and 32 lower-case hex digits.
+// IsSID reports whether s is a SID with that prefix: the prefix and 32 lower-case hex digits.
 func IsSID(prefix, s string) bool {
 	return strings.HasPrefix(s, prefix) && sidPattern.MatchString(s)
 }
 
-// SIDOf returns the SID of that prefix with the digits of a UUID.
+// SIDOf returns the SID made of the prefix and the digits of a UUID.
 func SIDOf(prefix string, id uuid.UUID) string { return prefix + hex.EncodeToString(id[:]) }
 
-// SameSID returns sid under another prefix: the same thing under its other name, as a conversation
-// (CH…) is an interaction (KD…) to Flex.
+// SameSID returns sid with another prefix, for a thing that has two names: a conversation (CH…) is an interaction
+// (KD…) in Flex. It panics if sid is shorter than a prefix.
 func SameSID(prefix, sid string) string { return prefix + sid[len(prefix):] }
 
-// AgentSID and QueueSID return the SID of the agent or queue of that name, which never changes.
+// AgentSID returns the SID of the agent with that name. The SID depends on the name only.
 func AgentSID(name string) string { return derivedSID(PrefixAgent, "", name) }
 
-// QueueSID is described at [AgentSID].
+// QueueSID returns the SID of the queue with that name. The SID depends on the name only.
 func QueueSID(name string) string { return derivedSID(PrefixQueue, "", name) }
 
-// derivedSID derives a SID from the conversation's UUID (none: the nil UUID), its kind and a name.
+// derivedSID derives a SID from the conversation's UUID (the nil UUID if conversation is empty), its prefix and a
+// name.
 func derivedSID(prefix, conversation, name string) string {
 	space := uuid.Nil
 	if len(conversation) > 2 {

@@ -2,7 +2,7 @@ package conversation
 
 import "unicode/utf8"
 
-// How many bytes of JSON each of these takes at most, without its names and texts.
+// The most bytes of JSON that each of these takes, without its names and texts.
 const (
 	taskBytes       = 870
 	transferBytes   = 400
@@ -11,11 +11,12 @@ const (
 	attemptBytes    = 120
 	noteBytes       = 230
 	rememberedBytes = 130
-	// endBytes is what the end of a task that lives may add: its events, and the note of its wrapup.
+	// endBytes is the most that the end of a live task adds: its events, and the note of its wrapup.
 	endBytes = 4000
 )
 
-// Bytes is how much of a payload the state takes at most, with what is sure to be told of it still.
+// Bytes returns the most bytes that the state takes in a payload, including what the end of its live tasks will
+// add.
 func (s *State) Bytes() int {
 	bytes := 0
 	for _, t := range s.Tasks {
@@ -37,8 +38,8 @@ func (s *State) Bytes() int {
 	return bytes
 }
 
-// AttemptBytes is how much of that the attempts of transfers take. Workflows that began before there were any decide
-// without them.
+// AttemptBytes returns how many of the [State.Bytes] the attempts of transfers take. Workflows that began before
+// attempts existed decide without them.
 func (s *State) AttemptBytes() int {
 	bytes := 0
 	for _, t := range s.Transfers {
@@ -49,11 +50,11 @@ func (s *State) AttemptBytes() int {
 	return bytes
 }
 
-// Bytes is how much of a payload the event takes at most.
+// Bytes returns the most bytes that the event takes in a payload, without its typed fields.
 func (e *Event) Bytes() int { return eventBytes + bytesOf(e.Queue, e.Agent, e.Reason, e.By) }
 
-// TypedBytes is how much more of a payload the event's typed fields take at most, which [Event.Bytes] does not count:
-// workflows that began before there were any decide by that.
+// TypedBytes returns the most bytes that the event's typed fields take in a payload. [Event.Bytes] does not count
+// them, because workflows that began before these fields existed decide by that number.
 func (e *Event) TypedBytes() int {
 	if e.To == (Target{}) && e.Disposition == "" && e.Cause == "" {
 		return 0
@@ -61,10 +62,10 @@ func (e *Event) TypedBytes() int {
 	return typedBytes + bytesOf(e.To.Agent, e.To.Queue, e.To.Workflow, e.Disposition)
 }
 
-// Bytes is how much of a payload the note takes at most.
+// Bytes returns the most bytes that the note takes in a payload.
 func (n *Note) Bytes() int { return noteBytes + bytesOf(n.Author, n.Text) }
 
-// bytes counts what encoding/json escapes anew in JSON that it is given: <, >, & and the two separators that begin with E2.
+// bytes includes what encoding/json escapes in raw JSON: <, > and &, and the two separators whose first byte is E2.
 func (a Attributes) bytes() int {
 	bytes := 0
 	for key, value := range a {
@@ -91,7 +92,7 @@ func bytesOf(texts ...string) int {
 	return bytes
 }
 
-// BytesInJSON is how many bytes a character takes in JSON at most.
+// BytesInJSON returns the most bytes that a character takes in JSON.
 func BytesInJSON(r rune) int {
 	switch {
 	case r < ' ', r == '"', r == '\\', r == '<', r == '>', r == '&', r == '\u2028', r == '\u2029', r == utf8.RuneError:

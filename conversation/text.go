@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// InvalidText returns the path of the first field of a JSON document that is not valid UTF-8, as in customer.name, and
-// false where all of it is valid. The path is empty where it cannot be told, and ends with the second name: commands have no
-// longer ones. Attributes count as one field.
+// InvalidText returns the path of the first field of a JSON document that is not valid UTF-8, such as
+// customer.name. It returns false if the whole document is valid. The path has at most two names, because commands
+// have no deeper texts, and is empty if the field cannot be found. Attributes count as one field.
 func InvalidText(document []byte) (field string, found bool) {
 	if utf8.Valid(document) {
 		return "", false
@@ -49,8 +49,9 @@ func invalidField(document []byte) (name string, value json.RawMessage) {
 // MaxPriority is the highest priority of a task.
 const MaxPriority = 1 << 30
 
-// RefuseUnstorable refuses the JSON payload of a command that the desk cannot store as it is: one that is not valid UTF-8,
-// or a start with a priority above [MaxPriority]. [Decode] takes them: histories hold payloads that were accepted.
+// RefuseUnstorable refuses the JSON payload of a command that the desk cannot store unchanged: a payload that is
+// not valid UTF-8, or a start with a priority above [MaxPriority]. [Decode] accepts them, because histories contain
+// payloads that were accepted before.
 func RefuseUnstorable(name CommandName, payload []byte) error {
 	if field, found := InvalidText(payload); found {
 		return notUTF8(name, field)
@@ -61,7 +62,7 @@ func RefuseUnstorable(name CommandName, payload []byte) error {
 	if command, err := Decode(name, payload, ""); err == nil {
 		return tooHigh(command)
 	}
-	return nil // the caller decodes it too, and refuses it
+	return nil // the caller also decodes the payload, and refuses it
 }
 
 func tooHigh(c Command) error {
@@ -71,8 +72,9 @@ func tooHigh(c Command) error {
 	return nil
 }
 
-// Storable refuses a command that the desk cannot store as it is. Clients call it before they send the command: encoding it
-// as JSON replaces invalid UTF-8 without an error. Workflows call [RefuseUnstorable] with the payload.
+// Storable refuses a command that the desk cannot store unchanged. Clients call it before they send the command,
+// because encoding as JSON replaces invalid UTF-8 without an error. Workflows call [RefuseUnstorable] with the
+// payload.
 func Storable(c Command) error {
 	if field, found := invalidString(reflect.ValueOf(c), ""); found {
 		return notUTF8(c.Name(), field)
@@ -88,7 +90,7 @@ func notUTF8(name CommandName, field string) *Refusal {
 	return invalid(field, "%s: %s is not valid UTF-8: encode the text as UTF-8", name, what)
 }
 
-// invalidString looks through the fields of a command.
+// invalidString returns the path of the first text in v that is not valid UTF-8.
 func invalidString(v reflect.Value, path string) (field string, found bool) {
 	switch v.Kind() { //nolint:exhaustive // commands have no other texts
 	case reflect.String:
@@ -111,7 +113,7 @@ func invalidString(v reflect.Value, path string) (field string, found bool) {
 				return field, true
 			}
 		}
-	default: // numbers and switches
+	default: // numbers and booleans
 	}
 	return "", false
 }

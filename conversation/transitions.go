@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// transition is a legal change of a status and the commands that make it.
+// transition is a legal change of a status, and the commands that may make it.
 type transition[S ~string] struct {
 	from, to S
 	by       []CommandName
@@ -14,8 +14,8 @@ type transition[S ~string] struct {
 
 //go:generate go run -C ../tools/generate .
 
-// The tables below are the only changes of status there are; a change that isn't in them is a bug
-// and panics. The diagrams in docs/architecture.md are generated from them.
+// The tables below contain every legal change of status. Any other change is a bug and panics. The diagrams in
+// docs/architecture.md are generated from these tables.
 
 var taskTransitions = []transition[TaskStatus]{
 	{"", TaskPending, []CommandName{CommandStart, CommandTransfer, CommandCancel}},
@@ -54,7 +54,7 @@ var conversationTransitions = []transition[ConversationStatus]{
 	{ConversationWrapping, ConversationClosed, []CommandName{CommandWrapup, CommandClose, CommandExpire}},
 }
 
-// advance changes *status, which has to be legal for the command.
+// advance changes *status, and panics if the command may not make this change.
 func advance[S ~string](table []transition[S], status *S, to S, by CommandName) {
 	for _, t := range table {
 		if t.from == *status && t.to == to && slices.Contains(t.by, by) {
@@ -65,7 +65,7 @@ func advance[S ~string](table []transition[S], status *S, to S, by CommandName) 
 	panic(fmt.Sprintf("%s may not turn %q into %q", by, *status, to))
 }
 
-// Diagrams returns the state machine as Mermaid state diagrams by title, drawn from the tables above.
+// Diagrams returns the state machines as Mermaid state diagrams, made from the tables above.
 func Diagrams() []Diagram {
 	return []Diagram{
 		{"Task", mermaid(taskTransitions, TaskCompleted, TaskCanceled)},
@@ -90,5 +90,5 @@ func mermaid[S ~string](table []transition[S], ends ...S) string {
 	return b.String()
 }
 
-// Diagram is one state diagram in Mermaid's language.
+// Diagram is a state diagram in Mermaid's language.
 type Diagram struct{ Title, Mermaid string }

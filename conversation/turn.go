@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Turn is how much of a conversation an agent may read: what there was until the end of their turn, and what became of
-// their own transfers until those ended. The zero Turn is all of the conversation.
+// Turn is the part of a conversation that an agent may read: everything until the end of their turn, and what
+// happened to their own transfers until these ended. The zero Turn is the whole conversation.
 type Turn struct {
 	Agent string
-	// Until is when the turn ended; zero while it has not.
+	// Until is when the turn ended, zero while it has not.
 	Until time.Time
-	// Task is the wrapping task that bounds the turn, empty where nothing does.
+	// Task is the SID of the wrapping task that ends the turn, "" if no task does.
 	Task string
 }
 
-// TurnOf returns how much of a conversation the agent may read, given its tasks in the order in which they were made.
-// Who holds the conversation or has an offer of it reads all of it; who wraps it up, up to the end of their turn;
-// others may not read it.
+// TurnOf returns the part of a conversation that the agent may read, given its tasks in order of creation. An agent
+// who has the conversation or an offer of it may read all of it. An agent who is wrapping up may read it up to the
+// end of their turn. Other agents may not read it.
 func TurnOf(agent string, tasks iter.Seq[*Task]) (turn Turn, may bool) {
 	for task := range tasks {
 		if agent == "" || task.Agent != agent {
@@ -35,13 +35,14 @@ func TurnOf(agent string, tasks iter.Seq[*Task]) (turn Turn, may bool) {
 	return turn, may
 }
 
-// Whole tells whether the turn is all of the conversation.
+// Whole reports whether the turn is the whole conversation.
 func (t Turn) Whole() bool { return t.Until.IsZero() }
 
-// Includes tells whether the turn includes that moment.
+// Includes reports whether the turn includes that time.
 func (t Turn) Includes(at time.Time) bool { return t.Whole() || !at.After(t.Until) }
 
-// Transfers returns the transfers that the agent may read of, others' as they were at the end of the turn.
+// Transfers returns the transfers that the agent may read. Transfers of other agents are returned as they were at
+// the end of the turn.
 func (t Turn) Transfers(transfers []Transfer) []Transfer {
 	kept := make([]Transfer, 0, len(transfers))
 	for _, x := range transfers {
@@ -61,8 +62,9 @@ func (t Turn) Transfers(transfers []Transfer) []Transfer {
 	return kept
 }
 
-// TaskOf tells whether the agent may read of a task, and returns it as it was at the end of their turn; one that they made
-// by a transfer as it was when the transfer ended. The transfers are those of its conversation.
+// TaskOf reports whether the agent may read a task, and returns the task as it was at the end of their turn. A task
+// that the agent created by a transfer is returned as it was when that transfer ended, if that was after the turn,
+// and as it is now if the transfer has not ended. The transfers are those of the conversation.
 func (t Turn) TaskOf(task Task, transfers []Transfer) (shown Task, may bool) {
 	if t.Whole() || task.Agent == t.Agent {
 		return task, true
@@ -79,7 +81,7 @@ func (t Turn) TaskOf(task Task, transfers []Transfer) (shown Task, may bool) {
 	return task.asOf(made.EndedAt), true
 }
 
-// asOf is the task as it was at that moment, as far as it tells.
+// asOf returns the task as it was at that time, as far as its fields tell.
 func (t *Task) asOf(at time.Time) Task {
 	shown := *t
 	if shown.CanceledAt.After(at) {
@@ -123,8 +125,8 @@ func (t *Task) asOf(at time.Time) Task {
 	return shown
 }
 
-// Status is that of the conversation within the turn: active while a task that the agent may read of waits or is
-// assigned. The tasks are those that [Turn.TaskOf] returns.
+// Status returns the status of the conversation within the turn: active while a task that the agent may read is
+// waiting or assigned. The tasks are those that [Turn.TaskOf] returns.
 func (t Turn) Status(now ConversationStatus, tasks iter.Seq[*Task]) ConversationStatus {
 	if t.Whole() {
 		return now
@@ -137,7 +139,8 @@ func (t Turn) Status(now ConversationStatus, tasks iter.Seq[*Task]) Conversation
 	return now
 }
 
-// Event tells whether the agent may read of an event: of a task that they made by a transfer, until the transfer ended.
+// Event reports whether the agent may read an event: one within the turn, one about the agent, or one of a task
+// that the agent created by a transfer, until that transfer ended.
 func (t Turn) Event(e Event, transfers []Transfer) bool {
 	if t.Includes(e.At) || e.Agent == t.Agent {
 		return true
@@ -146,7 +149,7 @@ func (t Turn) Event(e Event, transfers []Transfer) bool {
 	return x != nil && (x.EndedAt.IsZero() || !e.At.After(x.EndedAt))
 }
 
-// made returns the agent's own transfer that made the task, nil for none.
+// made returns the agent's own transfer that created the task, nil if there is none.
 func (t Turn) made(task string, transfers []Transfer) *Transfer {
 	for i := range transfers {
 		if transfers[i].Task == task && transfers[i].From == t.Agent {
@@ -156,8 +159,8 @@ func (t Turn) made(task string, transfers []Transfer) *Transfer {
 	return nil
 }
 
-// LastTurn is the turn of an agent who may read the conversation, or was able to: the last of theirs that ended. Of an agent
-// who never had it, it includes nothing.
+// LastTurn returns the turn of an agent who may read the conversation, else the last of the agent's turns that
+// ended. For an agent who never had the conversation, the turn includes nothing.
 func LastTurn(agent string, tasks iter.Seq[*Task]) Turn {
 	turn, may := TurnOf(agent, tasks)
 	if may {
@@ -172,9 +175,9 @@ func LastTurn(agent string, tasks iter.Seq[*Task]) Turn {
 	return turn
 }
 
-// Refusal is what the agent's command is refused with, as far as they may know: that the customer's side is over, or all of the
-// conversation, is not said to an agent whose turn ended before. They get what the rules say of the conversation as it was
-// at the end of their turn. Other refusals, and errors that are none, are returned as they are.
+// Refusal returns the refusal of the agent's command without what the agent may not know. An agent whose turn ended
+// before is not told that the customer's side, or the whole conversation, is over. The agent gets the refusal for
+// the conversation as it was at the end of their turn. Other refusals and other errors are returned unchanged.
 func (t Turn) Refusal(c Command, s State, refused error) error {
 	if CodeOf(refused) != CodeConversationClosed || t.Whole() {
 		return refused
