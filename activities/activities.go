@@ -1,8 +1,8 @@
-// Package activities is what a conversation asks of the desk, and the interface it asks through.
+// Package activities defines the calls from a conversation to the desk, and the interface that they use.
 //
-// Three activities, each one call: Verdict (read-only, local) for the facts before a decision, CreateTask and
-// SyncTasks (both the same call under two names, for whoever reads a history) after it. Rules may
-// not come in, they are in conversation/; nor SQL, which is in desk/.
+// There are three activities, each of one call: Verdict (read-only, local) returns the facts before a decision;
+// CreateTask and SyncTasks send a snapshot after it. These two do the same under two names, which makes histories
+// easier to read. Must not contain: rules, which are in conversation/, and SQL, which is in desk/.
 package activities
 
 import (
@@ -15,32 +15,32 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Desk is the contact centre's records and routing, as far as a conversation needs them. It is
-// declared here, where it is used; desk.Desk satisfies it.
+// Desk keeps the records of the contact center and does the routing. The interface has what a conversation needs,
+// and is implemented by desk.Desk.
 type Desk interface {
-	// Facts answers a question with facts. It changes nothing.
+	// Facts answers a query with facts. It changes nothing.
 	Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error)
-	// Sync makes the desk's records equal to the snapshot. Called again with the same snapshot, it
-	// changes nothing more and answers the same.
+	// Sync makes the desk's records equal to the snapshot. A repeated call with the same snapshot changes nothing
+	// more and returns the same.
 	Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error)
 }
 
-// Activities are the activities of a worker that has a desk.
+// Activities implements the activities of a worker that has a desk.
 type Activities struct{ Desk Desk }
 
-// Registry takes activities: a worker, or the test suite.
+// Registry registers activities. It is implemented by a worker and the test suite.
 type Registry interface {
 	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
 }
 
-// The names of the activities. Histories contain them: a workflow whose activity has another name cannot be replayed.
+// The names of the activities. Histories contain them: a workflow cannot be replayed after a rename.
 const (
 	NameVerdict    = "Verdict"
 	NameCreateTask = "CreateTask"
 	NameSyncTasks  = "SyncTasks"
 )
 
-// Register registers the activities of a worker with that desk, under their names in the contract.
+// Register registers the activities with that desk, under their contract names.
 func Register(r Registry, desk Desk) {
 	a := &Activities{Desk: desk}
 	r.RegisterActivityWithOptions(a.Facts, activity.RegisterOptions{Name: NameVerdict})
@@ -57,21 +57,21 @@ func (a *Activities) Facts(ctx context.Context, query conversation.FactsQuery) (
 	return facts, nil
 }
 
-// SyncRequest is a snapshot for the desk, and how soon the conversation wants the answer.
+// SyncRequest is a snapshot for the desk, and how long the answer may be delayed.
 type SyncRequest struct {
 	conversation.Snapshot
 
-	// Rest is how many seconds the first attempt's answer is kept back where it brings nothing new, so
-	// that what changes meanwhile goes with one call.
+	// Rest is the delay of the first attempt's answer in seconds, if the answer has no matches. Changes during the
+	// delay are then sent together with the next call.
 	Rest float64 `json:"rest,omitempty"`
 }
 
-// CreateTask tells the desk of a conversation that has a task the desk hasn't seen.
+// CreateTask sends a snapshot with a task that is new to the desk.
 func (a *Activities) CreateTask(ctx context.Context, request SyncRequest) (conversation.Acknowledgement, error) {
 	return a.sync(ctx, request)
 }
 
-// SyncTasks tells the desk of a conversation that has changed.
+// SyncTasks sends a snapshot of a conversation that has changed.
 func (a *Activities) SyncTasks(ctx context.Context, request SyncRequest) (conversation.Acknowledgement, error) {
 	return a.sync(ctx, request)
 }
@@ -87,7 +87,7 @@ func (a *Activities) sync(ctx context.Context, request SyncRequest) (conversatio
 	return ack, nil
 }
 
-// rest waits that long, or until the worker stops.
+// rest waits for the duration d, or until the worker stops or the context ends.
 func rest(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -1,6 +1,7 @@
 // Command gateway serves Baton over HTTP: the Twilio-compatible API, its webhooks and the pages, until SIGINT or
-// SIGTERM. Any number of them may run; BATON_HTTP says where it listens, BATON_DATABASE names the desk,
-// Temporal's own environment configuration (TEMPORAL_*) the server. TLS is the proxy's in front of it.
+// SIGTERM. Any number of gateways can run. BATON_HTTP is the address that it listens on, BATON_DATABASE names the
+// desk's database, and Temporal's environment configuration (TEMPORAL_*) the server. A proxy in front of it
+// terminates TLS.
 package main
 
 import (

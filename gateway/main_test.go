@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatIsWrongIsReportedFirst: before the gateway connects to anything.
+// TestWhatIsWrongIsReportedFirst checks that errors in the configuration are reported before the gateway connects.
 func TestWhatIsWrongIsReportedFirst(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ variable, value, sentence string }{

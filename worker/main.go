@@ -1,6 +1,6 @@
-// Command worker runs Baton's Temporal worker: it carries the conversations and places waiting tasks,
-// until SIGINT or SIGTERM. Any number of them may run; BATON_DATABASE names the desk, Temporal's own
-// environment configuration (TEMPORAL_*) the server, BATON_DEPLOYMENT the deployment whose version it is.
+// Command worker runs Baton's Temporal worker, which runs the conversations and matches waiting tasks, until SIGINT
+// or SIGTERM. Any number of workers can run. BATON_DATABASE names the desk's database, Temporal's environment
+// configuration (TEMPORAL_*) the server, and BATON_DEPLOYMENT the deployment that the worker is a version of.
 package main
 
 import (

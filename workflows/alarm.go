@@ -6,14 +6,15 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// alarm is one timer that can be set to another time.
+// alarm is a timer that can be set to another time.
 type alarm struct {
 	when  time.Time
 	timer workflow.Future
 	stop  workflow.CancelFunc
 }
 
-// at sets the alarm, with a summary for whoever inspects the workflow. Set to the time it has already, it stays as it is.
+// at sets the alarm, with a summary for operators who inspect the workflow. If it is already set to that time, at
+// does nothing.
 func (a *alarm) at(ctx workflow.Context, when time.Time, summary string) {
 	if a.set() && !a.rang() && a.when.Equal(when) {
 		return

@@ -10,31 +10,31 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// The names services use; docs/messages.md is their documentation.
+// The names that services use. They are documented in docs/messages.md.
 const (
-	// Type is the workflow's type.
+	// Type is the workflow type.
 	Type = "Conversation"
-	// TaskQueue is the task queue Baton's workers poll.
+	// TaskQueue is the task queue that Baton's workers poll.
 	TaskQueue = "baton"
-	// Query returns the whole state, a [conversation.Record].
+	// Query is the query that returns the whole state, a [conversation.Record].
 	Query = "conversation"
 	// QueryHistoryLength returns how many events of the history the answering worker has processed, a number. A worker that
 	// has a conversation in memory answers queries from there, also after an older copy of Temporal's database was restored.
 	QueryHistoryLength = "history_length"
-	// Resync is a signal without a payload, after which the workflow shows the desk all there is. Whoever finds that the two
-	// disagree sends it.
+	// Resync is a signal without a payload that makes the workflow send its whole state to the desk. It is sent
+	// when the desk and the workflow disagree.
 	Resync = "resync"
 
 	idPrefix = "conversation/"
 )
 
-// ID returns the workflow ID of a conversation, by its SID.
+// ID returns the workflow ID of the conversation with that SID.
 func ID(sid string) string { return idPrefix + sid }
 
-// SID returns the conversation's SID from its workflow ID.
+// SID returns the SID of the conversation with that workflow ID.
 func SID(workflowID string) string { return strings.TrimPrefix(workflowID, idPrefix) }
 
-// The search attributes: names of agents and queues, nothing of the customer.
+// The search attributes. They contain names of agents and queues, but no data of the customer.
 var (
 	SearchStatus    = temporal.NewSearchAttributeKeyKeyword("ConversationStatus")
 	SearchChannel   = temporal.NewSearchAttributeKeyKeyword("ConversationChannel")
@@ -44,7 +44,7 @@ var (
 	SearchTransfers = temporal.NewSearchAttributeKeyInt64("ConversationTransfers")
 )
 
-// SearchAttributes returns the search attributes a namespace must know, with their types.
+// SearchAttributes returns the search attributes that a namespace must have, with their types.
 func SearchAttributes() map[string]enumspb.IndexedValueType {
 	types := map[string]enumspb.IndexedValueType{}
 	for _, key := range []temporal.SearchAttributeKey{SearchStatus, SearchChannel, SearchQueue, SearchAgents, SearchWrapping, SearchTransfers} {

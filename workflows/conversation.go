@@ -12,12 +12,12 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Registry takes workflows: a worker, the test suite or a replayer.
+// Registry registers workflows. It is implemented by a worker, the test suite and a replayer.
 type Registry interface {
 	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
 }
 
-// Register registers the workflow under its name in the contract.
+// Register registers the workflow under its contract name, [Type].
 func Register(r Registry) {
 	r.RegisterWorkflowWithOptions(Conversation, workflow.RegisterOptions{Name: Type})
 }
@@ -25,59 +25,60 @@ func Register(r Registry) {
 // run is one run of a conversation's workflow.
 type run struct {
 	start converter.RawValue
-	// surplus is set where the start came with more than one argument.
+	// surplus is set if the start had more than one argument.
 	surplus bool
 	record  conversation.Record
 	inbox   *inbox
 	project projector
-	// shown are the search attributes as they were written last, at shownWith turns of the desk.
+	// shown are the search attributes as last written, when project.turns was shownWith.
 	shown     searchable
 	shownWith int
-	// deciding is set while a command is being carried out, which may wait for the desk's facts.
+	// deciding is set while a command is being carried out, which may include waiting for the desk's facts.
 	deciding bool
-	// busyIn is the history length at the last workflow task in which something happened.
+	// busyIn is the history length at the last workflow task that changed something.
 	busyIn   int
 	deadline alarm
 	quiet    alarm
-	// overAt and overSize are the length and the bytes of the history at which the run was first seen to be over.
+	// overAt and overSize are the length and the size in bytes of the history when the run was first found to be
+	// over.
 	overAt, overSize int
-	// aside are signals whose key no worker had, tried at triedAt last. keepsSealed is set once there was one: until then
-	// closedRounds counts how often encrypted signals were read.
+	// aside are signals whose key no worker had, and triedAt is when they were last tried. keepsSealed is set from
+	// the first such signal on. Until then closedRounds counts how often encrypted signals were read.
 	aside        []sealed
 	triedAt      time.Time
 	unseal       alarm
 	keepsSealed  bool
 	closedRounds int
-	// canceled is set once a request to cancel the workflow has been taken as a close.
+	// canceled is set once a request to cancel the workflow was handled as a close.
 	canceled bool
 }
 
-// continued is what a run leaves to the next.
+// continued is what a run passes to the next run.
 type continued struct {
 	conversation.Record
 
 	Pending pendingBatch `json:"untold,omitzero"`
-	// Aside are the signals that were set aside.
+	// Aside are the signals set aside.
 	Aside []sealed `json:"aside,omitempty"`
 }
 
-// Conversation is the workflow: it runs from the customer's first word to the last wrapup, and
-// returns a [Summary]. Its argument is a [conversation.StartCommand]; a run that continues another
-// has its [conversation.Record] as a second one, with what the desk has not been told yet; nobody else
-// may pass it.
+// Conversation is the workflow. It runs from the start of a conversation to the last wrapup, and returns a
+// [Summary]. Its first argument is a [conversation.StartCommand]. A run that continues another has a second
+// argument: its [conversation.Record], with what the desk has not acknowledged yet. Callers must not pass a second
+// argument.
 //
-// The function says how the workflow is called; its [Interceptor] runs it.
+// The function only declares the workflow's signature; the [Interceptor] runs it.
 func Conversation(workflow.Context, converter.RawValue, converter.RawValue) (*Summary, error) {
-	// A panic fails the workflow task only, which is tried again: the conversation waits for a worker that can carry it.
+	// A panic fails only the workflow task, which Temporal retries until a worker can run the conversation.
 	panic("this worker runs conversations without their interceptor: make its options with internal/temporalenv")
 }
 
-// newRun makes the run of a workflow that is called with those arguments, as [Conversation] takes them.
+// newRun returns the run of a workflow with the arguments of [Conversation].
 func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 	start, startIsRaw := args[0].(converter.RawValue)
 	record, recordIsRaw := args[1].(converter.RawValue)
 	if !startIsRaw || !recordIsRaw {
-		panic("the workflow was registered with another function: use workflows.Register") // fails the workflow task only, as above
+		panic("the workflow was registered with another function: use workflows.Register") // fails only the workflow task, as above
 	}
 	r := &run{start: start, inbox: in, busyIn: -1}
 	r.record.Tasks, r.record.Transfers = []*conversation.Task{}, []*conversation.Transfer{}
@@ -90,7 +91,7 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 		r.record = before.Record
 		r.project.resume(before.Pending)
 		r.aside, r.keepsSealed = before.Aside, len(before.Aside) > 0
-		r.record.Forget(before.Pending.Events) // an earlier build has left everything
+		r.record.Forget(before.Pending.Events) // runs of earlier builds passed on everything
 		r.shown = searchableOf(&r.record.State)
 	} else {
 		r.surplus = record.Payload() != nil
@@ -98,14 +99,14 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 	return r, r.register(ctx)
 }
 
-// continues tells whether the run continues another one of the conversation, which has made its arguments. The runs of a
-// cron schedule and of a retry policy have the arguments of the caller that started the workflow.
+// continues reports whether the run continues another run of the conversation, which made its arguments. Runs of a
+// cron schedule or a retry policy have the arguments of the caller that started the workflow.
 func continues(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	return info.ContinuedExecutionRunID != "" && info.CronSchedule == "" && info.Attempt <= 1
 }
 
-// register tells Temporal of the messages the workflow takes, with a sentence on each.
+// register registers the handlers of the workflow's messages, each with a description.
 func (r *run) register(ctx workflow.Context) error {
 	err := workflow.SetQueryHandlerWithOptions(ctx, Query,
 		func() (conversation.Record, error) { return r.record, nil },
@@ -147,8 +148,8 @@ func (r *run) register(ctx workflow.Context) error {
 	return nil
 }
 
-// validate refuses, without an event in the history, what the state alone refuses. While other
-// commands are ahead the state is not what this one will find, so that only the loop can tell.
+// validate refuses an update if the state alone is enough to refuse it. Such a refusal adds no event to the
+// history. While other commands are waiting, the state may still change, so that only the loop can decide.
 func (r *run) validate(ctx workflow.Context, name conversation.CommandName, payload, extra converter.RawValue) error {
 	if r.inbox.encryption.required && wasClear(payload) {
 		return refuseClear(string(name))
@@ -167,7 +168,7 @@ func (r *run) validate(ctx workflow.Context, name conversation.CommandName, payl
 	return err
 }
 
-// update queues the command and waits for what comes of it.
+// update puts the command into the inbox and waits for its outcome.
 func (r *run) update(ctx workflow.Context, name conversation.CommandName, payload, extra converter.RawValue) (conversation.Outcome, error) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	a := arrival{name: string(name), answer: &answer{}, trace: traceOf(ctx)}
@@ -180,15 +181,15 @@ func (r *run) update(ctx workflow.Context, name conversation.CommandName, payloa
 	return a.answer.outcome, asApplicationError(a.answer.err)
 }
 
-// The SDK's replayer runs a history in this namespace, and under this workflow ID unless another is given. The namespace
-// is the worker's own: nothing that is sent to a conversation can name it.
+// The SDK's replayer runs a history in this namespace, and under this workflow ID unless it is given another one.
+// The namespace comes from the worker: no message to a conversation can set it.
 const (
 	replayNamespace = "ReplayNamespace"
 	replayedID      = "ReplayId"
 )
 
-// decodeStart reads the workflow's input, whose conversation is the workflow ID's: the desk finds the
-// workflow by it.
+// decodeStart decodes the workflow's input. The conversation in it must match the workflow ID, by which the desk
+// finds the workflow.
 func (r *run) decodeStart(ctx workflow.Context) (conversation.StartCommand, error) {
 	if r.surplus {
 		return conversation.StartCommand{}, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
@@ -211,8 +212,8 @@ func (r *run) decodeStart(ctx workflow.Context) (conversation.StartCommand, erro
 	return start, nil
 }
 
-// asApplicationError turns a refusal into the error that reaches callers in any language: its type
-// is the code, its details are the refusal's.
+// asApplicationError converts a refusal into an error that callers in any language receive: the error's type is the
+// code, its details are the refusal's details.
 func asApplicationError(err error) error {
 	var refusal *conversation.Refusal
 	if !errors.As(err, &refusal) {

@@ -8,15 +8,15 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// What conversations count. The SDK carries it to wherever the worker's metrics go, and leaves out what is replayed.
-// A command is counted where it is decided, whoever has sent it and how; once more where its workflow task has to be
-// decided again.
+// The metrics of conversations. The SDK sends them to the worker's metrics handler, and does not count during
+// replays. A command is counted when it is decided, for every sender and form. It is counted again if its workflow
+// task is retried.
 const (
 	metricCommands     = "baton_commands"
 	metricTimeToAccept = "baton_time_to_accept"
 )
 
-// The outcomes of commands. A match is stale that came too late; a signal is set aside whose key is missing.
+// The outcomes of commands. A match that came too late is stale. A signal whose key is missing is set aside.
 const (
 	outcomeCarriedOut = "carried_out"
 	outcomeUnchanged  = "unchanged"
@@ -25,7 +25,7 @@ const (
 	outcomeSetAside   = "set_aside"
 )
 
-// countDone counts a command that the rules have let pass; of an accept, how long the offer had waited for it.
+// countDone counts a command that the rules allowed. For an accept, it also records how long the offer had waited.
 func (r *run) countDone(ctx workflow.Context, name conversation.CommandName, result conversation.Result) {
 	outcome := outcomeCarriedOut
 	switch {
@@ -46,7 +46,8 @@ func (r *run) countDone(ctx workflow.Context, name conversation.CommandName, res
 // countSetAside counts a signal that was set aside.
 func countSetAside(ctx workflow.Context, name string) { count(ctx, name, outcomeSetAside, "none") }
 
-// countRefused counts a message that was refused. One of a name that no command has may have any.
+// countRefused counts a refused message. Names of unknown commands are counted as "unknown", to limit the label's
+// values.
 func countRefused(ctx workflow.Context, name string, refusal error) {
 	if !slices.Contains(append(conversation.ServiceCommands(), conversation.CommandStart, conversation.CommandReserve), conversation.CommandName(name)) {
 		name = "unknown"

@@ -16,24 +16,24 @@ import (
 // arrival is a command in the inbox.
 type arrival struct {
 	name string
-	// command is nil where the payload was refused, with refusal.
+	// command is nil if the payload was refused, with refusal.
 	command conversation.Command
 	refusal error
-	// unstorable is why no database keeps what the command brings, nil where all do.
+	// unstorable is why a database cannot store the command, nil if it can.
 	unstorable error
-	// large decodes the command of a signal that is too large, nil for others.
+	// large decodes the command of a signal that is too large. It is nil for other commands.
 	large func() (conversation.Command, error)
-	// unopened are the arguments of a signal that have not been read yet, nil once they are.
+	// unopened are the encrypted arguments of a signal that have not been read yet, nil once they are.
 	unopened *unopened
-	// answer is an update's, nil for everybody else.
+	// answer receives the result of an update. It is nil for signals and other commands.
 	answer *answer
-	// clear is set for a signal that was not encrypted.
+	// clear is set for a signal that was sent unencrypted.
 	clear bool
-	// trace is what it was sent in, see [TraceKey].
+	// trace is the trace of the message, see [TraceKey].
 	trace any
 }
 
-// answer is what an update waits for.
+// answer is the result that an update waits for.
 type answer struct {
 	done    bool
 	outcome conversation.Outcome
@@ -43,13 +43,13 @@ type answer struct {
 // inbox holds a run's commands in order of arrival.
 type inbox struct {
 	arrivals []arrival
-	// taken counts the arrivals that were taken.
+	// taken counts the arrivals taken from the inbox.
 	taken int
 	// open reads the arguments of a signal.
 	open func(*commonpb.Payloads, ...any) error
-	// refused is what [WithRefused] names, nil without it.
+	// refused is the argument of [WithRefused], nil without it.
 	refused Refused
-	// encryption is what [WithEncryption] names.
+	// encryption is set by [WithEncryption].
 	encryption encryption
 }
 
@@ -58,7 +58,7 @@ func (i *inbox) put(a arrival) { i.arrivals = append(i.arrivals, a) }
 func (i *inbox) take() arrival {
 	first := i.arrivals[0]
 	i.taken++
-	i.arrivals[0] = arrival{} // what was carried out isn't kept in memory
+	i.arrivals[0] = arrival{} // release its memory
 	if i.arrivals = i.arrivals[1:]; i.empty() {
 		i.arrivals = nil
 	}
@@ -67,10 +67,10 @@ func (i *inbox) take() arrival {
 
 func (i *inbox) empty() bool { return len(i.arrivals) == 0 }
 
-// Interceptor puts signals into the inbox as they come. Signal channels are per name and would lose
-// the order between names; the SDK runs them after the updates of the same workflow task besides.
-// It belongs to every worker, test environment and replayer that runs a [Conversation]: the one set
-// of options that internal/temporalenv makes.
+// Interceptor returns an interceptor that puts signals into the inbox as they arrive. Signal channels exist per
+// name and would lose the order between names. The SDK also reads them only after the updates of the same workflow
+// task. Every worker, test environment and replayer that runs a [Conversation] needs it: internal/temporalenv makes
+// the options for all of them.
 func Interceptor(payloads converter.DataConverter, options ...Option) interceptor.WorkerInterceptor {
 	w := &workerInterceptor{payloads: payloads}
 	for _, option := range options {
@@ -79,15 +79,15 @@ func Interceptor(payloads converter.DataConverter, options ...Option) intercepto
 	return w
 }
 
-// Option adds something to an [Interceptor].
+// Option configures an [Interceptor].
 type Option func(*workerInterceptor)
 
-// WithEncryption says that the worker has keys, and whether it refuses commands that are sent in clear.
+// WithEncryption states that the worker has keys, and whether it refuses unencrypted commands.
 func WithEncryption(required bool) Option {
 	return func(w *workerInterceptor) { w.encryption = encryption{keys: true, required: required} }
 }
 
-// encryption is what a worker asks of those who send commands; without keys nothing.
+// encryption is what a worker requires of the commands that it receives. Without keys it requires nothing.
 type encryption struct{ keys, required bool }
 
 type workerInterceptor struct {
@@ -107,7 +107,7 @@ func (w *workerInterceptor) InterceptWorkflow(ctx workflow.Context, next interce
 	payloads := converter.WithDataConverterSerializationContext(w.payloads, converter.WorkflowSerializationContext{
 		Namespace: info.Namespace, WorkflowID: info.WorkflowExecution.ID,
 	})
-	// Not with the workflow's context, as the SDK reads everything else: a key that is missing is an error here.
+	// This does not use the workflow's context, unlike the SDK's own reads: a missing key has to be an error here.
 	i := &inboundInterceptor{inbox: &inbox{open: payloads.FromPayloads, refused: w.refused, encryption: w.encryption}}
 	i.Next = next
 	return i
@@ -118,8 +118,8 @@ type inboundInterceptor struct {
 	inbox *inbox
 }
 
-// ExecuteWorkflow runs the conversation, in the place of the SDK: that would call [Conversation] by reflection, whose
-// frames take more than half of the stack that a conversation keeps for as long as it is open.
+// ExecuteWorkflow runs the conversation instead of the SDK. The SDK would call [Conversation] by reflection, whose
+// frames take more than half of the stack that an open conversation keeps.
 func (i *inboundInterceptor) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
 	r, err := newRun(ctx, i.inbox, in.Args)
 	if err != nil {
@@ -131,14 +131,14 @@ func (i *inboundInterceptor) ExecuteWorkflow(ctx workflow.Context, in *intercept
 	return r.summary(), nil
 }
 
-// HandleSignal puts a signal into the inbox; Temporal's own signals go on to where they belong.
+// HandleSignal puts a signal into the inbox, and passes Temporal's own signals on.
 func (i *inboundInterceptor) HandleSignal(ctx workflow.Context, in *interceptor.HandleSignalInput) error {
 	if strings.HasPrefix(in.SignalName, "__temporal") {
 		return i.Next.HandleSignal(ctx, in)
 	}
 	a := arrival{name: in.SignalName, trace: traceOf(ctx), clear: isClear(in.Arg.GetPayloads()...)}
 	switch {
-	case conversation.CommandName(a.name).Description() == "": // not a command: its payload is not read
+	case conversation.CommandName(a.name).Description() == "": // not a command: the payload is not read
 		_, a.refusal = decode(conversation.CommandName(a.name), converter.RawValue{}, converter.RawValue{}, "")
 	case isEncrypted(in.Arg.GetPayloads()...):
 		a.unopened = &unopened{in.Arg, i.inbox.open}
@@ -151,7 +151,7 @@ func (i *inboundInterceptor) HandleSignal(ctx workflow.Context, in *interceptor.
 	return nil
 }
 
-// decode reads a command's raw payload: one JSON object, whatever SDK or CLI has sent it.
+// decode decodes a command's raw payload: one JSON object, from any SDK or CLI.
 func decode(name conversation.CommandName, payload, extra converter.RawValue, id string) (conversation.Command, error) {
 	if extra.Payload() != nil {
 		return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
@@ -160,7 +160,7 @@ func decode(name conversation.CommandName, payload, extra converter.RawValue, id
 	return conversation.Decode(name, jsonOf(payload), id)
 }
 
-// jsonOf returns the JSON in a payload, nothing where there is none.
+// jsonOf returns the JSON in a payload, nil if there is none.
 func jsonOf(raw converter.RawValue) []byte {
 	if payload := raw.Payload(); strings.HasPrefix(string(payload.GetMetadata()[converter.MetadataEncoding]), "json/") {
 		return payload.GetData()
@@ -168,40 +168,40 @@ func jsonOf(raw converter.RawValue) []byte {
 	return nil
 }
 
-// What encrypted payloads say in their metadata, and decrypted ones after internal/codec has read them.
+// Metadata of encrypted payloads, and of decrypted ones after internal/codec has read them.
 const (
 	encodingEncrypted = "binary/encrypted"
 	metadataKeyID     = "encryption-key-id"
 )
 
-// isClear tells whether one of the payloads, as they were sent, is not encrypted.
+// isClear reports whether at least one of the payloads was sent unencrypted.
 func isClear(payloads ...*commonpb.Payload) bool {
 	return slices.ContainsFunc(payloads, func(p *commonpb.Payload) bool {
 		return string(p.GetMetadata()[converter.MetadataEncoding]) != encodingEncrypted
 	})
 }
 
-// isEncrypted tells whether one of the payloads, as they were sent, is encrypted.
+// isEncrypted reports whether at least one of the payloads was sent encrypted.
 func isEncrypted(payloads ...*commonpb.Payload) bool {
 	return slices.ContainsFunc(payloads, func(p *commonpb.Payload) bool {
 		return string(p.GetMetadata()[converter.MetadataEncoding]) == encodingEncrypted
 	})
 }
 
-// wasClear tells whether a payload that was read came in clear.
+// wasClear reports whether a payload that was read had been sent unencrypted.
 func wasClear(raw converter.RawValue) bool {
 	_, encrypted := raw.Payload().GetMetadata()[metadataKeyID]
 	return raw.Payload() != nil && !encrypted
 }
 
-// refuseClear refuses a command that was sent in clear.
+// refuseClear returns the refusal of a command that was sent unencrypted.
 func refuseClear(name string) error {
 	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
 		"%s was sent unencrypted, which BATON_ENCRYPTION_REQUIRED refuses: send it with the keys, as starter does, or through the codec server", name)
 }
 
-// clearRefused tells whether a command that was sent in clear is refused. It is recorded, so that a replay with another
-// setting decides alike; a run that took clear commands before there was the setting goes on taking them.
+// clearRefused reports whether unencrypted commands are refused. The answer is recorded, so that a replay with
+// another setting decides the same. Runs that took unencrypted commands before the setting existed still take them.
 func (r *run) clearRefused(ctx workflow.Context) bool {
 	if !r.inbox.encryption.keys || workflow.GetVersion(ctx, "clear-refused", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return false
@@ -209,7 +209,7 @@ func (r *run) clearRefused(ctx workflow.Context) bool {
 	var refused bool
 	required := r.inbox.encryption.required
 	if err := workflow.SideEffect(ctx, func(workflow.Context) any { return required }).Get(&refused); err != nil {
-		panic(fmt.Sprintf("this build can't read whether clear commands are refused: %v", err)) // fails the workflow task only
+		panic(fmt.Sprintf("this build can't read whether clear commands are refused: %v", err)) // fails only the workflow task
 	}
 	return refused
 }

@@ -14,35 +14,36 @@ import (
 )
 
 const (
-	// keptRefusals is how many refused signals the record shows.
+	// keptRefusals is how many refused signals the record keeps.
 	keptRefusals = 20
-	// quietFor opens a workflow task of its own before the run is left: see mayLeave.
+	// quietFor is the delay of the timer that opens a separate workflow task before the run ends, see mayLeave.
 	quietFor = 100 * time.Millisecond
-	// growth is by how many events the history of a run that is to be continued may grow while it looks
-	// for one. The server suggests to continue two hundred updates before it takes no more.
+	// growth is by how many events the history of a run that is to be continued may grow while it waits for a quiet
+	// workflow task. The server suggests to continue two hundred updates before it accepts no more.
 	growth = 300
-	// growthBytes is by how much that history may grow in bytes: a few large signals are few events, and the server ends a
-	// workflow with 50 MB. It suggests to continue at 4 MB. A run that is left sooner is read sooner where another signal came
-	// just then: builds before let it grow by grownBytes.
+	// growthBytes is by how many bytes that history may grow. A few large signals are few events, and the server
+	// terminates a workflow at 50 MB; it suggests to continue at 4 MB. If another signal arrives just when the run
+	// ends, the history is read again, which takes less time for a shorter one. Earlier builds let it grow by
+	// grownBytes.
 	growthBytes, grownBytes = 256 << 10, 4 << 20
-	// askAgainAfter is how long a start waits before it asks a desk again that is away, and a snapshot
-	// whose call was given up before it is sent again.
+	// askAgainAfter is the delay before a start asks an unreachable desk again, and before a snapshot whose call
+	// was given up is sent again.
 	askAgainAfter = 5 * time.Second
 )
 
-// run carries the conversation until its run ends; the error is why it failed, or that another run continues it.
+// run runs the conversation until this workflow run ends. The error is why it failed, or continues it as a new run.
 //
-// It keeps little while it waits: its stack is kept for as long as the conversation is.
+// The function keeps few variables while it waits, because its stack is kept as long as the conversation is open.
 func (r *run) run(root workflow.Context) error {
-	// A request to cancel the workflow closes the conversation like any other command (see takeCancel):
-	// nothing that runs here may be cut off by it.
+	// A request to cancel the workflow closes the conversation like any other command (see takeCancel). It must not
+	// interrupt anything that runs here.
 	ctx, _ := workflow.NewDisconnectedContext(root)
 	if r.record.Status == "" {
 		if err := r.open(ctx); err != nil {
 			return r.failToOpen(ctx, err)
 		}
 	}
-	ctx = traced(ctx, nil) // the start's trace ends here, for the conversation may go on for days
+	ctx = traced(ctx, nil) // the start's trace ends here, because the conversation may last for days
 	workflow.Go(ctx, r.tellDesk)
 	for {
 		if ends, err := r.work(ctx, root); ends || err != nil {
@@ -55,7 +56,7 @@ func (r *run) run(root workflow.Context) error {
 	}
 }
 
-// takeCancel takes a request to cancel the workflow as a close, once.
+// takeCancel handles a request to cancel the workflow as a close, once.
 func (r *run) takeCancel(root workflow.Context) {
 	if r.canceledNow(root) {
 		r.canceled = true
@@ -63,14 +64,15 @@ func (r *run) takeCancel(root workflow.Context) {
 	}
 }
 
-// work does what there is to do, shows it, and sets the alarms for what comes next. It tells whether the run ends.
+// work carries out what is due, shows it, and sets the alarms for what comes next. It reports whether the run ends.
 func (r *run) work(ctx, root workflow.Context) (ends bool, err error) {
 	r.trySealed(ctx)
 	if err := r.takeAll(ctx); err != nil {
 		return false, err
 	}
 	for r.project.answered() {
-		// What the answer brings is shown together with the rest: search attributes are dear.
+		// The effects of the answer are shown together with the rest, because writing search attributes is
+		// expensive.
 		if err := workflow.Await(ctx, func() bool { return !r.project.answered() }); err != nil {
 			return false, err
 		}
@@ -89,8 +91,7 @@ func (r *run) work(ctx, root workflow.Context) (ends bool, err error) {
 	return false, nil
 }
 
-// open carries the start out. The desk has no say in whether a customer is let in: while it is away,
-// it is asked again.
+// open carries out the start. An unreachable desk does not refuse a customer: it is asked again until it answers.
 func (r *run) open(ctx workflow.Context) error {
 	start, err := r.decodeStart(ctx)
 	if err == nil && wasClear(r.start) && r.clearRefused(ctx) {
@@ -114,7 +115,7 @@ func (r *run) open(ctx workflow.Context) error {
 	return err
 }
 
-// failToOpen answers those who wait already, and fails the workflow with the start's refusal.
+// failToOpen answers the updates that wait already, and fails the workflow with the refusal of the start.
 func (r *run) failToOpen(ctx workflow.Context, refusal error) error {
 	countRefused(ctx, string(conversation.CommandStart), refusal)
 	for !r.inbox.empty() {
@@ -128,7 +129,7 @@ func (r *run) failToOpen(ctx workflow.Context, refusal error) error {
 	return asApplicationError(refusal)
 }
 
-// hasWork tells whether the loop has a reason to go round.
+// hasWork reports whether the loop has to run again.
 func (r *run) hasWork(ctx, root workflow.Context) bool {
 	return !r.inbox.empty() || r.deadline.rang() || r.quiet.rang() || r.unseal.rang() || r.canceledNow(root) || r.shownWith != r.project.turns ||
 		(r.wantsToLeave(ctx) && !r.quiet.set()) || r.mustLeave(ctx, root)
@@ -136,7 +137,7 @@ func (r *run) hasWork(ctx, root workflow.Context) bool {
 
 func (r *run) canceledNow(root workflow.Context) bool { return root.Err() != nil && !r.canceled }
 
-// takeAll carries out the commands in the inbox in order of arrival, and due deadlines after them.
+// takeAll carries out the commands in the inbox in order of arrival, and then due deadlines.
 func (r *run) takeAll(ctx workflow.Context) error {
 	for {
 		r.openArrivals(ctx)
@@ -160,8 +161,8 @@ func (r *run) overdue(ctx workflow.Context) bool {
 	return ok && !deadline.At.After(workflow.Now(ctx))
 }
 
-// handle carries one command out and answers; what a signal's sender would be told is recorded.
-// Only what isn't a refusal is an error of the run.
+// handle carries out one command and answers it. The refusal of a signal is recorded, because a signal has no
+// answer. The run fails only with errors that are not refusals.
 func (r *run) handle(ctx workflow.Context, a arrival) error {
 	r.busy(ctx)
 	if a.name == Resync && workflow.GetVersion(ctx, "resync", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
@@ -208,19 +209,20 @@ func (r *run) decide(ctx workflow.Context, a arrival) (conversation.Outcome, err
 	return r.apply(ctx, a.command)
 }
 
-// storableAsked tells whether what no database keeps is refused. Runs that took it before go on taking it.
+// storableAsked reports whether commands that no database can store are refused. Runs that accepted them before
+// still accept them.
 func storableAsked(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "storable", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
-// carryOut applies a command of the run's own.
+// carryOut applies a command that the run itself makes.
 func (r *run) carryOut(ctx workflow.Context, command conversation.Command) error {
 	r.busy(ctx)
 	_, err := r.apply(ctx, command)
 	return err
 }
 
-// apply asks the desk if the command needs it, and lets the rules decide.
+// apply asks the desk for facts if the command needs them, and applies the command by the rules.
 func (r *run) apply(ctx workflow.Context, command conversation.Command) (conversation.Outcome, error) {
 	r.deciding = true
 	defer func() { r.deciding = false }()
@@ -230,7 +232,7 @@ func (r *run) apply(ctx workflow.Context, command conversation.Command) (convers
 	}
 	var facts *conversation.Facts
 	if query != nil && r.deskFollows(ctx) {
-		if info := workflow.GetInfo(ctx); info.ContinuedExecutionRunID == "" { // a cron schedule's next run begins anew
+		if info := workflow.GetInfo(ctx); info.ContinuedExecutionRunID == "" { // the next run of a cron schedule starts anew
 			query.Chain = info.FirstRunID
 		}
 		facts = r.facts(ctx, *query)
@@ -244,7 +246,8 @@ func (r *run) apply(ctx workflow.Context, command conversation.Command) (convers
 	return result.Outcome, nil
 }
 
-// facts asks the desk, which changes nothing there; nil where it doesn't answer within three seconds.
+// facts asks the desk for facts, which changes nothing there. It returns nil if the desk does not answer within
+// three seconds.
 func (r *run) facts(ctx workflow.Context, query conversation.FactsQuery) *conversation.Facts {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: 3 * time.Second,
@@ -260,7 +263,7 @@ func (r *run) facts(ctx workflow.Context, query conversation.FactsQuery) *conver
 	return &facts
 }
 
-// log names the conversation in every line.
+// log returns a logger that adds the conversation's SID to every line.
 func (r *run) log(ctx workflow.Context) log.Logger {
 	return log.With(workflow.GetLogger(ctx), "conversation", SID(workflow.GetInfo(ctx).WorkflowExecution.ID))
 }
@@ -274,21 +277,21 @@ func (r *run) recordRefusal(ctx workflow.Context, name string, refusal *conversa
 	}
 }
 
-// busy marks that something happened in this workflow task.
+// busy records that this workflow task changed something.
 func (r *run) busy(ctx workflow.Context) { r.busyIn = workflow.GetInfo(ctx).GetCurrentHistoryLength() }
 
-// over tells whether the run has nothing left to do, or is long enough to continue as a new one.
+// over reports whether the conversation is closed, or the history is long enough to continue as a new run.
 func (r *run) over(ctx workflow.Context) bool {
 	return r.record.Status == conversation.ConversationClosed || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
 }
 
-// wantsToLeave tells whether the run is over, and nobody waits.
+// wantsToLeave reports whether the run is over, and no update, command or snapshot is waiting.
 func (r *run) wantsToLeave(ctx workflow.Context) bool {
 	return r.over(ctx) && r.inbox.empty() && r.project.idle() && workflow.AllHandlersFinished(ctx)
 }
 
-// mayLeave tells whether the run may be left in this workflow task: only in one that the quiet alarm
-// opened and in which nothing else happened, or where there is no such task.
+// mayLeave reports whether the run may end in this workflow task: a task that the quiet alarm opened and in which
+// nothing else happened, or any task if [run.mustLeave] reports true.
 func (r *run) mayLeave(ctx, root workflow.Context) bool {
 	if r.quiet.rang() {
 		r.quiet.clear()
@@ -299,16 +302,16 @@ func (r *run) mayLeave(ctx, root workflow.Context) bool {
 	return r.mustLeave(ctx, root)
 }
 
-// mustLeave tells whether a run that is to be continued grows without a quiet task, and nobody waits now.
-// An update that comes with its last task is cut off: callers send it again, and it has one effect. The
-// run after it tells the desk what this one could not.
+// mustLeave reports whether a run that is to be continued grows too much without a quiet task, and no command is
+// waiting now. An update that arrives with its last task is cut off: callers send it again, and it has one effect.
+// The next run sends the desk what this one could not.
 func (r *run) mustLeave(ctx, root workflow.Context) bool {
 	return r.overAt > 0 && r.record.Status != conversation.ConversationClosed &&
 		r.inbox.empty() && workflow.AllHandlersFinished(ctx) && !r.canceledNow(root) &&
 		(workflow.GetInfo(ctx).GetCurrentHistoryLength()-r.overAt >= growth || r.tooLarge(ctx))
 }
 
-// tooLarge tells whether the history of a run that is to be continued has grown by too many bytes.
+// tooLarge reports whether the history of a run that is to be continued has grown by too many bytes.
 func (r *run) tooLarge(ctx workflow.Context) bool {
 	grown := workflow.GetInfo(ctx).GetCurrentHistorySize() - r.overSize
 	if grown < growthBytes {
@@ -323,7 +326,7 @@ func (r *run) tooLarge(ctx workflow.Context) bool {
 	return true
 }
 
-// leave ends the run of a closed conversation, or continues one that isn't.
+// leave ends the run of a closed conversation, or continues an open one as a new run.
 func (r *run) leave(ctx workflow.Context) error {
 	if r.record.Status == conversation.ConversationClosed {
 		for _, s := range r.aside {
@@ -342,7 +345,8 @@ func (r *run) summary() *Summary {
 	}
 }
 
-// setAlarms keeps one timer for the earliest deadline, and one for the quiet moment before leaving.
+// setAlarms sets timers for the earliest deadline, for reading signals again whose key is missing, and for the
+// quiet moment before the run ends.
 func (r *run) setAlarms(ctx workflow.Context) {
 	if deadline, ok := r.record.Deadline(); ok {
 		r.deadline.at(ctx, deadline.At, deadlineSummary(deadline))

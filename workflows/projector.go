@@ -12,43 +12,43 @@ import (
 )
 
 const (
-	// gatherFor is how far apart the snapshots of a conversation are that keeps changing: telling the desk
-	// costs the server more than deciding.
+	// gatherFor is the time between the snapshots of a conversation that keeps changing: a sync costs the server
+	// more than a decision.
 	gatherFor = time.Second
-	// inARow is how soon after the one before a change comes that nobody makes by hand.
+	// inARow is the time between two changes below which the second one was not made by a person.
 	inARow = 100 * time.Millisecond
-	// unreachableAfter is when a desk that has not answered counts as away.
+	// unreachableAfter is the time without an answer after which the desk counts as unreachable.
 	unreachableAfter = 5 * time.Second
-	// fullAt is how many bytes a run may come to leave to the next one, in a payload of which the server takes
-	// two megabytes: a conversation that has more can't be continued, nor shown to the desk, and would be lost.
-	// The rest is for what is small beside it: customer, settings, refusals. Another number is another order of
-	// commands, to be made behind workflow.GetVersion.
+	// fullAt is the most bytes that a run may pass to the next one, in a payload that the server limits to two
+	// megabytes. A larger conversation could neither be continued nor be sent to the desk, and would be lost. The
+	// rest of the limit is for small fields: customer, settings, refusals. Another number changes the order of
+	// commands: change it only behind workflow.GetVersion.
 	fullAt = 1_900_000
 )
 
-// projector is what the desk has not acknowledged yet.
+// projector holds what the desk has not acknowledged yet, and the state of the sync.
 type projector struct {
 	events []conversation.Event
 	notes  []conversation.Note
-	// due is set while the desk has to be told something; trace is that of the last of it. whole is set while it may show
-	// what there is not.
+	// due is set while something has to be sent to the desk, and trace is the trace of its last command. whole is
+	// set while the desk may show things that the conversation does not have.
 	due, whole bool
 	trace      any
-	// calling is set while a snapshot is under way, call is its future.
+	// calling is set while a snapshot is being sent, and call is its future.
 	calling bool
 	call    workflow.Future
 	// unreachable is set while the desk has not answered in time.
 	unreachable bool
-	// turns counts the answers, and the times that the desk turned out to be away; behind is set where it has been
-	// waited for in vain since the last of them.
+	// turns counts the answers of the desk, and the times that it became unreachable. behind is set if a wait for
+	// the desk to catch up has failed since the last turn.
 	turns  int
 	behind bool
-	// answeredAt is when the last answer came, changedAt when the conversation has changed last, changedBefore
-	// when before that.
+	// answeredAt is the time of the last answer, changedAt that of the last change of the conversation, and
+	// changedBefore that of the change before.
 	answeredAt, changedAt, changedBefore time.Time
 }
 
-// pendingBatch is what a run leaves to the next one to tell the desk.
+// pendingBatch is what a run passes to the next one to send to the desk.
 type pendingBatch struct {
 	Events []conversation.Event `json:"events,omitempty"`
 	Notes  []conversation.Note  `json:"notes,omitempty"`
@@ -56,17 +56,17 @@ type pendingBatch struct {
 	Whole  bool                 `json:"whole,omitempty"`
 }
 
-// pendingBatch returns all that the desk has not acknowledged, what is under way included.
+// pending returns everything that the desk has not acknowledged, including the snapshot being sent.
 func (p *projector) pending() pendingBatch {
 	return pendingBatch{p.events, p.notes, !p.idle(), p.whole}
 }
 
-// resume takes over what the run before has left.
+// resume restores the pending batch of the previous run.
 func (p *projector) resume(u pendingBatch) {
 	p.events, p.notes, p.due, p.whole = u.Events, u.Notes, u.Due, u.Whole
 }
 
-// add takes what a command came to; a stale match has to be told as well, so that the desk releases it.
+// add adds the result of a command. A stale match is also sent to the desk, which has to release it.
 func (p *projector) add(result conversation.Result, trace any, now time.Time) {
 	if result.Changed {
 		p.changedBefore, p.changedAt = p.changedAt, now
@@ -78,35 +78,36 @@ func (p *projector) add(result conversation.Result, trace any, now time.Time) {
 	}
 }
 
-// turn marks that there is news of the desk.
+// turn records an answer of the desk, or that it became unreachable.
 func (p *projector) turn() { p.turns, p.behind = p.turns+1, false }
 
 func (p *projector) idle() bool { return !p.due && !p.calling }
 
-// soon tells whether the desk's next turn, after the given number of them, is to be expected soon.
+// soon reports whether the turn after the given number of turns is expected soon.
 func (p *projector) soon(turns int) bool { return !p.idle() && !p.unreachable && p.turns == turns }
 
-// answered tells whether the desk has answered, and the projector is about to read it.
+// answered reports whether the desk has answered and the projector has not read the answer yet.
 func (p *projector) answered() bool { return p.calling && p.call.IsReady() }
 
-// inFlightBatch is what the snapshot that is under way brings.
+// inFlightBatch describes the snapshot that is being sent.
 type inFlightBatch struct {
 	revision, events, notes int
-	// lastEvent is the number of the last event that the conversation had, whole is set where it brings all there is.
+	// lastEvent is the number of the conversation's last event when the snapshot was made. whole is set for a whole
+	// snapshot.
 	lastEvent int
 	whole     bool
 	trace     any
-	// rests is set where the desk may keep its answer back, for as long as nobody waits who didn't at that
-	// number of placements, or is offered what they weren't at those offers.
+	// rests is set if the desk may delay its answer. The delay ends when a task waits that was not pending at
+	// pendingCount, or when a reservation is pending that is not in offers.
 	rests        bool
 	pendingCount int
 	offers       []string
 }
 
-// tellDesk is the projector's coroutine: it shows the desk the conversation as it is. What changes during
-// a call goes with the next one. A desk that is away is a retrying activity.
+// tellDesk is the projector's coroutine, which sends snapshots to the desk. Changes during a call are sent with the
+// next call. While the desk is unreachable, the activity is retried.
 //
-// It keeps nothing big while it waits: its stack is kept for as long as the conversation is.
+// The function keeps few variables while it waits, because its stack is kept as long as the conversation is open.
 func (r *run) tellDesk(ctx workflow.Context) {
 	p := &r.project
 	for {
@@ -114,7 +115,7 @@ func (r *run) tellDesk(ctx workflow.Context) {
 			return // the run is over
 		}
 		t := r.call(ctx)
-		// Who waits for an agent doesn't wait for the desk's rest as well, nor does an agent who is offered something.
+		// A waiting task, or an agent with a new offer, must not wait for the end of the desk's delay.
 		resting := func() bool { return t.rests && !p.unreachable && p.due }
 		overtaken := func() bool { return resting() && r.waitsForPlace(t.pendingCount) }
 		offered := func() bool { return resting() && r.offersMore(t.offers) }
@@ -129,7 +130,7 @@ func (r *run) tellDesk(ctx workflow.Context) {
 		}
 		p.calling = false
 		if !p.call.IsReady() {
-			continue // the next snapshot brings all that this one did; the desk takes them in either order
+			continue // the next snapshot includes this one; the desk accepts them in either order
 		}
 		if err := r.readAnswer(ctx, t); err != nil {
 			return // the run is over
@@ -137,7 +138,7 @@ func (r *run) tellDesk(ctx workflow.Context) {
 	}
 }
 
-// call sends the desk the conversation as it is, and what it hasn't been told.
+// call sends the current snapshot to the desk.
 func (r *run) call(ctx workflow.Context) *inFlightBatch {
 	p := &r.project
 	request := r.syncRequest(ctx)
@@ -154,7 +155,7 @@ func (r *run) call(ctx workflow.Context) *inFlightBatch {
 	}
 }
 
-// readAnswer takes the desk's answer, or the failure of a desk that has not given one.
+// readAnswer handles the desk's answer, or the failure of the call.
 func (r *run) readAnswer(ctx workflow.Context, t *inFlightBatch) error {
 	p := &r.project
 	r.busy(ctx)
@@ -171,7 +172,7 @@ func (r *run) readAnswer(ctx workflow.Context, t *inFlightBatch) error {
 	default:
 		p.events, p.notes = left(p.events, t.events), left(p.notes, t.notes)
 		p.whole = p.whole && !t.whole
-		if ack.Events > t.lastEvent && deskAhead(ctx) { // it has added the ends of what there was not
+		if ack.Events > t.lastEvent && deskAhead(ctx) { // the desk added the end events of things that the conversation does not have
 			r.record.CountFrom(ack.Events, p.events)
 		}
 	}
@@ -182,8 +183,8 @@ func (r *run) readAnswer(ctx workflow.Context, t *inFlightBatch) error {
 	return nil
 }
 
-// stepBeyond has a desk shown all there is that had more than it was sent: nothing of that was news to it, but for what it had
-// already.
+// stepBeyond handles a desk that has more than it was sent. It keeps the events that the desk did not have, moves
+// the conversation's numbers beyond the desk's, and requests a whole snapshot.
 func (r *run) stepBeyond(ctx workflow.Context, t *inFlightBatch, ack conversation.Acknowledgement) {
 	p := &r.project
 	p.events = left(p.events, min(ack.Known, t.events))
@@ -193,16 +194,17 @@ func (r *run) stepBeyond(ctx workflow.Context, t *inFlightBatch, ack conversatio
 		"revision", t.revision, "desk", ack.Revision)
 }
 
-// showWhole has the desk shown all there is.
+// showWhole requests a whole snapshot for the desk.
 func (r *run) showWhole() { r.project.due, r.project.whole = true, true }
 
-// deskAhead tells whether a desk that is ahead is caught up with. Runs that took no notice of it go on so.
+// deskAhead reports whether the workflow handles a desk that is ahead. Runs that ignored it before still ignore it.
 func deskAhead(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "desk-ahead", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
-// deskFollows tells whether the desk may be asked for facts: one that is too far behind is first given the time to
-// catch up, once until it has a turn. What needs no facts only ends what facts has begun.
+// deskFollows reports whether the desk may be asked for facts. If the desk is too far behind, deskFollows first
+// waits for it to catch up, but only once until its next turn. Commands that need no facts only finish what
+// commands with facts have begun, and are not limited.
 func (r *run) deskFollows(ctx workflow.Context) bool {
 	p := &r.project
 	count := r.bytes
@@ -227,9 +229,9 @@ func (r *run) deskFollows(ctx workflow.Context) bool {
 	return !p.behind
 }
 
-// bytes is how much the run would leave to the next one at most.
+// bytes returns the most bytes that the run passes to the next one, without the [run.typedBytes].
 func (r *run) bytes() int {
-	bytes := r.record.Bytes() - r.record.AttemptBytes() // see typedBytes
+	bytes := r.record.Bytes() - r.record.AttemptBytes() // counted by typedBytes
 	for i := range r.project.events {
 		bytes += r.project.events[i].Bytes()
 	}
@@ -239,7 +241,8 @@ func (r *run) bytes() int {
 	return bytes
 }
 
-// typedBytes is how much the typed fields of events and the attempts of transfers add to that.
+// typedBytes returns the most bytes that the typed fields of events and the attempts of transfers add to
+// [run.bytes].
 func (r *run) typedBytes() int {
 	bytes := r.record.AttemptBytes()
 	for i := range r.project.events {
@@ -248,7 +251,7 @@ func (r *run) typedBytes() int {
 	return bytes
 }
 
-// left returns what is left of a list behind its first ones, and keeps none of those in memory.
+// left returns the list without its first elements, and keeps none of those in memory.
 func left[T any](list []T, taken int) []T {
 	if taken == len(list) {
 		return nil
@@ -256,7 +259,7 @@ func left[T any](list []T, taken int) []T {
 	return slices.Clone(list[taken:])
 }
 
-// notSynced has the desk told again.
+// notSynced handles a call that failed: the snapshot is sent again.
 func (r *run) notSynced(ctx workflow.Context, t *inFlightBatch, failure error) error {
 	p := &r.project
 	p.due = true
@@ -266,12 +269,13 @@ func (r *run) notSynced(ctx workflow.Context, t *inFlightBatch, failure error) e
 		p.turn()
 		return nil
 	}
-	// Only a worker that doesn't know the activity, or an operator, ends retries without a limit.
+	// Retries have no limit: only an operator, or a worker that does not know the activity, ends them.
 	r.log(ctx).Error("The desk was not told", "revision", t.revision, "error", failure)
 	return workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"}).Get(ctx, nil)
 }
 
-// syncRequest is the conversation as it is. One that keeps changing lets the desk rest, unless the run is about to end.
+// syncRequest returns the next snapshot. If the conversation keeps changing, the desk may delay its answer, unless
+// the run is about to end.
 func (r *run) syncRequest(ctx workflow.Context) activities.SyncRequest {
 	p := &r.project
 	draw := r.record.Snapshot
@@ -286,21 +290,21 @@ func (r *run) syncRequest(ctx workflow.Context) activities.SyncRequest {
 	return request
 }
 
-// waitsForPlace tells whether a task waits that did not at that number of placements.
+// waitsForPlace reports whether a task is pending that was not pending at that PendingCount.
 func (r *run) waitsForPlace(placements int) bool {
 	return r.record.PendingCount > placements && slices.ContainsFunc(r.record.LiveTasks(), func(t *conversation.Task) bool {
 		return t.Status == conversation.TaskPending
 	})
 }
 
-// offersMore tells whether an agent is offered what they weren't at those offers.
+// offersMore reports whether there is a pending reservation that is not in offers.
 func (r *run) offersMore(offers []string) bool {
 	return slices.ContainsFunc(r.record.Offers(), func(sid string) bool { return !slices.Contains(offers, sid) })
 }
 
-// offersOvertake returns whether an offer goes to the desk while it rests. It doesn't where one command follows
-// the other without a pause: the next one is likely to answer the offer, and telling the desk would hold it up.
-// Runs that have once waited with every offer, or with none, go on so.
+// offersOvertake returns a function that reports whether a new offer is sent to the desk during the desk's delay.
+// It is not sent if commands follow each other without a pause: the next command probably answers the offer, and a
+// sync would delay it. Runs that waited with every offer before, or with none, still do.
 func offersOvertake(ctx workflow.Context) func(*projector) bool {
 	switch workflow.GetVersion(ctx, "offers-overtake", workflow.DefaultVersion, 2) {
 	case workflow.DefaultVersion:
@@ -312,8 +316,8 @@ func offersOvertake(ctx workflow.Context) func(*projector) bool {
 	}
 }
 
-// options are those of the next call. The first one is given up soon, so that the search attributes
-// needn't wait for a desk that is away; the next one never is.
+// options returns a context with the options of the next call. The first call is given up soon, so that the search
+// attributes do not wait for an unreachable desk. The next call has no time limit.
 func (p *projector) options(ctx workflow.Context, summary string) workflow.Context {
 	options := workflow.ActivityOptions{
 		StartToCloseTimeout: 10 * time.Second,

@@ -8,17 +8,19 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Refused takes a command that a conversation has refused, and the refusal. The command has an ID; a command whose
-// workflow task is decided again comes again with the same ID.
+// Refused is called with a command that a conversation refused, and the refusal. The command has an ID. If its
+// workflow task is retried, the function is called again with the same ID.
 //
-// It is called while the workflow runs: it must return at once and must not change the workflow. Replays do not call it.
+// It is called while the workflow runs: it must return at once and must not change the workflow. Replays do not
+// call it.
 type Refused func(sid string, command conversation.Command, refusal error)
 
-// WithRefused has the worker pass on every command that its conversations refuse, whichever client sent it. A refused
-// update leaves no trace in the history, so this is the only place that sees all of them.
+// WithRefused makes the worker call refused for every command that its conversations refuse, from any client. A
+// refused update leaves no trace in the history, so only this function receives all of them.
 func WithRefused(refused Refused) Option { return func(w *workerInterceptor) { w.refused = refused } }
 
-// passOn passes a refused command on. A signal without an ID is known by its place among the arrivals of its run.
+// passOn passes a refused command to the function of [WithRefused]. A signal without an ID gets one from its
+// position among the arrivals of its run.
 func (r *run) passOn(ctx workflow.Context, command conversation.Command, refusal error) {
 	if r.inbox.refused == nil || command == nil || workflow.IsReplaying(ctx) {
 		return

@@ -17,19 +17,21 @@ import (
 )
 
 const (
-	// sealedFor is how long a signal is kept whose key the workers do not have. It is tried meanwhile after sealedEvery, then less
-	// and less often, and at least every sealedRarely.
+	// sealedFor is how long a signal is kept whose key the workers do not have. It is tried after sealedEvery, then
+	// at growing intervals of at most sealedRarely.
 	sealedFor    = time.Hour
 	sealedEvery  = 10 * time.Second
 	sealedRarely = 5 * time.Minute
-	// sealedKept and sealedBytes bound what is kept of such signals: runs leave it to the next one.
+	// sealedKept and sealedBytes limit the number and the size of these signals, because runs pass them to the next
+	// one.
 	sealedKept  = 50
 	sealedBytes = 96 << 10
-	// maxSignal is how many bytes a signal's JSON may have: far more than any command needs, and far less than the server takes.
+	// maxSignal is the most bytes of a signal's JSON: far more than any command needs, and far less than the server
+	// accepts.
 	maxSignal = 256 << 10
 )
 
-// sealed is a signal that was set aside: no worker had its key.
+// sealed is a signal that was set aside because no worker had its key.
 type sealed struct {
 	Name     string          `json:"name"`
 	Payloads []sealedPayload `json:"payloads"`
@@ -42,7 +44,7 @@ type sealedPayload struct {
 	Data     []byte            `json:"data"`
 }
 
-// arguments are the payloads as Temporal's API has them.
+// arguments returns the payloads as types of Temporal's API.
 func (s sealed) arguments() *commonpb.Payloads {
 	var payloads []*commonpb.Payload
 	for _, p := range s.Payloads {
@@ -51,30 +53,31 @@ func (s sealed) arguments() *commonpb.Payloads {
 	return &commonpb.Payloads{Payloads: payloads}
 }
 
-// bytes is how much of it is left to the next run: JSON.
+// bytes returns the size of the JSON that is passed to the next run.
 func (s sealed) bytes() int {
 	encoded, err := json.Marshal(s)
 	if err != nil {
-		panic(fmt.Sprintf("a signal that was set aside can't be encoded: %v", err)) // bytes and names
+		panic(fmt.Sprintf("a signal that was set aside can't be encoded: %v", err)) // not reached: it has only bytes and names
 	}
 	return len(encoded)
 }
 
-// unopened are the arguments of a signal that are encrypted: whether the worker has their key is found out by the loop, which
-// records that it does not.
+// unopened are the encrypted arguments of a signal. The loop finds out whether the worker has their key, and
+// records if it does not.
 type unopened struct {
 	arguments *commonpb.Payloads
-	// open reads them; the error is a [missingKey] where the worker does not have the key.
+	// open decrypts the arguments. The error is a [missingKey] if the worker does not have the key.
 	open func(*commonpb.Payloads, ...any) error
 }
 
-// missingKey is the error of a payload whose key the worker does not have.
+// missingKey is the error for a payload whose key the worker does not have.
 type missingKey interface {
 	error
 	MissingKey() string
 }
 
-// read reads the arguments of a signal into the arrival. The error is that of a missing key: others are refusals.
+// read reads the arguments of a signal into the arrival. It returns an error only for a missing key. Other errors
+// become the arrival's refusal.
 func (a *arrival) read(open func(*commonpb.Payloads, ...any) error, arguments *commonpb.Payloads) error {
 	var payload, extra converter.RawValue
 	err := open(arguments, &payload, &extra)
@@ -85,10 +88,11 @@ func (a *arrival) read(open func(*commonpb.Payloads, ...any) error, arguments *c
 	if err != nil {
 		a.refusal = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
 			"%s: the payload can't be decoded: encode it for this workflow, as this service's workers do", name)
-		return nil //nolint:nilerr // it is refused
+		return nil //nolint:nilerr // the error becomes a refusal
 	}
 	if length := len(jsonOf(payload)); length > maxSignal {
-		// It is decoded only where it is carried out all the same: a replay of many takes long enough.
+		// A large signal is decoded only if it is carried out in spite of its size: decoding many would make
+		// replays slow.
 		a.unstorable = conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
 			"%s: the payload has %d bytes: send at most %d", name, length, maxSignal)
 		a.large = func() (conversation.Command, error) { return decode(name, payload, extra, "") }
@@ -99,8 +103,8 @@ func (a *arrival) read(open func(*commonpb.Payloads, ...any) error, arguments *c
 	return nil
 }
 
-// openArrivals reads the signals in the inbox that are encrypted, and sets those aside whose key this worker does not have. They
-// hold nothing up, and are tried again.
+// openArrivals reads the encrypted signals in the inbox, and sets those aside whose key this worker does not have.
+// These do not delay other commands, and are tried again later.
 func (r *run) openArrivals(ctx workflow.Context) {
 	var closed []int
 	missing := map[int]error{}
@@ -121,7 +125,7 @@ func (r *run) openArrivals(ctx workflow.Context) {
 	for _, i := range closed {
 		if !slices.Contains(aside, i) {
 			if err := missing[i]; err != nil {
-				panic(err.Error()) // fails the workflow task only: it waits for a worker that has the key, as the first one had
+				panic(err.Error()) // fails only the workflow task, until a worker has the key, as the first worker had
 			}
 			r.inbox.arrivals[i].unopened = nil
 		}
@@ -140,15 +144,16 @@ func (r *run) openArrivals(ctx workflow.Context) {
 	}
 }
 
-// decidedHere returns which of the closed arrivals are set aside: those whose key is missing here, which is recorded, so that a
-// replay sets the same signals aside with any keys. Nothing is recorded while no key is missing.
+// decidedHere returns which of the closed arrivals are set aside: those whose key is missing on this worker. The
+// answer is recorded, so that a replay sets the same signals aside with any keys. Nothing is recorded while no key
+// is missing.
 func (r *run) decidedHere(ctx workflow.Context, closed []int, missing map[int]error) []int {
 	if !r.keepsSealed {
 		r.closedRounds++
 		if len(missing) == 0 && !workflow.IsReplaying(ctx) {
 			return nil
 		}
-		// While replaying, a round that has no marker of its own was one in which no key was missing.
+		// In a replay, a round without a marker is one in which no key was missing.
 		if workflow.GetVersion(ctx, "sealed-"+strconv.Itoa(r.closedRounds), workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 			return nil
 		}
@@ -159,15 +164,15 @@ func (r *run) decidedHere(ctx workflow.Context, closed []int, missing map[int]er
 	})
 }
 
-// recorded returns what a function finds that differs between workers, as it was found first.
+// recorded returns the result of find, which can differ between workers, as recorded by the first execution.
 func recorded(ctx workflow.Context, find func() []int) (found []int) {
 	if err := workflow.SideEffect(ctx, func(workflow.Context) any { return find() }).Get(&found); err != nil {
-		panic(fmt.Sprintf("this build can't read which keys were missing: %v", err)) // fails the workflow task only
+		panic(fmt.Sprintf("this build can't read which keys were missing: %v", err)) // fails only the workflow task
 	}
 	return found
 }
 
-// setAside keeps a signal whose key is missing, or refuses it where too much is kept already.
+// setAside keeps a signal whose key is missing, or refuses it if too many or too large ones are kept already.
 func (r *run) setAside(ctx workflow.Context, a arrival) {
 	s := sealed{Name: a.name, At: workflow.Now(ctx)}
 	for _, p := range a.unopened.arguments.GetPayloads() {
@@ -186,8 +191,8 @@ func (r *run) setAside(ctx workflow.Context, a arrival) {
 	r.log(ctx).Warn("signal set aside: its key is missing", "signal", a.name, "key", s.key())
 }
 
-// trySealed reads the signals that were set aside again, now and then, and refuses those that no worker has been able to read for
-// too long.
+// trySealed tries again, from time to time, to read the signals that were set aside. It refuses those that no
+// worker was able to read for [sealedFor].
 func (r *run) trySealed(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	if len(r.aside) == 0 || (!r.unseal.rang() && now.Sub(r.triedAt) < sealedEvery) {
@@ -216,7 +221,7 @@ func (r *run) trySealed(ctx workflow.Context) {
 		switch {
 		case slices.Contains(found, i):
 			if !ok {
-				panic(fmt.Sprintf("the %s signal needs a key that is not configured here", s.Name)) // waits for a worker that has it
+				panic(fmt.Sprintf("the %s signal needs a key that is not configured here", s.Name)) // fails only the workflow task, until a worker has the key
 			}
 			r.inbox.put(a)
 		case now.Sub(s.At) >= sealedFor:
@@ -228,16 +233,16 @@ func (r *run) trySealed(ctx workflow.Context) {
 	r.aside = still
 }
 
-// nextTry is when the signals that were set aside are read again.
+// nextTry returns when the signals that were set aside are tried again.
 func (r *run) nextTry(ctx workflow.Context) time.Time {
 	waited := workflow.Now(ctx).Sub(r.aside[0].At)
 	return workflow.Now(ctx).Add(min(max(waited, sealedEvery), sealedRarely))
 }
 
-// keyName is what key IDs look like: only such a one is repeated.
+// keyName matches valid key IDs. Only these are repeated in texts.
 var keyName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,32}$`)
 
-// asideDetails says in the current details that signals wait for their key.
+// asideDetails returns the part of the current details about signals that wait for their key, "" if there are none.
 func (r *run) asideDetails() string {
 	if len(r.aside) == 0 {
 		return ""
@@ -245,7 +250,7 @@ func (r *run) asideDetails() string {
 	return fmt.Sprintf("\n\nSignals that cannot be read yet: %d. The key %q is missing.", len(r.aside), r.aside[0].key())
 }
 
-// key is the ID of the key that the signal is encrypted with.
+// key returns the ID of the key that the signal is encrypted with, "unknown" if it has no valid one.
 func (s sealed) key() string {
 	for _, p := range s.Payloads {
 		if id := string(p.Metadata[metadataKeyID]); keyName.MatchString(id) {

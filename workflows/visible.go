@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// searchable is what a conversation can be found by.
+// searchable holds the values of the search attributes.
 type searchable struct {
 	status, channel, queue string
 	agents, wrapping       []string
@@ -43,9 +43,9 @@ func searchableOf(s *conversation.State) searchable {
 	return v
 }
 
-// show rewrites the current details, and the search attributes once the desk has answered or is known
-// to be away. They are the dearest thing a command changes: no caller waits for them, and what is told
-// the desk together is written together.
+// show updates the current details. It updates the search attributes only when the desk has answered or is known to
+// be unreachable. They are the most expensive effect of a command and no caller waits for them, so that changes
+// sent to the desk together are also written together.
 func (r *run) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, currentDetails(&r.record)+r.asideDetails())
 	if r.project.soon(r.shownWith) {
@@ -67,7 +67,7 @@ func (r *run) writeSearchable(ctx workflow.Context) {
 	r.shown = now
 }
 
-// updates are the attributes that differ from those before.
+// updates returns the updates for the attributes that differ from before.
 func (v searchable) updates(before searchable) []temporal.SearchAttributeUpdate {
 	var updates []temporal.SearchAttributeUpdate
 	if v.status != before.status {
@@ -93,10 +93,10 @@ func (v searchable) updates(before searchable) []temporal.SearchAttributeUpdate 
 	return updates
 }
 
-// shownTransfers is how many of the last transfers the current details list.
+// shownTransfers is how many transfers the current details list, the newest first.
 const shownTransfers = 5
 
-// currentDetails says in Markdown how the conversation stands, for an operator who reads no code.
+// currentDetails describes the conversation's state in Markdown, for operators.
 func currentDetails(record *conversation.Record) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** on %s · revision %d\n\n", record.Status, record.Channel, record.Revision)
@@ -119,8 +119,8 @@ func currentDetails(record *conversation.Record) string {
 	return b.String()
 }
 
-// inMarkdown returns a text that people wrote or sent so that Markdown shows it as it is: on one line, without links,
-// images, HTML, code or emphasis.
+// inMarkdown escapes a text from people so that Markdown shows it literally: on one line, without links, images,
+// HTML, code or emphasis.
 func inMarkdown(text string) string {
 	var b strings.Builder
 	for i, r := range text {
@@ -129,7 +129,7 @@ func inMarkdown(text string) string {
 			b.WriteByte('\\')
 			b.WriteRune(r)
 		case strings.ContainsRune("<>&@", r), r == ':' && strings.HasPrefix(text[i+1:], "/"),
-			r == '.' && strings.HasSuffix(strings.ToLower(text[:i]), "www"): // an address by itself would become a link
+			r == '.' && strings.HasSuffix(strings.ToLower(text[:i]), "www"): // Markdown turns an address into a link
 			fmt.Fprintf(&b, "&#%d;", r)
 		case unicode.IsControl(r), unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp):
 			b.WriteByte(' ')
@@ -140,7 +140,7 @@ func inMarkdown(text string) string {
 	return b.String()
 }
 
-// inCode returns a text as code in Markdown, which shows it as it is.
+// inCode returns a text as code in Markdown, which is shown literally.
 func inCode(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r == '`' || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
@@ -197,7 +197,7 @@ func deadlineSummary(d conversation.Deadline) string {
 	return ""
 }
 
-// snapshotSummary says what the desk is told, from the events.
+// snapshotSummary summarizes a snapshot by its events.
 func snapshotSummary(snapshot conversation.Snapshot) string {
 	var parts []string
 	for _, e := range snapshot.Events {
@@ -214,7 +214,7 @@ func snapshotSummary(snapshot conversation.Snapshot) string {
 	return short(strings.Join(parts, "; "))
 }
 
-// eventSummary is empty for events that only accompany others.
+// eventSummary returns "" for events that only accompany others.
 func eventSummary(e conversation.Event) string {
 	switch e.Name {
 	case conversation.EventTaskQueueEntered:
@@ -247,10 +247,11 @@ func eventSummary(e conversation.Event) string {
 	return ""
 }
 
-// maxSummary is how many bytes of JSON a summary may have: encrypted, they have to be less than the 400 that the server keeps.
+// maxSummary is the most bytes of JSON in a summary. Encrypted, it must be below the 400 bytes that the server
+// keeps.
 const maxSummary = 130
 
-// StartSummary says what a conversation is started for.
+// StartSummary summarizes the start of a conversation.
 func StartSummary(start conversation.StartCommand) string {
 	return short(fmt.Sprintf("%s conversation for %s", start.Channel, inMarkdown(start.Queue)))
 }
