@@ -9,7 +9,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestATransferTellsItsLastAttempt holds that a transfer says which offer of it was not accepted last, direct or by queue.
+// TestATransferTellsItsLastAttempt checks that a transfer records its last offer that was not accepted, for
+// transfers to an agent and to a queue.
 func TestATransferTellsItsLastAttempt(t *testing.T) {
 	t.Parallel()
 	const passed = aliceHasIt + " · transfer alice→"
@@ -39,7 +40,8 @@ func TestATransferTellsItsLastAttempt(t *testing.T) {
 	require.Equal(t, conversation.CauseUnavailable, s.last.Events[0].Cause)
 }
 
-// TestAnAttemptEndsWithTheTurn holds that an agent whose turn is over does not read who declined another agent's transfer.
+// TestAnAttemptEndsWithTheTurn checks that an agent whose turn is over cannot read who declined another agent's
+// transfer.
 func TestAnAttemptEndsWithTheTurn(t *testing.T) {
 	t.Parallel()
 	attempt := conversation.Attempt{Agent: "carol", Reason: conversation.ReasonDeclined, Words: "lunch", At: monday.Add(time.Minute)}

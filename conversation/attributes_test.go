@@ -10,10 +10,10 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Attributes are written as they came: deep, long, exact, and with keys of any kind.
+// awkward has attributes that must be kept unchanged: nested, long, exact numbers, and keys of any kind.
 const awkward = `{"order":{"number":12345678901234567890,"lines":[1,2.50,{"a":null}]},"":"empty","<b>&":"<i>","é":"ü","vip":true,"nothing":null}`
 
-// TestEveryAttributeReachesTheNewTask follows the attributes through every way a task is made.
+// TestEveryAttributeReachesTheNewTask checks the attributes for every way to create a task.
 func TestEveryAttributeReachesTheNewTask(t *testing.T) {
 	t.Parallel()
 	s := tell(t, "start attributes="+awkward+" · reserve alice · accept alice"+

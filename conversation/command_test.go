@@ -103,7 +103,7 @@ func TestAnUpdatesIDServesWhereTheCommandHasNone(t *testing.T) {
 	}
 }
 
-// TestFieldsOutOfBounds: what a service may not send, whatever the state.
+// TestFieldsOutOfBounds checks fields that are refused in every state.
 func TestFieldsOutOfBounds(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 256)
@@ -169,8 +169,8 @@ func TestFieldsJustWithinBounds(t *testing.T) {
 	}))
 }
 
-// attributesOf makes attributes of that many characters, which take more bytes, and more still where
-// JSON is written for web pages.
+// attributesOf returns attributes of that many characters. They take more bytes, and more still when the JSON is
+// escaped for HTML.
 func attributesOf(characters int) conversation.Attributes {
 	value := `"<é>` + strings.Repeat("é", characters-len(`{"a":""}`)-3) + `"`
 	return conversation.Attributes{"a": json.RawMessage(value)}

@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/internal/contract"
 )
 
-// constantsOf says what the string constants of a type are in the contract, by the name of the type.
+// constantsOf maps the name of a type to the name of its string constants in the contract.
 var constantsOf = map[string]string{
 	"":                                               "constant",
 	reflect.TypeFor[CommandName]().Name():            "command",

@@ -11,8 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// faults are rules broken one at a time: the text of the source that says the rule, what it is
-// replaced by, and what the walk then has to say.
+// faults break one rule each: the source text of the rule, its replacement, and what the walk then has to report.
 var faults = []struct {
 	name, file, rule, fault, says string
 }{
@@ -197,7 +196,7 @@ var faults = []struct {
 	},
 }
 
-// TestWalkCatchesFaults puts known faults back, one by one, and expects the walk to fail of each.
+// TestWalkCatchesFaults introduces known faults one by one, and checks that the walk fails for each.
 func TestWalkCatchesFaults(t *testing.T) {
 	t.Parallel()
 	goCommand, err := exec.LookPath("go")

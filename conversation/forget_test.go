@@ -11,7 +11,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// passedOn is a conversation that alice and bob pass to and fro; dave's wrapup, at its beginning, goes on for ever.
+// passedOn is a conversation that alice and bob transfer to each other many times. dave's wrapup, from the
+// beginning, never ends.
 func passedOn(t *testing.T, attributes string) (s *story, passOn func(times int) []conversation.Event) {
 	t.Helper()
 	s = tell(t, `start attributes={"order":`+attributes+`} · reserve dave · accept dave · transfer dave→alice · accept alice`)
@@ -98,7 +99,7 @@ func TestARememberedCommandReturnsItsOutcomeHoweverLongAgo(t *testing.T) {
 	require.Equal(t, first.Outcome.Task.SID, again.Outcome.Task.SID)
 }
 
-// The size of a state may be less than was thought, and never more.
+// The estimated size of a state may be too large, but never too small.
 func TestBytesAreWhatJSONTakesAtMost(t *testing.T) {
 	t.Parallel()
 	for name, long := range map[string]string{

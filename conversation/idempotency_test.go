@@ -10,8 +10,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestTheSameIDHasOneEffect repeats every command under its ID: right away, after the run was
-// continued as new, and after the conversation has moved on.
+// TestTheSameIDHasOneEffect repeats every command with its ID: at once, after the run was continued as new, and
+// after the conversation has changed.
 func TestTheSameIDHasOneEffect(t *testing.T) {
 	t.Parallel()
 	const passed = aliceHasIt + " · transfer alice→bob"
@@ -130,7 +130,8 @@ func TestCommandsWithoutAnIDAreNotRemembered(t *testing.T) {
 	require.Empty(t, tell(t, aliceHasIt+" · transfer alice→bob").state.Remembered)
 }
 
-// TestOwnEffectFound: without an ID, a command that finds its own effect there succeeds and does nothing.
+// TestOwnEffectFound checks that a command without an ID whose effect is already there succeeds and changes
+// nothing.
 func TestOwnEffectFound(t *testing.T) {
 	t.Parallel()
 	const passed = aliceHasIt + " · transfer alice→bob"
@@ -166,7 +167,7 @@ func TestOwnEffectFound(t *testing.T) {
 			t.Parallel()
 			s := tell(t, test.story)
 			before := encoded(t, s.state)
-			s.then("silent · " + test.command) // the desk isn't asked
+			s.then("silent · " + test.command) // the desk is not asked
 			require.False(t, s.last.Changed)
 			require.Empty(t, s.last.Events)
 			require.Equal(t, before, encoded(t, s.state))

@@ -11,11 +11,10 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// This file says once more, apart from the rules and without looking at them, what the design
-// promises of every step (checkStep); of every state [conversation.State.Broken] does. The stories,
-// the properties and the walk all go through both.
+// This file checks the promises of the design for every step (checkStep), independently of the rules.
+// [conversation.State.Broken] checks them for every state. The stories, the properties and the walk use both.
 
-// step is one command that was carried out, refused or found its own effect there.
+// step is a command that was carried out, was refused or changed nothing.
 type step struct {
 	before  *conversation.State
 	command conversation.Command
@@ -24,7 +23,7 @@ type step struct {
 	after   *conversation.State
 	result  conversation.Result
 	err     error
-	// repeated is set where the command's ID had been used before: what it may do is another matter then.
+	// repeated is set if the command's ID had been used before. Its effect is then not checked here.
 	repeated bool
 }
 
@@ -32,8 +31,8 @@ func broken(invariant, format string, args ...any) error {
 	return fmt.Errorf("%s is broken: %s", invariant, fmt.Sprintf(format, args...))
 }
 
-// checkStep tells what a step did that it should not have done, or did not do that it should have.
-// That a refused command leaves the bytes of the state alone (I7) is for who has them to compare.
+// checkStep returns an error for a step that did something wrong or left something out. It does not check that a
+// refused command keeps the state's bytes (I7): callers that have the bytes compare them.
 func checkStep(st step) error {
 	var refusal *conversation.Refusal
 	if st.err != nil {
@@ -73,7 +72,7 @@ func checkStep(st step) error {
 	return checkEffect(st)
 }
 
-// verdictAllows tells whether the desk's answer lets the command pass, where it asks for one.
+// verdictAllows reports whether the desk's facts allow the command, if it needs facts.
 func verdictAllows(st step) bool {
 	v := st.verdict
 	var to conversation.Target
@@ -105,8 +104,8 @@ func verdictAllows(st step) bool {
 	}
 }
 
-// allowed is the column "allowed when" of the table of commands, as far as the state decides it; a command that
-// would find its own effect there is not in it.
+// allowed is the column "allowed when" of the table of commands, as far as the state decides it. It is false for a
+// command whose effect is already there.
 func allowed(s *conversation.State, command conversation.Command, now time.Time) bool {
 	active := s.Status == conversation.ConversationActive
 	has := func(agent string, status conversation.TaskStatus, sid string) bool {
@@ -162,7 +161,7 @@ func allowed(s *conversation.State, command conversation.Command, now time.Time)
 
 type statusChange struct{ from, to conversation.TaskStatus }
 
-// legal are the changes of a task's status that a command may make in one step.
+// legal contains the changes of a task's status that a command may make in one step.
 var legal = map[conversation.CommandName][]statusChange{
 	conversation.CommandStart:    {{"", conversation.TaskPending}, {"", conversation.TaskReserved}},
 	conversation.CommandReserve:  {{conversation.TaskPending, conversation.TaskReserved}},
@@ -198,7 +197,7 @@ var legal = map[conversation.CommandName][]statusChange{
 	},
 }
 
-// checkChanges compares each task and transfer with what it was.
+// checkChanges compares each task and transfer with the one before.
 func checkChanges(st step) error {
 	if len(st.after.Tasks) > len(st.before.Tasks)+1 || len(st.after.Transfers) > len(st.before.Transfers)+1 {
 		return broken("tasks", "one command made several")
@@ -239,7 +238,8 @@ func checkChanges(st step) error {
 // transferKeys are the attributes that a transfer sets itself.
 var transferKeys = []string{"transferTargetType", "transferTargetSid", "transferQueueName", "workerSidsInConversation"}
 
-// checkLineage: a new task has every attribute of the one it takes over from, its priority and its place in the line.
+// checkLineage checks that a new task has every attribute of the previous one, its priority and its place in the
+// queue.
 func checkLineage(st step, task *conversation.Task) error {
 	previous := st.before.Task(task.Previous)
 	if previous == nil {
@@ -317,8 +317,8 @@ func checkTransferred(st step, c conversation.TransferCommand) error {
 	return checkSentTo(st, st.after.Task(transfer.Task), sender.Queue, c.To)
 }
 
-// checkSentTo: to an available agent the task is offered in the same step; an unavailable one is
-// waited for, or the queue gets it; a queue gets it in any case.
+// checkSentTo checks a task sent to a target. An available agent is offered the task in the same step. For an
+// unavailable agent the task waits or goes to the queue. A task for a queue always goes there.
 func checkSentTo(st step, task *conversation.Task, queue string, to conversation.Target) error {
 	want := conversation.Task{Status: conversation.TaskPending, Queue: queue}
 	switch {
@@ -335,7 +335,7 @@ func checkSentTo(st step, task *conversation.Task, queue string, to conversation
 	return nil
 }
 
-// checkUnanswered: the agent who was offered the task did not take it.
+// checkUnanswered checks a step in which the agent who was offered the task did not take it.
 func checkUnanswered(st step, was *conversation.Task, reason conversation.Reason) error {
 	transfer := st.before.ActiveTransfer()
 	senderWraps := transfer != nil && st.before.Task(transfer.FromTask).Status == conversation.TaskWrapping
@@ -352,7 +352,7 @@ func checkUnanswered(st step, was *conversation.Task, reason conversation.Reason
 	return nil
 }
 
-// checkReturned: the sender has the conversation again.
+// checkReturned checks that the sender has the conversation again.
 func checkReturned(st step, transfer *conversation.Transfer, reason conversation.Reason) error {
 	task, sender, now := st.after.Task(transfer.Task), st.after.Task(transfer.FromTask), st.after.Transfer(transfer.SID)
 	if task.Status != conversation.TaskCanceled || task.CanceledReason != reason || now.FailureReason != reason ||
@@ -363,7 +363,7 @@ func checkReturned(st step, transfer *conversation.Transfer, reason conversation
 	return nil
 }
 
-// checkTakenBack: the sender has it again, or another task waits at the head of the queue.
+// checkTakenBack checks that the sender has the conversation again, or a new task waits at the head of the queue.
 func checkTakenBack(st step, transfer *conversation.Transfer) error {
 	if st.before.Task(transfer.FromTask).Status == conversation.TaskWrapping {
 		if len(st.after.Tasks) != len(st.before.Tasks) {
@@ -379,7 +379,7 @@ func checkTakenBack(st step, transfer *conversation.Transfer) error {
 	return nil
 }
 
-// checkOver: the customer's side is over.
+// checkOver checks that the customer's side is over.
 func checkOver(st step, waiting *conversation.Task, reason conversation.Reason) error {
 	if st.after.Status == conversation.ConversationActive {
 		return broken("close", "the conversation is still active")

@@ -13,10 +13,10 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestProperties sends random commands, sensible and not, by anybody, under settings that change with
-// all facts, and checks after each of them the invariants; that a refused command
-// leaves every byte; that one carried out before has no second effect; and that two replicas, one of
-// which is continued as new after every command, stay equal to the byte.
+// TestProperties sends random commands of any agent, sensible and not, with settings that change with all facts.
+// After each command it checks the invariants, that a refused command leaves every byte unchanged, that a repeated
+// command has no second effect, and that two replicas stay equal to the byte, one of which is continued as new
+// after every command.
 func TestProperties(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -49,7 +49,7 @@ func (r *randomRun) encoded(s *conversation.State) string {
 	return string(raw)
 }
 
-// step carries the command out on both replicas.
+// step carries out the command on both replicas.
 func (r *randomRun) step(command conversation.Command, facts *conversation.Facts) {
 	before, id := copyOf(r.one), idOf(command)
 	bytes := r.encoded(before)
@@ -94,7 +94,7 @@ func (r *randomRun) step(command conversation.Command, facts *conversation.Facts
 	r.unlike()
 }
 
-// unlike holds that no two things have the same SID.
+// unlike checks that no two things have the same SID.
 func (r *randomRun) unlike() {
 	seen := map[string]bool{}
 	for _, task := range r.one.Tasks {
@@ -108,7 +108,7 @@ func (r *randomRun) unlike() {
 	}
 }
 
-// due lets the earliest deadline pass.
+// due moves the time to the earliest deadline.
 func (r *randomRun) due() {
 	deadline, ok := r.one.Deadline()
 	if !ok {
@@ -120,7 +120,7 @@ func (r *randomRun) due() {
 	r.step(conversation.ExpireCommand{}, nil)
 }
 
-// again sends a command that was carried out before, the same or with a small change.
+// again repeats an earlier command, unchanged or with a small change.
 func (r *randomRun) again() {
 	if len(r.sent) == 0 {
 		return
@@ -188,7 +188,7 @@ func (r *randomRun) meta() conversation.Meta {
 	return conversation.Meta{CommandID: id, By: rapid.SampledFrom([]string{"", "", "carol"}).Draw(r.t, "by")}
 }
 
-// storable is the text as every database keeps it.
+// storable returns the text as every database can store it.
 func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "\x00", "?")
 }
@@ -208,7 +208,7 @@ func (r *randomRun) start() conversation.StartCommand {
 	}
 }
 
-// command is any command, most of them refused.
+// command returns any command. Most of them are refused.
 func (r *randomRun) command() conversation.Command {
 	switch name := rapid.IntRange(0, 10).Draw(r.t, "command"); name {
 	case 0:
@@ -245,7 +245,7 @@ func (r *randomRun) command() conversation.Command {
 	}
 }
 
-// sensible is a command that somebody would send now, so that conversations get far.
+// sensible returns a command that an agent could send now, so that conversations proceed.
 func (r *randomRun) sensible() conversation.Command {
 	if r.one.Status == "" {
 		return r.start()
@@ -283,12 +283,12 @@ func (r *randomRun) settings() conversation.Settings {
 	return settings
 }
 
-// generous is facts that allows everything the settings do.
+// generous returns facts that allow everything that the settings allow.
 func (r *randomRun) generous() *conversation.Facts {
 	return verdictOf(r.settings(), rapid.Bool().Draw(r.t, "available"))
 }
 
-// facts is any facts; the desk may not answer at all.
+// facts returns any facts, or nil if the desk does not answer.
 func (r *randomRun) verdict() *conversation.Facts {
 	usually := func(what string) bool { return rapid.IntRange(0, 5).Draw(r.t, what) > 0 }
 	if !usually("answers") {

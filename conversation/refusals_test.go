@@ -13,8 +13,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// refusals: after the story the command is refused with the code; the sentence says the words, and
-// the details, written as `task=T1 agent=alice`, name what it is about.
+// refusals are stories with a command that is refused with the code. The message contains the words. The details,
+// written as `task=T1 agent=alice`, name what the refusal is about.
 var refusals = []struct {
 	name, story, command string
 	code                 conversation.Code
@@ -210,8 +210,8 @@ func detailsOf(r *conversation.Refusal) string {
 	return strings.Join(words, " ")
 }
 
-// TestRefusalsOfWarmTransfers shows the two codes that no conversation can come to before warm
-// transfers do: they take somebody on the conversation beside its agent.
+// TestRefusalsOfWarmTransfers checks the two codes that cannot occur before warm transfers exist, because they need
+// a second agent in the conversation.
 func TestRefusalsOfWarmTransfers(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt)
@@ -239,7 +239,7 @@ func TestEveryCodeHasItsStory(t *testing.T) {
 	t.Parallel()
 	told := []conversation.Code{
 		conversation.CodeAlreadyParticipating, conversation.CodeTransferInProgress,
-		conversation.CodeUnknownConversation, // who looks for one refuses with it, and no rule
+		conversation.CodeUnknownConversation, // returned by the lookup of a conversation, not by a rule
 	}
 	for _, test := range refusals {
 		told = append(told, test.code)
@@ -250,12 +250,12 @@ func TestEveryCodeHasItsStory(t *testing.T) {
 	require.Len(t, slices.Compact(slices.Sorted(slices.Values(told))), len(conversation.Codes()))
 }
 
-// TestOrderOfChecks sends a transfer that is wrong in every way, and puts right what it was refused
-// for until nothing is wrong any more.
+// TestOrderOfChecks sends a transfer that is wrong in every way, and corrects what it was refused for until it is
+// right.
 func TestOrderOfChecks(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt+" · set messaging_transfers=off · set transfer_notes=off · plugin acme")
-	s.tampered = true // the channel changes under way
+	s.tampered = true // the channel changes during the test
 	s.state.Channel = conversation.ChannelEmail
 	for _, next := range []struct {
 		command string

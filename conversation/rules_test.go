@@ -9,10 +9,10 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// aliceHasIt is how most stories begin.
+// aliceHasIt is the beginning of most stories.
 const aliceHasIt = "start · reserve alice · accept alice"
 
-// TestCommands tells what each command does when it is allowed, and what people see afterwards.
+// TestCommands checks what each command does when it is allowed, and what users see afterwards.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, story, picture string }{
@@ -127,7 +127,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestNobodyTakesIt tells every fallback of every setting.
+// TestNobodyTakesIt checks every fallback for every setting.
 func TestNobodyTakesIt(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, story, picture string }{
@@ -241,7 +241,7 @@ func TestNobodyTakesIt(t *testing.T) {
 	}
 }
 
-// TestEvents tells what the desk hears of the last step, in order.
+// TestEvents checks the events that the last step sends to the desk, in order.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ story, events string }{

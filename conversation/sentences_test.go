@@ -10,7 +10,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// sentenceStates are conversations in every state that a command can find.
+// sentenceStates are conversations in every state that a command can meet.
 var sentenceStates = []struct{ name, story string }{
 	{"waits in a queue", "start"},
 	{"offered to alice", "start · reserve alice"},
@@ -31,7 +31,7 @@ var sentenceStates = []struct{ name, story string }{
 	{"closed after a canceled transfer", aliceHasIt + " · transfer alice→bob · cancel alice · end alice · wrapup alice"},
 }
 
-// sentenceCommands are every command by every agent, about the newest task and about one that is named.
+// sentenceCommands are every command by every agent, about the newest task and about a named one.
 func sentenceCommands() []string {
 	commands := []string{"close", "close task=T1", "move →bob", "move →#billing", "move →carol task=T1", "start"}
 	for _, agent := range []string{"alice", "bob", "carol"} {
@@ -46,8 +46,8 @@ func sentenceCommands() []string {
 	return commands
 }
 
-// TestEverySentenceIsTrueAndPlain sends every command in every state. What a refusal says of a task, an agent or a transfer
-// is compared with the state.
+// TestEverySentenceIsTrueAndPlain sends every command in every state. It compares what a refusal says about a task,
+// an agent or a transfer with the state.
 func TestEverySentenceIsTrueAndPlain(t *testing.T) {
 	t.Parallel()
 	refused := 0
@@ -92,8 +92,8 @@ func TestEverySentenceIsTrueAndPlain(t *testing.T) {
 	require.Greater(t, refused, 500, "refusals that were looked at")
 }
 
-// TestARepeatIsTheSameForEveryCommand repeats each command without an ID: it finds its own effect, at once and after the
-// end of the conversation. A transfer is refused, and says that it was made already.
+// TestARepeatIsTheSameForEveryCommand repeats each command without an ID. Its effect is already there, at once and
+// after the end of the conversation. A repeated transfer is refused, and the refusal names the existing transfer.
 func TestARepeatIsTheSameForEveryCommand(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ story, command string }{
@@ -124,7 +124,7 @@ func TestARepeatIsTheSameForEveryCommand(t *testing.T) {
 	}
 }
 
-// TestTheOwnPastIsSaidOfAnOffer holds that an agent who answers an offer too late reads what became of it.
+// TestTheOwnPastIsSaidOfAnOffer checks that an agent who answers an offer too late reads what happened to it.
 func TestTheOwnPastIsSaidOfAnOffer(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ story, command, says string }{
@@ -149,7 +149,7 @@ func TestTheOwnPastIsSaidOfAnOffer(t *testing.T) {
 	require.NotContains(t, refusal.Message, "accept again", "nothing is offered to them")
 }
 
-// TestWhatToChooseInsteadFitsTheCommand holds that a start is not told to transfer.
+// TestWhatToChooseInsteadFitsTheCommand checks that the refusal of a start does not advise a transfer.
 func TestWhatToChooseInsteadFitsTheCommand(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ story, command, says string }{

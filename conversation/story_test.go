@@ -13,14 +13,14 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// A story is a conversation told in steps, such as
+// A story is a conversation written in steps, such as
 //
 //	start · reserve alice · accept alice · transfer alice→bob note=Hi · accept bob
 //
-// Steps go through Decode as a service's do, and every one of them is checked against the invariants
-// and survives a JSON round trip. Targets are agents or, with a #, queues. T1, T2 … and U1, U2 …
-// name tasks and transfers in their order, R1, R2 … the last reservations of those tasks; T0, U0 and R0
-// are none of this conversation's. Any field of a payload may follow as key=value. Beside the commands there are the things that happen around them:
+// Steps go through Decode like the commands of a service. Each is checked against the invariants, and the state
+// survives a JSON round trip. Targets are agents or, with a #, queues. T1, T2 … and U1, U2 … are tasks and
+// transfers in order of creation, R1, R2 … the last reservations of those tasks. T0, U0 and R0 belong to no task of
+// this conversation. Any field of a payload may follow as key=value. Other steps change the surroundings:
 //
 //	set unanswered=sender   the administrator changes a setting; the next facts bring it
 //	away bob · back bob     an agent's activity
@@ -33,7 +33,7 @@ type story struct {
 	state *conversation.State
 	desk  *storyDesk
 	now   time.Time
-	// last is what the last step came to, and told all events and notes so far.
+	// last is the result of the last step, and told are all events and notes so far.
 	last     conversation.Result
 	told     []conversation.Event
 	notes    []conversation.Note
@@ -48,7 +48,8 @@ const (
 
 var monday = time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)
 
-// storyDesk knows alice, bob and carol; the queues support and billing, and night, on which nobody works.
+// storyDesk has the agents alice, bob and carol, and the queues support, billing and night. No agent works on
+// night.
 type storyDesk struct {
 	settings conversation.Settings
 	plugin   string
@@ -76,7 +77,7 @@ func bothSwitchesOn() conversation.Settings {
 	return settings
 }
 
-// tell tells a story in which nothing is refused.
+// tell runs a story in which nothing is refused.
 func tell(t *testing.T, steps string) *story {
 	t.Helper()
 	s := &story{
@@ -86,7 +87,7 @@ func tell(t *testing.T, steps string) *story {
 	return s.then(steps)
 }
 
-// then carries the story on.
+// then continues the story.
 func (s *story) then(steps string) *story {
 	s.t.Helper()
 	for step := range strings.SplitSeq(steps, "·") {
@@ -95,7 +96,7 @@ func (s *story) then(steps string) *story {
 	return s
 }
 
-// refuses tries one step that has to be refused.
+// refuses runs one step that must be refused.
 func (s *story) refuses(step string) *conversation.Refusal {
 	s.t.Helper()
 	var refusal *conversation.Refusal
@@ -152,7 +153,7 @@ func (s *story) try(step string) error {
 	return nil
 }
 
-// payload writes a command's payload as a service would send it.
+// payload encodes a command's payload as a service would send it.
 func (s *story) payload(verb string, words []string) map[string]any {
 	payload := map[string]any{}
 	switch verb {
@@ -196,7 +197,7 @@ func (s *story) payload(verb string, words []string) map[string]any {
 	return payload
 }
 
-// send carries a command out with the desk's answer, and checks the step.
+// send carries out a command with the desk's answer, and checks the step.
 func (s *story) send(command conversation.Command) error {
 	s.t.Helper()
 	before := roundTrip(s.t, s.state)
@@ -223,7 +224,7 @@ func (s *story) send(command conversation.Command) error {
 	return err
 }
 
-// sid turns T1, U1 and R1 into the SIDs they stand for, and leaves other words alone.
+// sid replaces T1, U1 and R1 by their SIDs, and returns other words unchanged.
 func (s *story) sid(word string) string {
 	if len(word) != 2 || word[1] < '0' || word[1] > '9' {
 		return word
@@ -246,7 +247,7 @@ func (s *story) sid(word string) string {
 	return word
 }
 
-// readable turns SIDs into T1 and U1.
+// readable replaces SIDs by T1 and U1.
 func (s *story) readable(text string) string {
 	for i, task := range s.state.Tasks {
 		text = strings.ReplaceAll(text, task.SID, "T"+strconv.Itoa(i+1))
@@ -258,10 +259,10 @@ func (s *story) readable(text string) string {
 	return strings.ReplaceAll(text, conversation.PrefixTransfer+strings.Repeat("0", 32), "U0")
 }
 
-// snapshot is the conversation as an operator would sum it up.
+// snapshot returns a summary of the conversation, as an operator would write it.
 func (s *story) picture() string { return s.readable(summary(s.state)) }
 
-// newEvents names the events of the last step.
+// newEvents returns the names of the events of the last step.
 func (s *story) newEvents() string {
 	var names []string
 	for _, event := range s.last.Events {
@@ -273,7 +274,7 @@ func (s *story) newEvents() string {
 func (s *story) task(n int) *conversation.Task         { return s.state.Tasks[n-1] }
 func (s *story) transfer(n int) *conversation.Transfer { return s.state.Transfers[n-1] }
 
-// summary writes a state in one line: its status, tasks and transfers.
+// summary describes a state in one line: its status, tasks and transfers.
 func summary(s *conversation.State) string {
 	parts := []string{string(s.Status)}
 	for _, task := range s.Tasks {
@@ -317,7 +318,7 @@ func encoded(t *testing.T, s *conversation.State) string {
 	return string(raw)
 }
 
-// roundTrip is what continue-as-new does to a state.
+// roundTrip encodes and decodes a state, as continue-as-new does.
 func roundTrip(t *testing.T, s *conversation.State) *conversation.State {
 	t.Helper()
 	var next conversation.State
@@ -325,7 +326,7 @@ func roundTrip(t *testing.T, s *conversation.State) *conversation.State {
 	return &next
 }
 
-// codeOf is the refusal's code, "" where the command was carried out.
+// codeOf returns the refusal's code, "" if the command was carried out.
 func codeOf(err error) conversation.Code {
 	return conversation.CodeOf(err)
 }

@@ -64,7 +64,7 @@ func TestInvalidTextIsFoundInJSON(t *testing.T) {
 		require.True(t, invalid, "%q", document)
 		require.Equal(t, field, found, "%q", document)
 	}
-	deep := strings.Repeat(`{"a":`, 9_000) + "\"\xfc\"" + strings.Repeat("}", 9_000) // read once more for each level, it would take seconds
+	deep := strings.Repeat(`{"a":`, 9_000) + "\"\xfc\"" + strings.Repeat("}", 9_000) // it would take seconds if each level were read again
 	found, invalid := conversation.InvalidText([]byte(deep))
 	require.True(t, invalid)
 	require.Equal(t, "a.a", found)

@@ -21,20 +21,20 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// The walk visits every state that a conversation can reach with two agents, two queues and up to
-// four tasks, breadth first, and tries every command in each: by every agent, for every live task and
-// the last that ended, to every target, under every setting that facts can bring, with every
-// deadline as the next one due. Each step is checked against the invariants, and from each state the
-// conversation has to close with either agent gone.
+// The walk visits every state that a conversation can reach with two agents, two queues and up to four tasks,
+// breadth first. In each state it tries every command: by every agent, for every live task and the last that ended,
+// to every target, under every setting that facts can bring, with every deadline as the next one due. It checks
+// each step against the invariants. It also checks that the conversation can be closed from each state after either
+// agent has left.
 //
-// States that differ only in SIDs, times, counters, remembered commands, or in a past that no rule
-// looks at, are walked once (see identity). The clock stands still, and a deadline is made due by
-// setting it to now: any of them may come first, for commands may be any time apart and settings
-// change. SIDs stay what they are in a state, so that a path printed on a failure can be gone again.
+// States that differ only in SIDs, times, counters, remembered commands, or in a past that no rule reads, are
+// walked once (see identity). The clock does not move. To make a deadline due, the walk sets it to now: any
+// deadline can come first, because any time can pass between commands and settings change. SIDs in a state do not
+// change, so that the path printed on a failure can be repeated.
 //
-// faults_test.go shows that the walk fails where a rule is broken.
+// faults_test.go checks that the walk fails if a rule is broken.
 
-// walkTasksVariable sets how many tasks the walk goes up to; faults_test.go makes it small.
+// walkTasksVariable sets the maximum number of tasks; faults_test.go sets a small one.
 const walkTasksVariable = "BATON_WALK_TASKS"
 
 var (
@@ -42,14 +42,14 @@ var (
 	walkQueues = []string{"support", "billing"}
 )
 
-// place is a state and how the walk came to it. The state is let go when the place has been visited.
+// place is a state and how the walk reached it. The state is released when the place has been visited.
 type place struct {
 	state *conversation.State
 	from  *place
 	via   attempt
 }
 
-// path tells the way to the place, by going it again.
+// path returns the steps to the place, by repeating them.
 func (p *place) path() string {
 	var way []attempt
 	for ; p.from != nil; p = p.from {
@@ -69,7 +69,7 @@ func (p *place) path() string {
 	return text.String()
 }
 
-// attempt is one command with the desk's answer, tried in a state whose deadline it may make due.
+// attempt is a command with the desk's answer, tried in a state whose deadline it may make due.
 type attempt struct {
 	command conversation.Command
 	verdict *conversation.Facts
@@ -135,7 +135,7 @@ type walk struct {
 	steps int
 }
 
-// visitAll visits the places side by side and returns the new ones they led to, in the same order every time.
+// visitAll visits the places in parallel and returns the new places in a fixed order.
 func (w *walk) visitAll(places []*place) ([]*place, error) {
 	type visited struct {
 		reached []*place
@@ -172,8 +172,8 @@ func (w *walk) visitAll(places []*place) ([]*place, error) {
 	return next, nil
 }
 
-// visit tries every command in the place. Those that may change nothing all get the same copy of the
-// state, which has to be as it was in the end.
+// visit tries every command in the place. Commands that must not change anything share one copy of the state, which
+// must be unchanged at the end.
 func visit(from *place) (reached []*place, steps int, err error) {
 	var without []attempt
 	untouched := copyOf(from.state)
@@ -222,7 +222,7 @@ func carryOut(before, after *conversation.State, a attempt) (st step, err error)
 	return st, checkStep(st)
 }
 
-// leavesAlone holds that each of these commands, if it is refused, leaves the state as it was: I7.
+// leavesAlone checks that each of these commands leaves the state unchanged if it is refused (I7).
 func leavesAlone(s *conversation.State, attempts []attempt) error {
 	for _, a := range attempts {
 		after := copyOf(s)
@@ -239,8 +239,8 @@ func sameBytes(one, other *conversation.State) bool {
 	return err == nil && otherErr == nil && bytes.Equal(first, second)
 }
 
-// closesWithout holds that the conversation can be closed when one of its agents sends nothing more,
-// and before it that the other agent can have it, unless the one who is gone has it.
+// closesWithout checks that the conversation can be closed when one of its agents sends nothing more. It also
+// checks that before this the other agent can get it, unless the absent agent has it.
 func closesWithout(s *conversation.State, gone, there string) error {
 	if s.Status == "" || s.Status == conversation.ConversationClosed {
 		return nil
@@ -256,7 +256,7 @@ func closesWithout(s *conversation.State, gone, there string) error {
 		commands := []attempt{
 			{command: conversation.WrapupCommand{Agent: there}},
 			{command: conversation.MoveCommand{To: conversation.Target{Agent: there}}, verdict: verdictOf(bothSwitchesOn(), true)},
-			// The move finds its own effect there where the task waited for them while they were away.
+			// The move changes nothing if the task waited for the absent agent.
 			{command: conversation.ReserveCommand{Agent: there, Task: task.SID, PendingSeq: task.PendingSeq}},
 			{command: conversation.AcceptCommand{Agent: there}},
 			{command: conversation.EndCommand{Agent: there}},
@@ -272,7 +272,8 @@ func closesWithout(s *conversation.State, gone, there string) error {
 	return drain(taken, gone)
 }
 
-// drain closes the customer's side; everybody who is there completes their wrapup, and a supervisor that of whom is gone.
+// drain closes the customer's side. Each present agent completes their wrapup, a supervisor that of the absent
+// agent.
 func drain(s *conversation.State, gone string) error {
 	commands := []attempt{{command: conversation.CloseCommand{}}}
 	for _, agent := range walkAgents {
@@ -291,7 +292,7 @@ func drain(s *conversation.State, gone string) error {
 	return nil
 }
 
-// carryOutAll carries out one command after the other; some may be refused.
+// carryOutAll carries out the commands in order. Some may be refused.
 func carryOutAll(s *conversation.State, attempts []attempt) error {
 	for _, a := range attempts {
 		if _, err := carryOut(copyOf(s), s, a); err != nil {
@@ -301,7 +302,7 @@ func carryOutAll(s *conversation.State, attempts []attempt) error {
 	return nil
 }
 
-// attemptsIn lists everything that can be tried in a state.
+// attemptsIn returns everything that can be tried in a state.
 func attemptsIn(s *conversation.State) []attempt {
 	if s.Status == "" {
 		var starts []attempt
@@ -398,8 +399,8 @@ func withDue(s *conversation.State, a attempt) *conversation.State {
 	return due
 }
 
-// facts are the desk's answers that make a difference. What happens when nobody takes it is a matter
-// of tasks that are meant for an agent alone.
+// facts returns the desk's answers that make a difference. The setting for unanswered tasks matters only for tasks
+// that are directed to an agent.
 func verdicts(aboutAgent bool) []*conversation.Facts {
 	var all []*conversation.Facts
 	for _, wrapup := range []int{0, 60} {
@@ -425,8 +426,8 @@ func verdictOf(settings conversation.Settings, available bool) *conversation.Fac
 	return &conversation.Facts{Settings: settings, AgentKnown: true, AgentAvailable: available, QueueKnown: true, QueueMembers: 1}
 }
 
-// copyOf copies a state as far as commands may change it; attributes are never changed in place,
-// which leavesAlone and I5 would show.
+// copyOf copies the parts of a state that commands may change. Attributes are never changed in place; leavesAlone
+// and I5 would detect it.
 func copyOf(s *conversation.State) *conversation.State {
 	c := *s
 	c.Tasks = slices.Clone(s.Tasks)
@@ -448,9 +449,9 @@ func copyOf(s *conversation.State) *conversation.State {
 	return &c
 }
 
-// identity is the same for states to which the same can still happen: what differs only in SIDs,
-// times, counters, remembered commands, or in a past that no rule looks at any more, is one state. Of
-// tasks that have ended it keeps how many there were and what the last one of each agent came to.
+// identity returns the same key for states with the same possible futures. States that differ only in SIDs, times,
+// counters, remembered commands, or in a past that no rule reads any more, are the same. Of ended tasks it keeps
+// their number and how the last one of each agent ended.
 func identity(s *conversation.State) string {
 	key := []byte(s.Status)
 	word := func(words ...string) {
@@ -485,7 +486,7 @@ func identity(s *conversation.State) string {
 			flag(t.Direct)
 			flag(t.Head)
 			if t.Direct && active != nil {
-				word(string(s.Settings.Unanswered)) // the next transfer or move brings its own
+				word(string(s.Settings.Unanswered)) // the next transfer or move brings its own settings
 			}
 			if r := t.Reservation; r != nil {
 				word(r.Agent, string(r.Status))
