@@ -288,7 +288,7 @@ func (r *randomRun) generous() *conversation.Facts {
 	return verdictOf(r.settings(), rapid.Bool().Draw(r.t, "available"))
 }
 
-// facts returns any facts, or nil if the desk does not answer.
+// verdict returns any facts, or nil if the desk does not answer.
 func (r *randomRun) verdict() *conversation.Facts {
 	usually := func(what string) bool { return rapid.IntRange(0, 5).Draw(r.t, what) > 0 }
 	if !usually("answers") {

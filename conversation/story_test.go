@@ -19,8 +19,8 @@ import (
 //
 // Steps go through Decode like the commands of a service. Each is checked against the invariants, and the state
 // survives a JSON round trip. Targets are agents or, with a #, queues. T1, T2 … and U1, U2 … are tasks and
-// transfers in order of creation, R1, R2 … the last reservations of those tasks. T0, U0 and R0 belong to no task of
-// this conversation. Any field of a payload may follow as key=value. Other steps change the surroundings:
+// transfers in order of creation, R1, R2 … the last reservations of those tasks. T0, U0 and R0 do not exist in this
+// conversation. Any field of a payload may follow as key=value. Other steps change the surroundings:
 //
 //	set unanswered=sender   the administrator changes a setting; the next facts bring it
 //	away bob · back bob     an agent's activity

@@ -399,8 +399,8 @@ func withDue(s *conversation.State, a attempt) *conversation.State {
 	return due
 }
 
-// facts returns the desk's answers that make a difference. The setting for unanswered tasks matters only for tasks
-// that are directed to an agent.
+// verdicts returns the desk's answers that make a difference. The setting for unanswered tasks matters only for
+// tasks that are directed to an agent.
 func verdicts(aboutAgent bool) []*conversation.Facts {
 	var all []*conversation.Facts
 	for _, wrapup := range []int{0, 60} {

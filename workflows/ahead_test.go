@@ -10,7 +10,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// A desk that is ahead is what a workflow meets that was reset, or whose server was put back to an older copy.
+// A desk is ahead of a workflow that was reset, or whose server was restored from an older backup.
 func TestADeskThatIsAheadIsShownAllThereIs(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

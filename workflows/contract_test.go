@@ -34,15 +34,15 @@ func TestContract(t *testing.T) {
 	contract.Check(t, append(lines, inUse(t)...))
 }
 
-// registered has a line for each workflow that was registered.
+// registered has a line for each registered workflow.
 type registered []string
 
 func (r *registered) RegisterWorkflowWithOptions(_ any, options workflow.RegisterOptions) {
 	*r = append(*r, "workflow "+options.Name)
 }
 
-// changeIDs returns a line for each change ID that the package gives to workflow.GetVersion. Of a concatenation only its
-// first constant is known.
+// changeIDs returns a line for each change ID that the package passes to workflow.GetVersion. For a concatenation,
+// only its first constant is known.
 func changeIDs(t *testing.T) []string {
 	t.Helper()
 	var lines []string
@@ -70,7 +70,8 @@ func changeIDs(t *testing.T) []string {
 	return lines
 }
 
-// inUse returns a line for each signal, update and query that a conversation takes, and for each metric that it records.
+// inUse returns a line for each signal, update and query that a conversation accepts, and for each metric that it
+// records.
 func inUse(t *testing.T) []string {
 	t.Helper()
 	s := newScene(t)
@@ -95,7 +96,7 @@ func inUse(t *testing.T) []string {
 	return append(lines, s.metrics.lines()...)
 }
 
-// metrics notes which of Baton's metrics are recorded, with which tags.
+// metrics collects which of Baton's metrics are recorded, and with which tags.
 type metrics struct {
 	mutex sync.Mutex
 	names map[string]bool
@@ -107,7 +108,7 @@ func (m *metrics) lines() []string {
 	return slices.Collect(maps.Keys(m.names))
 }
 
-// metricsHandler is a handler of the SDK for metrics with these tags.
+// metricsHandler is an SDK metrics handler with these tags.
 type metricsHandler struct {
 	client.MetricsHandler
 	into *metrics

@@ -19,34 +19,35 @@ import (
 
 var _ activities.Desk = (*scriptedDesk)(nil)
 
-// errAway is what a desk answers that is away.
+// errAway is the error of an unreachable desk.
 var errAway = errors.New("the desk is away")
 
-// scriptedDesk is a desk in memory, for tests under the suite's clock, which a database could not
-// follow. It does what a test tells it, and keeps to the contract of [activities.Desk]: it applies
-// snapshots as a desk does, and writes down where a conversation breaks its part of the contract.
+// scriptedDesk is a desk in memory, for tests with the suite's clock, which a database cannot follow. Tests control
+// it. It fulfills the contract of [activities.Desk] by applying snapshots, and records where a conversation breaks
+// its part of the contract.
 type scriptedDesk struct {
 	mutex sync.Mutex
 
 	settings conversation.Settings
 	plugin   string
-	// agents tells by name who is available; queues has the members of each queue.
+	// agents maps the names of agents to whether they are available. queues maps queues to their members.
 	agents map[string]bool
 	queues map[string][]string
 	notes  []string
-	// places makes the desk match waiting tasks at once, with the first member who may have them.
+	// places makes the desk match waiting tasks at once with the first suitable member.
 	places bool
-	// verdictsToFail and picturesToFail count the calls that will fail; answersToLose those that take
-	// effect and then fail.
+	// verdictsToFail and picturesToFail are how many calls will fail, answersToLose how many will take effect and
+	// then fail.
 	verdictsToFail, picturesToFail, answersToLose int
-	// overtaken is set where a snapshot doesn't wait for the answer to the one before: it may bring the same task again, and come before it.
+	// overtaken is set if a snapshot does not wait for the answer to the one before: it may contain the same task
+	// again, and arrive before it.
 	overtaken bool
-	// whileAsked and whileTold are called while a call is under way.
+	// whileAsked and whileTold are called during a call.
 	whileAsked func(conversation.FactsQuery)
 	whileTold  func(conversation.Snapshot)
 
 	questions []conversation.FactsQuery
-	// calls are the types of the activities that brought a snapshot, snapshots what they brought.
+	// calls are the names of the activities that sent a snapshot, and pictures are the snapshots.
 	calls    []string
 	pictures []conversation.Snapshot
 
@@ -115,7 +116,7 @@ func (d *scriptedDesk) Sync(ctx context.Context, snapshot conversation.Snapshot)
 	return conversation.Acknowledgement{Revision: d.revision, Events: len(d.events), Matches: d.match(snapshot)}, nil
 }
 
-// goAhead makes the desk one that has had more of the conversation than the conversation has.
+// goAhead gives the desk more of the conversation than the conversation has.
 func (d *scriptedDesk) goAhead(revisions, events int) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -125,31 +126,31 @@ func (d *scriptedDesk) goAhead(revisions, events int) {
 	}
 	lost := "WT" + strings.Repeat("f", 32)
 	d.tasks[lost] = conversation.Task{SID: lost, Status: conversation.TaskPending}
-	d.overtaken = true // snapshots of before come now
+	d.overtaken = true // older snapshots arrive now
 }
 
-// failPictures fails that many calls from now on, whatever is under way.
+// failPictures makes the next syncs fail, that many of them, including those in progress.
 func (d *scriptedDesk) failPictures(count int) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	d.picturesToFail = count
 }
 
-// told is what has come, and the tasks as they are by it.
+// told returns the snapshots received, and the tasks according to them.
 func (d *scriptedDesk) told() ([]conversation.Snapshot, map[string]conversation.Task) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	return slices.Clone(d.pictures), maps.Clone(d.tasks)
 }
 
-// shown is the newest snapshot.
+// shown returns the newest snapshot.
 func (d *scriptedDesk) shown() conversation.Snapshot {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	return d.pictures[len(d.pictures)-1]
 }
 
-// apply makes the rows equal to the snapshot, and checks what the snapshot promises.
+// apply makes the rows equal to the snapshot, and checks the snapshot's promises.
 func (d *scriptedDesk) apply(snapshot conversation.Snapshot, call activity.Info) {
 	if snapshot.Revision < d.revision {
 		if !d.overtaken {
@@ -193,7 +194,8 @@ func (d *scriptedDesk) apply(snapshot conversation.Snapshot, call activity.Info)
 	d.revision, d.status = snapshot.Revision, snapshot.Status
 }
 
-// applyEvents appends the events that the desk lacks: gapless, and each of a task that the snapshot shows.
+// applyEvents appends the events that the desk lacks. They must have no gaps, and their tasks must be in the
+// snapshot.
 func (d *scriptedDesk) applyEvents(snapshot conversation.Snapshot) {
 	last := map[string]conversation.TaskStatus{}
 	for _, e := range snapshot.Events {
@@ -207,7 +209,7 @@ func (d *scriptedDesk) applyEvents(snapshot conversation.Snapshot) {
 		}
 		last[e.Task] = e.TaskStatus
 		if e.Name == conversation.EventReservationRejected || e.Name == conversation.EventReservationTimeout {
-			last[e.Task] = "" // what follows of it is in the snapshot, and not always in an event
+			last[e.Task] = "" // its later changes are in the snapshot, but not always in an event
 		}
 	}
 	for sid, status := range last {
@@ -221,8 +223,8 @@ func (d *scriptedDesk) applyEvents(snapshot conversation.Snapshot) {
 	}
 }
 
-// match offers each waiting task to the first available member of its queue who doesn't have the
-// conversation, wrap it up or have turned this task down.
+// match offers each waiting task to the first available member of its queue who does not have the conversation, is
+// not wrapping it up and has not declined this task.
 func (d *scriptedDesk) match(snapshot conversation.Snapshot) []conversation.ReserveCommand {
 	var matches []conversation.ReserveCommand
 	for _, task := range snapshot.Tasks {
@@ -262,8 +264,8 @@ func (d *scriptedDesk) complain(format string, args ...any) {
 	d.broken = append(d.broken, fmt.Sprintf(format, args...))
 }
 
-// disagreements tells where the desk's records differ from the conversation; there are none once it
-// has been told everything.
+// disagreements returns the differences between the desk's records and the conversation. There are none once the
+// conversation has synced everything.
 func (d *scriptedDesk) disagreements(record conversation.Record) []string {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -295,7 +297,7 @@ func (d *scriptedDesk) disagreements(record conversation.Record) []string {
 	return found
 }
 
-// reservationSID is the SID the scripted desk gives a match.
+// reservationSID returns the SID that the scripted desk gives a match.
 func reservationSID(task string, match int) string {
 	return conversation.SIDOf(conversation.PrefixReservation, uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "%s %d", task, match)))
 }

@@ -74,11 +74,11 @@ func TestADeskThatAnswersAtTheThirdTryIsEnough(t *testing.T) {
 func TestAStartKeepsAskingWhileTheDeskIsAway(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.desk.verdictsToFail = 12 // four times three
+	s.desk.verdictsToFail = 12 // four calls with three attempts each
 	var accept *answer
 	s.step(func() {
 		require.Empty(t, s.record().Status)
-		// Who comes meanwhile waits, in order of arrival.
+		// Commands that arrive meanwhile wait, in order of arrival.
 		s.signal("move", conversation.MoveCommand{To: toAgent("carol")})
 	})
 	s.step(func() { accept = s.update("accept", conversation.AcceptCommand{Agent: "carol"}) })
@@ -95,8 +95,8 @@ func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		// The suite gives up retrying after ten times, which a server doesn't: more of them is the case
-		// of an operator who fails the activity.
+		// The suite stops retrying after ten attempts, unlike a server. More failures stand for an operator who
+		// fails the activity.
 		fails, loses int
 		back         time.Duration
 	}{
@@ -145,14 +145,14 @@ func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
 	}
 }
 
-// A desk that answers what it is asked, and can't be told: what it hasn't been told may not outgrow what the server takes.
+// A desk that answers queries but takes no snapshots: the pending batch must not outgrow what the server accepts.
 func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name       string
 		note, by   string
 		attributes string
-		back       int // after how many tenths of a second of waiting the desk can be told
+		back       int // after how many tenths of a second of waiting the desk takes snapshots
 	}{
 		{name: "in vain", note: strings.Repeat("é", 500), back: 80},
 		{name: "in vain, with much in each message", note: strings.Repeat("<", 2000), by: strings.Repeat("Ж", 255), back: 80},
@@ -211,7 +211,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 				transfer = s.update("transfer", conversation.TransferCommand{From: from, To: toAgent(receiver)})
 			})
 			s.step(func() {
-				transfer.refused(conversation.CodeDeskUnavailable) // at once: nobody waits for it again
+				transfer.refused(conversation.CodeDeskUnavailable) // at once, without waiting again
 				s.desk.failPictures(0)
 			})
 			s.after(6*time.Second, func() {
@@ -250,7 +250,7 @@ func TestACallThatIsGivenUpIsMadeAgainAfterAPause(t *testing.T) {
 	s.aliceAccepts()
 	s.after(time.Hour, func() {
 		require.GreaterOrEqual(t, len(calls), 5)
-		for i := 1; i < 4; i++ { // the second call is the first one without a limit
+		for i := 1; i < 4; i++ { // the second call is the first without a time limit
 			require.GreaterOrEqual(t, calls[i+1].Sub(calls[i]), time.Second, "calls without a pause fill the history")
 		}
 		require.Empty(t, s.desk.disagreements(s.record()))
@@ -283,7 +283,7 @@ func TestWhatChangesWhileTheDeskIsToldGoesWithTheNextCall(t *testing.T) {
 	s.play()
 }
 
-// A conversation that keeps changing is shown once a second; one that changes now and then, at once.
+// A conversation that keeps changing is synced once a second. One that changes rarely is synced at once.
 func TestADeskMayRestWhileAConversationKeepsChanging(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -304,7 +304,8 @@ func TestADeskMayRestWhileAConversationKeepsChanging(t *testing.T) {
 	told("nothing changes after the end", 0, 1, 0)
 }
 
-// whileTheDeskRests has carol, who has the conversation, do something while the desk rests for most of a second yet.
+// whileTheDeskRests makes carol, who has the conversation, do something while the desk delays its answer for most
+// of a second.
 func whileTheDeskRests(t *testing.T, then func(*scene)) *scene {
 	t.Helper()
 	s := newScene(t)
@@ -341,7 +342,7 @@ func TestWhoIsOfferedSomethingDoesNotWaitForTheDesksRest(t *testing.T) {
 	s.play()
 }
 
-// A program that commands without a pause answers its own offers, and would wait for the desk.
+// A program that sends commands without a pause answers its own offers, and would wait for the desk.
 func TestWhatIsOfferedInARowWaitsForTheDesksRest(t *testing.T) {
 	t.Parallel()
 	shown := func(s *scene) string {
@@ -368,7 +369,7 @@ func TestTheActivityIsNamedAfterWhatItBrings(t *testing.T) {
 			"CreateTask", // waits in support
 			"SyncTasks",  // offered to alice
 			"SyncTasks",  // accepted
-			"CreateTask", // passed on, offered to bob
+			"CreateTask", // transferred, offered to bob
 			"SyncTasks",  // accepted
 		}, s.desk.calls)
 	})
@@ -425,7 +426,7 @@ func TestAMatchOfATaskThatWasMovedMeanwhileIsGivenBack(t *testing.T) {
 	s := newScene(t)
 	s.desk.whileTold = func(conversation.Snapshot) {
 		s.desk.whileTold = nil
-		// The desk matches the task with alice while a supervisor moves it on.
+		// The desk matches the task with alice while a supervisor moves it.
 		s.signal("move", conversation.MoveCommand{To: toQueue("billing")})
 	}
 	s.step(func() {

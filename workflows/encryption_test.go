@@ -10,7 +10,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// A worker that requires encryption refuses a start that was sent in clear, and one that does not takes it.
+// A worker that requires encryption refuses an unencrypted start. Another one accepts it.
 func TestClearCommandsAreRefusedWhereEncryptionIsRequired(t *testing.T) {
 	t.Parallel()
 	key, err := codec.FreshKey("k")

@@ -1,4 +1,4 @@
 package workflows
 
-// Continued is what a run leaves to the next, for the test of the contract.
+// Continued is what a run passes to the next, for the contract test.
 type Continued = continued

@@ -24,13 +24,13 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// histories is where recorded histories are kept, as `temporal workflow show --output json` writes
-// them, one event a line.
+// histories is the folder of recorded histories, written as by `temporal workflow show --output json`, one event a
+// line.
 const histories = "testdata/histories"
 
 func historyFile(name string) string { return filepath.Join(histories, name+".json") }
 
-// recordedHistories returns the names of all histories there are.
+// recordedHistories returns the names of all recorded histories.
 func recordedHistories(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(historyFile("*"))
@@ -52,7 +52,7 @@ func readHistory(t *testing.T, name string) *historypb.History {
 	return history
 }
 
-// writeHistory writes a history that is not there yet, or overwrites one if it is told to.
+// writeHistory writes a history that does not exist yet. It overwrites one only if the flag asks for it.
 func writeHistory(t *testing.T, name string, history *historypb.History, overwrite bool) {
 	t.Helper()
 	var b bytes.Buffer
@@ -63,7 +63,7 @@ func writeHistory(t *testing.T, name string, history *historypb.History, overwri
 		}
 		encoded, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(event)
 		require.NoError(t, err)
-		require.NoError(t, json.Compact(&b, encoded)) // the encoder varies its white space on purpose
+		require.NoError(t, json.Compact(&b, encoded)) // the encoder varies its white space deliberately
 	}
 	b.WriteString("\n]}\n")
 	if _, err := os.Stat(historyFile(name)); err == nil && !overwrite {
@@ -77,7 +77,7 @@ func started(history *historypb.History) *historypb.WorkflowExecutionStartedEven
 	return history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
 }
 
-// replay replays a history under the workflow ID it was recorded with, which a conversation reads.
+// replay replays a history with the workflow ID of its recording, which a conversation reads.
 func replay(replayer worker.WorkflowReplayer, history *historypb.History) error {
 	return replayer.ReplayWorkflowHistoryWithOptions(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), history,
 		worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{
@@ -85,8 +85,7 @@ func replay(replayer worker.WorkflowReplayer, history *historypb.History) error 
 		}})
 }
 
-// told returns a history in lines a person can read: what happened, without times, SIDs and what
-// only the machinery needs.
+// told returns a history as readable lines, without times, SIDs and internal details.
 func told(t *testing.T, history *historypb.History) []string {
 	t.Helper()
 	activities := map[int64]string{}
@@ -149,7 +148,7 @@ func told(t *testing.T, history *historypb.History) []string {
 	return lines
 }
 
-// refusedIn returns the codes that a history's updates were refused with by the loop.
+// refusedIn returns the codes with which the loop refused a history's updates.
 func refusedIn(history *historypb.History) []conversation.Code {
 	var codes []conversation.Code
 	for _, event := range history.GetEvents() {

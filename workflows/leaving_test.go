@@ -34,7 +34,7 @@ func TestAClosedConversationEndsWithASummary(t *testing.T) {
 	require.Equal(t, startOfTest.Add(6*time.Second+quiet), s.env.Now().UTC(), "after a quiet moment")
 }
 
-// closes brings a conversation to its close, whose quiet moment begins three seconds after the start.
+// closes closes a conversation. Its quiet moment begins three seconds after the start.
 func closes(s *scene) {
 	s.aliceAccepts()
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "alice"}) })
@@ -77,7 +77,7 @@ func TestAConversationDoesNotEndBeforeTheDeskKnows(t *testing.T) {
 		s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
 	})
 	s.after(time.Second, func() { require.Equal(t, conversation.ConversationClosed, s.record().Status) })
-	s.ended() // which finds the desk in agreement
+	s.ended() // this checks that the desk agrees
 	require.Zero(t, s.desk.picturesToFail)
 	require.True(t, s.env.Now().After(startOfTest.Add(8*time.Second)), "eleven tries take over five seconds")
 }
@@ -243,7 +243,7 @@ func TestWhatIsTheWorkersFaultFailsNoConversation(t *testing.T) {
 			s := newScene(t)
 			test.spoil(s)
 			s.run()
-			// A panic fails the workflow task, which is tried again until another worker can do it.
+			// A panic fails the workflow task, which is retried until another worker completes it.
 			var panicked *temporal.PanicError
 			require.ErrorAs(t, s.env.GetWorkflowError(), &panicked, "the workflow failed")
 			require.ErrorContains(t, panicked, test.says)
@@ -270,18 +270,18 @@ func TestWhoWaitsForAStartThatIsRefusedIsAnswered(t *testing.T) {
 	closing.refused(conversation.CodeUnknownQueue)
 }
 
-// continues plays a story to the point where its run continues as a new one, and returns that one,
-// which goes on with the same desk. What the story left pending goes on there.
+// continues plays a story until its run continues as a new one. It returns the new run, which has the same desk and
+// the pending batch of the story.
 func continues(t *testing.T, s *scene) *scene {
 	t.Helper()
 	s.step(func() { s.env.SetContinueAsNewSuggested(true) })
-	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "nobody"}) }) // a workflow task that sees it
+	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "nobody"}) }) // a workflow task that reads the suggestion
 	s.run()
 	require.Empty(t, s.desk.disagreements(s.record()), "the desk had been told everything")
 	return next(t, s)
 }
 
-// next is the scene of the run that continues this one.
+// next returns the scene of the run that continues this one.
 func next(t *testing.T, s *scene) *scene {
 	t.Helper()
 	var asNew *workflow.ContinueAsNewError
@@ -325,7 +325,7 @@ func TestAContinuedRunIsTheSameConversation(t *testing.T) {
 		require.True(t, second.task(2).OfferedTo("alice"))
 		second.signal("accept", conversation.AcceptCommand{Agent: "alice"})
 	})
-	second.play() // and the events go on without a gap
+	second.play() // the events continue without a gap
 }
 
 func TestARunIsContinuedWhereCommandsNeverCease(t *testing.T) {
@@ -349,7 +349,7 @@ func TestARunIsContinuedWhereCommandsNeverCease(t *testing.T) {
 	require.Equal(t, 3, disturbed, "until its history has grown by 300 events")
 }
 
-// What the desk could not be told, the next run tells it.
+// The next run sends the desk what this run could not.
 func TestARunThatGrowsIsContinuedWhileTheDeskIsAway(t *testing.T) {
 	t.Parallel()
 	first := newScene(t)

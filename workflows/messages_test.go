@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// wrongPayloads is what an accept may be sent with that is no accept.
+// wrongPayloads are payloads of an accept that are not valid.
 var wrongPayloads = []struct {
 	name    string
 	payload rawArguments
@@ -258,7 +258,7 @@ func TestWhileACommandRunsTheLoopDecides(t *testing.T) {
 	s.step(func() {
 		s.desk.whileAsked = func(conversation.FactsQuery) {
 			s.desk.whileAsked = nil
-			// Now nothing is reserved for bob, and a moment later it will be: only the loop can tell.
+			// Nothing is reserved for bob now, but a moment later it will be: only the loop can decide.
 			arrived := make(chan struct{})
 			s.env.RegisterDelayedCallback(func() {
 				early = s.update("accept", conversation.AcceptCommand{Agent: "bob"})
@@ -324,7 +324,8 @@ func TestACommandSentTwiceHasOneEffect(t *testing.T) {
 		var first *answer
 		s.step(func() { first = s.updateWithID("one", "transfer", transfer) })
 		s.step(func() {
-			// The suite gives an update of a known ID its first answer, as a server does: this one comes as a signal.
+			// The suite answers an update with a known ID with its first answer, as a server does. This one is sent
+			// as a signal.
 			same := transfer
 			same.CommandID = "one"
 			s.signal("transfer", same)

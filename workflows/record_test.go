@@ -36,16 +36,16 @@ import (
 //
 //	go test ./workflows -run TestEveryScenarioHasItsHistories -record
 //
-// which plays those of the scenarios (scenarios_test.go) that have no history yet, on a real dev
-// server with a real desk. A history that is there stays as it is and replays for ever: it stands
-// for the conversations that run somewhere on an earlier build.
+// which plays the scenarios (scenarios_test.go) that have no history yet, on a real dev server with a real desk. An
+// existing history never changes and replays for ever: it represents the conversations that run on an earlier
+// build.
 var (
 	recording = flag.Bool("record", false, "record the histories that are missing")
 	only      = flag.String("record.only", "", "record only the scenarios whose name matches this regular expression")
 	overwrite = flag.Bool("record.overwrite", false, "record those as well that are there; only before a first release")
 )
 
-// Nothing in a history may tell whose machine it was recorded on.
+// A history must not reveal the machine on which it was recorded.
 const (
 	workerIdentity = "baton-worker"
 	senderIdentity = "baton-service"
@@ -65,7 +65,7 @@ func TestEveryScenarioHasItsHistories(t *testing.T) {
 	require.Empty(t, codesWithoutScenario())
 }
 
-// recordScenarios records those that are wanted and have no history yet.
+// recordScenarios records the wanted scenarios that have no history yet.
 func recordScenarios(t *testing.T) {
 	t.Helper()
 	wanted := regexp.MustCompile(*only)
@@ -87,8 +87,8 @@ func recordScenarios(t *testing.T) {
 	}
 }
 
-// startServer starts a dev server that suggests to continue runs as new after that many events, zero
-// for as many as it likes.
+// startServer starts a dev server that suggests to continue runs as new after that many events, or after its
+// default number if zero.
 func startServer(t *testing.T, program string, continueAfter int) *devserver.Server {
 	t.Helper()
 	options := devserver.Options{Binary: program, SearchAttributes: workflows.SearchAttributes(), LogWriter: os.Stderr}
@@ -101,20 +101,20 @@ func startServer(t *testing.T, program string, continueAfter int) *devserver.Ser
 	return server
 }
 
-// stage is where a scenario is played: a conversation on a real server, with a real desk.
+// stage is the environment of a scenario: a conversation on a real server with a real desk.
 type stage struct {
 	*testing.T
 	temporal client.Client
 	baton    *baton.Client
 	desk     *desk.Desk
 	sid      string
-	// away makes the desk fail: what it is asked, or what it is told.
+	// away makes the desk's answers to queries or its syncs fail.
 	away struct{ verdicts, pictures atomic.Bool }
-	// facts counts what the desk was asked.
+	// verdicts counts the queries to the desk.
 	verdicts atomic.Int64
 }
 
-// record plays the scenario on a stage of its own, and writes the history of each of its runs.
+// record plays the scenario on a new stage, and writes the history of each of its runs.
 func record(t *testing.T, server *devserver.Server, s scenario) {
 	t.Helper()
 	st := newStage(t, server, s.name)
@@ -155,7 +155,7 @@ func newStage(t *testing.T, server *devserver.Server, name string) *stage {
 	return st
 }
 
-// dial connects like temporalenv.Dial, and under a name that tells nothing of this machine.
+// dial connects like temporalenv.Dial, with an identity that does not reveal this machine.
 func dial(t *testing.T, server *devserver.Server, identity string) client.Client {
 	t.Helper()
 	c, err := client.DialContext(t.Context(), client.Options{ //nolint:forbidigo // Dial's own would name the machine
@@ -167,8 +167,8 @@ func dial(t *testing.T, server *devserver.Server, identity string) client.Client
 	return c
 }
 
-// furnish gives the desk its people: alice alone answers support and bob billing; dave, of support
-// too, comes when a scenario calls him; carol is on no queue; nobody works on the queue empty.
+// furnish creates the desk's agents and queues. alice and dave work on support, bob on billing, carol on no queue.
+// dave is offline until a scenario needs him. No agent works on the queue empty.
 func (s *stage) furnish() {
 	ctx := s.Context()
 	for _, queue := range []string{"support", "billing", "empty"} {
@@ -229,7 +229,7 @@ func (s *stage) presence(agent string, presence desk.Presence) {
 	require.NoError(s, s.desk.SetPresence(s.Context(), agent, presence))
 }
 
-// start opens the conversation on the channel web.
+// start starts the conversation on the channel web.
 func (s *stage) start() { s.Helper(); s.startWith(func(*conversation.StartCommand) {}) }
 
 func (s *stage) startWith(change func(*conversation.StartCommand)) {
@@ -259,13 +259,13 @@ func (s *stage) refused(command conversation.Command, code conversation.Code) {
 	require.Equal(s, code, conversation.CodeOf(err), "%v", err)
 }
 
-// signal sends a command as a signal, without waiting for what comes of it.
+// signal sends a command as a signal, without waiting for its effect.
 func (s *stage) signal(command conversation.Command) {
 	s.Helper()
 	require.NoError(s, s.baton.SendAsync(s.Context(), s.sid, command))
 }
 
-// signalRefused sends a signal that is refused, and waits for that.
+// signalRefused sends a signal that is refused, and waits for the refusal.
 func (s *stage) signalRefused(command conversation.Command, code conversation.Code) {
 	s.Helper()
 	before := len(s.state().Refusals)
@@ -279,7 +279,7 @@ func (s *stage) awaitRefusals(n int) {
 	s.await(func(r conversation.Record) bool { return len(r.Refusals) == n })
 }
 
-// raw sends a signal as it is.
+// raw sends a signal with the given payload unchanged.
 func (s *stage) raw(name string, payloads *commonpb.Payloads) {
 	s.Helper()
 	_, err := s.temporal.WorkflowService().SignalWorkflowExecution(s.Context(), &workflowservice.SignalWorkflowExecutionRequest{
@@ -296,7 +296,7 @@ func (s *stage) state() conversation.Record {
 	return record
 }
 
-// await waits until the conversation is so.
+// await waits until the conversation fulfills the condition.
 func (s *stage) await(wanted func(conversation.Record) bool) conversation.Record {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
@@ -320,17 +320,17 @@ func (s *stage) offered(agent string) *conversation.Task {
 	return task
 }
 
-// accepted waits for the offer to the agent, who accepts it.
+// accepted waits for the offer to the agent and accepts it.
 func (s *stage) accepted(agent string) {
 	s.Helper()
 	s.offered(agent)
 	s.do(conversation.AcceptCommand{Agent: agent})
 }
 
-// opened is a conversation that alice has.
+// opened starts a conversation that alice then has.
 func (s *stage) opened() { s.Helper(); s.start(); s.accepted("alice") }
 
-// transferred passes the conversation on.
+// transferred transfers the conversation.
 func (s *stage) transferred(from string, to conversation.Target) {
 	s.Helper()
 	s.do(conversation.TransferCommand{From: from, To: to})
@@ -338,7 +338,7 @@ func (s *stage) transferred(from string, to conversation.Target) {
 
 func (s *stage) wrappedUp(agent string) { s.Helper(); s.do(conversation.WrapupCommand{Agent: agent}) }
 
-// finished ends the conversation in whatever state it is, and waits for the workflow's end.
+// finished ends the conversation in any state, and waits for the workflow's end.
 func (s *stage) finished() {
 	s.Helper()
 	if s.state().Status == conversation.ConversationActive {
@@ -359,7 +359,7 @@ func (s *stage) completed() {
 	require.Equal(s, conversation.ConversationClosed, summary.Status)
 }
 
-// runs returns the histories of all runs, the first one first.
+// runs returns the histories of all runs, in order.
 func (s *stage) runs() []*historypb.History {
 	s.Helper()
 	described, err := s.temporal.DescribeWorkflowExecution(s.Context(), workflows.ID(s.sid), "")
@@ -375,7 +375,7 @@ func (s *stage) runs() []*historypb.History {
 		for events.HasNext() {
 			event, err := events.Next()
 			require.NoError(s, err)
-			// The queue of a worker's own tasks is named after its machine.
+			// The name of a worker's own task queue contains the name of its machine.
 			if queue := event.GetWorkflowTaskScheduledEventAttributes().GetTaskQueue(); queue.GetKind() == enumspb.TASK_QUEUE_KIND_STICKY {
 				queue.Name = workerIdentity
 			}

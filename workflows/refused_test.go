@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// TestRefusalsArePassedOn sends what is refused as an update and as a signal, with an ID and without.
+// TestRefusalsArePassedOn sends refused commands as updates and signals, with and without an ID.
 func TestRefusalsArePassedOn(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

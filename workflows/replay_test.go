@@ -37,9 +37,9 @@ func TestEveryHistoryReplays(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, replay(replayer, readHistory(t, name)),
 				"conversations that run on an earlier build would get stuck: put the change behind workflow.GetVersion")
-			// Without its workflow ID, as the SDK's replayer takes a history from a file.
+			// Without the workflow ID, as the SDK's replayer runs a history from a file.
 			require.NoError(t, replayer.ReplayWorkflowHistory(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), readHistory(t, name)))
-			// With keys, which may come while conversations run.
+			// With keys, which can be added while conversations run.
 			encrypting, err := temporalenv.NewReplayer(keys)
 			require.NoError(t, err)
 			require.NoError(t, replay(encrypting, readHistory(t, name)))
@@ -73,7 +73,7 @@ func TestAChangedOrderOfCommandsFailsTheReplay(t *testing.T) {
 	}
 }
 
-// inbound puts an interceptor around each workflow.
+// inbound wraps each workflow with an interceptor.
 type inbound struct {
 	interceptor.WorkerInterceptorBase
 
@@ -94,8 +94,8 @@ func (d *delayer) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteW
 	return d.Next.ExecuteWorkflow(ctx, in)
 }
 
-// swapper changes the order of two commands: search attributes are upserted after the next activity
-// is scheduled, not before.
+// swapper changes the order of two commands: it upserts search attributes after the next activity is scheduled, not
+// before.
 type swapper struct {
 	interceptor.WorkflowInboundInterceptorBase
 }
@@ -297,7 +297,7 @@ func TestNoHistoryTellsWhereItWasRecorded(t *testing.T) {
 	}
 }
 
-// eachString calls each with every string in decoded JSON and the key it stands under.
+// eachString calls each with every string in decoded JSON, and the key of the string.
 func eachString(value any, each func(key, value string)) {
 	var walk func(key string, value any)
 	walk = func(key string, value any) {

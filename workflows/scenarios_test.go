@@ -19,17 +19,18 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// scenario is something that can happen to a conversation, with a history recorded of it.
+// scenario is something that can happen to a conversation, with a recorded history.
 type scenario struct {
 	name string
 	play func(s *stage)
-	// runs names the histories of a scenario of several runs; one, of its own name, where it is empty.
+	// runs are the names of the histories of a scenario with several runs. If empty, there is one with the
+	// scenario's name.
 	runs []string
-	// continueAfter is the length of history after which the server suggests to continue as new.
+	// continueAfter is the number of history events after which the server suggests to continue as new.
 	continueAfter int
 }
 
-// histories are the names of the scenario's histories.
+// histories returns the names of the scenario's histories.
 func (s scenario) histories() []string {
 	if len(s.runs) == 0 {
 		return []string{s.name}
@@ -37,12 +38,11 @@ func (s scenario) histories() []string {
 	return s.runs
 }
 
-// scenarios are all there are histories of: every command, every kind of refusal, every fallback and
-// timeout, and what can happen to the workflow itself.
+// scenarios are all scenarios with histories: every command, every kind of refusal, every fallback and timeout, and
+// what can happen to the workflow itself.
 //
-// Two codes have none. Nobody can be refused with already_participating or transfer_in_progress until
-// there are warm transfers: before that only one agent has a conversation at a time, and never one
-// whose transfer is active.
+// Two codes have none: already_participating and transfer_in_progress cannot occur before there are warm transfers.
+// Until then only one agent has a conversation at a time, and never the sender of an active transfer.
 var scenarios = slices.Concat(commandScenarios, refusalScenarios, timeoutScenarios, workflowScenarios)
 
 var commandScenarios = []scenario{
@@ -68,7 +68,7 @@ var commandScenarios = []scenario{
 		}
 		s.completed()
 	}},
-	// Since SIDs are dated; the conversation is asked to show the desk all there is.
+	// With dated SIDs. The conversation is asked to send its whole state to the desk.
 	{name: "resync", play: func(s *stage) {
 		s.opened()
 		require.NoError(s, s.baton.Resync(s.Context(), s.sid))
@@ -80,7 +80,7 @@ var commandScenarios = []scenario{
 		s.do(conversation.WrapupCommand{Agent: "bob"})
 		s.completed()
 	}},
-	// Of the time in which every offer overtook the desk's rest.
+	// Recorded when every offer was sent during the desk's delay.
 	{name: "transfer_to_agent_at_once", play: func(s *stage) {
 		s.opened()
 		s.passedToAndFro(func() {})
@@ -246,7 +246,7 @@ var commandScenarios = []scenario{
 		s.finished()
 	}},
 	{name: "updates_at_once", play: func(s *stage) {
-		// Of updates that come together all but the first pass the validator, and the loop decides.
+		// Of updates that arrive together, all but the first pass the validator, and the loop decides.
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
 		for range 20 {
@@ -264,7 +264,7 @@ var commandScenarios = []scenario{
 	}},
 }
 
-// settled waits until the desk has been told everything, and nothing else is under way.
+// settled waits until the desk has been sent everything, and no command is in progress.
 func (s *stage) settled() {
 	s.Helper()
 	require.Eventually(s, func() bool {
@@ -273,7 +273,7 @@ func (s *stage) settled() {
 	}, 30*time.Second, 10*time.Millisecond)
 }
 
-// passedToAndFro has alice pass the conversation to bob and get it back, with a pause before each command.
+// passedToAndFro makes alice transfer the conversation to bob and get it back, with a pause before each command.
 func (s *stage) passedToAndFro(pause func()) {
 	s.Helper()
 	for _, command := range []conversation.Command{
@@ -288,14 +288,14 @@ func (s *stage) passedToAndFro(pause func()) {
 	}
 }
 
-// takesTheirTime is the pause that somebody makes who does things by hand, which the workflow tells from a
-// program's: nothing else can be waited for.
+// takesTheirTime pauses like a person, whom the workflow tells from a program by the pause: there is no condition
+// to wait for.
 func (s *stage) takesTheirTime() {
 	s.Helper()
 	<-time.After(200 * time.Millisecond)
 }
 
-// atOnce sends updates together. Whether one is refused depends on which comes first.
+// atOnce sends updates together. Their order decides whether one is refused.
 func (s *stage) atOnce(commands ...conversation.Command) {
 	s.Helper()
 	var together sync.WaitGroup
@@ -310,7 +310,7 @@ func (s *stage) atOnce(commands ...conversation.Command) {
 	together.Wait()
 }
 
-// refusedTransfer is a transfer that the desk's facts refuses: as a signal, and as an update, which
+// refusedTransfer is a transfer that is refused because of the desk's facts: as a signal, and as an update, which
 // the loop refuses.
 func refusedTransfer(code conversation.Code, prepare func(s *stage), command conversation.TransferCommand) scenario {
 	return scenario{name: "refused_" + string(code), play: func(s *stage) {
@@ -456,7 +456,7 @@ var refusalScenarios = []scenario{
 		s.failed(conversation.CodeInvalidPayload)
 	}},
 	{name: "refused_start_with_an_update", play: func(s *stage) {
-		// The update waits for what comes of the start, whether the desk refuses it or the rules do.
+		// The update waits for the result of the start, whether the desk's facts or the rules refuse it.
 		require.Equal(s, conversation.CodeUnknownQueue, codeOf(s.startWithAccept("nowhere")))
 		s.failed(conversation.CodeUnknownQueue)
 	}},
@@ -474,7 +474,7 @@ var refusalScenarios = []scenario{
 	}},
 }
 
-// startWithAccept starts the conversation in the queue, and in the same request sends the update accept.
+// startWithAccept starts the conversation in the queue, and sends the update accept in the same request.
 func (s *stage) startWithAccept(queue string) error {
 	s.Helper()
 	start := conversation.StartCommand{Conversation: s.sid, Channel: conversation.ChannelWeb, Queue: queue}
@@ -500,13 +500,13 @@ func codeOf(err error) conversation.Code {
 	return ""
 }
 
-// failed waits for the workflow's end, which failed with the code.
+// failed waits for the workflow's end, and requires that it failed with the code.
 func (s *stage) failed(code conversation.Code) {
 	s.Helper()
 	requireRefusal(s.T, s.temporal.GetWorkflow(s.Context(), workflows.ID(s.sid), "").Get(s.Context(), nil), code)
 }
 
-// soon makes offers stand for a second, and doesn't send agents away who let one expire.
+// soon makes offers expire after a second, and leaves agents available after one expires.
 func soon(settings *conversation.Settings) {
 	settings.ReservationTimeout, settings.TimeoutActivity = 1, false
 }
@@ -642,7 +642,7 @@ var workflowScenarios = []scenario{
 			s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob"), Meta: once})
 			from, to := "alice", "bob"
 			for run := range 2 {
-				// Passed to and fro until the server has had enough of the run.
+				// Transferred back and forth until the server suggests to continue the run as new.
 				for turn := 0; ; turn++ {
 					require.Less(s, turn, 100, "the run goes on and on")
 					s.accepted(to)
@@ -653,7 +653,7 @@ var workflowScenarios = []scenario{
 						break
 					}
 				}
-				// The next run knows what was done in the one before.
+				// The next run remembers the commands of the one before.
 				s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob"), Meta: once})
 				s.signalRefused(conversation.TransferCommand{From: "alice", To: toAgent("carol"), Meta: once}, conversation.CodeInvalidPayload)
 			}
@@ -729,7 +729,7 @@ var workflowScenarios = []scenario{
 		s.opened()
 		s.do(conversation.EndCommand{Agent: "alice"})
 		s.signal(conversation.WrapupCommand{Agent: "alice"})
-		// What comes in its last moments is recorded, and puts its end off.
+		// A command in its last moments is recorded, and delays its end.
 		for range 3 {
 			s.signalRefused(conversation.AcceptCommand{Agent: "bob"}, conversation.CodeConversationClosed)
 		}
@@ -743,13 +743,13 @@ var workflowScenarios = []scenario{
 	}},
 }
 
-// asked waits until the desk was asked that often.
+// asked waits until the desk was asked that many times.
 func (s *stage) asked(times int64) {
 	s.Helper()
 	require.Eventually(s, func() bool { return s.verdicts.Load() >= times }, 30*time.Second, 10*time.Millisecond)
 }
 
-// continuedWithin tells whether so many runs are over within a moment.
+// continuedWithin reports whether that many runs end within the given time.
 func (s *stage) continuedWithin(moment time.Duration, runs int) bool {
 	s.Helper()
 	deadline := time.NewTimer(moment)
@@ -770,7 +770,7 @@ func (s *stage) continuedWithin(moment time.Duration, runs int) bool {
 	}
 }
 
-// codesWithoutScenario names the scenarios that are missing for the codes that can be met today.
+// codesWithoutScenario returns the names of the missing scenarios for codes that can occur today.
 func codesWithoutScenario() []string {
 	var missing []string
 	for _, code := range conversation.Codes() {
@@ -778,7 +778,7 @@ func codesWithoutScenario() []string {
 		case conversation.CodeAlreadyParticipating, conversation.CodeTransferInProgress:
 			continue // see scenarios
 		case conversation.CodeUnknownConversation:
-			continue // no workflow refuses with it
+			continue // workflows do not return it
 		}
 		name := fmt.Sprintf("refused_%s", code)
 		if !slices.ContainsFunc(scenarios, func(s scenario) bool { return s.name == name }) {

@@ -25,33 +25,33 @@ import (
 
 const testSID = "CH0123456789abcdef0123456789abcdef"
 
-// startOfTest is when every conversation of these tests starts. It lies ahead, for the suite measures
-// the repetition of a local activity with both its own clock and the real one.
+// startOfTest is when every conversation of these tests starts. It is in the future, because the suite measures
+// retries of a local activity with both its own clock and the real one.
 var startOfTest = time.Date(2126, time.March, 4, 9, 0, 0, 0, time.UTC)
 
-// scene is a test's conversation: a workflow in the SDK's test suite, whose clock skips to the next
-// thing that happens, a scripted desk, and the steps of a story, each at its time.
+// scene is the environment of a test: a workflow in the SDK's test suite, whose clock skips to the next event, a
+// scripted desk, and the steps of a story, each at its time.
 type scene struct {
 	t     *testing.T
 	env   *testsuite.TestWorkflowEnvironment
 	desk  *scriptedDesk
 	start any
-	// clock is the time of the last step written down; steps and stepped count those written and played.
+	// clock is the time of the last planned step. steps and stepped count the planned and the played steps.
 	clock          time.Duration
 	steps, stepped int
-	// tasks stands for the history's length: it grows with every workflow task, as on a server.
+	// tasks is used as the history's length: it grows with every workflow task, as on a server.
 	tasks int
 	// timers are the durations of the timers the workflow has started.
 	timers []time.Duration
-	// leftOpen keeps play from ending the conversation by itself.
+	// leftOpen stops play from ending the conversation.
 	leftOpen bool
-	// rests are what the desk was granted with each snapshot, in seconds (under the desk's mutex). It takes
-	// none, for activities follow the real clock, unless deskRests is set.
+	// rests are the delays in seconds that the desk was granted with each snapshot (guarded by the desk's mutex).
+	// The desk uses none of them unless deskRests is set, because activities follow the real clock.
 	rests     []float64
 	deskRests bool
-	// metrics are Baton's own that the workflow has recorded.
+	// metrics are Baton's metrics recorded by the workflow.
 	metrics metrics
-	// whenQuiet is done in the middle of the next quiet moment.
+	// whenQuiet is called in the middle of the next quiet moment.
 	whenQuiet func()
 }
 
@@ -71,7 +71,7 @@ func newScene(t *testing.T) *scene {
 	s.env.SetDataConverter(rawConverter{temporalenv.DataConverter(nil)})
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ID(testSID), TaskQueue: workflows.TaskQueue})
 	s.env.SetStartTime(startOfTest)
-	s.env.SetTestTimeout(time.Minute) // of the real clock: the suite's three seconds are too few on a busy machine
+	s.env.SetTestTimeout(time.Minute) // in real time: the suite's three seconds are too few on a busy machine
 	workflows.Register(s.env)
 	activities.Register(s.env, s.desk)
 	s.env.SetOnTimerScheduledListener(func(_ string, d time.Duration) {
@@ -93,17 +93,16 @@ func startCommand() conversation.StartCommand {
 	}
 }
 
-// newWorkflowTask makes the history longer, which the suite leaves to the test.
+// newWorkflowTask makes the history longer, because the suite does not.
 func (s *scene) newWorkflowTask() {
 	s.tasks++
 	s.env.SetCurrentHistoryLength(s.tasks)
 }
 
-// step writes down what happens a second after the step before.
+// step plans what happens a second after the step before.
 func (s *scene) step(do func()) { s.after(time.Second, do) }
 
-// after writes down what happens that long after the step before; at the same time as something of
-// the workflow's own, it comes first.
+// after plans what happens that long after the step before. It precedes what the workflow does at the same time.
 func (s *scene) after(pause time.Duration, do func()) {
 	s.clock += pause
 	s.steps++
@@ -114,8 +113,8 @@ func (s *scene) after(pause time.Duration, do func()) {
 	}, s.clock)
 }
 
-// play plays the story, ends the conversation where the story doesn't, and checks that the desk knows
-// everything and that nobody broke the contract between them.
+// play plays the story, ends the conversation if the story does not, and checks that the desk has everything and
+// that neither side broke the contract.
 func (s *scene) play() {
 	s.t.Helper()
 	steps := s.steps
@@ -133,14 +132,14 @@ func (s *scene) play() {
 	require.Empty(s.t, s.desk.disagreements(s.record()))
 }
 
-// run plays the story as it is written down.
+// run plays the story as planned.
 func (s *scene) run() {
 	s.t.Helper()
 	s.env.ExecuteWorkflow(workflows.Type, s.start)
 	require.True(s.t, s.env.IsWorkflowCompleted())
 }
 
-// ended is play for a story that ends the conversation itself, before all of its steps or at the last.
+// ended is play for a story that ends the conversation itself, before or in its last step.
 func (s *scene) ended() workflows.Summary {
 	s.t.Helper()
 	s.leftOpen = true
@@ -151,7 +150,7 @@ func (s *scene) ended() workflows.Summary {
 	return summary
 }
 
-// record is what the query answers.
+// record returns the answer to the query.
 func (s *scene) record() conversation.Record {
 	s.t.Helper()
 	value, err := s.env.QueryWorkflow(workflows.Query)
@@ -161,7 +160,7 @@ func (s *scene) record() conversation.Record {
 	return record
 }
 
-// metadata is what the Temporal Web UI shows beside the history.
+// metadata returns what the Temporal Web UI shows next to the history.
 func (s *scene) metadata() *sdkpb.WorkflowMetadata {
 	s.t.Helper()
 	value, err := s.env.QueryWorkflow("__temporal_workflow_metadata")
@@ -171,7 +170,7 @@ func (s *scene) metadata() *sdkpb.WorkflowMetadata {
 	return &metadata
 }
 
-// task and transfer are the conversation's, by their place in the order in which they were made.
+// task returns the conversation's task with that index, in order of creation.
 func (s *scene) task(index int) *conversation.Task {
 	s.t.Helper()
 	record := s.record()
@@ -188,21 +187,21 @@ func (s *scene) transfer(index int) *conversation.Transfer {
 
 func (s *scene) signal(name string, payload any) { s.env.SignalWorkflow(name, payload) }
 
-// slip lets a signal arrive without a workflow task of its own: it is seen together with what comes next.
+// slip sends a signal without a workflow task: the workflow sees it together with the next event.
 func (s *scene) slip(name string, payload any) {
 	s.env.SignalWorkflowSkippingWorkflowTask(name, payload)
 }
 
-// answer is what came of an update. Look at it in a later step.
+// answer is the result of an update. Read it in a later step.
 type answer struct {
 	t *testing.T
-	// accepted is set where the update reached the loop; a validator's refusal leaves no trace.
+	// accepted is set if the update reached the loop. A refusal of the validator leaves no trace.
 	accepted, done bool
 	outcome        conversation.Outcome
 	err            error
 }
 
-// update sends an update with an ID of its own.
+// update sends an update with a new ID.
 func (s *scene) update(name string, payload any) *answer { return s.updateWithID("", name, payload) }
 
 func (s *scene) updateWithID(id, name string, arguments ...any) *answer {
@@ -228,7 +227,7 @@ func (a *answer) succeeded() conversation.Outcome {
 	return a.outcome
 }
 
-// refused requires the code, as callers in any language see it, and returns the details.
+// refused requires the code, as callers in any language receive it, and returns the details.
 func (a *answer) refused(code conversation.Code) conversation.Details {
 	a.t.Helper()
 	require.True(a.t, a.done, "the update waits still")
@@ -247,7 +246,7 @@ func requireRefusal(t *testing.T, err error, code conversation.Code) conversatio
 	return details
 }
 
-// lastRefusal is the last recorded refusal of a signal.
+// lastRefusal returns the last recorded refusal of a signal.
 func (s *scene) lastRefusal() conversation.RecordedRefusal {
 	s.t.Helper()
 	refusals := s.record().Refusals
@@ -263,7 +262,7 @@ func (s *scene) aliceAccepts() {
 	})
 }
 
-// transfers passes the conversation on, a second after the step before.
+// transfers transfers the conversation, a second after the step before.
 func (s *scene) transfers(from string, to conversation.Target) {
 	s.step(func() { s.signal("transfer", conversation.TransferCommand{From: from, To: to}) })
 }
@@ -272,7 +271,7 @@ func toAgent(name string) conversation.Target { return conversation.Target{Agent
 
 func toQueue(name string) conversation.Target { return conversation.Target{Queue: name} }
 
-// rests writes down how long the desk may rest, and lets it rest only where the scene has time.
+// rests records the delay granted to the desk, and sets it to zero unless the scene uses delays.
 type rests struct {
 	interceptor.WorkerInterceptorBase
 	scene *scene
@@ -302,7 +301,7 @@ func (r *restsInbound) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 	return r.Next.ExecuteActivity(ctx, in)
 }
 
-// granted returns what the desk was granted since it was last called.
+// granted returns the delays granted to the desk since the last call.
 func (s *scene) granted() []float64 {
 	s.desk.mutex.Lock()
 	defer s.desk.mutex.Unlock()
@@ -311,7 +310,7 @@ func (s *scene) granted() []float64 {
 	return rests
 }
 
-// rawArguments are payloads that go out as they are, for what no Go value encodes to.
+// rawArguments are payloads that are sent unchanged, for payloads that no Go value encodes to.
 type rawArguments []*commonpb.Payload
 
 type rawConverter struct{ converter.DataConverter }

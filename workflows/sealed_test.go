@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/internal/codec"
 )
 
-// encryptedFor is the command's payload, encrypted with a key that no worker of a scene has.
+// encryptedFor returns the command's payload, encrypted with a key that no worker of a scene has.
 func encryptedFor(t *testing.T, id string, command any) *commonpb.Payload {
 	t.Helper()
 	key, err := codec.FreshKey(id)
@@ -24,7 +24,8 @@ func encryptedFor(t *testing.T, id string, command any) *commonpb.Payload {
 	return payload
 }
 
-// Signals that no worker can read hold nothing up: they are kept for an hour, and then refused with the name of their key.
+// Signals that no worker can read delay nothing. They are kept for an hour, and then refused with the name of their
+// key.
 func TestSignalsWithoutTheirKeyHoldNothingUp(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -50,7 +51,7 @@ func TestSignalsWithoutTheirKeyHoldNothingUp(t *testing.T) {
 	s.play()
 }
 
-// A signal that is larger than any command is refused, and the conversation goes on.
+// A signal that is larger than any command is refused, and the conversation continues.
 func TestALargeSignalIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

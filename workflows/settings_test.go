@@ -186,7 +186,7 @@ func TestATransferToAnAgentWhoIsAway(t *testing.T) {
 			require.Equal(t, conversation.TaskPending, s.task(1).Status)
 			require.Equal(t, "bob", s.task(1).Agent)
 			require.True(t, s.task(1).Direct)
-			// He comes back, and the desk matches the two.
+			// He becomes available again, and the desk matches him with the task.
 			s.signal("reserve", conversation.ReserveCommand{Task: s.task(1).SID, Agent: "bob", PendingSeq: s.task(1).PendingSeq})
 		})
 		s.step(func() {

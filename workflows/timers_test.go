@@ -84,12 +84,12 @@ func TestATransferThatNobodyAnswers(t *testing.T) {
 				if test.transfer == conversation.TransferFailed {
 					return
 				}
-				// The same task waited at the head of the origin queue, and goes to whom is found there.
+				// The same task waited at the head of the origin queue, and goes to an agent of that queue.
 				require.True(t, s.task(1).Head)
 				require.Equal(t, "support", s.task(1).Queue)
 				want := "dave"
 				if test.wrappedUp {
-					want = "alice" // she is free again
+					want = "alice" // she is available again
 				}
 				require.True(t, s.task(1).OfferedTo(want))
 				s.signal("accept", conversation.AcceptCommand{Agent: want})
@@ -293,7 +293,8 @@ func TestALaterCommandMovesTheDeadline(t *testing.T) {
 func TestTwoDeadlinesOfOneMomentAreBothMet(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	// The offer and the task time out at once; the offer comes first, and then nobody is left to wait for.
+	// The offer and the task time out at the same time. The offer is handled first, and then no agent is left to
+	// wait for.
 	s.desk.settings.TaskTimeout, s.desk.settings.ReservationTimeout = 60, 60
 	require.Equal(t, startOfTest.Add(60*time.Second), s.ended().ClosedAt.UTC())
 	require.Equal(t, conversation.TaskCanceled, s.task(0).Status)
@@ -310,7 +311,8 @@ func TestOneTimerRunsForTheEarliestDeadline(t *testing.T) {
 	s.transfers("alice", toQueue("billing"))
 	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
 	s.step(func() {
-		// First the task's day in the queue, then the offer's two minutes; likewise after the transfer; then the wrapup.
+		// First the task's day in the queue, then the offer's two minutes. The same after the transfer. Then the
+		// wrapup.
 		require.Equal(t, []time.Duration{24 * time.Hour, 2 * time.Minute, 24 * time.Hour, 2 * time.Minute, 10 * time.Minute}, s.timers)
 	})
 	s.play()

@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/workflows"
 )
 
-// upserts collects what is upserted, once for each time.
+// upserts collects the upserted search attributes, one element for each upsert.
 func upserts(s *scene) *[]temporal.SearchAttributes {
 	var all []temporal.SearchAttributes
 	s.env.OnUpsertTypedSearchAttributes(mock.MatchedBy(func(attributes temporal.SearchAttributes) bool {
@@ -24,8 +24,8 @@ func upserts(s *scene) *[]temporal.SearchAttributes {
 	return &all
 }
 
-// upsertsSinceAccept does something once alice has accepted, and returns how often search attributes are
-// upserted from then on.
+// upsertsSinceAccept calls do once alice has accepted, and returns how often search attributes are upserted after
+// that.
 func upsertsSinceAccept(s *scene, do func()) func() int {
 	all := upserts(s)
 	var before int
@@ -97,8 +97,8 @@ func TestSeveralCommandsOfAWorkflowTaskUpsertOnce(t *testing.T) {
 	s.play()
 }
 
-// Nobody waits for the search attributes but those who search: they follow with the desk's answer, and
-// do without a desk that is away.
+// Callers do not wait for search attributes. These are written with the desk's answer, or without it if the desk is
+// unreachable.
 func TestSearchAttributesDoWithoutADeskThatIsAway(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -128,7 +128,7 @@ func TestASignalAndTheDesksAnswerInOneWorkflowTaskUpsertOnce(t *testing.T) {
 	count := upsertsSinceAccept(s, func() {
 		s.desk.whileTold = func(conversation.Snapshot) {
 			s.desk.whileTold = nil
-			s.slip("wrapup", conversation.WrapupCommand{Agent: "alice"}) // it comes with the match of bob
+			s.slip("wrapup", conversation.WrapupCommand{Agent: "alice"}) // it arrives with the match of bob
 		}
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toQueue("billing")})
 	})
@@ -261,7 +261,7 @@ func TestTheQueryHasTheShapeOfTheContract(t *testing.T) {
 	s.play()
 }
 
-// What a client sends is shown in the current details as it is: it makes no link, no image and no line of its own.
+// The current details show a client's text literally: it creates no link, no image and no line.
 func TestTheCurrentDetailsEscapeWhatClientsSend(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -284,7 +284,7 @@ func TestTheCurrentDetailsEscapeWhatClientsSend(t *testing.T) {
 	s.play()
 }
 
-// "ReplayId" is what the SDK's replayer calls a workflow whose ID it does not know; a client may not use it.
+// The SDK's replayer uses "ReplayId" for a workflow whose ID it does not know. A client must not use it.
 func TestTheReplayersWorkflowIDIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
