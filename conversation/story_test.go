@@ -259,7 +259,7 @@ func (s *story) readable(text string) string {
 	return strings.ReplaceAll(text, conversation.PrefixTransfer+strings.Repeat("0", 32), "U0")
 }
 
-// snapshot returns a summary of the conversation, as an operator would write it.
+// picture returns a summary of the conversation, as an operator would write it.
 func (s *story) picture() string { return s.readable(summary(s.state)) }
 
 // newEvents returns the names of the events of the last step.

@@ -288,8 +288,8 @@ func (s *stage) passedToAndFro(pause func()) {
 	}
 }
 
-// takesTheirTime pauses like a person, whom the workflow tells from a program by the pause: there is no condition
-// to wait for.
+// takesTheirTime pauses for 200 ms, so that the workflow takes the next command for a person's and not for a
+// program's. There is no condition to wait for.
 func (s *stage) takesTheirTime() {
 	s.Helper()
 	<-time.After(200 * time.Millisecond)
