@@ -151,16 +151,16 @@ var faults = []struct {
 	},
 	{
 		"a refused transfer changes the settings", "apply.go",
-		`		if refusal := asks.judge(s, verdict); refusal != nil {
+		`		if refusal := asks.judge(s, facts); refusal != nil {
 `,
-		`		s.Settings = verdict.Settings
-		if refusal := asks.judge(s, verdict); refusal != nil {
+		`		s.Settings = facts.Settings
+		if refusal := asks.judge(s, facts); refusal != nil {
 `,
 		"I7 is broken",
 	},
 	{
 		"a stale match reserves the task", "rules.go",
-		`task.Status != TaskPending || task.Placement != c.Placement`,
+		`task.Status != TaskPending || task.PendingSeq != c.PendingSeq`,
 		`task.Status != TaskPending`,
 		"allowed when is broken: reserve",
 	},
@@ -181,9 +181,9 @@ var faults = []struct {
 	},
 	{
 		"placement numbers are given twice", "change.go",
-		`	ch.Placements++
+		`	ch.PendingCount++
 `,
-		`	ch.Placements = 1
+		`	ch.PendingCount = 1
 `,
 		"placement is broken",
 	},
