@@ -58,15 +58,15 @@ func printTargets(out io.Writer, targets []target) {
 	table := newTable(out, "Targets")
 	var missed []string
 	for _, t := range targets {
-		facts, sign := "held", "≤"
+		held, sign := "held", "≤"
 		if !t.Held {
-			facts = "NOT HELD"
+			held = "NOT HELD"
 			missed = append(missed, t.Name)
 		}
 		if t.AtLeast {
 			sign = "≥"
 		}
-		fmt.Fprintf(table, "%s\t%.2f\t%s %g\t%s\n", t.Name, t.Measured, sign, t.Limit, facts)
+		fmt.Fprintf(table, "%s\t%.2f\t%s %g\t%s\n", t.Name, t.Measured, sign, t.Limit, held)
 	}
 	_ = table.Flush()
 	if len(missed) == 0 {

@@ -463,19 +463,19 @@ func (v *evidence) attributes() row {
 
 // feedComplete checks that positions and event numbers have no gaps and no duplicates.
 func (v *evidence) feedComplete() row {
-	r := row{what: "events in the feed, without gaps", looked: len(v.happened)}
+	r := row{what: "events in the event log, without gaps", looked: len(v.happened)}
 	next := int64(1)
 	for _, event := range v.happened {
 		switch {
 		case event.Position < next:
-			r.double("position %d of the feed", event.Position)
+			r.double("position %d of the event log", event.Position)
 		case event.Position > next:
-			r.lose("positions %d to %d of the feed", next, event.Position-1)
+			r.lose("positions %d to %d of the event log", next, event.Position-1)
 		}
 		next = event.Position + 1
 	}
 	if v.position != next-1 {
-		r.lose("the feed has come to %d, and its last event is %d", v.position, next-1)
+		r.lose("the event log has come to %d, and its last event is %d", v.position, next-1)
 	}
 	for sid, events := range v.feed {
 		number := 1
@@ -489,7 +489,7 @@ func (v *evidence) feedComplete() row {
 			number = event.Number + 1
 		}
 		if told := v.records[sid].Events; told != number-1 {
-			r.lose("%s has had %d events, and the feed has %d", sid, told, number-1)
+			r.lose("%s has had %d events, and the event log has %d", sid, told, number-1)
 		}
 	}
 	return r

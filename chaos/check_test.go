@@ -157,10 +157,10 @@ func TestTheCheckerCanFail(t *testing.T) {
 		"a run in which nothing was carried out": {func(v *evidence) {
 			v.entries, v.feed = nil, nil
 		}, "commands with their one effect", 0, 0, 4},
-		"an event without a position": {func(v *evidence) { v.happened = append(v.happened[:2], v.happened[3:]...) }, "events in the feed, without gaps", 1, 0, 0},
+		"an event without a position": {func(v *evidence) { v.happened = append(v.happened[:2], v.happened[3:]...) }, "events in the event log, without gaps", 1, 0, 0},
 		"an event that is numbered as another": {func(v *evidence) {
 			v.feed[v.only()][4].Number--
-		}, "events in the feed, without gaps", 1, 1, 0},
+		}, "events in the event log, without gaps", 1, 1, 0},
 		"an attribute that did not go along":  {func(v *evidence) { v.tasks[v.only()][1].Attributes = nil }, "tasks with their conversation's attributes", 1, 0, 0},
 		"a match that is left over":           {func(v *evidence) { v.counted["bob"] = 1 }, "agents who have what counts against them", 0, 1, 0},
 		"a task that waits for somebody free": {func(v *evidence) { v.stranded = []error{errWrong} }, "agents who have what counts against them", 1, 0, 0},

@@ -167,7 +167,7 @@ type Task struct {
 	Priority int    `json:"priority,omitempty"`
 	// Head puts the task before other tasks of the same priority in its queue.
 	Head bool `json:"head,omitempty"`
-	// PendingSeq identifies the last time that the task became pending. It counts across all tasks of the
+	// Identifies the last time that the task became pending. It counts across all tasks of the
 	// conversation. A reserve command must contain it.
 	PendingSeq int `json:"placement,omitempty"`
 	// Attributes are the task's attributes. They are removed from tasks that ended long ago, see [State.Forget];
@@ -251,7 +251,7 @@ type State struct {
 	Tasks     []*Task     `json:"tasks"`
 	Transfers []*Transfer `json:"transfers"`
 	Settings  Settings    `json:"settings"`
-	// PendingCount is how often tasks became pending, Events the number of events, and SIDs the number of SIDs made
+	// How often tasks became pending. Events is the number of events, and SIDs the number of SIDs made
 	// here.
 	PendingCount int `json:"placements,omitempty"`
 	Events       int `json:"events,omitempty"`

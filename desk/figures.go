@@ -143,7 +143,7 @@ var measured = func() (all [measures]counted) {
 		func(f *Figures) *int { return &f.Transferred }, nil,
 	}
 	all[measureHops] = counted{
-		"hops", "Completed transfers", "The completed transfers of these conversations.",
+		"hops", "Completed transfers of conversations", "The completed transfers of these conversations.",
 		func(f *Figures) *int { return &f.Hops }, nil,
 	}
 	all[measureTasks] = counted{

@@ -203,6 +203,7 @@ func isThisMachine(host string) bool {
 func unhurried(config *pgx.ConnConfig) *pgx.ConnConfig {
 	config = config.Copy()
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = "5min"
+	config.RuntimeParams["lock_timeout"] = "10s" // they are not retried, and a frozen process keeps a lock for 3 seconds
 	return config
 }
 

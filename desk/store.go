@@ -327,7 +327,7 @@ func (t *transaction) query(ctx context.Context, query string, args ...any) (*sq
 	var err error
 	switch statement := t.statement(ctx, query); { //nolint:sqlclosecheck // the end of the transaction closes it
 	case t.looked:
-		return nil, fmt.Errorf("run %q: a look is one query, use a read for more", opening(query))
+		return nil, fmt.Errorf("run %q: queryOne runs one query: use readTx for more", opening(query))
 	case statement != nil:
 		rows, err = statement.QueryContext(ctx, args...)
 	case t.tx == nil:

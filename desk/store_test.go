@@ -69,6 +69,6 @@ func TestALookIsOneQuery(t *testing.T) {
 	}
 	require.NoError(t, h.queryOne(t.Context(), "count queues", one))
 	err := h.queryOne(t.Context(), "count them twice", func(tx *transaction) error { return errors.Join(one(tx), one(tx)) })
-	require.ErrorContains(t, err, "use a read for more")
+	require.ErrorContains(t, err, "use readTx for more")
 	require.NoError(t, h.readTx(t.Context(), "count them twice", func(tx *transaction) error { return errors.Join(one(tx), one(tx)) }))
 }

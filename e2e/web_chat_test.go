@@ -192,7 +192,7 @@ func TestWhatIsRefusedOnTheDeskIsSaidAndKept(t *testing.T) {
 	done := alice.calls(http.MethodPost, "/desk/"+sid+"/wrapup", url.Values{"once": {uuid.NewString()}})
 	require.Equal(t, http.StatusSeeOther, done.status, done.body)
 	page := alice.calls(http.MethodGet, "/desk/"+sid, nil)
-	require.Contains(t, page.body, "Wrapup complete.")
+	require.Contains(t, page.body, "Wrap-up complete.")
 	require.NotContains(t, page.body, `role="alert"`)
 	require.Equal(t, conversation.ConversationClosed, o.shows(t, sid).Status)
 	require.Contains(t, alice.calls(http.MethodGet, "/desk/"+sid, nil).body, "This conversation is not on your desk any more.")

@@ -64,7 +64,7 @@ func TestPagesComeBackAfterTheGatewayWasKilled(t *testing.T) {
 	o.startGateway(t, "second gateway", first.url[len("http://"):])
 
 	alice.seesIn("#thread", "I pass you on.", "alice transferred this to billing")
-	alice.seesControl("button", "Complete wrapup")
+	alice.seesControl("button", "Complete wrap-up")
 	bob.seesIn(".tasks", "Crystal Minh", "offered")
 	crystal.seesIn("#thread", "I pass you on.")
 	crystal.sees("We’re connecting you with a colleague.")

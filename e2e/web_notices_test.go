@@ -35,7 +35,7 @@ func TestASenderIsNotifiedWhereverTheyAre(t *testing.T) {
 	alice.waits("the notice is gone", `!document.querySelector(".notice")`)
 	alice.waits("and stays on the page", "location.pathname === "+quoted("/desk/"+sid))
 
-	alice.clicks("button", "Complete wrapup")
+	alice.clicks("button", "Complete wrap-up")
 	alice.waits("it leaves her desk", "location.pathname !== "+quoted("/desk/"+sid)+` || !document.querySelector(".wrapup")`)
 	alice.goes("/desk")
 	alice.seesIn(".tasks", "bob declined: ‘at lunch’. Now")

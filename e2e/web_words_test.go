@@ -104,7 +104,7 @@ func TestDraftsStayWithTheirConversation(t *testing.T) {
 			"reason": "Reason for declining", "text": "Your message", "search": "Search queues and agents", "note": "Note", "disposition": "Outcome",
 		}[name]
 		if path == "" && name == "note" {
-			label = "Wrapup note"
+			label = "Wrap-up note"
 		}
 		alice.types(role, label, "for Crystal")
 		for _, step := range []string{"click", "key"} {
@@ -310,15 +310,15 @@ func TestWordsOutlastTheSession(t *testing.T) {
 	require.Equal(t, []string{"I pay it back."}, o.texts(t, sid))
 
 	o.does(t, "end", sid, "--agent", "alice")
-	alice.seesControl("button", "Complete wrapup")
-	alice.types("textbox", "Wrapup note", "all well")
+	alice.seesControl("button", "Complete wrap-up")
+	alice.types("textbox", "Wrap-up note", "all well")
 	alice.signedOut()
-	alice.clicks("button", "Complete wrapup")
+	alice.clicks("button", "Complete wrap-up")
 	signIn("alice")
 	alice.goes("/desk/" + sid)
 	alice.waits("the wrapup note is there", field("note")+`.value === "all well"`)
-	alice.clicks("button", "Complete wrapup")
-	alice.sees("Wrapup complete.")
+	alice.clicks("button", "Complete wrap-up")
+	alice.sees("Wrap-up complete.")
 }
 
 // When the other side ends the chat, text that is being typed stays on the page and can be copied, on both sides.
@@ -355,15 +355,15 @@ func TestTypedTextOutlastsTheChat(t *testing.T) {
 			crystal.waits("the field is empty", field("text")+`?.value === ""`)
 			crystal.seesNowhere("my address")
 			require.False(t, ask[bool](crystal, `JSON.stringify(sessionStorage).includes("my address")`))
-			alice.clicks("button", "Complete wrapup")
-			alice.sees("Wrapup complete.")
+			alice.clicks("button", "Complete wrap-up")
+			alice.sees("Wrap-up complete.")
 		} else {
 			alice.types("textbox", "Your message", "You get it back on")
 			crystal.clicks("button", "End this chat")
-			alice.seesControl("button", "Complete wrapup")
+			alice.seesControl("button", "Complete wrap-up")
 			kept(alice, "You get it back on")
-			alice.clicks("button", "Complete wrapup")
-			alice.sees("Wrapup complete.")
+			alice.clicks("button", "Complete wrap-up")
+			alice.sees("Wrap-up complete.")
 			kept(alice, "You get it back on")
 			alice.clicks("button", "Discard")
 			alice.waits("it is discarded", `!document.querySelector("textarea[readonly]")`)
@@ -492,10 +492,10 @@ func TestAConfirmationOutlastsARefresh(t *testing.T) {
 	o.does(t, "end", sid, "--agent", "alice")
 	alice := o.agent(t, "alice")
 	alice.goes("/desk/" + sid)
-	alice.seesControl("button", "Complete wrapup")
+	alice.seesControl("button", "Complete wrap-up")
 	reached, letIn := alice.holdsBack("*/wrapup")
 	ask[bool](alice, `document.addEventListener("htmx:afterRequest", e => { if (e.detail.xhr.status === 200 && e.detail.elt.id === "page") window.refreshed = true; }) ?? true`)
-	alice.clicks("button", "Complete wrapup")
+	alice.clicks("button", "Complete wrap-up")
 	select {
 	case <-reached:
 	case <-time.After(patience):
@@ -505,11 +505,11 @@ func TestAConfirmationOutlastsARefresh(t *testing.T) {
 	ask[bool](alice, `htmx.trigger("#page", "refresh") ?? true`)
 	alice.waits("a refresh is answered before the action", "window.refreshed")
 	letIn()
-	alice.seesIn("#said", "Wrapup complete.")
+	alice.seesIn("#said", "Wrap-up complete.")
 	ask[bool](alice, `!(window.refreshed = false)`)
 	ask[bool](alice, `htmx.trigger("#page", "refresh") ?? true`)
 	alice.waits("another refresh is answered", "window.refreshed")
-	alice.seesIn("#said", "Wrapup complete.")
+	alice.seesIn("#said", "Wrap-up complete.")
 	require.NotContains(t, alice.at(), "said=")
 }
 
@@ -528,7 +528,7 @@ func TestAConfirmationIsForItsPage(t *testing.T) {
 	for _, other := range []string{"/desk", "/desk/" + first, "/desk/" + second} {
 		alice.calls(http.MethodGet, other, nil)
 	}
-	require.Contains(t, alice.calls(http.MethodGet, done.location, nil).body, "Wrapup complete.")
+	require.Contains(t, alice.calls(http.MethodGet, done.location, nil).body, "Wrap-up complete.")
 	require.Contains(t, alice.calls(http.MethodGet, ended.location, nil).body, "Ended. Complete your wrapup.")
-	require.NotContains(t, alice.calls(http.MethodGet, done.location, nil).body, "Wrapup complete.", "it is said once")
+	require.NotContains(t, alice.calls(http.MethodGet, done.location, nil).body, "Wrap-up complete.", "it is said once")
 }

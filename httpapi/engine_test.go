@@ -249,11 +249,11 @@ func (e *engine) tell(ctx context.Context, c *carried) error {
 		}
 		c.events, c.notes, due = nil, nil, false
 		for _, reserve := range answer.Matches {
-			matches, err := c.apply(reserve, nil)
+			reserved, err := c.apply(reserve, nil)
 			if err != nil {
 				return err
 			}
-			due = due || matches.Changed || matches.Stale
+			due = due || reserved.Changed || reserved.Stale
 		}
 	}
 	return nil

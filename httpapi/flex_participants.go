@@ -162,7 +162,7 @@ func (c *call) joinAsAgent(sid, identity string) (any, error) {
 	if err != nil {
 		return nil, c.notThere(err, "interaction", c.r.PathValue("interaction"))
 	}
-	offered, err := c.claim(v, agent)
+	offered, err := c.claim(v, "", agent)
 	if err != nil { // the desk refused it, so the worker does not record it
 		c.noteRefused(sid, conversation.AcceptCommand{Agent: agent, Meta: c.command("claim")}, err)
 		return nil, c.noClaim(agent, err)
@@ -184,16 +184,19 @@ func (c *call) noClaim(agent string, err error) error {
 	return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Agent: agent}, "no task of this conversation waits that %s can take", agent)
 }
 
-// claim claims the conversation's waiting task for the agent. It returns the task's SID after the conversation has
-// answered the match.
-func (c *call) claim(v *view, agent string) (string, error) {
+// claim claims the conversation's waiting task for the agent, or only the task with that SID where one is given. It returns
+// the task's SID after the conversation has answered the match.
+func (c *call) claim(v *view, only, agent string) (string, error) {
 	for _, task := range v.tasks {
+		if only != "" && task.SID != only {
+			continue
+		}
 		if task.OfferedTo(agent) || (task.Agent == agent && task.Status == conversation.TaskAssigned && c.token() != "") {
 			return task.SID, nil
 		}
 	}
 	c.settleConversation(v.sid, v.revision)
-	match, err := c.desk.Claim(c.ctx, v.sid, agent)
+	match, err := c.desk.Claim(c.ctx, cmp.Or(only, v.sid), agent)
 	if err != nil {
 		return "", err
 	}

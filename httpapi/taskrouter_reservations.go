@@ -248,7 +248,7 @@ func (c *call) createReservation() (any, error) {
 	if now := v.task(task); now == nil || !now.Status.Waiting() && now.Agent != agent {
 		return nil, c.notWaiting(task)
 	}
-	claimed, err := c.claim(v, agent)
+	claimed, err := c.claim(v, task, agent)
 	if err != nil {
 		return nil, c.noClaim(agent, err)
 	}

@@ -389,9 +389,9 @@ func (v *visit) wrapUp() error {
 		Agent: v.person.Name, Task: v.r.PostFormValue("task"), Disposition: typed.Disposition, Note: typed.WrapupNote, Meta: v.once(),
 	})
 	if err == nil && outcome.Unchanged && (typed.WrapupNote != "" || typed.Disposition != "") {
-		return v.desktop(http.StatusConflict, "This wrapup was completed before: the outcome and the note sent now were not kept.", typed)
+		return v.desktop(http.StatusConflict, "This wrap-up was completed before: the outcome and the note sent now were not kept.", typed)
 	}
-	return v.deskAfter("Wrapup complete.", err, typed)
+	return v.deskAfter("Wrap-up complete.", err, typed)
 }
 
 func (v *visit) takeBack() error {

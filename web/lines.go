@@ -44,7 +44,7 @@ func forAgents(t desk.Thread, reader string) []line {
 	for _, n := range t.Notes {
 		notes[n.SID] = n.Text
 		if n.Kind == conversation.NoteWrapup {
-			lines = append(lines, line{At: n.CreatedAt, Text: named.Agent(n.Author) + " left a wrapup note", Note: n.Text})
+			lines = append(lines, line{At: n.CreatedAt, Text: named.Agent(n.Author) + " left a wrap-up note", Note: n.Text})
 		}
 	}
 	for _, x := range t.Transfers {
@@ -70,7 +70,11 @@ func forAgents(t desk.Thread, reader string) []line {
 	}
 	lines = inOrder(lines)
 	if t.Conversation.Status != conversation.ConversationActive {
-		lines = append(lines, line{Text: "Chat ended."})
+		ended := "Conversation ended."
+		if t.Conversation.Channel == conversation.ChannelWeb {
+			ended = "Chat ended."
+		}
+		lines = append(lines, line{Text: ended})
 	}
 	return identified(lines)
 }
@@ -98,7 +102,8 @@ func forCustomer(t desk.Thread) []line {
 	lines := messages(t, func(m desk.Message) bool { return m.From == desk.FromCustomer }, "You")
 	for _, x := range t.Transfers {
 		lines = append(lines, line{At: x.CreatedAt, Text: "We’re connecting you with a colleague"})
-		if x.Status == conversation.TransferFailed && x.FailureReason != conversation.ReasonConversationClosed {
+		unanswered := []conversation.Reason{conversation.ReasonDeclined, conversation.ReasonExpired, conversation.ReasonTaskTimeout}
+		if x.Status == conversation.TransferFailed && slices.Contains(unanswered, x.FailureReason) {
 			lines = append(lines, line{At: x.EndedAt, Text: "We could not connect you with a colleague"})
 		}
 	}

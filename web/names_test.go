@@ -89,8 +89,8 @@ func TestTimelineKeepsPeoplesWords(t *testing.T) {
 		{conversation.Event{Name: conversation.EventReservationRejected, Reason: "expired", Cause: conversation.CauseAgent}, "alice declined: expired"},
 		{conversation.Event{Name: conversation.EventReservationRejected, Reason: "agent_unavailable", Cause: conversation.CauseAgent}, "alice declined: agent_unavailable"},
 		{conversation.Event{Name: conversation.EventReservationRejected, Reason: "agent_unavailable", Cause: conversation.CauseUnavailable}, "alice is no longer available"},
-		{conversation.Event{Name: conversation.EventTaskCompleted, Reason: "canceled", Disposition: "canceled"}, "alice completed the wrapup: canceled"},
-		{conversation.Event{Name: conversation.EventTaskCompleted, Reason: conversation.DispositionTimeout}, "alice’s wrapup completed itself"},
+		{conversation.Event{Name: conversation.EventTaskCompleted, Reason: "canceled", Disposition: "canceled"}, "alice completed the wrap-up: canceled"},
+		{conversation.Event{Name: conversation.EventTaskCompleted, Reason: conversation.DispositionTimeout}, "alice’s wrap-up was completed automatically"},
 		{conversation.Event{Name: conversation.EventTaskCanceled, Reason: "conversation_closed"}, "The task was canceled: the conversation was closed"},
 		{conversation.Event{Name: conversation.EventTransferAttemptFailed, Reason: "expired"}, "The transfer was not accepted: no agent answered in time"},
 	} {

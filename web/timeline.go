@@ -45,7 +45,7 @@ func timeline(t desk.Thread) []happening {
 	for _, r := range t.Refused {
 		text := "was refused: " + strings.ReplaceAll(string(r.Code), "_", " ")
 		if r.Code == conversation.CodeWrapupPending {
-			text = "was refused the accept: their wrapup is not complete"
+			text = "was refused the accept: their wrap-up is not complete"
 		}
 		told = append(told, happening{At: r.At, Text: named.Agent(r.Agent) + " " + text, Refused: true})
 	}
@@ -77,9 +77,9 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	case conversation.EventTaskWrapup:
 		said = agent + " wraps up"
 	case conversation.EventTaskCompleted:
-		said = agent + " completed the wrapup" + words
+		said = agent + " completed the wrap-up" + words
 		if e.Reason == conversation.DispositionTimeout {
-			said = agent + "’s wrapup completed itself"
+			said = agent + "’s wrap-up was completed automatically"
 		}
 	case conversation.EventTaskCanceled:
 		said = "The task was canceled" + why

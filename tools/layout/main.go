@@ -43,7 +43,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	print(packages)
+	show(packages)
 }
 
 // read returns the packages of a module, the largest first.
@@ -111,8 +111,8 @@ func receiver(expression ast.Expr) string {
 	return ""
 }
 
-// print prints a line for each package, and below it each type with too many methods.
-func print(packages []*pkg) {
+// show prints a line for each package, and below it each type with too many methods.
+func show(packages []*pkg) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "LINES\tPACKAGE\tMOST METHODS\tABOVE THE BOUNDS")
 	total := 0

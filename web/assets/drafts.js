@@ -9,7 +9,7 @@ const typed = "[data-draft]:not([type=radio], [type=checkbox], [type=hidden])";
 // and the conversation's SID.
 const labels = {
   text: "Message that was not sent", note: "Transfer note that was not sent", reason: "Reason for declining that was not sent",
-  disposition: "Disposition that was not saved", "wrapup-note": "Wrap-up note that was not saved",
+  disposition: "Outcome that was not saved", "wrapup-note": "Wrap-up note that was not saved",
   "close-reason": "Reason for closing that was not sent",
 };
 
