@@ -112,7 +112,7 @@ func copyDatabase(from, to string) error {
 		case errors.Is(err, fs.ErrNotExist):
 			err = os.RemoveAll(to + part)
 		case err == nil:
-			err = os.WriteFile(to+part, content, 0o600)
+			err = os.WriteFile(to+part, content, 0o600) //nolint:gosec // the run names its own files
 		}
 		if err != nil {
 			return fmt.Errorf("copy %s: %w", from+part, err)

@@ -97,7 +97,7 @@ func (ts *trials) see(ctx context.Context, t *trial, which int) (err error) {
 			if _, ended := errors.AsType[*serviceerror.NotFound](err); ended { // the answer to the attempt before was lost
 				return nil
 			}
-			return err
+			return err //nolint:wrapcheck // wrapped below
 		})
 	case poisonWorkflow:
 		err = c.poison(ctx)
@@ -260,13 +260,12 @@ func other(agent string) string {
 }
 
 // send retries a command until it is answered.
-func (c *trialTalk) send(ctx context.Context, command conversation.Command) (outcome conversation.Outcome, err error) {
+func (c *trialTalk) send(ctx context.Context, command conversation.Command) error {
 	command = under(uuid.NewString(), command)
-	err = untilAnswered(ctx, func(ctx context.Context) error {
-		outcome, err = c.baton.Send(ctx, c.sid, command)
+	return untilAnswered(ctx, func(ctx context.Context) error {
+		_, err := c.baton.Send(ctx, c.sid, command)
 		return err
 	})
-	return outcome, err
 }
 
 // request retries an HTTP request until it is answered.
@@ -331,7 +330,7 @@ func (c *trialTalk) takeOver(ctx context.Context) error {
 			}
 			continue
 		}
-		_, err = c.send(ctx, conversation.AcceptCommand{Agent: offered.Agent, Task: offered.SID})
+		err = c.send(ctx, conversation.AcceptCommand{Agent: offered.Agent, Task: offered.SID})
 		if err == nil {
 			break
 		}
@@ -366,7 +365,7 @@ func (c *trialTalk) wrapUp(ctx context.Context) error {
 	}
 	for _, task := range record.LiveTasks() {
 		if task.Status == conversation.TaskWrapping {
-			if _, err := c.send(ctx, conversation.WrapupCommand{Agent: task.Agent, Task: task.SID}); err != nil && !tooLate(err) {
+			if err := c.send(ctx, conversation.WrapupCommand{Agent: task.Agent, Task: task.SID}); err != nil && !tooLate(err) {
 				return err
 			}
 		}
@@ -385,11 +384,11 @@ func (c *trialTalk) transfer(ctx context.Context) error {
 		return fmt.Errorf("no agent has %s", c.sid)
 	}
 	transfer := conversation.TransferCommand{From: holder.Agent, To: conversation.Target{Agent: other(holder.Agent)}}
-	if _, err = c.send(ctx, transfer); conversation.CodeOf(err) == conversation.CodeAgentUnavailable {
+	if err = c.send(ctx, transfer); conversation.CodeOf(err) == conversation.CodeAgentUnavailable {
 		if err := c.comeBack(ctx); err != nil {
 			return err
 		}
-		_, err = c.send(ctx, transfer)
+		err = c.send(ctx, transfer)
 	}
 	if err != nil {
 		return err
@@ -399,7 +398,7 @@ func (c *trialTalk) transfer(ctx context.Context) error {
 
 // finish closes the conversation and finishes the wrap-ups.
 func (c *trialTalk) finish(ctx context.Context) error {
-	if _, err := c.send(ctx, conversation.CloseCommand{Reason: "enough"}); err != nil {
+	if err := c.send(ctx, conversation.CloseCommand{Reason: "enough"}); err != nil {
 		return err
 	}
 	return c.wrapUp(ctx)
@@ -463,7 +462,7 @@ func (s *environment) forgetAnswer(ctx context.Context, sid string) error {
 	cleared, attempts := int64(0), 0
 	err := again(ctx, 0, func() error {
 		attempts++
-		result, err := s.admin.ExecContext(ctx, `UPDATE answers SET status = 0, etag = '', body = '' WHERE body LIKE '%`+sid+`%'`)
+		result, err := s.admin.ExecContext(ctx, `UPDATE answers SET status = 0, etag = '', body = '' WHERE body LIKE $1`, "%"+sid+"%")
 		if err != nil {
 			return fmt.Errorf("clear an answer: %w", err)
 		}

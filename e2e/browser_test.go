@@ -247,7 +247,7 @@ func (v *visitor) holds(expression string) bool {
 	return err == nil && answer
 }
 
-// waits waits until an expression is true in the page.
+// waits polls until an expression is true in the page.
 func (v *visitor) waits(what, expression string) {
 	v.t.Helper()
 	waitFor(v.t, patience, v.name+" waits: "+what, func() bool { return v.holds(expression) })
@@ -397,7 +397,7 @@ const watched = `function() {
 	return true;
 }`
 
-// clicks clicks the control of that role and name with the mouse once it can be clicked. It repeats a click that
+// clicks presses the control of that role and name with the mouse once it can be clicked. It repeats a click that
 // did not reach the control.
 func (v *visitor) clicks(role, name string) {
 	v.t.Helper()

@@ -94,7 +94,7 @@ func (a *api) startsWithAlice() interaction {
 // participant returns the SID (UT…) of the agent who has or had that task.
 func participant(task string) string { return conversation.SameSID("UT", task) }
 
-// transfers transfers the interaction.
+// transfers sends a transfer of the interaction.
 func (a *api) transfers(i interaction, body map[string]any) (*flexapi.FlexV1InteractionTransfer, error) {
 	a.t.Helper()
 	return a.FlexV1.CreateInteractionTransfer(i.sid, i.channel, (&flexapi.CreateInteractionTransferParams{}).SetBody(body))

@@ -72,7 +72,7 @@ func (u *user) isRefused(t *testing.T, code conversation.Code, args ...string) {
 	require.Empty(t, r.stdout)
 }
 
-// starts starts a conversation and returns its SID.
+// starts begins a conversation and returns its SID.
 func (u *user) starts(t *testing.T, args ...string) string {
 	t.Helper()
 	sid := strings.TrimSpace(u.does(t, append([]string{"start", "--channel", "web", "--customer", "Crystal Minh"}, args...)...))

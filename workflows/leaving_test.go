@@ -34,7 +34,7 @@ func TestAClosedConversationEndsWithASummary(t *testing.T) {
 	require.Equal(t, startOfTest.Add(6*time.Second+quiet), s.env.Now().UTC(), "after a quiet moment")
 }
 
-// closes closes a conversation. Its quiet moment begins three seconds after the start.
+// closes ends a conversation. Its quiet moment begins three seconds after the start.
 func closes(s *scene) {
 	s.aliceAccepts()
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "alice"}) })

@@ -262,7 +262,7 @@ func (s *scene) aliceAccepts() {
 	})
 }
 
-// transfers transfers the conversation, a second after the step before.
+// transfers sends a transfer of the conversation, a second after the step before.
 func (s *scene) transfers(from string, to conversation.Target) {
 	s.step(func() { s.signal("transfer", conversation.TransferCommand{From: from, To: to}) })
 }
