@@ -14,7 +14,7 @@ import (
 const shortFor = 12 * time.Second
 
 // A short version of what `make chaos` does for minutes, with a new plan each time. Without PostgreSQL, the desk is
-// in a SQLite file; in CI, PostgreSQL is required.
+// in a SQLite file; in CI, PostgreSQL is required. Older copies of databases are tried in e2e.
 func TestAShortRunLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	o := options{

@@ -59,6 +59,8 @@ type options struct {
 	folder string
 	// keep leaves the databases in place. A run that found something leaves them in any case.
 	keep bool
+	// restores is set for a run that puts older copies of the databases in place at the end.
+	restores bool
 	// code is the folder of the module whose programs are run.
 	code string
 }
@@ -91,7 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{}
+	o := options{restores: true}
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Uint64Var(&o.seed, "seed", 0, "make the plan of this `NUMBER` (one by chance)")

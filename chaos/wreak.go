@@ -75,12 +75,17 @@ func wreak(ctx context.Context, o options, progress io.Writer) (_ *report, err e
 		return nil, fmt.Errorf("look at what there is: %w", err)
 	}
 	r.rested = time.Now()
-	tell.say("older copies of both databases are put in place, one after the other")
-	r.restores = restores(ctx, s, d, v.open())
+	if o.restores {
+		tell.say("older copies of both databases are put in place, one after the other")
+		r.restores = restores(ctx, s, d, v.open())
+	}
 	s.endedByItself()
 	s.endProcesses()
 	v.wrong = s.wrong
-	r.rows = append(v.judge(), r.judgeTrials(), r.judgeRestores())
+	r.rows = append(v.judge(), r.judgeTrials())
+	if o.restores {
+		r.rows = append(r.rows, r.judgeRestores())
+	}
 	r.wait(v.happened)
 	r.told, r.events = len(v.told), len(v.happened)
 	return r, nil
