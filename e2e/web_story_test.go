@@ -144,7 +144,7 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	crystal.sees("You’re in the queue; we’ll be with you shortly.")
 	alice.opens("Crystal Minh")
 	sid := path.Base(alice.at())
-	alice.seesIn(".offer", "A new conversation in support")
+	alice.seesIn(".offer", "New · support")
 	alice.seesIn("#thread", charged)
 	alice.axe()
 	alice.clicks("button", "Accept")

@@ -529,6 +529,6 @@ func TestAConfirmationIsForItsPage(t *testing.T) {
 		alice.calls(http.MethodGet, other, nil)
 	}
 	require.Contains(t, alice.calls(http.MethodGet, done.location, nil).body, "Wrap-up complete.")
-	require.Contains(t, alice.calls(http.MethodGet, ended.location, nil).body, "Ended. Complete your wrapup.")
+	require.Contains(t, alice.calls(http.MethodGet, ended.location, nil).body, "Ended. Complete your wrap-up.")
 	require.NotContains(t, alice.calls(http.MethodGet, done.location, nil).body, "Wrap-up complete.", "it is said once")
 }

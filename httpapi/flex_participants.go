@@ -195,6 +195,10 @@ func (c *call) claim(v *view, only, agent string) (string, error) {
 			return task.SID, nil
 		}
 	}
+	if only != "" && !v.task(only).Status.Waiting() {
+		return "", conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Task: only},
+			"task %s does not wait for an agent: see its state", only)
+	}
 	c.settleConversation(v.sid, v.revision)
 	match, err := c.desk.Claim(c.ctx, cmp.Or(only, v.sid), agent)
 	if err != nil {
