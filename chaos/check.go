@@ -39,7 +39,7 @@ type evidence struct {
 	pendingWebhooks, deadWebhooks int
 	// signals is how often each signal is in the histories, by conversation SID and command ID.
 	signals map[string]map[string]int
-	// replayed is how many histories were replayed; strayed holds the errors of those that did not replay.
+	// replayed is how many histories were replayed; strayed holds the errors of the failed replays.
 	replayed int
 	strayed  []error
 	// differ is where the desk differs from the conversations. looked is how many states were read during the run,

@@ -326,7 +326,7 @@ func (c *trialTalk) takeOver(ctx context.Context) error {
 				break
 			}
 			if err := pause(ctx, lookEvery/10); err != nil {
-				return fmt.Errorf("%s is offered to nobody: %w", c.sid, err)
+				return fmt.Errorf("no agent is offered %s: %w", c.sid, err)
 			}
 			continue
 		}
@@ -436,12 +436,7 @@ func (c *trialTalk) agree(ctx context.Context, open bool) error {
 // answersFromLost reports whether a worker answers from a state that the history does not have any more.
 func (c *trialTalk) answersFromLost(ctx context.Context) (lost bool, err error) {
 	err = untilAnswered(ctx, func(ctx context.Context) error {
-		processed, err := c.baton.HistoryLength(ctx, c.sid)
-		if err != nil {
-			return err
-		}
-		standing, err := c.baton.Standing(ctx, c.sid)
-		lost = processed > standing.Events
+		lost, err = reconcile.AnswersFromLost(ctx, c.baton, c.sid)
 		return err
 	})
 	return lost, err

@@ -94,7 +94,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"the demo is seeded once", testSeedDemo},
 		{"switches and plugins", testSwitches},
 		{"settings out of range are refused", testSettingsOutOfRange},
-		{"the verdict tells the facts", testFacts},
+		{"the desk answers with the facts", testFacts},
 
 		{"a queue's expression says who is on it", testQueueExpressions},
 		{"who joins a queue gets what waits", testJoiningIsPlaced},

@@ -108,7 +108,7 @@ func testFacts(t *testing.T, h *house) {
 	}
 	require.Equal(t, conversation.Facts{AgentKnown: true, AgentAvailable: true}, ask(conversation.FactsQuery{Agent: "alice"}))
 	require.Equal(t, conversation.Facts{AgentKnown: true}, ask(conversation.FactsQuery{Agent: "bob"}))
-	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Agent: "nobody"}))
+	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Agent: "unknown"}))
 	require.Equal(t, conversation.Facts{QueueKnown: true, QueueMembers: 2}, ask(conversation.FactsQuery{Queue: "support"}))
 	require.Equal(t, conversation.Facts{QueueKnown: true}, ask(conversation.FactsQuery{Queue: "empty"}))
 	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Queue: "nothing"}))

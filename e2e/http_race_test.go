@@ -135,7 +135,7 @@ func (f *front) heat(ctx context.Context, r *racer, sid, had, to string, withTag
 }
 
 // TestHTTPOneOfTwoAcceptsAtOnceWins: two clients accept one reservation at once, with the same ETag. One gets it,
-// and the other is told that it has changed.
+// and the other gets the status 412.
 func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 	t.Parallel()
 	f := openFront(t)

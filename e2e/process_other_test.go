@@ -6,7 +6,7 @@ import "testing"
 
 func (p *process) freeze(t *testing.T) {
 	t.Helper()
-	t.Skip("a process of this system can't be stopped and let go on")
+	t.Skip("stopping and continuing a process needs Unix signals")
 }
 
 func (p *process) thaw(*testing.T) {}

@@ -7,7 +7,7 @@ import (
 )
 
 // TestASenderIsNotifiedWhereverTheyAre: a sender is notified of a decline and of the acceptance without a reload,
-// with another conversation open and on another page. An agent who missed an offer is told in every tab why they
+// with another conversation open and on another page. Every tab tells an agent who missed an offer why they
 // are offline.
 func TestASenderIsNotifiedWhereverTheyAre(t *testing.T) {
 	t.Parallel()

@@ -427,7 +427,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		require.Equal(t, p.URL+"/sign-in", page.URL.String())
 		require.NotContains(t, page.Header, "Refresh")
 	})
-	t.Run("somebody unknown is told whom to ask", func(t *testing.T) { //nolint:paralleltest // see above
+	t.Run("an unknown person sees whom to ask", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser()
 		page := signIn(b, "mallory")
 		require.Equal(t, http.StatusForbidden, page.Status)
@@ -466,7 +466,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 			require.Contains(t, p.log.String(), line)
 		}
 	})
-	t.Run("somebody who says no", func(t *testing.T) { //nolint:paralleltest // see above
+	t.Run("a person who refuses consent", func(t *testing.T) { //nolint:paralleltest // see above
 		b := identitytest.NewBrowser()
 		page, err := b.Deny(t.Context(), p.open(b, "/sign-in/oidc"))
 		require.NoError(t, err)

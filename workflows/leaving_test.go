@@ -275,7 +275,7 @@ func TestWhoWaitsForAStartThatIsRefusedIsAnswered(t *testing.T) {
 func continues(t *testing.T, s *scene) *scene {
 	t.Helper()
 	s.step(func() { s.env.SetContinueAsNewSuggested(true) })
-	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "nobody"}) }) // a workflow task that reads the suggestion
+	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "unknown"}) }) // a workflow task that reads the suggestion
 	s.run()
 	require.Empty(t, s.desk.disagreements(s.record()), "the desk had been told everything")
 	return next(t, s)

@@ -224,7 +224,7 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 		return "", err
 	}
 	if agrees {
-		lost, err := r.answersFromLost(ctx, sid)
+		lost, err := AnswersFromLost(ctx, r.conversations, sid)
 		if err != nil {
 			return "", err
 		}
@@ -248,14 +248,14 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 	return Resynced, nil
 }
 
-// answersFromLost reports whether a worker answers from a state that was lost when an older copy of Temporal's database was
+// AnswersFromLost reports whether a worker answers from a state that was lost when an older copy of Temporal's database was
 // restored: it has processed more events than the history has. The worker drops the state at its next workflow task.
-func (r *Reconciler) answersFromLost(ctx context.Context, sid string) (bool, error) {
-	processed, err := r.conversations.HistoryLength(ctx, sid)
+func AnswersFromLost(ctx context.Context, c Conversations, sid string) (bool, error) {
+	processed, err := c.HistoryLength(ctx, sid)
 	if err != nil {
 		return false, fmt.Errorf("compare conversation %s: %w", sid, err)
 	}
-	standing, err := r.conversations.Standing(ctx, sid) // after the query: a history only grows
+	standing, err := c.Standing(ctx, sid) // after the query: a history only grows
 	if err != nil {
 		return false, fmt.Errorf("compare conversation %s: %w", sid, err)
 	}
