@@ -111,6 +111,8 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 		f.offered(t, sid, "alice")
 		f.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
 	}
+	// At rest, most connections of the pools are idle: whatever takes one of them meets the silence.
+	requireAgreement(t, f.centre, before...)
 	waitFor(t, patience, "the webhooks of before", func() bool { return r.wasToldAll(f.centre, before...) })
 	probes := map[string]string{"worker": worker.says(t, "The worker runs", "metrics"), "gateway": f.gateway.url}
 	bothReady := func() bool {

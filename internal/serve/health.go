@@ -13,7 +13,7 @@ import (
 
 // silentAfter is how long the dispatcher, the webhook sender or the listener may finish no round before the process
 // is not ready. It is shorter than the timeout of their transactions.
-const silentAfter = 8 * time.Second
+const silentAfter = 7 * time.Second
 
 // needBoth makes readiness depend on the Temporal server, the desk and the desk's listener.
 func needBoth(h *telemetry.Health, c client.Client, d *desk.Desk) {
