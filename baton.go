@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -109,12 +110,9 @@ func (c *Client) afterTheEnd(ctx context.Context, sid string, command conversati
 	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
 	defer cancel()
 	var record conversation.Record
-	value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.Query)
+	err := c.query(ctx, sid, workflows.Query, &record)
 	if _, unknown := errors.AsType[*serviceerror.NotFound](err); unknown {
 		return conversation.Outcome{}, unknownTo(sid)
-	}
-	if err == nil {
-		err = value.Get(&record)
 	}
 	if err != nil || record.Status != conversation.ConversationClosed {
 		return conversation.Outcome{}, over // the state is no longer available, or it ended without a close
@@ -235,24 +233,43 @@ func (c *Client) CloseAsync(ctx context.Context, sid string, command conversatio
 // State returns that refusal.
 func (c *Client) State(ctx context.Context, sid string) (conversation.Record, error) {
 	var record conversation.Record
-	within := firstAnswer
-	err := repeat(ctx, func() error {
-		ctx, cancel := context.WithTimeout(ctx, within)
-		defer cancel()
-		within *= 2
-		value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.Query)
-		if err != nil {
-			return err //nolint:wrapcheck // notFound wraps it
-		}
-		return value.Get(&record)
-	})
-	if err != nil {
+	if err := c.query(ctx, sid, workflows.Query, &record); err != nil {
 		return record, c.notFound(err, "read", sid)
 	}
 	if record.Status == "" {
 		return record, c.failure(ctx, sid)
 	}
 	return record, nil
+}
+
+// query asks a worker about the conversation and stores the answer in the value that result points to. It repeats
+// a query that the conversation has overtaken.
+func (c *Client) query(ctx context.Context, sid, name string, result any) error {
+	within, tries := firstAnswer, 0
+	return repeat(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		within *= 2
+		for {
+			value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", name)
+			if tries++; overtaken(err) && tries < queriesAtMost {
+				continue
+			}
+			if err != nil {
+				return err //nolint:wrapcheck // the caller wraps it
+			}
+			return value.Get(result)
+		}
+	})
+}
+
+// overtaken reports whether a query may have failed because the conversation has a new event since the query was
+// sent: a worker that must read the history for it then takes decided events for new ones
+// (https://github.com/temporalio/sdk-go/issues/755). A workflow that is not deterministic fails in the same way, but
+// every time.
+func overtaken(err error) bool {
+	failed, is := errors.AsType[*serviceerror.QueryFailed](err)
+	return is && strings.Contains(failed.Error(), notDeterministic)
 }
 
 // failure returns why the start of a conversation was refused, nil if it was not or is still being decided.
@@ -442,13 +459,7 @@ func (c *Client) Standing(ctx context.Context, sid string) (Standing, error) {
 // [Standing] has: the worker keeps a state that was lost when an older copy of Temporal's database was restored. It is 0 if
 // the worker's build does not tell.
 func (c *Client) HistoryLength(ctx context.Context, sid string) (length int64, err error) {
-	err = repeat(ctx, func() error {
-		value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", workflows.QueryHistoryLength)
-		if err != nil {
-			return err //nolint:wrapcheck // notFound wraps it
-		}
-		return value.Get(&length)
-	})
+	err = c.query(ctx, sid, workflows.QueryHistoryLength, &length)
 	if _, unknown := errors.AsType[*serviceerror.QueryFailed](err); unknown {
 		return 0, nil
 	}
@@ -474,6 +485,10 @@ const (
 	// that answers faster than the server's bookkeeping, and then waits until the timeout. A shorter timeout would
 	// be too short: the server reserves one second of it to report that no worker is there.
 	firstAnswer = 2 * time.Second
+	// queriesAtMost is how often a query may fail as one does that the conversation has overtaken.
+	queriesAtMost = 5
+	// notDeterministic begins the SDK's errors of a history that the workflow's code does not fit.
+	notDeterministic = "[TMPRL1100]"
 	// patience is how long a call without a deadline is retried.
 	patience = 30 * time.Second
 )

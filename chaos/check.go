@@ -39,9 +39,11 @@ type evidence struct {
 	pendingWebhooks, deadWebhooks int
 	// signals is how often each signal is in the histories, by conversation SID and command ID.
 	signals map[string]map[string]int
-	// replayed is how many histories were replayed; strayed holds the errors of the failed replays.
-	replayed int
-	strayed  []error
+	// histories is how many histories were read, and replayed how many of them were replayed. differing holds the
+	// errors of workflow tasks and replays that decided otherwise than the history.
+	histories int
+	replayed  int
+	differing []error
 	// differ is where the desk differs from the conversations. looked is how many states were read during the run,
 	// and broken is which invariants they broke. wrong is what processes did that no process may.
 	differ []error
@@ -729,8 +731,8 @@ func count(t *desk.Transfers, x *conversation.Transfer) {
 }
 
 func (v *evidence) replays() row {
-	r := row{what: "histories that replay as they ran", looked: v.replayed}
-	for _, err := range v.strayed {
+	r := row{what: "histories that replay as they ran", looked: v.histories}
+	for _, err := range v.differing {
 		r.err("%v", err)
 	}
 	return r

@@ -197,7 +197,8 @@ func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err
 // replayedAtMost is how many histories are replayed. All of them are read.
 const replayedAtMost = 400
 
-// readHistories reads the histories of all runs, counts the signals in them, and replays the runs.
+// readHistories reads the histories of all runs, counts the signals in them, looks for failed workflow tasks, and
+// replays the runs.
 func (v *evidence) readHistories(ctx context.Context, s *environment, _ *driver) error {
 	replayer, err := temporalenv.NewReplayer(nil)
 	if err != nil {
@@ -215,7 +216,12 @@ func (v *evidence) readHistories(ctx context.Context, s *environment, _ *driver)
 			if err := countSignals(counted, history); err != nil {
 				return fmt.Errorf("read the signals of %s: %w", sid, err)
 			}
+			failed := notDeterministic(sid, history)
 			mutex.Lock()
+			v.histories++
+			if failed != nil {
+				v.differing = append(v.differing, failed)
+			}
 			replay := v.replayed < replayedAtMost
 			if replay {
 				v.replayed++
@@ -224,7 +230,7 @@ func (v *evidence) readHistories(ctx context.Context, s *environment, _ *driver)
 			if replay {
 				if err := replayer.ReplayWorkflowHistory(silent, history); err != nil {
 					mutex.Lock()
-					v.strayed = append(v.strayed, fmt.Errorf("replay %s: %w", sid, err))
+					v.differing = append(v.differing, fmt.Errorf("replay %s: %w", sid, err))
 					mutex.Unlock()
 				}
 			}
@@ -250,6 +256,17 @@ func historyOf(ctx context.Context, temporal client.Client, sid, run string) (*h
 		history.Events = append(history.Events, event)
 	}
 	return history, nil
+}
+
+// notDeterministic returns an error if a workflow task failed because the worker decided otherwise than the history.
+func notDeterministic(sid string, history *historypb.History) error {
+	for _, event := range history.GetEvents() {
+		failed := event.GetWorkflowTaskFailedEventAttributes()
+		if failed.GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR {
+			return fmt.Errorf("event %d of %s: %s", event.GetEventId(), sid, failed.GetFailure().GetMessage())
+		}
+	}
+	return nil
 }
 
 // countSignals counts the signals by command ID.

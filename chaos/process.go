@@ -15,9 +15,10 @@ import (
 	"github.com/baton-transfers/baton/internal/child"
 )
 
-// faultWords are what no process may print, whatever fault hits it: a data race, a panic, the SDK's report that a
-// replay differs from the history, and a potential deadlock.
-var faultWords = []string{"WARNING: DATA RACE", "panic:", "TMPRL1100", "Potential deadlock detected"}
+// faultWords are what no process may print, whatever fault hits it: a data race, a panic, and a potential deadlock.
+// The SDK's report of a workflow that is not deterministic (TMPRL1100) is not among them: a query that a conversation
+// has overtaken causes it too. The histories tell whether a workflow task failed.
+var faultWords = []string{"WARNING: DATA RACE", "panic:", "Potential deadlock detected"}
 
 // stoppedWords are the words among them that a stopped process may print. The SDK's deadlock detector takes the
 // pause of the process for a pause of the workflow. It fails the workflow task, which is retried.
