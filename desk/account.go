@@ -14,6 +14,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // tokenBytes is the number of random bytes in an auth token or a key's secret.
@@ -81,10 +82,10 @@ func (d *Desk) Account(ctx context.Context) (Account, error) {
 		return account, err
 	}
 	err = d.exclusiveTx(ctx, "make the account", func(t *transaction) error {
-		now := micros(d.now())
-		_, err := t.exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
+		now := sqldb.Micros(d.now())
+		_, err := t.Exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
 			VALUES (1, $1, $2, $3, '', '', $4, $4) ON CONFLICT (id) DO NOTHING`,
-			conversation.SIDOf(PrefixAccount, uuid.New()), t.sealed(accountToken, accountRow, newToken()), DefaultWorkspaceName, now)
+			conversation.SIDOf(PrefixAccount, uuid.New()), t.Sealed(accountToken, accountRow, newToken()), DefaultWorkspaceName, now)
 		if err != nil {
 			return err
 		}
@@ -101,8 +102,8 @@ func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
 	}
 	var account Account
 	err := d.exclusiveTx(ctx, "renew the auth token", func(t *transaction) error {
-		now := micros(d.now())
-		if _, err := t.exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, t.sealed(accountToken, accountRow, newToken()), now); err != nil {
+		now := sqldb.Micros(d.now())
+		if _, err := t.Exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, t.Sealed(accountToken, accountRow, newToken()), now); err != nil {
 			return err
 		}
 		t.secure(ctx, seclog.Entry{Event: seclog.AuthTokenRenewed})
@@ -145,12 +146,12 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 		if overlap == 0 {
 			w = WebhookSecret{Current: secret}
 		}
-		if _, err := t.exec(ctx, `UPDATE account SET webhook_secret = $1, webhook_secret_next = $2, webhook_secret_next_at = $3, updated_at = $4 WHERE id = 1`,
-			t.sealed(accountWebhook, accountRow, w.Current), t.sealed(accountWebhookNext, accountRow, w.Next), micros(w.NextAt), micros(now)); err != nil {
+		if _, err := t.Exec(ctx, `UPDATE account SET webhook_secret = $1, webhook_secret_next = $2, webhook_secret_next_at = $3, updated_at = $4 WHERE id = 1`,
+			t.Sealed(accountWebhook, accountRow, w.Current), t.Sealed(accountWebhookNext, accountRow, w.Next), sqldb.Micros(w.NextAt), sqldb.Micros(now)); err != nil {
 			return err
 		}
 		t.secure(ctx, seclog.Entry{Event: seclog.WebhookSecretRenewed})
-		if err := t.audit(ctx, micros(now), changed{what: "account.webhook_secret", after: "renewed, overlap " + overlap.String()}); err != nil {
+		if err := t.audit(ctx, sqldb.Micros(now), changed{what: "account.webhook_secret", after: "renewed, overlap " + overlap.String()}); err != nil {
 			return err
 		}
 		account, _, err = t.account(ctx)
@@ -164,7 +165,7 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 func (d *Desk) NoteSecretShown(ctx context.Context, name string) error {
 	return d.exclusiveTx(ctx, "record that a secret was shown", func(t *transaction) error {
 		t.secure(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: name})
-		return t.audit(ctx, micros(d.now()), changed{what: "account." + name, after: "shown"})
+		return t.audit(ctx, sqldb.Micros(d.now()), changed{what: "account." + name, after: "shown"})
 	})
 }
 
@@ -185,12 +186,12 @@ func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Accou
 		if refusal := validWorkspace(&account.Workspace); refusal != nil {
 			return refusal
 		}
-		w, now := account.Workspace, micros(d.now())
+		w, now := account.Workspace, sqldb.Micros(d.now())
 		if err := t.auditWorkspace(ctx, now, before, w); err != nil {
 			return err
 		}
-		if _, err = t.exec(ctx, `UPDATE account SET workspace_name = $1, event_callback_url = $2, events_filter = $3, updated_at = $4 WHERE id = 1`,
-			w.FriendlyName, t.sealed(accountCallback, accountRow, w.EventCallbackURL), strings.Join(w.EventsFilter, ","), now); err != nil {
+		if _, err = t.Exec(ctx, `UPDATE account SET workspace_name = $1, event_callback_url = $2, events_filter = $3, updated_at = $4 WHERE id = 1`,
+			w.FriendlyName, t.Sealed(accountCallback, accountRow, w.EventCallbackURL), strings.Join(w.EventsFilter, ","), now); err != nil {
 			return err
 		}
 		account, _, err = t.account(ctx)
@@ -236,11 +237,11 @@ func validWorkspace(w *Workspace) *conversation.Refusal {
 }
 
 func (t *transaction) account(ctx context.Context) (Account, bool, error) {
-	return firstRow(ctx, t, func(r row) (a Account, err error) {
+	return sqldb.First(ctx, t, func(r sqldb.Row) (a Account, err error) {
 		filter, id := "", accountRow
-		err = r.Scan(&a.SID, opened{accountToken, &id, &a.AuthToken}, &a.Workspace.FriendlyName,
-			opened{accountCallback, &id, &a.Workspace.EventCallbackURL}, &filter, instant{&a.CreatedAt}, instant{&a.UpdatedAt},
-			opened{accountWebhook, &id, &a.Webhook.Current}, opened{accountWebhookNext, &id, &a.Webhook.Next}, instant{&a.Webhook.NextAt})
+		err = r.Scan(&a.SID, sqldb.Opened(accountToken, &id, &a.AuthToken), &a.Workspace.FriendlyName,
+			sqldb.Opened(accountCallback, &id, &a.Workspace.EventCallbackURL), &filter, sqldb.Instant(&a.CreatedAt), sqldb.Instant(&a.UpdatedAt),
+			sqldb.Opened(accountWebhook, &id, &a.Webhook.Current), sqldb.Opened(accountWebhookNext, &id, &a.Webhook.Next), sqldb.Instant(&a.Webhook.NextAt))
 		if filter != "" {
 			a.Workspace.EventsFilter = strings.Split(filter, ",")
 		}

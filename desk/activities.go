@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Activity is an agent's state under TaskRouter's name. Every desk has one activity for each presence. An
@@ -48,8 +49,8 @@ func (t *transaction) activities(ctx context.Context) ([]Activity, error) {
 		a.CreatedAt, a.UpdatedAt = account.CreatedAt, account.CreatedAt
 		activities = append(activities, a)
 	}
-	added, err := all(ctx, t, func(r row) (a Activity, err error) {
-		err = r.Scan(&a.SID, &a.Name, &a.Available, instant{&a.CreatedAt}, instant{&a.UpdatedAt})
+	added, err := sqldb.All(ctx, t, func(r sqldb.Row) (a Activity, err error) {
+		err = r.Scan(&a.SID, &a.Name, &a.Available, sqldb.Instant(&a.CreatedAt), sqldb.Instant(&a.UpdatedAt))
 		a.Presence = PresenceBreak
 		if a.Available {
 			a.Presence = PresenceAvailable
@@ -69,9 +70,9 @@ func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (ad
 		if err := t.freeActivityName(ctx, name, ""); err != nil {
 			return err
 		}
-		now := micros(d.now())
-		if _, err := t.exec(ctx, `INSERT INTO activities (sid, name, available, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)`,
-			sid, name, flag(available), now); err != nil {
+		now := sqldb.Micros(d.now())
+		if _, err := t.Exec(ctx, `INSERT INTO activities (sid, name, available, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)`,
+			sid, name, sqldb.Flag(available), now); err != nil {
 			return err
 		}
 		stands := map[bool]Presence{true: PresenceAvailable, false: PresenceBreak}[available]
@@ -101,8 +102,8 @@ func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Ac
 		if err != nil {
 			return err
 		}
-		now := micros(d.now())
-		if _, err := t.exec(ctx, `UPDATE activities SET name = $2, updated_at = $3 WHERE sid = $1`, sid, name, now); err != nil {
+		now := sqldb.Micros(d.now())
+		if _, err := t.Exec(ctx, `UPDATE activities SET name = $2, updated_at = $3 WHERE sid = $1`, sid, name, now); err != nil {
 			return err
 		}
 		if err := t.audit(ctx, now, changed{"activity.name", before.Name, before.Name, name}); err != nil {
@@ -121,7 +122,7 @@ func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
 		if err := t.ownActivity(ctx, sid); err != nil {
 			return err
 		}
-		holder, held, err := firstRow(ctx, t, value[string], `SELECT name FROM agents WHERE activity = $1 LIMIT 1`, sid)
+		holder, held, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM agents WHERE activity = $1 LIMIT 1`, sid)
 		switch {
 		case err != nil:
 			return err
@@ -132,10 +133,10 @@ func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
 		if err != nil {
 			return err
 		}
-		if _, err = t.exec(ctx, `DELETE FROM activities WHERE sid = $1`, sid); err != nil {
+		if _, err = t.Exec(ctx, `DELETE FROM activities WHERE sid = $1`, sid); err != nil {
 			return err
 		}
-		return t.audit(ctx, micros(d.now()), changed{"activity.removed", before.Name, string(before.Presence), ""})
+		return t.audit(ctx, sqldb.Micros(d.now()), changed{"activity.removed", before.Name, string(before.Presence), ""})
 	})
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // phoneDigits is the minimum number of digits in a telephone number.
@@ -74,7 +76,7 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 		return nil, nil
 	}
 	chosen := map[string]bool{}
-	for _, c := range []column{customerAddress, memberAddress, memberIdentity} {
+	for _, c := range []sqldb.Column{customerAddress, memberAddress, memberIdentity} {
 		if err := d.findAddress(ctx, c, wanted, chosen); err != nil {
 			return nil, err
 		}
@@ -87,7 +89,7 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 	err := d.readTx(ctx, "find a customer's conversations", func(t *transaction) error {
 		found = found[:0]
 		for sid := range chosen {
-			created, is, err := firstRow(ctx, t, value[int64], `SELECT created_at FROM conversations WHERE sid = $1`, sid)
+			created, is, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT created_at FROM conversations WHERE sid = $1`, sid)
 			if err != nil {
 				return err
 			}
@@ -111,18 +113,18 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 }
 
 // findAddress adds the conversations in which a column has the canonical address.
-func (d *Desk) findAddress(ctx context.Context, c column, wanted string, chosen map[string]bool) error {
+func (d *Desk) findAddress(ctx context.Context, c sqldb.Column, wanted string, chosen map[string]bool) error {
 	of := "conversation"
-	if c.table == customerAddress.table {
+	if c.Table == customerAddress.Table {
 		of = "sid"
 	}
-	query := fmt.Sprintf(`SELECT %[1]s, %[2]s, %[3]s FROM %[4]s WHERE %[1]s > $1 AND %[3]s <> '' ORDER BY %[1]s LIMIT $2`, c.key, of, c.name, c.table)
+	query := fmt.Sprintf(`SELECT %[1]s, %[2]s, %[3]s FROM %[4]s WHERE %[1]s > $1 AND %[3]s <> '' ORDER BY %[1]s LIMIT $2`, c.Key, of, c.Name, c.Table)
 	type kept struct{ key, conversation, address string }
 	for after := ""; ; {
 		var some []kept
 		err := d.readTx(ctx, "find an address", func(t *transaction) (err error) {
-			some, err = all(ctx, t, func(r row) (k kept, err error) {
-				err = r.Scan(&k.key, &k.conversation, opened{c, &k.key, &k.address})
+			some, err = sqldb.All(ctx, t, func(r sqldb.Row) (k kept, err error) {
+				err = r.Scan(&k.key, &k.conversation, sqldb.Opened(c, &k.key, &k.address))
 				return k, err
 			}, query, after, addressesAtOnce)
 			return err

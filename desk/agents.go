@@ -13,6 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Role determines what an agent may do.
@@ -142,7 +143,7 @@ func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err 
 			}
 		}
 		name = added.Name
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		if err := t.addAgent(ctx, added, now); err != nil {
 			return err
 		}
@@ -198,7 +199,7 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 			a.Activity = ""
 		}
 	}
-	added, err := t.exec(ctx, `INSERT INTO agents (name, sid, role, presence, presence_at, idle_since, created_at, friendly_name, attributes, activity, updated_at, folded)
+	added, err := t.Exec(ctx, `INSERT INTO agents (name, sid, role, presence, presence_at, idle_since, created_at, friendly_name, attributes, activity, updated_at, folded)
 		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8, $5, $9) ON CONFLICT (name) DO NOTHING`,
 		a.Name, conversation.AgentSID(a.Name), string(a.Role), string(a.Presence), now, a.FriendlyName, cmp.Or(a.Attributes, "{}"), a.Activity,
 		searchKey(a.Name, a.FriendlyName))
@@ -209,7 +210,7 @@ func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error
 		return taken("name", "there is an agent named %q already: choose another name", a.Name)
 	}
 	for _, channel := range conversation.Channels() {
-		if _, err := t.exec(ctx, `INSERT INTO agent_channels (agent, channel, capacity, load) VALUES ($1, $2, $3, 0)`,
+		if _, err := t.Exec(ctx, `INSERT INTO agent_channels (agent, channel, capacity, load) VALUES ($1, $2, $3, 0)`,
 			a.Name, string(channel), a.Capacity); err != nil {
 			return err
 		}
@@ -273,7 +274,7 @@ func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange)
 			return refusal
 		}
 	}
-	return d.exclusiveTx(ctx, "change agent "+name, func(t *transaction) error { return t.updateAgent(ctx, name, change, micros(d.now())) })
+	return d.exclusiveTx(ctx, "change agent "+name, func(t *transaction) error { return t.updateAgent(ctx, name, change, sqldb.Micros(d.now())) })
 }
 
 func (t *transaction) updateAgent(ctx context.Context, name string, change AgentChange, now int64) error {
@@ -297,14 +298,14 @@ func (t *transaction) updateAgent(ctx context.Context, name string, change Agent
 		if err := t.audit(ctx, now, changed{"agent.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `UPDATE agents SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
+		if _, err := t.Exec(ctx, `UPDATE agents SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
 			searchKey(name, *change.FriendlyName)); err != nil {
 			return err
 		}
 	}
 	if change.Attributes != nil {
 		attributes := cmp.Or(*change.Attributes, "{}")
-		others, err := t.exec(ctx, `UPDATE agents SET attributes = $2, updated_at = $3 WHERE name = $1 AND attributes <> $2`, name, attributes, now)
+		others, err := t.Exec(ctx, `UPDATE agents SET attributes = $2, updated_at = $3 WHERE name = $1 AND attributes <> $2`, name, attributes, now)
 		if err != nil {
 			return err
 		}
@@ -355,7 +356,7 @@ func (t *transaction) giveRole(ctx context.Context, a Agent, role Role, now int6
 	if err := t.keepAdministrator(ctx, a); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, `UPDATE agents SET role = $2, updated_at = $3 WHERE name = $1`, a.Name, string(role), now); err != nil {
+	if _, err := t.Exec(ctx, `UPDATE agents SET role = $2, updated_at = $3 WHERE name = $1`, a.Name, string(role), now); err != nil {
 		return err
 	}
 	t.secure(ctx, seclog.Entry{Event: seclog.RoleChanged, Subject: a.Name, Reason: string(role)})
@@ -367,7 +368,7 @@ func (t *transaction) keepAdministrator(ctx context.Context, a Agent) error {
 	if a.Role != RoleAdmin {
 		return nil
 	}
-	_, another, err := firstRow(ctx, t, value[string], `SELECT name FROM agents WHERE role = 'admin' AND name <> $1 LIMIT 1`, a.Name)
+	_, another, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM agents WHERE role = 'admin' AND name <> $1 LIMIT 1`, a.Name)
 	if err == nil && !another {
 		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: a.Name, Field: "role"},
 			"%s is the only administrator: make another agent one first", a.Name)
@@ -409,7 +410,7 @@ func validObject(text string, limit int) *conversation.Refusal {
 		return nil
 	case utf8.RuneCountInString(text) > limit:
 		return invalid("attributes", "attributes are JSON of at most %d characters", limit)
-	case !storable(text) || json.Unmarshal([]byte(text), &attributes) != nil || attributes == nil:
+	case !sqldb.Storable(text) || json.Unmarshal([]byte(text), &attributes) != nil || attributes == nil:
 		return invalid("attributes", `attributes are a JSON object, as in {"skills":["billing"]}`)
 	}
 	return nil
@@ -427,7 +428,7 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 		if err := t.keepAdministrator(ctx, before); err != nil {
 			return err
 		}
-		live, _, err := firstRow(ctx, t, value[int], `SELECT
+		live, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT
 			(SELECT count(*) FROM tasks WHERE agent = $1 AND completed_at = 0 AND canceled_at = 0)
 			+ (SELECT count(*) FROM placements WHERE agent = $1)`, name)
 		if err != nil {
@@ -437,20 +438,20 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: name},
 				"%s still has %s: let them be completed or moved, then remove the agent", name, howMany(live, "live task"))
 		}
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		if err := t.auditLeaving(ctx, before, now); err != nil {
 			return err
 		}
-		if _, err = t.exec(ctx, `DELETE FROM identities WHERE agent = $1`, name); err != nil {
+		if _, err = t.Exec(ctx, `DELETE FROM identities WHERE agent = $1`, name); err != nil {
 			return err
 		}
-		if _, err = t.exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {
+		if _, err = t.Exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {
 			return err
 		}
 		if err := t.dismissAll(ctx, name, now); err != nil {
 			return err
 		}
-		keys, err := all(ctx, t, scanKey, selectKeys+` WHERE agent = $1 ORDER BY created_at, sid`, name)
+		keys, err := sqldb.All(ctx, t, scanKey, selectKeys+` WHERE agent = $1 ORDER BY created_at, sid`, name)
 		if err != nil {
 			return err
 		}
@@ -488,17 +489,17 @@ func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversatio
 		if err := t.knowAgent(ctx, name); err != nil {
 			return err
 		}
-		return t.setCapacity(ctx, name, channel, capacity, micros(d.now()))
+		return t.setCapacity(ctx, name, channel, capacity, sqldb.Micros(d.now()))
 	})
 }
 
 func (t *transaction) setCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int, now int64) error {
 	t.afterCommit.place = true
-	before, _, err := firstRow(ctx, t, value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
+	before, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
 	if err != nil || before == capacity {
 		return err
 	}
-	if _, err := t.exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2`, name, string(channel), capacity); err != nil {
+	if _, err := t.Exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2`, name, string(channel), capacity); err != nil {
 		return err
 	}
 	is := fmt.Sprintf("%s %d", channel, capacity)
@@ -555,7 +556,7 @@ func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err error) {
 	err = d.queryOne(ctx, "read agent "+sid, func(t *transaction) error {
 		var found bool
-		name, found, err = firstRow(ctx, t, value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
+		name, found, err = sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
 		if err == nil && !found {
 			return unknownAgent(sid)
 		}
@@ -576,10 +577,10 @@ func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) 
 	if err != nil {
 		return nil, err
 	}
-	agents, err := all(ctx, t, func(r row) (a Agent, err error) {
+	agents, err := sqldb.All(ctx, t, func(r sqldb.Row) (a Agent, err error) {
 		var activity, attributes string
-		err = r.Scan(&a.Name, &a.SID, &a.FriendlyName, &attributes, &a.Role, &a.Presence, &activity, instant{&a.PresenceSince}, instant{&a.IdleSince},
-			instant{&a.CreatedAt}, instant{&a.UpdatedAt})
+		err = r.Scan(&a.Name, &a.SID, &a.FriendlyName, &attributes, &a.Role, &a.Presence, &activity, sqldb.Instant(&a.PresenceSince), sqldb.Instant(&a.IdleSince),
+			sqldb.Instant(&a.CreatedAt), sqldb.Instant(&a.UpdatedAt))
 		a.FriendlyName, a.Attributes = cmp.Or(a.FriendlyName, a.Name), json.RawMessage(attributes)
 		a.Channels, a.Queues, a.Activity = []AgentChannel{}, []string{}, ActivityOf(a.Presence)
 		for _, other := range activities {
@@ -600,7 +601,7 @@ func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) 
 	for i := range agents {
 		byName[agents[i].Name] = &agents[i]
 	}
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var agent string
 		var c AgentChannel
 		err := r.Scan(&agent, &c.Channel, &c.Capacity, &c.Load)
@@ -616,7 +617,7 @@ func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) 
 			return slices.Index(conversation.Channels(), a.Channel) - slices.Index(conversation.Channels(), b.Channel)
 		})
 	}
-	return agents, eachRow(ctx, t, func(r row) error {
+	return agents, sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var agent, queue string
 		err := r.Scan(&agent, &queue)
 		if a := byName[agent]; a != nil {
@@ -634,7 +635,7 @@ func (t *transaction) knowAgent(ctx context.Context, name string) error {
 
 // presenceOf returns the agent's presence; refused with unknown_agent.
 func (t *transaction) presenceOf(ctx context.Context, name string) (Presence, error) {
-	presence, found, err := firstRow(ctx, t, value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
+	presence, found, err := sqldb.First(ctx, t, sqldb.Value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
 	if err == nil && !found {
 		return "", unknownAgent(name)
 	}
@@ -643,7 +644,7 @@ func (t *transaction) presenceOf(ctx context.Context, name string) (Presence, er
 
 // countLoad recounts the agent's tasks and matches on the channel.
 func (t *transaction) countLoad(ctx context.Context, agent string, channel conversation.Channel) error {
-	_, err := t.exec(ctx, `UPDATE agent_channels SET load =
+	_, err := t.Exec(ctx, `UPDATE agent_channels SET load =
 			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending')
 			+ (SELECT count(*) FROM placements WHERE agent = $1 AND channel = $2)
 		WHERE agent = $1 AND channel = $2`, agent, string(channel))

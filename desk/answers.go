@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Answer is the stored answer to a request that may be repeated.
@@ -31,11 +33,11 @@ const (
 // stored answer, or one with Status 0. A token is remembered for a day.
 func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer Answer, err error) {
 	look := func(t *transaction) (found bool, err error) {
-		answer, found, err = firstRow(ctx, t, func(r row) (a Answer, err error) {
-			err = r.Scan(&a.Request, &a.Status, &a.ETag, opened{answerBody, &token, &a.Body}, &a.Changes, instant{&a.At})
+		answer, found, err = sqldb.First(ctx, t, func(r sqldb.Row) (a Answer, err error) {
+			err = r.Scan(&a.Request, &a.Status, &a.ETag, sqldb.Opened(answerBody, &token, &a.Body), &a.Changes, sqldb.Instant(&a.At))
 			return a, err
 		}, `SELECT request, status, etag, body, changes, created_at FROM answers WHERE token = $1 AND created_at >= $2`,
-			token, micros(d.now().Add(-answersKept)))
+			token, sqldb.Micros(d.now().Add(-answersKept)))
 		return found, err
 	}
 	known := false
@@ -48,15 +50,15 @@ func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer A
 	}
 	err = d.sharedTx(ctx, "note that a request is carried out", func(t *transaction) error {
 		now := d.now()
-		if _, err := t.exec(ctx, `DELETE FROM answers WHERE token IN (SELECT token FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2`+t.skipLocked("answers")+`)`,
-			micros(now.Add(-answersKept)), answersDropped); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM answers WHERE token IN (SELECT token FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2`+t.SkipLocked("answers")+`)`,
+			sqldb.Micros(now.Add(-answersKept)), answersDropped); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM answers WHERE token = $1 AND created_at < $2`, token, micros(now.Add(-answersKept))); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM answers WHERE token = $1 AND created_at < $2`, token, sqldb.Micros(now.Add(-answersKept))); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, 0, '', '', $3)
-			ON CONFLICT (token) DO NOTHING`, token, request, micros(now)); err != nil {
+		if _, err := t.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, 0, '', '', $3)
+			ON CONFLICT (token) DO NOTHING`, token, request, sqldb.Micros(now)); err != nil {
 			return err
 		}
 		_, err := look(t)
@@ -68,9 +70,9 @@ func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer A
 // KeepAnswer stores the answer to a request with that token. A later answer does not replace it.
 func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
 	return d.sharedTx(ctx, "keep the answer to a request", func(t *transaction) error {
-		_, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+		_, err := t.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (token) DO UPDATE SET status = excluded.status, etag = excluded.etag, body = excluded.body WHERE answers.status = 0`,
-			token, a.Request, a.Status, a.ETag, t.sealed(answerBody, token, a.Body), micros(d.now()))
+			token, a.Request, a.Status, a.ETag, t.Sealed(answerBody, token, a.Body), sqldb.Micros(d.now()))
 		return err
 	})
 }
@@ -79,7 +81,7 @@ func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
 // again.
 func (d *Desk) DropAnswer(ctx context.Context, token string) error {
 	return d.sharedTx(ctx, "forget a request that was refused", func(t *transaction) error {
-		_, err := t.exec(ctx, `DELETE FROM answers WHERE token = $1 AND status = 0 AND changes = 0`, token)
+		_, err := t.Exec(ctx, `DELETE FROM answers WHERE token = $1 AND status = 0 AND changes = 0`, token)
 		return err
 	})
 }
@@ -108,7 +110,7 @@ func (o *once) change(ctx context.Context, t *transaction, now time.Time, do fun
 	if o == nil {
 		return do(t)
 	}
-	made, begun, err := firstRow(ctx, t, value[int], `SELECT changes FROM answers WHERE token = $1`, o.token)
+	made, begun, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT changes FROM answers WHERE token = $1`, o.token)
 	if err != nil {
 		return err
 	}
@@ -116,15 +118,15 @@ func (o *once) change(ctx context.Context, t *transaction, now time.Time, do fun
 	case made > o.changes:
 		return ErrDoneBefore
 	case !begun: // the same request was refused and deleted in the meantime
-		if _, err := t.exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at, changes) VALUES ($1, $2, 0, '', '', $3, $4)
-			ON CONFLICT (token) DO NOTHING`, o.token, o.request, micros(now), o.changes); err != nil {
+		if _, err := t.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at, changes) VALUES ($1, $2, 0, '', '', $3, $4)
+			ON CONFLICT (token) DO NOTHING`, o.token, o.request, sqldb.Micros(now), o.changes); err != nil {
 			return err
 		}
 	}
 	if err := do(t); err != nil {
 		return err
 	}
-	noted, err := t.exec(ctx, `UPDATE answers SET changes = changes + 1 WHERE token = $1 AND changes = $2`, o.token, o.changes)
+	noted, err := t.Exec(ctx, `UPDATE answers SET changes = changes + 1 WHERE token = $1 AND changes = $2`, o.token, o.changes)
 	if err == nil && noted == 0 {
 		return ErrDoneBefore // by the same request, concurrently
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // AuditEntry is one value that was changed manually, such as a setting, an agent or a plugin. Automatic effects,
@@ -82,25 +83,25 @@ type AuditFilter struct {
 
 // AuditList returns a page of the selected entries, newest first.
 func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Found[AuditEntry], err error) {
-	list := listing[AuditEntry]{
-		columns: `position, at, changed_by, what, subject, changed_from, changed_to`, from: `audit`,
-		scan: func(r row) (e AuditEntry, err error) {
-			err = r.Scan(&e.Position, instant{&e.At}, &e.By, &e.What, &e.Subject, &e.Before, &e.After)
+	list := sqldb.Listing[AuditEntry]{
+		Columns: `position, at, changed_by, what, subject, changed_from, changed_to`, From: `audit`,
+		Scan: func(r sqldb.Row) (e AuditEntry, err error) {
+			err = r.Scan(&e.Position, sqldb.Instant(&e.At), &e.By, &e.What, &e.Subject, &e.Before, &e.After)
 			return e, err
 		},
-		key: "position", keyOf: func(e AuditEntry) (int64, string) { return e.Position, "" }, descending: true,
+		Key: "position", KeyOf: func(e AuditEntry) (int64, string) { return e.Position, "" }, Descending: true,
 	}
 	if f.Kind != "" {
-		list.where(`kind = $%d`, string(f.Kind))
+		list.Where(`kind = $%d`, string(f.Kind))
 	}
 	if f.Subject != "" {
-		list.where(`subject = $%d`, f.Subject)
+		list.Where(`subject = $%d`, f.Subject)
 	}
 	if f.By != "" {
-		list.where(`changed_by = $%d`, f.By)
+		list.Where(`changed_by = $%d`, f.By)
 	}
 	err = d.readTx(ctx, "read the audit list", func(t *transaction) error {
-		found, err = list.page(ctx, t, p)
+		found, err = list.Page(ctx, t, p)
 		return err
 	})
 	return found, err
@@ -125,11 +126,11 @@ func (t *transaction) audit(ctx context.Context, now int64, values ...changed) e
 
 // record records the change even if its texts are equal, as for a secret.
 func (t *transaction) record(ctx context.Context, now int64, c changed) error {
-	position, _, err := firstRow(ctx, t, value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
+	position, _, err := sqldb.First(ctx, t, sqldb.Value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
 	if err != nil {
 		return wrap("take a position in the audit list", err)
 	}
-	_, err = t.exec(ctx, `INSERT INTO audit (position, at, changed_by, kind, what, subject, changed_from, changed_to)
+	_, err = t.Exec(ctx, `INSERT INTO audit (position, at, changed_by, kind, what, subject, changed_from, changed_to)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, position, now, actor(ctx), string(kindOf(c.what)), c.what, c.subject, c.before, c.after)
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // awaitPoll is how often a waiter checks for a revision that another process may have stored.
@@ -36,7 +38,7 @@ func (d *Desk) AwaitRevision(ctx context.Context, sid string, revision int) erro
 // revision returns the revision that the desk shows, 0 for an unknown conversation.
 func (d *Desk) revision(ctx context.Context, sid string) (revision int, err error) {
 	err = d.queryOne(ctx, "read the revision of conversation "+sid, func(t *transaction) error {
-		revision, _, err = firstRow(ctx, t, value[int], `SELECT revision FROM conversations WHERE sid = $1`, sid)
+		revision, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT revision FROM conversations WHERE sid = $1`, sid)
 		return err
 	})
 	return revision, err

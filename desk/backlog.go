@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Backlog is the work that waits at the desk: for agents, for delivery to conversations, and for delivery as
@@ -45,8 +46,8 @@ type Pending struct {
 func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
 	err = d.readTx(ctx, "read what waits", func(t *transaction) error {
 		b = Backlog{At: d.now(), Conversations: map[conversation.ConversationStatus]int{}}
-		if b.Lines, err = all(ctx, t, func(r row) (l WaitingLine, err error) {
-			err = r.Scan(&l.Queue, &l.Channel, &l.Waiting, instant{&l.Oldest})
+		if b.Lines, err = sqldb.All(ctx, t, func(r sqldb.Row) (l WaitingLine, err error) {
+			err = r.Scan(&l.Queue, &l.Channel, &l.Waiting, sqldb.Instant(&l.Oldest))
 			return l, err
 		}, `SELECT queue, channel, count(*), min(queued_at) FROM tasks WHERE waiting = 1 AND direct = 0 GROUP BY queue, channel`); err != nil {
 			return err
@@ -61,21 +62,21 @@ func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
 			{&b.Webhooks, `SELECT n, coalesce((SELECT at FROM events WHERE position = oldest), (SELECT at FROM desk_events WHERE position = oldest), 0)
 				FROM (SELECT count(*) AS n, min(position) AS oldest FROM webhooks WHERE dead = 0) pending`},
 		} {
-			*part.into, _, err = firstRow(ctx, t, func(r row) (p Pending, err error) {
-				err = r.Scan(&p.Count, instant{&p.Oldest})
+			*part.into, _, err = sqldb.First(ctx, t, func(r sqldb.Row) (p Pending, err error) {
+				err = r.Scan(&p.Count, sqldb.Instant(&p.Oldest))
 				return p, err
 			}, part.query)
 			if err != nil {
 				return err
 			}
 		}
-		if b.Dead, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM webhooks WHERE dead = 1`); err != nil {
+		if b.Dead, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 1`); err != nil {
 			return err
 		}
-		if b.Unqueued, _, err = firstRow(ctx, t, value[int], `SELECT f.position - c.position FROM feed f, webhook_cursor c WHERE f.id = 1 AND c.id = 1`); err != nil {
+		if b.Unqueued, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT f.position - c.position FROM feed f, webhook_cursor c WHERE f.id = 1 AND c.id = 1`); err != nil {
 			return err
 		}
-		return eachRow(ctx, t, func(r row) error {
+		return sqldb.Each(ctx, t, func(r sqldb.Row) error {
 			var status conversation.ConversationStatus
 			var count int
 			err := r.Scan(&status, &count)

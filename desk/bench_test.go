@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 func benchmarkHouse(b *testing.B) *house {
@@ -60,7 +61,7 @@ func BenchmarkPlaceAmong(b *testing.B) {
 				h.dispatch()
 				b.StopTimer()
 				require.NoError(b, h.exclusiveTx(h.t.Context(), "release", func(t *transaction) error {
-					matches, err := all(h.t.Context(), t, scanMatch, selectMatches)
+					matches, err := sqldb.All(h.t.Context(), t, scanMatch, selectMatches)
 					if err != nil {
 						return err
 					}

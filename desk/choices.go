@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"strings"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Choices are the labels of agents and queues in lists to choose from. A label is the friendly name, followed by
@@ -34,7 +36,7 @@ func (t *transaction) choices(ctx context.Context) (c Choices, err error) {
 }
 
 func (t *transaction) choicesOf(ctx context.Context, table string) (map[string]string, error) {
-	entries, err := all(ctx, t, func(r row) (e chosen, err error) {
+	entries, err := sqldb.All(ctx, t, func(r sqldb.Row) (e chosen, err error) {
 		var folds string
 		err = r.Scan(&e.name, &e.friendly, &folds)
 		e.friendly = cmp.Or(e.friendly, e.name)

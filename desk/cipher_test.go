@@ -15,6 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 func testKey(t testing.TB, id string) string {
@@ -233,7 +234,7 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	for _, c := range sealedColumns {
 		texts, err := columnTexts(sealedHouse, c)
 		require.NoError(t, err)
-		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, sealedPrefix+"first.") }), "%s: %q", c, texts)
+		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, "enc:v1:first.") }), "%s: %q", c, texts)
 	}
 
 	// With another key nothing can be read, and the error names the missing key.
@@ -245,16 +246,16 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 
 	// A sealed text is bound to its row.
 	require.NoError(t, sealedHouse.exclusiveTx(t.Context(), "swap two texts", func(tx *transaction) error {
-		_, err := tx.exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.sid)
+		_, err := tx.Exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.sid)
 		return err
 	}))
 	_, err = sealedHouse.Conversation(t.Context(), th.sid)
 	require.ErrorContains(t, err, "changed or moved")
 }
 
-func columnTexts(h *house, c column) (texts []string, err error) {
+func columnTexts(h *house, c sqldb.Column) (texts []string, err error) {
 	err = h.readTx(context.Background(), "read a column", func(t *transaction) error {
-		texts, err = all(context.Background(), t, value[string], `SELECT `+c.name+` FROM `+c.table)
+		texts, err = sqldb.All(context.Background(), t, sqldb.Value[string], `SELECT `+c.Name+` FROM `+c.Table)
 		return err
 	})
 	return texts, err
@@ -451,7 +452,7 @@ func TestEveryColumnHasAVerdict(t *testing.T) {
 	}
 	var texts []string
 	require.NoError(t, h.readTx(t.Context(), "read the columns", func(tx *transaction) (err error) {
-		texts, err = all(t.Context(), tx, value[string], `SELECT m.name || '.' || p.name FROM sqlite_schema m JOIN pragma_table_info(m.name) p
+		texts, err = sqldb.All(t.Context(), tx, sqldb.Value[string], `SELECT m.name || '.' || p.name FROM sqlite_schema m JOIN pragma_table_info(m.name) p
 			WHERE m.type = 'table' AND p.type = 'TEXT' AND m.name NOT LIKE 'sqlite_%' ORDER BY 1`)
 		return err
 	}))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Claim matches a waiting task with an available agent who chooses it: the task with that SID (WT…), or the one
@@ -44,7 +45,7 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 	if task.Status == conversation.TaskReserved && task.Agent == agent {
 		return match{reservation: task.Reservation.SID, task: task.SID, number: task.PendingSeq, agent: agent}, nil
 	}
-	matched, found, err := firstRow(ctx, t, scanMatch, selectMatches+` WHERE task = $1`, task.SID)
+	matched, found, err := sqldb.First(ctx, t, scanMatch, selectMatches+` WHERE task = $1`, task.SID)
 	switch {
 	case err != nil:
 		return match{}, err
@@ -82,7 +83,7 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 // holdClaimed locks the conversation, or the task's conversation, and the routing.
 func (t *transaction) holdClaimed(ctx context.Context, sid string) error {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
-		of, _, err := firstRow(ctx, t, value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
+		of, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
 		if err != nil {
 			return err
 		}
@@ -105,7 +106,7 @@ func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
 	if err := t.refuseGone(ctx, sid); err != nil {
 		return Task{}, err
 	}
-	task, found, err := firstRow(ctx, t, scanTask, selectTasks+`
+	task, found, err := sqldb.First(ctx, t, scanTask, selectTasks+`
 		WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved') ORDER BY t.placement LIMIT 1`, sid)
 	if err == nil && !found {
 		return Task{}, conversation.Refuse(conversation.CodeNoReservation, conversation.Details{},
@@ -120,7 +121,7 @@ func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error
 		task   string
 		status conversation.TaskStatus
 	}
-	h, found, err := firstRow(ctx, t, func(r row) (h held, err error) {
+	h, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (h held, err error) {
 		err = r.Scan(&h.task, &h.status)
 		return h, err
 	}, `SELECT sid, status FROM tasks WHERE conversation = $1 AND agent = $2 AND status IN ('assigned', 'wrapping') LIMIT 1`, sid, agent)
@@ -137,7 +138,7 @@ func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error
 
 // refuseGone refuses a conversation whose workflow was found to no longer run.
 func (t *transaction) refuseGone(ctx context.Context, sid string) error {
-	gone, _, err := firstRow(ctx, t, value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
+	gone, _, err := sqldb.First(ctx, t, sqldb.Value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
 	if err == nil && gone {
 		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
 			"the conversation's workflow no longer runs: its task can't be taken any more")

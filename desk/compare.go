@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Shown is the desk's state of a conversation, for comparison with the conversation itself.
@@ -31,14 +32,14 @@ type ShownTask struct {
 func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
 	err = d.readTx(ctx, "read what is shown of conversation "+sid, func(t *transaction) error {
 		shown = Shown{Live: map[string]ShownTask{}}
-		err := eachRow(ctx, t, func(r row) error {
+		err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 			shown.Known = true
 			return r.Scan(&shown.Open, &shown.Revision, &shown.Events, &shown.Chain)
 		}, `SELECT CASE WHEN status = 'closed' THEN 0 ELSE 1 END, revision, events, chain FROM conversations WHERE sid = $1 AND revision > 0`, sid)
 		if err != nil {
 			return err
 		}
-		return eachRow(ctx, t, func(r row) error {
+		return sqldb.Each(ctx, t, func(r sqldb.Row) error {
 			var task string
 			var as ShownTask
 			err := r.Scan(&task, &as.Status, &as.Agent)
@@ -52,7 +53,7 @@ func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
 // OpenConversations returns the SIDs, in order, of at most limit conversations after that SID that are not closed.
 func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (sids []string, err error) {
 	err = d.queryOne(ctx, "list open conversations", func(t *transaction) error {
-		sids, err = all(ctx, t, value[string], `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND sid > $1 ORDER BY sid LIMIT $2`,
+		sids, err = sqldb.All(ctx, t, sqldb.Value[string], `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND sid > $1 ORDER BY sid LIMIT $2`,
 			after, limit)
 		return err
 	})
@@ -63,20 +64,20 @@ func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (
 // recently taken first. It records that they are taken now.
 func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int) (sids []string, err error) {
 	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
-	before := micros(d.now().Add(-since))
+	before := sqldb.Micros(d.now().Add(-since))
 	err = d.queryOne(ctx, "look for conversations to compare", func(t *transaction) error {
-		sids, err = all(ctx, t, value[string], due, before, limit)
+		sids, err = sqldb.All(ctx, t, sqldb.Value[string], due, before, limit)
 		return err
 	})
 	if err != nil || len(sids) == 0 {
 		return nil, err
 	}
 	err = d.sharedTx(ctx, "take conversations to compare", func(t *transaction) error {
-		if sids, err = all(ctx, t, value[string], due+t.skipLocked("conversations"), before, limit); err != nil {
+		if sids, err = sqldb.All(ctx, t, sqldb.Value[string], due+t.SkipLocked("conversations"), before, limit); err != nil {
 			return err
 		}
 		for _, sid := range sids {
-			if _, err := t.exec(ctx, `UPDATE conversations SET compared_at = $2 WHERE sid = $1`, sid, micros(d.now())); err != nil {
+			if _, err := t.Exec(ctx, `UPDATE conversations SET compared_at = $2 WHERE sid = $1`, sid, sqldb.Micros(d.now())); err != nil {
 				return err
 			}
 		}
@@ -89,8 +90,8 @@ func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int
 func (d *Desk) Lease(ctx context.Context, name string, every time.Duration) (mine bool, err error) {
 	err = d.sharedTx(ctx, "lease "+name, func(t *transaction) error {
 		now := d.now()
-		changed, err := t.exec(ctx, `INSERT INTO leases (name, until) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE leases.until <= $3`, name, micros(now.Add(every)), micros(now))
+		changed, err := t.Exec(ctx, `INSERT INTO leases (name, until) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE leases.until <= $3`, name, sqldb.Micros(now.Add(every)), sqldb.Micros(now))
 		mine = changed > 0
 		return err
 	})

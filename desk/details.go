@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Details are a conversation's names and the data that it was started with over HTTP. The rules do not use them.
@@ -51,12 +52,12 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 		return "", refusal
 	}
 	err := d.sharedTx(ctx, "open conversation "+draft.SID, func(t *transaction) error {
-		now := micros(d.now())
-		opened, err := t.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
+		now := sqldb.Micros(d.now())
+		opened, err := t.Exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
 			VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, $6, 0) ON CONFLICT (sid) DO NOTHING`,
-			draft.SID, string(conversation.ConversationActive), string(draft.Channel), t.sealed(customerName, draft.SID, draft.Customer.Name),
-			t.sealed(customerAddress, draft.SID, draft.Customer.Address), now)
+			draft.SID, string(conversation.ConversationActive), string(draft.Channel), t.Sealed(customerName, draft.SID, draft.Customer.Name),
+			t.Sealed(customerAddress, draft.SID, draft.Customer.Address), now)
 		if err != nil || opened == 0 {
 			return err
 		}
@@ -70,8 +71,8 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
 	customer = customer.Clean()
 	return d.sharedTx(ctx, "change draft "+sid, func(t *transaction) error {
-		_, err := t.exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
-			sid, string(channel), t.sealed(customerName, sid, customer.Name), t.sealed(customerAddress, sid, customer.Address))
+		_, err := t.Exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
+			sid, string(channel), t.Sealed(customerName, sid, customer.Name), t.Sealed(customerAddress, sid, customer.Address))
 		return err
 	})
 }
@@ -82,8 +83,8 @@ func (c Conversation) IsDraft() bool { return c.Revision == 0 }
 // CloseDraft closes a conversation that was never started. It does not change one that was started.
 func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
 	return d.sharedTx(ctx, "close conversation "+sid, func(t *transaction) error {
-		_, err := t.exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
-			sid, string(conversation.ConversationClosed), micros(d.now()))
+		_, err := t.Exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
+			sid, string(conversation.ConversationClosed), sqldb.Micros(d.now()))
 		return err
 	})
 }
@@ -112,7 +113,7 @@ func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)
 		if refusal := validDetails(&details); refusal != nil {
 			return refusal
 		}
-		if err := t.saveDetails(ctx, details, micros(d.now())); err != nil {
+		if err := t.saveDetails(ctx, details, sqldb.Micros(d.now())); err != nil {
 			return err
 		}
 		details, err = t.details(ctx, sid)
@@ -133,7 +134,7 @@ func validDetails(details *Details) *conversation.Refusal {
 		{"interaction_context_sid", details.ContextSID},
 		{"webhook_ttid", details.WebhookTTID},
 	} {
-		if utf8.RuneCountInString(text.value) > conversation.MaxText || !storable(text.value) {
+		if utf8.RuneCountInString(text.value) > conversation.MaxText || !sqldb.Storable(text.value) {
 			return invalid(text.field, "%s can have at most %d characters of text", text.field, conversation.MaxText)
 		}
 	}
@@ -147,16 +148,16 @@ func validDetails(details *Details) *conversation.Refusal {
 const selectDetails = `SELECT conversation, friendly_name, unique_name, attributes, workflow, context_sid, webhook_ttid, started_by, created_at, updated_at
 	FROM conversation_details`
 
-func scanDetails(r row) (details Details, err error) {
+func scanDetails(r sqldb.Row) (details Details, err error) {
 	of := &details.Conversation
-	err = r.Scan(of, opened{detailsFriendlyName, of, &details.FriendlyName}, opened{detailsUniqueName, of, &details.UniqueName},
-		opened{detailsAttributes, of, &details.Attributes}, &details.Workflow, opened{detailsContext, of, &details.ContextSID},
-		opened{detailsWebhook, of, &details.WebhookTTID}, &details.StartedBy, instant{&details.CreatedAt}, instant{&details.UpdatedAt})
+	err = r.Scan(of, sqldb.Opened(detailsFriendlyName, of, &details.FriendlyName), sqldb.Opened(detailsUniqueName, of, &details.UniqueName),
+		sqldb.Opened(detailsAttributes, of, &details.Attributes), &details.Workflow, sqldb.Opened(detailsContext, of, &details.ContextSID),
+		sqldb.Opened(detailsWebhook, of, &details.WebhookTTID), &details.StartedBy, sqldb.Instant(&details.CreatedAt), sqldb.Instant(&details.UpdatedAt))
 	return details, err
 }
 
 func (t *transaction) details(ctx context.Context, sid string) (Details, error) {
-	details, found, err := firstRow(ctx, t, scanDetails, selectDetails+` WHERE conversation = $1`, sid)
+	details, found, err := sqldb.First(ctx, t, scanDetails, selectDetails+` WHERE conversation = $1`, sid)
 	if err == nil && !found {
 		return Details{Conversation: sid, Attributes: "{}"}, nil
 	}
@@ -177,15 +178,15 @@ func (t *transaction) saveDetails(ctx context.Context, details Details, now int6
 		details.Attributes = "{}"
 	}
 	of := details.Conversation
-	_, err := t.exec(ctx, `INSERT INTO conversation_details (conversation, friendly_name, unique_name, attributes, workflow, context_sid,
+	_, err := t.Exec(ctx, `INSERT INTO conversation_details (conversation, friendly_name, unique_name, attributes, workflow, context_sid,
 			webhook_ttid, started_by, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
 		ON CONFLICT (conversation) DO UPDATE SET friendly_name = excluded.friendly_name, unique_name = excluded.unique_name,
 			attributes = excluded.attributes, workflow = excluded.workflow, context_sid = excluded.context_sid,
 			webhook_ttid = excluded.webhook_ttid, started_by = excluded.started_by, updated_at = excluded.updated_at`,
-		of, t.sealed(detailsFriendlyName, of, details.FriendlyName), t.sealed(detailsUniqueName, of, details.UniqueName),
-		t.sealed(detailsAttributes, of, details.Attributes), details.Workflow, t.sealed(detailsContext, of, details.ContextSID),
-		t.sealed(detailsWebhook, of, details.WebhookTTID), details.StartedBy, now)
+		of, t.Sealed(detailsFriendlyName, of, details.FriendlyName), t.Sealed(detailsUniqueName, of, details.UniqueName),
+		t.Sealed(detailsAttributes, of, details.Attributes), details.Workflow, t.Sealed(detailsContext, of, details.ContextSID),
+		t.Sealed(detailsWebhook, of, details.WebhookTTID), details.StartedBy, now)
 	return err
 }
 
@@ -203,9 +204,9 @@ func (d *Desk) ConversationNamed(ctx context.Context, uniqueName string) (sid st
 }
 
 func (t *transaction) conversationNamed(ctx context.Context, uniqueName string) (string, bool, error) {
-	named, args, err := t.keptAs(detailsUniqueName, uniqueName, 1)
+	named, args, err := t.StoredAs(detailsUniqueName, uniqueName, 1)
 	if err != nil {
 		return "", false, err
 	}
-	return firstRow(ctx, t, value[string], `SELECT conversation FROM conversation_details WHERE `+named, args...)
+	return sqldb.First(ctx, t, sqldb.Value[string], `SELECT conversation FROM conversation_details WHERE `+named, args...)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/naming"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Directory lists the queues and agents that an agent may transfer a conversation to.
@@ -70,7 +71,7 @@ func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Di
 		return found, err
 	}
 	like := naming.Containing(q.Search)
-	found.Queues, err = all(ctx, t, func(r row) (e QueueEntry, err error) {
+	found.Queues, err = sqldb.All(ctx, t, func(r sqldb.Row) (e QueueEntry, err error) {
 		err = r.Scan(&e.Name, &e.FriendlyName, &e.Members, &e.Available, &e.Waiting)
 		e.Choice = choices.Queue(e.Name)
 		return e, err
@@ -82,7 +83,7 @@ func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Di
 	if err != nil {
 		return found, err
 	}
-	found.Agents, err = all(ctx, t, func(r row) (e AgentEntry, err error) {
+	found.Agents, err = sqldb.All(ctx, t, func(r sqldb.Row) (e AgentEntry, err error) {
 		err = r.Scan(&e.Name, &e.FriendlyName, &e.Presence, &e.Load, &e.Capacity)
 		e.Choice = choices.Agent(e.Name)
 		return e, err

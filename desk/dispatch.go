@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Courier delivers commands to conversations.
@@ -80,7 +81,7 @@ type matchable struct {
 
 func (t *transaction) matchable(ctx context.Context) (work matchable, err error) {
 	for _, channel := range conversation.Channels() {
-		lines, err := all(ctx, t, func(r row) (line, error) {
+		lines, err := sqldb.All(ctx, t, func(r sqldb.Row) (line, error) {
 			l := line{channel: channel}
 			err := r.Scan(&l.queue)
 			return l, err
@@ -94,7 +95,7 @@ func (t *transaction) matchable(ctx context.Context) (work matchable, err error)
 		}
 		work.lines = append(work.lines, lines...)
 	}
-	work.agents, err = all(ctx, t, value[string], `SELECT name FROM agents
+	work.agents, err = sqldb.All(ctx, t, sqldb.Value[string], `SELECT name FROM agents
 		WHERE presence = 'available' AND EXISTS (SELECT 1 FROM tasks WHERE waiting = 1 AND direct = 1 AND agent = agents.name)`)
 	return work, err
 }
@@ -215,12 +216,12 @@ func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
 		}
 		for i := range due {
 			due[i].attempts++
-			next := micros(now.Add(retryAfter(due[i].attempts)))
+			next := sqldb.Micros(now.Add(retryAfter(due[i].attempts)))
 			update := `UPDATE placements SET deliver_at = $2, attempts = $3 WHERE task = $1`
 			if due[i].command.Name() == conversation.CommandDecline {
 				update = `UPDATE declines SET deliver_at = $2, attempts = $3 WHERE reservation = $1`
 			}
-			if _, err := t.exec(ctx, update, due[i].key, next, due[i].attempts); err != nil {
+			if _, err := t.Exec(ctx, update, due[i].key, next, due[i].attempts); err != nil {
 				return err
 			}
 		}
@@ -240,24 +241,24 @@ func retryAfter(attempts int) time.Duration {
 // due reads the declines and matches that are due for delivery, those due longest first; declines come before
 // matches.
 func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]delivery, error) {
-	declines, err := all(ctx, t, func(r row) (item delivery, err error) {
+	declines, err := sqldb.All(ctx, t, func(r sqldb.Row) (item delivery, err error) {
 		decline := conversation.DeclineCommand{Reason: ReasonAgentUnavailable, Unavailable: true}
 		err = r.Scan(&item.key, &decline.Task, &item.conversation, &decline.Agent, &item.attempts)
 		decline.CommandID = "desk/decline/" + item.key
 		item.command = decline
 		return item, err
-	}, `SELECT reservation, task, conversation, agent, attempts FROM declines WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.skipLocked("declines"),
-		micros(now), limit)
+	}, `SELECT reservation, task, conversation, agent, attempts FROM declines WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.SkipLocked("declines"),
+		sqldb.Micros(now), limit)
 	if err != nil || len(declines) == limit {
 		return declines, err
 	}
-	matches, err := all(ctx, t, func(r row) (item delivery, err error) {
+	matches, err := sqldb.All(ctx, t, func(r sqldb.Row) (item delivery, err error) {
 		var reserve conversation.ReserveCommand
 		err = r.Scan(&item.key, &reserve.Reservation, &item.conversation, &reserve.Agent, &reserve.PendingSeq, &item.attempts)
 		reserve.Task = item.key
 		item.command = reserve
 		return item, err
-	}, `SELECT task, reservation, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.skipLocked("placements"),
-		micros(now), limit-len(declines))
+	}, `SELECT task, reservation, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.SkipLocked("placements"),
+		sqldb.Micros(now), limit-len(declines))
 	return append(declines, matches...), err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // ending ends the tasks, offers and transfers that are live at the desk but not in the conversation. Its
@@ -23,7 +24,7 @@ type ending struct {
 
 // end ends everything that is not in the snapshot.
 func (e *ending) end(ctx context.Context, p conversation.Snapshot) error {
-	tasks, err := all(ctx, e.transaction, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, e.transaction, scanTask, selectTasks+`
 		WHERE t.conversation = $1 AND t.completed_at = 0 AND t.canceled_at = 0 ORDER BY t.placement`, e.conversation)
 	if err != nil {
 		return wrap("read its live tasks", err)
@@ -48,7 +49,7 @@ func (e *ending) end(ctx context.Context, p conversation.Snapshot) error {
 	if err := e.endTransfers(ctx, p, statuses); err != nil {
 		return err
 	}
-	_, err = e.exec(ctx, `UPDATE conversations SET events = $2 WHERE sid = $1`, e.conversation, e.number)
+	_, err = e.Exec(ctx, `UPDATE conversations SET events = $2 WHERE sid = $1`, e.conversation, e.number)
 	return err
 }
 
@@ -60,7 +61,7 @@ func (e *ending) tell(event conversation.Event) {
 }
 
 func (e *ending) endReservations(ctx context.Context, p conversation.Snapshot, statuses map[string]conversation.TaskStatus) error {
-	live, err := all(ctx, e.transaction, scanReservation, selectReservations+`
+	live, err := sqldb.All(ctx, e.transaction, scanReservation, selectReservations+`
 		WHERE conversation = $1 AND status IN ('pending', 'accepted', 'wrapping') ORDER BY number`, e.conversation)
 	if err != nil {
 		return wrap("read its reservations", err)
@@ -72,11 +73,11 @@ func (e *ending) endReservations(ctx context.Context, p conversation.Snapshot, s
 		if kept(v) {
 			continue
 		}
-		if _, err := e.exec(ctx, `UPDATE reservations SET status = $2, reason = $3, updated_at = $4 WHERE sid = $1`, v.SID,
-			string(conversation.ReservationCanceled), e.sealed(reservationReason, v.SID, string(e.reason)), micros(e.now)); err != nil {
+		if _, err := e.Exec(ctx, `UPDATE reservations SET status = $2, reason = $3, updated_at = $4 WHERE sid = $1`, v.SID,
+			string(conversation.ReservationCanceled), e.Sealed(reservationReason, v.SID, string(e.reason)), sqldb.Micros(e.now)); err != nil {
 			return wrap("end reservation "+v.SID, err)
 		}
-		if _, err := e.exec(ctx, `DELETE FROM declines WHERE reservation = $1`, v.SID); err != nil {
+		if _, err := e.Exec(ctx, `DELETE FROM declines WHERE reservation = $1`, v.SID); err != nil {
 			return err
 		}
 		e.agents = append(e.agents, v.Agent)
@@ -89,11 +90,11 @@ func (e *ending) endReservations(ctx context.Context, p conversation.Snapshot, s
 }
 
 func (e *ending) endTask(ctx context.Context, task Task) error {
-	if _, err := e.exec(ctx, `UPDATE tasks SET status = $2, canceled_reason = $3, canceled_at = $4, waiting = 0 WHERE sid = $1`,
-		task.SID, string(task.Status), string(e.reason), micros(e.now)); err != nil {
+	if _, err := e.Exec(ctx, `UPDATE tasks SET status = $2, canceled_reason = $3, canceled_at = $4, waiting = 0 WHERE sid = $1`,
+		task.SID, string(task.Status), string(e.reason), sqldb.Micros(e.now)); err != nil {
 		return err
 	}
-	matched, err := all(ctx, e.transaction, value[string], `DELETE FROM placements WHERE task = $1 RETURNING agent`, task.SID)
+	matched, err := sqldb.All(ctx, e.transaction, sqldb.Value[string], `DELETE FROM placements WHERE task = $1 RETURNING agent`, task.SID)
 	if err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func (e *ending) endTask(ctx context.Context, task Task) error {
 }
 
 func (e *ending) endTransfers(ctx context.Context, p conversation.Snapshot, statuses map[string]conversation.TaskStatus) error {
-	active, err := all(ctx, e.transaction, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active'`, e.conversation)
+	active, err := sqldb.All(ctx, e.transaction, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active'`, e.conversation)
 	if err != nil {
 		return wrap("read its transfers", err)
 	}
@@ -117,8 +118,8 @@ func (e *ending) endTransfers(ctx context.Context, p conversation.Snapshot, stat
 		if slices.ContainsFunc(p.Transfers, func(own *conversation.Transfer) bool { return own.SID == x.SID }) {
 			continue
 		}
-		if _, err := e.exec(ctx, `UPDATE transfers SET status = $2, failure_reason = $3, ended_at = $4 WHERE sid = $1`, x.SID,
-			string(conversation.TransferFailed), string(e.reason), micros(e.now)); err != nil {
+		if _, err := e.Exec(ctx, `UPDATE transfers SET status = $2, failure_reason = $3, ended_at = $4 WHERE sid = $1`, x.SID,
+			string(conversation.TransferFailed), string(e.reason), sqldb.Micros(e.now)); err != nil {
 			return wrap("end transfer "+x.SID, err)
 		}
 		e.tell(conversation.Event{
@@ -145,14 +146,14 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 			events, revision int
 			chain            string
 		}
-		c, known, err := firstRow(ctx, t, func(r row) (c found, err error) {
+		c, known, err := sqldb.First(ctx, t, func(r sqldb.Row) (c found, err error) {
 			err = r.Scan(&c.channel, &c.status, &c.events, &c.revision, &c.chain)
 			return c, err
 		}, `SELECT channel, status, events, revision, chain FROM conversations WHERE sid = $1 AND revision > 0`, sid) // a draft has no workflow
 		if err != nil || !known || c.revision != seen.Revision || c.chain != seen.Chain {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM declines WHERE conversation = $1`, sid); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM declines WHERE conversation = $1`, sid); err != nil {
 			return err
 		}
 		if c.status == conversation.ConversationClosed {
@@ -166,8 +167,8 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 		if err := e.end(ctx, conversation.Snapshot{}); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `UPDATE conversations SET status = 'closed', closed_at = $2, gone = 1, revision = revision + 1 WHERE sid = $1`,
-			sid, micros(e.now)); err != nil {
+		if _, err := t.Exec(ctx, `UPDATE conversations SET status = 'closed', closed_at = $2, gone = 1, revision = revision + 1 WHERE sid = $1`,
+			sid, sqldb.Micros(e.now)); err != nil {
 			return err
 		}
 		slices.Sort(e.agents)
@@ -175,7 +176,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 			if err := t.countLoad(ctx, agent, c.channel); err != nil {
 				return err
 			}
-			if _, err := t.startIdle(ctx, agent, micros(e.now)); err != nil {
+			if _, err := t.startIdle(ctx, agent, sqldb.Micros(e.now)); err != nil {
 				return err
 			}
 		}
@@ -188,7 +189,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 	d.log.ErrorContext(ctx, "A conversation's workflow has ended without its end being told: the conversation is closed at the desk, and its agents are free",
 		"conversation", sid)
 	d.shown.tell(sid)
-	d.store.notifier.notify(sid)
+	d.db.Notify(sid)
 	return true, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // When an older copy of the database is restored, the event log's position goes back, and later events reuse the
@@ -50,26 +52,26 @@ func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec /
 func (t *transaction) takePositions(ctx context.Context) error {
 	t.afterCommit.news = true
 	var err error
-	t.logEnd, _, err = firstRow(ctx, t, scanLogEnd, `UPDATE feed SET position = position + $1, epoch = CASE WHEN epoch = 0 THEN CAST($2 AS BIGINT) ELSE epoch END
+	t.logEnd, _, err = sqldb.First(ctx, t, scanLogEnd, `UPDATE feed SET position = position + $1, epoch = CASE WHEN epoch = 0 THEN CAST($2 AS BIGINT) ELSE epoch END
 		WHERE id = 1 RETURNING epoch, position`, len(t.appended), newEpoch())
 	if err != nil {
 		return err
 	}
-	if was := t.logEnd.position - int64(len(t.appended)); was >= t.pool.logSeen.of(t.logEnd.epoch) {
+	if was := t.logEnd.position - int64(len(t.appended)); was >= t.logSeen.of(t.logEnd.epoch) {
 		return nil
 	}
 	t.afterCommit.wentBack = true // compareAll runs after the commit: its locks come before the event log's
 	return t.renewEpoch(ctx)
 }
 
-func scanLogEnd(r row) (f logEnd, err error) {
+func scanLogEnd(r sqldb.Row) (f logEnd, err error) {
 	err = r.Scan(&f.epoch, &f.position)
 	return f, err
 }
 
 // renewEpoch starts a new epoch.
 func (t *transaction) renewEpoch(ctx context.Context) (err error) {
-	t.logEnd, _, err = firstRow(ctx, t, scanLogEnd, `UPDATE feed SET epoch = $1 WHERE id = 1 RETURNING epoch, position`, newEpoch())
+	t.logEnd, _, err = sqldb.First(ctx, t, scanLogEnd, `UPDATE feed SET epoch = $1 WHERE id = 1 RETURNING epoch, position`, newEpoch())
 	return err
 }
 
@@ -77,7 +79,7 @@ func (t *transaction) renewEpoch(ctx context.Context) (err error) {
 // change. It requires an exclusive transaction ([Desk.exclusiveTx]).
 func (t *transaction) compareAll(ctx context.Context) error {
 	for _, query := range []string{`UPDATE conversations SET compared_at = 0 WHERE status <> 'closed' AND compared_at > 0`, `DELETE FROM leases`} {
-		if _, err := t.exec(ctx, query); err != nil {
+		if _, err := t.Exec(ctx, query); err != nil {
 			return err
 		}
 	}
@@ -112,23 +114,23 @@ func (d *Desk) Restored(ctx context.Context) error {
 // LastPosition returns the last position of the event log, see [Desk.AllEvents]. If it has gone back, a new epoch
 // starts.
 func (d *Desk) LastPosition(ctx context.Context) (position int64, err error) {
-	seen := d.store.logSeen.all() // read first: the position read below includes everything seen by now
+	seen := d.logSeen.all() // read first: the position read below includes everything seen by now
 	var now logEnd
 	err = d.queryOne(ctx, "read the event log's position", func(t *transaction) error {
-		now, _, err = firstRow(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
+		now, _, err = sqldb.First(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	if now.position >= seen[now.epoch] {
-		d.store.logSeen.see(now)
+		d.logSeen.see(now)
 		return now.position, nil
 	}
 	renewed := false
 	err = d.exclusiveTx(ctx, "begin a new epoch of the event log", func(t *transaction) error {
 		renewed = false
-		again, _, err := firstRow(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
+		again, _, err := sqldb.First(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
 		if err != nil || again.epoch != now.epoch {
 			return err // another process was faster
 		}

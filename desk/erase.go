@@ -10,6 +10,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // erasedText replaces texts that were erased.
@@ -87,7 +88,7 @@ func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erase
 	}
 	for i, sid := range sids {
 		err := write(ctx, "erase conversation "+sid, func(t *transaction) (err error) {
-			erased.Conversations[i], err = t.eraseConversation(ctx, sid, dry, micros(d.now()))
+			erased.Conversations[i], err = t.eraseConversation(ctx, sid, dry, sqldb.Micros(d.now()))
 			return err
 		})
 		if err != nil {
@@ -97,7 +98,7 @@ func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erase
 	if erased.Answers, err = d.eraseAnswers(ctx, digits, dry); err != nil || dry {
 		return erased, err
 	}
-	erased.Left, err = d.store.scrub(ctx)
+	erased.Left, err = d.db.Scrub(ctx)
 	return erased, err
 }
 
@@ -142,8 +143,8 @@ func refuseOpen(open []string) error {
 // every prefix.
 func (t *transaction) collectSIDs(ctx context.Context, sid string, digits map[string]bool) error {
 	digits[sid[min(len(sid), sidPrefix):]] = true
-	return eachRow(ctx, t, func(r row) error {
-		of, err := value[string](r)
+	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
+		of, err := sqldb.Value[string](r)
 		digits[of[min(len(of), sidPrefix):]] = true
 		return err
 	}, `SELECT sid FROM tasks WHERE conversation = $1 UNION ALL SELECT sid FROM reservations WHERE conversation = $1
@@ -190,9 +191,9 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 			which += ` AND (` + strings.Join(differs, ` OR `) + `)`
 		}
 		if dry {
-			*part.count, _, err = firstRow(ctx, t, value[int64], `SELECT count(*) FROM `+part.table+which, sid)
+			*part.count, _, err = sqldb.First(ctx, t, sqldb.Value[int64], `SELECT count(*) FROM `+part.table+which, sid)
 		} else {
-			*part.count, err = t.exec(ctx, `UPDATE `+part.table+` SET `+strings.Join(sets, `, `)+which, sid)
+			*part.count, err = t.Exec(ctx, `UPDATE `+part.table+` SET `+strings.Join(sets, `, `)+which, sid)
 		}
 		if err != nil {
 			return erased, err
@@ -210,7 +211,7 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 		return erased, nil
 	}
 	t.secure(ctx, seclog.Entry{Event: seclog.Erasure, Subject: sid})
-	if _, err := t.exec(ctx, `UPDATE conversations SET customer_name = '', customer_address = '', edits = edits + 1,
+	if _, err := t.Exec(ctx, `UPDATE conversations SET customer_name = '', customer_address = '', edits = edits + 1,
 			status = CASE WHEN revision = 0 THEN $2 ELSE status END, closed_at = CASE WHEN revision = 0 AND closed_at = 0 THEN CAST($3 AS BIGINT) ELSE closed_at END
 		WHERE sid = $1`, sid, string(conversation.ConversationClosed), now); err != nil {
 		return erased, err
@@ -220,8 +221,8 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 
 // erasedBefore returns when the conversation was last erased, the zero time if never.
 func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
-	at, _, err := firstRow(ctx, t, func(r row) (at time.Time, err error) {
-		err = r.Scan(instant{&at})
+	at, _, err := sqldb.First(ctx, t, func(r sqldb.Row) (at time.Time, err error) {
+		err = r.Scan(sqldb.Instant(&at))
 		return at, err
 	}, `SELECT at FROM audit WHERE subject = $1 AND what = 'customer.erased' ORDER BY position DESC LIMIT 1`, sid)
 	return at, err
@@ -229,7 +230,7 @@ func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, 
 
 // eraseReasons removes the words from the conversation's events, and returns how many events had some.
 func (t *transaction) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
-	events, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
+	events, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 	if err != nil {
 		return 0, err
 	}
@@ -242,7 +243,7 @@ func (t *transaction) eraseReasons(ctx context.Context, sid string) (erased int,
 		if err != nil {
 			return erased, wrap(fmt.Sprintf("encode event %d", e.Number), err)
 		}
-		if _, err := t.exec(ctx, `UPDATE events SET event = $2 WHERE position = $1`, e.Position, string(encoded)); err != nil {
+		if _, err := t.Exec(ctx, `UPDATE events SET event = $2 WHERE position = $1`, e.Position, string(encoded)); err != nil {
 			return erased, err
 		}
 		erased++
@@ -268,8 +269,8 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 	for after := ""; ; {
 		var some []kept
 		err := d.readTx(ctx, "look for answers to erase", func(t *transaction) (err error) {
-			some, err = all(ctx, t, func(r row) (k kept, err error) {
-				err = r.Scan(&k.token, opened{answerBody, &k.token, &k.body})
+			some, err = sqldb.All(ctx, t, func(r sqldb.Row) (k kept, err error) {
+				err = r.Scan(&k.token, sqldb.Opened(answerBody, &k.token, &k.body))
 				return k, err
 			}, `SELECT token, body FROM answers WHERE token > $1 ORDER BY token LIMIT $2`, after, sealedAtOnce)
 			return err
@@ -288,7 +289,7 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 			}
 			// The token stays, so that a repeated request still has no second effect.
 			if err := d.exclusiveTx(ctx, "erase an answer", func(t *transaction) error {
-				_, err := t.exec(ctx, `UPDATE answers SET body = 'null', etag = '' WHERE token = $1`, k.token)
+				_, err := t.Exec(ctx, `UPDATE answers SET body = 'null', etag = '' WHERE token = $1`, k.token)
 				return err
 			}); err != nil {
 				return count, err

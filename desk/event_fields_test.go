@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // testEventFields checks that the typed fields of events are set, also of events that builds without these fields
@@ -67,7 +68,7 @@ func testEventFields(t *testing.T, h *house) {
 				position int64
 				event    string
 			}
-			rows, err := all(t.Context(), tx, func(r row) (k kept, err error) {
+			rows, err := sqldb.All(t.Context(), tx, func(r sqldb.Row) (k kept, err error) {
 				err = r.Scan(&k.position, &k.event)
 				return k, err
 			}, `SELECT position, event FROM `+table)
@@ -80,7 +81,7 @@ func testEventFields(t *testing.T, h *house) {
 				}
 				encoded, err := json.Marshal(fields)
 				require.NoError(t, err)
-				_, err = tx.exec(t.Context(), `UPDATE `+table+` SET event = $2 WHERE position = $1`, k.position, string(encoded))
+				_, err = tx.Exec(t.Context(), `UPDATE `+table+` SET event = $2 WHERE position = $1`, k.position, string(encoded))
 				require.NoError(t, err)
 			}
 		}

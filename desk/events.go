@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Events of the desk itself, under TaskRouter's names. They are not in any conversation's history:
@@ -141,9 +142,9 @@ func (t *transaction) insertEvents(ctx context.Context, events []newEvent, posit
 			if err != nil {
 				return wrap(fmt.Sprintf("encode event %d", h.event.Number), err)
 			}
-			args = append(args, position, t.logEnd.epoch, h.conversation, h.event.Number, string(h.event.Name), micros(h.event.At), string(encoded))
+			args = append(args, position, t.logEnd.epoch, h.conversation, h.event.Number, string(h.event.Name), sqldb.Micros(h.event.At), string(encoded))
 		}
-		if _, err := t.exec(ctx, insertEvents[len(some)-1], args...); err != nil {
+		if _, err := t.Exec(ctx, insertEvents[len(some)-1], args...); err != nil {
 			return wrap(fmt.Sprintf("append events from %d on", some[0].event.Number), err)
 		}
 	}
@@ -168,8 +169,8 @@ func (t *transaction) insertDeskEvents(ctx context.Context, events []newEvent, p
 			return wrap("encode "+string(h.event.Name), err)
 		}
 		position++
-		if _, err := t.exec(ctx, `INSERT INTO desk_events (position, epoch, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			position, t.logEnd.epoch, string(h.event.Name), micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
+		if _, err := t.Exec(ctx, `INSERT INTO desk_events (position, epoch, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			position, t.logEnd.epoch, string(h.event.Name), sqldb.Micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
 			return wrap("append "+string(h.event.Name), err)
 		}
 	}
@@ -197,25 +198,25 @@ func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Foun
 	if f.To.IsZero() {
 		f.To = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	list := listing[LoggedEvent]{
-		columns: `position, epoch, conversation, event`,
-		from: `(SELECT position, epoch, conversation, at, event FROM events
+	list := sqldb.Listing[LoggedEvent]{
+		Columns: `position, epoch, conversation, event`,
+		From: `(SELECT position, epoch, conversation, at, event FROM events
 			UNION ALL SELECT position, epoch, '' AS conversation, at, event FROM desk_events) AS happened`,
-		scan: scanEvent, chooses: sure(f.chooses), key: "position", keyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, descending: true,
+		Scan: scanEvent, Chooses: sqldb.Sure(f.chooses), Key: "position", KeyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, Descending: true,
 	}
 	if f.Position != 0 {
-		list.where(`position = $%d`, f.Position)
-		list.where(`epoch = $%d`, f.Epoch)
+		list.Where(`position = $%d`, f.Position)
+		list.Where(`epoch = $%d`, f.Epoch)
 	}
-	list.where(`at >= $%d`, micros(f.From))
-	list.where(`at < $%d`, micros(f.To))
+	list.Where(`at >= $%d`, sqldb.Micros(f.From))
+	list.Where(`at < $%d`, sqldb.Micros(f.To))
 	if f.Name != "" {
-		list.from = `(SELECT position, epoch, conversation, at, name, event FROM events
+		list.From = `(SELECT position, epoch, conversation, at, name, event FROM events
 			UNION ALL SELECT position, epoch, '' AS conversation, at, name, event FROM desk_events) AS happened`
-		list.where(`name = $%d`, string(f.Name))
+		list.Where(`name = $%d`, string(f.Name))
 	}
 	err = d.readTx(ctx, "read events", func(t *transaction) error {
-		found, err = list.page(ctx, t, p)
+		found, err = list.Page(ctx, t, p)
 		return err
 	})
 	return found, err
@@ -224,7 +225,7 @@ func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Foun
 // after returns at most limit events of every kind after the position. It is one query, so that it sees one
 // snapshot of the database. A second query would see later commits, and the reader would miss an event.
 func (t *transaction) after(ctx context.Context, position int64, limit int) ([]LoggedEvent, error) {
-	happened, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event
+	happened, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event
 			FROM (SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
 		UNION ALL SELECT position, epoch, '', event
 			FROM (SELECT position, epoch, event FROM desk_events WHERE position > $1 ORDER BY position LIMIT $2) own`, position, limit)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Facts answers the query of a conversation before a start, a transfer or a move. It returns the settings, and
@@ -23,7 +24,7 @@ func (t *transaction) facts(ctx context.Context, q conversation.FactsQuery) (con
 	if q.Command == conversation.CommandStart {
 		started = q.Conversation
 	}
-	v, _, err := firstRow(ctx, t, func(r row) (v conversation.Facts, err error) {
+	v, _, err := sqldb.First(ctx, t, func(r sqldb.Row) (v conversation.Facts, err error) {
 		var presence Presence
 		var set bool
 		facts := []any{&v.Plugin, &v.ConversationKnown, &presence, &v.QueueMembers, &v.NoteKnown, &set}

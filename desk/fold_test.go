@@ -68,9 +68,9 @@ func testFoldedNames(t *testing.T, h *house) {
 			`DROP INDEX conversations_to_compare`, `ALTER TABLE conversations DROP COLUMN chain`, // of version 14
 			`ALTER TABLE conversations DROP COLUMN compared_at`, `ALTER TABLE answers DROP COLUMN changes`, `DROP TABLE leases`,
 			`ALTER TABLE feed DROP COLUMN epoch`, `ALTER TABLE events DROP COLUMN epoch`, `ALTER TABLE desk_events DROP COLUMN epoch`,
-			`DELETE FROM ` + versionTable + ` WHERE version_id >= 12`,
+			`DELETE FROM ` + schema().VersionTable + ` WHERE version_id >= 12`,
 		} {
-			if _, err := tx.exec(t.Context(), statement); err != nil {
+			if _, err := tx.Exec(t.Context(), statement); err != nil {
 				return err
 			}
 		}

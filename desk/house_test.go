@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // house is the test environment: a desk, its database and its clock.
@@ -42,7 +43,7 @@ func (h *house) open() *Desk {
 	return d
 }
 
-func (h *house) onPostgres() bool { return isPostgres(h.database) }
+func (h *house) onPostgres() bool { return sqldb.IsPostgres(h.database) }
 
 // contents returns all rows of all tables except the version table, sorted within each table.
 func (h *house) contents() map[string][]string {
@@ -55,12 +56,12 @@ func (h *house) contents() map[string][]string {
 	}
 	contents := map[string][]string{}
 	require.NoError(h.t, h.readTx(h.t.Context(), "read everything", func(t *transaction) error {
-		tables, err := all(h.t.Context(), t, value[string], list, versionTable)
+		tables, err := sqldb.All(h.t.Context(), t, sqldb.Value[string], list, schema().VersionTable)
 		require.NoError(h.t, err)
 		for _, table := range tables {
-			columns, err := all(h.t.Context(), t, value[string], columns, table)
+			columns, err := sqldb.All(h.t.Context(), t, sqldb.Value[string], columns, table)
 			require.NoError(h.t, err)
-			contents[table], err = all(h.t.Context(), t, func(r row) (string, error) {
+			contents[table], err = sqldb.All(h.t.Context(), t, func(r sqldb.Row) (string, error) {
 				values := make([]any, len(columns))
 				places := make([]any, len(columns))
 				for i := range values {
@@ -136,7 +137,7 @@ func (h *house) matches() map[string]string {
 	h.t.Helper()
 	matches := map[string]string{}
 	require.NoError(h.t, h.readTx(h.t.Context(), "read matches", func(t *transaction) error {
-		found, err := all(h.t.Context(), t, scanMatch, selectMatches)
+		found, err := sqldb.All(h.t.Context(), t, scanMatch, selectMatches)
 		for _, p := range found {
 			matches[p.task] = p.agent
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Identity is the account at an OpenID Connect provider that an agent signs in with. A provider may give a name to
@@ -31,7 +32,7 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 	}
 	bound := false
 	err := d.queryOne(ctx, "read an agent's identity", func(t *transaction) error {
-		found, ok, err := firstRow(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+		found, ok, err := sqldb.First(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		bound = ok && found.Issuer == issuer && found.Subject == subject
 		return err
 	})
@@ -42,7 +43,7 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
-		others, err := all(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1 OR (issuer = $2 AND subject = $3)`, agent, issuer, subject)
+		others, err := sqldb.All(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1 OR (issuer = $2 AND subject = $3)`, agent, issuer, subject)
 		if err != nil {
 			return err
 		}
@@ -56,8 +57,8 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 				return nil // a concurrent sign-in was faster
 			}
 		}
-		now := micros(d.now())
-		if _, err := t.exec(ctx, `INSERT INTO identities (agent, issuer, subject, bound_at) VALUES ($1, $2, $3, $4)`, agent, issuer, subject, now); err != nil {
+		now := sqldb.Micros(d.now())
+		if _, err := t.Exec(ctx, `INSERT INTO identities (agent, issuer, subject, bound_at) VALUES ($1, $2, $3, $4)`, agent, issuer, subject, now); err != nil {
 			return err
 		}
 		t.secure(ctx, seclog.Entry{Event: seclog.IdentityBound, Subject: agent})
@@ -72,22 +73,22 @@ func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
-		found, ok, err := firstRow(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+		found, ok, err := sqldb.First(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		if err != nil || !ok {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM identities WHERE agent = $1`, agent); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM identities WHERE agent = $1`, agent); err != nil {
 			return err
 		}
 		t.secure(ctx, seclog.Entry{Event: seclog.IdentityReleased, Subject: agent})
-		return t.audit(ctx, micros(d.now()), changed{"agent.identity", agent, identitySummary(found.Issuer, found.Subject), ""})
+		return t.audit(ctx, sqldb.Micros(d.now()), changed{"agent.identity", agent, identitySummary(found.Issuer, found.Subject), ""})
 	})
 }
 
 // Identities returns the bindings, by agent name.
 func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error) {
 	err = d.readTx(ctx, "read the identities", func(t *transaction) error {
-		identities, err = all(ctx, t, scanIdentity, selectIdentities+` ORDER BY agent`)
+		identities, err = sqldb.All(ctx, t, scanIdentity, selectIdentities+` ORDER BY agent`)
 		return err
 	})
 	return identities, err
@@ -96,7 +97,7 @@ func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error
 // IdentityOf returns the agent's binding; false if the agent has none.
 func (d *Desk) IdentityOf(ctx context.Context, agent string) (found Identity, bound bool, err error) {
 	err = d.queryOne(ctx, "read an agent's identity", func(t *transaction) error {
-		found, bound, err = firstRow(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+		found, bound, err = sqldb.First(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		return err
 	})
 	return found, bound, err
@@ -104,8 +105,8 @@ func (d *Desk) IdentityOf(ctx context.Context, agent string) (found Identity, bo
 
 const selectIdentities = `SELECT agent, issuer, subject, bound_at FROM identities`
 
-func scanIdentity(r row) (i Identity, err error) {
-	err = r.Scan(&i.Agent, &i.Issuer, &i.Subject, instant{&i.BoundAt})
+func scanIdentity(r sqldb.Row) (i Identity, err error) {
+	err = r.Scan(&i.Agent, &i.Issuer, &i.Subject, sqldb.Instant(&i.BoundAt))
 	return i, err
 }
 

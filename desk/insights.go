@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // InsightFilter selects what insights count. An empty field selects all, except for the period.
@@ -148,7 +149,7 @@ func newCounting(f InsightFilter) *counting {
 		queueTransfers: map[[2]string]*Passing{}, agentTransfers: map[[2]string]*Passing{}, series: intervals(f.From, f.To, f.zone()),
 	}
 	for _, interval := range c.series {
-		c.starts = append(c.starts, micros(interval.From))
+		c.starts = append(c.starts, sqldb.Micros(interval.From))
 	}
 	return c
 }

@@ -770,7 +770,7 @@ func testInsightsOfBefore(t *testing.T, h *house) {
 	require.Len(t, statements, 2)
 	require.NoError(t, h.exclusiveTx(h.t.Context(), "migrate again", func(tx *transaction) error {
 		for _, statement := range append([]string{`UPDATE tasks SET from_agent = '', from_queue = '', given_by = '', to_agent = '', to_queue = ''`}, statements...) {
-			if _, err := tx.exec(h.t.Context(), statement); err != nil {
+			if _, err := tx.Exec(h.t.Context(), statement); err != nil {
 				return err
 			}
 		}
@@ -789,7 +789,7 @@ func testInsightsNames(t *testing.T, h *house) {
 	th := h.start("support").follow().accept("alice").end("alice").wrapup("alice")
 	for _, name := range []string{"zoe x", " zoe", "zoe ", "a~1b", "a~0 ~", "zoe\nx"} {
 		require.NoError(t, h.exclusiveTx(t.Context(), "rename", func(tx *transaction) error {
-			_, err := tx.exec(t.Context(), `UPDATE tasks SET agent = $2, queue = $2, canceled_reason = '' WHERE sid = $1`, th.task().SID, name)
+			_, err := tx.Exec(t.Context(), `UPDATE tasks SET agent = $2, queue = $2, canceled_reason = '' WHERE sid = $1`, th.task().SID, name)
 			return err
 		}))
 		f := InsightFilter{From: began, To: h.clock.now().Add(time.Hour)}

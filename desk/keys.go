@@ -14,6 +14,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // KeyRole determines what the holder of an API key may do.
@@ -71,14 +72,14 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 				return err
 			}
 		}
-		_, err := t.exec(ctx, `INSERT INTO api_keys (sid, name, role, agent, secret_hash, rate_limit, created_at, revoked_at)
+		_, err := t.Exec(ctx, `INSERT INTO api_keys (sid, name, role, agent, secret_hash, rate_limit, created_at, revoked_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, 0)`,
-			k.SID, k.Name, string(k.Role), k.Agent, hashSecret(secret), k.RateLimit, micros(k.CreatedAt))
+			k.SID, k.Name, string(k.Role), k.Agent, hashSecret(secret), k.RateLimit, sqldb.Micros(k.CreatedAt))
 		if err != nil {
 			return err
 		}
 		t.secure(ctx, seclog.Entry{Event: seclog.KeyAdded, Subject: k.SID, Reason: string(k.Role)})
-		return t.audit(ctx, micros(k.CreatedAt), changed{"key.added", k.SID, "", k.summary()})
+		return t.audit(ctx, sqldb.Micros(k.CreatedAt), changed{"key.added", k.SID, "", k.summary()})
 	})
 	return k, secret, err
 }
@@ -106,8 +107,8 @@ type storedKey struct {
 	hash string
 }
 
-func scanKey(r row) (k storedKey, err error) {
-	err = r.Scan(&k.SID, &k.Name, &k.Role, &k.Agent, &k.RateLimit, instant{&k.CreatedAt}, instant{&k.RevokedAt}, instant{&k.LastUsedAt}, &k.hash)
+func scanKey(r sqldb.Row) (k storedKey, err error) {
+	err = r.Scan(&k.SID, &k.Name, &k.Role, &k.Agent, &k.RateLimit, sqldb.Instant(&k.CreatedAt), sqldb.Instant(&k.RevokedAt), sqldb.Instant(&k.LastUsedAt), &k.hash)
 	return k, err
 }
 
@@ -115,7 +116,7 @@ func scanKey(r row) (k storedKey, err error) {
 func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 	keys := []Key{}
 	err := d.readTx(ctx, "read the API keys", func(t *transaction) error {
-		stored, err := all(ctx, t, scanKey, selectKeys+` ORDER BY created_at, sid`)
+		stored, err := sqldb.All(ctx, t, scanKey, selectKeys+` ORDER BY created_at, sid`)
 		for _, k := range stored {
 			keys = append(keys, k.Key)
 		}
@@ -127,21 +128,21 @@ func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 // RevokeKey revokes the key. Revoking it again does nothing. Refused with invalid_payload: an unknown SID.
 func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
 	return d.exclusiveTx(ctx, "revoke an API key", func(t *transaction) error {
-		keys, err := all(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
+		keys, err := sqldb.All(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		if err == nil && len(keys) == 0 {
 			return invalid("sid", "there is no key %q: see the list of keys", sid)
 		}
 		if err != nil {
 			return err
 		}
-		return t.revoke(ctx, micros(d.now()), keys)
+		return t.revoke(ctx, sqldb.Micros(d.now()), keys)
 	})
 }
 
 // revoke revokes those of the keys that are not revoked yet.
 func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) error {
 	for _, k := range keys {
-		revoked, err := t.exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE sid = $1 AND revoked_at = 0`, k.SID, now)
+		revoked, err := t.Exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE sid = $1 AND revoked_at = 0`, k.SID, now)
 		if err != nil {
 			return err
 		}
@@ -162,7 +163,7 @@ func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error
 	given := hashSecret(secret)
 	var found storedKey
 	err := d.queryOne(ctx, "read an API key", func(t *transaction) (err error) {
-		found, _, err = firstRow(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
+		found, _, err = sqldb.First(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		return err
 	})
 	if err != nil {
@@ -210,7 +211,7 @@ func (d *Desk) noteUse(ctx context.Context, k Key) {
 		return
 	}
 	err := d.sharedTx(ctx, "record the use of an API key", func(t *transaction) error {
-		_, err := t.exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE sid = $1 AND last_used_at <= $3`, k.SID, micros(now), micros(now.Add(-useNoted)))
+		_, err := t.Exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE sid = $1 AND last_used_at <= $3`, k.SID, sqldb.Micros(now), sqldb.Micros(now.Add(-useNoted)))
 		return err
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/expression"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // TaskFilter selects tasks. An empty field selects all.
@@ -46,42 +47,42 @@ const (
 // TaskList returns a page of the selected tasks, by default oldest first.
 func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[Task], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectTasks, "SELECT "), "FROM ")
-	list := listing[Task]{
-		columns: columns, from: from, scan: scanTask, chooses: f.chosen(ctx), key: "t.created_at", sid: "t.sid",
-		keyOf: func(t Task) (int64, string) { return micros(t.CreatedAt), t.SID }, descending: f.NewestFirst,
+	list := sqldb.Listing[Task]{
+		Columns: columns, From: from, Scan: scanTask, Chooses: f.chosen(ctx), Key: "t.created_at", SID: "t.sid",
+		KeyOf: func(t Task) (int64, string) { return sqldb.Micros(t.CreatedAt), t.SID }, Descending: f.NewestFirst,
 	}
 	switch f.Order {
 	case TasksByCreation:
 	case TasksByPriority:
-		list.key, list.keyOf = "t.priority", func(t Task) (int64, string) { return int64(t.Priority), t.SID }
+		list.Key, list.KeyOf = "t.priority", func(t Task) (int64, string) { return int64(t.Priority), t.SID }
 	case TasksByQueueTime:
-		list.key, list.keyOf = "t.queued_at", func(t Task) (int64, string) { return micros(t.QueuedAt), t.SID }
+		list.Key, list.KeyOf = "t.queued_at", func(t Task) (int64, string) { return sqldb.Micros(t.QueuedAt), t.SID }
 	}
 	f.Statuses = distinct(f.Statuses)
 	if len(f.Statuses) > 0 && !slices.ContainsFunc(f.Statuses, func(s conversation.TaskStatus) bool { return !s.Live() }) {
-		list.conditions = append(list.conditions, `t.completed_at = 0 AND t.canceled_at = 0`) // these are few, and indexed
+		list.Conditions = append(list.Conditions, `t.completed_at = 0 AND t.canceled_at = 0`) // these are few, and indexed
 	}
 	if len(f.Statuses) > 0 {
-		list.conditions = append(list.conditions, `t.status IN (`+arguments(&list.args, f.Statuses)+`)`)
+		list.Conditions = append(list.Conditions, `t.status IN (`+arguments(&list.Args, f.Statuses)+`)`)
 	}
 	if f.Queue != "" {
-		list.where(`t.queue = $%d`, f.Queue)
+		list.Where(`t.queue = $%d`, f.Queue)
 	}
 	if f.Agent != "" {
-		list.where(`t.agent = $%d`, f.Agent)
+		list.Where(`t.agent = $%d`, f.Agent)
 	}
 	if f.Direct {
-		list.conditions = append(list.conditions, `t.direct = 1`)
+		list.Conditions = append(list.Conditions, `t.direct = 1`)
 	}
 	if f.Priority != nil {
-		list.where(`t.priority = $%d`, *f.Priority)
+		list.Where(`t.priority = $%d`, *f.Priority)
 	}
 	if f.Workflow != "" {
-		list.where(`coalesce(nullif((SELECT d.workflow FROM conversation_details d WHERE d.conversation = t.conversation), ''), '`+
+		list.Where(`coalesce(nullif((SELECT d.workflow FROM conversation_details d WHERE d.conversation = t.conversation), ''), '`+
 			defaultWorkflow+`') = $%d`, f.Workflow)
 	}
 	err = d.readTx(ctx, "read tasks", func(t *transaction) error {
-		found, err = list.page(ctx, t, p)
+		found, err = list.Page(ctx, t, p)
 		return err
 	})
 	return found, err
@@ -129,26 +130,26 @@ type ReservationFilter struct {
 // ReservationList returns a page of the selected reservations, oldest first.
 func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page) (found Found[Reservation], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectReservations, "SELECT "), "FROM ")
-	list := listing[Reservation]{
-		columns: columns, from: from, scan: scanReservation, key: "created_at", sid: "sid",
-		keyOf: func(r Reservation) (int64, string) { return micros(r.CreatedAt), r.SID },
+	list := sqldb.Listing[Reservation]{
+		Columns: columns, From: from, Scan: scanReservation, Key: "created_at", SID: "sid",
+		KeyOf: func(r Reservation) (int64, string) { return sqldb.Micros(r.CreatedAt), r.SID },
 	}
 	if f.Agent != "" {
-		list.where(`agent = $%d`, f.Agent)
+		list.Where(`agent = $%d`, f.Agent)
 	}
 	if f.Task != "" {
-		list.where(`task = $%d`, f.Task)
+		list.Where(`task = $%d`, f.Task)
 	}
 	switch f.Status {
 	case "":
 	case conversation.ReservationPending: // a literal, so that the query can use the index of pending reservations
-		list.conditions = append(list.conditions, `status = 'pending'`)
+		list.Conditions = append(list.Conditions, `status = 'pending'`)
 	case conversation.ReservationAccepted, conversation.ReservationRejected, conversation.ReservationTimeout, conversation.ReservationCanceled,
 		conversation.ReservationRescinded, conversation.ReservationWrapping, conversation.ReservationCompleted:
-		list.where(`status = $%d`, string(f.Status))
+		list.Where(`status = $%d`, string(f.Status))
 	}
 	err = d.readTx(ctx, "read reservations", func(t *transaction) error {
-		found, err = list.page(ctx, t, p)
+		found, err = list.Page(ctx, t, p)
 		return err
 	})
 	return found, err
@@ -167,22 +168,22 @@ type ConversationFilter struct {
 // ConversationList returns a page of the selected conversations, including drafts, newest first.
 func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Page) (found Found[Conversation], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectConversations, "SELECT "), "FROM ")
-	list := listing[Conversation]{
-		columns: columns, from: from, scan: scanConversation, key: "created_at", sid: "sid", descending: true,
-		keyOf: func(c Conversation) (int64, string) { return micros(c.CreatedAt), c.SID },
+	list := sqldb.Listing[Conversation]{
+		Columns: columns, From: from, Scan: scanConversation, Key: "created_at", SID: "sid", Descending: true,
+		KeyOf: func(c Conversation) (int64, string) { return sqldb.Micros(c.CreatedAt), c.SID },
 	}
 	if len(f.Statuses) > 0 && f.Agent == "" {
-		list.conditions = append(list.conditions, `status IN (`+arguments(&list.args, distinct(f.Statuses))+`)`)
+		list.Conditions = append(list.Conditions, `status IN (`+arguments(&list.Args, distinct(f.Statuses))+`)`)
 	}
 	if !f.From.IsZero() {
-		list.where(`created_at >= $%d`, micros(f.From))
+		list.Where(`created_at >= $%d`, sqldb.Micros(f.From))
 	}
 	if !f.To.IsZero() {
-		list.where(`created_at < $%d`, micros(f.To))
+		list.Where(`created_at < $%d`, sqldb.Micros(f.To))
 	}
 	err = d.readTx(ctx, "read conversations", func(t *transaction) error {
 		if f.Agent == "" {
-			found, err = list.page(ctx, t, p)
+			found, err = list.Page(ctx, t, p)
 			return err
 		}
 		own, err := t.ownConversations(ctx, f.Agent, f.Statuses)
@@ -191,9 +192,9 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 			return err
 		}
 		read := list // the transaction may be retried
-		read.args = slices.Clone(list.args)
-		read.conditions = append(slices.Clone(list.conditions), `sid IN (`+arguments(&read.args, slices.Sorted(maps.Keys(own)))+`)`)
-		if found, err = read.page(ctx, t, p); err != nil {
+		read.Args = slices.Clone(list.Args)
+		read.Conditions = append(slices.Clone(list.Conditions), `sid IN (`+arguments(&read.Args, slices.Sorted(maps.Keys(own)))+`)`)
+		if found, err = read.Page(ctx, t, p); err != nil {
 			return err
 		}
 		for i, c := range found.Entries {
@@ -207,7 +208,7 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 // ownConversations returns the conversations that the agent has, wraps up or is offered, as of the end of the
 // agent's turn. It returns those with one of the statuses, or all if there are no statuses.
 func (t *transaction) ownConversations(ctx context.Context, agent string, statuses []conversation.ConversationStatus) (map[string]Conversation, error) {
-	sids, err := all(ctx, t, value[string], `SELECT DISTINCT conversation FROM tasks WHERE agent = $1 AND status IN ('reserved', 'assigned', 'wrapping')
+	sids, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT DISTINCT conversation FROM tasks WHERE agent = $1 AND status IN ('reserved', 'assigned', 'wrapping')
 		AND completed_at = 0 AND canceled_at = 0`, agent)
 	if err != nil {
 		return nil, err
@@ -237,20 +238,20 @@ func (t *transaction) ownConversations(ctx context.Context, agent string, status
 // Refusals: not_your_task, unknown_agent.
 func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newestFirst bool, p Page) (found Found[Message], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectMessages, "SELECT "), "FROM ")
-	list := listing[Message]{
-		columns: columns, from: from, scan: scanMessage, key: "number", descending: newestFirst,
-		keyOf: func(m Message) (int64, string) { return int64(m.Number), "" },
+	list := sqldb.Listing[Message]{
+		Columns: columns, From: from, Scan: scanMessage, Key: "number", Descending: newestFirst,
+		KeyOf: func(m Message) (int64, string) { return int64(m.Number), "" },
 	}
-	list.where(`conversation = $%d`, sid)
+	list.Where(`conversation = $%d`, sid)
 	err = d.readTx(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
 		may, err := t.allow(ctx, reader, sid)
 		if err != nil {
 			return err
 		}
 		read := list // the transaction may be retried
-		condition, args := may.chooses(len(list.args) + 1)
-		read.conditions, read.args = slices.Concat(list.conditions, []string{condition}), slices.Concat(list.args, args)
-		found, err = read.page(ctx, t, p)
+		condition, args := may.chooses(len(list.Args) + 1)
+		read.Conditions, read.Args = slices.Concat(list.Conditions, []string{condition}), slices.Concat(list.Args, args)
+		found, err = read.Page(ctx, t, p)
 		return err
 	})
 	return found, err

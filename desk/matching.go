@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // match is a waiting task paired with an agent. It is not an offer until the conversation accepts it, but it counts
@@ -24,7 +25,7 @@ type match struct {
 
 const selectMatches = `SELECT reservation, task, conversation, channel, placement, agent FROM placements`
 
-func scanMatch(r row) (p match, err error) {
+func scanMatch(r sqldb.Row) (p match, err error) {
 	err = r.Scan(&p.reservation, &p.task, &p.conversation, &p.channel, &p.number, &p.agent)
 	return p, err
 }
@@ -67,7 +68,7 @@ type waitingTask struct {
 func (w waitingTask) compare(other waitingTask) int {
 	head := 0
 	if w.head != other.head {
-		head = flag(other.head) - flag(w.head)
+		head = sqldb.Flag(other.head) - sqldb.Flag(w.head)
 	}
 	return cmp.Or(cmp.Compare(other.priority, w.priority), head, cmp.Compare(w.queuedAt, other.queuedAt),
 		cmp.Compare(w.createdAt, other.createdAt), cmp.Compare(w.sid, other.sid))
@@ -75,7 +76,7 @@ func (w waitingTask) compare(other waitingTask) int {
 
 const waitingTaskColumns = `sid, conversation, channel, placement, priority, head, queued_at, created_at`
 
-func scanWaitingTask(r row) (w waitingTask, err error) {
+func scanWaitingTask(r sqldb.Row) (w waitingTask, err error) {
 	err = r.Scan(&w.sid, &w.conversation, &w.channel, &w.pendingSeq, &w.priority, &w.head, &w.queuedAt, &w.createdAt)
 	return w, err
 }
@@ -136,9 +137,9 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 		if len(l.ahead) == 0 && !l.all {
 			var err error
 			limit := min(lookAhead, m.room)
-			l.ahead, err = all(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
+			l.ahead, err = sqldb.All(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
 				WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
-				ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4`+m.skipLocked("tasks"),
+				ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4`+m.SkipLocked("tasks"),
 				l.queue, string(l.channel), limit, l.skipped)
 			if err != nil {
 				return nil, wrap("look at queue "+l.queue, err)
@@ -166,7 +167,7 @@ func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (str
 		}
 		m.reofferSince = math.MaxInt64 // offered again at once, even if the clocks of two machines differ
 		if settings.ReofferAfter > 0 {
-			m.reofferSince = micros(m.now.Add(-time.Duration(settings.ReofferAfter) * time.Second))
+			m.reofferSince = sqldb.Micros(m.now.Add(-time.Duration(settings.ReofferAfter) * time.Second))
 		}
 	}
 	agent, found, err := m.longestIdle(ctx, l, task, m.reofferSince)
@@ -180,7 +181,7 @@ func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (str
 
 // longestIdle excludes agents who have declined the task, or let its offer expire, since then.
 func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, since int64) (string, bool, error) {
-	return firstRow(ctx, m.transaction, value[string], `SELECT q.agent
+	return sqldb.First(ctx, m.transaction, sqldb.Value[string], `SELECT q.agent
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
 		WHERE q.queue = $1 AND q.available = 1
 			AND q.agent NOT IN (SELECT t.agent FROM tasks t WHERE t.conversation = $3 AND t.status IN ('assigned', 'wrapping'))
@@ -191,7 +192,7 @@ func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, s
 
 // anybodyFree reports whether any member of the line's queue could take one of its tasks.
 func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
-	_, free, err := firstRow(ctx, m.transaction, value[int], `SELECT 1
+	_, free, err := sqldb.First(ctx, m.transaction, sqldb.Value[int], `SELECT 1
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
 		WHERE q.queue = $1 AND q.available = 1 LIMIT 1`, l.queue, string(l.channel))
 	return free, err
@@ -200,12 +201,12 @@ func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
 // matchDirect matches the tasks that wait for this agent only, regardless of capacity. It skips tasks of
 // conversations that the agent has or wraps up.
 func (m *matching) matchDirect(ctx context.Context, agent string) error {
-	tasks, err := all(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
+	tasks, err := sqldb.All(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
 		WHERE waiting = 1 AND direct = 1 AND agent = $1
 			AND EXISTS (SELECT 1 FROM agents a WHERE a.name = $1 AND a.presence = 'available')
 			AND NOT EXISTS (SELECT 1 FROM tasks t
 				WHERE t.conversation = tasks.conversation AND t.agent = $1 AND t.status IN ('assigned', 'wrapping'))
-		ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $2`+m.skipLocked("tasks"), agent, m.room)
+		ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $2`+m.SkipLocked("tasks"), agent, m.room)
 	if err != nil {
 		return wrap("find the tasks that wait for "+agent, err)
 	}
@@ -227,9 +228,9 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 	if p.conversation == m.own {
 		deliverAt = m.now.Add(confirmedWithin)
 	}
-	if _, err := m.exec(ctx, `INSERT INTO placements (task, reservation, conversation, channel, placement, agent, created_at, deliver_at, attempts)
+	if _, err := m.Exec(ctx, `INSERT INTO placements (task, reservation, conversation, channel, placement, agent, created_at, deliver_at, attempts)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
-		p.task, p.reservation, p.conversation, string(p.channel), p.number, p.agent, micros(m.now), micros(deliverAt)); err != nil {
+		p.task, p.reservation, p.conversation, string(p.channel), p.number, p.agent, sqldb.Micros(m.now), sqldb.Micros(deliverAt)); err != nil {
 		return wrap("place task "+p.task, err)
 	}
 	if err := m.setWaiting(ctx, p.task, false); err != nil {
@@ -238,7 +239,7 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 	if err := m.countLoad(ctx, agent, p.channel); err != nil {
 		return err
 	}
-	if _, err := m.startIdle(ctx, agent, micros(m.now)); err != nil {
+	if _, err := m.startIdle(ctx, agent, sqldb.Micros(m.now)); err != nil {
 		return err
 	}
 	m.room--
@@ -248,7 +249,7 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 
 // release undoes a match: the task waits again.
 func (t *transaction) release(ctx context.Context, p match) error {
-	if _, err := t.exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
+	if _, err := t.Exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
 		return wrap("release task "+p.task, err)
 	}
 	if err := t.setWaiting(ctx, p.task, true); err != nil {
@@ -258,7 +259,7 @@ func (t *transaction) release(ctx context.Context, p match) error {
 }
 
 func (t *transaction) setWaiting(ctx context.Context, task string, waiting bool) error {
-	if _, err := t.exec(ctx, `UPDATE tasks SET waiting = $2 WHERE sid = $1`, task, flag(waiting)); err != nil {
+	if _, err := t.Exec(ctx, `UPDATE tasks SET waiting = $2 WHERE sid = $1`, task, sqldb.Flag(waiting)); err != nil {
 		return wrap(fmt.Sprintf("let task %s wait: %t", task, waiting), err)
 	}
 	return nil
@@ -266,11 +267,11 @@ func (t *transaction) setWaiting(ctx context.Context, task string, waiting bool)
 
 // startIdle restarts the agent's idle time and returns the agent's presence, "" for an unknown agent.
 func (t *transaction) startIdle(ctx context.Context, agent string, now int64) (Presence, error) {
-	presence, _, err := firstRow(ctx, t, value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
+	presence, _, err := sqldb.First(ctx, t, sqldb.Value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
 	if err != nil {
 		return "", wrap("start the idle time of "+agent, err)
 	}
-	if _, err := t.exec(ctx, `UPDATE queue_agents SET idle_since = $2 WHERE agent = $1`, agent, now); err != nil {
+	if _, err := t.Exec(ctx, `UPDATE queue_agents SET idle_since = $2 WHERE agent = $1`, agent, now); err != nil {
 		return "", wrap("start the idle time of "+agent, err)
 	}
 	return presence, nil

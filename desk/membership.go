@@ -9,6 +9,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/expression"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // The members of a queue with an expression follow from the agents' attributes. The transaction that changes the
@@ -25,7 +26,7 @@ func validQueue(change QueueChange) *conversation.Refusal {
 
 // filledByHand refuses to add members to, or remove them from, a queue with an expression.
 func (t *transaction) filledByHand(ctx context.Context, queue string) error {
-	target, _, err := firstRow(ctx, t, value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
+	target, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
 	if err == nil && target != "" {
 		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Queue: queue},
 			"who is on the queue %s follows from its expression: change that, or the agents' attributes", queue)
@@ -59,7 +60,7 @@ func (d *Desk) populate(ctx context.Context, target string) (*population, error)
 	type traits struct{ agent, attributes string }
 	var agents []traits
 	if err := d.readTx(ctx, "read the agents' attributes", func(t *transaction) error {
-		agents, err = all(ctx, t, func(r row) (found traits, err error) {
+		agents, err = sqldb.All(ctx, t, func(r sqldb.Row) (found traits, err error) {
 			err = r.Scan(&found.agent, &found.attributes)
 			return found, err
 		}, `SELECT name, attributes FROM agents`)
@@ -102,7 +103,7 @@ func (t *transaction) fillQueue(ctx context.Context, queue string, p *population
 		return nil
 	}
 	var joining, leaving []string
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var agent, attributes string
 		var is bool
 		if err := r.Scan(&agent, &attributes, &is); err != nil {
@@ -147,7 +148,7 @@ func (t *transaction) settleMembers(ctx context.Context, queue string, agents []
 			padded = append(padded, padded[0])
 		}
 		args := []any{queue}
-		if _, err := t.exec(ctx, statement+` IN (`+arguments(&args, padded)+`)`, args...); err != nil {
+		if _, err := t.Exec(ctx, statement+` IN (`+arguments(&args, padded)+`)`, args...); err != nil {
 			return err
 		}
 	}
@@ -158,14 +159,14 @@ func (t *transaction) settleMembers(ctx context.Context, queue string, agents []
 // an expression. Refused with invalid_payload if an expression takes too long.
 func (t *transaction) joinQueues(ctx context.Context, agent string) error {
 	type targeted struct{ queue, target string }
-	queues, err := all(ctx, t, func(r row) (q targeted, err error) {
+	queues, err := sqldb.All(ctx, t, func(r sqldb.Row) (q targeted, err error) {
 		err = r.Scan(&q.queue, &q.target)
 		return q, err
 	}, `SELECT name, target_workers FROM queues WHERE target_workers <> ''`)
 	if err != nil || len(queues) == 0 {
 		return err
 	}
-	encoded, _, err := firstRow(ctx, t, value[string], `SELECT attributes FROM agents WHERE name = $1`, agent)
+	encoded, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT attributes FROM agents WHERE name = $1`, agent)
 	if err != nil {
 		return wrap("read the attributes of "+agent, err)
 	}
@@ -175,7 +176,7 @@ func (t *transaction) joinQueues(ctx context.Context, agent string) error {
 	}
 	budget := expression.NewBudget(ctx)
 	for _, q := range queues {
-		wanted, err := t.pool.expressions.Parse(q.target)
+		wanted, err := t.expressions.Parse(q.target)
 		if err != nil {
 			return wrap("read the expression of queue "+q.queue, err) // it was valid when it was stored
 		}
@@ -209,7 +210,7 @@ func traitsOf(agent, attributes string) (map[string]any, error) {
 // quit removes an agent from a queue, and reports whether it was a member. The agent keeps its tasks from the
 // queue.
 func (t *transaction) quit(ctx context.Context, queue, agent string) (bool, error) {
-	left, err := t.exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
+	left, err := t.Exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
 	return left > 0, err
 }
 
@@ -230,7 +231,7 @@ func (a Agent) Matches(b *expression.Budget, e *expression.Expression) (bool, er
 // Expression parses the text as [expression.Parse] does, and caches the result. It is for texts that the desk
 // stores.
 func (d *Desk) Expression(text string) (*expression.Expression, error) {
-	e, err := d.store.reads.expressions.Parse(text)
+	e, err := d.expressions.Parse(text)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/naming"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // A friendly name may be in any script. It is unique among agents, and among queues, when it is added. The name
@@ -18,7 +19,7 @@ import (
 // cleanName cleans a friendly name in place, and refuses one that has no text or too much.
 func cleanName(of string, name *string) *conversation.Refusal {
 	clean := conversation.CleanName(*name)
-	if clean == "" || utf8.RuneCountInString(clean) > conversation.MaxText || !storable(*name) {
+	if clean == "" || utf8.RuneCountInString(clean) > conversation.MaxText || !sqldb.Storable(*name) {
 		return invalid("friendly_name", "the %s's name has 1 to %d characters of text", of, conversation.MaxText)
 	}
 	*name = clean
@@ -45,7 +46,7 @@ func nameable(of, friendly string) *conversation.Refusal {
 // taken. It refuses a friendly name that another row of the table has already.
 func (t *transaction) nameFor(ctx context.Context, of, table, friendly string) (string, error) {
 	type named struct{ name, friendly string }
-	others, err := all(ctx, t, func(r row) (n named, err error) {
+	others, err := sqldb.All(ctx, t, func(r sqldb.Row) (n named, err error) {
 		err = r.Scan(&n.name, &n.friendly)
 		return n, err
 	}, `SELECT name, friendly_name FROM `+table+` ORDER BY name`)
@@ -79,7 +80,7 @@ func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]str
 	friendly := map[string]string{}
 	err := d.readTx(ctx, "read the names of agents", func(t *transaction) error {
 		for _, agent := range distinct(agents) {
-			shown, _, err := firstRow(ctx, t, value[string], `SELECT friendly_name FROM agents WHERE name = $1`, agent)
+			shown, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT friendly_name FROM agents WHERE name = $1`, agent)
 			if err != nil {
 				return err
 			}
@@ -94,10 +95,10 @@ func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]str
 func (d *Desk) Names(ctx context.Context) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
 	err := d.readTx(ctx, "read the names of agents and queues", func(t *transaction) error {
-		if err := eachRow(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
+		if err := sqldb.Each(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
 			return err
 		}
-		return eachRow(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> ''`)
+		return sqldb.Each(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> ''`)
 	})
 	return names, err
 }

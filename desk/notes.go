@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // StoreNote stores a note for a later transfer, which names it by the returned SID (KQ…), so that its text stays
@@ -27,13 +28,13 @@ func (d *Desk) KeepNote(ctx context.Context, sid string, note conversation.Note)
 
 func (d *Desk) keepNote(ctx context.Context, sid string, note conversation.Note, mayWrite func(*transaction) error) (kept conversation.Note, err error) {
 	switch length := utf8.RuneCountInString(note.Text); {
-	case note.Author == "" || utf8.RuneCountInString(note.Author) > conversation.MaxText || !storable(note.Author):
+	case note.Author == "" || utf8.RuneCountInString(note.Author) > conversation.MaxText || !sqldb.Storable(note.Author):
 		return kept, invalid("author", "a note has an author, whose name has at most %d characters", conversation.MaxText)
 	case strings.TrimSpace(note.Text) == "":
 		return kept, invalid("note", "the note is blank: write it, or leave it out")
 	case length > conversation.MaxNote:
 		return kept, invalid("note", "the note has %d characters: shorten it to at most %d", length, conversation.MaxNote)
-	case !storable(note.Text):
+	case !sqldb.Storable(note.Text):
 		return kept, invalid("note", "the note isn't valid UTF-8 text: send it without control zeros, encoded as UTF-8")
 	}
 	if note.SID == "" {
@@ -50,7 +51,7 @@ func (d *Desk) keepNote(ctx context.Context, sid string, note conversation.Note,
 		if err := t.insertNote(ctx, sid, note); err != nil {
 			return err
 		}
-		kept, _, err = firstRow(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, note.SID)
+		kept, _, err = sqldb.First(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, note.SID)
 		return err
 	})
 	return kept, err
@@ -61,7 +62,7 @@ func (d *Desk) keepNote(ctx context.Context, sid string, note conversation.Note,
 func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conversation.Note, of string, err error) {
 	err = d.readTx(ctx, "read note "+sid, func(t *transaction) error {
 		var found bool
-		if of, found, err = firstRow(ctx, t, value[string], `SELECT conversation FROM notes WHERE sid = $1`, sid); err != nil {
+		if of, found, err = sqldb.First(ctx, t, sqldb.Value[string], `SELECT conversation FROM notes WHERE sid = $1`, sid); err != nil {
 			return err
 		}
 		if !found {
@@ -71,7 +72,7 @@ func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conver
 		if err != nil {
 			return err
 		}
-		if note, _, err = firstRow(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, sid); err == nil && !may.includesNote(note) {
+		if note, _, err = sqldb.First(ctx, t, scanNote, selectNotes+` WHERE sid = $1`, sid); err == nil && !may.includesNote(note) {
 			note, of = conversation.Note{}, ""
 			return noSuchNote(sid)
 		}
@@ -81,9 +82,9 @@ func (d *Desk) Note(ctx context.Context, sid string, reader Reader) (note conver
 }
 
 func (t *transaction) insertNote(ctx context.Context, sid string, n conversation.Note) error {
-	_, err := t.exec(ctx, `INSERT INTO notes (sid, conversation, kind, task, transfer, author, text, created_at)
+	_, err := t.Exec(ctx, `INSERT INTO notes (sid, conversation, kind, task, transfer, author, text, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (sid) DO NOTHING`,
-		n.SID, sid, string(n.Kind), n.Task, n.Transfer, n.Author, t.sealed(noteText, n.SID, n.Text), micros(n.CreatedAt))
+		n.SID, sid, string(n.Kind), n.Task, n.Transfer, n.Author, t.Sealed(noteText, n.SID, n.Text), sqldb.Micros(n.CreatedAt))
 	return err
 }
 
@@ -102,7 +103,7 @@ func (d *Desk) Notes(ctx context.Context, sid string, reader Reader) (notes []co
 }
 
 func (t *transaction) notes(ctx context.Context, sid string, may extent) ([]conversation.Note, error) {
-	notes, err := all(ctx, t, scanNote, selectNotes+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
+	notes, err := sqldb.All(ctx, t, scanNote, selectNotes+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
 	return slices.DeleteFunc(notes, func(n conversation.Note) bool { return !may.includesNote(n) }), err
 }
 
@@ -116,7 +117,7 @@ func noSuchNote(sid string) error {
 
 const selectNotes = `SELECT sid, kind, task, transfer, author, text, created_at FROM notes`
 
-func scanNote(r row) (n conversation.Note, err error) {
-	err = r.Scan(&n.SID, &n.Kind, &n.Task, &n.Transfer, &n.Author, opened{noteText, &n.SID, &n.Text}, instant{&n.CreatedAt})
+func scanNote(r sqldb.Row) (n conversation.Note, err error) {
+	err = r.Scan(&n.SID, &n.Kind, &n.Task, &n.Transfer, &n.Author, sqldb.Opened(noteText, &n.SID, &n.Text), sqldb.Instant(&n.CreatedAt))
 	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 const (
@@ -75,8 +76,8 @@ func (t *transaction) notices(ctx context.Context, agent string, now time.Time) 
 		conversation string
 		at           time.Time
 	}
-	own, found, err := firstRow(ctx, t, func(r row) (m missed, err error) {
-		err = r.Scan(&m.conversation, instant{&m.at})
+	own, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (m missed, err error) {
+		err = r.Scan(&m.conversation, sqldb.Instant(&m.at))
 		return m, err
 	}, `SELECT missed_conversation, missed_at FROM agents WHERE name = $1`, agent)
 	switch {
@@ -100,10 +101,10 @@ func (t *transaction) notices(ctx context.Context, agent string, now time.Time) 
 	}
 	n.Dismissed = map[string]bool{}
 	var since time.Time
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var notice string
 		var at time.Time
-		err := r.Scan(&notice, instant{&at})
+		err := r.Scan(&notice, sqldb.Instant(&at))
 		if notice == removedAgent {
 			since = at
 		}
@@ -129,11 +130,11 @@ func (t *transaction) notices(ctx context.Context, agent string, now time.Time) 
 
 // sentBy reads the agent's transfers since a moment.
 func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.Time) ([]SentTransfer, error) {
-	active, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at = 0`, agent)
+	active, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at = 0`, agent)
 	if err != nil {
 		return nil, err
 	}
-	ended, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at > $2`, agent, micros(now.Add(-failedShown)))
+	ended, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at > $2`, agent, sqldb.Micros(now.Add(-failedShown)))
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.
 		if err := t.boundSent(ctx, &sent[i].Conversation, x.Transfer); err != nil {
 			return nil, err
 		}
-		task, _, err := firstRow(ctx, t, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
+		task, _, err := sqldb.First(ctx, t, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
 		if err != nil {
 			return nil, err
 		}
@@ -171,7 +172,7 @@ func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.
 // lastAttempts returns, by the SID of each transfer of the conversation, the last offer of its task that was not
 // accepted before the transfer ended. Transfers without one are not in the map.
 func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ...Transfer) (map[string]Attempt, error) {
-	unanswered, err := all(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND status IN ('rejected', 'timeout')
+	unanswered, err := sqldb.All(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND status IN ('rejected', 'timeout')
 		ORDER BY number`, sid)
 	if err != nil || len(unanswered) == 0 {
 		return nil, err
@@ -209,7 +210,7 @@ func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ..
 // rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became
 // unavailable.
 func (t *transaction) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
-	rejected, err := all(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events
+	rejected, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events
 		WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, sid)
 	reservations := map[string]bool{}
 	for _, e := range rejected {
@@ -228,10 +229,10 @@ const noticeKept = 2 * failedShown
 const removedAgent = "removed"
 
 func (t *transaction) dismissAll(ctx context.Context, agent string, now int64) error {
-	if _, err := t.exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
+	if _, err := t.Exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)`, agent, removedAgent, now)
+	_, err := t.Exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)`, agent, removedAgent, now)
 	return err
 }
 
@@ -248,13 +249,13 @@ func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string)
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1 AND dismissed_at < $2 AND notice <> $3`,
-			agent, micros(now.Add(-noticeKept)), removedAgent); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1 AND dismissed_at < $2 AND notice <> $3`,
+			agent, sqldb.Micros(now.Add(-noticeKept)), removedAgent); err != nil {
 			return err
 		}
 		for _, sid := range sids {
-			if _, err := t.exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)
-				ON CONFLICT (agent, notice) DO NOTHING`, agent, sid, micros(now)); err != nil {
+			if _, err := t.Exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)
+				ON CONFLICT (agent, notice) DO NOTHING`, agent, sid, sqldb.Micros(now)); err != nil {
 				return err
 			}
 		}
@@ -268,6 +269,6 @@ func (d *Desk) DismissMissedOffer(ctx context.Context, agent string) error {
 }
 
 func (t *transaction) forgetMissed(ctx context.Context, agent string) error {
-	_, err := t.exec(ctx, `UPDATE agents SET missed_conversation = '', missed_at = 0 WHERE name = $1 AND missed_conversation <> ''`, agent)
+	_, err := t.Exec(ctx, `UPDATE agents SET missed_conversation = '', missed_at = 0 WHERE name = $1 AND missed_conversation <> ''`, agent)
 	return err
 }

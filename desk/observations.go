@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // observation is one thing that insights count, or several of a kind in one conversation. All figures, and the
@@ -78,7 +79,7 @@ type observing struct {
 func (d *Desk) observe(ctx context.Context, doing string, f InsightFilter, observe func(observation)) error {
 	return d.readTx(ctx, doing, func(t *transaction) error {
 		o := &observing{
-			transaction: t, filter: f, from: micros(f.From), to: micros(f.To), observe: observe,
+			transaction: t, filter: f, from: sqldb.Micros(f.From), to: sqldb.Micros(f.To), observe: observe,
 			episodes: map[string]*episode{}, belongings: map[whom]*belonging{},
 		}
 		for _, step := range []func(context.Context) error{o.readTasks, o.readLater, o.readRefusals} {
@@ -149,7 +150,7 @@ var selectTurns = func() string {
 
 var unescaped = strings.NewReplacer("~1", " ", "~0", "~")
 
-func (t *turn) scan(r row) error {
+func (t *turn) scan(r sqldb.Row) error {
 	var text, previous, canceled string
 	if err := r.Scan(&text, &t.created, &t.assigned, &t.wrapping, &t.completed); err != nil {
 		return err
@@ -168,7 +169,7 @@ func (t *turn) scan(r row) error {
 
 func (o *observing) readTasks(ctx context.Context) error {
 	var t turn
-	err := eachRow(ctx, o.transaction, func(r row) error {
+	err := sqldb.Each(ctx, o.transaction, func(r sqldb.Row) error {
 		if err := t.scan(r); err != nil {
 			return err
 		}
@@ -282,12 +283,12 @@ func unaccepted(canceled conversation.Reason) []measure {
 
 // readLater completes the conversations that began in the period with their later tasks.
 func (o *observing) readLater(ctx context.Context) error {
-	_, later, err := firstRow(ctx, o.transaction, value[int64], `SELECT created_at FROM tasks WHERE created_at >= $1 LIMIT 1`, o.to)
+	_, later, err := sqldb.First(ctx, o.transaction, sqldb.Value[int64], `SELECT created_at FROM tasks WHERE created_at >= $1 LIMIT 1`, o.to)
 	if err != nil || !later {
 		return err
 	}
 	// Without CROSS JOIN, SQLite would read all later tasks and discard most of them.
-	err = eachRow(ctx, o.transaction, func(r row) error {
+	err = sqldb.Each(ctx, o.transaction, func(r sqldb.Row) error {
 		var sid, agent, from string
 		var assigned int64
 		if err := r.Scan(&sid, &agent, &from, &assigned); err != nil {
@@ -311,7 +312,7 @@ func (o *observing) readLater(ctx context.Context) error {
 }
 
 func (o *observing) readRefusals(ctx context.Context) error {
-	err := eachRow(ctx, o.transaction, func(r row) error {
+	err := sqldb.Each(ctx, o.transaction, func(r sqldb.Row) error {
 		seen := observation{measure: measureWrapupRefusals, times: 1}
 		of := whom{total: true}
 		if err := r.Scan(&seen.conversation, &of.agent, &of.channel, &of.queue, &seen.at); err != nil {

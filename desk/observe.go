@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Transaction is a transaction of the desk that has ended.
@@ -32,28 +33,24 @@ const (
 
 // Unavailable reports whether a call to a desk failed because its database is not reachable or not writable now.
 // The same call may succeed later.
-func Unavailable(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || postgresUnavailable(err) || sqliteUnavailable(err)
-}
+func Unavailable(err error) bool { return sqldb.Unavailable(err) }
 
-// rejected reports whether the database refuses the data themselves.
-func rejected(err error) bool { return postgresRejected(err) || sqliteRejected(err) }
-
-// observed passes a transaction that has ended to the observer, if there is one.
-func (s *store) observed(ctx context.Context, done Transaction, err error) {
-	if s.observe == nil {
-		return
+// observer returns a function that passes transactions to observe, or nil if that is nil.
+func observer(observe func(Transaction)) func(context.Context, sqldb.Transaction, error) {
+	if observe == nil {
+		return nil
 	}
-	_, isTaken := errors.AsType[*TakenError](err)
-	switch {
-	case err == nil:
-		done.Outcome = TransactionCommitted
-	case isTaken || conversation.CodeOf(err) != "" || errors.Is(err, ErrCredentials) || ctx.Err() != nil:
-		done.Outcome = TransactionUndone
-	case rejected(err):
-		done.Outcome = TransactionRejected
-	default:
-		done.Outcome = TransactionFailed
+	return func(ctx context.Context, done sqldb.Transaction, err error) {
+		_, isTaken := errors.AsType[*TakenError](err)
+		outcome := TransactionFailed
+		switch {
+		case err == nil:
+			outcome = TransactionCommitted
+		case isTaken || conversation.CodeOf(err) != "" || errors.Is(err, ErrCredentials) || ctx.Err() != nil:
+			outcome = TransactionUndone
+		case sqldb.Rejected(err):
+			outcome = TransactionRejected
+		}
+		observe(Transaction{Write: done.Write, Took: done.Took, Retries: done.Retries, Outcome: outcome})
 	}
-	s.observe(done)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Offer is everything that an agent needs to decide on an offer.
@@ -35,7 +36,7 @@ func (t *transaction) offers(ctx context.Context, agent string) ([]Offer, error)
 	if err := t.knowAgent(ctx, agent); err != nil {
 		return nil, err
 	}
-	tasks, err := all(ctx, t, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+`
 		WHERE t.sid IN (SELECT task FROM reservations WHERE agent = $1 AND status = 'pending') AND r.agent = $1 AND r.status = 'pending'`, agent)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (t *transaction) offers(ctx context.Context, agent string) ([]Offer, error)
 			return nil, err
 		}
 		if task.Transfer != "" {
-			transfer, found, err := firstRow(ctx, t, scanTransfer, selectTransfers+` WHERE x.sid = $1`, task.Transfer)
+			transfer, found, err := sqldb.First(ctx, t, scanTransfer, selectTransfers+` WHERE x.sid = $1`, task.Transfer)
 			if err != nil {
 				return nil, err
 			}

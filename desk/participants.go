@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Participant is a person who was added to a conversation. Its customer and its agents take part without being
@@ -46,7 +47,7 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 		if err != nil {
 			return err
 		}
-		same, found, err := firstRow(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
+		same, found, err := sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
 		if err != nil || found {
 			added = same
 			return err
@@ -57,14 +58,14 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 		if err := t.refuseSameParticipant(ctx, p); err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, `INSERT INTO participants (sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at)
+		_, err = t.Exec(ctx, `INSERT INTO participants (sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-			p.SID, p.Conversation, p.Kind, t.sealed(memberIdentity, p.SID, p.Identity), t.sealed(memberAddress, p.SID, p.Address),
-			t.sealed(memberProxy, p.SID, p.ProxyAddress), t.sealed(memberAttributes, p.SID, p.Attributes), micros(d.now()))
+			p.SID, p.Conversation, p.Kind, t.Sealed(memberIdentity, p.SID, p.Identity), t.Sealed(memberAddress, p.SID, p.Address),
+			t.Sealed(memberProxy, p.SID, p.ProxyAddress), t.Sealed(memberAttributes, p.SID, p.Attributes), sqldb.Micros(d.now()))
 		if err != nil {
 			return err
 		}
-		added, _, err = firstRow(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
+		added, _, err = sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
 		return err
 	})
 	return added, err
@@ -72,7 +73,7 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 
 func validParticipant(p Participant) *conversation.Refusal {
 	for _, text := range []struct{ field, value string }{{"identity", p.Identity}, {"address", p.Address}, {"proxy_address", p.ProxyAddress}} {
-		if utf8.RuneCountInString(text.value) > conversation.MaxText || !storable(text.value) {
+		if utf8.RuneCountInString(text.value) > conversation.MaxText || !sqldb.Storable(text.value) {
 			return invalid(text.field, "%s can have at most %d characters of text", text.field, conversation.MaxText)
 		}
 	}
@@ -109,7 +110,7 @@ func (d *Desk) Participants(ctx context.Context, sid string) (found []Participan
 func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid string, change func(*Participant)) (changed Participant, err error) {
 	err = d.exclusiveTx(ctx, "change participant "+sid, func(t *transaction) error {
 		var found bool
-		if changed, found, err = firstRow(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID); err != nil {
+		if changed, found, err = sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID); err != nil {
 			return err
 		}
 		if !found {
@@ -122,12 +123,12 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 		if err := t.refuseSameParticipant(ctx, changed); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `UPDATE participants SET identity = $2, address = $3, proxy_address = $4, attributes = $5, updated_at = $6 WHERE sid = $1`,
-			sid, t.sealed(memberIdentity, sid, changed.Identity), t.sealed(memberAddress, sid, changed.Address),
-			t.sealed(memberProxy, sid, changed.ProxyAddress), t.sealed(memberAttributes, sid, changed.Attributes), micros(d.now())); err != nil {
+		if _, err := t.Exec(ctx, `UPDATE participants SET identity = $2, address = $3, proxy_address = $4, attributes = $5, updated_at = $6 WHERE sid = $1`,
+			sid, t.Sealed(memberIdentity, sid, changed.Identity), t.Sealed(memberAddress, sid, changed.Address),
+			t.Sealed(memberProxy, sid, changed.ProxyAddress), t.Sealed(memberAttributes, sid, changed.Attributes), sqldb.Micros(d.now())); err != nil {
 			return err
 		}
-		changed, _, err = firstRow(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)
+		changed, _, err = sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)
 		return err
 	})
 	return changed, err
@@ -137,7 +138,7 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 // invalid_payload for an unknown participant.
 func (d *Desk) RemoveParticipant(ctx context.Context, conversationSID, sid string) error {
 	return d.exclusiveTx(ctx, "remove participant "+sid, func(t *transaction) error {
-		removed, err := t.exec(ctx, `DELETE FROM participants WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
+		removed, err := t.Exec(ctx, `DELETE FROM participants WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
 		if err == nil && removed == 0 {
 			return noParticipant(sid)
 		}
@@ -151,12 +152,12 @@ func noParticipant(sid string) *conversation.Refusal {
 
 const selectParticipants = `SELECT sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at FROM participants`
 
-func scanParticipant(r row) (p Participant, err error) {
-	err = r.Scan(&p.SID, &p.Conversation, &p.Kind, opened{memberIdentity, &p.SID, &p.Identity}, opened{memberAddress, &p.SID, &p.Address},
-		opened{memberProxy, &p.SID, &p.ProxyAddress}, opened{memberAttributes, &p.SID, &p.Attributes}, instant{&p.CreatedAt}, instant{&p.UpdatedAt})
+func scanParticipant(r sqldb.Row) (p Participant, err error) {
+	err = r.Scan(&p.SID, &p.Conversation, &p.Kind, sqldb.Opened(memberIdentity, &p.SID, &p.Identity), sqldb.Opened(memberAddress, &p.SID, &p.Address),
+		sqldb.Opened(memberProxy, &p.SID, &p.ProxyAddress), sqldb.Opened(memberAttributes, &p.SID, &p.Attributes), sqldb.Instant(&p.CreatedAt), sqldb.Instant(&p.UpdatedAt))
 	return p, err
 }
 
 func (t *transaction) participants(ctx context.Context, sid string) ([]Participant, error) {
-	return all(ctx, t, scanParticipant, selectParticipants+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
+	return sqldb.All(ctx, t, scanParticipant, selectParticipants+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
 }

@@ -244,8 +244,8 @@ func testWorkflows(t *testing.T, h *house) {
 		require.NoError(t, err, "a key without a value asks for nothing")
 	}
 	ignored := strings.Replace(configuration, `"priority"`, `"timeout":60,"priority"`, 1)
-	require.NoError(t, h.store.writeTx(ctx, true, func(tx *transaction) error {
-		_, err := tx.exec(ctx, `UPDATE workflows SET configuration = $1 WHERE sid = $2`, ignored, saved.SID)
+	require.NoError(t, h.writeTx(ctx, true, func(tx *transaction) error {
+		_, err := tx.Exec(ctx, `UPDATE workflows SET configuration = $1 WHERE sid = $2`, ignored, saved.SID)
 		return err
 	}))
 	_, err = h.SaveWorkflow(ctx, Workflow{SID: saved.SID, FriendlyName: "Sales and returns", Configuration: ignored})

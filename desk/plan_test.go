@@ -19,10 +19,10 @@ func TestHotQueriesWalkIndexes(t *testing.T) {
 	h.liveADay()
 
 	looked := 0
-	for _, p := range []*pool{h.store.writes, h.store.reads} {
-		for query := range p.statements {
+	for _, queries := range h.prepared() {
+		for _, query := range queries {
 			looked++
-			for _, step := range explain(t, p, query) {
+			for _, step := range h.explainOnSQLite(query) {
 				// Insights: reading the row would cost more than everything else.
 				if strings.HasPrefix(query, selectTurns) {
 					require.Contains(t, step, "USING COVERING INDEX", query)
@@ -72,18 +72,25 @@ func (h *house) liveADay() {
 	h.readPages(th, "alice")
 }
 
-func explain(t *testing.T, p *pool, query string) (steps []string) {
-	t.Helper()
-	rows, err := p.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "$"))...)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, rows.Close()) }()
+// prepared returns the queries that the desk has prepared, of transactions that read and of those that write.
+func (h *house) prepared() [2][]string {
+	reading, writing := h.db.Prepared()
+	return [2][]string{reading, writing}
+}
+
+// explainOnSQLite returns the steps of SQLite's query plan. Plans of queries that write need the connection that writes.
+func (h *house) explainOnSQLite(query string) (steps []string) {
+	h.t.Helper()
+	rows, err := h.db.Writer().QueryContext(h.t.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "$"))...)
+	require.NoError(h.t, err)
+	defer func() { require.NoError(h.t, rows.Close()) }()
 	for rows.Next() {
 		var id, parent, unused int
 		var step string
-		require.NoError(t, rows.Scan(&id, &parent, &unused, &step))
+		require.NoError(h.t, rows.Scan(&id, &parent, &unused, &step))
 		steps = append(steps, step)
 	}
-	require.NoError(t, rows.Err())
+	require.NoError(h.t, rows.Err())
 	return steps
 }
 

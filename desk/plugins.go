@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Plugin is an extension of the agents' desk that is installed alongside Baton.
@@ -20,7 +21,7 @@ type Plugin struct {
 // Plugins returns the installed plugins by name.
 func (d *Desk) Plugins(ctx context.Context) (plugins []Plugin, err error) {
 	err = d.readTx(ctx, "read plugins", func(t *transaction) error {
-		plugins, err = all(ctx, t, scanPlugin, selectPlugins+` ORDER BY name`)
+		plugins, err = sqldb.All(ctx, t, scanPlugin, selectPlugins+` ORDER BY name`)
 		return err
 	})
 	return plugins, err
@@ -28,7 +29,7 @@ func (d *Desk) Plugins(ctx context.Context) (plugins []Plugin, err error) {
 
 const selectPlugins = `SELECT name, version, enabled, conversation_transfer FROM plugins`
 
-func scanPlugin(r row) (p Plugin, err error) {
+func scanPlugin(r sqldb.Row) (p Plugin, err error) {
 	err = r.Scan(&p.Name, &p.Version, &p.Enabled, &p.ConversationTransfer)
 	return p, err
 }
@@ -40,11 +41,11 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 		return invalid("name", "a plugin has a name, and name and version have at most %d characters", conversation.MaxText)
 	}
 	return d.exclusiveTx(ctx, "set plugin "+p.Name, func(t *transaction) error {
-		before, installed, err := firstRow(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, p.Name)
+		before, installed, err := sqldb.First(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, p.Name)
 		if err != nil {
 			return err
 		}
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		values := []changed{{"plugin.added", p.Name, "", p.summary()}}
 		if installed {
 			values = []changed{
@@ -56,11 +57,11 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 		if err := t.audit(ctx, now, values...); err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, `INSERT INTO plugins (name, version, enabled, conversation_transfer, changed_at)
+		_, err = t.Exec(ctx, `INSERT INTO plugins (name, version, enabled, conversation_transfer, changed_at)
 			VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (name) DO UPDATE SET version = excluded.version, enabled = excluded.enabled,
 				conversation_transfer = excluded.conversation_transfer, changed_at = excluded.changed_at`,
-			p.Name, p.Version, flag(p.Enabled), flag(p.ConversationTransfer), now)
+			p.Name, p.Version, sqldb.Flag(p.Enabled), sqldb.Flag(p.ConversationTransfer), now)
 		return err
 	})
 }
@@ -68,17 +69,17 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 // RemovePlugin uninstalls the plugin. It is refused with invalid_payload if the plugin is not installed.
 func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
 	return d.exclusiveTx(ctx, "remove plugin "+name, func(t *transaction) error {
-		before, installed, err := firstRow(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, name)
+		before, installed, err := sqldb.First(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, name)
 		switch {
 		case err != nil:
 			return err
 		case !installed:
 			return invalid("name", "there is no plugin named %q: see the list of plugins", name)
 		}
-		if _, err := t.exec(ctx, `DELETE FROM plugins WHERE name = $1`, name); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM plugins WHERE name = $1`, name); err != nil {
 			return err
 		}
-		return t.audit(ctx, micros(d.now()), changed{"plugin.removed", name, before.summary(), ""})
+		return t.audit(ctx, sqldb.Micros(d.now()), changed{"plugin.removed", name, before.summary(), ""})
 	})
 }
 
@@ -87,6 +88,6 @@ const selectTransferPlugin = `SELECT name FROM plugins WHERE enabled = 1 AND con
 
 // transferPlugin returns the name of such a plugin, or "" when there is none.
 func (t *transaction) transferPlugin(ctx context.Context) (string, error) {
-	name, _, err := firstRow(ctx, t, value[string], selectTransferPlugin)
+	name, _, err := sqldb.First(ctx, t, sqldb.Value[string], selectTransferPlugin)
 	return name, err
 }

@@ -1,10 +1,8 @@
 package desk
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -14,12 +12,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // TestPostgres runs the tests of every database, and those of PostgreSQL only, on a private server.
@@ -29,7 +27,6 @@ func TestPostgres(t *testing.T) {
 	testDesk(t, server.database)
 	testAt(t, "a change wakes who waits in another process", server.database, testWakesOthers)
 	testAt(t, "what is undone for another's sake is tried again", server.database, testUndoneIsTriedAgain)
-	testAt(t, "a frozen process gets no more locks", server.database, testFrozenGetsNoLock)
 	testAt(t, "an embedded desk is copied", server.database, testCopy)
 	testAt(t, "a role that changes no tables runs a desk", server.database, testRoleWithoutDDL)
 	testAt(t, "hot queries walk indexes", server.database, testPostgresPlans)
@@ -42,34 +39,6 @@ func TestPostgres(t *testing.T) {
 		require.NoError(t, server.CreateDatabase(t.Context(), "new", ""))
 		openTogether(t, server.URL("new"))
 	})
-}
-
-// testFrozenGetsNoLock freezes a process that holds a lock and waits for it in another transaction. Both locks are
-// released at the same time. Releasing one after the other would take twice as long.
-func testFrozenGetsNoLock(t *testing.T, h *house) {
-	config, _, err := postgresConfig(h.database)
-	require.NoError(t, err)
-	begin := func() *pgx.Conn {
-		connection, err := pgx.ConnectConfig(t.Context(), config)
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = connection.Close(context.WithoutCancel(t.Context())) })
-		_, err = connection.Exec(t.Context(), `BEGIN`)
-		require.NoError(t, err)
-		return connection
-	}
-	const lock = `LOCK TABLE queues IN EXCLUSIVE MODE`
-	holder, waiter := begin(), begin()
-	_, err = holder.Exec(t.Context(), lock)
-	require.NoError(t, err)
-	waits := make(chan error, 1)
-	go func() {
-		_, err := waiter.Exec(t.Context(), lock)
-		waits <- err
-	}()
-	require.NoError(t, h.AddQueue(t.Context(), "support"))
-	refused, ok := errors.AsType[*pgconn.PgError](<-waits)
-	require.True(t, ok)
-	require.Equal(t, "55P03", refused.Code)
 }
 
 func testPostgresRefuses(t *testing.T, server *databases) {
@@ -238,18 +207,23 @@ func testPostgresPlans(t *testing.T, h *house) {
 		`INSERT INTO events (position, conversation, number, name, at, event) SELECT 1000 + i, 'CH' || i, 1, 'task.created', i, '{}' FROM generate_series(1, 20000) i`,
 		`ANALYZE`,
 	} {
-		_, err := h.store.writes.ExecContext(t.Context(), fill)
+		_, err := h.db.Writer().ExecContext(t.Context(), fill)
 		require.NoError(t, err)
 	}
-	locks := transaction{locks: postgresLocks}
+	var locksTasks, locksConversation, skips string
+	require.NoError(t, h.writeTx(t.Context(), false, func(tx *transaction) error {
+		locksTasks, locksConversation, skips = tx.RowsOf("tasks"), tx.RowsOf("conversations"), tx.SkipLocked("tasks")
+		return nil
+	}))
+	require.NotEmpty(t, skips)
 	for _, hot := range []struct {
 		query, index string
 		args         []any
 	}{
 		{`SELECT ` + waitingTaskColumns + ` FROM tasks WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
-			ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4` + locks.skipLocked("tasks"), "tasks_in_line", []any{"support", "web", 8, 0}},
-		{postgresLocks.tasks, "tasks_by_conversation", []any{th.sid}},
-		{postgresLocks.conversation, "conversations_pkey", []any{th.sid}},
+			ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4` + skips, "tasks_in_line", []any{"support", "web", 8, 0}},
+		{selectLiveTasksOf + locksTasks, "tasks_by_conversation", []any{th.sid}},
+		{selectConversationRow + locksConversation, "conversations_pkey", []any{th.sid}},
 		{`SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending'`, "tasks_live_by_agent", []any{"alice", "web"}},
 		{`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, "events_pkey", []any{20900, 50}},
 		{selectTasks + ` WHERE t.conversation = $1 ORDER BY t.placement`, "tasks_by_conversation", []any{th.sid}},
@@ -265,7 +239,7 @@ func (h *house) explain(query string, args ...any) string {
 	h.t.Helper()
 	var plan []string
 	require.NoError(h.t, h.exclusiveTx(h.t.Context(), "explain", func(t *transaction) (err error) {
-		plan, err = all(h.t.Context(), t, value[string], `EXPLAIN `+query, args...)
+		plan, err = sqldb.All(h.t.Context(), t, sqldb.Value[string], `EXPLAIN `+query, args...)
 		return err
 	}))
 	return strings.Join(plan, "\n")
@@ -296,47 +270,6 @@ func (s *databases) database(t testing.TB) string {
 	name := fmt.Sprintf("desk_%d", s.made.Add(1))
 	require.NoError(t, s.CreateDatabase(t.Context(), name, emptyDesk))
 	return s.URL(name)
-}
-
-// TestPlainConnectionsAreForThisMachine: connections to another machine are encrypted, wherever the address is set.
-func TestPlainConnectionsAreForThisMachine(t *testing.T) {
-	for _, test := range []struct {
-		name, address string
-		environment   map[string]string
-		refused       bool
-	}{
-		{"another machine without sslmode", "postgres://baton@db.example.com/desk", nil, true},
-		{"an address without sslmode", "postgres://baton@192.0.2.7/desk", nil, true},
-		{"disable", "postgres://baton@db.example.com/desk?sslmode=disable", nil, true},
-		{"allow", "postgres://baton@db.example.com/desk?sslmode=allow", nil, true},
-		{"prefer", "postgres://baton@db.example.com/desk?sslmode=prefer", nil, true},
-		{"require", "postgres://baton@db.example.com/desk?sslmode=require", nil, false},
-		{"verify-full", "postgres://baton@db.example.com/desk?sslmode=verify-full", nil, false},
-		{"one of several hosts", "postgres://baton@127.0.0.1,db.example.com/desk", nil, true},
-		{"a host in a parameter", "postgres://baton@/desk?host=db.example.com", nil, true},
-		{"a host of the environment", "postgres://baton@/desk", map[string]string{"PGHOST": "db.example.com"}, true},
-		{"a mode of the environment", "postgres://baton@db.example.com/desk", map[string]string{"PGSSLMODE": "verify-full"}, false},
-		{"a weak mode of the environment", "postgres://baton@db.example.com/desk", map[string]string{"PGSSLMODE": "prefer"}, true},
-		{"loopback", "postgres://baton@127.0.0.1/desk", nil, false},
-		{"loopback by the new protocol", "postgres://baton@[::1]/desk", nil, false},
-		{"loopback by name", "postgres://baton@localhost/desk", nil, false},
-		{"a name that only begins like it", "postgres://baton@localhost.example.com/desk", nil, true},
-		{"a Unix socket", "postgres://baton@/desk?host=/var/run/postgresql", nil, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			for name, value := range test.environment {
-				t.Setenv(name, value)
-			}
-			_, _, err := postgresConfig(test.address)
-			if !test.refused {
-				require.NoError(t, err)
-				return
-			}
-			require.ErrorContains(t, err, "add sslmode=verify-full to the URL")
-			_, err = Open(t.Context(), test.address, Options{})
-			require.ErrorContains(t, err, "add sslmode=verify-full to the URL")
-		})
-	}
 }
 
 // testRoleWithoutDDL runs a desk as a role that changes no tables.
@@ -382,7 +315,7 @@ func testRoleWithoutDDL(t *testing.T, h *house) {
 	as, err := pgx.Connect(ctx, address.String())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, as.Close(ctx)) }()
-	for _, forbidden := range []string{`CREATE TABLE mine (x int)`, `ALTER TABLE agents ADD COLUMN x int`, `DROP TABLE agents`, `TRUNCATE agents`, `DELETE FROM ` + versionTable} {
+	for _, forbidden := range []string{`CREATE TABLE mine (x int)`, `ALTER TABLE agents ADD COLUMN x int`, `DROP TABLE agents`, `TRUNCATE agents`, `DELETE FROM ` + schema().VersionTable} {
 		_, err = as.Exec(ctx, forbidden)
 		require.Error(t, err, forbidden)
 	}
@@ -390,7 +323,7 @@ func testRoleWithoutDDL(t *testing.T, h *house) {
 	require.NoError(t, err)
 	_, err = as.Exec(ctx, `INSERT INTO later VALUES (1)`)
 	require.NoError(t, err, "the tables of later versions too")
-	_, err = admin.Exec(ctx, `DROP TABLE later; DELETE FROM `+versionTable+` WHERE version_id >= 8; DROP TABLE identities`)
+	_, err = admin.Exec(ctx, `DROP TABLE later; DELETE FROM `+schema().VersionTable+` WHERE version_id >= 8; DROP TABLE identities`)
 	require.NoError(t, err)
 	_, err = Open(ctx, address.String(), Options{})
 	require.ErrorContains(t, err, "run `starter desk migrate` as the tables' owner")

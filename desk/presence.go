@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // SetPresence sets an agent's presence. An agent who becomes available may be offered tasks at once. An agent who
@@ -14,7 +15,7 @@ func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) 
 		return refusal
 	}
 	return d.exclusiveTx(ctx, "set presence of "+name, func(t *transaction) error {
-		return t.choosePresence(ctx, name, presence, micros(d.now()))
+		return t.choosePresence(ctx, name, presence, sqldb.Micros(d.now()))
 	})
 }
 
@@ -42,7 +43,7 @@ func (t *transaction) become(ctx context.Context, name string, activity Activity
 	if activity.SID == ActivityOf(activity.Presence).SID {
 		own = ""
 	}
-	changed, err := t.exec(ctx, `UPDATE agents SET activity = $2 WHERE name = $1 AND (activity <> $2 OR presence <> $3)`,
+	changed, err := t.Exec(ctx, `UPDATE agents SET activity = $2 WHERE name = $1 AND (activity <> $2 OR presence <> $3)`,
 		name, own, string(activity.Presence))
 	if err != nil || changed == 0 {
 		return err
@@ -55,10 +56,10 @@ func (t *transaction) become(ctx context.Context, name string, activity Activity
 }
 
 func (t *transaction) setPresence(ctx context.Context, name string, before, presence Presence, now int64) error {
-	if _, err := t.exec(ctx, `UPDATE agents SET presence = $2, presence_at = $3 WHERE name = $1`, name, string(presence), now); err != nil {
+	if _, err := t.Exec(ctx, `UPDATE agents SET presence = $2, presence_at = $3 WHERE name = $1`, name, string(presence), now); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, `UPDATE queue_agents SET available = $2 WHERE agent = $1`, name, flag(presence == PresenceAvailable)); err != nil {
+	if _, err := t.Exec(ctx, `UPDATE queue_agents SET available = $2 WHERE agent = $1`, name, sqldb.Flag(presence == PresenceAvailable)); err != nil {
 		return err
 	}
 	switch {
@@ -74,7 +75,7 @@ func (t *transaction) setPresence(ctx context.Context, name string, before, pres
 
 // leave declines the offers and releases the matches of an agent who is no longer available.
 func (t *transaction) leave(ctx context.Context, name string, now int64) error {
-	declined, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
+	declined, err := t.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
 		SELECT sid, task, conversation, agent, CAST($2 AS BIGINT), CAST($2 AS BIGINT), 0 FROM reservations WHERE agent = $1 AND status = 'pending'
 		ON CONFLICT (reservation) DO NOTHING`, name, now)
 	if err != nil {
@@ -82,7 +83,7 @@ func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 	}
 	t.afterCommit.deliver = t.afterCommit.deliver || declined > 0
 
-	matches, err := all(ctx, t, scanMatch, selectMatches+` WHERE agent = $1`, name)
+	matches, err := sqldb.All(ctx, t, scanMatch, selectMatches+` WHERE agent = $1`, name)
 	if err != nil {
 		return wrap("find the matches of "+name, err)
 	}
@@ -97,7 +98,7 @@ func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 
 // declineForAbsent declines an offer to an agent who cannot take it any more.
 func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conversation.Event, now int64) error {
-	if _, err := t.exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
+	if _, err := t.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
 		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
 		return wrap("decline "+e.Reservation, err)
 	}
@@ -108,14 +109,14 @@ func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conver
 // timeoutActivity makes an agent unavailable who let an offer expire, unless they have become available again
 // since. [Desk.Notices] tells the agent why.
 func (t *transaction) timeoutActivity(ctx context.Context, sid string, e conversation.Event, now int64) error {
-	expired, found, err := firstRow(ctx, t, value[string],
-		`SELECT name FROM agents WHERE name = $1 AND presence = 'available' AND presence_at <= $2`, e.Agent, micros(e.At))
+	expired, found, err := sqldb.First(ctx, t, sqldb.Value[string],
+		`SELECT name FROM agents WHERE name = $1 AND presence = 'available' AND presence_at <= $2`, e.Agent, sqldb.Micros(e.At))
 	if err != nil || !found {
 		return err
 	}
 	if err := t.become(ctx, expired, ActivityOf(PresenceOffline), now); err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, `UPDATE agents SET missed_conversation = $2, missed_at = $3 WHERE name = $1`, expired, sid, micros(e.At))
+	_, err = t.Exec(ctx, `UPDATE agents SET missed_conversation = $2, missed_at = $3 WHERE name = $1`, expired, sid, sqldb.Micros(e.At))
 	return err
 }

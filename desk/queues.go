@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Queue is a queue of waiting tasks and the agents who take them.
@@ -93,7 +94,7 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 			}
 		}
 		name = added.Name
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		if err := t.addQueue(ctx, added, now); err != nil {
 			return err
 		}
@@ -107,7 +108,7 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 
 // addQueue adds a queue that has no members yet.
 func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error {
-	added, err := t.exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at, folded)
+	added, err := t.Exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at, folded)
 		VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (name) DO NOTHING`,
 		q.Name, conversation.QueueSID(q.Name), q.FriendlyName, q.TargetWorkers, now, searchKey(q.Name, q.FriendlyName))
 	switch {
@@ -144,12 +145,12 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 		if err != nil {
 			return err
 		}
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		if change.FriendlyName != nil {
 			if err := t.audit(ctx, now, changed{"queue.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
 				return err
 			}
-			if _, err := t.exec(ctx, `UPDATE queues SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
+			if _, err := t.Exec(ctx, `UPDATE queues SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
 				searchKey(name, *change.FriendlyName)); err != nil {
 				return err
 			}
@@ -176,7 +177,7 @@ func (t *transaction) aim(ctx context.Context, queue Queue, target string, membe
 	if err := t.audit(ctx, now, changed{"queue.target_workers", queue.Name, queue.TargetWorkers, target}); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, queue.Name, target, now); err != nil {
+	if _, err := t.Exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, queue.Name, target, now); err != nil {
 		return err
 	}
 	return t.fillQueue(ctx, queue.Name, members)
@@ -190,7 +191,7 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		live, _, err := firstRow(ctx, t, value[int],
+		live, _, err := sqldb.First(ctx, t, sqldb.Value[int],
 			`SELECT count(*) FROM tasks WHERE queue = $1 AND completed_at = 0 AND canceled_at = 0`, name)
 		if err != nil {
 			return err
@@ -199,10 +200,10 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Queue: name},
 				"the queue %s still has %s: let them be completed or moved, then remove the queue", name, howMany(live, "live task"))
 		}
-		if _, err = t.exec(ctx, `DELETE FROM queues WHERE name = $1`, name); err != nil {
+		if _, err = t.Exec(ctx, `DELETE FROM queues WHERE name = $1`, name); err != nil {
 			return err
 		}
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		if err := t.audit(ctx, now, changed{"queue.removed", name, membersSummary(before.TargetWorkers), ""}); err != nil {
 			return err
 		}
@@ -213,7 +214,7 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 
 // AddMember adds the agent to the queue. It does nothing if the agent is a member already.
 func (d *Desk) AddMember(ctx context.Context, queue, agent string) error {
-	return d.exclusiveTx(ctx, "add "+agent+" to queue "+queue, func(t *transaction) error { return t.addMember(ctx, queue, agent, micros(d.now())) })
+	return d.exclusiveTx(ctx, "add "+agent+" to queue "+queue, func(t *transaction) error { return t.addMember(ctx, queue, agent, sqldb.Micros(d.now())) })
 }
 
 // mayChangeMember refuses an unknown queue or agent, and a queue whose members follow an expression.
@@ -241,7 +242,7 @@ func (t *transaction) addMember(ctx context.Context, queue, agent string, now in
 // join adds an agent to a queue, which both exist, and reports whether the agent was not on it before.
 func (t *transaction) join(ctx context.Context, queue, agent string) (bool, error) {
 	t.afterCommit.place = true
-	joined, err := t.exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
+	joined, err := t.Exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
 		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
 		ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
 	return joined > 0, err
@@ -249,7 +250,7 @@ func (t *transaction) join(ctx context.Context, queue, agent string) (bool, erro
 
 // RemoveMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
 func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
-	return d.exclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *transaction) error { return t.removeMember(ctx, queue, agent, micros(d.now())) })
+	return d.exclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *transaction) error { return t.removeMember(ctx, queue, agent, sqldb.Micros(d.now())) })
 }
 
 func (t *transaction) removeMember(ctx context.Context, queue, agent string, now int64) error {
@@ -266,7 +267,7 @@ func (t *transaction) removeMember(ctx context.Context, queue, agent string, now
 // SetMembers makes exactly these agents the members of the queue.
 func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) error {
 	return d.exclusiveTx(ctx, "set the members of queue "+queue, func(t *transaction) error {
-		return t.setMembers(ctx, queue, agents, micros(d.now()))
+		return t.setMembers(ctx, queue, agents, sqldb.Micros(d.now()))
 	})
 }
 
@@ -274,7 +275,7 @@ func (t *transaction) setMembers(ctx context.Context, queue string, agents []str
 	if err := t.knowQueue(ctx, queue); err != nil {
 		return err
 	}
-	before, err := all(ctx, t, value[string], `SELECT agent FROM queue_agents WHERE queue = $1 ORDER BY agent`, queue)
+	before, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT agent FROM queue_agents WHERE queue = $1 ORDER BY agent`, queue)
 	if err != nil {
 		return err
 	}
@@ -295,11 +296,11 @@ func (t *transaction) changeMembers(ctx context.Context, queue string, join, lea
 	if err := t.filledByHand(ctx, queue); err != nil {
 		return err
 	}
-	known, err := all(ctx, t, value[string], `SELECT name FROM agents`)
+	known, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT name FROM agents`)
 	if err != nil {
 		return err
 	}
-	before, err := all(ctx, t, value[string], `SELECT agent FROM queue_agents WHERE queue = $1`, queue)
+	before, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT agent FROM queue_agents WHERE queue = $1`, queue)
 	if err != nil {
 		return err
 	}
@@ -334,8 +335,8 @@ func (d *Desk) Queues(ctx context.Context) (queues []Queue, err error) {
 }
 
 func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
-	queues, err := all(ctx, t, func(r row) (q Queue, err error) {
-		err = r.Scan(&q.Name, &q.SID, &q.FriendlyName, &q.TargetWorkers, instant{&q.CreatedAt}, instant{&q.UpdatedAt}, &q.Waiting, instant{&q.WaitingSince})
+	queues, err := sqldb.All(ctx, t, func(r sqldb.Row) (q Queue, err error) {
+		err = r.Scan(&q.Name, &q.SID, &q.FriendlyName, &q.TargetWorkers, sqldb.Instant(&q.CreatedAt), sqldb.Instant(&q.UpdatedAt), &q.Waiting, sqldb.Instant(&q.WaitingSince))
 		q.FriendlyName, q.Members = cmp.Or(q.FriendlyName, q.Name), []string{}
 		if q.UpdatedAt.IsZero() {
 			q.UpdatedAt = q.CreatedAt
@@ -352,7 +353,7 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 	for i := range queues {
 		byName[queues[i].Name] = &queues[i]
 	}
-	return queues, eachRow(ctx, t, func(r row) error {
+	return queues, sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var queue, agent string
 		err := r.Scan(&queue, &agent)
 		if q := byName[queue]; q != nil {
@@ -365,7 +366,7 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 // queue returns the configuration of the queue of that name, without members and tasks. It is refused with
 // unknown_queue.
 func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
-	queue, found, err := firstRow(ctx, t, func(r row) (q Queue, err error) {
+	queue, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (q Queue, err error) {
 		err = r.Scan(&q.Name, &q.FriendlyName, &q.TargetWorkers)
 		q.FriendlyName = cmp.Or(q.FriendlyName, q.Name)
 		return q, err
@@ -378,7 +379,7 @@ func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
 
 // knowQueue refuses the name of a queue that does not exist.
 func (t *transaction) knowQueue(ctx context.Context, name string) error {
-	_, found, err := firstRow(ctx, t, value[string], `SELECT name FROM queues WHERE name = $1`, name)
+	_, found, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM queues WHERE name = $1`, name)
 	if err == nil && !found {
 		return unknownQueue(name)
 	}

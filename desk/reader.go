@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // ErrUnknownConversation is returned for a conversation that the desk has no record of: it was never started, or
@@ -59,7 +60,7 @@ func (e extent) chooses(n int) (condition string, args []any) {
 		return `1 = 1`, nil
 	}
 	return fmt.Sprintf(`updated_at <= $%d AND (author = $%d OR created_at <= $%d AND number <= $%d)`, n, n+1, n, n+2),
-		[]any{micros(e.Until), e.Agent, e.messages}
+		[]any{sqldb.Micros(e.Until), e.Agent, e.messages}
 }
 
 // allow returns how much of the conversation the reader may read. It refuses a reader who may not read it, with
@@ -80,7 +81,7 @@ func (t *transaction) allow(ctx context.Context, reader Reader, sid string) (ext
 }
 
 func (t *transaction) allowAgent(ctx context.Context, name, sid string) (extent, error) {
-	role, found, err := firstRow(ctx, t, value[Role], `SELECT role FROM agents WHERE name = $1`, name)
+	role, found, err := sqldb.First(ctx, t, sqldb.Value[Role], `SELECT role FROM agents WHERE name = $1`, name)
 	switch {
 	case err != nil:
 		return extent{}, err
@@ -95,7 +96,7 @@ func (t *transaction) allowAgent(ctx context.Context, name, sid string) (extent,
 // turnExtent returns how much of the conversation the agent may read by their tasks in it, independent of their
 // role.
 func (t *transaction) turnExtent(ctx context.Context, agent, sid string) (extent, error) {
-	tasks, err := all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 AND t.agent = $2
+	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 AND t.agent = $2
 		AND t.status IN ('reserved', 'assigned', 'wrapping') ORDER BY t.placement`, sid, agent)
 	if err != nil {
 		return extent{}, err
@@ -120,7 +121,7 @@ func (t *transaction) extentOf(ctx context.Context, turn conversation.Turn) (ext
 	if turn.Whole() {
 		return extent{}, nil
 	}
-	messages, found, err := firstRow(ctx, t, value[int64], `SELECT turn_messages FROM tasks WHERE sid = $1 AND wrapping_at > 0`, turn.Task)
+	messages, found, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT turn_messages FROM tasks WHERE sid = $1 AND wrapping_at > 0`, turn.Task)
 	if !found || messages < 0 {
 		messages = math.MaxInt64
 	}
@@ -136,7 +137,7 @@ func (t *transaction) allowNotes(ctx context.Context, reader Reader, sid string)
 }
 
 func (t *transaction) conversationStatus(ctx context.Context, sid string) (conversation.ConversationStatus, error) {
-	status, found, err := firstRow(ctx, t, value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
+	status, found, err := sqldb.First(ctx, t, sqldb.Value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
 	if err == nil && !found {
 		return "", ErrUnknownConversation
 	}

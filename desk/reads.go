@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Conversation is a conversation as the desk shows it.
@@ -106,7 +107,7 @@ func (d *Desk) Conversations(ctx context.Context, f Filter) (found []Conversatio
 // Tasks returns the conversation's tasks, oldest first.
 func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) {
 	err = d.readTx(ctx, "read the tasks of conversation "+sid, func(t *transaction) error {
-		tasks, err = all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
+		tasks, err = sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
 		return err
 	})
 	return tasks, err
@@ -124,7 +125,7 @@ func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
 // Reservations returns the conversation's reservations, oldest first.
 func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Reservation, err error) {
 	err = d.readTx(ctx, "read the reservations of conversation "+sid, func(t *transaction) error {
-		reservations, err = all(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 ORDER BY number`, sid)
+		reservations, err = sqldb.All(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 ORDER BY number`, sid)
 		return err
 	})
 	return reservations, err
@@ -143,7 +144,7 @@ func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reserva
 func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer, err error) {
 	err = d.readTx(ctx, "read the transfers of conversation "+sid, func(t *transaction) error {
 		// Each transfer made a task, and the tasks are ordered by placement.
-		if transfers, err = all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
+		if transfers, err = sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 			return err
 		}
 		attempts, err := t.lastAttempts(ctx, sid, transfers...)
@@ -168,7 +169,7 @@ func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err
 // Events returns the conversation's events in order.
 func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Event, err error) {
 	err = d.readTx(ctx, "read the events of conversation "+sid, func(t *transaction) error {
-		events, err = all(ctx, t, func(r row) (conversation.Event, error) {
+		events, err = sqldb.All(ctx, t, func(r sqldb.Row) (conversation.Event, error) {
 			e, err := scanEvent(r)
 			return e.Event, err
 		}, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
@@ -185,7 +186,7 @@ func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (
 		limit = 100
 	}
 	err = d.readTx(ctx, fmt.Sprintf("read the event log after %d", after), func(t *transaction) error {
-		events, err = all(ctx, t, scanEvent,
+		events, err = sqldb.All(ctx, t, scanEvent,
 			`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
 		return err
 	})
@@ -193,8 +194,8 @@ func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (
 }
 
 // only returns the row with the SID, or refuses with the code when there is none.
-func only[T any](ctx context.Context, t *transaction, code conversation.Code, scan func(row) (T, error), query, sid string) (T, error) {
-	found, ok, err := firstRow(ctx, t, scan, query, sid)
+func only[T any](ctx context.Context, t *transaction, code conversation.Code, scan func(sqldb.Row) (T, error), query, sid string) (T, error) {
+	found, ok, err := sqldb.First(ctx, t, scan, query, sid)
 	if err == nil && !ok {
 		return found, conversation.Refuse(code, conversation.Details{}, "the desk has no record of %s: check the SID", sid)
 	}
@@ -204,9 +205,9 @@ func only[T any](ctx context.Context, t *transaction, code conversation.Code, sc
 const selectConversations = `SELECT sid, status, channel, customer_name, customer_address, revision, messages, gone, created_at, closed_at
 	FROM conversations`
 
-func scanConversation(r row) (c Conversation, err error) {
-	err = r.Scan(&c.SID, &c.Status, &c.Channel, opened{customerName, &c.SID, &c.Customer.Name}, opened{customerAddress, &c.SID, &c.Customer.Address}, &c.Revision, &c.Messages, &c.Gone,
-		instant{&c.CreatedAt}, instant{&c.ClosedAt})
+func scanConversation(r sqldb.Row) (c Conversation, err error) {
+	err = r.Scan(&c.SID, &c.Status, &c.Channel, sqldb.Opened(customerName, &c.SID, &c.Customer.Name), sqldb.Opened(customerAddress, &c.SID, &c.Customer.Address), &c.Revision, &c.Messages, &c.Gone,
+		sqldb.Instant(&c.CreatedAt), sqldb.Instant(&c.ClosedAt))
 	c.Live = []conversation.Task{}
 	c.Customer = c.Customer.Clean() // a program that signals the workflow directly may send any name
 	return c, err
@@ -238,7 +239,7 @@ func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversati
 
 // withLiveTasks reads the conversations of the query with their live tasks.
 func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...any) ([]Conversation, error) {
-	found, err := all(ctx, t, scanConversation, query, args...)
+	found, err := sqldb.All(ctx, t, scanConversation, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +247,7 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 	for i := range found {
 		bySID[found[i].SID] = &found[i]
 	}
-	err = eachRow(ctx, t, func(r row) error {
+	err = sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		task, err := scanTask(r)
 		if c := bySID[task.Conversation]; c != nil {
 			c.Live = append(c.Live, task.Task)
@@ -272,7 +273,7 @@ func (t *transaction) finish(ctx context.Context, conversations ...*Conversation
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(closed)), searchBatch) {
 		places, args := oneOf(some)
 		// Ordered by placement: the agent of a later task replaces the agent of an earlier one.
-		if err := eachRow(ctx, t, func(r row) error {
+		if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 			var sid, agent, queue string
 			var assigned int64
 			if err := r.Scan(&sid, &agent, &queue, &assigned); err != nil {
@@ -297,15 +298,15 @@ const selectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue,
 		coalesce(r.sid, ''), coalesce(r.agent, ''), coalesce(r.status, ''), coalesce(r.created_at, 0), coalesce(r.expires_at, 0)
 	FROM tasks t LEFT JOIN reservations r ON r.sid = t.reservation AND r.conversation = t.conversation`
 
-func scanTask(r row) (task Task, err error) {
+func scanTask(r sqldb.Row) (task Task, err error) {
 	var attributes string
 	var offer conversation.Reservation
 	err = r.Scan(&task.SID, &task.Conversation, &task.Channel, &task.Status, &task.Queue, &task.Agent, &task.Direct, &task.Previous,
-		&task.Transfer, &task.Priority, &task.Head, &task.PendingSeq, opened{taskAttributes, &task.SID, &attributes},
-		opened{taskDisposition, &task.SID, &task.Disposition}, opened{taskWrapupNote, &task.SID, &task.WrapupNote},
-		&task.CanceledReason, instant{&task.CreatedAt}, instant{&task.QueuedAt}, instant{&task.TimeoutAt}, instant{&task.AssignedAt},
-		instant{&task.WrappingAt}, instant{&task.CompletedAt}, instant{&task.CanceledAt}, instant{&task.WrapupTimeoutAt},
-		&offer.SID, &offer.Agent, &offer.Status, instant{&offer.CreatedAt}, instant{&offer.ExpiresAt})
+		&task.Transfer, &task.Priority, &task.Head, &task.PendingSeq, sqldb.Opened(taskAttributes, &task.SID, &attributes),
+		sqldb.Opened(taskDisposition, &task.SID, &task.Disposition), sqldb.Opened(taskWrapupNote, &task.SID, &task.WrapupNote),
+		&task.CanceledReason, sqldb.Instant(&task.CreatedAt), sqldb.Instant(&task.QueuedAt), sqldb.Instant(&task.TimeoutAt), sqldb.Instant(&task.AssignedAt),
+		sqldb.Instant(&task.WrappingAt), sqldb.Instant(&task.CompletedAt), sqldb.Instant(&task.CanceledAt), sqldb.Instant(&task.WrapupTimeoutAt),
+		&offer.SID, &offer.Agent, &offer.Status, sqldb.Instant(&offer.CreatedAt), sqldb.Instant(&offer.ExpiresAt))
 	if err != nil {
 		return task, err
 	}
@@ -322,9 +323,9 @@ func scanTask(r row) (task Task, err error) {
 
 const selectReservations = `SELECT sid, conversation, task, agent, status, reason, excused, created_at, expires_at, updated_at FROM reservations`
 
-func scanReservation(r row) (v Reservation, err error) {
-	err = r.Scan(&v.SID, &v.Conversation, &v.Task, &v.Agent, &v.Status, opened{reservationReason, &v.SID, &v.Reason}, &v.Excused,
-		instant{&v.CreatedAt}, instant{&v.ExpiresAt}, instant{&v.UpdatedAt})
+func scanReservation(r sqldb.Row) (v Reservation, err error) {
+	err = r.Scan(&v.SID, &v.Conversation, &v.Task, &v.Agent, &v.Status, sqldb.Opened(reservationReason, &v.SID, &v.Reason), &v.Excused,
+		sqldb.Instant(&v.CreatedAt), sqldb.Instant(&v.ExpiresAt), sqldb.Instant(&v.UpdatedAt))
 	return v, err
 }
 
@@ -332,16 +333,16 @@ const selectTransfers = `SELECT x.sid, x.conversation, x.mode, x.status, x.from_
 		x.accepted_by, x.failure_reason, x.created_at, x.ended_at
 	FROM transfers x JOIN tasks t ON t.sid = x.task`
 
-func scanTransfer(r row) (x Transfer, err error) {
+func scanTransfer(r sqldb.Row) (x Transfer, err error) {
 	err = r.Scan(&x.SID, &x.Conversation, &x.Mode, &x.Status, &x.From, &x.FromTask, &x.To.Agent, &x.To.Queue, &x.Task, &x.Note,
-		&x.AcceptedBy, &x.FailureReason, instant{&x.CreatedAt}, instant{&x.EndedAt})
+		&x.AcceptedBy, &x.FailureReason, sqldb.Instant(&x.CreatedAt), sqldb.Instant(&x.EndedAt))
 	return x, err
 }
 
 // SID returns the event's SID (EV…).
 func (e LoggedEvent) SID() string { return EventSID(e.Epoch, e.Position) }
 
-func scanEvent(r row) (e LoggedEvent, err error) {
+func scanEvent(r sqldb.Row) (e LoggedEvent, err error) {
 	err = r.Scan(&e.Position, &e.Epoch, &e.Conversation, readEvent(&e.Position, &e.Event))
 	return e, err
 }

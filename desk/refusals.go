@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // NoteRefused records that a conversation has refused an accept because its agent still wraps the conversation up.
@@ -33,14 +34,14 @@ func (d *Desk) noteRefusal(ctx context.Context, sid, agent string, code conversa
 		id = hex.EncodeToString(sum[:16])
 	}
 	return d.sharedTx(ctx, "note a refusal in conversation "+sid, func(t *transaction) error {
-		noted, err := t.exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
+		noted, err := t.Exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
 			SELECT c.sid, $2, $3, c.channel, coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement DESC LIMIT 1), ''), $4, $5
 			FROM conversations c WHERE c.sid = $1
-			ON CONFLICT (conversation, command) WHERE command <> '' DO NOTHING`, sid, agent, string(code), micros(d.now()), id)
+			ON CONFLICT (conversation, command) WHERE command <> '' DO NOTHING`, sid, agent, string(code), sqldb.Micros(d.now()), id)
 		if err != nil || noted > 0 {
 			return err
 		}
-		_, known, err := firstRow(ctx, t, value[int], `SELECT 1 FROM conversations WHERE sid = $1`, sid)
+		_, known, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT 1 FROM conversations WHERE sid = $1`, sid)
 		if err == nil && !known {
 			return ErrUnknownConversation
 		}

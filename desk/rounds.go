@@ -17,7 +17,7 @@ func (d *Desk) Dispatches(within time.Duration) error {
 
 // Listens returns an error if the connection for the notifications of other processes has not worked within that
 // time.
-func (d *Desk) Listens(within time.Duration) error { return d.store.notifier.listens(within) }
+func (d *Desk) Listens(within time.Duration) error { return d.db.Listens(within) }
 
 // moved returns an error if the time at, in Unix nanoseconds, is longer ago than within.
 func moved(at *atomic.Int64, within time.Duration) error {

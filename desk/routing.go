@@ -14,6 +14,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/internal/jsonkeys"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Workflow is a TaskRouter workflow: it chooses the queue of a new task. It is not the Temporal workflow of a
@@ -86,8 +87,8 @@ func (d *Desk) Workflows(ctx context.Context) (found []Workflow, err error) {
 }
 
 func (t *transaction) workflows(ctx context.Context) ([]Workflow, error) {
-	stored, err := all(ctx, t, func(r row) (w Workflow, err error) {
-		err = r.Scan(&w.SID, &w.FriendlyName, &w.Configuration, instant{&w.CreatedAt}, instant{&w.UpdatedAt})
+	stored, err := sqldb.All(ctx, t, func(r sqldb.Row) (w Workflow, err error) {
+		err = r.Scan(&w.SID, &w.FriendlyName, &w.Configuration, sqldb.Instant(&w.CreatedAt), sqldb.Instant(&w.UpdatedAt))
 		return w, err
 	}, `SELECT sid, friendly_name, configuration, created_at, updated_at FROM workflows ORDER BY created_at, sid`)
 	if err != nil {
@@ -98,7 +99,7 @@ func (t *transaction) workflows(ctx context.Context) ([]Workflow, error) {
 		own := stored[at]
 		return append([]Workflow{own}, slices.Delete(stored, at, at+1)...), nil
 	}
-	queue, _, err := firstRow(ctx, t, value[string], `SELECT sid FROM queues ORDER BY created_at, name LIMIT 1`)
+	queue, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT sid FROM queues ORDER BY created_at, name LIMIT 1`)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 	if refusal := cleanName("workflow", &w.FriendlyName); refusal != nil {
 		return Workflow{}, refusal
 	}
-	configured, refusal := readRouting(w.Configuration, d.store.reads.expressions)
+	configured, refusal := readRouting(w.Configuration, d.expressions)
 	if refusal != nil {
 		return Workflow{}, refusal
 	}
@@ -161,7 +162,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 				return err
 			}
 		}
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		values := []changed{{"workflow.added", w.FriendlyName, "", w.Configuration}}
 		for _, before := range workflows {
 			if before.SID == w.SID {
@@ -174,7 +175,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 		if err := t.audit(ctx, now, values...); err != nil {
 			return err
 		}
-		if _, err = t.exec(ctx, `INSERT INTO workflows (sid, friendly_name, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+		if _, err = t.Exec(ctx, `INSERT INTO workflows (sid, friendly_name, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
 			ON CONFLICT (sid) DO UPDATE SET friendly_name = excluded.friendly_name, configuration = excluded.configuration,
 				updated_at = excluded.updated_at`, w.SID, w.FriendlyName, w.Configuration, now); err != nil {
 			return err
@@ -196,10 +197,10 @@ func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM workflows WHERE sid = $1`, sid); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM workflows WHERE sid = $1`, sid); err != nil {
 			return err
 		}
-		return t.audit(ctx, micros(d.now()), changed{"workflow.removed", before.FriendlyName, before.Configuration, ""})
+		return t.audit(ctx, sqldb.Micros(d.now()), changed{"workflow.removed", before.FriendlyName, before.Configuration, ""})
 	})
 }
 
@@ -212,7 +213,7 @@ func readRouting(configuration string, parsed *expression.Cache) (routing, *conv
 	if length := utf8.RuneCountInString(configuration); length > maxConfiguration {
 		return r, invalid("configuration", "the configuration has %d characters: shorten it to at most %d", length, maxConfiguration)
 	}
-	if !storable(configuration) || json.Unmarshal([]byte(configuration), &r) != nil {
+	if !sqldb.Storable(configuration) || json.Unmarshal([]byte(configuration), &r) != nil {
 		return r, invalid("configuration", shape)
 	}
 	if len(r.targets()) == 0 {
@@ -325,7 +326,7 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 		if err != nil {
 			return err
 		}
-		configured, refusal := readRouting(w.Configuration, d.store.reads.expressions)
+		configured, refusal := readRouting(w.Configuration, d.expressions)
 		if refusal != nil {
 			return refusal
 		}
@@ -347,7 +348,7 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 
 // queueOf returns the name of the queue with that SID.
 func (t *transaction) queueOf(ctx context.Context, sid string) (string, error) {
-	name, found, err := firstRow(ctx, t, value[string], `SELECT name FROM queues WHERE sid = $1`, sid)
+	name, found, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM queues WHERE sid = $1`, sid)
 	if err == nil && !found {
 		return "", conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: sid},
 			"there is no queue with the SID %q: see the list of queues", sid)
@@ -374,7 +375,7 @@ type Labels struct {
 // Labels returns the labels of a task in that queue and conversation.
 func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, err error) {
 	err = d.queryOne(ctx, "read labels", func(t *transaction) error {
-		labels, _, err = firstRow(ctx, t, func(r row) (l Labels, err error) {
+		labels, _, err = sqldb.First(ctx, t, func(r sqldb.Row) (l Labels, err error) {
 			err = r.Scan(&l.Queue, &l.Workflow, &l.WorkflowName)
 			return l, err
 		}, `SELECT coalesce((SELECT nullif(friendly_name, '') FROM queues WHERE name = $1), $1), w.sid,
@@ -396,7 +397,7 @@ func (d *Desk) LabelsOf(ctx context.Context, tasks []Task) (labels map[string]La
 				sids[i] = task.SID
 			}
 			places, args := oneOf(sids)
-			if err := eachRow(ctx, t, func(r row) error {
+			if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 				var task string
 				var l Labels
 				err := r.Scan(&task, &l.Queue, &l.Workflow, &l.WorkflowName)

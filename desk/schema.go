@@ -2,12 +2,13 @@ package desk
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // migrations are the versions of the tables. Each is a file that is never changed after its release.
@@ -15,41 +16,63 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// versionTable records which migrations a database has had.
-const versionTable = "schema_versions"
-
-// migrate brings the tables up to date, and returns their version before and after. Where processes that start
-// together may all try, one creates the tables, and the others find them on a later try. tries is the maximum
-// number of tries.
-func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, name string, tries int) (before, after int64, err error) {
+// schema returns the desk's tables.
+func schema() sqldb.Schema {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return 0, 0, fmt.Errorf("read the migrations: %w", err)
+		panic(fmt.Sprintf("the migrations are not part of the program: %v", err)) // the name is a constant
 	}
-	for range tries {
-		if before, after, err = migrateOnce(ctx, dialect, db, files, name); err == nil || ctx.Err() != nil {
-			break
-		}
+	return sqldb.Schema{
+		Migrations: files, Go: func() []*goose.Migration { return []*goose.Migration{foldedNames()} },
+		VersionTable: "schema_versions", Counters: []string{"feed", "audit_position", "webhook_cursor"},
 	}
-	return before, after, err
 }
 
-func migrateOnce(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS, name string) (before, after int64, err error) {
-	provider, err := goose.NewProvider(dialect, db, files, goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(foldedNames()))
+// Named returns the database's name for logs and tables, without parts that may be secret.
+func Named(database string) string { return sqldb.Named(database) }
+
+// Migrate brings the tables of the database up to date, as [Open] does. It returns their version before, 0 for an
+// empty database, and after.
+func Migrate(ctx context.Context, database string) (before, after int64, err error) {
+	before, after, err = schema().Migrate(ctx, database)
 	if err != nil {
-		return 0, 0, fmt.Errorf("read the migrations: %w", err)
+		return 0, 0, fmt.Errorf("migrate desk: %w", err)
 	}
-	has, knows, err := provider.GetVersions(ctx)
+	return before, after, nil
+}
+
+// CopiedTable is a table that was copied.
+type CopiedTable = sqldb.CopiedTable
+
+// Copy copies an embedded desk (`sqlite:PATH`) to an empty PostgreSQL database, completely or not at all. It reads
+// the copy back, compares it, and returns its tables. Both databases then have the tables of this build.
+//
+// Copy refuses a target with data in it, and a desk that another program has open: it would lose later writes of a
+// worker or gateway. While it copies, no other program can open the desk. Afterwards the desk's data is unchanged.
+func Copy(ctx context.Context, from, to string) ([]CopiedTable, error) {
+	tables, err := schema().Copy(ctx, from, to)
 	if err != nil {
-		return 0, 0, fmt.Errorf("read the version of the tables: %w", err)
+		return tables, fmt.Errorf("copy desk: %w", err)
 	}
-	if has > knows {
-		return 0, 0, fmt.Errorf("%s was written by a newer build (its tables are version %d, this build knows %d) and was left as it is: "+
-			"start the newer build, or name another database", name, has, knows)
+	return tables, nil
+}
+
+// Grants returns the statements that let a role run Baton's programs: the role can read and write rows, but not
+// change tables. The tables' owner runs the statements, see [Grant].
+func Grants(in, role string) ([]string, error) {
+	return schema().Grants(in, role) //nolint:wrapcheck // it says what is wrong with the name
+}
+
+// Granted is the result of [Grant].
+type Granted = sqldb.Granted
+
+// Grant lets the role run Baton's programs on the PostgreSQL database: the role can read and write rows, but not
+// change tables. The database URL has to name the tables' owner. Grant first brings the tables up to date. The role
+// has to exist.
+func Grant(ctx context.Context, database, role string) (Granted, error) {
+	granted, err := schema().Grant(ctx, database, role)
+	if err != nil {
+		return Granted{}, fmt.Errorf("grants: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return 0, 0, fmt.Errorf("migrate the tables: %w", err)
-	}
-	return has, knows, nil
+	return granted, nil
 }

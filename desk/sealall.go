@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // sealedAtOnce is the maximum number of rows in one transaction, so that other transactions can write in between.
@@ -18,7 +19,7 @@ const sealedAtOnce = 200
 // are no longer needed. At the end it overwrites clear texts that the database's files have kept, as far as the
 // database can. left says what may remain, and is empty for nothing.
 func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) {
-	if !d.store.writes.seals.on() {
+	if !d.db.Seals().On() {
 		return 0, "", errors.New("no key is configured to seal the desk with: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; `starter keyring new` prints a key")
 	}
 	for _, c := range sealedColumns {
@@ -39,25 +40,25 @@ func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) 
 			after = last
 		}
 	}
-	left, err = d.store.scrub(ctx)
+	left, err = d.db.Scrub(ctx)
 	return sealed, left, err
 }
 
 // reseal encrypts what must be encrypted in the next rows of a column, and returns the key of the last of them, or
 // nil after the last row.
-func (t *transaction) reseal(ctx context.Context, c column, after any) (sealed int, last any, err error) {
+func (t *transaction) reseal(ctx context.Context, c sqldb.Column, after any) (sealed int, last any, err error) {
 	condition, args := "", []any{sealedAtOnce}
 	if after != nil {
-		condition, args = ` WHERE `+c.key+` > $2`, append(args, after)
+		condition, args = ` WHERE `+c.Key+` > $2`, append(args, after)
 	}
 	type kept struct {
 		key  any
 		text string
 	}
-	rows, err := all(ctx, t, func(r row) (k kept, err error) {
+	rows, err := sqldb.All(ctx, t, func(r sqldb.Row) (k kept, err error) {
 		err = r.Scan(&k.key, &k.text)
 		return k, err
-	}, `SELECT `+c.key+`, `+c.name+` FROM `+c.table+condition+` ORDER BY `+c.key+` LIMIT $1`, args...)
+	}, `SELECT `+c.Key+`, `+c.Name+` FROM `+c.Table+condition+` ORDER BY `+c.Key+` LIMIT $1`, args...)
 	if err != nil || len(rows) == 0 {
 		return 0, nil, err
 	}
@@ -69,7 +70,7 @@ func (t *transaction) reseal(ctx context.Context, c column, after any) (sealed i
 		if again == k.text {
 			continue
 		}
-		if _, err := t.exec(ctx, `UPDATE `+c.table+` SET `+c.name+` = $2 WHERE `+c.key+` = $1 AND `+c.name+` = $3`, k.key, again, k.text); err != nil {
+		if _, err := t.Exec(ctx, `UPDATE `+c.Table+` SET `+c.Name+` = $2 WHERE `+c.Key+` = $1 AND `+c.Name+` = $3`, k.key, again, k.text); err != nil {
 			return sealed, nil, err
 		}
 		sealed++ // unless another writer changed it meanwhile, and so encrypted it
@@ -78,19 +79,11 @@ func (t *transaction) reseal(ctx context.Context, c column, after any) (sealed i
 }
 
 // resealed returns the stored text encrypted with the newest key, unchanged if it already is.
-func (t *transaction) resealed(c column, row, kept string) (string, error) {
+func (t *transaction) resealed(c sqldb.Column, row, kept string) (string, error) {
 	if c == eventReason {
 		return t.resealedEvent(row, kept)
 	}
-	s := t.pool.seals
-	if isBlank(kept) || s.cipher.Current(kept) {
-		return kept, nil
-	}
-	text, err := s.open(c, row, kept)
-	if err != nil {
-		return "", err
-	}
-	return s.seal(c, row, text)
+	return t.Seals().Reseal(c, row, kept) //nolint:wrapcheck // it names the column and the row
 }
 
 func (t *transaction) resealedEvent(row, kept string) (string, error) {
@@ -98,15 +91,15 @@ func (t *transaction) resealedEvent(row, kept string) (string, error) {
 	if err := json.Unmarshal([]byte(kept), &e); err != nil {
 		return "", wrap("decode event "+row, err)
 	}
-	s := t.pool.seals
-	if !hasWords(e) || s.cipher.Current(e.Reason) {
+	s := t.Seals()
+	if !hasWords(e) || s.Current(e.Reason) {
 		return kept, nil
 	}
-	reason, err := s.open(eventReason, row, e.Reason)
+	reason, err := s.Open(eventReason, row, e.Reason)
 	if err != nil {
 		return "", err
 	}
-	if e.Reason, err = s.seal(eventReason, row, reason); err != nil {
+	if e.Reason, err = s.Seal(eventReason, row, reason); err != nil {
 		return "", err
 	}
 	encoded, err := json.Marshal(e)

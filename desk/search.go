@@ -12,6 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk/naming"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // MaxSearch is the maximum number of characters in a search.
@@ -81,7 +82,7 @@ func (d *Desk) ConversationPage(ctx context.Context, f Filter, search string, p 
 		return Matches{}, invalid("limit", "a page of conversations takes no limit and offset in its filter: set them in the page")
 	}
 	for _, text := range []string{string(f.Status), f.Agent, f.Queue, sidIn(p.After), sidIn(p.Before)} {
-		if !storable(text) {
+		if !sqldb.Storable(text) {
 			return Matches{}, invalid("filter", "the filter or the page is not valid UTF-8 text: choose it from the list")
 		}
 	}
@@ -129,7 +130,7 @@ func searchFor(search string) (searched, error) {
 	switch given := strings.TrimSpace(search); {
 	case given == "":
 		return searched{}, nil
-	case !storable(given):
+	case !sqldb.Storable(given):
 		return searched{}, invalid("search", "the search is not valid UTF-8 text: send it encoded as UTF-8")
 	case utf8.RuneCountInString(given) > MaxSearch:
 		return searched{}, invalid("search", "the search has more than %d characters: search for a shorter text", MaxSearch)
@@ -203,38 +204,38 @@ type candidate struct {
 
 // andThen scans the last columns of a row into its own destinations.
 type andThen struct {
-	row
+	sqldb.Row
 
 	last []any
 }
 
 // Scan implements row.
-func (r andThen) Scan(into ...any) error { return r.row.Scan(slices.Concat(into, r.last)...) }
+func (r andThen) Scan(into ...any) error { return r.Row.Scan(slices.Concat(into, r.last)...) }
 
 // candidates is the list of the conversations that the filter selects.
-func candidates(f Filter) listing[candidate] {
-	list := listing[candidate]{
-		from: `conversations c`, key: `c.created_at`, sid: `c.sid`, descending: true,
-		conditions: []string{`c.revision > 0`}, // drafts are not conversations yet
-		keyOf:      func(c candidate) (int64, string) { return c.place.Key, c.place.SID },
-		scan: func(r row) (c candidate, err error) {
+func candidates(f Filter) sqldb.Listing[candidate] {
+	list := sqldb.Listing[candidate]{
+		From: `conversations c`, Key: `c.created_at`, SID: `c.sid`, Descending: true,
+		Conditions: []string{`c.revision > 0`}, // drafts are not conversations yet
+		KeyOf:      func(c candidate) (int64, string) { return c.place.Key, c.place.SID },
+		Scan: func(r sqldb.Row) (c candidate, err error) {
 			c.Conversation, err = scanConversation(andThen{r, []any{&c.place.Key, &c.place.SID}})
 			return c, err
 		},
 	}
 	if f.WaitingLongest {
 		// Few tasks wait, so they are read first: SQLite reads the tables of a CROSS JOIN in this order.
-		list.from, list.key, list.sid, list.descending = `tasks w CROSS JOIN conversations c`, `w.created_at`, `w.sid`, false
-		list.conditions = append(list.conditions, `c.sid = w.conversation`, `w.completed_at = 0 AND w.canceled_at = 0`, `w.status IN ('pending', 'reserved')`)
+		list.From, list.Key, list.SID, list.Descending = `tasks w CROSS JOIN conversations c`, `w.created_at`, `w.sid`, false
+		list.Conditions = append(list.Conditions, `c.sid = w.conversation`, `w.completed_at = 0 AND w.canceled_at = 0`, `w.status IN ('pending', 'reserved')`)
 	}
-	list.columns = `c.sid, c.status, c.channel, c.customer_name, c.customer_address, c.revision, c.messages, c.gone, c.created_at, c.closed_at, ` + list.key + `, ` + list.sid
+	list.Columns = `c.sid, c.status, c.channel, c.customer_name, c.customer_address, c.revision, c.messages, c.gone, c.created_at, c.closed_at, ` + list.Key + `, ` + list.SID
 	during := `completed_at = 0 AND canceled_at = 0`
 	ofAgent := during
 	if f.Status == conversation.ConversationClosed {
 		during, ofAgent = `1 = 1`, `assigned_at > 0`
 	}
 	if f.Status != "" {
-		list.where(`c.status = $%d`, string(f.Status))
+		list.Where(`c.status = $%d`, string(f.Status))
 	}
 	// Live tasks are few, so they are read first. Waiting tasks are fewer, and are read in order.
 	has := `c.sid IN (SELECT conversation FROM tasks WHERE %s = $%%d AND %s)`
@@ -242,10 +243,10 @@ func candidates(f Filter) listing[candidate] {
 		has = `EXISTS (SELECT 1 FROM tasks x WHERE x.conversation = c.sid AND x.%s = $%%d AND %s)`
 	}
 	if f.Agent != "" {
-		list.where(fmt.Sprintf(has, "agent", ofAgent), f.Agent)
+		list.Where(fmt.Sprintf(has, "agent", ofAgent), f.Agent)
 	}
 	if f.Queue != "" {
-		list.where(fmt.Sprintf(has, "queue", during), f.Queue)
+		list.Where(fmt.Sprintf(has, "queue", during), f.Queue)
 	}
 	return list
 }
@@ -254,7 +255,7 @@ func (t *transaction) conversationPage(ctx context.Context, f Filter, wanted sea
 	list := candidates(f)
 	switch {
 	case wanted.sid != "":
-		list.named(wanted)
+		restrict(&list, wanted)
 	case wanted.fold != "":
 		found, err = t.search(ctx, list, wanted, p, bounds)
 		if err != nil {
@@ -262,7 +263,7 @@ func (t *transaction) conversationPage(ctx context.Context, f Filter, wanted sea
 		}
 		return found, t.complete(ctx, found.Entries)
 	}
-	page, err := list.page(ctx, t, p)
+	page, err := list.Page(ctx, t, p)
 	if err != nil {
 		return Matches{}, err
 	}
@@ -276,18 +277,18 @@ func (t *transaction) conversationPage(ctx context.Context, f Filter, wanted sea
 	return found, t.complete(ctx, found.Entries)
 }
 
-// named adds the condition that the SID is the conversation's or that of something in it. What has no row of its
+// restrict adds the condition that the SID is the conversation's or that of something in it. What has no row of its
 // own, such as an interaction (KD…), has the digits of its conversation's SID.
-func (l *listing[T]) named(wanted searched) {
+func restrict(l *sqldb.Listing[candidate], wanted searched) {
 	digits := wanted.sid[sidPrefix:]
-	l.args = append(l.args, conversation.PrefixConversation+digits, wanted.sid, wanted.given)
-	n := len(l.args)
+	l.Args = append(l.Args, conversation.PrefixConversation+digits, wanted.sid, wanted.given)
+	n := len(l.Args)
 	ways := []string{fmt.Sprintf(`SELECT sid FROM conversations WHERE sid = $%d`, n-2)}
 	for _, table := range []string{"tasks", "reservations", "transfers", "notes", "messages", "participants"} {
 		ways = append(ways, fmt.Sprintf(`SELECT conversation FROM %s WHERE sid = $%d`, table, n-1))
 	}
 	ways = append(ways, fmt.Sprintf(`SELECT conversation FROM messages WHERE provider_sid = $%d AND provider_sid <> ''`, n))
-	l.conditions = append(l.conditions, `c.sid IN (`+strings.Join(ways, ` UNION ALL `)+`)`)
+	l.Conditions = append(l.Conditions, `c.sid IN (`+strings.Join(ways, ` UNION ALL `)+`)`)
 }
 
 const (
@@ -301,7 +302,7 @@ const (
 const perSearch = 50
 
 // search reads the list from the page's cursor on until the page is full, or the bounds are reached.
-func (t *transaction) search(ctx context.Context, list listing[candidate], wanted searched, p Page, bounds searchBounds) (Matches, error) {
+func (t *transaction) search(ctx context.Context, list sqldb.Listing[candidate], wanted searched, p Page, bounds searchBounds) (Matches, error) {
 	if p.Limit <= 0 {
 		p.Limit = perSearch
 	}
@@ -311,14 +312,8 @@ func (t *transaction) search(ctx context.Context, list listing[candidate], wante
 		s.from = p.Before
 	}
 	s.last = s.from
-	descending := list.descending != backwards
 	for more := true; more && !s.over(); {
-		next := list
-		next.conditions, next.args = slices.Clone(list.conditions), slices.Clone(list.args)
-		if s.last != nil {
-			next.beyond(*s.last, descending)
-		}
-		batch, err := next.read(ctx, t, descending, 0, searchBatch+1)
+		batch, err := list.Read(ctx, t, s.last, backwards, searchBatch+1)
 		if err != nil {
 			return Matches{}, err
 		}
@@ -434,9 +429,9 @@ func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted sea
 		return found, nil
 	}
 	places, args := oneOf(rest)
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var sid, of, identity, address string
-		if err := r.Scan(&sid, &of, opened{memberIdentity, &sid, &identity}, opened{memberAddress, &sid, &address}); err != nil {
+		if err := r.Scan(&sid, &of, sqldb.Opened(memberIdentity, &sid, &identity), sqldb.Opened(memberAddress, &sid, &address)); err != nil {
 			return err
 		}
 		switch {
@@ -451,9 +446,9 @@ func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted sea
 		return nil, err
 	}
 	newest := map[string]Message{}
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var m Message
-		if err := r.Scan(&m.SID, &m.Conversation, &m.From, opened{messageText, &m.SID, &m.Text}, instant{&m.At}); err != nil {
+		if err := r.Scan(&m.SID, &m.Conversation, &m.From, sqldb.Opened(messageText, &m.SID, &m.Text), sqldb.Instant(&m.At)); err != nil {
 			return err
 		}
 		if found[m.Conversation] == nil && m.Text != erasedText && strings.Contains(naming.Fold(m.Text), wanted.fold) {
@@ -493,7 +488,7 @@ func (t *transaction) complete(ctx context.Context, entries []Match) error {
 			sids[i], bySID[some[i].SID] = some[i].SID, &some[i].Conversation
 		}
 		places, args := oneOf(sids)
-		if err := eachRow(ctx, t, func(r row) error {
+		if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 			task, err := scanTask(r)
 			if c := bySID[task.Conversation]; c != nil {
 				c.Live = append(c.Live, task.Task)

@@ -1,6 +1,10 @@
 package desk
 
-import "context"
+import (
+	"context"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
+)
 
 // SeedDemo creates the demo data on a desk that has neither agents nor queues: the queues support (alice) and
 // billing (bob), with both agents available, and the supervisor carol, who is on no queue. It reports whether it
@@ -9,11 +13,11 @@ func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
 	seeded := false
 	err := d.exclusiveTx(ctx, "seed the demo", func(t *transaction) error {
 		seeded = false
-		people, _, err := firstRow(ctx, t, value[int], `SELECT (SELECT count(*) FROM agents) + (SELECT count(*) FROM queues)`)
+		people, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT (SELECT count(*) FROM agents) + (SELECT count(*) FROM queues)`)
 		if err != nil || people > 0 {
 			return err
 		}
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		for _, agent := range []NewAgent{
 			{Name: "alice", Role: RoleAgent, Capacity: DefaultCapacity, Presence: PresenceAvailable},
 			{Name: "bob", Role: RoleAgent, Capacity: DefaultCapacity, Presence: PresenceAvailable},

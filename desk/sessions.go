@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 const (
@@ -26,10 +28,10 @@ func (d *Desk) Sessions() *Sessions { return &Sessions{d} }
 func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	var encoded string
 	err = s.desk.readTx(ctx, "read a session", func(t *transaction) (err error) {
-		encoded, found, err = firstRow(ctx, t, func(r row) (data string, err error) {
-			err = r.Scan(opened{sessionData, &token, &data})
+		encoded, found, err = sqldb.First(ctx, t, func(r sqldb.Row) (data string, err error) {
+			err = r.Scan(sqldb.Opened(sessionData, &token, &data))
 			return data, err
-		}, `SELECT data FROM sessions WHERE token = $1 AND expires_at > $2 AND ended = 0`, token, micros(s.desk.now()))
+		}, `SELECT data FROM sessions WHERE token = $1 AND expires_at > $2 AND ended = 0`, token, sqldb.Micros(s.desk.now()))
 		return err
 	})
 	if err != nil || !found {
@@ -46,13 +48,13 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, foun
 // person in again who has just signed out.
 func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
 	return s.desk.sharedTx(ctx, "keep a session", func(t *transaction) error {
-		if _, err := t.exec(ctx, `DELETE FROM sessions WHERE token IN
-			(SELECT token FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, token LIMIT $2`+t.skipLocked("sessions")+`)`, micros(s.desk.now()), sessionsDropped); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM sessions WHERE token IN
+			(SELECT token FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, token LIMIT $2`+t.SkipLocked("sessions")+`)`, sqldb.Micros(s.desk.now()), sessionsDropped); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, `INSERT INTO sessions (token, data, expires_at, ended) VALUES ($1, $2, $3, 0)
+		_, err := t.Exec(ctx, `INSERT INTO sessions (token, data, expires_at, ended) VALUES ($1, $2, $3, 0)
 			ON CONFLICT (token) DO UPDATE SET data = EXCLUDED.data, expires_at = EXCLUDED.expires_at WHERE sessions.ended = 0`,
-			token, t.sealed(sessionData, token, base64.StdEncoding.EncodeToString(data)), micros(expiry))
+			token, t.Sealed(sessionData, token, base64.StdEncoding.EncodeToString(data)), sqldb.Micros(expiry))
 		return err
 	})
 }
@@ -60,7 +62,7 @@ func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 // DeleteCtx ends the session with that token and deletes its data. It does nothing for an unknown token.
 func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
 	return s.desk.sharedTx(ctx, "end a session", func(t *transaction) error {
-		_, err := t.exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, micros(s.desk.now().Add(endedKept)))
+		_, err := t.Exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, sqldb.Micros(s.desk.now().Add(endedKept)))
 		return err
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 func testSessions(t *testing.T, h *house) {
@@ -64,7 +66,7 @@ func testExpiredSessions(t *testing.T, h *house) {
 	}
 	var left []string
 	require.NoError(t, h.readTx(ctx, "read the tokens", func(tx *transaction) (err error) {
-		left, err = all(ctx, tx, value[string], `SELECT token FROM sessions`)
+		left, err = sqldb.All(ctx, tx, sqldb.Value[string], `SELECT token FROM sessions`)
 		return err
 	}))
 	require.Equal(t, []string{"new"}, left)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // The longest times that an administrator may set, in seconds: TaskRouter's, where it has a limit.
@@ -48,7 +49,7 @@ func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversa
 			return refusal
 		}
 		t.afterCommit.place = true // the change may affect which tasks are offered to whom
-		now := micros(d.now())
+		now := sqldb.Micros(d.now())
 		if err := t.audit(ctx, now, settingsChanged(before, after)...); err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func settingsInto(s *conversation.Settings) []any {
 }
 
 func (t *transaction) settings(ctx context.Context) (conversation.Settings, error) {
-	settings, found, err := firstRow(ctx, t, func(r row) (s conversation.Settings, err error) {
+	settings, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (s conversation.Settings, err error) {
 		err = r.Scan(settingsInto(&s)...)
 		return s, err
 	}, `SELECT messaging_transfers, transfer_notes, reservation_timeout, task_timeout, wrapup_timeout,
@@ -141,7 +142,7 @@ func (t *transaction) settings(ctx context.Context) (conversation.Settings, erro
 }
 
 func (t *transaction) saveSettings(ctx context.Context, s conversation.Settings, by string, now int64) error {
-	_, err := t.exec(ctx, `INSERT INTO settings (id, messaging_transfers, transfer_notes, reservation_timeout, task_timeout,
+	_, err := t.Exec(ctx, `INSERT INTO settings (id, messaging_transfers, transfer_notes, reservation_timeout, task_timeout,
 			wrapup_timeout, agent_unavailable, unanswered, reoffer_after, timeout_activity, changed_by, changed_at)
 		VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (id) DO UPDATE SET messaging_transfers = excluded.messaging_transfers,
@@ -150,8 +151,8 @@ func (t *transaction) saveSettings(ctx context.Context, s conversation.Settings,
 			agent_unavailable = excluded.agent_unavailable, unanswered = excluded.unanswered,
 			reoffer_after = excluded.reoffer_after, timeout_activity = excluded.timeout_activity,
 			changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
-		flag(s.MessagingTransfers), flag(s.TransferNotes), s.ReservationTimeout, s.TaskTimeout, s.WrapupTimeout,
-		string(s.AgentUnavailable), string(s.Unanswered), s.ReofferAfter, flag(s.TimeoutActivity), by, now)
+		sqldb.Flag(s.MessagingTransfers), sqldb.Flag(s.TransferNotes), s.ReservationTimeout, s.TaskTimeout, s.WrapupTimeout,
+		string(s.AgentUnavailable), string(s.Unanswered), s.ReofferAfter, sqldb.Flag(s.TimeoutActivity), by, now)
 	return err
 }
 

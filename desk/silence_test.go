@@ -12,6 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/silence"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // TestADeskOutlivesSilentConnections: the desk's connections stay open, but nothing arrives. Its dispatcher works
@@ -49,7 +50,7 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 				}
 				rows := 0
 				require.NoError(t, h.queryOne(t.Context(), "count matches", func(tx *transaction) (err error) {
-					rows, _, err = firstRow(t.Context(), tx, value[int], `SELECT count(*) FROM placements WHERE conversation = $1`, th.sid)
+					rows, _, err = sqldb.First(t.Context(), tx, sqldb.Value[int], `SELECT count(*) FROM placements WHERE conversation = $1`, th.sid)
 					return err
 				}))
 				return rows == 1
@@ -78,7 +79,7 @@ func useConnections(t *testing.T, d *Desk, connections int) (end func()) {
 	for range connections {
 		done.Go(func() {
 			_ = d.readTx(ctx, "use a connection", func(tx *transaction) error { // fails with its connection
-				_, err := all(ctx, tx, value[int], `SELECT 1`)
+				_, err := sqldb.All(ctx, tx, sqldb.Value[int], `SELECT 1`)
 				used.Done()
 				<-ctx.Done()
 				return err

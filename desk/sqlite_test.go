@@ -88,7 +88,7 @@ func TestEveryConnection(t *testing.T) {
 	d, err := Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	for _, p := range []*pool{d.store.reads, d.store.reads, d.store.writes} {
+	for _, p := range []*sql.DB{d.db.Reader(), d.db.Reader(), d.db.Writer()} {
 		connection, err := p.Conn(t.Context()) // kept, so that the next is another
 		require.NoError(t, err)
 		defer func() { require.NoError(t, connection.Close()) }()
@@ -98,7 +98,7 @@ func TestEveryConnection(t *testing.T) {
 			require.Equal(t, want, got, pragma)
 		}
 	}
-	_, err = d.store.reads.ExecContext(t.Context(), `DELETE FROM agents`)
+	_, err = d.db.Reader().ExecContext(t.Context(), `DELETE FROM agents`)
 	require.ErrorContains(t, err, "readonly")
 }
 

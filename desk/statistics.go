@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // StatisticsFilter selects what statistics count. Empty fields select all.
@@ -129,10 +130,10 @@ func (t *transaction) countLive(ctx context.Context, filters []StatisticsFilter,
 	if len(filters) == 1 && filters[0].Queue != "" {
 		query, args = query+` AND t.queue = $1`, []any{filters[0].Queue}
 	}
-	return eachRow(ctx, t, func(r row) error {
+	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var task Task
 		var workflow string
-		err := r.Scan(&task.SID, &task.Queue, &task.Agent, &task.Channel, &task.Status, &task.Priority, instant{&task.CreatedAt}, &workflow)
+		err := r.Scan(&task.SID, &task.Queue, &task.Agent, &task.Channel, &task.Status, &task.Priority, sqldb.Instant(&task.CreatedAt), &workflow)
 		for i, f := range filters {
 			if !f.choosesTask(task.Queue, task.Agent, workflow, task.Channel) {
 				continue
@@ -155,7 +156,7 @@ func (t *transaction) countInQueue(ctx context.Context, filters []StatisticsFilt
 		return nil
 	}
 	entered := map[string]time.Time{}
-	err := eachRow(ctx, t, func(r row) error {
+	err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var task Task
 		var workflow, encoded string
 		if err := r.Scan(&task.SID, &task.Agent, &task.Channel, &workflow, &encoded); err != nil {
@@ -250,11 +251,11 @@ func (d *Desk) Cumulative(ctx context.Context, from, to time.Time, filters ...St
 
 // countEvents reads the events of the period once, and adds each to the figures of the filters that choose it.
 func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
-	arrived, err := t.arrivals(ctx, micros(from), micros(to))
+	arrived, err := t.arrivals(ctx, sqldb.Micros(from), sqldb.Micros(to))
 	if err != nil {
 		return err
 	}
-	return eachRow(ctx, t, func(r row) error {
+	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var e conversation.Event
 		var channel conversation.Channel
 		var encoded, workflow string
@@ -281,7 +282,7 @@ func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filte
 		FROM events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation
 		WHERE e.at >= $1 AND e.at < $2 AND e.name IN ('reservation.created', 'reservation.accepted', 'reservation.rejected', 'reservation.timeout',
 			'reservation.canceled', 'reservation.rescinded', 'task.created', 'task.updated', 'task.completed', 'task.canceled', 'task-queue.entered')
-		ORDER BY e.at, e.position`, micros(from), micros(to))
+		ORDER BY e.at, e.position`, sqldb.Micros(from), sqldb.Micros(to))
 }
 
 // arrivals are the times since which the tasks accepted or canceled in a period had waited, by task SID: when they
@@ -290,17 +291,17 @@ type arrivals struct{ created, entered map[string]time.Time }
 
 func (t *transaction) arrivals(ctx context.Context, from, to int64) (arrivals, error) {
 	arrived := arrivals{created: map[string]time.Time{}, entered: map[string]time.Time{}}
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var sid string
 		var created time.Time
-		err := r.Scan(&sid, instant{&created})
+		err := r.Scan(&sid, sqldb.Instant(&created))
 		arrived.created[sid] = created
 		return err
 	}, `SELECT sid, created_at FROM tasks WHERE conversation IN (
 			SELECT conversation FROM events WHERE at >= $1 AND at < $2 AND name IN ('reservation.accepted', 'task.canceled'))`, from, to); err != nil {
 		return arrived, err
 	}
-	return arrived, eachRow(ctx, t, func(r row) error {
+	return arrived, sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		e, err := scanEvent(r)
 		if e.At.After(arrived.entered[e.Task]) {
 			arrived.entered[e.Task] = e.At
@@ -442,21 +443,15 @@ func (t *transaction) stays(ctx context.Context, activities []Activity, back, no
 		open[a.Name] = &stay{agent: a, activity: a.Activity, from: a.PresenceSince, to: now}
 		oldest = earliest(oldest, a.CreatedAt)
 	}
-	rows, err := t.query(ctx, `SELECT position, epoch, '', event FROM desk_events WHERE at >= $1 AND name = 'worker.activity.update'
-		ORDER BY at DESC, position DESC`, micros(oldest))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
 	seen := map[string]bool{}
-	for len(open) > 0 && rows.Next() {
-		e, err := scanEvent(t.opening(rows))
+	err = sqldb.While(ctx, t, func(r sqldb.Row) (more bool, err error) {
+		e, err := scanEvent(r)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		s := open[e.Agent]
 		if s == nil || e.At.Before(s.agent.CreatedAt) { // of an earlier agent of that name
-			continue
+			return true, nil
 		}
 		done := stay{agent: s.agent, activity: s.activity, from: e.At, to: s.to}
 		if seen[e.Agent] {
@@ -467,13 +462,18 @@ func (t *transaction) stays(ctx context.Context, activities []Activity, back, no
 		if !e.At.After(back) {
 			delete(open, e.Agent)
 		}
+		return len(open) > 0, nil
+	}, `SELECT position, epoch, '', event FROM desk_events WHERE at >= $1 AND name = 'worker.activity.update'
+		ORDER BY at DESC, position DESC`, sqldb.Micros(oldest))
+	if err != nil {
+		return nil, err
 	}
 	for name, s := range open {
 		if !seen[name] {
 			stays = append(stays, *s)
 		}
 	}
-	return stays, rows.Err()
+	return stays, nil
 }
 
 // activityNamed returns the activity that has the name now. If there is none, it returns one that has only the
@@ -518,10 +518,10 @@ const (
 	selectSegments = `SELECT ` + segmentColumns + ` FROM ` + segmentTables + ` WHERE ` + wereAccepted
 )
 
-func scanSegment(r row) (s Segment, err error) {
-	err = r.Scan(&s.Reservation, &s.Task, &s.Conversation, opened{customerName, &s.Conversation, &s.Customer.Name},
-		opened{customerAddress, &s.Conversation, &s.Customer.Address}, &s.Queue, &s.QueueName, &s.Agent, &s.AgentName,
-		instant{&s.BegunAt}, instant{&s.ReservedAt}, instant{&s.AcceptedAt}, instant{&s.WrappingAt})
+func scanSegment(r sqldb.Row) (s Segment, err error) {
+	err = r.Scan(&s.Reservation, &s.Task, &s.Conversation, sqldb.Opened(customerName, &s.Conversation, &s.Customer.Name),
+		sqldb.Opened(customerAddress, &s.Conversation, &s.Customer.Address), &s.Queue, &s.QueueName, &s.Agent, &s.AgentName,
+		sqldb.Instant(&s.BegunAt), sqldb.Instant(&s.ReservedAt), sqldb.Instant(&s.AcceptedAt), sqldb.Instant(&s.WrappingAt))
 	s.Customer = s.Customer.Clean()
 	return s, err
 }
@@ -531,7 +531,7 @@ func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments [
 	err = d.readTx(ctx, "read segments", func(t *transaction) error {
 		segments = []Segment{}
 		for _, sid := range reservations {
-			segment, found, err := firstRow(ctx, t, scanSegment, selectSegments+` AND r.sid = $1`, sid)
+			segment, found, err := sqldb.First(ctx, t, scanSegment, selectSegments+` AND r.sid = $1`, sid)
 			if err != nil {
 				return err
 			}
@@ -554,17 +554,17 @@ func (d *Desk) SegmentsOf(ctx context.Context, sid string) (segments []Segment, 
 }
 
 func (t *transaction) segmentsOf(ctx context.Context, sid string) ([]Segment, error) {
-	return all(ctx, t, scanSegment, selectSegments+` AND r.conversation = $1 ORDER BY r.number`, sid)
+	return sqldb.All(ctx, t, scanSegment, selectSegments+` AND r.conversation = $1 ORDER BY r.number`, sid)
 }
 
 // SegmentList returns a page of all segments, oldest reservation first.
 func (d *Desk) SegmentList(ctx context.Context, p Page) (found Found[Segment], err error) {
-	list := listing[Segment]{
-		columns: segmentColumns, from: segmentTables, conditions: []string{wereAccepted}, scan: scanSegment, key: "r.created_at", sid: "r.sid",
-		keyOf: func(s Segment) (int64, string) { return micros(s.ReservedAt), s.Reservation },
+	list := sqldb.Listing[Segment]{
+		Columns: segmentColumns, From: segmentTables, Conditions: []string{wereAccepted}, Scan: scanSegment, Key: "r.created_at", SID: "r.sid",
+		KeyOf: func(s Segment) (int64, string) { return sqldb.Micros(s.ReservedAt), s.Reservation },
 	}
 	err = d.readTx(ctx, "read segments", func(t *transaction) error {
-		found, err = list.page(ctx, t, p)
+		found, err = list.Page(ctx, t, p)
 		return err
 	})
 	return found, err
@@ -573,18 +573,18 @@ func (d *Desk) SegmentList(ctx context.Context, p Page) (found Found[Segment], e
 // SegmentsByConversation returns a page of the conversations that an agent has accepted, oldest first, each as its
 // segments.
 func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[[]Segment], err error) {
-	list := listing[[]Segment]{
-		columns: `c.sid, c.created_at`, from: `conversations c`, key: "c.created_at", sid: "c.sid",
-		conditions: []string{`EXISTS (SELECT 1 FROM reservations r WHERE r.conversation = c.sid AND ` + wereAccepted + `)`},
-		scan: func(r row) ([]Segment, error) {
+	list := sqldb.Listing[[]Segment]{
+		Columns: `c.sid, c.created_at`, From: `conversations c`, Key: "c.created_at", SID: "c.sid",
+		Conditions: []string{`EXISTS (SELECT 1 FROM reservations r WHERE r.conversation = c.sid AND ` + wereAccepted + `)`},
+		Scan: func(r sqldb.Row) ([]Segment, error) {
 			var s Segment
-			err := r.Scan(&s.Conversation, instant{&s.BegunAt})
+			err := r.Scan(&s.Conversation, sqldb.Instant(&s.BegunAt))
 			return []Segment{s}, err
 		},
-		keyOf: func(s []Segment) (int64, string) { return micros(s[0].BegunAt), s[0].Conversation },
+		KeyOf: func(s []Segment) (int64, string) { return sqldb.Micros(s[0].BegunAt), s[0].Conversation },
 	}
 	err = d.readTx(ctx, "read segments", func(t *transaction) error {
-		if found, err = list.page(ctx, t, p); err != nil {
+		if found, err = list.Page(ctx, t, p); err != nil {
 			return err
 		}
 		for i, of := range found.Entries {
@@ -600,26 +600,26 @@ func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[
 // EventPageOn returns a page of the events, newest first, of conversations on the channel that were routed by the
 // TaskRouter workflow with that SID. Either may be empty.
 func (d *Desk) EventPageOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
-	list := listing[LoggedEvent]{
-		columns: `e.position, e.epoch, e.conversation, e.event`, scan: scanEvent, chooses: sure(f.chooses), key: "e.position",
-		from:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
-		keyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, descending: true,
+	list := sqldb.Listing[LoggedEvent]{
+		Columns: `e.position, e.epoch, e.conversation, e.event`, Scan: scanEvent, Chooses: sqldb.Sure(f.chooses), Key: "e.position",
+		From:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
+		KeyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, Descending: true,
 	}
-	list.where(`e.at >= $%d`, micros(f.From))
+	list.Where(`e.at >= $%d`, sqldb.Micros(f.From))
 	if !f.To.IsZero() {
-		list.where(`e.at < $%d`, micros(f.To))
+		list.Where(`e.at < $%d`, sqldb.Micros(f.To))
 	}
 	if f.Position != 0 {
-		list.where(`e.position = $%d`, f.Position)
+		list.Where(`e.position = $%d`, f.Position)
 	}
 	if channel != "" {
-		list.where(`c.channel = $%d`, string(channel))
+		list.Where(`c.channel = $%d`, string(channel))
 	}
 	if workflow != "" {
-		list.where(workflowOfTask+` = $%d`, workflow)
+		list.Where(workflowOfTask+` = $%d`, workflow)
 	}
 	err = d.readTx(ctx, "read events", func(t *transaction) error {
-		found, err = list.page(ctx, t, p)
+		found, err = list.Page(ctx, t, p)
 		return err
 	})
 	return found, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // matchedBySync is the maximum number of matches that one snapshot makes. The dispatcher makes the others.
@@ -37,7 +38,7 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.
 		err = sync(true)
 	}
 	if err != nil {
-		if rejected(err) && d.rejections.first(p.Conversation, p.Revision) {
+		if sqldb.Rejected(err) && d.rejections.first(p.Conversation, p.Revision) {
 			d.log.ErrorContext(ctx, "sync rejected", "conversation", p.Conversation, "revision", p.Revision, "error", err)
 		}
 		return conversation.Acknowledgement{}, err
@@ -50,7 +51,7 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.
 			"conversation", p.Conversation, "lost", lost)
 	}
 	d.shown.tell(p.Conversation)
-	d.store.notifier.notify(p.Conversation)
+	d.db.Notify(p.Conversation)
 	return answer, nil
 }
 
@@ -91,7 +92,7 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 		return conversation.Acknowledgement{}, err
 	}
 	found := false
-	err := eachRow(ctx, s.transaction, func(r row) error {
+	err := sqldb.Each(ctx, s.transaction, func(r sqldb.Row) error {
 		found = true
 		return r.Scan(&s.stored.revision, &s.stored.events, &s.stored.matches, &s.stored.declines)
 	}, `SELECT revision, events, (SELECT count(*) FROM placements WHERE conversation = $1),
@@ -102,7 +103,7 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 	}
 	s.declining = s.stored.declines > 0
 	if s.stored.matches > 0 {
-		if s.open, err = all(ctx, s.transaction, scanMatch, selectMatches+` WHERE conversation = $1`, s.snapshot.Conversation); err != nil {
+		if s.open, err = sqldb.All(ctx, s.transaction, scanMatch, selectMatches+` WHERE conversation = $1`, s.snapshot.Conversation); err != nil {
 			return conversation.Acknowledgement{}, err
 		}
 	}
@@ -158,7 +159,7 @@ func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
 		name   conversation.EventName
 		at     int64
 	}
-	stored, err := all(ctx, s.transaction, func(r row) (e event, err error) {
+	stored, err := sqldb.All(ctx, s.transaction, func(r sqldb.Row) (e event, err error) {
 		err = r.Scan(&e.number, &e.name, &e.at)
 		return e, err
 	}, `SELECT number, name, at FROM events WHERE conversation = $1 AND number >= $2 AND number <= $3 ORDER BY number`,
@@ -169,7 +170,7 @@ func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
 	if len(stored) == 0 { // the desk has lost the events and knows only their numbers
 		return overlap, overlap, nil
 	}
-	for known < overlap && known < len(stored) && stored[known] == (event{told[known].Number, told[known].Name, micros(told[known].At)}) {
+	for known < overlap && known < len(stored) && stored[known] == (event{told[known].Number, told[known].Name, sqldb.Micros(told[known].At)}) {
 		known++
 	}
 	return known, overlap, nil
@@ -187,13 +188,13 @@ func (s *syncing) endOthers(ctx context.Context) error {
 		if v == nil {
 			continue
 		}
-		changed, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
+		changed, err := s.Exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
 				created_at, expires_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, 0, '', $7, $8, $9)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, expires_at = excluded.expires_at,
 				updated_at = CASE WHEN reservations.status = excluded.status THEN reservations.updated_at ELSE excluded.updated_at END
 				WHERE reservations.conversation = excluded.conversation AND reservations.task = excluded.task`,
-			v.SID, task.SID, s.snapshot.Conversation, v.Agent, string(v.Status), s.last, micros(v.CreatedAt), micros(v.ExpiresAt), micros(s.now))
+			v.SID, task.SID, s.snapshot.Conversation, v.Agent, string(v.Status), s.last, sqldb.Micros(v.CreatedAt), sqldb.Micros(v.ExpiresAt), sqldb.Micros(s.now))
 		if err != nil {
 			return wrap("save reservation "+v.SID, err)
 		}
@@ -205,7 +206,7 @@ func (s *syncing) endOthers(ctx context.Context) error {
 		return err
 	}
 	s.last = e.number
-	if _, err := s.exec(ctx, `DELETE FROM declines WHERE conversation = $1
+	if _, err := s.Exec(ctx, `DELETE FROM declines WHERE conversation = $1
 		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')`, s.snapshot.Conversation); err != nil {
 		return wrap("drop declines", err)
 	}
@@ -219,23 +220,23 @@ func (s *syncing) endOthers(ctx context.Context) error {
 // its tasks meanwhile. A row that does not exist cannot be locked: the first snapshot inserts the conversation's
 // row first.
 func (s *syncing) take(ctx context.Context) error {
-	if s.locks.conversation == "" {
+	if !s.LocksRows() {
 		return nil
 	}
-	_, found, err := firstRow(ctx, s.transaction, value[string], s.locks.conversation, s.snapshot.Conversation)
+	_, found, err := sqldb.First(ctx, s, sqldb.Value[string], selectConversationRow+s.RowsOf("conversations"), s.snapshot.Conversation)
 	if err != nil {
 		return wrap("wait for others", err)
 	}
 	if !found {
-		if _, err := s.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
+		if _, err := s.Exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
 			VALUES ($1, $2, $3, '', '', 0, 0, 0, 0, $4, 0) ON CONFLICT (sid) DO NOTHING`,
-			s.snapshot.Conversation, string(s.snapshot.Status), string(s.snapshot.Channel), micros(s.snapshot.CreatedAt)); err != nil {
+			s.snapshot.Conversation, string(s.snapshot.Status), string(s.snapshot.Channel), sqldb.Micros(s.snapshot.CreatedAt)); err != nil {
 			return wrap("make its row", err)
 		}
 		return s.holdConversation(ctx, s.snapshot.Conversation)
 	}
-	return s.hold(ctx, s.locks.tasks, s.snapshot.Conversation)
+	return s.holdLiveTasks(ctx, s.snapshot.Conversation)
 }
 
 func (s *syncing) acknowledge(revision, events int) conversation.Acknowledgement {
@@ -257,16 +258,16 @@ func eventsAfter(last int, events []conversation.Event) []conversation.Event {
 
 func (s *syncing) saveConversation(ctx context.Context) error {
 	p := s.snapshot
-	_, err := s.exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
+	_, err := s.Exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 			messages, gone, created_at, closed_at, chain)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)
 		ON CONFLICT (sid) DO UPDATE SET status = excluded.status, channel = excluded.channel,
 			customer_name = excluded.customer_name, customer_address = excluded.customer_address,
 			revision = excluded.revision, events = excluded.events, gone = 0, closed_at = excluded.closed_at,
 			created_at = excluded.created_at, chain = excluded.chain`,
-		p.Conversation, string(p.Status), string(p.Channel), s.sealed(customerName, p.Conversation, p.Customer.Name),
-		s.sealed(customerAddress, p.Conversation, p.Customer.Address), p.Revision, s.before+s.lost+len(s.news),
-		micros(p.CreatedAt), micros(p.ClosedAt), p.Chain)
+		p.Conversation, string(p.Status), string(p.Channel), s.Sealed(customerName, p.Conversation, p.Customer.Name),
+		s.Sealed(customerAddress, p.Conversation, p.Customer.Address), p.Revision, s.before+s.lost+len(s.news),
+		sqldb.Micros(p.CreatedAt), sqldb.Micros(p.ClosedAt), p.Chain)
 	return err
 }
 
@@ -280,7 +281,7 @@ func (s *syncing) releaseStale(ctx context.Context) error {
 			still = append(still, p)
 			continue
 		}
-		if _, err := s.exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
+		if _, err := s.Exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
 			return err
 		}
 		if task == nil || task.Reservation == nil || task.Reservation.SID != p.reservation {
@@ -329,7 +330,7 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 	made := s.transferOf(task)
 	// The row keeps its attributes when the conversation has dropped them from an old task. What comes from the
 	// transfer that made the task is set on insert only.
-	changed, err := s.exec(ctx, `INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer,
+	changed, err := s.Exec(ctx, `INSERT INTO tasks (sid, conversation, channel, status, queue, agent, direct, waiting, previous, transfer,
 			priority, head, placement, attributes, reservation, disposition, wrapup_note, canceled_reason, created_at, queued_at,
 			timeout_at, assigned_at, wrapping_at, completed_at, canceled_at, wrapup_timeout_at, from_agent, to_agent, to_queue, from_queue, given_by, turn_messages)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
@@ -345,12 +346,12 @@ func (s *syncing) saveTask(ctx context.Context, task *conversation.Task) error {
 			canceled_at = excluded.canceled_at, wrapup_timeout_at = excluded.wrapup_timeout_at,
 			turn_messages = CASE WHEN excluded.wrapping_at = tasks.wrapping_at THEN tasks.turn_messages ELSE excluded.turn_messages END
 			WHERE tasks.conversation = excluded.conversation`,
-		task.SID, s.snapshot.Conversation, string(s.snapshot.Channel), string(task.Status), task.Queue, task.Agent, flag(task.Direct),
-		flag(task.Status == conversation.TaskPending && !matched), task.Previous, task.Transfer, min(task.Priority, conversation.MaxPriority), flag(task.Head),
-		task.PendingSeq, s.sealed(taskAttributes, task.SID, attributes), reservation, s.sealed(taskDisposition, task.SID, task.Disposition),
-		s.sealed(taskWrapupNote, task.SID, task.WrapupNote), string(task.CanceledReason),
-		micros(task.CreatedAt), micros(task.QueuedAt), micros(task.TimeoutAt), micros(task.AssignedAt), micros(task.WrappingAt),
-		micros(task.CompletedAt), micros(task.CanceledAt), micros(task.WrapupTimeoutAt), made.From, made.To.Agent, made.To.Queue, made.FromTask)
+		task.SID, s.snapshot.Conversation, string(s.snapshot.Channel), string(task.Status), task.Queue, task.Agent, sqldb.Flag(task.Direct),
+		sqldb.Flag(task.Status == conversation.TaskPending && !matched), task.Previous, task.Transfer, min(task.Priority, conversation.MaxPriority), sqldb.Flag(task.Head),
+		task.PendingSeq, s.Sealed(taskAttributes, task.SID, attributes), reservation, s.Sealed(taskDisposition, task.SID, task.Disposition),
+		s.Sealed(taskWrapupNote, task.SID, task.WrapupNote), string(task.CanceledReason),
+		sqldb.Micros(task.CreatedAt), sqldb.Micros(task.QueuedAt), sqldb.Micros(task.TimeoutAt), sqldb.Micros(task.AssignedAt), sqldb.Micros(task.WrappingAt),
+		sqldb.Micros(task.CompletedAt), sqldb.Micros(task.CanceledAt), sqldb.Micros(task.WrapupTimeoutAt), made.From, made.To.Agent, made.To.Queue, made.FromTask)
 	s.owned(changed, task.SID)
 	return err
 }
@@ -377,21 +378,21 @@ func (s *syncing) transferOf(task *conversation.Task) conversation.Transfer {
 
 func (s *syncing) saveTransfers(ctx context.Context) error {
 	for _, tr := range s.snapshot.Transfers {
-		changed, err := s.exec(ctx, `INSERT INTO transfers (sid, conversation, mode, status, from_agent, from_task, to_agent, to_queue, task,
+		changed, err := s.Exec(ctx, `INSERT INTO transfers (sid, conversation, mode, status, from_agent, from_task, to_agent, to_queue, task,
 				note, accepted_by, failure_reason, created_at, ended_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, accepted_by = excluded.accepted_by,
 				failure_reason = excluded.failure_reason, ended_at = excluded.ended_at
 				WHERE transfers.conversation = excluded.conversation`,
 			tr.SID, s.snapshot.Conversation, string(tr.Mode), string(tr.Status), tr.From, tr.FromTask, tr.To.Agent, tr.To.Queue, tr.Task,
-			tr.Note, tr.AcceptedBy, string(tr.FailureReason), micros(tr.CreatedAt), micros(tr.EndedAt))
+			tr.Note, tr.AcceptedBy, string(tr.FailureReason), sqldb.Micros(tr.CreatedAt), sqldb.Micros(tr.EndedAt))
 		if err != nil {
 			return wrap("save transfer "+tr.SID, err)
 		}
 		s.owned(changed, tr.SID)
 		// A note may have been stored before the transfer that names it.
 		if tr.Note != "" {
-			if _, err := s.exec(ctx, `UPDATE notes SET transfer = $2, task = $3 WHERE sid = $1 AND conversation = $4 AND transfer = ''`,
+			if _, err := s.Exec(ctx, `UPDATE notes SET transfer = $2, task = $3 WHERE sid = $1 AND conversation = $4 AND transfer = ''`,
 				tr.Note, tr.SID, tr.FromTask, s.snapshot.Conversation); err != nil {
 				return wrap("name the transfer of note "+tr.Note, err)
 			}
@@ -429,21 +430,21 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 			reason = "" // this is why the task became pending again, not why the agent's offer ended
 		}
 		// A decline sent by an earlier version of the desk is recognized by its reason alone.
-		changed, err := s.exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
+		changed, err := s.Exec(ctx, `INSERT INTO reservations (sid, task, conversation, agent, status, number, excused, reason,
 				created_at, expires_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6,
 				CASE WHEN $11 = 1 AND EXISTS (SELECT 1 FROM declines d WHERE d.reservation = $1) THEN 1 ELSE $7 END, $8, $9, $10, $9)
 			ON CONFLICT (sid) DO UPDATE SET status = excluded.status, excused = excluded.excused, reason = excluded.reason,
 				updated_at = excluded.updated_at
 				WHERE reservations.conversation = excluded.conversation AND reservations.task = excluded.task`,
-			e.Reservation, e.Task, s.snapshot.Conversation, e.Agent, string(e.ReservationStatus), e.Number, flag(e.Excused), s.sealed(reservationReason, e.Reservation, reason),
-			micros(e.At), micros(e.ExpiresAt), flag(causeOf(e) == conversation.CauseUnavailable || e.Reason == ReasonAgentUnavailable))
+			e.Reservation, e.Task, s.snapshot.Conversation, e.Agent, string(e.ReservationStatus), e.Number, sqldb.Flag(e.Excused), s.Sealed(reservationReason, e.Reservation, reason),
+			sqldb.Micros(e.At), sqldb.Micros(e.ExpiresAt), sqldb.Flag(causeOf(e) == conversation.CauseUnavailable || e.Reason == ReasonAgentUnavailable))
 		if err != nil {
 			return wrap("save reservation "+e.Reservation, err)
 		}
 		if !s.owned(changed, e.Reservation) && e.Name == conversation.EventReservationCreated {
 			// No page could show this offer: its task must be matched anew.
-			if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, micros(s.now)); err != nil {
+			if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
 				return err
 			}
 		}
@@ -461,7 +462,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 	if !ended || !s.declining {
 		return nil
 	}
-	_, err := s.exec(ctx, `DELETE FROM declines WHERE conversation = $1
+	_, err := s.Exec(ctx, `DELETE FROM declines WHERE conversation = $1
 		AND reservation NOT IN (SELECT sid FROM reservations WHERE conversation = $1 AND status = 'pending')
 		AND reservation NOT IN (SELECT reservation FROM tasks WHERE conversation = $1 AND status = 'reserved')`, s.snapshot.Conversation)
 	return err
@@ -478,7 +479,7 @@ func (s *syncing) countLoads(ctx context.Context) error {
 		if err := s.countLoad(ctx, agent, s.snapshot.Channel); err != nil {
 			return err
 		}
-		presence, err := s.startIdle(ctx, agent, micros(s.now))
+		presence, err := s.startIdle(ctx, agent, sqldb.Micros(s.now))
 		if err != nil {
 			return err
 		}
@@ -507,7 +508,7 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 				return err
 			}
 			if overdrawn || s.touched[e.Agent] != PresenceAvailable {
-				if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, micros(s.now)); err != nil {
+				if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
 					return err
 				}
 			}
@@ -520,7 +521,7 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 				if err := s.refuseBeside(ctx, e.Agent); err != nil {
 					return err
 				}
-				if err := s.timeoutActivity(ctx, s.snapshot.Conversation, e, micros(s.now)); err != nil {
+				if err := s.timeoutActivity(ctx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
 					return err
 				}
 				s.open = slices.DeleteFunc(s.open, func(p match) bool { return p.agent == e.Agent })
@@ -533,10 +534,10 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 // refuseBeside returns errNotBeside when the agent, who is to become unavailable, has matches or offers in other
 // conversations and the transaction is shared: other transactions may be changing those.
 func (s *syncing) refuseBeside(ctx context.Context, agent string) error {
-	if s.alone || s.locks.conversation == "" {
+	if s.alone || !s.LocksRows() {
 		return nil
 	}
-	_, elsewhere, err := firstRow(ctx, s.transaction, value[int],
+	_, elsewhere, err := sqldb.First(ctx, s.transaction, sqldb.Value[int],
 		`SELECT 1 FROM placements WHERE agent = $1 AND conversation <> $2
 			UNION ALL SELECT 1 FROM reservations WHERE agent = $1 AND status = 'pending' AND conversation <> $2 LIMIT 1`, agent, s.snapshot.Conversation)
 	if err == nil && elsewhere {
@@ -552,7 +553,7 @@ func (s *syncing) overdrawn(ctx context.Context, task *conversation.Task) (bool,
 	if task.Direct || slices.Contains(s.confirmed, task.Reservation.SID) {
 		return false, nil
 	}
-	_, overdrawn, err := firstRow(ctx, s.transaction, value[int],
+	_, overdrawn, err := sqldb.First(ctx, s.transaction, sqldb.Value[int],
 		`SELECT 1 FROM agent_channels WHERE agent = $1 AND channel = $2 AND load > capacity`, task.Agent, string(s.snapshot.Channel))
 	return overdrawn, err
 }
@@ -581,7 +582,7 @@ func (s *syncing) place(ctx context.Context) error {
 		}
 	}
 	for _, agent := range slices.Sorted(maps.Keys(s.freed)) {
-		queues, err := all(ctx, s.transaction, value[string],
+		queues, err := sqldb.All(ctx, s.transaction, sqldb.Value[string],
 			`SELECT queue FROM queue_agents WHERE agent = $1 AND available = 1`, agent)
 		if err != nil {
 			return wrap("find the queues of "+agent, err)

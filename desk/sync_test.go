@@ -473,7 +473,7 @@ func requireConsistent(t require.TestingT, h *house) {
 			WHERE r.status = 'pending' AND (t.status <> 'reserved' OR t.reservation <> r.sid)`},
 	} {
 		var count int
-		require.NoError(t, h.store.reads.QueryRowContext(h.t.Context(), broken.query).Scan(&count))
+		require.NoError(t, h.db.Reader().QueryRowContext(h.t.Context(), broken.query).Scan(&count))
 		require.Zero(t, count, broken.what)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Thread is a conversation with its messages, tasks, transfers, events and notes.
@@ -99,30 +100,30 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 		return thread, err
 	}
 	within, bounds := may.chooses(2)
-	newest, _, err := firstRow(ctx, t, value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1 AND `+within, append([]any{sid}, bounds...)...)
+	newest, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1 AND `+within, append([]any{sid}, bounds...)...)
 	if err != nil {
 		return thread, err
 	}
 	condition, args := may.chooses(3)
-	if thread.Messages, err = all(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND number >= $2 AND `+condition+` ORDER BY number`,
+	if thread.Messages, err = sqldb.All(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND number >= $2 AND `+condition+` ORDER BY number`,
 		append([]any{sid, window.first(newest)}, args...)...); err != nil {
 		return thread, err
 	}
 	if len(thread.Messages) > 0 {
-		thread.Earlier, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2 AND `+condition,
+		thread.Earlier, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2 AND `+condition,
 			append([]any{sid, thread.Messages[0].Number}, args...)...)
 		if err != nil {
 			return thread, err
 		}
 	}
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		task, err := scanTask(r)
 		thread.Tasks = append(thread.Tasks, task.Task)
 		return err
 	}, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 		return thread, err
 	}
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		transfer, err := scanTransfer(r)
 		thread.Transfers = append(thread.Transfers, transfer.Transfer)
 		return err
@@ -134,7 +135,7 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 		return slices.IndexFunc(thread.Tasks, func(t conversation.Task) bool { return t.SID == x.Task })
 	}
 	slices.SortFunc(thread.Transfers, func(a, b conversation.Transfer) int { return cmp.Compare(made(a), made(b)) })
-	if err := eachRow(ctx, t, func(r row) error {
+	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		e, err := scanEvent(r)
 		thread.Events = append(thread.Events, e.Event)
 		return err
@@ -145,8 +146,8 @@ func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may
 		if thread.Notes, err = t.notes(ctx, sid, may); err != nil {
 			return thread, err
 		}
-		if thread.Refused, err = all(ctx, t, func(r row) (refused Refused, err error) {
-			err = r.Scan(&refused.Agent, &refused.Code, instant{&refused.At})
+		if thread.Refused, err = sqldb.All(ctx, t, func(r sqldb.Row) (refused Refused, err error) {
+			err = r.Scan(&refused.Agent, &refused.Code, sqldb.Instant(&refused.At))
 			return refused, err
 		}, `SELECT agent, code, at FROM refusals WHERE conversation = $1 ORDER BY at`, sid); err != nil {
 			return thread, err
@@ -213,15 +214,15 @@ func (t *transaction) names(ctx context.Context, n named) (Names, error) {
 		}
 		var args []any
 		query := `SELECT name, friendly_name FROM ` + kind.table + ` WHERE friendly_name <> '' AND name IN (` + arguments(&args, wanted) + `)`
-		if err := eachRow(ctx, t, collect(kind.into), query, args...); err != nil {
+		if err := sqldb.Each(ctx, t, collect(kind.into), query, args...); err != nil {
 			return names, err
 		}
 	}
 	return names, nil
 }
 
-func collect(into map[string]string) func(row) error {
-	return func(r row) error {
+func collect(into map[string]string) func(sqldb.Row) error {
+	return func(r sqldb.Row) error {
 		var name, friendly string
 		err := r.Scan(&name, &friendly)
 		into[name] = friendly

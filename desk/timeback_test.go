@@ -1,13 +1,13 @@
 package desk
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // shownOf returns what the desk shows of the conversation.
@@ -205,16 +205,15 @@ func testKnownStart(t *testing.T, h *house) {
 // putBack sets the database back to before its last events, like an older copy.
 func (h *house) putBack(events int64) {
 	h.t.Helper()
-	require.NoError(h.t, h.store.run(h.t.Context(), true, func(ctx context.Context) error {
-		return h.store.writes.run(ctx, h.store.writing, func(t *transaction) error {
-			position, _, err := firstRow(ctx, t, value[int64], `UPDATE feed SET position = position - $1 WHERE id = 1 RETURNING position`, events)
+	ctx := h.t.Context()
+	require.NoError(h.t, h.db.Write(ctx, false, func(t *sqldb.Tx) error {
+		position, _, err := sqldb.First(ctx, t, sqldb.Value[int64], `UPDATE feed SET position = position - $1 WHERE id = 1 RETURNING position`, events)
+		require.NoError(h.t, err)
+		for _, table := range []string{"events", "desk_events"} {
+			_, err := t.Exec(ctx, `DELETE FROM `+table+` WHERE position > $1`, position)
 			require.NoError(h.t, err)
-			for _, table := range []string{"events", "desk_events"} {
-				_, err := t.exec(ctx, `DELETE FROM `+table+` WHERE position > $1`, position)
-				require.NoError(h.t, err)
-			}
-			return nil
-		})
+		}
+		return nil
 	}))
 }
 

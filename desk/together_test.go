@@ -17,6 +17,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/postgres"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // busyHouse is a desk that many processes and people use at the same time.
@@ -237,7 +238,7 @@ func (b *busyHouse) settle() {
 // requireWithinCapacity requires that no agent has more tasks than their capacity.
 func requireWithinCapacity(t require.TestingT, h *house) {
 	var over int
-	require.NoError(t, h.store.reads.QueryRowContext(h.t.Context(), `SELECT count(*) FROM agent_channels WHERE load > capacity AND agent LIKE 'agent%'`).Scan(&over))
+	require.NoError(t, h.db.Reader().QueryRowContext(h.t.Context(), `SELECT count(*) FROM agent_channels WHERE load > capacity AND agent LIKE 'agent%'`).Scan(&over))
 	require.Zero(t, over)
 }
 
@@ -265,7 +266,7 @@ func requireWholeFeed(t require.TestingT, h *house) {
 // requireWholeTranscripts requires that messages are numbered without gaps.
 func requireWholeTranscripts(t require.TestingT, h *house) {
 	var wrong int
-	require.NoError(t, h.store.reads.QueryRowContext(h.t.Context(), `SELECT count(*) FROM conversations c
+	require.NoError(t, h.db.Reader().QueryRowContext(h.t.Context(), `SELECT count(*) FROM conversations c
 		WHERE messages <> (SELECT count(*) FROM messages m WHERE m.conversation = c.sid)
 			OR messages <> (SELECT coalesce(max(number), 0) FROM messages m WHERE m.conversation = c.sid)`).Scan(&wrong))
 	require.Zero(t, wrong)
@@ -339,7 +340,7 @@ func testWakesOthers(t *testing.T, h *house) {
 // listens returns how many desks listen on this database.
 func (h *house) listens() (count int) {
 	h.t.Helper()
-	require.NoError(h.t, h.store.reads.QueryRowContext(h.t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN baton'`).Scan(&count))
+	require.NoError(h.t, h.db.Reader().QueryRowContext(h.t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN baton'`).Scan(&count))
 	return count
 }
 
@@ -406,7 +407,7 @@ func TestKilledPostgres(t *testing.T) {
 	for _, err := range failures {
 		var ended *pgconn.PgError
 		away := errors.As(err, &ended) && strings.HasPrefix(ended.Code, "57P")
-		require.True(t, away || isLost(err), "%v", err)
+		require.True(t, away || sqldb.Unavailable(err), "%v", err)
 	}
 	b.settle()
 	require.Eventually(t, func() bool { return h.listens() >= 3 }, 20*time.Second, 10*time.Millisecond, "the desks listen again")

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // FromCustomer is the author of the customer's messages. FromSystem is the author of reports by the operator's
@@ -81,25 +82,22 @@ func validMessage(m NewMessage) *conversation.Refusal {
 		return invalid("text", "the message is empty: write at least one character")
 	case length > MaxMessage:
 		return invalid("text", "the message has %d characters: send it in parts of at most %d", length, MaxMessage)
-	case !storable(m.Text):
+	case !sqldb.Storable(m.Text):
 		return invalid("text", "the message isn't valid UTF-8 text: send it without control zeros, encoded as UTF-8")
-	case utf8.RuneCountInString(m.Identity) > conversation.MaxText || !storable(m.Identity):
+	case utf8.RuneCountInString(m.Identity) > conversation.MaxText || !sqldb.Storable(m.Identity):
 		return invalid("identity", "identity can have at most %d characters", conversation.MaxText)
-	case utf8.RuneCountInString(m.ProviderSID) > conversation.MaxText || !storable(m.ProviderSID):
+	case utf8.RuneCountInString(m.ProviderSID) > conversation.MaxText || !sqldb.Storable(m.ProviderSID):
 		return invalid("provider_sid", "provider_sid can have at most %d characters", conversation.MaxText)
 	}
 	return validObject(m.Attributes, maxConversationAttributes)
 }
-
-// storable reports whether every database accepts the text.
-func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Message, error) {
 	if err := t.holdTranscript(ctx, m.Conversation); err != nil {
 		return Message{}, err
 	}
 	if m.ProviderSID != "" {
-		before, found, err := firstRow(ctx, t, scanMessage, selectMessages+` WHERE provider_sid = $1 AND provider_sid <> ''`, m.ProviderSID)
+		before, found, err := sqldb.First(ctx, t, scanMessage, selectMessages+` WHERE provider_sid = $1 AND provider_sid <> ''`, m.ProviderSID)
 		if err != nil || found {
 			return before, err
 		}
@@ -125,15 +123,15 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 		said.At = now.UTC().Truncate(time.Microsecond)
 	}
 	t.afterCommit.news = true
-	said.Number, _, err = firstRow(ctx, t, value[int],
+	said.Number, _, err = sqldb.First(ctx, t, sqldb.Value[int],
 		`UPDATE conversations SET messages = messages + 1 WHERE sid = $1 RETURNING messages`, m.Conversation)
 	if err != nil {
 		return Message{}, err
 	}
-	_, err = t.exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at, attributes, identity)
+	_, err = t.Exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at, attributes, identity)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		said.Conversation, said.Number, said.SID, said.From, t.sealed(messageText, said.SID, said.Text), said.ProviderSID, micros(said.At),
-		t.sealed(messageAttributes, said.SID, said.Attributes), t.sealed(messageIdentity, said.SID, said.Identity))
+		said.Conversation, said.Number, said.SID, said.From, t.Sealed(messageText, said.SID, said.Text), said.ProviderSID, sqldb.Micros(said.At),
+		t.Sealed(messageAttributes, said.SID, said.Attributes), t.Sealed(messageIdentity, said.SID, said.Identity))
 	return said, err
 }
 
@@ -143,7 +141,7 @@ func (t *transaction) haveConversation(ctx context.Context, agent, sid string) e
 		task   string
 		status conversation.TaskStatus
 	}
-	last, found, err := firstRow(ctx, t, func(r row) (h held, err error) {
+	last, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (h held, err error) {
 		err = r.Scan(&h.task, &h.status)
 		return h, err
 	}, `SELECT sid, status FROM tasks WHERE conversation = $1 AND agent = $2
@@ -197,8 +195,8 @@ func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, c
 			return refusal
 		}
 		changed.UpdatedAt = d.now().UTC().Truncate(time.Microsecond)
-		_, err = t.exec(ctx, `UPDATE messages SET text = $2, attributes = $3, updated_at = $4 WHERE sid = $1`,
-			sid, t.sealed(messageText, sid, changed.Text), t.sealed(messageAttributes, sid, cmp.Or(changed.Attributes, "{}")), micros(changed.UpdatedAt))
+		_, err = t.Exec(ctx, `UPDATE messages SET text = $2, attributes = $3, updated_at = $4 WHERE sid = $1`,
+			sid, t.Sealed(messageText, sid, changed.Text), t.Sealed(messageAttributes, sid, cmp.Or(changed.Attributes, "{}")), sqldb.Micros(changed.UpdatedAt))
 		if err != nil {
 			return err
 		}
@@ -217,7 +215,7 @@ func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) e
 		if _, err := t.message(ctx, conversationSID, sid, extent{}); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM messages WHERE sid = $1`, sid); err != nil {
+		if _, err := t.Exec(ctx, `DELETE FROM messages WHERE sid = $1`, sid); err != nil {
 			return err
 		}
 		return t.noteEdit(ctx, conversationSID)
@@ -227,7 +225,7 @@ func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) e
 // noteEdit notifies readers that the transcript has changed.
 func (t *transaction) noteEdit(ctx context.Context, sid string) error {
 	t.afterCommit.news = true
-	_, err := t.exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
+	_, err := t.Exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
 	return err
 }
 
@@ -247,7 +245,7 @@ func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader 
 
 func (t *transaction) message(ctx context.Context, conversationSID, sid string, may extent) (Message, error) {
 	condition, args := may.chooses(3)
-	found, ok, err := firstRow(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2 AND `+condition,
+	found, ok, err := sqldb.First(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2 AND `+condition,
 		append([]any{sid, conversationSID}, args...)...)
 	if err == nil && !ok {
 		return found, invalid("message", "the conversation has no message %s: see the list of its messages", sid)
@@ -257,13 +255,13 @@ func (t *transaction) message(ctx context.Context, conversationSID, sid string, 
 
 const selectMessages = `SELECT sid, conversation, number, author, text, provider_sid, created_at, attributes, updated_at, identity FROM messages`
 
-func scanMessage(r row) (m Message, err error) {
-	err = r.Scan(&m.SID, &m.Conversation, &m.Number, &m.From, opened{messageText, &m.SID, &m.Text}, &m.ProviderSID, instant{&m.At},
-		opened{messageAttributes, &m.SID, &m.Attributes}, instant{&m.UpdatedAt}, opened{messageIdentity, &m.SID, &m.Identity})
+func scanMessage(r sqldb.Row) (m Message, err error) {
+	err = r.Scan(&m.SID, &m.Conversation, &m.Number, &m.From, sqldb.Opened(messageText, &m.SID, &m.Text), &m.ProviderSID, sqldb.Instant(&m.At),
+		sqldb.Opened(messageAttributes, &m.SID, &m.Attributes), sqldb.Instant(&m.UpdatedAt), sqldb.Opened(messageIdentity, &m.SID, &m.Identity))
 	return m, err
 }
 
 func (t *transaction) transcript(ctx context.Context, sid string, may extent) ([]Message, error) {
 	condition, args := may.chooses(2)
-	return all(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number`, append([]any{sid}, args...)...)
+	return sqldb.All(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number`, append([]any{sid}, args...)...)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // boundThread removes from a thread what is outside the extent.
@@ -28,7 +29,7 @@ func (t *transaction) bound(ctx context.Context, c *Conversation, may extent) er
 	if may.Whole() {
 		return nil
 	}
-	transfers, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.from_agent = $2`, c.SID, may.Agent)
+	transfers, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.from_agent = $2`, c.SID, may.Agent)
 	if err != nil {
 		return err
 	}
@@ -36,7 +37,7 @@ func (t *transaction) bound(ctx context.Context, c *Conversation, may extent) er
 	for i, x := range transfers {
 		own[i] = x.Transfer
 	}
-	tasks, err := all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, c.SID)
+	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, c.SID)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (t *transaction) bound(ctx context.Context, c *Conversation, may extent) er
 		c.ClosedAt, c.LastAgent, c.LastQueue = time.Time{}, "", ""
 	}
 	condition, args := may.chooses(2)
-	c.Messages, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND `+condition, append([]any{c.SID}, args...)...)
+	c.Messages, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND `+condition, append([]any{c.SID}, args...)...)
 	return err
 }
 
@@ -104,7 +105,7 @@ func (d *Desk) WithinTurn(ctx context.Context, agent, sid string, command conver
 	}
 	told := refused
 	err := d.readTx(ctx, "read what "+agent+" may learn of "+sid, func(t *transaction) error {
-		role, _, err := firstRow(ctx, t, value[Role], `SELECT role FROM agents WHERE name = $1`, agent)
+		role, _, err := sqldb.First(ctx, t, sqldb.Value[Role], `SELECT role FROM agents WHERE name = $1`, agent)
 		if err != nil || role.mayReadAll() {
 			return err
 		}
@@ -113,14 +114,14 @@ func (d *Desk) WithinTurn(ctx context.Context, agent, sid string, command conver
 			return err
 		}
 		state := conversation.State{Conversation: sid, Status: c.Status, Channel: c.Channel}
-		tasks, err := all(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
+		tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
 		if err != nil {
 			return err
 		}
 		for _, task := range tasks {
 			state.Tasks = append(state.Tasks, &task.Task)
 		}
-		transfers, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid)
+		transfers, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid)
 		if err != nil {
 			return err
 		}

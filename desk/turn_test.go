@@ -159,8 +159,8 @@ func testTurnByClock(t *testing.T, h *house) {
 	h.says(th, FromCustomer, "before the desk knew")
 	th.follow()
 	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript)
-	require.NoError(t, h.store.writeTx(t.Context(), true, func(tx *transaction) error {
-		_, err := tx.exec(t.Context(), `UPDATE tasks SET turn_messages = -1`)
+	require.NoError(t, h.writeTx(t.Context(), true, func(tx *transaction) error {
+		_, err := tx.Exec(t.Context(), `UPDATE tasks SET turn_messages = -1`)
 		return err
 	}))
 	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript, "a turn that ended before the desk counted")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Wait is the state of a conversation that waits for an agent.
@@ -31,7 +32,7 @@ func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait,
 		if err != nil {
 			return err
 		}
-		since := micros(d.now().Add(-time.Duration(settings.ReofferAfter) * time.Second))
+		since := sqldb.Micros(d.now().Add(-time.Duration(settings.ReofferAfter) * time.Second))
 		for len(sids) > 0 {
 			part := sids[:min(len(sids), asked)]
 			sids = sids[len(part):]
@@ -50,7 +51,7 @@ func (t *transaction) waits(ctx context.Context, sids []string, declinedSince in
 		args = append(args, sid)
 		places[i] = fmt.Sprintf("$%d", len(args))
 	}
-	return eachRow(ctx, t, func(r row) error {
+	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var sid string
 		var status conversation.TaskStatus
 		var direct, unmatched bool

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // news is the notification for changes that pages show: events, messages and administration. It cannot be a SID.
@@ -20,7 +22,7 @@ const (
 // other processes, so callers must also poll at the returned interval. Call leave when done waiting.
 func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func()) {
 	something, leave = d.shown.wait(news)
-	if d.store.notifier == nil {
+	if !d.db.Notifies() {
 		return something, pollUnnotified, leave
 	}
 	return something, pollNotified, leave
@@ -29,7 +31,7 @@ func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func
 // Administered returns a number that rises with every change by an administrator.
 func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
 	err = d.readTx(ctx, "read how far the audit list goes", func(t *transaction) error {
-		last, _, err = firstRow(ctx, t, value[int64], `SELECT position FROM audit_position WHERE id = 1`)
+		last, _, err = sqldb.First(ctx, t, sqldb.Value[int64], `SELECT position FROM audit_position WHERE id = 1`)
 		return err
 	})
 	return last, err
@@ -60,7 +62,7 @@ func (d *Desk) Spoken(ctx context.Context, sids []string) (spoken map[string]int
 			for i, sid := range part {
 				places[i], args[i] = fmt.Sprintf("$%d", i+1), sid
 			}
-			if err := eachRow(ctx, t, func(r row) error {
+			if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 				var sid string
 				var count int
 				err := r.Scan(&sid, &count)

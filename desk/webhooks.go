@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Webhooks are events to be sent to the workspace's EventCallbackURL. They are kept in streams, one for each
@@ -62,7 +64,7 @@ func (d *Desk) QueueWebhooks(ctx context.Context) error {
 		if err != nil || !behind {
 			return err
 		}
-		err = d.sharedTx(ctx, "queue webhooks", func(t *transaction) error { return t.queueWebhooks(ctx, micros(d.now())) })
+		err = d.sharedTx(ctx, "queue webhooks", func(t *transaction) error { return t.queueWebhooks(ctx, sqldb.Micros(d.now())) })
 		if err != nil {
 			return err
 		}
@@ -82,13 +84,13 @@ func (t *transaction) webhooksBehind(ctx context.Context) (bool, error) {
 	if err != nil || account.Workspace.EventCallbackURL != "" {
 		return false, err
 	}
-	_, queued, err := firstRow(ctx, t, value[int64], `SELECT position FROM webhooks WHERE dead = 0 LIMIT 1`)
+	_, queued, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT position FROM webhooks WHERE dead = 0 LIMIT 1`)
 	return queued, err
 }
 
 // unsent returns the next events that have not become webhooks yet.
 func (t *transaction) unsent(ctx context.Context, limit int) ([]LoggedEvent, error) {
-	cursor, _, err := firstRow(ctx, t, value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`+t.rowsOf("webhook_cursor"))
+	cursor, _, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`+t.RowsOf("webhook_cursor"))
 	if err != nil {
 		return nil, err
 	}
@@ -115,24 +117,24 @@ func (t *transaction) queueWebhooks(ctx context.Context, now int64) error {
 		if err := t.holdStream(ctx, streamOf(e)); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `INSERT INTO webhooks (position, stream, dead, attempts, first_at, deliver_at, failure)
+		if _, err := t.Exec(ctx, `INSERT INTO webhooks (position, stream, dead, attempts, first_at, deliver_at, failure)
 			VALUES ($1, $2, 0, 0, 0, CASE WHEN EXISTS (SELECT 1 FROM webhooks WHERE stream = $2 AND dead = 0) THEN CAST($4 AS BIGINT) ELSE CAST($3 AS BIGINT) END, '')`,
 			e.Position, streamOf(e), now, int64(waits)); err != nil {
 			return err
 		}
 	}
-	_, err = t.exec(ctx, `UPDATE webhook_cursor SET position = $1 WHERE id = 1`, events[len(events)-1].Position)
+	_, err = t.Exec(ctx, `UPDATE webhook_cursor SET position = $1 WHERE id = 1`, events[len(events)-1].Position)
 	return err
 }
 
 // dropWebhooks skips all events, and deletes part of the queued webhooks.
 func (t *transaction) dropWebhooks(ctx context.Context) error {
-	if _, err := t.exec(ctx, `UPDATE webhook_cursor SET position = (SELECT position FROM feed WHERE id = 1) WHERE id = 1`); err != nil {
+	if _, err := t.Exec(ctx, `UPDATE webhook_cursor SET position = (SELECT position FROM feed WHERE id = 1) WHERE id = 1`); err != nil {
 		return err
 	}
 	// The last of a stream are deleted first: if a URL is set before all are deleted, each stream still has its
 	// head.
-	_, err := t.exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 ORDER BY position DESC LIMIT $1`+t.skipLocked("webhooks")+`)`, queuedAtOnce)
+	_, err := t.Exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 ORDER BY position DESC LIMIT $1`+t.SkipLocked("webhooks")+`)`, queuedAtOnce)
 	return err
 }
 
@@ -171,8 +173,8 @@ func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration)
 			if w.FirstAt.IsZero() {
 				w.FirstAt = now
 			}
-			if _, err := t.exec(ctx, `UPDATE webhooks SET deliver_at = $2, attempts = $3, first_at = $4 WHERE position = $1`,
-				w.Position, micros(w.DeliverAt), w.Attempts, micros(w.FirstAt)); err != nil {
+			if _, err := t.Exec(ctx, `UPDATE webhooks SET deliver_at = $2, attempts = $3, first_at = $4 WHERE position = $1`,
+				w.Position, sqldb.Micros(w.DeliverAt), w.Attempts, sqldb.Micros(w.FirstAt)); err != nil {
 				return err
 			}
 		}
@@ -184,19 +186,19 @@ func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration)
 // dueWebhooks reads the webhooks that are due and first in their stream. One that is not first can only be due when
 // one before it was revived. It is not rescheduled, because its delivery may be under way.
 func (t *transaction) dueWebhooks(ctx context.Context, now time.Time, limit int) ([]Webhook, error) {
-	return all(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+` WHERE w.dead = 0 AND w.deliver_at <= $1
+	return sqldb.All(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+` WHERE w.dead = 0 AND w.deliver_at <= $1
 		AND NOT EXISTS (SELECT 1 FROM webhooks b WHERE b.stream = w.stream AND b.dead = 0 AND b.position < w.position)
-		ORDER BY w.deliver_at LIMIT $2`+t.skipLocked("w"), micros(now), limit)
+		ORDER BY w.deliver_at LIMIT $2`+t.SkipLocked("w"), sqldb.Micros(now), limit)
 }
 
 // WebhookDelivered removes the webhook from the queue. The next of its stream becomes due.
 func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
 	return d.sharedTx(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *transaction) error {
-		stream, found, err := firstRow(ctx, t, value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
+		stream, found, err := sqldb.First(ctx, t, sqldb.Value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
 		if err != nil || !found {
 			return err // reported twice: the first report deleted it
 		}
-		return t.nextWebhook(ctx, stream, micros(d.now()))
+		return t.nextWebhook(ctx, stream, sqldb.Micros(d.now()))
 	})
 }
 
@@ -208,21 +210,21 @@ func (d *Desk) WebhookFailed(ctx context.Context, position int64, failure string
 		now := d.now()
 		dead = false
 		// A webhook without attempts was revived after this try began, so the failure does not count.
-		w, found, err := firstRow(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
-			WHERE w.position = $1 AND w.dead = 0 AND w.attempts > 0`+t.rowsOf("w"), position)
+		w, found, err := sqldb.First(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
+			WHERE w.position = $1 AND w.dead = 0 AND w.attempts > 0`+t.RowsOf("w"), position)
 		if err != nil || !found {
 			return err
 		}
 		if now.Sub(w.FirstAt) < givenUpAfter {
-			_, err = t.exec(ctx, `UPDATE webhooks SET deliver_at = $2, failure = $3 WHERE position = $1`,
-				position, micros(now.Add(webhookRetryAfter(w.Attempts))), failure)
+			_, err = t.Exec(ctx, `UPDATE webhooks SET deliver_at = $2, failure = $3 WHERE position = $1`,
+				position, sqldb.Micros(now.Add(webhookRetryAfter(w.Attempts))), failure)
 			return err
 		}
 		dead = true
-		if _, err := t.exec(ctx, `UPDATE webhooks SET dead = 1, deliver_at = 0, failure = $2 WHERE position = $1`, position, failure); err != nil {
+		if _, err := t.Exec(ctx, `UPDATE webhooks SET dead = 1, deliver_at = 0, failure = $2 WHERE position = $1`, position, failure); err != nil {
 			return err
 		}
-		return t.nextWebhook(ctx, w.Stream, micros(now))
+		return t.nextWebhook(ctx, w.Stream, sqldb.Micros(now))
 	})
 	return dead, err
 }
@@ -240,7 +242,7 @@ func (t *transaction) nextWebhook(ctx context.Context, stream string, now int64)
 	if err := t.holdStream(ctx, stream); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `UPDATE webhooks SET deliver_at = $2
+	_, err := t.Exec(ctx, `UPDATE webhooks SET deliver_at = $2
 		WHERE position = (SELECT position FROM webhooks WHERE stream = $1 AND dead = 0 ORDER BY position LIMIT 1) AND deliver_at = $3`,
 		stream, now, int64(waits))
 	return err
@@ -248,12 +250,12 @@ func (t *transaction) nextWebhook(ctx context.Context, stream string, now int64)
 
 // DeadWebhooks returns a page of the webhooks that were given up, newest first.
 func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], err error) {
-	list := listing[Webhook]{
-		columns: webhookColumns, from: webhookTables, conditions: []string{`w.dead = 1`}, scan: scanWebhook,
-		key: "w.position", keyOf: func(w Webhook) (int64, string) { return w.Position, "" }, descending: true,
+	list := sqldb.Listing[Webhook]{
+		Columns: webhookColumns, From: webhookTables, Conditions: []string{`w.dead = 1`}, Scan: scanWebhook,
+		Key: "w.position", KeyOf: func(w Webhook) (int64, string) { return w.Position, "" }, Descending: true,
 	}
 	err = d.readTx(ctx, "read the webhooks that were given up", func(t *transaction) error {
-		found, err = list.page(ctx, t, p)
+		found, err = list.Page(ctx, t, p)
 		return err
 	})
 	return found, err
@@ -265,7 +267,7 @@ func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], 
 func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, error) {
 	if len(positions) == 0 {
 		err := d.readTx(ctx, "read which webhooks were given up", func(t *transaction) (err error) {
-			positions, err = all(ctx, t, value[int64], `SELECT position FROM webhooks WHERE dead = 1 ORDER BY position`)
+			positions, err = sqldb.All(ctx, t, sqldb.Value[int64], `SELECT position FROM webhooks WHERE dead = 1 ORDER BY position`)
 			return err
 		})
 		if err != nil {
@@ -276,7 +278,7 @@ func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, 
 	for some := range slices.Chunk(positions, queuedAtOnce) {
 		revived := 0
 		err := d.exclusiveTx(ctx, "revive webhooks", func(t *transaction) (err error) {
-			revived, err = t.reviveWebhooks(ctx, some, micros(d.now()))
+			revived, err = t.reviveWebhooks(ctx, some, sqldb.Micros(d.now()))
 			return err
 		})
 		if err != nil {
@@ -296,7 +298,7 @@ func (t *transaction) reviveWebhooks(ctx context.Context, positions []int64, now
 		return 0, invalid("event_callback_url", "the workspace has no event callback URL to deliver to: set one, then deliver again")
 	}
 	for _, position := range positions {
-		stream, dead, err := firstRow(ctx, t, value[string], `UPDATE webhooks SET dead = 0, attempts = 0, first_at = 0, deliver_at = $2, failure = ''
+		stream, dead, err := sqldb.First(ctx, t, sqldb.Value[string], `UPDATE webhooks SET dead = 0, attempts = 0, first_at = 0, deliver_at = $2, failure = ''
 			WHERE position = $1 AND dead = 1 RETURNING stream`, position, int64(waits))
 		if err != nil {
 			return 0, err
@@ -316,10 +318,10 @@ func (t *transaction) reviveWebhooks(ctx context.Context, positions []int64, now
 // not count webhooks that were given up.
 func (d *Desk) PendingWebhooks(ctx context.Context) (count int, oldest time.Time, err error) {
 	err = d.readTx(ctx, "count webhooks", func(t *transaction) error {
-		if count, _, err = firstRow(ctx, t, value[int], `SELECT count(*) FROM webhooks WHERE dead = 0`); err != nil {
+		if count, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 0`); err != nil {
 			return err
 		}
-		w, _, err := firstRow(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
+		w, _, err := sqldb.First(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
 			WHERE w.dead = 0 ORDER BY w.position LIMIT 1`)
 		oldest = w.Event.At
 		return err
@@ -333,8 +335,8 @@ const (
 	webhookTables = `webhooks w LEFT JOIN events e ON e.position = w.position LEFT JOIN desk_events o ON o.position = w.position`
 )
 
-func scanWebhook(r row) (w Webhook, err error) {
-	err = r.Scan(&w.Position, &w.Stream, &w.Dead, &w.Attempts, instant{&w.FirstAt}, instant{&w.DeliverAt}, &w.Failure,
+func scanWebhook(r sqldb.Row) (w Webhook, err error) {
+	err = r.Scan(&w.Position, &w.Stream, &w.Dead, &w.Attempts, sqldb.Instant(&w.FirstAt), sqldb.Instant(&w.DeliverAt), &w.Failure,
 		&w.Event.Epoch, &w.Event.Conversation, readEvent(&w.Position, &w.Event.Event))
 	w.Event.Position = w.Position
 	return w, err

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 const testLease = 30 * time.Second
@@ -345,7 +346,7 @@ func testOnlyHeadsAreDue(t *testing.T, h *house) {
 	h.queueWebhooks()
 	due := func() (count int) {
 		require.NoError(t, h.readTx(h.t.Context(), "count what is looked at", func(tx *transaction) (err error) {
-			count, _, err = firstRow(h.t.Context(), tx, value[int], `SELECT count(*) FROM webhooks WHERE dead = 0 AND deliver_at <= $1`, micros(h.clock.now()))
+			count, _, err = sqldb.First(h.t.Context(), tx, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 0 AND deliver_at <= $1`, sqldb.Micros(h.clock.now()))
 			return err
 		}))
 		return count
@@ -376,13 +377,13 @@ func TestWebhooksWalkIndexes(t *testing.T) {
 	h.queueWebhooks()
 
 	looked := 0
-	for _, p := range []*pool{h.store.writes, h.store.reads} {
-		for query := range p.statements {
+	for _, queries := range h.prepared() {
+		for _, query := range queries {
 			if strings.Contains(query, "account") {
 				continue // it has one row
 			}
 			looked++
-			for _, step := range explain(t, p, query) {
+			for _, step := range h.explainOnSQLite(query) {
 				if table, scans := strings.CutPrefix(step, "SCAN "); scans {
 					// The next events of the event log, and the next rows to drop: both have a limit.
 					require.Regexp(t, `^(told|own|happened|webhooks USING COVERING INDEX)`, table, query)

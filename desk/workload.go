@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // Work is one of an agent's tasks, with a summary of its conversation.
@@ -37,7 +38,7 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 	if err := t.knowAgent(ctx, agent); err != nil {
 		return nil, err
 	}
-	tasks, err := all(ctx, t, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+`
 		WHERE t.agent = $1 AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('reserved', 'assigned', 'wrapping')`, agent)
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 	for i, task := range tasks {
 		w := &found[i]
 		w.Task = task.Task
-		queue, _, err := firstRow(ctx, t, value[string], `SELECT friendly_name FROM queues WHERE name = $1`, task.Queue)
+		queue, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT friendly_name FROM queues WHERE name = $1`, task.Queue)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +70,7 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 			return nil, err
 		}
 		condition, args := may.chooses(2)
-		last, some, err := firstRow(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number DESC LIMIT 1`,
+		last, some, err := sqldb.First(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number DESC LIMIT 1`,
 			append([]any{task.Conversation}, args...)...)
 		if err != nil {
 			return nil, err
@@ -77,7 +78,7 @@ func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error
 		if some {
 			w.Last = &last
 		}
-		transfer, active, err := firstRow(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active' AND x.from_task = $2`,
+		transfer, active, err := sqldb.First(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active' AND x.from_task = $2`,
 			task.Conversation, task.SID)
 		if err != nil {
 			return nil, err
@@ -103,7 +104,7 @@ func inTurn(a, b Task) int {
 
 func (t *transaction) unread(ctx context.Context, sid, agent string, may extent) (int, error) {
 	condition, args := may.chooses(3)
-	count, _, err := firstRow(ctx, t, value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
+	count, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
 		coalesce((SELECT messages FROM read_marks WHERE conversation = $1 AND agent = $2), 0) AND `+condition, append([]any{sid, agent}, args...)...)
 	return count, err
 }
@@ -112,7 +113,7 @@ func (t *transaction) unread(ctx context.Context, sid, agent string, may extent)
 // never falls.
 func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) error {
 	return d.sharedTx(ctx, "note what "+agent+" has read", func(t *transaction) error {
-		_, err := t.exec(ctx, `INSERT INTO read_marks (conversation, agent, messages) VALUES ($1, $2, $3)
+		_, err := t.Exec(ctx, `INSERT INTO read_marks (conversation, agent, messages) VALUES ($1, $2, $3)
 			ON CONFLICT (conversation, agent) DO UPDATE SET messages = excluded.messages WHERE excluded.messages > read_marks.messages`,
 			sid, agent, messages)
 		return err
@@ -130,7 +131,7 @@ type PassedOn struct {
 // that they still wrap up are in their workload.
 func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, err error) {
 	err = d.readTx(ctx, "read what "+agent+" has passed on", func(t *transaction) error {
-		transfers, err := all(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.status = 'active'
+		transfers, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.status = 'active'
 			AND EXISTS (SELECT 1 FROM tasks f WHERE f.sid = x.from_task AND f.completed_at > 0)`, agent)
 		if err != nil {
 			return err

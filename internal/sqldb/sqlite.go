@@ -1,4 +1,4 @@
-package desk
+package sqldb
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ var sqliteHeader = []byte("SQLite format 3\x00")
 // openSQLite opens or creates the file, and migrates it. SQLite lets one transaction write at a time. Writes have
 // their own connection, so that the writes of one process queue in order instead of polling for the lock. Reads run
 // concurrently.
-func openSQLite(ctx context.Context, path string) (_ *store, err error) {
+func openSQLite(ctx context.Context, path string, schema Schema) (_ *DB, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", path, err)
@@ -39,7 +39,7 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseForeign(ctx, path); err != nil {
+	if err := refuseForeign(ctx, path, schema.VersionTable); err != nil {
 		return nil, err
 	}
 	if _, err := private.Database(path); err != nil {
@@ -55,8 +55,8 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 			err = errors.Join(err, writes.Close())
 		}
 	}()
-	s := &store{reading: &sql.TxOptions{ReadOnly: true}, busy: sqliteBusy, tries: sqliteTries, narrowed: narrowed}
-	if s.before, s.after, err = migrate(ctx, goose.DialectSQLite3, writes, path, sqliteTries); err != nil {
+	db := &DB{reading: &sql.TxOptions{ReadOnly: true}, busy: sqliteBusy, tries: sqliteTries, narrowed: narrowed}
+	if db.before, db.after, err = schema.migrate(ctx, goose.DialectSQLite3, writes, path, sqliteTries); err != nil {
 		return nil, sqliteSentence(path, err)
 	}
 	reads, err := sql.Open("sqlite", sqliteDSN(path, "query_only(1)"))
@@ -66,9 +66,9 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 	readers := max(4, runtime.GOMAXPROCS(0))
 	reads.SetMaxOpenConns(readers)
 	reads.SetMaxIdleConns(readers)
-	s.writes, s.reads = newPool(writes), newPool(reads)
-	s.overwrite = func(ctx context.Context) (string, error) { return overwriteSQLite(ctx, writes) }
-	return s, nil
+	db.writes, db.reads = newPool(writes), newPool(reads)
+	db.overwrite = func(ctx context.Context) (string, error) { return overwriteSQLite(ctx, writes) }
+	return db, nil
 }
 
 // sqliteTries is how often a transaction is tried that finds the database locked. Each try waits as long as SQLite
@@ -76,8 +76,8 @@ func openSQLite(ctx context.Context, path string) (_ *store, err error) {
 const sqliteTries = 3
 
 // sqliteDSN returns the DSN of the file, with the pragmas of every pooled connection. With synchronous NORMAL, a
-// power failure may lose the last transactions, but never damages the file. The next snapshot restores the rows of
-// live conversations.
+// power failure may lose the last transactions, but never damages the file. What the lost transactions had written must be
+// written again.
 func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	query["_pragma"] = append([]string{
@@ -92,7 +92,7 @@ func sqliteURL(path string, query url.Values) string {
 	return file.String()
 }
 
-// checkFile refuses a path that cannot be a desk, with Baton's own error, before SQLite opens it.
+// checkFile refuses a path that cannot be a database, with a clear error, before SQLite opens it.
 func checkFile(path string) error {
 	switch info, err := os.Stat(filepath.Dir(path)); {
 	case err != nil:
@@ -123,9 +123,9 @@ func checkFile(path string) error {
 	return nil
 }
 
-// refuseForeign refuses a SQLite database whose tables are not a desk's. It opens the file read-only: opening it
+// refuseForeign refuses a SQLite database with other tables. It opens the file read-only: opening it
 // for writing would switch it to write-ahead logging.
-func refuseForeign(ctx context.Context, path string) (err error) {
+func refuseForeign(ctx context.Context, path, versionTable string) (err error) {
 	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
 		return nil // a new file
 	}

@@ -1,9 +1,10 @@
-package desk
+package sqldb
 
 import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,16 +15,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// notifier wakes the desks of other processes on one PostgreSQL database by NOTIFY: dispatchers, and callers that
-// wait for a conversation's next revision. It notifies after the commit, and sends several words at once, because
-// PostgreSQL commits transactions that notify one at a time. A lost notification costs at most one polling
-// interval: every waiter polls.
+// notifier sends words to the other processes on one PostgreSQL database, and receives theirs, by NOTIFY. It notifies
+// after the commit, and sends several words at once, because PostgreSQL commits transactions that notify one at a
+// time. Notifications may be lost.
 //
 // It is nil on SQLite, where each process polls.
 type notifier struct {
 	config *pgx.ConnConfig
 	db     *sql.DB
-	// own distinguishes this desk's notifications from those of others.
+	// own distinguishes this process's notifications from those of others.
 	own     string
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -34,12 +34,6 @@ type notifier struct {
 	pending map[string]bool
 	some    chan struct{}
 }
-
-// The words of notifications. The other word is a conversation's SID: the conversation has a new revision.
-const (
-	notifyMatch   = "place"
-	notifyDeliver = "deliver"
-)
 
 const (
 	notifyChannel = "baton"
@@ -67,17 +61,35 @@ func (n *notifier) notify(word string) {
 	n.mutex.Lock()
 	n.pending[word] = true
 	n.mutex.Unlock()
-	wake(n.some)
+	select {
+	case n.some <- struct{}{}:
+	default: // it is about to look
+	}
 }
 
-// run sends notifications to other processes, and wakes this desk's own waiters on theirs, until close.
-func (n *notifier) run(ctx context.Context, d *Desk) {
+// Notify sends a word to the other processes, soon and in the background. A word has no spaces.
+func (db *DB) Notify(word string) { db.notifier.notify(word) }
+
+// Notifies reports whether [DB.Notify] reaches other processes. Where it does not, they have to poll.
+func (db *DB) Notifies() bool { return db.notifier != nil }
+
+// Listen calls heard with each word of another process, until [DB.Close]. It calls missed when words may have been
+// lost: all that depends on them has to be read once.
+func (db *DB) Listen(ctx context.Context, heard func(word string), missed func()) {
+	db.notifier.run(ctx, heard, missed)
+}
+
+// Listens returns an error if the connection of [DB.Listen] has not worked within that time.
+func (db *DB) Listens(within time.Duration) error { return db.notifier.listens(within) }
+
+// run sends notifications to other processes, and receives theirs, until close.
+func (n *notifier) run(ctx context.Context, heard func(word string), missed func()) {
 	if n == nil {
 		return
 	}
 	ctx, n.stop = context.WithCancel(ctx)
 	n.running.Go(func() { n.send(ctx) })
-	n.running.Go(func() { n.receive(ctx, d) })
+	n.running.Go(func() { n.receive(ctx, heard, missed) })
 }
 
 func (n *notifier) close() {
@@ -119,56 +131,46 @@ func (n *notifier) takePending() (words []string) {
 }
 
 // receive listens on its own connection, and connects again when that is lost.
-func (n *notifier) receive(ctx context.Context, d *Desk) {
+func (n *notifier) receive(ctx context.Context, heard func(word string), missed func()) {
 	pause := firstReconnect
 	n.receivedAt.Store(time.Now().UnixNano())
 	for ctx.Err() == nil {
 		began := time.Now()
-		n.receiveOnce(ctx, d)
+		n.receiveOnce(ctx, heard, missed)
 		if time.Since(began) > lastReconnect {
 			pause = firstReconnect // the connection had worked for long enough
 		}
-		rest(ctx, pause)
+		sleepUpTo(ctx, pause)
 		pause = min(2*pause, lastReconnect)
 	}
 }
 
-func (n *notifier) receiveOnce(ctx context.Context, d *Desk) {
+func (n *notifier) receiveOnce(ctx context.Context, heard func(word string), missed func()) {
 	connection, err := n.connect(ctx)
 	if err != nil {
-		return // the desk's own calls report it
+		return // the program's own calls report it
 	}
 	defer func() {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), silentFor)
 		defer cancel()
 		_ = connection.Close(within)
 	}()
-	// Earlier notifications are not received any more: all waiters look once.
-	wake(d.toPlace)
-	wake(d.toDeliver)
-	d.shown.tellAll()
+	missed() // earlier notifications are not received any more
 	for {
 		n.receivedAt.Store(time.Now().UnixNano())
-		heard, err := n.next(ctx, connection)
+		received, err := n.next(ctx, connection)
 		if err != nil {
 			return
 		}
-		if heard == nil {
+		if received == nil {
 			continue
 		}
-		from, words, _ := strings.Cut(heard.Payload, " ")
+		from, words, _ := strings.Cut(received.Payload, " ")
 		if from == n.own {
 			continue
 		}
 		for word := range strings.FieldsSeq(words) {
-			switch word {
-			case notifyMatch:
-				wake(d.toPlace)
-			case notifyDeliver:
-				wake(d.toDeliver)
-			default:
-				d.shown.tell(word)
-			}
+			heard(word)
 		}
 	}
 }
@@ -179,7 +181,7 @@ func (n *notifier) connect(ctx context.Context) (*pgx.Conn, error) {
 	defer cancel()
 	connection, err := pgx.ConnectConfig(within, n.config.Copy())
 	if err != nil {
-		return nil, wrap("connect", err)
+		return nil, fmt.Errorf("connect: %w", err)
 	}
 	if _, err := connection.Exec(within, `LISTEN `+notifyChannel); err != nil {
 		return nil, errors.Join(err, connection.Close(within))
@@ -207,5 +209,8 @@ func (n *notifier) listens(within time.Duration) error {
 	if n == nil {
 		return nil
 	}
-	return moved(&n.receivedAt, within)
+	if since := time.Since(time.Unix(0, n.receivedAt.Load())); since > within {
+		return fmt.Errorf("no round for %s", since.Round(time.Second))
+	}
+	return nil
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package desk
+package sqldb
 
 import (
 	"syscall"

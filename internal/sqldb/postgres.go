@@ -1,4 +1,4 @@
-package desk
+package sqldb
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 // This file has everything that is specific to PostgreSQL, except the notifications in notifier.go.
 
 const (
-	// postgresConnections is the maximum number of connections of a desk, half of them for writing, plus one that
+	// postgresConnections is the maximum number of connections of a database, half of them for writing, plus one that
 	// listens. The URL may set another number as pool_max_conns.
 	postgresConnections = 16
 	leastConnections    = 2
@@ -69,28 +69,27 @@ func dialer() *net.Dialer {
 
 // Advisory locks have two numbers: Baton's, and what is locked. PostgreSQL keeps them separate for each database.
 const (
-	lockDesk      = `1113683023, 1`
-	lockRouting   = `1113683023, 2`
+	lockDatabase  = `1113683023, 1`
+	lockNumber    = `1113683023, $1`
 	lockMigration = `1113683023, 3`
-	lockStreams   = `1113683024` // the second number is the stream's
+	lockText      = `1113683024, hashtext($1)`
 )
 
-// postgresLocks are explained in locks.go. Rows are locked without their keys (NO KEY), so that foreign keys may
-// still refer to them. Transactions read what is committed when each statement begins (READ COMMITTED). This is
-// correct because they lock what they decide on. Under SERIALIZABLE, all transactions that count one agent's tasks
-// would roll each other back.
+// postgresLocks separate transactions. Rows are locked without their keys (NO KEY), so that foreign keys may still
+// refer to them. Transactions read what is committed when each statement begins (READ COMMITTED). This is correct
+// because they lock what they decide on. Under SERIALIZABLE, all transactions that count one agent's tasks would roll
+// each other back.
 var postgresLocks = locks{
-	alone:        `SELECT pg_advisory_xact_lock(` + lockDesk + `)`,
-	beside:       `SELECT pg_advisory_xact_lock_shared(` + lockDesk + `)`,
-	conversation: `SELECT sid FROM conversations WHERE sid = $1 FOR NO KEY UPDATE`,
-	tasks:        `SELECT sid FROM tasks WHERE conversation = $1 AND completed_at = 0 AND canceled_at = 0 ORDER BY sid FOR NO KEY UPDATE`,
-	routing:      `SELECT pg_advisory_xact_lock(` + lockRouting + `)`,
-	stream:       `SELECT pg_advisory_xact_lock(` + lockStreams + `, hashtext($1))`,
-	rowsOf:       ` FOR NO KEY UPDATE OF `,
-	skip:         ` SKIP LOCKED`,
+	exclusive: `SELECT pg_advisory_xact_lock(` + lockDatabase + `)`,
+	shared:    `SELECT pg_advisory_xact_lock_shared(` + lockDatabase + `)`,
+	number:    `SELECT pg_advisory_xact_lock(` + lockNumber + `)`,
+	text:      `SELECT pg_advisory_xact_lock(` + lockText + `)`,
+	rows:      ` FOR NO KEY UPDATE OF `,
+	skip:      ` SKIP LOCKED`,
 }
 
-func isPostgres(database string) bool {
+// IsPostgres reports whether the name is that of a PostgreSQL database.
+func IsPostgres(database string) bool {
 	scheme, _, ok := strings.Cut(database, "://")
 	return ok && (scheme == "postgres" || scheme == "postgresql")
 }
@@ -109,13 +108,13 @@ func postgresName(address string) string {
 }
 
 // openPostgres connects to the database and migrates it.
-func openPostgres(ctx context.Context, address string) (_ *store, err error) {
+func openPostgres(ctx context.Context, address string, schema Schema) (_ *DB, err error) {
 	name := postgresName(address)
 	config, connections, err := postgresConfig(address)
 	if err != nil {
 		return nil, err
 	}
-	s := &store{
+	db := &DB{
 		reading: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		writing: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
 		locks:   postgresLocks, busy: postgresBusy, tries: postgresTries, pause: postgresFirstPause,
@@ -123,14 +122,14 @@ func openPostgres(ctx context.Context, address string) (_ *store, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(postgresSentence(name, err), s.reads.Close(), s.writes.Close())
+			err = errors.Join(postgresSentence(name, err), db.reads.Close(), db.writes.Close())
 		}
 	}()
-	if err := s.preparePostgres(ctx, name, config); err != nil {
+	if err := db.preparePostgres(ctx, name, config, schema); err != nil {
 		return nil, err
 	}
-	s.notifier = newNotifier(config, s.writes.DB)
-	return s, nil
+	db.notifier = newNotifier(config, db.writes.DB)
+	return db, nil
 }
 
 // postgresConfig parses the URL. It returns the configuration and the number of connections.
@@ -220,8 +219,8 @@ func postgresPool(config *pgx.ConnConfig, connections int) *pool {
 
 // preparePostgres refuses an unsuitable database, and migrates the tables. Processes that start together take
 // turns.
-func (s *store) preparePostgres(ctx context.Context, name string, config *pgx.ConnConfig) (err error) {
-	turn, err := s.writes.Conn(ctx)
+func (db *DB) preparePostgres(ctx context.Context, name string, config *pgx.ConnConfig, schema Schema) (err error) {
+	turn, err := db.writes.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -239,27 +238,27 @@ func (s *store) preparePostgres(ctx context.Context, name string, config *pgx.Co
 		return fmt.Errorf("%s keeps text as %s, which has no place for every letter: create the database with ENCODING 'UTF8' TEMPLATE template0", name, encoding)
 	}
 	// The lock belongs to the session, and lock_timeout must not bound it: another process may be migrating a large
-	// desk.
+	// database.
 	if _, err := turn.ExecContext(ctx, `SET lock_timeout = 0`); err != nil {
 		return fmt.Errorf("wait for others: %w", err)
 	}
 	if _, err := turn.ExecContext(ctx, `SELECT pg_advisory_lock(`+lockMigration+`)`); err != nil {
 		return fmt.Errorf("wait for others: %w", err)
 	}
-	if err := refuseForeignTables(ctx, turn, name); err != nil {
+	if err := refuseForeignTables(ctx, turn, name, schema.VersionTable); err != nil {
 		return err
 	}
 	// Separate connections: statements prepared on them may not fit the tables after the migrations.
 	migrations := postgresPool(unhurried(config), leastConnections)
 	defer func() { err = errors.Join(err, migrations.Close()) }()
-	if s.before, s.after, err = migrate(ctx, goose.DialectPostgres, migrations.DB, name, 1); err != nil {
+	if db.before, db.after, err = schema.migrate(ctx, goose.DialectPostgres, migrations.DB, name, 1); err != nil {
 		return err
 	}
 	return collateAsBytes(ctx, turn)
 }
 
-// refuseForeignTables refuses a database whose tables are not a desk's.
-func refuseForeignTables(ctx context.Context, c *sql.Conn, name string) error {
+// refuseForeignTables refuses a database with other tables.
+func refuseForeignTables(ctx context.Context, c *sql.Conn, name, versionTable string) error {
 	var tables, ours int
 	err := c.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE tablename = $1) FROM pg_tables WHERE schemaname = current_schema()`,
 		versionTable).Scan(&tables, &ours)

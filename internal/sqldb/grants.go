@@ -1,4 +1,4 @@
-package desk
+package sqldb
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 var roleName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
 // Grants returns the statements that let a role run Baton's programs: the role can read and write rows, but not
-// change tables. The tables' owner runs the statements, see [Grant].
-func Grants(schema, role string) ([]string, error) {
+// change tables. The tables' owner runs the statements, see [Schema.Grant].
+func (s Schema) Grants(schema, role string) ([]string, error) {
 	if !roleName.MatchString(role) {
 		return nil, fmt.Errorf("%q is not the name of a role: use lower-case letters, digits and _, as in baton_run", role)
 	}
@@ -26,11 +26,11 @@ func Grants(schema, role string) ([]string, error) {
 		`ALTER DEFAULT PRIVILEGES IN SCHEMA ` + in + ` GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ` + to,
 		`ALTER DEFAULT PRIVILEGES IN SCHEMA ` + in + ` GRANT USAGE, SELECT ON SEQUENCES TO ` + to,
 		// Only the owner records migrations.
-		`REVOKE INSERT, UPDATE, DELETE ON ` + in + `.` + versionTable + ` FROM ` + to,
+		`REVOKE INSERT, UPDATE, DELETE ON ` + in + `.` + s.VersionTable + ` FROM ` + to,
 	}, nil
 }
 
-// Granted is the result of [Grant].
+// Granted is the result of [Schema.Grant].
 type Granted struct {
 	Role       string   `json:"role"`
 	Statements []string `json:"statements"`
@@ -41,55 +41,55 @@ type Granted struct {
 // Grant lets the role run Baton's programs on the PostgreSQL database: the role can read and write rows, but not
 // change tables. The database URL has to name the tables' owner. Grant first brings the tables up to date. The role
 // has to exist.
-func Grant(ctx context.Context, database, role string) (granted Granted, err error) {
-	if !isPostgres(database) {
-		return Granted{}, errors.New("grants: only PostgreSQL has roles: name the database as postgres://OWNER@HOST/DATABASE")
+func (s Schema) Grant(ctx context.Context, database, role string) (granted Granted, err error) {
+	if !IsPostgres(database) {
+		return Granted{}, errors.New("only PostgreSQL has roles: name the database as postgres://OWNER@HOST/DATABASE")
 	}
-	if _, err := Grants("public", role); err != nil {
-		return Granted{}, fmt.Errorf("grants: %w", err)
+	if _, err := s.Grants("public", role); err != nil {
+		return Granted{}, err
 	}
-	if _, _, err := Migrate(ctx, database); err != nil {
-		return Granted{}, fmt.Errorf("grants: %w", err)
+	if _, _, err := s.Migrate(ctx, database); err != nil {
+		return Granted{}, err
 	}
 	config, _, err := postgresConfig(database)
 	if err != nil {
-		return Granted{}, fmt.Errorf("grants: %w", err)
+		return Granted{}, err
 	}
 	owner, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return Granted{}, fmt.Errorf("grants: %w", postgresSentence(postgresName(database), err))
+		return Granted{}, postgresSentence(postgresName(database), err)
 	}
 	defer func() { err = errors.Join(err, owner.Close(context.WithoutCancel(ctx))) }()
 	var schema string
 	var there, itself bool
 	if err := owner.QueryRow(ctx, `SELECT current_schema(), EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1), current_user = $1`, role).Scan(&schema, &there, &itself); err != nil {
-		return Granted{}, fmt.Errorf("grants: look for the role: %w", err)
+		return Granted{}, fmt.Errorf("look for the role: %w", err)
 	}
 	if itself {
-		return Granted{}, fmt.Errorf("grants: BATON_DATABASE connects as %s itself: name another role, or set BATON_DATABASE to the tables' owner", role)
+		return Granted{}, fmt.Errorf("BATON_DATABASE connects as %s itself: name another role, or set BATON_DATABASE to the tables' owner", role)
 	}
 	if !there {
-		return Granted{}, fmt.Errorf("grants: there is no role %s: create it first, as with CREATE ROLE %s LOGIN PASSWORD '…'", role, role)
+		return Granted{}, fmt.Errorf("there is no role %s: create it first, as with CREATE ROLE %s LOGIN PASSWORD '…'", role, role)
 	}
 	granted.Role = role
-	if granted.Statements, err = Grants(schema, role); err != nil {
-		return Granted{}, fmt.Errorf("grants: %w", err)
+	if granted.Statements, err = s.Grants(schema, role); err != nil {
+		return Granted{}, err
 	}
 	tx, err := owner.Begin(ctx)
 	if err != nil {
-		return Granted{}, fmt.Errorf("grants: begin: %w", err)
+		return Granted{}, fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after a commit
 	for _, statement := range granted.Statements {
 		if _, err := tx.Exec(ctx, statement); err != nil {
-			return Granted{}, fmt.Errorf("grants: nothing was changed: %s: %w", statement, err)
+			return Granted{}, fmt.Errorf("nothing was changed: %s: %w", statement, err)
 		}
 	}
 	if err := tx.QueryRow(ctx, `SELECT has_schema_privilege($1, $2, 'CREATE')`, role, schema).Scan(&granted.MayCreate); err != nil {
-		return Granted{}, fmt.Errorf("grants: ask what the role may do: %w", err)
+		return Granted{}, fmt.Errorf("ask what the role may do: %w", err)
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return Granted{}, fmt.Errorf("grants: commit: %w", err)
+		return Granted{}, fmt.Errorf("commit: %w", err)
 	}
 	return granted, nil
 }

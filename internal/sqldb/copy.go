@@ -1,4 +1,4 @@
-package desk
+package sqldb
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"hash/fnv"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,48 +28,48 @@ type CopiedTable struct {
 	Checksum string `json:"checksum"`
 }
 
-// Copy copies an embedded desk (`sqlite:PATH`) to an empty PostgreSQL database, completely or not at all. It reads
-// the copy back, compares it, and returns its tables. Both databases then have the tables of this build.
+// Copy copies a SQLite database to an empty PostgreSQL database, completely or not at all. It reads the copy back,
+// compares it, and returns its tables. Both databases then have the tables of this build.
 //
-// Copy refuses a target with data in it, and a desk that another program has open: it would lose later writes of a
-// worker or gateway. While it copies, no other program can open the desk. Afterwards the desk's data is unchanged.
-func Copy(ctx context.Context, from, to string) (tables []CopiedTable, err error) {
+// Copy refuses a target with data in it, and a source that another program has open: it would lose later writes of
+// that program. While it copies, no other program can open the source. Afterwards the source's data is unchanged.
+func (s Schema) Copy(ctx context.Context, from, to string) (tables []CopiedTable, err error) {
 	switch {
-	case isPostgres(from):
-		return nil, errors.New("copy desk: only an embedded desk is copied: name it as sqlite:PATH (from one PostgreSQL server to another, its own pg_dump does it)")
-	case !isPostgres(to):
-		return nil, errors.New("copy desk: it is copied to a PostgreSQL database: name it as postgres://USER@HOST/DATABASE")
+	case IsPostgres(from):
+		return nil, errors.New("only an embedded desk is copied: name it as sqlite:PATH (from one PostgreSQL server to another, its own pg_dump does it)")
+	case !IsPostgres(to):
+		return nil, errors.New("it is copied to a PostgreSQL database: name it as postgres://USER@HOST/DATABASE")
 	}
-	// Do not migrate a desk in use: the build that uses it may not know the newer tables.
+	// Do not migrate a database in use: the build that uses it may not know the newer tables.
 	if _, closeSource, err := openAlone(ctx, strings.TrimPrefix(from, "sqlite:")); err != nil {
-		return nil, fmt.Errorf("copy desk: %w", err)
+		return nil, err
 	} else if err := closeSource(); err != nil {
-		return nil, fmt.Errorf("copy desk: %w", err)
+		return nil, err
 	}
 	for _, database := range []string{from, to} { // both need the same tables
-		if _, _, err := Migrate(ctx, database); err != nil {
-			return nil, fmt.Errorf("copy desk: %w", err)
+		if _, _, err := s.Migrate(ctx, database); err != nil {
+			return nil, err
 		}
 	}
 	source, closeSource, err := openAlone(ctx, strings.TrimPrefix(from, "sqlite:"))
 	if err != nil {
-		return nil, fmt.Errorf("copy desk: %w", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, closeSource()) }()
 	config, _, err := postgresConfig(to)
 	if err != nil {
-		return nil, fmt.Errorf("copy desk: %w", err)
+		return nil, err
 	}
 	target, err := pgx.ConnectConfig(ctx, unhurried(config))
 	if err != nil {
-		return nil, fmt.Errorf("copy desk: %w", postgresSentence(postgresName(to), err))
+		return nil, postgresSentence(postgresName(to), err)
 	}
 	defer func() { err = errors.Join(err, target.Close(context.WithoutCancel(ctx))) }()
-	if tables, err = copyTables(ctx, source, target, postgresName(to)); err != nil {
-		return nil, fmt.Errorf("copy desk: nothing was changed: %w", err)
+	if tables, err = s.copyTables(ctx, source, target, postgresName(to)); err != nil {
+		return nil, fmt.Errorf("nothing was changed: %w", err)
 	}
 	if _, err := target.Exec(ctx, `ANALYZE`); err != nil { // gives the query planner statistics of the copied rows
-		return tables, fmt.Errorf("copy desk: it was copied, and its statistics weren't made: %w", err)
+		return tables, fmt.Errorf("it was copied, and its statistics weren't made: %w", err)
 	}
 	return tables, nil
 }
@@ -105,9 +106,9 @@ func openAlone(ctx context.Context, path string) (_ *sql.Tx, done func() error, 
 }
 
 // copyTables copies every table in the order of their creation, so that referenced rows come first.
-func copyTables(ctx context.Context, source *sql.Tx, target *pgx.Conn, name string) (tables []CopiedTable, err error) {
+func (s Schema) copyTables(ctx context.Context, source *sql.Tx, target *pgx.Conn, name string) (tables []CopiedTable, err error) {
 	names, err := columnOf[string](ctx, source, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name <> $1 ORDER BY rowid`,
-		versionTable)
+		s.VersionTable)
 	if err != nil {
 		return nil, fmt.Errorf("list the tables: %w", err)
 	}
@@ -120,10 +121,10 @@ func copyTables(ctx context.Context, source *sql.Tx, target *pgx.Conn, name stri
 			err = errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
 		}
 	}()
-	if _, err := tx.Exec(ctx, postgresLocks.alone); err != nil {
+	if _, err := tx.Exec(ctx, postgresLocks.exclusive); err != nil {
 		return nil, fmt.Errorf("wait for others: %w", err)
 	}
-	if err := refuseFull(ctx, tx, name, names); err != nil {
+	if err := s.refuseFull(ctx, tx, name, names); err != nil {
 		return nil, err
 	}
 	for _, table := range names {
@@ -139,14 +140,11 @@ func copyTables(ctx context.Context, source *sql.Tx, target *pgx.Conn, name stri
 	return tables, nil
 }
 
-// counters are the tables that have a row in an empty desk, with position 0.
-var counters = map[string]bool{"feed": true, "audit_position": true, "webhook_cursor": true}
-
-// refuseFull refuses a target with data in it, and deletes the rows of an empty desk.
-func refuseFull(ctx context.Context, target pgx.Tx, name string, tables []string) error {
+// refuseFull refuses a target with data in it, and deletes the rows of an empty one.
+func (s Schema) refuseFull(ctx context.Context, target pgx.Tx, name string, tables []string) error {
 	for _, table := range tables {
 		query := `SELECT EXISTS (SELECT 1 FROM ` + pgx.Identifier{table}.Sanitize()
-		if counters[table] {
+		if slices.Contains(s.Counters, table) {
 			query += ` WHERE position > 0`
 		}
 		var full bool
@@ -156,7 +154,7 @@ func refuseFull(ctx context.Context, target pgx.Tx, name string, tables []string
 		if full {
 			return fmt.Errorf("%s has a desk with something in it already (table %s): name an empty database", name, table)
 		}
-		if counters[table] {
+		if slices.Contains(s.Counters, table) {
 			if _, err := target.Exec(ctx, `DELETE FROM `+pgx.Identifier{table}.Sanitize()); err != nil {
 				return fmt.Errorf("empty table %s: %w", table, err)
 			}

@@ -1,0 +1,156 @@
+package desk
+
+import (
+	"context"
+	"errors"
+
+	"github.com/baton-transfers/baton/desk/expression"
+	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/sqldb"
+)
+
+// transaction is a transaction of the desk, or one query without a transaction.
+type transaction struct {
+	*sqldb.Tx
+
+	// expressions are the parsed expressions of queues and workflows. logSeen is the desk's.
+	expressions *expression.Cache
+	logSeen     *logSeen
+	afterCommit afterCommit
+	// appended are the events that the transaction appends to the event log when it ends: see appendEvents.
+	appended []newEvent
+	// logEnd is the position of the last of them.
+	logEnd logEnd
+	// routing is set when the transaction holds the routing lock: see holdRouting.
+	routing bool
+}
+
+// afterCommit is the work after a transaction's commit: tasks to match and commands to deliver, both for the
+// dispatcher, and lines of the security log.
+type afterCommit struct {
+	place, deliver bool
+	// news is set when something has changed that pages show.
+	news bool
+	// wentBack is set when the database turned out to be an older copy.
+	wentBack bool
+	security []seclog.Entry
+}
+
+func (d *Desk) transaction(tx *sqldb.Tx) *transaction {
+	return &transaction{Tx: tx, expressions: d.expressions, logSeen: d.logSeen}
+}
+
+// readTx runs one read transaction. All its reads see the same snapshot of the database.
+func (d *Desk) readTx(ctx context.Context, doing string, do func(*transaction) error) error {
+	return outcome(doing, d.db.Read(ctx, func(tx *sqldb.Tx) error { return do(d.transaction(tx)) }))
+}
+
+// queryOne runs one query, without a transaction.
+func (d *Desk) queryOne(ctx context.Context, doing string, do func(*transaction) error) error {
+	return outcome(doing, d.db.QueryOne(ctx, func(tx *sqldb.Tx) error { return do(d.transaction(tx)) }))
+}
+
+// exclusiveTx runs one write transaction while no other runs, and then does what it left in afterCommit.
+// It may call the function more than once, which must not keep anything from a call that failed.
+func (d *Desk) exclusiveTx(ctx context.Context, doing string, do func(*transaction) error) error {
+	return d.change(ctx, doing, true, do)
+}
+
+// sharedTx runs one write transaction as exclusiveTx does, but concurrently with others: it is for frequent writes.
+// The transaction has to lock what it bases its decisions on, see locks.go.
+func (d *Desk) sharedTx(ctx context.Context, doing string, do func(*transaction) error) error {
+	return d.change(ctx, doing, false, do)
+}
+
+func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*transaction) error) error {
+	var left *transaction
+	request, _ := ctx.Value(onceKey{}).(*once)
+	err := d.writeTx(ctx, alone, func(t *transaction) error {
+		err := request.change(ctx, t, d.now(), do)
+		left = t
+		return err
+	})
+	if request != nil && (err == nil || errors.Is(err, ErrDoneBefore)) {
+		request.changes++
+	}
+	if err != nil {
+		return outcome(doing, err)
+	}
+	leaves := left.afterCommit // includes what appendEvents has added
+	if leaves.wentBack {
+		d.wentBack(context.WithoutCancel(ctx))
+	}
+	for _, e := range leaves.security {
+		d.security.Write(ctx, e)
+	}
+	if leaves.news {
+		d.shown.tell(news)
+		d.db.Notify(news)
+	}
+	if leaves.place {
+		d.notify(d.toPlace, notifyMatch)
+	}
+	if leaves.deliver {
+		d.notify(d.toDeliver, notifyDeliver)
+	}
+	return nil
+}
+
+// writeTx runs a transaction that writes: exclusive (alone), or shared, which locks what it decides on (see
+// locks.go). It appends the transaction's events to the event log as its last step.
+func (d *Desk) writeTx(ctx context.Context, alone bool, do func(*transaction) error) error {
+	var reached logEnd
+	err := d.db.Write(ctx, alone, func(tx *sqldb.Tx) error {
+		t := d.transaction(tx)
+		if err := do(t); err != nil {
+			return err
+		}
+		err := t.appendEvents(ctx)
+		reached = t.logEnd
+		return err
+	})
+	if err == nil && reached != (logEnd{}) {
+		d.logSeen.see(reached)
+	}
+	return err
+}
+
+// The words of notifications to other processes. The other words are news, and a conversation's SID: the conversation
+// has a new revision. A lost notification costs at most one polling interval: every waiter polls.
+const (
+	notifyMatch   = "place"
+	notifyDeliver = "deliver"
+)
+
+// notify wakes a dispatcher of this process or, if it runs none, those of other processes.
+func (d *Desk) notify(waiter chan struct{}, word string) {
+	wake(waiter)
+	if d.dispatchers.Load() == 0 {
+		d.db.Notify(word)
+	}
+}
+
+// listen wakes this desk's own waiters when other processes notify them.
+func (d *Desk) listen(ctx context.Context) {
+	d.db.Listen(ctx, func(word string) {
+		switch word {
+		case notifyMatch:
+			wake(d.toPlace)
+		case notifyDeliver:
+			wake(d.toDeliver)
+		default:
+			d.shown.tell(word)
+		}
+	}, func() {
+		wake(d.toPlace)
+		wake(d.toDeliver)
+		d.shown.tellAll()
+	})
+}
+
+func wake(waiter chan struct{}) {
+	select {
+	case waiter <- struct{}{}:
+	default: // already woken
+	}
+}
