@@ -74,14 +74,14 @@ type Workspace struct {
 func (d *Desk) Account(ctx context.Context) (Account, error) {
 	var account Account
 	var found bool
-	err := d.queryOne(ctx, "read the account", func(t *transaction) (err error) {
+	err := d.QueryOne(ctx, "read the account", func(t *Tx) (err error) {
 		account, found, err = t.account(ctx)
 		return err
 	})
 	if err != nil || found {
 		return account, err
 	}
-	err = d.exclusiveTx(ctx, "make the account", func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "make the account", func(t *Tx) error {
 		now := sqldb.Micros(d.now())
 		_, err := t.Exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
 			VALUES (1, $1, $2, $3, '', '', $4, $4) ON CONFLICT (id) DO NOTHING`,
@@ -101,7 +101,7 @@ func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
 		return Account{}, err
 	}
 	var account Account
-	err := d.exclusiveTx(ctx, "renew the auth token", func(t *transaction) error {
+	err := d.ExclusiveTx(ctx, "renew the auth token", func(t *Tx) error {
 		now := sqldb.Micros(d.now())
 		if _, err := t.Exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, t.Sealed(accountToken, accountRow, newToken()), now); err != nil {
 			return err
@@ -132,7 +132,7 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 	}
 	secret = newToken()
 	var account Account
-	err = d.exclusiveTx(ctx, "renew the webhooks' secret", func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "renew the webhooks' secret", func(t *Tx) error {
 		var err error
 		if account, _, err = t.account(ctx); err != nil {
 			return err
@@ -163,7 +163,7 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 // NoteSecretShown records in the audit list and the security log that a secret was displayed. The secret has a
 // name, such as "auth_token".
 func (d *Desk) NoteSecretShown(ctx context.Context, name string) error {
-	return d.exclusiveTx(ctx, "record that a secret was shown", func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "record that a secret was shown", func(t *Tx) error {
 		t.secure(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: name})
 		return t.audit(ctx, sqldb.Micros(d.now()), changed{what: "account." + name, after: "shown"})
 	})
@@ -176,7 +176,7 @@ func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Accou
 		return Account{}, err
 	}
 	var account Account
-	err := d.exclusiveTx(ctx, "change the workspace", func(t *transaction) error {
+	err := d.ExclusiveTx(ctx, "change the workspace", func(t *Tx) error {
 		var err error
 		if account, _, err = t.account(ctx); err != nil {
 			return err
@@ -200,7 +200,7 @@ func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Accou
 	return account, err
 }
 
-func (t *transaction) auditWorkspace(ctx context.Context, now int64, before, after Workspace) error {
+func (t *Tx) auditWorkspace(ctx context.Context, now int64, before, after Workspace) error {
 	if before.EventCallbackURL != after.EventCallbackURL { // also if only its hidden parts differ
 		c := changed{what: "workspace.event_callback_url", before: bare(before.EventCallbackURL), after: bare(after.EventCallbackURL)}
 		if err := t.record(ctx, now, c); err != nil {
@@ -236,7 +236,7 @@ func validWorkspace(w *Workspace) *conversation.Refusal {
 	return nil
 }
 
-func (t *transaction) account(ctx context.Context) (Account, bool, error) {
+func (t *Tx) account(ctx context.Context) (Account, bool, error) {
 	return sqldb.First(ctx, t, func(r sqldb.Row) (a Account, err error) {
 		filter, id := "", accountRow
 		err = r.Scan(&a.SID, sqldb.Opened(accountToken, &id, &a.AuthToken), &a.Workspace.FriendlyName,

@@ -31,14 +31,14 @@ func ActivityOf(p Presence) Activity {
 
 // Activities returns the activities, the ones that every desk has first.
 func (d *Desk) Activities(ctx context.Context) (activities []Activity, err error) {
-	err = d.readTx(ctx, "read activities", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read activities", func(t *Tx) error {
 		activities, err = t.activities(ctx)
 		return err
 	})
 	return activities, err
 }
 
-func (t *transaction) activities(ctx context.Context) ([]Activity, error) {
+func (t *Tx) activities(ctx context.Context) ([]Activity, error) {
 	account, _, err := t.account(ctx)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (ad
 		return Activity{}, refusal
 	}
 	sid := conversation.SIDOf(PrefixActivity, uuid.New())
-	err = d.exclusiveTx(ctx, "add an activity", func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "add an activity", func(t *Tx) error {
 		if err := t.freeActivityName(ctx, name, ""); err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Ac
 	if refusal := cleanName("activity", &name); refusal != nil {
 		return Activity{}, refusal
 	}
-	err = d.exclusiveTx(ctx, "rename an activity", func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "rename an activity", func(t *Tx) error {
 		if err := t.ownActivity(ctx, sid); err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Ac
 // RemoveActivity removes an activity. Refused with invalid_payload: an activity that an agent has, one that every
 // desk has, an unknown activity.
 func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
-	return d.exclusiveTx(ctx, "remove an activity", func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "remove an activity", func(t *Tx) error {
 		if err := t.ownActivity(ctx, sid); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
 	})
 }
 
-func (t *transaction) ownActivity(ctx context.Context, sid string) error {
+func (t *Tx) ownActivity(ctx context.Context, sid string) error {
 	for _, p := range []Presence{PresenceAvailable, PresenceBreak, PresenceOffline} {
 		if sid == ActivityOf(p).SID {
 			return invalid("activity", "every desk has the activity %s: it stays as it is", ActivityOf(p).Name)
@@ -150,7 +150,7 @@ func (t *transaction) ownActivity(ctx context.Context, sid string) error {
 	return err
 }
 
-func (t *transaction) freeActivityName(ctx context.Context, name, sid string) error {
+func (t *Tx) freeActivityName(ctx context.Context, name, sid string) error {
 	activities, err := t.activities(ctx)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (t *transaction) freeActivityName(ctx context.Context, name, sid string) er
 }
 
 // activity returns the activity with that SID.
-func (t *transaction) activity(ctx context.Context, sid string) (Activity, error) {
+func (t *Tx) activity(ctx context.Context, sid string) (Activity, error) {
 	activities, err := t.activities(ctx)
 	if err != nil {
 		return Activity{}, err

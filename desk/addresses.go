@@ -86,7 +86,7 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 		created int64
 	}
 	found := make([]dated, 0, len(chosen))
-	err := d.readTx(ctx, "find a customer's conversations", func(t *transaction) error {
+	err := d.ReadTx(ctx, "find a customer's conversations", func(t *Tx) error {
 		found = found[:0]
 		for sid := range chosen {
 			created, is, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT created_at FROM conversations WHERE sid = $1`, sid)
@@ -122,7 +122,7 @@ func (d *Desk) findAddress(ctx context.Context, c sqldb.Column, wanted string, c
 	type kept struct{ key, conversation, address string }
 	for after := ""; ; {
 		var some []kept
-		err := d.readTx(ctx, "find an address", func(t *transaction) (err error) {
+		err := d.ReadTx(ctx, "find an address", func(t *Tx) (err error) {
 			some, err = sqldb.All(ctx, t, func(r sqldb.Row) (k kept, err error) {
 				err = r.Scan(&k.key, &k.conversation, sqldb.Opened(c, &k.key, &k.address))
 				return k, err

@@ -132,7 +132,7 @@ func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err 
 	if refusal := validAgent(a); refusal != nil {
 		return "", refusal
 	}
-	err = d.exclusiveTx(ctx, "add agent "+a.Name, func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "add agent "+a.Name, func(t *Tx) error {
 		added := a
 		if added.Name == "" {
 			if added.Name, err = t.nameFor(ctx, ofAgent, "agents", a.FriendlyName); err != nil {
@@ -188,7 +188,7 @@ func validAgent(a NewAgent) *conversation.Refusal {
 	return validCapacity(a.Capacity)
 }
 
-func (t *transaction) addAgent(ctx context.Context, a NewAgent, now int64) error {
+func (t *Tx) addAgent(ctx context.Context, a NewAgent, now int64) error {
 	if a.Activity != "" {
 		activity, err := t.activity(ctx, a.Activity)
 		if err != nil {
@@ -274,10 +274,10 @@ func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange)
 			return refusal
 		}
 	}
-	return d.exclusiveTx(ctx, "change agent "+name, func(t *transaction) error { return t.updateAgent(ctx, name, change, sqldb.Micros(d.now())) })
+	return d.ExclusiveTx(ctx, "change agent "+name, func(t *Tx) error { return t.updateAgent(ctx, name, change, sqldb.Micros(d.now())) })
 }
 
-func (t *transaction) updateAgent(ctx context.Context, name string, change AgentChange, now int64) error {
+func (t *Tx) updateAgent(ctx context.Context, name string, change AgentChange, now int64) error {
 	before, err := t.expected(ctx, name, change.Expected)
 	if err != nil {
 		return err
@@ -352,7 +352,7 @@ func (t *transaction) updateAgent(ctx context.Context, name string, change Agent
 }
 
 // giveRole gives the agent another role.
-func (t *transaction) giveRole(ctx context.Context, a Agent, role Role, now int64) error {
+func (t *Tx) giveRole(ctx context.Context, a Agent, role Role, now int64) error {
 	if err := t.keepAdministrator(ctx, a); err != nil {
 		return err
 	}
@@ -364,7 +364,7 @@ func (t *transaction) giveRole(ctx context.Context, a Agent, role Role, now int6
 }
 
 // keepAdministrator refuses to remove the last administrator.
-func (t *transaction) keepAdministrator(ctx context.Context, a Agent) error {
+func (t *Tx) keepAdministrator(ctx context.Context, a Agent) error {
 	if a.Role != RoleAdmin {
 		return nil
 	}
@@ -378,7 +378,7 @@ func (t *transaction) keepAdministrator(ctx context.Context, a Agent) error {
 
 // expected returns the agent's current state, or the error that one of the functions returns for it. Refused with
 // unknown_agent.
-func (t *transaction) expected(ctx context.Context, name string, looks ...func(Agent) error) (Agent, error) {
+func (t *Tx) expected(ctx context.Context, name string, looks ...func(Agent) error) (Agent, error) {
 	agents, err := t.agents(ctx, name)
 	switch {
 	case err != nil:
@@ -420,7 +420,7 @@ func validObject(text string, limit int) *conversation.Refusal {
 // administrator. The functions receive the agent's current state and may also refuse. Records of the agent's work
 // stay; the agent's API keys are revoked.
 func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Agent) error) error {
-	return d.exclusiveTx(ctx, "remove agent "+name, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "remove agent "+name, func(t *Tx) error {
 		before, err := t.expected(ctx, name, expected...)
 		if err != nil {
 			return err
@@ -465,7 +465,7 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 }
 
 // auditLeaving records that the agent is removed, and that it leaves the queues without an expression.
-func (t *transaction) auditLeaving(ctx context.Context, a Agent, now int64) error {
+func (t *Tx) auditLeaving(ctx context.Context, a Agent, now int64) error {
 	values := []changed{{"agent.removed", a.Name, string(a.Role), ""}}
 	for _, name := range a.Queues {
 		queue, err := t.queue(ctx, name)
@@ -485,7 +485,7 @@ func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversatio
 	if refusal := validChannelCapacity(channel, capacity); refusal != nil {
 		return refusal
 	}
-	return d.exclusiveTx(ctx, "set capacity of "+name, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "set capacity of "+name, func(t *Tx) error {
 		if err := t.knowAgent(ctx, name); err != nil {
 			return err
 		}
@@ -493,7 +493,7 @@ func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversatio
 	})
 }
 
-func (t *transaction) setCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int, now int64) error {
+func (t *Tx) setCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int, now int64) error {
 	t.afterCommit.place = true
 	before, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
 	if err != nil || before == capacity {
@@ -529,7 +529,7 @@ func validChannelCapacity(channel conversation.Channel, capacity int) *conversat
 
 // Agents returns all agents, by name.
 func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
-	err = d.readTx(ctx, "read agents", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read agents", func(t *Tx) error {
 		agents, err = t.agents(ctx)
 		return err
 	})
@@ -539,7 +539,7 @@ func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
 // Agent returns the agent with that name; refused with unknown_agent.
 func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	var agent Agent
-	err := d.readTx(ctx, "read agent "+name, func(t *transaction) error {
+	err := d.ReadTx(ctx, "read agent "+name, func(t *Tx) error {
 		agents, err := t.agents(ctx, name)
 		if err == nil && len(agents) == 0 {
 			return unknownAgent(name)
@@ -554,7 +554,7 @@ func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 
 // AgentName returns the name of the agent with that SID (WK…); refused with unknown_agent.
 func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err error) {
-	err = d.queryOne(ctx, "read agent "+sid, func(t *transaction) error {
+	err = d.QueryOne(ctx, "read agent "+sid, func(t *Tx) error {
 		var found bool
 		name, found, err = sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
 		if err == nil && !found {
@@ -566,7 +566,7 @@ func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err erro
 }
 
 // agents reads all agents, or only the named one, with channels and queues.
-func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) {
+func (t *Tx) agents(ctx context.Context, only ...any) ([]Agent, error) {
 	where := func(column string) string {
 		if len(only) == 0 {
 			return ""
@@ -628,13 +628,13 @@ func (t *transaction) agents(ctx context.Context, only ...any) ([]Agent, error) 
 }
 
 // knowAgent refuses an unknown name with unknown_agent.
-func (t *transaction) knowAgent(ctx context.Context, name string) error {
+func (t *Tx) knowAgent(ctx context.Context, name string) error {
 	_, err := t.presenceOf(ctx, name)
 	return err
 }
 
 // presenceOf returns the agent's presence; refused with unknown_agent.
-func (t *transaction) presenceOf(ctx context.Context, name string) (Presence, error) {
+func (t *Tx) presenceOf(ctx context.Context, name string) (Presence, error) {
 	presence, found, err := sqldb.First(ctx, t, sqldb.Value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
 	if err == nil && !found {
 		return "", unknownAgent(name)
@@ -643,7 +643,7 @@ func (t *transaction) presenceOf(ctx context.Context, name string) (Presence, er
 }
 
 // countLoad recounts the agent's tasks and matches on the channel.
-func (t *transaction) countLoad(ctx context.Context, agent string, channel conversation.Channel) error {
+func (t *Tx) countLoad(ctx context.Context, agent string, channel conversation.Channel) error {
 	_, err := t.Exec(ctx, `UPDATE agent_channels SET load =
 			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending')
 			+ (SELECT count(*) FROM placements WHERE agent = $1 AND channel = $2)

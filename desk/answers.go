@@ -32,7 +32,7 @@ const (
 // BeginAnswer records that the request with that token begins. If it was begun before, BeginAnswer returns its
 // stored answer, or one with Status 0. A token is remembered for a day.
 func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer Answer, err error) {
-	look := func(t *transaction) (found bool, err error) {
+	look := func(t *Tx) (found bool, err error) {
 		answer, found, err = sqldb.First(ctx, t, func(r sqldb.Row) (a Answer, err error) {
 			err = r.Scan(&a.Request, &a.Status, &a.ETag, sqldb.Opened(answerBody, &token, &a.Body), &a.Changes, sqldb.Instant(&a.At))
 			return a, err
@@ -41,14 +41,14 @@ func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer A
 		return found, err
 	}
 	known := false
-	err = d.queryOne(ctx, "look for the answer to a repeated request", func(t *transaction) error {
+	err = d.QueryOne(ctx, "look for the answer to a repeated request", func(t *Tx) error {
 		known, err = look(t)
 		return err
 	})
 	if err != nil || known {
 		return answer, err
 	}
-	err = d.sharedTx(ctx, "note that a request is carried out", func(t *transaction) error {
+	err = d.SharedTx(ctx, "note that a request is carried out", func(t *Tx) error {
 		now := d.now()
 		if _, err := t.Exec(ctx, `DELETE FROM answers WHERE token IN (SELECT token FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2`+t.SkipLocked("answers")+`)`,
 			sqldb.Micros(now.Add(-answersKept)), answersDropped); err != nil {
@@ -69,7 +69,7 @@ func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer A
 
 // KeepAnswer stores the answer to a request with that token. A later answer does not replace it.
 func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
-	return d.sharedTx(ctx, "keep the answer to a request", func(t *transaction) error {
+	return d.SharedTx(ctx, "keep the answer to a request", func(t *Tx) error {
 		_, err := t.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (token) DO UPDATE SET status = excluded.status, etag = excluded.etag, body = excluded.body WHERE answers.status = 0`,
 			token, a.Request, a.Status, a.ETag, t.Sealed(answerBody, token, a.Body), sqldb.Micros(d.now()))
@@ -80,7 +80,7 @@ func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
 // DropAnswer deletes the record of a request that was refused and has changed nothing, so that it may be made
 // again.
 func (d *Desk) DropAnswer(ctx context.Context, token string) error {
-	return d.sharedTx(ctx, "forget a request that was refused", func(t *transaction) error {
+	return d.SharedTx(ctx, "forget a request that was refused", func(t *Tx) error {
 		_, err := t.Exec(ctx, `DELETE FROM answers WHERE token = $1 AND status = 0 AND changes = 0`, token)
 		return err
 	})
@@ -106,7 +106,7 @@ type once struct {
 }
 
 // change makes a change within its transaction, and records it. A nil once only makes the change.
-func (o *once) change(ctx context.Context, t *transaction, now time.Time, do func(*transaction) error) error {
+func (o *once) change(ctx context.Context, t *Tx, now time.Time, do func(*Tx) error) error {
 	if o == nil {
 		return do(t)
 	}

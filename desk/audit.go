@@ -100,7 +100,7 @@ func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Foun
 	if f.By != "" {
 		list.Where(`changed_by = $%d`, f.By)
 	}
-	err = d.readTx(ctx, "read the audit list", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the audit list", func(t *Tx) error {
 		found, err = list.Page(ctx, t, p)
 		return err
 	})
@@ -111,7 +111,7 @@ func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Foun
 type changed struct{ what, subject, before, after string }
 
 // audit records the values that differ.
-func (t *transaction) audit(ctx context.Context, now int64, values ...changed) error {
+func (t *Tx) audit(ctx context.Context, now int64, values ...changed) error {
 	for _, v := range values {
 		if v.before == v.after {
 			continue
@@ -125,7 +125,7 @@ func (t *transaction) audit(ctx context.Context, now int64, values ...changed) e
 }
 
 // record records the change even if its texts are equal, as for a secret.
-func (t *transaction) record(ctx context.Context, now int64, c changed) error {
+func (t *Tx) record(ctx context.Context, now int64, c changed) error {
 	position, _, err := sqldb.First(ctx, t, sqldb.Value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
 	if err != nil {
 		return wrap("take a position in the audit list", err)
@@ -136,7 +136,7 @@ func (t *transaction) record(ctx context.Context, now int64, c changed) error {
 }
 
 // secure writes a line to the security log after the transaction has committed.
-func (t *transaction) secure(ctx context.Context, e seclog.Entry) {
+func (t *Tx) secure(ctx context.Context, e seclog.Entry) {
 	if e.Who = actor(ctx); e.Who == Unnamed {
 		e.Who = ""
 	}

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"fmt"
@@ -9,13 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 )
 
 // audited returns the audit list's entries after the first known ones, oldest first, as text.
-func (h *house) audited(known int) (entries []string) {
-	h.t.Helper()
-	found, err := h.AuditList(h.t.Context(), AuditFilter{}, Page{Limit: MaxPage})
-	require.NoError(h.t, err)
+func (h *environment) audited(known int) (entries []string) {
+	h.T.Helper()
+	found, err := h.AuditList(h.T.Context(), desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage})
+	require.NoError(h.T, err)
 	for _, e := range found.Entries[:len(found.Entries)-known] {
 		entries = append([]string{fmt.Sprintf("%s: %s %s: %s → %s", e.By, e.What, e.Subject, e.Before, e.After)}, entries...)
 	}
@@ -23,15 +24,15 @@ func (h *house) audited(known int) (entries []string) {
 }
 
 // testAudit makes every kind of change, and checks the exact entries that it leaves.
-func testAudit(t *testing.T, h *house) {
-	ctx := WithActor(t.Context(), "carol")
-	var key Key
-	var workflow Workflow
-	var activity Activity
+func testAudit(t *testing.T, h *environment) {
+	ctx := desk.WithActor(t.Context(), "carol")
+	var key desk.Key
+	var workflow desk.Workflow
+	var activity desk.Activity
 	configuration := func(queue string) string {
 		return `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID(queue) + `"}}}`
 	}
-	workspace := func(change func(*Workspace)) error { _, err := h.SetWorkspace(ctx, change); return err }
+	workspace := func(change func(*desk.Workspace)) error { _, err := h.SetWorkspace(ctx, change); return err }
 	known := 0
 	for _, step := range []struct {
 		does string
@@ -40,28 +41,32 @@ func testAudit(t *testing.T, h *house) {
 		entries []string
 	}{
 		{
-			"add an agent", func() error { return h.AddAgent(ctx, NewAgent{Name: "alice", Attributes: `{"skills":["billing"]}`}) },
+			"add an agent", func() error {
+				return h.AddAgent(ctx, desk.NewAgent{Name: "alice", Attributes: `{"skills":["billing"]}`})
+			},
 			[]string{`agent.added alice:  → agent, capacity 3, attributes {"skills":["billing"]}`},
 		},
 		{
-			"add a supervisor", func() error { return h.AddAgent(ctx, NewAgent{Name: "bob", Role: RoleSupervisor, Capacity: 1}) },
+			"add a supervisor", func() error {
+				return h.AddAgent(ctx, desk.NewAgent{Name: "bob", Role: desk.RoleSupervisor, Capacity: 1})
+			},
 			[]string{`agent.added bob:  → supervisor, capacity 1`},
 		},
-		{"give a role", func() error { return h.UpdateAgent(ctx, "alice", AgentChange{Role: new(RoleAdmin)}) }, []string{`agent.role alice: agent → admin`}},
-		{"give the same role", func() error { return h.UpdateAgent(ctx, "alice", AgentChange{Role: new(RoleAdmin)}) }, nil},
+		{"give a role", func() error { return h.UpdateAgent(ctx, "alice", desk.AgentChange{Role: new(desk.RoleAdmin)}) }, []string{`agent.role alice: agent → admin`}},
+		{"give the same role", func() error { return h.UpdateAgent(ctx, "alice", desk.AgentChange{Role: new(desk.RoleAdmin)}) }, nil},
 		{"give a name and attributes", func() error {
-			return h.UpdateAgent(ctx, "alice", AgentChange{FriendlyName: new("Alice A."), Attributes: new(`{}`)})
+			return h.UpdateAgent(ctx, "alice", desk.AgentChange{FriendlyName: new("Alice A."), Attributes: new(`{}`)})
 		}, []string{`agent.friendly_name alice: alice → Alice A.`, `agent.attributes alice: {"skills":["billing"]} → {}`}},
 		{"give them again", func() error {
-			return h.UpdateAgent(ctx, "alice", AgentChange{FriendlyName: new("Alice A."), Attributes: new(``)})
+			return h.UpdateAgent(ctx, "alice", desk.AgentChange{FriendlyName: new("Alice A."), Attributes: new(``)})
 		}, nil},
 		{"set a capacity", func() error { return h.SetCapacity(ctx, "alice", conversation.ChannelWeb, 7) }, []string{`agent.capacity alice: web 3 → web 7`}},
 		{"set it again", func() error { return h.SetCapacity(ctx, "alice", conversation.ChannelWeb, 7) }, nil},
-		{"come and go", func() error { return h.SetPresence(ctx, "alice", PresenceAvailable) }, nil},
+		{"come and go", func() error { return h.SetPresence(ctx, "alice", desk.PresenceAvailable) }, nil},
 
 		{"add a queue", func() error { return h.AddQueue(ctx, "support") }, []string{`queue.added support:  → members by hand`}},
 		{
-			"add a queue with an expression", func() error { return h.CreateQueue(ctx, NewQueue{Name: "vip", TargetWorkers: "1==1"}) },
+			"add a queue with an expression", func() error { return h.CreateQueue(ctx, desk.NewQueue{Name: "vip", TargetWorkers: "1==1"}) },
 			[]string{`queue.added vip:  → members by 1==1`},
 		},
 		{"add a member", func() error { return h.AddMember(ctx, "support", "alice") }, []string{`queue.members support:  → alice`}},
@@ -71,25 +76,25 @@ func testAudit(t *testing.T, h *house) {
 		{"take a member off", func() error { return h.RemoveMember(ctx, "support", "bob") }, []string{`queue.members support: bob → `}},
 		{"take off nobody", func() error { return h.RemoveMember(ctx, "support", "bob") }, nil},
 		{"change a queue", func() error {
-			return h.UpdateQueue(ctx, "vip", QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
+			return h.UpdateQueue(ctx, "vip", desk.QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
 		}, []string{`queue.friendly_name vip: vip → Important`, `queue.target_workers vip: 1==1 → 1==2`}},
 		{"change it to the same", func() error {
-			return h.UpdateQueue(ctx, "vip", QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
+			return h.UpdateQueue(ctx, "vip", desk.QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
 		}, nil},
 		{"change an agent all at once", func() error {
-			return h.UpdateAgent(ctx, "alice", AgentChange{
+			return h.UpdateAgent(ctx, "alice", desk.AgentChange{
 				FriendlyName: new("Alice"), Capacity: map[conversation.Channel]int{conversation.ChannelSMS: 1, conversation.ChannelWeb: 7}, Join: []string{"support"},
 			})
 		}, []string{`agent.friendly_name alice: Alice A. → Alice`, `agent.capacity alice: sms 3 → sms 1`, `queue.members support:  → alice`}},
 		{"change a queue all at once", func() error {
-			return h.UpdateQueue(ctx, "support", QueueChange{FriendlyName: new("Help"), Join: []string{"bob"}, Leave: []string{"alice"}})
+			return h.UpdateQueue(ctx, "support", desk.QueueChange{FriendlyName: new("Help"), Join: []string{"bob"}, Leave: []string{"alice"}})
 		}, []string{`queue.friendly_name support: support → Help`, `queue.members support: alice → bob`}},
 		{
-			"an agent leaves", func() error { return h.UpdateAgent(ctx, "bob", AgentChange{Leave: []string{"support"}}) },
+			"an agent leaves", func() error { return h.UpdateAgent(ctx, "bob", desk.AgentChange{Leave: []string{"support"}}) },
 			[]string{`queue.members support: bob → `},
 		},
 		{"name members instead of an expression", func() error {
-			return h.UpdateQueue(ctx, "vip", QueueChange{TargetWorkers: new(""), Join: []string{"alice"}})
+			return h.UpdateQueue(ctx, "vip", desk.QueueChange{TargetWorkers: new(""), Join: []string{"alice"}})
 		}, []string{`queue.target_workers vip: 1==2 → `, `queue.members vip:  → alice`}},
 		{"remove a queue", func() error { return h.RemoveQueue(ctx, "vip") }, []string{`queue.removed vip: members by hand → `}},
 
@@ -115,36 +120,38 @@ func testAudit(t *testing.T, h *house) {
 		{"change nothing", func() error { _, err := h.SetSettings(ctx, "", func(*conversation.Settings) {}); return err }, nil},
 
 		{"install a plugin", func() error {
-			return h.SetPlugin(ctx, Plugin{Name: "handover", Version: "1.2", Enabled: true, ConversationTransfer: true})
+			return h.SetPlugin(ctx, desk.Plugin{Name: "handover", Version: "1.2", Enabled: true, ConversationTransfer: true})
 		}, []string{`plugin.added handover:  → enabled, version 1.2, transfers conversations`}},
-		{"change a plugin", func() error { return h.SetPlugin(ctx, Plugin{Name: "handover", Version: "1.3"}) }, []string{
+		{"change a plugin", func() error { return h.SetPlugin(ctx, desk.Plugin{Name: "handover", Version: "1.3"}) }, []string{
 			`plugin.version handover: 1.2 → 1.3`, `plugin.enabled handover: on → off`, `plugin.conversation_transfer handover: on → off`,
 		}},
-		{"change it to the same", func() error { return h.SetPlugin(ctx, Plugin{Name: "handover", Version: "1.3"}) }, nil},
+		{"change it to the same", func() error { return h.SetPlugin(ctx, desk.Plugin{Name: "handover", Version: "1.3"}) }, nil},
 		{"remove a plugin", func() error { return h.RemovePlugin(ctx, "handover") }, []string{`plugin.removed handover: disabled, version 1.3 → `}},
 
 		{"add a key", func() (err error) {
-			key, _, err = h.AddKey(ctx, Key{Name: "bob's", Role: KeyAgent, Agent: "bob"})
+			key, _, err = h.AddKey(ctx, desk.Key{Name: "bob's", Role: desk.KeyAgent, Agent: "bob"})
 			return err
 		}, []string{`key.added KEY:  → bob's, agent bob, 1000 requests a second`}},
 		{"revoke it", func() error { return h.RevokeKey(ctx, key.SID) }, []string{`key.revoked KEY: bob's, agent bob, 1000 requests a second → `}},
 		{"revoke it again", func() error { return h.RevokeKey(ctx, key.SID) }, nil},
 		{"renew the token", func() error { _, err := h.RenewAuthToken(ctx); return err }, []string{`account.auth_token :  → renewed`}},
 		{"send webhooks somewhere", func() error {
-			return workspace(func(w *Workspace) { w.EventCallbackURL = "https://me:secret@example.com/hooks/s3cret?token=s3cret" })
+			return workspace(func(w *desk.Workspace) {
+				w.EventCallbackURL = "https://me:secret@example.com/hooks/s3cret?token=s3cret"
+			})
 		}, []string{`workspace.event_callback_url :  → https://example.com/…`}},
 		{"with another token", func() error {
-			return workspace(func(w *Workspace) { w.EventCallbackURL = "https://example.com/hooks?token=other" })
+			return workspace(func(w *desk.Workspace) { w.EventCallbackURL = "https://example.com/hooks?token=other" })
 		}, []string{`workspace.event_callback_url : https://example.com/… → https://example.com/…`}},
 		{"change the workspace", func() error {
-			return workspace(func(w *Workspace) {
+			return workspace(func(w *desk.Workspace) {
 				w.FriendlyName, w.EventsFilter = "Shop", []string{"task.created", "task.canceled"}
 			})
 		}, []string{`workspace.friendly_name : Baton → Shop`, `workspace.events_filter :  → task.created, task.canceled`}},
-		{"change nothing of it", func() error { return workspace(func(*Workspace) {}) }, nil},
+		{"change nothing of it", func() error { return workspace(func(*desk.Workspace) {}) }, nil},
 
 		{"add a workflow", func() (err error) {
-			workflow, err = h.SaveWorkflow(ctx, Workflow{FriendlyName: "Day", Configuration: configuration("support")})
+			workflow, err = h.SaveWorkflow(ctx, desk.Workflow{FriendlyName: "Day", Configuration: configuration("support")})
 			return err
 		}, []string{`workflow.added Day:  → ` + configuration("support")}},
 		{"rename it", func() error {
@@ -156,15 +163,15 @@ func testAudit(t *testing.T, h *house) {
 		{"remove it", func() error { return h.RemoveWorkflow(ctx, workflow.SID) }, []string{`workflow.removed Night: ` + configuration("support") + ` → `}},
 		{"add an activity", func() (err error) { activity, err = h.AddActivity(ctx, "Lunch", false); return err }, []string{`activity.added Lunch:  → break`}},
 		{"rename the activity", func() error { _, err := h.RenameActivity(ctx, activity.SID, "Dinner"); return err }, []string{`activity.name Lunch: Lunch → Dinner`}},
-		{"take the activity", func() error { return h.UpdateAgent(ctx, "bob", AgentChange{Activity: &activity.SID}) }, nil},
-		{"leave it", func() error { return h.SetPresence(ctx, "bob", PresenceOffline) }, nil},
+		{"take the activity", func() error { return h.UpdateAgent(ctx, "bob", desk.AgentChange{Activity: &activity.SID}) }, nil},
+		{"leave it", func() error { return h.SetPresence(ctx, "bob", desk.PresenceOffline) }, nil},
 		{"remove the activity", func() error { return h.RemoveActivity(ctx, activity.SID) }, []string{`activity.removed Dinner: break → `}},
 
 		{"bob joins and gets a key", func() (err error) {
 			if err := h.AddMember(ctx, "support", "bob"); err != nil {
 				return err
 			}
-			key, _, err = h.AddKey(ctx, Key{Name: "bob", Role: KeyAgent, Agent: "bob"})
+			key, _, err = h.AddKey(ctx, desk.Key{Name: "bob", Role: desk.KeyAgent, Agent: "bob"})
 			return err
 		}, []string{`queue.members support:  → bob`, `key.added KEY:  → bob, agent bob, 1000 requests a second`}},
 		{"bob goes", func() error { return h.RemoveAgent(ctx, "bob") }, []string{
@@ -186,12 +193,12 @@ func testAudit(t *testing.T, h *house) {
 
 // testNotAudited checks that refused changes leave no entry, and that the author of changes without one is the
 // system.
-func testNotAudited(t *testing.T, h *house) {
+func testNotAudited(t *testing.T, h *environment) {
 	ctx := t.Context()
-	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "alice", Role: RoleAdmin}))
+	require.NoError(t, h.AddAgent(ctx, desk.NewAgent{Name: "alice", Role: desk.RoleAdmin}))
 	require.NoError(t, h.AddQueue(ctx, "support"))
-	require.NoError(t, h.CreateQueue(ctx, NewQueue{Name: "vip", TargetWorkers: "1==1"}))
-	require.NoError(t, h.SetPlugin(ctx, Plugin{Name: "handover", Enabled: true, ConversationTransfer: true}))
+	require.NoError(t, h.CreateQueue(ctx, desk.NewQueue{Name: "vip", TargetWorkers: "1==1"}))
+	require.NoError(t, h.SetPlugin(ctx, desk.Plugin{Name: "handover", Enabled: true, ConversationTransfer: true}))
 	known := len(h.audited(0))
 	require.Equal(t, "system: agent.added alice:  → admin, capacity 3", h.audited(0)[0])
 	set := func(change func(*conversation.Settings)) error { _, err := h.SetSettings(ctx, "", change); return err }
@@ -199,50 +206,50 @@ func testNotAudited(t *testing.T, h *house) {
 	for name, err := range map[string]error{
 		"transfers beside a plugin": set(func(s *conversation.Settings) { s.MessagingTransfers, s.ReofferAfter = true, 5 }),
 		"out of range":              set(func(s *conversation.Settings) { s.ReofferAfter, s.TaskTimeout = 5, -1 }),
-		"no such role":              h.UpdateAgent(ctx, "alice", AgentChange{Role: new(Role("boss"))}),
-		"the only administrator":    h.UpdateAgent(ctx, "alice", AgentChange{Role: new(RoleAgent), FriendlyName: new("A")}),
+		"no such role":              h.UpdateAgent(ctx, "alice", desk.AgentChange{Role: new(desk.Role("boss"))}),
+		"the only administrator":    h.UpdateAgent(ctx, "alice", desk.AgentChange{Role: new(desk.RoleAgent), FriendlyName: new("A")}),
 		"remove them":               h.RemoveAgent(ctx, "alice"),
-		"no such activity":          h.UpdateAgent(ctx, "alice", AgentChange{FriendlyName: new("A"), Activity: new("WA1")}),
-		"nobody's attributes":       h.UpdateAgent(ctx, "bob", AgentChange{Attributes: new("{}")}),
+		"no such activity":          h.UpdateAgent(ctx, "alice", desk.AgentChange{FriendlyName: new("A"), Activity: new("WA1")}),
+		"nobody's attributes":       h.UpdateAgent(ctx, "bob", desk.AgentChange{Attributes: new("{}")}),
 		"nobody's capacity":         h.SetCapacity(ctx, "bob", conversation.ChannelWeb, 1),
-		"the same agent":            h.AddAgent(ctx, NewAgent{Name: "alice"}),
+		"the same agent":            h.AddAgent(ctx, desk.NewAgent{Name: "alice"}),
 		"nobody on a queue":         h.SetMembers(ctx, "support", "alice", "bob"),
-		"too much of an agent":      h.UpdateAgent(ctx, "alice", AgentChange{FriendlyName: new("A"), Capacity: map[conversation.Channel]int{conversation.ChannelWeb: 5, conversation.ChannelSMS: -1}}),
-		"a queue that isn't there":  h.UpdateAgent(ctx, "alice", AgentChange{FriendlyName: new("A"), Join: []string{"sales"}}),
-		"nobody to leave":           h.UpdateQueue(ctx, "support", QueueChange{FriendlyName: new("S"), Join: []string{"alice"}, Leave: []string{"bob"}}),
+		"too much of an agent":      h.UpdateAgent(ctx, "alice", desk.AgentChange{FriendlyName: new("A"), Capacity: map[conversation.Channel]int{conversation.ChannelWeb: 5, conversation.ChannelSMS: -1}}),
+		"a queue that isn't there":  h.UpdateAgent(ctx, "alice", desk.AgentChange{FriendlyName: new("A"), Join: []string{"sales"}}),
+		"nobody to leave":           h.UpdateQueue(ctx, "support", desk.QueueChange{FriendlyName: new("S"), Join: []string{"alice"}, Leave: []string{"bob"}}),
 		"a member of an expression": h.RemoveMember(ctx, "vip", "alice"),
-		"a wrong expression":        h.UpdateQueue(ctx, "vip", QueueChange{FriendlyName: new("V"), TargetWorkers: new("skills HAS")}),
+		"a wrong expression":        h.UpdateQueue(ctx, "vip", desk.QueueChange{FriendlyName: new("V"), TargetWorkers: new("skills HAS")}),
 		"the same queue":            h.AddQueue(ctx, "vip"),
 		"no queue":                  h.RemoveQueue(ctx, "sales"),
 		"no plugin":                 h.RemovePlugin(ctx, "theme"),
 		"nobody's key": saved(func() (any, error) {
-			_, _, err := h.AddKey(ctx, Key{Name: "x", Role: KeyAgent, Agent: "bob"})
+			_, _, err := h.AddKey(ctx, desk.Key{Name: "x", Role: desk.KeyAgent, Agent: "bob"})
 			return nil, err
 		}()),
 		"no key":                     h.RevokeKey(ctx, "SK1"),
-		"no URL":                     saved(h.SetWorkspace(ctx, func(w *Workspace) { w.FriendlyName, w.EventCallbackURL = "W", "events" })),
+		"no URL":                     saved(h.SetWorkspace(ctx, func(w *desk.Workspace) { w.FriendlyName, w.EventCallbackURL = "W", "events" })),
 		"no workflow":                h.RemoveWorkflow(ctx, "WW1"),
-		"an activity that has to be": h.RemoveActivity(ctx, ActivityOf(PresenceBreak).SID),
+		"an activity that has to be": h.RemoveActivity(ctx, desk.ActivityOf(desk.PresenceBreak).SID),
 	} {
 		require.NotEmpty(t, conversation.CodeOf(err), "%s: %v", name, err)
 	}
 	require.Empty(t, h.audited(known))
-	require.Equal(t, RoleAdmin, h.agent("alice").Role)
-	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "carol", Role: RoleAdmin}))
-	require.NoError(t, h.UpdateAgent(ctx, "alice", AgentChange{Role: new(RoleAgent)}), "there is another administrator")
+	require.Equal(t, desk.RoleAdmin, h.AgentNamed("alice").Role)
+	require.NoError(t, h.AddAgent(ctx, desk.NewAgent{Name: "carol", Role: desk.RoleAdmin}))
+	require.NoError(t, h.UpdateAgent(ctx, "alice", desk.AgentChange{Role: new(desk.RoleAgent)}), "there is another administrator")
 }
 
 // testAuditPages reads the list by pages and by kind.
-func testAuditPages(t *testing.T, h *house) {
-	ctx := WithActor(t.Context(), "carol")
-	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "billing"}))
+func testAuditPages(t *testing.T, h *environment) {
+	ctx := desk.WithActor(t.Context(), "carol")
+	require.NoError(t, h.AddAgent(ctx, desk.NewAgent{Name: "billing"}))
 	require.NoError(t, h.AddQueue(ctx, "billing"))
 	for i := range 10 {
-		h.clock.advance(time.Minute)
-		require.NoError(t, h.SetCapacity(WithActor(ctx, "dave"), "billing", conversation.ChannelWeb, 10+i))
+		h.Clock.Advance(time.Minute)
+		require.NoError(t, h.SetCapacity(desk.WithActor(ctx, "dave"), "billing", conversation.ChannelWeb, 10+i))
 	}
-	read := func(f AuditFilter, size int) (positions []int64) {
-		page := Page{Limit: size}
+	read := func(f desk.AuditFilter, size int) (positions []int64) {
+		page := desk.Page{Limit: size}
 		for {
 			found, err := h.AuditList(ctx, f, page)
 			require.NoError(t, err)
@@ -255,16 +262,16 @@ func testAuditPages(t *testing.T, h *house) {
 			page.After = &found.Last
 		}
 	}
-	require.Equal(t, []int64{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, read(AuditFilter{}, 5), "newest first")
-	require.Len(t, read(AuditFilter{Subject: "billing"}, 5), 12)
-	require.Equal(t, []int64{2}, read(AuditFilter{Kind: AuditQueue, Subject: "billing"}, 5))
-	require.Equal(t, []int64{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 1}, read(AuditFilter{Kind: AuditAgent}, 5))
-	require.Equal(t, []int64{2, 1}, read(AuditFilter{By: "carol"}, 1))
-	require.Empty(t, read(AuditFilter{Subject: "support"}, 5))
-	found, err := h.AuditList(ctx, AuditFilter{}, Page{Limit: 1})
+	require.Equal(t, []int64{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, read(desk.AuditFilter{}, 5), "newest first")
+	require.Len(t, read(desk.AuditFilter{Subject: "billing"}, 5), 12)
+	require.Equal(t, []int64{2}, read(desk.AuditFilter{Kind: desk.AuditQueue, Subject: "billing"}, 5))
+	require.Equal(t, []int64{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 1}, read(desk.AuditFilter{Kind: desk.AuditAgent}, 5))
+	require.Equal(t, []int64{2, 1}, read(desk.AuditFilter{By: "carol"}, 1))
+	require.Empty(t, read(desk.AuditFilter{Subject: "support"}, 5))
+	found, err := h.AuditList(ctx, desk.AuditFilter{}, desk.Page{Limit: 1})
 	require.NoError(t, err)
-	require.Equal(t, AuditEntry{
-		Position: 12, At: h.clock.now(), By: "dave", What: "agent.capacity", Subject: "billing", Before: "web 18", After: "web 19",
+	require.Equal(t, desk.AuditEntry{
+		Position: 12, At: h.Clock.Now(), By: "dave", What: "agent.capacity", Subject: "billing", Before: "web 18", After: "web 19",
 	}, found.Entries[0])
-	require.Equal(t, AuditAgent, found.Entries[0].Kind())
+	require.Equal(t, desk.AuditAgent, found.Entries[0].Kind())
 }

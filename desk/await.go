@@ -37,7 +37,7 @@ func (d *Desk) AwaitRevision(ctx context.Context, sid string, revision int) erro
 
 // revision returns the revision that the desk shows, 0 for an unknown conversation.
 func (d *Desk) revision(ctx context.Context, sid string) (revision int, err error) {
-	err = d.queryOne(ctx, "read the revision of conversation "+sid, func(t *transaction) error {
+	err = d.QueryOne(ctx, "read the revision of conversation "+sid, func(t *Tx) error {
 		revision, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT revision FROM conversations WHERE sid = $1`, sid)
 		return err
 	})

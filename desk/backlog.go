@@ -44,7 +44,7 @@ type Pending struct {
 
 // Backlog reads the waiting work. Each query uses an index of waiting rows only, so finished work costs nothing.
 func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
-	err = d.readTx(ctx, "read what waits", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read what waits", func(t *Tx) error {
 		b = Backlog{At: d.now(), Conversations: map[conversation.ConversationStatus]int{}}
 		if b.Lines, err = sqldb.All(ctx, t, func(r sqldb.Row) (l WaitingLine, err error) {
 			err = r.Scan(&l.Queue, &l.Channel, &l.Waiting, sqldb.Instant(&l.Oldest))

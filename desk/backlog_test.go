@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"testing"
@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 )
 
-func testBacklog(t *testing.T, h *house) {
-	backlog := func() Backlog {
+func testBacklog(t *testing.T, h *environment) {
+	backlog := func() desk.Backlog {
 		b, err := h.Backlog(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, h.clock.now(), b.At)
+		require.Equal(t, h.Clock.Now(), b.At)
 		b.At = time.Time{}
 		return b
 	}
@@ -21,16 +22,16 @@ func testBacklog(t *testing.T, h *house) {
 	require.NoError(t, h.AddQueue(t.Context(), "billing"))
 	h.callback("https://example.com/events")
 	h.queueWebhooks()
-	opened := h.clock.now()
-	require.Equal(t, Backlog{Lines: []WaitingLine{}, Conversations: map[conversation.ConversationStatus]int{}, Webhooks: backlog().Webhooks}, backlog())
+	opened := h.Clock.Now()
+	require.Equal(t, desk.Backlog{Lines: []desk.WaitingLine{}, Conversations: map[conversation.ConversationStatus]int{}, Webhooks: backlog().Webhooks}, backlog())
 
-	first, waitsSince := h.start("support").follow(), h.clock.now()
-	h.clock.advance(time.Minute)
-	h.start("support").follow()
-	h.start("billing").follow()
+	first, waitsSince := h.Start("support").Follow(), h.Clock.Now()
+	h.Clock.Advance(time.Minute)
+	h.Start("support").Follow()
+	h.Start("billing").Follow()
 	before := backlog()
-	require.Equal(t, []WaitingLine{
-		{Queue: "billing", Channel: conversation.ChannelWeb, Waiting: 1, Oldest: h.clock.now()},
+	require.Equal(t, []desk.WaitingLine{
+		{Queue: "billing", Channel: conversation.ChannelWeb, Waiting: 1, Oldest: h.Clock.Now()},
 		{Queue: "support", Channel: conversation.ChannelWeb, Waiting: 2, Oldest: waitsSince},
 	}, before.Lines)
 	require.Equal(t, map[conversation.ConversationStatus]int{conversation.ConversationActive: 3}, before.Conversations)
@@ -41,14 +42,14 @@ func testBacklog(t *testing.T, h *house) {
 	require.Equal(t, opened, queued.Webhooks.Oldest)
 	require.Equal(t, before.Webhooks.Count+before.Unqueued, queued.Webhooks.Count)
 
-	h.staff("support", "alice")
-	h.clock.advance(time.Minute)
-	matchedAt := h.clock.now()
-	h.dispatch()
-	h.clock.advance(time.Minute)
-	require.Equal(t, Pending{2, matchedAt}, backlog().Matches, "who is matched waits for nobody, and nobody knows it yet")
-	first.follow()
+	h.Staff("support", "alice")
+	h.Clock.Advance(time.Minute)
+	matchedAt := h.Clock.Now()
+	h.DispatchNow()
+	h.Clock.Advance(time.Minute)
+	require.Equal(t, desk.Pending{2, matchedAt}, backlog().Matches, "who is matched waits for nobody, and nobody knows it yet")
+	first.Follow()
 	require.Equal(t, 1, backlog().Matches.Count)
-	first.accept("alice").end("alice")
+	first.Accept("alice").End("alice")
 	require.Equal(t, 1, backlog().Conversations[conversation.ConversationWrapping])
 }

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"fmt"
@@ -12,23 +12,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/sqldb"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func benchmarkHouse(b *testing.B) *house {
+func benchmarkHouse(b *testing.B) *environment {
 	b.Helper()
-	return newHouse(b, "sqlite:"+filepath.Join(b.TempDir(), "desk.db"))
+	return newEnvironment(b, "sqlite:"+filepath.Join(b.TempDir(), "desk.db"))
 }
 
 // fill adds the given number of waiting tasks to the queue.
-func (h *house) fill(queue string, waiting int) {
-	h.t.Helper()
+func (h *environment) fill(queue string, waiting int) {
+	h.T.Helper()
 	for batch := range slices.Chunk(make([]struct{}, waiting), 1000) {
-		require.NoError(h.t, h.exclusiveTx(h.t.Context(), "fill the queue", func(t *transaction) error {
+		require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "fill the queue", func(t *desk.Tx) error {
 			for range batch {
-				h.clock.advance(time.Millisecond)
-				s := &syncing{transaction: t, snapshot: h.startUnasked(queue), now: h.clock.now()}
-				if _, err := s.run(h.t.Context()); err != nil {
+				h.Clock.Advance(time.Millisecond)
+				if err := t.SyncIn(h.T.Context(), h.startUnasked(queue), h.Clock.Now()); err != nil {
 					return err
 				}
 			}
@@ -38,12 +38,12 @@ func (h *house) fill(queue string, waiting int) {
 }
 
 // startUnasked returns the first snapshot of a conversation that starts with the default settings.
-func (h *house) startUnasked(queue string) conversation.Snapshot {
-	h.t.Helper()
+func (h *environment) startUnasked(queue string) conversation.Snapshot {
+	h.T.Helper()
 	var state conversation.State
-	result, err := state.Apply(conversation.StartCommand{Conversation: newSID(), Channel: conversation.ChannelWeb, Queue: queue},
-		&conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true}, h.clock.now())
-	require.NoError(h.t, err)
+	result, err := state.Apply(conversation.StartCommand{Conversation: desktest.NewSID(), Channel: conversation.ChannelWeb, Queue: queue},
+		&conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true}, h.Clock.Now())
+	require.NoError(h.T, err)
 	return state.Snapshot(result.Events, result.Notes)
 }
 
@@ -52,21 +52,18 @@ func BenchmarkPlaceAmong(b *testing.B) {
 	for _, waiting := range []int{100, 10_000, 100_000} {
 		b.Run(strconv.Itoa(waiting), func(b *testing.B) {
 			h := benchmarkHouse(b)
-			require.NoError(b, h.AddQueue(h.t.Context(), "support"))
+			require.NoError(b, h.AddQueue(h.T.Context(), "support"))
 			h.fill("support", waiting)
-			h.staff("support", "alice")
-			require.NoError(b, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
+			h.Staff("support", "alice")
+			require.NoError(b, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 1))
 			b.ResetTimer()
 			for range b.N {
-				h.dispatch()
+				h.DispatchNow()
 				b.StopTimer()
-				require.NoError(b, h.exclusiveTx(h.t.Context(), "release", func(t *transaction) error {
-					matches, err := sqldb.All(h.t.Context(), t, scanMatch, selectMatches)
-					if err != nil {
-						return err
-					}
-					require.Len(b, matches, 1)
-					return t.release(h.t.Context(), matches[0])
+				require.NoError(b, h.ExclusiveTx(h.T.Context(), "release", func(t *desk.Tx) error {
+					matches, err := t.ReleaseMatches(h.T.Context())
+					require.Equal(b, 1, matches)
+					return err
 				}))
 				b.StartTimer()
 			}
@@ -79,44 +76,44 @@ func BenchmarkSync(b *testing.B) {
 	for _, members := range []int{2, 100} {
 		b.Run(fmt.Sprintf("%d members", members), func(b *testing.B) {
 			h := benchmarkHouse(b)
-			h.transfersOn()
-			h.staff("support", names("s", members)...)
-			h.staff("billing", names("b", members)...)
+			h.TransfersOn()
+			h.Staff("support", names("s", members)...)
+			h.Staff("billing", names("b", members)...)
 			pictures := 0
 			var spent time.Duration
-			tell := func(th *thread) {
+			tell := func(th *desktest.Conversation) {
 				for {
-					snapshot, before := th.picture(), th.state.Revision
+					snapshot, before := th.Snapshot(), th.State.Revision
 					began := time.Now()
-					answer, err := h.Sync(h.t.Context(), snapshot)
+					answer, err := h.Sync(h.T.Context(), snapshot)
 					spent += time.Since(began)
 					pictures++
 					require.NoError(b, err)
-					th.events, th.notes = nil, nil
+					th.Pending, th.Notes = nil, nil
 					for _, reserve := range answer.Matches {
-						th.do(reserve)
+						th.Do(reserve)
 					}
-					if th.state.Revision == before {
+					if th.State.Revision == before {
 						return
 					}
 				}
 			}
 			b.ResetTimer()
 			for range b.N {
-				th := h.start("support")
+				th := h.Start("support")
 				tell(th)
-				first := th.task().Agent
+				first := th.Task().Agent
 				for _, c := range []func() conversation.Command{
 					func() conversation.Command { return conversation.AcceptCommand{Agent: first} },
 					func() conversation.Command {
-						return conversation.TransferCommand{From: first, To: toQueue("billing"), Note: strings.Repeat("n", 200)}
+						return conversation.TransferCommand{From: first, To: desktest.ToQueue("billing"), Note: strings.Repeat("n", 200)}
 					},
-					func() conversation.Command { return conversation.AcceptCommand{Agent: th.task().Agent} },
+					func() conversation.Command { return conversation.AcceptCommand{Agent: th.Task().Agent} },
 					func() conversation.Command { return conversation.WrapupCommand{Agent: first} },
-					func() conversation.Command { return conversation.EndCommand{Agent: th.task().Agent} },
-					func() conversation.Command { return conversation.WrapupCommand{Agent: th.task().Agent} },
+					func() conversation.Command { return conversation.EndCommand{Agent: th.Task().Agent} },
+					func() conversation.Command { return conversation.WrapupCommand{Agent: th.Task().Agent} },
 				} {
-					th.do(c())
+					th.Do(c())
 					tell(th)
 				}
 			}
@@ -131,16 +128,16 @@ func BenchmarkSyncOverloaded(b *testing.B) {
 	for _, members := range []int{10, 100, 1000} {
 		b.Run(fmt.Sprintf("%d members", members), func(b *testing.B) {
 			h := benchmarkHouse(b)
-			h.staff("support", names("s", members)...)
+			h.Staff("support", names("s", members)...)
 			for _, name := range names("s", members) {
-				require.NoError(b, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 0))
+				require.NoError(b, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 0))
 			}
 			b.ResetTimer()
 			for range b.N {
 				b.StopTimer()
-				th := h.start("support")
+				th := h.Start("support")
 				b.StartTimer()
-				th.sync()
+				th.Sync()
 			}
 		})
 	}
@@ -150,15 +147,15 @@ func BenchmarkSyncOverloaded(b *testing.B) {
 func BenchmarkDispatchIdle(b *testing.B) {
 	h := benchmarkHouse(b)
 	for i := range 50 {
-		h.staff(fmt.Sprintf("queue-%d", i), fmt.Sprintf("agent-%d", i), fmt.Sprintf("agent-%d", (i+1)%50))
+		h.Staff(fmt.Sprintf("queue-%d", i), fmt.Sprintf("agent-%d", i), fmt.Sprintf("agent-%d", (i+1)%50))
 	}
 	for i := range 50 {
-		require.NoError(b, h.SetCapacity(h.t.Context(), fmt.Sprintf("agent-%d", i), conversation.ChannelWeb, 0))
+		require.NoError(b, h.SetCapacity(h.T.Context(), fmt.Sprintf("agent-%d", i), conversation.ChannelWeb, 0))
 		h.fill(fmt.Sprintf("queue-%d", i), 100)
 	}
 	b.ResetTimer()
 	for range b.N {
-		h.dispatch()
+		h.DispatchNow()
 	}
 }
 
@@ -178,10 +175,10 @@ func BenchmarkInsights(b *testing.B) {
 	for range 10_000 {
 		walk.run()
 	}
-	f := InsightFilter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
+	f := desk.InsightFilter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
 	b.Run("all", func(b *testing.B) {
 		for range b.N {
-			insights, err := h.Insights(h.t.Context(), f)
+			insights, err := h.Insights(h.T.Context(), f)
 			require.NoError(b, err)
 			b.ReportMetric(float64(insights.Total.Sent.Initiated), "transfers")
 		}
@@ -190,13 +187,13 @@ func BenchmarkInsights(b *testing.B) {
 		f := f
 		f.Queue = walk.queues[0]
 		for range b.N {
-			_, err := h.Insights(h.t.Context(), f)
+			_, err := h.Insights(h.T.Context(), f)
 			require.NoError(b, err)
 		}
 	})
 	b.Run("conversations", func(b *testing.B) {
 		for range b.N {
-			_, err := h.InsightConversations(h.t.Context(), f, "transferred", Page{})
+			_, err := h.InsightConversations(h.T.Context(), f, "transferred", desk.Page{})
 			require.NoError(b, err)
 		}
 	})

@@ -20,14 +20,14 @@ func (c Choices) Queue(name string) string { return known(c.queues, name) }
 
 // Choices returns the labels of all agents and queues.
 func (d *Desk) Choices(ctx context.Context) (c Choices, err error) {
-	err = d.readTx(ctx, "read what agents and queues are chosen by", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read what agents and queues are chosen by", func(t *Tx) error {
 		c, err = t.choices(ctx)
 		return err
 	})
 	return c, err
 }
 
-func (t *transaction) choices(ctx context.Context) (c Choices, err error) {
+func (t *Tx) choices(ctx context.Context) (c Choices, err error) {
 	if c.agents, err = t.choicesOf(ctx, "agents"); err != nil {
 		return c, err
 	}
@@ -35,7 +35,7 @@ func (t *transaction) choices(ctx context.Context) (c Choices, err error) {
 	return c, err
 }
 
-func (t *transaction) choicesOf(ctx context.Context, table string) (map[string]string, error) {
+func (t *Tx) choicesOf(ctx context.Context, table string) (map[string]string, error) {
 	entries, err := sqldb.All(ctx, t, func(r sqldb.Row) (e chosen, err error) {
 		var folds string
 		err = r.Scan(&e.name, &e.friendly, &folds)

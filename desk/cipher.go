@@ -61,7 +61,7 @@ func (d *Desk) keysAreThere(ctx context.Context) error {
 	if d.db.Seals().On() {
 		return nil
 	}
-	return d.queryOne(ctx, "look for what is encrypted", func(t *transaction) error {
+	return d.QueryOne(ctx, "look for what is encrypted", func(t *Tx) error {
 		_, err := sqldb.All(ctx, t, func(r sqldb.Row) (struct{}, error) {
 			var token, name string
 			err := r.Scan(&token, &name)
@@ -101,7 +101,7 @@ func (o openedEvent) Open(s sqldb.Seals) (err error) {
 
 // sealReason returns the event in its stored form: with its words sealed, and a disposition stored only as the
 // reason.
-func (t *transaction) sealReason(position int64, e conversation.Event) (_ conversation.Event, err error) {
+func (t *Tx) sealReason(position int64, e conversation.Event) (_ conversation.Event, err error) {
 	e.Reason, e.Disposition = cmp.Or(e.Disposition, e.Reason), ""
 	if hasWords(e) {
 		e.Reason, err = t.Seals().Seal(eventReason, strconv.FormatInt(position, 10), e.Reason)

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
@@ -33,10 +35,10 @@ func keyRing(t testing.TB, keys ...string) *codec.KeyRing {
 }
 
 // again closes the desk and opens it with the cipher.
-func (h *house) again(cipher Cipher) *house {
-	h.t.Helper()
-	other := &house{t: h.t, database: h.database, clock: h.clock, cipher: cipher}
-	other.Desk = other.open()
+func (h *environment) again(cipher desk.Cipher) *environment {
+	h.T.Helper()
+	other := &environment{&desktest.Environment{T: h.T, Database: h.Database, Clock: h.Clock, Cipher: cipher}}
+	other.Desk = other.Reopen()
 	return other
 }
 
@@ -45,7 +47,7 @@ func TestSealedDesk(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, *house)
+		run  func(*testing.T, *environment)
 	}{
 		{"a picture becomes rows", testPictureBecomesRows},
 		{"the feed is in order and complete", testFeed},
@@ -70,8 +72,8 @@ func TestSealedDesk(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			h := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), clock: newClock(), cipher: keyRing(t, testKey(t, "k"))}
-			h.Desk = h.open()
+			h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: keyRing(t, testKey(t, "k"))}}
+			h.Desk = h.Reopen()
 			test.run(t, h)
 		})
 	}
@@ -80,18 +82,18 @@ func TestSealedDesk(t *testing.T) {
 // An encrypted desk cannot be opened without keys, because new texts would be stored clear.
 func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 	t.Parallel()
-	for name, first := range map[string]Cipher{"sealed from the beginning": keyRing(t, testKey(t, "k")), "sealed since": nil} {
+	for name, first := range map[string]desk.Cipher{"sealed from the beginning": keyRing(t, testKey(t, "k")), "sealed since": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), clock: newClock(), cipher: first}
-			h.Desk = h.open()
+			h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: first}}
+			h.Desk = h.Reopen()
 			if first == nil {
 				h = h.again(keyRing(t, testKey(t, "later")))
 			}
-			h.staff("support", "alice")
-			h.start("support").follow()
-			for _, without := range []Cipher{nil, keyRing(t)} {
-				_, err := Open(t.Context(), h.database, Options{Cipher: without})
+			h.Staff("support", "alice")
+			h.Start("support").Follow()
+			for _, without := range []desk.Cipher{nil, keyRing(t)} {
+				_, err := desk.Open(t.Context(), h.Database, desk.Options{Cipher: without})
 				require.ErrorContains(t, err, "set BATON_ENCRYPTION_KEYS")
 			}
 			_, err := h.Agents(t.Context())
@@ -113,53 +115,55 @@ func (w *words) attributes(column string) string { return fmt.Sprintf(`{"word":%
 
 // everythingWritten fills every sealed column. It returns the words, and the conversations that contain them: a
 // closed one and a draft.
-func everythingWritten(t *testing.T, h *house) (*words, *thread, string) {
+func everythingWritten(t *testing.T, h *environment) (*words, *desktest.Conversation, string) {
 	t.Helper()
 	w := &words{}
 	ctx := t.Context()
-	h.transfersOn()
-	h.staff("support", "alice", "bob")
-	th := h.start("support", func(c *conversation.StartCommand) {
+	h.TransfersOn()
+	h.Staff("support", "alice", "bob")
+	th := h.Start("support", func(c *conversation.StartCommand) {
 		c.Customer = conversation.Customer{Name: w.of("conversations.customer_name"), Address: w.of("conversations.customer_address")}
 		c.Attributes = conversation.Attributes{"word": []byte(fmt.Sprintf("%q", w.of("tasks.attributes")))}
-	}).follow()
-	th.do(conversation.DeclineCommand{Agent: th.task().Agent, Reason: w.of("reservations.reason")})
-	th.follow()
-	who := th.task().Agent
-	th.accept(who)
-	message, err := h.Say(ctx, NewMessage{
-		Conversation: th.sid, From: FromCustomer, Text: w.of("messages.text"), Identity: w.of("messages.identity"),
+	}).Follow()
+	th.Do(conversation.DeclineCommand{Agent: th.Task().Agent, Reason: w.of("reservations.reason")})
+	th.Follow()
+	who := th.Task().Agent
+	th.Accept(who)
+	message, err := h.Say(ctx, desk.NewMessage{
+		Conversation: th.SID, From: desk.FromCustomer, Text: w.of("messages.text"), Identity: w.of("messages.identity"),
 		Attributes: w.attributes("messages.attributes"),
 	})
 	require.NoError(t, err)
-	_, err = h.StoreNote(ctx, th.sid, who, w.of("notes.text"))
+	_, err = h.StoreNote(ctx, th.SID, who, w.of("notes.text"))
 	require.NoError(t, err)
-	_, err = h.SetDetails(ctx, th.sid, func(d *Details) {
+	_, err = h.SetDetails(ctx, th.SID, func(d *desk.Details) {
 		d.FriendlyName, d.UniqueName = w.of("conversation_details.friendly_name"), w.of("conversation_details.unique_name")
 		d.Attributes = w.attributes("conversation_details.attributes")
 		d.ContextSID, d.WebhookTTID = w.of("conversation_details.context_sid"), w.of("conversation_details.webhook_ttid")
 	})
 	require.NoError(t, err)
-	_, err = h.AddParticipant(ctx, Participant{
-		Conversation: th.sid, Address: w.of("participants.address"), ProxyAddress: w.of("participants.proxy_address"), Attributes: w.attributes("participants.attributes"),
+	_, err = h.AddParticipant(ctx, desk.Participant{
+		Conversation: th.SID, Address: w.of("participants.address"), ProxyAddress: w.of("participants.proxy_address"), Attributes: w.attributes("participants.attributes"),
 	})
 	require.NoError(t, err)
-	_, err = h.AddParticipant(ctx, Participant{Conversation: th.sid, Identity: w.of("participants.identity")})
+	_, err = h.AddParticipant(ctx, desk.Participant{Conversation: th.SID, Identity: w.of("participants.identity")})
 	require.NoError(t, err)
-	account, err := h.SetWorkspace(ctx, func(s *Workspace) { s.EventCallbackURL = "https://example.com/" + w.of("account.event_callback_url") })
+	account, err := h.SetWorkspace(ctx, func(s *desk.Workspace) {
+		s.EventCallbackURL = "https://example.com/" + w.of("account.event_callback_url")
+	})
 	require.NoError(t, err)
 	_, webhook, err := h.RenewWebhookSecret(ctx, 0)
 	require.NoError(t, err)
 	_, next, err := h.RenewWebhookSecret(ctx, time.Hour)
 	require.NoError(t, err)
 	w.all = append(w.all, account.AuthToken, webhook, next)
-	require.NoError(t, h.KeepAnswer(ctx, "token", Answer{Request: "r", Status: 200, ETag: "e", Body: fmt.Sprintf(`{"sid":%q,"text":%q}`, message.SID, w.of("answers.body"))}))
-	require.NoError(t, h.KeepAnswer(ctx, "other", Answer{Request: "r", Status: 200, Body: `"of somebody else"`}))
-	require.NoError(t, h.Sessions().Commit("session", []byte(w.of("sessions.data")), h.clock.now().Add(time.Hour)))
-	th.end(who)
-	th.do(conversation.WrapupCommand{Agent: who, Disposition: w.of("tasks.disposition"), Note: w.of("tasks.wrapup_note")})
-	th.follow()
-	draft, err := h.OpenDraft(ctx, Draft{Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: w.of("a draft's customer"), Address: "conversations.customer_address"}})
+	require.NoError(t, h.KeepAnswer(ctx, "token", desk.Answer{Request: "r", Status: 200, ETag: "e", Body: fmt.Sprintf(`{"sid":%q,"text":%q}`, message.SID, w.of("answers.body"))}))
+	require.NoError(t, h.KeepAnswer(ctx, "other", desk.Answer{Request: "r", Status: 200, Body: `"of somebody else"`}))
+	require.NoError(t, h.Sessions().Commit("session", []byte(w.of("sessions.data")), h.Clock.Now().Add(time.Hour)))
+	th.End(who)
+	th.Do(conversation.WrapupCommand{Agent: who, Disposition: w.of("tasks.disposition"), Note: w.of("tasks.wrapup_note")})
+	th.Follow()
+	draft, err := h.OpenDraft(ctx, desk.Draft{Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: w.of("a draft's customer"), Address: "conversations.customer_address"}})
 	require.NoError(t, err)
 	return w, th, draft
 }
@@ -184,10 +188,10 @@ func (w *words) in(text string) []string {
 }
 
 // written returns everything sealed, as it is read back.
-func written(t testing.TB, h *house, sid string) string {
+func written(t testing.TB, h *environment, sid string) string {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	thread, err := h.Thread(ctx, sid, AsSystem(), 100)
+	thread, err := h.Thread(ctx, sid, desk.AsSystem(), 100)
 	require.NoError(t, err)
 	tasks, err := h.Tasks(ctx, sid)
 	require.NoError(t, err)
@@ -215,46 +219,46 @@ var pointers = regexp.MustCompile(`0x[0-9a-f]+`)
 
 func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	t.Parallel()
-	plain := newHouse(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	plain := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
 	w, th, _ := everythingWritten(t, plain)
-	found := w.in(bytesOf(t, plain.database))
+	found := w.in(bytesOf(t, plain.Database))
 	require.Len(t, found, len(w.all)-1, "the session's data is in base64; else the search below would prove nothing")
 	readable := slices.DeleteFunc(slices.Clone(w.all), func(word string) bool { return strings.Contains(word, "draft") })
-	require.Equal(t, readable, (&words{readable}).in(written(t, plain, th.sid)))
+	require.Equal(t, readable, (&words{readable}).in(written(t, plain, th.SID)))
 
 	first, second := testKey(t, "first"), testKey(t, "second")
-	sealedHouse := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), clock: newClock(), cipher: keyRing(t, first)}
-	sealedHouse.Desk = sealedHouse.open()
-	w, th, _ = everythingWritten(t, sealedHouse)
-	require.Empty(t, w.in(bytesOf(t, sealedHouse.database)))
+	encrypted := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: keyRing(t, first)}}
+	encrypted.Desk = encrypted.Reopen()
+	w, th, _ = everythingWritten(t, encrypted)
+	require.Empty(t, w.in(bytesOf(t, encrypted.Database)))
 	readable = slices.DeleteFunc(slices.Clone(w.all), func(word string) bool { return strings.Contains(word, "draft") })
-	require.Equal(t, readable, (&words{readable}).in(written(t, sealedHouse, th.sid)))
+	require.Equal(t, readable, (&words{readable}).in(written(t, encrypted, th.SID)))
 
 	// Every sealed column has contents, so the search above covered all of them.
-	for _, c := range sealedColumns {
-		texts, err := columnTexts(sealedHouse, c)
+	for _, c := range desk.SealedColumns {
+		texts, err := columnTexts(encrypted, c)
 		require.NoError(t, err)
 		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, "enc:v1:first.") }), "%s: %q", c, texts)
 	}
 
 	// With another key nothing can be read, and the error names the missing key.
-	stranger := sealedHouse.again(keyRing(t, second))
-	_, err := stranger.Transcript(t.Context(), th.sid, AsSystem())
+	stranger := encrypted.again(keyRing(t, second))
+	_, err := stranger.Transcript(t.Context(), th.SID, desk.AsSystem())
 	require.ErrorContains(t, err, `the key "first"`)
-	_, err = Open(t.Context(), sealedHouse.database, Options{})
+	_, err = desk.Open(t.Context(), encrypted.Database, desk.Options{})
 	require.ErrorContains(t, err, "BATON_ENCRYPTION_KEYS")
 
 	// A sealed text is bound to its row.
-	require.NoError(t, sealedHouse.exclusiveTx(t.Context(), "swap two texts", func(tx *transaction) error {
-		_, err := tx.Exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.sid)
+	require.NoError(t, encrypted.ExclusiveTx(t.Context(), "swap two texts", func(tx *desk.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.SID)
 		return err
 	}))
-	_, err = sealedHouse.Conversation(t.Context(), th.sid)
+	_, err = encrypted.Conversation(t.Context(), th.SID)
 	require.ErrorContains(t, err, "changed or moved")
 }
 
-func columnTexts(h *house, c sqldb.Column) (texts []string, err error) {
-	err = h.readTx(context.Background(), "read a column", func(t *transaction) error {
+func columnTexts(h *environment, c sqldb.Column) (texts []string, err error) {
+	err = h.ReadTx(context.Background(), "read a column", func(t *desk.Tx) error {
 		texts, err = sqldb.All(context.Background(), t, sqldb.Value[string], `SELECT `+c.Name+` FROM `+c.Table)
 		return err
 	})
@@ -263,69 +267,69 @@ func columnTexts(h *house, c sqldb.Column) (texts []string, err error) {
 
 func TestADeskIsSealedLaterAndItsKeyReplaced(t *testing.T) {
 	t.Parallel()
-	plain := newHouse(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	plain := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
 	w, th, _ := everythingWritten(t, plain)
-	before := written(t, plain, th.sid)
+	before := written(t, plain, th.SID)
 	_, _, err := plain.Reseal(t.Context())
 	require.ErrorContains(t, err, "starter keyring new")
 
 	first, second := testKey(t, "first"), testKey(t, "second")
 	h := plain.again(keyRing(t, first))
-	require.Equal(t, before, written(t, h, th.sid), "what was clear is still read")
+	require.Equal(t, before, written(t, h, th.SID), "what was clear is still read")
 	byName, err := h.ConversationNamed(t.Context(), "zqconversation_detailsunique_nameqz")
 	require.NoError(t, err)
-	require.Equal(t, th.sid, byName)
+	require.Equal(t, th.SID, byName)
 	sealed, left, err := h.Reseal(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, left)
-	require.Greater(t, sealed, len(sealedColumns))
-	require.Equal(t, before, written(t, h, th.sid))
-	require.Empty(t, w.in(bytesOf(t, h.database)), "nor do the file's free pages keep anything")
+	require.Greater(t, sealed, len(desk.SealedColumns))
+	require.Equal(t, before, written(t, h, th.SID))
+	require.Empty(t, w.in(bytesOf(t, h.Database)), "nor do the file's free pages keep anything")
 	again, _, err := h.Reseal(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, again)
 
 	rotated := plain.again(keyRing(t, second, first))
-	require.Equal(t, before, written(t, rotated, th.sid))
+	require.Equal(t, before, written(t, rotated, th.SID))
 	byName, err = rotated.ConversationNamed(t.Context(), "zqconversation_detailsunique_nameqz")
 	require.NoError(t, err)
-	require.Equal(t, th.sid, byName)
+	require.Equal(t, th.SID, byName)
 	count, _, err := rotated.Reseal(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, sealed, count)
 	only := plain.again(keyRing(t, second))
-	require.Equal(t, before, written(t, only, th.sid))
+	require.Equal(t, before, written(t, only, th.SID))
 	of, err := only.ConversationsOf(t.Context(), "zqconversationscustomer_addressqz")
 	require.NoError(t, err)
-	require.Equal(t, []string{th.sid}, of)
+	require.Equal(t, []string{th.SID}, of)
 }
 
 // testSealing checks, for each database, a desk that is sealed later, whose key is then replaced, and whose
 // customers are erased.
-func testSealing(t *testing.T, plain *house) {
+func testSealing(t *testing.T, plain *environment) {
 	w, th, draft := everythingWritten(t, plain)
-	before := written(t, plain, th.sid)
+	before := written(t, plain, th.SID)
 	first, second := testKey(t, "first"), testKey(t, "second")
 	_, _, err := plain.again(keyRing(t, first)).Reseal(t.Context())
 	require.NoError(t, err)
 	rotated := plain.again(keyRing(t, second, first))
-	require.Equal(t, before, written(t, rotated, th.sid))
+	require.Equal(t, before, written(t, rotated, th.SID))
 	_, _, err = rotated.Reseal(t.Context())
 	require.NoError(t, err)
 	only := plain.again(keyRing(t, second))
-	require.Equal(t, before, written(t, only, th.sid))
-	for _, c := range sealedColumns {
+	require.Equal(t, before, written(t, only, th.SID))
+	for _, c := range desk.SealedColumns {
 		texts, err := columnTexts(only, c)
 		require.NoError(t, err)
 		require.Empty(t, w.in(strings.Join(texts, " ")), "%s", c)
 	}
 	of, err := only.ConversationsOf(t.Context(), "zqconversationscustomer_addressqz")
 	require.NoError(t, err)
-	require.Equal(t, []string{th.sid}, of)
-	erased, err := only.Erase(t.Context(), []string{th.sid, draft}, false)
+	require.Equal(t, []string{th.SID}, of)
+	erased, err := only.Erase(t.Context(), []string{th.SID, draft}, false)
 	require.NoError(t, err)
 	require.Equal(t, 1, erased.Answers)
-	kept := written(t, only, th.sid)
+	kept := written(t, only, th.SID)
 	for _, word := range w.all {
 		if strings.HasPrefix(word, "zq") && !strings.Contains(word, "sessions") && !strings.Contains(word, "account") {
 			require.NotContains(t, kept, word)
@@ -336,15 +340,15 @@ func testSealing(t *testing.T, plain *house) {
 // A text that looks sealed is read back as it was written.
 func TestTextsThatLookSealed(t *testing.T) {
 	t.Parallel()
-	for name, cipher := range map[string]Cipher{"clear": nil, "sealed": keyRing(t, testKey(t, "k"))} {
-		h := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), clock: newClock(), cipher: cipher}
-		h.Desk = h.open()
-		h.staff("support", "alice")
-		th := h.start("support").follow()
+	for name, cipher := range map[string]desk.Cipher{"clear": nil, "sealed": keyRing(t, testKey(t, "k"))} {
+		h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), Clock: desktest.NewClock(), Cipher: cipher}}
+		h.Desk = h.Reopen()
+		h.Staff("support", "alice")
+		th := h.Start("support").Follow()
 		for _, text := range []string{"enc:v1:k.00000000:AAAA", "enc:v0:", "enc:v0:enc:v1:x", "{}"} {
-			said, err := h.Say(t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: text})
+			said, err := h.Say(t.Context(), desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: text})
 			require.NoError(t, err)
-			read, err := h.Message(t.Context(), th.sid, said.SID, AsSystem())
+			read, err := h.Message(t.Context(), th.SID, said.SID, desk.AsSystem())
 			require.NoError(t, err)
 			require.Equal(t, text, read.Text)
 		}
@@ -353,31 +357,31 @@ func TestTextsThatLookSealed(t *testing.T) {
 
 func TestErase(t *testing.T) {
 	t.Parallel()
-	for name, cipher := range map[string]Cipher{"clear": nil, "sealed": keyRing(t, testKey(t, "k"))} {
+	for name, cipher := range map[string]desk.Cipher{"clear": nil, "sealed": keyRing(t, testKey(t, "k"))} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &house{t: t, database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), clock: newClock(), cipher: cipher}
-			h.Desk = h.open()
+			h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), Clock: desktest.NewClock(), Cipher: cipher}}
+			h.Desk = h.Reopen()
 			w, th, draft := everythingWritten(t, h)
-			other := h.start("support").follow()
-			ctx := WithActor(t.Context(), "carol")
+			other := h.Start("support").Follow()
+			ctx := desk.WithActor(t.Context(), "carol")
 
-			_, err := h.Erase(ctx, []string{th.sid, other.sid}, false)
-			require.ErrorContains(t, err, other.sid)
-			require.NotContains(t, err.Error(), th.sid)
-			both, err := h.Erase(ctx, []string{th.sid, other.sid}, true)
+			_, err := h.Erase(ctx, []string{th.SID, other.SID}, false)
+			require.ErrorContains(t, err, other.SID)
+			require.NotContains(t, err.Error(), th.SID)
+			both, err := h.Erase(ctx, []string{th.SID, other.SID}, true)
 			require.NoError(t, err, "a dry run shows what is open as well")
 			require.Equal(t, []bool{false, true}, []bool{both.Conversations[0].Open, both.Conversations[1].Open})
-			require.ErrorContains(t, both.RefuseOpen(), other.sid)
+			require.ErrorContains(t, both.RefuseOpen(), other.SID)
 			for _, address := range []string{"zqconversationscustomer_addressqz", "zqparticipantsaddressqz", "zqparticipantsidentityqz"} {
 				of, err := h.ConversationsOf(ctx, address)
 				require.NoError(t, err)
-				require.Equal(t, []string{th.sid}, of, address)
+				require.Equal(t, []string{th.SID}, of, address)
 			}
 			for _, address := range []string{"ZQConversationsCustomer_AddressQZ", " zqparticipantsaddressqz\n", "mailto:ZQparticipantsidentityqz"} {
 				of, err := h.ConversationsOf(ctx, address)
 				require.NoError(t, err)
-				require.Equal(t, []string{th.sid}, of, address)
+				require.Equal(t, []string{th.SID}, of, address)
 			}
 			for _, address := range []string{"", " ", "[erased]"} {
 				of, err := h.ConversationsOf(ctx, address)
@@ -388,42 +392,42 @@ func TestErase(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, nobody)
 
-			before := written(t, h, th.sid)
-			planned, err := h.Erase(ctx, []string{th.sid, draft}, true)
+			before := written(t, h, th.SID)
+			planned, err := h.Erase(ctx, []string{th.SID, draft}, true)
 			require.NoError(t, err)
-			require.Equal(t, before, written(t, h, th.sid), "a dry run changes nothing")
-			done, err := h.Erase(ctx, []string{th.sid, draft}, false)
+			require.Equal(t, before, written(t, h, th.SID), "a dry run changes nothing")
+			done, err := h.Erase(ctx, []string{th.SID, draft}, false)
 			require.NoError(t, err)
 			require.Equal(t, planned, done)
-			require.Equal(t, ErasedConversation{SID: th.sid, ClosedAt: done.Conversations[0].ClosedAt, Messages: 1, Notes: 2, Tasks: 1, Participants: 2}, done.Conversations[0])
+			require.Equal(t, desk.ErasedConversation{SID: th.SID, ClosedAt: done.Conversations[0].ClosedAt, Messages: 1, Notes: 2, Tasks: 1, Participants: 2}, done.Conversations[0])
 			require.Equal(t, 1, done.Answers)
 
 			gone := slices.DeleteFunc(slices.Clone(w.all), func(word string) bool {
 				return strings.Contains(word, "sessions") || strings.Contains(word, "account") || !strings.HasPrefix(word, "zq")
 			})
-			require.Empty(t, (&words{gone}).in(written(t, h, th.sid)))
-			require.Empty(t, (&words{gone}).in(bytesOf(t, h.database)), "nor do the file's free pages keep anything")
+			require.Empty(t, (&words{gone}).in(written(t, h, th.SID)))
+			require.Empty(t, (&words{gone}).in(bytesOf(t, h.Database)), "nor do the file's free pages keep anything")
 			erasedDraft, err := h.Conversation(ctx, draft)
 			require.NoError(t, err)
 			require.Equal(t, conversation.ConversationClosed, erasedDraft.Status)
 			kept, err := h.BeginAnswer(ctx, "other", "r")
 			require.NoError(t, err)
 			require.Equal(t, `"of somebody else"`, kept.Body)
-			require.Equal(t, "crystal@example.com", must(h.Conversation(ctx, other.sid)).Customer.Address)
+			require.Equal(t, "crystal@example.com", must(h.Conversation(ctx, other.SID)).Customer.Address)
 
-			audit, err := h.AuditList(ctx, AuditFilter{Kind: AuditCustomer}, Page{})
+			audit, err := h.AuditList(ctx, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
 			require.NoError(t, err)
 			require.Len(t, audit.Entries, 2)
 			require.Equal(t, "carol", audit.Entries[1].By)
-			require.Equal(t, th.sid, audit.Entries[1].Subject)
+			require.Equal(t, th.SID, audit.Entries[1].Subject)
 			require.Equal(t, "customer.erased", audit.Entries[1].What)
 			require.Equal(t, "1 message, 2 notes, 1 task, 2 participants", audit.Entries[1].After)
 
-			again, err := h.Erase(ctx, []string{th.sid, draft}, false)
+			again, err := h.Erase(ctx, []string{th.SID, draft}, false)
 			require.NoError(t, err)
-			require.Equal(t, ErasedConversation{SID: th.sid, ClosedAt: done.Conversations[0].ClosedAt, ErasedAt: again.Conversations[0].ErasedAt}, again.Conversations[0])
+			require.Equal(t, desk.ErasedConversation{SID: th.SID, ClosedAt: done.Conversations[0].ClosedAt, ErasedAt: again.Conversations[0].ErasedAt}, again.Conversations[0])
 			require.False(t, again.Conversations[0].ErasedAt.IsZero())
-			audit, err = h.AuditList(ctx, AuditFilter{Kind: AuditCustomer}, Page{})
+			audit, err = h.AuditList(ctx, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
 			require.NoError(t, err)
 			require.Len(t, audit.Entries, 2, "nothing was left to erase, and nothing is recorded")
 		})
@@ -443,7 +447,7 @@ var tableAndColumn = regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`")
 // Every text column must be listed in docs/security.md as sealed, or as not sealed with a reason.
 func TestEveryColumnHasAVerdict(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	h := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
 	document, err := os.ReadFile("../docs/security.md")
 	require.NoError(t, err)
 	listed := map[string]bool{}
@@ -451,7 +455,7 @@ func TestEveryColumnHasAVerdict(t *testing.T) {
 		listed[match[1]] = true
 	}
 	var texts []string
-	require.NoError(t, h.readTx(t.Context(), "read the columns", func(tx *transaction) (err error) {
+	require.NoError(t, h.ReadTx(t.Context(), "read the columns", func(tx *desk.Tx) (err error) {
 		texts, err = sqldb.All(t.Context(), tx, sqldb.Value[string], `SELECT m.name || '.' || p.name FROM sqlite_schema m JOIN pragma_table_info(m.name) p
 			WHERE m.type = 'table' AND p.type = 'TEXT' AND m.name NOT LIKE 'sqlite_%' ORDER BY 1`)
 		return err
@@ -459,7 +463,7 @@ func TestEveryColumnHasAVerdict(t *testing.T) {
 	for _, column := range texts {
 		require.True(t, listed[column], "docs/security.md has no verdict on `%s`: say whether it is sealed", column)
 	}
-	for _, c := range sealedColumns {
+	for _, c := range desk.SealedColumns {
 		require.Contains(t, texts, c.String())
 	}
 }

@@ -16,7 +16,7 @@ import (
 // conversation_closed (its workflow no longer runs).
 func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.ReserveCommand, error) {
 	var command conversation.ReserveCommand
-	err := d.sharedTx(ctx, "claim "+sid+" for "+agent, func(t *transaction) error {
+	err := d.SharedTx(ctx, "claim "+sid+" for "+agent, func(t *Tx) error {
 		p, err := t.claim(ctx, sid, agent, d.now())
 		command = p.command()
 		return err
@@ -24,7 +24,7 @@ func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.Reser
 	return command, err
 }
 
-func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Time) (match, error) {
+func (t *Tx) claim(ctx context.Context, sid, agent string, now time.Time) (match, error) {
 	presence, err := t.presenceOf(ctx, agent)
 	if err != nil {
 		return match{}, err
@@ -71,7 +71,7 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 		return match{}, conversation.Refuse(conversation.CodeAgentUnavailable, conversation.Details{Agent: agent},
 			"%s is on %s: become available first, then take the task", agent, presence)
 	}
-	m := matching{transaction: t, now: now, room: 1}
+	m := matching{Tx: t, now: now, room: 1}
 	waiting := waitingTask{sid: task.SID, conversation: task.Conversation, channel: task.Channel, pendingSeq: task.PendingSeq}
 	if err := m.match(ctx, waiting, agent); err != nil {
 		return match{}, err
@@ -81,7 +81,7 @@ func (t *transaction) claim(ctx context.Context, sid, agent string, now time.Tim
 }
 
 // holdClaimed locks the conversation, or the task's conversation, and the routing.
-func (t *transaction) holdClaimed(ctx context.Context, sid string) error {
+func (t *Tx) holdClaimed(ctx context.Context, sid string) error {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
 		of, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
 		if err != nil {
@@ -96,7 +96,7 @@ func (t *transaction) holdClaimed(ctx context.Context, sid string) error {
 }
 
 // claimable returns the task with that SID, or the task that waits in the conversation with that SID.
-func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
+func (t *Tx) claimable(ctx context.Context, sid string) (Task, error) {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
 		return only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
 	}
@@ -116,7 +116,7 @@ func (t *transaction) claimable(ctx context.Context, sid string) (Task, error) {
 }
 
 // refuseHolder refuses an agent who already has the conversation or still wraps it up.
-func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error {
+func (t *Tx) refuseHolder(ctx context.Context, sid, agent string) error {
 	type held struct {
 		task   string
 		status conversation.TaskStatus
@@ -137,7 +137,7 @@ func (t *transaction) refuseHolder(ctx context.Context, sid, agent string) error
 }
 
 // refuseGone refuses a conversation whose workflow was found to no longer run.
-func (t *transaction) refuseGone(ctx context.Context, sid string) error {
+func (t *Tx) refuseGone(ctx context.Context, sid string) error {
 	gone, _, err := sqldb.First(ctx, t, sqldb.Value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
 	if err == nil && gone {
 		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},

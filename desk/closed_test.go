@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"testing"
@@ -6,16 +6,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // testClosedAreFound checks that a closed conversation is found by all its agents and queues, and shows the last
 // agent and the last queue.
-func testClosedAreFound(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice")
-	h.staff("billing", "bob")
-	th := h.start("support").follow().accept("alice").transfer("alice", toQueue("billing"), "").accept("bob").wrapup("alice").end("bob").wrapup("bob")
-	found := func(f Filter) []string {
+func testClosedAreFound(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob")
+	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "").Accept("bob").WrapUp("alice").End("bob").WrapUp("bob")
+	found := func(f desk.Filter) []string {
 		t.Helper()
 		conversations, err := h.Conversations(t.Context(), f)
 		require.NoError(t, err)
@@ -27,12 +29,12 @@ func testClosedAreFound(t *testing.T, h *house) {
 		}
 		return sids
 	}
-	for _, f := range []Filter{{Agent: "alice"}, {Agent: "bob"}, {Queue: "support"}, {Queue: "billing"}} {
+	for _, f := range []desk.Filter{{Agent: "alice"}, {Agent: "bob"}, {Queue: "support"}, {Queue: "billing"}} {
 		require.Empty(t, found(f), "%+v: it has no live task", f)
 		f.Status = conversation.ConversationClosed
-		require.Equal(t, []string{th.sid}, found(f), "%+v", f)
+		require.Equal(t, []string{th.SID}, found(f), "%+v", f)
 		f.Status = conversation.ConversationActive
 		require.Empty(t, found(f), "%+v", f)
 	}
-	require.Empty(t, found(Filter{Status: conversation.ConversationClosed, Agent: "alice", Queue: "other"}))
+	require.Empty(t, found(desk.Filter{Status: conversation.ConversationClosed, Agent: "alice", Queue: "other"}))
 }

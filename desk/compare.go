@@ -30,7 +30,7 @@ type ShownTask struct {
 // Shown returns the desk's state of the conversation. Known is false for a conversation that the desk does not
 // have.
 func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
-	err = d.readTx(ctx, "read what is shown of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read what is shown of conversation "+sid, func(t *Tx) error {
 		shown = Shown{Live: map[string]ShownTask{}}
 		err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 			shown.Known = true
@@ -52,7 +52,7 @@ func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
 
 // OpenConversations returns the SIDs, in order, of at most limit conversations after that SID that are not closed.
 func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (sids []string, err error) {
-	err = d.queryOne(ctx, "list open conversations", func(t *transaction) error {
+	err = d.QueryOne(ctx, "list open conversations", func(t *Tx) error {
 		sids, err = sqldb.All(ctx, t, sqldb.Value[string], `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND sid > $1 ORDER BY sid LIMIT $2`,
 			after, limit)
 		return err
@@ -65,14 +65,14 @@ func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (
 func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int) (sids []string, err error) {
 	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
 	before := sqldb.Micros(d.now().Add(-since))
-	err = d.queryOne(ctx, "look for conversations to compare", func(t *transaction) error {
+	err = d.QueryOne(ctx, "look for conversations to compare", func(t *Tx) error {
 		sids, err = sqldb.All(ctx, t, sqldb.Value[string], due, before, limit)
 		return err
 	})
 	if err != nil || len(sids) == 0 {
 		return nil, err
 	}
-	err = d.sharedTx(ctx, "take conversations to compare", func(t *transaction) error {
+	err = d.SharedTx(ctx, "take conversations to compare", func(t *Tx) error {
 		if sids, err = sqldb.All(ctx, t, sqldb.Value[string], due+t.SkipLocked("conversations"), before, limit); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int
 
 // Lease reports whether this process may do the named work. All processes together get the lease once per interval.
 func (d *Desk) Lease(ctx context.Context, name string, every time.Duration) (mine bool, err error) {
-	err = d.sharedTx(ctx, "lease "+name, func(t *transaction) error {
+	err = d.SharedTx(ctx, "lease "+name, func(t *Tx) error {
 		now := d.now()
 		changed, err := t.Exec(ctx, `INSERT INTO leases (name, until) VALUES ($1, $2)
 			ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE leases.until <= $3`, name, sqldb.Micros(now.Add(every)), sqldb.Micros(now))

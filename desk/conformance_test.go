@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"path/filepath"
@@ -15,7 +15,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 	t.Helper()
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, *house)
+		run  func(*testing.T, *environment)
 	}{
 		{"a picture becomes rows", testPictureBecomesRows},
 		{"the same picture again changes nothing", testSamePictureAgain},
@@ -174,10 +174,10 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 }
 
 // testAt runs a test with its own desk.
-func testAt(t *testing.T, name string, database func(testing.TB) string, run func(*testing.T, *house)) {
+func testAt(t *testing.T, name string, database func(testing.TB) string, run func(*testing.T, *environment)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		run(t, newHouse(t, database(t)))
+		run(t, newEnvironment(t, database(t)))
 	})
 }

@@ -51,7 +51,7 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 	if refusal := validDetails(&draft.Details); refusal != nil {
 		return "", refusal
 	}
-	err := d.sharedTx(ctx, "open conversation "+draft.SID, func(t *transaction) error {
+	err := d.SharedTx(ctx, "open conversation "+draft.SID, func(t *Tx) error {
 		now := sqldb.Micros(d.now())
 		opened, err := t.Exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
@@ -70,7 +70,7 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 // was started.
 func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
 	customer = customer.Clean()
-	return d.sharedTx(ctx, "change draft "+sid, func(t *transaction) error {
+	return d.SharedTx(ctx, "change draft "+sid, func(t *Tx) error {
 		_, err := t.Exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
 			sid, string(channel), t.Sealed(customerName, sid, customer.Name), t.Sealed(customerAddress, sid, customer.Address))
 		return err
@@ -82,7 +82,7 @@ func (c Conversation) IsDraft() bool { return c.Revision == 0 }
 
 // CloseDraft closes a conversation that was never started. It does not change one that was started.
 func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
-	return d.sharedTx(ctx, "close conversation "+sid, func(t *transaction) error {
+	return d.SharedTx(ctx, "close conversation "+sid, func(t *Tx) error {
 		_, err := t.Exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
 			sid, string(conversation.ConversationClosed), sqldb.Micros(d.now()))
 		return err
@@ -91,7 +91,7 @@ func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
 
 // Details returns the conversation's details; they are empty if none were set.
 func (d *Desk) Details(ctx context.Context, sid string) (details Details, err error) {
-	err = d.readTx(ctx, "read the details of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the details of conversation "+sid, func(t *Tx) error {
 		details, err = t.details(ctx, sid)
 		return err
 	})
@@ -101,7 +101,7 @@ func (d *Desk) Details(ctx context.Context, sid string) (details Details, err er
 // SetDetails changes the conversation's details. It may call the function more than once. Refused with
 // invalid_payload: a unique name that is taken, attributes that are not a JSON object.
 func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)) (details Details, err error) {
-	err = d.sharedTx(ctx, "change the details of conversation "+sid, func(t *transaction) error {
+	err = d.SharedTx(ctx, "change the details of conversation "+sid, func(t *Tx) error {
 		// Every start over HTTP comes here, and the conversation may not have a row to lock yet.
 		if err := t.holdStream(ctx, "details/"+sid); err != nil {
 			return err
@@ -156,7 +156,7 @@ func scanDetails(r sqldb.Row) (details Details, err error) {
 	return details, err
 }
 
-func (t *transaction) details(ctx context.Context, sid string) (Details, error) {
+func (t *Tx) details(ctx context.Context, sid string) (Details, error) {
 	details, found, err := sqldb.First(ctx, t, scanDetails, selectDetails+` WHERE conversation = $1`, sid)
 	if err == nil && !found {
 		return Details{Conversation: sid, Attributes: "{}"}, nil
@@ -164,7 +164,7 @@ func (t *transaction) details(ctx context.Context, sid string) (Details, error) 
 	return details, err
 }
 
-func (t *transaction) saveDetails(ctx context.Context, details Details, now int64) error {
+func (t *Tx) saveDetails(ctx context.Context, details Details, now int64) error {
 	if details.UniqueName != "" {
 		holder, found, err := t.conversationNamed(ctx, details.UniqueName)
 		if err != nil {
@@ -192,7 +192,7 @@ func (t *transaction) saveDetails(ctx context.Context, details Details, now int6
 
 // ConversationNamed returns the SID of the conversation with that unique name, or [ErrUnknownConversation].
 func (d *Desk) ConversationNamed(ctx context.Context, uniqueName string) (sid string, err error) {
-	err = d.readTx(ctx, "find a conversation by its name", func(t *transaction) error {
+	err = d.ReadTx(ctx, "find a conversation by its name", func(t *Tx) error {
 		var found bool
 		sid, found, err = t.conversationNamed(ctx, uniqueName)
 		if err == nil && !found {
@@ -203,7 +203,7 @@ func (d *Desk) ConversationNamed(ctx context.Context, uniqueName string) (sid st
 	return sid, err
 }
 
-func (t *transaction) conversationNamed(ctx context.Context, uniqueName string) (string, bool, error) {
+func (t *Tx) conversationNamed(ctx context.Context, uniqueName string) (string, bool, error) {
 	named, args, err := t.StoredAs(detailsUniqueName, uniqueName, 1)
 	if err != nil {
 		return "", false, err

@@ -52,7 +52,7 @@ type DirectoryQuery struct {
 // Directory returns the queues and agents to which the agent may transfer the conversation, available agents first.
 // Refusals: as [Desk.Thread].
 func (d *Desk) Directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
-	err = d.readTx(ctx, "read the directory", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the directory", func(t *Tx) error {
 		if _, err := t.allow(ctx, AsAgent(q.Agent), q.Conversation); err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (d *Desk) Directory(ctx context.Context, q DirectoryQuery) (found Directory
 	return found, err
 }
 
-func (t *transaction) directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
+func (t *Tx) directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
 	if found.Settings, err = t.settings(ctx); err != nil {
 		return found, err
 	}

@@ -38,7 +38,7 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 	for {
 		d.dispatchedAt.Store(time.Now().UnixNano()) // each pass counts as progress
 		var work matchable
-		err := d.readTx(ctx, "look for tasks to place", func(t *transaction) (err error) {
+		err := d.ReadTx(ctx, "look for tasks to place", func(t *Tx) (err error) {
 			work, err = t.matchable(ctx)
 			return err
 		})
@@ -46,11 +46,11 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 			return err
 		}
 		made := 0
-		err = d.sharedTx(ctx, "place waiting tasks", func(t *transaction) error {
+		err = d.SharedTx(ctx, "place waiting tasks", func(t *Tx) error {
 			if err := t.holdRouting(ctx); err != nil {
 				return err
 			}
-			m := matching{transaction: t, now: d.now(), room: matchedAtOnce}
+			m := matching{Tx: t, now: d.now(), room: matchedAtOnce}
 			for _, agent := range work.agents {
 				if err := m.matchDirect(ctx, agent); err != nil {
 					return err
@@ -79,7 +79,7 @@ type matchable struct {
 	agents []string
 }
 
-func (t *transaction) matchable(ctx context.Context) (work matchable, err error) {
+func (t *Tx) matchable(ctx context.Context) (work matchable, err error) {
 	for _, channel := range conversation.Channels() {
 		lines, err := sqldb.All(ctx, t, func(r sqldb.Row) (line, error) {
 			l := line{channel: channel}
@@ -203,14 +203,14 @@ type delivery struct {
 func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
 	now := d.now()
 	var due []delivery
-	err := d.readTx(ctx, "look for deliveries", func(t *transaction) (err error) {
+	err := d.ReadTx(ctx, "look for deliveries", func(t *Tx) (err error) {
 		due, err = t.due(ctx, now, limit)
 		return err
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	err = d.sharedTx(ctx, "take deliveries", func(t *transaction) (err error) {
+	err = d.SharedTx(ctx, "take deliveries", func(t *Tx) (err error) {
 		if due, err = t.due(ctx, now, limit); err != nil {
 			return err
 		}
@@ -240,7 +240,7 @@ func retryAfter(attempts int) time.Duration {
 
 // due reads the declines and matches that are due for delivery, those due longest first; declines come before
 // matches.
-func (t *transaction) due(ctx context.Context, now time.Time, limit int) ([]delivery, error) {
+func (t *Tx) due(ctx context.Context, now time.Time, limit int) ([]delivery, error) {
 	declines, err := sqldb.All(ctx, t, func(r sqldb.Row) (item delivery, err error) {
 		decline := conversation.DeclineCommand{Reason: ReasonAgentUnavailable, Unavailable: true}
 		err = r.Scan(&item.key, &decline.Task, &item.conversation, &decline.Agent, &item.attempts)

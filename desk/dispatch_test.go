@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // letterbox is a courier that records what it delivers.
@@ -21,7 +23,7 @@ type letterbox struct {
 	answer func(ctx context.Context, conversation string) error
 }
 
-var _ Courier = (*letterbox)(nil)
+var _ desk.Courier = (*letterbox)(nil)
 
 func (l *letterbox) Deliver(ctx context.Context, sid string, c conversation.Command) error {
 	l.mutex.Lock()
@@ -43,15 +45,15 @@ func (l *letterbox) to(sid string) []conversation.Command {
 }
 
 // runDispatcher runs the desk's dispatcher until the test ends or stop is called.
-func (h *house) runDispatcher(d *Desk, courier Courier) (stop func()) {
-	ctx, cancel := context.WithCancel(h.t.Context())
+func (h *environment) runDispatcher(d *desk.Desk, courier desk.Courier) (stop func()) {
+	ctx, cancel := context.WithCancel(h.T.Context())
 	done := make(chan error, 1)
 	go func() { done <- d.RunDispatcher(ctx, courier) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		require.ErrorIs(h.t, <-done, context.Canceled)
+		require.ErrorIs(h.T, <-done, context.Canceled)
 	})
-	h.t.Cleanup(stop)
+	h.T.Cleanup(stop)
 	return stop
 }
 
@@ -60,190 +62,190 @@ func eventually(t testing.TB, condition func() bool, what string) {
 	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
 }
 
-func testDelivers(t *testing.T, h *house) {
+func testDelivers(t *testing.T, h *environment) {
 	box := &letterbox{}
 	h.runDispatcher(h.Desk, box)
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
-	th := h.start("support")
-	require.Empty(t, th.sync().Matches)
-	h.staff("support", "alice")
-	eventually(t, func() bool { return len(box.to(th.sid)) == 1 }, "the match is delivered at once")
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	th := h.Start("support")
+	require.Empty(t, th.Sync().Matches)
+	h.Staff("support", "alice")
+	eventually(t, func() bool { return len(box.to(th.SID)) == 1 }, "the match is delivered at once")
 
-	h.clock.advance(firstRetry)
-	eventually(t, func() bool { return len(box.to(th.sid)) == 2 }, "it wasn't confirmed, and is delivered again")
-	h.clock.advance(firstRetry)
-	h.clock.advance(firstRetry)
-	eventually(t, func() bool { return len(box.to(th.sid)) == 3 }, "and again, after twice the time")
-	require.Equal(t, box.to(th.sid)[0], box.to(th.sid)[2])
+	h.Clock.Advance(desk.FirstRetry)
+	eventually(t, func() bool { return len(box.to(th.SID)) == 2 }, "it wasn't confirmed, and is delivered again")
+	h.Clock.Advance(desk.FirstRetry)
+	h.Clock.Advance(desk.FirstRetry)
+	eventually(t, func() bool { return len(box.to(th.SID)) == 3 }, "and again, after twice the time")
+	require.Equal(t, box.to(th.SID)[0], box.to(th.SID)[2])
 
-	th.do(box.to(th.sid)[0])
-	th.follow()
-	h.clock.advance(time.Hour)
-	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceOffline))
-	eventually(t, func() bool { return len(box.to(th.sid)) == 4 }, "her offer is declined")
-	require.Equal(t, conversation.CommandDecline, box.to(th.sid)[3].Name())
+	th.Do(box.to(th.SID)[0])
+	th.Follow()
+	h.Clock.Advance(time.Hour)
+	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceOffline))
+	eventually(t, func() bool { return len(box.to(th.SID)) == 4 }, "her offer is declined")
+	require.Equal(t, conversation.CommandDecline, box.to(th.SID)[3].Name())
 }
 
-func testCrash(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	dying := h.open()
-	th := h.start("support")
-	_, err := dying.Sync(h.t.Context(), th.picture()) // the answer is lost
+func testCrash(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	dying := h.Reopen()
+	th := h.Start("support")
+	_, err := dying.Sync(h.T.Context(), th.Snapshot()) // the answer is lost
 	require.NoError(t, err)
-	other := h.start("support")
-	other.sync()
+	other := h.Start("support")
+	other.Sync()
 	require.NoError(t, dying.Close())
 
 	box := &letterbox{}
-	reopened := h.open()
+	reopened := h.Reopen()
 	h.runDispatcher(reopened, box)
-	h.clock.advance(confirmedWithin)
-	eventually(t, func() bool { return len(box.to(th.sid)) > 0 && len(box.to(other.sid)) > 0 }, "both are delivered")
-	th.do(box.to(th.sid)[0])
-	th.follow()
-	require.Equal(t, "alice", th.task().Agent)
+	h.Clock.Advance(desk.ConfirmedWithin)
+	eventually(t, func() bool { return len(box.to(th.SID)) > 0 && len(box.to(other.SID)) > 0 }, "both are delivered")
+	th.Do(box.to(th.SID)[0])
+	th.Follow()
+	require.Equal(t, "alice", th.Task().Agent)
 
-	taken, err := reopened.takeDue(h.t.Context(), 10) // as if the process died after taking them
+	taken, err := reopened.TakeDue(h.T.Context(), 10) // as if the process died after taking them
 	require.NoError(t, err)
 	require.Empty(t, taken)
-	h.clock.advance(lastRetry)
-	eventually(t, func() bool { return len(box.to(other.sid)) > 1 }, "it is delivered again")
+	h.Clock.Advance(desk.LastRetry)
+	eventually(t, func() bool { return len(box.to(other.SID)) > 1 }, "it is delivered again")
 }
 
-func testFailingConversation(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
-	failing, hanging := h.start("support"), h.start("support")
+func testFailingConversation(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	failing, hanging := h.Start("support"), h.Start("support")
 	box := &letterbox{answer: func(ctx context.Context, sid string) error {
 		switch sid {
-		case failing.sid:
+		case failing.SID:
 			return errors.New("the server is shutting down")
-		case hanging.sid:
+		case hanging.SID:
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		return nil
 	}}
-	failing.sync()
-	hanging.sync()
-	h.staff("support", "alice", "bob", "cleo", "dora")
+	failing.Sync()
+	hanging.Sync()
+	h.Staff("support", "alice", "bob", "cleo", "dora")
 	h.runDispatcher(h.Desk, box)
 	for range 8 {
-		th := h.start("support")
-		th.sync()
-		h.clock.advance(confirmedWithin)
-		eventually(t, func() bool { return len(box.to(th.sid)) > 0 }, "the others are told")
+		th := h.Start("support")
+		th.Sync()
+		h.Clock.Advance(desk.ConfirmedWithin)
+		eventually(t, func() bool { return len(box.to(th.SID)) > 0 }, "the others are told")
 	}
-	require.NotEmpty(t, box.to(failing.sid))
-	require.NotEmpty(t, box.to(hanging.sid))
-	require.LessOrEqual(t, len(box.to(failing.sid)), 4, "and the one that fails is tried less and less often")
+	require.NotEmpty(t, box.to(failing.SID))
+	require.NotEmpty(t, box.to(hanging.SID))
+	require.LessOrEqual(t, len(box.to(failing.SID)), 4, "and the one that fails is tried less and less often")
 }
 
-func testGoneConversation(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 1))
-	gone := h.start("support")
-	gone.sync()
+func testGoneConversation(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 1))
+	gone := h.Start("support")
+	gone.Sync()
 	box := &letterbox{answer: func(_ context.Context, sid string) error {
-		if sid == gone.sid {
-			return ErrConversationGone
+		if sid == gone.SID {
+			return desk.ErrConversationGone
 		}
 		return nil
 	}}
-	waiting := h.start("support")
-	waiting.sync()
+	waiting := h.Start("support")
+	waiting.Sync()
 	h.runDispatcher(h.Desk, box)
-	h.clock.advance(confirmedWithin)
-	eventually(t, func() bool { return len(box.to(waiting.sid)) > 0 }, "alice is free for the next")
-	c, err := h.Desk.Conversation(h.t.Context(), gone.sid)
+	h.Clock.Advance(desk.ConfirmedWithin)
+	eventually(t, func() bool { return len(box.to(waiting.SID)) > 0 }, "alice is free for the next")
+	c, err := h.Desk.Conversation(h.T.Context(), gone.SID)
 	require.NoError(t, err)
 	require.True(t, c.Gone)
-	_, err = h.Claim(h.t.Context(), gone.sid, "alice")
+	_, err = h.Claim(h.T.Context(), gone.SID, "alice")
 	require.Equal(t, conversation.CodeConversationClosed, conversation.CodeOf(err))
-	require.Len(t, box.to(gone.sid), 1)
-	queues, err := h.Queues(h.t.Context())
+	require.Len(t, box.to(gone.SID), 1)
+	queues, err := h.Queues(h.T.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, queues[0].Waiting)
 
-	gone.do(conversation.MoveCommand{To: toAgent("alice")}) // its workflow runs after all
-	gone.follow()
-	c, err = h.Desk.Conversation(h.t.Context(), gone.sid)
+	gone.Do(conversation.MoveCommand{To: desktest.ToAgent("alice")}) // its workflow runs after all
+	gone.Follow()
+	c, err = h.Desk.Conversation(h.T.Context(), gone.SID)
 	require.NoError(t, err)
 	require.False(t, c.Gone)
 }
 
-func testClaim(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.t.Context(), "alice", conversation.ChannelWeb, 0))
-	th := h.start("support")
-	require.Empty(t, th.sync().Matches)
+func testClaim(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 0))
+	th := h.Start("support")
+	require.Empty(t, th.Sync().Matches)
 	box := &letterbox{}
 	h.runDispatcher(h.Desk, box)
-	command, err := h.Claim(h.t.Context(), th.sid, "alice")
+	command, err := h.Claim(h.T.Context(), th.SID, "alice")
 	require.NoError(t, err)
-	again, err := h.Claim(h.t.Context(), th.task().SID, "alice")
+	again, err := h.Claim(h.T.Context(), th.Task().SID, "alice")
 	require.NoError(t, err)
 	require.Equal(t, command, again)
-	eventually(t, func() bool { return len(box.to(th.sid)) == 1 }, "the claim is delivered")
-	require.Equal(t, command, box.to(th.sid)[0])
+	eventually(t, func() bool { return len(box.to(th.SID)) == 1 }, "the claim is delivered")
+	require.Equal(t, command, box.to(th.SID)[0])
 
-	th.do(command)
-	th.follow()
-	require.Equal(t, conversation.TaskReserved, th.task().Status)
-	again, err = h.Claim(h.t.Context(), th.sid, "alice")
+	th.Do(command)
+	th.Follow()
+	require.Equal(t, conversation.TaskReserved, th.Task().Status)
+	again, err = h.Claim(h.T.Context(), th.SID, "alice")
 	require.NoError(t, err)
 	require.Equal(t, command, again, "it is offered to her already")
 }
 
-func testClaimRefusals(t *testing.T, h *house) {
-	h.transfersOn()
-	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
-	h.staff("support", "alice", "bob")
+func testClaimRefusals(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
+	h.Staff("support", "alice", "bob")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 0))
+		require.NoError(t, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 0))
 	}
 	refused := func(code conversation.Code, sid, agent, words string) {
 		t.Helper()
-		_, err := h.Claim(h.t.Context(), sid, agent)
+		_, err := h.Claim(h.T.Context(), sid, agent)
 		var refusal *conversation.Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, code, refusal.Code)
 		require.Contains(t, refusal.Message, words)
 	}
-	take := func(th *thread, agent string) {
+	take := func(th *desktest.Conversation, agent string) {
 		t.Helper()
-		command, err := h.Claim(h.t.Context(), th.sid, agent)
+		command, err := h.Claim(h.T.Context(), th.SID, agent)
 		require.NoError(t, err)
-		th.do(command)
-		th.follow()
+		th.Do(command)
+		th.Follow()
 	}
-	th := h.start("support").follow()
-	refused(conversation.CodeUnknownAgent, th.sid, "nobody", "no agent named")
-	refused(conversation.CodeUnknownConversation, newSID(), "alice", "no record")
+	th := h.Start("support").Follow()
+	refused(conversation.CodeUnknownAgent, th.SID, "nobody", "no agent named")
+	refused(conversation.CodeUnknownConversation, desktest.NewSID(), "alice", "no record")
 	refused(conversation.CodeNoSuchTask, "WT"+strings.Repeat("0", 32), "alice", "no record")
-	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceBreak))
-	refused(conversation.CodeAgentUnavailable, th.sid, "bob", "become available first")
+	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceBreak))
+	refused(conversation.CodeAgentUnavailable, th.SID, "bob", "become available first")
 
 	take(th, "alice")
-	require.NoError(t, h.SetPresence(h.t.Context(), "bob", PresenceAvailable))
-	refused(conversation.CodeNoReservation, th.sid, "bob", "is reserved")
-	th.accept("alice")
-	refused(conversation.CodeNoReservation, th.sid, "bob", "no task of this conversation waits")
+	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceAvailable))
+	refused(conversation.CodeNoReservation, th.SID, "bob", "is reserved")
+	th.Accept("alice")
+	refused(conversation.CodeNoReservation, th.SID, "bob", "no task of this conversation waits")
 
-	th.transfer("alice", toQueue("support"), "")
-	refused(conversation.CodeWrapupPending, th.sid, "alice", th.state.Tasks[0].SID)
-	require.NoError(t, h.SetCapacity(h.t.Context(), "bob", conversation.ChannelWeb, 1))
-	h.dispatch()
-	th.wrapup("alice")
-	require.Equal(t, "bob", th.task().Agent)
-	require.NoError(t, h.SetCapacity(h.t.Context(), "bob", conversation.ChannelWeb, 0))
+	th.Transfer("alice", desktest.ToQueue("support"), "")
+	refused(conversation.CodeWrapupPending, th.SID, "alice", th.State.Tasks[0].SID)
+	require.NoError(t, h.SetCapacity(h.T.Context(), "bob", conversation.ChannelWeb, 1))
+	h.DispatchNow()
+	th.WrapUp("alice")
+	require.Equal(t, "bob", th.Task().Agent)
+	require.NoError(t, h.SetCapacity(h.T.Context(), "bob", conversation.ChannelWeb, 0))
 
-	th.accept("bob")
-	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceBreak))
-	th.transfer("bob", toAgent("alice"), "")
-	h.staff("support", "cleo")
-	refused(conversation.CodeNotYourTask, th.sid, "cleo", "waits for alice")
+	th.Accept("bob")
+	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceBreak))
+	th.Transfer("bob", desktest.ToAgent("alice"), "")
+	h.Staff("support", "cleo")
+	refused(conversation.CodeNotYourTask, th.SID, "cleo", "waits for alice")
 
-	matched := h.start("support")
-	require.Len(t, matched.sync().Matches, 1)
-	refused(conversation.CodeNoReservation, matched.sid, "bob", "about to be offered to cleo")
+	matched := h.Start("support")
+	require.Len(t, matched.Sync().Matches, 1)
+	refused(conversation.CodeNoReservation, matched.SID, "bob", "about to be offered to cleo")
 }

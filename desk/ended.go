@@ -12,7 +12,7 @@ import (
 // ending ends the tasks, offers and transfers that are live at the desk but not in the conversation. Its
 // transaction holds the conversation.
 type ending struct {
-	*transaction
+	*Tx
 	conversation string
 	reason       conversation.Reason
 	now          time.Time
@@ -24,7 +24,7 @@ type ending struct {
 
 // end ends everything that is not in the snapshot.
 func (e *ending) end(ctx context.Context, p conversation.Snapshot) error {
-	tasks, err := sqldb.All(ctx, e.transaction, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, e.Tx, scanTask, selectTasks+`
 		WHERE t.conversation = $1 AND t.completed_at = 0 AND t.canceled_at = 0 ORDER BY t.placement`, e.conversation)
 	if err != nil {
 		return wrap("read its live tasks", err)
@@ -61,7 +61,7 @@ func (e *ending) tell(event conversation.Event) {
 }
 
 func (e *ending) endReservations(ctx context.Context, p conversation.Snapshot, statuses map[string]conversation.TaskStatus) error {
-	live, err := sqldb.All(ctx, e.transaction, scanReservation, selectReservations+`
+	live, err := sqldb.All(ctx, e.Tx, scanReservation, selectReservations+`
 		WHERE conversation = $1 AND status IN ('pending', 'accepted', 'wrapping') ORDER BY number`, e.conversation)
 	if err != nil {
 		return wrap("read its reservations", err)
@@ -94,7 +94,7 @@ func (e *ending) endTask(ctx context.Context, task Task) error {
 		task.SID, string(task.Status), string(e.reason), sqldb.Micros(e.now)); err != nil {
 		return err
 	}
-	matched, err := sqldb.All(ctx, e.transaction, sqldb.Value[string], `DELETE FROM placements WHERE task = $1 RETURNING agent`, task.SID)
+	matched, err := sqldb.All(ctx, e.Tx, sqldb.Value[string], `DELETE FROM placements WHERE task = $1 RETURNING agent`, task.SID)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (e *ending) endTask(ctx context.Context, task Task) error {
 }
 
 func (e *ending) endTransfers(ctx context.Context, p conversation.Snapshot, statuses map[string]conversation.TaskStatus) error {
-	active, err := sqldb.All(ctx, e.transaction, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active'`, e.conversation)
+	active, err := sqldb.All(ctx, e.Tx, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active'`, e.conversation)
 	if err != nil {
 		return wrap("read its transfers", err)
 	}
@@ -135,7 +135,7 @@ func (e *ending) endTransfers(ctx context.Context, p conversation.Snapshot, stat
 // differs from seen, because another workflow has begun. A snapshot from a workflow that does run reopens the
 // conversation.
 func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bool, err error) {
-	err = d.sharedTx(ctx, "release conversation "+sid, func(t *transaction) error {
+	err = d.SharedTx(ctx, "release conversation "+sid, func(t *Tx) error {
 		released = false
 		if err := t.holdConversation(ctx, sid); err != nil {
 			return err
@@ -163,7 +163,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 		if err := t.holdRouting(ctx); err != nil {
 			return err
 		}
-		e := ending{transaction: t, conversation: sid, reason: conversation.ReasonWorkflowEnded, now: d.now(), number: c.events}
+		e := ending{Tx: t, conversation: sid, reason: conversation.ReasonWorkflowEnded, now: d.now(), number: c.events}
 		if err := e.end(ctx, conversation.Snapshot{}); err != nil {
 			return err
 		}

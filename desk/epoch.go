@@ -49,7 +49,7 @@ func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec /
 
 // takePositions reserves a position for each event of the transaction. The update locks the event log's row, so it
 // reads the last committed position. If that is lower than one seen before, the database is an older copy.
-func (t *transaction) takePositions(ctx context.Context) error {
+func (t *Tx) takePositions(ctx context.Context) error {
 	t.afterCommit.news = true
 	var err error
 	t.logEnd, _, err = sqldb.First(ctx, t, scanLogEnd, `UPDATE feed SET position = position + $1, epoch = CASE WHEN epoch = 0 THEN CAST($2 AS BIGINT) ELSE epoch END
@@ -70,14 +70,14 @@ func scanLogEnd(r sqldb.Row) (f logEnd, err error) {
 }
 
 // renewEpoch starts a new epoch.
-func (t *transaction) renewEpoch(ctx context.Context) (err error) {
+func (t *Tx) renewEpoch(ctx context.Context) (err error) {
 	t.logEnd, _, err = sqldb.First(ctx, t, scanLogEnd, `UPDATE feed SET epoch = $1 WHERE id = 1 RETURNING epoch, position`, newEpoch())
 	return err
 }
 
 // compareAll makes every open conversation due for comparison with its workflow, because an older copy may lack any
-// change. It requires an exclusive transaction ([Desk.exclusiveTx]).
-func (t *transaction) compareAll(ctx context.Context) error {
+// change. It requires an exclusive transaction ([Desk.ExclusiveTx]).
+func (t *Tx) compareAll(ctx context.Context) error {
 	for _, query := range []string{`UPDATE conversations SET compared_at = 0 WHERE status <> 'closed' AND compared_at > 0`, `DELETE FROM leases`} {
 		if _, err := t.Exec(ctx, query); err != nil {
 			return err
@@ -96,14 +96,14 @@ func (d *Desk) wentBack(ctx context.Context) {
 
 // CompareAll makes every open conversation due for comparison with its workflow.
 func (d *Desk) CompareAll(ctx context.Context) error {
-	return d.exclusiveTx(ctx, "have conversations compared", func(t *transaction) error { return t.compareAll(ctx) })
+	return d.ExclusiveTx(ctx, "have conversations compared", func(t *Tx) error { return t.compareAll(ctx) })
 }
 
 // Restored records that an older copy of the database was restored. It starts a new epoch, so that new events get
 // other SIDs than the lost events at the same positions. Workers compare every open conversation with its workflow
 // within a minute.
 func (d *Desk) Restored(ctx context.Context) error {
-	return d.exclusiveTx(ctx, "begin a new epoch of the event log", func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "begin a new epoch of the event log", func(t *Tx) error {
 		if err := t.renewEpoch(ctx); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (d *Desk) Restored(ctx context.Context) error {
 func (d *Desk) LastPosition(ctx context.Context) (position int64, err error) {
 	seen := d.logSeen.all() // read first: the position read below includes everything seen by now
 	var now logEnd
-	err = d.queryOne(ctx, "read the event log's position", func(t *transaction) error {
+	err = d.QueryOne(ctx, "read the event log's position", func(t *Tx) error {
 		now, _, err = sqldb.First(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
 		return err
 	})
@@ -128,7 +128,7 @@ func (d *Desk) LastPosition(ctx context.Context) (position int64, err error) {
 		return now.position, nil
 	}
 	renewed := false
-	err = d.exclusiveTx(ctx, "begin a new epoch of the event log", func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "begin a new epoch of the event log", func(t *Tx) error {
 		renewed = false
 		again, _, err := sqldb.First(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
 		if err != nil || again.epoch != now.epoch {

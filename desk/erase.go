@@ -63,12 +63,12 @@ func howMany[N int | int64](n N, one string) string {
 // conversations have not ended.
 func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erased, err error) {
 	erased.Conversations = make([]ErasedConversation, len(sids))
-	write := d.exclusiveTx
+	write := d.ExclusiveTx
 	if dry {
-		write = d.readTx
+		write = d.ReadTx
 	}
 	digits := map[string]bool{}
-	err = d.readTx(ctx, "look at what is to be erased", func(t *transaction) error {
+	err = d.ReadTx(ctx, "look at what is to be erased", func(t *Tx) error {
 		open, err := t.openOf(ctx, sids)
 		if err == nil && !dry {
 			err = refuseOpen(open)
@@ -87,7 +87,7 @@ func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erase
 		return Erased{}, err
 	}
 	for i, sid := range sids {
-		err := write(ctx, "erase conversation "+sid, func(t *transaction) (err error) {
+		err := write(ctx, "erase conversation "+sid, func(t *Tx) (err error) {
 			erased.Conversations[i], err = t.eraseConversation(ctx, sid, dry, sqldb.Micros(d.now()))
 			return err
 		})
@@ -108,7 +108,7 @@ func isOpen(c Conversation) bool {
 }
 
 // openOf returns those of the conversations that have not ended. It fails if the desk does not know one of them.
-func (t *transaction) openOf(ctx context.Context, sids []string) (open []string, err error) {
+func (t *Tx) openOf(ctx context.Context, sids []string) (open []string, err error) {
 	for _, sid := range sids {
 		c, err := t.conversation(ctx, sid)
 		if err != nil {
@@ -141,7 +141,7 @@ func refuseOpen(open []string) error {
 
 // collectSIDs adds the digits of all SIDs of the conversation. The SIDs of one object have the same digits with
 // every prefix.
-func (t *transaction) collectSIDs(ctx context.Context, sid string, digits map[string]bool) error {
+func (t *Tx) collectSIDs(ctx context.Context, sid string, digits map[string]bool) error {
 	digits[sid[min(len(sid), sidPrefix):]] = true
 	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		of, err := sqldb.Value[string](r)
@@ -155,7 +155,7 @@ func (t *transaction) collectSIDs(ctx context.Context, sid string, digits map[st
 // sidPrefix is the length of a SID's prefix.
 const sidPrefix = 2
 
-func (t *transaction) eraseConversation(ctx context.Context, sid string, dry bool, now int64) (ErasedConversation, error) {
+func (t *Tx) eraseConversation(ctx context.Context, sid string, dry bool, now int64) (ErasedConversation, error) {
 	c, err := t.conversation(ctx, sid)
 	if err != nil {
 		return ErasedConversation{}, err
@@ -220,7 +220,7 @@ func (t *transaction) eraseConversation(ctx context.Context, sid string, dry boo
 }
 
 // erasedBefore returns when the conversation was last erased, the zero time if never.
-func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
+func (t *Tx) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
 	at, _, err := sqldb.First(ctx, t, func(r sqldb.Row) (at time.Time, err error) {
 		err = r.Scan(sqldb.Instant(&at))
 		return at, err
@@ -229,7 +229,7 @@ func (t *transaction) erasedBefore(ctx context.Context, sid string) (time.Time, 
 }
 
 // eraseReasons removes the words from the conversation's events, and returns how many events had some.
-func (t *transaction) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
+func (t *Tx) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
 	events, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 	if err != nil {
 		return 0, err
@@ -268,7 +268,7 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 	}
 	for after := ""; ; {
 		var some []kept
-		err := d.readTx(ctx, "look for answers to erase", func(t *transaction) (err error) {
+		err := d.ReadTx(ctx, "look for answers to erase", func(t *Tx) (err error) {
 			some, err = sqldb.All(ctx, t, func(r sqldb.Row) (k kept, err error) {
 				err = r.Scan(&k.token, sqldb.Opened(answerBody, &k.token, &k.body))
 				return k, err
@@ -288,7 +288,7 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 				continue
 			}
 			// The token stays, so that a repeated request still has no second effect.
-			if err := d.exclusiveTx(ctx, "erase an answer", func(t *transaction) error {
+			if err := d.ExclusiveTx(ctx, "erase an answer", func(t *Tx) error {
 				_, err := t.Exec(ctx, `UPDATE answers SET body = 'null', etag = '' WHERE token = $1`, k.token)
 				return err
 			}); err != nil {

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"encoding/json"
@@ -8,32 +8,34 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // testEventFields checks that the typed fields of events are set, also of events that builds without these fields
 // have stored.
-func testEventFields(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support")
-	h.staff("billing", "bob")
-	h.staff("sales", "alice")
-	began := h.clock.now()
-	moved := h.start("support").follow()
-	moved.do(conversation.MoveCommand{To: toQueue("billing")})
-	moved.follow().accept("bob")
-	moved.do(conversation.EndCommand{Agent: "bob"})
-	moved.do(conversation.WrapupCommand{Agent: "bob", Disposition: "moved to queue billing"})
-	moved.follow()
-	passed := h.start("billing").follow().accept("bob").transfer("bob", toAgent("alice"), "")
-	passed.do(conversation.DeclineCommand{Agent: "alice", Reason: "moved to agent bob"})
-	passed.follow()
+func testEventFields(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support")
+	h.Staff("billing", "bob")
+	h.Staff("sales", "alice")
+	began := h.Clock.Now()
+	moved := h.Start("support").Follow()
+	moved.Do(conversation.MoveCommand{To: desktest.ToQueue("billing")})
+	moved.Follow().Accept("bob")
+	moved.Do(conversation.EndCommand{Agent: "bob"})
+	moved.Do(conversation.WrapupCommand{Agent: "bob", Disposition: "moved to queue billing"})
+	moved.Follow()
+	passed := h.Start("billing").Follow().Accept("bob").Transfer("bob", desktest.ToAgent("alice"), "")
+	passed.Do(conversation.DeclineCommand{Agent: "alice", Reason: "moved to agent bob"})
+	passed.Follow()
 	require.NoError(t, h.SetCapacity(t.Context(), "bob", conversation.ChannelSMS, 7))
-	require.NoError(t, h.SetPresence(t.Context(), "bob", PresenceBreak))
+	require.NoError(t, h.SetPresence(t.Context(), "bob", desk.PresenceBreak))
 
 	check := func() {
 		t.Helper()
-		happened, err := h.EventPage(t.Context(), EventFilter{}, Page{Limit: 100})
+		happened, err := h.EventPage(t.Context(), desk.EventFilter{}, desk.Page{Limit: 100})
 		require.NoError(t, err)
 		to, disposition, activity, capacity := map[conversation.EventName][]conversation.Target{}, "", "", 0
 		for _, e := range happened.Entries {
@@ -45,24 +47,24 @@ func testEventFields(t *testing.T, h *house) {
 			} else {
 				require.Empty(t, e.Disposition, e.Name)
 			}
-			if e.Name == EventAgentActivity && e.Agent == "bob" && activity == "" {
+			if e.Name == desk.EventAgentActivity && e.Agent == "bob" && activity == "" {
 				activity = e.Activity
 			}
-			if e.Name == EventAgentCapacity {
+			if e.Name == desk.EventAgentCapacity {
 				require.Equal(t, conversation.ChannelSMS, e.Channel)
 				capacity = *e.Capacity
 			}
 		}
-		require.Equal(t, []conversation.Target{toQueue("billing")}, to[conversation.EventTaskUpdated])
+		require.Equal(t, []conversation.Target{desktest.ToQueue("billing")}, to[conversation.EventTaskUpdated])
 		require.Equal(t, "moved to queue billing", disposition)
-		require.Equal(t, ActivityOf(PresenceBreak).Name, activity)
+		require.Equal(t, desk.ActivityOf(desk.PresenceBreak).Name, activity)
 		require.Equal(t, 7, capacity)
-		figures, err := h.Cumulative(t.Context(), began, h.clock.now().Add(time.Second), StatisticsFilter{})
+		figures, err := h.Cumulative(t.Context(), began, h.Clock.Now().Add(time.Second), desk.StatisticsFilter{})
 		require.NoError(t, err)
 		require.Equal(t, 1, figures[0].Tasks.Moved)
 	}
 	check()
-	require.NoError(t, h.exclusiveTx(t.Context(), "keep the events as earlier builds did", func(tx *transaction) error {
+	require.NoError(t, h.ExclusiveTx(t.Context(), "keep the events as earlier builds did", func(tx *desk.Tx) error {
 		for _, table := range []string{"events", "desk_events"} {
 			type kept struct {
 				position int64

@@ -51,12 +51,12 @@ type newEvent struct {
 }
 
 // happen records an event of the desk itself, about an agent or a queue, to be appended to the event log.
-func (t *transaction) happen(name conversation.EventName, agent, queue string, now int64) {
+func (t *Tx) happen(name conversation.EventName, agent, queue string, now int64) {
 	t.happens(conversation.Event{Name: name, Agent: agent, Queue: queue}, now)
 }
 
 // happens records an event of the desk itself, with the time now, to be appended to the event log.
-func (t *transaction) happens(e conversation.Event, now int64) {
+func (t *Tx) happens(e conversation.Event, now int64) {
 	e.At = time.UnixMicro(now).UTC()
 	t.appended = append(t.appended, newEvent{event: e})
 }
@@ -102,7 +102,7 @@ func causeOf(e conversation.Event) conversation.Cause {
 // appendEvents assigns positions in the event log to the transaction's events and inserts them. It is the
 // transaction's last step. When it takes a position, all lower ones are committed, and higher ones wait for its
 // commit.
-func (t *transaction) appendEvents(ctx context.Context) error {
+func (t *Tx) appendEvents(ctx context.Context) error {
 	if len(t.appended) == 0 {
 		return nil
 	}
@@ -129,7 +129,7 @@ func (t *transaction) appendEvents(ctx context.Context) error {
 }
 
 // insertEvents inserts events of a conversation at the positions that follow.
-func (t *transaction) insertEvents(ctx context.Context, events []newEvent, position int64) error {
+func (t *Tx) insertEvents(ctx context.Context, events []newEvent, position int64) error {
 	for some := range slices.Chunk(events, len(insertEvents)) {
 		var args []any
 		for _, h := range some {
@@ -162,7 +162,7 @@ var insertEvents = func() (queries [8]string) {
 }()
 
 // insertDeskEvents inserts events of the desk itself at the positions that follow.
-func (t *transaction) insertDeskEvents(ctx context.Context, events []newEvent, position int64) error {
+func (t *Tx) insertDeskEvents(ctx context.Context, events []newEvent, position int64) error {
 	for _, h := range events {
 		encoded, err := json.Marshal(h.event)
 		if err != nil {
@@ -215,7 +215,7 @@ func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Foun
 			UNION ALL SELECT position, epoch, '' AS conversation, at, name, event FROM desk_events) AS happened`
 		list.Where(`name = $%d`, string(f.Name))
 	}
-	err = d.readTx(ctx, "read events", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read events", func(t *Tx) error {
 		found, err = list.Page(ctx, t, p)
 		return err
 	})
@@ -224,7 +224,7 @@ func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Foun
 
 // after returns at most limit events of every kind after the position. It is one query, so that it sees one
 // snapshot of the database. A second query would see later commits, and the reader would miss an event.
-func (t *transaction) after(ctx context.Context, position int64, limit int) ([]LoggedEvent, error) {
+func (t *Tx) after(ctx context.Context, position int64, limit int) ([]LoggedEvent, error) {
 	happened, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event
 			FROM (SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
 		UNION ALL SELECT position, epoch, '', event

@@ -11,7 +11,7 @@ import (
 // facts about the target, all from one moment. It changes nothing.
 func (d *Desk) Facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
 	var v conversation.Facts
-	err := d.queryOne(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(t *transaction) (err error) {
+	err := d.QueryOne(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(t *Tx) (err error) {
 		v, err = t.facts(ctx, q)
 		return err
 	})
@@ -19,7 +19,7 @@ func (d *Desk) Facts(ctx context.Context, q conversation.FactsQuery) (conversati
 }
 
 // facts uses one query, because a caller waits for it.
-func (t *transaction) facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
+func (t *Tx) facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
 	started := ""
 	if q.Command == conversation.CommandStart {
 		started = q.Conversation

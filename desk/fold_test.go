@@ -1,34 +1,36 @@
-package desk
+package desk_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/desk"
 )
 
 // people adds names in several scripts, for testSearch and testFoldedNames.
-func people(t *testing.T, h *house) {
+func people(t *testing.T, h *environment) {
 	t.Helper()
 	for name, friendly := range map[string]string{
 		"eric": "Éric Müller", "ivan": "Иван Петров", "zhang-wei": "張偉", "isik": "Işık Groß", "wide": "Ｓａｌｅｓ １００％", "plain": "",
 	} {
-		require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: name, FriendlyName: friendly}))
-		require.NoError(t, h.CreateQueue(t.Context(), NewQueue{Name: name, FriendlyName: friendly}))
+		require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: name, FriendlyName: friendly}))
+		require.NoError(t, h.CreateQueue(t.Context(), desk.NewQueue{Name: name, FriendlyName: friendly}))
 	}
 }
 
 // finds checks the results of searches among people.
-func finds(t *testing.T, h *house) {
+func finds(t *testing.T, h *environment) {
 	t.Helper()
-	h.transfersOn()
-	h.staff("support", "alice")
-	th := h.start("support").follow().accept("alice")
+	h.TransfersOn()
+	h.Staff("support", "alice")
+	th := h.Start("support").Follow().Accept("alice")
 	for search, name := range map[string]string{
 		"éric": "eric", "ERIC": "eric", "muller": "eric", "MÜLLER": "eric", "Mu\u0308ller": "eric", "иван": "ivan", "ИВАН  петров": "ivan", "Ivan": "ivan",
 		"張": "zhang-wei", "wei": "zhang-wei", "işik": "isik", "IŞIK": "isik", "gross": "isik", "GROSS": "isik", "groß": "isik",
 		"sales": "wide", "SALES 100": "wide", "100%": "wide", "Plain": "plain",
 	} {
-		found, err := h.Directory(t.Context(), DirectoryQuery{Conversation: th.sid, Agent: "alice", Search: search, Limit: 10})
+		found, err := h.Directory(t.Context(), desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, found.Agents, 1, search)
 		require.Equal(t, name, found.Agents[0].Name, search)
@@ -36,21 +38,21 @@ func finds(t *testing.T, h *house) {
 		require.Equal(t, name, found.Queues[0].Name, search)
 	}
 	for _, search := range []string{"100_", "%eric", `\`, "eric ivan"} {
-		found, err := h.Directory(t.Context(), DirectoryQuery{Conversation: th.sid, Agent: "alice", Search: search, Limit: 10})
+		found, err := h.Directory(t.Context(), desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, found.Agents, search)
 		require.Empty(t, found.Queues, search)
 	}
 }
 
-func testSearch(t *testing.T, h *house) {
+func testSearch(t *testing.T, h *environment) {
 	people(t, h)
 	finds(t, h)
-	require.NoError(t, h.UpdateAgent(t.Context(), "eric", AgentChange{FriendlyName: new("Ægir")}))
-	require.NoError(t, h.UpdateQueue(t.Context(), "eric", QueueChange{FriendlyName: new("Ægir")}))
-	th := h.start("support").follow().accept("alice")
+	require.NoError(t, h.UpdateAgent(t.Context(), "eric", desk.AgentChange{FriendlyName: new("Ægir")}))
+	require.NoError(t, h.UpdateQueue(t.Context(), "eric", desk.QueueChange{FriendlyName: new("Ægir")}))
+	th := h.Start("support").Follow().Accept("alice")
 	for search, many := range map[string]int{"aegir": 1, "eric": 1, "muller": 0} {
-		found, err := h.Directory(t.Context(), DirectoryQuery{Conversation: th.sid, Agent: "alice", Search: search, Limit: 10})
+		found, err := h.Directory(t.Context(), desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, found.Agents, many, search)
 		require.Len(t, found.Queues, many, search)
@@ -58,9 +60,9 @@ func testSearch(t *testing.T, h *house) {
 }
 
 // testFoldedNames opens a desk from an earlier build.
-func testFoldedNames(t *testing.T, h *house) {
+func testFoldedNames(t *testing.T, h *environment) {
 	people(t, h)
-	require.NoError(t, h.exclusiveTx(t.Context(), "undo the migration", func(tx *transaction) error {
+	require.NoError(t, h.ExclusiveTx(t.Context(), "undo the migration", func(tx *desk.Tx) error {
 		for _, statement := range []string{
 			"UPDATE agents SET friendly_name = 'Éric\u202e Müller\u200b' WHERE name = 'eric'",
 			`ALTER TABLE agents DROP COLUMN folded`, `ALTER TABLE queues DROP COLUMN folded`,
@@ -68,7 +70,7 @@ func testFoldedNames(t *testing.T, h *house) {
 			`DROP INDEX conversations_to_compare`, `ALTER TABLE conversations DROP COLUMN chain`, // of version 14
 			`ALTER TABLE conversations DROP COLUMN compared_at`, `ALTER TABLE answers DROP COLUMN changes`, `DROP TABLE leases`,
 			`ALTER TABLE feed DROP COLUMN epoch`, `ALTER TABLE events DROP COLUMN epoch`, `ALTER TABLE desk_events DROP COLUMN epoch`,
-			`DELETE FROM ` + schema().VersionTable + ` WHERE version_id >= 12`,
+			`DELETE FROM ` + desk.Schema().VersionTable + ` WHERE version_id >= 12`,
 		} {
 			if _, err := tx.Exec(t.Context(), statement); err != nil {
 				return err
@@ -77,7 +79,7 @@ func testFoldedNames(t *testing.T, h *house) {
 		return nil
 	}))
 	require.NoError(t, h.Close())
-	h.Desk = h.open()
-	require.Equal(t, "Éric Müller", h.agent("eric").FriendlyName)
+	h.Desk = h.Reopen()
+	require.Equal(t, "Éric Müller", h.AgentNamed("eric").FriendlyName)
 	finds(t, h)
 }

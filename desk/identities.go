@@ -31,7 +31,7 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 		return invalid("identity", "the provider's account has no issuer or no subject: both are needed to bind agent %s to it", agent)
 	}
 	bound := false
-	err := d.queryOne(ctx, "read an agent's identity", func(t *transaction) error {
+	err := d.QueryOne(ctx, "read an agent's identity", func(t *Tx) error {
 		found, ok, err := sqldb.First(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		bound = ok && found.Issuer == issuer && found.Subject == subject
 		return err
@@ -39,7 +39,7 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 	if err != nil || bound {
 		return err
 	}
-	return d.exclusiveTx(ctx, "bind the identity of "+agent, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "bind the identity of "+agent, func(t *Tx) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 // ReleaseIdentity removes the agent's binding. The account that next signs in under the agent's name is then bound.
 // It does nothing if there is no binding. Refused with unknown_agent.
 func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
-	return d.exclusiveTx(ctx, "release the identity of "+agent, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "release the identity of "+agent, func(t *Tx) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
 
 // Identities returns the bindings, by agent name.
 func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error) {
-	err = d.readTx(ctx, "read the identities", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the identities", func(t *Tx) error {
 		identities, err = sqldb.All(ctx, t, scanIdentity, selectIdentities+` ORDER BY agent`)
 		return err
 	})
@@ -96,7 +96,7 @@ func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error
 
 // IdentityOf returns the agent's binding; false if the agent has none.
 func (d *Desk) IdentityOf(ctx context.Context, agent string) (found Identity, bound bool, err error) {
-	err = d.queryOne(ctx, "read an agent's identity", func(t *transaction) error {
+	err = d.QueryOne(ctx, "read an agent's identity", func(t *Tx) error {
 		found, bound, err = sqldb.First(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		return err
 	})

@@ -40,7 +40,7 @@ func (d *Desk) InsightConversations(ctx context.Context, f InsightFilter, figure
 	}
 	page := pageOfTraces(traces, p)
 	found := Found[InsightConversation]{First: page.First, Last: page.Last, More: page.More, Earlier: page.Earlier}
-	err = d.readTx(ctx, "read the conversations behind "+string(figure), func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the conversations behind "+string(figure), func(t *Tx) error {
 		found.Entries = []InsightConversation{}
 		for _, traced := range page.Entries {
 			c, err := t.conversation(ctx, traced.SID)

@@ -1,14 +1,16 @@
-package desk
+package desk_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/desk"
 )
 
 func TestCSVHasNoFormulas(t *testing.T) {
 	t.Parallel()
-	i := Insights{Agents: []Group{
+	i := desk.Insights{Agents: []desk.Group{
 		{Name: "mallory", FriendlyName: `=HYPERLINK("http://example.com")`},
 		{Name: "plus", FriendlyName: "+1"},
 		{Name: "minus", FriendlyName: "-1"},

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"encoding/json"
@@ -13,13 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // testInsights runs random conversations under the real rules. It counts them independently, from the desk's events
 // and with another algorithm than the desk's.
-func testInsights(t *testing.T, h *house) {
+func testInsights(t *testing.T, h *environment) {
 	count := 10_000
-	if h.few() {
+	if h.Few() {
 		count = 300
 	}
 	walk := newInsightWalk(h)
@@ -27,11 +29,11 @@ func testInsights(t *testing.T, h *house) {
 	diaries := map[string]*handDiary{}
 	for range count {
 		th := walk.run()
-		diaries[th.sid] = &handDiary{channel: string(th.state.Channel), turns: map[string]*handTurn{}}
+		diaries[th.SID] = &handDiary{channel: string(th.State.Channel), turns: map[string]*handTurn{}}
 	}
 	read := 0
 	for position := int64(0); ; {
-		page, err := h.ConversationEvents(h.t.Context(), position, 5000)
+		page, err := h.ConversationEvents(h.T.Context(), position, 5000)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -44,13 +46,13 @@ func testInsights(t *testing.T, h *house) {
 	require.Greater(t, read, 10*count)
 	facts := walk.facts(diaries)
 
-	end := h.clock.now()
+	end := h.Clock.Now()
 	for _, period := range [][2]time.Time{
 		{began, end.Add(200 * time.Hour)},
 		{began.Add(20 * time.Hour), began.Add(41*time.Hour + 30*time.Minute)},
 		{end.Add(1000 * time.Hour), end.Add(1001 * time.Hour)},
 	} {
-		for _, f := range []InsightFilter{
+		for _, f := range []desk.InsightFilter{
 			{},
 			{Queue: "billing"},
 			{Agent: walk.agents[3]},
@@ -58,7 +60,7 @@ func testInsights(t *testing.T, h *house) {
 			{Queue: "care", Agent: walk.agents[5], Channel: conversation.ChannelWeb},
 		} {
 			f.From, f.To = period[0], period[1]
-			insights, err := h.Insights(h.t.Context(), f)
+			insights, err := h.Insights(h.T.Context(), f)
 			require.NoError(t, err)
 			requireByHand(t, facts, f, insights)
 		}
@@ -68,7 +70,7 @@ func testInsights(t *testing.T, h *house) {
 
 // insightWalk runs conversations without a dispatcher: it reserves tasks itself, and supplies the facts.
 type insightWalk struct {
-	*house
+	*environment
 
 	random         *rand.Rand
 	began          time.Time
@@ -81,9 +83,9 @@ type insightWalk struct {
 	refused []handFact
 }
 
-func newInsightWalk(h *house) *insightWalk {
+func newInsightWalk(h *environment) *insightWalk {
 	return &insightWalk{
-		house: h, random: rand.New(rand.NewPCG(1, 2)), began: h.clock.now(), lasting: 72 * time.Hour, steps: 22,
+		environment: h, random: rand.New(rand.NewPCG(1, 2)), began: h.Clock.Now(), lasting: 72 * time.Hour, steps: 22,
 		queues: []string{"billing", "care", "sales", "support"}, agents: names("agent", 9),
 		channels: []conversation.Channel{conversation.ChannelWeb, conversation.ChannelSMS, conversation.ChannelWhatsApp},
 		targets:  map[string]conversation.Target{},
@@ -93,10 +95,10 @@ func newInsightWalk(h *house) *insightWalk {
 func one[T any](random *rand.Rand, of []T) T { return of[random.IntN(len(of))] }
 
 // run runs one conversation, and syncs it in one snapshot or step by step.
-func (w *insightWalk) run() *thread {
-	w.t.Helper()
+func (w *insightWalk) run() *desktest.Conversation {
+	w.T.Helper()
 	now := w.began.Add(time.Duration(w.random.Int64N(int64(w.lasting/time.Second))) * time.Second)
-	th := &thread{h: w.house, sid: newSID()}
+	th := &desktest.Conversation{H: w.Environment, SID: desktest.NewSID()}
 	stepwise := w.random.IntN(50) == 0
 	apply := func(c conversation.Command) error {
 		settings := conversation.DefaultSettings()
@@ -105,25 +107,25 @@ func (w *insightWalk) run() *thread {
 		settings.AgentUnavailable = one(w.random, []conversation.AgentUnavailablePolicy{
 			conversation.AgentUnavailableRefuse, conversation.AgentUnavailableWait, conversation.AgentUnavailableOriginQueue,
 		})
-		result, err := th.state.Apply(c, &conversation.Facts{
+		result, err := th.State.Apply(c, &conversation.Facts{
 			Settings: settings, AgentKnown: true, AgentAvailable: w.random.IntN(4) > 0, QueueKnown: true, QueueMembers: 1,
 		}, now)
-		th.events = append(th.events, result.Events...)
+		th.Pending = append(th.Pending, result.Events...)
 		if stepwise && err == nil {
-			th.sync()
+			th.Sync()
 		}
 		return err
 	}
-	require.NoError(w.t, apply(conversation.StartCommand{Conversation: th.sid, Channel: one(w.random, w.channels), Queue: one(w.random, w.queues)}))
+	require.NoError(w.T, apply(conversation.StartCommand{Conversation: th.SID, Channel: one(w.random, w.channels), Queue: one(w.random, w.queues)}))
 	for range w.random.IntN(w.steps) {
 		now = now.Add(time.Duration(w.random.IntN(300_000_000)) * time.Microsecond)
-		if deadline, ok := th.state.Deadline(); ok && w.random.IntN(8) == 0 {
+		if deadline, ok := th.State.Deadline(); ok && w.random.IntN(8) == 0 {
 			now = maxTime(now, deadline.At)
 		}
 		w.step(th, apply, now)
 	}
 	if !stepwise {
-		th.sync()
+		th.Sync()
 	}
 	return th
 }
@@ -136,9 +138,9 @@ func maxTime(a, b time.Time) time.Time {
 }
 
 // step tries a random command on the conversation.
-func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, now time.Time) {
-	w.t.Helper()
-	task, someone := th.task(), one(w.random, w.agents)
+func (w *insightWalk) step(th *desktest.Conversation, apply func(conversation.Command) error, now time.Time) {
+	w.T.Helper()
+	task, someone := th.Task(), one(w.random, w.agents)
 	var c conversation.Command
 	switch dice := w.random.IntN(40); {
 	case task.Status == conversation.TaskPending && dice < 30:
@@ -146,20 +148,20 @@ func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, n
 	case dice < 14:
 		c = conversation.AcceptCommand{Agent: task.Agent}
 	case dice < 19:
-		c = conversation.TransferCommand{From: task.Agent, To: toAgent(w.previousOr(th, someone))}
+		c = conversation.TransferCommand{From: task.Agent, To: desktest.ToAgent(w.previousOr(th, someone))}
 	case dice < 24:
-		c = conversation.TransferCommand{From: task.Agent, To: toQueue(one(w.random, w.queues))}
+		c = conversation.TransferCommand{From: task.Agent, To: desktest.ToQueue(one(w.random, w.queues))}
 	case dice < 26:
 		c = conversation.DeclineCommand{Agent: task.Agent}
 	case dice < 27:
-		c = conversation.MoveCommand{To: toQueue(one(w.random, w.queues))}
+		c = conversation.MoveCommand{To: desktest.ToQueue(one(w.random, w.queues))}
 	case dice < 29:
 		c = conversation.ExpireCommand{}
 	case dice < 36:
 		c = conversation.WrapupCommand{Agent: w.wrapping(th, someone)}
 	case dice < 38:
 		c = conversation.CancelCommand{Agent: "nobody"}
-		if transfer := th.state.ActiveTransfer(); transfer != nil {
+		if transfer := th.State.ActiveTransfer(); transfer != nil {
 			c = conversation.CancelCommand{Agent: transfer.From}
 		}
 	default:
@@ -167,7 +169,7 @@ func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, n
 	}
 	err := apply(c) // often refused
 	if transfer, ok := c.(conversation.TransferCommand); ok && err == nil {
-		w.targets[th.state.Transfers[len(th.state.Transfers)-1].SID] = transfer.To
+		w.targets[th.State.Transfers[len(th.State.Transfers)-1].SID] = transfer.To
 	}
 	if conversation.CodeOf(err) == conversation.CodeWrapupPending && w.random.IntN(2) == 0 {
 		w.isRefused(th, task, now)
@@ -175,16 +177,16 @@ func (w *insightWalk) step(th *thread, apply func(conversation.Command) error, n
 }
 
 // isRefused records at the desk that an agent was refused an accept.
-func (w *insightWalk) isRefused(th *thread, task *conversation.Task, now time.Time) {
-	w.t.Helper()
-	if len(th.events) > 0 {
-		th.sync()
+func (w *insightWalk) isRefused(th *desktest.Conversation, task *conversation.Task, now time.Time) {
+	w.T.Helper()
+	if len(th.Pending) > 0 {
+		th.Sync()
 	}
-	w.clock.nanos.Store(now.UnixNano())
-	require.NoError(w.t, w.NoteRefusal(w.t.Context(), th.sid, task.Agent, conversation.CodeWrapupPending))
+	w.Clock.Set(now)
+	require.NoError(w.T, w.NoteRefusal(w.T.Context(), th.SID, task.Agent, conversation.CodeWrapupPending))
 	w.refused = append(w.refused, handFact{
-		figure: "wrapup_refusals", conversation: th.sid, at: now, times: 1,
-		whole: true, queue: task.Queue, agent: task.Agent, channel: string(th.state.Channel),
+		figure: "wrapup_refusals", conversation: th.SID, at: now, times: 1,
+		whole: true, queue: task.Queue, agent: task.Agent, channel: string(th.State.Channel),
 	})
 }
 
@@ -196,16 +198,16 @@ func (w *insightWalk) directOr(task *conversation.Task, someone string) string {
 }
 
 // previousOr often returns the conversation's previous agent, so that there are some ping-pong transfers.
-func (w *insightWalk) previousOr(th *thread, someone string) string {
-	if before := th.state.Task(th.task().Previous); before != nil && before.Agent != "" && w.random.IntN(2) == 0 {
+func (w *insightWalk) previousOr(th *desktest.Conversation, someone string) string {
+	if before := th.State.Task(th.Task().Previous); before != nil && before.Agent != "" && w.random.IntN(2) == 0 {
 		return before.Agent
 	}
 	return someone
 }
 
 // wrapping often returns an agent who wraps the conversation up.
-func (w *insightWalk) wrapping(th *thread, someone string) string {
-	for _, task := range th.state.Tasks {
+func (w *insightWalk) wrapping(th *desktest.Conversation, someone string) string {
+	for _, task := range th.State.Tasks {
 		if task.Status == conversation.TaskWrapping && w.random.IntN(3) > 0 {
 			return task.Agent
 		}
@@ -391,7 +393,7 @@ func (f handFact) isOf(agent string) bool {
 }
 
 // requireByHand requires that the insights equal the sums of the facts that the filter selects.
-func requireByHand(t *testing.T, facts []handFact, f InsightFilter, insights Insights) {
+func requireByHand(t *testing.T, facts []handFact, f desk.InsightFilter, insights desk.Insights) {
 	t.Helper()
 	filtered := f.Queue != "" || f.Agent != ""
 	var chosen []handFact
@@ -413,7 +415,7 @@ func requireByHand(t *testing.T, facts []handFact, f InsightFilter, insights Ins
 		return counts
 	}
 	require.Equal(t, sumByHand(chosen, func(fact handFact) bool { return fact.whole || filtered }), asMap(insights.Total))
-	for kind, groups := range map[string][]Group{"queue": insights.Queues, "agent": insights.Agents, "channel": insights.Channels} {
+	for kind, groups := range map[string][]desk.Group{"queue": insights.Queues, "agent": insights.Agents, "channel": insights.Channels} {
 		found := map[string]bool{}
 		for _, g := range groups {
 			found[g.Name] = true
@@ -442,7 +444,7 @@ func requireByHand(t *testing.T, facts []handFact, f InsightFilter, insights Ins
 	}
 	for _, matrix := range []struct {
 		byHand map[[2]string][2]int
-		cells  []Passing
+		cells  []desk.Passing
 	}{{queues, insights.QueueTransfers}, {agents, insights.AgentTransfers}} {
 		cells := map[[2]string][2]int{}
 		for _, p := range matrix.cells {
@@ -488,12 +490,12 @@ func (f handFact) belongs(kind, name string, filtered bool) bool {
 // handFigure is a figure: a count, or durations.
 type handFigure struct {
 	Count int
-	Took  Durations
+	Took  desk.Durations
 }
 
-func asMap(f Figures) map[Figure]handFigure {
-	figures := map[Figure]handFigure{}
-	for _, d := range FigureDefinitions() {
+func asMap(f desk.Figures) map[desk.Figure]handFigure {
+	figures := map[desk.Figure]handFigure{}
+	for _, d := range desk.FigureDefinitions() {
 		if count, took := f.Of(d.Figure); count > 0 {
 			figures[d.Figure] = handFigure{count, took}
 		}
@@ -501,17 +503,17 @@ func asMap(f Figures) map[Figure]handFigure {
 	return figures
 }
 
-func sumByHand(facts []handFact, of func(handFact) bool) map[Figure]handFigure {
-	figures, durations := map[Figure]handFigure{}, map[Figure][]time.Duration{}
+func sumByHand(facts []handFact, of func(handFact) bool) map[desk.Figure]handFigure {
+	figures, durations := map[desk.Figure]handFigure{}, map[desk.Figure][]time.Duration{}
 	for _, fact := range facts {
 		if !of(fact) {
 			continue
 		}
-		name := Figure(fact.figure)
+		name := desk.Figure(fact.figure)
 		sum := figures[name]
 		sum.Count += fact.times
 		figures[name] = sum
-		if slices.Contains([]Figure{"time_in_queue", "talk_time", "wrapup_time", "handle_time", "sent.time_to_accept", "received.time_to_accept"}, name) {
+		if slices.Contains([]desk.Figure{"time_in_queue", "talk_time", "wrapup_time", "handle_time", "sent.time_to_accept", "received.time_to_accept"}, name) {
 			durations[name] = append(durations[name], fact.took)
 		}
 	}
@@ -522,7 +524,7 @@ func sumByHand(facts []handFact, of func(handFact) bool) map[Figure]handFigure {
 }
 
 // durationsByHand finds each percentile by counting, for each duration, how many are not longer.
-func durationsByHand(took []time.Duration) (d Durations) {
+func durationsByHand(took []time.Duration) (d desk.Durations) {
 	least := func(share float64) time.Duration {
 		for i, candidate := range took {
 			notLonger := i + 1
@@ -545,21 +547,17 @@ func durationsByHand(took []time.Duration) (d Durations) {
 	return d
 }
 
-// few reports whether to use fewer conversations: the counts are the same on every database, and writing them is
-// slow.
-func (h *house) few() bool { return underRaceDetector || h.onPostgres() }
-
 // requireEverything requires that the data contains every figure, that the total of a filter equals its group, and
 // that the conversations behind figures are found.
 func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 	t.Helper()
-	everything := InsightFilter{From: from, To: to}
-	insights, err := w.Insights(w.t.Context(), everything)
+	everything := desk.InsightFilter{From: from, To: to}
+	insights, err := w.Insights(w.T.Context(), everything)
 	require.NoError(t, err)
 	require.Len(t, insights.Queues, len(w.queues))
 	require.Len(t, insights.Agents, len(w.agents))
 	require.Len(t, insights.Channels, len(w.channels))
-	for _, d := range FigureDefinitions() {
+	for _, d := range desk.FigureDefinitions() {
 		f, count := everything, 0
 		for _, g := range insights.Agents {
 			if count == 0 {
@@ -567,13 +565,13 @@ func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 				count, _ = g.Of(d.Figure)
 			}
 		}
-		require.True(t, count > 0 || w.few(), "the data has none of %s", d.Figure) // fewer may lack rare figures
+		require.True(t, count > 0 || w.Few(), "the data has none of %s", d.Figure) // fewer may lack rare figures
 		require.Equal(t, count, w.traced(f, d.Figure), d.Figure)
 	}
 	for _, g := range insights.Agents {
 		f := everything
 		f.Agent = g.Name
-		filtered, err := w.Insights(w.t.Context(), f)
+		filtered, err := w.Insights(w.T.Context(), f)
 		require.NoError(t, err)
 		require.Equal(t, g.Figures, filtered.Total, "the total of a filter is its group")
 		count, _ := g.Of("sent.ping_pong")
@@ -582,7 +580,7 @@ func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 	w.requirePages(everything, "conversations")
 	p := insights.QueueTransfers[0]
 	f := everything
-	f.Queue, f.Target = p.From, toQueue(p.To)
+	f.Queue, f.Target = p.From, desktest.ToQueue(p.To)
 	require.Equal(t, p.Initiated, w.traced(f, "sent.initiated"))
 	encoded, err := json.Marshal(insights.Total.TimeInQueue)
 	require.NoError(t, err)
@@ -590,19 +588,19 @@ func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 }
 
 // traced reads the conversations behind a figure, and adds up their counts.
-func (w *insightWalk) traced(f InsightFilter, figure Figure) (sum int) {
-	w.t.Helper()
+func (w *insightWalk) traced(f desk.InsightFilter, figure desk.Figure) (sum int) {
+	w.T.Helper()
 	seen := map[string]bool{}
-	page := Page{Limit: 1000}
+	page := desk.Page{Limit: 1000}
 	for {
-		found, err := w.InsightConversations(w.t.Context(), f, figure, page)
-		require.NoError(w.t, err)
+		found, err := w.InsightConversations(w.T.Context(), f, figure, page)
+		require.NoError(w.T, err)
 		for _, c := range found.Entries {
-			require.False(w.t, seen[c.SID], "each conversation comes once")
+			require.False(w.T, seen[c.SID], "each conversation comes once")
 			seen[c.SID] = true
 			sum += c.Times
 		}
-		require.Equal(w.t, page.After != nil, found.Earlier)
+		require.Equal(w.T, page.After != nil, found.Earlier)
 		if !found.More {
 			return sum
 		}
@@ -611,46 +609,46 @@ func (w *insightWalk) traced(f InsightFilter, figure Figure) (sum int) {
 }
 
 // requirePages requires that the pages of a figure are the same forwards, backwards and by number.
-func (w *insightWalk) requirePages(f InsightFilter, figure Figure) {
-	w.t.Helper()
-	read := func(p Page) Found[InsightConversation] {
-		found, err := w.InsightConversations(w.t.Context(), f, figure, p)
-		require.NoError(w.t, err)
+func (w *insightWalk) requirePages(f desk.InsightFilter, figure desk.Figure) {
+	w.T.Helper()
+	read := func(p desk.Page) desk.Found[desk.InsightConversation] {
+		found, err := w.InsightConversations(w.T.Context(), f, figure, p)
+		require.NoError(w.T, err)
 		return found
 	}
-	first := read(Page{Limit: 7})
-	second := read(Page{Limit: 7, After: &first.Last})
-	require.True(w.t, second.Earlier)
-	require.NotEqual(w.t, first.Entries, second.Entries)
-	require.Equal(w.t, second.Entries, read(Page{Limit: 7, Skip: 7}).Entries)
-	back := read(Page{Limit: 7, Before: &second.First})
-	require.Equal(w.t, first.Entries, back.Entries)
-	require.True(w.t, back.More)
-	require.False(w.t, back.Earlier)
-	require.Len(w.t, read(Page{}).Entries, 50)
-	require.Empty(w.t, read(Page{Before: &first.First}).Entries)
-	require.Empty(w.t, read(Page{Skip: 1_000_000}).Entries)
+	first := read(desk.Page{Limit: 7})
+	second := read(desk.Page{Limit: 7, After: &first.Last})
+	require.True(w.T, second.Earlier)
+	require.NotEqual(w.T, first.Entries, second.Entries)
+	require.Equal(w.T, second.Entries, read(desk.Page{Limit: 7, Skip: 7}).Entries)
+	back := read(desk.Page{Limit: 7, Before: &second.First})
+	require.Equal(w.T, first.Entries, back.Entries)
+	require.True(w.T, back.More)
+	require.False(w.T, back.Earlier)
+	require.Len(w.T, read(desk.Page{}).Entries, 50)
+	require.Empty(w.T, read(desk.Page{Before: &first.First}).Entries)
+	require.Empty(w.T, read(desk.Page{Skip: 1_000_000}).Entries)
 }
 
 // runAtRandom tries a random command on a conversation.
-func runAtRandom(random *rand.Rand, th *thread, people []string) {
+func runAtRandom(random *rand.Rand, th *desktest.Conversation, people []string) {
 	someone := people[random.IntN(len(people))]
-	holder := th.task().Agent
+	holder := th.Task().Agent
 	commands := []conversation.Command{
 		conversation.AcceptCommand{Agent: holder},
 		conversation.AcceptCommand{Agent: holder},
 		conversation.AcceptCommand{Agent: holder},
-		conversation.TransferCommand{From: holder, To: toAgent(someone)},
-		conversation.TransferCommand{From: holder, To: toAgent(someone)},
-		conversation.TransferCommand{From: holder, To: toQueue("care")},
-		conversation.TransferCommand{From: holder, To: toQueue("sales")},
+		conversation.TransferCommand{From: holder, To: desktest.ToAgent(someone)},
+		conversation.TransferCommand{From: holder, To: desktest.ToAgent(someone)},
+		conversation.TransferCommand{From: holder, To: desktest.ToQueue("care")},
+		conversation.TransferCommand{From: holder, To: desktest.ToQueue("sales")},
 		conversation.DeclineCommand{Agent: holder},
-		conversation.MoveCommand{To: toQueue("care")},
+		conversation.MoveCommand{To: desktest.ToQueue("care")},
 		conversation.ExpireCommand{},
 		conversation.WrapupCommand{Agent: someone},
 		conversation.WrapupCommand{Agent: someone},
 	}
-	if transfer := th.state.ActiveTransfer(); transfer != nil {
+	if transfer := th.State.ActiveTransfer(); transfer != nil {
 		commands = append(commands, conversation.CancelCommand{Agent: transfer.From})
 	}
 	if random.IntN(12) == 0 {
@@ -658,61 +656,55 @@ func runAtRandom(random *rand.Rand, th *thread, people []string) {
 	}
 	c := commands[random.IntN(len(commands))]
 	if c.Name() == conversation.CommandExpire {
-		if deadline, ok := th.state.Deadline(); ok && deadline.Kind == conversation.DeadlineReservation {
-			th.h.clock.advance(max(0, deadline.At.Sub(th.h.clock.now())))
+		if deadline, ok := th.State.Deadline(); ok && deadline.Kind == conversation.DeadlineReservation {
+			th.H.Clock.Advance(max(0, deadline.At.Sub(th.H.Clock.Now())))
 		}
 	}
-	_, _ = th.try(c) // often refused
+	_, _ = th.Try(c) // often refused
 }
 
-func testRedirected(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice", "dora")
-	h.staff("billing", "bob")
-	began := h.clock.now()
-	straight := h.start("billing").follow().accept("bob").transfer("bob", toAgent("alice"), "")
-	h.clock.advance(30 * time.Second)
-	straight.accept("alice")
-	declined := h.start("billing").follow().accept("bob").passAndWrapUp("bob", toAgent("alice"))
-	declined.decline("alice")
-	require.Equal(t, "billing", declined.task().Queue, "a transfer to an agent keeps the queue")
-	declined.accept("bob")
-	moved := h.start("support").follow()
-	from := moved.task().Agent
-	moved.accept(from).transfer(from, toQueue("billing"), "")
-	moved.do(conversation.MoveCommand{To: toQueue("support")})
-	moved.follow().accept(moved.task().Agent)
+func testRedirected(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice", "dora")
+	h.Staff("billing", "bob")
+	began := h.Clock.Now()
+	straight := h.Start("billing").Follow().Accept("bob").Transfer("bob", desktest.ToAgent("alice"), "")
+	h.Clock.Advance(30 * time.Second)
+	straight.Accept("alice")
+	declined := h.Start("billing").Follow().Accept("bob").PassAndWrapUp("bob", desktest.ToAgent("alice"))
+	declined.Decline("alice")
+	require.Equal(t, "billing", declined.Task().Queue, "a transfer to an agent keeps the queue")
+	declined.Accept("bob")
+	moved := h.Start("support").Follow()
+	from := moved.Task().Agent
+	moved.Accept(from).Transfer(from, desktest.ToQueue("billing"), "")
+	moved.Do(conversation.MoveCommand{To: desktest.ToQueue("support")})
+	moved.Follow().Accept(moved.Task().Agent)
 
-	insights, err := h.Insights(h.t.Context(), InsightFilter{From: began, To: h.clock.now().Add(time.Second)})
+	insights, err := h.Insights(h.T.Context(), desk.InsightFilter{From: began, To: h.Clock.Now().Add(time.Second)})
 	require.NoError(t, err)
 	require.Equal(t, 3, insights.Total.Sent.Completed)
 	require.Equal(t, 2, insights.Total.Sent.Redirected)
 	require.Equal(t, 30*time.Second, insights.Total.Sent.TimeToAccept.Longest)
 	require.InDelta(t, 1.0, insights.Total.ShareTransferred(), 1e-9)
 	require.InDelta(t, 1.0, insights.Total.HopsPerConversation(), 1e-9)
-	require.Zero(t, Figures{}.ShareTransferred())
-}
-
-// passAndWrapUp transfers the conversation, and completes the sender's wrapup at once.
-func (th *thread) passAndWrapUp(from string, to conversation.Target) *thread {
-	th.h.t.Helper()
-	return th.transfer(from, to, "").wrapup(from)
+	require.Zero(t, desk.Figures{}.ShareTransferred())
 }
 
 // testInsightRefusals checks the refusals of invalid periods, unknown figures and unknown conversations.
-func testInsightRefusals(t *testing.T, h *house) {
-	now := h.clock.now()
-	for _, f := range []InsightFilter{{}, {From: now, To: now}, {From: now, To: now.Add(-time.Hour)}, {From: now.AddDate(-30, 0, 0), To: now}} {
-		_, err := h.Insights(h.t.Context(), f)
+func testInsightRefusals(t *testing.T, h *environment) {
+	now := h.Clock.Now()
+	for _, f := range []desk.InsightFilter{{}, {From: now, To: now}, {From: now, To: now.Add(-time.Hour)}, {From: now.AddDate(-30, 0, 0), To: now}} {
+		_, err := h.Insights(h.T.Context(), f)
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-		_, err = h.InsightConversations(h.t.Context(), f, "transferred", Page{})
+		_, err = h.InsightConversations(h.T.Context(), f, "transferred", desk.Page{})
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	f := InsightFilter{From: now, To: now.Add(time.Hour)}
-	_, err := h.InsightConversations(h.t.Context(), f, "happiness", Page{})
+	f := desk.InsightFilter{From: now, To: now.Add(time.Hour)}
+	_, err := h.InsightConversations(h.T.Context(), f, "happiness", desk.Page{})
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-	require.ErrorIs(t, h.NoteRefusal(h.t.Context(), newSID(), "alice", conversation.CodeWrapupPending), ErrUnknownConversation)
-	count, took := Figures{}.Of("happiness")
+	require.ErrorIs(t, h.NoteRefusal(h.T.Context(), desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
+	count, took := desk.Figures{}.Of("happiness")
 	require.Zero(t, count)
 	require.Zero(t, took)
 
@@ -720,79 +712,79 @@ func testInsightRefusals(t *testing.T, h *house) {
 		time.Minute: 1, 48 * time.Hour: 48, 49 * time.Hour: 3, 400 * 24 * time.Hour: 401, 401 * 24 * time.Hour: 58,
 	} {
 		f.To = f.From.Add(length)
-		insights, err := h.Insights(h.t.Context(), f)
+		insights, err := h.Insights(h.T.Context(), f)
 		require.NoError(t, err)
 		require.Len(t, insights.Series, intervals, fmt.Sprint(length))
 	}
 }
 
 // testPingPong transfers a conversation back and forth across the boundary of a period.
-func testPingPong(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice", "bob", "carl")
-	began := h.clock.now()
-	th := h.start("support").follow()
-	th.accept("alice").passAndWrapUp("alice", toAgent("bob"))
-	th.accept("bob")
-	h.clock.advance(time.Hour)
-	later := h.clock.now()
-	th.passAndWrapUp("bob", toAgent("carl")).decline("carl") // a declined transfer is no hop
-	th.accept(th.task().Agent)
+func testPingPong(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice", "bob", "carl")
+	began := h.Clock.Now()
+	th := h.Start("support").Follow()
+	th.Accept("alice").PassAndWrapUp("alice", desktest.ToAgent("bob"))
+	th.Accept("bob")
+	h.Clock.Advance(time.Hour)
+	later := h.Clock.Now()
+	th.PassAndWrapUp("bob", desktest.ToAgent("carl")).Decline("carl") // a declined transfer is no hop
+	th.Accept(th.Task().Agent)
 	count := func(from time.Time) int {
-		insights, err := h.Insights(h.t.Context(), InsightFilter{From: from, To: h.clock.now().Add(time.Second)})
+		insights, err := h.Insights(h.T.Context(), desk.InsightFilter{From: from, To: h.Clock.Now().Add(time.Second)})
 		require.NoError(t, err)
 		return insights.Total.Sent.PingPong
 	}
-	holder := th.task().Agent
+	holder := th.Task().Agent
 	require.Equal(t, "alice", holder, "she is the longest idle")
 	require.Equal(t, 1, count(began))
 	require.Equal(t, 1, count(later), "where it was handed back counts, whenever it was handed on")
-	th.passAndWrapUp("alice", toAgent("carl"))
-	th.accept("carl").passAndWrapUp("carl", toAgent("bob"))
-	th.accept("bob")
+	th.PassAndWrapUp("alice", desktest.ToAgent("carl"))
+	th.Accept("carl").PassAndWrapUp("carl", desktest.ToAgent("bob"))
+	th.Accept("bob")
 	require.Equal(t, 1, count(began), "round in a circle is no ping-pong")
 }
 
 // testInsightsOfBefore clears the columns of tasks that the migration fills in, and runs its statements again.
-func testInsightsOfBefore(t *testing.T, h *house) {
+func testInsightsOfBefore(t *testing.T, h *environment) {
 	walk := newInsightWalk(h)
 	walk.steps = 40
 	for range 300 {
 		walk.run()
 	}
-	f := InsightFilter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
-	before, err := h.Insights(h.t.Context(), f)
+	f := desk.InsightFilter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
+	before, err := h.Insights(h.T.Context(), f)
 	require.NoError(t, err)
 	require.NotZero(t, before.Total.Sent.PingPong)
-	migration, err := migrations.ReadFile("migrations/00005_insights.sql")
+	migration, err := desk.Migrations.ReadFile("migrations/00005_insights.sql")
 	require.NoError(t, err)
 	statements := regexp.MustCompile(`(?s)UPDATE tasks.*?;`).FindAllString(string(migration), -1)
 	require.Len(t, statements, 2)
-	require.NoError(t, h.exclusiveTx(h.t.Context(), "migrate again", func(tx *transaction) error {
+	require.NoError(t, h.ExclusiveTx(h.T.Context(), "migrate again", func(tx *desk.Tx) error {
 		for _, statement := range append([]string{`UPDATE tasks SET from_agent = '', from_queue = '', given_by = '', to_agent = '', to_queue = ''`}, statements...) {
-			if _, err := tx.Exec(h.t.Context(), statement); err != nil {
+			if _, err := tx.Exec(h.T.Context(), statement); err != nil {
 				return err
 			}
 		}
 		return nil
 	}))
-	after, err := h.Insights(h.t.Context(), f)
+	after, err := h.Insights(h.T.Context(), f)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 }
 
 // testInsightsNames checks that no value of a task shifts the texts after it, such as a name that earlier builds
 // accepted.
-func testInsightsNames(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	began := h.clock.now()
-	th := h.start("support").follow().accept("alice").end("alice").wrapup("alice")
+func testInsightsNames(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	began := h.Clock.Now()
+	th := h.Start("support").Follow().Accept("alice").End("alice").WrapUp("alice")
 	for _, name := range []string{"zoe x", " zoe", "zoe ", "a~1b", "a~0 ~", "zoe\nx"} {
-		require.NoError(t, h.exclusiveTx(t.Context(), "rename", func(tx *transaction) error {
-			_, err := tx.Exec(t.Context(), `UPDATE tasks SET agent = $2, queue = $2, canceled_reason = '' WHERE sid = $1`, th.task().SID, name)
+		require.NoError(t, h.ExclusiveTx(t.Context(), "rename", func(tx *desk.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE tasks SET agent = $2, queue = $2, canceled_reason = '' WHERE sid = $1`, th.Task().SID, name)
 			return err
 		}))
-		f := InsightFilter{From: began, To: h.clock.now().Add(time.Hour)}
+		f := desk.InsightFilter{From: began, To: h.Clock.Now().Add(time.Hour)}
 		insights, err := h.Insights(t.Context(), f)
 		require.NoError(t, err)
 		require.Equal(t, 1, insights.Total.Conversations, name)

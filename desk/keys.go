@@ -66,7 +66,7 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 	}
 	k.SID, secret = conversation.SIDOf(PrefixKey, uuid.New()), newToken()
 	k.CreatedAt, k.RevokedAt, k.LastUsedAt = d.now().UTC(), time.Time{}, time.Time{}
-	err = d.exclusiveTx(ctx, "add an API key", func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "add an API key", func(t *Tx) error {
 		if k.Role == KeyAgent {
 			if err := t.knowAgent(ctx, k.Agent); err != nil {
 				return err
@@ -115,7 +115,7 @@ func scanKey(r sqldb.Row) (k storedKey, err error) {
 // Keys returns the API keys, oldest first, including revoked ones.
 func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 	keys := []Key{}
-	err := d.readTx(ctx, "read the API keys", func(t *transaction) error {
+	err := d.ReadTx(ctx, "read the API keys", func(t *Tx) error {
 		stored, err := sqldb.All(ctx, t, scanKey, selectKeys+` ORDER BY created_at, sid`)
 		for _, k := range stored {
 			keys = append(keys, k.Key)
@@ -127,7 +127,7 @@ func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 
 // RevokeKey revokes the key. Revoking it again does nothing. Refused with invalid_payload: an unknown SID.
 func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
-	return d.exclusiveTx(ctx, "revoke an API key", func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "revoke an API key", func(t *Tx) error {
 		keys, err := sqldb.All(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		if err == nil && len(keys) == 0 {
 			return invalid("sid", "there is no key %q: see the list of keys", sid)
@@ -140,7 +140,7 @@ func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
 }
 
 // revoke revokes those of the keys that are not revoked yet.
-func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) error {
+func (t *Tx) revoke(ctx context.Context, now int64, keys []storedKey) error {
 	for _, k := range keys {
 		revoked, err := t.Exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE sid = $1 AND revoked_at = 0`, k.SID, now)
 		if err != nil {
@@ -162,7 +162,7 @@ func (t *transaction) revoke(ctx context.Context, now int64, keys []storedKey) e
 func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error) {
 	given := hashSecret(secret)
 	var found storedKey
-	err := d.queryOne(ctx, "read an API key", func(t *transaction) (err error) {
+	err := d.QueryOne(ctx, "read an API key", func(t *Tx) (err error) {
 		found, _, err = sqldb.First(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		return err
 	})
@@ -210,7 +210,7 @@ func (d *Desk) noteUse(ctx context.Context, k Key) {
 	if now.Sub(k.LastUsedAt) < useNoted || !d.used.due(k.SID, now) {
 		return
 	}
-	err := d.sharedTx(ctx, "record the use of an API key", func(t *transaction) error {
+	err := d.SharedTx(ctx, "record the use of an API key", func(t *Tx) error {
 		_, err := t.Exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE sid = $1 AND last_used_at <= $3`, k.SID, sqldb.Micros(now), sqldb.Micros(now.Add(-useNoted)))
 		return err
 	})

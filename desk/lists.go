@@ -81,7 +81,7 @@ func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[
 		list.Where(`coalesce(nullif((SELECT d.workflow FROM conversation_details d WHERE d.conversation = t.conversation), ''), '`+
 			defaultWorkflow+`') = $%d`, f.Workflow)
 	}
-	err = d.readTx(ctx, "read tasks", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read tasks", func(t *Tx) error {
 		found, err = list.Page(ctx, t, p)
 		return err
 	})
@@ -148,7 +148,7 @@ func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page)
 		conversation.ReservationRescinded, conversation.ReservationWrapping, conversation.ReservationCompleted:
 		list.Where(`status = $%d`, string(f.Status))
 	}
-	err = d.readTx(ctx, "read reservations", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read reservations", func(t *Tx) error {
 		found, err = list.Page(ctx, t, p)
 		return err
 	})
@@ -181,7 +181,7 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 	if !f.To.IsZero() {
 		list.Where(`created_at < $%d`, sqldb.Micros(f.To))
 	}
-	err = d.readTx(ctx, "read conversations", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read conversations", func(t *Tx) error {
 		if f.Agent == "" {
 			found, err = list.Page(ctx, t, p)
 			return err
@@ -207,7 +207,7 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 
 // ownConversations returns the conversations that the agent has, wraps up or is offered, as of the end of the
 // agent's turn. It returns those with one of the statuses, or all if there are no statuses.
-func (t *transaction) ownConversations(ctx context.Context, agent string, statuses []conversation.ConversationStatus) (map[string]Conversation, error) {
+func (t *Tx) ownConversations(ctx context.Context, agent string, statuses []conversation.ConversationStatus) (map[string]Conversation, error) {
 	sids, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT DISTINCT conversation FROM tasks WHERE agent = $1 AND status IN ('reserved', 'assigned', 'wrapping')
 		AND completed_at = 0 AND canceled_at = 0`, agent)
 	if err != nil {
@@ -243,7 +243,7 @@ func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newes
 		KeyOf: func(m Message) (int64, string) { return int64(m.Number), "" },
 	}
 	list.Where(`conversation = $%d`, sid)
-	err = d.readTx(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the transcript of conversation "+sid, func(t *Tx) error {
 		may, err := t.allow(ctx, reader, sid)
 		if err != nil {
 			return err

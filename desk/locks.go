@@ -3,8 +3,8 @@ package desk
 import "context"
 
 // On SQLite one transaction writes at a time, and the locks of this file do nothing. On PostgreSQL an exclusive
-// transaction ([Desk.exclusiveTx]) runs alone. That is correct by construction, and serves administration, presence
-// and all rare changes. Frequent changes run in shared transactions ([Desk.sharedTx]). These lock what they base their
+// transaction ([Desk.ExclusiveTx]) runs alone. That is correct by construction, and serves administration, presence
+// and all rare changes. Frequent changes run in shared transactions ([Desk.SharedTx]). These lock what they base their
 // decisions on, in this order, so that they cannot deadlock:
 //
 //  1. The conversation with its live tasks (holdConversation), or its transcript alone (holdTranscript). A snapshot
@@ -30,7 +30,7 @@ const (
 
 // holdConversation locks the conversation and its live tasks: no other transaction changes or matches them until
 // this one ends. It does nothing for a conversation that does not exist.
-func (t *transaction) holdConversation(ctx context.Context, sid string) error {
+func (t *Tx) holdConversation(ctx context.Context, sid string) error {
 	if err := t.holdTranscript(ctx, sid); err != nil {
 		return err
 	}
@@ -38,16 +38,16 @@ func (t *transaction) holdConversation(ctx context.Context, sid string) error {
 }
 
 // holdTranscript locks the conversation without its tasks, which other transactions may still match.
-func (t *transaction) holdTranscript(ctx context.Context, sid string) error {
+func (t *Tx) holdTranscript(ctx context.Context, sid string) error {
 	return t.LockRows(ctx, "conversations", selectConversationRow, sid)
 }
 
-func (t *transaction) holdLiveTasks(ctx context.Context, sid string) error {
+func (t *Tx) holdLiveTasks(ctx context.Context, sid string) error {
 	return t.LockRows(ctx, "tasks", selectLiveTasksOf, sid)
 }
 
 // holdRouting locks the routing, unless the transaction holds it already.
-func (t *transaction) holdRouting(ctx context.Context) error {
+func (t *Tx) holdRouting(ctx context.Context) error {
 	if t.routing {
 		return nil
 	}
@@ -57,6 +57,6 @@ func (t *transaction) holdRouting(ctx context.Context) error {
 
 // holdStream locks a stream of webhooks, that is, which event is its head. It also locks other things that have a
 // name but no row.
-func (t *transaction) holdStream(ctx context.Context, stream string) error {
+func (t *Tx) holdStream(ctx context.Context, stream string) error {
 	return t.LockText(ctx, stream)
 }

@@ -83,7 +83,7 @@ func scanWaitingTask(r sqldb.Row) (w waitingTask, err error) {
 
 // matching matches waiting tasks with free agents within one transaction, which holds the routing.
 type matching struct {
-	*transaction
+	*Tx
 	now time.Time
 	// own is the conversation that receives its matches in the answer to its snapshot.
 	own   string
@@ -137,7 +137,7 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 		if len(l.ahead) == 0 && !l.all {
 			var err error
 			limit := min(lookAhead, m.room)
-			l.ahead, err = sqldb.All(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
+			l.ahead, err = sqldb.All(ctx, m.Tx, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
 				WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
 				ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4`+m.SkipLocked("tasks"),
 				l.queue, string(l.channel), limit, l.skipped)
@@ -181,7 +181,7 @@ func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (str
 
 // longestIdle excludes agents who have declined the task, or let its offer expire, since then.
 func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, since int64) (string, bool, error) {
-	return sqldb.First(ctx, m.transaction, sqldb.Value[string], `SELECT q.agent
+	return sqldb.First(ctx, m.Tx, sqldb.Value[string], `SELECT q.agent
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
 		WHERE q.queue = $1 AND q.available = 1
 			AND q.agent NOT IN (SELECT t.agent FROM tasks t WHERE t.conversation = $3 AND t.status IN ('assigned', 'wrapping'))
@@ -192,7 +192,7 @@ func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, s
 
 // anybodyFree reports whether any member of the line's queue could take one of its tasks.
 func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
-	_, free, err := sqldb.First(ctx, m.transaction, sqldb.Value[int], `SELECT 1
+	_, free, err := sqldb.First(ctx, m.Tx, sqldb.Value[int], `SELECT 1
 		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
 		WHERE q.queue = $1 AND q.available = 1 LIMIT 1`, l.queue, string(l.channel))
 	return free, err
@@ -201,7 +201,7 @@ func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
 // matchDirect matches the tasks that wait for this agent only, regardless of capacity. It skips tasks of
 // conversations that the agent has or wraps up.
 func (m *matching) matchDirect(ctx context.Context, agent string) error {
-	tasks, err := sqldb.All(ctx, m.transaction, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
+	tasks, err := sqldb.All(ctx, m.Tx, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
 		WHERE waiting = 1 AND direct = 1 AND agent = $1
 			AND EXISTS (SELECT 1 FROM agents a WHERE a.name = $1 AND a.presence = 'available')
 			AND NOT EXISTS (SELECT 1 FROM tasks t
@@ -248,7 +248,7 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 }
 
 // release undoes a match: the task waits again.
-func (t *transaction) release(ctx context.Context, p match) error {
+func (t *Tx) release(ctx context.Context, p match) error {
 	if _, err := t.Exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
 		return wrap("release task "+p.task, err)
 	}
@@ -258,7 +258,7 @@ func (t *transaction) release(ctx context.Context, p match) error {
 	return t.countLoad(ctx, p.agent, p.channel)
 }
 
-func (t *transaction) setWaiting(ctx context.Context, task string, waiting bool) error {
+func (t *Tx) setWaiting(ctx context.Context, task string, waiting bool) error {
 	if _, err := t.Exec(ctx, `UPDATE tasks SET waiting = $2 WHERE sid = $1`, task, sqldb.Flag(waiting)); err != nil {
 		return wrap(fmt.Sprintf("let task %s wait: %t", task, waiting), err)
 	}
@@ -266,7 +266,7 @@ func (t *transaction) setWaiting(ctx context.Context, task string, waiting bool)
 }
 
 // startIdle restarts the agent's idle time and returns the agent's presence, "" for an unknown agent.
-func (t *transaction) startIdle(ctx context.Context, agent string, now int64) (Presence, error) {
+func (t *Tx) startIdle(ctx context.Context, agent string, now int64) (Presence, error) {
 	presence, _, err := sqldb.First(ctx, t, sqldb.Value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
 	if err != nil {
 		return "", wrap("start the idle time of "+agent, err)

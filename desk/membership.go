@@ -25,7 +25,7 @@ func validQueue(change QueueChange) *conversation.Refusal {
 }
 
 // filledByHand refuses to add members to, or remove them from, a queue with an expression.
-func (t *transaction) filledByHand(ctx context.Context, queue string) error {
+func (t *Tx) filledByHand(ctx context.Context, queue string) error {
 	target, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
 	if err == nil && target != "" {
 		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Queue: queue},
@@ -59,7 +59,7 @@ func (d *Desk) populate(ctx context.Context, target string) (*population, error)
 	}
 	type traits struct{ agent, attributes string }
 	var agents []traits
-	if err := d.readTx(ctx, "read the agents' attributes", func(t *transaction) error {
+	if err := d.ReadTx(ctx, "read the agents' attributes", func(t *Tx) error {
 		agents, err = sqldb.All(ctx, t, func(r sqldb.Row) (found traits, err error) {
 			err = r.Scan(&found.agent, &found.attributes)
 			return found, err
@@ -98,7 +98,7 @@ func (p *population) has(agent, attributes string) (bool, error) {
 }
 
 // fillQueue adds the agents for which the expression is true to the queue, and removes the others.
-func (t *transaction) fillQueue(ctx context.Context, queue string, p *population) error {
+func (t *Tx) fillQueue(ctx context.Context, queue string, p *population) error {
 	if p == nil {
 		return nil
 	}
@@ -140,7 +140,7 @@ const (
 const maxSettled = 512
 
 // settleMembers runs a statement whose condition ends with a column of agents' names.
-func (t *transaction) settleMembers(ctx context.Context, queue string, agents []string, statement string) error {
+func (t *Tx) settleMembers(ctx context.Context, queue string, agents []string, statement string) error {
 	for some := range slices.Chunk(agents, maxSettled) {
 		// The first name is repeated up to a power of two names, so that there are few different queries.
 		padded := slices.Clone(some)
@@ -157,7 +157,7 @@ func (t *transaction) settleMembers(ctx context.Context, queue string, agents []
 
 // joinQueues adds the agent to the queues whose expressions are true for it, and removes it from other queues with
 // an expression. Refused with invalid_payload if an expression takes too long.
-func (t *transaction) joinQueues(ctx context.Context, agent string) error {
+func (t *Tx) joinQueues(ctx context.Context, agent string) error {
 	type targeted struct{ queue, target string }
 	queues, err := sqldb.All(ctx, t, func(r sqldb.Row) (q targeted, err error) {
 		err = r.Scan(&q.queue, &q.target)
@@ -209,7 +209,7 @@ func traitsOf(agent, attributes string) (map[string]any, error) {
 
 // quit removes an agent from a queue, and reports whether it was a member. The agent keeps its tasks from the
 // queue.
-func (t *transaction) quit(ctx context.Context, queue, agent string) (bool, error) {
+func (t *Tx) quit(ctx context.Context, queue, agent string) (bool, error) {
 	left, err := t.Exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
 	return left > 0, err
 }

@@ -44,7 +44,7 @@ func nameable(of, friendly string) *conversation.Refusal {
 
 // nameFor returns a free name for an agent or a queue with that friendly name: "jose", or "jose-2" when that is
 // taken. It refuses a friendly name that another row of the table has already.
-func (t *transaction) nameFor(ctx context.Context, of, table, friendly string) (string, error) {
+func (t *Tx) nameFor(ctx context.Context, of, table, friendly string) (string, error) {
 	type named struct{ name, friendly string }
 	others, err := sqldb.All(ctx, t, func(r sqldb.Row) (n named, err error) {
 		err = r.Scan(&n.name, &n.friendly)
@@ -78,7 +78,7 @@ func article(of string) string {
 // AgentNames returns the friendly names of these agents. A removed agent keeps the name itself.
 func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]string, error) {
 	friendly := map[string]string{}
-	err := d.readTx(ctx, "read the names of agents", func(t *transaction) error {
+	err := d.ReadTx(ctx, "read the names of agents", func(t *Tx) error {
 		for _, agent := range distinct(agents) {
 			shown, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT friendly_name FROM agents WHERE name = $1`, agent)
 			if err != nil {
@@ -94,7 +94,7 @@ func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]str
 // Names returns the friendly names of all agents and queues.
 func (d *Desk) Names(ctx context.Context) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
-	err := d.readTx(ctx, "read the names of agents and queues", func(t *transaction) error {
+	err := d.ReadTx(ctx, "read the names of agents and queues", func(t *Tx) error {
 		if err := sqldb.Each(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"fmt"
@@ -9,16 +9,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 )
 
 // testMadeNames adds agents and queues by their friendly names only.
-func testMadeNames(t *testing.T, h *house) {
+func testMadeNames(t *testing.T, h *environment) {
 	for _, register := range []func(friendly string) (string, error){
 		func(friendly string) (string, error) {
-			return h.RegisterAgent(t.Context(), NewAgent{FriendlyName: friendly})
+			return h.RegisterAgent(t.Context(), desk.NewAgent{FriendlyName: friendly})
 		},
 		func(friendly string) (string, error) {
-			return h.RegisterQueue(t.Context(), NewQueue{FriendlyName: friendly})
+			return h.RegisterQueue(t.Context(), desk.NewQueue{FriendlyName: friendly})
 		},
 	} {
 		for _, made := range [][2]string{
@@ -39,7 +40,7 @@ func testMadeNames(t *testing.T, h *house) {
 			name, err := register(made[0])
 			require.NoError(t, err, made[0])
 			require.Equal(t, made[1], name, made[0])
-			require.Nil(t, validName("test", name))
+			require.Nil(t, desk.ValidName("test", name))
 		}
 		for _, friendly := range []string{"José", "JOSÉ", "Jose\u0301", "alice", " Alice ", "Al\u2066ice"} {
 			_, err := register(friendly)
@@ -55,23 +56,23 @@ func testMadeNames(t *testing.T, h *house) {
 		require.NoError(t, err)
 		require.Equal(t, first+"-2", second)
 	}
-	_, err := h.RegisterAgent(t.Context(), NewAgent{FriendlyName: "Customer"})
+	_, err := h.RegisterAgent(t.Context(), desk.NewAgent{FriendlyName: "Customer"})
 	refusedWith(t, conversation.CodeInvalidPayload, err, "reserved")
 
-	before := h.agent("jose")
-	require.NoError(t, h.UpdateAgent(t.Context(), "jose", AgentChange{FriendlyName: new(" Пепе\u202e ")}))
-	require.Equal(t, "Пепе", h.agent("jose").FriendlyName)
-	require.Equal(t, before.SID, h.agent("jose").SID)
-	name, err := h.RegisterAgent(t.Context(), NewAgent{FriendlyName: "José"})
+	before := h.AgentNamed("jose")
+	require.NoError(t, h.UpdateAgent(t.Context(), "jose", desk.AgentChange{FriendlyName: new(" Пепе\u202e ")}))
+	require.Equal(t, "Пепе", h.AgentNamed("jose").FriendlyName)
+	require.Equal(t, before.SID, h.AgentNamed("jose").SID)
+	name, err := h.RegisterAgent(t.Context(), desk.NewAgent{FriendlyName: "José"})
 	require.NoError(t, err)
 	require.Equal(t, "jose-4", name, "the name stays with who has it")
 }
 
 // testCleanNames uses friendly names with characters that reorder or hide text, wherever a friendly name is
 // accepted.
-func testCleanNames(t *testing.T, h *house) {
+func testCleanNames(t *testing.T, h *environment) {
 	const given, clean = "Refund\u202e 張\u200b偉\n(2)\u2069", "Refund 張偉 (2)"
-	sid, err := h.OpenDraft(t.Context(), Draft{Details: Details{FriendlyName: given}, Customer: conversation.Customer{Name: given}})
+	sid, err := h.OpenDraft(t.Context(), desk.Draft{Details: desk.Details{FriendlyName: given}, Customer: conversation.Customer{Name: given}})
 	require.NoError(t, err)
 	details, err := h.Details(t.Context(), sid)
 	require.NoError(t, err)
@@ -79,16 +80,16 @@ func testCleanNames(t *testing.T, h *house) {
 	opened, err := h.Conversation(t.Context(), sid)
 	require.NoError(t, err)
 	require.Equal(t, clean, opened.Customer.Name)
-	details, err = h.SetDetails(t.Context(), sid, func(d *Details) { d.FriendlyName = "\u2066" + given })
+	details, err = h.SetDetails(t.Context(), sid, func(d *desk.Details) { d.FriendlyName = "\u2066" + given })
 	require.NoError(t, err)
 	require.Equal(t, clean, details.FriendlyName)
 
-	require.NoError(t, h.SetPlugin(t.Context(), Plugin{Name: given, Version: "1\u202e"}))
+	require.NoError(t, h.SetPlugin(t.Context(), desk.Plugin{Name: given, Version: "1\u202e"}))
 	plugins, err := h.Plugins(t.Context())
 	require.NoError(t, err)
-	require.Contains(t, plugins, Plugin{Name: clean, Version: "1"})
+	require.Contains(t, plugins, desk.Plugin{Name: clean, Version: "1"})
 
-	name, err := h.RegisterQueue(t.Context(), NewQueue{FriendlyName: given})
+	name, err := h.RegisterQueue(t.Context(), desk.NewQueue{FriendlyName: given})
 	require.NoError(t, err)
 	names, err := h.Names(t.Context())
 	require.NoError(t, err)
@@ -98,31 +99,31 @@ func testCleanNames(t *testing.T, h *house) {
 
 // testLengths uses texts that are one character too long. Each is refused with its length in characters as people
 // count them.
-func testLengths(t *testing.T, h *house) {
+func testLengths(t *testing.T, h *environment) {
 	account, err := h.Account(t.Context())
 	require.NoError(t, err)
 	for _, character := range []string{"a", "é", "😀"} {
 		name := strings.Repeat(character, conversation.MaxText)
-		_, err = h.OpenDraft(t.Context(), Draft{Details: Details{FriendlyName: name}})
+		_, err = h.OpenDraft(t.Context(), desk.Draft{Details: desk.Details{FriendlyName: name}})
 		require.NoError(t, err, "%q", character)
-		_, err = h.OpenDraft(t.Context(), Draft{Details: Details{FriendlyName: name + character}})
+		_, err = h.OpenDraft(t.Context(), desk.Draft{Details: desk.Details{FriendlyName: name + character}})
 		refusedWith(t, conversation.CodeInvalidPayload, err, "at most 255 characters")
-		require.NoError(t, h.SetPlugin(t.Context(), Plugin{Name: name, Version: name}))
-		refusedWith(t, conversation.CodeInvalidPayload, h.SetPlugin(t.Context(), Plugin{Name: name + character}), "at most 255 characters")
+		require.NoError(t, h.SetPlugin(t.Context(), desk.Plugin{Name: name, Version: name}))
+		refusedWith(t, conversation.CodeInvalidPayload, h.SetPlugin(t.Context(), desk.Plugin{Name: name + character}), "at most 255 characters")
 
-		_, refusal := readRouting(strings.Repeat(character, maxConfiguration+1), nil)
+		_, refusal := desk.ReadRouting(strings.Repeat(character, desk.MaxConfiguration+1), nil)
 		require.Contains(t, refusal.Message, "has 65537 characters: shorten it to at most 65536")
 		url := "https://example.com/"
-		url += strings.Repeat(character, maxCallbackURL-len(url))
-		require.Nil(t, validWorkspace(&Workspace{FriendlyName: account.Workspace.FriendlyName, EventCallbackURL: url}))
-		refusal = validWorkspace(&Workspace{FriendlyName: account.Workspace.FriendlyName, EventCallbackURL: url + character})
+		url += strings.Repeat(character, desk.MaxCallbackURL-len(url))
+		require.Nil(t, desk.ValidWorkspace(&desk.Workspace{FriendlyName: account.Workspace.FriendlyName, EventCallbackURL: url}))
+		refusal = desk.ValidWorkspace(&desk.Workspace{FriendlyName: account.Workspace.FriendlyName, EventCallbackURL: url + character})
 		require.Contains(t, refusal.Message, "has 2049 characters: shorten it to at most 2048")
 	}
 }
 
 // testMadeNamesAtOnce concurrently adds agents with similar names.
-func testMadeNamesAtOnce(t *testing.T, h *house) {
-	other := h.open()
+func testMadeNamesAtOnce(t *testing.T, h *environment) {
+	other := h.Reopen()
 	var adding sync.WaitGroup
 	accents := []string{"e", "é", "è", "ê", "ë", "ē", "ė", "ę"}
 	made := make([]string, len(accents))
@@ -133,7 +134,7 @@ func testMadeNamesAtOnce(t *testing.T, h *house) {
 			if i%2 == 1 {
 				d = other
 			}
-			made[i], errs[i] = d.RegisterAgent(t.Context(), NewAgent{FriendlyName: "Jos" + accent})
+			made[i], errs[i] = d.RegisterAgent(t.Context(), desk.NewAgent{FriendlyName: "Jos" + accent})
 		})
 	}
 	adding.Wait()

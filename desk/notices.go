@@ -64,14 +64,14 @@ type Notices struct {
 
 // Notices returns the agent's notices. It is refused with unknown_agent.
 func (d *Desk) Notices(ctx context.Context, agent string) (n Notices, err error) {
-	err = d.readTx(ctx, "read the notices of "+agent, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the notices of "+agent, func(t *Tx) error {
 		n, err = t.notices(ctx, agent, d.now())
 		return err
 	})
 	return n, err
 }
 
-func (t *transaction) notices(ctx context.Context, agent string, now time.Time) (n Notices, err error) {
+func (t *Tx) notices(ctx context.Context, agent string, now time.Time) (n Notices, err error) {
 	type missed struct {
 		conversation string
 		at           time.Time
@@ -129,7 +129,7 @@ func (t *transaction) notices(ctx context.Context, agent string, now time.Time) 
 }
 
 // sentBy reads the agent's transfers since a moment.
-func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.Time) ([]SentTransfer, error) {
+func (t *Tx) sentBy(ctx context.Context, agent string, since, now time.Time) ([]SentTransfer, error) {
 	active, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at = 0`, agent)
 	if err != nil {
 		return nil, err
@@ -171,7 +171,7 @@ func (t *transaction) sentBy(ctx context.Context, agent string, since, now time.
 
 // lastAttempts returns, by the SID of each transfer of the conversation, the last offer of its task that was not
 // accepted before the transfer ended. Transfers without one are not in the map.
-func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ...Transfer) (map[string]Attempt, error) {
+func (t *Tx) lastAttempts(ctx context.Context, sid string, transfers ...Transfer) (map[string]Attempt, error) {
 	unanswered, err := sqldb.All(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND status IN ('rejected', 'timeout')
 		ORDER BY number`, sid)
 	if err != nil || len(unanswered) == 0 {
@@ -209,7 +209,7 @@ func (t *transaction) lastAttempts(ctx context.Context, sid string, transfers ..
 
 // rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became
 // unavailable.
-func (t *transaction) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
+func (t *Tx) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
 	rejected, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events
 		WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, sid)
 	reservations := map[string]bool{}
@@ -228,7 +228,7 @@ const noticeKept = 2 * failedShown
 // not see older notices.
 const removedAgent = "removed"
 
-func (t *transaction) dismissAll(ctx context.Context, agent string, now int64) error {
+func (t *Tx) dismissAll(ctx context.Context, agent string, now int64) error {
 	if _, err := t.Exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string)
 		}
 	}
 	now := d.now()
-	return d.sharedTx(ctx, "dismiss notices of "+agent, func(t *transaction) error {
+	return d.SharedTx(ctx, "dismiss notices of "+agent, func(t *Tx) error {
 		if err := t.knowAgent(ctx, agent); err != nil {
 			return err
 		}
@@ -265,10 +265,10 @@ func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string)
 
 // DismissMissedOffer records that the agent has seen that a missed offer made them unavailable.
 func (d *Desk) DismissMissedOffer(ctx context.Context, agent string) error {
-	return d.sharedTx(ctx, "dismiss the missed offer of "+agent, func(t *transaction) error { return t.forgetMissed(ctx, agent) })
+	return d.SharedTx(ctx, "dismiss the missed offer of "+agent, func(t *Tx) error { return t.forgetMissed(ctx, agent) })
 }
 
-func (t *transaction) forgetMissed(ctx context.Context, agent string) error {
+func (t *Tx) forgetMissed(ctx context.Context, agent string) error {
 	_, err := t.Exec(ctx, `UPDATE agents SET missed_conversation = '', missed_at = 0 WHERE name = $1 AND missed_conversation <> ''`, agent)
 	return err
 }

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"testing"
@@ -7,47 +7,49 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func (h *house) notices(agent string) Notices {
-	h.t.Helper()
-	n, err := h.Notices(h.t.Context(), agent)
-	require.NoError(h.t, err)
+func (h *environment) notices(agent string) desk.Notices {
+	h.T.Helper()
+	n, err := h.Notices(h.T.Context(), agent)
+	require.NoError(h.T, err)
 	return n
 }
 
 // testSenderLearns: the sender sees the outcome of a transfer, also after their wrap-up.
-func testSenderLearns(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice", "bob")
-	h.staff("billing", "carol")
+func testSenderLearns(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice", "bob")
+	h.Staff("billing", "carol")
 	require.Empty(t, h.notices("alice").Sent)
-	th := h.start("support").follow().accept("alice").transfer("alice", toAgent("carol"), "")
-	h.clock.advance(time.Second)
+	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("carol"), "")
+	h.Clock.Advance(time.Second)
 	sent := h.notices("alice").Sent
 	require.Len(t, sent, 1)
 	require.Nil(t, sent[0].Attempt, "she has not answered")
 	require.Equal(t, "carol", sent[0].Task.Agent)
 
-	th.do(conversation.DeclineCommand{Agent: "carol", Reason: "at lunch"})
-	th.follow()
+	th.Do(conversation.DeclineCommand{Agent: "carol", Reason: "at lunch"})
+	th.Follow()
 	declined := h.notices("alice").Sent[0]
-	require.Equal(t, &Attempt{
-		Reservation: declined.Attempt.Reservation, Agent: "carol", Reason: conversation.ReasonDeclined, Words: "at lunch", At: h.clock.now(),
+	require.Equal(t, &desk.Attempt{
+		Reservation: declined.Attempt.Reservation, Agent: "carol", Reason: conversation.ReasonDeclined, Words: "at lunch", At: h.Clock.Now(),
 	}, declined.Attempt)
 	keepsAttempt := func() {
 		t.Helper()
-		transfers, err := h.Transfers(t.Context(), th.sid)
+		transfers, err := h.Transfers(t.Context(), th.SID)
 		require.NoError(t, err)
-		require.Equal(t, th.state.Transfers[0].Attempt, transfers[0].Attempt, "the desk has it when the conversation is closed")
+		require.Equal(t, th.State.Transfers[0].Attempt, transfers[0].Attempt, "the desk has it when the conversation is closed")
 	}
 	keepsAttempt()
 	require.Equal(t, "support", declined.Task.Queue, "it waits in the sender's queue now")
-	require.Equal(t, th.sid, declined.Conversation.SID)
+	require.Equal(t, th.SID, declined.Conversation.SID)
 
-	th.wrapup("alice")
+	th.WrapUp("alice")
 	require.Equal(t, "bob", h.notices("alice").Sent[0].Task.Agent, "and is offered to the next one")
-	th.expire()
+	th.Expire()
 	expired := h.notices("alice").Sent[0]
 	require.Equal(t, "bob", expired.Attempt.Agent)
 	require.Equal(t, conversation.ReasonExpired, expired.Attempt.Reason)
@@ -62,19 +64,19 @@ func testSenderLearns(t *testing.T, h *house) {
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.DismissNotices(t.Context(), "alice", "x")))
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.DismissNotices(t.Context(), "zoe")))
 
-	require.NoError(t, h.SetPresence(t.Context(), "bob", PresenceAvailable))
-	h.dispatch()
-	th.follow()
-	h.clock.advance(time.Hour) // an agent who declined may be asked again
-	h.dispatch()
-	th.follow()
-	if th.task().Status == conversation.TaskPending {
-		th.do(conversation.ReserveCommand{Task: th.task().SID, PendingSeq: th.task().PendingSeq, Agent: "bob"})
+	require.NoError(t, h.SetPresence(t.Context(), "bob", desk.PresenceAvailable))
+	h.DispatchNow()
+	th.Follow()
+	h.Clock.Advance(time.Hour) // an agent who declined may be asked again
+	h.DispatchNow()
+	th.Follow()
+	if th.Task().Status == conversation.TaskPending {
+		th.Do(conversation.ReserveCommand{Task: th.Task().SID, PendingSeq: th.Task().PendingSeq, Agent: "bob"})
 	}
-	th.accept(th.task().Agent)
+	th.Accept(th.Task().Agent)
 	accepted := h.notices("alice").Sent[0]
 	require.Equal(t, conversation.TransferCompleted, accepted.Transfer.Status)
-	h.clock.advance(acceptedShown + time.Second)
+	h.Clock.Advance(desk.AcceptedShown + time.Second)
 	require.Empty(t, h.notices("alice").Sent, "what went well is not shown for long")
 
 	_, err := h.Notices(t.Context(), "zoe")
@@ -82,75 +84,75 @@ func testSenderLearns(t *testing.T, h *house) {
 }
 
 // testNextAgentIsNotNotified: an agent with the name of a removed agent has no notices of that agent's transfers.
-func testNextAgentIsNotNotified(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice")
-	h.staff("billing", "carol")
-	th := h.start("support").follow().accept("alice").transfer("alice", toAgent("carol"), "").decline("carol").wrapup("alice")
+func testNextAgentIsNotNotified(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice")
+	h.Staff("billing", "carol")
+	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("carol"), "").Decline("carol").WrapUp("alice")
 	require.Len(t, h.notices("alice").Sent, 1)
-	h.clock.advance(time.Second)
-	th.do(conversation.MoveCommand{To: toQueue("billing")})
-	th.follow()
+	h.Clock.Advance(time.Second)
+	th.Do(conversation.MoveCommand{To: desktest.ToQueue("billing")})
+	th.Follow()
 	require.NoError(t, h.RemoveAgent(t.Context(), "alice"))
-	h.staff("support", "alice")
+	h.Staff("support", "alice")
 	require.Empty(t, h.notices("alice").Sent)
 }
 
 // testSenderLearnsOfFailures: transfers that are canceled, given back, timed out or closed.
-func testSenderLearnsOfFailures(t *testing.T, h *house) {
-	h.transfersOn()
-	h.set(func(s *conversation.Settings) { s.Unanswered = conversation.UnansweredSender })
-	h.staff("support", "alice")
-	h.staff("billing", "carol")
-	begin := func(to conversation.Target) *thread {
-		h.clock.advance(time.Second)
-		return h.start("support").follow().accept("alice").transfer("alice", to, "")
+func testSenderLearnsOfFailures(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Set(func(s *conversation.Settings) { s.Unanswered = conversation.UnansweredSender })
+	h.Staff("support", "alice")
+	h.Staff("billing", "carol")
+	begin := func(to conversation.Target) *desktest.Conversation {
+		h.Clock.Advance(time.Second)
+		return h.Start("support").Follow().Accept("alice").Transfer("alice", to, "")
 	}
 	for _, one := range []struct {
 		reason conversation.Reason
-		fail   func(*thread)
+		fail   func(*desktest.Conversation)
 		to     conversation.Target
 	}{
-		{conversation.ReasonDeclined, func(th *thread) { th.decline("carol") }, toAgent("carol")},
-		{conversation.ReasonCanceled, func(th *thread) { th.do(conversation.CancelCommand{Agent: "alice"}); th.follow() }, toQueue("billing")},
-		{conversation.ReasonConversationClosed, func(th *thread) { th.do(conversation.CloseCommand{}); th.follow() }, toQueue("billing")},
+		{conversation.ReasonDeclined, func(th *desktest.Conversation) { th.Decline("carol") }, desktest.ToAgent("carol")},
+		{conversation.ReasonCanceled, func(th *desktest.Conversation) { th.Do(conversation.CancelCommand{Agent: "alice"}); th.Follow() }, desktest.ToQueue("billing")},
+		{conversation.ReasonConversationClosed, func(th *desktest.Conversation) { th.Do(conversation.CloseCommand{}); th.Follow() }, desktest.ToQueue("billing")},
 	} {
 		th := begin(one.to)
 		one.fail(th)
 		sent := h.notices("alice").Sent[0]
-		require.Equal(t, th.sid, sent.Conversation.SID)
+		require.Equal(t, th.SID, sent.Conversation.SID)
 		require.Equal(t, one.reason, sent.Transfer.FailureReason)
-		th.do(conversation.CloseCommand{})
+		th.Do(conversation.CloseCommand{})
 	}
-	h.clock.advance(failedShown + time.Second)
+	h.Clock.Advance(desk.FailedShown + time.Second)
 	require.Empty(t, h.notices("alice").Sent)
 }
 
 // testMissedOffer: an agent who was made unavailable sees why, until they set a presence or dismiss it.
-func testMissedOffer(t *testing.T, h *house) {
-	h.staff("support", "alice")
+func testMissedOffer(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
 	require.Nil(t, h.notices("alice").Missed)
-	th := h.start("support").follow().expire()
-	require.Equal(t, PresenceOffline, h.agent("alice").Presence)
+	th := h.Start("support").Follow().Expire()
+	require.Equal(t, desk.PresenceOffline, h.AgentNamed("alice").Presence)
 	missed := h.notices("alice").Missed
 	require.NotNil(t, missed)
-	require.Equal(t, th.sid, missed.Conversation.SID)
-	require.Equal(t, h.clock.now(), missed.At)
+	require.Equal(t, th.SID, missed.Conversation.SID)
+	require.Equal(t, h.Clock.Now(), missed.At)
 
-	another := h.open()
+	another := h.Reopen()
 	seen, err := another.Notices(t.Context(), "alice")
 	require.NoError(t, err)
 	require.Equal(t, missed, seen.Missed, "in every process")
 
 	require.NoError(t, h.DismissMissedOffer(t.Context(), "alice"))
 	require.Nil(t, h.notices("alice").Missed)
-	require.Equal(t, PresenceOffline, h.agent("alice").Presence, "it is only dismissed")
+	require.Equal(t, desk.PresenceOffline, h.AgentNamed("alice").Presence, "it is only dismissed")
 
-	for _, chosen := range []Presence{PresenceOffline, PresenceBreak, PresenceAvailable} {
-		require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceAvailable))
-		h.clock.advance(time.Hour)
-		h.dispatch()
-		th.follow().expire()
+	for _, chosen := range []desk.Presence{desk.PresenceOffline, desk.PresenceBreak, desk.PresenceAvailable} {
+		require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
+		h.Clock.Advance(time.Hour)
+		h.DispatchNow()
+		th.Follow().Expire()
 		require.NotNil(t, h.notices("alice").Missed)
 		require.NoError(t, h.SetPresence(t.Context(), "alice", chosen))
 		require.Nil(t, h.notices("alice").Missed, "she has chosen %s", chosen)

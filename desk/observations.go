@@ -65,7 +65,7 @@ func (e *episode) join(agent string) {
 // observing reads the tasks of a period and their transfers: a transfer is completed when its task is accepted, and
 // fails with it. Scanning a column costs as much as finding its row, so all texts of a row are read as one column.
 type observing struct {
-	*transaction
+	*Tx
 
 	filter   InsightFilter
 	from, to int64
@@ -77,9 +77,9 @@ type observing struct {
 
 // observe makes every observation that the filter selects, in no particular order.
 func (d *Desk) observe(ctx context.Context, doing string, f InsightFilter, observe func(observation)) error {
-	return d.readTx(ctx, doing, func(t *transaction) error {
+	return d.ReadTx(ctx, doing, func(t *Tx) error {
 		o := &observing{
-			transaction: t, filter: f, from: sqldb.Micros(f.From), to: sqldb.Micros(f.To), observe: observe,
+			Tx: t, filter: f, from: sqldb.Micros(f.From), to: sqldb.Micros(f.To), observe: observe,
 			episodes: map[string]*episode{}, belongings: map[whom]*belonging{},
 		}
 		for _, step := range []func(context.Context) error{o.readTasks, o.readLater, o.readRefusals} {
@@ -169,7 +169,7 @@ func (t *turn) scan(r sqldb.Row) error {
 
 func (o *observing) readTasks(ctx context.Context) error {
 	var t turn
-	err := sqldb.Each(ctx, o.transaction, func(r sqldb.Row) error {
+	err := sqldb.Each(ctx, o.Tx, func(r sqldb.Row) error {
 		if err := t.scan(r); err != nil {
 			return err
 		}
@@ -283,12 +283,12 @@ func unaccepted(canceled conversation.Reason) []measure {
 
 // readLater completes the conversations that began in the period with their later tasks.
 func (o *observing) readLater(ctx context.Context) error {
-	_, later, err := sqldb.First(ctx, o.transaction, sqldb.Value[int64], `SELECT created_at FROM tasks WHERE created_at >= $1 LIMIT 1`, o.to)
+	_, later, err := sqldb.First(ctx, o.Tx, sqldb.Value[int64], `SELECT created_at FROM tasks WHERE created_at >= $1 LIMIT 1`, o.to)
 	if err != nil || !later {
 		return err
 	}
 	// Without CROSS JOIN, SQLite would read all later tasks and discard most of them.
-	err = sqldb.Each(ctx, o.transaction, func(r sqldb.Row) error {
+	err = sqldb.Each(ctx, o.Tx, func(r sqldb.Row) error {
 		var sid, agent, from string
 		var assigned int64
 		if err := r.Scan(&sid, &agent, &from, &assigned); err != nil {
@@ -312,7 +312,7 @@ func (o *observing) readLater(ctx context.Context) error {
 }
 
 func (o *observing) readRefusals(ctx context.Context) error {
-	err := sqldb.Each(ctx, o.transaction, func(r sqldb.Row) error {
+	err := sqldb.Each(ctx, o.Tx, func(r sqldb.Row) error {
 		seen := observation{measure: measureWrapupRefusals, times: 1}
 		of := whom{total: true}
 		if err := r.Scan(&seen.conversation, &of.agent, &of.channel, &of.queue, &seen.at); err != nil {

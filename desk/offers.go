@@ -25,14 +25,14 @@ type Offer struct {
 // Offers returns the offers to the agent, the first to expire first. All of it is of the same moment: an offer is
 // never seen without its history and note. It is refused with unknown_agent.
 func (d *Desk) Offers(ctx context.Context, agent string) (offers []Offer, err error) {
-	err = d.readTx(ctx, "read the offers of "+agent, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the offers of "+agent, func(t *Tx) error {
 		offers, err = t.offers(ctx, agent)
 		return err
 	})
 	return offers, err
 }
 
-func (t *transaction) offers(ctx context.Context, agent string) ([]Offer, error) {
+func (t *Tx) offers(ctx context.Context, agent string) ([]Offer, error) {
 	if err := t.knowAgent(ctx, agent); err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 	if refusal := validParticipant(p); refusal != nil {
 		return Participant{}, refusal
 	}
-	err = d.exclusiveTx(ctx, "add a participant to conversation "+p.Conversation, func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "add a participant to conversation "+p.Conversation, func(t *Tx) error {
 		status, err := t.conversationStatus(ctx, p.Conversation)
 		if err != nil {
 			return err
@@ -83,7 +83,7 @@ func validParticipant(p Participant) *conversation.Refusal {
 	return validObject(p.Attributes, maxConversationAttributes)
 }
 
-func (t *transaction) refuseSameParticipant(ctx context.Context, p Participant) error {
+func (t *Tx) refuseSameParticipant(ctx context.Context, p Participant) error {
 	others, err := t.participants(ctx, p.Conversation)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (t *transaction) refuseSameParticipant(ctx context.Context, p Participant) 
 
 // Participants returns the participants who were added to the conversation, in order.
 func (d *Desk) Participants(ctx context.Context, sid string) (found []Participant, err error) {
-	err = d.readTx(ctx, "read the participants of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the participants of conversation "+sid, func(t *Tx) error {
 		found, err = t.participants(ctx, sid)
 		return err
 	})
@@ -108,7 +108,7 @@ func (d *Desk) Participants(ctx context.Context, sid string) (found []Participan
 // UpdateParticipant changes a participant of the conversation. It is refused with invalid_payload as
 // [Desk.AddParticipant] is, and for an unknown participant. The function may be called more than once.
 func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid string, change func(*Participant)) (changed Participant, err error) {
-	err = d.exclusiveTx(ctx, "change participant "+sid, func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "change participant "+sid, func(t *Tx) error {
 		var found bool
 		if changed, found, err = sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID); err != nil {
 			return err
@@ -137,7 +137,7 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 // RemoveParticipant removes a participant from the conversation. Their messages stay. It is refused with
 // invalid_payload for an unknown participant.
 func (d *Desk) RemoveParticipant(ctx context.Context, conversationSID, sid string) error {
-	return d.exclusiveTx(ctx, "remove participant "+sid, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "remove participant "+sid, func(t *Tx) error {
 		removed, err := t.Exec(ctx, `DELETE FROM participants WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
 		if err == nil && removed == 0 {
 			return noParticipant(sid)
@@ -158,6 +158,6 @@ func scanParticipant(r sqldb.Row) (p Participant, err error) {
 	return p, err
 }
 
-func (t *transaction) participants(ctx context.Context, sid string) ([]Participant, error) {
+func (t *Tx) participants(ctx context.Context, sid string) ([]Participant, error) {
 	return sqldb.All(ctx, t, scanParticipant, selectParticipants+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
 }

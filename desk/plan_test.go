@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"path/filepath"
@@ -9,13 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // TestHotQueriesWalkIndexes checks SQLite's query plans of every statement in a conversation's life, in the
 // dispatcher and in an offer: none scans a table that grows, and none sorts.
 func TestHotQueriesWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
 	h.liveADay()
 
 	looked := 0
@@ -24,7 +26,7 @@ func TestHotQueriesWalkIndexes(t *testing.T) {
 			looked++
 			for _, step := range h.explainOnSQLite(query) {
 				// Insights: reading the row would cost more than everything else.
-				if strings.HasPrefix(query, selectTurns) {
+				if strings.HasPrefix(query, desk.SelectTurns) {
 					require.Contains(t, step, "USING COVERING INDEX", query)
 				}
 				require.NotContains(t, step, "TEMP B-TREE", query)
@@ -45,92 +47,92 @@ func TestHotQueriesWalkIndexes(t *testing.T) {
 }
 
 // liveADay lets everything happen that happens often: in a conversation's life, in the dispatcher, on the pages.
-func (h *house) liveADay() {
-	h.t.Helper()
-	h.transfersOn()
-	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
-	h.staff("support", "alice")
-	h.staff("billing", "bob")
-	th := h.start("support").follow().accept("alice").transfer("alice", toQueue("billing"), "wants a refund")
-	require.NoError(h.t, h.SetPresence(h.t.Context(), "bob", PresenceBreak))
-	_, err := h.takeDue(h.t.Context(), 10)
-	require.NoError(h.t, err)
-	require.NoError(h.t, h.SetPresence(h.t.Context(), "bob", PresenceAvailable))
-	th.decline("bob")
-	h.clock.advance(time.Duration(conversation.DefaultSettings().ReofferAfter) * time.Second)
-	h.dispatch()
-	th.follow().accept("bob").wrapup("alice").transfer("bob", toAgent("alice"), "").expire()
-	require.NoError(h.t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
-	_, err = h.Claim(h.t.Context(), th.sid, "alice")
-	require.NoError(h.t, err)
-	h.dispatch()
-	_, err = h.Say(h.t.Context(), NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello", ProviderSID: "SM1"})
-	require.NoError(h.t, err)
-	_, err = h.Offers(h.t.Context(), "alice")
-	require.NoError(h.t, err)
+func (h *environment) liveADay() {
+	h.T.Helper()
+	h.TransfersOn()
+	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob")
+	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "wants a refund")
+	require.NoError(h.T, h.SetPresence(h.T.Context(), "bob", desk.PresenceBreak))
+	_, err := h.TakeDue(h.T.Context(), 10)
+	require.NoError(h.T, err)
+	require.NoError(h.T, h.SetPresence(h.T.Context(), "bob", desk.PresenceAvailable))
+	th.Decline("bob")
+	h.Clock.Advance(time.Duration(conversation.DefaultSettings().ReofferAfter) * time.Second)
+	h.DispatchNow()
+	th.Follow().Accept("bob").WrapUp("alice").Transfer("bob", desktest.ToAgent("alice"), "").Expire()
+	require.NoError(h.T, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
+	_, err = h.Claim(h.T.Context(), th.SID, "alice")
+	require.NoError(h.T, err)
+	h.DispatchNow()
+	_, err = h.Say(h.T.Context(), desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello", ProviderSID: "SM1"})
+	require.NoError(h.T, err)
+	_, err = h.Offers(h.T.Context(), "alice")
+	require.NoError(h.T, err)
 	h.readLists()
 	h.readPages(th, "alice")
 }
 
 // prepared returns the queries that the desk has prepared, of transactions that read and of those that write.
-func (h *house) prepared() [2][]string {
-	reading, writing := h.db.Prepared()
+func (h *environment) prepared() [2][]string {
+	reading, writing := h.DB().Prepared()
 	return [2][]string{reading, writing}
 }
 
 // explainOnSQLite returns the steps of SQLite's query plan. Plans of queries that write need the connection that writes.
-func (h *house) explainOnSQLite(query string) (steps []string) {
-	h.t.Helper()
-	rows, err := h.db.Writer().QueryContext(h.t.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "$"))...)
-	require.NoError(h.t, err)
-	defer func() { require.NoError(h.t, rows.Close()) }()
+func (h *environment) explainOnSQLite(query string) (steps []string) {
+	h.T.Helper()
+	rows, err := h.DB().Writer().QueryContext(h.T.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "$"))...)
+	require.NoError(h.T, err)
+	defer func() { require.NoError(h.T, rows.Close()) }()
 	for rows.Next() {
 		var id, parent, unused int
 		var step string
-		require.NoError(h.t, rows.Scan(&id, &parent, &unused, &step))
+		require.NoError(h.T, rows.Scan(&id, &parent, &unused, &step))
 		steps = append(steps, step)
 	}
-	require.NoError(h.t, rows.Err())
+	require.NoError(h.T, rows.Err())
 	return steps
 }
 
 // readLists reads what clients of the HTTP API poll.
-func (h *house) readLists() {
-	h.t.Helper()
-	ctx := h.t.Context()
+func (h *environment) readLists() {
+	h.T.Helper()
+	ctx := h.T.Context()
 	live := []conversation.TaskStatus{conversation.TaskPending, conversation.TaskReserved}
-	for _, f := range []TaskFilter{{}, {Statuses: live}, {Agent: "alice"}, {Queue: "support"}, {NewestFirst: true}} {
-		_, err := h.TaskList(ctx, f, Page{After: &Cursor{Key: 1, SID: "WT"}})
-		require.NoError(h.t, err)
+	for _, f := range []desk.TaskFilter{{}, {Statuses: live}, {Agent: "alice"}, {Queue: "support"}, {NewestFirst: true}} {
+		_, err := h.TaskList(ctx, f, desk.Page{After: &desk.Cursor{Key: 1, SID: "WT"}})
+		require.NoError(h.T, err)
 	}
-	for _, f := range []ReservationFilter{{Agent: "alice"}, {Agent: "alice", Status: conversation.ReservationPending}, {Task: "WT1"}} {
-		_, err := h.ReservationList(ctx, f, Page{After: &Cursor{Key: 1, SID: "WR"}})
-		require.NoError(h.t, err)
+	for _, f := range []desk.ReservationFilter{{Agent: "alice"}, {Agent: "alice", Status: conversation.ReservationPending}, {Task: "WT1"}} {
+		_, err := h.ReservationList(ctx, f, desk.Page{After: &desk.Cursor{Key: 1, SID: "WR"}})
+		require.NoError(h.T, err)
 	}
-	_, err := h.ConversationList(ctx, ConversationFilter{}, Page{After: &Cursor{Key: 1, SID: "CH"}})
-	require.NoError(h.t, err)
+	_, err := h.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{After: &desk.Cursor{Key: 1, SID: "CH"}})
+	require.NoError(h.T, err)
 	_, err = h.BeginAnswer(ctx, "token", "request")
-	require.NoError(h.t, err)
-	require.NoError(h.t, h.Sessions().CommitCtx(ctx, "token", nil, h.clock.now().Add(time.Hour)))
+	require.NoError(h.T, err)
+	require.NoError(h.T, h.Sessions().CommitCtx(ctx, "token", nil, h.Clock.Now().Add(time.Hour)))
 	_, _, err = h.Sessions().FindCtx(ctx, "token")
-	require.NoError(h.t, err)
-	require.NoError(h.t, h.Sessions().DeleteCtx(ctx, "token"))
+	require.NoError(h.T, err)
+	require.NoError(h.T, h.Sessions().DeleteCtx(ctx, "token"))
 	_, err = h.Authenticate(ctx, "SK1", "")
-	require.ErrorIs(h.t, err, ErrCredentials)
-	for _, f := range []AuditFilter{{}, {Subject: "alice"}, {Kind: AuditAgent}, {By: "carol"}} {
-		_, err = h.AuditList(ctx, f, Page{After: &Cursor{Key: 1}})
-		require.NoError(h.t, err)
+	require.ErrorIs(h.T, err, desk.ErrCredentials)
+	for _, f := range []desk.AuditFilter{{}, {Subject: "alice"}, {Kind: desk.AuditAgent}, {By: "carol"}} {
+		_, err = h.AuditList(ctx, f, desk.Page{After: &desk.Cursor{Key: 1}})
+		require.NoError(h.T, err)
 	}
 	_, err = h.Labels(ctx, "support", "CH1")
-	require.NoError(h.t, err)
-	_, err = h.LabelsOf(ctx, []Task{{}})
-	require.NoError(h.t, err)
+	require.NoError(h.T, err)
+	_, err = h.LabelsOf(ctx, []desk.Task{{}})
+	require.NoError(h.T, err)
 	_, err = h.Backlog(ctx)
-	require.NoError(h.t, err)
-	now := h.clock.now()
+	require.NoError(h.T, err)
+	now := h.Clock.Now()
 	for _, to := range []time.Time{now, now.Add(time.Hour)} { // one period with later data, one without
-		_, err = h.Insights(ctx, InsightFilter{From: now.Add(-time.Hour), To: to})
-		require.NoError(h.t, err)
+		_, err = h.Insights(ctx, desk.InsightFilter{From: now.Add(-time.Hour), To: to})
+		require.NoError(h.T, err)
 	}
-	require.ErrorIs(h.t, h.NoteRefusal(ctx, newSID(), "alice", conversation.CodeWrapupPending), ErrUnknownConversation)
+	require.ErrorIs(h.T, h.NoteRefusal(ctx, desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
 }

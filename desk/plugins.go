@@ -20,7 +20,7 @@ type Plugin struct {
 
 // Plugins returns the installed plugins by name.
 func (d *Desk) Plugins(ctx context.Context) (plugins []Plugin, err error) {
-	err = d.readTx(ctx, "read plugins", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read plugins", func(t *Tx) error {
 		plugins, err = sqldb.All(ctx, t, scanPlugin, selectPlugins+` ORDER BY name`)
 		return err
 	})
@@ -40,7 +40,7 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 	if p.Name == "" || utf8.RuneCountInString(p.Name) > conversation.MaxText || utf8.RuneCountInString(p.Version) > conversation.MaxText {
 		return invalid("name", "a plugin has a name, and name and version have at most %d characters", conversation.MaxText)
 	}
-	return d.exclusiveTx(ctx, "set plugin "+p.Name, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "set plugin "+p.Name, func(t *Tx) error {
 		before, installed, err := sqldb.First(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, p.Name)
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 
 // RemovePlugin uninstalls the plugin. It is refused with invalid_payload if the plugin is not installed.
 func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
-	return d.exclusiveTx(ctx, "remove plugin "+name, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "remove plugin "+name, func(t *Tx) error {
 		before, installed, err := sqldb.First(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, name)
 		switch {
 		case err != nil:
@@ -87,7 +87,7 @@ func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
 const selectTransferPlugin = `SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1`
 
 // transferPlugin returns the name of such a plugin, or "" when there is none.
-func (t *transaction) transferPlugin(ctx context.Context) (string, error) {
+func (t *Tx) transferPlugin(ctx context.Context) (string, error) {
 	name, _, err := sqldb.First(ctx, t, sqldb.Value[string], selectTransferPlugin)
 	return name, err
 }

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"crypto/rand"
@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
 	"github.com/baton-transfers/baton/internal/sqldb"
@@ -78,125 +80,125 @@ func testPostgresRefuses(t *testing.T, server *databases) {
 			if test.sentence == "" {
 				database, test.sentence = at("guarded", func(u *url.URL) { u.User = url.UserPassword("guest", "guest") }), "doesn't let this user make tables"
 			}
-			_, err := Open(t.Context(), database, Options{})
+			_, err := desk.Open(t.Context(), database, desk.Options{})
 			require.ErrorContains(t, err, test.sentence)
 			require.NotContains(t, err.Error(), secret)
-			require.NotContains(t, Named(database), secret)
+			require.NotContains(t, desk.Named(database), secret)
 		})
 	}
-	require.Equal(t, "postgres://baton@db.example.com/desk", Named("postgres://baton:"+secret+"@db.example.com/desk?password="+secret))
-	require.Equal(t, "postgres://…", Named("postgres://baton:"+secret+"@db.example.com:port/desk"))
+	require.Equal(t, "postgres://baton@db.example.com/desk", desk.Named("postgres://baton:"+secret+"@db.example.com/desk?password="+secret))
+	require.Equal(t, "postgres://…", desk.Named("postgres://baton:"+secret+"@db.example.com:port/desk"))
 }
 
 // A newer build that is to copy a desk in use must not leave tables that the running build cannot start on again.
 func TestCopyOfADeskInUseTouchesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "desk.db")
-	d, err := Open(t.Context(), path, Options{})
+	d, err := desk.Open(t.Context(), path, desk.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	_, err = Copy(t.Context(), path, "postgres://baton@127.0.0.1:1/desk") // no server is there, which is found out later
+	_, err = desk.Copy(t.Context(), path, "postgres://baton@127.0.0.1:1/desk") // no server is there, which is found out later
 	require.ErrorContains(t, err, "is open in another program")
 }
 
 // testCopy copies a desk with data in all tables, and reads both.
-func testCopy(t *testing.T, h *house) {
+func testCopy(t *testing.T, h *environment) {
 	path := filepath.Join(t.TempDir(), "desk.db")
-	from := &house{t: t, database: path, clock: newClock()}
-	d, err := Open(t.Context(), path, Options{Now: from.clock.now})
+	from := &environment{&desktest.Environment{T: t, Database: path, Clock: desktest.NewClock()}}
+	d, err := desk.Open(t.Context(), path, desk.Options{Now: from.Clock.Now})
 	require.NoError(t, err)
 	from.Desk = d
 	from.callback("https://example.com/events")
 	from.liveADay()
-	th := from.start("support", func(c *conversation.StartCommand) {
+	th := from.Start("support", func(c *conversation.StartCommand) {
 		c.Customer.Name, c.Attributes = "Çrystal \\ 'Minh' 💬", conversation.Attributes{"lines": json.RawMessage(`"one\n\\ 'two'"`)}
-	}).follow()
+	}).Follow()
 	from.keepOneOfEach(th)
-	before, reads := from.contents(), from.readsOfCopy(th)
+	before, reads := from.Contents(), from.readsOfCopy(th)
 	for table, rows := range before { // an empty table would hide a copy that copies nothing
 		require.NotEmpty(t, rows, table)
 	}
 
-	_, err = Copy(t.Context(), path, h.database)
+	_, err = desk.Copy(t.Context(), path, h.Database)
 	require.ErrorContains(t, err, "is open in another program: stop every worker")
 	require.NoError(t, d.Close())
-	tables, err := Copy(t.Context(), path, h.database)
+	tables, err := desk.Copy(t.Context(), path, h.Database)
 	require.NoError(t, err)
 	require.Len(t, tables, len(before))
 	for _, table := range tables {
 		require.Equal(t, int64(len(before[table.Name])), table.Rows, table.Name)
 		require.NotEqual(t, strings.Repeat("0", 16), table.Checksum)
 	}
-	h.clock = from.clock
-	h.now = from.clock.now
-	require.Equal(t, before, h.contents())
-	require.Equal(t, reads, h.readsOfCopy(&thread{h: h, sid: th.sid}))
-	moved := &thread{h: h, sid: th.sid, state: th.state} // the conversation continues on the copy
-	moved.accept(moved.task().Agent)
+	h.Clock = from.Clock
+	h.SetClock(from.Clock.Now)
+	require.Equal(t, before, h.Contents())
+	require.Equal(t, reads, h.readsOfCopy(&desktest.Conversation{H: h.Environment, SID: th.SID}))
+	moved := &desktest.Conversation{H: h.Environment, SID: th.SID, State: th.State} // the conversation continues on the copy
+	moved.Accept(moved.Task().Agent)
 	requireShown(t, h, moved)
 
-	_, err = Copy(t.Context(), path, h.database)
+	_, err = desk.Copy(t.Context(), path, h.Database)
 	require.ErrorContains(t, err, "has a desk with something in it already (table agents)")
-	for _, wrong := range [][2]string{{h.database, h.database}, {path, path}} {
-		_, err = Copy(t.Context(), wrong[0], wrong[1])
+	for _, wrong := range [][2]string{{h.Database, h.Database}, {path, path}} {
+		_, err = desk.Copy(t.Context(), wrong[0], wrong[1])
 		require.ErrorContains(t, err, "name it as")
 	}
 }
 
 // keepOneOfEach adds rows to the tables that liveADay leaves empty.
-func (h *house) keepOneOfEach(th *thread) {
-	h.t.Helper()
-	ctx := h.t.Context()
+func (h *environment) keepOneOfEach(th *desktest.Conversation) {
+	h.T.Helper()
+	ctx := h.T.Context()
 	must := func(_ any, err error) {
-		h.t.Helper()
-		require.NoError(h.t, err)
+		h.T.Helper()
+		require.NoError(h.T, err)
 	}
 	must(h.AddActivity(ctx, "Lunch", false))
-	must(h.SaveWorkflow(ctx, Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
-	must(h.AddParticipant(ctx, Participant{Conversation: th.sid, Identity: "friend"}))
-	must(h.OpenDraft(ctx, Draft{Channel: conversation.ChannelWeb, Details: Details{UniqueName: "order-7"}}))
-	_, _, err := h.AddKey(ctx, Key{Name: "shop", Role: KeyService})
+	must(h.SaveWorkflow(ctx, desk.Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
+	must(h.AddParticipant(ctx, desk.Participant{Conversation: th.SID, Identity: "friend"}))
+	must(h.OpenDraft(ctx, desk.Draft{Channel: conversation.ChannelWeb, Details: desk.Details{UniqueName: "order-7"}}))
+	_, _, err := h.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService})
 	must(nil, err)
-	must(nil, h.SetPlugin(ctx, Plugin{Name: "dialpad"}))
-	must(nil, h.BindIdentity(ctx, th.task().Agent, "https://login.example.com", "1"))
-	must(nil, h.NoteRefusal(ctx, th.sid, "alice", conversation.CodeWrapupPending))
+	must(nil, h.SetPlugin(ctx, desk.Plugin{Name: "dialpad"}))
+	must(nil, h.BindIdentity(ctx, th.Task().Agent, "https://login.example.com", "1"))
+	must(nil, h.NoteRefusal(ctx, th.SID, "alice", conversation.CodeWrapupPending))
 	must(h.Lease(ctx, "list conversations", time.Minute))
-	must(nil, h.MarkRead(ctx, th.sid, "alice", 1))
-	must(nil, h.KeepAnswer(ctx, "token", Answer{Request: "request", Status: 201, Body: "{}"}))
-	h.staff("sales", "sam", "sue")
-	h.start("sales").sync() // matched, and not confirmed
-	h.start("sales").follow()
-	h.start("sales").sync()
-	must(nil, h.SetPresence(ctx, "sue", PresenceBreak)) // an offer is to be declined
+	must(nil, h.MarkRead(ctx, th.SID, "alice", 1))
+	must(nil, h.KeepAnswer(ctx, "token", desk.Answer{Request: "request", Status: 201, Body: "{}"}))
+	h.Staff("sales", "sam", "sue")
+	h.Start("sales").Sync() // matched, and not confirmed
+	h.Start("sales").Follow()
+	h.Start("sales").Sync()
+	must(nil, h.SetPresence(ctx, "sue", desk.PresenceBreak)) // an offer is to be declined
 	h.queueWebhooks()
 }
 
 // readsOfCopy are answers of the desk that combine many rows in order.
-func (h *house) readsOfCopy(th *thread) (answers []any) {
-	h.t.Helper()
+func (h *environment) readsOfCopy(th *desktest.Conversation) (answers []any) {
+	h.T.Helper()
 	read := func(answer any, err error) {
-		h.t.Helper()
-		require.NoError(h.t, err)
+		h.T.Helper()
+		require.NoError(h.T, err)
 		answers = append(answers, answer)
 	}
-	ctx, now := h.t.Context(), h.clock.now()
-	read(h.Thread(ctx, th.sid, AsSystem(), 100))
+	ctx, now := h.T.Context(), h.Clock.Now()
+	read(h.Thread(ctx, th.SID, desk.AsSystem(), 100))
 	read(h.Agents(ctx))
 	read(h.Queues(ctx))
-	read(h.TaskList(ctx, TaskFilter{}, Page{Limit: MaxPage}))
-	read(h.ConversationList(ctx, ConversationFilter{}, Page{Limit: MaxPage}))
-	read(h.AuditList(ctx, AuditFilter{}, Page{Limit: MaxPage}))
-	read(h.AllEvents(ctx, 0, MaxPage))
-	read(h.Insights(ctx, InsightFilter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
+	read(h.TaskList(ctx, desk.TaskFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(h.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(h.AuditList(ctx, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(h.AllEvents(ctx, 0, desk.MaxPage))
+	read(h.Insights(ctx, desk.InsightFilter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
 	read(h.Settings(ctx))
 	read(h.Account(ctx))
 	return answers
 }
 
 // testPostgresPlans checks the query plans of the most frequent queries at a very large desk.
-func testPostgresPlans(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	th := h.start("support").follow()
+func testPostgresPlans(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	th := h.Start("support").Follow()
 	for _, fill := range []string{
 		`INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events, messages, gone, created_at, closed_at)
 			SELECT 'CH' || i, 'closed', 'web', '', '', 1, 1, 1, 0, i, 0 FROM generate_series(1, 20000) i`,
@@ -207,11 +209,11 @@ func testPostgresPlans(t *testing.T, h *house) {
 		`INSERT INTO events (position, conversation, number, name, at, event) SELECT 1000 + i, 'CH' || i, 1, 'task.created', i, '{}' FROM generate_series(1, 20000) i`,
 		`ANALYZE`,
 	} {
-		_, err := h.db.Writer().ExecContext(t.Context(), fill)
+		_, err := h.DB().Writer().ExecContext(t.Context(), fill)
 		require.NoError(t, err)
 	}
 	var locksTasks, locksConversation, skips string
-	require.NoError(t, h.writeTx(t.Context(), false, func(tx *transaction) error {
+	require.NoError(t, h.WriteTx(t.Context(), func(tx *desk.Tx) error {
 		locksTasks, locksConversation, skips = tx.RowsOf("tasks"), tx.RowsOf("conversations"), tx.SkipLocked("tasks")
 		return nil
 	}))
@@ -220,13 +222,13 @@ func testPostgresPlans(t *testing.T, h *house) {
 		query, index string
 		args         []any
 	}{
-		{`SELECT ` + waitingTaskColumns + ` FROM tasks WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
+		{`SELECT ` + desk.WaitingTaskColumns + ` FROM tasks WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
 			ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4` + skips, "tasks_in_line", []any{"support", "web", 8, 0}},
-		{selectLiveTasksOf + locksTasks, "tasks_by_conversation", []any{th.sid}},
-		{selectConversationRow + locksConversation, "conversations_pkey", []any{th.sid}},
+		{desk.SelectLiveTasksOf + locksTasks, "tasks_by_conversation", []any{th.SID}},
+		{desk.SelectConversationRow + locksConversation, "conversations_pkey", []any{th.SID}},
 		{`SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending'`, "tasks_live_by_agent", []any{"alice", "web"}},
 		{`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, "events_pkey", []any{20900, 50}},
-		{selectTasks + ` WHERE t.conversation = $1 ORDER BY t.placement`, "tasks_by_conversation", []any{th.sid}},
+		{desk.SelectTasks + ` WHERE t.conversation = $1 ORDER BY t.placement`, "tasks_by_conversation", []any{th.SID}},
 	} {
 		plan := h.explain(hot.query, hot.args...)
 		require.Contains(t, plan, hot.index, hot.query)
@@ -235,11 +237,11 @@ func testPostgresPlans(t *testing.T, h *house) {
 	}
 }
 
-func (h *house) explain(query string, args ...any) string {
-	h.t.Helper()
+func (h *environment) explain(query string, args ...any) string {
+	h.T.Helper()
 	var plan []string
-	require.NoError(h.t, h.exclusiveTx(h.t.Context(), "explain", func(t *transaction) (err error) {
-		plan, err = sqldb.All(h.t.Context(), t, sqldb.Value[string], `EXPLAIN `+query, args...)
+	require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "explain", func(t *desk.Tx) (err error) {
+		plan, err = sqldb.All(h.T.Context(), t, sqldb.Value[string], `EXPLAIN `+query, args...)
 		return err
 	}))
 	return strings.Join(plan, "\n")
@@ -273,49 +275,49 @@ func (s *databases) database(t testing.TB) string {
 }
 
 // testRoleWithoutDDL runs a desk as a role that changes no tables.
-func testRoleWithoutDDL(t *testing.T, h *house) {
+func testRoleWithoutDDL(t *testing.T, h *environment) {
 	ctx := t.Context()
-	admin, err := pgx.Connect(ctx, h.database)
+	admin, err := pgx.Connect(ctx, h.Database)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, admin.Close(ctx)) }()
 	role := "run_" + strings.ToLower(rand.Text()[:8])
 	_, err = admin.Exec(ctx, `REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE `+role+` LOGIN PASSWORD 'run'`)
 	require.NoError(t, err)
-	address, err := url.Parse(h.database)
+	address, err := url.Parse(h.Database)
 	require.NoError(t, err)
 	address.User = url.UserPassword(role, "run")
-	_, err = Open(ctx, address.String(), Options{})
+	_, err = desk.Open(ctx, address.String(), desk.Options{})
 	require.ErrorContains(t, err, "run `starter desk migrate` as the tables' owner, then `starter desk grants")
-	_, err = Grant(ctx, h.database, "no_such_role")
+	_, err = desk.Grant(ctx, h.Database, "no_such_role")
 	require.ErrorContains(t, err, "there is no role no_such_role: create it first")
-	_, err = Grant(ctx, h.database, `run"; DROP TABLE agents; --`)
+	_, err = desk.Grant(ctx, h.Database, `run"; DROP TABLE agents; --`)
 	require.ErrorContains(t, err, "is not the name of a role")
 	var owner string
 	require.NoError(t, admin.QueryRow(ctx, `SELECT current_user`).Scan(&owner))
-	_, err = Grant(ctx, h.database, owner)
+	_, err = desk.Grant(ctx, h.Database, owner)
 	require.ErrorContains(t, err, "connects as "+owner+" itself", "the owner would lose the right to record migrations")
-	granted, err := Grant(ctx, h.database, role)
+	granted, err := desk.Grant(ctx, h.Database, role)
 	require.NoError(t, err)
 	require.False(t, granted.MayCreate)
 
-	running := &house{t: t, database: address.String(), clock: h.clock}
-	running.Desk = running.open()
-	running.transfersOn()
-	running.staff("support", "alice")
-	th := running.start("support").follow()
-	th.accept("alice")
-	_, err = running.Say(ctx, NewMessage{Conversation: th.sid, From: FromCustomer, Text: "hello"})
+	running := &environment{&desktest.Environment{T: t, Database: address.String(), Clock: h.Clock}}
+	running.Desk = running.Reopen()
+	running.TransfersOn()
+	running.Staff("support", "alice")
+	th := running.Start("support").Follow()
+	th.Accept("alice")
+	_, err = running.Say(ctx, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello"})
 	require.NoError(t, err)
-	require.NoError(t, running.Sessions().Commit("session", []byte("x"), h.clock.now().Add(time.Hour)))
-	_, _, err = running.AddKey(ctx, Key{Name: "shop", Role: KeyService})
+	require.NoError(t, running.Sessions().Commit("session", []byte("x"), h.Clock.Now().Add(time.Hour)))
+	_, _, err = running.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService})
 	require.NoError(t, err)
-	th.end("alice")
-	th.sync()
+	th.End("alice")
+	th.Sync()
 
 	as, err := pgx.Connect(ctx, address.String())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, as.Close(ctx)) }()
-	for _, forbidden := range []string{`CREATE TABLE mine (x int)`, `ALTER TABLE agents ADD COLUMN x int`, `DROP TABLE agents`, `TRUNCATE agents`, `DELETE FROM ` + schema().VersionTable} {
+	for _, forbidden := range []string{`CREATE TABLE mine (x int)`, `ALTER TABLE agents ADD COLUMN x int`, `DROP TABLE agents`, `TRUNCATE agents`, `DELETE FROM ` + desk.Schema().VersionTable} {
 		_, err = as.Exec(ctx, forbidden)
 		require.Error(t, err, forbidden)
 	}
@@ -323,8 +325,8 @@ func testRoleWithoutDDL(t *testing.T, h *house) {
 	require.NoError(t, err)
 	_, err = as.Exec(ctx, `INSERT INTO later VALUES (1)`)
 	require.NoError(t, err, "the tables of later versions too")
-	_, err = admin.Exec(ctx, `DROP TABLE later; DELETE FROM `+schema().VersionTable+` WHERE version_id >= 8; DROP TABLE identities`)
+	_, err = admin.Exec(ctx, `DROP TABLE later; DELETE FROM `+desk.Schema().VersionTable+` WHERE version_id >= 8; DROP TABLE identities`)
 	require.NoError(t, err)
-	_, err = Open(ctx, address.String(), Options{})
+	_, err = desk.Open(ctx, address.String(), desk.Options{})
 	require.ErrorContains(t, err, "run `starter desk migrate` as the tables' owner")
 }

@@ -14,12 +14,12 @@ func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) 
 	if refusal := validPresence(presence); refusal != nil {
 		return refusal
 	}
-	return d.exclusiveTx(ctx, "set presence of "+name, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "set presence of "+name, func(t *Tx) error {
 		return t.choosePresence(ctx, name, presence, sqldb.Micros(d.now()))
 	})
 }
 
-func (t *transaction) choosePresence(ctx context.Context, name string, presence Presence, now int64) error {
+func (t *Tx) choosePresence(ctx context.Context, name string, presence Presence, now int64) error {
 	before, err := t.presenceOf(ctx, name)
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func (t *transaction) choosePresence(ctx context.Context, name string, presence 
 }
 
 // become sets the agent's activity, and the presence that belongs to it if that differs.
-func (t *transaction) become(ctx context.Context, name string, activity Activity, now int64) error {
+func (t *Tx) become(ctx context.Context, name string, activity Activity, now int64) error {
 	before, err := t.presenceOf(ctx, name)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (t *transaction) become(ctx context.Context, name string, activity Activity
 	return t.setPresence(ctx, name, before, activity.Presence, now)
 }
 
-func (t *transaction) setPresence(ctx context.Context, name string, before, presence Presence, now int64) error {
+func (t *Tx) setPresence(ctx context.Context, name string, before, presence Presence, now int64) error {
 	if _, err := t.Exec(ctx, `UPDATE agents SET presence = $2, presence_at = $3 WHERE name = $1`, name, string(presence), now); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (t *transaction) setPresence(ctx context.Context, name string, before, pres
 }
 
 // leave declines the offers and releases the matches of an agent who is no longer available.
-func (t *transaction) leave(ctx context.Context, name string, now int64) error {
+func (t *Tx) leave(ctx context.Context, name string, now int64) error {
 	declined, err := t.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
 		SELECT sid, task, conversation, agent, CAST($2 AS BIGINT), CAST($2 AS BIGINT), 0 FROM reservations WHERE agent = $1 AND status = 'pending'
 		ON CONFLICT (reservation) DO NOTHING`, name, now)
@@ -97,7 +97,7 @@ func (t *transaction) leave(ctx context.Context, name string, now int64) error {
 }
 
 // declineForAbsent declines an offer to an agent who cannot take it any more.
-func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conversation.Event, now int64) error {
+func (t *Tx) declineForAbsent(ctx context.Context, sid string, e conversation.Event, now int64) error {
 	if _, err := t.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
 		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
 		return wrap("decline "+e.Reservation, err)
@@ -108,7 +108,7 @@ func (t *transaction) declineForAbsent(ctx context.Context, sid string, e conver
 
 // timeoutActivity makes an agent unavailable who let an offer expire, unless they have become available again
 // since. [Desk.Notices] tells the agent why.
-func (t *transaction) timeoutActivity(ctx context.Context, sid string, e conversation.Event, now int64) error {
+func (t *Tx) timeoutActivity(ctx context.Context, sid string, e conversation.Event, now int64) error {
 	expired, found, err := sqldb.First(ctx, t, sqldb.Value[string],
 		`SELECT name FROM agents WHERE name = $1 AND presence = 'available' AND presence_at <= $2`, e.Agent, sqldb.Micros(e.At))
 	if err != nil || !found {

@@ -86,7 +86,7 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 	if err != nil {
 		return "", err
 	}
-	err = d.exclusiveTx(ctx, "add queue "+q.Name, func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "add queue "+q.Name, func(t *Tx) error {
 		added := q
 		if added.Name == "" {
 			if added.Name, err = t.nameFor(ctx, ofQueue, "queues", q.FriendlyName); err != nil {
@@ -107,7 +107,7 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 }
 
 // addQueue adds a queue that has no members yet.
-func (t *transaction) addQueue(ctx context.Context, q NewQueue, now int64) error {
+func (t *Tx) addQueue(ctx context.Context, q NewQueue, now int64) error {
 	added, err := t.Exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at, folded)
 		VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (name) DO NOTHING`,
 		q.Name, conversation.QueueSID(q.Name), q.FriendlyName, q.TargetWorkers, now, searchKey(q.Name, q.FriendlyName))
@@ -140,7 +140,7 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 			return err
 		}
 	}
-	return d.exclusiveTx(ctx, "change queue "+name, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "change queue "+name, func(t *Tx) error {
 		before, err := t.queue(ctx, name)
 		if err != nil {
 			return err
@@ -173,7 +173,7 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 }
 
 // aim sets the queue's expression, and the members that it selects.
-func (t *transaction) aim(ctx context.Context, queue Queue, target string, members *population, now int64) error {
+func (t *Tx) aim(ctx context.Context, queue Queue, target string, members *population, now int64) error {
 	if err := t.audit(ctx, now, changed{"queue.target_workers", queue.Name, queue.TargetWorkers, target}); err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (t *transaction) aim(ctx context.Context, queue Queue, target string, membe
 // RemoveQueue removes a queue that no live task belongs to. Otherwise it is refused with invalid_payload, because a
 // task that no agent accepts returns to its queue.
 func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
-	return d.exclusiveTx(ctx, "remove queue "+name, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "remove queue "+name, func(t *Tx) error {
 		before, err := t.queue(ctx, name)
 		if err != nil {
 			return err
@@ -214,11 +214,11 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 
 // AddMember adds the agent to the queue. It does nothing if the agent is a member already.
 func (d *Desk) AddMember(ctx context.Context, queue, agent string) error {
-	return d.exclusiveTx(ctx, "add "+agent+" to queue "+queue, func(t *transaction) error { return t.addMember(ctx, queue, agent, sqldb.Micros(d.now())) })
+	return d.ExclusiveTx(ctx, "add "+agent+" to queue "+queue, func(t *Tx) error { return t.addMember(ctx, queue, agent, sqldb.Micros(d.now())) })
 }
 
 // mayChangeMember refuses an unknown queue or agent, and a queue whose members follow an expression.
-func (t *transaction) mayChangeMember(ctx context.Context, queue, agent string) error {
+func (t *Tx) mayChangeMember(ctx context.Context, queue, agent string) error {
 	if err := t.knowQueue(ctx, queue); err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (t *transaction) mayChangeMember(ctx context.Context, queue, agent string) 
 	return t.filledByHand(ctx, queue)
 }
 
-func (t *transaction) addMember(ctx context.Context, queue, agent string, now int64) error {
+func (t *Tx) addMember(ctx context.Context, queue, agent string, now int64) error {
 	if err := t.mayChangeMember(ctx, queue, agent); err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (t *transaction) addMember(ctx context.Context, queue, agent string, now in
 }
 
 // join adds an agent to a queue, which both exist, and reports whether the agent was not on it before.
-func (t *transaction) join(ctx context.Context, queue, agent string) (bool, error) {
+func (t *Tx) join(ctx context.Context, queue, agent string) (bool, error) {
 	t.afterCommit.place = true
 	joined, err := t.Exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
 		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
@@ -250,10 +250,10 @@ func (t *transaction) join(ctx context.Context, queue, agent string) (bool, erro
 
 // RemoveMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
 func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
-	return d.exclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *transaction) error { return t.removeMember(ctx, queue, agent, sqldb.Micros(d.now())) })
+	return d.ExclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *Tx) error { return t.removeMember(ctx, queue, agent, sqldb.Micros(d.now())) })
 }
 
-func (t *transaction) removeMember(ctx context.Context, queue, agent string, now int64) error {
+func (t *Tx) removeMember(ctx context.Context, queue, agent string, now int64) error {
 	if err := t.mayChangeMember(ctx, queue, agent); err != nil {
 		return err
 	}
@@ -266,12 +266,12 @@ func (t *transaction) removeMember(ctx context.Context, queue, agent string, now
 
 // SetMembers makes exactly these agents the members of the queue.
 func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) error {
-	return d.exclusiveTx(ctx, "set the members of queue "+queue, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "set the members of queue "+queue, func(t *Tx) error {
 		return t.setMembers(ctx, queue, agents, sqldb.Micros(d.now()))
 	})
 }
 
-func (t *transaction) setMembers(ctx context.Context, queue string, agents []string, now int64) error {
+func (t *Tx) setMembers(ctx context.Context, queue string, agents []string, now int64) error {
 	if err := t.knowQueue(ctx, queue); err != nil {
 		return err
 	}
@@ -292,7 +292,7 @@ func setOf(names []string) map[string]bool {
 }
 
 // changeMembers removes and adds members of a queue, as one change in the audit list.
-func (t *transaction) changeMembers(ctx context.Context, queue string, join, leave []string, now int64) error {
+func (t *Tx) changeMembers(ctx context.Context, queue string, join, leave []string, now int64) error {
 	if err := t.filledByHand(ctx, queue); err != nil {
 		return err
 	}
@@ -327,14 +327,14 @@ func (t *transaction) changeMembers(ctx context.Context, queue string, join, lea
 
 // Queues returns the queues by name.
 func (d *Desk) Queues(ctx context.Context) (queues []Queue, err error) {
-	err = d.readTx(ctx, "read queues", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read queues", func(t *Tx) error {
 		queues, err = t.queues(ctx)
 		return err
 	})
 	return queues, err
 }
 
-func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
+func (t *Tx) queues(ctx context.Context) ([]Queue, error) {
 	queues, err := sqldb.All(ctx, t, func(r sqldb.Row) (q Queue, err error) {
 		err = r.Scan(&q.Name, &q.SID, &q.FriendlyName, &q.TargetWorkers, sqldb.Instant(&q.CreatedAt), sqldb.Instant(&q.UpdatedAt), &q.Waiting, sqldb.Instant(&q.WaitingSince))
 		q.FriendlyName, q.Members = cmp.Or(q.FriendlyName, q.Name), []string{}
@@ -365,7 +365,7 @@ func (t *transaction) queues(ctx context.Context) ([]Queue, error) {
 
 // queue returns the configuration of the queue of that name, without members and tasks. It is refused with
 // unknown_queue.
-func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
+func (t *Tx) queue(ctx context.Context, name string) (Queue, error) {
 	queue, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (q Queue, err error) {
 		err = r.Scan(&q.Name, &q.FriendlyName, &q.TargetWorkers)
 		q.FriendlyName = cmp.Or(q.FriendlyName, q.Name)
@@ -378,7 +378,7 @@ func (t *transaction) queue(ctx context.Context, name string) (Queue, error) {
 }
 
 // knowQueue refuses the name of a queue that does not exist.
-func (t *transaction) knowQueue(ctx context.Context, name string) error {
+func (t *Tx) knowQueue(ctx context.Context, name string) error {
 	_, found, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM queues WHERE name = $1`, name)
 	if err == nil && !found {
 		return unknownQueue(name)

@@ -65,7 +65,7 @@ func (e extent) chooses(n int) (condition string, args []any) {
 
 // allow returns how much of the conversation the reader may read. It refuses a reader who may not read it, with
 // not_your_task or unknown_agent.
-func (t *transaction) allow(ctx context.Context, reader Reader, sid string) (extent, error) {
+func (t *Tx) allow(ctx context.Context, reader Reader, sid string) (extent, error) {
 	if _, err := t.conversationStatus(ctx, sid); err != nil {
 		return extent{}, err
 	}
@@ -80,7 +80,7 @@ func (t *transaction) allow(ctx context.Context, reader Reader, sid string) (ext
 	return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "no reader is named: name an agent")
 }
 
-func (t *transaction) allowAgent(ctx context.Context, name, sid string) (extent, error) {
+func (t *Tx) allowAgent(ctx context.Context, name, sid string) (extent, error) {
 	role, found, err := sqldb.First(ctx, t, sqldb.Value[Role], `SELECT role FROM agents WHERE name = $1`, name)
 	switch {
 	case err != nil:
@@ -95,7 +95,7 @@ func (t *transaction) allowAgent(ctx context.Context, name, sid string) (extent,
 
 // turnExtent returns how much of the conversation the agent may read by their tasks in it, independent of their
 // role.
-func (t *transaction) turnExtent(ctx context.Context, agent, sid string) (extent, error) {
+func (t *Tx) turnExtent(ctx context.Context, agent, sid string) (extent, error) {
 	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 AND t.agent = $2
 		AND t.status IN ('reserved', 'assigned', 'wrapping') ORDER BY t.placement`, sid, agent)
 	if err != nil {
@@ -117,7 +117,7 @@ func (t *transaction) turnExtent(ctx context.Context, agent, sid string) (extent
 
 // extentOf also bounds a turn by the length of the transcript when the desk learned of its end, because the clocks
 // of different hosts differ.
-func (t *transaction) extentOf(ctx context.Context, turn conversation.Turn) (extent, error) {
+func (t *Tx) extentOf(ctx context.Context, turn conversation.Turn) (extent, error) {
 	if turn.Whole() {
 		return extent{}, nil
 	}
@@ -129,14 +129,14 @@ func (t *transaction) extentOf(ctx context.Context, turn conversation.Turn) (ext
 }
 
 // allowNotes refuses the readers that allow refuses, and every customer.
-func (t *transaction) allowNotes(ctx context.Context, reader Reader, sid string) (extent, error) {
+func (t *Tx) allowNotes(ctx context.Context, reader Reader, sid string) (extent, error) {
 	if reader.kind == readerCustomer {
 		return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "notes are for agents and supervisors only")
 	}
 	return t.allow(ctx, reader, sid)
 }
 
-func (t *transaction) conversationStatus(ctx context.Context, sid string) (conversation.ConversationStatus, error) {
+func (t *Tx) conversationStatus(ctx context.Context, sid string) (conversation.ConversationStatus, error) {
 	status, found, err := sqldb.First(ctx, t, sqldb.Value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
 	if err == nil && !found {
 		return "", ErrUnknownConversation

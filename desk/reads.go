@@ -88,7 +88,7 @@ type LoggedEvent struct {
 
 // Conversation returns the conversation with that SID, or [ErrUnknownConversation].
 func (d *Desk) Conversation(ctx context.Context, sid string) (c Conversation, err error) {
-	err = d.readTx(ctx, "read conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read conversation "+sid, func(t *Tx) error {
 		c, err = t.conversation(ctx, sid)
 		return err
 	})
@@ -97,7 +97,7 @@ func (d *Desk) Conversation(ctx context.Context, sid string) (c Conversation, er
 
 // Conversations returns the conversations that the filter chooses, newest first.
 func (d *Desk) Conversations(ctx context.Context, f Filter) (found []Conversation, err error) {
-	err = d.readTx(ctx, "read conversations", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read conversations", func(t *Tx) error {
 		found, err = t.conversations(ctx, f)
 		return err
 	})
@@ -106,7 +106,7 @@ func (d *Desk) Conversations(ctx context.Context, f Filter) (found []Conversatio
 
 // Tasks returns the conversation's tasks, oldest first.
 func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) {
-	err = d.readTx(ctx, "read the tasks of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the tasks of conversation "+sid, func(t *Tx) error {
 		tasks, err = sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
 		return err
 	})
@@ -115,7 +115,7 @@ func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) 
 
 // Task returns the task with that SID. It is refused with no_such_task when there is none.
 func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
-	err = d.queryOne(ctx, "read task "+sid, func(t *transaction) error {
+	err = d.QueryOne(ctx, "read task "+sid, func(t *Tx) error {
 		task, err = only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
 		return err
 	})
@@ -124,7 +124,7 @@ func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
 
 // Reservations returns the conversation's reservations, oldest first.
 func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Reservation, err error) {
-	err = d.readTx(ctx, "read the reservations of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the reservations of conversation "+sid, func(t *Tx) error {
 		reservations, err = sqldb.All(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 ORDER BY number`, sid)
 		return err
 	})
@@ -133,7 +133,7 @@ func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Res
 
 // Reservation returns the reservation with that SID. It is refused with no_reservation when there is none.
 func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reservation, err error) {
-	err = d.queryOne(ctx, "read reservation "+sid, func(t *transaction) error {
+	err = d.QueryOne(ctx, "read reservation "+sid, func(t *Tx) error {
 		reservation, err = only(ctx, t, conversation.CodeNoReservation, scanReservation, selectReservations+` WHERE sid = $1`, sid)
 		return err
 	})
@@ -142,7 +142,7 @@ func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reserva
 
 // Transfers returns the conversation's transfers with their last attempts, oldest first.
 func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer, err error) {
-	err = d.readTx(ctx, "read the transfers of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the transfers of conversation "+sid, func(t *Tx) error {
 		// Each transfer made a task, and the tasks are ordered by placement.
 		if transfers, err = sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 			return err
@@ -159,7 +159,7 @@ func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer,
 
 // Transfer returns the transfer with that SID. It is refused with no_active_transfer when there is none.
 func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err error) {
-	err = d.readTx(ctx, "read transfer "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read transfer "+sid, func(t *Tx) error {
 		transfer, err = only(ctx, t, conversation.CodeNoActiveTransfer, scanTransfer, selectTransfers+` WHERE x.sid = $1`, sid)
 		return err
 	})
@@ -168,7 +168,7 @@ func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err
 
 // Events returns the conversation's events in order.
 func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Event, err error) {
-	err = d.readTx(ctx, "read the events of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the events of conversation "+sid, func(t *Tx) error {
 		events, err = sqldb.All(ctx, t, func(r sqldb.Row) (conversation.Event, error) {
 			e, err := scanEvent(r)
 			return e.Event, err
@@ -185,7 +185,7 @@ func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (
 	if limit <= 0 {
 		limit = 100
 	}
-	err = d.readTx(ctx, fmt.Sprintf("read the event log after %d", after), func(t *transaction) error {
+	err = d.ReadTx(ctx, fmt.Sprintf("read the event log after %d", after), func(t *Tx) error {
 		events, err = sqldb.All(ctx, t, scanEvent,
 			`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
 		return err
@@ -194,7 +194,7 @@ func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (
 }
 
 // only returns the row with the SID, or refuses with the code when there is none.
-func only[T any](ctx context.Context, t *transaction, code conversation.Code, scan func(sqldb.Row) (T, error), query, sid string) (T, error) {
+func only[T any](ctx context.Context, t *Tx, code conversation.Code, scan func(sqldb.Row) (T, error), query, sid string) (T, error) {
 	found, ok, err := sqldb.First(ctx, t, scan, query, sid)
 	if err == nil && !ok {
 		return found, conversation.Refuse(code, conversation.Details{}, "the desk has no record of %s: check the SID", sid)
@@ -213,7 +213,7 @@ func scanConversation(r sqldb.Row) (c Conversation, err error) {
 	return c, err
 }
 
-func (t *transaction) conversation(ctx context.Context, sid string) (Conversation, error) {
+func (t *Tx) conversation(ctx context.Context, sid string) (Conversation, error) {
 	found, err := t.withLiveTasks(ctx, selectConversations+` WHERE sid = $1`, sid)
 	if err == nil && len(found) == 0 {
 		return Conversation{}, ErrUnknownConversation
@@ -224,7 +224,7 @@ func (t *transaction) conversation(ctx context.Context, sid string) (Conversatio
 	return found[0], nil
 }
 
-func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversation, error) {
+func (t *Tx) conversations(ctx context.Context, f Filter) ([]Conversation, error) {
 	p := Page{Limit: f.Limit, Skip: max(f.Offset, 0)}
 	if p.Limit <= 0 {
 		p.Limit = 100
@@ -238,7 +238,7 @@ func (t *transaction) conversations(ctx context.Context, f Filter) ([]Conversati
 }
 
 // withLiveTasks reads the conversations of the query with their live tasks.
-func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...any) ([]Conversation, error) {
+func (t *Tx) withLiveTasks(ctx context.Context, query string, args ...any) ([]Conversation, error) {
 	found, err := sqldb.All(ctx, t, scanConversation, query, args...)
 	if err != nil {
 		return nil, err
@@ -262,7 +262,7 @@ func (t *transaction) withLiveTasks(ctx context.Context, query string, args ...a
 }
 
 // finish orders the live tasks of the conversations, and sets LastAgent and LastQueue of closed ones.
-func (t *transaction) finish(ctx context.Context, conversations ...*Conversation) error {
+func (t *Tx) finish(ctx context.Context, conversations ...*Conversation) error {
 	closed := map[string]*Conversation{}
 	for _, c := range conversations {
 		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.PendingSeq, b.PendingSeq) })

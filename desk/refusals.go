@@ -33,7 +33,7 @@ func (d *Desk) noteRefusal(ctx context.Context, sid, agent string, code conversa
 		sum := sha256.Sum256([]byte(id)) // an ID may be any text of any length
 		id = hex.EncodeToString(sum[:16])
 	}
-	return d.sharedTx(ctx, "note a refusal in conversation "+sid, func(t *transaction) error {
+	return d.SharedTx(ctx, "note a refusal in conversation "+sid, func(t *Tx) error {
 		noted, err := t.Exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
 			SELECT c.sid, $2, $3, c.channel, coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement DESC LIMIT 1), ''), $4, $5
 			FROM conversations c WHERE c.sid = $1

@@ -79,14 +79,14 @@ type Route struct {
 
 // Workflows returns the workflows, the default workflow first.
 func (d *Desk) Workflows(ctx context.Context) (found []Workflow, err error) {
-	err = d.readTx(ctx, "read workflows", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read workflows", func(t *Tx) error {
 		found, err = t.workflows(ctx)
 		return err
 	})
 	return found, err
 }
 
-func (t *transaction) workflows(ctx context.Context) ([]Workflow, error) {
+func (t *Tx) workflows(ctx context.Context) ([]Workflow, error) {
 	stored, err := sqldb.All(ctx, t, func(r sqldb.Row) (w Workflow, err error) {
 		err = r.Scan(&w.SID, &w.FriendlyName, &w.Configuration, sqldb.Instant(&w.CreatedAt), sqldb.Instant(&w.UpdatedAt))
 		return w, err
@@ -114,7 +114,7 @@ func (t *transaction) workflows(ctx context.Context) ([]Workflow, error) {
 	return append([]Workflow{own}, stored...), nil
 }
 
-func (t *transaction) workflow(ctx context.Context, sid string) (Workflow, error) {
+func (t *Tx) workflow(ctx context.Context, sid string) (Workflow, error) {
 	workflows, err := t.workflows(ctx)
 	if err != nil {
 		return Workflow{}, err
@@ -142,7 +142,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 	if added {
 		w.SID = conversation.SIDOf(PrefixWorkflow, uuid.New())
 	}
-	err = d.exclusiveTx(ctx, "save workflow "+w.SID, func(t *transaction) error {
+	err = d.ExclusiveTx(ctx, "save workflow "+w.SID, func(t *Tx) error {
 		workflows, err := t.workflows(ctx)
 		if err != nil {
 			return err
@@ -192,7 +192,7 @@ func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
 	if sid == defaultWorkflow {
 		return invalid("workflow", "every desk has the default workflow: change it instead")
 	}
-	return d.exclusiveTx(ctx, "remove workflow "+sid, func(t *transaction) error {
+	return d.ExclusiveTx(ctx, "remove workflow "+sid, func(t *Tx) error {
 		before, err := t.workflow(ctx, sid)
 		if err != nil {
 			return err
@@ -321,7 +321,7 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 	if workflow == "" {
 		workflow = defaultWorkflow
 	}
-	err = d.readTx(ctx, "route a task by workflow "+workflow, func(t *transaction) error {
+	err = d.ReadTx(ctx, "route a task by workflow "+workflow, func(t *Tx) error {
 		w, err := t.workflow(ctx, workflow)
 		if err != nil {
 			return err
@@ -347,7 +347,7 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 }
 
 // queueOf returns the name of the queue with that SID.
-func (t *transaction) queueOf(ctx context.Context, sid string) (string, error) {
+func (t *Tx) queueOf(ctx context.Context, sid string) (string, error) {
 	name, found, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM queues WHERE sid = $1`, sid)
 	if err == nil && !found {
 		return "", conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: sid},
@@ -358,7 +358,7 @@ func (t *transaction) queueOf(ctx context.Context, sid string) (string, error) {
 
 // QueueName returns the name of the queue with that SID (WQ…). It is refused with unknown_queue when there is none.
 func (d *Desk) QueueName(ctx context.Context, sid string) (name string, err error) {
-	err = d.queryOne(ctx, "read queue "+sid, func(t *transaction) error {
+	err = d.QueryOne(ctx, "read queue "+sid, func(t *Tx) error {
 		name, err = t.queueOf(ctx, sid)
 		return err
 	})
@@ -374,7 +374,7 @@ type Labels struct {
 
 // Labels returns the labels of a task in that queue and conversation.
 func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, err error) {
-	err = d.queryOne(ctx, "read labels", func(t *transaction) error {
+	err = d.QueryOne(ctx, "read labels", func(t *Tx) error {
 		labels, _, err = sqldb.First(ctx, t, func(r sqldb.Row) (l Labels, err error) {
 			err = r.Scan(&l.Queue, &l.Workflow, &l.WorkflowName)
 			return l, err
@@ -390,7 +390,7 @@ func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, er
 // number of tasks.
 func (d *Desk) LabelsOf(ctx context.Context, tasks []Task) (labels map[string]Labels, err error) {
 	labels = make(map[string]Labels, len(tasks))
-	err = d.readTx(ctx, "read the labels of tasks", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the labels of tasks", func(t *Tx) error {
 		for part := range slices.Chunk(tasks, searchBatch) {
 			sids := make([]string, len(part))
 			for i, task := range part {

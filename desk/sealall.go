@@ -26,7 +26,7 @@ func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) 
 		for after := any(nil); ; {
 			var some int
 			var last any
-			err := d.exclusiveTx(ctx, "seal "+c.String(), func(t *transaction) (err error) {
+			err := d.ExclusiveTx(ctx, "seal "+c.String(), func(t *Tx) (err error) {
 				some, last, err = t.reseal(ctx, c, after)
 				return err
 			})
@@ -46,7 +46,7 @@ func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) 
 
 // reseal encrypts what must be encrypted in the next rows of a column, and returns the key of the last of them, or
 // nil after the last row.
-func (t *transaction) reseal(ctx context.Context, c sqldb.Column, after any) (sealed int, last any, err error) {
+func (t *Tx) reseal(ctx context.Context, c sqldb.Column, after any) (sealed int, last any, err error) {
 	condition, args := "", []any{sealedAtOnce}
 	if after != nil {
 		condition, args = ` WHERE `+c.Key+` > $2`, append(args, after)
@@ -79,14 +79,14 @@ func (t *transaction) reseal(ctx context.Context, c sqldb.Column, after any) (se
 }
 
 // resealed returns the stored text encrypted with the newest key, unchanged if it already is.
-func (t *transaction) resealed(c sqldb.Column, row, kept string) (string, error) {
+func (t *Tx) resealed(c sqldb.Column, row, kept string) (string, error) {
 	if c == eventReason {
 		return t.resealedEvent(row, kept)
 	}
 	return t.Seals().Reseal(c, row, kept) //nolint:wrapcheck // it names the column and the row
 }
 
-func (t *transaction) resealedEvent(row, kept string) (string, error) {
+func (t *Tx) resealedEvent(row, kept string) (string, error) {
 	var e conversation.Event
 	if err := json.Unmarshal([]byte(kept), &e); err != nil {
 		return "", wrap("decode event "+row, err)

@@ -98,7 +98,7 @@ func (d *Desk) ConversationPage(ctx context.Context, f Filter, search string, p 
 			return Matches{}, fmt.Errorf("wait for other searches: %w", ctx.Err())
 		}
 	}
-	err = d.readTx(ctx, "search conversations", func(t *transaction) error {
+	err = d.ReadTx(ctx, "search conversations", func(t *Tx) error {
 		found, err = t.conversationPage(ctx, f, wanted, p, d.searchBounds)
 		return err
 	})
@@ -251,7 +251,7 @@ func candidates(f Filter) sqldb.Listing[candidate] {
 	return list
 }
 
-func (t *transaction) conversationPage(ctx context.Context, f Filter, wanted searched, p Page, bounds searchBounds) (found Matches, err error) {
+func (t *Tx) conversationPage(ctx context.Context, f Filter, wanted searched, p Page, bounds searchBounds) (found Matches, err error) {
 	list := candidates(f)
 	switch {
 	case wanted.sid != "":
@@ -302,7 +302,7 @@ const (
 const perSearch = 50
 
 // search reads the list from the page's cursor on until the page is full, or the bounds are reached.
-func (t *transaction) search(ctx context.Context, list sqldb.Listing[candidate], wanted searched, p Page, bounds searchBounds) (Matches, error) {
+func (t *Tx) search(ctx context.Context, list sqldb.Listing[candidate], wanted searched, p Page, bounds searchBounds) (Matches, error) {
 	if p.Limit <= 0 {
 		p.Limit = perSearch
 	}
@@ -412,7 +412,7 @@ func nextChunk(batch []candidate) (chunk, rest []candidate) {
 
 // matches returns where the search is found, by conversation: first in the customer's name and address, then in
 // those of participants, then in the newest message that contains it.
-func (t *transaction) matches(ctx context.Context, chunk []candidate, wanted searched) (map[string]*Excerpt, error) {
+func (t *Tx) matches(ctx context.Context, chunk []candidate, wanted searched) (map[string]*Excerpt, error) {
 	found := map[string]*Excerpt{}
 	var rest []string
 	for _, c := range chunk {
@@ -480,7 +480,7 @@ func oneOf(sids []string) (places string, args []any) {
 }
 
 // complete adds the live tasks of the conversations, and the last agents and queues of closed ones.
-func (t *transaction) complete(ctx context.Context, entries []Match) error {
+func (t *Tx) complete(ctx context.Context, entries []Match) error {
 	for some := range slices.Chunk(entries, searchBatch) {
 		bySID := map[string]*Conversation{}
 		sids := make([]string, len(some))

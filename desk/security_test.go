@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"bytes"
@@ -12,48 +12,49 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 // testKeyUse checks when a key was last used: to the minute, with at most one write a minute.
-func testKeyUse(t *testing.T, h *house) {
+func testKeyUse(t *testing.T, h *environment) {
 	ctx := t.Context()
-	key, secret, err := h.AddKey(ctx, Key{Name: "shop", Role: KeyService, LastUsedAt: h.clock.now()})
+	key, secret, err := h.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService, LastUsedAt: h.Clock.Now()})
 	require.NoError(t, err)
 	require.Zero(t, key.LastUsedAt)
-	another := h.open()
+	another := h.Reopen()
 	used := func() time.Time {
 		keys, err := another.Keys(ctx)
 		require.NoError(t, err)
 		return keys[0].LastUsedAt
 	}
-	authenticate := func(d *Desk) {
+	authenticate := func(d *desk.Desk) {
 		_, err := d.Authenticate(ctx, key.SID, secret)
 		require.NoError(t, err)
 	}
 	require.Zero(t, used(), "never yet")
 	_, err = h.Authenticate(ctx, key.SID, "another")
-	require.ErrorIs(t, err, ErrCredentials)
+	require.ErrorIs(t, err, desk.ErrCredentials)
 	require.Zero(t, used(), "the key is unused")
 
-	first := h.clock.now()
+	first := h.Clock.Now()
 	authenticate(h.Desk)
 	require.Equal(t, first, used())
-	h.clock.advance(59 * time.Second)
+	h.Clock.Advance(59 * time.Second)
 	authenticate(h.Desk)
 	authenticate(another)
 	require.Equal(t, first, used())
-	h.clock.advance(time.Second)
+	h.Clock.Advance(time.Second)
 	authenticate(another)
 	require.Equal(t, first.Add(time.Minute), used())
 	authenticate(h.Desk)
 	require.Equal(t, first.Add(time.Minute), used(), "another process has recorded that minute")
 }
 
-func testIdentities(t *testing.T, h *house) {
+func testIdentities(t *testing.T, h *environment) {
 	ctx := t.Context()
 	const issuer, other = "https://login.example.com", "https://login.example.org"
-	h.staff("support", "alice", "bob")
+	h.Staff("support", "alice", "bob")
 	bind := func(agent, issuer, subject string) error { return h.BindIdentity(ctx, agent, issuer, subject) }
 	require.NoError(t, bind("alice", issuer, "1"))
 	require.NoError(t, bind("alice", issuer, "1"), "at every further sign-in")
@@ -62,7 +63,7 @@ func testIdentities(t *testing.T, h *house) {
 	} {
 		err := bind(refused[0], refused[1], refused[2])
 		refusedWith(t, conversation.CodeInvalidPayload, err, "an administrator can release that binding")
-		require.True(t, IsTaken(err, "identity"))
+		require.True(t, desk.IsTaken(err, "identity"))
 		require.NotContains(t, err.Error(), issuer)
 	}
 	refusedWith(t, conversation.CodeInvalidPayload, bind("bob", issuer, ""), "no subject")
@@ -70,9 +71,9 @@ func testIdentities(t *testing.T, h *house) {
 	require.NoError(t, bind("bob", other, "1"), "the same subject of another issuer is another account")
 	bound, err := h.Identities(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []Identity{{"alice", issuer, "1", bound[0].BoundAt}, {"bob", other, "1", bound[1].BoundAt}}, bound)
+	require.Equal(t, []desk.Identity{{"alice", issuer, "1", bound[0].BoundAt}, {"bob", other, "1", bound[1].BoundAt}}, bound)
 
-	require.NoError(t, h.ReleaseIdentity(WithActor(ctx, "carol"), "alice"))
+	require.NoError(t, h.ReleaseIdentity(desk.WithActor(ctx, "carol"), "alice"))
 	require.NoError(t, h.ReleaseIdentity(ctx, "alice"), "again, it does no harm")
 	refusedWith(t, conversation.CodeUnknownAgent, h.ReleaseIdentity(ctx, "zoe"), "")
 	_, found, err := h.IdentityOf(ctx, "alice")
@@ -80,24 +81,24 @@ func testIdentities(t *testing.T, h *house) {
 	require.False(t, found)
 	require.NoError(t, bind("alice", issuer, "2"))
 
-	audit, err := h.AuditList(ctx, AuditFilter{Subject: "alice", By: "carol"}, Page{})
+	audit, err := h.AuditList(ctx, desk.AuditFilter{Subject: "alice", By: "carol"}, desk.Page{})
 	require.NoError(t, err)
 	require.Equal(t, "agent.identity", audit.Entries[0].What)
 	require.Equal(t, "1 at "+issuer, audit.Entries[0].Before)
 
 	require.NoError(t, h.RemoveAgent(ctx, "bob"))
-	require.NoError(t, h.AddAgent(ctx, NewAgent{Name: "bob"}))
+	require.NoError(t, h.AddAgent(ctx, desk.NewAgent{Name: "bob"}))
 	require.NoError(t, bind("bob", other, "9"), "a new agent of that name is another person")
 }
 
-func testWebhookSecret(t *testing.T, h *house) {
+func testWebhookSecret(t *testing.T, h *environment) {
 	ctx := t.Context()
 	account, err := h.Account(ctx)
 	require.NoError(t, err)
 	signing := func() [2]string {
 		account, err := h.Account(ctx)
 		require.NoError(t, err)
-		current, next := account.Signing(h.clock.now())
+		current, next := account.Signing(h.Clock.Now())
 		return [2]string{current, next}
 	}
 	require.Equal(t, [2]string{account.AuthToken, ""}, signing(), "until there is a secret")
@@ -107,7 +108,7 @@ func testWebhookSecret(t *testing.T, h *house) {
 	require.Equal(t, [2]string{account.AuthToken, first}, signing())
 	_, _, err = h.RenewWebhookSecret(ctx, time.Hour)
 	refusedWith(t, conversation.CodeInvalidPayload, err, "a renewal is under way until")
-	h.clock.advance(time.Hour)
+	h.Clock.Advance(time.Hour)
 	require.Equal(t, [2]string{first, ""}, signing())
 	_, err = h.RenewAuthToken(ctx)
 	require.NoError(t, err)
@@ -126,16 +127,16 @@ func testWebhookSecret(t *testing.T, h *house) {
 }
 
 // testSecurityLog checks the log lines of changes of permissions, and of erasures.
-func testSecurityLog(t *testing.T, h *house) {
+func testSecurityLog(t *testing.T, h *environment) {
 	var log bytes.Buffer
-	h.security = seclog.New(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})))
-	ctx := seclog.WithOrigin(WithActor(t.Context(), "carol"), seclog.Origin{Address: "192.0.2.7", Route: "starter"})
-	h.staff("support", "alice")
-	key, secret, err := h.AddKey(ctx, Key{Name: "shop", Role: KeyService})
+	h.SetSecurity(seclog.New(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))))
+	ctx := seclog.WithOrigin(desk.WithActor(t.Context(), "carol"), seclog.Origin{Address: "192.0.2.7", Route: "starter"})
+	h.Staff("support", "alice")
+	key, secret, err := h.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService})
 	require.NoError(t, err)
 	require.NoError(t, h.RevokeKey(ctx, key.SID))
 	require.NoError(t, h.RevokeKey(ctx, key.SID), "again, which is no event")
-	agents, agentSecret, err := h.AddKey(ctx, Key{Name: "alice", Role: KeyAgent, Agent: "alice"})
+	agents, agentSecret, err := h.AddKey(ctx, desk.Key{Name: "alice", Role: desk.KeyAgent, Agent: "alice"})
 	require.NoError(t, err)
 	account, err := h.RenewAuthToken(ctx)
 	require.NoError(t, err)
@@ -144,15 +145,15 @@ func testSecurityLog(t *testing.T, h *house) {
 	require.NoError(t, h.NoteSecretShown(ctx, "auth_token"))
 	require.NoError(t, h.BindIdentity(ctx, "alice", "https://login.example.com", "1"))
 	require.NoError(t, h.ReleaseIdentity(ctx, "alice"))
-	require.NoError(t, h.UpdateAgent(ctx, "alice", AgentChange{Role: new(RoleSupervisor)}))
+	require.NoError(t, h.UpdateAgent(ctx, "alice", desk.AgentChange{Role: new(desk.RoleSupervisor)}))
 	require.NoError(t, h.RemoveAgent(ctx, "alice"))
 	require.Error(t, h.RemoveAgent(ctx, "alice"), "what is refused changes nothing")
-	th := h.start("support", func(c *conversation.StartCommand) { c.Customer.Address = "crystal@example.com" }).follow()
-	th.do(conversation.CloseCommand{})
-	th.sync()
-	_, err = h.Erase(ctx, []string{th.sid}, true)
+	th := h.Start("support", func(c *conversation.StartCommand) { c.Customer.Address = "crystal@example.com" }).Follow()
+	th.Do(conversation.CloseCommand{})
+	th.Sync()
+	_, err = h.Erase(ctx, []string{th.SID}, true)
 	require.NoError(t, err)
-	_, err = h.Erase(ctx, []string{th.sid}, false)
+	_, err = h.Erase(ctx, []string{th.SID}, false)
 	require.NoError(t, err)
 
 	var events [][2]string
@@ -177,7 +178,7 @@ func testSecurityLog(t *testing.T, h *house) {
 		{"identity_released", "alice"},
 		{"role_changed", "alice"},
 		{"key_revoked", agents.SID},
-		{"erasure", th.sid},
+		{"erasure", th.SID},
 	}, events)
 	for _, hidden := range []string{secret, agentSecret, account.AuthToken, webhook, "crystal"} {
 		require.NotContains(t, log.String(), hidden)
@@ -192,7 +193,7 @@ func TestAConnectionStringIsNoPath(t *testing.T) {
 		"host=db.example.com user=baton password=hunter2 dbname=baton", "POSTGRES://baton:hunter2@db.example.com/baton", "mysql://baton:hunter2@db.example.com/baton",
 		`"postgres://baton:hunter2@db.example.com/baton"`, " postgres://baton:hunter2@db.example.com/baton", "postgres:/baton:hunter2@db.example.com/baton", "password=hunter2",
 	} {
-		_, err := Open(t.Context(), database, Options{})
+		_, err := desk.Open(t.Context(), database, desk.Options{})
 		require.ErrorContains(t, err, "neither sqlite:PATH nor postgres://")
 		require.NotContains(t, err.Error(), "hunter2")
 	}

@@ -11,7 +11,7 @@ import (
 // did.
 func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
 	seeded := false
-	err := d.exclusiveTx(ctx, "seed the demo", func(t *transaction) error {
+	err := d.ExclusiveTx(ctx, "seed the demo", func(t *Tx) error {
 		seeded = false
 		people, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT (SELECT count(*) FROM agents) + (SELECT count(*) FROM queues)`)
 		if err != nil || people > 0 {

@@ -27,7 +27,7 @@ func (d *Desk) Sessions() *Sessions { return &Sessions{d} }
 // FindCtx returns the data stored under the token, and false when there are none or they have expired.
 func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	var encoded string
-	err = s.desk.readTx(ctx, "read a session", func(t *transaction) (err error) {
+	err = s.desk.ReadTx(ctx, "read a session", func(t *Tx) (err error) {
 		encoded, found, err = sqldb.First(ctx, t, func(r sqldb.Row) (data string, err error) {
 			err = r.Scan(sqldb.Opened(sessionData, &token, &data))
 			return data, err
@@ -47,7 +47,7 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, foun
 // the expired sessions. An ended session stays ended: a request that began before the end would otherwise sign the
 // person in again who has just signed out.
 func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	return s.desk.sharedTx(ctx, "keep a session", func(t *transaction) error {
+	return s.desk.SharedTx(ctx, "keep a session", func(t *Tx) error {
 		if _, err := t.Exec(ctx, `DELETE FROM sessions WHERE token IN
 			(SELECT token FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, token LIMIT $2`+t.SkipLocked("sessions")+`)`, sqldb.Micros(s.desk.now()), sessionsDropped); err != nil {
 			return err
@@ -61,7 +61,7 @@ func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 
 // DeleteCtx ends the session with that token and deletes its data. It does nothing for an unknown token.
 func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
-	return s.desk.sharedTx(ctx, "end a session", func(t *transaction) error {
+	return s.desk.SharedTx(ctx, "end a session", func(t *Tx) error {
 		_, err := t.Exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, sqldb.Micros(s.desk.now().Add(endedKept)))
 		return err
 	})

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"fmt"
@@ -7,12 +7,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-func testSessions(t *testing.T, h *house) {
+func testSessions(t *testing.T, h *environment) {
 	ctx := t.Context()
-	sessions, another := h.Sessions(), h.open().Sessions()
+	sessions, another := h.Sessions(), h.Reopen().Sessions()
 	find := func(token string) (string, bool) {
 		data, found, err := another.FindCtx(ctx, token)
 		require.NoError(t, err)
@@ -23,7 +24,7 @@ func testSessions(t *testing.T, h *house) {
 	require.False(t, found)
 	require.NoError(t, sessions.DeleteCtx(ctx, "nobody's"))
 
-	expiry := h.clock.now().Add(time.Hour)
+	expiry := h.Clock.Now().Add(time.Hour)
 	require.NoError(t, sessions.CommitCtx(ctx, "alice's", []byte("\x00\xff first"), expiry))
 	require.NoError(t, sessions.Commit("bob's", nil, expiry.Add(time.Hour)))
 	data, found := find("alice's")
@@ -39,7 +40,7 @@ func testSessions(t *testing.T, h *house) {
 	require.True(t, found)
 	require.Equal(t, "second", string(kept))
 
-	h.clock.advance(time.Hour)
+	h.Clock.Advance(time.Hour)
 	_, found = find("alice's")
 	require.False(t, found, "it has expired")
 	_, found = find("bob's")
@@ -48,24 +49,24 @@ func testSessions(t *testing.T, h *house) {
 	require.NoError(t, sessions.Delete("bob's"))
 	_, found = find("bob's")
 	require.False(t, found)
-	require.NoError(t, another.CommitCtx(ctx, "bob's", []byte("bob"), h.clock.now().Add(time.Hour)), "a request that was under way")
+	require.NoError(t, another.CommitCtx(ctx, "bob's", []byte("bob"), h.Clock.Now().Add(time.Hour)), "a request that was under way")
 	_, found = find("bob's")
 	require.False(t, found, "it stays ended")
 }
 
-func testExpiredSessions(t *testing.T, h *house) {
+func testExpiredSessions(t *testing.T, h *environment) {
 	ctx := t.Context()
 	sessions := h.Sessions()
-	expired := 2*sessionsDropped + 1
+	expired := 2*desk.SessionsDropped + 1
 	for i := range expired {
-		require.NoError(t, sessions.CommitCtx(ctx, fmt.Sprint("old ", i), nil, h.clock.now().Add(time.Minute)))
+		require.NoError(t, sessions.CommitCtx(ctx, fmt.Sprint("old ", i), nil, h.Clock.Now().Add(time.Minute)))
 	}
-	h.clock.advance(time.Hour)
+	h.Clock.Advance(time.Hour)
 	for range 3 {
-		require.NoError(t, sessions.CommitCtx(ctx, "new", nil, h.clock.now().Add(time.Minute)))
+		require.NoError(t, sessions.CommitCtx(ctx, "new", nil, h.Clock.Now().Add(time.Minute)))
 	}
 	var left []string
-	require.NoError(t, h.readTx(ctx, "read the tokens", func(tx *transaction) (err error) {
+	require.NoError(t, h.ReadTx(ctx, "read the tokens", func(tx *desk.Tx) (err error) {
 		left, err = sqldb.All(ctx, tx, sqldb.Value[string], `SELECT token FROM sessions`)
 		return err
 	}))

@@ -18,7 +18,7 @@ const (
 
 // Settings returns the settings of the administrators, initially [conversation.DefaultSettings].
 func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, err error) {
-	err = d.queryOne(ctx, "read settings", func(t *transaction) error {
+	err = d.QueryOne(ctx, "read settings", func(t *Tx) error {
 		settings, err = t.settings(ctx)
 		return err
 	})
@@ -34,7 +34,7 @@ func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversa
 		ctx = WithActor(ctx, by)
 	}
 	var after conversation.Settings
-	err := d.exclusiveTx(ctx, "change settings", func(t *transaction) error {
+	err := d.ExclusiveTx(ctx, "change settings", func(t *Tx) error {
 		before, err := t.settings(ctx)
 		if err != nil {
 			return err
@@ -125,7 +125,7 @@ func settingsInto(s *conversation.Settings) []any {
 	}
 }
 
-func (t *transaction) settings(ctx context.Context) (conversation.Settings, error) {
+func (t *Tx) settings(ctx context.Context) (conversation.Settings, error) {
 	settings, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (s conversation.Settings, err error) {
 		err = r.Scan(settingsInto(&s)...)
 		return s, err
@@ -141,7 +141,7 @@ func (t *transaction) settings(ctx context.Context) (conversation.Settings, erro
 	return settings, nil
 }
 
-func (t *transaction) saveSettings(ctx context.Context, s conversation.Settings, by string, now int64) error {
+func (t *Tx) saveSettings(ctx context.Context, s conversation.Settings, by string, now int64) error {
 	_, err := t.Exec(ctx, `INSERT INTO settings (id, messaging_transfers, transfer_notes, reservation_timeout, task_timeout,
 			wrapup_timeout, agent_unavailable, unanswered, reoffer_after, timeout_activity, changed_by, changed_at)
 		VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

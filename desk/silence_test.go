@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/silence"
 	"github.com/baton-transfers/baton/internal/sqldb"
@@ -23,25 +24,25 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 	for name, direction := range map[string]silence.Direction{"both": silence.Both, "to the server": silence.ToServer, "to the client": silence.ToClient} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t, server.database(t))
-			at, err := url.Parse(h.database)
+			h := newEnvironment(t, server.database(t))
+			at, err := url.Parse(h.Database)
 			require.NoError(t, err)
 			proxy, err := silence.Listen(t.Context(), at.Host)
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, proxy.Close()) })
 			at.Host = proxy.Address()
-			behind, err := Open(t.Context(), at.String(), Options{Now: h.clock.now, Tick: 100 * time.Millisecond})
+			behind, err := desk.Open(t.Context(), at.String(), desk.Options{Now: h.Clock.Now, Tick: 100 * time.Millisecond})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, behind.Close()) })
 			h.runDispatcher(behind, &letterbox{})
-			h.staff("support", "alice")
-			require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceOffline))
-			th := h.start("support").follow()
+			h.Staff("support", "alice")
+			require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceOffline))
+			th := h.Start("support").Follow()
 			end := useConnections(t, behind, 6)
 			require.Greater(t, proxy.Silence(direction), 6)
 			began := time.Now()
 			end()
-			require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceAvailable))
+			require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
 
 			var said atomic.Int64
 			eventually15(t, func() bool {
@@ -49,8 +50,8 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 					said.CompareAndSwap(0, int64(time.Since(began)))
 				}
 				rows := 0
-				require.NoError(t, h.queryOne(t.Context(), "count matches", func(tx *transaction) (err error) {
-					rows, _, err = sqldb.First(t.Context(), tx, sqldb.Value[int], `SELECT count(*) FROM placements WHERE conversation = $1`, th.sid)
+				require.NoError(t, h.QueryOne(t.Context(), "count matches", func(tx *desk.Tx) (err error) {
+					rows, _, err = sqldb.First(t.Context(), tx, sqldb.Value[int], `SELECT count(*) FROM placements WHERE conversation = $1`, th.SID)
 					return err
 				}))
 				return rows == 1
@@ -71,14 +72,14 @@ func eventually15(t *testing.T, condition func() bool, what string) {
 }
 
 // useConnections uses that many connections at the same time, until end is called.
-func useConnections(t *testing.T, d *Desk, connections int) (end func()) {
+func useConnections(t *testing.T, d *desk.Desk, connections int) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var used, done sync.WaitGroup
 	used.Add(connections)
 	for range connections {
 		done.Go(func() {
-			_ = d.readTx(ctx, "use a connection", func(tx *transaction) error { // fails with its connection
+			_ = d.ReadTx(ctx, "use a connection", func(tx *desk.Tx) error { // fails with its connection
 				_, err := sqldb.All(ctx, tx, sqldb.Value[int], `SELECT 1`)
 				used.Done()
 				<-ctx.Done()

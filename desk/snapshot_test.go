@@ -1,22 +1,24 @@
-package desk
+package desk_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/desk"
 )
 
 // testReadsOneSnapshot: the event log is read from two tables, and no event that is written between them is missed.
-func testReadsOneSnapshot(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	var before, after []LoggedEvent
-	require.NoError(t, h.readTx(t.Context(), "read the feed", func(tx *transaction) (err error) {
-		if before, err = tx.after(t.Context(), 0, 1000); err != nil {
+func testReadsOneSnapshot(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	var before, after []desk.LoggedEvent
+	require.NoError(t, h.ReadTx(t.Context(), "read the feed", func(tx *desk.Tx) (err error) {
+		if before, err = tx.After(t.Context(), 0, 1000); err != nil {
 			return err
 		}
-		h.staff("billing", "bob")
-		h.start("support").follow()
-		after, err = tx.after(t.Context(), 0, 1000)
+		h.Staff("billing", "bob")
+		h.Start("support").Follow()
+		after, err = tx.After(t.Context(), 0, 1000)
 		return err
 	}))
 	require.NotEmpty(t, before)

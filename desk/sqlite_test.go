@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/desk"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -47,7 +49,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			before, _ := os.ReadFile(test.database)
-			_, err := Open(t.Context(), test.database, Options{})
+			_, err := desk.Open(t.Context(), test.database, desk.Options{})
 			require.ErrorContains(t, err, test.sentence)
 			after, _ := os.ReadFile(test.database)
 			require.True(t, bytes.Equal(before, after), "nothing was overwritten")
@@ -69,7 +71,7 @@ func openTogether(t *testing.T, database string) {
 	failures := make(chan error, 8)
 	for range cap(failures) {
 		opening.Go(func() {
-			d, err := Open(t.Context(), database, Options{})
+			d, err := desk.Open(t.Context(), database, desk.Options{})
 			if err == nil {
 				err = d.Close()
 			}
@@ -85,10 +87,10 @@ func openTogether(t *testing.T, database string) {
 // TestEveryConnection checks the pragmas of each pooled connection.
 func TestEveryConnection(t *testing.T) {
 	t.Parallel()
-	d, err := Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), Options{})
+	d, err := desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	for _, p := range []*sql.DB{d.db.Reader(), d.db.Reader(), d.db.Writer()} {
+	for _, p := range []*sql.DB{d.DB().Reader(), d.DB().Reader(), d.DB().Writer()} {
 		connection, err := p.Conn(t.Context()) // kept, so that the next is another
 		require.NoError(t, err)
 		defer func() { require.NoError(t, connection.Close()) }()
@@ -98,13 +100,13 @@ func TestEveryConnection(t *testing.T) {
 			require.Equal(t, want, got, pragma)
 		}
 	}
-	_, err = d.db.Reader().ExecContext(t.Context(), `DELETE FROM agents`)
+	_, err = d.DB().Reader().ExecContext(t.Context(), `DELETE FROM agents`)
 	require.ErrorContains(t, err, "readonly")
 }
 
 func openAndClose(t *testing.T, path string) {
 	t.Helper()
-	d, err := Open(t.Context(), path, Options{})
+	d, err := desk.Open(t.Context(), path, desk.Options{})
 	require.NoError(t, err)
 	require.NoError(t, d.Close())
 }
@@ -127,7 +129,7 @@ func TestTheFilesAreForTheirUserAlone(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, nil, 0o644)) //nolint:gosec // the case
 	require.NoError(t, os.Chmod(path, 0o644))          //nolint:gosec // the case
 	var log strings.Builder
-	d, err := Open(t.Context(), "sqlite:"+path, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	d, err := desk.Open(t.Context(), "sqlite:"+path, desk.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	require.NoError(t, d.AddQueue(t.Context(), "support"))
@@ -140,6 +142,6 @@ func TestTheFilesAreForTheirUserAlone(t *testing.T) {
 	require.Contains(t, log.String(), "file="+path)
 
 	require.NoError(t, os.Chmod(filepath.Dir(path), 0o775)) //nolint:gosec // the case
-	_, err = Open(t.Context(), "sqlite:"+path, Options{})
+	_, err = desk.Open(t.Context(), "sqlite:"+path, desk.Options{})
 	require.ErrorContains(t, err, "run `chmod go-w ")
 }

@@ -78,14 +78,14 @@ var workflowOfTask = `coalesce(nullif(d.workflow, ''), '` + defaultWorkflow + `'
 
 // RealTime returns the current figures for each of the filters, all of the same moment.
 func (d *Desk) RealTime(ctx context.Context, filters ...StatisticsFilter) (figures []RealTime, err error) {
-	err = d.readTx(ctx, "count what is at the desk now", func(t *transaction) error {
+	err = d.ReadTx(ctx, "count what is at the desk now", func(t *Tx) error {
 		figures = make([]RealTime, len(filters))
 		return errors.Join(t.countAgents(ctx, filters, figures), t.countLive(ctx, filters, figures), t.countInQueue(ctx, filters, figures))
 	})
 	return figures, err
 }
 
-func (t *transaction) countAgents(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
+func (t *Tx) countAgents(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
 	agents, err := t.agents(ctx)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (t *transaction) countAgents(ctx context.Context, filters []StatisticsFilte
 	return nil
 }
 
-func (t *transaction) countLive(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
+func (t *Tx) countLive(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
 	for i := range figures {
 		figures[i].ByPriority = map[int]int{}
 		figures[i].ByStatus = map[conversation.TaskStatus]int{
@@ -151,7 +151,7 @@ func (t *transaction) countLive(ctx context.Context, filters []StatisticsFilter,
 
 // countInQueue finds the task that has been in the queue for longest. Only the events show when a task entered its
 // queue. A task that waits for a single agent is not in the queue.
-func (t *transaction) countInQueue(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
+func (t *Tx) countInQueue(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
 	if len(filters) != 1 || filters[0].Queue == "" {
 		return nil
 	}
@@ -237,7 +237,7 @@ type ActivitySpans struct {
 // Cumulative returns the figures of the period from (included) to (excluded) for each of the filters, all of the
 // same moment.
 func (d *Desk) Cumulative(ctx context.Context, from, to time.Time, filters ...StatisticsFilter) (figures []Cumulative, err error) {
-	err = d.readTx(ctx, "count what has happened", func(t *transaction) error {
+	err = d.ReadTx(ctx, "count what has happened", func(t *Tx) error {
 		figures = make([]Cumulative, len(filters))
 		for i, f := range filters {
 			for _, threshold := range f.Thresholds {
@@ -250,7 +250,7 @@ func (d *Desk) Cumulative(ctx context.Context, from, to time.Time, filters ...St
 }
 
 // countEvents reads the events of the period once, and adds each to the figures of the filters that choose it.
-func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
+func (t *Tx) countEvents(ctx context.Context, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
 	arrived, err := t.arrivals(ctx, sqldb.Micros(from), sqldb.Micros(to))
 	if err != nil {
 		return err
@@ -289,7 +289,7 @@ func (t *transaction) countEvents(ctx context.Context, from, to time.Time, filte
 // were created, and when they last entered a queue.
 type arrivals struct{ created, entered map[string]time.Time }
 
-func (t *transaction) arrivals(ctx context.Context, from, to int64) (arrivals, error) {
+func (t *Tx) arrivals(ctx context.Context, from, to int64) (arrivals, error) {
 	arrived := arrivals{created: map[string]time.Time{}, entered: map[string]time.Time{}}
 	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var sid string
@@ -392,7 +392,7 @@ type stay struct {
 }
 
 // countActivities counts how long agents had each activity in the period.
-func (t *transaction) countActivities(ctx context.Context, from, to, now time.Time, filters []StatisticsFilter, figures []Cumulative) error {
+func (t *Tx) countActivities(ctx context.Context, from, to, now time.Time, filters []StatisticsFilter, figures []Cumulative) error {
 	if !slices.ContainsFunc(filters, func(f StatisticsFilter) bool { return f.Activities }) {
 		return nil
 	}
@@ -432,7 +432,7 @@ func (t *transaction) countActivities(ctx context.Context, from, to, now time.Ti
 
 // stays returns how long the agents had each activity, at least as far back as the given time. It reads the changes
 // from the newest on, until it knows what each agent did at that time.
-func (t *transaction) stays(ctx context.Context, activities []Activity, back, now time.Time) (stays []stay, err error) {
+func (t *Tx) stays(ctx context.Context, activities []Activity, back, now time.Time) (stays []stay, err error) {
 	agents, err := t.agents(ctx)
 	if err != nil || len(agents) == 0 {
 		return nil, err
@@ -528,7 +528,7 @@ func scanSegment(r sqldb.Row) (s Segment, err error) {
 
 // Segments returns the segments of those reservations that were accepted, in the given order.
 func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments []Segment, err error) {
-	err = d.readTx(ctx, "read segments", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read segments", func(t *Tx) error {
 		segments = []Segment{}
 		for _, sid := range reservations {
 			segment, found, err := sqldb.First(ctx, t, scanSegment, selectSegments+` AND r.sid = $1`, sid)
@@ -546,14 +546,14 @@ func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments [
 
 // SegmentsOf returns the conversation's segments, oldest first.
 func (d *Desk) SegmentsOf(ctx context.Context, sid string) (segments []Segment, err error) {
-	err = d.readTx(ctx, "read the segments of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the segments of conversation "+sid, func(t *Tx) error {
 		segments, err = t.segmentsOf(ctx, sid)
 		return err
 	})
 	return segments, err
 }
 
-func (t *transaction) segmentsOf(ctx context.Context, sid string) ([]Segment, error) {
+func (t *Tx) segmentsOf(ctx context.Context, sid string) ([]Segment, error) {
 	return sqldb.All(ctx, t, scanSegment, selectSegments+` AND r.conversation = $1 ORDER BY r.number`, sid)
 }
 
@@ -563,7 +563,7 @@ func (d *Desk) SegmentList(ctx context.Context, p Page) (found Found[Segment], e
 		Columns: segmentColumns, From: segmentTables, Conditions: []string{wereAccepted}, Scan: scanSegment, Key: "r.created_at", SID: "r.sid",
 		KeyOf: func(s Segment) (int64, string) { return sqldb.Micros(s.ReservedAt), s.Reservation },
 	}
-	err = d.readTx(ctx, "read segments", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read segments", func(t *Tx) error {
 		found, err = list.Page(ctx, t, p)
 		return err
 	})
@@ -583,7 +583,7 @@ func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[
 		},
 		KeyOf: func(s []Segment) (int64, string) { return sqldb.Micros(s[0].BegunAt), s[0].Conversation },
 	}
-	err = d.readTx(ctx, "read segments", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read segments", func(t *Tx) error {
 		if found, err = list.Page(ctx, t, p); err != nil {
 			return err
 		}
@@ -618,7 +618,7 @@ func (d *Desk) EventPageOn(ctx context.Context, channel conversation.Channel, wo
 	if workflow != "" {
 		list.Where(workflowOfTask+` = $%d`, workflow)
 	}
-	err = d.readTx(ctx, "read events", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read events", func(t *Tx) error {
 		found, err = list.Page(ctx, t, p)
 		return err
 	})

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"fmt"
@@ -13,15 +13,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // diary records what happened at the desk while conversations ran at random: the events, and each agent's
 // activities.
 type diary struct {
-	*house
+	*environment
 
 	began     time.Time
-	threads   []*thread
+	threads   []*desktest.Conversation
 	events    map[string][]conversation.Event // by conversation, as the desk returns them
 	workflows map[string]string               // by conversation
 	changes   map[string][]change
@@ -36,70 +38,70 @@ type change struct {
 var statisticsPeople = []string{"ann", "ben", "cat"}
 
 // aDay lets conversations run at random, while agents change their activities.
-func aDay(h *house, seed uint64) *diary {
-	h.t.Helper()
-	h.transfersOn()
-	h.set(func(s *conversation.Settings) { s.TimeoutActivity = false })
-	h.staff("sales", "ann", "ben")
-	h.staff("care", "ben", "cat")
+func aDay(h *environment, seed uint64) *diary {
+	h.T.Helper()
+	h.TransfersOn()
+	h.Set(func(s *conversation.Settings) { s.TimeoutActivity = false })
+	h.Staff("sales", "ann", "ben")
+	h.Staff("care", "ben", "cat")
 	for _, name := range statisticsPeople {
 		for _, channel := range conversation.Channels() {
-			require.NoError(h.t, h.SetCapacity(h.t.Context(), name, channel, 100))
+			require.NoError(h.T, h.SetCapacity(h.T.Context(), name, channel, 100))
 		}
 	}
-	training, err := h.AddActivity(h.t.Context(), "Training", false)
-	require.NoError(h.t, err)
-	queues, err := h.Queues(h.t.Context())
-	require.NoError(h.t, err)
-	routed, err := h.SaveWorkflow(h.t.Context(), Workflow{
+	training, err := h.AddActivity(h.T.Context(), "Training", false)
+	require.NoError(h.T, err)
+	queues, err := h.Queues(h.T.Context())
+	require.NoError(h.T, err)
+	routed, err := h.SaveWorkflow(h.T.Context(), desk.Workflow{
 		FriendlyName: "Routed", Configuration: `{"task_routing":{"default_filter":{"queue":"` + queues[0].SID + `"}}}`,
 	})
-	require.NoError(h.t, err)
-	d := &diary{house: h, began: h.clock.now(), events: map[string][]conversation.Event{}, workflows: map[string]string{}, changes: map[string][]change{}}
+	require.NoError(h.T, err)
+	d := &diary{environment: h, began: h.Clock.Now(), events: map[string][]conversation.Event{}, workflows: map[string]string{}, changes: map[string][]change{}}
 	random := rand.New(rand.NewPCG(seed, 2))
-	activities := []Activity{ActivityOf(PresenceAvailable), ActivityOf(PresenceAvailable), ActivityOf(PresenceBreak), training}
+	activities := []desk.Activity{desk.ActivityOf(desk.PresenceAvailable), desk.ActivityOf(desk.PresenceAvailable), desk.ActivityOf(desk.PresenceBreak), training}
 	for range 60 {
-		th := h.start([]string{"sales", "care"}[random.IntN(2)],
-			onChannel([]conversation.Channel{conversation.ChannelWeb, conversation.ChannelSMS}[random.IntN(2)]), withPriority(random.IntN(3)))
-		d.threads = append(d.threads, th.follow())
-		d.workflows[th.sid] = DefaultWorkflow()
+		th := h.Start([]string{"sales", "care"}[random.IntN(2)],
+			desktest.OnChannel([]conversation.Channel{conversation.ChannelWeb, conversation.ChannelSMS}[random.IntN(2)]), desktest.WithPriority(random.IntN(3)))
+		d.threads = append(d.threads, th.Follow())
+		d.workflows[th.SID] = desk.DefaultWorkflow()
 		if random.IntN(2) == 0 {
-			d.workflows[th.sid] = routed.SID
-			_, err := h.SetDetails(h.t.Context(), th.sid, func(details *Details) { details.Workflow = routed.SID })
-			require.NoError(h.t, err)
+			d.workflows[th.SID] = routed.SID
+			_, err := h.SetDetails(h.T.Context(), th.SID, func(details *desk.Details) { details.Workflow = routed.SID })
+			require.NoError(h.T, err)
 		}
 		for range random.IntN(20) {
 			runAtRandom(random, th, statisticsPeople)
-			th.follow()
-			h.clock.advance(time.Duration(random.IntN(90_000)) * time.Millisecond)
+			th.Follow()
+			h.Clock.Advance(time.Duration(random.IntN(90_000)) * time.Millisecond)
 		}
 		if random.IntN(3) == 0 {
 			d.does(statisticsPeople[random.IntN(2)], activities[random.IntN(len(activities))]) // never cat
 		}
 	}
 	for _, th := range d.threads {
-		d.events[th.sid], err = h.Events(h.t.Context(), th.sid)
-		require.NoError(h.t, err)
+		d.events[th.SID], err = h.Events(h.T.Context(), th.SID)
+		require.NoError(h.T, err)
 	}
 	return d
 }
 
-func (d *diary) does(agent string, activity Activity) {
-	d.t.Helper()
-	if d.agent(agent).Activity.SID != activity.SID {
-		d.changes[agent] = append(d.changes[agent], change{activity.Name, d.clock.now()})
+func (d *diary) does(agent string, activity desk.Activity) {
+	d.T.Helper()
+	if d.AgentNamed(agent).Activity.SID != activity.SID {
+		d.changes[agent] = append(d.changes[agent], change{activity.Name, d.Clock.Now()})
 	}
-	require.NoError(d.t, d.UpdateAgent(d.t.Context(), agent, AgentChange{Activity: &activity.SID}))
+	require.NoError(d.T, d.UpdateAgent(d.T.Context(), agent, desk.AgentChange{Activity: &activity.SID}))
 }
 
 // everyFilter combines the values that statistics can be filtered by.
-func (d *diary) everyFilter() (filters []StatisticsFilter) {
+func (d *diary) everyFilter() (filters []desk.StatisticsFilter) {
 	workflows := slices.Sorted(maps.Values(d.workflows))
 	for _, queue := range []string{"", "sales", "care", "nowhere"} {
 		for _, agents := range [][]string{nil, {}, {"ann"}, {"ben", "cat"}} {
 			for _, workflow := range []string{"", workflows[0], workflows[len(workflows)-1]} {
 				for _, channel := range []conversation.Channel{"", conversation.ChannelWeb, conversation.ChannelEmail} {
-					filters = append(filters, StatisticsFilter{
+					filters = append(filters, desk.StatisticsFilter{
 						Queue: queue, Agents: agents, Workflow: workflow, Channel: channel, Activities: true,
 						Thresholds: []time.Duration{0, 30 * time.Second, 5 * time.Minute},
 					})
@@ -111,11 +113,11 @@ func (d *diary) everyFilter() (filters []StatisticsFilter) {
 }
 
 // testCumulative compares with a count of the events of each conversation.
-func testCumulative(t *testing.T, h *house) {
+func testCumulative(t *testing.T, h *environment) {
 	d := aDay(h, 1)
 	filters := d.everyFilter()
-	ended := h.clock.now()
-	var all Cumulative
+	ended := h.Clock.Now()
+	var all desk.Cumulative
 	for i, period := range [][2]time.Time{
 		{d.began.Add(-time.Hour), ended.Add(time.Second)},
 		{d.began.Add(10 * time.Minute), d.began.Add(70 * time.Minute)},
@@ -147,14 +149,14 @@ func testCumulative(t *testing.T, h *house) {
 	require.Less(t, all.InQueue.Total, all.UntilAccepted.Total)
 }
 
-func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumulative) {
-	d.t.Helper()
+func (d *diary) cumulativeByHand(f desk.StatisticsFilter, from, to time.Time) (c desk.Cumulative) {
+	d.T.Helper()
 	for _, threshold := range f.Thresholds {
-		c.Splits = append(c.Splits, Split{Threshold: threshold})
+		c.Splits = append(c.Splits, desk.Split{Threshold: threshold})
 	}
 	var accepted, canceled, inQueue []time.Duration
 	for _, th := range d.threads {
-		events := d.events[th.sid]
+		events := d.events[th.SID]
 		for i, e := range events {
 			mine := f.Agents == nil || slices.Contains(f.Agents, e.Agent)
 			if moved := e.To.Queue != "" && e.Name == conversation.EventTaskUpdated && e.To.Queue != e.Queue; moved &&
@@ -169,8 +171,8 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 				c.Reservations.Created++
 			case "reservation.accepted":
 				c.Reservations.Accepted++
-				accepted = append(accepted, e.At.Sub(th.state.Task(e.Task).CreatedAt))
-				since := th.state.Task(e.Task).CreatedAt
+				accepted = append(accepted, e.At.Sub(th.State.Task(e.Task).CreatedAt))
+				since := th.State.Task(e.Task).CreatedAt
 				for _, before := range events[:i] {
 					if before.Name == conversation.EventTaskQueueEntered && before.Task == e.Task {
 						since = before.At
@@ -192,8 +194,8 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 				c.Tasks.Completed++
 			case "task.canceled":
 				c.Tasks.Canceled++
-				canceled = append(canceled, e.At.Sub(th.state.Task(e.Task).CreatedAt))
-				if th.state.Task(e.Task).CanceledReason == conversation.ReasonTaskTimeout {
+				canceled = append(canceled, e.At.Sub(th.State.Task(e.Task).CreatedAt))
+				if th.State.Task(e.Task).CanceledReason == conversation.ReasonTaskTimeout {
 					c.Tasks.TimedOut++
 				}
 			case "task.updated":
@@ -221,17 +223,17 @@ func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumu
 }
 
 // asked reports whether the filter selects a task of the conversation in that queue.
-func (d *diary) asked(f StatisticsFilter, th *thread, queue string) bool {
-	return (f.Queue == "" || f.Queue == queue) && (f.Workflow == "" || f.Workflow == d.workflows[th.sid]) &&
-		(f.Channel == "" || f.Channel == th.state.Channel)
+func (d *diary) asked(f desk.StatisticsFilter, th *desktest.Conversation, queue string) bool {
+	return (f.Queue == "" || f.Queue == queue) && (f.Workflow == "" || f.Workflow == d.workflows[th.SID]) &&
+		(f.Channel == "" || f.Channel == th.State.Channel)
 }
 
-func (d *diary) works(f StatisticsFilter, name string) bool {
+func (d *diary) works(f desk.StatisticsFilter, name string) bool {
 	members := map[string][]string{"sales": {"ann", "ben"}, "care": {"ben", "cat"}}
 	return (f.Queue == "" || slices.Contains(members[f.Queue], name)) && (f.Agents == nil || slices.Contains(f.Agents, name))
 }
 
-func spansByHand(took []time.Duration) (s Spans) {
+func spansByHand(took []time.Duration) (s desk.Spans) {
 	if s.Count = len(took); s.Count > 0 {
 		s.Min, s.Max = slices.Min(took), slices.Max(took)
 	}
@@ -242,15 +244,15 @@ func spansByHand(took []time.Duration) (s Spans) {
 }
 
 // activitiesByHand computes the durations from the diary. An agent without a change has always been available.
-func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans []ActivitySpans) {
-	d.t.Helper()
+func (d *diary) activitiesByHand(f desk.StatisticsFilter, from, to time.Time) (spans []desk.ActivitySpans) {
+	d.T.Helper()
 	took := map[string][]time.Duration{}
 	for _, name := range statisticsPeople {
 		changes := d.changes[name]
 		if len(changes) == 0 {
-			changes = []change{{"Available", d.agent(name).CreatedAt}}
+			changes = []change{{"Available", d.AgentNamed(name).CreatedAt}}
 		}
-		changes = append(slices.Clone(changes), change{"", d.clock.now()})
+		changes = append(slices.Clone(changes), change{"", d.Clock.Now()})
 		for i, c := range changes[:len(changes)-1] {
 			begun, ended := c.at, changes[i+1].at
 			if begun.Before(from) {
@@ -264,16 +266,16 @@ func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans 
 			}
 		}
 	}
-	activities, err := d.Activities(d.t.Context())
-	require.NoError(d.t, err)
+	activities, err := d.Activities(d.T.Context())
+	require.NoError(d.T, err)
 	for _, a := range activities {
-		spans = append(spans, ActivitySpans{Activity: a, Spans: spansByHand(took[a.Name])})
+		spans = append(spans, desk.ActivitySpans{Activity: a, Spans: spansByHand(took[a.Name])})
 	}
 	return spans
 }
 
 // testRealTime compares with a count of the conversations' own states.
-func testRealTime(t *testing.T, h *house) {
+func testRealTime(t *testing.T, h *environment) {
 	d := aDay(h, 3)
 	require.NoError(t, h.SetCapacity(t.Context(), "cat", conversation.ChannelWeb, 0))
 	filters := d.everyFilter()
@@ -284,7 +286,7 @@ func testRealTime(t *testing.T, h *house) {
 		one, err := h.RealTime(t.Context(), f)
 		require.NoError(t, err)
 		require.Equal(t, expected, one[0], "%+v", f)
-		expected.LongestInQueue = Waiting{}
+		expected.LongestInQueue = desk.Waiting{}
 		require.Equal(t, expected, figures[i], "%+v", f)
 	}
 	for status, count := range figures[0].ByStatus {
@@ -294,12 +296,12 @@ func testRealTime(t *testing.T, h *house) {
 	require.NotEqual(t, figures[0].Agents, figures[0].Available)
 }
 
-func (d *diary) realTimeByHand(f StatisticsFilter) RealTime {
-	d.t.Helper()
-	r := RealTime{ByPriority: map[int]int{}, ByStatus: map[conversation.TaskStatus]int{"pending": 0, "reserved": 0, "assigned": 0, "wrapping": 0}}
-	var waiting, inQueue []Waiting
+func (d *diary) realTimeByHand(f desk.StatisticsFilter) desk.RealTime {
+	d.T.Helper()
+	r := desk.RealTime{ByPriority: map[int]int{}, ByStatus: map[conversation.TaskStatus]int{"pending": 0, "reserved": 0, "assigned": 0, "wrapping": 0}}
+	var waiting, inQueue []desk.Waiting
 	for _, th := range d.threads {
-		for _, task := range th.state.LiveTasks() {
+		for _, task := range th.State.LiveTasks() {
 			if !d.asked(f, th, task.Queue) || (f.Agents != nil && !slices.Contains(f.Agents, task.Agent)) {
 				continue
 			}
@@ -309,16 +311,16 @@ func (d *diary) realTimeByHand(f StatisticsFilter) RealTime {
 			if !task.Status.Waiting() {
 				continue
 			}
-			waiting = append(waiting, Waiting{task.SID, task.CreatedAt})
-			for _, e := range slices.Backward(d.events[th.sid]) {
+			waiting = append(waiting, desk.Waiting{task.SID, task.CreatedAt})
+			for _, e := range slices.Backward(d.events[th.SID]) {
 				if e.Name == conversation.EventTaskQueueEntered && e.Task == task.SID && !task.Direct && f.Queue != "" {
-					inQueue = append(inQueue, Waiting{task.SID, e.At})
+					inQueue = append(inQueue, desk.Waiting{task.SID, e.At})
 					break
 				}
 			}
 		}
 	}
-	earliest := func(a, b Waiting) int {
+	earliest := func(a, b desk.Waiting) int {
 		if order := a.Since.Compare(b.Since); order != 0 {
 			return order
 		}
@@ -334,8 +336,8 @@ func (d *diary) realTimeByHand(f StatisticsFilter) RealTime {
 	return r
 }
 
-func (d *diary) countPeople(f StatisticsFilter, r *RealTime) {
-	d.t.Helper()
+func (d *diary) countPeople(f desk.StatisticsFilter, r *desk.RealTime) {
+	d.T.Helper()
 	does := map[string]int{}
 	for _, name := range statisticsPeople {
 		activity := "Available"
@@ -357,98 +359,98 @@ func (d *diary) countPeople(f StatisticsFilter, r *RealTime) {
 			r.Available++
 		}
 	}
-	activities, err := d.Activities(d.t.Context())
-	require.NoError(d.t, err)
+	activities, err := d.Activities(d.T.Context())
+	require.NoError(d.T, err)
 	for _, a := range activities {
-		r.Activities = append(r.Activities, ActivityCount{a, does[a.Name]})
+		r.Activities = append(r.Activities, desk.ActivityCount{a, does[a.Name]})
 	}
 }
 
 // testStatisticsByHand is an example that was counted manually.
-func testStatisticsByHand(t *testing.T, h *house) {
-	h.transfersOn()
-	h.set(func(s *conversation.Settings) { s.TimeoutActivity = false })
-	h.staff("support", "alice")
-	h.staff("billing", "bob")
-	began := h.clock.now()
-	th := h.start("support").follow() // offered to alice
-	h.clock.advance(10 * time.Second)
-	th.accept("alice")
-	h.clock.advance(time.Minute)
-	th.transfer("alice", toQueue("billing"), "") // offered to bob
-	h.clock.advance(2 * time.Second)
+func testStatisticsByHand(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Set(func(s *conversation.Settings) { s.TimeoutActivity = false })
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob")
+	began := h.Clock.Now()
+	th := h.Start("support").Follow() // offered to alice
+	h.Clock.Advance(10 * time.Second)
+	th.Accept("alice")
+	h.Clock.Advance(time.Minute)
+	th.Transfer("alice", desktest.ToQueue("billing"), "") // offered to bob
+	h.Clock.Advance(2 * time.Second)
 	// No other agent is there: alice wraps this conversation up.
-	th.do(conversation.MoveCommand{To: toQueue("support")})
-	th.follow()
-	h.clock.advance(30 * time.Second)
-	th.wrapup("alice") // and gets the offer
-	h.clock.advance(4 * time.Second)
-	th.accept("alice")
-	given := h.start("billing").follow()
-	h.clock.advance(8 * time.Second)
-	given.do(conversation.CloseCommand{})
-	given.follow()
-	waits := h.start("billing", withPriority(5)).follow()
-	require.NoError(t, h.SetPresence(t.Context(), "bob", PresenceBreak))
-	h.clock.advance(time.Minute)
-	waits.decline("bob")
+	th.Do(conversation.MoveCommand{To: desktest.ToQueue("support")})
+	th.Follow()
+	h.Clock.Advance(30 * time.Second)
+	th.WrapUp("alice") // and gets the offer
+	h.Clock.Advance(4 * time.Second)
+	th.Accept("alice")
+	given := h.Start("billing").Follow()
+	h.Clock.Advance(8 * time.Second)
+	given.Do(conversation.CloseCommand{})
+	given.Follow()
+	waits := h.Start("billing", desktest.WithPriority(5)).Follow()
+	require.NoError(t, h.SetPresence(t.Context(), "bob", desk.PresenceBreak))
+	h.Clock.Advance(time.Minute)
+	waits.Decline("bob")
 
-	figures, err := h.Cumulative(t.Context(), began, h.clock.now().Add(time.Second),
-		StatisticsFilter{Thresholds: []time.Duration{10 * time.Second}}, StatisticsFilter{Queue: "billing"},
-		StatisticsFilter{Agents: []string{"bob"}, Activities: true})
+	figures, err := h.Cumulative(t.Context(), began, h.Clock.Now().Add(time.Second),
+		desk.StatisticsFilter{Thresholds: []time.Duration{10 * time.Second}}, desk.StatisticsFilter{Queue: "billing"},
+		desk.StatisticsFilter{Agents: []string{"bob"}, Activities: true})
 	require.NoError(t, err)
-	expected := Cumulative{
-		UntilAccepted: Spans{Count: 2, Min: 10 * time.Second, Max: 36 * time.Second, Total: 46 * time.Second},
-		UntilCanceled: Spans{Count: 1, Min: 8 * time.Second, Max: 8 * time.Second, Total: 8 * time.Second},
-		InQueue:       Spans{Count: 2, Min: 10 * time.Second, Max: 34 * time.Second, Total: 44 * time.Second},
+	expected := desk.Cumulative{
+		UntilAccepted: desk.Spans{Count: 2, Min: 10 * time.Second, Max: 36 * time.Second, Total: 46 * time.Second},
+		UntilCanceled: desk.Spans{Count: 1, Min: 8 * time.Second, Max: 8 * time.Second, Total: 8 * time.Second},
+		InQueue:       desk.Spans{Count: 2, Min: 10 * time.Second, Max: 34 * time.Second, Total: 44 * time.Second},
 	}
 	expected.Reservations.Created, expected.Reservations.Accepted, expected.Reservations.Rejected = 5, 2, 1
 	expected.Reservations.Canceled, expected.Reservations.Rescinded = 1, 1
 	expected.Tasks.Created, expected.Tasks.Entered, expected.Tasks.Completed = 4, 5, 1
 	expected.Tasks.Canceled, expected.Tasks.Moved = 1, 1
-	split := Split{Threshold: 10 * time.Second}
+	split := desk.Split{Threshold: 10 * time.Second}
 	split.Above.Accepted, split.Below.Accepted, split.Below.Canceled = 1, 1, 1
-	expected.Splits = []Split{split}
+	expected.Splits = []desk.Split{split}
 	require.Equal(t, expected, figures[0])
 	require.Equal(t, 23*time.Second, figures[0].UntilAccepted.Mean())
-	require.Zero(t, Spans{}.Mean())
+	require.Zero(t, desk.Spans{}.Mean())
 
 	require.Equal(t, 3, figures[1].Reservations.Created)
 	require.Equal(t, 3, figures[1].Tasks.Entered)
 	require.Zero(t, figures[1].Reservations.Accepted)
 	require.Equal(t, 1, figures[1].Tasks.Moved, "a task is moved out of the queue that it was in")
 	require.Equal(t, 3, figures[2].Reservations.Created)
-	require.Equal(t, ActivitySpans{
-		Activity: figures[2].Activities[1].Activity, Spans: Spans{Count: 1, Min: time.Minute, Max: time.Minute, Total: time.Minute},
+	require.Equal(t, desk.ActivitySpans{
+		Activity: figures[2].Activities[1].Activity, Spans: desk.Spans{Count: 1, Min: time.Minute, Max: time.Minute, Total: time.Minute},
 	}, figures[2].Activities[1])
 	require.Equal(t, "Break", figures[2].Activities[1].Activity.Name)
 	require.Zero(t, figures[2].Activities[0].Spans, "since when he had been available nobody has noted")
 
-	now, err := h.RealTime(t.Context(), StatisticsFilter{Queue: "billing"})
+	now, err := h.RealTime(t.Context(), desk.StatisticsFilter{Queue: "billing"})
 	require.NoError(t, err)
 	require.Equal(t, 1, now[0].Tasks)
 	require.Equal(t, map[int]int{5: 1}, now[0].ByPriority)
-	require.Equal(t, waits.task().SID, now[0].Longest.Task)
-	require.Equal(t, time.Minute, h.clock.now().Sub(now[0].Longest.Since))
+	require.Equal(t, waits.Task().SID, now[0].Longest.Task)
+	require.Equal(t, time.Minute, h.Clock.Now().Sub(now[0].Longest.Since))
 	require.Equal(t, 1, now[0].Agents)
 	require.Zero(t, now[0].Available, "he has a break")
 
-	h.staff("care", "bob")
-	older := h.start("support").follow()
-	h.clock.advance(time.Minute)
-	newer := h.start("care").follow()
-	h.clock.advance(time.Minute)
-	older.do(conversation.MoveCommand{To: toQueue("care")})
-	older.follow()
-	now, err = h.RealTime(t.Context(), StatisticsFilter{Queue: "care"})
+	h.Staff("care", "bob")
+	older := h.Start("support").Follow()
+	h.Clock.Advance(time.Minute)
+	newer := h.Start("care").Follow()
+	h.Clock.Advance(time.Minute)
+	older.Do(conversation.MoveCommand{To: desktest.ToQueue("care")})
+	older.Follow()
+	now, err = h.RealTime(t.Context(), desk.StatisticsFilter{Queue: "care"})
 	require.NoError(t, err)
-	require.Equal(t, older.task().SID, now[0].Longest.Task)
-	require.Equal(t, newer.task().SID, now[0].LongestInQueue.Task, "the older task has just come")
+	require.Equal(t, older.Task().SID, now[0].Longest.Task)
+	require.Equal(t, newer.Task().SID, now[0].LongestInQueue.Task, "the older task has just come")
 }
 
 // testActivityDurations follows agents whose activities are renamed and removed, and agents who are added again.
-func testActivityDurations(t *testing.T, h *house) {
-	add := func(name string) Activity {
+func testActivityDurations(t *testing.T, h *environment) {
+	add := func(name string) desk.Activity {
 		t.Helper()
 		added, err := h.AddActivity(t.Context(), name, false)
 		require.NoError(t, err)
@@ -456,16 +458,16 @@ func testActivityDurations(t *testing.T, h *house) {
 	}
 	lunch, training := add("Lunch"), add("Training")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: name}))
+		require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: name}))
 	}
-	does := func(agent string, activity Activity, during time.Duration) {
+	does := func(agent string, activity desk.Activity, during time.Duration) {
 		t.Helper()
-		require.NoError(t, h.UpdateAgent(t.Context(), agent, AgentChange{Activity: &activity.SID}))
-		h.clock.advance(during)
+		require.NoError(t, h.UpdateAgent(t.Context(), agent, desk.AgentChange{Activity: &activity.SID}))
+		h.Clock.Advance(during)
 	}
-	began := h.clock.now()
-	h.clock.advance(time.Minute)
-	does("alice", ActivityOf(PresenceAvailable), 10*time.Minute)
+	began := h.Clock.Now()
+	h.Clock.Advance(time.Minute)
+	does("alice", desk.ActivityOf(desk.PresenceAvailable), 10*time.Minute)
 	does("alice", lunch, 20*time.Minute)
 	does("alice", training, 30*time.Minute)
 	does("alice", lunch, 5*time.Minute)
@@ -475,7 +477,7 @@ func testActivityDurations(t *testing.T, h *house) {
 
 	spans := func(from, to time.Time, agents ...string) map[string]string {
 		t.Helper()
-		figures, err := h.Cumulative(t.Context(), from, to, StatisticsFilter{Agents: agents, Activities: true})
+		figures, err := h.Cumulative(t.Context(), from, to, desk.StatisticsFilter{Agents: agents, Activities: true})
 		require.NoError(t, err)
 		found := map[string]string{}
 		for _, a := range figures[0].Activities {
@@ -486,7 +488,7 @@ func testActivityDurations(t *testing.T, h *house) {
 		}
 		return found
 	}
-	ended := h.clock.now().Add(time.Hour)
+	ended := h.Clock.Now().Add(time.Hour)
 	require.Equal(t, map[string]string{
 		"Available": "1: 10m0s to 10m0s", "Lunch": "1: 20m0s to 20m0s", "Training": "1: 30m0s to 30m0s", "Dinner": "1: 5m0s to 5m0s",
 	}, spans(began, ended, "alice"), "what a past change calls an activity is all there is to know of it; what an agent does now is known")
@@ -498,26 +500,26 @@ func testActivityDurations(t *testing.T, h *house) {
 
 	require.NoError(t, h.RemoveAgent(t.Context(), "alice"))
 	require.Empty(t, spans(began, ended, "alice"))
-	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "alice", Presence: PresenceAvailable}))
-	h.clock.advance(time.Minute)
+	require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
+	h.Clock.Advance(time.Minute)
 	require.Equal(t, map[string]string{"Available": "1: 1m0s to 1m0s"}, spans(began, ended, "alice"), "what somebody else of the name did isn't hers")
 }
 
 // testSegments expects one segment for each accepted task.
-func testSegments(t *testing.T, h *house) {
+func testSegments(t *testing.T, h *environment) {
 	d := aDay(h, 5)
 	var accepted []*conversation.Task
 	byConversation := map[string][]string{}
 	for _, th := range d.threads {
-		for _, task := range th.state.Tasks {
+		for _, task := range th.State.Tasks {
 			if !task.AssignedAt.IsZero() {
 				accepted = append(accepted, task)
-				byConversation[th.sid] = append(byConversation[th.sid], task.SID)
+				byConversation[th.SID] = append(byConversation[th.SID], task.SID)
 			}
 		}
 	}
 	listed := 0
-	page := Page{Limit: 7}
+	page := desk.Page{Limit: 7}
 	for more := true; more; {
 		found, err := h.SegmentList(t.Context(), page)
 		require.NoError(t, err)
@@ -539,34 +541,34 @@ func testSegments(t *testing.T, h *house) {
 			require.ElementsMatch(t, byConversation[s.Conversation], tasks)
 			one, err := h.Segments(t.Context(), s.Reservation)
 			require.NoError(t, err)
-			require.Equal(t, []Segment{s}, one)
+			require.Equal(t, []desk.Segment{s}, one)
 		}
 		listed += len(found.Entries)
 		page.After, more = &found.Last, found.More
 	}
 	require.Equal(t, len(accepted), listed)
 
-	conversations, err := h.SegmentsByConversation(t.Context(), Page{Limit: MaxPage})
+	conversations, err := h.SegmentsByConversation(t.Context(), desk.Page{Limit: desk.MaxPage})
 	require.NoError(t, err)
 	require.Len(t, conversations.Entries, len(byConversation))
 	for _, segments := range conversations.Entries {
 		require.Len(t, segments, len(byConversation[segments[0].Conversation]))
 	}
-	h.staff("support", "dan")
-	open := h.start("support").follow()
-	none, err := h.Segments(t.Context(), open.task().Reservation.SID, conversation.SIDOf(conversation.PrefixReservation, [16]byte{}))
+	h.Staff("support", "dan")
+	open := h.Start("support").Follow()
+	none, err := h.Segments(t.Context(), open.Task().Reservation.SID, conversation.SIDOf(conversation.PrefixReservation, [16]byte{}))
 	require.NoError(t, err)
 	require.Empty(t, none, "an offer is no segment")
 }
 
 // testHappeningsOn compares with all events, without those of other conversations.
-func testHappeningsOn(t *testing.T, h *house) {
+func testHappeningsOn(t *testing.T, h *environment) {
 	d := aDay(h, 7)
 	channels := map[string]conversation.Channel{}
 	for _, th := range d.threads {
-		channels[th.sid] = th.state.Channel
+		channels[th.SID] = th.State.Channel
 	}
-	everything, err := h.EventPage(t.Context(), EventFilter{}, Page{Limit: MaxPage})
+	everything, err := h.EventPage(t.Context(), desk.EventFilter{}, desk.Page{Limit: desk.MaxPage})
 	require.NoError(t, err)
 	require.False(t, everything.More)
 	for _, workflow := range append(slices.Compact(slices.Sorted(maps.Values(d.workflows))), "") {
@@ -574,7 +576,7 @@ func testHappeningsOn(t *testing.T, h *house) {
 			if channel == "" && workflow == "" {
 				continue
 			}
-			for _, f := range []EventFilter{
+			for _, f := range []desk.EventFilter{
 				{},
 				{Name: conversation.EventReservationAccepted},
 				{Agent: "ann"},
@@ -584,11 +586,11 @@ func testHappeningsOn(t *testing.T, h *house) {
 				expected, positions := []int64{}, []int64{}
 				for _, e := range everything.Entries {
 					if (channel == "" || channels[e.Conversation] == channel) && (workflow == "" || d.workflows[e.Conversation] == workflow) &&
-						f.chooses(e) && !e.At.Before(f.From) && (f.To.IsZero() || e.At.Before(f.To)) && (f.Position == 0 || f.Position == e.Position) {
+						f.Chooses(e) && !e.At.Before(f.From) && (f.To.IsZero() || e.At.Before(f.To)) && (f.Position == 0 || f.Position == e.Position) {
 						expected = append(expected, e.Position)
 					}
 				}
-				found, err := h.EventPageOn(t.Context(), channel, workflow, f, Page{Limit: MaxPage})
+				found, err := h.EventPageOn(t.Context(), channel, workflow, f, desk.Page{Limit: desk.MaxPage})
 				require.NoError(t, err)
 				for _, e := range found.Entries {
 					positions = append(positions, e.Position)
@@ -602,28 +604,28 @@ func testHappeningsOn(t *testing.T, h *house) {
 // TestStatisticsWalkIndexes checks SQLite's query plans of statistics: none scans a table that grows.
 func TestStatisticsWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
-	h.staff("support", "alice")
-	th := h.start("support").follow().accept("alice")
+	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
+	h.Staff("support", "alice")
+	th := h.Start("support").Follow().Accept("alice")
 	before := map[string]bool{}
 	for _, query := range h.prepared()[0] {
 		before[query] = true
 	}
-	from, to := h.clock.now(), h.clock.now().Add(time.Hour)
-	for _, filters := range [][]StatisticsFilter{{{Activities: true}}, {{Queue: "support"}}, {{Queue: "support"}, {Workflow: DefaultWorkflow()}}} {
+	from, to := h.Clock.Now(), h.Clock.Now().Add(time.Hour)
+	for _, filters := range [][]desk.StatisticsFilter{{{Activities: true}}, {{Queue: "support"}}, {{Queue: "support"}, {Workflow: desk.DefaultWorkflow()}}} {
 		_, err := h.RealTime(t.Context(), filters...)
 		require.NoError(t, err)
 		_, err = h.Cumulative(t.Context(), from, to, filters...)
 		require.NoError(t, err)
 	}
-	_, err := h.Segments(t.Context(), th.task().Reservation.SID)
+	_, err := h.Segments(t.Context(), th.Task().Reservation.SID)
 	require.NoError(t, err)
-	for _, page := range []Page{{}, {After: &Cursor{}}, {Before: &Cursor{}}} {
+	for _, page := range []desk.Page{{}, {After: &desk.Cursor{}}, {Before: &desk.Cursor{}}} {
 		_, err = h.SegmentList(t.Context(), page)
 		require.NoError(t, err)
 		_, err = h.SegmentsByConversation(t.Context(), page)
 		require.NoError(t, err)
-		_, err = h.EventPageOn(t.Context(), conversation.ChannelWeb, DefaultWorkflow(), EventFilter{From: from, To: to}, page)
+		_, err = h.EventPageOn(t.Context(), conversation.ChannelWeb, desk.DefaultWorkflow(), desk.EventFilter{From: from, To: to}, page)
 		require.NoError(t, err)
 	}
 	looked := 0

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"errors"
@@ -9,12 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // counts are the figures that add up: over the parts of a whole, and over the parts of a period.
 type counts map[string]int
 
-func countsOf(c Cumulative) counts {
+func countsOf(c desk.Cumulative) counts {
 	sums := counts{
 		"reservations created": c.Reservations.Created, "accepted": c.Reservations.Accepted, "rejected": c.Reservations.Rejected,
 		"timed out": c.Reservations.TimedOut, "reservations canceled": c.Reservations.Canceled, "rescinded": c.Reservations.Rescinded,
@@ -46,20 +48,20 @@ func (c counts) plus(others ...counts) counts {
 
 // testStatisticsAddUp lets conversations run at random. Parts add up to wholes, periods to longer ones, and the
 // tasks that entered a queue to those that are in it and those that left it in each way.
-func testStatisticsAddUp(t *testing.T, h *house) {
+func testStatisticsAddUp(t *testing.T, h *environment) {
 	d := aDay(h, 10)
-	from, to := d.began.Add(-time.Hour), h.clock.now().Add(time.Second)
+	from, to := d.began.Add(-time.Hour), h.Clock.Now().Add(time.Second)
 	thresholds := []time.Duration{0, 30 * time.Second}
-	whole := StatisticsFilter{Thresholds: thresholds}
-	queues := []StatisticsFilter{{Queue: "sales", Thresholds: thresholds}, {Queue: "care", Thresholds: thresholds}}
-	parts := map[string][]StatisticsFilter{"queues": queues, "channels": nil, "workflows": nil}
+	whole := desk.StatisticsFilter{Thresholds: thresholds}
+	queues := []desk.StatisticsFilter{{Queue: "sales", Thresholds: thresholds}, {Queue: "care", Thresholds: thresholds}}
+	parts := map[string][]desk.StatisticsFilter{"queues": queues, "channels": nil, "workflows": nil}
 	for _, channel := range conversation.Channels() {
-		parts["channels"] = append(parts["channels"], StatisticsFilter{Channel: channel, Thresholds: thresholds})
+		parts["channels"] = append(parts["channels"], desk.StatisticsFilter{Channel: channel, Thresholds: thresholds})
 	}
 	workflows := map[string]bool{}
 	for _, workflow := range d.workflows {
 		if !workflows[workflow] {
-			parts["workflows"] = append(parts["workflows"], StatisticsFilter{Workflow: workflow, Thresholds: thresholds})
+			parts["workflows"] = append(parts["workflows"], desk.StatisticsFilter{Workflow: workflow, Thresholds: thresholds})
 		}
 		workflows[workflow] = true
 	}
@@ -67,7 +69,7 @@ func testStatisticsAddUp(t *testing.T, h *house) {
 	for what, filters := range parts {
 		require.Equal(t, countsOf(total), counts{}.plus(countsOfAll(d.count(from, to, filters...))...), "all %s together", what)
 	}
-	agents := d.count(from, to, StatisticsFilter{Agents: []string{"ann"}}, StatisticsFilter{Agents: []string{"ben"}}, StatisticsFilter{Agents: []string{"cat"}})
+	agents := d.count(from, to, desk.StatisticsFilter{Agents: []string{"ann"}}, desk.StatisticsFilter{Agents: []string{"ben"}}, desk.StatisticsFilter{Agents: []string{"cat"}})
 	all := counts{}.plus(countsOfAll(agents)...)
 	for _, of := range []string{"reservations created", "accepted", "rejected", "timed out", "reservations canceled", "rescinded", "completed"} {
 		require.Equal(t, countsOf(total)[of], all[of], "%s by all agents together", of)
@@ -75,8 +77,8 @@ func testStatisticsAddUp(t *testing.T, h *house) {
 	require.Equal(t, total.Reservations.Accepted, total.UntilAccepted.Count)
 	require.Equal(t, total.Tasks.Canceled, total.UntilCanceled.Count)
 
-	filters := append([]StatisticsFilter{whole, {Agents: []string{"ann", "ben"}, Activities: true}}, queues...)
-	for _, middle := range []time.Time{d.threads[7].state.CreatedAt, d.threads[20].state.CreatedAt, d.threads[20].task().CreatedAt, from.Add(to.Sub(from) / 2)} {
+	filters := append([]desk.StatisticsFilter{whole, {Agents: []string{"ann", "ben"}, Activities: true}}, queues...)
+	for _, middle := range []time.Time{d.threads[7].State.CreatedAt, d.threads[20].State.CreatedAt, d.threads[20].Task().CreatedAt, from.Add(to.Sub(from) / 2)} {
 		before, after := d.count(from, middle, filters...), d.count(middle, to, filters...)
 		for i, long := range d.count(from, to, filters...) {
 			require.Equal(t, countsOf(long), countsOf(before[i]).plus(countsOf(after[i])), "%+v, split at %s", filters[i], middle)
@@ -87,39 +89,39 @@ func testStatisticsAddUp(t *testing.T, h *house) {
 	}
 	d.requireBalance(whole, from, to)
 	for _, th := range d.threads { // the next day begins with an empty desk
-		th.finish()
+		th.Finish()
 	}
-	h.clock.advance(48 * time.Hour)
+	h.Clock.Advance(48 * time.Hour)
 	for _, f := range append(queues, whole) {
-		d.requireBalance(f, from, h.clock.now())
+		d.requireBalance(f, from, h.Clock.Now())
 	}
 }
 
-func countsOfAll(figures []Cumulative) (all []counts) {
+func countsOfAll(figures []desk.Cumulative) (all []counts) {
 	for _, one := range figures {
 		all = append(all, countsOf(one))
 	}
 	return all
 }
 
-func (d *diary) count(from, to time.Time, filters ...StatisticsFilter) []Cumulative {
-	d.t.Helper()
-	figures, err := d.Cumulative(d.t.Context(), from, to, filters...)
-	require.NoError(d.t, err)
+func (d *diary) count(from, to time.Time, filters ...desk.StatisticsFilter) []desk.Cumulative {
+	d.T.Helper()
+	figures, err := d.Cumulative(d.T.Context(), from, to, filters...)
+	require.NoError(d.T, err)
 	return figures
 }
 
 // requireBalance requires that everything that entered since the beginning is there or has left in one way.
-func (d *diary) requireBalance(f StatisticsFilter, from, to time.Time) {
-	d.t.Helper()
+func (d *diary) requireBalance(f desk.StatisticsFilter, from, to time.Time) {
+	d.T.Helper()
 	past := d.count(from, to, f)[0]
-	now, err := d.RealTime(d.t.Context(), f)
-	require.NoError(d.t, err)
+	now, err := d.RealTime(d.T.Context(), f)
+	require.NoError(d.T, err)
 	moved := past.Tasks.Moved
 	if f.Queue == "" { // moves are within the desk
-		require.Equal(d.t, past.Tasks.Created, past.Tasks.Entered-moved, "%+v", f)
+		require.Equal(d.T, past.Tasks.Created, past.Tasks.Entered-moved, "%+v", f)
 	}
-	require.Equal(d.t, past.Tasks.Entered, now[0].Tasks+past.Tasks.Completed+past.Tasks.Canceled+moved, "tasks of %+v", f)
+	require.Equal(d.T, past.Tasks.Entered, now[0].Tasks+past.Tasks.Completed+past.Tasks.Canceled+moved, "tasks of %+v", f)
 	byStatus, byPriority := 0, 0
 	for _, count := range now[0].ByStatus {
 		byStatus += count
@@ -127,92 +129,80 @@ func (d *diary) requireBalance(f StatisticsFilter, from, to time.Time) {
 	for _, count := range now[0].ByPriority {
 		byPriority += count
 	}
-	require.Equal(d.t, now[0].Tasks, byStatus)
-	require.Equal(d.t, now[0].Tasks, byPriority)
+	require.Equal(d.T, now[0].Tasks, byStatus)
+	require.Equal(d.T, now[0].Tasks, byPriority)
 	r := past.Reservations
-	require.Equal(d.t, r.Created, now[0].ByStatus[conversation.TaskReserved]+r.Accepted+r.Rejected+r.TimedOut+r.Canceled+r.Rescinded, "reservations of %+v", f)
-}
-
-// finish ends the conversation and every wrap-up.
-func (th *thread) finish() {
-	th.h.t.Helper()
-	_, err := th.try(conversation.CloseCommand{})
-	require.True(th.h.t, err == nil || conversation.CodeOf(err) == conversation.CodeConversationClosed, "%v", err)
-	for _, task := range th.state.LiveTasks() {
-		th.do(conversation.WrapupCommand{Agent: task.Agent, Task: task.SID})
-	}
-	th.sync()
-	require.Equal(th.h.t, conversation.ConversationClosed, th.state.Status)
+	require.Equal(d.T, r.Created, now[0].ByStatus[conversation.TaskReserved]+r.Accepted+r.Rejected+r.TimedOut+r.Canceled+r.Rescinded, "reservations of %+v", f)
 }
 
 // testQueueEntries moves a task to queues in every way.
-func testQueueEntries(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice", "carl")
-	h.staff("billing", "bob")
-	began := h.clock.now()
+func testQueueEntries(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice", "carl")
+	h.Staff("billing", "bob")
+	began := h.Clock.Now()
 	entered := func(queue string) string {
 		t.Helper()
-		figures, err := h.Cumulative(t.Context(), began, h.clock.now().Add(time.Second), StatisticsFilter{Queue: queue})
+		figures, err := h.Cumulative(t.Context(), began, h.Clock.Now().Add(time.Second), desk.StatisticsFilter{Queue: queue})
 		require.NoError(t, err)
 		tasks := figures[0].Tasks
 		return fmt.Sprintf("entered %d, completed %d, canceled %d, moved %d", tasks.Entered, tasks.Completed, tasks.Canceled, tasks.Moved)
 	}
 
 	// A transfer to an agent keeps the queue.
-	th := h.start("support").follow().accept("alice")
-	th.transfer("alice", toAgent("bob"), "").accept("bob")
-	th.finish()
+	th := h.Start("support").Follow().Accept("alice")
+	th.Transfer("alice", desktest.ToAgent("bob"), "").Accept("bob")
+	th.Finish()
 	require.Equal(t, "entered 2, completed 2, canceled 0, moved 0", entered("support"))
 	require.Equal(t, "entered 0, completed 0, canceled 0, moved 0", entered("billing"))
 
 	// When an agent declines a transfer to them, its task waits in the queue that it was in all the time.
-	th = h.start("support").follow()
-	th.accept(th.task().Agent).passAndWrapUp(th.task().Agent, toAgent("bob")).decline("bob")
-	th.finish()
+	th = h.Start("support").Follow()
+	th.Accept(th.Task().Agent).PassAndWrapUp(th.Task().Agent, desktest.ToAgent("bob")).Decline("bob")
+	th.Finish()
 	require.Equal(t, "entered 4, completed 3, canceled 1, moved 0", entered("support"))
 
 	// A start for one agent is an entry. A move to an agent is not a move to a queue. A move to the same queue is
 	// not a move to another.
-	th = h.start("support", func(c *conversation.StartCommand) { c.Agent = "bob" }).follow()
+	th = h.Start("support", func(c *conversation.StartCommand) { c.Agent = "bob" }).Follow()
 	require.Equal(t, "entered 5, completed 3, canceled 1, moved 0", entered("support"))
-	th.do(conversation.MoveCommand{To: toAgent("carl")})
-	th.do(conversation.MoveCommand{To: toQueue("support")})
-	th.follow()
+	th.Do(conversation.MoveCommand{To: desktest.ToAgent("carl")})
+	th.Do(conversation.MoveCommand{To: desktest.ToQueue("support")})
+	th.Follow()
 	require.Equal(t, "entered 5, completed 3, canceled 1, moved 0", entered("support"))
-	th.do(conversation.MoveCommand{To: toQueue("billing")})
-	th.follow()
+	th.Do(conversation.MoveCommand{To: desktest.ToQueue("billing")})
+	th.Follow()
 	require.Equal(t, "entered 5, completed 3, canceled 1, moved 1", entered("support"))
 	require.Equal(t, "entered 1, completed 0, canceled 0, moved 0", entered("billing"))
 
 	// A transfer that is canceled after the sender's wrap-up makes another task.
-	th.accept("bob").passAndWrapUp("bob", toQueue("support"))
+	th.Accept("bob").PassAndWrapUp("bob", desktest.ToQueue("support"))
 	require.Equal(t, "entered 6, completed 3, canceled 1, moved 1", entered("support"))
-	th.do(conversation.CancelCommand{Agent: "bob"})
-	th.follow()
+	th.Do(conversation.CancelCommand{Agent: "bob"})
+	th.Follow()
 	require.Equal(t, "entered 7, completed 3, canceled 2, moved 1", entered("support"))
-	th.finish()
+	th.Finish()
 	require.Equal(t, "entered 7, completed 3, canceled 3, moved 1", entered("support"))
 	require.Equal(t, "entered 1, completed 1, canceled 0, moved 0", entered("billing"))
 }
 
 // testInsightsAddUp checks that insights add up, with conversations that ran at random.
-func testInsightsAddUp(t *testing.T, h *house) {
+func testInsightsAddUp(t *testing.T, h *environment) {
 	walk := newInsightWalk(h)
 	walk.steps = 30
 	for range 200 {
 		walk.run()
 	}
 	from, to := walk.began, walk.began.Add(300*time.Hour)
-	insights := func(from, to time.Time) Insights {
+	insights := func(from, to time.Time) desk.Insights {
 		t.Helper()
-		found, err := h.Insights(t.Context(), InsightFilter{From: from, To: to})
+		found, err := h.Insights(t.Context(), desk.InsightFilter{From: from, To: to})
 		require.NoError(t, err)
 		return found
 	}
 	all := insights(from, to)
 	total := insightCounts(all.Total)
-	sent := func(groups []Group, of ...string) {
+	sent := func(groups []desk.Group, of ...string) {
 		t.Helper()
 		sum := counts{}
 		for _, g := range groups {
@@ -226,8 +216,8 @@ func testInsightsAddUp(t *testing.T, h *house) {
 	sent(all.Queues, append(transfers, "conversations", "transferred", "hops")...)
 	sent(all.Channels, append(transfers, "conversations", "transferred", "hops")...)
 	sent(all.Agents, transfers...)
-	for _, group := range append([]Group{{Figures: all.Total}}, append(append(all.Queues, all.Agents...), all.Channels...)...) {
-		for _, x := range []Transfers{group.Sent, group.Received} {
+	for _, group := range append([]desk.Group{{Figures: all.Total}}, append(append(all.Queues, all.Agents...), all.Channels...)...) {
+		for _, x := range []desk.Transfers{group.Sent, group.Received} {
 			require.Equal(t, x.Initiated, x.Completed+x.Failed+x.Open, group.Name)
 			require.Equal(t, x.Failed, x.Declined+x.Expired+x.Canceled+x.TimedOut+x.Abandoned, group.Name)
 			require.Equal(t, x.Completed, x.TimeToAccept.Count, group.Name)
@@ -256,7 +246,7 @@ func testInsightsAddUp(t *testing.T, h *house) {
 	}
 }
 
-func insightCounts(f Figures) counts {
+func insightCounts(f desk.Figures) counts {
 	return counts{
 		"conversations": f.Conversations, "transferred": f.Transferred, "hops": f.Hops, "tasks": f.Tasks, "refusals": f.WrapupRefusals,
 		"initiated": f.Sent.Initiated, "completed": f.Sent.Completed, "redirected": f.Sent.Redirected, "ping-pong": f.Sent.PingPong,
@@ -267,14 +257,14 @@ func insightCounts(f Figures) counts {
 }
 
 // testRefusalsCountOnce has a gateway and a worker record the same accepts.
-func testRefusalsCountOnce(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	th := h.start("support").follow()
-	began := h.clock.now()
+func testRefusalsCountOnce(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	th := h.Start("support").Follow()
+	began := h.Clock.Now()
 	note := func(id string, outcome error) {
 		t.Helper()
 		command := conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: id}}
-		require.NoError(t, h.NoteRefused(t.Context(), th.sid, command, outcome))
+		require.NoError(t, h.NoteRefused(t.Context(), th.SID, command, outcome))
 	}
 	pending := fmt.Errorf("accept: %w", conversation.Refuse(conversation.CodeWrapupPending, conversation.Details{}, "wrap up first"))
 	for range 3 {
@@ -286,11 +276,11 @@ func testRefusalsCountOnce(t *testing.T, h *house) {
 	note("five", conversation.Refuse(conversation.CodeNoReservation, conversation.Details{}, "no offer"))
 	note("", pending)
 	note("", pending)
-	require.NoError(t, h.NoteRefused(t.Context(), th.sid, conversation.DeclineCommand{Agent: "alice"}, pending))
+	require.NoError(t, h.NoteRefused(t.Context(), th.SID, conversation.DeclineCommand{Agent: "alice"}, pending))
 
-	insights, err := h.Insights(t.Context(), InsightFilter{From: began, To: h.clock.now().Add(time.Second), Agent: "alice"})
+	insights, err := h.Insights(t.Context(), desk.InsightFilter{From: began, To: h.Clock.Now().Add(time.Second), Agent: "alice"})
 	require.NoError(t, err)
 	require.Equal(t, 4, insights.Total.WrapupRefusals)
-	unknown := h.NoteRefused(t.Context(), newSID(), conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "six"}}, pending)
-	require.ErrorIs(t, unknown, ErrUnknownConversation)
+	unknown := h.NoteRefused(t.Context(), desktest.NewSID(), conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "six"}}, pending)
+	require.ErrorIs(t, unknown, desk.ErrUnknownConversation)
 }

@@ -25,8 +25,8 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.
 	var lost int
 	var foreign []string
 	sync := func(alone bool) error {
-		return d.change(ctx, "sync conversation "+p.Conversation, alone, func(t *transaction) error {
-			s := &syncing{transaction: t, snapshot: p, now: d.now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
+		return d.change(ctx, "sync conversation "+p.Conversation, alone, func(t *Tx) error {
+			s := &syncing{Tx: t, snapshot: p, now: d.now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
 			var err error
 			answer, err = s.run(ctx)
 			lost, foreign = s.lost, s.foreign
@@ -60,7 +60,7 @@ var errNotBeside = errors.New("others may be at what it changes")
 
 // syncing is a snapshot that is being applied.
 type syncing struct {
-	*transaction
+	*Tx
 	snapshot conversation.Snapshot
 	now      time.Time
 	// alone is set in an exclusive transaction.
@@ -92,7 +92,7 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 		return conversation.Acknowledgement{}, err
 	}
 	found := false
-	err := sqldb.Each(ctx, s.transaction, func(r sqldb.Row) error {
+	err := sqldb.Each(ctx, s.Tx, func(r sqldb.Row) error {
 		found = true
 		return r.Scan(&s.stored.revision, &s.stored.events, &s.stored.matches, &s.stored.declines)
 	}, `SELECT revision, events, (SELECT count(*) FROM placements WHERE conversation = $1),
@@ -103,7 +103,7 @@ func (s *syncing) run(ctx context.Context) (conversation.Acknowledgement, error)
 	}
 	s.declining = s.stored.declines > 0
 	if s.stored.matches > 0 {
-		if s.open, err = sqldb.All(ctx, s.transaction, scanMatch, selectMatches+` WHERE conversation = $1`, s.snapshot.Conversation); err != nil {
+		if s.open, err = sqldb.All(ctx, s.Tx, scanMatch, selectMatches+` WHERE conversation = $1`, s.snapshot.Conversation); err != nil {
 			return conversation.Acknowledgement{}, err
 		}
 	}
@@ -159,7 +159,7 @@ func (s *syncing) known(ctx context.Context) (known, overlap int, err error) {
 		name   conversation.EventName
 		at     int64
 	}
-	stored, err := sqldb.All(ctx, s.transaction, func(r sqldb.Row) (e event, err error) {
+	stored, err := sqldb.All(ctx, s.Tx, func(r sqldb.Row) (e event, err error) {
 		err = r.Scan(&e.number, &e.name, &e.at)
 		return e, err
 	}, `SELECT number, name, at FROM events WHERE conversation = $1 AND number >= $2 AND number <= $3 ORDER BY number`,
@@ -201,7 +201,7 @@ func (s *syncing) endOthers(ctx context.Context) error {
 		s.owned(changed, v.SID)
 		s.touched[v.Agent], s.freed[v.Agent] = "", true
 	}
-	e := ending{transaction: s.transaction, conversation: s.snapshot.Conversation, reason: conversation.ReasonReset, now: s.now, number: s.last}
+	e := ending{Tx: s.Tx, conversation: s.snapshot.Conversation, reason: conversation.ReasonReset, now: s.now, number: s.last}
 	if err := e.end(ctx, s.snapshot); err != nil {
 		return err
 	}
@@ -537,7 +537,7 @@ func (s *syncing) refuseBeside(ctx context.Context, agent string) error {
 	if s.alone || !s.LocksRows() {
 		return nil
 	}
-	_, elsewhere, err := sqldb.First(ctx, s.transaction, sqldb.Value[int],
+	_, elsewhere, err := sqldb.First(ctx, s.Tx, sqldb.Value[int],
 		`SELECT 1 FROM placements WHERE agent = $1 AND conversation <> $2
 			UNION ALL SELECT 1 FROM reservations WHERE agent = $1 AND status = 'pending' AND conversation <> $2 LIMIT 1`, agent, s.snapshot.Conversation)
 	if err == nil && elsewhere {
@@ -553,14 +553,14 @@ func (s *syncing) overdrawn(ctx context.Context, task *conversation.Task) (bool,
 	if task.Direct || slices.Contains(s.confirmed, task.Reservation.SID) {
 		return false, nil
 	}
-	_, overdrawn, err := sqldb.First(ctx, s.transaction, sqldb.Value[int],
+	_, overdrawn, err := sqldb.First(ctx, s.Tx, sqldb.Value[int],
 		`SELECT 1 FROM agent_channels WHERE agent = $1 AND channel = $2 AND load > capacity`, task.Agent, string(s.snapshot.Channel))
 	return overdrawn, err
 }
 
 // place matches the conversation's own waiting tasks, and other tasks for agents who have become free.
 func (s *syncing) place(ctx context.Context) error {
-	m := matching{transaction: s.transaction, now: s.now, own: s.snapshot.Conversation, room: matchedBySync}
+	m := matching{Tx: s.Tx, now: s.now, own: s.snapshot.Conversation, room: matchedBySync}
 	waits := func(task *conversation.Task) bool {
 		return task.Status == conversation.TaskPending && !slices.ContainsFunc(s.open, func(p match) bool { return p.task == task.SID })
 	}
@@ -582,7 +582,7 @@ func (s *syncing) place(ctx context.Context) error {
 		}
 	}
 	for _, agent := range slices.Sorted(maps.Keys(s.freed)) {
-		queues, err := sqldb.All(ctx, s.transaction, sqldb.Value[string],
+		queues, err := sqldb.All(ctx, s.Tx, sqldb.Value[string],
 			`SELECT queue FROM queue_agents WHERE agent = $1 AND available = 1`, agent)
 		if err != nil {
 			return wrap("find the queues of "+agent, err)

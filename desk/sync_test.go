@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"context"
@@ -13,24 +13,26 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // requireShown requires that the desk shows exactly the conversation's state.
-func requireShown(t require.TestingT, h *house, th *thread) {
-	c, err := h.Desk.Conversation(h.t.Context(), th.sid)
+func requireShown(t require.TestingT, h *environment, th *desktest.Conversation) {
+	c, err := h.Desk.Conversation(h.T.Context(), th.SID)
 	require.NoError(t, err)
-	require.Equal(t, th.state.Status, c.Status)
-	require.Equal(t, th.state.Channel, c.Channel)
-	require.Equal(t, th.state.Customer, c.Customer)
-	require.Equal(t, th.state.Revision, c.Revision)
-	require.Equal(t, th.state.ClosedAt, c.ClosedAt)
+	require.Equal(t, th.State.Status, c.Status)
+	require.Equal(t, th.State.Channel, c.Channel)
+	require.Equal(t, th.State.Customer, c.Customer)
+	require.Equal(t, th.State.Revision, c.Revision)
+	require.Equal(t, th.State.ClosedAt, c.ClosedAt)
 
-	tasks, err := h.Desk.Tasks(h.t.Context(), th.sid)
+	tasks, err := h.Desk.Tasks(h.T.Context(), th.SID)
 	require.NoError(t, err)
-	require.Len(t, tasks, len(th.state.Tasks))
+	require.Len(t, tasks, len(th.State.Tasks))
 	live := 0
 	for i, task := range tasks {
-		requireSameJSON(t, th.state.Tasks[i], task.Task)
+		requireSameJSON(t, th.State.Tasks[i], task.Task)
 		if task.Status.Live() {
 			requireSameJSON(t, task.Task, c.Live[live])
 			live++
@@ -38,16 +40,16 @@ func requireShown(t require.TestingT, h *house, th *thread) {
 	}
 	require.Len(t, c.Live, live)
 
-	transfers, err := h.Desk.Transfers(h.t.Context(), th.sid)
+	transfers, err := h.Desk.Transfers(h.T.Context(), th.SID)
 	require.NoError(t, err)
-	require.Len(t, transfers, len(th.state.Transfers))
+	require.Len(t, transfers, len(th.State.Transfers))
 	for i, transfer := range transfers {
-		requireSameJSON(t, th.state.Transfers[i], transfer.Transfer)
+		requireSameJSON(t, th.State.Transfers[i], transfer.Transfer)
 	}
 
-	events, err := h.Desk.Events(h.t.Context(), th.sid)
+	events, err := h.Desk.Events(h.T.Context(), th.SID)
 	require.NoError(t, err)
-	require.Len(t, events, th.state.Events)
+	require.Len(t, events, th.State.Events)
 	for i, e := range events {
 		require.Equal(t, i+1, e.Number)
 	}
@@ -61,143 +63,143 @@ func requireSameJSON(t require.TestingT, want, got any) {
 	require.JSONEq(t, string(wanted), string(gotten))
 }
 
-func testPictureBecomesRows(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	h.staff("billing", "bob")
-	h.transfersOn()
-	th := h.start("support", withPriority(2), func(c *conversation.StartCommand) {
+func testPictureBecomesRows(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob")
+	h.TransfersOn()
+	th := h.Start("support", desktest.WithPriority(2), func(c *conversation.StartCommand) {
 		c.Attributes = conversation.Attributes{"order": json.RawMessage(`{"id": 7}`)}
 	})
-	th.follow()
+	th.Follow()
 	requireShown(t, h, th)
-	th.accept("alice").transfer("alice", toQueue("billing"), "wants a refund")
+	th.Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "wants a refund")
 	requireShown(t, h, th)
-	th.accept("bob").wrapup("alice").end("bob").wrapup("bob")
-	require.Equal(t, conversation.ConversationClosed, th.state.Status)
+	th.Accept("bob").WrapUp("alice").End("bob").WrapUp("bob")
+	require.Equal(t, conversation.ConversationClosed, th.State.Status)
 	requireShown(t, h, th)
 
-	notes, err := h.Notes(h.t.Context(), th.sid, AsSystem())
+	notes, err := h.Notes(h.T.Context(), th.SID, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
 	require.Equal(t, "wants a refund", notes[0].Text)
-	require.Equal(t, th.state.Transfers[0].SID, notes[0].Transfer)
+	require.Equal(t, th.State.Transfers[0].SID, notes[0].Transfer)
 
-	reservations, err := h.Reservations(h.t.Context(), th.sid)
+	reservations, err := h.Reservations(h.T.Context(), th.SID)
 	require.NoError(t, err)
 	require.Len(t, reservations, 2)
 	for i, agent := range []string{"alice", "bob"} {
 		require.Equal(t, agent, reservations[i].Agent)
 		require.Equal(t, conversation.ReservationCompleted, reservations[i].Status)
-		one, err := h.Reservation(h.t.Context(), reservations[i].SID)
+		one, err := h.Reservation(h.T.Context(), reservations[i].SID)
 		require.NoError(t, err)
 		require.Equal(t, reservations[i], one)
 	}
-	task, err := h.Task(h.t.Context(), th.task().SID)
+	task, err := h.Task(h.T.Context(), th.Task().SID)
 	require.NoError(t, err)
-	requireSameJSON(t, th.task(), task.Task)
-	transfer, err := h.Transfer(h.t.Context(), th.state.Transfers[0].SID)
+	requireSameJSON(t, th.Task(), task.Task)
+	transfer, err := h.Transfer(h.T.Context(), th.State.Transfers[0].SID)
 	require.NoError(t, err)
-	require.Equal(t, th.sid, transfer.Conversation)
-	_, err = h.Task(h.t.Context(), "WT00000000000000000000000000000000")
+	require.Equal(t, th.SID, transfer.Conversation)
+	_, err = h.Task(h.T.Context(), "WT00000000000000000000000000000000")
 	require.Equal(t, conversation.CodeNoSuchTask, conversation.CodeOf(err))
-	_, err = h.Desk.Conversation(h.t.Context(), newSID())
-	require.ErrorIs(t, err, ErrUnknownConversation)
+	_, err = h.Desk.Conversation(h.T.Context(), desktest.NewSID())
+	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
-func testSamePictureAgain(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	th := h.start("support")
-	first := th.picture()
-	answer, err := h.Sync(h.t.Context(), first)
+func testSamePictureAgain(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	th := h.Start("support")
+	first := th.Snapshot()
+	answer, err := h.Sync(h.T.Context(), first)
 	require.NoError(t, err)
 	for range 3 {
-		again, err := h.Sync(h.t.Context(), first)
+		again, err := h.Sync(h.T.Context(), first)
 		require.NoError(t, err)
 		require.Equal(t, answer, again)
 	}
 	requireShown(t, h, th)
-	require.Len(t, h.matches(), 1)
-	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
+	require.Len(t, h.Matches(), 1)
+	require.Equal(t, 1, h.Load("alice", conversation.ChannelWeb))
 
-	th.events = nil
-	th.follow()
-	th.do(conversation.AcceptCommand{Agent: "alice"})
-	accepted := th.picture()
-	th.follow()
-	_, err = h.Sync(h.t.Context(), accepted)
+	th.Pending = nil
+	th.Follow()
+	th.Do(conversation.AcceptCommand{Agent: "alice"})
+	accepted := th.Snapshot()
+	th.Follow()
+	_, err = h.Sync(h.T.Context(), accepted)
 	require.NoError(t, err)
 	requireShown(t, h, th)
-	require.Equal(t, 1, h.load("alice", conversation.ChannelWeb))
+	require.Equal(t, 1, h.Load("alice", conversation.ChannelWeb))
 }
 
-func testOlderPicture(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	th := h.start("support")
-	old := th.picture()
-	th.follow().accept("alice")
-	answer, err := h.Sync(h.t.Context(), old)
+func testOlderPicture(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	th := h.Start("support")
+	old := th.Snapshot()
+	th.Follow().Accept("alice")
+	answer, err := h.Sync(h.T.Context(), old)
 	require.NoError(t, err)
-	require.Equal(t, th.state.Revision, answer.Revision)
+	require.Equal(t, th.State.Revision, answer.Revision)
 	require.Empty(t, answer.Matches)
 	requireShown(t, h, th)
 }
 
-func testOverlappingEvents(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	th := h.start("support")
+func testOverlappingEvents(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	th := h.Start("support")
 	var told []conversation.Event
 	remember := func() {
-		told = append(told, th.events...)
-		answer, err := h.Sync(h.t.Context(), th.state.Snapshot(told, nil)) // everything, each time
+		told = append(told, th.Pending...)
+		answer, err := h.Sync(h.T.Context(), th.State.Snapshot(told, nil)) // everything, each time
 		require.NoError(t, err)
-		th.events = nil
+		th.Pending = nil
 		for _, reserve := range answer.Matches {
-			th.do(reserve)
+			th.Do(reserve)
 		}
 	}
 	remember()
 	remember()
-	th.do(conversation.AcceptCommand{Agent: "alice"})
+	th.Do(conversation.AcceptCommand{Agent: "alice"})
 	remember()
-	th.do(conversation.EndCommand{Agent: "alice"})
+	th.Do(conversation.EndCommand{Agent: "alice"})
 	remember()
 	requireShown(t, h, th)
-	feed, err := h.ConversationEvents(h.t.Context(), 0, 100)
+	feed, err := h.ConversationEvents(h.T.Context(), 0, 100)
 	require.NoError(t, err)
-	require.Len(t, feed, th.state.Events)
+	require.Len(t, feed, th.State.Events)
 }
 
-func testEventGap(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	th := h.start("support").follow()
-	th.do(conversation.AcceptCommand{Agent: "alice"})
-	th.events = nil // acknowledged by a desk whose older file was restored
-	th.do(conversation.EndCommand{Agent: "alice"})
-	_, err := h.Sync(h.t.Context(), th.picture())
+func testEventGap(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	th := h.Start("support").Follow()
+	th.Do(conversation.AcceptCommand{Agent: "alice"})
+	th.Pending = nil // acknowledged by a desk whose older file was restored
+	th.Do(conversation.EndCommand{Agent: "alice"})
+	_, err := h.Sync(h.T.Context(), th.Snapshot())
 	require.NoError(t, err)
-	c, err := h.Desk.Conversation(h.t.Context(), th.sid)
+	c, err := h.Desk.Conversation(h.T.Context(), th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ConversationWrapping, c.Status, "the rows follow all the same")
-	events, err := h.Events(h.t.Context(), th.sid)
+	events, err := h.Events(h.T.Context(), th.SID)
 	require.NoError(t, err)
 	require.Equal(t, 5, events[3].Number, "what came is kept, under its own number")
-	again, err := h.Sync(h.t.Context(), th.picture())
+	again, err := h.Sync(h.T.Context(), th.Snapshot())
 	require.NoError(t, err)
-	require.Equal(t, th.state.Revision, again.Revision)
-	after, err := h.Events(h.t.Context(), th.sid)
+	require.Equal(t, th.State.Revision, again.Revision)
+	after, err := h.Events(h.T.Context(), th.SID)
 	require.NoError(t, err)
 	require.Len(t, after, len(events), "nothing is kept twice")
 }
 
-func testFeed(t *testing.T, h *house) {
-	h.staff("support", "alice", "bob")
-	threads := []*thread{h.start("support").follow(), h.start("support").follow()}
+func testFeed(t *testing.T, h *environment) {
+	h.Staff("support", "alice", "bob")
+	threads := []*desktest.Conversation{h.Start("support").Follow(), h.Start("support").Follow()}
 	for _, th := range threads {
-		th.accept(th.task().Agent).end(th.task().Agent)
+		th.Accept(th.Task().Agent).End(th.Task().Agent)
 	}
-	var read []LoggedEvent
+	var read []desk.LoggedEvent
 	for position := int64(0); ; {
-		page, err := h.ConversationEvents(h.t.Context(), position, 3)
+		page, err := h.ConversationEvents(h.T.Context(), position, 3)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -212,73 +214,73 @@ func testFeed(t *testing.T, h *house) {
 	for _, th := range threads {
 		number := 0
 		for _, e := range read {
-			if e.Conversation == th.sid {
+			if e.Conversation == th.SID {
 				number++
 				require.Equal(t, number, e.Number)
 			}
 		}
-		require.Equal(t, th.state.Events, number)
+		require.Equal(t, th.State.Events, number)
 	}
 }
 
-func testAttributesOutlive(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	th := h.start("support").follow().accept("alice")
-	kept := th.task().Attributes
-	th.do(conversation.EndCommand{Agent: "alice"})
-	th.task().Attributes = nil // as the conversation does with tasks that ended long ago
-	th.follow()
-	tasks, err := h.Desk.Tasks(h.t.Context(), th.sid)
+func testAttributesOutlive(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	th := h.Start("support").Follow().Accept("alice")
+	kept := th.Task().Attributes
+	th.Do(conversation.EndCommand{Agent: "alice"})
+	th.Task().Attributes = nil // as the conversation does with tasks that ended long ago
+	th.Follow()
+	tasks, err := h.Desk.Tasks(h.T.Context(), th.SID)
 	require.NoError(t, err)
 	requireSameJSON(t, kept, tasks[0].Attributes)
 }
 
 // testForeignRows: a conversation with a SID of another conversation's row changes nothing of that row, and an
 // offer under it is declined.
-func testForeignRows(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	first := h.start("support").follow()
-	require.Equal(t, conversation.TaskReserved, first.task().Status)
-	before := h.contents()["reservations"]
-	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "bob"}))
-	second := h.start("support")
-	second.sync()
-	second.do(conversation.ReserveCommand{
-		Task: second.task().SID, Agent: "bob", PendingSeq: second.task().PendingSeq, Reservation: first.task().Reservation.SID,
+func testForeignRows(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	first := h.Start("support").Follow()
+	require.Equal(t, conversation.TaskReserved, first.Task().Status)
+	before := h.Contents()["reservations"]
+	require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: "bob"}))
+	second := h.Start("support")
+	second.Sync()
+	second.Do(conversation.ReserveCommand{
+		Task: second.Task().SID, Agent: "bob", PendingSeq: second.Task().PendingSeq, Reservation: first.Task().Reservation.SID,
 	})
-	second.sync()
-	require.Equal(t, before, h.contents()["reservations"])
+	second.Sync()
+	require.Equal(t, before, h.Contents()["reservations"])
 	requireShown(t, h, first)
-	due, err := h.takeDue(t.Context(), 10)
+	due, err := h.TakeDue(t.Context(), 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
-	require.Equal(t, second.sid, due[0].conversation)
-	require.Equal(t, conversation.CommandDecline, due[0].command.Name())
-	second.do(due[0].command)
-	second.sync()
-	require.Equal(t, conversation.TaskPending, second.task().Status)
-	require.Equal(t, before, h.contents()["reservations"])
-	due, err = h.takeDue(t.Context(), 10)
+	require.Equal(t, second.SID, due[0].Conversation)
+	require.Equal(t, conversation.CommandDecline, due[0].Command.Name())
+	second.Do(due[0].Command)
+	second.Sync()
+	require.Equal(t, conversation.TaskPending, second.Task().Status)
+	require.Equal(t, before, h.Contents()["reservations"])
+	due, err = h.TakeDue(t.Context(), 10)
 	require.NoError(t, err)
 	require.Empty(t, due)
 }
 
 // testInvalidText syncs conversations that an earlier build started, with texts that no database accepts. They are
 // offered like others.
-func testInvalidText(t *testing.T, h *house) {
-	h.staff("support", "alice")
+func testInvalidText(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
 	sync := func(t require.TestingT, value, name, reason string) {
-		th := h.start("support", func(c *conversation.StartCommand) {
+		th := h.Start("support", func(c *conversation.StartCommand) {
 			c.Attributes = conversation.Attributes{"company": json.RawMessage(value)}
 		})
-		th.state.Customer.Name = name
-		for _, reserve := range th.sync().Matches {
-			th.do(reserve)
+		th.State.Customer.Name = name
+		for _, reserve := range th.Sync().Matches {
+			th.Do(reserve)
 		}
-		th.sync()
-		th.do(conversation.CloseCommand{Reason: reason})
-		th.sync()
-		tasks, err := h.Desk.Tasks(h.t.Context(), th.sid)
+		th.Sync()
+		th.Do(conversation.CloseCommand{Reason: reason})
+		th.Sync()
+		tasks, err := h.Desk.Tasks(h.T.Context(), th.SID)
 		require.NoError(t, err)
 		require.Len(t, tasks, 1)
 		require.Equal(t, "alice", tasks[0].Agent, "it was offered")
@@ -295,163 +297,167 @@ func testInvalidText(t *testing.T, h *house) {
 	})
 }
 
-func testAwaitRevision(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	th := h.start("support")
-	other := h.open()
+func testAwaitRevision(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	th := h.Start("support")
+	other := h.Reopen()
 	seen := make(chan error, 2)
-	for _, d := range []*Desk{h.Desk, other} {
-		go func() { seen <- d.AwaitRevision(h.t.Context(), th.sid, 1) }()
+	for _, d := range []*desk.Desk{h.Desk, other} {
+		go func() { seen <- d.AwaitRevision(h.T.Context(), th.SID, 1) }()
 	}
-	th.sync()
+	th.Sync()
 	require.NoError(t, <-seen)
 	require.NoError(t, <-seen)
-	require.Empty(t, h.shown.waiters)
+	require.Zero(t, h.Waiters())
 
-	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(h.T.Context(), 20*time.Millisecond)
 	defer cancel()
-	err := h.AwaitRevision(ctx, th.sid, 9)
+	err := h.AwaitRevision(ctx, th.SID, 9)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "await revision 9")
 }
 
 // testFollowsAnyConversation runs several conversations concurrently at random, with snapshots that are lost,
 // duplicated and late, agents who change their presence, and processes that die.
-func testFollowsAnyConversation(t *testing.T, h *house) {
-	h.transfersOn()
-	h.set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
+func testFollowsAnyConversation(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	people := []string{"ann", "ben", "cat", "dan"}
-	h.staff("sales", "ann", "ben")
-	h.staff("care", "ben", "cat", "dan")
+	h.Staff("sales", "ann", "ben")
+	h.Staff("care", "ben", "cat", "dan")
 	for _, name := range people {
-		require.NoError(t, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 2))
+		require.NoError(t, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 2))
 	}
 	rounds := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		if rounds++; rounds > 20 && h.few() {
+		if rounds++; rounds > 20 && h.Few() {
 			return
 		}
-		threads := []*thread{h.start("sales")}
+		threads := []*desktest.Conversation{h.Start("sales")}
 		var late []conversation.Snapshot
-		anyThread := func() *thread { return rapid.SampledFrom(threads).Draw(rt, "conversation") }
+		anyThread := func() *desktest.Conversation { return rapid.SampledFrom(threads).Draw(rt, "conversation") }
 		person := func() string { return rapid.SampledFrom(people).Draw(rt, "agent") }
-		try := func(c func(th *thread) conversation.Command) func(*rapid.T) {
+		try := func(c func(th *desktest.Conversation) conversation.Command) func(*rapid.T) {
 			return func(*rapid.T) {
 				th := anyThread()
-				_, _ = th.try(c(th)) // most are refused; the rules are tested elsewhere
+				_, _ = th.Try(c(th)) // most are refused; the rules are tested elsewhere
 			}
 		}
-		take := func(th *thread, answer conversation.Acknowledgement) {
+		take := func(th *desktest.Conversation, answer conversation.Acknowledgement) {
 			for _, reserve := range answer.Matches {
-				require.Equal(rt, th.sid, reserve2conversation(rt, h, reserve))
-				_, err := th.try(reserve)
+				require.Equal(rt, th.SID, reserve2conversation(rt, h, reserve))
+				_, err := th.Try(reserve)
 				require.NoError(rt, err)
 			}
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"start": func(*rapid.T) {
-				threads = append(threads, h.start(rapid.SampledFrom([]string{"sales", "care"}).Draw(rt, "queue")))
+				threads = append(threads, h.Start(rapid.SampledFrom([]string{"sales", "care"}).Draw(rt, "queue")))
 			},
-			"accept": try(func(*thread) conversation.Command { return conversation.AcceptCommand{Agent: person()} }),
-			"acceptOffered": try(func(th *thread) conversation.Command {
-				return conversation.AcceptCommand{Agent: th.task().Agent}
+			"accept": try(func(*desktest.Conversation) conversation.Command { return conversation.AcceptCommand{Agent: person()} }),
+			"acceptOffered": try(func(th *desktest.Conversation) conversation.Command {
+				return conversation.AcceptCommand{Agent: th.Task().Agent}
 			}),
-			"decline": try(func(th *thread) conversation.Command {
-				return conversation.DeclineCommand{Agent: th.task().Agent}
+			"decline": try(func(th *desktest.Conversation) conversation.Command {
+				return conversation.DeclineCommand{Agent: th.Task().Agent}
 			}),
-			"transferToAgent": try(func(th *thread) conversation.Command {
-				return conversation.TransferCommand{From: th.task().Agent, To: toAgent(person())}
+			"transferToAgent": try(func(th *desktest.Conversation) conversation.Command {
+				return conversation.TransferCommand{From: th.Task().Agent, To: desktest.ToAgent(person())}
 			}),
-			"transferToQueue": try(func(th *thread) conversation.Command {
-				return conversation.TransferCommand{From: th.task().Agent, To: toQueue("care"), Note: "a note"}
+			"transferToQueue": try(func(th *desktest.Conversation) conversation.Command {
+				return conversation.TransferCommand{From: th.Task().Agent, To: desktest.ToQueue("care"), Note: "a note"}
 			}),
-			"move":   try(func(*thread) conversation.Command { return conversation.MoveCommand{To: toAgent(person())} }),
-			"wrapup": try(func(*thread) conversation.Command { return conversation.WrapupCommand{Agent: person()} }),
-			"end":    try(func(th *thread) conversation.Command { return conversation.EndCommand{Agent: th.task().Agent} }),
-			"close":  try(func(*thread) conversation.Command { return conversation.CloseCommand{} }),
-			"cancel": try(func(th *thread) conversation.Command {
+			"move": try(func(*desktest.Conversation) conversation.Command {
+				return conversation.MoveCommand{To: desktest.ToAgent(person())}
+			}),
+			"wrapup": try(func(*desktest.Conversation) conversation.Command { return conversation.WrapupCommand{Agent: person()} }),
+			"end": try(func(th *desktest.Conversation) conversation.Command {
+				return conversation.EndCommand{Agent: th.Task().Agent}
+			}),
+			"close": try(func(*desktest.Conversation) conversation.Command { return conversation.CloseCommand{} }),
+			"cancel": try(func(th *desktest.Conversation) conversation.Command {
 				from := "nobody"
-				if transfer := th.state.ActiveTransfer(); transfer != nil {
+				if transfer := th.State.ActiveTransfer(); transfer != nil {
 					from = transfer.From
 				}
 				return conversation.CancelCommand{Agent: from}
 			}),
 			"expire": func(*rapid.T) {
 				th := anyThread()
-				if deadline, ok := th.state.Deadline(); ok {
-					h.clock.advance(max(deadline.At.Sub(h.clock.now()), 0))
-					_, err := th.try(conversation.ExpireCommand{})
+				if deadline, ok := th.State.Deadline(); ok {
+					h.Clock.Advance(max(deadline.At.Sub(h.Clock.Now()), 0))
+					_, err := th.Try(conversation.ExpireCommand{})
 					require.NoError(rt, err)
 				}
 			},
 			"sync": func(*rapid.T) {
 				th := anyThread()
-				answer := th.sync()
-				require.Equal(rt, th.state.Revision, answer.Revision)
+				answer := th.Sync()
+				require.Equal(rt, th.State.Revision, answer.Revision)
 				requireShown(rt, h, th)
 				take(th, answer)
 			},
 			"syncAnswerLost": func(*rapid.T) {
 				th := anyThread()
-				_, err := h.Sync(h.t.Context(), th.picture())
+				_, err := h.Sync(h.T.Context(), th.Snapshot())
 				require.NoError(rt, err)
 			},
 			"syncLate": func(*rapid.T) {
-				late = append(late, anyThread().picture())
+				late = append(late, anyThread().Snapshot())
 				if len(late) > 3 {
 					// The only acceptable failure is being late: the missing events have arrived since, or the
 					// snapshot is not late.
-					_, _ = h.Sync(h.t.Context(), late[0])
+					_, _ = h.Sync(h.T.Context(), late[0])
 					late = late[1:]
 				}
 			},
 			"presence": func(*rapid.T) {
-				presence := rapid.SampledFrom([]Presence{PresenceAvailable, PresenceAvailable, PresenceBreak}).Draw(rt, "presence")
-				require.NoError(rt, h.SetPresence(h.t.Context(), person(), presence))
+				presence := rapid.SampledFrom([]desk.Presence{desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceBreak}).Draw(rt, "presence")
+				require.NoError(rt, h.SetPresence(h.T.Context(), person(), presence))
 			},
-			"dispatch": func(*rapid.T) { require.NoError(rt, h.Dispatch(h.t.Context())) },
+			"dispatch": func(*rapid.T) { require.NoError(rt, h.Dispatch(h.T.Context())) },
 			"deliver": func(*rapid.T) {
-				h.clock.advance(time.Second)
-				due, err := h.takeDue(h.t.Context(), 4)
+				h.Clock.Advance(time.Second)
+				due, err := h.TakeDue(h.T.Context(), 4)
 				require.NoError(rt, err)
 				for _, item := range due {
 					for _, th := range threads {
-						if th.sid == item.conversation {
-							_, _ = th.try(item.command)
+						if th.SID == item.Conversation {
+							_, _ = th.Try(item.Command)
 						}
 					}
 				}
 			},
-			"claim": func(*rapid.T) { _, _ = h.Claim(h.t.Context(), anyThread().sid, person()) },
+			"claim": func(*rapid.T) { _, _ = h.Claim(h.T.Context(), anyThread().SID, person()) },
 			"": func(rt *rapid.T) {
 				requireConsistent(rt, h)
 			},
 		})
 		for _, th := range threads { // so that the next round starts without these conversations
-			_, err := th.try(conversation.CloseCommand{})
+			_, err := th.Try(conversation.CloseCommand{})
 			require.True(rt, err == nil || conversation.CodeOf(err) == conversation.CodeConversationClosed, "%v", err)
 			for _, name := range people {
-				_, _ = th.try(conversation.WrapupCommand{Agent: name})
+				_, _ = th.Try(conversation.WrapupCommand{Agent: name})
 			}
-			require.Equal(rt, conversation.ConversationClosed, th.state.Status)
-			th.sync()
+			require.Equal(rt, conversation.ConversationClosed, th.State.Status)
+			th.Sync()
 			requireShown(rt, h, th)
 		}
-		require.Empty(rt, h.matches())
+		require.Empty(rt, h.Matches())
 		for _, name := range people {
-			require.Zero(rt, h.load(name, conversation.ChannelWeb))
+			require.Zero(rt, h.Load(name, conversation.ChannelWeb))
 		}
 	})
 }
 
-func reserve2conversation(t require.TestingT, h *house, c conversation.ReserveCommand) string {
-	task, err := h.Desk.Task(h.t.Context(), c.Task)
+func reserve2conversation(t require.TestingT, h *environment, c conversation.ReserveCommand) string {
+	task, err := h.Desk.Task(h.T.Context(), c.Task)
 	require.NoError(t, err)
 	return task.Conversation
 }
 
 // requireConsistent checks invariants of the rows that always hold.
-func requireConsistent(t require.TestingT, h *house) {
+func requireConsistent(t require.TestingT, h *environment) {
 	for _, broken := range []struct{ what, query string }{
 		{"a load that isn't the count", `SELECT count(*) FROM agent_channels c WHERE load <>
 			(SELECT count(*) FROM tasks WHERE agent = c.agent AND channel = c.channel AND status IN ('reserved', 'assigned', 'wrapping'))
@@ -473,7 +479,7 @@ func requireConsistent(t require.TestingT, h *house) {
 			WHERE r.status = 'pending' AND (t.status <> 'reserved' OR t.reservation <> r.sid)`},
 	} {
 		var count int
-		require.NoError(t, h.db.Reader().QueryRowContext(h.t.Context(), broken.query).Scan(&count))
+		require.NoError(t, h.DB().Reader().QueryRowContext(h.T.Context(), broken.query).Scan(&count))
 		require.Zero(t, count, broken.what)
 	}
 }

@@ -84,7 +84,7 @@ func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages i
 // ThreadWindow returns the conversation with the messages of the window, all of the same moment. Its refusals are
 // those of [Desk.Thread].
 func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
-	err = d.readTx(ctx, "read conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read conversation "+sid, func(t *Tx) error {
 		may, err := t.allow(ctx, reader, sid)
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, wind
 	return thread, err
 }
 
-func (t *transaction) thread(ctx context.Context, sid string, reader Reader, may extent, window Window) (thread Thread, err error) {
+func (t *Tx) thread(ctx context.Context, sid string, reader Reader, may extent, window Window) (thread Thread, err error) {
 	if thread.Conversation, err = t.conversation(ctx, sid); err != nil {
 		return thread, err
 	}
@@ -201,7 +201,7 @@ func (n *named) transfer(x conversation.Transfer) {
 }
 
 // names reads the friendly names of these agents and queues.
-func (t *transaction) names(ctx context.Context, n named) (Names, error) {
+func (t *Tx) names(ctx context.Context, n named) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
 	for _, kind := range []struct {
 		table string

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"context"
@@ -16,20 +16,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // busyHouse is a desk that many processes and people use at the same time.
 type busyHouse struct {
-	*house
+	*environment
 
-	desks []*Desk
+	desks []*desk.Desk
 	// agents and roamers are on the queues. Roamers change their presence: one who is available again may be
 	// offered a task that was about to be offered before, beyond their capacity. Claimers are on no queue, and
 	// claim any task.
 	agents, roamers, claimers []string
-	threads                   []*thread
+	threads                   []*desktest.Conversation
 	// locks let one goroutine at a time drive a conversation, as its workflow does.
 	locks []sync.Mutex
 	stop  chan struct{}
@@ -41,30 +43,30 @@ type busyHouse struct {
 }
 
 // newBusyHouse opens several desks on one database, like several processes, and adds agents who are on two queues.
-func newBusyHouse(h *house, desks, agents, conversations int) *busyHouse {
-	h.t.Helper()
-	b := &busyHouse{house: h, agents: names("agent", agents), roamers: names("roamer", 2), claimers: names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
-	h.transfersOn()
-	h.staff("support", b.agents...)
-	h.staff("billing", b.agents[agents/2:]...)
-	h.staff("billing", b.roamers...)
+func newBusyHouse(h *environment, desks, agents, conversations int) *busyHouse {
+	h.T.Helper()
+	b := &busyHouse{environment: h, agents: names("agent", agents), roamers: names("roamer", 2), claimers: names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
+	h.TransfersOn()
+	h.Staff("support", b.agents...)
+	h.Staff("billing", b.agents[agents/2:]...)
+	h.Staff("billing", b.roamers...)
 	for _, name := range slices.Concat(b.agents, b.roamers) {
-		require.NoError(h.t, h.SetCapacity(h.t.Context(), name, conversation.ChannelWeb, 2))
+		require.NoError(h.T, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 2))
 	}
 	for _, name := range b.claimers {
-		require.NoError(h.t, h.AddAgent(h.t.Context(), NewAgent{Name: name, Presence: PresenceAvailable}))
+		require.NoError(h.T, h.AddAgent(h.T.Context(), desk.NewAgent{Name: name, Presence: desk.PresenceAvailable}))
 	}
 	for range desks {
-		b.desks = append(b.desks, h.open())
+		b.desks = append(b.desks, h.Reopen())
 	}
 	for i := range conversations {
-		b.threads = append(b.threads, h.start([]string{"support", "billing"}[i%2]))
+		b.threads = append(b.threads, h.Start([]string{"support", "billing"}[i%2]))
 	}
 	return b
 }
 
 // work runs a function repeatedly until the end, each time with one of the desks.
-func (b *busyHouse) work(times int, do func(ctx context.Context, random *rand.Rand, d *Desk) error) {
+func (b *busyHouse) work(times int, do func(ctx context.Context, random *rand.Rand, d *desk.Desk) error) {
 	for range times {
 		b.works.Go(func() {
 			random := rand.New(rand.NewPCG(rand.Uint64(), 0))
@@ -74,7 +76,7 @@ func (b *busyHouse) work(times int, do func(ctx context.Context, random *rand.Ra
 					return
 				default:
 				}
-				if err := do(b.t.Context(), random, one(random, b.desks)); err != nil && conversation.CodeOf(err) == "" {
+				if err := do(b.T.Context(), random, one(random, b.desks)); err != nil && conversation.CodeOf(err) == "" {
 					b.mutex.Lock()
 					b.failures = append(b.failures, err)
 					b.mutex.Unlock()
@@ -94,70 +96,70 @@ func (b *busyHouse) end() []error {
 
 // drive takes one conversation a step further, by the rules, and syncs it. It applies the desk's answer. A failed
 // sync is repeated the next time.
-func (b *busyHouse) drive(ctx context.Context, random *rand.Rand, d *Desk) error {
+func (b *busyHouse) drive(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
 	at := random.IntN(len(b.threads))
 	b.locks[at].Lock()
 	defer b.locks[at].Unlock()
 	th := b.threads[at]
-	if th.state.Status == conversation.ConversationClosed && len(th.events) == 0 {
-		th = b.start(one(random, []string{"support", "billing"})) //nolint:contextcheck // it makes no call
+	if th.State.Status == conversation.ConversationClosed && len(th.Pending) == 0 {
+		th = b.Start(one(random, []string{"support", "billing"})) //nolint:contextcheck // it makes no call
 		b.threads[at] = th
 	}
 	b.step(random, th)
 	return b.tell(ctx, d, th)
 }
 
-func (b *busyHouse) step(random *rand.Rand, th *thread) {
-	task := one(random, th.state.Tasks)
+func (b *busyHouse) step(random *rand.Rand, th *desktest.Conversation) {
+	task := one(random, th.State.Tasks)
 	commands := []conversation.Command{
 		conversation.AcceptCommand{Agent: task.Agent},
 		conversation.AcceptCommand{Agent: task.Agent},
-		conversation.TransferCommand{From: task.Agent, To: toQueue("billing"), Note: "passed on"},
+		conversation.TransferCommand{From: task.Agent, To: desktest.ToQueue("billing"), Note: "passed on"},
 		conversation.WrapupCommand{Agent: task.Agent},
 		conversation.EndCommand{Agent: task.Agent},
 		conversation.DeclineCommand{Agent: task.Agent},
 		conversation.WrapupCommand{Agent: task.Agent},
 	}
-	if len(th.state.Tasks) > 6 {
+	if len(th.State.Tasks) > 6 {
 		commands = append(commands, conversation.CloseCommand{})
 	}
 	facts := conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
 	facts.Settings.MessagingTransfers, facts.Settings.TransferNotes = true, true
-	result, err := th.state.Apply(one(random, commands), &facts, b.clock.now())
+	result, err := th.State.Apply(one(random, commands), &facts, b.Clock.Now())
 	if err == nil {
-		th.events, th.notes = append(th.events, result.Events...), append(th.notes, result.Notes...)
+		th.Pending, th.Notes = append(th.Pending, result.Events...), append(th.Notes, result.Notes...)
 	}
 }
 
-func (b *busyHouse) tell(ctx context.Context, d *Desk, th *thread) error {
-	answer, err := d.Sync(ctx, th.picture())
+func (b *busyHouse) tell(ctx context.Context, d *desk.Desk, th *desktest.Conversation) error {
+	answer, err := d.Sync(ctx, th.Snapshot())
 	if err != nil {
 		return err
 	}
-	th.events, th.notes = nil, nil
+	th.Pending, th.Notes = nil, nil
 	for _, reserve := range answer.Matches {
-		result, err := th.state.Apply(reserve, nil, b.clock.now())
+		result, err := th.State.Apply(reserve, nil, b.Clock.Now())
 		if err == nil {
-			th.events, th.notes = append(th.events, result.Events...), append(th.notes, result.Notes...)
+			th.Pending, th.Notes = append(th.Pending, result.Events...), append(th.Notes, result.Notes...)
 		}
 	}
 	return nil
 }
 
 // deliver takes the commands that are due, as a dispatcher does, and delivers them to the conversations.
-func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *Desk) error {
-	b.clock.advance(100 * time.Millisecond)
-	due, err := d.takeDue(ctx, 4)
+func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *desk.Desk) error {
+	b.Clock.Advance(100 * time.Millisecond)
+	due, err := d.TakeDue(ctx, 4)
 	if err != nil {
 		return err
 	}
 	for _, item := range due {
 		for at := range b.threads {
 			b.locks[at].Lock()
-			if th := b.threads[at]; th.sid == item.conversation {
-				result, err := th.state.Apply(item.command, nil, b.clock.now())
+			if th := b.threads[at]; th.SID == item.Conversation {
+				result, err := th.State.Apply(item.Command, nil, b.Clock.Now())
 				if err == nil {
-					th.events = append(th.events, result.Events...)
+					th.Pending = append(th.Pending, result.Events...)
 				}
 			}
 			b.locks[at].Unlock()
@@ -171,26 +173,26 @@ func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *Desk) error {
 func (b *busyHouse) everybody() {
 	b.callback("https://example.com/events")
 	b.work(4, b.drive)
-	b.work(1, func(ctx context.Context, _ *rand.Rand, d *Desk) error { return d.Dispatch(ctx) })
+	b.work(1, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error { return d.Dispatch(ctx) })
 	b.work(1, b.deliver)
-	b.work(1, func(ctx context.Context, random *rand.Rand, d *Desk) error {
+	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
 		_, err := d.Claim(ctx, b.anyConversation(random), one(random, b.claimers))
-		if errors.Is(err, ErrUnknownConversation) {
+		if errors.Is(err, desk.ErrUnknownConversation) {
 			return nil
 		}
 		return err
 	})
-	b.work(1, func(ctx context.Context, random *rand.Rand, d *Desk) error {
-		return d.SetPresence(ctx, one(random, b.roamers), one(random, []Presence{PresenceAvailable, PresenceAvailable, PresenceAvailable, PresenceBreak}))
+	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
+		return d.SetPresence(ctx, one(random, b.roamers), one(random, []desk.Presence{desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceBreak}))
 	})
-	b.work(1, func(ctx context.Context, random *rand.Rand, d *Desk) error {
-		_, err := d.Say(ctx, NewMessage{Conversation: b.anyConversation(random), From: FromCustomer, Text: "hello", ProviderSID: fmt.Sprintf("SM%d", random.IntN(1000))})
-		if errors.Is(err, ErrUnknownConversation) {
+	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
+		_, err := d.Say(ctx, desk.NewMessage{Conversation: b.anyConversation(random), From: desk.FromCustomer, Text: "hello", ProviderSID: fmt.Sprintf("SM%d", random.IntN(1000))})
+		if errors.Is(err, desk.ErrUnknownConversation) {
 			return nil
 		}
 		return err
 	})
-	b.work(2, func(ctx context.Context, _ *rand.Rand, d *Desk) error {
+	b.work(2, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error {
 		if err := d.QueueWebhooks(ctx); err != nil {
 			return err
 		}
@@ -211,45 +213,45 @@ func (b *busyHouse) anyConversation(random *rand.Rand) string {
 	at := random.IntN(len(b.threads))
 	b.locks[at].Lock()
 	defer b.locks[at].Unlock()
-	return b.threads[at].sid
+	return b.threads[at].SID
 }
 
 // settle syncs all conversations, as workflows do in the end, and requires that the desk shows them completely.
 func (b *busyHouse) settle() {
-	b.t.Helper()
+	b.T.Helper()
 	for _, th := range b.threads {
-		th.follow()
-		requireShown(b.t, b.house, th)
+		th.Follow()
+		requireShown(b.T, b.environment, th)
 	}
-	requireConsistent(b.t, b.house)
-	requireWithinCapacity(b.t, b.house)
-	requireWholeFeed(b.t, b.house)
-	requireWholeTranscripts(b.t, b.house)
+	requireConsistent(b.T, b.environment)
+	requireWithinCapacity(b.T, b.environment)
+	requireWholeFeed(b.T, b.environment)
+	requireWholeTranscripts(b.T, b.environment)
 	b.queueWebhooks()
-	b.clock.advance(testLease) // the lease of webhooks whose delivery could not be reported
+	b.Clock.Advance(testLease) // the lease of webhooks whose delivery could not be reported
 	for taken := b.take(); len(taken) > 0; taken = b.take() {
 		for _, w := range taken {
 			b.delivered(w)
 		}
 	}
-	require.Zero(b.t, b.pending(), "each stream had a head that was due")
+	require.Zero(b.T, b.pending(), "each stream had a head that was due")
 }
 
 // requireWithinCapacity requires that no agent has more tasks than their capacity.
-func requireWithinCapacity(t require.TestingT, h *house) {
+func requireWithinCapacity(t require.TestingT, h *environment) {
 	var over int
-	require.NoError(t, h.db.Reader().QueryRowContext(h.t.Context(), `SELECT count(*) FROM agent_channels WHERE load > capacity AND agent LIKE 'agent%'`).Scan(&over))
+	require.NoError(t, h.DB().Reader().QueryRowContext(h.T.Context(), `SELECT count(*) FROM agent_channels WHERE load > capacity AND agent LIKE 'agent%'`).Scan(&over))
 	require.Zero(t, over)
 }
 
 // requireWholeFeed requires that no position is missing, and that each conversation has all its events in order.
-func requireWholeFeed(t require.TestingT, h *house) {
-	last, err := h.LastPosition(h.t.Context())
+func requireWholeFeed(t require.TestingT, h *environment) {
+	last, err := h.LastPosition(h.T.Context())
 	require.NoError(t, err)
 	numbers := map[string]int{}
 	position := int64(0)
 	for position < last {
-		events, err := h.AllEvents(h.t.Context(), position, 500)
+		events, err := h.AllEvents(h.T.Context(), position, 500)
 		require.NoError(t, err)
 		require.NotEmpty(t, events, "after %d of %d", position, last)
 		for _, e := range events {
@@ -264,9 +266,9 @@ func requireWholeFeed(t require.TestingT, h *house) {
 }
 
 // requireWholeTranscripts requires that messages are numbered without gaps.
-func requireWholeTranscripts(t require.TestingT, h *house) {
+func requireWholeTranscripts(t require.TestingT, h *environment) {
 	var wrong int
-	require.NoError(t, h.db.Reader().QueryRowContext(h.t.Context(), `SELECT count(*) FROM conversations c
+	require.NoError(t, h.DB().Reader().QueryRowContext(h.T.Context(), `SELECT count(*) FROM conversations c
 		WHERE messages <> (SELECT count(*) FROM messages m WHERE m.conversation = c.sid)
 			OR messages <> (SELECT coalesce(max(number), 0) FROM messages m WHERE m.conversation = c.sid)`).Scan(&wrong))
 	require.Zero(t, wrong)
@@ -277,10 +279,10 @@ const lasts = 1500 * time.Millisecond
 
 // testEverybodyAtOnce runs all the work concurrently while a reader follows the event log. It requires that nothing
 // was lost, duplicated, overbooked or skipped.
-func testEverybodyAtOnce(t *testing.T, h *house) {
+func testEverybodyAtOnce(t *testing.T, h *environment) {
 	b := newBusyHouse(h, 3, 8, 24)
 	b.everybody()
-	follower := h.open()
+	follower := h.Reopen()
 	followed := int64(0)
 	for enough := time.Now().Add(lasts); time.Now().Before(enough) || followed < 100; {
 		events, err := follower.AllEvents(t.Context(), followed, 50)
@@ -296,11 +298,11 @@ func testEverybodyAtOnce(t *testing.T, h *house) {
 }
 
 // testWakesOthers: a change by one process wakes waiters in another before they poll.
-func testWakesOthers(t *testing.T, h *house) {
-	others, err := Open(t.Context(), h.database, Options{Now: h.clock.now, Tick: time.Hour})
+func testWakesOthers(t *testing.T, h *environment) {
+	others, err := desk.Open(t.Context(), h.Database, desk.Options{Now: h.Clock.Now, Tick: time.Hour})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, others.Close()) })
-	h.staff("support", "alice")
+	h.Staff("support", "alice")
 	delivered := make(chan conversation.Command, 10)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -310,13 +312,13 @@ func testWakesOthers(t *testing.T, h *house) {
 			return nil
 		}))
 	}()
-	require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceBreak))
-	th := h.start("support")
-	th.sync() // no agent is free
+	require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceBreak))
+	th := h.Start("support")
+	th.Sync() // no agent is free
 	// The dispatcher's first poll, and its listener's, may still be to come: it would see alice without being
 	// woken.
-	require.Eventually(t, func() bool { return others.dispatchers.Load() == 1 && h.listens() >= 2 }, 10*time.Second, time.Millisecond)
-	require.NoError(t, h.SetPresence(t.Context(), "alice", PresenceAvailable))
+	require.Eventually(t, func() bool { return others.Dispatchers() == 1 && h.listens() >= 2 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
 	select {
 	case c := <-delivered:
 		require.Equal(t, "alice", c.(conversation.ReserveCommand).Agent)
@@ -326,10 +328,10 @@ func testWakesOthers(t *testing.T, h *house) {
 	stop()
 	require.ErrorIs(t, <-ended, context.Canceled)
 
-	shown, leave := others.shown.wait(th.sid)
+	shown, leave := others.WaitShown(th.SID)
 	defer leave()
-	th.do(conversation.CloseCommand{})
-	th.sync()
+	th.Do(conversation.CloseCommand{})
+	th.Sync()
 	select {
 	case <-shown:
 	case <-time.After(10 * time.Second):
@@ -338,9 +340,9 @@ func testWakesOthers(t *testing.T, h *house) {
 }
 
 // listens returns how many desks listen on this database.
-func (h *house) listens() (count int) {
-	h.t.Helper()
-	require.NoError(h.t, h.db.Reader().QueryRowContext(h.t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN baton'`).Scan(&count))
+func (h *environment) listens() (count int) {
+	h.T.Helper()
+	require.NoError(h.T, h.DB().Reader().QueryRowContext(h.T.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN baton'`).Scan(&count))
 	return count
 }
 
@@ -351,19 +353,19 @@ func (f courierFunc) Deliver(ctx context.Context, sid string, c conversation.Com
 }
 
 // testUndoneIsTriedAgain: a transaction that the server rolls back in a deadlock is retried, and takes effect once.
-func testUndoneIsTriedAgain(t *testing.T, h *house) {
+func testUndoneIsTriedAgain(t *testing.T, h *environment) {
 	require.NoError(t, h.AddQueue(t.Context(), "support"))
-	first, second := h.start("support"), h.start("support")
-	first.sync()
-	second.sync()
+	first, second := h.Start("support"), h.Start("support")
+	first.Sync()
+	second.Sync()
 	var met sync.WaitGroup
 	met.Add(2)
 	tries := atomic.Int32{}
-	crossing := func(one, other string) func(*transaction) error {
+	crossing := func(one, other string) func(*desk.Tx) error {
 		waited := false
-		return func(tx *transaction) error {
+		return func(tx *desk.Tx) error {
 			tries.Add(1)
-			if err := tx.noteEdit(t.Context(), one); err != nil {
+			if err := tx.NoteEdit(t.Context(), one); err != nil {
 				return err
 			}
 			if !waited { // each holds one row and waits for the other's
@@ -371,18 +373,18 @@ func testUndoneIsTriedAgain(t *testing.T, h *house) {
 				met.Done()
 				met.Wait()
 			}
-			return tx.noteEdit(t.Context(), other)
+			return tx.NoteEdit(t.Context(), other)
 		}
 	}
 	failures := make(chan error, 2)
-	go func() { failures <- h.sharedTx(t.Context(), "cross", crossing(first.sid, second.sid)) }()
-	go func() { failures <- h.sharedTx(t.Context(), "cross", crossing(second.sid, first.sid)) }()
+	go func() { failures <- h.SharedTx(t.Context(), "cross", crossing(first.SID, second.SID)) }()
+	go func() { failures <- h.SharedTx(t.Context(), "cross", crossing(second.SID, first.SID)) }()
 	require.NoError(t, <-failures)
 	require.NoError(t, <-failures)
 	require.Equal(t, int32(3), tries.Load(), "one was undone, and tried again")
-	spoken, err := h.Spoken(t.Context(), []string{first.sid, second.sid})
+	spoken, err := h.Spoken(t.Context(), []string{first.SID, second.SID})
 	require.NoError(t, err)
-	require.Equal(t, map[string]int{first.sid: 2, second.sid: 2}, spoken)
+	require.Equal(t, map[string]int{first.SID: 2, second.SID: 2}, spoken)
 }
 
 // TestKilledPostgres kills the server under a busy desk: calls are retried or fail, nothing is half done, and the
@@ -390,7 +392,7 @@ func testUndoneIsTriedAgain(t *testing.T, h *house) {
 func TestKilledPostgres(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t, postgres.Options{})
-	h := newHouse(t, server.database(t))
+	h := newEnvironment(t, server.database(t))
 	b := newBusyHouse(h, 2, 6, 12)
 	b.everybody()
 	goesOn := func() {

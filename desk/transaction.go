@@ -10,7 +10,7 @@ import (
 )
 
 // transaction is a transaction of the desk, or one query without a transaction.
-type transaction struct {
+type Tx struct {
 	*sqldb.Tx
 
 	// expressions are the parsed expressions of queues and workflows. logSeen is the desk's.
@@ -36,36 +36,36 @@ type afterCommit struct {
 	security []seclog.Entry
 }
 
-func (d *Desk) transaction(tx *sqldb.Tx) *transaction {
-	return &transaction{Tx: tx, expressions: d.expressions, logSeen: d.logSeen}
+func (d *Desk) transaction(tx *sqldb.Tx) *Tx {
+	return &Tx{Tx: tx, expressions: d.expressions, logSeen: d.logSeen}
 }
 
-// readTx runs one read transaction. All its reads see the same snapshot of the database.
-func (d *Desk) readTx(ctx context.Context, doing string, do func(*transaction) error) error {
+// ReadTx runs one read transaction. All its reads see the same snapshot of the database.
+func (d *Desk) ReadTx(ctx context.Context, doing string, do func(*Tx) error) error {
 	return outcome(doing, d.db.Read(ctx, func(tx *sqldb.Tx) error { return do(d.transaction(tx)) }))
 }
 
-// queryOne runs one query, without a transaction.
-func (d *Desk) queryOne(ctx context.Context, doing string, do func(*transaction) error) error {
+// QueryOne runs one query, without a transaction.
+func (d *Desk) QueryOne(ctx context.Context, doing string, do func(*Tx) error) error {
 	return outcome(doing, d.db.QueryOne(ctx, func(tx *sqldb.Tx) error { return do(d.transaction(tx)) }))
 }
 
-// exclusiveTx runs one write transaction while no other runs, and then does what it left in afterCommit.
+// ExclusiveTx runs one write transaction while no other runs, and then does what it left in afterCommit.
 // It may call the function more than once, which must not keep anything from a call that failed.
-func (d *Desk) exclusiveTx(ctx context.Context, doing string, do func(*transaction) error) error {
+func (d *Desk) ExclusiveTx(ctx context.Context, doing string, do func(*Tx) error) error {
 	return d.change(ctx, doing, true, do)
 }
 
-// sharedTx runs one write transaction as exclusiveTx does, but concurrently with others: it is for frequent writes.
+// sharedTx runs one write transaction as ExclusiveTx does, but concurrently with others: it is for frequent writes.
 // The transaction has to lock what it bases its decisions on, see locks.go.
-func (d *Desk) sharedTx(ctx context.Context, doing string, do func(*transaction) error) error {
+func (d *Desk) SharedTx(ctx context.Context, doing string, do func(*Tx) error) error {
 	return d.change(ctx, doing, false, do)
 }
 
-func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*transaction) error) error {
-	var left *transaction
+func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*Tx) error) error {
+	var left *Tx
 	request, _ := ctx.Value(onceKey{}).(*once)
-	err := d.writeTx(ctx, alone, func(t *transaction) error {
+	err := d.writeTx(ctx, alone, func(t *Tx) error {
 		err := request.change(ctx, t, d.now(), do)
 		left = t
 		return err
@@ -98,7 +98,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*tr
 
 // writeTx runs a transaction that writes: exclusive (alone), or shared, which locks what it decides on (see
 // locks.go). It appends the transaction's events to the event log as its last step.
-func (d *Desk) writeTx(ctx context.Context, alone bool, do func(*transaction) error) error {
+func (d *Desk) writeTx(ctx context.Context, alone bool, do func(*Tx) error) error {
 	var reached logEnd
 	err := d.db.Write(ctx, alone, func(tx *sqldb.Tx) error {
 		t := d.transaction(tx)

@@ -67,7 +67,7 @@ func (d *Desk) Say(ctx context.Context, m NewMessage) (Message, error) {
 		return Message{}, refusal
 	}
 	var said Message
-	err := d.sharedTx(ctx, "say in conversation "+m.Conversation, func(t *transaction) (err error) {
+	err := d.SharedTx(ctx, "say in conversation "+m.Conversation, func(t *Tx) (err error) {
 		said, err = t.say(ctx, m, d.now())
 		return err
 	})
@@ -92,7 +92,7 @@ func validMessage(m NewMessage) *conversation.Refusal {
 	return validObject(m.Attributes, maxConversationAttributes)
 }
 
-func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Message, error) {
+func (t *Tx) say(ctx context.Context, m NewMessage, now time.Time) (Message, error) {
 	if err := t.holdTranscript(ctx, m.Conversation); err != nil {
 		return Message{}, err
 	}
@@ -136,7 +136,7 @@ func (t *transaction) say(ctx context.Context, m NewMessage, now time.Time) (Mes
 }
 
 // haveConversation refuses an agent who has no assigned task in the conversation.
-func (t *transaction) haveConversation(ctx context.Context, agent, sid string) error {
+func (t *Tx) haveConversation(ctx context.Context, agent, sid string) error {
 	type held struct {
 		task   string
 		status conversation.TaskStatus
@@ -161,7 +161,7 @@ func (t *transaction) haveConversation(ctx context.Context, agent, sid string) e
 
 // Transcript returns the conversation's messages in order. Refusals: not_your_task, unknown_agent.
 func (d *Desk) Transcript(ctx context.Context, sid string, reader Reader) (messages []Message, err error) {
-	err = d.readTx(ctx, "read the transcript of conversation "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the transcript of conversation "+sid, func(t *Tx) error {
 		may, err := t.allow(ctx, reader, sid)
 		if err != nil {
 			return err
@@ -178,7 +178,7 @@ type MessageChange struct{ Text, Attributes *string }
 // UpdateMessage changes a message of the conversation. It is refused with invalid_payload for an invalid text,
 // invalid attributes, or an unknown message.
 func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, change MessageChange) (changed Message, err error) {
-	err = d.sharedTx(ctx, "change message "+sid, func(t *transaction) error {
+	err = d.SharedTx(ctx, "change message "+sid, func(t *Tx) error {
 		if err := t.holdTranscript(ctx, conversationSID); err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, c
 // RemoveMessage deletes a message of the conversation. The other messages keep their numbers. It is refused with
 // invalid_payload for an unknown message.
 func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) error {
-	return d.sharedTx(ctx, "remove message "+sid, func(t *transaction) error {
+	return d.SharedTx(ctx, "remove message "+sid, func(t *Tx) error {
 		if err := t.holdTranscript(ctx, conversationSID); err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) e
 }
 
 // noteEdit notifies readers that the transcript has changed.
-func (t *transaction) noteEdit(ctx context.Context, sid string) error {
+func (t *Tx) noteEdit(ctx context.Context, sid string) error {
 	t.afterCommit.news = true
 	_, err := t.Exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
 	return err
@@ -232,7 +232,7 @@ func (t *transaction) noteEdit(ctx context.Context, sid string) error {
 // Message returns a message of the conversation. Refusals: not_your_task, unknown_agent, and invalid_payload for an
 // unknown message.
 func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader Reader) (found Message, err error) {
-	err = d.readTx(ctx, "read message "+sid, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read message "+sid, func(t *Tx) error {
 		may, err := t.allow(ctx, reader, conversationSID)
 		if err != nil {
 			return err
@@ -243,7 +243,7 @@ func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader 
 	return found, err
 }
 
-func (t *transaction) message(ctx context.Context, conversationSID, sid string, may extent) (Message, error) {
+func (t *Tx) message(ctx context.Context, conversationSID, sid string, may extent) (Message, error) {
 	condition, args := may.chooses(3)
 	found, ok, err := sqldb.First(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2 AND `+condition,
 		append([]any{sid, conversationSID}, args...)...)
@@ -261,7 +261,7 @@ func scanMessage(r sqldb.Row) (m Message, err error) {
 	return m, err
 }
 
-func (t *transaction) transcript(ctx context.Context, sid string, may extent) ([]Message, error) {
+func (t *Tx) transcript(ctx context.Context, sid string, may extent) ([]Message, error) {
 	condition, args := may.chooses(2)
 	return sqldb.All(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number`, append([]any{sid}, args...)...)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // boundThread removes from a thread what is outside the extent.
-func (t *transaction) boundThread(ctx context.Context, thread *Thread, may extent) error {
+func (t *Tx) boundThread(ctx context.Context, thread *Thread, may extent) error {
 	if may.Whole() {
 		return nil
 	}
@@ -25,7 +25,7 @@ func (t *transaction) boundThread(ctx context.Context, thread *Thread, may exten
 }
 
 // bound removes from a conversation what is outside the extent.
-func (t *transaction) bound(ctx context.Context, c *Conversation, may extent) error {
+func (t *Tx) bound(ctx context.Context, c *Conversation, may extent) error {
 	if may.Whole() {
 		return nil
 	}
@@ -68,14 +68,14 @@ func references[T any](elements []T) iter.Seq[*T] {
 }
 
 // turnAt returns the turn of an agent that ended at that time, with the task that they had.
-func (t *transaction) turnAt(ctx context.Context, agent, task string, until time.Time) (extent, error) {
+func (t *Tx) turnAt(ctx context.Context, agent, task string, until time.Time) (extent, error) {
 	return t.extentOf(ctx, conversation.Turn{Agent: agent, Until: until, Task: task})
 }
 
 // boundSent removes from a conversation what an agent who transferred it may not read: what came after their turn,
 // except the outcome of the transfer. The turn is that of the tasks that they have in it now, or else the one that
 // ended with the transfer.
-func (t *transaction) boundSent(ctx context.Context, c *Conversation, x conversation.Transfer) error {
+func (t *Tx) boundSent(ctx context.Context, c *Conversation, x conversation.Transfer) error {
 	may, err := t.turnExtent(ctx, x.From, c.SID)
 	if conversation.CodeOf(err) == conversation.CodeNotYourTask {
 		may, err = t.turnAt(ctx, x.From, x.FromTask, x.CreatedAt)
@@ -104,7 +104,7 @@ func (d *Desk) WithinTurn(ctx context.Context, agent, sid string, command conver
 		return refused
 	}
 	told := refused
-	err := d.readTx(ctx, "read what "+agent+" may learn of "+sid, func(t *transaction) error {
+	err := d.ReadTx(ctx, "read what "+agent+" may learn of "+sid, func(t *Tx) error {
 		role, _, err := sqldb.First(ctx, t, sqldb.Value[Role], `SELECT role FROM agents WHERE name = $1`, agent)
 		if err != nil || role.mayReadAll() {
 			return err

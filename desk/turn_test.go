@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"testing"
@@ -7,9 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func textsOf(messages []Message) []string {
+func textsOf(messages []desk.Message) []string {
 	texts := make([]string, len(messages))
 	for i, m := range messages {
 		texts[i] = m.Text
@@ -26,31 +28,31 @@ type readTurn struct {
 	count                    int
 }
 
-func (h *house) turnOf(th *thread, agent string) (read readTurn) {
-	h.t.Helper()
-	ctx, reader := h.t.Context(), AsAgent(agent)
-	messages, err := h.Transcript(ctx, th.sid, reader)
-	require.NoError(h.t, err)
+func (h *environment) turnOf(th *desktest.Conversation, agent string) (read readTurn) {
+	h.T.Helper()
+	ctx, reader := h.T.Context(), desk.AsAgent(agent)
+	messages, err := h.Transcript(ctx, th.SID, reader)
+	require.NoError(h.T, err)
 	read.transcript = textsOf(messages)
-	seen, err := h.Thread(ctx, th.sid, reader, 100)
-	require.NoError(h.t, err)
+	seen, err := h.Thread(ctx, th.SID, reader, 100)
+	require.NoError(h.T, err)
 	read.thread, read.count = textsOf(seen.Messages), seen.Conversation.Messages
-	for after := (*Cursor)(nil); ; {
-		page, err := h.MessageList(ctx, th.sid, reader, false, Page{Limit: 1, After: after})
-		require.NoError(h.t, err)
+	for after := (*desk.Cursor)(nil); ; {
+		page, err := h.MessageList(ctx, th.SID, reader, false, desk.Page{Limit: 1, After: after})
+		require.NoError(h.T, err)
 		read.list = append(read.list, textsOf(page.Entries)...)
 		if !page.More {
 			break
 		}
 		after = &page.Last
 	}
-	notes, err := h.Notes(ctx, th.sid, reader)
-	require.NoError(h.t, err)
+	notes, err := h.Notes(ctx, th.SID, reader)
+	require.NoError(h.T, err)
 	for _, n := range notes {
 		read.notes = append(read.notes, n.Text)
 	}
 	work := h.work(agent)
-	require.Len(h.t, work, 1)
+	require.Len(h.T, work, 1)
 	read.unread = work[0].Unread
 	if work[0].Last != nil {
 		read.last = work[0].Last.Text
@@ -58,46 +60,46 @@ func (h *house) turnOf(th *thread, agent string) (read readTurn) {
 	return read
 }
 
-func testTurnsEnd(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice")
-	h.staff("billing", "bob", "erin")
-	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "carol", Role: RoleSupervisor}))
-	th := h.start("support").follow().accept("alice")
-	before := h.says(th, FromCustomer, "hello")
-	changed := h.says(th, FromCustomer, "my number is 1")
-	th.transfer("alice", toAgent("bob"), "Charged twice.")
+func testTurnsEnd(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob", "erin")
+	require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: "carol", Role: desk.RoleSupervisor}))
+	th := h.Start("support").Follow().Accept("alice")
+	before := h.says(th, desk.FromCustomer, "hello")
+	changed := h.says(th, desk.FromCustomer, "my number is 1")
+	th.Transfer("alice", desktest.ToAgent("bob"), "Charged twice.")
 
 	// First at the same time by the clock, then at later times.
-	h.says(th, FromCustomer, "while waiting")
-	h.clock.advance(time.Second)
-	th.accept("bob")
-	h.clock.advance(time.Second)
-	later := h.says(th, FromCustomer, "only for bob")
+	h.says(th, desk.FromCustomer, "while waiting")
+	h.Clock.Advance(time.Second)
+	th.Accept("bob")
+	h.Clock.Advance(time.Second)
+	later := h.says(th, desk.FromCustomer, "only for bob")
 	h.says(th, "bob", "from bob")
-	_, err := h.UpdateMessage(t.Context(), th.sid, changed.SID, MessageChange{Text: new("my number is 2")})
+	_, err := h.UpdateMessage(t.Context(), th.SID, changed.SID, desk.MessageChange{Text: new("my number is 2")})
 	require.NoError(t, err)
-	secret, err := h.StoreNote(t.Context(), th.sid, "bob", "bob's own")
+	secret, err := h.StoreNote(t.Context(), th.SID, "bob", "bob's own")
 	require.NoError(t, err)
-	h.clock.advance(time.Second)
-	th.transfer("bob", toAgent("erin"), "Passed again.")
-	h.clock.advance(time.Second)
-	th.accept("erin")
+	h.Clock.Advance(time.Second)
+	th.Transfer("bob", desktest.ToAgent("erin"), "Passed again.")
+	h.Clock.Advance(time.Second)
+	th.Accept("erin")
 
 	require.Equal(t, readTurn{
 		transcript: []string{"hello"}, thread: []string{"hello"}, list: []string{"hello"}, notes: []string{"Charged twice."},
 		unread: 1, last: "hello", count: 1,
 	}, h.turnOf(th, "alice"))
-	_, err = h.Message(t.Context(), th.sid, before.SID, AsAgent("alice"))
+	_, err = h.Message(t.Context(), th.SID, before.SID, desk.AsAgent("alice"))
 	require.NoError(t, err)
 	for _, sid := range []string{later.SID, changed.SID} {
-		_, err = h.Message(t.Context(), th.sid, sid, AsAgent("alice"))
+		_, err = h.Message(t.Context(), th.SID, sid, desk.AsAgent("alice"))
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	_, _, err = h.Note(t.Context(), secret, AsAgent("alice"))
+	_, _, err = h.Note(t.Context(), secret, desk.AsAgent("alice"))
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 
-	seen, err := h.Thread(t.Context(), th.sid, AsAgent("alice"), 100)
+	seen, err := h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
 	require.NoError(t, err)
 	require.Len(t, seen.Transfers, 1, "her own, not bob's")
 	require.Equal(t, conversation.TransferCompleted, seen.Transfers[0].Status, "what became of it is hers to know")
@@ -106,60 +108,60 @@ func testTurnsEnd(t *testing.T, h *house) {
 	require.Len(t, seen.Conversation.Live, 2)
 	last := seen.Events[len(seen.Events)-1]
 	require.Equal(t, seen.Transfers[0].EndedAt, last.At, "nothing of bob's turn after its accept")
-	require.Equal(t, th.sid, seen.Conversation.SID)
+	require.Equal(t, th.SID, seen.Conversation.SID)
 
-	for _, reader := range []Reader{AsAgent("carol"), AsAgent("erin"), AsSystem()} {
-		all, err := h.Transcript(t.Context(), th.sid, reader)
+	for _, reader := range []desk.Reader{desk.AsAgent("carol"), desk.AsAgent("erin"), desk.AsSystem()} {
+		all, err := h.Transcript(t.Context(), th.SID, reader)
 		require.NoError(t, err)
 		require.Len(t, all, 5)
-		whole, err := h.Thread(t.Context(), th.sid, reader, 100)
+		whole, err := h.Thread(t.Context(), th.SID, reader, 100)
 		require.NoError(t, err)
 		require.Len(t, whole.Transfers, 2)
 		require.Equal(t, 5, whole.Conversation.Messages)
 	}
-	th.wrapup("alice")
-	_, err = h.Thread(t.Context(), th.sid, AsAgent("alice"), 100)
+	th.WrapUp("alice")
+	_, err = h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err), "after the wrap-up nothing")
 }
 
-func testReadsOn(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice")
-	h.staff("billing", "bob")
-	th := h.start("support").follow().accept("alice")
-	h.says(th, FromCustomer, "one")
-	th.transfer("alice", toAgent("bob"), "")
-	h.says(th, FromCustomer, "two")
+func testReadsOn(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob")
+	th := h.Start("support").Follow().Accept("alice")
+	h.says(th, desk.FromCustomer, "one")
+	th.Transfer("alice", desktest.ToAgent("bob"), "")
+	h.says(th, desk.FromCustomer, "two")
 	require.Equal(t, []string{"one"}, h.turnOf(th, "alice").transcript)
-	th.do(conversation.CancelCommand{Agent: "alice"})
-	th.follow()
+	th.Do(conversation.CancelCommand{Agent: "alice"})
+	th.Follow()
 	require.Equal(t, []string{"one", "two"}, h.turnOf(th, "alice").transcript)
 	require.Equal(t, "two", h.turnOf(th, "alice").last)
 
-	h.clock.advance(time.Second)
-	h.says(th, FromCustomer, "three")
-	th.transfer("alice", toAgent("bob"), "")
-	h.says(th, FromCustomer, "four")
+	h.Clock.Advance(time.Second)
+	h.says(th, desk.FromCustomer, "three")
+	th.Transfer("alice", desktest.ToAgent("bob"), "")
+	h.says(th, desk.FromCustomer, "four")
 	require.Equal(t, []string{"one", "two", "three"}, h.turnOf(th, "alice").transcript, "the end of her newest turn")
-	th.accept("bob")
-	th.transfer("bob", toAgent("alice"), "")
-	read, err := h.Transcript(t.Context(), th.sid, AsAgent("alice"))
+	th.Accept("bob")
+	th.Transfer("bob", desktest.ToAgent("alice"), "")
+	read, err := h.Transcript(t.Context(), th.SID, desk.AsAgent("alice"))
 	require.NoError(t, err)
 	require.Len(t, read, 4, "offered it again, she reads everything")
 }
 
-func testTurnByClock(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice")
-	h.staff("billing", "bob")
-	th := h.start("support").follow().accept("alice")
+func testTurnByClock(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob")
+	th := h.Start("support").Follow().Accept("alice")
 	h.says(th, "alice", "mine")
-	th.do(conversation.TransferCommand{From: "alice", To: toAgent("bob")})
-	h.clock.advance(time.Second)
-	h.says(th, FromCustomer, "before the desk knew")
-	th.follow()
+	th.Do(conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")})
+	h.Clock.Advance(time.Second)
+	h.says(th, desk.FromCustomer, "before the desk knew")
+	th.Follow()
 	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript)
-	require.NoError(t, h.writeTx(t.Context(), true, func(tx *transaction) error {
+	require.NoError(t, h.WriteTx(t.Context(), func(tx *desk.Tx) error {
 		_, err := tx.Exec(t.Context(), `UPDATE tasks SET turn_messages = -1`)
 		return err
 	}))
@@ -168,31 +170,31 @@ func testTurnByClock(t *testing.T, h *house) {
 
 // testFormerAgentsReadNoMore: wherever an agent reads a conversation that they passed on, the desk shows it as it
 // was at the end of their turn, and the outcome of the transfer.
-func testFormerAgentsReadNoMore(t *testing.T, h *house) {
-	h.transfersOn()
-	h.staff("support", "alice")
-	h.staff("billing", "bob", "erin")
+func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob", "erin")
 	friendly := map[string]string{"bob": "Bob Stone", "erin": "Erin Fraud"}
 	for agent, name := range friendly {
-		require.NoError(t, h.UpdateAgent(t.Context(), agent, AgentChange{FriendlyName: &name}))
+		require.NoError(t, h.UpdateAgent(t.Context(), agent, desk.AgentChange{FriendlyName: &name}))
 	}
-	th := h.start("support").follow().accept("alice")
-	h.says(th, FromCustomer, "hello")
-	th.transfer("alice", toAgent("bob"), "")
-	h.clock.advance(time.Second)
-	h.says(th, FromCustomer, "while waiting")
+	th := h.Start("support").Follow().Accept("alice")
+	h.says(th, desk.FromCustomer, "hello")
+	th.Transfer("alice", desktest.ToAgent("bob"), "")
+	h.Clock.Advance(time.Second)
+	h.says(th, desk.FromCustomer, "while waiting")
 
-	thread := func() Thread {
-		seen, err := h.Thread(t.Context(), th.sid, AsAgent("alice"), 100)
+	thread := func() desk.Thread {
+		seen, err := h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
 		require.NoError(t, err)
 		return seen
 	}
-	listed := func(statuses ...conversation.ConversationStatus) []Conversation {
-		found, err := h.ConversationList(t.Context(), ConversationFilter{Agent: "alice", Statuses: statuses}, Page{})
+	listed := func(statuses ...conversation.ConversationStatus) []desk.Conversation {
+		found, err := h.ConversationList(t.Context(), desk.ConversationFilter{Agent: "alice", Statuses: statuses}, desk.Page{})
 		require.NoError(t, err)
 		return found.Entries
 	}
-	notices := func() Notices {
+	notices := func() desk.Notices {
 		n, err := h.Notices(t.Context(), "alice")
 		require.NoError(t, err)
 		require.Len(t, n.Sent, 1)
@@ -200,14 +202,14 @@ func testFormerAgentsReadNoMore(t *testing.T, h *house) {
 	}
 	require.Equal(t, 1, notices().Sent[0].Conversation.Messages)
 
-	th.accept("bob")
-	h.clock.advance(time.Second)
-	th.transfer("bob", toAgent("erin"), "")
-	h.clock.advance(time.Second)
-	th.accept("erin")
-	th.do(conversation.WrapupCommand{Agent: "bob", Disposition: "sold"})
-	th.do(conversation.EndCommand{Agent: "erin"})
-	th.follow()
+	th.Accept("bob")
+	h.Clock.Advance(time.Second)
+	th.Transfer("bob", desktest.ToAgent("erin"), "")
+	h.Clock.Advance(time.Second)
+	th.Accept("erin")
+	th.Do(conversation.WrapupCommand{Agent: "bob", Disposition: "sold"})
+	th.Do(conversation.EndCommand{Agent: "erin"})
+	th.Follow()
 
 	seen := thread()
 	require.Equal(t, map[string]string{"bob": "Bob Stone"}, seen.Names.Agents)
@@ -226,18 +228,18 @@ func testFormerAgentsReadNoMore(t *testing.T, h *house) {
 	require.Equal(t, conversation.TaskAssigned, n.Sent[0].Task.Status)
 	require.Equal(t, conversation.ConversationActive, n.Sent[0].Conversation.Status)
 	require.Equal(t, 1, n.Sent[0].Conversation.Messages)
-	err := h.WithinTurn(t.Context(), "alice", th.sid, conversation.TransferCommand{From: "alice", To: toAgent("bob")},
+	err := h.WithinTurn(t.Context(), "alice", th.SID, conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")},
 		conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "over"))
 	require.Equal(t, conversation.CodeTaskNotAssigned, conversation.CodeOf(err))
-	err = h.WithinTurn(t.Context(), "erin", th.sid, conversation.EndCommand{Agent: "erin"},
+	err = h.WithinTurn(t.Context(), "erin", th.SID, conversation.EndCommand{Agent: "erin"},
 		conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "over"))
 	require.Equal(t, conversation.CodeConversationClosed, conversation.CodeOf(err), "she ended it")
 
-	other := h.start("support").follow().accept("alice")
-	other.transfer("alice", toAgent("bob"), "")
-	other.wrapup("alice")
-	h.clock.advance(time.Second)
-	h.says(other, FromCustomer, "no answer yet")
+	other := h.Start("support").Follow().Accept("alice")
+	other.Transfer("alice", desktest.ToAgent("bob"), "")
+	other.WrapUp("alice")
+	h.Clock.Advance(time.Second)
+	h.says(other, desk.FromCustomer, "no answer yet")
 	passed, err := h.PassedOn(t.Context(), "alice")
 	require.NoError(t, err)
 	require.Len(t, passed, 1)

@@ -27,7 +27,7 @@ const (
 // map.
 func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait, err error) {
 	waits = map[string]Wait{}
-	err = d.readTx(ctx, "read which conversations wait", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read which conversations wait", func(t *Tx) error {
 		settings, err := t.settings(ctx)
 		if err != nil {
 			return err
@@ -45,7 +45,7 @@ func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait,
 	return waits, err
 }
 
-func (t *transaction) waits(ctx context.Context, sids []string, declinedSince int64, waits map[string]Wait) error {
+func (t *Tx) waits(ctx context.Context, sids []string, declinedSince int64, waits map[string]Wait) error {
 	places, args := make([]string, len(sids)), []any{declinedSince}
 	for i, sid := range sids {
 		args = append(args, sid)

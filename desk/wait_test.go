@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"testing"
@@ -7,53 +7,55 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // testWaits: the desk reports to a waiting customer whether an agent is there.
-func testWaits(t *testing.T, h *house) {
-	h.transfersOn()
-	h.set(func(s *conversation.Settings) {
+func testWaits(t *testing.T, h *environment) {
+	h.TransfersOn()
+	h.Set(func(s *conversation.Settings) {
 		s.AgentUnavailable = conversation.AgentUnavailableWait
 		s.ReofferAfter = 60
 	})
-	h.staff("support", "alice")
-	require.NoError(t, h.AddAgent(t.Context(), NewAgent{Name: "bob"}))
+	h.Staff("support", "alice")
+	require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: "bob"}))
 	require.NoError(t, h.AddMember(t.Context(), "support", "bob"))
-	th := h.start("support")
-	th.sync()
-	wait := func(th *thread) Wait {
+	th := h.Start("support")
+	th.Sync()
+	wait := func(th *desktest.Conversation) desk.Wait {
 		t.Helper()
-		found, err := h.Waits(t.Context(), []string{newSID(), th.sid})
+		found, err := h.Waits(t.Context(), []string{desktest.NewSID(), th.SID})
 		require.NoError(t, err)
-		return found[th.sid]
+		return found[th.SID]
 	}
-	require.Equal(t, WaitOffered, wait(th), "it is matched")
-	th.follow()
-	require.Equal(t, WaitOffered, wait(th), "it is offered")
-	th.do(conversation.DeclineCommand{Agent: "alice"})
-	th.sync()
-	if th.task().Status == conversation.TaskPending && len(h.matches()) == 0 {
-		require.Equal(t, WaitBusy, wait(th), "the only agent has just declined")
+	require.Equal(t, desk.WaitOffered, wait(th), "it is matched")
+	th.Follow()
+	require.Equal(t, desk.WaitOffered, wait(th), "it is offered")
+	th.Do(conversation.DeclineCommand{Agent: "alice"})
+	th.Sync()
+	if th.Task().Status == conversation.TaskPending && len(h.Matches()) == 0 {
+		require.Equal(t, desk.WaitBusy, wait(th), "the only agent has just declined")
 	}
-	h.clock.advance(time.Minute + time.Second)
-	h.dispatch()
-	th.follow().accept("alice")
+	h.Clock.Advance(time.Minute + time.Second)
+	h.DispatchNow()
+	th.Follow().Accept("alice")
 	require.Empty(t, wait(th), "an agent has it")
 
 	require.NoError(t, h.SetCapacity(t.Context(), "alice", conversation.ChannelWeb, 1))
-	second := h.start("support").follow()
-	require.Equal(t, WaitBusy, wait(second))
-	for _, presence := range []Presence{PresenceBreak, PresenceOffline} {
+	second := h.Start("support").Follow()
+	require.Equal(t, desk.WaitBusy, wait(second))
+	for _, presence := range []desk.Presence{desk.PresenceBreak, desk.PresenceOffline} {
 		require.NoError(t, h.SetPresence(t.Context(), "alice", presence))
-		require.Equal(t, WaitAway, wait(second), presence)
+		require.Equal(t, desk.WaitAway, wait(second), presence)
 	}
-	require.NoError(t, h.SetPresence(t.Context(), "bob", PresenceAvailable))
-	require.Equal(t, WaitOffered, wait(second), "an agent has come")
+	require.NoError(t, h.SetPresence(t.Context(), "bob", desk.PresenceAvailable))
+	require.Equal(t, desk.WaitOffered, wait(second), "an agent has come")
 
-	th.transfer("alice", toAgent("bob"), "")
-	require.Equal(t, WaitOffered, wait(th))
-	third := h.start("support").follow().accept("bob")
-	require.NoError(t, h.SetPresence(t.Context(), "bob", PresenceBreak))
-	third.transfer("bob", toAgent("alice"), "")
-	require.Equal(t, WaitAway, wait(third), "it waits for an agent who is away")
+	th.Transfer("alice", desktest.ToAgent("bob"), "")
+	require.Equal(t, desk.WaitOffered, wait(th))
+	third := h.Start("support").Follow().Accept("bob")
+	require.NoError(t, h.SetPresence(t.Context(), "bob", desk.PresenceBreak))
+	third.Transfer("bob", desktest.ToAgent("alice"), "")
+	require.Equal(t, desk.WaitAway, wait(third), "it waits for an agent who is away")
 }

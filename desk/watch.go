@@ -30,7 +30,7 @@ func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func
 
 // Administered returns a number that rises with every change by an administrator.
 func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
-	err = d.readTx(ctx, "read how far the audit list goes", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read how far the audit list goes", func(t *Tx) error {
 		last, _, err = sqldb.First(ctx, t, sqldb.Value[int64], `SELECT position FROM audit_position WHERE id = 1`)
 		return err
 	})
@@ -40,7 +40,7 @@ func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
 // AllEvents returns at most limit events of every kind after the position, in order: those of conversations, and
 // those of the desk itself, which have no conversation.
 func (d *Desk) AllEvents(ctx context.Context, after int64, limit int) (events []LoggedEvent, err error) {
-	err = d.readTx(ctx, fmt.Sprintf("read what happened after %d", after), func(t *transaction) error {
+	err = d.ReadTx(ctx, fmt.Sprintf("read what happened after %d", after), func(t *Tx) error {
 		events, err = t.after(ctx, after, limit)
 		return err
 	})
@@ -54,7 +54,7 @@ const asked = 200
 // removed.
 func (d *Desk) Spoken(ctx context.Context, sids []string) (spoken map[string]int, err error) {
 	spoken = make(map[string]int, len(sids))
-	err = d.readTx(ctx, "read who has written", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read who has written", func(t *Tx) error {
 		for len(sids) > 0 {
 			part := sids[:min(len(sids), asked)]
 			sids = sids[len(part):]

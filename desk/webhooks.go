@@ -57,14 +57,14 @@ func (d *Desk) QueueWebhooks(ctx context.Context) error {
 	for {
 		d.queuedAt.Store(time.Now().UnixNano())
 		behind := false
-		err := d.readTx(ctx, "look for events to send", func(t *transaction) (err error) {
+		err := d.ReadTx(ctx, "look for events to send", func(t *Tx) (err error) {
 			behind, err = t.webhooksBehind(ctx)
 			return err
 		})
 		if err != nil || !behind {
 			return err
 		}
-		err = d.sharedTx(ctx, "queue webhooks", func(t *transaction) error { return t.queueWebhooks(ctx, sqldb.Micros(d.now())) })
+		err = d.SharedTx(ctx, "queue webhooks", func(t *Tx) error { return t.queueWebhooks(ctx, sqldb.Micros(d.now())) })
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (d *Desk) QueueWebhooks(ctx context.Context) error {
 func (d *Desk) QueuedAt() time.Time { return time.Unix(0, d.queuedAt.Load()) }
 
 // webhooksBehind reports whether there is anything to do, so that an idle desk does not write.
-func (t *transaction) webhooksBehind(ctx context.Context) (bool, error) {
+func (t *Tx) webhooksBehind(ctx context.Context) (bool, error) {
 	events, err := t.unsent(ctx, 1)
 	if err != nil || len(events) > 0 {
 		return len(events) > 0, err
@@ -89,7 +89,7 @@ func (t *transaction) webhooksBehind(ctx context.Context) (bool, error) {
 }
 
 // unsent returns the next events that have not become webhooks yet.
-func (t *transaction) unsent(ctx context.Context, limit int) ([]LoggedEvent, error) {
+func (t *Tx) unsent(ctx context.Context, limit int) ([]LoggedEvent, error) {
 	cursor, _, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`+t.RowsOf("webhook_cursor"))
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (t *transaction) unsent(ctx context.Context, limit int) ([]LoggedEvent, err
 	return t.after(ctx, cursor, limit)
 }
 
-func (t *transaction) queueWebhooks(ctx context.Context, now int64) error {
+func (t *Tx) queueWebhooks(ctx context.Context, now int64) error {
 	account, _, err := t.account(ctx)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (t *transaction) queueWebhooks(ctx context.Context, now int64) error {
 }
 
 // dropWebhooks skips all events, and deletes part of the queued webhooks.
-func (t *transaction) dropWebhooks(ctx context.Context) error {
+func (t *Tx) dropWebhooks(ctx context.Context) error {
 	if _, err := t.Exec(ctx, `UPDATE webhook_cursor SET position = (SELECT position FROM feed WHERE id = 1) WHERE id = 1`); err != nil {
 		return err
 	}
@@ -155,14 +155,14 @@ func streamOf(e LoggedEvent) string {
 // after the lease.
 func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration) ([]Webhook, error) {
 	var due []Webhook
-	err := d.readTx(ctx, "look for webhooks to send", func(t *transaction) (err error) {
+	err := d.ReadTx(ctx, "look for webhooks to send", func(t *Tx) (err error) {
 		due, err = t.dueWebhooks(ctx, d.now(), limit)
 		return err
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	err = d.sharedTx(ctx, "take webhooks", func(t *transaction) (err error) {
+	err = d.SharedTx(ctx, "take webhooks", func(t *Tx) (err error) {
 		now := d.now()
 		if due, err = t.dueWebhooks(ctx, now, limit); err != nil {
 			return err
@@ -185,7 +185,7 @@ func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration)
 
 // dueWebhooks reads the webhooks that are due and first in their stream. One that is not first can only be due when
 // one before it was revived. It is not rescheduled, because its delivery may be under way.
-func (t *transaction) dueWebhooks(ctx context.Context, now time.Time, limit int) ([]Webhook, error) {
+func (t *Tx) dueWebhooks(ctx context.Context, now time.Time, limit int) ([]Webhook, error) {
 	return sqldb.All(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+` WHERE w.dead = 0 AND w.deliver_at <= $1
 		AND NOT EXISTS (SELECT 1 FROM webhooks b WHERE b.stream = w.stream AND b.dead = 0 AND b.position < w.position)
 		ORDER BY w.deliver_at LIMIT $2`+t.SkipLocked("w"), sqldb.Micros(now), limit)
@@ -193,7 +193,7 @@ func (t *transaction) dueWebhooks(ctx context.Context, now time.Time, limit int)
 
 // WebhookDelivered removes the webhook from the queue. The next of its stream becomes due.
 func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
-	return d.sharedTx(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *transaction) error {
+	return d.SharedTx(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *Tx) error {
 		stream, found, err := sqldb.First(ctx, t, sqldb.Value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
 		if err != nil || !found {
 			return err // reported twice: the first report deleted it
@@ -206,7 +206,7 @@ func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
 // minutes. A day after the first try the webhook is given up instead: dead is true, and the next of its stream
 // becomes due. The failure is a short sentence for people and contains no secrets.
 func (d *Desk) WebhookFailed(ctx context.Context, position int64, failure string) (dead bool, err error) {
-	err = d.sharedTx(ctx, fmt.Sprintf("record that webhook %d failed", position), func(t *transaction) error {
+	err = d.SharedTx(ctx, fmt.Sprintf("record that webhook %d failed", position), func(t *Tx) error {
 		now := d.now()
 		dead = false
 		// A webhook without attempts was revived after this try began, so the failure does not count.
@@ -238,7 +238,7 @@ func webhookRetryAfter(attempts int) time.Duration {
 }
 
 // nextWebhook makes the first webhook of the stream due if it has waited behind another until now.
-func (t *transaction) nextWebhook(ctx context.Context, stream string, now int64) error {
+func (t *Tx) nextWebhook(ctx context.Context, stream string, now int64) error {
 	if err := t.holdStream(ctx, stream); err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], 
 		Columns: webhookColumns, From: webhookTables, Conditions: []string{`w.dead = 1`}, Scan: scanWebhook,
 		Key: "w.position", KeyOf: func(w Webhook) (int64, string) { return w.Position, "" }, Descending: true,
 	}
-	err = d.readTx(ctx, "read the webhooks that were given up", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the webhooks that were given up", func(t *Tx) error {
 		found, err = list.Page(ctx, t, p)
 		return err
 	})
@@ -266,7 +266,7 @@ func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], 
 // never been tried. It is refused with invalid_payload while the workspace has no EventCallbackURL.
 func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, error) {
 	if len(positions) == 0 {
-		err := d.readTx(ctx, "read which webhooks were given up", func(t *transaction) (err error) {
+		err := d.ReadTx(ctx, "read which webhooks were given up", func(t *Tx) (err error) {
 			positions, err = sqldb.All(ctx, t, sqldb.Value[int64], `SELECT position FROM webhooks WHERE dead = 1 ORDER BY position`)
 			return err
 		})
@@ -277,7 +277,7 @@ func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, 
 	total := 0
 	for some := range slices.Chunk(positions, queuedAtOnce) {
 		revived := 0
-		err := d.exclusiveTx(ctx, "revive webhooks", func(t *transaction) (err error) {
+		err := d.ExclusiveTx(ctx, "revive webhooks", func(t *Tx) (err error) {
 			revived, err = t.reviveWebhooks(ctx, some, sqldb.Micros(d.now()))
 			return err
 		})
@@ -289,7 +289,7 @@ func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, 
 	return total, nil
 }
 
-func (t *transaction) reviveWebhooks(ctx context.Context, positions []int64, now int64) (revived int, err error) {
+func (t *Tx) reviveWebhooks(ctx context.Context, positions []int64, now int64) (revived int, err error) {
 	account, _, err := t.account(ctx)
 	if err != nil {
 		return 0, err
@@ -317,7 +317,7 @@ func (t *transaction) reviveWebhooks(ctx context.Context, positions []int64, now
 // PendingWebhooks returns how many events are still to be delivered, and the time of the oldest of them. It does
 // not count webhooks that were given up.
 func (d *Desk) PendingWebhooks(ctx context.Context) (count int, oldest time.Time, err error) {
-	err = d.readTx(ctx, "count webhooks", func(t *transaction) error {
+	err = d.ReadTx(ctx, "count webhooks", func(t *Tx) error {
 		if count, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 0`); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package desk
+package desk_test
 
 import (
 	"path/filepath"
@@ -9,65 +9,66 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 const testLease = 30 * time.Second
 
 // callback sets the workspace's URL, which receives the events from now on, or only the named ones.
-func (h *house) callback(url string, only ...conversation.EventName) {
-	h.t.Helper()
+func (h *environment) callback(url string, only ...conversation.EventName) {
+	h.T.Helper()
 	h.queueWebhooks()
 	filter := []string{}
 	for _, name := range only {
 		filter = append(filter, string(name))
 	}
-	_, err := h.SetWorkspace(h.t.Context(), func(w *Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
-	require.NoError(h.t, err)
+	_, err := h.SetWorkspace(h.T.Context(), func(w *desk.Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
+	require.NoError(h.T, err)
 }
 
-func (h *house) queueWebhooks() {
-	h.t.Helper()
-	require.NoError(h.t, h.QueueWebhooks(h.t.Context()))
+func (h *environment) queueWebhooks() {
+	h.T.Helper()
+	require.NoError(h.T, h.QueueWebhooks(h.T.Context()))
 }
 
 // take queues new events and takes the webhooks that are due.
-func (h *house) take() []Webhook {
-	h.t.Helper()
+func (h *environment) take() []desk.Webhook {
+	h.T.Helper()
 	h.queueWebhooks()
-	taken, err := h.TakeWebhooks(h.t.Context(), 100, testLease)
-	require.NoError(h.t, err)
+	taken, err := h.TakeWebhooks(h.T.Context(), 100, testLease)
+	require.NoError(h.T, err)
 	return taken
 }
 
-func (h *house) delivered(w Webhook) {
-	h.t.Helper()
-	require.NoError(h.t, h.WebhookDelivered(h.t.Context(), w.Position))
+func (h *environment) delivered(w desk.Webhook) {
+	h.T.Helper()
+	require.NoError(h.T, h.WebhookDelivered(h.T.Context(), w.Position))
 }
 
-func (h *house) failed(w Webhook) (dead bool) {
-	h.t.Helper()
-	dead, err := h.WebhookFailed(h.t.Context(), w.Position, "the receiver answered 503 Service Unavailable")
-	require.NoError(h.t, err)
+func (h *environment) failed(w desk.Webhook) (dead bool) {
+	h.T.Helper()
+	dead, err := h.WebhookFailed(h.T.Context(), w.Position, "the receiver answered 503 Service Unavailable")
+	require.NoError(h.T, err)
 	return dead
 }
 
-func (h *house) pending() int {
-	h.t.Helper()
-	count, _, err := h.PendingWebhooks(h.t.Context())
-	require.NoError(h.t, err)
+func (h *environment) pending() int {
+	h.T.Helper()
+	count, _, err := h.PendingWebhooks(h.T.Context())
+	require.NoError(h.T, err)
 	return count
 }
 
-func (h *house) dead() []Webhook {
-	h.t.Helper()
-	found, err := h.DeadWebhooks(h.t.Context(), Page{})
-	require.NoError(h.t, err)
+func (h *environment) dead() []desk.Webhook {
+	h.T.Helper()
+	found, err := h.DeadWebhooks(h.T.Context(), desk.Page{})
+	require.NoError(h.T, err)
 	return found.Entries
 }
 
 // told returns the stream and event of each webhook.
-func told(webhooks []Webhook) []string {
+func told(webhooks []desk.Webhook) []string {
 	lines := []string{}
 	for _, w := range webhooks {
 		lines = append(lines, w.Stream+" "+string(w.Event.Name))
@@ -75,17 +76,17 @@ func told(webhooks []Webhook) []string {
 	return lines
 }
 
-func testWebhooksInOrder(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
+func testWebhooksInOrder(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
-	one, other := h.start("support").follow(), h.start("support").follow()
-	require.NoError(t, h.AddQueue(h.t.Context(), "billing"))
-	require.NoError(t, h.AddAgent(h.t.Context(), NewAgent{Name: "alice"}))
-	require.NoError(t, h.SetPresence(h.t.Context(), "alice", PresenceAvailable))
+	one, other := h.Start("support").Follow(), h.Start("support").Follow()
+	require.NoError(t, h.AddQueue(h.T.Context(), "billing"))
+	require.NoError(t, h.AddAgent(h.T.Context(), desk.NewAgent{Name: "alice"}))
+	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
 
 	for _, expected := range [][]string{
-		{"agent/alice worker.created", "queue/billing task-queue.created", one.sid + " task.created", other.sid + " task.created"},
-		{"agent/alice worker.activity.update", one.sid + " task-queue.entered", other.sid + " task-queue.entered"},
+		{"agent/alice worker.created", "queue/billing task-queue.created", one.SID + " task.created", other.SID + " task.created"},
+		{"agent/alice worker.activity.update", one.SID + " task-queue.entered", other.SID + " task-queue.entered"},
 		{},
 	} {
 		taken := h.take()
@@ -93,7 +94,7 @@ func testWebhooksInOrder(t *testing.T, h *house) {
 		require.Empty(t, h.take(), "what is under way is taken by nobody else, and the next of its stream waits for it")
 		for _, w := range taken {
 			require.Equal(t, 1, w.Attempts)
-			require.Equal(t, h.clock.now(), w.FirstAt)
+			require.Equal(t, h.Clock.Now(), w.FirstAt)
 			require.Equal(t, w.Position, w.Event.Position)
 			h.delivered(w)
 			h.delivered(w) // the report came twice
@@ -101,189 +102,189 @@ func testWebhooksInOrder(t *testing.T, h *house) {
 	}
 	require.Zero(t, h.pending())
 
-	one.do(conversation.CloseCommand{})
-	one.follow()
+	one.Do(conversation.CloseCommand{})
+	one.Follow()
 	h.queueWebhooks()
-	h.clock.advance(time.Hour)
-	count, oldest, err := h.PendingWebhooks(h.t.Context())
+	h.Clock.Advance(time.Hour)
+	count, oldest, err := h.PendingWebhooks(h.T.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, count)
-	require.Equal(t, h.clock.now().Add(-time.Hour), oldest)
-	require.ElementsMatch(t, []string{one.sid + " task.canceled"}, told(h.take()), "a stream that was empty is due at once")
+	require.Equal(t, h.Clock.Now().Add(-time.Hour), oldest)
+	require.ElementsMatch(t, []string{one.SID + " task.canceled"}, told(h.take()), "a stream that was empty is due at once")
 }
 
-func testFailingStream(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
+func testFailingStream(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
-	failing, healthy := h.start("support").follow(), h.start("support").follow()
+	failing, healthy := h.Start("support").Follow(), h.Start("support").Follow()
 	for _, w := range h.take() {
-		if w.Stream == failing.sid {
+		if w.Stream == failing.SID {
 			require.False(t, h.failed(w))
 		} else {
 			h.delivered(w)
 		}
 	}
 	taken := h.take()
-	require.ElementsMatch(t, []string{healthy.sid + " task-queue.entered"}, told(taken))
+	require.ElementsMatch(t, []string{healthy.SID + " task-queue.entered"}, told(taken))
 	h.delivered(taken[0])
 
-	h.clock.advance(firstWebhookRetry)
+	h.Clock.Advance(desk.FirstWebhookRetry)
 	taken = h.take()
-	require.ElementsMatch(t, []string{failing.sid + " task.created"}, told(taken))
+	require.ElementsMatch(t, []string{failing.SID + " task.created"}, told(taken))
 	require.Equal(t, 2, taken[0].Attempts)
 	require.Equal(t, "the receiver answered 503 Service Unavailable", taken[0].Failure)
 	h.delivered(taken[0])
-	require.ElementsMatch(t, []string{failing.sid + " task-queue.entered"}, told(h.take()))
+	require.ElementsMatch(t, []string{failing.SID + " task-queue.entered"}, told(h.take()))
 }
 
-func testWebhookLease(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
+func testWebhookLease(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
-	h.start("support").follow()
+	h.Start("support").Follow()
 	taken := h.take() // then the process dies
 	require.Len(t, taken, 1)
-	h.clock.advance(testLease - time.Second)
+	h.Clock.Advance(testLease - time.Second)
 	require.Empty(t, h.take())
-	h.clock.advance(time.Second)
+	h.Clock.Advance(time.Second)
 	again := h.take()
 	require.Len(t, again, 1)
 	require.Equal(t, taken[0].Position, again[0].Position)
 	require.Equal(t, 2, again[0].Attempts)
 	require.Equal(t, taken[0].FirstAt, again[0].FirstAt)
-	require.Equal(t, h.clock.now().Add(testLease), again[0].DeliverAt)
+	require.Equal(t, h.Clock.Now().Add(testLease), again[0].DeliverAt)
 }
 
-func testWebhookBackoff(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
+func testWebhookBackoff(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
-	th := h.start("support").follow()
-	began := h.clock.now()
+	th := h.Start("support").Follow()
+	began := h.Clock.Now()
 	expected := time.Second
 	for {
 		taken := h.take()
-		require.ElementsMatch(t, []string{th.sid + " task.created"}, told(taken))
+		require.ElementsMatch(t, []string{th.SID + " task.created"}, told(taken))
 		if h.failed(taken[0]) {
 			break
 		}
-		require.Less(t, h.clock.now().Sub(began), givenUpAfter)
-		h.clock.advance(expected - time.Microsecond)
+		require.Less(t, h.Clock.Now().Sub(began), desk.GivenUpAfter)
+		h.Clock.Advance(expected - time.Microsecond)
 		require.Empty(t, h.take())
-		h.clock.advance(time.Microsecond)
+		h.Clock.Advance(time.Microsecond)
 		expected = min(2*expected, 15*time.Minute)
 	}
 	require.Equal(t, 15*time.Minute, expected)
-	require.InDelta(t, givenUpAfter, h.clock.now().Sub(began), float64(15*time.Minute))
+	require.InDelta(t, desk.GivenUpAfter, h.Clock.Now().Sub(began), float64(15*time.Minute))
 
 	dead := h.dead()
-	require.ElementsMatch(t, []string{th.sid + " task.created"}, told(dead))
+	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(dead))
 	require.True(t, dead[0].Dead)
 	require.Zero(t, dead[0].DeliverAt)
 	require.Equal(t, "the receiver answered 503 Service Unavailable", dead[0].Failure)
 	require.Equal(t, 1, h.pending(), "it isn't waited for any more")
-	require.ElementsMatch(t, []string{th.sid + " task-queue.entered"}, told(h.take()), "and its stream goes on")
+	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(h.take()), "and its stream goes on")
 	require.False(t, h.failed(dead[0]), "what is dead fails no more")
 }
 
 // die makes the stream's first webhook fail for a day.
-func (h *house) die(stream string) {
-	h.t.Helper()
+func (h *environment) die(stream string) {
+	h.T.Helper()
 	for {
 		for _, w := range h.take() {
 			if w.Stream == stream && h.failed(w) {
 				return
 			}
 		}
-		h.clock.advance(time.Hour)
+		h.Clock.Advance(time.Hour)
 	}
 }
 
-func testRedelivery(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
+func testRedelivery(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
-	th, other := h.start("support").follow(), h.start("support").follow()
-	th.do(conversation.CloseCommand{})
-	th.follow()
-	h.die(th.sid)
-	h.die(th.sid)
+	th, other := h.Start("support").Follow(), h.Start("support").Follow()
+	th.Do(conversation.CloseCommand{})
+	th.Follow()
+	h.die(th.SID)
+	h.die(th.SID)
 	dead := h.dead()
-	require.ElementsMatch(t, []string{th.sid + " task-queue.entered", th.sid + " task.created"}, told(dead))
+	require.ElementsMatch(t, []string{th.SID + " task-queue.entered", th.SID + " task.created"}, told(dead))
 	require.Greater(t, dead[0].Position, dead[1].Position, "newest first")
 
-	h.clock.advance(time.Hour)
+	h.Clock.Advance(time.Hour)
 	underWay := h.take()
-	require.ElementsMatch(t, []string{th.sid + " task.canceled", other.sid + " task.created"}, told(underWay))
-	revived, err := h.RedeliverWebhooks(h.t.Context(), dead[0].Position, dead[0].Position, underWay[0].Position, 12345)
+	require.ElementsMatch(t, []string{th.SID + " task.canceled", other.SID + " task.created"}, told(underWay))
+	revived, err := h.RedeliverWebhooks(h.T.Context(), dead[0].Position, dead[0].Position, underWay[0].Position, 12345)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived, "only what is dead can be revived, and once")
-	revived, err = h.RedeliverWebhooks(h.t.Context())
+	revived, err = h.RedeliverWebhooks(h.T.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, revived)
 	require.Empty(t, h.dead())
 	require.False(t, h.failed(dead[1]), "what a try from before came to says nothing any more")
 
 	taken := h.take()
-	require.ElementsMatch(t, []string{th.sid + " task.created"}, told(taken), "at once, before the later ones of its stream")
+	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(taken), "at once, before the later ones of its stream")
 	require.Equal(t, 1, taken[0].Attempts)
-	require.Equal(t, h.clock.now(), taken[0].FirstAt)
+	require.Equal(t, h.Clock.Now(), taken[0].FirstAt)
 	require.Empty(t, taken[0].Failure)
 	require.False(t, h.failed(taken[0]), "its day has begun anew")
-	h.clock.advance(firstWebhookRetry)
+	h.Clock.Advance(desk.FirstWebhookRetry)
 	h.delivered(h.take()[0])
 	taken = h.take()
-	require.ElementsMatch(t, []string{th.sid + " task-queue.entered"}, told(taken))
+	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(taken))
 	h.delivered(taken[0])
 	require.Empty(t, h.take(), "what was under way all the time is not sent beside itself")
 	for _, w := range underWay {
 		h.delivered(w)
 	}
-	require.ElementsMatch(t, []string{other.sid + " task-queue.entered"}, told(h.take()))
+	require.ElementsMatch(t, []string{other.SID + " task-queue.entered"}, told(h.take()))
 }
 
-func testWebhookFilter(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
-	h.callback("https://example.com/events", conversation.EventTaskCanceled, EventAgentCreated)
-	th := h.start("support").follow()
-	th.do(conversation.CloseCommand{})
-	th.follow()
-	require.NoError(t, h.AddAgent(h.t.Context(), NewAgent{Name: "alice"}))
-	require.ElementsMatch(t, []string{th.sid + " task.canceled", "agent/alice worker.created"}, told(h.take()))
+func testWebhookFilter(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	h.callback("https://example.com/events", conversation.EventTaskCanceled, desk.EventAgentCreated)
+	th := h.Start("support").Follow()
+	th.Do(conversation.CloseCommand{})
+	th.Follow()
+	require.NoError(t, h.AddAgent(h.T.Context(), desk.NewAgent{Name: "alice"}))
+	require.ElementsMatch(t, []string{th.SID + " task.canceled", "agent/alice worker.created"}, told(h.take()))
 	require.Equal(t, 2, h.pending())
 }
 
-func testNoCallback(t *testing.T, h *house) {
-	h.staff("support", "alice")
-	h.start("support").follow()
+func testNoCallback(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
+	h.Start("support").Follow()
 	require.Empty(t, h.take(), "there is no account yet")
 	h.callback("https://example.com/events")
 	require.Empty(t, h.take(), "a URL set later isn't sent what was before")
 
-	th := h.start("support").follow()
-	h.die(th.sid)
+	th := h.Start("support").Follow()
+	h.die(th.SID)
 	require.NotZero(t, h.pending())
 	h.callback("")
-	h.start("support").follow()
+	h.Start("support").Follow()
 	require.Empty(t, h.take())
 	require.Zero(t, h.pending(), "what is queued is dropped")
 	require.Len(t, h.dead(), 1, "what was given up stays on record")
-	_, err := h.RedeliverWebhooks(h.t.Context())
+	_, err := h.RedeliverWebhooks(h.T.Context())
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	require.ErrorContains(t, err, "set one")
 
 	h.callback("https://example.com/elsewhere")
 	require.Empty(t, h.take())
-	revived, err := h.RedeliverWebhooks(h.t.Context())
+	revived, err := h.RedeliverWebhooks(h.T.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, revived)
-	require.ElementsMatch(t, []string{th.sid + " task.created"}, told(h.take()))
+	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(h.take()))
 }
 
-func testIdleWebhooks(t *testing.T, h *house) {
-	h.staff("support", "alice")
+func testIdleWebhooks(t *testing.T, h *environment) {
+	h.Staff("support", "alice")
 	h.callback("https://example.com/events")
 	require.Empty(t, h.take())
-	other := h.open()
-	require.NoError(t, other.exclusiveTx(h.t.Context(), "keep everybody else from writing", func(tx *transaction) error {
-		if err := tx.addQueue(h.t.Context(), NewQueue{Name: "billing"}, 0); err != nil {
+	other := h.Reopen()
+	require.NoError(t, other.ExclusiveTx(h.T.Context(), "keep everybody else from writing", func(tx *desk.Tx) error {
+		if err := tx.AddQueue(h.T.Context(), desk.NewQueue{Name: "billing"}, 0); err != nil {
 			return err
 		}
 		require.Empty(t, h.take(), "nothing to do is found out by reading")
@@ -292,25 +293,25 @@ func testIdleWebhooks(t *testing.T, h *house) {
 	require.Len(t, h.take(), 1)
 }
 
-func testTwoSenders(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
+func testTwoSenders(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
 	const conversations = 60
 	for range conversations {
-		h.start("support").sync()
+		h.Start("support").Sync()
 	}
 	type turn struct {
-		taken []Webhook
+		taken []desk.Webhook
 		err   error
 	}
 	turns := make(chan turn)
-	send := func(d *Desk) {
+	send := func(d *desk.Desk) {
 		var all turn
 		for len(all.taken) < conversations {
-			if all.err = d.QueueWebhooks(h.t.Context()); all.err != nil {
+			if all.err = d.QueueWebhooks(h.T.Context()); all.err != nil {
 				break
 			}
-			taken, err := d.TakeWebhooks(h.t.Context(), 3, testLease)
+			taken, err := d.TakeWebhooks(h.T.Context(), 3, testLease)
 			all.taken, all.err = append(all.taken, taken...), err
 			if err != nil || len(taken) == 0 {
 				break
@@ -319,7 +320,7 @@ func testTwoSenders(t *testing.T, h *house) {
 		turns <- all
 	}
 	for range 3 {
-		go send(h.open())
+		go send(h.Reopen())
 	}
 	positions := map[int64]bool{}
 	for range 3 {
@@ -335,18 +336,18 @@ func testTwoSenders(t *testing.T, h *house) {
 }
 
 // A webhook that waits behind another of its stream is not read, however long the queue is.
-func testOnlyHeadsAreDue(t *testing.T, h *house) {
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
+func testOnlyHeadsAreDue(t *testing.T, h *environment) {
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
 	for range 3 {
-		th := h.start("support").follow()
-		th.do(conversation.CloseCommand{})
-		th.follow()
+		th := h.Start("support").Follow()
+		th.Do(conversation.CloseCommand{})
+		th.Follow()
 	}
 	h.queueWebhooks()
 	due := func() (count int) {
-		require.NoError(t, h.readTx(h.t.Context(), "count what is looked at", func(tx *transaction) (err error) {
-			count, _, err = sqldb.First(h.t.Context(), tx, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 0 AND deliver_at <= $1`, sqldb.Micros(h.clock.now()))
+		require.NoError(t, h.ReadTx(h.T.Context(), "count what is looked at", func(tx *desk.Tx) (err error) {
+			count, _, err = sqldb.First(h.T.Context(), tx, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 0 AND deliver_at <= $1`, sqldb.Micros(h.Clock.Now()))
 			return err
 		}))
 		return count
@@ -358,7 +359,7 @@ func testOnlyHeadsAreDue(t *testing.T, h *house) {
 	h.delivered(taken[0])
 	require.Equal(t, 1, due())
 	h.die(taken[1].Stream)
-	h.clock.advance(testLease)
+	h.Clock.Advance(testLease)
 	require.Equal(t, 3, due())
 }
 
@@ -366,13 +367,13 @@ func testOnlyHeadsAreDue(t *testing.T, h *house) {
 // none scans the queue.
 func TestWebhooksWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, filepath.Join(t.TempDir(), "desk.db"))
-	require.NoError(t, h.AddQueue(h.t.Context(), "support"))
+	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
+	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
-	th := h.start("support").follow()
-	h.Desk = h.open() // it has prepared no statement yet
+	th := h.Start("support").Follow()
+	h.Desk = h.Reopen() // it has prepared no statement yet
 	h.delivered(h.take()[0])
-	h.die(th.sid)
+	h.die(th.SID)
 	h.callback("")
 	h.queueWebhooks()
 

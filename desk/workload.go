@@ -27,14 +27,14 @@ type Work struct {
 // Workload returns the agent's offers, assigned tasks and wrapping tasks: first the offers, the first to expire
 // first, then the assigned tasks, then the wrapping ones, oldest first. It is refused with unknown_agent.
 func (d *Desk) Workload(ctx context.Context, agent string) (found []Work, err error) {
-	err = d.readTx(ctx, "read the workload of "+agent, func(t *transaction) error {
+	err = d.ReadTx(ctx, "read the workload of "+agent, func(t *Tx) error {
 		found, err = t.workload(ctx, agent)
 		return err
 	})
 	return found, err
 }
 
-func (t *transaction) workload(ctx context.Context, agent string) ([]Work, error) {
+func (t *Tx) workload(ctx context.Context, agent string) ([]Work, error) {
 	if err := t.knowAgent(ctx, agent); err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func inTurn(a, b Task) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.SID, b.SID))
 }
 
-func (t *transaction) unread(ctx context.Context, sid, agent string, may extent) (int, error) {
+func (t *Tx) unread(ctx context.Context, sid, agent string, may extent) (int, error) {
 	condition, args := may.chooses(3)
 	count, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
 		coalesce((SELECT messages FROM read_marks WHERE conversation = $1 AND agent = $2), 0) AND `+condition, append([]any{sid, agent}, args...)...)
@@ -112,7 +112,7 @@ func (t *transaction) unread(ctx context.Context, sid, agent string, may extent)
 // MarkRead records that the agent has seen the first messages of the conversation, up to that number. The number
 // never falls.
 func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) error {
-	return d.sharedTx(ctx, "note what "+agent+" has read", func(t *transaction) error {
+	return d.SharedTx(ctx, "note what "+agent+" has read", func(t *Tx) error {
 		_, err := t.Exec(ctx, `INSERT INTO read_marks (conversation, agent, messages) VALUES ($1, $2, $3)
 			ON CONFLICT (conversation, agent) DO UPDATE SET messages = excluded.messages WHERE excluded.messages > read_marks.messages`,
 			sid, agent, messages)
@@ -130,7 +130,7 @@ type PassedOn struct {
 // PassedOn returns the conversations that the agent has passed on, has wrapped up, and can still take back. Those
 // that they still wrap up are in their workload.
 func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, err error) {
-	err = d.readTx(ctx, "read what "+agent+" has passed on", func(t *transaction) error {
+	err = d.ReadTx(ctx, "read what "+agent+" has passed on", func(t *Tx) error {
 		transfers, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.status = 'active'
 			AND EXISTS (SELECT 1 FROM tasks f WHERE f.sid = x.from_task AND f.completed_at > 0)`, agent)
 		if err != nil {

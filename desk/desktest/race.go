@@ -1,6 +1,6 @@
 //go:build race
 
-package desk
+package desktest
 
 // underRaceDetector reports whether the race detector is on, which makes a test ten times slower.
 const underRaceDetector = true

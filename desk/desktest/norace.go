@@ -1,0 +1,6 @@
+//go:build !race
+
+package desktest
+
+// underRaceDetector is described in race.go.
+const underRaceDetector = false

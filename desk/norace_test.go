@@ -1,6 +1,0 @@
-//go:build !race
-
-package desk
-
-// underRaceDetector is described in race_test.go.
-const underRaceDetector = false
