@@ -6,6 +6,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 )
 
 // evidence is everything that the checks look at once all is quiet. The checks use nothing else, so that a test can
@@ -31,7 +32,7 @@ type evidence struct {
 	// tasks are the desk's tasks by conversation SID.
 	tasks   map[string][]desk.Task
 	agents  []desk.Agent
-	figures desk.Figures
+	figures insights.Figures
 	// has and counted are the agents' tasks; see agree.Loads.
 	has, counted map[string]int
 	// told are the positions of the webhooks that the receiver accepted, in order of arrival.
@@ -649,7 +650,7 @@ func (v *evidence) webhooks() row {
 // insights checks that the figures match the conversations and the driver's log.
 func (v *evidence) insights() row {
 	r := row{what: "transfers in the insights"}
-	var wanted desk.Transfers
+	var wanted insights.Transfers
 	for _, record := range v.records {
 		for _, x := range record.Transfers {
 			count(&wanted, x)
@@ -698,13 +699,13 @@ func (v *evidence) logged(name conversation.CommandName) int {
 	return count
 }
 
-func add(t *desk.Transfers, more desk.Transfers) {
+func add(t *insights.Transfers, more insights.Transfers) {
 	t.Initiated, t.Completed, t.Failed = t.Initiated+more.Initiated, t.Completed+more.Completed, t.Failed+more.Failed
 	t.Declined, t.Expired, t.Canceled = t.Declined+more.Declined, t.Expired+more.Expired, t.Canceled+more.Canceled
 	t.TimedOut, t.Abandoned, t.Open = t.TimedOut+more.TimedOut, t.Abandoned+more.Abandoned, t.Open+more.Open
 }
 
-func count(t *desk.Transfers, x *conversation.Transfer) {
+func count(t *insights.Transfers, x *conversation.Transfer) {
 	t.Initiated++
 	switch x.Status {
 	case conversation.TransferActive:

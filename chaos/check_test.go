@@ -9,6 +9,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 )
 
 // calm is the evidence of one conversation in which nothing went wrong: alice accepts it and transfers it to bob
@@ -84,7 +85,7 @@ func calm(t *testing.T) *evidence {
 		v.tasks[sid] = append(v.tasks[sid], desk.Task{Conversation: sid, Task: *task})
 	}
 	v.figures.Conversations = 1
-	v.figures.Sent = desk.Transfers{Initiated: 1, Completed: 1}
+	v.figures.Sent = insights.Transfers{Initiated: 1, Completed: 1}
 	return v
 }
 

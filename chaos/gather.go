@@ -21,6 +21,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/agree"
+	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -176,7 +177,7 @@ func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err
 	if v.has, v.counted, err = agree.Loads(ctx, s.desk); err != nil {
 		return err
 	}
-	figures, err := s.desk.Insights(ctx, desk.InsightFilter{From: d.began.Add(-time.Hour), To: time.Now().Add(time.Hour)})
+	figures, err := insights.Read(ctx, s.desk, insights.Filter{From: d.began.Add(-time.Hour), To: time.Now().Add(time.Hour)})
 	if err != nil {
 		return err
 	}

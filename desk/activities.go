@@ -32,13 +32,14 @@ func ActivityOf(p Presence) Activity {
 // Activities returns the activities, the ones that every desk has first.
 func (d *Desk) Activities(ctx context.Context) (activities []Activity, err error) {
 	err = d.ReadTx(ctx, "read activities", func(t *Tx) error {
-		activities, err = t.activities(ctx)
+		activities, err = t.Activities(ctx)
 		return err
 	})
 	return activities, err
 }
 
-func (t *Tx) activities(ctx context.Context) ([]Activity, error) {
+// Activities returns all activities, in order.
+func (t *Tx) Activities(ctx context.Context) ([]Activity, error) {
 	account, _, err := t.account(ctx)
 	if err != nil {
 		return nil, err
@@ -151,7 +152,7 @@ func (t *Tx) ownActivity(ctx context.Context, sid string) error {
 }
 
 func (t *Tx) freeActivityName(ctx context.Context, name, sid string) error {
-	activities, err := t.activities(ctx)
+	activities, err := t.Activities(ctx)
 	if err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (t *Tx) freeActivityName(ctx context.Context, name, sid string) error {
 
 // activity returns the activity with that SID.
 func (t *Tx) activity(ctx context.Context, sid string) (Activity, error) {
-	activities, err := t.activities(ctx)
+	activities, err := t.Activities(ctx)
 	if err != nil {
 		return Activity{}, err
 	}

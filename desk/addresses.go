@@ -76,7 +76,7 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 		return nil, nil
 	}
 	chosen := map[string]bool{}
-	for _, c := range []sqldb.Column{customerAddress, memberAddress, memberIdentity} {
+	for _, c := range []sqldb.Column{CustomerAddress, memberAddress, memberIdentity} {
 		if err := d.findAddress(ctx, c, wanted, chosen); err != nil {
 			return nil, err
 		}
@@ -115,7 +115,7 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 // findAddress adds the conversations in which a column has the canonical address.
 func (d *Desk) findAddress(ctx context.Context, c sqldb.Column, wanted string, chosen map[string]bool) error {
 	of := "conversation"
-	if c.Table == customerAddress.Table {
+	if c.Table == CustomerAddress.Table {
 		of = "sid"
 	}
 	query := fmt.Sprintf(`SELECT %[1]s, %[2]s, %[3]s FROM %[4]s WHERE %[1]s > $1 AND %[3]s <> '' ORDER BY %[1]s LIMIT $2`, c.Key, of, c.Name, c.Table)

@@ -379,7 +379,7 @@ func (t *Tx) keepAdministrator(ctx context.Context, a Agent) error {
 // expected returns the agent's current state, or the error that one of the functions returns for it. Refused with
 // unknown_agent.
 func (t *Tx) expected(ctx context.Context, name string, looks ...func(Agent) error) (Agent, error) {
-	agents, err := t.agents(ctx, name)
+	agents, err := t.Agents(ctx, name)
 	switch {
 	case err != nil:
 		return Agent{}, err
@@ -530,7 +530,7 @@ func validChannelCapacity(channel conversation.Channel, capacity int) *conversat
 // Agents returns all agents, by name.
 func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
 	err = d.ReadTx(ctx, "read agents", func(t *Tx) error {
-		agents, err = t.agents(ctx)
+		agents, err = t.Agents(ctx)
 		return err
 	})
 	return agents, err
@@ -540,7 +540,7 @@ func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
 func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	var agent Agent
 	err := d.ReadTx(ctx, "read agent "+name, func(t *Tx) error {
-		agents, err := t.agents(ctx, name)
+		agents, err := t.Agents(ctx, name)
 		if err == nil && len(agents) == 0 {
 			return unknownAgent(name)
 		}
@@ -565,15 +565,15 @@ func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err erro
 	return name, err
 }
 
-// agents reads all agents, or only the named one, with channels and queues.
-func (t *Tx) agents(ctx context.Context, only ...any) ([]Agent, error) {
+// Agents returns all agents, or only the named one, with channels and queues.
+func (t *Tx) Agents(ctx context.Context, only ...any) ([]Agent, error) {
 	where := func(column string) string {
 		if len(only) == 0 {
 			return ""
 		}
 		return ` WHERE ` + column + ` = $1`
 	}
-	activities, err := t.activities(ctx)
+	activities, err := t.Activities(ctx)
 	if err != nil {
 		return nil, err
 	}

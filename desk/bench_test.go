@@ -77,8 +77,8 @@ func BenchmarkSync(b *testing.B) {
 		b.Run(fmt.Sprintf("%d members", members), func(b *testing.B) {
 			h := benchmarkHouse(b)
 			h.TransfersOn()
-			h.Staff("support", names("s", members)...)
-			h.Staff("billing", names("b", members)...)
+			h.Staff("support", desktest.Names("s", members)...)
+			h.Staff("billing", desktest.Names("b", members)...)
 			pictures := 0
 			var spent time.Duration
 			tell := func(th *desktest.Conversation) {
@@ -128,8 +128,8 @@ func BenchmarkSyncOverloaded(b *testing.B) {
 	for _, members := range []int{10, 100, 1000} {
 		b.Run(fmt.Sprintf("%d members", members), func(b *testing.B) {
 			h := benchmarkHouse(b)
-			h.Staff("support", names("s", members)...)
-			for _, name := range names("s", members) {
+			h.Staff("support", desktest.Names("s", members)...)
+			for _, name := range desktest.Names("s", members) {
 				require.NoError(b, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 0))
 			}
 			b.ResetTimer()
@@ -157,44 +157,4 @@ func BenchmarkDispatchIdle(b *testing.B) {
 	for range b.N {
 		h.DispatchNow()
 	}
-}
-
-func names(prefix string, count int) []string {
-	var made []string
-	for i := range count {
-		made = append(made, fmt.Sprintf("%s-%04d", prefix, i))
-	}
-	return made
-}
-
-// BenchmarkInsights measures the figures of ten thousand conversations with some fifteen thousand transfers.
-func BenchmarkInsights(b *testing.B) {
-	h := benchmarkHouse(b)
-	walk := newInsightWalk(h)
-	walk.steps = 60
-	for range 10_000 {
-		walk.run()
-	}
-	f := desk.InsightFilter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
-	b.Run("all", func(b *testing.B) {
-		for range b.N {
-			insights, err := h.Insights(h.T.Context(), f)
-			require.NoError(b, err)
-			b.ReportMetric(float64(insights.Total.Sent.Initiated), "transfers")
-		}
-	})
-	b.Run("of a queue", func(b *testing.B) {
-		f := f
-		f.Queue = walk.queues[0]
-		for range b.N {
-			_, err := h.Insights(h.T.Context(), f)
-			require.NoError(b, err)
-		}
-	})
-	b.Run("conversations", func(b *testing.B) {
-		for range b.N {
-			_, err := h.InsightConversations(h.T.Context(), f, "transferred", desk.Page{})
-			require.NoError(b, err)
-		}
-	})
 }

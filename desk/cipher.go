@@ -17,8 +17,8 @@ type Cipher = sqldb.Cipher
 
 // The sealed columns: texts of customers and agents, and secrets. docs/security.md lists every column. In an event's JSON only the words in its reason are sealed.
 var (
-	customerName        = sqldb.Column{Table: "conversations", Name: "customer_name", Key: "sid"}
-	customerAddress     = sqldb.Column{Table: "conversations", Name: "customer_address", Key: "sid", Equal: true}
+	CustomerName        = sqldb.Column{Table: "conversations", Name: "customer_name", Key: "sid"}
+	CustomerAddress     = sqldb.Column{Table: "conversations", Name: "customer_address", Key: "sid", Equal: true}
 	taskAttributes      = sqldb.Column{Table: "tasks", Name: "attributes", Key: "sid"}
 	taskDisposition     = sqldb.Column{Table: "tasks", Name: "disposition", Key: "sid"}
 	taskWrapupNote      = sqldb.Column{Table: "tasks", Name: "wrapup_note", Key: "sid"}
@@ -47,7 +47,7 @@ var (
 
 // sealedColumns are all sealed columns.
 var sealedColumns = []sqldb.Column{
-	customerName, customerAddress, taskAttributes, taskDisposition, taskWrapupNote, reservationReason, messageText, messageIdentity,
+	CustomerName, CustomerAddress, taskAttributes, taskDisposition, taskWrapupNote, reservationReason, messageText, messageIdentity,
 	messageAttributes, noteText, eventReason, detailsFriendlyName, detailsUniqueName, detailsAttributes, detailsContext, detailsWebhook,
 	memberIdentity, memberAddress, memberProxy, memberAttributes, accountToken, accountCallback, accountWebhook, accountWebhookNext, answerBody, sessionData,
 }

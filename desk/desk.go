@@ -101,6 +101,12 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	return d, nil
 }
 
+// DB returns the desk's database.
+func (d *Desk) DB() *sqldb.DB { return d.db }
+
+// Now returns the time of the desk's clock.
+func (d *Desk) Now() time.Time { return d.now() }
+
 // Close closes the database. Calls in progress fail.
 func (d *Desk) Close() error {
 	if err := d.db.Close(); err != nil {

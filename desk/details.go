@@ -56,8 +56,8 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 		opened, err := t.Exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
 			VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, $6, 0) ON CONFLICT (sid) DO NOTHING`,
-			draft.SID, string(conversation.ConversationActive), string(draft.Channel), t.Sealed(customerName, draft.SID, draft.Customer.Name),
-			t.Sealed(customerAddress, draft.SID, draft.Customer.Address), now)
+			draft.SID, string(conversation.ConversationActive), string(draft.Channel), t.Sealed(CustomerName, draft.SID, draft.Customer.Name),
+			t.Sealed(CustomerAddress, draft.SID, draft.Customer.Address), now)
 		if err != nil || opened == 0 {
 			return err
 		}
@@ -72,7 +72,7 @@ func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Ch
 	customer = customer.Clean()
 	return d.SharedTx(ctx, "change draft "+sid, func(t *Tx) error {
 		_, err := t.Exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
-			sid, string(channel), t.Sealed(customerName, sid, customer.Name), t.Sealed(customerAddress, sid, customer.Address))
+			sid, string(channel), t.Sealed(CustomerName, sid, customer.Name), t.Sealed(CustomerAddress, sid, customer.Address))
 		return err
 	})
 }

@@ -110,7 +110,7 @@ func isOpen(c Conversation) bool {
 // openOf returns those of the conversations that have not ended. It fails if the desk does not know one of them.
 func (t *Tx) openOf(ctx context.Context, sids []string) (open []string, err error) {
 	for _, sid := range sids {
-		c, err := t.conversation(ctx, sid)
+		c, err := t.Conversation(ctx, sid)
 		if err != nil {
 			return nil, err
 		}
@@ -156,7 +156,7 @@ func (t *Tx) collectSIDs(ctx context.Context, sid string, digits map[string]bool
 const sidPrefix = 2
 
 func (t *Tx) eraseConversation(ctx context.Context, sid string, dry bool, now int64) (ErasedConversation, error) {
-	c, err := t.conversation(ctx, sid)
+	c, err := t.Conversation(ctx, sid)
 	if err != nil {
 		return ErasedConversation{}, err
 	}
@@ -230,7 +230,7 @@ func (t *Tx) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
 
 // eraseReasons removes the words from the conversation's events, and returns how many events had some.
 func (t *Tx) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
-	events, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
+	events, err := sqldb.All(ctx, t, ScanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -59,7 +60,7 @@ func testEventFields(t *testing.T, h *environment) {
 		require.Equal(t, "moved to queue billing", disposition)
 		require.Equal(t, desk.ActivityOf(desk.PresenceBreak).Name, activity)
 		require.Equal(t, 7, capacity)
-		figures, err := h.Cumulative(t.Context(), began, h.Clock.Now().Add(time.Second), desk.StatisticsFilter{})
+		figures, err := insights.ReadCumulative(t.Context(), h.Desk, began, h.Clock.Now().Add(time.Second), insights.StatisticsFilter{})
 		require.NoError(t, err)
 		require.Equal(t, 1, figures[0].Tasks.Moved)
 	}

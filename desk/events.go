@@ -61,6 +61,15 @@ func (t *Tx) happens(e conversation.Event, now int64) {
 	t.appended = append(t.appended, newEvent{event: e})
 }
 
+// DecodeEvent decodes an event of the event log. The words in its reason stay encrypted.
+func DecodeEvent(encoded string) (e conversation.Event, err error) {
+	if err := json.Unmarshal([]byte(encoded), &e); err != nil {
+		return e, wrap("decode an event", err)
+	}
+	fillTypedFields(&e)
+	return e, nil
+}
+
 // fillTypedFields fills in the typed fields of an event that was recorded before these fields existed, or that is
 // stored without them. Only this function reads them from the reason.
 func fillTypedFields(e *conversation.Event) {
@@ -202,7 +211,7 @@ func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Foun
 		Columns: `position, epoch, conversation, event`,
 		From: `(SELECT position, epoch, conversation, at, event FROM events
 			UNION ALL SELECT position, epoch, '' AS conversation, at, event FROM desk_events) AS happened`,
-		Scan: scanEvent, Chooses: sqldb.Sure(f.chooses), Key: "position", KeyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, Descending: true,
+		Scan: ScanEvent, Chooses: sqldb.Sure(f.chooses), Key: "position", KeyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, Descending: true,
 	}
 	if f.Position != 0 {
 		list.Where(`position = $%d`, f.Position)
@@ -222,10 +231,41 @@ func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Foun
 	return found, err
 }
 
+// WorkflowOfTask is an SQL expression for the SID of a task's workflow. It needs conversation_details as d.
+var WorkflowOfTask = `coalesce(nullif(d.workflow, ''), '` + defaultWorkflow + `')`
+
+// EventPageOn returns a page of the events, newest first, of conversations on the channel that were routed by the
+// TaskRouter workflow with that SID. Either may be empty.
+func (d *Desk) EventPageOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
+	list := sqldb.Listing[LoggedEvent]{
+		Columns: `e.position, e.epoch, e.conversation, e.event`, Scan: ScanEvent, Chooses: sqldb.Sure(f.chooses), Key: "e.position",
+		From:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
+		KeyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, Descending: true,
+	}
+	list.Where(`e.at >= $%d`, sqldb.Micros(f.From))
+	if !f.To.IsZero() {
+		list.Where(`e.at < $%d`, sqldb.Micros(f.To))
+	}
+	if f.Position != 0 {
+		list.Where(`e.position = $%d`, f.Position)
+	}
+	if channel != "" {
+		list.Where(`c.channel = $%d`, string(channel))
+	}
+	if workflow != "" {
+		list.Where(WorkflowOfTask+` = $%d`, workflow)
+	}
+	err = d.ReadTx(ctx, "read events", func(t *Tx) error {
+		found, err = list.Page(ctx, t, p)
+		return err
+	})
+	return found, err
+}
+
 // after returns at most limit events of every kind after the position. It is one query, so that it sees one
 // snapshot of the database. A second query would see later commits, and the reader would miss an event.
 func (t *Tx) after(ctx context.Context, position int64, limit int) ([]LoggedEvent, error) {
-	happened, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event
+	happened, err := sqldb.All(ctx, t, ScanEvent, `SELECT position, epoch, conversation, event
 			FROM (SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
 		UNION ALL SELECT position, epoch, '', event
 			FROM (SELECT position, epoch, event FROM desk_events WHERE position > $1 ORDER BY position LIMIT $2) own`, position, limit)

@@ -32,9 +32,6 @@ var (
 	Migrations     = migrations
 	Schema         = schema
 	SealedColumns  = sealedColumns
-	SelectTurns    = selectTurns
-	Intervals      = intervals
-	NextDay        = nextDay
 	ReadRouting    = readRouting
 	ValidName      = validName
 	ValidWorkspace = validWorkspace
@@ -53,8 +50,6 @@ func (d *Desk) TakeDue(ctx context.Context, limit int) (due []Delivery, err erro
 	}
 	return due, err
 }
-
-func (d *Desk) DB() *sqldb.DB { return d.db }
 
 // WriteTx runs an exclusive transaction without what follows its commit.
 func (d *Desk) WriteTx(ctx context.Context, do func(*Tx) error) error {
@@ -127,5 +122,3 @@ func (t *Tx) Say(ctx context.Context, m NewMessage, now time.Time) (Message, err
 }
 
 func (t *Tx) NoteEdit(ctx context.Context, sid string) error { return t.noteEdit(ctx, sid) }
-
-func (f EventFilter) Chooses(e LoggedEvent) bool { return f.chooses(e) }

@@ -215,7 +215,7 @@ func (t *Tx) ownConversations(ctx context.Context, agent string, statuses []conv
 	}
 	own := make(map[string]Conversation, len(sids))
 	for _, sid := range sids {
-		c, err := t.conversation(ctx, sid)
+		c, err := t.Conversation(ctx, sid)
 		if err != nil {
 			return nil, err
 		}

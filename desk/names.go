@@ -103,25 +103,4 @@ func (d *Desk) Names(ctx context.Context) (Names, error) {
 	return names, err
 }
 
-// readable sets the friendly names of all agents and queues in the figures.
-func (d *Desk) readable(ctx context.Context, i *Insights) error {
-	names, err := d.Names(ctx)
-	if err != nil {
-		return err
-	}
-	for _, kind := range []struct {
-		groups   []Group
-		passings []Passing
-		shown    func(string) string
-	}{{i.Queues, i.QueueTransfers, names.Queue}, {i.Agents, i.AgentTransfers, names.Agent}, {i.Channels, nil, func(channel string) string { return channel }}} {
-		for at := range kind.groups {
-			kind.groups[at].FriendlyName = kind.shown(kind.groups[at].Name)
-		}
-		for at, p := range kind.passings {
-			kind.passings[at].FromFriendlyName, kind.passings[at].ToFriendlyName = kind.shown(p.From), kind.shown(p.To)
-		}
-	}
-	return nil
-}
-
 const ofAgent, ofQueue = "agent", "queue"

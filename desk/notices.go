@@ -88,7 +88,7 @@ func (t *Tx) notices(ctx context.Context, agent string, now time.Time) (n Notice
 	}
 	if own.conversation != "" {
 		n.Missed = &MissedOffer{At: own.at}
-		if n.Missed.Conversation, err = t.conversation(ctx, own.conversation); err != nil {
+		if n.Missed.Conversation, err = t.Conversation(ctx, own.conversation); err != nil {
 			return n, err
 		}
 		may, err := t.turnAt(ctx, agent, "", own.at)
@@ -146,7 +146,7 @@ func (t *Tx) sentBy(ctx context.Context, agent string, since, now time.Time) ([]
 	sent := make([]SentTransfer, len(transfers))
 	for i, x := range transfers {
 		sent[i].Transfer = x.Transfer
-		if sent[i].Conversation, err = t.conversation(ctx, x.Conversation); err != nil {
+		if sent[i].Conversation, err = t.Conversation(ctx, x.Conversation); err != nil {
 			return nil, err
 		}
 		if err := t.boundSent(ctx, &sent[i].Conversation, x.Transfer); err != nil {
@@ -210,7 +210,7 @@ func (t *Tx) lastAttempts(ctx context.Context, sid string, transfers ...Transfer
 // rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became
 // unavailable.
 func (t *Tx) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
-	rejected, err := sqldb.All(ctx, t, scanEvent, `SELECT position, epoch, conversation, event FROM events
+	rejected, err := sqldb.All(ctx, t, ScanEvent, `SELECT position, epoch, conversation, event FROM events
 		WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, sid)
 	reservations := map[string]bool{}
 	for _, e := range rejected {

@@ -47,7 +47,7 @@ func (t *Tx) offers(ctx context.Context, agent string) ([]Offer, error) {
 	offers := []Offer{}
 	for _, task := range tasks {
 		offer := Offer{Task: task.Task}
-		if offer.Conversation, err = t.conversation(ctx, task.Conversation); err != nil {
+		if offer.Conversation, err = t.Conversation(ctx, task.Conversation); err != nil {
 			return nil, err
 		}
 		if task.Transfer != "" {

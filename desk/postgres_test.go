@@ -3,11 +3,9 @@ package desk_test
 import (
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,21 +15,21 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/internal/postgres"
-	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 // TestPostgres runs the tests of every database, and those of PostgreSQL only, on a private server.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
-	server := startPostgres(t, postgres.Options{Careless: true, Settings: map[string]string{"deadlock_timeout": "50ms"}})
-	testDesk(t, server.database)
-	testAt(t, "a change wakes who waits in another process", server.database, testWakesOthers)
-	testAt(t, "what is undone for another's sake is tried again", server.database, testUndoneIsTriedAgain)
-	testAt(t, "an embedded desk is copied", server.database, testCopy)
-	testAt(t, "a role that changes no tables runs a desk", server.database, testRoleWithoutDDL)
-	testAt(t, "hot queries walk indexes", server.database, testPostgresPlans)
+	server := desktest.StartPostgres(t, postgres.Options{Careless: true, Settings: map[string]string{"deadlock_timeout": "50ms"}})
+	testDesk(t, server.Database)
+	testAt(t, "a change wakes who waits in another process", server.Database, testWakesOthers)
+	testAt(t, "what is undone for another's sake is tried again", server.Database, testUndoneIsTriedAgain)
+	testAt(t, "an embedded desk is copied", server.Database, testCopy)
+	testAt(t, "a role that changes no tables runs a desk", server.Database, testRoleWithoutDDL)
+	testAt(t, "hot queries walk indexes", server.Database, testPostgresPlans)
 	t.Run("open refuses", func(t *testing.T) {
 		t.Parallel()
 		testPostgresRefuses(t, server)
@@ -43,7 +41,7 @@ func TestPostgres(t *testing.T) {
 	})
 }
 
-func testPostgresRefuses(t *testing.T, server *databases) {
+func testPostgresRefuses(t *testing.T, server *desktest.Databases) {
 	at := func(database string, change func(*url.URL)) string {
 		address, err := url.Parse(server.URL(database))
 		require.NoError(t, err)
@@ -62,16 +60,16 @@ func testPostgresRefuses(t *testing.T, server *databases) {
 	}
 	const secret = "not-to-be-told"
 	for _, test := range []struct{ name, database, sentence string }{
-		{"another password", at(emptyDesk, func(u *url.URL) { u.User = url.UserPassword("baton", secret) }), "lets nobody in with this user and password"},
+		{"another password", at(desktest.EmptyDesk, func(u *url.URL) { u.User = url.UserPassword("baton", secret) }), "lets nobody in with this user and password"},
 		{"no such database", at("missing", same), "doesn't exist: create it first"},
-		{"nobody there", at(emptyDesk, func(u *url.URL) { u.Host = "127.0.0.1:1" }), "can't be reached: is the server running there"},
-		{"TLS that isn't there", at(emptyDesk, func(u *url.URL) { u.RawQuery = "sslmode=require" }), "does sslmode fit it?"},
+		{"nobody there", at(desktest.EmptyDesk, func(u *url.URL) { u.Host = "127.0.0.1:1" }), "can't be reached: is the server running there"},
+		{"TLS that isn't there", at(desktest.EmptyDesk, func(u *url.URL) { u.RawQuery = "sslmode=require" }), "does sslmode fit it?"},
 		{"no database", "postgres://baton:" + secret + "@127.0.0.1", "names no database"},
 		{"no URL", "postgres://baton:" + secret + "@127.0.0.1:port/desk", "is no PostgreSQL URL"},
 		{"a wrong parameter", "postgres://baton:" + secret + "@127.0.0.1/desk?sslmode=perhaps", "is no PostgreSQL URL"},
 		{"no connections", "postgres://baton:" + secret + "@127.0.0.1/desk?pool_max_conns=1", "set it to a number from 2 on"},
 		{"something else's database", create("foreign", "", `CREATE TABLE recipes (name TEXT)`), "is a database of something else, and was left as it is"},
-		{"a newer desk", create("newer", emptyDesk, `INSERT INTO schema_versions (version_id, is_applied) VALUES (999, true)`), "was written by a newer build (its tables are version 999"},
+		{"a newer desk", create("newer", desktest.EmptyDesk, `INSERT INTO schema_versions (version_id, is_applied) VALUES (999, true)`), "was written by a newer build (its tables are version 999"},
 		{"who may make no tables", create("guarded", "", `REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE guest LOGIN PASSWORD 'guest'`), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -189,7 +187,7 @@ func (h *environment) readsOfCopy(th *desktest.Conversation) (answers []any) {
 	read(h.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage}))
 	read(h.AuditList(ctx, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage}))
 	read(h.AllEvents(ctx, 0, desk.MaxPage))
-	read(h.Insights(ctx, desk.InsightFilter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
+	read(insights.Read(ctx, h.Desk, insights.Filter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
 	read(h.Settings(ctx))
 	read(h.Account(ctx))
 	return answers
@@ -245,33 +243,6 @@ func (h *environment) explain(query string, args ...any) string {
 		return err
 	}))
 	return strings.Join(plan, "\n")
-}
-
-// databases are a server, and an empty desk that other databases are copied from.
-type databases struct {
-	*postgres.Server
-
-	made atomic.Int32
-}
-
-const emptyDesk = "empty_desk"
-
-// startPostgres starts a server that ends with the test. Without PostgreSQL the test is skipped, except in
-// continuous integration.
-func startPostgres(t *testing.T, options postgres.Options) *databases {
-	t.Helper()
-	server := postgrestest.Start(t, options)
-	require.NoError(t, server.CreateDatabase(t.Context(), emptyDesk, ""))
-	openAndClose(t, server.URL(emptyDesk))
-	return &databases{Server: server}
-}
-
-// database creates an empty desk, and returns its URL.
-func (s *databases) database(t testing.TB) string {
-	t.Helper()
-	name := fmt.Sprintf("desk_%d", s.made.Add(1))
-	require.NoError(t, s.CreateDatabase(t.Context(), name, emptyDesk))
-	return s.URL(name)
 }
 
 // testRoleWithoutDDL runs a desk as a role that changes no tables.

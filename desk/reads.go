@@ -89,7 +89,7 @@ type LoggedEvent struct {
 // Conversation returns the conversation with that SID, or [ErrUnknownConversation].
 func (d *Desk) Conversation(ctx context.Context, sid string) (c Conversation, err error) {
 	err = d.ReadTx(ctx, "read conversation "+sid, func(t *Tx) error {
-		c, err = t.conversation(ctx, sid)
+		c, err = t.Conversation(ctx, sid)
 		return err
 	})
 	return c, err
@@ -170,7 +170,7 @@ func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err
 func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Event, err error) {
 	err = d.ReadTx(ctx, "read the events of conversation "+sid, func(t *Tx) error {
 		events, err = sqldb.All(ctx, t, func(r sqldb.Row) (conversation.Event, error) {
-			e, err := scanEvent(r)
+			e, err := ScanEvent(r)
 			return e.Event, err
 		}, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 		return err
@@ -186,7 +186,7 @@ func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (
 		limit = 100
 	}
 	err = d.ReadTx(ctx, fmt.Sprintf("read the event log after %d", after), func(t *Tx) error {
-		events, err = sqldb.All(ctx, t, scanEvent,
+		events, err = sqldb.All(ctx, t, ScanEvent,
 			`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
 		return err
 	})
@@ -206,14 +206,15 @@ const selectConversations = `SELECT sid, status, channel, customer_name, custome
 	FROM conversations`
 
 func scanConversation(r sqldb.Row) (c Conversation, err error) {
-	err = r.Scan(&c.SID, &c.Status, &c.Channel, sqldb.Opened(customerName, &c.SID, &c.Customer.Name), sqldb.Opened(customerAddress, &c.SID, &c.Customer.Address), &c.Revision, &c.Messages, &c.Gone,
+	err = r.Scan(&c.SID, &c.Status, &c.Channel, sqldb.Opened(CustomerName, &c.SID, &c.Customer.Name), sqldb.Opened(CustomerAddress, &c.SID, &c.Customer.Address), &c.Revision, &c.Messages, &c.Gone,
 		sqldb.Instant(&c.CreatedAt), sqldb.Instant(&c.ClosedAt))
 	c.Live = []conversation.Task{}
 	c.Customer = c.Customer.Clean() // a program that signals the workflow directly may send any name
 	return c, err
 }
 
-func (t *Tx) conversation(ctx context.Context, sid string) (Conversation, error) {
+// Conversation returns the conversation with its live tasks. Error: [ErrUnknownConversation].
+func (t *Tx) Conversation(ctx context.Context, sid string) (Conversation, error) {
 	found, err := t.withLiveTasks(ctx, selectConversations+` WHERE sid = $1`, sid)
 	if err == nil && len(found) == 0 {
 		return Conversation{}, ErrUnknownConversation
@@ -342,7 +343,8 @@ func scanTransfer(r sqldb.Row) (x Transfer, err error) {
 // SID returns the event's SID (EV…).
 func (e LoggedEvent) SID() string { return EventSID(e.Epoch, e.Position) }
 
-func scanEvent(r sqldb.Row) (e LoggedEvent, err error) {
+// ScanEvent reads an event from the columns position, epoch, conversation and event.
+func ScanEvent(r sqldb.Row) (e LoggedEvent, err error) {
 	err = r.Scan(&e.Position, &e.Epoch, &e.Conversation, readEvent(&e.Position, &e.Event))
 	return e, err
 }

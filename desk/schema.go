@@ -60,7 +60,7 @@ func Copy(ctx context.Context, from, to string) ([]CopiedTable, error) {
 // Grants returns the statements that let a role run Baton's programs: the role can read and write rows, but not
 // change tables. The tables' owner runs the statements, see [Grant].
 func Grants(in, role string) ([]string, error) {
-	return schema().Grants(in, role) //nolint:wrapcheck // it says what is wrong with the name
+	return schema().Grants(in, role)
 }
 
 // Granted is the result of [Grant].

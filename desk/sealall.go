@@ -83,7 +83,7 @@ func (t *Tx) resealed(c sqldb.Column, row, kept string) (string, error) {
 	if c == eventReason {
 		return t.resealedEvent(row, kept)
 	}
-	return t.Seals().Reseal(c, row, kept) //nolint:wrapcheck // it names the column and the row
+	return t.Seals().Reseal(c, row, kept)
 }
 
 func (t *Tx) resealedEvent(row, kept string) (string, error) {

@@ -258,7 +258,7 @@ func BenchmarkSearch(b *testing.B) {
 		b.Run("sqlite "+kind, func(b *testing.B) {
 			h := &environment{&desktest.Environment{T: b, Database: "sqlite:" + filepath.Join(b.TempDir(), "desk.db"), Clock: desktest.NewClock()}}
 			if kind == "encrypted" {
-				h.Cipher = keyRing(b, testKey(b, "first"))
+				h.Cipher = desktest.KeyRing(b, desktest.Key(b, "first"))
 			}
 			h.Desk = h.Reopen()
 			benchmarkSearch(b, h)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/silence"
 	"github.com/baton-transfers/baton/internal/sqldb"
@@ -20,11 +21,11 @@ import (
 // again within 15 seconds, and reports until then that it does not.
 func TestADeskOutlivesSilentConnections(t *testing.T) {
 	t.Parallel()
-	server := startPostgres(t, postgres.Options{Careless: true})
+	server := desktest.StartPostgres(t, postgres.Options{Careless: true})
 	for name, direction := range map[string]silence.Direction{"both": silence.Both, "to the server": silence.ToServer, "to the client": silence.ToClient} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newEnvironment(t, server.database(t))
+			h := newEnvironment(t, server.Database(t))
 			at, err := url.Parse(h.Database)
 			require.NoError(t, err)
 			proxy, err := silence.Listen(t.Context(), at.Host)

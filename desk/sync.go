@@ -265,8 +265,8 @@ func (s *syncing) saveConversation(ctx context.Context) error {
 			customer_name = excluded.customer_name, customer_address = excluded.customer_address,
 			revision = excluded.revision, events = excluded.events, gone = 0, closed_at = excluded.closed_at,
 			created_at = excluded.created_at, chain = excluded.chain`,
-		p.Conversation, string(p.Status), string(p.Channel), s.Sealed(customerName, p.Conversation, p.Customer.Name),
-		s.Sealed(customerAddress, p.Conversation, p.Customer.Address), p.Revision, s.before+s.lost+len(s.news),
+		p.Conversation, string(p.Status), string(p.Channel), s.Sealed(CustomerName, p.Conversation, p.Customer.Name),
+		s.Sealed(CustomerAddress, p.Conversation, p.Customer.Address), p.Revision, s.before+s.lost+len(s.news),
 		sqldb.Micros(p.CreatedAt), sqldb.Micros(p.ClosedAt), p.Chain)
 	return err
 }

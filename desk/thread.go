@@ -96,7 +96,7 @@ func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, wind
 }
 
 func (t *Tx) thread(ctx context.Context, sid string, reader Reader, may extent, window Window) (thread Thread, err error) {
-	if thread.Conversation, err = t.conversation(ctx, sid); err != nil {
+	if thread.Conversation, err = t.Conversation(ctx, sid); err != nil {
 		return thread, err
 	}
 	within, bounds := may.chooses(2)
@@ -136,7 +136,7 @@ func (t *Tx) thread(ctx context.Context, sid string, reader Reader, may extent, 
 	}
 	slices.SortFunc(thread.Transfers, func(a, b conversation.Transfer) int { return cmp.Compare(made(a), made(b)) })
 	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
-		e, err := scanEvent(r)
+		e, err := ScanEvent(r)
 		thread.Events = append(thread.Events, e.Event)
 		return err
 	}, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid); err != nil {

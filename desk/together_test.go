@@ -45,7 +45,7 @@ type busyHouse struct {
 // newBusyHouse opens several desks on one database, like several processes, and adds agents who are on two queues.
 func newBusyHouse(h *environment, desks, agents, conversations int) *busyHouse {
 	h.T.Helper()
-	b := &busyHouse{environment: h, agents: names("agent", agents), roamers: names("roamer", 2), claimers: names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
+	b := &busyHouse{environment: h, agents: desktest.Names("agent", agents), roamers: desktest.Names("roamer", 2), claimers: desktest.Names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
 	h.TransfersOn()
 	h.Staff("support", b.agents...)
 	h.Staff("billing", b.agents[agents/2:]...)
@@ -76,7 +76,7 @@ func (b *busyHouse) work(times int, do func(ctx context.Context, random *rand.Ra
 					return
 				default:
 				}
-				if err := do(b.T.Context(), random, one(random, b.desks)); err != nil && conversation.CodeOf(err) == "" {
+				if err := do(b.T.Context(), random, desktest.One(random, b.desks)); err != nil && conversation.CodeOf(err) == "" {
 					b.mutex.Lock()
 					b.failures = append(b.failures, err)
 					b.mutex.Unlock()
@@ -102,7 +102,7 @@ func (b *busyHouse) drive(ctx context.Context, random *rand.Rand, d *desk.Desk) 
 	defer b.locks[at].Unlock()
 	th := b.threads[at]
 	if th.State.Status == conversation.ConversationClosed && len(th.Pending) == 0 {
-		th = b.Start(one(random, []string{"support", "billing"})) //nolint:contextcheck // it makes no call
+		th = b.Start(desktest.One(random, []string{"support", "billing"})) //nolint:contextcheck // it makes no call
 		b.threads[at] = th
 	}
 	b.step(random, th)
@@ -110,7 +110,7 @@ func (b *busyHouse) drive(ctx context.Context, random *rand.Rand, d *desk.Desk) 
 }
 
 func (b *busyHouse) step(random *rand.Rand, th *desktest.Conversation) {
-	task := one(random, th.State.Tasks)
+	task := desktest.One(random, th.State.Tasks)
 	commands := []conversation.Command{
 		conversation.AcceptCommand{Agent: task.Agent},
 		conversation.AcceptCommand{Agent: task.Agent},
@@ -125,7 +125,7 @@ func (b *busyHouse) step(random *rand.Rand, th *desktest.Conversation) {
 	}
 	facts := conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
 	facts.Settings.MessagingTransfers, facts.Settings.TransferNotes = true, true
-	result, err := th.State.Apply(one(random, commands), &facts, b.Clock.Now())
+	result, err := th.State.Apply(desktest.One(random, commands), &facts, b.Clock.Now())
 	if err == nil {
 		th.Pending, th.Notes = append(th.Pending, result.Events...), append(th.Notes, result.Notes...)
 	}
@@ -176,14 +176,14 @@ func (b *busyHouse) everybody() {
 	b.work(1, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error { return d.Dispatch(ctx) })
 	b.work(1, b.deliver)
 	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
-		_, err := d.Claim(ctx, b.anyConversation(random), one(random, b.claimers))
+		_, err := d.Claim(ctx, b.anyConversation(random), desktest.One(random, b.claimers))
 		if errors.Is(err, desk.ErrUnknownConversation) {
 			return nil
 		}
 		return err
 	})
 	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
-		return d.SetPresence(ctx, one(random, b.roamers), one(random, []desk.Presence{desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceBreak}))
+		return d.SetPresence(ctx, desktest.One(random, b.roamers), desktest.One(random, []desk.Presence{desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceBreak}))
 	})
 	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
 		_, err := d.Say(ctx, desk.NewMessage{Conversation: b.anyConversation(random), From: desk.FromCustomer, Text: "hello", ProviderSID: fmt.Sprintf("SM%d", random.IntN(1000))})
@@ -391,8 +391,8 @@ func testUndoneIsTriedAgain(t *testing.T, h *environment) {
 // desk recovers by itself.
 func TestKilledPostgres(t *testing.T) {
 	t.Parallel()
-	server := startPostgres(t, postgres.Options{})
-	h := newEnvironment(t, server.database(t))
+	server := desktest.StartPostgres(t, postgres.Options{})
+	h := newEnvironment(t, server.Database(t))
 	b := newBusyHouse(h, 2, 6, 12)
 	b.everybody()
 	goesOn := func() {

@@ -9,7 +9,7 @@ import (
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-// transaction is a transaction of the desk, or one query without a transaction.
+// Tx is a transaction of the desk, or one query without a transaction.
 type Tx struct {
 	*sqldb.Tx
 
@@ -56,7 +56,7 @@ func (d *Desk) ExclusiveTx(ctx context.Context, doing string, do func(*Tx) error
 	return d.change(ctx, doing, true, do)
 }
 
-// sharedTx runs one write transaction as ExclusiveTx does, but concurrently with others: it is for frequent writes.
+// SharedTx runs one write transaction as ExclusiveTx does, but concurrently with others: it is for frequent writes.
 // The transaction has to lock what it bases its decisions on, see locks.go.
 func (d *Desk) SharedTx(ctx context.Context, doing string, do func(*Tx) error) error {
 	return d.change(ctx, doing, false, do)

@@ -109,7 +109,7 @@ func (d *Desk) WithinTurn(ctx context.Context, agent, sid string, command conver
 		if err != nil || role.mayReadAll() {
 			return err
 		}
-		c, err := t.conversation(ctx, sid)
+		c, err := t.Conversation(ctx, sid)
 		if err != nil {
 			return err
 		}

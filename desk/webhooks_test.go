@@ -378,13 +378,13 @@ func TestWebhooksWalkIndexes(t *testing.T) {
 	h.queueWebhooks()
 
 	looked := 0
-	for _, queries := range h.prepared() {
+	for _, queries := range h.Prepared() {
 		for _, query := range queries {
 			if strings.Contains(query, "account") {
 				continue // it has one row
 			}
 			looked++
-			for _, step := range h.explainOnSQLite(query) {
+			for _, step := range h.ExplainOnSQLite(query) {
 				if table, scans := strings.CutPrefix(step, "SCAN "); scans {
 					// The next events of the event log, and the next rows to drop: both have a limit.
 					require.Regexp(t, `^(told|own|happened|webhooks USING COVERING INDEX)`, table, query)

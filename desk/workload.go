@@ -53,7 +53,7 @@ func (t *Tx) workload(ctx context.Context, agent string) ([]Work, error) {
 			return nil, err
 		}
 		w.Queue = cmp.Or(queue, task.Queue)
-		if w.Conversation, err = t.conversation(ctx, task.Conversation); err != nil {
+		if w.Conversation, err = t.Conversation(ctx, task.Conversation); err != nil {
 			return nil, err
 		}
 		may := extent{}
@@ -139,7 +139,7 @@ func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, er
 		found = make([]PassedOn, len(transfers))
 		for i, x := range transfers {
 			found[i].Transfer = x.Transfer
-			if found[i].Conversation, err = t.conversation(ctx, x.Conversation); err != nil {
+			if found[i].Conversation, err = t.Conversation(ctx, x.Conversation); err != nil {
 				return err
 			}
 			if err := t.boundSent(ctx, &found[i].Conversation, x.Transfer); err != nil {

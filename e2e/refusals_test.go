@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -42,9 +42,9 @@ func TestRefusedAcceptsAreCountedWhoeverSendsThem(t *testing.T) {
 	c.await(t, sid, "two refused signals", func(r conversation.Record) bool { return len(r.Refusals) == 2 })
 
 	counted := func() int {
-		insights, err := c.desk.Insights(in(t, patience), desk.InsightFilter{From: began, To: time.Now().Add(time.Minute), Agent: "alice"})
+		report, err := insights.Read(in(t, patience), c.desk, insights.Filter{From: began, To: time.Now().Add(time.Minute), Agent: "alice"})
 		require.NoError(t, err)
-		return insights.Total.WrapupRefusals
+		return report.Total.WrapupRefusals
 	}
 	waitFor(t, patience, "all of them to be counted", func() bool { return counted() >= 4 })
 	require.Equal(t, 4, counted(), "a repeated update counts once")

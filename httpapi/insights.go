@@ -9,7 +9,7 @@ import (
 	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
@@ -55,7 +55,7 @@ func (c *call) listSegments() (any, error) {
 	}
 	c.settle()
 	if !every {
-		segments, err := c.desk.Segments(c.ctx, sids...)
+		segments, err := insights.Segments(c.ctx, c.desk, sids...)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +66,7 @@ func (c *call) listSegments() (any, error) {
 		return nil, err
 	}
 	c.security.Write(c.ctx, seclog.Entry{Event: seclog.Export, Subject: "insights", Reason: "segments"})
-	found, err := c.desk.SegmentList(c.ctx, page)
+	found, err := insights.SegmentList(c.ctx, c.desk, page)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func phoneOf(address string) *string {
 // instantFormat is the format in which Flex Insights writes timestamps.
 const instantFormat = "2006-01-02T15:04:05.000Z"
 
-func (c *call) renderSegment(s desk.Segment) whole[flexmodel.FlexV1InsightsSegments] {
+func (c *call) renderSegment(s insights.Segment) whole[flexmodel.FlexV1InsightsSegments] {
 	return all(flexmodel.FlexV1InsightsSegments{
 		SegmentId: new(s.Reservation), ExternalId: new(s.Task), AccountId: new(c.account.SID),
 		Date: new(s.AcceptedAt.UTC().Format(time.RFC3339)), Queue: new(s.QueueName),
@@ -110,7 +110,7 @@ func (c *call) listSegmentedConversations() (any, error) {
 		return nil, err
 	}
 	c.security.Write(c.ctx, seclog.Entry{Event: seclog.Export, Subject: "insights", Reason: "conversations"})
-	found, err := c.desk.SegmentsByConversation(c.ctx, page)
+	found, err := insights.SegmentsByConversation(c.ctx, c.desk, page)
 	if err != nil {
 		return nil, err
 	}
@@ -118,13 +118,13 @@ func (c *call) listSegmentedConversations() (any, error) {
 }
 
 func (c *call) conversationOfSegment(sid string) (any, error) {
-	found, err := c.desk.Segments(c.ctx, sid)
+	found, err := insights.Segments(c.ctx, c.desk, sid)
 	if err != nil {
 		return nil, err
 	}
-	conversations := [][]desk.Segment{}
+	conversations := [][]insights.Segment{}
 	for _, segment := range found {
-		segments, err := c.desk.SegmentsOf(c.ctx, segment.Conversation)
+		segments, err := insights.SegmentsOf(c.ctx, c.desk, segment.Conversation)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func (c *call) conversationOfSegment(sid string) (any, error) {
 
 // renderSegments returns a conversation in the form of Flex Insights. A segment's offset is in seconds since the
 // conversation began. Its talk time is in seconds until the agent's turn ended, or until now if it has not.
-func (c *call) renderSegments(segments []desk.Segment) whole[flexmodel.FlexV1InsightsConversations] {
+func (c *call) renderSegments(segments []insights.Segment) whole[flexmodel.FlexV1InsightsConversations] {
 	shown := make([]any, len(segments))
 	for i, s := range segments {
 		ended := s.WrappingAt

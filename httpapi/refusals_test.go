@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 )
 
 // TestRefusedAcceptsAreCounted has alice refused by both ways to accept in the API, and once for another reason.
@@ -37,9 +37,9 @@ func TestRefusedAcceptsAreCounted(t *testing.T) {
 	join().is(http.StatusConflict)
 
 	now := time.Now()
-	insights, err := h.desk.Insights(t.Context(), desk.InsightFilter{From: now.Add(-time.Hour), To: now.Add(time.Hour), Agent: "alice"})
+	report, err := insights.Read(t.Context(), h.desk, insights.Filter{From: now.Add(-time.Hour), To: now.Add(time.Hour), Agent: "alice"})
 	require.NoError(t, err)
-	require.Equal(t, 4, insights.Total.WrapupRefusals)
-	require.Equal(t, 4, insights.Queues[0].WrapupRefusals)
-	require.Equal(t, "quiet", insights.Queues[0].Name)
+	require.Equal(t, 4, report.Total.WrapupRefusals)
+	require.Equal(t, 4, report.Queues[0].WrapupRefusals)
+	require.Equal(t, "quiet", report.Queues[0].Name)
 }

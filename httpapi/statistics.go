@@ -15,6 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 )
 
 func statisticsRoutes() []route {
@@ -134,7 +135,7 @@ func (c *call) thresholds() ([]time.Duration, error) {
 }
 
 // realTimeOf returns the present counts for each filter, on the requested channel.
-func (c *call) realTimeOf(filters ...desk.StatisticsFilter) ([]desk.RealTime, error) {
+func (c *call) realTimeOf(filters ...insights.StatisticsFilter) ([]insights.RealTime, error) {
 	channel, err := c.channelAsked()
 	if err != nil {
 		return nil, err
@@ -143,26 +144,26 @@ func (c *call) realTimeOf(filters ...desk.StatisticsFilter) ([]desk.RealTime, er
 		filters[i].Channel = channel
 	}
 	c.settle()
-	return c.desk.RealTime(c.ctx, filters...)
+	return insights.ReadRealTime(c.ctx, c.desk, filters...)
 }
 
-func (c *call) realTime(filter desk.StatisticsFilter) (desk.RealTime, error) {
+func (c *call) realTime(filter insights.StatisticsFilter) (insights.RealTime, error) {
 	counted, err := c.realTimeOf(filter)
 	if err != nil {
-		return desk.RealTime{}, err
+		return insights.RealTime{}, err
 	}
 	return counted[0], nil
 }
 
 // cumulative holds the counts of a period, and the period.
 type cumulative struct {
-	desk.Cumulative
+	insights.Cumulative
 
 	from, to *time.Time
 }
 
 // cumulated returns the counts for each filter, in the requested period and on the requested channel.
-func (c *call) cumulated(filters ...desk.StatisticsFilter) ([]cumulative, error) {
+func (c *call) cumulated(filters ...insights.StatisticsFilter) ([]cumulative, error) {
 	from, to, err := c.period()
 	if err != nil {
 		return nil, err
@@ -179,7 +180,7 @@ func (c *call) cumulated(filters ...desk.StatisticsFilter) ([]cumulative, error)
 		filters[i].Channel, filters[i].Thresholds = channel, thresholds
 	}
 	c.settle()
-	counted, err := c.desk.Cumulative(c.ctx, from, to, filters...)
+	counted, err := insights.ReadCumulative(c.ctx, c.desk, from, to, filters...)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +191,7 @@ func (c *call) cumulated(filters ...desk.StatisticsFilter) ([]cumulative, error)
 	return figures, nil
 }
 
-func (c *call) cumulatedOf(filter desk.StatisticsFilter) (cumulative, error) {
+func (c *call) cumulatedOf(filter insights.StatisticsFilter) (cumulative, error) {
 	figures, err := c.cumulated(filter)
 	if err != nil {
 		return cumulative{}, err
@@ -237,14 +238,14 @@ func (c *call) parts(realTime, cumulative handler) (now, past *any, err error) {
 
 func wholeSeconds(took time.Duration) int { return int(took.Round(time.Second) / time.Second) }
 
-func renderSpans(s desk.Spans) *any {
+func renderSpans(s insights.Spans) *any {
 	return object(map[string]int{
 		"avg": wholeSeconds(s.Mean()), "min": wholeSeconds(s.Min), "max": wholeSeconds(s.Max), "total": wholeSeconds(s.Total),
 	})
 }
 
 // renderSplits returns nil, which is null in JSON, if no thresholds were requested.
-func renderSplits(splits []desk.Split) *any {
+func renderSplits(splits []insights.Split) *any {
 	if len(splits) == 0 {
 		return nil
 	}
@@ -258,7 +259,7 @@ func renderSplits(splits []desk.Split) *any {
 	return object(shown)
 }
 
-func renderActivityCounts(counts []desk.ActivityCount) *[]any {
+func renderActivityCounts(counts []insights.ActivityCount) *[]any {
 	shown := []any{}
 	for _, count := range counts {
 		shown = append(shown, map[string]any{"sid": count.Activity.SID, "friendly_name": count.Activity.Name, "workers": count.Agents})
@@ -266,7 +267,7 @@ func renderActivityCounts(counts []desk.ActivityCount) *[]any {
 	return &shown
 }
 
-func renderActivitySpans(spans []desk.ActivitySpans) *[]any {
+func renderActivitySpans(spans []insights.ActivitySpans) *[]any {
 	shown := []any{}
 	for _, s := range spans {
 		shown = append(shown, map[string]any{
@@ -278,7 +279,7 @@ func renderActivitySpans(spans []desk.ActivitySpans) *[]any {
 }
 
 // age returns for how many seconds a task has waited; 0 if none waits.
-func (c *call) age(waiting desk.Waiting) int {
+func (c *call) age(waiting insights.Waiting) int {
 	if waiting.Task == "" {
 		return 0
 	}
@@ -299,7 +300,7 @@ func (c *call) workspaceRealTime() (any, error) {
 	if err := c.workspace(); err != nil {
 		return nil, err
 	}
-	now, err := c.realTime(desk.StatisticsFilter{})
+	now, err := c.realTime(insights.StatisticsFilter{})
 	if err != nil {
 		return nil, err
 	}
@@ -315,7 +316,7 @@ func (c *call) workspaceCumulative() (any, error) {
 	if err := c.workspace(); err != nil {
 		return nil, err
 	}
-	past, err := c.cumulatedOf(desk.StatisticsFilter{})
+	past, err := c.cumulatedOf(insights.StatisticsFilter{})
 	if err != nil {
 		return nil, err
 	}
@@ -332,7 +333,7 @@ func (c *call) workspaceCumulative() (any, error) {
 }
 
 // workersAsked reads which agents' statistics are requested. The default is all agents, including removed ones.
-func (c *call) workersAsked() (filter desk.StatisticsFilter, err error) {
+func (c *call) workersAsked() (filter insights.StatisticsFilter, err error) {
 	if err := c.workspace(); err != nil {
 		return filter, err
 	}
@@ -390,7 +391,7 @@ func (c *call) workersCumulative() (any, error) {
 }
 
 // agentsCumulative returns the same counts for one agent as for all.
-func (c *call) agentsCumulative(filter desk.StatisticsFilter) (any, error) {
+func (c *call) agentsCumulative(filter insights.StatisticsFilter) (any, error) {
 	past, err := c.cumulatedOf(filter)
 	if err != nil {
 		return nil, err
@@ -409,7 +410,7 @@ func (c *call) workerStatistics() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	past, err := part(c.agentsCumulative(desk.StatisticsFilter{Agents: []string{agent.Name}, Activities: true}))
+	past, err := part(c.agentsCumulative(insights.StatisticsFilter{Agents: []string{agent.Name}, Activities: true}))
 	if err != nil {
 		return nil, err
 	}
@@ -419,7 +420,7 @@ func (c *call) workerStatistics() (any, error) {
 	}), nil
 }
 
-func (c *call) renderQueueRealTime(sid string, now desk.RealTime) whole[taskmodel.TaskrouterV1TaskQueueRealTimeStatistics] {
+func (c *call) renderQueueRealTime(sid string, now insights.RealTime) whole[taskmodel.TaskrouterV1TaskQueueRealTimeStatistics] {
 	return all(taskmodel.TaskrouterV1TaskQueueRealTimeStatistics{
 		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), TaskQueueSid: new(sid),
 		Url:        new(c.workspaceURL("TaskQueues", sid, "RealTimeStatistics")),
@@ -465,7 +466,7 @@ func (c *call) queueRealTime() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := c.realTime(desk.StatisticsFilter{Queue: queue.Name})
+	now, err := c.realTime(insights.StatisticsFilter{Queue: queue.Name})
 	if err != nil {
 		return nil, err
 	}
@@ -477,7 +478,7 @@ func (c *call) queueCumulative() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	past, err := c.cumulatedOf(desk.StatisticsFilter{Queue: queue.Name})
+	past, err := c.cumulatedOf(insights.StatisticsFilter{Queue: queue.Name})
 	if err != nil {
 		return nil, err
 	}
@@ -510,7 +511,7 @@ func (c *call) listQueueStatistics() (any, error) {
 }
 
 func (c *call) statisticsOf(queues []desk.Queue) ([]whole[taskmodel.TaskrouterV1TaskQueuesStatistics], error) {
-	filters := make([]desk.StatisticsFilter, len(queues))
+	filters := make([]insights.StatisticsFilter, len(queues))
 	for i, q := range queues {
 		filters[i].Queue = q.Name
 	}
@@ -578,7 +579,7 @@ func (c *call) queuesRealTime() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filters := make([]desk.StatisticsFilter, len(sids))
+	filters := make([]insights.StatisticsFilter, len(sids))
 	for i, sid := range sids {
 		filters[i].Queue = sid // no queue has this name: its counts are 0
 		for _, q := range queues {
@@ -628,7 +629,7 @@ func (c *call) workflowRealTime() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := c.realTime(desk.StatisticsFilter{Workflow: workflow.SID})
+	now, err := c.realTime(insights.StatisticsFilter{Workflow: workflow.SID})
 	if err != nil {
 		return nil, err
 	}
@@ -645,7 +646,7 @@ func (c *call) workflowCumulative() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	past, err := c.cumulatedOf(desk.StatisticsFilter{Workflow: workflow.SID})
+	past, err := c.cumulatedOf(insights.StatisticsFilter{Workflow: workflow.SID})
 	if err != nil {
 		return nil, err
 	}

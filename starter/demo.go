@@ -15,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/insights"
 )
 
 // demoTimeout is much longer than the seconds that the demo takes.
@@ -231,12 +232,12 @@ func (s *story) theEnd(ctx context.Context) error {
 
 func (s *story) figures(ctx context.Context) error {
 	now := time.Now()
-	insights, err := s.desk.Insights(ctx, desk.InsightFilter{From: now.Add(-24 * time.Hour), To: now})
+	report, err := insights.Read(ctx, s.desk, insights.Filter{From: now.Add(-24 * time.Hour), To: now})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(s.out, "\nThe supervisor's figures of the last 24 hours:")
-	showInsights(s.out, insights)
+	showInsights(s.out, report)
 	return nil
 }
 

@@ -15,12 +15,13 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
 func (c *cli) insights() *cobra.Command {
 	var since time.Duration
-	var filter desk.InsightFilter
+	var filter insights.Filter
 	var channel string
 	var asCSV bool
 	var zone string
@@ -43,8 +44,8 @@ func (c *cli) insights() *cobra.Command {
 			return c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 				filter.To = time.Now()
 				filter.From = filter.To.Add(-since)
-				insights, err := d.Insights(ctx, filter)
-				if err == nil && len(insights.Queues)+len(insights.Agents)+len(insights.Channels) == 0 {
+				report, err := insights.Read(ctx, d, filter)
+				if err == nil && len(report.Queues)+len(report.Agents)+len(report.Channels) == 0 {
 					err = requireKnown(ctx, d, filter.Agent, filter.Queue)
 				}
 				if err != nil {
@@ -52,9 +53,9 @@ func (c *cli) insights() *cobra.Command {
 				}
 				if asCSV {
 					c.security().Write(ctx, seclog.Entry{Event: seclog.Export, Subject: "insights", Reason: "csv"})
-					return writeCSV(c.stdout, insights, isTerminal(c.stdout))
+					return writeCSV(c.stdout, report, isTerminal(c.stdout))
 				}
-				return c.print(insights, func(w io.Writer) { showInsights(w, insights) })
+				return c.print(report, func(w io.Writer) { showInsights(w, report) })
 			})(cmd, args)
 		},
 	}
@@ -105,15 +106,15 @@ from sending a transfer to its accept (P90: 90 of 100 take no longer).`
 // figureRow is one line of the figures: of the desk, a queue, an agent or a channel.
 type figureRow struct {
 	group, name string
-	desk.Figures
+	insights.Figures
 }
 
-func figureRows(insights desk.Insights) []figureRow {
-	rows := []figureRow{{"all", "", insights.Total}}
+func figureRows(report insights.Report) []figureRow {
+	rows := []figureRow{{"all", "", report.Total}}
 	for _, groups := range []struct {
 		name   string
-		groups []desk.Group
-	}{{"queue", insights.Queues}, {"agent", insights.Agents}, {"channel", insights.Channels}} {
+		groups []insights.Group
+	}{{"queue", report.Queues}, {"agent", report.Agents}, {"channel", report.Channels}} {
 		for _, g := range groups.groups {
 			rows = append(rows, figureRow{groups.name, named(g.FriendlyName, g.Name), g.Figures})
 		}
@@ -121,10 +122,10 @@ func figureRows(insights desk.Insights) []figureRow {
 	return rows
 }
 
-func showInsights(w io.Writer, insights desk.Insights) {
+func showInsights(w io.Writer, report insights.Report) {
 	var rows [][]string
 	number := strconv.Itoa
-	for _, r := range figureRows(insights) {
+	for _, r := range figureRows(report) {
 		sent := r.Sent
 		rows = append(rows, []string{
 			r.group, dash(r.name), number(r.Conversations), fmt.Sprintf("%.0f%%", 100*r.ShareTransferred()), fmt.Sprintf("%.1f", r.HopsPerConversation()),
@@ -140,8 +141,8 @@ func showInsights(w io.Writer, insights desk.Insights) {
 	}, rows)
 	for _, matrix := range []struct {
 		what     string
-		passings []desk.Passing
-	}{{"QUEUE", insights.QueueTransfers}, {"AGENT", insights.AgentTransfers}} {
+		passings []insights.Passing
+	}{{"QUEUE", report.QueueTransfers}, {"AGENT", report.AgentTransfers}} {
 		if len(matrix.passings) == 0 {
 			continue
 		}
@@ -152,13 +153,13 @@ func showInsights(w io.Writer, insights desk.Insights) {
 		fmt.Fprintln(w)
 		table(w, []string{"FROM " + matrix.what, "TO " + matrix.what, "SENT", "COMPLETED"}, rows)
 	}
-	fmt.Fprintf(w, "\nfrom %s to %s (%s)\n", insights.From.Format(time.DateTime), insights.To.Format(time.DateTime), insights.Zone)
+	fmt.Fprintf(w, "\nfrom %s to %s (%s)\n", report.From.Format(time.DateTime), report.To.Format(time.DateTime), report.Zone)
 }
 
 // writeCSV prints the figures as CSV. On a terminal it removes control characters, as [cli.print] does; a program
 // that reads the CSV gets the unchanged text.
-func writeCSV(w io.Writer, insights desk.Insights, terminal bool) error {
-	rows := insights.CSV()
+func writeCSV(w io.Writer, report insights.Report, terminal bool) error {
+	rows := report.CSV()
 	if terminal {
 		for _, row := range rows {
 			for i, cell := range row {

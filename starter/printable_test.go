@@ -11,6 +11,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 )
 
 // TestNamesControlNoTerminal prints names with control characters.
@@ -78,12 +79,12 @@ func TestTablesShowFriendlyNames(t *testing.T) {
 // characters, a program gets the unchanged text.
 func TestCSVControlsNoTerminal(t *testing.T) {
 	t.Parallel()
-	insights := desk.Insights{Agents: []desk.Group{{Name: "eve\u001b[31m\u202e", FriendlyName: "\u200b=cmd|' /C calc'!A0"}}}
+	report := insights.Report{Agents: []insights.Group{{Name: "eve\u001b[31m\u202e", FriendlyName: "\u200b=cmd|' /C calc'!A0"}}}
 	var terminal, program bytes.Buffer
-	require.NoError(t, writeCSV(&terminal, insights, true))
+	require.NoError(t, writeCSV(&terminal, report, true))
 	require.Contains(t, terminal.String(), "agent,eve[31m,")
 	require.Contains(t, terminal.String(), ",'=cmd|' /C calc'!A0\n")
-	require.NoError(t, writeCSV(&program, insights, false))
+	require.NoError(t, writeCSV(&program, report, false))
 	require.Contains(t, program.String(), "agent,eve\u001b[31m\u202e,")
 	require.Contains(t, program.String(), ",'\u200b=cmd")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
@@ -37,7 +38,7 @@ const (
 
 // asked is the request for insights. Days are days of the reader's zone.
 type asked struct {
-	desk.InsightFilter
+	insights.Filter
 
 	Period string
 	// refused says what is invalid; the filter then covers the last 24 hours.
@@ -48,7 +49,7 @@ func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
 	now = now.In(zone)
 	a := asked{
 		Period: query.Get("period"),
-		InsightFilter: desk.InsightFilter{
+		Filter: insights.Filter{
 			Queue: query.Get("queue"), Agent: query.Get("agent"), Channel: conversation.Channel(query.Get("channel")),
 			Target: conversation.Target{Queue: query.Get("to_queue"), Agent: query.Get("to_agent")},
 			Zone:   zone,
@@ -60,7 +61,7 @@ func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
 	a.From, a.To = now.Add(-24*time.Hour), now
 	switch a.Period {
 	case periodToday:
-		a.From = desk.StartOfDay(now.Year(), now.Month(), now.Day(), zone)
+		a.From = insights.StartOfDay(now.Year(), now.Month(), now.Day(), zone)
 	case periodWeek:
 		a.From = now.AddDate(0, 0, -7)
 	case periodMonth:
@@ -91,7 +92,7 @@ func askedInsights(query url.Values, now time.Time, zone *time.Location) asked {
 func day(text string, zone *time.Location) (from, to time.Time, ok bool) {
 	if at, err := time.Parse(time.DateOnly, text); err == nil {
 		// A day that the zone has skipped begins when it ends.
-		return desk.StartOfDay(at.Year(), at.Month(), at.Day(), zone), desk.StartOfDay(at.Year(), at.Month(), at.Day()+1, zone), true
+		return insights.StartOfDay(at.Year(), at.Month(), at.Day(), zone), insights.StartOfDay(at.Year(), at.Month(), at.Day()+1, zone), true
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
 	return at.In(zone), at.In(zone), err == nil
@@ -113,7 +114,7 @@ func (a asked) query() url.Values {
 // insightsPage is the data of the page /insights.
 type insightsPage struct {
 	asked
-	desk.Insights
+	insights.Report
 
 	// QueueChoices and AgentChoices are the choices of the filter, Choices their names.
 	QueueChoices, AgentChoices []string
@@ -124,7 +125,7 @@ func (v *visit) showInsights() error {
 	body := insightsPage{asked: askedInsights(v.r.URL.Query(), v.now(), v.zone())}
 	status := http.StatusOK
 	var err error
-	if body.Insights, err = v.desk.Insights(v.ctx, body.InsightFilter); err != nil {
+	if body.Report, err = insights.Read(v.ctx, v.desk, body.Filter); err != nil {
 		if status, body.refused, err = v.refusedBy(err); err != nil {
 			return err
 		}
@@ -165,7 +166,7 @@ func (v *visit) downloadInsights() error {
 	if a.refused != "" {
 		return &mistake{http.StatusUnprocessableEntity, a.refused}
 	}
-	insights, err := v.desk.Insights(v.ctx, a.InsightFilter)
+	report, err := insights.Read(v.ctx, v.desk, a.Filter)
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (v *visit) downloadInsights() error {
 	h.Set("Content-Type", "text/csv; charset=utf-8")
 	h.Set("Content-Disposition", `attachment; filename="insights.csv"`)
 	h.Set("Cache-Control", "no-store")
-	return gone(csv.NewWriter(v.w).WriteAll(insights.CSV()))
+	return gone(csv.NewWriter(v.w).WriteAll(report.CSV()))
 }
 
 // Periods returns the choices of the form's period.
@@ -209,10 +210,10 @@ func (p insightsPage) CSV() string { return "/insights.csv?" + p.query().Encode(
 
 // figureRow is one figure on the page.
 type figureRow struct {
-	desk.FigureDefinition
+	insights.FigureDefinition
 
 	Count int
-	Took  desk.Durations
+	Took  insights.Durations
 	// Link is the address of the conversations that the figure counts, "" for none.
 	Link string
 }
@@ -225,7 +226,7 @@ func (p insightsPage) Counts() []figureRow { return p.figures(false) }
 func (p insightsPage) Times() []figureRow { return p.figures(true) }
 
 func (p insightsPage) figures(timed bool) (rows []figureRow) {
-	for _, d := range desk.FigureDefinitions() {
+	for _, d := range insights.FigureDefinitions() {
 		if d.Timed != timed || (strings.HasPrefix(string(d.Figure), "received.") && p.Queue == "" && p.Agent == "") {
 			continue
 		}
@@ -249,7 +250,7 @@ func (p insightsPage) Headlines() []headline {
 	total := p.Total
 	toAccept := total.Sent.TimeToAccept
 	shown := []struct {
-		figure desk.Figure
+		figure insights.Figure
 		headline
 	}{
 		{"conversations", headline{Title: "Conversations", Value: strconv.Itoa(total.Conversations)}},
@@ -271,7 +272,7 @@ func (p insightsPage) Headlines() []headline {
 
 func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 0, 64) + " %" }
 
-func (insightsPage) behind(figure desk.Figure, a asked) string {
+func (insightsPage) behind(figure insights.Figure, a asked) string {
 	query := a.query()
 	query.Set("figure", string(figure))
 	return "/insights/conversations?" + query.Encode()
@@ -279,7 +280,7 @@ func (insightsPage) behind(figure desk.Figure, a asked) string {
 
 // groupRow is the row of one queue, agent or channel.
 type groupRow struct {
-	desk.Group
+	insights.Group
 
 	// Link is the address of the page filtered by this group.
 	Link  string
@@ -305,12 +306,12 @@ const ofAgent, ofQueue = "agent", "queue"
 func (p insightsPage) Groups() (tables []groupTable) {
 	for _, kind := range []struct {
 		name   string
-		groups []desk.Group
+		groups []insights.Group
 		choose func(*asked, string)
 	}{
-		{ofQueue, p.Insights.Queues, func(a *asked, name string) { a.Queue = name }},
-		{ofAgent, p.Insights.Agents, func(a *asked, name string) { a.Agent = name }},
-		{"channel", p.Insights.Channels, func(a *asked, name string) { a.Channel = conversation.Channel(name) }},
+		{ofQueue, p.Report.Queues, func(a *asked, name string) { a.Queue = name }},
+		{ofAgent, p.Report.Agents, func(a *asked, name string) { a.Agent = name }},
+		{"channel", p.Report.Channels, func(a *asked, name string) { a.Channel = conversation.Channel(name) }},
 	} {
 		table := groupTable{Kind: kind.name, Name: sentenceCase(kind.name), Receives: kind.name != "channel" || p.Queue != "" || p.Agent != ""}
 		for _, g := range kind.groups {
@@ -343,23 +344,23 @@ func (r groupRow) Shown() string {
 
 // Count returns one of the group's counts.
 func (r groupRow) Count(figure string) linked {
-	count, _ := r.Of(desk.Figure(figure))
-	return r.linked(desk.Figure(figure), count, strconv.Itoa(count))
+	count, _ := r.Of(insights.Figure(figure))
+	return r.linked(insights.Figure(figure), count, strconv.Itoa(count))
 }
 
 // Median and P90 return the median and the 90th percentile of one of the group's durations.
 func (r groupRow) Median(figure string) linked {
-	count, took := r.Of(desk.Figure(figure))
-	return r.linked(desk.Figure(figure), count, lasting(took.Median))
+	count, took := r.Of(insights.Figure(figure))
+	return r.linked(insights.Figure(figure), count, lasting(took.Median))
 }
 
 // P90 is described at Median.
 func (r groupRow) P90(figure string) linked {
-	count, took := r.Of(desk.Figure(figure))
-	return r.linked(desk.Figure(figure), count, lasting(took.P90))
+	count, took := r.Of(insights.Figure(figure))
+	return r.linked(insights.Figure(figure), count, lasting(took.P90))
 }
 
-func (r groupRow) linked(figure desk.Figure, count int, text string) linked {
+func (r groupRow) linked(figure insights.Figure, count int, text string) linked {
 	if count == 0 {
 		return linked{Text: "–"}
 	}
@@ -395,7 +396,7 @@ func (p insightsPage) Matrices() []matrix {
 	}
 }
 
-func (p insightsPage) matrix(kind string, passings []desk.Passing, choose func(a *asked, from, to string)) matrix {
+func (p insightsPage) matrix(kind string, passings []insights.Passing, choose func(a *asked, from, to string)) matrix {
 	shown := p.Choices.Queue
 	if kind == ofAgent {
 		shown = p.Choices.Agent
@@ -460,7 +461,7 @@ func (p insightsPage) Charts() []chart {
 
 // intervalRow is one interval of the period.
 type intervalRow struct {
-	desk.Interval
+	insights.Interval
 
 	Begun, Initiated, Completed linked
 }
@@ -470,7 +471,7 @@ func (p insightsPage) Intervals() (rows []intervalRow) {
 	for _, one := range p.Series {
 		within := p.asked
 		within.From, within.To = one.From, one.To
-		link := func(figure desk.Figure, count int) linked {
+		link := func(figure insights.Figure, count int) linked {
 			if count == 0 {
 				return linked{Text: "0"}
 			}
@@ -487,9 +488,9 @@ func (p insightsPage) Intervals() (rows []intervalRow) {
 // insightConversationsPage is the data of the page /insights/conversations.
 type insightConversationsPage struct {
 	asked
-	desk.FigureDefinition
+	insights.FigureDefinition
 
-	Found []desk.InsightConversation
+	Found []insights.Conversation
 	// Names are the display names of agents and queues.
 	Names desk.Names
 	// Earlier and Later are the addresses of the previous and next pages in time, "" for none.
@@ -509,17 +510,17 @@ func (v *visit) listInsightConversations() error {
 	if body.refused != "" {
 		return &mistake{http.StatusUnprocessableEntity, body.refused}
 	}
-	figure := desk.Figure(query.Get("figure"))
-	at := slices.IndexFunc(desk.FigureDefinitions(), func(d desk.FigureDefinition) bool { return d.Figure == figure })
+	figure := insights.Figure(query.Get("figure"))
+	at := slices.IndexFunc(insights.FigureDefinitions(), func(d insights.FigureDefinition) bool { return d.Figure == figure })
 	if at < 0 {
 		return notFound("There is no such figure: choose one on the page of insights.")
 	}
-	body.FigureDefinition = desk.FigureDefinitions()[at]
+	body.FigureDefinition = insights.FigureDefinitions()[at]
 	wanted := desk.Page{Limit: perPage, After: cursorIn(query.Get("before"))}
 	if wanted.After == nil {
 		wanted.Before = cursorIn(query.Get("after"))
 	}
-	found, err := v.desk.InsightConversations(v.ctx, body.InsightFilter, figure, wanted)
+	found, err := insights.Conversations(v.ctx, v.desk, body.Filter, figure, wanted)
 	if err != nil {
 		return err
 	}

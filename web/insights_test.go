@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/insights"
 )
 
 // runs applies the real rules to a conversation, one command a second, and syncs it to the desk.
@@ -96,7 +96,7 @@ func TestInsightsAreTraced(t *testing.T) {
 		}
 	}
 	page := o.at("/insights")
-	for _, d := range desk.FigureDefinitions() {
+	for _, d := range insights.FigureDefinitions() {
 		if !strings.HasPrefix(string(d.Figure), "received.") {
 			require.Contains(t, page.Body, `id="figure-`+string(d.Figure)+`"`)
 			require.Contains(t, html.UnescapeString(page.Body), d.Meaning)

@@ -161,6 +161,28 @@ func (h *Environment) Matches() map[string]string {
 	return matches
 }
 
+// Prepared returns the queries that the desk has prepared, of transactions that read and of those that write.
+func (h *Environment) Prepared() [2][]string {
+	reading, writing := h.DB().Prepared()
+	return [2][]string{reading, writing}
+}
+
+// ExplainOnSQLite returns the steps of SQLite's query plan. Plans of queries that write need the connection that writes.
+func (h *Environment) ExplainOnSQLite(query string) (steps []string) {
+	h.T.Helper()
+	rows, err := h.DB().Writer().QueryContext(h.T.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "$"))...)
+	require.NoError(h.T, err)
+	defer func() { require.NoError(h.T, rows.Close()) }()
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		require.NoError(h.T, rows.Scan(&id, &parent, &unused, &step))
+		steps = append(steps, step)
+	}
+	require.NoError(h.T, rows.Err())
+	return steps
+}
+
 // Clock is a clock that a test advances.
 type Clock struct{ nanos atomic.Int64 }
 

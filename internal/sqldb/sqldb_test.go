@@ -97,7 +97,7 @@ func TestNoRowIsReadInVain(t *testing.T) {
 		require.True(t, found)
 		require.Equal(t, 1, first)
 		read := 0
-		require.NoError(t, While(t.Context(), tx, func(r Row) (bool, error) { read++; return false, nil }, query))
+		require.NoError(t, While(t.Context(), tx, func(Row) (bool, error) { read++; return false, nil }, query))
 		require.Equal(t, 1, read)
 		_, err = All(t.Context(), tx, Value[int], query)
 		require.ErrorContains(t, err, "overflow")

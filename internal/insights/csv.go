@@ -1,4 +1,4 @@
-package desk
+package insights
 
 import (
 	"strconv"
@@ -12,7 +12,7 @@ import (
 // CSV returns the figures as table rows under a header: of the desk ("all"), and of every queue, agent and channel.
 // Durations are in seconds; from and to are the period in the zone. Column "name" is for programs,
 // "friendly_name" for people; a spreadsheet takes neither for a formula.
-func (i Insights) CSV() [][]string {
+func (i Report) CSV() [][]string {
 	rows := [][]string{{
 		"by", "name", "conversations", "transferred", "hops", "sent", "completed", "declined", "expired", "canceled", "timed_out", "abandoned",
 		"redirected", "open", "time_to_accept_median", "time_to_accept_p90", "time_in_queue_mean", "handle_mean", "talk_mean", "wrapup_mean",

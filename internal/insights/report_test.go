@@ -1,10 +1,11 @@
-package desk_test
+package insights
 
 import (
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
 	"testing"
@@ -19,7 +20,7 @@ import (
 
 // testInsights runs random conversations under the real rules. It counts them independently, from the desk's events
 // and with another algorithm than the desk's.
-func testInsights(t *testing.T, h *environment) {
+func testInsights(t *testing.T, h *desktest.Environment) {
 	count := 10_000
 	if h.Few() {
 		count = 300
@@ -52,7 +53,7 @@ func testInsights(t *testing.T, h *environment) {
 		{began.Add(20 * time.Hour), began.Add(41*time.Hour + 30*time.Minute)},
 		{end.Add(1000 * time.Hour), end.Add(1001 * time.Hour)},
 	} {
-		for _, f := range []desk.InsightFilter{
+		for _, f := range []Filter{
 			{},
 			{Queue: "billing"},
 			{Agent: walk.agents[3]},
@@ -60,7 +61,7 @@ func testInsights(t *testing.T, h *environment) {
 			{Queue: "care", Agent: walk.agents[5], Channel: conversation.ChannelWeb},
 		} {
 			f.From, f.To = period[0], period[1]
-			insights, err := h.Insights(h.T.Context(), f)
+			insights, err := Read(h.T.Context(), h.Desk, f)
 			require.NoError(t, err)
 			requireByHand(t, facts, f, insights)
 		}
@@ -70,7 +71,7 @@ func testInsights(t *testing.T, h *environment) {
 
 // insightWalk runs conversations without a dispatcher: it reserves tasks itself, and supplies the facts.
 type insightWalk struct {
-	*environment
+	*desktest.Environment
 
 	random         *rand.Rand
 	began          time.Time
@@ -83,16 +84,14 @@ type insightWalk struct {
 	refused []handFact
 }
 
-func newInsightWalk(h *environment) *insightWalk {
+func newInsightWalk(h *desktest.Environment) *insightWalk {
 	return &insightWalk{
-		environment: h, random: rand.New(rand.NewPCG(1, 2)), began: h.Clock.Now(), lasting: 72 * time.Hour, steps: 22,
-		queues: []string{"billing", "care", "sales", "support"}, agents: names("agent", 9),
+		Environment: h, random: rand.New(rand.NewPCG(1, 2)), began: h.Clock.Now(), lasting: 72 * time.Hour, steps: 22,
+		queues: []string{"billing", "care", "sales", "support"}, agents: desktest.Names("agent", 9),
 		channels: []conversation.Channel{conversation.ChannelWeb, conversation.ChannelSMS, conversation.ChannelWhatsApp},
 		targets:  map[string]conversation.Target{},
 	}
 }
-
-func one[T any](random *rand.Rand, of []T) T { return of[random.IntN(len(of))] }
 
 // run runs one conversation, and syncs it in one snapshot or step by step.
 func (w *insightWalk) run() *desktest.Conversation {
@@ -103,8 +102,8 @@ func (w *insightWalk) run() *desktest.Conversation {
 	apply := func(c conversation.Command) error {
 		settings := conversation.DefaultSettings()
 		settings.MessagingTransfers, settings.TaskTimeout, settings.WrapupTimeout = true, 3600, 1800*w.random.IntN(2)
-		settings.Unanswered = one(w.random, []conversation.UnansweredPolicy{conversation.UnansweredSender, conversation.UnansweredOriginQueue})
-		settings.AgentUnavailable = one(w.random, []conversation.AgentUnavailablePolicy{
+		settings.Unanswered = desktest.One(w.random, []conversation.UnansweredPolicy{conversation.UnansweredSender, conversation.UnansweredOriginQueue})
+		settings.AgentUnavailable = desktest.One(w.random, []conversation.AgentUnavailablePolicy{
 			conversation.AgentUnavailableRefuse, conversation.AgentUnavailableWait, conversation.AgentUnavailableOriginQueue,
 		})
 		result, err := th.State.Apply(c, &conversation.Facts{
@@ -116,7 +115,7 @@ func (w *insightWalk) run() *desktest.Conversation {
 		}
 		return err
 	}
-	require.NoError(w.T, apply(conversation.StartCommand{Conversation: th.SID, Channel: one(w.random, w.channels), Queue: one(w.random, w.queues)}))
+	require.NoError(w.T, apply(conversation.StartCommand{Conversation: th.SID, Channel: desktest.One(w.random, w.channels), Queue: desktest.One(w.random, w.queues)}))
 	for range w.random.IntN(w.steps) {
 		now = now.Add(time.Duration(w.random.IntN(300_000_000)) * time.Microsecond)
 		if deadline, ok := th.State.Deadline(); ok && w.random.IntN(8) == 0 {
@@ -140,7 +139,7 @@ func maxTime(a, b time.Time) time.Time {
 // step tries a random command on the conversation.
 func (w *insightWalk) step(th *desktest.Conversation, apply func(conversation.Command) error, now time.Time) {
 	w.T.Helper()
-	task, someone := th.Task(), one(w.random, w.agents)
+	task, someone := th.Task(), desktest.One(w.random, w.agents)
 	var c conversation.Command
 	switch dice := w.random.IntN(40); {
 	case task.Status == conversation.TaskPending && dice < 30:
@@ -150,11 +149,11 @@ func (w *insightWalk) step(th *desktest.Conversation, apply func(conversation.Co
 	case dice < 19:
 		c = conversation.TransferCommand{From: task.Agent, To: desktest.ToAgent(w.previousOr(th, someone))}
 	case dice < 24:
-		c = conversation.TransferCommand{From: task.Agent, To: desktest.ToQueue(one(w.random, w.queues))}
+		c = conversation.TransferCommand{From: task.Agent, To: desktest.ToQueue(desktest.One(w.random, w.queues))}
 	case dice < 26:
 		c = conversation.DeclineCommand{Agent: task.Agent}
 	case dice < 27:
-		c = conversation.MoveCommand{To: desktest.ToQueue(one(w.random, w.queues))}
+		c = conversation.MoveCommand{To: desktest.ToQueue(desktest.One(w.random, w.queues))}
 	case dice < 29:
 		c = conversation.ExpireCommand{}
 	case dice < 36:
@@ -165,7 +164,7 @@ func (w *insightWalk) step(th *desktest.Conversation, apply func(conversation.Co
 			c = conversation.CancelCommand{Agent: transfer.From}
 		}
 	default:
-		c = one(w.random, []conversation.Command{conversation.EndCommand{Agent: task.Agent}, conversation.CloseCommand{}})
+		c = desktest.One(w.random, []conversation.Command{conversation.EndCommand{Agent: task.Agent}, conversation.CloseCommand{}})
 	}
 	err := apply(c) // often refused
 	if transfer, ok := c.(conversation.TransferCommand); ok && err == nil {
@@ -393,7 +392,7 @@ func (f handFact) isOf(agent string) bool {
 }
 
 // requireByHand requires that the insights equal the sums of the facts that the filter selects.
-func requireByHand(t *testing.T, facts []handFact, f desk.InsightFilter, insights desk.Insights) {
+func requireByHand(t *testing.T, facts []handFact, f Filter, insights Report) {
 	t.Helper()
 	filtered := f.Queue != "" || f.Agent != ""
 	var chosen []handFact
@@ -415,7 +414,7 @@ func requireByHand(t *testing.T, facts []handFact, f desk.InsightFilter, insight
 		return counts
 	}
 	require.Equal(t, sumByHand(chosen, func(fact handFact) bool { return fact.whole || filtered }), asMap(insights.Total))
-	for kind, groups := range map[string][]desk.Group{"queue": insights.Queues, "agent": insights.Agents, "channel": insights.Channels} {
+	for kind, groups := range map[string][]Group{"queue": insights.Queues, "agent": insights.Agents, "channel": insights.Channels} {
 		found := map[string]bool{}
 		for _, g := range groups {
 			found[g.Name] = true
@@ -444,7 +443,7 @@ func requireByHand(t *testing.T, facts []handFact, f desk.InsightFilter, insight
 	}
 	for _, matrix := range []struct {
 		byHand map[[2]string][2]int
-		cells  []desk.Passing
+		cells  []Passing
 	}{{queues, insights.QueueTransfers}, {agents, insights.AgentTransfers}} {
 		cells := map[[2]string][2]int{}
 		for _, p := range matrix.cells {
@@ -490,12 +489,12 @@ func (f handFact) belongs(kind, name string, filtered bool) bool {
 // handFigure is a figure: a count, or durations.
 type handFigure struct {
 	Count int
-	Took  desk.Durations
+	Took  Durations
 }
 
-func asMap(f desk.Figures) map[desk.Figure]handFigure {
-	figures := map[desk.Figure]handFigure{}
-	for _, d := range desk.FigureDefinitions() {
+func asMap(f Figures) map[Figure]handFigure {
+	figures := map[Figure]handFigure{}
+	for _, d := range FigureDefinitions() {
 		if count, took := f.Of(d.Figure); count > 0 {
 			figures[d.Figure] = handFigure{count, took}
 		}
@@ -503,17 +502,17 @@ func asMap(f desk.Figures) map[desk.Figure]handFigure {
 	return figures
 }
 
-func sumByHand(facts []handFact, of func(handFact) bool) map[desk.Figure]handFigure {
-	figures, durations := map[desk.Figure]handFigure{}, map[desk.Figure][]time.Duration{}
+func sumByHand(facts []handFact, of func(handFact) bool) map[Figure]handFigure {
+	figures, durations := map[Figure]handFigure{}, map[Figure][]time.Duration{}
 	for _, fact := range facts {
 		if !of(fact) {
 			continue
 		}
-		name := desk.Figure(fact.figure)
+		name := Figure(fact.figure)
 		sum := figures[name]
 		sum.Count += fact.times
 		figures[name] = sum
-		if slices.Contains([]desk.Figure{"time_in_queue", "talk_time", "wrapup_time", "handle_time", "sent.time_to_accept", "received.time_to_accept"}, name) {
+		if slices.Contains([]Figure{"time_in_queue", "talk_time", "wrapup_time", "handle_time", "sent.time_to_accept", "received.time_to_accept"}, name) {
 			durations[name] = append(durations[name], fact.took)
 		}
 	}
@@ -524,7 +523,7 @@ func sumByHand(facts []handFact, of func(handFact) bool) map[desk.Figure]handFig
 }
 
 // durationsByHand finds each percentile by counting, for each duration, how many are not longer.
-func durationsByHand(took []time.Duration) (d desk.Durations) {
+func durationsByHand(took []time.Duration) (d Durations) {
 	least := func(share float64) time.Duration {
 		for i, candidate := range took {
 			notLonger := i + 1
@@ -551,13 +550,13 @@ func durationsByHand(took []time.Duration) (d desk.Durations) {
 // that the conversations behind figures are found.
 func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 	t.Helper()
-	everything := desk.InsightFilter{From: from, To: to}
-	insights, err := w.Insights(w.T.Context(), everything)
+	everything := Filter{From: from, To: to}
+	insights, err := Read(w.T.Context(), w.Desk, everything)
 	require.NoError(t, err)
 	require.Len(t, insights.Queues, len(w.queues))
 	require.Len(t, insights.Agents, len(w.agents))
 	require.Len(t, insights.Channels, len(w.channels))
-	for _, d := range desk.FigureDefinitions() {
+	for _, d := range FigureDefinitions() {
 		f, count := everything, 0
 		for _, g := range insights.Agents {
 			if count == 0 {
@@ -571,7 +570,7 @@ func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 	for _, g := range insights.Agents {
 		f := everything
 		f.Agent = g.Name
-		filtered, err := w.Insights(w.T.Context(), f)
+		filtered, err := Read(w.T.Context(), w.Desk, f)
 		require.NoError(t, err)
 		require.Equal(t, g.Figures, filtered.Total, "the total of a filter is its group")
 		count, _ := g.Of("sent.ping_pong")
@@ -588,12 +587,12 @@ func (w *insightWalk) requireEverything(t *testing.T, from, to time.Time) {
 }
 
 // traced reads the conversations behind a figure, and adds up their counts.
-func (w *insightWalk) traced(f desk.InsightFilter, figure desk.Figure) (sum int) {
+func (w *insightWalk) traced(f Filter, figure Figure) (sum int) {
 	w.T.Helper()
 	seen := map[string]bool{}
 	page := desk.Page{Limit: 1000}
 	for {
-		found, err := w.InsightConversations(w.T.Context(), f, figure, page)
+		found, err := Conversations(w.T.Context(), w.Desk, f, figure, page)
 		require.NoError(w.T, err)
 		for _, c := range found.Entries {
 			require.False(w.T, seen[c.SID], "each conversation comes once")
@@ -609,10 +608,10 @@ func (w *insightWalk) traced(f desk.InsightFilter, figure desk.Figure) (sum int)
 }
 
 // requirePages requires that the pages of a figure are the same forwards, backwards and by number.
-func (w *insightWalk) requirePages(f desk.InsightFilter, figure desk.Figure) {
+func (w *insightWalk) requirePages(f Filter, figure Figure) {
 	w.T.Helper()
-	read := func(p desk.Page) desk.Found[desk.InsightConversation] {
-		found, err := w.InsightConversations(w.T.Context(), f, figure, p)
+	read := func(p desk.Page) desk.Found[Conversation] {
+		found, err := Conversations(w.T.Context(), w.Desk, f, figure, p)
 		require.NoError(w.T, err)
 		return found
 	}
@@ -663,7 +662,7 @@ func runAtRandom(random *rand.Rand, th *desktest.Conversation, people []string) 
 	_, _ = th.Try(c) // often refused
 }
 
-func testRedirected(t *testing.T, h *environment) {
+func testRedirected(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "dora")
 	h.Staff("billing", "bob")
@@ -681,30 +680,30 @@ func testRedirected(t *testing.T, h *environment) {
 	moved.Do(conversation.MoveCommand{To: desktest.ToQueue("support")})
 	moved.Follow().Accept(moved.Task().Agent)
 
-	insights, err := h.Insights(h.T.Context(), desk.InsightFilter{From: began, To: h.Clock.Now().Add(time.Second)})
+	insights, err := Read(h.T.Context(), h.Desk, Filter{From: began, To: h.Clock.Now().Add(time.Second)})
 	require.NoError(t, err)
 	require.Equal(t, 3, insights.Total.Sent.Completed)
 	require.Equal(t, 2, insights.Total.Sent.Redirected)
 	require.Equal(t, 30*time.Second, insights.Total.Sent.TimeToAccept.Longest)
 	require.InDelta(t, 1.0, insights.Total.ShareTransferred(), 1e-9)
 	require.InDelta(t, 1.0, insights.Total.HopsPerConversation(), 1e-9)
-	require.Zero(t, desk.Figures{}.ShareTransferred())
+	require.Zero(t, Figures{}.ShareTransferred())
 }
 
 // testInsightRefusals checks the refusals of invalid periods, unknown figures and unknown conversations.
-func testInsightRefusals(t *testing.T, h *environment) {
+func testInsightRefusals(t *testing.T, h *desktest.Environment) {
 	now := h.Clock.Now()
-	for _, f := range []desk.InsightFilter{{}, {From: now, To: now}, {From: now, To: now.Add(-time.Hour)}, {From: now.AddDate(-30, 0, 0), To: now}} {
-		_, err := h.Insights(h.T.Context(), f)
+	for _, f := range []Filter{{}, {From: now, To: now}, {From: now, To: now.Add(-time.Hour)}, {From: now.AddDate(-30, 0, 0), To: now}} {
+		_, err := Read(h.T.Context(), h.Desk, f)
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-		_, err = h.InsightConversations(h.T.Context(), f, "transferred", desk.Page{})
+		_, err = Conversations(h.T.Context(), h.Desk, f, "transferred", desk.Page{})
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	f := desk.InsightFilter{From: now, To: now.Add(time.Hour)}
-	_, err := h.InsightConversations(h.T.Context(), f, "happiness", desk.Page{})
+	f := Filter{From: now, To: now.Add(time.Hour)}
+	_, err := Conversations(h.T.Context(), h.Desk, f, "happiness", desk.Page{})
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	require.ErrorIs(t, h.NoteRefusal(h.T.Context(), desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
-	count, took := desk.Figures{}.Of("happiness")
+	count, took := Figures{}.Of("happiness")
 	require.Zero(t, count)
 	require.Zero(t, took)
 
@@ -712,14 +711,14 @@ func testInsightRefusals(t *testing.T, h *environment) {
 		time.Minute: 1, 48 * time.Hour: 48, 49 * time.Hour: 3, 400 * 24 * time.Hour: 401, 401 * 24 * time.Hour: 58,
 	} {
 		f.To = f.From.Add(length)
-		insights, err := h.Insights(h.T.Context(), f)
+		insights, err := Read(h.T.Context(), h.Desk, f)
 		require.NoError(t, err)
 		require.Len(t, insights.Series, intervals, fmt.Sprint(length))
 	}
 }
 
 // testPingPong transfers a conversation back and forth across the boundary of a period.
-func testPingPong(t *testing.T, h *environment) {
+func testPingPong(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "bob", "carl")
 	began := h.Clock.Now()
@@ -731,7 +730,7 @@ func testPingPong(t *testing.T, h *environment) {
 	th.PassAndWrapUp("bob", desktest.ToAgent("carl")).Decline("carl") // a declined transfer is no hop
 	th.Accept(th.Task().Agent)
 	count := func(from time.Time) int {
-		insights, err := h.Insights(h.T.Context(), desk.InsightFilter{From: from, To: h.Clock.Now().Add(time.Second)})
+		insights, err := Read(h.T.Context(), h.Desk, Filter{From: from, To: h.Clock.Now().Add(time.Second)})
 		require.NoError(t, err)
 		return insights.Total.Sent.PingPong
 	}
@@ -746,17 +745,17 @@ func testPingPong(t *testing.T, h *environment) {
 }
 
 // testInsightsOfBefore clears the columns of tasks that the migration fills in, and runs its statements again.
-func testInsightsOfBefore(t *testing.T, h *environment) {
+func testInsightsOfBefore(t *testing.T, h *desktest.Environment) {
 	walk := newInsightWalk(h)
 	walk.steps = 40
 	for range 300 {
 		walk.run()
 	}
-	f := desk.InsightFilter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
-	before, err := h.Insights(h.T.Context(), f)
+	f := Filter{From: walk.began, To: walk.began.Add(200 * time.Hour)}
+	before, err := Read(h.T.Context(), h.Desk, f)
 	require.NoError(t, err)
 	require.NotZero(t, before.Total.Sent.PingPong)
-	migration, err := desk.Migrations.ReadFile("migrations/00005_insights.sql")
+	migration, err := os.ReadFile("../../desk/migrations/00005_insights.sql")
 	require.NoError(t, err)
 	statements := regexp.MustCompile(`(?s)UPDATE tasks.*?;`).FindAllString(string(migration), -1)
 	require.Len(t, statements, 2)
@@ -768,14 +767,14 @@ func testInsightsOfBefore(t *testing.T, h *environment) {
 		}
 		return nil
 	}))
-	after, err := h.Insights(h.T.Context(), f)
+	after, err := Read(h.T.Context(), h.Desk, f)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 }
 
 // testInsightsNames checks that no value of a task shifts the texts after it, such as a name that earlier builds
 // accepted.
-func testInsightsNames(t *testing.T, h *environment) {
+func testInsightsNames(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	began := h.Clock.Now()
 	th := h.Start("support").Follow().Accept("alice").End("alice").WrapUp("alice")
@@ -784,8 +783,8 @@ func testInsightsNames(t *testing.T, h *environment) {
 			_, err := tx.Exec(t.Context(), `UPDATE tasks SET agent = $2, queue = $2, canceled_reason = '' WHERE sid = $1`, th.Task().SID, name)
 			return err
 		}))
-		f := desk.InsightFilter{From: began, To: h.Clock.Now().Add(time.Hour)}
-		insights, err := h.Insights(t.Context(), f)
+		f := Filter{From: began, To: h.Clock.Now().Add(time.Hour)}
+		insights, err := Read(t.Context(), h.Desk, f)
 		require.NoError(t, err)
 		require.Equal(t, 1, insights.Total.Conversations, name)
 		require.Len(t, insights.Agents, 1)

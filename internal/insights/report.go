@@ -1,24 +1,26 @@
-package desk
+package insights
 
 import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-// InsightFilter selects what insights count. An empty field selects all, except for the period.
+// Filter selects what insights count. An empty field selects all, except for the period.
 //
 // A filter keeps what would count in every group that it names. So the total of a filter that names one group
 // equals the figures of that group. No transfer is received by a queue and an agent at once: a filter that names
 // both has no received transfers.
-type InsightFilter struct {
+type Filter struct {
 	// From is inclusive, To is exclusive.
 	From, To time.Time
 	// Queue and Agent are names.
@@ -30,7 +32,7 @@ type InsightFilter struct {
 	Zone *time.Location
 }
 
-func (f InsightFilter) zone() *time.Location {
+func (f Filter) zone() *time.Location {
 	if f.Zone == nil {
 		return time.UTC
 	}
@@ -40,7 +42,7 @@ func (f InsightFilter) zone() *time.Location {
 // longestPeriod prevents counting centuries because of a mistyped date.
 const longestPeriod = 20 * 366 * 24 * time.Hour
 
-func (f InsightFilter) check() error {
+func (f Filter) check() error {
 	switch {
 	case !f.From.Before(f.To):
 		return invalid("from", "insights: the period ends before it begins: name a later end, or an earlier beginning")
@@ -50,13 +52,13 @@ func (f InsightFilter) check() error {
 	return nil
 }
 
-// Insights are the figures about transfers in a period: of the desk, and of each queue, agent and channel that had
+// Report is the figures about transfers in a period: of the desk, and of each queue, agent and channel that had
 // any.
 //
 // Everything counts in the period in which it began, with its state as of now: a conversation by its start, a
 // transfer by when it was initiated, a task by its creation. [FigureDefinitions] defines each figure, and
 // [Desk.InsightConversations] returns the conversations that count in it.
-type Insights struct {
+type Report struct {
 	From time.Time `json:"from"`
 	// To is the first moment after the period.
 	To       time.Time `json:"to"`
@@ -107,22 +109,22 @@ type Interval struct {
 	Completed int `json:"completed"`
 }
 
-// Insights returns the figures for the filter. Refused with invalid_payload: an invalid period.
-func (d *Desk) Insights(ctx context.Context, f InsightFilter) (Insights, error) {
+// Read returns the figures for the filter. Refused with invalid_payload: an invalid period.
+func Read(ctx context.Context, d *desk.Desk, f Filter) (Report, error) {
 	if err := f.check(); err != nil {
-		return Insights{}, err
+		return Report{}, err
 	}
 	c := newCounting(f)
-	if err := d.observe(ctx, "count insights", f, c.add); err != nil {
-		return Insights{}, err
+	if err := observe(ctx, d, "count insights", f, c.add); err != nil {
+		return Report{}, err
 	}
 	i := c.insights()
-	return i, d.readable(ctx, &i)
+	return i, readable(ctx, d, &i)
 }
 
 // counting adds up observations, for the desk and for every group that each belongs to.
 type counting struct {
-	filter                   InsightFilter
+	filter                   Filter
 	total                    *tally
 	queues, agents, channels map[string]*tally
 	timed                    [measures][]timed
@@ -143,7 +145,7 @@ type timed struct {
 	of   *belonging
 }
 
-func newCounting(f InsightFilter) *counting {
+func newCounting(f Filter) *counting {
 	c := &counting{
 		filter: f, total: &tally{}, queues: map[string]*tally{}, agents: map[string]*tally{}, channels: map[string]*tally{},
 		queueTransfers: map[[2]string]*Passing{}, agentTransfers: map[[2]string]*Passing{}, series: intervals(f.From, f.To, f.zone()),
@@ -219,7 +221,7 @@ func (c *counting) addPassing(w *way, add func(*Passing)) {
 	add(passings[key])
 }
 
-func (c *counting) insights() Insights {
+func (c *counting) insights() Report {
 	// Sort once for all groups: then each group receives its durations in order.
 	for m := range c.timed {
 		slices.SortFunc(c.timed[m], func(a, b timed) int { return cmp.Compare(a.took, b.took) })
@@ -229,7 +231,7 @@ func (c *counting) insights() Insights {
 			}
 		}
 	}
-	return Insights{
+	return Report{
 		From: c.filter.From.In(c.filter.zone()), To: c.filter.To.In(c.filter.zone()), Zone: c.filter.zone().String(), Total: c.total.figures(),
 		Queues: groups(c.queues), Agents: groups(c.agents), Channels: groups(c.channels),
 		QueueTransfers: passings(c.queueTransfers), AgentTransfers: passings(c.agentTransfers), Series: c.series,
@@ -283,7 +285,7 @@ func (d Durations) MarshalJSON() ([]byte, error) {
 		Longest float64 `json:"longest"`
 	}{d.Count, d.Mean.Seconds(), d.Median.Seconds(), d.P90.Seconds(), d.Longest.Seconds()})
 	if err != nil {
-		return nil, wrap("encode durations", err)
+		return nil, fmt.Errorf("encode durations: %w", err)
 	}
 	return encoded, nil
 }
@@ -315,4 +317,29 @@ func ratio(part, whole int) float64 {
 		return 0
 	}
 	return float64(part) / float64(whole)
+}
+
+// readable sets the friendly names of all agents and queues in the figures.
+func readable(ctx context.Context, d *desk.Desk, i *Report) error {
+	names, err := d.Names(ctx)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []struct {
+		groups   []Group
+		passings []Passing
+		shown    func(string) string
+	}{{i.Queues, i.QueueTransfers, names.Queue}, {i.Agents, i.AgentTransfers, names.Agent}, {i.Channels, nil, func(channel string) string { return channel }}} {
+		for at := range kind.groups {
+			kind.groups[at].FriendlyName = kind.shown(kind.groups[at].Name)
+		}
+		for at, p := range kind.passings {
+			kind.passings[at].FromFriendlyName, kind.passings[at].ToFriendlyName = kind.shown(p.From), kind.shown(p.To)
+		}
+	}
+	return nil
+}
+
+func invalid(field, format string, args ...any) *conversation.Refusal {
+	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: field}, format, args...)
 }

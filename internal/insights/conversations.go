@@ -1,53 +1,55 @@
-package desk
+package insights
 
 import (
 	"cmp"
 	"context"
 	"slices"
+
+	"github.com/baton-transfers/baton/desk"
 )
 
-// InsightConversation is a conversation that counts in a figure.
-type InsightConversation struct {
-	Conversation
+// Conversation is a conversation that counts in a figure.
+type Conversation struct {
+	desk.Conversation
 	// Times is how often it counts in the figure.
 	Times int `json:"times"`
 }
 
-// InsightConversations returns a page of the conversations that count in a figure for the filter, the most recent
+// Conversations returns a page of the conversations that count in a figure for the filter, the most recent
 // first; their Times add up to the figure. It uses the code that counts the figure. Refused with invalid_payload:
 // an unknown figure, an invalid period.
-func (d *Desk) InsightConversations(ctx context.Context, f InsightFilter, figure Figure, p Page) (Found[InsightConversation], error) {
+func Conversations(ctx context.Context, d *desk.Desk, f Filter, figure Figure, p desk.Page) (desk.Found[Conversation], error) {
 	wanted, ok := measureOf(figure)
 	if !ok {
-		return Found[InsightConversation]{}, invalid("figure", "insights: there is no figure %q: name one of those that are defined", figure)
+		return desk.Found[Conversation]{}, invalid("figure", "insights: there is no figure %q: name one of those that are defined", figure)
 	}
 	if err := f.check(); err != nil {
-		return Found[InsightConversation]{}, err
+		return desk.Found[Conversation]{}, err
 	}
 	traces := map[string]*trace{}
-	err := d.observe(ctx, "trace insights", f, func(o observation) {
+	err := observe(ctx, d, "trace insights", f, func(o observation) {
 		if o.measure != wanted || !o.of.total {
 			return
 		}
 		if traces[o.conversation] == nil {
-			traces[o.conversation] = &trace{Cursor: Cursor{SID: o.conversation}}
+			traces[o.conversation] = &trace{Cursor: desk.Cursor{SID: o.conversation}}
 		}
 		traces[o.conversation].times += o.times
 		traces[o.conversation].Key = max(traces[o.conversation].Key, o.at)
 	})
 	if err != nil {
-		return Found[InsightConversation]{}, err
+		return desk.Found[Conversation]{}, err
 	}
 	page := pageOfTraces(traces, p)
-	found := Found[InsightConversation]{First: page.First, Last: page.Last, More: page.More, Earlier: page.Earlier}
-	err = d.ReadTx(ctx, "read the conversations behind "+string(figure), func(t *Tx) error {
-		found.Entries = []InsightConversation{}
+	found := desk.Found[Conversation]{First: page.First, Last: page.Last, More: page.More, Earlier: page.Earlier}
+	err = d.ReadTx(ctx, "read the conversations behind "+string(figure), func(t *desk.Tx) error {
+		found.Entries = []Conversation{}
 		for _, traced := range page.Entries {
-			c, err := t.conversation(ctx, traced.SID)
+			c, err := t.Conversation(ctx, traced.SID)
 			if err != nil {
 				return err
 			}
-			found.Entries = append(found.Entries, InsightConversation{Conversation: c, Times: traced.times})
+			found.Entries = append(found.Entries, Conversation{Conversation: c, Times: traced.times})
 		}
 		return nil
 	})
@@ -56,14 +58,14 @@ func (d *Desk) InsightConversations(ctx context.Context, f InsightFilter, figure
 
 // trace is a conversation that counts in a figure. The key of its cursor is when it last counted.
 type trace struct {
-	Cursor
+	desk.Cursor
 
 	times int
 }
 
 // pageOfTraces returns a page of a list in memory, the most recent first.
-func pageOfTraces(traces map[string]*trace, p Page) Found[*trace] {
-	latestFirst := func(a, b Cursor) int { return cmp.Or(cmp.Compare(b.Key, a.Key), cmp.Compare(b.SID, a.SID)) }
+func pageOfTraces(traces map[string]*trace, p desk.Page) desk.Found[*trace] {
+	latestFirst := func(a, b desk.Cursor) int { return cmp.Or(cmp.Compare(b.Key, a.Key), cmp.Compare(b.SID, a.SID)) }
 	sorted := make([]*trace, 0, len(traces))
 	for _, t := range traces {
 		sorted = append(sorted, t)
@@ -72,10 +74,10 @@ func pageOfTraces(traces map[string]*trace, p Page) Found[*trace] {
 	if p.Limit <= 0 {
 		p.Limit = 50
 	}
-	p.Limit = min(p.Limit, MaxPage)
+	p.Limit = min(p.Limit, desk.MaxPage)
 	begin := min(p.Skip, len(sorted))
-	place := func(c Cursor) int {
-		at, _ := slices.BinarySearchFunc(sorted, c, func(t *trace, c Cursor) int { return latestFirst(t.Cursor, c) })
+	place := func(c desk.Cursor) int {
+		at, _ := slices.BinarySearchFunc(sorted, c, func(t *trace, c desk.Cursor) int { return latestFirst(t.Cursor, c) })
 		return at
 	}
 	end := len(sorted)
@@ -90,7 +92,7 @@ func pageOfTraces(traces map[string]*trace, p Page) Found[*trace] {
 		begin = max(end-p.Limit, 0)
 	}
 	end = min(begin+p.Limit, end)
-	found := Found[*trace]{Entries: sorted[begin:end], More: end < len(sorted), Earlier: begin > 0}
+	found := desk.Found[*trace]{Entries: sorted[begin:end], More: end < len(sorted), Earlier: begin > 0}
 	if begin < end {
 		found.First, found.Last = sorted[begin].Cursor, sorted[end-1].Cursor
 	}

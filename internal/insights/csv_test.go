@@ -1,16 +1,14 @@
-package desk_test
+package insights
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/baton-transfers/baton/desk"
 )
 
 func TestCSVHasNoFormulas(t *testing.T) {
 	t.Parallel()
-	i := desk.Insights{Agents: []desk.Group{
+	i := Report{Agents: []Group{
 		{Name: "mallory", FriendlyName: `=HYPERLINK("http://example.com")`},
 		{Name: "plus", FriendlyName: "+1"},
 		{Name: "minus", FriendlyName: "-1"},

@@ -1,14 +1,16 @@
-package desk
+package insights
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -34,9 +36,9 @@ func (f StatisticsFilter) choosesTask(queue, agent, workflow string, channel con
 		(f.Workflow == "" || f.Workflow == workflow) && (f.Channel == "" || f.Channel == channel)
 }
 
-func (f StatisticsFilter) choosesAgent(a Agent) bool {
+func (f StatisticsFilter) choosesAgent(a desk.Agent) bool {
 	return (f.Queue == "" || slices.Contains(a.Queues, f.Queue)) && (f.Agents == nil || slices.Contains(f.Agents, a.Name)) &&
-		(f.Channel == "" || slices.ContainsFunc(a.Channels, func(c AgentChannel) bool { return c.Channel == f.Channel && c.Capacity > 0 }))
+		(f.Channel == "" || slices.ContainsFunc(a.Channels, func(c desk.AgentChannel) bool { return c.Channel == f.Channel && c.Capacity > 0 }))
 }
 
 // RealTime are the figures of this moment.
@@ -69,28 +71,25 @@ func (w *Waiting) consider(task string, since time.Time) {
 
 // ActivityCount is the number of agents with an activity.
 type ActivityCount struct {
-	Activity Activity
+	Activity desk.Activity
 	Agents   int
 }
 
-// workflowOfTask is an SQL expression for the SID of a task's workflow. It needs conversation_details as d.
-var workflowOfTask = `coalesce(nullif(d.workflow, ''), '` + defaultWorkflow + `')`
-
-// RealTime returns the current figures for each of the filters, all of the same moment.
-func (d *Desk) RealTime(ctx context.Context, filters ...StatisticsFilter) (figures []RealTime, err error) {
-	err = d.ReadTx(ctx, "count what is at the desk now", func(t *Tx) error {
+// ReadRealTime returns the current figures for each of the filters, all of the same moment.
+func ReadRealTime(ctx context.Context, d *desk.Desk, filters ...StatisticsFilter) (figures []RealTime, err error) {
+	err = d.ReadTx(ctx, "count what is at the desk now", func(t *desk.Tx) error {
 		figures = make([]RealTime, len(filters))
-		return errors.Join(t.countAgents(ctx, filters, figures), t.countLive(ctx, filters, figures), t.countInQueue(ctx, filters, figures))
+		return errors.Join(countAgents(ctx, t, filters, figures), countLive(ctx, t, filters, figures), countInQueue(ctx, t, filters, figures))
 	})
 	return figures, err
 }
 
-func (t *Tx) countAgents(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
-	agents, err := t.agents(ctx)
+func countAgents(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
+	agents, err := t.Agents(ctx)
 	if err != nil {
 		return err
 	}
-	activities, err := t.activities(ctx)
+	activities, err := t.Activities(ctx)
 	if err != nil {
 		return err
 	}
@@ -107,7 +106,7 @@ func (t *Tx) countAgents(ctx context.Context, filters []StatisticsFilter, figure
 			if a.Available() {
 				count.Available++
 			}
-			at := slices.IndexFunc(activities, func(other Activity) bool { return other.SID == a.Activity.SID })
+			at := slices.IndexFunc(activities, func(other desk.Activity) bool { return other.SID == a.Activity.SID })
 			if at >= 0 {
 				count.Activities[at].Agents++
 			}
@@ -116,14 +115,14 @@ func (t *Tx) countAgents(ctx context.Context, filters []StatisticsFilter, figure
 	return nil
 }
 
-func (t *Tx) countLive(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
+func countLive(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
 	for i := range figures {
 		figures[i].ByPriority = map[int]int{}
 		figures[i].ByStatus = map[conversation.TaskStatus]int{
 			conversation.TaskPending: 0, conversation.TaskReserved: 0, conversation.TaskAssigned: 0, conversation.TaskWrapping: 0,
 		}
 	}
-	query := `SELECT t.sid, t.queue, t.agent, t.channel, t.status, t.priority, t.created_at, ` + workflowOfTask + `
+	query := `SELECT t.sid, t.queue, t.agent, t.channel, t.status, t.priority, t.created_at, ` + desk.WorkflowOfTask + `
 		FROM tasks t LEFT JOIN conversation_details d ON d.conversation = t.conversation
 		WHERE t.completed_at = 0 AND t.canceled_at = 0`
 	var args []any
@@ -131,7 +130,7 @@ func (t *Tx) countLive(ctx context.Context, filters []StatisticsFilter, figures 
 		query, args = query+` AND t.queue = $1`, []any{filters[0].Queue}
 	}
 	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
-		var task Task
+		var task desk.Task
 		var workflow string
 		err := r.Scan(&task.SID, &task.Queue, &task.Agent, &task.Channel, &task.Status, &task.Priority, sqldb.Instant(&task.CreatedAt), &workflow)
 		for i, f := range filters {
@@ -151,26 +150,26 @@ func (t *Tx) countLive(ctx context.Context, filters []StatisticsFilter, figures 
 
 // countInQueue finds the task that has been in the queue for longest. Only the events show when a task entered its
 // queue. A task that waits for a single agent is not in the queue.
-func (t *Tx) countInQueue(ctx context.Context, filters []StatisticsFilter, figures []RealTime) error {
+func countInQueue(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
 	if len(filters) != 1 || filters[0].Queue == "" {
 		return nil
 	}
 	entered := map[string]time.Time{}
 	err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
-		var task Task
+		var task desk.Task
 		var workflow, encoded string
 		if err := r.Scan(&task.SID, &task.Agent, &task.Channel, &workflow, &encoded); err != nil {
 			return err
 		}
 		var e conversation.Event
 		if err := json.Unmarshal([]byte(encoded), &e); err != nil {
-			return wrap("decode when task "+task.SID+" entered its queue", err)
+			return fmt.Errorf("decode when task %s entered its queue: %w", task.SID, err)
 		}
 		if e.Task == task.SID && e.At.After(entered[e.Task]) && filters[0].choosesTask(e.Queue, task.Agent, workflow, task.Channel) {
 			entered[e.Task] = e.At
 		}
 		return nil
-	}, `SELECT t.sid, t.agent, t.channel, `+workflowOfTask+`, e.event
+	}, `SELECT t.sid, t.agent, t.channel, `+desk.WorkflowOfTask+`, e.event
 		FROM tasks t JOIN events e ON e.conversation = t.conversation LEFT JOIN conversation_details d ON d.conversation = t.conversation
 		WHERE t.queue = $1 AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('pending', 'reserved') AND t.direct = 0
 			AND e.name = 'task-queue.entered'`, filters[0].Queue)
@@ -230,42 +229,41 @@ type Split struct {
 
 // ActivitySpans are the times that agents had an activity, clipped to the period.
 type ActivitySpans struct {
-	Activity Activity
+	Activity desk.Activity
 	Spans    Spans
 }
 
-// Cumulative returns the figures of the period from (included) to (excluded) for each of the filters, all of the
+// ReadCumulative returns the figures of the period from (included) to (excluded) for each of the filters, all of the
 // same moment.
-func (d *Desk) Cumulative(ctx context.Context, from, to time.Time, filters ...StatisticsFilter) (figures []Cumulative, err error) {
-	err = d.ReadTx(ctx, "count what has happened", func(t *Tx) error {
+func ReadCumulative(ctx context.Context, d *desk.Desk, from, to time.Time, filters ...StatisticsFilter) (figures []Cumulative, err error) {
+	err = d.ReadTx(ctx, "count what has happened", func(t *desk.Tx) error {
 		figures = make([]Cumulative, len(filters))
 		for i, f := range filters {
 			for _, threshold := range f.Thresholds {
 				figures[i].Splits = append(figures[i].Splits, Split{Threshold: threshold})
 			}
 		}
-		return errors.Join(t.countEvents(ctx, from, to, filters, figures), t.countActivities(ctx, from, to, d.now(), filters, figures))
+		return errors.Join(countEvents(ctx, t, from, to, filters, figures), countActivities(ctx, t, from, to, d.Now(), filters, figures))
 	})
 	return figures, err
 }
 
 // countEvents reads the events of the period once, and adds each to the figures of the filters that choose it.
-func (t *Tx) countEvents(ctx context.Context, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
-	arrived, err := t.arrivals(ctx, sqldb.Micros(from), sqldb.Micros(to))
+func countEvents(ctx context.Context, t *desk.Tx, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
+	arrived, err := readArrivals(ctx, t, sqldb.Micros(from), sqldb.Micros(to))
 	if err != nil {
 		return err
 	}
 	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
-		var e conversation.Event
 		var channel conversation.Channel
 		var encoded, workflow string
 		if err := r.Scan(&encoded, &channel, &workflow); err != nil {
 			return err
 		}
-		if err := json.Unmarshal([]byte(encoded), &e); err != nil {
-			return wrap("decode an event", err)
+		e, err := desk.DecodeEvent(encoded)
+		if err != nil {
+			return err
 		}
-		fillTypedFields(&e)
 		if e.Name == conversation.EventTaskQueueEntered {
 			arrived.entered[e.Task] = e.At
 		}
@@ -278,7 +276,7 @@ func (t *Tx) countEvents(ctx context.Context, from, to time.Time, filters []Stat
 			}
 		}
 		return nil
-	}, `SELECT e.event, c.channel, `+workflowOfTask+`
+	}, `SELECT e.event, c.channel, `+desk.WorkflowOfTask+`
 		FROM events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation
 		WHERE e.at >= $1 AND e.at < $2 AND e.name IN ('reservation.created', 'reservation.accepted', 'reservation.rejected', 'reservation.timeout',
 			'reservation.canceled', 'reservation.rescinded', 'task.created', 'task.updated', 'task.completed', 'task.canceled', 'task-queue.entered')
@@ -289,7 +287,7 @@ func (t *Tx) countEvents(ctx context.Context, from, to time.Time, filters []Stat
 // were created, and when they last entered a queue.
 type arrivals struct{ created, entered map[string]time.Time }
 
-func (t *Tx) arrivals(ctx context.Context, from, to int64) (arrivals, error) {
+func readArrivals(ctx context.Context, t *desk.Tx, from, to int64) (arrivals, error) {
 	arrived := arrivals{created: map[string]time.Time{}, entered: map[string]time.Time{}}
 	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
 		var sid string
@@ -302,7 +300,7 @@ func (t *Tx) arrivals(ctx context.Context, from, to int64) (arrivals, error) {
 		return arrived, err
 	}
 	return arrived, sqldb.Each(ctx, t, func(r sqldb.Row) error {
-		e, err := scanEvent(r)
+		e, err := desk.ScanEvent(r)
 		if e.At.After(arrived.entered[e.Task]) {
 			arrived.entered[e.Task] = e.At
 		}
@@ -386,21 +384,21 @@ func (c *Cumulative) waited(e conversation.Event, arrived arrivals) {
 
 // stay is a period for which an agent had an activity.
 type stay struct {
-	agent    Agent
-	activity Activity
+	agent    desk.Agent
+	activity desk.Activity
 	from, to time.Time
 }
 
 // countActivities counts how long agents had each activity in the period.
-func (t *Tx) countActivities(ctx context.Context, from, to, now time.Time, filters []StatisticsFilter, figures []Cumulative) error {
+func countActivities(ctx context.Context, t *desk.Tx, from, to, now time.Time, filters []StatisticsFilter, figures []Cumulative) error {
 	if !slices.ContainsFunc(filters, func(f StatisticsFilter) bool { return f.Activities }) {
 		return nil
 	}
-	activities, err := t.activities(ctx)
+	activities, err := t.Activities(ctx)
 	if err != nil {
 		return err
 	}
-	stays, err := t.stays(ctx, activities, from, now)
+	stays, err := stays(ctx, t, activities, from, now)
 	if err != nil {
 		return err
 	}
@@ -432,8 +430,8 @@ func (t *Tx) countActivities(ctx context.Context, from, to, now time.Time, filte
 
 // stays returns how long the agents had each activity, at least as far back as the given time. It reads the changes
 // from the newest on, until it knows what each agent did at that time.
-func (t *Tx) stays(ctx context.Context, activities []Activity, back, now time.Time) (stays []stay, err error) {
-	agents, err := t.agents(ctx)
+func stays(ctx context.Context, t *desk.Tx, activities []desk.Activity, back, now time.Time) (stays []stay, err error) {
+	agents, err := t.Agents(ctx)
 	if err != nil || len(agents) == 0 {
 		return nil, err
 	}
@@ -445,7 +443,7 @@ func (t *Tx) stays(ctx context.Context, activities []Activity, back, now time.Ti
 	}
 	seen := map[string]bool{}
 	err = sqldb.While(ctx, t, func(r sqldb.Row) (more bool, err error) {
-		e, err := scanEvent(r)
+		e, err := desk.ScanEvent(r)
 		if err != nil {
 			return false, err
 		}
@@ -478,11 +476,11 @@ func (t *Tx) stays(ctx context.Context, activities []Activity, back, now time.Ti
 
 // activityNamed returns the activity that has the name now. If there is none, it returns one that has only the
 // name.
-func activityNamed(activities []Activity, name string) Activity {
-	if at := slices.IndexFunc(activities, func(a Activity) bool { return a.Name == name }); at >= 0 {
+func activityNamed(activities []desk.Activity, name string) desk.Activity {
+	if at := slices.IndexFunc(activities, func(a desk.Activity) bool { return a.Name == name }); at >= 0 {
 		return activities[at]
 	}
-	return Activity{Name: name}
+	return desk.Activity{Name: name}
 }
 
 func earliest(a, b time.Time) time.Time {
@@ -519,16 +517,16 @@ const (
 )
 
 func scanSegment(r sqldb.Row) (s Segment, err error) {
-	err = r.Scan(&s.Reservation, &s.Task, &s.Conversation, sqldb.Opened(customerName, &s.Conversation, &s.Customer.Name),
-		sqldb.Opened(customerAddress, &s.Conversation, &s.Customer.Address), &s.Queue, &s.QueueName, &s.Agent, &s.AgentName,
+	err = r.Scan(&s.Reservation, &s.Task, &s.Conversation, sqldb.Opened(desk.CustomerName, &s.Conversation, &s.Customer.Name),
+		sqldb.Opened(desk.CustomerAddress, &s.Conversation, &s.Customer.Address), &s.Queue, &s.QueueName, &s.Agent, &s.AgentName,
 		sqldb.Instant(&s.BegunAt), sqldb.Instant(&s.ReservedAt), sqldb.Instant(&s.AcceptedAt), sqldb.Instant(&s.WrappingAt))
 	s.Customer = s.Customer.Clean()
 	return s, err
 }
 
 // Segments returns the segments of those reservations that were accepted, in the given order.
-func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments []Segment, err error) {
-	err = d.ReadTx(ctx, "read segments", func(t *Tx) error {
+func Segments(ctx context.Context, d *desk.Desk, reservations ...string) (segments []Segment, err error) {
+	err = d.ReadTx(ctx, "read segments", func(t *desk.Tx) error {
 		segments = []Segment{}
 		for _, sid := range reservations {
 			segment, found, err := sqldb.First(ctx, t, scanSegment, selectSegments+` AND r.sid = $1`, sid)
@@ -545,25 +543,25 @@ func (d *Desk) Segments(ctx context.Context, reservations ...string) (segments [
 }
 
 // SegmentsOf returns the conversation's segments, oldest first.
-func (d *Desk) SegmentsOf(ctx context.Context, sid string) (segments []Segment, err error) {
-	err = d.ReadTx(ctx, "read the segments of conversation "+sid, func(t *Tx) error {
-		segments, err = t.segmentsOf(ctx, sid)
+func SegmentsOf(ctx context.Context, d *desk.Desk, sid string) (segments []Segment, err error) {
+	err = d.ReadTx(ctx, "read the segments of conversation "+sid, func(t *desk.Tx) error {
+		segments, err = segmentsOf(ctx, t, sid)
 		return err
 	})
 	return segments, err
 }
 
-func (t *Tx) segmentsOf(ctx context.Context, sid string) ([]Segment, error) {
+func segmentsOf(ctx context.Context, t *desk.Tx, sid string) ([]Segment, error) {
 	return sqldb.All(ctx, t, scanSegment, selectSegments+` AND r.conversation = $1 ORDER BY r.number`, sid)
 }
 
 // SegmentList returns a page of all segments, oldest reservation first.
-func (d *Desk) SegmentList(ctx context.Context, p Page) (found Found[Segment], err error) {
+func SegmentList(ctx context.Context, d *desk.Desk, p desk.Page) (found desk.Found[Segment], err error) {
 	list := sqldb.Listing[Segment]{
 		Columns: segmentColumns, From: segmentTables, Conditions: []string{wereAccepted}, Scan: scanSegment, Key: "r.created_at", SID: "r.sid",
 		KeyOf: func(s Segment) (int64, string) { return sqldb.Micros(s.ReservedAt), s.Reservation },
 	}
-	err = d.ReadTx(ctx, "read segments", func(t *Tx) error {
+	err = d.ReadTx(ctx, "read segments", func(t *desk.Tx) error {
 		found, err = list.Page(ctx, t, p)
 		return err
 	})
@@ -572,7 +570,7 @@ func (d *Desk) SegmentList(ctx context.Context, p Page) (found Found[Segment], e
 
 // SegmentsByConversation returns a page of the conversations that an agent has accepted, oldest first, each as its
 // segments.
-func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[[]Segment], err error) {
+func SegmentsByConversation(ctx context.Context, d *desk.Desk, p desk.Page) (found desk.Found[[]Segment], err error) {
 	list := sqldb.Listing[[]Segment]{
 		Columns: `c.sid, c.created_at`, From: `conversations c`, Key: "c.created_at", SID: "c.sid",
 		Conditions: []string{`EXISTS (SELECT 1 FROM reservations r WHERE r.conversation = c.sid AND ` + wereAccepted + `)`},
@@ -583,44 +581,16 @@ func (d *Desk) SegmentsByConversation(ctx context.Context, p Page) (found Found[
 		},
 		KeyOf: func(s []Segment) (int64, string) { return sqldb.Micros(s[0].BegunAt), s[0].Conversation },
 	}
-	err = d.ReadTx(ctx, "read segments", func(t *Tx) error {
+	err = d.ReadTx(ctx, "read segments", func(t *desk.Tx) error {
 		if found, err = list.Page(ctx, t, p); err != nil {
 			return err
 		}
 		for i, of := range found.Entries {
-			if found.Entries[i], err = t.segmentsOf(ctx, of[0].Conversation); err != nil {
+			if found.Entries[i], err = segmentsOf(ctx, t, of[0].Conversation); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	return found, err
-}
-
-// EventPageOn returns a page of the events, newest first, of conversations on the channel that were routed by the
-// TaskRouter workflow with that SID. Either may be empty.
-func (d *Desk) EventPageOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
-	list := sqldb.Listing[LoggedEvent]{
-		Columns: `e.position, e.epoch, e.conversation, e.event`, Scan: scanEvent, Chooses: sqldb.Sure(f.chooses), Key: "e.position",
-		From:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
-		KeyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, Descending: true,
-	}
-	list.Where(`e.at >= $%d`, sqldb.Micros(f.From))
-	if !f.To.IsZero() {
-		list.Where(`e.at < $%d`, sqldb.Micros(f.To))
-	}
-	if f.Position != 0 {
-		list.Where(`e.position = $%d`, f.Position)
-	}
-	if channel != "" {
-		list.Where(`c.channel = $%d`, string(channel))
-	}
-	if workflow != "" {
-		list.Where(workflowOfTask+` = $%d`, workflow)
-	}
-	err = d.ReadTx(ctx, "read events", func(t *Tx) error {
-		found, err = list.Page(ctx, t, p)
-		return err
 	})
 	return found, err
 }

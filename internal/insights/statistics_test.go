@@ -1,4 +1,4 @@
-package desk_test
+package insights
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ import (
 // diary records what happened at the desk while conversations ran at random: the events, and each agent's
 // activities.
 type diary struct {
-	*environment
+	*desktest.Environment
 
 	began     time.Time
 	threads   []*desktest.Conversation
@@ -38,7 +38,7 @@ type change struct {
 var statisticsPeople = []string{"ann", "ben", "cat"}
 
 // aDay lets conversations run at random, while agents change their activities.
-func aDay(h *environment, seed uint64) *diary {
+func aDay(h *desktest.Environment, seed uint64) *diary {
 	h.T.Helper()
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.TimeoutActivity = false })
@@ -57,7 +57,7 @@ func aDay(h *environment, seed uint64) *diary {
 		FriendlyName: "Routed", Configuration: `{"task_routing":{"default_filter":{"queue":"` + queues[0].SID + `"}}}`,
 	})
 	require.NoError(h.T, err)
-	d := &diary{environment: h, began: h.Clock.Now(), events: map[string][]conversation.Event{}, workflows: map[string]string{}, changes: map[string][]change{}}
+	d := &diary{Environment: h, began: h.Clock.Now(), events: map[string][]conversation.Event{}, workflows: map[string]string{}, changes: map[string][]change{}}
 	random := rand.New(rand.NewPCG(seed, 2))
 	activities := []desk.Activity{desk.ActivityOf(desk.PresenceAvailable), desk.ActivityOf(desk.PresenceAvailable), desk.ActivityOf(desk.PresenceBreak), training}
 	for range 60 {
@@ -95,13 +95,13 @@ func (d *diary) does(agent string, activity desk.Activity) {
 }
 
 // everyFilter combines the values that statistics can be filtered by.
-func (d *diary) everyFilter() (filters []desk.StatisticsFilter) {
+func (d *diary) everyFilter() (filters []StatisticsFilter) {
 	workflows := slices.Sorted(maps.Values(d.workflows))
 	for _, queue := range []string{"", "sales", "care", "nowhere"} {
 		for _, agents := range [][]string{nil, {}, {"ann"}, {"ben", "cat"}} {
 			for _, workflow := range []string{"", workflows[0], workflows[len(workflows)-1]} {
 				for _, channel := range []conversation.Channel{"", conversation.ChannelWeb, conversation.ChannelEmail} {
-					filters = append(filters, desk.StatisticsFilter{
+					filters = append(filters, StatisticsFilter{
 						Queue: queue, Agents: agents, Workflow: workflow, Channel: channel, Activities: true,
 						Thresholds: []time.Duration{0, 30 * time.Second, 5 * time.Minute},
 					})
@@ -113,24 +113,24 @@ func (d *diary) everyFilter() (filters []desk.StatisticsFilter) {
 }
 
 // testCumulative compares with a count of the events of each conversation.
-func testCumulative(t *testing.T, h *environment) {
+func testCumulative(t *testing.T, h *desktest.Environment) {
 	d := aDay(h, 1)
 	filters := d.everyFilter()
 	ended := h.Clock.Now()
-	var all desk.Cumulative
+	var all Cumulative
 	for i, period := range [][2]time.Time{
 		{d.began.Add(-time.Hour), ended.Add(time.Second)},
 		{d.began.Add(10 * time.Minute), d.began.Add(70 * time.Minute)},
 		{d.began.Add(2 * time.Hour), d.began.Add(2*time.Hour + 15*time.Minute)},
 		{ended.Add(time.Hour), ended.Add(2 * time.Hour)},
 	} {
-		figures, err := h.Cumulative(t.Context(), period[0], period[1], filters...)
+		figures, err := ReadCumulative(t.Context(), h.Desk, period[0], period[1], filters...)
 		require.NoError(t, err)
 		require.Len(t, figures, len(filters))
 		for j, f := range filters {
 			require.Equal(t, d.cumulativeByHand(f, period[0], period[1]), figures[j], "%+v in %v", f, period)
 		}
-		one, err := h.Cumulative(t.Context(), period[0], period[1], filters[i])
+		one, err := ReadCumulative(t.Context(), h.Desk, period[0], period[1], filters[i])
 		require.NoError(t, err)
 		require.Equal(t, figures[i:i+1], one)
 		if i == 0 {
@@ -149,10 +149,10 @@ func testCumulative(t *testing.T, h *environment) {
 	require.Less(t, all.InQueue.Total, all.UntilAccepted.Total)
 }
 
-func (d *diary) cumulativeByHand(f desk.StatisticsFilter, from, to time.Time) (c desk.Cumulative) {
+func (d *diary) cumulativeByHand(f StatisticsFilter, from, to time.Time) (c Cumulative) {
 	d.T.Helper()
 	for _, threshold := range f.Thresholds {
-		c.Splits = append(c.Splits, desk.Split{Threshold: threshold})
+		c.Splits = append(c.Splits, Split{Threshold: threshold})
 	}
 	var accepted, canceled, inQueue []time.Duration
 	for _, th := range d.threads {
@@ -223,17 +223,17 @@ func (d *diary) cumulativeByHand(f desk.StatisticsFilter, from, to time.Time) (c
 }
 
 // asked reports whether the filter selects a task of the conversation in that queue.
-func (d *diary) asked(f desk.StatisticsFilter, th *desktest.Conversation, queue string) bool {
+func (d *diary) asked(f StatisticsFilter, th *desktest.Conversation, queue string) bool {
 	return (f.Queue == "" || f.Queue == queue) && (f.Workflow == "" || f.Workflow == d.workflows[th.SID]) &&
 		(f.Channel == "" || f.Channel == th.State.Channel)
 }
 
-func (d *diary) works(f desk.StatisticsFilter, name string) bool {
+func (d *diary) works(f StatisticsFilter, name string) bool {
 	members := map[string][]string{"sales": {"ann", "ben"}, "care": {"ben", "cat"}}
 	return (f.Queue == "" || slices.Contains(members[f.Queue], name)) && (f.Agents == nil || slices.Contains(f.Agents, name))
 }
 
-func spansByHand(took []time.Duration) (s desk.Spans) {
+func spansByHand(took []time.Duration) (s Spans) {
 	if s.Count = len(took); s.Count > 0 {
 		s.Min, s.Max = slices.Min(took), slices.Max(took)
 	}
@@ -244,7 +244,7 @@ func spansByHand(took []time.Duration) (s desk.Spans) {
 }
 
 // activitiesByHand computes the durations from the diary. An agent without a change has always been available.
-func (d *diary) activitiesByHand(f desk.StatisticsFilter, from, to time.Time) (spans []desk.ActivitySpans) {
+func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans []ActivitySpans) {
 	d.T.Helper()
 	took := map[string][]time.Duration{}
 	for _, name := range statisticsPeople {
@@ -269,24 +269,24 @@ func (d *diary) activitiesByHand(f desk.StatisticsFilter, from, to time.Time) (s
 	activities, err := d.Activities(d.T.Context())
 	require.NoError(d.T, err)
 	for _, a := range activities {
-		spans = append(spans, desk.ActivitySpans{Activity: a, Spans: spansByHand(took[a.Name])})
+		spans = append(spans, ActivitySpans{Activity: a, Spans: spansByHand(took[a.Name])})
 	}
 	return spans
 }
 
 // testRealTime compares with a count of the conversations' own states.
-func testRealTime(t *testing.T, h *environment) {
+func testRealTime(t *testing.T, h *desktest.Environment) {
 	d := aDay(h, 3)
 	require.NoError(t, h.SetCapacity(t.Context(), "cat", conversation.ChannelWeb, 0))
 	filters := d.everyFilter()
-	figures, err := h.RealTime(t.Context(), filters...)
+	figures, err := ReadRealTime(t.Context(), h.Desk, filters...)
 	require.NoError(t, err)
 	for i, f := range filters {
 		expected := d.realTimeByHand(f)
-		one, err := h.RealTime(t.Context(), f)
+		one, err := ReadRealTime(t.Context(), h.Desk, f)
 		require.NoError(t, err)
 		require.Equal(t, expected, one[0], "%+v", f)
-		expected.LongestInQueue = desk.Waiting{}
+		expected.LongestInQueue = Waiting{}
 		require.Equal(t, expected, figures[i], "%+v", f)
 	}
 	for status, count := range figures[0].ByStatus {
@@ -296,10 +296,10 @@ func testRealTime(t *testing.T, h *environment) {
 	require.NotEqual(t, figures[0].Agents, figures[0].Available)
 }
 
-func (d *diary) realTimeByHand(f desk.StatisticsFilter) desk.RealTime {
+func (d *diary) realTimeByHand(f StatisticsFilter) RealTime {
 	d.T.Helper()
-	r := desk.RealTime{ByPriority: map[int]int{}, ByStatus: map[conversation.TaskStatus]int{"pending": 0, "reserved": 0, "assigned": 0, "wrapping": 0}}
-	var waiting, inQueue []desk.Waiting
+	r := RealTime{ByPriority: map[int]int{}, ByStatus: map[conversation.TaskStatus]int{"pending": 0, "reserved": 0, "assigned": 0, "wrapping": 0}}
+	var waiting, inQueue []Waiting
 	for _, th := range d.threads {
 		for _, task := range th.State.LiveTasks() {
 			if !d.asked(f, th, task.Queue) || (f.Agents != nil && !slices.Contains(f.Agents, task.Agent)) {
@@ -311,16 +311,16 @@ func (d *diary) realTimeByHand(f desk.StatisticsFilter) desk.RealTime {
 			if !task.Status.Waiting() {
 				continue
 			}
-			waiting = append(waiting, desk.Waiting{task.SID, task.CreatedAt})
+			waiting = append(waiting, Waiting{task.SID, task.CreatedAt})
 			for _, e := range slices.Backward(d.events[th.SID]) {
 				if e.Name == conversation.EventTaskQueueEntered && e.Task == task.SID && !task.Direct && f.Queue != "" {
-					inQueue = append(inQueue, desk.Waiting{task.SID, e.At})
+					inQueue = append(inQueue, Waiting{task.SID, e.At})
 					break
 				}
 			}
 		}
 	}
-	earliest := func(a, b desk.Waiting) int {
+	earliest := func(a, b Waiting) int {
 		if order := a.Since.Compare(b.Since); order != 0 {
 			return order
 		}
@@ -336,7 +336,7 @@ func (d *diary) realTimeByHand(f desk.StatisticsFilter) desk.RealTime {
 	return r
 }
 
-func (d *diary) countPeople(f desk.StatisticsFilter, r *desk.RealTime) {
+func (d *diary) countPeople(f StatisticsFilter, r *RealTime) {
 	d.T.Helper()
 	does := map[string]int{}
 	for _, name := range statisticsPeople {
@@ -362,12 +362,12 @@ func (d *diary) countPeople(f desk.StatisticsFilter, r *desk.RealTime) {
 	activities, err := d.Activities(d.T.Context())
 	require.NoError(d.T, err)
 	for _, a := range activities {
-		r.Activities = append(r.Activities, desk.ActivityCount{a, does[a.Name]})
+		r.Activities = append(r.Activities, ActivityCount{a, does[a.Name]})
 	}
 }
 
 // testStatisticsByHand is an example that was counted manually.
-func testStatisticsByHand(t *testing.T, h *environment) {
+func testStatisticsByHand(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.TimeoutActivity = false })
 	h.Staff("support", "alice")
@@ -395,38 +395,38 @@ func testStatisticsByHand(t *testing.T, h *environment) {
 	h.Clock.Advance(time.Minute)
 	waits.Decline("bob")
 
-	figures, err := h.Cumulative(t.Context(), began, h.Clock.Now().Add(time.Second),
-		desk.StatisticsFilter{Thresholds: []time.Duration{10 * time.Second}}, desk.StatisticsFilter{Queue: "billing"},
-		desk.StatisticsFilter{Agents: []string{"bob"}, Activities: true})
+	figures, err := ReadCumulative(t.Context(), h.Desk, began, h.Clock.Now().Add(time.Second),
+		StatisticsFilter{Thresholds: []time.Duration{10 * time.Second}}, StatisticsFilter{Queue: "billing"},
+		StatisticsFilter{Agents: []string{"bob"}, Activities: true})
 	require.NoError(t, err)
-	expected := desk.Cumulative{
-		UntilAccepted: desk.Spans{Count: 2, Min: 10 * time.Second, Max: 36 * time.Second, Total: 46 * time.Second},
-		UntilCanceled: desk.Spans{Count: 1, Min: 8 * time.Second, Max: 8 * time.Second, Total: 8 * time.Second},
-		InQueue:       desk.Spans{Count: 2, Min: 10 * time.Second, Max: 34 * time.Second, Total: 44 * time.Second},
+	expected := Cumulative{
+		UntilAccepted: Spans{Count: 2, Min: 10 * time.Second, Max: 36 * time.Second, Total: 46 * time.Second},
+		UntilCanceled: Spans{Count: 1, Min: 8 * time.Second, Max: 8 * time.Second, Total: 8 * time.Second},
+		InQueue:       Spans{Count: 2, Min: 10 * time.Second, Max: 34 * time.Second, Total: 44 * time.Second},
 	}
 	expected.Reservations.Created, expected.Reservations.Accepted, expected.Reservations.Rejected = 5, 2, 1
 	expected.Reservations.Canceled, expected.Reservations.Rescinded = 1, 1
 	expected.Tasks.Created, expected.Tasks.Entered, expected.Tasks.Completed = 4, 5, 1
 	expected.Tasks.Canceled, expected.Tasks.Moved = 1, 1
-	split := desk.Split{Threshold: 10 * time.Second}
+	split := Split{Threshold: 10 * time.Second}
 	split.Above.Accepted, split.Below.Accepted, split.Below.Canceled = 1, 1, 1
-	expected.Splits = []desk.Split{split}
+	expected.Splits = []Split{split}
 	require.Equal(t, expected, figures[0])
 	require.Equal(t, 23*time.Second, figures[0].UntilAccepted.Mean())
-	require.Zero(t, desk.Spans{}.Mean())
+	require.Zero(t, Spans{}.Mean())
 
 	require.Equal(t, 3, figures[1].Reservations.Created)
 	require.Equal(t, 3, figures[1].Tasks.Entered)
 	require.Zero(t, figures[1].Reservations.Accepted)
 	require.Equal(t, 1, figures[1].Tasks.Moved, "a task is moved out of the queue that it was in")
 	require.Equal(t, 3, figures[2].Reservations.Created)
-	require.Equal(t, desk.ActivitySpans{
-		Activity: figures[2].Activities[1].Activity, Spans: desk.Spans{Count: 1, Min: time.Minute, Max: time.Minute, Total: time.Minute},
+	require.Equal(t, ActivitySpans{
+		Activity: figures[2].Activities[1].Activity, Spans: Spans{Count: 1, Min: time.Minute, Max: time.Minute, Total: time.Minute},
 	}, figures[2].Activities[1])
 	require.Equal(t, "Break", figures[2].Activities[1].Activity.Name)
 	require.Zero(t, figures[2].Activities[0].Spans, "since when he had been available nobody has noted")
 
-	now, err := h.RealTime(t.Context(), desk.StatisticsFilter{Queue: "billing"})
+	now, err := ReadRealTime(t.Context(), h.Desk, StatisticsFilter{Queue: "billing"})
 	require.NoError(t, err)
 	require.Equal(t, 1, now[0].Tasks)
 	require.Equal(t, map[int]int{5: 1}, now[0].ByPriority)
@@ -442,14 +442,14 @@ func testStatisticsByHand(t *testing.T, h *environment) {
 	h.Clock.Advance(time.Minute)
 	older.Do(conversation.MoveCommand{To: desktest.ToQueue("care")})
 	older.Follow()
-	now, err = h.RealTime(t.Context(), desk.StatisticsFilter{Queue: "care"})
+	now, err = ReadRealTime(t.Context(), h.Desk, StatisticsFilter{Queue: "care"})
 	require.NoError(t, err)
 	require.Equal(t, older.Task().SID, now[0].Longest.Task)
 	require.Equal(t, newer.Task().SID, now[0].LongestInQueue.Task, "the older task has just come")
 }
 
 // testActivityDurations follows agents whose activities are renamed and removed, and agents who are added again.
-func testActivityDurations(t *testing.T, h *environment) {
+func testActivityDurations(t *testing.T, h *desktest.Environment) {
 	add := func(name string) desk.Activity {
 		t.Helper()
 		added, err := h.AddActivity(t.Context(), name, false)
@@ -477,7 +477,7 @@ func testActivityDurations(t *testing.T, h *environment) {
 
 	spans := func(from, to time.Time, agents ...string) map[string]string {
 		t.Helper()
-		figures, err := h.Cumulative(t.Context(), from, to, desk.StatisticsFilter{Agents: agents, Activities: true})
+		figures, err := ReadCumulative(t.Context(), h.Desk, from, to, StatisticsFilter{Agents: agents, Activities: true})
 		require.NoError(t, err)
 		found := map[string]string{}
 		for _, a := range figures[0].Activities {
@@ -506,7 +506,7 @@ func testActivityDurations(t *testing.T, h *environment) {
 }
 
 // testSegments expects one segment for each accepted task.
-func testSegments(t *testing.T, h *environment) {
+func testSegments(t *testing.T, h *desktest.Environment) {
 	d := aDay(h, 5)
 	var accepted []*conversation.Task
 	byConversation := map[string][]string{}
@@ -521,7 +521,7 @@ func testSegments(t *testing.T, h *environment) {
 	listed := 0
 	page := desk.Page{Limit: 7}
 	for more := true; more; {
-		found, err := h.SegmentList(t.Context(), page)
+		found, err := SegmentList(t.Context(), h.Desk, page)
 		require.NoError(t, err)
 		for i, s := range found.Entries {
 			at := slices.IndexFunc(accepted, func(task *conversation.Task) bool { return task.SID == s.Task })
@@ -532,23 +532,23 @@ func testSegments(t *testing.T, h *environment) {
 			require.Equal(t, "Crystal Minh", s.Customer.Name)
 			require.Equal(t, []time.Time{task.AssignedAt, task.WrappingAt}, []time.Time{s.AcceptedAt, s.WrappingAt})
 			require.True(t, i == 0 || !found.Entries[i-1].ReservedAt.After(s.ReservedAt))
-			of, err := h.SegmentsOf(t.Context(), s.Conversation)
+			of, err := SegmentsOf(t.Context(), h.Desk, s.Conversation)
 			require.NoError(t, err)
 			tasks := []string{}
 			for _, one := range of {
 				tasks = append(tasks, one.Task)
 			}
 			require.ElementsMatch(t, byConversation[s.Conversation], tasks)
-			one, err := h.Segments(t.Context(), s.Reservation)
+			one, err := Segments(t.Context(), h.Desk, s.Reservation)
 			require.NoError(t, err)
-			require.Equal(t, []desk.Segment{s}, one)
+			require.Equal(t, []Segment{s}, one)
 		}
 		listed += len(found.Entries)
 		page.After, more = &found.Last, found.More
 	}
 	require.Equal(t, len(accepted), listed)
 
-	conversations, err := h.SegmentsByConversation(t.Context(), desk.Page{Limit: desk.MaxPage})
+	conversations, err := SegmentsByConversation(t.Context(), h.Desk, desk.Page{Limit: desk.MaxPage})
 	require.NoError(t, err)
 	require.Len(t, conversations.Entries, len(byConversation))
 	for _, segments := range conversations.Entries {
@@ -556,13 +556,13 @@ func testSegments(t *testing.T, h *environment) {
 	}
 	h.Staff("support", "dan")
 	open := h.Start("support").Follow()
-	none, err := h.Segments(t.Context(), open.Task().Reservation.SID, conversation.SIDOf(conversation.PrefixReservation, [16]byte{}))
+	none, err := Segments(t.Context(), h.Desk, open.Task().Reservation.SID, conversation.SIDOf(conversation.PrefixReservation, [16]byte{}))
 	require.NoError(t, err)
 	require.Empty(t, none, "an offer is no segment")
 }
 
 // testHappeningsOn compares with all events, without those of other conversations.
-func testHappeningsOn(t *testing.T, h *environment) {
+func testHappeningsOn(t *testing.T, h *desktest.Environment) {
 	d := aDay(h, 7)
 	channels := map[string]conversation.Channel{}
 	for _, th := range d.threads {
@@ -586,7 +586,7 @@ func testHappeningsOn(t *testing.T, h *environment) {
 				expected, positions := []int64{}, []int64{}
 				for _, e := range everything.Entries {
 					if (channel == "" || channels[e.Conversation] == channel) && (workflow == "" || d.workflows[e.Conversation] == workflow) &&
-						f.Chooses(e) && !e.At.Before(f.From) && (f.To.IsZero() || e.At.Before(f.To)) && (f.Position == 0 || f.Position == e.Position) {
+						(f.Name == "" || f.Name == e.Name) && (f.Agent == "" || f.Agent == e.Agent) && !e.At.Before(f.From) && (f.To.IsZero() || e.At.Before(f.To)) && (f.Position == 0 || f.Position == e.Position) {
 						expected = append(expected, e.Position)
 					}
 				}
@@ -601,40 +601,70 @@ func testHappeningsOn(t *testing.T, h *environment) {
 	}
 }
 
+// TestInsightsWalkIndexes checks SQLite's query plans of insights: reading a task's row would cost more than
+// everything else.
+func TestInsightsWalkIndexes(t *testing.T) {
+	t.Parallel()
+	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	h.Staff("support", "alice")
+	h.Start("support").Follow().Accept("alice")
+	h.Desk = h.Reopen() // it has prepared no statement yet
+	now := h.Clock.Now()
+	for _, to := range []time.Time{now, now.Add(time.Hour)} { // one period with later data, one without
+		_, err := Read(t.Context(), h.Desk, Filter{From: now.Add(-time.Hour), To: to})
+		require.NoError(t, err)
+	}
+	reading, _ := h.DB().Prepared()
+	turns := 0
+	for _, query := range reading {
+		for _, step := range h.ExplainOnSQLite(query) {
+			if strings.HasPrefix(query, selectTurns) {
+				turns++
+				require.Contains(t, step, "USING COVERING INDEX", query)
+			}
+			require.NotContains(t, step, "TEMP B-TREE", query)
+			if table, scans := strings.CutPrefix(step, "SCAN "); scans {
+				require.Regexp(t, `^(queues|agents|CONSTANT ROW)`, table, query)
+			}
+		}
+	}
+	require.Positive(t, turns)
+}
+
 // TestStatisticsWalkIndexes checks SQLite's query plans of statistics: none scans a table that grows.
 func TestStatisticsWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow().Accept("alice")
 	before := map[string]bool{}
-	for _, query := range h.prepared()[0] {
+	for _, query := range h.Prepared()[0] {
 		before[query] = true
 	}
 	from, to := h.Clock.Now(), h.Clock.Now().Add(time.Hour)
-	for _, filters := range [][]desk.StatisticsFilter{{{Activities: true}}, {{Queue: "support"}}, {{Queue: "support"}, {Workflow: desk.DefaultWorkflow()}}} {
-		_, err := h.RealTime(t.Context(), filters...)
+	for _, filters := range [][]StatisticsFilter{{{Activities: true}}, {{Queue: "support"}}, {{Queue: "support"}, {Workflow: desk.DefaultWorkflow()}}} {
+		_, err := ReadRealTime(t.Context(), h.Desk, filters...)
 		require.NoError(t, err)
-		_, err = h.Cumulative(t.Context(), from, to, filters...)
+		_, err = ReadCumulative(t.Context(), h.Desk, from, to, filters...)
 		require.NoError(t, err)
 	}
-	_, err := h.Segments(t.Context(), th.Task().Reservation.SID)
+	_, err := Segments(t.Context(), h.Desk, th.Task().Reservation.SID)
 	require.NoError(t, err)
 	for _, page := range []desk.Page{{}, {After: &desk.Cursor{}}, {Before: &desk.Cursor{}}} {
-		_, err = h.SegmentList(t.Context(), page)
+		_, err = SegmentList(t.Context(), h.Desk, page)
 		require.NoError(t, err)
-		_, err = h.SegmentsByConversation(t.Context(), page)
+		_, err = SegmentsByConversation(t.Context(), h.Desk, page)
 		require.NoError(t, err)
 		_, err = h.EventPageOn(t.Context(), conversation.ChannelWeb, desk.DefaultWorkflow(), desk.EventFilter{From: from, To: to}, page)
 		require.NoError(t, err)
 	}
 	looked := 0
-	for _, query := range h.prepared()[0] {
+	for _, query := range h.Prepared()[0] {
 		if before[query] {
 			continue
 		}
 		looked++
-		for _, step := range h.explainOnSQLite(query) {
+		for _, step := range h.ExplainOnSQLite(query) {
 			// These may be sorted: reservations of the same microsecond, the events of a period, activities.
 			if !strings.HasSuffix(step, "LAST TERM OF ORDER BY") && !strings.Contains(query, "ORDER BY e.position") && !strings.Contains(query, "FROM activities") {
 				require.NotContains(t, step, "TEMP B-TREE", query)

@@ -1,4 +1,4 @@
-package desk_test
+package insights
 
 import (
 	"testing"
@@ -9,7 +9,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/desktest"
 )
 
@@ -42,9 +41,9 @@ func TestDaysOfZones(t *testing.T) {
 		{"Pacific/Apia", 2011, 12, 29, "2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00"},
 	} {
 		zone := zoneNamed(t, test.zone)
-		begins := desk.StartOfDay(test.year, time.Month(test.month), test.day, zone)
+		begins := StartOfDay(test.year, time.Month(test.month), test.day, zone)
 		require.Equal(t, test.begins, begins.Format(time.RFC3339), test.zone)
-		require.Equal(t, test.ends, desk.NextDay(begins).Format(time.RFC3339), test.zone)
+		require.Equal(t, test.ends, nextDay(begins).Format(time.RFC3339), test.zone)
 	}
 }
 
@@ -59,7 +58,7 @@ func TestSeriesOfZones(t *testing.T) {
 		from := time.UnixMicro(rapid.Int64Range(0, 2_000_000_000_000_000).Draw(t, "from"))
 		to := from.Add(time.Duration(rapid.Int64Range(1, 500*24*3600).Draw(t, "length")) * time.Second)
 		at := from
-		split := desk.Intervals(from, to, zone)
+		split := intervals(from, to, zone)
 		for i, one := range split {
 			require.True(t, at.Equal(one.From), "no gap before %s", one.From)
 			require.True(t, one.From.Before(one.To))
@@ -77,13 +76,13 @@ func TestSeriesOfZones(t *testing.T) {
 
 // testInsightZones counts conversations that begin around midnight in several zones, on days of 23, 24 and 25
 // hours.
-func testInsightZones(t *testing.T, h *environment) {
+func testInsightZones(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	starts := func(at string) {
 		t.Helper()
 		moment, err := time.Parse(time.RFC3339Nano, at)
 		require.NoError(t, err)
-		th := &desktest.Conversation{H: h.Environment, SID: desktest.NewSID()}
+		th := &desktest.Conversation{H: h, SID: desktest.NewSID()}
 		result, err := th.State.Apply(conversation.StartCommand{Conversation: th.SID, Channel: conversation.ChannelWeb, Queue: "support"},
 			&conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}, moment)
 		require.NoError(t, err)
@@ -133,15 +132,15 @@ func testInsightZones(t *testing.T, h *environment) {
 		}
 		zone := zoneNamed(t, test.zone)
 		year, month, day := test.first[0], time.Month(test.first[1]), test.first[2]
-		f := desk.InsightFilter{From: desk.StartOfDay(year, month, day, zone), To: desk.StartOfDay(year, month, day+test.days, zone), Zone: zone}
-		insights, err := h.Insights(t.Context(), f)
+		f := Filter{From: StartOfDay(year, month, day, zone), To: StartOfDay(year, month, day+test.days, zone), Zone: zone}
+		insights, err := Read(t.Context(), h.Desk, f)
 		require.NoError(t, err)
 		var series []counted
 		sum := 0
 		for _, one := range insights.Series {
 			series = append(series, counted{one.From.Format(time.RFC3339), one.To.Sub(one.From).Hours(), one.Conversations})
 			sum += one.Conversations
-			day, err := h.Insights(t.Context(), desk.InsightFilter{From: one.From, To: one.To, Zone: zone})
+			day, err := Read(t.Context(), h.Desk, Filter{From: one.From, To: one.To, Zone: zone})
 			require.NoError(t, err)
 			require.Equal(t, one.Conversations, day.Total.Conversations, "a day counts what is behind it")
 		}
@@ -149,14 +148,14 @@ func testInsightZones(t *testing.T, h *environment) {
 		require.Equal(t, insights.Total.Conversations, sum, test.zone)
 		require.Equal(t, test.zone, insights.Zone)
 
-		hours, err := h.Insights(t.Context(), desk.InsightFilter{From: f.From, To: desk.StartOfDay(year, month, day+2, zone), Zone: zone})
+		hours, err := Read(t.Context(), h.Desk, Filter{From: f.From, To: StartOfDay(year, month, day+2, zone), Zone: zone})
 		require.NoError(t, err)
 		require.Len(t, hours.Series, int(series[0].hours+series[1].hours), "two days of %s, in hours", test.zone)
 		for _, one := range hours.Series {
 			require.Zero(t, one.From.Minute(), one.From)
 		}
 	}
-	insights, err := h.Insights(t.Context(), desk.InsightFilter{From: h.Clock.Now().Add(-time.Hour), To: h.Clock.Now()})
+	insights, err := Read(t.Context(), h.Desk, Filter{From: h.Clock.Now().Add(-time.Hour), To: h.Clock.Now()})
 	require.NoError(t, err)
 	require.Equal(t, "UTC", insights.Zone)
 	require.Equal(t, time.UTC, insights.Series[0].From.Location())

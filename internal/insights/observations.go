@@ -1,11 +1,13 @@
-package desk
+package insights
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -65,9 +67,9 @@ func (e *episode) join(agent string) {
 // observing reads the tasks of a period and their transfers: a transfer is completed when its task is accepted, and
 // fails with it. Scanning a column costs as much as finding its row, so all texts of a row are read as one column.
 type observing struct {
-	*Tx
+	*desk.Tx
 
-	filter   InsightFilter
+	filter   Filter
 	from, to int64
 	observe  func(observation)
 
@@ -76,8 +78,8 @@ type observing struct {
 }
 
 // observe makes every observation that the filter selects, in no particular order.
-func (d *Desk) observe(ctx context.Context, doing string, f InsightFilter, observe func(observation)) error {
-	return d.ReadTx(ctx, doing, func(t *Tx) error {
+func observe(ctx context.Context, d *desk.Desk, doing string, f Filter, observe func(observation)) error {
+	return d.ReadTx(ctx, doing, func(t *desk.Tx) error {
 		o := &observing{
 			Tx: t, filter: f, from: sqldb.Micros(f.From), to: sqldb.Micros(f.To), observe: observe,
 			episodes: map[string]*episode{}, belongings: map[whom]*belonging{},
@@ -188,7 +190,7 @@ func (o *observing) readTasks(ctx context.Context) error {
 		return nil
 	}, selectTurns+` WHERE created_at >= $1 AND created_at < $2`, o.from, o.to)
 	if err != nil {
-		return wrap("read tasks", err)
+		return fmt.Errorf("read tasks: %w", err)
 	}
 	return nil
 }
@@ -306,7 +308,7 @@ func (o *observing) readLater(ctx context.Context) error {
 		WHERE c.created_at >= $1 AND c.created_at < $2 AND (c.closed_at = 0 OR c.closed_at >= $2)
 			AND l.conversation = c.sid AND l.created_at >= $2`, o.from, o.to)
 	if err != nil {
-		return wrap("read the later tasks", err)
+		return fmt.Errorf("read the later tasks: %w", err)
 	}
 	return nil
 }
@@ -325,7 +327,7 @@ func (o *observing) readRefusals(ctx context.Context) error {
 	}, `SELECT conversation, agent, channel, queue, at FROM refusals WHERE code = $1 AND at >= $2 AND at < $3`,
 		string(conversation.CodeWrapupPending), o.from, o.to)
 	if err != nil {
-		return wrap("read refusals", err)
+		return fmt.Errorf("read refusals: %w", err)
 	}
 	return nil
 }

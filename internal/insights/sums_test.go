@@ -1,4 +1,4 @@
-package desk_test
+package insights
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 // counts are the figures that add up: over the parts of a whole, and over the parts of a period.
 type counts map[string]int
 
-func countsOf(c desk.Cumulative) counts {
+func countsOf(c Cumulative) counts {
 	sums := counts{
 		"reservations created": c.Reservations.Created, "accepted": c.Reservations.Accepted, "rejected": c.Reservations.Rejected,
 		"timed out": c.Reservations.TimedOut, "reservations canceled": c.Reservations.Canceled, "rescinded": c.Reservations.Rescinded,
@@ -48,20 +48,20 @@ func (c counts) plus(others ...counts) counts {
 
 // testStatisticsAddUp lets conversations run at random. Parts add up to wholes, periods to longer ones, and the
 // tasks that entered a queue to those that are in it and those that left it in each way.
-func testStatisticsAddUp(t *testing.T, h *environment) {
+func testStatisticsAddUp(t *testing.T, h *desktest.Environment) {
 	d := aDay(h, 10)
 	from, to := d.began.Add(-time.Hour), h.Clock.Now().Add(time.Second)
 	thresholds := []time.Duration{0, 30 * time.Second}
-	whole := desk.StatisticsFilter{Thresholds: thresholds}
-	queues := []desk.StatisticsFilter{{Queue: "sales", Thresholds: thresholds}, {Queue: "care", Thresholds: thresholds}}
-	parts := map[string][]desk.StatisticsFilter{"queues": queues, "channels": nil, "workflows": nil}
+	whole := StatisticsFilter{Thresholds: thresholds}
+	queues := []StatisticsFilter{{Queue: "sales", Thresholds: thresholds}, {Queue: "care", Thresholds: thresholds}}
+	parts := map[string][]StatisticsFilter{"queues": queues, "channels": nil, "workflows": nil}
 	for _, channel := range conversation.Channels() {
-		parts["channels"] = append(parts["channels"], desk.StatisticsFilter{Channel: channel, Thresholds: thresholds})
+		parts["channels"] = append(parts["channels"], StatisticsFilter{Channel: channel, Thresholds: thresholds})
 	}
 	workflows := map[string]bool{}
 	for _, workflow := range d.workflows {
 		if !workflows[workflow] {
-			parts["workflows"] = append(parts["workflows"], desk.StatisticsFilter{Workflow: workflow, Thresholds: thresholds})
+			parts["workflows"] = append(parts["workflows"], StatisticsFilter{Workflow: workflow, Thresholds: thresholds})
 		}
 		workflows[workflow] = true
 	}
@@ -69,7 +69,7 @@ func testStatisticsAddUp(t *testing.T, h *environment) {
 	for what, filters := range parts {
 		require.Equal(t, countsOf(total), counts{}.plus(countsOfAll(d.count(from, to, filters...))...), "all %s together", what)
 	}
-	agents := d.count(from, to, desk.StatisticsFilter{Agents: []string{"ann"}}, desk.StatisticsFilter{Agents: []string{"ben"}}, desk.StatisticsFilter{Agents: []string{"cat"}})
+	agents := d.count(from, to, StatisticsFilter{Agents: []string{"ann"}}, StatisticsFilter{Agents: []string{"ben"}}, StatisticsFilter{Agents: []string{"cat"}})
 	all := counts{}.plus(countsOfAll(agents)...)
 	for _, of := range []string{"reservations created", "accepted", "rejected", "timed out", "reservations canceled", "rescinded", "completed"} {
 		require.Equal(t, countsOf(total)[of], all[of], "%s by all agents together", of)
@@ -77,7 +77,7 @@ func testStatisticsAddUp(t *testing.T, h *environment) {
 	require.Equal(t, total.Reservations.Accepted, total.UntilAccepted.Count)
 	require.Equal(t, total.Tasks.Canceled, total.UntilCanceled.Count)
 
-	filters := append([]desk.StatisticsFilter{whole, {Agents: []string{"ann", "ben"}, Activities: true}}, queues...)
+	filters := append([]StatisticsFilter{whole, {Agents: []string{"ann", "ben"}, Activities: true}}, queues...)
 	for _, middle := range []time.Time{d.threads[7].State.CreatedAt, d.threads[20].State.CreatedAt, d.threads[20].Task().CreatedAt, from.Add(to.Sub(from) / 2)} {
 		before, after := d.count(from, middle, filters...), d.count(middle, to, filters...)
 		for i, long := range d.count(from, to, filters...) {
@@ -97,25 +97,25 @@ func testStatisticsAddUp(t *testing.T, h *environment) {
 	}
 }
 
-func countsOfAll(figures []desk.Cumulative) (all []counts) {
+func countsOfAll(figures []Cumulative) (all []counts) {
 	for _, one := range figures {
 		all = append(all, countsOf(one))
 	}
 	return all
 }
 
-func (d *diary) count(from, to time.Time, filters ...desk.StatisticsFilter) []desk.Cumulative {
+func (d *diary) count(from, to time.Time, filters ...StatisticsFilter) []Cumulative {
 	d.T.Helper()
-	figures, err := d.Cumulative(d.T.Context(), from, to, filters...)
+	figures, err := ReadCumulative(d.T.Context(), d.Desk, from, to, filters...)
 	require.NoError(d.T, err)
 	return figures
 }
 
 // requireBalance requires that everything that entered since the beginning is there or has left in one way.
-func (d *diary) requireBalance(f desk.StatisticsFilter, from, to time.Time) {
+func (d *diary) requireBalance(f StatisticsFilter, from, to time.Time) {
 	d.T.Helper()
 	past := d.count(from, to, f)[0]
-	now, err := d.RealTime(d.T.Context(), f)
+	now, err := ReadRealTime(d.T.Context(), d.Desk, f)
 	require.NoError(d.T, err)
 	moved := past.Tasks.Moved
 	if f.Queue == "" { // moves are within the desk
@@ -136,14 +136,14 @@ func (d *diary) requireBalance(f desk.StatisticsFilter, from, to time.Time) {
 }
 
 // testQueueEntries moves a task to queues in every way.
-func testQueueEntries(t *testing.T, h *environment) {
+func testQueueEntries(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "carl")
 	h.Staff("billing", "bob")
 	began := h.Clock.Now()
 	entered := func(queue string) string {
 		t.Helper()
-		figures, err := h.Cumulative(t.Context(), began, h.Clock.Now().Add(time.Second), desk.StatisticsFilter{Queue: queue})
+		figures, err := ReadCumulative(t.Context(), h.Desk, began, h.Clock.Now().Add(time.Second), StatisticsFilter{Queue: queue})
 		require.NoError(t, err)
 		tasks := figures[0].Tasks
 		return fmt.Sprintf("entered %d, completed %d, canceled %d, moved %d", tasks.Entered, tasks.Completed, tasks.Canceled, tasks.Moved)
@@ -187,22 +187,22 @@ func testQueueEntries(t *testing.T, h *environment) {
 }
 
 // testInsightsAddUp checks that insights add up, with conversations that ran at random.
-func testInsightsAddUp(t *testing.T, h *environment) {
+func testInsightsAddUp(t *testing.T, h *desktest.Environment) {
 	walk := newInsightWalk(h)
 	walk.steps = 30
 	for range 200 {
 		walk.run()
 	}
 	from, to := walk.began, walk.began.Add(300*time.Hour)
-	insights := func(from, to time.Time) desk.Insights {
+	insights := func(from, to time.Time) Report {
 		t.Helper()
-		found, err := h.Insights(t.Context(), desk.InsightFilter{From: from, To: to})
+		found, err := Read(t.Context(), h.Desk, Filter{From: from, To: to})
 		require.NoError(t, err)
 		return found
 	}
 	all := insights(from, to)
 	total := insightCounts(all.Total)
-	sent := func(groups []desk.Group, of ...string) {
+	sent := func(groups []Group, of ...string) {
 		t.Helper()
 		sum := counts{}
 		for _, g := range groups {
@@ -216,8 +216,8 @@ func testInsightsAddUp(t *testing.T, h *environment) {
 	sent(all.Queues, append(transfers, "conversations", "transferred", "hops")...)
 	sent(all.Channels, append(transfers, "conversations", "transferred", "hops")...)
 	sent(all.Agents, transfers...)
-	for _, group := range append([]desk.Group{{Figures: all.Total}}, append(append(all.Queues, all.Agents...), all.Channels...)...) {
-		for _, x := range []desk.Transfers{group.Sent, group.Received} {
+	for _, group := range append([]Group{{Figures: all.Total}}, append(append(all.Queues, all.Agents...), all.Channels...)...) {
+		for _, x := range []Transfers{group.Sent, group.Received} {
 			require.Equal(t, x.Initiated, x.Completed+x.Failed+x.Open, group.Name)
 			require.Equal(t, x.Failed, x.Declined+x.Expired+x.Canceled+x.TimedOut+x.Abandoned, group.Name)
 			require.Equal(t, x.Completed, x.TimeToAccept.Count, group.Name)
@@ -246,7 +246,7 @@ func testInsightsAddUp(t *testing.T, h *environment) {
 	}
 }
 
-func insightCounts(f desk.Figures) counts {
+func insightCounts(f Figures) counts {
 	return counts{
 		"conversations": f.Conversations, "transferred": f.Transferred, "hops": f.Hops, "tasks": f.Tasks, "refusals": f.WrapupRefusals,
 		"initiated": f.Sent.Initiated, "completed": f.Sent.Completed, "redirected": f.Sent.Redirected, "ping-pong": f.Sent.PingPong,
@@ -257,7 +257,7 @@ func insightCounts(f desk.Figures) counts {
 }
 
 // testRefusalsCountOnce has a gateway and a worker record the same accepts.
-func testRefusalsCountOnce(t *testing.T, h *environment) {
+func testRefusalsCountOnce(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
 	began := h.Clock.Now()
@@ -278,7 +278,7 @@ func testRefusalsCountOnce(t *testing.T, h *environment) {
 	note("", pending)
 	require.NoError(t, h.NoteRefused(t.Context(), th.SID, conversation.DeclineCommand{Agent: "alice"}, pending))
 
-	insights, err := h.Insights(t.Context(), desk.InsightFilter{From: began, To: h.Clock.Now().Add(time.Second), Agent: "alice"})
+	insights, err := Read(t.Context(), h.Desk, Filter{From: began, To: h.Clock.Now().Add(time.Second), Agent: "alice"})
 	require.NoError(t, err)
 	require.Equal(t, 4, insights.Total.WrapupRefusals)
 	unknown := h.NoteRefused(t.Context(), desktest.NewSID(), conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "six"}}, pending)
