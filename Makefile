@@ -15,7 +15,7 @@ TEST_TIMEOUT ?= 20m
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags='modernc.org/sqlite/lib=-race=false')
 WITHOUT_RACE := /(conversation|e2e|bench|chaos)(/|$$)
 
-.PHONY: help demo dev build test bench growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
+.PHONY: help demo dev build check test bench growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ build: ## build every package, and the programs into bin/
 	@for main in worker gateway starter bench; do \
 		if [ -d "$$main" ]; then echo "go build -o bin/$$main ./$$main" && go build -o "bin/$$main" "./$$main" || exit 1; fi; \
 	done
+
+check: bin/golangci-lint ## the fast lane: tests without a server, a browser or PostgreSQL, and linters of what differs from main
+	@tools/check/check.sh
 
 test: ## run every test; the first time builds the Temporal dev server, which takes minutes
 	@go test -count=1 -timeout $(TEST_TIMEOUT) -v -run '^TestBinary$$' ./internal/devserver

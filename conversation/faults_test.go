@@ -199,6 +199,9 @@ var faults = []struct {
 // TestWalkCatchesFaults introduces known faults one by one, and checks that the walk fails for each.
 func TestWalkCatchesFaults(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it walks once for each fault: make test runs it, make check does not")
+	}
 	goCommand, err := exec.LookPath("go")
 	require.NoError(t, err, "the faults are built with the go command: put it into PATH")
 	room, err := os.Getwd()

@@ -96,7 +96,7 @@ func (a attempt) String() string {
 func TestWalk(t *testing.T) {
 	t.Parallel()
 	tasks := 4
-	if underRaceDetector {
+	if underRaceDetector || testing.Short() {
 		tasks = 2
 	}
 	if n, err := strconv.Atoi(os.Getenv(walkTasksVariable)); err == nil {

@@ -19,9 +19,13 @@ func MayBeMissing(err error) bool {
 	return errors.Is(err, postgres.ErrMissing) && os.Getenv("CI") == ""
 }
 
-// Start starts a server that is stopped with the test. It skips the test if PostgreSQL may be missing.
+// Start starts a server that is stopped with the test. It skips the test if PostgreSQL may be missing, and in the fast
+// lane (go test -short).
 func Start(t testing.TB, options postgres.Options) *postgres.Server {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it needs PostgreSQL: make test runs it, make check does not")
+	}
 	server, err := postgres.Start(t.Context(), options)
 	if MayBeMissing(err) {
 		t.Skip(err)

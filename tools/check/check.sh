@@ -1,0 +1,19 @@
+#!/bin/sh
+# The fast lane before a commit: the tests that need no server, browser or PostgreSQL, with fewer cases of those that
+# try many, and the linters of the packages that differ from the main branch. `make test` and `make lint` do all.
+set -eu
+cd "$(dirname "$0")/../.."
+
+go test -short ./conversation/... ./activities/... ./workflows/... ./desk/... ./internal/sqldb/... ./internal/insights/... \
+	./internal/codec/... ./httpapi/... ./web/...
+
+base=$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD)
+# tools/ and its modules have no rules for linters.
+changed=$({
+	git diff --name-only --diff-filter=d "$base" -- '*.go'
+	git ls-files --others --exclude-standard -- '*.go'
+} | grep -v '^tools/' | xargs -r -n 1 dirname | sort -u | sed 's|^|./|')
+if [ -n "$changed" ]; then
+	# shellcheck disable=SC2086 # one argument for each package
+	bin/golangci-lint run $changed
+fi
