@@ -259,11 +259,11 @@ func workerName(which int) string  { return fmt.Sprintf("worker %d", which+1) }
 func gatewayName(which int) string { return fmt.Sprintf("gateway %d", which+1) }
 
 func (s *environment) startWorker(ctx context.Context, which int) error {
-	return s.start(ctx, workerName(which), s.workerProgram, "The worker runs")
+	return s.start(ctx, workerName(which), s.workerProgram, "worker started")
 }
 
 func (s *environment) startGateway(ctx context.Context, which int) error {
-	return s.start(ctx, gatewayName(which), s.gatewayProgram, "The gateway runs",
+	return s.start(ctx, gatewayName(which), s.gatewayProgram, "gateway started",
 		"BATON_HTTP="+s.gateways[which][len("http://"):], "BATON_WEBHOOK_ALLOW=127.0.0.0/8")
 }
 

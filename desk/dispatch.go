@@ -117,11 +117,11 @@ func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
 	for {
 		if place {
 			if err := d.Dispatch(ctx); err != nil && ctx.Err() == nil {
-				d.log.ErrorContext(ctx, "the dispatcher could not place tasks, and will try again", "error", err)
+				d.log.ErrorContext(ctx, "matching failed, retrying", "error", err)
 			}
 		}
 		if err := deliveries.start(ctx); err != nil && ctx.Err() == nil {
-			d.log.ErrorContext(ctx, "the dispatcher could not see what to deliver, and will try again", "error", err)
+			d.log.ErrorContext(ctx, "due deliveries not read, retrying", "error", err)
 		}
 		d.dispatchedAt.Store(time.Now().UnixNano())
 		select {
@@ -180,11 +180,11 @@ func (d *deliveries) deliver(ctx context.Context, item delivery) {
 	switch {
 	case errors.Is(err, ErrConversationGone):
 		if err := d.desk.lose(ctx, item.conversation); err != nil && ctx.Err() == nil {
-			d.desk.log.ErrorContext(ctx, "a conversation is gone, and could not be taken off the desk",
+			d.desk.log.ErrorContext(ctx, "conversation without workflow not closed",
 				"conversation", item.conversation, "error", err)
 		}
 	case err != nil && ctx.Err() == nil:
-		d.desk.log.WarnContext(ctx, "a conversation could not be told, and will be told again",
+		d.desk.log.WarnContext(ctx, "delivery to the conversation failed, retrying",
 			"conversation", item.conversation, "command", item.command.Name(), "attempt", item.attempts, "error", err)
 	}
 }

@@ -186,7 +186,7 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 	if err != nil || !released {
 		return false, err
 	}
-	d.log.ErrorContext(ctx, "A conversation's workflow has ended without its end being told: the conversation is closed at the desk, and its agents are free",
+	d.log.ErrorContext(ctx, "workflow ended without closing the conversation, closed at the desk",
 		"conversation", sid)
 	d.shown.tell(sid)
 	d.db.Notify(sid)

@@ -88,9 +88,9 @@ func (t *Tx) compareAll(ctx context.Context) error {
 
 // wentBack logs that the database is an older copy, and makes open conversations due for comparison.
 func (d *Desk) wentBack(ctx context.Context) {
-	d.log.ErrorContext(ctx, "The desk's database is an older copy: events have SIDs of a new epoch, and every open conversation is compared with its workflow")
+	d.log.ErrorContext(ctx, "desk database is an older copy, comparing every open conversation")
 	if err := d.CompareAll(ctx); err != nil {
-		d.log.WarnContext(ctx, "Open conversations are compared in their turn only", "error", err)
+		d.log.WarnContext(ctx, "open conversations not marked for comparison", "error", err)
 	}
 }
 

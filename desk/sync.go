@@ -47,7 +47,7 @@ func (d *Desk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.
 		d.log.ErrorContext(ctx, "SIDs of other conversations refused", "conversation", p.Conversation, "sids", foreign)
 	}
 	if lost > 0 {
-		d.log.ErrorContext(ctx, "The desk has lost events that the conversation had told it: an older file was put back, or the power was cut. Routing goes on.",
+		d.log.ErrorContext(ctx, "desk has lost events, routing continues",
 			"conversation", p.Conversation, "lost", lost)
 	}
 	d.shown.tell(p.Conversation)

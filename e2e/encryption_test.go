@@ -225,7 +225,7 @@ func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 	c.connect(t, keyRing(t, second, first))
 	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
 	waitFor(t, patience, "its worker's log names the key", func() bool {
-		return strings.Contains(one.stderr.String(), `"msg":"signal set aside: its key is missing"`) && strings.Contains(one.stderr.String(), `"key":"second"`)
+		return strings.Contains(one.stderr.String(), `"msg":"signal set aside, its key is missing"`) && strings.Contains(one.stderr.String(), `"key":"second"`)
 	})
 	c.connect(t, keyRing(t, first))
 	c.refused(t, sid, conversation.AcceptCommand{Agent: "bob"}, conversation.CodeNoReservation)

@@ -65,7 +65,7 @@ func launchGateway(t *testing.T, name string, environment []string) *gateway {
 				Msg string `json:"msg"`
 				URL string `json:"url"`
 			}
-			if json.Unmarshal([]byte(line), &logged) == nil && logged.Msg == "The gateway runs" {
+			if json.Unmarshal([]byte(line), &logged) == nil && logged.Msg == "gateway started" {
 				g.url = logged.URL
 			}
 		}

@@ -51,7 +51,7 @@ func (f *front) startAgain(t *testing.T) *process {
 			"BATON_HTTP="+strings.TrimPrefix(f.gateway.url, "http://"), "BATON_WEBHOOK_ALLOW=127.0.0.0/8"))
 	waitFor(t, patience, "the gateway serves", func() bool {
 		require.True(t, g.runs(), "the gateway has ended: %s", g.stderr.tail())
-		return strings.Contains(g.stderr.String(), "The gateway runs")
+		return strings.Contains(g.stderr.String(), "gateway started")
 	})
 	return g
 }

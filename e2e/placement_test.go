@@ -149,7 +149,7 @@ func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
 	claim, err := c.desk.Claim(t.Context(), sid, "bob")
 	require.NoError(t, err)
 	waitFor(t, patience, "a delivery that fails", func() bool {
-		return strings.Contains(worker.stderr.String(), "could not be told, and will be told again")
+		return strings.Contains(worker.stderr.String(), "delivery to the conversation failed")
 	})
 	worker.kill()
 	c.startServer(t)

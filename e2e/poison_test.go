@@ -86,5 +86,5 @@ func TestPoisonHoldsNothingUp(t *testing.T) {
 		return !shown.Open
 	})
 	requireLoadsCounted(t, c)
-	require.Contains(t, w.stderr.String(), "workflow has ended without its end being told")
+	require.Contains(t, w.stderr.String(), "workflow ended without closing the conversation")
 }

@@ -114,7 +114,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	// At rest, most connections of the pools are idle: whatever takes one of them meets the silence.
 	requireAgreement(t, f.centre, before...)
 	waitFor(t, patience, "the webhooks of before", func() bool { return r.wasToldAll(f.centre, before...) })
-	probes := map[string]string{"worker": worker.says(t, "The worker runs", "metrics"), "gateway": f.gateway.url}
+	probes := map[string]string{"worker": worker.says(t, "worker started", "metrics"), "gateway": f.gateway.url}
 	bothReady := func() bool {
 		for _, address := range probes {
 			if status, _ := answers(t, address+"/readyz"); status != http.StatusOK {

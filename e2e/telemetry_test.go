@@ -167,8 +167,8 @@ func openObserved(t *testing.T) *observed {
 		"BATON_WEBHOOK_ALLOW=127.0.0.1")
 	o.worker = launch(t, "worker", have(t, workerProgram), tell)
 	o.gateway = launchGateway(t, "gateway", tell)
-	o.gatewayTold = o.gateway.says(t, "The gateway runs", "metrics")
-	o.workerTold = o.worker.says(t, "The worker runs", "metrics")
+	o.gatewayTold = o.gateway.says(t, "gateway started", "metrics")
+	o.workerTold = o.worker.says(t, "worker started", "metrics")
 	var err error
 	o.account, err = o.desk.Account(in(t, patience))
 	require.NoError(t, err)
@@ -263,7 +263,7 @@ func (o *observed) tellsOneTrace(t *testing.T) {
 
 	var line map[string]any
 	waitFor(t, patience, "the gateway logs the request", func() bool {
-		for _, l := range o.gateway.lines("Request") {
+		for _, l := range o.gateway.lines("request") {
 			if l["trace_id"] == traceID {
 				line = l
 			}

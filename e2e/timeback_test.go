@@ -128,9 +128,9 @@ func TestAConversationThatIsReset(t *testing.T) {
 	requireLoadsCounted(t, c)
 	c.refused(t, ended, conversation.EndCommand{Agent: "alice"}, conversation.CodeConversationClosed)
 	c.refused(t, "CH"+i32("0"), conversation.EndCommand{Agent: "alice"}, conversation.CodeUnknownConversation)
-	require.Contains(t, w.stderr.String(), "workflow has ended without its end being told")
-	require.Contains(t, w.stderr.String(), "whose time went back")
-	_, metrics := answers(t, w.says(t, "The worker runs", "metrics")+"/metrics")
+	require.Contains(t, w.stderr.String(), "workflow ended without closing the conversation")
+	require.Contains(t, w.stderr.String(), "desk is ahead of the conversation")
+	_, metrics := answers(t, w.says(t, "worker started", "metrics")+"/metrics")
 	require.Contains(t, metrics, `baton_conversations_repaired_total{outcome="released"} 1`+"\n")
 }
 
@@ -190,7 +190,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 		require.NoError(t, err)
 		return !shown.Open
 	})
-	require.Contains(t, w.stderr.String(), "whose time went back")
+	require.Contains(t, w.stderr.String(), "desk is ahead of the conversation")
 	c.do(t, transferred, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
 	agreeSoon(t, c, transferred)

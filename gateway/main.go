@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	p.Logger.Info("The gateway runs", "url", g.URL, "database", p.Database, "metrics", p.Telemetry.URL)
+	p.Logger.Info("gateway started", "url", g.URL, "database", p.Database, "metrics", p.Telemetry.URL)
 	<-ctx.Done()
 	return g.Stop(ctx)
 }

@@ -104,7 +104,7 @@ func (l *live) run(ctx context.Context) error {
 			err = l.lookAtWaits(ctx)
 		}
 		if err != nil && ctx.Err() == nil && !failing {
-			l.log.WarnContext(ctx, "Pages are not told of changes for now: the desk can't be read", "error", err)
+			l.log.WarnContext(ctx, "event log not read, page updates are delayed", "error", err)
 		}
 		failing = err != nil
 		pause(ctx, lookEvery-time.Since(began), nil)

@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	p.Logger.Info("The worker runs", "database", p.Database, "metrics", p.Telemetry.URL, "build", deployment.BuildID, "deployment", deployment.Name)
+	p.Logger.Info("worker started", "database", p.Database, "metrics", p.Telemetry.URL, "build", deployment.BuildID, "deployment", deployment.Name)
 	<-ctx.Done()
 	w.Stop()
 	return nil

@@ -190,7 +190,7 @@ func (r *run) stepBeyond(ctx workflow.Context, t *inFlightBatch, ack conversatio
 	p.events = left(p.events, min(ack.Known, t.events))
 	r.record.StepBeyond(ack, p.events)
 	r.showWhole()
-	r.log(ctx).Warn("The desk is ahead of the conversation, whose time went back: it is shown all there is",
+	r.log(ctx).Warn("desk is ahead of the conversation, sending the whole state",
 		"revision", t.revision, "desk", ack.Revision)
 }
 
@@ -224,7 +224,7 @@ func (r *run) deskFollows(ctx workflow.Context) bool {
 	}, func() bool { return !full() })
 	p.behind = err != nil || !caughtUp
 	if p.behind {
-		r.log(ctx).Warn("The desk is too far behind", "untold", len(p.events), "error", err)
+		r.log(ctx).Warn("desk is too far behind", "untold", len(p.events), "error", err)
 	}
 	return !p.behind
 }
@@ -264,13 +264,13 @@ func (r *run) notSynced(ctx workflow.Context, t *inFlightBatch, failure error) e
 	p := &r.project
 	p.due = true
 	if !p.unreachable {
-		r.log(ctx).Warn("The desk has not answered in time", "revision", t.revision, "error", failure)
+		r.log(ctx).Warn("sync timed out", "revision", t.revision, "error", failure)
 		p.unreachable = true
 		p.turn()
 		return nil
 	}
 	// Retries have no limit: only an operator, or a worker that does not know the activity, ends them.
-	r.log(ctx).Error("The desk was not told", "revision", t.revision, "error", failure)
+	r.log(ctx).Error("sync failed", "revision", t.revision, "error", failure)
 	return workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"}).Get(ctx, nil)
 }
 

@@ -188,7 +188,7 @@ func (r *run) setAside(ctx workflow.Context, a arrival) {
 	}
 	r.aside = append(r.aside, s)
 	countSetAside(ctx, a.name)
-	r.log(ctx).Warn("signal set aside: its key is missing", "signal", a.name, "key", s.key())
+	r.log(ctx).Warn("signal set aside, its key is missing", "signal", a.name, "key", s.key())
 }
 
 // trySealed tries again, from time to time, to read the signals that were set aside. It refuses those that no

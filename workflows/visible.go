@@ -62,7 +62,7 @@ func (r *run) writeSearchable(ctx workflow.Context) {
 		return
 	}
 	if err := workflow.UpsertTypedSearchAttributes(ctx, now.updates(r.shown)...); err != nil {
-		r.log(ctx).Error("The search attributes were not changed", "error", err)
+		r.log(ctx).Error("search attributes not updated", "error", err)
 	}
 	r.shown = now
 }

@@ -116,11 +116,11 @@ func (s *Sender) Run(ctx context.Context) error {
 	for {
 		if queue {
 			if err := s.desk.QueueWebhooks(ctx); err != nil && ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "webhooks could not be queued, which will be tried again", "error", err)
+				s.log.ErrorContext(ctx, "webhooks not queued, retrying", "error", err)
 			}
 		}
 		if err := s.start(ctx, &underWay); err != nil && ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "the desk could not say which webhooks are due, and will be asked again", "error", err)
+			s.log.ErrorContext(ctx, "due webhooks not read, retrying", "error", err)
 		}
 		s.moves()
 		select {
@@ -190,7 +190,7 @@ func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webho
 	if failure == "" {
 		s.observe("delivered", took)
 		if err := s.desk.WebhookDelivered(ctx, w.Position); err != nil {
-			log.ErrorContext(ctx, "a webhook was delivered, which could not be recorded: it will be sent again", "error", err)
+			log.ErrorContext(ctx, "delivered webhook not recorded, it will be sent again", "error", err)
 		}
 		return
 	}
@@ -199,11 +199,11 @@ func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webho
 	s.observe(map[bool]string{false: "failed", true: "dead"}[dead], took)
 	switch {
 	case err != nil:
-		log.ErrorContext(ctx, "a webhook failed, which could not be recorded: it will be sent again", "failure", failure, "error", err)
+		log.ErrorContext(ctx, "failed webhook not recorded, it will be sent again", "failure", failure, "error", err)
 	case dead:
-		log.ErrorContext(ctx, "a webhook has failed for a day and is given up, until somebody has it delivered again", "failure", failure)
+		log.ErrorContext(ctx, "webhook failed for a day, given up", "failure", failure)
 	default:
-		log.WarnContext(ctx, "a webhook failed, and will be sent again", "failure", failure)
+		log.WarnContext(ctx, "webhook failed, retrying", "failure", failure)
 	}
 }
 
@@ -212,7 +212,7 @@ func (s *Sender) send(ctx context.Context, account desk.Account, e desk.LoggedEv
 	f, err := s.form(ctx, account, e)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "a webhook could not be put together", "event", e.SID(), "error", err)
+			s.log.ErrorContext(ctx, "webhook not built", "event", e.SID(), "error", err)
 		}
 		return "the desk could not be asked what the event is about"
 	}

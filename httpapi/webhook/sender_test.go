@@ -39,7 +39,7 @@ func TestOrderOutlivesAFailure(t *testing.T) {
 	th := h.start("support").do(conversation.CloseCommand{})
 	h.send()
 	for attempts := 1; attempts <= 3; attempts++ {
-		eventually(t, func() bool { return strings.Count(h.log.String(), "will be sent again") == attempts }, "the failure is recorded")
+		eventually(t, func() bool { return strings.Count(h.log.String(), "webhook failed, retrying") == attempts }, "the failure is recorded")
 		require.Len(t, rec.notices(), attempts, "nothing overtakes what failed")
 		h.advance(time.Duration(1<<(attempts-1)) * time.Second)
 	}
@@ -181,7 +181,7 @@ func TestGivenUpAndDeliveredAgain(t *testing.T) {
 	h.callback(rec.URL)
 	th := h.start("support")
 	h.send()
-	eventually(t, func() bool { return strings.Contains(h.log.String(), "will be sent again") }, "it fails")
+	eventually(t, func() bool { return strings.Contains(h.log.String(), "webhook failed, retrying") }, "it fails")
 	h.advance(24 * time.Hour)
 	eventually(t, func() bool { return h.pending() == 0 }, "it is given up, and the next is delivered")
 	require.Contains(t, h.log.String(), "given up")

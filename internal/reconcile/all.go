@@ -104,7 +104,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	listing.Go(func() { // concurrently, because it lists all of them
 		_ = ticking(ctx, listsEvery/10, func() {
 			if err := r.listed(ctx); err != nil && ctx.Err() == nil {
-				r.log.WarnContext(ctx, "Running conversations could not be compared with the desk, and will be", "error", err)
+				r.log.WarnContext(ctx, "running conversations not compared, retrying", "error", err)
 			}
 		})
 	})
@@ -134,7 +134,7 @@ func (r *Reconciler) some(ctx context.Context) bool {
 	sids, err := r.desk.TakeToCompare(ctx, every, taken)
 	if err != nil {
 		if ctx.Err() == nil {
-			r.log.WarnContext(ctx, "Conversations could not be compared with the desk, and will be", "error", err)
+			r.log.WarnContext(ctx, "conversations not compared, retrying", "error", err)
 		}
 		return false
 	}

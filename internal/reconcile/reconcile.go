@@ -199,7 +199,7 @@ func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.S
 	if _, err := r.desk.Sync(ctx, snapshot); err != nil {
 		return "", fmt.Errorf("show the desk the end of conversation %s: %w", sid, err)
 	}
-	r.log.ErrorContext(ctx, "The desk had not been told the end of a conversation: it is closed there now", "conversation", sid)
+	r.log.ErrorContext(ctx, "closed conversation was open at the desk, closed there", "conversation", sid)
 	return Ended, nil
 }
 
@@ -241,10 +241,10 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 		return "", err
 	}
 	if !agrees {
-		r.log.ErrorContext(ctx, "The desk does not show a conversation as it is, which was asked to show itself", "conversation", sid)
+		r.log.ErrorContext(ctx, "conversation differs from the desk, asked it to send its state", "conversation", sid)
 		return Differs, nil
 	}
-	r.log.ErrorContext(ctx, "The desk did not show a conversation as it is, and does now: it, or the desk, had been put back in time", "conversation", sid)
+	r.log.ErrorContext(ctx, "conversation differed from the desk, repaired", "conversation", sid)
 	return Resynced, nil
 }
 
@@ -276,9 +276,9 @@ func (r *Reconciler) wentBack(ctx context.Context) {
 	if known {
 		return
 	}
-	r.log.ErrorContext(ctx, "Temporal's database is an older copy: every open conversation is compared with the desk")
+	r.log.ErrorContext(ctx, "Temporal database is an older copy, comparing every open conversation")
 	if err := r.desk.CompareAll(ctx); err != nil {
-		r.log.WarnContext(ctx, "Open conversations are compared in their turn only", "error", err)
+		r.log.WarnContext(ctx, "open conversations not marked for comparison", "error", err)
 	}
 }
 

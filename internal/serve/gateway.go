@@ -134,18 +134,18 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
 	g.running.Go(func() {
 		if err := g.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			o.Logger.Error("HTTP is no longer served", "error", err)
+			o.Logger.Error("HTTP server ended", "error", err)
 		}
 	})
 	g.running.Go(func() {
 		if err := pages.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			o.Logger.Error("Pages are no longer told of changes", "error", err)
+			o.Logger.Error("page updates ended", "error", err)
 		}
 	})
 	sender := webhook.New(d, webhook.Options{Allow: allowed, AllowRedirects: o.WebhookRedirects, Logger: o.Logger, Observe: o.Telemetry.Webhook})
 	g.running.Go(func() {
 		if err := sender.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			o.Logger.Error("Webhooks are no longer sent", "error", err)
+			o.Logger.Error("webhook sender ended", "error", err)
 		}
 	})
 	needBoth(g.health, c, d)

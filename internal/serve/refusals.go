@@ -47,7 +47,7 @@ func (r *refusals) take(sid string, command conversation.Command, refusal error)
 	select {
 	case r.queue <- refused{sid, command, refusal}:
 	default:
-		r.log.Error("refused accept not counted: too many wait for the desk", "conversation", sid)
+		r.log.Error("refused accept not counted, too many are pending", "conversation", sid)
 	}
 }
 

@@ -74,7 +74,7 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	}
 	health := o.Telemetry.Health
 	options.OnFatalError = func(err error) {
-		o.Logger.Error("The worker has ended, and carries no conversation any more: start it again", "error", err)
+		o.Logger.Error("worker ended", "error", err)
 		health.End("worker")
 	}
 	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options), health: health}
@@ -91,12 +91,12 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	compared := newReconciler(conversations, d, o.Logger, o.Telemetry)
 	w.dispatcher.Go(func() {
 		if err := compared.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			o.Logger.Error("Conversations are no longer compared with the desk", "error", err)
+			o.Logger.Error("comparison with the desk ended", "error", err)
 		}
 	})
 	w.dispatcher.Go(func() {
 		if err := d.RunDispatcher(ctx, courier{conversations, compared}); err != nil && !errors.Is(err, context.Canceled) {
-			o.Logger.Error("The dispatcher has ended: waiting tasks are not placed", "error", err)
+			o.Logger.Error("dispatcher ended", "error", err)
 		}
 	})
 	needBoth(health, c, d)
@@ -174,7 +174,7 @@ func (c conversations) settled(ctx context.Context, sid string, refused error) e
 		_, err = c.compared.One(ctx, sid)
 	}
 	if err != nil {
-		c.log.WarnContext(ctx, "A conversation that does not run could not be closed at the desk, and will be", "conversation", sid, "error", err)
+		c.log.WarnContext(ctx, "conversation without workflow not closed at the desk, retrying", "conversation", sid, "error", err)
 	}
 	if shown.Known && conversation.CodeOf(refused) == conversation.CodeUnknownConversation {
 		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "the conversation %s is closed: start another", sid)

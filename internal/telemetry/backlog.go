@@ -112,7 +112,7 @@ func (b *backlog) read() (desk.Backlog, bool) {
 	defer cancel()
 	now, err := b.desk.Backlog(ctx)
 	if err != nil && b.up {
-		b.log.WarnContext(ctx, "The desk can't be read, and nothing is told of it until it can", "error", err)
+		b.log.WarnContext(ctx, "backlog not read, its metrics are missing", "error", err)
 	}
 	b.last, b.lastAt, b.up = now, time.Now(), err == nil
 	return b.last, b.up

@@ -143,9 +143,9 @@ func (h *Health) ask(ctx context.Context) {
 		}
 		switch before := h.last[name]; {
 		case how[name] == partAway && before != partAway:
-			h.log.WarnContext(ctx, "Not ready: a part doesn't answer", "part", name, "error", errs[i])
+			h.log.WarnContext(ctx, "not ready", "part", name, "error", errs[i])
 		case how[name] == partOK && before == partAway:
-			h.log.InfoContext(ctx, "A part answers again", "part", name)
+			h.log.InfoContext(ctx, "part is ready again", "part", name)
 		}
 	}
 	h.last, h.askedAt = how, time.Now()

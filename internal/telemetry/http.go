@@ -146,7 +146,7 @@ func (a answered) log(ctx context.Context, log *slog.Logger) {
 	if a.client != "" {
 		attributes = append(attributes, slog.String("client", a.client))
 	}
-	log.LogAttrs(ctx, level, "Request", append(attributes, a.sids...)...)
+	log.LogAttrs(ctx, level, "request", append(attributes, a.sids...)...)
 }
 
 // routeOf returns the method and the pattern of the route that handled the request, as set by the muxes.

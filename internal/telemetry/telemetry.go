@@ -68,7 +68,7 @@ func Quiet(log *slog.Logger) *Telemetry {
 // it with [Telemetry.Stop].
 func Start(ctx context.Context, o Options) (_ *Telemetry, err error) {
 	t := Quiet(o.Logger)
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { o.Logger.Warn("Telemetry could not be sent", "error", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { o.Logger.Warn("telemetry not sent", "error", err) }))
 	if o.Traces {
 		if t.spans, err = newTracerProvider(ctx, o); err != nil {
 			return nil, err
@@ -125,7 +125,7 @@ func (t *Telemetry) serve(ctx context.Context, address string) error {
 	go func() {
 		defer close(t.served)
 		if err := t.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			t.log.Error("Metrics are no longer served", "error", err)
+			t.log.Error("metrics server ended", "error", err)
 		}
 	}()
 	return nil
@@ -152,7 +152,7 @@ func (t *Telemetry) Stop(ctx context.Context) error {
 	}
 	if t.spans != nil {
 		if err := t.spans.Shutdown(ctx); err != nil { // an unavailable collector is not a failure of the process
-			t.log.WarnContext(ctx, "The last spans could not be sent", "error", err)
+			t.log.WarnContext(ctx, "last spans not sent", "error", err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -177,7 +177,7 @@ func (t *Telemetry) Temporal() client.MetricsHandler {
 	}
 	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
 		Meter: t.meters.Meter(tracerName), UseMonotonicCounters: true,
-		OnError: func(err error) { t.log.Warn("A metric of Temporal's can't be kept", "error", err) },
+		OnError: func(err error) { t.log.Warn("Temporal metric not recorded", "error", err) },
 	})
 }
 
