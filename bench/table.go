@@ -18,7 +18,7 @@ func (r *report) print(out io.Writer) {
 	printFigures(out, "One client, commands back to back", "p50 by (b)\tp50 by (a)", r.Unpaced)
 	printFigures(out, fmt.Sprintf("%d clients in a closed loop, a workflow each", r.Clients), "rate by (b)\trate by (a)", r.Many)
 
-	table := newTable(out, "What a conversation costs besides")
+	table := newTable(out, "Other costs of a conversation")
 	fmt.Fprintf(table, "history of a paced transfer, accept and wrapup\t%.1f events\t%.1f kB\n", r.Cycle.Events, r.Cycle.Bytes/1000)
 	fmt.Fprintf(table, "history of a command refused in the validator\t%d events\tanswered in %.2f ms (p50)\n", r.Cycle.RefusedEvents, r.Cycle.RefusedP50)
 	fmt.Fprintf(table, "from a transfer to a queue until reserved\tp50 %.1f ms\tp90 %.1f ms\n", r.Queue.P50, r.Queue.P90)

@@ -93,7 +93,7 @@ func (t *talk) reserved(ctx context.Context) (string, error) {
 			return agent, nil
 		}
 		if err := pause(ctx, reservedPoll); err != nil {
-			return "", fmt.Errorf("wait until conversation %s is reserved for somebody: %w", t.sid, err)
+			return "", fmt.Errorf("wait until conversation %s is reserved: %w", t.sid, err)
 		}
 	}
 }

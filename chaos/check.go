@@ -135,7 +135,7 @@ func (v *evidence) starts() row {
 	}
 	for _, sid := range v.shown {
 		if !begun[sid] {
-			r.double("conversation %s is at the desk, and nobody was told that it was begun", sid)
+			r.double("conversation %s is at the desk, but no caller got an answer that it began", sid)
 		}
 	}
 	return r
@@ -355,7 +355,7 @@ func (v *evidence) messages() row {
 	}
 	for sid, left := range texts {
 		for text := range left {
-			r.double("%q is stored in %s, and nobody has said it", text, sid)
+			r.double("%q is stored in %s, but nothing like it was sent", text, sid)
 		}
 	}
 	v.messageOrder(&r, said)

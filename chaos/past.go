@@ -162,7 +162,7 @@ func (p *past) settle(g group, ends func(by string) bool) error {
 			return e.Name == conversation.EventTaskCanceled && e.Reason == string(conversation.ReasonTaskTimeout)
 		})
 		if !timedOut && !ends(g.by) {
-			err = fmt.Errorf("I3 is broken: nobody has %s after event %d, and %q didn't mean to end it",
+			err = fmt.Errorf("I3 is broken: no agent has %s after event %d, and %q was not meant to end it",
 				p.now.Conversation, g.events[len(g.events)-1].Number, g.by)
 		}
 		p.over = true

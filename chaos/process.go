@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/internal/child"
 )
 
-// faultWords are what no process may print, whatever fault hits it: a data race, a panic, and a potential deadlock.
+// faultWords are what no process may print, in any fault: a data race, a panic, and a potential deadlock.
 // The SDK's report of a workflow that is not deterministic (TMPRL1100) is not among them: a query that a conversation
 // has overtaken causes it too. The histories tell whether a workflow task failed.
 var faultWords = []string{"WARNING: DATA RACE", "panic:", "Potential deadlock detected"}

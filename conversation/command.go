@@ -58,7 +58,7 @@ func (n CommandName) Description() string {
 	case CommandEnd:
 		return "Ends the agent's turn: their task goes to wrapup, and the customer's side is over."
 	case CommandCancel:
-		return "Takes back a transfer that nobody has accepted yet."
+		return "Cancels a transfer that is not accepted yet."
 	case CommandMove:
 		return "Sends a waiting task to another queue or agent."
 	case CommandClose:

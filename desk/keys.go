@@ -52,7 +52,7 @@ type Key struct {
 	LastUsedAt time.Time `json:"last_used_at,omitzero"`
 }
 
-// ErrCredentials is the error for wrong credentials, whatever is wrong with them.
+// ErrCredentials is the error for wrong credentials of any kind.
 var ErrCredentials = errors.New("the credentials are wrong")
 
 // AddKey adds an API key and returns its secret, which cannot be read again. Refusals: invalid_payload,

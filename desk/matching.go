@@ -49,8 +49,8 @@ type line struct {
 	ahead   []waitingTask
 	skipped int
 	all     bool
-	// nobody is set when no member of the queue has capacity left.
-	nobody bool
+	// full is set when no member of the queue has capacity left.
+	full bool
 }
 
 // lookAhead is how many waiting tasks are read at a time.
@@ -123,7 +123,7 @@ func (m *matching) placeLines(ctx context.Context) error {
 		// Either no agent is free for the line, or the free agents already have this conversation or have just
 		// declined the task. Such agents are few, so the number of waiting tasks does not matter.
 		best.skipped++
-		if best.nobody {
+		if best.full {
 			m.lines = slices.DeleteFunc(m.lines, func(l *line) bool { return l == best })
 		}
 	}
@@ -175,7 +175,7 @@ func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (str
 		return agent, found, err
 	}
 	free, err := m.anybodyFree(ctx, l)
-	l.nobody = err == nil && !free
+	l.full = err == nil && !free
 	return "", false, err
 }
 

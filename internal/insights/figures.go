@@ -139,7 +139,7 @@ var measured = func() (all [measures]counted) {
 		func(f *Figures) *int { return &f.Conversations }, nil,
 	}
 	all[measureTransferred] = counted{
-		"transferred", "Transferred", "Those of these conversations that were transferred at least once, whatever became of it.",
+		"transferred", "Transferred", "Those of these conversations that were transferred at least once, with any outcome.",
 		func(f *Figures) *int { return &f.Transferred }, nil,
 	}
 	all[measureHops] = counted{

@@ -17,10 +17,10 @@ const (
 	writable  fs.FileMode = 0o022
 )
 
-// besides are the suffixes of the files that SQLite keeps next to a database. New ones get the database's mode.
-var besides = []string{"", "-wal", "-shm", "-journal"}
+// suffixes are those of the files that SQLite keeps next to a database. New ones get the database's mode.
+var suffixes = []string{"", "-wal", "-shm", "-journal"}
 
-// Database creates an empty SQLite database if it is missing, with access for this user only, whatever the umask
+// Database creates an empty SQLite database if it is missing, with access for this user only, independent of the umask
 // is. It removes other users' access to an existing database and to the files next to it, and returns the files
 // that it changed. It refuses a folder in which other users could replace the files.
 func Database(path string) (narrowed []string, err error) {
@@ -49,7 +49,7 @@ func Existing(path string) (narrowed []string, err error) {
 		}
 		path = target // SQLite keeps its other files next to the target of the link
 	}
-	for _, suffix := range besides {
+	for _, suffix := range suffixes {
 		changed, err := narrow(path + suffix)
 		if err != nil {
 			return nil, err

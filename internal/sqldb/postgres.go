@@ -296,7 +296,7 @@ func postgresSentence(name string, err error) error {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch failure.Code {
 		case "28P01", "28000":
-			return fmt.Errorf("%s lets nobody in with this user and password: correct them in its URL, or in PGPASSWORD: %w", name, err)
+			return fmt.Errorf("%s refuses this user and password: correct them in its URL, or in PGPASSWORD: %w", name, err)
 		case "3D000":
 			return fmt.Errorf(`%s doesn't exist: create it first, as with CREATE DATABASE: %w`, name, err)
 		case "42501":

@@ -22,9 +22,9 @@ const (
 // Metrics that are read from the desk. All watched processes report the same values: use the maximum, not the sum.
 var (
 	deskUp = prometheus.NewDesc("baton_desk_up",
-		"1 while the desk answers; while it is 0, nothing is told of the desk.", nil, nil)
+		"1 while the desk answers; while it is 0, there are no other metrics of the desk.", nil, nil)
 	tasksWaiting = prometheus.NewDesc("baton_tasks_waiting",
-		"Tasks that wait in a queue and are offered to nobody.", []string{"queue", "channel"}, nil)
+		"Tasks that wait in a queue and are not offered to an agent.", []string{"queue", "channel"}, nil)
 	tasksOldest = prometheus.NewDesc("baton_tasks_waiting_oldest_seconds",
 		"For how long the task has waited that entered the queue first.", []string{"queue", "channel"}, nil)
 	directWaiting = prometheus.NewDesc("baton_tasks_waiting_for_agent",
@@ -42,7 +42,7 @@ var (
 	webhooksUnqueued = prometheus.NewDesc("baton_webhooks_unqueued",
 		"Positions of the feed that no gateway has looked at yet for webhooks.", nil, nil)
 	webhooksDead = prometheus.NewDesc("baton_webhooks_dead",
-		"Webhooks that were given up after a day, until somebody has them delivered again.", nil, nil)
+		"Webhooks that were given up after a day and not delivered again yet.", nil, nil)
 	conversationsOpen = prometheus.NewDesc("baton_conversations_open",
 		"Conversations that aren't closed, by status.", []string{"status"}, nil)
 )

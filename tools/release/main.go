@@ -136,7 +136,7 @@ func (r release) lay(ctx context.Context, platform, folder string) error {
 	if err != nil {
 		return fmt.Errorf("find the folder: %w", err)
 	}
-	// These variables can change the bytes of a program, so they are fixed, whatever the environment contains.
+	// These variables can change the bytes of a program, so they are fixed, and do not come from the environment.
 	environment := []string{
 		"GOOS=" + system, "GOARCH=" + architecture, "CGO_ENABLED=0", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFLAGS=", "GOWORK=off",
 	}
