@@ -15,7 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi"
 )
 
 // places are the SIDs that paths are filled with, by their names in docs/http.md.

@@ -2,8 +2,8 @@
 // that defines such names has a test that compares them with its testdata/contract.txt. Only tests use this
 // package.
 //
-// Two kinds of names are pinned elsewhere. The names of the HTTP API are in httpapi/openapi.json, which `make
-// drift` compares with the routes. The names of tables and columns are in desk/migrations.
+// Two kinds of names are pinned elsewhere. The names of the HTTP API are in internal/httpapi/openapi.json, which
+// `make drift` compares with the routes. The names of tables and columns are in desk/migrations.
 //
 // Must not import: other packages of Baton.
 package contract

@@ -3,8 +3,8 @@ package serve
 import (
 	"net/http"
 
-	"github.com/baton-transfers/baton/httpapi"
 	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/web"
 )

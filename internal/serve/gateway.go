@@ -18,11 +18,11 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/httpapi"
-	"github.com/baton-transfers/baton/httpapi/webhook"
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/forwarded"
+	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/webhook"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/web"
 	"github.com/baton-transfers/baton/web/identity"

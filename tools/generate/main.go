@@ -1,7 +1,7 @@
 // Command generate writes the files that are generated from the code: the contract's JSON Schema
 // (docs/messages.schema.json), the state diagrams in docs/architecture.md, and, from the routes, the HTTP API's
-// OpenAPI document (httpapi/openapi.json) and the table in docs/http.md. `make drift` fails if a file differs from
-// what it writes. It is a separate module so that the main module does not depend on schema libraries.
+// OpenAPI document (internal/httpapi/openapi.json) and the table in docs/http.md. `make drift` fails if a file differs
+// from what it writes. It is a separate module so that the main module does not depend on schema libraries.
 package main
 
 import (

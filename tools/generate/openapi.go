@@ -16,10 +16,10 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"github.com/baton-transfers/baton/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi"
 )
 
-// describeAPI writes httpapi/openapi.json, and the table of calls in docs/http.md.
+// describeAPI writes internal/httpapi/openapi.json, and the table of calls in docs/http.md.
 func describeAPI(root string) error {
 	document := &openapi3.T{
 		OpenAPI: "3.0.3",
@@ -51,7 +51,7 @@ func describeAPI(root string) error {
 	if err != nil {
 		return fmt.Errorf("encode the description of the API: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "httpapi", "openapi.json"), append(encoded, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "internal", "httpapi", "openapi.json"), append(encoded, '\n'), 0o644); err != nil {
 		return err
 	}
 	return replaceBetween(filepath.Join(root, "docs", "http.md"), "calls", tableOfCalls())

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi"
 )
 
 // TestSecurityLog checks the log lines of refused requests and of exports: they name the key, and contain no

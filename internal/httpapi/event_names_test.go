@@ -14,7 +14,7 @@ import (
 // TestEventNamesAreDocumented compares the names that EventsFilter takes with those that docs/http.md lists.
 func TestEventNamesAreDocumented(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/http.md")
+	page, err := os.ReadFile("../../docs/http.md")
 	require.NoError(t, err)
 	_, section, found := strings.Cut(string(page), "\n### Names of events\n")
 	require.True(t, found)

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/httpapi"
 	"github.com/baton-transfers/baton/internal/forwarded"
+	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/limit"
 )
 

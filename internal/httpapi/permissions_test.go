@@ -20,7 +20,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi"
 )
 
 // Texts that people write in these tests. They must not appear in the log.

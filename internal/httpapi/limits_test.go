@@ -13,7 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi"
 )
 
 // How many requests pass a limit depends on their pace. Regardless of it, the first requests pass, not all of them

@@ -167,7 +167,7 @@ func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 
 // startSpan begins the trace of a delivery. It is a trace of its own, because the event may be days old.
 func startSpan(ctx context.Context, w desk.Webhook) (context.Context, trace.Span) {
-	return otel.Tracer("github.com/baton-transfers/baton/httpapi/webhook").Start(ctx, "Webhook:"+string(w.Event.Name), //nolint:spancheck // the caller ends it
+	return otel.Tracer("github.com/baton-transfers/baton/internal/httpapi/webhook").Start(ctx, "Webhook:"+string(w.Event.Name), //nolint:spancheck // the caller ends it
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 			attribute.String("baton.event", w.Event.SID()), attribute.String("baton.conversation", w.Event.Conversation),
 			attribute.String("baton.task", w.Event.Task), attribute.String("baton.transfer", w.Event.Transfer),

@@ -12,7 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/httpapi/webhook"
+	"github.com/baton-transfers/baton/internal/httpapi/webhook"
 )
 
 func eventRoutes() []route {

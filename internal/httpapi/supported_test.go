@@ -20,7 +20,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi"
 )
 
 // onlyValues holds the values of refused parameters that describe what Baton does in any case.
@@ -125,7 +125,7 @@ func documentedParameters(t *testing.T) map[string][]string {
 	}
 	found := map[string][]string{}
 	for _, product := range []string{"flex", "taskrouter", "conversations"} {
-		content, err := os.ReadFile(filepath.Join("..", "..", "shared", "specs", "twilio_"+product+"_v1.json"))
+		content, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "specs", "twilio_"+product+"_v1.json"))
 		if errors.Is(err, fs.ErrNotExist) {
 			t.Skip("Twilio's documents are not here")
 		}
