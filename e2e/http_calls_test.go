@@ -16,6 +16,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // places are the SIDs that paths are filled with, by their names in docs/http.md.
@@ -202,7 +203,7 @@ func workflowAdded(a *api) places {
 }
 
 // exampleOf returns a correct call of a route.
-func exampleOf(r httpapi.Route) example {
+func exampleOf(r rest.Route) example {
 	e := examples[r.Method+" "+r.Path]
 	if e.at == nil {
 		e.at = (*api).transferred
@@ -213,13 +214,13 @@ func exampleOf(r httpapi.Route) example {
 var placeholder = regexp.MustCompile(`\{(\w+)\}`)
 
 // address is a route's address with the places filled in.
-func address(r httpapi.Route, p places) string {
-	host := map[string]string{"TaskRouter": taskRouterHost, "Flex": flexHost, "Conversations": conversationsHost}[r.Product]
+func address(r rest.Route, p places) string {
+	host := map[rest.Product]string{rest.ProductTaskRouter: taskRouterHost, rest.ProductFlex: flexHost, rest.ProductConversations: conversationsHost}[r.Product]
 	return host + placeholder.ReplaceAllStringFunc(r.Path, func(name string) string { return url.PathEscape(p[strings.Trim(name, "{}")]) })
 }
 
 // asks calls a route. For a request that is not a POST, the body is its query.
-func (a *api) asks(r httpapi.Route, p places, body any, headers ...string) reply {
+func (a *api) asks(r rest.Route, p places, body any, headers ...string) reply {
 	a.t.Helper()
 	to := address(r, p)
 	if query, isForm := body.(url.Values); isForm && r.Method != http.MethodPost {
@@ -251,7 +252,7 @@ func TestHTTPEveryCall(t *testing.T) { //nolint:tparallel // all calls first, th
 
 // answersAsDocumented makes the call once and checks its status. As for every answer in these tests, the keys and
 // values that Twilio documents are checked too.
-func answersAsDocumented(t *testing.T, f *front, r httpapi.Route, shown places) {
+func answersAsDocumented(t *testing.T, f *front, r rest.Route, shown places) {
 	t.Helper()
 	if _, err := twilioDocuments(); err != nil {
 		t.Skipf("Twilio's OpenAPI documents (twilio_flex_v1.json, twilio_taskrouter_v1.json, twilio_conversations_v1.json) are needed in %s, "+

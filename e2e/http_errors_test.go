@@ -20,7 +20,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // The errors for mistakes that any request can contain.
@@ -33,23 +33,23 @@ var (
 )
 
 // wrongParameter, gone, wrongState and inConflict have different codes for each product.
-func wrongParameter(product string) refusal {
+func wrongParameter(product rest.Product) refusal {
 	return refusal{http.StatusBadRequest, codeOf(product, 20422, 45004), conversation.CodeInvalidPayload}
 }
 
-func gone(product string) refusal {
+func gone(product rest.Product) refusal {
 	return refusal{http.StatusNotFound, codeOf(product, 20404, 45006), ""}
 }
 
-func wrongState(product string, reason conversation.Code) refusal {
+func wrongState(product rest.Product, reason conversation.Code) refusal {
 	return refusal{http.StatusBadRequest, codeOf(product, 20001, 45007), reason}
 }
 
-func inConflict(product string, reason conversation.Code) refusal {
+func inConflict(product rest.Product, reason conversation.Code) refusal {
 	return refusal{http.StatusConflict, codeOf(product, 20409, 45007), reason}
 }
 
-func codeOf(product string, usual, flex int) int {
+func codeOf(product rest.Product, usual, flex int) int {
 	if product == "Flex" {
 		return flex
 	}
@@ -73,7 +73,7 @@ func requireError(t *testing.T, got reply, wanted refusal) twilioclient.TwilioRe
 }
 
 // refuseAnywhere requires that the route refuses each common mistake.
-func refuseAnywhere(t *testing.T, f *front, r httpapi.Route, p places) {
+func refuseAnywhere(t *testing.T, f *front, r rest.Route, p places) {
 	t.Helper()
 	service, stranger := f.unlimited(t), f.as(t, "", "")
 	body := func() any { return nil }
@@ -121,7 +121,7 @@ func wrongPlaces(name, right string) []string {
 }
 
 // notThere returns how a route reports a missing resource.
-func notThere(r httpapi.Route, place string) refusal {
+func notThere(r rest.Route, place string) refusal {
 	switch place {
 	case "conversation":
 		return refusal{http.StatusNotFound, 50350, ""}
@@ -148,10 +148,10 @@ func without(body any, parameter string) []any {
 	return nil
 }
 
-func refusePages(t *testing.T, service *api, r httpapi.Route, p places, body any) {
+func refusePages(t *testing.T, service *api, r rest.Route, p places, body any) {
 	t.Helper()
 	most := 1000
-	if r.Product == "Conversations" {
+	if r.Product == rest.ProductConversations {
 		most = 100
 	}
 	with := func(name, value string) reply {
@@ -175,14 +175,14 @@ func refusePages(t *testing.T, service *api, r httpapi.Route, p places, body any
 }
 
 // refuseBodies requires that the route refuses bodies that can't be read or are too long.
-func refuseBodies(t *testing.T, service *api, r httpapi.Route, p places) {
+func refuseBodies(t *testing.T, service *api, r rest.Route, p places) {
 	t.Helper()
 	to := address(r, p)
 	if r.Method != http.MethodPost {
 		requireError(t, service.call(r.Method, to+"?Name=%zz", nil), refusal{http.StatusBadRequest, codeOf(r.Product, 20422, 45004), conversation.CodeInvalidPayload})
 		return
 	}
-	long := strings.Repeat("x", httpapi.MaxBody)
+	long := strings.Repeat("x", rest.MaxBody)
 	requireError(t, service.call(r.Method, to, form("Field", long)), refusal{http.StatusRequestEntityTooLarge, 20413, ""})
 	if r.JSON {
 		requireError(t, service.call(r.Method, to, asJSON{long}), refusal{http.StatusRequestEntityTooLarge, 20413, ""})

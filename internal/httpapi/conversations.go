@@ -10,86 +10,87 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 const conversationPath = "/v1/Conversations/{conversation}"
 
-func conversationRoutes() []route {
+func conversationRoutes() []rest.Route {
 	unsupported := []string{
 		"DateCreated", "DateUpdated", "MessagingServiceSid", "Timers.Inactive", "Timers.Closed", "Bindings.Email.Address", "Bindings.Email.Name",
 	}
-	return []route{
-		get(conversations, "/v1/Conversations", everyone).says("Lists conversations, newest first. An agent's key lists those of its agent.").
-			with("StartDate", "EndDate", "State").lists("conversations", conversationmodel.ConversationsV1Conversation{}).by((*call).listConversations),
-		post(conversations, "/v1/Conversations", services, http.StatusCreated).says("Creates a conversation. An interaction that names it as its media channel starts it.").
-			but("No timers, no bindings.").
-			with("FriendlyName", "UniqueName", "Attributes", "State").without(unsupported...).answers(conversationmodel.ConversationsV1Conversation{}).by((*call).createConversation),
-		get(conversations, conversationPath, everyone).says("Fetches a conversation, by its SID or its unique name.").
-			answers(conversationmodel.ConversationsV1Conversation{}).by((*call).fetchConversation),
-		post(conversations, conversationPath, everyone, http.StatusOK).says("Changes a conversation's names and attributes, or closes it.").
-			but("State `closed` ends the customer's side. `active` changes nothing, and is refused after the conversation is closed.").
-			with("FriendlyName", "UniqueName", "Attributes", "State").without(unsupported...).answers(conversationmodel.ConversationsV1Conversation{}).by((*call).updateConversation),
-		remove(conversations, conversationPath, services).says("Closes a conversation.").but("It stays on record: nothing is deleted.").by((*call).removeConversation),
+	return []rest.Route{
+		rest.Get("/v1/Conversations", rest.Everyone).Says("Lists conversations, newest first. An agent's key lists those of its agent.").
+			With("StartDate", "EndDate", "State").Lists("conversations", conversationmodel.ConversationsV1Conversation{}).By(listConversations),
+		rest.Post("/v1/Conversations", rest.Services, http.StatusCreated).Says("Creates a conversation. An interaction that names it as its media channel starts it.").
+			But("No timers, no bindings.").
+			With("FriendlyName", "UniqueName", "Attributes", "State").Without(unsupported...).Answers(conversationmodel.ConversationsV1Conversation{}).By(createConversation),
+		rest.Get(conversationPath, rest.Everyone).Says("Fetches a conversation, by its SID or its unique name.").
+			Answers(conversationmodel.ConversationsV1Conversation{}).By(fetchConversation),
+		rest.Post(conversationPath, rest.Everyone, http.StatusOK).Says("Changes a conversation's names and attributes, or closes it.").
+			But("State `closed` ends the customer's side. `active` changes nothing, and is refused after the conversation is closed.").
+			With("FriendlyName", "UniqueName", "Attributes", "State").Without(unsupported...).Answers(conversationmodel.ConversationsV1Conversation{}).By(updateConversation),
+		rest.Delete(conversationPath, rest.Services).Says("Closes a conversation.").But("It stays on record: nothing is deleted.").By(removeConversation),
 	}
 }
 
 // conversationSID returns the SID of the conversation that the path names, by its SID or its unique name.
-func (c *call) conversationSID() (string, error) {
-	given := c.r.PathValue("conversation")
-	if isSID(conversation.PrefixConversation, given) {
+func conversationSID(c *rest.Call) (string, error) {
+	given := c.Request.PathValue("conversation")
+	if rest.IsSID(conversation.PrefixConversation, given) {
 		return conversation.PrefixConversation + strings.ToLower(given[2:]), nil
 	}
-	sid, err := c.desk.ConversationNamed(c.ctx, given)
-	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // a unique name may be a guessable number
-		return "", c.notTheirs()
+	sid, err := c.Desk.ConversationNamed(c.Ctx, given)
+	if _, unknown := rest.AsRefusal(err); unknown && c.Caller.Agent() != "" { // a unique name may be a guessable number
+		return "", c.NotTheirs()
 	}
 	return sid, err
 }
 
 // conversationAsked returns the present state of the conversation that the path names.
-func (c *call) conversationAsked() (*view, error) {
-	sid, err := c.conversationSID()
+func conversationAsked(c *rest.Call) (*rest.View, error) {
+	sid, err := conversationSID(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.view(sid)
+	return c.View(sid)
 }
 
-func (c *call) renderConversation(v *view) (any, error) {
-	details, err := c.details(v)
+func renderConversation(c *rest.Call, v *rest.View) (any, error) {
+	details, err := c.Details(v)
 	if err != nil {
 		return nil, err
 	}
 	state := "active"
-	if v.status != conversation.ConversationActive {
+	if v.Status != conversation.ConversationActive {
 		state = "closed"
 	}
-	updated := latest(v.createdAt, details.UpdatedAt)
-	for _, task := range v.tasks {
-		updated = latest(updated, updatedAt(task))
+	updated := rest.Latest(v.CreatedAt, details.UpdatedAt)
+	for _, task := range v.Tasks {
+		updated = rest.Latest(updated, updatedAt(task))
 	}
-	created := v.createdAt
+	created := v.CreatedAt
 	if !details.CreatedAt.IsZero() && details.CreatedAt.Before(created) {
 		created = details.CreatedAt // it was opened as a draft before it was started
 	}
-	base := c.url("v1", "Conversations", v.sid)
-	return all(conversationmodel.ConversationsV1Conversation{
-		AccountSid: new(c.account.SID), ChatServiceSid: new(c.serviceSID()), Sid: new(v.sid), FriendlyName: text(details.FriendlyName),
-		UniqueName: text(details.UniqueName), Attributes: new(details.Attributes), State: new(state), DateCreated: date(created), DateUpdated: date(updated),
-		Timers: object(map[string]any{}), Bindings: object(map[string]any{}), Url: new(base), Links: links(base, "participants", "messages"),
+	base := c.URL("v1", "Conversations", v.SID)
+	return rest.All(conversationmodel.ConversationsV1Conversation{
+		AccountSid: new(c.Account.SID), ChatServiceSid: new(serviceSID(c)), Sid: new(v.SID), FriendlyName: rest.Text(details.FriendlyName),
+		UniqueName: rest.Text(details.UniqueName), Attributes: new(details.Attributes), State: new(state), DateCreated: rest.Date(created), DateUpdated: rest.Date(updated),
+		Timers: rest.Object(map[string]any{}), Bindings: rest.Object(map[string]any{}), Url: new(base), Links: rest.Links(base, "participants", "messages"),
 	}), nil
 }
 
 // serviceSID returns the SID (IS…) of the only conversation service.
-func (c *call) serviceSID() string { return conversation.SameSID("IS", c.account.SID) }
+func serviceSID(c *rest.Call) string { return conversation.SameSID("IS", c.Account.SID) }
 
-func (c *call) listConversations() (any, error) {
-	page, err := c.page()
+func listConversations(c *rest.Call) (any, error) {
+	page, err := c.Page()
 	if err != nil {
 		return nil, err
 	}
-	filter := desk.ConversationFilter{Agent: c.caller.agent()}
-	switch state := c.form.Get("State"); state {
+	filter := desk.ConversationFilter{Agent: c.Caller.Agent()}
+	switch state := c.Form.Get("State"); state {
 	case "":
 	case "active":
 		filter.Statuses = []conversation.ConversationStatus{conversation.ConversationActive}
@@ -98,23 +99,23 @@ func (c *call) listConversations() (any, error) {
 	case "inactive", "initializing":
 		filter.Statuses = []conversation.ConversationStatus{conversation.ConversationStatus(state)} // no conversation has these
 	default:
-		return nil, c.wrong("State", "State has to be active or closed")
+		return nil, c.Wrong("State", "State has to be active or closed")
 	}
-	if filter.From, err = c.instant("StartDate"); err != nil {
+	if filter.From, err = c.Instant("StartDate"); err != nil {
 		return nil, err
 	}
-	if filter.To, err = c.instant("EndDate"); err != nil {
+	if filter.To, err = c.Instant("EndDate"); err != nil {
 		return nil, err
 	}
-	c.settle()
-	found, err := c.desk.ConversationList(c.ctx, filter, page)
+	c.Settle()
+	found, err := c.Desk.ConversationList(c.Ctx, filter, page)
 	if err != nil {
 		return nil, err
 	}
 	var failed error
-	answer := list(c, page, found, func(shown desk.Conversation) any {
-		v := &view{sid: shown.SID, status: shown.Status, draft: shown.IsDraft(), channel: shown.Channel, customer: shown.Customer, createdAt: shown.CreatedAt, turn: shown.Turn}
-		rendered, err := c.renderConversation(v)
+	answer := rest.List(c, page, found, func(shown desk.Conversation) any {
+		v := &rest.View{SID: shown.SID, Status: shown.Status, Draft: shown.IsDraft(), Channel: shown.Channel, Customer: shown.Customer, CreatedAt: shown.CreatedAt, Turn: shown.Turn}
+		rendered, err := renderConversation(c, v)
 		if err != nil {
 			failed = err
 		}
@@ -124,63 +125,63 @@ func (c *call) listConversations() (any, error) {
 }
 
 // stateGiven reads State. It refuses a value that is not allowed.
-func (c *call) stateGiven(allowed ...string) (string, error) {
-	state := c.form.Get("State")
+func stateGiven(c *rest.Call, allowed ...string) (string, error) {
+	state := c.Form.Get("State")
 	if state != "" && !slices.Contains(allowed, state) {
-		return "", c.wrong("State", "State can be set to %s here", strings.Join(allowed, " or "))
+		return "", c.Wrong("State", "State can be set to %s here", strings.Join(allowed, " or "))
 	}
 	return state, nil
 }
 
-func (c *call) createConversation() (any, error) {
-	if _, err := c.stateGiven("active"); err != nil {
+func createConversation(c *rest.Call) (any, error) {
+	if _, err := stateGiven(c, "active"); err != nil {
 		return nil, err
 	}
-	sid, err := c.desk.OpenDraft(c.ctx, desk.Draft{
-		SID: c.newSID(conversation.PrefixConversation), Channel: conversation.ChannelChat,
-		Details: desk.Details{FriendlyName: c.form.Get("FriendlyName"), UniqueName: c.form.Get("UniqueName"), Attributes: c.form.Get("Attributes")},
+	sid, err := c.Desk.OpenDraft(c.Ctx, desk.Draft{
+		SID: c.NewSID(conversation.PrefixConversation), Channel: conversation.ChannelChat,
+		Details: desk.Details{FriendlyName: c.Form.Get("FriendlyName"), UniqueName: c.Form.Get("UniqueName"), Attributes: c.Form.Get("Attributes")},
 	})
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.viewFor(sid)
+	v, err := c.ViewFor(sid)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderConversation(v)
+	return renderConversation(c, v)
 }
 
-func (c *call) fetchConversation() (any, error) {
-	v, err := c.conversationAsked()
+func fetchConversation(c *rest.Call) (any, error) {
+	v, err := conversationAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderConversation(v)
+	return renderConversation(c, v)
 }
 
-func (c *call) updateConversation() (any, error) {
-	v, err := c.conversationAsked()
+func updateConversation(c *rest.Call) (any, error) {
+	v, err := conversationAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.mayChange(v); err != nil {
+	if err := mayChange(c, v); err != nil {
 		return nil, err
 	}
-	state, err := c.stateGiven("closed", "active")
+	state, err := stateGiven(c, "closed", "active")
 	if err != nil {
 		return nil, err
 	}
-	if state == "active" && v.status != conversation.ConversationActive {
-		return nil, c.wrong("State", "The conversation is %s and can't become active again: leave State out", v.status)
+	if state == "active" && v.Status != conversation.ConversationActive {
+		return nil, c.Wrong("State", "The conversation is %s and can't become active again: leave State out", v.Status)
 	}
 	if state == "closed" {
-		if err := c.mayClose(v, false); err != nil {
+		if err := mayClose(c, v, false); err != nil {
 			return nil, err
 		}
 	}
-	_, err = c.desk.SetDetails(c.changing, v.sid, func(d *desk.Details) {
+	_, err = c.Desk.SetDetails(c.Changing, v.SID, func(d *desk.Details) {
 		for field, into := range map[string]*string{"FriendlyName": &d.FriendlyName, "UniqueName": &d.UniqueName, "Attributes": &d.Attributes} {
-			if given := c.optional(field); given != nil {
+			if given := c.Optional(field); given != nil {
 				*into = *given
 			}
 		}
@@ -189,20 +190,39 @@ func (c *call) updateConversation() (any, error) {
 		return nil, err
 	}
 	if state == "closed" {
-		if err := c.closeConversation(v, false); err != nil {
+		if err := closeConversation(c, v, false); err != nil {
 			return nil, err
 		}
 	}
-	if v, err = c.viewFor(v.sid); err != nil {
+	if v, err = c.ViewFor(v.SID); err != nil {
 		return nil, err
 	}
-	return c.renderConversation(v)
+	return renderConversation(c, v)
 }
 
-func (c *call) removeConversation() (any, error) {
-	v, err := c.conversationAsked()
+func removeConversation(c *rest.Call) (any, error) {
+	v, err := conversationAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.closeConversation(v, false)
+	return nil, closeConversation(c, v, false)
+}
+
+// mayClose refuses an agent who does not have the conversation, or who would complete the wrap-ups of others.
+func mayClose(c *rest.Call, v *rest.View, wrapups bool) error {
+	own := c.Caller.Agent()
+	if own == "" {
+		return nil
+	}
+	if !slices.ContainsFunc(v.Tasks, func(t desk.Task) bool { return t.Agent == own && t.Status == conversation.TaskAssigned }) {
+		return rest.Forbid("%s doesn't have this conversation, so this key may not end it", own)
+	}
+	for _, task := range v.Tasks {
+		if wrapups && task.Status == conversation.TaskWrapping {
+			if err := c.ActAs(task.Agent); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -12,25 +12,26 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-func memberRoutes() []route {
+func memberRoutes() []rest.Route {
 	const path = conversationPath + "/Participants"
-	return []route{
-		get(conversations, path, everyone).says("Lists the participants: the customer, the agents who have the conversation or wrap it up, and added participants.").
-			lists("participants", conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).listMembers),
-		post(conversations, path, services, http.StatusCreated).says("Adds a participant, by Identity or by MessagingBinding.Address.").
-			but("Agents join by accepting a task, not by being added.").
-			with("Identity", "MessagingBinding.Address", "MessagingBinding.ProxyAddress", "Attributes").
-			without("DateCreated", "DateUpdated", "MessagingBinding.ProjectedAddress", "RoleSid").
-			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).createMember),
-		get(conversations, path+"/{member}", everyone).says("Fetches a participant, by its SID or its identity.").
-			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).fetchMember),
-		post(conversations, path+"/{member}", services, http.StatusOK).says("Changes an added participant.").
-			with("Identity", "MessagingBinding.ProxyAddress", "Attributes").
-			without("DateCreated", "DateUpdated", "MessagingBinding.ProjectedAddress", "RoleSid", "LastReadMessageIndex", "LastReadTimestamp").
-			answers(conversationmodel.ConversationsV1ConversationParticipant{}).by((*call).updateMember),
-		remove(conversations, path+"/{member}", services).says("Removes an added participant.").by((*call).removeMember),
+	return []rest.Route{
+		rest.Get(path, rest.Everyone).Says("Lists the participants: the customer, the agents who have the conversation or wrap it up, and added participants.").
+			Lists("participants", conversationmodel.ConversationsV1ConversationParticipant{}).By(listMembers),
+		rest.Post(path, rest.Services, http.StatusCreated).Says("Adds a participant, by Identity or by MessagingBinding.Address.").
+			But("Agents join by accepting a task, not by being added.").
+			With("Identity", "MessagingBinding.Address", "MessagingBinding.ProxyAddress", "Attributes").
+			Without("DateCreated", "DateUpdated", "MessagingBinding.ProjectedAddress", "RoleSid").
+			Answers(conversationmodel.ConversationsV1ConversationParticipant{}).By(createMember),
+		rest.Get(path+"/{member}", rest.Everyone).Says("Fetches a participant, by its SID or its identity.").
+			Answers(conversationmodel.ConversationsV1ConversationParticipant{}).By(fetchMember),
+		rest.Post(path+"/{member}", rest.Services, http.StatusOK).Says("Changes an added participant.").
+			With("Identity", "MessagingBinding.ProxyAddress", "Attributes").
+			Without("DateCreated", "DateUpdated", "MessagingBinding.ProjectedAddress", "RoleSid", "LastReadMessageIndex", "LastReadTimestamp").
+			Answers(conversationmodel.ConversationsV1ConversationParticipant{}).By(updateMember),
+		rest.Delete(path+"/{member}", rest.Services).Says("Removes an added participant.").By(removeMember),
 	}
 }
 
@@ -48,20 +49,20 @@ type member struct {
 	createdAt, updated time.Time
 }
 
-// members returns the participants of the conversation: the customer, the agents and the added members.
-func (c *call) members(v *view) ([]member, error) {
-	added, err := c.desk.Participants(c.ctx, v.sid)
+// membersOf returns the participants of the conversation: the customer, the agents and the added members.
+func membersOf(c *rest.Call, v *rest.View) ([]member, error) {
+	added, err := c.Desk.Participants(c.Ctx, v.SID)
 	if err != nil {
 		return nil, err
 	}
 	found := []member{}
-	if !v.draft || v.customer != (conversation.Customer{}) {
+	if !v.Draft || v.Customer != (conversation.Customer{}) {
 		found = append(found, member{
-			sid: conversation.SameSID(desk.PrefixMember, v.sid), author: desk.FromCustomer, identity: cmp.Or(v.customer.Name, desk.FromCustomer),
-			address: v.customer.Address, createdAt: v.createdAt, updated: v.createdAt,
+			sid: conversation.SameSID(desk.PrefixMember, v.SID), author: desk.FromCustomer, identity: cmp.Or(v.Customer.Name, desk.FromCustomer),
+			address: v.Customer.Address, createdAt: v.CreatedAt, updated: v.CreatedAt,
 		})
 	}
-	for _, task := range v.tasks {
+	for _, task := range v.Tasks {
 		if s := task.Status; s == conversation.TaskAssigned || s == conversation.TaskWrapping {
 			found = append(found, member{
 				sid: conversation.SameSID(desk.PrefixMember, task.SID), author: task.Agent, identity: task.Agent,
@@ -70,10 +71,10 @@ func (c *call) members(v *view) ([]member, error) {
 		}
 	}
 	for _, p := range added {
-		if !v.turn.Includes(p.CreatedAt) {
+		if !v.Turn.Includes(p.CreatedAt) {
 			continue
 		}
-		if !v.turn.Includes(p.UpdatedAt) { // it was changed after the agent's turn: only the address is unchanged
+		if !v.Turn.Includes(p.UpdatedAt) { // it was changed after the agent's turn: only the address is unchanged
 			p.Identity, p.ProxyAddress, p.Attributes, p.UpdatedAt = "", "", "", p.CreatedAt
 		}
 		found = append(found, member{
@@ -84,20 +85,20 @@ func (c *call) members(v *view) ([]member, error) {
 	return found, nil
 }
 
-func (c *call) renderMember(v *view) func(member) whole[conversationmodel.ConversationsV1ConversationParticipant] {
-	return func(m member) whole[conversationmodel.ConversationsV1ConversationParticipant] {
+func renderMember(c *rest.Call, v *rest.View) func(member) rest.Whole[conversationmodel.ConversationsV1ConversationParticipant] {
+	return func(m member) rest.Whole[conversationmodel.ConversationsV1ConversationParticipant] {
 		model := conversationmodel.ConversationsV1ConversationParticipant{
-			AccountSid: new(c.account.SID), ConversationSid: new(v.sid), Sid: new(m.sid), Identity: text(m.identity),
-			Attributes: new(cmp.Or(m.attributes, "{}")), DateCreated: date(m.createdAt), DateUpdated: date(m.updated),
-			Url: new(c.url("v1", "Conversations", v.sid, "Participants", m.sid)),
+			AccountSid: new(c.Account.SID), ConversationSid: new(v.SID), Sid: new(m.sid), Identity: rest.Text(m.identity),
+			Attributes: new(cmp.Or(m.attributes, "{}")), DateCreated: rest.Date(m.createdAt), DateUpdated: rest.Date(m.updated),
+			Url: new(c.URL("v1", "Conversations", v.SID, "Participants", m.sid)),
 		}
 		if m.address != "" {
-			model.MessagingBinding = object(map[string]any{"type": bindingType(v.channel, m.address), "address": m.address, "proxy_address": m.proxy})
+			model.MessagingBinding = rest.Object(map[string]any{"type": bindingType(v.Channel, m.address), "address": m.address, "proxy_address": m.proxy})
 			if m.added {
 				model.Identity = nil
 			}
 		}
-		return all(model)
+		return rest.All(model)
 	}
 }
 
@@ -115,9 +116,9 @@ func bindingType(channel conversation.Channel, address string) conversation.Chan
 		}
 	}
 	switch {
-	case phoneNumber.MatchString(address) && (channel == conversation.ChannelWhatsApp || channel == conversation.ChannelMessenger):
+	case rest.PhoneOf(address) != nil && (channel == conversation.ChannelWhatsApp || channel == conversation.ChannelMessenger):
 		return channel
-	case phoneNumber.MatchString(address):
+	case rest.PhoneOf(address) != nil:
 		return conversation.ChannelSMS
 	case strings.Contains(address, "@") && channel != conversation.ChannelMessenger:
 		return conversation.ChannelEmail
@@ -125,36 +126,38 @@ func bindingType(channel conversation.Channel, address string) conversation.Chan
 	return channel
 }
 
-func (c *call) listMembers() (any, error) {
-	v, people, err := c.transcriptAsked()
+func listMembers(c *rest.Call) (any, error) {
+	v, people, err := transcriptAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return some(c, people, c.renderMember(v))
+	return rest.Some(c, people, renderMember(c, v))
 }
 
-func (c *call) createMember() (any, error) {
-	v, err := c.conversationAsked()
+func createMember(c *rest.Call) (any, error) {
+	v, err := conversationAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	added, err := c.desk.AddParticipant(c.ctx, desk.Participant{
-		SID: c.newSID(desk.PrefixMember), Conversation: v.sid, Identity: c.form.Get("Identity"), Address: c.form.Get("MessagingBinding.Address"),
-		ProxyAddress: c.form.Get("MessagingBinding.ProxyAddress"), Attributes: c.form.Get("Attributes"),
+	added, err := c.Desk.AddParticipant(c.Ctx, desk.Participant{
+		SID: c.NewSID(desk.PrefixMember), Conversation: v.SID, Identity: c.Form.Get("Identity"), Address: c.Form.Get("MessagingBinding.Address"),
+		ProxyAddress: c.Form.Get("MessagingBinding.ProxyAddress"), Attributes: c.Form.Get("Attributes"),
 	})
-	refusal, _ := asRefusal(err)
+	refusal, _ := rest.AsRefusal(err)
 	if _, taken := errors.AsType[*desk.TakenError](err); taken && refusal != nil {
-		return nil, told(refusal, answer{http.StatusConflict, 20409, 45007, 50433}, c.route)
+		p := c.Conflict(refusal)
+		p.Code = 50433
+		return nil, p
 	}
 	if err != nil {
 		return nil, err
 	}
-	return c.memberAnswer(v, added.SID)
+	return memberAnswer(c, v, added.SID)
 }
 
 // memberAnswer answers with the participant with that SID.
-func (c *call) memberAnswer(v *view, sid string) (any, error) {
-	people, err := c.members(v)
+func memberAnswer(c *rest.Call, v *rest.View, sid string) (any, error) {
+	people, err := membersOf(c, v)
 	if err != nil {
 		return nil, err
 	}
@@ -162,20 +165,20 @@ func (c *call) memberAnswer(v *view, sid string) (any, error) {
 	if at < 0 {
 		return nil, noMember(sid)
 	}
-	return c.renderMember(v)(people[at]), nil
+	return renderMember(c, v)(people[at]), nil
 }
 
-func noMember(given string) *problem {
-	return &problem{Status: http.StatusNotFound, Code: 50432, Message: "Not found: there is no participant " + short(given)}
+func noMember(given string) *rest.Problem {
+	return &rest.Problem{Status: http.StatusNotFound, Code: 50432, Message: "Not found: there is no participant " + rest.Quoted(given)}
 }
 
 // memberAsked returns the participant that the path names, by its SID or its identity.
-func (c *call) memberAsked() (*view, member, error) {
-	v, people, err := c.transcriptAsked()
+func memberAsked(c *rest.Call) (*rest.View, member, error) {
+	v, people, err := transcriptAsked(c)
 	if err != nil {
 		return nil, member{}, err
 	}
-	given := c.r.PathValue("member")
+	given := c.Request.PathValue("member")
 	if at := slices.IndexFunc(people, func(m member) bool { return strings.EqualFold(m.sid, given) }); at >= 0 {
 		return v, people[at], nil
 	}
@@ -191,40 +194,40 @@ func (c *call) memberAsked() (*view, member, error) {
 	case 1:
 		return v, named[0], nil
 	}
-	return nil, member{}, &problem{
-		Status: conflict.status, Code: conflict.code(conversations),
-		Message: "Several participants are called " + short(given) + ": send the participant's SID (MB…) instead",
+	return nil, member{}, &rest.Problem{
+		Status: http.StatusConflict, Code: 20409,
+		Message: "Several participants are called " + rest.Quoted(given) + ": send the participant's SID (MB…) instead",
 	}
 }
 
-func (c *call) fetchMember() (any, error) {
-	v, m, err := c.memberAsked()
+func fetchMember(c *rest.Call) (any, error) {
+	v, m, err := memberAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderMember(v)(m), nil
+	return renderMember(c, v)(m), nil
 }
 
 // addedMember returns the participant that the path names. It refuses the customer and agents, whom the API did not
 // add.
-func (c *call) addedMember() (*view, member, error) {
-	v, m, err := c.memberAsked()
+func addedMember(c *rest.Call) (*rest.View, member, error) {
+	v, m, err := memberAsked(c)
 	if err == nil && !m.added {
-		return nil, m, c.wrong("participant", "The customer and the agents are on the conversation by themselves: only who was added can be changed or removed")
+		return nil, m, c.Wrong("participant", "The customer and the agents are on the conversation by themselves: only who was added can be changed or removed")
 	}
 	return v, m, err
 }
 
-func (c *call) updateMember() (any, error) {
-	v, m, err := c.addedMember()
+func updateMember(c *rest.Call) (any, error) {
+	v, m, err := addedMember(c)
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.desk.UpdateParticipant(c.changing, v.sid, m.sid, func(p *desk.Participant) {
+	_, err = c.Desk.UpdateParticipant(c.Changing, v.SID, m.sid, func(p *desk.Participant) {
 		for field, into := range map[string]*string{
 			"Identity": &p.Identity, "MessagingBinding.ProxyAddress": &p.ProxyAddress, "Attributes": &p.Attributes,
 		} {
-			if given := c.optional(field); given != nil {
+			if given := c.Optional(field); given != nil {
 				*into = *given
 			}
 		}
@@ -232,13 +235,13 @@ func (c *call) updateMember() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.memberAnswer(v, m.sid)
+	return memberAnswer(c, v, m.sid)
 }
 
-func (c *call) removeMember() (any, error) {
-	v, m, err := c.addedMember()
+func removeMember(c *rest.Call) (any, error) {
+	v, m, err := addedMember(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.desk.RemoveParticipant(c.changing, v.sid, m.sid)
+	return nil, c.Desk.RemoveParticipant(c.Changing, v.SID, m.sid)
 }

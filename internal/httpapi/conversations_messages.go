@@ -10,30 +10,31 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-func messageRoutes() []route {
+func messageRoutes() []rest.Route {
 	const path = conversationPath + "/Messages"
-	return []route{
-		get(conversations, path, everyone).says("Lists the messages, oldest first.").with("Order").
-			lists("messages", conversationmodel.ConversationsV1ConversationMessage{}).by((*call).listMessages),
-		post(conversations, path, everyone, http.StatusCreated).says("Adds a message.").
-			but("Author is an agent with a task here, else a participant on the customer's side, else another agent, else the customer under a new name. A name that is both of the first two is answered 409: "+
+	return []rest.Route{
+		rest.Get(path, rest.Everyone).Says("Lists the messages, oldest first.").With("Order").
+			Lists("messages", conversationmodel.ConversationsV1ConversationMessage{}).By(listMessages),
+		rest.Post(path, rest.Everyone, http.StatusCreated).Says("Adds a message.").
+			But("Author is an agent with a task here, else a participant on the customer's side, else another agent, else the customer under a new name. A name that is both of the first two is answered 409: "+
 				"use the participant's SID (MB…). Of the agents only one who has the conversation may write. No media.").
-			with("Author", "Body*", "Attributes").
-			without("DateCreated", "DateUpdated", "MediaSid", "ContentSid", "ContentVariables", "Subject").
-			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).createMessage),
-		get(conversations, path+"/{message}", everyone).says("Fetches a message.").
-			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).fetchMessage),
-		post(conversations, path+"/{message}", services, http.StatusOK).says("Changes a message.").but("The author cannot be changed.").
-			with("Body", "Attributes").without("Author", "DateCreated", "DateUpdated", "Subject").
-			answers(conversationmodel.ConversationsV1ConversationMessage{}).by((*call).updateMessage),
-		remove(conversations, path+"/{message}", services).says("Deletes a message.").by((*call).removeMessage),
+			With("Author", "Body*", "Attributes").
+			Without("DateCreated", "DateUpdated", "MediaSid", "ContentSid", "ContentVariables", "Subject").
+			Answers(conversationmodel.ConversationsV1ConversationMessage{}).By(createMessage),
+		rest.Get(path+"/{message}", rest.Everyone).Says("Fetches a message.").
+			Answers(conversationmodel.ConversationsV1ConversationMessage{}).By(fetchMessage),
+		rest.Post(path+"/{message}", rest.Services, http.StatusOK).Says("Changes a message.").But("The author cannot be changed.").
+			With("Body", "Attributes").Without("Author", "DateCreated", "DateUpdated", "Subject").
+			Answers(conversationmodel.ConversationsV1ConversationMessage{}).By(updateMessage),
+		rest.Delete(path+"/{message}", rest.Services).Says("Deletes a message.").By(removeMessage),
 	}
 }
 
-func (c *call) renderMessage(v *view, people []member) func(desk.Message) whole[conversationmodel.ConversationsV1ConversationMessage] {
-	return func(m desk.Message) whole[conversationmodel.ConversationsV1ConversationMessage] {
+func renderMessage(c *rest.Call, v *rest.View, people []member) func(desk.Message) rest.Whole[conversationmodel.ConversationsV1ConversationMessage] {
+	return func(m desk.Message) rest.Whole[conversationmodel.ConversationsV1ConversationMessage] {
 		author, participant := cmp.Or(m.Identity, m.From), ""
 		at := slices.IndexFunc(people, func(p member) bool {
 			return p.author == m.From && (m.Identity == "" || m.Identity == p.identity || m.Identity == p.address)
@@ -45,90 +46,90 @@ func (c *call) renderMessage(v *view, people []member) func(desk.Message) whole[
 		if updated.IsZero() {
 			updated = m.At
 		}
-		base := c.url("v1", "Conversations", v.sid, "Messages", m.SID)
-		return all(conversationmodel.ConversationsV1ConversationMessage{
-			AccountSid: new(c.account.SID), ConversationSid: new(v.sid), Sid: new(m.SID), Index: m.Number - 1, Author: new(author), Body: new(m.Text),
-			Attributes: new(cmp.Or(m.Attributes, "{}")), ParticipantSid: text(participant), DateCreated: date(m.At), DateUpdated: date(updated),
+		base := c.URL("v1", "Conversations", v.SID, "Messages", m.SID)
+		return rest.All(conversationmodel.ConversationsV1ConversationMessage{
+			AccountSid: new(c.Account.SID), ConversationSid: new(v.SID), Sid: new(m.SID), Index: m.Number - 1, Author: new(author), Body: new(m.Text),
+			Attributes: new(cmp.Or(m.Attributes, "{}")), ParticipantSid: rest.Text(participant), DateCreated: rest.Date(m.At), DateUpdated: rest.Date(updated),
 			Url: new(base), Links: &map[string]any{},
 		})
 	}
 }
 
 // transcriptAsked returns the conversation that the path names, and its participants.
-func (c *call) transcriptAsked() (*view, []member, error) {
-	v, err := c.conversationAsked()
+func transcriptAsked(c *rest.Call) (*rest.View, []member, error) {
+	v, err := conversationAsked(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	people, err := c.members(v)
+	people, err := membersOf(c, v)
 	return v, people, err
 }
 
-func (c *call) listMessages() (any, error) {
-	page, err := c.page()
+func listMessages(c *rest.Call) (any, error) {
+	page, err := c.Page()
 	if err != nil {
 		return nil, err
 	}
-	order := c.form.Get("Order")
+	order := c.Form.Get("Order")
 	if order != "" && order != "asc" && order != "desc" {
-		return nil, c.wrong("Order", "Order has to be asc or desc")
+		return nil, c.Wrong("Order", "Order has to be asc or desc")
 	}
-	v, people, err := c.transcriptAsked()
+	v, people, err := transcriptAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	found, err := c.desk.MessageList(c.ctx, v.sid, v.reader(), order == "desc", page)
+	found, err := c.Desk.MessageList(c.Ctx, v.SID, v.Reader(), order == "desc", page)
 	if err != nil {
 		return nil, err
 	}
-	return list(c, page, found, c.renderMessage(v, people)), nil
+	return rest.List(c, page, found, renderMessage(c, v, people)), nil
 }
 
-func (c *call) createMessage() (any, error) {
-	if c.caller.key.Role == desk.KeySupervisor {
-		return nil, c.forbid("A supervisor's key reads and moves conversations: write with a service's key, or the agent's own")
+func createMessage(c *rest.Call) (any, error) {
+	if c.Caller.Key.Role == desk.KeySupervisor {
+		return nil, rest.Forbid("A supervisor's key reads and moves conversations: write with a service's key, or the agent's own")
 	}
-	v, people, err := c.transcriptAsked()
+	v, people, err := transcriptAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	body, err := c.required("Body")
+	body, err := c.Required("Body")
 	if err != nil {
 		return nil, err
 	}
-	from, identity, err := c.from(v, people, c.form.Get("Author"))
+	from, identity, err := authorOf(c, v, people, c.Form.Get("Author"))
 	if err != nil {
 		return nil, err
 	}
-	message := desk.NewMessage{Conversation: v.sid, From: from, Text: body, Identity: identity, Attributes: c.form.Get("Attributes")}
-	if c.token() != "" {
-		message.ProviderSID = "http/" + c.derived(desk.PrefixMessage, "").String()
+	message := desk.NewMessage{Conversation: v.SID, From: from, Text: body, Identity: identity, Attributes: c.Form.Get("Attributes")}
+	if c.Token() != "" {
+		message.ProviderSID = "http/" + c.Derived(desk.PrefixMessage, "").String()
 	}
-	if from != desk.FromCustomer || v.status != conversation.ConversationActive { // the desk may not show yet that the agent has it, or that it is closed
-		c.settleConversation(v.sid, v.revision)
+	if from != desk.FromCustomer || v.Status != conversation.ConversationActive { // the desk may not show yet that the agent has it, or that it is closed
+		c.SettleConversation(v.SID, v.Revision)
 	}
-	said, err := c.desk.Say(c.ctx, message)
+	said, err := c.Desk.Say(c.Ctx, message)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderMessage(v, people)(said), nil
+	return renderMessage(c, v, people)(said), nil
 }
 
-// from returns the author of a message. An author is looked for in this order: an agent with a live task, a
+// authorOf returns the author of a message. An author is looked for in this order: an agent with a live task, a
 // participant on the customer's side, another agent, else the customer under a new name. A name that belongs to
 // both of the first two is refused, because the message could be attributed to the wrong one. A participant's SID
 // is unambiguous. An agent's key writes as its agent.
-func (c *call) from(v *view, people []member, author string) (from, identity string, err error) {
-	own := c.caller.agent()
+func authorOf(c *rest.Call, v *rest.View, people []member, author string) (from, identity string, err error) {
+	own := c.Caller.Agent()
 	switch {
 	case own != "" && author != "" && author != own:
-		return "", "", c.forbid("This key writes as %s only", own)
+		return "", "", rest.Forbid("This key writes as %s only", own)
 	case own != "":
 		return own, "", nil
 	case author == "" || author == desk.FromCustomer:
 		return desk.FromCustomer, author, nil
 	}
-	if at := slices.IndexFunc(people, func(p member) bool { return sameDigits(author, p.sid) }); at >= 0 {
+	if at := slices.IndexFunc(people, func(p member) bool { return rest.SameDigits(author, p.sid) }); at >= 0 {
 		p := people[at]
 		if p.author != desk.FromCustomer {
 			return p.author, "", nil
@@ -138,21 +139,21 @@ func (c *call) from(v *view, people []member, author string) (from, identity str
 	customers := slices.ContainsFunc(people, func(p member) bool {
 		return p.author == desk.FromCustomer && (p.identity == author || p.address == author)
 	})
-	live := slices.ContainsFunc(v.tasks, func(t desk.Task) bool { return t.Agent == author && t.Status.Live() })
+	live := slices.ContainsFunc(v.Tasks, func(t desk.Task) bool { return t.Agent == author && t.Status.Live() })
 	switch {
 	case customers && live:
-		return "", "", &problem{
-			Status: conflict.status, Code: conflict.code(conversations), Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": "Author"},
+		return "", "", &rest.Problem{
+			Status: http.StatusConflict, Code: 20409, Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": "Author"},
 			Message: fmt.Sprintf("Author %s is both an agent of this conversation and a participant on the customer's side: send the participant's SID (MB…) instead",
-				short(author)),
+				rest.Quoted(author)),
 		}
 	case live:
 		return author, "", nil
 	case customers:
 		return desk.FromCustomer, author, nil
 	}
-	agent, err := c.desk.Agent(c.ctx, author)
-	if err := c.ignoreRefusal(err); err != nil {
+	agent, err := c.Desk.Agent(c.Ctx, author)
+	if err := rest.IgnoreRefusal(err); err != nil {
 		return "", "", err
 	}
 	if agent.Name != "" {
@@ -162,47 +163,47 @@ func (c *call) from(v *view, people []member, author string) (from, identity str
 }
 
 // messageAsked returns the message that the path names, with its conversation and participants.
-func (c *call) messageAsked() (*view, []member, desk.Message, error) {
-	v, people, err := c.transcriptAsked()
+func messageAsked(c *rest.Call) (*rest.View, []member, desk.Message, error) {
+	v, people, err := transcriptAsked(c)
 	if err != nil {
 		return nil, nil, desk.Message{}, err
 	}
-	given := c.r.PathValue("message")
-	digits, err := c.path("message", desk.PrefixMessage, "message")
+	given := c.Request.PathValue("message")
+	digits, err := c.Path("message", desk.PrefixMessage, "message")
 	if err != nil {
 		return nil, nil, desk.Message{}, err
 	}
-	found, err := c.desk.Message(c.ctx, v.sid, desk.PrefixMessage+digits, v.reader())
+	found, err := c.Desk.Message(c.Ctx, v.SID, desk.PrefixMessage+digits, v.Reader())
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
-		err = c.lost("message", given)
+		err = c.Lost("message", given)
 	}
 	return v, people, found, err
 }
 
-func (c *call) fetchMessage() (any, error) {
-	v, people, found, err := c.messageAsked()
+func fetchMessage(c *rest.Call) (any, error) {
+	v, people, found, err := messageAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderMessage(v, people)(found), nil
+	return renderMessage(c, v, people)(found), nil
 }
 
-func (c *call) updateMessage() (any, error) {
-	v, people, found, err := c.messageAsked()
+func updateMessage(c *rest.Call) (any, error) {
+	v, people, found, err := messageAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	changed, err := c.desk.UpdateMessage(c.changing, v.sid, found.SID, desk.MessageChange{Text: c.optional("Body"), Attributes: c.optional("Attributes")})
+	changed, err := c.Desk.UpdateMessage(c.Changing, v.SID, found.SID, desk.MessageChange{Text: c.Optional("Body"), Attributes: c.Optional("Attributes")})
 	if err != nil {
 		return nil, err
 	}
-	return c.renderMessage(v, people)(changed), nil
+	return renderMessage(c, v, people)(changed), nil
 }
 
-func (c *call) removeMessage() (any, error) {
-	v, _, found, err := c.messageAsked()
+func removeMessage(c *rest.Call) (any, error) {
+	v, _, found, err := messageAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.desk.RemoveMessage(c.changing, v.sid, found.SID)
+	return nil, c.Desk.RemoveMessage(c.Changing, v.SID, found.SID)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/limit"
 )
 
@@ -27,7 +28,7 @@ type edge struct {
 	handler http.Handler
 }
 
-func (h *house) edge(o httpapi.Options, trusted ...netip.Prefix) edge {
+func (h *house) edge(o rest.Options, trusted ...netip.Prefix) edge {
 	return edge{h, forwarded.Options{Trusted: trusted}.Handler(httpapi.New(h.desk, h.engine, o).Handler())}
 }
 
@@ -54,7 +55,7 @@ const office = "198.51.100.1:4000"
 func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	e := h.edge(httpapi.Options{WrongCredentials: limit.Pace{Count: 5, Per: 50 * time.Minute}})
+	e := h.edge(rest.Options{WrongCredentials: limit.Pace{Count: 5, Per: 50 * time.Minute}})
 	wrong := []key{
 		{h.service.user, "wrong"}, {h.account.SID, "wrong"}, {"SK0123456789abcdef0123456789abcdef", h.service.secret}, {"", "wrong"}, {"alice", ""},
 	}
@@ -86,7 +87,7 @@ func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 func TestRightCredentialsUseUpNoLimit(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	e := h.edge(httpapi.Options{WrongCredentials: limit.Pace{Count: 2, Per: time.Hour}})
+	e := h.edge(rest.Options{WrongCredentials: limit.Pace{Count: 2, Per: time.Hour}})
 	for range 50 {
 		e.asks(h.service, office, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
 		e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
@@ -102,7 +103,7 @@ func TestRightCredentialsUseUpNoLimit(t *testing.T) {
 func TestWrongCredentialsByDefault(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	e := h.edge(httpapi.Options{})
+	e := h.edge(rest.Options{})
 	var asking sync.WaitGroup
 	statuses := make([]int, 300)
 	began := time.Now()
@@ -127,7 +128,7 @@ func TestWrongCredentialsByDefault(t *testing.T) {
 func TestWrongCredentialsBehindAProxy(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	e := h.edge(httpapi.Options{WrongCredentials: limit.Pace{Count: 1, Per: time.Hour}}, netip.MustParsePrefix("10.0.0.0/8"))
+	e := h.edge(rest.Options{WrongCredentials: limit.Pace{Count: 1, Per: time.Hour}}, netip.MustParsePrefix("10.0.0.0/8"))
 	wrong := key{h.service.user, "wrong"}
 	ask := func(chain string) answer {
 		return e.asks(wrong, "10.0.0.1:4000", http.MethodGet, "/v1/Workspaces", "X-Forwarded-For", chain)
@@ -138,7 +139,7 @@ func TestWrongCredentialsBehindAProxy(t *testing.T) {
 	ask("[2001:db8:1:2::1]:443").isError(http.StatusUnauthorized, 20003)
 	ask("2001:db8:1:2::2").isError(http.StatusTooManyRequests, 20429)
 
-	total := h.edge(httpapi.Options{WrongCredentialsTotal: limit.Pace{Count: 2, Per: time.Hour}})
+	total := h.edge(rest.Options{WrongCredentialsTotal: limit.Pace{Count: 2, Per: time.Hour}})
 	for n, status := range []int{http.StatusUnauthorized, http.StatusUnauthorized, http.StatusTooManyRequests} {
 		total.asks(wrong, "198.51.100."+strconv.Itoa(n)+":1", http.MethodGet, "/v1/Workspaces").is(status)
 	}
@@ -150,7 +151,7 @@ func TestWrongCredentialsBehindAProxy(t *testing.T) {
 func TestStaffCredentialsAreLimited(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	server := httpapi.New(h.desk, h.engine, httpapi.Options{WrongCredentials: limit.Pace{Count: 2, Per: time.Hour}})
+	server := httpapi.New(h.desk, h.engine, rest.Options{WrongCredentials: limit.Pace{Count: 2, Per: time.Hour}})
 	e := edge{h, server.Staff(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))}
 	ask := func(authorization string) answer {
 		return e.asks(key{}, office, http.MethodPost, "/codec/decode", "Authorization", authorization)
@@ -166,7 +167,7 @@ func TestStaffCredentialsAreLimited(t *testing.T) {
 func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	e := h.edge(httpapi.Options{URL: "https://baton.example.com"})
+	e := h.edge(rest.Options{URL: "https://baton.example.com"})
 	workspace := "https://baton.example.com/v1/Workspaces/" + h.workspace()
 	for _, test := range []struct {
 		name    string
@@ -204,7 +205,7 @@ func TestBrowsersGetAPage(t *testing.T) {
 	const html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 	h := newHouse(t)
 	pages := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no page", http.StatusNotFound) })
-	e := h.edge(httpapi.Options{Elsewhere: pages})
+	e := h.edge(rest.Options{Elsewhere: pages})
 	for _, path := range []string{"/nowhere", "/dashboard/home", "/v1x", "/version1/x", "/%00"} {
 		a := e.asks(key{}, office, http.MethodGet, path, "Accept", html)
 		require.Equal(t, "no page\n", a.is(http.StatusNotFound).body, path)
@@ -220,7 +221,7 @@ func TestBrowsersGetAPage(t *testing.T) {
 		e.asks(key{}, office, http.MethodGet, path, "Accept", html).isError(http.StatusUnauthorized, 20003)
 	}
 	e.asks(h.service, office, http.MethodGet, "/nowhere", "Accept", html).isError(http.StatusNotFound, 20404)
-	h.edge(httpapi.Options{}).asks(key{}, office, http.MethodGet, "/nowhere", "Accept", html).isError(http.StatusUnauthorized, 20003)
+	h.edge(rest.Options{}).asks(key{}, office, http.MethodGet, "/nowhere", "Accept", html).isError(http.StatusUnauthorized, 20003)
 }
 
 // TestAddressesInAnswers checks that URLs in answers begin with the public address, and never with a text from the
@@ -250,7 +251,7 @@ func TestAddressesInAnswers(t *testing.T) {
 		{"Twilio's host as a user", public, office, "evil.example@taskrouter.twilio.com", nil, public},
 		{"Twilio's host and more", public, office, "taskrouter.twilio.com.evil.example", nil, public},
 	} {
-		e := h.edge(httpapi.Options{URL: test.public}, proxy)
+		e := h.edge(rest.Options{URL: test.public}, proxy)
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Workers?PageSize=1", nil)
 		r.RemoteAddr, r.Host = test.from, test.host
 		r.SetBasicAuth(h.service.user, h.service.secret)
@@ -295,16 +296,16 @@ func TestBrowsersUseTLSAlone(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	const header = "Strict-Transport-Security"
-	e := h.edge(httpapi.Options{URL: "https://baton.example.com"})
+	e := h.edge(rest.Options{URL: "https://baton.example.com"})
 	require.Equal(t, "max-age=31536000", e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").header.Get(header))
-	e = h.edge(httpapi.Options{URL: "http://127.0.0.1:8080"})
+	e = h.edge(rest.Options{URL: "http://127.0.0.1:8080"})
 	require.Empty(t, e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").header.Get(header))
 }
 
 // TestAnswersAreData checks the headers that keep a browser from rendering or storing an answer of the API.
 func TestAnswersAreData(t *testing.T) {
 	t.Parallel()
-	e := newHouse(t).edge(httpapi.Options{})
+	e := newHouse(t).edge(rest.Options{})
 	for path, file := range map[string]string{"/v1/Workspaces": "api.json", "/v1/Nothing": "api.json", "/openapi.json": "openapi.json"} {
 		header := e.asks(key{}, office, http.MethodGet, path).header
 		require.Equal(t, `attachment; filename="`+file+`"`, header.Get("Content-Disposition"), path)

@@ -25,6 +25,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // engine runs conversations as a worker does. It decodes every command, checks it by the real rules, asks the real
@@ -40,8 +41,8 @@ type engine struct {
 }
 
 var (
-	_ httpapi.Conversations = (*engine)(nil)
-	_ desk.Courier          = (*engine)(nil)
+	_ rest.Conversations = (*engine)(nil)
+	_ desk.Courier       = (*engine)(nil)
 )
 
 func newEngine(d *desk.Desk) *engine { return &engine{desk: d, carried: map[string]*carried{}} }
@@ -56,7 +57,7 @@ type carried struct {
 	changed chan struct{} // closed at the next change
 }
 
-// Start implements [httpapi.Conversations]. As with a workflow, State returns the refusal of the rules.
+// Start implements [rest.Conversations]. As with a workflow, State returns the refusal of the rules.
 func (e *engine) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
 	if start.Conversation == "" {
 		start.Conversation = baton.NewConversation()
@@ -96,7 +97,7 @@ func received(command conversation.Command) (conversation.Command, error) {
 	return conversation.Decode(command.Name(), payload, uuid.NewString())
 }
 
-// Send implements [httpapi.Conversations].
+// Send implements [rest.Conversations].
 func (e *engine) Send(ctx context.Context, sid string, command conversation.Command) (outcome conversation.Outcome, err error) {
 	c, err := e.running(sid)
 	if err != nil {
@@ -113,7 +114,7 @@ func (e *engine) Send(ctx context.Context, sid string, command conversation.Comm
 	return outcome, copied(sent, &outcome)
 }
 
-// SendAsync implements [httpapi.Conversations].
+// SendAsync implements [rest.Conversations].
 func (e *engine) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
 	c, err := e.running(sid)
 	if err != nil {
@@ -143,13 +144,13 @@ func (e *engine) Deliver(ctx context.Context, sid string, command conversation.C
 	return err
 }
 
-// State implements [httpapi.Conversations].
+// State implements [rest.Conversations].
 func (e *engine) State(_ context.Context, sid string) (conversation.Record, error) {
 	record, _, err := e.read(sid)
 	return record, err
 }
 
-// Await implements [httpapi.Conversations].
+// Await implements [rest.Conversations].
 func (e *engine) Await(ctx context.Context, sid string, wanted func(conversation.Record) bool) (conversation.Record, error) {
 	for {
 		record, changed, err := e.read(sid)
@@ -337,7 +338,7 @@ func (h *house) open() {
 	h.engine = newEngine(h.desk)
 	h.account, err = h.desk.Account(ctx)
 	require.NoError(h.t, err)
-	h.handler = httpapi.New(h.desk, h.engine, httpapi.Options{Logger: logger}).Handler()
+	h.handler = httpapi.New(h.desk, h.engine, rest.Options{Logger: logger}).Handler()
 	h.server = httptest.NewServer(h.handler)
 
 	var dispatcher sync.WaitGroup

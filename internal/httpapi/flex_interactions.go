@@ -5,12 +5,12 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strings"
 
 	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 const (
@@ -18,60 +18,52 @@ const (
 	channelPath     = interactionPath + "/Channels/{channel}"
 )
 
-func interactionRoutes() []route {
-	return []route{
-		post(flex, "/v1/Interactions", services, http.StatusOK).says("Starts a conversation, or creates one that a later invite starts.").
-			but("Without Routing nothing is routed until an invite is created. `routing.properties` takes workspace_sid, workflow_sid, queue_sid, worker_sid, task_channel_unique_name (the channel's type, or chat), priority and attributes; "+
+func interactionRoutes() []rest.Route {
+	return []rest.Route{
+		rest.Post("/v1/Interactions", rest.Services, http.StatusOK).Says("Starts a conversation, or creates one that a later invite starts.").
+			But("Without Routing nothing is routed until an invite is created. `routing.properties` takes workspace_sid, workflow_sid, queue_sid, worker_sid, task_channel_unique_name (the channel's type, or chat), priority and attributes; "+
 				"`channel` takes type, initiated_by, properties.media_channel_sid and one participant with name and address. Other keys are refused. The settings' timeouts apply.").
-			with("Channel*", "Routing", "InteractionContextSid", "WebhookTtid").answers(flexmodel.FlexV1Interaction{}).by((*call).createInteraction),
-		get(flex, interactionPath, everyone).says("Fetches an interaction.").answers(flexmodel.FlexV1Interaction{}).by((*call).fetchInteraction),
-		post(flex, interactionPath, services, http.StatusOK).says("Changes an interaction's WebhookTtid.").with("WebhookTtid").
-			answers(flexmodel.FlexV1Interaction{}).by((*call).updateInteraction),
-		get(flex, interactionPath+"/Channels", everyone).says("Lists the interaction's channels: there is one.").
-			lists("channels", flexmodel.FlexV1InteractionChannel{}).by((*call).listChannels),
-		get(flex, channelPath, everyone).says("Fetches the interaction's channel.").answers(flexmodel.FlexV1InteractionChannel{}).by((*call).fetchChannel),
-		post(flex, channelPath, everyone, http.StatusOK).says("Ends the customer's side: waiting tasks are canceled, and the agent's task is wrapping.").
-			but("`inactive` and `closed` do the same. With Routing `{\"status\":\"closed\"}` wrap-ups are completed too; the default is `wrapup`.").
-			with("Status*", "Routing").answers(flexmodel.FlexV1InteractionChannel{}).by((*call).updateChannel),
-		post(flex, channelPath+"/Invites", staff, http.StatusOK).says("Starts an interaction that was created without Routing, or moves its waiting task.").
-			but("Refused if an agent has the conversation: transfer it instead. A waiting task keeps its priority and attributes.").
-			with("Routing*").answers(flexmodel.FlexV1InteractionChannelInvite{}).by((*call).createInvite),
-		get(flex, channelPath+"/Invites", everyone).says("Lists the invites: one for each task.").
-			lists("invites", flexmodel.FlexV1InteractionChannelInvite{}).by((*call).listInvites),
+			With("Channel*", "Routing", "InteractionContextSid", "WebhookTtid").Answers(flexmodel.FlexV1Interaction{}).By(createInteraction),
+		rest.Get(interactionPath, rest.Everyone).Says("Fetches an interaction.").Answers(flexmodel.FlexV1Interaction{}).By(fetchInteraction),
+		rest.Post(interactionPath, rest.Services, http.StatusOK).Says("Changes an interaction's WebhookTtid.").With("WebhookTtid").
+			Answers(flexmodel.FlexV1Interaction{}).By(updateInteraction),
+		rest.Get(interactionPath+"/Channels", rest.Everyone).Says("Lists the interaction's channels: there is one.").
+			Lists("channels", flexmodel.FlexV1InteractionChannel{}).By(listChannels),
+		rest.Get(channelPath, rest.Everyone).Says("Fetches the interaction's channel.").Answers(flexmodel.FlexV1InteractionChannel{}).By(fetchChannel),
+		rest.Post(channelPath, rest.Everyone, http.StatusOK).Says("Ends the customer's side: waiting tasks are canceled, and the agent's task is wrapping.").
+			But("`inactive` and `closed` do the same. With Routing `{\"status\":\"closed\"}` wrap-ups are completed too; the default is `wrapup`.").
+			With("Status*", "Routing").Answers(flexmodel.FlexV1InteractionChannel{}).By(updateChannel),
+		rest.Post(channelPath+"/Invites", rest.Staff, http.StatusOK).Says("Starts an interaction that was created without Routing, or moves its waiting task.").
+			But("Refused if an agent has the conversation: transfer it instead. A waiting task keeps its priority and attributes.").
+			With("Routing*").Answers(flexmodel.FlexV1InteractionChannelInvite{}).By(createInvite),
+		rest.Get(channelPath+"/Invites", rest.Everyone).Says("Lists the invites: one for each task.").
+			Lists("invites", flexmodel.FlexV1InteractionChannelInvite{}).By(listInvites),
 	}
 }
 
-// interaction returns the SID of the conversation that the path means.
-func (c *call) interaction() (string, error) {
-	digits, err := c.path("interaction", conversation.PrefixInteraction, "interaction")
+// interactionAsked returns the SID of the conversation that the path means.
+func interactionAsked(c *rest.Call) (string, error) {
+	digits, err := c.Path("interaction", conversation.PrefixInteraction, "interaction")
 	if err != nil {
 		return "", err
 	}
-	if given := c.r.PathValue("channel"); given != "" {
-		channel, err := c.path("channel", conversation.PrefixInteractionChannel, "channel")
+	if given := c.Request.PathValue("channel"); given != "" {
+		channel, err := c.Path("channel", conversation.PrefixInteractionChannel, "channel")
 		if err != nil || channel != digits {
-			return "", c.lost("channel", given)
+			return "", c.Lost("channel", given)
 		}
 	}
 	return conversation.PrefixConversation + digits, nil
 }
 
 // interactionNow returns the present state of the conversation that the path means.
-func (c *call) interactionNow() (*view, error) {
-	sid, err := c.interaction()
+func interactionNow(c *rest.Call) (*rest.View, error) {
+	sid, err := interactionAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.view(sid)
-	return v, c.notThere(err, "interaction", c.r.PathValue("interaction"))
-}
-
-// notThere turns "no such conversation" into a 404 that names the resource in the path.
-func (c *call) notThere(err error, what, sid string) error {
-	if code := conversation.CodeOf(err); code == conversation.CodeUnknownConversation || code == conversation.CodeConversationClosed {
-		return c.lost(what, sid)
-	}
-	return err
+	v, err := c.View(sid)
+	return v, c.NotThere(err, "interaction", c.Request.PathValue("interaction"))
 }
 
 // channelParameter is the form parameter Channel.
@@ -106,73 +98,28 @@ type routingParameter struct {
 	} `json:"properties"`
 }
 
-// decode reads a form parameter that is JSON. It refuses keys that are not supported.
-func (c *call) decode(field string, into any) error {
-	value, err := c.required(field)
-	if err != nil {
-		return err
-	}
-	var quoted string
-	if json.Unmarshal([]byte(value), &quoted) == nil { // twilio-go encodes a string that is already JSON a second time
-		value = quoted
-	}
-	if err := json.Unmarshal([]byte(value), into); err != nil {
-		key, sentence := mistake(field, err)
-		if key != "" {
-			sentence = field + ": " + sentence
-		}
-		return c.wrong(field, "%s", sentence)
-	}
-	return c.unreadKeys(field, []byte(value), into)
-}
-
-// attributes reads attributes, which are a JSON object or a string that contains one.
-func (c *call) attributes(given json.RawMessage) (conversation.Attributes, error) {
-	attributes := conversation.Attributes{}
-	if len(given) == 0 || string(given) == "null" {
-		return attributes, nil
-	}
-	var quoted string
-	if json.Unmarshal(given, &quoted) == nil {
-		given = json.RawMessage(quoted)
-		if quoted == "" {
-			return attributes, nil
-		}
-	}
-	if err := json.Unmarshal(given, &attributes); err != nil || attributes == nil {
-		return nil, c.wrong("attributes", `attributes have to be a JSON object, as in {"customerName":"Crystal Minh"}`)
-	}
-	return attributes, nil
-}
-
-// opening is a conversation that is about to start.
-type opening struct {
-	start    conversation.StartCommand
-	workflow string
-}
-
 // messagingTaskChannel is the task channel that Flex uses for every messaging channel. In Baton each channel type
 // has a task channel of its own, with its own capacity.
 const messagingTaskChannel = "chat"
 
-// open reads the routing of a new conversation.
-func (c *call) open(channel conversation.Channel, given routingParameter) (opening, error) {
+// readOpening reads the routing of a new conversation.
+func readOpening(c *rest.Call, channel conversation.Channel, given routingParameter) (opening, error) {
 	o := opening{start: conversation.StartCommand{Channel: channel}}
 	p := given.Properties
 	if p == nil {
-		return o, c.wrong("Routing", `Routing needs properties, as in {"properties":{"queue_sid":"WQ…"}}`)
+		return o, c.Wrong("Routing", `Routing needs properties, as in {"properties":{"queue_sid":"WQ…"}}`)
 	}
-	if p.WorkspaceSID != "" && p.WorkspaceSID != c.workspaceSID() {
-		return o, c.lost("workspace", p.WorkspaceSID)
+	if p.WorkspaceSID != "" && p.WorkspaceSID != c.WorkspaceSID() {
+		return o, c.Lost("workspace", p.WorkspaceSID)
 	}
 	if !slices.Contains([]string{"", string(channel), messagingTaskChannel}, p.TaskChannelUniqueName) {
-		return o, c.wrong("Routing", "task_channel_unique_name can only be the type of the channel, %s, or %s: leave it out", channel, messagingTaskChannel)
+		return o, c.Wrong("Routing", "task_channel_unique_name can only be the type of the channel, %s, or %s: leave it out", channel, messagingTaskChannel)
 	}
 	var err error
-	if o.start.Attributes, err = c.attributes(p.Attributes); err != nil {
+	if o.start.Attributes, err = readAttributes(c, p.Attributes); err != nil {
 		return o, err
 	}
-	if o.start.Queue, o.start.Priority, err = c.routed(p.QueueSID, p.WorkflowSID, o.start.Attributes); err != nil {
+	if o.start.Queue, o.start.Priority, err = routed(c, p.QueueSID, p.WorkflowSID, o.start.Attributes); err != nil {
 		return o, err
 	}
 	o.workflow = p.WorkflowSID
@@ -180,7 +127,7 @@ func (c *call) open(channel conversation.Channel, given routingParameter) (openi
 		o.start.Priority = *p.Priority
 	}
 	if p.WorkerSID != "" {
-		if o.start.Agent, err = c.agentOf("worker_sid", p.WorkerSID); err != nil {
+		if o.start.Agent, err = agentOf(c, "worker_sid", p.WorkerSID); err != nil {
 			return o, err
 		}
 	}
@@ -188,172 +135,103 @@ func (c *call) open(channel conversation.Channel, given routingParameter) (openi
 	return o, nil
 }
 
-// routed returns the given queue, else the queue and the priority that the workflow chooses.
-func (c *call) routed(queueSID, workflowSID string, attributes conversation.Attributes) (string, int, error) {
-	if workflowSID != "" {
-		if err := c.workflowThere(workflowSID); err != nil {
-			return "", 0, err
-		}
-	}
-	if queueSID != "" {
-		queue, err := c.queueOf("queue_sid", queueSID)
-		return queue, 0, err
-	}
-	route, err := c.desk.Route(c.ctx, workflowSID, desk.DecodeAttributes(attributes))
-	return route.Queue, route.Priority, err
-}
-
-// agentOf returns the name of the agent whose SID the parameter holds.
-func (c *call) agentOf(field, given string) (string, error) {
-	if !isSID(conversation.PrefixAgent, given) {
-		return "", c.noSID(field, conversation.PrefixAgent)
-	}
-	return c.desk.AgentName(c.ctx, conversation.PrefixAgent+strings.ToLower(given[2:]))
-}
-
-// queueOf returns the name of the queue whose SID the parameter holds.
-func (c *call) queueOf(field, given string) (string, error) {
-	if !isSID(conversation.PrefixQueue, given) {
-		return "", c.noSID(field, conversation.PrefixQueue)
-	}
-	return c.desk.QueueName(c.ctx, conversation.PrefixQueue+strings.ToLower(given[2:]))
-}
-
-// workflowThere refuses the SID of a workflow that does not exist.
-func (c *call) workflowThere(given string) error {
-	workflows, err := c.desk.Workflows(c.ctx)
-	if err == nil && !slices.ContainsFunc(workflows, func(w desk.Workflow) bool { return sameDigits(given, w.SID) }) {
-		return c.lost("workflow", given)
-	}
-	return err
-}
-
-// customerOf reads the customer from the task attributes that Flex and its samples use.
-func customerOf(attributes conversation.Attributes) conversation.Customer {
-	find := func(names ...string) string {
-		for _, name := range names {
-			var value string
-			if json.Unmarshal(attributes[name], &value) == nil && value != "" {
-				return value
-			}
-		}
-		return ""
-	}
-	return conversation.Customer{Name: find("customerName", "name", "from"), Address: find("customerAddress", "address", "from")}
-}
-
-func (c *call) createInteraction() (any, error) {
+func createInteraction(c *rest.Call) (any, error) {
 	var channel channelParameter
-	if err := c.decode("Channel", &channel); err != nil {
+	if err := c.Decode("Channel", &channel); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(conversation.Channels(), channel.Type) {
-		return nil, c.wrong("Channel", "There is no channel of the type %s here: use web, sms, whatsapp, messenger, chat or email", short(string(channel.Type)))
+		return nil, c.Wrong("Channel", "There is no channel of the type %s here: use web, sms, whatsapp, messenger, chat or email", rest.Quoted(string(channel.Type)))
 	}
-	if err := c.channelAsGiven(channel); err != nil {
+	if err := channelAsGiven(c, channel); err != nil {
 		return nil, err
 	}
-	sid, err := c.mediaChannel(channel)
+	sid, err := mediaChannel(c, channel)
 	if err != nil {
 		return nil, err
 	}
-	details := desk.Details{ContextSID: c.form.Get("InteractionContextSid"), WebhookTTID: c.form.Get("WebhookTtid")}
-	customer, err := c.customer(sid, channel)
+	details := desk.Details{ContextSID: c.Form.Get("InteractionContextSid"), WebhookTTID: c.Form.Get("WebhookTtid")}
+	customer, err := customer(c, sid, channel)
 	if err != nil {
 		return nil, err
 	}
-	if c.form.Get("Routing") == "" {
-		return c.openInteraction(desk.Draft{SID: sid, Channel: channel.Type, Customer: customer, Details: details})
+	if c.Form.Get("Routing") == "" {
+		return openInteraction(c, desk.Draft{SID: sid, Channel: channel.Type, Customer: customer, Details: details})
 	}
 	var routing routingParameter
-	if err := c.decode("Routing", &routing); err != nil {
+	if err := c.Decode("Routing", &routing); err != nil {
 		return nil, err
 	}
-	o, err := c.open(channel.Type, routing)
+	o, err := readOpening(c, channel.Type, routing)
 	if err != nil {
 		return nil, err
 	}
 	o.start.Conversation = sid
 	o.start.Customer = merged(customer, o.start.Customer)
-	if err := c.start(o, details); err != nil {
+	if err := startConversation(c, o, details); err != nil {
 		return nil, err
 	}
-	return c.interactionOf(sid)
+	return interactionOf(c, sid)
 }
 
 // channelAsGiven refuses values of a channel that are not supported.
-func (c *call) channelAsGiven(channel channelParameter) error {
+func channelAsGiven(c *rest.Call, channel channelParameter) error {
 	switch {
 	case !slices.Contains([]string{"", "customer", "agent", "api"}, channel.InitiatedBy):
-		return c.wrong("Channel", "initiated_by has to be customer, agent or api")
+		return c.Wrong("Channel", "initiated_by has to be customer, agent or api")
 	case channel.Properties.Type != "" && channel.Properties.Type != channel.Type:
-		return c.wrong("Channel", "properties.type can only be the type of the channel, %s: leave it out", channel.Type)
+		return c.Wrong("Channel", "properties.type can only be the type of the channel, %s: leave it out", channel.Type)
 	case len(channel.Participants) > 1:
-		return c.wrong("Channel", "participants can only have one entry, the customer: add others to the interaction later")
+		return c.Wrong("Channel", "participants can only have one entry, the customer: add others to the interaction later")
 	}
 	return nil
 }
 
 // openInteraction opens an interaction that an invite starts later. Its conversation may be open already.
-func (c *call) openInteraction(draft desk.Draft) (any, error) {
-	if _, err := c.desk.OpenDraft(c.ctx, draft); err != nil {
+func openInteraction(c *rest.Call, draft desk.Draft) (any, error) {
+	if _, err := c.Desk.OpenDraft(c.Ctx, draft); err != nil {
 		return nil, err
 	}
-	v, err := c.viewFor(draft.SID)
+	v, err := c.ViewFor(draft.SID)
 	if err != nil {
 		return nil, err
 	}
-	if !v.draft {
-		return nil, told(conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
-			"the conversation %s was started before: carry on with its interaction", draft.SID), conflict, c.route)
+	if !v.Draft {
+		return nil, c.Conflict(conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
+			"the conversation %s was started before: carry on with its interaction", draft.SID))
 	}
-	if err := c.desk.SetDraft(c.ctx, draft.SID, draft.Channel, merged(draft.Customer, v.customer)); err != nil {
+	if err := c.Desk.SetDraft(c.Ctx, draft.SID, draft.Channel, merged(draft.Customer, v.Customer)); err != nil {
 		return nil, err
 	}
-	if err := c.detail(draft.SID, draft.Details); err != nil {
+	if err := addDetails(c, draft.SID, draft.Details); err != nil {
 		return nil, err
 	}
-	return c.interactionOf(draft.SID)
-}
-
-// detail adds the given details to those that are stored for a conversation. Empty ones change nothing.
-func (c *call) detail(sid string, given desk.Details) error {
-	_, err := c.desk.SetDetails(c.ctx, sid, func(d *desk.Details) {
-		for into, value := range map[*string]string{&d.Workflow: given.Workflow, &d.ContextSID: given.ContextSID, &d.WebhookTTID: given.WebhookTTID} {
-			if value != "" {
-				*into = value
-			}
-		}
-		if d.StartedBy == "" {
-			d.StartedBy = given.StartedBy
-		}
-	})
-	return err
+	return interactionOf(c, draft.SID)
 }
 
 // mediaChannel returns the conversation that the channel names, or the SID of a new one.
-func (c *call) mediaChannel(channel channelParameter) (string, error) {
+func mediaChannel(c *rest.Call, channel channelParameter) (string, error) {
 	given := channel.Properties.MediaChannelSID
 	switch {
 	case given == "":
-		return c.newSID(conversation.PrefixConversation), nil
+		return c.NewSID(conversation.PrefixConversation), nil
 	case !conversation.IsSID(conversation.PrefixConversation, given):
-		return "", c.wrong("Channel", "media_channel_sid has to be the SID of a conversation: CH and 32 lower-case hex digits")
+		return "", c.Wrong("Channel", "media_channel_sid has to be the SID of a conversation: CH and 32 lower-case hex digits")
 	}
-	if _, err := c.desk.Conversation(c.ctx, given); err != nil {
-		return "", c.notThere(err, "conversation", given)
+	if _, err := c.Desk.Conversation(c.Ctx, given); err != nil {
+		return "", c.NotThere(err, "conversation", given)
 	}
 	return given, nil
 }
 
 // customer reads the customer from the channel's participants, then from those of a conversation that was opened
 // before.
-func (c *call) customer(sid string, channel channelParameter) (conversation.Customer, error) {
+func customer(c *rest.Call, sid string, channel channelParameter) (conversation.Customer, error) {
 	var customer conversation.Customer
 	for _, p := range channel.Participants {
 		customer = merged(customer, conversation.Customer{Name: p.Name, Address: p.Address})
 	}
-	added, err := c.desk.Participants(c.ctx, sid)
+	added, err := c.Desk.Participants(c.Ctx, sid)
 	for _, p := range added {
 		customer = merged(customer, conversation.Customer{Name: p.Identity, Address: p.Address})
 	}
@@ -371,72 +249,27 @@ func merged(first, second conversation.Customer) conversation.Customer {
 	return first
 }
 
-// start starts a conversation, and waits until it has begun. It checks and stores the details before: an agent may
-// already have to answer a conversation that has begun.
-func (c *call) start(o opening, details desk.Details) error {
-	sid := o.start.Conversation
-	details.Workflow = o.workflow
-	if c.token() != "" {
-		details.StartedBy = c.derived("", "start").String()
-	}
-	if err := c.detail(sid, details); err != nil {
-		return err
-	}
-	if _, err := c.conversations.Start(c.ctx, o.start); err != nil {
-		if own, other := c.startedBefore(err, sid, details.StartedBy); !own {
-			return other
-		}
-	}
-	record, err := c.conversations.Await(c.ctx, sid, func(conversation.Record) bool { return true })
-	if err != nil {
-		return err
-	}
-	// A client that has the answer may write and leave notes at once. The desk takes those.
-	c.settleConversation(sid, record.Revision)
-	for _, task := range record.Tasks {
-		c.seen.note(task.SID, sid)
-	}
-	return nil
-}
-
-// startedBefore reports whether a start was refused because an earlier attempt of this request started the
-// conversation. If not, the error is the answer.
-func (c *call) startedBefore(refused error, sid, request string) (bool, error) {
-	refusal, coded := asRefusal(refused)
-	if !coded || refusal.Details.Field != "conversation" {
-		return false, refused
-	}
-	details, err := c.desk.Details(c.ctx, sid)
-	if err != nil {
-		return false, err
-	}
-	if request != "" && details.StartedBy == request {
-		return true, nil
-	}
-	return false, told(refusal, conflict, c.route)
-}
-
-func (c *call) interactionOf(sid string) (any, error) {
-	v, err := c.viewFor(sid)
+func interactionOf(c *rest.Call, sid string) (any, error) {
+	v, err := c.ViewFor(sid)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderInteraction(v)
+	return renderInteraction(c, v)
 }
 
-func (c *call) renderInteraction(v *view) (any, error) {
-	details, err := c.details(v)
+func renderInteraction(c *rest.Call, v *rest.View) (any, error) {
+	details, err := c.Details(v)
 	if err != nil {
 		return nil, err
 	}
-	routing, err := c.routingOf(v.latest())
+	routing, err := routingOf(c, v.Latest())
 	if err != nil {
 		return nil, err
 	}
-	base := c.url("v1", "Interactions", interactionSID(v.sid))
-	return all(flexmodel.FlexV1Interaction{
-		Sid: new(interactionSID(v.sid)), Channel: object(map[string]any{"type": v.channel, "sid": channelOf(v.sid)}), Routing: new(routing),
-		Url: new(base), Links: links(base, "channels"), InteractionContextSid: text(details.ContextSID), WebhookTtid: text(details.WebhookTTID),
+	base := c.URL("v1", "Interactions", interactionSID(v.SID))
+	return rest.All(flexmodel.FlexV1Interaction{
+		Sid: new(interactionSID(v.SID)), Channel: rest.Object(map[string]any{"type": v.Channel, "sid": channelOf(v.SID)}), Routing: new(routing),
+		Url: new(base), Links: rest.Links(base, "channels"), InteractionContextSid: rest.Text(details.ContextSID), WebhookTtid: rest.Text(details.WebhookTTID),
 	}), nil
 }
 
@@ -448,16 +281,16 @@ func channelOf(sid string) string {
 	return conversation.SameSID(conversation.PrefixInteractionChannel, sid)
 }
 
-func (c *call) channelURL(sid string, parts ...string) string {
-	return c.url(append([]string{"v1", "Interactions", interactionSID(sid), "Channels", channelOf(sid)}, parts...)...)
+func channelURL(c *rest.Call, sid string, parts ...string) string {
+	return c.URL(append([]string{"v1", "Interactions", interactionSID(sid), "Channels", channelOf(sid)}, parts...)...)
 }
 
 // routingOf returns the routing of a task in the form of Flex; nil if there is no task.
-func (c *call) routingOf(task *desk.Task) (any, error) {
+func routingOf(c *rest.Call, task *desk.Task) (any, error) {
 	if task == nil {
 		return nil, nil //nolint:nilnil // null in JSON
 	}
-	model, err := c.taskModel(*task)
+	model, err := taskModel(c, *task)
 	if err != nil {
 		return nil, err
 	}
@@ -467,14 +300,14 @@ func (c *call) routingOf(task *desk.Task) (any, error) {
 		"queue_sid": model.TaskQueueSid, "queue_name": model.TaskQueueFriendlyName,
 		"task_channel_sid": model.TaskChannelSid, "task_channel_unique_name": model.TaskChannelUniqueName,
 		"attributes": model.Attributes, "addons": model.Addons, "reason": model.Reason,
-		"age": model.Age, "age_in_queue": seconds(task.CreatedAt, c.now), "priority": model.Priority, "timeout": model.Timeout,
+		"age": model.Age, "age_in_queue": rest.Seconds(task.CreatedAt, c.Now), "priority": model.Priority, "timeout": model.Timeout,
 		"assignment_status": model.AssignmentStatus, "assignmentCounter": task.PendingSeq, "routing_target": model.RoutingTarget,
 		"ignore_capacity": model.IgnoreCapacity, "date_created": task.CreatedAt.Unix(), "date_updated": updatedAt(*task).Unix(),
 		"task_queue_entered_date": task.CreatedAt.Unix(), "virtual_start_time": task.QueuedAt.Unix(),
 	}
 	var reservation any
 	if r := task.Reservation; r != nil {
-		names, err := c.desk.AgentNames(c.ctx, r.Agent)
+		names, err := c.Desk.AgentNames(c.Ctx, r.Agent)
 		if err != nil {
 			return nil, err
 		}
@@ -486,170 +319,109 @@ func (c *call) routingOf(task *desk.Task) (any, error) {
 	return map[string]any{"reservation": reservation, "properties": properties}, nil
 }
 
-func (c *call) fetchInteraction() (any, error) {
-	v, err := c.interactionNow()
+func fetchInteraction(c *rest.Call) (any, error) {
+	v, err := interactionNow(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderInteraction(v)
+	return renderInteraction(c, v)
 }
 
-func (c *call) updateInteraction() (any, error) {
-	v, err := c.interactionNow()
+func updateInteraction(c *rest.Call) (any, error) {
+	v, err := interactionNow(c)
 	if err != nil {
 		return nil, err
 	}
-	if given := c.optional("WebhookTtid"); given != nil {
-		if _, err := c.desk.SetDetails(c.changing, v.sid, func(d *desk.Details) { d.WebhookTTID = *given }); err != nil {
+	if given := c.Optional("WebhookTtid"); given != nil {
+		if _, err := c.Desk.SetDetails(c.Changing, v.SID, func(d *desk.Details) { d.WebhookTTID = *given }); err != nil {
 			return nil, err
 		}
 	}
-	return c.renderInteraction(v)
+	return renderInteraction(c, v)
 }
 
-func (c *call) renderChannel(v *view) whole[flexmodel.FlexV1InteractionChannel] {
+func renderChannel(c *rest.Call, v *rest.View) rest.Whole[flexmodel.FlexV1InteractionChannel] {
 	status := "active"
 	switch {
-	case v.status != conversation.ConversationActive:
+	case v.Status != conversation.ConversationActive:
 		status = "closed"
-	case v.draft:
+	case v.Draft:
 		status = "setup"
 	}
-	base := c.channelURL(v.sid)
-	return all(flexmodel.FlexV1InteractionChannel{
-		Sid: new(channelOf(v.sid)), InteractionSid: new(interactionSID(v.sid)), Type: new(string(v.channel)), Status: new(status),
-		Url: new(base), Links: links(base, "participants", "invites", "transfers"),
+	base := channelURL(c, v.SID)
+	return rest.All(flexmodel.FlexV1InteractionChannel{
+		Sid: new(channelOf(v.SID)), InteractionSid: new(interactionSID(v.SID)), Type: new(string(v.Channel)), Status: new(status),
+		Url: new(base), Links: rest.Links(base, "participants", "invites", "transfers"),
 	})
 }
 
-func (c *call) listChannels() (any, error) {
-	v, err := c.interactionNow()
+func listChannels(c *rest.Call) (any, error) {
+	v, err := interactionNow(c)
 	if err != nil {
 		return nil, err
 	}
-	return some(c, []*view{v}, c.renderChannel)
+	return rest.Some(c, []*rest.View{v}, func(v *rest.View) any { return renderChannel(c, v) })
 }
 
-func (c *call) fetchChannel() (any, error) {
-	v, err := c.interactionNow()
+func fetchChannel(c *rest.Call) (any, error) {
+	v, err := interactionNow(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderChannel(v), nil
+	return renderChannel(c, v), nil
 }
 
-func (c *call) updateChannel() (any, error) {
-	v, err := c.interactionNow()
+func updateChannel(c *rest.Call) (any, error) {
+	v, err := interactionNow(c)
 	if err != nil {
 		return nil, err
 	}
-	status, err := c.required("Status")
+	status, err := c.Required("Status")
 	if err != nil {
 		return nil, err
 	}
 	if status != "closed" && status != "inactive" {
-		return nil, c.wrong("Status", "Status has to be closed or inactive")
+		return nil, c.Wrong("Status", "Status has to be closed or inactive")
 	}
 	var routing closingParameter
-	if c.form.Get("Routing") != "" {
-		if err := c.decode("Routing", &routing); err != nil {
+	if c.Form.Get("Routing") != "" {
+		if err := c.Decode("Routing", &routing); err != nil {
 			return nil, err
 		}
 	}
 	if !slices.Contains([]string{"", "closed", "wrapup"}, routing.Status) {
-		return nil, c.wrong("Routing", "status in Routing has to be closed, which completes wrapups, or wrapup")
+		return nil, c.Wrong("Routing", "status in Routing has to be closed, which completes wrapups, or wrapup")
 	}
-	if err := c.closeConversation(v, routing.Status == "closed"); err != nil {
+	if err := closeConversation(c, v, routing.Status == "closed"); err != nil {
 		return nil, err
 	}
-	if v, err = c.viewFor(v.sid); err != nil {
+	if v, err = c.ViewFor(v.SID); err != nil {
 		return nil, err
 	}
-	return c.renderChannel(v), nil
+	return renderChannel(c, v), nil
 }
 
-// mayClose refuses an agent who does not have the conversation, or who would complete the wrap-ups of others.
-func (c *call) mayClose(v *view, wrapups bool) error {
-	own := c.caller.agent()
-	if own == "" {
-		return nil
-	}
-	if !slices.ContainsFunc(v.tasks, func(t desk.Task) bool { return t.Agent == own && t.Status == conversation.TaskAssigned }) {
-		return c.forbid("%s doesn't have this conversation, so this key may not end it", own)
-	}
-	for _, task := range v.tasks {
-		if wrapups && task.Status == conversation.TaskWrapping {
-			if err := c.actAs(task.Agent); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// mayChange refuses an agent who does not have the conversation.
-func (c *call) mayChange(v *view) error {
-	if own := c.caller.agent(); own != "" && !slices.ContainsFunc(v.tasks, func(t desk.Task) bool {
-		return t.Agent == own && t.Status == conversation.TaskAssigned
-	}) {
-		return c.forbid("%s doesn't have this conversation, so this key may neither change nor end it", own)
-	}
-	return nil
-}
-
-// closeConversation ends the customer's side. With wrapups set, it completes the wrap-ups too.
-func (c *call) closeConversation(v *view, wrapups bool) error {
-	if err := c.mayChange(v); err != nil {
-		return err
-	}
-	if own := c.caller.agent(); own != "" && wrapups && slices.ContainsFunc(v.tasks, func(t desk.Task) bool {
-		return t.Agent != own && t.Status == conversation.TaskWrapping
-	}) {
-		return c.forbid("This key acts as %s only, and others still wrap up the conversation: close it without Routing", own)
-	}
-	if v.draft {
-		return c.desk.CloseDraft(c.ctx, v.sid)
-	}
-	if v.status == conversation.ConversationActive {
-		if _, err := c.send(v.sid, conversation.CloseCommand{Meta: c.command("close")}); err != nil {
-			return err
-		}
-	}
-	if !wrapups {
-		return nil
-	}
-	for _, task := range v.tasks {
-		if task.Status != conversation.TaskAssigned && task.Status != conversation.TaskWrapping {
-			continue
-		}
-		if _, err := c.send(v.sid, conversation.WrapupCommand{Agent: task.Agent, Task: task.SID, Meta: c.command("wrapup " + task.SID)}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *call) createInvite() (any, error) {
-	v, err := c.interactionNow()
+func createInvite(c *rest.Call) (any, error) {
+	v, err := interactionNow(c)
 	if err != nil {
 		return nil, err
 	}
 	var routing routingParameter
-	if err := c.decode("Routing", &routing); err != nil {
+	if err := c.Decode("Routing", &routing); err != nil {
 		return nil, err
 	}
-	if !v.draft {
-		if err := c.sameTask(v.latest(), routing); err != nil {
+	if !v.Draft {
+		if err := sameTask(c, v.Latest(), routing); err != nil {
 			return nil, err
 		}
 	}
-	o, err := c.open(v.channel, routing)
+	o, err := readOpening(c, v.Channel, routing)
 	if err != nil {
 		return nil, err
 	}
-	if v.draft {
-		o.start.Conversation, o.start.Customer = v.sid, merged(v.customer, o.start.Customer)
-		if err := c.start(o, desk.Details{}); err != nil {
+	if v.Draft {
+		o.start.Conversation, o.start.Customer = v.SID, merged(v.Customer, o.start.Customer)
+		if err := startConversation(c, o, desk.Details{}); err != nil {
 			return nil, err
 		}
 	} else {
@@ -657,63 +429,63 @@ func (c *call) createInvite() (any, error) {
 		if to.Agent == "" {
 			to = conversation.Target{Queue: o.start.Queue}
 		}
-		if _, err := c.send(v.sid, conversation.MoveCommand{To: to, Meta: c.command("move")}); err != nil {
+		if _, err := c.Send(v.SID, conversation.MoveCommand{To: to, Meta: c.Command("move")}); err != nil {
 			return nil, err
 		}
 	}
-	if v, err = c.viewFor(v.sid); err != nil {
+	if v, err = c.ViewFor(v.SID); err != nil {
 		return nil, err
 	}
-	invite, err := c.renderInvite(v, v.latest())
+	invite, err := renderInvite(c, v, v.Latest())
 	return invite, err
 }
 
 // sameTask refuses an invite that would change the attributes or the priority of the task that it moves.
-func (c *call) sameTask(task *desk.Task, given routingParameter) error {
+func sameTask(c *rest.Call, task *desk.Task, given routingParameter) error {
 	p := given.Properties
 	if task == nil || p == nil {
 		return nil
 	}
 	if p.Priority != nil && *p.Priority != task.Priority {
-		return c.wrong("Routing", "priority in Routing can't be changed: give it when the conversation starts")
+		return c.Wrong("Routing", "priority in Routing can't be changed: give it when the conversation starts")
 	}
-	attributes, err := c.attributes(p.Attributes)
+	attributes, err := readAttributes(c, p.Attributes)
 	if err != nil {
 		return err
 	}
 	if len(attributes) > 0 && !reflect.DeepEqual(desk.DecodeAttributes(attributes), desk.DecodeAttributes(task.Attributes)) {
-		return c.wrong("Routing", "attributes in Routing can't be changed: give them when the conversation starts")
+		return c.Wrong("Routing", "attributes in Routing can't be changed: give them when the conversation starts")
 	}
 	return nil
 }
 
-func (c *call) renderInvite(v *view, task *desk.Task) (whole[flexmodel.FlexV1InteractionChannelInvite], error) {
-	routing, err := c.routingOf(task)
+func renderInvite(c *rest.Call, v *rest.View, task *desk.Task) (rest.Whole[flexmodel.FlexV1InteractionChannelInvite], error) {
+	routing, err := routingOf(c, task)
 	if err != nil {
-		return whole[flexmodel.FlexV1InteractionChannelInvite]{}, err
+		return rest.Whole[flexmodel.FlexV1InteractionChannelInvite]{}, err
 	}
-	sid := conversation.SameSID(conversation.PrefixInvite, v.sid) // the first invite's, as in the task's attributes
-	if task != nil && task.SID != v.tasks[0].SID {
+	sid := conversation.SameSID(conversation.PrefixInvite, v.SID) // the first invite's, as in the task's attributes
+	if task != nil && task.SID != v.Tasks[0].SID {
 		sid = conversation.SameSID(conversation.PrefixInvite, task.SID)
 	}
-	return all(flexmodel.FlexV1InteractionChannelInvite{
-		Sid: new(sid), InteractionSid: new(interactionSID(v.sid)), ChannelSid: new(channelOf(v.sid)), Routing: new(routing),
-		Url: new(c.channelURL(v.sid, "Invites", sid)),
+	return rest.All(flexmodel.FlexV1InteractionChannelInvite{
+		Sid: new(sid), InteractionSid: new(interactionSID(v.SID)), ChannelSid: new(channelOf(v.SID)), Routing: new(routing),
+		Url: new(channelURL(c, v.SID, "Invites", sid)),
 	}), nil
 }
 
-func (c *call) listInvites() (any, error) {
-	v, err := c.interactionNow()
+func listInvites(c *rest.Call) (any, error) {
+	v, err := interactionNow(c)
 	if err != nil {
 		return nil, err
 	}
 	invites := []any{}
-	for i := range v.tasks {
-		invite, err := c.renderInvite(v, &v.tasks[i])
+	for i := range v.Tasks {
+		invite, err := renderInvite(c, v, &v.Tasks[i])
 		if err != nil {
 			return nil, err
 		}
 		invites = append(invites, invite)
 	}
-	return some(c, invites, func(invite any) any { return invite })
+	return rest.Some(c, invites, func(invite any) any { return invite })
 }

@@ -5,16 +5,17 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-func noteRoutes() []route {
+func noteRoutes() []rest.Route {
 	const path = "/v1/Instances/{instance}/Notes"
-	return []route{
-		post(flex, path, everyone, http.StatusOK).says("Stores a note, whose SID a transfer can name.").
-			with("InteractionSid*", "ChannelSid", "Summary*", "Type").answers(noteModel{}).by((*call).createNote),
-		get(flex, path+"/{note}", everyone).says("Fetches a note. An agent's key can fetch notes of conversations that its agent has or is offered.").
-			answers(noteModel{}).by((*call).fetchNote),
-		get(flex, path, everyone).says("Lists the notes of an interaction.").with("InteractionSid*", "ChannelSid").lists("notes", noteModel{}).by((*call).listNotes),
+	return []rest.Route{
+		rest.Post(path, rest.Everyone, http.StatusOK).Says("Stores a note, whose SID a transfer can name.").
+			With("InteractionSid*", "ChannelSid", "Summary*", "Type").Answers(noteModel{}).By(createNote),
+		rest.Get(path+"/{note}", rest.Everyone).Says("Fetches a note. An agent's key can fetch notes of conversations that its agent has or is offered.").
+			Answers(noteModel{}).By(fetchNote),
+		rest.Get(path, rest.Everyone).Says("Lists the notes of an interaction.").With("InteractionSid*", "ChannelSid").Lists("notes", noteModel{}).By(listNotes),
 	}
 }
 
@@ -32,125 +33,129 @@ type noteModel struct {
 	URL            string  `json:"url"`
 }
 
-func (c *call) renderNote(sid string) func(conversation.Note) noteModel {
+func renderNote(c *rest.Call, sid string) func(conversation.Note) noteModel {
 	return func(n conversation.Note) noteModel {
-		created := date(n.CreatedAt).Format("2006-01-02T15:04:05Z")
+		created := rest.Date(n.CreatedAt).Format("2006-01-02T15:04:05Z")
 		return noteModel{
-			SID: n.SID, AccountSID: c.account.SID, InstanceSID: c.instanceSID(), InteractionSID: interactionSID(sid), ChannelSID: channelOf(sid),
+			SID: n.SID, AccountSID: c.Account.SID, InstanceSID: instanceSID(c), InteractionSID: interactionSID(sid), ChannelSID: channelOf(sid),
 			Type: string(n.Kind), Summary: n.Text, Author: n.Author, DateCreated: &created,
-			URL: c.url("v1", "Instances", c.instanceSID(), "Notes", n.SID),
+			URL: c.URL("v1", "Instances", instanceSID(c), "Notes", n.SID),
 		}
 	}
 }
 
 // interactionGiven returns the conversation of the interaction that the form names.
-func (c *call) interactionGiven() (string, error) {
-	if err := c.instance(); err != nil {
+func interactionGiven(c *rest.Call) (string, error) {
+	if err := checkInstance(c); err != nil {
 		return "", err
 	}
-	if _, err := c.required("InteractionSid"); err != nil {
+	if _, err := c.Required("InteractionSid"); err != nil {
 		return "", err
 	}
-	sid, err := c.sid("InteractionSid", conversation.PrefixInteraction)
+	sid, err := c.SID("InteractionSid", conversation.PrefixInteraction)
 	if err != nil {
 		return "", err
 	}
-	channel, err := c.sid("ChannelSid", conversation.PrefixInteractionChannel)
+	channel, err := c.SID("ChannelSid", conversation.PrefixInteractionChannel)
 	if err != nil {
 		return "", err
 	}
 	if channel != "" && channel[2:] != sid[2:] {
-		return "", c.lost("channel of this interaction", channel)
+		return "", c.Lost("channel of this interaction", channel)
 	}
 	return conversation.SameSID(conversation.PrefixConversation, sid), nil
 }
 
-// author returns the author of a note: the agent, or the name of the key that acts for them.
-func (c *call) author() string {
-	if own := c.caller.agent(); own != "" {
+// noteAuthor returns the author of a note: the agent, or the name of the key that acts for them.
+func noteAuthor(c *rest.Call) string {
+	if own := c.Caller.Agent(); own != "" {
 		return own
 	}
-	return c.caller.key.Name
+	return c.Caller.Key.Name
 }
 
-func (c *call) createNote() (any, error) {
-	sid, err := c.interactionGiven()
+func createNote(c *rest.Call) (any, error) {
+	sid, err := interactionGiven(c)
 	if err != nil {
 		return nil, err
 	}
-	summary, err := c.required("Summary")
+	summary, err := c.Required("Summary")
 	if err != nil {
 		return nil, err
 	}
-	if kind := c.form.Get("Type"); kind != "" && kind != string(conversation.NoteTransfer) {
-		return nil, c.wrong("Type", "Type has to be transfer")
+	if kind := c.Form.Get("Type"); kind != "" && kind != string(conversation.NoteTransfer) {
+		return nil, c.Wrong("Type", "Type has to be transfer")
 	}
-	if _, err := c.noteReader(sid); err != nil {
-		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
+	if _, err := noteReader(c, sid); err != nil {
+		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
-	note, err := c.desk.KeepNote(c.ctx, sid, conversation.Note{SID: c.newSID(conversation.PrefixNote), Author: c.author(), Text: summary})
+	note, err := c.Desk.KeepNote(c.Ctx, sid, conversation.Note{SID: c.NewSID(conversation.PrefixNote), Author: noteAuthor(c), Text: summary})
 	if err != nil {
-		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
+		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
-	return c.renderNote(sid)(note), nil
+	return renderNote(c, sid)(note), nil
 }
 
 // noteReader returns the desk's reader for the conversation's notes. It checks an agent against the present state
 // of the conversation, because the desk may lag.
-func (c *call) noteReader(sid string) (desk.Reader, error) {
-	if c.caller.agent() == "" {
+func noteReader(c *rest.Call, sid string) (desk.Reader, error) {
+	if c.Caller.Agent() == "" {
 		return desk.AsSystem(), nil
 	}
-	v, err := c.view(sid)
+	v, err := c.View(sid)
 	if err != nil {
 		return desk.Reader{}, err
 	}
-	return v.reader(), nil
+	return v.Reader(), nil
 }
 
-func (c *call) fetchNote() (any, error) {
-	if err := c.instance(); err != nil {
+func fetchNote(c *rest.Call) (any, error) {
+	if err := checkInstance(c); err != nil {
 		return nil, err
 	}
-	given := c.r.PathValue("note")
-	digits, err := c.path("note", conversation.PrefixNote, "note")
+	given := c.Request.PathValue("note")
+	digits, err := c.Path("note", conversation.PrefixNote, "note")
 	if err != nil {
 		return nil, err
 	}
-	_, sid, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, desk.AsSystem()) // only the conversation determines the reader
+	_, sid, err := c.Desk.Note(c.Ctx, conversation.PrefixNote+digits, desk.AsSystem()) // only the conversation determines the reader
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
-		return nil, c.lost("note", given)
+		return nil, c.Lost("note", given)
 	}
 	if err != nil {
 		return nil, err
 	}
-	reader, err := c.noteReader(sid)
+	reader, err := noteReader(c, sid)
 	if err != nil {
 		return nil, err
 	}
-	note, _, err := c.desk.Note(c.ctx, conversation.PrefixNote+digits, reader)
+	note, _, err := c.Desk.Note(c.Ctx, conversation.PrefixNote+digits, reader)
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
-		return nil, c.lost("note", given)
+		return nil, c.Lost("note", given)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return c.renderNote(sid)(note), nil
+	return renderNote(c, sid)(note), nil
 }
 
-func (c *call) listNotes() (any, error) {
-	sid, err := c.interactionGiven()
+func listNotes(c *rest.Call) (any, error) {
+	sid, err := interactionGiven(c)
 	if err != nil {
 		return nil, err
 	}
-	c.settle()
-	reader, err := c.noteReader(sid)
+	c.Settle()
+	reader, err := noteReader(c, sid)
 	if err != nil {
-		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
+		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
-	notes, err := c.desk.Notes(c.ctx, sid, reader)
+	notes, err := c.Desk.Notes(c.Ctx, sid, reader)
 	if err != nil {
-		return nil, c.notThere(err, "interaction", c.form.Get("InteractionSid"))
+		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
-	return some(c, notes, c.renderNote(sid))
+	return rest.Some(c, notes, renderNote(c, sid))
+}
+
+func instanceSID(c *rest.Call) string {
+	return conversation.SameSID(desk.PrefixInstance, c.Account.SID)
 }

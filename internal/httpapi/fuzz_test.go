@@ -27,6 +27,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // kinds lists the body types that clients send, and some that no client sends.
@@ -89,7 +90,7 @@ func newModel(t testing.TB) *model {
 
 // fill replaces names in braces in the text for a route. The worker is alice, except for calls that would remove
 // her.
-func (m *model) fill(r httpapi.Route, place int, text string) string {
+func (m *model) fill(r rest.Route, place int, text string) string {
 	values := of(m.values, place)
 	return inBraces.ReplaceAllStringFunc(text, func(name string) string {
 		if name = strings.Trim(name, "{}"); name == "worker" && !rowOf(r).hires {
@@ -105,7 +106,7 @@ func of[T any](values []T, number int) T {
 }
 
 // rowOf returns the route's row in the table of permissions.
-func rowOf(r httpapi.Route) permission { return rows()[r.Method+" "+r.Path] }
+func rowOf(r rest.Route) permission { return rows()[r.Method+" "+r.Path] }
 
 // take returns a house that equals the model.
 func (m *model) take(t testing.TB) *house {
@@ -130,7 +131,7 @@ func (m *model) take(t testing.TB) *house {
 		require.NoError(t, copied(c.record, &begun.record))
 		h.engine.carried[sid] = begun
 	}
-	h.handler = httpapi.New(h.desk, h.engine, httpapi.Options{}).Handler()
+	h.handler = httpapi.New(h.desk, h.engine, rest.Options{}).Handler()
 	return h
 }
 
@@ -142,7 +143,7 @@ func (m *model) giveBack(h *house) {
 }
 
 // serve calls the handler, and requires an answer that a client of Twilio's understands.
-func (h *house) serve(r httpapi.Route, path, query, kind string, body []byte, token string) answer {
+func (h *house) serve(r rest.Route, path, query, kind string, body []byte, token string) answer {
 	h.t.Helper()
 	request := httptest.NewRequestWithContext(h.t.Context(), r.Method, "http://baton.example.com"+path, bytes.NewReader(body))
 	request.URL.RawQuery = query
@@ -161,7 +162,7 @@ func (h *house) serve(r httpapi.Route, path, query, kind string, body []byte, to
 }
 
 // isUnderstood requires either the route's status and the keys of its answer, or an error in Twilio's form.
-func (a answer) isUnderstood(r httpapi.Route) {
+func (a answer) isUnderstood(r rest.Route) {
 	a.t.Helper()
 	if a.status == http.StatusNoContent {
 		require.Equal(a.t, r.Status, a.status)
@@ -249,7 +250,7 @@ func encoded(pairs []string) string {
 }
 
 // documented returns all parameters that the route takes, with plausible values.
-func documented(r httpapi.Route) (pairs []string) {
+func documented(r rest.Route) (pairs []string) {
 	for _, name := range r.Takes {
 		name = strings.TrimSuffix(name, "*")
 		pairs = append(pairs, name, plausible[name])
@@ -265,7 +266,7 @@ type input struct {
 }
 
 // inputs returns for each call an input that succeeds, one with every parameter, and slightly wrong ones.
-func inputs(routes []httpapi.Route) (made []input) {
+func inputs(routes []rest.Route) (made []input) {
 	wrong := 0
 	next := func() string {
 		wrong++
@@ -315,7 +316,7 @@ func inputs(routes []httpapi.Route) (made []input) {
 const repeated = len(places)
 
 // send sends the input to a house that equals the model. A repeated input must get the first answer.
-func (m *model) send(t testing.TB, r httpapi.Route, in input) answer {
+func (m *model) send(t testing.TB, r rest.Route, in input) answer {
 	t.Helper()
 	h, token := m.take(t), ""
 	if in.place/repeated%2 != 0 && r.Method != http.MethodGet {
@@ -352,7 +353,7 @@ func FuzzBodies(f *testing.F) {
 		f.Add(in.call, in.place, in.kind, in.query, []byte(in.body))
 	}
 	f.Fuzz(func(t *testing.T, call, place, kind int, query string, body []byte) {
-		if !inAQuery(query) || len(body) > httpapi.MaxBody {
+		if !inAQuery(query) || len(body) > rest.MaxBody {
 			return // no server accepts such a request
 		}
 		t.Parallel()
@@ -364,7 +365,7 @@ func FuzzBodies(f *testing.F) {
 // FuzzPageToken requests any page: it is answered or refused, and the links in an answer work.
 func FuzzPageToken(f *testing.F) {
 	m := newModel(f)
-	var lists []httpapi.Route
+	var lists []rest.Route
 	for _, r := range httpapi.Routes() {
 		if r.List != "" {
 			lists = append(lists, r)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // How many requests pass a limit depends on their pace. Regardless of it, the first requests pass, not all of them
@@ -104,16 +104,16 @@ func TestBodies(t *testing.T) {
 		path, kind, body string
 		status, code     int
 	}{
-		"a form of a megabyte":     {messages, "application/x-www-form-urlencoded", fill(form, "", httpapi.MaxBody), http.StatusBadRequest, 20422},
-		"a longer form":            {messages, "application/x-www-form-urlencoded", fill(form, "", httpapi.MaxBody+1), http.StatusRequestEntityTooLarge, 20413},
-		"a much longer form":       {messages, "application/x-www-form-urlencoded", fill(form, "", 8*httpapi.MaxBody), http.StatusRequestEntityTooLarge, 20413},
-		"JSON of a megabyte":       {transfers, "application/json", fill(object, `"}`, httpapi.MaxBody), http.StatusBadRequest, 45004},
-		"longer JSON":              {transfers, "application/json", fill(object, `"}`, httpapi.MaxBody+1), http.StatusRequestEntityTooLarge, 20413},
+		"a form of a megabyte":     {messages, "application/x-www-form-urlencoded", fill(form, "", rest.MaxBody), http.StatusBadRequest, 20422},
+		"a longer form":            {messages, "application/x-www-form-urlencoded", fill(form, "", rest.MaxBody+1), http.StatusRequestEntityTooLarge, 20413},
+		"a much longer form":       {messages, "application/x-www-form-urlencoded", fill(form, "", 8*rest.MaxBody), http.StatusRequestEntityTooLarge, 20413},
+		"JSON of a megabyte":       {transfers, "application/json", fill(object, `"}`, rest.MaxBody), http.StatusBadRequest, 45004},
+		"longer JSON":              {transfers, "application/json", fill(object, `"}`, rest.MaxBody+1), http.StatusRequestEntityTooLarge, 20413},
 		"a form of several parts":  {messages, "multipart/form-data; boundary=x", "--x--", http.StatusUnsupportedMediaType, 20415},
 		"text":                     {messages, "text/plain", "Author=alice&Body=hello", http.StatusUnsupportedMediaType, 20415},
 		"a body of no type":        {messages, "", "Author=alice&Body=hello", http.StatusUnsupportedMediaType, 20415},
 		"nothing, of no type":      {messages, "", "", http.StatusBadRequest, 20422},
-		"longer JSON that is none": {transfers, "application/json", fill("[", "", httpapi.MaxBody+1), http.StatusBadRequest, 45004},
+		"longer JSON that is none": {transfers, "application/json", fill("[", "", rest.MaxBody+1), http.StatusBadRequest, 45004},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

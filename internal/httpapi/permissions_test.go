@@ -21,6 +21,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // Texts that people write in these tests. They must not appear in the log.
@@ -409,7 +410,7 @@ func TestPermissions(t *testing.T) {
 	h := newHouse(t)
 	table := rows()
 	require.Len(t, table, len(permissions()), "a call has one row")
-	routes := map[string]httpapi.Route{}
+	routes := map[string]rest.Route{}
 	for _, r := range httpapi.Routes() {
 		routes[r.Method+" "+r.Path] = r
 	}
@@ -436,7 +437,7 @@ func without[A, B any](first map[string]A, second map[string]B) (missing []strin
 
 // test makes the call as every caller. Refused calls change nothing, so all of these and the first allowed call
 // share a scene. Each further call that changes something has its own scene.
-func (p permission) test(h *house, r httpapi.Route) {
+func (p permission) test(h *house, r rest.Route) {
 	h.t.Helper()
 	s := p.scene(h)
 	columns := []struct {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // TestSecurityLog checks the log lines of refused requests and of exports: they name the key, and contain no
@@ -28,7 +29,7 @@ func TestSecurityLog(t *testing.T) {
 	supervisor, supervisors, err := d.AddKey(t.Context(), desk.Key{Name: "shop", Role: desk.KeySupervisor})
 	require.NoError(t, err)
 	var log bytes.Buffer
-	api := httpapi.New(d, newEngine(d), httpapi.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
+	api := httpapi.New(d, newEngine(d), rest.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
 	ask := func(user, password string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/Insights/Segments", nil)
 		if user != "" {

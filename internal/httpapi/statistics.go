@@ -15,10 +15,11 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/insights"
 )
 
-func statisticsRoutes() []route {
+func statisticsRoutes() []rest.Route {
 	const (
 		now       = "Reports present counts"
 		cumulated = "Reports counts of a period"
@@ -30,82 +31,82 @@ func statisticsRoutes() []route {
 	)
 	period := []string{"StartDate", "EndDate", "Minutes", "TaskChannel"}
 	split := append(slices.Clone(period), "SplitByWaitTime")
-	fetch := func(path, says string) route { return get(taskrouter, workspacePath+path, staff).says(says) }
-	return []route{
-		fetch("/Statistics", both+", in the workspace.").but(waits).with(split...).
-			answers(taskmodel.TaskrouterV1WorkspaceStatistics{}).by((*call).workspaceStatistics),
-		fetch("/RealTimeStatistics", now+", in the workspace.").with("TaskChannel").
-			answers(taskmodel.TaskrouterV1WorkspaceRealTimeStatistics{}).by((*call).workspaceRealTime),
-		fetch("/CumulativeStatistics", cumulated+", in the workspace.").but(waits).with(split...).
-			answers(taskmodel.TaskrouterV1WorkspaceCumulativeStatistics{}).by((*call).workspaceCumulative),
+	fetch := func(path, says string) rest.Route { return rest.Get(workspacePath+path, rest.Staff).Says(says) }
+	return []rest.Route{
+		fetch("/Statistics", both+", in the workspace.").But(waits).With(split...).
+			Answers(taskmodel.TaskrouterV1WorkspaceStatistics{}).By(workspaceStatistics),
+		fetch("/RealTimeStatistics", now+", in the workspace.").With("TaskChannel").
+			Answers(taskmodel.TaskrouterV1WorkspaceRealTimeStatistics{}).By(workspaceRealTime),
+		fetch("/CumulativeStatistics", cumulated+", in the workspace.").But(waits).With(split...).
+			Answers(taskmodel.TaskrouterV1WorkspaceCumulativeStatistics{}).By(workspaceCumulative),
 
-		fetch("/Workers/Statistics", both+", of the agents.").with(period...).with("TaskQueueSid", "TaskQueueName", "FriendlyName").
-			answers(taskmodel.TaskrouterV1WorkerStatistics{}).by((*call).workersStatistics),
-		fetch("/Workers/RealTimeStatistics", now+", of the agents.").with("TaskChannel").
-			answers(taskmodel.TaskrouterV1WorkersRealTimeStatistics{}).by((*call).workersRealTime),
-		fetch("/Workers/CumulativeStatistics", cumulated+", of the agents.").with(period...).
-			answers(taskmodel.TaskrouterV1WorkersCumulativeStatistics{}).by((*call).workersCumulative),
-		fetch("/Workers/{worker}/Statistics", cumulated+", of an agent.").with(period...).
-			answers(taskmodel.TaskrouterV1WorkerInstanceStatistics{}).by((*call).workerStatistics),
+		fetch("/Workers/Statistics", both+", of the agents.").With(period...).With("TaskQueueSid", "TaskQueueName", "FriendlyName").
+			Answers(taskmodel.TaskrouterV1WorkerStatistics{}).By(workersStatistics),
+		fetch("/Workers/RealTimeStatistics", now+", of the agents.").With("TaskChannel").
+			Answers(taskmodel.TaskrouterV1WorkersRealTimeStatistics{}).By(workersRealTime),
+		fetch("/Workers/CumulativeStatistics", cumulated+", of the agents.").With(period...).
+			Answers(taskmodel.TaskrouterV1WorkersCumulativeStatistics{}).By(workersCumulative),
+		fetch("/Workers/{worker}/Statistics", cumulated+", of an agent.").With(period...).
+			Answers(taskmodel.TaskrouterV1WorkerInstanceStatistics{}).By(workerStatistics),
 
-		fetch("/TaskQueues/Statistics", both+", in each queue.").but(available).with(split...).with("FriendlyName").
-			lists("task_queues_statistics", taskmodel.TaskrouterV1TaskQueuesStatistics{}).by((*call).listQueueStatistics),
-		post(taskrouter, workspacePath+"/TaskQueues/RealTimeStatistics", staff, http.StatusOK).says(now + ", in up to 50 queues.").but(available).
-			asJSON().with("queueSids*").answers(taskmodel.TaskrouterV1TaskQueueBulkRealTimeStatistics{}).by((*call).queuesRealTime),
-		fetch("/TaskQueues/{queue}/Statistics", both+", in a queue.").but(available).with(split...).
-			answers(taskmodel.TaskrouterV1TaskQueueStatistics{}).by((*call).queueStatistics),
-		fetch("/TaskQueues/{queue}/RealTimeStatistics", now+", in a queue.").but(available).with("TaskChannel").
-			answers(taskmodel.TaskrouterV1TaskQueueRealTimeStatistics{}).by((*call).queueRealTime),
-		fetch("/TaskQueues/{queue}/CumulativeStatistics", cumulated+", in a queue.").but(waits).with(split...).
-			answers(taskmodel.TaskrouterV1TaskQueueCumulativeStatistics{}).by((*call).queueCumulative),
+		fetch("/TaskQueues/Statistics", both+", in each queue.").But(available).With(split...).With("FriendlyName").
+			Lists("task_queues_statistics", taskmodel.TaskrouterV1TaskQueuesStatistics{}).By(listQueueStatistics),
+		rest.Post(workspacePath+"/TaskQueues/RealTimeStatistics", rest.Staff, http.StatusOK).Says(now + ", in up to 50 queues.").But(available).
+			AsJSON().With("queueSids*").Answers(taskmodel.TaskrouterV1TaskQueueBulkRealTimeStatistics{}).By(queuesRealTime),
+		fetch("/TaskQueues/{queue}/Statistics", both+", in a queue.").But(available).With(split...).
+			Answers(taskmodel.TaskrouterV1TaskQueueStatistics{}).By(queueStatistics),
+		fetch("/TaskQueues/{queue}/RealTimeStatistics", now+", in a queue.").But(available).With("TaskChannel").
+			Answers(taskmodel.TaskrouterV1TaskQueueRealTimeStatistics{}).By(queueRealTime),
+		fetch("/TaskQueues/{queue}/CumulativeStatistics", cumulated+", in a queue.").But(waits).With(split...).
+			Answers(taskmodel.TaskrouterV1TaskQueueCumulativeStatistics{}).By(queueCumulative),
 
-		fetch("/Workflows/{workflow}/Statistics", both+", of a workflow.").but(waits).with(split...).
-			answers(taskmodel.TaskrouterV1WorkflowStatistics{}).by((*call).workflowStatistics),
-		fetch("/Workflows/{workflow}/RealTimeStatistics", now+", of a workflow.").with("TaskChannel").
-			answers(taskmodel.TaskrouterV1WorkflowRealTimeStatistics{}).by((*call).workflowRealTime),
-		fetch("/Workflows/{workflow}/CumulativeStatistics", cumulated+", of a workflow.").but(waits).with(split...).
-			answers(taskmodel.TaskrouterV1WorkflowCumulativeStatistics{}).by((*call).workflowCumulative),
+		fetch("/Workflows/{workflow}/Statistics", both+", of a workflow.").But(waits).With(split...).
+			Answers(taskmodel.TaskrouterV1WorkflowStatistics{}).By(workflowStatistics),
+		fetch("/Workflows/{workflow}/RealTimeStatistics", now+", of a workflow.").With("TaskChannel").
+			Answers(taskmodel.TaskrouterV1WorkflowRealTimeStatistics{}).By(workflowRealTime),
+		fetch("/Workflows/{workflow}/CumulativeStatistics", cumulated+", of a workflow.").But(waits).With(split...).
+			Answers(taskmodel.TaskrouterV1WorkflowCumulativeStatistics{}).By(workflowCumulative),
 	}
 }
 
 // longestPeriod is the maximum of Minutes: a year.
 const longestPeriod = 366 * 24 * 60
 
-// period reads the requested period: from StartDate until EndDate or now, or the last Minutes, which are 15 by
+// readPeriod reads the requested period: from StartDate until EndDate or now, or the last Minutes, which are 15 by
 // default. The period includes the instant of EndDate.
-func (c *call) period() (from, to time.Time, err error) {
-	minutes, err := c.number("Minutes", 15, 1, longestPeriod)
+func readPeriod(c *rest.Call) (from, to time.Time, err error) {
+	minutes, err := c.Number("Minutes", 15, 1, longestPeriod)
 	if err != nil {
 		return from, to, err
 	}
-	if from, err = c.instant("StartDate"); err != nil {
+	if from, err = c.Instant("StartDate"); err != nil {
 		return from, to, err
 	}
-	if to, err = c.instant("EndDate"); err != nil {
+	if to, err = c.Instant("EndDate"); err != nil {
 		return from, to, err
 	}
 	dates := !from.IsZero() || !to.IsZero()
-	if dates && c.form.Get("Minutes") != "" {
-		return from, to, c.wrong("Minutes", "Minutes can't be used together with StartDate or EndDate: leave one or the other out")
+	if dates && c.Form.Get("Minutes") != "" {
+		return from, to, c.Wrong("Minutes", "Minutes can't be used together with StartDate or EndDate: leave one or the other out")
 	}
 	if to.IsZero() {
-		to = c.now
+		to = c.Now
 	}
 	if from.IsZero() {
 		from = to.Add(-time.Duration(minutes) * time.Minute)
 	}
 	if from.After(to) {
-		return from, to, c.wrong("StartDate", "StartDate has to be before EndDate, or before now where there is no EndDate")
+		return from, to, c.Wrong("StartDate", "StartDate has to be before EndDate, or before now where there is no EndDate")
 	}
 	return from, to.Add(time.Microsecond), nil // the desk's resolution
 }
 
 // channelAsked reads a filter by task channel; "" for all channels.
-func (c *call) channelAsked() (conversation.Channel, error) {
-	if c.form.Get("TaskChannel") == "" {
+func channelAsked(c *rest.Call) (conversation.Channel, error) {
+	if c.Form.Get("TaskChannel") == "" {
 		return "", nil
 	}
-	return c.taskChannel()
+	return taskChannel(c)
 }
 
 // maxThresholds is the maximum number of thresholds in SplitByWaitTime. maxThreshold is the largest one in seconds:
@@ -115,9 +116,9 @@ const (
 	maxThreshold  = 14 * 24 * 60 * 60
 )
 
-// thresholds reads SplitByWaitTime: seconds, separated by commas.
-func (c *call) thresholds() ([]time.Duration, error) {
-	given := c.form.Get("SplitByWaitTime")
+// readThresholds reads SplitByWaitTime: seconds, separated by commas.
+func readThresholds(c *rest.Call) ([]time.Duration, error) {
+	given := c.Form.Get("SplitByWaitTime")
 	if given == "" {
 		return nil, nil
 	}
@@ -126,7 +127,7 @@ func (c *call) thresholds() ([]time.Duration, error) {
 	for i, part := range parts {
 		after, err := strconv.Atoi(strings.TrimSpace(part))
 		if err != nil || after < 0 || after > maxThreshold || len(parts) > maxThresholds {
-			return nil, c.wrong("SplitByWaitTime", "SplitByWaitTime has to be at most %d numbers of seconds from 0 to %d, separated by commas, as in 5,30",
+			return nil, c.Wrong("SplitByWaitTime", "SplitByWaitTime has to be at most %d numbers of seconds from 0 to %d, separated by commas, as in 5,30",
 				maxThresholds, maxThreshold)
 		}
 		thresholds[i] = time.Duration(after) * time.Second
@@ -135,20 +136,20 @@ func (c *call) thresholds() ([]time.Duration, error) {
 }
 
 // realTimeOf returns the present counts for each filter, on the requested channel.
-func (c *call) realTimeOf(filters ...insights.StatisticsFilter) ([]insights.RealTime, error) {
-	channel, err := c.channelAsked()
+func realTimeOf(c *rest.Call, filters ...insights.StatisticsFilter) ([]insights.RealTime, error) {
+	channel, err := channelAsked(c)
 	if err != nil {
 		return nil, err
 	}
 	for i := range filters {
 		filters[i].Channel = channel
 	}
-	c.settle()
-	return insights.ReadRealTime(c.ctx, c.desk, filters...)
+	c.Settle()
+	return insights.ReadRealTime(c.Ctx, c.Desk, filters...)
 }
 
-func (c *call) realTime(filter insights.StatisticsFilter) (insights.RealTime, error) {
-	counted, err := c.realTimeOf(filter)
+func realTime(c *rest.Call, filter insights.StatisticsFilter) (insights.RealTime, error) {
+	counted, err := realTimeOf(c, filter)
 	if err != nil {
 		return insights.RealTime{}, err
 	}
@@ -163,36 +164,36 @@ type cumulative struct {
 }
 
 // cumulated returns the counts for each filter, in the requested period and on the requested channel.
-func (c *call) cumulated(filters ...insights.StatisticsFilter) ([]cumulative, error) {
-	from, to, err := c.period()
+func cumulated(c *rest.Call, filters ...insights.StatisticsFilter) ([]cumulative, error) {
+	from, to, err := readPeriod(c)
 	if err != nil {
 		return nil, err
 	}
-	channel, err := c.channelAsked()
+	channel, err := channelAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	thresholds, err := c.thresholds()
+	thresholds, err := readThresholds(c)
 	if err != nil {
 		return nil, err
 	}
 	for i := range filters {
 		filters[i].Channel, filters[i].Thresholds = channel, thresholds
 	}
-	c.settle()
-	counted, err := insights.ReadCumulative(c.ctx, c.desk, from, to, filters...)
+	c.Settle()
+	counted, err := insights.ReadCumulative(c.Ctx, c.Desk, from, to, filters...)
 	if err != nil {
 		return nil, err
 	}
 	figures := make([]cumulative, len(counted))
 	for i, one := range counted {
-		figures[i] = cumulative{one, date(from), date(to)}
+		figures[i] = cumulative{one, rest.Date(from), rest.Date(to)}
 	}
 	return figures, nil
 }
 
-func (c *call) cumulatedOf(filter insights.StatisticsFilter) (cumulative, error) {
-	figures, err := c.cumulated(filter)
+func cumulatedOf(c *rest.Call, filter insights.StatisticsFilter) (cumulative, error) {
+	figures, err := cumulated(c, filter)
 	if err != nil {
 		return cumulative{}, err
 	}
@@ -222,11 +223,11 @@ func part(answer any, err error) (*any, error) {
 		return nil, err
 	}
 	figures, err := figuresOf(answer)
-	return object(figures), err
+	return rest.Object(figures), err
 }
 
 // parts turns the answers of two calls into the parts of a third one.
-func (c *call) parts(realTime, cumulative handler) (now, past *any, err error) {
+func parts(c *rest.Call, realTime, cumulative rest.Handler) (now, past *any, err error) {
 	if now, err = part(realTime(c)); err != nil {
 		return nil, nil, err
 	}
@@ -239,7 +240,7 @@ func (c *call) parts(realTime, cumulative handler) (now, past *any, err error) {
 func wholeSeconds(took time.Duration) int { return int(took.Round(time.Second) / time.Second) }
 
 func renderSpans(s insights.Spans) *any {
-	return object(map[string]int{
+	return rest.Object(map[string]int{
 		"avg": wholeSeconds(s.Mean()), "min": wholeSeconds(s.Min), "max": wholeSeconds(s.Max), "total": wholeSeconds(s.Total),
 	})
 }
@@ -256,7 +257,7 @@ func renderSplits(splits []insights.Split) *any {
 			"below": map[string]int{"reservations_accepted": s.Below.Accepted, "tasks_canceled": s.Below.Canceled},
 		}
 	}
-	return object(shown)
+	return rest.Object(shown)
 }
 
 func renderActivityCounts(counts []insights.ActivityCount) *[]any {
@@ -271,7 +272,7 @@ func renderActivitySpans(spans []insights.ActivitySpans) *[]any {
 	shown := []any{}
 	for _, s := range spans {
 		shown = append(shown, map[string]any{
-			"sid": text(s.Activity.SID), "friendly_name": s.Activity.Name, "avg": wholeSeconds(s.Spans.Mean()),
+			"sid": rest.Text(s.Activity.SID), "friendly_name": s.Activity.Name, "avg": wholeSeconds(s.Spans.Mean()),
 			"min": wholeSeconds(s.Spans.Min), "max": wholeSeconds(s.Spans.Max), "total": wholeSeconds(s.Spans.Total),
 		})
 	}
@@ -279,50 +280,50 @@ func renderActivitySpans(spans []insights.ActivitySpans) *[]any {
 }
 
 // age returns for how many seconds a task has waited; 0 if none waits.
-func (c *call) age(waiting insights.Waiting) int {
+func age(c *rest.Call, waiting insights.Waiting) int {
 	if waiting.Task == "" {
 		return 0
 	}
-	return seconds(waiting.Since, c.now)
+	return rest.Seconds(waiting.Since, c.Now)
 }
 
-func (c *call) workspaceStatistics() (any, error) {
-	now, past, err := c.parts((*call).workspaceRealTime, (*call).workspaceCumulative)
+func workspaceStatistics(c *rest.Call) (any, error) {
+	now, past, err := parts(c, workspaceRealTime, workspaceCumulative)
 	if err != nil {
 		return nil, err
 	}
-	return all(taskmodel.TaskrouterV1WorkspaceStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Url: new(c.workspaceURL("Statistics")), Realtime: now, Cumulative: past,
+	return rest.All(taskmodel.TaskrouterV1WorkspaceStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Url: new(c.WorkspaceURL("Statistics")), Realtime: now, Cumulative: past,
 	}), nil
 }
 
-func (c *call) workspaceRealTime() (any, error) {
-	if err := c.workspace(); err != nil {
+func workspaceRealTime(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	now, err := c.realTime(insights.StatisticsFilter{})
+	now, err := realTime(c, insights.StatisticsFilter{})
 	if err != nil {
 		return nil, err
 	}
-	return all(taskmodel.TaskrouterV1WorkspaceRealTimeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Url: new(c.workspaceURL("RealTimeStatistics")),
-		TotalTasks: now.Tasks, TasksByStatus: object(now.ByStatus), TasksByPriority: object(now.ByPriority),
-		LongestTaskWaitingAge: c.age(now.Longest), LongestTaskWaitingSid: text(now.Longest.Task),
+	return rest.All(taskmodel.TaskrouterV1WorkspaceRealTimeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Url: new(c.WorkspaceURL("RealTimeStatistics")),
+		TotalTasks: now.Tasks, TasksByStatus: rest.Object(now.ByStatus), TasksByPriority: rest.Object(now.ByPriority),
+		LongestTaskWaitingAge: age(c, now.Longest), LongestTaskWaitingSid: rest.Text(now.Longest.Task),
 		TotalWorkers: now.Agents, ActivityStatistics: renderActivityCounts(now.Activities),
 	}), nil
 }
 
-func (c *call) workspaceCumulative() (any, error) {
-	if err := c.workspace(); err != nil {
+func workspaceCumulative(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	past, err := c.cumulatedOf(insights.StatisticsFilter{})
+	past, err := cumulatedOf(c, insights.StatisticsFilter{})
 	if err != nil {
 		return nil, err
 	}
 	r, t := past.Reservations, past.Tasks
-	return all(taskmodel.TaskrouterV1WorkspaceCumulativeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Url: new(c.workspaceURL("CumulativeStatistics")),
+	return rest.All(taskmodel.TaskrouterV1WorkspaceCumulativeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Url: new(c.WorkspaceURL("CumulativeStatistics")),
 		StartTime: past.from, EndTime: past.to,
 		ReservationsCreated: r.Created, ReservationsAccepted: r.Accepted, ReservationsRejected: r.Rejected,
 		ReservationsTimedOut: r.TimedOut, ReservationsCanceled: r.Canceled, ReservationsRescinded: r.Rescinded,
@@ -333,20 +334,20 @@ func (c *call) workspaceCumulative() (any, error) {
 }
 
 // workersAsked reads which agents' statistics are requested. The default is all agents, including removed ones.
-func (c *call) workersAsked() (filter insights.StatisticsFilter, err error) {
-	if err := c.workspace(); err != nil {
+func workersAsked(c *rest.Call) (filter insights.StatisticsFilter, err error) {
+	if err := checkWorkspace(c); err != nil {
 		return filter, err
 	}
 	filter.Activities = true
 	var none bool
-	if filter.Queue, none, err = c.queueAsked(); err != nil {
+	if filter.Queue, none, err = queueAsked(c); err != nil {
 		return filter, err
 	}
-	named := c.form.Get("FriendlyName")
+	named := c.Form.Get("FriendlyName")
 	if named == "" && !none {
 		return filter, nil
 	}
-	agents, err := c.desk.Agents(c.ctx)
+	agents, err := c.Desk.Agents(c.Ctx)
 	filter.Agents = []string{}
 	for _, a := range agents {
 		if !none && asked(named, a.FriendlyName) {
@@ -356,86 +357,86 @@ func (c *call) workersAsked() (filter insights.StatisticsFilter, err error) {
 	return filter, err
 }
 
-func (c *call) workersStatistics() (any, error) {
-	now, past, err := c.parts((*call).workersRealTime, (*call).workersCumulative)
+func workersStatistics(c *rest.Call) (any, error) {
+	now, past, err := parts(c, workersRealTime, workersCumulative)
 	if err != nil {
 		return nil, err
 	}
-	return all(taskmodel.TaskrouterV1WorkerStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Url: new(c.workspaceURL("Workers", "Statistics")),
+	return rest.All(taskmodel.TaskrouterV1WorkerStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Url: new(c.WorkspaceURL("Workers", "Statistics")),
 		Realtime: now, Cumulative: past,
 	}), nil
 }
 
-func (c *call) workersRealTime() (any, error) {
-	filter, err := c.workersAsked()
+func workersRealTime(c *rest.Call) (any, error) {
+	filter, err := workersAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	now, err := c.realTime(filter)
+	now, err := realTime(c, filter)
 	if err != nil {
 		return nil, err
 	}
-	return all(taskmodel.TaskrouterV1WorkersRealTimeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Url: new(c.workspaceURL("Workers", "RealTimeStatistics")),
+	return rest.All(taskmodel.TaskrouterV1WorkersRealTimeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Url: new(c.WorkspaceURL("Workers", "RealTimeStatistics")),
 		TotalWorkers: now.Agents, ActivityStatistics: renderActivityCounts(now.Activities),
 	}), nil
 }
 
-func (c *call) workersCumulative() (any, error) {
-	filter, err := c.workersAsked()
+func workersCumulative(c *rest.Call) (any, error) {
+	filter, err := workersAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.agentsCumulative(filter)
+	return agentsCumulative(c, filter)
 }
 
 // agentsCumulative returns the same counts for one agent as for all.
-func (c *call) agentsCumulative(filter insights.StatisticsFilter) (any, error) {
-	past, err := c.cumulatedOf(filter)
+func agentsCumulative(c *rest.Call, filter insights.StatisticsFilter) (any, error) {
+	past, err := cumulatedOf(c, filter)
 	if err != nil {
 		return nil, err
 	}
 	r := past.Reservations
-	return all(taskmodel.TaskrouterV1WorkersCumulativeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Url: new(c.workspaceURL("Workers", "CumulativeStatistics")),
+	return rest.All(taskmodel.TaskrouterV1WorkersCumulativeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Url: new(c.WorkspaceURL("Workers", "CumulativeStatistics")),
 		StartTime: past.from, EndTime: past.to, ActivityDurations: renderActivitySpans(past.Activities),
 		ReservationsCreated: r.Created, ReservationsAccepted: r.Accepted, ReservationsRejected: r.Rejected,
 		ReservationsTimedOut: r.TimedOut, ReservationsCanceled: r.Canceled, ReservationsRescinded: r.Rescinded,
 	}), nil
 }
 
-func (c *call) workerStatistics() (any, error) {
-	agent, err := c.workerAsked()
+func workerStatistics(c *rest.Call) (any, error) {
+	agent, err := workerAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	past, err := part(c.agentsCumulative(insights.StatisticsFilter{Agents: []string{agent.Name}, Activities: true}))
+	past, err := part(agentsCumulative(c, insights.StatisticsFilter{Agents: []string{agent.Name}, Activities: true}))
 	if err != nil {
 		return nil, err
 	}
-	return all(taskmodel.TaskrouterV1WorkerInstanceStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), WorkerSid: new(agent.SID),
-		Url: new(c.workspaceURL("Workers", agent.SID, "Statistics")), Cumulative: past,
+	return rest.All(taskmodel.TaskrouterV1WorkerInstanceStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), WorkerSid: new(agent.SID),
+		Url: new(c.WorkspaceURL("Workers", agent.SID, "Statistics")), Cumulative: past,
 	}), nil
 }
 
-func (c *call) renderQueueRealTime(sid string, now insights.RealTime) whole[taskmodel.TaskrouterV1TaskQueueRealTimeStatistics] {
-	return all(taskmodel.TaskrouterV1TaskQueueRealTimeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), TaskQueueSid: new(sid),
-		Url:        new(c.workspaceURL("TaskQueues", sid, "RealTimeStatistics")),
-		TotalTasks: now.Tasks, TasksByStatus: object(now.ByStatus), TasksByPriority: object(now.ByPriority),
-		LongestTaskWaitingAge: c.age(now.Longest), LongestTaskWaitingSid: text(now.Longest.Task),
-		LongestRelativeTaskAgeInQueue: c.age(now.LongestInQueue), LongestRelativeTaskSidInQueue: text(now.LongestInQueue.Task),
+func renderQueueRealTime(c *rest.Call, sid string, now insights.RealTime) rest.Whole[taskmodel.TaskrouterV1TaskQueueRealTimeStatistics] {
+	return rest.All(taskmodel.TaskrouterV1TaskQueueRealTimeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), TaskQueueSid: new(sid),
+		Url:        new(c.WorkspaceURL("TaskQueues", sid, "RealTimeStatistics")),
+		TotalTasks: now.Tasks, TasksByStatus: rest.Object(now.ByStatus), TasksByPriority: rest.Object(now.ByPriority),
+		LongestTaskWaitingAge: age(c, now.Longest), LongestTaskWaitingSid: rest.Text(now.Longest.Task),
+		LongestRelativeTaskAgeInQueue: age(c, now.LongestInQueue), LongestRelativeTaskSidInQueue: rest.Text(now.LongestInQueue.Task),
 		TotalEligibleWorkers: now.Agents, TotalAvailableWorkers: now.Available, ActivityStatistics: renderActivityCounts(now.Activities),
 	})
 }
 
-func (c *call) renderQueueCumulative(sid string, past cumulative) whole[taskmodel.TaskrouterV1TaskQueueCumulativeStatistics] {
+func renderQueueCumulative(c *rest.Call, sid string, past cumulative) rest.Whole[taskmodel.TaskrouterV1TaskQueueCumulativeStatistics] {
 	r, t := past.Reservations, past.Tasks
-	return all(taskmodel.TaskrouterV1TaskQueueCumulativeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), TaskQueueSid: new(sid),
-		Url:       new(c.workspaceURL("TaskQueues", sid, "CumulativeStatistics")),
+	return rest.All(taskmodel.TaskrouterV1TaskQueueCumulativeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), TaskQueueSid: new(sid),
+		Url:       new(c.WorkspaceURL("TaskQueues", sid, "CumulativeStatistics")),
 		StartTime: past.from, EndTime: past.to,
 		ReservationsCreated: r.Created, ReservationsAccepted: r.Accepted, ReservationsRejected: r.Rejected,
 		ReservationsTimedOut: r.TimedOut, ReservationsCanceled: r.Canceled, ReservationsRescinded: r.Rescinded,
@@ -446,95 +447,95 @@ func (c *call) renderQueueCumulative(sid string, past cumulative) whole[taskmode
 	})
 }
 
-func (c *call) queueStatistics() (any, error) {
-	queue, err := c.queueFound()
+func queueStatistics(c *rest.Call) (any, error) {
+	queue, err := queueFound(c)
 	if err != nil {
 		return nil, err
 	}
-	now, past, err := c.parts((*call).queueRealTime, (*call).queueCumulative)
+	now, past, err := parts(c, queueRealTime, queueCumulative)
 	if err != nil {
 		return nil, err
 	}
-	return all(taskmodel.TaskrouterV1TaskQueueStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), TaskQueueSid: new(queue.SID),
-		Url: new(c.workspaceURL("TaskQueues", queue.SID, "Statistics")), Realtime: now, Cumulative: past,
+	return rest.All(taskmodel.TaskrouterV1TaskQueueStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), TaskQueueSid: new(queue.SID),
+		Url: new(c.WorkspaceURL("TaskQueues", queue.SID, "Statistics")), Realtime: now, Cumulative: past,
 	}), nil
 }
 
-func (c *call) queueRealTime() (any, error) {
-	queue, err := c.queueFound()
+func queueRealTime(c *rest.Call) (any, error) {
+	queue, err := queueFound(c)
 	if err != nil {
 		return nil, err
 	}
-	now, err := c.realTime(insights.StatisticsFilter{Queue: queue.Name})
+	now, err := realTime(c, insights.StatisticsFilter{Queue: queue.Name})
 	if err != nil {
 		return nil, err
 	}
-	return c.renderQueueRealTime(queue.SID, now), nil
+	return renderQueueRealTime(c, queue.SID, now), nil
 }
 
-func (c *call) queueCumulative() (any, error) {
-	queue, err := c.queueFound()
+func queueCumulative(c *rest.Call) (any, error) {
+	queue, err := queueFound(c)
 	if err != nil {
 		return nil, err
 	}
-	past, err := c.cumulatedOf(insights.StatisticsFilter{Queue: queue.Name})
+	past, err := cumulatedOf(c, insights.StatisticsFilter{Queue: queue.Name})
 	if err != nil {
 		return nil, err
 	}
-	return c.renderQueueCumulative(queue.SID, past), nil
+	return renderQueueCumulative(c, queue.SID, past), nil
 }
 
-func (c *call) listQueueStatistics() (any, error) {
-	if err := c.workspace(); err != nil {
+func listQueueStatistics(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	queues, err := c.desk.Queues(c.ctx)
+	queues, err := c.Desk.Queues(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
-	queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !asked(c.form.Get("FriendlyName"), q.FriendlyName) })
+	queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !asked(c.Form.Get("FriendlyName"), q.FriendlyName) })
 	wanted := []desk.Queue{} // only the queues of the page are counted
-	answer, err := some(c, queues, func(q desk.Queue) any {
+	answer, err := rest.Some(c, queues, func(q desk.Queue) any {
 		wanted = append(wanted, q)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	page, ok := answer.(listed)
+	page, ok := answer.(rest.Listed)
 	if !ok {
 		return nil, fmt.Errorf("a page of queues is %T", answer)
 	}
-	page.entries, err = c.statisticsOf(wanted)
+	page.Entries, err = statisticsOf(c, wanted)
 	return page, err
 }
 
-func (c *call) statisticsOf(queues []desk.Queue) ([]whole[taskmodel.TaskrouterV1TaskQueuesStatistics], error) {
+func statisticsOf(c *rest.Call, queues []desk.Queue) ([]rest.Whole[taskmodel.TaskrouterV1TaskQueuesStatistics], error) {
 	filters := make([]insights.StatisticsFilter, len(queues))
 	for i, q := range queues {
 		filters[i].Queue = q.Name
 	}
-	past, err := c.cumulated(filters...)
+	past, err := cumulated(c, filters...)
 	if err != nil {
 		return nil, err
 	}
-	now, err := c.realTimeOf(filters...)
+	now, err := realTimeOf(c, filters...)
 	if err != nil {
 		return nil, err
 	}
-	statistics := make([]whole[taskmodel.TaskrouterV1TaskQueuesStatistics], len(queues))
+	statistics := make([]rest.Whole[taskmodel.TaskrouterV1TaskQueuesStatistics], len(queues))
 	for i, q := range queues {
-		figures, err := figuresOf(c.renderQueueRealTime(q.SID, now[i]), onlyOfOne...)
+		figures, err := figuresOf(renderQueueRealTime(c, q.SID, now[i]), onlyOfOne...)
 		if err != nil {
 			return nil, err
 		}
-		cumulative, err := part(c.renderQueueCumulative(q.SID, past[i]), nil)
+		cumulative, err := part(renderQueueCumulative(c, q.SID, past[i]), nil)
 		if err != nil {
 			return nil, err
 		}
-		statistics[i] = all(taskmodel.TaskrouterV1TaskQueuesStatistics{
-			AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), TaskQueueSid: new(q.SID), Realtime: object(figures), Cumulative: cumulative,
+		statistics[i] = rest.All(taskmodel.TaskrouterV1TaskQueuesStatistics{
+			AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), TaskQueueSid: new(q.SID), Realtime: rest.Object(figures), Cumulative: cumulative,
 		})
 	}
 	return statistics, nil
@@ -548,34 +549,34 @@ const maxQueuesAtOnce = 50
 
 // queuesAsked reads the SIDs of queues in the body. The key is queueSids, as in an example of Twilio's, QueueSids,
 // as in the table beside it, or queue_sids: Twilio's text does not specify it.
-func (c *call) queuesAsked() (sids []string, err error) {
+func queuesAsked(c *rest.Call) (sids []string, err error) {
 	var body map[string]json.RawMessage
-	err = json.Unmarshal(c.body, &body)
+	err = json.Unmarshal(c.Body, &body)
 	for _, name := range slices.Sorted(maps.Keys(body)) {
 		switch known := strings.EqualFold(strings.ReplaceAll(name, "_", ""), "queueSids"); {
 		case !known:
-			return nil, c.wrong(shortened(name), "%s is not supported: leave it out", short(name))
+			return nil, c.Wrong(rest.Shortened(name), "%s is not supported: leave it out", rest.Quoted(name))
 		case sids != nil:
-			return nil, c.wrong("queueSids", "the body names the queues twice: send queueSids once")
+			return nil, c.Wrong("queueSids", "the body names the queues twice: send queueSids once")
 		default:
 			err = errors.Join(err, json.Unmarshal(body[name], &sids))
 		}
 	}
-	if err != nil || len(sids) == 0 || len(sids) > maxQueuesAtOnce || slices.ContainsFunc(sids, func(sid string) bool { return !isSID(conversation.PrefixQueue, sid) }) {
-		return nil, c.wrong("queueSids", `The body has to be JSON with 1 to %d SIDs of queues, as in {"queueSids":["WQ…"]}`, maxQueuesAtOnce)
+	if err != nil || len(sids) == 0 || len(sids) > maxQueuesAtOnce || slices.ContainsFunc(sids, func(sid string) bool { return !rest.IsSID(conversation.PrefixQueue, sid) }) {
+		return nil, c.Wrong("queueSids", `The body has to be JSON with 1 to %d SIDs of queues, as in {"queueSids":["WQ…"]}`, maxQueuesAtOnce)
 	}
 	return sids, nil
 }
 
-func (c *call) queuesRealTime() (any, error) {
-	if err := c.workspace(); err != nil {
+func queuesRealTime(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	sids, err := c.queuesAsked()
+	sids, err := queuesAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	queues, err := c.desk.Queues(c.ctx)
+	queues, err := c.Desk.Queues(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -583,18 +584,18 @@ func (c *call) queuesRealTime() (any, error) {
 	for i, sid := range sids {
 		filters[i].Queue = sid // no queue has this name: its counts are 0
 		for _, q := range queues {
-			if sameDigits(sid, q.SID) {
+			if rest.SameDigits(sid, q.SID) {
 				filters[i].Queue, sids[i] = q.Name, q.SID
 			}
 		}
 	}
-	now, err := c.realTimeOf(filters...)
+	now, err := realTimeOf(c, filters...)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]any, len(sids))
 	for i, sid := range sids {
-		figures, err := figuresOf(c.renderQueueRealTime(sid, now[i]), onlyOfOne...)
+		figures, err := figuresOf(renderQueueRealTime(c, sid, now[i]), onlyOfOne...)
 		if err != nil {
 			return nil, err
 		}
@@ -603,57 +604,57 @@ func (c *call) queuesRealTime() (any, error) {
 		}
 		found[i] = figures
 	}
-	return all(taskmodel.TaskrouterV1TaskQueueBulkRealTimeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Url: new(c.workspaceURL("TaskQueues", "RealTimeStatistics")),
+	return rest.All(taskmodel.TaskrouterV1TaskQueueBulkRealTimeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Url: new(c.WorkspaceURL("TaskQueues", "RealTimeStatistics")),
 		TaskQueueData: &found, TaskQueueResponseCount: len(found),
 	}), nil
 }
 
-func (c *call) workflowStatistics() (any, error) {
-	workflow, err := c.workflowFound()
+func workflowStatistics(c *rest.Call) (any, error) {
+	workflow, err := workflowFound(c)
 	if err != nil {
 		return nil, err
 	}
-	now, past, err := c.parts((*call).workflowRealTime, (*call).workflowCumulative)
+	now, past, err := parts(c, workflowRealTime, workflowCumulative)
 	if err != nil {
 		return nil, err
 	}
-	return all(taskmodel.TaskrouterV1WorkflowStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), WorkflowSid: new(workflow.SID),
-		Url: new(c.workspaceURL("Workflows", workflow.SID, "Statistics")), Realtime: now, Cumulative: past,
+	return rest.All(taskmodel.TaskrouterV1WorkflowStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), WorkflowSid: new(workflow.SID),
+		Url: new(c.WorkspaceURL("Workflows", workflow.SID, "Statistics")), Realtime: now, Cumulative: past,
 	}), nil
 }
 
-func (c *call) workflowRealTime() (any, error) {
-	workflow, err := c.workflowFound()
+func workflowRealTime(c *rest.Call) (any, error) {
+	workflow, err := workflowFound(c)
 	if err != nil {
 		return nil, err
 	}
-	now, err := c.realTime(insights.StatisticsFilter{Workflow: workflow.SID})
+	now, err := realTime(c, insights.StatisticsFilter{Workflow: workflow.SID})
 	if err != nil {
 		return nil, err
 	}
-	return all(taskmodel.TaskrouterV1WorkflowRealTimeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), WorkflowSid: new(workflow.SID),
-		Url:        new(c.workspaceURL("Workflows", workflow.SID, "RealTimeStatistics")),
-		TotalTasks: now.Tasks, TasksByStatus: object(now.ByStatus), TasksByPriority: object(now.ByPriority),
-		LongestTaskWaitingAge: c.age(now.Longest), LongestTaskWaitingSid: text(now.Longest.Task),
+	return rest.All(taskmodel.TaskrouterV1WorkflowRealTimeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), WorkflowSid: new(workflow.SID),
+		Url:        new(c.WorkspaceURL("Workflows", workflow.SID, "RealTimeStatistics")),
+		TotalTasks: now.Tasks, TasksByStatus: rest.Object(now.ByStatus), TasksByPriority: rest.Object(now.ByPriority),
+		LongestTaskWaitingAge: age(c, now.Longest), LongestTaskWaitingSid: rest.Text(now.Longest.Task),
 	}), nil
 }
 
-func (c *call) workflowCumulative() (any, error) {
-	workflow, err := c.workflowFound()
+func workflowCumulative(c *rest.Call) (any, error) {
+	workflow, err := workflowFound(c)
 	if err != nil {
 		return nil, err
 	}
-	past, err := c.cumulatedOf(insights.StatisticsFilter{Workflow: workflow.SID})
+	past, err := cumulatedOf(c, insights.StatisticsFilter{Workflow: workflow.SID})
 	if err != nil {
 		return nil, err
 	}
 	r, t := past.Reservations, past.Tasks
-	return all(taskmodel.TaskrouterV1WorkflowCumulativeStatistics{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), WorkflowSid: new(workflow.SID),
-		Url:       new(c.workspaceURL("Workflows", workflow.SID, "CumulativeStatistics")),
+	return rest.All(taskmodel.TaskrouterV1WorkflowCumulativeStatistics{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), WorkflowSid: new(workflow.SID),
+		Url:       new(c.WorkspaceURL("Workflows", workflow.SID, "CumulativeStatistics")),
 		StartTime: past.from, EndTime: past.to,
 		ReservationsCreated: r.Created, ReservationsAccepted: r.Accepted, ReservationsRejected: r.Rejected,
 		ReservationsTimedOut: r.TimedOut, ReservationsCanceled: r.Canceled, ReservationsRescinded: r.Rescinded,

@@ -35,7 +35,7 @@ func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // i
 	t.Parallel()
 	h := newHouse(t)
 	for _, r := range httpapi.Routes() { //nolint:paralleltest // as above
-		if len(r.Refuses) == 0 {
+		if len(r.Refuses()) == 0 {
 			continue
 		}
 		t.Run(r.Method+" "+r.Path, func(t *testing.T) { // one at a time, because lists show the resources of other subtests
@@ -43,7 +43,7 @@ func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // i
 			s := row.scene(h.in(t))
 			s.fill(row.call + strings.Join(row.form, " ")) // the resources that the call names exist before
 			before := s.everything(row)
-			for _, name := range r.Refuses {
+			for _, name := range r.Refuses() {
 				with := row
 				with.form = append(slices.Clone(row.form), name, "17")
 				requireRefused(t, name, with.ask(s, h.service))
@@ -52,7 +52,7 @@ func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // i
 				requireRefused(t, name, inQuery.ask(s, h.service))
 			}
 			require.Equal(t, before, s.everything(row), "what was refused has changed nothing")
-			for _, name := range r.Refuses {
+			for _, name := range r.Refuses() {
 				row.form = append(row.form, name, onlyValues[name])
 			}
 			row.ask(s, h.service).is(r.Status)
@@ -89,14 +89,14 @@ func TestParametersAreTwilios(t *testing.T) {
 		if !found {
 			continue // claims, and the Instances API, which has no document
 		}
-		ours := slices.Clone(r.Refuses)
+		ours := slices.Clone(r.Refuses())
 		for _, name := range r.Takes {
 			ours = append(ours, strings.TrimSuffix(name, "*"))
 		}
 		for _, name := range known {
 			require.Contains(t, ours, name, "%s %s neither takes nor refuses it", r.Method, r.Path)
 		}
-		for _, name := range r.Refuses {
+		for _, name := range r.Refuses() {
 			require.Contains(t, known, name, "%s %s refuses what Twilio does not document", r.Method, r.Path)
 		}
 	}

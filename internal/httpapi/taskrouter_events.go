@@ -12,70 +12,71 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/webhook"
 )
 
-func eventRoutes() []route {
-	return []route{
-		get(taskrouter, workspacePath+"/Events", staff).says("Lists events, newest first.").
-			with("EventType", "Minutes", "StartDate", "EndDate", "TaskSid", "WorkerSid", "ReservationSid", "TaskQueueSid", "TaskChannel", "WorkflowSid", "Sid").
-			lists("events", taskmodel.TaskrouterV1Event{}).by((*call).listEvents),
-		get(taskrouter, workspacePath+"/Events/{event}", staff).says("Fetches an event.").answers(taskmodel.TaskrouterV1Event{}).by((*call).fetchEvent),
+func eventRoutes() []rest.Route {
+	return []rest.Route{
+		rest.Get(workspacePath+"/Events", rest.Staff).Says("Lists events, newest first.").
+			With("EventType", "Minutes", "StartDate", "EndDate", "TaskSid", "WorkerSid", "ReservationSid", "TaskQueueSid", "TaskChannel", "WorkflowSid", "Sid").
+			Lists("events", taskmodel.TaskrouterV1Event{}).By(listEvents),
+		rest.Get(workspacePath+"/Events/{event}", rest.Staff).Says("Fetches an event.").Answers(taskmodel.TaskrouterV1Event{}).By(fetchEvent),
 	}
 }
 
-func (c *call) listEvents() (any, error) {
-	if err := c.workspace(); err != nil {
+func listEvents(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	page, err := c.page()
+	page, err := c.Page()
 	if err != nil {
 		return nil, err
 	}
-	filter, none, err := c.eventFilter()
+	filter, none, err := eventFilter(c)
 	if err != nil {
 		return nil, err
 	}
-	channel, err := c.channelAsked()
+	channel, err := channelAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	workflow, err := c.sid("WorkflowSid", desk.PrefixWorkflow)
+	workflow, err := c.SID("WorkflowSid", desk.PrefixWorkflow)
 	if err != nil {
 		return nil, err
 	}
-	c.settle()
+	c.Settle()
 	var found desk.Found[desk.LoggedEvent]
 	switch {
 	case none:
 	case channel != "" || workflow != "":
-		found, err = c.desk.EventPageOn(c.ctx, channel, workflow, filter, page)
+		found, err = c.Desk.EventPageOn(c.Ctx, channel, workflow, filter, page)
 	default:
-		found, err = c.desk.EventPage(c.ctx, filter, page)
+		found, err = c.Desk.EventPage(c.Ctx, filter, page)
 	}
 	if err != nil {
 		return nil, err
 	}
-	events, err := c.renderEvents(found.Entries)
+	events, err := renderEvents(c, found.Entries)
 	if err != nil {
 		return nil, err
 	}
-	answer := list(c, page, found, func(desk.LoggedEvent) any { return nil })
-	answer.entries = events
+	answer := rest.List(c, page, found, func(desk.LoggedEvent) any { return nil })
+	answer.Entries = events
 	return answer, nil
 }
 
 // eventFilter reads which events are requested. none is set if no event can match. The period is ignored if the SID
 // of an event is given.
-func (c *call) eventFilter() (filter desk.EventFilter, none bool, err error) {
-	filter.Name = conversation.EventName(c.form.Get("EventType"))
-	if filter.From, filter.To, err = c.period(); err != nil {
+func eventFilter(c *rest.Call) (filter desk.EventFilter, none bool, err error) {
+	filter.Name = conversation.EventName(c.Form.Get("EventType"))
+	if filter.From, filter.To, err = readPeriod(c); err != nil {
 		return filter, false, err
 	}
-	if c.form.Get("EndDate") == "" {
+	if c.Form.Get("EndDate") == "" {
 		filter.To = time.Time{} // the clocks of other machines may be ahead
 	}
-	sid, err := c.sid("Sid", desk.PrefixEvent)
+	sid, err := c.SID("Sid", desk.PrefixEvent)
 	if err != nil {
 		return filter, false, err
 	}
@@ -86,44 +87,44 @@ func (c *call) eventFilter() (filter desk.EventFilter, none bool, err error) {
 		}
 		filter = desk.EventFilter{Epoch: epoch, Position: position, Name: filter.Name}
 	}
-	if filter.Task, err = c.sid("TaskSid", conversation.PrefixTask); err != nil {
+	if filter.Task, err = c.SID("TaskSid", conversation.PrefixTask); err != nil {
 		return filter, false, err
 	}
-	if filter.Reservation, err = c.sid("ReservationSid", conversation.PrefixReservation); err != nil {
+	if filter.Reservation, err = c.SID("ReservationSid", conversation.PrefixReservation); err != nil {
 		return filter, false, err
 	}
-	if filter.Queue, none, err = c.queueAsked(); err != nil || none {
+	if filter.Queue, none, err = queueAsked(c); err != nil || none {
 		return filter, none, err
 	}
-	worker, err := c.sid("WorkerSid", conversation.PrefixAgent)
+	worker, err := c.SID("WorkerSid", conversation.PrefixAgent)
 	if err != nil || worker == "" {
 		return filter, false, err
 	}
-	filter.Agent, err = c.desk.AgentName(c.ctx, worker)
-	return filter, err != nil, c.ignoreRefusal(err)
+	filter.Agent, err = c.Desk.AgentName(c.Ctx, worker)
+	return filter, err != nil, rest.IgnoreRefusal(err)
 }
 
-func (c *call) fetchEvent() (any, error) {
-	if err := c.workspace(); err != nil {
+func fetchEvent(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	given := c.r.PathValue("event")
-	digits, err := c.path("event", desk.PrefixEvent, "event")
+	given := c.Request.PathValue("event")
+	digits, err := c.Path("event", desk.PrefixEvent, "event")
 	if err != nil {
 		return nil, err
 	}
 	epoch, position, known := desk.EventPosition(desk.PrefixEvent + digits)
 	if !known {
-		return nil, c.lost("event", given)
+		return nil, c.Lost("event", given)
 	}
-	found, err := c.desk.EventPage(c.ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
+	found, err := c.Desk.EventPage(c.Ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 	if err != nil {
 		return nil, err
 	}
 	if len(found.Entries) == 0 {
-		return nil, c.lost("event", given)
+		return nil, c.Lost("event", given)
 	}
-	events, err := c.renderEvents(found.Entries)
+	events, err := renderEvents(c, found.Entries)
 	if err != nil {
 		return nil, err
 	}
@@ -132,25 +133,25 @@ func (c *call) fetchEvent() (any, error) {
 
 // renderEvents returns events in the form of TaskRouter. Statuses, queues and priorities are those at the time of
 // the event; attributes and names are the present ones.
-func (c *call) renderEvents(events []desk.LoggedEvent) ([]whole[taskmodel.TaskrouterV1Event], error) {
-	known, err := c.known()
+func renderEvents(c *rest.Call, events []desk.LoggedEvent) ([]rest.Whole[taskmodel.TaskrouterV1Event], error) {
+	known, err := newKnown(c)
 	if err != nil {
 		return nil, err
 	}
-	shown := make([]whole[taskmodel.TaskrouterV1Event], len(events))
+	shown := make([]rest.Whole[taskmodel.TaskrouterV1Event], len(events))
 	for i, e := range events {
 		data, err := known.data(e)
 		if err != nil {
 			return nil, err
 		}
-		resource, sid, address := c.resourceOf(e)
-		actor, actorSID, actorURL := c.actorOf(e)
+		resource, sid, address := resourceOf(c, e)
+		actor, actorSID, actorURL := actorOf(c, e)
 		own := e.SID()
-		shown[i] = all(taskmodel.TaskrouterV1Event{
-			AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(own), Url: new(c.workspaceURL("Events", own)),
-			EventType: new(string(e.Name)), EventDate: date(e.At), EventDateMs: new(e.At.UnixMilli()), EventData: object(data),
+		shown[i] = rest.All(taskmodel.TaskrouterV1Event{
+			AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(own), Url: new(c.WorkspaceURL("Events", own)),
+			EventType: new(string(e.Name)), EventDate: rest.Date(e.At), EventDateMs: new(e.At.UnixMilli()), EventData: rest.Object(data),
 			Description: new(known.describe(e)), ResourceType: new(resource), ResourceSid: new(sid), ResourceUrl: new(address),
-			ActorType: new(actor), ActorSid: new(actorSID), ActorUrl: text(actorURL), Source: new("taskrouter"),
+			ActorType: new(actor), ActorSid: new(actorSID), ActorUrl: rest.Text(actorURL), Source: new("taskrouter"),
 		})
 	}
 	return shown, nil
@@ -158,39 +159,39 @@ func (c *call) renderEvents(events []desk.LoggedEvent) ([]whole[taskmodel.Taskro
 
 // resourceOf returns the subject of the event, its SID and its URL. The subject of a task's entry into a queue is
 // the task.
-func (c *call) resourceOf(e desk.LoggedEvent) (resource, sid, address string) {
+func resourceOf(c *rest.Call, e desk.LoggedEvent) (resource, sid, address string) {
 	kind, _, _ := strings.Cut(string(e.Name), ".")
 	switch {
 	case kind == "worker":
 		sid = conversation.AgentSID(e.Agent)
-		return "worker", sid, c.workspaceURL("Workers", sid)
+		return "worker", sid, c.WorkspaceURL("Workers", sid)
 	case kind == "reservation":
-		return "reservation", e.Reservation, c.workspaceURL("Tasks", e.Task, "Reservations", e.Reservation)
+		return "reservation", e.Reservation, c.WorkspaceURL("Tasks", e.Task, "Reservations", e.Reservation)
 	case e.Task != "":
-		return "task", e.Task, c.workspaceURL("Tasks", e.Task)
+		return "task", e.Task, c.WorkspaceURL("Tasks", e.Task)
 	}
 	sid = conversation.QueueSID(e.Queue)
-	return "task-queue", sid, c.workspaceURL("TaskQueues", sid)
+	return "task-queue", sid, c.WorkspaceURL("TaskQueues", sid)
 }
 
 // actorOf returns who caused the event, as far as the event shows it. The actor is the account if a key acted for
 // an agent, and the worker for actions that only agents can take. Otherwise it is the workspace.
-func (c *call) actorOf(e desk.LoggedEvent) (actor, sid, address string) {
+func actorOf(c *rest.Call, e desk.LoggedEvent) (actor, sid, address string) {
 	byThemselves := e.Name == conversation.EventReservationAccepted || e.Name == conversation.EventTransferInitiated ||
 		(e.Name == conversation.EventReservationRejected && e.Cause != conversation.CauseUnavailable)
 	switch {
 	case e.By != "":
-		return "account", c.account.SID, "" // the account has no URL here
+		return "account", c.Account.SID, "" // the account has no URL here
 	case byThemselves:
 		sid = conversation.AgentSID(e.Agent)
-		return "worker", sid, c.workspaceURL("Workers", sid)
+		return "worker", sid, c.WorkspaceURL("Workers", sid)
 	}
-	return "workspace", c.workspaceSID(), c.workspaceURL()
+	return "workspace", c.WorkspaceSID(), c.WorkspaceURL()
 }
 
 // known holds the desk's present records of the subjects of events.
 type known struct {
-	*call
+	*rest.Call
 
 	agents     map[string]desk.Agent
 	queues     map[string]desk.Queue
@@ -199,25 +200,25 @@ type known struct {
 	labels     map[string]desk.Labels
 }
 
-func (c *call) known() (*known, error) {
+func newKnown(c *rest.Call) (*known, error) {
 	k := &known{
-		call: c, agents: map[string]desk.Agent{}, queues: map[string]desk.Queue{}, tasks: map[string]desk.Task{}, labels: map[string]desk.Labels{},
+		Call: c, agents: map[string]desk.Agent{}, queues: map[string]desk.Queue{}, tasks: map[string]desk.Task{}, labels: map[string]desk.Labels{},
 	}
-	agents, err := c.desk.Agents(c.ctx)
+	agents, err := c.Desk.Agents(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range agents {
 		k.agents[a.Name] = a
 	}
-	queues, err := c.desk.Queues(c.ctx)
+	queues, err := c.Desk.Queues(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, q := range queues {
 		k.queues[q.Name] = q
 	}
-	k.activities, err = c.desk.Activities(c.ctx)
+	k.activities, err = c.Desk.Activities(c.Ctx)
 	return k, err
 }
 
@@ -226,8 +227,8 @@ func (k *known) task(sid string) (desk.Task, bool, error) {
 	if task, ok := k.tasks[sid]; ok {
 		return task, task.SID != "", nil
 	}
-	task, err := k.desk.Task(k.ctx, sid)
-	if err := k.ignoreRefusal(err); err != nil {
+	task, err := k.Desk.Task(k.Ctx, sid)
+	if err := rest.IgnoreRefusal(err); err != nil {
 		return task, false, err
 	}
 	k.tasks[sid] = task
@@ -237,7 +238,7 @@ func (k *known) task(sid string) (desk.Task, bool, error) {
 // data returns the event data of TaskRouter under its names: the parameters of its webhooks in snake case. All
 // values are strings. Notes and transcripts are never included.
 func (k *known) data(e desk.LoggedEvent) (map[string]any, error) {
-	data := map[string]any{"workspace_sid": k.workspaceSID(), "workspace_name": k.account.Workspace.FriendlyName}
+	data := map[string]any{"workspace_sid": k.WorkspaceSID(), "workspace_name": k.Account.Workspace.FriendlyName}
 	for name, value := range map[string]string{"reservation_sid": e.Reservation, "transfer_sid": e.Transfer, "reason": e.Reason} {
 		if value != "" {
 			data[name] = value
@@ -282,7 +283,7 @@ func (k *known) addWorker(data map[string]any, e desk.LoggedEvent) {
 	}
 	data["worker_attributes"] = string(agent.Attributes)
 	if e.Capacity != nil {
-		data["task_channel_sid"], data["task_channel_unique_name"] = channelSID(e.Channel), string(e.Channel)
+		data["task_channel_sid"], data["task_channel_unique_name"] = rest.ChannelSID(e.Channel), string(e.Channel)
 		data["worker_channel_capacity"] = strconv.Itoa(*e.Capacity)
 	}
 	if e.Name != desk.EventAgentActivity {
@@ -309,13 +310,13 @@ func (k *known) addTask(data map[string]any, e desk.LoggedEvent) error {
 	}
 	labels, ok := k.labels[e.Conversation]
 	if !ok {
-		if labels, err = k.desk.Labels(k.ctx, task.Queue, e.Conversation); err != nil {
+		if labels, err = k.Desk.Labels(k.Ctx, task.Queue, e.Conversation); err != nil {
 			return err
 		}
 		k.labels[e.Conversation] = labels
 	}
-	data["task_attributes"], data["task_age"] = string(attributes), strconv.Itoa(seconds(task.CreatedAt, e.At))
-	data["task_channel_sid"], data["task_channel_unique_name"] = channelSID(task.Channel), string(task.Channel)
+	data["task_attributes"], data["task_age"] = string(attributes), strconv.Itoa(rest.Seconds(task.CreatedAt, e.At))
+	data["task_channel_sid"], data["task_channel_unique_name"] = rest.ChannelSID(task.Channel), string(task.Channel)
 	data["workflow_sid"], data["workflow_name"] = labels.Workflow, labels.WorkflowName
 	canceled, completed := webhook.EndReasons(e, task)
 	for name, reason := range map[string]string{"task_canceled_reason": canceled, "task_completed_reason": completed} {
@@ -331,9 +332,9 @@ func (k *known) addTransfer(data map[string]any, e desk.LoggedEvent) error {
 	if !strings.HasPrefix(string(e.Name), "task.transfer-") {
 		return nil
 	}
-	transfer, err := k.desk.Transfer(k.ctx, e.Transfer)
+	transfer, err := k.Desk.Transfer(k.Ctx, e.Transfer)
 	if err != nil {
-		return k.ignoreRefusal(err)
+		return rest.IgnoreRefusal(err)
 	}
 	data["transfer_mode"], data["transfer_initiating_worker_sid"] = strings.ToUpper(string(transfer.Mode)), conversation.AgentSID(transfer.From)
 	data["transfer_type"], data["transfer_to"] = "WORKER", conversation.AgentSID(transfer.To.Agent)

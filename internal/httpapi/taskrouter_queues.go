@@ -14,34 +14,35 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/desk/naming"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 const queuePath = workspacePath + "/TaskQueues/{queue}"
 
-func queueRoutes() []route {
+func queueRoutes() []rest.Route {
 	const order = "Tasks are always offered FIFO, to one agent at a time (MaxReservedWorkers 1). Queues have no activities."
-	return []route{
-		get(taskrouter, workspacePath+"/TaskQueues", everyone).says("Lists the queues.").with("FriendlyName", "WorkerSid", "EvaluateWorkerAttributes", "Ordering").
-			lists("task_queues", taskmodel.TaskrouterV1TaskQueue{}).by((*call).listQueues),
-		post(taskrouter, workspacePath+"/TaskQueues", services, http.StatusCreated).says("Adds a queue. Its members are the agents for whose attributes TargetWorkers is true.").
-			but(order+" Without TargetWorkers every agent is a member (`1==1`).").with("FriendlyName*", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
-			without("ReservationActivitySid", "AssignmentActivitySid").
-			answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).createQueue),
-		get(taskrouter, queuePath, everyone).says("Fetches a queue.").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).fetchQueue),
-		post(taskrouter, queuePath, services, http.StatusOK).says("Changes a queue.").but(order).
-			with("FriendlyName", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
-			without("ReservationActivitySid", "AssignmentActivitySid").answers(taskmodel.TaskrouterV1TaskQueue{}).by((*call).updateQueue),
-		remove(taskrouter, queuePath, services).says("Removes a queue in which no task waits.").by((*call).removeQueue),
+	return []rest.Route{
+		rest.Get(workspacePath+"/TaskQueues", rest.Everyone).Says("Lists the queues.").With("FriendlyName", "WorkerSid", "EvaluateWorkerAttributes", "Ordering").
+			Lists("task_queues", taskmodel.TaskrouterV1TaskQueue{}).By(listQueues),
+		rest.Post(workspacePath+"/TaskQueues", rest.Services, http.StatusCreated).Says("Adds a queue. Its members are the agents for whose attributes TargetWorkers is true.").
+			But(order+" Without TargetWorkers every agent is a member (`1==1`).").With("FriendlyName*", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
+			Without("ReservationActivitySid", "AssignmentActivitySid").
+			Answers(taskmodel.TaskrouterV1TaskQueue{}).By(createQueue),
+		rest.Get(queuePath, rest.Everyone).Says("Fetches a queue.").Answers(taskmodel.TaskrouterV1TaskQueue{}).By(fetchQueue),
+		rest.Post(queuePath, rest.Services, http.StatusOK).Says("Changes a queue.").But(order).
+			With("FriendlyName", "TargetWorkers", "MaxReservedWorkers", "TaskOrder").
+			Without("ReservationActivitySid", "AssignmentActivitySid").Answers(taskmodel.TaskrouterV1TaskQueue{}).By(updateQueue),
+		rest.Delete(queuePath, rest.Services).Says("Removes a queue in which no task waits.").By(removeQueue),
 	}
 }
 
-func (c *call) renderQueue(q desk.Queue) whole[taskmodel.TaskrouterV1TaskQueue] {
-	base := c.workspaceURL("TaskQueues", q.SID)
-	found := links(base, "statistics", "real_time_statistics", "cumulative_statistics")
-	(*found)["workspace"] = c.workspaceURL()
-	return all(taskmodel.TaskrouterV1TaskQueue{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(q.SID), FriendlyName: new(q.FriendlyName),
-		TargetWorkers: new(targetOf(q)), MaxReservedWorkers: 1, TaskOrder: new("FIFO"), DateCreated: date(q.CreatedAt), DateUpdated: date(q.UpdatedAt),
+func renderQueue(c *rest.Call, q desk.Queue) rest.Whole[taskmodel.TaskrouterV1TaskQueue] {
+	base := c.WorkspaceURL("TaskQueues", q.SID)
+	found := rest.Links(base, "statistics", "real_time_statistics", "cumulative_statistics")
+	(*found)["workspace"] = c.WorkspaceURL()
+	return rest.All(taskmodel.TaskrouterV1TaskQueue{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(q.SID), FriendlyName: new(q.FriendlyName),
+		TargetWorkers: new(targetOf(q)), MaxReservedWorkers: 1, TaskOrder: new("FIFO"), DateCreated: rest.Date(q.CreatedAt), DateUpdated: rest.Date(q.UpdatedAt),
 		Url: new(base), Links: found,
 	})
 }
@@ -59,35 +60,35 @@ func targetOf(q desk.Queue) string {
 	return "name IN " + string(names)
 }
 
-func (c *call) listQueues() (any, error) {
-	if err := c.workspace(); err != nil {
+func listQueues(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	order, descending, err := c.ordering("DateUpdated", "FriendlyName", "MaxReservedWorkers", "TargetWorkers")
+	order, descending, err := readOrdering(c, "DateUpdated", "FriendlyName", "MaxReservedWorkers", "TargetWorkers")
 	if err != nil {
 		return nil, err
 	}
-	queues, err := c.desk.Queues(c.ctx)
+	queues, err := c.Desk.Queues(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
 	orderQueues(queues, order, descending)
-	if named := c.form.Get("FriendlyName"); named != "" {
+	if named := c.Form.Get("FriendlyName"); named != "" {
 		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return q.FriendlyName != named })
 	}
-	if worker := c.form.Get("WorkerSid"); worker != "" {
-		agent, err := c.agentOf("WorkerSid", worker)
-		if err := c.ignoreRefusal(err); err != nil {
+	if worker := c.Form.Get("WorkerSid"); worker != "" {
+		agent, err := agentOf(c, "WorkerSid", worker)
+		if err := rest.IgnoreRefusal(err); err != nil {
 			return nil, err
 		}
 		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !slices.Contains(q.Members, agent) })
 	}
-	if given := c.form.Get("EvaluateWorkerAttributes"); given != "" {
-		if queues, err = c.queuesFor(queues, given); err != nil {
+	if given := c.Form.Get("EvaluateWorkerAttributes"); given != "" {
+		if queues, err = queuesFor(c, queues, given); err != nil {
 			return nil, err
 		}
 	}
-	return some(c, queues, c.renderQueue)
+	return rest.Some(c, queues, func(q desk.Queue) any { return renderQueue(c, q) })
 }
 
 // orderQueues sorts queues, which are in the order of their names, by the requested order.
@@ -109,12 +110,12 @@ func orderQueues(queues []desk.Queue, order string, descending bool) {
 }
 
 // queuesFor returns the queues that an agent with the given attributes would be a member of.
-func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error) {
+func queuesFor(c *rest.Call, queues []desk.Queue, given string) ([]desk.Queue, error) {
 	attributes := map[string]any{}
 	if json.Unmarshal([]byte(given), &attributes) != nil {
-		return nil, c.wrong("EvaluateWorkerAttributes", "EvaluateWorkerAttributes has to be a JSON object of a worker's attributes")
+		return nil, c.Wrong("EvaluateWorkerAttributes", "EvaluateWorkerAttributes has to be a JSON object of a worker's attributes")
 	}
-	budget, chosen := expression.NewBudget(c.ctx), []desk.Queue{}
+	budget, chosen := expression.NewBudget(c.Ctx), []desk.Queue{}
 	name, _ := attributes["name"].(string)
 	for _, q := range queues {
 		if q.TargetWorkers == "" { // explicit members may be too many for an expression
@@ -123,14 +124,14 @@ func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error
 			}
 			continue
 		}
-		wanted, err := c.desk.Expression(q.TargetWorkers)
+		wanted, err := c.Desk.Expression(q.TargetWorkers)
 		if err != nil {
 			return nil, fmt.Errorf("read the expression of queue %s: %w", q.Name, err) // it was valid when it was stored
 		}
 		is, err := wanted.Evaluate(budget, attributes)
 		switch {
 		case errors.Is(err, expression.ErrBudget):
-			return nil, c.wrong("EvaluateWorkerAttributes", "EvaluateWorkerAttributes: TargetWorkers of the queues take too many steps on these attributes: shorten them")
+			return nil, c.Wrong("EvaluateWorkerAttributes", "EvaluateWorkerAttributes: TargetWorkers of the queues take too many steps on these attributes: shorten them")
 		case err != nil:
 			return nil, fmt.Errorf("evaluate the expression of queue %s: %w", q.Name, err)
 		case is:
@@ -141,97 +142,97 @@ func (c *call) queuesFor(queues []desk.Queue, given string) ([]desk.Queue, error
 }
 
 // queueOrder refuses an order or a number of reserved workers that queues cannot have.
-func (c *call) queueOrder() error {
-	if order := c.form.Get("TaskOrder"); order != "" && order != "FIFO" {
-		return c.wrong("TaskOrder", "Queues are always first in, first out: leave TaskOrder FIFO")
+func queueOrder(c *rest.Call) error {
+	if order := c.Form.Get("TaskOrder"); order != "" && order != "FIFO" {
+		return c.Wrong("TaskOrder", "Queues are always first in, first out: leave TaskOrder FIFO")
 	}
-	_, err := c.number("MaxReservedWorkers", 1, 1, 1)
+	_, err := c.Number("MaxReservedWorkers", 1, 1, 1)
 	return err
 }
 
-func (c *call) createQueue() (any, error) {
-	if err := c.workspace(); err != nil {
+func createQueue(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	friendly, err := c.required("FriendlyName")
+	friendly, err := c.Required("FriendlyName")
 	if err != nil {
 		return nil, err
 	}
-	if err := c.queueOrder(); err != nil {
+	if err := queueOrder(c); err != nil {
 		return nil, err
 	}
-	added := desk.NewQueue{FriendlyName: friendly, TargetWorkers: c.form.Get("TargetWorkers")}
+	added := desk.NewQueue{FriendlyName: friendly, TargetWorkers: c.Form.Get("TargetWorkers")}
 	if added.TargetWorkers == "" {
 		added.TargetWorkers = "1==1"
 	}
-	name, refused := c.desk.RegisterQueue(c.changing, added)
-	if refused != nil && !c.repeated(refused) {
+	name, refused := c.Desk.RegisterQueue(c.Changing, added)
+	if refused != nil && !isRepeat(c, refused) {
 		return nil, refused
 	}
-	queues, err := c.desk.Queues(c.ctx)
+	queues, err := c.Desk.Queues(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, q := range queues {
 		before := naming.Same(q.FriendlyName, conversation.CleanName(friendly)) && q.TargetWorkers == added.TargetWorkers
 		if q.Name == name || (refused != nil && before) {
-			return c.renderQueue(q), nil
+			return renderQueue(c, q), nil
 		}
 	}
 	if refused == nil {
-		return nil, c.lost("task queue", name) // removed in the meantime
+		return nil, c.Lost("task queue", name) // removed in the meantime
 	}
 	return nil, refused
 }
 
 // queueFound returns the queue that the path names.
-func (c *call) queueFound() (desk.Queue, error) {
-	if err := c.workspace(); err != nil {
+func queueFound(c *rest.Call) (desk.Queue, error) {
+	if err := checkWorkspace(c); err != nil {
 		return desk.Queue{}, err
 	}
-	given := c.r.PathValue("queue")
-	queues, err := c.desk.Queues(c.ctx)
+	given := c.Request.PathValue("queue")
+	queues, err := c.Desk.Queues(c.Ctx)
 	for _, q := range queues {
-		if sameDigits(given, q.SID) {
+		if rest.SameDigits(given, q.SID) {
 			return q, err
 		}
 	}
 	if err != nil {
 		return desk.Queue{}, err
 	}
-	return desk.Queue{}, c.lost("task queue", given)
+	return desk.Queue{}, c.Lost("task queue", given)
 }
 
-func (c *call) fetchQueue() (any, error) {
-	queue, err := c.queueFound()
+func fetchQueue(c *rest.Call) (any, error) {
+	queue, err := queueFound(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderQueue(queue), nil
+	return renderQueue(c, queue), nil
 }
 
-func (c *call) updateQueue() (any, error) {
-	queue, err := c.queueFound()
+func updateQueue(c *rest.Call) (any, error) {
+	queue, err := queueFound(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.queueOrder(); err != nil {
+	if err := queueOrder(c); err != nil {
 		return nil, err
 	}
-	change := desk.QueueChange{FriendlyName: c.optional("FriendlyName"), TargetWorkers: c.optional("TargetWorkers")}
+	change := desk.QueueChange{FriendlyName: c.Optional("FriendlyName"), TargetWorkers: c.Optional("TargetWorkers")}
 	if change.TargetWorkers != nil && *change.TargetWorkers == targetOf(queue) {
 		change.TargetWorkers = nil // unchanged since it was fetched: explicit members stay explicit
 	}
-	if err := c.desk.UpdateQueue(c.changing, queue.Name, change); err != nil {
+	if err := c.Desk.UpdateQueue(c.Changing, queue.Name, change); err != nil {
 		return nil, err
 	}
-	return c.fetchQueue()
+	return fetchQueue(c)
 }
 
-func (c *call) removeQueue() (any, error) {
-	queue, err := c.queueFound()
+func removeQueue(c *rest.Call) (any, error) {
+	queue, err := queueFound(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.inUse(c.desk.RemoveQueue(c.changing, queue.Name))
+	return nil, inUse(c, c.Desk.RemoveQueue(c.Changing, queue.Name))
 }

@@ -4,84 +4,84 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-func reservationRoutes() []route {
+func reservationRoutes() []rest.Route {
 	const (
 		sets    = "`accepted` accepts, `rejected` declines, `wrapping` ends the agent's turn, `completed` completes it."
 		refuses = "An accept is answered 409 while the agent has an open wrap-up in this conversation; `details` has the reason `wrapup_pending` and the task's SID. Voice instructions are refused, and so is WorkerActivitySid with another status than `rejected`."
 	)
-	return []route{
-		get(taskrouter, taskPath+"/Reservations", everyone).says("Lists the task's reservations, oldest first.").with("ReservationStatus", "WorkerSid").
-			lists("reservations", taskmodel.TaskrouterV1TaskReservation{}).by((*call).listTaskReservations),
-		post(taskrouter, taskPath+"/Reservations", everyone, http.StatusCreated).says("Claims a waiting task for an agent: it is reserved for them.").
-			but("Twilio does not document this call.").with("WorkerSid*").answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).createReservation),
-		get(taskrouter, taskPath+"/Reservations/{reservation}", everyone).says("Fetches a reservation of the task.").
-			answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).fetchReservation),
-		post(taskrouter, taskPath+"/Reservations/{reservation}", everyone, http.StatusOK).says(sets).but(refuses).
-			with("ReservationStatus", "WorkerActivitySid").without(voice...).without("Supervisor", "SupervisorMode").answers(taskmodel.TaskrouterV1TaskReservation{}).by((*call).updateReservation),
-		get(taskrouter, workerPath+"/Reservations", everyone).says("Lists the agent's reservations, oldest first.").with("ReservationStatus").
-			lists("reservations", taskmodel.TaskrouterV1WorkerReservation{}).by((*call).listWorkerReservations),
-		get(taskrouter, workerPath+"/Reservations/{reservation}", everyone).says("Fetches a reservation of the agent.").
-			answers(taskmodel.TaskrouterV1WorkerReservation{}).by((*call).fetchReservation),
-		post(taskrouter, workerPath+"/Reservations/{reservation}", everyone, http.StatusOK).says(sets).but(refuses).
-			with("ReservationStatus", "WorkerActivitySid").without(voice...).answers(taskmodel.TaskrouterV1WorkerReservation{}).by((*call).updateReservation),
+	return []rest.Route{
+		rest.Get(taskPath+"/Reservations", rest.Everyone).Says("Lists the task's reservations, oldest first.").With("ReservationStatus", "WorkerSid").
+			Lists("reservations", taskmodel.TaskrouterV1TaskReservation{}).By(listTaskReservations),
+		rest.Post(taskPath+"/Reservations", rest.Everyone, http.StatusCreated).Says("Claims a waiting task for an agent: it is reserved for them.").
+			But("Twilio does not document this call.").With("WorkerSid*").Answers(taskmodel.TaskrouterV1TaskReservation{}).By(createReservation),
+		rest.Get(taskPath+"/Reservations/{reservation}", rest.Everyone).Says("Fetches a reservation of the task.").
+			Answers(taskmodel.TaskrouterV1TaskReservation{}).By(fetchReservation),
+		rest.Post(taskPath+"/Reservations/{reservation}", rest.Everyone, http.StatusOK).Says(sets).But(refuses).
+			With("ReservationStatus", "WorkerActivitySid").Without(voice...).Without("Supervisor", "SupervisorMode").Answers(taskmodel.TaskrouterV1TaskReservation{}).By(updateReservation),
+		rest.Get(workerPath+"/Reservations", rest.Everyone).Says("Lists the agent's reservations, oldest first.").With("ReservationStatus").
+			Lists("reservations", taskmodel.TaskrouterV1WorkerReservation{}).By(listWorkerReservations),
+		rest.Get(workerPath+"/Reservations/{reservation}", rest.Everyone).Says("Fetches a reservation of the agent.").
+			Answers(taskmodel.TaskrouterV1WorkerReservation{}).By(fetchReservation),
+		rest.Post(workerPath+"/Reservations/{reservation}", rest.Everyone, http.StatusOK).Says(sets).But(refuses).
+			With("ReservationStatus", "WorkerActivitySid").Without(voice...).Answers(taskmodel.TaskrouterV1WorkerReservation{}).By(updateReservation),
 	}
 }
 
 // renderReservation returns a reservation in the form of TaskRouter, with the URL below its task or its agent.
 // names maps agents to their display names.
-func (c *call) renderReservation(r desk.Reservation, names map[string]string) whole[taskmodel.TaskrouterV1TaskReservation] {
+func renderReservation(c *rest.Call, r desk.Reservation, names map[string]string) rest.Whole[taskmodel.TaskrouterV1TaskReservation] {
 	worker := conversation.AgentSID(r.Agent)
-	task := c.workspaceURL("Tasks", r.Task)
+	task := c.WorkspaceURL("Tasks", r.Task)
 	base := task + "/Reservations/" + r.SID
-	if c.r.PathValue("worker") != "" {
-		base = c.workspaceURL("Workers", worker, "Reservations", r.SID)
+	if c.Request.PathValue("worker") != "" {
+		base = c.WorkspaceURL("Workers", worker, "Reservations", r.SID)
 	}
 	updated := r.UpdatedAt
 	if updated.IsZero() {
 		updated = r.CreatedAt
 	}
-	return all(taskmodel.TaskrouterV1TaskReservation{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(r.SID), TaskSid: new(r.Task), WorkerSid: new(worker),
-		WorkerName: new(names[r.Agent]), ReservationStatus: new(string(r.Status)), DateCreated: date(r.CreatedAt), DateUpdated: date(updated), Url: new(base),
-		Links: &map[string]any{"task": task, "worker": c.workspaceURL("Workers", worker), "workspace": c.workspaceURL()},
+	return rest.All(taskmodel.TaskrouterV1TaskReservation{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(r.SID), TaskSid: new(r.Task), WorkerSid: new(worker),
+		WorkerName: new(names[r.Agent]), ReservationStatus: new(string(r.Status)), DateCreated: rest.Date(r.CreatedAt), DateUpdated: rest.Date(updated), Url: new(base),
+		Links: &map[string]any{"task": task, "worker": c.WorkspaceURL("Workers", worker), "workspace": c.WorkspaceURL()},
 	})
 }
 
-func (c *call) answerReservation(r desk.Reservation, revision int) (any, error) {
+func answerReservation(c *rest.Call, r desk.Reservation, revision int) (any, error) {
 	if revision > 0 {
-		c.w.Header().Set("ETag", c.reservationTag(r, revision))
+		c.SetETag(reservationTag(c, r, revision))
 	}
-	names, err := c.desk.AgentNames(c.ctx, r.Agent)
+	names, err := c.Desk.AgentNames(c.Ctx, r.Agent)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderReservation(r, names), nil
+	return renderReservation(c, r, names), nil
 }
 
 // agentAsked returns the name of the agent that the path names as a worker.
-func (c *call) agentAsked() (string, error) {
-	digits, err := c.path("worker", conversation.PrefixAgent, "worker")
+func agentAsked(c *rest.Call) (string, error) {
+	digits, err := c.Path("worker", conversation.PrefixAgent, "worker")
 	if err != nil {
 		return "", err
 	}
-	agent, err := c.desk.AgentName(c.ctx, conversation.PrefixAgent+digits)
-	return agent, c.unknown(err, "worker", c.r.PathValue("worker"))
+	agent, err := c.Desk.AgentName(c.Ctx, conversation.PrefixAgent+digits)
+	return agent, lostIfRefused(c, err, "worker", c.Request.PathValue("worker"))
 }
 
 // reservationStatus reads a filter by status, or the status to set.
-func (c *call) reservationStatus() (conversation.ReservationStatus, error) {
-	status := conversation.ReservationStatus(c.form.Get("ReservationStatus"))
+func reservationStatus(c *rest.Call) (conversation.ReservationStatus, error) {
+	status := conversation.ReservationStatus(c.Form.Get("ReservationStatus"))
 	if status != "" && !slices.Contains(reservationStatuses, status) {
-		return "", c.wrong("ReservationStatus", "ReservationStatus has to be one of pending, accepted, rejected, timeout, canceled, rescinded, wrapping, completed")
+		return "", c.Wrong("ReservationStatus", "ReservationStatus has to be one of pending, accepted, rejected, timeout, canceled, rescinded, wrapping, completed")
 	}
 	return status, nil
 }
@@ -91,52 +91,52 @@ var reservationStatuses = []conversation.ReservationStatus{
 	conversation.ReservationCanceled, conversation.ReservationRescinded, conversation.ReservationWrapping, conversation.ReservationCompleted,
 }
 
-func (c *call) listTaskReservations() (any, error) {
-	task, revision, err := c.taskAsked()
+func listTaskReservations(c *rest.Call) (any, error) {
+	task, revision, err := taskAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	c.settleConversation(task.Conversation, revision)
-	filter := desk.ReservationFilter{Task: task.SID, Agent: c.caller.agent()}
-	worker, err := c.sid("WorkerSid", conversation.PrefixAgent)
+	c.SettleConversation(task.Conversation, revision)
+	filter := desk.ReservationFilter{Task: task.SID, Agent: c.Caller.Agent()}
+	worker, err := c.SID("WorkerSid", conversation.PrefixAgent)
 	if err != nil {
 		return nil, err
 	}
 	if worker != "" {
-		if filter.Agent, err = c.desk.AgentName(c.ctx, worker); err != nil {
-			return nil, c.unknown(err, "worker", worker)
+		if filter.Agent, err = c.Desk.AgentName(c.Ctx, worker); err != nil {
+			return nil, lostIfRefused(c, err, "worker", worker)
 		}
-		if err := c.actAs(filter.Agent); err != nil {
+		if err := c.ActAs(filter.Agent); err != nil {
 			return nil, err
 		}
 	}
-	return c.reservationsOf(filter)
+	return reservationsOf(c, filter)
 }
 
-func (c *call) listWorkerReservations() (any, error) {
-	if err := c.workspace(); err != nil {
+func listWorkerReservations(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	agent, err := c.agentAsked()
+	agent, err := agentAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.actAs(agent); err != nil {
+	if err := c.ActAs(agent); err != nil {
 		return nil, err
 	}
-	c.settle()
-	return c.reservationsOf(desk.ReservationFilter{Agent: agent})
+	c.Settle()
+	return reservationsOf(c, desk.ReservationFilter{Agent: agent})
 }
 
-func (c *call) reservationsOf(filter desk.ReservationFilter) (any, error) {
-	page, err := c.page()
+func reservationsOf(c *rest.Call, filter desk.ReservationFilter) (any, error) {
+	page, err := c.Page()
 	if err != nil {
 		return nil, err
 	}
-	if filter.Status, err = c.reservationStatus(); err != nil {
+	if filter.Status, err = reservationStatus(c); err != nil {
 		return nil, err
 	}
-	found, err := c.desk.ReservationList(c.ctx, filter, page)
+	found, err := c.Desk.ReservationList(c.Ctx, filter, page)
 	if err != nil {
 		return nil, err
 	}
@@ -144,79 +144,74 @@ func (c *call) reservationsOf(filter desk.ReservationFilter) (any, error) {
 	for i, r := range found.Entries {
 		agents[i] = r.Agent
 	}
-	names, err := c.desk.AgentNames(c.ctx, agents...)
+	names, err := c.Desk.AgentNames(c.Ctx, agents...)
 	if err != nil {
 		return nil, err
 	}
-	return list(c, page, found, func(r desk.Reservation) whole[taskmodel.TaskrouterV1TaskReservation] {
-		return c.renderReservation(r, names)
+	return rest.List(c, page, found, func(r desk.Reservation) rest.Whole[taskmodel.TaskrouterV1TaskReservation] {
+		return renderReservation(c, r, names)
 	}), nil
 }
 
 // reservationAsked returns the reservation that the path names. With fresh set, it comes from the conversation,
 // with the conversation's revision. Otherwise the desk's record is enough, which may lag by a second.
-func (c *call) reservationAsked(fresh bool) (found desk.Reservation, revision int, err error) {
-	if err := c.workspace(); err != nil {
+func reservationAsked(c *rest.Call, fresh bool) (found desk.Reservation, revision int, err error) {
+	if err := checkWorkspace(c); err != nil {
 		return found, 0, err
 	}
-	given := c.r.PathValue("reservation")
-	digits, err := c.path("reservation", conversation.PrefixReservation, "reservation")
+	given := c.Request.PathValue("reservation")
+	digits, err := c.Path("reservation", conversation.PrefixReservation, "reservation")
 	if err != nil {
 		return found, 0, err
 	}
 	sid := conversation.PrefixReservation + digits
-	found, err = c.desk.Reservation(c.ctx, sid)
-	if _, coded := asRefusal(err); err != nil && !coded {
+	found, err = c.Desk.Reservation(c.Ctx, sid)
+	if _, coded := rest.AsRefusal(err); err != nil && !coded {
 		return found, 0, err
 	}
 	if err != nil || fresh {
-		if found, revision, err = c.reservationNow(sid, found); err != nil {
-			return found, 0, c.unknown(err, "reservation", given)
+		if found, revision, err = reservationNow(c, sid, found); err != nil {
+			return found, 0, lostIfRefused(c, err, "reservation", given)
 		}
 	}
-	if err := c.actAs(found.Agent); err != nil {
+	if err := c.ActAs(found.Agent); err != nil {
 		return found, 0, err
 	}
-	if task := c.r.PathValue("task"); task != "" && !sameDigits(task, found.Task) {
-		return found, 0, c.lost("reservation", given)
+	if task := c.Request.PathValue("task"); task != "" && !rest.SameDigits(task, found.Task) {
+		return found, 0, c.Lost("reservation", given)
 	}
-	if worker := c.r.PathValue("worker"); worker != "" && !sameDigits(worker, conversation.AgentSID(found.Agent)) {
-		return found, 0, c.lost("reservation", given)
+	if worker := c.Request.PathValue("worker"); worker != "" && !rest.SameDigits(worker, conversation.AgentSID(found.Agent)) {
+		return found, 0, c.Lost("reservation", given)
 	}
 	return found, revision, nil
 }
 
-// sameDigits reports whether a client's text is that SID. Digits may be in either case.
-func sameDigits(given, sid string) bool {
-	return isSID(sid[:2], given) && strings.EqualFold(given[2:], sid[2:])
-}
-
 // reservationNow updates a reservation from its task, if it is the task's last one.
-func (c *call) reservationNow(sid string, shown desk.Reservation) (desk.Reservation, int, error) {
+func reservationNow(c *rest.Call, sid string, shown desk.Reservation) (desk.Reservation, int, error) {
 	of := shown.Conversation
 	if of == "" {
-		known, ok := c.seen.of(sid)
+		known, ok := c.SeenIn(sid)
 		if !ok {
-			return shown, 0, c.lost("reservation", sid)
+			return shown, 0, c.Lost("reservation", sid)
 		}
 		of = known
 	}
-	v, err := c.viewFor(of)
+	v, err := c.ViewFor(of)
 	if err != nil {
 		return shown, 0, err
 	}
-	for _, task := range v.tasks {
+	for _, task := range v.Tasks {
 		if r := task.Reservation; r != nil && r.SID == sid {
 			if shown.SID != "" && shown.Status == r.Status {
-				return shown, v.revision, nil // the task may have changed later, which the agent must not learn
+				return shown, v.Revision, nil // the task may have changed later, which the agent must not learn
 			}
-			return reservationOf(task), v.revision, nil
+			return reservationOf(task), v.Revision, nil
 		}
 	}
 	if shown.SID == "" {
-		return shown, 0, c.lost("reservation", sid)
+		return shown, 0, c.Lost("reservation", sid)
 	}
-	return shown, v.revision, nil
+	return shown, v.Revision, nil
 }
 
 // reservationOf returns the task's reservation. The task must have one.
@@ -224,131 +219,131 @@ func reservationOf(task desk.Task) desk.Reservation {
 	return desk.Reservation{Conversation: task.Conversation, Task: task.SID, Reservation: *task.Reservation, UpdatedAt: updatedAt(task)}
 }
 
-func (c *call) fetchReservation() (any, error) {
-	found, revision, err := c.reservationAsked(true)
+func fetchReservation(c *rest.Call) (any, error) {
+	found, revision, err := reservationAsked(c, true)
 	if err != nil {
 		return nil, err
 	}
-	return c.answerReservation(found, revision)
+	return answerReservation(c, found, revision)
 }
 
-func (c *call) createReservation() (any, error) {
-	agent, err := c.claimingAgent()
+func createReservation(c *rest.Call) (any, error) {
+	agent, err := claimingAgent(c)
 	if err != nil {
 		return nil, err
 	}
-	task, of, err := c.claimableTask()
+	task, of, err := claimableTask(c)
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.viewFor(of)
+	v, err := c.ViewFor(of)
 	if err != nil {
 		return nil, err
 	}
-	if now := v.task(task); now == nil || !now.Status.Waiting() && now.Agent != agent {
-		return nil, c.notWaiting(task)
+	if now := v.Task(task); now == nil || !now.Status.Waiting() && now.Agent != agent {
+		return nil, notWaiting(c, task)
 	}
-	claimed, err := c.claim(v, task, agent)
+	claimed, err := claim(c, v, task, agent)
 	if err != nil {
-		return nil, c.noClaim(agent, err)
+		return nil, noClaim(c, agent, err)
 	}
-	if v, err = c.viewFor(of); err != nil {
+	if v, err = c.ViewFor(of); err != nil {
 		return nil, err
 	}
-	now := v.task(claimed)
+	now := v.Task(claimed)
 	if now == nil || now.Reservation == nil || now.Reservation.Agent != agent {
-		return nil, c.unexpected("Task %s can't be reserved for %s any more: it is not waiting for them", task, agent)
+		return nil, c.Unexpected("Task %s can't be reserved for %s any more: it is not waiting for them", task, agent)
 	}
-	return c.answerReservation(reservationOf(*now), v.revision)
+	return answerReservation(c, reservationOf(*now), v.Revision)
 }
 
 // claimingAgent returns the agent for whom a task is claimed. It is called before the task is read, so that an
 // agent's key learns nothing about the task from a refusal of another agent or of an unknown one.
-func (c *call) claimingAgent() (string, error) {
-	if _, err := c.required("WorkerSid"); err != nil {
+func claimingAgent(c *rest.Call) (string, error) {
+	if _, err := c.Required("WorkerSid"); err != nil {
 		return "", err
 	}
-	worker, err := c.sid("WorkerSid", conversation.PrefixAgent)
+	worker, err := c.SID("WorkerSid", conversation.PrefixAgent)
 	if err != nil {
 		return "", err
 	}
-	agent, err := c.desk.AgentName(c.ctx, worker)
+	agent, err := c.Desk.AgentName(c.Ctx, worker)
 	if err != nil {
 		return "", err
 	}
-	return agent, c.actAs(agent)
+	return agent, c.ActAs(agent)
 }
 
-func (c *call) notWaiting(task string) error {
-	return c.unexpected("Task %s not in expected state [pending]: it does not wait for an agent", task)
+func notWaiting(c *rest.Call, task string) error {
+	return c.Unexpected("Task %s not in expected state [pending]: it does not wait for an agent", task)
 }
 
 // claimableTask returns the SIDs of the task that the path names and of its conversation. Any agent may claim the
 // task while it waits.
-func (c *call) claimableTask() (task, of string, err error) {
-	if err := c.workspace(); err != nil {
+func claimableTask(c *rest.Call) (task, of string, err error) {
+	if err := checkWorkspace(c); err != nil {
 		return "", "", err
 	}
-	digits, err := c.path("task", conversation.PrefixTask, "task")
+	digits, err := c.Path("task", conversation.PrefixTask, "task")
 	if err != nil {
 		return "", "", err
 	}
 	task = conversation.PrefixTask + digits
-	of, err = c.conversationOf(task)
-	if _, unknown := asRefusal(err); unknown && c.caller.agent() != "" { // the answer for a task that does not wait
-		return "", "", c.notWaiting(task)
+	of, err = conversationOf(c, task)
+	if _, unknown := rest.AsRefusal(err); unknown && c.Caller.Agent() != "" { // the answer for a task that does not wait
+		return "", "", notWaiting(c, task)
 	}
-	return task, of, c.unknown(err, "task", c.r.PathValue("task"))
+	return task, of, lostIfRefused(c, err, "task", c.Request.PathValue("task"))
 }
 
-func (c *call) updateReservation() (any, error) {
-	found, revision, err := c.reservationAsked(c.r.Header.Get("If-Match") != "")
+func updateReservation(c *rest.Call) (any, error) {
+	found, revision, err := reservationAsked(c, c.Request.Header.Get("If-Match") != "")
 	if err != nil {
 		return nil, err
 	}
-	status, err := c.reservationStatus()
+	status, err := reservationStatus(c)
 	if err != nil {
 		return nil, err
 	}
-	if c.form.Get("WorkerActivitySid") != "" && status != conversation.ReservationRejected {
-		return nil, c.wrong("WorkerActivitySid", "WorkerActivitySid is for ReservationStatus rejected: leave it out, or update the worker")
+	if c.Form.Get("WorkerActivitySid") != "" && status != conversation.ReservationRejected {
+		return nil, c.Wrong("WorkerActivitySid", "WorkerActivitySid is for ReservationStatus rejected: leave it out, or update the worker")
 	}
-	if c.token() != "" && status != "" && found.Status == status { // a repeat whose first answer was lost
-		if err := c.setActivity(found.Agent, c.form.Get("WorkerActivitySid")); err != nil {
+	if c.Token() != "" && status != "" && found.Status == status { // a repeat whose first answer was lost
+		if err := setActivity(c, found.Agent, c.Form.Get("WorkerActivitySid")); err != nil {
 			return nil, err
 		}
-		return c.answerReservation(found, revision)
+		return answerReservation(c, found, revision)
 	}
-	if err := c.ifMatch(c.reservationTag(found, revision)); err != nil {
+	if err := checkIfMatch(c, reservationTag(c, found, revision)); err != nil {
 		return nil, err
 	}
-	activity, err := c.activityGiven("WorkerActivitySid") // before any change
+	activity, err := activityGiven(c, "WorkerActivitySid") // before any change
 	if err != nil {
 		return nil, err
 	}
 	if status != "" {
-		outcome, expected, err := c.setReservation(found, status)
+		outcome, expected, err := setReservation(c, found, status)
 		if err != nil {
-			return nil, c.reservationOver(found, status, expected, err)
+			return nil, reservationOver(c, found, status, expected, err)
 		}
-		if err := c.only(outcome, "Reservation", found.SID, expected, string(changedReservation(found, outcome, status).Status)); err != nil {
+		if err := refuseUnchanged(c, outcome, "Reservation", found.SID, expected, string(changedReservation(found, outcome, status).Status)); err != nil {
 			return nil, err
 		}
 		found, revision = changedReservation(found, outcome, status), outcome.Revision
 	}
-	if err := c.setActivity(found.Agent, activity); err != nil {
+	if err := setActivity(c, found.Agent, activity); err != nil {
 		return nil, err
 	}
-	return c.answerReservation(found, revision)
+	return answerReservation(c, found, revision)
 }
 
 // setActivity sets the activity of an agent who has declined, once for the request. An empty activity changes
 // nothing.
-func (c *call) setActivity(agent, activity string) error {
+func setActivity(c *rest.Call, agent, activity string) error {
 	if activity == "" {
 		return nil
 	}
-	err := c.desk.UpdateAgent(c.changing, agent, desk.AgentChange{Activity: &activity})
+	err := c.Desk.UpdateAgent(c.Changing, agent, desk.AgentChange{Activity: &activity})
 	if errors.Is(err, desk.ErrDoneBefore) {
 		return nil
 	}
@@ -356,63 +351,63 @@ func (c *call) setActivity(agent, activity string) error {
 }
 
 // setReservation sends the command for the status. It also returns the statuses that the command expects.
-func (c *call) setReservation(r desk.Reservation, status conversation.ReservationStatus) (outcome conversation.Outcome, expected string, err error) {
+func setReservation(c *rest.Call, r desk.Reservation, status conversation.ReservationStatus) (outcome conversation.Outcome, expected string, err error) {
 	task := desk.Task{Conversation: r.Conversation, Task: conversation.Task{SID: r.Task, Agent: r.Agent}}
 	switch status {
 	case conversation.ReservationAccepted:
-		if err := c.legal(r, conversation.ReservationPending); err != nil {
+		if err := checkLegal(c, r, conversation.ReservationPending); err != nil {
 			return outcome, "", err
 		}
-		outcome, err = c.send(r.Conversation, conversation.AcceptCommand{Agent: r.Agent, Task: r.Task, Reservation: r.SID, Meta: c.command("")})
+		outcome, err = c.Send(r.Conversation, conversation.AcceptCommand{Agent: r.Agent, Task: r.Task, Reservation: r.SID, Meta: c.Command("")})
 		return outcome, "pending", err
 	case conversation.ReservationRejected:
-		if err := c.legal(r, conversation.ReservationPending); err != nil {
+		if err := checkLegal(c, r, conversation.ReservationPending); err != nil {
 			return outcome, "", err
 		}
-		outcome, err = c.send(r.Conversation, conversation.DeclineCommand{Agent: r.Agent, Task: r.Task, Reservation: r.SID, Meta: c.command("")})
+		outcome, err = c.Send(r.Conversation, conversation.DeclineCommand{Agent: r.Agent, Task: r.Task, Reservation: r.SID, Meta: c.Command("")})
 		return outcome, "pending", err
 	case conversation.ReservationWrapping:
-		if err := c.legal(r, conversation.ReservationAccepted); err != nil {
+		if err := checkLegal(c, r, conversation.ReservationAccepted); err != nil {
 			return outcome, "", err
 		}
-		outcome, err = c.finish(task, false, "")
+		outcome, err = finishTurn(c, task, false, "")
 		return outcome, "accepted", err
 	case conversation.ReservationCompleted:
-		if err := c.legal(r, conversation.ReservationAccepted, conversation.ReservationWrapping); err != nil {
+		if err := checkLegal(c, r, conversation.ReservationAccepted, conversation.ReservationWrapping); err != nil {
 			return outcome, "", err
 		}
 		if r.Status == conversation.ReservationWrapping {
 			task.Status = conversation.TaskWrapping
 		}
-		outcome, err = c.finish(task, true, "")
+		outcome, err = finishTurn(c, task, true, "")
 		return outcome, "accepted, wrapping", err
 	case conversation.ReservationPending, conversation.ReservationTimeout, conversation.ReservationCanceled, conversation.ReservationRescinded:
 	}
-	return outcome, "", c.wrong("ReservationStatus", "ReservationStatus can be set to accepted, rejected, wrapping or completed")
+	return outcome, "", c.Wrong("ReservationStatus", "ReservationStatus can be set to accepted, rejected, wrapping or completed")
 }
 
 // reservationOver replaces a refusal that the conversation is closed by one that the reservation has ended.
-func (c *call) reservationOver(r desk.Reservation, wanted conversation.ReservationStatus, expected string, refused error) error {
+func reservationOver(c *rest.Call, r desk.Reservation, wanted conversation.ReservationStatus, expected string, refused error) error {
 	ends := wanted == conversation.ReservationWrapping || wanted == conversation.ReservationCompleted
 	if !ends || conversation.CodeOf(refused) != conversation.CodeConversationClosed {
 		return refused
 	}
-	now, _, err := c.reservationNow(r.SID, r)
+	now, _, err := reservationNow(c, r.SID, r)
 	if err != nil {
 		return err
 	}
-	return c.unexpected("Reservation %s not in expected state [%s]: it is already %s", r.SID, expected, now.Status)
+	return c.Unexpected("Reservation %s not in expected state [%s]: it is already %s", r.SID, expected, now.Status)
 }
 
-// legal refuses a change that is impossible from the reservation's status, before the command is sent. The
+// checkLegal refuses a change that is impossible from the reservation's status, before the command is sent. The
 // conversation makes the final decision. A repeated request passes even if the reservation has changed since, so
 // that it gets its first answer.
-func (c *call) legal(r desk.Reservation, from ...conversation.ReservationStatus) error {
+func checkLegal(c *rest.Call, r desk.Reservation, from ...conversation.ReservationStatus) error {
 	gone := r.Status == conversation.ReservationAccepted || r.Status == conversation.ReservationWrapping || r.Status == conversation.ReservationCompleted
-	if slices.Contains(from, r.Status) || behindRecord(r.Status, from[0]) || (c.token() != "" && gone) {
+	if slices.Contains(from, r.Status) || behindRecord(r.Status, from[0]) || (c.Token() != "" && gone) {
 		return nil
 	}
-	return c.unexpected("Reservation %s not in expected state [%s]: it is %s", r.SID, from[0], r.Status)
+	return c.Unexpected("Reservation %s not in expected state [%s]: it is %s", r.SID, from[0], r.Status)
 }
 
 // behindRecord reports whether the record may lag: it shows one status, and the reservation may have the expected
@@ -428,4 +423,16 @@ func changedReservation(r desk.Reservation, outcome conversation.Outcome, status
 		r.Status = t.Reservation.Status
 	}
 	return r
+}
+
+// voice lists the parameters of a reservation's update that instruct TaskRouter to make or join a call.
+var voice = []string{
+	"Instruction", "DequeuePostWorkActivitySid", "DequeueFrom", "DequeueRecord", "DequeueTimeout", "DequeueTo", "DequeueStatusCallbackUrl",
+	"DequeueStatusCallbackEvent", "CallFrom", "CallRecord", "CallTimeout", "CallTo", "CallUrl", "CallStatusCallbackUrl", "CallAccept",
+	"RedirectCallSid", "RedirectAccept", "RedirectUrl", "To", "From", "StatusCallback", "StatusCallbackMethod", "StatusCallbackEvent",
+	"Timeout", "Record", "Muted", "Beep", "StartConferenceOnEnter", "EndConferenceOnExit", "EndConferenceOnCustomerExit",
+	"BeepOnCustomerEntrance", "WaitUrl", "WaitMethod", "EarlyMedia", "MaxParticipants", "ConferenceStatusCallback",
+	"ConferenceStatusCallbackMethod", "ConferenceStatusCallbackEvent", "ConferenceRecord", "ConferenceTrim",
+	"ConferenceRecordingStatusCallback", "ConferenceRecordingStatusCallbackMethod", "RecordingChannels", "RecordingStatusCallback",
+	"RecordingStatusCallbackMethod", "Region", "SipAuthUsername", "SipAuthPassword", "PostWorkActivitySid", "JitterBufferSize",
 }

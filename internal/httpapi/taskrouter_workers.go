@@ -13,6 +13,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/desk/naming"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // prefixWorkerChannel is the prefix of the SID of a worker channel, which is an agent's capacity on one channel.
@@ -20,60 +21,60 @@ const prefixWorkerChannel = "WC"
 
 const workerPath = workspacePath + "/Workers/{worker}"
 
-func workerRoutes() []route {
+func workerRoutes() []rest.Route {
 	const named = "FriendlyName may be in any script. The unique name for commands is derived from it once, in the letters a to z, as ivan-petrov from Иван Петров, with a number if that name is taken. It and the SID stay when FriendlyName changes."
-	return []route{
-		get(taskrouter, workspacePath+"/Workers", everyone).says("Lists the agents.").
-			with("ActivityName", "ActivitySid", "Available", "FriendlyName", "TargetWorkersExpression", "TaskQueueName", "TaskQueueSid", "Ordering").
-			lists("workers", taskmodel.TaskrouterV1Worker{}).by((*call).listWorkers),
-		post(taskrouter, workspacePath+"/Workers", services, http.StatusCreated).says("Adds an agent.").but(named).
-			with("FriendlyName*", "ActivitySid", "Attributes").answers(taskmodel.TaskrouterV1Worker{}).by((*call).createWorker),
-		get(taskrouter, workerPath, everyone).says("Fetches an agent.").answers(taskmodel.TaskrouterV1Worker{}).by((*call).fetchWorker),
-		post(taskrouter, workerPath, everyone, http.StatusOK).says("Changes an agent's activity, attributes or name. An agent's key can change its agent's activity.").
-			but("Pending reservations of an agent who becomes unavailable are declined, even without RejectPendingReservations.").
-			with("ActivitySid", "Attributes", "FriendlyName", "RejectPendingReservations").answers(taskmodel.TaskrouterV1Worker{}).by((*call).updateWorker),
-		remove(taskrouter, workerPath, services).says("Removes an agent who has no task.").by((*call).removeWorker),
-		get(taskrouter, workerPath+"/Channels", everyone).says("Lists the agent's capacity and tasks by channel.").
-			lists("channels", taskmodel.TaskrouterV1WorkerChannel{}).by((*call).listWorkerChannels),
-		get(taskrouter, workerPath+"/Channels/{workerchannel}", everyone).says("Fetches one channel of the agent, by its SID or the channel's unique name.").
-			answers(taskmodel.TaskrouterV1WorkerChannel{}).by((*call).fetchWorkerChannel),
-		post(taskrouter, workerPath+"/Channels/{workerchannel}", staff, http.StatusOK).says("Sets the agent's capacity on the channel.").
-			but("Available follows the capacity: with 0 it is false.").with("Capacity", "Available").
-			answers(taskmodel.TaskrouterV1WorkerChannel{}).by((*call).updateWorkerChannel),
+	return []rest.Route{
+		rest.Get(workspacePath+"/Workers", rest.Everyone).Says("Lists the agents.").
+			With("ActivityName", "ActivitySid", "Available", "FriendlyName", "TargetWorkersExpression", "TaskQueueName", "TaskQueueSid", "Ordering").
+			Lists("workers", taskmodel.TaskrouterV1Worker{}).By(listWorkers),
+		rest.Post(workspacePath+"/Workers", rest.Services, http.StatusCreated).Says("Adds an agent.").But(named).
+			With("FriendlyName*", "ActivitySid", "Attributes").Answers(taskmodel.TaskrouterV1Worker{}).By(createWorker),
+		rest.Get(workerPath, rest.Everyone).Says("Fetches an agent.").Answers(taskmodel.TaskrouterV1Worker{}).By(fetchWorker),
+		rest.Post(workerPath, rest.Everyone, http.StatusOK).Says("Changes an agent's activity, attributes or name. An agent's key can change its agent's activity.").
+			But("Pending reservations of an agent who becomes unavailable are declined, even without RejectPendingReservations.").
+			With("ActivitySid", "Attributes", "FriendlyName", "RejectPendingReservations").Answers(taskmodel.TaskrouterV1Worker{}).By(updateWorker),
+		rest.Delete(workerPath, rest.Services).Says("Removes an agent who has no task.").By(removeWorker),
+		rest.Get(workerPath+"/Channels", rest.Everyone).Says("Lists the agent's capacity and tasks by channel.").
+			Lists("channels", taskmodel.TaskrouterV1WorkerChannel{}).By(listWorkerChannels),
+		rest.Get(workerPath+"/Channels/{workerchannel}", rest.Everyone).Says("Fetches one channel of the agent, by its SID or the channel's unique name.").
+			Answers(taskmodel.TaskrouterV1WorkerChannel{}).By(fetchWorkerChannel),
+		rest.Post(workerPath+"/Channels/{workerchannel}", rest.Staff, http.StatusOK).Says("Sets the agent's capacity on the channel.").
+			But("Available follows the capacity: with 0 it is false.").With("Capacity", "Available").
+			Answers(taskmodel.TaskrouterV1WorkerChannel{}).By(updateWorkerChannel),
 	}
 }
 
-func (c *call) renderWorker(a desk.Agent) whole[taskmodel.TaskrouterV1Worker] {
-	base := c.workspaceURL("Workers", a.SID)
-	return all(taskmodel.TaskrouterV1Worker{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(a.SID), FriendlyName: new(a.FriendlyName),
+func renderWorker(c *rest.Call, a desk.Agent) rest.Whole[taskmodel.TaskrouterV1Worker] {
+	base := c.WorkspaceURL("Workers", a.SID)
+	return rest.All(taskmodel.TaskrouterV1Worker{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(a.SID), FriendlyName: new(a.FriendlyName),
 		Attributes: new(string(a.Attributes)), ActivitySid: new(a.Activity.SID), ActivityName: new(a.Activity.Name), Available: new(a.Available()),
-		DateCreated: date(a.CreatedAt), DateStatusChanged: date(a.PresenceSince), DateUpdated: date(latest(a.UpdatedAt, a.PresenceSince)), Url: new(base),
+		DateCreated: rest.Date(a.CreatedAt), DateStatusChanged: rest.Date(a.PresenceSince), DateUpdated: rest.Date(rest.Latest(a.UpdatedAt, a.PresenceSince)), Url: new(base),
 		Links: &map[string]any{
 			"channels": base + "/Channels", "reservations": base + "/Reservations", "worker_statistics": base + "/Statistics",
-			"activity": c.workspaceURL("Activities", a.Activity.SID), "workspace": c.workspaceURL(),
+			"activity": c.WorkspaceURL("Activities", a.Activity.SID), "workspace": c.WorkspaceURL(),
 		},
 	})
 }
 
-func (c *call) answerWorker(a desk.Agent) (any, error) {
-	c.w.Header().Set("ETag", workerTag(a))
-	return c.renderWorker(a), nil
+func answerWorker(c *rest.Call, a desk.Agent) (any, error) {
+	c.SetETag(workerTag(a))
+	return renderWorker(c, a), nil
 }
 
 func workerTag(a desk.Agent) string {
-	return hashed(a.SID, a.FriendlyName, string(a.Attributes), a.Activity.SID, a.PresenceSince.String(), a.UpdatedAt.String())
+	return rest.Hashed(a.SID, a.FriendlyName, string(a.Attributes), a.Activity.SID, a.PresenceSince.String(), a.UpdatedAt.String())
 }
 
-func (c *call) listWorkers() (any, error) {
-	if err := c.workspace(); err != nil {
+func listWorkers(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	chosen, err := c.workerFilter()
+	chosen, err := workerFilter(c)
 	if err != nil {
 		return nil, err
 	}
-	agents, err := c.desk.Agents(c.ctx)
+	agents, err := c.Desk.Agents(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -87,39 +88,39 @@ func (c *call) listWorkers() (any, error) {
 		return !is
 	})
 	if failed != nil {
-		return nil, c.tooExpensive("TargetWorkersExpression", failed)
+		return nil, tooExpensive(c, "TargetWorkersExpression", failed)
 	}
-	if given := c.form.Get("Ordering"); given != "" {
+	if given := c.Form.Get("Ordering"); given != "" {
 		if err := orderWorkers(c, agents, given); err != nil {
 			return nil, err
 		}
 	}
-	return some(c, agents, c.renderWorker)
+	return rest.Some(c, agents, func(a desk.Agent) any { return renderWorker(c, a) })
 }
 
 // workerFilter reads which agents are requested.
-func (c *call) workerFilter() (func(desk.Agent) (bool, error), error) {
-	available, err := c.flag("Available", false)
+func workerFilter(c *rest.Call) (func(desk.Agent) (bool, error), error) {
+	available, err := c.Flag("Available", false)
 	if err != nil {
 		return nil, err
 	}
-	activity, err := c.sid("ActivitySid", desk.PrefixActivity)
+	activity, err := c.SID("ActivitySid", desk.PrefixActivity)
 	if err != nil {
 		return nil, err
 	}
-	queue, none, err := c.queueAsked()
+	queue, none, err := queueAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := c.evaluate("TargetWorkersExpression")
+	wanted, err := readExpression(c, "TargetWorkersExpression")
 	if err != nil {
 		return nil, err
 	}
-	budget := expression.NewBudget(c.ctx)
+	budget := expression.NewBudget(c.Ctx)
 	return func(a desk.Agent) (bool, error) {
 		is := !none && (queue == "" || slices.Contains(a.Queues, queue)) &&
-			(activity == "" || a.Activity.SID == activity) && asked(c.form.Get("ActivityName"), a.Activity.Name) &&
-			(c.form.Get("Available") == "" || a.Available() == available) && asked(c.form.Get("FriendlyName"), a.FriendlyName)
+			(activity == "" || a.Activity.SID == activity) && asked(c.Form.Get("ActivityName"), a.Activity.Name) &&
+			(c.Form.Get("Available") == "" || a.Available() == available) && asked(c.Form.Get("FriendlyName"), a.FriendlyName)
 		if !is || wanted == nil {
 			return is, nil
 		}
@@ -130,10 +131,10 @@ func (c *call) workerFilter() (func(desk.Agent) (bool, error), error) {
 // asked reports whether a value passes a filter. An empty filter passes all values.
 func asked(wanted, value string) bool { return wanted == "" || wanted == value }
 
-func orderWorkers(c *call, agents []desk.Agent, ordering string) error {
+func orderWorkers(c *rest.Call, agents []desk.Agent, ordering string) error {
 	name, direction, _ := strings.Cut(ordering, ":")
 	if name != "DateStatusChanged" || (direction != "" && direction != "asc" && direction != "desc") {
-		return c.wrong("Ordering", "Ordering has to be DateStatusChanged, with :asc or :desc")
+		return c.Wrong("Ordering", "Ordering has to be DateStatusChanged, with :asc or :desc")
 	}
 	slices.SortStableFunc(agents, func(a, b desk.Agent) int {
 		if direction == "desc" {
@@ -144,130 +145,130 @@ func orderWorkers(c *call, agents []desk.Agent, ordering string) error {
 	return nil
 }
 
-// repeated reports whether the change may have been refused because an earlier attempt of this request made it.
-func (c *call) repeated(err error) bool {
+// isRepeat reports whether the change may have been refused because an earlier attempt of this request made it.
+func isRepeat(c *rest.Call, err error) bool {
 	_, taken := errors.AsType[*desk.TakenError](err)
-	return taken && c.token() != "" || errors.Is(err, desk.ErrDoneBefore)
+	return taken && c.Token() != "" || errors.Is(err, desk.ErrDoneBefore)
 }
 
-func (c *call) createWorker() (any, error) {
-	if err := c.workspace(); err != nil {
+func createWorker(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	friendly, err := c.required("FriendlyName")
+	friendly, err := c.Required("FriendlyName")
 	if err != nil {
 		return nil, err
 	}
-	activity, err := c.sid("ActivitySid", desk.PrefixActivity)
+	activity, err := c.SID("ActivitySid", desk.PrefixActivity)
 	if err != nil {
 		return nil, err
 	}
-	added := desk.NewAgent{FriendlyName: friendly, Attributes: c.form.Get("Attributes"), Activity: activity}
-	name, err := c.desk.RegisterAgent(c.changing, added)
+	added := desk.NewAgent{FriendlyName: friendly, Attributes: c.Form.Get("Attributes"), Activity: activity}
+	name, err := c.Desk.RegisterAgent(c.Changing, added)
 	if err != nil {
-		if c.repeated(err) {
-			return c.workerBefore(added, err)
+		if isRepeat(c, err) {
+			return workerBefore(c, added, err)
 		}
 		return nil, err
 	}
-	agent, err := c.desk.Agent(c.ctx, name)
+	agent, err := c.Desk.Agent(c.Ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return c.answerWorker(agent)
+	return answerWorker(c, agent)
 }
 
 // workerBefore answers with the agent whom an earlier attempt of this request added. It returns the error if there
 // is no such agent.
-func (c *call) workerBefore(added desk.NewAgent, refused error) (any, error) {
-	agents, err := c.desk.Agents(c.ctx)
+func workerBefore(c *rest.Call, added desk.NewAgent, refused error) (any, error) {
+	agents, err := c.Desk.Agents(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range agents {
 		if naming.Same(a.FriendlyName, conversation.CleanName(added.FriendlyName)) && string(a.Attributes) == cmp.Or(added.Attributes, "{}") {
-			return c.answerWorker(a)
+			return answerWorker(c, a)
 		}
 	}
 	return nil, refused
 }
 
 // workerAsked returns the agent that the path names as a worker.
-func (c *call) workerAsked() (desk.Agent, error) {
-	if err := c.workspace(); err != nil {
+func workerAsked(c *rest.Call) (desk.Agent, error) {
+	if err := checkWorkspace(c); err != nil {
 		return desk.Agent{}, err
 	}
-	name, err := c.agentAsked()
+	name, err := agentAsked(c)
 	if err != nil {
 		return desk.Agent{}, err
 	}
-	return c.desk.Agent(c.ctx, name)
+	return c.Desk.Agent(c.Ctx, name)
 }
 
-func (c *call) fetchWorker() (any, error) {
-	agent, err := c.workerAsked()
+func fetchWorker(c *rest.Call) (any, error) {
+	agent, err := workerAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.answerWorker(agent)
+	return answerWorker(c, agent)
 }
 
-func (c *call) updateWorker() (any, error) {
-	agent, err := c.workerAsked()
+func updateWorker(c *rest.Call) (any, error) {
+	agent, err := workerAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.actAs(agent.Name); err != nil {
+	if err := c.ActAs(agent.Name); err != nil {
 		return nil, err
 	}
-	rejects, err := c.flag("RejectPendingReservations", true)
+	rejects, err := c.Flag("RejectPendingReservations", true)
 	if err != nil {
 		return nil, err
 	}
 	if !rejects {
-		return nil, c.wrong("RejectPendingReservations",
+		return nil, c.Wrong("RejectPendingReservations",
 			"RejectPendingReservations can only be true, for an agent who is not available has no pending reservations: leave it out")
 	}
-	change := desk.AgentChange{FriendlyName: c.optional("FriendlyName"), Attributes: c.optional("Attributes"), Activity: c.optional("ActivitySid")}
-	if c.caller.agent() != "" && (change.FriendlyName != nil || change.Attributes != nil) {
-		return nil, c.forbid("An agent's key can change the activity only: skills and names are an administrator's")
+	change := desk.AgentChange{FriendlyName: c.Optional("FriendlyName"), Attributes: c.Optional("Attributes"), Activity: c.Optional("ActivitySid")}
+	if c.Caller.Agent() != "" && (change.FriendlyName != nil || change.Attributes != nil) {
+		return nil, rest.Forbid("An agent's key can change the activity only: skills and names are an administrator's")
 	}
-	if c.caller.key.Role == desk.KeySupervisor && change.FriendlyName != nil {
-		return nil, c.forbid("A supervisor's key can change activity and attributes only")
+	if c.Caller.Key.Role == desk.KeySupervisor && change.FriendlyName != nil {
+		return nil, rest.Forbid("A supervisor's key can change activity and attributes only")
 	}
-	change.Expected = func(now desk.Agent) error { return c.ifMatch(workerTag(now)) }
-	if _, err := c.sid("ActivitySid", desk.PrefixActivity); err != nil {
+	change.Expected = func(now desk.Agent) error { return checkIfMatch(c, workerTag(now)) }
+	if _, err := c.SID("ActivitySid", desk.PrefixActivity); err != nil {
 		return nil, err
 	}
-	if err := c.desk.UpdateAgent(c.changing, agent.Name, change); err != nil {
+	if err := c.Desk.UpdateAgent(c.Changing, agent.Name, change); err != nil {
 		return nil, err
 	}
-	if agent, err = c.desk.Agent(c.ctx, agent.Name); err != nil {
+	if agent, err = c.Desk.Agent(c.Ctx, agent.Name); err != nil {
 		return nil, err
 	}
-	return c.answerWorker(agent)
+	return answerWorker(c, agent)
 }
 
-func (c *call) removeWorker() (any, error) {
-	agent, err := c.workerAsked()
+func removeWorker(c *rest.Call) (any, error) {
+	agent, err := workerAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.inUse(c.desk.RemoveAgent(c.changing, agent.Name, func(now desk.Agent) error { return c.ifMatch(workerTag(now)) }))
+	return nil, inUse(c, c.Desk.RemoveAgent(c.Changing, agent.Name, func(now desk.Agent) error { return checkIfMatch(c, workerTag(now)) }))
 }
 
-func (c *call) renderWorkerChannel(a desk.Agent) func(desk.AgentChannel) whole[taskmodel.TaskrouterV1WorkerChannel] {
-	return func(channel desk.AgentChannel) whole[taskmodel.TaskrouterV1WorkerChannel] {
+func renderWorkerChannel(c *rest.Call, a desk.Agent) func(desk.AgentChannel) rest.Whole[taskmodel.TaskrouterV1WorkerChannel] {
+	return func(channel desk.AgentChannel) rest.Whole[taskmodel.TaskrouterV1WorkerChannel] {
 		free := 0
 		if channel.Capacity > 0 {
 			free = max(100*(channel.Capacity-channel.Load)/channel.Capacity, 0)
 		}
 		sid := workerChannelSID(a, channel)
-		return all(taskmodel.TaskrouterV1WorkerChannel{
-			AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(sid), WorkerSid: new(a.SID),
-			TaskChannelSid: new(channelSID(channel.Channel)), TaskChannelUniqueName: new(string(channel.Channel)), AssignedTasks: channel.Load,
+		return rest.All(taskmodel.TaskrouterV1WorkerChannel{
+			AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(sid), WorkerSid: new(a.SID),
+			TaskChannelSid: new(rest.ChannelSID(channel.Channel)), TaskChannelUniqueName: new(string(channel.Channel)), AssignedTasks: channel.Load,
 			Available: new(channel.Capacity > 0), AvailableCapacityPercentage: free, ConfiguredCapacity: channel.Capacity,
-			DateCreated: date(a.CreatedAt), DateUpdated: date(a.UpdatedAt), Url: new(c.workspaceURL("Workers", a.SID, "Channels", sid)),
+			DateCreated: rest.Date(a.CreatedAt), DateUpdated: rest.Date(a.UpdatedAt), Url: new(c.WorkspaceURL("Workers", a.SID, "Channels", sid)),
 		})
 	}
 }
@@ -276,58 +277,58 @@ func workerChannelSID(a desk.Agent, channel desk.AgentChannel) string {
 	return desk.NamedSID(prefixWorkerChannel, a.Name+"/"+string(channel.Channel))
 }
 
-func (c *call) listWorkerChannels() (any, error) {
-	agent, err := c.workerAsked()
+func listWorkerChannels(c *rest.Call) (any, error) {
+	agent, err := workerAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return some(c, agent.Channels, c.renderWorkerChannel(agent))
+	return rest.Some(c, agent.Channels, renderWorkerChannel(c, agent))
 }
 
 // workerChannelAsked returns the agent and the channel that the path names.
-func (c *call) workerChannelAsked() (desk.Agent, desk.AgentChannel, error) {
-	agent, err := c.workerAsked()
+func workerChannelAsked(c *rest.Call) (desk.Agent, desk.AgentChannel, error) {
+	agent, err := workerAsked(c)
 	if err != nil {
 		return agent, desk.AgentChannel{}, err
 	}
-	given := c.r.PathValue("workerchannel")
+	given := c.Request.PathValue("workerchannel")
 	for _, channel := range agent.Channels {
-		if given == string(channel.Channel) || sameDigits(given, workerChannelSID(agent, channel)) || sameDigits(given, channelSID(channel.Channel)) {
+		if given == string(channel.Channel) || rest.SameDigits(given, workerChannelSID(agent, channel)) || rest.SameDigits(given, rest.ChannelSID(channel.Channel)) {
 			return agent, channel, nil
 		}
 	}
-	return agent, desk.AgentChannel{}, c.lost("channel of this worker", given)
+	return agent, desk.AgentChannel{}, c.Lost("channel of this worker", given)
 }
 
-func (c *call) fetchWorkerChannel() (any, error) {
-	agent, channel, err := c.workerChannelAsked()
+func fetchWorkerChannel(c *rest.Call) (any, error) {
+	agent, channel, err := workerChannelAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderWorkerChannel(agent)(channel), nil
+	return renderWorkerChannel(c, agent)(channel), nil
 }
 
-func (c *call) updateWorkerChannel() (any, error) {
-	agent, channel, err := c.workerChannelAsked()
+func updateWorkerChannel(c *rest.Call) (any, error) {
+	agent, channel, err := workerChannelAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	capacity, err := c.number("Capacity", channel.Capacity, 0, 1_000_000)
+	capacity, err := c.Number("Capacity", channel.Capacity, 0, 1_000_000)
 	if err != nil {
 		return nil, err
 	}
-	available, err := c.flag("Available", capacity > 0)
+	available, err := c.Flag("Available", capacity > 0)
 	if err != nil {
 		return nil, err
 	}
 	if available != (capacity > 0) {
-		return nil, c.wrong("Available", "Available follows the capacity: set Capacity to 0 to take the channel away, or to a number from 1 on to give it back")
+		return nil, c.Wrong("Available", "Available follows the capacity: set Capacity to 0 to take the channel away, or to a number from 1 on to give it back")
 	}
-	if err := c.desk.SetCapacity(c.changing, agent.Name, channel.Channel, capacity); err != nil {
+	if err := c.Desk.SetCapacity(c.Changing, agent.Name, channel.Channel, capacity); err != nil {
 		return nil, err
 	}
-	if agent, channel, err = c.workerChannelAsked(); err != nil {
+	if agent, channel, err = workerChannelAsked(c); err != nil {
 		return nil, err
 	}
-	return c.renderWorkerChannel(agent)(channel), nil
+	return renderWorkerChannel(c, agent)(channel), nil
 }

@@ -9,171 +9,172 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-func workspaceRoutes() []route {
+func workspaceRoutes() []rest.Route {
 	offline := desk.ActivityOf(desk.PresenceOffline).SID
-	return []route{
-		get(taskrouter, "/v1/Workspaces", everyone).says("Lists the workspaces: there is one.").with("FriendlyName").
-			lists("workspaces", taskmodel.TaskrouterV1Workspace{}).by((*call).listWorkspaces),
-		get(taskrouter, workspacePath, everyone).says("Fetches the workspace.").but("EventCallbackUrl is shown to services only.").answers(taskmodel.TaskrouterV1Workspace{}).by((*call).fetchWorkspace),
-		post(taskrouter, workspacePath, services, http.StatusOK).says("Sets the URL that receives events, and which events.").
-			but("Activities and the order of queues cannot be set. EventsFilter takes [names of events](#names-of-events).").
-			with("FriendlyName", "EventCallbackUrl", "EventsFilter").only("DefaultActivitySid", offline).only("TimeoutActivitySid", offline).
-			only("MultiTaskEnabled", "true").only("PrioritizeQueueOrder", "FIFO").
-			answers(taskmodel.TaskrouterV1Workspace{}).by((*call).updateWorkspace),
+	return []rest.Route{
+		rest.Get("/v1/Workspaces", rest.Everyone).Says("Lists the workspaces: there is one.").With("FriendlyName").
+			Lists("workspaces", taskmodel.TaskrouterV1Workspace{}).By(listWorkspaces),
+		rest.Get(workspacePath, rest.Everyone).Says("Fetches the workspace.").But("EventCallbackUrl is shown to services only.").Answers(taskmodel.TaskrouterV1Workspace{}).By(fetchWorkspace),
+		rest.Post(workspacePath, rest.Services, http.StatusOK).Says("Sets the URL that receives events, and which events.").
+			But("Activities and the order of queues cannot be set. EventsFilter takes [names of events](#names-of-events).").
+			With("FriendlyName", "EventCallbackUrl", "EventsFilter").Only("DefaultActivitySid", offline).Only("TimeoutActivitySid", offline).
+			Only("MultiTaskEnabled", "true").Only("PrioritizeQueueOrder", "FIFO").
+			Answers(taskmodel.TaskrouterV1Workspace{}).By(updateWorkspace),
 
-		get(taskrouter, workspacePath+"/Activities", everyone).says("Lists the activities.").with("FriendlyName", "Available").
-			lists("activities", taskmodel.TaskrouterV1Activity{}).by((*call).listActivities),
-		post(taskrouter, workspacePath+"/Activities", services, http.StatusCreated).says("Adds an activity.").with("FriendlyName*", "Available").
-			answers(taskmodel.TaskrouterV1Activity{}).by((*call).createActivity),
-		get(taskrouter, workspacePath+"/Activities/{activity}", everyone).says("Fetches an activity.").
-			answers(taskmodel.TaskrouterV1Activity{}).by((*call).fetchActivity),
-		post(taskrouter, workspacePath+"/Activities/{activity}", services, http.StatusOK).says("Renames an activity.").
-			but("Available, Break and Offline stay as they are.").with("FriendlyName").
-			answers(taskmodel.TaskrouterV1Activity{}).by((*call).updateActivity),
-		remove(taskrouter, workspacePath+"/Activities/{activity}", services).says("Removes an activity that no worker has.").by((*call).removeActivity),
+		rest.Get(workspacePath+"/Activities", rest.Everyone).Says("Lists the activities.").With("FriendlyName", "Available").
+			Lists("activities", taskmodel.TaskrouterV1Activity{}).By(listActivities),
+		rest.Post(workspacePath+"/Activities", rest.Services, http.StatusCreated).Says("Adds an activity.").With("FriendlyName*", "Available").
+			Answers(taskmodel.TaskrouterV1Activity{}).By(createActivity),
+		rest.Get(workspacePath+"/Activities/{activity}", rest.Everyone).Says("Fetches an activity.").
+			Answers(taskmodel.TaskrouterV1Activity{}).By(fetchActivity),
+		rest.Post(workspacePath+"/Activities/{activity}", rest.Services, http.StatusOK).Says("Renames an activity.").
+			But("Available, Break and Offline stay as they are.").With("FriendlyName").
+			Answers(taskmodel.TaskrouterV1Activity{}).By(updateActivity),
+		rest.Delete(workspacePath+"/Activities/{activity}", rest.Services).Says("Removes an activity that no worker has.").By(removeActivity),
 
-		get(taskrouter, workspacePath+"/TaskChannels", everyone).says("Lists the task channels.").
-			but("They are the channels of conversations. Others cannot be added.").
-			lists("channels", taskmodel.TaskrouterV1TaskChannel{}).by((*call).listTaskChannels),
-		get(taskrouter, workspacePath+"/TaskChannels/{taskchannel}", everyone).says("Fetches a task channel, by its SID or its unique name.").
-			answers(taskmodel.TaskrouterV1TaskChannel{}).by((*call).fetchTaskChannel),
+		rest.Get(workspacePath+"/TaskChannels", rest.Everyone).Says("Lists the task channels.").
+			But("They are the channels of conversations. Others cannot be added.").
+			Lists("channels", taskmodel.TaskrouterV1TaskChannel{}).By(listTaskChannels),
+		rest.Get(workspacePath+"/TaskChannels/{taskchannel}", rest.Everyone).Says("Fetches a task channel, by its SID or its unique name.").
+			Answers(taskmodel.TaskrouterV1TaskChannel{}).By(fetchTaskChannel),
 
-		get(taskrouter, workspacePath+"/Workflows", everyone).says("Lists the workflows.").with("FriendlyName").
-			lists("workflows", taskmodel.TaskrouterV1Workflow{}).by((*call).listWorkflows),
-		post(taskrouter, workspacePath+"/Workflows", services, http.StatusCreated).says("Adds a workflow.").
-			but("It chooses the queue of a new task: the first target of the first filter that is true for its attributes. "+
+		rest.Get(workspacePath+"/Workflows", rest.Everyone).Says("Lists the workflows.").With("FriendlyName").
+			Lists("workflows", taskmodel.TaskrouterV1Workflow{}).By(listWorkflows),
+		rest.Post(workspacePath+"/Workflows", rest.Services, http.StatusCreated).Says("Adds a workflow.").
+			But("It chooses the queue of a new task: the first target of the first filter that is true for its attributes. "+
 				"There are no assignment callbacks, and every workflow has the settings' reservation timeout. "+
 				"A target takes queue and priority; other keys of the configuration are refused.").
-			with("FriendlyName*", "Configuration*", "TaskReservationTimeout").
-			without("AssignmentCallbackUrl", "FallbackAssignmentCallbackUrl").
-			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).createWorkflow),
-		get(taskrouter, workspacePath+"/Workflows/{workflow}", everyone).says("Fetches a workflow.").
-			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).fetchWorkflow),
-		post(taskrouter, workspacePath+"/Workflows/{workflow}", services, http.StatusOK).says("Changes a workflow, for future tasks.").
-			with("FriendlyName", "Configuration", "TaskReservationTimeout").
-			without("AssignmentCallbackUrl", "FallbackAssignmentCallbackUrl").only("ReEvaluateTasks", "false").
-			answers(taskmodel.TaskrouterV1Workflow{}).by((*call).updateWorkflow),
-		remove(taskrouter, workspacePath+"/Workflows/{workflow}", services).says("Removes a workflow.").by((*call).removeWorkflow),
+			With("FriendlyName*", "Configuration*", "TaskReservationTimeout").
+			Without("AssignmentCallbackUrl", "FallbackAssignmentCallbackUrl").
+			Answers(taskmodel.TaskrouterV1Workflow{}).By(createWorkflow),
+		rest.Get(workspacePath+"/Workflows/{workflow}", rest.Everyone).Says("Fetches a workflow.").
+			Answers(taskmodel.TaskrouterV1Workflow{}).By(fetchWorkflow),
+		rest.Post(workspacePath+"/Workflows/{workflow}", rest.Services, http.StatusOK).Says("Changes a workflow, for future tasks.").
+			With("FriendlyName", "Configuration", "TaskReservationTimeout").
+			Without("AssignmentCallbackUrl", "FallbackAssignmentCallbackUrl").Only("ReEvaluateTasks", "false").
+			Answers(taskmodel.TaskrouterV1Workflow{}).By(updateWorkflow),
+		rest.Delete(workspacePath+"/Workflows/{workflow}", rest.Services).Says("Removes a workflow.").By(removeWorkflow),
 	}
 }
 
-func (c *call) renderWorkspace(a desk.Account) whole[taskmodel.TaskrouterV1Workspace] {
+func renderWorkspace(c *rest.Call, a desk.Account) rest.Whole[taskmodel.TaskrouterV1Workspace] {
 	standard, timedOut := desk.ActivityOf(desk.PresenceOffline), desk.ActivityOf(desk.PresenceOffline)
 	callback := a.Workspace.EventCallbackURL // the URL may contain a secret
-	if !services.allows(c.caller.key.Role) {
+	if c.Caller.Key.Role != desk.KeyService {
 		callback = ""
 	}
-	base := c.workspaceURL()
-	found := links(base, "activities", "task_queues", "workers", "workflows", "tasks", "events", "task_channels", "statistics",
+	base := c.WorkspaceURL()
+	found := rest.Links(base, "activities", "task_queues", "workers", "workflows", "tasks", "events", "task_channels", "statistics",
 		"real_time_statistics", "cumulative_statistics")
-	return all(taskmodel.TaskrouterV1Workspace{
-		AccountSid: new(a.SID), Sid: new(c.workspaceSID()), FriendlyName: new(a.Workspace.FriendlyName),
-		DateCreated: date(a.CreatedAt), DateUpdated: date(a.UpdatedAt), EventCallbackUrl: text(callback),
-		EventsFilter: text(strings.Join(a.Workspace.EventsFilter, ",")), MultiTaskEnabled: new(true),
+	return rest.All(taskmodel.TaskrouterV1Workspace{
+		AccountSid: new(a.SID), Sid: new(c.WorkspaceSID()), FriendlyName: new(a.Workspace.FriendlyName),
+		DateCreated: rest.Date(a.CreatedAt), DateUpdated: rest.Date(a.UpdatedAt), EventCallbackUrl: rest.Text(callback),
+		EventsFilter: rest.Text(strings.Join(a.Workspace.EventsFilter, ",")), MultiTaskEnabled: new(true),
 		DefaultActivityName: new(standard.Name), DefaultActivitySid: new(standard.SID), TimeoutActivityName: new(timedOut.Name),
 		TimeoutActivitySid: new(timedOut.SID), PrioritizeQueueOrder: new("FIFO"), Url: new(base), Links: found,
 	})
 }
 
-func (c *call) listWorkspaces() (any, error) {
-	workspaces := []desk.Account{c.account}
-	if named := c.form.Get("FriendlyName"); named != "" && named != c.account.Workspace.FriendlyName {
+func listWorkspaces(c *rest.Call) (any, error) {
+	workspaces := []desk.Account{c.Account}
+	if named := c.Form.Get("FriendlyName"); named != "" && named != c.Account.Workspace.FriendlyName {
 		workspaces = nil
 	}
-	return some(c, workspaces, c.renderWorkspace)
+	return rest.Some(c, workspaces, func(a desk.Account) any { return renderWorkspace(c, a) })
 }
 
-func (c *call) fetchWorkspace() (any, error) {
-	if err := c.workspace(); err != nil {
+func fetchWorkspace(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	return c.renderWorkspace(c.account), nil
+	return renderWorkspace(c, c.Account), nil
 }
 
-func (c *call) updateWorkspace() (any, error) {
-	if err := c.workspace(); err != nil {
+func updateWorkspace(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	callback := c.optional("EventCallbackUrl")
+	callback := c.Optional("EventCallbackUrl")
 	if callback != nil && *callback != "" {
-		if err := c.allowCallback(*callback); err != nil {
-			return nil, c.wrong("EventCallbackUrl", "EventCallbackUrl: %s", err)
+		if err := c.AllowCallback(*callback); err != nil {
+			return nil, c.Wrong("EventCallbackUrl", "EventCallbackUrl: %s", err)
 		}
 	}
-	account, err := c.desk.SetWorkspace(c.changing, func(w *desk.Workspace) {
+	account, err := c.Desk.SetWorkspace(c.Changing, func(w *desk.Workspace) {
 		if callback != nil {
 			w.EventCallbackURL = *callback
 		}
-		if name := c.optional("FriendlyName"); name != nil {
+		if name := c.Optional("FriendlyName"); name != nil {
 			w.FriendlyName = *name
 		}
-		if filter := c.optional("EventsFilter"); filter != nil {
+		if filter := c.Optional("EventsFilter"); filter != nil {
 			w.EventsFilter = slices.DeleteFunc(strings.Split(strings.ReplaceAll(*filter, " ", ""), ","), func(name string) bool { return name == "" })
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return c.renderWorkspace(account), nil
+	return renderWorkspace(c, account), nil
 }
 
-func (c *call) renderActivity(a desk.Activity) whole[taskmodel.TaskrouterV1Activity] {
-	return all(taskmodel.TaskrouterV1Activity{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(a.SID), FriendlyName: new(a.Name), Available: new(a.Available),
-		DateCreated: date(a.CreatedAt), DateUpdated: date(a.UpdatedAt), Url: new(c.workspaceURL("Activities", a.SID)),
-		Links: &map[string]any{"workspace": c.workspaceURL()},
+func renderActivity(c *rest.Call, a desk.Activity) rest.Whole[taskmodel.TaskrouterV1Activity] {
+	return rest.All(taskmodel.TaskrouterV1Activity{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(a.SID), FriendlyName: new(a.Name), Available: new(a.Available),
+		DateCreated: rest.Date(a.CreatedAt), DateUpdated: rest.Date(a.UpdatedAt), Url: new(c.WorkspaceURL("Activities", a.SID)),
+		Links: &map[string]any{"workspace": c.WorkspaceURL()},
 	})
 }
 
-func (c *call) listActivities() (any, error) {
-	if err := c.workspace(); err != nil {
+func listActivities(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	available, err := c.flag("Available", false)
+	available, err := c.Flag("Available", false)
 	if err != nil {
 		return nil, err
 	}
-	activities, err := c.desk.Activities(c.ctx)
+	activities, err := c.Desk.Activities(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
 	activities = slices.DeleteFunc(activities, func(a desk.Activity) bool {
-		named := c.form.Get("FriendlyName")
-		return (named != "" && a.Name != named) || (c.form.Get("Available") != "" && a.Available != available)
+		named := c.Form.Get("FriendlyName")
+		return (named != "" && a.Name != named) || (c.Form.Get("Available") != "" && a.Available != available)
 	})
-	return some(c, activities, c.renderActivity)
+	return rest.Some(c, activities, func(a desk.Activity) any { return renderActivity(c, a) })
 }
 
-func (c *call) createActivity() (any, error) {
-	if err := c.workspace(); err != nil {
+func createActivity(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	name, err := c.required("FriendlyName")
+	name, err := c.Required("FriendlyName")
 	if err != nil {
 		return nil, err
 	}
-	available, err := c.flag("Available", false)
+	available, err := c.Flag("Available", false)
 	if err != nil {
 		return nil, err
 	}
-	added, err := c.desk.AddActivity(c.changing, name, available)
+	added, err := c.Desk.AddActivity(c.Changing, name, available)
 	if err != nil {
-		return c.repeatedActivity(err, name, available)
+		return repeatedActivity(c, err, name, available)
 	}
-	return c.renderActivity(added), nil
+	return renderActivity(c, added), nil
 }
 
 // repeatedActivity answers a repeated request with the activity that its first attempt added.
-func (c *call) repeatedActivity(err error, name string, available bool) (any, error) {
-	if !c.repeated(err) {
+func repeatedActivity(c *rest.Call, err error, name string, available bool) (any, error) {
+	if !isRepeat(c, err) {
 		return nil, err
 	}
-	activities, other := c.desk.Activities(c.ctx)
+	activities, other := c.Desk.Activities(c.Ctx)
 	for _, a := range activities {
 		if a.Name == name && a.Available == available {
-			return c.renderActivity(a), nil
+			return renderActivity(c, a), nil
 		}
 	}
 	if other != nil {
@@ -183,79 +184,79 @@ func (c *call) repeatedActivity(err error, name string, available bool) (any, er
 }
 
 // activityAsked returns the activity that the path names.
-func (c *call) activityAsked() (desk.Activity, error) {
-	if err := c.workspace(); err != nil {
+func activityAsked(c *rest.Call) (desk.Activity, error) {
+	if err := checkWorkspace(c); err != nil {
 		return desk.Activity{}, err
 	}
-	given := c.r.PathValue("activity")
-	activities, err := c.desk.Activities(c.ctx)
+	given := c.Request.PathValue("activity")
+	activities, err := c.Desk.Activities(c.Ctx)
 	for _, a := range activities {
-		if sameDigits(given, a.SID) {
+		if rest.SameDigits(given, a.SID) {
 			return a, err
 		}
 	}
 	if err != nil {
 		return desk.Activity{}, err
 	}
-	return desk.Activity{}, c.lost("activity", given)
+	return desk.Activity{}, c.Lost("activity", given)
 }
 
 // activityGiven reads the SID of an existing activity; "" if the field is empty.
-func (c *call) activityGiven(field string) (string, error) {
-	sid, err := c.sid(field, desk.PrefixActivity)
+func activityGiven(c *rest.Call, field string) (string, error) {
+	sid, err := c.SID(field, desk.PrefixActivity)
 	if err != nil || sid == "" {
 		return "", err
 	}
-	activities, err := c.desk.Activities(c.ctx)
+	activities, err := c.Desk.Activities(c.Ctx)
 	if err == nil && !slices.ContainsFunc(activities, func(a desk.Activity) bool { return a.SID == sid }) {
-		return "", c.wrong(field, "There is no activity %s: see the list of activities", sid)
+		return "", c.Wrong(field, "There is no activity %s: see the list of activities", sid)
 	}
 	return sid, err
 }
 
-func (c *call) fetchActivity() (any, error) {
-	found, err := c.activityAsked()
+func fetchActivity(c *rest.Call) (any, error) {
+	found, err := activityAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.renderActivity(found), nil
+	return renderActivity(c, found), nil
 }
 
-func (c *call) updateActivity() (any, error) {
-	found, err := c.activityAsked()
+func updateActivity(c *rest.Call) (any, error) {
+	found, err := activityAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	if name := c.optional("FriendlyName"); name != nil && *name != found.Name {
-		if found, err = c.desk.RenameActivity(c.changing, found.SID, *name); err != nil {
+	if name := c.Optional("FriendlyName"); name != nil && *name != found.Name {
+		if found, err = c.Desk.RenameActivity(c.Changing, found.SID, *name); err != nil {
 			return nil, err
 		}
 	}
-	return c.renderActivity(found), nil
+	return renderActivity(c, found), nil
 }
 
-func (c *call) removeActivity() (any, error) {
-	found, err := c.activityAsked()
+func removeActivity(c *rest.Call) (any, error) {
+	found, err := activityAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.inUse(c.desk.RemoveActivity(c.changing, found.SID))
+	return nil, inUse(c, c.Desk.RemoveActivity(c.Changing, found.SID))
 }
 
 // inUse turns the refusal to remove a record that is in use into a conflict.
-func (c *call) inUse(err error) error {
-	if refusal, refused := asRefusal(err); refused {
-		return told(refusal, conflict, c.route)
+func inUse(c *rest.Call, err error) error {
+	if refusal, refused := rest.AsRefusal(err); refused {
+		return c.Conflict(refusal)
 	}
 	return err
 }
 
-func (c *call) renderTaskChannel(channel conversation.Channel) whole[taskmodel.TaskrouterV1TaskChannel] {
-	return all(taskmodel.TaskrouterV1TaskChannel{
-		AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(channelSID(channel)), UniqueName: new(string(channel)),
-		FriendlyName: new(channelNames[channel]), DateCreated: date(c.account.CreatedAt), DateUpdated: date(c.account.CreatedAt),
-		ChannelOptimizedRouting: new(false), Url: new(c.workspaceURL("TaskChannels", channelSID(channel))),
-		Links: &map[string]any{"workspace": c.workspaceURL()},
+func renderTaskChannel(c *rest.Call, channel conversation.Channel) rest.Whole[taskmodel.TaskrouterV1TaskChannel] {
+	return rest.All(taskmodel.TaskrouterV1TaskChannel{
+		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(rest.ChannelSID(channel)), UniqueName: new(string(channel)),
+		FriendlyName: new(channelNames[channel]), DateCreated: rest.Date(c.Account.CreatedAt), DateUpdated: rest.Date(c.Account.CreatedAt),
+		ChannelOptimizedRouting: new(false), Url: new(c.WorkspaceURL("TaskChannels", rest.ChannelSID(channel))),
+		Links: &map[string]any{"workspace": c.WorkspaceURL()},
 	})
 }
 
@@ -264,157 +265,157 @@ var channelNames = map[conversation.Channel]string{
 	conversation.ChannelMessenger: "Messenger", conversation.ChannelChat: "Chat", conversation.ChannelEmail: "Email",
 }
 
-func (c *call) listTaskChannels() (any, error) {
-	if err := c.workspace(); err != nil {
+func listTaskChannels(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	return some(c, conversation.Channels(), c.renderTaskChannel)
+	return rest.Some(c, conversation.Channels(), func(channel conversation.Channel) any { return renderTaskChannel(c, channel) })
 }
 
-func (c *call) fetchTaskChannel() (any, error) {
-	if err := c.workspace(); err != nil {
+func fetchTaskChannel(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	given := c.r.PathValue("taskchannel")
+	given := c.Request.PathValue("taskchannel")
 	for _, channel := range conversation.Channels() {
-		if given == string(channel) || sameDigits(given, channelSID(channel)) {
-			return c.renderTaskChannel(channel), nil
+		if given == string(channel) || rest.SameDigits(given, rest.ChannelSID(channel)) {
+			return renderTaskChannel(c, channel), nil
 		}
 	}
-	return nil, c.lost("task channel", given)
+	return nil, c.Lost("task channel", given)
 }
 
-func (c *call) renderWorkflow(reservationTimeout int) func(desk.Workflow) whole[taskmodel.TaskrouterV1Workflow] {
-	return func(w desk.Workflow) whole[taskmodel.TaskrouterV1Workflow] {
-		base := c.workspaceURL("Workflows", w.SID)
-		return all(taskmodel.TaskrouterV1Workflow{
-			AccountSid: new(c.account.SID), WorkspaceSid: new(c.workspaceSID()), Sid: new(w.SID), FriendlyName: new(w.FriendlyName),
+func renderWorkflow(c *rest.Call, reservationTimeout int) func(desk.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
+	return func(w desk.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
+		base := c.WorkspaceURL("Workflows", w.SID)
+		return rest.All(taskmodel.TaskrouterV1Workflow{
+			AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(w.SID), FriendlyName: new(w.FriendlyName),
 			Configuration: new(w.Configuration), DocumentContentType: new("application/json"), TaskReservationTimeout: reservationTimeout,
-			DateCreated: date(w.CreatedAt), DateUpdated: date(w.UpdatedAt), Url: new(base),
-			Links: links(base, "statistics", "real_time_statistics", "cumulative_statistics"),
+			DateCreated: rest.Date(w.CreatedAt), DateUpdated: rest.Date(w.UpdatedAt), Url: new(base),
+			Links: rest.Links(base, "statistics", "real_time_statistics", "cumulative_statistics"),
 		})
 	}
 }
 
-func (c *call) listWorkflows() (any, error) {
-	if err := c.workspace(); err != nil {
+func listWorkflows(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	settings, err := c.desk.Settings(c.ctx)
+	settings, err := c.Desk.Settings(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
-	workflows, err := c.desk.Workflows(c.ctx)
+	workflows, err := c.Desk.Workflows(c.Ctx)
 	if err != nil {
 		return nil, err
 	}
-	if named := c.form.Get("FriendlyName"); named != "" {
+	if named := c.Form.Get("FriendlyName"); named != "" {
 		workflows = slices.DeleteFunc(workflows, func(w desk.Workflow) bool { return w.FriendlyName != named })
 	}
-	return some(c, workflows, c.renderWorkflow(settings.ReservationTimeout))
+	return rest.Some(c, workflows, renderWorkflow(c, settings.ReservationTimeout))
 }
 
 // workflowFound returns the workflow that the path names.
-func (c *call) workflowFound() (desk.Workflow, error) {
-	if err := c.workspace(); err != nil {
+func workflowFound(c *rest.Call) (desk.Workflow, error) {
+	if err := checkWorkspace(c); err != nil {
 		return desk.Workflow{}, err
 	}
-	given := c.r.PathValue("workflow")
-	workflows, err := c.desk.Workflows(c.ctx)
+	given := c.Request.PathValue("workflow")
+	workflows, err := c.Desk.Workflows(c.Ctx)
 	for _, w := range workflows {
-		if sameDigits(given, w.SID) {
+		if rest.SameDigits(given, w.SID) {
 			return w, err
 		}
 	}
 	if err != nil {
 		return desk.Workflow{}, err
 	}
-	return desk.Workflow{}, c.lost("workflow", given)
+	return desk.Workflow{}, c.Lost("workflow", given)
 }
 
-func (c *call) answerWorkflow(w desk.Workflow) (any, error) {
-	settings, err := c.desk.Settings(c.ctx)
-	return c.renderWorkflow(settings.ReservationTimeout)(w), err
+func answerWorkflow(c *rest.Call, w desk.Workflow) (any, error) {
+	settings, err := c.Desk.Settings(c.Ctx)
+	return renderWorkflow(c, settings.ReservationTimeout)(w), err
 }
 
-func (c *call) fetchWorkflow() (any, error) {
-	found, err := c.workflowFound()
+func fetchWorkflow(c *rest.Call) (any, error) {
+	found, err := workflowFound(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.answerWorkflow(found)
+	return answerWorkflow(c, found)
 }
 
 // reservationTimeout refuses any reservation timeout except the settings', which applies to all workflows.
-func (c *call) reservationTimeout() error {
-	settings, err := c.desk.Settings(c.ctx)
+func reservationTimeout(c *rest.Call) error {
+	settings, err := c.Desk.Settings(c.Ctx)
 	if err != nil {
 		return err
 	}
-	wanted, err := c.number("TaskReservationTimeout", settings.ReservationTimeout, 1, 86_400)
+	wanted, err := c.Number("TaskReservationTimeout", settings.ReservationTimeout, 1, 86_400)
 	if err == nil && wanted != settings.ReservationTimeout {
-		return c.wrong("TaskReservationTimeout", "Every workflow has the reservation timeout of the settings, %d seconds: leave it out, or change the settings",
+		return c.Wrong("TaskReservationTimeout", "Every workflow has the reservation timeout of the settings, %d seconds: leave it out, or change the settings",
 			settings.ReservationTimeout)
 	}
 	return err
 }
 
-func (c *call) createWorkflow() (any, error) {
-	if err := c.workspace(); err != nil {
+func createWorkflow(c *rest.Call) (any, error) {
+	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	name, err := c.required("FriendlyName")
+	name, err := c.Required("FriendlyName")
 	if err != nil {
 		return nil, err
 	}
-	configuration, err := c.required("Configuration")
+	configuration, err := c.Required("Configuration")
 	if err != nil {
 		return nil, err
 	}
-	if err := c.reservationTimeout(); err != nil {
+	if err := reservationTimeout(c); err != nil {
 		return nil, err
 	}
-	saved, err := c.desk.SaveWorkflow(c.changing, desk.Workflow{FriendlyName: name, Configuration: configuration})
-	if err != nil && c.repeated(err) {
-		workflows, other := c.desk.Workflows(c.ctx)
+	saved, err := c.Desk.SaveWorkflow(c.Changing, desk.Workflow{FriendlyName: name, Configuration: configuration})
+	if err != nil && isRepeat(c, err) {
+		workflows, other := c.Desk.Workflows(c.Ctx)
 		if other != nil {
 			return nil, other
 		}
 		at := slices.IndexFunc(workflows, func(w desk.Workflow) bool { return w.FriendlyName == name && w.Configuration == configuration })
 		if at >= 0 {
-			return c.answerWorkflow(workflows[at])
+			return answerWorkflow(c, workflows[at])
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	return c.answerWorkflow(saved)
+	return answerWorkflow(c, saved)
 }
 
-func (c *call) updateWorkflow() (any, error) {
-	found, err := c.workflowFound()
+func updateWorkflow(c *rest.Call) (any, error) {
+	found, err := workflowFound(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.reservationTimeout(); err != nil {
+	if err := reservationTimeout(c); err != nil {
 		return nil, err
 	}
-	if name := c.optional("FriendlyName"); name != nil {
+	if name := c.Optional("FriendlyName"); name != nil {
 		found.FriendlyName = *name
 	}
-	if configuration := c.optional("Configuration"); configuration != nil {
+	if configuration := c.Optional("Configuration"); configuration != nil {
 		found.Configuration = *configuration
 	}
-	if found, err = c.desk.SaveWorkflow(c.changing, found); err != nil {
+	if found, err = c.Desk.SaveWorkflow(c.Changing, found); err != nil {
 		return nil, err
 	}
-	return c.answerWorkflow(found)
+	return answerWorkflow(c, found)
 }
 
-func (c *call) removeWorkflow() (any, error) {
-	found, err := c.workflowFound()
+func removeWorkflow(c *rest.Call) (any, error) {
+	found, err := workflowFound(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.inUse(c.desk.RemoveWorkflow(c.changing, found.SID))
+	return nil, inUse(c, c.Desk.RemoveWorkflow(c.Changing, found.SID))
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/webhook"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/web"
@@ -108,7 +109,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	reached := conversations{commands, d, newReconciler(commands, d, o.Logger, o.Telemetry), o.Logger}
 	pages := web.New(d, reached, o.pages(listener.Addr()))
 	site := pages.Handler()
-	api := httpapi.New(d, reached, httpapi.Options{
+	api := httpapi.New(d, reached, rest.Options{
 		Logger: o.Logger, AllowCallback: func(callback string) error { return allowCallback(callback, allowed) },
 		Authenticated: telemetry.Key, URL: o.URL, Elsewhere: site,
 		WrongCredentials: o.Limits.Credentials, WrongCredentialsTotal: o.Limits.CredentialsTotal,

@@ -154,13 +154,13 @@ type conversations struct {
 	log      *slog.Logger
 }
 
-// Send implements [httpapi.Conversations] and [web.Conversations].
+// Send implements [rest.Conversations] and [web.Conversations].
 func (c conversations) Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
 	outcome, err := c.Client.Send(ctx, sid, command)
 	return outcome, c.settled(ctx, sid, err)
 }
 
-// SendAsync implements [httpapi.Conversations].
+// SendAsync implements [rest.Conversations].
 func (c conversations) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
 	return c.settled(ctx, sid, c.Client.SendAsync(ctx, sid, command))
 }

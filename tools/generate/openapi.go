@@ -17,6 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
 // describeAPI writes internal/httpapi/openapi.json, and the table of calls in docs/http.md.
@@ -59,8 +60,8 @@ func describeAPI(root string) error {
 
 var pathParameter = regexp.MustCompile(`\{([a-z]+)\}`)
 
-func operation(document *openapi3.T, r httpapi.Route) *openapi3.Operation {
-	o := &openapi3.Operation{Summary: r.Does, Description: r.Differs, Tags: []string{r.Product}, Responses: openapi3.NewResponses()}
+func operation(document *openapi3.T, r rest.Route) *openapi3.Operation {
+	o := &openapi3.Operation{Summary: r.Does, Description: r.Differs, Tags: []string{string(r.Product)}, Responses: openapi3.NewResponses()}
 	o.Responses.Delete("default")
 	for _, name := range pathParameter.FindAllStringSubmatch(r.Path, -1) {
 		o.AddParameter(openapi3.NewPathParameter(name[1]).WithSchema(openapi3.NewStringSchema()))
@@ -102,7 +103,7 @@ func operation(document *openapi3.T, r httpapi.Route) *openapi3.Operation {
 }
 
 // answered is the schema of the answer of a call: a resource, or a page of resources.
-func answered(document *openapi3.T, r httpapi.Route) *openapi3.SchemaRef {
+func answered(document *openapi3.T, r rest.Route) *openapi3.SchemaRef {
 	one := model(document, reflect.TypeOf(r.Reply))
 	if r.List == "" {
 		return one
@@ -183,15 +184,15 @@ func metaSchema() *openapi3.SchemaRef {
 // tableOfCalls is the table of docs/http.md.
 func tableOfCalls() string {
 	var b bytes.Buffer
-	product := ""
+	var product rest.Product
 	for _, r := range httpapi.Routes() {
 		if r.Product != product {
 			product = r.Product
 			fmt.Fprintf(&b, "\n### %s\n\n| call | who | takes | does | differs from Twilio |\n|---|---|---|---|---|\n", product)
 		}
-		roles := make([]string, len(r.Roles))
-		for i, role := range r.Roles {
-			roles[i] = string(role)
+		var roles []string
+		for _, role := range r.Roles() {
+			roles = append(roles, string(role))
 		}
 		takes := slices.DeleteFunc(slices.Clone(r.Takes), func(name string) bool { return slices.Contains([]string{"PageSize", "Page", "PageToken"}, name) })
 		fmt.Fprintf(&b, "| `%s %s` | %s | %s | %s | %s |\n", r.Method, r.Path, strings.Join(roles, ", "),

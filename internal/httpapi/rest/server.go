@@ -1,4 +1,4 @@
-package httpapi
+package rest
 
 import (
 	"context"
@@ -61,12 +61,16 @@ type Server struct {
 	elsewhere     http.Handler
 	writes        *writes
 	seen          *seen
+	routes        []Route
+	// document is the API's OpenAPI description.
+	document []byte
 }
 
-// New returns a server that uses the desk and the client for conversations. The caller closes both.
-func New(d *desk.Desk, c Conversations, o Options) *Server {
+// New returns a server of the routes that uses the desk and the client for conversations. The caller closes both. The
+// document is the routes' OpenAPI description.
+func New(d *desk.Desk, c Conversations, routes []Route, document []byte, o Options) *Server {
 	s := &Server{
-		desk: d, conversations: c, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
+		desk: d, conversations: c, routes: routes, document: document, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
 		limits: newLimits(), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
 		guesses: limit.New(o.WrongCredentials.Or(DefaultWrongCredentials()), o.WrongCredentialsTotal.Or(DefaultWrongCredentialsTotal())),
 	}
@@ -83,21 +87,24 @@ func New(d *desk.Desk, c Conversations, o Options) *Server {
 	return s
 }
 
-// MaxBody is the maximum size of a request's body in bytes.
-const MaxBody = 1 << 20
-
 // patience is how long a request may take to handle. It must be less than the server's WriteTimeout.
 const patience = 20 * time.Second
 
 // Handler returns the API as an HTTP handler.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, r := range routes() {
-		mux.Handle(r.method+" "+r.path, s.serve(r))
+	for _, r := range s.routes {
+		mux.Handle(r.String(), s.serve(r))
 	}
-	mux.HandleFunc("GET /openapi.json", serveOpenAPI)
+	mux.HandleFunc("GET /openapi.json", s.serveDocument)
 	mux.Handle("/", s.unrouted(mux))
 	return s.security.HTTP(s.secured(mux))
+}
+
+func (s *Server) serveDocument(w http.ResponseWriter, _ *http.Request) {
+	asData(w.Header())
+	w.Header().Set("Content-Disposition", `attachment; filename="openapi.json"`)
+	_, _ = w.Write(s.document) // the client may have disconnected
 }
 
 // secured refuses requests that a page of another site makes a browser send with remembered credentials. Programs
@@ -110,8 +117,7 @@ func (s *Server) secured(next http.Handler) http.Handler {
 		}
 	}
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{Server: s, w: w, r: r, ctx: r.Context()}
-		c.write(nil, c.forbid("the request comes from a page of another site: call the API from a program"))
+		s.write(s.newCall(w, r, Route{}), nil, Forbid("the request comes from a page of another site: call the API from a program"))
 	}))
 	guarded := guard.Handler(next)
 	if !strings.HasPrefix(s.public, "https://") {
@@ -126,17 +132,17 @@ func (s *Server) secured(next http.Handler) http.Handler {
 // unrouted answers requests without a route: with 405 if the path has other methods, else with 404. A browser that
 // asks for a page gets a page.
 func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
-	unrouted := s.serve(route{access: everyone, handle: func(c *call) (any, error) {
-		allowed := methods(mux, c.r)
+	unrouted := s.serve(Route{access: Everyone, handle: func(c *Call) (any, error) {
+		allowed := methods(mux, c.Request)
 		if len(allowed) == 0 {
-			return nil, notFound("the resource " + c.r.URL.Path)
+			return nil, notFound("the resource " + c.Request.URL.Path)
 		}
 		for _, method := range allowed {
 			c.w.Header().Add("Allow", method)
 		}
-		return nil, &problem{
+		return nil, &Problem{
 			Status: http.StatusMethodNotAllowed, Code: 20004,
-			Message: c.r.Method + " is not supported here: see docs/http.md for what is",
+			Message: c.Request.Method + " is not supported here: see docs/http.md for what is",
 		}
 	}})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,4 @@
-package httpapi
+package rest
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// problem is an error in the form in which Twilio's API returns it.
-type problem struct {
+// Problem is an error in the form in which Twilio's API returns it.
+type Problem struct {
 	Status  int
 	Code    int
 	Message string
@@ -25,10 +25,10 @@ type problem struct {
 }
 
 // Error returns the message.
-func (p *problem) Error() string { return p.Message }
+func (p *Problem) Error() string { return p.Message }
 
 // MarshalJSON implements [json.Marshaler].
-func (p *problem) MarshalJSON() ([]byte, error) {
+func (p *Problem) MarshalJSON() ([]byte, error) {
 	encoded, err := json.Marshal(struct {
 		Code     int            `json:"code"`
 		Message  string         `json:"message"`
@@ -86,26 +86,26 @@ var answers = map[conversation.Code]answer{
 	conversation.CodeDeskUnavailable:        {http.StatusServiceUnavailable, 20503, 20503, 20503},
 }
 
-func (a answer) code(of product) int {
+func (a answer) code(of Product) int {
 	switch of {
-	case flex:
+	case ProductFlex:
 		return a.flex
-	case conversations:
+	case ProductConversations:
 		return a.conversations
-	case taskrouter:
+	case ProductTaskRouter:
 	}
 	return a.taskrouter
 }
 
 // problemOf turns any error into the client's answer. An error that is neither a refusal nor the client's mistake
 // becomes an internal error, and its cause is not shown.
-func problemOf(err error, r route) *problem {
-	of := r.product
-	if p, ok := errors.AsType[*problem](err); ok {
+func problemOf(err error, r Route) *Problem {
+	of := r.Product
+	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
 	if errors.Is(err, desk.ErrUnknownConversation) {
-		return &problem{Status: missing.status, Code: missing.code(of), Message: "The conversation was not found: check its SID"}
+		return &Problem{Status: missing.status, Code: missing.code(of), Message: "The conversation was not found: check its SID"}
 	}
 	refusal, refused := errors.AsType[*conversation.Refusal](err)
 	_, taken := errors.AsType[*desk.TakenError](err)
@@ -115,14 +115,14 @@ func problemOf(err error, r route) *problem {
 	case refused:
 		return told(refusal, answers[refusal.Code], r)
 	case errors.Is(err, context.DeadlineExceeded) || baton.Unavailable(err) || desk.Unavailable(err):
-		return &problem{Status: http.StatusServiceUnavailable, Code: 20503, Message: "Baton did not answer in time: try again", RetryAfter: 1}
+		return &Problem{Status: http.StatusServiceUnavailable, Code: 20503, Message: "Baton did not answer in time: try again", RetryAfter: 1}
 	}
-	return &problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and report it to the administrator if it stays"}
+	return &Problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and report it to the administrator if it stays"}
 }
 
-func told(refusal *conversation.Refusal, a answer, r route) *problem {
+func told(refusal *conversation.Refusal, a answer, r Route) *Problem {
 	parameter := r.parameterOf(refusal.Details.Field)
-	p := &problem{Status: a.status, Code: a.code(r.product), Message: refusal.Naming(calls(parameter, refusal.Details.Field)), Details: map[string]any{"reason": refusal.Code}}
+	p := &Problem{Status: a.status, Code: a.code(r.Product), Message: refusal.Naming(calls(parameter, refusal.Details.Field)), Details: map[string]any{"reason": refusal.Code}}
 	for name, value := range map[string]string{
 		"task": refusal.Details.Task, "transfer": refusal.Details.Transfer, "agent": refusal.Details.Agent,
 		"queue": refusal.Details.Queue, "plugin": refusal.Details.Plugin, "field": parameter,
@@ -137,49 +137,89 @@ func told(refusal *conversation.Refusal, a answer, r route) *problem {
 	return p
 }
 
-func notFound(what string) *problem {
-	return &problem{Status: http.StatusNotFound, Code: 20404, Message: "Not found: " + what}
+// Conflict is the answer to a refusal that is a conflict with what there is.
+func (c *Call) Conflict(refusal *conversation.Refusal) *Problem {
+	return told(refusal, conflict, c.route)
 }
 
-// lost is the answer if the resource in the path does not exist.
-func (c *call) lost(what, sid string) *problem {
-	if c.caller.agent() != "" && slices.Contains(derived, what) {
-		return c.notTheirs()
+func notFound(what string) *Problem {
+	return &Problem{Status: http.StatusNotFound, Code: 20404, Message: "Not found: " + what}
+}
+
+// Lost is the answer if the resource in the path does not exist.
+func (c *Call) Lost(what, sid string) *Problem {
+	if c.Caller.Agent() != "" && slices.Contains(derived, what) {
+		return c.NotTheirs()
 	}
-	p := notFound(fmt.Sprintf("there is no %s %s", what, short(sid)))
-	if c.route.product == flex {
+	p := notFound(fmt.Sprintf("there is no %s %s", what, Quoted(sid)))
+	if c.route.Product == ProductFlex {
 		p.Code = missing.flex
 	}
 	return p
 }
 
-// wrong is the answer to a wrong parameter. The message states which value would be right.
-func (c *call) wrong(field, format string, args ...any) *problem {
-	return &problem{
-		Status: http.StatusBadRequest, Code: wrongParameter.code(c.route.product), Message: fmt.Sprintf(format, args...),
-		Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
-	}
+// Unexpected is the answer if a resource's state does not allow the request.
+func (c *Call) Unexpected(format string, args ...any) *Problem {
+	return &Problem{Status: wrongState.status, Code: wrongState.code(c.route.Product), Message: fmt.Sprintf(format, args...)}
 }
 
-// unexpected is the answer if a resource's state does not allow the request.
-func (c *call) unexpected(format string, args ...any) *problem {
-	return &problem{Status: wrongState.status, Code: wrongState.code(c.route.product), Message: fmt.Sprintf(format, args...)}
-}
-
-func (c *call) forbid(format string, args ...any) *problem {
-	return &problem{Status: forbidden.status, Code: forbidden.taskrouter, Message: fmt.Sprintf(format, args...)}
+// Forbid is the answer to a caller who may not do what the request asks for.
+func Forbid(format string, args ...any) *Problem {
+	return &Problem{Status: forbidden.status, Code: forbidden.taskrouter, Message: fmt.Sprintf(format, args...)}
 }
 
 // derived lists the kinds of resources whose SIDs can be computed from a conversation's SID.
 var derived = []string{"task", "reservation", "transfer", "note", "participant"}
 
-// short returns a client's text in quotes, cut to a length that fits into a sentence.
-func short(text string) string { return strconv.Quote(shortened(text)) }
+// Quoted returns a client's text in quotes, cut to a length that fits into a sentence.
+func Quoted(text string) string { return strconv.Quote(Shortened(text)) }
 
-func shortened(text string) string {
+// Shortened returns a client's text, cut to a length that fits into a sentence.
+func Shortened(text string) string {
 	const enough = 60
 	if runes := []rune(text); len(runes) > enough {
 		text = string(runes[:enough]) + "…"
 	}
 	return text
+}
+
+// AsRefusal returns the refusal of the rules or of the desk that an error is; false if it is none.
+func AsRefusal(err error) (*conversation.Refusal, bool) {
+	return errors.AsType[*conversation.Refusal](err)
+}
+
+// IgnoreRefusal drops a refusal: a filter that names something unknown finds nothing.
+func IgnoreRefusal(err error) error {
+	if _, refused := AsRefusal(err); refused {
+		return nil
+	}
+	return err
+}
+
+// NotThere turns "no such conversation" into a 404 that names the resource in the path.
+func (c *Call) NotThere(err error, what, sid string) error {
+	if code := conversation.CodeOf(err); code == conversation.CodeUnknownConversation || code == conversation.CodeConversationClosed {
+		return c.Lost(what, sid)
+	}
+	return err
+}
+
+// NotTheirs is the answer to an agent's key that asks for something that does not belong to its agent, whether it
+// exists or not. The SIDs of a conversation's tasks, reservations, transfers and notes can be computed from the
+// conversation's SID. A different answer would reveal what happened later.
+func (c *Call) NotTheirs() *Problem {
+	own := c.Caller.Agent()
+	return Forbid("This key acts as %s only: ask for what %s has, wraps up or is offered", own, own)
+}
+
+// ActAs returns a refusal if the caller may not act for the agent.
+func (c *Call) ActAs(agent string) error {
+	if own := c.Caller.Agent(); own != "" && own != agent {
+		return c.NotTheirs()
+	}
+	return nil
+}
+
+func tooLong() *Problem {
+	return &Problem{Status: http.StatusRequestEntityTooLarge, Code: 20413, Message: "The body is longer than a megabyte: send less"}
 }

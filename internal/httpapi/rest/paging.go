@@ -1,4 +1,4 @@
-package httpapi
+package rest
 
 import (
 	"encoding/base64"
@@ -17,24 +17,24 @@ const (
 	tokenBefore = "PB"
 )
 
-// page reads which page of a list is requested.
-func (c *call) page() (desk.Page, error) {
+// Page reads which page of a list is requested.
+func (i *Input) Page() (desk.Page, error) {
 	most := desk.MaxPage
-	if c.route.product == conversations {
+	if i.route.Product == ProductConversations {
 		most = 100
 	}
 	page := desk.Page{Limit: min(50, most)}
-	if size := c.form.Get("PageSize"); size != "" {
+	if size := i.Form.Get("PageSize"); size != "" {
 		limit, err := strconv.Atoi(size)
 		if err != nil || limit < 1 || limit > most {
-			return page, &problem{Status: http.StatusBadRequest, Code: 20007, Message: fmt.Sprintf("PageSize has to be a number from 1 to %d", most)}
+			return page, &Problem{Status: http.StatusBadRequest, Code: 20007, Message: fmt.Sprintf("PageSize has to be a number from 1 to %d", most)}
 		}
 		page.Limit = limit
 	}
-	if token := c.form.Get("PageToken"); token != "" {
+	if token := i.Form.Get("PageToken"); token != "" {
 		cursor, err := cursorOf(token)
 		if err != nil {
-			return page, c.wrong("PageToken", "PageToken is none of Baton's: take next_page_url as it is")
+			return page, i.Wrong("PageToken", "PageToken is none of Baton's: take next_page_url as it is")
 		}
 		if strings.HasPrefix(token, tokenBefore) {
 			page.Before = &cursor
@@ -43,7 +43,7 @@ func (c *call) page() (desk.Page, error) {
 		}
 		return page, nil
 	}
-	number, err := c.number("Page", 0, 0, 1_000_000)
+	number, err := i.Number("Page", 0, 0, 1_000_000)
 	page.Skip = number * page.Limit
 	return page, err
 }
@@ -51,7 +51,7 @@ func (c *call) page() (desk.Page, error) {
 func cursorOf(token string) (desk.Cursor, error) {
 	var cursor desk.Cursor
 	if !strings.HasPrefix(token, tokenAfter) && !strings.HasPrefix(token, tokenBefore) {
-		return cursor, fmt.Errorf("the page token %s has no direction", short(token))
+		return cursor, fmt.Errorf("the page token %s has no direction", Quoted(token))
 	}
 	decoded, err := base64.RawURLEncoding.DecodeString(token[2:])
 	if err != nil {
@@ -80,32 +80,32 @@ type meta struct {
 	Key             string  `json:"key"`
 }
 
-// listed is a page of a list under the list's key.
-type listed struct {
+// Listed is a page of a list under the list's key.
+type Listed struct {
 	key     string
-	entries any
+	Entries any
 	meta    meta
 }
 
 // MarshalJSON implements [json.Marshaler].
-func (l listed) MarshalJSON() ([]byte, error) {
-	encoded, err := encode(map[string]any{l.key: l.entries, "meta": l.meta})
+func (l Listed) MarshalJSON() ([]byte, error) {
+	encoded, err := encode(map[string]any{l.key: l.Entries, "meta": l.meta})
 	if err != nil {
 		return nil, fmt.Errorf("encode a page of %s: %w", l.key, err)
 	}
 	return encoded, nil
 }
 
-// list returns the answer for a page that the desk has found.
-func list[T, M any](c *call, page desk.Page, found desk.Found[T], render func(T) M) listed {
+// List returns the answer for a page that the desk has found.
+func List[T, M any](c *Call, page desk.Page, found desk.Found[T], render func(T) M) Listed {
 	entries := make([]M, len(found.Entries))
 	for i, entry := range found.Entries {
 		entries[i] = render(entry)
 	}
-	number, _ := strconv.Atoi(c.form.Get("Page"))
+	number, _ := strconv.Atoi(c.Form.Get("Page"))
 	at := func(number int, token string) string {
 		query := url.Values{}
-		for name, values := range c.form {
+		for name, values := range c.Form {
 			if name != "Page" && name != "PageToken" && name != "PageSize" {
 				query[name] = values
 			}
@@ -115,21 +115,21 @@ func list[T, M any](c *call, page desk.Page, found desk.Found[T], render func(T)
 		if token != "" {
 			query.Set("PageToken", token)
 		}
-		return c.url(strings.TrimPrefix(c.r.URL.EscapedPath(), "/")) + "?" + query.Encode()
+		return c.URL(strings.TrimPrefix(c.Request.URL.EscapedPath(), "/")) + "?" + query.Encode()
 	}
-	m := meta{Page: number, PageSize: page.Limit, FirstPageURL: at(0, ""), URL: at(number, c.form.Get("PageToken")), Key: c.route.list}
+	m := meta{Page: number, PageSize: page.Limit, FirstPageURL: at(0, ""), URL: at(number, c.Form.Get("PageToken")), Key: c.route.List}
 	if found.More {
 		m.NextPageURL = new(at(number+1, tokenOf(tokenAfter, found.Last)))
 	}
 	if found.Earlier && len(found.Entries) > 0 {
 		m.PreviousPageURL = new(at(max(number-1, 0), tokenOf(tokenBefore, found.First)))
 	}
-	return listed{key: c.route.list, entries: entries, meta: m}
+	return Listed{key: c.route.List, Entries: entries, meta: m}
 }
 
-// some returns a page of a short list, all of which is in entries.
-func some[T, M any](c *call, entries []T, render func(T) M) (any, error) {
-	page, err := c.page()
+// Some returns a page of a short list, all of which is in entries.
+func Some[T, M any](c *Call, entries []T, render func(T) M) (any, error) {
+	page, err := c.Page()
 	if err != nil {
 		return nil, err
 	}
@@ -146,5 +146,5 @@ func some[T, M any](c *call, entries []T, render func(T) M) (any, error) {
 		Entries: entries[skip:end], More: end < len(entries), Earlier: skip > 0,
 		First: desk.Cursor{Key: int64(skip)}, Last: desk.Cursor{Key: int64(end)},
 	}
-	return list(c, page, found, render), nil
+	return List(c, page, found, render), nil
 }

@@ -1,4 +1,4 @@
-package httpapi
+package rest
 
 import (
 	"slices"
@@ -51,12 +51,12 @@ const idempotencyHeader = "I-Twilio-Idempotency-Token"
 
 // parameterOf returns the call's parameter that holds a field of the desk or of the rules; "" if the call has none:
 // the field is in the path, or does not come from the caller.
-func (r route) parameterOf(field string) string {
+func (r Route) parameterOf(field string) string {
 	if field == "" {
 		return ""
 	}
 	for _, name := range append(slices.Clone(parameters[field]), capitals(field), field) {
-		if name == idempotencyHeader || slices.Contains(r.takes, name) || slices.Contains(r.takes, name+"*") {
+		if name == idempotencyHeader || slices.Contains(r.Takes, name) || slices.Contains(r.Takes, name+"*") {
 			return name
 		}
 	}

@@ -1,4 +1,4 @@
-package httpapi
+package rest
 
 import (
 	"context"
@@ -61,8 +61,8 @@ func recent(writes []write, now time.Time) []write {
 	return writes
 }
 
-// send sends a command, and records it so that the caller's next list waits for it.
-func (c *call) send(sid string, command conversation.Command) (conversation.Outcome, error) {
+// Send sends a command, and records it so that the caller's next list waits for it.
+func (c *Call) Send(sid string, command conversation.Command) (conversation.Outcome, error) {
 	if err := conversation.Storable(command); err != nil { // before Identified, which encodes it as JSON
 		return conversation.Outcome{}, err
 	}
@@ -71,36 +71,47 @@ func (c *call) send(sid string, command conversation.Command) (conversation.Outc
 		return conversation.Outcome{}, err
 	}
 	c.sent, c.sentTo = command, sid
-	outcome, err := c.conversations.Send(c.ctx, sid, command)
+	outcome, err := c.Conversations.Send(c.Ctx, sid, command)
 	if err != nil {
-		c.noteRefused(sid, command, err)
+		c.NoteRefused(sid, command, err)
 		return outcome, err
 	}
 	c.effective = true
-	c.writes.note(c.caller.key.SID, write{sid, outcome.Revision, time.Now()})
+	c.Wrote(sid, outcome.Revision)
 	if t := outcome.Task; t != nil {
-		c.seen.note(t.SID, sid)
+		c.Remember(t.SID, sid)
 		if t.Reservation != nil {
-			c.seen.note(t.Reservation.SID, sid)
+			c.Remember(t.Reservation.SID, sid)
 		}
 	}
 	if x := outcome.Transfer; x != nil {
-		c.seen.note(x.SID, sid)
-		c.seen.note(x.Task, sid)
+		c.Remember(x.SID, sid)
+		c.Remember(x.Task, sid)
 	}
 	return outcome, nil
 }
 
-// settle waits until the desk shows the caller's recent commands, but no longer than behind.
-func (c *call) settle() {
-	mine := c.writes.lately(c.caller.key.SID, time.Now())
+// Wrote records that the caller changed the conversation, so that the caller's next list waits for the revision.
+func (c *Call) Wrote(sid string, revision int) {
+	c.server.writes.note(c.Caller.Key.SID, write{sid, revision, time.Now()})
+}
+
+// Remember records that the answer may contain a SID that the desk may not show yet, and its conversation.
+func (c *Call) Remember(sid, conversation string) { c.server.seen.note(sid, conversation) }
+
+// SeenIn returns the conversation of a SID that this process has answered with; false if it is not known.
+func (c *Call) SeenIn(sid string) (string, bool) { return c.server.seen.of(sid) }
+
+// Settle waits until the desk shows the caller's recent commands, but no longer than behind.
+func (c *Call) Settle() {
+	mine := c.server.writes.lately(c.Caller.Key.SID, time.Now())
 	if len(mine) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, behind)
+	ctx, cancel := context.WithTimeout(c.Ctx, behind)
 	defer cancel()
 	for _, w := range mine {
-		if err := c.desk.AwaitRevision(ctx, w.conversation, w.revision); err != nil {
+		if err := c.Desk.AwaitRevision(ctx, w.conversation, w.revision); err != nil {
 			return // the list shows what the desk has
 		}
 	}
@@ -136,9 +147,17 @@ func (s *seen) of(sid string) (string, bool) {
 	return conversation, ok
 }
 
-// settleConversation waits until the desk shows the conversation at that revision, but no longer than behind.
-func (c *call) settleConversation(sid string, revision int) {
-	ctx, cancel := context.WithTimeout(c.ctx, behind)
+// SettleConversation waits until the desk shows the conversation at that revision, but no longer than behind.
+func (c *Call) SettleConversation(sid string, revision int) {
+	ctx, cancel := context.WithTimeout(c.Ctx, behind)
 	defer cancel()
-	_ = c.desk.AwaitRevision(ctx, sid, revision) // after a timeout the caller uses what the desk shows
+	_ = c.Desk.AwaitRevision(ctx, sid, revision) // after a timeout the caller uses what the desk shows
+}
+
+// NoteRefused records a refused command in the desk, if insights count it. An error is logged only: the answer is
+// the refusal in any case.
+func (c *Call) NoteRefused(sid string, command conversation.Command, refused error) {
+	if err := c.Desk.NoteRefused(c.Ctx, sid, command, refused); err != nil {
+		c.server.log.ErrorContext(c.Ctx, "refused accept not counted", "conversation", sid, "error", err)
+	}
 }

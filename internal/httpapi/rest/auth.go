@@ -1,4 +1,4 @@
-package httpapi
+package rest
 
 import (
 	"context"
@@ -18,70 +18,70 @@ import (
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
-// access states who may call a route. An agent's key acts for its agent only, on every path: the handlers check
-// that with [call.actAs] and [call.mayRead].
-type access int
+// Access states who may call a route. An agent's key acts for its agent only, on every path: the handlers check
+// that with [Call.ActAs] and [Call.MayRead].
+type Access int
 
 const (
-	// everyone with valid credentials.
-	everyone access = iota
-	// staff are supervisors and services.
-	staff
-	// services only, for an administrator's work.
-	services
+	// Everyone with valid credentials.
+	Everyone Access = iota
+	// Staff are supervisors and services.
+	Staff
+	// Services only, for an administrator's work.
+	Services
 )
 
-// caller is the owner of a request's credentials.
-type caller struct {
-	// key is the API key; for the account's own auth token it is a key of the role service.
-	key desk.Key
+// Caller is the owner of a request's credentials.
+type Caller struct {
+	// Key is the API key; for the account's own auth token it is a key of the role service.
+	Key desk.Key
 }
 
 // allows reports whether keys of the role may call the route.
-func (a access) allows(role desk.KeyRole) bool {
+func (a Access) allows(role desk.KeyRole) bool {
 	switch a {
-	case everyone:
+	case Everyone:
 		return true
-	case staff:
+	case Staff:
 		return role != desk.KeyAgent
-	case services:
+	case Services:
 		return role == desk.KeyService
 	}
 	return false
 }
 
-// agent is the agent that the caller's key belongs to; "" for staff.
-func (c caller) agent() string { return c.key.Agent }
+// Agent is the agent that the caller's key belongs to; "" for staff.
+func (c Caller) Agent() string { return c.Key.Agent }
 
-// by is the name that is recorded as acting for an agent; "" if the key is the agent's own.
-func (c caller) by() string {
-	if c.key.Role == desk.KeyAgent {
+// By is the name that is recorded as acting for an agent; "" if the key is the agent's own.
+func (c Caller) By() string {
+	if c.Key.Role == desk.KeyAgent {
 		return ""
 	}
-	return c.key.Name
+	return c.Key.Name
 }
 
 // nameOfToken is the name in records for requests with the account's own auth token.
 const nameOfToken = "account"
 
-func (s *Server) authenticate(r *http.Request) (caller, desk.Account, error) {
+func (s *Server) authenticate(r *http.Request) (Caller, desk.Account, error) {
 	account, err := s.desk.Account(r.Context())
 	if err != nil {
-		return caller{}, account, err
+		return Caller{}, account, err
 	}
 	user, secret, given := r.BasicAuth()
 	identifyRefused(r.Context(), user, given)
 	if !same(user, account.SID) {
 		key, err := s.desk.Authenticate(r.Context(), user, secret)
 		if errors.Is(err, desk.ErrCredentials) {
-			return caller{}, account, unauthorized()
+			return Caller{}, account, unauthorized()
 		}
-		return caller{key}, account, err
+		return Caller{key}, account, err
 	}
 	if !same(secret, account.AuthToken) {
-		return caller{}, account, unauthorized()
+		return Caller{}, account, unauthorized()
 	}
-	return caller{desk.Key{SID: account.SID, Name: nameOfToken, Role: desk.KeyService, RateLimit: desk.DefaultRateLimit}}, account, nil
+	return Caller{desk.Key{SID: account.SID, Name: nameOfToken, Role: desk.KeyService, RateLimit: desk.DefaultRateLimit}}, account, nil
 }
 
 // identifyRefused sets, for the security log, the credentials of a request in case they are refused. A user name
@@ -91,7 +91,7 @@ func identifyRefused(ctx context.Context, user string, given bool) {
 	if !given {
 		reason = "no credentials"
 	}
-	if !isSID(desk.PrefixKey, user) && !isSID(desk.PrefixAccount, user) {
+	if !IsSID(desk.PrefixKey, user) && !IsSID(desk.PrefixAccount, user) {
 		user = ""
 	}
 	seclog.Identify(ctx, "", "", user)
@@ -104,8 +104,8 @@ func same(a, b string) bool {
 	return subtle.ConstantTimeCompare(one[:], other[:]) == 1
 }
 
-func unauthorized() *problem {
-	return &problem{
+func unauthorized() *Problem {
+	return &Problem{
 		Status: http.StatusUnauthorized, Code: 20003,
 		Message: "Authenticate with HTTP Basic: the account's SID and auth token, or an API key's SID and secret",
 	}
@@ -116,28 +116,6 @@ func DefaultWrongCredentials() limit.Pace { return limit.Pace{Count: 60, Per: ti
 
 // DefaultWrongCredentialsTotal is how often all addresses together may send wrong credentials by default.
 func DefaultWrongCredentialsTotal() limit.Pace { return limit.Pace{Count: 6000, Per: time.Minute} }
-
-// refused counts wrong credentials against the address that sent them, and answers too many with 429. Valid
-// credentials are neither counted nor refused: a whole office may share an address, and one program with a revoked
-// key must not stop the others. Secrets have 128 random bits or more, so the limit on guesses protects the desk,
-// not the secrets.
-func (c *call) refused(err error) error {
-	p, ok := errors.AsType[*problem](err)
-	if !ok || p.Status != http.StatusUnauthorized {
-		return err
-	}
-	if user, secret, _ := c.r.BasicAuth(); user == "" && secret == "" {
-		return err // there were no credentials
-	}
-	wait := c.guesses.Take(forwarded.Of(c.r).Network())
-	if wait == 0 {
-		return err
-	}
-	return &problem{
-		Status: http.StatusTooManyRequests, Code: 20429, RetryAfter: int(math.Ceil(wait.Seconds())),
-		Message: "too many wrong credentials from your network: check the SID and the secret, then try again later",
-	}
-}
 
 // limits holds the rate limiter of each key. It is safe for concurrent use.
 type limits struct {
@@ -162,8 +140,30 @@ func (l *limits) take(key desk.Key, now time.Time) error {
 		return nil
 	}
 	reserved.CancelAt(now)
-	return &problem{
+	return &Problem{
 		Status: http.StatusTooManyRequests, Code: 20429, RetryAfter: int(math.Ceil(wait.Seconds())),
 		Message: "Too many requests with this key: wait a moment, or raise its limit",
+	}
+}
+
+// refused counts wrong credentials against the address that sent them, and answers too many with 429. Valid
+// credentials are neither counted nor refused: a whole office may share an address, and one program with a revoked
+// key must not stop the others. Secrets have 128 random bits or more, so the limit on guesses protects the desk,
+// not the secrets.
+func (s *Server) refused(c *Call, err error) error {
+	p, ok := errors.AsType[*Problem](err)
+	if !ok || p.Status != http.StatusUnauthorized {
+		return err
+	}
+	if user, secret, _ := c.Request.BasicAuth(); user == "" && secret == "" {
+		return err // there were no credentials
+	}
+	wait := s.guesses.Take(forwarded.Of(c.Request).Network())
+	if wait == 0 {
+		return err
+	}
+	return &Problem{
+		Status: http.StatusTooManyRequests, Code: 20429, RetryAfter: int(math.Ceil(wait.Seconds())),
+		Message: "too many wrong credentials from your network: check the SID and the secret, then try again later",
 	}
 }

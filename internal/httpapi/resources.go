@@ -1,0 +1,16 @@
+package httpapi
+
+import (
+	"slices"
+
+	"github.com/baton-transfers/baton/internal/httpapi/rest"
+)
+
+// Routes returns every call of the API.
+func Routes() []rest.Route {
+	return slices.Concat(
+		rest.Of(rest.ProductFlex, interactionRoutes(), participantRoutes(), transferRoutes(), noteRoutes(), insightRoutes()),
+		rest.Of(rest.ProductTaskRouter, workspaceRoutes(), workerRoutes(), queueRoutes(), taskRoutes(), reservationRoutes(), eventRoutes(), statisticsRoutes()),
+		rest.Of(rest.ProductConversations, conversationRoutes(), messageRoutes(), memberRoutes()),
+	)
+}
