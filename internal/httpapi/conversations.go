@@ -11,6 +11,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )
 
 const conversationPath = "/v1/Conversations/{conversation}"
@@ -67,7 +68,7 @@ func renderConversation(c *rest.Call, v *rest.View) (any, error) {
 	}
 	updated := rest.Latest(v.CreatedAt, details.UpdatedAt)
 	for _, task := range v.Tasks {
-		updated = rest.Latest(updated, updatedAt(task))
+		updated = rest.Latest(updated, tasks.UpdatedAt(task))
 	}
 	created := v.CreatedAt
 	if !details.CreatedAt.IsZero() && details.CreatedAt.Before(created) {
@@ -164,7 +165,7 @@ func updateConversation(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := mayChange(c, v); err != nil {
+	if err := tasks.MayChange(c, v); err != nil {
 		return nil, err
 	}
 	state, err := stateGiven(c, "closed", "active")
@@ -190,7 +191,7 @@ func updateConversation(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	if state == "closed" {
-		if err := closeConversation(c, v, false); err != nil {
+		if err := tasks.Close(c, v, false); err != nil {
 			return nil, err
 		}
 	}
@@ -205,7 +206,7 @@ func removeConversation(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, closeConversation(c, v, false)
+	return nil, tasks.Close(c, v, false)
 }
 
 // mayClose refuses an agent who does not have the conversation, or who would complete the wrap-ups of others.

@@ -13,6 +13,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )
 
 func memberRoutes() []rest.Route {
@@ -66,7 +67,7 @@ func membersOf(c *rest.Call, v *rest.View) ([]member, error) {
 		if s := task.Status; s == conversation.TaskAssigned || s == conversation.TaskWrapping {
 			found = append(found, member{
 				sid: conversation.SameSID(desk.PrefixMember, task.SID), author: task.Agent, identity: task.Agent,
-				createdAt: task.AssignedAt, updated: updatedAt(task),
+				createdAt: task.AssignedAt, updated: tasks.UpdatedAt(task),
 			})
 		}
 	}

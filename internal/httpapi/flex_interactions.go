@@ -11,6 +11,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )
 
 const (
@@ -103,8 +104,8 @@ type routingParameter struct {
 const messagingTaskChannel = "chat"
 
 // readOpening reads the routing of a new conversation.
-func readOpening(c *rest.Call, channel conversation.Channel, given routingParameter) (opening, error) {
-	o := opening{start: conversation.StartCommand{Channel: channel}}
+func readOpening(c *rest.Call, channel conversation.Channel, given routingParameter) (tasks.Opening, error) {
+	o := tasks.Opening{Start: conversation.StartCommand{Channel: channel}}
 	p := given.Properties
 	if p == nil {
 		return o, c.Wrong("Routing", `Routing needs properties, as in {"properties":{"queue_sid":"WQ…"}}`)
@@ -116,22 +117,22 @@ func readOpening(c *rest.Call, channel conversation.Channel, given routingParame
 		return o, c.Wrong("Routing", "task_channel_unique_name can only be the type of the channel, %s, or %s: leave it out", channel, messagingTaskChannel)
 	}
 	var err error
-	if o.start.Attributes, err = readAttributes(c, p.Attributes); err != nil {
+	if o.Start.Attributes, err = tasks.Attributes(c, p.Attributes); err != nil {
 		return o, err
 	}
-	if o.start.Queue, o.start.Priority, err = routed(c, p.QueueSID, p.WorkflowSID, o.start.Attributes); err != nil {
+	if o.Start.Queue, o.Start.Priority, err = tasks.Route(c, p.QueueSID, p.WorkflowSID, o.Start.Attributes); err != nil {
 		return o, err
 	}
-	o.workflow = p.WorkflowSID
+	o.Workflow = p.WorkflowSID
 	if p.Priority != nil {
-		o.start.Priority = *p.Priority
+		o.Start.Priority = *p.Priority
 	}
 	if p.WorkerSID != "" {
-		if o.start.Agent, err = agentOf(c, "worker_sid", p.WorkerSID); err != nil {
+		if o.Start.Agent, err = tasks.AgentOf(c, "worker_sid", p.WorkerSID); err != nil {
 			return o, err
 		}
 	}
-	o.start.Customer = customerOf(o.start.Attributes)
+	o.Start.Customer = tasks.CustomerOf(o.Start.Attributes)
 	return o, nil
 }
 
@@ -166,9 +167,9 @@ func createInteraction(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.start.Conversation = sid
-	o.start.Customer = merged(customer, o.start.Customer)
-	if err := startConversation(c, o, details); err != nil {
+	o.Start.Conversation = sid
+	o.Start.Customer = merged(customer, o.Start.Customer)
+	if err := tasks.Start(c, o, details); err != nil {
 		return nil, err
 	}
 	return interactionOf(c, sid)
@@ -203,7 +204,7 @@ func openInteraction(c *rest.Call, draft desk.Draft) (any, error) {
 	if err := c.Desk.SetDraft(c.Ctx, draft.SID, draft.Channel, merged(draft.Customer, v.Customer)); err != nil {
 		return nil, err
 	}
-	if err := addDetails(c, draft.SID, draft.Details); err != nil {
+	if err := tasks.AddDetails(c, draft.SID, draft.Details); err != nil {
 		return nil, err
 	}
 	return interactionOf(c, draft.SID)
@@ -290,7 +291,7 @@ func routingOf(c *rest.Call, task *desk.Task) (any, error) {
 	if task == nil {
 		return nil, nil //nolint:nilnil // null in JSON
 	}
-	model, err := taskModel(c, *task)
+	model, err := tasks.Model(c, *task)
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +303,7 @@ func routingOf(c *rest.Call, task *desk.Task) (any, error) {
 		"attributes": model.Attributes, "addons": model.Addons, "reason": model.Reason,
 		"age": model.Age, "age_in_queue": rest.Seconds(task.CreatedAt, c.Now), "priority": model.Priority, "timeout": model.Timeout,
 		"assignment_status": model.AssignmentStatus, "assignmentCounter": task.PendingSeq, "routing_target": model.RoutingTarget,
-		"ignore_capacity": model.IgnoreCapacity, "date_created": task.CreatedAt.Unix(), "date_updated": updatedAt(*task).Unix(),
+		"ignore_capacity": model.IgnoreCapacity, "date_created": task.CreatedAt.Unix(), "date_updated": tasks.UpdatedAt(*task).Unix(),
 		"task_queue_entered_date": task.CreatedAt.Unix(), "virtual_start_time": task.QueuedAt.Unix(),
 	}
 	var reservation any
@@ -392,7 +393,7 @@ func updateChannel(c *rest.Call) (any, error) {
 	if !slices.Contains([]string{"", "closed", "wrapup"}, routing.Status) {
 		return nil, c.Wrong("Routing", "status in Routing has to be closed, which completes wrapups, or wrapup")
 	}
-	if err := closeConversation(c, v, routing.Status == "closed"); err != nil {
+	if err := tasks.Close(c, v, routing.Status == "closed"); err != nil {
 		return nil, err
 	}
 	if v, err = c.ViewFor(v.SID); err != nil {
@@ -420,14 +421,14 @@ func createInvite(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	if v.Draft {
-		o.start.Conversation, o.start.Customer = v.SID, merged(v.Customer, o.start.Customer)
-		if err := startConversation(c, o, desk.Details{}); err != nil {
+		o.Start.Conversation, o.Start.Customer = v.SID, merged(v.Customer, o.Start.Customer)
+		if err := tasks.Start(c, o, desk.Details{}); err != nil {
 			return nil, err
 		}
 	} else {
-		to := conversation.Target{Agent: o.start.Agent}
+		to := conversation.Target{Agent: o.Start.Agent}
 		if to.Agent == "" {
-			to = conversation.Target{Queue: o.start.Queue}
+			to = conversation.Target{Queue: o.Start.Queue}
 		}
 		if _, err := c.Send(v.SID, conversation.MoveCommand{To: to, Meta: c.Command("move")}); err != nil {
 			return nil, err
@@ -449,7 +450,7 @@ func sameTask(c *rest.Call, task *desk.Task, given routingParameter) error {
 	if p.Priority != nil && *p.Priority != task.Priority {
 		return c.Wrong("Routing", "priority in Routing can't be changed: give it when the conversation starts")
 	}
-	attributes, err := readAttributes(c, p.Attributes)
+	attributes, err := tasks.Attributes(c, p.Attributes)
 	if err != nil {
 		return err
 	}

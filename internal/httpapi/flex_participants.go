@@ -10,6 +10,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )
 
 // prefixParticipant is the prefix of a Flex participant's SID. A customer's SID has the digits of the
@@ -150,7 +151,7 @@ func joinAsAgent(c *rest.Call, sid, identity string) (any, error) {
 	if other := routing.Properties.WorkerSID; other != "" && other != worker {
 		return nil, c.Wrong("RoutingProperties", "RoutingProperties names two workers: send one worker_sid")
 	}
-	agent, err := agentOf(c, "worker_sid", worker)
+	agent, err := tasks.AgentOf(c, "worker_sid", worker)
 	if err != nil {
 		return nil, err
 	}
@@ -164,10 +165,10 @@ func joinAsAgent(c *rest.Call, sid, identity string) (any, error) {
 	if err != nil {
 		return nil, c.NotThere(err, "interaction", c.Request.PathValue("interaction"))
 	}
-	offered, err := claim(c, v, "", agent)
+	offered, err := tasks.Claim(c, v, "", agent)
 	if err != nil { // the desk refused it, so the worker does not record it
 		c.NoteRefused(sid, conversation.AcceptCommand{Agent: agent, Meta: c.Command("claim")}, err)
-		return nil, noClaim(c, agent, err)
+		return nil, tasks.NoClaim(c, agent, err)
 	}
 	outcome, err := c.Send(sid, conversation.AcceptCommand{Agent: agent, Task: offered, Meta: c.Command("accept")})
 	if err != nil {
@@ -192,7 +193,7 @@ func updateParticipant(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := finishTurn(c, task, status == "closed", "")
+	outcome, err := tasks.Finish(c, task, status == "closed", "")
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +207,7 @@ func participantTask(c *rest.Call, sid string) (desk.Task, error) {
 	if err != nil {
 		return desk.Task{}, err
 	}
-	task, err := agentTask(c, conversation.PrefixTask+digits)
+	task, err := tasks.OfAgent(c, conversation.PrefixTask+digits)
 	if err == nil && task.Conversation == sid {
 		return task, c.ActAs(task.Agent)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )
 
 func transferRoutes() []rest.Route {
@@ -86,7 +87,7 @@ func transferCommand(c *rest.Call, sid string, body transferBody) (conversation.
 	case body.Type == "external":
 		return command, c.Wrong("type", "There are no external transfers here: use cold")
 	}
-	task, err := agentTask(c, conversation.PrefixTask+strings.ToLower(body.From[2:]))
+	task, err := tasks.OfAgent(c, conversation.PrefixTask+strings.ToLower(body.From[2:]))
 	_, coded := rest.AsRefusal(err)
 	if own := c.Caller.Agent(); own != "" && (coded || (err == nil && task.Agent != own)) {
 		return command, c.NotTheirs()
@@ -100,10 +101,10 @@ func transferCommand(c *rest.Call, sid string, body transferBody) (conversation.
 	command.From = task.Agent
 	switch {
 	case rest.IsSID(conversation.PrefixAgent, body.To):
-		command.To.Agent, err = agentOf(c, "to", body.To)
+		command.To.Agent, err = tasks.AgentOf(c, "to", body.To)
 		return command, err
 	case rest.IsSID(conversation.PrefixQueue, body.To):
-		command.To.Queue, err = queueOf(c, "to", body.To)
+		command.To.Queue, err = tasks.QueueOf(c, "to", body.To)
 		return command, err
 	case rest.IsSID(desk.PrefixWorkflow, body.To):
 		command.To.Workflow = body.To

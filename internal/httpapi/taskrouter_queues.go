@@ -15,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/desk/naming"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )
 
 const queuePath = workspacePath + "/TaskQueues/{queue}"
@@ -77,7 +78,7 @@ func listQueues(c *rest.Call) (any, error) {
 		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return q.FriendlyName != named })
 	}
 	if worker := c.Form.Get("WorkerSid"); worker != "" {
-		agent, err := agentOf(c, "WorkerSid", worker)
+		agent, err := tasks.AgentOf(c, "WorkerSid", worker)
 		if err := rest.IgnoreRefusal(err); err != nil {
 			return nil, err
 		}

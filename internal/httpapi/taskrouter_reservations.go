@@ -11,6 +11,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )
 
 func reservationRoutes() []rest.Route {
@@ -216,7 +217,7 @@ func reservationNow(c *rest.Call, sid string, shown desk.Reservation) (desk.Rese
 
 // reservationOf returns the task's reservation. The task must have one.
 func reservationOf(task desk.Task) desk.Reservation {
-	return desk.Reservation{Conversation: task.Conversation, Task: task.SID, Reservation: *task.Reservation, UpdatedAt: updatedAt(task)}
+	return desk.Reservation{Conversation: task.Conversation, Task: task.SID, Reservation: *task.Reservation, UpdatedAt: tasks.UpdatedAt(task)}
 }
 
 func fetchReservation(c *rest.Call) (any, error) {
@@ -243,9 +244,9 @@ func createReservation(c *rest.Call) (any, error) {
 	if now := v.Task(task); now == nil || !now.Status.Waiting() && now.Agent != agent {
 		return nil, notWaiting(c, task)
 	}
-	claimed, err := claim(c, v, task, agent)
+	claimed, err := tasks.Claim(c, v, task, agent)
 	if err != nil {
-		return nil, noClaim(c, agent, err)
+		return nil, tasks.NoClaim(c, agent, err)
 	}
 	if v, err = c.ViewFor(of); err != nil {
 		return nil, err
@@ -370,7 +371,7 @@ func setReservation(c *rest.Call, r desk.Reservation, status conversation.Reserv
 		if err := checkLegal(c, r, conversation.ReservationAccepted); err != nil {
 			return outcome, "", err
 		}
-		outcome, err = finishTurn(c, task, false, "")
+		outcome, err = tasks.Finish(c, task, false, "")
 		return outcome, "accepted", err
 	case conversation.ReservationCompleted:
 		if err := checkLegal(c, r, conversation.ReservationAccepted, conversation.ReservationWrapping); err != nil {
@@ -379,7 +380,7 @@ func setReservation(c *rest.Call, r desk.Reservation, status conversation.Reserv
 		if r.Status == conversation.ReservationWrapping {
 			task.Status = conversation.TaskWrapping
 		}
-		outcome, err = finishTurn(c, task, true, "")
+		outcome, err = tasks.Finish(c, task, true, "")
 		return outcome, "accepted, wrapping", err
 	case conversation.ReservationPending, conversation.ReservationTimeout, conversation.ReservationCanceled, conversation.ReservationRescinded:
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )
 
 const (
@@ -104,7 +105,7 @@ func refuseUnchanged(c *rest.Call, outcome conversation.Outcome, what, sid, expe
 }
 
 func renderTask(c *rest.Call, task desk.Task, revision int) (any, error) {
-	model, err := taskModel(c, task)
+	model, err := tasks.Model(c, task)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +160,7 @@ func listTasks(c *rest.Call) (any, error) {
 	}
 	labels, failed := c.Desk.LabelsOf(c.Ctx, found.Entries)
 	answer := rest.List(c, page, found, func(task desk.Task) rest.Whole[taskmodel.TaskrouterV1Task] {
-		model, err := labelled(c, task, labels[task.SID])
+		model, err := tasks.Labelled(c, task, labels[task.SID])
 		if err != nil {
 			failed = err
 		}
@@ -201,7 +202,7 @@ func taskFilter(c *rest.Call) (filter desk.TaskFilter, none bool, err error) {
 		filter.Priority = &priority
 	}
 	if target := c.Form.Get("RoutingTarget"); target != "" {
-		agent, err := agentOf(c, "RoutingTarget", target)
+		agent, err := tasks.AgentOf(c, "RoutingTarget", target)
 		if err != nil || (filter.Agent != "" && filter.Agent != agent) {
 			return filter, true, rest.IgnoreRefusal(err)
 		}
@@ -306,20 +307,20 @@ func createTask(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	attributes, err := readAttributes(c, json.RawMessage(c.Form.Get("Attributes")))
+	attributes, err := tasks.Attributes(c, json.RawMessage(c.Form.Get("Attributes")))
 	if err != nil {
 		return nil, err
 	}
-	o := opening{start: conversation.StartCommand{
-		Conversation: c.NewSID(conversation.PrefixConversation), Channel: channel, Customer: customerOf(attributes), Attributes: attributes,
+	o := tasks.Opening{Start: conversation.StartCommand{
+		Conversation: c.NewSID(conversation.PrefixConversation), Channel: channel, Customer: tasks.CustomerOf(attributes), Attributes: attributes,
 	}}
 	if err := routeTask(c, &o); err != nil {
 		return nil, err
 	}
-	if err := startConversation(c, o, desk.Details{}); err != nil {
+	if err := tasks.Start(c, o, desk.Details{}); err != nil {
 		return nil, err
 	}
-	v, err := c.ViewFor(o.start.Conversation)
+	v, err := c.ViewFor(o.Start.Conversation)
 	if err != nil {
 		return nil, err
 	}
@@ -327,33 +328,33 @@ func createTask(c *rest.Call) (any, error) {
 }
 
 // routeTask reads the routing of a new task.
-func routeTask(c *rest.Call, o *opening) error {
+func routeTask(c *rest.Call, o *tasks.Opening) error {
 	queue, err := c.SID("TaskQueueSid", conversation.PrefixQueue)
 	if err != nil {
 		return err
 	}
-	if o.workflow, err = c.SID("WorkflowSid", desk.PrefixWorkflow); err != nil {
+	if o.Workflow, err = c.SID("WorkflowSid", desk.PrefixWorkflow); err != nil {
 		return err
 	}
 	switch target := c.Form.Get("RoutingTarget"); {
 	case rest.IsSID(conversation.PrefixAgent, target):
-		if o.start.Agent, err = agentOf(c, "RoutingTarget", target); err != nil {
+		if o.Start.Agent, err = tasks.AgentOf(c, "RoutingTarget", target); err != nil {
 			return err
 		}
 	case rest.IsSID(conversation.PrefixQueue, target):
 		queue = target
 	case rest.IsSID(desk.PrefixWorkflow, target):
-		o.workflow = target
+		o.Workflow = target
 	case target != "":
 		return c.Wrong("RoutingTarget", "RoutingTarget has to be the SID of a worker, a queue or a workflow")
 	}
-	if o.start.Queue, o.start.Priority, err = routed(c, queue, o.workflow, o.start.Attributes); err != nil {
+	if o.Start.Queue, o.Start.Priority, err = tasks.Route(c, queue, o.Workflow, o.Start.Attributes); err != nil {
 		return err
 	}
-	if o.start.Priority, err = c.Number("Priority", o.start.Priority, 0, conversation.MaxPriority); err != nil {
+	if o.Start.Priority, err = c.Number("Priority", o.Start.Priority, 0, conversation.MaxPriority); err != nil {
 		return err
 	}
-	return taskDefaults(c, o.start)
+	return taskDefaults(c, o.Start)
 }
 
 // taskDefaults refuses values that a new task cannot have.
@@ -407,7 +408,7 @@ func taskToChange(c *rest.Call) (desk.Task, int, error) {
 	if err != nil {
 		return desk.Task{}, 0, err
 	}
-	task, err := agentTask(c, conversation.PrefixTask+digits)
+	task, err := tasks.OfAgent(c, conversation.PrefixTask+digits)
 	if _, coded := rest.AsRefusal(err); coded {
 		return taskAsked(c)
 	}
@@ -446,7 +447,7 @@ func updateTask(c *rest.Call) (any, error) {
 		if task.Agent == "" {
 			return nil, c.Unexpected("Task %s not in expected state [assigned, wrapping]: it is %s", task.SID, task.Status)
 		}
-		if outcome, err = finishTurn(c, task, status == conversation.TaskCompleted, c.Form.Get("Reason")); err != nil {
+		if outcome, err = tasks.Finish(c, task, status == conversation.TaskCompleted, c.Form.Get("Reason")); err != nil {
 			return nil, taskOver(c, task, err)
 		}
 		if err := refuseUnchanged(c, outcome, "Task", task.SID, "assigned, wrapping", statusAfter(outcome, task)); err != nil {
@@ -537,7 +538,7 @@ func removeTask(c *rest.Call) (any, error) {
 // allowed.
 func unchangeable(c *rest.Call, task desk.Task) error {
 	if given := c.Optional("Attributes"); given != nil {
-		attributes, err := readAttributes(c, json.RawMessage(*given))
+		attributes, err := tasks.Attributes(c, json.RawMessage(*given))
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package httpapi
+package tasks
 
 import (
 	"cmp"
@@ -9,9 +9,9 @@ import (
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-// claim claims the conversation's waiting task for the agent, or only the task with that SID where one is given. It returns
-// the task's SID after the conversation has answered the match.
-func claim(c *rest.Call, v *rest.View, only, agent string) (string, error) {
+// Claim claims the conversation's waiting task for the agent. With only set, it claims no other task than the one with
+// that SID. It returns the task's SID after the conversation has answered the match.
+func Claim(c *rest.Call, v *rest.View, only, agent string) (string, error) {
 	for _, task := range v.Tasks {
 		if only != "" && task.SID != only {
 			continue
@@ -42,9 +42,9 @@ func claim(c *rest.Call, v *rest.View, only, agent string) (string, error) {
 	return match.Task, err
 }
 
-// noClaim returns the refusal of a claim as far as an agent's key may learn of it. It hides whether a task waits
+// NoClaim returns the refusal of a claim as far as an agent's key may learn of it. It hides whether a task waits
 // for another agent.
-func noClaim(c *rest.Call, agent string, err error) error {
+func NoClaim(c *rest.Call, agent string, err error) error {
 	code := conversation.CodeOf(err)
 	if c.Caller.Agent() == "" || (code != conversation.CodeNoReservation && code != conversation.CodeNotYourTask) {
 		return err
@@ -52,9 +52,9 @@ func noClaim(c *rest.Call, agent string, err error) error {
 	return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Agent: agent}, "no task of this conversation waits that %s can take", agent)
 }
 
-// agentTask returns a task that an agent has or is offered. The desk's record is enough for a command if it shows
+// OfAgent returns a task that an agent has or is offered. The desk's record is enough for a command if it shows
 // the agent: the conversation itself checks later changes.
-func agentTask(c *rest.Call, sid string) (desk.Task, error) {
+func OfAgent(c *rest.Call, sid string) (desk.Task, error) {
 	task, err := c.Desk.Task(c.Ctx, sid)
 	if err == nil && task.Agent != "" && task.Reservation != nil {
 		return task, nil
@@ -80,13 +80,13 @@ func agentTask(c *rest.Call, sid string) (desk.Task, error) {
 	return *now, nil
 }
 
-// finishTurn ends an agent's turn. With complete set, it also completes the wrap-up.
-func finishTurn(c *rest.Call, task desk.Task, complete bool, disposition string) (conversation.Outcome, error) {
+// Finish ends an agent's turn. With complete set, it also completes the wrap-up.
+func Finish(c *rest.Call, task desk.Task, complete bool, disposition string) (conversation.Outcome, error) {
 	if err := c.ActAs(task.Agent); err != nil {
 		return conversation.Outcome{}, err
 	}
 	if task.Status == conversation.TaskCompleted && (complete || c.Token() != "") {
-		// A repeat. With a token, the first answer was lost; without one, the caller of finish decides.
+		// A repeat. With a token, the first answer was lost; without one, the caller of Finish decides.
 		return conversation.Outcome{Task: &task.Task, Unchanged: c.Token() == ""}, nil
 	}
 	end := conversation.EndCommand{Agent: task.Agent, Task: task.SID, Meta: c.Command("end")}
@@ -110,8 +110,8 @@ func finishTurn(c *rest.Call, task desk.Task, complete bool, disposition string)
 	return outcome, later
 }
 
-// mayChange refuses an agent who does not have the conversation.
-func mayChange(c *rest.Call, v *rest.View) error {
+// MayChange refuses an agent who does not have the conversation.
+func MayChange(c *rest.Call, v *rest.View) error {
 	if own := c.Caller.Agent(); own != "" && !slices.ContainsFunc(v.Tasks, func(t desk.Task) bool {
 		return t.Agent == own && t.Status == conversation.TaskAssigned
 	}) {
@@ -120,9 +120,9 @@ func mayChange(c *rest.Call, v *rest.View) error {
 	return nil
 }
 
-// closeConversation ends the customer's side. With wrapups set, it completes the wrap-ups too.
-func closeConversation(c *rest.Call, v *rest.View, wrapups bool) error {
-	if err := mayChange(c, v); err != nil {
+// Close ends the customer's side. With wrapups set, it completes the wrap-ups too.
+func Close(c *rest.Call, v *rest.View, wrapups bool) error {
+	if err := MayChange(c, v); err != nil {
 		return err
 	}
 	if own := c.Caller.Agent(); own != "" && wrapups && slices.ContainsFunc(v.Tasks, func(t desk.Task) bool {

@@ -1,4 +1,4 @@
-package httpapi
+package tasks
 
 import (
 	"cmp"
@@ -13,16 +13,17 @@ import (
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-// taskModel returns a task in the form of TaskRouter.
-func taskModel(c *rest.Call, task desk.Task) (taskmodel.TaskrouterV1Task, error) {
+// Model returns a task in the form of TaskRouter.
+func Model(c *rest.Call, task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 	labels, err := c.Desk.Labels(c.Ctx, task.Queue, task.Conversation)
 	if err != nil {
 		return taskmodel.TaskrouterV1Task{}, err
 	}
-	return labelled(c, task, labels)
+	return Labelled(c, task, labels)
 }
 
-func labelled(c *rest.Call, task desk.Task, labels desk.Labels) (taskmodel.TaskrouterV1Task, error) {
+// Labelled returns a task in the form of TaskRouter, with labels that are known already.
+func Labelled(c *rest.Call, task desk.Task, labels desk.Labels) (taskmodel.TaskrouterV1Task, error) {
 	attributes := []byte("{}")
 	if len(task.Attributes) > 0 {
 		var err error
@@ -39,7 +40,7 @@ func labelled(c *rest.Call, task desk.Task, labels desk.Labels) (taskmodel.Taskr
 	return taskmodel.TaskrouterV1Task{
 		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(task.SID), Url: new(base),
 		Age: rest.Seconds(task.CreatedAt, c.Now), AssignmentStatus: new(string(task.Status)), Attributes: new(string(attributes)), Addons: new("{}"),
-		DateCreated: rest.Date(task.CreatedAt), DateUpdated: rest.Date(updatedAt(task)), TaskQueueEnteredDate: rest.Date(task.CreatedAt), VirtualStartTime: rest.Date(task.QueuedAt),
+		DateCreated: rest.Date(task.CreatedAt), DateUpdated: rest.Date(UpdatedAt(task)), TaskQueueEnteredDate: rest.Date(task.CreatedAt), VirtualStartTime: rest.Date(task.QueuedAt),
 		Priority: task.Priority, Reason: rest.Text(reason), TaskQueueSid: new(conversation.QueueSID(task.Queue)), TaskQueueFriendlyName: new(labels.Queue),
 		TaskChannelSid: new(rest.ChannelSID(task.Channel)), TaskChannelUniqueName: new(string(task.Channel)), Timeout: rest.Seconds(task.CreatedAt, task.TimeoutAt),
 		WorkflowSid: new(labels.Workflow), WorkflowFriendlyName: new(labels.WorkflowName), IgnoreCapacity: new(task.Direct), RoutingTarget: rest.Text(target),
@@ -50,8 +51,8 @@ func labelled(c *rest.Call, task desk.Task, labels desk.Labels) (taskmodel.Taskr
 	}, nil
 }
 
-// updatedAt returns the time of the task's last change.
-func updatedAt(task desk.Task) time.Time {
+// UpdatedAt returns the time of the task's last change.
+func UpdatedAt(task desk.Task) time.Time {
 	latest := task.CreatedAt
 	times := []time.Time{task.AssignedAt, task.WrappingAt, task.CompletedAt, task.CanceledAt}
 	if task.Reservation != nil {

@@ -1,4 +1,4 @@
-package httpapi
+package tasks
 
 import (
 	"encoding/json"
@@ -10,14 +10,15 @@ import (
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-// opening is a conversation that is about to start.
-type opening struct {
-	start    conversation.StartCommand
-	workflow string
+// Opening is a conversation that is about to start.
+type Opening struct {
+	Start conversation.StartCommand
+	// Workflow is the SID (WW…) of the workflow that routes it; "" for the default one.
+	Workflow string
 }
 
-// attributes reads attributes, which are a JSON object or a string that contains one.
-func readAttributes(c *rest.Call, given json.RawMessage) (conversation.Attributes, error) {
+// Attributes reads attributes, which are a JSON object or a string that contains one.
+func Attributes(c *rest.Call, given json.RawMessage) (conversation.Attributes, error) {
 	attributes := conversation.Attributes{}
 	if len(given) == 0 || string(given) == "null" {
 		return attributes, nil
@@ -35,31 +36,32 @@ func readAttributes(c *rest.Call, given json.RawMessage) (conversation.Attribute
 	return attributes, nil
 }
 
-// routed returns the given queue, else the queue and the priority that the workflow chooses.
-func routed(c *rest.Call, queueSID, workflowSID string, attributes conversation.Attributes) (string, int, error) {
+// Route returns the name of the given queue, else the queue and the priority that the workflow chooses. Both SIDs may
+// be empty.
+func Route(c *rest.Call, queueSID, workflowSID string, attributes conversation.Attributes) (string, int, error) {
 	if workflowSID != "" {
 		if err := workflowThere(c, workflowSID); err != nil {
 			return "", 0, err
 		}
 	}
 	if queueSID != "" {
-		queue, err := queueOf(c, "queue_sid", queueSID)
+		queue, err := QueueOf(c, "queue_sid", queueSID)
 		return queue, 0, err
 	}
 	route, err := c.Desk.Route(c.Ctx, workflowSID, desk.DecodeAttributes(attributes))
 	return route.Queue, route.Priority, err
 }
 
-// agentOf returns the name of the agent whose SID the parameter holds.
-func agentOf(c *rest.Call, field, given string) (string, error) {
+// AgentOf returns the name of the agent whose SID the parameter holds.
+func AgentOf(c *rest.Call, field, given string) (string, error) {
 	if !rest.IsSID(conversation.PrefixAgent, given) {
 		return "", c.NoSID(field, conversation.PrefixAgent)
 	}
 	return c.Desk.AgentName(c.Ctx, conversation.PrefixAgent+strings.ToLower(given[2:]))
 }
 
-// queueOf returns the name of the queue whose SID the parameter holds.
-func queueOf(c *rest.Call, field, given string) (string, error) {
+// QueueOf returns the name of the queue whose SID the parameter holds.
+func QueueOf(c *rest.Call, field, given string) (string, error) {
 	if !rest.IsSID(conversation.PrefixQueue, given) {
 		return "", c.NoSID(field, conversation.PrefixQueue)
 	}
@@ -75,8 +77,8 @@ func workflowThere(c *rest.Call, given string) error {
 	return err
 }
 
-// customerOf reads the customer from the task attributes that Flex and its samples use.
-func customerOf(attributes conversation.Attributes) conversation.Customer {
+// CustomerOf reads the customer from the task attributes that Flex and its samples use.
+func CustomerOf(attributes conversation.Attributes) conversation.Customer {
 	find := func(names ...string) string {
 		for _, name := range names {
 			var value string
@@ -89,18 +91,18 @@ func customerOf(attributes conversation.Attributes) conversation.Customer {
 	return conversation.Customer{Name: find("customerName", "name", "from"), Address: find("customerAddress", "address", "from")}
 }
 
-// startConversation starts a conversation, and waits until it has begun. It checks and stores the details before: an agent may
+// Start starts a conversation, and waits until it has begun. It checks and stores the details before: an agent may
 // already have to answer a conversation that has begun.
-func startConversation(c *rest.Call, o opening, details desk.Details) error {
-	sid := o.start.Conversation
-	details.Workflow = o.workflow
+func Start(c *rest.Call, o Opening, details desk.Details) error {
+	sid := o.Start.Conversation
+	details.Workflow = o.Workflow
 	if c.Token() != "" {
 		details.StartedBy = c.Derived("", "start").String()
 	}
-	if err := addDetails(c, sid, details); err != nil {
+	if err := AddDetails(c, sid, details); err != nil {
 		return err
 	}
-	if _, err := c.Conversations.Start(c.Ctx, o.start); err != nil {
+	if _, err := c.Conversations.Start(c.Ctx, o.Start); err != nil {
 		if own, other := startedBefore(c, err, sid, details.StartedBy); !own {
 			return other
 		}
@@ -134,8 +136,8 @@ func startedBefore(c *rest.Call, refused error, sid, request string) (bool, erro
 	return false, c.Conflict(refusal)
 }
 
-// addDetails adds the given details to those that are stored for a conversation. Empty ones change nothing.
-func addDetails(c *rest.Call, sid string, given desk.Details) error {
+// AddDetails adds the given details to those that are stored for a conversation. Empty ones change nothing.
+func AddDetails(c *rest.Call, sid string, given desk.Details) error {
 	_, err := c.Desk.SetDetails(c.Ctx, sid, func(d *desk.Details) {
 		for into, value := range map[*string]string{&d.Workflow: given.Workflow, &d.ContextSID: given.ContextSID, &d.WebhookTTID: given.WebhookTTID} {
 			if value != "" {
