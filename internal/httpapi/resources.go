@@ -3,6 +3,7 @@ package httpapi
 import (
 	"slices"
 
+	"github.com/baton-transfers/baton/internal/httpapi/conversations"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
@@ -11,6 +12,6 @@ func Routes() []rest.Route {
 	return slices.Concat(
 		rest.Of(rest.ProductFlex, interactionRoutes(), participantRoutes(), transferRoutes(), noteRoutes(), insightRoutes()),
 		rest.Of(rest.ProductTaskRouter, workspaceRoutes(), workerRoutes(), queueRoutes(), taskRoutes(), reservationRoutes(), eventRoutes(), statisticsRoutes()),
-		rest.Of(rest.ProductConversations, conversationRoutes(), messageRoutes(), memberRoutes()),
+		conversations.Routes(),
 	)
 }

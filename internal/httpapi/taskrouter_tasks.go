@@ -92,8 +92,8 @@ func overtaken() *rest.Problem {
 	}
 }
 
-// refuseUnchanged refuses a request whose command changed nothing, because an earlier request of any client had the same
-// effect.
+// refuseUnchanged refuses a request whose command changed nothing, because an earlier request of any client had the
+// same effect.
 func refuseUnchanged(c *rest.Call, outcome conversation.Outcome, what, sid, expected, now string) error {
 	switch {
 	case !outcome.Unchanged:

@@ -1,4 +1,4 @@
-package httpapi
+package conversations
 
 import (
 	"errors"
@@ -15,6 +15,11 @@ import (
 )
 
 const conversationPath = "/v1/Conversations/{conversation}"
+
+// Routes returns the calls of the Conversations API.
+func Routes() []rest.Route {
+	return rest.Of(rest.ProductConversations, conversationRoutes(), messageRoutes(), memberRoutes())
+}
 
 func conversationRoutes() []rest.Route {
 	unsupported := []string{
