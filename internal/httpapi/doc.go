@@ -6,6 +6,6 @@
 //
 // Where to look:
 //   - rest/: the server, the table of routes and what every resource uses.
-//   - flex*.go, taskrouter*.go, conversations/: the resources. tasks/: what they share.
+//   - flex/, taskrouter*.go, conversations/: the resources. tasks/: what they share.
 //   - webhook/: delivers events to the workspace's EventCallbackURL.
 package httpapi

@@ -1,4 +1,4 @@
-package httpapi
+package flex
 
 import (
 	"net/http"

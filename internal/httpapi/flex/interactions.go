@@ -1,4 +1,4 @@
-package httpapi
+package flex
 
 import (
 	"encoding/json"
@@ -18,6 +18,11 @@ const (
 	interactionPath = "/v1/Interactions/{interaction}"
 	channelPath     = interactionPath + "/Channels/{channel}"
 )
+
+// Routes returns the calls of the Flex API.
+func Routes() []rest.Route {
+	return rest.Of(rest.ProductFlex, interactionRoutes(), participantRoutes(), transferRoutes(), noteRoutes(), insightRoutes())
+}
 
 func interactionRoutes() []rest.Route {
 	return []rest.Route{
