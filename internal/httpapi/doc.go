@@ -5,7 +5,7 @@
 // from the desk. Every refusal comes from the rules or from the desk. Must not contain: rules, SQL, Temporal, pages.
 //
 // Where to look:
-//   - rest/: the server, the table of routes and what every resource uses.
-//   - flex/, taskrouter*.go, conversations/: the resources. tasks/: what they share.
+//   - flex/, taskrouter/, conversations/: the resources of each product. tasks/: what they share.
+//   - rest/: the server, and what every resource uses.
 //   - webhook/: delivers events to the workspace's EventCallbackURL.
 package httpapi

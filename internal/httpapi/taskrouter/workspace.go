@@ -1,4 +1,4 @@
-package httpapi
+package taskrouter
 
 import (
 	"net/http"
@@ -11,6 +11,11 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
+
+// Routes returns the calls of the TaskRouter API.
+func Routes() []rest.Route {
+	return rest.Of(rest.ProductTaskRouter, workspaceRoutes(), workerRoutes(), queueRoutes(), taskRoutes(), reservationRoutes(), eventRoutes(), statisticsRoutes())
+}
 
 func workspaceRoutes() []rest.Route {
 	offline := desk.ActivityOf(desk.PresenceOffline).SID

@@ -1,4 +1,4 @@
-package httpapi
+package taskrouter
 
 import (
 	"encoding/json"
