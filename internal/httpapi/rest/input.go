@@ -22,40 +22,137 @@ import (
 
 // Input is what a request asks for, and the route that says what it may ask for.
 type Input struct {
-	// Form holds the query of a GET or DELETE, or the form of a POST; body holds a POST's JSON.
+	// Form holds the query of a GET or DELETE, or the form of a POST; Body holds a POST's JSON.
 	Form url.Values
 	Body []byte
 
 	route Route
 }
 
-// IsSID reports whether the text is a SID with that prefix. The digits may be in either case.
-func IsSID(prefix, text string) bool {
-	return len(text) == 34 && strings.HasPrefix(text, prefix) && conversation.IsSID(prefix, prefix+strings.ToLower(text[2:]))
-}
+// MaxBody is the maximum size of a request's body in bytes.
+const MaxBody = 1 << 20
 
-// SameDigits reports whether a client's text is that SID. Digits may be in either case.
-func SameDigits(given, sid string) bool {
-	return IsSID(sid[:2], given) && strings.EqualFold(given[2:], sid[2:])
-}
-
-// SID reads a SID with that prefix from the form; "" if the field is empty.
-func (i *Input) SID(field, prefix string) (string, error) {
-	value := i.Form.Get(field)
-	if value == "" {
-		return "", nil
+// read reads and checks the query and the body.
+func (i *Input) read(w http.ResponseWriter, r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return i.Wrong("", "The query of the URL can't be read: encode it as application/x-www-form-urlencoded")
 	}
-	if !IsSID(prefix, value) {
-		return "", i.NoSID(field, prefix)
+	i.Form = query
+	if r.Method == http.MethodPost {
+		if err := i.readBody(w, r); err != nil {
+			return err
+		}
 	}
-	return prefix + strings.ToLower(value[2:]), nil
+	if err := i.validText(query, i.Form); err != nil {
+		return err
+	}
+	return i.supported(r, query)
 }
 
-// NoSID is the refusal of a parameter that is not a SID with that prefix.
-func (i *Input) NoSID(field, prefix string) *Problem {
+func (i *Input) readBody(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case kind == "application/json" && (i.route.JSON || i.route.Path == ""):
+		return i.readJSON(r)
+	case kind == "application/x-www-form-urlencoded":
+	default: // net/http would ignore its parameters without an error
+		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+			return &Problem{
+				Status: http.StatusUnsupportedMediaType, Code: 20415,
+				Message: "The body's type is not supported: send application/x-www-form-urlencoded, or application/json where the call takes it",
+			}
+		}
+	}
+	err := r.ParseForm()
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+		return tooLong()
+	}
+	if err != nil {
+		return i.Wrong("", "The body can't be read: send application/x-www-form-urlencoded")
+	}
+	i.Form = r.PostForm
+	return nil
+}
+
+func (i *Input) readJSON(r *http.Request) error {
+	var body json.RawMessage
+	err := json.NewDecoder(r.Body).Decode(&body)
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+		return tooLong()
+	}
+	if err != nil {
+		return i.Wrong("", "The body isn't valid JSON")
+	}
+	i.Body = body
+	return nil
+}
+
+// validText refuses parameters, and fields of a body, that are not valid UTF-8.
+func (i *Input) validText(parameters ...url.Values) error {
+	const advice = "is not valid UTF-8: encode the text as UTF-8"
+	for _, given := range parameters {
+		for _, name := range slices.Sorted(maps.Keys(given)) {
+			switch {
+			case !utf8.ValidString(name):
+				return i.Wrong("", "The name of a parameter %s", advice)
+			case slices.ContainsFunc(given[name], func(value string) bool { return !utf8.ValidString(value) }):
+				return i.Wrong(name, "%s %s", name, advice)
+			}
+		}
+	}
+	if field, found := conversation.InvalidText(i.Body); found {
+		return i.Wrong(field, "%s %s", cmp.Or(field, "The body"), advice)
+	}
+	return nil
+}
+
+// supported refuses a request for something that Baton does not do. Parameters without a value count as not given.
+// Names that Twilio does not document are ignored, as by Twilio.
+func (i *Input) supported(r *http.Request, query url.Values) error {
+	given := func(name string) []string { return append(query[name], i.Form[name]...) }
+	if r.Method != http.MethodPost || i.Body != nil {
+		given = func(name string) []string { return query[name] }
+	}
+	for _, refused := range i.route.refused {
+		for _, value := range given(refused.name) {
+			switch {
+			case value == "" || refused.only != "" && strings.EqualFold(value, refused.only):
+			case refused.only != "":
+				return i.Wrong(refused.name, "%s can only be %s: leave it out", refused.name, refused.only)
+			default:
+				return i.Wrong(refused.name, "%s is not supported: leave it out", refused.name)
+			}
+		}
+	}
+	if r.Method == http.MethodPost {
+		for _, name := range i.route.Takes {
+			if name = strings.TrimSuffix(name, "*"); query.Has(name) {
+				return i.Wrong(name, "%s is in the query of the URL: send it in the body", name)
+			}
+		}
+	}
+	if i.route.Product == ProductConversations && r.Method != http.MethodGet && strings.EqualFold(r.Header.Get(webhookHeader), "true") {
+		return i.Wrong(webhookHeader, "%s can only be false, for there are no webhooks of conversations: leave it out", webhookHeader)
+	}
+	return nil
+}
+
+// unsupported is a parameter that Twilio documents for a route and that Baton does not support.
+type unsupported struct {
+	name string
+	// only is the value that describes what Baton does in any case; "" if there is none.
+	only string
+}
+
+// webhookHeader requests the webhooks of conversations, which Baton does not send.
+const webhookHeader = "X-Twilio-Webhook-Enabled"
+
+// Wrong is the answer to a wrong parameter. The message states which value would be right.
+func (i *Input) Wrong(field, format string, args ...any) *Problem {
 	return &Problem{
-		Status: http.StatusBadRequest, Code: 20423, Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
-		Message: field + " has to be a SID: " + prefix + " and 32 hex digits",
+		Status: http.StatusBadRequest, Code: wrongParameter.code(i.route.Product), Message: fmt.Sprintf(format, args...),
+		Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
 	}
 }
 
@@ -74,6 +171,36 @@ func (i *Input) Optional(field string) *string {
 		return nil
 	}
 	return new(i.Form.Get(field))
+}
+
+// SID reads a SID with that prefix from the form; "" if the field is empty.
+func (i *Input) SID(field, prefix string) (string, error) {
+	value := i.Form.Get(field)
+	if value == "" {
+		return "", nil
+	}
+	if !IsSID(prefix, value) {
+		return "", i.NoSID(field, prefix)
+	}
+	return prefix + strings.ToLower(value[2:]), nil
+}
+
+// NoSID is the answer to a parameter that is not a SID with that prefix.
+func (i *Input) NoSID(field, prefix string) *Problem {
+	return &Problem{
+		Status: http.StatusBadRequest, Code: 20423, Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
+		Message: field + " has to be a SID: " + prefix + " and 32 hex digits",
+	}
+}
+
+// IsSID reports whether the text is a SID with that prefix. The digits may be in either case.
+func IsSID(prefix, text string) bool {
+	return len(text) == 34 && strings.HasPrefix(text, prefix) && conversation.IsSID(prefix, prefix+strings.ToLower(text[2:]))
+}
+
+// SameDigits reports whether a client's text is that SID. Digits may be in either case.
+func SameDigits(given, sid string) bool {
+	return IsSID(sid[:2], given) && strings.EqualFold(given[2:], sid[2:])
 }
 
 // Number reads an integer between the bounds; the fallback if the field is empty.
@@ -212,130 +339,3 @@ func wanted(t reflect.Type) string {
 	}
 	return "an object"
 }
-
-// read reads and checks the query and the body.
-func (i *Input) read(w http.ResponseWriter, r *http.Request) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return i.Wrong("", "The query of the URL can't be read: encode it as application/x-www-form-urlencoded")
-	}
-	i.Form = query
-	if r.Method == http.MethodPost {
-		if err := i.readBody(w, r); err != nil {
-			return err
-		}
-	}
-	if err := i.validText(query, i.Form); err != nil {
-		return err
-	}
-	return i.supported(r, query)
-}
-
-// validText refuses parameters, and fields of a body, that are not valid UTF-8.
-func (i *Input) validText(parameters ...url.Values) error {
-	const advice = "is not valid UTF-8: encode the text as UTF-8"
-	for _, given := range parameters {
-		for _, name := range slices.Sorted(maps.Keys(given)) {
-			switch {
-			case !utf8.ValidString(name):
-				return i.Wrong("", "The name of a parameter %s", advice)
-			case slices.ContainsFunc(given[name], func(value string) bool { return !utf8.ValidString(value) }):
-				return i.Wrong(name, "%s %s", name, advice)
-			}
-		}
-	}
-	if field, found := conversation.InvalidText(i.Body); found {
-		return i.Wrong(field, "%s %s", cmp.Or(field, "The body"), advice)
-	}
-	return nil
-}
-
-func (i *Input) readBody(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
-	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
-	case kind == "application/json" && (i.route.JSON || i.route.Path == ""):
-		return i.readJSON(r)
-	case kind == "application/x-www-form-urlencoded":
-	default: // net/http would ignore its parameters without an error
-		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
-			return &Problem{
-				Status: http.StatusUnsupportedMediaType, Code: 20415,
-				Message: "The body's type is not supported: send application/x-www-form-urlencoded, or application/json where the call takes it",
-			}
-		}
-	}
-	err := r.ParseForm()
-	if _, long := errors.AsType[*http.MaxBytesError](err); long {
-		return tooLong()
-	}
-	if err != nil {
-		return i.Wrong("", "The body can't be read: send application/x-www-form-urlencoded")
-	}
-	i.Form = r.PostForm
-	return nil
-}
-
-func (i *Input) readJSON(r *http.Request) error {
-	var body json.RawMessage
-	err := json.NewDecoder(r.Body).Decode(&body)
-	if _, long := errors.AsType[*http.MaxBytesError](err); long {
-		return tooLong()
-	}
-	if err != nil {
-		return i.Wrong("", "The body isn't valid JSON")
-	}
-	i.Body = body
-	return nil
-}
-
-// unsupported is a parameter that Twilio documents for a route and that Baton does not support.
-type unsupported struct {
-	name string
-	// only is the value that describes what Baton does in any case; "" if there is none.
-	only string
-}
-
-// webhookHeader requests the webhooks of conversations, which Baton does not send.
-const webhookHeader = "X-Twilio-Webhook-Enabled"
-
-// supported refuses a request for something that Baton does not do. Parameters without a value count as not given.
-// Names that Twilio does not document are ignored, as by Twilio.
-func (i *Input) supported(r *http.Request, query url.Values) error {
-	given := func(name string) []string { return append(query[name], i.Form[name]...) }
-	if r.Method != http.MethodPost || i.Body != nil {
-		given = func(name string) []string { return query[name] }
-	}
-	for _, refused := range i.route.refused {
-		for _, value := range given(refused.name) {
-			switch {
-			case value == "" || refused.only != "" && strings.EqualFold(value, refused.only):
-			case refused.only != "":
-				return i.Wrong(refused.name, "%s can only be %s: leave it out", refused.name, refused.only)
-			default:
-				return i.Wrong(refused.name, "%s is not supported: leave it out", refused.name)
-			}
-		}
-	}
-	if r.Method == http.MethodPost {
-		for _, name := range i.route.Takes {
-			if name = strings.TrimSuffix(name, "*"); query.Has(name) {
-				return i.Wrong(name, "%s is in the query of the URL: send it in the body", name)
-			}
-		}
-	}
-	if i.route.Product == ProductConversations && r.Method != http.MethodGet && strings.EqualFold(r.Header.Get(webhookHeader), "true") {
-		return i.Wrong(webhookHeader, "%s can only be false, for there are no webhooks of conversations: leave it out", webhookHeader)
-	}
-	return nil
-}
-
-// Wrong is the answer to a wrong parameter. The message states which value would be right.
-func (i *Input) Wrong(field, format string, args ...any) *Problem {
-	return &Problem{
-		Status: http.StatusBadRequest, Code: wrongParameter.code(i.route.Product), Message: fmt.Sprintf(format, args...),
-		Details: map[string]any{"reason": conversation.CodeInvalidPayload, "field": field},
-	}
-}
-
-// MaxBody is the maximum size of a request's body in bytes.
-const MaxBody = 1 << 20

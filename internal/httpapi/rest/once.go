@@ -115,7 +115,7 @@ func (s *Server) carryOut(c *Call) (any, error) {
 	case errors.Is(err, desk.ErrDoneBefore):
 		return s.afterwards(c)
 	case refused && refusal.Details.Field == "command_id":
-		return nil, untold(c, "Whether this request was carried out can't be told any more")
+		return nil, unknownOutcome(c, "Whether this request was carried out can't be told any more")
 	}
 	return reply, err
 }
@@ -128,11 +128,11 @@ func (s *Server) afterwards(c *Call) (any, error) {
 			return r.handle(c)
 		}
 	}
-	return nil, untold(c, "This request was carried out before, and its answer was lost")
+	return nil, unknownOutcome(c, "This request was carried out before, and its answer was lost")
 }
 
-// untold is the answer to a request if it is unknown whether it was carried out. Repeats get it too.
-func untold(c *Call, what string) *Problem {
+// unknownOutcome is the answer to a request if it is unknown whether it was carried out. Repeats get it too.
+func unknownOutcome(c *Call, what string) *Problem {
 	c.uncertain = true
 	return &Problem{
 		Status: http.StatusConflict, Code: conflict.code(c.route.Product),

@@ -111,16 +111,17 @@ func problemOf(err error, r Route) *Problem {
 	_, taken := errors.AsType[*desk.TakenError](err)
 	switch {
 	case refused && taken:
-		return told(refusal, conflict, r)
+		return problemFrom(refusal, conflict, r)
 	case refused:
-		return told(refusal, answers[refusal.Code], r)
+		return problemFrom(refusal, answers[refusal.Code], r)
 	case errors.Is(err, context.DeadlineExceeded) || baton.Unavailable(err) || desk.Unavailable(err):
 		return &Problem{Status: http.StatusServiceUnavailable, Code: 20503, Message: "Baton did not answer in time: try again", RetryAfter: 1}
 	}
 	return &Problem{Status: http.StatusInternalServerError, Code: 20500, Message: "Internal error: try again, and report it to the administrator if it stays"}
 }
 
-func told(refusal *conversation.Refusal, a answer, r Route) *Problem {
+// problemFrom returns the HTTP form of a refusal, which names the parameters of the route instead of fields.
+func problemFrom(refusal *conversation.Refusal, a answer, r Route) *Problem {
 	parameter := r.parameterOf(refusal.Details.Field)
 	p := &Problem{Status: a.status, Code: a.code(r.Product), Message: refusal.Naming(calls(parameter, refusal.Details.Field)), Details: map[string]any{"reason": refusal.Code}}
 	for name, value := range map[string]string{
@@ -139,7 +140,7 @@ func told(refusal *conversation.Refusal, a answer, r Route) *Problem {
 
 // Conflict is the answer to a refusal that is a conflict with what there is.
 func (c *Call) Conflict(refusal *conversation.Refusal) *Problem {
-	return told(refusal, conflict, c.route)
+	return problemFrom(refusal, conflict, c.route)
 }
 
 func notFound(what string) *Problem {
