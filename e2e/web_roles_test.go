@@ -13,7 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/web"
+	"github.com/baton-transfers/baton/internal/web"
 )
 
 // pageCaller is a person with a plain HTTP client that keeps cookies, like a browser without scripts.

@@ -17,7 +17,7 @@ import (
 	"github.com/baton-transfers/baton/internal/build"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/serve"
-	"github.com/baton-transfers/baton/web/identity"
+	"github.com/baton-transfers/baton/internal/web/identity"
 )
 
 func main() {

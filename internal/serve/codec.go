@@ -6,7 +6,7 @@ import (
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/seclog"
-	"github.com/baton-transfers/baton/web"
+	"github.com/baton-transfers/baton/internal/web"
 )
 
 // codecServer returns the codec server for callers who may read every conversation: services and supervisors with

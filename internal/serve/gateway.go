@@ -25,8 +25,8 @@ import (
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/webhook"
 	"github.com/baton-transfers/baton/internal/telemetry"
-	"github.com/baton-transfers/baton/web"
-	"github.com/baton-transfers/baton/web/identity"
+	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/identity"
 )
 
 // GatewayOptions configure [StartGateway].

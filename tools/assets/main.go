@@ -1,5 +1,5 @@
 // Command assets copies the npm libraries of the pages and their tests, each with its licence, to the folders from
-// which they are embedded. It installs exactly what web/assets/package-lock.json specifies into a temporary folder,
+// which they are embedded. It installs exactly what internal/web/assets/package-lock.json specifies into a temporary folder,
 // and runs no script of any package. `make assets` runs it, and `make drift` compares. It is a separate module
 // because building Baton does not need it.
 package main
@@ -31,7 +31,7 @@ func main() {
 
 // The folders of the copies, relative to the top of the repository. Other files in these folders are removed.
 const (
-	ofPages = "web/assets/vendor"
+	ofPages = "internal/web/assets/vendor"
 	ofTests = "e2e/testdata/axe"
 )
 
@@ -57,7 +57,7 @@ func run(ctx context.Context, root string, log io.Writer) (err error) {
 		return fmt.Errorf("make a folder for npm: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(modules)) }()
-	if err := install(ctx, filepath.Join(root, "web/assets"), modules, log); err != nil {
+	if err := install(ctx, filepath.Join(root, "internal/web/assets"), modules, log); err != nil {
 		return err
 	}
 

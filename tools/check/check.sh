@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 go test -short ./conversation/... ./activities/... ./workflows/... ./desk/... ./internal/sqldb/... ./internal/insights/... \
-	./internal/codec/... ./internal/httpapi/... ./web/...
+	./internal/codec/... ./internal/httpapi/... ./internal/web/...
 
 base=$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD)
 # tools/ and its modules have no rules for linters.

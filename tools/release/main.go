@@ -189,7 +189,7 @@ func (r release) layLicences(ctx context.Context, environment []string, folder s
 			return err
 		}
 	}
-	libraries, err := filepath.Glob(filepath.Join(r.checkout, "web", "assets", "vendor", "*", "LICENSE"))
+	libraries, err := filepath.Glob(filepath.Join(r.checkout, "internal", "web", "assets", "vendor", "*", "LICENSE"))
 	if err != nil || len(libraries) == 0 {
 		return fmt.Errorf("find the licences of the pages' libraries: %w", cmp.Or(err, os.ErrNotExist))
 	}

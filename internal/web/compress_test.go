@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 // Pages and assets are compressed for clients that accept it, and have the same content for other clients.

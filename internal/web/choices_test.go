@@ -10,8 +10,8 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/web"
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 // TestChoicesAreDistinct checks every page with a choice of agents or queues when some share a friendly name.

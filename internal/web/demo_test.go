@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/web"
+	"github.com/baton-transfers/baton/internal/web"
 )
 
 // at requests a page with a Host, from an address, optionally with X-Forwarded-For headers.

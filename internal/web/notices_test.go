@@ -12,7 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 // unfolding is a conversation that follows the real rules and is synced to the desk step by step.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/limit"
-	"github.com/baton-transfers/baton/web"
+	"github.com/baton-transfers/baton/internal/web"
 )
 
 // beginChat begins a chat through a proxy. It returns false if the chat was refused because of too many chats.

@@ -18,9 +18,9 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/web"
-	"github.com/baton-transfers/baton/web/identity"
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/identity"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 // gatewayLog collects a gateway's log.

@@ -46,7 +46,7 @@ func Build(ctx context.Context, folder string) (Program, error) {
 		return "", errors.New("the folder tools/provider isn't found: run the tests from a checkout")
 	}
 	command := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-o", filepath.Join(folder, "provider"), ".")
-	command.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..", "tools", "provider")
+	command.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..", "..", "tools", "provider")
 	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the provider of tools/provider: %w: %s", err, output)

@@ -18,8 +18,8 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/web"
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 // closed is a [web.Conversations] that refuses every command.

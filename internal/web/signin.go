@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/seclog"
-	"github.com/baton-transfers/baton/web/identity"
+	"github.com/baton-transfers/baton/internal/web/identity"
 )
 
 // Paths of the sign-in page and of the return from the provider. The provider must know both addresses.

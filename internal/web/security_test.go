@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/web"
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 // TestIdleSessionsEnd: requests that an open page makes by itself do not keep its person signed in.

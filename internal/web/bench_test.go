@@ -17,7 +17,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/web"
+	"github.com/baton-transfers/baton/internal/web"
 )
 
 // benchmarked is the number of conversations on the desk during the benchmark.

@@ -10,7 +10,7 @@ import (
 	"github.com/alexedwards/scs/v2/memstore"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/web/identity"
+	"github.com/baton-transfers/baton/internal/web/identity"
 )
 
 // TestSignInsAreForgotten: begun sign-ins expire, even in the long session of a signed-in person.

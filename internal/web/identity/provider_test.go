@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/seclog"
-	"github.com/baton-transfers/baton/web/identity"
+	"github.com/baton-transfers/baton/internal/web/identity"
 )
 
 // Conversations sends commands to conversations. [*baton.Client] implements it.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 func TestOnlyThisVersionIsKept(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 // office holds the pages and a browser in which the demo's carol has signed in as administrator.

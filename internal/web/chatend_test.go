@@ -13,8 +13,8 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/web"
-	"github.com/baton-transfers/baton/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
 // ended is a [web.Conversations] whose conversations begin, and are closed for every later command.
