@@ -117,7 +117,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	mux := http.NewServeMux()
 	o.Telemetry.Health.Register(mux)
 	mux.Handle("/", api.Handler())
-	for _, path := range web.Paths() {
+	for _, path := range pages.Paths() {
 		mux.Handle(path, site)
 	}
 	if !o.Keys.Empty() {

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"html/template"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -114,9 +117,9 @@ func (s *Site) Handler() http.Handler {
 	for _, r := range s.routes() {
 		mux.Handle(r.method+" "+r.path, s.serve(r))
 	}
-	mux.Handle("GET /assets/", compressed(s.assets()))
-	mux.Handle("GET /favicon.ico", http.RedirectHandler(assetPath("baton.svg"), http.StatusFound))
-	mux.Handle("GET /{$}", http.RedirectHandler("/desk", http.StatusSeeOther))
+	for path, handler := range s.fixed() {
+		mux.Handle("GET "+path, handler)
+	}
 	return s.security.HTTP(s.secured(s.guard.Handler(s.orNotFound(mux))))
 }
 
@@ -145,9 +148,28 @@ func routed(mux *http.ServeMux, r *http.Request) bool {
 	return false
 }
 
-// Paths returns the patterns, for a [http.ServeMux], of everything that the pages answer.
-func Paths() []string {
-	return []string{"/{$}", "/favicon.ico", "/assets/", "/sign-in", "/sign-in/", "/sign-out", "/desk", "/desk/", "/chat", "/chat/", "/conversations", "/conversations/", "/insights", "/insights/", "/insights.csv", "/admin", "/admin/"}
+// Paths returns the patterns, for a [http.ServeMux], of everything that the pages answer, sorted. If a route is below
+// a first segment, every path below it is the site's.
+func (s *Site) Paths() []string {
+	found := slices.Collect(maps.Keys(s.fixed()))
+	for _, r := range s.routes() {
+		first, _, below := strings.Cut(strings.TrimPrefix(r.path, "/"), "/")
+		found = append(found, "/"+first)
+		if below {
+			found = append(found, "/"+first+"/")
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// fixed returns the handlers of GET requests that need no visit, by pattern.
+func (s *Site) fixed() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/assets/":     compressed(s.assets()),
+		"/favicon.ico": http.RedirectHandler(assetPath("baton.svg"), http.StatusFound),
+		"/{$}":         http.RedirectHandler("/desk", http.StatusSeeOther),
+	}
 }
 
 // patience is the timeout of a request, except for streams.
