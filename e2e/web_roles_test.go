@@ -14,6 +14,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // pageCaller is a person with a plain HTTP client that keeps cookies, like a browser without scripts.
@@ -86,7 +87,7 @@ func TestEveryPageIsForItsRoles(t *testing.T) {
 		desk.RoleSupervisor: func() *pageCaller { return newPageCaller(t, o.url).as(url.Values{"agent": {"carol"}}) },
 		desk.RoleAdmin:      func() *pageCaller { return newPageCaller(t, o.url).as(url.Values{"administrator": {"carol"}}) },
 	}
-	routes := web.New(nil, nil, web.Options{}).Routes()
+	routes := web.New(nil, nil, site.Options{}).Routes()
 	require.Greater(t, len(routes), 30)
 	for role, walker := range walkers {
 		for _, r := range routes {
@@ -94,7 +95,7 @@ func TestEveryPageIsForItsRoles(t *testing.T) {
 			path := strings.NewReplacer("{sid}", sid, "{name}", "nobody", "{plugin}", "none", "{queue}", "none", "{agent}", "nobody").Replace(r.Path)
 			require.NotContains(t, path, "{", "%s %s: say what to put in its place", r.Method, r.Path)
 			answer := who.calls(r.Method, path, url.Values{})
-			require.Equal(t, !slices.Contains(r.Roles, role), turnedAway(answer), "%s %s for %q: %d", r.Method, r.Path, role, answer.status)
+			require.Equal(t, !slices.Contains(r.Roles(), role), turnedAway(answer), "%s %s for %q: %d", r.Method, r.Path, role, answer.status)
 			require.Less(t, answer.status, 500, "%s %s for %q: %s", r.Method, r.Path, role, answer.body)
 		}
 	}

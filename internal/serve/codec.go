@@ -6,12 +6,12 @@ import (
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/seclog"
-	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // codecServer returns the codec server for callers who may read every conversation: services and supervisors with
 // an API key, and supervisors and administrators who are signed in to the pages.
-func codecServer(o GatewayOptions, api *rest.Server, pages *web.Site) http.Handler {
+func codecServer(o GatewayOptions, api *rest.Server, pages *site.Site) http.Handler {
 	security := seclog.New(o.Logger)
 	return security.HTTP(decodes(security, codec.Handler(o.Keys, o.CodecOrigins, func(next http.Handler) http.Handler {
 		byKey, bySession := api.Staff(next), pages.Supervisors(next)

@@ -27,6 +27,7 @@ import (
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // GatewayOptions configure [StartGateway].
@@ -39,7 +40,7 @@ type GatewayOptions struct {
 	WebhookAllow     string
 	WebhookRedirects bool
 	// URL is the public address of the pages and the API; required if other machines can reach Address. Identity is
-	// the provider that people sign in with; see [web.Options].
+	// the provider that people sign in with; see [site.Options].
 	URL      string
 	Identity identity.Options
 	// TrustedProxies are the proxies whose X-Forwarded-For and X-Forwarded-Proto headers are used.
@@ -48,9 +49,9 @@ type GatewayOptions struct {
 	Limits config.Limits
 	// Demo lets users of this machine sign in as any agent, if the gateway can be reached from this machine only.
 	Demo bool
-	// SessionIdle is described at [web.Options], as Idle.
+	// SessionIdle is described at [site.Options], as Idle.
 	SessionIdle time.Duration
-	// TemporalUI is described at [web.Options].
+	// TemporalUI is described at [site.Options].
 	TemporalUI string
 	// Keys encrypt payloads and the desk's texts. With at least one key, the gateway also serves a codec server,
 	// which pages of the CodecOrigins may call.
@@ -168,10 +169,10 @@ func (o GatewayOptions) strict(next http.Handler) http.Handler {
 }
 
 // pages returns the options of the pages.
-func (o GatewayOptions) pages(address net.Addr) web.Options {
-	options := web.Options{
+func (o GatewayOptions) pages(address net.Addr) site.Options {
+	options := site.Options{
 		Logger: o.Logger, URL: o.URL, Demo: o.Demo, Idle: o.SessionIdle, TemporalUI: o.TemporalUI,
-		Limits: web.Limits{
+		Limits: site.Limits{
 			Chats: o.Limits.Chats, ChatsTotal: o.Limits.ChatsTotal, SignIns: o.Limits.SignIns, SignInsTotal: o.Limits.SignInsTotal,
 			Messages: o.Limits.Messages, MessagesTotal: o.Limits.MessagesTotal,
 		},
@@ -179,7 +180,7 @@ func (o GatewayOptions) pages(address net.Addr) web.Options {
 	options.DemoOff = o.Demo && !o.private(address)
 	options.Demo = o.Demo && !options.DemoOff
 	if o.Identity.Issuer != "" {
-		o.Identity.RedirectURL, o.Identity.SignedOutURL = o.URL+web.CallbackPath, o.URL+web.SignInPath
+		o.Identity.RedirectURL, o.Identity.SignedOutURL = o.URL+site.CallbackPath, o.URL+site.SignInPath
 		options.Provider = identity.New(o.Identity)
 	}
 	return options

@@ -154,7 +154,7 @@ type conversations struct {
 	log      *slog.Logger
 }
 
-// Send implements [rest.Conversations] and [web.Conversations].
+// Send implements [rest.Conversations] and [site.Conversations].
 func (c conversations) Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
 	outcome, err := c.Client.Send(ctx, sid, command)
 	return outcome, c.settled(ctx, sid, err)

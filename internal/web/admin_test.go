@@ -352,7 +352,7 @@ func TestAdministerAgents(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	page := o.does("/admin/agents", "/admin/agents", url.Values{
-		"name": {"dora"}, "friendly_name": {"Dora D."}, "role": {"supervisor"}, "capacity": {"2"}, "skills": {"billing, , refunds,billing"},
+		"name": {"dora"}, "friendly_name": {"Dora D."}, "role": {"supervisor"}, "capacity": {"2"}, "skills": {"billing, refunds,billing"},
 	})
 	require.Equal(t, "/admin/agents/dora", page.URL.Path)
 	dora := o.agent("dora")

@@ -18,6 +18,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // benchmarked is the number of conversations on the desk during the benchmark.
@@ -29,7 +30,7 @@ func BenchmarkPages(b *testing.B) {
 	d, err := desk.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "desk.db"), desk.Options{})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, d.Close()) })
-	site := httptest.NewServer(web.New(d, nil, web.Options{Demo: true}).Handler())
+	site := httptest.NewServer(web.New(d, nil, site.Options{Demo: true}).Handler())
 	b.Cleanup(site.Close)
 	open := fillDesk(b, d)
 

@@ -20,9 +20,10 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
-// closed is a [web.Conversations] that refuses every command.
+// closed is a [site.Conversations] that refuses every command.
 type closed struct{}
 
 func (closed) Start(context.Context, conversation.StartCommand) (string, error) {
@@ -51,7 +52,7 @@ func askFrom(t *testing.T, handler http.Handler, from, method, path, token strin
 func TestChatsAreBounded(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
-	handler := web.New(p.desk, closed{}, web.Options{}).Handler()
+	handler := web.New(p.desk, closed{}, site.Options{}).Handler()
 	begun := func(from string) bool {
 		w := askFrom(t, handler, from, http.MethodPost, "/chat/start", "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
 		if w.Code == http.StatusTooManyRequests {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // TestChoicesAreDistinct checks every page with a choice of agents or queues when some share a friendly name.
@@ -67,7 +67,7 @@ func TestFiltersShowWhatIsFiltered(t *testing.T) {
 // TestSignInSaysWhyTheDemoIsOff opens the sign-in page of a gateway behind a proxy.
 func TestSignInSaysWhyTheDemoIsOff(t *testing.T) {
 	t.Parallel()
-	p := servePages(t, func(address string) web.Options { return web.Options{DemoOff: true, URL: address} })
+	p := servePages(t, func(address string) site.Options { return site.Options{DemoOff: true, URL: address} })
 	page := p.open(identitytest.NewBrowser(), "/sign-in")
 	require.Contains(t, page.Body, "The demo’s sign-in is off")
 	require.NotContains(t, page.Body, "the public address of this gateway")

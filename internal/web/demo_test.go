@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // at requests a page with a Host, from an address, optionally with X-Forwarded-For headers.
@@ -53,7 +53,7 @@ func TestAHostIsNobodysElsewhere(t *testing.T) {
 		"a name that ends otherwise":          p.at("alice.localhost.evil.example", here, "/desk"),
 		"from another machine":                p.at("alice.localhost", "10.1.2.3:50000", "/desk"),
 		"through a proxy":                     p.at("alice.localhost", here, "/desk", "10.1.2.3"),
-		"no demo":                             servePages(t, func(string) web.Options { return web.Options{} }).at("alice.localhost", here, "/desk"),
+		"no demo":                             servePages(t, func(string) site.Options { return site.Options{} }).at("alice.localhost", here, "/desk"),
 	} {
 		require.Equal(t, http.StatusSeeOther, page.Code, name)
 		require.Equal(t, "/sign-in?next=%2Fdesk", page.Header().Get("Location"), name)

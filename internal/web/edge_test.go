@@ -16,6 +16,7 @@ import (
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/web"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // beginChat begins a chat through a proxy. It returns false if the chat was refused because of too many chats.
@@ -44,7 +45,7 @@ func TestCustomersBehindOneProxy(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
 	serve := func(trusted ...netip.Prefix) http.Handler {
-		return forwarded.Options{Trusted: trusted}.Handler(web.New(p.desk, closed{}, web.Options{}).Handler())
+		return forwarded.Options{Trusted: trusted}.Handler(web.New(p.desk, closed{}, site.Options{}).Handler())
 	}
 	proxy := netip.MustParsePrefix("10.0.0.0/8")
 
@@ -72,8 +73,8 @@ func TestCustomersBehindOneProxy(t *testing.T) {
 func TestLimitsAreSettings(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
-	served := func(limits web.Limits, addresses int) (count int) {
-		handler := web.New(p.desk, closed{}, web.Options{Limits: limits}).Handler()
+	served := func(limits site.Limits, addresses int) (count int) {
+		handler := web.New(p.desk, closed{}, site.Options{Limits: limits}).Handler()
 		for n := range 30 {
 			if beginChat(t, handler, fmt.Sprintf("198.51.100.%d:4000", n%addresses)) {
 				count++
@@ -82,12 +83,12 @@ func TestLimitsAreSettings(t *testing.T) {
 		return count
 	}
 	hour := func(count int) limit.Pace { return limit.Pace{Count: count, Per: time.Hour} }
-	require.Equal(t, 3, served(web.Limits{Chats: hour(3)}, 1))
-	require.Equal(t, 30, served(web.Limits{Chats: hour(30)}, 1))
-	require.Equal(t, 5, served(web.Limits{Chats: hour(3), ChatsTotal: hour(5)}, 30))
+	require.Equal(t, 3, served(site.Limits{Chats: hour(3)}, 1))
+	require.Equal(t, 30, served(site.Limits{Chats: hour(30)}, 1))
+	require.Equal(t, 5, served(site.Limits{Chats: hour(3), ChatsTotal: hour(5)}, 30))
 
-	signIns := func(limits web.Limits) (refused int) {
-		handler := web.New(p.desk, closed{}, web.Options{Demo: true, Limits: limits}).Handler()
+	signIns := func(limits site.Limits) (refused int) {
+		handler := web.New(p.desk, closed{}, site.Options{Demo: true, Limits: limits}).Handler()
 		for range 5 {
 			if askFrom(t, handler, "198.51.100.1:4000", http.MethodPost, "/sign-out", "", nil).Code == http.StatusTooManyRequests {
 				refused++
@@ -95,9 +96,9 @@ func TestLimitsAreSettings(t *testing.T) {
 		}
 		return refused
 	}
-	require.Zero(t, signIns(web.Limits{}))
-	require.Equal(t, 3, signIns(web.Limits{SignIns: hour(2)}))
-	require.Equal(t, 4, signIns(web.Limits{SignInsTotal: hour(1)}))
+	require.Zero(t, signIns(site.Limits{}))
+	require.Equal(t, 3, signIns(site.Limits{SignIns: hour(2)}))
+	require.Equal(t, 4, signIns(site.Limits{SignInsTotal: hour(1)}))
 }
 
 func TestUnknownPathsHaveAPage(t *testing.T) {
@@ -125,7 +126,7 @@ func TestUnknownPathsHaveAPage(t *testing.T) {
 // one.
 func TestFormsBehindAProxyThatRewritesTheHost(t *testing.T) {
 	t.Parallel()
-	p := servePages(t, func(string) web.Options { return web.Options{URL: "https://baton.example.com"} })
+	p := servePages(t, func(string) site.Options { return site.Options{URL: "https://baton.example.com"} })
 	for origin, refused := range map[string]bool{
 		"https://baton.example.com": false, "http://baton.example.com": true, "https://baton.example.com:8443": true, "https://evil.example": true, "null": true,
 	} {

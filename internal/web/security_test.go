@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // TestIdleSessionsEnd: requests that an open page makes by itself do not keep its person signed in.
@@ -20,8 +20,8 @@ func TestIdleSessionsEnd(t *testing.T) {
 	t.Parallel()
 	var passed atomic.Int64
 	began := time.Now()
-	p := servePages(t, func(string) web.Options {
-		return web.Options{Demo: true, Idle: time.Hour, Now: func() time.Time { return began.Add(time.Duration(passed.Load())) }}
+	p := servePages(t, func(string) site.Options {
+		return site.Options{Demo: true, Idle: time.Hour, Now: func() time.Time { return began.Add(time.Duration(passed.Load())) }}
 	})
 	signIn := func() string {
 		return cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {"alice"}})).Value
@@ -104,8 +104,8 @@ func TestSessionsEndAfterAShift(t *testing.T) {
 	t.Parallel()
 	var passed atomic.Int64
 	began := time.Now()
-	p := servePages(t, func(string) web.Options {
-		return web.Options{Demo: true, Idle: time.Hour, Now: func() time.Time { return began.Add(time.Duration(passed.Load())) }}
+	p := servePages(t, func(string) site.Options {
+		return site.Options{Demo: true, Idle: time.Hour, Now: func() time.Time { return began.Add(time.Duration(passed.Load())) }}
 	})
 	token := cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {"alice"}})).Value
 	ask := func() int {

@@ -21,6 +21,7 @@ import (
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // gatewayLog collects a gateway's log.
@@ -50,7 +51,7 @@ type pages struct {
 }
 
 // servePages starts the server. The options may depend on its address.
-func servePages(t *testing.T, options func(address string) web.Options) *pages {
+func servePages(t *testing.T, options func(address string) site.Options) *pages {
 	t.Helper()
 	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
 	require.NoError(t, err)
@@ -66,7 +67,7 @@ func servePages(t *testing.T, options func(address string) web.Options) *pages {
 	return p
 }
 
-func demo(string) web.Options { return web.Options{Demo: true} }
+func demo(string) site.Options { return site.Options{Demo: true} }
 
 func (p *pages) open(b identitytest.Browser, path string) identitytest.Page {
 	p.t.Helper()
@@ -218,7 +219,7 @@ func TestDemoIsForThisMachine(t *testing.T) {
 
 func TestNobodyCanSignIn(t *testing.T) {
 	t.Parallel()
-	p := servePages(t, func(string) web.Options { return web.Options{} })
+	p := servePages(t, func(string) site.Options { return site.Options{} })
 	b := identitytest.NewBrowser()
 	page := p.open(b, "/sign-in")
 	require.Equal(t, http.StatusOK, page.Status)
@@ -302,8 +303,8 @@ func TestSignOutOfNobody(t *testing.T) {
 // TestCookiesOverTLS: other hosts of the domain, and responses over plain HTTP, cannot set the cookies.
 func TestCookiesOverTLS(t *testing.T) {
 	t.Parallel()
-	set := func(o web.Options, path string) (http.Header, *http.Cookie) {
-		p := servePages(t, func(string) web.Options { return o })
+	set := func(o site.Options, path string) (http.Header, *http.Cookie) {
+		p := servePages(t, func(string) site.Options { return o })
 		var w *httptest.ResponseRecorder
 		if path == "/chat/start" {
 			handler := web.New(p.desk, begins{}, o).Handler()
@@ -323,7 +324,7 @@ func TestCookiesOverTLS(t *testing.T) {
 		require.Fail(t, "no cookie is set", "%s: %d %s", path, w.Code, w.Body)
 		return nil, nil
 	}
-	tls, plain := web.Options{Demo: true, URL: "https://baton.example.com"}, web.Options{Demo: true, URL: "http://127.0.0.1:8080"}
+	tls, plain := site.Options{Demo: true, URL: "https://baton.example.com"}, site.Options{Demo: true, URL: "http://127.0.0.1:8080"}
 	header, c := set(tls, "/sign-in")
 	require.Equal(t, "__Host-baton", c.Name)
 	require.True(t, c.Secure)
@@ -390,12 +391,12 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 	require.NoError(t, err)
 	var provider *identitytest.Provider
 	var o identitytest.Options
-	p := servePages(t, func(address string) web.Options {
-		o = identitytest.Options{Redirect: address + web.CallbackPath, SignedOutURL: address + web.SignInPath}
+	p := servePages(t, func(address string) site.Options {
+		o = identitytest.Options{Redirect: address + site.CallbackPath, SignedOutURL: address + site.SignInPath}
 		provider, err = program.Start(t.Context(), o)
 		require.NoError(t, err)
 		o.Address = strings.TrimPrefix(provider.Issuer, "http://")
-		return web.Options{URL: address, Provider: identity.New(identity.Options{
+		return site.Options{URL: address, Provider: identity.New(identity.Options{
 			Issuer: provider.Issuer, ClientID: "baton", ClientSecret: identitytest.Secret, RedirectURL: o.Redirect, SignedOutURL: o.SignedOutURL,
 		})}
 	})

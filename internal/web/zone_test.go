@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
+	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // officeAt returns an office whose clock shows now.
 func officeAt(t *testing.T, now time.Time) *office {
 	t.Helper()
-	p := servePages(t, func(string) web.Options { return web.Options{Demo: true, Now: func() time.Time { return now }} })
+	p := servePages(t, func(string) site.Options { return site.Options{Demo: true, Now: func() time.Time { return now }} })
 	return &office{p, p.signedIn(url.Values{"administrator": {"carol"}})}
 }
 
