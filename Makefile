@@ -29,9 +29,8 @@ dev: ## run everything on this machine, the HTTP API too, until Ctrl-C; data sta
 build: ## build every package, and the programs into bin/
 	go build ./...
 	@mkdir -p bin
-	@for main in worker gateway starter bench; do \
-		if [ -d "$$main" ]; then echo "go build -o bin/$$main ./$$main" && go build -o "bin/$$main" "./$$main" || exit 1; fi; \
-	done
+	@for main in worker gateway bench; do echo "go build -o bin/$$main ./$$main" && go build -o "bin/$$main" "./$$main" || exit 1; done
+	go build -o bin/baton ./starter
 
 check: bin/golangci-lint ## the fast lane: tests without a server, a browser or PostgreSQL, and linters of what differs from main
 	@tools/check/check.sh
@@ -95,8 +94,9 @@ licences: bin/go-licenses ## list the licences of what the programs are made of 
 sbom: bin/cyclonedx-gomod ## write a bill of materials (CycloneDX) of each program into bin/release/
 	@mkdir -p bin/release
 	@for main in worker gateway starter; do \
-		echo "bin/release/$$main.cdx.json" && GOOS=linux GOARCH=amd64 CGO_ENABLED=0 bin/cyclonedx-gomod app -json -licenses -std -noserial -notimestamp \
-			-main "$$main" -output "bin/release/$$main.cdx.json" . || exit 1; \
+		if [ "$$main" = starter ]; then bom=baton; else bom=$$main; fi; \
+		echo "bin/release/$$bom.cdx.json" && GOOS=linux GOARCH=amd64 CGO_ENABLED=0 bin/cyclonedx-gomod app -json -licenses -std -noserial -notimestamp \
+			-main "$$main" -output "bin/release/$$bom.cdx.json" . || exit 1; \
 	done
 
 release: sbom ## build VERSION=x.y.z for linux/amd64 and linux/arm64 into bin/release/, with licences and checksums

@@ -253,7 +253,7 @@ func TestADeskIsSealedLaterAndItsKeyReplaced(t *testing.T) {
 	w, th, _ := everythingWritten(t, plain)
 	before := written(t, plain, th.SID)
 	_, _, err := plain.Reseal(t.Context())
-	require.ErrorContains(t, err, "starter keyring new")
+	require.ErrorContains(t, err, "baton keyring new")
 
 	first, second := desktest.Key(t, "first"), desktest.Key(t, "second")
 	h := plain.again(desktest.KeyRing(t, first))

@@ -134,7 +134,7 @@ func (e Erased) RefuseOpen() error {
 
 func refuseOpen(open []string) error {
 	if len(open) > 0 {
-		return invalid("conversation", "not erased, for these conversations are not over: %s: close them (`starter close CH…`) and complete their wrapups first", strings.Join(open, ", "))
+		return invalid("conversation", "not erased, for these conversations are not over: %s: close them (`baton close CH…`) and complete their wrapups first", strings.Join(open, ", "))
 	}
 	return nil
 }

@@ -258,7 +258,7 @@ func testRoleWithoutDDL(t *testing.T, h *environment) {
 	require.NoError(t, err)
 	address.User = url.UserPassword(role, "run")
 	_, err = desk.Open(ctx, address.String(), desk.Options{})
-	require.ErrorContains(t, err, "run `starter desk migrate` as the tables' owner, then `starter desk grants")
+	require.ErrorContains(t, err, "run `baton desk migrate` as the tables' owner, then `baton desk grants")
 	_, err = desk.Grant(ctx, h.Database, "no_such_role")
 	require.ErrorContains(t, err, "there is no role no_such_role: create it first")
 	_, err = desk.Grant(ctx, h.Database, `run"; DROP TABLE agents; --`)
@@ -299,5 +299,5 @@ func testRoleWithoutDDL(t *testing.T, h *environment) {
 	_, err = admin.Exec(ctx, `DROP TABLE later; DELETE FROM `+desk.Schema().VersionTable+` WHERE version_id >= 8; DROP TABLE identities`)
 	require.NoError(t, err)
 	_, err = desk.Open(ctx, address.String(), desk.Options{})
-	require.ErrorContains(t, err, "run `starter desk migrate` as the tables' owner")
+	require.ErrorContains(t, err, "run `baton desk migrate` as the tables' owner")
 }

@@ -20,7 +20,7 @@ const sealedAtOnce = 200
 // database can. left says what may remain, and is empty for nothing.
 func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) {
 	if !d.db.Seals().On() {
-		return 0, "", errors.New("no key is configured to seal the desk with: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; `starter keyring new` prints a key")
+		return 0, "", errors.New("no key is configured to seal the desk with: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; `baton keyring new` prints a key")
 	}
 	for _, c := range sealedColumns {
 		for after := any(nil); ; {

@@ -130,7 +130,7 @@ func testWebhookSecret(t *testing.T, h *environment) {
 func testSecurityLog(t *testing.T, h *environment) {
 	var log bytes.Buffer
 	h.SetSecurity(seclog.New(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))))
-	ctx := seclog.WithOrigin(desk.WithActor(t.Context(), "carol"), seclog.Origin{Address: "192.0.2.7", Route: "starter"})
+	ctx := seclog.WithOrigin(desk.WithActor(t.Context(), "carol"), seclog.Origin{Address: "192.0.2.7", Route: "baton"})
 	h.Staff("support", "alice")
 	key, secret, err := h.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService})
 	require.NoError(t, err)
@@ -163,7 +163,7 @@ func testSecurityLog(t *testing.T, h *environment) {
 		require.Equal(t, "security event", entry["msg"])
 		require.Equal(t, "carol", entry["who"])
 		require.Equal(t, "192.0.2.7", entry["address"])
-		require.Equal(t, "starter", entry["route"])
+		require.Equal(t, "baton", entry["route"])
 		require.Equal(t, "accepted", entry["outcome"])
 		events = append(events, [2]string{entry["event"], entry["subject"]})
 	}

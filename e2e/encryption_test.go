@@ -143,7 +143,7 @@ func TestNothingPersonalIsReadableInTheDatabases(t *testing.T) {
 func (u *user) isErased(t *testing.T, sid string) {
 	t.Helper()
 	waitFor(t, patience, "Temporal shows that the conversation is over", func() bool {
-		planned := u.starter(t, "erase", "--customer", "zqaddress", "--dry-run")
+		planned := u.baton(t, "erase", "--customer", "zqaddress", "--dry-run")
 		return planned.code == exitDone && strings.Contains(planned.stdout, sid)
 	})
 	require.Contains(t, u.does(t, "transcript", sid), "zqmessage", "a dry run erases nothing")
@@ -159,7 +159,7 @@ func (u *user) isErased(t *testing.T, sid string) {
 		u.does(t, "erase", "--conversation", sid) // again, because other processes were using the conversation
 		return false
 	})
-	waitFor(t, patience, "the history is gone", func() bool { return u.starter(t, "show", sid).code == exitRefused })
+	waitFor(t, patience, "the history is gone", func() bool { return u.baton(t, "show", sid).code == exitRefused })
 }
 
 // seenInTheUI opens the conversation in the Temporal Web UI. Without the codec server, no personal data is readable

@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// printedDev is the output of `starter dev --json`.
+// printedDev is the output of `baton dev --json`.
 type printedDev struct {
 	HTTP      string `json:"http"`
 	Account   string `json:"account_sid"`
@@ -23,7 +23,7 @@ type printedDev struct {
 	Instance  string `json:"instance_sid"`
 }
 
-// printedKey is the output of `starter keys add --json`.
+// printedKey is the output of `baton keys add --json`.
 type printedKey struct {
 	SID    string `json:"sid"`
 	Secret string `json:"secret"`
@@ -31,14 +31,14 @@ type printedKey struct {
 	Agent  string `json:"agent"`
 }
 
-// runsDevAsJSON starts `starter dev --json` and returns its output once everything runs.
+// runsDevAsJSON starts `baton dev --json` and returns its output once everything runs.
 func (u *user) runsDevAsJSON(t *testing.T) (*process, printedDev) {
 	t.Helper()
-	dev := launch(t, "starter dev", have(t, starterProgram), u.environment(t),
+	dev := launch(t, "baton dev", have(t, batonProgram), u.environment(t),
 		"dev", "--data", u.data, "--temporal", "127.0.0.1:0", "--ui", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json")
 	var printed printedDev
 	waitFor(t, patience, "everything runs", func() bool {
-		require.True(t, dev.runs(), "starter dev has ended: %s%s", dev.stdout.tail(), dev.stderr.tail())
+		require.True(t, dev.runs(), "baton dev has ended: %s%s", dev.stdout.tail(), dev.stderr.tail())
 		return json.Unmarshal([]byte(dev.stdout.String()), &printed) == nil
 	})
 	return dev, printed
@@ -210,10 +210,10 @@ func TestStarterKeysSaysWhatIsWrongWithTheCall(t *testing.T) {
 		{"webhooks", "redeliver", "EV1"},
 		{"webhooks", "redeliver", "--all", desk.EventSID(0, 1)},
 	} {
-		r := u.starter(t, args...)
-		require.Equal(t, exitUsage, r.code, "starter %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
-		require.Contains(t, r.stderr, "--help", "starter %s", strings.Join(args, " "))
-		require.Empty(t, r.stdout, "starter %s", strings.Join(args, " "))
+		r := u.baton(t, args...)
+		require.Equal(t, exitUsage, r.code, "baton %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
+		require.Contains(t, r.stderr, "--help", "baton %s", strings.Join(args, " "))
+		require.Empty(t, r.stdout, "baton %s", strings.Join(args, " "))
 	}
 	for _, refused := range []struct {
 		code conversation.Code

@@ -726,9 +726,9 @@ func requireOthersMeanwhile(t *testing.T, f *front, r *receiver, m *moody) {
 // lists it and redelivers it.
 func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	t.Helper()
-	starter := func(args ...string) result {
+	webhooks := func(args ...string) result {
 		t.Helper()
-		return execute(t, have(t, starterProgram), environment("BATON_DATABASE="+f.url), append([]string{"webhooks"}, args...)...)
+		return execute(t, have(t, batonProgram), environment("BATON_DATABASE="+f.url), append([]string{"webhooks"}, args...)...)
 	}
 	var shown struct {
 		Waiting int `json:"waiting"`
@@ -741,7 +741,7 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	}
 	show := func() {
 		t.Helper()
-		printed := starter("--json")
+		printed := webhooks("--json")
 		require.Equal(t, exitDone, printed.code, "%s", printed.stderr)
 		require.NoError(t, json.Unmarshal([]byte(printed.stdout), &shown))
 	}
@@ -753,7 +753,7 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	show()
 	require.Empty(t, shown.Dead)
 	require.NotZero(t, shown.Waiting, "it is sent again, and those behind it wait")
-	require.Equal(t, exitDone, starter("redeliver", "--all").code, "none is dead")
+	require.Equal(t, exitDone, webhooks("redeliver", "--all").code, "none is dead")
 
 	// Instead of waiting for a day, the test backdates the attempts in the desk's file.
 	f.aged(t, sid, 25*time.Hour)
@@ -770,11 +770,11 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	require.Equal(t, "task.created", shown.Dead[0].Name)
 	require.Equal(t, sid, shown.Dead[0].Stream)
 	require.Contains(t, shown.Dead[0].Failure, "500")
-	require.Contains(t, starter().stdout, deadSID, "for people too")
+	require.Contains(t, webhooks().stdout, deadSID, "for people too")
 	require.NotContains(t, r.positions(), dead)
 
 	m.pleased.Store(true)
-	redelivered := starter("redeliver", "--all")
+	redelivered := webhooks("redeliver", "--all")
 	require.Equal(t, exitDone, redelivered.code, "%s", redelivered.stderr)
 	require.Contains(t, redelivered.stdout, "delivered again: 1\n")
 	waitFor(t, patience, "the dead webhook", func() bool { return r.wasToldAll(f.centre, sid) })

@@ -39,20 +39,20 @@ func runTests(m *testing.M) int {
 
 // The first test that needs the programs builds them, once.
 var (
-	workerProgram  = sync.OnceValues(func() (string, error) { return build("worker") })
-	starterProgram = sync.OnceValues(func() (string, error) { return build("starter") })
-	gatewayProgram = sync.OnceValues(func() (string, error) { return build("gateway") })
+	workerProgram  = sync.OnceValues(func() (string, error) { return build("worker", "worker") })
+	batonProgram   = sync.OnceValues(func() (string, error) { return build("baton", "starter") })
+	gatewayProgram = sync.OnceValues(func() (string, error) { return build("gateway", "gateway") })
 	temporalCLI    = sync.OnceValues(func() (string, error) { return devserver.Binary(context.Background(), os.Stderr) })
 )
 
-// build builds the program in the repository's folder of that name.
-func build(name string) (string, error) {
+// build builds the program in a folder of the repository, and returns the path of its file, which has the given name.
+func build(name, folder string) (string, error) {
 	program := filepath.Join(built, name)
-	args := append(append([]string{"build", "-buildvcs=false"}, buildFlags...), "-o", program, "./"+name)
+	args := append(append([]string{"build", "-buildvcs=false"}, buildFlags...), "-o", program, "./"+folder)
 	command := exec.CommandContext(context.Background(), "go", args...)
 	command.Dir = ".." // the repository: tests run in their package's folder
 	if output, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build ./%s: %w\n%s", name, err, output)
+		return "", fmt.Errorf("build ./%s: %w\n%s", folder, err, output)
 	}
 	return program, nil
 }

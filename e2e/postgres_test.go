@@ -73,11 +73,11 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 	require.NotContains(t, workers[1].stderr.String()+f.gateway.stderr.String(), "sslmode", "the database is named without what is secret")
 
 	// The tables have this build's version. The output names the database without secrets.
-	migrated := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+f.url), "desk", "migrate")
+	migrated := execute(t, have(t, batonProgram), environment("BATON_DATABASE="+f.url), "desk", "migrate")
 	require.Zero(t, migrated.code, migrated.stderr)
 	require.Regexp(t, `^postgres://baton@127\.0\.0\.1:\d+/desk: the tables are version \d+ already\n$`, migrated.stdout)
 	for role, sentence := range map[string]string{"baton_run": "there is no role baton_run: create it first", "baton": "connects as baton itself: name another role"} {
-		granted := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+f.url, "TEMPORAL_ADDRESS="+f.server.Address), "setup", "--grant", role)
+		granted := execute(t, have(t, batonProgram), environment("BATON_DATABASE="+f.url, "TEMPORAL_ADDRESS="+f.server.Address), "setup", "--grant", role)
 		require.Equal(t, 1, granted.code, granted.stdout)
 		require.Contains(t, granted.stderr, sentence)
 	}
@@ -92,7 +92,7 @@ func TestAnEmbeddedDeskMovesToPostgres(t *testing.T) {
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
 	moves := func() result {
-		return execute(t, have(t, starterProgram), environment("BATON_DATABASE="+c.url), "desk", "copy", "--to", to)
+		return execute(t, have(t, batonProgram), environment("BATON_DATABASE="+c.url), "desk", "copy", "--to", to)
 	}
 	require.NoError(t, c.desk.Close())
 	refused := moves()

@@ -25,7 +25,7 @@ const endGrace = 30 * time.Second
 // differs from the history, and a potential deadlock.
 var faults = []string{"WARNING: DATA RACE", "panic:", "TMPRL1100", "Potential deadlock detected"}
 
-// process is a child process: a worker, or `starter dev`. Its output is shown if its test fails.
+// process is a child process: a worker, or `baton dev`. Its output is shown if its test fails.
 type process struct {
 	name    string
 	command *exec.Cmd

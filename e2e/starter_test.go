@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/internal/load"
 )
 
-// The exit codes of starter, as in its help.
+// The exit codes of baton, as in its help.
 const (
 	exitDone    = 0
 	exitRefused = 1
@@ -41,17 +41,17 @@ func (u *user) environment(t *testing.T) []string {
 	return environment(append([]string{"BATON_TEMPORAL=" + have(t, temporalCLI), "XDG_CONFIG_HOME=" + u.folder}, u.variables...)...)
 }
 
-// starter runs a command of starter to its end.
-func (u *user) starter(t *testing.T, args ...string) result {
+// baton runs a command of baton to its end.
+func (u *user) baton(t *testing.T, args ...string) result {
 	t.Helper()
-	return execute(t, have(t, starterProgram), u.environment(t), append(args, "--data", u.data)...)
+	return execute(t, have(t, batonProgram), u.environment(t), append(args, "--data", u.data)...)
 }
 
 // does runs a command that must exit with 0, and returns its output.
 func (u *user) does(t *testing.T, args ...string) string {
 	t.Helper()
-	r := u.starter(t, args...)
-	require.Equal(t, exitDone, r.code, "starter %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
+	r := u.baton(t, args...)
+	require.Equal(t, exitDone, r.code, "baton %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
 	return r.stdout
 }
 
@@ -59,15 +59,15 @@ func (u *user) does(t *testing.T, args ...string) string {
 func (u *user) reads(t *testing.T, into any, args ...string) {
 	t.Helper()
 	printed := u.does(t, append(args, "--json")...)
-	require.NoError(t, json.Unmarshal([]byte(printed), into), "starter %s printed\n%s", strings.Join(args, " "), printed)
+	require.NoError(t, json.Unmarshal([]byte(printed), into), "baton %s printed\n%s", strings.Join(args, " "), printed)
 }
 
 // isRefused runs a command that must be refused: exit code 1, and only `code: sentence` on stderr.
 func (u *user) isRefused(t *testing.T, code conversation.Code, args ...string) {
 	t.Helper()
-	r := u.starter(t, args...)
-	require.Equal(t, exitRefused, r.code, "starter %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
-	require.True(t, strings.HasPrefix(r.stderr, string(code)+": "), "starter %s told: %s", strings.Join(args, " "), r.stderr)
+	r := u.baton(t, args...)
+	require.Equal(t, exitRefused, r.code, "baton %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
+	require.True(t, strings.HasPrefix(r.stderr, string(code)+": "), "baton %s told: %s", strings.Join(args, " "), r.stderr)
 	require.Equal(t, 1, strings.Count(strings.TrimSpace(r.stderr), "\n")+1, "one sentence: %s", r.stderr)
 	require.Empty(t, r.stdout)
 }
@@ -100,13 +100,13 @@ func (u *user) offered(t *testing.T, sid, agent string) {
 	})
 }
 
-// runsDev starts `starter dev` and returns when it reports that everything runs.
+// runsDev starts `baton dev` and returns when it reports that everything runs.
 func (u *user) runsDev(t *testing.T) *process {
 	t.Helper()
-	dev := launch(t, "starter dev", have(t, starterProgram), u.environment(t),
+	dev := launch(t, "baton dev", have(t, batonProgram), u.environment(t),
 		"dev", "--data", u.data, "--temporal", "127.0.0.1:0", "--ui", "127.0.0.1:0", "--http", "127.0.0.1:0")
 	waitFor(t, patience, "everything runs", func() bool {
-		require.True(t, dev.runs(), "starter dev has ended: %s%s", dev.stdout.tail(), dev.stderr.tail())
+		require.True(t, dev.runs(), "baton dev has ended: %s%s", dev.stdout.tail(), dev.stderr.tail())
 		return strings.Contains(dev.stdout.String(), "Everything runs")
 	})
 	return dev
@@ -167,7 +167,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	u.does(t, "accept", sid, "--agent", "alice")
 	require.Contains(t, u.does(t, "show", sid), "alice")
 
-	watched := launch(t, "starter watch", have(t, starterProgram), u.environment(t), "watch", sid, "--data", u.data)
+	watched := launch(t, "baton watch", have(t, batonProgram), u.environment(t), "watch", sid, "--data", u.data)
 	waitFor(t, patience, "something to watch", func() bool { return strings.Contains(watched.stdout.String(), "alice assigned") })
 	u.does(t, "end", sid, "--agent", "alice")
 	u.does(t, "wrapup", sid, "--agent", "alice")
@@ -182,7 +182,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	closed := u.starts(t, "--queue", "support")
 	u.offered(t, closed, "alice")
 	u.does(t, "close", closed, "--reason", "the customer left")
-	interrupted := launch(t, "starter watch", have(t, starterProgram), u.environment(t), "watch", u.starts(t, "--queue", "support"), "--data", u.data)
+	interrupted := launch(t, "baton watch", have(t, batonProgram), u.environment(t), "watch", u.starts(t, "--queue", "support"), "--data", u.data)
 	waitFor(t, patience, "something to watch", func() bool { return interrupted.stdout.String() != "" })
 	require.Equal(t, exitDone, interrupted.interrupt(t), "Ctrl-C is how one stops watching")
 
@@ -212,7 +212,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	require.Contains(t, u.does(t, "replay", "--query", `ConversationChannel = "web"`), "3 replayed, 0 failed")
 	require.Contains(t, u.does(t, "replay", "--query", `ConversationChannel = "web"`, "--sample", "2"), "2 replayed, 0 failed")
 
-	require.Equal(t, exitDone, dev.interrupt(t), "Ctrl-C is how one ends `starter dev`")
+	require.Equal(t, exitDone, dev.interrupt(t), "Ctrl-C is how one ends `baton dev`")
 }
 
 func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
@@ -236,9 +236,9 @@ func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
 	dev.kill()
 
 	// Without a server, the error says what to do.
-	r := u.starter(t, "show", passed, "--timeout", "5s")
+	r := u.baton(t, "show", passed, "--timeout", "5s")
 	require.Equal(t, exitRefused, r.code)
-	require.Contains(t, r.stderr, "starter dev")
+	require.Contains(t, r.stderr, "baton dev")
 
 	dev = u.runsDev(t)
 	for sid, record := range before {
@@ -259,7 +259,7 @@ func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
 	require.Equal(t, exitDone, dev.interrupt(t))
 }
 
-// measuresADeployment runs `starter bench` on the running deployment, and checks that it leaves the deployment
+// measuresADeployment runs `baton bench` on the running deployment, and checks that it leaves the deployment
 // as it was.
 func measuresADeployment(t *testing.T, u *user) {
 	t.Helper()
@@ -327,12 +327,12 @@ func TestStarterSaysWhatIsWrongWithTheCall(t *testing.T) {
 		{"import"},
 		{"import", "x.json", "--queue", "support", "--transfer-to", "queue:billing", "--at", "2"},
 	} {
-		r := u.starter(t, args...)
-		require.Equal(t, exitUsage, r.code, "starter %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
-		require.Contains(t, r.stderr, "--help", "starter %s", strings.Join(args, " "))
-		require.Empty(t, r.stdout, "starter %s", strings.Join(args, " "))
+		r := u.baton(t, args...)
+		require.Equal(t, exitUsage, r.code, "baton %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
+		require.Contains(t, r.stderr, "--help", "baton %s", strings.Join(args, " "))
+		require.Empty(t, r.stdout, "baton %s", strings.Join(args, " "))
 	}
-	help := execute(t, have(t, starterProgram), u.environment(t), "--help")
+	help := execute(t, have(t, batonProgram), u.environment(t), "--help")
 	require.Equal(t, exitDone, help.code)
 	require.Contains(t, help.stdout, "Drive a conversation:")
 }
@@ -344,19 +344,19 @@ func TestStarterSaysWhatToDoWhereNothingRuns(t *testing.T) {
 	for _, args := range [][]string{
 		{"settings"}, {"agents"}, {"say", sid, "--as", "customer", "Hello?"}, {"transcript", sid}, {"insights"},
 	} {
-		r := u.starter(t, args...)
-		require.Equal(t, exitRefused, r.code, "starter %s", strings.Join(args, " "))
-		require.Contains(t, r.stderr, "there is no desk at", "starter %s", strings.Join(args, " "))
+		r := u.baton(t, args...)
+		require.Equal(t, exitRefused, r.code, "baton %s", strings.Join(args, " "))
+		require.Contains(t, r.stderr, "there is no desk at", "baton %s", strings.Join(args, " "))
 		require.NoFileExists(t, filepath.Join(u.data, "desk.db"))
 	}
 	for _, args := range [][]string{{"show", sid}, {"start", "--queue", "support"}, {"accept", sid, "--agent", "bob"}, {"setup"}, {"list"}} {
-		r := u.starter(t, append(args, "--temporal", "127.0.0.1:1", "--timeout", "3s")...)
-		require.Equal(t, exitRefused, r.code, "starter %s", strings.Join(args, " "))
-		require.Contains(t, r.stderr, "no Temporal server answers at 127.0.0.1:1: start one with `starter dev`", "starter %s", strings.Join(args, " "))
+		r := u.baton(t, append(args, "--temporal", "127.0.0.1:1", "--timeout", "3s")...)
+		require.Equal(t, exitRefused, r.code, "baton %s", strings.Join(args, " "))
+		require.Contains(t, r.stderr, "no Temporal server answers at 127.0.0.1:1: start one with `baton dev`", "baton %s", strings.Join(args, " "))
 	}
-	r := u.starter(t, "replay", filepath.Join(u.folder, "missing.json"))
+	r := u.baton(t, "replay", filepath.Join(u.folder, "missing.json"))
 	require.Equal(t, exitRefused, r.code)
-	r = u.starter(t, "import", filepath.Join(u.folder, "missing.json"), "--queue", "support", "--transfer-to", "queue:billing")
+	r = u.baton(t, "import", filepath.Join(u.folder, "missing.json"), "--queue", "support", "--transfer-to", "queue:billing")
 	require.Equal(t, exitRefused, r.code)
 	require.Contains(t, r.stderr, "missing.json")
 }
@@ -373,11 +373,11 @@ func TestStarterLeavesAFileThatIsNoDeskAsItIs(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(database, []byte(content), 0o600))
 		for _, args := range [][]string{{"settings"}, {"dev", "--temporal", "127.0.0.1:0", "--ui", "127.0.0.1:0"}} {
-			r := u.starter(t, args...)
-			require.Equal(t, exitRefused, r.code, "%s: starter %s\n%s", name, args[0], r.stderr)
-			require.Contains(t, r.stderr, database, "%s: starter %s", name, args[0])
-			require.Contains(t, r.stderr, "left as it is", "%s: starter %s", name, args[0])
-			require.Contains(t, r.stderr, "backup", "%s: starter %s", name, args[0])
+			r := u.baton(t, args...)
+			require.Equal(t, exitRefused, r.code, "%s: baton %s\n%s", name, args[0], r.stderr)
+			require.Contains(t, r.stderr, database, "%s: baton %s", name, args[0])
+			require.Contains(t, r.stderr, "left as it is", "%s: baton %s", name, args[0])
+			require.Contains(t, r.stderr, "backup", "%s: baton %s", name, args[0])
 		}
 		after, err := os.ReadFile(database)
 		require.NoError(t, err)
@@ -446,8 +446,8 @@ func TestStarterRefusesBadValues(t *testing.T) {
 		return len(offers) == 1 && len(offers[0].Notes) == 1 && offers[0].Notes[0].Text == note
 	})
 
-	second := u.starter(t, "dev", "--temporal", "127.0.0.1:0", "--ui", "127.0.0.1:0")
-	require.Equal(t, exitRefused, second.code, "two `starter dev` on one folder")
+	second := u.baton(t, "dev", "--temporal", "127.0.0.1:0", "--ui", "127.0.0.1:0")
+	require.Equal(t, exitRefused, second.code, "two `baton dev` on one folder")
 	require.Contains(t, second.stderr, "in use by another dev server")
 }
 

@@ -207,7 +207,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 		c.desk, err = desk.Open(t.Context(), c.url, desk.Options{})
 		require.NoError(t, err)
 		if len(meanwhile) > 0 {
-			done := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+c.url, "TEMPORAL_ADDRESS="+c.server.Address), meanwhile...)
+			done := execute(t, have(t, batonProgram), environment("BATON_DATABASE="+c.url, "TEMPORAL_ADDRESS="+c.server.Address), meanwhile...)
 			require.Zero(t, done.code, done.stderr)
 		}
 		w = c.startWorker(t)
@@ -242,7 +242,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 		}
 	}
 	require.Positive(t, fresh)
-	reconciled := execute(t, have(t, starterProgram), environment("BATON_DATABASE="+c.url, "TEMPORAL_ADDRESS="+c.server.Address), "desk", "reconcile")
+	reconciled := execute(t, have(t, batonProgram), environment("BATON_DATABASE="+c.url, "TEMPORAL_ADDRESS="+c.server.Address), "desk", "reconcile")
 	require.Zero(t, reconciled.code, reconciled.stderr)
 	require.Contains(t, reconciled.stdout, "repaired: 0, not repaired: 0")
 }

@@ -59,16 +59,16 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	c.found(t, `ExecutionStatus = "Running"`, len(open))
 	require.NoError(t, builds.Wait())
 
-	r := c.starter(t, filepath.Join(second, "starter"), "replay")
+	r := c.command(t, filepath.Join(second, "starter"), "replay")
 	require.Equal(t, exitDone, r.code, r.stderr)
 	require.Contains(t, r.stdout, strconv.Itoa(len(open))+" replayed, 0 failed")
 	kept := t.TempDir()
 	none := []string{"replay", "--query", `ConversationStatus = "unheard-of"`}
-	r = c.starter(t, filepath.Join(second, "starter"), none...)
+	r = c.command(t, filepath.Join(second, "starter"), none...)
 	require.Equal(t, exitRefused, r.code, r.stdout)
 	require.Contains(t, r.stderr, "nothing is known of this build")
-	require.Equal(t, exitDone, c.starter(t, filepath.Join(second, "starter"), append(none, "--allow-none")...).code)
-	r = c.starter(t, filepath.Join(third, "starter"), "replay", "--save", kept)
+	require.Equal(t, exitDone, c.command(t, filepath.Join(second, "starter"), append(none, "--allow-none")...).code)
+	r = c.command(t, filepath.Join(third, "starter"), "replay", "--save", kept)
 	require.Equal(t, exitRefused, r.code, r.stdout)
 	require.Contains(t, r.stdout, open[0])
 	require.Contains(t, r.stdout, "TMPRL1100")
@@ -76,7 +76,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	saved, err := filepath.Glob(filepath.Join(kept, "*.json"))
 	require.NoError(t, err)
 	require.Len(t, saved, len(open))
-	require.Equal(t, exitDone, c.starter(t, filepath.Join(second, "starter"), append([]string{"replay"}, saved...)...).code)
+	require.Equal(t, exitDone, c.command(t, filepath.Join(second, "starter"), append([]string{"replay"}, saved...)...).code)
 
 	const relayed, cycles = 2, 6
 	passed := startRelays(t, c, relayed, cycles)
@@ -87,7 +87,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 		open = append(open, c.beginWithAlice(t))
 	}
 	require.True(t, passed.after(2))
-	r = c.starter(t, have(t, starterProgram), "deployment", "ramp", "first", "0")
+	r = c.command(t, have(t, batonProgram), "deployment", "ramp", "first", "0")
 	require.Equal(t, exitRefused, r.code, "only the ramp of that build is ended")
 	require.Contains(t, r.stderr, "first isn't ramping, second is")
 	c.makeCurrent(t, "second")
@@ -117,7 +117,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	requireAgreement(t, c, open...)
 	c.found(t, `WorkflowId = "`+workflows.ID(fresh)+`" AND `+ranChanged, 1)
 	c.found(t, `WorkflowId = "`+workflows.ID(open[0])+`" AND `+ranChanged, 0)
-	r = c.starter(t, filepath.Join(second, "starter"), "replay", "--query", `ConversationStatus = "closed"`)
+	r = c.command(t, filepath.Join(second, "starter"), "replay", "--query", `ConversationStatus = "closed"`)
 	require.Equal(t, exitDone, r.code, r.stdout)
 
 	c.upgradePinned(t, filepath.Join(second, "worker"))
@@ -138,7 +138,7 @@ func (c *centre) upgradePinned(t *testing.T, program string) {
 	for sid, build := range map[string]string{stays: "pinned-1", goes: "pinned-2"} {
 		c.found(t, fmt.Sprintf("WorkflowId = %q AND TemporalWorkerDeploymentVersion = %q", workflows.ID(sid), deploymentName+":"+build), 1)
 	}
-	r := c.starter(t, have(t, starterProgram), "deployment", "drained", "pinned-1")
+	r := c.command(t, have(t, batonProgram), "deployment", "drained", "pinned-1")
 	require.Equal(t, exitRefused, r.code)
 	require.Contains(t, r.stderr, "leave its workers running")
 	c.finish(t, stays)
@@ -183,7 +183,7 @@ func (c *centre) knows(t *testing.T, build string) {
 		var versions []struct {
 			Build string `json:"build_id"`
 		}
-		r := c.starter(t, have(t, starterProgram), "deployment", "--json")
+		r := c.command(t, have(t, batonProgram), "deployment", "--json")
 		if r.code != exitDone {
 			return false
 		}
@@ -201,17 +201,17 @@ func (c *centre) deployment() []string {
 	return environment("BATON_DATABASE=sqlite:"+c.database, "TEMPORAL_ADDRESS="+c.server.Address, "BATON_DEPLOYMENT="+deploymentName)
 }
 
-// starter runs a starter, of any build, to its end.
-func (c *centre) starter(t *testing.T, program string, args ...string) result {
+// command runs the command line of a build to its end.
+func (c *centre) command(t *testing.T, program string, args ...string) result {
 	t.Helper()
 	return execute(t, program, c.deployment(), args...)
 }
 
-// deploys runs a command of `starter deployment` that must exit with 0.
+// deploys runs a command of `baton deployment` that must exit with 0.
 func (c *centre) deploys(t *testing.T, args ...string) {
 	t.Helper()
-	r := c.starter(t, have(t, starterProgram), append([]string{"deployment"}, args...)...)
-	require.Equal(t, exitDone, r.code, "starter deployment %s: %s", strings.Join(args, " "), r.stderr)
+	r := c.command(t, have(t, batonProgram), append([]string{"deployment"}, args...)...)
+	require.Equal(t, exitDone, r.code, "baton deployment %s: %s", strings.Join(args, " "), r.stderr)
 }
 
 func (c *centre) makeCurrent(t *testing.T, build string) {
@@ -232,7 +232,7 @@ func (c *centre) makeCurrentWhileItStarts(t *testing.T, program, build string, m
 	require.NoError(t, half.Start())
 	c.knows(t, build)
 	c.finish(t, c.beginWithAlice(t))
-	current := launch(t, "starter deployment set-current "+build, have(t, starterProgram), c.deployment(), "deployment", "set-current", build)
+	current := launch(t, "baton deployment set-current "+build, have(t, batonProgram), c.deployment(), "deployment", "set-current", build)
 	waitFor(t, patience, "it waits for the rest of the build's workers", func() bool { return strings.Contains(current.stderr.String(), build+" is not ready") })
 	half.Stop()
 	c.startVersion(t, program, build, more...)
@@ -249,7 +249,7 @@ func (c *centre) found(t *testing.T, query string, wanted int) {
 	})
 }
 
-// buildChanged builds worker and starter with a changed workflow. The change is in no folder of the repository: the
+// buildChanged builds worker and baton with a changed workflow. The change is in no folder of the repository: the
 // compiler reads a changed copy instead of the file. guard is the code before the change.
 func buildChanged(folder, guard string) error {
 	original, err := filepath.Abs("../workflows/loop.go")

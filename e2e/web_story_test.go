@@ -10,7 +10,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// office is `starter dev` as people use it: in browsers, at the address that it prints.
+// office is `baton dev` as people use it: in browsers, at the address that it prints.
 type office struct {
 	*user
 
@@ -37,7 +37,7 @@ func officeOf(t *testing.T, u *user) *office {
 			}
 		}
 	}
-	require.NotEmpty(t, o.url, "starter dev tells where its pages are: %s", o.dev.stdout.tail())
+	require.NotEmpty(t, o.url, "baton dev tells where its pages are: %s", o.dev.stdout.tail())
 	return o
 }
 

@@ -192,7 +192,7 @@ func namesOf(given, friendly string) (unique, shown string) {
 	return "", given
 }
 
-// unbindAgent returns the command `starter agents unbind`.
+// unbindAgent returns the command `baton agents unbind`.
 func (c *cli) unbindAgent() *cobra.Command {
 	var every bool
 	cmd := &cobra.Command{

@@ -16,7 +16,7 @@ import (
 	"github.com/baton-transfers/baton/internal/load"
 )
 
-// benched is the result of `starter bench`.
+// benched is the result of `baton bench`.
 type benched struct {
 	Queue   string         `json:"queue"`
 	Open    int            `json:"open"`

@@ -92,9 +92,9 @@ func (c *cli) here(ctx context.Context) context.Context {
 // operator returns the user of this machine, who is recorded as the author of changes.
 func operator() string {
 	if who, err := user.Current(); err == nil && who.Username != "" {
-		return "starter (" + who.Username + ")"
+		return "baton (" + who.Username + ")"
 	}
-	return "starter"
+	return "baton"
 }
 
 // openDesk opens the desk. It creates a missing file only if create is set: otherwise a wrong folder would look
@@ -129,7 +129,7 @@ func requireFile(database string) error {
 		return nil
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("there is no desk at %s: run `starter dev` or `starter setup` first, or name another with --data or BATON_DATABASE", path)
+		return fmt.Errorf("there is no desk at %s: run `baton dev` or `baton setup` first, or name another with --data or BATON_DATABASE", path)
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func explain(err error) error {
 	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err)
 	_, nobodyPolls := errors.AsType[*serviceerror.FailedPrecondition](err)
 	if updateWaits || late || nobodyPolls || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no answer in time: is a worker running (`starter dev`, or the program worker)? Nothing is lost; try again: %w", err)
+		return fmt.Errorf("no answer in time: is a worker running (`baton dev`, or the program worker)? Nothing is lost; try again: %w", err)
 	}
 	return err
 }

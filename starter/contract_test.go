@@ -18,20 +18,20 @@ import (
 )
 
 // computed lists the flags whose default depends on the day or on the machine.
-var computed = []string{"starter keyring new --id", "starter replay --parallel"}
+var computed = []string{"baton keyring new --id", "baton replay --parallel"}
 
 func TestContract(t *testing.T) {
 	t.Parallel()
 	lines := usage((&cli{}).root())
-	starter := starting(t, func(*desk.Desk) {})
+	baton := starting(t, func(*desk.Desk) {})
 	for ending, args := range map[string][]string{
 		"done": {"agents"}, "refused": {"settings", "--reservation-timeout", "0s"}, "failed": {"replay", "missing.json"},
 		"wrong usage, flag": {"agents", "--unknown"}, "wrong usage, command": {"unknown"}, "wrong usage, arguments": {"queues", "add"},
 	} {
-		code, _, _ := starter(args...)
+		code, _, _ := baton(args...)
 		lines = append(lines, fmt.Sprintf("exit code %d %s", code, ending))
 	}
-	for _, folder := range []string{".", "..", "../desk", "../internal/build", "../internal/load"} {
+	for _, folder := range []string{".", "..", "../desk", "../internal/build", "../internal/insights", "../internal/load", "../internal/sqldb"} {
 		lines = append(lines, printed(t, folder)...)
 	}
 	contract.Check(t, lines)

@@ -42,7 +42,7 @@ func conversationAndText(_ *cobra.Command, args []string) error {
 
 func validConversation(sid string) error {
 	if !conversation.IsSID(conversation.PrefixConversation, sid) {
-		return wrongUsage("%q is no conversation: its SID is CH and 32 lower-case hex digits, as `starter start` prints it", sid)
+		return wrongUsage("%q is no conversation: its SID is CH and 32 lower-case hex digits, as `baton start` prints it", sid)
 	}
 	return nil
 }
@@ -273,7 +273,7 @@ func (c *cli) whyNoOffer(ctx context.Context, sid, agent string, late error) err
 		reasons = append(reasons, "the desk cannot be read: "+err.Error())
 	}
 	return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Agent: agent},
-		"no task of %s was offered to %s within %s: %s; wait on, change that, or ask for the task with `starter take %s --agent %s`",
+		"no task of %s was offered to %s within %s: %s; wait on, change that, or ask for the task with `baton take %s --agent %s`",
 		sid, agent, brief(waited), strings.Join(reasons, "; "), sid, agent)
 }
 
@@ -386,17 +386,17 @@ func (c *cli) take() *cobra.Command {
 				task := record.Task(claim.Task)
 				switch {
 				case task == nil:
-					return conversation.Refuse(conversation.CodeNoSuchTask, conversation.Details{Task: claim.Task}, "task %s ended long ago: see `starter show %s`", claim.Task, args[0])
+					return conversation.Refuse(conversation.CodeNoSuchTask, conversation.Details{Task: claim.Task}, "task %s ended long ago: see `baton show %s`", claim.Task, args[0])
 				case !task.OfferedTo(agent):
 					return conversation.Refuse(conversation.CodeNoReservation, conversation.Details{Task: claim.Task, Agent: task.Agent},
-						"task %s is not reserved for %s: it is %s; see `starter show %s`", claim.Task, agent, task.Status, args[0])
+						"task %s is not reserved for %s: it is %s; see `baton show %s`", claim.Task, agent, task.Status, args[0])
 				}
 				known, err := readNames(ctx, d)
 				if err != nil {
 					return err
 				}
 				return c.print(task, func(w io.Writer) {
-					fmt.Fprintf(w, "task %s is reserved for %s until %s: accept it with `starter accept %s --agent %s`\n",
+					fmt.Fprintf(w, "task %s is reserved for %s until %s: accept it with `baton accept %s --agent %s`\n",
 						task.SID, oneLine(known.agent(agent)), clock(task.Reservation.ExpiresAt), args[0], agent)
 				})
 			})

@@ -52,7 +52,7 @@ func (c *cli) grantDesk() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "grants --role ROLE", Short: "Let a PostgreSQL role run workers and gateways, without the right to change tables", Args: cobra.NoArgs,
 		Long: "Brings the tables up to date and grants the role SELECT, INSERT, UPDATE and DELETE on them, and on those of later versions. Set\n" +
-			"BATON_DATABASE to the tables' owner for this command and for `starter desk migrate`; workers and gateways then run with the role.\n" +
+			"BATON_DATABASE to the tables' owner for this command and for `baton desk migrate`; workers and gateways then run with the role.\n" +
 			"The role has to exist: CREATE ROLE baton_run LOGIN PASSWORD '…'.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			granted, err := c.grant(cmd.Context(), role)

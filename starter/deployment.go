@@ -142,7 +142,7 @@ func (c *cli) drained(name *string) *cobra.Command {
 func oneBuild(unversioned *bool) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) > 1 || (len(args) == 1) == *unversioned {
-			return wrongUsage("name one build, as `starter deployment` lists them, or --unversioned")
+			return wrongUsage("name one build, as `baton deployment` lists them, or --unversioned")
 		}
 		return nil
 	}
@@ -222,7 +222,7 @@ func (d deployment) ramps(ctx context.Context, build string) error {
 		return fmt.Errorf("no build of the deployment %s is ramping: there is nothing to end", d.name)
 	}
 	if ramping.BuildID != build {
-		return fmt.Errorf("%s isn't ramping, %s is: `starter deployment` shows which", build, ramping.BuildID)
+		return fmt.Errorf("%s isn't ramping, %s is: `baton deployment` shows which", build, ramping.BuildID)
 	}
 	return nil
 }
@@ -314,7 +314,7 @@ func (d deployment) untilDrained(ctx context.Context, build string, wait bool) (
 		at := slices.IndexFunc(versions, func(v deployed) bool { return v.Build == build })
 		switch {
 		case at < 0:
-			return deployed{}, fmt.Errorf("the deployment %s has no build %s: `starter deployment` lists those it has", d.name, build)
+			return deployed{}, fmt.Errorf("the deployment %s has no build %s: `baton deployment` lists those it has", d.name, build)
 		case versions[at].Status == versionDrained:
 			return versions[at], nil
 		case versions[at].Status != versionDraining:

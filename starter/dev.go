@@ -101,7 +101,7 @@ func (c *cli) runDev(ctx context.Context, temporal, ui, address string, asked bo
 		fmt.Fprintln(c.stderr, "stopping")
 		return nil
 	case <-h.server.Done():
-		return fmt.Errorf("the Temporal server has ended: start `starter dev` again, every conversation goes on: %w", h.server.Err())
+		return fmt.Errorf("the Temporal server has ended: start `baton dev` again, every conversation goes on: %w", h.server.Err())
 	}
 }
 

@@ -218,7 +218,7 @@ func isClosed(ctx context.Context, temporal client.Client, sid string) bool {
 
 // stillRuns returns the error for a conversation whose workflow runs.
 func stillRuns(ctx context.Context, temporal client.Client, sid string) error {
-	first := fmt.Sprintf("close the conversation (`starter close %s`) and complete its wrapups first", sid)
+	first := fmt.Sprintf("close the conversation (`baton close %s`) and complete its wrapups first", sid)
 	if isClosed(ctx, temporal, sid) {
 		first = "the conversation is closed, and its workflow is about to end: try again in a moment"
 	}

@@ -55,16 +55,16 @@ func TestDurationsMayBeInDays(t *testing.T) {
 	} {
 		require.Equal(t, want, brief(of))
 	}
-	starter := starting(t, func(*desk.Desk) {})
-	code, out, said := starter("settings", "--task-timeout", "13d")
+	baton := starting(t, func(*desk.Desk) {})
+	code, out, said := baton("settings", "--task-timeout", "13d")
 	require.Equal(t, exitDone, code, said)
 	require.Contains(t, out, "312h")
 	for _, wrong := range [][]string{{"insights", "--since", "90"}, {"webhooks", "secret", "renew", "--overlap", "soon"}, {"agents", "--timeout", "7x"}} {
-		code, _, said = starter(wrong...)
+		code, _, said = baton(wrong...)
 		require.Equal(t, exitUsage, code)
 		require.Contains(t, said, "as in 90s, 30m, 24h or 14d", "%v", wrong)
 	}
-	code, _, said = starter("insights", "--since", "7d")
+	code, _, said = baton("insights", "--since", "7d")
 	require.Equal(t, exitDone, code, said)
 }
 
@@ -76,11 +76,11 @@ func TestTimesOfOtherDaysHaveTheirDate(t *testing.T) {
 	require.Equal(t, "2026-12-01 10:24:22", clockAt(now.Add(24*time.Hour), now))
 	require.Equal(t, "2026-11-29 10:24:22", clockAt(now.Add(-24*time.Hour), now))
 	require.Equal(t, "-", clockAt(time.Time{}, now))
-	starter := starting(t, func(d *desk.Desk) {
+	baton := starting(t, func(d *desk.Desk) {
 		_, _, err := d.AddKey(t.Context(), desk.Key{Name: "crm", Role: desk.KeyService})
 		require.NoError(t, err)
 	})
-	_, out, _ := starter("keys", "list")
+	_, out, _ := baton("keys", "list")
 	require.Regexp(t, `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`, out)
 }
 

@@ -53,7 +53,7 @@ func (c *cli) keyring() *cobra.Command {
 	return cmd
 }
 
-// sealDesk returns the command `starter desk seal`.
+// sealDesk returns the command `baton desk seal`.
 func (c *cli) sealDesk() *cobra.Command {
 	return &cobra.Command{
 		Use: "seal", Short: "Encrypt what the desk keeps clear, or encrypted with an older key", Args: cobra.NoArgs,

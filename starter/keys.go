@@ -140,11 +140,11 @@ func (c *cli) webhooks() *cobra.Command {
 	return cmd
 }
 
-// webhookSecret returns the command `starter webhooks secret`.
+// webhookSecret returns the command `baton webhooks secret`.
 func (c *cli) webhookSecret() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secret", Short: "Show whether the auth token or a secret of their own signs webhooks", Args: cobra.NoArgs,
-		Long: "Webhooks are signed with the account's auth token until they are given a secret of their own by `starter webhooks secret renew`.",
+		Long: "Webhooks are signed with the account's auth token until they are given a secret of their own by `baton webhooks secret renew`.",
 		RunE: c.onDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 			account, err := d.Account(ctx)
 			if err != nil {
@@ -201,13 +201,13 @@ func (c *cli) showWebhookSecret(account desk.Account, secret string) error {
 
 func eventPositions(ctx context.Context, d *desk.Desk, sids []string, every bool) ([]int64, error) {
 	if every == (len(sids) > 0) {
-		return nil, wrongUsage("name the events (EV…), as `starter webhooks` shows them, or --all")
+		return nil, wrongUsage("name the events (EV…), as `baton webhooks` shows them, or --all")
 	}
 	var positions []int64
 	for _, sid := range sids {
 		epoch, position, ok := desk.EventPosition(sid)
 		if !ok {
-			return nil, wrongUsage("%q is no event's SID: take one (EV…) that `starter webhooks` shows", sid)
+			return nil, wrongUsage("%q is no event's SID: take one (EV…) that `baton webhooks` shows", sid)
 		}
 		found, err := d.EventPage(ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 		if err != nil {
@@ -215,7 +215,7 @@ func eventPositions(ctx context.Context, d *desk.Desk, sids []string, every bool
 		}
 		if len(found.Entries) == 0 {
 			return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "event"},
-				"there is no event %s: take one that `starter webhooks` shows", sid)
+				"there is no event %s: take one that `baton webhooks` shows", sid)
 		}
 		positions = append(positions, position)
 	}

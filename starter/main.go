@@ -1,5 +1,5 @@
-// Command starter is Baton's command line. It shows a demo, runs everything on one machine (`dev`), and sends
-// commands to conversations, the desk and replays.
+// Command starter is Baton's command line, which is built as `baton`. It shows a demo, runs everything on one machine
+// (`dev`), and sends commands to conversations, the desk and replays.
 //
 // It parses input and prints results; it contains no rules, storage or routing. Exit codes: 0 done, 1 refused
 // (`code: sentence` on stderr) or failed, 2 wrong usage.

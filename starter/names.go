@@ -62,12 +62,12 @@ func (n names) holder(agent, queue string) string {
 
 func unknownAgent(name string) error {
 	return conversation.Refuse(conversation.CodeUnknownAgent, conversation.Details{Agent: name},
-		"there is no agent named %q: `starter agents` shows the names", name)
+		"there is no agent named %q: `baton agents` shows the names", name)
 }
 
 func unknownQueue(name string) error {
 	return conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: name},
-		"there is no queue named %q: `starter queues` shows the names", name)
+		"there is no queue named %q: `baton queues` shows the names", name)
 }
 
 // requireKnown refuses a search for an agent or a queue that the desk does not know. It ignores empty names.
@@ -101,7 +101,7 @@ func (c *cli) advice(ctx context.Context, cmd *cobra.Command, refusal *conversat
 	switch refusal.Code { //nolint:exhaustive // the others need no advice
 	case conversation.CodeNotYourTask:
 		if args := cmd.Flags().Args(); len(args) > 0 && validConversation(args[0]) == nil {
-			return fmt.Sprintf("`starter show %s` shows who has it", args[0])
+			return fmt.Sprintf("`baton show %s` shows who has it", args[0])
 		}
 		return ""
 	case conversation.CodeUnknownAgent:

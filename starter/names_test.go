@@ -13,7 +13,7 @@ import (
 // repeated after its mistake is corrected.
 func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
-	starter := starting(t, func(d *desk.Desk) {
+	baton := starting(t, func(d *desk.Desk) {
 		ctx := t.Context()
 		require.NoError(t, d.AddQueue(ctx, "support"))
 		require.NoError(t, d.CreateQueue(ctx, desk.NewQueue{Name: "skilled", TargetWorkers: "1==1"}))
@@ -21,8 +21,8 @@ func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 		require.NoError(t, d.AddMember(ctx, "support", "alice"))
 	})
 	state := func() string {
-		_, agents, _ := starter("agents", "--json")
-		_, queues, _ := starter("queues", "--json")
+		_, agents, _ := baton("agents", "--json")
+		_, queues, _ := baton("queues", "--json")
 		return agents + queues
 	}
 	before := state()
@@ -39,16 +39,16 @@ func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 		{"invalid_payload: ", []string{"agents", "set", "alice", "--status", "available", "--role", "queen"}},
 		{`invalid_payload: there is no channel "fax": use web, sms, whatsapp, messenger, chat or email`, []string{"agents", "set", "alice", "--capacity", "web=1", "--capacity", "fax=2"}},
 	} {
-		code, out, said := starter(test.args...)
+		code, out, said := baton(test.args...)
 		require.Equal(t, exitRefused, code, "%v: %s", test.args, said)
 		require.True(t, strings.HasPrefix(said, test.says), "%v: %s", test.args, said)
 		require.Empty(t, out)
 		require.Equal(t, before, state(), "%v", test.args)
 	}
-	code, out, said := starter("agents", "add", "zoe", "--queue", "support", "--queue", "support")
+	code, out, said := baton("agents", "add", "zoe", "--queue", "support", "--queue", "support")
 	require.Equal(t, exitDone, code, said)
 	require.Contains(t, out, "zoe")
-	code, out, said = starter("queues", "set", "support", "--friendly-name", "Help", "--member", "zoe")
+	code, out, said = baton("queues", "set", "support", "--friendly-name", "Help", "--member", "zoe")
 	require.Equal(t, exitDone, code, said)
 	require.Regexp(t, `support +Help +zoe `, out)
 }
@@ -57,7 +57,7 @@ func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 // unique one.
 func TestNamesThatDoNotExistAreRefused(t *testing.T) {
 	t.Parallel()
-	starter := starting(t, func(d *desk.Desk) {
+	baton := starting(t, func(d *desk.Desk) {
 		ctx := t.Context()
 		require.NoError(t, d.CreateQueue(ctx, desk.NewQueue{FriendlyName: "経理"}))
 		require.NoError(t, d.AddAgent(ctx, desk.NewAgent{FriendlyName: "張偉"}))
@@ -79,22 +79,22 @@ func TestNamesThatDoNotExistAreRefused(t *testing.T) {
 		{"unknown_queue: ", "here jing-li", []string{"queues", "set", "経理", "--member", "bob"}},
 		{"unknown_queue: ", "here jing-li", []string{"agents", "add", "zoe", "--queue", "経理"}},
 	} {
-		code, out, said := starter(test.args...)
+		code, out, said := baton(test.args...)
 		require.Equal(t, exitRefused, code, "%v: %s", test.args, said)
 		require.True(t, strings.HasPrefix(said, test.says), "%v: %s", test.args, said)
 		require.Contains(t, said, test.advice, "%v", test.args)
 		require.Equal(t, 1, strings.Count(said, "\n"), said)
 		require.Empty(t, out)
 	}
-	code, out, said := starter("find", "text", "--agent", "bob")
+	code, out, said := baton("find", "text", "--agent", "bob")
 	require.Equal(t, exitDone, code, said)
 	require.Contains(t, out, "no conversation found")
 	for _, limit := range []string{"0", "-1"} {
-		code, _, said = starter("list", "--limit", limit)
+		code, _, said = baton("list", "--limit", limit)
 		require.Equal(t, exitUsage, code)
 		require.Contains(t, said, "--limit is "+limit+": use 1 or more")
 	}
-	code, _, said = starter("erase", "--conversation", "CHzz")
+	code, _, said = baton("erase", "--conversation", "CHzz")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, said, `"CHzz" is no conversation`)
 }

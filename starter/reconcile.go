@@ -85,7 +85,7 @@ func (c *cli) restoredDesk() *cobra.Command {
 				return err
 			}
 			return c.print(map[string]bool{"restored": true}, func(w io.Writer) {
-				fmt.Fprintln(w, "events have SIDs of a new epoch; workers compare every open conversation as soon as they run, as `starter desk reconcile` does")
+				fmt.Fprintln(w, "events have SIDs of a new epoch; workers compare every open conversation as soon as they run, as `baton desk reconcile` does")
 			})
 		}),
 	}

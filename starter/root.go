@@ -36,7 +36,7 @@ type cli struct {
 	data      string
 	timeout   time.Duration
 
-	// path is the path of the running command, such as "starter keys account".
+	// path is the path of the running command, such as "baton keys account".
 	path string
 	// started is set after flags and arguments have been accepted.
 	started bool
@@ -87,7 +87,7 @@ func flagOf(cmd *cobra.Command, field string) string {
 
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "starter",
+		Use:           "baton",
 		Short:         "Baton: hands customer conversations from one agent to another without dropping them",
 		SilenceErrors: true, SilenceUsage: true,
 	}
@@ -101,13 +101,13 @@ func (c *cli) root() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.print(this, func(w io.Writer) { fmt.Fprintln(w, "starter", this) })
+		return c.print(this, func(w io.Writer) { fmt.Fprintln(w, "baton", this) })
 	}
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.json, "json", false, "print JSON instead of tables")
-	flags.StringVar(&c.temporal, "temporal", "", "`address` of the Temporal server (default: TEMPORAL_ADDRESS, else the one that 'starter dev' runs)")
+	flags.StringVar(&c.temporal, "temporal", "", "`address` of the Temporal server (default: TEMPORAL_ADDRESS, else the one that 'baton dev' runs)")
 	flags.StringVar(&c.namespace, "namespace", "", "Temporal namespace (default: TEMPORAL_NAMESPACE, else \"default\")")
-	flags.StringVar(&c.data, "data", "", "`folder` of starter dev (default: BATON_DATA, else .baton); the desk is in it unless BATON_DATABASE says otherwise")
+	flags.StringVar(&c.data, "data", "", "`folder` of baton dev (default: BATON_DATA, else .baton); the desk is in it unless BATON_DATABASE says otherwise")
 	durationVar(flags, &c.timeout, "timeout", 30*time.Second, "how long a command may take")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run Baton:"},

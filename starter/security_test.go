@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 )
 
-// starting returns a function that runs starter on its own desk.
+// starting returns a function that runs baton on its own desk.
 func starting(t *testing.T, prepare func(*desk.Desk)) func(args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	data := t.TempDir()
@@ -28,57 +28,57 @@ func starting(t *testing.T, prepare func(*desk.Desk)) func(args ...string) (code
 
 func TestAgentsAreReleasedFromTheirAccounts(t *testing.T) {
 	t.Parallel()
-	starter := starting(t, func(d *desk.Desk) {
+	baton := starting(t, func(d *desk.Desk) {
 		for _, agent := range []string{"alice", "bob", "erin"} {
 			require.NoError(t, d.AddAgent(t.Context(), desk.NewAgent{Name: agent}))
 			require.NoError(t, d.BindIdentity(t.Context(), agent, "https://id.example.com", "subject-of-"+agent))
 		}
 	})
-	code, out, _ := starter("agents", "identities")
+	code, out, _ := baton("agents", "identities")
 	require.Equal(t, exitDone, code)
 	for _, text := range []string{"alice", "https://id.example.com", "subject-of-bob"} {
 		require.Contains(t, out, text)
 	}
-	code, out, said := starter("agents", "unbind", "bob")
+	code, out, said := baton("agents", "unbind", "bob")
 	require.Equal(t, exitDone, code)
 	require.NotContains(t, out, "subject-of-bob")
 	require.Contains(t, out, "subject-of-alice")
 	require.Contains(t, said, "identity_released")
 
 	for _, wrong := range [][]string{{"agents", "unbind"}, {"agents", "unbind", "alice", "--all"}, {"agents", "unbind", "alice", "erin"}} {
-		code, _, said = starter(wrong...)
+		code, _, said = baton(wrong...)
 		require.Equal(t, exitUsage, code, wrong)
 		require.Contains(t, said, "name one agent, or give --all")
 	}
-	code, _, said = starter("agents", "unbind", "zoe")
+	code, _, said = baton("agents", "unbind", "zoe")
 	require.Equal(t, exitRefused, code)
 	require.Contains(t, said, "zoe")
-	code, out, _ = starter("agents", "unbind", "--all")
+	code, out, _ = baton("agents", "unbind", "--all")
 	require.Equal(t, exitDone, code)
 	require.NotContains(t, out, "subject-of")
 }
 
 func TestTheWebhooksSecretIsShownOnce(t *testing.T) {
 	t.Parallel()
-	starter := starting(t, func(*desk.Desk) {})
-	code, before, _ := starter("webhooks", "secret")
+	baton := starting(t, func(*desk.Desk) {})
+	code, before, _ := baton("webhooks", "secret")
 	require.Equal(t, exitDone, code)
-	code, shown, said := starter("webhooks", "secret", "renew", "--overlap", "24h", "--json")
+	code, shown, said := baton("webhooks", "secret", "renew", "--overlap", "24h", "--json")
 	require.Equal(t, exitDone, code, said)
 	require.Contains(t, said, "webhook_secret_renewed")
 	secret := longest(shown)
 	require.GreaterOrEqual(t, len(secret), 32, shown)
 	require.NotContains(t, said, secret, "in the log")
-	code, after, _ := starter("webhooks", "secret")
+	code, after, _ := baton("webhooks", "secret")
 	require.Equal(t, exitDone, code)
 	require.NotEqual(t, before, after)
 	require.NotContains(t, after, secret, "it is shown once")
-	code, _, said = starter("webhooks", "secret", "renew")
+	code, _, said = baton("webhooks", "secret", "renew")
 	require.Equal(t, exitRefused, code, "a renewal is under way")
 	require.Contains(t, said, "overlap")
-	code, _, _ = starter("webhooks", "secret", "renew", "--overlap", "0")
+	code, _, _ = baton("webhooks", "secret", "renew", "--overlap", "0")
 	require.Equal(t, exitDone, code)
-	code, _, said = starter("webhooks", "secret", "renew", "--overlap", "721h")
+	code, _, said = baton("webhooks", "secret", "renew", "--overlap", "721h")
 	require.NotEqual(t, exitDone, code)
 	require.Contains(t, said, "720h")
 }
@@ -97,10 +97,10 @@ func longest(text string) (word string) {
 
 func TestGrantsAreForPostgreSQL(t *testing.T) {
 	t.Parallel()
-	starter := starting(t, func(*desk.Desk) {})
-	code, _, said := starter("desk", "grants", "--role", "baton_run")
+	baton := starting(t, func(*desk.Desk) {})
+	code, _, said := baton("desk", "grants", "--role", "baton_run")
 	require.NotEqual(t, exitDone, code)
 	require.Contains(t, said, "PostgreSQL")
-	code, _, _ = starter("desk", "grants")
+	code, _, _ = baton("desk", "grants")
 	require.NotEqual(t, exitDone, code)
 }

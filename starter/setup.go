@@ -20,7 +20,7 @@ func (c *cli) setup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Register the search attributes on the namespace and create or migrate the desk", Args: cobra.NoArgs,
 		Long: "Registers the search attributes on the namespace and creates or migrates the desk; doing it again changes nothing. With --grant it\n" +
-			"then does what `starter desk grants` does: BATON_DATABASE names the tables' owner here, and the role for workers and gateways.",
+			"then does what `baton desk grants` does: BATON_DATABASE names the tables' owner here, and the role for workers and gateways.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := c.connected(cmd.Context(), func(ctx context.Context, temporal client.Client) error {
 				return devserver.RegisterSearchAttributes(ctx, temporal, temporalenv.Namespace(c.namespace), workflows.SearchAttributes())

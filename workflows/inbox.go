@@ -197,7 +197,7 @@ func wasClear(raw converter.RawValue) bool {
 // refuseClear returns the refusal of a command that was sent unencrypted.
 func refuseClear(name string) error {
 	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
-		"%s was sent unencrypted, which BATON_ENCRYPTION_REQUIRED refuses: send it with the keys, as starter does, or through the codec server", name)
+		"%s was sent unencrypted, which BATON_ENCRYPTION_REQUIRED refuses: send it with the keys, as baton does, or through the codec server", name)
 }
 
 // clearRefused reports whether unencrypted commands are refused. The answer is recorded, so that a replay with

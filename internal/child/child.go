@@ -1,4 +1,4 @@
-// Package child starts processes that end with this one: servers that tests, benchmarks and `starter dev` run, and
+// Package child starts processes that end with this one: servers that tests, benchmarks and `baton dev` run, and
 // programs under test. It knows nothing about the processes.
 package child
 

@@ -85,11 +85,11 @@ func ParseKeyRing(text string) (*KeyRing, error) {
 		}
 		id, encoded, ok := strings.Cut(entry, ":")
 		if !ok || !keyID.MatchString(id) {
-			return nil, fmt.Errorf("key %d is not written as ID:KEY, with an ID of at most 32 letters, digits, - and _: `starter keyring new` prints one", place)
+			return nil, fmt.Errorf("key %d is not written as ID:KEY, with an ID of at most 32 letters, digits, - and _: `baton keyring new` prints one", place)
 		}
 		secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 		if err != nil || len(secret) != keyBytes {
-			return nil, fmt.Errorf("key %d is not 32 bytes in base64: `starter keyring new` prints one", place)
+			return nil, fmt.Errorf("key %d is not 32 bytes in base64: `baton keyring new` prints one", place)
 		}
 		if slices.ContainsFunc(ring.keys, func(k key) bool { return k.id == id }) {
 			return nil, fmt.Errorf("key %d has the ID of a key before it: give each key an ID of its own", place)

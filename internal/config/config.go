@@ -19,10 +19,10 @@ import (
 	"github.com/baton-transfers/baton/internal/limit"
 )
 
-// DefaultData is the folder in which `starter dev` stores all data.
+// DefaultData is the folder in which `baton dev` stores all data.
 const DefaultData = ".baton"
 
-// The default addresses of `starter dev`.
+// The default addresses of `baton dev`.
 const (
 	DefaultTemporal = "127.0.0.1:7233"
 	DefaultUI       = "127.0.0.1:8233"

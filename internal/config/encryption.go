@@ -29,7 +29,7 @@ func LoadKeys(getenv func(string) string) (*codec.KeyRing, error) {
 		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
 	if keys.Empty() && text != "" {
-		return nil, fmt.Errorf("%s holds no key: `starter keyring new` prints one; unset it to encrypt nothing", variable)
+		return nil, fmt.Errorf("%s holds no key: `baton keyring new` prints one; unset it to encrypt nothing", variable)
 	}
 	switch required := getenv(requiredVariable); {
 	case required != "" && required != "off" && required != "on":

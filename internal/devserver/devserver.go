@@ -1,5 +1,5 @@
-// Package devserver finds or builds the Temporal dev server and runs it as a child process, for `starter dev`,
-// `starter demo`, the tests and the benchmarks.
+// Package devserver finds or builds the Temporal dev server and runs it as a child process, for `baton dev`,
+// `baton demo`, the tests and the benchmarks.
 //
 // [Binary] returns the program to run, and builds the pinned version once if there is none. [Start] runs it and
 // waits until it answers. A [Server] can be stopped or killed, and reports when it ends by itself.

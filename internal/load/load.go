@@ -1,6 +1,6 @@
 // Package load generates load on a running deployment and measures it: how many conversations are opened per
 // second, how long commands take at a given rate with many open conversations, and how many commands per second are
-// executed without pauses. `starter bench` and the growth part of bench/ print the results.
+// executed without pauses. `baton bench` and the growth part of bench/ print the results.
 //
 // It uses its own agents and its own queue, and sends commands as services do. It does not check guarantees.
 package load
@@ -65,7 +65,7 @@ func Prepare(ctx context.Context, b *baton.Client, d *desk.Desk, o Options) (*Lo
 		return nil, err
 	case !settings.MessagingTransfers:
 		return nil, conversation.Refuse(conversation.CodeMessagingTransfersOff, conversation.Details{},
-			"transfers are off, so none can be timed: turn them on with `starter settings --messaging-transfers on`")
+			"transfers are off, so none can be timed: turn them on with `baton settings --messaging-transfers on`")
 	}
 	l := &Load{baton: b, desk: d, options: o, progress: o.Progress, queue: QueuePrefix + uuid.NewString()[:8]}
 	if l.progress == nil {

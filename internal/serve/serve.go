@@ -2,7 +2,7 @@
 //
 // A worker runs the conversation workflow, its activities on top of a desk, and the desk's dispatcher with a
 // courier that delivers matches to conversations. A gateway serves the HTTP API and the pages, and sends webhooks.
-// [Open] opens what both programs need, as configured in the environment. The programs worker, gateway and starter
+// [Open] opens what both programs need, as configured in the environment. The programs worker, gateway and baton
 // (`dev`, `demo`) run these parts. This package decides nothing about conversations.
 package serve
 

@@ -92,7 +92,7 @@ func openAlone(ctx context.Context, path string) (_ *sql.Tx, done func() error, 
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		if _, ok := errors.AsType[*sqlite.Error](err); ok && sqliteBusy(err) {
-			err = fmt.Errorf("%s is open in another program: stop every worker, gateway and `starter dev` that uses it, then copy again: "+
+			err = fmt.Errorf("%s is open in another program: stop every worker, gateway and `baton dev` that uses it, then copy again: "+
 				"what they write would be lost: %w", path, err)
 		}
 		return nil, nil, errors.Join(err, db.Close())

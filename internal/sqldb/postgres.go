@@ -300,7 +300,7 @@ func postgresSentence(name string, err error) error {
 		case "3D000":
 			return fmt.Errorf(`%s doesn't exist: create it first, as with CREATE DATABASE: %w`, name, err)
 		case "42501":
-			return fmt.Errorf("%s doesn't let this user make tables or use them: run `starter desk migrate` as the tables' owner, then `starter desk grants --role USER` for this user: %w", name, err)
+			return fmt.Errorf("%s doesn't let this user make tables or use them: run `baton desk migrate` as the tables' owner, then `baton desk grants --role USER` for this user: %w", name, err)
 		case "25006":
 			return fmt.Errorf("%s can only be read, as a standby is: name the primary: %w", name, err)
 		case "53300":

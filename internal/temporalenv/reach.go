@@ -24,7 +24,7 @@ func unreached(address string, err error) error {
 	case errors.As(err, &denied) || status.Code(err) == codes.Unauthenticated:
 		return fmt.Errorf("the Temporal server at %s lets us in with no such key: set TEMPORAL_API_KEY to one that may use the namespace: %w", address, err)
 	}
-	return &AwayError{fmt.Errorf("no Temporal server answers at %s: start one with `starter dev`, or set TEMPORAL_ADDRESS: %w", address, err)}
+	return &AwayError{fmt.Errorf("no Temporal server answers at %s: start one with `baton dev`, or set TEMPORAL_ADDRESS: %w", address, err)}
 }
 
 // AwayError is the error of [Dial] if no server answers. A later attempt may succeed.

@@ -57,7 +57,7 @@ func TestCompose(t *testing.T) {
 
 	t.Run("the tables' owner is at work in the setup alone", func(t *testing.T) {
 		t.Parallel()
-		require.Equal(t, types.ShellCommand{"starter", "setup", "--grant", "baton_run"}, project.Services["setup"].Command)
+		require.Equal(t, types.ShellCommand{"baton", "setup", "--grant", "baton_run"}, project.Services["setup"].Command)
 		for name, service := range project.Services {
 			if service.Build == nil {
 				continue

@@ -62,7 +62,7 @@ func TestContainer(t *testing.T) {
 		}
 	}
 	require.Regexp(t, `^[1-9]\d*:[1-9]\d*$`, user, "a number that isn't root's")
-	require.Equal(t, []string{"/out/worker", "/out/gateway", "/out/starter", "/out/LICENSE", "/out/licences"}, copied)
+	require.Equal(t, []string{"/out/worker", "/out/gateway", "/out/baton", "/out/LICENSE", "/out/licences"}, copied)
 
 	_, _, err = stages(t, strings.Replace(string(content), "EXPOSE", "EXPOSES", 1))
 	require.ErrorContains(t, err, "unknown instruction")

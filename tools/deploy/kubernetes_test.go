@@ -246,7 +246,7 @@ func checkPods(t *testing.T, name string, pods template, all []object) {
 		require.False(t, sensitive.MatchString(v.Name) && v.ValueFrom.SecretKeyRef == nil, "%s: %s comes from a secret", name, v.Name)
 	}
 	program := c.Command[0]
-	if program == "starter" {
+	if program == "baton" {
 		return
 	}
 	drain := map[string]time.Duration{"worker": workerGrace, "gateway": gatewayDrain}[program]
@@ -277,13 +277,13 @@ func checkRoles(t *testing.T, all []object) {
 			i := slices.IndexFunc(c.Env, func(v variable) bool { return v.Name == "BATON_DATABASE" })
 			require.GreaterOrEqual(t, i, 0, "%s %s", one.Kind, one.Metadata.Name)
 			secret := c.Env[i].ValueFrom.SecretKeyRef.Name
-			if c.Command[0] != "starter" {
+			if c.Command[0] != "baton" {
 				require.Equal(t, "baton-desk", secret, "%s %s", one.Kind, one.Metadata.Name)
 				continue
 			}
 			owners++
 			require.Equal(t, "baton-desk-owner", secret, "%s %s", one.Kind, one.Metadata.Name)
-			require.Equal(t, []string{"starter", "setup", "--grant", "baton_run"}, c.Command)
+			require.Equal(t, []string{"baton", "setup", "--grant", "baton_run"}, c.Command)
 		}
 	}
 	require.Equal(t, 1, owners)

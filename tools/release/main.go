@@ -37,7 +37,7 @@ func main() {
 // release describes what is built, and from which checkout.
 type release struct {
 	checkout string
-	// programs are the folders of the programs.
+	// programs are the folders of the programs. [fileOf] returns the names of their files.
 	programs []string
 	// version is the release's version, such as 0.1.0. It is empty for a build that is not a release.
 	version string
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, checkout string, stdout, stderr io.
 	flags.SetOutput(stderr)
 	version := flags.String("version", "", "the release's version, as 0.1.0; empty for a build of no release")
 	platforms := flags.String("platform", "linux/amd64,linux/arm64", "what to build for")
-	programs := flags.String("program", "worker,gateway,starter", "what to build")
+	programs := flags.String("program", "worker,gateway,starter", "the folders of the programs to build")
 	folder := flags.String("folder", "", "lay the programs of one platform into this folder, over making archives")
 	out := flags.String("out", filepath.Join(checkout, "bin", "release"), "where the archives go")
 	if err := flags.Parse(args); err != nil {
@@ -141,15 +141,23 @@ func (r release) lay(ctx context.Context, platform, folder string) error {
 		"GOOS=" + system, "GOARCH=" + architecture, "CGO_ENABLED=0", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFLAGS=", "GOWORK=off",
 	}
 	for _, program := range r.programs {
-		fmt.Fprintf(r.log, "build %s for %s\n", program, platform)
+		fmt.Fprintf(r.log, "build %s for %s\n", fileOf(program), platform)
 		// The program contains neither its folder (-trimpath) nor the state of the checkout (-buildvcs).
 		_, err := r.command(ctx, environment, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", r.linked(),
-			"-o", filepath.Join(folder, program), "./"+program)
+			"-o", filepath.Join(folder, fileOf(program)), "./"+program)
 		if err != nil {
 			return fmt.Errorf("build %s for %s: %w", program, platform, err)
 		}
 	}
 	return r.layLicences(ctx, environment, folder)
+}
+
+// fileOf returns the name of a program's file. It is the folder's name, except that the command line is called baton.
+func fileOf(program string) string {
+	if program == "starter" {
+		return "baton"
+	}
+	return program
 }
 
 // linked returns the linker's flags: no debug tables, and the version. Builds that are not releases are identified
