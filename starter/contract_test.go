@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"go/ast"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/contract"
+	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 
 // computed lists the flags whose default depends on the day or on the machine.
@@ -22,7 +24,7 @@ var computed = []string{"baton keyring new --id", "baton replay --parallel"}
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	lines := usage((&cli{}).root())
+	lines := usage(rootCommand(&cli.Env{}))
 	baton := starting(t, func(*desk.Desk) {})
 	for ending, args := range map[string][]string{
 		"done": {"agents"}, "refused": {"settings", "--reservation-timeout", "0s"}, "failed": {"replay", "missing.json"},
@@ -31,7 +33,9 @@ func TestContract(t *testing.T) {
 		code, _, _ := baton(args...)
 		lines = append(lines, fmt.Sprintf("exit code %d %s", code, ending))
 	}
-	for _, folder := range []string{".", "..", "../desk", "../internal/build", "../internal/insights", "../internal/load", "../internal/sqldb"} {
+	folders, err := filepath.Glob("internal/*")
+	require.NoError(t, err)
+	for _, folder := range append(folders, "..", "../desk", "../internal/build", "../internal/insights", "../internal/load", "../internal/sqldb") {
 		lines = append(lines, printed(t, folder)...)
 	}
 	contract.Check(t, lines)

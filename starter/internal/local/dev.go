@@ -1,0 +1,158 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/serve"
+	"github.com/baton-transfers/baton/starter/internal/cli"
+)
+
+// Dev returns the command `baton dev`.
+func Dev(c *cli.Env) *cobra.Command {
+	var temporal, ui, address string
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Run everything on this machine until Ctrl-C: Temporal server, Web UI, desk, worker, HTTP API",
+		Long: "Runs the pinned Temporal dev server with its Web UI, the desk, a worker and the gateway, with everything kept in the\n" +
+			"data folder: stopped and started again, every conversation goes on. On an empty desk it creates the demo\n" +
+			"people: alice (queue support) and bob (queue billing), both available, and the supervisor carol.\n" +
+			"Webhooks may go to this machine.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDev(cmd.Context(), c, temporal, ui, address, cmd.Flags().Changed("http"))
+		},
+	}
+	cmd.Flags().StringVar(&temporal, "temporal", config.DefaultTemporal, "where the Temporal server listens")
+	cmd.Flags().StringVar(&ui, "ui", config.DefaultUI, "where the Temporal Web UI listens")
+	cmd.Flags().StringVar(&address, "http", config.DefaultHTTP, "where the HTTP API listens; another free port where this one is taken and not asked for")
+	return cmd
+}
+
+// loopback lists the addresses that webhooks of a dev machine may go to in addition to public ones.
+const loopback = "127.0.0.0/8,::1/128"
+
+func runDev(ctx context.Context, c *cli.Env, temporal, ui, address string, asked bool) (err error) {
+	logger := slog.New(slog.NewTextHandler(c.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	settings, err := config.LoadGateway(c.Getenv)
+	if err != nil {
+		return err
+	}
+	if err := config.CheckReach("--http", address, settings.URL); err != nil {
+		return err
+	}
+	keys, err := config.LoadKeys(c.Getenv)
+	if err != nil {
+		return err
+	}
+	endpoint := ""
+	if !keys.Empty() { // the Web UI needs the address before the gateway starts
+		if address, err = freeAddress(ctx, c, address, asked); err != nil {
+			return err
+		}
+		endpoint = codecEndpoint(address)
+	}
+	data := config.Data(c.Getenv, c.Data)
+	database := cmp.Or(c.Getenv("BATON_DATABASE"), config.Database(data))
+	if err := config.CheckDatabase("BATON_DATABASE", database); err != nil {
+		return err
+	}
+	h, err := runHere(ctx, place{
+		data: data, database: database, temporal: temporal, ui: ui, progress: c.Stderr, keys: keys, endpoint: endpoint, logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.stop(ctx)) }()
+	if err := config.NoteAddress(data, h.server.Address); err != nil {
+		return err
+	}
+	gateway := serve.GatewayOptions{
+		Address: address, AddressSetting: "--http", WebhookAllow: cmp.Or(settings.WebhookAllow, loopback), WebhookRedirects: settings.WebhookRedirects,
+		URL: settings.URL, TrustedProxies: settings.TrustedProxies, Limits: settings.Limits,
+		Demo: true, TemporalUI: h.server.UIURL + "/namespaces/default/workflows/", Keys: keys, Logger: logger,
+		CodecOrigins: []string{h.server.UIURL, strings.Replace(h.server.UIURL, "127.0.0.1", "localhost", 1)},
+	}
+	h.gateway, err = serve.StartGateway(ctx, h.temporal, h.desk, gateway)
+	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
+		fmt.Fprintf(c.Stderr, "%s is taken: the HTTP API takes another port\n", address)
+		gateway.Address = "127.0.0.1:0"
+		h.gateway, err = serve.StartGateway(ctx, h.temporal, h.desk, gateway)
+	}
+	if err != nil {
+		return err
+	}
+	if err := printDev(ctx, c, h, database); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(c.Stderr, "stopping")
+		return nil
+	case <-h.server.Done():
+		return fmt.Errorf("the Temporal server has ended: start `baton dev` again, every conversation goes on: %w", h.server.Err())
+	}
+}
+
+// freeAddress returns the address that the gateway is going to listen on, with a port that is free now.
+func freeAddress(ctx context.Context, c *cli.Env, address string, asked bool) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
+		fmt.Fprintf(c.Stderr, "%s is taken: the HTTP API takes another port\n", address)
+		listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return "", fmt.Errorf("serve HTTP on %s: choose another address with --http: %w", address, err)
+	}
+	defer func() { _ = listener.Close() }() // no client has connected
+	return listener.Addr().String(), nil
+}
+
+// codecEndpoint returns the codec server's URL at carol's own host name. She is the demo's supervisor, and any user
+// of this machine may sign in as her.
+func codecEndpoint(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return "http://" + net.JoinHostPort("carol.localhost", port) + strings.TrimSuffix(codec.Path, "/")
+}
+
+// printDev prints all addresses, and the credentials, which are unique to this desk.
+func printDev(ctx context.Context, c *cli.Env, h *here, database string) error {
+	account, err := h.desk.Account(ctx)
+	if err != nil {
+		return err
+	}
+	c.Security().Write(c.WithOrigin(ctx), seclog.Entry{Event: seclog.SecretShown, Subject: "auth_token"})
+	running := map[string]string{
+		"temporal": h.server.Address, "ui": h.server.UIURL, "database": desk.Named(database), "http": h.gateway.URL, "health": h.gateway.URL + "/healthz",
+		"account_sid": account.SID, "auth_token": account.AuthToken,
+		"workspace_sid": conversation.SameSID(desk.PrefixWorkspace, account.SID), "instance_sid": conversation.SameSID(desk.PrefixInstance, account.SID),
+	}
+	return c.Print(running, func(w io.Writer) {
+		for _, line := range [][2]string{
+			{"Temporal server", "temporal"},
+			{"Temporal Web UI", "ui"},
+			{"Desk", "database"},
+			{"Pages and API", "http"},
+			{"  account SID", "account_sid"},
+			{"  auth token", "auth_token"},
+			{"  workspace SID", "workspace_sid"},
+			{"  instance SID", "instance_sid"},
+		} {
+			fmt.Fprintf(w, "%-16s %s\n", line[0], running[line[1]])
+		}
+		fmt.Fprintln(w, "Everything runs. Ctrl-C stops it; started again, every conversation goes on.")
+	})
+}
