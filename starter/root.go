@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 func rootCommand(c *cli.Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "baton",
-		Short:         "Baton: hands customer conversations from one agent to another without dropping them",
+		Short:         "Baton transfers customer conversations between support agents",
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	var version bool
@@ -71,10 +71,10 @@ func rootCommand(c *cli.Env) *cobra.Command {
 	}
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.JSON, "json", false, "print JSON instead of tables")
-	flags.StringVar(&c.Temporal, "temporal", "", "`address` of the Temporal server (default: TEMPORAL_ADDRESS, else the one that 'baton dev' runs)")
+	flags.StringVar(&c.Temporal, "temporal", "", "`address` of the Temporal server (default: TEMPORAL_ADDRESS, else the server of 'baton dev')")
 	flags.StringVar(&c.Namespace, "namespace", "", "Temporal namespace (default: TEMPORAL_NAMESPACE, else \"default\")")
-	flags.StringVar(&c.Data, "data", "", "`folder` of baton dev (default: BATON_DATA, else .baton); the desk is in it unless BATON_DATABASE says otherwise")
-	cli.DurationVar(flags, &c.Timeout, "timeout", 30*time.Second, "how long a command may take")
+	flags.StringVar(&c.Data, "data", "", "data `folder` (default: BATON_DATA, else .baton); the desk is in it unless BATON_DATABASE is set")
+	cli.DurationVar(flags, &c.Timeout, "timeout", 30*time.Second, "time limit of the command")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run Baton:"},
 		&cobra.Group{ID: "conversation", Title: "Drive a conversation:"},

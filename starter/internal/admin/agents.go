@@ -26,7 +26,7 @@ func agentsCommand(c *cli.Env) *cobra.Command {
 			return showAgents(ctx, c, d)
 		}),
 	}, &cobra.Command{
-		Use: "identities", Short: "Show which account at the OpenID Connect provider each agent is bound to", Args: cobra.NoArgs,
+		Use: "identities", Short: "Show the account at the OpenID Connect provider that each agent is bound to", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return showIdentities(ctx, c, d) }),
 	}, unbindAgent(c))
 	return cmd
@@ -37,9 +37,9 @@ func unbindAgent(c *cli.Env) *cobra.Command {
 	var every bool
 	cmd := &cobra.Command{
 		Use: "unbind NAME | --all", Short: "Release an agent from their account at the OpenID Connect provider",
-		Long: "At the first sign-in an agent is bound to their account at the provider (iss and sub of the ID token); another account under the\n" +
-			"same name is refused. This releases the binding: the account that next signs in under the name is bound. --all releases every\n" +
-			"agent, for when BATON_OIDC_ISSUER changes to another provider.",
+		Long: "The first sign-in binds an agent to an account at the provider (iss and sub of the ID token). Other accounts with the\n" +
+			"same name are then refused. This command releases the binding, and the next sign-in under the name binds again. Use\n" +
+			"--all when BATON_OIDC_ISSUER changes to another provider.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			if every == (len(args) > 0) || len(args) > 1 {
 				return cli.WrongUsage("name one agent, or give --all")
@@ -105,7 +105,7 @@ func addAgent(c *cli.Env) *cobra.Command {
 	cmd.Flags().StringVar(&role, "role", string(desk.RoleAgent), "agent, supervisor or admin")
 	cmd.Flags().StringVar(&status, "status", string(desk.PresenceOffline), "available, break or offline")
 	cmd.Flags().StringVar(&friendly, "friendly-name", "", "the name that people read, in any script (default: NAME)")
-	cmd.Flags().IntVar(&capacity, "capacity", desk.DefaultCapacity, "how many tasks at a time, for each channel")
+	cmd.Flags().IntVar(&capacity, "capacity", desk.DefaultCapacity, "maximum number of tasks at a time, for each channel")
 	cmd.Flags().StringSliceVar(&queues, "queue", nil, "a queue to work on; may be repeated")
 	return cmd
 }

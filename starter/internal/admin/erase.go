@@ -35,10 +35,10 @@ type eraseOptions struct {
 func eraseCommand(c *cli.Env) *cobra.Command {
 	o := eraseOptions{}
 	cmd := &cobra.Command{
-		Use: "erase --customer ADDRESS | --conversation CH…", Short: "Erase a customer: what was written, names, addresses, attributes", Args: cobra.NoArgs,
-		Long: "Overwrites what the desk keeps of a customer's conversations, or of one conversation: names, addresses, messages,\n" +
-			"notes, attributes, reasons. What is counted stays. While one of the conversations is not over, nothing is erased, and\n" +
-			"those are named; --dry-run lists them as well. It prints what remains elsewhere, and until when.",
+		Use: "erase --customer ADDRESS | --conversation CH…", Short: "Erase the personal data of a customer or a conversation", Args: cobra.NoArgs,
+		Long: "Overwrites names, addresses, messages, notes, attributes and reasons of a customer's conversations, or of one\n" +
+			"conversation. Counts stay. If one of the conversations is not over, the command erases nothing and names it.\n" +
+			"--dry-run names it too. The command prints what remains in other places, and until when.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (o.customer == "") == (o.conversation == "") {
 				return cli.WrongUsage("name either a --customer by their address or a --conversation by its SID")
@@ -57,8 +57,8 @@ func eraseCommand(c *cli.Env) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&o.customer, "customer", "", "the `address` of the customer or of another participant; case and how a number is written make no difference")
 	flags.StringVar(&o.conversation, "conversation", "", "the `SID` of one conversation")
-	flags.BoolVar(&o.dry, "dry-run", false, "only say what would be erased")
-	flags.BoolVar(&o.histories, "histories", false, "delete the workflow histories as well, instead of waiting for their retention to pass")
+	flags.BoolVar(&o.dry, "dry-run", false, "print what would be erased, and erase nothing")
+	flags.BoolVar(&o.histories, "histories", false, "also delete the workflow histories, before their retention ends")
 	return cmd
 }
 

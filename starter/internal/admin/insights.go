@@ -27,7 +27,7 @@ func insightsCommand(c *cli.Env) *cobra.Command {
 	var asCSV bool
 	var zone string
 	cmd := &cobra.Command{
-		Use: "insights", Short: "Show the figures about transfers", Args: cobra.NoArgs,
+		Use: "insights", Short: "Show the figures of conversations and transfers", Args: cobra.NoArgs,
 		Long: "Show the figures about transfers. Times are medians; --json and --csv have means and 90th percentiles as well.\n\n" +
 			insightColumns(),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,11 +61,11 @@ func insightsCommand(c *cli.Env) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	cli.DurationVar(flags, &since, "since", 24*time.Hour, "from how long ago until now")
-	flags.StringVar(&filter.Queue, "queue", "", "only what counts for this queue")
-	flags.StringVar(&filter.Agent, "agent", "", "only what counts for this agent")
-	flags.StringVar(&channel, "channel", "", "only what counts for this channel")
-	flags.StringVar(&zone, "zone", "", "the time zone of days and times, as Europe/Berlin (default: this machine's)")
+	cli.DurationVar(flags, &since, "since", 24*time.Hour, "length of the period, which ends now")
+	flags.StringVar(&filter.Queue, "queue", "", "only figures of this queue")
+	flags.StringVar(&filter.Agent, "agent", "", "only figures of this agent")
+	flags.StringVar(&channel, "channel", "", "only figures of this channel")
+	flags.StringVar(&zone, "zone", "", "time zone of days and times, as Europe/Berlin (default: this machine's)")
 	flags.BoolVar(&asCSV, "csv", false, "print CSV; durations are seconds")
 	return cmd
 }

@@ -25,7 +25,7 @@ func keysCommand(c *cli.Env) *cobra.Command {
 		Use: "list", Short: "Show the API keys, never their secrets", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return showKeys(ctx, c, d) }),
 	}, &cobra.Command{
-		Use: "revoke SK…", Short: "Make an API key worthless, from now on", Args: name("key (SK…)"),
+		Use: "revoke SK…", Short: "Revoke an API key", Args: name("key (SK…)"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			if err := d.RevokeKey(ctx, args[0]); err != nil {
 				return err
@@ -40,7 +40,7 @@ func addKey(c *cli.Env) *cobra.Command {
 	var key desk.Key
 	var role string
 	cmd := &cobra.Command{
-		Use: "add --role service|supervisor|agent", Short: "Add an API key and print its secret, which can't be shown again", Args: cobra.NoArgs,
+		Use: "add --role service|supervisor|agent", Short: "Add an API key and print its secret once", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 			key.Role = desk.KeyRole(role)
 			if key.Name == "" {
@@ -65,9 +65,9 @@ func addKey(c *cli.Env) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&role, "role", "", "service: everything; supervisor: read and move all; agent: act as --agent only")
-	cmd.Flags().StringVar(&key.Agent, "agent", "", "the agent whom a key of the role agent is bound to")
-	cmd.Flags().StringVar(&key.Name, "name", "", "whose key it is, for people (default: the role, or the agent)")
-	cmd.Flags().IntVar(&key.RateLimit, "limit", desk.DefaultRateLimit, "how many requests a second may come with it")
+	cmd.Flags().StringVar(&key.Agent, "agent", "", "agent of a key with the role agent")
+	cmd.Flags().StringVar(&key.Name, "name", "", "name of the key, for people (default: the role or the agent)")
+	cmd.Flags().IntVar(&key.RateLimit, "limit", desk.DefaultRateLimit, "requests per second")
 	cli.Required(cmd, "role")
 	return cmd
 }
@@ -94,7 +94,7 @@ func accountCommand(c *cli.Env) *cobra.Command {
 			})
 		}),
 	}
-	cmd.Flags().BoolVar(&renew, "renew", false, "give the account another auth token; the one before is worthless from then on")
+	cmd.Flags().BoolVar(&renew, "renew", false, "create a new auth token; the present one stops working")
 	return cmd
 }
 
@@ -123,7 +123,7 @@ func webhooksCommand(c *cli.Env) *cobra.Command {
 	}
 	var every bool
 	redeliver := &cobra.Command{
-		Use: "redeliver EV… | --all", Short: "Deliver dead webhooks again, in the order of their conversation",
+		Use: "redeliver EV… | --all", Short: "Deliver dead webhooks again, in the order of each conversation",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			positions, err := eventPositions(ctx, d, args, every)
 			if err != nil {
@@ -136,7 +136,7 @@ func webhooksCommand(c *cli.Env) *cobra.Command {
 			return c.Print(map[string]int{"redelivered": count}, func(w io.Writer) { fmt.Fprintf(w, "webhooks that are delivered again: %d\n", count) })
 		}),
 	}
-	redeliver.Flags().BoolVar(&every, "all", false, "all that are dead")
+	redeliver.Flags().BoolVar(&every, "all", false, "all dead webhooks")
 	cmd.AddCommand(redeliver, webhookSecret(c))
 	return cmd
 }
@@ -144,8 +144,8 @@ func webhooksCommand(c *cli.Env) *cobra.Command {
 // webhookSecret returns the command `baton webhooks secret`.
 func webhookSecret(c *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "secret", Short: "Show whether the auth token or a secret of their own signs webhooks", Args: cobra.NoArgs,
-		Long: "Webhooks are signed with the account's auth token until they are given a secret of their own by `baton webhooks secret renew`.",
+		Use: "secret", Short: "Show whether the auth token or a separate secret signs webhooks", Args: cobra.NoArgs,
+		Long: "The account's auth token signs webhooks, until `baton webhooks secret renew` creates a separate secret.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 			account, err := d.Account(ctx)
 			if err != nil {
@@ -156,10 +156,10 @@ func webhookSecret(c *cli.Env) *cobra.Command {
 	}
 	var overlap time.Duration
 	renew := &cobra.Command{
-		Use: "renew", Short: "Make another secret to sign webhooks with, and print it", Args: cobra.NoArgs,
-		Long: "Makes a secret and prints it; it cannot be shown again. During the overlap X-Twilio-Signature is signed with the secret that receivers\n" +
-			"have, and X-Baton-Signature-Next with the new one. Give receivers the new secret in that time, and let them accept either\n" +
-			"header. After it X-Twilio-Signature is signed with the new one. With an overlap of 0 that is at once: for a secret that leaked.",
+		Use: "renew", Short: "Create a new secret for signing webhooks and print it once", Args: cobra.NoArgs,
+		Long: "Creates a secret and prints it once. During the overlap, the present secret signs X-Twilio-Signature, and the new one\n" +
+			"signs X-Baton-Signature-Next. Give receivers the new secret in that time, and let them accept either header. After the\n" +
+			"overlap, the new secret signs X-Twilio-Signature. Use an overlap of 0 if the present secret has leaked.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 			account, secret, err := d.RenewWebhookSecret(ctx, overlap)
 			if err != nil {
@@ -170,7 +170,7 @@ func webhookSecret(c *cli.Env) *cobra.Command {
 		}),
 	}
 	const usual = 24 * time.Hour
-	cli.DurationVar(renew.Flags(), &overlap, "overlap", usual, "for how long webhooks are signed with both secrets, at most 30d")
+	cli.DurationVar(renew.Flags(), &overlap, "overlap", usual, "time in which both secrets sign webhooks, at most 30d")
 	cmd.AddCommand(renew)
 	return cmd
 }

@@ -14,7 +14,7 @@ import (
 
 func pluginsCommand(c *cli.Env) *cobra.Command {
 	show := c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error { return showPlugins(ctx, c, d) })
-	cmd := &cobra.Command{Use: "plugins", Short: "Show, add, change or remove what is installed beside Baton", Args: cobra.NoArgs, RunE: show}
+	cmd := &cobra.Command{Use: "plugins", Short: "Show, add, change or remove installed plugins", Args: cobra.NoArgs, RunE: show}
 	cmd.AddCommand(setPlugin(c, "add"), setPlugin(c, "set"), &cobra.Command{
 		Use: "remove NAME", Short: "Remove a plugin", Args: name("plugin"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
@@ -69,7 +69,7 @@ func setPlugin(c *cli.Env, verb string) *cobra.Command {
 	})
 	cmd.Flags().StringVar(&version, "version", "", "its version")
 	cmd.Flags().StringVar(&enabled, "enabled", "on", "on or off")
-	cmd.Flags().StringVar(&transfers, transferPlugin, "", "on: it transfers conversations itself (default: on where its name says so)")
+	cmd.Flags().StringVar(&transfers, transferPlugin, "", "on: it transfers conversations itself (default: on if its name says so)")
 	return cmd
 }
 

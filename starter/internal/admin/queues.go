@@ -28,7 +28,7 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 	}
 	add.Flags().StringVar(&friendly, "friendly-name", "", "the name that people read, in any script (default: NAME)")
 	set := &cobra.Command{
-		Use: "set NAME --member AGENT", Short: "Put exactly these agents on a queue, or set its friendly name", Args: name("queue"),
+		Use: "set NAME --member AGENT", Short: "Replace the members of a queue or set its friendly name", Args: name("queue"),
 	}
 	set.RunE = c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 		change := desk.QueueChange{}

@@ -25,7 +25,7 @@ func settingsCommand(c *cli.Env) *cobra.Command {
 	var transfers, notes, timeoutActivity, unavailable, unanswered, by string
 	var reservation, task, wrapup, reoffer time.Duration
 	cmd := &cobra.Command{
-		Use: "settings", Short: "Show or change the settings: the switches, timeouts and policies", Args: cobra.NoArgs,
+		Use: "settings", Short: "Show or change the settings: switches, timeouts and policies", Args: cobra.NoArgs,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		changed := cmd.Flags().Changed
@@ -75,15 +75,15 @@ func settingsCommand(c *cli.Env) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&transfers, "messaging-transfers", "", "on or off")
-	flags.StringVar(&notes, "transfer-notes", "", "on or off; needs transfers")
-	cli.DurationVar(flags, &reservation, "reservation-timeout", 0, "how long an offer stands")
-	cli.DurationVar(flags, &task, "task-timeout", 0, "how long a task may wait")
-	cli.DurationVar(flags, &wrapup, "wrapup-timeout", 0, "after how long a wrapup completes itself; 0: never")
+	flags.StringVar(&notes, "transfer-notes", "", "on or off; needs messaging transfers")
+	cli.DurationVar(flags, &reservation, "reservation-timeout", 0, "time until an offer expires")
+	cli.DurationVar(flags, &task, "task-timeout", 0, "maximum waiting time of a task")
+	cli.DurationVar(flags, &wrapup, "wrapup-timeout", 0, "time until a wrapup completes itself; 0: never")
 	flags.StringVar(&unavailable, "agent-unavailable", "", "transfer to an unavailable agent: refuse, wait or origin_queue")
-	flags.StringVar(&unanswered, "unanswered", "", "a task its agent doesn't take goes to: origin_queue or sender")
-	cli.DurationVar(flags, &reoffer, "reoffer-after", 0, "how long a queue does not offer a task again to the agent who declined it or let the offer expire; 0: at once")
+	flags.StringVar(&unanswered, "unanswered", "", "where a task goes that its agent does not accept: origin_queue or sender")
+	cli.DurationVar(flags, &reoffer, "reoffer-after", 0, "time until a queue offers a task again to an agent who did not accept it; 0: at once")
 	flags.StringVar(&timeoutActivity, "timeout-activity", "", "on: an agent who lets an offer expire becomes unavailable")
-	flags.StringVar(&by, "by", "", "who changes them (default: the user of this machine)")
+	flags.StringVar(&by, "by", "", "who changes the settings (default: the user of this machine)")
 	return cmd
 }
 

@@ -40,11 +40,11 @@ func Command(c *cli.Env) *cobra.Command {
 	var o load.Options
 	var keep bool
 	cmd := &cobra.Command{
-		Use: "bench", Short: "Measure this deployment: conversations a second, how long commands take, with how many open",
-		Long: "Opens conversations on a queue and agents of its own (bench-…), commands them at a rate and then without a pause,\n" +
-			"and closes the conversations and removes agents and queue again. Everything goes through the configured Temporal server,\n" +
-			"workers and desk, beside what they do already: begin small. What happened stays on record: in the insights under the\n" +
-			"queue's name, and in the webhooks. Figures are milliseconds from when a command was meant to be sent until its outcome.",
+		Use: "bench", Short: "Measure this deployment: conversations per second and latency of commands",
+		Long: "Opens conversations on its own queue with its own agents (bench-…), sends them commands at a fixed rate, then without\n" +
+			"a pause, then closes the conversations and removes queue and agents. It uses the configured Temporal server, workers\n" +
+			"and desk, and adds to their load: begin with small numbers. The conversations stay in the insights, under the queue's\n" +
+			"name, and cause webhooks. Latencies are milliseconds from the planned time of a command to its outcome.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Open < 1 || o.Clients < 1 || o.Rate < 0 || o.For < 0 || o.Unpaced < 0 {
@@ -62,12 +62,12 @@ func Command(c *cli.Env) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&o.Open, "open", 100, "how many conversations are open meanwhile")
-	flags.Float64Var(&o.Rate, "rate", 20, "how many commands a second they are sent, spread over all of them")
-	cli.DurationVar(flags, &o.For, "for", 30*time.Second, "for how long")
-	flags.IntVar(&o.Clients, "clients", 40, "how many are opened, and then commanded without a pause, at a time")
-	cli.DurationVar(flags, &o.Unpaced, "unpaced", 10*time.Second, "for how long without a pause; 0 leaves it out")
-	flags.BoolVar(&keep, "keep", false, "leave the conversations open, and their queue and agents at the desk")
+	flags.IntVar(&o.Open, "open", 100, "number of open conversations")
+	flags.Float64Var(&o.Rate, "rate", 20, "commands per second, over all conversations")
+	cli.DurationVar(flags, &o.For, "for", 30*time.Second, "duration of the part with a fixed rate")
+	flags.IntVar(&o.Clients, "clients", 40, "number of clients that open conversations, and that send commands without a pause")
+	cli.DurationVar(flags, &o.Unpaced, "unpaced", 10*time.Second, "duration of the part without a pause; 0: none")
+	flags.BoolVar(&keep, "keep", false, "keep the conversations, their queue and agents")
 	return cmd
 }
 

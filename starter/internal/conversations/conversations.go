@@ -81,9 +81,9 @@ func startCommand(c *cli.Env) *cobra.Command {
 	flags.StringVar(&channel, "channel", string(conversation.ChannelWeb), "web, sms, whatsapp, messenger, chat or email")
 	flags.StringVar(&command.Customer.Name, "customer", "", "the customer's name")
 	flags.StringVar(&command.Customer.Address, "address", "", "the customer's address on the channel")
-	flags.StringVar(&command.Queue, "queue", "", "the queue the conversation waits in")
-	flags.IntVar(&command.Priority, "priority", 0, "priority in the queue; higher is sooner")
-	flags.StringArrayVar(&attributes, "attribute", nil, "an attribute of the task, key=value (value: JSON or text); may be repeated")
+	flags.StringVar(&command.Queue, "queue", "", "queue of the first task")
+	flags.IntVar(&command.Priority, "priority", 0, "priority in the queue; higher numbers come first")
+	flags.StringArrayVar(&attributes, "attribute", nil, "attribute of the task, key=value (value: JSON or text); may be repeated")
 	cli.Required(cmd, "queue")
 	return cmd
 }
@@ -147,16 +147,16 @@ func agentFlag(cmd *cobra.Command, into *string) *cobra.Command {
 }
 
 func taskFlag(cmd *cobra.Command, into *string) *cobra.Command {
-	cmd.Flags().StringVar(into, "task", "", "the task (default: the only one that can be meant)")
+	cmd.Flags().StringVar(into, "task", "", "the task (default: the only one that fits)")
 	return cmd
 }
 
 func metaFlags(cmd *cobra.Command, meta *conversation.Meta) *cobra.Command {
-	by := "who does it"
+	by := "who sends the command"
 	if cmd.Flags().Lookup("agent") != nil || cmd.Flags().Lookup("from") != nil {
-		by = "who does it for the agent, where it is not the agent"
+		by = "who sends the command, if it is not the agent"
 	}
-	cmd.Flags().StringVar(&meta.CommandID, "command-id", "", "makes the command safe to repeat: the same ID has one effect")
+	cmd.Flags().StringVar(&meta.CommandID, "command-id", "", "ID that makes the command safe to repeat: it has one effect")
 	cmd.Flags().StringVar(&meta.By, "by", "", by)
 	return cmd
 }
@@ -179,7 +179,7 @@ func ParseTarget(flag, value string) (conversation.Target, error) {
 func transferCommand(c *cli.Env) *cobra.Command {
 	var command conversation.TransferCommand
 	var to, mode string
-	cmd := sendCommand(c, "transfer CH… --from AGENT --to agent:NAME|queue:NAME", "Pass a conversation on to an agent or a queue",
+	cmd := sendCommand(c, "transfer CH… --from AGENT --to agent:NAME|queue:NAME", "Transfer a conversation to an agent or a queue",
 		func() (_ conversation.Command, err error) {
 			command.Mode = conversation.Mode(mode)
 			command.To, err = ParseTarget("to", to)
@@ -196,7 +196,7 @@ func transferCommand(c *cli.Env) *cobra.Command {
 func acceptCommand(c *cli.Env) *cobra.Command {
 	var command conversation.AcceptCommand
 	var patiently bool
-	cmd := sendCommand(c, "accept CH… --agent AGENT", "Take a task that is offered to the agent",
+	cmd := sendCommand(c, "accept CH… --agent AGENT", "Accept a task that is offered to the agent",
 		func() (conversation.Command, error) { return command, nil })
 	accept := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -298,7 +298,7 @@ func availability(ctx context.Context, c *cli.Env, agent, queue string, channel 
 
 func declineCommand(c *cli.Env) *cobra.Command {
 	var command conversation.DeclineCommand
-	cmd := sendCommand(c, "decline CH… --agent AGENT", "Turn down a task that is offered to the agent",
+	cmd := sendCommand(c, "decline CH… --agent AGENT", "Decline a task that is offered to the agent",
 		func() (conversation.Command, error) { return command, nil })
 	cmd.Flags().StringVar(&command.Reason, "reason", "", "why")
 	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
@@ -308,21 +308,21 @@ func wrapupCommand(c *cli.Env) *cobra.Command {
 	var command conversation.WrapupCommand
 	cmd := sendCommand(c, "wrapup CH… --agent AGENT", "Complete the agent's wrapup",
 		func() (conversation.Command, error) { return command, nil })
-	cmd.Flags().StringVar(&command.Disposition, "disposition", "", "how it ended, in a word")
-	cmd.Flags().StringVar(&command.Note, "note", "", "a note that stays at the desk")
+	cmd.Flags().StringVar(&command.Disposition, "disposition", "", "result of the conversation, in a word")
+	cmd.Flags().StringVar(&command.Note, "note", "", "note for the desk")
 	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
 }
 
 func endCommand(c *cli.Env) *cobra.Command {
 	var command conversation.EndCommand
-	cmd := sendCommand(c, "end CH… --agent AGENT", "End the agent's turn: wrapup follows",
+	cmd := sendCommand(c, "end CH… --agent AGENT", "End the agent's turn, which starts their wrapup",
 		func() (conversation.Command, error) { return command, nil })
 	return metaFlags(taskFlag(agentFlag(cmd, &command.Agent), &command.Task), &command.Meta)
 }
 
 func cancelCommand(c *cli.Env) *cobra.Command {
 	var command conversation.CancelCommand
-	cmd := sendCommand(c, "cancel CH… --agent AGENT", "Take back a transfer that no agent has accepted",
+	cmd := sendCommand(c, "cancel CH… --agent AGENT", "Cancel a transfer that no agent has accepted",
 		func() (conversation.Command, error) { return command, nil })
 	cmd.Flags().StringVar(&command.Transfer, "transfer", "", "the transfer (default: the active one)")
 	return metaFlags(agentFlag(cmd, &command.Agent), &command.Meta)
@@ -331,7 +331,7 @@ func cancelCommand(c *cli.Env) *cobra.Command {
 func moveCommand(c *cli.Env) *cobra.Command {
 	var command conversation.MoveCommand
 	var to string
-	cmd := sendCommand(c, "move CH… --to agent:NAME|queue:NAME", "Send a waiting task to another agent or queue",
+	cmd := sendCommand(c, "move CH… --to agent:NAME|queue:NAME", "Move a waiting task to another agent or queue",
 		func() (_ conversation.Command, err error) {
 			command.To, err = ParseTarget("to", to)
 			return command, err
@@ -352,7 +352,7 @@ func closeCommand(c *cli.Env) *cobra.Command {
 func takeCommand(c *cli.Env) *cobra.Command {
 	var agent string
 	cmd := &cobra.Command{
-		Use: "take CH… --agent AGENT", Short: "Have a waiting task offered to an agent who asks for it", Args: oneConversation,
+		Use: "take CH… --agent AGENT", Short: "Claim a waiting task for an agent, who then gets the offer", Args: oneConversation,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.WithBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
 				if err := CaughtUp(ctx, b, d, args[0]); err != nil {
@@ -408,7 +408,7 @@ func CaughtUp(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) er
 func sayCommand(c *cli.Env) *cobra.Command {
 	var as string
 	cmd := &cobra.Command{
-		Use: "say CH… --as customer|AGENT TEXT", Short: "Write a message as the customer or as the agent who has the conversation",
+		Use: "say CH… --as customer|AGENT TEXT", Short: "Write a message as the customer or as a holder of the conversation",
 		Args: conversationAndText,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.WithBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {

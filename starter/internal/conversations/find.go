@@ -22,9 +22,9 @@ func findCommand(c *cli.Env) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "find TEXT", Short: "Find conversations by customer name, address, participant, message text or SID",
-		Long: "Find conversations by customer name, address, participant, message text or SID, the newest first.\n\n" +
-			"Case, diacritics, full-width forms and repeated spaces make no difference, nor do the separators of a telephone number.\n" +
-			"WHO is who has the conversation, the queue where it waits, or who had it last if it is closed.",
+		Long: "Find conversations by customer name, address, participant, message text or SID, the newest first.\n" +
+			"Case, diacritics, full-width forms, repeated spaces and the separators of telephone numbers do not matter.\n" +
+			"WHO is the holder, the queue where the conversation waits, or the last holder of a closed conversation.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if strings.TrimSpace(strings.Join(args, " ")) == "" {
 				return cli.WrongUsage("no text to find: name a customer, an address, a part of a message or a SID")
@@ -57,10 +57,10 @@ func findCommand(c *cli.Env) *cobra.Command {
 			})(cmd, args)
 		},
 	}
-	cmd.Flags().StringVar(&status, "status", "", "only active, wrapping or closed ones")
-	cmd.Flags().StringVar(&filter.Agent, "agent", "", "only those of this agent")
-	cmd.Flags().StringVar(&filter.Queue, "queue", "", "only those in this queue")
-	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
+	cmd.Flags().StringVar(&status, "status", "", "only active, wrapping or closed conversations")
+	cmd.Flags().StringVar(&filter.Agent, "agent", "", "only conversations of this agent")
+	cmd.Flags().StringVar(&filter.Queue, "queue", "", "only conversations in this queue")
+	cmd.Flags().IntVar(&limit, "limit", 50, "maximum number of conversations")
 	return cmd
 }
 

@@ -18,7 +18,7 @@ import (
 
 func showCommand(c *cli.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "show CH…", Short: "Show a conversation: who has it, what is pending, its transfers", Args: oneConversation,
+		Use: "show CH…", Short: "Show the tasks and transfers of a conversation", Args: oneConversation,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.WithClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
 				record, err := b.State(ctx, args[0])
@@ -155,7 +155,7 @@ func listCommand(c *cli.Env) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&query, "query", "", `what to find, as in 'ConversationStatus = "active" AND ConversationAgents = "alice"'`)
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
+	cmd.Flags().StringVar(&query, "query", "", `list filter, as in 'ConversationStatus = "active" AND ConversationAgents = "alice"'`)
+	cmd.Flags().IntVar(&limit, "limit", 100, "maximum number of conversations")
 	return cmd
 }

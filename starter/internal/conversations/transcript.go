@@ -18,7 +18,7 @@ import (
 func transcriptCommand(c *cli.Env) *cobra.Command {
 	var as string
 	cmd := &cobra.Command{
-		Use: "transcript CH…", Short: "Show what was written, and the notes", Args: oneConversation,
+		Use: "transcript CH…", Short: "Show the transcript and the notes of a conversation", Args: oneConversation,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			reader := desk.AsSystem()
 			switch as {
@@ -44,7 +44,7 @@ func transcriptCommand(c *cli.Env) *cobra.Command {
 			return c.WithDesk(cmd.Context(), false, read)
 		},
 	}
-	cmd.Flags().StringVar(&as, "as", "", "read as customer or as this agent (default: everything)")
+	cmd.Flags().StringVar(&as, "as", "", "read as the customer or as this agent (default: read everything)")
 	return cmd
 }
 
@@ -83,7 +83,7 @@ func showTranscript(w io.Writer, messages []desk.Message, notes []conversation.N
 func offersCommand(c *cli.Env) *cobra.Command {
 	var agent string
 	cmd := &cobra.Command{
-		Use: "offers --agent AGENT", Short: "Show what an agent is offered: history and note together", Args: cobra.NoArgs,
+		Use: "offers --agent AGENT", Short: "Show the offers to an agent, with transcript and note", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 			offers, err := d.Offers(ctx, agent)
 			if err != nil {
@@ -114,7 +114,7 @@ func offersCommand(c *cli.Env) *cobra.Command {
 func noteCommand(c *cli.Env) *cobra.Command {
 	var author string
 	cmd := &cobra.Command{
-		Use: "note CH… --author AGENT TEXT", Short: "Store a note at the desk and print its SID, for a transfer to name",
+		Use: "note CH… --author AGENT TEXT", Short: "Store a note at the desk and print its SID, for a later transfer",
 		Args: conversationAndText,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			sid, err := d.StoreNote(ctx, args[0], author, strings.Join(args[1:], " "))

@@ -21,9 +21,9 @@ import (
 
 func migrateDesk(c *cli.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "migrate", Short: "Make the desk's tables, or bring them up to date", Args: cobra.NoArgs,
-		Long: "Makes the tables of the database that BATON_DATABASE names, or brings them up to date, and says from which version to\n" +
-			"which. Every program does it by itself when it starts; this does it before. It takes as long as it has to.",
+		Use: "migrate", Short: "Create or migrate the desk's tables", Args: cobra.NoArgs,
+		Long: "Creates the tables of the database in BATON_DATABASE, or migrates them, and prints the versions before and after.\n" +
+			"Every program does this when it starts; this command does it earlier. It has no time limit.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := c.Config()
 			if err != nil {
@@ -55,10 +55,10 @@ func migrateDesk(c *cli.Env) *cobra.Command {
 func grantDesk(c *cli.Env) *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
-		Use: "grants --role ROLE", Short: "Let a PostgreSQL role run workers and gateways, without the right to change tables", Args: cobra.NoArgs,
-		Long: "Brings the tables up to date and grants the role SELECT, INSERT, UPDATE and DELETE on them, and on those of later versions. Set\n" +
-			"BATON_DATABASE to the tables' owner for this command and for `baton desk migrate`; workers and gateways then run with the role.\n" +
-			"The role has to exist: CREATE ROLE baton_run LOGIN PASSWORD '…'.",
+		Use: "grants --role ROLE", Short: "Grant a PostgreSQL role what workers and gateways need", Args: cobra.NoArgs,
+		Long: "Migrates the tables and grants the role SELECT, INSERT, UPDATE and DELETE on them and on the tables of later versions.\n" +
+			"BATON_DATABASE must name the owner of the tables, here and for `baton desk migrate`; workers and gateways then use the\n" +
+			"role. The role must exist: CREATE ROLE baton_run LOGIN PASSWORD '…'.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			granted, err := grant(cmd.Context(), c, role)
 			if err != nil {
@@ -72,7 +72,7 @@ func grantDesk(c *cli.Env) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&role, "role", "", "the `role`, as baton_run")
+	cmd.Flags().StringVar(&role, "role", "", "PostgreSQL `role`, as baton_run")
 	cli.Required(cmd, "role")
 	return cmd
 }
@@ -98,10 +98,12 @@ func copyDesk(c *cli.Env) *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
 		Use: "copy --to postgres://USER@HOST/DATABASE", Short: "Copy an embedded desk to an empty PostgreSQL database", Args: cobra.NoArgs,
-		Long: "Copies an embedded desk to an empty PostgreSQL database, all of it or nothing, reads back what has arrived, and prints each\n" +
-			"table with how many rows it has and their checksum, which is the same on both.\n\n" +
-			"Stop every worker and gateway first: while one has the desk open, it is refused, for what it wrote from then on would be lost.\n" +
-			"Then start them with BATON_DATABASE set to the new database: conversations go on where they were. The old file stays as it is.",
+		Long: "Copies an embedded desk to an empty PostgreSQL database, completely or not at all, reads the copy back, and prints\n" +
+			"rows and checksum of each table, which are the same on both.\n" +
+			"\n" +
+			"Stop every worker and gateway first. If one of them has the desk open, the command refuses, because its later changes\n" +
+			"would be lost. Then start them with BATON_DATABASE set to the new database, and they continue every conversation. The\n" +
+			"file is not changed.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := c.Config()
 			if err != nil {

@@ -19,7 +19,7 @@ import (
 func Keyring(c *cli.Env) *cobra.Command {
 	var id string
 	cmd := &cobra.Command{
-		Use: "keyring", Short: "Show which encryption keys are configured, by their IDs, or make one", Args: cobra.NoArgs,
+		Use: "keyring", Short: "Show the IDs of the encryption keys, or create a key", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			keys, err := config.LoadKeys(c.Getenv)
 			if err != nil {
@@ -40,7 +40,7 @@ func Keyring(c *cli.Env) *cobra.Command {
 		},
 	}
 	fresh := &cobra.Command{
-		Use: "new", Short: "Print a new key, for BATON_ENCRYPTION_KEYS: keep it where you keep secrets", Args: cobra.NoArgs,
+		Use: "new", Short: "Create a key for BATON_ENCRYPTION_KEYS and print it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			key, err := codec.FreshKey(id)
 			if err != nil {
@@ -50,7 +50,7 @@ func Keyring(c *cli.Env) *cobra.Command {
 			return c.Print(map[string]string{"key": key}, func(w io.Writer) { fmt.Fprintln(w, key) })
 		},
 	}
-	fresh.Flags().StringVar(&id, "id", time.Now().UTC().Format("2006-01-02"), "what the key is called, beside what it has encrypted")
+	fresh.Flags().StringVar(&id, "id", time.Now().UTC().Format("2006-01-02"), "ID of the key, which is stored with encrypted data")
 	cmd.AddCommand(fresh)
 	return cmd
 }
@@ -58,9 +58,9 @@ func Keyring(c *cli.Env) *cobra.Command {
 // sealDesk returns the command `baton desk seal`.
 func sealDesk(c *cli.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "seal", Short: "Encrypt what the desk keeps clear, or encrypted with an older key", Args: cobra.NoArgs,
-		Long: "Encrypts, with the first of the configured keys, what customers and agents wrote and the desk's secrets, where they are\n" +
-			"clear or were encrypted with another key. It may run while everything is at work, and any number of times.",
+		Use: "seal", Short: "Encrypt the texts of the desk that are clear or encrypted with an older key", Args: cobra.NoArgs,
+		Long: "Encrypts messages, notes, names and secrets that are clear, or encrypted with another key, with the first of the\n" +
+			"configured keys. It may run while everything is running, and as often as you like.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("timeout") {
 				c.Timeout = 24 * time.Hour // a desk may be large
@@ -83,7 +83,7 @@ func sealDesk(c *cli.Env) *cobra.Command {
 
 // Desk returns the command `baton desk`, with the commands for the desk's database.
 func Desk(c *cli.Env) *cobra.Command {
-	cmd := &cobra.Command{Use: "desk", Short: "Look after the desk's database"}
+	cmd := &cobra.Command{Use: "desk", Short: "Manage the desk's database"}
 	cmd.AddCommand(migrateDesk(c), grantDesk(c), copyDesk(c), sealDesk(c), reconcileDesk(c), restoredDesk(c))
 	return cmd
 }

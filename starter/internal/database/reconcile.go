@@ -31,10 +31,11 @@ type reconciledConversation struct {
 
 func reconcileDesk(c *cli.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "reconcile", Short: "Compare what the desk shows with the conversations, and repair it", Args: cobra.NoArgs,
-		Long: "Compares every open conversation with its workflow, and every workflow that runs with the desk, and repairs what the desk shows\n" +
-			"otherwise. resynced: the conversation was shown to the desk anew; ended: it had ended, and the desk knows it now; released: its\n" +
-			"workflow was ended from outside, so it is closed at the desk and its agents are free. Workers do the same all the time, slowly.",
+		Use: "reconcile", Short: "Compare the desk with the conversations and repair it", Args: cobra.NoArgs,
+		Long: "Compares every open conversation of the desk with its workflow, and every running workflow with the desk, and repairs\n" +
+			"the desk. resynced: the workflow sent its snapshot again. ended: the conversation had ended, and the desk has its end.\n" +
+			"released: the workflow was ended from outside, and the desk has closed the conversation and freed its agents. Workers\n" +
+			"do the same all the time, at a low rate.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.WithBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
 				done := reconciled{Repaired: []reconciledConversation{}, Failed: []reconciledConversation{}}
@@ -78,9 +79,10 @@ func (r *reconciled) show(w io.Writer) {
 
 func restoredDesk(c *cli.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "restored", Short: "Say that an older copy of the desk's database was put back", Args: cobra.NoArgs,
-		Long: "Gives the events to come SIDs of their own, so that receivers of webhooks do not take them for events of before, and has workers\n" +
-			"compare every open conversation with the desk at once. Run it after each restore of the desk's database, before workers and gateways start.",
+		Use: "restored", Short: "Report that the desk's database was restored from a backup", Args: cobra.NoArgs,
+		Long: "Run this after each restore of the desk's database, before workers and gateways start. New events get SIDs of a new\n" +
+			"epoch, so that receivers of webhooks do not take them for earlier events, and workers compare every open conversation\n" +
+			"with the desk at once.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
 			if err := d.Restored(ctx); err != nil {
 				return err

@@ -20,9 +20,10 @@ import (
 func Setup(c *cli.Env) *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
-		Use: "setup", Short: "Register the search attributes on the namespace and create or migrate the desk", Args: cobra.NoArgs,
-		Long: "Registers the search attributes on the namespace and creates or migrates the desk; doing it again changes nothing. With --grant it\n" +
-			"then does what `baton desk grants` does: BATON_DATABASE names the tables' owner here, and the role for workers and gateways.",
+		Use: "setup", Short: "Register the search attributes and create or migrate the desk", Args: cobra.NoArgs,
+		Long: "Registers the search attributes on the namespace and creates or migrates the desk. A repeated run changes nothing.\n" +
+			"With --grant it also does what `baton desk grants` does: here BATON_DATABASE must name the owner of the tables, while\n" +
+			"workers and gateways use the role.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := c.Connected(cmd.Context(), func(ctx context.Context, temporal client.Client) error {
 				return devserver.RegisterSearchAttributes(ctx, temporal, temporalenv.Namespace(c.Namespace), workflows.SearchAttributes())
@@ -56,6 +57,6 @@ func Setup(c *cli.Env) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&role, "grant", "", "the PostgreSQL `role` that workers and gateways run with, as baton_run")
+	cmd.Flags().StringVar(&role, "grant", "", "PostgreSQL `role` of workers and gateways, as baton_run")
 	return cmd
 }

@@ -53,10 +53,10 @@ func Command(c *cli.Env) *cobra.Command {
 	var i importer
 	var transferTo string
 	cmd := &cobra.Command{
-		Use: "import FILE --queue QUEUE --transfer-to agent:NAME|queue:NAME", Short: "Play recorded dialogues as conversations, transferred on the way",
-		Long: "Plays each dialogue of a JSON file (ABCD's format) as a conversation: whoever is offered it accepts, the turns are\n" +
-			"written in order, it is passed on part of the way, and closed. The transcript that the receiver sees is compared\n" +
-			"with the source, turn by turn. Messaging transfers have to be on, and agents available.",
+		Use: "import FILE --queue QUEUE --transfer-to agent:NAME|queue:NAME", Short: "Play recorded dialogues as conversations with a transfer",
+		Long: "Plays each dialogue of a JSON file in ABCD's format as a conversation. The agent who gets the offer accepts, the turns\n" +
+			"are written in order, the conversation is transferred on the way, and closed. The receiver's transcript is compared\n" +
+			"with the file, turn by turn. Messaging transfers must be on, and agents available.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return cli.WrongUsage("name one file of dialogues")
@@ -90,9 +90,9 @@ func Command(c *cli.Env) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&i.queue, "queue", "", "the queue the conversations start in")
+	cmd.Flags().StringVar(&i.queue, "queue", "", "queue of the new conversations")
 	cmd.Flags().StringVar(&transferTo, "transfer-to", "", "agent:NAME or queue:NAME")
-	cmd.Flags().Float64Var(&i.at, "at", 0.5, "after which part of the turns to pass it on")
+	cmd.Flags().Float64Var(&i.at, "at", 0.5, "part of the turns before the transfer, from 0 to 1")
 	cli.Required(cmd, "queue", "transfer-to")
 	return cmd
 }

@@ -27,9 +27,9 @@ const demoTimeout = 2 * time.Minute
 // Demo returns the command `baton demo`.
 func Demo(c *cli.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "demo", Short: "Tell the story of a transfer by a real run: refused, turned on, passed on, wrapped up",
-		Long: "Runs a real Temporal server, desk and worker on free ports, plays the story of one conversation on them,\n" +
-			"and ends. The conversation stays in the data folder, to be looked at in the Temporal Web UI afterwards.",
+		Use: "demo", Short: "Run a transfer from start to end: refused, turned on, transferred, wrapped up",
+		Long: "Runs a real Temporal server, desk and worker on free ports, plays one conversation on them, and stops them. The\n" +
+			"conversation stays in the data folder: 'baton dev' with this folder shows it in the Temporal Web UI.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), c) },
 	}

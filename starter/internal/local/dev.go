@@ -26,19 +26,18 @@ import (
 func Dev(c *cli.Env) *cobra.Command {
 	var temporal, ui, address string
 	cmd := &cobra.Command{
-		Use: "dev", Short: "Run everything on this machine until Ctrl-C: Temporal server, Web UI, desk, worker, HTTP API",
-		Long: "Runs the pinned Temporal dev server with its Web UI, the desk, a worker and the gateway, with everything kept in the\n" +
-			"data folder: stopped and started again, every conversation goes on. On an empty desk it creates the demo\n" +
-			"people: alice (queue support) and bob (queue billing), both available, and the supervisor carol.\n" +
-			"Webhooks may go to this machine.",
+		Use: "dev", Short: "Run Temporal server, Web UI, desk, worker, pages and HTTP API on this machine until Ctrl-C",
+		Long: "Runs the pinned Temporal dev server with its Web UI, the desk, a worker and the gateway. All data are in the data\n" +
+			"folder, and the next start continues every conversation. An empty desk gets the people of the demo: alice (queue\n" +
+			"support) and bob (queue billing), both available, and the supervisor carol. Webhooks may be sent to this machine.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDev(cmd.Context(), c, temporal, ui, address, cmd.Flags().Changed("http"))
 		},
 	}
-	cmd.Flags().StringVar(&temporal, "temporal", config.DefaultTemporal, "where the Temporal server listens")
-	cmd.Flags().StringVar(&ui, "ui", config.DefaultUI, "where the Temporal Web UI listens")
-	cmd.Flags().StringVar(&address, "http", config.DefaultHTTP, "where the HTTP API listens; another free port where this one is taken and not asked for")
+	cmd.Flags().StringVar(&temporal, "temporal", config.DefaultTemporal, "address of the Temporal server")
+	cmd.Flags().StringVar(&ui, "ui", config.DefaultUI, "address of the Temporal Web UI")
+	cmd.Flags().StringVar(&address, "http", config.DefaultHTTP, "address of the pages and the HTTP API; if the default port is taken, a free one")
 	return cmd
 }
 

@@ -46,9 +46,9 @@ type deployed struct {
 func Deployment(c *cli.Env) *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
-		Use: "deployment", Short: "Show the workers' versions, and say which of them carries the conversations", Args: cobra.NoArgs,
-		Long: "Shows the versions of the worker deployment: which one is the current one, which one is ramping, and which ones no\n" +
-			"conversation is bound to any more. Workers are versioned where BATON_DEPLOYMENT is set.",
+		Use: "deployment", Short: "Show the versions of the workers, or choose which version runs conversations", Args: cobra.NoArgs,
+		Long: "Shows the versions of the worker deployment: which version is current, which is ramping, and which are drained. A\n" +
+			"drained version has no conversations left. Workers are versioned if BATON_DEPLOYMENT is set.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ofDeployment(cmd.Context(), c, name, func(ctx context.Context, d deployment) error {
 				versions, err := d.versions(ctx)
@@ -67,7 +67,7 @@ func Deployment(c *cli.Env) *cobra.Command {
 func setCurrent(c *cli.Env, name *string) *cobra.Command {
 	var unversioned bool
 	cmd := &cobra.Command{
-		Use: "set-current BUILD", Short: "Send all conversations to a version, new ones and those that are not pinned", Args: oneBuild(&unversioned),
+		Use: "set-current BUILD", Short: "Send new conversations, and open ones that are not pinned, to a version", Args: oneBuild(&unversioned),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ofDeployment(cmd.Context(), c, *name, func(ctx context.Context, d deployment) error {
 				options := client.WorkerDeploymentSetCurrentVersionOptions{BuildID: first(args)}
@@ -82,13 +82,13 @@ func setCurrent(c *cli.Env, name *string) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&unversioned, "unversioned", false, "send them to workers that run without BATON_DEPLOYMENT")
+	cmd.Flags().BoolVar(&unversioned, "unversioned", false, "send them to workers without BATON_DEPLOYMENT")
 	return cmd
 }
 
 func rampCommand(c *cli.Env, name *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "ramp BUILD PERCENT", Short: "Send a part of the conversations to a version; 0 ends it", Args: cobra.ExactArgs(2),
+		Use: "ramp BUILD PERCENT", Short: "Send a percentage of the conversations to a version; 0 ends the ramp", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			percent, err := strconv.ParseFloat(args[1], 32)
 			if err != nil || percent < 0 || percent > 100 {
@@ -120,9 +120,9 @@ func rampCommand(c *cli.Env, name *string) *cobra.Command {
 func drainedCommand(c *cli.Env, name *string) *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
-		Use: "drained BUILD", Short: "Tell whether a version's workers may be stopped", Args: cobra.ExactArgs(1),
-		Long: "Exit code 0: no conversation is bound to the version any more, and its workers may be stopped; 1: they still are needed,\n" +
-			"or the server hasn't looked yet, which takes it some minutes.",
+		Use: "drained BUILD", Short: "Check whether the workers of a version can be stopped", Args: cobra.ExactArgs(1),
+		Long: "Exit code 0: no conversation is bound to the version, and its workers can be stopped. 1: its workers are still needed,\n" +
+			"or the server has not checked yet, which takes some minutes.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if wait && !cmd.Flags().Changed("timeout") {
 				c.Timeout = 24 * time.Hour
@@ -136,7 +136,7 @@ func drainedCommand(c *cli.Env, name *string) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until they may be")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until they can be stopped")
 	return cmd
 }
 

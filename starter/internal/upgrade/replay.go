@@ -50,10 +50,10 @@ const everyOpen = `ExecutionStatus = "Running"`
 func Replay(c *cli.Env) *cobra.Command {
 	o := replayOptions{}
 	cmd := &cobra.Command{
-		Use: "replay [FILE…]", Short: "Replay running or recorded conversations against this build, before an upgrade",
-		Long: "Replays histories against the workflow code of this build: those of all open conversations on the server, of those\n" +
-			"that --query finds, or files as `temporal workflow show --output json` writes them. Nothing is changed by it. Exit\n" +
-			"code 0: each was replayed as it ran, this build may carry them on; 1: at least one was not, or none was found.",
+		Use: "replay [FILE…]", Short: "Replay open or recorded conversations with this build, before an upgrade",
+		Long: "Replays histories with the workflow code of this build: all open conversations on the server, those that --query\n" +
+			"finds, or files that `temporal workflow show --output json` has written. It changes nothing. Exit code 0: all replayed\n" +
+			"as they had run, and this build can continue them. 1: at least one did not, or none was found.",
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0 && (o.query != everyOpen || o.limit > 0 || o.sample > 0):
@@ -92,11 +92,11 @@ func Replay(c *cli.Env) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.query, "query", everyOpen, `conversations on the server, as in 'ConversationStatus = "active"'`)
-	flags.IntVar(&o.limit, "limit", 0, "replay at most so many, the latest first")
-	flags.IntVar(&o.sample, "sample", 0, "replay so many of them, chosen by chance")
-	flags.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "how many are replayed at a time")
-	flags.BoolVar(&o.allowNone, "allow-none", false, "exit with 0 where no conversation is found, as at a new installation")
-	flags.StringVar(&o.save, "save", "", "`folder` to keep the histories that fail in, as files for a bug report; they may hold personal data")
+	flags.IntVar(&o.limit, "limit", 0, "maximum number of conversations, latest first")
+	flags.IntVar(&o.sample, "sample", 0, "number of conversations, chosen at random")
+	flags.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "number of parallel replays")
+	flags.BoolVar(&o.allowNone, "allow-none", false, "exit with 0 if no conversation is found, as in a new installation")
+	flags.StringVar(&o.save, "save", "", "`folder` for the histories that fail, for a bug report; they may contain personal data")
 	return cmd
 }
 
