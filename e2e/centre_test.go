@@ -116,7 +116,11 @@ func (c *centre) startWorker(t *testing.T, more ...string) *process {
 // failed for that: it was a query that the conversation had overtaken.
 func (c *centre) failedQuery(t *testing.T, line string) bool {
 	t.Helper()
-	var logged struct{ WorkflowID, RunID, Error string }
+	var logged struct {
+		WorkflowID string `json:"WorkflowID"`
+		RunID      string `json:"RunID"`
+		Error      string `json:"Error"`
+	}
 	if json.Unmarshal([]byte(line), &logged) != nil || !strings.Contains(logged.Error, "TMPRL1100") {
 		return false
 	}

@@ -47,7 +47,8 @@ func (o *overtaker) disarm() (getOn func()) {
 
 // intercept is a [grpc.UnaryClientInterceptor].
 func (o *overtaker) intercept(ctx context.Context, method string, request, reply any, to *grpc.ClientConn,
-	invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	invoke grpc.UnaryInvoker, options ...grpc.CallOption,
+) error {
 	if answer, is := request.(*workflowservice.RespondQueryTaskCompletedRequest); is {
 		select {
 		case o.answered <- answer.GetErrorMessage():
