@@ -47,7 +47,7 @@ func testBacklog(t *testing.T, h *environment) {
 	matchedAt := h.Clock.Now()
 	h.DispatchNow()
 	h.Clock.Advance(time.Minute)
-	require.Equal(t, desk.Pending{2, matchedAt}, backlog().Matches, "who is matched waits for nobody, and nobody knows it yet")
+	require.Equal(t, desk.Pending{2, matchedAt}, backlog().Matches, "a matched task does not wait, and its conversation has not confirmed the match")
 	first.Follow()
 	require.Equal(t, 1, backlog().Matches.Count)
 	first.Accept("alice").End("alice")

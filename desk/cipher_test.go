@@ -140,7 +140,7 @@ func everythingWritten(t *testing.T, h *environment) (*words, *desktest.Conversa
 	require.NoError(t, err)
 	w.all = append(w.all, account.AuthToken, webhook, next)
 	require.NoError(t, h.KeepAnswer(ctx, "token", desk.Answer{Request: "r", Status: 200, ETag: "e", Body: fmt.Sprintf(`{"sid":%q,"text":%q}`, message.SID, w.of("answers.body"))}))
-	require.NoError(t, h.KeepAnswer(ctx, "other", desk.Answer{Request: "r", Status: 200, Body: `"of somebody else"`}))
+	require.NoError(t, h.KeepAnswer(ctx, "other", desk.Answer{Request: "r", Status: 200, Body: `"of another"`}))
 	require.NoError(t, h.Sessions().Commit("session", []byte(w.of("sessions.data")), h.Clock.Now().Add(time.Hour)))
 	th.End(who)
 	th.Do(conversation.WrapupCommand{Agent: who, Disposition: w.of("tasks.disposition"), Note: w.of("tasks.wrapup_note")})
@@ -394,7 +394,7 @@ func TestErase(t *testing.T) {
 			require.Equal(t, conversation.ConversationClosed, erasedDraft.Status)
 			kept, err := h.BeginAnswer(ctx, "other", "r")
 			require.NoError(t, err)
-			require.Equal(t, `"of somebody else"`, kept.Body)
+			require.Equal(t, `"of another"`, kept.Body)
 			require.Equal(t, "crystal@example.com", must(h.Conversation(ctx, other.SID)).Customer.Address)
 
 			audit, err := h.AuditList(ctx, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})

@@ -282,7 +282,7 @@ func testDirectWaits(t *testing.T, h *environment) {
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("bob"), "").WrapUp("alice")
 	require.Equal(t, conversation.TaskPending, th.Task().Status)
 	h.DispatchNow()
-	require.Empty(t, h.Matches(), "nobody else gets it, and bob is away")
+	require.Empty(t, h.Matches(), "no other agent gets it, and bob is away")
 
 	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceAvailable))
 	h.DispatchNow()
@@ -468,7 +468,7 @@ func testTimeoutActivity(t *testing.T, h *environment) {
 	alice := h.AgentNamed("alice")
 	require.Equal(t, desk.PresenceOffline, alice.Presence)
 	require.False(t, alice.Available())
-	require.Equal(t, "bob", first.Task().Agent, "it goes to somebody else")
+	require.Equal(t, "bob", first.Task().Agent, "another agent gets it")
 	h.DispatchNow()
 	require.Equal(t, map[string]string{third.Task().SID: "bob"}, h.Matches(), "and so does what she was matched with")
 

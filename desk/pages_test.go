@@ -246,7 +246,7 @@ func testWaitingLongest(t *testing.T, h *environment) {
 		}
 		return sids
 	}
-	require.Equal(t, waiting, list(desk.Filter{}), "the one first that came first, and none that somebody has")
+	require.Equal(t, waiting, list(desk.Filter{}), "the oldest first, and none that an agent has")
 	require.NotContains(t, list(desk.Filter{}), had.SID)
 	require.Equal(t, []string{waiting[0], waiting[2]}, list(desk.Filter{Queue: "billing"}))
 	require.Equal(t, waiting[1:2], list(desk.Filter{Limit: 1, Offset: 1}))

@@ -181,7 +181,7 @@ func testWebhookBackoff(t *testing.T, h *environment) {
 	require.Zero(t, dead[0].DeliverAt)
 	require.Equal(t, "the receiver answered 503 Service Unavailable", dead[0].Failure)
 	require.Equal(t, 1, h.pending(), "it isn't waited for any more")
-	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(h.take()), "and its stream goes on")
+	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(h.take()), "its stream continues")
 	require.False(t, h.failed(dead[0]), "what is dead fails no more")
 }
 

@@ -21,8 +21,8 @@ import (
 // endGrace is how long a process may take to stop when asked to.
 const endGrace = 30 * time.Second
 
-// faults are what no child may print, whatever happens to it: a data race, a panic, the SDK's report that a replay
-// differs from the history, and a potential deadlock.
+// faults are what no child may print: a data race, a panic, the SDK's report that a replay differs from the history,
+// and a potential deadlock.
 var faults = []string{"WARNING: DATA RACE", "panic:", "TMPRL1100", "Potential deadlock detected"}
 
 // process is a child process: a worker, or `baton dev`. Its output is shown if its test fails.

@@ -111,7 +111,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 		f.offered(t, sid, "alice")
 		f.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
 	}
-	// At rest, most connections of the pools are idle: whatever takes one of them meets the silence.
+	// At rest, most connections of the pools are idle, so that the next statement takes a silent one.
 	requireAgreement(t, f.centre, before...)
 	waitFor(t, patience, "the webhooks of before", func() bool { return r.wasToldAll(f.centre, before...) })
 	probes := map[string]string{"worker": worker.says(t, "worker started", "metrics"), "gateway": f.gateway.url}

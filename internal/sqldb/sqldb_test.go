@@ -139,7 +139,7 @@ func TestAPageIsReadTwice(t *testing.T) {
 	}
 }
 
-// Connections to another machine are encrypted, wherever the address is set.
+// Connections to another machine are encrypted: the address may come from the URL or from the environment.
 func TestPlainConnectionsAreForThisMachine(t *testing.T) {
 	for _, test := range []struct {
 		name, address string

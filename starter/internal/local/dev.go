@@ -102,7 +102,7 @@ func runDev(ctx context.Context, c *cli.Env, temporal, ui, address string, asked
 		fmt.Fprintln(c.Stderr, "stopping")
 		return nil
 	case <-h.server.Done():
-		return fmt.Errorf("the Temporal server has ended: start `baton dev` again, every conversation goes on: %w", h.server.Err())
+		return fmt.Errorf("the Temporal server has ended: start `baton dev` again, every conversation continues: %w", h.server.Err())
 	}
 }
 
@@ -152,6 +152,6 @@ func printDev(ctx context.Context, c *cli.Env, h *here, database string) error {
 		} {
 			fmt.Fprintf(w, "%-16s %s\n", line[0], running[line[1]])
 		}
-		fmt.Fprintln(w, "Everything runs. Ctrl-C stops it; started again, every conversation goes on.")
+		fmt.Fprintln(w, "Everything runs. Ctrl-C stops it; started again, every conversation continues.")
 	})
 }
