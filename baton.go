@@ -252,8 +252,10 @@ func (c *Client) query(ctx context.Context, sid, name string, result any) error 
 		within *= 2
 		for {
 			value, err := c.temporal.QueryWorkflow(ctx, workflows.ID(sid), "", name)
-			if tries++; overtaken(err) && tries < queriesAtMost {
-				continue
+			if overtaken(err) {
+				if tries++; tries < queriesAtMost {
+					continue
+				}
 			}
 			if err != nil {
 				return err //nolint:wrapcheck // the caller wraps it

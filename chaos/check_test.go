@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func calm(t *testing.T) *evidence {
 			notes:       map[string][]conversation.Note{}, tasks: map[string][]desk.Task{},
 			agents: []desk.Agent{{Name: "alice", Presence: desk.PresenceAvailable}, {Name: "bob"}},
 			has:    map[string]int{"alice": 0, "bob": 0}, counted: map[string]int{"alice": 0, "bob": 0},
-			signals: map[string]map[string]int{sid: {"talk-03": 2}}, replayed: 1, looked: 1,
+			signals: map[string]map[string]int{sid: {"talk-03": 2}}, histories: 1, replayed: 1, looked: 1,
 		}
 		now   = time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 		facts = &conversation.Facts{
@@ -144,6 +145,9 @@ func TestTheCheckerCanFail(t *testing.T) {
 			v.entries = append(v.entries, &entry{id: "talk-07", conversation: v.only(), name: conversation.CommandDecline, verdict: handed, command: conversation.DeclineCommand{Agent: "bob"}})
 			v.signals[v.only()]["talk-07"] = 1
 		}, "signals taken, in the histories, decided", 1, 0, 0},
+		"a workflow task that decided otherwise than the history": {func(v *evidence) {
+			v.differing = append(v.differing, errors.New("event 12 is another"))
+		}, "histories that replay as they ran", 0, 0, 1},
 		"a message that isn't stored": {func(v *evidence) {
 			v.transcripts[v.only()] = nil
 		}, "messages in the transcripts", 1, 0, 0},

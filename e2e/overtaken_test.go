@@ -50,8 +50,11 @@ func (o *overtaker) intercept(ctx context.Context, method string, request, reply
 	invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 ) error {
 	if answer, is := request.(*workflowservice.RespondQueryTaskCompletedRequest); is {
+		o.mutex.Lock()
+		answered := o.answered
+		o.mutex.Unlock()
 		select {
-		case o.answered <- answer.GetErrorMessage():
+		case answered <- answer.GetErrorMessage():
 		default: // a later query's
 		}
 	}
@@ -89,7 +92,11 @@ func TestAQueryThatTheConversationOvertakesIsAnswered(t *testing.T) {
 	overtaken := func(query string, by conversation.Command, ask func() error) {
 		t.Helper()
 		waitFor(t, patience, "the conversation is at rest", func() bool { return atRest(t, c, sid) })
-		o.arm(func() { c.do(t, sid, by) })
+		o.arm(func() { // not in the test's goroutine
+			if _, err := c.baton.Send(in(t, patience), sid, by); err != nil {
+				t.Errorf("send %s: %v", by.Name(), err)
+			}
+		})
 		require.NoError(t, ask(), query)
 		require.Contains(t, <-o.answered, "TMPRL1100", "%s: the SDK's fault is gone", query)
 	}

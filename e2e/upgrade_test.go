@@ -172,6 +172,7 @@ const deploymentName = "baton"
 func (c *centre) startVersion(t *testing.T, program, build string, more ...string) *process {
 	t.Helper()
 	p := launch(t, "worker "+build, program, append(c.deployment(), append(more, "BATON_BUILD_ID="+build)...))
+	p.allowed = func(line string) bool { return c.failedQuery(t, line) }
 	c.knows(t, build)
 	return p
 }

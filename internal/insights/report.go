@@ -57,7 +57,7 @@ func (f Filter) check() error {
 //
 // Everything counts in the period in which it began, with its state as of now: a conversation by its start, a
 // transfer by when it was initiated, a task by its creation. [FigureDefinitions] defines each figure, and
-// [Desk.InsightConversations] returns the conversations that count in it.
+// [Conversations] returns the conversations that count in it.
 type Report struct {
 	From time.Time `json:"from"`
 	// To is the first moment after the period.
