@@ -200,7 +200,7 @@ var faults = []struct {
 func TestWalkCatchesFaults(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("it walks once for each fault: make test runs it, make check does not")
+		t.Skip("-short: one walk for each of a hundred faults takes minutes; make test runs them")
 	}
 	goCommand, err := exec.LookPath("go")
 	require.NoError(t, err, "the faults are built with the go command: put it into PATH")

@@ -35,7 +35,7 @@ func testBacklog(t *testing.T, h *environment) {
 		{Queue: "support", Channel: conversation.ChannelWeb, Waiting: 2, Oldest: waitsSince},
 	}, before.Lines)
 	require.Equal(t, map[conversation.ConversationStatus]int{conversation.ConversationActive: 3}, before.Conversations)
-	require.Positive(t, before.Unqueued, "nobody has looked at these events for webhooks")
+	require.Positive(t, before.Unqueued, "these events have not been checked for webhooks")
 	h.queueWebhooks()
 	queued := backlog()
 	require.Zero(t, queued.Unqueued)

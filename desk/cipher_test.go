@@ -370,9 +370,9 @@ func TestErase(t *testing.T) {
 				require.NoError(t, err)
 				require.Empty(t, of, address)
 			}
-			nobody, err := h.ConversationsOf(ctx, "zqconversationscustomer_addressq")
+			none, err := h.ConversationsOf(ctx, "zqconversationscustomer_addressq")
 			require.NoError(t, err)
-			require.Empty(t, nobody)
+			require.Empty(t, none)
 
 			before := written(t, h, th.SID)
 			planned, err := h.Erase(ctx, []string{th.SID, draft}, true)

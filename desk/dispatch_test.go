@@ -219,7 +219,7 @@ func testClaimRefusals(t *testing.T, h *environment) {
 		th.Follow()
 	}
 	th := h.Start("support").Follow()
-	refused(conversation.CodeUnknownAgent, th.SID, "nobody", "no agent named")
+	refused(conversation.CodeUnknownAgent, th.SID, "missing", "no agent named")
 	refused(conversation.CodeUnknownConversation, desktest.NewSID(), "alice", "no record")
 	refused(conversation.CodeNoSuchTask, "WT"+strings.Repeat("0", 32), "alice", "no record")
 	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceBreak))

@@ -61,7 +61,7 @@ func testWorkload(t *testing.T, h *environment) {
 	require.Empty(t, passedOn(), "bob has it")
 	require.Len(t, h.work("bob"), 1)
 
-	_, err := h.Workload(t.Context(), "nobody")
+	_, err := h.Workload(t.Context(), "missing")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }
 

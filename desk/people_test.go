@@ -156,7 +156,7 @@ func testKeys(t *testing.T, h *environment) {
 		{desk.Key{Name: "x", Role: "root"}, conversation.CodeInvalidPayload, "no role"},
 		{desk.Key{Name: "x", Role: desk.KeyAgent}, conversation.CodeInvalidPayload, "bound to one agent"},
 		{desk.Key{Name: "x", Role: desk.KeyService, Agent: "alice"}, conversation.CodeInvalidPayload, "only a key of the role agent"},
-		{desk.Key{Name: "x", Role: desk.KeyAgent, Agent: "nobody"}, conversation.CodeUnknownAgent, "no agent named"},
+		{desk.Key{Name: "x", Role: desk.KeyAgent, Agent: "missing"}, conversation.CodeUnknownAgent, "no agent named"},
 		{desk.Key{Name: " ", Role: desk.KeyService}, conversation.CodeInvalidPayload, "key's name"},
 		{desk.Key{Name: "x", Role: desk.KeyService, RateLimit: -1}, conversation.CodeInvalidPayload, "requests a second"},
 	} {

@@ -62,7 +62,7 @@ func testPostgresRefuses(t *testing.T, server *desktest.Databases) {
 	for _, test := range []struct{ name, database, sentence string }{
 		{"another password", at(desktest.EmptyDesk, func(u *url.URL) { u.User = url.UserPassword("baton", secret) }), "refuses this user and password"},
 		{"no such database", at("missing", same), "doesn't exist: create it first"},
-		{"nobody there", at(desktest.EmptyDesk, func(u *url.URL) { u.Host = "127.0.0.1:1" }), "can't be reached: is the server running there"},
+		{"no server there", at(desktest.EmptyDesk, func(u *url.URL) { u.Host = "127.0.0.1:1" }), "can't be reached: is the server running there"},
 		{"TLS that isn't there", at(desktest.EmptyDesk, func(u *url.URL) { u.RawQuery = "sslmode=require" }), "does sslmode fit it?"},
 		{"no database", "postgres://baton:" + secret + "@127.0.0.1", "names no database"},
 		{"no URL", "postgres://baton:" + secret + "@127.0.0.1:port/desk", "is no PostgreSQL URL"},

@@ -178,10 +178,10 @@ func testQueues(t *testing.T, h *environment) {
 	for _, name := range []string{"", "Support", "support"} {
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.AddQueue(h.T.Context(), name)))
 	}
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.AddMember(h.T.Context(), "support", "nobody")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.AddMember(h.T.Context(), "support", "missing")))
 	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(h.AddMember(h.T.Context(), "nothing", "alice")))
 	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(h.SetMembers(h.T.Context(), "nothing")))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.RemoveMember(h.T.Context(), "support", "nobody")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.RemoveMember(h.T.Context(), "support", "missing")))
 
 	since := h.Clock.Now()
 	waiting := h.Start("billing").Follow()

@@ -123,7 +123,7 @@ func runSQL(t *testing.T, path, statement string) {
 func TestTheFilesAreForTheirUserAlone(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("files have no modes there")
+		t.Skip("Windows has no file modes: access is controlled by the folder's ACL")
 	}
 	path := filepath.Join(t.TempDir(), "desk.db")
 	require.NoError(t, os.WriteFile(path, nil, 0o644)) //nolint:gosec // the case

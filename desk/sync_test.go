@@ -376,7 +376,7 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 			}),
 			"close": try(func(*desktest.Conversation) conversation.Command { return conversation.CloseCommand{} }),
 			"cancel": try(func(th *desktest.Conversation) conversation.Command {
-				from := "nobody"
+				from := "missing"
 				if transfer := th.State.ActiveTransfer(); transfer != nil {
 					from = transfer.From
 				}

@@ -116,7 +116,7 @@ func testWhoMayRead(t *testing.T, h *environment) {
 	}
 	may(desk.AsAgent("alice")) // offered
 	mayNot(desk.AsAgent("bob"), conversation.CodeNotYourTask)
-	mayNot(desk.AsAgent("nobody"), conversation.CodeUnknownAgent)
+	mayNot(desk.AsAgent("missing"), conversation.CodeUnknownAgent)
 	mayNot(desk.Reader{}, conversation.CodeNotYourTask)
 	may(desk.AsAgent("carol"))
 	may(desk.AsSystem())
@@ -160,7 +160,7 @@ func testStoredNote(t *testing.T, h *environment) {
 		_, err := h.StoreNote(h.T.Context(), th.SID, "alice", text)
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	_, err = h.StoreNote(h.T.Context(), th.SID, "", "by nobody")
+	_, err = h.StoreNote(h.T.Context(), th.SID, "", "without an author")
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	_, err = h.StoreNote(h.T.Context(), th.SID, "zoe", "by an agent that does not exist")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
@@ -217,6 +217,6 @@ func testOfferComesWithEverything(t *testing.T, h *environment) {
 	require.Len(t, offers, conversations)
 	close(done)
 	<-looked
-	_, err = h.Offers(h.T.Context(), "nobody")
+	_, err = h.Offers(h.T.Context(), "missing")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }

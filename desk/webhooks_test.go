@@ -91,7 +91,7 @@ func testWebhooksInOrder(t *testing.T, h *environment) {
 	} {
 		taken := h.take()
 		require.ElementsMatch(t, expected, told(taken))
-		require.Empty(t, h.take(), "what is under way is taken by nobody else, and the next of its stream waits for it")
+		require.Empty(t, h.take(), "a webhook in delivery is not taken again, and the next of its stream waits for it")
 		for _, w := range taken {
 			require.Equal(t, 1, w.Attempts)
 			require.Equal(t, h.Clock.Now(), w.FirstAt)

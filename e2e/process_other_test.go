@@ -6,7 +6,7 @@ import "testing"
 
 func (p *process) freeze(t *testing.T) {
 	t.Helper()
-	t.Skip("stopping and continuing a process needs Unix signals")
+	t.Skip("Windows cannot freeze a process: there is no SIGSTOP")
 }
 
 func (p *process) thaw(*testing.T) {}

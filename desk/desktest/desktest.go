@@ -161,7 +161,7 @@ func (h *Environment) Matches() map[string]string {
 	return matches
 }
 
-// Prepared returns the queries that the desk has prepared, of transactions that read and of those that write.
+// Prepared returns the desk's prepared queries: first those of reading transactions, then those of writing ones.
 func (h *Environment) Prepared() [2][]string {
 	reading, writing := h.DB().Prepared()
 	return [2][]string{reading, writing}

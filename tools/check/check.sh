@@ -7,7 +7,8 @@ cd "$(dirname "$0")/../.."
 go test -short ./conversation/... ./activities/... ./workflows/... ./desk/... ./internal/sqldb/... ./internal/insights/... \
 	./internal/codec/... ./internal/httpapi/... ./internal/web/...
 
-base=$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD)
+# Without a remote, and on the main branch itself, only what is not committed differs.
+base=$(git merge-base HEAD origin/main 2>/dev/null || git merge-base HEAD main 2>/dev/null || git rev-parse HEAD)
 # tools/ and its modules have no rules for linters.
 changed=$({
 	git diff --name-only --diff-filter=d "$base" -- '*.go'

@@ -24,7 +24,7 @@ func MayBeMissing(err error) bool {
 func Start(t testing.TB, options postgres.Options) *postgres.Server {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("it needs PostgreSQL: make test runs it, make check does not")
+		t.Skip("-short: no PostgreSQL server is started; make test runs these tests")
 	}
 	server, err := postgres.Start(t.Context(), options)
 	if MayBeMissing(err) {
