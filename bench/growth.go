@@ -232,17 +232,17 @@ func measureAgentsOf(ctx context.Context, path string, agents, times int) (step 
 		return step, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if err := d.AddQueue(ctx, queueSupport); err != nil {
+	if err := desk.AddQueue(ctx, d, queueSupport); err != nil {
 		return step, err
 	}
 	names := make([]string, agents)
 	for i := range names {
 		names[i] = fmt.Sprintf("agent-%05d", i)
-		if err := d.AddAgent(ctx, desk.NewAgent{Name: names[i], Capacity: 3, Presence: desk.PresenceAvailable}); err != nil {
+		if err := desk.AddAgent(ctx, d, desk.NewAgent{Name: names[i], Capacity: 3, Presence: desk.PresenceAvailable}); err != nil {
 			return step, err
 		}
 	}
-	if err := d.SetMembers(ctx, queueSupport, names...); err != nil {
+	if err := desk.SetMembers(ctx, d, queueSupport, names...); err != nil {
 		return step, err
 	}
 	l := &waitingLine{desk: d}

@@ -40,10 +40,10 @@ type api struct {
 func openAPI(ctx context.Context, s *environment) (*api, error) {
 	a := &api{client: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * clients}}}
 	var err error
-	if a.key, a.secret, err = s.desk.AddKey(ctx, desk.Key{Name: "bench", Role: desk.KeyService, RateLimit: 1_000_000}); err != nil {
+	if a.key, a.secret, err = desk.AddKey(ctx, s.desk, desk.Key{Name: "bench", Role: desk.KeyService, RateLimit: 1_000_000}); err != nil {
 		return nil, err
 	}
-	if a.account, err = s.desk.Account(ctx); err != nil {
+	if a.account, err = desk.ReadAccount(ctx, s.desk); err != nil {
 		return nil, err
 	}
 	a.gateway, err = serve.StartGateway(ctx, s.temporal, s.desk, serve.GatewayOptions{Address: "127.0.0.1:0", Logger: s.log})

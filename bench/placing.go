@@ -90,21 +90,21 @@ func openLine(ctx context.Context, database string, waiting int) (*waitingLine, 
 }
 
 func (l *waitingLine) fill(ctx context.Context) error {
-	if err := l.desk.AddQueue(ctx, queueSupport); err != nil {
+	if err := desk.AddQueue(ctx, l.desk, queueSupport); err != nil {
 		return err
 	}
 	members := []string{freed}
-	if err := l.desk.AddAgent(ctx, desk.NewAgent{Name: freed, Capacity: 1, Presence: desk.PresenceBreak}); err != nil {
+	if err := desk.AddAgent(ctx, l.desk, desk.NewAgent{Name: freed, Capacity: 1, Presence: desk.PresenceBreak}); err != nil {
 		return err
 	}
 	for i := range everybodyElse {
 		name := fmt.Sprintf("agent-%02d", i)
 		members = append(members, name)
-		if err := l.desk.AddAgent(ctx, desk.NewAgent{Name: name, Capacity: 1, Presence: desk.PresenceAvailable}); err != nil {
+		if err := desk.AddAgent(ctx, l.desk, desk.NewAgent{Name: name, Capacity: 1, Presence: desk.PresenceAvailable}); err != nil {
 			return err
 		}
 	}
-	if err := l.desk.SetMembers(ctx, queueSupport, members...); err != nil {
+	if err := desk.SetMembers(ctx, l.desk, queueSupport, members...); err != nil {
 		return err
 	}
 	for range everybodyElse + l.waiting {
@@ -121,14 +121,14 @@ func (l *waitingLine) placeOne(ctx context.Context) error {
 	if err := l.join(ctx); err != nil {
 		return err
 	}
-	if err := l.desk.Dispatch(ctx); err != nil {
+	if err := desk.Dispatch(ctx, l.desk); err != nil {
 		return err
 	}
 	joined := time.Now()
-	if err := l.desk.SetPresence(ctx, freed, desk.PresenceAvailable); err != nil {
+	if err := desk.SetPresence(ctx, l.desk, freed, desk.PresenceAvailable); err != nil {
 		return err
 	}
-	if err := l.desk.Dispatch(ctx); err != nil {
+	if err := desk.Dispatch(ctx, l.desk); err != nil {
 		return err
 	}
 	taken := time.Now()
@@ -136,7 +136,7 @@ func (l *waitingLine) placeOne(ctx context.Context) error {
 	l.takes.add(taken.Sub(joined))
 	l.places.add(taken.Sub(began))
 
-	agent, err := l.desk.Agent(ctx, freed)
+	agent, err := desk.FindAgent(ctx, l.desk, freed)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (l *waitingLine) placeOne(ctx context.Context) error {
 		}
 	}
 	// An agent who leaves releases the match: the line is as before, and one task longer.
-	return l.desk.SetPresence(ctx, freed, desk.PresenceBreak)
+	return desk.SetPresence(ctx, l.desk, freed, desk.PresenceBreak)
 }
 
 // join starts a conversation: its first snapshot reaches the desk, and its task is matched or waits.
@@ -156,7 +156,7 @@ func (l *waitingLine) join(ctx context.Context) error {
 		return err
 	}
 	l.started++
-	_, err = l.desk.Sync(ctx, snapshot)
+	_, err = desk.Sync(ctx, l.desk, snapshot)
 	return err
 }
 

@@ -105,21 +105,21 @@ func openWithoutWorkers(ctx context.Context, folder, database string, progress i
 
 // staff enables transfers and adds the agents, all available and on both queues.
 func staff(ctx context.Context, d *desk.Desk) ([]string, error) {
-	if _, err := d.SetSettings(ctx, "bench", func(settings *conversation.Settings) { settings.MessagingTransfers = true }); err != nil {
+	if _, err := desk.SetSettings(ctx, d, "bench", func(settings *conversation.Settings) { settings.MessagingTransfers = true }); err != nil {
 		return nil, err
 	}
 	agents := make([]string, agentCount)
 	for i := range agents {
 		agents[i] = fmt.Sprintf("agent-%02d", i)
-		if err := d.AddAgent(ctx, desk.NewAgent{Name: agents[i], Presence: desk.PresenceAvailable}); err != nil {
+		if err := desk.AddAgent(ctx, d, desk.NewAgent{Name: agents[i], Presence: desk.PresenceAvailable}); err != nil {
 			return nil, err
 		}
 	}
 	for _, queue := range []string{queueSupport, queueBilling} {
-		if err := d.AddQueue(ctx, queue); err != nil {
+		if err := desk.AddQueue(ctx, d, queue); err != nil {
 			return nil, err
 		}
-		if err := d.SetMembers(ctx, queue, agents...); err != nil {
+		if err := desk.SetMembers(ctx, d, queue, agents...); err != nil {
 			return nil, err
 		}
 	}

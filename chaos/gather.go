@@ -115,11 +115,11 @@ func (v *evidence) readFeed(ctx context.Context, s *environment, _ *driver) (err
 		return err
 	}
 	maps.DeleteFunc(v.feed, func(sid string, _ []desk.LoggedEvent) bool { return v.trials[sid] })
-	if v.position, err = s.desk.LastPosition(ctx); err != nil {
+	if v.position, err = desk.LastPosition(ctx, s.desk); err != nil {
 		return err
 	}
 	for after := int64(0); ; {
-		page, err := s.desk.AllEvents(ctx, after, desk.MaxPage)
+		page, err := desk.EventsAfter(ctx, s.desk, after, desk.MaxPage)
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (v *evidence) readFeed(ctx context.Context, s *environment, _ *driver) (err
 // readDesk reads what the desk shows, and records where it differs from the conversations.
 func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err error) {
 	for after := (*desk.Cursor)(nil); ; {
-		page, err := s.desk.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage, After: after})
+		page, err := desk.ConversationListPage(ctx, s.desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage, After: after})
 		if err != nil {
 			return err
 		}
@@ -151,15 +151,15 @@ func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err
 	var mutex sync.Mutex
 	err = eachOf(v.sids(), readAtOnce, func(sid string) error {
 		differ := agree.Conversation(ctx, s.desk, v.records[sid], v.feed[sid])
-		transcript, err := s.desk.Transcript(ctx, sid, desk.AsSystem())
+		transcript, err := desk.ReadTranscript(ctx, s.desk, sid, desk.AsSystem())
 		if err != nil {
 			return err
 		}
-		notes, err := s.desk.Notes(ctx, sid, desk.AsSystem())
+		notes, err := desk.ListNotes(ctx, s.desk, sid, desk.AsSystem())
 		if err != nil {
 			return err
 		}
-		tasks, err := s.desk.Tasks(ctx, sid)
+		tasks, err := desk.ListTasks(ctx, s.desk, sid)
 		mutex.Lock()
 		defer mutex.Unlock()
 		if differ != nil {
@@ -171,7 +171,7 @@ func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err
 	if err != nil {
 		return err
 	}
-	if v.agents, err = s.desk.Agents(ctx); err != nil {
+	if v.agents, err = desk.ListAgents(ctx, s.desk); err != nil {
 		return err
 	}
 	if v.has, v.counted, err = agree.Loads(ctx, s.desk); err != nil {
@@ -187,10 +187,10 @@ func (v *evidence) readDesk(ctx context.Context, s *environment, d *driver) (err
 			add(&v.figures.Sent, group.Sent)
 		}
 	}
-	if v.pendingWebhooks, _, err = s.desk.PendingWebhooks(ctx); err != nil {
+	if v.pendingWebhooks, _, err = desk.PendingWebhooks(ctx, s.desk); err != nil {
 		return err
 	}
-	dead, err := s.desk.DeadWebhooks(ctx, desk.Page{})
+	dead, err := desk.DeadWebhooks(ctx, s.desk, desk.Page{})
 	v.deadWebhooks = len(dead.Entries)
 	return err
 }

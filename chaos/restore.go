@@ -155,7 +155,7 @@ func (s *environment) keepDesk(ctx context.Context) error {
 
 // restoreDesk puts the copy in place as docs/operations.md describes.
 func (s *environment) restoreDesk(ctx context.Context) error {
-	announce := func() error { return s.desk.Restored(ctx) }
+	announce := func() error { return desk.Restored(ctx, s.desk) }
 	if s.postgres == nil {
 		return s.withoutDesk(ctx, func(file string) error { return copyDatabase(file+kept, file) }, announce)
 	}

@@ -164,16 +164,16 @@ const keyCount = 32
 // staff sets up the desk: queues, agents, settings, the account and the webhook address.
 func (s *environment) staff(ctx context.Context, p plan) (err error) {
 	for _, queue := range p.queues {
-		if err := s.desk.AddQueue(ctx, queue); err != nil {
+		if err := desk.AddQueue(ctx, s.desk, queue); err != nil {
 			return err
 		}
 	}
 	for _, a := range p.agents {
-		if err := s.desk.AddAgent(ctx, desk.NewAgent{Name: a.name, Capacity: a.capacity, Presence: desk.PresenceAvailable}); err != nil {
+		if err := desk.AddAgent(ctx, s.desk, desk.NewAgent{Name: a.name, Capacity: a.capacity, Presence: desk.PresenceAvailable}); err != nil {
 			return err
 		}
 		for _, queue := range a.queues {
-			if err := s.desk.AddMember(ctx, queue, a.name); err != nil {
+			if err := desk.AddMember(ctx, s.desk, queue, a.name); err != nil {
 				return err
 			}
 		}
@@ -181,23 +181,23 @@ func (s *environment) staff(ctx context.Context, p plan) (err error) {
 	if err := s.staffTrials(ctx); err != nil {
 		return err
 	}
-	if _, err := s.desk.SetSettings(ctx, "chaos", func(settings *conversation.Settings) { *settings = p.settings }); err != nil {
+	if _, err := desk.SetSettings(ctx, s.desk, "chaos", func(settings *conversation.Settings) { *settings = p.settings }); err != nil {
 		return err
 	}
-	s.account, err = s.desk.SetWorkspace(ctx, func(w *desk.Workspace) { w.EventCallbackURL = s.receiver.url() })
+	s.account, err = desk.SetWorkspace(ctx, s.desk, func(w *desk.Workspace) { w.EventCallbackURL = s.receiver.url() })
 	return err
 }
 
 // staffTrials adds the queue of the trials, and the agents who work only on it.
 func (s *environment) staffTrials(ctx context.Context) error {
-	if err := s.desk.AddQueue(ctx, trialQueue); err != nil {
+	if err := desk.AddQueue(ctx, s.desk, trialQueue); err != nil {
 		return err
 	}
 	for _, name := range trialAgents() {
-		if err := s.desk.AddAgent(ctx, desk.NewAgent{Name: name, Capacity: trialCapacity, Presence: desk.PresenceAvailable}); err != nil {
+		if err := desk.AddAgent(ctx, s.desk, desk.NewAgent{Name: name, Capacity: trialCapacity, Presence: desk.PresenceAvailable}); err != nil {
 			return err
 		}
-		if err := s.desk.AddMember(ctx, trialQueue, name); err != nil {
+		if err := desk.AddMember(ctx, s.desk, trialQueue, name); err != nil {
 			return err
 		}
 	}
@@ -209,7 +209,7 @@ func (s *environment) addKeys(ctx context.Context) ([]key, error) {
 	var keys []key
 	for i := range keyCount {
 		name := fmt.Sprintf("key-%02d", i)
-		added, secret, err := s.desk.AddKey(ctx, desk.Key{Name: name, Role: desk.KeyService, RateLimit: 100_000})
+		added, secret, err := desk.AddKey(ctx, s.desk, desk.Key{Name: name, Role: desk.KeyService, RateLimit: 100_000})
 		if err != nil {
 			return nil, err
 		}

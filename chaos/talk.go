@@ -292,7 +292,7 @@ func (t *talk) free(ctx context.Context, r *conversation.Record) (string, error)
 	if task == nil || task.Direct {
 		return "", nil
 	}
-	agents, err := t.desk.Agents(ctx)
+	agents, err := desk.ListAgents(ctx, t.desk)
 	if err != nil {
 		return "", err
 	}

@@ -344,7 +344,7 @@ func (c *trialTalk) takeOver(ctx context.Context) error {
 // comeBack makes the trials' agents available: an expired offer sets its agent offline.
 func (c *trialTalk) comeBack(ctx context.Context) error {
 	for _, agent := range trialAgents() {
-		err := untilAnswered(ctx, func(ctx context.Context) error { return c.desk.SetPresence(ctx, agent, desk.PresenceAvailable) })
+		err := untilAnswered(ctx, func(ctx context.Context) error { return desk.SetPresence(ctx, c.desk, agent, desk.PresenceAvailable) })
 		if err != nil {
 			return err
 		}
@@ -445,7 +445,7 @@ func (c *trialTalk) answersFromLost(ctx context.Context) (lost bool, err error) 
 // shown reads what the desk shows. It retries while the database is unavailable.
 func (c *trialTalk) shown(ctx context.Context) (shown desk.Shown, err error) {
 	err = untilAnswered(ctx, func(ctx context.Context) error {
-		shown, err = c.desk.Shown(ctx, c.sid)
+		shown, err = desk.ReadShown(ctx, c.desk, c.sid)
 		return err
 	})
 	return shown, err

@@ -149,11 +149,11 @@ func settle(ctx context.Context, s *environment, d *driver, talks []*talk) error
 // untold waits until every webhook was delivered.
 func untold(ctx context.Context, s *environment) error {
 	for {
-		position, err := s.desk.LastPosition(ctx)
+		position, err := desk.LastPosition(ctx, s.desk)
 		if err != nil {
 			return err
 		}
-		pending, _, err := s.desk.PendingWebhooks(ctx)
+		pending, _, err := desk.PendingWebhooks(ctx, s.desk)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ type Account struct {
 	SID string
 	// AuthToken is the account's password. It also signs the webhooks until they have a secret of their own.
 	AuthToken string
-	// Webhook signs the webhooks instead of the auth token. It is zero until [Desk.RenewWebhookSecret].
+	// Webhook signs the webhooks instead of the auth token. It is zero until [RenewWebhookSecret].
 	Webhook   WebhookSecret
 	Workspace Workspace
 	CreatedAt time.Time
@@ -51,7 +51,7 @@ func (a Account) Signing(now time.Time) (current, next string) {
 }
 
 // Signing returns the secrets that sign a webhook now, see [Account.Signing].
-func (d *Desk) Signing(a Account) (current, next string) { return a.Signing(d.now()) }
+func Signing(d *Desk, a Account) (current, next string) { return a.Signing(d.now()) }
 
 // at returns the secret at that time: after a renewal the next secret is the current one.
 func (w WebhookSecret) at(now time.Time) WebhookSecret {
@@ -70,48 +70,48 @@ type Workspace struct {
 	EventsFilter []string
 }
 
-// Account returns the account. The first call creates it, with its own auth token.
-func (d *Desk) Account(ctx context.Context) (Account, error) {
+// ReadAccount returns the account. The first call creates it, with its own auth token.
+func ReadAccount(ctx context.Context, d *Desk) (Account, error) {
 	var account Account
 	var found bool
-	err := d.QueryOne(ctx, "read the account", func(t *Tx) (err error) {
-		account, found, err = t.account(ctx)
+	err := d.QueryOne(ctx, "read the account", func(tx *Tx) (err error) {
+		account, found, err = readAccount(ctx, tx)
 		return err
 	})
 	if err != nil || found {
 		return account, err
 	}
-	err = d.ExclusiveTx(ctx, "make the account", func(t *Tx) error {
+	err = d.ExclusiveTx(ctx, "make the account", func(tx *Tx) error {
 		now := sqldb.Micros(d.now())
-		_, err := t.Exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
+		_, err := tx.Exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
 			VALUES (1, $1, $2, $3, '', '', $4, $4) ON CONFLICT (id) DO NOTHING`,
-			conversation.SIDOf(PrefixAccount, uuid.New()), t.Sealed(accountToken, accountRow, newToken()), DefaultWorkspaceName, now)
+			conversation.SIDOf(PrefixAccount, uuid.New()), tx.Sealed(accountToken, accountRow, newToken()), DefaultWorkspaceName, now)
 		if err != nil {
 			return err
 		}
-		account, _, err = t.account(ctx)
+		account, _, err = readAccount(ctx, tx)
 		return err
 	})
 	return account, err
 }
 
 // RenewAuthToken gives the account a new auth token. The old one is no longer valid.
-func (d *Desk) RenewAuthToken(ctx context.Context) (Account, error) {
-	if _, err := d.Account(ctx); err != nil {
+func RenewAuthToken(ctx context.Context, d *Desk) (Account, error) {
+	if _, err := ReadAccount(ctx, d); err != nil {
 		return Account{}, err
 	}
 	var account Account
-	err := d.ExclusiveTx(ctx, "renew the auth token", func(t *Tx) error {
+	err := d.ExclusiveTx(ctx, "renew the auth token", func(tx *Tx) error {
 		now := sqldb.Micros(d.now())
-		if _, err := t.Exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, t.Sealed(accountToken, accountRow, newToken()), now); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, tx.Sealed(accountToken, accountRow, newToken()), now); err != nil {
 			return err
 		}
-		t.secure(ctx, seclog.Entry{Event: seclog.AuthTokenRenewed})
-		if err := t.audit(ctx, now, changed{what: "account.auth_token", after: "renewed"}); err != nil {
+		tx.secure(ctx, seclog.Entry{Event: seclog.AuthTokenRenewed})
+		if err := tx.audit(ctx, now, changed{what: "account.auth_token", after: "renewed"}); err != nil {
 			return err
 		}
 		var err error
-		account, _, err = t.account(ctx)
+		account, _, err = readAccount(ctx, tx)
 		return err
 	})
 	return account, err
@@ -123,18 +123,18 @@ const maxWebhookOverlap = 30 * 24 * time.Hour
 // RenewWebhookSecret creates a new secret to sign webhooks with, and returns the account and that secret. During
 // the overlap webhooks are signed with both secrets, then only with the new one. Refused with invalid_payload: an
 // overlap that is negative or longer than 30 days, or a nonzero one while another renewal is in progress.
-func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_ Account, secret string, err error) {
+func RenewWebhookSecret(ctx context.Context, d *Desk, overlap time.Duration) (_ Account, secret string, err error) {
 	if overlap < 0 || overlap > maxWebhookOverlap {
 		return Account{}, "", invalid("overlap", "an overlap of %s is not possible: choose 0 to 720h", overlap)
 	}
-	if _, err := d.Account(ctx); err != nil {
+	if _, err := ReadAccount(ctx, d); err != nil {
 		return Account{}, "", err
 	}
 	secret = newToken()
 	var account Account
-	err = d.ExclusiveTx(ctx, "renew the webhooks' secret", func(t *Tx) error {
+	err = d.ExclusiveTx(ctx, "renew the webhooks' secret", func(tx *Tx) error {
 		var err error
-		if account, _, err = t.account(ctx); err != nil {
+		if account, _, err = readAccount(ctx, tx); err != nil {
 			return err
 		}
 		now := d.now()
@@ -146,15 +146,15 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 		if overlap == 0 {
 			w = WebhookSecret{Current: secret}
 		}
-		if _, err := t.Exec(ctx, `UPDATE account SET webhook_secret = $1, webhook_secret_next = $2, webhook_secret_next_at = $3, updated_at = $4 WHERE id = 1`,
-			t.Sealed(accountWebhook, accountRow, w.Current), t.Sealed(accountWebhookNext, accountRow, w.Next), sqldb.Micros(w.NextAt), sqldb.Micros(now)); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE account SET webhook_secret = $1, webhook_secret_next = $2, webhook_secret_next_at = $3, updated_at = $4 WHERE id = 1`,
+			tx.Sealed(accountWebhook, accountRow, w.Current), tx.Sealed(accountWebhookNext, accountRow, w.Next), sqldb.Micros(w.NextAt), sqldb.Micros(now)); err != nil {
 			return err
 		}
-		t.secure(ctx, seclog.Entry{Event: seclog.WebhookSecretRenewed})
-		if err := t.audit(ctx, sqldb.Micros(now), changed{what: "account.webhook_secret", after: "renewed, overlap " + overlap.String()}); err != nil {
+		tx.secure(ctx, seclog.Entry{Event: seclog.WebhookSecretRenewed})
+		if err := tx.audit(ctx, sqldb.Micros(now), changed{what: "account.webhook_secret", after: "renewed, overlap " + overlap.String()}); err != nil {
 			return err
 		}
-		account, _, err = t.account(ctx)
+		account, _, err = readAccount(ctx, tx)
 		return err
 	})
 	return account, secret, err
@@ -162,23 +162,23 @@ func (d *Desk) RenewWebhookSecret(ctx context.Context, overlap time.Duration) (_
 
 // NoteSecretShown records in the audit list and the security log that a secret was displayed. The secret has a
 // name, such as "auth_token".
-func (d *Desk) NoteSecretShown(ctx context.Context, name string) error {
-	return d.ExclusiveTx(ctx, "record that a secret was shown", func(t *Tx) error {
-		t.secure(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: name})
-		return t.audit(ctx, sqldb.Micros(d.now()), changed{what: "account." + name, after: "shown"})
+func NoteSecretShown(ctx context.Context, d *Desk, name string) error {
+	return d.ExclusiveTx(ctx, "record that a secret was shown", func(tx *Tx) error {
+		tx.secure(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: name})
+		return tx.audit(ctx, sqldb.Micros(d.now()), changed{what: "account." + name, after: "shown"})
 	})
 }
 
 // SetWorkspace changes the workspace. It may call the function more than once. Refused with invalid_payload: a URL
 // that is not http or https, an unknown event.
-func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Account, error) {
-	if _, err := d.Account(ctx); err != nil {
+func SetWorkspace(ctx context.Context, d *Desk, change func(*Workspace)) (Account, error) {
+	if _, err := ReadAccount(ctx, d); err != nil {
 		return Account{}, err
 	}
 	var account Account
-	err := d.ExclusiveTx(ctx, "change the workspace", func(t *Tx) error {
+	err := d.ExclusiveTx(ctx, "change the workspace", func(tx *Tx) error {
 		var err error
-		if account, _, err = t.account(ctx); err != nil {
+		if account, _, err = readAccount(ctx, tx); err != nil {
 			return err
 		}
 		before := account.Workspace
@@ -187,27 +187,27 @@ func (d *Desk) SetWorkspace(ctx context.Context, change func(*Workspace)) (Accou
 			return refusal
 		}
 		w, now := account.Workspace, sqldb.Micros(d.now())
-		if err := t.auditWorkspace(ctx, now, before, w); err != nil {
+		if err := auditWorkspace(ctx, tx, now, before, w); err != nil {
 			return err
 		}
-		if _, err = t.Exec(ctx, `UPDATE account SET workspace_name = $1, event_callback_url = $2, events_filter = $3, updated_at = $4 WHERE id = 1`,
-			w.FriendlyName, t.Sealed(accountCallback, accountRow, w.EventCallbackURL), strings.Join(w.EventsFilter, ","), now); err != nil {
+		if _, err = tx.Exec(ctx, `UPDATE account SET workspace_name = $1, event_callback_url = $2, events_filter = $3, updated_at = $4 WHERE id = 1`,
+			w.FriendlyName, tx.Sealed(accountCallback, accountRow, w.EventCallbackURL), strings.Join(w.EventsFilter, ","), now); err != nil {
 			return err
 		}
-		account, _, err = t.account(ctx)
+		account, _, err = readAccount(ctx, tx)
 		return err
 	})
 	return account, err
 }
 
-func (t *Tx) auditWorkspace(ctx context.Context, now int64, before, after Workspace) error {
+func auditWorkspace(ctx context.Context, tx *Tx, now int64, before, after Workspace) error {
 	if before.EventCallbackURL != after.EventCallbackURL { // also if only its hidden parts differ
 		c := changed{what: "workspace.event_callback_url", before: bare(before.EventCallbackURL), after: bare(after.EventCallbackURL)}
-		if err := t.record(ctx, now, c); err != nil {
+		if err := tx.record(ctx, now, c); err != nil {
 			return err
 		}
 	}
-	return t.audit(ctx, now,
+	return tx.audit(ctx, now,
 		changed{"workspace.friendly_name", "", before.FriendlyName, after.FriendlyName},
 		changed{"workspace.events_filter", "", strings.Join(before.EventsFilter, ", "), strings.Join(after.EventsFilter, ", ")})
 }
@@ -236,8 +236,8 @@ func validWorkspace(w *Workspace) *conversation.Refusal {
 	return nil
 }
 
-func (t *Tx) account(ctx context.Context) (Account, bool, error) {
-	return sqldb.First(ctx, t, func(r sqldb.Row) (a Account, err error) {
+func readAccount(ctx context.Context, tx *Tx) (Account, bool, error) {
+	return sqldb.First(ctx, tx, func(r sqldb.Row) (a Account, err error) {
 		filter, id := "", accountRow
 		err = r.Scan(&a.SID, sqldb.Opened(accountToken, &id, &a.AuthToken), &a.Workspace.FriendlyName,
 			sqldb.Opened(accountCallback, &id, &a.Workspace.EventCallbackURL), &filter, sqldb.Instant(&a.CreatedAt), sqldb.Instant(&a.UpdatedAt),

@@ -29,18 +29,18 @@ func ActivityOf(p Presence) Activity {
 	return Activity{SID: NamedSID(PrefixActivity, string(p)), Name: names[p], Available: p == PresenceAvailable, Presence: p}
 }
 
-// Activities returns the activities, the ones that every desk has first.
-func (d *Desk) Activities(ctx context.Context) (activities []Activity, err error) {
-	err = d.ReadTx(ctx, "read activities", func(t *Tx) error {
-		activities, err = t.Activities(ctx)
+// ListActivities returns the activities, the ones that every desk has first.
+func ListActivities(ctx context.Context, d *Desk) (activities []Activity, err error) {
+	err = d.ReadTx(ctx, "read activities", func(tx *Tx) error {
+		activities, err = ReadActivities(ctx, tx)
 		return err
 	})
 	return activities, err
 }
 
-// Activities returns all activities, in order.
-func (t *Tx) Activities(ctx context.Context) ([]Activity, error) {
-	account, _, err := t.account(ctx)
+// ReadActivities returns all activities, in order.
+func ReadActivities(ctx context.Context, tx *Tx) ([]Activity, error) {
+	account, _, err := readAccount(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (t *Tx) Activities(ctx context.Context) ([]Activity, error) {
 		a.CreatedAt, a.UpdatedAt = account.CreatedAt, account.CreatedAt
 		activities = append(activities, a)
 	}
-	added, err := sqldb.All(ctx, t, func(r sqldb.Row) (a Activity, err error) {
+	added, err := sqldb.All(ctx, tx, func(r sqldb.Row) (a Activity, err error) {
 		err = r.Scan(&a.SID, &a.Name, &a.Available, sqldb.Instant(&a.CreatedAt), sqldb.Instant(&a.UpdatedAt))
 		a.Presence = PresenceBreak
 		if a.Available {
@@ -62,25 +62,25 @@ func (t *Tx) Activities(ctx context.Context) ([]Activity, error) {
 }
 
 // AddActivity adds an activity. Refused with invalid_payload: a name that is taken.
-func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (added Activity, err error) {
+func AddActivity(ctx context.Context, d *Desk, name string, available bool) (added Activity, err error) {
 	if refusal := cleanName("activity", &name); refusal != nil {
 		return Activity{}, refusal
 	}
 	sid := conversation.SIDOf(PrefixActivity, uuid.New())
-	err = d.ExclusiveTx(ctx, "add an activity", func(t *Tx) error {
-		if err := t.freeActivityName(ctx, name, ""); err != nil {
+	err = d.ExclusiveTx(ctx, "add an activity", func(tx *Tx) error {
+		if err := freeActivityName(ctx, tx, name, ""); err != nil {
 			return err
 		}
 		now := sqldb.Micros(d.now())
-		if _, err := t.Exec(ctx, `INSERT INTO activities (sid, name, available, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)`,
+		if _, err := tx.Exec(ctx, `INSERT INTO activities (sid, name, available, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)`,
 			sid, name, sqldb.Flag(available), now); err != nil {
 			return err
 		}
 		stands := map[bool]Presence{true: PresenceAvailable, false: PresenceBreak}[available]
-		if err := t.audit(ctx, now, changed{"activity.added", name, "", string(stands)}); err != nil {
+		if err := tx.audit(ctx, now, changed{"activity.added", name, "", string(stands)}); err != nil {
 			return err
 		}
-		added, err = t.activity(ctx, sid)
+		added, err = findActivity(ctx, tx, sid)
 		return err
 	})
 	return added, err
@@ -88,29 +88,29 @@ func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (ad
 
 // RenameActivity renames an activity. Refused with invalid_payload: a name that is taken, an activity that every
 // desk has, an unknown activity.
-func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Activity, err error) {
+func RenameActivity(ctx context.Context, d *Desk, sid, name string) (renamed Activity, err error) {
 	if refusal := cleanName("activity", &name); refusal != nil {
 		return Activity{}, refusal
 	}
-	err = d.ExclusiveTx(ctx, "rename an activity", func(t *Tx) error {
-		if err := t.ownActivity(ctx, sid); err != nil {
+	err = d.ExclusiveTx(ctx, "rename an activity", func(tx *Tx) error {
+		if err := ownActivity(ctx, tx, sid); err != nil {
 			return err
 		}
-		if err := t.freeActivityName(ctx, name, sid); err != nil {
+		if err := freeActivityName(ctx, tx, name, sid); err != nil {
 			return err
 		}
-		before, err := t.activity(ctx, sid)
+		before, err := findActivity(ctx, tx, sid)
 		if err != nil {
 			return err
 		}
 		now := sqldb.Micros(d.now())
-		if _, err := t.Exec(ctx, `UPDATE activities SET name = $2, updated_at = $3 WHERE sid = $1`, sid, name, now); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE activities SET name = $2, updated_at = $3 WHERE sid = $1`, sid, name, now); err != nil {
 			return err
 		}
-		if err := t.audit(ctx, now, changed{"activity.name", before.Name, before.Name, name}); err != nil {
+		if err := tx.audit(ctx, now, changed{"activity.name", before.Name, before.Name, name}); err != nil {
 			return err
 		}
-		renamed, err = t.activity(ctx, sid)
+		renamed, err = findActivity(ctx, tx, sid)
 		return err
 	})
 	return renamed, err
@@ -118,41 +118,41 @@ func (d *Desk) RenameActivity(ctx context.Context, sid, name string) (renamed Ac
 
 // RemoveActivity removes an activity. Refused with invalid_payload: an activity that an agent has, one that every
 // desk has, an unknown activity.
-func (d *Desk) RemoveActivity(ctx context.Context, sid string) error {
-	return d.ExclusiveTx(ctx, "remove an activity", func(t *Tx) error {
-		if err := t.ownActivity(ctx, sid); err != nil {
+func RemoveActivity(ctx context.Context, d *Desk, sid string) error {
+	return d.ExclusiveTx(ctx, "remove an activity", func(tx *Tx) error {
+		if err := ownActivity(ctx, tx, sid); err != nil {
 			return err
 		}
-		holder, held, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM agents WHERE activity = $1 LIMIT 1`, sid)
+		holder, held, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT name FROM agents WHERE activity = $1 LIMIT 1`, sid)
 		switch {
 		case err != nil:
 			return err
 		case held:
 			return invalid("activity", "%s has this activity: give them another one first, then remove it", holder)
 		}
-		before, err := t.activity(ctx, sid)
+		before, err := findActivity(ctx, tx, sid)
 		if err != nil {
 			return err
 		}
-		if _, err = t.Exec(ctx, `DELETE FROM activities WHERE sid = $1`, sid); err != nil {
+		if _, err = tx.Exec(ctx, `DELETE FROM activities WHERE sid = $1`, sid); err != nil {
 			return err
 		}
-		return t.audit(ctx, sqldb.Micros(d.now()), changed{"activity.removed", before.Name, string(before.Presence), ""})
+		return tx.audit(ctx, sqldb.Micros(d.now()), changed{"activity.removed", before.Name, string(before.Presence), ""})
 	})
 }
 
-func (t *Tx) ownActivity(ctx context.Context, sid string) error {
+func ownActivity(ctx context.Context, tx *Tx, sid string) error {
 	for _, p := range []Presence{PresenceAvailable, PresenceBreak, PresenceOffline} {
 		if sid == ActivityOf(p).SID {
 			return invalid("activity", "every desk has the activity %s: it stays as it is", ActivityOf(p).Name)
 		}
 	}
-	_, err := t.activity(ctx, sid)
+	_, err := findActivity(ctx, tx, sid)
 	return err
 }
 
-func (t *Tx) freeActivityName(ctx context.Context, name, sid string) error {
-	activities, err := t.Activities(ctx)
+func freeActivityName(ctx context.Context, tx *Tx, name, sid string) error {
+	activities, err := ReadActivities(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -162,9 +162,9 @@ func (t *Tx) freeActivityName(ctx context.Context, name, sid string) error {
 	return nil
 }
 
-// activity returns the activity with that SID.
-func (t *Tx) activity(ctx context.Context, sid string) (Activity, error) {
-	activities, err := t.Activities(ctx)
+// findActivity returns the activity with that SID.
+func findActivity(ctx context.Context, tx *Tx, sid string) (Activity, error) {
+	activities, err := ReadActivities(ctx, tx)
 	if err != nil {
 		return Activity{}, err
 	}

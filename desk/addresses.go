@@ -70,14 +70,14 @@ const addressesAtOnce = 1000
 // ConversationsOf returns the SIDs of the conversations whose customer or participant has that address, oldest
 // first. It compares addresses with [canonicalAddress]. No query can do that with encrypted addresses, so it reads
 // all of them.
-func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, error) {
+func ConversationsOf(ctx context.Context, d *Desk, address string) ([]string, error) {
 	wanted := canonicalAddress(address)
 	if wanted == "" || address == erasedText {
 		return nil, nil
 	}
 	chosen := map[string]bool{}
 	for _, c := range []sqldb.Column{CustomerAddress, memberAddress, memberIdentity} {
-		if err := d.findAddress(ctx, c, wanted, chosen); err != nil {
+		if err := findAddress(ctx, d, c, wanted, chosen); err != nil {
 			return nil, err
 		}
 	}
@@ -86,10 +86,10 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 		created int64
 	}
 	found := make([]dated, 0, len(chosen))
-	err := d.ReadTx(ctx, "find a customer's conversations", func(t *Tx) error {
+	err := d.ReadTx(ctx, "find a customer's conversations", func(tx *Tx) error {
 		found = found[:0]
 		for sid := range chosen {
-			created, is, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT created_at FROM conversations WHERE sid = $1`, sid)
+			created, is, err := sqldb.First(ctx, tx, sqldb.Value[int64], `SELECT created_at FROM conversations WHERE sid = $1`, sid)
 			if err != nil {
 				return err
 			}
@@ -113,7 +113,7 @@ func (d *Desk) ConversationsOf(ctx context.Context, address string) ([]string, e
 }
 
 // findAddress adds the conversations in which a column has the canonical address.
-func (d *Desk) findAddress(ctx context.Context, c sqldb.Column, wanted string, chosen map[string]bool) error {
+func findAddress(ctx context.Context, d *Desk, c sqldb.Column, wanted string, chosen map[string]bool) error {
 	of := "conversation"
 	if c.Table == CustomerAddress.Table {
 		of = "sid"
@@ -122,8 +122,8 @@ func (d *Desk) findAddress(ctx context.Context, c sqldb.Column, wanted string, c
 	type kept struct{ key, conversation, address string }
 	for after := ""; ; {
 		var some []kept
-		err := d.ReadTx(ctx, "find an address", func(t *Tx) (err error) {
-			some, err = sqldb.All(ctx, t, func(r sqldb.Row) (k kept, err error) {
+		err := d.ReadTx(ctx, "find an address", func(tx *Tx) (err error) {
+			some, err = sqldb.All(ctx, tx, func(r sqldb.Row) (k kept, err error) {
 				err = r.Scan(&k.key, &k.conversation, sqldb.Opened(c, &k.key, &k.address))
 				return k, err
 			}, query, after, addressesAtOnce)

@@ -104,16 +104,16 @@ type AgentChannel struct {
 	Load int `json:"load"`
 }
 
-// AddAgent adds an agent as [Desk.RegisterAgent] does.
-func (d *Desk) AddAgent(ctx context.Context, a NewAgent) error {
-	_, err := d.RegisterAgent(ctx, a)
+// AddAgent adds an agent as [RegisterAgent] does.
+func AddAgent(ctx context.Context, d *Desk, a NewAgent) error {
+	_, err := RegisterAgent(ctx, d, a)
 	return err
 }
 
 // RegisterAgent adds an agent and returns the name, which the desk may choose, see [NewAgent]. Refused with
 // invalid_payload: a name that is not lower-case, is taken or is reserved; a role, presence or capacity that is not
 // valid. Refused with unknown_queue: a queue that does not exist. A refused agent is not added.
-func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err error) {
+func RegisterAgent(ctx context.Context, d *Desk, a NewAgent) (name string, err error) {
 	if a.Role == "" {
 		a.Role = RoleAgent
 	}
@@ -132,10 +132,10 @@ func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err 
 	if refusal := validAgent(a); refusal != nil {
 		return "", refusal
 	}
-	err = d.ExclusiveTx(ctx, "add agent "+a.Name, func(t *Tx) error {
+	err = d.ExclusiveTx(ctx, "add agent "+a.Name, func(tx *Tx) error {
 		added := a
 		if added.Name == "" {
-			if added.Name, err = t.nameFor(ctx, ofAgent, "agents", a.FriendlyName); err != nil {
+			if added.Name, err = nameFor(ctx, tx, ofAgent, "agents", a.FriendlyName); err != nil {
 				return err
 			}
 			if refusal := notReserved(added.Name); refusal != nil {
@@ -144,11 +144,11 @@ func (d *Desk) RegisterAgent(ctx context.Context, a NewAgent) (name string, err 
 		}
 		name = added.Name
 		now := sqldb.Micros(d.now())
-		if err := t.addAgent(ctx, added, now); err != nil {
+		if err := insertAgent(ctx, tx, added, now); err != nil {
 			return err
 		}
 		for _, queue := range distinct(a.Queues) {
-			if err := t.addMember(ctx, queue, name, now); err != nil {
+			if err := insertMember(ctx, tx, queue, name, now); err != nil {
 				return err
 			}
 		}
@@ -188,9 +188,9 @@ func validAgent(a NewAgent) *conversation.Refusal {
 	return validCapacity(a.Capacity)
 }
 
-func (t *Tx) addAgent(ctx context.Context, a NewAgent, now int64) error {
+func insertAgent(ctx context.Context, tx *Tx, a NewAgent, now int64) error {
 	if a.Activity != "" {
-		activity, err := t.activity(ctx, a.Activity)
+		activity, err := findActivity(ctx, tx, a.Activity)
 		if err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func (t *Tx) addAgent(ctx context.Context, a NewAgent, now int64) error {
 			a.Activity = ""
 		}
 	}
-	added, err := t.Exec(ctx, `INSERT INTO agents (name, sid, role, presence, presence_at, idle_since, created_at, friendly_name, attributes, activity, updated_at, folded)
+	added, err := tx.Exec(ctx, `INSERT INTO agents (name, sid, role, presence, presence_at, idle_since, created_at, friendly_name, attributes, activity, updated_at, folded)
 		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8, $5, $9) ON CONFLICT (name) DO NOTHING`,
 		a.Name, conversation.AgentSID(a.Name), string(a.Role), string(a.Presence), now, a.FriendlyName, cmp.Or(a.Attributes, "{}"), a.Activity,
 		searchKey(a.Name, a.FriendlyName))
@@ -210,20 +210,20 @@ func (t *Tx) addAgent(ctx context.Context, a NewAgent, now int64) error {
 		return taken("name", "there is an agent named %q already: choose another name", a.Name)
 	}
 	for _, channel := range conversation.Channels() {
-		if _, err := t.Exec(ctx, `INSERT INTO agent_channels (agent, channel, capacity, load) VALUES ($1, $2, $3, 0)`,
+		if _, err := tx.Exec(ctx, `INSERT INTO agent_channels (agent, channel, capacity, load) VALUES ($1, $2, $3, 0)`,
 			a.Name, string(channel), a.Capacity); err != nil {
 			return err
 		}
-		if err := t.countLoad(ctx, a.Name, channel); err != nil {
+		if err := countLoad(ctx, tx, a.Name, channel); err != nil {
 			return err
 		}
 	}
-	t.afterCommit.place = true
-	t.happen(EventAgentCreated, a.Name, "", now)
-	if err := t.audit(ctx, now, changed{"agent.added", a.Name, "", a.summary()}); err != nil {
+	tx.afterCommit.place = true
+	tx.happen(EventAgentCreated, a.Name, "", now)
+	if err := tx.audit(ctx, now, changed{"agent.added", a.Name, "", a.summary()}); err != nil {
 		return err
 	}
-	return t.joinQueues(ctx, a.Name)
+	return joinQueues(ctx, tx, a.Name)
 }
 
 // AgentChange is a change to an agent; nil fields stay unchanged.
@@ -235,11 +235,11 @@ type AgentChange struct {
 	Rewrite func(attributes string) string
 	// Role is the new role. The last administrator's role cannot be changed: no other agent could restore it.
 	Role *Role
-	// Capacity is how many tasks of these channels the agent may have at a time, see [Desk.SetCapacity].
+	// Capacity is how many tasks of these channels the agent may have at a time, see [SetCapacity].
 	Capacity map[conversation.Channel]int
 	// Join and Leave are names of queues without an expression.
 	Join, Leave []string
-	// Presence is set as [Desk.SetPresence] does.
+	// Presence is set as [SetPresence] does.
 	Presence *Presence
 	// Expected, if not nil, receives the agent at the time of the change, and may refuse the change.
 	Expected func(Agent) error
@@ -247,7 +247,7 @@ type AgentChange struct {
 
 // UpdateAgent makes all of the change, or none of it. With new attributes the agent joins and leaves queues
 // according to their expressions. Refusals: unknown_agent, unknown_queue, invalid_payload.
-func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange) error {
+func UpdateAgent(ctx context.Context, d *Desk, name string, change AgentChange) error {
 	if change.FriendlyName != nil {
 		change.FriendlyName = new(*change.FriendlyName) // does not modify the caller's value
 		if refusal := cleanName(ofAgent, change.FriendlyName); refusal != nil {
@@ -274,11 +274,11 @@ func (d *Desk) UpdateAgent(ctx context.Context, name string, change AgentChange)
 			return refusal
 		}
 	}
-	return d.ExclusiveTx(ctx, "change agent "+name, func(t *Tx) error { return t.updateAgent(ctx, name, change, sqldb.Micros(d.now())) })
+	return d.ExclusiveTx(ctx, "change agent "+name, func(tx *Tx) error { return changeAgent(ctx, tx, name, change, sqldb.Micros(d.now())) })
 }
 
-func (t *Tx) updateAgent(ctx context.Context, name string, change AgentChange, now int64) error {
-	before, err := t.expected(ctx, name, change.Expected)
+func changeAgent(ctx context.Context, tx *Tx, name string, change AgentChange, now int64) error {
+	before, err := expectedAgent(ctx, tx, name, change.Expected)
 	if err != nil {
 		return err
 	}
@@ -290,85 +290,85 @@ func (t *Tx) updateAgent(ctx context.Context, name string, change AgentChange, n
 		change.Attributes = &rewritten
 	}
 	if change.Role != nil && *change.Role != before.Role {
-		if err := t.giveRole(ctx, before, *change.Role, now); err != nil {
+		if err := giveRole(ctx, tx, before, *change.Role, now); err != nil {
 			return err
 		}
 	}
 	if change.FriendlyName != nil {
-		if err := t.audit(ctx, now, changed{"agent.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
+		if err := tx.audit(ctx, now, changed{"agent.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `UPDATE agents SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
+		if _, err := tx.Exec(ctx, `UPDATE agents SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
 			searchKey(name, *change.FriendlyName)); err != nil {
 			return err
 		}
 	}
 	if change.Attributes != nil {
 		attributes := cmp.Or(*change.Attributes, "{}")
-		others, err := t.Exec(ctx, `UPDATE agents SET attributes = $2, updated_at = $3 WHERE name = $1 AND attributes <> $2`, name, attributes, now)
+		others, err := tx.Exec(ctx, `UPDATE agents SET attributes = $2, updated_at = $3 WHERE name = $1 AND attributes <> $2`, name, attributes, now)
 		if err != nil {
 			return err
 		}
 		if others > 0 {
-			if err := t.audit(ctx, now, changed{"agent.attributes", name, string(before.Attributes), attributes}); err != nil {
+			if err := tx.audit(ctx, now, changed{"agent.attributes", name, string(before.Attributes), attributes}); err != nil {
 				return err
 			}
-			t.happen(EventAgentAttributes, name, "", now)
-			if err := t.joinQueues(ctx, name); err != nil {
+			tx.happen(EventAgentAttributes, name, "", now)
+			if err := joinQueues(ctx, tx, name); err != nil {
 				return err
 			}
 		}
 	}
 	for _, channel := range conversation.Channels() {
 		if capacity, ok := change.Capacity[channel]; ok {
-			if err := t.setCapacity(ctx, name, channel, capacity, now); err != nil {
+			if err := updateCapacity(ctx, tx, name, channel, capacity, now); err != nil {
 				return err
 			}
 		}
 	}
 	for _, queue := range change.Join {
-		if err := t.addMember(ctx, queue, name, now); err != nil {
+		if err := insertMember(ctx, tx, queue, name, now); err != nil {
 			return err
 		}
 	}
 	for _, queue := range change.Leave {
-		if err := t.removeMember(ctx, queue, name, now); err != nil {
+		if err := deleteMember(ctx, tx, queue, name, now); err != nil {
 			return err
 		}
 	}
 	if change.Presence != nil {
-		if err := t.choosePresence(ctx, name, *change.Presence, now); err != nil {
+		if err := choosePresence(ctx, tx, name, *change.Presence, now); err != nil {
 			return err
 		}
 	}
 	if change.Activity == nil {
 		return nil
 	}
-	activity, err := t.activity(ctx, *change.Activity)
+	activity, err := findActivity(ctx, tx, *change.Activity)
 	if err != nil {
 		return err
 	}
-	return t.become(ctx, name, activity, now)
+	return setActivity(ctx, tx, name, activity, now)
 }
 
 // giveRole gives the agent another role.
-func (t *Tx) giveRole(ctx context.Context, a Agent, role Role, now int64) error {
-	if err := t.keepAdministrator(ctx, a); err != nil {
+func giveRole(ctx context.Context, tx *Tx, a Agent, role Role, now int64) error {
+	if err := keepAdministrator(ctx, tx, a); err != nil {
 		return err
 	}
-	if _, err := t.Exec(ctx, `UPDATE agents SET role = $2, updated_at = $3 WHERE name = $1`, a.Name, string(role), now); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE agents SET role = $2, updated_at = $3 WHERE name = $1`, a.Name, string(role), now); err != nil {
 		return err
 	}
-	t.secure(ctx, seclog.Entry{Event: seclog.RoleChanged, Subject: a.Name, Reason: string(role)})
-	return t.audit(ctx, now, changed{"agent.role", a.Name, string(a.Role), string(role)})
+	tx.secure(ctx, seclog.Entry{Event: seclog.RoleChanged, Subject: a.Name, Reason: string(role)})
+	return tx.audit(ctx, now, changed{"agent.role", a.Name, string(a.Role), string(role)})
 }
 
 // keepAdministrator refuses to remove the last administrator.
-func (t *Tx) keepAdministrator(ctx context.Context, a Agent) error {
+func keepAdministrator(ctx context.Context, tx *Tx, a Agent) error {
 	if a.Role != RoleAdmin {
 		return nil
 	}
-	_, another, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM agents WHERE role = 'admin' AND name <> $1 LIMIT 1`, a.Name)
+	_, another, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT name FROM agents WHERE role = 'admin' AND name <> $1 LIMIT 1`, a.Name)
 	if err == nil && !another {
 		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: a.Name, Field: "role"},
 			"%s is the only administrator: make another agent one first", a.Name)
@@ -376,10 +376,10 @@ func (t *Tx) keepAdministrator(ctx context.Context, a Agent) error {
 	return err
 }
 
-// expected returns the agent's current state, or the error that one of the functions returns for it. Refused with
+// expectedAgent returns the agent's current state, or the error that one of the functions returns for it. Refused with
 // unknown_agent.
-func (t *Tx) expected(ctx context.Context, name string, looks ...func(Agent) error) (Agent, error) {
-	agents, err := t.Agents(ctx, name)
+func expectedAgent(ctx context.Context, tx *Tx, name string, looks ...func(Agent) error) (Agent, error) {
+	agents, err := ReadAgents(ctx, tx, name)
 	switch {
 	case err != nil:
 		return Agent{}, err
@@ -419,16 +419,16 @@ func validObject(text string, limit int) *conversation.Refusal {
 // RemoveAgent removes an agent. Refused with invalid_payload: an agent with live tasks or matches, the last
 // administrator. The functions receive the agent's current state and may also refuse. Records of the agent's work
 // stay; the agent's API keys are revoked.
-func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Agent) error) error {
-	return d.ExclusiveTx(ctx, "remove agent "+name, func(t *Tx) error {
-		before, err := t.expected(ctx, name, expected...)
+func RemoveAgent(ctx context.Context, d *Desk, name string, expected ...func(Agent) error) error {
+	return d.ExclusiveTx(ctx, "remove agent "+name, func(tx *Tx) error {
+		before, err := expectedAgent(ctx, tx, name, expected...)
 		if err != nil {
 			return err
 		}
-		if err := t.keepAdministrator(ctx, before); err != nil {
+		if err := keepAdministrator(ctx, tx, before); err != nil {
 			return err
 		}
-		live, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT
+		live, _, err := sqldb.First(ctx, tx, sqldb.Value[int], `SELECT
 			(SELECT count(*) FROM tasks WHERE agent = $1 AND completed_at = 0 AND canceled_at = 0)
 			+ (SELECT count(*) FROM placements WHERE agent = $1)`, name)
 		if err != nil {
@@ -439,36 +439,36 @@ func (d *Desk) RemoveAgent(ctx context.Context, name string, expected ...func(Ag
 				"%s still has %s: let them be completed or moved, then remove the agent", name, howMany(live, "live task"))
 		}
 		now := sqldb.Micros(d.now())
-		if err := t.auditLeaving(ctx, before, now); err != nil {
+		if err := auditLeaving(ctx, tx, before, now); err != nil {
 			return err
 		}
-		if _, err = t.Exec(ctx, `DELETE FROM identities WHERE agent = $1`, name); err != nil {
+		if _, err = tx.Exec(ctx, `DELETE FROM identities WHERE agent = $1`, name); err != nil {
 			return err
 		}
-		if _, err = t.Exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {
+		if _, err = tx.Exec(ctx, `DELETE FROM agents WHERE name = $1`, name); err != nil {
 			return err
 		}
-		if err := t.dismissAll(ctx, name, now); err != nil {
+		if err := dismissAll(ctx, tx, name, now); err != nil {
 			return err
 		}
-		keys, err := sqldb.All(ctx, t, scanKey, selectKeys+` WHERE agent = $1 ORDER BY created_at, sid`, name)
+		keys, err := sqldb.All(ctx, tx, scanKey, selectKeys+` WHERE agent = $1 ORDER BY created_at, sid`, name)
 		if err != nil {
 			return err
 		}
 		// A later agent with the same name may be another person.
-		if err := t.revoke(ctx, now, keys); err != nil {
+		if err := revokeKeys(ctx, tx, now, keys); err != nil {
 			return err
 		}
-		t.happen(EventAgentDeleted, name, "", now)
+		tx.happen(EventAgentDeleted, name, "", now)
 		return nil
 	})
 }
 
 // auditLeaving records that the agent is removed, and that it leaves the queues without an expression.
-func (t *Tx) auditLeaving(ctx context.Context, a Agent, now int64) error {
+func auditLeaving(ctx context.Context, tx *Tx, a Agent, now int64) error {
 	values := []changed{{"agent.removed", a.Name, string(a.Role), ""}}
 	for _, name := range a.Queues {
-		queue, err := t.queue(ctx, name)
+		queue, err := findQueue(ctx, tx, name)
 		if err != nil {
 			return err
 		}
@@ -476,37 +476,37 @@ func (t *Tx) auditLeaving(ctx context.Context, a Agent, now int64) error {
 			values = append(values, changed{"queue.members", name, a.Name, ""})
 		}
 	}
-	return t.audit(ctx, now, values...)
+	return tx.audit(ctx, now, values...)
 }
 
 // SetCapacity sets how many tasks of the channel the agent may have at a time; 0 means none. Tasks that the agent
 // already has stay with the agent.
-func (d *Desk) SetCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int) error {
+func SetCapacity(ctx context.Context, d *Desk, name string, channel conversation.Channel, capacity int) error {
 	if refusal := validChannelCapacity(channel, capacity); refusal != nil {
 		return refusal
 	}
-	return d.ExclusiveTx(ctx, "set capacity of "+name, func(t *Tx) error {
-		if err := t.knowAgent(ctx, name); err != nil {
+	return d.ExclusiveTx(ctx, "set capacity of "+name, func(tx *Tx) error {
+		if err := knowAgent(ctx, tx, name); err != nil {
 			return err
 		}
-		return t.setCapacity(ctx, name, channel, capacity, sqldb.Micros(d.now()))
+		return updateCapacity(ctx, tx, name, channel, capacity, sqldb.Micros(d.now()))
 	})
 }
 
-func (t *Tx) setCapacity(ctx context.Context, name string, channel conversation.Channel, capacity int, now int64) error {
-	t.afterCommit.place = true
-	before, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
+func updateCapacity(ctx context.Context, tx *Tx, name string, channel conversation.Channel, capacity int, now int64) error {
+	tx.afterCommit.place = true
+	before, _, err := sqldb.First(ctx, tx, sqldb.Value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
 	if err != nil || before == capacity {
 		return err
 	}
-	if _, err := t.Exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2`, name, string(channel), capacity); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE agent_channels SET capacity = $3 WHERE agent = $1 AND channel = $2`, name, string(channel), capacity); err != nil {
 		return err
 	}
 	is := fmt.Sprintf("%s %d", channel, capacity)
-	if err := t.audit(ctx, now, changed{"agent.capacity", name, fmt.Sprintf("%s %d", channel, before), is}); err != nil {
+	if err := tx.audit(ctx, now, changed{"agent.capacity", name, fmt.Sprintf("%s %d", channel, before), is}); err != nil {
 		return err
 	}
-	t.happens(conversation.Event{Name: EventAgentCapacity, Agent: name, Reason: is, Channel: channel, Capacity: &capacity}, now)
+	tx.happens(conversation.Event{Name: EventAgentCapacity, Agent: name, Reason: is, Channel: channel, Capacity: &capacity}, now)
 	return nil
 }
 
@@ -527,20 +527,20 @@ func validChannelCapacity(channel conversation.Channel, capacity int) *conversat
 	return validCapacity(capacity)
 }
 
-// Agents returns all agents, by name.
-func (d *Desk) Agents(ctx context.Context) (agents []Agent, err error) {
-	err = d.ReadTx(ctx, "read agents", func(t *Tx) error {
-		agents, err = t.Agents(ctx)
+// ListAgents returns all agents, by name.
+func ListAgents(ctx context.Context, d *Desk) (agents []Agent, err error) {
+	err = d.ReadTx(ctx, "read agents", func(tx *Tx) error {
+		agents, err = ReadAgents(ctx, tx)
 		return err
 	})
 	return agents, err
 }
 
-// Agent returns the agent with that name; refused with unknown_agent.
-func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
+// FindAgent returns the agent with that name; refused with unknown_agent.
+func FindAgent(ctx context.Context, d *Desk, name string) (Agent, error) {
 	var agent Agent
-	err := d.ReadTx(ctx, "read agent "+name, func(t *Tx) error {
-		agents, err := t.Agents(ctx, name)
+	err := d.ReadTx(ctx, "read agent "+name, func(tx *Tx) error {
+		agents, err := ReadAgents(ctx, tx, name)
 		if err == nil && len(agents) == 0 {
 			return unknownAgent(name)
 		}
@@ -552,11 +552,11 @@ func (d *Desk) Agent(ctx context.Context, name string) (Agent, error) {
 	return agent, err
 }
 
-// AgentName returns the name of the agent with that SID (WK…); refused with unknown_agent.
-func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err error) {
-	err = d.QueryOne(ctx, "read agent "+sid, func(t *Tx) error {
+// AgentNameOf returns the name of the agent with that SID (WK…); refused with unknown_agent.
+func AgentNameOf(ctx context.Context, d *Desk, sid string) (name string, err error) {
+	err = d.QueryOne(ctx, "read agent "+sid, func(tx *Tx) error {
 		var found bool
-		name, found, err = sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
+		name, found, err = sqldb.First(ctx, tx, sqldb.Value[string], `SELECT name FROM agents WHERE sid = $1`, sid)
 		if err == nil && !found {
 			return unknownAgent(sid)
 		}
@@ -565,19 +565,19 @@ func (d *Desk) AgentName(ctx context.Context, sid string) (name string, err erro
 	return name, err
 }
 
-// Agents returns all agents, or only the named one, with channels and queues.
-func (t *Tx) Agents(ctx context.Context, only ...any) ([]Agent, error) {
+// ReadAgents returns all agents, or only the named one, with channels and queues.
+func ReadAgents(ctx context.Context, tx *Tx, only ...any) ([]Agent, error) {
 	where := func(column string) string {
 		if len(only) == 0 {
 			return ""
 		}
 		return ` WHERE ` + column + ` = $1`
 	}
-	activities, err := t.Activities(ctx)
+	activities, err := ReadActivities(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	agents, err := sqldb.All(ctx, t, func(r sqldb.Row) (a Agent, err error) {
+	agents, err := sqldb.All(ctx, tx, func(r sqldb.Row) (a Agent, err error) {
 		var activity, attributes string
 		err = r.Scan(&a.Name, &a.SID, &a.FriendlyName, &attributes, &a.Role, &a.Presence, &activity, sqldb.Instant(&a.PresenceSince), sqldb.Instant(&a.IdleSince),
 			sqldb.Instant(&a.CreatedAt), sqldb.Instant(&a.UpdatedAt))
@@ -601,7 +601,7 @@ func (t *Tx) Agents(ctx context.Context, only ...any) ([]Agent, error) {
 	for i := range agents {
 		byName[agents[i].Name] = &agents[i]
 	}
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var agent string
 		var c AgentChannel
 		err := r.Scan(&agent, &c.Channel, &c.Capacity, &c.Load)
@@ -617,7 +617,7 @@ func (t *Tx) Agents(ctx context.Context, only ...any) ([]Agent, error) {
 			return slices.Index(conversation.Channels(), a.Channel) - slices.Index(conversation.Channels(), b.Channel)
 		})
 	}
-	return agents, sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	return agents, sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var agent, queue string
 		err := r.Scan(&agent, &queue)
 		if a := byName[agent]; a != nil {
@@ -628,14 +628,14 @@ func (t *Tx) Agents(ctx context.Context, only ...any) ([]Agent, error) {
 }
 
 // knowAgent refuses an unknown name with unknown_agent.
-func (t *Tx) knowAgent(ctx context.Context, name string) error {
-	_, err := t.presenceOf(ctx, name)
+func knowAgent(ctx context.Context, tx *Tx, name string) error {
+	_, err := presenceOf(ctx, tx, name)
 	return err
 }
 
 // presenceOf returns the agent's presence; refused with unknown_agent.
-func (t *Tx) presenceOf(ctx context.Context, name string) (Presence, error) {
-	presence, found, err := sqldb.First(ctx, t, sqldb.Value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
+func presenceOf(ctx context.Context, tx *Tx, name string) (Presence, error) {
+	presence, found, err := sqldb.First(ctx, tx, sqldb.Value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
 	if err == nil && !found {
 		return "", unknownAgent(name)
 	}
@@ -643,8 +643,8 @@ func (t *Tx) presenceOf(ctx context.Context, name string) (Presence, error) {
 }
 
 // countLoad recounts the agent's tasks and matches on the channel.
-func (t *Tx) countLoad(ctx context.Context, agent string, channel conversation.Channel) error {
-	_, err := t.Exec(ctx, `UPDATE agent_channels SET load =
+func countLoad(ctx context.Context, tx *Tx, agent string, channel conversation.Channel) error {
+	_, err := tx.Exec(ctx, `UPDATE agent_channels SET load =
 			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending')
 			+ (SELECT count(*) FROM placements WHERE agent = $1 AND channel = $2)
 		WHERE agent = $1 AND channel = $2`, agent, string(channel))

@@ -31,9 +31,9 @@ const (
 
 // BeginAnswer records that the request with that token begins. If it was begun before, BeginAnswer returns its
 // stored answer, or one with Status 0. A token is remembered for a day.
-func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer Answer, err error) {
-	look := func(t *Tx) (found bool, err error) {
-		answer, found, err = sqldb.First(ctx, t, func(r sqldb.Row) (a Answer, err error) {
+func BeginAnswer(ctx context.Context, d *Desk, token, request string) (answer Answer, err error) {
+	look := func(tx *Tx) (found bool, err error) {
+		answer, found, err = sqldb.First(ctx, tx, func(r sqldb.Row) (a Answer, err error) {
 			err = r.Scan(&a.Request, &a.Status, &a.ETag, sqldb.Opened(answerBody, &token, &a.Body), &a.Changes, sqldb.Instant(&a.At))
 			return a, err
 		}, `SELECT request, status, etag, body, changes, created_at FROM answers WHERE token = $1 AND created_at >= $2`,
@@ -41,47 +41,47 @@ func (d *Desk) BeginAnswer(ctx context.Context, token, request string) (answer A
 		return found, err
 	}
 	known := false
-	err = d.QueryOne(ctx, "look for the answer to a repeated request", func(t *Tx) error {
-		known, err = look(t)
+	err = d.QueryOne(ctx, "look for the answer to a repeated request", func(tx *Tx) error {
+		known, err = look(tx)
 		return err
 	})
 	if err != nil || known {
 		return answer, err
 	}
-	err = d.SharedTx(ctx, "note that a request is carried out", func(t *Tx) error {
+	err = d.SharedTx(ctx, "note that a request is carried out", func(tx *Tx) error {
 		now := d.now()
-		if _, err := t.Exec(ctx, `DELETE FROM answers WHERE token IN (SELECT token FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2`+t.SkipLocked("answers")+`)`,
+		if _, err := tx.Exec(ctx, `DELETE FROM answers WHERE token IN (SELECT token FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2`+tx.SkipLocked("answers")+`)`,
 			sqldb.Micros(now.Add(-answersKept)), answersDropped); err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `DELETE FROM answers WHERE token = $1 AND created_at < $2`, token, sqldb.Micros(now.Add(-answersKept))); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM answers WHERE token = $1 AND created_at < $2`, token, sqldb.Micros(now.Add(-answersKept))); err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, 0, '', '', $3)
+		if _, err := tx.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, 0, '', '', $3)
 			ON CONFLICT (token) DO NOTHING`, token, request, sqldb.Micros(now)); err != nil {
 			return err
 		}
-		_, err := look(t)
+		_, err := look(tx)
 		return err
 	})
 	return answer, err
 }
 
 // KeepAnswer stores the answer to a request with that token. A later answer does not replace it.
-func (d *Desk) KeepAnswer(ctx context.Context, token string, a Answer) error {
-	return d.SharedTx(ctx, "keep the answer to a request", func(t *Tx) error {
-		_, err := t.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+func KeepAnswer(ctx context.Context, d *Desk, token string, a Answer) error {
+	return d.SharedTx(ctx, "keep the answer to a request", func(tx *Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (token) DO UPDATE SET status = excluded.status, etag = excluded.etag, body = excluded.body WHERE answers.status = 0`,
-			token, a.Request, a.Status, a.ETag, t.Sealed(answerBody, token, a.Body), sqldb.Micros(d.now()))
+			token, a.Request, a.Status, a.ETag, tx.Sealed(answerBody, token, a.Body), sqldb.Micros(d.now()))
 		return err
 	})
 }
 
 // DropAnswer deletes the record of a request that was refused and has changed nothing, so that it may be made
 // again.
-func (d *Desk) DropAnswer(ctx context.Context, token string) error {
-	return d.SharedTx(ctx, "forget a request that was refused", func(t *Tx) error {
-		_, err := t.Exec(ctx, `DELETE FROM answers WHERE token = $1 AND status = 0 AND changes = 0`, token)
+func DropAnswer(ctx context.Context, d *Desk, token string) error {
+	return d.SharedTx(ctx, "forget a request that was refused", func(tx *Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM answers WHERE token = $1 AND status = 0 AND changes = 0`, token)
 		return err
 	})
 }
@@ -92,7 +92,7 @@ var ErrDoneBefore = errors.New("the request has made this change before")
 // Once returns a context with which each change to the desk is made only once for the request with that token,
 // however often the request is repeated. The same transaction makes the change and records it. The changes of a
 // request are identified by their order. A change that was made before returns [ErrDoneBefore]. The request has to
-// be begun first, see [Desk.BeginAnswer].
+// be begun first, see [BeginAnswer].
 func Once(ctx context.Context, token, request string) context.Context {
 	return context.WithValue(ctx, onceKey{}, &once{token: token, request: request})
 }
@@ -106,11 +106,11 @@ type once struct {
 }
 
 // change makes a change within its transaction, and records it. A nil once only makes the change.
-func (o *once) change(ctx context.Context, t *Tx, now time.Time, do func(*Tx) error) error {
+func (o *once) change(ctx context.Context, tx *Tx, now time.Time, do func(*Tx) error) error {
 	if o == nil {
-		return do(t)
+		return do(tx)
 	}
-	made, begun, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT changes FROM answers WHERE token = $1`, o.token)
+	made, begun, err := sqldb.First(ctx, tx, sqldb.Value[int], `SELECT changes FROM answers WHERE token = $1`, o.token)
 	if err != nil {
 		return err
 	}
@@ -118,15 +118,15 @@ func (o *once) change(ctx context.Context, t *Tx, now time.Time, do func(*Tx) er
 	case made > o.changes:
 		return ErrDoneBefore
 	case !begun: // the same request was refused and deleted in the meantime
-		if _, err := t.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at, changes) VALUES ($1, $2, 0, '', '', $3, $4)
+		if _, err := tx.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at, changes) VALUES ($1, $2, 0, '', '', $3, $4)
 			ON CONFLICT (token) DO NOTHING`, o.token, o.request, sqldb.Micros(now), o.changes); err != nil {
 			return err
 		}
 	}
-	if err := do(t); err != nil {
+	if err := do(tx); err != nil {
 		return err
 	}
-	noted, err := t.Exec(ctx, `UPDATE answers SET changes = changes + 1 WHERE token = $1 AND changes = $2`, o.token, o.changes)
+	noted, err := tx.Exec(ctx, `UPDATE answers SET changes = changes + 1 WHERE token = $1 AND changes = $2`, o.token, o.changes)
 	if err == nil && noted == 0 {
 		return ErrDoneBefore // by the same request, concurrently
 	}

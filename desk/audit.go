@@ -81,8 +81,8 @@ type AuditFilter struct {
 	Subject, By string
 }
 
-// AuditList returns a page of the selected entries, newest first.
-func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Found[AuditEntry], err error) {
+// AuditPage returns a page of the selected entries, newest first.
+func AuditPage(ctx context.Context, d *Desk, f AuditFilter, p Page) (found Found[AuditEntry], err error) {
 	list := sqldb.Listing[AuditEntry]{
 		Columns: `position, at, changed_by, what, subject, changed_from, changed_to`, From: `audit`,
 		Scan: func(r sqldb.Row) (e AuditEntry, err error) {
@@ -100,8 +100,8 @@ func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Foun
 	if f.By != "" {
 		list.Where(`changed_by = $%d`, f.By)
 	}
-	err = d.ReadTx(ctx, "read the audit list", func(t *Tx) error {
-		found, err = list.Page(ctx, t, p)
+	err = d.ReadTx(ctx, "read the audit list", func(tx *Tx) error {
+		found, err = list.Page(ctx, tx, p)
 		return err
 	})
 	return found, err
@@ -111,13 +111,13 @@ func (d *Desk) AuditList(ctx context.Context, f AuditFilter, p Page) (found Foun
 type changed struct{ what, subject, before, after string }
 
 // audit records the values that differ.
-func (t *Tx) audit(ctx context.Context, now int64, values ...changed) error {
+func (tx *Tx) audit(ctx context.Context, now int64, values ...changed) error {
 	for _, v := range values {
 		if v.before == v.after {
 			continue
 		}
-		t.afterCommit.news = true
-		if err := t.record(ctx, now, v); err != nil {
+		tx.afterCommit.news = true
+		if err := tx.record(ctx, now, v); err != nil {
 			return err
 		}
 	}
@@ -125,22 +125,22 @@ func (t *Tx) audit(ctx context.Context, now int64, values ...changed) error {
 }
 
 // record records the change even if its texts are equal, as for a secret.
-func (t *Tx) record(ctx context.Context, now int64, c changed) error {
-	position, _, err := sqldb.First(ctx, t, sqldb.Value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
+func (tx *Tx) record(ctx context.Context, now int64, c changed) error {
+	position, _, err := sqldb.First(ctx, tx, sqldb.Value[int64], `UPDATE audit_position SET position = position + 1 WHERE id = 1 RETURNING position`)
 	if err != nil {
 		return wrap("take a position in the audit list", err)
 	}
-	_, err = t.Exec(ctx, `INSERT INTO audit (position, at, changed_by, kind, what, subject, changed_from, changed_to)
+	_, err = tx.Exec(ctx, `INSERT INTO audit (position, at, changed_by, kind, what, subject, changed_from, changed_to)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, position, now, actor(ctx), string(kindOf(c.what)), c.what, c.subject, c.before, c.after)
 	return err
 }
 
 // secure writes a line to the security log after the transaction has committed.
-func (t *Tx) secure(ctx context.Context, e seclog.Entry) {
+func (tx *Tx) secure(ctx context.Context, e seclog.Entry) {
 	if e.Who = actor(ctx); e.Who == Unnamed {
 		e.Who = ""
 	}
-	t.afterCommit.security = append(t.afterCommit.security, e)
+	tx.afterCommit.security = append(tx.afterCommit.security, e)
 }
 
 func kindOf(what string) AuditKind {

@@ -14,12 +14,12 @@ const awaitPoll = 50 * time.Millisecond
 
 // AwaitRevision returns once the desk shows the conversation at that revision or a later one, so that a caller can
 // read the effect of its command. It waits until ctx ends.
-func (d *Desk) AwaitRevision(ctx context.Context, sid string, revision int) error {
+func AwaitRevision(ctx context.Context, d *Desk, sid string, revision int) error {
 	poll := time.NewTicker(awaitPoll)
 	defer poll.Stop()
 	for {
 		changed, leave := d.shown.wait(sid)
-		shows, err := d.revision(ctx, sid)
+		shows, err := readRevision(ctx, d, sid)
 		if err != nil || shows >= revision {
 			leave()
 			return err
@@ -35,10 +35,10 @@ func (d *Desk) AwaitRevision(ctx context.Context, sid string, revision int) erro
 	}
 }
 
-// revision returns the revision that the desk shows, 0 for an unknown conversation.
-func (d *Desk) revision(ctx context.Context, sid string) (revision int, err error) {
-	err = d.QueryOne(ctx, "read the revision of conversation "+sid, func(t *Tx) error {
-		revision, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT revision FROM conversations WHERE sid = $1`, sid)
+// readRevision returns the revision that the desk shows, 0 for an unknown conversation.
+func readRevision(ctx context.Context, d *Desk, sid string) (revision int, err error) {
+	err = d.QueryOne(ctx, "read the revision of conversation "+sid, func(tx *Tx) error {
+		revision, _, err = sqldb.First(ctx, tx, sqldb.Value[int], `SELECT revision FROM conversations WHERE sid = $1`, sid)
 		return err
 	})
 	return revision, err

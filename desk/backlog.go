@@ -42,11 +42,11 @@ type Pending struct {
 	Oldest time.Time
 }
 
-// Backlog reads the waiting work. Each query uses an index of waiting rows only, so finished work costs nothing.
-func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
-	err = d.ReadTx(ctx, "read what waits", func(t *Tx) error {
+// ReadBacklog reads the waiting work. Each query uses an index of waiting rows only, so finished work costs nothing.
+func ReadBacklog(ctx context.Context, d *Desk) (b Backlog, err error) {
+	err = d.ReadTx(ctx, "read what waits", func(tx *Tx) error {
 		b = Backlog{At: d.now(), Conversations: map[conversation.ConversationStatus]int{}}
-		if b.Lines, err = sqldb.All(ctx, t, func(r sqldb.Row) (l WaitingLine, err error) {
+		if b.Lines, err = sqldb.All(ctx, tx, func(r sqldb.Row) (l WaitingLine, err error) {
 			err = r.Scan(&l.Queue, &l.Channel, &l.Waiting, sqldb.Instant(&l.Oldest))
 			return l, err
 		}, `SELECT queue, channel, count(*), min(queued_at) FROM tasks WHERE waiting = 1 AND direct = 0 GROUP BY queue, channel`); err != nil {
@@ -62,7 +62,7 @@ func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
 			{&b.Webhooks, `SELECT n, coalesce((SELECT at FROM events WHERE position = oldest), (SELECT at FROM desk_events WHERE position = oldest), 0)
 				FROM (SELECT count(*) AS n, min(position) AS oldest FROM webhooks WHERE dead = 0) pending`},
 		} {
-			*part.into, _, err = sqldb.First(ctx, t, func(r sqldb.Row) (p Pending, err error) {
+			*part.into, _, err = sqldb.First(ctx, tx, func(r sqldb.Row) (p Pending, err error) {
 				err = r.Scan(&p.Count, sqldb.Instant(&p.Oldest))
 				return p, err
 			}, part.query)
@@ -70,13 +70,13 @@ func (d *Desk) Backlog(ctx context.Context) (b Backlog, err error) {
 				return err
 			}
 		}
-		if b.Dead, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 1`); err != nil {
+		if b.Dead, _, err = sqldb.First(ctx, tx, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 1`); err != nil {
 			return err
 		}
-		if b.Unqueued, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT f.position - c.position FROM feed f, webhook_cursor c WHERE f.id = 1 AND c.id = 1`); err != nil {
+		if b.Unqueued, _, err = sqldb.First(ctx, tx, sqldb.Value[int], `SELECT f.position - c.position FROM feed f, webhook_cursor c WHERE f.id = 1 AND c.id = 1`); err != nil {
 			return err
 		}
-		return sqldb.Each(ctx, t, func(r sqldb.Row) error {
+		return sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 			var status conversation.ConversationStatus
 			var count int
 			err := r.Scan(&status, &count)

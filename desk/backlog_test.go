@@ -12,14 +12,14 @@ import (
 
 func testBacklog(t *testing.T, h *environment) {
 	backlog := func() desk.Backlog {
-		b, err := h.Backlog(t.Context())
+		b, err := desk.ReadBacklog(t.Context(), h.Environment.Desk)
 		require.NoError(t, err)
 		require.Equal(t, h.Clock.Now(), b.At)
 		b.At = time.Time{}
 		return b
 	}
-	require.NoError(t, h.AddQueue(t.Context(), "support"))
-	require.NoError(t, h.AddQueue(t.Context(), "billing"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "billing"))
 	h.callback("https://example.com/events")
 	h.queueWebhooks()
 	opened := h.Clock.Now()

@@ -25,10 +25,10 @@ func benchmarkHouse(b *testing.B) *environment {
 func (h *environment) fill(queue string, waiting int) {
 	h.T.Helper()
 	for batch := range slices.Chunk(make([]struct{}, waiting), 1000) {
-		require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "fill the queue", func(t *desk.Tx) error {
+		require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "fill the queue", func(tx *desk.Tx) error {
 			for range batch {
 				h.Clock.Advance(time.Millisecond)
-				if err := t.SyncIn(h.T.Context(), h.startUnasked(queue), h.Clock.Now()); err != nil {
+				if err := desk.SyncIn(h.T.Context(), tx, h.startUnasked(queue), h.Clock.Now()); err != nil {
 					return err
 				}
 			}
@@ -52,16 +52,16 @@ func BenchmarkPlaceAmong(b *testing.B) {
 	for _, waiting := range []int{100, 10_000, 100_000} {
 		b.Run(strconv.Itoa(waiting), func(b *testing.B) {
 			h := benchmarkHouse(b)
-			require.NoError(b, h.AddQueue(h.T.Context(), "support"))
+			require.NoError(b, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 			h.fill("support", waiting)
 			h.Staff("support", "alice")
-			require.NoError(b, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 1))
+			require.NoError(b, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
 			b.ResetTimer()
 			for range b.N {
 				h.DispatchNow()
 				b.StopTimer()
-				require.NoError(b, h.ExclusiveTx(h.T.Context(), "release", func(t *desk.Tx) error {
-					matches, err := t.ReleaseMatches(h.T.Context())
+				require.NoError(b, h.ExclusiveTx(h.T.Context(), "release", func(tx *desk.Tx) error {
+					matches, err := desk.ReleaseMatches(h.T.Context(), tx)
 					require.Equal(b, 1, matches)
 					return err
 				}))
@@ -85,7 +85,7 @@ func BenchmarkSync(b *testing.B) {
 				for {
 					snapshot, before := th.Snapshot(), th.State.Revision
 					began := time.Now()
-					answer, err := h.Sync(h.T.Context(), snapshot)
+					answer, err := desk.Sync(h.T.Context(), h.Environment.Desk, snapshot)
 					spent += time.Since(began)
 					pictures++
 					require.NoError(b, err)
@@ -130,7 +130,7 @@ func BenchmarkSyncOverloaded(b *testing.B) {
 			h := benchmarkHouse(b)
 			h.Staff("support", desktest.Names("s", members)...)
 			for _, name := range desktest.Names("s", members) {
-				require.NoError(b, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 0))
+				require.NoError(b, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 0))
 			}
 			b.ResetTimer()
 			for range b.N {
@@ -150,7 +150,7 @@ func BenchmarkDispatchIdle(b *testing.B) {
 		h.Staff(fmt.Sprintf("queue-%d", i), fmt.Sprintf("agent-%d", i), fmt.Sprintf("agent-%d", (i+1)%50))
 	}
 	for i := range 50 {
-		require.NoError(b, h.SetCapacity(h.T.Context(), fmt.Sprintf("agent-%d", i), conversation.ChannelWeb, 0))
+		require.NoError(b, desk.SetCapacity(h.T.Context(), h.Environment.Desk, fmt.Sprintf("agent-%d", i), conversation.ChannelWeb, 0))
 		h.fill(fmt.Sprintf("queue-%d", i), 100)
 	}
 	b.ResetTimer()

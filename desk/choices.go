@@ -18,25 +18,25 @@ func (c Choices) Agent(name string) string { return known(c.agents, name) }
 // Queue returns the queue's label, or the name itself if the desk has no such queue.
 func (c Choices) Queue(name string) string { return known(c.queues, name) }
 
-// Choices returns the labels of all agents and queues.
-func (d *Desk) Choices(ctx context.Context) (c Choices, err error) {
-	err = d.ReadTx(ctx, "read what agents and queues are chosen by", func(t *Tx) error {
-		c, err = t.choices(ctx)
+// ReadChoices returns the labels of all agents and queues.
+func ReadChoices(ctx context.Context, d *Desk) (c Choices, err error) {
+	err = d.ReadTx(ctx, "read what agents and queues are chosen by", func(tx *Tx) error {
+		c, err = readChoices(ctx, tx)
 		return err
 	})
 	return c, err
 }
 
-func (t *Tx) choices(ctx context.Context) (c Choices, err error) {
-	if c.agents, err = t.choicesOf(ctx, "agents"); err != nil {
+func readChoices(ctx context.Context, tx *Tx) (c Choices, err error) {
+	if c.agents, err = choicesOf(ctx, tx, "agents"); err != nil {
 		return c, err
 	}
-	c.queues, err = t.choicesOf(ctx, "queues")
+	c.queues, err = choicesOf(ctx, tx, "queues")
 	return c, err
 }
 
-func (t *Tx) choicesOf(ctx context.Context, table string) (map[string]string, error) {
-	entries, err := sqldb.All(ctx, t, func(r sqldb.Row) (e chosen, err error) {
+func choicesOf(ctx context.Context, tx *Tx, table string) (map[string]string, error) {
+	entries, err := sqldb.All(ctx, tx, func(r sqldb.Row) (e chosen, err error) {
 		var folds string
 		err = r.Scan(&e.name, &e.friendly, &folds)
 		e.friendly = cmp.Or(e.friendly, e.name)

@@ -57,12 +57,12 @@ const accountRow = "1"
 
 // keysAreThere refuses to open an encrypted desk without keys, because it would be written to in clear. It checks
 // the account's token, and the latest conversation in case the keys were added later.
-func (d *Desk) keysAreThere(ctx context.Context) error {
+func keysAreThere(ctx context.Context, d *Desk) error {
 	if d.db.Seals().On() {
 		return nil
 	}
-	return d.QueryOne(ctx, "look for what is encrypted", func(t *Tx) error {
-		_, err := sqldb.All(ctx, t, func(r sqldb.Row) (struct{}, error) {
+	return d.QueryOne(ctx, "look for what is encrypted", func(tx *Tx) error {
+		_, err := sqldb.All(ctx, tx, func(r sqldb.Row) (struct{}, error) {
 			var token, name string
 			err := r.Scan(&token, &name)
 			if err == nil && (sqldb.IsSealed(token) || sqldb.IsSealed(name)) {
@@ -101,10 +101,10 @@ func (o openedEvent) Open(s sqldb.Seals) (err error) {
 
 // sealReason returns the event in its stored form: with its words sealed, and a disposition stored only as the
 // reason.
-func (t *Tx) sealReason(position int64, e conversation.Event) (_ conversation.Event, err error) {
+func (tx *Tx) sealReason(position int64, e conversation.Event) (_ conversation.Event, err error) {
 	e.Reason, e.Disposition = cmp.Or(e.Disposition, e.Reason), ""
 	if hasWords(e) {
-		e.Reason, err = t.Seals().Seal(eventReason, strconv.FormatInt(position, 10), e.Reason)
+		e.Reason, err = tx.Seals().Seal(eventReason, strconv.FormatInt(position, 10), e.Reason)
 	}
 	return e, err
 }

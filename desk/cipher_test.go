@@ -78,7 +78,7 @@ func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 				_, err := desk.Open(t.Context(), h.Database, desk.Options{Cipher: without})
 				require.ErrorContains(t, err, "set BATON_ENCRYPTION_KEYS")
 			}
-			_, err := h.Agents(t.Context())
+			_, err := desk.ListAgents(t.Context(), h.Environment.Desk)
 			require.NoError(t, err, "who has the keys goes on")
 		})
 	}
@@ -111,41 +111,41 @@ func everythingWritten(t *testing.T, h *environment) (*words, *desktest.Conversa
 	th.Follow()
 	who := th.Task().Agent
 	th.Accept(who)
-	message, err := h.Say(ctx, desk.NewMessage{
+	message, err := desk.Say(ctx, h.Environment.Desk, desk.NewMessage{
 		Conversation: th.SID, From: desk.FromCustomer, Text: w.of("messages.text"), Identity: w.of("messages.identity"),
 		Attributes: w.attributes("messages.attributes"),
 	})
 	require.NoError(t, err)
-	_, err = h.StoreNote(ctx, th.SID, who, w.of("notes.text"))
+	_, err = desk.StoreNote(ctx, h.Environment.Desk, th.SID, who, w.of("notes.text"))
 	require.NoError(t, err)
-	_, err = h.SetDetails(ctx, th.SID, func(d *desk.Details) {
+	_, err = desk.SetDetails(ctx, h.Environment.Desk, th.SID, func(d *desk.Details) {
 		d.FriendlyName, d.UniqueName = w.of("conversation_details.friendly_name"), w.of("conversation_details.unique_name")
 		d.Attributes = w.attributes("conversation_details.attributes")
 		d.ContextSID, d.WebhookTTID = w.of("conversation_details.context_sid"), w.of("conversation_details.webhook_ttid")
 	})
 	require.NoError(t, err)
-	_, err = h.AddParticipant(ctx, desk.Participant{
+	_, err = desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{
 		Conversation: th.SID, Address: w.of("participants.address"), ProxyAddress: w.of("participants.proxy_address"), Attributes: w.attributes("participants.attributes"),
 	})
 	require.NoError(t, err)
-	_, err = h.AddParticipant(ctx, desk.Participant{Conversation: th.SID, Identity: w.of("participants.identity")})
+	_, err = desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: th.SID, Identity: w.of("participants.identity")})
 	require.NoError(t, err)
-	account, err := h.SetWorkspace(ctx, func(s *desk.Workspace) {
+	account, err := desk.SetWorkspace(ctx, h.Environment.Desk, func(s *desk.Workspace) {
 		s.EventCallbackURL = "https://example.com/" + w.of("account.event_callback_url")
 	})
 	require.NoError(t, err)
-	_, webhook, err := h.RenewWebhookSecret(ctx, 0)
+	_, webhook, err := desk.RenewWebhookSecret(ctx, h.Environment.Desk, 0)
 	require.NoError(t, err)
-	_, next, err := h.RenewWebhookSecret(ctx, time.Hour)
+	_, next, err := desk.RenewWebhookSecret(ctx, h.Environment.Desk, time.Hour)
 	require.NoError(t, err)
 	w.all = append(w.all, account.AuthToken, webhook, next)
-	require.NoError(t, h.KeepAnswer(ctx, "token", desk.Answer{Request: "r", Status: 200, ETag: "e", Body: fmt.Sprintf(`{"sid":%q,"text":%q}`, message.SID, w.of("answers.body"))}))
-	require.NoError(t, h.KeepAnswer(ctx, "other", desk.Answer{Request: "r", Status: 200, Body: `"of another"`}))
-	require.NoError(t, h.Sessions().Commit("session", []byte(w.of("sessions.data")), h.Clock.Now().Add(time.Hour)))
+	require.NoError(t, desk.KeepAnswer(ctx, h.Environment.Desk, "token", desk.Answer{Request: "r", Status: 200, ETag: "e", Body: fmt.Sprintf(`{"sid":%q,"text":%q}`, message.SID, w.of("answers.body"))}))
+	require.NoError(t, desk.KeepAnswer(ctx, h.Environment.Desk, "other", desk.Answer{Request: "r", Status: 200, Body: `"of another"`}))
+	require.NoError(t, desk.NewSessions(h.Environment.Desk).Commit("session", []byte(w.of("sessions.data")), h.Clock.Now().Add(time.Hour)))
 	th.End(who)
 	th.Do(conversation.WrapupCommand{Agent: who, Disposition: w.of("tasks.disposition"), Note: w.of("tasks.wrapup_note")})
 	th.Follow()
-	draft, err := h.OpenDraft(ctx, desk.Draft{Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: w.of("a draft's customer"), Address: "conversations.customer_address"}})
+	draft, err := desk.OpenDraft(ctx, h.Environment.Desk, desk.Draft{Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: w.of("a draft's customer"), Address: "conversations.customer_address"}})
 	require.NoError(t, err)
 	return w, th, draft
 }
@@ -173,21 +173,21 @@ func (w *words) in(text string) []string {
 func written(t testing.TB, h *environment, sid string) string {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	thread, err := h.Thread(ctx, sid, desk.AsSystem(), 100)
+	thread, err := desk.ReadThread(ctx, h.Environment.Desk, sid, desk.AsSystem(), 100)
 	require.NoError(t, err)
-	tasks, err := h.Tasks(ctx, sid)
+	tasks, err := desk.ListTasks(ctx, h.Environment.Desk, sid)
 	require.NoError(t, err)
-	reservations, err := h.Reservations(ctx, sid)
+	reservations, err := desk.ListReservations(ctx, h.Environment.Desk, sid)
 	require.NoError(t, err)
-	details, err := h.Details(ctx, sid)
+	details, err := desk.ReadDetails(ctx, h.Environment.Desk, sid)
 	require.NoError(t, err)
-	participants, err := h.Participants(ctx, sid)
+	participants, err := desk.ListParticipants(ctx, h.Environment.Desk, sid)
 	require.NoError(t, err)
-	account, err := h.Account(ctx)
+	account, err := desk.ReadAccount(ctx, h.Environment.Desk)
 	require.NoError(t, err)
-	answer, err := h.BeginAnswer(ctx, "token", "r")
+	answer, err := desk.BeginAnswer(ctx, h.Environment.Desk, "token", "r")
 	require.NoError(t, err)
-	session, _, err := h.Sessions().Find("session")
+	session, _, err := desk.NewSessions(h.Environment.Desk).Find("session")
 	require.NoError(t, err)
 	var attributes strings.Builder
 	for _, task := range tasks {
@@ -225,7 +225,7 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 
 	// With another key nothing can be read, and the error names the missing key.
 	stranger := encrypted.again(desktest.KeyRing(t, second))
-	_, err := stranger.Transcript(t.Context(), th.SID, desk.AsSystem())
+	_, err := desk.ReadTranscript(t.Context(), stranger.Environment.Desk, th.SID, desk.AsSystem())
 	require.ErrorContains(t, err, `the key "first"`)
 	_, err = desk.Open(t.Context(), encrypted.Database, desk.Options{})
 	require.ErrorContains(t, err, "BATON_ENCRYPTION_KEYS")
@@ -235,13 +235,13 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 		_, err := tx.Exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.SID)
 		return err
 	}))
-	_, err = encrypted.Conversation(t.Context(), th.SID)
+	_, err = desk.FindConversation(t.Context(), encrypted.Environment.Desk, th.SID)
 	require.ErrorContains(t, err, "changed or moved")
 }
 
 func columnTexts(h *environment, c sqldb.Column) (texts []string, err error) {
-	err = h.ReadTx(context.Background(), "read a column", func(t *desk.Tx) error {
-		texts, err = sqldb.All(context.Background(), t, sqldb.Value[string], `SELECT `+c.Name+` FROM `+c.Table)
+	err = h.ReadTx(context.Background(), "read a column", func(tx *desk.Tx) error {
+		texts, err = sqldb.All(context.Background(), tx, sqldb.Value[string], `SELECT `+c.Name+` FROM `+c.Table)
 		return err
 	})
 	return texts, err
@@ -252,36 +252,36 @@ func TestADeskIsSealedLaterAndItsKeyReplaced(t *testing.T) {
 	plain := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
 	w, th, _ := everythingWritten(t, plain)
 	before := written(t, plain, th.SID)
-	_, _, err := plain.Reseal(t.Context())
+	_, _, err := desk.Reseal(t.Context(), plain.Environment.Desk)
 	require.ErrorContains(t, err, "baton keyring new")
 
 	first, second := desktest.Key(t, "first"), desktest.Key(t, "second")
 	h := plain.again(desktest.KeyRing(t, first))
 	require.Equal(t, before, written(t, h, th.SID), "what was clear is still read")
-	byName, err := h.ConversationNamed(t.Context(), "zqconversation_detailsunique_nameqz")
+	byName, err := desk.ConversationNamed(t.Context(), h.Environment.Desk, "zqconversation_detailsunique_nameqz")
 	require.NoError(t, err)
 	require.Equal(t, th.SID, byName)
-	sealed, left, err := h.Reseal(t.Context())
+	sealed, left, err := desk.Reseal(t.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	require.Empty(t, left)
 	require.Greater(t, sealed, len(desk.SealedColumns))
 	require.Equal(t, before, written(t, h, th.SID))
 	require.Empty(t, w.in(bytesOf(t, h.Database)), "nor do the file's free pages keep anything")
-	again, _, err := h.Reseal(t.Context())
+	again, _, err := desk.Reseal(t.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	require.Zero(t, again)
 
 	rotated := plain.again(desktest.KeyRing(t, second, first))
 	require.Equal(t, before, written(t, rotated, th.SID))
-	byName, err = rotated.ConversationNamed(t.Context(), "zqconversation_detailsunique_nameqz")
+	byName, err = desk.ConversationNamed(t.Context(), rotated.Environment.Desk, "zqconversation_detailsunique_nameqz")
 	require.NoError(t, err)
 	require.Equal(t, th.SID, byName)
-	count, _, err := rotated.Reseal(t.Context())
+	count, _, err := desk.Reseal(t.Context(), rotated.Environment.Desk)
 	require.NoError(t, err)
 	require.Equal(t, sealed, count)
 	only := plain.again(desktest.KeyRing(t, second))
 	require.Equal(t, before, written(t, only, th.SID))
-	of, err := only.ConversationsOf(t.Context(), "zqconversationscustomer_addressqz")
+	of, err := desk.ConversationsOf(t.Context(), only.Environment.Desk, "zqconversationscustomer_addressqz")
 	require.NoError(t, err)
 	require.Equal(t, []string{th.SID}, of)
 }
@@ -292,11 +292,11 @@ func testSealing(t *testing.T, plain *environment) {
 	w, th, draft := everythingWritten(t, plain)
 	before := written(t, plain, th.SID)
 	first, second := desktest.Key(t, "first"), desktest.Key(t, "second")
-	_, _, err := plain.again(desktest.KeyRing(t, first)).Reseal(t.Context())
+	_, _, err := desk.Reseal(t.Context(), plain.again(desktest.KeyRing(t, first)).Environment.Desk)
 	require.NoError(t, err)
 	rotated := plain.again(desktest.KeyRing(t, second, first))
 	require.Equal(t, before, written(t, rotated, th.SID))
-	_, _, err = rotated.Reseal(t.Context())
+	_, _, err = desk.Reseal(t.Context(), rotated.Environment.Desk)
 	require.NoError(t, err)
 	only := plain.again(desktest.KeyRing(t, second))
 	require.Equal(t, before, written(t, only, th.SID))
@@ -305,10 +305,10 @@ func testSealing(t *testing.T, plain *environment) {
 		require.NoError(t, err)
 		require.Empty(t, w.in(strings.Join(texts, " ")), "%s", c)
 	}
-	of, err := only.ConversationsOf(t.Context(), "zqconversationscustomer_addressqz")
+	of, err := desk.ConversationsOf(t.Context(), only.Environment.Desk, "zqconversationscustomer_addressqz")
 	require.NoError(t, err)
 	require.Equal(t, []string{th.SID}, of)
-	erased, err := only.Erase(t.Context(), []string{th.SID, draft}, false)
+	erased, err := desk.Erase(t.Context(), only.Environment.Desk, []string{th.SID, draft}, false)
 	require.NoError(t, err)
 	require.Equal(t, 1, erased.Answers)
 	kept := written(t, only, th.SID)
@@ -328,9 +328,9 @@ func TestTextsThatLookSealed(t *testing.T) {
 		h.Staff("support", "alice")
 		th := h.Start("support").Follow()
 		for _, text := range []string{"enc:v1:k.00000000:AAAA", "enc:v0:", "enc:v0:enc:v1:x", "{}"} {
-			said, err := h.Say(t.Context(), desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: text})
+			said, err := desk.Say(t.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: text})
 			require.NoError(t, err)
-			read, err := h.Message(t.Context(), th.SID, said.SID, desk.AsSystem())
+			read, err := desk.FindMessage(t.Context(), h.Environment.Desk, th.SID, said.SID, desk.AsSystem())
 			require.NoError(t, err)
 			require.Equal(t, text, read.Text)
 		}
@@ -348,37 +348,37 @@ func TestErase(t *testing.T) {
 			other := h.Start("support").Follow()
 			ctx := desk.WithActor(t.Context(), "carol")
 
-			_, err := h.Erase(ctx, []string{th.SID, other.SID}, false)
+			_, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, other.SID}, false)
 			require.ErrorContains(t, err, other.SID)
 			require.NotContains(t, err.Error(), th.SID)
-			both, err := h.Erase(ctx, []string{th.SID, other.SID}, true)
+			both, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, other.SID}, true)
 			require.NoError(t, err, "a dry run shows what is open as well")
 			require.Equal(t, []bool{false, true}, []bool{both.Conversations[0].Open, both.Conversations[1].Open})
 			require.ErrorContains(t, both.RefuseOpen(), other.SID)
 			for _, address := range []string{"zqconversationscustomer_addressqz", "zqparticipantsaddressqz", "zqparticipantsidentityqz"} {
-				of, err := h.ConversationsOf(ctx, address)
+				of, err := desk.ConversationsOf(ctx, h.Environment.Desk, address)
 				require.NoError(t, err)
 				require.Equal(t, []string{th.SID}, of, address)
 			}
 			for _, address := range []string{"ZQConversationsCustomer_AddressQZ", " zqparticipantsaddressqz\n", "mailto:ZQparticipantsidentityqz"} {
-				of, err := h.ConversationsOf(ctx, address)
+				of, err := desk.ConversationsOf(ctx, h.Environment.Desk, address)
 				require.NoError(t, err)
 				require.Equal(t, []string{th.SID}, of, address)
 			}
 			for _, address := range []string{"", " ", "[erased]"} {
-				of, err := h.ConversationsOf(ctx, address)
+				of, err := desk.ConversationsOf(ctx, h.Environment.Desk, address)
 				require.NoError(t, err)
 				require.Empty(t, of, address)
 			}
-			none, err := h.ConversationsOf(ctx, "zqconversationscustomer_addressq")
+			none, err := desk.ConversationsOf(ctx, h.Environment.Desk, "zqconversationscustomer_addressq")
 			require.NoError(t, err)
 			require.Empty(t, none)
 
 			before := written(t, h, th.SID)
-			planned, err := h.Erase(ctx, []string{th.SID, draft}, true)
+			planned, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, draft}, true)
 			require.NoError(t, err)
 			require.Equal(t, before, written(t, h, th.SID), "a dry run changes nothing")
-			done, err := h.Erase(ctx, []string{th.SID, draft}, false)
+			done, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, draft}, false)
 			require.NoError(t, err)
 			require.Equal(t, planned, done)
 			require.Equal(t, desk.ErasedConversation{SID: th.SID, ClosedAt: done.Conversations[0].ClosedAt, Messages: 1, Notes: 2, Tasks: 1, Participants: 2}, done.Conversations[0])
@@ -389,15 +389,15 @@ func TestErase(t *testing.T) {
 			})
 			require.Empty(t, (&words{gone}).in(written(t, h, th.SID)))
 			require.Empty(t, (&words{gone}).in(bytesOf(t, h.Database)), "nor do the file's free pages keep anything")
-			erasedDraft, err := h.Conversation(ctx, draft)
+			erasedDraft, err := desk.FindConversation(ctx, h.Environment.Desk, draft)
 			require.NoError(t, err)
 			require.Equal(t, conversation.ConversationClosed, erasedDraft.Status)
-			kept, err := h.BeginAnswer(ctx, "other", "r")
+			kept, err := desk.BeginAnswer(ctx, h.Environment.Desk, "other", "r")
 			require.NoError(t, err)
 			require.Equal(t, `"of another"`, kept.Body)
-			require.Equal(t, "crystal@example.com", must(h.Conversation(ctx, other.SID)).Customer.Address)
+			require.Equal(t, "crystal@example.com", must(desk.FindConversation(ctx, h.Environment.Desk, other.SID)).Customer.Address)
 
-			audit, err := h.AuditList(ctx, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
+			audit, err := desk.AuditPage(ctx, h.Environment.Desk, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
 			require.NoError(t, err)
 			require.Len(t, audit.Entries, 2)
 			require.Equal(t, "carol", audit.Entries[1].By)
@@ -405,11 +405,11 @@ func TestErase(t *testing.T) {
 			require.Equal(t, "customer.erased", audit.Entries[1].What)
 			require.Equal(t, "1 message, 2 notes, 1 task, 2 participants", audit.Entries[1].After)
 
-			again, err := h.Erase(ctx, []string{th.SID, draft}, false)
+			again, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, draft}, false)
 			require.NoError(t, err)
 			require.Equal(t, desk.ErasedConversation{SID: th.SID, ClosedAt: done.Conversations[0].ClosedAt, ErasedAt: again.Conversations[0].ErasedAt}, again.Conversations[0])
 			require.False(t, again.Conversations[0].ErasedAt.IsZero())
-			audit, err = h.AuditList(ctx, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
+			audit, err = desk.AuditPage(ctx, h.Environment.Desk, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
 			require.NoError(t, err)
 			require.Len(t, audit.Entries, 2, "nothing was left to erase, and nothing is recorded")
 		})

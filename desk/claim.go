@@ -14,29 +14,29 @@ import (
 // or is offered returns the same command. Refusals: unknown_agent, no_such_task, no_reservation (the task does not
 // wait), not_your_task (it waits for another agent), wrapup_pending, already_participating, agent_unavailable,
 // conversation_closed (its workflow no longer runs).
-func (d *Desk) Claim(ctx context.Context, sid, agent string) (conversation.ReserveCommand, error) {
+func Claim(ctx context.Context, d *Desk, sid, agent string) (conversation.ReserveCommand, error) {
 	var command conversation.ReserveCommand
-	err := d.SharedTx(ctx, "claim "+sid+" for "+agent, func(t *Tx) error {
-		p, err := t.claim(ctx, sid, agent, d.now())
+	err := d.SharedTx(ctx, "claim "+sid+" for "+agent, func(tx *Tx) error {
+		p, err := claimTask(ctx, tx, sid, agent, d.now())
 		command = p.command()
 		return err
 	})
 	return command, err
 }
 
-func (t *Tx) claim(ctx context.Context, sid, agent string, now time.Time) (match, error) {
-	presence, err := t.presenceOf(ctx, agent)
+func claimTask(ctx context.Context, tx *Tx, sid, agent string, now time.Time) (match, error) {
+	presence, err := presenceOf(ctx, tx, agent)
 	if err != nil {
 		return match{}, err
 	}
-	if err := t.holdClaimed(ctx, sid); err != nil {
+	if err := holdClaimed(ctx, tx, sid); err != nil {
 		return match{}, err
 	}
-	task, err := t.claimable(ctx, sid)
+	task, err := claimable(ctx, tx, sid)
 	if err != nil {
 		if conversation.CodeOf(err) == conversation.CodeNoReservation {
 			// The refusal hides from an agent who wraps up the conversation whether the task waits.
-			if holder := t.refuseHolder(ctx, sid, agent); conversation.CodeOf(holder) == conversation.CodeWrapupPending {
+			if holder := refuseHolder(ctx, tx, sid, agent); conversation.CodeOf(holder) == conversation.CodeWrapupPending {
 				return match{}, holder
 			}
 		}
@@ -45,14 +45,14 @@ func (t *Tx) claim(ctx context.Context, sid, agent string, now time.Time) (match
 	if task.Status == conversation.TaskReserved && task.Agent == agent {
 		return match{reservation: task.Reservation.SID, task: task.SID, number: task.PendingSeq, agent: agent}, nil
 	}
-	matched, found, err := sqldb.First(ctx, t, scanMatch, selectMatches+` WHERE task = $1`, task.SID)
+	matched, found, err := sqldb.First(ctx, tx, scanMatch, selectMatches+` WHERE task = $1`, task.SID)
 	switch {
 	case err != nil:
 		return match{}, err
 	case found && matched.agent == agent:
 		return matched, nil
 	}
-	if err := t.refuseHolder(ctx, task.Conversation, agent); err != nil {
+	if err := refuseHolder(ctx, tx, task.Conversation, agent); err != nil {
 		return match{}, err
 	}
 	switch {
@@ -64,49 +64,49 @@ func (t *Tx) claim(ctx context.Context, sid, agent string, now time.Time) (match
 		return match{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Task: task.SID, Agent: task.Agent},
 			"task %s waits for %s: only they can take it, or a supervisor moves it", task.SID, task.Agent)
 	}
-	if err := t.refuseGone(ctx, task.Conversation); err != nil {
+	if err := refuseGone(ctx, tx, task.Conversation); err != nil {
 		return match{}, err
 	}
 	if presence != PresenceAvailable {
 		return match{}, conversation.Refuse(conversation.CodeAgentUnavailable, conversation.Details{Agent: agent},
 			"%s is on %s: become available first, then take the task", agent, presence)
 	}
-	m := matching{Tx: t, now: now, room: 1}
+	m := matching{Tx: tx, now: now, room: 1}
 	waiting := waitingTask{sid: task.SID, conversation: task.Conversation, channel: task.Channel, pendingSeq: task.PendingSeq}
 	if err := m.match(ctx, waiting, agent); err != nil {
 		return match{}, err
 	}
-	t.afterCommit.deliver = true
+	tx.afterCommit.deliver = true
 	return m.made[0], nil
 }
 
 // holdClaimed locks the conversation, or the task's conversation, and the routing.
-func (t *Tx) holdClaimed(ctx context.Context, sid string) error {
+func holdClaimed(ctx context.Context, tx *Tx, sid string) error {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
-		of, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
+		of, _, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT conversation FROM tasks WHERE sid = $1`, sid)
 		if err != nil {
 			return err
 		}
 		sid = of
 	}
-	if err := t.holdConversation(ctx, sid); err != nil {
+	if err := holdConversation(ctx, tx, sid); err != nil {
 		return err
 	}
-	return t.holdRouting(ctx)
+	return holdRouting(ctx, tx)
 }
 
 // claimable returns the task with that SID, or the task that waits in the conversation with that SID.
-func (t *Tx) claimable(ctx context.Context, sid string) (Task, error) {
+func claimable(ctx context.Context, tx *Tx, sid string) (Task, error) {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
-		return only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
+		return only(ctx, tx, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
 	}
-	if _, err := t.conversationStatus(ctx, sid); err != nil {
+	if _, err := conversationStatus(ctx, tx, sid); err != nil {
 		return Task{}, err
 	}
-	if err := t.refuseGone(ctx, sid); err != nil {
+	if err := refuseGone(ctx, tx, sid); err != nil {
 		return Task{}, err
 	}
-	task, found, err := sqldb.First(ctx, t, scanTask, selectTasks+`
+	task, found, err := sqldb.First(ctx, tx, scanTask, selectTasks+`
 		WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved') ORDER BY t.placement LIMIT 1`, sid)
 	if err == nil && !found {
 		return Task{}, conversation.Refuse(conversation.CodeNoReservation, conversation.Details{},
@@ -116,12 +116,12 @@ func (t *Tx) claimable(ctx context.Context, sid string) (Task, error) {
 }
 
 // refuseHolder refuses an agent who already has the conversation or still wraps it up.
-func (t *Tx) refuseHolder(ctx context.Context, sid, agent string) error {
+func refuseHolder(ctx context.Context, tx *Tx, sid, agent string) error {
 	type held struct {
 		task   string
 		status conversation.TaskStatus
 	}
-	h, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (h held, err error) {
+	h, found, err := sqldb.First(ctx, tx, func(r sqldb.Row) (h held, err error) {
 		err = r.Scan(&h.task, &h.status)
 		return h, err
 	}, `SELECT sid, status FROM tasks WHERE conversation = $1 AND agent = $2 AND status IN ('assigned', 'wrapping') LIMIT 1`, sid, agent)
@@ -137,8 +137,8 @@ func (t *Tx) refuseHolder(ctx context.Context, sid, agent string) error {
 }
 
 // refuseGone refuses a conversation whose workflow was found to no longer run.
-func (t *Tx) refuseGone(ctx context.Context, sid string) error {
-	gone, _, err := sqldb.First(ctx, t, sqldb.Value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
+func refuseGone(ctx context.Context, tx *Tx, sid string) error {
+	gone, _, err := sqldb.First(ctx, tx, sqldb.Value[bool], `SELECT gone FROM conversations WHERE sid = $1`, sid)
 	if err == nil && gone {
 		return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
 			"the conversation's workflow no longer runs: its task can't be taken any more")

@@ -19,7 +19,7 @@ func testClosedAreFound(t *testing.T, h *environment) {
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "").Accept("bob").WrapUp("alice").End("bob").WrapUp("bob")
 	found := func(f desk.Filter) []string {
 		t.Helper()
-		conversations, err := h.Conversations(t.Context(), f)
+		conversations, err := desk.ListConversations(t.Context(), h.Environment.Desk, f)
 		require.NoError(t, err)
 		sids := []string{}
 		for _, c := range conversations {

@@ -27,19 +27,19 @@ type ShownTask struct {
 	Agent  string
 }
 
-// Shown returns the desk's state of the conversation. Known is false for a conversation that the desk does not
+// ReadShown returns the desk's state of the conversation. Known is false for a conversation that the desk does not
 // have.
-func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
-	err = d.ReadTx(ctx, "read what is shown of conversation "+sid, func(t *Tx) error {
+func ReadShown(ctx context.Context, d *Desk, sid string) (shown Shown, err error) {
+	err = d.ReadTx(ctx, "read what is shown of conversation "+sid, func(tx *Tx) error {
 		shown = Shown{Live: map[string]ShownTask{}}
-		err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+		err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 			shown.Known = true
 			return r.Scan(&shown.Open, &shown.Revision, &shown.Events, &shown.Chain)
 		}, `SELECT CASE WHEN status = 'closed' THEN 0 ELSE 1 END, revision, events, chain FROM conversations WHERE sid = $1 AND revision > 0`, sid)
 		if err != nil {
 			return err
 		}
-		return sqldb.Each(ctx, t, func(r sqldb.Row) error {
+		return sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 			var task string
 			var as ShownTask
 			err := r.Scan(&task, &as.Status, &as.Agent)
@@ -51,9 +51,9 @@ func (d *Desk) Shown(ctx context.Context, sid string) (shown Shown, err error) {
 }
 
 // OpenConversations returns the SIDs, in order, of at most limit conversations after that SID that are not closed.
-func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (sids []string, err error) {
-	err = d.QueryOne(ctx, "list open conversations", func(t *Tx) error {
-		sids, err = sqldb.All(ctx, t, sqldb.Value[string], `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND sid > $1 ORDER BY sid LIMIT $2`,
+func OpenConversations(ctx context.Context, d *Desk, after string, limit int) (sids []string, err error) {
+	err = d.QueryOne(ctx, "list open conversations", func(tx *Tx) error {
+		sids, err = sqldb.All(ctx, tx, sqldb.Value[string], `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND sid > $1 ORDER BY sid LIMIT $2`,
 			after, limit)
 		return err
 	})
@@ -62,22 +62,22 @@ func (d *Desk) OpenConversations(ctx context.Context, after string, limit int) (
 
 // TakeToCompare returns at most limit open conversations that no process has taken for that duration, the least
 // recently taken first. It records that they are taken now.
-func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int) (sids []string, err error) {
+func TakeToCompare(ctx context.Context, d *Desk, since time.Duration, limit int) (sids []string, err error) {
 	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
 	before := sqldb.Micros(d.now().Add(-since))
-	err = d.QueryOne(ctx, "look for conversations to compare", func(t *Tx) error {
-		sids, err = sqldb.All(ctx, t, sqldb.Value[string], due, before, limit)
+	err = d.QueryOne(ctx, "look for conversations to compare", func(tx *Tx) error {
+		sids, err = sqldb.All(ctx, tx, sqldb.Value[string], due, before, limit)
 		return err
 	})
 	if err != nil || len(sids) == 0 {
 		return nil, err
 	}
-	err = d.SharedTx(ctx, "take conversations to compare", func(t *Tx) error {
-		if sids, err = sqldb.All(ctx, t, sqldb.Value[string], due+t.SkipLocked("conversations"), before, limit); err != nil {
+	err = d.SharedTx(ctx, "take conversations to compare", func(tx *Tx) error {
+		if sids, err = sqldb.All(ctx, tx, sqldb.Value[string], due+tx.SkipLocked("conversations"), before, limit); err != nil {
 			return err
 		}
 		for _, sid := range sids {
-			if _, err := t.Exec(ctx, `UPDATE conversations SET compared_at = $2 WHERE sid = $1`, sid, sqldb.Micros(d.now())); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE conversations SET compared_at = $2 WHERE sid = $1`, sid, sqldb.Micros(d.now())); err != nil {
 				return err
 			}
 		}
@@ -87,10 +87,10 @@ func (d *Desk) TakeToCompare(ctx context.Context, since time.Duration, limit int
 }
 
 // Lease reports whether this process may do the named work. All processes together get the lease once per interval.
-func (d *Desk) Lease(ctx context.Context, name string, every time.Duration) (mine bool, err error) {
-	err = d.SharedTx(ctx, "lease "+name, func(t *Tx) error {
+func Lease(ctx context.Context, d *Desk, name string, every time.Duration) (mine bool, err error) {
+	err = d.SharedTx(ctx, "lease "+name, func(tx *Tx) error {
 		now := d.now()
-		changed, err := t.Exec(ctx, `INSERT INTO leases (name, until) VALUES ($1, $2)
+		changed, err := tx.Exec(ctx, `INSERT INTO leases (name, until) VALUES ($1, $2)
 			ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE leases.until <= $3`, name, sqldb.Micros(now.Add(every)), sqldb.Micros(now))
 		mine = changed > 0
 		return err

@@ -94,7 +94,7 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	for _, file := range db.Narrowed() {
 		d.log.WarnContext(ctx, "database file was accessible to other users: access removed", "file", file)
 	}
-	if err := d.keysAreThere(ctx); err != nil {
+	if err := keysAreThere(ctx, d); err != nil {
 		return nil, errors.Join(fmt.Errorf("open desk: %w", err), db.Close())
 	}
 	d.listen(context.WithoutCancel(ctx))

@@ -42,7 +42,7 @@ type Draft struct {
 
 // OpenDraft opens a conversation that is to be started later, and returns its SID. It does not change an existing
 // conversation with that SID. Refused with invalid_payload: a unique name that is taken.
-func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
+func OpenDraft(ctx context.Context, d *Desk, draft Draft) (string, error) {
 	if draft.SID == "" {
 		draft.SID = conversation.SIDOf(conversation.PrefixConversation, uuid.New())
 	}
@@ -51,28 +51,28 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 	if refusal := validDetails(&draft.Details); refusal != nil {
 		return "", refusal
 	}
-	err := d.SharedTx(ctx, "open conversation "+draft.SID, func(t *Tx) error {
+	err := d.SharedTx(ctx, "open conversation "+draft.SID, func(tx *Tx) error {
 		now := sqldb.Micros(d.now())
-		opened, err := t.Exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
+		opened, err := tx.Exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
 			VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, $6, 0) ON CONFLICT (sid) DO NOTHING`,
-			draft.SID, string(conversation.ConversationActive), string(draft.Channel), t.Sealed(CustomerName, draft.SID, draft.Customer.Name),
-			t.Sealed(CustomerAddress, draft.SID, draft.Customer.Address), now)
+			draft.SID, string(conversation.ConversationActive), string(draft.Channel), tx.Sealed(CustomerName, draft.SID, draft.Customer.Name),
+			tx.Sealed(CustomerAddress, draft.SID, draft.Customer.Address), now)
 		if err != nil || opened == 0 {
 			return err
 		}
-		return t.saveDetails(ctx, draft.Details, now)
+		return saveDetails(ctx, tx, draft.Details, now)
 	})
 	return draft.SID, err
 }
 
 // SetDraft changes the channel and the customer of a conversation that was not started. It does not change one that
 // was started.
-func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
+func SetDraft(ctx context.Context, d *Desk, sid string, channel conversation.Channel, customer conversation.Customer) error {
 	customer = customer.Clean()
-	return d.SharedTx(ctx, "change draft "+sid, func(t *Tx) error {
-		_, err := t.Exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
-			sid, string(channel), t.Sealed(CustomerName, sid, customer.Name), t.Sealed(CustomerAddress, sid, customer.Address))
+	return d.SharedTx(ctx, "change draft "+sid, func(tx *Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
+			sid, string(channel), tx.Sealed(CustomerName, sid, customer.Name), tx.Sealed(CustomerAddress, sid, customer.Address))
 		return err
 	})
 }
@@ -81,18 +81,18 @@ func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Ch
 func (c Conversation) IsDraft() bool { return c.Revision == 0 }
 
 // CloseDraft closes a conversation that was never started. It does not change one that was started.
-func (d *Desk) CloseDraft(ctx context.Context, sid string) error {
-	return d.SharedTx(ctx, "close conversation "+sid, func(t *Tx) error {
-		_, err := t.Exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
+func CloseDraft(ctx context.Context, d *Desk, sid string) error {
+	return d.SharedTx(ctx, "close conversation "+sid, func(tx *Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
 			sid, string(conversation.ConversationClosed), sqldb.Micros(d.now()))
 		return err
 	})
 }
 
-// Details returns the conversation's details; they are empty if none were set.
-func (d *Desk) Details(ctx context.Context, sid string) (details Details, err error) {
-	err = d.ReadTx(ctx, "read the details of conversation "+sid, func(t *Tx) error {
-		details, err = t.details(ctx, sid)
+// ReadDetails returns the conversation's details; they are empty if none were set.
+func ReadDetails(ctx context.Context, d *Desk, sid string) (details Details, err error) {
+	err = d.ReadTx(ctx, "read the details of conversation "+sid, func(tx *Tx) error {
+		details, err = readDetails(ctx, tx, sid)
 		return err
 	})
 	return details, err
@@ -100,23 +100,23 @@ func (d *Desk) Details(ctx context.Context, sid string) (details Details, err er
 
 // SetDetails changes the conversation's details. It may call the function more than once. Refused with
 // invalid_payload: a unique name that is taken, attributes that are not a JSON object.
-func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)) (details Details, err error) {
-	err = d.SharedTx(ctx, "change the details of conversation "+sid, func(t *Tx) error {
+func SetDetails(ctx context.Context, d *Desk, sid string, change func(*Details)) (details Details, err error) {
+	err = d.SharedTx(ctx, "change the details of conversation "+sid, func(tx *Tx) error {
 		// Every start over HTTP comes here, and the conversation may not have a row to lock yet.
-		if err := t.holdStream(ctx, "details/"+sid); err != nil {
+		if err := holdStream(ctx, tx, "details/"+sid); err != nil {
 			return err
 		}
-		if details, err = t.details(ctx, sid); err != nil {
+		if details, err = readDetails(ctx, tx, sid); err != nil {
 			return err
 		}
 		change(&details)
 		if refusal := validDetails(&details); refusal != nil {
 			return refusal
 		}
-		if err := t.saveDetails(ctx, details, sqldb.Micros(d.now())); err != nil {
+		if err := saveDetails(ctx, tx, details, sqldb.Micros(d.now())); err != nil {
 			return err
 		}
-		details, err = t.details(ctx, sid)
+		details, err = readDetails(ctx, tx, sid)
 		return err
 	})
 	return details, err
@@ -156,17 +156,17 @@ func scanDetails(r sqldb.Row) (details Details, err error) {
 	return details, err
 }
 
-func (t *Tx) details(ctx context.Context, sid string) (Details, error) {
-	details, found, err := sqldb.First(ctx, t, scanDetails, selectDetails+` WHERE conversation = $1`, sid)
+func readDetails(ctx context.Context, tx *Tx, sid string) (Details, error) {
+	details, found, err := sqldb.First(ctx, tx, scanDetails, selectDetails+` WHERE conversation = $1`, sid)
 	if err == nil && !found {
 		return Details{Conversation: sid, Attributes: "{}"}, nil
 	}
 	return details, err
 }
 
-func (t *Tx) saveDetails(ctx context.Context, details Details, now int64) error {
+func saveDetails(ctx context.Context, tx *Tx, details Details, now int64) error {
 	if details.UniqueName != "" {
-		holder, found, err := t.conversationNamed(ctx, details.UniqueName)
+		holder, found, err := sidOfName(ctx, tx, details.UniqueName)
 		if err != nil {
 			return err
 		}
@@ -178,23 +178,23 @@ func (t *Tx) saveDetails(ctx context.Context, details Details, now int64) error 
 		details.Attributes = "{}"
 	}
 	of := details.Conversation
-	_, err := t.Exec(ctx, `INSERT INTO conversation_details (conversation, friendly_name, unique_name, attributes, workflow, context_sid,
+	_, err := tx.Exec(ctx, `INSERT INTO conversation_details (conversation, friendly_name, unique_name, attributes, workflow, context_sid,
 			webhook_ttid, started_by, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
 		ON CONFLICT (conversation) DO UPDATE SET friendly_name = excluded.friendly_name, unique_name = excluded.unique_name,
 			attributes = excluded.attributes, workflow = excluded.workflow, context_sid = excluded.context_sid,
 			webhook_ttid = excluded.webhook_ttid, started_by = excluded.started_by, updated_at = excluded.updated_at`,
-		of, t.Sealed(detailsFriendlyName, of, details.FriendlyName), t.Sealed(detailsUniqueName, of, details.UniqueName),
-		t.Sealed(detailsAttributes, of, details.Attributes), details.Workflow, t.Sealed(detailsContext, of, details.ContextSID),
-		t.Sealed(detailsWebhook, of, details.WebhookTTID), details.StartedBy, now)
+		of, tx.Sealed(detailsFriendlyName, of, details.FriendlyName), tx.Sealed(detailsUniqueName, of, details.UniqueName),
+		tx.Sealed(detailsAttributes, of, details.Attributes), details.Workflow, tx.Sealed(detailsContext, of, details.ContextSID),
+		tx.Sealed(detailsWebhook, of, details.WebhookTTID), details.StartedBy, now)
 	return err
 }
 
 // ConversationNamed returns the SID of the conversation with that unique name, or [ErrUnknownConversation].
-func (d *Desk) ConversationNamed(ctx context.Context, uniqueName string) (sid string, err error) {
-	err = d.ReadTx(ctx, "find a conversation by its name", func(t *Tx) error {
+func ConversationNamed(ctx context.Context, d *Desk, uniqueName string) (sid string, err error) {
+	err = d.ReadTx(ctx, "find a conversation by its name", func(tx *Tx) error {
 		var found bool
-		sid, found, err = t.conversationNamed(ctx, uniqueName)
+		sid, found, err = sidOfName(ctx, tx, uniqueName)
 		if err == nil && !found {
 			return ErrUnknownConversation
 		}
@@ -203,10 +203,10 @@ func (d *Desk) ConversationNamed(ctx context.Context, uniqueName string) (sid st
 	return sid, err
 }
 
-func (t *Tx) conversationNamed(ctx context.Context, uniqueName string) (string, bool, error) {
-	named, args, err := t.StoredAs(detailsUniqueName, uniqueName, 1)
+func sidOfName(ctx context.Context, tx *Tx, uniqueName string) (string, bool, error) {
+	named, args, err := tx.StoredAs(detailsUniqueName, uniqueName, 1)
 	if err != nil {
 		return "", false, err
 	}
-	return sqldb.First(ctx, t, sqldb.Value[string], `SELECT conversation FROM conversation_details WHERE `+named, args...)
+	return sqldb.First(ctx, tx, sqldb.Value[string], `SELECT conversation FROM conversation_details WHERE `+named, args...)
 }

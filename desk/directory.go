@@ -49,29 +49,29 @@ type DirectoryQuery struct {
 	Limit int
 }
 
-// Directory returns the queues and agents to which the agent may transfer the conversation, available agents first.
-// Refusals: as [Desk.Thread].
-func (d *Desk) Directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
-	err = d.ReadTx(ctx, "read the directory", func(t *Tx) error {
-		if _, err := t.allow(ctx, AsAgent(q.Agent), q.Conversation); err != nil {
+// SearchDirectory returns the queues and agents to which the agent may transfer the conversation, available agents first.
+// Refusals: as [ReadThread].
+func SearchDirectory(ctx context.Context, d *Desk, q DirectoryQuery) (found Directory, err error) {
+	err = d.ReadTx(ctx, "read the directory", func(tx *Tx) error {
+		if _, err := readerExtent(ctx, tx, AsAgent(q.Agent), q.Conversation); err != nil {
 			return err
 		}
-		found, err = t.directory(ctx, q)
+		found, err = searchDirectory(ctx, tx, q)
 		return err
 	})
 	return found, err
 }
 
-func (t *Tx) directory(ctx context.Context, q DirectoryQuery) (found Directory, err error) {
-	if found.Settings, err = t.settings(ctx); err != nil {
+func searchDirectory(ctx context.Context, tx *Tx, q DirectoryQuery) (found Directory, err error) {
+	if found.Settings, err = readSettings(ctx, tx); err != nil {
 		return found, err
 	}
-	choices, err := t.choices(ctx)
+	choices, err := readChoices(ctx, tx)
 	if err != nil {
 		return found, err
 	}
 	like := naming.Containing(q.Search)
-	found.Queues, err = sqldb.All(ctx, t, func(r sqldb.Row) (e QueueEntry, err error) {
+	found.Queues, err = sqldb.All(ctx, tx, func(r sqldb.Row) (e QueueEntry, err error) {
 		err = r.Scan(&e.Name, &e.FriendlyName, &e.Members, &e.Available, &e.Waiting)
 		e.Choice = choices.Queue(e.Name)
 		return e, err
@@ -83,7 +83,7 @@ func (t *Tx) directory(ctx context.Context, q DirectoryQuery) (found Directory, 
 	if err != nil {
 		return found, err
 	}
-	found.Agents, err = sqldb.All(ctx, t, func(r sqldb.Row) (e AgentEntry, err error) {
+	found.Agents, err = sqldb.All(ctx, tx, func(r sqldb.Row) (e AgentEntry, err error) {
 		err = r.Scan(&e.Name, &e.FriendlyName, &e.Presence, &e.Load, &e.Capacity)
 		e.Choice = choices.Agent(e.Name)
 		return e, err

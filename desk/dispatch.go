@@ -34,23 +34,23 @@ const (
 const ReasonAgentUnavailable = "agent_unavailable"
 
 // Dispatch matches every waiting task for which an agent is free. It may run in many processes at once.
-func (d *Desk) Dispatch(ctx context.Context) error {
+func Dispatch(ctx context.Context, d *Desk) error {
 	for {
 		d.dispatchedAt.Store(time.Now().UnixNano()) // each pass counts as progress
 		var work matchable
-		err := d.ReadTx(ctx, "look for tasks to place", func(t *Tx) (err error) {
-			work, err = t.matchable(ctx)
+		err := d.ReadTx(ctx, "look for tasks to place", func(tx *Tx) (err error) {
+			work, err = readMatchable(ctx, tx)
 			return err
 		})
 		if err != nil || len(work.lines)+len(work.agents) == 0 {
 			return err
 		}
 		made := 0
-		err = d.SharedTx(ctx, "place waiting tasks", func(t *Tx) error {
-			if err := t.holdRouting(ctx); err != nil {
+		err = d.SharedTx(ctx, "place waiting tasks", func(tx *Tx) error {
+			if err := holdRouting(ctx, tx); err != nil {
 				return err
 			}
-			m := matching{Tx: t, now: d.now(), room: matchedAtOnce}
+			m := matching{Tx: tx, now: d.now(), room: matchedAtOnce}
 			for _, agent := range work.agents {
 				if err := m.matchDirect(ctx, agent); err != nil {
 					return err
@@ -63,7 +63,7 @@ func (d *Desk) Dispatch(ctx context.Context) error {
 				return err
 			}
 			made = len(m.made)
-			t.afterCommit.deliver = made > 0
+			tx.afterCommit.deliver = made > 0
 			return nil
 		})
 		if err != nil || made < matchedAtOnce {
@@ -79,9 +79,9 @@ type matchable struct {
 	agents []string
 }
 
-func (t *Tx) matchable(ctx context.Context) (work matchable, err error) {
+func readMatchable(ctx context.Context, tx *Tx) (work matchable, err error) {
 	for _, channel := range conversation.Channels() {
-		lines, err := sqldb.All(ctx, t, func(r sqldb.Row) (line, error) {
+		lines, err := sqldb.All(ctx, tx, func(r sqldb.Row) (line, error) {
 			l := line{channel: channel}
 			err := r.Scan(&l.queue)
 			return l, err
@@ -95,7 +95,7 @@ func (t *Tx) matchable(ctx context.Context) (work matchable, err error) {
 		}
 		work.lines = append(work.lines, lines...)
 	}
-	work.agents, err = sqldb.All(ctx, t, sqldb.Value[string], `SELECT name FROM agents
+	work.agents, err = sqldb.All(ctx, tx, sqldb.Value[string], `SELECT name FROM agents
 		WHERE presence = 'available' AND EXISTS (SELECT 1 FROM tasks WHERE waiting = 1 AND direct = 1 AND agent = agents.name)`)
 	return work, err
 }
@@ -104,7 +104,7 @@ func (t *Tx) matchable(ctx context.Context) (work matchable, err error) {
 // then it returns ctx's error. It runs at once after a change made through this Desk, and checks for all work on
 // each tick. It repeats a delivery that no snapshot confirms, at growing intervals. An unreachable conversation
 // does not delay the others.
-func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
+func RunDispatcher(ctx context.Context, d *Desk, courier Courier) error {
 	d.dispatchedAt.Store(time.Now().UnixNano())
 	d.dispatchers.Add(1)
 	defer d.dispatchers.Add(-1)
@@ -116,7 +116,7 @@ func (d *Desk) RunDispatcher(ctx context.Context, courier Courier) error {
 	place := true
 	for {
 		if place {
-			if err := d.Dispatch(ctx); err != nil && ctx.Err() == nil {
+			if err := Dispatch(ctx, d); err != nil && ctx.Err() == nil {
 				d.log.ErrorContext(ctx, "matching failed, retrying", "error", err)
 			}
 		}
@@ -155,7 +155,7 @@ func (d *deliveries) start(ctx context.Context) error {
 	if room == 0 {
 		return nil
 	}
-	due, err := d.desk.takeDue(ctx, room)
+	due, err := takeDue(ctx, d.desk, room)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (d *deliveries) deliver(ctx context.Context, item delivery) {
 	err := d.courier.Deliver(within, item.conversation, item.command)
 	switch {
 	case errors.Is(err, ErrConversationGone):
-		if err := d.desk.lose(ctx, item.conversation); err != nil && ctx.Err() == nil {
+		if err := lose(ctx, d.desk, item.conversation); err != nil && ctx.Err() == nil {
 			d.desk.log.ErrorContext(ctx, "conversation without workflow not closed",
 				"conversation", item.conversation, "error", err)
 		}
@@ -200,18 +200,18 @@ type delivery struct {
 
 // takeDue returns the deliveries that are due, and sets when each is due again. If this process ends before it has
 // delivered them, another one does.
-func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
+func takeDue(ctx context.Context, d *Desk, limit int) ([]delivery, error) {
 	now := d.now()
 	var due []delivery
-	err := d.ReadTx(ctx, "look for deliveries", func(t *Tx) (err error) {
-		due, err = t.due(ctx, now, limit)
+	err := d.ReadTx(ctx, "look for deliveries", func(tx *Tx) (err error) {
+		due, err = readDue(ctx, tx, now, limit)
 		return err
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	err = d.SharedTx(ctx, "take deliveries", func(t *Tx) (err error) {
-		if due, err = t.due(ctx, now, limit); err != nil {
+	err = d.SharedTx(ctx, "take deliveries", func(tx *Tx) (err error) {
+		if due, err = readDue(ctx, tx, now, limit); err != nil {
 			return err
 		}
 		for i := range due {
@@ -221,7 +221,7 @@ func (d *Desk) takeDue(ctx context.Context, limit int) ([]delivery, error) {
 			if due[i].command.Name() == conversation.CommandDecline {
 				update = `UPDATE declines SET deliver_at = $2, attempts = $3 WHERE reservation = $1`
 			}
-			if _, err := t.Exec(ctx, update, due[i].key, next, due[i].attempts); err != nil {
+			if _, err := tx.Exec(ctx, update, due[i].key, next, due[i].attempts); err != nil {
 				return err
 			}
 		}
@@ -238,27 +238,27 @@ func retryAfter(attempts int) time.Duration {
 	return after
 }
 
-// due reads the declines and matches that are due for delivery, those due longest first; declines come before
+// readDue reads the declines and matches that are due for delivery, those due longest first; declines come before
 // matches.
-func (t *Tx) due(ctx context.Context, now time.Time, limit int) ([]delivery, error) {
-	declines, err := sqldb.All(ctx, t, func(r sqldb.Row) (item delivery, err error) {
+func readDue(ctx context.Context, tx *Tx, now time.Time, limit int) ([]delivery, error) {
+	declines, err := sqldb.All(ctx, tx, func(r sqldb.Row) (item delivery, err error) {
 		decline := conversation.DeclineCommand{Reason: ReasonAgentUnavailable, Unavailable: true}
 		err = r.Scan(&item.key, &decline.Task, &item.conversation, &decline.Agent, &item.attempts)
 		decline.CommandID = "desk/decline/" + item.key
 		item.command = decline
 		return item, err
-	}, `SELECT reservation, task, conversation, agent, attempts FROM declines WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.SkipLocked("declines"),
+	}, `SELECT reservation, task, conversation, agent, attempts FROM declines WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+tx.SkipLocked("declines"),
 		sqldb.Micros(now), limit)
 	if err != nil || len(declines) == limit {
 		return declines, err
 	}
-	matches, err := sqldb.All(ctx, t, func(r sqldb.Row) (item delivery, err error) {
+	matches, err := sqldb.All(ctx, tx, func(r sqldb.Row) (item delivery, err error) {
 		var reserve conversation.ReserveCommand
 		err = r.Scan(&item.key, &reserve.Reservation, &item.conversation, &reserve.Agent, &reserve.PendingSeq, &item.attempts)
 		reserve.Task = item.key
 		item.command = reserve
 		return item, err
-	}, `SELECT task, reservation, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+t.SkipLocked("placements"),
+	}, `SELECT task, reservation, conversation, agent, placement, attempts FROM placements WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2`+tx.SkipLocked("placements"),
 		sqldb.Micros(now), limit-len(declines))
 	return append(declines, matches...), err
 }

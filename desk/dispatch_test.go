@@ -48,7 +48,7 @@ func (l *letterbox) to(sid string) []conversation.Command {
 func (h *environment) runDispatcher(d *desk.Desk, courier desk.Courier) (stop func()) {
 	ctx, cancel := context.WithCancel(h.T.Context())
 	done := make(chan error, 1)
-	go func() { done <- d.RunDispatcher(ctx, courier) }()
+	go func() { done <- desk.RunDispatcher(ctx, d, courier) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		require.ErrorIs(h.T, <-done, context.Canceled)
@@ -65,7 +65,7 @@ func eventually(t testing.TB, condition func() bool, what string) {
 func testDelivers(t *testing.T, h *environment) {
 	box := &letterbox{}
 	h.runDispatcher(h.Desk, box)
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	th := h.Start("support")
 	require.Empty(t, th.Sync().Matches)
 	h.Staff("support", "alice")
@@ -81,7 +81,7 @@ func testDelivers(t *testing.T, h *environment) {
 	th.Do(box.to(th.SID)[0])
 	th.Follow()
 	h.Clock.Advance(time.Hour)
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
 	eventually(t, func() bool { return len(box.to(th.SID)) == 4 }, "her offer is declined")
 	require.Equal(t, conversation.CommandDecline, box.to(th.SID)[3].Name())
 }
@@ -90,7 +90,7 @@ func testCrash(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	dying := h.Reopen()
 	th := h.Start("support")
-	_, err := dying.Sync(h.T.Context(), th.Snapshot()) // the answer is lost
+	_, err := desk.Sync(h.T.Context(), dying, th.Snapshot()) // the answer is lost
 	require.NoError(t, err)
 	other := h.Start("support")
 	other.Sync()
@@ -105,7 +105,7 @@ func testCrash(t *testing.T, h *environment) {
 	th.Follow()
 	require.Equal(t, "alice", th.Task().Agent)
 
-	taken, err := reopened.TakeDue(h.T.Context(), 10) // as if the process died after taking them
+	taken, err := desk.TakeDue(h.T.Context(), reopened, 10) // as if the process died after taking them
 	require.NoError(t, err)
 	require.Empty(t, taken)
 	h.Clock.Advance(desk.LastRetry)
@@ -113,7 +113,7 @@ func testCrash(t *testing.T, h *environment) {
 }
 
 func testFailingConversation(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	failing, hanging := h.Start("support"), h.Start("support")
 	box := &letterbox{answer: func(ctx context.Context, sid string) error {
 		switch sid {
@@ -142,7 +142,7 @@ func testFailingConversation(t *testing.T, h *environment) {
 
 func testGoneConversation(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
 	gone := h.Start("support")
 	gone.Sync()
 	box := &letterbox{answer: func(_ context.Context, sid string) error {
@@ -156,33 +156,33 @@ func testGoneConversation(t *testing.T, h *environment) {
 	h.runDispatcher(h.Desk, box)
 	h.Clock.Advance(desk.ConfirmedWithin)
 	eventually(t, func() bool { return len(box.to(waiting.SID)) > 0 }, "alice is free for the next")
-	c, err := h.Desk.Conversation(h.T.Context(), gone.SID)
+	c, err := desk.FindConversation(h.T.Context(), h.Desk, gone.SID)
 	require.NoError(t, err)
 	require.True(t, c.Gone)
-	_, err = h.Claim(h.T.Context(), gone.SID, "alice")
+	_, err = desk.Claim(h.T.Context(), h.Environment.Desk, gone.SID, "alice")
 	require.Equal(t, conversation.CodeConversationClosed, conversation.CodeOf(err))
 	require.Len(t, box.to(gone.SID), 1)
-	queues, err := h.Queues(h.T.Context())
+	queues, err := desk.ListQueues(h.T.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, queues[0].Waiting)
 
 	gone.Do(conversation.MoveCommand{To: desktest.ToAgent("alice")}) // its workflow runs after all
 	gone.Follow()
-	c, err = h.Desk.Conversation(h.T.Context(), gone.SID)
+	c, err = desk.FindConversation(h.T.Context(), h.Desk, gone.SID)
 	require.NoError(t, err)
 	require.False(t, c.Gone)
 }
 
 func testClaim(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 0))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 0))
 	th := h.Start("support")
 	require.Empty(t, th.Sync().Matches)
 	box := &letterbox{}
 	h.runDispatcher(h.Desk, box)
-	command, err := h.Claim(h.T.Context(), th.SID, "alice")
+	command, err := desk.Claim(h.T.Context(), h.Environment.Desk, th.SID, "alice")
 	require.NoError(t, err)
-	again, err := h.Claim(h.T.Context(), th.Task().SID, "alice")
+	again, err := desk.Claim(h.T.Context(), h.Environment.Desk, th.Task().SID, "alice")
 	require.NoError(t, err)
 	require.Equal(t, command, again)
 	eventually(t, func() bool { return len(box.to(th.SID)) == 1 }, "the claim is delivered")
@@ -191,7 +191,7 @@ func testClaim(t *testing.T, h *environment) {
 	th.Do(command)
 	th.Follow()
 	require.Equal(t, conversation.TaskReserved, th.Task().Status)
-	again, err = h.Claim(h.T.Context(), th.SID, "alice")
+	again, err = desk.Claim(h.T.Context(), h.Environment.Desk, th.SID, "alice")
 	require.NoError(t, err)
 	require.Equal(t, command, again, "it is offered to her already")
 }
@@ -201,11 +201,11 @@ func testClaimRefusals(t *testing.T, h *environment) {
 	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.Staff("support", "alice", "bob")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 0))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 0))
 	}
 	refused := func(code conversation.Code, sid, agent, words string) {
 		t.Helper()
-		_, err := h.Claim(h.T.Context(), sid, agent)
+		_, err := desk.Claim(h.T.Context(), h.Environment.Desk, sid, agent)
 		var refusal *conversation.Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, code, refusal.Code)
@@ -213,7 +213,7 @@ func testClaimRefusals(t *testing.T, h *environment) {
 	}
 	take := func(th *desktest.Conversation, agent string) {
 		t.Helper()
-		command, err := h.Claim(h.T.Context(), th.SID, agent)
+		command, err := desk.Claim(h.T.Context(), h.Environment.Desk, th.SID, agent)
 		require.NoError(t, err)
 		th.Do(command)
 		th.Follow()
@@ -222,25 +222,25 @@ func testClaimRefusals(t *testing.T, h *environment) {
 	refused(conversation.CodeUnknownAgent, th.SID, "missing", "no agent named")
 	refused(conversation.CodeUnknownConversation, desktest.NewSID(), "alice", "no record")
 	refused(conversation.CodeNoSuchTask, "WT"+strings.Repeat("0", 32), "alice", "no record")
-	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceBreak))
 	refused(conversation.CodeAgentUnavailable, th.SID, "bob", "become available first")
 
 	take(th, "alice")
-	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
 	refused(conversation.CodeNoReservation, th.SID, "bob", "is reserved")
 	th.Accept("alice")
 	refused(conversation.CodeNoReservation, th.SID, "bob", "no task of this conversation waits")
 
 	th.Transfer("alice", desktest.ToQueue("support"), "")
 	refused(conversation.CodeWrapupPending, th.SID, "alice", th.State.Tasks[0].SID)
-	require.NoError(t, h.SetCapacity(h.T.Context(), "bob", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "bob", conversation.ChannelWeb, 1))
 	h.DispatchNow()
 	th.WrapUp("alice")
 	require.Equal(t, "bob", th.Task().Agent)
-	require.NoError(t, h.SetCapacity(h.T.Context(), "bob", conversation.ChannelWeb, 0))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "bob", conversation.ChannelWeb, 0))
 
 	th.Accept("bob")
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
 	th.Transfer("bob", desktest.ToAgent("alice"), "")
 	h.Staff("support", "cleo")
 	refused(conversation.CodeNotYourTask, th.SID, "cleo", "waits for alice")

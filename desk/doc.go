@@ -2,8 +2,8 @@
 // queues, tasks and reservations, transcripts, notes, settings, and the figures about transfers.
 //
 // The conversation's workflow decides and the desk follows. The desk builds its rows from the snapshots that
-// conversations send ([Desk.Sync]), so it never shows anything that a conversation's history does not contain. The
-// desk itself decides only which agent a waiting task is matched with ([Desk.Dispatch]). A match becomes an offer
+// conversations send ([Sync]), so it never shows anything that a conversation's history does not contain. The
+// desk itself decides only which agent a waiting task is matched with ([Dispatch]). A match becomes an offer
 // only when the conversation has accepted it.
 //
 // Must not import: Temporal (a [Courier] delivers the desk's commands), HTTP. The rules of a conversation belong in

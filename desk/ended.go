@@ -134,10 +134,10 @@ func (e *ending) endTransfers(ctx context.Context, p conversation.Snapshot, stat
 // and appends the events. It returns false if the conversation is closed or unknown, or if its revision or chain
 // differs from seen, because another workflow has begun. A snapshot from a workflow that does run reopens the
 // conversation.
-func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bool, err error) {
-	err = d.SharedTx(ctx, "release conversation "+sid, func(t *Tx) error {
+func Release(ctx context.Context, d *Desk, sid string, seen Shown) (released bool, err error) {
+	err = d.SharedTx(ctx, "release conversation "+sid, func(tx *Tx) error {
 		released = false
-		if err := t.holdConversation(ctx, sid); err != nil {
+		if err := holdConversation(ctx, tx, sid); err != nil {
 			return err
 		}
 		type found struct {
@@ -146,41 +146,41 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 			events, revision int
 			chain            string
 		}
-		c, known, err := sqldb.First(ctx, t, func(r sqldb.Row) (c found, err error) {
+		c, known, err := sqldb.First(ctx, tx, func(r sqldb.Row) (c found, err error) {
 			err = r.Scan(&c.channel, &c.status, &c.events, &c.revision, &c.chain)
 			return c, err
 		}, `SELECT channel, status, events, revision, chain FROM conversations WHERE sid = $1 AND revision > 0`, sid) // a draft has no workflow
 		if err != nil || !known || c.revision != seen.Revision || c.chain != seen.Chain {
 			return err
 		}
-		if _, err := t.Exec(ctx, `DELETE FROM declines WHERE conversation = $1`, sid); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM declines WHERE conversation = $1`, sid); err != nil {
 			return err
 		}
 		if c.status == conversation.ConversationClosed {
 			return nil
 		}
 		released = true
-		if err := t.holdRouting(ctx); err != nil {
+		if err := holdRouting(ctx, tx); err != nil {
 			return err
 		}
-		e := ending{Tx: t, conversation: sid, reason: conversation.ReasonWorkflowEnded, now: d.now(), number: c.events}
+		e := ending{Tx: tx, conversation: sid, reason: conversation.ReasonWorkflowEnded, now: d.now(), number: c.events}
 		if err := e.end(ctx, conversation.Snapshot{}); err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `UPDATE conversations SET status = 'closed', closed_at = $2, gone = 1, revision = revision + 1 WHERE sid = $1`,
+		if _, err := tx.Exec(ctx, `UPDATE conversations SET status = 'closed', closed_at = $2, gone = 1, revision = revision + 1 WHERE sid = $1`,
 			sid, sqldb.Micros(e.now)); err != nil {
 			return err
 		}
 		slices.Sort(e.agents)
 		for _, agent := range slices.Compact(e.agents) {
-			if err := t.countLoad(ctx, agent, c.channel); err != nil {
+			if err := countLoad(ctx, tx, agent, c.channel); err != nil {
 				return err
 			}
-			if _, err := t.startIdle(ctx, agent, sqldb.Micros(e.now)); err != nil {
+			if _, err := startIdle(ctx, tx, agent, sqldb.Micros(e.now)); err != nil {
 				return err
 			}
 		}
-		t.afterCommit.place = true
+		tx.afterCommit.place = true
 		return nil
 	})
 	if err != nil || !released {
@@ -194,10 +194,10 @@ func (d *Desk) Release(ctx context.Context, sid string, seen Shown) (released bo
 }
 
 // lose releases a conversation for which the courier has found no workflow.
-func (d *Desk) lose(ctx context.Context, sid string) error {
-	seen, err := d.Shown(ctx, sid)
+func lose(ctx context.Context, d *Desk, sid string) error {
+	seen, err := ReadShown(ctx, d, sid)
 	if err == nil {
-		_, err = d.Release(ctx, sid, seen)
+		_, err = Release(ctx, d, sid, seen)
 	}
 	return err
 }

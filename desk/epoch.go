@@ -12,7 +12,7 @@ import (
 
 // When an older copy of the database is restored, the event log's position goes back, and later events reuse the
 // positions of lost events. The event log's epoch, a random number, keeps their SIDs distinct. A new epoch starts
-// when an operator calls [Desk.Restored], or when a process finds a position that is lower than one it has seen.
+// when an operator calls [Restored], or when a process finds a position that is lower than one it has seen.
 
 // logEnd is the last position of the event log and its epoch.
 type logEnd struct{ epoch, position int64 }
@@ -49,19 +49,19 @@ func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec /
 
 // takePositions reserves a position for each event of the transaction. The update locks the event log's row, so it
 // reads the last committed position. If that is lower than one seen before, the database is an older copy.
-func (t *Tx) takePositions(ctx context.Context) error {
-	t.afterCommit.news = true
+func (tx *Tx) takePositions(ctx context.Context) error {
+	tx.afterCommit.news = true
 	var err error
-	t.logEnd, _, err = sqldb.First(ctx, t, scanLogEnd, `UPDATE feed SET position = position + $1, epoch = CASE WHEN epoch = 0 THEN CAST($2 AS BIGINT) ELSE epoch END
-		WHERE id = 1 RETURNING epoch, position`, len(t.appended), newEpoch())
+	tx.logEnd, _, err = sqldb.First(ctx, tx, scanLogEnd, `UPDATE feed SET position = position + $1, epoch = CASE WHEN epoch = 0 THEN CAST($2 AS BIGINT) ELSE epoch END
+		WHERE id = 1 RETURNING epoch, position`, len(tx.appended), newEpoch())
 	if err != nil {
 		return err
 	}
-	if was := t.logEnd.position - int64(len(t.appended)); was >= t.logSeen.of(t.logEnd.epoch) {
+	if was := tx.logEnd.position - int64(len(tx.appended)); was >= tx.logSeen.of(tx.logEnd.epoch) {
 		return nil
 	}
-	t.afterCommit.wentBack = true // compareAll runs after the commit: its locks come before the event log's
-	return t.renewEpoch(ctx)
+	tx.afterCommit.wentBack = true // compareAll runs after the commit: its locks come before the event log's
+	return renewEpoch(ctx, tx)
 }
 
 func scanLogEnd(r sqldb.Row) (f logEnd, err error) {
@@ -70,16 +70,16 @@ func scanLogEnd(r sqldb.Row) (f logEnd, err error) {
 }
 
 // renewEpoch starts a new epoch.
-func (t *Tx) renewEpoch(ctx context.Context) (err error) {
-	t.logEnd, _, err = sqldb.First(ctx, t, scanLogEnd, `UPDATE feed SET epoch = $1 WHERE id = 1 RETURNING epoch, position`, newEpoch())
+func renewEpoch(ctx context.Context, tx *Tx) (err error) {
+	tx.logEnd, _, err = sqldb.First(ctx, tx, scanLogEnd, `UPDATE feed SET epoch = $1 WHERE id = 1 RETURNING epoch, position`, newEpoch())
 	return err
 }
 
 // compareAll makes every open conversation due for comparison with its workflow, because an older copy may lack any
 // change. It requires an exclusive transaction ([Desk.ExclusiveTx]).
-func (t *Tx) compareAll(ctx context.Context) error {
+func compareAll(ctx context.Context, tx *Tx) error {
 	for _, query := range []string{`UPDATE conversations SET compared_at = 0 WHERE status <> 'closed' AND compared_at > 0`, `DELETE FROM leases`} {
-		if _, err := t.Exec(ctx, query); err != nil {
+		if _, err := tx.Exec(ctx, query); err != nil {
 			return err
 		}
 	}
@@ -87,37 +87,37 @@ func (t *Tx) compareAll(ctx context.Context) error {
 }
 
 // wentBack logs that the database is an older copy, and makes open conversations due for comparison.
-func (d *Desk) wentBack(ctx context.Context) {
+func wentBack(ctx context.Context, d *Desk) {
 	d.log.ErrorContext(ctx, "desk database is an older copy, comparing every open conversation")
-	if err := d.CompareAll(ctx); err != nil {
+	if err := CompareAll(ctx, d); err != nil {
 		d.log.WarnContext(ctx, "open conversations not marked for comparison", "error", err)
 	}
 }
 
 // CompareAll makes every open conversation due for comparison with its workflow.
-func (d *Desk) CompareAll(ctx context.Context) error {
-	return d.ExclusiveTx(ctx, "have conversations compared", func(t *Tx) error { return t.compareAll(ctx) })
+func CompareAll(ctx context.Context, d *Desk) error {
+	return d.ExclusiveTx(ctx, "have conversations compared", func(tx *Tx) error { return compareAll(ctx, tx) })
 }
 
 // Restored records that an older copy of the database was restored. It starts a new epoch, so that new events get
 // other SIDs than the lost events at the same positions. Workers compare every open conversation with its workflow
 // within a minute.
-func (d *Desk) Restored(ctx context.Context) error {
-	return d.ExclusiveTx(ctx, "begin a new epoch of the event log", func(t *Tx) error {
-		if err := t.renewEpoch(ctx); err != nil {
+func Restored(ctx context.Context, d *Desk) error {
+	return d.ExclusiveTx(ctx, "begin a new epoch of the event log", func(tx *Tx) error {
+		if err := renewEpoch(ctx, tx); err != nil {
 			return err
 		}
-		return t.compareAll(ctx)
+		return compareAll(ctx, tx)
 	})
 }
 
-// LastPosition returns the last position of the event log, see [Desk.AllEvents]. If it has gone back, a new epoch
+// LastPosition returns the last position of the event log, see [EventsAfter]. If it has gone back, a new epoch
 // starts.
-func (d *Desk) LastPosition(ctx context.Context) (position int64, err error) {
+func LastPosition(ctx context.Context, d *Desk) (position int64, err error) {
 	seen := d.logSeen.all() // read first: the position read below includes everything seen by now
 	var now logEnd
-	err = d.QueryOne(ctx, "read the event log's position", func(t *Tx) error {
-		now, _, err = sqldb.First(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
+	err = d.QueryOne(ctx, "read the event log's position", func(tx *Tx) error {
+		now, _, err = sqldb.First(ctx, tx, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
 		return err
 	})
 	if err != nil {
@@ -128,17 +128,17 @@ func (d *Desk) LastPosition(ctx context.Context) (position int64, err error) {
 		return now.position, nil
 	}
 	renewed := false
-	err = d.ExclusiveTx(ctx, "begin a new epoch of the event log", func(t *Tx) error {
+	err = d.ExclusiveTx(ctx, "begin a new epoch of the event log", func(tx *Tx) error {
 		renewed = false
-		again, _, err := sqldb.First(ctx, t, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
+		again, _, err := sqldb.First(ctx, tx, scanLogEnd, `SELECT epoch, position FROM feed WHERE id = 1`)
 		if err != nil || again.epoch != now.epoch {
 			return err // another process was faster
 		}
 		renewed = true
-		return t.renewEpoch(ctx)
+		return renewEpoch(ctx, tx)
 	})
 	if err == nil && renewed {
-		d.wentBack(ctx)
+		wentBack(ctx, d)
 	}
 	return now.position, err
 }

@@ -61,15 +61,15 @@ func howMany[N int | int64](n N, one string) string {
 // If one of the conversations has not ended, Erase erases none: refused with invalid_payload, which names those
 // conversations. It closes drafts. If dry is set, Erase changes nothing, and reports what it would erase and which
 // conversations have not ended.
-func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erased, err error) {
+func Erase(ctx context.Context, d *Desk, sids []string, dry bool) (erased Erased, err error) {
 	erased.Conversations = make([]ErasedConversation, len(sids))
 	write := d.ExclusiveTx
 	if dry {
 		write = d.ReadTx
 	}
 	digits := map[string]bool{}
-	err = d.ReadTx(ctx, "look at what is to be erased", func(t *Tx) error {
-		open, err := t.openOf(ctx, sids)
+	err = d.ReadTx(ctx, "look at what is to be erased", func(tx *Tx) error {
+		open, err := openOf(ctx, tx, sids)
 		if err == nil && !dry {
 			err = refuseOpen(open)
 		}
@@ -77,7 +77,7 @@ func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erase
 			return err
 		}
 		for _, sid := range sids {
-			if err := t.collectSIDs(ctx, sid, digits); err != nil {
+			if err := collectSIDs(ctx, tx, sid, digits); err != nil {
 				return err
 			}
 		}
@@ -87,15 +87,15 @@ func (d *Desk) Erase(ctx context.Context, sids []string, dry bool) (erased Erase
 		return Erased{}, err
 	}
 	for i, sid := range sids {
-		err := write(ctx, "erase conversation "+sid, func(t *Tx) (err error) {
-			erased.Conversations[i], err = t.eraseConversation(ctx, sid, dry, sqldb.Micros(d.now()))
+		err := write(ctx, "erase conversation "+sid, func(tx *Tx) (err error) {
+			erased.Conversations[i], err = eraseConversation(ctx, tx, sid, dry, sqldb.Micros(d.now()))
 			return err
 		})
 		if err != nil {
 			return Erased{}, err
 		}
 	}
-	if erased.Answers, err = d.eraseAnswers(ctx, digits, dry); err != nil || dry {
+	if erased.Answers, err = eraseAnswers(ctx, d, digits, dry); err != nil || dry {
 		return erased, err
 	}
 	erased.Left, err = d.db.Scrub(ctx)
@@ -108,9 +108,9 @@ func isOpen(c Conversation) bool {
 }
 
 // openOf returns those of the conversations that have not ended. It fails if the desk does not know one of them.
-func (t *Tx) openOf(ctx context.Context, sids []string) (open []string, err error) {
+func openOf(ctx context.Context, tx *Tx, sids []string) (open []string, err error) {
 	for _, sid := range sids {
-		c, err := t.Conversation(ctx, sid)
+		c, err := ReadConversation(ctx, tx, sid)
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +121,7 @@ func (t *Tx) openOf(ctx context.Context, sids []string) (open []string, err erro
 	return open, nil
 }
 
-// RefuseOpen returns the refusal of [Desk.Erase] if one of the conversations has not ended.
+// RefuseOpen returns the refusal of [Erase] if one of the conversations has not ended.
 func (e Erased) RefuseOpen() error {
 	var open []string
 	for _, c := range e.Conversations {
@@ -141,9 +141,9 @@ func refuseOpen(open []string) error {
 
 // collectSIDs adds the digits of all SIDs of the conversation. The SIDs of one object have the same digits with
 // every prefix.
-func (t *Tx) collectSIDs(ctx context.Context, sid string, digits map[string]bool) error {
+func collectSIDs(ctx context.Context, tx *Tx, sid string, digits map[string]bool) error {
 	digits[sid[min(len(sid), sidPrefix):]] = true
-	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	return sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		of, err := sqldb.Value[string](r)
 		digits[of[min(len(of), sidPrefix):]] = true
 		return err
@@ -155,13 +155,13 @@ func (t *Tx) collectSIDs(ctx context.Context, sid string, digits map[string]bool
 // sidPrefix is the length of a SID's prefix.
 const sidPrefix = 2
 
-func (t *Tx) eraseConversation(ctx context.Context, sid string, dry bool, now int64) (ErasedConversation, error) {
-	c, err := t.Conversation(ctx, sid)
+func eraseConversation(ctx context.Context, tx *Tx, sid string, dry bool, now int64) (ErasedConversation, error) {
+	c, err := ReadConversation(ctx, tx, sid)
 	if err != nil {
 		return ErasedConversation{}, err
 	}
 	erased := ErasedConversation{SID: sid, ClosedAt: c.ClosedAt, Open: isOpen(c)}
-	if erased.ErasedAt, err = t.erasedBefore(ctx, sid); err != nil {
+	if erased.ErasedAt, err = erasedBefore(ctx, tx, sid); err != nil {
 		return erased, err
 	}
 	again := !erased.ErasedAt.IsZero()
@@ -191,9 +191,9 @@ func (t *Tx) eraseConversation(ctx context.Context, sid string, dry bool, now in
 			which += ` AND (` + strings.Join(differs, ` OR `) + `)`
 		}
 		if dry {
-			*part.count, _, err = sqldb.First(ctx, t, sqldb.Value[int64], `SELECT count(*) FROM `+part.table+which, sid)
+			*part.count, _, err = sqldb.First(ctx, tx, sqldb.Value[int64], `SELECT count(*) FROM `+part.table+which, sid)
 		} else {
-			*part.count, err = t.Exec(ctx, `UPDATE `+part.table+` SET `+strings.Join(sets, `, `)+which, sid)
+			*part.count, err = tx.Exec(ctx, `UPDATE `+part.table+` SET `+strings.Join(sets, `, `)+which, sid)
 		}
 		if err != nil {
 			return erased, err
@@ -203,25 +203,25 @@ func (t *Tx) eraseConversation(ctx context.Context, sid string, dry bool, now in
 	if dry {
 		return erased, nil
 	}
-	reasons, err := t.eraseReasons(ctx, sid)
+	reasons, err := eraseReasons(ctx, tx, sid)
 	if err != nil {
 		return erased, err
 	}
 	if again && !holds && reasons == 0 {
 		return erased, nil
 	}
-	t.secure(ctx, seclog.Entry{Event: seclog.Erasure, Subject: sid})
-	if _, err := t.Exec(ctx, `UPDATE conversations SET customer_name = '', customer_address = '', edits = edits + 1,
+	tx.secure(ctx, seclog.Entry{Event: seclog.Erasure, Subject: sid})
+	if _, err := tx.Exec(ctx, `UPDATE conversations SET customer_name = '', customer_address = '', edits = edits + 1,
 			status = CASE WHEN revision = 0 THEN $2 ELSE status END, closed_at = CASE WHEN revision = 0 AND closed_at = 0 THEN CAST($3 AS BIGINT) ELSE closed_at END
 		WHERE sid = $1`, sid, string(conversation.ConversationClosed), now); err != nil {
 		return erased, err
 	}
-	return erased, t.record(ctx, now, changed{what: "customer.erased", subject: sid, after: erased.summary()})
+	return erased, tx.record(ctx, now, changed{what: "customer.erased", subject: sid, after: erased.summary()})
 }
 
 // erasedBefore returns when the conversation was last erased, the zero time if never.
-func (t *Tx) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
-	at, _, err := sqldb.First(ctx, t, func(r sqldb.Row) (at time.Time, err error) {
+func erasedBefore(ctx context.Context, tx *Tx, sid string) (time.Time, error) {
+	at, _, err := sqldb.First(ctx, tx, func(r sqldb.Row) (at time.Time, err error) {
 		err = r.Scan(sqldb.Instant(&at))
 		return at, err
 	}, `SELECT at FROM audit WHERE subject = $1 AND what = 'customer.erased' ORDER BY position DESC LIMIT 1`, sid)
@@ -229,8 +229,8 @@ func (t *Tx) erasedBefore(ctx context.Context, sid string) (time.Time, error) {
 }
 
 // eraseReasons removes the words from the conversation's events, and returns how many events had some.
-func (t *Tx) eraseReasons(ctx context.Context, sid string) (erased int, err error) {
-	events, err := sqldb.All(ctx, t, ScanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
+func eraseReasons(ctx context.Context, tx *Tx, sid string) (erased int, err error) {
+	events, err := sqldb.All(ctx, tx, ScanEvent, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
 	if err != nil {
 		return 0, err
 	}
@@ -243,7 +243,7 @@ func (t *Tx) eraseReasons(ctx context.Context, sid string) (erased int, err erro
 		if err != nil {
 			return erased, wrap(fmt.Sprintf("encode event %d", e.Number), err)
 		}
-		if _, err := t.Exec(ctx, `UPDATE events SET event = $2 WHERE position = $1`, e.Position, string(encoded)); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE events SET event = $2 WHERE position = $1`, e.Position, string(encoded)); err != nil {
 			return erased, err
 		}
 		erased++
@@ -256,7 +256,7 @@ var sidDigits = regexp.MustCompile(`[0-9a-f]{32}`)
 
 // eraseAnswers empties the answers to repeated requests that contain a SID with one of these digits. If dry is set,
 // it only counts them.
-func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry bool) (count int, err error) {
+func eraseAnswers(ctx context.Context, d *Desk, digits map[string]bool, dry bool) (count int, err error) {
 	type kept struct{ token, body string }
 	names := func(body string) bool {
 		for _, found := range sidDigits.FindAllString(body, -1) {
@@ -268,8 +268,8 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 	}
 	for after := ""; ; {
 		var some []kept
-		err := d.ReadTx(ctx, "look for answers to erase", func(t *Tx) (err error) {
-			some, err = sqldb.All(ctx, t, func(r sqldb.Row) (k kept, err error) {
+		err := d.ReadTx(ctx, "look for answers to erase", func(tx *Tx) (err error) {
+			some, err = sqldb.All(ctx, tx, func(r sqldb.Row) (k kept, err error) {
 				err = r.Scan(&k.token, sqldb.Opened(answerBody, &k.token, &k.body))
 				return k, err
 			}, `SELECT token, body FROM answers WHERE token > $1 ORDER BY token LIMIT $2`, after, sealedAtOnce)
@@ -288,8 +288,8 @@ func (d *Desk) eraseAnswers(ctx context.Context, digits map[string]bool, dry boo
 				continue
 			}
 			// The token stays, so that a repeated request still has no second effect.
-			if err := d.ExclusiveTx(ctx, "erase an answer", func(t *Tx) error {
-				_, err := t.Exec(ctx, `UPDATE answers SET body = 'null', etag = '' WHERE token = $1`, k.token)
+			if err := d.ExclusiveTx(ctx, "erase an answer", func(tx *Tx) error {
+				_, err := tx.Exec(ctx, `UPDATE answers SET body = 'null', etag = '' WHERE token = $1`, k.token)
 				return err
 			}); err != nil {
 				return count, err

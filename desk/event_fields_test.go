@@ -31,12 +31,12 @@ func testEventFields(t *testing.T, h *environment) {
 	passed := h.Start("billing").Follow().Accept("bob").Transfer("bob", desktest.ToAgent("alice"), "")
 	passed.Do(conversation.DeclineCommand{Agent: "alice", Reason: "moved to agent bob"})
 	passed.Follow()
-	require.NoError(t, h.SetCapacity(t.Context(), "bob", conversation.ChannelSMS, 7))
-	require.NoError(t, h.SetPresence(t.Context(), "bob", desk.PresenceBreak))
+	require.NoError(t, desk.SetCapacity(t.Context(), h.Environment.Desk, "bob", conversation.ChannelSMS, 7))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "bob", desk.PresenceBreak))
 
 	check := func() {
 		t.Helper()
-		happened, err := h.EventPage(t.Context(), desk.EventFilter{}, desk.Page{Limit: 100})
+		happened, err := desk.EventPage(t.Context(), h.Environment.Desk, desk.EventFilter{}, desk.Page{Limit: 100})
 		require.NoError(t, err)
 		to, disposition, activity, capacity := map[conversation.EventName][]conversation.Target{}, "", "", 0
 		for _, e := range happened.Entries {

@@ -15,7 +15,7 @@ import (
 )
 
 // Events of the desk itself, under TaskRouter's names. They are not in any conversation's history:
-// [Desk.ConversationEvents] omits them; [Desk.AllEvents] and the webhooks include them.
+// [ConversationEvents] omits them; [EventsAfter] and the webhooks include them.
 const (
 	EventAgentCreated    conversation.EventName = "worker.created"
 	EventAgentDeleted    conversation.EventName = "worker.deleted"
@@ -51,14 +51,14 @@ type newEvent struct {
 }
 
 // happen records an event of the desk itself, about an agent or a queue, to be appended to the event log.
-func (t *Tx) happen(name conversation.EventName, agent, queue string, now int64) {
-	t.happens(conversation.Event{Name: name, Agent: agent, Queue: queue}, now)
+func (tx *Tx) happen(name conversation.EventName, agent, queue string, now int64) {
+	tx.happens(conversation.Event{Name: name, Agent: agent, Queue: queue}, now)
 }
 
 // happens records an event of the desk itself, with the time now, to be appended to the event log.
-func (t *Tx) happens(e conversation.Event, now int64) {
+func (tx *Tx) happens(e conversation.Event, now int64) {
 	e.At = time.UnixMicro(now).UTC()
-	t.appended = append(t.appended, newEvent{event: e})
+	tx.appended = append(tx.appended, newEvent{event: e})
 }
 
 // DecodeEvent decodes an event of the event log. The words in its reason stay encrypted.
@@ -111,23 +111,23 @@ func causeOf(e conversation.Event) conversation.Cause {
 // appendEvents assigns positions in the event log to the transaction's events and inserts them. It is the
 // transaction's last step. When it takes a position, all lower ones are committed, and higher ones wait for its
 // commit.
-func (t *Tx) appendEvents(ctx context.Context) error {
-	if len(t.appended) == 0 {
+func (tx *Tx) appendEvents(ctx context.Context) error {
+	if len(tx.appended) == 0 {
 		return nil
 	}
-	if err := t.takePositions(ctx); err != nil {
+	if err := tx.takePositions(ctx); err != nil {
 		return wrap("take positions in the event log", err)
 	}
-	position := t.logEnd.position - int64(len(t.appended))
-	for begin := 0; begin < len(t.appended); {
-		some := t.appended[begin:]
+	position := tx.logEnd.position - int64(len(tx.appended))
+	for begin := 0; begin < len(tx.appended); {
+		some := tx.appended[begin:]
 		if end := slices.IndexFunc(some, func(h newEvent) bool { return h.conversation != some[0].conversation }); end > 0 {
 			some = some[:end]
 		}
 		begin += len(some)
-		insert := t.insertEvents
+		insert := tx.insertEvents
 		if some[0].conversation == "" {
-			insert = t.insertDeskEvents
+			insert = tx.insertDeskEvents
 		}
 		if err := insert(ctx, some, position); err != nil {
 			return err
@@ -138,12 +138,12 @@ func (t *Tx) appendEvents(ctx context.Context) error {
 }
 
 // insertEvents inserts events of a conversation at the positions that follow.
-func (t *Tx) insertEvents(ctx context.Context, events []newEvent, position int64) error {
+func (tx *Tx) insertEvents(ctx context.Context, events []newEvent, position int64) error {
 	for some := range slices.Chunk(events, len(insertEvents)) {
 		var args []any
 		for _, h := range some {
 			position++
-			event, err := t.sealReason(position, h.event)
+			event, err := tx.sealReason(position, h.event)
 			if err != nil {
 				return err
 			}
@@ -151,9 +151,9 @@ func (t *Tx) insertEvents(ctx context.Context, events []newEvent, position int64
 			if err != nil {
 				return wrap(fmt.Sprintf("encode event %d", h.event.Number), err)
 			}
-			args = append(args, position, t.logEnd.epoch, h.conversation, h.event.Number, string(h.event.Name), sqldb.Micros(h.event.At), string(encoded))
+			args = append(args, position, tx.logEnd.epoch, h.conversation, h.event.Number, string(h.event.Name), sqldb.Micros(h.event.At), string(encoded))
 		}
-		if _, err := t.Exec(ctx, insertEvents[len(some)-1], args...); err != nil {
+		if _, err := tx.Exec(ctx, insertEvents[len(some)-1], args...); err != nil {
 			return wrap(fmt.Sprintf("append events from %d on", some[0].event.Number), err)
 		}
 	}
@@ -171,15 +171,15 @@ var insertEvents = func() (queries [8]string) {
 }()
 
 // insertDeskEvents inserts events of the desk itself at the positions that follow.
-func (t *Tx) insertDeskEvents(ctx context.Context, events []newEvent, position int64) error {
+func (tx *Tx) insertDeskEvents(ctx context.Context, events []newEvent, position int64) error {
 	for _, h := range events {
 		encoded, err := json.Marshal(h.event)
 		if err != nil {
 			return wrap("encode "+string(h.event.Name), err)
 		}
 		position++
-		if _, err := t.Exec(ctx, `INSERT INTO desk_events (position, epoch, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			position, t.logEnd.epoch, string(h.event.Name), sqldb.Micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO desk_events (position, epoch, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			position, tx.logEnd.epoch, string(h.event.Name), sqldb.Micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
 			return wrap("append "+string(h.event.Name), err)
 		}
 	}
@@ -203,7 +203,7 @@ func (f EventFilter) chooses(e LoggedEvent) bool {
 }
 
 // EventPage returns a page of all events, of conversations and of the desk itself, newest first.
-func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
+func EventPage(ctx context.Context, d *Desk, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
 	if f.To.IsZero() {
 		f.To = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
@@ -224,8 +224,8 @@ func (d *Desk) EventPage(ctx context.Context, f EventFilter, p Page) (found Foun
 			UNION ALL SELECT position, epoch, '' AS conversation, at, name, event FROM desk_events) AS happened`
 		list.Where(`name = $%d`, string(f.Name))
 	}
-	err = d.ReadTx(ctx, "read events", func(t *Tx) error {
-		found, err = list.Page(ctx, t, p)
+	err = d.ReadTx(ctx, "read events", func(tx *Tx) error {
+		found, err = list.Page(ctx, tx, p)
 		return err
 	})
 	return found, err
@@ -236,7 +236,7 @@ var WorkflowOfTask = `coalesce(nullif(d.workflow, ''), '` + defaultWorkflow + `'
 
 // EventPageOn returns a page of the events, newest first, of conversations on the channel that were routed by the
 // TaskRouter workflow with that SID. Either may be empty.
-func (d *Desk) EventPageOn(ctx context.Context, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
+func EventPageOn(ctx context.Context, d *Desk, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
 	list := sqldb.Listing[LoggedEvent]{
 		Columns: `e.position, e.epoch, e.conversation, e.event`, Scan: ScanEvent, Chooses: sqldb.Sure(f.chooses), Key: "e.position",
 		From:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
@@ -255,17 +255,17 @@ func (d *Desk) EventPageOn(ctx context.Context, channel conversation.Channel, wo
 	if workflow != "" {
 		list.Where(WorkflowOfTask+` = $%d`, workflow)
 	}
-	err = d.ReadTx(ctx, "read events", func(t *Tx) error {
-		found, err = list.Page(ctx, t, p)
+	err = d.ReadTx(ctx, "read events", func(tx *Tx) error {
+		found, err = list.Page(ctx, tx, p)
 		return err
 	})
 	return found, err
 }
 
-// after returns at most limit events of every kind after the position. It is one query, so that it sees one
+// readEventsAfter returns at most limit events of every kind after the position. It is one query, so that it sees one
 // snapshot of the database. A second query would see later commits, and the reader would miss an event.
-func (t *Tx) after(ctx context.Context, position int64, limit int) ([]LoggedEvent, error) {
-	happened, err := sqldb.All(ctx, t, ScanEvent, `SELECT position, epoch, conversation, event
+func readEventsAfter(ctx context.Context, tx *Tx, position int64, limit int) ([]LoggedEvent, error) {
+	happened, err := sqldb.All(ctx, tx, ScanEvent, `SELECT position, epoch, conversation, event
 			FROM (SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2) told
 		UNION ALL SELECT position, epoch, '', event
 			FROM (SELECT position, epoch, event FROM desk_events WHERE position > $1 ORDER BY position LIMIT $2) own`, position, limit)

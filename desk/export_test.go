@@ -43,8 +43,8 @@ type Delivery struct {
 	Command      conversation.Command
 }
 
-func (d *Desk) TakeDue(ctx context.Context, limit int) (due []Delivery, err error) {
-	taken, err := d.takeDue(ctx, limit)
+func TakeDue(ctx context.Context, d *Desk, limit int) (due []Delivery, err error) {
+	taken, err := takeDue(ctx, d, limit)
 	for _, item := range taken {
 		due = append(due, Delivery{Conversation: item.conversation, Command: item.command})
 	}
@@ -69,19 +69,19 @@ func (d *Desk) Waiters() int { return len(d.shown.waiters) }
 func (d *Desk) WaitShown(sid string) (shown <-chan struct{}, leave func()) { return d.shown.wait(sid) }
 
 // SyncIn applies a snapshot in the transaction.
-func (t *Tx) SyncIn(ctx context.Context, p conversation.Snapshot, now time.Time) error {
-	_, err := (&syncing{Tx: t, snapshot: p, now: now}).run(ctx)
+func SyncIn(ctx context.Context, tx *Tx, p conversation.Snapshot, now time.Time) error {
+	_, err := (&syncing{Tx: tx, snapshot: p, now: now}).run(ctx)
 	return err
 }
 
 // ReleaseMatches undoes all matches, and returns how many there were.
-func (t *Tx) ReleaseMatches(ctx context.Context) (int, error) {
-	matches, err := sqldb.All(ctx, t, scanMatch, selectMatches)
+func ReleaseMatches(ctx context.Context, tx *Tx) (int, error) {
+	matches, err := sqldb.All(ctx, tx, scanMatch, selectMatches)
 	if err != nil {
 		return 0, err
 	}
 	for _, m := range matches {
-		if err := t.release(ctx, m); err != nil {
+		if err := releaseMatch(ctx, tx, m); err != nil {
 			return 0, err
 		}
 	}
@@ -91,8 +91,8 @@ func (t *Tx) ReleaseMatches(ctx context.Context) (int, error) {
 // Population is the result of a queue's expression for each agent.
 type Population struct{ *population }
 
-func (d *Desk) Populate(ctx context.Context, target string) (Population, error) {
-	p, err := d.populate(ctx, target)
+func Populate(ctx context.Context, d *Desk, target string) (Population, error) {
+	p, err := populate(ctx, d, target)
 	return Population{p}, err
 }
 
@@ -101,24 +101,24 @@ func (p Population) Find(agent, attributes string, member bool) {
 	p.found[agent] = populated{attributes, member}
 }
 
-func (t *Tx) FillQueue(ctx context.Context, queue string, p Population) error {
-	return t.fillQueue(ctx, queue, p.population)
+func FillQueue(ctx context.Context, tx *Tx, queue string, p Population) error {
+	return fillQueue(ctx, tx, queue, p.population)
 }
 
-func (t *Tx) AddAgent(ctx context.Context, a NewAgent, now int64) error {
-	return t.addAgent(ctx, a, now)
+func InsertAgent(ctx context.Context, tx *Tx, a NewAgent, now int64) error {
+	return insertAgent(ctx, tx, a, now)
 }
 
-func (t *Tx) AddQueue(ctx context.Context, q NewQueue, now int64) error {
-	return t.addQueue(ctx, q, now)
+func InsertQueue(ctx context.Context, tx *Tx, q NewQueue, now int64) error {
+	return insertQueue(ctx, tx, q, now)
 }
 
-func (t *Tx) After(ctx context.Context, position int64, limit int) ([]LoggedEvent, error) {
-	return t.after(ctx, position, limit)
+func EventsAfterIn(ctx context.Context, tx *Tx, position int64, limit int) ([]LoggedEvent, error) {
+	return readEventsAfter(ctx, tx, position, limit)
 }
 
-func (t *Tx) Say(ctx context.Context, m NewMessage, now time.Time) (Message, error) {
-	return t.say(ctx, m, now)
+func InsertMessage(ctx context.Context, tx *Tx, m NewMessage, now time.Time) (Message, error) {
+	return insertMessage(ctx, tx, m, now)
 }
 
-func (t *Tx) NoteEdit(ctx context.Context, sid string) error { return t.noteEdit(ctx, sid) }
+func NoteEdit(ctx context.Context, tx *Tx, sid string) error { return noteEdit(ctx, tx, sid) }

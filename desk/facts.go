@@ -7,24 +7,24 @@ import (
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-// Facts answers the query of a conversation before a start, a transfer or a move. It returns the settings, and
+// ReadFacts answers the query of a conversation before a start, a transfer or a move. It returns the settings, and
 // facts about the target, all from one moment. It changes nothing.
-func (d *Desk) Facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
+func ReadFacts(ctx context.Context, d *Desk, q conversation.FactsQuery) (conversation.Facts, error) {
 	var v conversation.Facts
-	err := d.QueryOne(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(t *Tx) (err error) {
-		v, err = t.facts(ctx, q)
+	err := d.QueryOne(ctx, "answer "+string(q.Command)+" of "+q.Conversation, func(tx *Tx) (err error) {
+		v, err = readFacts(ctx, tx, q)
 		return err
 	})
 	return v, err
 }
 
-// facts uses one query, because a caller waits for it.
-func (t *Tx) facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
+// readFacts uses one query, because a caller waits for it.
+func readFacts(ctx context.Context, tx *Tx, q conversation.FactsQuery) (conversation.Facts, error) {
 	started := ""
 	if q.Command == conversation.CommandStart {
 		started = q.Conversation
 	}
-	v, _, err := sqldb.First(ctx, t, func(r sqldb.Row) (v conversation.Facts, err error) {
+	v, _, err := sqldb.First(ctx, tx, func(r sqldb.Row) (v conversation.Facts, err error) {
 		var presence Presence
 		var set bool
 		facts := []any{&v.Plugin, &v.ConversationKnown, &presence, &v.QueueMembers, &v.NoteKnown, &set}
@@ -46,4 +46,17 @@ func (t *Tx) facts(ctx context.Context, q conversation.FactsQuery) (conversation
 			coalesce(s.timeout_activity, 0)
 		FROM (SELECT 1 AS id) AS w LEFT JOIN settings s ON s.id = w.id`, started, q.Agent, q.Queue, q.Note, q.Conversation, q.Chain)
 	return v, err
+}
+
+// ConversationDesk is the desk as conversations use it. It implements activities.Desk.
+type ConversationDesk struct{ Desk *Desk }
+
+// Facts answers a query with facts: see [ReadFacts].
+func (c ConversationDesk) Facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
+	return ReadFacts(ctx, c.Desk, q)
+}
+
+// Sync makes the desk's records equal to the snapshot: see [Sync].
+func (c ConversationDesk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.Acknowledgement, error) {
+	return Sync(ctx, c.Desk, p)
 }

@@ -14,8 +14,8 @@ func people(t *testing.T, h *environment) {
 	for name, friendly := range map[string]string{
 		"eric": "Éric Müller", "ivan": "Иван Петров", "zhang-wei": "張偉", "isik": "Işık Groß", "wide": "Ｓａｌｅｓ １００％", "plain": "",
 	} {
-		require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: name, FriendlyName: friendly}))
-		require.NoError(t, h.CreateQueue(t.Context(), desk.NewQueue{Name: name, FriendlyName: friendly}))
+		require.NoError(t, desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: name, FriendlyName: friendly}))
+		require.NoError(t, desk.CreateQueue(t.Context(), h.Environment.Desk, desk.NewQueue{Name: name, FriendlyName: friendly}))
 	}
 }
 
@@ -30,7 +30,7 @@ func finds(t *testing.T, h *environment) {
 		"張": "zhang-wei", "wei": "zhang-wei", "işik": "isik", "IŞIK": "isik", "gross": "isik", "GROSS": "isik", "groß": "isik",
 		"sales": "wide", "SALES 100": "wide", "100%": "wide", "Plain": "plain",
 	} {
-		found, err := h.Directory(t.Context(), desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
+		found, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, found.Agents, 1, search)
 		require.Equal(t, name, found.Agents[0].Name, search)
@@ -38,7 +38,7 @@ func finds(t *testing.T, h *environment) {
 		require.Equal(t, name, found.Queues[0].Name, search)
 	}
 	for _, search := range []string{"100_", "%eric", `\`, "eric ivan"} {
-		found, err := h.Directory(t.Context(), desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
+		found, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, found.Agents, search)
 		require.Empty(t, found.Queues, search)
@@ -48,11 +48,11 @@ func finds(t *testing.T, h *environment) {
 func testSearch(t *testing.T, h *environment) {
 	people(t, h)
 	finds(t, h)
-	require.NoError(t, h.UpdateAgent(t.Context(), "eric", desk.AgentChange{FriendlyName: new("Ægir")}))
-	require.NoError(t, h.UpdateQueue(t.Context(), "eric", desk.QueueChange{FriendlyName: new("Ægir")}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "eric", desk.AgentChange{FriendlyName: new("Ægir")}))
+	require.NoError(t, desk.UpdateQueue(t.Context(), h.Environment.Desk, "eric", desk.QueueChange{FriendlyName: new("Ægir")}))
 	th := h.Start("support").Follow().Accept("alice")
 	for search, many := range map[string]int{"aegir": 1, "eric": 1, "muller": 0} {
-		found, err := h.Directory(t.Context(), desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
+		found, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, found.Agents, many, search)
 		require.Len(t, found.Queues, many, search)

@@ -26,24 +26,24 @@ type Identity struct {
 // each other already. If the agent is bound to another account, or the account to another agent, it returns a
 // [TakenError] with the field identity. Other refusals: unknown_agent, and invalid_payload without an issuer or a
 // subject.
-func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) error {
+func BindIdentity(ctx context.Context, d *Desk, agent, issuer, subject string) error {
 	if issuer == "" || subject == "" {
 		return invalid("identity", "the provider's account has no issuer or no subject: both are needed to bind agent %s to it", agent)
 	}
 	bound := false
-	err := d.QueryOne(ctx, "read an agent's identity", func(t *Tx) error {
-		found, ok, err := sqldb.First(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+	err := d.QueryOne(ctx, "read an agent's identity", func(tx *Tx) error {
+		found, ok, err := sqldb.First(ctx, tx, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		bound = ok && found.Issuer == issuer && found.Subject == subject
 		return err
 	})
 	if err != nil || bound {
 		return err
 	}
-	return d.ExclusiveTx(ctx, "bind the identity of "+agent, func(t *Tx) error {
-		if err := t.knowAgent(ctx, agent); err != nil {
+	return d.ExclusiveTx(ctx, "bind the identity of "+agent, func(tx *Tx) error {
+		if err := knowAgent(ctx, tx, agent); err != nil {
 			return err
 		}
-		others, err := sqldb.All(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1 OR (issuer = $2 AND subject = $3)`, agent, issuer, subject)
+		others, err := sqldb.All(ctx, tx, scanIdentity, selectIdentities+` WHERE agent = $1 OR (issuer = $2 AND subject = $3)`, agent, issuer, subject)
 		if err != nil {
 			return err
 		}
@@ -58,46 +58,46 @@ func (d *Desk) BindIdentity(ctx context.Context, agent, issuer, subject string) 
 			}
 		}
 		now := sqldb.Micros(d.now())
-		if _, err := t.Exec(ctx, `INSERT INTO identities (agent, issuer, subject, bound_at) VALUES ($1, $2, $3, $4)`, agent, issuer, subject, now); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO identities (agent, issuer, subject, bound_at) VALUES ($1, $2, $3, $4)`, agent, issuer, subject, now); err != nil {
 			return err
 		}
-		t.secure(ctx, seclog.Entry{Event: seclog.IdentityBound, Subject: agent})
-		return t.audit(ctx, now, changed{"agent.identity", agent, "", identitySummary(issuer, subject)})
+		tx.secure(ctx, seclog.Entry{Event: seclog.IdentityBound, Subject: agent})
+		return tx.audit(ctx, now, changed{"agent.identity", agent, "", identitySummary(issuer, subject)})
 	})
 }
 
 // ReleaseIdentity removes the agent's binding. The account that next signs in under the agent's name is then bound.
 // It does nothing if there is no binding. Refused with unknown_agent.
-func (d *Desk) ReleaseIdentity(ctx context.Context, agent string) error {
-	return d.ExclusiveTx(ctx, "release the identity of "+agent, func(t *Tx) error {
-		if err := t.knowAgent(ctx, agent); err != nil {
+func ReleaseIdentity(ctx context.Context, d *Desk, agent string) error {
+	return d.ExclusiveTx(ctx, "release the identity of "+agent, func(tx *Tx) error {
+		if err := knowAgent(ctx, tx, agent); err != nil {
 			return err
 		}
-		found, ok, err := sqldb.First(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+		found, ok, err := sqldb.First(ctx, tx, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		if err != nil || !ok {
 			return err
 		}
-		if _, err := t.Exec(ctx, `DELETE FROM identities WHERE agent = $1`, agent); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM identities WHERE agent = $1`, agent); err != nil {
 			return err
 		}
-		t.secure(ctx, seclog.Entry{Event: seclog.IdentityReleased, Subject: agent})
-		return t.audit(ctx, sqldb.Micros(d.now()), changed{"agent.identity", agent, identitySummary(found.Issuer, found.Subject), ""})
+		tx.secure(ctx, seclog.Entry{Event: seclog.IdentityReleased, Subject: agent})
+		return tx.audit(ctx, sqldb.Micros(d.now()), changed{"agent.identity", agent, identitySummary(found.Issuer, found.Subject), ""})
 	})
 }
 
-// Identities returns the bindings, by agent name.
-func (d *Desk) Identities(ctx context.Context) (identities []Identity, err error) {
-	err = d.ReadTx(ctx, "read the identities", func(t *Tx) error {
-		identities, err = sqldb.All(ctx, t, scanIdentity, selectIdentities+` ORDER BY agent`)
+// ListIdentities returns the bindings, by agent name.
+func ListIdentities(ctx context.Context, d *Desk) (identities []Identity, err error) {
+	err = d.ReadTx(ctx, "read the identities", func(tx *Tx) error {
+		identities, err = sqldb.All(ctx, tx, scanIdentity, selectIdentities+` ORDER BY agent`)
 		return err
 	})
 	return identities, err
 }
 
 // IdentityOf returns the agent's binding; false if the agent has none.
-func (d *Desk) IdentityOf(ctx context.Context, agent string) (found Identity, bound bool, err error) {
-	err = d.QueryOne(ctx, "read an agent's identity", func(t *Tx) error {
-		found, bound, err = sqldb.First(ctx, t, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
+func IdentityOf(ctx context.Context, d *Desk, agent string) (found Identity, bound bool, err error) {
+	err = d.QueryOne(ctx, "read an agent's identity", func(tx *Tx) error {
+		found, bound, err = sqldb.First(ctx, tx, scanIdentity, selectIdentities+` WHERE agent = $1`, agent)
 		return err
 	})
 	return found, bound, err

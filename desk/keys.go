@@ -57,7 +57,7 @@ var ErrCredentials = errors.New("the credentials are wrong")
 
 // AddKey adds an API key and returns its secret, which cannot be read again. Refusals: invalid_payload,
 // unknown_agent.
-func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err error) {
+func AddKey(ctx context.Context, d *Desk, k Key) (added Key, secret string, err error) {
 	if k.RateLimit == 0 {
 		k.RateLimit = DefaultRateLimit
 	}
@@ -66,20 +66,20 @@ func (d *Desk) AddKey(ctx context.Context, k Key) (added Key, secret string, err
 	}
 	k.SID, secret = conversation.SIDOf(PrefixKey, uuid.New()), newToken()
 	k.CreatedAt, k.RevokedAt, k.LastUsedAt = d.now().UTC(), time.Time{}, time.Time{}
-	err = d.ExclusiveTx(ctx, "add an API key", func(t *Tx) error {
+	err = d.ExclusiveTx(ctx, "add an API key", func(tx *Tx) error {
 		if k.Role == KeyAgent {
-			if err := t.knowAgent(ctx, k.Agent); err != nil {
+			if err := knowAgent(ctx, tx, k.Agent); err != nil {
 				return err
 			}
 		}
-		_, err := t.Exec(ctx, `INSERT INTO api_keys (sid, name, role, agent, secret_hash, rate_limit, created_at, revoked_at)
+		_, err := tx.Exec(ctx, `INSERT INTO api_keys (sid, name, role, agent, secret_hash, rate_limit, created_at, revoked_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, 0)`,
 			k.SID, k.Name, string(k.Role), k.Agent, hashSecret(secret), k.RateLimit, sqldb.Micros(k.CreatedAt))
 		if err != nil {
 			return err
 		}
-		t.secure(ctx, seclog.Entry{Event: seclog.KeyAdded, Subject: k.SID, Reason: string(k.Role)})
-		return t.audit(ctx, sqldb.Micros(k.CreatedAt), changed{"key.added", k.SID, "", k.summary()})
+		tx.secure(ctx, seclog.Entry{Event: seclog.KeyAdded, Subject: k.SID, Reason: string(k.Role)})
+		return tx.audit(ctx, sqldb.Micros(k.CreatedAt), changed{"key.added", k.SID, "", k.summary()})
 	})
 	return k, secret, err
 }
@@ -112,11 +112,11 @@ func scanKey(r sqldb.Row) (k storedKey, err error) {
 	return k, err
 }
 
-// Keys returns the API keys, oldest first, including revoked ones.
-func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
+// ListKeys returns the API keys, oldest first, including revoked ones.
+func ListKeys(ctx context.Context, d *Desk) ([]Key, error) {
 	keys := []Key{}
-	err := d.ReadTx(ctx, "read the API keys", func(t *Tx) error {
-		stored, err := sqldb.All(ctx, t, scanKey, selectKeys+` ORDER BY created_at, sid`)
+	err := d.ReadTx(ctx, "read the API keys", func(tx *Tx) error {
+		stored, err := sqldb.All(ctx, tx, scanKey, selectKeys+` ORDER BY created_at, sid`)
 		for _, k := range stored {
 			keys = append(keys, k.Key)
 		}
@@ -126,31 +126,31 @@ func (d *Desk) Keys(ctx context.Context) ([]Key, error) {
 }
 
 // RevokeKey revokes the key. Revoking it again does nothing. Refused with invalid_payload: an unknown SID.
-func (d *Desk) RevokeKey(ctx context.Context, sid string) error {
-	return d.ExclusiveTx(ctx, "revoke an API key", func(t *Tx) error {
-		keys, err := sqldb.All(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
+func RevokeKey(ctx context.Context, d *Desk, sid string) error {
+	return d.ExclusiveTx(ctx, "revoke an API key", func(tx *Tx) error {
+		keys, err := sqldb.All(ctx, tx, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		if err == nil && len(keys) == 0 {
 			return invalid("sid", "there is no key %q: see the list of keys", sid)
 		}
 		if err != nil {
 			return err
 		}
-		return t.revoke(ctx, sqldb.Micros(d.now()), keys)
+		return revokeKeys(ctx, tx, sqldb.Micros(d.now()), keys)
 	})
 }
 
-// revoke revokes those of the keys that are not revoked yet.
-func (t *Tx) revoke(ctx context.Context, now int64, keys []storedKey) error {
+// revokeKeys revokes those of the keys that are not revoked yet.
+func revokeKeys(ctx context.Context, tx *Tx, now int64, keys []storedKey) error {
 	for _, k := range keys {
-		revoked, err := t.Exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE sid = $1 AND revoked_at = 0`, k.SID, now)
+		revoked, err := tx.Exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE sid = $1 AND revoked_at = 0`, k.SID, now)
 		if err != nil {
 			return err
 		}
 		if revoked == 0 {
 			continue
 		}
-		t.secure(ctx, seclog.Entry{Event: seclog.KeyRevoked, Subject: k.SID, Reason: string(k.Role)})
-		if err := t.audit(ctx, now, changed{"key.revoked", k.SID, k.summary(), ""}); err != nil {
+		tx.secure(ctx, seclog.Entry{Event: seclog.KeyRevoked, Subject: k.SID, Reason: string(k.Role)})
+		if err := tx.audit(ctx, now, changed{"key.revoked", k.SID, k.summary(), ""}); err != nil {
 			return err
 		}
 	}
@@ -159,11 +159,11 @@ func (t *Tx) revoke(ctx context.Context, now int64, keys []storedKey) error {
 
 // Authenticate returns the API key with that SID and secret. It returns [ErrCredentials] if the key does not exist,
 // is revoked or has another secret. The time it takes does not show which.
-func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error) {
+func Authenticate(ctx context.Context, d *Desk, sid, secret string) (Key, error) {
 	given := hashSecret(secret)
 	var found storedKey
-	err := d.QueryOne(ctx, "read an API key", func(t *Tx) (err error) {
-		found, _, err = sqldb.First(ctx, t, scanKey, selectKeys+` WHERE sid = $1`, sid)
+	err := d.QueryOne(ctx, "read an API key", func(tx *Tx) (err error) {
+		found, _, err = sqldb.First(ctx, tx, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		return err
 	})
 	if err != nil {
@@ -177,7 +177,7 @@ func (d *Desk) Authenticate(ctx context.Context, sid, secret string) (Key, error
 	if !right || found.SID == "" || !found.RevokedAt.IsZero() {
 		return Key{}, ErrCredentials
 	}
-	d.noteUse(ctx, found.Key)
+	noteUse(ctx, d, found.Key)
 	return found.Key, nil
 }
 
@@ -205,13 +205,13 @@ func (u *keyUses) due(sid string, now time.Time) bool {
 }
 
 // noteUse records that the key was used. An error is logged, because it must not fail the request.
-func (d *Desk) noteUse(ctx context.Context, k Key) {
+func noteUse(ctx context.Context, d *Desk, k Key) {
 	now := d.now()
 	if now.Sub(k.LastUsedAt) < useNoted || !d.used.due(k.SID, now) {
 		return
 	}
-	err := d.SharedTx(ctx, "record the use of an API key", func(t *Tx) error {
-		_, err := t.Exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE sid = $1 AND last_used_at <= $3`, k.SID, sqldb.Micros(now), sqldb.Micros(now.Add(-useNoted)))
+	err := d.SharedTx(ctx, "record the use of an API key", func(tx *Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE sid = $1 AND last_used_at <= $3`, k.SID, sqldb.Micros(now), sqldb.Micros(now.Add(-useNoted)))
 		return err
 	})
 	if err != nil {

@@ -44,8 +44,8 @@ const (
 	TasksByQueueTime
 )
 
-// TaskList returns a page of the selected tasks, by default oldest first.
-func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[Task], err error) {
+// TaskPage returns a page of the selected tasks, by default oldest first.
+func TaskPage(ctx context.Context, d *Desk, f TaskFilter, p Page) (found Found[Task], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectTasks, "SELECT "), "FROM ")
 	list := sqldb.Listing[Task]{
 		Columns: columns, From: from, Scan: scanTask, Chooses: f.chosen(ctx), Key: "t.created_at", SID: "t.sid",
@@ -81,8 +81,8 @@ func (d *Desk) TaskList(ctx context.Context, f TaskFilter, p Page) (found Found[
 		list.Where(`coalesce(nullif((SELECT d.workflow FROM conversation_details d WHERE d.conversation = t.conversation), ''), '`+
 			defaultWorkflow+`') = $%d`, f.Workflow)
 	}
-	err = d.ReadTx(ctx, "read tasks", func(t *Tx) error {
-		found, err = list.Page(ctx, t, p)
+	err = d.ReadTx(ctx, "read tasks", func(tx *Tx) error {
+		found, err = list.Page(ctx, tx, p)
 		return err
 	})
 	return found, err
@@ -127,8 +127,8 @@ type ReservationFilter struct {
 	Status      conversation.ReservationStatus
 }
 
-// ReservationList returns a page of the selected reservations, oldest first.
-func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page) (found Found[Reservation], err error) {
+// ReservationPage returns a page of the selected reservations, oldest first.
+func ReservationPage(ctx context.Context, d *Desk, f ReservationFilter, p Page) (found Found[Reservation], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectReservations, "SELECT "), "FROM ")
 	list := sqldb.Listing[Reservation]{
 		Columns: columns, From: from, Scan: scanReservation, Key: "created_at", SID: "sid",
@@ -148,8 +148,8 @@ func (d *Desk) ReservationList(ctx context.Context, f ReservationFilter, p Page)
 		conversation.ReservationRescinded, conversation.ReservationWrapping, conversation.ReservationCompleted:
 		list.Where(`status = $%d`, string(f.Status))
 	}
-	err = d.ReadTx(ctx, "read reservations", func(t *Tx) error {
-		found, err = list.Page(ctx, t, p)
+	err = d.ReadTx(ctx, "read reservations", func(tx *Tx) error {
+		found, err = list.Page(ctx, tx, p)
 		return err
 	})
 	return found, err
@@ -165,8 +165,8 @@ type ConversationFilter struct {
 	Agent string
 }
 
-// ConversationList returns a page of the selected conversations, including drafts, newest first.
-func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Page) (found Found[Conversation], err error) {
+// ConversationListPage returns a page of the selected conversations, including drafts, newest first.
+func ConversationListPage(ctx context.Context, d *Desk, f ConversationFilter, p Page) (found Found[Conversation], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectConversations, "SELECT "), "FROM ")
 	list := sqldb.Listing[Conversation]{
 		Columns: columns, From: from, Scan: scanConversation, Key: "created_at", SID: "sid", Descending: true,
@@ -181,12 +181,12 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 	if !f.To.IsZero() {
 		list.Where(`created_at < $%d`, sqldb.Micros(f.To))
 	}
-	err = d.ReadTx(ctx, "read conversations", func(t *Tx) error {
+	err = d.ReadTx(ctx, "read conversations", func(tx *Tx) error {
 		if f.Agent == "" {
-			found, err = list.Page(ctx, t, p)
+			found, err = list.Page(ctx, tx, p)
 			return err
 		}
-		own, err := t.ownConversations(ctx, f.Agent, f.Statuses)
+		own, err := ownConversations(ctx, tx, f.Agent, f.Statuses)
 		if err != nil || len(own) == 0 {
 			found = Found[Conversation]{Entries: []Conversation{}}
 			return err
@@ -194,7 +194,7 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 		read := list // the transaction may be retried
 		read.Args = slices.Clone(list.Args)
 		read.Conditions = append(slices.Clone(list.Conditions), `sid IN (`+arguments(&read.Args, slices.Sorted(maps.Keys(own)))+`)`)
-		if found, err = read.Page(ctx, t, p); err != nil {
+		if found, err = read.Page(ctx, tx, p); err != nil {
 			return err
 		}
 		for i, c := range found.Entries {
@@ -207,23 +207,23 @@ func (d *Desk) ConversationList(ctx context.Context, f ConversationFilter, p Pag
 
 // ownConversations returns the conversations that the agent has, wraps up or is offered, as of the end of the
 // agent's turn. It returns those with one of the statuses, or all if there are no statuses.
-func (t *Tx) ownConversations(ctx context.Context, agent string, statuses []conversation.ConversationStatus) (map[string]Conversation, error) {
-	sids, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT DISTINCT conversation FROM tasks WHERE agent = $1 AND status IN ('reserved', 'assigned', 'wrapping')
+func ownConversations(ctx context.Context, tx *Tx, agent string, statuses []conversation.ConversationStatus) (map[string]Conversation, error) {
+	sids, err := sqldb.All(ctx, tx, sqldb.Value[string], `SELECT DISTINCT conversation FROM tasks WHERE agent = $1 AND status IN ('reserved', 'assigned', 'wrapping')
 		AND completed_at = 0 AND canceled_at = 0`, agent)
 	if err != nil {
 		return nil, err
 	}
 	own := make(map[string]Conversation, len(sids))
 	for _, sid := range sids {
-		c, err := t.Conversation(ctx, sid)
+		c, err := ReadConversation(ctx, tx, sid)
 		if err != nil {
 			return nil, err
 		}
-		may, err := t.turnExtent(ctx, agent, sid)
+		may, err := turnExtent(ctx, tx, agent, sid)
 		if err != nil {
 			return nil, err
 		}
-		if err := t.bound(ctx, &c, may); err != nil {
+		if err := boundConversation(ctx, tx, &c, may); err != nil {
 			return nil, err
 		}
 		c.Turn = may.Turn
@@ -234,24 +234,24 @@ func (t *Tx) ownConversations(ctx context.Context, agent string, statuses []conv
 	return own, nil
 }
 
-// MessageList returns a page of the conversation's transcript, oldest messages first unless newestFirst is set.
+// MessagePage returns a page of the conversation's transcript, oldest messages first unless newestFirst is set.
 // Refusals: not_your_task, unknown_agent.
-func (d *Desk) MessageList(ctx context.Context, sid string, reader Reader, newestFirst bool, p Page) (found Found[Message], err error) {
+func MessagePage(ctx context.Context, d *Desk, sid string, reader Reader, newestFirst bool, p Page) (found Found[Message], err error) {
 	columns, from, _ := strings.Cut(strings.TrimPrefix(selectMessages, "SELECT "), "FROM ")
 	list := sqldb.Listing[Message]{
 		Columns: columns, From: from, Scan: scanMessage, Key: "number", Descending: newestFirst,
 		KeyOf: func(m Message) (int64, string) { return int64(m.Number), "" },
 	}
 	list.Where(`conversation = $%d`, sid)
-	err = d.ReadTx(ctx, "read the transcript of conversation "+sid, func(t *Tx) error {
-		may, err := t.allow(ctx, reader, sid)
+	err = d.ReadTx(ctx, "read the transcript of conversation "+sid, func(tx *Tx) error {
+		may, err := readerExtent(ctx, tx, reader, sid)
 		if err != nil {
 			return err
 		}
 		read := list // the transaction may be retried
 		condition, args := may.chooses(len(list.Args) + 1)
 		read.Conditions, read.Args = slices.Concat(list.Conditions, []string{condition}), slices.Concat(list.Args, args)
-		found, err = read.Page(ctx, t, p)
+		found, err = read.Page(ctx, tx, p)
 		return err
 	})
 	return found, err

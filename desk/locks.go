@@ -30,33 +30,33 @@ const (
 
 // holdConversation locks the conversation and its live tasks: no other transaction changes or matches them until
 // this one ends. It does nothing for a conversation that does not exist.
-func (t *Tx) holdConversation(ctx context.Context, sid string) error {
-	if err := t.holdTranscript(ctx, sid); err != nil {
+func holdConversation(ctx context.Context, tx *Tx, sid string) error {
+	if err := holdTranscript(ctx, tx, sid); err != nil {
 		return err
 	}
-	return t.holdLiveTasks(ctx, sid)
+	return holdLiveTasks(ctx, tx, sid)
 }
 
 // holdTranscript locks the conversation without its tasks, which other transactions may still match.
-func (t *Tx) holdTranscript(ctx context.Context, sid string) error {
-	return t.LockRows(ctx, "conversations", selectConversationRow, sid)
+func holdTranscript(ctx context.Context, tx *Tx, sid string) error {
+	return tx.LockRows(ctx, "conversations", selectConversationRow, sid)
 }
 
-func (t *Tx) holdLiveTasks(ctx context.Context, sid string) error {
-	return t.LockRows(ctx, "tasks", selectLiveTasksOf, sid)
+func holdLiveTasks(ctx context.Context, tx *Tx, sid string) error {
+	return tx.LockRows(ctx, "tasks", selectLiveTasksOf, sid)
 }
 
 // holdRouting locks the routing, unless the transaction holds it already.
-func (t *Tx) holdRouting(ctx context.Context) error {
-	if t.routing {
+func holdRouting(ctx context.Context, tx *Tx) error {
+	if tx.routing {
 		return nil
 	}
-	t.routing = true
-	return t.LockNumber(ctx, routingLock)
+	tx.routing = true
+	return tx.LockNumber(ctx, routingLock)
 }
 
 // holdStream locks a stream of webhooks, that is, which event is its head. It also locks other things that have a
 // name but no row.
-func (t *Tx) holdStream(ctx context.Context, stream string) error {
-	return t.LockText(ctx, stream)
+func holdStream(ctx context.Context, tx *Tx, stream string) error {
+	return tx.LockText(ctx, stream)
 }

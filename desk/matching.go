@@ -35,7 +35,7 @@ func (p match) command() conversation.ReserveCommand {
 	return conversation.ReserveCommand{Task: p.task, Agent: p.agent, PendingSeq: p.number, Reservation: p.reservation}
 }
 
-// confirmedWithin is how long a match in the answer of [Desk.Sync] may stay unconfirmed before the dispatcher
+// confirmedWithin is how long a match in the answer of [Sync] may stay unconfirmed before the dispatcher
 // delivers it.
 const confirmedWithin = 2 * time.Second
 
@@ -161,7 +161,7 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 // or let its offer expire is not asked again before reoffer_after has passed, even if there is no other agent.
 func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (string, bool, error) {
 	if m.reofferSince == 0 {
-		settings, err := m.settings(ctx)
+		settings, err := readSettings(ctx, m.Tx)
 		if err != nil {
 			return "", false, err
 		}
@@ -233,13 +233,13 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 		p.task, p.reservation, p.conversation, string(p.channel), p.number, p.agent, sqldb.Micros(m.now), sqldb.Micros(deliverAt)); err != nil {
 		return wrap("place task "+p.task, err)
 	}
-	if err := m.setWaiting(ctx, p.task, false); err != nil {
+	if err := setWaiting(ctx, m.Tx, p.task, false); err != nil {
 		return err
 	}
-	if err := m.countLoad(ctx, agent, p.channel); err != nil {
+	if err := countLoad(ctx, m.Tx, agent, p.channel); err != nil {
 		return err
 	}
-	if _, err := m.startIdle(ctx, agent, sqldb.Micros(m.now)); err != nil {
+	if _, err := startIdle(ctx, m.Tx, agent, sqldb.Micros(m.now)); err != nil {
 		return err
 	}
 	m.room--
@@ -247,31 +247,31 @@ func (m *matching) match(ctx context.Context, task waitingTask, agent string) er
 	return nil
 }
 
-// release undoes a match: the task waits again.
-func (t *Tx) release(ctx context.Context, p match) error {
-	if _, err := t.Exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
+// releaseMatch undoes a match: the task waits again.
+func releaseMatch(ctx context.Context, tx *Tx, p match) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM placements WHERE task = $1`, p.task); err != nil {
 		return wrap("release task "+p.task, err)
 	}
-	if err := t.setWaiting(ctx, p.task, true); err != nil {
+	if err := setWaiting(ctx, tx, p.task, true); err != nil {
 		return err
 	}
-	return t.countLoad(ctx, p.agent, p.channel)
+	return countLoad(ctx, tx, p.agent, p.channel)
 }
 
-func (t *Tx) setWaiting(ctx context.Context, task string, waiting bool) error {
-	if _, err := t.Exec(ctx, `UPDATE tasks SET waiting = $2 WHERE sid = $1`, task, sqldb.Flag(waiting)); err != nil {
+func setWaiting(ctx context.Context, tx *Tx, task string, waiting bool) error {
+	if _, err := tx.Exec(ctx, `UPDATE tasks SET waiting = $2 WHERE sid = $1`, task, sqldb.Flag(waiting)); err != nil {
 		return wrap(fmt.Sprintf("let task %s wait: %t", task, waiting), err)
 	}
 	return nil
 }
 
 // startIdle restarts the agent's idle time and returns the agent's presence, "" for an unknown agent.
-func (t *Tx) startIdle(ctx context.Context, agent string, now int64) (Presence, error) {
-	presence, _, err := sqldb.First(ctx, t, sqldb.Value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
+func startIdle(ctx context.Context, tx *Tx, agent string, now int64) (Presence, error) {
+	presence, _, err := sqldb.First(ctx, tx, sqldb.Value[Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
 	if err != nil {
 		return "", wrap("start the idle time of "+agent, err)
 	}
-	if _, err := t.Exec(ctx, `UPDATE queue_agents SET idle_since = $2 WHERE agent = $1`, agent, now); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE queue_agents SET idle_since = $2 WHERE agent = $1`, agent, now); err != nil {
 		return "", wrap("start the idle time of "+agent, err)
 	}
 	return presence, nil

@@ -25,12 +25,12 @@ func testMatchedAtOnce(t *testing.T, h *environment) {
 	require.Equal(t, th.Task().PendingSeq, reserve.PendingSeq)
 	require.True(t, conversation.IsSID(conversation.PrefixReservation, reserve.Reservation))
 
-	offers, err := h.Offers(h.T.Context(), "alice")
+	offers, err := desk.ListOffers(h.T.Context(), h.Environment.Desk, "alice")
 	require.NoError(t, err)
 	require.Empty(t, offers, "a match is no offer until the conversation has taken it")
 	th.Do(reserve)
 	th.Sync()
-	offers, err = h.Offers(h.T.Context(), "alice")
+	offers, err = desk.ListOffers(h.T.Context(), h.Environment.Desk, "alice")
 	require.NoError(t, err)
 	require.Len(t, offers, 1)
 	require.Equal(t, reserve.Reservation, offers[0].Task.Reservation.SID)
@@ -42,7 +42,7 @@ func testAnsweredUntilConfirmed(t *testing.T, h *environment) {
 	th := h.Start("support")
 	snapshot := th.Snapshot()
 	first := th.Sync()
-	again, err := h.Sync(h.T.Context(), snapshot) // the answer was lost
+	again, err := desk.Sync(h.T.Context(), h.Environment.Desk, snapshot) // the answer was lost
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	th.Do(first.Matches[0])
@@ -53,7 +53,7 @@ func testAnsweredUntilConfirmed(t *testing.T, h *environment) {
 
 func testMatchCounts(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 2))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 2))
 	threads := []*desktest.Conversation{h.Start("support"), h.Start("support"), h.Start("support")}
 	for i, th := range threads {
 		require.Len(t, th.Sync().Matches, min(1, max(0, 2-i)))
@@ -62,16 +62,16 @@ func testMatchCounts(t *testing.T, h *environment) {
 	require.Len(t, h.Matches(), 2)
 	require.Equal(t, 2, h.Load("alice", conversation.ChannelWeb))
 
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 3))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 3))
 	h.DispatchNow()
 	require.Len(t, h.Matches(), 3)
 }
 
 func testCapacityPerChannel(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 1))
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelSMS, 1))
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelChat, 0))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelSMS, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelChat, 0))
 	h.Start("support").Follow().Accept("alice")
 	require.Empty(t, h.Start("support").Sync().Matches, "her web chat is taken")
 	require.Len(t, h.Start("support", desktest.OnChannel(conversation.ChannelSMS)).Sync().Matches, 1, "her SMS isn't")
@@ -84,7 +84,7 @@ func testCapacityPerChannel(t *testing.T, h *environment) {
 
 func testFreedAgentGetsWaiting(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
 	first := h.Start("support").Follow().Accept("alice")
 	second := h.Start("support")
 	require.Empty(t, second.Sync().Matches)
@@ -95,7 +95,7 @@ func testFreedAgentGetsWaiting(t *testing.T, h *environment) {
 }
 
 func testOrderOfTasks(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	var want []string
 	wait := func(th *desktest.Conversation) *desktest.Conversation {
 		th.Sync()
@@ -116,7 +116,7 @@ func testOrderOfTasks(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	var got []string
 	for capacity := 1; capacity <= len(want); capacity++ {
-		require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, capacity))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, capacity))
 		h.DispatchNow()
 		matches := h.Matches()
 		require.Len(t, matches, capacity)
@@ -130,8 +130,8 @@ func testOrderOfTasks(t *testing.T, h *environment) {
 }
 
 func testOrderAcrossQueues(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "a-queue"))
-	require.NoError(t, h.AddQueue(h.T.Context(), "z-queue"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "a-queue"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "z-queue"))
 	var want, got []string
 	for i := range 6 {
 		th := h.Start([]string{"z-queue", "a-queue"}[i%2])
@@ -142,7 +142,7 @@ func testOrderAcrossQueues(t *testing.T, h *environment) {
 	h.Staff("a-queue", "alice")
 	h.Staff("z-queue", "alice")
 	for capacity := 1; capacity <= len(want); capacity++ {
-		require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, capacity))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, capacity))
 		h.DispatchNow()
 		for task := range h.Matches() {
 			if !slices.Contains(got, task) {
@@ -174,8 +174,8 @@ func testLongestIdle(t *testing.T, h *environment) {
 	next()
 	require.Equal(t, "bob", got[3])
 	h.Clock.Advance(time.Second)
-	require.NoError(t, h.SetPresence(h.T.Context(), "cleo", desk.PresenceBreak))
-	require.NoError(t, h.SetPresence(h.T.Context(), "cleo", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "cleo", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "cleo", desk.PresenceAvailable))
 	next()
 	require.Equal(t, "alice", got[4], "who comes back stands last")
 	require.Equal(t, h.Clock.Now(), h.AgentNamed("alice").IdleSince)
@@ -239,11 +239,11 @@ func testReofferDirect(t *testing.T, h *environment) {
 func testReofferAfterAbsence(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
-	require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
 	th.Do(conversation.DeclineCommand{Agent: "alice", Reason: desk.ReasonAgentUnavailable})
 	th.Follow()
 	require.Equal(t, conversation.TaskPending, th.Task().Status)
-	require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{th.Task().SID: "alice"}, h.Matches())
 }
@@ -255,20 +255,20 @@ func testReofferAfter(t *testing.T, h *environment) {
 	require.Equal(t, "alice", th.Task().Agent)
 	th.Expire()
 	require.Equal(t, "bob", th.Task().Agent)
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceOffline))
-	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceOffline))
 	h.Clock.Advance(10 * time.Second)
 	th.Do(conversation.DeclineCommand{Agent: "bob"})
 	th.Sync()
 	h.Clock.Advance(55 * time.Second)
-	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
 	h.Clock.Advance(time.Second)
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, "alice", h.Matches()[th.Task().SID], "bob is longer idle, but declined less than a minute ago")
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
 	h.Clock.Advance(5 * time.Second)
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, "bob", h.Matches()[th.Task().SID], "a minute is over")
 }
@@ -277,14 +277,14 @@ func testDirectWaits(t *testing.T, h *environment) {
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.Staff("support", "alice", "bob")
-	require.NoError(t, h.SetCapacity(h.T.Context(), "bob", conversation.ChannelWeb, 0))
-	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceBreak))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "bob", conversation.ChannelWeb, 0))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceBreak))
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("bob"), "").WrapUp("alice")
 	require.Equal(t, conversation.TaskPending, th.Task().Status)
 	h.DispatchNow()
 	require.Empty(t, h.Matches(), "no other agent gets it, and bob is away")
 
-	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{th.Task().SID: "bob"}, h.Matches(), "capacity doesn't matter")
 	th.Follow()
@@ -297,9 +297,9 @@ func testDirectWaitsForWrapup(t *testing.T, h *environment) {
 	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.Staff("support", "alice", "bob")
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("bob"), "").Accept("bob")
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
 	th.Transfer("bob", desktest.ToAgent("alice"), "")
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Empty(t, h.Matches(), "she still wraps it up, and an offer would run out")
 	th.WrapUp("alice")
@@ -310,7 +310,7 @@ func testDirectWaitsForWrapup(t *testing.T, h *environment) {
 // testTwoDesks lets several desks on one database match the same tasks at once.
 func testTwoDesks(t *testing.T, h *environment) {
 	const agents, capacity, tasks, desks = 5, 3, 40, 3
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	var threads []*desktest.Conversation
 	for range tasks {
 		th := h.Start("support")
@@ -327,14 +327,14 @@ func testTwoDesks(t *testing.T, h *environment) {
 		other := h.Reopen()
 		dispatchers.Go(func() {
 			for range 5 {
-				if err := other.Dispatch(h.T.Context()); err != nil {
+				if err := desk.Dispatch(h.T.Context(), other); err != nil {
 					failures <- err
 				}
 			}
 		})
 	}
 	for _, th := range threads[:tasks/2] { // concurrent snapshots
-		if _, err := h.Sync(h.T.Context(), th.Snapshot()); err != nil {
+		if _, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.Snapshot()); err != nil {
 			failures <- err
 		}
 	}
@@ -363,8 +363,8 @@ func testGoingDeclines(t *testing.T, h *environment) {
 	offered := h.Start("support").Follow()
 	require.Equal(t, "alice", offered.Task().Agent)
 
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceBreak))
-	due, err := h.TakeDue(h.T.Context(), 10)
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
+	due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	decline := due[0].Command.(conversation.DeclineCommand)
@@ -380,7 +380,7 @@ func testGoingDeclines(t *testing.T, h *environment) {
 	require.Equal(t, conversation.TaskAssigned, held.Task().Status)
 
 	h.Clock.Advance(time.Hour)
-	due, err = h.TakeDue(h.T.Context(), 10)
+	due, err = desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
 	require.NoError(t, err)
 	require.Empty(t, due, "the picture has confirmed it")
 }
@@ -390,7 +390,7 @@ func testGoingReleases(t *testing.T, h *environment) {
 	th := h.Start("support")
 	reserve := th.Sync().Matches[0]
 	require.Equal(t, "alice", reserve.Agent)
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
 	require.Zero(t, h.Load("alice", conversation.ChannelWeb))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{th.Task().SID: "bob"}, h.Matches())
@@ -401,7 +401,7 @@ func testGoingReleases(t *testing.T, h *environment) {
 	require.Empty(t, h.Matches())
 	require.Zero(t, h.Load("bob", conversation.ChannelWeb))
 	requireConsistent(t, h)
-	due, err := h.TakeDue(h.T.Context(), 10)
+	due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1, "she has gone: it is declined for her")
 	th.Do(due[0].Command)
@@ -413,19 +413,19 @@ func testGoingReleases(t *testing.T, h *environment) {
 // arrives. The desk declines the late match for her, and no other.
 func testOvertakenMatch(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, h.SetCapacity(h.T.Context(), "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
 	late := h.Start("support")
 	reserve := late.Sync().Matches[0]
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
 	early := h.Start("support", desktest.WithPriority(1))
 	early.Sync()
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{early.Task().SID: "alice"}, h.Matches())
 
 	late.Do(reserve)
 	require.Empty(t, late.Sync().Matches)
-	due, err := h.TakeDue(h.T.Context(), 10)
+	due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
 	require.NoError(t, err)
 	declined := slices.IndexFunc(due, func(item desk.Delivery) bool { return item.Command.Name() == conversation.CommandDecline })
 	require.GreaterOrEqual(t, declined, 0, "alice has one more than she can take")
@@ -444,9 +444,9 @@ func testOfferToAbsent(t *testing.T, h *environment) {
 	h.Staff("billing", "bob")
 	th := h.Start("support").Follow().Accept("alice")
 	th.Do(conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")})
-	require.NoError(t, h.SetPresence(h.T.Context(), "bob", desk.PresenceOffline)) // before the snapshot arrives
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceOffline)) // before the snapshot arrives
 	th.Sync()
-	due, err := h.TakeDue(h.T.Context(), 10)
+	due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	th.Do(due[0].Command)
@@ -478,9 +478,9 @@ func testTimeoutActivity(t *testing.T, h *environment) {
 
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.TimeoutActivity = true })
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 	second.Accept("bob").Transfer("bob", desktest.ToAgent("alice"), "").Accept("alice").Transfer("alice", desktest.ToAgent("bob"), "")
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
 	second.Expire()
 	require.Equal(t, desk.PresenceAvailable, h.AgentNamed("bob").Presence, "he still wraps it up: he couldn't have accepted")
 }
@@ -491,8 +491,8 @@ func testOldTimeout(t *testing.T, h *environment) {
 	h.Clock.Advance(3 * time.Minute)
 	th.Do(conversation.ExpireCommand{}) // the desk was unreachable and does not know this yet
 	h.Clock.Advance(time.Minute)
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceBreak))
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 	th.Follow()
 	require.Equal(t, desk.PresenceAvailable, h.AgentNamed("alice").Presence)
 	require.Equal(t, conversation.TaskReserved, th.Task().Status)

@@ -25,8 +25,8 @@ func validQueue(change QueueChange) *conversation.Refusal {
 }
 
 // filledByHand refuses to add members to, or remove them from, a queue with an expression.
-func (t *Tx) filledByHand(ctx context.Context, queue string) error {
-	target, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
+func filledByHand(ctx context.Context, tx *Tx, queue string) error {
+	target, _, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
 	if err == nil && target != "" {
 		return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Queue: queue},
 			"who is on the queue %s follows from its expression: change that, or the agents' attributes", queue)
@@ -49,18 +49,18 @@ type populated struct {
 }
 
 // populate evaluates the expression for all agents. It returns nil for a queue without one.
-func (d *Desk) populate(ctx context.Context, target string) (*population, error) {
+func populate(ctx context.Context, d *Desk, target string) (*population, error) {
 	if target == "" {
 		return nil, nil //nolint:nilnil // such a queue lists its members
 	}
-	wanted, err := d.Expression(target)
+	wanted, err := ParseExpression(d, target)
 	if err != nil {
 		return nil, invalid("target_workers", "target_workers: %s", err)
 	}
 	type traits struct{ agent, attributes string }
 	var agents []traits
-	if err := d.ReadTx(ctx, "read the agents' attributes", func(t *Tx) error {
-		agents, err = sqldb.All(ctx, t, func(r sqldb.Row) (found traits, err error) {
+	if err := d.ReadTx(ctx, "read the agents' attributes", func(tx *Tx) error {
+		agents, err = sqldb.All(ctx, tx, func(r sqldb.Row) (found traits, err error) {
 			err = r.Scan(&found.agent, &found.attributes)
 			return found, err
 		}, `SELECT name, attributes FROM agents`)
@@ -98,12 +98,12 @@ func (p *population) has(agent, attributes string) (bool, error) {
 }
 
 // fillQueue adds the agents for which the expression is true to the queue, and removes the others.
-func (t *Tx) fillQueue(ctx context.Context, queue string, p *population) error {
+func fillQueue(ctx context.Context, tx *Tx, queue string, p *population) error {
 	if p == nil {
 		return nil
 	}
 	var joining, leaving []string
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var agent, attributes string
 		var is bool
 		if err := r.Scan(&agent, &attributes, &is); err != nil {
@@ -122,11 +122,11 @@ func (t *Tx) fillQueue(ctx context.Context, queue string, p *population) error {
 	}, `SELECT a.name, a.attributes, q.agent IS NOT NULL FROM agents a LEFT JOIN queue_agents q ON q.queue = $1 AND q.agent = a.name`, queue); err != nil {
 		return err
 	}
-	t.afterCommit.place = t.afterCommit.place || len(joining) > 0
-	if err := t.settleMembers(ctx, queue, joining, putOn); err != nil {
+	tx.afterCommit.place = tx.afterCommit.place || len(joining) > 0
+	if err := settleMembers(ctx, tx, queue, joining, putOn); err != nil {
 		return err
 	}
-	return t.settleMembers(ctx, queue, leaving, takeOff)
+	return settleMembers(ctx, tx, queue, leaving, takeOff)
 }
 
 // The statements that add agents to a queue and remove them, see settleMembers.
@@ -140,7 +140,7 @@ const (
 const maxSettled = 512
 
 // settleMembers runs a statement whose condition ends with a column of agents' names.
-func (t *Tx) settleMembers(ctx context.Context, queue string, agents []string, statement string) error {
+func settleMembers(ctx context.Context, tx *Tx, queue string, agents []string, statement string) error {
 	for some := range slices.Chunk(agents, maxSettled) {
 		// The first name is repeated up to a power of two names, so that there are few different queries.
 		padded := slices.Clone(some)
@@ -148,7 +148,7 @@ func (t *Tx) settleMembers(ctx context.Context, queue string, agents []string, s
 			padded = append(padded, padded[0])
 		}
 		args := []any{queue}
-		if _, err := t.Exec(ctx, statement+` IN (`+arguments(&args, padded)+`)`, args...); err != nil {
+		if _, err := tx.Exec(ctx, statement+` IN (`+arguments(&args, padded)+`)`, args...); err != nil {
 			return err
 		}
 	}
@@ -157,16 +157,16 @@ func (t *Tx) settleMembers(ctx context.Context, queue string, agents []string, s
 
 // joinQueues adds the agent to the queues whose expressions are true for it, and removes it from other queues with
 // an expression. Refused with invalid_payload if an expression takes too long.
-func (t *Tx) joinQueues(ctx context.Context, agent string) error {
+func joinQueues(ctx context.Context, tx *Tx, agent string) error {
 	type targeted struct{ queue, target string }
-	queues, err := sqldb.All(ctx, t, func(r sqldb.Row) (q targeted, err error) {
+	queues, err := sqldb.All(ctx, tx, func(r sqldb.Row) (q targeted, err error) {
 		err = r.Scan(&q.queue, &q.target)
 		return q, err
 	}, `SELECT name, target_workers FROM queues WHERE target_workers <> ''`)
 	if err != nil || len(queues) == 0 {
 		return err
 	}
-	encoded, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT attributes FROM agents WHERE name = $1`, agent)
+	encoded, _, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT attributes FROM agents WHERE name = $1`, agent)
 	if err != nil {
 		return wrap("read the attributes of "+agent, err)
 	}
@@ -176,7 +176,7 @@ func (t *Tx) joinQueues(ctx context.Context, agent string) error {
 	}
 	budget := expression.NewBudget(ctx)
 	for _, q := range queues {
-		wanted, err := t.expressions.Parse(q.target)
+		wanted, err := tx.expressions.Parse(q.target)
 		if err != nil {
 			return wrap("read the expression of queue "+q.queue, err) // it was valid when it was stored
 		}
@@ -187,11 +187,11 @@ func (t *Tx) joinQueues(ctx context.Context, agent string) error {
 		case err != nil:
 			return wrap("evaluate target_workers of queue "+q.queue, err)
 		}
-		change := t.quit
+		change := quitQueue
 		if member {
-			change = t.join
+			change = joinQueue
 		}
-		if _, err := change(ctx, q.queue, agent); err != nil {
+		if _, err := change(ctx, tx, q.queue, agent); err != nil {
 			return err
 		}
 	}
@@ -207,10 +207,10 @@ func traitsOf(agent, attributes string) (map[string]any, error) {
 	return of, nil
 }
 
-// quit removes an agent from a queue, and reports whether it was a member. The agent keeps its tasks from the
+// quitQueue removes an agent from a queue, and reports whether it was a member. The agent keeps its tasks from the
 // queue.
-func (t *Tx) quit(ctx context.Context, queue, agent string) (bool, error) {
-	left, err := t.Exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
+func quitQueue(ctx context.Context, tx *Tx, queue, agent string) (bool, error) {
+	left, err := tx.Exec(ctx, `DELETE FROM queue_agents WHERE queue = $1 AND agent = $2`, queue, agent)
 	return left > 0, err
 }
 
@@ -228,9 +228,9 @@ func (a Agent) Matches(b *expression.Budget, e *expression.Expression) (bool, er
 	return holds, nil
 }
 
-// Expression parses the text as [expression.Parse] does, and caches the result. It is for texts that the desk
+// ParseExpression parses the text as [expression.Parse] does, and caches the result. It is for texts that the desk
 // stores.
-func (d *Desk) Expression(text string) (*expression.Expression, error) {
+func ParseExpression(d *Desk, text string) (*expression.Expression, error) {
 	e, err := d.expressions.Parse(text)
 	if err != nil {
 		return nil, err

@@ -44,9 +44,9 @@ func nameable(of, friendly string) *conversation.Refusal {
 
 // nameFor returns a free name for an agent or a queue with that friendly name: "jose", or "jose-2" when that is
 // taken. It refuses a friendly name that another row of the table has already.
-func (t *Tx) nameFor(ctx context.Context, of, table, friendly string) (string, error) {
+func nameFor(ctx context.Context, tx *Tx, of, table, friendly string) (string, error) {
 	type named struct{ name, friendly string }
-	others, err := sqldb.All(ctx, t, func(r sqldb.Row) (n named, err error) {
+	others, err := sqldb.All(ctx, tx, func(r sqldb.Row) (n named, err error) {
 		err = r.Scan(&n.name, &n.friendly)
 		return n, err
 	}, `SELECT name, friendly_name FROM `+table+` ORDER BY name`)
@@ -76,11 +76,11 @@ func article(of string) string {
 }
 
 // AgentNames returns the friendly names of these agents. A removed agent keeps the name itself.
-func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]string, error) {
+func AgentNames(ctx context.Context, d *Desk, agents ...string) (map[string]string, error) {
 	friendly := map[string]string{}
-	err := d.ReadTx(ctx, "read the names of agents", func(t *Tx) error {
+	err := d.ReadTx(ctx, "read the names of agents", func(tx *Tx) error {
 		for _, agent := range distinct(agents) {
-			shown, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT friendly_name FROM agents WHERE name = $1`, agent)
+			shown, _, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT friendly_name FROM agents WHERE name = $1`, agent)
 			if err != nil {
 				return err
 			}
@@ -91,14 +91,14 @@ func (d *Desk) AgentNames(ctx context.Context, agents ...string) (map[string]str
 	return friendly, err
 }
 
-// Names returns the friendly names of all agents and queues.
-func (d *Desk) Names(ctx context.Context) (Names, error) {
+// ReadNames returns the friendly names of all agents and queues.
+func ReadNames(ctx context.Context, d *Desk) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
-	err := d.ReadTx(ctx, "read the names of agents and queues", func(t *Tx) error {
-		if err := sqldb.Each(ctx, t, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
+	err := d.ReadTx(ctx, "read the names of agents and queues", func(tx *Tx) error {
+		if err := sqldb.Each(ctx, tx, collect(names.Agents), `SELECT name, friendly_name FROM agents WHERE friendly_name <> ''`); err != nil {
 			return err
 		}
-		return sqldb.Each(ctx, t, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> ''`)
+		return sqldb.Each(ctx, tx, collect(names.Queues), `SELECT name, friendly_name FROM queues WHERE friendly_name <> ''`)
 	})
 	return names, err
 }

@@ -62,21 +62,21 @@ type Notices struct {
 	Names Names
 }
 
-// Notices returns the agent's notices. It is refused with unknown_agent.
-func (d *Desk) Notices(ctx context.Context, agent string) (n Notices, err error) {
-	err = d.ReadTx(ctx, "read the notices of "+agent, func(t *Tx) error {
-		n, err = t.notices(ctx, agent, d.now())
+// ReadNotices returns the agent's notices. It is refused with unknown_agent.
+func ReadNotices(ctx context.Context, d *Desk, agent string) (n Notices, err error) {
+	err = d.ReadTx(ctx, "read the notices of "+agent, func(tx *Tx) error {
+		n, err = readNotices(ctx, tx, agent, d.now())
 		return err
 	})
 	return n, err
 }
 
-func (t *Tx) notices(ctx context.Context, agent string, now time.Time) (n Notices, err error) {
+func readNotices(ctx context.Context, tx *Tx, agent string, now time.Time) (n Notices, err error) {
 	type missed struct {
 		conversation string
 		at           time.Time
 	}
-	own, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (m missed, err error) {
+	own, found, err := sqldb.First(ctx, tx, func(r sqldb.Row) (m missed, err error) {
 		err = r.Scan(&m.conversation, sqldb.Instant(&m.at))
 		return m, err
 	}, `SELECT missed_conversation, missed_at FROM agents WHERE name = $1`, agent)
@@ -88,20 +88,20 @@ func (t *Tx) notices(ctx context.Context, agent string, now time.Time) (n Notice
 	}
 	if own.conversation != "" {
 		n.Missed = &MissedOffer{At: own.at}
-		if n.Missed.Conversation, err = t.Conversation(ctx, own.conversation); err != nil {
+		if n.Missed.Conversation, err = ReadConversation(ctx, tx, own.conversation); err != nil {
 			return n, err
 		}
-		may, err := t.turnAt(ctx, agent, "", own.at)
+		may, err := turnAt(ctx, tx, agent, "", own.at)
 		if err != nil {
 			return n, err
 		}
-		if err := t.bound(ctx, &n.Missed.Conversation, may); err != nil {
+		if err := boundConversation(ctx, tx, &n.Missed.Conversation, may); err != nil {
 			return n, err
 		}
 	}
 	n.Dismissed = map[string]bool{}
 	var since time.Time
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var notice string
 		var at time.Time
 		err := r.Scan(&notice, sqldb.Instant(&at))
@@ -113,7 +113,7 @@ func (t *Tx) notices(ctx context.Context, agent string, now time.Time) (n Notice
 	}, `SELECT notice, dismissed_at FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
 		return n, err
 	}
-	if n.Sent, err = t.sentBy(ctx, agent, since, now); err != nil {
+	if n.Sent, err = sentBy(ctx, tx, agent, since, now); err != nil {
 		return n, err
 	}
 	var names named
@@ -124,17 +124,17 @@ func (t *Tx) notices(ctx context.Context, agent string, now time.Time) (n Notice
 			names.agents = append(names.agents, sent.Attempt.Agent)
 		}
 	}
-	n.Names, err = t.names(ctx, names)
+	n.Names, err = readNames(ctx, tx, names)
 	return n, err
 }
 
 // sentBy reads the agent's transfers since a moment.
-func (t *Tx) sentBy(ctx context.Context, agent string, since, now time.Time) ([]SentTransfer, error) {
-	active, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at = 0`, agent)
+func sentBy(ctx context.Context, tx *Tx, agent string, since, now time.Time) ([]SentTransfer, error) {
+	active, err := sqldb.All(ctx, tx, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at = 0`, agent)
 	if err != nil {
 		return nil, err
 	}
-	ended, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at > $2`, agent, sqldb.Micros(now.Add(-failedShown)))
+	ended, err := sqldb.All(ctx, tx, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.ended_at > $2`, agent, sqldb.Micros(now.Add(-failedShown)))
 	if err != nil {
 		return nil, err
 	}
@@ -146,19 +146,19 @@ func (t *Tx) sentBy(ctx context.Context, agent string, since, now time.Time) ([]
 	sent := make([]SentTransfer, len(transfers))
 	for i, x := range transfers {
 		sent[i].Transfer = x.Transfer
-		if sent[i].Conversation, err = t.Conversation(ctx, x.Conversation); err != nil {
+		if sent[i].Conversation, err = ReadConversation(ctx, tx, x.Conversation); err != nil {
 			return nil, err
 		}
-		if err := t.boundSent(ctx, &sent[i].Conversation, x.Transfer); err != nil {
+		if err := boundSent(ctx, tx, &sent[i].Conversation, x.Transfer); err != nil {
 			return nil, err
 		}
-		task, _, err := sqldb.First(ctx, t, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
+		task, _, err := sqldb.First(ctx, tx, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
 		if err != nil {
 			return nil, err
 		}
 		until := conversation.Turn{Agent: agent, Until: x.CreatedAt}
 		sent[i].Task, _ = until.TaskOf(task.Task, []conversation.Transfer{x.Transfer})
-		attempts, err := t.lastAttempts(ctx, x.Conversation, x)
+		attempts, err := lastAttempts(ctx, tx, x.Conversation, x)
 		if err != nil {
 			return nil, err
 		}
@@ -171,8 +171,8 @@ func (t *Tx) sentBy(ctx context.Context, agent string, since, now time.Time) ([]
 
 // lastAttempts returns, by the SID of each transfer of the conversation, the last offer of its task that was not
 // accepted before the transfer ended. Transfers without one are not in the map.
-func (t *Tx) lastAttempts(ctx context.Context, sid string, transfers ...Transfer) (map[string]Attempt, error) {
-	unanswered, err := sqldb.All(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 AND status IN ('rejected', 'timeout')
+func lastAttempts(ctx context.Context, tx *Tx, sid string, transfers ...Transfer) (map[string]Attempt, error) {
+	unanswered, err := sqldb.All(ctx, tx, scanReservation, selectReservations+` WHERE conversation = $1 AND status IN ('rejected', 'timeout')
 		ORDER BY number`, sid)
 	if err != nil || len(unanswered) == 0 {
 		return nil, err
@@ -194,7 +194,7 @@ func (t *Tx) lastAttempts(ctx context.Context, sid string, transfers ...Transfer
 		}
 		if attempt.Words == ReasonAgentUnavailable { // an agent may write that too: the event has the cause
 			if unavailable == nil {
-				if unavailable, err = t.rejectedAsUnavailable(ctx, sid); err != nil {
+				if unavailable, err = rejectedAsUnavailable(ctx, tx, sid); err != nil {
 					return nil, err
 				}
 			}
@@ -209,8 +209,8 @@ func (t *Tx) lastAttempts(ctx context.Context, sid string, transfers ...Transfer
 
 // rejectedAsUnavailable returns the conversation's reservations that were rejected because their agent became
 // unavailable.
-func (t *Tx) rejectedAsUnavailable(ctx context.Context, sid string) (map[string]bool, error) {
-	rejected, err := sqldb.All(ctx, t, ScanEvent, `SELECT position, epoch, conversation, event FROM events
+func rejectedAsUnavailable(ctx context.Context, tx *Tx, sid string) (map[string]bool, error) {
+	rejected, err := sqldb.All(ctx, tx, ScanEvent, `SELECT position, epoch, conversation, event FROM events
 		WHERE conversation = $1 AND name = 'reservation.rejected' ORDER BY number`, sid)
 	reservations := map[string]bool{}
 	for _, e := range rejected {
@@ -228,33 +228,33 @@ const noticeKept = 2 * failedShown
 // not see older notices.
 const removedAgent = "removed"
 
-func (t *Tx) dismissAll(ctx context.Context, agent string, now int64) error {
-	if _, err := t.Exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
+func dismissAll(ctx context.Context, tx *Tx, agent string, now int64) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
 		return err
 	}
-	_, err := t.Exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)`, agent, removedAgent, now)
+	_, err := tx.Exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)`, agent, removedAgent, now)
 	return err
 }
 
 // DismissNotices records that the agent has dismissed these notices, named by SIDs of attempts and of ended
 // transfers. SIDs of other agents' notices have no effect.
-func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string) error {
+func DismissNotices(ctx context.Context, d *Desk, agent string, sids ...string) error {
 	for _, sid := range sids {
 		if !conversation.IsSID(conversation.PrefixTransfer, sid) && !conversation.IsSID(conversation.PrefixReservation, sid) {
 			return invalid("notice", "%q is no notice: name the SID of a transfer or of a reservation", sid)
 		}
 	}
 	now := d.now()
-	return d.SharedTx(ctx, "dismiss notices of "+agent, func(t *Tx) error {
-		if err := t.knowAgent(ctx, agent); err != nil {
+	return d.SharedTx(ctx, "dismiss notices of "+agent, func(tx *Tx) error {
+		if err := knowAgent(ctx, tx, agent); err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1 AND dismissed_at < $2 AND notice <> $3`,
+		if _, err := tx.Exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1 AND dismissed_at < $2 AND notice <> $3`,
 			agent, sqldb.Micros(now.Add(-noticeKept)), removedAgent); err != nil {
 			return err
 		}
 		for _, sid := range sids {
-			if _, err := t.Exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)
+			if _, err := tx.Exec(ctx, `INSERT INTO dismissed_notices (agent, notice, dismissed_at) VALUES ($1, $2, $3)
 				ON CONFLICT (agent, notice) DO NOTHING`, agent, sid, sqldb.Micros(now)); err != nil {
 				return err
 			}
@@ -264,11 +264,11 @@ func (d *Desk) DismissNotices(ctx context.Context, agent string, sids ...string)
 }
 
 // DismissMissedOffer records that the agent has seen that a missed offer made them unavailable.
-func (d *Desk) DismissMissedOffer(ctx context.Context, agent string) error {
-	return d.SharedTx(ctx, "dismiss the missed offer of "+agent, func(t *Tx) error { return t.forgetMissed(ctx, agent) })
+func DismissMissedOffer(ctx context.Context, d *Desk, agent string) error {
+	return d.SharedTx(ctx, "dismiss the missed offer of "+agent, func(tx *Tx) error { return forgetMissed(ctx, tx, agent) })
 }
 
-func (t *Tx) forgetMissed(ctx context.Context, agent string) error {
-	_, err := t.Exec(ctx, `UPDATE agents SET missed_conversation = '', missed_at = 0 WHERE name = $1 AND missed_conversation <> ''`, agent)
+func forgetMissed(ctx context.Context, tx *Tx, agent string) error {
+	_, err := tx.Exec(ctx, `UPDATE agents SET missed_conversation = '', missed_at = 0 WHERE name = $1 AND missed_conversation <> ''`, agent)
 	return err
 }

@@ -13,7 +13,7 @@ import (
 
 func (h *environment) notices(agent string) desk.Notices {
 	h.T.Helper()
-	n, err := h.Notices(h.T.Context(), agent)
+	n, err := desk.ReadNotices(h.T.Context(), h.Environment.Desk, agent)
 	require.NoError(h.T, err)
 	return n
 }
@@ -39,7 +39,7 @@ func testSenderLearns(t *testing.T, h *environment) {
 	}, declined.Attempt)
 	keepsAttempt := func() {
 		t.Helper()
-		transfers, err := h.Transfers(t.Context(), th.SID)
+		transfers, err := desk.ListTransfers(t.Context(), h.Environment.Desk, th.SID)
 		require.NoError(t, err)
 		require.Equal(t, th.State.Transfers[0].Attempt, transfers[0].Attempt, "the desk has it when the conversation is closed")
 	}
@@ -58,13 +58,13 @@ func testSenderLearns(t *testing.T, h *environment) {
 	keepsAttempt()
 	require.Empty(t, h.notices("bob").Sent, "another's transfer")
 
-	require.NoError(t, h.DismissNotices(t.Context(), "alice", expired.Attempt.Reservation))
-	require.NoError(t, h.DismissNotices(t.Context(), "alice", expired.Attempt.Reservation), "twice is once")
+	require.NoError(t, desk.DismissNotices(t.Context(), h.Environment.Desk, "alice", expired.Attempt.Reservation))
+	require.NoError(t, desk.DismissNotices(t.Context(), h.Environment.Desk, "alice", expired.Attempt.Reservation), "twice is once")
 	require.Equal(t, map[string]bool{expired.Attempt.Reservation: true}, h.notices("alice").Dismissed)
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(h.DismissNotices(t.Context(), "alice", "x")))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(h.DismissNotices(t.Context(), "zoe")))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.DismissNotices(t.Context(), h.Environment.Desk, "alice", "x")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.DismissNotices(t.Context(), h.Environment.Desk, "zoe")))
 
-	require.NoError(t, h.SetPresence(t.Context(), "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
 	h.DispatchNow()
 	th.Follow()
 	h.Clock.Advance(time.Hour) // an agent who declined may be asked again
@@ -79,7 +79,7 @@ func testSenderLearns(t *testing.T, h *environment) {
 	h.Clock.Advance(desk.AcceptedShown + time.Second)
 	require.Empty(t, h.notices("alice").Sent, "what went well is not shown for long")
 
-	_, err := h.Notices(t.Context(), "zoe")
+	_, err := desk.ReadNotices(t.Context(), h.Environment.Desk, "zoe")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }
 
@@ -93,7 +93,7 @@ func testNextAgentIsNotNotified(t *testing.T, h *environment) {
 	h.Clock.Advance(time.Second)
 	th.Do(conversation.MoveCommand{To: desktest.ToQueue("billing")})
 	th.Follow()
-	require.NoError(t, h.RemoveAgent(t.Context(), "alice"))
+	require.NoError(t, desk.RemoveAgent(t.Context(), h.Environment.Desk, "alice"))
 	h.Staff("support", "alice")
 	require.Empty(t, h.notices("alice").Sent)
 }
@@ -140,21 +140,21 @@ func testMissedOffer(t *testing.T, h *environment) {
 	require.Equal(t, h.Clock.Now(), missed.At)
 
 	another := h.Reopen()
-	seen, err := another.Notices(t.Context(), "alice")
+	seen, err := desk.ReadNotices(t.Context(), another, "alice")
 	require.NoError(t, err)
 	require.Equal(t, missed, seen.Missed, "in every process")
 
-	require.NoError(t, h.DismissMissedOffer(t.Context(), "alice"))
+	require.NoError(t, desk.DismissMissedOffer(t.Context(), h.Environment.Desk, "alice"))
 	require.Nil(t, h.notices("alice").Missed)
 	require.Equal(t, desk.PresenceOffline, h.AgentNamed("alice").Presence, "it is only dismissed")
 
 	for _, chosen := range []desk.Presence{desk.PresenceOffline, desk.PresenceBreak, desk.PresenceAvailable} {
-		require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
+		require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 		h.Clock.Advance(time.Hour)
 		h.DispatchNow()
 		th.Follow().Expire()
 		require.NotNil(t, h.notices("alice").Missed)
-		require.NoError(t, h.SetPresence(t.Context(), "alice", chosen))
+		require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", chosen))
 		require.Nil(t, h.notices("alice").Missed, "she has chosen %s", chosen)
 	}
 }

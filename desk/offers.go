@@ -22,21 +22,21 @@ type Offer struct {
 	Transcript []Message           `json:"transcript"`
 }
 
-// Offers returns the offers to the agent, the first to expire first. All of it is of the same moment: an offer is
+// ListOffers returns the offers to the agent, the first to expire first. All of it is of the same moment: an offer is
 // never seen without its history and note. It is refused with unknown_agent.
-func (d *Desk) Offers(ctx context.Context, agent string) (offers []Offer, err error) {
-	err = d.ReadTx(ctx, "read the offers of "+agent, func(t *Tx) error {
-		offers, err = t.offers(ctx, agent)
+func ListOffers(ctx context.Context, d *Desk, agent string) (offers []Offer, err error) {
+	err = d.ReadTx(ctx, "read the offers of "+agent, func(tx *Tx) error {
+		offers, err = readOffers(ctx, tx, agent)
 		return err
 	})
 	return offers, err
 }
 
-func (t *Tx) offers(ctx context.Context, agent string) ([]Offer, error) {
-	if err := t.knowAgent(ctx, agent); err != nil {
+func readOffers(ctx context.Context, tx *Tx, agent string) ([]Offer, error) {
+	if err := knowAgent(ctx, tx, agent); err != nil {
 		return nil, err
 	}
-	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+`
 		WHERE t.sid IN (SELECT task FROM reservations WHERE agent = $1 AND status = 'pending') AND r.agent = $1 AND r.status = 'pending'`, agent)
 	if err != nil {
 		return nil, err
@@ -47,11 +47,11 @@ func (t *Tx) offers(ctx context.Context, agent string) ([]Offer, error) {
 	offers := []Offer{}
 	for _, task := range tasks {
 		offer := Offer{Task: task.Task}
-		if offer.Conversation, err = t.Conversation(ctx, task.Conversation); err != nil {
+		if offer.Conversation, err = ReadConversation(ctx, tx, task.Conversation); err != nil {
 			return nil, err
 		}
 		if task.Transfer != "" {
-			transfer, found, err := sqldb.First(ctx, t, scanTransfer, selectTransfers+` WHERE x.sid = $1`, task.Transfer)
+			transfer, found, err := sqldb.First(ctx, tx, scanTransfer, selectTransfers+` WHERE x.sid = $1`, task.Transfer)
 			if err != nil {
 				return nil, err
 			}
@@ -59,10 +59,10 @@ func (t *Tx) offers(ctx context.Context, agent string) ([]Offer, error) {
 				offer.Transfer = &transfer.Transfer
 			}
 		}
-		if offer.Notes, err = t.notes(ctx, task.Conversation, extent{}); err != nil {
+		if offer.Notes, err = readNotes(ctx, tx, task.Conversation, extent{}); err != nil {
 			return nil, err
 		}
-		if offer.Transcript, err = t.transcript(ctx, task.Conversation, extent{}); err != nil {
+		if offer.Transcript, err = readTranscript(ctx, tx, task.Conversation, extent{}); err != nil {
 			return nil, err
 		}
 		offers = append(offers, offer)

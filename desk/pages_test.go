@@ -14,14 +14,14 @@ import (
 
 func (h *environment) work(agent string) []desk.Work {
 	h.T.Helper()
-	work, err := h.Workload(h.T.Context(), agent)
+	work, err := desk.ReadWorkload(h.T.Context(), h.Environment.Desk, agent)
 	require.NoError(h.T, err)
 	return work
 }
 
 func (h *environment) says(th *desktest.Conversation, from, text string) desk.Message {
 	h.T.Helper()
-	said, err := h.Say(h.T.Context(), desk.NewMessage{Conversation: th.SID, From: from, Text: text})
+	said, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: from, Text: text})
 	require.NoError(h.T, err)
 	return said
 }
@@ -48,7 +48,7 @@ func testWorkload(t *testing.T, h *environment) {
 	require.Nil(t, work[0].Last)
 	passedOn := func() []desk.PassedOn {
 		t.Helper()
-		found, err := h.PassedOn(t.Context(), "alice")
+		found, err := desk.ListPassedOn(t.Context(), h.Environment.Desk, "alice")
 		require.NoError(t, err)
 		return found
 	}
@@ -61,7 +61,7 @@ func testWorkload(t *testing.T, h *environment) {
 	require.Empty(t, passedOn(), "bob has it")
 	require.Len(t, h.work("bob"), 1)
 
-	_, err := h.Workload(t.Context(), "missing")
+	_, err := desk.ReadWorkload(t.Context(), h.Environment.Desk, "missing")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }
 
@@ -75,12 +75,12 @@ func testUnread(t *testing.T, h *environment) {
 	last := h.says(th, desk.FromCustomer, "are you there?")
 	require.Equal(t, 2, unread())
 	require.Equal(t, "are you there?", h.work("alice")[0].Last.Text)
-	require.NoError(t, h.MarkRead(t.Context(), th.SID, "alice", last.Number))
+	require.NoError(t, desk.MarkRead(t.Context(), h.Environment.Desk, th.SID, "alice", last.Number))
 	require.Zero(t, unread())
 	h.says(th, "alice", "I am.")
 	require.Zero(t, unread(), "her own words are not new to her")
 	h.says(th, desk.FromCustomer, "good")
-	require.NoError(t, h.MarkRead(t.Context(), th.SID, "alice", 1))
+	require.NoError(t, desk.MarkRead(t.Context(), h.Environment.Desk, th.SID, "alice", 1))
 	require.Equal(t, 1, unread(), "what was read stays read")
 }
 
@@ -88,16 +88,16 @@ func testThread(t *testing.T, h *environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
-	require.NoError(t, h.UpdateAgent(t.Context(), "alice", desk.AgentChange{FriendlyName: new("Alice A.")}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "alice", desk.AgentChange{FriendlyName: new("Alice A.")}))
 	th := h.Start("support").Follow().Accept("alice")
 	for _, text := range []string{"one", "two", "three"} {
 		h.says(th, desk.FromCustomer, text)
 	}
 	th.Transfer("alice", desktest.ToQueue("billing"), "Charged twice.")
-	require.NoError(t, h.NoteRefusal(t.Context(), th.SID, "alice", conversation.CodeWrapupPending))
+	require.NoError(t, desk.NoteRefusal(t.Context(), h.Environment.Desk, th.SID, "alice", conversation.CodeWrapupPending))
 
 	for name, reader := range map[string]desk.Reader{"who wraps up": desk.AsAgent("alice"), "who is offered it": desk.AsAgent("bob"), "the environment": desk.AsSystem()} {
-		seen, err := h.Thread(t.Context(), th.SID, reader, 2)
+		seen, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, reader, 2)
 		require.NoError(t, err, name)
 		require.Equal(t, []string{"two", "three"}, []string{seen.Messages[0].Text, seen.Messages[1].Text}, "%s: the newest, in order", name)
 		require.Equal(t, 1, seen.Earlier, name)
@@ -123,7 +123,7 @@ func testThread(t *testing.T, h *environment) {
 		"a limit of more than there are":              {desk.Window{Limit: 100}, []string{"one", "two", "three"}, 0},
 		"from a message that the page cannot know of": {desk.Window{Limit: 1, From: 1000}, []string{"three"}, 2},
 	} {
-		seen, err := h.ThreadWindow(t.Context(), th.SID, desk.AsCustomer(), c.window)
+		seen, err := desk.ReadThreadWindow(t.Context(), h.Environment.Desk, th.SID, desk.AsCustomer(), c.window)
 		require.NoError(t, err, name)
 		var texts []string
 		for _, m := range seen.Messages {
@@ -132,16 +132,16 @@ func testThread(t *testing.T, h *environment) {
 		require.Equal(t, c.texts, texts, name)
 		require.Equal(t, c.earlier, seen.Earlier, name)
 	}
-	customers, err := h.Thread(t.Context(), th.SID, desk.AsCustomer(), 100)
+	customers, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsCustomer(), 100)
 	require.NoError(t, err)
 	require.Len(t, customers.Messages, 3)
 	require.Empty(t, customers.Notes, "a customer never sees a note")
 	require.Empty(t, customers.Refused)
 
 	h.Staff("other", "erin")
-	_, err = h.Thread(t.Context(), th.SID, desk.AsAgent("erin"), 100)
+	_, err = desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("erin"), 100)
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
-	_, err = h.Thread(t.Context(), desktest.NewSID(), desk.AsSystem(), 100)
+	_, err = desk.ReadThread(t.Context(), h.Environment.Desk, desktest.NewSID(), desk.AsSystem(), 100)
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
@@ -149,13 +149,13 @@ func testDirectory(t *testing.T, h *environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "dave")
 	h.Staff("billing", "bob")
-	require.NoError(t, h.AddQueue(t.Context(), "empty_one"))
-	require.NoError(t, h.SetPresence(t.Context(), "dave", desk.PresenceBreak))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "empty_one"))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "dave", desk.PresenceBreak))
 	th := h.Start("support").Follow().Accept("alice")
 	h.Start("billing").Follow()
 	look := func(agent, search string, limit int) desk.Directory {
 		t.Helper()
-		found, err := h.Directory(t.Context(), desk.DirectoryQuery{Conversation: th.SID, Agent: agent, Search: search, Limit: limit})
+		found, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: agent, Search: search, Limit: limit})
 		require.NoError(t, err)
 		return found
 	}
@@ -183,33 +183,33 @@ func testDirectory(t *testing.T, h *environment) {
 	}
 	require.Equal(t, []string{"dave"}, names, "bob has the conversation")
 	require.Equal(t, "alice", look("bob", "ali", 10).Agents[0].Name, "who wraps up can get it back")
-	_, err := h.Directory(t.Context(), desk.DirectoryQuery{Conversation: th.SID, Agent: "dave", Limit: 10})
+	_, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "dave", Limit: 10})
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
 }
 
 func testWatch(t *testing.T, h *environment) {
-	before, err := h.LastPosition(t.Context())
+	before, err := desk.LastPosition(t.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
-	now, err := h.LastPosition(t.Context())
+	now, err := desk.LastPosition(t.Context(), h.Environment.Desk)
 	require.NoError(t, err)
-	events, err := h.AllEvents(t.Context(), before, 1000)
+	events, err := desk.EventsAfter(t.Context(), h.Environment.Desk, before, 1000)
 	require.NoError(t, err)
 	require.Equal(t, now, events[len(events)-1].Position)
 	require.Equal(t, th.SID, events[len(events)-1].Conversation)
 	require.Empty(t, events[0].Conversation, "a queue was added, at the desk itself")
 
-	administered, err := h.Administered(t.Context())
+	administered, err := desk.LastAdministered(t.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	h.TransfersOn()
-	changed, err := h.Administered(t.Context())
+	changed, err := desk.LastAdministered(t.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	require.Greater(t, changed, administered)
 
 	spoken := func() int {
 		t.Helper()
-		found, err := h.Spoken(t.Context(), []string{th.SID, desktest.NewSID()})
+		found, err := desk.ReadSpoken(t.Context(), h.Environment.Desk, []string{th.SID, desktest.NewSID()})
 		require.NoError(t, err)
 		require.Len(t, found, 1)
 		return found[th.SID]
@@ -218,11 +218,11 @@ func testWatch(t *testing.T, h *environment) {
 	said := h.says(th, desk.FromCustomer, "hello")
 	written := spoken()
 	require.Greater(t, written, quiet)
-	_, err = h.UpdateMessage(t.Context(), th.SID, said.SID, desk.MessageChange{Text: new("hello!")})
+	_, err = desk.UpdateMessage(t.Context(), h.Environment.Desk, th.SID, said.SID, desk.MessageChange{Text: new("hello!")})
 	require.NoError(t, err)
 	edited := spoken()
 	require.Greater(t, edited, written)
-	require.NoError(t, h.RemoveMessage(t.Context(), th.SID, said.SID))
+	require.NoError(t, desk.RemoveMessage(t.Context(), h.Environment.Desk, th.SID, said.SID))
 	require.Greater(t, spoken(), edited)
 }
 
@@ -230,7 +230,7 @@ func testWaitingLongest(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	had := h.Start("support").Follow().Accept("alice")
 	var waiting []string
-	require.NoError(t, h.AddQueue(t.Context(), "billing"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "billing"))
 	for _, queue := range []string{"billing", "support", "billing"} {
 		h.Clock.Advance(time.Second)
 		waiting = append(waiting, h.Start(queue).Follow().SID)
@@ -238,7 +238,7 @@ func testWaitingLongest(t *testing.T, h *environment) {
 	list := func(f desk.Filter) (sids []string) {
 		t.Helper()
 		f.WaitingLongest = true
-		found, err := h.Conversations(t.Context(), f)
+		found, err := desk.ListConversations(t.Context(), h.Environment.Desk, f)
 		require.NoError(t, err)
 		for _, c := range found {
 			sids = append(sids, c.SID)
@@ -258,31 +258,31 @@ func (h *environment) readPages(th *desktest.Conversation, agent string) {
 	h.T.Helper()
 	ctx := h.T.Context()
 	h.work(agent)
-	_, err := h.PassedOn(ctx, agent)
+	_, err := desk.ListPassedOn(ctx, h.Environment.Desk, agent)
 	require.NoError(h.T, err)
-	_, err = h.Thread(ctx, th.SID, desk.AsSystem(), 10)
+	_, err = desk.ReadThread(ctx, h.Environment.Desk, th.SID, desk.AsSystem(), 10)
 	require.NoError(h.T, err)
-	_, err = h.LastPosition(ctx)
+	_, err = desk.LastPosition(ctx, h.Environment.Desk)
 	require.NoError(h.T, err)
-	_, err = h.AllEvents(ctx, 1, 10)
+	_, err = desk.EventsAfter(ctx, h.Environment.Desk, 1, 10)
 	require.NoError(h.T, err)
-	_, err = h.Spoken(ctx, []string{th.SID})
+	_, err = desk.ReadSpoken(ctx, h.Environment.Desk, []string{th.SID})
 	require.NoError(h.T, err)
-	require.NoError(h.T, h.MarkRead(ctx, th.SID, agent, 1))
+	require.NoError(h.T, desk.MarkRead(ctx, h.Environment.Desk, th.SID, agent, 1))
 	h.notices(agent)
-	_, err = h.Waits(ctx, []string{th.SID})
+	_, err = desk.ReadWaits(ctx, h.Environment.Desk, []string{th.SID})
 	require.NoError(h.T, err)
-	require.NoError(h.T, h.DismissNotices(ctx, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
-	require.NoError(h.T, h.DismissMissedOffer(ctx, agent))
+	require.NoError(h.T, desk.DismissNotices(ctx, h.Environment.Desk, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
+	require.NoError(h.T, desk.DismissMissedOffer(ctx, h.Environment.Desk, agent))
 	for _, f := range []desk.Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {
-		_, err = h.Conversations(ctx, f)
+		_, err = desk.ListConversations(ctx, h.Environment.Desk, f)
 		require.NoError(h.T, err)
 		for _, search := range []string{"", "crystal", "nothing", th.SID} {
 			if f.WaitingLongest && search == th.SID {
 				continue // one conversation, sorted
 			}
 			for _, p := range []desk.Page{{}, {After: &desk.Cursor{Key: 1, SID: "CH"}}, {Before: &desk.Cursor{Key: 1, SID: "CH"}}} {
-				_, err = h.ConversationPage(ctx, f, search, p)
+				_, err = desk.ConversationPage(ctx, h.Environment.Desk, f, search, p)
 				require.NoError(h.T, err)
 			}
 		}

@@ -32,7 +32,7 @@ type Participant struct {
 // same. It is refused with invalid_payload for neither or both of identity and address and for an identity or
 // address that is on the conversation already, and with conversation_closed when the conversation is over or
 // unknown.
-func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Participant, err error) {
+func AddParticipant(ctx context.Context, d *Desk, p Participant) (added Participant, err error) {
 	if p.SID == "" {
 		p.SID = conversation.SIDOf(PrefixMember, uuid.New())
 	}
@@ -42,12 +42,12 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 	if refusal := validParticipant(p); refusal != nil {
 		return Participant{}, refusal
 	}
-	err = d.ExclusiveTx(ctx, "add a participant to conversation "+p.Conversation, func(t *Tx) error {
-		status, err := t.conversationStatus(ctx, p.Conversation)
+	err = d.ExclusiveTx(ctx, "add a participant to conversation "+p.Conversation, func(tx *Tx) error {
+		status, err := conversationStatus(ctx, tx, p.Conversation)
 		if err != nil {
 			return err
 		}
-		same, found, err := sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
+		same, found, err := sqldb.First(ctx, tx, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
 		if err != nil || found {
 			added = same
 			return err
@@ -55,17 +55,17 @@ func (d *Desk) AddParticipant(ctx context.Context, p Participant) (added Partici
 		if status != conversation.ConversationActive {
 			return conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "the conversation is over: no participant can be added to it any more")
 		}
-		if err := t.refuseSameParticipant(ctx, p); err != nil {
+		if err := refuseSameParticipant(ctx, tx, p); err != nil {
 			return err
 		}
-		_, err = t.Exec(ctx, `INSERT INTO participants (sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at)
+		_, err = tx.Exec(ctx, `INSERT INTO participants (sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-			p.SID, p.Conversation, p.Kind, t.Sealed(memberIdentity, p.SID, p.Identity), t.Sealed(memberAddress, p.SID, p.Address),
-			t.Sealed(memberProxy, p.SID, p.ProxyAddress), t.Sealed(memberAttributes, p.SID, p.Attributes), sqldb.Micros(d.now()))
+			p.SID, p.Conversation, p.Kind, tx.Sealed(memberIdentity, p.SID, p.Identity), tx.Sealed(memberAddress, p.SID, p.Address),
+			tx.Sealed(memberProxy, p.SID, p.ProxyAddress), tx.Sealed(memberAttributes, p.SID, p.Attributes), sqldb.Micros(d.now()))
 		if err != nil {
 			return err
 		}
-		added, _, err = sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
+		added, _, err = sqldb.First(ctx, tx, scanParticipant, selectParticipants+` WHERE sid = $1`, p.SID)
 		return err
 	})
 	return added, err
@@ -83,8 +83,8 @@ func validParticipant(p Participant) *conversation.Refusal {
 	return validObject(p.Attributes, maxConversationAttributes)
 }
 
-func (t *Tx) refuseSameParticipant(ctx context.Context, p Participant) error {
-	others, err := t.participants(ctx, p.Conversation)
+func refuseSameParticipant(ctx context.Context, tx *Tx, p Participant) error {
+	others, err := readParticipants(ctx, tx, p.Conversation)
 	if err != nil {
 		return err
 	}
@@ -96,21 +96,21 @@ func (t *Tx) refuseSameParticipant(ctx context.Context, p Participant) error {
 	return nil
 }
 
-// Participants returns the participants who were added to the conversation, in order.
-func (d *Desk) Participants(ctx context.Context, sid string) (found []Participant, err error) {
-	err = d.ReadTx(ctx, "read the participants of conversation "+sid, func(t *Tx) error {
-		found, err = t.participants(ctx, sid)
+// ListParticipants returns the participants who were added to the conversation, in order.
+func ListParticipants(ctx context.Context, d *Desk, sid string) (found []Participant, err error) {
+	err = d.ReadTx(ctx, "read the participants of conversation "+sid, func(tx *Tx) error {
+		found, err = readParticipants(ctx, tx, sid)
 		return err
 	})
 	return found, err
 }
 
 // UpdateParticipant changes a participant of the conversation. It is refused with invalid_payload as
-// [Desk.AddParticipant] is, and for an unknown participant. The function may be called more than once.
-func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid string, change func(*Participant)) (changed Participant, err error) {
-	err = d.ExclusiveTx(ctx, "change participant "+sid, func(t *Tx) error {
+// [AddParticipant] is, and for an unknown participant. The function may be called more than once.
+func UpdateParticipant(ctx context.Context, d *Desk, conversationSID, sid string, change func(*Participant)) (changed Participant, err error) {
+	err = d.ExclusiveTx(ctx, "change participant "+sid, func(tx *Tx) error {
 		var found bool
-		if changed, found, err = sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID); err != nil {
+		if changed, found, err = sqldb.First(ctx, tx, scanParticipant, selectParticipants+` WHERE sid = $1 AND conversation = $2`, sid, conversationSID); err != nil {
 			return err
 		}
 		if !found {
@@ -120,15 +120,15 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 		if refusal := validParticipant(changed); refusal != nil {
 			return refusal
 		}
-		if err := t.refuseSameParticipant(ctx, changed); err != nil {
+		if err := refuseSameParticipant(ctx, tx, changed); err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `UPDATE participants SET identity = $2, address = $3, proxy_address = $4, attributes = $5, updated_at = $6 WHERE sid = $1`,
-			sid, t.Sealed(memberIdentity, sid, changed.Identity), t.Sealed(memberAddress, sid, changed.Address),
-			t.Sealed(memberProxy, sid, changed.ProxyAddress), t.Sealed(memberAttributes, sid, changed.Attributes), sqldb.Micros(d.now())); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE participants SET identity = $2, address = $3, proxy_address = $4, attributes = $5, updated_at = $6 WHERE sid = $1`,
+			sid, tx.Sealed(memberIdentity, sid, changed.Identity), tx.Sealed(memberAddress, sid, changed.Address),
+			tx.Sealed(memberProxy, sid, changed.ProxyAddress), tx.Sealed(memberAttributes, sid, changed.Attributes), sqldb.Micros(d.now())); err != nil {
 			return err
 		}
-		changed, _, err = sqldb.First(ctx, t, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)
+		changed, _, err = sqldb.First(ctx, tx, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)
 		return err
 	})
 	return changed, err
@@ -136,9 +136,9 @@ func (d *Desk) UpdateParticipant(ctx context.Context, conversationSID, sid strin
 
 // RemoveParticipant removes a participant from the conversation. Their messages stay. It is refused with
 // invalid_payload for an unknown participant.
-func (d *Desk) RemoveParticipant(ctx context.Context, conversationSID, sid string) error {
-	return d.ExclusiveTx(ctx, "remove participant "+sid, func(t *Tx) error {
-		removed, err := t.Exec(ctx, `DELETE FROM participants WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
+func RemoveParticipant(ctx context.Context, d *Desk, conversationSID, sid string) error {
+	return d.ExclusiveTx(ctx, "remove participant "+sid, func(tx *Tx) error {
+		removed, err := tx.Exec(ctx, `DELETE FROM participants WHERE sid = $1 AND conversation = $2`, sid, conversationSID)
 		if err == nil && removed == 0 {
 			return noParticipant(sid)
 		}
@@ -158,6 +158,6 @@ func scanParticipant(r sqldb.Row) (p Participant, err error) {
 	return p, err
 }
 
-func (t *Tx) participants(ctx context.Context, sid string) ([]Participant, error) {
-	return sqldb.All(ctx, t, scanParticipant, selectParticipants+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
+func readParticipants(ctx context.Context, tx *Tx, sid string) ([]Participant, error) {
+	return sqldb.All(ctx, tx, scanParticipant, selectParticipants+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
 }

@@ -18,10 +18,10 @@ type Plugin struct {
 	ConversationTransfer bool `json:"conversation_transfer"`
 }
 
-// Plugins returns the installed plugins by name.
-func (d *Desk) Plugins(ctx context.Context) (plugins []Plugin, err error) {
-	err = d.ReadTx(ctx, "read plugins", func(t *Tx) error {
-		plugins, err = sqldb.All(ctx, t, scanPlugin, selectPlugins+` ORDER BY name`)
+// ListPlugins returns the installed plugins by name.
+func ListPlugins(ctx context.Context, d *Desk) (plugins []Plugin, err error) {
+	err = d.ReadTx(ctx, "read plugins", func(tx *Tx) error {
+		plugins, err = sqldb.All(ctx, tx, scanPlugin, selectPlugins+` ORDER BY name`)
 		return err
 	})
 	return plugins, err
@@ -35,13 +35,13 @@ func scanPlugin(r sqldb.Row) (p Plugin, err error) {
 }
 
 // SetPlugin installs the plugin, or changes the one of that name.
-func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
+func SetPlugin(ctx context.Context, d *Desk, p Plugin) error {
 	p.Name, p.Version = conversation.CleanName(p.Name), conversation.CleanName(p.Version)
 	if p.Name == "" || utf8.RuneCountInString(p.Name) > conversation.MaxText || utf8.RuneCountInString(p.Version) > conversation.MaxText {
 		return invalid("name", "a plugin has a name, and name and version have at most %d characters", conversation.MaxText)
 	}
-	return d.ExclusiveTx(ctx, "set plugin "+p.Name, func(t *Tx) error {
-		before, installed, err := sqldb.First(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, p.Name)
+	return d.ExclusiveTx(ctx, "set plugin "+p.Name, func(tx *Tx) error {
+		before, installed, err := sqldb.First(ctx, tx, scanPlugin, selectPlugins+` WHERE name = $1`, p.Name)
 		if err != nil {
 			return err
 		}
@@ -54,10 +54,10 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 				{"plugin.conversation_transfer", p.Name, onOff(before.ConversationTransfer), onOff(p.ConversationTransfer)},
 			}
 		}
-		if err := t.audit(ctx, now, values...); err != nil {
+		if err := tx.audit(ctx, now, values...); err != nil {
 			return err
 		}
-		_, err = t.Exec(ctx, `INSERT INTO plugins (name, version, enabled, conversation_transfer, changed_at)
+		_, err = tx.Exec(ctx, `INSERT INTO plugins (name, version, enabled, conversation_transfer, changed_at)
 			VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (name) DO UPDATE SET version = excluded.version, enabled = excluded.enabled,
 				conversation_transfer = excluded.conversation_transfer, changed_at = excluded.changed_at`,
@@ -67,19 +67,19 @@ func (d *Desk) SetPlugin(ctx context.Context, p Plugin) error {
 }
 
 // RemovePlugin uninstalls the plugin. It is refused with invalid_payload if the plugin is not installed.
-func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
-	return d.ExclusiveTx(ctx, "remove plugin "+name, func(t *Tx) error {
-		before, installed, err := sqldb.First(ctx, t, scanPlugin, selectPlugins+` WHERE name = $1`, name)
+func RemovePlugin(ctx context.Context, d *Desk, name string) error {
+	return d.ExclusiveTx(ctx, "remove plugin "+name, func(tx *Tx) error {
+		before, installed, err := sqldb.First(ctx, tx, scanPlugin, selectPlugins+` WHERE name = $1`, name)
 		switch {
 		case err != nil:
 			return err
 		case !installed:
 			return invalid("name", "there is no plugin named %q: see the list of plugins", name)
 		}
-		if _, err := t.Exec(ctx, `DELETE FROM plugins WHERE name = $1`, name); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM plugins WHERE name = $1`, name); err != nil {
 			return err
 		}
-		return t.audit(ctx, sqldb.Micros(d.now()), changed{"plugin.removed", name, before.summary(), ""})
+		return tx.audit(ctx, sqldb.Micros(d.now()), changed{"plugin.removed", name, before.summary(), ""})
 	})
 }
 
@@ -87,7 +87,7 @@ func (d *Desk) RemovePlugin(ctx context.Context, name string) error {
 const selectTransferPlugin = `SELECT name FROM plugins WHERE enabled = 1 AND conversation_transfer = 1 ORDER BY name LIMIT 1`
 
 // transferPlugin returns the name of such a plugin, or "" when there is none.
-func (t *Tx) transferPlugin(ctx context.Context) (string, error) {
-	name, _, err := sqldb.First(ctx, t, sqldb.Value[string], selectTransferPlugin)
+func transferPlugin(ctx context.Context, tx *Tx) (string, error) {
+	name, _, err := sqldb.First(ctx, tx, sqldb.Value[string], selectTransferPlugin)
 	return name, err
 }

@@ -151,23 +151,23 @@ func (h *environment) keepOneOfEach(th *desktest.Conversation) {
 		h.T.Helper()
 		require.NoError(h.T, err)
 	}
-	must(h.AddActivity(ctx, "Lunch", false))
-	must(h.SaveWorkflow(ctx, desk.Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
-	must(h.AddParticipant(ctx, desk.Participant{Conversation: th.SID, Identity: "friend"}))
-	must(h.OpenDraft(ctx, desk.Draft{Channel: conversation.ChannelWeb, Details: desk.Details{UniqueName: "order-7"}}))
-	_, _, err := h.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService})
+	must(desk.AddActivity(ctx, h.Environment.Desk, "Lunch", false))
+	must(desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
+	must(desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: th.SID, Identity: "friend"}))
+	must(desk.OpenDraft(ctx, h.Environment.Desk, desk.Draft{Channel: conversation.ChannelWeb, Details: desk.Details{UniqueName: "order-7"}}))
+	_, _, err := desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
 	must(nil, err)
-	must(nil, h.SetPlugin(ctx, desk.Plugin{Name: "dialpad"}))
-	must(nil, h.BindIdentity(ctx, th.Task().Agent, "https://login.example.com", "1"))
-	must(nil, h.NoteRefusal(ctx, th.SID, "alice", conversation.CodeWrapupPending))
-	must(h.Lease(ctx, "list conversations", time.Minute))
-	must(nil, h.MarkRead(ctx, th.SID, "alice", 1))
-	must(nil, h.KeepAnswer(ctx, "token", desk.Answer{Request: "request", Status: 201, Body: "{}"}))
+	must(nil, desk.SetPlugin(ctx, h.Environment.Desk, desk.Plugin{Name: "dialpad"}))
+	must(nil, desk.BindIdentity(ctx, h.Environment.Desk, th.Task().Agent, "https://login.example.com", "1"))
+	must(nil, desk.NoteRefusal(ctx, h.Environment.Desk, th.SID, "alice", conversation.CodeWrapupPending))
+	must(desk.Lease(ctx, h.Environment.Desk, "list conversations", time.Minute))
+	must(nil, desk.MarkRead(ctx, h.Environment.Desk, th.SID, "alice", 1))
+	must(nil, desk.KeepAnswer(ctx, h.Environment.Desk, "token", desk.Answer{Request: "request", Status: 201, Body: "{}"}))
 	h.Staff("sales", "sam", "sue")
 	h.Start("sales").Sync() // matched, and not confirmed
 	h.Start("sales").Follow()
 	h.Start("sales").Sync()
-	must(nil, h.SetPresence(ctx, "sue", desk.PresenceBreak)) // an offer is to be declined
+	must(nil, desk.SetPresence(ctx, h.Environment.Desk, "sue", desk.PresenceBreak)) // an offer is to be declined
 	h.queueWebhooks()
 }
 
@@ -180,16 +180,16 @@ func (h *environment) readsOfCopy(th *desktest.Conversation) (answers []any) {
 		answers = append(answers, answer)
 	}
 	ctx, now := h.T.Context(), h.Clock.Now()
-	read(h.Thread(ctx, th.SID, desk.AsSystem(), 100))
-	read(h.Agents(ctx))
-	read(h.Queues(ctx))
-	read(h.TaskList(ctx, desk.TaskFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(h.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(h.AuditList(ctx, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(h.AllEvents(ctx, 0, desk.MaxPage))
+	read(desk.ReadThread(ctx, h.Environment.Desk, th.SID, desk.AsSystem(), 100))
+	read(desk.ListAgents(ctx, h.Environment.Desk))
+	read(desk.ListQueues(ctx, h.Environment.Desk))
+	read(desk.TaskPage(ctx, h.Environment.Desk, desk.TaskFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(desk.ConversationListPage(ctx, h.Environment.Desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(desk.AuditPage(ctx, h.Environment.Desk, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(desk.EventsAfter(ctx, h.Environment.Desk, 0, desk.MaxPage))
 	read(insights.Read(ctx, h.Desk, insights.Filter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
-	read(h.Settings(ctx))
-	read(h.Account(ctx))
+	read(desk.ReadSettings(ctx, h.Environment.Desk))
+	read(desk.ReadAccount(ctx, h.Environment.Desk))
 	return answers
 }
 
@@ -238,8 +238,8 @@ func testPostgresPlans(t *testing.T, h *environment) {
 func (h *environment) explain(query string, args ...any) string {
 	h.T.Helper()
 	var plan []string
-	require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "explain", func(t *desk.Tx) (err error) {
-		plan, err = sqldb.All(h.T.Context(), t, sqldb.Value[string], `EXPLAIN `+query, args...)
+	require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "explain", func(tx *desk.Tx) (err error) {
+		plan, err = sqldb.All(h.T.Context(), tx, sqldb.Value[string], `EXPLAIN `+query, args...)
 		return err
 	}))
 	return strings.Join(plan, "\n")
@@ -277,10 +277,10 @@ func testRoleWithoutDDL(t *testing.T, h *environment) {
 	running.Staff("support", "alice")
 	th := running.Start("support").Follow()
 	th.Accept("alice")
-	_, err = running.Say(ctx, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello"})
+	_, err = desk.Say(ctx, running.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello"})
 	require.NoError(t, err)
-	require.NoError(t, running.Sessions().Commit("session", []byte("x"), h.Clock.Now().Add(time.Hour)))
-	_, _, err = running.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService})
+	require.NoError(t, desk.NewSessions(running.Environment.Desk).Commit("session", []byte("x"), h.Clock.Now().Add(time.Hour)))
+	_, _, err = desk.AddKey(ctx, running.Environment.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
 	require.NoError(t, err)
 	th.End("alice")
 	th.Sync()

@@ -10,113 +10,113 @@ import (
 // SetPresence sets an agent's presence. An agent who becomes available may be offered tasks at once. An agent who
 // becomes unavailable keeps assigned and wrapping tasks. Their pending offers are declined, and their matches that
 // are not offered yet go to other agents.
-func (d *Desk) SetPresence(ctx context.Context, name string, presence Presence) error {
+func SetPresence(ctx context.Context, d *Desk, name string, presence Presence) error {
 	if refusal := validPresence(presence); refusal != nil {
 		return refusal
 	}
-	return d.ExclusiveTx(ctx, "set presence of "+name, func(t *Tx) error {
-		return t.choosePresence(ctx, name, presence, sqldb.Micros(d.now()))
+	return d.ExclusiveTx(ctx, "set presence of "+name, func(tx *Tx) error {
+		return choosePresence(ctx, tx, name, presence, sqldb.Micros(d.now()))
 	})
 }
 
-func (t *Tx) choosePresence(ctx context.Context, name string, presence Presence, now int64) error {
-	before, err := t.presenceOf(ctx, name)
+func choosePresence(ctx context.Context, tx *Tx, name string, presence Presence, now int64) error {
+	before, err := presenceOf(ctx, tx, name)
 	if err != nil {
 		return err
 	}
 	if before == presence { // chosen again: the agent has seen the current presence
-		return t.forgetMissed(ctx, name)
+		return forgetMissed(ctx, tx, name)
 	}
-	return t.become(ctx, name, ActivityOf(presence), now)
+	return setActivity(ctx, tx, name, ActivityOf(presence), now)
 }
 
-// become sets the agent's activity, and the presence that belongs to it if that differs.
-func (t *Tx) become(ctx context.Context, name string, activity Activity, now int64) error {
-	before, err := t.presenceOf(ctx, name)
+// setActivity sets the agent's activity, and the presence that belongs to it if that differs.
+func setActivity(ctx context.Context, tx *Tx, name string, activity Activity, now int64) error {
+	before, err := presenceOf(ctx, tx, name)
 	if err != nil {
 		return err
 	}
-	if err := t.forgetMissed(ctx, name); err != nil {
+	if err := forgetMissed(ctx, tx, name); err != nil {
 		return err
 	}
 	own := activity.SID
 	if activity.SID == ActivityOf(activity.Presence).SID {
 		own = ""
 	}
-	changed, err := t.Exec(ctx, `UPDATE agents SET activity = $2 WHERE name = $1 AND (activity <> $2 OR presence <> $3)`,
+	changed, err := tx.Exec(ctx, `UPDATE agents SET activity = $2 WHERE name = $1 AND (activity <> $2 OR presence <> $3)`,
 		name, own, string(activity.Presence))
 	if err != nil || changed == 0 {
 		return err
 	}
-	t.happens(conversation.Event{Name: EventAgentActivity, Agent: name, Reason: activity.Name, Activity: activity.Name}, now)
+	tx.happens(conversation.Event{Name: EventAgentActivity, Agent: name, Reason: activity.Name, Activity: activity.Name}, now)
 	if before == activity.Presence {
 		return nil
 	}
-	return t.setPresence(ctx, name, before, activity.Presence, now)
+	return updatePresence(ctx, tx, name, before, activity.Presence, now)
 }
 
-func (t *Tx) setPresence(ctx context.Context, name string, before, presence Presence, now int64) error {
-	if _, err := t.Exec(ctx, `UPDATE agents SET presence = $2, presence_at = $3 WHERE name = $1`, name, string(presence), now); err != nil {
+func updatePresence(ctx context.Context, tx *Tx, name string, before, presence Presence, now int64) error {
+	if _, err := tx.Exec(ctx, `UPDATE agents SET presence = $2, presence_at = $3 WHERE name = $1`, name, string(presence), now); err != nil {
 		return err
 	}
-	if _, err := t.Exec(ctx, `UPDATE queue_agents SET available = $2 WHERE agent = $1`, name, sqldb.Flag(presence == PresenceAvailable)); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE queue_agents SET available = $2 WHERE agent = $1`, name, sqldb.Flag(presence == PresenceAvailable)); err != nil {
 		return err
 	}
 	switch {
 	case presence == PresenceAvailable:
-		t.afterCommit.place = true
-		_, err := t.startIdle(ctx, name, now)
+		tx.afterCommit.place = true
+		_, err := startIdle(ctx, tx, name, now)
 		return err
 	case before == PresenceAvailable:
-		return t.leave(ctx, name, now)
+		return leaveWork(ctx, tx, name, now)
 	}
 	return nil
 }
 
-// leave declines the offers and releases the matches of an agent who is no longer available.
-func (t *Tx) leave(ctx context.Context, name string, now int64) error {
-	declined, err := t.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
+// leaveWork declines the offers and releases the matches of an agent who is no longer available.
+func leaveWork(ctx context.Context, tx *Tx, name string, now int64) error {
+	declined, err := tx.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
 		SELECT sid, task, conversation, agent, CAST($2 AS BIGINT), CAST($2 AS BIGINT), 0 FROM reservations WHERE agent = $1 AND status = 'pending'
 		ON CONFLICT (reservation) DO NOTHING`, name, now)
 	if err != nil {
 		return wrap("decline for "+name, err)
 	}
-	t.afterCommit.deliver = t.afterCommit.deliver || declined > 0
+	tx.afterCommit.deliver = tx.afterCommit.deliver || declined > 0
 
-	matches, err := sqldb.All(ctx, t, scanMatch, selectMatches+` WHERE agent = $1`, name)
+	matches, err := sqldb.All(ctx, tx, scanMatch, selectMatches+` WHERE agent = $1`, name)
 	if err != nil {
 		return wrap("find the matches of "+name, err)
 	}
 	for _, m := range matches {
-		if err := t.release(ctx, m); err != nil {
+		if err := releaseMatch(ctx, tx, m); err != nil {
 			return err
 		}
-		t.afterCommit.place = true
+		tx.afterCommit.place = true
 	}
 	return nil
 }
 
 // declineForAbsent declines an offer to an agent who cannot take it any more.
-func (t *Tx) declineForAbsent(ctx context.Context, sid string, e conversation.Event, now int64) error {
-	if _, err := t.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
+func declineForAbsent(ctx context.Context, tx *Tx, sid string, e conversation.Event, now int64) error {
+	if _, err := tx.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
 		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
 		return wrap("decline "+e.Reservation, err)
 	}
-	t.afterCommit.deliver = true
+	tx.afterCommit.deliver = true
 	return nil
 }
 
 // timeoutActivity makes an agent unavailable who let an offer expire, unless they have become available again
-// since. [Desk.Notices] tells the agent why.
-func (t *Tx) timeoutActivity(ctx context.Context, sid string, e conversation.Event, now int64) error {
-	expired, found, err := sqldb.First(ctx, t, sqldb.Value[string],
+// since. [ReadNotices] tells the agent why.
+func timeoutActivity(ctx context.Context, tx *Tx, sid string, e conversation.Event, now int64) error {
+	expired, found, err := sqldb.First(ctx, tx, sqldb.Value[string],
 		`SELECT name FROM agents WHERE name = $1 AND presence = 'available' AND presence_at <= $2`, e.Agent, sqldb.Micros(e.At))
 	if err != nil || !found {
 		return err
 	}
-	if err := t.become(ctx, expired, ActivityOf(PresenceOffline), now); err != nil {
+	if err := setActivity(ctx, tx, expired, ActivityOf(PresenceOffline), now); err != nil {
 		return err
 	}
-	_, err = t.Exec(ctx, `UPDATE agents SET missed_conversation = $2, missed_at = $3 WHERE name = $1`, expired, sid, sqldb.Micros(e.At))
+	_, err = tx.Exec(ctx, `UPDATE agents SET missed_conversation = $2, missed_at = $3 WHERE name = $1`, expired, sid, sqldb.Micros(e.At))
 	return err
 }

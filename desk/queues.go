@@ -49,26 +49,26 @@ type QueueChange struct {
 	FriendlyName, TargetWorkers *string
 	// Join and Leave name agents. The queue must then have no expression.
 	Join, Leave []string
-	// Members are all agents on the queue, as in [Desk.SetMembers].
+	// Members are all agents on the queue, as in [SetMembers].
 	Members *[]string
 }
 
 // AddQueue adds a queue without members. It is refused with invalid_payload for a name that is not lower-case or is
 // taken.
-func (d *Desk) AddQueue(ctx context.Context, name string) error {
-	return d.CreateQueue(ctx, NewQueue{Name: name})
+func AddQueue(ctx context.Context, d *Desk, name string) error {
+	return CreateQueue(ctx, d, NewQueue{Name: name})
 }
 
-// CreateQueue adds a queue as [Desk.RegisterQueue] does.
-func (d *Desk) CreateQueue(ctx context.Context, q NewQueue) error {
-	_, err := d.RegisterQueue(ctx, q)
+// CreateQueue adds a queue as [RegisterQueue] does.
+func CreateQueue(ctx context.Context, d *Desk, q NewQueue) error {
+	_, err := RegisterQueue(ctx, d, q)
 	return err
 }
 
 // RegisterQueue adds a queue and returns its name, which the desk may choose: see [NewQueue]. It is refused with
 // invalid_payload for a name that is not lower-case or is taken, and for a wrong expression, and with unknown_agent
 // for a member that does not exist. Then no queue is added.
-func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err error) {
+func RegisterQueue(ctx context.Context, d *Desk, q NewQueue) (name string, err error) {
 	if refusal := cleanOptional(ofQueue, &q.FriendlyName); refusal != nil {
 		return "", refusal
 	}
@@ -82,33 +82,33 @@ func (d *Desk) RegisterQueue(ctx context.Context, q NewQueue) (name string, err 
 	if refusal := validQueue(QueueChange{TargetWorkers: &q.TargetWorkers}); refusal != nil {
 		return "", refusal
 	}
-	members, err := d.populate(ctx, q.TargetWorkers)
+	members, err := populate(ctx, d, q.TargetWorkers)
 	if err != nil {
 		return "", err
 	}
-	err = d.ExclusiveTx(ctx, "add queue "+q.Name, func(t *Tx) error {
+	err = d.ExclusiveTx(ctx, "add queue "+q.Name, func(tx *Tx) error {
 		added := q
 		if added.Name == "" {
-			if added.Name, err = t.nameFor(ctx, ofQueue, "queues", q.FriendlyName); err != nil {
+			if added.Name, err = nameFor(ctx, tx, ofQueue, "queues", q.FriendlyName); err != nil {
 				return err
 			}
 		}
 		name = added.Name
 		now := sqldb.Micros(d.now())
-		if err := t.addQueue(ctx, added, now); err != nil {
+		if err := insertQueue(ctx, tx, added, now); err != nil {
 			return err
 		}
 		if len(q.Members) > 0 {
-			return t.changeMembers(ctx, name, q.Members, nil, now)
+			return changeMembers(ctx, tx, name, q.Members, nil, now)
 		}
-		return t.fillQueue(ctx, name, members)
+		return fillQueue(ctx, tx, name, members)
 	})
 	return name, err
 }
 
-// addQueue adds a queue that has no members yet.
-func (t *Tx) addQueue(ctx context.Context, q NewQueue, now int64) error {
-	added, err := t.Exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at, folded)
+// insertQueue adds a queue that has no members yet.
+func insertQueue(ctx context.Context, tx *Tx, q NewQueue, now int64) error {
+	added, err := tx.Exec(ctx, `INSERT INTO queues (name, sid, friendly_name, target_workers, created_at, updated_at, folded)
 		VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (name) DO NOTHING`,
 		q.Name, conversation.QueueSID(q.Name), q.FriendlyName, q.TargetWorkers, now, searchKey(q.Name, q.FriendlyName))
 	switch {
@@ -117,13 +117,13 @@ func (t *Tx) addQueue(ctx context.Context, q NewQueue, now int64) error {
 	case added == 0:
 		return taken("name", "there is a queue named %q already: choose another name", q.Name)
 	}
-	t.happen(EventQueueCreated, "", q.Name, now)
-	return t.audit(ctx, now, changed{"queue.added", q.Name, "", membersSummary(q.TargetWorkers)})
+	tx.happen(EventQueueCreated, "", q.Name, now)
+	return tx.audit(ctx, now, changed{"queue.added", q.Name, "", membersSummary(q.TargetWorkers)})
 }
 
 // UpdateQueue changes the queue. A new expression changes the members at once. Refusals: unknown_queue,
 // unknown_agent and invalid_payload. Then nothing is changed.
-func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange) error {
+func UpdateQueue(ctx context.Context, d *Desk, name string, change QueueChange) error {
 	if change.FriendlyName != nil {
 		change.FriendlyName = new(*change.FriendlyName) // the caller's value is not changed
 		if refusal := cleanName(ofQueue, change.FriendlyName); refusal != nil {
@@ -136,62 +136,62 @@ func (d *Desk) UpdateQueue(ctx context.Context, name string, change QueueChange)
 	var members *population
 	if change.TargetWorkers != nil {
 		var err error
-		if members, err = d.populate(ctx, *change.TargetWorkers); err != nil {
+		if members, err = populate(ctx, d, *change.TargetWorkers); err != nil {
 			return err
 		}
 	}
-	return d.ExclusiveTx(ctx, "change queue "+name, func(t *Tx) error {
-		before, err := t.queue(ctx, name)
+	return d.ExclusiveTx(ctx, "change queue "+name, func(tx *Tx) error {
+		before, err := findQueue(ctx, tx, name)
 		if err != nil {
 			return err
 		}
 		now := sqldb.Micros(d.now())
 		if change.FriendlyName != nil {
-			if err := t.audit(ctx, now, changed{"queue.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
+			if err := tx.audit(ctx, now, changed{"queue.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
 				return err
 			}
-			if _, err := t.Exec(ctx, `UPDATE queues SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
+			if _, err := tx.Exec(ctx, `UPDATE queues SET friendly_name = $2, updated_at = $3, folded = $4 WHERE name = $1`, name, *change.FriendlyName, now,
 				searchKey(name, *change.FriendlyName)); err != nil {
 				return err
 			}
 		}
 		if change.TargetWorkers != nil {
-			if err := t.aim(ctx, before, *change.TargetWorkers, members, now); err != nil {
+			if err := retarget(ctx, tx, before, *change.TargetWorkers, members, now); err != nil {
 				return err
 			}
 		}
 		if change.Members != nil {
-			if err := t.setMembers(ctx, name, *change.Members, now); err != nil {
+			if err := replaceMembers(ctx, tx, name, *change.Members, now); err != nil {
 				return err
 			}
 		}
 		if len(change.Join)+len(change.Leave) == 0 {
 			return nil
 		}
-		return t.changeMembers(ctx, name, change.Join, change.Leave, now)
+		return changeMembers(ctx, tx, name, change.Join, change.Leave, now)
 	})
 }
 
-// aim sets the queue's expression, and the members that it selects.
-func (t *Tx) aim(ctx context.Context, queue Queue, target string, members *population, now int64) error {
-	if err := t.audit(ctx, now, changed{"queue.target_workers", queue.Name, queue.TargetWorkers, target}); err != nil {
+// retarget sets the queue's expression, and the members that it selects.
+func retarget(ctx context.Context, tx *Tx, queue Queue, target string, members *population, now int64) error {
+	if err := tx.audit(ctx, now, changed{"queue.target_workers", queue.Name, queue.TargetWorkers, target}); err != nil {
 		return err
 	}
-	if _, err := t.Exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, queue.Name, target, now); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, queue.Name, target, now); err != nil {
 		return err
 	}
-	return t.fillQueue(ctx, queue.Name, members)
+	return fillQueue(ctx, tx, queue.Name, members)
 }
 
 // RemoveQueue removes a queue that no live task belongs to. Otherwise it is refused with invalid_payload, because a
 // task that no agent accepts returns to its queue.
-func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
-	return d.ExclusiveTx(ctx, "remove queue "+name, func(t *Tx) error {
-		before, err := t.queue(ctx, name)
+func RemoveQueue(ctx context.Context, d *Desk, name string) error {
+	return d.ExclusiveTx(ctx, "remove queue "+name, func(tx *Tx) error {
+		before, err := findQueue(ctx, tx, name)
 		if err != nil {
 			return err
 		}
-		live, _, err := sqldb.First(ctx, t, sqldb.Value[int],
+		live, _, err := sqldb.First(ctx, tx, sqldb.Value[int],
 			`SELECT count(*) FROM tasks WHERE queue = $1 AND completed_at = 0 AND canceled_at = 0`, name)
 		if err != nil {
 			return err
@@ -200,87 +200,87 @@ func (d *Desk) RemoveQueue(ctx context.Context, name string) error {
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Queue: name},
 				"the queue %s still has %s: let them be completed or moved, then remove the queue", name, howMany(live, "live task"))
 		}
-		if _, err = t.Exec(ctx, `DELETE FROM queues WHERE name = $1`, name); err != nil {
+		if _, err = tx.Exec(ctx, `DELETE FROM queues WHERE name = $1`, name); err != nil {
 			return err
 		}
 		now := sqldb.Micros(d.now())
-		if err := t.audit(ctx, now, changed{"queue.removed", name, membersSummary(before.TargetWorkers), ""}); err != nil {
+		if err := tx.audit(ctx, now, changed{"queue.removed", name, membersSummary(before.TargetWorkers), ""}); err != nil {
 			return err
 		}
-		t.happen(EventQueueDeleted, "", name, now)
+		tx.happen(EventQueueDeleted, "", name, now)
 		return nil
 	})
 }
 
 // AddMember adds the agent to the queue. It does nothing if the agent is a member already.
-func (d *Desk) AddMember(ctx context.Context, queue, agent string) error {
-	return d.ExclusiveTx(ctx, "add "+agent+" to queue "+queue, func(t *Tx) error { return t.addMember(ctx, queue, agent, sqldb.Micros(d.now())) })
+func AddMember(ctx context.Context, d *Desk, queue, agent string) error {
+	return d.ExclusiveTx(ctx, "add "+agent+" to queue "+queue, func(tx *Tx) error { return insertMember(ctx, tx, queue, agent, sqldb.Micros(d.now())) })
 }
 
 // mayChangeMember refuses an unknown queue or agent, and a queue whose members follow an expression.
-func (t *Tx) mayChangeMember(ctx context.Context, queue, agent string) error {
-	if err := t.knowQueue(ctx, queue); err != nil {
+func mayChangeMember(ctx context.Context, tx *Tx, queue, agent string) error {
+	if err := knowQueue(ctx, tx, queue); err != nil {
 		return err
 	}
-	if err := t.knowAgent(ctx, agent); err != nil {
+	if err := knowAgent(ctx, tx, agent); err != nil {
 		return err
 	}
-	return t.filledByHand(ctx, queue)
+	return filledByHand(ctx, tx, queue)
 }
 
-func (t *Tx) addMember(ctx context.Context, queue, agent string, now int64) error {
-	if err := t.mayChangeMember(ctx, queue, agent); err != nil {
+func insertMember(ctx context.Context, tx *Tx, queue, agent string, now int64) error {
+	if err := mayChangeMember(ctx, tx, queue, agent); err != nil {
 		return err
 	}
-	joined, err := t.join(ctx, queue, agent)
+	joined, err := joinQueue(ctx, tx, queue, agent)
 	if err != nil || !joined {
 		return err
 	}
-	return t.audit(ctx, now, changed{"queue.members", queue, "", agent})
+	return tx.audit(ctx, now, changed{"queue.members", queue, "", agent})
 }
 
-// join adds an agent to a queue, which both exist, and reports whether the agent was not on it before.
-func (t *Tx) join(ctx context.Context, queue, agent string) (bool, error) {
-	t.afterCommit.place = true
-	joined, err := t.Exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
+// joinQueue adds an agent to a queue, which both exist, and reports whether the agent was not on it before.
+func joinQueue(ctx context.Context, tx *Tx, queue, agent string) (bool, error) {
+	tx.afterCommit.place = true
+	joined, err := tx.Exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
 		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
 		ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
 	return joined > 0, err
 }
 
 // RemoveMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
-func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
-	return d.ExclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *Tx) error { return t.removeMember(ctx, queue, agent, sqldb.Micros(d.now())) })
+func RemoveMember(ctx context.Context, d *Desk, queue, agent string) error {
+	return d.ExclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(tx *Tx) error { return deleteMember(ctx, tx, queue, agent, sqldb.Micros(d.now())) })
 }
 
-func (t *Tx) removeMember(ctx context.Context, queue, agent string, now int64) error {
-	if err := t.mayChangeMember(ctx, queue, agent); err != nil {
+func deleteMember(ctx context.Context, tx *Tx, queue, agent string, now int64) error {
+	if err := mayChangeMember(ctx, tx, queue, agent); err != nil {
 		return err
 	}
-	left, err := t.quit(ctx, queue, agent)
+	left, err := quitQueue(ctx, tx, queue, agent)
 	if err != nil || !left {
 		return err
 	}
-	return t.audit(ctx, now, changed{"queue.members", queue, agent, ""})
+	return tx.audit(ctx, now, changed{"queue.members", queue, agent, ""})
 }
 
 // SetMembers makes exactly these agents the members of the queue.
-func (d *Desk) SetMembers(ctx context.Context, queue string, agents ...string) error {
-	return d.ExclusiveTx(ctx, "set the members of queue "+queue, func(t *Tx) error {
-		return t.setMembers(ctx, queue, agents, sqldb.Micros(d.now()))
+func SetMembers(ctx context.Context, d *Desk, queue string, agents ...string) error {
+	return d.ExclusiveTx(ctx, "set the members of queue "+queue, func(tx *Tx) error {
+		return replaceMembers(ctx, tx, queue, agents, sqldb.Micros(d.now()))
 	})
 }
 
-func (t *Tx) setMembers(ctx context.Context, queue string, agents []string, now int64) error {
-	if err := t.knowQueue(ctx, queue); err != nil {
+func replaceMembers(ctx context.Context, tx *Tx, queue string, agents []string, now int64) error {
+	if err := knowQueue(ctx, tx, queue); err != nil {
 		return err
 	}
-	before, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT agent FROM queue_agents WHERE queue = $1 ORDER BY agent`, queue)
+	before, err := sqldb.All(ctx, tx, sqldb.Value[string], `SELECT agent FROM queue_agents WHERE queue = $1 ORDER BY agent`, queue)
 	if err != nil {
 		return err
 	}
 	gone := slices.DeleteFunc(before, func(agent string) bool { return slices.Contains(agents, agent) })
-	return t.changeMembers(ctx, queue, agents, gone, now)
+	return changeMembers(ctx, tx, queue, agents, gone, now)
 }
 
 func setOf(names []string) map[string]bool {
@@ -292,15 +292,15 @@ func setOf(names []string) map[string]bool {
 }
 
 // changeMembers removes and adds members of a queue, as one change in the audit list.
-func (t *Tx) changeMembers(ctx context.Context, queue string, join, leave []string, now int64) error {
-	if err := t.filledByHand(ctx, queue); err != nil {
+func changeMembers(ctx context.Context, tx *Tx, queue string, join, leave []string, now int64) error {
+	if err := filledByHand(ctx, tx, queue); err != nil {
 		return err
 	}
-	known, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT name FROM agents`)
+	known, err := sqldb.All(ctx, tx, sqldb.Value[string], `SELECT name FROM agents`)
 	if err != nil {
 		return err
 	}
-	before, err := sqldb.All(ctx, t, sqldb.Value[string], `SELECT agent FROM queue_agents WHERE queue = $1`, queue)
+	before, err := sqldb.All(ctx, tx, sqldb.Value[string], `SELECT agent FROM queue_agents WHERE queue = $1`, queue)
 	if err != nil {
 		return err
 	}
@@ -315,27 +315,27 @@ func (t *Tx) changeMembers(ctx context.Context, queue string, join, leave []stri
 		delete(isMember, agent)
 	}
 	joining := slices.DeleteFunc(distinct(join), func(agent string) bool { return isMember[agent] })
-	if err := t.settleMembers(ctx, queue, leaving, takeOff); err != nil {
+	if err := settleMembers(ctx, tx, queue, leaving, takeOff); err != nil {
 		return err
 	}
-	t.afterCommit.place = t.afterCommit.place || len(joining) > 0
-	if err := t.settleMembers(ctx, queue, joining, putOn); err != nil {
+	tx.afterCommit.place = tx.afterCommit.place || len(joining) > 0
+	if err := settleMembers(ctx, tx, queue, joining, putOn); err != nil {
 		return err
 	}
-	return t.audit(ctx, now, changed{"queue.members", queue, strings.Join(leaving, ", "), strings.Join(joining, ", ")})
+	return tx.audit(ctx, now, changed{"queue.members", queue, strings.Join(leaving, ", "), strings.Join(joining, ", ")})
 }
 
-// Queues returns the queues by name.
-func (d *Desk) Queues(ctx context.Context) (queues []Queue, err error) {
-	err = d.ReadTx(ctx, "read queues", func(t *Tx) error {
-		queues, err = t.queues(ctx)
+// ListQueues returns the queues by name.
+func ListQueues(ctx context.Context, d *Desk) (queues []Queue, err error) {
+	err = d.ReadTx(ctx, "read queues", func(tx *Tx) error {
+		queues, err = readQueues(ctx, tx)
 		return err
 	})
 	return queues, err
 }
 
-func (t *Tx) queues(ctx context.Context) ([]Queue, error) {
-	queues, err := sqldb.All(ctx, t, func(r sqldb.Row) (q Queue, err error) {
+func readQueues(ctx context.Context, tx *Tx) ([]Queue, error) {
+	queues, err := sqldb.All(ctx, tx, func(r sqldb.Row) (q Queue, err error) {
 		err = r.Scan(&q.Name, &q.SID, &q.FriendlyName, &q.TargetWorkers, sqldb.Instant(&q.CreatedAt), sqldb.Instant(&q.UpdatedAt), &q.Waiting, sqldb.Instant(&q.WaitingSince))
 		q.FriendlyName, q.Members = cmp.Or(q.FriendlyName, q.Name), []string{}
 		if q.UpdatedAt.IsZero() {
@@ -353,7 +353,7 @@ func (t *Tx) queues(ctx context.Context) ([]Queue, error) {
 	for i := range queues {
 		byName[queues[i].Name] = &queues[i]
 	}
-	return queues, sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	return queues, sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var queue, agent string
 		err := r.Scan(&queue, &agent)
 		if q := byName[queue]; q != nil {
@@ -363,10 +363,10 @@ func (t *Tx) queues(ctx context.Context) ([]Queue, error) {
 	}, `SELECT queue, agent FROM queue_agents ORDER BY queue, agent`)
 }
 
-// queue returns the configuration of the queue of that name, without members and tasks. It is refused with
+// findQueue returns the configuration of the queue of that name, without members and tasks. It is refused with
 // unknown_queue.
-func (t *Tx) queue(ctx context.Context, name string) (Queue, error) {
-	queue, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (q Queue, err error) {
+func findQueue(ctx context.Context, tx *Tx, name string) (Queue, error) {
+	queue, found, err := sqldb.First(ctx, tx, func(r sqldb.Row) (q Queue, err error) {
 		err = r.Scan(&q.Name, &q.FriendlyName, &q.TargetWorkers)
 		q.FriendlyName = cmp.Or(q.FriendlyName, q.Name)
 		return q, err
@@ -378,8 +378,8 @@ func (t *Tx) queue(ctx context.Context, name string) (Queue, error) {
 }
 
 // knowQueue refuses the name of a queue that does not exist.
-func (t *Tx) knowQueue(ctx context.Context, name string) error {
-	_, found, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM queues WHERE name = $1`, name)
+func knowQueue(ctx context.Context, tx *Tx, name string) error {
+	_, found, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT name FROM queues WHERE name = $1`, name)
 	if err == nil && !found {
 		return unknownQueue(name)
 	}

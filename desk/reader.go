@@ -10,7 +10,7 @@ import (
 )
 
 // ErrUnknownConversation is returned for a conversation that the desk has no record of: it was never started, or
-// its first snapshot has not arrived yet (see [Desk.AwaitRevision]).
+// its first snapshot has not arrived yet (see [AwaitRevision]).
 var ErrUnknownConversation error = conversation.Refuse(conversation.CodeUnknownConversation, conversation.Details{},
 	"the desk has no record of this conversation: check its SID, or try again in a moment if it has just been started")
 
@@ -63,25 +63,25 @@ func (e extent) chooses(n int) (condition string, args []any) {
 		[]any{sqldb.Micros(e.Until), e.Agent, e.messages}
 }
 
-// allow returns how much of the conversation the reader may read. It refuses a reader who may not read it, with
+// readerExtent returns how much of the conversation the reader may read. It refuses a reader who may not read it, with
 // not_your_task or unknown_agent.
-func (t *Tx) allow(ctx context.Context, reader Reader, sid string) (extent, error) {
-	if _, err := t.conversationStatus(ctx, sid); err != nil {
+func readerExtent(ctx context.Context, tx *Tx, reader Reader, sid string) (extent, error) {
+	if _, err := conversationStatus(ctx, tx, sid); err != nil {
 		return extent{}, err
 	}
 	switch reader.kind {
 	case readerCustomer, readerSystem:
 		return extent{}, nil
 	case readerAgent:
-		return t.allowAgent(ctx, reader.agent, sid)
+		return agentExtent(ctx, tx, reader.agent, sid)
 	case readerTurn:
-		return t.extentOf(ctx, reader.turn)
+		return extentOf(ctx, tx, reader.turn)
 	}
 	return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "no reader is named: name an agent")
 }
 
-func (t *Tx) allowAgent(ctx context.Context, name, sid string) (extent, error) {
-	role, found, err := sqldb.First(ctx, t, sqldb.Value[Role], `SELECT role FROM agents WHERE name = $1`, name)
+func agentExtent(ctx context.Context, tx *Tx, name, sid string) (extent, error) {
+	role, found, err := sqldb.First(ctx, tx, sqldb.Value[Role], `SELECT role FROM agents WHERE name = $1`, name)
 	switch {
 	case err != nil:
 		return extent{}, err
@@ -90,13 +90,13 @@ func (t *Tx) allowAgent(ctx context.Context, name, sid string) (extent, error) {
 	case role.mayReadAll():
 		return extent{}, nil
 	}
-	return t.turnExtent(ctx, name, sid)
+	return turnExtent(ctx, tx, name, sid)
 }
 
 // turnExtent returns how much of the conversation the agent may read by their tasks in it, independent of their
 // role.
-func (t *Tx) turnExtent(ctx context.Context, agent, sid string) (extent, error) {
-	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 AND t.agent = $2
+func turnExtent(ctx context.Context, tx *Tx, agent, sid string) (extent, error) {
+	tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+` WHERE t.conversation = $1 AND t.agent = $2
 		AND t.status IN ('reserved', 'assigned', 'wrapping') ORDER BY t.placement`, sid, agent)
 	if err != nil {
 		return extent{}, err
@@ -112,32 +112,32 @@ func (t *Tx) turnExtent(ctx context.Context, agent, sid string) (extent, error) 
 		return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{Agent: agent},
 			"agent %q neither holds this conversation, wraps it up nor has an offer of it: choose a conversation on their desk", agent)
 	}
-	return t.extentOf(ctx, turn)
+	return extentOf(ctx, tx, turn)
 }
 
 // extentOf also bounds a turn by the length of the transcript when the desk learned of its end, because the clocks
 // of different hosts differ.
-func (t *Tx) extentOf(ctx context.Context, turn conversation.Turn) (extent, error) {
+func extentOf(ctx context.Context, tx *Tx, turn conversation.Turn) (extent, error) {
 	if turn.Whole() {
 		return extent{}, nil
 	}
-	messages, found, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT turn_messages FROM tasks WHERE sid = $1 AND wrapping_at > 0`, turn.Task)
+	messages, found, err := sqldb.First(ctx, tx, sqldb.Value[int64], `SELECT turn_messages FROM tasks WHERE sid = $1 AND wrapping_at > 0`, turn.Task)
 	if !found || messages < 0 {
 		messages = math.MaxInt64
 	}
 	return extent{turn, messages}, err
 }
 
-// allowNotes refuses the readers that allow refuses, and every customer.
-func (t *Tx) allowNotes(ctx context.Context, reader Reader, sid string) (extent, error) {
+// noteExtent refuses the readers that allow refuses, and every customer.
+func noteExtent(ctx context.Context, tx *Tx, reader Reader, sid string) (extent, error) {
 	if reader.kind == readerCustomer {
 		return extent{}, conversation.Refuse(conversation.CodeNotYourTask, conversation.Details{}, "notes are for agents and supervisors only")
 	}
-	return t.allow(ctx, reader, sid)
+	return readerExtent(ctx, tx, reader, sid)
 }
 
-func (t *Tx) conversationStatus(ctx context.Context, sid string) (conversation.ConversationStatus, error) {
-	status, found, err := sqldb.First(ctx, t, sqldb.Value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
+func conversationStatus(ctx context.Context, tx *Tx, sid string) (conversation.ConversationStatus, error) {
+	status, found, err := sqldb.First(ctx, tx, sqldb.Value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
 	if err == nil && !found {
 		return "", ErrUnknownConversation
 	}

@@ -34,7 +34,7 @@ type Conversation struct {
 	CreatedAt time.Time `json:"created_at"`
 	ClosedAt  time.Time `json:"closed_at,omitzero"`
 	// Turn is how much of the conversation the agent may read whose conversations were listed
-	// ([Desk.ConversationList]). The other fields contain no more than that.
+	// ([ConversationListPage]). The other fields contain no more than that.
 	Turn conversation.Turn `json:"-"`
 }
 
@@ -86,68 +86,68 @@ type LoggedEvent struct {
 	conversation.Event
 }
 
-// Conversation returns the conversation with that SID, or [ErrUnknownConversation].
-func (d *Desk) Conversation(ctx context.Context, sid string) (c Conversation, err error) {
-	err = d.ReadTx(ctx, "read conversation "+sid, func(t *Tx) error {
-		c, err = t.Conversation(ctx, sid)
+// FindConversation returns the conversation with that SID, or [ErrUnknownConversation].
+func FindConversation(ctx context.Context, d *Desk, sid string) (c Conversation, err error) {
+	err = d.ReadTx(ctx, "read conversation "+sid, func(tx *Tx) error {
+		c, err = ReadConversation(ctx, tx, sid)
 		return err
 	})
 	return c, err
 }
 
-// Conversations returns the conversations that the filter chooses, newest first.
-func (d *Desk) Conversations(ctx context.Context, f Filter) (found []Conversation, err error) {
-	err = d.ReadTx(ctx, "read conversations", func(t *Tx) error {
-		found, err = t.conversations(ctx, f)
+// ListConversations returns the conversations that the filter chooses, newest first.
+func ListConversations(ctx context.Context, d *Desk, f Filter) (found []Conversation, err error) {
+	err = d.ReadTx(ctx, "read conversations", func(tx *Tx) error {
+		found, err = readConversations(ctx, tx, f)
 		return err
 	})
 	return found, err
 }
 
-// Tasks returns the conversation's tasks, oldest first.
-func (d *Desk) Tasks(ctx context.Context, sid string) (tasks []Task, err error) {
-	err = d.ReadTx(ctx, "read the tasks of conversation "+sid, func(t *Tx) error {
-		tasks, err = sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
+// ListTasks returns the conversation's tasks, oldest first.
+func ListTasks(ctx context.Context, d *Desk, sid string) (tasks []Task, err error) {
+	err = d.ReadTx(ctx, "read the tasks of conversation "+sid, func(tx *Tx) error {
+		tasks, err = sqldb.All(ctx, tx, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
 		return err
 	})
 	return tasks, err
 }
 
-// Task returns the task with that SID. It is refused with no_such_task when there is none.
-func (d *Desk) Task(ctx context.Context, sid string) (task Task, err error) {
-	err = d.QueryOne(ctx, "read task "+sid, func(t *Tx) error {
-		task, err = only(ctx, t, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
+// FindTask returns the task with that SID. It is refused with no_such_task when there is none.
+func FindTask(ctx context.Context, d *Desk, sid string) (task Task, err error) {
+	err = d.QueryOne(ctx, "read task "+sid, func(tx *Tx) error {
+		task, err = only(ctx, tx, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
 		return err
 	})
 	return task, err
 }
 
-// Reservations returns the conversation's reservations, oldest first.
-func (d *Desk) Reservations(ctx context.Context, sid string) (reservations []Reservation, err error) {
-	err = d.ReadTx(ctx, "read the reservations of conversation "+sid, func(t *Tx) error {
-		reservations, err = sqldb.All(ctx, t, scanReservation, selectReservations+` WHERE conversation = $1 ORDER BY number`, sid)
+// ListReservations returns the conversation's reservations, oldest first.
+func ListReservations(ctx context.Context, d *Desk, sid string) (reservations []Reservation, err error) {
+	err = d.ReadTx(ctx, "read the reservations of conversation "+sid, func(tx *Tx) error {
+		reservations, err = sqldb.All(ctx, tx, scanReservation, selectReservations+` WHERE conversation = $1 ORDER BY number`, sid)
 		return err
 	})
 	return reservations, err
 }
 
-// Reservation returns the reservation with that SID. It is refused with no_reservation when there is none.
-func (d *Desk) Reservation(ctx context.Context, sid string) (reservation Reservation, err error) {
-	err = d.QueryOne(ctx, "read reservation "+sid, func(t *Tx) error {
-		reservation, err = only(ctx, t, conversation.CodeNoReservation, scanReservation, selectReservations+` WHERE sid = $1`, sid)
+// FindReservation returns the reservation with that SID. It is refused with no_reservation when there is none.
+func FindReservation(ctx context.Context, d *Desk, sid string) (reservation Reservation, err error) {
+	err = d.QueryOne(ctx, "read reservation "+sid, func(tx *Tx) error {
+		reservation, err = only(ctx, tx, conversation.CodeNoReservation, scanReservation, selectReservations+` WHERE sid = $1`, sid)
 		return err
 	})
 	return reservation, err
 }
 
-// Transfers returns the conversation's transfers with their last attempts, oldest first.
-func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer, err error) {
-	err = d.ReadTx(ctx, "read the transfers of conversation "+sid, func(t *Tx) error {
+// ListTransfers returns the conversation's transfers with their last attempts, oldest first.
+func ListTransfers(ctx context.Context, d *Desk, sid string) (transfers []Transfer, err error) {
+	err = d.ReadTx(ctx, "read the transfers of conversation "+sid, func(tx *Tx) error {
 		// Each transfer made a task, and the tasks are ordered by placement.
-		if transfers, err = sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
+		if transfers, err = sqldb.All(ctx, tx, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 			return err
 		}
-		attempts, err := t.lastAttempts(ctx, sid, transfers...)
+		attempts, err := lastAttempts(ctx, tx, sid, transfers...)
 		for i, x := range transfers {
 			last := attempts[x.SID]
 			transfers[i].Attempt = conversation.Attempt{Agent: last.Agent, Reason: last.Reason, Words: last.Words, At: last.At}
@@ -157,19 +157,19 @@ func (d *Desk) Transfers(ctx context.Context, sid string) (transfers []Transfer,
 	return transfers, err
 }
 
-// Transfer returns the transfer with that SID. It is refused with no_active_transfer when there is none.
-func (d *Desk) Transfer(ctx context.Context, sid string) (transfer Transfer, err error) {
-	err = d.ReadTx(ctx, "read transfer "+sid, func(t *Tx) error {
-		transfer, err = only(ctx, t, conversation.CodeNoActiveTransfer, scanTransfer, selectTransfers+` WHERE x.sid = $1`, sid)
+// FindTransfer returns the transfer with that SID. It is refused with no_active_transfer when there is none.
+func FindTransfer(ctx context.Context, d *Desk, sid string) (transfer Transfer, err error) {
+	err = d.ReadTx(ctx, "read transfer "+sid, func(tx *Tx) error {
+		transfer, err = only(ctx, tx, conversation.CodeNoActiveTransfer, scanTransfer, selectTransfers+` WHERE x.sid = $1`, sid)
 		return err
 	})
 	return transfer, err
 }
 
-// Events returns the conversation's events in order.
-func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Event, err error) {
-	err = d.ReadTx(ctx, "read the events of conversation "+sid, func(t *Tx) error {
-		events, err = sqldb.All(ctx, t, func(r sqldb.Row) (conversation.Event, error) {
+// ListEvents returns the conversation's events in order.
+func ListEvents(ctx context.Context, d *Desk, sid string) (events []conversation.Event, err error) {
+	err = d.ReadTx(ctx, "read the events of conversation "+sid, func(tx *Tx) error {
+		events, err = sqldb.All(ctx, tx, func(r sqldb.Row) (conversation.Event, error) {
 			e, err := ScanEvent(r)
 			return e.Event, err
 		}, `SELECT position, epoch, conversation, event FROM events WHERE conversation = $1 ORDER BY number`, sid)
@@ -181,12 +181,12 @@ func (d *Desk) Events(ctx context.Context, sid string) (events []conversation.Ev
 // ConversationEvents returns at most limit events of all conversations with a position above after, in order of
 // position. An after of 0 is before the first event. An event never appears later at a position below one that was
 // read. The limit is at most 1,000; 0 means 100.
-func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (events []LoggedEvent, err error) {
+func ConversationEvents(ctx context.Context, d *Desk, after int64, limit int) (events []LoggedEvent, err error) {
 	if limit <= 0 {
 		limit = 100
 	}
-	err = d.ReadTx(ctx, fmt.Sprintf("read the event log after %d", after), func(t *Tx) error {
-		events, err = sqldb.All(ctx, t, ScanEvent,
+	err = d.ReadTx(ctx, fmt.Sprintf("read the event log after %d", after), func(tx *Tx) error {
+		events, err = sqldb.All(ctx, tx, ScanEvent,
 			`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
 		return err
 	})
@@ -194,8 +194,8 @@ func (d *Desk) ConversationEvents(ctx context.Context, after int64, limit int) (
 }
 
 // only returns the row with the SID, or refuses with the code when there is none.
-func only[T any](ctx context.Context, t *Tx, code conversation.Code, scan func(sqldb.Row) (T, error), query, sid string) (T, error) {
-	found, ok, err := sqldb.First(ctx, t, scan, query, sid)
+func only[T any](ctx context.Context, tx *Tx, code conversation.Code, scan func(sqldb.Row) (T, error), query, sid string) (T, error) {
+	found, ok, err := sqldb.First(ctx, tx, scan, query, sid)
 	if err == nil && !ok {
 		return found, conversation.Refuse(code, conversation.Details{}, "the desk has no record of %s: check the SID", sid)
 	}
@@ -213,9 +213,9 @@ func scanConversation(r sqldb.Row) (c Conversation, err error) {
 	return c, err
 }
 
-// Conversation returns the conversation with its live tasks. Error: [ErrUnknownConversation].
-func (t *Tx) Conversation(ctx context.Context, sid string) (Conversation, error) {
-	found, err := t.withLiveTasks(ctx, selectConversations+` WHERE sid = $1`, sid)
+// ReadConversation returns the conversation with its live tasks. Error: [ErrUnknownConversation].
+func ReadConversation(ctx context.Context, tx *Tx, sid string) (Conversation, error) {
+	found, err := withLiveTasks(ctx, tx, selectConversations+` WHERE sid = $1`, sid)
 	if err == nil && len(found) == 0 {
 		return Conversation{}, ErrUnknownConversation
 	}
@@ -225,12 +225,12 @@ func (t *Tx) Conversation(ctx context.Context, sid string) (Conversation, error)
 	return found[0], nil
 }
 
-func (t *Tx) conversations(ctx context.Context, f Filter) ([]Conversation, error) {
+func readConversations(ctx context.Context, tx *Tx, f Filter) ([]Conversation, error) {
 	p := Page{Limit: f.Limit, Skip: max(f.Offset, 0)}
 	if p.Limit <= 0 {
 		p.Limit = 100
 	}
-	page, err := t.conversationPage(ctx, f, searched{}, p, searchBounds{})
+	page, err := searchConversations(ctx, tx, f, searched{}, p, searchBounds{})
 	found := make([]Conversation, len(page.Entries))
 	for i, entry := range page.Entries {
 		found[i] = entry.Conversation
@@ -239,8 +239,8 @@ func (t *Tx) conversations(ctx context.Context, f Filter) ([]Conversation, error
 }
 
 // withLiveTasks reads the conversations of the query with their live tasks.
-func (t *Tx) withLiveTasks(ctx context.Context, query string, args ...any) ([]Conversation, error) {
-	found, err := sqldb.All(ctx, t, scanConversation, query, args...)
+func withLiveTasks(ctx context.Context, tx *Tx, query string, args ...any) ([]Conversation, error) {
+	found, err := sqldb.All(ctx, tx, scanConversation, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +248,7 @@ func (t *Tx) withLiveTasks(ctx context.Context, query string, args ...any) ([]Co
 	for i := range found {
 		bySID[found[i].SID] = &found[i]
 	}
-	err = sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	err = sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		task, err := scanTask(r)
 		if c := bySID[task.Conversation]; c != nil {
 			c.Live = append(c.Live, task.Task)
@@ -259,11 +259,11 @@ func (t *Tx) withLiveTasks(ctx context.Context, query string, args ...any) ([]Co
 	if err != nil {
 		return nil, err
 	}
-	return found, t.finish(ctx, slices.Collect(maps.Values(bySID))...)
+	return found, finishConversations(ctx, tx, slices.Collect(maps.Values(bySID))...)
 }
 
-// finish orders the live tasks of the conversations, and sets LastAgent and LastQueue of closed ones.
-func (t *Tx) finish(ctx context.Context, conversations ...*Conversation) error {
+// finishConversations orders the live tasks of the conversations, and sets LastAgent and LastQueue of closed ones.
+func finishConversations(ctx context.Context, tx *Tx, conversations ...*Conversation) error {
 	closed := map[string]*Conversation{}
 	for _, c := range conversations {
 		slices.SortFunc(c.Live, func(a, b conversation.Task) int { return cmp.Compare(a.PendingSeq, b.PendingSeq) })
@@ -274,7 +274,7 @@ func (t *Tx) finish(ctx context.Context, conversations ...*Conversation) error {
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(closed)), searchBatch) {
 		places, args := oneOf(some)
 		// Ordered by placement: the agent of a later task replaces the agent of an earlier one.
-		if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+		if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 			var sid, agent, queue string
 			var assigned int64
 			if err := r.Scan(&sid, &agent, &queue, &assigned); err != nil {

@@ -14,34 +14,34 @@ import (
 // the gateway that answers it both record it, and it counts once. A command without an ID counts each time.
 // Insights count it as wrapup_refusals. It returns [ErrUnknownConversation] if the desk does not know the
 // conversation.
-func (d *Desk) NoteRefused(ctx context.Context, sid string, command conversation.Command, outcome error) error {
+func NoteRefused(ctx context.Context, d *Desk, sid string, command conversation.Command, outcome error) error {
 	accept, ok := command.(conversation.AcceptCommand)
 	if !ok || conversation.CodeOf(outcome) != conversation.CodeWrapupPending {
 		return nil
 	}
-	return d.noteRefusal(ctx, sid, accept.Agent, conversation.CodeWrapupPending, conversation.IDOf(accept))
+	return recordRefusal(ctx, d, sid, accept.Agent, conversation.CodeWrapupPending, conversation.IDOf(accept))
 }
 
 // NoteRefusal records a refusal that the desk itself gave to the agent, without a command. Each call counts. It
 // returns [ErrUnknownConversation] if the desk does not know the conversation.
-func (d *Desk) NoteRefusal(ctx context.Context, sid, agent string, code conversation.Code) error {
-	return d.noteRefusal(ctx, sid, agent, code, "")
+func NoteRefusal(ctx context.Context, d *Desk, sid, agent string, code conversation.Code) error {
+	return recordRefusal(ctx, d, sid, agent, code, "")
 }
 
-func (d *Desk) noteRefusal(ctx context.Context, sid, agent string, code conversation.Code, id string) error {
+func recordRefusal(ctx context.Context, d *Desk, sid, agent string, code conversation.Code, id string) error {
 	if id != "" {
 		sum := sha256.Sum256([]byte(id)) // an ID may be any text of any length
 		id = hex.EncodeToString(sum[:16])
 	}
-	return d.SharedTx(ctx, "note a refusal in conversation "+sid, func(t *Tx) error {
-		noted, err := t.Exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
+	return d.SharedTx(ctx, "note a refusal in conversation "+sid, func(tx *Tx) error {
+		noted, err := tx.Exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
 			SELECT c.sid, $2, $3, c.channel, coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement DESC LIMIT 1), ''), $4, $5
 			FROM conversations c WHERE c.sid = $1
 			ON CONFLICT (conversation, command) WHERE command <> '' DO NOTHING`, sid, agent, string(code), sqldb.Micros(d.now()), id)
 		if err != nil || noted > 0 {
 			return err
 		}
-		_, known, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT 1 FROM conversations WHERE sid = $1`, sid)
+		_, known, err := sqldb.First(ctx, tx, sqldb.Value[int], `SELECT 1 FROM conversations WHERE sid = $1`, sid)
 		if err == nil && !known {
 			return ErrUnknownConversation
 		}

@@ -77,17 +77,17 @@ type Route struct {
 	Priority int
 }
 
-// Workflows returns the workflows, the default workflow first.
-func (d *Desk) Workflows(ctx context.Context) (found []Workflow, err error) {
-	err = d.ReadTx(ctx, "read workflows", func(t *Tx) error {
-		found, err = t.workflows(ctx)
+// ListWorkflows returns the workflows, the default workflow first.
+func ListWorkflows(ctx context.Context, d *Desk) (found []Workflow, err error) {
+	err = d.ReadTx(ctx, "read workflows", func(tx *Tx) error {
+		found, err = readWorkflows(ctx, tx)
 		return err
 	})
 	return found, err
 }
 
-func (t *Tx) workflows(ctx context.Context) ([]Workflow, error) {
-	stored, err := sqldb.All(ctx, t, func(r sqldb.Row) (w Workflow, err error) {
+func readWorkflows(ctx context.Context, tx *Tx) ([]Workflow, error) {
+	stored, err := sqldb.All(ctx, tx, func(r sqldb.Row) (w Workflow, err error) {
 		err = r.Scan(&w.SID, &w.FriendlyName, &w.Configuration, sqldb.Instant(&w.CreatedAt), sqldb.Instant(&w.UpdatedAt))
 		return w, err
 	}, `SELECT sid, friendly_name, configuration, created_at, updated_at FROM workflows ORDER BY created_at, sid`)
@@ -99,11 +99,11 @@ func (t *Tx) workflows(ctx context.Context) ([]Workflow, error) {
 		own := stored[at]
 		return append([]Workflow{own}, slices.Delete(stored, at, at+1)...), nil
 	}
-	queue, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT sid FROM queues ORDER BY created_at, name LIMIT 1`)
+	queue, _, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT sid FROM queues ORDER BY created_at, name LIMIT 1`)
 	if err != nil {
 		return nil, err
 	}
-	account, _, err := t.account(ctx)
+	account, _, err := readAccount(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +114,8 @@ func (t *Tx) workflows(ctx context.Context) ([]Workflow, error) {
 	return append([]Workflow{own}, stored...), nil
 }
 
-func (t *Tx) workflow(ctx context.Context, sid string) (Workflow, error) {
-	workflows, err := t.workflows(ctx)
+func findWorkflow(ctx context.Context, tx *Tx, sid string) (Workflow, error) {
+	workflows, err := readWorkflows(ctx, tx)
 	if err != nil {
 		return Workflow{}, err
 	}
@@ -129,7 +129,7 @@ func (t *Tx) workflow(ctx context.Context, sid string) (Workflow, error) {
 // SaveWorkflow adds a workflow, or changes the one whose SID is given. It is refused with invalid_payload for a
 // name that is taken, and for a configuration that is not TaskRouter's, names an unknown queue, or has a key that
 // routing does not read.
-func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, err error) {
+func SaveWorkflow(ctx context.Context, d *Desk, w Workflow) (saved Workflow, err error) {
 	if refusal := cleanName("workflow", &w.FriendlyName); refusal != nil {
 		return Workflow{}, refusal
 	}
@@ -142,8 +142,8 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 	if added {
 		w.SID = conversation.SIDOf(PrefixWorkflow, uuid.New())
 	}
-	err = d.ExclusiveTx(ctx, "save workflow "+w.SID, func(t *Tx) error {
-		workflows, err := t.workflows(ctx)
+	err = d.ExclusiveTx(ctx, "save workflow "+w.SID, func(tx *Tx) error {
+		workflows, err := readWorkflows(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 			return unsupported
 		}
 		for _, target := range configured.targets() {
-			if _, err := t.queueOf(ctx, target.Queue); err != nil {
+			if _, err := queueOf(ctx, tx, target.Queue); err != nil {
 				return err
 			}
 		}
@@ -172,15 +172,15 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 				}
 			}
 		}
-		if err := t.audit(ctx, now, values...); err != nil {
+		if err := tx.audit(ctx, now, values...); err != nil {
 			return err
 		}
-		if _, err = t.Exec(ctx, `INSERT INTO workflows (sid, friendly_name, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+		if _, err = tx.Exec(ctx, `INSERT INTO workflows (sid, friendly_name, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
 			ON CONFLICT (sid) DO UPDATE SET friendly_name = excluded.friendly_name, configuration = excluded.configuration,
 				updated_at = excluded.updated_at`, w.SID, w.FriendlyName, w.Configuration, now); err != nil {
 			return err
 		}
-		saved, err = t.workflow(ctx, w.SID)
+		saved, err = findWorkflow(ctx, tx, w.SID)
 		return err
 	})
 	return saved, err
@@ -188,19 +188,19 @@ func (d *Desk) SaveWorkflow(ctx context.Context, w Workflow) (saved Workflow, er
 
 // RemoveWorkflow removes a workflow. Conversations that it has routed are not affected. It is refused with
 // invalid_payload for the default workflow and for an unknown one.
-func (d *Desk) RemoveWorkflow(ctx context.Context, sid string) error {
+func RemoveWorkflow(ctx context.Context, d *Desk, sid string) error {
 	if sid == defaultWorkflow {
 		return invalid("workflow", "every desk has the default workflow: change it instead")
 	}
-	return d.ExclusiveTx(ctx, "remove workflow "+sid, func(t *Tx) error {
-		before, err := t.workflow(ctx, sid)
+	return d.ExclusiveTx(ctx, "remove workflow "+sid, func(tx *Tx) error {
+		before, err := findWorkflow(ctx, tx, sid)
 		if err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `DELETE FROM workflows WHERE sid = $1`, sid); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM workflows WHERE sid = $1`, sid); err != nil {
 			return err
 		}
-		return t.audit(ctx, sqldb.Micros(d.now()), changed{"workflow.removed", before.FriendlyName, before.Configuration, ""})
+		return tx.audit(ctx, sqldb.Micros(d.now()), changed{"workflow.removed", before.FriendlyName, before.Configuration, ""})
 	})
 }
 
@@ -314,15 +314,15 @@ func (r routing) choose(ctx context.Context, attributes map[string]any) (*routin
 	return r.TaskRouting.DefaultFilter, nil
 }
 
-// Route returns where the workflow sends a new task with those attributes. An empty SID means the default workflow.
+// FindRoute returns where the workflow sends a new task with those attributes. An empty SID means the default workflow.
 // It is refused with invalid_payload for an unknown workflow or one that has no queue for the task, and with
 // unknown_queue.
-func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string]any) (route Route, err error) {
+func FindRoute(ctx context.Context, d *Desk, workflow string, attributes map[string]any) (route Route, err error) {
 	if workflow == "" {
 		workflow = defaultWorkflow
 	}
-	err = d.ReadTx(ctx, "route a task by workflow "+workflow, func(t *Tx) error {
-		w, err := t.workflow(ctx, workflow)
+	err = d.ReadTx(ctx, "route a task by workflow "+workflow, func(tx *Tx) error {
+		w, err := findWorkflow(ctx, tx, workflow)
 		if err != nil {
 			return err
 		}
@@ -340,15 +340,15 @@ func (d *Desk) Route(ctx context.Context, workflow string, attributes map[string
 		if route.Priority, err = target.priority(); err != nil {
 			return wrap("read the priority of workflow "+workflow, err) // it was valid when it was stored
 		}
-		route.Queue, err = t.queueOf(ctx, target.Queue)
+		route.Queue, err = queueOf(ctx, tx, target.Queue)
 		return err
 	})
 	return route, err
 }
 
 // queueOf returns the name of the queue with that SID.
-func (t *Tx) queueOf(ctx context.Context, sid string) (string, error) {
-	name, found, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT name FROM queues WHERE sid = $1`, sid)
+func queueOf(ctx context.Context, tx *Tx, sid string) (string, error) {
+	name, found, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT name FROM queues WHERE sid = $1`, sid)
 	if err == nil && !found {
 		return "", conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: sid},
 			"there is no queue with the SID %q: see the list of queues", sid)
@@ -356,10 +356,10 @@ func (t *Tx) queueOf(ctx context.Context, sid string) (string, error) {
 	return name, err
 }
 
-// QueueName returns the name of the queue with that SID (WQ…). It is refused with unknown_queue when there is none.
-func (d *Desk) QueueName(ctx context.Context, sid string) (name string, err error) {
-	err = d.QueryOne(ctx, "read queue "+sid, func(t *Tx) error {
-		name, err = t.queueOf(ctx, sid)
+// QueueNameOf returns the name of the queue with that SID (WQ…). It is refused with unknown_queue when there is none.
+func QueueNameOf(ctx context.Context, d *Desk, sid string) (name string, err error) {
+	err = d.QueryOne(ctx, "read queue "+sid, func(tx *Tx) error {
+		name, err = queueOf(ctx, tx, sid)
 		return err
 	})
 	return name, err
@@ -372,10 +372,10 @@ type Labels struct {
 	Queue, Workflow, WorkflowName string
 }
 
-// Labels returns the labels of a task in that queue and conversation.
-func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, err error) {
-	err = d.QueryOne(ctx, "read labels", func(t *Tx) error {
-		labels, _, err = sqldb.First(ctx, t, func(r sqldb.Row) (l Labels, err error) {
+// LabelsFor returns the labels of a task in that queue and conversation.
+func LabelsFor(ctx context.Context, d *Desk, queue, sid string) (labels Labels, err error) {
+	err = d.QueryOne(ctx, "read labels", func(tx *Tx) error {
+		labels, _, err = sqldb.First(ctx, tx, func(r sqldb.Row) (l Labels, err error) {
 			err = r.Scan(&l.Queue, &l.Workflow, &l.WorkflowName)
 			return l, err
 		}, `SELECT coalesce((SELECT nullif(friendly_name, '') FROM queues WHERE name = $1), $1), w.sid,
@@ -386,18 +386,18 @@ func (d *Desk) Labels(ctx context.Context, queue, sid string) (labels Labels, er
 	return labels, err
 }
 
-// LabelsOf returns the labels of the tasks by task SID, as [Desk.Labels] does for one. It runs few queries for any
+// LabelsOf returns the labels of the tasks by task SID, as [LabelsFor] does for one. It runs few queries for any
 // number of tasks.
-func (d *Desk) LabelsOf(ctx context.Context, tasks []Task) (labels map[string]Labels, err error) {
+func LabelsOf(ctx context.Context, d *Desk, tasks []Task) (labels map[string]Labels, err error) {
 	labels = make(map[string]Labels, len(tasks))
-	err = d.ReadTx(ctx, "read the labels of tasks", func(t *Tx) error {
+	err = d.ReadTx(ctx, "read the labels of tasks", func(tx *Tx) error {
 		for part := range slices.Chunk(tasks, searchBatch) {
 			sids := make([]string, len(part))
 			for i, task := range part {
 				sids[i] = task.SID
 			}
 			places, args := oneOf(sids)
-			if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+			if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 				var task string
 				var l Labels
 				err := r.Scan(&task, &l.Queue, &l.Workflow, &l.WorkflowName)

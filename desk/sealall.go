@@ -18,7 +18,7 @@ const sealedAtOnce = 200
 // program without the new key still writes is left to the next run. Once a run has found nothing, the older keys
 // are no longer needed. At the end it overwrites clear texts that the database's files have kept, as far as the
 // database can. left says what may remain, and is empty for nothing.
-func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) {
+func Reseal(ctx context.Context, d *Desk) (sealed int, left string, err error) {
 	if !d.db.Seals().On() {
 		return 0, "", errors.New("no key is configured to seal the desk with: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; `baton keyring new` prints a key")
 	}
@@ -26,8 +26,8 @@ func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) 
 		for after := any(nil); ; {
 			var some int
 			var last any
-			err := d.ExclusiveTx(ctx, "seal "+c.String(), func(t *Tx) (err error) {
-				some, last, err = t.reseal(ctx, c, after)
+			err := d.ExclusiveTx(ctx, "seal "+c.String(), func(tx *Tx) (err error) {
+				some, last, err = resealColumn(ctx, tx, c, after)
 				return err
 			})
 			if err != nil {
@@ -44,9 +44,9 @@ func (d *Desk) Reseal(ctx context.Context) (sealed int, left string, err error) 
 	return sealed, left, err
 }
 
-// reseal encrypts what must be encrypted in the next rows of a column, and returns the key of the last of them, or
+// resealColumn encrypts what must be encrypted in the next rows of a column, and returns the key of the last of them, or
 // nil after the last row.
-func (t *Tx) reseal(ctx context.Context, c sqldb.Column, after any) (sealed int, last any, err error) {
+func resealColumn(ctx context.Context, tx *Tx, c sqldb.Column, after any) (sealed int, last any, err error) {
 	condition, args := "", []any{sealedAtOnce}
 	if after != nil {
 		condition, args = ` WHERE `+c.Key+` > $2`, append(args, after)
@@ -55,7 +55,7 @@ func (t *Tx) reseal(ctx context.Context, c sqldb.Column, after any) (sealed int,
 		key  any
 		text string
 	}
-	rows, err := sqldb.All(ctx, t, func(r sqldb.Row) (k kept, err error) {
+	rows, err := sqldb.All(ctx, tx, func(r sqldb.Row) (k kept, err error) {
 		err = r.Scan(&k.key, &k.text)
 		return k, err
 	}, `SELECT `+c.Key+`, `+c.Name+` FROM `+c.Table+condition+` ORDER BY `+c.Key+` LIMIT $1`, args...)
@@ -63,14 +63,14 @@ func (t *Tx) reseal(ctx context.Context, c sqldb.Column, after any) (sealed int,
 		return 0, nil, err
 	}
 	for _, k := range rows {
-		again, err := t.resealed(c, fmt.Sprint(k.key), k.text)
+		again, err := resealed(tx, c, fmt.Sprint(k.key), k.text)
 		if err != nil {
 			return sealed, nil, err
 		}
 		if again == k.text {
 			continue
 		}
-		if _, err := t.Exec(ctx, `UPDATE `+c.Table+` SET `+c.Name+` = $2 WHERE `+c.Key+` = $1 AND `+c.Name+` = $3`, k.key, again, k.text); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE `+c.Table+` SET `+c.Name+` = $2 WHERE `+c.Key+` = $1 AND `+c.Name+` = $3`, k.key, again, k.text); err != nil {
 			return sealed, nil, err
 		}
 		sealed++ // unless another writer changed it meanwhile, and so encrypted it
@@ -79,19 +79,19 @@ func (t *Tx) reseal(ctx context.Context, c sqldb.Column, after any) (sealed int,
 }
 
 // resealed returns the stored text encrypted with the newest key, unchanged if it already is.
-func (t *Tx) resealed(c sqldb.Column, row, kept string) (string, error) {
+func resealed(tx *Tx, c sqldb.Column, row, kept string) (string, error) {
 	if c == eventReason {
-		return t.resealedEvent(row, kept)
+		return resealedEvent(tx, row, kept)
 	}
-	return t.Seals().Reseal(c, row, kept)
+	return tx.Seals().Reseal(c, row, kept)
 }
 
-func (t *Tx) resealedEvent(row, kept string) (string, error) {
+func resealedEvent(tx *Tx, row, kept string) (string, error) {
 	var e conversation.Event
 	if err := json.Unmarshal([]byte(kept), &e); err != nil {
 		return "", wrap("decode event "+row, err)
 	}
-	s := t.Seals()
+	s := tx.Seals()
 	if !hasWords(e) || s.Current(e.Reason) {
 		return kept, nil
 	}

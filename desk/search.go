@@ -50,7 +50,7 @@ type Excerpt struct {
 	After  string `json:"after,omitempty"`
 }
 
-// Match is a conversation on a page of [Desk.ConversationPage].
+// Match is a conversation on a page of [ConversationPage].
 type Match struct {
 	Conversation
 
@@ -77,7 +77,7 @@ type Matches struct {
 // A search reads and decrypts the conversations one by one, newest first, up to a bound. Nothing is stored for a
 // search. It is refused with invalid_payload for a search that is too long or has no searchable character, and for
 // a filter with a limit or an offset: a page has those instead.
-func (d *Desk) ConversationPage(ctx context.Context, f Filter, search string, p Page) (found Matches, err error) {
+func ConversationPage(ctx context.Context, d *Desk, f Filter, search string, p Page) (found Matches, err error) {
 	if f.Limit != 0 || f.Offset != 0 {
 		return Matches{}, invalid("limit", "a page of conversations takes no limit and offset in its filter: set them in the page")
 	}
@@ -98,8 +98,8 @@ func (d *Desk) ConversationPage(ctx context.Context, f Filter, search string, p 
 			return Matches{}, fmt.Errorf("wait for other searches: %w", ctx.Err())
 		}
 	}
-	err = d.ReadTx(ctx, "search conversations", func(t *Tx) error {
-		found, err = t.conversationPage(ctx, f, wanted, p, d.searchBounds)
+	err = d.ReadTx(ctx, "search conversations", func(tx *Tx) error {
+		found, err = searchConversations(ctx, tx, f, wanted, p, d.searchBounds)
 		return err
 	})
 	return found, err
@@ -251,19 +251,19 @@ func candidates(f Filter) sqldb.Listing[candidate] {
 	return list
 }
 
-func (t *Tx) conversationPage(ctx context.Context, f Filter, wanted searched, p Page, bounds searchBounds) (found Matches, err error) {
+func searchConversations(ctx context.Context, tx *Tx, f Filter, wanted searched, p Page, bounds searchBounds) (found Matches, err error) {
 	list := candidates(f)
 	switch {
 	case wanted.sid != "":
 		restrict(&list, wanted)
 	case wanted.fold != "":
-		found, err = t.search(ctx, list, wanted, p, bounds)
+		found, err = searchPage(ctx, tx, list, wanted, p, bounds)
 		if err != nil {
 			return Matches{}, err
 		}
-		return found, t.complete(ctx, found.Entries)
+		return found, completeMatches(ctx, tx, found.Entries)
 	}
-	page, err := list.Page(ctx, t, p)
+	page, err := list.Page(ctx, tx, p)
 	if err != nil {
 		return Matches{}, err
 	}
@@ -274,7 +274,7 @@ func (t *Tx) conversationPage(ctx context.Context, f Filter, wanted searched, p 
 			found.Entries[i].Excerpt = &Excerpt{In: MatchSID, Match: wanted.sid}
 		}
 	}
-	return found, t.complete(ctx, found.Entries)
+	return found, completeMatches(ctx, tx, found.Entries)
 }
 
 // restrict adds the condition that the SID is the conversation's or that of something in it. What has no row of its
@@ -301,8 +301,8 @@ const (
 // perSearch is the default number of conversations on a page.
 const perSearch = 50
 
-// search reads the list from the page's cursor on until the page is full, or the bounds are reached.
-func (t *Tx) search(ctx context.Context, list sqldb.Listing[candidate], wanted searched, p Page, bounds searchBounds) (Matches, error) {
+// searchPage reads the list from the page's cursor on until the page is full, or the bounds are reached.
+func searchPage(ctx context.Context, tx *Tx, list sqldb.Listing[candidate], wanted searched, p Page, bounds searchBounds) (Matches, error) {
 	if p.Limit <= 0 {
 		p.Limit = perSearch
 	}
@@ -313,7 +313,7 @@ func (t *Tx) search(ctx context.Context, list sqldb.Listing[candidate], wanted s
 	}
 	s.last = s.from
 	for more := true; more && !s.over(); {
-		batch, err := list.Read(ctx, t, s.last, backwards, searchBatch+1)
+		batch, err := list.Read(ctx, tx, s.last, backwards, searchBatch+1)
 		if err != nil {
 			return Matches{}, err
 		}
@@ -322,7 +322,7 @@ func (t *Tx) search(ctx context.Context, list sqldb.Listing[candidate], wanted s
 		for len(batch) > 0 && !s.over() {
 			var chunk []candidate
 			chunk, batch = nextChunk(batch)
-			found, err := t.matches(ctx, chunk, wanted)
+			found, err := findMatches(ctx, tx, chunk, wanted)
 			if err != nil {
 				return Matches{}, err
 			}
@@ -410,9 +410,9 @@ func nextChunk(batch []candidate) (chunk, rest []candidate) {
 	return batch[:end], batch[end:]
 }
 
-// matches returns where the search is found, by conversation: first in the customer's name and address, then in
+// findMatches returns where the search is found, by conversation: first in the customer's name and address, then in
 // those of participants, then in the newest message that contains it.
-func (t *Tx) matches(ctx context.Context, chunk []candidate, wanted searched) (map[string]*Excerpt, error) {
+func findMatches(ctx context.Context, tx *Tx, chunk []candidate, wanted searched) (map[string]*Excerpt, error) {
 	found := map[string]*Excerpt{}
 	var rest []string
 	for _, c := range chunk {
@@ -429,7 +429,7 @@ func (t *Tx) matches(ctx context.Context, chunk []candidate, wanted searched) (m
 		return found, nil
 	}
 	places, args := oneOf(rest)
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var sid, of, identity, address string
 		if err := r.Scan(&sid, &of, sqldb.Opened(memberIdentity, &sid, &identity), sqldb.Opened(memberAddress, &sid, &address)); err != nil {
 			return err
@@ -446,7 +446,7 @@ func (t *Tx) matches(ctx context.Context, chunk []candidate, wanted searched) (m
 		return nil, err
 	}
 	newest := map[string]Message{}
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var m Message
 		if err := r.Scan(&m.SID, &m.Conversation, &m.From, sqldb.Opened(messageText, &m.SID, &m.Text), sqldb.Instant(&m.At)); err != nil {
 			return err
@@ -479,8 +479,8 @@ func oneOf(sids []string) (places string, args []any) {
 	return strings.Join(numbered, ", "), args
 }
 
-// complete adds the live tasks of the conversations, and the last agents and queues of closed ones.
-func (t *Tx) complete(ctx context.Context, entries []Match) error {
+// completeMatches adds the live tasks of the conversations, and the last agents and queues of closed ones.
+func completeMatches(ctx context.Context, tx *Tx, entries []Match) error {
 	for some := range slices.Chunk(entries, searchBatch) {
 		bySID := map[string]*Conversation{}
 		sids := make([]string, len(some))
@@ -488,7 +488,7 @@ func (t *Tx) complete(ctx context.Context, entries []Match) error {
 			sids[i], bySID[some[i].SID] = some[i].SID, &some[i].Conversation
 		}
 		places, args := oneOf(sids)
-		if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+		if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 			task, err := scanTask(r)
 			if c := bySID[task.Conversation]; c != nil {
 				c.Live = append(c.Live, task.Task)
@@ -497,7 +497,7 @@ func (t *Tx) complete(ctx context.Context, entries []Match) error {
 		}, selectTasks+` WHERE t.conversation IN (`+places+`) AND t.completed_at = 0 AND t.canceled_at = 0`, args...); err != nil {
 			return err
 		}
-		if err := t.finish(ctx, slices.Collect(maps.Values(bySID))...); err != nil {
+		if err := finishConversations(ctx, tx, slices.Collect(maps.Values(bySID))...); err != nil {
 			return err
 		}
 	}

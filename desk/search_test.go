@@ -23,7 +23,7 @@ func ofCustomer(name, address string) func(*conversation.StartCommand) {
 // searches returns the page of a search without a filter.
 func (h *environment) searches(search string) []desk.Match {
 	h.T.Helper()
-	found, err := h.ConversationPage(h.T.Context(), desk.Filter{}, search, desk.Page{})
+	found, err := desk.ConversationPage(h.T.Context(), h.Environment.Desk, desk.Filter{}, search, desk.Page{})
 	require.NoError(h.T, err, search)
 	return found.Entries
 }
@@ -101,7 +101,7 @@ func testSearchConversations(t *testing.T, h *environment) {
 
 func (h *environment) found(f desk.Filter, search string) []string {
 	h.T.Helper()
-	found, err := h.ConversationPage(h.T.Context(), f, search, desk.Page{})
+	found, err := desk.ConversationPage(h.T.Context(), h.Environment.Desk, f, search, desk.Page{})
 	require.NoError(h.T, err)
 	return sidsOf(found.Entries)
 }
@@ -114,11 +114,11 @@ func testSearchBySID(t *testing.T, h *environment) {
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "wants a refund")
 	h.Start("support").Follow()
 	said := th.Say("hello")
-	_, err := h.Say(t.Context(), desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "again", ProviderSID: "SM" + strings.Repeat("A1", 16)})
+	_, err := desk.Say(t.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "again", ProviderSID: "SM" + strings.Repeat("A1", 16)})
 	require.NoError(t, err)
-	member, err := h.AddParticipant(t.Context(), desk.Participant{Conversation: th.SID, Identity: "crystal"})
+	member, err := desk.AddParticipant(t.Context(), h.Environment.Desk, desk.Participant{Conversation: th.SID, Identity: "crystal"})
 	require.NoError(t, err)
-	notes, err := h.Notes(t.Context(), th.SID, desk.AsSystem())
+	notes, err := desk.ListNotes(t.Context(), h.Environment.Desk, th.SID, desk.AsSystem())
 	require.NoError(t, err)
 	sids := []string{
 		th.SID, conversation.SameSID(conversation.PrefixInteraction, th.SID), conversation.SameSID(conversation.PrefixInteractionChannel, th.SID),
@@ -140,7 +140,7 @@ func testSearchBySID(t *testing.T, h *environment) {
 // testSearchPages: the pages of a search have each conversation once, in both directions, also where a page stops
 // at its bounds.
 func testSearchPages(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(t.Context(), "support"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
 	var want []string
 	for i := range 230 {
 		h.Clock.Advance(time.Second)
@@ -164,7 +164,7 @@ func testSearchPages(t *testing.T, h *environment) {
 			var forth, back []string
 			var p desk.Page
 			for p.Limit = 4; ; p.Limit = 4 {
-				found, err := h.ConversationPage(t.Context(), f, "crystal", p)
+				found, err := desk.ConversationPage(t.Context(), h.Environment.Desk, f, "crystal", p)
 				require.NoError(t, err)
 				require.LessOrEqual(t, len(found.Entries), 4)
 				require.Equal(t, p.After != nil, found.Earlier)
@@ -178,7 +178,7 @@ func testSearchPages(t *testing.T, h *environment) {
 			}
 			require.Equal(t, expected, forth)
 			for p.Limit = 4; ; p.Limit = 4 {
-				found, err := h.ConversationPage(t.Context(), f, "crystal", p)
+				found, err := desk.ConversationPage(t.Context(), h.Environment.Desk, f, "crystal", p)
 				require.NoError(t, err)
 				back = append(sidsOf(found.Entries), back...)
 				if !found.Earlier {
@@ -189,13 +189,13 @@ func testSearchPages(t *testing.T, h *environment) {
 			require.Equal(t, expected, back)
 		}
 	}
-	found, err := h.ConversationPage(t.Context(), desk.Filter{}, "nothing like it", desk.Page{})
+	found, err := desk.ConversationPage(t.Context(), h.Environment.Desk, desk.Filter{}, "nothing like it", desk.Page{})
 	require.NoError(t, err)
 	require.True(t, found.Bounded)
 	require.Equal(t, 100, found.Searched)
 	require.True(t, found.More, "what is left can be searched")
 
-	other, err := h.ConversationPage(t.Context(), desk.Filter{}, "", desk.Page{Limit: 2, Skip: 1})
+	other, err := desk.ConversationPage(t.Context(), h.Environment.Desk, desk.Filter{}, "", desk.Page{Limit: 2, Skip: 1})
 	require.NoError(t, err)
 	require.Len(t, other.Entries, 2)
 }
@@ -208,11 +208,11 @@ func testSearchRefusals(t *testing.T, h *environment) {
 		"a\x00b":                              "not valid UTF-8",
 		"\xff":                                "not valid UTF-8",
 	} {
-		_, err := h.ConversationPage(t.Context(), desk.Filter{}, search, desk.Page{})
+		_, err := desk.ConversationPage(t.Context(), h.Environment.Desk, desk.Filter{}, search, desk.Page{})
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), search)
 		require.ErrorContains(t, err, sentence)
 	}
-	_, err := h.ConversationPage(t.Context(), desk.Filter{Limit: 1}, "", desk.Page{})
+	_, err := desk.ConversationPage(t.Context(), h.Environment.Desk, desk.Filter{Limit: 1}, "", desk.Page{})
 	require.ErrorContains(t, err, "set them in the page")
 	require.Empty(t, h.searches(strings.Repeat("é", desk.MaxSearch)))
 }
@@ -222,17 +222,17 @@ func testSearchErased(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support", ofCustomer("Zoe", "zoe@example.com")).Follow().Accept("alice")
 	first, second := th.Say("the red one"), th.Say("the blue one")
-	_, err := h.AddParticipant(t.Context(), desk.Participant{Conversation: th.SID, Address: "+1 555 0100"})
+	_, err := desk.AddParticipant(t.Context(), h.Environment.Desk, desk.Participant{Conversation: th.SID, Address: "+1 555 0100"})
 	require.NoError(t, err)
 	require.Equal(t, second.SID, h.searches("one")[0].Excerpt.Message, "the newest message is shown")
-	_, err = h.UpdateMessage(t.Context(), th.SID, first.SID, desk.MessageChange{Text: new("the green one")})
+	_, err = desk.UpdateMessage(t.Context(), h.Environment.Desk, th.SID, first.SID, desk.MessageChange{Text: new("the green one")})
 	require.NoError(t, err)
-	require.NoError(t, h.RemoveMessage(t.Context(), th.SID, second.SID))
+	require.NoError(t, desk.RemoveMessage(t.Context(), h.Environment.Desk, th.SID, second.SID))
 	for search, many := range map[string]int{"red": 0, "blue": 0, "green": 1, "zoe": 1, "15550100": 1} {
 		require.Len(t, h.searches(search), many, search)
 	}
 	th.End("alice").WrapUp("alice")
-	_, err = h.Erase(t.Context(), []string{th.SID}, false)
+	_, err = desk.Erase(t.Context(), h.Environment.Desk, []string{th.SID}, false)
 	require.NoError(t, err)
 	for _, search := range []string{"green", "zoe", "example.com", "15550100", "erased"} {
 		require.Empty(t, h.searches(search), search)
@@ -242,7 +242,7 @@ func testSearchErased(t *testing.T, h *environment) {
 
 // testExcerpt: a long text is cut around the match.
 func testExcerpt(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(t.Context(), "support"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
 	th := h.Start("support").Follow()
 	said := th.Say(strings.Repeat("before ", 500) + "a\nRÉFUND\u202e" + strings.Repeat(" after", 500))
 	e := h.searches("refund")[0].Excerpt
@@ -273,7 +273,7 @@ func benchmarkSearch(b *testing.B, h *environment) {
 	for _, search := range []string{"nothing like it", "nichts für mich"} {
 		b.Run(search, func(b *testing.B) {
 			for range b.N {
-				found, err := h.ConversationPage(b.Context(), desk.Filter{}, search, desk.Page{})
+				found, err := desk.ConversationPage(b.Context(), h.Environment.Desk, desk.Filter{}, search, desk.Page{})
 				require.NoError(b, err)
 				require.Empty(b, found.Entries)
 				b.ReportMetric(float64(found.Searched), "conversations")
@@ -285,9 +285,9 @@ func benchmarkSearch(b *testing.B, h *environment) {
 // fillTranscripts creates conversations with transcripts.
 func (h *environment) fillTranscripts(conversations, messages int) {
 	h.T.Helper()
-	require.NoError(h.T, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(h.T, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	for batch := range slices.Chunk(make([]struct{}, conversations), 500) {
-		require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "fill the desk", func(t *desk.Tx) error {
+		require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "fill the desk", func(tx *desk.Tx) error {
 			for n := range batch {
 				h.Clock.Advance(time.Second)
 				var state conversation.State
@@ -298,7 +298,7 @@ func (h *environment) fillTranscripts(conversations, messages int) {
 				if err != nil {
 					return err
 				}
-				if err := t.SyncIn(h.T.Context(), state.Snapshot(result.Events, result.Notes), h.Clock.Now()); err != nil {
+				if err := desk.SyncIn(h.T.Context(), tx, state.Snapshot(result.Events, result.Notes), h.Clock.Now()); err != nil {
 					return err
 				}
 				for m := range messages {
@@ -306,7 +306,7 @@ func (h *environment) fillTranscripts(conversations, messages int) {
 					if m%2 == 1 {
 						text = "Ich wurde für die Bestellung zweimal belastet und möchte bitte die zweite Zahlung zurückbekommen – möglichst bald."
 					}
-					if _, err := t.Say(h.T.Context(), desk.NewMessage{Conversation: state.Conversation, From: desk.FromCustomer, Text: text}, h.Clock.Now()); err != nil {
+					if _, err := desk.InsertMessage(h.T.Context(), tx, desk.NewMessage{Conversation: state.Conversation, From: desk.FromCustomer, Text: text}, h.Clock.Now()); err != nil {
 						return err
 					}
 				}

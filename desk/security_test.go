@@ -19,21 +19,21 @@ import (
 // testKeyUse checks when a key was last used: to the minute, with at most one write a minute.
 func testKeyUse(t *testing.T, h *environment) {
 	ctx := t.Context()
-	key, secret, err := h.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService, LastUsedAt: h.Clock.Now()})
+	key, secret, err := desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "shop", Role: desk.KeyService, LastUsedAt: h.Clock.Now()})
 	require.NoError(t, err)
 	require.Zero(t, key.LastUsedAt)
 	another := h.Reopen()
 	used := func() time.Time {
-		keys, err := another.Keys(ctx)
+		keys, err := desk.ListKeys(ctx, another)
 		require.NoError(t, err)
 		return keys[0].LastUsedAt
 	}
 	authenticate := func(d *desk.Desk) {
-		_, err := d.Authenticate(ctx, key.SID, secret)
+		_, err := desk.Authenticate(ctx, d, key.SID, secret)
 		require.NoError(t, err)
 	}
 	require.Zero(t, used(), "never yet")
-	_, err = h.Authenticate(ctx, key.SID, "another")
+	_, err = desk.Authenticate(ctx, h.Environment.Desk, key.SID, "another")
 	require.ErrorIs(t, err, desk.ErrCredentials)
 	require.Zero(t, used(), "the key is unused")
 
@@ -55,7 +55,9 @@ func testIdentities(t *testing.T, h *environment) {
 	ctx := t.Context()
 	const issuer, other = "https://login.example.com", "https://login.example.org"
 	h.Staff("support", "alice", "bob")
-	bind := func(agent, issuer, subject string) error { return h.BindIdentity(ctx, agent, issuer, subject) }
+	bind := func(agent, issuer, subject string) error {
+		return desk.BindIdentity(ctx, h.Environment.Desk, agent, issuer, subject)
+	}
 	require.NoError(t, bind("alice", issuer, "1"))
 	require.NoError(t, bind("alice", issuer, "1"), "at every further sign-in")
 	for _, refused := range [][3]string{
@@ -69,59 +71,59 @@ func testIdentities(t *testing.T, h *environment) {
 	refusedWith(t, conversation.CodeInvalidPayload, bind("bob", issuer, ""), "no subject")
 	refusedWith(t, conversation.CodeUnknownAgent, bind("zoe", issuer, "3"), "")
 	require.NoError(t, bind("bob", other, "1"), "the same subject of another issuer is another account")
-	bound, err := h.Identities(ctx)
+	bound, err := desk.ListIdentities(ctx, h.Environment.Desk)
 	require.NoError(t, err)
 	require.Equal(t, []desk.Identity{{"alice", issuer, "1", bound[0].BoundAt}, {"bob", other, "1", bound[1].BoundAt}}, bound)
 
-	require.NoError(t, h.ReleaseIdentity(desk.WithActor(ctx, "carol"), "alice"))
-	require.NoError(t, h.ReleaseIdentity(ctx, "alice"), "again, it does no harm")
-	refusedWith(t, conversation.CodeUnknownAgent, h.ReleaseIdentity(ctx, "zoe"), "")
-	_, found, err := h.IdentityOf(ctx, "alice")
+	require.NoError(t, desk.ReleaseIdentity(desk.WithActor(ctx, "carol"), h.Environment.Desk, "alice"))
+	require.NoError(t, desk.ReleaseIdentity(ctx, h.Environment.Desk, "alice"), "again, it does no harm")
+	refusedWith(t, conversation.CodeUnknownAgent, desk.ReleaseIdentity(ctx, h.Environment.Desk, "zoe"), "")
+	_, found, err := desk.IdentityOf(ctx, h.Environment.Desk, "alice")
 	require.NoError(t, err)
 	require.False(t, found)
 	require.NoError(t, bind("alice", issuer, "2"))
 
-	audit, err := h.AuditList(ctx, desk.AuditFilter{Subject: "alice", By: "carol"}, desk.Page{})
+	audit, err := desk.AuditPage(ctx, h.Environment.Desk, desk.AuditFilter{Subject: "alice", By: "carol"}, desk.Page{})
 	require.NoError(t, err)
 	require.Equal(t, "agent.identity", audit.Entries[0].What)
 	require.Equal(t, "1 at "+issuer, audit.Entries[0].Before)
 
-	require.NoError(t, h.RemoveAgent(ctx, "bob"))
-	require.NoError(t, h.AddAgent(ctx, desk.NewAgent{Name: "bob"}))
+	require.NoError(t, desk.RemoveAgent(ctx, h.Environment.Desk, "bob"))
+	require.NoError(t, desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "bob"}))
 	require.NoError(t, bind("bob", other, "9"), "a new agent of that name is another person")
 }
 
 func testWebhookSecret(t *testing.T, h *environment) {
 	ctx := t.Context()
-	account, err := h.Account(ctx)
+	account, err := desk.ReadAccount(ctx, h.Environment.Desk)
 	require.NoError(t, err)
 	signing := func() [2]string {
-		account, err := h.Account(ctx)
+		account, err := desk.ReadAccount(ctx, h.Environment.Desk)
 		require.NoError(t, err)
 		current, next := account.Signing(h.Clock.Now())
 		return [2]string{current, next}
 	}
 	require.Equal(t, [2]string{account.AuthToken, ""}, signing(), "until there is a secret")
-	_, first, err := h.RenewWebhookSecret(ctx, time.Hour)
+	_, first, err := desk.RenewWebhookSecret(ctx, h.Environment.Desk, time.Hour)
 	require.NoError(t, err)
 	require.Len(t, first, 32)
 	require.Equal(t, [2]string{account.AuthToken, first}, signing())
-	_, _, err = h.RenewWebhookSecret(ctx, time.Hour)
+	_, _, err = desk.RenewWebhookSecret(ctx, h.Environment.Desk, time.Hour)
 	refusedWith(t, conversation.CodeInvalidPayload, err, "a renewal is under way until")
 	h.Clock.Advance(time.Hour)
 	require.Equal(t, [2]string{first, ""}, signing())
-	_, err = h.RenewAuthToken(ctx)
+	_, err = desk.RenewAuthToken(ctx, h.Environment.Desk)
 	require.NoError(t, err)
 	require.Equal(t, [2]string{first, ""}, signing(), "the auth token has nothing to do with it any more")
 
-	_, second, err := h.RenewWebhookSecret(ctx, 24*time.Hour)
+	_, second, err := desk.RenewWebhookSecret(ctx, h.Environment.Desk, 24*time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, [2]string{first, second}, signing())
-	_, third, err := h.RenewWebhookSecret(ctx, 0)
+	_, third, err := desk.RenewWebhookSecret(ctx, h.Environment.Desk, 0)
 	require.NoError(t, err)
 	require.Equal(t, [2]string{third, ""}, signing(), "a secret that leaked signs nothing any more")
 	for _, wrong := range []time.Duration{-time.Second, 721 * time.Hour} {
-		_, _, err = h.RenewWebhookSecret(ctx, wrong)
+		_, _, err = desk.RenewWebhookSecret(ctx, h.Environment.Desk, wrong)
 		refusedWith(t, conversation.CodeInvalidPayload, err, "choose 0 to 720h")
 	}
 }
@@ -132,28 +134,28 @@ func testSecurityLog(t *testing.T, h *environment) {
 	h.SetSecurity(seclog.New(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))))
 	ctx := seclog.WithOrigin(desk.WithActor(t.Context(), "carol"), seclog.Origin{Address: "192.0.2.7", Route: "baton"})
 	h.Staff("support", "alice")
-	key, secret, err := h.AddKey(ctx, desk.Key{Name: "shop", Role: desk.KeyService})
+	key, secret, err := desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
 	require.NoError(t, err)
-	require.NoError(t, h.RevokeKey(ctx, key.SID))
-	require.NoError(t, h.RevokeKey(ctx, key.SID), "again, which is no event")
-	agents, agentSecret, err := h.AddKey(ctx, desk.Key{Name: "alice", Role: desk.KeyAgent, Agent: "alice"})
+	require.NoError(t, desk.RevokeKey(ctx, h.Environment.Desk, key.SID))
+	require.NoError(t, desk.RevokeKey(ctx, h.Environment.Desk, key.SID), "again, which is no event")
+	agents, agentSecret, err := desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "alice", Role: desk.KeyAgent, Agent: "alice"})
 	require.NoError(t, err)
-	account, err := h.RenewAuthToken(ctx)
+	account, err := desk.RenewAuthToken(ctx, h.Environment.Desk)
 	require.NoError(t, err)
-	_, webhook, err := h.RenewWebhookSecret(ctx, 0)
+	_, webhook, err := desk.RenewWebhookSecret(ctx, h.Environment.Desk, 0)
 	require.NoError(t, err)
-	require.NoError(t, h.NoteSecretShown(ctx, "auth_token"))
-	require.NoError(t, h.BindIdentity(ctx, "alice", "https://login.example.com", "1"))
-	require.NoError(t, h.ReleaseIdentity(ctx, "alice"))
-	require.NoError(t, h.UpdateAgent(ctx, "alice", desk.AgentChange{Role: new(desk.RoleSupervisor)}))
-	require.NoError(t, h.RemoveAgent(ctx, "alice"))
-	require.Error(t, h.RemoveAgent(ctx, "alice"), "what is refused changes nothing")
+	require.NoError(t, desk.NoteSecretShown(ctx, h.Environment.Desk, "auth_token"))
+	require.NoError(t, desk.BindIdentity(ctx, h.Environment.Desk, "alice", "https://login.example.com", "1"))
+	require.NoError(t, desk.ReleaseIdentity(ctx, h.Environment.Desk, "alice"))
+	require.NoError(t, desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Role: new(desk.RoleSupervisor)}))
+	require.NoError(t, desk.RemoveAgent(ctx, h.Environment.Desk, "alice"))
+	require.Error(t, desk.RemoveAgent(ctx, h.Environment.Desk, "alice"), "what is refused changes nothing")
 	th := h.Start("support", func(c *conversation.StartCommand) { c.Customer.Address = "crystal@example.com" }).Follow()
 	th.Do(conversation.CloseCommand{})
 	th.Sync()
-	_, err = h.Erase(ctx, []string{th.SID}, true)
+	_, err = desk.Erase(ctx, h.Environment.Desk, []string{th.SID}, true)
 	require.NoError(t, err)
-	_, err = h.Erase(ctx, []string{th.SID}, false)
+	_, err = desk.Erase(ctx, h.Environment.Desk, []string{th.SID}, false)
 	require.NoError(t, err)
 
 	var events [][2]string

@@ -9,11 +9,11 @@ import (
 // SeedDemo creates the demo data on a desk that has neither agents nor queues: the queues support (alice) and
 // billing (bob), with both agents available, and the supervisor carol, who is on no queue. It reports whether it
 // did.
-func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
+func SeedDemo(ctx context.Context, d *Desk) (bool, error) {
 	seeded := false
-	err := d.ExclusiveTx(ctx, "seed the demo", func(t *Tx) error {
+	err := d.ExclusiveTx(ctx, "seed the demo", func(tx *Tx) error {
 		seeded = false
-		people, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT (SELECT count(*) FROM agents) + (SELECT count(*) FROM queues)`)
+		people, _, err := sqldb.First(ctx, tx, sqldb.Value[int], `SELECT (SELECT count(*) FROM agents) + (SELECT count(*) FROM queues)`)
 		if err != nil || people > 0 {
 			return err
 		}
@@ -23,15 +23,15 @@ func (d *Desk) SeedDemo(ctx context.Context) (bool, error) {
 			{Name: "bob", Role: RoleAgent, Capacity: DefaultCapacity, Presence: PresenceAvailable},
 			{Name: "carol", Role: RoleSupervisor, Capacity: DefaultCapacity, Presence: PresenceAvailable},
 		} {
-			if err := t.addAgent(ctx, agent, now); err != nil {
+			if err := insertAgent(ctx, tx, agent, now); err != nil {
 				return err
 			}
 		}
 		for i, on := range []struct{ queue, agent string }{{"support", "alice"}, {"billing", "bob"}} {
-			if err := t.addQueue(ctx, NewQueue{Name: on.queue}, now+int64(i)); err != nil { // support is the first
+			if err := insertQueue(ctx, tx, NewQueue{Name: on.queue}, now+int64(i)); err != nil { // support is the first
 				return err
 			}
-			if err := t.addMember(ctx, on.queue, on.agent, now); err != nil {
+			if err := insertMember(ctx, tx, on.queue, on.agent, now); err != nil {
 				return err
 			}
 		}

@@ -21,14 +21,14 @@ const (
 // token is simply not found.
 type Sessions struct{ desk *Desk }
 
-// Sessions returns the desk's store for the sessions of the pages, shared by all gateways.
-func (d *Desk) Sessions() *Sessions { return &Sessions{d} }
+// NewSessions returns the desk's store for the sessions of the pages, shared by all gateways.
+func NewSessions(d *Desk) *Sessions { return &Sessions{d} }
 
 // FindCtx returns the data stored under the token, and false when there are none or they have expired.
 func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	var encoded string
-	err = s.desk.ReadTx(ctx, "read a session", func(t *Tx) (err error) {
-		encoded, found, err = sqldb.First(ctx, t, func(r sqldb.Row) (data string, err error) {
+	err = s.desk.ReadTx(ctx, "read a session", func(tx *Tx) (err error) {
+		encoded, found, err = sqldb.First(ctx, tx, func(r sqldb.Row) (data string, err error) {
 			err = r.Scan(sqldb.Opened(sessionData, &token, &data))
 			return data, err
 		}, `SELECT data FROM sessions WHERE token = $1 AND expires_at > $2 AND ended = 0`, token, sqldb.Micros(s.desk.now()))
@@ -47,22 +47,22 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, foun
 // the expired sessions. An ended session stays ended: a request that began before the end would otherwise sign the
 // person in again who has just signed out.
 func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	return s.desk.SharedTx(ctx, "keep a session", func(t *Tx) error {
-		if _, err := t.Exec(ctx, `DELETE FROM sessions WHERE token IN
-			(SELECT token FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, token LIMIT $2`+t.SkipLocked("sessions")+`)`, sqldb.Micros(s.desk.now()), sessionsDropped); err != nil {
+	return s.desk.SharedTx(ctx, "keep a session", func(tx *Tx) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE token IN
+			(SELECT token FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, token LIMIT $2`+tx.SkipLocked("sessions")+`)`, sqldb.Micros(s.desk.now()), sessionsDropped); err != nil {
 			return err
 		}
-		_, err := t.Exec(ctx, `INSERT INTO sessions (token, data, expires_at, ended) VALUES ($1, $2, $3, 0)
+		_, err := tx.Exec(ctx, `INSERT INTO sessions (token, data, expires_at, ended) VALUES ($1, $2, $3, 0)
 			ON CONFLICT (token) DO UPDATE SET data = EXCLUDED.data, expires_at = EXCLUDED.expires_at WHERE sessions.ended = 0`,
-			token, t.Sealed(sessionData, token, base64.StdEncoding.EncodeToString(data)), sqldb.Micros(expiry))
+			token, tx.Sealed(sessionData, token, base64.StdEncoding.EncodeToString(data)), sqldb.Micros(expiry))
 		return err
 	})
 }
 
 // DeleteCtx ends the session with that token and deletes its data. It does nothing for an unknown token.
 func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
-	return s.desk.SharedTx(ctx, "end a session", func(t *Tx) error {
-		_, err := t.Exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, sqldb.Micros(s.desk.now().Add(endedKept)))
+	return s.desk.SharedTx(ctx, "end a session", func(tx *Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, sqldb.Micros(s.desk.now().Add(endedKept)))
 		return err
 	})
 }

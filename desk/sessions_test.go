@@ -13,7 +13,7 @@ import (
 
 func testSessions(t *testing.T, h *environment) {
 	ctx := t.Context()
-	sessions, another := h.Sessions(), h.Reopen().Sessions()
+	sessions, another := desk.NewSessions(h.Environment.Desk), desk.NewSessions(h.Reopen())
 	find := func(token string) (string, bool) {
 		data, found, err := another.FindCtx(ctx, token)
 		require.NoError(t, err)
@@ -56,7 +56,7 @@ func testSessions(t *testing.T, h *environment) {
 
 func testExpiredSessions(t *testing.T, h *environment) {
 	ctx := t.Context()
-	sessions := h.Sessions()
+	sessions := desk.NewSessions(h.Environment.Desk)
 	expired := 2*desk.SessionsDropped + 1
 	for i := range expired {
 		require.NoError(t, sessions.CommitCtx(ctx, fmt.Sprint("old ", i), nil, h.Clock.Now().Add(time.Minute)))

@@ -16,10 +16,10 @@ const (
 	maxReofferAfter       = 24 * 60 * 60
 )
 
-// Settings returns the settings of the administrators, initially [conversation.DefaultSettings].
-func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, err error) {
-	err = d.QueryOne(ctx, "read settings", func(t *Tx) error {
-		settings, err = t.settings(ctx)
+// ReadSettings returns the settings of the administrators, initially [conversation.DefaultSettings].
+func ReadSettings(ctx context.Context, d *Desk) (settings conversation.Settings, err error) {
+	err = d.QueryOne(ctx, "read settings", func(tx *Tx) error {
+		settings, err = readSettings(ctx, tx)
 		return err
 	})
 	return settings, err
@@ -29,31 +29,31 @@ func (d *Desk) Settings(ctx context.Context) (settings conversation.Settings, er
 // by; "" means the one that [WithActor] names. Turning transfers off turns notes off as well. Refusals:
 // messaging_transfers_off for notes without transfers, plugin_conflict for transfers while a plugin makes them, and
 // invalid_payload for a value out of range. Then nothing is changed. The function may be called more than once.
-func (d *Desk) SetSettings(ctx context.Context, by string, change func(*conversation.Settings)) (conversation.Settings, error) {
+func SetSettings(ctx context.Context, d *Desk, by string, change func(*conversation.Settings)) (conversation.Settings, error) {
 	if by != "" {
 		ctx = WithActor(ctx, by)
 	}
 	var after conversation.Settings
-	err := d.ExclusiveTx(ctx, "change settings", func(t *Tx) error {
-		before, err := t.settings(ctx)
+	err := d.ExclusiveTx(ctx, "change settings", func(tx *Tx) error {
+		before, err := readSettings(ctx, tx)
 		if err != nil {
 			return err
 		}
 		after = before
 		change(&after)
-		plugin, err := t.transferPlugin(ctx)
+		plugin, err := transferPlugin(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if refusal := judgeSettings(before, &after, plugin); refusal != nil {
 			return refusal
 		}
-		t.afterCommit.place = true // the change may affect which tasks are offered to whom
+		tx.afterCommit.place = true // the change may affect which tasks are offered to whom
 		now := sqldb.Micros(d.now())
-		if err := t.audit(ctx, now, settingsChanged(before, after)...); err != nil {
+		if err := tx.audit(ctx, now, settingsChanged(before, after)...); err != nil {
 			return err
 		}
-		return t.saveSettings(ctx, after, actor(ctx), now)
+		return saveSettings(ctx, tx, after, actor(ctx), now)
 	})
 	return after, err
 }
@@ -125,8 +125,8 @@ func settingsInto(s *conversation.Settings) []any {
 	}
 }
 
-func (t *Tx) settings(ctx context.Context) (conversation.Settings, error) {
-	settings, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (s conversation.Settings, err error) {
+func readSettings(ctx context.Context, tx *Tx) (conversation.Settings, error) {
+	settings, found, err := sqldb.First(ctx, tx, func(r sqldb.Row) (s conversation.Settings, err error) {
 		err = r.Scan(settingsInto(&s)...)
 		return s, err
 	}, `SELECT messaging_transfers, transfer_notes, reservation_timeout, task_timeout, wrapup_timeout,
@@ -141,8 +141,8 @@ func (t *Tx) settings(ctx context.Context) (conversation.Settings, error) {
 	return settings, nil
 }
 
-func (t *Tx) saveSettings(ctx context.Context, s conversation.Settings, by string, now int64) error {
-	_, err := t.Exec(ctx, `INSERT INTO settings (id, messaging_transfers, transfer_notes, reservation_timeout, task_timeout,
+func saveSettings(ctx context.Context, tx *Tx, s conversation.Settings, by string, now int64) error {
+	_, err := tx.Exec(ctx, `INSERT INTO settings (id, messaging_transfers, transfer_notes, reservation_timeout, task_timeout,
 			wrapup_timeout, agent_unavailable, unanswered, reoffer_after, timeout_activity, changed_by, changed_at)
 		VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (id) DO UPDATE SET messaging_transfers = excluded.messaging_transfers,

@@ -37,13 +37,13 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 			t.Cleanup(func() { require.NoError(t, behind.Close()) })
 			h.runDispatcher(behind, &letterbox{})
 			h.Staff("support", "alice")
-			require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceOffline))
+			require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
 			th := h.Start("support").Follow()
 			end := useConnections(t, behind, 6)
 			require.Greater(t, proxy.Silence(direction), 6)
 			began := time.Now()
 			end()
-			require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
+			require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 
 			var said atomic.Int64
 			eventually15(t, func() bool {

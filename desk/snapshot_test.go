@@ -13,17 +13,17 @@ func testReadsOneSnapshot(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	var before, after []desk.LoggedEvent
 	require.NoError(t, h.ReadTx(t.Context(), "read the feed", func(tx *desk.Tx) (err error) {
-		if before, err = tx.After(t.Context(), 0, 1000); err != nil {
+		if before, err = desk.EventsAfterIn(t.Context(), tx, 0, 1000); err != nil {
 			return err
 		}
 		h.Staff("billing", "bob")
 		h.Start("support").Follow()
-		after, err = tx.After(t.Context(), 0, 1000)
+		after, err = desk.EventsAfterIn(t.Context(), tx, 0, 1000)
 		return err
 	}))
 	require.NotEmpty(t, before)
 	require.Equal(t, before, after)
-	now, err := h.AllEvents(t.Context(), 0, 1000)
+	now, err := desk.EventsAfter(t.Context(), h.Environment.Desk, 0, 1000)
 	require.NoError(t, err)
 	require.Greater(t, len(now), len(before))
 }

@@ -132,7 +132,7 @@ func TestTheFilesAreForTheirUserAlone(t *testing.T) {
 	d, err := desk.Open(t.Context(), "sqlite:"+path, desk.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	require.NoError(t, d.AddQueue(t.Context(), "support"))
+	require.NoError(t, desk.AddQueue(t.Context(), d, "support"))
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		info, err := os.Stat(path + suffix)
 		require.NoError(t, err)

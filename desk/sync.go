@@ -20,13 +20,13 @@ const matchedBySync = 8
 // agent who has become free can take. A snapshot that is older than what the desk shows changes nothing. Sending
 // the same snapshot again is safe. The answer names the revision that the desk shows, and every match of this
 // conversation that is not confirmed yet, again each time.
-func (d *Desk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.Acknowledgement, error) {
+func Sync(ctx context.Context, d *Desk, p conversation.Snapshot) (conversation.Acknowledgement, error) {
 	var answer conversation.Acknowledgement
 	var lost int
 	var foreign []string
 	sync := func(alone bool) error {
-		return d.change(ctx, "sync conversation "+p.Conversation, alone, func(t *Tx) error {
-			s := &syncing{Tx: t, snapshot: p, now: d.now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
+		return d.change(ctx, "sync conversation "+p.Conversation, alone, func(tx *Tx) error {
+			s := &syncing{Tx: tx, snapshot: p, now: d.now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
 			var err error
 			answer, err = s.run(ctx)
 			lost, foreign = s.lost, s.foreign
@@ -234,9 +234,9 @@ func (s *syncing) take(ctx context.Context) error {
 			s.snapshot.Conversation, string(s.snapshot.Status), string(s.snapshot.Channel), sqldb.Micros(s.snapshot.CreatedAt)); err != nil {
 			return wrap("make its row", err)
 		}
-		return s.holdConversation(ctx, s.snapshot.Conversation)
+		return holdConversation(ctx, s.Tx, s.snapshot.Conversation)
 	}
-	return s.holdLiveTasks(ctx, s.snapshot.Conversation)
+	return holdLiveTasks(ctx, s.Tx, s.snapshot.Conversation)
 }
 
 func (s *syncing) acknowledge(revision, events int) conversation.Acknowledgement {
@@ -403,7 +403,7 @@ func (s *syncing) saveTransfers(ctx context.Context) error {
 
 func (s *syncing) saveNotes(ctx context.Context) error {
 	for _, note := range s.snapshot.Notes {
-		if err := s.insertNote(ctx, s.snapshot.Conversation, note); err != nil {
+		if err := insertNote(ctx, s.Tx, s.snapshot.Conversation, note); err != nil {
 			return wrap("save note "+note.SID, err)
 		}
 	}
@@ -444,7 +444,7 @@ func (s *syncing) saveReservations(ctx context.Context) error {
 		}
 		if !s.owned(changed, e.Reservation) && e.Name == conversation.EventReservationCreated {
 			// No page could show this offer: its task must be matched anew.
-			if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
+			if err := declineForAbsent(ctx, s.Tx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
 				return err
 			}
 		}
@@ -472,14 +472,14 @@ func (s *syncing) countLoads(ctx context.Context) error {
 	if len(s.touched) == 0 {
 		return nil
 	}
-	if err := s.holdRouting(ctx); err != nil {
+	if err := holdRouting(ctx, s.Tx); err != nil {
 		return err
 	}
 	for _, agent := range slices.Sorted(maps.Keys(s.touched)) {
-		if err := s.countLoad(ctx, agent, s.snapshot.Channel); err != nil {
+		if err := countLoad(ctx, s.Tx, agent, s.snapshot.Channel); err != nil {
 			return err
 		}
-		presence, err := s.startIdle(ctx, agent, sqldb.Micros(s.now))
+		presence, err := startIdle(ctx, s.Tx, agent, sqldb.Micros(s.now))
 		if err != nil {
 			return err
 		}
@@ -508,12 +508,12 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 				return err
 			}
 			if overdrawn || s.touched[e.Agent] != PresenceAvailable {
-				if err := s.declineForAbsent(ctx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
+				if err := declineForAbsent(ctx, s.Tx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
 					return err
 				}
 			}
 		case sendsAway(e):
-			settings, err := s.settings(ctx)
+			settings, err := readSettings(ctx, s.Tx)
 			if err != nil {
 				return err
 			}
@@ -521,7 +521,7 @@ func (s *syncing) applyTimeouts(ctx context.Context) error {
 				if err := s.refuseBeside(ctx, e.Agent); err != nil {
 					return err
 				}
-				if err := s.timeoutActivity(ctx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
+				if err := timeoutActivity(ctx, s.Tx, s.snapshot.Conversation, e, sqldb.Micros(s.now)); err != nil {
 					return err
 				}
 				s.open = slices.DeleteFunc(s.open, func(p match) bool { return p.agent == e.Agent })
@@ -567,7 +567,7 @@ func (s *syncing) place(ctx context.Context) error {
 	if len(s.freed) == 0 && !slices.ContainsFunc(s.snapshot.Tasks, waits) {
 		return nil
 	}
-	if err := s.holdRouting(ctx); err != nil {
+	if err := holdRouting(ctx, s.Tx); err != nil {
 		return err
 	}
 	for _, task := range s.snapshot.Tasks {

@@ -19,7 +19,7 @@ import (
 
 // requireShown requires that the desk shows exactly the conversation's state.
 func requireShown(t require.TestingT, h *environment, th *desktest.Conversation) {
-	c, err := h.Desk.Conversation(h.T.Context(), th.SID)
+	c, err := desk.FindConversation(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, th.State.Status, c.Status)
 	require.Equal(t, th.State.Channel, c.Channel)
@@ -27,7 +27,7 @@ func requireShown(t require.TestingT, h *environment, th *desktest.Conversation)
 	require.Equal(t, th.State.Revision, c.Revision)
 	require.Equal(t, th.State.ClosedAt, c.ClosedAt)
 
-	tasks, err := h.Desk.Tasks(h.T.Context(), th.SID)
+	tasks, err := desk.ListTasks(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Len(t, tasks, len(th.State.Tasks))
 	live := 0
@@ -40,14 +40,14 @@ func requireShown(t require.TestingT, h *environment, th *desktest.Conversation)
 	}
 	require.Len(t, c.Live, live)
 
-	transfers, err := h.Desk.Transfers(h.T.Context(), th.SID)
+	transfers, err := desk.ListTransfers(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Len(t, transfers, len(th.State.Transfers))
 	for i, transfer := range transfers {
 		requireSameJSON(t, th.State.Transfers[i], transfer.Transfer)
 	}
 
-	events, err := h.Desk.Events(h.T.Context(), th.SID)
+	events, err := desk.ListEvents(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Len(t, events, th.State.Events)
 	for i, e := range events {
@@ -78,31 +78,31 @@ func testPictureBecomesRows(t *testing.T, h *environment) {
 	require.Equal(t, conversation.ConversationClosed, th.State.Status)
 	requireShown(t, h, th)
 
-	notes, err := h.Notes(h.T.Context(), th.SID, desk.AsSystem())
+	notes, err := desk.ListNotes(h.T.Context(), h.Environment.Desk, th.SID, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
 	require.Equal(t, "wants a refund", notes[0].Text)
 	require.Equal(t, th.State.Transfers[0].SID, notes[0].Transfer)
 
-	reservations, err := h.Reservations(h.T.Context(), th.SID)
+	reservations, err := desk.ListReservations(h.T.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	require.Len(t, reservations, 2)
 	for i, agent := range []string{"alice", "bob"} {
 		require.Equal(t, agent, reservations[i].Agent)
 		require.Equal(t, conversation.ReservationCompleted, reservations[i].Status)
-		one, err := h.Reservation(h.T.Context(), reservations[i].SID)
+		one, err := desk.FindReservation(h.T.Context(), h.Environment.Desk, reservations[i].SID)
 		require.NoError(t, err)
 		require.Equal(t, reservations[i], one)
 	}
-	task, err := h.Task(h.T.Context(), th.Task().SID)
+	task, err := desk.FindTask(h.T.Context(), h.Environment.Desk, th.Task().SID)
 	require.NoError(t, err)
 	requireSameJSON(t, th.Task(), task.Task)
-	transfer, err := h.Transfer(h.T.Context(), th.State.Transfers[0].SID)
+	transfer, err := desk.FindTransfer(h.T.Context(), h.Environment.Desk, th.State.Transfers[0].SID)
 	require.NoError(t, err)
 	require.Equal(t, th.SID, transfer.Conversation)
-	_, err = h.Task(h.T.Context(), "WT00000000000000000000000000000000")
+	_, err = desk.FindTask(h.T.Context(), h.Environment.Desk, "WT00000000000000000000000000000000")
 	require.Equal(t, conversation.CodeNoSuchTask, conversation.CodeOf(err))
-	_, err = h.Desk.Conversation(h.T.Context(), desktest.NewSID())
+	_, err = desk.FindConversation(h.T.Context(), h.Desk, desktest.NewSID())
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
@@ -110,10 +110,10 @@ func testSamePictureAgain(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support")
 	first := th.Snapshot()
-	answer, err := h.Sync(h.T.Context(), first)
+	answer, err := desk.Sync(h.T.Context(), h.Environment.Desk, first)
 	require.NoError(t, err)
 	for range 3 {
-		again, err := h.Sync(h.T.Context(), first)
+		again, err := desk.Sync(h.T.Context(), h.Environment.Desk, first)
 		require.NoError(t, err)
 		require.Equal(t, answer, again)
 	}
@@ -126,7 +126,7 @@ func testSamePictureAgain(t *testing.T, h *environment) {
 	th.Do(conversation.AcceptCommand{Agent: "alice"})
 	accepted := th.Snapshot()
 	th.Follow()
-	_, err = h.Sync(h.T.Context(), accepted)
+	_, err = desk.Sync(h.T.Context(), h.Environment.Desk, accepted)
 	require.NoError(t, err)
 	requireShown(t, h, th)
 	require.Equal(t, 1, h.Load("alice", conversation.ChannelWeb))
@@ -137,7 +137,7 @@ func testOlderPicture(t *testing.T, h *environment) {
 	th := h.Start("support")
 	old := th.Snapshot()
 	th.Follow().Accept("alice")
-	answer, err := h.Sync(h.T.Context(), old)
+	answer, err := desk.Sync(h.T.Context(), h.Environment.Desk, old)
 	require.NoError(t, err)
 	require.Equal(t, th.State.Revision, answer.Revision)
 	require.Empty(t, answer.Matches)
@@ -150,7 +150,7 @@ func testOverlappingEvents(t *testing.T, h *environment) {
 	var told []conversation.Event
 	remember := func() {
 		told = append(told, th.Pending...)
-		answer, err := h.Sync(h.T.Context(), th.State.Snapshot(told, nil)) // everything, each time
+		answer, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.State.Snapshot(told, nil)) // everything, each time
 		require.NoError(t, err)
 		th.Pending = nil
 		for _, reserve := range answer.Matches {
@@ -164,7 +164,7 @@ func testOverlappingEvents(t *testing.T, h *environment) {
 	th.Do(conversation.EndCommand{Agent: "alice"})
 	remember()
 	requireShown(t, h, th)
-	feed, err := h.ConversationEvents(h.T.Context(), 0, 100)
+	feed, err := desk.ConversationEvents(h.T.Context(), h.Environment.Desk, 0, 100)
 	require.NoError(t, err)
 	require.Len(t, feed, th.State.Events)
 }
@@ -175,18 +175,18 @@ func testEventGap(t *testing.T, h *environment) {
 	th.Do(conversation.AcceptCommand{Agent: "alice"})
 	th.Pending = nil // acknowledged by a desk whose older file was restored
 	th.Do(conversation.EndCommand{Agent: "alice"})
-	_, err := h.Sync(h.T.Context(), th.Snapshot())
+	_, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.Snapshot())
 	require.NoError(t, err)
-	c, err := h.Desk.Conversation(h.T.Context(), th.SID)
+	c, err := desk.FindConversation(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ConversationWrapping, c.Status, "the rows follow all the same")
-	events, err := h.Events(h.T.Context(), th.SID)
+	events, err := desk.ListEvents(h.T.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, 5, events[3].Number, "what came is kept, under its own number")
-	again, err := h.Sync(h.T.Context(), th.Snapshot())
+	again, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.Snapshot())
 	require.NoError(t, err)
 	require.Equal(t, th.State.Revision, again.Revision)
-	after, err := h.Events(h.T.Context(), th.SID)
+	after, err := desk.ListEvents(h.T.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	require.Len(t, after, len(events), "nothing is kept twice")
 }
@@ -199,7 +199,7 @@ func testFeed(t *testing.T, h *environment) {
 	}
 	var read []desk.LoggedEvent
 	for position := int64(0); ; {
-		page, err := h.ConversationEvents(h.T.Context(), position, 3)
+		page, err := desk.ConversationEvents(h.T.Context(), h.Environment.Desk, position, 3)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -230,7 +230,7 @@ func testAttributesOutlive(t *testing.T, h *environment) {
 	th.Do(conversation.EndCommand{Agent: "alice"})
 	th.Task().Attributes = nil // as the conversation does with tasks that ended long ago
 	th.Follow()
-	tasks, err := h.Desk.Tasks(h.T.Context(), th.SID)
+	tasks, err := desk.ListTasks(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	requireSameJSON(t, kept, tasks[0].Attributes)
 }
@@ -242,7 +242,7 @@ func testForeignRows(t *testing.T, h *environment) {
 	first := h.Start("support").Follow()
 	require.Equal(t, conversation.TaskReserved, first.Task().Status)
 	before := h.Contents()["reservations"]
-	require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: "bob"}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: "bob"}))
 	second := h.Start("support")
 	second.Sync()
 	second.Do(conversation.ReserveCommand{
@@ -251,7 +251,7 @@ func testForeignRows(t *testing.T, h *environment) {
 	second.Sync()
 	require.Equal(t, before, h.Contents()["reservations"])
 	requireShown(t, h, first)
-	due, err := h.TakeDue(t.Context(), 10)
+	due, err := desk.TakeDue(t.Context(), h.Environment.Desk, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Equal(t, second.SID, due[0].Conversation)
@@ -260,7 +260,7 @@ func testForeignRows(t *testing.T, h *environment) {
 	second.Sync()
 	require.Equal(t, conversation.TaskPending, second.Task().Status)
 	require.Equal(t, before, h.Contents()["reservations"])
-	due, err = h.TakeDue(t.Context(), 10)
+	due, err = desk.TakeDue(t.Context(), h.Environment.Desk, 10)
 	require.NoError(t, err)
 	require.Empty(t, due)
 }
@@ -280,7 +280,7 @@ func testInvalidText(t *testing.T, h *environment) {
 		th.Sync()
 		th.Do(conversation.CloseCommand{Reason: reason})
 		th.Sync()
-		tasks, err := h.Desk.Tasks(h.T.Context(), th.SID)
+		tasks, err := desk.ListTasks(h.T.Context(), h.Desk, th.SID)
 		require.NoError(t, err)
 		require.Len(t, tasks, 1)
 		require.Equal(t, "alice", tasks[0].Agent, "it was offered")
@@ -303,7 +303,7 @@ func testAwaitRevision(t *testing.T, h *environment) {
 	other := h.Reopen()
 	seen := make(chan error, 2)
 	for _, d := range []*desk.Desk{h.Desk, other} {
-		go func() { seen <- d.AwaitRevision(h.T.Context(), th.SID, 1) }()
+		go func() { seen <- desk.AwaitRevision(h.T.Context(), d, th.SID, 1) }()
 	}
 	th.Sync()
 	require.NoError(t, <-seen)
@@ -312,7 +312,7 @@ func testAwaitRevision(t *testing.T, h *environment) {
 
 	ctx, cancel := context.WithTimeout(h.T.Context(), 20*time.Millisecond)
 	defer cancel()
-	err := h.AwaitRevision(ctx, th.SID, 9)
+	err := desk.AwaitRevision(ctx, h.Environment.Desk, th.SID, 9)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "await revision 9")
 }
@@ -326,7 +326,7 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 	h.Staff("sales", "ann", "ben")
 	h.Staff("care", "ben", "cat", "dan")
 	for _, name := range people {
-		require.NoError(t, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 2))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 2))
 	}
 	rounds := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -399,7 +399,7 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 			},
 			"syncAnswerLost": func(*rapid.T) {
 				th := anyThread()
-				_, err := h.Sync(h.T.Context(), th.Snapshot())
+				_, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.Snapshot())
 				require.NoError(rt, err)
 			},
 			"syncLate": func(*rapid.T) {
@@ -407,18 +407,18 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 				if len(late) > 3 {
 					// The only acceptable failure is being late: the missing events have arrived since, or the
 					// snapshot is not late.
-					_, _ = h.Sync(h.T.Context(), late[0])
+					_, _ = desk.Sync(h.T.Context(), h.Environment.Desk, late[0])
 					late = late[1:]
 				}
 			},
 			"presence": func(*rapid.T) {
 				presence := rapid.SampledFrom([]desk.Presence{desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceBreak}).Draw(rt, "presence")
-				require.NoError(rt, h.SetPresence(h.T.Context(), person(), presence))
+				require.NoError(rt, desk.SetPresence(h.T.Context(), h.Environment.Desk, person(), presence))
 			},
-			"dispatch": func(*rapid.T) { require.NoError(rt, h.Dispatch(h.T.Context())) },
+			"dispatch": func(*rapid.T) { require.NoError(rt, desk.Dispatch(h.T.Context(), h.Environment.Desk)) },
 			"deliver": func(*rapid.T) {
 				h.Clock.Advance(time.Second)
-				due, err := h.TakeDue(h.T.Context(), 4)
+				due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 4)
 				require.NoError(rt, err)
 				for _, item := range due {
 					for _, th := range threads {
@@ -428,7 +428,7 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 					}
 				}
 			},
-			"claim": func(*rapid.T) { _, _ = h.Claim(h.T.Context(), anyThread().SID, person()) },
+			"claim": func(*rapid.T) { _, _ = desk.Claim(h.T.Context(), h.Environment.Desk, anyThread().SID, person()) },
 			"": func(rt *rapid.T) {
 				requireConsistent(rt, h)
 			},
@@ -451,7 +451,7 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 }
 
 func reserve2conversation(t require.TestingT, h *environment, c conversation.ReserveCommand) string {
-	task, err := h.Desk.Task(h.T.Context(), c.Task)
+	task, err := desk.FindTask(h.T.Context(), h.Desk, c.Task)
 	require.NoError(t, err)
 	return task.Conversation
 }

@@ -21,7 +21,7 @@ type Thread struct {
 	Transfers []conversation.Transfer
 	Events    []conversation.Event
 	// Notes are the notes of its agents. Refused are the refusals that the desk itself gave to agents
-	// ([Desk.NoteRefusal]). Both are empty for the customer.
+	// ([NoteRefusal]). Both are empty for the customer.
 	Notes   []conversation.Note
 	Refused []Refused
 	// Names are the friendly names of the agents and queues in the thread.
@@ -75,55 +75,55 @@ func (w Window) first(newest int) int {
 	return first
 }
 
-// Thread returns the conversation with at most that many of its newest messages, all of the same moment. Refusals:
+// ReadThread returns the conversation with at most that many of its newest messages, all of the same moment. Refusals:
 // not_your_task, unknown_agent, and conversation_closed when the desk has no record of it.
-func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages int) (Thread, error) {
-	return d.ThreadWindow(ctx, sid, reader, Window{Limit: messages})
+func ReadThread(ctx context.Context, d *Desk, sid string, reader Reader, messages int) (Thread, error) {
+	return ReadThreadWindow(ctx, d, sid, reader, Window{Limit: messages})
 }
 
-// ThreadWindow returns the conversation with the messages of the window, all of the same moment. Its refusals are
-// those of [Desk.Thread].
-func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
-	err = d.ReadTx(ctx, "read conversation "+sid, func(t *Tx) error {
-		may, err := t.allow(ctx, reader, sid)
+// ReadThreadWindow returns the conversation with the messages of the window, all of the same moment. Its refusals are
+// those of [ReadThread].
+func ReadThreadWindow(ctx context.Context, d *Desk, sid string, reader Reader, window Window) (thread Thread, err error) {
+	err = d.ReadTx(ctx, "read conversation "+sid, func(tx *Tx) error {
+		may, err := readerExtent(ctx, tx, reader, sid)
 		if err != nil {
 			return err
 		}
-		thread, err = t.thread(ctx, sid, reader, may, window)
+		thread, err = readThread(ctx, tx, sid, reader, may, window)
 		return err
 	})
 	return thread, err
 }
 
-func (t *Tx) thread(ctx context.Context, sid string, reader Reader, may extent, window Window) (thread Thread, err error) {
-	if thread.Conversation, err = t.Conversation(ctx, sid); err != nil {
+func readThread(ctx context.Context, tx *Tx, sid string, reader Reader, may extent, window Window) (thread Thread, err error) {
+	if thread.Conversation, err = ReadConversation(ctx, tx, sid); err != nil {
 		return thread, err
 	}
 	within, bounds := may.chooses(2)
-	newest, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1 AND `+within, append([]any{sid}, bounds...)...)
+	newest, _, err := sqldb.First(ctx, tx, sqldb.Value[int], `SELECT COALESCE(MAX(number), 0) FROM messages WHERE conversation = $1 AND `+within, append([]any{sid}, bounds...)...)
 	if err != nil {
 		return thread, err
 	}
 	condition, args := may.chooses(3)
-	if thread.Messages, err = sqldb.All(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND number >= $2 AND `+condition+` ORDER BY number`,
+	if thread.Messages, err = sqldb.All(ctx, tx, scanMessage, selectMessages+` WHERE conversation = $1 AND number >= $2 AND `+condition+` ORDER BY number`,
 		append([]any{sid, window.first(newest)}, args...)...); err != nil {
 		return thread, err
 	}
 	if len(thread.Messages) > 0 {
-		thread.Earlier, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2 AND `+condition,
+		thread.Earlier, _, err = sqldb.First(ctx, tx, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND number < $2 AND `+condition,
 			append([]any{sid, thread.Messages[0].Number}, args...)...)
 		if err != nil {
 			return thread, err
 		}
 	}
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		task, err := scanTask(r)
 		thread.Tasks = append(thread.Tasks, task.Task)
 		return err
 	}, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 		return thread, err
 	}
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		transfer, err := scanTransfer(r)
 		thread.Transfers = append(thread.Transfers, transfer.Transfer)
 		return err
@@ -135,7 +135,7 @@ func (t *Tx) thread(ctx context.Context, sid string, reader Reader, may extent, 
 		return slices.IndexFunc(thread.Tasks, func(t conversation.Task) bool { return t.SID == x.Task })
 	}
 	slices.SortFunc(thread.Transfers, func(a, b conversation.Transfer) int { return cmp.Compare(made(a), made(b)) })
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		e, err := ScanEvent(r)
 		thread.Events = append(thread.Events, e.Event)
 		return err
@@ -143,20 +143,20 @@ func (t *Tx) thread(ctx context.Context, sid string, reader Reader, may extent, 
 		return thread, err
 	}
 	if reader.kind != readerCustomer {
-		if thread.Notes, err = t.notes(ctx, sid, may); err != nil {
+		if thread.Notes, err = readNotes(ctx, tx, sid, may); err != nil {
 			return thread, err
 		}
-		if thread.Refused, err = sqldb.All(ctx, t, func(r sqldb.Row) (refused Refused, err error) {
+		if thread.Refused, err = sqldb.All(ctx, tx, func(r sqldb.Row) (refused Refused, err error) {
 			err = r.Scan(&refused.Agent, &refused.Code, sqldb.Instant(&refused.At))
 			return refused, err
 		}, `SELECT agent, code, at FROM refusals WHERE conversation = $1 ORDER BY at`, sid); err != nil {
 			return thread, err
 		}
 	}
-	if err := t.boundThread(ctx, &thread, may); err != nil {
+	if err := boundThread(ctx, tx, &thread, may); err != nil {
 		return thread, err
 	}
-	thread.Names, err = t.names(ctx, thread.named())
+	thread.Names, err = readNames(ctx, tx, thread.named())
 	return thread, err
 }
 
@@ -200,8 +200,8 @@ func (n *named) transfer(x conversation.Transfer) {
 	n.agents, n.queues = append(n.agents, x.From, x.To.Agent, x.AcceptedBy), append(n.queues, x.To.Queue)
 }
 
-// names reads the friendly names of these agents and queues.
-func (t *Tx) names(ctx context.Context, n named) (Names, error) {
+// readNames reads the friendly names of these agents and queues.
+func readNames(ctx context.Context, tx *Tx, n named) (Names, error) {
 	names := Names{Agents: map[string]string{}, Queues: map[string]string{}}
 	for _, kind := range []struct {
 		table string
@@ -214,7 +214,7 @@ func (t *Tx) names(ctx context.Context, n named) (Names, error) {
 		}
 		var args []any
 		query := `SELECT name, friendly_name FROM ` + kind.table + ` WHERE friendly_name <> '' AND name IN (` + arguments(&args, wanted) + `)`
-		if err := sqldb.Each(ctx, t, collect(kind.into), query, args...); err != nil {
+		if err := sqldb.Each(ctx, tx, collect(kind.into), query, args...); err != nil {
 			return names, err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // shownOf returns what the desk shows of the conversation.
 func (h *environment) shownOf(sid string) desk.Shown {
 	h.T.Helper()
-	shown, err := h.Shown(h.T.Context(), sid)
+	shown, err := desk.ReadShown(h.T.Context(), h.Environment.Desk, sid)
 	require.NoError(h.T, err)
 	return shown
 }
@@ -41,11 +41,11 @@ func testSetBack(t *testing.T, h *environment) {
 	require.Len(t, th.State.Tasks, 1)
 	th.Whole = true // as after a request for a whole snapshot
 	th.Follow().RequireShown()
-	ended, err := h.Task(t.Context(), before.SID)
+	ended, err := desk.FindTask(t.Context(), h.Environment.Desk, before.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.TaskCanceled, ended.Status)
 	require.Equal(t, conversation.ReasonReset, ended.CanceledReason)
-	history, err := h.Events(t.Context(), th.SID)
+	history, err := desk.ListEvents(t.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.EventTaskCanceled, history[len(history)-1].Name, "the feed tells that bob's task has ended")
 	require.Equal(t, before.SID, history[len(history)-1].Task)
@@ -86,7 +86,7 @@ func testSetBackSIDs(t *testing.T, h *environment) {
 	require.NotEqual(t, lost, th.Task().SID)
 	require.NotEqual(t, transfer, th.State.ActiveTransfer().SID)
 	th.RequireShown()
-	shown, err := h.Task(t.Context(), lost)
+	shown, err := desk.FindTask(t.Context(), h.Environment.Desk, lost)
 	require.NoError(t, err)
 	require.Equal(t, "bob", shown.Agent, "what was is still told as it was")
 
@@ -111,28 +111,28 @@ func testReleased(t *testing.T, h *environment) {
 
 	earlier := h.shownOf(th.SID)
 	earlier.Revision--
-	released, err := h.Release(t.Context(), th.SID, earlier)
+	released, err := desk.Release(t.Context(), h.Environment.Desk, th.SID, earlier)
 	require.NoError(t, err)
 	require.False(t, released, "it has changed since it was looked at")
-	released, err = h.Release(t.Context(), th.SID, h.shownOf(th.SID))
+	released, err = desk.Release(t.Context(), h.Environment.Desk, th.SID, h.shownOf(th.SID))
 	require.NoError(t, err)
 	require.True(t, released)
 	for _, agent := range []string{"alice", "bob"} {
 		require.Equal(t, 0, h.Load(agent, conversation.ChannelWeb), "%s is free", agent)
 	}
-	c, err := h.Conversation(t.Context(), th.SID)
+	c, err := desk.FindConversation(t.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ConversationClosed, c.Status)
 	require.True(t, c.Gone)
 	require.Empty(t, c.Live)
-	offers, err := h.Offers(t.Context(), "bob")
+	offers, err := desk.ListOffers(t.Context(), h.Environment.Desk, "bob")
 	require.NoError(t, err)
 	require.Empty(t, offers)
-	transfers, err := h.Transfers(t.Context(), th.SID)
+	transfers, err := desk.ListTransfers(t.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.TransferFailed, transfers[0].Status)
 	require.Equal(t, conversation.ReasonWorkflowEnded, transfers[0].FailureReason)
-	history, err := h.Events(t.Context(), th.SID)
+	history, err := desk.ListEvents(t.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	canceled := 0
 	for _, e := range history {
@@ -142,21 +142,21 @@ func testReleased(t *testing.T, h *environment) {
 	}
 	require.Equal(t, 2, canceled, "both tasks are told to have ended")
 
-	released, err = h.Release(t.Context(), th.SID, h.shownOf(th.SID))
+	released, err = desk.Release(t.Context(), h.Environment.Desk, th.SID, h.shownOf(th.SID))
 	require.NoError(t, err)
 	require.False(t, released, "it is closed already")
-	released, err = h.Release(t.Context(), desktest.NewSID(), desk.Shown{})
+	released, err = desk.Release(t.Context(), h.Environment.Desk, desktest.NewSID(), desk.Shown{})
 	require.NoError(t, err)
 	require.False(t, released)
-	draft, err := h.OpenDraft(t.Context(), desk.Draft{Channel: conversation.ChannelChat})
+	draft, err := desk.OpenDraft(t.Context(), h.Environment.Desk, desk.Draft{Channel: conversation.ChannelChat})
 	require.NoError(t, err)
-	released, err = h.Release(t.Context(), draft, h.shownOf(draft))
+	released, err = desk.Release(t.Context(), h.Environment.Desk, draft, h.shownOf(draft))
 	require.NoError(t, err)
 	require.False(t, released, "a draft has no workflow yet")
 
 	reset() // the workflow runs again
 	th.Accept("bob").RequireShown()
-	c, err = h.Conversation(t.Context(), th.SID)
+	c, err = desk.FindConversation(t.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	require.False(t, c.Gone)
 	require.Equal(t, conversation.ConversationActive, c.Status)
@@ -171,7 +171,7 @@ func testReopened(t *testing.T, h *environment) {
 	reset()
 	th.Whole = true
 	th.Follow().RequireShown()
-	c, err := h.Conversation(t.Context(), th.SID)
+	c, err := desk.FindConversation(t.Context(), h.Environment.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ConversationActive, c.Status)
 	require.True(t, c.ClosedAt.IsZero())
@@ -182,14 +182,14 @@ func testKnownStart(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	known := func(sid, chain string) bool {
 		t.Helper()
-		v, err := h.Facts(t.Context(), conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support", Chain: chain})
+		v, err := desk.ReadFacts(t.Context(), h.Environment.Desk, conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support", Chain: chain})
 		require.NoError(t, err)
 		return v.ConversationKnown
 	}
 	th := h.Start("support")
 	p := th.Snapshot()
 	p.Chain = "first"
-	_, err := h.Sync(t.Context(), p)
+	_, err := desk.Sync(t.Context(), h.Environment.Desk, p)
 	require.NoError(t, err)
 	require.False(t, known(th.SID, "first"), "its workflow was reset to its beginning")
 	require.False(t, known(th.SID, "second"), "its workflow has ended unseen, and no other can run beside this one")
@@ -197,7 +197,7 @@ func testKnownStart(t *testing.T, h *environment) {
 	th.Do(conversation.CloseCommand{})
 	p = th.Snapshot()
 	p.Chain = "first"
-	_, err = h.Sync(t.Context(), p)
+	_, err = desk.Sync(t.Context(), h.Environment.Desk, p)
 	require.NoError(t, err)
 	require.False(t, known(th.SID, "first"))
 	require.True(t, known(th.SID, "second"), "what is over is not started again")
@@ -222,7 +222,7 @@ func (h *environment) putBack(events int64) {
 // happenings returns the SIDs of all events.
 func (h *environment) happenings() (sids []string) {
 	h.T.Helper()
-	found, err := h.AllEvents(h.T.Context(), 0, 1000)
+	found, err := desk.EventsAfter(h.T.Context(), h.Environment.Desk, 0, 1000)
 	require.NoError(h.T, err)
 	for _, e := range found {
 		sids = append(sids, e.SID())
@@ -231,10 +231,10 @@ func (h *environment) happenings() (sids []string) {
 }
 
 func testPutBack(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(t.Context(), "one"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "one"))
 	first := h.happenings()
 	for _, queue := range []string{"two", "three"} {
-		require.NoError(t, h.AddQueue(t.Context(), queue))
+		require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, queue))
 	}
 	known := map[string]bool{}
 	for _, sid := range h.happenings() {
@@ -243,11 +243,11 @@ func testPutBack(t *testing.T, h *environment) {
 		epoch, position, ok := desk.EventPosition(sid)
 		require.True(t, ok)
 		require.NotZero(t, epoch)
-		found, err := h.EventPage(t.Context(), desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{})
+		found, err := desk.EventPage(t.Context(), h.Environment.Desk, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{})
 		require.NoError(t, err)
 		require.Len(t, found.Entries, 1)
 		require.Equal(t, sid, found.Entries[0].SID())
-		found, err = h.EventPage(t.Context(), desk.EventFilter{Epoch: epoch + 1, Position: position}, desk.Page{})
+		found, err = desk.EventPage(t.Context(), h.Environment.Desk, desk.EventFilter{Epoch: epoch + 1, Position: position}, desk.Page{})
 		require.NoError(t, err)
 		require.Empty(t, found.Entries)
 	}
@@ -261,37 +261,37 @@ func testPutBack(t *testing.T, h *environment) {
 		}
 	}
 	h.putBack(2)
-	require.NoError(t, h.AddQueue(t.Context(), "four"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "four"))
 	renewed("one who writes has seen the position")
 
-	_, err := h.LastPosition(t.Context())
+	_, err := desk.LastPosition(t.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	other := h.Reopen()
-	_, err = other.LastPosition(t.Context())
+	_, err = desk.LastPosition(t.Context(), other)
 	require.NoError(t, err)
 	h.putBack(1)
-	position, err := other.LastPosition(t.Context())
+	position, err := desk.LastPosition(t.Context(), other)
 	require.NoError(t, err)
 	require.Equal(t, int64(len(first)), position)
-	require.NoError(t, h.Reopen().AddQueue(t.Context(), "five"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Reopen(), "five"))
 	renewed("one who reads has seen it")
 
 	h.putBack(1)
 	restarted := h.Reopen() // it has seen no earlier positions
-	require.NoError(t, restarted.Restored(t.Context()))
-	require.NoError(t, restarted.AddQueue(t.Context(), "six"))
+	require.NoError(t, desk.Restored(t.Context(), restarted))
+	require.NoError(t, desk.AddQueue(t.Context(), restarted, "six"))
 	renewed("an operator has said so")
 }
 
 func testTakeToCompare(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(t.Context(), "support"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
 	var started []string
 	for range 3 {
 		started = append(started, h.Start("support").Follow().SID)
 	}
 	take := func(limit int) []string {
 		t.Helper()
-		sids, err := h.TakeToCompare(t.Context(), time.Minute, limit)
+		sids, err := desk.TakeToCompare(t.Context(), h.Environment.Desk, time.Minute, limit)
 		require.NoError(t, err)
 		return sids
 	}
@@ -302,17 +302,17 @@ func testTakeToCompare(t *testing.T, h *environment) {
 	require.Empty(t, take(2), "none is due")
 	h.Clock.Advance(time.Minute)
 	require.Len(t, take(5), 3)
-	require.NoError(t, h.Restored(t.Context()))
+	require.NoError(t, desk.Restored(t.Context(), h.Environment.Desk))
 	require.Len(t, take(5), 3, "all are due")
 
-	mine, err := h.Lease(t.Context(), "lists", time.Minute)
+	mine, err := desk.Lease(t.Context(), h.Environment.Desk, "lists", time.Minute)
 	require.NoError(t, err)
 	require.True(t, mine)
-	mine, err = h.Reopen().Lease(t.Context(), "lists", time.Minute)
+	mine, err = desk.Lease(t.Context(), h.Reopen(), "lists", time.Minute)
 	require.NoError(t, err)
 	require.False(t, mine, "it is another's")
 	h.Clock.Advance(time.Minute)
-	mine, err = h.Lease(t.Context(), "lists", time.Minute)
+	mine, err = desk.Lease(t.Context(), h.Environment.Desk, "lists", time.Minute)
 	require.NoError(t, err)
 	require.True(t, mine)
 }

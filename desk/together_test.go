@@ -51,10 +51,10 @@ func newBusyHouse(h *environment, desks, agents, conversations int) *busyHouse {
 	h.Staff("billing", b.agents[agents/2:]...)
 	h.Staff("billing", b.roamers...)
 	for _, name := range slices.Concat(b.agents, b.roamers) {
-		require.NoError(h.T, h.SetCapacity(h.T.Context(), name, conversation.ChannelWeb, 2))
+		require.NoError(h.T, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 2))
 	}
 	for _, name := range b.claimers {
-		require.NoError(h.T, h.AddAgent(h.T.Context(), desk.NewAgent{Name: name, Presence: desk.PresenceAvailable}))
+		require.NoError(h.T, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: name, Presence: desk.PresenceAvailable}))
 	}
 	for range desks {
 		b.desks = append(b.desks, h.Reopen())
@@ -132,7 +132,7 @@ func (b *busyHouse) step(random *rand.Rand, th *desktest.Conversation) {
 }
 
 func (b *busyHouse) tell(ctx context.Context, d *desk.Desk, th *desktest.Conversation) error {
-	answer, err := d.Sync(ctx, th.Snapshot())
+	answer, err := desk.Sync(ctx, d, th.Snapshot())
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (b *busyHouse) tell(ctx context.Context, d *desk.Desk, th *desktest.Convers
 // deliver takes the commands that are due, as a dispatcher does, and delivers them to the conversations.
 func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *desk.Desk) error {
 	b.Clock.Advance(100 * time.Millisecond)
-	due, err := d.TakeDue(ctx, 4)
+	due, err := desk.TakeDue(ctx, d, 4)
 	if err != nil {
 		return err
 	}
@@ -173,35 +173,35 @@ func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *desk.Desk) err
 func (b *busyHouse) everybody() {
 	b.callback("https://example.com/events")
 	b.work(4, b.drive)
-	b.work(1, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error { return d.Dispatch(ctx) })
+	b.work(1, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error { return desk.Dispatch(ctx, d) })
 	b.work(1, b.deliver)
 	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
-		_, err := d.Claim(ctx, b.anyConversation(random), desktest.One(random, b.claimers))
+		_, err := desk.Claim(ctx, d, b.anyConversation(random), desktest.One(random, b.claimers))
 		if errors.Is(err, desk.ErrUnknownConversation) {
 			return nil
 		}
 		return err
 	})
 	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
-		return d.SetPresence(ctx, desktest.One(random, b.roamers), desktest.One(random, []desk.Presence{desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceBreak}))
+		return desk.SetPresence(ctx, d, desktest.One(random, b.roamers), desktest.One(random, []desk.Presence{desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceBreak}))
 	})
 	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {
-		_, err := d.Say(ctx, desk.NewMessage{Conversation: b.anyConversation(random), From: desk.FromCustomer, Text: "hello", ProviderSID: fmt.Sprintf("SM%d", random.IntN(1000))})
+		_, err := desk.Say(ctx, d, desk.NewMessage{Conversation: b.anyConversation(random), From: desk.FromCustomer, Text: "hello", ProviderSID: fmt.Sprintf("SM%d", random.IntN(1000))})
 		if errors.Is(err, desk.ErrUnknownConversation) {
 			return nil
 		}
 		return err
 	})
 	b.work(2, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error {
-		if err := d.QueueWebhooks(ctx); err != nil {
+		if err := desk.QueueWebhooks(ctx, d); err != nil {
 			return err
 		}
-		taken, err := d.TakeWebhooks(ctx, 5, testLease)
+		taken, err := desk.TakeWebhooks(ctx, d, 5, testLease)
 		if err != nil {
 			return err
 		}
 		for _, w := range taken {
-			if err := d.WebhookDelivered(ctx, w.Position); err != nil {
+			if err := desk.WebhookDelivered(ctx, d, w.Position); err != nil {
 				return err
 			}
 		}
@@ -246,12 +246,12 @@ func requireWithinCapacity(t require.TestingT, h *environment) {
 
 // requireWholeFeed requires that no position is missing, and that each conversation has all its events in order.
 func requireWholeFeed(t require.TestingT, h *environment) {
-	last, err := h.LastPosition(h.T.Context())
+	last, err := desk.LastPosition(h.T.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	numbers := map[string]int{}
 	position := int64(0)
 	for position < last {
-		events, err := h.AllEvents(h.T.Context(), position, 500)
+		events, err := desk.EventsAfter(h.T.Context(), h.Environment.Desk, position, 500)
 		require.NoError(t, err)
 		require.NotEmpty(t, events, "after %d of %d", position, last)
 		for _, e := range events {
@@ -285,7 +285,7 @@ func testEverybodyAtOnce(t *testing.T, h *environment) {
 	follower := h.Reopen()
 	followed := int64(0)
 	for enough := time.Now().Add(lasts); time.Now().Before(enough) || followed < 100; {
-		events, err := follower.AllEvents(t.Context(), followed, 50)
+		events, err := desk.EventsAfter(t.Context(), follower, followed, 50)
 		require.NoError(t, err)
 		for _, e := range events { // committed in order: a reader misses none
 			require.Equal(t, followed+1, e.Position)
@@ -307,18 +307,18 @@ func testWakesOthers(t *testing.T, h *environment) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- others.RunDispatcher(ctx, courierFunc(func(_ context.Context, _ string, c conversation.Command) error {
+		ended <- desk.RunDispatcher(ctx, others, courierFunc(func(_ context.Context, _ string, c conversation.Command) error {
 			delivered <- c
 			return nil
 		}))
 	}()
-	require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
 	th := h.Start("support")
 	th.Sync() // no agent is free
 	// The dispatcher's first poll, and its listener's, may still be to come: it would see alice without being
 	// woken.
 	require.Eventually(t, func() bool { return others.Dispatchers() == 1 && h.listens() >= 2 }, 10*time.Second, time.Millisecond)
-	require.NoError(t, h.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 	select {
 	case c := <-delivered:
 		require.Equal(t, "alice", c.(conversation.ReserveCommand).Agent)
@@ -354,7 +354,7 @@ func (f courierFunc) Deliver(ctx context.Context, sid string, c conversation.Com
 
 // testUndoneIsTriedAgain: a transaction that the server rolls back in a deadlock is retried, and takes effect once.
 func testUndoneIsTriedAgain(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(t.Context(), "support"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
 	first, second := h.Start("support"), h.Start("support")
 	first.Sync()
 	second.Sync()
@@ -365,7 +365,7 @@ func testUndoneIsTriedAgain(t *testing.T, h *environment) {
 		waited := false
 		return func(tx *desk.Tx) error {
 			tries.Add(1)
-			if err := tx.NoteEdit(t.Context(), one); err != nil {
+			if err := desk.NoteEdit(t.Context(), tx, one); err != nil {
 				return err
 			}
 			if !waited { // each holds one row and waits for the other's
@@ -373,7 +373,7 @@ func testUndoneIsTriedAgain(t *testing.T, h *environment) {
 				met.Done()
 				met.Wait()
 			}
-			return tx.NoteEdit(t.Context(), other)
+			return desk.NoteEdit(t.Context(), tx, other)
 		}
 	}
 	failures := make(chan error, 2)
@@ -382,7 +382,7 @@ func testUndoneIsTriedAgain(t *testing.T, h *environment) {
 	require.NoError(t, <-failures)
 	require.NoError(t, <-failures)
 	require.Equal(t, int32(3), tries.Load(), "one was undone, and tried again")
-	spoken, err := h.Spoken(t.Context(), []string{first.SID, second.SID})
+	spoken, err := desk.ReadSpoken(t.Context(), h.Environment.Desk, []string{first.SID, second.SID})
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{first.SID: 2, second.SID: 2}, spoken)
 }

@@ -65,9 +65,9 @@ func (d *Desk) SharedTx(ctx context.Context, doing string, do func(*Tx) error) e
 func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*Tx) error) error {
 	var left *Tx
 	request, _ := ctx.Value(onceKey{}).(*once)
-	err := d.writeTx(ctx, alone, func(t *Tx) error {
-		err := request.change(ctx, t, d.now(), do)
-		left = t
+	err := d.writeTx(ctx, alone, func(tx *Tx) error {
+		err := request.change(ctx, tx, d.now(), do)
+		left = tx
 		return err
 	})
 	if request != nil && (err == nil || errors.Is(err, ErrDoneBefore)) {
@@ -78,7 +78,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*Tx
 	}
 	leaves := left.afterCommit // includes what appendEvents has added
 	if leaves.wentBack {
-		d.wentBack(context.WithoutCancel(ctx))
+		wentBack(context.WithoutCancel(ctx), d)
 	}
 	for _, e := range leaves.security {
 		d.security.Write(ctx, e)

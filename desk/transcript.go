@@ -62,13 +62,13 @@ type Message struct {
 // they wait. Of the agents, only the one whose task is assigned may write. For a provider's SID that is stored
 // already, it returns the stored message. Refusals: invalid_payload, conversation_closed, task_not_assigned,
 // not_your_task.
-func (d *Desk) Say(ctx context.Context, m NewMessage) (Message, error) {
+func Say(ctx context.Context, d *Desk, m NewMessage) (Message, error) {
 	if refusal := validMessage(m); refusal != nil {
 		return Message{}, refusal
 	}
 	var said Message
-	err := d.SharedTx(ctx, "say in conversation "+m.Conversation, func(t *Tx) (err error) {
-		said, err = t.say(ctx, m, d.now())
+	err := d.SharedTx(ctx, "say in conversation "+m.Conversation, func(tx *Tx) (err error) {
+		said, err = insertMessage(ctx, tx, m, d.now())
 		return err
 	})
 	return said, err
@@ -92,17 +92,17 @@ func validMessage(m NewMessage) *conversation.Refusal {
 	return validObject(m.Attributes, maxConversationAttributes)
 }
 
-func (t *Tx) say(ctx context.Context, m NewMessage, now time.Time) (Message, error) {
-	if err := t.holdTranscript(ctx, m.Conversation); err != nil {
+func insertMessage(ctx context.Context, tx *Tx, m NewMessage, now time.Time) (Message, error) {
+	if err := holdTranscript(ctx, tx, m.Conversation); err != nil {
 		return Message{}, err
 	}
 	if m.ProviderSID != "" {
-		before, found, err := sqldb.First(ctx, t, scanMessage, selectMessages+` WHERE provider_sid = $1 AND provider_sid <> ''`, m.ProviderSID)
+		before, found, err := sqldb.First(ctx, tx, scanMessage, selectMessages+` WHERE provider_sid = $1 AND provider_sid <> ''`, m.ProviderSID)
 		if err != nil || found {
 			return before, err
 		}
 	}
-	status, err := t.conversationStatus(ctx, m.Conversation)
+	status, err := conversationStatus(ctx, tx, m.Conversation)
 	if err != nil {
 		return Message{}, err
 	}
@@ -111,7 +111,7 @@ func (t *Tx) say(ctx context.Context, m NewMessage, now time.Time) (Message, err
 			return Message{}, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
 				"the customer's side of the conversation is over: the customer can only write in a new conversation")
 		}
-	} else if err := t.haveConversation(ctx, m.From, m.Conversation); err != nil {
+	} else if err := haveConversation(ctx, tx, m.From, m.Conversation); err != nil {
 		return Message{}, err
 	}
 
@@ -122,26 +122,26 @@ func (t *Tx) say(ctx context.Context, m NewMessage, now time.Time) (Message, err
 	if m.At.IsZero() {
 		said.At = now.UTC().Truncate(time.Microsecond)
 	}
-	t.afterCommit.news = true
-	said.Number, _, err = sqldb.First(ctx, t, sqldb.Value[int],
+	tx.afterCommit.news = true
+	said.Number, _, err = sqldb.First(ctx, tx, sqldb.Value[int],
 		`UPDATE conversations SET messages = messages + 1 WHERE sid = $1 RETURNING messages`, m.Conversation)
 	if err != nil {
 		return Message{}, err
 	}
-	_, err = t.Exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at, attributes, identity)
+	_, err = tx.Exec(ctx, `INSERT INTO messages (conversation, number, sid, author, text, provider_sid, created_at, attributes, identity)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		said.Conversation, said.Number, said.SID, said.From, t.Sealed(messageText, said.SID, said.Text), said.ProviderSID, sqldb.Micros(said.At),
-		t.Sealed(messageAttributes, said.SID, said.Attributes), t.Sealed(messageIdentity, said.SID, said.Identity))
+		said.Conversation, said.Number, said.SID, said.From, tx.Sealed(messageText, said.SID, said.Text), said.ProviderSID, sqldb.Micros(said.At),
+		tx.Sealed(messageAttributes, said.SID, said.Attributes), tx.Sealed(messageIdentity, said.SID, said.Identity))
 	return said, err
 }
 
 // haveConversation refuses an agent who has no assigned task in the conversation.
-func (t *Tx) haveConversation(ctx context.Context, agent, sid string) error {
+func haveConversation(ctx context.Context, tx *Tx, agent, sid string) error {
 	type held struct {
 		task   string
 		status conversation.TaskStatus
 	}
-	last, found, err := sqldb.First(ctx, t, func(r sqldb.Row) (h held, err error) {
+	last, found, err := sqldb.First(ctx, tx, func(r sqldb.Row) (h held, err error) {
 		err = r.Scan(&h.task, &h.status)
 		return h, err
 	}, `SELECT sid, status FROM tasks WHERE conversation = $1 AND agent = $2
@@ -159,14 +159,14 @@ func (t *Tx) haveConversation(ctx context.Context, agent, sid string) error {
 	return nil
 }
 
-// Transcript returns the conversation's messages in order. Refusals: not_your_task, unknown_agent.
-func (d *Desk) Transcript(ctx context.Context, sid string, reader Reader) (messages []Message, err error) {
-	err = d.ReadTx(ctx, "read the transcript of conversation "+sid, func(t *Tx) error {
-		may, err := t.allow(ctx, reader, sid)
+// ReadTranscript returns the conversation's messages in order. Refusals: not_your_task, unknown_agent.
+func ReadTranscript(ctx context.Context, d *Desk, sid string, reader Reader) (messages []Message, err error) {
+	err = d.ReadTx(ctx, "read the transcript of conversation "+sid, func(tx *Tx) error {
+		may, err := readerExtent(ctx, tx, reader, sid)
 		if err != nil {
 			return err
 		}
-		messages, err = t.transcript(ctx, sid, may)
+		messages, err = readTranscript(ctx, tx, sid, may)
 		return err
 	})
 	return messages, err
@@ -177,12 +177,12 @@ type MessageChange struct{ Text, Attributes *string }
 
 // UpdateMessage changes a message of the conversation. It is refused with invalid_payload for an invalid text,
 // invalid attributes, or an unknown message.
-func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, change MessageChange) (changed Message, err error) {
-	err = d.SharedTx(ctx, "change message "+sid, func(t *Tx) error {
-		if err := t.holdTranscript(ctx, conversationSID); err != nil {
+func UpdateMessage(ctx context.Context, d *Desk, conversationSID, sid string, change MessageChange) (changed Message, err error) {
+	err = d.SharedTx(ctx, "change message "+sid, func(tx *Tx) error {
+		if err := holdTranscript(ctx, tx, conversationSID); err != nil {
 			return err
 		}
-		if changed, err = t.message(ctx, conversationSID, sid, extent{}); err != nil {
+		if changed, err = findMessage(ctx, tx, conversationSID, sid, extent{}); err != nil {
 			return err
 		}
 		if change.Text != nil {
@@ -195,57 +195,57 @@ func (d *Desk) UpdateMessage(ctx context.Context, conversationSID, sid string, c
 			return refusal
 		}
 		changed.UpdatedAt = d.now().UTC().Truncate(time.Microsecond)
-		_, err = t.Exec(ctx, `UPDATE messages SET text = $2, attributes = $3, updated_at = $4 WHERE sid = $1`,
-			sid, t.Sealed(messageText, sid, changed.Text), t.Sealed(messageAttributes, sid, cmp.Or(changed.Attributes, "{}")), sqldb.Micros(changed.UpdatedAt))
+		_, err = tx.Exec(ctx, `UPDATE messages SET text = $2, attributes = $3, updated_at = $4 WHERE sid = $1`,
+			sid, tx.Sealed(messageText, sid, changed.Text), tx.Sealed(messageAttributes, sid, cmp.Or(changed.Attributes, "{}")), sqldb.Micros(changed.UpdatedAt))
 		if err != nil {
 			return err
 		}
-		return t.noteEdit(ctx, conversationSID)
+		return noteEdit(ctx, tx, conversationSID)
 	})
 	return changed, err
 }
 
 // RemoveMessage deletes a message of the conversation. The other messages keep their numbers. It is refused with
 // invalid_payload for an unknown message.
-func (d *Desk) RemoveMessage(ctx context.Context, conversationSID, sid string) error {
-	return d.SharedTx(ctx, "remove message "+sid, func(t *Tx) error {
-		if err := t.holdTranscript(ctx, conversationSID); err != nil {
+func RemoveMessage(ctx context.Context, d *Desk, conversationSID, sid string) error {
+	return d.SharedTx(ctx, "remove message "+sid, func(tx *Tx) error {
+		if err := holdTranscript(ctx, tx, conversationSID); err != nil {
 			return err
 		}
-		if _, err := t.message(ctx, conversationSID, sid, extent{}); err != nil {
+		if _, err := findMessage(ctx, tx, conversationSID, sid, extent{}); err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `DELETE FROM messages WHERE sid = $1`, sid); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM messages WHERE sid = $1`, sid); err != nil {
 			return err
 		}
-		return t.noteEdit(ctx, conversationSID)
+		return noteEdit(ctx, tx, conversationSID)
 	})
 }
 
 // noteEdit notifies readers that the transcript has changed.
-func (t *Tx) noteEdit(ctx context.Context, sid string) error {
-	t.afterCommit.news = true
-	_, err := t.Exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
+func noteEdit(ctx context.Context, tx *Tx, sid string) error {
+	tx.afterCommit.news = true
+	_, err := tx.Exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
 	return err
 }
 
-// Message returns a message of the conversation. Refusals: not_your_task, unknown_agent, and invalid_payload for an
+// FindMessage returns a message of the conversation. Refusals: not_your_task, unknown_agent, and invalid_payload for an
 // unknown message.
-func (d *Desk) Message(ctx context.Context, conversationSID, sid string, reader Reader) (found Message, err error) {
-	err = d.ReadTx(ctx, "read message "+sid, func(t *Tx) error {
-		may, err := t.allow(ctx, reader, conversationSID)
+func FindMessage(ctx context.Context, d *Desk, conversationSID, sid string, reader Reader) (found Message, err error) {
+	err = d.ReadTx(ctx, "read message "+sid, func(tx *Tx) error {
+		may, err := readerExtent(ctx, tx, reader, conversationSID)
 		if err != nil {
 			return err
 		}
-		found, err = t.message(ctx, conversationSID, sid, may)
+		found, err = findMessage(ctx, tx, conversationSID, sid, may)
 		return err
 	})
 	return found, err
 }
 
-func (t *Tx) message(ctx context.Context, conversationSID, sid string, may extent) (Message, error) {
+func findMessage(ctx context.Context, tx *Tx, conversationSID, sid string, may extent) (Message, error) {
 	condition, args := may.chooses(3)
-	found, ok, err := sqldb.First(ctx, t, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2 AND `+condition,
+	found, ok, err := sqldb.First(ctx, tx, scanMessage, selectMessages+` WHERE sid = $1 AND conversation = $2 AND `+condition,
 		append([]any{sid, conversationSID}, args...)...)
 	if err == nil && !ok {
 		return found, invalid("message", "the conversation has no message %s: see the list of its messages", sid)
@@ -261,7 +261,7 @@ func scanMessage(r sqldb.Row) (m Message, err error) {
 	return m, err
 }
 
-func (t *Tx) transcript(ctx context.Context, sid string, may extent) ([]Message, error) {
+func readTranscript(ctx context.Context, tx *Tx, sid string, may extent) ([]Message, error) {
 	condition, args := may.chooses(2)
-	return sqldb.All(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number`, append([]any{sid}, args...)...)
+	return sqldb.All(ctx, tx, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number`, append([]any{sid}, args...)...)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // boundThread removes from a thread what is outside the extent.
-func (t *Tx) boundThread(ctx context.Context, thread *Thread, may extent) error {
+func boundThread(ctx context.Context, tx *Tx, thread *Thread, may extent) error {
 	if may.Whole() {
 		return nil
 	}
@@ -21,15 +21,15 @@ func (t *Tx) boundThread(ctx context.Context, thread *Thread, may extent) error 
 	thread.Transfers = may.Transfers(transfers)
 	thread.Events = slices.DeleteFunc(thread.Events, func(e conversation.Event) bool { return !may.Event(e, transfers) })
 	thread.Refused = slices.DeleteFunc(thread.Refused, func(r Refused) bool { return !may.Includes(r.At) && r.Agent != may.Agent })
-	return t.bound(ctx, &thread.Conversation, may)
+	return boundConversation(ctx, tx, &thread.Conversation, may)
 }
 
-// bound removes from a conversation what is outside the extent.
-func (t *Tx) bound(ctx context.Context, c *Conversation, may extent) error {
+// boundConversation removes from a conversation what is outside the extent.
+func boundConversation(ctx context.Context, tx *Tx, c *Conversation, may extent) error {
 	if may.Whole() {
 		return nil
 	}
-	transfers, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.from_agent = $2`, c.SID, may.Agent)
+	transfers, err := sqldb.All(ctx, tx, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.from_agent = $2`, c.SID, may.Agent)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (t *Tx) bound(ctx context.Context, c *Conversation, may extent) error {
 	for i, x := range transfers {
 		own[i] = x.Transfer
 	}
-	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, c.SID)
+	tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, c.SID)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (t *Tx) bound(ctx context.Context, c *Conversation, may extent) error {
 		c.ClosedAt, c.LastAgent, c.LastQueue = time.Time{}, "", ""
 	}
 	condition, args := may.chooses(2)
-	c.Messages, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND `+condition, append([]any{c.SID}, args...)...)
+	c.Messages, _, err = sqldb.First(ctx, tx, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND `+condition, append([]any{c.SID}, args...)...)
 	return err
 }
 
@@ -68,22 +68,22 @@ func references[T any](elements []T) iter.Seq[*T] {
 }
 
 // turnAt returns the turn of an agent that ended at that time, with the task that they had.
-func (t *Tx) turnAt(ctx context.Context, agent, task string, until time.Time) (extent, error) {
-	return t.extentOf(ctx, conversation.Turn{Agent: agent, Until: until, Task: task})
+func turnAt(ctx context.Context, tx *Tx, agent, task string, until time.Time) (extent, error) {
+	return extentOf(ctx, tx, conversation.Turn{Agent: agent, Until: until, Task: task})
 }
 
 // boundSent removes from a conversation what an agent who transferred it may not read: what came after their turn,
 // except the outcome of the transfer. The turn is that of the tasks that they have in it now, or else the one that
 // ended with the transfer.
-func (t *Tx) boundSent(ctx context.Context, c *Conversation, x conversation.Transfer) error {
-	may, err := t.turnExtent(ctx, x.From, c.SID)
+func boundSent(ctx context.Context, tx *Tx, c *Conversation, x conversation.Transfer) error {
+	may, err := turnExtent(ctx, tx, x.From, c.SID)
 	if conversation.CodeOf(err) == conversation.CodeNotYourTask {
-		may, err = t.turnAt(ctx, x.From, x.FromTask, x.CreatedAt)
+		may, err = turnAt(ctx, tx, x.From, x.FromTask, x.CreatedAt)
 	}
 	if err != nil {
 		return err
 	}
-	return t.bound(ctx, c, may)
+	return boundConversation(ctx, tx, c, may)
 }
 
 // tasks returns the tasks within the extent.
@@ -99,29 +99,29 @@ func (e extent) tasks(tasks []conversation.Task, transfers []conversation.Transf
 
 // WithinTurn returns the refusal of an agent's command, limited to what they may learn of it
 // ([conversation.Turn.Refusal]).
-func (d *Desk) WithinTurn(ctx context.Context, agent, sid string, command conversation.Command, refused error) error {
+func WithinTurn(ctx context.Context, d *Desk, agent, sid string, command conversation.Command, refused error) error {
 	if conversation.CodeOf(refused) != conversation.CodeConversationClosed {
 		return refused
 	}
 	told := refused
-	err := d.ReadTx(ctx, "read what "+agent+" may learn of "+sid, func(t *Tx) error {
-		role, _, err := sqldb.First(ctx, t, sqldb.Value[Role], `SELECT role FROM agents WHERE name = $1`, agent)
+	err := d.ReadTx(ctx, "read what "+agent+" may learn of "+sid, func(tx *Tx) error {
+		role, _, err := sqldb.First(ctx, tx, sqldb.Value[Role], `SELECT role FROM agents WHERE name = $1`, agent)
 		if err != nil || role.mayReadAll() {
 			return err
 		}
-		c, err := t.Conversation(ctx, sid)
+		c, err := ReadConversation(ctx, tx, sid)
 		if err != nil {
 			return err
 		}
 		state := conversation.State{Conversation: sid, Status: c.Status, Channel: c.Channel}
-		tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
+		tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
 		if err != nil {
 			return err
 		}
 		for _, task := range tasks {
 			state.Tasks = append(state.Tasks, &task.Task)
 		}
-		transfers, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid)
+		transfers, err := sqldb.All(ctx, tx, scanTransfer, selectTransfers+` WHERE x.conversation = $1 ORDER BY t.placement`, sid)
 		if err != nil {
 			return err
 		}

@@ -31,14 +31,14 @@ type readTurn struct {
 func (h *environment) turnOf(th *desktest.Conversation, agent string) (read readTurn) {
 	h.T.Helper()
 	ctx, reader := h.T.Context(), desk.AsAgent(agent)
-	messages, err := h.Transcript(ctx, th.SID, reader)
+	messages, err := desk.ReadTranscript(ctx, h.Environment.Desk, th.SID, reader)
 	require.NoError(h.T, err)
 	read.transcript = textsOf(messages)
-	seen, err := h.Thread(ctx, th.SID, reader, 100)
+	seen, err := desk.ReadThread(ctx, h.Environment.Desk, th.SID, reader, 100)
 	require.NoError(h.T, err)
 	read.thread, read.count = textsOf(seen.Messages), seen.Conversation.Messages
 	for after := (*desk.Cursor)(nil); ; {
-		page, err := h.MessageList(ctx, th.SID, reader, false, desk.Page{Limit: 1, After: after})
+		page, err := desk.MessagePage(ctx, h.Environment.Desk, th.SID, reader, false, desk.Page{Limit: 1, After: after})
 		require.NoError(h.T, err)
 		read.list = append(read.list, textsOf(page.Entries)...)
 		if !page.More {
@@ -46,7 +46,7 @@ func (h *environment) turnOf(th *desktest.Conversation, agent string) (read read
 		}
 		after = &page.Last
 	}
-	notes, err := h.Notes(ctx, th.SID, reader)
+	notes, err := desk.ListNotes(ctx, h.Environment.Desk, th.SID, reader)
 	require.NoError(h.T, err)
 	for _, n := range notes {
 		read.notes = append(read.notes, n.Text)
@@ -64,7 +64,7 @@ func testTurnsEnd(t *testing.T, h *environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob", "erin")
-	require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: "carol", Role: desk.RoleSupervisor}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: "carol", Role: desk.RoleSupervisor}))
 	th := h.Start("support").Follow().Accept("alice")
 	before := h.says(th, desk.FromCustomer, "hello")
 	changed := h.says(th, desk.FromCustomer, "my number is 1")
@@ -77,9 +77,9 @@ func testTurnsEnd(t *testing.T, h *environment) {
 	h.Clock.Advance(time.Second)
 	later := h.says(th, desk.FromCustomer, "only for bob")
 	h.says(th, "bob", "from bob")
-	_, err := h.UpdateMessage(t.Context(), th.SID, changed.SID, desk.MessageChange{Text: new("my number is 2")})
+	_, err := desk.UpdateMessage(t.Context(), h.Environment.Desk, th.SID, changed.SID, desk.MessageChange{Text: new("my number is 2")})
 	require.NoError(t, err)
-	secret, err := h.StoreNote(t.Context(), th.SID, "bob", "bob's own")
+	secret, err := desk.StoreNote(t.Context(), h.Environment.Desk, th.SID, "bob", "bob's own")
 	require.NoError(t, err)
 	h.Clock.Advance(time.Second)
 	th.Transfer("bob", desktest.ToAgent("erin"), "Passed again.")
@@ -90,16 +90,16 @@ func testTurnsEnd(t *testing.T, h *environment) {
 		transcript: []string{"hello"}, thread: []string{"hello"}, list: []string{"hello"}, notes: []string{"Charged twice."},
 		unread: 1, last: "hello", count: 1,
 	}, h.turnOf(th, "alice"))
-	_, err = h.Message(t.Context(), th.SID, before.SID, desk.AsAgent("alice"))
+	_, err = desk.FindMessage(t.Context(), h.Environment.Desk, th.SID, before.SID, desk.AsAgent("alice"))
 	require.NoError(t, err)
 	for _, sid := range []string{later.SID, changed.SID} {
-		_, err = h.Message(t.Context(), th.SID, sid, desk.AsAgent("alice"))
+		_, err = desk.FindMessage(t.Context(), h.Environment.Desk, th.SID, sid, desk.AsAgent("alice"))
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	_, _, err = h.Note(t.Context(), secret, desk.AsAgent("alice"))
+	_, _, err = desk.FindNote(t.Context(), h.Environment.Desk, secret, desk.AsAgent("alice"))
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 
-	seen, err := h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
+	seen, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("alice"), 100)
 	require.NoError(t, err)
 	require.Len(t, seen.Transfers, 1, "her own, not bob's")
 	require.Equal(t, conversation.TransferCompleted, seen.Transfers[0].Status, "what became of it is hers to know")
@@ -111,16 +111,16 @@ func testTurnsEnd(t *testing.T, h *environment) {
 	require.Equal(t, th.SID, seen.Conversation.SID)
 
 	for _, reader := range []desk.Reader{desk.AsAgent("carol"), desk.AsAgent("erin"), desk.AsSystem()} {
-		all, err := h.Transcript(t.Context(), th.SID, reader)
+		all, err := desk.ReadTranscript(t.Context(), h.Environment.Desk, th.SID, reader)
 		require.NoError(t, err)
 		require.Len(t, all, 5)
-		whole, err := h.Thread(t.Context(), th.SID, reader, 100)
+		whole, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, reader, 100)
 		require.NoError(t, err)
 		require.Len(t, whole.Transfers, 2)
 		require.Equal(t, 5, whole.Conversation.Messages)
 	}
 	th.WrapUp("alice")
-	_, err = h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
+	_, err = desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("alice"), 100)
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err), "after the wrap-up nothing")
 }
 
@@ -145,7 +145,7 @@ func testReadsOn(t *testing.T, h *environment) {
 	require.Equal(t, []string{"one", "two", "three"}, h.turnOf(th, "alice").transcript, "the end of her newest turn")
 	th.Accept("bob")
 	th.Transfer("bob", desktest.ToAgent("alice"), "")
-	read, err := h.Transcript(t.Context(), th.SID, desk.AsAgent("alice"))
+	read, err := desk.ReadTranscript(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("alice"))
 	require.NoError(t, err)
 	require.Len(t, read, 4, "offered it again, she reads everything")
 }
@@ -176,7 +176,7 @@ func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
 	h.Staff("billing", "bob", "erin")
 	friendly := map[string]string{"bob": "Bob Stone", "erin": "Erin Fraud"}
 	for agent, name := range friendly {
-		require.NoError(t, h.UpdateAgent(t.Context(), agent, desk.AgentChange{FriendlyName: &name}))
+		require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, agent, desk.AgentChange{FriendlyName: &name}))
 	}
 	th := h.Start("support").Follow().Accept("alice")
 	h.says(th, desk.FromCustomer, "hello")
@@ -185,17 +185,17 @@ func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
 	h.says(th, desk.FromCustomer, "while waiting")
 
 	thread := func() desk.Thread {
-		seen, err := h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
+		seen, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("alice"), 100)
 		require.NoError(t, err)
 		return seen
 	}
 	listed := func(statuses ...conversation.ConversationStatus) []desk.Conversation {
-		found, err := h.ConversationList(t.Context(), desk.ConversationFilter{Agent: "alice", Statuses: statuses}, desk.Page{})
+		found, err := desk.ConversationListPage(t.Context(), h.Environment.Desk, desk.ConversationFilter{Agent: "alice", Statuses: statuses}, desk.Page{})
 		require.NoError(t, err)
 		return found.Entries
 	}
 	notices := func() desk.Notices {
-		n, err := h.Notices(t.Context(), "alice")
+		n, err := desk.ReadNotices(t.Context(), h.Environment.Desk, "alice")
 		require.NoError(t, err)
 		require.Len(t, n.Sent, 1)
 		return n
@@ -228,10 +228,10 @@ func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
 	require.Equal(t, conversation.TaskAssigned, n.Sent[0].Task.Status)
 	require.Equal(t, conversation.ConversationActive, n.Sent[0].Conversation.Status)
 	require.Equal(t, 1, n.Sent[0].Conversation.Messages)
-	err := h.WithinTurn(t.Context(), "alice", th.SID, conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")},
+	err := desk.WithinTurn(t.Context(), h.Environment.Desk, "alice", th.SID, conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")},
 		conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "over"))
 	require.Equal(t, conversation.CodeTaskNotAssigned, conversation.CodeOf(err))
-	err = h.WithinTurn(t.Context(), "erin", th.SID, conversation.EndCommand{Agent: "erin"},
+	err = desk.WithinTurn(t.Context(), h.Environment.Desk, "erin", th.SID, conversation.EndCommand{Agent: "erin"},
 		conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "over"))
 	require.Equal(t, conversation.CodeConversationClosed, conversation.CodeOf(err), "she ended it")
 
@@ -240,7 +240,7 @@ func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
 	other.WrapUp("alice")
 	h.Clock.Advance(time.Second)
 	h.says(other, desk.FromCustomer, "no answer yet")
-	passed, err := h.PassedOn(t.Context(), "alice")
+	passed, err := desk.ListPassedOn(t.Context(), h.Environment.Desk, "alice")
 	require.NoError(t, err)
 	require.Len(t, passed, 1)
 	require.Zero(t, passed[0].Conversation.Messages, "written after her turn")

@@ -23,12 +23,12 @@ const (
 	WaitAway Wait = "away"
 )
 
-// Waits returns the states of those of the conversations that wait for an agent. Other conversations are not in the
+// ReadWaits returns the states of those of the conversations that wait for an agent. Other conversations are not in the
 // map.
-func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait, err error) {
+func ReadWaits(ctx context.Context, d *Desk, sids []string) (waits map[string]Wait, err error) {
 	waits = map[string]Wait{}
-	err = d.ReadTx(ctx, "read which conversations wait", func(t *Tx) error {
-		settings, err := t.settings(ctx)
+	err = d.ReadTx(ctx, "read which conversations wait", func(tx *Tx) error {
+		settings, err := readSettings(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait,
 		for len(sids) > 0 {
 			part := sids[:min(len(sids), asked)]
 			sids = sids[len(part):]
-			if err := t.waits(ctx, part, since, waits); err != nil {
+			if err := readWaits(ctx, tx, part, since, waits); err != nil {
 				return err
 			}
 		}
@@ -45,13 +45,13 @@ func (d *Desk) Waits(ctx context.Context, sids []string) (waits map[string]Wait,
 	return waits, err
 }
 
-func (t *Tx) waits(ctx context.Context, sids []string, declinedSince int64, waits map[string]Wait) error {
+func readWaits(ctx context.Context, tx *Tx, sids []string, declinedSince int64, waits map[string]Wait) error {
 	places, args := make([]string, len(sids)), []any{declinedSince}
 	for i, sid := range sids {
 		args = append(args, sid)
 		places[i] = fmt.Sprintf("$%d", len(args))
 	}
-	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	return sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var sid string
 		var status conversation.TaskStatus
 		var direct, unmatched bool

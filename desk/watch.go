@@ -18,9 +18,9 @@ const (
 	pollUnnotified, pollNotified = 100 * time.Millisecond, time.Second
 )
 
-// News returns a channel that is closed at the next event, message or administrative change. It may miss changes by
+// WaitNews returns a channel that is closed at the next event, message or administrative change. It may miss changes by
 // other processes, so callers must also poll at the returned interval. Call leave when done waiting.
-func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func()) {
+func WaitNews(d *Desk) (something <-chan struct{}, look time.Duration, leave func()) {
 	something, leave = d.shown.wait(news)
 	if !d.db.Notifies() {
 		return something, pollUnnotified, leave
@@ -28,20 +28,20 @@ func (d *Desk) News() (something <-chan struct{}, look time.Duration, leave func
 	return something, pollNotified, leave
 }
 
-// Administered returns a number that rises with every change by an administrator.
-func (d *Desk) Administered(ctx context.Context) (last int64, err error) {
-	err = d.ReadTx(ctx, "read how far the audit list goes", func(t *Tx) error {
-		last, _, err = sqldb.First(ctx, t, sqldb.Value[int64], `SELECT position FROM audit_position WHERE id = 1`)
+// LastAdministered returns a number that rises with every change by an administrator.
+func LastAdministered(ctx context.Context, d *Desk) (last int64, err error) {
+	err = d.ReadTx(ctx, "read how far the audit list goes", func(tx *Tx) error {
+		last, _, err = sqldb.First(ctx, tx, sqldb.Value[int64], `SELECT position FROM audit_position WHERE id = 1`)
 		return err
 	})
 	return last, err
 }
 
-// AllEvents returns at most limit events of every kind after the position, in order: those of conversations, and
+// EventsAfter returns at most limit events of every kind after the position, in order: those of conversations, and
 // those of the desk itself, which have no conversation.
-func (d *Desk) AllEvents(ctx context.Context, after int64, limit int) (events []LoggedEvent, err error) {
-	err = d.ReadTx(ctx, fmt.Sprintf("read what happened after %d", after), func(t *Tx) error {
-		events, err = t.after(ctx, after, limit)
+func EventsAfter(ctx context.Context, d *Desk, after int64, limit int) (events []LoggedEvent, err error) {
+	err = d.ReadTx(ctx, fmt.Sprintf("read what happened after %d", after), func(tx *Tx) error {
+		events, err = readEventsAfter(ctx, tx, after, limit)
 		return err
 	})
 	return events, err
@@ -50,11 +50,11 @@ func (d *Desk) AllEvents(ctx context.Context, after int64, limit int) (events []
 // asked is how many conversations one query reads.
 const asked = 200
 
-// Spoken returns for each of the conversations a number that rises with every message that is written, changed or
+// ReadSpoken returns for each of the conversations a number that rises with every message that is written, changed or
 // removed.
-func (d *Desk) Spoken(ctx context.Context, sids []string) (spoken map[string]int, err error) {
+func ReadSpoken(ctx context.Context, d *Desk, sids []string) (spoken map[string]int, err error) {
 	spoken = make(map[string]int, len(sids))
-	err = d.ReadTx(ctx, "read who has written", func(t *Tx) error {
+	err = d.ReadTx(ctx, "read who has written", func(tx *Tx) error {
 		for len(sids) > 0 {
 			part := sids[:min(len(sids), asked)]
 			sids = sids[len(part):]
@@ -62,7 +62,7 @@ func (d *Desk) Spoken(ctx context.Context, sids []string) (spoken map[string]int
 			for i, sid := range part {
 				places[i], args[i] = fmt.Sprintf("$%d", i+1), sid
 			}
-			if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+			if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 				var sid string
 				var count int
 				err := r.Scan(&sid, &count)

@@ -36,7 +36,7 @@ type Webhook struct {
 	Position int64
 	// Stream is the conversation's SID, or agent/NAME or queue/NAME for events that belong to no conversation.
 	Stream string
-	// Dead is set when it was given up. Only [Desk.RedeliverWebhooks] sends it again.
+	// Dead is set when it was given up. Only [RedeliverWebhooks] sends it again.
 	Dead bool
 	// Attempts is how often it was taken, and FirstAt when it was first taken.
 	Attempts int
@@ -53,59 +53,59 @@ type Webhook struct {
 // Without an EventCallbackURL it skips all events, so that a URL that is set later receives only later events. It
 // also drops the webhooks that are still queued, because there is no receiver. Webhooks that were given up before
 // are kept.
-func (d *Desk) QueueWebhooks(ctx context.Context) error {
+func QueueWebhooks(ctx context.Context, d *Desk) error {
 	for {
 		d.queuedAt.Store(time.Now().UnixNano())
 		behind := false
-		err := d.ReadTx(ctx, "look for events to send", func(t *Tx) (err error) {
-			behind, err = t.webhooksBehind(ctx)
+		err := d.ReadTx(ctx, "look for events to send", func(tx *Tx) (err error) {
+			behind, err = webhooksBehind(ctx, tx)
 			return err
 		})
 		if err != nil || !behind {
 			return err
 		}
-		err = d.SharedTx(ctx, "queue webhooks", func(t *Tx) error { return t.queueWebhooks(ctx, sqldb.Micros(d.now())) })
+		err = d.SharedTx(ctx, "queue webhooks", func(tx *Tx) error { return insertWebhooks(ctx, tx, sqldb.Micros(d.now())) })
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// QueuedAt returns when [Desk.QueueWebhooks] began its last transactions in this process.
+// QueuedAt returns when [QueueWebhooks] began its last transactions in this process.
 func (d *Desk) QueuedAt() time.Time { return time.Unix(0, d.queuedAt.Load()) }
 
 // webhooksBehind reports whether there is anything to do, so that an idle desk does not write.
-func (t *Tx) webhooksBehind(ctx context.Context) (bool, error) {
-	events, err := t.unsent(ctx, 1)
+func webhooksBehind(ctx context.Context, tx *Tx) (bool, error) {
+	events, err := unsentEvents(ctx, tx, 1)
 	if err != nil || len(events) > 0 {
 		return len(events) > 0, err
 	}
-	account, _, err := t.account(ctx)
+	account, _, err := readAccount(ctx, tx)
 	if err != nil || account.Workspace.EventCallbackURL != "" {
 		return false, err
 	}
-	_, queued, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT position FROM webhooks WHERE dead = 0 LIMIT 1`)
+	_, queued, err := sqldb.First(ctx, tx, sqldb.Value[int64], `SELECT position FROM webhooks WHERE dead = 0 LIMIT 1`)
 	return queued, err
 }
 
-// unsent returns the next events that have not become webhooks yet.
-func (t *Tx) unsent(ctx context.Context, limit int) ([]LoggedEvent, error) {
-	cursor, _, err := sqldb.First(ctx, t, sqldb.Value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`+t.RowsOf("webhook_cursor"))
+// unsentEvents returns the next events that have not become webhooks yet.
+func unsentEvents(ctx context.Context, tx *Tx, limit int) ([]LoggedEvent, error) {
+	cursor, _, err := sqldb.First(ctx, tx, sqldb.Value[int64], `SELECT position FROM webhook_cursor WHERE id = 1`+tx.RowsOf("webhook_cursor"))
 	if err != nil {
 		return nil, err
 	}
-	return t.after(ctx, cursor, limit)
+	return readEventsAfter(ctx, tx, cursor, limit)
 }
 
-func (t *Tx) queueWebhooks(ctx context.Context, now int64) error {
-	account, _, err := t.account(ctx)
+func insertWebhooks(ctx context.Context, tx *Tx, now int64) error {
+	account, _, err := readAccount(ctx, tx)
 	if err != nil {
 		return err
 	}
 	if account.Workspace.EventCallbackURL == "" {
-		return t.dropWebhooks(ctx)
+		return dropWebhooks(ctx, tx)
 	}
-	events, err := t.unsent(ctx, queuedAtOnce)
+	events, err := unsentEvents(ctx, tx, queuedAtOnce)
 	if err != nil || len(events) == 0 {
 		return err // another process was faster
 	}
@@ -114,27 +114,27 @@ func (t *Tx) queueWebhooks(ctx context.Context, now int64) error {
 		if len(filter) > 0 && !slices.Contains(filter, string(e.Name)) {
 			continue
 		}
-		if err := t.holdStream(ctx, streamOf(e)); err != nil {
+		if err := holdStream(ctx, tx, streamOf(e)); err != nil {
 			return err
 		}
-		if _, err := t.Exec(ctx, `INSERT INTO webhooks (position, stream, dead, attempts, first_at, deliver_at, failure)
+		if _, err := tx.Exec(ctx, `INSERT INTO webhooks (position, stream, dead, attempts, first_at, deliver_at, failure)
 			VALUES ($1, $2, 0, 0, 0, CASE WHEN EXISTS (SELECT 1 FROM webhooks WHERE stream = $2 AND dead = 0) THEN CAST($4 AS BIGINT) ELSE CAST($3 AS BIGINT) END, '')`,
 			e.Position, streamOf(e), now, int64(waits)); err != nil {
 			return err
 		}
 	}
-	_, err = t.Exec(ctx, `UPDATE webhook_cursor SET position = $1 WHERE id = 1`, events[len(events)-1].Position)
+	_, err = tx.Exec(ctx, `UPDATE webhook_cursor SET position = $1 WHERE id = 1`, events[len(events)-1].Position)
 	return err
 }
 
 // dropWebhooks skips all events, and deletes part of the queued webhooks.
-func (t *Tx) dropWebhooks(ctx context.Context) error {
-	if _, err := t.Exec(ctx, `UPDATE webhook_cursor SET position = (SELECT position FROM feed WHERE id = 1) WHERE id = 1`); err != nil {
+func dropWebhooks(ctx context.Context, tx *Tx) error {
+	if _, err := tx.Exec(ctx, `UPDATE webhook_cursor SET position = (SELECT position FROM feed WHERE id = 1) WHERE id = 1`); err != nil {
 		return err
 	}
 	// The last of a stream are deleted first: if a URL is set before all are deleted, each stream still has its
 	// head.
-	_, err := t.Exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 ORDER BY position DESC LIMIT $1`+t.SkipLocked("webhooks")+`)`, queuedAtOnce)
+	_, err := tx.Exec(ctx, `DELETE FROM webhooks WHERE position IN (SELECT position FROM webhooks WHERE dead = 0 ORDER BY position DESC LIMIT $1`+tx.SkipLocked("webhooks")+`)`, queuedAtOnce)
 	return err
 }
 
@@ -151,20 +151,20 @@ func streamOf(e LoggedEvent) string {
 
 // TakeWebhooks returns at most limit webhooks that are due, longest due first, at most one of each stream. No other
 // caller gets them until the lease has passed, so the lease must be longer than a delivery takes. Before that, the
-// caller reports [Desk.WebhookDelivered] or [Desk.WebhookFailed]. If the caller dies, another caller takes them
+// caller reports [WebhookDelivered] or [WebhookFailed]. If the caller dies, another caller takes them
 // after the lease.
-func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration) ([]Webhook, error) {
+func TakeWebhooks(ctx context.Context, d *Desk, limit int, lease time.Duration) ([]Webhook, error) {
 	var due []Webhook
-	err := d.ReadTx(ctx, "look for webhooks to send", func(t *Tx) (err error) {
-		due, err = t.dueWebhooks(ctx, d.now(), limit)
+	err := d.ReadTx(ctx, "look for webhooks to send", func(tx *Tx) (err error) {
+		due, err = dueWebhooks(ctx, tx, d.now(), limit)
 		return err
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	err = d.SharedTx(ctx, "take webhooks", func(t *Tx) (err error) {
+	err = d.SharedTx(ctx, "take webhooks", func(tx *Tx) (err error) {
 		now := d.now()
-		if due, err = t.dueWebhooks(ctx, now, limit); err != nil {
+		if due, err = dueWebhooks(ctx, tx, now, limit); err != nil {
 			return err
 		}
 		for i := range due {
@@ -173,7 +173,7 @@ func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration)
 			if w.FirstAt.IsZero() {
 				w.FirstAt = now
 			}
-			if _, err := t.Exec(ctx, `UPDATE webhooks SET deliver_at = $2, attempts = $3, first_at = $4 WHERE position = $1`,
+			if _, err := tx.Exec(ctx, `UPDATE webhooks SET deliver_at = $2, attempts = $3, first_at = $4 WHERE position = $1`,
 				w.Position, sqldb.Micros(w.DeliverAt), w.Attempts, sqldb.Micros(w.FirstAt)); err != nil {
 				return err
 			}
@@ -185,46 +185,46 @@ func (d *Desk) TakeWebhooks(ctx context.Context, limit int, lease time.Duration)
 
 // dueWebhooks reads the webhooks that are due and first in their stream. One that is not first can only be due when
 // one before it was revived. It is not rescheduled, because its delivery may be under way.
-func (t *Tx) dueWebhooks(ctx context.Context, now time.Time, limit int) ([]Webhook, error) {
-	return sqldb.All(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+` WHERE w.dead = 0 AND w.deliver_at <= $1
+func dueWebhooks(ctx context.Context, tx *Tx, now time.Time, limit int) ([]Webhook, error) {
+	return sqldb.All(ctx, tx, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+` WHERE w.dead = 0 AND w.deliver_at <= $1
 		AND NOT EXISTS (SELECT 1 FROM webhooks b WHERE b.stream = w.stream AND b.dead = 0 AND b.position < w.position)
-		ORDER BY w.deliver_at LIMIT $2`+t.SkipLocked("w"), sqldb.Micros(now), limit)
+		ORDER BY w.deliver_at LIMIT $2`+tx.SkipLocked("w"), sqldb.Micros(now), limit)
 }
 
 // WebhookDelivered removes the webhook from the queue. The next of its stream becomes due.
-func (d *Desk) WebhookDelivered(ctx context.Context, position int64) error {
-	return d.SharedTx(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(t *Tx) error {
-		stream, found, err := sqldb.First(ctx, t, sqldb.Value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
+func WebhookDelivered(ctx context.Context, d *Desk, position int64) error {
+	return d.SharedTx(ctx, fmt.Sprintf("record that webhook %d was delivered", position), func(tx *Tx) error {
+		stream, found, err := sqldb.First(ctx, tx, sqldb.Value[string], `DELETE FROM webhooks WHERE position = $1 RETURNING stream`, position)
 		if err != nil || !found {
 			return err // reported twice: the first report deleted it
 		}
-		return t.nextWebhook(ctx, stream, sqldb.Micros(d.now()))
+		return nextWebhook(ctx, tx, stream, sqldb.Micros(d.now()))
 	})
 }
 
 // WebhookFailed schedules the next try: after a second, then after twice the time at each failure, up to fifteen
 // minutes. A day after the first try the webhook is given up instead: dead is true, and the next of its stream
 // becomes due. The failure is a short sentence for people and contains no secrets.
-func (d *Desk) WebhookFailed(ctx context.Context, position int64, failure string) (dead bool, err error) {
-	err = d.SharedTx(ctx, fmt.Sprintf("record that webhook %d failed", position), func(t *Tx) error {
+func WebhookFailed(ctx context.Context, d *Desk, position int64, failure string) (dead bool, err error) {
+	err = d.SharedTx(ctx, fmt.Sprintf("record that webhook %d failed", position), func(tx *Tx) error {
 		now := d.now()
 		dead = false
 		// A webhook without attempts was revived after this try began, so the failure does not count.
-		w, found, err := sqldb.First(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
-			WHERE w.position = $1 AND w.dead = 0 AND w.attempts > 0`+t.RowsOf("w"), position)
+		w, found, err := sqldb.First(ctx, tx, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
+			WHERE w.position = $1 AND w.dead = 0 AND w.attempts > 0`+tx.RowsOf("w"), position)
 		if err != nil || !found {
 			return err
 		}
 		if now.Sub(w.FirstAt) < givenUpAfter {
-			_, err = t.Exec(ctx, `UPDATE webhooks SET deliver_at = $2, failure = $3 WHERE position = $1`,
+			_, err = tx.Exec(ctx, `UPDATE webhooks SET deliver_at = $2, failure = $3 WHERE position = $1`,
 				position, sqldb.Micros(now.Add(webhookRetryAfter(w.Attempts))), failure)
 			return err
 		}
 		dead = true
-		if _, err := t.Exec(ctx, `UPDATE webhooks SET dead = 1, deliver_at = 0, failure = $2 WHERE position = $1`, position, failure); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE webhooks SET dead = 1, deliver_at = 0, failure = $2 WHERE position = $1`, position, failure); err != nil {
 			return err
 		}
-		return t.nextWebhook(ctx, w.Stream, sqldb.Micros(now))
+		return nextWebhook(ctx, tx, w.Stream, sqldb.Micros(now))
 	})
 	return dead, err
 }
@@ -238,24 +238,24 @@ func webhookRetryAfter(attempts int) time.Duration {
 }
 
 // nextWebhook makes the first webhook of the stream due if it has waited behind another until now.
-func (t *Tx) nextWebhook(ctx context.Context, stream string, now int64) error {
-	if err := t.holdStream(ctx, stream); err != nil {
+func nextWebhook(ctx context.Context, tx *Tx, stream string, now int64) error {
+	if err := holdStream(ctx, tx, stream); err != nil {
 		return err
 	}
-	_, err := t.Exec(ctx, `UPDATE webhooks SET deliver_at = $2
+	_, err := tx.Exec(ctx, `UPDATE webhooks SET deliver_at = $2
 		WHERE position = (SELECT position FROM webhooks WHERE stream = $1 AND dead = 0 ORDER BY position LIMIT 1) AND deliver_at = $3`,
 		stream, now, int64(waits))
 	return err
 }
 
 // DeadWebhooks returns a page of the webhooks that were given up, newest first.
-func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], err error) {
+func DeadWebhooks(ctx context.Context, d *Desk, p Page) (found Found[Webhook], err error) {
 	list := sqldb.Listing[Webhook]{
 		Columns: webhookColumns, From: webhookTables, Conditions: []string{`w.dead = 1`}, Scan: scanWebhook,
 		Key: "w.position", KeyOf: func(w Webhook) (int64, string) { return w.Position, "" }, Descending: true,
 	}
-	err = d.ReadTx(ctx, "read the webhooks that were given up", func(t *Tx) error {
-		found, err = list.Page(ctx, t, p)
+	err = d.ReadTx(ctx, "read the webhooks that were given up", func(tx *Tx) error {
+		found, err = list.Page(ctx, tx, p)
 		return err
 	})
 	return found, err
@@ -264,10 +264,10 @@ func (d *Desk) DeadWebhooks(ctx context.Context, p Page) (found Found[Webhook], 
 // RedeliverWebhooks revives the webhooks that were given up at those positions, or all of them when no position is
 // named, and returns how many. They are due at once, before the queued webhooks of their streams, as if they had
 // never been tried. It is refused with invalid_payload while the workspace has no EventCallbackURL.
-func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, error) {
+func RedeliverWebhooks(ctx context.Context, d *Desk, positions ...int64) (int, error) {
 	if len(positions) == 0 {
-		err := d.ReadTx(ctx, "read which webhooks were given up", func(t *Tx) (err error) {
-			positions, err = sqldb.All(ctx, t, sqldb.Value[int64], `SELECT position FROM webhooks WHERE dead = 1 ORDER BY position`)
+		err := d.ReadTx(ctx, "read which webhooks were given up", func(tx *Tx) (err error) {
+			positions, err = sqldb.All(ctx, tx, sqldb.Value[int64], `SELECT position FROM webhooks WHERE dead = 1 ORDER BY position`)
 			return err
 		})
 		if err != nil {
@@ -277,8 +277,8 @@ func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, 
 	total := 0
 	for some := range slices.Chunk(positions, queuedAtOnce) {
 		revived := 0
-		err := d.ExclusiveTx(ctx, "revive webhooks", func(t *Tx) (err error) {
-			revived, err = t.reviveWebhooks(ctx, some, sqldb.Micros(d.now()))
+		err := d.ExclusiveTx(ctx, "revive webhooks", func(tx *Tx) (err error) {
+			revived, err = reviveWebhooks(ctx, tx, some, sqldb.Micros(d.now()))
 			return err
 		})
 		if err != nil {
@@ -289,8 +289,8 @@ func (d *Desk) RedeliverWebhooks(ctx context.Context, positions ...int64) (int, 
 	return total, nil
 }
 
-func (t *Tx) reviveWebhooks(ctx context.Context, positions []int64, now int64) (revived int, err error) {
-	account, _, err := t.account(ctx)
+func reviveWebhooks(ctx context.Context, tx *Tx, positions []int64, now int64) (revived int, err error) {
+	account, _, err := readAccount(ctx, tx)
 	if err != nil {
 		return 0, err
 	}
@@ -298,7 +298,7 @@ func (t *Tx) reviveWebhooks(ctx context.Context, positions []int64, now int64) (
 		return 0, invalid("event_callback_url", "the workspace has no event callback URL to deliver to: set one, then deliver again")
 	}
 	for _, position := range positions {
-		stream, dead, err := sqldb.First(ctx, t, sqldb.Value[string], `UPDATE webhooks SET dead = 0, attempts = 0, first_at = 0, deliver_at = $2, failure = ''
+		stream, dead, err := sqldb.First(ctx, tx, sqldb.Value[string], `UPDATE webhooks SET dead = 0, attempts = 0, first_at = 0, deliver_at = $2, failure = ''
 			WHERE position = $1 AND dead = 1 RETURNING stream`, position, int64(waits))
 		if err != nil {
 			return 0, err
@@ -307,7 +307,7 @@ func (t *Tx) reviveWebhooks(ctx context.Context, positions []int64, now int64) (
 			continue
 		}
 		revived++
-		if err := t.nextWebhook(ctx, stream, now); err != nil {
+		if err := nextWebhook(ctx, tx, stream, now); err != nil {
 			return 0, err
 		}
 	}
@@ -316,12 +316,12 @@ func (t *Tx) reviveWebhooks(ctx context.Context, positions []int64, now int64) (
 
 // PendingWebhooks returns how many events are still to be delivered, and the time of the oldest of them. It does
 // not count webhooks that were given up.
-func (d *Desk) PendingWebhooks(ctx context.Context) (count int, oldest time.Time, err error) {
-	err = d.ReadTx(ctx, "count webhooks", func(t *Tx) error {
-		if count, _, err = sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 0`); err != nil {
+func PendingWebhooks(ctx context.Context, d *Desk) (count int, oldest time.Time, err error) {
+	err = d.ReadTx(ctx, "count webhooks", func(tx *Tx) error {
+		if count, _, err = sqldb.First(ctx, tx, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 0`); err != nil {
 			return err
 		}
-		w, _, err := sqldb.First(ctx, t, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
+		w, _, err := sqldb.First(ctx, tx, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
 			WHERE w.dead = 0 ORDER BY w.position LIMIT 1`)
 		oldest = w.Event.At
 		return err

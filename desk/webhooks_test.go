@@ -23,46 +23,46 @@ func (h *environment) callback(url string, only ...conversation.EventName) {
 	for _, name := range only {
 		filter = append(filter, string(name))
 	}
-	_, err := h.SetWorkspace(h.T.Context(), func(w *desk.Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
+	_, err := desk.SetWorkspace(h.T.Context(), h.Environment.Desk, func(w *desk.Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
 	require.NoError(h.T, err)
 }
 
 func (h *environment) queueWebhooks() {
 	h.T.Helper()
-	require.NoError(h.T, h.QueueWebhooks(h.T.Context()))
+	require.NoError(h.T, desk.QueueWebhooks(h.T.Context(), h.Environment.Desk))
 }
 
 // take queues new events and takes the webhooks that are due.
 func (h *environment) take() []desk.Webhook {
 	h.T.Helper()
 	h.queueWebhooks()
-	taken, err := h.TakeWebhooks(h.T.Context(), 100, testLease)
+	taken, err := desk.TakeWebhooks(h.T.Context(), h.Environment.Desk, 100, testLease)
 	require.NoError(h.T, err)
 	return taken
 }
 
 func (h *environment) delivered(w desk.Webhook) {
 	h.T.Helper()
-	require.NoError(h.T, h.WebhookDelivered(h.T.Context(), w.Position))
+	require.NoError(h.T, desk.WebhookDelivered(h.T.Context(), h.Environment.Desk, w.Position))
 }
 
 func (h *environment) failed(w desk.Webhook) (dead bool) {
 	h.T.Helper()
-	dead, err := h.WebhookFailed(h.T.Context(), w.Position, "the receiver answered 503 Service Unavailable")
+	dead, err := desk.WebhookFailed(h.T.Context(), h.Environment.Desk, w.Position, "the receiver answered 503 Service Unavailable")
 	require.NoError(h.T, err)
 	return dead
 }
 
 func (h *environment) pending() int {
 	h.T.Helper()
-	count, _, err := h.PendingWebhooks(h.T.Context())
+	count, _, err := desk.PendingWebhooks(h.T.Context(), h.Environment.Desk)
 	require.NoError(h.T, err)
 	return count
 }
 
 func (h *environment) dead() []desk.Webhook {
 	h.T.Helper()
-	found, err := h.DeadWebhooks(h.T.Context(), desk.Page{})
+	found, err := desk.DeadWebhooks(h.T.Context(), h.Environment.Desk, desk.Page{})
 	require.NoError(h.T, err)
 	return found.Entries
 }
@@ -77,12 +77,12 @@ func told(webhooks []desk.Webhook) []string {
 }
 
 func testWebhooksInOrder(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events")
 	one, other := h.Start("support").Follow(), h.Start("support").Follow()
-	require.NoError(t, h.AddQueue(h.T.Context(), "billing"))
-	require.NoError(t, h.AddAgent(h.T.Context(), desk.NewAgent{Name: "alice"}))
-	require.NoError(t, h.SetPresence(h.T.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "billing"))
+	require.NoError(t, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: "alice"}))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
 
 	for _, expected := range [][]string{
 		{"agent/alice worker.created", "queue/billing task-queue.created", one.SID + " task.created", other.SID + " task.created"},
@@ -106,7 +106,7 @@ func testWebhooksInOrder(t *testing.T, h *environment) {
 	one.Follow()
 	h.queueWebhooks()
 	h.Clock.Advance(time.Hour)
-	count, oldest, err := h.PendingWebhooks(h.T.Context())
+	count, oldest, err := desk.PendingWebhooks(h.T.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, count)
 	require.Equal(t, h.Clock.Now().Add(-time.Hour), oldest)
@@ -114,7 +114,7 @@ func testWebhooksInOrder(t *testing.T, h *environment) {
 }
 
 func testFailingStream(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events")
 	failing, healthy := h.Start("support").Follow(), h.Start("support").Follow()
 	for _, w := range h.take() {
@@ -138,7 +138,7 @@ func testFailingStream(t *testing.T, h *environment) {
 }
 
 func testWebhookLease(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events")
 	h.Start("support").Follow()
 	taken := h.take() // then the process dies
@@ -155,7 +155,7 @@ func testWebhookLease(t *testing.T, h *environment) {
 }
 
 func testWebhookBackoff(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events")
 	th := h.Start("support").Follow()
 	began := h.Clock.Now()
@@ -199,7 +199,7 @@ func (h *environment) die(stream string) {
 }
 
 func testRedelivery(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events")
 	th, other := h.Start("support").Follow(), h.Start("support").Follow()
 	th.Do(conversation.CloseCommand{})
@@ -213,10 +213,10 @@ func testRedelivery(t *testing.T, h *environment) {
 	h.Clock.Advance(time.Hour)
 	underWay := h.take()
 	require.ElementsMatch(t, []string{th.SID + " task.canceled", other.SID + " task.created"}, told(underWay))
-	revived, err := h.RedeliverWebhooks(h.T.Context(), dead[0].Position, dead[0].Position, underWay[0].Position, 12345)
+	revived, err := desk.RedeliverWebhooks(h.T.Context(), h.Environment.Desk, dead[0].Position, dead[0].Position, underWay[0].Position, 12345)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived, "only what is dead can be revived, and once")
-	revived, err = h.RedeliverWebhooks(h.T.Context())
+	revived, err = desk.RedeliverWebhooks(h.T.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived)
 	require.Empty(t, h.dead())
@@ -241,12 +241,12 @@ func testRedelivery(t *testing.T, h *environment) {
 }
 
 func testWebhookFilter(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events", conversation.EventTaskCanceled, desk.EventAgentCreated)
 	th := h.Start("support").Follow()
 	th.Do(conversation.CloseCommand{})
 	th.Follow()
-	require.NoError(t, h.AddAgent(h.T.Context(), desk.NewAgent{Name: "alice"}))
+	require.NoError(t, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: "alice"}))
 	require.ElementsMatch(t, []string{th.SID + " task.canceled", "agent/alice worker.created"}, told(h.take()))
 	require.Equal(t, 2, h.pending())
 }
@@ -266,13 +266,13 @@ func testNoCallback(t *testing.T, h *environment) {
 	require.Empty(t, h.take())
 	require.Zero(t, h.pending(), "what is queued is dropped")
 	require.Len(t, h.dead(), 1, "what was given up stays on record")
-	_, err := h.RedeliverWebhooks(h.T.Context())
+	_, err := desk.RedeliverWebhooks(h.T.Context(), h.Environment.Desk)
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	require.ErrorContains(t, err, "set one")
 
 	h.callback("https://example.com/elsewhere")
 	require.Empty(t, h.take())
-	revived, err := h.RedeliverWebhooks(h.T.Context())
+	revived, err := desk.RedeliverWebhooks(h.T.Context(), h.Environment.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived)
 	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(h.take()))
@@ -284,7 +284,7 @@ func testIdleWebhooks(t *testing.T, h *environment) {
 	require.Empty(t, h.take())
 	other := h.Reopen()
 	require.NoError(t, other.ExclusiveTx(h.T.Context(), "keep everybody else from writing", func(tx *desk.Tx) error {
-		if err := tx.AddQueue(h.T.Context(), desk.NewQueue{Name: "billing"}, 0); err != nil {
+		if err := desk.InsertQueue(h.T.Context(), tx, desk.NewQueue{Name: "billing"}, 0); err != nil {
 			return err
 		}
 		require.Empty(t, h.take(), "nothing to do is found out by reading")
@@ -294,7 +294,7 @@ func testIdleWebhooks(t *testing.T, h *environment) {
 }
 
 func testTwoSenders(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events")
 	const conversations = 60
 	for range conversations {
@@ -308,10 +308,10 @@ func testTwoSenders(t *testing.T, h *environment) {
 	send := func(d *desk.Desk) {
 		var all turn
 		for len(all.taken) < conversations {
-			if all.err = d.QueueWebhooks(h.T.Context()); all.err != nil {
+			if all.err = desk.QueueWebhooks(h.T.Context(), d); all.err != nil {
 				break
 			}
-			taken, err := d.TakeWebhooks(h.T.Context(), 3, testLease)
+			taken, err := desk.TakeWebhooks(h.T.Context(), d, 3, testLease)
 			all.taken, all.err = append(all.taken, taken...), err
 			if err != nil || len(taken) == 0 {
 				break
@@ -337,7 +337,7 @@ func testTwoSenders(t *testing.T, h *environment) {
 
 // A webhook that waits behind another of its stream is not read, however long the queue is.
 func testOnlyHeadsAreDue(t *testing.T, h *environment) {
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events")
 	for range 3 {
 		th := h.Start("support").Follow()
@@ -368,7 +368,7 @@ func testOnlyHeadsAreDue(t *testing.T, h *environment) {
 func TestWebhooksWalkIndexes(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
-	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
 	h.callback("https://example.com/events")
 	th := h.Start("support").Follow()
 	h.Desk = h.Reopen() // it has prepared no statement yet

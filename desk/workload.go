@@ -18,27 +18,27 @@ type Work struct {
 	// Transfer is the transfer by which the agent has passed the conversation on and that no agent has accepted
 	// yet, or nil.
 	Transfer *conversation.Transfer
-	// Unread is how many messages of others arrived since the agent last looked ([Desk.MarkRead]).
+	// Unread is how many messages of others arrived since the agent last looked ([MarkRead]).
 	Unread int
 	// Last is the newest message, or nil.
 	Last *Message
 }
 
-// Workload returns the agent's offers, assigned tasks and wrapping tasks: first the offers, the first to expire
+// ReadWorkload returns the agent's offers, assigned tasks and wrapping tasks: first the offers, the first to expire
 // first, then the assigned tasks, then the wrapping ones, oldest first. It is refused with unknown_agent.
-func (d *Desk) Workload(ctx context.Context, agent string) (found []Work, err error) {
-	err = d.ReadTx(ctx, "read the workload of "+agent, func(t *Tx) error {
-		found, err = t.workload(ctx, agent)
+func ReadWorkload(ctx context.Context, d *Desk, agent string) (found []Work, err error) {
+	err = d.ReadTx(ctx, "read the workload of "+agent, func(tx *Tx) error {
+		found, err = readWorkload(ctx, tx, agent)
 		return err
 	})
 	return found, err
 }
 
-func (t *Tx) workload(ctx context.Context, agent string) ([]Work, error) {
-	if err := t.knowAgent(ctx, agent); err != nil {
+func readWorkload(ctx context.Context, tx *Tx, agent string) ([]Work, error) {
+	if err := knowAgent(ctx, tx, agent); err != nil {
 		return nil, err
 	}
-	tasks, err := sqldb.All(ctx, t, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+`
 		WHERE t.agent = $1 AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('reserved', 'assigned', 'wrapping')`, agent)
 	if err != nil {
 		return nil, err
@@ -48,29 +48,29 @@ func (t *Tx) workload(ctx context.Context, agent string) ([]Work, error) {
 	for i, task := range tasks {
 		w := &found[i]
 		w.Task = task.Task
-		queue, _, err := sqldb.First(ctx, t, sqldb.Value[string], `SELECT friendly_name FROM queues WHERE name = $1`, task.Queue)
+		queue, _, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT friendly_name FROM queues WHERE name = $1`, task.Queue)
 		if err != nil {
 			return nil, err
 		}
 		w.Queue = cmp.Or(queue, task.Queue)
-		if w.Conversation, err = t.Conversation(ctx, task.Conversation); err != nil {
+		if w.Conversation, err = ReadConversation(ctx, tx, task.Conversation); err != nil {
 			return nil, err
 		}
 		may := extent{}
 		// This turn has ended. Supervisors, too, are alerted to messages of their own turns only.
 		if task.Status == conversation.TaskWrapping {
-			if may, err = t.turnExtent(ctx, agent, task.Conversation); err != nil {
+			if may, err = turnExtent(ctx, tx, agent, task.Conversation); err != nil {
 				return nil, err
 			}
-			if err := t.bound(ctx, &w.Conversation, may); err != nil {
+			if err := boundConversation(ctx, tx, &w.Conversation, may); err != nil {
 				return nil, err
 			}
 		}
-		if w.Unread, err = t.unread(ctx, task.Conversation, agent, may); err != nil {
+		if w.Unread, err = countUnread(ctx, tx, task.Conversation, agent, may); err != nil {
 			return nil, err
 		}
 		condition, args := may.chooses(2)
-		last, some, err := sqldb.First(ctx, t, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number DESC LIMIT 1`,
+		last, some, err := sqldb.First(ctx, tx, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number DESC LIMIT 1`,
 			append([]any{task.Conversation}, args...)...)
 		if err != nil {
 			return nil, err
@@ -78,7 +78,7 @@ func (t *Tx) workload(ctx context.Context, agent string) ([]Work, error) {
 		if some {
 			w.Last = &last
 		}
-		transfer, active, err := sqldb.First(ctx, t, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active' AND x.from_task = $2`,
+		transfer, active, err := sqldb.First(ctx, tx, scanTransfer, selectTransfers+` WHERE x.conversation = $1 AND x.status = 'active' AND x.from_task = $2`,
 			task.Conversation, task.SID)
 		if err != nil {
 			return nil, err
@@ -102,18 +102,18 @@ func inTurn(a, b Task) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.SID, b.SID))
 }
 
-func (t *Tx) unread(ctx context.Context, sid, agent string, may extent) (int, error) {
+func countUnread(ctx context.Context, tx *Tx, sid, agent string, may extent) (int, error) {
 	condition, args := may.chooses(3)
-	count, _, err := sqldb.First(ctx, t, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
+	count, _, err := sqldb.First(ctx, tx, sqldb.Value[int], `SELECT count(*) FROM messages WHERE conversation = $1 AND author <> $2 AND number >
 		coalesce((SELECT messages FROM read_marks WHERE conversation = $1 AND agent = $2), 0) AND `+condition, append([]any{sid, agent}, args...)...)
 	return count, err
 }
 
 // MarkRead records that the agent has seen the first messages of the conversation, up to that number. The number
 // never falls.
-func (d *Desk) MarkRead(ctx context.Context, sid, agent string, messages int) error {
-	return d.SharedTx(ctx, "note what "+agent+" has read", func(t *Tx) error {
-		_, err := t.Exec(ctx, `INSERT INTO read_marks (conversation, agent, messages) VALUES ($1, $2, $3)
+func MarkRead(ctx context.Context, d *Desk, sid, agent string, messages int) error {
+	return d.SharedTx(ctx, "note what "+agent+" has read", func(tx *Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO read_marks (conversation, agent, messages) VALUES ($1, $2, $3)
 			ON CONFLICT (conversation, agent) DO UPDATE SET messages = excluded.messages WHERE excluded.messages > read_marks.messages`,
 			sid, agent, messages)
 		return err
@@ -127,11 +127,11 @@ type PassedOn struct {
 	Transfer     conversation.Transfer
 }
 
-// PassedOn returns the conversations that the agent has passed on, has wrapped up, and can still take back. Those
+// ListPassedOn returns the conversations that the agent has passed on, has wrapped up, and can still take back. Those
 // that they still wrap up are in their workload.
-func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, err error) {
-	err = d.ReadTx(ctx, "read what "+agent+" has passed on", func(t *Tx) error {
-		transfers, err := sqldb.All(ctx, t, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.status = 'active'
+func ListPassedOn(ctx context.Context, d *Desk, agent string) (found []PassedOn, err error) {
+	err = d.ReadTx(ctx, "read what "+agent+" has passed on", func(tx *Tx) error {
+		transfers, err := sqldb.All(ctx, tx, scanTransfer, selectTransfers+` WHERE x.from_agent = $1 AND x.status = 'active'
 			AND EXISTS (SELECT 1 FROM tasks f WHERE f.sid = x.from_task AND f.completed_at > 0)`, agent)
 		if err != nil {
 			return err
@@ -139,10 +139,10 @@ func (d *Desk) PassedOn(ctx context.Context, agent string) (found []PassedOn, er
 		found = make([]PassedOn, len(transfers))
 		for i, x := range transfers {
 			found[i].Transfer = x.Transfer
-			if found[i].Conversation, err = t.Conversation(ctx, x.Conversation); err != nil {
+			if found[i].Conversation, err = ReadConversation(ctx, tx, x.Conversation); err != nil {
 				return err
 			}
-			if err := t.boundSent(ctx, &found[i].Conversation, x.Transfer); err != nil {
+			if err := boundSent(ctx, tx, &found[i].Conversation, x.Transfer); err != nil {
 				return err
 			}
 		}

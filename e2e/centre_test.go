@@ -64,11 +64,11 @@ func openCentreOn(t *testing.T, settings map[string]any, c *centre) *centre {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.desk.Close()) })
 	for _, queue := range []string{"support", "billing"} {
-		require.NoError(t, c.desk.AddQueue(t.Context(), queue))
+		require.NoError(t, desk.AddQueue(t.Context(), c.desk, queue))
 	}
 	c.hire(t, "alice", 1000, "support")
 	c.hire(t, "bob", 1000, "billing")
-	_, err = c.desk.SetSettings(t.Context(), "test", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	_, err = desk.SetSettings(t.Context(), c.desk, "test", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 	require.NoError(t, err)
 
 	c.connect(t, nil)
@@ -143,9 +143,9 @@ func (c *centre) failedQuery(t *testing.T, line string) bool {
 // hire adds an available agent with that capacity on every channel to these queues.
 func (c *centre) hire(t *testing.T, agent string, capacity int, queues ...string) {
 	t.Helper()
-	require.NoError(t, c.desk.AddAgent(t.Context(), desk.NewAgent{Name: agent, Capacity: capacity, Presence: desk.PresenceAvailable}))
+	require.NoError(t, desk.AddAgent(t.Context(), c.desk, desk.NewAgent{Name: agent, Capacity: capacity, Presence: desk.PresenceAvailable}))
 	for _, queue := range queues {
-		require.NoError(t, c.desk.AddMember(t.Context(), queue, agent))
+		require.NoError(t, desk.AddMember(t.Context(), c.desk, queue, agent))
 	}
 }
 

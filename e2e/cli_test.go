@@ -9,6 +9,7 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -262,7 +263,7 @@ func TestCLIBadStartsFailWithTheirCode(t *testing.T) {
 			c.cliStart(t, sid, bad.inputs(sid)...)
 			_, err := c.baton.Await(in(t, patience), sid, func(conversation.Record) bool { return true })
 			require.Equal(t, bad.code, conversation.CodeOf(err), "%v", err)
-			_, err = c.desk.Conversation(t.Context(), sid)
+			_, err = desk.FindConversation(t.Context(), c.desk, sid)
 			require.Error(t, err, "the desk never hears of it")
 		})
 	}

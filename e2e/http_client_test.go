@@ -39,9 +39,9 @@ func openFront(t *testing.T) *front {
 	t.Helper()
 	f := &front{centre: openCentre(t, nil)}
 	f.startWorker(t)
-	_, err := f.desk.SetSettings(in(t, patience), "test", func(s *conversation.Settings) { s.ReservationTimeout, s.ReofferAfter = 3600, 0 })
+	_, err := desk.SetSettings(in(t, patience), f.desk, "test", func(s *conversation.Settings) { s.ReservationTimeout, s.ReofferAfter = 3600, 0 })
 	require.NoError(t, err) // no offer expires while a test waits for its turn
-	f.account, err = f.desk.Account(in(t, patience))
+	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
 	require.NoError(t, err)
 	f.gateway = f.startGateway(t, "127.0.0.1:0")
 	return f
@@ -126,7 +126,7 @@ func (f *front) withKey(t *testing.T, key desk.Key) *api {
 	if key.Name == "" {
 		key.Name = "a test's " + string(key.Role)
 	}
-	added, secret, err := f.desk.AddKey(in(t, patience), key)
+	added, secret, err := desk.AddKey(in(t, patience), f.desk, key)
 	require.NoError(t, err)
 	return f.as(t, added.SID, secret)
 }

@@ -298,7 +298,7 @@ func transferFailed(reason conversation.Code) refusal {
 func (p *passing) refuseWrongOnes(t *testing.T) {
 	t.Helper()
 	p.hire(t, "dave", 1000)
-	require.NoError(t, p.desk.SetPresence(in(t, patience), "dave", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(in(t, patience), p.desk, "dave", desk.PresenceBreak))
 	other, email, here, alone := p.service.startsWithAlice(), p.service.withEmail(), p.of.transfers(), p.nobodys(t, "nobodys")
 	unknown := func(reason conversation.Code) refusal { return refusal{http.StatusNotFound, 45006, reason} }
 	notAvailable := func(reason conversation.Code) refusal { return refusal{http.StatusBadRequest, 45004, reason} }
@@ -332,7 +332,7 @@ func (p *passing) refuseBySwitches(t *testing.T) {
 	service, here := p.service, p.of.transfers()
 	settings, note := flexHost+"/v3/Instances/"+service.instance+"/TransferSettings", p.note(p.of)
 	plugin := func(enabled bool) {
-		require.NoError(t, p.desk.SetPlugin(in(t, patience), desk.Plugin{Name: "transfer-plugin", Enabled: enabled, ConversationTransfer: true}))
+		require.NoError(t, desk.SetPlugin(in(t, patience), p.desk, desk.Plugin{Name: "transfer-plugin", Enabled: enabled, ConversationTransfer: true}))
 	}
 	service.switches(true, false)
 	requireError(t, service.call(post, here, p.body("note_sid", note)), transferFailed(conversation.CodeTransferNotesOff))
@@ -346,7 +346,7 @@ func (p *passing) refuseBySwitches(t *testing.T) {
 	service.switches(true, true)
 	plugin(true)
 	requireError(t, service.call(post, here, p.body()), transferFailed(conversation.CodePluginConflict))
-	require.NoError(t, p.desk.RemovePlugin(in(t, patience), "transfer-plugin"))
+	require.NoError(t, desk.RemovePlugin(in(t, patience), p.desk, "transfer-plugin"))
 	refuseAll(t, service, map[string]wrong{
 		"summaries": {post, settings, asJSON{map[string]any{"ai_summary_enabled": true}}, wrongParameter("Flex"), "ai_summary_enabled"},
 		"a text":    {post, settings, asJSON{map[string]any{"enabled": "yes"}}, wrongParameter("Flex"), ""},
@@ -387,12 +387,12 @@ func (a *api) withEmail() interaction {
 }
 
 func refuseCredentials(t *testing.T, f *front) {
-	key, secret, err := f.desk.AddKey(in(t, patience), desk.Key{Name: "revoked", Role: desk.KeyService})
+	key, secret, err := desk.AddKey(in(t, patience), f.desk, desk.Key{Name: "revoked", Role: desk.KeyService})
 	require.NoError(t, err)
 	right := f.as(t, key.SID, secret)
 	right.does(http.StatusOK, get, right.inWorkspace(""), nil)
-	require.NoError(t, f.desk.RevokeKey(in(t, patience), key.SID))
-	other, _, err := f.desk.AddKey(in(t, patience), desk.Key{Name: "other", Role: desk.KeyService})
+	require.NoError(t, desk.RevokeKey(in(t, patience), f.desk, key.SID))
+	other, _, err := desk.AddKey(in(t, patience), f.desk, desk.Key{Name: "other", Role: desk.KeyService})
 	require.NoError(t, err)
 	basic := func(user, secret string) string {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+secret))
@@ -568,7 +568,7 @@ func refuseClaims(t *testing.T, f *front) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	f.hire(t, "carl", 1000)
-	require.NoError(t, f.desk.SetPresence(in(t, patience), "carl", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(in(t, patience), f.desk, "carl", desk.PresenceBreak))
 	claim := func(task string) string { return service.inWorkspace("/Tasks/" + task + "/Reservations") }
 	as := func(agent string) url.Values { return form("WorkerSid", conversation.AgentSID(agent)) }
 	waiting := service.waiting()["task"]
@@ -586,8 +586,8 @@ func refuseClaims(t *testing.T, f *front) {
 	service.requireStatus(waiting, "pending")
 
 	// Alice is still in wrap-up, and the queue's only agent is on a break.
-	require.NoError(t, f.desk.AddQueue(in(t, patience), "evenings"))
-	require.NoError(t, f.desk.AddMember(in(t, patience), "evenings", "carl"))
+	require.NoError(t, desk.AddQueue(in(t, patience), f.desk, "evenings"))
+	require.NoError(t, desk.AddMember(in(t, patience), f.desk, "evenings", "carl"))
 	left := service.startsWithAlice()
 	_, err := service.transfers(left, map[string]any{"from": participant(left.task), "to": conversation.QueueSID("evenings")})
 	require.NoError(t, err)

@@ -35,7 +35,7 @@ func openForLong(t *testing.T, random *rand.Rand) *front {
 	f := &front{centre: openCentre(t, nil)}
 	f.startWorker(t)
 	var err error
-	f.account, err = f.desk.Account(in(t, patience))
+	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
 	require.NoError(t, err)
 	f.gateway = &gateway{url: "http://" + addressForLong(t, random)}
 	f.gateway.process = f.startAgain(t)
@@ -385,15 +385,15 @@ func (k *talk) requireOneEffectEach(t *testing.T) {
 	require.Empty(t, record.Refusals)
 
 	ctx := in(t, patience)
-	messages, err := k.front.desk.Transcript(ctx, k.conversation, desk.AsSystem())
+	messages, err := desk.ReadTranscript(ctx, k.front.desk, k.conversation, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, messages, 2)
 	require.Equal(t, "alice", messages[1].From)
-	notes, err := k.front.desk.Notes(ctx, k.conversation, desk.AsSystem())
+	notes, err := desk.ListNotes(ctx, k.front.desk, k.conversation, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
 	require.Equal(t, record.Transfers[0].Note, notes[0].SID)
-	added, err := k.front.desk.Participants(ctx, k.conversation)
+	added, err := desk.ListParticipants(ctx, k.front.desk, k.conversation)
 	require.NoError(t, err)
 	require.Len(t, added, 2)
 }
@@ -402,17 +402,17 @@ func (k *talk) requireOneEffectEach(t *testing.T) {
 func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
 	t.Helper()
 	ctx := in(t, patience)
-	conversations, err := f.desk.ConversationList(ctx, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage})
+	conversations, err := desk.ConversationListPage(ctx, f.desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage})
 	require.NoError(t, err)
 	require.Len(t, conversations.Entries, talks, "conversations, drafts among them")
 
 	counted := map[string]int{}
-	agents, err := f.desk.Agents(ctx)
+	agents, err := desk.ListAgents(ctx, f.desk)
 	require.NoError(t, err)
 	for _, a := range agents {
 		counted[a.FriendlyName]++
 	}
-	queues, err := f.desk.Queues(ctx)
+	queues, err := desk.ListQueues(ctx, f.desk)
 	require.NoError(t, err)
 	for _, q := range queues {
 		counted[q.FriendlyName]++
@@ -420,12 +420,12 @@ func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
 			require.Equal(t, []string{strings.Replace(q.Name, "queue", "worker", 1)}, q.Members)
 		}
 	}
-	activities, err := f.desk.Activities(ctx)
+	activities, err := desk.ListActivities(ctx, f.desk)
 	require.NoError(t, err)
 	for _, a := range activities {
 		counted[a.Name]++
 	}
-	workflows, err := f.desk.Workflows(ctx)
+	workflows, err := desk.ListWorkflows(ctx, f.desk)
 	require.NoError(t, err)
 	for _, w := range workflows {
 		counted[w.FriendlyName]++
@@ -438,7 +438,7 @@ func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
 	require.Len(t, agents, rounds+2, "and alice and bob")
 	require.Len(t, queues, rounds+2, "and support and billing")
 	for name, made := range map[conversation.EventName]int{desk.EventAgentCreated: rounds + 2, desk.EventQueueCreated: rounds + 2} {
-		happened, err := f.desk.EventPage(ctx, desk.EventFilter{Name: name}, desk.Page{Limit: desk.MaxPage})
+		happened, err := desk.EventPage(ctx, f.desk, desk.EventFilter{Name: name}, desk.Page{Limit: desk.MaxPage})
 		require.NoError(t, err)
 		require.Len(t, happened.Entries, made, "the feed tells of each %s once", name)
 	}
@@ -550,7 +550,7 @@ func fed(t *testing.T, c *centre, sids ...string) map[string][]int64 {
 	t.Helper()
 	events := map[string][]int64{}
 	for after := int64(0); ; {
-		page, err := c.desk.ConversationEvents(in(t, patience), after, 1000)
+		page, err := desk.ConversationEvents(in(t, patience), c.desk, after, 1000)
 		require.NoError(t, err)
 		for _, e := range page {
 			after = e.Position

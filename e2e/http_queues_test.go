@@ -248,7 +248,7 @@ func workflowsChoose(t *testing.T, f *front) {
 // settled returns the centre's settings.
 func settled(t *testing.T, f *front) conversation.Settings {
 	t.Helper()
-	settings, err := f.desk.Settings(in(t, patience))
+	settings, err := desk.ReadSettings(in(t, patience), f.desk)
 	require.NoError(t, err)
 	return settings
 }

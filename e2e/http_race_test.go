@@ -39,7 +39,7 @@ func (f *front) racer(t *testing.T) *racer {
 	t.Helper()
 	network := &http.Transport{MaxIdleConnsPerHost: 4 * lanes}
 	t.Cleanup(network.CloseIdleConnections)
-	key, secret, err := f.desk.AddKey(in(t, patience), desk.Key{Name: "racer", Role: desk.KeyService, RateLimit: 1_000_000})
+	key, secret, err := desk.AddKey(in(t, patience), f.desk, desk.Key{Name: "racer", Role: desk.KeyService, RateLimit: 1_000_000})
 	require.NoError(t, err)
 	return &racer{
 		client: &http.Client{Transport: network, Timeout: patience}, base: f.gateway.url, user: key.SID, secret: secret,
@@ -180,13 +180,13 @@ func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 func TestHTTPOneOfTwoClaimsAtOnceWins(t *testing.T) {
 	t.Parallel()
 	f := openFront(t)
-	require.NoError(t, f.desk.AddQueue(t.Context(), "night"))
+	require.NoError(t, desk.AddQueue(t.Context(), f.desk, "night"))
 	r := f.racer(t)
 	for range claims {
 		sid := f.begin(t, "night")
 		record, err := f.baton.Await(in(t, patience), sid, func(conversation.Record) bool { return true })
 		require.NoError(t, err)
-		require.NoError(t, f.desk.AwaitRevision(in(t, patience), sid, record.Revision))
+		require.NoError(t, desk.AwaitRevision(in(t, patience), f.desk, sid, record.Revision))
 		path := r.workspace + "/Tasks/" + record.Tasks[0].SID + "/Reservations"
 		claim := func(agent string) string { return url.Values{"WorkerSid": {conversation.AgentSID(agent)}}.Encode() }
 		statuses, err := r.both(in(t, patience), [2]string{path, path}, [2]string{claim("alice"), claim("bob")}, "")

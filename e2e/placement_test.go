@@ -29,7 +29,7 @@ func TestQueueTransferReachesAFreeAgentWithHistoryAndNote(t *testing.T) {
 	offer := c.offered(t, sid, "bob")
 	require.Equal(t, "billing", offer.Queue)
 	requireAgreement(t, c, sid)
-	offers, err := c.desk.Offers(t.Context(), "bob")
+	offers, err := desk.ListOffers(t.Context(), c.desk, "bob")
 	require.NoError(t, err)
 	require.Len(t, offers, 1)
 	require.Equal(t, offer.SID, offers[0].Task.SID)
@@ -42,7 +42,7 @@ func TestAgentAtCapacityIsOfferedTheNextTaskWhenOneIsDone(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
 	c.startWorker(t)
-	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
 	c.hire(t, "dave", 1, "sales")
 
 	first := c.begin(t, "sales")
@@ -61,7 +61,7 @@ func TestAgentAtCapacityIsOfferedTheNextTaskWhenOneIsDone(t *testing.T) {
 	c.offered(t, urgent, "dave")
 	records := requireAgreement(t, c, first, ordinary, urgent)
 	require.Equal(t, conversation.TaskPending, records[ordinary].Tasks[0].Status, "priority comes first")
-	require.NoError(t, c.desk.SetCapacity(t.Context(), "dave", conversation.ChannelWeb, 2))
+	require.NoError(t, desk.SetCapacity(t.Context(), c.desk, "dave", conversation.ChannelWeb, 2))
 	c.offered(t, ordinary, "dave")
 	requireAgreement(t, c, first, ordinary, urgent)
 }
@@ -70,7 +70,7 @@ func TestAgentWhoGoesAwayIsDeclinedForAndTheTaskPlacedOn(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
 	c.startWorker(t)
-	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
 	c.hire(t, "dave", 3, "sales")
 	kept := c.begin(t, "sales")
 	c.offered(t, kept, "dave")
@@ -80,14 +80,14 @@ func TestAgentWhoGoesAwayIsDeclinedForAndTheTaskPlacedOn(t *testing.T) {
 	requireAgreement(t, c, kept, offered)
 	c.hire(t, "erin", 3, "sales")
 
-	require.NoError(t, c.desk.SetPresence(t.Context(), "dave", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(t.Context(), c.desk, "dave", desk.PresenceBreak))
 	c.offered(t, offered, "erin")
 	records := requireAgreement(t, c, kept, offered)
 	require.Equal(t, "dave", records[kept].Tasks[0].Agent, "who goes away keeps what they have")
 	require.Equal(t, conversation.TaskAssigned, records[kept].Tasks[0].Status)
 	c.refused(t, offered, conversation.AcceptCommand{Agent: "dave"}, conversation.CodeNoReservation)
 
-	reservations, err := c.desk.Reservations(t.Context(), offered)
+	reservations, err := desk.ListReservations(t.Context(), c.desk, offered)
 	require.NoError(t, err)
 	require.Len(t, reservations, 2)
 	require.Equal(t, conversation.ReservationRejected, reservations[0].Status)
@@ -99,9 +99,9 @@ func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
 	c := openCentre(t, nil)
 	c.startWorker(t)
 	// Long enough for erin to accept on a busy machine: her offer would expire too.
-	_, err := c.desk.SetSettings(t.Context(), "test", func(s *conversation.Settings) { s.ReservationTimeout = 10 })
+	_, err := desk.SetSettings(t.Context(), c.desk, "test", func(s *conversation.Settings) { s.ReservationTimeout = 10 })
 	require.NoError(t, err)
-	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
 	c.hire(t, "dave", 3, "sales")
 	sid := c.begin(t, "sales")
 	c.offered(t, sid, "dave")
@@ -110,10 +110,10 @@ func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
 	c.offered(t, sid, "erin")
 	c.do(t, sid, conversation.AcceptCommand{Agent: "erin"})
 	requireAgreement(t, c, sid)
-	dave, err := c.desk.Agent(t.Context(), "dave")
+	dave, err := desk.FindAgent(t.Context(), c.desk, "dave")
 	require.NoError(t, err)
 	require.False(t, dave.Available())
-	erin, err := c.desk.Agent(t.Context(), "erin")
+	erin, err := desk.FindAgent(t.Context(), c.desk, "erin")
 	require.NoError(t, err)
 	require.True(t, erin.Available())
 }
@@ -122,13 +122,13 @@ func TestWaitingTaskIsTakenByHand(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
 	c.startWorker(t)
-	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
 	sid := c.begin(t, "sales")
 	requireAgreement(t, c, sid)
 
-	_, err := c.desk.Claim(t.Context(), sid, "bob")
+	_, err := desk.Claim(t.Context(), c.desk, sid, "bob")
 	require.NoError(t, err)
-	_, err = c.desk.Claim(t.Context(), sid, "alice")
+	_, err = desk.Claim(t.Context(), c.desk, sid, "alice")
 	require.Equal(t, conversation.CodeNoReservation, conversation.CodeOf(err), "somebody was quicker: %v", err)
 	// The worker's dispatcher delivers a claim that another process has made.
 	c.offered(t, sid, "bob")
@@ -141,12 +141,12 @@ func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, nil)
 	worker := c.startWorker(t)
-	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
 	sid := c.begin(t, "sales")
 	requireAgreement(t, c, sid)
 
 	c.server.Kill()
-	claim, err := c.desk.Claim(t.Context(), sid, "bob")
+	claim, err := desk.Claim(t.Context(), c.desk, sid, "bob")
 	require.NoError(t, err)
 	waitFor(t, patience, "a delivery that fails", func() bool {
 		return strings.Contains(worker.stderr.String(), "delivery to the conversation failed")
@@ -169,7 +169,7 @@ func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
 	c := openCentre(t, nil)
 	one := c.startWorker(t)
 	c.startWorker(t)
-	require.NoError(t, c.desk.AddQueue(t.Context(), "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
 	var sids []string
 	for range conversations {
 		sids = append(sids, c.begin(t, "sales"))
@@ -223,7 +223,7 @@ func (c *centre) reservedOf(t *testing.T, sids []string, served map[string]bool,
 
 func requireWithinCapacity(t *testing.T, c *centre) {
 	t.Helper()
-	agents, err := c.desk.Agents(in(t, patience))
+	agents, err := desk.ListAgents(in(t, patience), c.desk)
 	require.NoError(t, err)
 	for _, agent := range agents {
 		at := slices.IndexFunc(agent.Channels, func(a desk.AgentChannel) bool { return a.Channel == conversation.ChannelWeb })
@@ -234,7 +234,7 @@ func requireWithinCapacity(t *testing.T, c *centre) {
 // says writes a message into the transcript.
 func (c *centre) says(t *testing.T, sid, from, text string) {
 	t.Helper()
-	_, err := c.desk.Say(in(t, patience), desk.NewMessage{Conversation: sid, From: from, Text: text})
+	_, err := desk.Say(in(t, patience), c.desk, desk.NewMessage{Conversation: sid, From: from, Text: text})
 	require.NoError(t, err)
 }
 

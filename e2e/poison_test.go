@@ -11,6 +11,7 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -81,7 +82,7 @@ func TestPoisonHoldsNothingUp(t *testing.T) {
 		return
 	}
 	waitFor(t, patience, "a conversation that is closed at the desk", func() bool {
-		shown, err := c.desk.Shown(in(t, patience), drowned)
+		shown, err := desk.ReadShown(in(t, patience), c.desk, drowned)
 		require.NoError(t, err)
 		return !shown.Open
 	})

@@ -27,7 +27,7 @@ func openShared(t *testing.T) (f *front, workers []*process, other *gateway) {
 	f = &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: emptyPostgres(t)})}
 	workers = []*process{f.startWorker(t), f.startWorker(t)}
 	var err error
-	f.account, err = f.desk.Account(in(t, patience))
+	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
 	require.NoError(t, err)
 	f.gateway, other = f.startGateway(t, "127.0.0.1:0"), f.startGateway(t, "127.0.0.1:0")
 	return f, workers, other
@@ -44,7 +44,7 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 		require.NoError(t, err)
 		var task string
 		waitFor(t, patience, "bob's offer, at the other gateway's desk", func() bool {
-			offers, err := f.desk.Offers(in(t, patience), "bob")
+			offers, err := desk.ListOffers(in(t, patience), f.desk, "bob")
 			require.NoError(t, err)
 			for _, o := range offers {
 				if o.Conversation.SID == i.conversation {

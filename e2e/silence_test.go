@@ -98,7 +98,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	}
 	worker := f.startWorker(t, through...)
 	f.gateway = launchGateway(t, "gateway", environment(through...))
-	f.account, err = f.desk.Account(in(t, patience))
+	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
 	require.NoError(t, err)
 	r := f.newReceiver(t, moments(t))
 
@@ -142,7 +142,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	}
 	waiting := f.begin(t, "support")
 	waitFor(t, patience, "the customer is offered at the desk", func() bool {
-		offers, err := f.desk.Offers(in(t, patience), "alice")
+		offers, err := desk.ListOffers(in(t, patience), f.desk, "alice")
 		require.NoError(t, err)
 		return slices.ContainsFunc(offers, func(o desk.Offer) bool { return o.Conversation.SID == waiting })
 	})
@@ -170,7 +170,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 func (c *centre) happened(t *testing.T, sid string, name conversation.EventName) (position int64) {
 	t.Helper()
 	waitFor(t, patience, fmt.Sprintf("%s of %s", name, sid), func() bool {
-		events, err := c.desk.ConversationEvents(in(t, patience), 0, 1000)
+		events, err := desk.ConversationEvents(in(t, patience), c.desk, 0, 1000)
 		require.NoError(t, err)
 		at := slices.IndexFunc(events, func(e desk.LoggedEvent) bool { return e.Conversation == sid && e.Name == name })
 		if at >= 0 {
@@ -221,7 +221,7 @@ func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 	f := &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: emptyPostgres(t)})}
 	f.startWorker(t)
 	var err error
-	f.account, err = f.desk.Account(in(t, patience))
+	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
 	require.NoError(t, err)
 	f.gateway = f.startGateway(t, "127.0.0.1:0")
 	admin := f.admin(t)

@@ -28,6 +28,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -170,7 +171,7 @@ func openObserved(t *testing.T) *observed {
 	o.gatewayTold = o.gateway.says(t, "gateway started", "metrics")
 	o.workerTold = o.worker.says(t, "worker started", "metrics")
 	var err error
-	o.account, err = o.desk.Account(in(t, patience))
+	o.account, err = desk.ReadAccount(in(t, patience), o.desk)
 	require.NoError(t, err)
 	o.admin(t).does(http.StatusOK, http.MethodPost, o.admin(t).inWorkspace(""), form("EventCallbackUrl", receiver.URL))
 	return o
@@ -377,7 +378,7 @@ func (o *observed) isReadyWhileBothAnswer(t *testing.T) {
 // is complete.
 func (o *observed) isLookedAtByRules(t *testing.T) {
 	t.Helper()
-	require.NoError(t, o.desk.AddQueue(in(t, patience), "nights")) // it has no agents
+	require.NoError(t, desk.AddQueue(in(t, patience), o.desk, "nights")) // it has no agents
 	o.begin(t, "nights")
 	_, err := o.temporal.ExecuteWorkflow(in(t, patience), client.StartWorkflowOptions{ID: "unheard-of", TaskQueue: workflows.TaskQueue}, "Unheard of")
 	require.NoError(t, err)

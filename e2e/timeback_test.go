@@ -28,7 +28,7 @@ func agreeSoon(t *testing.T, c *centre, sids ...string) {
 		for _, sid := range sids {
 			record, err := c.baton.State(in(t, patience), sid)
 			require.NoError(t, err)
-			shown, err := c.desk.Shown(in(t, patience), sid)
+			shown, err := desk.ReadShown(in(t, patience), c.desk, sid)
 			require.NoError(t, err)
 			if !reconcile.Agree(&record.State, shown) {
 				return false
@@ -86,13 +86,13 @@ func TestAConversationThatIsReset(t *testing.T) {
 	c.do(t, quiet, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, quiet, conversation.AcceptCommand{Agent: "bob"})
 	agreeSoon(t, c, quiet)
-	lost, err := c.desk.Tasks(ctx, quiet)
+	lost, err := desk.ListTasks(ctx, c.desk, quiet)
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
 	c.resetTo(t, quiet, func(events int) bool { return events >= before-1 })
 	c.await(t, quiet, "the reset", func(r conversation.Record) bool { return len(r.Tasks) == 1 })
 	agreeSoon(t, c, quiet)
-	ghost, err := c.desk.Task(ctx, lost[1].SID)
+	ghost, err := desk.FindTask(ctx, c.desk, lost[1].SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ReasonReset, ghost.CanceledReason)
 
@@ -121,7 +121,7 @@ func TestAConversationThatIsReset(t *testing.T) {
 	agreeSoon(t, c, ended)
 	require.NoError(t, c.temporal.TerminateWorkflow(ctx, workflows.ID(ended), "", "test"))
 	waitFor(t, patience, "an agent who is free", func() bool {
-		shown, err := c.desk.Shown(ctx, ended)
+		shown, err := desk.ReadShown(ctx, c.desk, ended)
 		require.NoError(t, err)
 		return !shown.Open
 	})
@@ -166,7 +166,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	c.finish(t, closed)
 	begun := c.beginWithAlice(t) // the copy does not contain it
 	agreeSoon(t, c, transferred, begun, idle)
-	lost, err := c.desk.Tasks(in(t, patience), transferred)
+	lost, err := desk.ListTasks(in(t, patience), c.desk, transferred)
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
 	stopServer()
@@ -179,14 +179,14 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	// The worker still has the lost state in memory, answers from it, and has nothing to do for the conversation.
 	began := time.Now()
 	waitFor(t, patience, "the lost task ends at the desk", func() bool {
-		task, err := c.desk.Task(in(t, patience), lost[1].SID)
+		task, err := desk.FindTask(in(t, patience), c.desk, lost[1].SID)
 		require.NoError(t, err)
 		return task.CanceledReason == conversation.ReasonReset
 	})
 	t.Logf("the lost task had ended at the desk after %s", time.Since(began).Round(100*time.Millisecond))
 	agreeSoon(t, c, transferred, closed, idle)
 	waitFor(t, patience, "one that Temporal has not is closed", func() bool {
-		shown, err := c.desk.Shown(in(t, patience), begun)
+		shown, err := desk.ReadShown(in(t, patience), c.desk, begun)
 		require.NoError(t, err)
 		return !shown.Open
 	})
@@ -218,19 +218,19 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	later := c.beginWithAlice(t)
 	agreeSoon(t, c, transferred, later, idle)
 	known := map[string]bool{}
-	before, err := c.desk.AllEvents(in(t, patience), 0, 1000)
+	before, err := desk.EventsAfter(in(t, patience), c.desk, 0, 1000)
 	require.NoError(t, err)
 	for _, e := range before {
 		known[e.SID()] = true
 	}
 	putDesk(keptDesk, c.database, "desk", "restored")
 	agreeSoon(t, c, transferred, later, idle)
-	shown, err := c.desk.Shown(in(t, patience), closed)
+	shown, err := desk.ReadShown(in(t, patience), c.desk, closed)
 	require.NoError(t, err)
 	require.False(t, shown.Open, "its end is told from what Temporal has kept of it")
 	c.do(t, idle, conversation.EndCommand{Agent: "alice"})
 	agreeSoon(t, c, idle)
-	after, err := c.desk.AllEvents(in(t, patience), 0, 1000)
+	after, err := desk.EventsAfter(in(t, patience), c.desk, 0, 1000)
 	require.NoError(t, err)
 	fresh := 0
 	for _, e := range after {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -52,7 +53,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	builds.Go(func() error { return buildChanged(third, "") })
 
 	c := openCentre(t, drainsSoon)
-	require.NoError(t, c.desk.AddQueue(t.Context(), "night")) // it has no agents
+	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "night")) // it has no agents
 	old := c.startVersion(t, have(t, workerProgram), "first")
 	c.makeCurrent(t, "first")
 	open := c.beginInEveryState(t)
@@ -229,7 +230,7 @@ func (c *centre) makeCurrentWhileItStarts(t *testing.T, program, build string, m
 	half := worker.New(c.temporal, workflows.TaskQueue, worker.Options{DisableWorkflowWorker: true, DeploymentOptions: worker.DeploymentOptions{
 		Version: version, UseVersioning: true, DefaultVersioningBehavior: workflow.VersioningBehaviorPinned,
 	}})
-	activities.Register(half, c.desk)
+	activities.Register(half, desk.ConversationDesk{Desk: c.desk})
 	require.NoError(t, half.Start())
 	c.knows(t, build)
 	c.finish(t, c.beginWithAlice(t))

@@ -19,7 +19,7 @@ func (o *office) conversations(t *testing.T) []desk.Conversation {
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	found, err := d.Conversations(t.Context(), desk.Filter{})
+	found, err := desk.ListConversations(t.Context(), d, desk.Filter{})
 	require.NoError(t, err)
 	return found
 }

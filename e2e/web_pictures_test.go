@@ -46,14 +46,14 @@ func TestScreenshots(t *testing.T) {
 	// answer.
 	say := func(sid, from, text string) {
 		t.Helper()
-		_, err := records.Say(in(t, patience), desk.NewMessage{Conversation: sid, From: from, Text: text})
+		_, err := desk.Say(in(t, patience), records, desk.NewMessage{Conversation: sid, From: from, Text: text})
 		require.NoError(t, err)
 	}
 	passed := c.startAs(t, conversation.ChannelWhatsApp, "Jonas Weber", "+49 170 1234567")
 	c.offered(t, passed, "alice")
 	say(passed, desk.FromCustomer, "The new boots are one size too small. Can I exchange them?")
 	accepted := c.do(t, passed, conversation.AcceptCommand{Agent: "alice"})
-	require.NoError(t, records.AwaitRevision(in(t, patience), passed, accepted.Revision))
+	require.NoError(t, desk.AwaitRevision(in(t, patience), records, passed, accepted.Revision))
 	say(passed, "alice", "Of course. I pass you to my colleague for returns, who sends you a label.")
 	c.do(t, passed, conversation.TransferCommand{From: "alice", To: toQueue("returns"), Note: "Exchange for size 43, order 3348917741."})
 
@@ -131,7 +131,7 @@ func (u *user) openDesk(t *testing.T) *desk.Desk {
 		p.now = began
 		p.tell()
 	}
-	require.NoError(t, p.SetPresence(p.ctx(), "emil", desk.PresenceBreak)) // the screenshots show alice
+	require.NoError(t, desk.SetPresence(p.ctx(), p.Desk, "emil", desk.PresenceBreak)) // the screenshots show alice
 	require.NoError(t, p.Close())
 
 	records, err := desk.Open(t.Context(), config.Database(u.data), desk.Options{})
@@ -147,7 +147,7 @@ func (p *past) hire() {
 	p.t.Helper()
 	ctx := p.ctx()
 	for _, queue := range []struct{ name, friendly string }{{"support", "Support"}, {"billing", "Billing"}, {"returns", "Returns"}} {
-		require.NoError(p.t, p.CreateQueue(ctx, desk.NewQueue{Name: queue.name, FriendlyName: queue.friendly}))
+		require.NoError(p.t, desk.CreateQueue(ctx, p.Desk, desk.NewQueue{Name: queue.name, FriendlyName: queue.friendly}))
 		p.now = p.now.Add(time.Second) // support comes first, which gets new chats
 	}
 	for _, agent := range []desk.NewAgent{
@@ -160,14 +160,14 @@ func (p *past) hire() {
 		if agent.Role == "" {
 			agent.Presence = desk.PresenceAvailable
 		}
-		require.NoError(p.t, p.AddAgent(ctx, agent))
+		require.NoError(p.t, desk.AddAgent(ctx, p.Desk, agent))
 	}
 	for _, queue := range []string{"support", "billing", "returns"} {
 		for _, agent := range queueMembers[queue] {
-			require.NoError(p.t, p.AddMember(ctx, queue, agent))
+			require.NoError(p.t, desk.AddMember(ctx, p.Desk, queue, agent))
 		}
 	}
-	_, err := p.SetSettings(ctx, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	_, err := desk.SetSettings(ctx, p.Desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 	require.NoError(p.t, err)
 }
 
@@ -254,7 +254,7 @@ func (c *pastConversation) pass(target conversation.Target, note string) {
 	c.say(receiver, "I have seen to it. You are back with my colleague in a moment.")
 	c.do(conversation.TransferCommand{From: receiver, To: conversation.Target{Agent: sender}})
 	c.later(5, 20)
-	require.NoError(c.t, c.NoteRefusal(c.ctx(), c.sid, sender, conversation.CodeWrapupPending))
+	require.NoError(c.t, desk.NoteRefusal(c.ctx(), c.past.Desk, c.sid, sender, conversation.CodeWrapupPending))
 	c.do(conversation.WrapupCommand{Agent: sender, Disposition: "passed_on"})
 	c.accept()
 	c.later(10, 60)
@@ -283,7 +283,7 @@ func (p *past) ctx() context.Context { return context.WithoutCancel(p.t.Context(
 
 func (c *pastConversation) say(from, text string) {
 	c.t.Helper()
-	_, err := c.Say(c.ctx(), desk.NewMessage{Conversation: c.sid, From: from, Text: text})
+	_, err := desk.Say(c.ctx(), c.past.Desk, desk.NewMessage{Conversation: c.sid, From: from, Text: text})
 	require.NoError(c.t, err)
 	c.later(5, 40)
 }
@@ -295,14 +295,14 @@ func (c *pastConversation) do(command conversation.Command) {
 	require.NoError(c.t, err)
 	var facts *conversation.Facts
 	if query != nil {
-		answered, err := c.Facts(c.ctx(), *query)
+		answered, err := desk.ReadFacts(c.ctx(), c.past.Desk, *query)
 		require.NoError(c.t, err)
 		facts = &answered
 	}
 	result, err := c.state.Apply(command, facts, c.now)
 	require.NoError(c.t, err)
 	c.events, c.notes = append(c.events, result.Events...), append(c.notes, result.Notes...)
-	answer, err := c.Sync(c.ctx(), c.state.Snapshot(c.events, c.notes))
+	answer, err := desk.Sync(c.ctx(), c.past.Desk, c.state.Snapshot(c.events, c.notes))
 	require.NoError(c.t, err)
 	c.events, c.notes = nil, nil
 	for _, match := range answer.Matches {

@@ -47,7 +47,7 @@ func (o *office) texts(t *testing.T, sid string) (texts []string) {
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	thread, err := d.Thread(t.Context(), sid, desk.AsSystem(), 1000)
+	thread, err := desk.ReadThread(t.Context(), d, sid, desk.AsSystem(), 1000)
 	require.NoError(t, err)
 	for _, m := range thread.Messages {
 		texts = append(texts, m.Text)
@@ -62,7 +62,7 @@ func (o *office) fill(t *testing.T, sid string, count int) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
 	for n := range count {
-		_, err := d.Say(t.Context(), desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: fmt.Sprintf("message %d.", n+1)})
+		_, err := desk.Say(t.Context(), d, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: fmt.Sprintf("message %d.", n+1)})
 		require.NoError(t, err)
 	}
 }

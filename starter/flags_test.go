@@ -55,7 +55,7 @@ func TestDurationsMayBeInDays(t *testing.T) {
 func TestTimesOfOtherDaysHaveTheirDate(t *testing.T) {
 	t.Parallel()
 	baton := starting(t, func(d *desk.Desk) {
-		_, _, err := d.AddKey(t.Context(), desk.Key{Name: "crm", Role: desk.KeyService})
+		_, _, err := desk.AddKey(t.Context(), d, desk.Key{Name: "crm", Role: desk.KeyService})
 		require.NoError(t, err)
 	})
 	_, out, _ := baton("keys", "list")

@@ -15,10 +15,10 @@ func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
 	baton := starting(t, func(d *desk.Desk) {
 		ctx := t.Context()
-		require.NoError(t, d.AddQueue(ctx, "support"))
-		require.NoError(t, d.CreateQueue(ctx, desk.NewQueue{Name: "skilled", TargetWorkers: "1==1"}))
-		require.NoError(t, d.AddAgent(ctx, desk.NewAgent{Name: "alice"}))
-		require.NoError(t, d.AddMember(ctx, "support", "alice"))
+		require.NoError(t, desk.AddQueue(ctx, d, "support"))
+		require.NoError(t, desk.CreateQueue(ctx, d, desk.NewQueue{Name: "skilled", TargetWorkers: "1==1"}))
+		require.NoError(t, desk.AddAgent(ctx, d, desk.NewAgent{Name: "alice"}))
+		require.NoError(t, desk.AddMember(ctx, d, "support", "alice"))
 	})
 	state := func() string {
 		_, agents, _ := baton("agents", "--json")
@@ -59,9 +59,9 @@ func TestNamesThatDoNotExistAreRefused(t *testing.T) {
 	t.Parallel()
 	baton := starting(t, func(d *desk.Desk) {
 		ctx := t.Context()
-		require.NoError(t, d.CreateQueue(ctx, desk.NewQueue{FriendlyName: "経理"}))
-		require.NoError(t, d.AddAgent(ctx, desk.NewAgent{FriendlyName: "張偉"}))
-		require.NoError(t, d.AddAgent(ctx, desk.NewAgent{Name: "bob"}))
+		require.NoError(t, desk.CreateQueue(ctx, d, desk.NewQueue{FriendlyName: "経理"}))
+		require.NoError(t, desk.AddAgent(ctx, d, desk.NewAgent{FriendlyName: "張偉"}))
+		require.NoError(t, desk.AddAgent(ctx, d, desk.NewAgent{Name: "bob"}))
 	})
 	for _, test := range []struct {
 		says, advice string

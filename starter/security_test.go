@@ -30,8 +30,8 @@ func TestAgentsAreReleasedFromTheirAccounts(t *testing.T) {
 	t.Parallel()
 	baton := starting(t, func(d *desk.Desk) {
 		for _, agent := range []string{"alice", "bob", "erin"} {
-			require.NoError(t, d.AddAgent(t.Context(), desk.NewAgent{Name: agent}))
-			require.NoError(t, d.BindIdentity(t.Context(), agent, "https://id.example.com", "subject-of-"+agent))
+			require.NoError(t, desk.AddAgent(t.Context(), d, desk.NewAgent{Name: agent}))
+			require.NoError(t, desk.BindIdentity(t.Context(), d, agent, "https://id.example.com", "subject-of-"+agent))
 		}
 	})
 	code, out, _ := baton("agents", "identities")

@@ -147,7 +147,7 @@ func newStage(t *testing.T, server *devserver.Server, name string) *stage {
 
 	ctx, stop := context.WithCancel(context.Background())
 	dispatched := make(chan error, 1)
-	go func() { dispatched <- st.desk.RunDispatcher(ctx, st) }()
+	go func() { dispatched <- desk.RunDispatcher(ctx, st.desk, st) }()
 	t.Cleanup(func() {
 		stop()
 		require.ErrorIs(t, <-dispatched, context.Canceled)
@@ -172,7 +172,7 @@ func dial(t *testing.T, server *devserver.Server, identity string) client.Client
 func (s *stage) furnish() {
 	ctx := s.Context()
 	for _, queue := range []string{"support", "billing", "empty"} {
-		require.NoError(s, s.desk.AddQueue(ctx, queue))
+		require.NoError(s, desk.AddQueue(ctx, s.desk, queue))
 	}
 	for _, agent := range []desk.NewAgent{
 		{Name: "alice", Presence: desk.PresenceAvailable},
@@ -180,10 +180,10 @@ func (s *stage) furnish() {
 		{Name: "carol", Presence: desk.PresenceAvailable},
 		{Name: "dave", Presence: desk.PresenceOffline},
 	} {
-		require.NoError(s, s.desk.AddAgent(ctx, agent))
+		require.NoError(s, desk.AddAgent(ctx, s.desk, agent))
 	}
 	for _, member := range []struct{ queue, agent string }{{"support", "alice"}, {"support", "dave"}, {"billing", "bob"}} {
-		require.NoError(s, s.desk.AddMember(ctx, member.queue, member.agent))
+		require.NoError(s, desk.AddMember(ctx, s.desk, member.queue, member.agent))
 	}
 	s.settings(func(settings *conversation.Settings) {
 		settings.MessagingTransfers, settings.TransferNotes = true, true
@@ -198,7 +198,7 @@ func (s *stage) Facts(ctx context.Context, query conversation.FactsQuery) (conve
 	if s.away.verdicts.Load() {
 		return conversation.Facts{}, errDeskAway
 	}
-	return s.desk.Facts(ctx, query)
+	return desk.ReadFacts(ctx, s.desk, query)
 }
 
 // Sync implements [activities.Desk].
@@ -206,7 +206,7 @@ func (s *stage) Sync(ctx context.Context, snapshot conversation.Snapshot) (conve
 	if s.away.pictures.Load() {
 		return conversation.Acknowledgement{}, errDeskAway
 	}
-	return s.desk.Sync(ctx, snapshot)
+	return desk.Sync(ctx, s.desk, snapshot)
 }
 
 // Deliver implements [desk.Courier].
@@ -220,13 +220,13 @@ func (s *stage) Deliver(ctx context.Context, sid string, command conversation.Co
 
 func (s *stage) settings(change func(*conversation.Settings)) {
 	s.Helper()
-	_, err := s.desk.SetSettings(s.Context(), "admin", change)
+	_, err := desk.SetSettings(s.Context(), s.desk, "admin", change)
 	require.NoError(s, err)
 }
 
 func (s *stage) presence(agent string, presence desk.Presence) {
 	s.Helper()
-	require.NoError(s, s.desk.SetPresence(s.Context(), agent, presence))
+	require.NoError(s, desk.SetPresence(s.Context(), s.desk, agent, presence))
 }
 
 // start starts the conversation on the channel web.

@@ -105,8 +105,8 @@ var commandScenarios = []scenario{
 	}},
 	{name: "transfer_with_a_stored_note", play: func(s *stage) {
 		s.opened()
-		require.NoError(s, s.desk.AwaitRevision(s.Context(), s.sid, s.state().Revision))
-		note, err := s.desk.StoreNote(s.Context(), s.sid, "alice", "Was charged twice.")
+		require.NoError(s, desk.AwaitRevision(s.Context(), s.desk, s.sid, s.state().Revision))
+		note, err := desk.StoreNote(s.Context(), s.desk, s.sid, "alice", "Was charged twice.")
 		require.NoError(s, err)
 		s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: note})
 		s.accepted("bob")
@@ -191,8 +191,8 @@ var commandScenarios = []scenario{
 		s.presence("alice", desk.PresenceOffline)
 		s.start()
 		record := s.await(func(r conversation.Record) bool { return len(r.Tasks) == 1 })
-		require.NoError(s, s.desk.AwaitRevision(s.Context(), s.sid, record.Revision))
-		command, err := s.desk.Claim(s.Context(), s.sid, "carol")
+		require.NoError(s, desk.AwaitRevision(s.Context(), s.desk, s.sid, record.Revision))
+		command, err := desk.Claim(s.Context(), s.desk, s.sid, "carol")
 		require.NoError(s, err)
 		s.signal(command)
 		s.accepted("carol")
@@ -358,7 +358,7 @@ var refusalScenarios = []scenario{
 		s.settings(func(settings *conversation.Settings) { settings.TransferNotes = false })
 	}, conversation.TransferCommand{To: toAgent("bob"), Note: "Was charged twice."}),
 	refusedTransfer(conversation.CodePluginConflict, func(s *stage) {
-		require.NoError(s, s.desk.SetPlugin(s.Context(), desk.Plugin{Name: "chat-transfer", Version: "1.0.0", Enabled: true, ConversationTransfer: true}))
+		require.NoError(s, desk.SetPlugin(s.Context(), s.desk, desk.Plugin{Name: "chat-transfer", Version: "1.0.0", Enabled: true, ConversationTransfer: true}))
 	}, conversation.TransferCommand{To: toAgent("bob")}),
 	refusedTransfer(conversation.CodeModeNotAvailable, asIs, conversation.TransferCommand{To: toAgent("bob"), Mode: conversation.ModeWarm}),
 	{name: "refused_channel_not_transferable", play: func(s *stage) {

@@ -60,13 +60,13 @@ func (h *Environment) Contents() map[string][]string {
 		list = `SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> $1`
 	}
 	contents := map[string][]string{}
-	require.NoError(h.T, h.ReadTx(h.T.Context(), "read everything", func(t *desk.Tx) error {
-		tables, err := sqldb.All(h.T.Context(), t, sqldb.Value[string], list, `schema_versions`)
+	require.NoError(h.T, h.ReadTx(h.T.Context(), "read everything", func(tx *desk.Tx) error {
+		tables, err := sqldb.All(h.T.Context(), tx, sqldb.Value[string], list, `schema_versions`)
 		require.NoError(h.T, err)
 		for _, table := range tables {
-			columns, err := sqldb.All(h.T.Context(), t, sqldb.Value[string], columns, table)
+			columns, err := sqldb.All(h.T.Context(), tx, sqldb.Value[string], columns, table)
 			require.NoError(h.T, err)
-			contents[table], err = sqldb.All(h.T.Context(), t, func(r sqldb.Row) (string, error) {
+			contents[table], err = sqldb.All(h.T.Context(), tx, func(r sqldb.Row) (string, error) {
 				values := make([]any, len(columns))
 				places := make([]any, len(columns))
 				for i := range values {
@@ -86,28 +86,28 @@ func (h *Environment) Contents() map[string][]string {
 // Staff adds available agents to a queue, and adds the queue if it does not exist.
 func (h *Environment) Staff(queue string, agents ...string) {
 	h.T.Helper()
-	queues, err := h.Queues(h.T.Context())
+	queues, err := desk.ListQueues(h.T.Context(), h.Desk)
 	require.NoError(h.T, err)
 	known := false
 	for _, q := range queues {
 		known = known || q.Name == queue
 	}
 	if !known {
-		require.NoError(h.T, h.AddQueue(h.T.Context(), queue))
+		require.NoError(h.T, desk.AddQueue(h.T.Context(), h.Desk, queue))
 	}
 	for _, agent := range agents {
-		if _, err := h.Agent(h.T.Context(), agent); err != nil {
-			require.NoError(h.T, h.AddAgent(h.T.Context(), desk.NewAgent{Name: agent, Presence: desk.PresenceAvailable}))
+		if _, err := desk.FindAgent(h.T.Context(), h.Desk, agent); err != nil {
+			require.NoError(h.T, desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: agent, Presence: desk.PresenceAvailable}))
 			h.Clock.Advance(time.Second) // so that the first agent has been idle longest
 		}
-		require.NoError(h.T, h.AddMember(h.T.Context(), queue, agent))
+		require.NoError(h.T, desk.AddMember(h.T.Context(), h.Desk, queue, agent))
 	}
 }
 
 // Set changes the settings.
 func (h *Environment) Set(change func(*conversation.Settings)) {
 	h.T.Helper()
-	_, err := h.SetSettings(h.T.Context(), "carol", change)
+	_, err := desk.SetSettings(h.T.Context(), h.Desk, "carol", change)
 	require.NoError(h.T, err)
 }
 
@@ -120,13 +120,13 @@ func (h *Environment) TransfersOn() {
 // DispatchNow matches waiting tasks once.
 func (h *Environment) DispatchNow() {
 	h.T.Helper()
-	require.NoError(h.T, h.Dispatch(h.T.Context()))
+	require.NoError(h.T, desk.Dispatch(h.T.Context(), h.Desk))
 }
 
 // AgentNamed returns the agent.
 func (h *Environment) AgentNamed(name string) desk.Agent {
 	h.T.Helper()
-	a, err := h.Agent(h.T.Context(), name)
+	a, err := desk.FindAgent(h.T.Context(), h.Desk, name)
 	require.NoError(h.T, err)
 	return a
 }
@@ -150,8 +150,8 @@ func (h *Environment) Load(name string, channel conversation.Channel) int {
 func (h *Environment) Matches() map[string]string {
 	h.T.Helper()
 	ctx, matches := h.T.Context(), map[string]string{}
-	require.NoError(h.T, h.ReadTx(ctx, "read matches", func(t *desk.Tx) error {
-		return sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	require.NoError(h.T, h.ReadTx(ctx, "read matches", func(tx *desk.Tx) error {
+		return sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 			var task, agent string
 			err := r.Scan(&task, &agent)
 			matches[task] = agent
@@ -249,7 +249,7 @@ func (th *Conversation) Try(c conversation.Command) (conversation.Result, error)
 	}
 	var facts *conversation.Facts
 	if query != nil {
-		v, err := th.H.Facts(th.H.T.Context(), *query)
+		v, err := desk.ReadFacts(th.H.T.Context(), th.H.Desk, *query)
 		if err != nil {
 			return conversation.Result{}, err
 		}
@@ -281,7 +281,7 @@ func (th *Conversation) Snapshot() conversation.Snapshot {
 func (th *Conversation) Sync() conversation.Acknowledgement {
 	th.H.T.Helper()
 	p := th.Snapshot()
-	answer, err := th.H.Sync(th.H.T.Context(), p)
+	answer, err := desk.Sync(th.H.T.Context(), th.H.Desk, p)
 	require.NoError(th.H.T, err)
 	if answer.Revision > p.Revision {
 		th.Pending = th.Pending[min(answer.Known, len(th.Pending)):]
@@ -314,7 +314,7 @@ func (th *Conversation) Remember() (reset func()) {
 func (th *Conversation) RequireShown() {
 	th.H.T.Helper()
 	ctx := th.H.T.Context()
-	shown, err := th.H.Shown(ctx, th.SID)
+	shown, err := desk.ReadShown(ctx, th.H.Desk, th.SID)
 	require.NoError(th.H.T, err)
 	require.Equal(th.H.T, th.State.Events, shown.Events)
 	require.Equal(th.H.T, th.State.Revision, shown.Revision)
@@ -323,7 +323,7 @@ func (th *Conversation) RequireShown() {
 		live[task.SID] = desk.ShownTask{Status: task.Status, Agent: task.Agent}
 	}
 	require.Equal(th.H.T, live, shown.Live)
-	reservations, err := th.H.Reservations(ctx, th.SID)
+	reservations, err := desk.ListReservations(ctx, th.H.Desk, th.SID)
 	require.NoError(th.H.T, err)
 	for _, v := range reservations {
 		task := th.State.Task(v.Task)
@@ -331,14 +331,14 @@ func (th *Conversation) RequireShown() {
 		require.True(th.H.T, ends || task != nil && task.Reservation != nil && task.Reservation.SID == v.SID && task.Reservation.Status == v.Status,
 			"reservation %s of %s is %s", v.SID, v.Agent, v.Status)
 	}
-	transfers, err := th.H.Transfers(ctx, th.SID)
+	transfers, err := desk.ListTransfers(ctx, th.H.Desk, th.SID)
 	require.NoError(th.H.T, err)
 	for _, x := range transfers {
 		own := th.State.Transfer(x.SID)
 		require.True(th.H.T, x.Status != conversation.TransferActive || own != nil && own.Status == conversation.TransferActive, "transfer %s", x.SID)
 	}
 	held := map[string]int{}
-	conversations, err := th.H.Conversations(ctx, desk.Filter{})
+	conversations, err := desk.ListConversations(ctx, th.H.Desk, desk.Filter{})
 	require.NoError(th.H.T, err)
 	for _, c := range conversations {
 		for _, task := range c.Live {
@@ -347,12 +347,12 @@ func (th *Conversation) RequireShown() {
 			}
 		}
 	}
-	agents, err := th.H.Agents(ctx)
+	agents, err := desk.ListAgents(ctx, th.H.Desk)
 	require.NoError(th.H.T, err)
 	for _, a := range agents {
 		require.Equal(th.H.T, held[a.Name], th.H.Load(a.Name, th.State.Channel), "the load of %s", a.Name)
 	}
-	history, err := th.H.Events(ctx, th.SID)
+	history, err := desk.ListEvents(ctx, th.H.Desk, th.SID)
 	require.NoError(th.H.T, err)
 	for i, e := range history {
 		require.Equal(th.H.T, i+1, e.Number, "events are numbered without a gap, once each")
@@ -427,7 +427,7 @@ func (th *Conversation) Expire() *Conversation {
 // Say adds a message of the customer.
 func (th *Conversation) Say(text string) desk.Message {
 	th.H.T.Helper()
-	said, err := th.H.Say(th.H.T.Context(), desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: text})
+	said, err := desk.Say(th.H.T.Context(), th.H.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: text})
 	require.NoError(th.H.T, err)
 	return said
 }

@@ -26,7 +26,7 @@ func Quiet(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) (conv
 		if err != nil {
 			return record, err
 		}
-		if err := d.AwaitRevision(ctx, sid, record.Revision); err != nil {
+		if err := desk.AwaitRevision(ctx, d, sid, record.Revision); err != nil {
 			return record, fmt.Errorf("the desk doesn't catch up with revision %d of %s: %w", record.Revision, sid, err)
 		}
 		again, err := b.State(ctx, sid)
@@ -43,7 +43,7 @@ const eventPage = 1000
 func Events(ctx context.Context, d *desk.Desk) (map[string][]desk.LoggedEvent, error) {
 	events := map[string][]desk.LoggedEvent{}
 	for position := int64(0); ; {
-		page, err := d.ConversationEvents(ctx, position, eventPage)
+		page, err := desk.ConversationEvents(ctx, d, position, eventPage)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func Conversation(ctx context.Context, d *desk.Desk, record conversation.Record,
 }
 
 func headsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
-	shown, err := d.Conversation(ctx, record.Conversation)
+	shown, err := desk.FindConversation(ctx, d, record.Conversation)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func headsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) 
 }
 
 func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
-	tasks, err := d.Tasks(ctx, record.Conversation)
+	tasks, err := desk.ListTasks(ctx, d, record.Conversation)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) 
 }
 
 func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
-	shown, err := d.Transfers(ctx, record.Conversation)
+	shown, err := desk.ListTransfers(ctx, d, record.Conversation)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Reco
 // the event log has the same, and that each reservation has the status of its last event.
 func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.LoggedEvent) error {
 	sid := record.Conversation
-	events, err := d.Events(ctx, sid)
+	events, err := desk.ListEvents(ctx, d, sid)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 	if len(events) != record.Events {
 		wrong = append(wrong, fmt.Errorf("%s has had %d events, at the desk %d", sid, record.Events, len(events)))
 	}
-	tasks, err := d.Tasks(ctx, sid) // those of the conversation (see tasksDiffer), and older ones that it has dropped
+	tasks, err := desk.ListTasks(ctx, d, sid) // those of the conversation (see tasksDiffer), and older ones that it has dropped
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 			statuses[event.Reservation] = event.ReservationStatus
 		}
 	}
-	reservations, err := d.Reservations(ctx, sid)
+	reservations, err := desk.ListReservations(ctx, d, sid)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 // that was neither delivered nor released shows as a difference.
 func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err error) {
 	has, counted = map[string]int{}, map[string]int{}
-	agents, err := d.Agents(ctx)
+	agents, err := desk.ListAgents(ctx, d)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -205,7 +205,7 @@ func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err 
 		}
 	}
 	for offset := 0; ; offset += eventPage {
-		conversations, err := d.Conversations(ctx, desk.Filter{Limit: eventPage, Offset: offset})
+		conversations, err := desk.ListConversations(ctx, d, desk.Filter{Limit: eventPage, Offset: offset})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -21,7 +21,7 @@ func TestChangesAreOnRecord(t *testing.T) {
 	h.ask(h.owner(), http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"VIP"}, "TargetWorkers": {`skills HAS "vip"`}}).is(http.StatusCreated)
 	h.ask(h.supervisor, http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"Other"}}).is(http.StatusForbidden)
 
-	found, err := h.desk.AuditList(t.Context(), desk.AuditFilter{}, desk.Page{Limit: 2})
+	found, err := desk.AuditPage(t.Context(), h.desk, desk.AuditFilter{}, desk.Page{Limit: 2})
 	require.NoError(t, err)
 	for i := range found.Entries {
 		found.Entries[i].At, found.Entries[i].Position = found.Entries[0].At, 0

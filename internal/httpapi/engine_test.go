@@ -217,7 +217,7 @@ func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.
 	}
 	var facts *conversation.Facts
 	if query != nil {
-		answered, err := e.desk.Facts(ctx, *query)
+		answered, err := desk.ReadFacts(ctx, e.desk, *query)
 		if err != nil {
 			return conversation.Outcome{}, err
 		}
@@ -244,7 +244,7 @@ func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.
 // tell syncs the desk until its answer changes nothing more.
 func (e *engine) tell(ctx context.Context, c *carried) error {
 	for due := true; due; {
-		answer, err := e.desk.Sync(ctx, c.record.Snapshot(c.events, c.notes))
+		answer, err := desk.Sync(ctx, e.desk, c.record.Snapshot(c.events, c.notes))
 		if err != nil {
 			return err
 		}
@@ -302,18 +302,18 @@ func newHouse(t testing.TB) *house {
 	h.open()
 	ctx := t.Context()
 	for _, queue := range []string{"support", "billing", "quiet"} {
-		require.NoError(t, h.desk.AddQueue(ctx, queue))
+		require.NoError(t, desk.AddQueue(ctx, h.desk, queue))
 	}
 	for _, agent := range []string{"alice", "bob", "dave", "carol"} {
 		hired := desk.NewAgent{Name: agent, Capacity: plentyTasks, Presence: desk.PresenceAvailable}
 		if agent == "carol" {
 			hired.Role = desk.RoleSupervisor
 		}
-		require.NoError(t, h.desk.AddAgent(ctx, hired))
+		require.NoError(t, desk.AddAgent(ctx, h.desk, hired))
 	}
-	require.NoError(t, h.desk.AddMember(ctx, "support", "alice"))
-	require.NoError(t, h.desk.AddMember(ctx, "billing", "bob"))
-	_, err := h.desk.SetSettings(ctx, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	require.NoError(t, desk.AddMember(ctx, h.desk, "support", "alice"))
+	require.NoError(t, desk.AddMember(ctx, h.desk, "billing", "bob"))
+	_, err := desk.SetSettings(ctx, h.desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 	require.NoError(t, err)
 	h.service, h.supervisor = h.newKey(desk.KeyService, ""), h.newKey(desk.KeySupervisor, "")
 	h.alice, h.bob, h.dave = h.newKey(desk.KeyAgent, "alice"), h.newKey(desk.KeyAgent, "bob"), h.newKey(desk.KeyAgent, "dave")
@@ -336,13 +336,13 @@ func (h *house) open() {
 	h.desk, err = desk.Open(ctx, h.file, desk.Options{Logger: logger})
 	require.NoError(h.t, err)
 	h.engine = newEngine(h.desk)
-	h.account, err = h.desk.Account(ctx)
+	h.account, err = desk.ReadAccount(ctx, h.desk)
 	require.NoError(h.t, err)
 	h.handler = httpapi.New(h.desk, h.engine, rest.Options{Logger: logger}).Handler()
 	h.server = httptest.NewServer(h.handler)
 
 	var dispatcher sync.WaitGroup
-	dispatcher.Go(func() { _ = h.desk.RunDispatcher(ctx, h.engine) }) // ends with ctx
+	dispatcher.Go(func() { _ = desk.RunDispatcher(ctx, h.desk, h.engine) }) // ends with ctx
 	h.log.keepOut(h.account.AuthToken, secretNote, aMessage)
 	h.t.Cleanup(func() {
 		h.server.Close()
@@ -362,7 +362,7 @@ func (h *house) newKey(role desk.KeyRole, agent string) key {
 
 func (h *house) addKey(k desk.Key) key {
 	h.t.Helper()
-	added, secret, err := h.desk.AddKey(h.t.Context(), k)
+	added, secret, err := desk.AddKey(h.t.Context(), h.desk, k)
 	require.NoError(h.t, err)
 	h.log.keepOut(secret)
 	return key{added.SID, secret}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 )
 
 // An open conversation drops its first tasks and transfers from its state: clients still find them.
@@ -59,7 +60,7 @@ func (h *house) passToAndFro(sid string, times int) {
 		transfer := conversation.TransferCommand{From: from, To: conversation.Target{Agent: receiver}}
 		query, err := c.record.Ask(transfer, time.Now())
 		require.NoError(h.t, err)
-		facts, err := h.desk.Facts(h.t.Context(), *query)
+		facts, err := desk.ReadFacts(h.t.Context(), h.desk, *query)
 		require.NoError(h.t, err)
 		for _, command := range []conversation.Command{
 			transfer, conversation.WrapupCommand{Agent: from}, conversation.AcceptCommand{Agent: receiver},
@@ -69,7 +70,7 @@ func (h *house) passToAndFro(sid string, times int) {
 		}
 		from, receiver = receiver, from
 	}
-	_, err := h.desk.Sync(h.t.Context(), c.record.Snapshot(c.events, c.notes))
+	_, err := desk.Sync(h.t.Context(), h.desk, c.record.Snapshot(c.events, c.notes))
 	require.NoError(h.t, err)
 	c.events, c.notes = nil, nil
 	c.record.Forget(nil)

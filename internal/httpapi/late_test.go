@@ -29,8 +29,8 @@ func TestATaskIsClaimedBeforeTheDeskShowsIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
-			require.NoError(t, h.desk.AddMember(t.Context(), "quiet", "dave"))
-			require.NoError(t, h.desk.SetPresence(t.Context(), "dave", desk.PresenceBreak))
+			require.NoError(t, desk.AddMember(t.Context(), h.desk, "quiet", "dave"))
+			require.NoError(t, desk.SetPresence(t.Context(), h.desk, "dave", desk.PresenceBreak))
 			sid := h.give("alice")
 			h.engine.late.Store(int64(200 * time.Millisecond))
 			body := `{"from":"` + conversation.SameSID("UT", h.state(sid).Tasks[0].SID) + `","to":"` + conversation.QueueSID("quiet") + `"}`

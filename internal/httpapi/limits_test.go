@@ -65,7 +65,7 @@ func TestTooManyRequestsDoNothing(t *testing.T) {
 		a.is(http.StatusCreated)
 		said++
 	}
-	transcript, err := h.desk.Transcript(t.Context(), sid, desk.AsSystem())
+	transcript, err := desk.ReadTranscript(t.Context(), h.desk, sid, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, transcript, said)
 	h.ask(key{limited.user, h.alice.secret}, http.MethodGet, "/v1/Workspaces", nil).isError(http.StatusUnauthorized, 20003)

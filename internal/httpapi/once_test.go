@@ -123,14 +123,14 @@ func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 	worker := "/v1/Workspaces/" + h.workspace() + "/Workers/" + conversation.AgentSID("bob")
 	away := url.Values{"ActivitySid": {desk.ActivityOf(desk.PresenceBreak).SID}}
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "break").is(http.StatusOK)
-	require.NoError(t, h.desk.SetPresence(t.Context(), "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "bob", desk.PresenceAvailable))
 	h.loseAnswers()
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "break").is(http.StatusOK)
-	agent, err := h.desk.Agent(t.Context(), "bob")
+	agent, err := desk.FindAgent(t.Context(), h.desk, "bob")
 	require.NoError(t, err)
 	require.Equal(t, desk.PresenceAvailable, agent.Presence, "somebody else has set it since")
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "another break").is(http.StatusOK)
-	require.NoError(t, h.desk.SetPresence(t.Context(), "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "bob", desk.PresenceAvailable))
 
 	// A transfer is found among the conversation's last hundred commands. It is refused once it may have been
 	// forgotten.
@@ -230,20 +230,20 @@ func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
 	meant := `,"worker_sid":"WK` + strings.ToUpper(conversation.AgentSID("alice")[2:]) + `"` // in digits of either case
 	var made struct{ SID string }
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", routing(meant)).is(http.StatusOK).read(&made)
-	events, err := h.desk.Events(t.Context(), "CH"+made.SID[2:])
+	events, err := desk.ListEvents(t.Context(), h.desk, "CH"+made.SID[2:])
 	require.NoError(t, err)
 	for _, e := range events {
 		require.Contains(t, []string{"", "alice"}, e.Agent, e.Name)
 	}
 
-	require.NoError(t, h.desk.SetPresence(t.Context(), "alice", desk.PresenceBreak))
-	before, err := h.desk.Conversations(t.Context(), desk.Filter{})
+	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "alice", desk.PresenceBreak))
+	before, err := desk.ListConversations(t.Context(), h.desk, desk.Filter{})
 	require.NoError(t, err)
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", routing(meant)).isError(http.StatusConflict, 45313)
 	form := routing("")
 	form.Set("InteractionContextSid", strings.Repeat("x", 300))
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", form).isError(http.StatusBadRequest, 45004)
-	after, err := h.desk.Conversations(t.Context(), desk.Filter{})
+	after, err := desk.ListConversations(t.Context(), h.desk, desk.Filter{})
 	require.NoError(t, err)
 	require.Len(t, after, len(before), "what is refused leaves no conversation behind")
 }
@@ -260,8 +260,8 @@ func TestTagsNeverComeBack(t *testing.T) {
 	taskTag, workerTag := tag(task), tag(worker)
 	h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}})
 	h.do(sid, conversation.CancelCommand{Agent: "alice"})
-	require.NoError(t, h.desk.SetPresence(t.Context(), "alice", desk.PresenceBreak))
-	require.NoError(t, h.desk.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "alice", desk.PresenceAvailable))
 	h.with(h.service, http.MethodPost, task, url.Values{"AssignmentStatus": {"wrapping"}}, "If-Match", taskTag).isError(http.StatusPreconditionFailed, 20412)
 	h.with(h.service, http.MethodPost, worker, url.Values{"FriendlyName": {"Alice"}}, "If-Match", workerTag).isError(http.StatusPreconditionFailed, 20412)
 	h.with(h.service, http.MethodPost, worker, url.Values{"FriendlyName": {"Alice"}}, "If-Match", tag(worker)).is(http.StatusOK)
@@ -272,13 +272,13 @@ func TestTagsNeverComeBack(t *testing.T) {
 func TestKeysGoWithTheirAgent(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	require.NoError(t, h.desk.AddAgent(t.Context(), desk.NewAgent{Name: "erin"}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.desk, desk.NewAgent{Name: "erin"}))
 	erin := h.newKey(desk.KeyAgent, "erin")
 	workers := "/v1/Workspaces/" + h.workspace() + "/Workers"
 	h.ask(erin, http.MethodGet, workers, nil).is(http.StatusOK)
 	h.ask(h.service, http.MethodDelete, workers+"/"+conversation.AgentSID("erin"), nil).is(http.StatusNoContent)
 	h.ask(erin, http.MethodGet, workers, nil).isError(http.StatusUnauthorized, 20003)
-	require.NoError(t, h.desk.AddAgent(t.Context(), desk.NewAgent{Name: "erin"}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.desk, desk.NewAgent{Name: "erin"}))
 	h.ask(erin, http.MethodGet, workers, nil).isError(http.StatusUnauthorized, 20003)
 }
 
@@ -302,7 +302,7 @@ func TestAuthorsAreWhoTheyWere(t *testing.T) {
 	h.ask(h.service, http.MethodGet, messages, nil).is(http.StatusOK).read(&list)
 	require.Equal(t, "Crystal Minh", list.Messages[0].Author)
 	require.NotEqual(t, list.Messages[0].Participant_sid, list.Messages[1].Participant_sid)
-	transcript, err := h.desk.Transcript(t.Context(), sid, desk.AsSystem())
+	transcript, err := desk.ReadTranscript(t.Context(), h.desk, sid, desk.AsSystem())
 	require.NoError(t, err)
 	require.Equal(t, desk.FromCustomer, transcript[1].From, "it isn't the agent bob who says so")
 }

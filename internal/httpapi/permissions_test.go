@@ -296,15 +296,15 @@ func (s *scene) make(name string) string {
 	case "transfer":
 		return s.state(s.value("conversation")).Transfers[0].SID
 	case "note":
-		sid, err := s.desk.StoreNote(ctx, s.value("conversation"), "alice", secretNote)
+		sid, err := desk.StoreNote(ctx, s.desk, s.value("conversation"), "alice", secretNote)
 		require.NoError(s.t, err)
 		return sid
 	case "message":
-		said, err := s.desk.Say(ctx, desk.NewMessage{Conversation: s.value("conversation"), From: desk.FromCustomer, Text: aMessage})
+		said, err := desk.Say(ctx, s.desk, desk.NewMessage{Conversation: s.value("conversation"), From: desk.FromCustomer, Text: aMessage})
 		require.NoError(s.t, err)
 		return said.SID
 	case "member":
-		added, err := s.desk.AddParticipant(ctx, desk.Participant{Conversation: s.value("conversation"), Identity: "crystals-mother"})
+		added, err := desk.AddParticipant(ctx, s.desk, desk.Participant{Conversation: s.value("conversation"), Identity: "crystals-mother"})
 		require.NoError(s.t, err)
 		return added.SID
 	case "workspace":
@@ -312,7 +312,7 @@ func (s *scene) make(name string) string {
 	case "instance":
 		return s.instance()
 	case "activity":
-		added, err := s.desk.AddActivity(ctx, s.value("new"), false)
+		added, err := desk.AddActivity(ctx, s.desk, s.value("new"), false)
 		require.NoError(s.t, err)
 		s.made["new"] = "" // another name for what the call makes
 		return added.SID
@@ -321,13 +321,13 @@ func (s *scene) make(name string) string {
 	case "taskchannel", "workerchannel":
 		return string(conversation.ChannelWeb)
 	case "workflow":
-		saved, err := s.desk.SaveWorkflow(ctx, desk.Workflow{FriendlyName: s.value("new"), Configuration: s.fill(configuration)})
+		saved, err := desk.SaveWorkflow(ctx, s.desk, desk.Workflow{FriendlyName: s.value("new"), Configuration: s.fill(configuration)})
 		require.NoError(s.t, err)
 		s.made["new"] = ""
 		return saved.SID
 	case "queue":
 		queue := s.value("new")
-		require.NoError(s.t, s.desk.AddQueue(ctx, queue))
+		require.NoError(s.t, desk.AddQueue(ctx, s.desk, queue))
 		s.made["new"] = ""
 		return conversation.QueueSID(queue)
 	case "quiet":
@@ -339,12 +339,12 @@ func (s *scene) make(name string) string {
 			return "alice"
 		}
 		agent := fmt.Sprintf("agent-%d", names.Add(1))
-		require.NoError(s.t, s.desk.AddAgent(ctx, desk.NewAgent{Name: agent}))
+		require.NoError(s.t, desk.AddAgent(ctx, s.desk, desk.NewAgent{Name: agent}))
 		return agent
 	case "alice", "bob":
 		return conversation.AgentSID(name)
 	case "event":
-		happened, err := s.desk.EventPage(ctx, desk.EventFilter{}, desk.Page{Limit: 1})
+		happened, err := desk.EventPage(ctx, s.desk, desk.EventFilter{}, desk.Page{Limit: 1})
 		require.NoError(s.t, err)
 		return happened.Entries[0].SID()
 	}
@@ -383,13 +383,13 @@ func (s *scene) recorded() string {
 		return ""
 	}
 	ctx := s.t.Context()
-	messages, err := s.desk.Transcript(ctx, sid, desk.AsSystem())
+	messages, err := desk.ReadTranscript(ctx, s.desk, sid, desk.AsSystem())
 	require.NoError(s.t, err)
-	notes, err := s.desk.Notes(ctx, sid, desk.AsSystem())
+	notes, err := desk.ListNotes(ctx, s.desk, sid, desk.AsSystem())
 	require.NoError(s.t, err)
-	members, err := s.desk.Participants(ctx, sid)
+	members, err := desk.ListParticipants(ctx, s.desk, sid)
 	require.NoError(s.t, err)
-	details, err := s.desk.Details(ctx, sid)
+	details, err := desk.ReadDetails(ctx, s.desk, sid)
 	require.NoError(s.t, err)
 	encoded, err := json.MarshalIndent([]any{s.state(sid), messages, notes, members, details}, "", " ")
 	require.NoError(s.t, err)
@@ -479,7 +479,7 @@ func TestCredentialsThatAreNone(t *testing.T) {
 	h := newHouse(t)
 	ofRevoked := h.newKey(desk.KeyService, "")
 	h.ask(ofRevoked, http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK)
-	require.NoError(t, h.desk.RevokeKey(t.Context(), ofRevoked.user))
+	require.NoError(t, desk.RevokeKey(t.Context(), h.desk, ofRevoked.user))
 	bodies := map[string]bool{}
 	for name, wrong := range map[string]key{
 		"nobody's":                      {},
@@ -660,7 +660,7 @@ func TestATokenIsItsOwnersAlone(t *testing.T) {
 	write(key{}).isError(http.StatusUnauthorized, 20003)
 	write(h.service).is(http.StatusCreated).read(&others)
 	require.NotEqual(t, first, others)
-	require.NoError(t, h.desk.RevokeKey(t.Context(), h.alice.user))
+	require.NoError(t, desk.RevokeKey(t.Context(), h.desk, h.alice.user))
 	write(h.alice).isError(http.StatusUnauthorized, 20003)
 }
 
@@ -728,7 +728,7 @@ func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 		revoked := h.newKey(role, agent)
 		other := h.newKey(role, agent)
 		h.ask(revoked, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)
-		require.NoError(t, h.desk.RevokeKey(t.Context(), revoked.user))
+		require.NoError(t, desk.RevokeKey(t.Context(), h.desk, revoked.user))
 		h.ask(revoked, http.MethodGet, "/v1/Conversations/"+sid, nil).isError(http.StatusUnauthorized, 20003)
 		h.ask(revoked, http.MethodPost, "/v1/Conversations/"+sid+"/Messages", url.Values{"Author": {"alice"}, "Body": {"Hello"}}).
 			isError(http.StatusUnauthorized, 20003)
@@ -736,7 +736,7 @@ func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 	}
 	before := h.owner()
 	h.ask(before, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)
-	renewed, err := h.desk.RenewAuthToken(t.Context())
+	renewed, err := desk.RenewAuthToken(t.Context(), h.desk)
 	require.NoError(t, err)
 	h.ask(before, http.MethodGet, "/v1/Conversations/"+sid, nil).isError(http.StatusUnauthorized, 20003)
 	h.ask(key{renewed.SID, renewed.AuthToken}, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)

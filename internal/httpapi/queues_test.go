@@ -114,8 +114,8 @@ func TestQueuesOfManyNamedMembers(t *testing.T) {
 	h := newHouse(t)
 	for i := range 60 {
 		name := fmt.Sprintf("agent-%02d-%s", i, strings.Repeat("x", 50))
-		require.NoError(t, h.desk.AddAgent(t.Context(), desk.NewAgent{Name: name}))
-		require.NoError(t, h.desk.AddMember(t.Context(), "quiet", name))
+		require.NoError(t, desk.AddAgent(t.Context(), h.desk, desk.NewAgent{Name: name}))
+		require.NoError(t, desk.AddMember(t.Context(), h.desk, "quiet", name))
 	}
 	evaluated := func(attributes string) []string {
 		return h.names("/TaskQueues", url.Values{"EvaluateWorkerAttributes": {attributes}})

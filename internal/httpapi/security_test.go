@@ -23,10 +23,10 @@ func TestSecurityLog(t *testing.T) {
 	d, err := desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	require.NoError(t, d.AddAgent(t.Context(), desk.NewAgent{Name: "alice"}))
-	agent, secret, err := d.AddKey(t.Context(), desk.Key{Name: "alice", Role: desk.KeyAgent, Agent: "alice"})
+	require.NoError(t, desk.AddAgent(t.Context(), d, desk.NewAgent{Name: "alice"}))
+	agent, secret, err := desk.AddKey(t.Context(), d, desk.Key{Name: "alice", Role: desk.KeyAgent, Agent: "alice"})
 	require.NoError(t, err)
-	supervisor, supervisors, err := d.AddKey(t.Context(), desk.Key{Name: "shop", Role: desk.KeySupervisor})
+	supervisor, supervisors, err := desk.AddKey(t.Context(), d, desk.Key{Name: "shop", Role: desk.KeySupervisor})
 	require.NoError(t, err)
 	var log bytes.Buffer
 	api := httpapi.New(d, newEngine(d), rest.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
@@ -42,7 +42,7 @@ func TestSecurityLog(t *testing.T) {
 	ask("my-secret-in-the-wrong-place", secret)
 	ask(agent.SID, secret)
 	ask(supervisor.SID, supervisors)
-	require.NoError(t, d.RevokeKey(t.Context(), supervisor.SID))
+	require.NoError(t, desk.RevokeKey(t.Context(), d, supervisor.SID))
 	ask(supervisor.SID, supervisors)
 	var lines []string
 	for line := range strings.Lines(log.String()) {

@@ -47,7 +47,7 @@ func (h *house) statistics(path string, form ...string) answer {
 // declined. Another conversation waits.
 func aTransfer(h *house) (sid string, waiting conversation.Task) {
 	h.t.Helper()
-	_, err := h.desk.SetSettings(h.t.Context(), "carol", func(s *conversation.Settings) { s.ReofferAfter = 0 }) // bob is offered it again at once
+	_, err := desk.SetSettings(h.t.Context(), h.desk, "carol", func(s *conversation.Settings) { s.ReofferAfter = 0 }) // bob is offered it again at once
 	require.NoError(h.t, err)
 	sid = h.give("alice")
 	h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}, Note: secretNote})

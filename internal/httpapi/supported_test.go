@@ -247,7 +247,7 @@ func TestUnsupportedValuesAreRefused(t *testing.T) {
 func TestSupportedValuesAreTaken(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	settings, err := h.desk.Settings(t.Context())
+	settings, err := desk.ReadSettings(t.Context(), h.desk)
 	require.NoError(t, err)
 	for name, p := range map[string]permission{
 		"a task's own values": {call: "POST " + workspaces + "/Tasks/{task}", form: []string{"TaskChannel", "web", "Priority", "0", "VirtualStartTime", "", "Reason", ""}},

@@ -42,10 +42,10 @@ func Conversations(ctx context.Context, d *desk.Desk, f Filter, figure Figure, p
 	}
 	page := pageOfTraces(traces, p)
 	found := desk.Found[Conversation]{First: page.First, Last: page.Last, More: page.More, Earlier: page.Earlier}
-	err = d.ReadTx(ctx, "read the conversations behind "+string(figure), func(t *desk.Tx) error {
+	err = d.ReadTx(ctx, "read the conversations behind "+string(figure), func(tx *desk.Tx) error {
 		found.Entries = []Conversation{}
 		for _, traced := range page.Entries {
-			c, err := t.Conversation(ctx, traced.SID)
+			c, err := desk.ReadConversation(ctx, tx, traced.SID)
 			if err != nil {
 				return err
 			}

@@ -79,9 +79,9 @@ type observing struct {
 
 // observe makes every observation that the filter selects, in no particular order.
 func observe(ctx context.Context, d *desk.Desk, doing string, f Filter, observe func(observation)) error {
-	return d.ReadTx(ctx, doing, func(t *desk.Tx) error {
+	return d.ReadTx(ctx, doing, func(tx *desk.Tx) error {
 		o := &observing{
-			Tx: t, filter: f, from: sqldb.Micros(f.From), to: sqldb.Micros(f.To), observe: observe,
+			Tx: tx, filter: f, from: sqldb.Micros(f.From), to: sqldb.Micros(f.To), observe: observe,
 			episodes: map[string]*episode{}, belongings: map[whom]*belonging{},
 		}
 		for _, step := range []func(context.Context) error{o.readTasks, o.readLater, o.readRefusals} {

@@ -321,7 +321,7 @@ func ratio(part, whole int) float64 {
 
 // readable sets the friendly names of all agents and queues in the figures.
 func readable(ctx context.Context, d *desk.Desk, i *Report) error {
-	names, err := d.Names(ctx)
+	names, err := desk.ReadNames(ctx, d)
 	if err != nil {
 		return err
 	}

@@ -77,19 +77,19 @@ type ActivityCount struct {
 
 // ReadRealTime returns the current figures for each of the filters, all of the same moment.
 func ReadRealTime(ctx context.Context, d *desk.Desk, filters ...StatisticsFilter) (figures []RealTime, err error) {
-	err = d.ReadTx(ctx, "count what is at the desk now", func(t *desk.Tx) error {
+	err = d.ReadTx(ctx, "count what is at the desk now", func(tx *desk.Tx) error {
 		figures = make([]RealTime, len(filters))
-		return errors.Join(countAgents(ctx, t, filters, figures), countLive(ctx, t, filters, figures), countInQueue(ctx, t, filters, figures))
+		return errors.Join(countAgents(ctx, tx, filters, figures), countLive(ctx, tx, filters, figures), countInQueue(ctx, tx, filters, figures))
 	})
 	return figures, err
 }
 
-func countAgents(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
-	agents, err := t.Agents(ctx)
+func countAgents(ctx context.Context, tx *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
+	agents, err := desk.ReadAgents(ctx, tx)
 	if err != nil {
 		return err
 	}
-	activities, err := t.Activities(ctx)
+	activities, err := desk.ReadActivities(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func countAgents(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, fi
 	return nil
 }
 
-func countLive(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
+func countLive(ctx context.Context, tx *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
 	for i := range figures {
 		figures[i].ByPriority = map[int]int{}
 		figures[i].ByStatus = map[conversation.TaskStatus]int{
@@ -129,7 +129,7 @@ func countLive(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, figu
 	if len(filters) == 1 && filters[0].Queue != "" {
 		query, args = query+` AND t.queue = $1`, []any{filters[0].Queue}
 	}
-	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	return sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var task desk.Task
 		var workflow string
 		err := r.Scan(&task.SID, &task.Queue, &task.Agent, &task.Channel, &task.Status, &task.Priority, sqldb.Instant(&task.CreatedAt), &workflow)
@@ -150,12 +150,12 @@ func countLive(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, figu
 
 // countInQueue finds the task that has been in the queue for longest. Only the events show when a task entered its
 // queue. A task that waits for a single agent is not in the queue.
-func countInQueue(ctx context.Context, t *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
+func countInQueue(ctx context.Context, tx *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
 	if len(filters) != 1 || filters[0].Queue == "" {
 		return nil
 	}
 	entered := map[string]time.Time{}
-	err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var task desk.Task
 		var workflow, encoded string
 		if err := r.Scan(&task.SID, &task.Agent, &task.Channel, &workflow, &encoded); err != nil {
@@ -236,25 +236,25 @@ type ActivitySpans struct {
 // ReadCumulative returns the figures of the period from (included) to (excluded) for each of the filters, all of the
 // same moment.
 func ReadCumulative(ctx context.Context, d *desk.Desk, from, to time.Time, filters ...StatisticsFilter) (figures []Cumulative, err error) {
-	err = d.ReadTx(ctx, "count what has happened", func(t *desk.Tx) error {
+	err = d.ReadTx(ctx, "count what has happened", func(tx *desk.Tx) error {
 		figures = make([]Cumulative, len(filters))
 		for i, f := range filters {
 			for _, threshold := range f.Thresholds {
 				figures[i].Splits = append(figures[i].Splits, Split{Threshold: threshold})
 			}
 		}
-		return errors.Join(countEvents(ctx, t, from, to, filters, figures), countActivities(ctx, t, from, to, d.Now(), filters, figures))
+		return errors.Join(countEvents(ctx, tx, from, to, filters, figures), countActivities(ctx, tx, from, to, d.Now(), filters, figures))
 	})
 	return figures, err
 }
 
 // countEvents reads the events of the period once, and adds each to the figures of the filters that choose it.
-func countEvents(ctx context.Context, t *desk.Tx, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
-	arrived, err := readArrivals(ctx, t, sqldb.Micros(from), sqldb.Micros(to))
+func countEvents(ctx context.Context, tx *desk.Tx, from, to time.Time, filters []StatisticsFilter, figures []Cumulative) error {
+	arrived, err := readArrivals(ctx, tx, sqldb.Micros(from), sqldb.Micros(to))
 	if err != nil {
 		return err
 	}
-	return sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	return sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var channel conversation.Channel
 		var encoded, workflow string
 		if err := r.Scan(&encoded, &channel, &workflow); err != nil {
@@ -287,9 +287,9 @@ func countEvents(ctx context.Context, t *desk.Tx, from, to time.Time, filters []
 // were created, and when they last entered a queue.
 type arrivals struct{ created, entered map[string]time.Time }
 
-func readArrivals(ctx context.Context, t *desk.Tx, from, to int64) (arrivals, error) {
+func readArrivals(ctx context.Context, tx *desk.Tx, from, to int64) (arrivals, error) {
 	arrived := arrivals{created: map[string]time.Time{}, entered: map[string]time.Time{}}
-	if err := sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var sid string
 		var created time.Time
 		err := r.Scan(&sid, sqldb.Instant(&created))
@@ -299,7 +299,7 @@ func readArrivals(ctx context.Context, t *desk.Tx, from, to int64) (arrivals, er
 			SELECT conversation FROM events WHERE at >= $1 AND at < $2 AND name IN ('reservation.accepted', 'task.canceled'))`, from, to); err != nil {
 		return arrived, err
 	}
-	return arrived, sqldb.Each(ctx, t, func(r sqldb.Row) error {
+	return arrived, sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		e, err := desk.ScanEvent(r)
 		if e.At.After(arrived.entered[e.Task]) {
 			arrived.entered[e.Task] = e.At
@@ -390,15 +390,15 @@ type stay struct {
 }
 
 // countActivities counts how long agents had each activity in the period.
-func countActivities(ctx context.Context, t *desk.Tx, from, to, now time.Time, filters []StatisticsFilter, figures []Cumulative) error {
+func countActivities(ctx context.Context, tx *desk.Tx, from, to, now time.Time, filters []StatisticsFilter, figures []Cumulative) error {
 	if !slices.ContainsFunc(filters, func(f StatisticsFilter) bool { return f.Activities }) {
 		return nil
 	}
-	activities, err := t.Activities(ctx)
+	activities, err := desk.ReadActivities(ctx, tx)
 	if err != nil {
 		return err
 	}
-	stays, err := stays(ctx, t, activities, from, now)
+	stays, err := stays(ctx, tx, activities, from, now)
 	if err != nil {
 		return err
 	}
@@ -430,8 +430,8 @@ func countActivities(ctx context.Context, t *desk.Tx, from, to, now time.Time, f
 
 // stays returns how long the agents had each activity, at least as far back as the given time. It reads the changes
 // from the newest on, until it knows what each agent did at that time.
-func stays(ctx context.Context, t *desk.Tx, activities []desk.Activity, back, now time.Time) (stays []stay, err error) {
-	agents, err := t.Agents(ctx)
+func stays(ctx context.Context, tx *desk.Tx, activities []desk.Activity, back, now time.Time) (stays []stay, err error) {
+	agents, err := desk.ReadAgents(ctx, tx)
 	if err != nil || len(agents) == 0 {
 		return nil, err
 	}
@@ -442,7 +442,7 @@ func stays(ctx context.Context, t *desk.Tx, activities []desk.Activity, back, no
 		oldest = earliest(oldest, a.CreatedAt)
 	}
 	seen := map[string]bool{}
-	err = sqldb.While(ctx, t, func(r sqldb.Row) (more bool, err error) {
+	err = sqldb.While(ctx, tx, func(r sqldb.Row) (more bool, err error) {
 		e, err := desk.ScanEvent(r)
 		if err != nil {
 			return false, err
@@ -526,10 +526,10 @@ func scanSegment(r sqldb.Row) (s Segment, err error) {
 
 // Segments returns the segments of those reservations that were accepted, in the given order.
 func Segments(ctx context.Context, d *desk.Desk, reservations ...string) (segments []Segment, err error) {
-	err = d.ReadTx(ctx, "read segments", func(t *desk.Tx) error {
+	err = d.ReadTx(ctx, "read segments", func(tx *desk.Tx) error {
 		segments = []Segment{}
 		for _, sid := range reservations {
-			segment, found, err := sqldb.First(ctx, t, scanSegment, selectSegments+` AND r.sid = $1`, sid)
+			segment, found, err := sqldb.First(ctx, tx, scanSegment, selectSegments+` AND r.sid = $1`, sid)
 			if err != nil {
 				return err
 			}
@@ -544,15 +544,15 @@ func Segments(ctx context.Context, d *desk.Desk, reservations ...string) (segmen
 
 // SegmentsOf returns the conversation's segments, oldest first.
 func SegmentsOf(ctx context.Context, d *desk.Desk, sid string) (segments []Segment, err error) {
-	err = d.ReadTx(ctx, "read the segments of conversation "+sid, func(t *desk.Tx) error {
-		segments, err = segmentsOf(ctx, t, sid)
+	err = d.ReadTx(ctx, "read the segments of conversation "+sid, func(tx *desk.Tx) error {
+		segments, err = segmentsOf(ctx, tx, sid)
 		return err
 	})
 	return segments, err
 }
 
-func segmentsOf(ctx context.Context, t *desk.Tx, sid string) ([]Segment, error) {
-	return sqldb.All(ctx, t, scanSegment, selectSegments+` AND r.conversation = $1 ORDER BY r.number`, sid)
+func segmentsOf(ctx context.Context, tx *desk.Tx, sid string) ([]Segment, error) {
+	return sqldb.All(ctx, tx, scanSegment, selectSegments+` AND r.conversation = $1 ORDER BY r.number`, sid)
 }
 
 // SegmentList returns a page of all segments, oldest reservation first.
@@ -561,8 +561,8 @@ func SegmentList(ctx context.Context, d *desk.Desk, p desk.Page) (found desk.Fou
 		Columns: segmentColumns, From: segmentTables, Conditions: []string{wereAccepted}, Scan: scanSegment, Key: "r.created_at", SID: "r.sid",
 		KeyOf: func(s Segment) (int64, string) { return sqldb.Micros(s.ReservedAt), s.Reservation },
 	}
-	err = d.ReadTx(ctx, "read segments", func(t *desk.Tx) error {
-		found, err = list.Page(ctx, t, p)
+	err = d.ReadTx(ctx, "read segments", func(tx *desk.Tx) error {
+		found, err = list.Page(ctx, tx, p)
 		return err
 	})
 	return found, err
@@ -581,12 +581,12 @@ func SegmentsByConversation(ctx context.Context, d *desk.Desk, p desk.Page) (fou
 		},
 		KeyOf: func(s []Segment) (int64, string) { return sqldb.Micros(s[0].BegunAt), s[0].Conversation },
 	}
-	err = d.ReadTx(ctx, "read segments", func(t *desk.Tx) error {
-		if found, err = list.Page(ctx, t, p); err != nil {
+	err = d.ReadTx(ctx, "read segments", func(tx *desk.Tx) error {
+		if found, err = list.Page(ctx, tx, p); err != nil {
 			return err
 		}
 		for i, of := range found.Entries {
-			if found.Entries[i], err = segmentsOf(ctx, t, of[0].Conversation); err != nil {
+			if found.Entries[i], err = segmentsOf(ctx, tx, of[0].Conversation); err != nil {
 				return err
 			}
 		}

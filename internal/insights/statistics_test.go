@@ -46,14 +46,14 @@ func aDay(h *desktest.Environment, seed uint64) *diary {
 	h.Staff("care", "ben", "cat")
 	for _, name := range statisticsPeople {
 		for _, channel := range conversation.Channels() {
-			require.NoError(h.T, h.SetCapacity(h.T.Context(), name, channel, 100))
+			require.NoError(h.T, desk.SetCapacity(h.T.Context(), h.Desk, name, channel, 100))
 		}
 	}
-	training, err := h.AddActivity(h.T.Context(), "Training", false)
+	training, err := desk.AddActivity(h.T.Context(), h.Desk, "Training", false)
 	require.NoError(h.T, err)
-	queues, err := h.Queues(h.T.Context())
+	queues, err := desk.ListQueues(h.T.Context(), h.Desk)
 	require.NoError(h.T, err)
-	routed, err := h.SaveWorkflow(h.T.Context(), desk.Workflow{
+	routed, err := desk.SaveWorkflow(h.T.Context(), h.Desk, desk.Workflow{
 		FriendlyName: "Routed", Configuration: `{"task_routing":{"default_filter":{"queue":"` + queues[0].SID + `"}}}`,
 	})
 	require.NoError(h.T, err)
@@ -67,7 +67,7 @@ func aDay(h *desktest.Environment, seed uint64) *diary {
 		d.workflows[th.SID] = desk.DefaultWorkflow()
 		if random.IntN(2) == 0 {
 			d.workflows[th.SID] = routed.SID
-			_, err := h.SetDetails(h.T.Context(), th.SID, func(details *desk.Details) { details.Workflow = routed.SID })
+			_, err := desk.SetDetails(h.T.Context(), h.Desk, th.SID, func(details *desk.Details) { details.Workflow = routed.SID })
 			require.NoError(h.T, err)
 		}
 		for range random.IntN(20) {
@@ -80,7 +80,7 @@ func aDay(h *desktest.Environment, seed uint64) *diary {
 		}
 	}
 	for _, th := range d.threads {
-		d.events[th.SID], err = h.Events(h.T.Context(), th.SID)
+		d.events[th.SID], err = desk.ListEvents(h.T.Context(), h.Desk, th.SID)
 		require.NoError(h.T, err)
 	}
 	return d
@@ -91,7 +91,7 @@ func (d *diary) does(agent string, activity desk.Activity) {
 	if d.AgentNamed(agent).Activity.SID != activity.SID {
 		d.changes[agent] = append(d.changes[agent], change{activity.Name, d.Clock.Now()})
 	}
-	require.NoError(d.T, d.UpdateAgent(d.T.Context(), agent, desk.AgentChange{Activity: &activity.SID}))
+	require.NoError(d.T, desk.UpdateAgent(d.T.Context(), d.Environment.Desk, agent, desk.AgentChange{Activity: &activity.SID}))
 }
 
 // everyFilter combines the values that statistics can be filtered by.
@@ -266,7 +266,7 @@ func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans 
 			}
 		}
 	}
-	activities, err := d.Activities(d.T.Context())
+	activities, err := desk.ListActivities(d.T.Context(), d.Environment.Desk)
 	require.NoError(d.T, err)
 	for _, a := range activities {
 		spans = append(spans, ActivitySpans{Activity: a, Spans: spansByHand(took[a.Name])})
@@ -277,7 +277,7 @@ func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans 
 // testRealTime compares with a count of the conversations' own states.
 func testRealTime(t *testing.T, h *desktest.Environment) {
 	d := aDay(h, 3)
-	require.NoError(t, h.SetCapacity(t.Context(), "cat", conversation.ChannelWeb, 0))
+	require.NoError(t, desk.SetCapacity(t.Context(), h.Desk, "cat", conversation.ChannelWeb, 0))
 	filters := d.everyFilter()
 	figures, err := ReadRealTime(t.Context(), h.Desk, filters...)
 	require.NoError(t, err)
@@ -359,7 +359,7 @@ func (d *diary) countPeople(f StatisticsFilter, r *RealTime) {
 			r.Available++
 		}
 	}
-	activities, err := d.Activities(d.T.Context())
+	activities, err := desk.ListActivities(d.T.Context(), d.Environment.Desk)
 	require.NoError(d.T, err)
 	for _, a := range activities {
 		r.Activities = append(r.Activities, ActivityCount{a, does[a.Name]})
@@ -391,7 +391,7 @@ func testStatisticsByHand(t *testing.T, h *desktest.Environment) {
 	given.Do(conversation.CloseCommand{})
 	given.Follow()
 	waits := h.Start("billing", desktest.WithPriority(5)).Follow()
-	require.NoError(t, h.SetPresence(t.Context(), "bob", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "bob", desk.PresenceBreak))
 	h.Clock.Advance(time.Minute)
 	waits.Decline("bob")
 
@@ -452,17 +452,17 @@ func testStatisticsByHand(t *testing.T, h *desktest.Environment) {
 func testActivityDurations(t *testing.T, h *desktest.Environment) {
 	add := func(name string) desk.Activity {
 		t.Helper()
-		added, err := h.AddActivity(t.Context(), name, false)
+		added, err := desk.AddActivity(t.Context(), h.Desk, name, false)
 		require.NoError(t, err)
 		return added
 	}
 	lunch, training := add("Lunch"), add("Training")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: name}))
+		require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: name}))
 	}
 	does := func(agent string, activity desk.Activity, during time.Duration) {
 		t.Helper()
-		require.NoError(t, h.UpdateAgent(t.Context(), agent, desk.AgentChange{Activity: &activity.SID}))
+		require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, agent, desk.AgentChange{Activity: &activity.SID}))
 		h.Clock.Advance(during)
 	}
 	began := h.Clock.Now()
@@ -471,9 +471,9 @@ func testActivityDurations(t *testing.T, h *desktest.Environment) {
 	does("alice", lunch, 20*time.Minute)
 	does("alice", training, 30*time.Minute)
 	does("alice", lunch, 5*time.Minute)
-	_, err := h.RenameActivity(t.Context(), lunch.SID, "Dinner")
+	_, err := desk.RenameActivity(t.Context(), h.Desk, lunch.SID, "Dinner")
 	require.NoError(t, err)
-	require.NoError(t, h.RemoveActivity(t.Context(), training.SID))
+	require.NoError(t, desk.RemoveActivity(t.Context(), h.Desk, training.SID))
 
 	spans := func(from, to time.Time, agents ...string) map[string]string {
 		t.Helper()
@@ -498,9 +498,9 @@ func testActivityDurations(t *testing.T, h *desktest.Environment) {
 	require.Equal(t, map[string]string{"Offline": "1: 5m0s to 5m0s"}, spans(began.Add(5*time.Minute), began.Add(10*time.Minute), "bob"))
 	require.Empty(t, spans(began.Add(-time.Hour), began, "alice", "bob"))
 
-	require.NoError(t, h.RemoveAgent(t.Context(), "alice"))
+	require.NoError(t, desk.RemoveAgent(t.Context(), h.Desk, "alice"))
 	require.Empty(t, spans(began, ended, "alice"))
-	require.NoError(t, h.AddAgent(t.Context(), desk.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
 	h.Clock.Advance(time.Minute)
 	require.Equal(t, map[string]string{"Available": "1: 1m0s to 1m0s"}, spans(began, ended, "alice"), "what somebody else of the name did isn't hers")
 }
@@ -568,7 +568,7 @@ func testHappeningsOn(t *testing.T, h *desktest.Environment) {
 	for _, th := range d.threads {
 		channels[th.SID] = th.State.Channel
 	}
-	everything, err := h.EventPage(t.Context(), desk.EventFilter{}, desk.Page{Limit: desk.MaxPage})
+	everything, err := desk.EventPage(t.Context(), h.Desk, desk.EventFilter{}, desk.Page{Limit: desk.MaxPage})
 	require.NoError(t, err)
 	require.False(t, everything.More)
 	for _, workflow := range append(slices.Compact(slices.Sorted(maps.Values(d.workflows))), "") {
@@ -590,7 +590,7 @@ func testHappeningsOn(t *testing.T, h *desktest.Environment) {
 						expected = append(expected, e.Position)
 					}
 				}
-				found, err := h.EventPageOn(t.Context(), channel, workflow, f, desk.Page{Limit: desk.MaxPage})
+				found, err := desk.EventPageOn(t.Context(), h.Desk, channel, workflow, f, desk.Page{Limit: desk.MaxPage})
 				require.NoError(t, err)
 				for _, e := range found.Entries {
 					positions = append(positions, e.Position)
@@ -655,7 +655,7 @@ func TestStatisticsWalkIndexes(t *testing.T) {
 		require.NoError(t, err)
 		_, err = SegmentsByConversation(t.Context(), h.Desk, page)
 		require.NoError(t, err)
-		_, err = h.EventPageOn(t.Context(), conversation.ChannelWeb, desk.DefaultWorkflow(), desk.EventFilter{From: from, To: to}, page)
+		_, err = desk.EventPageOn(t.Context(), h.Desk, conversation.ChannelWeb, desk.DefaultWorkflow(), desk.EventFilter{From: from, To: to}, page)
 		require.NoError(t, err)
 	}
 	looked := 0

@@ -264,7 +264,7 @@ func testRefusalsCountOnce(t *testing.T, h *desktest.Environment) {
 	note := func(id string, outcome error) {
 		t.Helper()
 		command := conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: id}}
-		require.NoError(t, h.NoteRefused(t.Context(), th.SID, command, outcome))
+		require.NoError(t, desk.NoteRefused(t.Context(), h.Desk, th.SID, command, outcome))
 	}
 	pending := fmt.Errorf("accept: %w", conversation.Refuse(conversation.CodeWrapupPending, conversation.Details{}, "wrap up first"))
 	for range 3 {
@@ -276,11 +276,11 @@ func testRefusalsCountOnce(t *testing.T, h *desktest.Environment) {
 	note("five", conversation.Refuse(conversation.CodeNoReservation, conversation.Details{}, "no offer"))
 	note("", pending)
 	note("", pending)
-	require.NoError(t, h.NoteRefused(t.Context(), th.SID, conversation.DeclineCommand{Agent: "alice"}, pending))
+	require.NoError(t, desk.NoteRefused(t.Context(), h.Desk, th.SID, conversation.DeclineCommand{Agent: "alice"}, pending))
 
 	insights, err := Read(t.Context(), h.Desk, Filter{From: began, To: h.Clock.Now().Add(time.Second), Agent: "alice"})
 	require.NoError(t, err)
 	require.Equal(t, 4, insights.Total.WrapupRefusals)
-	unknown := h.NoteRefused(t.Context(), desktest.NewSID(), conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "six"}}, pending)
+	unknown := desk.NoteRefused(t.Context(), h.Desk, desktest.NewSID(), conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "six"}}, pending)
 	require.ErrorIs(t, unknown, desk.ErrUnknownConversation)
 }

@@ -59,7 +59,7 @@ const QueuePrefix = "bench-"
 // Prepare adds the queue and the agents. It refuses to start while transfers are off, because nothing could be
 // measured.
 func Prepare(ctx context.Context, b *baton.Client, d *desk.Desk, o Options) (*Load, error) {
-	settings, err := d.Settings(ctx)
+	settings, err := desk.ReadSettings(ctx, d)
 	switch {
 	case err != nil:
 		return nil, err
@@ -71,12 +71,12 @@ func Prepare(ctx context.Context, b *baton.Client, d *desk.Desk, o Options) (*Lo
 	if l.progress == nil {
 		l.progress = func(string, int, int) {}
 	}
-	if err := d.AddQueue(ctx, l.queue); err != nil {
+	if err := desk.AddQueue(ctx, d, l.queue); err != nil {
 		return nil, err
 	}
 	for i := range max(fewestAgents, (o.Open+talksOfAgent-1)/talksOfAgent) {
 		agent := fmt.Sprintf("%s-%05d", l.queue, i)
-		if err := d.AddAgent(ctx, desk.NewAgent{Name: agent, Presence: desk.PresenceAvailable}); err != nil {
+		if err := desk.AddAgent(ctx, d, desk.NewAgent{Name: agent, Presence: desk.PresenceAvailable}); err != nil {
 			return l, err
 		}
 		l.agents = append(l.agents, agent)
@@ -133,7 +133,7 @@ func (l *Load) each(ctx context.Context, n int, do func(ctx context.Context, i i
 // Settle waits until the desk has all changes of the conversations.
 func (l *Load) Settle(ctx context.Context) error {
 	for _, t := range l.talks {
-		if err := l.desk.AwaitRevision(ctx, t.sid, t.revision); err != nil {
+		if err := desk.AwaitRevision(ctx, l.desk, t.sid, t.revision); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func (l *Load) Clean(ctx context.Context) error {
 	}
 	var errs []error
 	for _, agent := range l.agents {
-		errs = append(errs, l.desk.RemoveAgent(ctx, agent))
+		errs = append(errs, desk.RemoveAgent(ctx, l.desk, agent))
 	}
-	return errors.Join(append(errs, l.desk.RemoveQueue(ctx, l.queue))...)
+	return errors.Join(append(errs, desk.RemoveQueue(ctx, l.desk, l.queue))...)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/desk"
 )
 
 const (
@@ -47,7 +48,7 @@ func (r *Reconciler) All(ctx context.Context, each func(sid string, o Outcome, e
 func (r *Reconciler) open(ctx context.Context) (map[string]bool, error) {
 	open := map[string]bool{}
 	for after := ""; ; {
-		sids, err := r.desk.OpenConversations(ctx, after, page)
+		sids, err := desk.OpenConversations(ctx, r.desk, after, page)
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +132,7 @@ func ticking(ctx context.Context, every time.Duration, do func()) error {
 
 // some compares a batch of conversations, and reports whether the desk differed for at least one of them.
 func (r *Reconciler) some(ctx context.Context) bool {
-	sids, err := r.desk.TakeToCompare(ctx, every, taken)
+	sids, err := desk.TakeToCompare(ctx, r.desk, every, taken)
 	if err != nil {
 		if ctx.Err() == nil {
 			r.log.WarnContext(ctx, "conversations not compared, retrying", "error", err)
@@ -152,7 +153,7 @@ func (r *Reconciler) some(ctx context.Context) bool {
 // listed compares the running conversations that the desk does not have as open. A desk that was restored from an
 // older backup does not know them.
 func (r *Reconciler) listed(ctx context.Context) error {
-	mine, err := r.desk.Lease(ctx, "list conversations", listsEvery)
+	mine, err := desk.Lease(ctx, r.desk, "list conversations", listsEvery)
 	if err != nil || !mine {
 		return err
 	}

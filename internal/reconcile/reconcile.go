@@ -123,7 +123,7 @@ func (r *Reconciler) One(ctx context.Context, sid string) (Outcome, error) {
 }
 
 func (r *Reconciler) compare(ctx context.Context, sid string) (Outcome, error) {
-	shown, err := r.desk.Shown(ctx, sid) // first, so that a conversation that starts in between is not released
+	shown, err := desk.ReadShown(ctx, r.desk, sid) // first, so that a conversation that starts in between is not released
 	if err != nil {
 		return "", err
 	}
@@ -170,7 +170,7 @@ func (r *Reconciler) isHere(ctx context.Context) error {
 }
 
 func (r *Reconciler) release(ctx context.Context, sid string, shown desk.Shown) (Outcome, error) {
-	released, err := r.desk.Release(ctx, sid, shown)
+	released, err := desk.Release(ctx, r.desk, sid, shown)
 	if err != nil || !released {
 		return Agrees, err
 	}
@@ -191,12 +191,12 @@ func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.S
 		return r.release(ctx, sid, shown)
 	}
 	// The conversation may have synced its end after the desk was read first.
-	if shown, err = r.desk.Shown(ctx, sid); err != nil || !shown.Open {
+	if shown, err = desk.ReadShown(ctx, r.desk, sid); err != nil || !shown.Open {
 		return Agrees, err
 	}
 	snapshot := record.WholeSnapshot(nil, nil)
 	snapshot.Chain, snapshot.Revision = standing.Chain, max(record.Revision, shown.Revision)
-	if _, err := r.desk.Sync(ctx, snapshot); err != nil {
+	if _, err := desk.Sync(ctx, r.desk, snapshot); err != nil {
 		return "", fmt.Errorf("show the desk the end of conversation %s: %w", sid, err)
 	}
 	r.log.ErrorContext(ctx, "closed conversation was open at the desk, closed there", "conversation", sid)
@@ -277,7 +277,7 @@ func (r *Reconciler) wentBack(ctx context.Context) {
 		return
 	}
 	r.log.ErrorContext(ctx, "Temporal database is an older copy, comparing every open conversation")
-	if err := r.desk.CompareAll(ctx); err != nil {
+	if err := desk.CompareAll(ctx, r.desk); err != nil {
 		r.log.WarnContext(ctx, "open conversations not marked for comparison", "error", err)
 	}
 }
@@ -301,7 +301,7 @@ func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.D
 		if err != nil {
 			return false, err
 		}
-		shown, err := r.desk.Shown(ctx, sid)
+		shown, err := desk.ReadShown(ctx, r.desk, sid)
 		if err != nil {
 			return false, err
 		}

@@ -96,7 +96,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if err != nil {
 		return nil, fmt.Errorf("BATON_WEBHOOK_ALLOW: %w", err)
 	}
-	if _, err := d.Account(ctx); err != nil { // creates the account, so that credentials exist before the first request
+	if _, err := desk.ReadAccount(ctx, d); err != nil { // creates the account, so that credentials exist before the first request
 		return nil, err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Address)

@@ -24,7 +24,7 @@ func needBoth(h *telemetry.Health, c client.Client, d *desk.Desk) {
 		return nil
 	})
 	h.Needs("desk", func(ctx context.Context) error {
-		_, err := d.Settings(ctx)
+		_, err := desk.ReadSettings(ctx, d)
 		return err
 	})
 	h.Needs("listener", func(context.Context) error { return d.Listens(silentAfter) })

@@ -21,7 +21,7 @@ const (
 )
 
 // refusals records at the desk the accepts that were refused because of an open wrap-up. The worker decides every
-// command, so this counts the refusals of all clients. [desk.Desk.NoteRefused] counts a refusal once, even if the
+// command, so this counts the refusals of all clients. [desk.NoteRefused] counts a refusal once, even if the
 // API or the pages have recorded it too.
 type refusals struct {
 	desk  *desk.Desk
@@ -79,7 +79,7 @@ func (r *refusals) run(ctx context.Context) {
 func (r *refusals) note(ctx context.Context, one refused) {
 	deadline := time.Now().Add(deskFollowsWithin)
 	for {
-		err := r.desk.NoteRefused(context.WithoutCancel(ctx), one.conversation, one.command, one.refusal)
+		err := desk.NoteRefused(context.WithoutCancel(ctx), r.desk, one.conversation, one.command, one.refusal)
 		if err == nil {
 			return
 		}

@@ -79,7 +79,7 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	}
 	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options), health: health}
 	workflows.Register(w.temporal)
-	activities.Register(w.temporal, d)
+	activities.Register(w.temporal, desk.ConversationDesk{Desk: d})
 	if err := w.temporal.Start(); err != nil {
 		return nil, fmt.Errorf("start the worker: %w", err)
 	}
@@ -95,7 +95,7 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 		}
 	})
 	w.dispatcher.Go(func() {
-		if err := d.RunDispatcher(ctx, courier{conversations, compared}); err != nil && !errors.Is(err, context.Canceled) {
+		if err := desk.RunDispatcher(ctx, d, courier{conversations, compared}); err != nil && !errors.Is(err, context.Canceled) {
 			o.Logger.Error("dispatcher ended", "error", err)
 		}
 	})
@@ -169,7 +169,7 @@ func (c conversations) settled(ctx context.Context, sid string, refused error) e
 	if !errors.Is(refused, baton.ErrNotRunning) {
 		return refused
 	}
-	shown, err := c.desk.Shown(ctx, sid)
+	shown, err := desk.ReadShown(ctx, c.desk, sid)
 	if err == nil && shown.Open {
 		_, err = c.compared.One(ctx, sid)
 	}

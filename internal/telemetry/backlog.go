@@ -110,7 +110,7 @@ func (b *backlog) read() (desk.Backlog, bool) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readWithin)
 	defer cancel()
-	now, err := b.desk.Backlog(ctx)
+	now, err := desk.ReadBacklog(ctx, b.desk)
 	if err != nil && b.up {
 		b.log.WarnContext(ctx, "backlog not read, its metrics are missing", "error", err)
 	}

@@ -144,21 +144,21 @@ func alerts(t *testing.T, body string) (sentences []string) {
 
 func (o *office) settings() conversation.Settings {
 	o.t.Helper()
-	settings, err := o.desk.Settings(o.t.Context())
+	settings, err := desk.ReadSettings(o.t.Context(), o.desk)
 	require.NoError(o.t, err)
 	return settings
 }
 
 func (o *office) agent(name string) desk.Agent {
 	o.t.Helper()
-	agent, err := o.desk.Agent(o.t.Context(), name)
+	agent, err := desk.FindAgent(o.t.Context(), o.desk, name)
 	require.NoError(o.t, err)
 	return agent
 }
 
 func (o *office) queue(name string) desk.Queue {
 	o.t.Helper()
-	queues, err := o.desk.Queues(o.t.Context())
+	queues, err := desk.ListQueues(o.t.Context(), o.desk)
 	require.NoError(o.t, err)
 	at := slices.IndexFunc(queues, func(q desk.Queue) bool { return q.Name == name })
 	require.GreaterOrEqual(o.t, at, 0)
@@ -168,7 +168,7 @@ func (o *office) queue(name string) desk.Queue {
 // audited returns the newest entries of the audit list, oldest first.
 func (o *office) audited(count int) (entries []string) {
 	o.t.Helper()
-	found, err := o.desk.AuditList(o.t.Context(), desk.AuditFilter{}, desk.Page{Limit: count})
+	found, err := desk.AuditPage(o.t.Context(), o.desk, desk.AuditFilter{}, desk.Page{Limit: count})
 	require.NoError(o.t, err)
 	for _, e := range slices.Backward(found.Entries) {
 		entries = append(entries, fmt.Sprintf("%s: %s %s: %s → %s", e.By, e.What, e.Subject, e.Before, e.After))
@@ -191,7 +191,7 @@ func TestAdministrationIsForAdministrators(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, p.send(b, transfers, url.Values{"messaging_transfers": {"on"}}).Status)
 		require.Equal(t, http.StatusForbidden, p.send(b, "/admin/agents/"+person, url.Values{"role": {"admin"}}).Status)
 	}
-	agent, err := p.desk.Agent(t.Context(), "alice")
+	agent, err := desk.FindAgent(t.Context(), p.desk, "alice")
 	require.NoError(t, err)
 	require.Equal(t, desk.RoleAgent, agent.Role)
 }
@@ -309,7 +309,7 @@ func TestPlugins(t *testing.T) {
 	o := newOffice(t)
 	const name = `plugin-conversation-transfer <b>"x"</b>`
 	page := o.does(transfers, "/admin/plugins/add", url.Values{"name": {name}, "version": {"1.2"}})
-	plugins, err := o.desk.Plugins(t.Context())
+	plugins, err := desk.ListPlugins(t.Context(), o.desk)
 	require.NoError(t, err)
 	require.Equal(t, []desk.Plugin{{Name: name, Version: "1.2", Enabled: true, ConversationTransfer: true}}, plugins)
 	require.NotContains(t, page.Body, "<b>\"x\"</b>")
@@ -467,7 +467,7 @@ func TestAuditPage(t *testing.T) {
 	o.does("/admin/agents/alice", "/admin/agents/alice", url.Values{"friendly_name": {"<script>alert(1)</script>"}})
 	o.does("/admin/queues/support", "/admin/queues/support", url.Values{"agent": {"bob"}})
 	for i := range 60 {
-		_, err := o.desk.SetSettings(t.Context(), "dave", func(s *conversation.Settings) { s.ReofferAfter = 100 + i })
+		_, err := desk.SetSettings(t.Context(), o.desk, "dave", func(s *conversation.Settings) { s.ReofferAfter = 100 + i })
 		require.NoError(t, err)
 	}
 	page := o.at("/admin/audit")

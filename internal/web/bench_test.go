@@ -75,12 +75,12 @@ func BenchmarkPages(b *testing.B) {
 // fillDesk syncs conversations that follow the real rules to the desk. It returns one that alice has.
 func fillDesk(b *testing.B, d *desk.Desk) (open string) {
 	b.Helper()
-	_, err := d.SeedDemo(b.Context())
+	_, err := desk.SeedDemo(b.Context(), d)
 	require.NoError(b, err)
-	settings, err := d.SetSettings(b.Context(), "benchmark", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	settings, err := desk.SetSettings(b.Context(), d, "benchmark", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 	require.NoError(b, err)
 	for n := range 100 {
-		require.NoError(b, d.AddAgent(b.Context(), desk.NewAgent{Name: fmt.Sprintf("agent%02d", n), Presence: desk.PresenceBreak}))
+		require.NoError(b, desk.AddAgent(b.Context(), d, desk.NewAgent{Name: fmt.Sprintf("agent%02d", n), Presence: desk.PresenceBreak}))
 	}
 	began := time.Now().Add(-23 * time.Hour)
 	for n := range benchmarked {
@@ -112,7 +112,7 @@ func fillDesk(b *testing.B, d *desk.Desk) (open string) {
 		open = s.sid
 	}
 	for range 200 {
-		_, err := d.Say(b.Context(), desk.NewMessage{Conversation: open, From: desk.FromCustomer, Text: "I was charged twice for order 3348917502."})
+		_, err := desk.Say(b.Context(), d, desk.NewMessage{Conversation: open, From: desk.FromCustomer, Text: "I was charged twice for order 3348917502."})
 		require.NoError(b, err)
 	}
 	return open
@@ -138,6 +138,6 @@ func (c *carried) do(b *testing.B, command conversation.Command) {
 
 func (c *carried) show(b *testing.B, d *desk.Desk) {
 	b.Helper()
-	_, err := d.Sync(b.Context(), c.state.Snapshot(c.events, c.notes))
+	_, err := desk.Sync(b.Context(), d, c.state.Snapshot(c.events, c.notes))
 	require.NoError(b, err)
 }

@@ -124,7 +124,7 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 			require.Equal(t, http.StatusSeeOther, w.Code)
 		},
 		"another role": func(p *pages, _ string) {
-			require.NoError(t, p.desk.UpdateAgent(t.Context(), "carol", desk.AgentChange{Role: new(desk.RoleAgent)}))
+			require.NoError(t, desk.UpdateAgent(t.Context(), p.desk, "carol", desk.AgentChange{Role: new(desk.RoleAgent)}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

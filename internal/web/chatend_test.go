@@ -26,7 +26,7 @@ func (e ended) Start(ctx context.Context, start conversation.StartCommand) (stri
 	facts := &conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
 	begun, err := state.Apply(start, facts, time.Now())
 	if err == nil {
-		_, err = e.desk.Sync(ctx, state.Snapshot(begun.Events, begun.Notes))
+		_, err = desk.Sync(ctx, e.desk, state.Snapshot(begun.Events, begun.Notes))
 	}
 	return start.Conversation, err
 }

@@ -19,17 +19,17 @@ func TestChoicesAreDistinct(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	for _, added := range []desk.NewAgent{{Name: "josu", FriendlyName: "Josü"}, {Name: "jose", FriendlyName: "Jose"}, {Name: "x9", FriendlyName: "josü"}} {
-		_, err := o.desk.RegisterAgent(t.Context(), added)
+		_, err := desk.RegisterAgent(t.Context(), o.desk, added)
 		require.NoError(t, err)
 	}
-	require.NoError(t, o.desk.UpdateAgent(t.Context(), "jose", desk.AgentChange{FriendlyName: new("bob")}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), o.desk, "jose", desk.AgentChange{FriendlyName: new("bob")}))
 	for _, added := range []desk.NewQueue{{Name: "north", FriendlyName: "Café"}, {Name: "south", FriendlyName: "South"}} {
-		_, err := o.desk.RegisterQueue(t.Context(), added)
+		_, err := desk.RegisterQueue(t.Context(), o.desk, added)
 		require.NoError(t, err)
 	}
-	require.NoError(t, o.desk.UpdateQueue(t.Context(), "south", desk.QueueChange{FriendlyName: new("CAFE")}))
-	require.NoError(t, o.desk.SetMembers(t.Context(), "north", "alice", "bob", "josu"))
-	require.NoError(t, o.desk.SetPresence(t.Context(), "josu", desk.PresenceAvailable))
+	require.NoError(t, desk.UpdateQueue(t.Context(), o.desk, "south", desk.QueueChange{FriendlyName: new("CAFE")}))
+	require.NoError(t, desk.SetMembers(t.Context(), o.desk, "north", "alice", "bob", "josu"))
+	require.NoError(t, desk.SetPresence(t.Context(), o.desk, "josu", desk.PresenceAvailable))
 	sid := o.runs(time.Now().Add(-time.Hour), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "north"})
 
 	for address, shown := range map[string][]string{

@@ -20,7 +20,7 @@ func TestPagesShowFriendlyNames(t *testing.T) {
 	page := o.does("/admin/agents", "/admin/agents", url.Values{"friendly_name": {"דנה\u202e לוי"}})
 	require.Contains(t, page.Body, `<p class="done">Added <bdi>דנה לוי</bdi>.</p>`)
 	o.does("/admin/queues", "/admin/queues", url.Values{"friendly_name": {"Продажи"}})
-	require.NoError(t, o.desk.SetMembers(t.Context(), "prodazhi", "dnh-lvy"))
+	require.NoError(t, desk.SetMembers(t.Context(), o.desk, "prodazhi", "dnh-lvy"))
 
 	page = o.open(o.browser, "/admin/agents")
 	require.Contains(t, page.Body, `<a href="/admin/queues/prodazhi"><bdi>Продажи</bdi></a>`)
@@ -69,11 +69,11 @@ func TestLengthsCountCharacters(t *testing.T) {
 		page = o.submit(o.at("/admin/transfers"), "/admin/plugins/add", url.Values{"name": {longest + character}})
 		require.Equal(t, http.StatusUnprocessableEntity, page.Status, character)
 	}
-	plugins, err := o.desk.Plugins(t.Context())
+	plugins, err := desk.ListPlugins(t.Context(), o.desk)
 	require.NoError(t, err)
 	require.Len(t, plugins, 4)
-	require.NoError(t, o.desk.SetPlugin(t.Context(), desk.Plugin{Name: "a\u202e\u0000b\nc"}))
-	plugins, err = o.desk.Plugins(t.Context())
+	require.NoError(t, desk.SetPlugin(t.Context(), o.desk, desk.Plugin{Name: "a\u202e\u0000b\nc"}))
+	plugins, err = desk.ListPlugins(t.Context(), o.desk)
 	require.NoError(t, err)
 	require.Equal(t, "ab c", plugins[1].Name)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/insights"
 )
 
@@ -40,7 +41,7 @@ func (o *office) runs(began time.Time, start conversation.StartCommand, commands
 		require.NoError(o.t, err)
 		events = append(events, result.Events...)
 	}
-	_, err := o.desk.Sync(o.t.Context(), state.Snapshot(events, nil))
+	_, err := desk.Sync(o.t.Context(), o.desk, state.Snapshot(events, nil))
 	require.NoError(o.t, err)
 	return state.Conversation
 }
@@ -62,8 +63,8 @@ func busyOffice(t *testing.T) (o *office, story string) {
 	sms := conversation.StartCommand{Channel: conversation.ChannelSMS, Queue: "support", Customer: conversation.Customer{Name: "Sam"}}
 	story = o.runs(began, web, accept("alice"), toBilling("alice"), accept("bob"), wrapup("alice"), toAgent("bob", "alice"), accept("alice"),
 		conversation.EndCommand{Agent: "alice"}, wrapup("alice"), wrapup("bob"))
-	require.NoError(t, o.desk.NoteRefusal(t.Context(), story, "alice", conversation.CodeWrapupPending))
-	require.NoError(t, o.desk.NoteRefusal(t.Context(), story, "alice", conversation.CodeWrapupPending))
+	require.NoError(t, desk.NoteRefusal(t.Context(), o.desk, story, "alice", conversation.CodeWrapupPending))
+	require.NoError(t, desk.NoteRefusal(t.Context(), o.desk, story, "alice", conversation.CodeWrapupPending))
 	o.runs(began, sms, accept("alice"), toBilling("alice"), conversation.CancelCommand{Agent: "alice"})
 	o.runs(began, sms, accept("bob"), toAgent("bob", "alice"), conversation.CloseCommand{})
 	o.runs(began, web)

@@ -44,7 +44,7 @@ func (u *unfolding) does(commands ...conversation.Command) *unfolding {
 		u.at = u.at.Add(time.Second)
 		result, err := u.state.Apply(c, facts, u.at)
 		require.NoError(u.o.t, err)
-		_, err = u.o.desk.Sync(u.o.t.Context(), u.state.Snapshot(result.Events, result.Notes))
+		_, err = desk.Sync(u.o.t.Context(), u.o.desk, u.state.Snapshot(result.Events, result.Notes))
 		require.NoError(u.o.t, err)
 	}
 	return u
@@ -138,7 +138,7 @@ func TestAMissedOfferIsExplained(t *testing.T) {
 	alice, another := o.signedIn(url.Values{"agent": {"alice"}}), o.signedIn(url.Values{"agent": {"alice"}})
 	const why = "You missed an offer from <b><bdi>Crystal Minh</bdi></b>"
 	for _, answer := range []string{"available", "dismiss"} {
-		require.NoError(t, o.desk.SetPresence(t.Context(), "alice", desk.PresenceAvailable))
+		require.NoError(t, desk.SetPresence(t.Context(), o.desk, "alice", desk.PresenceAvailable))
 		u := o.unfolds("Crystal Minh")
 		u.at = time.Now()
 		u.offered("alice").expires()
@@ -158,12 +158,12 @@ func TestAMissedOfferIsExplained(t *testing.T) {
 func TestTheTransferPanelKeepsTheHistoryThatIsShown(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	_, err := o.desk.SetSettings(t.Context(), "carol", func(s *conversation.Settings) { s.MessagingTransfers = true })
+	_, err := desk.SetSettings(t.Context(), o.desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers = true })
 	require.NoError(t, err)
 	alice := o.signedIn(url.Values{"agent": {"alice"}})
 	sid := o.unfolds("Crystal Minh").acceptedBy("alice").state.Conversation
 	for n := range 250 {
-		_, err := o.desk.Say(t.Context(), desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: "number " + strconv.Itoa(n) + "."})
+		_, err := desk.Say(t.Context(), o.desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: "number " + strconv.Itoa(n) + "."})
 		require.NoError(t, err)
 	}
 	newest := o.reads(alice, "/desk/"+sid)

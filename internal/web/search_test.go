@@ -36,7 +36,7 @@ func TestSupervisorsSearchConversations(t *testing.T) {
 	muller := o.runs(began, start("Éric Müller", "+1 (555) 010-0100"))
 	other := o.runs(began.Add(time.Minute), start("<b>Zoe</b>", "zoe@example.com"), conversation.AcceptCommand{Agent: "alice"})
 	for sid, text := range map[string]string{muller: "Where is my <i>refund</i>?", other: "A refund, please"} {
-		_, err := o.desk.Say(t.Context(), desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: text})
+		_, err := desk.Say(t.Context(), o.desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: text})
 		require.NoError(t, err)
 	}
 	at := func(search string) string { return "/conversations?search=" + url.QueryEscape(search) }

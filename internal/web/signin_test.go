@@ -56,7 +56,7 @@ func servePages(t *testing.T, options func(address string) site.Options) *pages 
 	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	_, err = d.SeedDemo(t.Context())
+	_, err = desk.SeedDemo(t.Context(), d)
 	require.NoError(t, err)
 	p := &pages{t: t, desk: d, log: &gatewayLog{}, Server: httptest.NewUnstartedServer(nil)}
 	o := options("http://" + p.Listener.Addr().String())
@@ -360,13 +360,13 @@ func TestRoleIsTheDesks(t *testing.T) {
 	require.Contains(t, p.open(administrator, "/desk").Body, "Administration")
 
 	agent := desk.RoleAgent
-	require.NoError(t, p.desk.UpdateAgent(ctx, "carol", desk.AgentChange{Role: &agent}))
+	require.NoError(t, desk.UpdateAgent(ctx, p.desk, "carol", desk.AgentChange{Role: &agent}))
 	require.Equal(t, http.StatusForbidden, p.open(carol, "/conversations").Status)
 	require.Equal(t, http.StatusForbidden, p.open(administrator, "/conversations").Status, "who was a supervisor is no administrator")
 
-	require.NoError(t, p.desk.RemoveAgent(ctx, "carol"))
+	require.NoError(t, desk.RemoveAgent(ctx, p.desk, "carol"))
 	p.requireOut(carol)
-	require.NoError(t, p.desk.AddAgent(ctx, desk.NewAgent{Name: "carol", Role: desk.RoleAdmin}))
+	require.NoError(t, desk.AddAgent(ctx, p.desk, desk.NewAgent{Name: "carol", Role: desk.RoleAdmin}))
 	p.requireOut(administrator) // the new carol is another person
 }
 
@@ -400,7 +400,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 			Issuer: provider.Issuer, ClientID: "baton", ClientSecret: identitytest.Secret, RedirectURL: o.Redirect, SignedOutURL: o.SignedOutURL,
 		})}
 	})
-	require.NoError(t, p.desk.AddAgent(t.Context(), desk.NewAgent{Name: "dora", FriendlyName: "Dora D.", Role: desk.RoleAdmin}))
+	require.NoError(t, desk.AddAgent(t.Context(), p.desk, desk.NewAgent{Name: "dora", FriendlyName: "Dora D.", Role: desk.RoleAdmin}))
 	signIn := func(b identitytest.Browser, name string) identitytest.Page {
 		t.Helper()
 		page, err := b.SignIn(t.Context(), p.open(b, "/sign-in/oidc?next=/desk%3Fx%3D1"), name, identitytest.Password)
@@ -438,7 +438,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		p.requireOut(b)
 	})
 	t.Run("another account under the same name is refused until it is released", func(t *testing.T) { //nolint:paralleltest // see above
-		require.NoError(t, p.desk.BindIdentity(t.Context(), "bob", provider.Issuer, "id-of-the-bob-before"))
+		require.NoError(t, desk.BindIdentity(t.Context(), p.desk, "bob", provider.Issuer, "id-of-the-bob-before"))
 		b := identitytest.NewBrowser()
 		page := signIn(b, "bob")
 		require.Equal(t, http.StatusForbidden, page.Status)
@@ -447,7 +447,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		require.NotContains(t, page.Body, "id-of-the-bob-before")
 		p.requireOut(b)
 
-		require.NoError(t, p.desk.UpdateAgent(t.Context(), "alice", desk.AgentChange{Role: new(desk.RoleAdmin)}))
+		require.NoError(t, desk.UpdateAgent(t.Context(), p.desk, "alice", desk.AgentChange{Role: new(desk.RoleAdmin)}))
 		admin := identitytest.NewBrowser()
 		signIn(admin, "alice")
 		require.Contains(t, p.open(admin, "/admin/agents/bob").Body, "id-of-the-bob-before")
@@ -455,7 +455,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		require.NotContains(t, p.open(admin, "/admin/agents/bob").Body, "id-of-the-bob-before")
 		signIn(b, "bob")
 		p.requireIn(b, "bob")
-		bound, found, err := p.desk.IdentityOf(t.Context(), "bob")
+		bound, found, err := desk.IdentityOf(t.Context(), p.desk, "bob")
 		require.NoError(t, err)
 		require.True(t, found)
 		require.Equal(t, provider.Issuer, bound.Issuer)

@@ -46,7 +46,7 @@ func conversationSID(c *rest.Call) (string, error) {
 	if rest.IsSID(conversation.PrefixConversation, given) {
 		return conversation.PrefixConversation + strings.ToLower(given[2:]), nil
 	}
-	sid, err := c.Desk.ConversationNamed(c.Ctx, given)
+	sid, err := desk.ConversationNamed(c.Ctx, c.Desk, given)
 	if _, unknown := rest.AsRefusal(err); unknown && c.Caller.Agent() != "" { // a unique name may be a guessable number
 		return "", c.NotTheirs()
 	}
@@ -114,7 +114,7 @@ func listConversations(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	c.Settle()
-	found, err := c.Desk.ConversationList(c.Ctx, filter, page)
+	found, err := desk.ConversationListPage(c.Ctx, c.Desk, filter, page)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func createConversation(c *rest.Call) (any, error) {
 	if _, err := stateGiven(c, "active"); err != nil {
 		return nil, err
 	}
-	sid, err := c.Desk.OpenDraft(c.Ctx, desk.Draft{
+	sid, err := desk.OpenDraft(c.Ctx, c.Desk, desk.Draft{
 		SID: c.NewSID(conversation.PrefixConversation), Channel: conversation.ChannelChat,
 		Details: desk.Details{FriendlyName: c.Form.Get("FriendlyName"), UniqueName: c.Form.Get("UniqueName"), Attributes: c.Form.Get("Attributes")},
 	})
@@ -185,7 +185,7 @@ func updateConversation(c *rest.Call) (any, error) {
 			return nil, err
 		}
 	}
-	_, err = c.Desk.SetDetails(c.Changing, v.SID, func(d *desk.Details) {
+	_, err = desk.SetDetails(c.Changing, c.Desk, v.SID, func(d *desk.Details) {
 		for field, into := range map[string]*string{"FriendlyName": &d.FriendlyName, "UniqueName": &d.UniqueName, "Attributes": &d.Attributes} {
 			if given := c.Optional(field); given != nil {
 				*into = *given

@@ -52,7 +52,7 @@ type member struct {
 
 // membersOf returns the participants of the conversation: the customer, the agents and the added members.
 func membersOf(c *rest.Call, v *rest.View) ([]member, error) {
-	added, err := c.Desk.Participants(c.Ctx, v.SID)
+	added, err := desk.ListParticipants(c.Ctx, c.Desk, v.SID)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func createMember(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := c.Desk.AddParticipant(c.Ctx, desk.Participant{
+	added, err := desk.AddParticipant(c.Ctx, c.Desk, desk.Participant{
 		SID: c.NewSID(desk.PrefixMember), Conversation: v.SID, Identity: c.Form.Get("Identity"), Address: c.Form.Get("MessagingBinding.Address"),
 		ProxyAddress: c.Form.Get("MessagingBinding.ProxyAddress"), Attributes: c.Form.Get("Attributes"),
 	})
@@ -224,7 +224,7 @@ func updateMember(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.Desk.UpdateParticipant(c.Changing, v.SID, m.sid, func(p *desk.Participant) {
+	_, err = desk.UpdateParticipant(c.Changing, c.Desk, v.SID, m.sid, func(p *desk.Participant) {
 		for field, into := range map[string]*string{
 			"Identity": &p.Identity, "MessagingBinding.ProxyAddress": &p.ProxyAddress, "Attributes": &p.Attributes,
 		} {
@@ -244,5 +244,5 @@ func removeMember(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.Desk.RemoveParticipant(c.Changing, v.SID, m.sid)
+	return nil, desk.RemoveParticipant(c.Changing, c.Desk, v.SID, m.sid)
 }

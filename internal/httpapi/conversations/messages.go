@@ -78,7 +78,7 @@ func listMessages(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := c.Desk.MessageList(c.Ctx, v.SID, v.Reader(), order == "desc", page)
+	found, err := desk.MessagePage(c.Ctx, c.Desk, v.SID, v.Reader(), order == "desc", page)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func createMessage(c *rest.Call) (any, error) {
 	if from != desk.FromCustomer || v.Status != conversation.ConversationActive { // the desk may not show yet that the agent has it, or that it is closed
 		c.SettleConversation(v.SID, v.Revision)
 	}
-	said, err := c.Desk.Say(c.Ctx, message)
+	said, err := desk.Say(c.Ctx, c.Desk, message)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func authorOf(c *rest.Call, v *rest.View, people []member, author string) (from,
 	case customers:
 		return desk.FromCustomer, author, nil
 	}
-	agent, err := c.Desk.Agent(c.Ctx, author)
+	agent, err := desk.FindAgent(c.Ctx, c.Desk, author)
 	if err := rest.IgnoreRefusal(err); err != nil {
 		return "", "", err
 	}
@@ -173,7 +173,7 @@ func messageAsked(c *rest.Call) (*rest.View, []member, desk.Message, error) {
 	if err != nil {
 		return nil, nil, desk.Message{}, err
 	}
-	found, err := c.Desk.Message(c.Ctx, v.SID, desk.PrefixMessage+digits, v.Reader())
+	found, err := desk.FindMessage(c.Ctx, c.Desk, v.SID, desk.PrefixMessage+digits, v.Reader())
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		err = c.Lost("message", given)
 	}
@@ -193,7 +193,7 @@ func updateMessage(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed, err := c.Desk.UpdateMessage(c.Changing, v.SID, found.SID, desk.MessageChange{Text: c.Optional("Body"), Attributes: c.Optional("Attributes")})
+	changed, err := desk.UpdateMessage(c.Changing, c.Desk, v.SID, found.SID, desk.MessageChange{Text: c.Optional("Body"), Attributes: c.Optional("Attributes")})
 	if err != nil {
 		return nil, err
 	}
@@ -205,5 +205,5 @@ func removeMessage(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.Desk.RemoveMessage(c.Changing, v.SID, found.SID)
+	return nil, desk.RemoveMessage(c.Changing, c.Desk, v.SID, found.SID)
 }

@@ -195,7 +195,7 @@ func channelAsGiven(c *rest.Call, channel channelParameter) error {
 
 // openInteraction opens an interaction that an invite starts later. Its conversation may be open already.
 func openInteraction(c *rest.Call, draft desk.Draft) (any, error) {
-	if _, err := c.Desk.OpenDraft(c.Ctx, draft); err != nil {
+	if _, err := desk.OpenDraft(c.Ctx, c.Desk, draft); err != nil {
 		return nil, err
 	}
 	v, err := c.ViewFor(draft.SID)
@@ -206,7 +206,7 @@ func openInteraction(c *rest.Call, draft desk.Draft) (any, error) {
 		return nil, c.Conflict(conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
 			"the conversation %s was started before: carry on with its interaction", draft.SID))
 	}
-	if err := c.Desk.SetDraft(c.Ctx, draft.SID, draft.Channel, merged(draft.Customer, v.Customer)); err != nil {
+	if err := desk.SetDraft(c.Ctx, c.Desk, draft.SID, draft.Channel, merged(draft.Customer, v.Customer)); err != nil {
 		return nil, err
 	}
 	if err := tasks.AddDetails(c, draft.SID, draft.Details); err != nil {
@@ -224,7 +224,7 @@ func mediaChannel(c *rest.Call, channel channelParameter) (string, error) {
 	case !conversation.IsSID(conversation.PrefixConversation, given):
 		return "", c.Wrong("Channel", "media_channel_sid has to be the SID of a conversation: CH and 32 lower-case hex digits")
 	}
-	if _, err := c.Desk.Conversation(c.Ctx, given); err != nil {
+	if _, err := desk.FindConversation(c.Ctx, c.Desk, given); err != nil {
 		return "", c.NotThere(err, "conversation", given)
 	}
 	return given, nil
@@ -237,7 +237,7 @@ func customer(c *rest.Call, sid string, channel channelParameter) (conversation.
 	for _, p := range channel.Participants {
 		customer = merged(customer, conversation.Customer{Name: p.Name, Address: p.Address})
 	}
-	added, err := c.Desk.Participants(c.Ctx, sid)
+	added, err := desk.ListParticipants(c.Ctx, c.Desk, sid)
 	for _, p := range added {
 		customer = merged(customer, conversation.Customer{Name: p.Identity, Address: p.Address})
 	}
@@ -313,7 +313,7 @@ func routingOf(c *rest.Call, task *desk.Task) (any, error) {
 	}
 	var reservation any
 	if r := task.Reservation; r != nil {
-		names, err := c.Desk.AgentNames(c.Ctx, r.Agent)
+		names, err := desk.AgentNames(c.Ctx, c.Desk, r.Agent)
 		if err != nil {
 			return nil, err
 		}
@@ -339,7 +339,7 @@ func updateInteraction(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	if given := c.Optional("WebhookTtid"); given != nil {
-		if _, err := c.Desk.SetDetails(c.Changing, v.SID, func(d *desk.Details) { d.WebhookTTID = *given }); err != nil {
+		if _, err := desk.SetDetails(c.Changing, c.Desk, v.SID, func(d *desk.Details) { d.WebhookTTID = *given }); err != nil {
 			return nil, err
 		}
 	}

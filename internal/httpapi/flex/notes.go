@@ -89,7 +89,7 @@ func createNote(c *rest.Call) (any, error) {
 	if _, err := noteReader(c, sid); err != nil {
 		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
-	note, err := c.Desk.KeepNote(c.Ctx, sid, conversation.Note{SID: c.NewSID(conversation.PrefixNote), Author: noteAuthor(c), Text: summary})
+	note, err := desk.KeepNote(c.Ctx, c.Desk, sid, conversation.Note{SID: c.NewSID(conversation.PrefixNote), Author: noteAuthor(c), Text: summary})
 	if err != nil {
 		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
@@ -118,7 +118,7 @@ func fetchNote(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, sid, err := c.Desk.Note(c.Ctx, conversation.PrefixNote+digits, desk.AsSystem()) // only the conversation determines the reader
+	_, sid, err := desk.FindNote(c.Ctx, c.Desk, conversation.PrefixNote+digits, desk.AsSystem()) // only the conversation determines the reader
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.Lost("note", given)
 	}
@@ -129,7 +129,7 @@ func fetchNote(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	note, _, err := c.Desk.Note(c.Ctx, conversation.PrefixNote+digits, reader)
+	note, _, err := desk.FindNote(c.Ctx, c.Desk, conversation.PrefixNote+digits, reader)
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.Lost("note", given)
 	}
@@ -149,7 +149,7 @@ func listNotes(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
-	notes, err := c.Desk.Notes(c.Ctx, sid, reader)
+	notes, err := desk.ListNotes(c.Ctx, c.Desk, sid, reader)
 	if err != nil {
 		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}

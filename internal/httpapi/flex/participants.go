@@ -49,7 +49,7 @@ func peopleOf(c *rest.Call, v *rest.View) ([]person, error) {
 			found = append(found, agentPerson(&v.Tasks[i]))
 		}
 	}
-	added, err := c.Desk.Participants(c.Ctx, v.SID)
+	added, err := desk.ListParticipants(c.Ctx, c.Desk, v.SID)
 	for _, p := range added {
 		if !v.Turn.Includes(p.CreatedAt) {
 			continue
@@ -123,7 +123,7 @@ func createParticipant(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := c.Desk.AddParticipant(c.Ctx, desk.Participant{
+	added, err := desk.AddParticipant(c.Ctx, c.Desk, desk.Participant{
 		SID: c.NewSID(desk.PrefixMember), Conversation: v.SID, Kind: kind, Identity: media.Identity, Address: media.Address, ProxyAddress: media.ProxyAddress,
 	})
 	if err != nil {

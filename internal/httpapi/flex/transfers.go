@@ -218,7 +218,7 @@ func fetchTransferSettings(c *rest.Call) (any, error) {
 	if err := checkInstance(c); err != nil {
 		return nil, err
 	}
-	settings, err := c.Desk.Settings(c.Ctx)
+	settings, err := desk.ReadSettings(c.Ctx, c.Desk)
 	return renderSettings(settings), err
 }
 
@@ -252,7 +252,7 @@ func updateTransferSettings(c *rest.Call) (any, error) {
 	if wanted.Enabled != nil && !*wanted.Enabled && wanted.TransferNotesEnabled != nil && *wanted.TransferNotesEnabled {
 		return nil, c.Wrong("transfer_notes_enabled", "transfer_notes_enabled needs enabled: send enabled true, or transfer_notes_enabled false")
 	}
-	settings, err := c.Desk.SetSettings(c.Changing, c.Caller.By(), func(s *conversation.Settings) {
+	settings, err := desk.SetSettings(c.Changing, c.Desk, c.Caller.By(), func(s *conversation.Settings) {
 		if wanted.Enabled != nil {
 			s.MessagingTransfers = *wanted.Enabled
 		}

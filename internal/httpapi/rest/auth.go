@@ -65,14 +65,14 @@ func (c Caller) By() string {
 const nameOfToken = "account"
 
 func (s *Server) authenticate(r *http.Request) (Caller, desk.Account, error) {
-	account, err := s.desk.Account(r.Context())
+	account, err := desk.ReadAccount(r.Context(), s.desk)
 	if err != nil {
 		return Caller{}, account, err
 	}
 	user, secret, given := r.BasicAuth()
 	identifyRefused(r.Context(), user, given)
 	if !same(user, account.SID) {
-		key, err := s.desk.Authenticate(r.Context(), user, secret)
+		key, err := desk.Authenticate(r.Context(), s.desk, user, secret)
 		if errors.Is(err, desk.ErrCredentials) {
 			return Caller{}, account, unauthorized()
 		}

@@ -67,7 +67,7 @@ func (s *Server) once(c *Call) (any, error) {
 	sum := sha256.Sum256([]byte(strings.Join([]string{c.Request.Method, c.Request.URL.Path, c.Form.Encode(), string(c.Body)}, "\x00")))
 	c.asked = hex.EncodeToString(sum[:16])
 	key := c.Caller.Key.SID + "/" + Hashed(c.Token())
-	begun, err := s.desk.BeginAnswer(c.Ctx, key, c.asked)
+	begun, err := desk.BeginAnswer(c.Ctx, s.desk, key, c.asked)
 	switch {
 	case err != nil:
 		return nil, err
@@ -92,7 +92,7 @@ func (s *Server) once(c *Call) (any, error) {
 		}
 	}
 	kept := desk.Answer{Request: c.asked, Status: c.route.Status, ETag: c.w.Header().Get("ETag"), Body: string(body)}
-	if err := s.desk.KeepAnswer(c.Ctx, key, kept); err != nil {
+	if err := desk.KeepAnswer(c.Ctx, s.desk, key, kept); err != nil {
 		// The request was carried out, and a repeat has no second effect.
 		s.log.ErrorContext(c.Ctx, "An answer could not be kept", "route", c.route.String(), "error", err)
 	}
@@ -146,7 +146,7 @@ func (s *Server) forget(c *Call, key string, refused error) {
 	if c.uncertain || c.effective || problemOf(refused, c.route).Status >= http.StatusInternalServerError {
 		return
 	}
-	if err := s.desk.DropAnswer(c.Ctx, key); err != nil {
+	if err := desk.DropAnswer(c.Ctx, s.desk, key); err != nil {
 		s.log.WarnContext(c.Ctx, "A refused request could not be forgotten", "route", c.route.String(), "error", err)
 	}
 }

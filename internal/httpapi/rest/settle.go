@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk"
 )
 
 const (
@@ -111,7 +112,7 @@ func (c *Call) Settle() {
 	ctx, cancel := context.WithTimeout(c.Ctx, behind)
 	defer cancel()
 	for _, w := range mine {
-		if err := c.Desk.AwaitRevision(ctx, w.conversation, w.revision); err != nil {
+		if err := desk.AwaitRevision(ctx, c.Desk, w.conversation, w.revision); err != nil {
 			return // the list shows what the desk has
 		}
 	}
@@ -151,13 +152,13 @@ func (s *seen) of(sid string) (string, bool) {
 func (c *Call) SettleConversation(sid string, revision int) {
 	ctx, cancel := context.WithTimeout(c.Ctx, behind)
 	defer cancel()
-	_ = c.Desk.AwaitRevision(ctx, sid, revision) // after a timeout the caller uses what the desk shows
+	_ = desk.AwaitRevision(ctx, c.Desk, sid, revision) // after a timeout the caller uses what the desk shows
 }
 
 // NoteRefused records a refused command in the desk, if insights count it. An error is logged only: the answer is
 // the refusal in any case.
 func (c *Call) NoteRefused(sid string, command conversation.Command, refused error) {
-	if err := c.Desk.NoteRefused(c.Ctx, sid, command, refused); err != nil {
+	if err := desk.NoteRefused(c.Ctx, c.Desk, sid, command, refused); err != nil {
 		c.server.log.ErrorContext(c.Ctx, "refused accept not counted", "conversation", sid, "error", err)
 	}
 }

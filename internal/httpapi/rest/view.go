@@ -40,7 +40,7 @@ func (c *Call) View(sid string) (*View, error) {
 
 // ViewFor returns the conversation whole for any caller. The handler checks what the caller may read.
 func (c *Call) ViewFor(sid string) (*View, error) {
-	shown, err := c.Desk.Conversation(c.Ctx, sid)
+	shown, err := desk.FindConversation(c.Ctx, c.Desk, sid)
 	unknown := errors.Is(err, desk.ErrUnknownConversation)
 	if err != nil && !unknown {
 		return nil, err
@@ -117,10 +117,10 @@ func (c *Call) viewOfDesk(shown desk.Conversation) (*View, error) {
 		Revision: shown.Revision,
 	}
 	var err error
-	if v.Tasks, err = c.Desk.Tasks(c.Ctx, shown.SID); err != nil {
+	if v.Tasks, err = desk.ListTasks(c.Ctx, c.Desk, shown.SID); err != nil {
 		return nil, err
 	}
-	transfers, err := c.Desk.Transfers(c.Ctx, shown.SID)
+	transfers, err := desk.ListTransfers(c.Ctx, c.Desk, shown.SID)
 	for _, x := range transfers {
 		v.Transfers = append(v.Transfers, x.Transfer)
 	}
@@ -167,7 +167,7 @@ func (v *View) each(yield func(*conversation.Task) bool) {
 // Details returns the conversation's details as far as the caller may read them: changes after the agent's turn are
 // left out.
 func (c *Call) Details(v *View) (desk.Details, error) {
-	details, err := c.Desk.Details(c.Ctx, v.SID)
+	details, err := desk.ReadDetails(c.Ctx, c.Desk, v.SID)
 	if err == nil && !v.Turn.Includes(details.UpdatedAt) {
 		details.FriendlyName, details.UniqueName, details.Attributes, details.ContextSID, details.WebhookTTID = "", "", "{}", "", ""
 		details.UpdatedAt = details.CreatedAt

@@ -50,9 +50,9 @@ func listEvents(c *rest.Call) (any, error) {
 	switch {
 	case none:
 	case channel != "" || workflow != "":
-		found, err = c.Desk.EventPageOn(c.Ctx, channel, workflow, filter, page)
+		found, err = desk.EventPageOn(c.Ctx, c.Desk, channel, workflow, filter, page)
 	default:
-		found, err = c.Desk.EventPage(c.Ctx, filter, page)
+		found, err = desk.EventPage(c.Ctx, c.Desk, filter, page)
 	}
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func eventFilter(c *rest.Call) (filter desk.EventFilter, none bool, err error) {
 	if err != nil || worker == "" {
 		return filter, false, err
 	}
-	filter.Agent, err = c.Desk.AgentName(c.Ctx, worker)
+	filter.Agent, err = desk.AgentNameOf(c.Ctx, c.Desk, worker)
 	return filter, err != nil, rest.IgnoreRefusal(err)
 }
 
@@ -117,7 +117,7 @@ func fetchEvent(c *rest.Call) (any, error) {
 	if !known {
 		return nil, c.Lost("event", given)
 	}
-	found, err := c.Desk.EventPage(c.Ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
+	found, err := desk.EventPage(c.Ctx, c.Desk, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -204,21 +204,21 @@ func newKnown(c *rest.Call) (*known, error) {
 	k := &known{
 		Call: c, agents: map[string]desk.Agent{}, queues: map[string]desk.Queue{}, tasks: map[string]desk.Task{}, labels: map[string]desk.Labels{},
 	}
-	agents, err := c.Desk.Agents(c.Ctx)
+	agents, err := desk.ListAgents(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range agents {
 		k.agents[a.Name] = a
 	}
-	queues, err := c.Desk.Queues(c.Ctx)
+	queues, err := desk.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
 	for _, q := range queues {
 		k.queues[q.Name] = q
 	}
-	k.activities, err = c.Desk.Activities(c.Ctx)
+	k.activities, err = desk.ListActivities(c.Ctx, c.Desk)
 	return k, err
 }
 
@@ -227,7 +227,7 @@ func (k *known) task(sid string) (desk.Task, bool, error) {
 	if task, ok := k.tasks[sid]; ok {
 		return task, task.SID != "", nil
 	}
-	task, err := k.Desk.Task(k.Ctx, sid)
+	task, err := desk.FindTask(k.Ctx, k.Desk, sid)
 	if err := rest.IgnoreRefusal(err); err != nil {
 		return task, false, err
 	}
@@ -310,7 +310,7 @@ func (k *known) addTask(data map[string]any, e desk.LoggedEvent) error {
 	}
 	labels, ok := k.labels[e.Conversation]
 	if !ok {
-		if labels, err = k.Desk.Labels(k.Ctx, task.Queue, e.Conversation); err != nil {
+		if labels, err = desk.LabelsFor(k.Ctx, k.Desk, task.Queue, e.Conversation); err != nil {
 			return err
 		}
 		k.labels[e.Conversation] = labels
@@ -332,7 +332,7 @@ func (k *known) addTransfer(data map[string]any, e desk.LoggedEvent) error {
 	if !strings.HasPrefix(string(e.Name), "task.transfer-") {
 		return nil
 	}
-	transfer, err := k.Desk.Transfer(k.Ctx, e.Transfer)
+	transfer, err := desk.FindTransfer(k.Ctx, k.Desk, e.Transfer)
 	if err != nil {
 		return rest.IgnoreRefusal(err)
 	}

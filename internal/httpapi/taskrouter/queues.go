@@ -69,7 +69,7 @@ func listQueues(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	queues, err := c.Desk.Queues(c.Ctx)
+	queues, err := desk.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func queuesFor(c *rest.Call, queues []desk.Queue, given string) ([]desk.Queue, e
 			}
 			continue
 		}
-		wanted, err := c.Desk.Expression(q.TargetWorkers)
+		wanted, err := desk.ParseExpression(c.Desk, q.TargetWorkers)
 		if err != nil {
 			return nil, fmt.Errorf("read the expression of queue %s: %w", q.Name, err) // it was valid when it was stored
 		}
@@ -166,11 +166,11 @@ func createQueue(c *rest.Call) (any, error) {
 	if added.TargetWorkers == "" {
 		added.TargetWorkers = "1==1"
 	}
-	name, refused := c.Desk.RegisterQueue(c.Changing, added)
+	name, refused := desk.RegisterQueue(c.Changing, c.Desk, added)
 	if refused != nil && !isRepeat(c, refused) {
 		return nil, refused
 	}
-	queues, err := c.Desk.Queues(c.Ctx)
+	queues, err := desk.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func queueFound(c *rest.Call) (desk.Queue, error) {
 		return desk.Queue{}, err
 	}
 	given := c.Request.PathValue("queue")
-	queues, err := c.Desk.Queues(c.Ctx)
+	queues, err := desk.ListQueues(c.Ctx, c.Desk)
 	for _, q := range queues {
 		if rest.SameDigits(given, q.SID) {
 			return q, err
@@ -224,7 +224,7 @@ func updateQueue(c *rest.Call) (any, error) {
 	if change.TargetWorkers != nil && *change.TargetWorkers == targetOf(queue) {
 		change.TargetWorkers = nil // unchanged since it was fetched: explicit members stay explicit
 	}
-	if err := c.Desk.UpdateQueue(c.Changing, queue.Name, change); err != nil {
+	if err := desk.UpdateQueue(c.Changing, c.Desk, queue.Name, change); err != nil {
 		return nil, err
 	}
 	return fetchQueue(c)
@@ -235,5 +235,5 @@ func removeQueue(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, c.Desk.RemoveQueue(c.Changing, queue.Name))
+	return nil, inUse(c, desk.RemoveQueue(c.Changing, c.Desk, queue.Name))
 }

@@ -61,7 +61,7 @@ func answerReservation(c *rest.Call, r desk.Reservation, revision int) (any, err
 	if revision > 0 {
 		c.SetETag(reservationTag(c, r, revision))
 	}
-	names, err := c.Desk.AgentNames(c.Ctx, r.Agent)
+	names, err := desk.AgentNames(c.Ctx, c.Desk, r.Agent)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func agentAsked(c *rest.Call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	agent, err := c.Desk.AgentName(c.Ctx, conversation.PrefixAgent+digits)
+	agent, err := desk.AgentNameOf(c.Ctx, c.Desk, conversation.PrefixAgent+digits)
 	return agent, lostIfRefused(c, err, "worker", c.Request.PathValue("worker"))
 }
 
@@ -104,7 +104,7 @@ func listTaskReservations(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	if worker != "" {
-		if filter.Agent, err = c.Desk.AgentName(c.Ctx, worker); err != nil {
+		if filter.Agent, err = desk.AgentNameOf(c.Ctx, c.Desk, worker); err != nil {
 			return nil, lostIfRefused(c, err, "worker", worker)
 		}
 		if err := c.ActAs(filter.Agent); err != nil {
@@ -137,7 +137,7 @@ func reservationsOf(c *rest.Call, filter desk.ReservationFilter) (any, error) {
 	if filter.Status, err = reservationStatus(c); err != nil {
 		return nil, err
 	}
-	found, err := c.Desk.ReservationList(c.Ctx, filter, page)
+	found, err := desk.ReservationPage(c.Ctx, c.Desk, filter, page)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func reservationsOf(c *rest.Call, filter desk.ReservationFilter) (any, error) {
 	for i, r := range found.Entries {
 		agents[i] = r.Agent
 	}
-	names, err := c.Desk.AgentNames(c.Ctx, agents...)
+	names, err := desk.AgentNames(c.Ctx, c.Desk, agents...)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func reservationAsked(c *rest.Call, fresh bool) (found desk.Reservation, revisio
 		return found, 0, err
 	}
 	sid := conversation.PrefixReservation + digits
-	found, err = c.Desk.Reservation(c.Ctx, sid)
+	found, err = desk.FindReservation(c.Ctx, c.Desk, sid)
 	if _, coded := rest.AsRefusal(err); err != nil && !coded {
 		return found, 0, err
 	}
@@ -268,7 +268,7 @@ func claimingAgent(c *rest.Call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	agent, err := c.Desk.AgentName(c.Ctx, worker)
+	agent, err := desk.AgentNameOf(c.Ctx, c.Desk, worker)
 	if err != nil {
 		return "", err
 	}
@@ -344,7 +344,7 @@ func setActivity(c *rest.Call, agent, activity string) error {
 	if activity == "" {
 		return nil
 	}
-	err := c.Desk.UpdateAgent(c.Changing, agent, desk.AgentChange{Activity: &activity})
+	err := desk.UpdateAgent(c.Changing, c.Desk, agent, desk.AgentChange{Activity: &activity})
 	if errors.Is(err, desk.ErrDoneBefore) {
 		return nil
 	}

@@ -347,7 +347,7 @@ func workersAsked(c *rest.Call) (filter insights.StatisticsFilter, err error) {
 	if named == "" && !none {
 		return filter, nil
 	}
-	agents, err := c.Desk.Agents(c.Ctx)
+	agents, err := desk.ListAgents(c.Ctx, c.Desk)
 	filter.Agents = []string{}
 	for _, a := range agents {
 		if !none && asked(named, a.FriendlyName) {
@@ -490,7 +490,7 @@ func listQueueStatistics(c *rest.Call) (any, error) {
 	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	queues, err := c.Desk.Queues(c.Ctx)
+	queues, err := desk.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -576,7 +576,7 @@ func queuesRealTime(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	queues, err := c.Desk.Queues(c.Ctx)
+	queues, err := desk.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}

@@ -154,11 +154,11 @@ func listTasks(c *rest.Call) (any, error) {
 	c.Settle()
 	var found desk.Found[desk.Task]
 	if !none {
-		if found, err = c.Desk.TaskList(c.Ctx, filter, page); err != nil {
+		if found, err = desk.TaskPage(c.Ctx, c.Desk, filter, page); err != nil {
 			return nil, tooExpensive(c, "EvaluateTaskAttributes", err)
 		}
 	}
-	labels, failed := c.Desk.LabelsOf(c.Ctx, found.Entries)
+	labels, failed := desk.LabelsOf(c.Ctx, c.Desk, found.Entries)
 	answer := rest.List(c, page, found, func(task desk.Task) rest.Whole[taskmodel.TaskrouterV1Task] {
 		model, err := tasks.Labelled(c, task, labels[task.SID])
 		if err != nil {
@@ -272,7 +272,7 @@ func queueAsked(c *rest.Call) (name string, none bool, err error) {
 	if sid == "" && named == "" {
 		return "", false, nil
 	}
-	queues, err := c.Desk.Queues(c.Ctx)
+	queues, err := desk.ListQueues(c.Ctx, c.Desk)
 	for _, q := range queues {
 		if (sid == "" || q.SID == sid) && (named == "" || q.FriendlyName == named) {
 			return q.Name, false, err
@@ -290,7 +290,7 @@ func workflowAsked(c *rest.Call) (sid string, none bool, err error) {
 	if named == "" {
 		return sid, false, nil
 	}
-	workflows, err := c.Desk.Workflows(c.Ctx)
+	workflows, err := desk.ListWorkflows(c.Ctx, c.Desk)
 	for _, w := range workflows {
 		if w.FriendlyName == named && (sid == "" || w.SID == sid) {
 			return w.SID, false, err
@@ -367,7 +367,7 @@ func taskDefaults(c *rest.Call, start conversation.StartCommand) error {
 	if ignores != direct {
 		return c.Wrong("IgnoreCapacity", "IgnoreCapacity can only be %t here, for a task for one worker ignores capacity and no other does: leave it out", direct)
 	}
-	settings, err := c.Desk.Settings(c.Ctx)
+	settings, err := desk.ReadSettings(c.Ctx, c.Desk)
 	if err != nil {
 		return err
 	}
@@ -577,7 +577,7 @@ func taskNow(c *rest.Call, sid string) (desk.Task, *rest.View, error) {
 		return desk.Task{}, nil, c.Lost("task", sid)
 	}
 	if len(task.Attributes) == 0 { // an old task's state has no attributes; the desk keeps them
-		if kept, err := c.Desk.Task(c.Ctx, sid); err == nil {
+		if kept, err := desk.FindTask(c.Ctx, c.Desk, sid); err == nil {
 			task.Attributes = kept.Attributes
 		}
 	}
@@ -592,13 +592,13 @@ func conversationOf(c *rest.Call, sid string) (string, error) {
 	}
 	switch sid[:2] {
 	case conversation.PrefixTask:
-		task, err := c.Desk.Task(c.Ctx, sid)
+		task, err := desk.FindTask(c.Ctx, c.Desk, sid)
 		return task.Conversation, err
 	case conversation.PrefixReservation:
-		reservation, err := c.Desk.Reservation(c.Ctx, sid)
+		reservation, err := desk.FindReservation(c.Ctx, c.Desk, sid)
 		return reservation.Conversation, err
 	default:
-		transfer, err := c.Desk.Transfer(c.Ctx, sid)
+		transfer, err := desk.FindTransfer(c.Ctx, c.Desk, sid)
 		return transfer.Conversation, err
 	}
 }

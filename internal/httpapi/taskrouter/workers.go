@@ -74,7 +74,7 @@ func listWorkers(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	agents, err := c.Desk.Agents(c.Ctx)
+	agents, err := desk.ListAgents(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -164,14 +164,14 @@ func createWorker(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	added := desk.NewAgent{FriendlyName: friendly, Attributes: c.Form.Get("Attributes"), Activity: activity}
-	name, err := c.Desk.RegisterAgent(c.Changing, added)
+	name, err := desk.RegisterAgent(c.Changing, c.Desk, added)
 	if err != nil {
 		if isRepeat(c, err) {
 			return workerBefore(c, added, err)
 		}
 		return nil, err
 	}
-	agent, err := c.Desk.Agent(c.Ctx, name)
+	agent, err := desk.FindAgent(c.Ctx, c.Desk, name)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func createWorker(c *rest.Call) (any, error) {
 // workerBefore answers with the agent whom an earlier attempt of this request added. It returns the error if there
 // is no such agent.
 func workerBefore(c *rest.Call, added desk.NewAgent, refused error) (any, error) {
-	agents, err := c.Desk.Agents(c.Ctx)
+	agents, err := desk.ListAgents(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +202,7 @@ func workerAsked(c *rest.Call) (desk.Agent, error) {
 	if err != nil {
 		return desk.Agent{}, err
 	}
-	return c.Desk.Agent(c.Ctx, name)
+	return desk.FindAgent(c.Ctx, c.Desk, name)
 }
 
 func fetchWorker(c *rest.Call) (any, error) {
@@ -240,10 +240,10 @@ func updateWorker(c *rest.Call) (any, error) {
 	if _, err := c.SID("ActivitySid", desk.PrefixActivity); err != nil {
 		return nil, err
 	}
-	if err := c.Desk.UpdateAgent(c.Changing, agent.Name, change); err != nil {
+	if err := desk.UpdateAgent(c.Changing, c.Desk, agent.Name, change); err != nil {
 		return nil, err
 	}
-	if agent, err = c.Desk.Agent(c.Ctx, agent.Name); err != nil {
+	if agent, err = desk.FindAgent(c.Ctx, c.Desk, agent.Name); err != nil {
 		return nil, err
 	}
 	return answerWorker(c, agent)
@@ -254,7 +254,7 @@ func removeWorker(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, c.Desk.RemoveAgent(c.Changing, agent.Name, func(now desk.Agent) error { return checkIfMatch(c, workerTag(now)) }))
+	return nil, inUse(c, desk.RemoveAgent(c.Changing, c.Desk, agent.Name, func(now desk.Agent) error { return checkIfMatch(c, workerTag(now)) }))
 }
 
 func renderWorkerChannel(c *rest.Call, a desk.Agent) func(desk.AgentChannel) rest.Whole[taskmodel.TaskrouterV1WorkerChannel] {
@@ -324,7 +324,7 @@ func updateWorkerChannel(c *rest.Call) (any, error) {
 	if available != (capacity > 0) {
 		return nil, c.Wrong("Available", "Available follows the capacity: set Capacity to 0 to take the channel away, or to a number from 1 on to give it back")
 	}
-	if err := c.Desk.SetCapacity(c.Changing, agent.Name, channel.Channel, capacity); err != nil {
+	if err := desk.SetCapacity(c.Changing, c.Desk, agent.Name, channel.Channel, capacity); err != nil {
 		return nil, err
 	}
 	if agent, channel, err = workerChannelAsked(c); err != nil {

@@ -108,7 +108,7 @@ func updateWorkspace(c *rest.Call) (any, error) {
 			return nil, c.Wrong("EventCallbackUrl", "EventCallbackUrl: %s", err)
 		}
 	}
-	account, err := c.Desk.SetWorkspace(c.Changing, func(w *desk.Workspace) {
+	account, err := desk.SetWorkspace(c.Changing, c.Desk, func(w *desk.Workspace) {
 		if callback != nil {
 			w.EventCallbackURL = *callback
 		}
@@ -141,7 +141,7 @@ func listActivities(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	activities, err := c.Desk.Activities(c.Ctx)
+	activities, err := desk.ListActivities(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func createActivity(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := c.Desk.AddActivity(c.Changing, name, available)
+	added, err := desk.AddActivity(c.Changing, c.Desk, name, available)
 	if err != nil {
 		return repeatedActivity(c, err, name, available)
 	}
@@ -176,7 +176,7 @@ func repeatedActivity(c *rest.Call, err error, name string, available bool) (any
 	if !isRepeat(c, err) {
 		return nil, err
 	}
-	activities, other := c.Desk.Activities(c.Ctx)
+	activities, other := desk.ListActivities(c.Ctx, c.Desk)
 	for _, a := range activities {
 		if a.Name == name && a.Available == available {
 			return renderActivity(c, a), nil
@@ -194,7 +194,7 @@ func activityAsked(c *rest.Call) (desk.Activity, error) {
 		return desk.Activity{}, err
 	}
 	given := c.Request.PathValue("activity")
-	activities, err := c.Desk.Activities(c.Ctx)
+	activities, err := desk.ListActivities(c.Ctx, c.Desk)
 	for _, a := range activities {
 		if rest.SameDigits(given, a.SID) {
 			return a, err
@@ -212,7 +212,7 @@ func activityGiven(c *rest.Call, field string) (string, error) {
 	if err != nil || sid == "" {
 		return "", err
 	}
-	activities, err := c.Desk.Activities(c.Ctx)
+	activities, err := desk.ListActivities(c.Ctx, c.Desk)
 	if err == nil && !slices.ContainsFunc(activities, func(a desk.Activity) bool { return a.SID == sid }) {
 		return "", c.Wrong(field, "There is no activity %s: see the list of activities", sid)
 	}
@@ -233,7 +233,7 @@ func updateActivity(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	if name := c.Optional("FriendlyName"); name != nil && *name != found.Name {
-		if found, err = c.Desk.RenameActivity(c.Changing, found.SID, *name); err != nil {
+		if found, err = desk.RenameActivity(c.Changing, c.Desk, found.SID, *name); err != nil {
 			return nil, err
 		}
 	}
@@ -245,7 +245,7 @@ func removeActivity(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, c.Desk.RemoveActivity(c.Changing, found.SID))
+	return nil, inUse(c, desk.RemoveActivity(c.Changing, c.Desk, found.SID))
 }
 
 // inUse turns the refusal to remove a record that is in use into a conflict.
@@ -306,11 +306,11 @@ func listWorkflows(c *rest.Call) (any, error) {
 	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	settings, err := c.Desk.Settings(c.Ctx)
+	settings, err := desk.ReadSettings(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
-	workflows, err := c.Desk.Workflows(c.Ctx)
+	workflows, err := desk.ListWorkflows(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -326,7 +326,7 @@ func workflowFound(c *rest.Call) (desk.Workflow, error) {
 		return desk.Workflow{}, err
 	}
 	given := c.Request.PathValue("workflow")
-	workflows, err := c.Desk.Workflows(c.Ctx)
+	workflows, err := desk.ListWorkflows(c.Ctx, c.Desk)
 	for _, w := range workflows {
 		if rest.SameDigits(given, w.SID) {
 			return w, err
@@ -339,7 +339,7 @@ func workflowFound(c *rest.Call) (desk.Workflow, error) {
 }
 
 func answerWorkflow(c *rest.Call, w desk.Workflow) (any, error) {
-	settings, err := c.Desk.Settings(c.Ctx)
+	settings, err := desk.ReadSettings(c.Ctx, c.Desk)
 	return renderWorkflow(c, settings.ReservationTimeout)(w), err
 }
 
@@ -353,7 +353,7 @@ func fetchWorkflow(c *rest.Call) (any, error) {
 
 // reservationTimeout refuses any reservation timeout except the settings', which applies to all workflows.
 func reservationTimeout(c *rest.Call) error {
-	settings, err := c.Desk.Settings(c.Ctx)
+	settings, err := desk.ReadSettings(c.Ctx, c.Desk)
 	if err != nil {
 		return err
 	}
@@ -380,9 +380,9 @@ func createWorkflow(c *rest.Call) (any, error) {
 	if err := reservationTimeout(c); err != nil {
 		return nil, err
 	}
-	saved, err := c.Desk.SaveWorkflow(c.Changing, desk.Workflow{FriendlyName: name, Configuration: configuration})
+	saved, err := desk.SaveWorkflow(c.Changing, c.Desk, desk.Workflow{FriendlyName: name, Configuration: configuration})
 	if err != nil && isRepeat(c, err) {
-		workflows, other := c.Desk.Workflows(c.Ctx)
+		workflows, other := desk.ListWorkflows(c.Ctx, c.Desk)
 		if other != nil {
 			return nil, other
 		}
@@ -411,7 +411,7 @@ func updateWorkflow(c *rest.Call) (any, error) {
 	if configuration := c.Optional("Configuration"); configuration != nil {
 		found.Configuration = *configuration
 	}
-	if found, err = c.Desk.SaveWorkflow(c.Changing, found); err != nil {
+	if found, err = desk.SaveWorkflow(c.Changing, c.Desk, found); err != nil {
 		return nil, err
 	}
 	return answerWorkflow(c, found)
@@ -422,5 +422,5 @@ func removeWorkflow(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, c.Desk.RemoveWorkflow(c.Changing, found.SID))
+	return nil, inUse(c, desk.RemoveWorkflow(c.Changing, c.Desk, found.SID))
 }

@@ -15,7 +15,7 @@ import (
 
 // Model returns a task in the form of TaskRouter.
 func Model(c *rest.Call, task desk.Task) (taskmodel.TaskrouterV1Task, error) {
-	labels, err := c.Desk.Labels(c.Ctx, task.Queue, task.Conversation)
+	labels, err := desk.LabelsFor(c.Ctx, c.Desk, task.Queue, task.Conversation)
 	if err != nil {
 		return taskmodel.TaskrouterV1Task{}, err
 	}

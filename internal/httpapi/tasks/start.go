@@ -48,7 +48,7 @@ func Route(c *rest.Call, queueSID, workflowSID string, attributes conversation.A
 		queue, err := QueueOf(c, "queue_sid", queueSID)
 		return queue, 0, err
 	}
-	route, err := c.Desk.Route(c.Ctx, workflowSID, desk.DecodeAttributes(attributes))
+	route, err := desk.FindRoute(c.Ctx, c.Desk, workflowSID, desk.DecodeAttributes(attributes))
 	return route.Queue, route.Priority, err
 }
 
@@ -57,7 +57,7 @@ func AgentOf(c *rest.Call, field, given string) (string, error) {
 	if !rest.IsSID(conversation.PrefixAgent, given) {
 		return "", c.NoSID(field, conversation.PrefixAgent)
 	}
-	return c.Desk.AgentName(c.Ctx, conversation.PrefixAgent+strings.ToLower(given[2:]))
+	return desk.AgentNameOf(c.Ctx, c.Desk, conversation.PrefixAgent+strings.ToLower(given[2:]))
 }
 
 // QueueOf returns the name of the queue whose SID the parameter holds.
@@ -65,12 +65,12 @@ func QueueOf(c *rest.Call, field, given string) (string, error) {
 	if !rest.IsSID(conversation.PrefixQueue, given) {
 		return "", c.NoSID(field, conversation.PrefixQueue)
 	}
-	return c.Desk.QueueName(c.Ctx, conversation.PrefixQueue+strings.ToLower(given[2:]))
+	return desk.QueueNameOf(c.Ctx, c.Desk, conversation.PrefixQueue+strings.ToLower(given[2:]))
 }
 
 // workflowThere refuses the SID of a workflow that does not exist.
 func workflowThere(c *rest.Call, given string) error {
-	workflows, err := c.Desk.Workflows(c.Ctx)
+	workflows, err := desk.ListWorkflows(c.Ctx, c.Desk)
 	if err == nil && !slices.ContainsFunc(workflows, func(w desk.Workflow) bool { return rest.SameDigits(given, w.SID) }) {
 		return c.Lost("workflow", given)
 	}
@@ -126,7 +126,7 @@ func startedBefore(c *rest.Call, refused error, sid, request string) (bool, erro
 	if !coded || refusal.Details.Field != "conversation" {
 		return false, refused
 	}
-	details, err := c.Desk.Details(c.Ctx, sid)
+	details, err := desk.ReadDetails(c.Ctx, c.Desk, sid)
 	if err != nil {
 		return false, err
 	}
@@ -138,7 +138,7 @@ func startedBefore(c *rest.Call, refused error, sid, request string) (bool, erro
 
 // AddDetails adds the given details to those that are stored for a conversation. Empty ones change nothing.
 func AddDetails(c *rest.Call, sid string, given desk.Details) error {
-	_, err := c.Desk.SetDetails(c.Ctx, sid, func(d *desk.Details) {
+	_, err := desk.SetDetails(c.Ctx, c.Desk, sid, func(d *desk.Details) {
 		for into, value := range map[*string]string{&d.Workflow: given.Workflow, &d.ContextSID: given.ContextSID, &d.WebhookTTID: given.WebhookTTID} {
 			if value != "" {
 				*into = value

@@ -25,7 +25,7 @@ func Claim(c *rest.Call, v *rest.View, only, agent string) (string, error) {
 			"task %s does not wait for an agent: see its state", only)
 	}
 	c.SettleConversation(v.SID, v.Revision)
-	match, err := c.Desk.Claim(c.Ctx, cmp.Or(only, v.SID), agent)
+	match, err := desk.Claim(c.Ctx, c.Desk, cmp.Or(only, v.SID), agent)
 	if err != nil {
 		return "", err
 	}
@@ -55,7 +55,7 @@ func NoClaim(c *rest.Call, agent string, err error) error {
 // OfAgent returns a task that an agent has or is offered. The desk's record is enough for a command if it shows
 // the agent: the conversation itself checks later changes.
 func OfAgent(c *rest.Call, sid string) (desk.Task, error) {
-	task, err := c.Desk.Task(c.Ctx, sid)
+	task, err := desk.FindTask(c.Ctx, c.Desk, sid)
 	if err == nil && task.Agent != "" && task.Reservation != nil {
 		return task, nil
 	}
@@ -131,7 +131,7 @@ func Close(c *rest.Call, v *rest.View, wrapups bool) error {
 		return rest.Forbid("This key acts as %s only, and others still wrap up the conversation: close it without Routing", own)
 	}
 	if v.Draft {
-		return c.Desk.CloseDraft(c.Ctx, v.SID)
+		return desk.CloseDraft(c.Ctx, c.Desk, v.SID)
 	}
 	if v.Status == conversation.ConversationActive {
 		if _, err := c.Send(v.SID, conversation.CloseCommand{Meta: c.Command("close")}); err != nil {

@@ -78,7 +78,7 @@ func resourceOf(e desk.LoggedEvent) (resource, sid string) {
 }
 
 func (s *Sender) addTask(ctx context.Context, f form, e desk.LoggedEvent) error {
-	task, err := s.desk.Task(ctx, e.Task)
+	task, err := desk.FindTask(ctx, s.desk, e.Task)
 	if conversation.CodeOf(err) == conversation.CodeNoSuchTask {
 		task, err = desk.Task{Task: conversation.Task{CreatedAt: e.At}}, nil // lost by the desk; the event has most of it
 	}
@@ -117,21 +117,21 @@ func EndReasons(e desk.LoggedEvent, task desk.Task) (canceled, completed string)
 
 // addLabels adds the queue that the task was in, and the workflow that routed it.
 func (s *Sender) addLabels(ctx context.Context, f form, e desk.LoggedEvent) error {
-	labels, err := s.desk.Labels(ctx, e.Queue, e.Conversation)
+	labels, err := desk.LabelsFor(ctx, s.desk, e.Queue, e.Conversation)
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
 	f["WorkflowSid"], f["WorkflowName"] = labels.Workflow, labels.WorkflowName
 	return err
 }
 
 func (s *Sender) addQueue(ctx context.Context, f form, e desk.LoggedEvent) error {
-	labels, err := s.desk.Labels(ctx, e.Queue, "")
+	labels, err := desk.LabelsFor(ctx, s.desk, e.Queue, "")
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
 	return err
 }
 
 // addWorker adds the agent. For an agent who was removed it uses what the event contains.
 func (s *Sender) addWorker(ctx context.Context, f form, e desk.LoggedEvent) error {
-	agent, err := s.desk.Agent(ctx, e.Agent)
+	agent, err := desk.FindAgent(ctx, s.desk, e.Agent)
 	if conversation.CodeOf(err) == conversation.CodeUnknownAgent {
 		agent, err = desk.Agent{FriendlyName: e.Agent, Attributes: json.RawMessage("{}")}, nil
 	}
@@ -153,7 +153,7 @@ func (s *Sender) addWorker(ctx context.Context, f form, e desk.LoggedEvent) erro
 
 // activity returns the activity with that name. The SID is empty if the activity no longer exists.
 func (s *Sender) activity(ctx context.Context, name string) (desk.Activity, error) {
-	activities, err := s.desk.Activities(ctx)
+	activities, err := desk.ListActivities(ctx, s.desk)
 	if at := slices.IndexFunc(activities, func(a desk.Activity) bool { return a.Name == name }); at >= 0 {
 		return activities[at], err
 	}
@@ -162,7 +162,7 @@ func (s *Sender) activity(ctx context.Context, name string) (desk.Activity, erro
 
 // addTransfer adds the transfer in TaskRouter's terms, with its status at the time of the event.
 func (s *Sender) addTransfer(ctx context.Context, f form, e desk.LoggedEvent) error {
-	transfer, err := s.desk.Transfer(ctx, e.Transfer)
+	transfer, err := desk.FindTransfer(ctx, s.desk, e.Transfer)
 	if conversation.CodeOf(err) != "" {
 		transfer, err = desk.Transfer{Transfer: conversation.Transfer{SID: e.Transfer, Mode: conversation.ModeCold, To: e.To}}, nil // lost by the desk
 	}

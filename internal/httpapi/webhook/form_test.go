@@ -20,18 +20,18 @@ func tellEverything(h *house) *thread {
 		h.t.Helper()
 		require.NoError(h.t, err)
 	}
-	must(h.CreateQueue(h.ctx(), desk.NewQueue{Name: "support", FriendlyName: "First line"}))
-	must(h.AddQueue(h.ctx(), "closing"))
-	must(h.RemoveQueue(h.ctx(), "closing"))
+	must(desk.CreateQueue(h.ctx(), h.Desk, desk.NewQueue{Name: "support", FriendlyName: "First line"}))
+	must(desk.AddQueue(h.ctx(), h.Desk, "closing"))
+	must(desk.RemoveQueue(h.ctx(), h.Desk, "closing"))
 	for _, name := range []string{"alice", "bob", "zoe"} {
-		must(h.AddAgent(h.ctx(), desk.NewAgent{Name: name, FriendlyName: strings.ToUpper(name[:1]) + name[1:], Presence: desk.PresenceAvailable}))
+		must(desk.AddAgent(h.ctx(), h.Desk, desk.NewAgent{Name: name, FriendlyName: strings.ToUpper(name[:1]) + name[1:], Presence: desk.PresenceAvailable}))
 	}
-	must(h.AddMember(h.ctx(), "support", "alice"))
-	must(h.SetCapacity(h.ctx(), "zoe", conversation.ChannelWeb, 1))
-	must(h.SetPresence(h.ctx(), "zoe", desk.PresenceOffline))
-	must(h.RemoveAgent(h.ctx(), "zoe"))
+	must(desk.AddMember(h.ctx(), h.Desk, "support", "alice"))
+	must(desk.SetCapacity(h.ctx(), h.Desk, "zoe", conversation.ChannelWeb, 1))
+	must(desk.SetPresence(h.ctx(), h.Desk, "zoe", desk.PresenceOffline))
+	must(desk.RemoveAgent(h.ctx(), h.Desk, "zoe"))
 	attributes := `{"skills":["refunds"]}`
-	must(h.UpdateAgent(h.ctx(), "bob", desk.AgentChange{Attributes: &attributes}))
+	must(desk.UpdateAgent(h.ctx(), h.Desk, "bob", desk.AgentChange{Attributes: &attributes}))
 
 	to := func(agent string) conversation.Target { return conversation.Target{Agent: agent} }
 	th := h.start("support")
@@ -43,7 +43,7 @@ func tellEverything(h *house) *thread {
 	th.do(conversation.TransferCommand{From: "alice", To: to("bob")})
 	h.advance(2 * time.Minute)
 	th.do(conversation.ExpireCommand{})
-	must(h.SetPresence(h.ctx(), "bob", desk.PresenceAvailable))
+	must(desk.SetPresence(h.ctx(), h.Desk, "bob", desk.PresenceAvailable))
 	th.do(conversation.MoveCommand{To: to("bob")})
 	th.do(conversation.MoveCommand{To: conversation.Target{Queue: "support"}})
 	th.do(conversation.MoveCommand{To: to("bob")})
@@ -78,7 +78,7 @@ func TestEveryEvent(t *testing.T) {
 	rec := newReceiver(t, h, nil)
 	account := h.callback(rec.URL + "/events?source=baton")
 	th := tellEverything(h)
-	require.NoError(t, h.QueueWebhooks(h.ctx()))
+	require.NoError(t, desk.QueueWebhooks(h.ctx(), h.Desk))
 	h.send()
 	eventually(t, func() bool { return h.pending() == 0 }, "everything is delivered")
 
@@ -173,17 +173,17 @@ func TestActivityOfTheEvent(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	rec := newReceiver(t, h, nil)
-	lunch, err := h.AddActivity(h.ctx(), "Lunch", false)
+	lunch, err := desk.AddActivity(h.ctx(), h.Desk, "Lunch", false)
 	require.NoError(t, err)
-	fleeting, err := h.AddActivity(h.ctx(), "Fleeting", false)
+	fleeting, err := desk.AddActivity(h.ctx(), h.Desk, "Fleeting", false)
 	require.NoError(t, err)
-	require.NoError(t, h.AddAgent(h.ctx(), desk.NewAgent{Name: "alice"}))
+	require.NoError(t, desk.AddAgent(h.ctx(), h.Desk, desk.NewAgent{Name: "alice"}))
 	h.callback(rec.URL)
 	for _, sid := range []string{lunch.SID, fleeting.SID, desk.ActivityOf(desk.PresenceAvailable).SID} {
-		require.NoError(t, h.UpdateAgent(h.ctx(), "alice", desk.AgentChange{Activity: &sid}))
+		require.NoError(t, desk.UpdateAgent(h.ctx(), h.Desk, "alice", desk.AgentChange{Activity: &sid}))
 	}
-	require.NoError(t, h.RemoveActivity(h.ctx(), fleeting.SID))
-	require.NoError(t, h.RemoveAgent(h.ctx(), "alice"))
+	require.NoError(t, desk.RemoveActivity(h.ctx(), h.Desk, fleeting.SID))
+	require.NoError(t, desk.RemoveAgent(h.ctx(), h.Desk, "alice"))
 	h.send()
 	eventually(t, func() bool { return len(rec.notices()) == 4 }, "everything is delivered")
 	for i, expected := range []map[string]string{
@@ -200,14 +200,14 @@ func TestWorkflowOfTheTask(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	rec := newReceiver(t, h, nil)
-	require.NoError(t, h.AddQueue(h.ctx(), "support"))
-	refunds, err := h.SaveWorkflow(h.ctx(), desk.Workflow{
+	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	refunds, err := desk.SaveWorkflow(h.ctx(), h.Desk, desk.Workflow{
 		FriendlyName: "Refunds", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`,
 	})
 	require.NoError(t, err)
 	h.callback(rec.URL)
 	th := h.start("support")
-	_, err = h.SetDetails(h.ctx(), th.state.Conversation, func(d *desk.Details) { d.Workflow = refunds.SID })
+	_, err = desk.SetDetails(h.ctx(), h.Desk, th.state.Conversation, func(d *desk.Details) { d.Workflow = refunds.SID })
 	require.NoError(t, err)
 	h.send()
 	eventually(t, func() bool { return len(rec.about(th)) == 2 }, "everything is delivered")

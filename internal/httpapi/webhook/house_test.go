@@ -38,7 +38,7 @@ func newHouse(t *testing.T) *house {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	h.Desk = d
-	_, err = h.SetSettings(h.ctx(), "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+	_, err = desk.SetSettings(h.ctx(), h.Desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 	require.NoError(t, err)
 	return h
 }
@@ -50,8 +50,8 @@ func (h *house) advance(d time.Duration) { h.clock.Add(int64(d)) }
 // callback sets the URL that receives the events from now on.
 func (h *house) callback(to string) desk.Account {
 	h.t.Helper()
-	require.NoError(h.t, h.QueueWebhooks(h.ctx()))
-	account, err := h.SetWorkspace(h.ctx(), func(w *desk.Workspace) { w.EventCallbackURL = to })
+	require.NoError(h.t, desk.QueueWebhooks(h.ctx(), h.Desk))
+	account, err := desk.SetWorkspace(h.ctx(), h.Desk, func(w *desk.Workspace) { w.EventCallbackURL = to })
 	require.NoError(h.t, err)
 	return account
 }
@@ -80,7 +80,7 @@ func (h *house) send(change ...func(*Options)) (stop func()) {
 
 func (h *house) pending() int {
 	h.t.Helper()
-	count, _, err := h.PendingWebhooks(h.ctx())
+	count, _, err := desk.PendingWebhooks(h.ctx(), h.Desk)
 	require.NoError(h.t, err)
 	return count
 }
@@ -132,7 +132,7 @@ func newReceiver(t *testing.T, h *house, answer func(r *http.Request) int) *rece
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		account, err := h.Account(r.Context())
+		account, err := desk.ReadAccount(r.Context(), h.Desk)
 		if err != nil {
 			return // the sender has ended the request
 		}
@@ -140,7 +140,7 @@ func newReceiver(t *testing.T, h *house, answer func(r *http.Request) int) *rece
 		for key := range r.PostForm {
 			params[key] = r.PostForm.Get(key)
 		}
-		current, _ := h.Signing(account)
+		current, _ := desk.Signing(h.Desk, account)
 		validator := client.NewRequestValidator(current)
 		n := notice{Values: r.PostForm, header: r.Header, signed: validator.Validate(rec.URL+r.RequestURI, params, r.Header.Get("X-Twilio-Signature"))}
 		rec.mutex.Lock()
@@ -195,13 +195,13 @@ func (th *thread) do(c conversation.Command) *thread {
 	require.NoError(h.t, err)
 	var facts *conversation.Facts
 	if query != nil {
-		v, err := h.Facts(h.ctx(), *query)
+		v, err := desk.ReadFacts(h.ctx(), h.Desk, *query)
 		require.NoError(h.t, err)
 		facts = &v
 	}
 	result, err := th.state.Apply(c, facts, h.now())
 	require.NoError(h.t, err)
-	answer, err := h.Sync(h.ctx(), th.state.Snapshot(result.Events, result.Notes))
+	answer, err := desk.Sync(h.ctx(), h.Desk, th.state.Snapshot(result.Events, result.Notes))
 	require.NoError(h.t, err)
 	for _, reserve := range answer.Matches {
 		th.do(reserve)

@@ -102,7 +102,7 @@ func New(d *desk.Desk, o Options) *Sender {
 }
 
 // Run delivers webhooks until ctx ends, then returns ctx's error. It delivers each at least once: after an error or
-// any status but 2xx it sends the webhook again as [desk.Desk.WebhookFailed] describes. Deliveries that are
+// any status but 2xx it sends the webhook again as [desk.WebhookFailed] describes. Deliveries that are
 // unfinished when ctx ends are abandoned, and the next sender to run repeats them. Events of one conversation,
 // agent or queue arrive in their order. A slow or failing stream does not delay the others.
 func (s *Sender) Run(ctx context.Context) error {
@@ -115,7 +115,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	queue := true
 	for {
 		if queue {
-			if err := s.desk.QueueWebhooks(ctx); err != nil && ctx.Err() == nil {
+			if err := desk.QueueWebhooks(ctx, s.desk); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "webhooks not queued, retrying", "error", err)
 			}
 		}
@@ -140,11 +140,11 @@ func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 	if room == 0 {
 		return nil
 	}
-	due, err := s.desk.TakeWebhooks(ctx, room, s.timeout+beyondTimeout)
+	due, err := desk.TakeWebhooks(ctx, s.desk, room, s.timeout+beyondTimeout)
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	account, err := s.desk.Account(ctx)
+	account, err := desk.ReadAccount(ctx, s.desk)
 	if err != nil {
 		return err
 	}
@@ -189,13 +189,13 @@ func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webho
 	ctx = context.WithoutCancel(ctx)
 	if failure == "" {
 		s.observe("delivered", took)
-		if err := s.desk.WebhookDelivered(ctx, w.Position); err != nil {
+		if err := desk.WebhookDelivered(ctx, s.desk, w.Position); err != nil {
 			log.ErrorContext(ctx, "delivered webhook not recorded, it will be sent again", "error", err)
 		}
 		return
 	}
 	span.SetStatus(codes.Error, failure)
-	dead, err := s.desk.WebhookFailed(ctx, w.Position, failure)
+	dead, err := desk.WebhookFailed(ctx, s.desk, w.Position, failure)
 	s.observe(map[bool]string{false: "failed", true: "dead"}[dead], took)
 	switch {
 	case err != nil:
@@ -218,6 +218,6 @@ func (s *Sender) send(ctx context.Context, account desk.Account, e desk.LoggedEv
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	current, next := s.desk.Signing(account)
+	current, next := desk.Signing(s.desk, account)
 	return post(ctx, s.client, account, current, next, e.SID(), f)
 }

@@ -37,11 +37,11 @@ func agentList(v *site.Visit, status int, e edit) error {
 	if e.fields == nil {
 		e.fields = url.Values{"role": {string(desk.RoleAgent)}, "capacity": {strconv.Itoa(desk.DefaultCapacity)}}
 	}
-	agents, err := v.Desk.Agents(v.Ctx)
+	agents, err := desk.ListAgents(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
-	known, err := v.Desk.Names(v.Ctx)
+	known, err := desk.ReadNames(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func addAgent(v *site.Visit) error {
 		err = wrong("friendly_name", "type the name that people read")
 	}
 	if err == nil {
-		added.Name, err = v.Desk.RegisterAgent(acting(v), added)
+		added.Name, err = desk.RegisterAgent(acting(v), v.Desk, added)
 	}
 	return changedOrNot(v, err, "/admin/agents/"+url.PathEscape(added.Name), "Added "+words.Isolated(cmp.Or(added.FriendlyName, added.Name))+".", func(status int, e edit) error {
 		return agentList(v, status, e)
@@ -100,16 +100,16 @@ func (p agentPage) On(queue string) bool { return slices.Contains(p.Agent.Queues
 func showAgent(v *site.Visit) error { return respondAgent(v, http.StatusOK, agentPage{}) }
 
 func respondAgent(v *site.Visit, status int, body agentPage) (err error) {
-	if body.Agent, err = v.Desk.Agent(v.Ctx, v.R.PathValue("name")); err != nil {
+	if body.Agent, err = desk.FindAgent(v.Ctx, v.Desk, v.R.PathValue("name")); err != nil {
 		return missing(err)
 	}
-	if body.Queues, err = v.Desk.Queues(v.Ctx); err != nil {
+	if body.Queues, err = desk.ListQueues(v.Ctx, v.Desk); err != nil {
 		return err
 	}
-	if body.Choices, err = v.Desk.Choices(v.Ctx); err != nil {
+	if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
 		return err
 	}
-	if bound, ok, err := v.Desk.IdentityOf(v.Ctx, body.Agent.Name); err != nil {
+	if bound, ok, err := desk.IdentityOf(v.Ctx, v.Desk, body.Agent.Name); err != nil {
 		return err
 	} else if ok {
 		body.Bound = &bound
@@ -144,7 +144,7 @@ func saveAgent(v *site.Visit) error {
 	name := v.R.PathValue("name")
 	change, err := typed(v).agent()
 	if err == nil {
-		err = v.Desk.UpdateAgent(acting(v), name, change)
+		err = desk.UpdateAgent(acting(v), v.Desk, name, change)
 	}
 	return changedOrNot(v, err, "/admin/agents/"+url.PathEscape(name), "Saved.", func(status int, e edit) error {
 		return respondAgent(v, status, agentPage{Form: e})
@@ -185,11 +185,11 @@ func (e edit) agent() (desk.AgentChange, error) {
 
 func removeAgent(v *site.Visit) error {
 	name := v.R.PathValue("name")
-	friendly, err := v.Desk.AgentNames(v.Ctx, name)
+	friendly, err := desk.AgentNames(v.Ctx, v.Desk, name)
 	if err != nil {
 		return err
 	}
-	return changedOrNot(v, v.Desk.RemoveAgent(acting(v), name), "/admin/agents", "Removed "+words.Isolated(friendly[name])+".", func(status int, e edit) error {
+	return changedOrNot(v, desk.RemoveAgent(acting(v), v.Desk, name), "/admin/agents", "Removed "+words.Isolated(friendly[name])+".", func(status int, e edit) error {
 		return respondAgent(v, status, agentPage{RemoveRefused: e.refused})
 	})
 }
@@ -197,7 +197,7 @@ func removeAgent(v *site.Visit) error {
 // unbindAgent releases the agent from their account at the OpenID Connect provider.
 func unbindAgent(v *site.Visit) error {
 	name := v.R.PathValue("name")
-	return changedOrNot(v, v.Desk.ReleaseIdentity(acting(v), name), "/admin/agents/"+url.PathEscape(name), "Released.", func(status int, e edit) error {
+	return changedOrNot(v, desk.ReleaseIdentity(acting(v), v.Desk, name), "/admin/agents/"+url.PathEscape(name), "Released.", func(status int, e edit) error {
 		return respondAgent(v, status, agentPage{RemoveRefused: e.refused})
 	})
 }

@@ -78,12 +78,12 @@ func showAudit(v *site.Visit) error {
 	if wanted.After == nil {
 		wanted.Before = cursorAt(query.Get("after"))
 	}
-	found, err := v.Desk.AuditList(v.Ctx, desk.AuditFilter{Kind: desk.AuditKind(body.Kind), Subject: body.Subject, By: body.By}, wanted)
+	found, err := desk.AuditPage(v.Ctx, v.Desk, desk.AuditFilter{Kind: desk.AuditKind(body.Kind), Subject: body.Subject, By: body.By}, wanted)
 	if err != nil {
 		return err
 	}
 	body.Found = found.Entries
-	if body.Names, err = v.Desk.Names(v.Ctx); err != nil {
+	if body.Names, err = desk.ReadNames(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	if len(found.Entries) > 0 && found.More {

@@ -24,11 +24,11 @@ type queuesPage struct {
 func showQueues(v *site.Visit) error { return queueList(v, http.StatusOK, edit{}) }
 
 func queueList(v *site.Visit, status int, e edit) error {
-	queues, err := v.Desk.Queues(v.Ctx)
+	queues, err := desk.ListQueues(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
-	known, err := v.Desk.Names(v.Ctx)
+	known, err := desk.ReadNames(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func addQueue(v *site.Visit) error {
 	if added.Name == "" && added.FriendlyName == "" {
 		err = wrong("friendly_name", "type the name that people read")
 	} else {
-		added.Name, err = v.Desk.RegisterQueue(acting(v), added)
+		added.Name, err = desk.RegisterQueue(acting(v), v.Desk, added)
 	}
 	return changedOrNot(v, err, "/admin/queues/"+url.PathEscape(added.Name), "Added "+words.Isolated(cmp.Or(added.FriendlyName, added.Name))+".", func(status int, e edit) error {
 		return queueList(v, status, e)
@@ -66,7 +66,7 @@ type queuePage struct {
 func showQueue(v *site.Visit) error { return respondQueue(v, http.StatusOK, queuePage{}) }
 
 func respondQueue(v *site.Visit, status int, body queuePage) error {
-	queues, err := v.Desk.Queues(v.Ctx)
+	queues, err := desk.ListQueues(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
@@ -76,10 +76,10 @@ func respondQueue(v *site.Visit, status int, body queuePage) error {
 		return site.NotFound("There is no queue of that name: see the list of queues.")
 	}
 	body.Queue = queues[at]
-	if body.Agents, err = v.Desk.Agents(v.Ctx); err != nil {
+	if body.Agents, err = desk.ListAgents(v.Ctx, v.Desk); err != nil {
 		return err
 	}
-	if body.Choices, err = v.Desk.Choices(v.Ctx); err != nil {
+	if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	if body.Form.fields == nil {
@@ -106,7 +106,7 @@ func saveQueue(v *site.Visit) error {
 	name := v.R.PathValue("name")
 	change, err := typed(v).queue()
 	if err == nil {
-		err = v.Desk.UpdateQueue(acting(v), name, change)
+		err = desk.UpdateQueue(acting(v), v.Desk, name, change)
 	}
 	return changedOrNot(v, err, "/admin/queues/"+url.PathEscape(name), "Saved.", func(status int, e edit) error {
 		return respondQueue(v, status, queuePage{Form: e})
@@ -139,11 +139,11 @@ func (e edit) queue() (desk.QueueChange, error) {
 
 func removeQueue(v *site.Visit) error {
 	name := v.R.PathValue("name")
-	known, err := v.Desk.Names(v.Ctx)
+	known, err := desk.ReadNames(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
-	return changedOrNot(v, v.Desk.RemoveQueue(acting(v), name), "/admin/queues", "Removed "+words.Isolated(known.Queue(name))+".", func(status int, e edit) error {
+	return changedOrNot(v, desk.RemoveQueue(acting(v), v.Desk, name), "/admin/queues", "Removed "+words.Isolated(known.Queue(name))+".", func(status int, e edit) error {
 		return respondQueue(v, status, queuePage{RemoveRefused: e.refused})
 	})
 }

@@ -33,11 +33,11 @@ func showTransfers(v *site.Visit) error { return respondTransfers(v, http.Status
 
 // respondTransfers responds with the page. Forms that body contains keep their typed values.
 func respondTransfers(v *site.Visit, status int, body transfersPage) error {
-	settings, err := v.Desk.Settings(v.Ctx)
+	settings, err := desk.ReadSettings(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
-	if body.Plugins, err = v.Desk.Plugins(v.Ctx); err != nil {
+	if body.Plugins, err = desk.ListPlugins(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	for _, p := range body.Plugins {
@@ -128,7 +128,7 @@ func saveTransfers(v *site.Visit) error {
 	e := typed(v)
 	change, err := e.settings()
 	if err == nil {
-		_, err = v.Desk.SetSettings(acting(v), v.Person.Name, change)
+		_, err = desk.SetSettings(acting(v), v.Desk, v.Person.Name, change)
 	}
 	return changedOrNot(v, err, "/admin/transfers", "Saved.", func(status int, e edit) error {
 		return respondTransfers(v, status, transfersPage{Settings: e})
@@ -179,7 +179,7 @@ func addPlugin(v *site.Visit) error {
 		err = wrong("name", "there is a plugin of that name already: change it in the list, or choose another name")
 	}
 	if err == nil {
-		err = v.Desk.SetPlugin(acting(v), added)
+		err = desk.SetPlugin(acting(v), v.Desk, added)
 	}
 	return changedOrNot(v, err, "/admin/transfers", "Added "+words.Isolated(added.Name)+".", func(status int, e edit) error {
 		return respondTransfers(v, status, transfersPage{Plugin: e})
@@ -188,7 +188,7 @@ func addPlugin(v *site.Visit) error {
 
 // installed returns the installed plugin with the name; false for none.
 func installed(v *site.Visit, name string) (desk.Plugin, bool, error) {
-	installed, err := v.Desk.Plugins(v.Ctx)
+	installed, err := desk.ListPlugins(v.Ctx, v.Desk)
 	at := slices.IndexFunc(installed, func(p desk.Plugin) bool { return p.Name == name })
 	if err != nil || at < 0 {
 		return desk.Plugin{}, false, err
@@ -205,7 +205,7 @@ func setPlugin(v *site.Visit) error {
 	}
 	if err == nil {
 		p.Enabled = enabled
-		err = v.Desk.SetPlugin(acting(v), p)
+		err = desk.SetPlugin(acting(v), v.Desk, p)
 	}
 	said := "Disabled " + words.Isolated(name) + "."
 	if enabled {
@@ -216,7 +216,7 @@ func setPlugin(v *site.Visit) error {
 
 func removePlugin(v *site.Visit) error {
 	name := v.R.PostFormValue("name")
-	return pluginChanged(v, v.Desk.RemovePlugin(acting(v), name), "Removed "+words.Isolated(name)+".")
+	return pluginChanged(v, desk.RemovePlugin(acting(v), v.Desk, name), "Removed "+words.Isolated(name)+".")
 }
 
 func pluginChanged(v *site.Visit, err error, said string) error {

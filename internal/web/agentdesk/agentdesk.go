@@ -101,12 +101,12 @@ func showDesk(v *site.Visit) error { return respondDesk(v, http.StatusOK, "", fo
 // respondDesk responds with the agent's desk. refused is the reason why a form was refused, "" for none; typed is its
 // content.
 func respondDesk(v *site.Visit, status int, refused string, typed form) error {
-	work, err := v.Desk.Workload(v.Ctx, v.Person.Name)
+	work, err := desk.ReadWorkload(v.Ctx, v.Desk, v.Person.Name)
 	if err != nil {
 		return err
 	}
 	body := agentDesk{Work: work, Presences: []desk.Presence{desk.PresenceAvailable, desk.PresenceBreak, desk.PresenceOffline}}
-	if body.Passed, err = v.Desk.PassedOn(v.Ctx, v.Person.Name); err != nil {
+	if body.Passed, err = desk.ListPassedOn(v.Ctx, v.Desk, v.Person.Name); err != nil {
 		return err
 	}
 	if body.Handovers, err = handovers(v, work, body.Passed); err != nil {
@@ -165,11 +165,11 @@ func openOn(v *site.Visit, sid string, work []desk.Work, typed form) (*openConve
 	if err != nil {
 		return nil, err
 	}
-	thread, err := v.Desk.ThreadWindow(v.Ctx, sid, desk.AsAgent(v.Person.Name), window)
+	thread, err := desk.ReadThreadWindow(v.Ctx, v.Desk, sid, desk.AsAgent(v.Person.Name), window)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := v.Desk.Settings(v.Ctx)
+	settings, err := desk.ReadSettings(v.Ctx, v.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -217,11 +217,11 @@ func markSeen(v *site.Visit, w *desk.Work, thread desk.Thread) error {
 		return nil
 	}
 	w.Unread = 0
-	return v.Desk.MarkRead(v.Ctx, thread.Conversation.SID, v.Person.Name, thread.Messages[len(thread.Messages)-1].Number)
+	return desk.MarkRead(v.Ctx, v.Desk, thread.Conversation.SID, v.Person.Name, thread.Messages[len(thread.Messages)-1].Number)
 }
 
 func directoryOf(v *site.Visit, sid, search string) (*directory, error) {
-	found, err := v.Desk.Directory(v.Ctx, desk.DirectoryQuery{Conversation: sid, Agent: v.Person.Name, Search: search, Limit: listed})
+	found, err := desk.SearchDirectory(v.Ctx, v.Desk, desk.DirectoryQuery{Conversation: sid, Agent: v.Person.Name, Search: search, Limit: listed})
 	if err != nil {
 		return nil, err
 	}
@@ -270,11 +270,11 @@ func streamDesk(v *site.Visit) error {
 	return v.Stream(v.Person.Name, w, func() (map[string]bool, error) {
 		ctx, cancel := context.WithTimeout(v.Ctx, site.Patience)
 		defer cancel()
-		work, err := v.Desk.Workload(ctx, v.Person.Name)
+		work, err := desk.ReadWorkload(ctx, v.Desk, v.Person.Name)
 		if err != nil {
 			return nil, err
 		}
-		passed, err := v.Desk.PassedOn(ctx, v.Person.Name)
+		passed, err := desk.ListPassedOn(ctx, v.Desk, v.Person.Name)
 		shown := map[string]bool{}
 		for _, one := range passed { // the agent may not read the messages that follow
 			shown[one.Conversation.SID] = false
@@ -294,7 +294,7 @@ func streamDesk(v *site.Visit) error {
 }
 
 func setStatus(v *site.Visit) error {
-	if err := v.Desk.SetPresence(v.Ctx, v.Person.Name, desk.Presence(v.R.PostFormValue("presence"))); err != nil {
+	if err := desk.SetPresence(v.Ctx, v.Desk, v.Person.Name, desk.Presence(v.R.PostFormValue("presence"))); err != nil {
 		return deskAfter(v, "", err, form{})
 	}
 	return v.Back(site.DeskPath(v.R.PostFormValue("conversation")), "")
@@ -322,7 +322,7 @@ func say(v *site.Visit) error {
 	if err := v.SentFor(v.Person.Key()); err != nil {
 		return err
 	}
-	said, err := v.Desk.Say(v.Ctx, desk.NewMessage{
+	said, err := desk.Say(v.Ctx, v.Desk, desk.NewMessage{
 		Conversation: sid, From: v.Person.Name, Text: typed.Text, ProviderSID: site.MessageID(sid, v.Person.Name+v.R.PostFormValue("once"), typed.Text),
 	})
 	switch {

@@ -12,11 +12,11 @@ func answerNotice(v *site.Visit) error {
 	var err error
 	switch about := v.R.PostFormValue("notice"); {
 	case v.R.PostFormValue("do") == "available":
-		err = v.Desk.SetPresence(v.Ctx, v.Person.Name, desk.PresenceAvailable)
+		err = desk.SetPresence(v.Ctx, v.Desk, v.Person.Name, desk.PresenceAvailable)
 	case about == "missed":
-		err = v.Desk.DismissMissedOffer(v.Ctx, v.Person.Name)
+		err = desk.DismissMissedOffer(v.Ctx, v.Desk, v.Person.Name)
 	default:
-		err = v.Desk.DismissNotices(v.Ctx, v.Person.Name, about)
+		err = desk.DismissNotices(v.Ctx, v.Desk, v.Person.Name, about)
 	}
 	if err != nil {
 		return err
@@ -86,5 +86,5 @@ func dismissOwn(v *site.Visit, transfer string) error {
 	if !conversation.IsSID(conversation.PrefixTransfer, transfer) {
 		return nil
 	}
-	return v.Desk.DismissNotices(v.Ctx, v.Person.Name, transfer)
+	return desk.DismissNotices(v.Ctx, v.Desk, v.Person.Name, transfer)
 }

@@ -90,14 +90,14 @@ func respondChat(v *site.Visit, status int, refused string, body chat) error {
 		if err != nil {
 			return err
 		}
-		thread, err := v.Desk.ThreadWindow(v.Ctx, sid, desk.AsCustomer(), window)
+		thread, err := desk.ReadThreadWindow(v.Ctx, v.Desk, sid, desk.AsCustomer(), window)
 		if err != nil && !errors.Is(err, desk.ErrUnknownConversation) {
 			return err
 		}
 		if err == nil {
 			body.Thread, body.Lines = &thread, words.ForCustomer(thread)
 			body.With, body.Passed = whoIsThere(thread)
-			waits, err := v.Desk.Waits(v.Ctx, []string{sid})
+			waits, err := desk.ReadWaits(v.Ctx, v.Desk, []string{sid})
 			if err != nil {
 				return err
 			}
@@ -174,7 +174,7 @@ func (b chatBounds) startChat(v *site.Visit) error {
 	v.Customers.Put(v.Ctx, keyBegun, time.Now().Unix())
 	ctx, cancel := context.WithTimeout(v.Ctx, beginning)
 	defer cancel()
-	if err := v.Desk.AwaitRevision(ctx, sid, 1); err != nil {
+	if err := desk.AwaitRevision(ctx, v.Desk, sid, 1); err != nil {
 		return chatAfter(v, err, typed)
 	}
 	_, err = tell(v, sid, typed.Text, typed.Once)
@@ -207,7 +207,7 @@ func openChat(v *site.Visit, sid string) (bool, error) {
 	if open == "" || open == sid {
 		return false, nil
 	}
-	_, err := v.Desk.Conversation(v.Ctx, open)
+	_, err := desk.FindConversation(v.Ctx, v.Desk, open)
 	if errors.Is(err, desk.ErrUnknownConversation) {
 		forgetChat(v)
 		return false, nil
@@ -277,7 +277,7 @@ var errFormUsed = errors.New("the form was used")
 
 // begin starts the conversation, unless its form has started it before.
 func begin(v *site.Visit, sid string, typed chat) error {
-	route, err := v.Desk.Route(v.Ctx, desk.DefaultWorkflow(), map[string]any{"channel": string(conversation.ChannelWeb)})
+	route, err := desk.FindRoute(v.Ctx, v.Desk, desk.DefaultWorkflow(), map[string]any{"channel": string(conversation.ChannelWeb)})
 	if err != nil {
 		return err
 	}
@@ -293,7 +293,7 @@ func begin(v *site.Visit, sid string, typed chat) error {
 // begunByForm returns nil if the existing conversation can be the one that the form began before its response was
 // lost, errFormUsed otherwise.
 func begunByForm(v *site.Visit, sid string) error {
-	found, err := v.Desk.Conversation(v.Ctx, sid)
+	found, err := desk.FindConversation(v.Ctx, v.Desk, sid)
 	switch {
 	case errors.Is(err, desk.ErrUnknownConversation):
 		return nil // the desk has not recorded it yet
@@ -307,7 +307,7 @@ func begunByForm(v *site.Visit, sid string) error {
 
 // tell adds the customer's message to the transcript, once for each form and text.
 func tell(v *site.Visit, sid, text, once string) (desk.Message, error) {
-	return v.Desk.Say(v.Ctx, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: text, ProviderSID: site.MessageID(sid, once, text)})
+	return desk.Say(v.Ctx, v.Desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: text, ProviderSID: site.MessageID(sid, once, text)})
 }
 
 // chatOver is the answer to a message in a chat that is over.
@@ -376,7 +376,7 @@ func newChat(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
-	found, err := v.Desk.Conversation(v.Ctx, sid)
+	found, err := desk.FindConversation(v.Ctx, v.Desk, sid)
 	switch {
 	case err != nil:
 		return chatAfter(v, err, chat{})

@@ -61,7 +61,7 @@ func listConversations(v *site.Visit) error {
 		body.Refused, status, refused = true, http.StatusUnprocessableEntity, "There is no status "+words.Isolated(body.Status)+": choose another one."
 		return respondList(v, status, refused, body)
 	}
-	found, err := v.Desk.ConversationPage(v.Ctx, filter, body.Search, wanted)
+	found, err := desk.ConversationPage(v.Ctx, v.Desk, filter, body.Search, wanted)
 	if err != nil {
 		if status, refused, err = v.RefusedBy(err); err != nil {
 			return err
@@ -83,10 +83,10 @@ func listConversations(v *site.Visit) error {
 
 // respondList responds with the list and the choices of its filter.
 func respondList(v *site.Visit, status int, refused string, body conversationsPage) (err error) {
-	if body.Queues, err = v.Desk.Queues(v.Ctx); err != nil {
+	if body.Queues, err = desk.ListQueues(v.Ctx, v.Desk); err != nil {
 		return err
 	}
-	if body.Agents, err = v.Desk.Agents(v.Ctx); err != nil {
+	if body.Agents, err = desk.ListAgents(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	// A link may name a queue or an agent that was removed.
@@ -96,7 +96,7 @@ func respondList(v *site.Visit, status int, refused string, body conversationsPa
 	if body.Agent != "" && !slices.ContainsFunc(body.Agents, func(a desk.Agent) bool { return a.Name == body.Agent }) {
 		body.Agents = append(body.Agents, desk.Agent{Name: body.Agent})
 	}
-	if body.Choices, err = v.Desk.Choices(v.Ctx); err != nil {
+	if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	return v.Render(status, "conversations", site.Page{Title: "Conversations", Section: "conversations", Refused: refused, Body: body})
@@ -188,7 +188,7 @@ func respondConversation(v *site.Visit, status int, refused string) error {
 	if err != nil {
 		return err
 	}
-	thread, err := v.Desk.ThreadWindow(v.Ctx, sid, desk.AsAgent(v.Person.Name), window)
+	thread, err := desk.ReadThreadWindow(v.Ctx, v.Desk, sid, desk.AsAgent(v.Person.Name), window)
 	if errors.Is(err, desk.ErrUnknownConversation) {
 		return site.NotFound("The desk has no record of this conversation: check its SID, or try again in a moment if it has just begun.")
 	}
@@ -200,13 +200,13 @@ func respondConversation(v *site.Visit, status int, refused string) error {
 		Reason: v.R.PostFormValue("reason"),
 	}
 	if body.Waits != nil {
-		if body.Queues, err = v.Desk.Queues(v.Ctx); err != nil {
+		if body.Queues, err = desk.ListQueues(v.Ctx, v.Desk); err != nil {
 			return err
 		}
-		if body.Agents, err = v.Desk.Agents(v.Ctx); err != nil {
+		if body.Agents, err = desk.ListAgents(v.Ctx, v.Desk); err != nil {
 			return err
 		}
-		if body.Choices, err = v.Desk.Choices(v.Ctx); err != nil {
+		if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
 			return err
 		}
 	}

@@ -135,14 +135,14 @@ func showInsights(v *site.Visit) error {
 	} else if body.refused != "" {
 		status = http.StatusUnprocessableEntity
 	}
-	queues, err := v.Desk.Queues(v.Ctx)
+	queues, err := desk.ListQueues(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
 	for _, q := range queues {
 		body.QueueChoices = append(body.QueueChoices, q.Name)
 	}
-	agents, err := v.Desk.Agents(v.Ctx)
+	agents, err := desk.ListAgents(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func showInsights(v *site.Visit) error {
 	}
 	// A link may name a queue or an agent that was removed.
 	body.QueueChoices, body.AgentChoices = withName(body.QueueChoices, body.Queue), withName(body.AgentChoices, body.Agent)
-	if body.Choices, err = v.Desk.Choices(v.Ctx); err != nil {
+	if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	return v.Render(status, "insights", site.Page{Title: "Insights", Section: "insights", Refused: body.refused, Body: body})
@@ -524,7 +524,7 @@ func listInsightConversations(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
-	if body.Names, err = v.Desk.Names(v.Ctx); err != nil {
+	if body.Names, err = desk.ReadNames(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	body.Found = found.Entries

@@ -32,8 +32,8 @@ type Watcher struct {
 	mutex  sync.Mutex
 	open   map[*Page]bool
 	closed bool
-	// spoken holds, for each watched conversation, the message counter of the last read ([desk.Desk.Spoken]). waits
-	// holds the state of each waiting customer's conversation at the last read ([desk.Desk.Waits]).
+	// spoken holds, for each watched conversation, the message counter of the last read ([desk.ReadSpoken]). waits
+	// holds the state of each waiting customer's conversation at the last read ([desk.ReadWaits]).
 	spoken map[string]int
 	waits  map[string]desk.Wait
 }
@@ -102,7 +102,7 @@ func (l *Watcher) Run(ctx context.Context) error {
 	var waitsAt time.Time
 	failing := false
 	for ctx.Err() == nil {
-		news, within, leave := l.desk.News() // before the read, so that no change between the two is missed
+		news, within, leave := desk.WaitNews(l.desk) // before the read, so that no change between the two is missed
 		began := time.Now()
 		err := l.look(ctx, &at)
 		if err == nil && began.Sub(waitsAt) >= waitsEvery {
@@ -139,11 +139,11 @@ type seen struct {
 
 // look wakes the pages for new events, changed settings and new messages.
 func (l *Watcher) look(ctx context.Context, at *seen) error {
-	now, err := l.desk.LastPosition(ctx)
+	now, err := desk.LastPosition(ctx, l.desk)
 	if err != nil {
 		return err
 	}
-	administered, err := l.desk.Administered(ctx)
+	administered, err := desk.LastAdministered(ctx, l.desk)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (l *Watcher) look(ctx context.Context, at *seen) error {
 		at.administered, at.position = administered, min(at.position, now)
 	}
 	for at.position < now {
-		events, err := l.desk.AllEvents(ctx, at.position, atOnce)
+		events, err := desk.EventsAfter(ctx, l.desk, at.position, atOnce)
 		if err != nil {
 			return err
 		}
@@ -210,7 +210,7 @@ func (l *Watcher) listen(ctx context.Context) error {
 	if len(watched) == 0 {
 		return nil
 	}
-	spoken, err := l.desk.Spoken(ctx, watched)
+	spoken, err := desk.ReadSpoken(ctx, l.desk, watched)
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (l *Watcher) lookAtWaits(ctx context.Context) error {
 	waits := map[string]desk.Wait{}
 	if len(of) > 0 {
 		var err error
-		if waits, err = l.desk.Waits(ctx, slices.Sorted(maps.Keys(of))); err != nil {
+		if waits, err = desk.ReadWaits(ctx, l.desk, slices.Sorted(maps.Keys(of))); err != nil {
 			return err
 		}
 	}

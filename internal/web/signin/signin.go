@@ -108,11 +108,11 @@ func signInPage(v *site.Visit, status int, refused, next string, unknown *strang
 		body.Elsewhere = !site.OnThisMachine(v.R)
 	}
 	if v.Options.Demo && !body.Elsewhere {
-		everybody, err := v.Desk.Agents(v.Ctx)
+		everybody, err := desk.ListAgents(v.Ctx, v.Desk)
 		if err != nil {
 			return err
 		}
-		known, err := v.Desk.Choices(v.Ctx)
+		known, err := desk.ReadChoices(v.Ctx, v.Desk)
 		if err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func signInToDemo(v *site.Visit) error {
 	if administrator := v.R.PostForm.Get("administrator"); administrator != "" {
 		name, asAdministrator = administrator, true
 	}
-	agent, err := v.Desk.Agent(v.Ctx, name)
+	agent, err := desk.FindAgent(v.Ctx, v.Desk, name)
 	switch {
 	case conversation.CodeOf(err) == conversation.CodeUnknownAgent:
 		refusedSignIn(v, name, reasonUnknownAgent)
@@ -283,14 +283,14 @@ func finishSignIn(v *site.Visit) error {
 	if err != nil {
 		return signInFailed(v, err, begun.Next)
 	}
-	agent, err := v.Desk.Agent(v.Ctx, person.Name)
+	agent, err := desk.FindAgent(v.Ctx, v.Desk, person.Name)
 	if conversation.CodeOf(err) == conversation.CodeUnknownAgent {
 		return unknownPerson(v, person, begun.Next)
 	}
 	if err != nil {
 		return err
 	}
-	err = v.Desk.BindIdentity(v.Ctx, agent.Name, person.Issuer, person.Subject)
+	err = desk.BindIdentity(v.Ctx, v.Desk, agent.Name, person.Issuer, person.Subject)
 	switch {
 	case desk.IsTaken(err, "identity"):
 		refusedSignIn(v, agent.Name, "bound to another account")
@@ -338,11 +338,11 @@ func boundElsewhere(v *site.Visit, person identity.Person, next string) error {
 
 // askAdministrator refuses a sign-in and names the administrators.
 func askAdministrator(v *site.Visit, person identity.Person, refused, next string) error {
-	everybody, err := v.Desk.Agents(v.Ctx)
+	everybody, err := desk.ListAgents(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
-	known, err := v.Desk.Choices(v.Ctx)
+	known, err := desk.ReadChoices(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (v *Visit) demoPerson() (Person, bool, error) {
 		return Person{}, false, nil
 	}
 	name, asAdministrator := strings.CutSuffix(name, demoAdministrator)
-	agent, err := v.Desk.Agent(v.Ctx, name)
+	agent, err := desk.FindAgent(v.Ctx, v.Desk, name)
 	switch {
 	case conversation.CodeOf(err) == conversation.CodeUnknownAgent:
 		return Person{}, false, nil

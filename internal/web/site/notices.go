@@ -22,7 +22,7 @@ func (n Notices) Any() bool { return n.Missed != nil || len(n.Sent) > 0 }
 // News reads the notices of the signed-in person, once in a visit.
 func (v *Visit) News() (desk.Notices, error) {
 	if v.noticed == nil {
-		found, err := v.Desk.Notices(v.Ctx, v.Person.Name)
+		found, err := desk.ReadNotices(v.Ctx, v.Desk, v.Person.Name)
 		if err != nil {
 			return desk.Notices{}, err
 		}

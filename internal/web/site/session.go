@@ -79,7 +79,7 @@ func (p Person) Administers() bool { return Administrators.allows(p.Role) }
 // sessions returns a session manager whose cookie has the name and path.
 func (s *Site) sessions(name, path string, lifetime time.Duration) *scs.SessionManager {
 	m := scs.New()
-	m.Store = s.Desk.Sessions()
+	m.Store = desk.NewSessions(s.Desk)
 	m.HashTokenInStore = true
 	m.Lifetime = lifetime
 	m.Cookie.Name, m.Cookie.Path = s.CookieName(name, path), path
@@ -115,7 +115,7 @@ func (v *Visit) who() (Person, error) {
 	if name == "" || v.ended() != "" {
 		return Person{}, nil
 	}
-	agent, err := v.Desk.Agent(v.Ctx, name)
+	agent, err := desk.FindAgent(v.Ctx, v.Desk, name)
 	unknown := conversation.CodeOf(err) == conversation.CodeUnknownAgent
 	if err != nil && !unknown {
 		return Person{}, err

@@ -157,7 +157,7 @@ func (v *Visit) worded(err error, message string) string {
 	if !refused || !v.Person.In() || (refusal.Details.Agent == "" && refusal.Details.Queue == "") {
 		return message
 	}
-	known, readErr := v.Desk.Choices(v.Ctx)
+	known, readErr := desk.ReadChoices(v.Ctx, v.Desk)
 	if readErr != nil {
 		v.Log.WarnContext(v.Ctx, "names for a refusal not read", "error", readErr)
 		return message
@@ -327,7 +327,7 @@ const settling = 3 * time.Second
 func (v *Visit) Send(sid string, command conversation.Command) (conversation.Outcome, error) {
 	outcome, err := v.Carry(sid, command)
 	if err != nil {
-		return outcome, v.Desk.WithinTurn(v.Ctx, v.Person.Name, sid, command, err)
+		return outcome, desk.WithinTurn(v.Ctx, v.Desk, v.Person.Name, sid, command, err)
 	}
 	return outcome, nil
 }
@@ -343,14 +343,14 @@ func (v *Visit) Carry(sid string, command conversation.Command) (conversation.Ou
 	}
 	outcome, err := v.Conversations.Send(v.Ctx, sid, command)
 	if err != nil {
-		if noteErr := v.Desk.NoteRefused(v.Ctx, sid, command, err); noteErr != nil {
+		if noteErr := desk.NoteRefused(v.Ctx, v.Desk, sid, command, err); noteErr != nil {
 			v.Log.ErrorContext(v.Ctx, "refused accept not counted", "conversation", sid, "error", noteErr)
 		}
 		return outcome, err
 	}
 	ctx, cancel := context.WithTimeout(v.Ctx, settling)
 	defer cancel()
-	if err := v.Desk.AwaitRevision(ctx, sid, outcome.Revision); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := desk.AwaitRevision(ctx, v.Desk, sid, outcome.Revision); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return outcome, err
 	}
 	return outcome, nil // if the desk is late, the page updates itself later

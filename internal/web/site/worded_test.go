@@ -19,13 +19,13 @@ func TestRefusalsNameAsThePageDoes(t *testing.T) {
 	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	josu, err := d.RegisterAgent(t.Context(), desk.NewAgent{FriendlyName: "josü"})
+	josu, err := desk.RegisterAgent(t.Context(), d, desk.NewAgent{FriendlyName: "josü"})
 	require.NoError(t, err)
-	ivan, err := d.RegisterAgent(t.Context(), desk.NewAgent{FriendlyName: "Иван Петров"})
+	ivan, err := desk.RegisterAgent(t.Context(), d, desk.NewAgent{FriendlyName: "Иван Петров"})
 	require.NoError(t, err)
-	queue, err := d.RegisterQueue(t.Context(), desk.NewQueue{FriendlyName: "経理部"})
+	queue, err := desk.RegisterQueue(t.Context(), d, desk.NewQueue{FriendlyName: "経理部"})
 	require.NoError(t, err)
-	known, err := d.Choices(t.Context())
+	known, err := desk.ReadChoices(t.Context(), d)
 	require.NoError(t, err)
 
 	facts := conversation.Facts{Settings: conversation.DefaultSettings(), AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1}

@@ -20,7 +20,7 @@ func agentsCommand(c *cli.Env) *cobra.Command {
 	cmd.AddCommand(addAgent(c), setAgent(c), &cobra.Command{
 		Use: "remove NAME", Short: "Remove an agent who has no task", Args: name("agent"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := d.RemoveAgent(ctx, args[0]); err != nil {
+			if err := desk.RemoveAgent(ctx, d, args[0]); err != nil {
 				return err
 			}
 			return showAgents(ctx, c, d)
@@ -45,7 +45,7 @@ func unbindAgent(c *cli.Env) *cobra.Command {
 				return cli.WrongUsage("name one agent, or give --all")
 			}
 			if every {
-				identities, err := d.Identities(ctx)
+				identities, err := desk.ListIdentities(ctx, d)
 				if err != nil {
 					return err
 				}
@@ -54,7 +54,7 @@ func unbindAgent(c *cli.Env) *cobra.Command {
 				}
 			}
 			for _, agent := range args {
-				if err := d.ReleaseIdentity(ctx, agent); err != nil {
+				if err := desk.ReleaseIdentity(ctx, d, agent); err != nil {
 					return err
 				}
 			}
@@ -66,7 +66,7 @@ func unbindAgent(c *cli.Env) *cobra.Command {
 }
 
 func showIdentities(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	identities, err := d.Identities(ctx)
+	identities, err := desk.ListIdentities(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func addAgent(c *cli.Env) *cobra.Command {
 		Use: "add NAME", Short: "Add an agent", Args: name("agent"), Long: addedName("Add an agent.", "Иван Петров", "ivan-petrov"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			unique, shown := namesOf(args[0], friendly)
-			if err := d.AddAgent(ctx, desk.NewAgent{
+			if err := desk.AddAgent(ctx, d, desk.NewAgent{
 				Name: unique, FriendlyName: shown, Role: desk.Role(role), Capacity: capacity, Presence: desk.Presence(status), Queues: queues,
 			}); err != nil {
 				return err
@@ -137,7 +137,7 @@ func setAgent(c *cli.Env) *cobra.Command {
 			change.FriendlyName = &friendly
 		}
 		return c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := d.UpdateAgent(ctx, args[0], change); err != nil {
+			if err := desk.UpdateAgent(ctx, d, args[0], change); err != nil {
 				return err
 			}
 			return showAgents(ctx, c, d)
@@ -151,7 +151,7 @@ func setAgent(c *cli.Env) *cobra.Command {
 }
 
 func showAgents(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	agents, err := d.Agents(ctx)
+	agents, err := desk.ListAgents(ctx, d)
 	if err != nil {
 		return err
 	}

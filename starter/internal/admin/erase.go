@@ -76,7 +76,7 @@ func runErase(ctx context.Context, c *cli.Env, d *desk.Desk, o eraseOptions) err
 	sids := []string{o.conversation}
 	if o.customer != "" {
 		var err error
-		if sids, err = d.ConversationsOf(ctx, o.customer); err != nil {
+		if sids, err = desk.ConversationsOf(ctx, d, o.customer); err != nil {
 			return err
 		}
 		if len(sids) == 0 {
@@ -94,7 +94,7 @@ func runErase(ctx context.Context, c *cli.Env, d *desk.Desk, o eraseOptions) err
 		if o.histories {
 			// The desk comes first, after all checks: it can find a customer's conversations only until it has
 			// erased them.
-			planned, err := d.Erase(ctx, sids, true)
+			planned, err := desk.Erase(ctx, d, sids, true)
 			if err != nil {
 				return err
 			}
@@ -114,7 +114,7 @@ func runErase(ctx context.Context, c *cli.Env, d *desk.Desk, o eraseOptions) err
 			}
 			kept = nil
 		}
-		if done.Erased, err = d.Erase(ctx, sids, o.dry); err != nil {
+		if done.Erased, err = desk.Erase(ctx, d, sids, o.dry); err != nil {
 			if conversation.CodeOf(err) != "" {
 				return err // nothing was erased
 			}

@@ -27,7 +27,7 @@ func keysCommand(c *cli.Env) *cobra.Command {
 	}, &cobra.Command{
 		Use: "revoke SK…", Short: "Revoke an API key", Args: name("key (SK…)"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := d.RevokeKey(ctx, args[0]); err != nil {
+			if err := desk.RevokeKey(ctx, d, args[0]); err != nil {
 				return err
 			}
 			return showKeys(ctx, c, d)
@@ -49,7 +49,7 @@ func addKey(c *cli.Env) *cobra.Command {
 					key.Name = key.Agent
 				}
 			}
-			added, secret, err := d.AddKey(ctx, key)
+			added, secret, err := desk.AddKey(ctx, d, key)
 			if err != nil {
 				return err
 			}
@@ -77,15 +77,15 @@ func accountCommand(c *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "account", Short: "Show the account's SID and auth token, or renew the token", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			read := d.Account
+			read := desk.ReadAccount
 			if renew {
-				read = d.RenewAuthToken
+				read = desk.RenewAuthToken
 			}
-			account, err := read(ctx)
+			account, err := read(ctx, d)
 			if err != nil {
 				return err
 			}
-			if err := d.NoteSecretShown(ctx, "auth_token"); err != nil {
+			if err := desk.NoteSecretShown(ctx, d, "auth_token"); err != nil {
 				return err
 			}
 			printed := map[string]string{"account_sid": account.SID, "auth_token": account.AuthToken}
@@ -99,7 +99,7 @@ func accountCommand(c *cli.Env) *cobra.Command {
 }
 
 func showKeys(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	keys, err := d.Keys(ctx)
+	keys, err := desk.ListKeys(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func webhooksCommand(c *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			count, err := d.RedeliverWebhooks(ctx, positions...)
+			count, err := desk.RedeliverWebhooks(ctx, d, positions...)
 			if err != nil {
 				return err
 			}
@@ -147,7 +147,7 @@ func webhookSecret(c *cli.Env) *cobra.Command {
 		Use: "secret", Short: "Show whether the auth token or a separate secret signs webhooks", Args: cobra.NoArgs,
 		Long: "The account's auth token signs webhooks, until `baton webhooks secret renew` creates a separate secret.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			account, err := d.Account(ctx)
+			account, err := desk.ReadAccount(ctx, d)
 			if err != nil {
 				return err
 			}
@@ -161,7 +161,7 @@ func webhookSecret(c *cli.Env) *cobra.Command {
 			"signs X-Baton-Signature-Next. Give receivers the new secret in that time, and let them accept either header. After the\n" +
 			"overlap, the new secret signs X-Twilio-Signature. Use an overlap of 0 if the present secret has leaked.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			account, secret, err := d.RenewWebhookSecret(ctx, overlap)
+			account, secret, err := desk.RenewWebhookSecret(ctx, d, overlap)
 			if err != nil {
 				return err
 			}
@@ -210,7 +210,7 @@ func eventPositions(ctx context.Context, d *desk.Desk, sids []string, every bool
 		if !ok {
 			return nil, cli.WrongUsage("%q is no event's SID: take one (EV…) that `baton webhooks` shows", sid)
 		}
-		found, err := d.EventPage(ctx, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
+		found, err := desk.EventPage(ctx, d, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 		if err != nil {
 			return nil, err
 		}
@@ -234,13 +234,13 @@ type shownWebhook struct {
 }
 
 func showWebhooks(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	waiting, oldest, err := d.PendingWebhooks(ctx)
+	waiting, oldest, err := desk.PendingWebhooks(ctx, d)
 	if err != nil {
 		return err
 	}
 	dead := []shownWebhook{}
 	for page := (desk.Page{Limit: desk.MaxPage}); ; {
-		found, err := d.DeadWebhooks(ctx, page)
+		found, err := desk.DeadWebhooks(ctx, d, page)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ func pluginsCommand(c *cli.Env) *cobra.Command {
 	cmd.AddCommand(setPlugin(c, "add"), setPlugin(c, "set"), &cobra.Command{
 		Use: "remove NAME", Short: "Remove a plugin", Args: name("plugin"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := d.RemovePlugin(ctx, args[0]); err != nil {
+			if err := desk.RemovePlugin(ctx, d, args[0]); err != nil {
 				return err
 			}
 			return showPlugins(ctx, c, d)
@@ -38,7 +38,7 @@ func setPlugin(c *cli.Env, verb string) *cobra.Command {
 	}
 	cmd.RunE = c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 		plugin := desk.Plugin{Name: args[0], Enabled: true, ConversationTransfer: strings.Contains(args[0], transferPlugin)}
-		installed, err := d.Plugins(ctx)
+		installed, err := desk.ListPlugins(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func setPlugin(c *cli.Env, verb string) *cobra.Command {
 				}
 			}
 		}
-		if err := d.SetPlugin(ctx, plugin); err != nil {
+		if err := desk.SetPlugin(ctx, d, plugin); err != nil {
 			return err
 		}
 		return showPlugins(ctx, c, d)
@@ -74,7 +74,7 @@ func setPlugin(c *cli.Env, verb string) *cobra.Command {
 }
 
 func showPlugins(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	plugins, err := d.Plugins(ctx)
+	plugins, err := desk.ListPlugins(ctx, d)
 	if err != nil {
 		return err
 	}

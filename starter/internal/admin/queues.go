@@ -20,7 +20,7 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 		Use: "add NAME", Short: "Add a queue", Args: name("queue"), Long: addedName("Add a queue.", "Возвраты", "vozvraty"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			unique, shown := namesOf(args[0], friendly)
-			if err := d.CreateQueue(ctx, desk.NewQueue{Name: unique, FriendlyName: shown, Members: members}); err != nil {
+			if err := desk.CreateQueue(ctx, d, desk.NewQueue{Name: unique, FriendlyName: shown, Members: members}); err != nil {
 				return err
 			}
 			return showQueues(ctx, c, d)
@@ -38,7 +38,7 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 		if set.Flags().Changed("member") || change.FriendlyName == nil {
 			change.Members = &members
 		}
-		if err := d.UpdateQueue(ctx, args[0], change); err != nil {
+		if err := desk.UpdateQueue(ctx, d, args[0], change); err != nil {
 			return err
 		}
 		return showQueues(ctx, c, d)
@@ -50,7 +50,7 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 	cmd.AddCommand(add, set, &cobra.Command{
 		Use: "remove NAME", Short: "Remove a queue that has no tasks", Args: name("queue"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := d.RemoveQueue(ctx, args[0]); err != nil {
+			if err := desk.RemoveQueue(ctx, d, args[0]); err != nil {
 				return err
 			}
 			return showQueues(ctx, c, d)
@@ -60,7 +60,7 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 }
 
 func showQueues(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	queues, err := d.Queues(ctx)
+	queues, err := desk.ListQueues(ctx, d)
 	if err != nil {
 		return err
 	}

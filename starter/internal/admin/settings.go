@@ -60,9 +60,9 @@ func settingsCommand(c *cli.Env) *cobra.Command {
 			}
 		}
 		return c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			settings, err := d.Settings(ctx)
+			settings, err := desk.ReadSettings(ctx, d)
 			if err == nil && anyChanged(cmd) {
-				settings, err = d.SetSettings(ctx, by, func(s *conversation.Settings) {
+				settings, err = desk.SetSettings(ctx, d, by, func(s *conversation.Settings) {
 					change(s)
 					switches(s)
 				})

@@ -77,7 +77,7 @@ func unknownQueue(name string) error {
 // Removed agents and queues still have conversations, so search for them before calling it.
 func RequireKnown(ctx context.Context, d *desk.Desk, agent, queue string) error {
 	if agent != "" {
-		agents, err := d.Agents(ctx)
+		agents, err := desk.ListAgents(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func RequireKnown(ctx context.Context, d *desk.Desk, agent, queue string) error 
 		}
 	}
 	if queue != "" {
-		queues, err := d.Queues(ctx)
+		queues, err := desk.ListQueues(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func RequireKnown(ctx context.Context, d *desk.Desk, agent, queue string) error 
 
 // ReadNames reads the names of agents and queues.
 func ReadNames(ctx context.Context, d *desk.Desk) (Names, error) {
-	known, err := d.Names(ctx)
+	known, err := desk.ReadNames(ctx, d)
 	return Names{known}, err
 }
 

@@ -271,7 +271,7 @@ func whyNoOffer(ctx context.Context, c *cli.Env, sid, agent string, late error) 
 // unknown_agent.
 func availability(ctx context.Context, c *cli.Env, agent, queue string, channel conversation.Channel) (reasons []string, err error) {
 	err = c.WithDesk(ctx, false, func(ctx context.Context, d *desk.Desk) error {
-		agents, err := d.Agents(ctx)
+		agents, err := desk.ListAgents(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -358,7 +358,7 @@ func takeCommand(c *cli.Env) *cobra.Command {
 				if err := CaughtUp(ctx, b, d, args[0]); err != nil {
 					return err
 				}
-				claim, err := d.Claim(ctx, args[0], agent)
+				claim, err := desk.Claim(ctx, d, args[0], agent)
 				if err != nil {
 					return err
 				}
@@ -402,7 +402,7 @@ func CaughtUp(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) er
 	if err != nil {
 		return err
 	}
-	return d.AwaitRevision(ctx, sid, record.Revision)
+	return desk.AwaitRevision(ctx, d, sid, record.Revision)
 }
 
 func sayCommand(c *cli.Env) *cobra.Command {
@@ -415,7 +415,7 @@ func sayCommand(c *cli.Env) *cobra.Command {
 				if err := CaughtUp(ctx, b, d, args[0]); err != nil {
 					return err
 				}
-				message, err := d.Say(ctx, desk.NewMessage{Conversation: args[0], From: as, Text: strings.Join(args[1:], " ")})
+				message, err := desk.Say(ctx, d, desk.NewMessage{Conversation: args[0], From: as, Text: strings.Join(args[1:], " ")})
 				if err != nil {
 					return err
 				}

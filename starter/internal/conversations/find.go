@@ -69,7 +69,7 @@ func findAll(ctx context.Context, d *desk.Desk, filter desk.Filter, text string,
 	found := []desk.Match{}
 	page := desk.Page{Limit: limit}
 	for {
-		some, err := d.ConversationPage(ctx, filter, text, page)
+		some, err := desk.ConversationPage(ctx, d, filter, text, page)
 		if err != nil {
 			return nil, err
 		}

@@ -49,13 +49,13 @@ func transcriptCommand(c *cli.Env) *cobra.Command {
 }
 
 func readTranscript(ctx context.Context, c *cli.Env, d *desk.Desk, sid string, reader desk.Reader) error {
-	messages, err := d.Transcript(ctx, sid, reader)
+	messages, err := desk.ReadTranscript(ctx, d, sid, reader)
 	if err != nil {
 		return err
 	}
 	var notes []conversation.Note
 	if reader != desk.AsCustomer() { // customers never see notes
-		if notes, err = d.Notes(ctx, sid, reader); err != nil {
+		if notes, err = desk.ListNotes(ctx, d, sid, reader); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ func offersCommand(c *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "offers --agent AGENT", Short: "Show the offers to an agent, with transcript and note", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			offers, err := d.Offers(ctx, agent)
+			offers, err := desk.ListOffers(ctx, d, agent)
 			if err != nil {
 				return err
 			}
@@ -117,7 +117,7 @@ func noteCommand(c *cli.Env) *cobra.Command {
 		Use: "note CH… --author AGENT TEXT", Short: "Store a note at the desk and print its SID, for a later transfer",
 		Args: conversationAndText,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			sid, err := d.StoreNote(ctx, args[0], author, strings.Join(args[1:], " "))
+			sid, err := desk.StoreNote(ctx, d, args[0], author, strings.Join(args[1:], " "))
 			if err != nil {
 				return err
 			}

@@ -66,7 +66,7 @@ func sealDesk(c *cli.Env) *cobra.Command {
 				c.Timeout = 24 * time.Hour // a desk may be large
 			}
 			return c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-				sealed, left, err := d.Reseal(ctx)
+				sealed, left, err := desk.Reseal(ctx, d)
 				if err != nil {
 					return err
 				}

@@ -84,7 +84,7 @@ func restoredDesk(c *cli.Env) *cobra.Command {
 			"epoch, so that receivers of webhooks do not take them for earlier events, and workers compare every open conversation\n" +
 			"with the desk at once.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			if err := d.Restored(ctx); err != nil {
+			if err := desk.Restored(ctx, d); err != nil {
 				return err
 			}
 			return c.Print(map[string]bool{"restored": true}, func(w io.Writer) {

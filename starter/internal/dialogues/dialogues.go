@@ -214,7 +214,7 @@ func (i *importer) write(ctx context.Context, sid, agent string, turns [][2]stri
 		if err != nil {
 			return err
 		}
-		if _, err := i.desk.Say(ctx, desk.NewMessage{Conversation: sid, From: from, Text: turn[1]}); err != nil {
+		if _, err := desk.Say(ctx, i.desk, desk.NewMessage{Conversation: sid, From: from, Text: turn[1]}); err != nil {
 			return err
 		}
 	}
@@ -235,7 +235,7 @@ func author(speaker, agent string) (string, error) {
 
 // identical reports whether the transcript, as the receiving agent sees it, equals the source.
 func (i *importer) identical(ctx context.Context, sid string, result imported, turns [][2]string) (bool, error) {
-	transcript, err := i.desk.Transcript(ctx, sid, desk.AsAgent(result.To))
+	transcript, err := desk.ReadTranscript(ctx, i.desk, sid, desk.AsAgent(result.To))
 	if err != nil {
 		return false, err
 	}

@@ -108,11 +108,11 @@ func (s *story) refused(err error, code conversation.Code) error {
 
 func (s *story) transfersAreOff(ctx context.Context) error {
 	// The folder may be of an earlier demo.
-	if _, err := s.desk.SetSettings(ctx, "demo", func(settings *conversation.Settings) { *settings = conversation.DefaultSettings() }); err != nil {
+	if _, err := desk.SetSettings(ctx, s.desk, "demo", func(settings *conversation.Settings) { *settings = conversation.DefaultSettings() }); err != nil {
 		return err
 	}
 	for _, agent := range []string{"alice", "bob"} {
-		if err := s.desk.SetPresence(ctx, agent, desk.PresenceAvailable); err != nil {
+		if err := desk.SetPresence(ctx, s.desk, agent, desk.PresenceAvailable); err != nil {
 			return err
 		}
 	}
@@ -142,7 +142,7 @@ func (s *story) transfersAreOff(ctx context.Context) error {
 
 func (s *story) turnedOn(ctx context.Context) error {
 	s.say("An administrator turns messaging transfers on, and notes on them")
-	_, err := s.desk.SetSettings(ctx, "admin", func(settings *conversation.Settings) {
+	_, err := desk.SetSettings(ctx, s.desk, "admin", func(settings *conversation.Settings) {
 		settings.MessagingTransfers, settings.TransferNotes = true, true
 	})
 	return err
@@ -164,7 +164,7 @@ func (s *story) bobAccepts(ctx context.Context) error {
 	if err := s.offered(ctx, "bob"); err != nil {
 		return err
 	}
-	offers, err := s.desk.Offers(ctx, "bob")
+	offers, err := desk.ListOffers(ctx, s.desk, "bob")
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (s *story) theEnd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.desk.AwaitRevision(ctx, s.sid, record.Revision); err != nil {
+	if err := desk.AwaitRevision(ctx, s.desk, s.sid, record.Revision); err != nil {
 		return err
 	}
 	s.say("alice ends the chat, both wrap up, and the conversation is closed")
@@ -271,14 +271,14 @@ func (s *story) offered(ctx context.Context, agent string) error {
 	if err != nil {
 		return err
 	}
-	return s.desk.AwaitRevision(ctx, s.sid, record.Revision)
+	return desk.AwaitRevision(ctx, s.desk, s.sid, record.Revision)
 }
 
 func (s *story) writes(ctx context.Context, from, text string) error {
 	if err := conversations.CaughtUp(ctx, s.baton, s.desk, s.sid); err != nil {
 		return err
 	}
-	if _, err := s.desk.Say(ctx, desk.NewMessage{Conversation: s.sid, From: from, Text: text}); err != nil {
+	if _, err := desk.Say(ctx, s.desk, desk.NewMessage{Conversation: s.sid, From: from, Text: text}); err != nil {
 		return err
 	}
 	s.quote("%-9s %s", from+":", text)

@@ -129,7 +129,7 @@ func codecEndpoint(address string) string {
 
 // printDev prints all addresses, and the credentials, which are unique to this desk.
 func printDev(ctx context.Context, c *cli.Env, h *here, database string) error {
-	account, err := h.desk.Account(ctx)
+	account, err := desk.ReadAccount(ctx, h.desk)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 	if h.desk, err = desk.Open(ctx, p.database, desk.Options{Logger: p.logger, Cipher: p.keys}); err != nil {
 		return nil, err
 	}
-	if _, err = h.desk.SeedDemo(ctx); err != nil {
+	if _, err = desk.SeedDemo(ctx, h.desk); err != nil {
 		return nil, err
 	}
 	h.server, err = devserver.Start(ctx, devserver.Options{
