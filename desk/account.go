@@ -51,7 +51,7 @@ func (a Account) Signing(now time.Time) (current, next string) {
 }
 
 // Signing returns the secrets that sign a webhook now, see [Account.Signing].
-func Signing(d *Desk, a Account) (current, next string) { return a.Signing(d.now()) }
+func Signing(d *Desk, a Account) (current, next string) { return a.Signing(d.Now()) }
 
 // at returns the secret at that time: after a renewal the next secret is the current one.
 func (w WebhookSecret) at(now time.Time) WebhookSecret {
@@ -82,7 +82,7 @@ func ReadAccount(ctx context.Context, d *Desk) (Account, error) {
 		return account, err
 	}
 	err = d.ExclusiveTx(ctx, "make the account", func(tx *Tx) error {
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		_, err := tx.Exec(ctx, `INSERT INTO account (id, sid, auth_token, workspace_name, event_callback_url, events_filter, created_at, updated_at)
 			VALUES (1, $1, $2, $3, '', '', $4, $4) ON CONFLICT (id) DO NOTHING`,
 			conversation.SIDOf(PrefixAccount, uuid.New()), tx.Sealed(accountToken, accountRow, newToken()), DefaultWorkspaceName, now)
@@ -102,7 +102,7 @@ func RenewAuthToken(ctx context.Context, d *Desk) (Account, error) {
 	}
 	var account Account
 	err := d.ExclusiveTx(ctx, "renew the auth token", func(tx *Tx) error {
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if _, err := tx.Exec(ctx, `UPDATE account SET auth_token = $1, updated_at = $2 WHERE id = 1`, tx.Sealed(accountToken, accountRow, newToken()), now); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func RenewWebhookSecret(ctx context.Context, d *Desk, overlap time.Duration) (_ 
 		if account, _, err = readAccount(ctx, tx); err != nil {
 			return err
 		}
-		now := d.now()
+		now := d.Now()
 		w := account.Webhook.at(now)
 		if w.Next != "" && overlap > 0 {
 			return invalid("overlap", "a renewal is under way until %s: renew again after that, or at once with an overlap of 0", w.NextAt.UTC().Format(time.RFC3339))
@@ -165,7 +165,7 @@ func RenewWebhookSecret(ctx context.Context, d *Desk, overlap time.Duration) (_ 
 func NoteSecretShown(ctx context.Context, d *Desk, name string) error {
 	return d.ExclusiveTx(ctx, "record that a secret was shown", func(tx *Tx) error {
 		tx.secure(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: name})
-		return tx.audit(ctx, sqldb.Micros(d.now()), changed{what: "account." + name, after: "shown"})
+		return tx.audit(ctx, sqldb.Micros(d.Now()), changed{what: "account." + name, after: "shown"})
 	})
 }
 
@@ -186,7 +186,7 @@ func SetWorkspace(ctx context.Context, d *Desk, change func(*Workspace)) (Accoun
 		if refusal := validWorkspace(&account.Workspace); refusal != nil {
 			return refusal
 		}
-		w, now := account.Workspace, sqldb.Micros(d.now())
+		w, now := account.Workspace, sqldb.Micros(d.Now())
 		if err := auditWorkspace(ctx, tx, now, before, w); err != nil {
 			return err
 		}
@@ -256,4 +256,17 @@ func newToken() string {
 	random := make([]byte, tokenBytes)
 	_, _ = rand.Read(random) // never fails
 	return hex.EncodeToString(random)
+}
+
+// bare returns a URL's scheme and host, without parts that may be secret: a password, a path, a query.
+func bare(address string) string {
+	to, err := url.Parse(address)
+	if err != nil || address == "" {
+		return ""
+	}
+	host := to.Scheme + "://" + to.Host
+	if host != address {
+		host += "/…"
+	}
+	return host
 }

@@ -71,7 +71,7 @@ func AddActivity(ctx context.Context, d *Desk, name string, available bool) (add
 		if err := freeActivityName(ctx, tx, name, ""); err != nil {
 			return err
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if _, err := tx.Exec(ctx, `INSERT INTO activities (sid, name, available, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)`,
 			sid, name, sqldb.Flag(available), now); err != nil {
 			return err
@@ -103,7 +103,7 @@ func RenameActivity(ctx context.Context, d *Desk, sid, name string) (renamed Act
 		if err != nil {
 			return err
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if _, err := tx.Exec(ctx, `UPDATE activities SET name = $2, updated_at = $3 WHERE sid = $1`, sid, name, now); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func RemoveActivity(ctx context.Context, d *Desk, sid string) error {
 		if _, err = tx.Exec(ctx, `DELETE FROM activities WHERE sid = $1`, sid); err != nil {
 			return err
 		}
-		return tx.audit(ctx, sqldb.Micros(d.now()), changed{"activity.removed", before.Name, string(before.Presence), ""})
+		return tx.audit(ctx, sqldb.Micros(d.Now()), changed{"activity.removed", before.Name, string(before.Presence), ""})
 	})
 }
 

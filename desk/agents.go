@@ -9,38 +9,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/sqldb"
-)
-
-// Role determines what an agent may do.
-type Role string
-
-// Agents take conversations. Supervisors also read and move all conversations. Administrators also change the
-// settings.
-const (
-	RoleAgent      Role = "agent"
-	RoleSupervisor Role = "supervisor"
-	RoleAdmin      Role = "admin"
-)
-
-// Roles returns every role.
-func Roles() []Role { return []Role{RoleAgent, RoleSupervisor, RoleAdmin} }
-
-// mayReadAll reports whether agents with the role may read conversations that they do not have.
-func (r Role) mayReadAll() bool { return r == RoleSupervisor || r == RoleAdmin }
-
-// Presence is whether an agent takes conversations now.
-type Presence string
-
-// Only available agents are offered tasks.
-const (
-	PresenceAvailable Presence = "available"
-	PresenceBreak     Presence = "break"
-	PresenceOffline   Presence = "offline"
 )
 
 // DefaultCapacity is how many tasks of each channel an agent may have at a time, unless another number is set.
@@ -143,7 +116,7 @@ func RegisterAgent(ctx context.Context, d *Desk, a NewAgent) (name string, err e
 			}
 		}
 		name = added.Name
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if err := insertAgent(ctx, tx, added, now); err != nil {
 			return err
 		}
@@ -218,7 +191,7 @@ func insertAgent(ctx context.Context, tx *Tx, a NewAgent, now int64) error {
 			return err
 		}
 	}
-	tx.afterCommit.place = true
+	tx.WakeMatching()
 	tx.happen(EventAgentCreated, a.Name, "", now)
 	if err := tx.audit(ctx, now, changed{"agent.added", a.Name, "", a.summary()}); err != nil {
 		return err
@@ -274,7 +247,7 @@ func UpdateAgent(ctx context.Context, d *Desk, name string, change AgentChange) 
 			return refusal
 		}
 	}
-	return d.ExclusiveTx(ctx, "change agent "+name, func(tx *Tx) error { return changeAgent(ctx, tx, name, change, sqldb.Micros(d.now())) })
+	return d.ExclusiveTx(ctx, "change agent "+name, func(tx *Tx) error { return changeAgent(ctx, tx, name, change, sqldb.Micros(d.Now())) })
 }
 
 func changeAgent(ctx context.Context, tx *Tx, name string, change AgentChange, now int64) error {
@@ -402,20 +375,6 @@ const maxAttributes = conversation.MaxAttributes
 
 func validAttributes(text string) *conversation.Refusal { return validObject(text, maxAttributes) }
 
-// validObject refuses a text that is not a JSON object of at most limit characters. An empty text is valid.
-func validObject(text string, limit int) *conversation.Refusal {
-	var attributes map[string]any
-	switch {
-	case text == "":
-		return nil
-	case utf8.RuneCountInString(text) > limit:
-		return invalid("attributes", "attributes are JSON of at most %d characters", limit)
-	case !sqldb.Storable(text) || json.Unmarshal([]byte(text), &attributes) != nil || attributes == nil:
-		return invalid("attributes", `attributes are a JSON object, as in {"skills":["billing"]}`)
-	}
-	return nil
-}
-
 // RemoveAgent removes an agent. Refused with invalid_payload: an agent with live tasks or matches, the last
 // administrator. The functions receive the agent's current state and may also refuse. Records of the agent's work
 // stay; the agent's API keys are revoked.
@@ -438,7 +397,7 @@ func RemoveAgent(ctx context.Context, d *Desk, name string, expected ...func(Age
 			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Agent: name},
 				"%s still has %s: let them be completed or moved, then remove the agent", name, howMany(live, "live task"))
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if err := auditLeaving(ctx, tx, before, now); err != nil {
 			return err
 		}
@@ -489,12 +448,12 @@ func SetCapacity(ctx context.Context, d *Desk, name string, channel conversation
 		if err := knowAgent(ctx, tx, name); err != nil {
 			return err
 		}
-		return updateCapacity(ctx, tx, name, channel, capacity, sqldb.Micros(d.now()))
+		return updateCapacity(ctx, tx, name, channel, capacity, sqldb.Micros(d.Now()))
 	})
 }
 
 func updateCapacity(ctx context.Context, tx *Tx, name string, channel conversation.Channel, capacity int, now int64) error {
-	tx.afterCommit.place = true
+	tx.WakeMatching()
 	before, _, err := sqldb.First(ctx, tx, sqldb.Value[int], `SELECT capacity FROM agent_channels WHERE agent = $1 AND channel = $2`, name, string(channel))
 	if err != nil || before == capacity {
 		return err
@@ -627,38 +586,6 @@ func ReadAgents(ctx context.Context, tx *Tx, only ...any) ([]Agent, error) {
 	}, `SELECT agent, queue FROM queue_agents`+where("agent")+` ORDER BY agent, queue`, only...)
 }
 
-// knowAgent refuses an unknown name with unknown_agent.
-func knowAgent(ctx context.Context, tx *Tx, name string) error {
-	_, err := presenceOf(ctx, tx, name)
-	return err
-}
-
-// presenceOf returns the agent's presence; refused with unknown_agent.
-func presenceOf(ctx context.Context, tx *Tx, name string) (Presence, error) {
-	presence, found, err := sqldb.First(ctx, tx, sqldb.Value[Presence], `SELECT presence FROM agents WHERE name = $1`, name)
-	if err == nil && !found {
-		return "", unknownAgent(name)
-	}
-	return presence, err
-}
-
-// countLoad recounts the agent's tasks and matches on the channel.
-func countLoad(ctx context.Context, tx *Tx, agent string, channel conversation.Channel) error {
-	_, err := tx.Exec(ctx, `UPDATE agent_channels SET load =
-			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending')
-			+ (SELECT count(*) FROM placements WHERE agent = $1 AND channel = $2)
-		WHERE agent = $1 AND channel = $2`, agent, string(channel))
-	if err != nil {
-		return wrap("count the load of "+agent, err)
-	}
-	return nil
-}
-
-func unknownAgent(name string) *conversation.Refusal {
-	return conversation.Refuse(conversation.CodeUnknownAgent, conversation.Details{Agent: name},
-		"there is no agent named %q: check the spelling, or have an administrator add the agent at the desk", name)
-}
-
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 func validName(of, name string) *conversation.Refusal {
@@ -676,16 +603,31 @@ func validRole(r Role) *conversation.Refusal {
 	return nil
 }
 
-func validPresence(p Presence) *conversation.Refusal {
-	if !slices.Contains([]Presence{PresenceAvailable, PresenceBreak, PresenceOffline}, p) {
-		return invalid("presence", "there is no presence %q: choose %s, %s or %s", p, PresenceAvailable, PresenceBreak, PresenceOffline)
-	}
-	return nil
-}
-
 func validCapacity(capacity int) *conversation.Refusal {
 	if capacity < 0 || capacity > maxCapacity {
 		return invalid("capacity", "a capacity of %d is not possible: choose 0 to %d", capacity, maxCapacity)
 	}
 	return nil
+}
+
+func (a NewAgent) summary() string {
+	words := []string{string(a.Role), fmt.Sprintf("capacity %d", a.Capacity)}
+	if a.Attributes != "" && a.Attributes != "{}" {
+		words = append(words, "attributes "+a.Attributes)
+	}
+	return strings.Join(words, ", ")
+}
+
+// Matches reports whether the expression is true for the agent, evaluated as for a queue. Its errors are those of
+// [expression.Expression.Evaluate].
+func (a Agent) Matches(b *expression.Budget, e *expression.Expression) (bool, error) {
+	of, err := traitsOf(a.Name, string(a.Attributes))
+	if err != nil {
+		return false, err
+	}
+	holds, err := e.Evaluate(b, of)
+	if err != nil {
+		return false, wrap("evaluate an expression on the attributes of "+a.Name, err)
+	}
+	return holds, nil
 }

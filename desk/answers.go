@@ -37,7 +37,7 @@ func BeginAnswer(ctx context.Context, d *Desk, token, request string) (answer An
 			err = r.Scan(&a.Request, &a.Status, &a.ETag, sqldb.Opened(answerBody, &token, &a.Body), &a.Changes, sqldb.Instant(&a.At))
 			return a, err
 		}, `SELECT request, status, etag, body, changes, created_at FROM answers WHERE token = $1 AND created_at >= $2`,
-			token, sqldb.Micros(d.now().Add(-answersKept)))
+			token, sqldb.Micros(d.Now().Add(-answersKept)))
 		return found, err
 	}
 	known := false
@@ -49,7 +49,7 @@ func BeginAnswer(ctx context.Context, d *Desk, token, request string) (answer An
 		return answer, err
 	}
 	err = d.SharedTx(ctx, "note that a request is carried out", func(tx *Tx) error {
-		now := d.now()
+		now := d.Now()
 		if _, err := tx.Exec(ctx, `DELETE FROM answers WHERE token IN (SELECT token FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2`+tx.SkipLocked("answers")+`)`,
 			sqldb.Micros(now.Add(-answersKept)), answersDropped); err != nil {
 			return err
@@ -72,7 +72,7 @@ func KeepAnswer(ctx context.Context, d *Desk, token string, a Answer) error {
 	return d.SharedTx(ctx, "keep the answer to a request", func(tx *Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO answers (token, request, status, etag, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (token) DO UPDATE SET status = excluded.status, etag = excluded.etag, body = excluded.body WHERE answers.status = 0`,
-			token, a.Request, a.Status, a.ETag, tx.Sealed(answerBody, token, a.Body), sqldb.Micros(d.now()))
+			token, a.Request, a.Status, a.ETag, tx.Sealed(answerBody, token, a.Body), sqldb.Micros(d.Now()))
 		return err
 	})
 }

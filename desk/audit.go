@@ -3,7 +3,6 @@ package desk
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -116,7 +115,7 @@ func (tx *Tx) audit(ctx context.Context, now int64, values ...changed) error {
 		if v.before == v.after {
 			continue
 		}
-		tx.afterCommit.news = true
+		tx.WakePages()
 		if err := tx.record(ctx, now, v); err != nil {
 			return err
 		}
@@ -170,52 +169,11 @@ func settingsChanged(before, after conversation.Settings) []changed {
 	}
 }
 
-func (p Plugin) summary() string {
-	words := []string{"disabled"}
-	if p.Enabled {
-		words[0] = "enabled"
-	}
-	if p.Version != "" {
-		words = append(words, "version "+p.Version)
-	}
-	if p.ConversationTransfer {
-		words = append(words, "transfers conversations")
-	}
-	return strings.Join(words, ", ")
-}
-
-func (a NewAgent) summary() string {
-	words := []string{string(a.Role), fmt.Sprintf("capacity %d", a.Capacity)}
-	if a.Attributes != "" && a.Attributes != "{}" {
-		words = append(words, "attributes "+a.Attributes)
-	}
-	return strings.Join(words, ", ")
-}
-
-func (k Key) summary() string {
-	role := string(k.Role)
-	if k.Agent != "" {
-		role += " " + k.Agent
-	}
-	return fmt.Sprintf("%s, %s, %d requests a second", k.Name, role, k.RateLimit)
-}
-
-func membersSummary(target string) string {
-	if target == "" {
-		return "members by hand"
-	}
-	return "members by " + target
-}
-
-// bare returns a URL's scheme and host, without parts that may be secret: a password, a path, a query.
-func bare(address string) string {
-	to, err := url.Parse(address)
-	if err != nil || address == "" {
-		return ""
-	}
-	host := to.Scheme + "://" + to.Host
-	if host != address {
-		host += "/…"
-	}
-	return host
+// LastAdministered returns a number that rises with every change by an administrator.
+func LastAdministered(ctx context.Context, d *Desk) (last int64, err error) {
+	err = d.ReadTx(ctx, "read how far the audit list goes", func(tx *Tx) error {
+		last, _, err = sqldb.First(ctx, tx, sqldb.Value[int64], `SELECT position FROM audit_position WHERE id = 1`)
+		return err
+	})
+	return last, err
 }

@@ -3,7 +3,6 @@ package desk
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/baton-transfers/baton/internal/sqldb"
@@ -18,7 +17,7 @@ func AwaitRevision(ctx context.Context, d *Desk, sid string, revision int) error
 	poll := time.NewTicker(awaitPoll)
 	defer poll.Stop()
 	for {
-		changed, leave := d.shown.wait(sid)
+		changed, leave := d.Wait(sid)
 		shows, err := readRevision(ctx, d, sid)
 		if err != nil || shows >= revision {
 			leave()
@@ -42,56 +41,4 @@ func readRevision(ctx context.Context, d *Desk, sid string) (revision int, err e
 		return err
 	})
 	return revision, err
-}
-
-// shown signals to waiters that a conversation's rows have changed.
-type shown struct {
-	mutex   sync.Mutex
-	waiters map[string]*waiters
-}
-
-type waiters struct {
-	changed chan struct{}
-	count   int
-}
-
-func newShown() *shown { return &shown{waiters: map[string]*waiters{}} }
-
-// wait returns a channel that is closed at the next change, and a function to be called when the caller stops
-// waiting.
-func (s *shown) wait(sid string) (<-chan struct{}, func()) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	w := s.waiters[sid]
-	if w == nil {
-		w = &waiters{changed: make(chan struct{})}
-		s.waiters[sid] = w
-	}
-	w.count++
-	return w.changed, func() {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		if w.count--; w.count == 0 && s.waiters[sid] == w {
-			delete(s.waiters, sid)
-		}
-	}
-}
-
-// tellAll wakes all waiters.
-func (s *shown) tellAll() {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	for sid, w := range s.waiters {
-		close(w.changed)
-		delete(s.waiters, sid)
-	}
-}
-
-func (s *shown) tell(sid string) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	if w := s.waiters[sid]; w != nil {
-		close(w.changed)
-		delete(s.waiters, sid)
-	}
 }

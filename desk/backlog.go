@@ -45,7 +45,7 @@ type Pending struct {
 // ReadBacklog reads the waiting work. Each query uses an index of waiting rows only, so finished work costs nothing.
 func ReadBacklog(ctx context.Context, d *Desk) (b Backlog, err error) {
 	err = d.ReadTx(ctx, "read what waits", func(tx *Tx) error {
-		b = Backlog{At: d.now(), Conversations: map[conversation.ConversationStatus]int{}}
+		b = Backlog{At: d.Now(), Conversations: map[conversation.ConversationStatus]int{}}
 		if b.Lines, err = sqldb.All(ctx, tx, func(r sqldb.Row) (l WaitingLine, err error) {
 			err = r.Scan(&l.Queue, &l.Channel, &l.Waiting, sqldb.Instant(&l.Oldest))
 			return l, err

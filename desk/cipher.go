@@ -58,7 +58,7 @@ const accountRow = "1"
 // keysAreThere refuses to open an encrypted desk without keys, because it would be written to in clear. It checks
 // the account's token, and the latest conversation in case the keys were added later.
 func keysAreThere(ctx context.Context, d *Desk) error {
-	if d.db.Seals().On() {
+	if d.DB().Seals().On() {
 		return nil
 	}
 	return d.QueryOne(ctx, "look for what is encrypted", func(tx *Tx) error {

@@ -17,7 +17,7 @@ import (
 func Claim(ctx context.Context, d *Desk, sid, agent string) (conversation.ReserveCommand, error) {
 	var command conversation.ReserveCommand
 	err := d.SharedTx(ctx, "claim "+sid+" for "+agent, func(tx *Tx) error {
-		p, err := claimTask(ctx, tx, sid, agent, d.now())
+		p, err := claimTask(ctx, tx, sid, agent, d.Now())
 		command = p.command()
 		return err
 	})
@@ -76,7 +76,7 @@ func claimTask(ctx context.Context, tx *Tx, sid, agent string, now time.Time) (m
 	if err := m.match(ctx, waiting, agent); err != nil {
 		return match{}, err
 	}
-	tx.afterCommit.deliver = true
+	tx.WakeDelivery()
 	return m.made[0], nil
 }
 

@@ -64,7 +64,7 @@ func OpenConversations(ctx context.Context, d *Desk, after string, limit int) (s
 // recently taken first. It records that they are taken now.
 func TakeToCompare(ctx context.Context, d *Desk, since time.Duration, limit int) (sids []string, err error) {
 	const due = `SELECT sid FROM conversations WHERE status <> 'closed' AND revision > 0 AND compared_at <= $1 ORDER BY compared_at LIMIT $2`
-	before := sqldb.Micros(d.now().Add(-since))
+	before := sqldb.Micros(d.Now().Add(-since))
 	err = d.QueryOne(ctx, "look for conversations to compare", func(tx *Tx) error {
 		sids, err = sqldb.All(ctx, tx, sqldb.Value[string], due, before, limit)
 		return err
@@ -77,7 +77,7 @@ func TakeToCompare(ctx context.Context, d *Desk, since time.Duration, limit int)
 			return err
 		}
 		for _, sid := range sids {
-			if _, err := tx.Exec(ctx, `UPDATE conversations SET compared_at = $2 WHERE sid = $1`, sid, sqldb.Micros(d.now())); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE conversations SET compared_at = $2 WHERE sid = $1`, sid, sqldb.Micros(d.Now())); err != nil {
 				return err
 			}
 		}
@@ -89,7 +89,7 @@ func TakeToCompare(ctx context.Context, d *Desk, since time.Duration, limit int)
 // Lease reports whether this process may do the named work. All processes together get the lease once per interval.
 func Lease(ctx context.Context, d *Desk, name string, every time.Duration) (mine bool, err error) {
 	err = d.SharedTx(ctx, "lease "+name, func(tx *Tx) error {
-		now := d.now()
+		now := d.Now()
 		changed, err := tx.Exec(ctx, `INSERT INTO leases (name, until) VALUES ($1, $2)
 			ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE leases.until <= $3`, name, sqldb.Micros(now.Add(every)), sqldb.Micros(now))
 		mine = changed > 0

@@ -37,22 +37,17 @@ type Options struct {
 // Desk holds the contact centre's records and does its routing. It is safe for concurrent use, and many processes
 // may open the same database.
 type Desk struct {
-	db   *sqldb.DB
-	now  func() time.Time
-	log  *slog.Logger
-	tick time.Duration
-	// security is the security log; used holds when the last use of each key was recorded.
+	db       *sqldb.DB
+	now      func() time.Time
+	log      *slog.Logger
+	tick     time.Duration
 	security *seclog.Log
-	used     keyUses
-	// searching holds a token for each running search; searchBounds limit how much one search reads.
-	searching    chan struct{}
-	searchBounds searchBounds
+	// heavy holds a token for each running heavy read.
+	heavy chan struct{}
 
-	// toPlace and toDeliver wake the dispatcher; shown wakes callers that wait for a revision.
-	toPlace, toDeliver chan struct{}
+	// toMatch and toDeliver wake the dispatcher; shown wakes callers that wait for a revision.
+	toMatch, toDeliver chan struct{}
 	shown              *shown
-	// rejections are the snapshots that the database has refused.
-	rejections rejections
 	// expressions are the parsed expressions of queues and workflows.
 	expressions *expression.Cache
 	// logSeen is the highest position of the event log that was seen.
@@ -61,8 +56,6 @@ type Desk struct {
 	// progress, in Unix nanoseconds.
 	dispatchers  atomic.Int32
 	dispatchedAt atomic.Int64
-	// queuedAt is when webhooks were last queued, in Unix nanoseconds.
-	queuedAt atomic.Int64
 }
 
 // Open opens the desk in a database: `sqlite:PATH`, a bare path, or `postgres://USER@HOST/DATABASE`. It creates
@@ -76,8 +69,8 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	}
 	d := &Desk{
 		db: db, now: options.Now, log: options.Logger, tick: options.Tick,
-		toPlace: make(chan struct{}, 1), toDeliver: make(chan struct{}, 1), shown: newShown(), expressions: &expression.Cache{}, logSeen: &logSeen{positions: map[int64]int64{}},
-		searching: make(chan struct{}, searchesAtOnce), searchBounds: defaultSearchBounds(),
+		toMatch: make(chan struct{}, 1), toDeliver: make(chan struct{}, 1), shown: newShown(), expressions: &expression.Cache{}, logSeen: &logSeen{positions: map[int64]int64{}},
+		heavy: make(chan struct{}, heavyReads),
 	}
 	if d.now == nil {
 		d.now = time.Now
@@ -100,6 +93,25 @@ func Open(ctx context.Context, database string, options Options) (*Desk, error) 
 	d.listen(context.WithoutCancel(ctx))
 	return d, nil
 }
+
+// heavyReads is how many heavy reads run in a process at the same time: each keeps a core busy.
+const heavyReads = 2
+
+// HeavyRead waits until a read may run that keeps a core busy. Call end when it has ended.
+func (d *Desk) HeavyRead(ctx context.Context) (end func(), err error) {
+	select {
+	case d.heavy <- struct{}{}:
+		return func() { <-d.heavy }, nil
+	case <-ctx.Done():
+		return nil, wrap("wait for other heavy reads", ctx.Err())
+	}
+}
+
+// Log returns the logger for errors that are not returned to a caller.
+func (d *Desk) Log() *slog.Logger { return d.log }
+
+// Tick returns how often the dispatcher checks for all work.
+func (d *Desk) Tick() time.Duration { return d.tick }
 
 // DB returns the desk's database.
 func (d *Desk) DB() *sqldb.DB { return d.db }

@@ -52,7 +52,7 @@ func OpenDraft(ctx context.Context, d *Desk, draft Draft) (string, error) {
 		return "", refusal
 	}
 	err := d.SharedTx(ctx, "open conversation "+draft.SID, func(tx *Tx) error {
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		opened, err := tx.Exec(ctx, `INSERT INTO conversations (sid, status, channel, customer_name, customer_address, revision, events,
 				messages, gone, created_at, closed_at)
 			VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, $6, 0) ON CONFLICT (sid) DO NOTHING`,
@@ -84,7 +84,7 @@ func (c Conversation) IsDraft() bool { return c.Revision == 0 }
 func CloseDraft(ctx context.Context, d *Desk, sid string) error {
 	return d.SharedTx(ctx, "close conversation "+sid, func(tx *Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE conversations SET status = $2, closed_at = $3 WHERE sid = $1 AND revision = 0`,
-			sid, string(conversation.ConversationClosed), sqldb.Micros(d.now()))
+			sid, string(conversation.ConversationClosed), sqldb.Micros(d.Now()))
 		return err
 	})
 }
@@ -113,7 +113,7 @@ func SetDetails(ctx context.Context, d *Desk, sid string, change func(*Details))
 		if refusal := validDetails(&details); refusal != nil {
 			return refusal
 		}
-		if err := saveDetails(ctx, tx, details, sqldb.Micros(d.now())); err != nil {
+		if err := saveDetails(ctx, tx, details, sqldb.Micros(d.Now())); err != nil {
 			return err
 		}
 		details, err = readDetails(ctx, tx, sid)

@@ -30,13 +30,13 @@ const (
 	lastRetry  = time.Minute
 )
 
-// ReasonAgentUnavailable is the reason of the declines that the desk sends for agents who have become unavailable.
-const ReasonAgentUnavailable = "agent_unavailable"
-
 // Dispatch matches every waiting task for which an agent is free. It may run in many processes at once.
-func Dispatch(ctx context.Context, d *Desk) error {
+func Dispatch(ctx context.Context, d *Desk) error { return matchAll(ctx, d, func() {}) }
+
+// matchAll calls progress before each transaction.
+func matchAll(ctx context.Context, d *Desk, progress func()) error {
 	for {
-		d.dispatchedAt.Store(time.Now().UnixNano()) // each pass counts as progress
+		progress()
 		var work matchable
 		err := d.ReadTx(ctx, "look for tasks to place", func(tx *Tx) (err error) {
 			work, err = readMatchable(ctx, tx)
@@ -50,7 +50,7 @@ func Dispatch(ctx context.Context, d *Desk) error {
 			if err := holdRouting(ctx, tx); err != nil {
 				return err
 			}
-			m := matching{Tx: tx, now: d.now(), room: matchedAtOnce}
+			m := matching{Tx: tx, now: d.Now(), room: matchedAtOnce}
 			for _, agent := range work.agents {
 				if err := m.matchDirect(ctx, agent); err != nil {
 					return err
@@ -63,7 +63,9 @@ func Dispatch(ctx context.Context, d *Desk) error {
 				return err
 			}
 			made = len(m.made)
-			tx.afterCommit.deliver = made > 0
+			if made > 0 {
+				tx.WakeDelivery()
+			}
 			return nil
 		})
 		if err != nil || made < matchedAtOnce {
@@ -105,10 +107,9 @@ func readMatchable(ctx context.Context, tx *Tx) (work matchable, err error) {
 // each tick. It repeats a delivery that no snapshot confirms, at growing intervals. An unreachable conversation
 // does not delay the others.
 func RunDispatcher(ctx context.Context, d *Desk, courier Courier) error {
-	d.dispatchedAt.Store(time.Now().UnixNano())
-	d.dispatchers.Add(1)
-	defer d.dispatchers.Add(-1)
-	ticker := time.NewTicker(d.tick)
+	match, deliver, progress, end := d.Dispatching()
+	defer end()
+	ticker := time.NewTicker(d.Tick())
 	defer ticker.Stop()
 	deliveries := &deliveries{desk: d, courier: courier, free: make(chan struct{}, deliveredAtOnce), freed: make(chan struct{}, 1)}
 	defer deliveries.underWay.Wait()
@@ -116,22 +117,22 @@ func RunDispatcher(ctx context.Context, d *Desk, courier Courier) error {
 	place := true
 	for {
 		if place {
-			if err := Dispatch(ctx, d); err != nil && ctx.Err() == nil {
-				d.log.ErrorContext(ctx, "matching failed, retrying", "error", err)
+			if err := matchAll(ctx, d, progress); err != nil && ctx.Err() == nil {
+				d.Log().ErrorContext(ctx, "matching failed, retrying", "error", err)
 			}
 		}
 		if err := deliveries.start(ctx); err != nil && ctx.Err() == nil {
-			d.log.ErrorContext(ctx, "due deliveries not read, retrying", "error", err)
+			d.Log().ErrorContext(ctx, "due deliveries not read, retrying", "error", err)
 		}
-		d.dispatchedAt.Store(time.Now().UnixNano())
+		progress()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
 			place = true
-		case <-d.toPlace:
+		case <-match:
 			place = true
-		case <-d.toDeliver:
+		case <-deliver:
 			place = false
 		case <-deliveries.freed:
 			place = false
@@ -180,11 +181,11 @@ func (d *deliveries) deliver(ctx context.Context, item delivery) {
 	switch {
 	case errors.Is(err, ErrConversationGone):
 		if err := lose(ctx, d.desk, item.conversation); err != nil && ctx.Err() == nil {
-			d.desk.log.ErrorContext(ctx, "conversation without workflow not closed",
+			d.desk.Log().ErrorContext(ctx, "conversation without workflow not closed",
 				"conversation", item.conversation, "error", err)
 		}
 	case err != nil && ctx.Err() == nil:
-		d.desk.log.WarnContext(ctx, "delivery to the conversation failed, retrying",
+		d.desk.Log().WarnContext(ctx, "delivery to the conversation failed, retrying",
 			"conversation", item.conversation, "command", item.command.Name(), "attempt", item.attempts, "error", err)
 	}
 }
@@ -201,7 +202,7 @@ type delivery struct {
 // takeDue returns the deliveries that are due, and sets when each is due again. If this process ends before it has
 // delivered them, another one does.
 func takeDue(ctx context.Context, d *Desk, limit int) ([]delivery, error) {
-	now := d.now()
+	now := d.Now()
 	var due []delivery
 	err := d.ReadTx(ctx, "look for deliveries", func(tx *Tx) (err error) {
 		due, err = readDue(ctx, tx, now, limit)

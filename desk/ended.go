@@ -57,7 +57,7 @@ func (e *ending) end(ctx context.Context, p conversation.Snapshot) error {
 func (e *ending) tell(event conversation.Event) {
 	e.number++
 	event.Number, event.At, event.Reason = e.number, e.now, string(e.reason)
-	e.appended = append(e.appended, newEvent{conversation: e.conversation, event: event})
+	e.Append(e.conversation, event)
 }
 
 func (e *ending) endReservations(ctx context.Context, p conversation.Snapshot, statuses map[string]conversation.TaskStatus) error {
@@ -163,7 +163,7 @@ func Release(ctx context.Context, d *Desk, sid string, seen Shown) (released boo
 		if err := holdRouting(ctx, tx); err != nil {
 			return err
 		}
-		e := ending{Tx: tx, conversation: sid, reason: conversation.ReasonWorkflowEnded, now: d.now(), number: c.events}
+		e := ending{Tx: tx, conversation: sid, reason: conversation.ReasonWorkflowEnded, now: d.Now(), number: c.events}
 		if err := e.end(ctx, conversation.Snapshot{}); err != nil {
 			return err
 		}
@@ -180,16 +180,15 @@ func Release(ctx context.Context, d *Desk, sid string, seen Shown) (released boo
 				return err
 			}
 		}
-		tx.afterCommit.place = true
+		tx.WakeMatching()
 		return nil
 	})
 	if err != nil || !released {
 		return false, err
 	}
-	d.log.ErrorContext(ctx, "workflow ended without closing the conversation, closed at the desk",
+	d.Log().ErrorContext(ctx, "workflow ended without closing the conversation, closed at the desk",
 		"conversation", sid)
-	d.shown.tell(sid)
-	d.db.Notify(sid)
+	d.Changed(sid)
 	return true, nil
 }
 

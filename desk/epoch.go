@@ -50,7 +50,7 @@ func newEpoch() int64 { return rand.Int64N(math.MaxInt64) + 1 } //nolint:gosec /
 // takePositions reserves a position for each event of the transaction. The update locks the event log's row, so it
 // reads the last committed position. If that is lower than one seen before, the database is an older copy.
 func (tx *Tx) takePositions(ctx context.Context) error {
-	tx.afterCommit.news = true
+	tx.WakePages()
 	var err error
 	tx.logEnd, _, err = sqldb.First(ctx, tx, scanLogEnd, `UPDATE feed SET position = position + $1, epoch = CASE WHEN epoch = 0 THEN CAST($2 AS BIGINT) ELSE epoch END
 		WHERE id = 1 RETURNING epoch, position`, len(tx.appended), newEpoch())
@@ -88,9 +88,9 @@ func compareAll(ctx context.Context, tx *Tx) error {
 
 // wentBack logs that the database is an older copy, and makes open conversations due for comparison.
 func wentBack(ctx context.Context, d *Desk) {
-	d.log.ErrorContext(ctx, "desk database is an older copy, comparing every open conversation")
+	d.Log().ErrorContext(ctx, "desk database is an older copy, comparing every open conversation")
 	if err := CompareAll(ctx, d); err != nil {
-		d.log.WarnContext(ctx, "open conversations not marked for comparison", "error", err)
+		d.Log().WarnContext(ctx, "open conversations not marked for comparison", "error", err)
 	}
 }
 

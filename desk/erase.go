@@ -88,7 +88,7 @@ func Erase(ctx context.Context, d *Desk, sids []string, dry bool) (erased Erased
 	}
 	for i, sid := range sids {
 		err := write(ctx, "erase conversation "+sid, func(tx *Tx) (err error) {
-			erased.Conversations[i], err = eraseConversation(ctx, tx, sid, dry, sqldb.Micros(d.now()))
+			erased.Conversations[i], err = eraseConversation(ctx, tx, sid, dry, sqldb.Micros(d.Now()))
 			return err
 		})
 		if err != nil {
@@ -98,7 +98,7 @@ func Erase(ctx context.Context, d *Desk, sids []string, dry bool) (erased Erased
 	if erased.Answers, err = eraseAnswers(ctx, d, digits, dry); err != nil || dry {
 		return erased, err
 	}
-	erased.Left, err = d.db.Scrub(ctx)
+	erased.Left, err = d.DB().Scrub(ctx)
 	return erased, err
 }
 

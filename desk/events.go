@@ -50,6 +50,11 @@ type newEvent struct {
 	event        conversation.Event
 }
 
+// Append appends an event of the conversation to the event log, as the transaction's last step.
+func (tx *Tx) Append(sid string, e conversation.Event) {
+	tx.appended = append(tx.appended, newEvent{sid, e})
+}
+
 // happen records an event of the desk itself, about an agent or a queue, to be appended to the event log.
 func (tx *Tx) happen(name conversation.EventName, agent, queue string, now int64) {
 	tx.happens(conversation.Event{Name: name, Agent: agent, Queue: queue}, now)
@@ -186,82 +191,6 @@ func (tx *Tx) insertDeskEvents(ctx context.Context, events []newEvent, position 
 	return nil
 }
 
-// EventFilter selects events. An empty field selects all.
-type EventFilter struct {
-	// Position and Epoch select the one event at that position.
-	Position, Epoch int64
-	// From is inclusive, To is exclusive.
-	From, To time.Time
-	Name     conversation.EventName
-	// Agent and Queue are names; Task and Reservation are SIDs.
-	Agent, Queue, Task, Reservation string
-}
-
-func (f EventFilter) chooses(e LoggedEvent) bool {
-	return (f.Name == "" || f.Name == e.Name) && (f.Agent == "" || f.Agent == e.Agent) && (f.Queue == "" || f.Queue == e.Queue) &&
-		(f.Task == "" || f.Task == e.Task) && (f.Reservation == "" || f.Reservation == e.Reservation)
-}
-
-// EventPage returns a page of all events, of conversations and of the desk itself, newest first.
-func EventPage(ctx context.Context, d *Desk, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
-	if f.To.IsZero() {
-		f.To = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-	}
-	list := sqldb.Listing[LoggedEvent]{
-		Columns: `position, epoch, conversation, event`,
-		From: `(SELECT position, epoch, conversation, at, event FROM events
-			UNION ALL SELECT position, epoch, '' AS conversation, at, event FROM desk_events) AS happened`,
-		Scan: ScanEvent, Chooses: sqldb.Sure(f.chooses), Key: "position", KeyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, Descending: true,
-	}
-	if f.Position != 0 {
-		list.Where(`position = $%d`, f.Position)
-		list.Where(`epoch = $%d`, f.Epoch)
-	}
-	list.Where(`at >= $%d`, sqldb.Micros(f.From))
-	list.Where(`at < $%d`, sqldb.Micros(f.To))
-	if f.Name != "" {
-		list.From = `(SELECT position, epoch, conversation, at, name, event FROM events
-			UNION ALL SELECT position, epoch, '' AS conversation, at, name, event FROM desk_events) AS happened`
-		list.Where(`name = $%d`, string(f.Name))
-	}
-	err = d.ReadTx(ctx, "read events", func(tx *Tx) error {
-		found, err = list.Page(ctx, tx, p)
-		return err
-	})
-	return found, err
-}
-
-// WorkflowOfTask is an SQL expression for the SID of a task's workflow. It needs conversation_details as d.
-var WorkflowOfTask = `coalesce(nullif(d.workflow, ''), '` + defaultWorkflow + `')`
-
-// EventPageOn returns a page of the events, newest first, of conversations on the channel that were routed by the
-// TaskRouter workflow with that SID. Either may be empty.
-func EventPageOn(ctx context.Context, d *Desk, channel conversation.Channel, workflow string, f EventFilter, p Page) (found Found[LoggedEvent], err error) {
-	list := sqldb.Listing[LoggedEvent]{
-		Columns: `e.position, e.epoch, e.conversation, e.event`, Scan: ScanEvent, Chooses: sqldb.Sure(f.chooses), Key: "e.position",
-		From:  `events e JOIN conversations c ON c.sid = e.conversation LEFT JOIN conversation_details d ON d.conversation = e.conversation`,
-		KeyOf: func(e LoggedEvent) (int64, string) { return e.Position, "" }, Descending: true,
-	}
-	list.Where(`e.at >= $%d`, sqldb.Micros(f.From))
-	if !f.To.IsZero() {
-		list.Where(`e.at < $%d`, sqldb.Micros(f.To))
-	}
-	if f.Position != 0 {
-		list.Where(`e.position = $%d`, f.Position)
-	}
-	if channel != "" {
-		list.Where(`c.channel = $%d`, string(channel))
-	}
-	if workflow != "" {
-		list.Where(WorkflowOfTask+` = $%d`, workflow)
-	}
-	err = d.ReadTx(ctx, "read events", func(tx *Tx) error {
-		found, err = list.Page(ctx, tx, p)
-		return err
-	})
-	return found, err
-}
-
 // readEventsAfter returns at most limit events of every kind after the position. It is one query, so that it sees one
 // snapshot of the database. A second query would see later commits, and the reader would miss an event.
 func readEventsAfter(ctx context.Context, tx *Tx, position int64, limit int) ([]LoggedEvent, error) {
@@ -279,4 +208,27 @@ func readEventsAfter(ctx context.Context, tx *Tx, position int64, limit int) ([]
 // isEvent reports whether a filter may name such events.
 func isEvent(name string) bool {
 	return name == string(eventReservationFailed) || slices.Contains(EventNames(), conversation.EventName(name))
+}
+
+// ReasonAgentUnavailable is the reason of the declines that the desk sends for agents who have become unavailable.
+const ReasonAgentUnavailable = "agent_unavailable"
+
+// LoggedEvent is an event in the event log of all conversations.
+type LoggedEvent struct {
+	// Position rises in the order in which the desk received the events.
+	Position int64 `json:"position"`
+	// Epoch distinguishes events with the same position before and after an older copy of the database was
+	// restored.
+	Epoch        int64  `json:"-"`
+	Conversation string `json:"conversation"`
+	conversation.Event
+}
+
+// SID returns the event's SID (EV…).
+func (e LoggedEvent) SID() string { return EventSID(e.Epoch, e.Position) }
+
+// ScanEvent reads an event from the columns position, epoch, conversation and event.
+func ScanEvent(r sqldb.Row) (e LoggedEvent, err error) {
+	err = r.Scan(&e.Position, &e.Epoch, &e.Conversation, readEvent(&e.Position, &e.Event))
+	return e, err
 }

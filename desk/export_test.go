@@ -58,15 +58,16 @@ func (d *Desk) WriteTx(ctx context.Context, do func(*Tx) error) error {
 
 func (d *Desk) SetClock(now func() time.Time) { d.now = now }
 func (d *Desk) SetSecurity(log *seclog.Log)   { d.security = log }
-func (d *Desk) BoundSearch(conversations, messages int) {
-	d.searchBounds = searchBounds{conversations, messages}
+
+// ConversationPageWithin reads at most so many conversations, and messages of them.
+func ConversationPageWithin(ctx context.Context, d *Desk, f Filter, search string, p Page, most [2]int) (Matches, error) {
+	return conversationPage(ctx, d, f, search, p, searchBounds{most[0], most[1]})
 }
+
 func (d *Desk) Dispatchers() int { return int(d.dispatchers.Load()) }
 
 // Waiters returns how many conversations are waited for.
 func (d *Desk) Waiters() int { return len(d.shown.waiters) }
-
-func (d *Desk) WaitShown(sid string) (shown <-chan struct{}, leave func()) { return d.shown.wait(sid) }
 
 // SyncIn applies a snapshot in the transaction.
 func SyncIn(ctx context.Context, tx *Tx, p conversation.Snapshot, now time.Time) error {

@@ -47,16 +47,3 @@ func readFacts(ctx context.Context, tx *Tx, q conversation.FactsQuery) (conversa
 		FROM (SELECT 1 AS id) AS w LEFT JOIN settings s ON s.id = w.id`, started, q.Agent, q.Queue, q.Note, q.Conversation, q.Chain)
 	return v, err
 }
-
-// ConversationDesk is the desk as conversations use it. It implements activities.Desk.
-type ConversationDesk struct{ Desk *Desk }
-
-// Facts answers a query with facts: see [ReadFacts].
-func (c ConversationDesk) Facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
-	return ReadFacts(ctx, c.Desk, q)
-}
-
-// Sync makes the desk's records equal to the snapshot: see [Sync].
-func (c ConversationDesk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.Acknowledgement, error) {
-	return Sync(ctx, c.Desk, p)
-}

@@ -57,7 +57,7 @@ func BindIdentity(ctx context.Context, d *Desk, agent, issuer, subject string) e
 				return nil // a concurrent sign-in was faster
 			}
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if _, err := tx.Exec(ctx, `INSERT INTO identities (agent, issuer, subject, bound_at) VALUES ($1, $2, $3, $4)`, agent, issuer, subject, now); err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func ReleaseIdentity(ctx context.Context, d *Desk, agent string) error {
 			return err
 		}
 		tx.secure(ctx, seclog.Entry{Event: seclog.IdentityReleased, Subject: agent})
-		return tx.audit(ctx, sqldb.Micros(d.now()), changed{"agent.identity", agent, identitySummary(found.Issuer, found.Subject), ""})
+		return tx.audit(ctx, sqldb.Micros(d.Now()), changed{"agent.identity", agent, identitySummary(found.Issuer, found.Subject), ""})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -65,7 +66,7 @@ func AddKey(ctx context.Context, d *Desk, k Key) (added Key, secret string, err 
 		return Key{}, "", refusal
 	}
 	k.SID, secret = conversation.SIDOf(PrefixKey, uuid.New()), newToken()
-	k.CreatedAt, k.RevokedAt, k.LastUsedAt = d.now().UTC(), time.Time{}, time.Time{}
+	k.CreatedAt, k.RevokedAt, k.LastUsedAt = d.Now().UTC(), time.Time{}, time.Time{}
 	err = d.ExclusiveTx(ctx, "add an API key", func(tx *Tx) error {
 		if k.Role == KeyAgent {
 			if err := knowAgent(ctx, tx, k.Agent); err != nil {
@@ -135,7 +136,7 @@ func RevokeKey(ctx context.Context, d *Desk, sid string) error {
 		if err != nil {
 			return err
 		}
-		return revokeKeys(ctx, tx, sqldb.Micros(d.now()), keys)
+		return revokeKeys(ctx, tx, sqldb.Micros(d.Now()), keys)
 	})
 }
 
@@ -157,12 +158,21 @@ func revokeKeys(ctx context.Context, tx *Tx, now int64, keys []storedKey) error 
 	return nil
 }
 
+// Authenticator checks the credentials of API keys. It is safe for concurrent use.
+type Authenticator struct {
+	desk *Desk
+	used keyUses
+}
+
+// NewAuthenticator returns an authenticator.
+func NewAuthenticator(d *Desk) *Authenticator { return &Authenticator{desk: d} }
+
 // Authenticate returns the API key with that SID and secret. It returns [ErrCredentials] if the key does not exist,
 // is revoked or has another secret. The time it takes does not show which.
-func Authenticate(ctx context.Context, d *Desk, sid, secret string) (Key, error) {
+func (a *Authenticator) Authenticate(ctx context.Context, sid, secret string) (Key, error) {
 	given := hashSecret(secret)
 	var found storedKey
-	err := d.QueryOne(ctx, "read an API key", func(tx *Tx) (err error) {
+	err := a.desk.QueryOne(ctx, "read an API key", func(tx *Tx) (err error) {
 		found, _, err = sqldb.First(ctx, tx, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		return err
 	})
@@ -177,7 +187,7 @@ func Authenticate(ctx context.Context, d *Desk, sid, secret string) (Key, error)
 	if !right || found.SID == "" || !found.RevokedAt.IsZero() {
 		return Key{}, ErrCredentials
 	}
-	noteUse(ctx, d, found.Key)
+	a.noteUse(ctx, found.Key)
 	return found.Key, nil
 }
 
@@ -205,9 +215,10 @@ func (u *keyUses) due(sid string, now time.Time) bool {
 }
 
 // noteUse records that the key was used. An error is logged, because it must not fail the request.
-func noteUse(ctx context.Context, d *Desk, k Key) {
-	now := d.now()
-	if now.Sub(k.LastUsedAt) < useNoted || !d.used.due(k.SID, now) {
+func (a *Authenticator) noteUse(ctx context.Context, k Key) {
+	d := a.desk
+	now := d.Now()
+	if now.Sub(k.LastUsedAt) < useNoted || !a.used.due(k.SID, now) {
 		return
 	}
 	err := d.SharedTx(ctx, "record the use of an API key", func(tx *Tx) error {
@@ -215,7 +226,7 @@ func noteUse(ctx context.Context, d *Desk, k Key) {
 		return err
 	})
 	if err != nil {
-		d.log.WarnContext(ctx, "use of a key not recorded", "key", k.SID, "error", err)
+		d.Log().WarnContext(ctx, "use of a key not recorded", "key", k.SID, "error", err)
 	}
 }
 
@@ -223,4 +234,12 @@ func noteUse(ctx context.Context, d *Desk, k Key) {
 func hashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
+}
+
+func (k Key) summary() string {
+	role := string(k.Role)
+	if k.Agent != "" {
+		role += " " + k.Agent
+	}
+	return fmt.Sprintf("%s, %s, %d requests a second", k.Name, role, k.RateLimit)
 }

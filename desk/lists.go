@@ -3,7 +3,6 @@ package desk
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -63,7 +62,7 @@ func TaskPage(ctx context.Context, d *Desk, f TaskFilter, p Page) (found Found[T
 		list.Conditions = append(list.Conditions, `t.completed_at = 0 AND t.canceled_at = 0`) // these are few, and indexed
 	}
 	if len(f.Statuses) > 0 {
-		list.Conditions = append(list.Conditions, `t.status IN (`+arguments(&list.Args, f.Statuses)+`)`)
+		list.Conditions = append(list.Conditions, `t.status IN (`+sqldb.Arguments(&list.Args, f.Statuses)+`)`)
 	}
 	if f.Queue != "" {
 		list.Where(`t.queue = $%d`, f.Queue)
@@ -173,7 +172,7 @@ func ConversationListPage(ctx context.Context, d *Desk, f ConversationFilter, p 
 		KeyOf: func(c Conversation) (int64, string) { return sqldb.Micros(c.CreatedAt), c.SID },
 	}
 	if len(f.Statuses) > 0 && f.Agent == "" {
-		list.Conditions = append(list.Conditions, `status IN (`+arguments(&list.Args, distinct(f.Statuses))+`)`)
+		list.Conditions = append(list.Conditions, `status IN (`+sqldb.Arguments(&list.Args, distinct(f.Statuses))+`)`)
 	}
 	if !f.From.IsZero() {
 		list.Where(`created_at >= $%d`, sqldb.Micros(f.From))
@@ -193,7 +192,7 @@ func ConversationListPage(ctx context.Context, d *Desk, f ConversationFilter, p 
 		}
 		read := list // the transaction may be retried
 		read.Args = slices.Clone(list.Args)
-		read.Conditions = append(slices.Clone(list.Conditions), `sid IN (`+arguments(&read.Args, slices.Sorted(maps.Keys(own)))+`)`)
+		read.Conditions = append(slices.Clone(list.Conditions), `sid IN (`+sqldb.Arguments(&read.Args, slices.Sorted(maps.Keys(own)))+`)`)
 		if found, err = read.Page(ctx, tx, p); err != nil {
 			return err
 		}
@@ -257,19 +256,5 @@ func MessagePage(ctx context.Context, d *Desk, sid string, reader Reader, newest
 	return found, err
 }
 
-// arguments appends the values to the arguments, and returns their placeholders.
-func arguments[T ~string](args *[]any, values []T) string {
-	places := make([]string, len(values))
-	for i, value := range values {
-		*args = append(*args, string(value))
-		places[i] = fmt.Sprintf("$%d", len(*args))
-	}
-	return strings.Join(places, ", ")
-}
-
-// distinct returns the sorted values without repetitions, so that there are few different queries.
-func distinct[T ~string](values []T) []T {
-	sorted := slices.Clone(values)
-	slices.Sort(sorted)
-	return slices.Compact(sorted)
-}
+// searchChunk is about how many messages of the conversations of a batch are read at once.
+const searchChunk = 2000

@@ -276,3 +276,15 @@ func startIdle(ctx context.Context, tx *Tx, agent string, now int64) (Presence, 
 	}
 	return presence, nil
 }
+
+// countLoad recounts the agent's tasks and matches on the channel.
+func countLoad(ctx context.Context, tx *Tx, agent string, channel conversation.Channel) error {
+	_, err := tx.Exec(ctx, `UPDATE agent_channels SET load =
+			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending')
+			+ (SELECT count(*) FROM placements WHERE agent = $1 AND channel = $2)
+		WHERE agent = $1 AND channel = $2`, agent, string(channel))
+	if err != nil {
+		return wrap("count the load of "+agent, err)
+	}
+	return nil
+}

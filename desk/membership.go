@@ -15,15 +15,6 @@ import (
 // The members of a queue with an expression follow from the agents' attributes. The transaction that changes the
 // expression or the attributes updates them.
 
-func validQueue(change QueueChange) *conversation.Refusal {
-	if change.TargetWorkers != nil && *change.TargetWorkers != "" {
-		if _, err := expression.Parse(*change.TargetWorkers); err != nil {
-			return invalid("target_workers", "target_workers: %s", err)
-		}
-	}
-	return nil
-}
-
 // filledByHand refuses to add members to, or remove them from, a queue with an expression.
 func filledByHand(ctx context.Context, tx *Tx, queue string) error {
 	target, _, err := sqldb.First(ctx, tx, sqldb.Value[string], `SELECT target_workers FROM queues WHERE name = $1`, queue)
@@ -122,7 +113,9 @@ func fillQueue(ctx context.Context, tx *Tx, queue string, p *population) error {
 	}, `SELECT a.name, a.attributes, q.agent IS NOT NULL FROM agents a LEFT JOIN queue_agents q ON q.queue = $1 AND q.agent = a.name`, queue); err != nil {
 		return err
 	}
-	tx.afterCommit.place = tx.afterCommit.place || len(joining) > 0
+	if len(joining) > 0 {
+		tx.WakeMatching()
+	}
 	if err := settleMembers(ctx, tx, queue, joining, putOn); err != nil {
 		return err
 	}
@@ -148,7 +141,7 @@ func settleMembers(ctx context.Context, tx *Tx, queue string, agents []string, s
 			padded = append(padded, padded[0])
 		}
 		args := []any{queue}
-		if _, err := tx.Exec(ctx, statement+` IN (`+arguments(&args, padded)+`)`, args...); err != nil {
+		if _, err := tx.Exec(ctx, statement+` IN (`+sqldb.Arguments(&args, padded)+`)`, args...); err != nil {
 			return err
 		}
 	}
@@ -214,20 +207,6 @@ func quitQueue(ctx context.Context, tx *Tx, queue, agent string) (bool, error) {
 	return left > 0, err
 }
 
-// Matches reports whether the expression is true for the agent, evaluated as for a queue. Its errors are those of
-// [expression.Expression.Evaluate].
-func (a Agent) Matches(b *expression.Budget, e *expression.Expression) (bool, error) {
-	of, err := traitsOf(a.Name, string(a.Attributes))
-	if err != nil {
-		return false, err
-	}
-	holds, err := e.Evaluate(b, of)
-	if err != nil {
-		return false, wrap("evaluate an expression on the attributes of "+a.Name, err)
-	}
-	return holds, nil
-}
-
 // ParseExpression parses the text as [expression.Parse] does, and caches the result. It is for texts that the desk
 // stores.
 func ParseExpression(d *Desk, text string) (*expression.Expression, error) {
@@ -236,4 +215,13 @@ func ParseExpression(d *Desk, text string) (*expression.Expression, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// joinQueue adds an agent to a queue, which both exist, and reports whether the agent was not on it before.
+func joinQueue(ctx context.Context, tx *Tx, queue, agent string) (bool, error) {
+	tx.WakeMatching()
+	joined, err := tx.Exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
+		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
+		ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
+	return joined > 0, err
 }

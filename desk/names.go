@@ -3,6 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -104,3 +105,28 @@ func ReadNames(ctx context.Context, d *Desk) (Names, error) {
 }
 
 const ofAgent, ofQueue = "agent", "queue"
+
+// distinct returns the sorted values without repetitions, so that there are few different queries.
+func distinct[T ~string](values []T) []T {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return slices.Compact(sorted)
+}
+
+// Names map the names of agents and queues to their friendly names.
+type Names struct{ Agents, Queues map[string]string }
+
+// Agent returns an agent's friendly name, or the name itself when no other is known.
+func (n Names) Agent(name string) string { return known(n.Agents, name) }
+
+// Queue returns a queue's friendly name, or the name itself when no other is known.
+func (n Names) Queue(name string) string { return known(n.Queues, name) }
+
+func collect(into map[string]string) func(sqldb.Row) error {
+	return func(r sqldb.Row) error {
+		var name, friendly string
+		err := r.Scan(&name, &friendly)
+		into[name] = friendly
+		return err
+	}
+}

@@ -40,7 +40,7 @@ func storeNote(ctx context.Context, d *Desk, sid string, note conversation.Note,
 	if note.SID == "" {
 		note.SID = conversation.SIDOf(conversation.PrefixNote, uuid.New())
 	}
-	note.Kind, note.CreatedAt = conversation.NoteTransfer, d.now()
+	note.Kind, note.CreatedAt = conversation.NoteTransfer, d.Now()
 	err = d.SharedTx(ctx, "store a note of conversation "+sid, func(tx *Tx) error {
 		if _, err := conversationStatus(ctx, tx, sid); err != nil {
 			return err

@@ -65,7 +65,7 @@ type Notices struct {
 // ReadNotices returns the agent's notices. It is refused with unknown_agent.
 func ReadNotices(ctx context.Context, d *Desk, agent string) (n Notices, err error) {
 	err = d.ReadTx(ctx, "read the notices of "+agent, func(tx *Tx) error {
-		n, err = readNotices(ctx, tx, agent, d.now())
+		n, err = readNotices(ctx, tx, agent, d.Now())
 		return err
 	})
 	return n, err
@@ -244,7 +244,7 @@ func DismissNotices(ctx context.Context, d *Desk, agent string, sids ...string) 
 			return invalid("notice", "%q is no notice: name the SID of a transfer or of a reservation", sid)
 		}
 	}
-	now := d.now()
+	now := d.Now()
 	return d.SharedTx(ctx, "dismiss notices of "+agent, func(tx *Tx) error {
 		if err := knowAgent(ctx, tx, agent); err != nil {
 			return err

@@ -46,7 +46,7 @@ func observer(observe func(Transaction)) func(context.Context, sqldb.Transaction
 		switch {
 		case err == nil:
 			outcome = TransactionCommitted
-		case isTaken || conversation.CodeOf(err) != "" || errors.Is(err, ErrCredentials) || ctx.Err() != nil:
+		case isTaken || conversation.CodeOf(err) != "" || ctx.Err() != nil:
 			outcome = TransactionUndone
 		case sqldb.Rejected(err):
 			outcome = TransactionRejected

@@ -61,7 +61,7 @@ func AddParticipant(ctx context.Context, d *Desk, p Participant) (added Particip
 		_, err = tx.Exec(ctx, `INSERT INTO participants (sid, conversation, kind, identity, address, proxy_address, attributes, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
 			p.SID, p.Conversation, p.Kind, tx.Sealed(memberIdentity, p.SID, p.Identity), tx.Sealed(memberAddress, p.SID, p.Address),
-			tx.Sealed(memberProxy, p.SID, p.ProxyAddress), tx.Sealed(memberAttributes, p.SID, p.Attributes), sqldb.Micros(d.now()))
+			tx.Sealed(memberProxy, p.SID, p.ProxyAddress), tx.Sealed(memberAttributes, p.SID, p.Attributes), sqldb.Micros(d.Now()))
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func UpdateParticipant(ctx context.Context, d *Desk, conversationSID, sid string
 		}
 		if _, err := tx.Exec(ctx, `UPDATE participants SET identity = $2, address = $3, proxy_address = $4, attributes = $5, updated_at = $6 WHERE sid = $1`,
 			sid, tx.Sealed(memberIdentity, sid, changed.Identity), tx.Sealed(memberAddress, sid, changed.Address),
-			tx.Sealed(memberProxy, sid, changed.ProxyAddress), tx.Sealed(memberAttributes, sid, changed.Attributes), sqldb.Micros(d.now())); err != nil {
+			tx.Sealed(memberProxy, sid, changed.ProxyAddress), tx.Sealed(memberAttributes, sid, changed.Attributes), sqldb.Micros(d.Now())); err != nil {
 			return err
 		}
 		changed, _, err = sqldb.First(ctx, tx, scanParticipant, selectParticipants+` WHERE sid = $1`, sid)

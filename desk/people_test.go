@@ -127,7 +127,7 @@ func testKeys(t *testing.T, h *environment) {
 	key, secret, err := desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "alice's desk", Role: desk.KeyAgent, Agent: "alice"})
 	require.NoError(t, err)
 	require.Equal(t, desk.DefaultRateLimit, key.RateLimit)
-	found, err := desk.Authenticate(ctx, h.Environment.Desk, key.SID, secret)
+	found, err := desk.NewAuthenticator(h.Environment.Desk).Authenticate(ctx, key.SID, secret)
 	require.NoError(t, err)
 	require.Equal(t, key.SID, found.SID)
 	require.Equal(t, "alice", found.Agent)
@@ -135,13 +135,13 @@ func testKeys(t *testing.T, h *environment) {
 		"another secret": {key.SID, renewed.AuthToken}, "no secret": {key.SID, ""}, "another key": {desk.PrefixKey + strings.Repeat("0", 32), secret},
 		"nothing": {"", ""}, "no such key and no secret": {desk.PrefixKey + strings.Repeat("0", 32), ""},
 	} {
-		_, err := desk.Authenticate(ctx, h.Environment.Desk, credentials[0], credentials[1])
+		_, err := desk.NewAuthenticator(h.Environment.Desk).Authenticate(ctx, credentials[0], credentials[1])
 		require.ErrorIs(t, err, desk.ErrCredentials, name)
 	}
 
 	require.NoError(t, desk.RevokeKey(ctx, h.Environment.Desk, key.SID))
 	require.NoError(t, desk.RevokeKey(ctx, h.Environment.Desk, key.SID), "again, it does no harm")
-	_, err = desk.Authenticate(ctx, h.Reopen(), key.SID, secret)
+	_, err = desk.NewAuthenticator(h.Reopen()).Authenticate(ctx, key.SID, secret)
 	require.ErrorIs(t, err, desk.ErrCredentials)
 	keys, err := desk.ListKeys(ctx, h.Environment.Desk)
 	require.NoError(t, err)

@@ -91,7 +91,7 @@ func (h *environment) readLists() {
 	_, _, err = desk.NewSessions(h.Environment.Desk).FindCtx(ctx, "token")
 	require.NoError(h.T, err)
 	require.NoError(h.T, desk.NewSessions(h.Environment.Desk).DeleteCtx(ctx, "token"))
-	_, err = desk.Authenticate(ctx, h.Environment.Desk, "SK1", "")
+	_, err = desk.NewAuthenticator(h.Environment.Desk).Authenticate(ctx, "SK1", "")
 	require.ErrorIs(h.T, err, desk.ErrCredentials)
 	for _, f := range []desk.AuditFilter{{}, {Subject: "alice"}, {Kind: desk.AuditAgent}, {By: "carol"}} {
 		_, err = desk.AuditPage(ctx, h.Environment.Desk, f, desk.Page{After: &desk.Cursor{Key: 1}})

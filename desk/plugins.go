@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -45,7 +46,7 @@ func SetPlugin(ctx context.Context, d *Desk, p Plugin) error {
 		if err != nil {
 			return err
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		values := []changed{{"plugin.added", p.Name, "", p.summary()}}
 		if installed {
 			values = []changed{
@@ -79,7 +80,7 @@ func RemovePlugin(ctx context.Context, d *Desk, name string) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM plugins WHERE name = $1`, name); err != nil {
 			return err
 		}
-		return tx.audit(ctx, sqldb.Micros(d.now()), changed{"plugin.removed", name, before.summary(), ""})
+		return tx.audit(ctx, sqldb.Micros(d.Now()), changed{"plugin.removed", name, before.summary(), ""})
 	})
 }
 
@@ -90,4 +91,18 @@ const selectTransferPlugin = `SELECT name FROM plugins WHERE enabled = 1 AND con
 func transferPlugin(ctx context.Context, tx *Tx) (string, error) {
 	name, _, err := sqldb.First(ctx, tx, sqldb.Value[string], selectTransferPlugin)
 	return name, err
+}
+
+func (p Plugin) summary() string {
+	words := []string{"disabled"}
+	if p.Enabled {
+		words[0] = "enabled"
+	}
+	if p.Version != "" {
+		words = append(words, "version "+p.Version)
+	}
+	if p.ConversationTransfer {
+		words = append(words, "transfers conversations")
+	}
+	return strings.Join(words, ", ")
 }

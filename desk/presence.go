@@ -15,7 +15,7 @@ func SetPresence(ctx context.Context, d *Desk, name string, presence Presence) e
 		return refusal
 	}
 	return d.ExclusiveTx(ctx, "set presence of "+name, func(tx *Tx) error {
-		return choosePresence(ctx, tx, name, presence, sqldb.Micros(d.now()))
+		return choosePresence(ctx, tx, name, presence, sqldb.Micros(d.Now()))
 	})
 }
 
@@ -64,7 +64,7 @@ func updatePresence(ctx context.Context, tx *Tx, name string, before, presence P
 	}
 	switch {
 	case presence == PresenceAvailable:
-		tx.afterCommit.place = true
+		tx.WakeMatching()
 		_, err := startIdle(ctx, tx, name, now)
 		return err
 	case before == PresenceAvailable:
@@ -81,7 +81,9 @@ func leaveWork(ctx context.Context, tx *Tx, name string, now int64) error {
 	if err != nil {
 		return wrap("decline for "+name, err)
 	}
-	tx.afterCommit.deliver = tx.afterCommit.deliver || declined > 0
+	if declined > 0 {
+		tx.WakeDelivery()
+	}
 
 	matches, err := sqldb.All(ctx, tx, scanMatch, selectMatches+` WHERE agent = $1`, name)
 	if err != nil {
@@ -91,7 +93,7 @@ func leaveWork(ctx context.Context, tx *Tx, name string, now int64) error {
 		if err := releaseMatch(ctx, tx, m); err != nil {
 			return err
 		}
-		tx.afterCommit.place = true
+		tx.WakeMatching()
 	}
 	return nil
 }
@@ -102,7 +104,7 @@ func declineForAbsent(ctx context.Context, tx *Tx, sid string, e conversation.Ev
 		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
 		return wrap("decline "+e.Reservation, err)
 	}
-	tx.afterCommit.deliver = true
+	tx.WakeDelivery()
 	return nil
 }
 

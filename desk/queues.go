@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/desk/expression"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -94,7 +95,7 @@ func RegisterQueue(ctx context.Context, d *Desk, q NewQueue) (name string, err e
 			}
 		}
 		name = added.Name
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if err := insertQueue(ctx, tx, added, now); err != nil {
 			return err
 		}
@@ -145,7 +146,7 @@ func UpdateQueue(ctx context.Context, d *Desk, name string, change QueueChange) 
 		if err != nil {
 			return err
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if change.FriendlyName != nil {
 			if err := tx.audit(ctx, now, changed{"queue.friendly_name", name, before.FriendlyName, *change.FriendlyName}); err != nil {
 				return err
@@ -203,7 +204,7 @@ func RemoveQueue(ctx context.Context, d *Desk, name string) error {
 		if _, err = tx.Exec(ctx, `DELETE FROM queues WHERE name = $1`, name); err != nil {
 			return err
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		if err := tx.audit(ctx, now, changed{"queue.removed", name, membersSummary(before.TargetWorkers), ""}); err != nil {
 			return err
 		}
@@ -214,7 +215,7 @@ func RemoveQueue(ctx context.Context, d *Desk, name string) error {
 
 // AddMember adds the agent to the queue. It does nothing if the agent is a member already.
 func AddMember(ctx context.Context, d *Desk, queue, agent string) error {
-	return d.ExclusiveTx(ctx, "add "+agent+" to queue "+queue, func(tx *Tx) error { return insertMember(ctx, tx, queue, agent, sqldb.Micros(d.now())) })
+	return d.ExclusiveTx(ctx, "add "+agent+" to queue "+queue, func(tx *Tx) error { return insertMember(ctx, tx, queue, agent, sqldb.Micros(d.Now())) })
 }
 
 // mayChangeMember refuses an unknown queue or agent, and a queue whose members follow an expression.
@@ -239,18 +240,9 @@ func insertMember(ctx context.Context, tx *Tx, queue, agent string, now int64) e
 	return tx.audit(ctx, now, changed{"queue.members", queue, "", agent})
 }
 
-// joinQueue adds an agent to a queue, which both exist, and reports whether the agent was not on it before.
-func joinQueue(ctx context.Context, tx *Tx, queue, agent string) (bool, error) {
-	tx.afterCommit.place = true
-	joined, err := tx.Exec(ctx, `INSERT INTO queue_agents (queue, agent, available, idle_since)
-		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name = $2
-		ON CONFLICT (queue, agent) DO NOTHING`, queue, agent)
-	return joined > 0, err
-}
-
 // RemoveMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
 func RemoveMember(ctx context.Context, d *Desk, queue, agent string) error {
-	return d.ExclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(tx *Tx) error { return deleteMember(ctx, tx, queue, agent, sqldb.Micros(d.now())) })
+	return d.ExclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(tx *Tx) error { return deleteMember(ctx, tx, queue, agent, sqldb.Micros(d.Now())) })
 }
 
 func deleteMember(ctx context.Context, tx *Tx, queue, agent string, now int64) error {
@@ -267,7 +259,7 @@ func deleteMember(ctx context.Context, tx *Tx, queue, agent string, now int64) e
 // SetMembers makes exactly these agents the members of the queue.
 func SetMembers(ctx context.Context, d *Desk, queue string, agents ...string) error {
 	return d.ExclusiveTx(ctx, "set the members of queue "+queue, func(tx *Tx) error {
-		return replaceMembers(ctx, tx, queue, agents, sqldb.Micros(d.now()))
+		return replaceMembers(ctx, tx, queue, agents, sqldb.Micros(d.Now()))
 	})
 }
 
@@ -318,7 +310,9 @@ func changeMembers(ctx context.Context, tx *Tx, queue string, join, leave []stri
 	if err := settleMembers(ctx, tx, queue, leaving, takeOff); err != nil {
 		return err
 	}
-	tx.afterCommit.place = tx.afterCommit.place || len(joining) > 0
+	if len(joining) > 0 {
+		tx.WakeMatching()
+	}
 	if err := settleMembers(ctx, tx, queue, joining, putOn); err != nil {
 		return err
 	}
@@ -389,4 +383,20 @@ func knowQueue(ctx context.Context, tx *Tx, name string) error {
 func unknownQueue(name string) *conversation.Refusal {
 	return conversation.Refuse(conversation.CodeUnknownQueue, conversation.Details{Queue: name},
 		"there is no queue named %q: check the spelling, or have an administrator add the queue at the desk", name)
+}
+
+func membersSummary(target string) string {
+	if target == "" {
+		return "members by hand"
+	}
+	return "members by " + target
+}
+
+func validQueue(change QueueChange) *conversation.Refusal {
+	if change.TargetWorkers != nil && *change.TargetWorkers != "" {
+		if _, err := expression.Parse(*change.TargetWorkers); err != nil {
+			return invalid("target_workers", "target_workers: %s", err)
+		}
+	}
+	return nil
 }

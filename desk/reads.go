@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -73,17 +74,6 @@ type Reservation struct {
 type Transfer struct {
 	Conversation string `json:"conversation"`
 	conversation.Transfer
-}
-
-// LoggedEvent is an event in the event log of all conversations.
-type LoggedEvent struct {
-	// Position rises in the order in which the desk received the events.
-	Position int64 `json:"position"`
-	// Epoch distinguishes events with the same position before and after an older copy of the database was
-	// restored.
-	Epoch        int64  `json:"-"`
-	Conversation string `json:"conversation"`
-	conversation.Event
 }
 
 // FindConversation returns the conversation with that SID, or [ErrUnknownConversation].
@@ -178,30 +168,6 @@ func ListEvents(ctx context.Context, d *Desk, sid string) (events []conversation
 	return events, err
 }
 
-// ConversationEvents returns at most limit events of all conversations with a position above after, in order of
-// position. An after of 0 is before the first event. An event never appears later at a position below one that was
-// read. The limit is at most 1,000; 0 means 100.
-func ConversationEvents(ctx context.Context, d *Desk, after int64, limit int) (events []LoggedEvent, err error) {
-	if limit <= 0 {
-		limit = 100
-	}
-	err = d.ReadTx(ctx, fmt.Sprintf("read the event log after %d", after), func(tx *Tx) error {
-		events, err = sqldb.All(ctx, tx, ScanEvent,
-			`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, after, min(limit, 1000))
-		return err
-	})
-	return events, err
-}
-
-// only returns the row with the SID, or refuses with the code when there is none.
-func only[T any](ctx context.Context, tx *Tx, code conversation.Code, scan func(sqldb.Row) (T, error), query, sid string) (T, error) {
-	found, ok, err := sqldb.First(ctx, tx, scan, query, sid)
-	if err == nil && !ok {
-		return found, conversation.Refuse(code, conversation.Details{}, "the desk has no record of %s: check the SID", sid)
-	}
-	return found, err
-}
-
 const selectConversations = `SELECT sid, status, channel, customer_name, customer_address, revision, messages, gone, created_at, closed_at
 	FROM conversations`
 
@@ -271,8 +237,8 @@ func finishConversations(ctx context.Context, tx *Tx, conversations ...*Conversa
 			closed[c.SID] = c
 		}
 	}
-	for some := range slices.Chunk(slices.Sorted(maps.Keys(closed)), searchBatch) {
-		places, args := oneOf(some)
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(closed)), sqldb.Batch) {
+		places, args := sqldb.BatchArguments(some)
 		// Ordered by placement: the agent of a later task replaces the agent of an earlier one.
 		if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 			var sid, agent, queue string
@@ -340,11 +306,32 @@ func scanTransfer(r sqldb.Row) (x Transfer, err error) {
 	return x, err
 }
 
-// SID returns the event's SID (EV…).
-func (e LoggedEvent) SID() string { return EventSID(e.Epoch, e.Position) }
+// asked is how many conversations one query reads.
+const asked = 200
 
-// ScanEvent reads an event from the columns position, epoch, conversation and event.
-func ScanEvent(r sqldb.Row) (e LoggedEvent, err error) {
-	err = r.Scan(&e.Position, &e.Epoch, &e.Conversation, readEvent(&e.Position, &e.Event))
-	return e, err
+// ReadSpoken returns for each of the conversations a number that rises with every message that is written, changed or
+// removed.
+func ReadSpoken(ctx context.Context, d *Desk, sids []string) (spoken map[string]int, err error) {
+	spoken = make(map[string]int, len(sids))
+	err = d.ReadTx(ctx, "read who has written", func(tx *Tx) error {
+		for len(sids) > 0 {
+			part := sids[:min(len(sids), asked)]
+			sids = sids[len(part):]
+			places, args := make([]string, len(part)), make([]any, len(part))
+			for i, sid := range part {
+				places[i], args[i] = fmt.Sprintf("$%d", i+1), sid
+			}
+			if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
+				var sid string
+				var count int
+				err := r.Scan(&sid, &count)
+				spoken[sid] = count
+				return err
+			}, `SELECT sid, messages + edits FROM conversations WHERE sid IN (`+strings.Join(places, ", ")+`)`, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return spoken, err
 }

@@ -37,7 +37,7 @@ func recordRefusal(ctx context.Context, d *Desk, sid, agent string, code convers
 		noted, err := tx.Exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
 			SELECT c.sid, $2, $3, c.channel, coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement DESC LIMIT 1), ''), $4, $5
 			FROM conversations c WHERE c.sid = $1
-			ON CONFLICT (conversation, command) WHERE command <> '' DO NOTHING`, sid, agent, string(code), sqldb.Micros(d.now()), id)
+			ON CONFLICT (conversation, command) WHERE command <> '' DO NOTHING`, sid, agent, string(code), sqldb.Micros(d.Now()), id)
 		if err != nil || noted > 0 {
 			return err
 		}

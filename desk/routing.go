@@ -28,13 +28,6 @@ type Workflow struct {
 	UpdatedAt     time.Time
 }
 
-// defaultWorkflow is the SID of the workflow that every desk has. Until it is changed, it sends all tasks to the
-// queue that was added first.
-var defaultWorkflow = NamedSID(PrefixWorkflow, "default")
-
-// DefaultWorkflow returns the SID of the workflow that every desk has.
-func DefaultWorkflow() string { return defaultWorkflow }
-
 // routing is the part of a workflow's TaskRouter configuration that decides where a new task goes.
 type routing struct {
 	TaskRouting struct {
@@ -162,7 +155,7 @@ func SaveWorkflow(ctx context.Context, d *Desk, w Workflow) (saved Workflow, err
 				return err
 			}
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		values := []changed{{"workflow.added", w.FriendlyName, "", w.Configuration}}
 		for _, before := range workflows {
 			if before.SID == w.SID {
@@ -200,7 +193,7 @@ func RemoveWorkflow(ctx context.Context, d *Desk, sid string) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM workflows WHERE sid = $1`, sid); err != nil {
 			return err
 		}
-		return tx.audit(ctx, sqldb.Micros(d.now()), changed{"workflow.removed", before.FriendlyName, before.Configuration, ""})
+		return tx.audit(ctx, sqldb.Micros(d.Now()), changed{"workflow.removed", before.FriendlyName, before.Configuration, ""})
 	})
 }
 
@@ -391,12 +384,12 @@ func LabelsFor(ctx context.Context, d *Desk, queue, sid string) (labels Labels, 
 func LabelsOf(ctx context.Context, d *Desk, tasks []Task) (labels map[string]Labels, err error) {
 	labels = make(map[string]Labels, len(tasks))
 	err = d.ReadTx(ctx, "read the labels of tasks", func(tx *Tx) error {
-		for part := range slices.Chunk(tasks, searchBatch) {
+		for part := range slices.Chunk(tasks, sqldb.Batch) {
 			sids := make([]string, len(part))
 			for i, task := range part {
 				sids[i] = task.SID
 			}
-			places, args := oneOf(sids)
+			places, args := sqldb.BatchArguments(sids)
 			if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 				var task string
 				var l Labels

@@ -19,7 +19,7 @@ const sealedAtOnce = 200
 // are no longer needed. At the end it overwrites clear texts that the database's files have kept, as far as the
 // database can. left says what may remain, and is empty for nothing.
 func Reseal(ctx context.Context, d *Desk) (sealed int, left string, err error) {
-	if !d.db.Seals().On() {
+	if !d.DB().Seals().On() {
 		return 0, "", errors.New("no key is configured to seal the desk with: set BATON_ENCRYPTION_KEYS or BATON_ENCRYPTION_KEYS_FILE; `baton keyring new` prints a key")
 	}
 	for _, c := range sealedColumns {
@@ -40,7 +40,7 @@ func Reseal(ctx context.Context, d *Desk) (sealed int, left string, err error) {
 			after = last
 		}
 	}
-	left, err = d.db.Scrub(ctx)
+	left, err = d.DB().Scrub(ctx)
 	return sealed, left, err
 }
 

@@ -18,13 +18,8 @@ import (
 // MaxSearch is the maximum number of characters in a search.
 const MaxSearch = 200
 
-// searchesAtOnce is how many searches run in a process at the same time: each keeps a core busy.
-const searchesAtOnce = 2
-
 // searchBounds is how much one search reads. Older conversations are left to the next page.
 type searchBounds struct{ conversations, messages int }
-
-func defaultSearchBounds() searchBounds { return searchBounds{conversations: 10_000, messages: 50_000} }
 
 // MatchKind says where a search was found.
 type MatchKind string
@@ -77,7 +72,11 @@ type Matches struct {
 // A search reads and decrypts the conversations one by one, newest first, up to a bound. Nothing is stored for a
 // search. It is refused with invalid_payload for a search that is too long or has no searchable character, and for
 // a filter with a limit or an offset: a page has those instead.
-func ConversationPage(ctx context.Context, d *Desk, f Filter, search string, p Page) (found Matches, err error) {
+func ConversationPage(ctx context.Context, d *Desk, f Filter, search string, p Page) (Matches, error) {
+	return conversationPage(ctx, d, f, search, p, searchBounds{conversations: 10_000, messages: 50_000})
+}
+
+func conversationPage(ctx context.Context, d *Desk, f Filter, search string, p Page, bounds searchBounds) (found Matches, err error) {
 	if f.Limit != 0 || f.Offset != 0 {
 		return Matches{}, invalid("limit", "a page of conversations takes no limit and offset in its filter: set them in the page")
 	}
@@ -91,15 +90,14 @@ func ConversationPage(ctx context.Context, d *Desk, f Filter, search string, p P
 		return Matches{}, err
 	}
 	if wanted.fold != "" && wanted.sid == "" {
-		select {
-		case d.searching <- struct{}{}:
-			defer func() { <-d.searching }()
-		case <-ctx.Done():
-			return Matches{}, fmt.Errorf("wait for other searches: %w", ctx.Err())
+		end, err := d.HeavyRead(ctx)
+		if err != nil {
+			return Matches{}, err
 		}
+		defer end()
 	}
 	err = d.ReadTx(ctx, "search conversations", func(tx *Tx) error {
-		found, err = searchConversations(ctx, tx, f, wanted, p, d.searchBounds)
+		found, err = searchConversations(ctx, tx, f, wanted, p, bounds)
 		return err
 	})
 	return found, err
@@ -291,13 +289,6 @@ func restrict(l *sqldb.Listing[candidate], wanted searched) {
 	l.Conditions = append(l.Conditions, `c.sid IN (`+strings.Join(ways, ` UNION ALL `)+`)`)
 }
 
-const (
-	// searchBatch is how many conversations are read at once, and searchChunk about how many of their messages at
-	// most.
-	searchBatch = 100
-	searchChunk = 2000
-)
-
 // perSearch is the default number of conversations on a page.
 const perSearch = 50
 
@@ -313,12 +304,12 @@ func searchPage(ctx context.Context, tx *Tx, list sqldb.Listing[candidate], want
 	}
 	s.last = s.from
 	for more := true; more && !s.over(); {
-		batch, err := list.Read(ctx, tx, s.last, backwards, searchBatch+1)
+		batch, err := list.Read(ctx, tx, s.last, backwards, sqldb.Batch+1)
 		if err != nil {
 			return Matches{}, err
 		}
-		more = len(batch) > searchBatch
-		batch = batch[:min(len(batch), searchBatch)]
+		more = len(batch) > sqldb.Batch
+		batch = batch[:min(len(batch), sqldb.Batch)]
 		for len(batch) > 0 && !s.over() {
 			var chunk []candidate
 			chunk, batch = nextChunk(batch)
@@ -428,7 +419,7 @@ func findMatches(ctx context.Context, tx *Tx, chunk []candidate, wanted searched
 	if len(rest) == 0 {
 		return found, nil
 	}
-	places, args := oneOf(rest)
+	places, args := sqldb.BatchArguments(rest)
 	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 		var sid, of, identity, address string
 		if err := r.Scan(&sid, &of, sqldb.Opened(memberIdentity, &sid, &identity), sqldb.Opened(memberAddress, &sid, &address)); err != nil {
@@ -465,29 +456,15 @@ func findMatches(ctx context.Context, tx *Tx, chunk []candidate, wanted searched
 	return found, nil
 }
 
-// oneOf returns the placeholders and arguments of an IN list of these SIDs. It always has searchBatch arguments, so
-// that the same prepared statement serves any number of SIDs up to searchBatch.
-func oneOf(sids []string) (places string, args []any) {
-	numbered := make([]string, searchBatch)
-	args = make([]any, searchBatch)
-	for i := range numbered {
-		numbered[i], args[i] = fmt.Sprintf("$%d", i+1), ""
-		if i < len(sids) {
-			args[i] = sids[i]
-		}
-	}
-	return strings.Join(numbered, ", "), args
-}
-
 // completeMatches adds the live tasks of the conversations, and the last agents and queues of closed ones.
 func completeMatches(ctx context.Context, tx *Tx, entries []Match) error {
-	for some := range slices.Chunk(entries, searchBatch) {
+	for some := range slices.Chunk(entries, sqldb.Batch) {
 		bySID := map[string]*Conversation{}
 		sids := make([]string, len(some))
 		for i := range some {
 			sids[i], bySID[some[i].SID] = some[i].SID, &some[i].Conversation
 		}
-		places, args := oneOf(sids)
+		places, args := sqldb.BatchArguments(sids)
 		if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
 			task, err := scanTask(r)
 			if c := bySID[task.Conversation]; c != nil {

@@ -155,7 +155,6 @@ func testSearchPages(t *testing.T, h *environment) {
 	}
 	slices.Reverse(want)
 	for _, bounds := range [][2]int{{10_000, 50_000}, {40, 1000}} {
-		h.BoundSearch(bounds[0], bounds[1])
 		for _, f := range []desk.Filter{{}, {WaitingLongest: true}} {
 			expected := slices.Clone(want)
 			if f.WaitingLongest {
@@ -164,7 +163,7 @@ func testSearchPages(t *testing.T, h *environment) {
 			var forth, back []string
 			var p desk.Page
 			for p.Limit = 4; ; p.Limit = 4 {
-				found, err := desk.ConversationPage(t.Context(), h.Environment.Desk, f, "crystal", p)
+				found, err := desk.ConversationPageWithin(t.Context(), h.Environment.Desk, f, "crystal", p, bounds)
 				require.NoError(t, err)
 				require.LessOrEqual(t, len(found.Entries), 4)
 				require.Equal(t, p.After != nil, found.Earlier)
@@ -178,7 +177,7 @@ func testSearchPages(t *testing.T, h *environment) {
 			}
 			require.Equal(t, expected, forth)
 			for p.Limit = 4; ; p.Limit = 4 {
-				found, err := desk.ConversationPage(t.Context(), h.Environment.Desk, f, "crystal", p)
+				found, err := desk.ConversationPageWithin(t.Context(), h.Environment.Desk, f, "crystal", p, bounds)
 				require.NoError(t, err)
 				back = append(sidsOf(found.Entries), back...)
 				if !found.Earlier {
@@ -189,13 +188,13 @@ func testSearchPages(t *testing.T, h *environment) {
 			require.Equal(t, expected, back)
 		}
 	}
-	found, err := desk.ConversationPage(t.Context(), h.Environment.Desk, desk.Filter{}, "nothing like it", desk.Page{})
+	found, err := desk.ConversationPageWithin(t.Context(), h.Environment.Desk, desk.Filter{}, "nothing like it", desk.Page{}, [2]int{40, 1000})
 	require.NoError(t, err)
 	require.True(t, found.Bounded)
 	require.Equal(t, 100, found.Searched)
 	require.True(t, found.More, "what is left can be searched")
 
-	other, err := desk.ConversationPage(t.Context(), h.Environment.Desk, desk.Filter{}, "", desk.Page{Limit: 2, Skip: 1})
+	other, err := desk.ConversationPageWithin(t.Context(), h.Environment.Desk, desk.Filter{}, "", desk.Page{Limit: 2, Skip: 1}, [2]int{40, 1000})
 	require.NoError(t, err)
 	require.Len(t, other.Entries, 2)
 }
@@ -269,11 +268,10 @@ func BenchmarkSearch(b *testing.B) {
 func benchmarkSearch(b *testing.B, h *environment) {
 	b.Helper()
 	h.fillTranscripts(20_000, 5)
-	h.BoundSearch(20_000, 1_000_000)
 	for _, search := range []string{"nothing like it", "nichts für mich"} {
 		b.Run(search, func(b *testing.B) {
 			for range b.N {
-				found, err := desk.ConversationPage(b.Context(), h.Environment.Desk, desk.Filter{}, search, desk.Page{})
+				found, err := desk.ConversationPageWithin(b.Context(), h.Environment.Desk, desk.Filter{}, search, desk.Page{}, [2]int{20_000, 1_000_000})
 				require.NoError(b, err)
 				require.Empty(b, found.Entries)
 				b.ReportMetric(float64(found.Searched), "conversations")

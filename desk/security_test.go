@@ -29,11 +29,11 @@ func testKeyUse(t *testing.T, h *environment) {
 		return keys[0].LastUsedAt
 	}
 	authenticate := func(d *desk.Desk) {
-		_, err := desk.Authenticate(ctx, d, key.SID, secret)
+		_, err := desk.NewAuthenticator(d).Authenticate(ctx, key.SID, secret)
 		require.NoError(t, err)
 	}
 	require.Zero(t, used(), "never yet")
-	_, err = desk.Authenticate(ctx, h.Environment.Desk, key.SID, "another")
+	_, err = desk.NewAuthenticator(h.Environment.Desk).Authenticate(ctx, key.SID, "another")
 	require.ErrorIs(t, err, desk.ErrCredentials)
 	require.Zero(t, used(), "the key is unused")
 

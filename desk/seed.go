@@ -17,7 +17,7 @@ func SeedDemo(ctx context.Context, d *Desk) (bool, error) {
 		if err != nil || people > 0 {
 			return err
 		}
-		now := sqldb.Micros(d.now())
+		now := sqldb.Micros(d.Now())
 		for _, agent := range []NewAgent{
 			{Name: "alice", Role: RoleAgent, Capacity: DefaultCapacity, Presence: PresenceAvailable},
 			{Name: "bob", Role: RoleAgent, Capacity: DefaultCapacity, Presence: PresenceAvailable},

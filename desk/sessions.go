@@ -31,7 +31,7 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, foun
 		encoded, found, err = sqldb.First(ctx, tx, func(r sqldb.Row) (data string, err error) {
 			err = r.Scan(sqldb.Opened(sessionData, &token, &data))
 			return data, err
-		}, `SELECT data FROM sessions WHERE token = $1 AND expires_at > $2 AND ended = 0`, token, sqldb.Micros(s.desk.now()))
+		}, `SELECT data FROM sessions WHERE token = $1 AND expires_at > $2 AND ended = 0`, token, sqldb.Micros(s.desk.Now()))
 		return err
 	})
 	if err != nil || !found {
@@ -49,7 +49,7 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, foun
 func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
 	return s.desk.SharedTx(ctx, "keep a session", func(tx *Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE token IN
-			(SELECT token FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, token LIMIT $2`+tx.SkipLocked("sessions")+`)`, sqldb.Micros(s.desk.now()), sessionsDropped); err != nil {
+			(SELECT token FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, token LIMIT $2`+tx.SkipLocked("sessions")+`)`, sqldb.Micros(s.desk.Now()), sessionsDropped); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO sessions (token, data, expires_at, ended) VALUES ($1, $2, $3, 0)
@@ -62,7 +62,7 @@ func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 // DeleteCtx ends the session with that token and deletes its data. It does nothing for an unknown token.
 func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
 	return s.desk.SharedTx(ctx, "end a session", func(tx *Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, sqldb.Micros(s.desk.now().Add(endedKept)))
+		_, err := tx.Exec(ctx, `UPDATE sessions SET data = '', ended = 1, expires_at = $2 WHERE token = $1`, token, sqldb.Micros(s.desk.Now().Add(endedKept)))
 		return err
 	})
 }

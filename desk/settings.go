@@ -48,8 +48,8 @@ func SetSettings(ctx context.Context, d *Desk, by string, change func(*conversat
 		if refusal := judgeSettings(before, &after, plugin); refusal != nil {
 			return refusal
 		}
-		tx.afterCommit.place = true // the change may affect which tasks are offered to whom
-		now := sqldb.Micros(d.now())
+		tx.WakeMatching() // the change may affect which tasks are offered to whom
+		now := sqldb.Micros(d.Now())
 		if err := tx.audit(ctx, now, settingsChanged(before, after)...); err != nil {
 			return err
 		}

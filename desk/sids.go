@@ -44,3 +44,13 @@ func EventPosition(sid string) (epoch, position int64, ok bool) {
 	position, wrongPosition := strconv.ParseInt(digits[16:], 16, 64)
 	return epoch, position, wrongEpoch == nil && wrongPosition == nil && position > 0
 }
+
+// WorkflowOfTask is an SQL expression for the SID of a task's workflow. It needs conversation_details as d.
+var WorkflowOfTask = `coalesce(nullif(d.workflow, ''), '` + defaultWorkflow + `')`
+
+// defaultWorkflow is the SID of the workflow that every desk has. Until it is changed, it sends all tasks to the
+// queue that was added first.
+var defaultWorkflow = NamedSID(PrefixWorkflow, "default")
+
+// DefaultWorkflow returns the SID of the workflow that every desk has.
+func DefaultWorkflow() string { return defaultWorkflow }

@@ -25,8 +25,12 @@ func Sync(ctx context.Context, d *Desk, p conversation.Snapshot) (conversation.A
 	var lost int
 	var foreign []string
 	sync := func(alone bool) error {
-		return d.change(ctx, "sync conversation "+p.Conversation, alone, func(tx *Tx) error {
-			s := &syncing{Tx: tx, snapshot: p, now: d.now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
+		write := d.SharedTx
+		if alone {
+			write = d.ExclusiveTx
+		}
+		return write(ctx, "sync conversation "+p.Conversation, func(tx *Tx) error {
+			s := &syncing{Tx: tx, snapshot: p, now: d.Now(), alone: alone, touched: map[string]Presence{}, freed: map[string]bool{}}
 			var err error
 			answer, err = s.run(ctx)
 			lost, foreign = s.lost, s.foreign
@@ -38,20 +42,16 @@ func Sync(ctx context.Context, d *Desk, p conversation.Snapshot) (conversation.A
 		err = sync(true)
 	}
 	if err != nil {
-		if sqldb.Rejected(err) && d.rejections.first(p.Conversation, p.Revision) {
-			d.log.ErrorContext(ctx, "sync rejected", "conversation", p.Conversation, "revision", p.Revision, "error", err)
-		}
 		return conversation.Acknowledgement{}, err
 	}
 	if len(foreign) > 0 {
-		d.log.ErrorContext(ctx, "SIDs of other conversations refused", "conversation", p.Conversation, "sids", foreign)
+		d.Log().ErrorContext(ctx, "SIDs of other conversations refused", "conversation", p.Conversation, "sids", foreign)
 	}
 	if lost > 0 {
-		d.log.ErrorContext(ctx, "desk has lost events, routing continues",
+		d.Log().ErrorContext(ctx, "desk has lost events, routing continues",
 			"conversation", p.Conversation, "lost", lost)
 	}
-	d.shown.tell(p.Conversation)
-	d.db.Notify(p.Conversation)
+	d.Changed(p.Conversation)
 	return answer, nil
 }
 
@@ -413,7 +413,7 @@ func (s *syncing) saveNotes(ctx context.Context) error {
 // noteEvents queues the new events to be appended to the event log.
 func (s *syncing) noteEvents(context.Context) error {
 	for _, e := range s.news {
-		s.appended = append(s.appended, newEvent{conversation: s.snapshot.Conversation, event: e})
+		s.Append(s.snapshot.Conversation, e)
 	}
 	return nil
 }
@@ -598,9 +598,11 @@ func (s *syncing) place(ctx context.Context) error {
 		if p.conversation == s.snapshot.Conversation {
 			s.open = append(s.open, p)
 		} else {
-			s.afterCommit.deliver = true
+			s.WakeDelivery()
 		}
 	}
-	s.afterCommit.place = s.afterCommit.place || m.room == 0
+	if m.room == 0 {
+		s.WakeMatching()
+	}
 	return nil
 }

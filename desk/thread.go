@@ -35,22 +35,6 @@ type Refused struct {
 	At    time.Time
 }
 
-// Names map the names of agents and queues to their friendly names.
-type Names struct{ Agents, Queues map[string]string }
-
-// Agent returns an agent's friendly name, or the name itself when no other is known.
-func (n Names) Agent(name string) string { return known(n.Agents, name) }
-
-// Queue returns a queue's friendly name, or the name itself when no other is known.
-func (n Names) Queue(name string) string { return known(n.Queues, name) }
-
-func known(names map[string]string, name string) string {
-	if friendly := names[name]; friendly != "" {
-		return friendly
-	}
-	return name
-}
-
 // Window selects the messages of a transcript to read: the newest Limit, and optionally older ones with everything
 // after them.
 type Window struct {
@@ -213,19 +197,10 @@ func readNames(ctx context.Context, tx *Tx, n named) (Names, error) {
 			continue
 		}
 		var args []any
-		query := `SELECT name, friendly_name FROM ` + kind.table + ` WHERE friendly_name <> '' AND name IN (` + arguments(&args, wanted) + `)`
+		query := `SELECT name, friendly_name FROM ` + kind.table + ` WHERE friendly_name <> '' AND name IN (` + sqldb.Arguments(&args, wanted) + `)`
 		if err := sqldb.Each(ctx, tx, collect(kind.into), query, args...); err != nil {
 			return names, err
 		}
 	}
 	return names, nil
-}
-
-func collect(into map[string]string) func(sqldb.Row) error {
-	return func(r sqldb.Row) error {
-		var name, friendly string
-		err := r.Scan(&name, &friendly)
-		into[name] = friendly
-		return err
-	}
 }

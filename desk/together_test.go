@@ -193,7 +193,7 @@ func (b *busyHouse) everybody() {
 		return err
 	})
 	b.work(2, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error {
-		if err := desk.QueueWebhooks(ctx, d); err != nil {
+		if err := desk.QueueWebhooks(ctx, d, func() {}); err != nil {
 			return err
 		}
 		taken, err := desk.TakeWebhooks(ctx, d, 5, testLease)
@@ -328,7 +328,7 @@ func testWakesOthers(t *testing.T, h *environment) {
 	stop()
 	require.ErrorIs(t, <-ended, context.Canceled)
 
-	shown, leave := others.WaitShown(th.SID)
+	shown, leave := others.Wait(th.SID)
 	defer leave()
 	th.Do(conversation.CloseCommand{})
 	th.Sync()

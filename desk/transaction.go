@@ -28,7 +28,7 @@ type Tx struct {
 // afterCommit is the work after a transaction's commit: tasks to match and commands to deliver, both for the
 // dispatcher, and lines of the security log.
 type afterCommit struct {
-	place, deliver bool
+	match, deliver bool
 	// news is set when something has changed that pages show.
 	news bool
 	// wentBack is set when the database turned out to be an older copy.
@@ -36,18 +36,27 @@ type afterCommit struct {
 	security []seclog.Entry
 }
 
+// WakeMatching wakes the dispatcher after the commit, to match tasks.
+func (tx *Tx) WakeMatching() { tx.afterCommit.match = true }
+
+// WakeDelivery wakes the dispatcher after the commit, to deliver commands.
+func (tx *Tx) WakeDelivery() { tx.afterCommit.deliver = true }
+
+// WakePages wakes the pages after the commit: something that they show has changed.
+func (tx *Tx) WakePages() { tx.afterCommit.news = true }
+
 func (d *Desk) transaction(tx *sqldb.Tx) *Tx {
 	return &Tx{Tx: tx, expressions: d.expressions, logSeen: d.logSeen}
 }
 
 // ReadTx runs one read transaction. All its reads see the same snapshot of the database.
 func (d *Desk) ReadTx(ctx context.Context, doing string, do func(*Tx) error) error {
-	return outcome(doing, d.db.Read(ctx, func(tx *sqldb.Tx) error { return do(d.transaction(tx)) }))
+	return outcome(doing, d.DB().Read(ctx, func(tx *sqldb.Tx) error { return do(d.transaction(tx)) }))
 }
 
 // QueryOne runs one query, without a transaction.
 func (d *Desk) QueryOne(ctx context.Context, doing string, do func(*Tx) error) error {
-	return outcome(doing, d.db.QueryOne(ctx, func(tx *sqldb.Tx) error { return do(d.transaction(tx)) }))
+	return outcome(doing, d.DB().QueryOne(ctx, func(tx *sqldb.Tx) error { return do(d.transaction(tx)) }))
 }
 
 // ExclusiveTx runs one write transaction while no other runs, and then does what it left in afterCommit.
@@ -66,7 +75,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*Tx
 	var left *Tx
 	request, _ := ctx.Value(onceKey{}).(*once)
 	err := d.writeTx(ctx, alone, func(tx *Tx) error {
-		err := request.change(ctx, tx, d.now(), do)
+		err := request.change(ctx, tx, d.Now(), do)
 		left = tx
 		return err
 	})
@@ -84,11 +93,10 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*Tx
 		d.security.Write(ctx, e)
 	}
 	if leaves.news {
-		d.shown.tell(news)
-		d.db.Notify(news)
+		d.Changed(News)
 	}
-	if leaves.place {
-		d.notify(d.toPlace, notifyMatch)
+	if leaves.match {
+		d.notify(d.toMatch, notifyMatch)
 	}
 	if leaves.deliver {
 		d.notify(d.toDeliver, notifyDeliver)
@@ -100,7 +108,7 @@ func (d *Desk) change(ctx context.Context, doing string, alone bool, do func(*Tx
 // locks.go). It appends the transaction's events to the event log as its last step.
 func (d *Desk) writeTx(ctx context.Context, alone bool, do func(*Tx) error) error {
 	var reached logEnd
-	err := d.db.Write(ctx, alone, func(tx *sqldb.Tx) error {
+	err := d.DB().Write(ctx, alone, func(tx *sqldb.Tx) error {
 		t := d.transaction(tx)
 		if err := do(t); err != nil {
 			return err
@@ -113,44 +121,4 @@ func (d *Desk) writeTx(ctx context.Context, alone bool, do func(*Tx) error) erro
 		d.logSeen.see(reached)
 	}
 	return err
-}
-
-// The words of notifications to other processes. The other words are news, and a conversation's SID: the conversation
-// has a new revision. A lost notification costs at most one polling interval: every waiter polls.
-const (
-	notifyMatch   = "place"
-	notifyDeliver = "deliver"
-)
-
-// notify wakes a dispatcher of this process or, if it runs none, those of other processes.
-func (d *Desk) notify(waiter chan struct{}, word string) {
-	wake(waiter)
-	if d.dispatchers.Load() == 0 {
-		d.db.Notify(word)
-	}
-}
-
-// listen wakes this desk's own waiters when other processes notify them.
-func (d *Desk) listen(ctx context.Context) {
-	d.db.Listen(ctx, func(word string) {
-		switch word {
-		case notifyMatch:
-			wake(d.toPlace)
-		case notifyDeliver:
-			wake(d.toDeliver)
-		default:
-			d.shown.tell(word)
-		}
-	}, func() {
-		wake(d.toPlace)
-		wake(d.toDeliver)
-		d.shown.tellAll()
-	})
-}
-
-func wake(waiter chan struct{}) {
-	select {
-	case waiter <- struct{}{}:
-	default: // already woken
-	}
 }

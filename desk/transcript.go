@@ -68,7 +68,7 @@ func Say(ctx context.Context, d *Desk, m NewMessage) (Message, error) {
 	}
 	var said Message
 	err := d.SharedTx(ctx, "say in conversation "+m.Conversation, func(tx *Tx) (err error) {
-		said, err = insertMessage(ctx, tx, m, d.now())
+		said, err = insertMessage(ctx, tx, m, d.Now())
 		return err
 	})
 	return said, err
@@ -122,7 +122,7 @@ func insertMessage(ctx context.Context, tx *Tx, m NewMessage, now time.Time) (Me
 	if m.At.IsZero() {
 		said.At = now.UTC().Truncate(time.Microsecond)
 	}
-	tx.afterCommit.news = true
+	tx.WakePages()
 	said.Number, _, err = sqldb.First(ctx, tx, sqldb.Value[int],
 		`UPDATE conversations SET messages = messages + 1 WHERE sid = $1 RETURNING messages`, m.Conversation)
 	if err != nil {
@@ -194,7 +194,7 @@ func UpdateMessage(ctx context.Context, d *Desk, conversationSID, sid string, ch
 		if refusal := validMessage(NewMessage{From: changed.From, Text: changed.Text, Attributes: changed.Attributes}); refusal != nil {
 			return refusal
 		}
-		changed.UpdatedAt = d.now().UTC().Truncate(time.Microsecond)
+		changed.UpdatedAt = d.Now().UTC().Truncate(time.Microsecond)
 		_, err = tx.Exec(ctx, `UPDATE messages SET text = $2, attributes = $3, updated_at = $4 WHERE sid = $1`,
 			sid, tx.Sealed(messageText, sid, changed.Text), tx.Sealed(messageAttributes, sid, cmp.Or(changed.Attributes, "{}")), sqldb.Micros(changed.UpdatedAt))
 		if err != nil {
@@ -224,7 +224,7 @@ func RemoveMessage(ctx context.Context, d *Desk, conversationSID, sid string) er
 
 // noteEdit notifies readers that the transcript has changed.
 func noteEdit(ctx context.Context, tx *Tx, sid string) error {
-	tx.afterCommit.news = true
+	tx.WakePages()
 	_, err := tx.Exec(ctx, `UPDATE conversations SET edits = edits + 1 WHERE sid = $1`, sid)
 	return err
 }

@@ -32,7 +32,7 @@ func ReadWaits(ctx context.Context, d *Desk, sids []string) (waits map[string]Wa
 		if err != nil {
 			return err
 		}
-		since := sqldb.Micros(d.now().Add(-time.Duration(settings.ReofferAfter) * time.Second))
+		since := sqldb.Micros(d.Now().Add(-time.Duration(settings.ReofferAfter) * time.Second))
 		for len(sids) > 0 {
 			part := sids[:min(len(sids), asked)]
 			sids = sids[len(part):]

@@ -48,14 +48,14 @@ type Webhook struct {
 }
 
 // QueueWebhooks turns the events since the last call into webhooks, if they pass the workspace's EventsFilter. It
-// may run in many processes at once.
+// may run in many processes at once. It calls progress before each of its transactions.
 //
 // Without an EventCallbackURL it skips all events, so that a URL that is set later receives only later events. It
 // also drops the webhooks that are still queued, because there is no receiver. Webhooks that were given up before
 // are kept.
-func QueueWebhooks(ctx context.Context, d *Desk) error {
+func QueueWebhooks(ctx context.Context, d *Desk, progress func()) error {
 	for {
-		d.queuedAt.Store(time.Now().UnixNano())
+		progress()
 		behind := false
 		err := d.ReadTx(ctx, "look for events to send", func(tx *Tx) (err error) {
 			behind, err = webhooksBehind(ctx, tx)
@@ -64,15 +64,12 @@ func QueueWebhooks(ctx context.Context, d *Desk) error {
 		if err != nil || !behind {
 			return err
 		}
-		err = d.SharedTx(ctx, "queue webhooks", func(tx *Tx) error { return insertWebhooks(ctx, tx, sqldb.Micros(d.now())) })
+		err = d.SharedTx(ctx, "queue webhooks", func(tx *Tx) error { return insertWebhooks(ctx, tx, sqldb.Micros(d.Now())) })
 		if err != nil {
 			return err
 		}
 	}
 }
-
-// QueuedAt returns when [QueueWebhooks] began its last transactions in this process.
-func (d *Desk) QueuedAt() time.Time { return time.Unix(0, d.queuedAt.Load()) }
 
 // webhooksBehind reports whether there is anything to do, so that an idle desk does not write.
 func webhooksBehind(ctx context.Context, tx *Tx) (bool, error) {
@@ -156,14 +153,14 @@ func streamOf(e LoggedEvent) string {
 func TakeWebhooks(ctx context.Context, d *Desk, limit int, lease time.Duration) ([]Webhook, error) {
 	var due []Webhook
 	err := d.ReadTx(ctx, "look for webhooks to send", func(tx *Tx) (err error) {
-		due, err = dueWebhooks(ctx, tx, d.now(), limit)
+		due, err = dueWebhooks(ctx, tx, d.Now(), limit)
 		return err
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
 	err = d.SharedTx(ctx, "take webhooks", func(tx *Tx) (err error) {
-		now := d.now()
+		now := d.Now()
 		if due, err = dueWebhooks(ctx, tx, now, limit); err != nil {
 			return err
 		}
@@ -198,7 +195,7 @@ func WebhookDelivered(ctx context.Context, d *Desk, position int64) error {
 		if err != nil || !found {
 			return err // reported twice: the first report deleted it
 		}
-		return nextWebhook(ctx, tx, stream, sqldb.Micros(d.now()))
+		return nextWebhook(ctx, tx, stream, sqldb.Micros(d.Now()))
 	})
 }
 
@@ -207,7 +204,7 @@ func WebhookDelivered(ctx context.Context, d *Desk, position int64) error {
 // becomes due. The failure is a short sentence for people and contains no secrets.
 func WebhookFailed(ctx context.Context, d *Desk, position int64, failure string) (dead bool, err error) {
 	err = d.SharedTx(ctx, fmt.Sprintf("record that webhook %d failed", position), func(tx *Tx) error {
-		now := d.now()
+		now := d.Now()
 		dead = false
 		// A webhook without attempts was revived after this try began, so the failure does not count.
 		w, found, err := sqldb.First(ctx, tx, scanWebhook, `SELECT `+webhookColumns+` FROM `+webhookTables+`
@@ -278,7 +275,7 @@ func RedeliverWebhooks(ctx context.Context, d *Desk, positions ...int64) (int, e
 	for some := range slices.Chunk(positions, queuedAtOnce) {
 		revived := 0
 		err := d.ExclusiveTx(ctx, "revive webhooks", func(tx *Tx) (err error) {
-			revived, err = reviveWebhooks(ctx, tx, some, sqldb.Micros(d.now()))
+			revived, err = reviveWebhooks(ctx, tx, some, sqldb.Micros(d.Now()))
 			return err
 		})
 		if err != nil {

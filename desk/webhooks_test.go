@@ -29,7 +29,7 @@ func (h *environment) callback(url string, only ...conversation.EventName) {
 
 func (h *environment) queueWebhooks() {
 	h.T.Helper()
-	require.NoError(h.T, desk.QueueWebhooks(h.T.Context(), h.Environment.Desk))
+	require.NoError(h.T, desk.QueueWebhooks(h.T.Context(), h.Environment.Desk, func() {}))
 }
 
 // take queues new events and takes the webhooks that are due.
@@ -308,7 +308,7 @@ func testTwoSenders(t *testing.T, h *environment) {
 	send := func(d *desk.Desk) {
 		var all turn
 		for len(all.taken) < conversations {
-			if all.err = desk.QueueWebhooks(h.T.Context(), d); all.err != nil {
+			if all.err = desk.QueueWebhooks(h.T.Context(), d, func() {}); all.err != nil {
 				break
 			}
 			taken, err := desk.TakeWebhooks(h.T.Context(), d, 3, testLease)

@@ -230,7 +230,7 @@ func (c *centre) makeCurrentWhileItStarts(t *testing.T, program, build string, m
 	half := worker.New(c.temporal, workflows.TaskQueue, worker.Options{DisableWorkflowWorker: true, DeploymentOptions: worker.DeploymentOptions{
 		Version: version, UseVersioning: true, DefaultVersioningBehavior: workflow.VersioningBehaviorPinned,
 	}})
-	activities.Register(half, desk.ConversationDesk{Desk: c.desk})
+	activities.Register(half, desk.NewConversationDesk(c.desk))
 	require.NoError(t, half.Start())
 	c.knows(t, build)
 	c.finish(t, c.beginWithAlice(t))

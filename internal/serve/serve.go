@@ -79,7 +79,7 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	}
 	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options), health: health}
 	workflows.Register(w.temporal)
-	activities.Register(w.temporal, desk.ConversationDesk{Desk: d})
+	activities.Register(w.temporal, desk.NewConversationDesk(d))
 	if err := w.temporal.Start(); err != nil {
 		return nil, fmt.Errorf("start the worker: %w", err)
 	}

@@ -72,7 +72,7 @@ func (s *Server) authenticate(r *http.Request) (Caller, desk.Account, error) {
 	user, secret, given := r.BasicAuth()
 	identifyRefused(r.Context(), user, given)
 	if !same(user, account.SID) {
-		key, err := desk.Authenticate(r.Context(), s.desk, user, secret)
+		key, err := s.keys.Authenticate(r.Context(), user, secret)
 		if errors.Is(err, desk.ErrCredentials) {
 			return Caller{}, account, unauthorized()
 		}

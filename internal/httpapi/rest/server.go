@@ -57,6 +57,7 @@ type Server struct {
 	authenticated func(ctx context.Context, sid string)
 	limits        *limits
 	guesses       *limit.Limiter
+	keys          *desk.Authenticator
 	public        string
 	elsewhere     http.Handler
 	writes        *writes
@@ -72,6 +73,7 @@ func New(d *desk.Desk, c Conversations, routes []Route, document []byte, o Optio
 	s := &Server{
 		desk: d, conversations: c, routes: routes, document: document, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
 		limits: newLimits(), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
+		keys:    desk.NewAuthenticator(d),
 		guesses: limit.New(o.WrongCredentials.Or(DefaultWrongCredentials()), o.WrongCredentialsTotal.Or(DefaultWrongCredentialsTotal())),
 	}
 	s.security = seclog.New(o.Logger)

@@ -78,7 +78,7 @@ func TestEveryEvent(t *testing.T) {
 	rec := newReceiver(t, h, nil)
 	account := h.callback(rec.URL + "/events?source=baton")
 	th := tellEverything(h)
-	require.NoError(t, desk.QueueWebhooks(h.ctx(), h.Desk))
+	require.NoError(t, desk.QueueWebhooks(h.ctx(), h.Desk, func() {}))
 	h.send()
 	eventually(t, func() bool { return h.pending() == 0 }, "everything is delivered")
 

@@ -50,7 +50,7 @@ func (h *house) advance(d time.Duration) { h.clock.Add(int64(d)) }
 // callback sets the URL that receives the events from now on.
 func (h *house) callback(to string) desk.Account {
 	h.t.Helper()
-	require.NoError(h.t, desk.QueueWebhooks(h.ctx(), h.Desk))
+	require.NoError(h.t, desk.QueueWebhooks(h.ctx(), h.Desk, func() {}))
 	account, err := desk.SetWorkspace(h.ctx(), h.Desk, func(w *desk.Workspace) { w.EventCallbackURL = to })
 	require.NoError(h.t, err)
 	return account

@@ -77,11 +77,7 @@ func (s *Sender) moves() { s.movedAt.Store(time.Now().UnixNano()) }
 
 // Moves returns an error if [Sender.Run] has finished no round for that long: the desk does not answer.
 func (s *Sender) Moves(within time.Duration) error {
-	last := time.Unix(0, s.movedAt.Load())
-	if queued := s.desk.QueuedAt(); queued.After(last) { // a long round also makes progress
-		last = queued
-	}
-	if since := time.Since(last); since > within {
+	if since := time.Since(time.Unix(0, s.movedAt.Load())); since > within {
 		return fmt.Errorf("no round for %s", since.Round(time.Second))
 	}
 	return nil
@@ -115,7 +111,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	queue := true
 	for {
 		if queue {
-			if err := desk.QueueWebhooks(ctx, s.desk); err != nil && ctx.Err() == nil {
+			if err := desk.QueueWebhooks(ctx, s.desk, s.moves); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "webhooks not queued, retrying", "error", err)
 			}
 		}

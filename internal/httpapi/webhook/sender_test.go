@@ -134,7 +134,7 @@ func TestEndlessAnswer(t *testing.T) {
 	t.Cleanup(endless.Close)
 	h.callback(endless.URL)
 	h.start("support")
-	require.NoError(t, desk.QueueWebhooks(h.ctx(), h.Desk))
+	require.NoError(t, desk.QueueWebhooks(h.ctx(), h.Desk, func() {}))
 	h.send()
 	eventually(t, func() bool { return h.pending() == 0 }, "its status is what counts")
 }
