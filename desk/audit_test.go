@@ -10,12 +10,13 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-// audited returns the audit list's entries after the first known ones, oldest first, as text.
-func (h *environment) audited(known int) (entries []string) {
+// auditedSince returns the audit list's entries after the first known ones, oldest first, as text.
+func auditedSince(h *desktest.Environment, known int) (entries []string) {
 	h.T.Helper()
-	found, err := desk.AuditPage(h.T.Context(), h.Environment.Desk, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage})
+	found, err := desk.AuditPage(h.T.Context(), h.Desk, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage})
 	require.NoError(h.T, err)
 	for _, e := range found.Entries[:len(found.Entries)-known] {
 		entries = append([]string{fmt.Sprintf("%s: %s %s: %s → %s", e.By, e.What, e.Subject, e.Before, e.After)}, entries...)
@@ -24,7 +25,7 @@ func (h *environment) audited(known int) (entries []string) {
 }
 
 // testAudit makes every kind of change, and checks the exact entries that it leaves.
-func testAudit(t *testing.T, h *environment) {
+func testAudit(t *testing.T, h *desktest.Environment) {
 	ctx := desk.WithActor(t.Context(), "carol")
 	var key desk.Key
 	var workflow desk.Workflow
@@ -33,7 +34,7 @@ func testAudit(t *testing.T, h *environment) {
 		return `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID(queue) + `"}}}`
 	}
 	workspace := func(change func(*desk.Workspace)) error {
-		_, err := desk.SetWorkspace(ctx, h.Environment.Desk, change)
+		_, err := desk.SetWorkspace(ctx, h.Desk, change)
 		return err
 	}
 	known := 0
@@ -45,80 +46,80 @@ func testAudit(t *testing.T, h *environment) {
 	}{
 		{
 			"add an agent", func() error {
-				return desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "alice", Attributes: `{"skills":["billing"]}`})
+				return desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "alice", Attributes: `{"skills":["billing"]}`})
 			},
 			[]string{`agent.added alice:  → agent, capacity 3, attributes {"skills":["billing"]}`},
 		},
 		{
 			"add a supervisor", func() error {
-				return desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "bob", Role: desk.RoleSupervisor, Capacity: 1})
+				return desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "bob", Role: desk.RoleSupervisor, Capacity: 1})
 			},
 			[]string{`agent.added bob:  → supervisor, capacity 1`},
 		},
 		{"give a role", func() error {
-			return desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Role: new(desk.RoleAdmin)})
+			return desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Role: new(desk.RoleAdmin)})
 		}, []string{`agent.role alice: agent → admin`}},
 		{"give the same role", func() error {
-			return desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Role: new(desk.RoleAdmin)})
+			return desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Role: new(desk.RoleAdmin)})
 		}, nil},
 		{"give a name and attributes", func() error {
-			return desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{FriendlyName: new("Alice A."), Attributes: new(`{}`)})
+			return desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{FriendlyName: new("Alice A."), Attributes: new(`{}`)})
 		}, []string{`agent.friendly_name alice: alice → Alice A.`, `agent.attributes alice: {"skills":["billing"]} → {}`}},
 		{"give them again", func() error {
-			return desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{FriendlyName: new("Alice A."), Attributes: new(``)})
+			return desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{FriendlyName: new("Alice A."), Attributes: new(``)})
 		}, nil},
-		{"set a capacity", func() error { return desk.SetCapacity(ctx, h.Environment.Desk, "alice", conversation.ChannelWeb, 7) }, []string{`agent.capacity alice: web 3 → web 7`}},
-		{"set it again", func() error { return desk.SetCapacity(ctx, h.Environment.Desk, "alice", conversation.ChannelWeb, 7) }, nil},
-		{"come and go", func() error { return desk.SetPresence(ctx, h.Environment.Desk, "alice", desk.PresenceAvailable) }, nil},
+		{"set a capacity", func() error { return desk.SetCapacity(ctx, h.Desk, "alice", conversation.ChannelWeb, 7) }, []string{`agent.capacity alice: web 3 → web 7`}},
+		{"set it again", func() error { return desk.SetCapacity(ctx, h.Desk, "alice", conversation.ChannelWeb, 7) }, nil},
+		{"come and go", func() error { return desk.SetPresence(ctx, h.Desk, "alice", desk.PresenceAvailable) }, nil},
 
-		{"add a queue", func() error { return desk.AddQueue(ctx, h.Environment.Desk, "support") }, []string{`queue.added support:  → members by hand`}},
+		{"add a queue", func() error { return desk.AddQueue(ctx, h.Desk, "support") }, []string{`queue.added support:  → members by hand`}},
 		{
 			"add a queue with an expression", func() error {
-				return desk.CreateQueue(ctx, h.Environment.Desk, desk.NewQueue{Name: "vip", TargetWorkers: "1==1"})
+				return desk.CreateQueue(ctx, h.Desk, desk.NewQueue{Name: "vip", TargetWorkers: "1==1"})
 			},
 			[]string{`queue.added vip:  → members by 1==1`},
 		},
-		{"add a member", func() error { return desk.AddMember(ctx, h.Environment.Desk, "support", "alice") }, []string{`queue.members support:  → alice`}},
-		{"add them again", func() error { return desk.AddMember(ctx, h.Environment.Desk, "support", "alice") }, nil},
-		{"name the members", func() error { return desk.SetMembers(ctx, h.Environment.Desk, "support", "bob") }, []string{`queue.members support: alice → bob`}},
-		{"name the same", func() error { return desk.SetMembers(ctx, h.Environment.Desk, "support", "bob", "bob") }, nil},
-		{"take a member off", func() error { return desk.RemoveMember(ctx, h.Environment.Desk, "support", "bob") }, []string{`queue.members support: bob → `}},
-		{"remove an agent who is not a member", func() error { return desk.RemoveMember(ctx, h.Environment.Desk, "support", "bob") }, nil},
+		{"add a member", func() error { return desk.AddMember(ctx, h.Desk, "support", "alice") }, []string{`queue.members support:  → alice`}},
+		{"add them again", func() error { return desk.AddMember(ctx, h.Desk, "support", "alice") }, nil},
+		{"name the members", func() error { return desk.SetMembers(ctx, h.Desk, "support", "bob") }, []string{`queue.members support: alice → bob`}},
+		{"name the same", func() error { return desk.SetMembers(ctx, h.Desk, "support", "bob", "bob") }, nil},
+		{"take a member off", func() error { return desk.RemoveMember(ctx, h.Desk, "support", "bob") }, []string{`queue.members support: bob → `}},
+		{"remove an agent who is not a member", func() error { return desk.RemoveMember(ctx, h.Desk, "support", "bob") }, nil},
 		{"change a queue", func() error {
-			return desk.UpdateQueue(ctx, h.Environment.Desk, "vip", desk.QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
+			return desk.UpdateQueue(ctx, h.Desk, "vip", desk.QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
 		}, []string{`queue.friendly_name vip: vip → Important`, `queue.target_workers vip: 1==1 → 1==2`}},
 		{"change it to the same", func() error {
-			return desk.UpdateQueue(ctx, h.Environment.Desk, "vip", desk.QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
+			return desk.UpdateQueue(ctx, h.Desk, "vip", desk.QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
 		}, nil},
 		{"change an agent all at once", func() error {
-			return desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{
+			return desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{
 				FriendlyName: new("Alice"), Capacity: map[conversation.Channel]int{conversation.ChannelSMS: 1, conversation.ChannelWeb: 7}, Join: []string{"support"},
 			})
 		}, []string{`agent.friendly_name alice: Alice A. → Alice`, `agent.capacity alice: sms 3 → sms 1`, `queue.members support:  → alice`}},
 		{"change a queue all at once", func() error {
-			return desk.UpdateQueue(ctx, h.Environment.Desk, "support", desk.QueueChange{FriendlyName: new("Help"), Join: []string{"bob"}, Leave: []string{"alice"}})
+			return desk.UpdateQueue(ctx, h.Desk, "support", desk.QueueChange{FriendlyName: new("Help"), Join: []string{"bob"}, Leave: []string{"alice"}})
 		}, []string{`queue.friendly_name support: support → Help`, `queue.members support: alice → bob`}},
 		{
 			"an agent leaves", func() error {
-				return desk.UpdateAgent(ctx, h.Environment.Desk, "bob", desk.AgentChange{Leave: []string{"support"}})
+				return desk.UpdateAgent(ctx, h.Desk, "bob", desk.AgentChange{Leave: []string{"support"}})
 			},
 			[]string{`queue.members support: bob → `},
 		},
 		{"name members instead of an expression", func() error {
-			return desk.UpdateQueue(ctx, h.Environment.Desk, "vip", desk.QueueChange{TargetWorkers: new(""), Join: []string{"alice"}})
+			return desk.UpdateQueue(ctx, h.Desk, "vip", desk.QueueChange{TargetWorkers: new(""), Join: []string{"alice"}})
 		}, []string{`queue.target_workers vip: 1==2 → `, `queue.members vip:  → alice`}},
-		{"remove a queue", func() error { return desk.RemoveQueue(ctx, h.Environment.Desk, "vip") }, []string{`queue.removed vip: members by hand → `}},
+		{"remove a queue", func() error { return desk.RemoveQueue(ctx, h.Desk, "vip") }, []string{`queue.removed vip: members by hand → `}},
 
 		{"turn the switches on", func() error {
-			_, err := desk.SetSettings(ctx, h.Environment.Desk, "dave", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
+			_, err := desk.SetSettings(ctx, h.Desk, "dave", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 			return err
 		}, []string{`dave: settings.messaging_transfers : off → on`, `dave: settings.transfer_notes : off → on`}},
 		{"turn both off by one", func() error {
-			_, err := desk.SetSettings(ctx, h.Environment.Desk, "", func(s *conversation.Settings) { s.MessagingTransfers = false })
+			_, err := desk.SetSettings(ctx, h.Desk, "", func(s *conversation.Settings) { s.MessagingTransfers = false })
 			return err
 		}, []string{`settings.messaging_transfers : on → off`, `settings.transfer_notes : on → off`}},
 		{"change every policy", func() error {
-			_, err := desk.SetSettings(ctx, h.Environment.Desk, "", func(s *conversation.Settings) {
+			_, err := desk.SetSettings(ctx, h.Desk, "", func(s *conversation.Settings) {
 				s.ReservationTimeout, s.TaskTimeout, s.WrapupTimeout, s.ReofferAfter = 60, 3600, 30, 10
 				s.AgentUnavailable, s.Unanswered, s.TimeoutActivity = conversation.AgentUnavailableWait, conversation.UnansweredSender, false
 			})
@@ -129,30 +130,30 @@ func testAudit(t *testing.T, h *environment) {
 			`settings.reoffer_after : 60 s → 10 s`, `settings.timeout_activity : on → off`,
 		}},
 		{"change nothing", func() error {
-			_, err := desk.SetSettings(ctx, h.Environment.Desk, "", func(*conversation.Settings) {})
+			_, err := desk.SetSettings(ctx, h.Desk, "", func(*conversation.Settings) {})
 			return err
 		}, nil},
 
 		{"install a plugin", func() error {
-			return desk.SetPlugin(ctx, h.Environment.Desk, desk.Plugin{Name: "handover", Version: "1.2", Enabled: true, ConversationTransfer: true})
+			return desk.SetPlugin(ctx, h.Desk, desk.Plugin{Name: "handover", Version: "1.2", Enabled: true, ConversationTransfer: true})
 		}, []string{`plugin.added handover:  → enabled, version 1.2, transfers conversations`}},
 		{"change a plugin", func() error {
-			return desk.SetPlugin(ctx, h.Environment.Desk, desk.Plugin{Name: "handover", Version: "1.3"})
+			return desk.SetPlugin(ctx, h.Desk, desk.Plugin{Name: "handover", Version: "1.3"})
 		}, []string{
 			`plugin.version handover: 1.2 → 1.3`, `plugin.enabled handover: on → off`, `plugin.conversation_transfer handover: on → off`,
 		}},
 		{"change it to the same", func() error {
-			return desk.SetPlugin(ctx, h.Environment.Desk, desk.Plugin{Name: "handover", Version: "1.3"})
+			return desk.SetPlugin(ctx, h.Desk, desk.Plugin{Name: "handover", Version: "1.3"})
 		}, nil},
-		{"remove a plugin", func() error { return desk.RemovePlugin(ctx, h.Environment.Desk, "handover") }, []string{`plugin.removed handover: disabled, version 1.3 → `}},
+		{"remove a plugin", func() error { return desk.RemovePlugin(ctx, h.Desk, "handover") }, []string{`plugin.removed handover: disabled, version 1.3 → `}},
 
 		{"add a key", func() (err error) {
-			key, _, err = desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "bob's", Role: desk.KeyAgent, Agent: "bob"})
+			key, _, err = desk.AddKey(ctx, h.Desk, desk.Key{Name: "bob's", Role: desk.KeyAgent, Agent: "bob"})
 			return err
 		}, []string{`key.added KEY:  → bob's, agent bob, 1000 requests a second`}},
-		{"revoke it", func() error { return desk.RevokeKey(ctx, h.Environment.Desk, key.SID) }, []string{`key.revoked KEY: bob's, agent bob, 1000 requests a second → `}},
-		{"revoke it again", func() error { return desk.RevokeKey(ctx, h.Environment.Desk, key.SID) }, nil},
-		{"renew the token", func() error { _, err := desk.RenewAuthToken(ctx, h.Environment.Desk); return err }, []string{`account.auth_token :  → renewed`}},
+		{"revoke it", func() error { return desk.RevokeKey(ctx, h.Desk, key.SID) }, []string{`key.revoked KEY: bob's, agent bob, 1000 requests a second → `}},
+		{"revoke it again", func() error { return desk.RevokeKey(ctx, h.Desk, key.SID) }, nil},
+		{"renew the token", func() error { _, err := desk.RenewAuthToken(ctx, h.Desk); return err }, []string{`account.auth_token :  → renewed`}},
 		{"send webhooks somewhere", func() error {
 			return workspace(func(w *desk.Workspace) {
 				w.EventCallbackURL = "https://me:secret@example.com/hooks/s3cret?token=s3cret"
@@ -169,38 +170,38 @@ func testAudit(t *testing.T, h *environment) {
 		{"change nothing of it", func() error { return workspace(func(*desk.Workspace) {}) }, nil},
 
 		{"add a workflow", func() (err error) {
-			workflow, err = desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{FriendlyName: "Day", Configuration: configuration("support")})
+			workflow, err = desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{FriendlyName: "Day", Configuration: configuration("support")})
 			return err
 		}, []string{`workflow.added Day:  → ` + configuration("support")}},
 		{"rename it", func() error {
 			workflow.FriendlyName = "Night"
-			_, err := desk.SaveWorkflow(ctx, h.Environment.Desk, workflow)
+			_, err := desk.SaveWorkflow(ctx, h.Desk, workflow)
 			return err
 		}, []string{`workflow.friendly_name Day: Day → Night`}},
-		{"save it again", func() error { _, err := desk.SaveWorkflow(ctx, h.Environment.Desk, workflow); return err }, nil},
-		{"remove it", func() error { return desk.RemoveWorkflow(ctx, h.Environment.Desk, workflow.SID) }, []string{`workflow.removed Night: ` + configuration("support") + ` → `}},
+		{"save it again", func() error { _, err := desk.SaveWorkflow(ctx, h.Desk, workflow); return err }, nil},
+		{"remove it", func() error { return desk.RemoveWorkflow(ctx, h.Desk, workflow.SID) }, []string{`workflow.removed Night: ` + configuration("support") + ` → `}},
 		{"add an activity", func() (err error) {
-			activity, err = desk.AddActivity(ctx, h.Environment.Desk, "Lunch", false)
+			activity, err = desk.AddActivity(ctx, h.Desk, "Lunch", false)
 			return err
 		}, []string{`activity.added Lunch:  → break`}},
 		{"rename the activity", func() error {
-			_, err := desk.RenameActivity(ctx, h.Environment.Desk, activity.SID, "Dinner")
+			_, err := desk.RenameActivity(ctx, h.Desk, activity.SID, "Dinner")
 			return err
 		}, []string{`activity.name Lunch: Lunch → Dinner`}},
 		{"take the activity", func() error {
-			return desk.UpdateAgent(ctx, h.Environment.Desk, "bob", desk.AgentChange{Activity: &activity.SID})
+			return desk.UpdateAgent(ctx, h.Desk, "bob", desk.AgentChange{Activity: &activity.SID})
 		}, nil},
-		{"leave it", func() error { return desk.SetPresence(ctx, h.Environment.Desk, "bob", desk.PresenceOffline) }, nil},
-		{"remove the activity", func() error { return desk.RemoveActivity(ctx, h.Environment.Desk, activity.SID) }, []string{`activity.removed Dinner: break → `}},
+		{"leave it", func() error { return desk.SetPresence(ctx, h.Desk, "bob", desk.PresenceOffline) }, nil},
+		{"remove the activity", func() error { return desk.RemoveActivity(ctx, h.Desk, activity.SID) }, []string{`activity.removed Dinner: break → `}},
 
 		{"bob joins and gets a key", func() (err error) {
-			if err := desk.AddMember(ctx, h.Environment.Desk, "support", "bob"); err != nil {
+			if err := desk.AddMember(ctx, h.Desk, "support", "bob"); err != nil {
 				return err
 			}
-			key, _, err = desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "bob", Role: desk.KeyAgent, Agent: "bob"})
+			key, _, err = desk.AddKey(ctx, h.Desk, desk.Key{Name: "bob", Role: desk.KeyAgent, Agent: "bob"})
 			return err
 		}, []string{`queue.members support:  → bob`, `key.added KEY:  → bob, agent bob, 1000 requests a second`}},
-		{"bob goes", func() error { return desk.RemoveAgent(ctx, h.Environment.Desk, "bob") }, []string{
+		{"bob goes", func() error { return desk.RemoveAgent(ctx, h.Desk, "bob") }, []string{
 			`agent.removed bob: supervisor → `, `queue.members support: bob → `, `key.revoked KEY: bob, agent bob, 1000 requests a second → `,
 		}},
 	} {
@@ -212,75 +213,75 @@ func testAudit(t *testing.T, h *environment) {
 			}
 			wanted = append(wanted, strings.ReplaceAll(entry, "KEY", key.SID))
 		}
-		require.Equal(t, wanted, h.audited(known), step.does)
+		require.Equal(t, wanted, auditedSince(h, known), step.does)
 		known += len(wanted)
 	}
 }
 
 // testNotAudited checks that refused changes leave no entry, and that the author of changes without one is the
 // system.
-func testNotAudited(t *testing.T, h *environment) {
+func testNotAudited(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
-	require.NoError(t, desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "alice", Role: desk.RoleAdmin}))
-	require.NoError(t, desk.AddQueue(ctx, h.Environment.Desk, "support"))
-	require.NoError(t, desk.CreateQueue(ctx, h.Environment.Desk, desk.NewQueue{Name: "vip", TargetWorkers: "1==1"}))
-	require.NoError(t, desk.SetPlugin(ctx, h.Environment.Desk, desk.Plugin{Name: "handover", Enabled: true, ConversationTransfer: true}))
-	known := len(h.audited(0))
-	require.Equal(t, "system: agent.added alice:  → admin, capacity 3", h.audited(0)[0])
+	require.NoError(t, desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "alice", Role: desk.RoleAdmin}))
+	require.NoError(t, desk.AddQueue(ctx, h.Desk, "support"))
+	require.NoError(t, desk.CreateQueue(ctx, h.Desk, desk.NewQueue{Name: "vip", TargetWorkers: "1==1"}))
+	require.NoError(t, desk.SetPlugin(ctx, h.Desk, desk.Plugin{Name: "handover", Enabled: true, ConversationTransfer: true}))
+	known := len(auditedSince(h, 0))
+	require.Equal(t, "system: agent.added alice:  → admin, capacity 3", auditedSince(h, 0)[0])
 	set := func(change func(*conversation.Settings)) error {
-		_, err := desk.SetSettings(ctx, h.Environment.Desk, "", change)
+		_, err := desk.SetSettings(ctx, h.Desk, "", change)
 		return err
 	}
 	saved := func(_ any, err error) error { return err }
 	for name, err := range map[string]error{
 		"transfers beside a plugin":      set(func(s *conversation.Settings) { s.MessagingTransfers, s.ReofferAfter = true, 5 }),
 		"out of range":                   set(func(s *conversation.Settings) { s.ReofferAfter, s.TaskTimeout = 5, -1 }),
-		"no such role":                   desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Role: new(desk.Role("boss"))}),
-		"the only administrator":         desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Role: new(desk.RoleAgent), FriendlyName: new("A")}),
-		"remove them":                    desk.RemoveAgent(ctx, h.Environment.Desk, "alice"),
-		"no such activity":               desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{FriendlyName: new("A"), Activity: new("WA1")}),
-		"attributes of an unknown agent": desk.UpdateAgent(ctx, h.Environment.Desk, "bob", desk.AgentChange{Attributes: new("{}")}),
-		"capacity of an unknown agent":   desk.SetCapacity(ctx, h.Environment.Desk, "bob", conversation.ChannelWeb, 1),
-		"the same agent":                 desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "alice"}),
-		"an unknown member of a queue":   desk.SetMembers(ctx, h.Environment.Desk, "support", "alice", "bob"),
-		"too much of an agent":           desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{FriendlyName: new("A"), Capacity: map[conversation.Channel]int{conversation.ChannelWeb: 5, conversation.ChannelSMS: -1}}),
-		"a queue that isn't there":       desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{FriendlyName: new("A"), Join: []string{"sales"}}),
-		"an unknown agent who leaves":    desk.UpdateQueue(ctx, h.Environment.Desk, "support", desk.QueueChange{FriendlyName: new("S"), Join: []string{"alice"}, Leave: []string{"bob"}}),
-		"a member of an expression":      desk.RemoveMember(ctx, h.Environment.Desk, "vip", "alice"),
-		"a wrong expression":             desk.UpdateQueue(ctx, h.Environment.Desk, "vip", desk.QueueChange{FriendlyName: new("V"), TargetWorkers: new("skills HAS")}),
-		"the same queue":                 desk.AddQueue(ctx, h.Environment.Desk, "vip"),
-		"no queue":                       desk.RemoveQueue(ctx, h.Environment.Desk, "sales"),
-		"no plugin":                      desk.RemovePlugin(ctx, h.Environment.Desk, "theme"),
+		"no such role":                   desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Role: new(desk.Role("boss"))}),
+		"the only administrator":         desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Role: new(desk.RoleAgent), FriendlyName: new("A")}),
+		"remove them":                    desk.RemoveAgent(ctx, h.Desk, "alice"),
+		"no such activity":               desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{FriendlyName: new("A"), Activity: new("WA1")}),
+		"attributes of an unknown agent": desk.UpdateAgent(ctx, h.Desk, "bob", desk.AgentChange{Attributes: new("{}")}),
+		"capacity of an unknown agent":   desk.SetCapacity(ctx, h.Desk, "bob", conversation.ChannelWeb, 1),
+		"the same agent":                 desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "alice"}),
+		"an unknown member of a queue":   desk.SetMembers(ctx, h.Desk, "support", "alice", "bob"),
+		"too much of an agent":           desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{FriendlyName: new("A"), Capacity: map[conversation.Channel]int{conversation.ChannelWeb: 5, conversation.ChannelSMS: -1}}),
+		"a queue that isn't there":       desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{FriendlyName: new("A"), Join: []string{"sales"}}),
+		"an unknown agent who leaves":    desk.UpdateQueue(ctx, h.Desk, "support", desk.QueueChange{FriendlyName: new("S"), Join: []string{"alice"}, Leave: []string{"bob"}}),
+		"a member of an expression":      desk.RemoveMember(ctx, h.Desk, "vip", "alice"),
+		"a wrong expression":             desk.UpdateQueue(ctx, h.Desk, "vip", desk.QueueChange{FriendlyName: new("V"), TargetWorkers: new("skills HAS")}),
+		"the same queue":                 desk.AddQueue(ctx, h.Desk, "vip"),
+		"no queue":                       desk.RemoveQueue(ctx, h.Desk, "sales"),
+		"no plugin":                      desk.RemovePlugin(ctx, h.Desk, "theme"),
 		"key of an unknown agent": saved(func() (any, error) {
-			_, _, err := desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "x", Role: desk.KeyAgent, Agent: "bob"})
+			_, _, err := desk.AddKey(ctx, h.Desk, desk.Key{Name: "x", Role: desk.KeyAgent, Agent: "bob"})
 			return nil, err
 		}()),
-		"no key":                     desk.RevokeKey(ctx, h.Environment.Desk, "SK1"),
-		"no URL":                     saved(desk.SetWorkspace(ctx, h.Environment.Desk, func(w *desk.Workspace) { w.FriendlyName, w.EventCallbackURL = "W", "events" })),
-		"no workflow":                desk.RemoveWorkflow(ctx, h.Environment.Desk, "WW1"),
-		"an activity that has to be": desk.RemoveActivity(ctx, h.Environment.Desk, desk.ActivityOf(desk.PresenceBreak).SID),
+		"no key":                     desk.RevokeKey(ctx, h.Desk, "SK1"),
+		"no URL":                     saved(desk.SetWorkspace(ctx, h.Desk, func(w *desk.Workspace) { w.FriendlyName, w.EventCallbackURL = "W", "events" })),
+		"no workflow":                desk.RemoveWorkflow(ctx, h.Desk, "WW1"),
+		"an activity that has to be": desk.RemoveActivity(ctx, h.Desk, desk.ActivityOf(desk.PresenceBreak).SID),
 	} {
 		require.NotEmpty(t, conversation.CodeOf(err), "%s: %v", name, err)
 	}
-	require.Empty(t, h.audited(known))
+	require.Empty(t, auditedSince(h, known))
 	require.Equal(t, desk.RoleAdmin, h.AgentNamed("alice").Role)
-	require.NoError(t, desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "carol", Role: desk.RoleAdmin}))
-	require.NoError(t, desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Role: new(desk.RoleAgent)}), "there is another administrator")
+	require.NoError(t, desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "carol", Role: desk.RoleAdmin}))
+	require.NoError(t, desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Role: new(desk.RoleAgent)}), "there is another administrator")
 }
 
 // testAuditPages reads the list by pages and by kind.
-func testAuditPages(t *testing.T, h *environment) {
+func testAuditPages(t *testing.T, h *desktest.Environment) {
 	ctx := desk.WithActor(t.Context(), "carol")
-	require.NoError(t, desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "billing"}))
-	require.NoError(t, desk.AddQueue(ctx, h.Environment.Desk, "billing"))
+	require.NoError(t, desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "billing"}))
+	require.NoError(t, desk.AddQueue(ctx, h.Desk, "billing"))
 	for i := range 10 {
 		h.Clock.Advance(time.Minute)
-		require.NoError(t, desk.SetCapacity(desk.WithActor(ctx, "dave"), h.Environment.Desk, "billing", conversation.ChannelWeb, 10+i))
+		require.NoError(t, desk.SetCapacity(desk.WithActor(ctx, "dave"), h.Desk, "billing", conversation.ChannelWeb, 10+i))
 	}
 	read := func(f desk.AuditFilter, size int) (positions []int64) {
 		page := desk.Page{Limit: size}
 		for {
-			found, err := desk.AuditPage(ctx, h.Environment.Desk, f, page)
+			found, err := desk.AuditPage(ctx, h.Desk, f, page)
 			require.NoError(t, err)
 			for _, e := range found.Entries {
 				positions = append(positions, e.Position)
@@ -297,7 +298,7 @@ func testAuditPages(t *testing.T, h *environment) {
 	require.Equal(t, []int64{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 1}, read(desk.AuditFilter{Kind: desk.AuditAgent}, 5))
 	require.Equal(t, []int64{2, 1}, read(desk.AuditFilter{By: "carol"}, 1))
 	require.Empty(t, read(desk.AuditFilter{Subject: "support"}, 5))
-	found, err := desk.AuditPage(ctx, h.Environment.Desk, desk.AuditFilter{}, desk.Page{Limit: 1})
+	found, err := desk.AuditPage(ctx, h.Desk, desk.AuditFilter{}, desk.Page{Limit: 1})
 	require.NoError(t, err)
 	require.Equal(t, desk.AuditEntry{
 		Position: 12, At: h.Clock.Now(), By: "dave", What: "agent.capacity", Subject: "billing", Before: "web 18", After: "web 19",

@@ -8,20 +8,21 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func testBacklog(t *testing.T, h *environment) {
+func testBacklog(t *testing.T, h *desktest.Environment) {
 	backlog := func() desk.Backlog {
-		b, err := desk.ReadBacklog(t.Context(), h.Environment.Desk)
+		b, err := desk.ReadBacklog(t.Context(), h.Desk)
 		require.NoError(t, err)
 		require.Equal(t, h.Clock.Now(), b.At)
 		b.At = time.Time{}
 		return b
 	}
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "billing"))
-	h.callback("https://example.com/events")
-	h.queueWebhooks()
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "support"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "billing"))
+	setCallback(h, "https://example.com/events")
+	queueWebhooks(h)
 	opened := h.Clock.Now()
 	require.Equal(t, desk.Backlog{Lines: []desk.WaitingLine{}, Conversations: map[conversation.ConversationStatus]int{}, Webhooks: backlog().Webhooks}, backlog())
 
@@ -36,7 +37,7 @@ func testBacklog(t *testing.T, h *environment) {
 	}, before.Lines)
 	require.Equal(t, map[conversation.ConversationStatus]int{conversation.ConversationActive: 3}, before.Conversations)
 	require.Positive(t, before.Unqueued, "these events have not been checked for webhooks")
-	h.queueWebhooks()
+	queueWebhooks(h)
 	queued := backlog()
 	require.Zero(t, queued.Unqueued)
 	require.Equal(t, opened, queued.Webhooks.Oldest)

@@ -16,19 +16,19 @@ import (
 	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func benchmarkHouse(b *testing.B) *environment {
+func benchmarkHouse(b *testing.B) *desktest.Environment {
 	b.Helper()
-	return newEnvironment(b, "sqlite:"+filepath.Join(b.TempDir(), "desk.db"))
+	return desktest.New(b, "sqlite:"+filepath.Join(b.TempDir(), "desk.db"))
 }
 
-// fill adds the given number of waiting tasks to the queue.
-func (h *environment) fill(queue string, waiting int) {
+// fillQueue adds the given number of waiting tasks to the queue.
+func fillQueue(h *desktest.Environment, queue string, waiting int) {
 	h.T.Helper()
 	for batch := range slices.Chunk(make([]struct{}, waiting), 1000) {
 		require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "fill the queue", func(tx *desk.Tx) error {
 			for range batch {
 				h.Clock.Advance(time.Millisecond)
-				if err := desk.SyncIn(h.T.Context(), tx, h.startUnasked(queue), h.Clock.Now()); err != nil {
+				if err := desk.SyncIn(h.T.Context(), tx, startUnasked(h, queue), h.Clock.Now()); err != nil {
 					return err
 				}
 			}
@@ -38,7 +38,7 @@ func (h *environment) fill(queue string, waiting int) {
 }
 
 // startUnasked returns the first snapshot of a conversation that starts with the default settings.
-func (h *environment) startUnasked(queue string) conversation.Snapshot {
+func startUnasked(h *desktest.Environment, queue string) conversation.Snapshot {
 	h.T.Helper()
 	var state conversation.State
 	result, err := state.Apply(conversation.StartCommand{Conversation: desktest.NewSID(), Channel: conversation.ChannelWeb, Queue: queue},
@@ -52,10 +52,10 @@ func BenchmarkPlaceAmong(b *testing.B) {
 	for _, waiting := range []int{100, 10_000, 100_000} {
 		b.Run(strconv.Itoa(waiting), func(b *testing.B) {
 			h := benchmarkHouse(b)
-			require.NoError(b, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-			h.fill("support", waiting)
+			require.NoError(b, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+			fillQueue(h, "support", waiting)
 			h.Staff("support", "alice")
-			require.NoError(b, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
+			require.NoError(b, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 1))
 			b.ResetTimer()
 			for range b.N {
 				h.DispatchNow()
@@ -85,7 +85,7 @@ func BenchmarkSync(b *testing.B) {
 				for {
 					snapshot, before := th.Snapshot(), th.State.Revision
 					began := time.Now()
-					answer, err := desk.Sync(h.T.Context(), h.Environment.Desk, snapshot)
+					answer, err := desk.Sync(h.T.Context(), h.Desk, snapshot)
 					spent += time.Since(began)
 					pictures++
 					require.NoError(b, err)
@@ -130,7 +130,7 @@ func BenchmarkSyncOverloaded(b *testing.B) {
 			h := benchmarkHouse(b)
 			h.Staff("support", desktest.Names("s", members)...)
 			for _, name := range desktest.Names("s", members) {
-				require.NoError(b, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 0))
+				require.NoError(b, desk.SetCapacity(h.T.Context(), h.Desk, name, conversation.ChannelWeb, 0))
 			}
 			b.ResetTimer()
 			for range b.N {
@@ -150,8 +150,8 @@ func BenchmarkDispatchIdle(b *testing.B) {
 		h.Staff(fmt.Sprintf("queue-%d", i), fmt.Sprintf("agent-%d", i), fmt.Sprintf("agent-%d", (i+1)%50))
 	}
 	for i := range 50 {
-		require.NoError(b, desk.SetCapacity(h.T.Context(), h.Environment.Desk, fmt.Sprintf("agent-%d", i), conversation.ChannelWeb, 0))
-		h.fill(fmt.Sprintf("queue-%d", i), 100)
+		require.NoError(b, desk.SetCapacity(h.T.Context(), h.Desk, fmt.Sprintf("agent-%d", i), conversation.ChannelWeb, 0))
+		fillQueue(h, fmt.Sprintf("queue-%d", i), 100)
 	}
 	b.ResetTimer()
 	for range b.N {

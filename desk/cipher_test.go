@@ -19,10 +19,10 @@ import (
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-// again closes the desk and opens it with the cipher.
-func (h *environment) again(cipher desk.Cipher) *environment {
+// reopenWith closes the desk and opens it with the cipher.
+func reopenWith(h *desktest.Environment, cipher desk.Cipher) *desktest.Environment {
 	h.T.Helper()
-	other := &environment{&desktest.Environment{T: h.T, Database: h.Database, Clock: h.Clock, Cipher: cipher}}
+	other := &desktest.Environment{T: h.T, Database: h.Database, Clock: h.Clock, Cipher: cipher}
 	other.Desk = other.Reopen()
 	return other
 }
@@ -32,7 +32,7 @@ func TestSealedDesk(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, *environment)
+		run  func(*testing.T, *desktest.Environment)
 	}{
 		{"a picture becomes rows", testPictureBecomesRows},
 		{"the feed is in order and complete", testFeed},
@@ -54,7 +54,7 @@ func TestSealedDesk(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k"))}}
+			h := &desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k"))}
 			h.Desk = h.Reopen()
 			test.run(t, h)
 		})
@@ -67,10 +67,10 @@ func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 	for name, first := range map[string]desk.Cipher{"sealed from the beginning": desktest.KeyRing(t, desktest.Key(t, "k")), "sealed since": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: first}}
+			h := &desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: first}
 			h.Desk = h.Reopen()
 			if first == nil {
-				h = h.again(desktest.KeyRing(t, desktest.Key(t, "later")))
+				h = reopenWith(h, desktest.KeyRing(t, desktest.Key(t, "later")))
 			}
 			h.Staff("support", "alice")
 			h.Start("support").Follow()
@@ -78,7 +78,7 @@ func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 				_, err := desk.Open(t.Context(), h.Database, desk.Options{Cipher: without})
 				require.ErrorContains(t, err, "set BATON_ENCRYPTION_KEYS")
 			}
-			_, err := desk.ListAgents(t.Context(), h.Environment.Desk)
+			_, err := desk.ListAgents(t.Context(), h.Desk)
 			require.NoError(t, err, "who has the keys goes on")
 		})
 	}
@@ -97,7 +97,7 @@ func (w *words) attributes(column string) string { return fmt.Sprintf(`{"word":%
 
 // everythingWritten fills every sealed column. It returns the words, and the conversations that contain them: a
 // closed one and a draft.
-func everythingWritten(t *testing.T, h *environment) (*words, *desktest.Conversation, string) {
+func everythingWritten(t *testing.T, h *desktest.Environment) (*words, *desktest.Conversation, string) {
 	t.Helper()
 	w := &words{}
 	ctx := t.Context()
@@ -111,41 +111,41 @@ func everythingWritten(t *testing.T, h *environment) (*words, *desktest.Conversa
 	th.Follow()
 	who := th.Task().Agent
 	th.Accept(who)
-	message, err := desk.Say(ctx, h.Environment.Desk, desk.NewMessage{
+	message, err := desk.Say(ctx, h.Desk, desk.NewMessage{
 		Conversation: th.SID, From: desk.FromCustomer, Text: w.of("messages.text"), Identity: w.of("messages.identity"),
 		Attributes: w.attributes("messages.attributes"),
 	})
 	require.NoError(t, err)
-	_, err = desk.StoreNote(ctx, h.Environment.Desk, th.SID, who, w.of("notes.text"))
+	_, err = desk.StoreNote(ctx, h.Desk, th.SID, who, w.of("notes.text"))
 	require.NoError(t, err)
-	_, err = desk.SetDetails(ctx, h.Environment.Desk, th.SID, func(d *desk.Details) {
+	_, err = desk.SetDetails(ctx, h.Desk, th.SID, func(d *desk.Details) {
 		d.FriendlyName, d.UniqueName = w.of("conversation_details.friendly_name"), w.of("conversation_details.unique_name")
 		d.Attributes = w.attributes("conversation_details.attributes")
 		d.ContextSID, d.WebhookTTID = w.of("conversation_details.context_sid"), w.of("conversation_details.webhook_ttid")
 	})
 	require.NoError(t, err)
-	_, err = desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{
+	_, err = desk.AddParticipant(ctx, h.Desk, desk.Participant{
 		Conversation: th.SID, Address: w.of("participants.address"), ProxyAddress: w.of("participants.proxy_address"), Attributes: w.attributes("participants.attributes"),
 	})
 	require.NoError(t, err)
-	_, err = desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: th.SID, Identity: w.of("participants.identity")})
+	_, err = desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: th.SID, Identity: w.of("participants.identity")})
 	require.NoError(t, err)
-	account, err := desk.SetWorkspace(ctx, h.Environment.Desk, func(s *desk.Workspace) {
+	account, err := desk.SetWorkspace(ctx, h.Desk, func(s *desk.Workspace) {
 		s.EventCallbackURL = "https://example.com/" + w.of("account.event_callback_url")
 	})
 	require.NoError(t, err)
-	_, webhook, err := desk.RenewWebhookSecret(ctx, h.Environment.Desk, 0)
+	_, webhook, err := desk.RenewWebhookSecret(ctx, h.Desk, 0)
 	require.NoError(t, err)
-	_, next, err := desk.RenewWebhookSecret(ctx, h.Environment.Desk, time.Hour)
+	_, next, err := desk.RenewWebhookSecret(ctx, h.Desk, time.Hour)
 	require.NoError(t, err)
 	w.all = append(w.all, account.AuthToken, webhook, next)
-	require.NoError(t, desk.KeepAnswer(ctx, h.Environment.Desk, "token", desk.Answer{Request: "r", Status: 200, ETag: "e", Body: fmt.Sprintf(`{"sid":%q,"text":%q}`, message.SID, w.of("answers.body"))}))
-	require.NoError(t, desk.KeepAnswer(ctx, h.Environment.Desk, "other", desk.Answer{Request: "r", Status: 200, Body: `"of another"`}))
-	require.NoError(t, desk.NewSessions(h.Environment.Desk).Commit("session", []byte(w.of("sessions.data")), h.Clock.Now().Add(time.Hour)))
+	require.NoError(t, desk.KeepAnswer(ctx, h.Desk, "token", desk.Answer{Request: "r", Status: 200, ETag: "e", Body: fmt.Sprintf(`{"sid":%q,"text":%q}`, message.SID, w.of("answers.body"))}))
+	require.NoError(t, desk.KeepAnswer(ctx, h.Desk, "other", desk.Answer{Request: "r", Status: 200, Body: `"of another"`}))
+	require.NoError(t, desk.NewSessions(h.Desk).Commit("session", []byte(w.of("sessions.data")), h.Clock.Now().Add(time.Hour)))
 	th.End(who)
 	th.Do(conversation.WrapupCommand{Agent: who, Disposition: w.of("tasks.disposition"), Note: w.of("tasks.wrapup_note")})
 	th.Follow()
-	draft, err := desk.OpenDraft(ctx, h.Environment.Desk, desk.Draft{Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: w.of("a draft's customer"), Address: "conversations.customer_address"}})
+	draft, err := desk.OpenDraft(ctx, h.Desk, desk.Draft{Channel: conversation.ChannelWeb, Customer: conversation.Customer{Name: w.of("a draft's customer"), Address: "conversations.customer_address"}})
 	require.NoError(t, err)
 	return w, th, draft
 }
@@ -170,24 +170,24 @@ func (w *words) in(text string) []string {
 }
 
 // written returns everything sealed, as it is read back.
-func written(t testing.TB, h *environment, sid string) string {
+func written(t testing.TB, h *desktest.Environment, sid string) string {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	thread, err := desk.ReadThread(ctx, h.Environment.Desk, sid, desk.AsSystem(), 100)
+	thread, err := desk.ReadThread(ctx, h.Desk, sid, desk.AsSystem(), 100)
 	require.NoError(t, err)
-	tasks, err := desk.ListTasks(ctx, h.Environment.Desk, sid)
+	tasks, err := desk.ListTasks(ctx, h.Desk, sid)
 	require.NoError(t, err)
-	reservations, err := desk.ListReservations(ctx, h.Environment.Desk, sid)
+	reservations, err := desk.ListReservations(ctx, h.Desk, sid)
 	require.NoError(t, err)
-	details, err := desk.ReadDetails(ctx, h.Environment.Desk, sid)
+	details, err := desk.ReadDetails(ctx, h.Desk, sid)
 	require.NoError(t, err)
-	participants, err := desk.ListParticipants(ctx, h.Environment.Desk, sid)
+	participants, err := desk.ListParticipants(ctx, h.Desk, sid)
 	require.NoError(t, err)
-	account, err := desk.ReadAccount(ctx, h.Environment.Desk)
+	account, err := desk.ReadAccount(ctx, h.Desk)
 	require.NoError(t, err)
-	answer, err := desk.BeginAnswer(ctx, h.Environment.Desk, "token", "r")
+	answer, err := desk.BeginAnswer(ctx, h.Desk, "token", "r")
 	require.NoError(t, err)
-	session, _, err := desk.NewSessions(h.Environment.Desk).Find("session")
+	session, _, err := desk.NewSessions(h.Desk).Find("session")
 	require.NoError(t, err)
 	var attributes strings.Builder
 	for _, task := range tasks {
@@ -201,7 +201,7 @@ var pointers = regexp.MustCompile(`0x[0-9a-f]+`)
 
 func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	t.Parallel()
-	plain := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	plain := desktest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
 	w, th, _ := everythingWritten(t, plain)
 	found := w.in(bytesOf(t, plain.Database))
 	require.Len(t, found, len(w.all)-1, "the session's data is in base64; else the search below would prove nothing")
@@ -209,7 +209,7 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	require.Equal(t, readable, (&words{readable}).in(written(t, plain, th.SID)))
 
 	first, second := desktest.Key(t, "first"), desktest.Key(t, "second")
-	encrypted := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, first)}}
+	encrypted := &desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, first)}
 	encrypted.Desk = encrypted.Reopen()
 	w, th, _ = everythingWritten(t, encrypted)
 	require.Empty(t, w.in(bytesOf(t, encrypted.Database)))
@@ -224,8 +224,8 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	}
 
 	// With another key nothing can be read, and the error names the missing key.
-	stranger := encrypted.again(desktest.KeyRing(t, second))
-	_, err := desk.ReadTranscript(t.Context(), stranger.Environment.Desk, th.SID, desk.AsSystem())
+	stranger := reopenWith(encrypted, desktest.KeyRing(t, second))
+	_, err := desk.ReadTranscript(t.Context(), stranger.Desk, th.SID, desk.AsSystem())
 	require.ErrorContains(t, err, `the key "first"`)
 	_, err = desk.Open(t.Context(), encrypted.Database, desk.Options{})
 	require.ErrorContains(t, err, "BATON_ENCRYPTION_KEYS")
@@ -235,11 +235,11 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 		_, err := tx.Exec(t.Context(), `UPDATE conversations SET customer_name = (SELECT text FROM messages LIMIT 1) WHERE sid = $1`, th.SID)
 		return err
 	}))
-	_, err = desk.FindConversation(t.Context(), encrypted.Environment.Desk, th.SID)
+	_, err = desk.FindConversation(t.Context(), encrypted.Desk, th.SID)
 	require.ErrorContains(t, err, "changed or moved")
 }
 
-func columnTexts(h *environment, c sqldb.Column) (texts []string, err error) {
+func columnTexts(h *desktest.Environment, c sqldb.Column) (texts []string, err error) {
 	err = h.ReadTx(context.Background(), "read a column", func(tx *desk.Tx) error {
 		texts, err = sqldb.All(context.Background(), tx, sqldb.Value[string], `SELECT `+c.Name+` FROM `+c.Table)
 		return err
@@ -249,66 +249,66 @@ func columnTexts(h *environment, c sqldb.Column) (texts []string, err error) {
 
 func TestADeskIsSealedLaterAndItsKeyReplaced(t *testing.T) {
 	t.Parallel()
-	plain := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	plain := desktest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
 	w, th, _ := everythingWritten(t, plain)
 	before := written(t, plain, th.SID)
-	_, _, err := desk.Reseal(t.Context(), plain.Environment.Desk)
+	_, _, err := desk.Reseal(t.Context(), plain.Desk)
 	require.ErrorContains(t, err, "baton keyring new")
 
 	first, second := desktest.Key(t, "first"), desktest.Key(t, "second")
-	h := plain.again(desktest.KeyRing(t, first))
+	h := reopenWith(plain, desktest.KeyRing(t, first))
 	require.Equal(t, before, written(t, h, th.SID), "what was clear is still read")
-	byName, err := desk.ConversationNamed(t.Context(), h.Environment.Desk, "zqconversation_detailsunique_nameqz")
+	byName, err := desk.ConversationNamed(t.Context(), h.Desk, "zqconversation_detailsunique_nameqz")
 	require.NoError(t, err)
 	require.Equal(t, th.SID, byName)
-	sealed, left, err := desk.Reseal(t.Context(), h.Environment.Desk)
+	sealed, left, err := desk.Reseal(t.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Empty(t, left)
 	require.Greater(t, sealed, len(desk.SealedColumns))
 	require.Equal(t, before, written(t, h, th.SID))
 	require.Empty(t, w.in(bytesOf(t, h.Database)), "nor do the file's free pages keep anything")
-	again, _, err := desk.Reseal(t.Context(), h.Environment.Desk)
+	again, _, err := desk.Reseal(t.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Zero(t, again)
 
-	rotated := plain.again(desktest.KeyRing(t, second, first))
+	rotated := reopenWith(plain, desktest.KeyRing(t, second, first))
 	require.Equal(t, before, written(t, rotated, th.SID))
-	byName, err = desk.ConversationNamed(t.Context(), rotated.Environment.Desk, "zqconversation_detailsunique_nameqz")
+	byName, err = desk.ConversationNamed(t.Context(), rotated.Desk, "zqconversation_detailsunique_nameqz")
 	require.NoError(t, err)
 	require.Equal(t, th.SID, byName)
-	count, _, err := desk.Reseal(t.Context(), rotated.Environment.Desk)
+	count, _, err := desk.Reseal(t.Context(), rotated.Desk)
 	require.NoError(t, err)
 	require.Equal(t, sealed, count)
-	only := plain.again(desktest.KeyRing(t, second))
+	only := reopenWith(plain, desktest.KeyRing(t, second))
 	require.Equal(t, before, written(t, only, th.SID))
-	of, err := desk.ConversationsOf(t.Context(), only.Environment.Desk, "zqconversationscustomer_addressqz")
+	of, err := desk.ConversationsOf(t.Context(), only.Desk, "zqconversationscustomer_addressqz")
 	require.NoError(t, err)
 	require.Equal(t, []string{th.SID}, of)
 }
 
 // testSealing checks, for each database, a desk that is sealed later, whose key is then replaced, and whose
 // customers are erased.
-func testSealing(t *testing.T, plain *environment) {
+func testSealing(t *testing.T, plain *desktest.Environment) {
 	w, th, draft := everythingWritten(t, plain)
 	before := written(t, plain, th.SID)
 	first, second := desktest.Key(t, "first"), desktest.Key(t, "second")
-	_, _, err := desk.Reseal(t.Context(), plain.again(desktest.KeyRing(t, first)).Environment.Desk)
+	_, _, err := desk.Reseal(t.Context(), reopenWith(plain, desktest.KeyRing(t, first)).Desk)
 	require.NoError(t, err)
-	rotated := plain.again(desktest.KeyRing(t, second, first))
+	rotated := reopenWith(plain, desktest.KeyRing(t, second, first))
 	require.Equal(t, before, written(t, rotated, th.SID))
-	_, _, err = desk.Reseal(t.Context(), rotated.Environment.Desk)
+	_, _, err = desk.Reseal(t.Context(), rotated.Desk)
 	require.NoError(t, err)
-	only := plain.again(desktest.KeyRing(t, second))
+	only := reopenWith(plain, desktest.KeyRing(t, second))
 	require.Equal(t, before, written(t, only, th.SID))
 	for _, c := range desk.SealedColumns {
 		texts, err := columnTexts(only, c)
 		require.NoError(t, err)
 		require.Empty(t, w.in(strings.Join(texts, " ")), "%s", c)
 	}
-	of, err := desk.ConversationsOf(t.Context(), only.Environment.Desk, "zqconversationscustomer_addressqz")
+	of, err := desk.ConversationsOf(t.Context(), only.Desk, "zqconversationscustomer_addressqz")
 	require.NoError(t, err)
 	require.Equal(t, []string{th.SID}, of)
-	erased, err := desk.Erase(t.Context(), only.Environment.Desk, []string{th.SID, draft}, false)
+	erased, err := desk.Erase(t.Context(), only.Desk, []string{th.SID, draft}, false)
 	require.NoError(t, err)
 	require.Equal(t, 1, erased.Answers)
 	kept := written(t, only, th.SID)
@@ -323,14 +323,14 @@ func testSealing(t *testing.T, plain *environment) {
 func TestTextsThatLookSealed(t *testing.T) {
 	t.Parallel()
 	for name, cipher := range map[string]desk.Cipher{"clear": nil, "sealed": desktest.KeyRing(t, desktest.Key(t, "k"))} {
-		h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), Clock: desktest.NewClock(), Cipher: cipher}}
+		h := &desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), Clock: desktest.NewClock(), Cipher: cipher}
 		h.Desk = h.Reopen()
 		h.Staff("support", "alice")
 		th := h.Start("support").Follow()
 		for _, text := range []string{"enc:v1:k.00000000:AAAA", "enc:v0:", "enc:v0:enc:v1:x", "{}"} {
-			said, err := desk.Say(t.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: text})
+			said, err := desk.Say(t.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: text})
 			require.NoError(t, err)
-			read, err := desk.FindMessage(t.Context(), h.Environment.Desk, th.SID, said.SID, desk.AsSystem())
+			read, err := desk.FindMessage(t.Context(), h.Desk, th.SID, said.SID, desk.AsSystem())
 			require.NoError(t, err)
 			require.Equal(t, text, read.Text)
 		}
@@ -342,43 +342,43 @@ func TestErase(t *testing.T) {
 	for name, cipher := range map[string]desk.Cipher{"clear": nil, "sealed": desktest.KeyRing(t, desktest.Key(t, "k"))} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), Clock: desktest.NewClock(), Cipher: cipher}}
+			h := &desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), name+".db"), Clock: desktest.NewClock(), Cipher: cipher}
 			h.Desk = h.Reopen()
 			w, th, draft := everythingWritten(t, h)
 			other := h.Start("support").Follow()
 			ctx := desk.WithActor(t.Context(), "carol")
 
-			_, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, other.SID}, false)
+			_, err := desk.Erase(ctx, h.Desk, []string{th.SID, other.SID}, false)
 			require.ErrorContains(t, err, other.SID)
 			require.NotContains(t, err.Error(), th.SID)
-			both, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, other.SID}, true)
+			both, err := desk.Erase(ctx, h.Desk, []string{th.SID, other.SID}, true)
 			require.NoError(t, err, "a dry run shows what is open as well")
 			require.Equal(t, []bool{false, true}, []bool{both.Conversations[0].Open, both.Conversations[1].Open})
 			require.ErrorContains(t, both.RefuseOpen(), other.SID)
 			for _, address := range []string{"zqconversationscustomer_addressqz", "zqparticipantsaddressqz", "zqparticipantsidentityqz"} {
-				of, err := desk.ConversationsOf(ctx, h.Environment.Desk, address)
+				of, err := desk.ConversationsOf(ctx, h.Desk, address)
 				require.NoError(t, err)
 				require.Equal(t, []string{th.SID}, of, address)
 			}
 			for _, address := range []string{"ZQConversationsCustomer_AddressQZ", " zqparticipantsaddressqz\n", "mailto:ZQparticipantsidentityqz"} {
-				of, err := desk.ConversationsOf(ctx, h.Environment.Desk, address)
+				of, err := desk.ConversationsOf(ctx, h.Desk, address)
 				require.NoError(t, err)
 				require.Equal(t, []string{th.SID}, of, address)
 			}
 			for _, address := range []string{"", " ", "[erased]"} {
-				of, err := desk.ConversationsOf(ctx, h.Environment.Desk, address)
+				of, err := desk.ConversationsOf(ctx, h.Desk, address)
 				require.NoError(t, err)
 				require.Empty(t, of, address)
 			}
-			none, err := desk.ConversationsOf(ctx, h.Environment.Desk, "zqconversationscustomer_addressq")
+			none, err := desk.ConversationsOf(ctx, h.Desk, "zqconversationscustomer_addressq")
 			require.NoError(t, err)
 			require.Empty(t, none)
 
 			before := written(t, h, th.SID)
-			planned, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, draft}, true)
+			planned, err := desk.Erase(ctx, h.Desk, []string{th.SID, draft}, true)
 			require.NoError(t, err)
 			require.Equal(t, before, written(t, h, th.SID), "a dry run changes nothing")
-			done, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, draft}, false)
+			done, err := desk.Erase(ctx, h.Desk, []string{th.SID, draft}, false)
 			require.NoError(t, err)
 			require.Equal(t, planned, done)
 			require.Equal(t, desk.ErasedConversation{SID: th.SID, ClosedAt: done.Conversations[0].ClosedAt, Messages: 1, Notes: 2, Tasks: 1, Participants: 2}, done.Conversations[0])
@@ -389,15 +389,15 @@ func TestErase(t *testing.T) {
 			})
 			require.Empty(t, (&words{gone}).in(written(t, h, th.SID)))
 			require.Empty(t, (&words{gone}).in(bytesOf(t, h.Database)), "nor do the file's free pages keep anything")
-			erasedDraft, err := desk.FindConversation(ctx, h.Environment.Desk, draft)
+			erasedDraft, err := desk.FindConversation(ctx, h.Desk, draft)
 			require.NoError(t, err)
 			require.Equal(t, conversation.ConversationClosed, erasedDraft.Status)
-			kept, err := desk.BeginAnswer(ctx, h.Environment.Desk, "other", "r")
+			kept, err := desk.BeginAnswer(ctx, h.Desk, "other", "r")
 			require.NoError(t, err)
 			require.Equal(t, `"of another"`, kept.Body)
-			require.Equal(t, "crystal@example.com", must(desk.FindConversation(ctx, h.Environment.Desk, other.SID)).Customer.Address)
+			require.Equal(t, "crystal@example.com", must(desk.FindConversation(ctx, h.Desk, other.SID)).Customer.Address)
 
-			audit, err := desk.AuditPage(ctx, h.Environment.Desk, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
+			audit, err := desk.AuditPage(ctx, h.Desk, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
 			require.NoError(t, err)
 			require.Len(t, audit.Entries, 2)
 			require.Equal(t, "carol", audit.Entries[1].By)
@@ -405,11 +405,11 @@ func TestErase(t *testing.T) {
 			require.Equal(t, "customer.erased", audit.Entries[1].What)
 			require.Equal(t, "1 message, 2 notes, 1 task, 2 participants", audit.Entries[1].After)
 
-			again, err := desk.Erase(ctx, h.Environment.Desk, []string{th.SID, draft}, false)
+			again, err := desk.Erase(ctx, h.Desk, []string{th.SID, draft}, false)
 			require.NoError(t, err)
 			require.Equal(t, desk.ErasedConversation{SID: th.SID, ClosedAt: done.Conversations[0].ClosedAt, ErasedAt: again.Conversations[0].ErasedAt}, again.Conversations[0])
 			require.False(t, again.Conversations[0].ErasedAt.IsZero())
-			audit, err = desk.AuditPage(ctx, h.Environment.Desk, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
+			audit, err = desk.AuditPage(ctx, h.Desk, desk.AuditFilter{Kind: desk.AuditCustomer}, desk.Page{})
 			require.NoError(t, err)
 			require.Len(t, audit.Entries, 2, "nothing was left to erase, and nothing is recorded")
 		})
@@ -429,7 +429,7 @@ var tableAndColumn = regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`")
 // Every text column must be listed in docs/security.md as sealed, or as not sealed with a reason.
 func TestEveryColumnHasAVerdict(t *testing.T) {
 	t.Parallel()
-	h := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
 	document, err := os.ReadFile("../docs/security.md")
 	require.NoError(t, err)
 	listed := map[string]bool{}

@@ -12,14 +12,14 @@ import (
 
 // testClosedAreFound checks that a closed conversation is found by all its agents and queues, and shows the last
 // agent and the last queue.
-func testClosedAreFound(t *testing.T, h *environment) {
+func testClosedAreFound(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "").Accept("bob").WrapUp("alice").End("bob").WrapUp("bob")
 	found := func(f desk.Filter) []string {
 		t.Helper()
-		conversations, err := desk.ListConversations(t.Context(), h.Environment.Desk, f)
+		conversations, err := desk.ListConversations(t.Context(), h.Desk, f)
 		require.NoError(t, err)
 		sids := []string{}
 		for _, c := range conversations {

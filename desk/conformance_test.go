@@ -3,6 +3,8 @@ package desk_test
 import (
 	"path/filepath"
 	"testing"
+
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 func TestSQLite(t *testing.T) {
@@ -15,7 +17,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 	t.Helper()
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, *environment)
+		run  func(*testing.T, *desktest.Environment)
 	}{
 		{"a picture becomes rows", testPictureBecomesRows},
 		{"the same picture again changes nothing", testSamePictureAgain},
@@ -157,10 +159,10 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 }
 
 // testAt runs a test with its own desk.
-func testAt(t *testing.T, name string, database func(testing.TB) string, run func(*testing.T, *environment)) {
+func testAt(t *testing.T, name string, database func(testing.TB) string, run func(*testing.T, *desktest.Environment)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		run(t, newEnvironment(t, database(t)))
+		run(t, desktest.New(t, database(t)))
 	})
 }

@@ -45,7 +45,7 @@ func (l *letterbox) to(sid string) []conversation.Command {
 }
 
 // runDispatcher runs the desk's dispatcher until the test ends or stop is called.
-func (h *environment) runDispatcher(d *desk.Desk, courier desk.Courier) (stop func()) {
+func runDispatcher(h *desktest.Environment, d *desk.Desk, courier desk.Courier) (stop func()) {
 	ctx, cancel := context.WithCancel(h.T.Context())
 	done := make(chan error, 1)
 	go func() { done <- desk.RunDispatcher(ctx, d, courier) }()
@@ -62,10 +62,10 @@ func eventually(t testing.TB, condition func() bool, what string) {
 	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
 }
 
-func testDelivers(t *testing.T, h *environment) {
+func testDelivers(t *testing.T, h *desktest.Environment) {
 	box := &letterbox{}
-	h.runDispatcher(h.Desk, box)
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
+	runDispatcher(h, h.Desk, box)
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
 	th := h.Start("support")
 	require.Empty(t, th.Sync().Matches)
 	h.Staff("support", "alice")
@@ -81,12 +81,12 @@ func testDelivers(t *testing.T, h *environment) {
 	th.Do(box.to(th.SID)[0])
 	th.Follow()
 	h.Clock.Advance(time.Hour)
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceOffline))
 	eventually(t, func() bool { return len(box.to(th.SID)) == 4 }, "her offer is declined")
 	require.Equal(t, conversation.CommandDecline, box.to(th.SID)[3].Name())
 }
 
-func testCrash(t *testing.T, h *environment) {
+func testCrash(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	dying := h.Reopen()
 	th := h.Start("support")
@@ -98,7 +98,7 @@ func testCrash(t *testing.T, h *environment) {
 
 	box := &letterbox{}
 	reopened := h.Reopen()
-	h.runDispatcher(reopened, box)
+	runDispatcher(h, reopened, box)
 	h.Clock.Advance(desk.ConfirmedWithin)
 	eventually(t, func() bool { return len(box.to(th.SID)) > 0 && len(box.to(other.SID)) > 0 }, "both are delivered")
 	th.Do(box.to(th.SID)[0])
@@ -112,8 +112,8 @@ func testCrash(t *testing.T, h *environment) {
 	eventually(t, func() bool { return len(box.to(other.SID)) > 1 }, "it is delivered again")
 }
 
-func testFailingConversation(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
+func testFailingConversation(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
 	failing, hanging := h.Start("support"), h.Start("support")
 	box := &letterbox{answer: func(ctx context.Context, sid string) error {
 		switch sid {
@@ -128,7 +128,7 @@ func testFailingConversation(t *testing.T, h *environment) {
 	failing.Sync()
 	hanging.Sync()
 	h.Staff("support", "alice", "bob", "cleo", "dora")
-	h.runDispatcher(h.Desk, box)
+	runDispatcher(h, h.Desk, box)
 	for range 8 {
 		th := h.Start("support")
 		th.Sync()
@@ -140,9 +140,9 @@ func testFailingConversation(t *testing.T, h *environment) {
 	require.LessOrEqual(t, len(box.to(failing.SID)), 4, "and the one that fails is tried less and less often")
 }
 
-func testGoneConversation(t *testing.T, h *environment) {
+func testGoneConversation(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 1))
 	gone := h.Start("support")
 	gone.Sync()
 	box := &letterbox{answer: func(_ context.Context, sid string) error {
@@ -153,16 +153,16 @@ func testGoneConversation(t *testing.T, h *environment) {
 	}}
 	waiting := h.Start("support")
 	waiting.Sync()
-	h.runDispatcher(h.Desk, box)
+	runDispatcher(h, h.Desk, box)
 	h.Clock.Advance(desk.ConfirmedWithin)
 	eventually(t, func() bool { return len(box.to(waiting.SID)) > 0 }, "alice is free for the next")
 	c, err := desk.FindConversation(h.T.Context(), h.Desk, gone.SID)
 	require.NoError(t, err)
 	require.True(t, c.Gone)
-	_, err = desk.Claim(h.T.Context(), h.Environment.Desk, gone.SID, "alice")
+	_, err = desk.Claim(h.T.Context(), h.Desk, gone.SID, "alice")
 	require.Equal(t, conversation.CodeConversationClosed, conversation.CodeOf(err))
 	require.Len(t, box.to(gone.SID), 1)
-	queues, err := desk.ListQueues(h.T.Context(), h.Environment.Desk)
+	queues, err := desk.ListQueues(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, queues[0].Waiting)
 
@@ -173,16 +173,16 @@ func testGoneConversation(t *testing.T, h *environment) {
 	require.False(t, c.Gone)
 }
 
-func testClaim(t *testing.T, h *environment) {
+func testClaim(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 0))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 0))
 	th := h.Start("support")
 	require.Empty(t, th.Sync().Matches)
 	box := &letterbox{}
-	h.runDispatcher(h.Desk, box)
-	command, err := desk.Claim(h.T.Context(), h.Environment.Desk, th.SID, "alice")
+	runDispatcher(h, h.Desk, box)
+	command, err := desk.Claim(h.T.Context(), h.Desk, th.SID, "alice")
 	require.NoError(t, err)
-	again, err := desk.Claim(h.T.Context(), h.Environment.Desk, th.Task().SID, "alice")
+	again, err := desk.Claim(h.T.Context(), h.Desk, th.Task().SID, "alice")
 	require.NoError(t, err)
 	require.Equal(t, command, again)
 	eventually(t, func() bool { return len(box.to(th.SID)) == 1 }, "the claim is delivered")
@@ -191,21 +191,21 @@ func testClaim(t *testing.T, h *environment) {
 	th.Do(command)
 	th.Follow()
 	require.Equal(t, conversation.TaskReserved, th.Task().Status)
-	again, err = desk.Claim(h.T.Context(), h.Environment.Desk, th.SID, "alice")
+	again, err = desk.Claim(h.T.Context(), h.Desk, th.SID, "alice")
 	require.NoError(t, err)
 	require.Equal(t, command, again, "it is offered to her already")
 }
 
-func testClaimRefusals(t *testing.T, h *environment) {
+func testClaimRefusals(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.Staff("support", "alice", "bob")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 0))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, name, conversation.ChannelWeb, 0))
 	}
 	refused := func(code conversation.Code, sid, agent, words string) {
 		t.Helper()
-		_, err := desk.Claim(h.T.Context(), h.Environment.Desk, sid, agent)
+		_, err := desk.Claim(h.T.Context(), h.Desk, sid, agent)
 		var refusal *conversation.Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, code, refusal.Code)
@@ -213,7 +213,7 @@ func testClaimRefusals(t *testing.T, h *environment) {
 	}
 	take := func(th *desktest.Conversation, agent string) {
 		t.Helper()
-		command, err := desk.Claim(h.T.Context(), h.Environment.Desk, th.SID, agent)
+		command, err := desk.Claim(h.T.Context(), h.Desk, th.SID, agent)
 		require.NoError(t, err)
 		th.Do(command)
 		th.Follow()
@@ -222,25 +222,25 @@ func testClaimRefusals(t *testing.T, h *environment) {
 	refused(conversation.CodeUnknownAgent, th.SID, "missing", "no agent named")
 	refused(conversation.CodeUnknownConversation, desktest.NewSID(), "alice", "no record")
 	refused(conversation.CodeNoSuchTask, "WT"+strings.Repeat("0", 32), "alice", "no record")
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceBreak))
 	refused(conversation.CodeAgentUnavailable, th.SID, "bob", "become available first")
 
 	take(th, "alice")
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceAvailable))
 	refused(conversation.CodeNoReservation, th.SID, "bob", "is reserved")
 	th.Accept("alice")
 	refused(conversation.CodeNoReservation, th.SID, "bob", "no task of this conversation waits")
 
 	th.Transfer("alice", desktest.ToQueue("support"), "")
 	refused(conversation.CodeWrapupPending, th.SID, "alice", th.State.Tasks[0].SID)
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "bob", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "bob", conversation.ChannelWeb, 1))
 	h.DispatchNow()
 	th.WrapUp("alice")
 	require.Equal(t, "bob", th.Task().Agent)
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "bob", conversation.ChannelWeb, 0))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "bob", conversation.ChannelWeb, 0))
 
 	th.Accept("bob")
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceBreak))
 	th.Transfer("bob", desktest.ToAgent("alice"), "")
 	h.Staff("support", "cleo")
 	refused(conversation.CodeNotYourTask, th.SID, "cleo", "waits for alice")

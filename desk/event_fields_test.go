@@ -16,7 +16,7 @@ import (
 
 // testEventFields checks that the typed fields of events are set, also of events that builds without these fields
 // have stored.
-func testEventFields(t *testing.T, h *environment) {
+func testEventFields(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support")
 	h.Staff("billing", "bob")
@@ -31,12 +31,12 @@ func testEventFields(t *testing.T, h *environment) {
 	passed := h.Start("billing").Follow().Accept("bob").Transfer("bob", desktest.ToAgent("alice"), "")
 	passed.Do(conversation.DeclineCommand{Agent: "alice", Reason: "moved to agent bob"})
 	passed.Follow()
-	require.NoError(t, desk.SetCapacity(t.Context(), h.Environment.Desk, "bob", conversation.ChannelSMS, 7))
-	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "bob", desk.PresenceBreak))
+	require.NoError(t, desk.SetCapacity(t.Context(), h.Desk, "bob", conversation.ChannelSMS, 7))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "bob", desk.PresenceBreak))
 
 	check := func() {
 		t.Helper()
-		happened, err := desk.EventPage(t.Context(), h.Environment.Desk, desk.EventFilter{}, desk.Page{Limit: 100})
+		happened, err := desk.EventPage(t.Context(), h.Desk, desk.EventFilter{}, desk.Page{Limit: 100})
 		require.NoError(t, err)
 		to, disposition, activity, capacity := map[conversation.EventName][]conversation.Target{}, "", "", 0
 		for _, e := range happened.Entries {

@@ -6,21 +6,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // people adds names in several scripts, for testSearch and testFoldedNames.
-func people(t *testing.T, h *environment) {
+func people(t *testing.T, h *desktest.Environment) {
 	t.Helper()
 	for name, friendly := range map[string]string{
 		"eric": "Éric Müller", "ivan": "Иван Петров", "zhang-wei": "張偉", "isik": "Işık Groß", "wide": "Ｓａｌｅｓ １００％", "plain": "",
 	} {
-		require.NoError(t, desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: name, FriendlyName: friendly}))
-		require.NoError(t, desk.CreateQueue(t.Context(), h.Environment.Desk, desk.NewQueue{Name: name, FriendlyName: friendly}))
+		require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: name, FriendlyName: friendly}))
+		require.NoError(t, desk.CreateQueue(t.Context(), h.Desk, desk.NewQueue{Name: name, FriendlyName: friendly}))
 	}
 }
 
 // finds checks the results of searches among people.
-func finds(t *testing.T, h *environment) {
+func finds(t *testing.T, h *desktest.Environment) {
 	t.Helper()
 	h.TransfersOn()
 	h.Staff("support", "alice")
@@ -30,7 +31,7 @@ func finds(t *testing.T, h *environment) {
 		"張": "zhang-wei", "wei": "zhang-wei", "işik": "isik", "IŞIK": "isik", "gross": "isik", "GROSS": "isik", "groß": "isik",
 		"sales": "wide", "SALES 100": "wide", "100%": "wide", "Plain": "plain",
 	} {
-		found, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
+		found, err := desk.SearchDirectory(t.Context(), h.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, found.Agents, 1, search)
 		require.Equal(t, name, found.Agents[0].Name, search)
@@ -38,21 +39,21 @@ func finds(t *testing.T, h *environment) {
 		require.Equal(t, name, found.Queues[0].Name, search)
 	}
 	for _, search := range []string{"100_", "%eric", `\`, "eric ivan"} {
-		found, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
+		found, err := desk.SearchDirectory(t.Context(), h.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, found.Agents, search)
 		require.Empty(t, found.Queues, search)
 	}
 }
 
-func testSearch(t *testing.T, h *environment) {
+func testSearch(t *testing.T, h *desktest.Environment) {
 	people(t, h)
 	finds(t, h)
-	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "eric", desk.AgentChange{FriendlyName: new("Ægir")}))
-	require.NoError(t, desk.UpdateQueue(t.Context(), h.Environment.Desk, "eric", desk.QueueChange{FriendlyName: new("Ægir")}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, "eric", desk.AgentChange{FriendlyName: new("Ægir")}))
+	require.NoError(t, desk.UpdateQueue(t.Context(), h.Desk, "eric", desk.QueueChange{FriendlyName: new("Ægir")}))
 	th := h.Start("support").Follow().Accept("alice")
 	for search, many := range map[string]int{"aegir": 1, "eric": 1, "muller": 0} {
-		found, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
+		found, err := desk.SearchDirectory(t.Context(), h.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "alice", Search: search, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, found.Agents, many, search)
 		require.Len(t, found.Queues, many, search)
@@ -60,7 +61,7 @@ func testSearch(t *testing.T, h *environment) {
 }
 
 // testFoldedNames opens a desk from an earlier build.
-func testFoldedNames(t *testing.T, h *environment) {
+func testFoldedNames(t *testing.T, h *desktest.Environment) {
 	people(t, h)
 	require.NoError(t, h.ExclusiveTx(t.Context(), "undo the migration", func(tx *desk.Tx) error {
 		for _, statement := range []string{

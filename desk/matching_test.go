@@ -14,7 +14,7 @@ import (
 	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func testMatchedAtOnce(t *testing.T, h *environment) {
+func testMatchedAtOnce(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support")
 	answer := th.Sync()
@@ -25,24 +25,24 @@ func testMatchedAtOnce(t *testing.T, h *environment) {
 	require.Equal(t, th.Task().PendingSeq, reserve.PendingSeq)
 	require.True(t, conversation.IsSID(conversation.PrefixReservation, reserve.Reservation))
 
-	offers, err := desk.ListOffers(h.T.Context(), h.Environment.Desk, "alice")
+	offers, err := desk.ListOffers(h.T.Context(), h.Desk, "alice")
 	require.NoError(t, err)
 	require.Empty(t, offers, "a match is no offer until the conversation has taken it")
 	th.Do(reserve)
 	th.Sync()
-	offers, err = desk.ListOffers(h.T.Context(), h.Environment.Desk, "alice")
+	offers, err = desk.ListOffers(h.T.Context(), h.Desk, "alice")
 	require.NoError(t, err)
 	require.Len(t, offers, 1)
 	require.Equal(t, reserve.Reservation, offers[0].Task.Reservation.SID)
 	require.Empty(t, h.Matches())
 }
 
-func testAnsweredUntilConfirmed(t *testing.T, h *environment) {
+func testAnsweredUntilConfirmed(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support")
 	snapshot := th.Snapshot()
 	first := th.Sync()
-	again, err := desk.Sync(h.T.Context(), h.Environment.Desk, snapshot) // the answer was lost
+	again, err := desk.Sync(h.T.Context(), h.Desk, snapshot) // the answer was lost
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	th.Do(first.Matches[0])
@@ -51,9 +51,9 @@ func testAnsweredUntilConfirmed(t *testing.T, h *environment) {
 	require.Equal(t, 1, h.Load("alice", conversation.ChannelWeb))
 }
 
-func testMatchCounts(t *testing.T, h *environment) {
+func testMatchCounts(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 2))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 2))
 	threads := []*desktest.Conversation{h.Start("support"), h.Start("support"), h.Start("support")}
 	for i, th := range threads {
 		require.Len(t, th.Sync().Matches, min(1, max(0, 2-i)))
@@ -62,16 +62,16 @@ func testMatchCounts(t *testing.T, h *environment) {
 	require.Len(t, h.Matches(), 2)
 	require.Equal(t, 2, h.Load("alice", conversation.ChannelWeb))
 
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 3))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 3))
 	h.DispatchNow()
 	require.Len(t, h.Matches(), 3)
 }
 
-func testCapacityPerChannel(t *testing.T, h *environment) {
+func testCapacityPerChannel(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelSMS, 1))
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelChat, 0))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelSMS, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelChat, 0))
 	h.Start("support").Follow().Accept("alice")
 	require.Empty(t, h.Start("support").Sync().Matches, "her web chat is taken")
 	require.Len(t, h.Start("support", desktest.OnChannel(conversation.ChannelSMS)).Sync().Matches, 1, "her SMS isn't")
@@ -82,9 +82,9 @@ func testCapacityPerChannel(t *testing.T, h *environment) {
 	require.Equal(t, 0, h.Load("alice", conversation.ChannelChat))
 }
 
-func testFreedAgentGetsWaiting(t *testing.T, h *environment) {
+func testFreedAgentGetsWaiting(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 1))
 	first := h.Start("support").Follow().Accept("alice")
 	second := h.Start("support")
 	require.Empty(t, second.Sync().Matches)
@@ -94,8 +94,8 @@ func testFreedAgentGetsWaiting(t *testing.T, h *environment) {
 	require.Equal(t, map[string]string{second.Task().SID: "alice"}, h.Matches())
 }
 
-func testOrderOfTasks(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
+func testOrderOfTasks(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
 	var want []string
 	wait := func(th *desktest.Conversation) *desktest.Conversation {
 		th.Sync()
@@ -116,7 +116,7 @@ func testOrderOfTasks(t *testing.T, h *environment) {
 	h.Staff("support", "alice")
 	var got []string
 	for capacity := 1; capacity <= len(want); capacity++ {
-		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, capacity))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, capacity))
 		h.DispatchNow()
 		matches := h.Matches()
 		require.Len(t, matches, capacity)
@@ -129,9 +129,9 @@ func testOrderOfTasks(t *testing.T, h *environment) {
 	require.Equal(t, want, got)
 }
 
-func testOrderAcrossQueues(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "a-queue"))
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "z-queue"))
+func testOrderAcrossQueues(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "a-queue"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "z-queue"))
 	var want, got []string
 	for i := range 6 {
 		th := h.Start([]string{"z-queue", "a-queue"}[i%2])
@@ -142,7 +142,7 @@ func testOrderAcrossQueues(t *testing.T, h *environment) {
 	h.Staff("a-queue", "alice")
 	h.Staff("z-queue", "alice")
 	for capacity := 1; capacity <= len(want); capacity++ {
-		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, capacity))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, capacity))
 		h.DispatchNow()
 		for task := range h.Matches() {
 			if !slices.Contains(got, task) {
@@ -153,7 +153,7 @@ func testOrderAcrossQueues(t *testing.T, h *environment) {
 	require.Equal(t, want, got, "neither queue waits for the other")
 }
 
-func testLongestIdle(t *testing.T, h *environment) {
+func testLongestIdle(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice", "bob", "cleo")
 	var got []string
 	threads := map[string]*desktest.Conversation{}
@@ -174,14 +174,14 @@ func testLongestIdle(t *testing.T, h *environment) {
 	next()
 	require.Equal(t, "bob", got[3])
 	h.Clock.Advance(time.Second)
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "cleo", desk.PresenceBreak))
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "cleo", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "cleo", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "cleo", desk.PresenceAvailable))
 	next()
 	require.Equal(t, "alice", got[4], "who comes back stands last")
 	require.Equal(t, h.Clock.Now(), h.AgentNamed("alice").IdleSince)
 }
 
-func testHolderIsNotOffered(t *testing.T, h *environment) {
+func testHolderIsNotOffered(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow().Accept("alice")
@@ -197,7 +197,7 @@ func testHolderIsNotOffered(t *testing.T, h *environment) {
 	require.Equal(t, "alice", th.Task().Agent)
 }
 
-func testReoffer(t *testing.T, h *environment) {
+func testReoffer(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice", "bob")
 	th := h.Start("support").Follow()
 	require.Equal(t, "alice", th.Task().Agent)
@@ -221,7 +221,7 @@ func testReoffer(t *testing.T, h *environment) {
 
 // testReofferDirect checks that neither an offer for one particular agent nor a reoffer_after of 0 waits before
 // another offer to the same agent.
-func testReofferDirect(t *testing.T, h *environment) {
+func testReofferDirect(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "bob")
 	th := h.Start("support").Follow()
@@ -236,55 +236,55 @@ func testReofferDirect(t *testing.T, h *environment) {
 }
 
 // testReofferAfterAbsence checks that a decline by the desk for an agent does not count as the agent's own.
-func testReofferAfterAbsence(t *testing.T, h *environment) {
+func testReofferAfterAbsence(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
-	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "alice", desk.PresenceBreak))
 	th.Do(conversation.DeclineCommand{Agent: "alice", Reason: desk.ReasonAgentUnavailable})
 	th.Follow()
 	require.Equal(t, conversation.TaskPending, th.Task().Status)
-	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{th.Task().SID: "alice"}, h.Matches())
 }
 
-func testReofferAfter(t *testing.T, h *environment) {
+func testReofferAfter(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice", "bob")
 	h.Set(func(s *conversation.Settings) { s.TimeoutActivity, s.ReservationTimeout = false, 20 })
 	th := h.Start("support").Follow()
 	require.Equal(t, "alice", th.Task().Agent)
 	th.Expire()
 	require.Equal(t, "bob", th.Task().Agent)
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceOffline))
 	h.Clock.Advance(10 * time.Second)
 	th.Do(conversation.DeclineCommand{Agent: "bob"})
 	th.Sync()
 	h.Clock.Advance(55 * time.Second)
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceAvailable))
 	h.Clock.Advance(time.Second)
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, "alice", h.Matches()[th.Task().SID], "bob is longer idle, but declined less than a minute ago")
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceOffline))
 	h.Clock.Advance(5 * time.Second)
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, "bob", h.Matches()[th.Task().SID], "a minute is over")
 }
 
-func testDirectWaits(t *testing.T, h *environment) {
+func testDirectWaits(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.Staff("support", "alice", "bob")
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "bob", conversation.ChannelWeb, 0))
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceBreak))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "bob", conversation.ChannelWeb, 0))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceBreak))
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("bob"), "").WrapUp("alice")
 	require.Equal(t, conversation.TaskPending, th.Task().Status)
 	h.DispatchNow()
 	require.Empty(t, h.Matches(), "no other agent gets it, and bob is away")
 
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{th.Task().SID: "bob"}, h.Matches(), "capacity doesn't matter")
 	th.Follow()
@@ -292,14 +292,14 @@ func testDirectWaits(t *testing.T, h *environment) {
 	require.Equal(t, 1, h.Load("bob", conversation.ChannelWeb))
 }
 
-func testDirectWaitsForWrapup(t *testing.T, h *environment) {
+func testDirectWaitsForWrapup(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.Staff("support", "alice", "bob")
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("bob"), "").Accept("bob")
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceBreak))
 	th.Transfer("bob", desktest.ToAgent("alice"), "")
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Empty(t, h.Matches(), "she still wraps it up, and an offer would run out")
 	th.WrapUp("alice")
@@ -308,9 +308,9 @@ func testDirectWaitsForWrapup(t *testing.T, h *environment) {
 }
 
 // testTwoDesks lets several desks on one database match the same tasks at once.
-func testTwoDesks(t *testing.T, h *environment) {
+func testTwoDesks(t *testing.T, h *desktest.Environment) {
 	const agents, capacity, tasks, desks = 5, 3, 40, 3
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
 	var threads []*desktest.Conversation
 	for range tasks {
 		th := h.Start("support")
@@ -334,7 +334,7 @@ func testTwoDesks(t *testing.T, h *environment) {
 		})
 	}
 	for _, th := range threads[:tasks/2] { // concurrent snapshots
-		if _, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.Snapshot()); err != nil {
+		if _, err := desk.Sync(h.T.Context(), h.Desk, th.Snapshot()); err != nil {
 			failures <- err
 		}
 	}
@@ -354,7 +354,7 @@ func testTwoDesks(t *testing.T, h *environment) {
 	}
 }
 
-func testGoingDeclines(t *testing.T, h *environment) {
+func testGoingDeclines(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice", "bob")
 	held := h.Start("support").Follow().Accept("alice")
 	h.Clock.Advance(time.Second)
@@ -363,8 +363,8 @@ func testGoingDeclines(t *testing.T, h *environment) {
 	offered := h.Start("support").Follow()
 	require.Equal(t, "alice", offered.Task().Agent)
 
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
-	due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceBreak))
+	due, err := desk.TakeDue(h.T.Context(), h.Desk, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	decline := due[0].Command.(conversation.DeclineCommand)
@@ -380,17 +380,17 @@ func testGoingDeclines(t *testing.T, h *environment) {
 	require.Equal(t, conversation.TaskAssigned, held.Task().Status)
 
 	h.Clock.Advance(time.Hour)
-	due, err = desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
+	due, err = desk.TakeDue(h.T.Context(), h.Desk, 10)
 	require.NoError(t, err)
 	require.Empty(t, due, "the picture has confirmed it")
 }
 
-func testGoingReleases(t *testing.T, h *environment) {
+func testGoingReleases(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice", "bob")
 	th := h.Start("support")
 	reserve := th.Sync().Matches[0]
 	require.Equal(t, "alice", reserve.Agent)
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceOffline))
 	require.Zero(t, h.Load("alice", conversation.ChannelWeb))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{th.Task().SID: "bob"}, h.Matches())
@@ -401,7 +401,7 @@ func testGoingReleases(t *testing.T, h *environment) {
 	require.Empty(t, h.Matches())
 	require.Zero(t, h.Load("bob", conversation.ChannelWeb))
 	requireConsistent(t, h)
-	due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
+	due, err := desk.TakeDue(h.T.Context(), h.Desk, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1, "she has gone: it is declined for her")
 	th.Do(due[0].Command)
@@ -411,21 +411,21 @@ func testGoingReleases(t *testing.T, h *environment) {
 
 // Alice leaves while a match of hers is being delivered, returns, and is matched up to her capacity before it
 // arrives. The desk declines the late match for her, and no other.
-func testOvertakenMatch(t *testing.T, h *environment) {
+func testOvertakenMatch(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, 1))
+	require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 1))
 	late := h.Start("support")
 	reserve := late.Sync().Matches[0]
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceBreak))
 	early := h.Start("support", desktest.WithPriority(1))
 	early.Sync()
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{early.Task().SID: "alice"}, h.Matches())
 
 	late.Do(reserve)
 	require.Empty(t, late.Sync().Matches)
-	due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
+	due, err := desk.TakeDue(h.T.Context(), h.Desk, 10)
 	require.NoError(t, err)
 	declined := slices.IndexFunc(due, func(item desk.Delivery) bool { return item.Command.Name() == conversation.CommandDecline })
 	require.GreaterOrEqual(t, declined, 0, "alice has one more than she can take")
@@ -438,15 +438,15 @@ func testOvertakenMatch(t *testing.T, h *environment) {
 	requireConsistent(t, h)
 }
 
-func testOfferToAbsent(t *testing.T, h *environment) {
+func testOfferToAbsent(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	th := h.Start("support").Follow().Accept("alice")
 	th.Do(conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")})
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceOffline)) // before the snapshot arrives
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceOffline)) // before the snapshot arrives
 	th.Sync()
-	due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
+	due, err := desk.TakeDue(h.T.Context(), h.Desk, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	th.Do(due[0].Command)
@@ -455,7 +455,7 @@ func testOfferToAbsent(t *testing.T, h *environment) {
 	require.False(t, th.Task().Direct)
 }
 
-func testTimeoutActivity(t *testing.T, h *environment) {
+func testTimeoutActivity(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice", "bob")
 	first := h.Start("support").Follow()
 	second := h.Start("support").Follow()
@@ -478,21 +478,21 @@ func testTimeoutActivity(t *testing.T, h *environment) {
 
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.TimeoutActivity = true })
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
 	second.Accept("bob").Transfer("bob", desktest.ToAgent("alice"), "").Accept("alice").Transfer("alice", desktest.ToAgent("bob"), "")
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceOffline))
 	second.Expire()
 	require.Equal(t, desk.PresenceAvailable, h.AgentNamed("bob").Presence, "he still wraps it up: he couldn't have accepted")
 }
 
-func testOldTimeout(t *testing.T, h *environment) {
+func testOldTimeout(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
 	h.Clock.Advance(3 * time.Minute)
 	th.Do(conversation.ExpireCommand{}) // the desk was unreachable and does not know this yet
 	h.Clock.Advance(time.Minute)
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
 	th.Follow()
 	require.Equal(t, desk.PresenceAvailable, h.AgentNamed("alice").Presence)
 	require.Equal(t, conversation.TaskReserved, th.Task().Status)

@@ -10,16 +10,17 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // testMadeNames adds agents and queues by their friendly names only.
-func testMadeNames(t *testing.T, h *environment) {
+func testMadeNames(t *testing.T, h *desktest.Environment) {
 	for _, register := range []func(friendly string) (string, error){
 		func(friendly string) (string, error) {
-			return desk.RegisterAgent(t.Context(), h.Environment.Desk, desk.NewAgent{FriendlyName: friendly})
+			return desk.RegisterAgent(t.Context(), h.Desk, desk.NewAgent{FriendlyName: friendly})
 		},
 		func(friendly string) (string, error) {
-			return desk.RegisterQueue(t.Context(), h.Environment.Desk, desk.NewQueue{FriendlyName: friendly})
+			return desk.RegisterQueue(t.Context(), h.Desk, desk.NewQueue{FriendlyName: friendly})
 		},
 	} {
 		for _, made := range [][2]string{
@@ -56,42 +57,42 @@ func testMadeNames(t *testing.T, h *environment) {
 		require.NoError(t, err)
 		require.Equal(t, first+"-2", second)
 	}
-	_, err := desk.RegisterAgent(t.Context(), h.Environment.Desk, desk.NewAgent{FriendlyName: "Customer"})
+	_, err := desk.RegisterAgent(t.Context(), h.Desk, desk.NewAgent{FriendlyName: "Customer"})
 	refusedWith(t, conversation.CodeInvalidPayload, err, "reserved")
 
 	before := h.AgentNamed("jose")
-	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "jose", desk.AgentChange{FriendlyName: new(" Пепе\u202e ")}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, "jose", desk.AgentChange{FriendlyName: new(" Пепе\u202e ")}))
 	require.Equal(t, "Пепе", h.AgentNamed("jose").FriendlyName)
 	require.Equal(t, before.SID, h.AgentNamed("jose").SID)
-	name, err := desk.RegisterAgent(t.Context(), h.Environment.Desk, desk.NewAgent{FriendlyName: "José"})
+	name, err := desk.RegisterAgent(t.Context(), h.Desk, desk.NewAgent{FriendlyName: "José"})
 	require.NoError(t, err)
 	require.Equal(t, "jose-4", name, "the name stays with who has it")
 }
 
 // testCleanNames uses friendly names with characters that reorder or hide text, wherever a friendly name is
 // accepted.
-func testCleanNames(t *testing.T, h *environment) {
+func testCleanNames(t *testing.T, h *desktest.Environment) {
 	const given, clean = "Refund\u202e 張\u200b偉\n(2)\u2069", "Refund 張偉 (2)"
-	sid, err := desk.OpenDraft(t.Context(), h.Environment.Desk, desk.Draft{Details: desk.Details{FriendlyName: given}, Customer: conversation.Customer{Name: given}})
+	sid, err := desk.OpenDraft(t.Context(), h.Desk, desk.Draft{Details: desk.Details{FriendlyName: given}, Customer: conversation.Customer{Name: given}})
 	require.NoError(t, err)
-	details, err := desk.ReadDetails(t.Context(), h.Environment.Desk, sid)
+	details, err := desk.ReadDetails(t.Context(), h.Desk, sid)
 	require.NoError(t, err)
 	require.Equal(t, clean, details.FriendlyName)
-	opened, err := desk.FindConversation(t.Context(), h.Environment.Desk, sid)
+	opened, err := desk.FindConversation(t.Context(), h.Desk, sid)
 	require.NoError(t, err)
 	require.Equal(t, clean, opened.Customer.Name)
-	details, err = desk.SetDetails(t.Context(), h.Environment.Desk, sid, func(d *desk.Details) { d.FriendlyName = "\u2066" + given })
+	details, err = desk.SetDetails(t.Context(), h.Desk, sid, func(d *desk.Details) { d.FriendlyName = "\u2066" + given })
 	require.NoError(t, err)
 	require.Equal(t, clean, details.FriendlyName)
 
-	require.NoError(t, desk.SetPlugin(t.Context(), h.Environment.Desk, desk.Plugin{Name: given, Version: "1\u202e"}))
-	plugins, err := desk.ListPlugins(t.Context(), h.Environment.Desk)
+	require.NoError(t, desk.SetPlugin(t.Context(), h.Desk, desk.Plugin{Name: given, Version: "1\u202e"}))
+	plugins, err := desk.ListPlugins(t.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Contains(t, plugins, desk.Plugin{Name: clean, Version: "1"})
 
-	name, err := desk.RegisterQueue(t.Context(), h.Environment.Desk, desk.NewQueue{FriendlyName: given})
+	name, err := desk.RegisterQueue(t.Context(), h.Desk, desk.NewQueue{FriendlyName: given})
 	require.NoError(t, err)
-	names, err := desk.ReadNames(t.Context(), h.Environment.Desk)
+	names, err := desk.ReadNames(t.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, clean, names.Queue(name))
 	require.Equal(t, "gone", names.Agent("gone"))
@@ -99,17 +100,17 @@ func testCleanNames(t *testing.T, h *environment) {
 
 // testLengths uses texts that are one character too long. Each is refused with its length in characters as people
 // count them.
-func testLengths(t *testing.T, h *environment) {
-	account, err := desk.ReadAccount(t.Context(), h.Environment.Desk)
+func testLengths(t *testing.T, h *desktest.Environment) {
+	account, err := desk.ReadAccount(t.Context(), h.Desk)
 	require.NoError(t, err)
 	for _, character := range []string{"a", "é", "😀"} {
 		name := strings.Repeat(character, conversation.MaxText)
-		_, err = desk.OpenDraft(t.Context(), h.Environment.Desk, desk.Draft{Details: desk.Details{FriendlyName: name}})
+		_, err = desk.OpenDraft(t.Context(), h.Desk, desk.Draft{Details: desk.Details{FriendlyName: name}})
 		require.NoError(t, err, "%q", character)
-		_, err = desk.OpenDraft(t.Context(), h.Environment.Desk, desk.Draft{Details: desk.Details{FriendlyName: name + character}})
+		_, err = desk.OpenDraft(t.Context(), h.Desk, desk.Draft{Details: desk.Details{FriendlyName: name + character}})
 		refusedWith(t, conversation.CodeInvalidPayload, err, "at most 255 characters")
-		require.NoError(t, desk.SetPlugin(t.Context(), h.Environment.Desk, desk.Plugin{Name: name, Version: name}))
-		refusedWith(t, conversation.CodeInvalidPayload, desk.SetPlugin(t.Context(), h.Environment.Desk, desk.Plugin{Name: name + character}), "at most 255 characters")
+		require.NoError(t, desk.SetPlugin(t.Context(), h.Desk, desk.Plugin{Name: name, Version: name}))
+		refusedWith(t, conversation.CodeInvalidPayload, desk.SetPlugin(t.Context(), h.Desk, desk.Plugin{Name: name + character}), "at most 255 characters")
 
 		_, refusal := desk.ReadRouting(strings.Repeat(character, desk.MaxConfiguration+1), nil)
 		require.Contains(t, refusal.Message, "has 65537 characters: shorten it to at most 65536")
@@ -122,7 +123,7 @@ func testLengths(t *testing.T, h *environment) {
 }
 
 // testMadeNamesAtOnce concurrently adds agents with similar names.
-func testMadeNamesAtOnce(t *testing.T, h *environment) {
+func testMadeNamesAtOnce(t *testing.T, h *desktest.Environment) {
 	other := h.Reopen()
 	var adding sync.WaitGroup
 	accents := []string{"e", "é", "è", "ê", "ë", "ē", "ė", "ę"}

@@ -11,35 +11,35 @@ import (
 	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func (h *environment) notices(agent string) desk.Notices {
+func noticesOf(h *desktest.Environment, agent string) desk.Notices {
 	h.T.Helper()
-	n, err := desk.ReadNotices(h.T.Context(), h.Environment.Desk, agent)
+	n, err := desk.ReadNotices(h.T.Context(), h.Desk, agent)
 	require.NoError(h.T, err)
 	return n
 }
 
 // testSenderLearns: the sender sees the outcome of a transfer, also after their wrap-up.
-func testSenderLearns(t *testing.T, h *environment) {
+func testSenderLearns(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "bob")
 	h.Staff("billing", "carol")
-	require.Empty(t, h.notices("alice").Sent)
+	require.Empty(t, noticesOf(h, "alice").Sent)
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("carol"), "")
 	h.Clock.Advance(time.Second)
-	sent := h.notices("alice").Sent
+	sent := noticesOf(h, "alice").Sent
 	require.Len(t, sent, 1)
 	require.Nil(t, sent[0].Attempt, "she has not answered")
 	require.Equal(t, "carol", sent[0].Task.Agent)
 
 	th.Do(conversation.DeclineCommand{Agent: "carol", Reason: "at lunch"})
 	th.Follow()
-	declined := h.notices("alice").Sent[0]
+	declined := noticesOf(h, "alice").Sent[0]
 	require.Equal(t, &desk.Attempt{
 		Reservation: declined.Attempt.Reservation, Agent: "carol", Reason: conversation.ReasonDeclined, Words: "at lunch", At: h.Clock.Now(),
 	}, declined.Attempt)
 	keepsAttempt := func() {
 		t.Helper()
-		transfers, err := desk.ListTransfers(t.Context(), h.Environment.Desk, th.SID)
+		transfers, err := desk.ListTransfers(t.Context(), h.Desk, th.SID)
 		require.NoError(t, err)
 		require.Equal(t, th.State.Transfers[0].Attempt, transfers[0].Attempt, "the desk has it when the conversation is closed")
 	}
@@ -48,23 +48,23 @@ func testSenderLearns(t *testing.T, h *environment) {
 	require.Equal(t, th.SID, declined.Conversation.SID)
 
 	th.WrapUp("alice")
-	require.Equal(t, "bob", h.notices("alice").Sent[0].Task.Agent, "and is offered to the next one")
+	require.Equal(t, "bob", noticesOf(h, "alice").Sent[0].Task.Agent, "and is offered to the next one")
 	th.Expire()
-	expired := h.notices("alice").Sent[0]
+	expired := noticesOf(h, "alice").Sent[0]
 	require.Equal(t, "bob", expired.Attempt.Agent)
 	require.Equal(t, conversation.ReasonExpired, expired.Attempt.Reason)
 	require.Empty(t, expired.Attempt.Words)
 	require.NotEqual(t, declined.Attempt.Reservation, expired.Attempt.Reservation)
 	keepsAttempt()
-	require.Empty(t, h.notices("bob").Sent, "another's transfer")
+	require.Empty(t, noticesOf(h, "bob").Sent, "another's transfer")
 
-	require.NoError(t, desk.DismissNotices(t.Context(), h.Environment.Desk, "alice", expired.Attempt.Reservation))
-	require.NoError(t, desk.DismissNotices(t.Context(), h.Environment.Desk, "alice", expired.Attempt.Reservation), "twice is once")
-	require.Equal(t, map[string]bool{expired.Attempt.Reservation: true}, h.notices("alice").Dismissed)
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.DismissNotices(t.Context(), h.Environment.Desk, "alice", "x")))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.DismissNotices(t.Context(), h.Environment.Desk, "zoe")))
+	require.NoError(t, desk.DismissNotices(t.Context(), h.Desk, "alice", expired.Attempt.Reservation))
+	require.NoError(t, desk.DismissNotices(t.Context(), h.Desk, "alice", expired.Attempt.Reservation), "twice is once")
+	require.Equal(t, map[string]bool{expired.Attempt.Reservation: true}, noticesOf(h, "alice").Dismissed)
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.DismissNotices(t.Context(), h.Desk, "alice", "x")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.DismissNotices(t.Context(), h.Desk, "zoe")))
 
-	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "bob", desk.PresenceAvailable))
 	h.DispatchNow()
 	th.Follow()
 	h.Clock.Advance(time.Hour) // an agent who declined may be asked again
@@ -74,32 +74,32 @@ func testSenderLearns(t *testing.T, h *environment) {
 		th.Do(conversation.ReserveCommand{Task: th.Task().SID, PendingSeq: th.Task().PendingSeq, Agent: "bob"})
 	}
 	th.Accept(th.Task().Agent)
-	accepted := h.notices("alice").Sent[0]
+	accepted := noticesOf(h, "alice").Sent[0]
 	require.Equal(t, conversation.TransferCompleted, accepted.Transfer.Status)
 	h.Clock.Advance(desk.AcceptedShown + time.Second)
-	require.Empty(t, h.notices("alice").Sent, "what went well is not shown for long")
+	require.Empty(t, noticesOf(h, "alice").Sent, "what went well is not shown for long")
 
-	_, err := desk.ReadNotices(t.Context(), h.Environment.Desk, "zoe")
+	_, err := desk.ReadNotices(t.Context(), h.Desk, "zoe")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }
 
 // testNextAgentIsNotNotified: an agent with the name of a removed agent has no notices of that agent's transfers.
-func testNextAgentIsNotNotified(t *testing.T, h *environment) {
+func testNextAgentIsNotNotified(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "carol")
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToAgent("carol"), "").Decline("carol").WrapUp("alice")
-	require.Len(t, h.notices("alice").Sent, 1)
+	require.Len(t, noticesOf(h, "alice").Sent, 1)
 	h.Clock.Advance(time.Second)
 	th.Do(conversation.MoveCommand{To: desktest.ToQueue("billing")})
 	th.Follow()
-	require.NoError(t, desk.RemoveAgent(t.Context(), h.Environment.Desk, "alice"))
+	require.NoError(t, desk.RemoveAgent(t.Context(), h.Desk, "alice"))
 	h.Staff("support", "alice")
-	require.Empty(t, h.notices("alice").Sent)
+	require.Empty(t, noticesOf(h, "alice").Sent)
 }
 
 // testSenderLearnsOfFailures: transfers that are canceled, given back, timed out or closed.
-func testSenderLearnsOfFailures(t *testing.T, h *environment) {
+func testSenderLearnsOfFailures(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.Unanswered = conversation.UnansweredSender })
 	h.Staff("support", "alice")
@@ -119,22 +119,22 @@ func testSenderLearnsOfFailures(t *testing.T, h *environment) {
 	} {
 		th := begin(one.to)
 		one.fail(th)
-		sent := h.notices("alice").Sent[0]
+		sent := noticesOf(h, "alice").Sent[0]
 		require.Equal(t, th.SID, sent.Conversation.SID)
 		require.Equal(t, one.reason, sent.Transfer.FailureReason)
 		th.Do(conversation.CloseCommand{})
 	}
 	h.Clock.Advance(desk.FailedShown + time.Second)
-	require.Empty(t, h.notices("alice").Sent)
+	require.Empty(t, noticesOf(h, "alice").Sent)
 }
 
 // testMissedOffer: an agent who was made unavailable sees why, until they set a presence or dismiss it.
-func testMissedOffer(t *testing.T, h *environment) {
+func testMissedOffer(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	require.Nil(t, h.notices("alice").Missed)
+	require.Nil(t, noticesOf(h, "alice").Missed)
 	th := h.Start("support").Follow().Expire()
 	require.Equal(t, desk.PresenceOffline, h.AgentNamed("alice").Presence)
-	missed := h.notices("alice").Missed
+	missed := noticesOf(h, "alice").Missed
 	require.NotNil(t, missed)
 	require.Equal(t, th.SID, missed.Conversation.SID)
 	require.Equal(t, h.Clock.Now(), missed.At)
@@ -144,17 +144,17 @@ func testMissedOffer(t *testing.T, h *environment) {
 	require.NoError(t, err)
 	require.Equal(t, missed, seen.Missed, "in every process")
 
-	require.NoError(t, desk.DismissMissedOffer(t.Context(), h.Environment.Desk, "alice"))
-	require.Nil(t, h.notices("alice").Missed)
+	require.NoError(t, desk.DismissMissedOffer(t.Context(), h.Desk, "alice"))
+	require.Nil(t, noticesOf(h, "alice").Missed)
 	require.Equal(t, desk.PresenceOffline, h.AgentNamed("alice").Presence, "it is only dismissed")
 
 	for _, chosen := range []desk.Presence{desk.PresenceOffline, desk.PresenceBreak, desk.PresenceAvailable} {
-		require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+		require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "alice", desk.PresenceAvailable))
 		h.Clock.Advance(time.Hour)
 		h.DispatchNow()
 		th.Follow().Expire()
-		require.NotNil(t, h.notices("alice").Missed)
-		require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", chosen))
-		require.Nil(t, h.notices("alice").Missed, "she has chosen %s", chosen)
+		require.NotNil(t, noticesOf(h, "alice").Missed)
+		require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "alice", chosen))
+		require.Nil(t, noticesOf(h, "alice").Missed, "she has chosen %s", chosen)
 	}
 }

@@ -12,32 +12,32 @@ import (
 	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func (h *environment) work(agent string) []desk.Work {
+func workOf(h *desktest.Environment, agent string) []desk.Work {
 	h.T.Helper()
-	work, err := desk.ReadWorkload(h.T.Context(), h.Environment.Desk, agent)
+	work, err := desk.ReadWorkload(h.T.Context(), h.Desk, agent)
 	require.NoError(h.T, err)
 	return work
 }
 
-func (h *environment) says(th *desktest.Conversation, from, text string) desk.Message {
+func say(h *desktest.Environment, th *desktest.Conversation, from, text string) desk.Message {
 	h.T.Helper()
-	said, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: from, Text: text})
+	said, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: from, Text: text})
 	require.NoError(h.T, err)
 	return said
 }
 
-func testWorkload(t *testing.T, h *environment) {
+func testWorkload(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
-	require.Empty(t, h.work("alice"))
+	require.Empty(t, workOf(h, "alice"))
 	passed := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "Charged twice.")
 	h.Clock.Advance(time.Second)
 	had := h.Start("support").Follow().Accept("alice")
 	h.Clock.Advance(time.Second)
 	offered := h.Start("support").Follow()
 
-	work := h.work("alice")
+	work := workOf(h, "alice")
 	require.Len(t, work, 3)
 	require.Equal(t, []string{offered.SID, had.SID, passed.SID},
 		[]string{work[0].Conversation.SID, work[1].Conversation.SID, work[2].Conversation.SID}, "what is to be done first comes first")
@@ -48,56 +48,56 @@ func testWorkload(t *testing.T, h *environment) {
 	require.Nil(t, work[0].Last)
 	passedOn := func() []desk.PassedOn {
 		t.Helper()
-		found, err := desk.ListPassedOn(t.Context(), h.Environment.Desk, "alice")
+		found, err := desk.ListPassedOn(t.Context(), h.Desk, "alice")
 		require.NoError(t, err)
 		return found
 	}
 	require.Empty(t, passedOn(), "it is among her work")
 	passed.WrapUp("alice")
-	require.Len(t, h.work("alice"), 2)
+	require.Len(t, workOf(h, "alice"), 2)
 	require.Equal(t, passed.SID, passedOn()[0].Conversation.SID)
 	require.Equal(t, desktest.ToQueue("billing"), passedOn()[0].Transfer.To)
 	passed.Accept("bob")
 	require.Empty(t, passedOn(), "bob has it")
-	require.Len(t, h.work("bob"), 1)
+	require.Len(t, workOf(h, "bob"), 1)
 
-	_, err := desk.ReadWorkload(t.Context(), h.Environment.Desk, "missing")
+	_, err := desk.ReadWorkload(t.Context(), h.Desk, "missing")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }
 
-func testUnread(t *testing.T, h *environment) {
+func testUnread(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
-	h.says(th, desk.FromCustomer, "hello?")
+	say(h, th, desk.FromCustomer, "hello?")
 	th.Accept("alice")
-	unread := func() int { t.Helper(); return h.work("alice")[0].Unread }
+	unread := func() int { t.Helper(); return workOf(h, "alice")[0].Unread }
 	require.Equal(t, 1, unread())
-	last := h.says(th, desk.FromCustomer, "are you there?")
+	last := say(h, th, desk.FromCustomer, "are you there?")
 	require.Equal(t, 2, unread())
-	require.Equal(t, "are you there?", h.work("alice")[0].Last.Text)
-	require.NoError(t, desk.MarkRead(t.Context(), h.Environment.Desk, th.SID, "alice", last.Number))
+	require.Equal(t, "are you there?", workOf(h, "alice")[0].Last.Text)
+	require.NoError(t, desk.MarkRead(t.Context(), h.Desk, th.SID, "alice", last.Number))
 	require.Zero(t, unread())
-	h.says(th, "alice", "I am.")
+	say(h, th, "alice", "I am.")
 	require.Zero(t, unread(), "her own words are not new to her")
-	h.says(th, desk.FromCustomer, "good")
-	require.NoError(t, desk.MarkRead(t.Context(), h.Environment.Desk, th.SID, "alice", 1))
+	say(h, th, desk.FromCustomer, "good")
+	require.NoError(t, desk.MarkRead(t.Context(), h.Desk, th.SID, "alice", 1))
 	require.Equal(t, 1, unread(), "what was read stays read")
 }
 
-func testThread(t *testing.T, h *environment) {
+func testThread(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
-	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "alice", desk.AgentChange{FriendlyName: new("Alice A.")}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, "alice", desk.AgentChange{FriendlyName: new("Alice A.")}))
 	th := h.Start("support").Follow().Accept("alice")
 	for _, text := range []string{"one", "two", "three"} {
-		h.says(th, desk.FromCustomer, text)
+		say(h, th, desk.FromCustomer, text)
 	}
 	th.Transfer("alice", desktest.ToQueue("billing"), "Charged twice.")
-	require.NoError(t, desk.NoteRefusal(t.Context(), h.Environment.Desk, th.SID, "alice", conversation.CodeWrapupPending))
+	require.NoError(t, desk.NoteRefusal(t.Context(), h.Desk, th.SID, "alice", conversation.CodeWrapupPending))
 
 	for name, reader := range map[string]desk.Reader{"who wraps up": desk.AsAgent("alice"), "who is offered it": desk.AsAgent("bob"), "the environment": desk.AsSystem()} {
-		seen, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, reader, 2)
+		seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, reader, 2)
 		require.NoError(t, err, name)
 		require.Equal(t, []string{"two", "three"}, []string{seen.Messages[0].Text, seen.Messages[1].Text}, "%s: the newest, in order", name)
 		require.Equal(t, 1, seen.Earlier, name)
@@ -123,7 +123,7 @@ func testThread(t *testing.T, h *environment) {
 		"a limit of more than there are":              {desk.Window{Limit: 100}, []string{"one", "two", "three"}, 0},
 		"from a message that the page cannot know of": {desk.Window{Limit: 1, From: 1000}, []string{"three"}, 2},
 	} {
-		seen, err := desk.ReadThreadWindow(t.Context(), h.Environment.Desk, th.SID, desk.AsCustomer(), c.window)
+		seen, err := desk.ReadThreadWindow(t.Context(), h.Desk, th.SID, desk.AsCustomer(), c.window)
 		require.NoError(t, err, name)
 		var texts []string
 		for _, m := range seen.Messages {
@@ -132,30 +132,30 @@ func testThread(t *testing.T, h *environment) {
 		require.Equal(t, c.texts, texts, name)
 		require.Equal(t, c.earlier, seen.Earlier, name)
 	}
-	customers, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsCustomer(), 100)
+	customers, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsCustomer(), 100)
 	require.NoError(t, err)
 	require.Len(t, customers.Messages, 3)
 	require.Empty(t, customers.Notes, "a customer never sees a note")
 	require.Empty(t, customers.Refused)
 
 	h.Staff("other", "erin")
-	_, err = desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("erin"), 100)
+	_, err = desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("erin"), 100)
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
-	_, err = desk.ReadThread(t.Context(), h.Environment.Desk, desktest.NewSID(), desk.AsSystem(), 100)
+	_, err = desk.ReadThread(t.Context(), h.Desk, desktest.NewSID(), desk.AsSystem(), 100)
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
-func testDirectory(t *testing.T, h *environment) {
+func testDirectory(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "dave")
 	h.Staff("billing", "bob")
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "empty_one"))
-	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "dave", desk.PresenceBreak))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "empty_one"))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "dave", desk.PresenceBreak))
 	th := h.Start("support").Follow().Accept("alice")
 	h.Start("billing").Follow()
 	look := func(agent, search string, limit int) desk.Directory {
 		t.Helper()
-		found, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: agent, Search: search, Limit: limit})
+		found, err := desk.SearchDirectory(t.Context(), h.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: agent, Search: search, Limit: limit})
 		require.NoError(t, err)
 		return found
 	}
@@ -183,54 +183,54 @@ func testDirectory(t *testing.T, h *environment) {
 	}
 	require.Equal(t, []string{"dave"}, names, "bob has the conversation")
 	require.Equal(t, "alice", look("bob", "ali", 10).Agents[0].Name, "who wraps up can get it back")
-	_, err := desk.SearchDirectory(t.Context(), h.Environment.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "dave", Limit: 10})
+	_, err := desk.SearchDirectory(t.Context(), h.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "dave", Limit: 10})
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
 }
 
-func testWatch(t *testing.T, h *environment) {
-	before, err := desk.LastPosition(t.Context(), h.Environment.Desk)
+func testWatch(t *testing.T, h *desktest.Environment) {
+	before, err := desk.LastPosition(t.Context(), h.Desk)
 	require.NoError(t, err)
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
-	now, err := desk.LastPosition(t.Context(), h.Environment.Desk)
+	now, err := desk.LastPosition(t.Context(), h.Desk)
 	require.NoError(t, err)
-	events, err := desk.EventsAfter(t.Context(), h.Environment.Desk, before, 1000)
+	events, err := desk.EventsAfter(t.Context(), h.Desk, before, 1000)
 	require.NoError(t, err)
 	require.Equal(t, now, events[len(events)-1].Position)
 	require.Equal(t, th.SID, events[len(events)-1].Conversation)
 	require.Empty(t, events[0].Conversation, "a queue was added, at the desk itself")
 
-	administered, err := desk.LastAdministered(t.Context(), h.Environment.Desk)
+	administered, err := desk.LastAdministered(t.Context(), h.Desk)
 	require.NoError(t, err)
 	h.TransfersOn()
-	changed, err := desk.LastAdministered(t.Context(), h.Environment.Desk)
+	changed, err := desk.LastAdministered(t.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Greater(t, changed, administered)
 
 	spoken := func() int {
 		t.Helper()
-		found, err := desk.ReadSpoken(t.Context(), h.Environment.Desk, []string{th.SID, desktest.NewSID()})
+		found, err := desk.ReadSpoken(t.Context(), h.Desk, []string{th.SID, desktest.NewSID()})
 		require.NoError(t, err)
 		require.Len(t, found, 1)
 		return found[th.SID]
 	}
 	quiet := spoken()
-	said := h.says(th, desk.FromCustomer, "hello")
+	said := say(h, th, desk.FromCustomer, "hello")
 	written := spoken()
 	require.Greater(t, written, quiet)
-	_, err = desk.UpdateMessage(t.Context(), h.Environment.Desk, th.SID, said.SID, desk.MessageChange{Text: new("hello!")})
+	_, err = desk.UpdateMessage(t.Context(), h.Desk, th.SID, said.SID, desk.MessageChange{Text: new("hello!")})
 	require.NoError(t, err)
 	edited := spoken()
 	require.Greater(t, edited, written)
-	require.NoError(t, desk.RemoveMessage(t.Context(), h.Environment.Desk, th.SID, said.SID))
+	require.NoError(t, desk.RemoveMessage(t.Context(), h.Desk, th.SID, said.SID))
 	require.Greater(t, spoken(), edited)
 }
 
-func testWaitingLongest(t *testing.T, h *environment) {
+func testWaitingLongest(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	had := h.Start("support").Follow().Accept("alice")
 	var waiting []string
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "billing"))
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "billing"))
 	for _, queue := range []string{"billing", "support", "billing"} {
 		h.Clock.Advance(time.Second)
 		waiting = append(waiting, h.Start(queue).Follow().SID)
@@ -238,7 +238,7 @@ func testWaitingLongest(t *testing.T, h *environment) {
 	list := func(f desk.Filter) (sids []string) {
 		t.Helper()
 		f.WaitingLongest = true
-		found, err := desk.ListConversations(t.Context(), h.Environment.Desk, f)
+		found, err := desk.ListConversations(t.Context(), h.Desk, f)
 		require.NoError(t, err)
 		for _, c := range found {
 			sids = append(sids, c.SID)
@@ -254,35 +254,35 @@ func testWaitingLongest(t *testing.T, h *environment) {
 }
 
 // readPages reads what pages read whenever something has changed.
-func (h *environment) readPages(th *desktest.Conversation, agent string) {
+func readPages(h *desktest.Environment, th *desktest.Conversation, agent string) {
 	h.T.Helper()
 	ctx := h.T.Context()
-	h.work(agent)
-	_, err := desk.ListPassedOn(ctx, h.Environment.Desk, agent)
+	workOf(h, agent)
+	_, err := desk.ListPassedOn(ctx, h.Desk, agent)
 	require.NoError(h.T, err)
-	_, err = desk.ReadThread(ctx, h.Environment.Desk, th.SID, desk.AsSystem(), 10)
+	_, err = desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), 10)
 	require.NoError(h.T, err)
-	_, err = desk.LastPosition(ctx, h.Environment.Desk)
+	_, err = desk.LastPosition(ctx, h.Desk)
 	require.NoError(h.T, err)
-	_, err = desk.EventsAfter(ctx, h.Environment.Desk, 1, 10)
+	_, err = desk.EventsAfter(ctx, h.Desk, 1, 10)
 	require.NoError(h.T, err)
-	_, err = desk.ReadSpoken(ctx, h.Environment.Desk, []string{th.SID})
+	_, err = desk.ReadSpoken(ctx, h.Desk, []string{th.SID})
 	require.NoError(h.T, err)
-	require.NoError(h.T, desk.MarkRead(ctx, h.Environment.Desk, th.SID, agent, 1))
-	h.notices(agent)
-	_, err = desk.ReadWaits(ctx, h.Environment.Desk, []string{th.SID})
+	require.NoError(h.T, desk.MarkRead(ctx, h.Desk, th.SID, agent, 1))
+	noticesOf(h, agent)
+	_, err = desk.ReadWaits(ctx, h.Desk, []string{th.SID})
 	require.NoError(h.T, err)
-	require.NoError(h.T, desk.DismissNotices(ctx, h.Environment.Desk, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
-	require.NoError(h.T, desk.DismissMissedOffer(ctx, h.Environment.Desk, agent))
+	require.NoError(h.T, desk.DismissNotices(ctx, h.Desk, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
+	require.NoError(h.T, desk.DismissMissedOffer(ctx, h.Desk, agent))
 	for _, f := range []desk.Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {
-		_, err = desk.ListConversations(ctx, h.Environment.Desk, f)
+		_, err = desk.ListConversations(ctx, h.Desk, f)
 		require.NoError(h.T, err)
 		for _, search := range []string{"", "crystal", "nothing", th.SID} {
 			if f.WaitingLongest && search == th.SID {
 				continue // one conversation, sorted
 			}
 			for _, p := range []desk.Page{{}, {After: &desk.Cursor{Key: 1, SID: "CH"}}, {Before: &desk.Cursor{Key: 1, SID: "CH"}}} {
-				_, err = desk.ConversationPage(ctx, h.Environment.Desk, f, search, p)
+				_, err = desk.ConversationPage(ctx, h.Desk, f, search, p)
 				require.NoError(h.T, err)
 			}
 		}

@@ -21,15 +21,15 @@ func refusedWith(t *testing.T, code conversation.Code, err error, says string) {
 	require.ErrorContains(t, err, says)
 }
 
-func testQueueExpressions(t *testing.T, h *environment) {
+func testQueueExpressions(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
-	require.NoError(t, desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "alice", Attributes: `{"skills":["billing"],"language":"en"}`}))
-	require.NoError(t, desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "bob", Attributes: `{"skills":["support"]}`}))
-	require.NoError(t, desk.CreateQueue(ctx, h.Environment.Desk, desk.NewQueue{Name: "billing", TargetWorkers: `skills HAS "billing" AND language == "en"`}))
-	require.NoError(t, desk.CreateQueue(ctx, h.Environment.Desk, desk.NewQueue{Name: "everyone", TargetWorkers: `1==1`}))
-	require.NoError(t, desk.CreateQueue(ctx, h.Environment.Desk, desk.NewQueue{Name: "bobs", TargetWorkers: `name IN ["bob"]`}))
+	require.NoError(t, desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "alice", Attributes: `{"skills":["billing"],"language":"en"}`}))
+	require.NoError(t, desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "bob", Attributes: `{"skills":["support"]}`}))
+	require.NoError(t, desk.CreateQueue(ctx, h.Desk, desk.NewQueue{Name: "billing", TargetWorkers: `skills HAS "billing" AND language == "en"`}))
+	require.NoError(t, desk.CreateQueue(ctx, h.Desk, desk.NewQueue{Name: "everyone", TargetWorkers: `1==1`}))
+	require.NoError(t, desk.CreateQueue(ctx, h.Desk, desk.NewQueue{Name: "bobs", TargetWorkers: `name IN ["bob"]`}))
 	members := func() map[string]string {
-		queues, err := desk.ListQueues(ctx, h.Environment.Desk)
+		queues, err := desk.ListQueues(ctx, h.Desk)
 		require.NoError(t, err)
 		found := map[string]string{}
 		for _, q := range queues {
@@ -39,95 +39,95 @@ func testQueueExpressions(t *testing.T, h *environment) {
 	}
 	require.Equal(t, map[string]string{"billing": "alice", "everyone": "alice bob", "bobs": "bob"}, members())
 
-	require.NoError(t, desk.UpdateAgent(ctx, h.Environment.Desk, "bob", desk.AgentChange{Attributes: new(`{"skills":["support","billing"],"language":"en"}`)}))
-	require.NoError(t, desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Attributes: new(`{}`)}))
-	require.NoError(t, desk.UpdateAgent(ctx, h.Environment.Desk, "bob", desk.AgentChange{Rewrite: func(are string) string { return strings.Replace(are, `"support",`, "", 1) }}))
+	require.NoError(t, desk.UpdateAgent(ctx, h.Desk, "bob", desk.AgentChange{Attributes: new(`{"skills":["support","billing"],"language":"en"}`)}))
+	require.NoError(t, desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Attributes: new(`{}`)}))
+	require.NoError(t, desk.UpdateAgent(ctx, h.Desk, "bob", desk.AgentChange{Rewrite: func(are string) string { return strings.Replace(are, `"support",`, "", 1) }}))
 	require.JSONEq(t, `{"skills":["billing"],"language":"en"}`, string(h.AgentNamed("bob").Attributes))
-	require.NoError(t, desk.AddAgent(ctx, h.Environment.Desk, desk.NewAgent{Name: "carol", Attributes: `{"skills":["billing"],"language":"en"}`}))
+	require.NoError(t, desk.AddAgent(ctx, h.Desk, desk.NewAgent{Name: "carol", Attributes: `{"skills":["billing"],"language":"en"}`}))
 	require.Equal(t, map[string]string{"billing": "bob carol", "everyone": "alice bob carol", "bobs": "bob"}, members(), "it follows the agents")
 
-	require.NoError(t, desk.UpdateQueue(ctx, h.Environment.Desk, "billing", desk.QueueChange{TargetWorkers: new(`language != "en"`)}))
+	require.NoError(t, desk.UpdateQueue(ctx, h.Desk, "billing", desk.QueueChange{TargetWorkers: new(`language != "en"`)}))
 	require.Equal(t, "alice", members()["billing"], "and the queue")
 
-	refusedWith(t, conversation.CodeInvalidPayload, desk.AddMember(ctx, h.Environment.Desk, "everyone", "bob"), "follows from its expression")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveMember(ctx, h.Environment.Desk, "everyone", "bob"), "follows from its expression")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.SetMembers(ctx, h.Environment.Desk, "everyone", "bob"), "follows from its expression")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateQueue(ctx, h.Environment.Desk, "everyone", desk.QueueChange{TargetWorkers: new(`skills HAS`)}), "target_workers: at character")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateAgent(ctx, h.Environment.Desk, "bob", desk.AgentChange{Attributes: new(`[]`)}), "JSON object")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateAgent(ctx, h.Environment.Desk, "bob", desk.AgentChange{Rewrite: func(string) string { return `[]` }}), "JSON object")
-	refusedWith(t, conversation.CodeUnknownQueue, desk.UpdateQueue(ctx, h.Environment.Desk, "sales", desk.QueueChange{}), "no queue named")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.AddMember(ctx, h.Desk, "everyone", "bob"), "follows from its expression")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveMember(ctx, h.Desk, "everyone", "bob"), "follows from its expression")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.SetMembers(ctx, h.Desk, "everyone", "bob"), "follows from its expression")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateQueue(ctx, h.Desk, "everyone", desk.QueueChange{TargetWorkers: new(`skills HAS`)}), "target_workers: at character")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateAgent(ctx, h.Desk, "bob", desk.AgentChange{Attributes: new(`[]`)}), "JSON object")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateAgent(ctx, h.Desk, "bob", desk.AgentChange{Rewrite: func(string) string { return `[]` }}), "JSON object")
+	refusedWith(t, conversation.CodeUnknownQueue, desk.UpdateQueue(ctx, h.Desk, "sales", desk.QueueChange{}), "no queue named")
 	require.Equal(t, map[string]string{"billing": "alice", "everyone": "alice bob carol", "bobs": "bob"}, members(), "what is refused changes nothing")
 }
 
 // testJoiningIsPlaced: an agent who joins a queue by their attributes is offered its waiting tasks.
-func testJoiningIsPlaced(t *testing.T, h *environment) {
+func testJoiningIsPlaced(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
-	require.NoError(t, desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
-	require.NoError(t, desk.CreateQueue(t.Context(), h.Environment.Desk, desk.NewQueue{Name: "support", TargetWorkers: `ready == true`}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
+	require.NoError(t, desk.CreateQueue(t.Context(), h.Desk, desk.NewQueue{Name: "support", TargetWorkers: `ready == true`}))
 	th := h.Start("support").Follow()
 	require.Empty(t, h.Matches())
-	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "alice", desk.AgentChange{Attributes: new(`{"ready":true}`)}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, "alice", desk.AgentChange{Attributes: new(`{"ready":true}`)}))
 	h.DispatchNow()
 	require.Equal(t, map[string]string{th.State.Tasks[0].SID: "alice"}, h.Matches())
 }
 
-func testActivities(t *testing.T, h *environment) {
+func testActivities(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
 	h.Staff("support", "alice")
-	lunch, err := desk.AddActivity(ctx, h.Environment.Desk, "Lunch", false)
+	lunch, err := desk.AddActivity(ctx, h.Desk, "Lunch", false)
 	require.NoError(t, err)
-	chat, err := desk.AddActivity(ctx, h.Environment.Desk, "Chat only", true)
+	chat, err := desk.AddActivity(ctx, h.Desk, "Chat only", true)
 	require.NoError(t, err)
 
-	require.NoError(t, desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Activity: &lunch.SID}))
+	require.NoError(t, desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Activity: &lunch.SID}))
 	require.Equal(t, "Lunch", h.AgentNamed("alice").Activity.Name)
 	require.Equal(t, desk.PresenceBreak, h.AgentNamed("alice").Presence)
-	require.NoError(t, desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Activity: &chat.SID}))
+	require.NoError(t, desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Activity: &chat.SID}))
 	require.Equal(t, "Chat only", h.AgentNamed("alice").Activity.Name)
 	require.True(t, h.AgentNamed("alice").Available())
-	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveActivity(ctx, h.Environment.Desk, chat.SID), "alice has this activity")
-	require.NoError(t, desk.SetPresence(ctx, h.Environment.Desk, "alice", desk.PresenceOffline))
+	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveActivity(ctx, h.Desk, chat.SID), "alice has this activity")
+	require.NoError(t, desk.SetPresence(ctx, h.Desk, "alice", desk.PresenceOffline))
 	require.Equal(t, "Offline", h.AgentNamed("alice").Activity.Name)
 
-	renamed, err := desk.RenameActivity(ctx, h.Environment.Desk, chat.SID, "Chats")
+	renamed, err := desk.RenameActivity(ctx, h.Desk, chat.SID, "Chats")
 	require.NoError(t, err)
 	require.Equal(t, "Chats", renamed.Name)
-	require.NoError(t, desk.RemoveActivity(ctx, h.Environment.Desk, chat.SID))
-	_, err = desk.AddActivity(ctx, h.Environment.Desk, "Break", true)
+	require.NoError(t, desk.RemoveActivity(ctx, h.Desk, chat.SID))
+	_, err = desk.AddActivity(ctx, h.Desk, "Break", true)
 	refusedWith(t, conversation.CodeInvalidPayload, err, "already")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveActivity(ctx, h.Environment.Desk, desk.ActivityOf(desk.PresenceBreak).SID), "every desk has")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateAgent(ctx, h.Environment.Desk, "alice", desk.AgentChange{Activity: new("WA1")}), "no activity")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveActivity(ctx, h.Desk, desk.ActivityOf(desk.PresenceBreak).SID), "every desk has")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{Activity: new("WA1")}), "no activity")
 
-	found, err := desk.EventPage(ctx, h.Environment.Desk, desk.EventFilter{Name: desk.EventAgentActivity, Agent: "alice"}, desk.Page{})
+	found, err := desk.EventPage(ctx, h.Desk, desk.EventFilter{Name: desk.EventAgentActivity, Agent: "alice"}, desk.Page{})
 	require.NoError(t, err)
 	var told []string
 	for _, e := range found.Entries {
 		told = append(told, e.Reason)
 	}
 	require.Equal(t, []string{"Offline", "Chat only", "Lunch"}, told, "newest first")
-	events, err := desk.ConversationEvents(ctx, h.Environment.Desk, 0, 0)
+	events, err := desk.ConversationEvents(ctx, h.Desk, 0, 0)
 	require.NoError(t, err)
 	require.Empty(t, events, "the conversations' feed has none of it")
 }
 
-func testKeys(t *testing.T, h *environment) {
+func testKeys(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
-	account, err := desk.ReadAccount(ctx, h.Environment.Desk)
+	account, err := desk.ReadAccount(ctx, h.Desk)
 	require.NoError(t, err)
 	again, err := desk.ReadAccount(ctx, h.Reopen())
 	require.NoError(t, err)
 	require.Equal(t, account, again, "there is one account, whoever opens the desk first")
 	require.Len(t, account.AuthToken, 32)
-	renewed, err := desk.RenewAuthToken(ctx, h.Environment.Desk)
+	renewed, err := desk.RenewAuthToken(ctx, h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, account.SID, renewed.SID)
 	require.NotEqual(t, account.AuthToken, renewed.AuthToken)
 
 	h.Staff("support", "alice")
-	key, secret, err := desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "alice's desk", Role: desk.KeyAgent, Agent: "alice"})
+	key, secret, err := desk.AddKey(ctx, h.Desk, desk.Key{Name: "alice's desk", Role: desk.KeyAgent, Agent: "alice"})
 	require.NoError(t, err)
 	require.Equal(t, desk.DefaultRateLimit, key.RateLimit)
-	found, err := desk.NewAuthenticator(h.Environment.Desk).Authenticate(ctx, key.SID, secret)
+	found, err := desk.NewAuthenticator(h.Desk).Authenticate(ctx, key.SID, secret)
 	require.NoError(t, err)
 	require.Equal(t, key.SID, found.SID)
 	require.Equal(t, "alice", found.Agent)
@@ -135,15 +135,15 @@ func testKeys(t *testing.T, h *environment) {
 		"another secret": {key.SID, renewed.AuthToken}, "no secret": {key.SID, ""}, "another key": {desk.PrefixKey + strings.Repeat("0", 32), secret},
 		"nothing": {"", ""}, "no such key and no secret": {desk.PrefixKey + strings.Repeat("0", 32), ""},
 	} {
-		_, err := desk.NewAuthenticator(h.Environment.Desk).Authenticate(ctx, credentials[0], credentials[1])
+		_, err := desk.NewAuthenticator(h.Desk).Authenticate(ctx, credentials[0], credentials[1])
 		require.ErrorIs(t, err, desk.ErrCredentials, name)
 	}
 
-	require.NoError(t, desk.RevokeKey(ctx, h.Environment.Desk, key.SID))
-	require.NoError(t, desk.RevokeKey(ctx, h.Environment.Desk, key.SID), "again, it does no harm")
+	require.NoError(t, desk.RevokeKey(ctx, h.Desk, key.SID))
+	require.NoError(t, desk.RevokeKey(ctx, h.Desk, key.SID), "again, it does no harm")
 	_, err = desk.NewAuthenticator(h.Reopen()).Authenticate(ctx, key.SID, secret)
 	require.ErrorIs(t, err, desk.ErrCredentials)
-	keys, err := desk.ListKeys(ctx, h.Environment.Desk)
+	keys, err := desk.ListKeys(ctx, h.Desk)
 	require.NoError(t, err)
 	require.Len(t, keys, 1)
 	require.False(t, keys[0].RevokedAt.IsZero())
@@ -160,29 +160,29 @@ func testKeys(t *testing.T, h *environment) {
 		{desk.Key{Name: " ", Role: desk.KeyService}, conversation.CodeInvalidPayload, "key's name"},
 		{desk.Key{Name: "x", Role: desk.KeyService, RateLimit: -1}, conversation.CodeInvalidPayload, "requests a second"},
 	} {
-		_, _, err := desk.AddKey(ctx, h.Environment.Desk, wrong.key)
+		_, _, err := desk.AddKey(ctx, h.Desk, wrong.key)
 		refusedWith(t, wrong.code, err, wrong.says)
 	}
-	refusedWith(t, conversation.CodeInvalidPayload, desk.RevokeKey(ctx, h.Environment.Desk, "SK1"), "no key")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.RevokeKey(ctx, h.Desk, "SK1"), "no key")
 }
 
 // testSecretsAreHashed looks at all stored data: they contain nothing of a key's secret.
-func testSecretsAreHashed(t *testing.T, h *environment) {
-	_, secret, err := desk.AddKey(t.Context(), h.Environment.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
+func testSecretsAreHashed(t *testing.T, h *desktest.Environment) {
+	_, secret, err := desk.AddKey(t.Context(), h.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
 	require.NoError(t, err)
 	kept := fmt.Sprint(h.Contents())
 	require.Contains(t, kept, "shop")
 	require.NotContains(t, kept, secret)
 }
 
-func testWorkspace(t *testing.T, h *environment) {
+func testWorkspace(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
 	set := func(url string, filter ...string) error {
-		_, err := desk.SetWorkspace(ctx, h.Environment.Desk, func(w *desk.Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
+		_, err := desk.SetWorkspace(ctx, h.Desk, func(w *desk.Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
 		return err
 	}
 	require.NoError(t, set("https://example.com/events", "task.created", "reservation.accepted"))
-	account, err := desk.ReadAccount(ctx, h.Environment.Desk)
+	account, err := desk.ReadAccount(ctx, h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, desk.Workspace{desk.DefaultWorkspaceName, "https://example.com/events", []string{"task.created", "reservation.accepted"}}, account.Workspace)
 	refusedWith(t, conversation.CodeInvalidPayload, set("ftp://example.com"), "http or https")
@@ -191,13 +191,13 @@ func testWorkspace(t *testing.T, h *environment) {
 	require.NoError(t, set(""))
 }
 
-func testWorkflows(t *testing.T, h *environment) {
+func testWorkflows(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
 	h.Staff("support")
 	h.Clock.Advance(time.Second)
 	h.Staff("billing")
 	route := func(workflow string, attributes map[string]any) desk.Route {
-		found, err := desk.FindRoute(ctx, h.Environment.Desk, workflow, attributes)
+		found, err := desk.FindRoute(ctx, h.Desk, workflow, attributes)
 		require.NoError(t, err)
 		return found
 	}
@@ -206,12 +206,12 @@ func testWorkflows(t *testing.T, h *environment) {
 	configuration := `{"task_routing":{"filters":[
 		{"filter_friendly_name":"VIP","expression":"tier == \"gold\" AND amount > 100","targets":[{"queue":"` + conversation.QueueSID("billing") + `","priority":"7"}]}],
 		"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`
-	saved, err := desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{FriendlyName: "Sales", Configuration: configuration})
+	saved, err := desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{FriendlyName: "Sales", Configuration: configuration})
 	require.NoError(t, err)
 	require.Equal(t, desk.Route{Queue: "billing", Priority: 7}, route(saved.SID, map[string]any{"tier": "gold", "amount": 250.0}))
 	require.Equal(t, desk.Route{Queue: "support"}, route(saved.SID, map[string]any{"tier": "gold", "amount": 5.0}))
 
-	_, err = desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{SID: desk.DefaultWorkflow(), FriendlyName: "Everything", Configuration: strings.ReplaceAll(configuration, "gold", "tin")})
+	_, err = desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{SID: desk.DefaultWorkflow(), FriendlyName: "Everything", Configuration: strings.ReplaceAll(configuration, "gold", "tin")})
 	require.NoError(t, err, "the default one may be changed")
 	require.Equal(t, desk.Route{Queue: "billing", Priority: 7}, route("", map[string]any{"tier": "tin", "amount": 250.0}))
 
@@ -224,10 +224,10 @@ func testWorkflows(t *testing.T, h *environment) {
 		{desk.Workflow{SID: "WW1", FriendlyName: "A", Configuration: configuration}},
 		{desk.Workflow{FriendlyName: "", Configuration: configuration}},
 	} {
-		_, err := desk.SaveWorkflow(ctx, h.Environment.Desk, wrong.workflow)
+		_, err := desk.SaveWorkflow(ctx, h.Desk, wrong.workflow)
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "%+v: %v", wrong.workflow, err)
 	}
-	_, err = desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{FriendlyName: "A", Configuration: `{"task_routing":{"default_filter":{"queue":"WQ1"}}}`})
+	_, err = desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{FriendlyName: "A", Configuration: `{"task_routing":{"default_filter":{"queue":"WQ1"}}}`})
 	refusedWith(t, conversation.CodeUnknownQueue, err, "no queue with the SID")
 	for key, in := range map[string]string{
 		"timeout": "targets", "skip_if": "targets", "expression": "targets", "order_by": "targets", "known_worker_sid": "targets",
@@ -237,12 +237,12 @@ func testWorkflows(t *testing.T, h *environment) {
 			"targets": strings.Replace(configuration, `"priority"`, `"`+key+`":"1==1","priority"`, 1), "filters": strings.Replace(configuration, `"expression"`, `"`+key+`":1,"expression"`, 1),
 			"default_filter": strings.Replace(configuration, `"default_filter":{`, `"default_filter":{"`+key+`":true,`, 1), "": strings.Replace(configuration, "{", `{"`+key+`":{},`, 1),
 		}[in]
-		_, err := desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: given})
+		_, err := desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: given})
 		refusedWith(t, conversation.CodeInvalidPayload, err, key+`" in `)
 		if in == "targets" {
 			require.ErrorContains(t, err, `filter 1 "VIP"`)
 		}
-		_, err = desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: strings.Replace(configuration, `"priority"`, `"skip_if":null,"order_by":"","priority"`, 1)})
+		_, err = desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: strings.Replace(configuration, `"priority"`, `"skip_if":null,"order_by":"","priority"`, 1)})
 		require.NoError(t, err, "a key without a value asks for nothing")
 	}
 	ignored := strings.Replace(configuration, `"priority"`, `"timeout":60,"priority"`, 1)
@@ -250,100 +250,100 @@ func testWorkflows(t *testing.T, h *environment) {
 		_, err := tx.Exec(ctx, `UPDATE workflows SET configuration = $1 WHERE sid = $2`, ignored, saved.SID)
 		return err
 	}))
-	_, err = desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{SID: saved.SID, FriendlyName: "Sales and returns", Configuration: ignored})
+	_, err = desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{SID: saved.SID, FriendlyName: "Sales and returns", Configuration: ignored})
 	require.NoError(t, err, "a configuration that an older version stored may be renamed")
 	require.Equal(t, desk.Route{Queue: "billing", Priority: 7}, route(saved.SID, map[string]any{"tier": "gold", "amount": 250.0}))
-	require.NoError(t, desk.RemoveWorkflow(ctx, h.Environment.Desk, saved.SID))
-	_, err = desk.FindRoute(ctx, h.Environment.Desk, saved.SID, nil)
+	require.NoError(t, desk.RemoveWorkflow(ctx, h.Desk, saved.SID))
+	_, err = desk.FindRoute(ctx, h.Desk, saved.SID, nil)
 	refusedWith(t, conversation.CodeInvalidPayload, err, "no workflow")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveWorkflow(ctx, h.Environment.Desk, desk.DefaultWorkflow()), "every desk has")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveWorkflow(ctx, h.Desk, desk.DefaultWorkflow()), "every desk has")
 }
 
-func testDrafts(t *testing.T, h *environment) {
+func testDrafts(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
 	h.Staff("support", "alice")
-	sid, err := desk.OpenDraft(ctx, h.Environment.Desk, desk.Draft{SID: desktest.NewSID(), Channel: conversation.ChannelChat, Details: desk.Details{UniqueName: "order-17", Attributes: `{"a":1}`}})
+	sid, err := desk.OpenDraft(ctx, h.Desk, desk.Draft{SID: desktest.NewSID(), Channel: conversation.ChannelChat, Details: desk.Details{UniqueName: "order-17", Attributes: `{"a":1}`}})
 	require.NoError(t, err)
-	again, err := desk.OpenDraft(ctx, h.Environment.Desk, desk.Draft{SID: sid, Channel: conversation.ChannelChat, Details: desk.Details{FriendlyName: "another"}})
+	again, err := desk.OpenDraft(ctx, h.Desk, desk.Draft{SID: sid, Channel: conversation.ChannelChat, Details: desk.Details{FriendlyName: "another"}})
 	require.NoError(t, err)
 	require.Equal(t, sid, again)
-	_, err = desk.Say(ctx, h.Environment.Desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: "hello"})
+	_, err = desk.Say(ctx, h.Desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: "hello"})
 	require.NoError(t, err, "the customer may write before anybody is there")
-	_, err = desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: sid, Address: "+15551234567", ProxyAddress: "+15557654321"})
+	_, err = desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: sid, Address: "+15551234567", ProxyAddress: "+15557654321"})
 	require.NoError(t, err)
 
-	shown, err := desk.FindConversation(ctx, h.Environment.Desk, sid)
+	shown, err := desk.FindConversation(ctx, h.Desk, sid)
 	require.NoError(t, err)
 	require.True(t, shown.IsDraft())
-	found, err := desk.ListConversations(ctx, h.Environment.Desk, desk.Filter{})
+	found, err := desk.ListConversations(ctx, h.Desk, desk.Filter{})
 	require.NoError(t, err)
 	require.Empty(t, found, "it is no conversation yet")
-	facts, err := desk.ReadFacts(ctx, h.Environment.Desk, conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support"})
+	facts, err := desk.ReadFacts(ctx, h.Desk, conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support"})
 	require.NoError(t, err)
 	require.False(t, facts.ConversationKnown, "and may be started under its SID")
 
 	h.Clock.Advance(time.Hour)
 	h.Start("support", func(c *conversation.StartCommand) { c.Conversation = sid }).Follow()
-	shown, err = desk.FindConversation(ctx, h.Environment.Desk, sid)
+	shown, err = desk.FindConversation(ctx, h.Desk, sid)
 	require.NoError(t, err)
 	require.False(t, shown.IsDraft())
 	require.Equal(t, 1, shown.Messages, "what was written before is kept")
-	require.NoError(t, desk.CloseDraft(ctx, h.Environment.Desk, sid))
+	require.NoError(t, desk.CloseDraft(ctx, h.Desk, sid))
 	require.Equal(t, conversation.ConversationActive, shown.Status, "a started one isn't closed as a draft")
-	named, err := desk.ConversationNamed(ctx, h.Environment.Desk, "order-17")
+	named, err := desk.ConversationNamed(ctx, h.Desk, "order-17")
 	require.NoError(t, err)
 	require.Equal(t, sid, named)
 
-	other, err := desk.OpenDraft(ctx, h.Environment.Desk, desk.Draft{Channel: conversation.ChannelChat})
+	other, err := desk.OpenDraft(ctx, h.Desk, desk.Draft{Channel: conversation.ChannelChat})
 	require.NoError(t, err)
-	_, err = desk.SetDetails(ctx, h.Environment.Desk, other, func(d *desk.Details) { d.UniqueName = "order-17" })
+	_, err = desk.SetDetails(ctx, h.Desk, other, func(d *desk.Details) { d.UniqueName = "order-17" })
 	refusedWith(t, conversation.CodeInvalidPayload, err, "already")
-	require.NoError(t, desk.CloseDraft(ctx, h.Environment.Desk, other))
-	facts, err = desk.ReadFacts(ctx, h.Environment.Desk, conversation.FactsQuery{Conversation: other, Command: conversation.CommandStart, Queue: "support"})
+	require.NoError(t, desk.CloseDraft(ctx, h.Desk, other))
+	facts, err = desk.ReadFacts(ctx, h.Desk, conversation.FactsQuery{Conversation: other, Command: conversation.CommandStart, Queue: "support"})
 	require.NoError(t, err)
 	require.True(t, facts.ConversationKnown, "a closed draft isn't started any more")
 }
 
-func testParticipants(t *testing.T, h *environment) {
+func testParticipants(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
-	sid, err := desk.OpenDraft(ctx, h.Environment.Desk, desk.Draft{Channel: conversation.ChannelChat})
+	sid, err := desk.OpenDraft(ctx, h.Desk, desk.Draft{Channel: conversation.ChannelChat})
 	require.NoError(t, err)
-	added, err := desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: sid, Identity: "crystal"})
+	added, err := desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: sid, Identity: "crystal"})
 	require.NoError(t, err)
-	same, err := desk.AddParticipant(ctx, h.Environment.Desk, added)
+	same, err := desk.AddParticipant(ctx, h.Desk, added)
 	require.NoError(t, err)
 	require.Equal(t, added, same, "the same one again")
-	_, err = desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: sid, Identity: "crystal"})
+	_, err = desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: sid, Identity: "crystal"})
 	refusedWith(t, conversation.CodeInvalidPayload, err, "already")
-	_, err = desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: sid})
+	_, err = desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: sid})
 	refusedWith(t, conversation.CodeInvalidPayload, err, "either")
-	_, err = desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: sid, Identity: "a", Address: "b"})
+	_, err = desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: sid, Identity: "a", Address: "b"})
 	refusedWith(t, conversation.CodeInvalidPayload, err, "either")
-	changed, err := desk.UpdateParticipant(ctx, h.Environment.Desk, sid, added.SID, func(p *desk.Participant) { p.Attributes = `{"vip":true}` })
+	changed, err := desk.UpdateParticipant(ctx, h.Desk, sid, added.SID, func(p *desk.Participant) { p.Attributes = `{"vip":true}` })
 	require.NoError(t, err)
 	require.JSONEq(t, `{"vip":true}`, changed.Attributes)
-	require.NoError(t, desk.RemoveParticipant(ctx, h.Environment.Desk, sid, added.SID))
-	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveParticipant(ctx, h.Environment.Desk, sid, added.SID), "has no participant")
+	require.NoError(t, desk.RemoveParticipant(ctx, h.Desk, sid, added.SID))
+	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveParticipant(ctx, h.Desk, sid, added.SID), "has no participant")
 }
 
-func testChangedMessages(t *testing.T, h *environment) {
+func testChangedMessages(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
-	first, err := desk.Say(ctx, h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello", Attributes: `{"mood":"good"}`})
+	first, err := desk.Say(ctx, h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello", Attributes: `{"mood":"good"}`})
 	require.NoError(t, err)
-	second, err := desk.Say(ctx, h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "my card is 4111"})
+	second, err := desk.Say(ctx, h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "my card is 4111"})
 	require.NoError(t, err)
-	changed, err := desk.UpdateMessage(ctx, h.Environment.Desk, th.SID, second.SID, desk.MessageChange{Text: new("my card is ****")})
+	changed, err := desk.UpdateMessage(ctx, h.Desk, th.SID, second.SID, desk.MessageChange{Text: new("my card is ****")})
 	require.NoError(t, err)
 	require.Equal(t, "my card is ****", changed.Text)
 	require.False(t, changed.UpdatedAt.IsZero())
-	_, err = desk.UpdateMessage(ctx, h.Environment.Desk, th.SID, second.SID, desk.MessageChange{Text: new(" ")})
+	_, err = desk.UpdateMessage(ctx, h.Desk, th.SID, second.SID, desk.MessageChange{Text: new(" ")})
 	refusedWith(t, conversation.CodeInvalidPayload, err, "empty")
-	require.NoError(t, desk.RemoveMessage(ctx, h.Environment.Desk, th.SID, first.SID))
-	_, err = desk.FindMessage(ctx, h.Environment.Desk, th.SID, first.SID, desk.AsSystem())
+	require.NoError(t, desk.RemoveMessage(ctx, h.Desk, th.SID, first.SID))
+	_, err = desk.FindMessage(ctx, h.Desk, th.SID, first.SID, desk.AsSystem())
 	refusedWith(t, conversation.CodeInvalidPayload, err, "no message")
-	transcript, err := desk.ReadTranscript(ctx, h.Environment.Desk, th.SID, desk.AsSystem())
+	transcript, err := desk.ReadTranscript(ctx, h.Desk, th.SID, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, transcript, 1)
 	require.Equal(t, 2, transcript[0].Number, "the numbers of the others stay")
@@ -351,7 +351,7 @@ func testChangedMessages(t *testing.T, h *environment) {
 
 // testPages reads lists page by page, in both directions, while tasks arrive: no entry that was there is missing,
 // and none is repeated.
-func testPages(t *testing.T, h *environment) {
+func testPages(t *testing.T, h *desktest.Environment) {
 	h.Staff("support")
 	var all []string
 	begin := func() {
@@ -366,7 +366,7 @@ func testPages(t *testing.T, h *environment) {
 	read := func(f desk.TaskFilter, size int) (sids []string, back []string) {
 		page := desk.Page{Limit: size}
 		for {
-			found, err := desk.TaskPage(t.Context(), h.Environment.Desk, f, page)
+			found, err := desk.TaskPage(t.Context(), h.Desk, f, page)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(found.Entries), size)
 			for _, task := range found.Entries {
@@ -377,7 +377,7 @@ func testPages(t *testing.T, h *environment) {
 				for earlier := found; earlier.Earlier && len(earlier.Entries) > 0; {
 					cursor := earlier.First
 					var err error
-					earlier, err = desk.TaskPage(t.Context(), h.Environment.Desk, f, desk.Page{Limit: size, Before: &cursor})
+					earlier, err = desk.TaskPage(t.Context(), h.Desk, f, desk.Page{Limit: size, Before: &cursor})
 					require.NoError(t, err)
 					var some []string
 					for _, task := range earlier.Entries {
@@ -403,52 +403,52 @@ func testPages(t *testing.T, h *environment) {
 		same, _ := read(desk.TaskFilter{Priority: new(2)}, size)
 		require.Equal(t, chosen, same)
 	}
-	first, err := desk.TaskPage(t.Context(), h.Environment.Desk, desk.TaskFilter{}, desk.Page{Limit: 5})
+	first, err := desk.TaskPage(t.Context(), h.Desk, desk.TaskFilter{}, desk.Page{Limit: 5})
 	require.NoError(t, err)
 	begin()
-	rest, err := desk.TaskPage(t.Context(), h.Environment.Desk, desk.TaskFilter{}, desk.Page{Limit: 100, After: &first.Last})
+	rest, err := desk.TaskPage(t.Context(), h.Desk, desk.TaskFilter{}, desk.Page{Limit: 100, After: &first.Last})
 	require.NoError(t, err)
 	require.Len(t, rest.Entries, 9, "what has come in between is at the end")
-	skipped, err := desk.TaskPage(t.Context(), h.Environment.Desk, desk.TaskFilter{}, desk.Page{Limit: 5, Skip: 5})
+	skipped, err := desk.TaskPage(t.Context(), h.Desk, desk.TaskFilter{}, desk.Page{Limit: 5, Skip: 5})
 	require.NoError(t, err)
 	require.Equal(t, rest.Entries[:5], skipped.Entries)
-	none, err := desk.TaskPage(t.Context(), h.Environment.Desk, desk.TaskFilter{Statuses: []conversation.TaskStatus{conversation.TaskAssigned, conversation.TaskCanceled}}, desk.Page{})
+	none, err := desk.TaskPage(t.Context(), h.Desk, desk.TaskFilter{Statuses: []conversation.TaskStatus{conversation.TaskAssigned, conversation.TaskCanceled}}, desk.Page{})
 	require.NoError(t, err)
 	require.Empty(t, none.Entries)
 	require.False(t, none.More)
 }
 
 // testExpensiveExpressions uses expressions of queues and attributes of agents that take too long to evaluate.
-func testExpensiveExpressions(t *testing.T, h *environment) {
+func testExpensiveExpressions(t *testing.T, h *desktest.Environment) {
 	list := `{"list":[` + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + `]}`
 	long := strings.TrimSuffix(strings.Repeat(`list HAS "x" OR `, 250), ` OR `)
-	require.NoError(t, desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: "erin", Attributes: list}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: "erin", Attributes: list}))
 	refused := func(err error, field string) {
 		t.Helper()
 		require.ErrorContains(t, err, field+": ")
 		require.ErrorContains(t, err, "too many steps")
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	refused(desk.CreateQueue(t.Context(), h.Environment.Desk, desk.NewQueue{Name: "long", TargetWorkers: long}), "target_workers")
-	require.NoError(t, desk.CreateQueue(t.Context(), h.Environment.Desk, desk.NewQueue{Name: "lists", TargetWorkers: "1==0"}))
-	refused(desk.UpdateQueue(t.Context(), h.Environment.Desk, "lists", desk.QueueChange{TargetWorkers: &long}), "target_workers")
-	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "erin", desk.AgentChange{Attributes: new("{}")}))
-	require.NoError(t, desk.UpdateQueue(t.Context(), h.Environment.Desk, "lists", desk.QueueChange{TargetWorkers: &long}))
-	refused(desk.UpdateAgent(t.Context(), h.Environment.Desk, "erin", desk.AgentChange{Attributes: &list}), "attributes")
-	refused(desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: "frank", Attributes: list}), "attributes")
+	refused(desk.CreateQueue(t.Context(), h.Desk, desk.NewQueue{Name: "long", TargetWorkers: long}), "target_workers")
+	require.NoError(t, desk.CreateQueue(t.Context(), h.Desk, desk.NewQueue{Name: "lists", TargetWorkers: "1==0"}))
+	refused(desk.UpdateQueue(t.Context(), h.Desk, "lists", desk.QueueChange{TargetWorkers: &long}), "target_workers")
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, "erin", desk.AgentChange{Attributes: new("{}")}))
+	require.NoError(t, desk.UpdateQueue(t.Context(), h.Desk, "lists", desk.QueueChange{TargetWorkers: &long}))
+	refused(desk.UpdateAgent(t.Context(), h.Desk, "erin", desk.AgentChange{Attributes: &list}), "attributes")
+	refused(desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: "frank", Attributes: list}), "attributes")
 	require.Empty(t, h.AgentNamed("erin").Queues)
 
-	saved, err := desk.SaveWorkflow(t.Context(), h.Environment.Desk, desk.Workflow{FriendlyName: "Long", Configuration: fmt.Sprintf(
+	saved, err := desk.SaveWorkflow(t.Context(), h.Desk, desk.Workflow{FriendlyName: "Long", Configuration: fmt.Sprintf(
 		`{"task_routing":{"filters":[{"expression":%q,"targets":[{"queue":%q}]}]}}`, long, conversation.QueueSID("lists"))})
 	require.NoError(t, err)
 	var attributes map[string]any
 	require.NoError(t, json.Unmarshal([]byte(list), &attributes))
-	_, err = desk.FindRoute(t.Context(), h.Environment.Desk, saved.SID, attributes)
+	_, err = desk.FindRoute(t.Context(), h.Desk, saved.SID, attributes)
 	refused(err, "attributes")
 }
 
 // testManyMembers adds and removes more members of a queue than one statement does.
-func testManyMembers(t *testing.T, h *environment) {
+func testManyMembers(t *testing.T, h *desktest.Environment) {
 	const many, atOnce = 1300, 100 // a transaction has a deadline
 	for first := 0; first < many; first += atOnce {
 		require.NoError(t, h.ExclusiveTx(t.Context(), "add many agents", func(tx *desk.Tx) error {
@@ -463,23 +463,23 @@ func testManyMembers(t *testing.T, h *environment) {
 		}))
 	}
 	members := func() int {
-		queues, err := desk.ListQueues(t.Context(), h.Environment.Desk)
+		queues, err := desk.ListQueues(t.Context(), h.Desk)
 		require.NoError(t, err)
 		return len(queues[0].Members)
 	}
-	require.NoError(t, desk.CreateQueue(t.Context(), h.Environment.Desk, desk.NewQueue{Name: "levels", TargetWorkers: "level >= 0"}))
+	require.NoError(t, desk.CreateQueue(t.Context(), h.Desk, desk.NewQueue{Name: "levels", TargetWorkers: "level >= 0"}))
 	require.Equal(t, many, members())
-	require.NoError(t, desk.UpdateQueue(t.Context(), h.Environment.Desk, "levels", desk.QueueChange{TargetWorkers: new("level < 7")}))
+	require.NoError(t, desk.UpdateQueue(t.Context(), h.Desk, "levels", desk.QueueChange{TargetWorkers: new("level < 7")}))
 	require.Equal(t, 7, members())
-	require.NoError(t, desk.UpdateQueue(t.Context(), h.Environment.Desk, "levels", desk.QueueChange{TargetWorkers: new("level >= 5")}))
+	require.NoError(t, desk.UpdateQueue(t.Context(), h.Desk, "levels", desk.QueueChange{TargetWorkers: new("level >= 5")}))
 	require.Equal(t, many-5, members())
-	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "agent-0006", desk.AgentChange{Attributes: new(`{"level":1}`)}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, "agent-0006", desk.AgentChange{Attributes: new(`{"level":1}`)}))
 	require.Equal(t, many-6, members())
 
 	// Changes between the evaluation and the transaction are taken into account.
-	p, err := desk.Populate(t.Context(), h.Environment.Desk, "level >= 5")
+	p, err := desk.Populate(t.Context(), h.Desk, "level >= 5")
 	require.NoError(t, err)
-	require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, "agent-0006", desk.AgentChange{Attributes: new(`{"level":9}`)}))
+	require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, "agent-0006", desk.AgentChange{Attributes: new(`{"level":9}`)}))
 	require.NoError(t, h.ExclusiveTx(t.Context(), "fill the queue", func(tx *desk.Tx) error { return desk.FillQueue(t.Context(), tx, "levels", p) }))
 	require.Equal(t, many-5, members())
 	for i := range 2 {

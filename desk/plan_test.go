@@ -17,8 +17,8 @@ import (
 // dispatcher and in an offer: none scans a table that grows, and none sorts.
 func TestHotQueriesWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
-	h.liveADay()
+	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	liveADay(h)
 
 	looked := 0
 	for _, queries := range h.Prepared() {
@@ -43,65 +43,65 @@ func TestHotQueriesWalkIndexes(t *testing.T) {
 }
 
 // liveADay lets everything happen that happens often: in a conversation's life, in the dispatcher, on the pages.
-func (h *environment) liveADay() {
+func liveADay(h *desktest.Environment) {
 	h.T.Helper()
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "wants a refund")
-	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceBreak))
-	_, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 10)
+	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceBreak))
+	_, err := desk.TakeDue(h.T.Context(), h.Desk, 10)
 	require.NoError(h.T, err)
-	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable))
+	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceAvailable))
 	th.Decline("bob")
 	h.Clock.Advance(time.Duration(conversation.DefaultSettings().ReofferAfter) * time.Second)
 	h.DispatchNow()
 	th.Follow().Accept("bob").WrapUp("alice").Transfer("bob", desktest.ToAgent("alice"), "").Expire()
-	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
-	_, err = desk.Claim(h.T.Context(), h.Environment.Desk, th.SID, "alice")
+	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
+	_, err = desk.Claim(h.T.Context(), h.Desk, th.SID, "alice")
 	require.NoError(h.T, err)
 	h.DispatchNow()
-	_, err = desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello", ProviderSID: "SM1"})
+	_, err = desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello", ProviderSID: "SM1"})
 	require.NoError(h.T, err)
-	_, err = desk.ListOffers(h.T.Context(), h.Environment.Desk, "alice")
+	_, err = desk.ListOffers(h.T.Context(), h.Desk, "alice")
 	require.NoError(h.T, err)
-	h.readLists()
-	h.readPages(th, "alice")
+	readLists(h)
+	readPages(h, th, "alice")
 }
 
 // readLists reads what clients of the HTTP API poll.
-func (h *environment) readLists() {
+func readLists(h *desktest.Environment) {
 	h.T.Helper()
 	ctx := h.T.Context()
 	live := []conversation.TaskStatus{conversation.TaskPending, conversation.TaskReserved}
 	for _, f := range []desk.TaskFilter{{}, {Statuses: live}, {Agent: "alice"}, {Queue: "support"}, {NewestFirst: true}} {
-		_, err := desk.TaskPage(ctx, h.Environment.Desk, f, desk.Page{After: &desk.Cursor{Key: 1, SID: "WT"}})
+		_, err := desk.TaskPage(ctx, h.Desk, f, desk.Page{After: &desk.Cursor{Key: 1, SID: "WT"}})
 		require.NoError(h.T, err)
 	}
 	for _, f := range []desk.ReservationFilter{{Agent: "alice"}, {Agent: "alice", Status: conversation.ReservationPending}, {Task: "WT1"}} {
-		_, err := desk.ReservationPage(ctx, h.Environment.Desk, f, desk.Page{After: &desk.Cursor{Key: 1, SID: "WR"}})
+		_, err := desk.ReservationPage(ctx, h.Desk, f, desk.Page{After: &desk.Cursor{Key: 1, SID: "WR"}})
 		require.NoError(h.T, err)
 	}
-	_, err := desk.ConversationListPage(ctx, h.Environment.Desk, desk.ConversationFilter{}, desk.Page{After: &desk.Cursor{Key: 1, SID: "CH"}})
+	_, err := desk.ConversationListPage(ctx, h.Desk, desk.ConversationFilter{}, desk.Page{After: &desk.Cursor{Key: 1, SID: "CH"}})
 	require.NoError(h.T, err)
-	_, err = desk.BeginAnswer(ctx, h.Environment.Desk, "token", "request")
+	_, err = desk.BeginAnswer(ctx, h.Desk, "token", "request")
 	require.NoError(h.T, err)
-	require.NoError(h.T, desk.NewSessions(h.Environment.Desk).CommitCtx(ctx, "token", nil, h.Clock.Now().Add(time.Hour)))
-	_, _, err = desk.NewSessions(h.Environment.Desk).FindCtx(ctx, "token")
+	require.NoError(h.T, desk.NewSessions(h.Desk).CommitCtx(ctx, "token", nil, h.Clock.Now().Add(time.Hour)))
+	_, _, err = desk.NewSessions(h.Desk).FindCtx(ctx, "token")
 	require.NoError(h.T, err)
-	require.NoError(h.T, desk.NewSessions(h.Environment.Desk).DeleteCtx(ctx, "token"))
-	_, err = desk.NewAuthenticator(h.Environment.Desk).Authenticate(ctx, "SK1", "")
+	require.NoError(h.T, desk.NewSessions(h.Desk).DeleteCtx(ctx, "token"))
+	_, err = desk.NewAuthenticator(h.Desk).Authenticate(ctx, "SK1", "")
 	require.ErrorIs(h.T, err, desk.ErrCredentials)
 	for _, f := range []desk.AuditFilter{{}, {Subject: "alice"}, {Kind: desk.AuditAgent}, {By: "carol"}} {
-		_, err = desk.AuditPage(ctx, h.Environment.Desk, f, desk.Page{After: &desk.Cursor{Key: 1}})
+		_, err = desk.AuditPage(ctx, h.Desk, f, desk.Page{After: &desk.Cursor{Key: 1}})
 		require.NoError(h.T, err)
 	}
-	_, err = desk.LabelsFor(ctx, h.Environment.Desk, "support", "CH1")
+	_, err = desk.LabelsFor(ctx, h.Desk, "support", "CH1")
 	require.NoError(h.T, err)
-	_, err = desk.LabelsOf(ctx, h.Environment.Desk, []desk.Task{{}})
+	_, err = desk.LabelsOf(ctx, h.Desk, []desk.Task{{}})
 	require.NoError(h.T, err)
-	_, err = desk.ReadBacklog(ctx, h.Environment.Desk)
+	_, err = desk.ReadBacklog(ctx, h.Desk)
 	require.NoError(h.T, err)
-	require.ErrorIs(h.T, desk.NoteRefusal(ctx, h.Environment.Desk, desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
+	require.ErrorIs(h.T, desk.NoteRefusal(ctx, h.Desk, desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
 }

@@ -100,19 +100,19 @@ func TestCopyOfADeskInUseTouchesNothing(t *testing.T) {
 }
 
 // testCopy copies a desk with data in all tables, and reads both.
-func testCopy(t *testing.T, h *environment) {
+func testCopy(t *testing.T, h *desktest.Environment) {
 	path := filepath.Join(t.TempDir(), "desk.db")
-	from := &environment{&desktest.Environment{T: t, Database: path, Clock: desktest.NewClock()}}
+	from := &desktest.Environment{T: t, Database: path, Clock: desktest.NewClock()}
 	d, err := desk.Open(t.Context(), path, desk.Options{Now: from.Clock.Now})
 	require.NoError(t, err)
 	from.Desk = d
-	from.callback("https://example.com/events")
-	from.liveADay()
+	setCallback(from, "https://example.com/events")
+	liveADay(from)
 	th := from.Start("support", func(c *conversation.StartCommand) {
 		c.Customer.Name, c.Attributes = "Çrystal \\ 'Minh' 💬", conversation.Attributes{"lines": json.RawMessage(`"one\n\\ 'two'"`)}
 	}).Follow()
-	from.keepOneOfEach(th)
-	before, reads := from.Contents(), from.readsOfCopy(th)
+	keepOneOfEach(from, th)
+	before, reads := from.Contents(), readsOfCopy(from, th)
 	for table, rows := range before { // an empty table would hide a copy that copies nothing
 		require.NotEmpty(t, rows, table)
 	}
@@ -130,8 +130,8 @@ func testCopy(t *testing.T, h *environment) {
 	h.Clock = from.Clock
 	h.SetClock(from.Clock.Now)
 	require.Equal(t, before, h.Contents())
-	require.Equal(t, reads, h.readsOfCopy(&desktest.Conversation{H: h.Environment, SID: th.SID}))
-	moved := &desktest.Conversation{H: h.Environment, SID: th.SID, State: th.State} // the conversation continues on the copy
+	require.Equal(t, reads, readsOfCopy(h, &desktest.Conversation{H: h, SID: th.SID}))
+	moved := &desktest.Conversation{H: h, SID: th.SID, State: th.State} // the conversation continues on the copy
 	moved.Accept(moved.Task().Agent)
 	requireShown(t, h, moved)
 
@@ -144,35 +144,35 @@ func testCopy(t *testing.T, h *environment) {
 }
 
 // keepOneOfEach adds rows to the tables that liveADay leaves empty.
-func (h *environment) keepOneOfEach(th *desktest.Conversation) {
+func keepOneOfEach(h *desktest.Environment, th *desktest.Conversation) {
 	h.T.Helper()
 	ctx := h.T.Context()
 	must := func(_ any, err error) {
 		h.T.Helper()
 		require.NoError(h.T, err)
 	}
-	must(desk.AddActivity(ctx, h.Environment.Desk, "Lunch", false))
-	must(desk.SaveWorkflow(ctx, h.Environment.Desk, desk.Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
-	must(desk.AddParticipant(ctx, h.Environment.Desk, desk.Participant{Conversation: th.SID, Identity: "friend"}))
-	must(desk.OpenDraft(ctx, h.Environment.Desk, desk.Draft{Channel: conversation.ChannelWeb, Details: desk.Details{UniqueName: "order-7"}}))
-	_, _, err := desk.AddKey(ctx, h.Environment.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
+	must(desk.AddActivity(ctx, h.Desk, "Lunch", false))
+	must(desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
+	must(desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: th.SID, Identity: "friend"}))
+	must(desk.OpenDraft(ctx, h.Desk, desk.Draft{Channel: conversation.ChannelWeb, Details: desk.Details{UniqueName: "order-7"}}))
+	_, _, err := desk.AddKey(ctx, h.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
 	must(nil, err)
-	must(nil, desk.SetPlugin(ctx, h.Environment.Desk, desk.Plugin{Name: "dialpad"}))
-	must(nil, desk.BindIdentity(ctx, h.Environment.Desk, th.Task().Agent, "https://login.example.com", "1"))
-	must(nil, desk.NoteRefusal(ctx, h.Environment.Desk, th.SID, "alice", conversation.CodeWrapupPending))
-	must(desk.Lease(ctx, h.Environment.Desk, "list conversations", time.Minute))
-	must(nil, desk.MarkRead(ctx, h.Environment.Desk, th.SID, "alice", 1))
-	must(nil, desk.KeepAnswer(ctx, h.Environment.Desk, "token", desk.Answer{Request: "request", Status: 201, Body: "{}"}))
+	must(nil, desk.SetPlugin(ctx, h.Desk, desk.Plugin{Name: "dialpad"}))
+	must(nil, desk.BindIdentity(ctx, h.Desk, th.Task().Agent, "https://login.example.com", "1"))
+	must(nil, desk.NoteRefusal(ctx, h.Desk, th.SID, "alice", conversation.CodeWrapupPending))
+	must(desk.Lease(ctx, h.Desk, "list conversations", time.Minute))
+	must(nil, desk.MarkRead(ctx, h.Desk, th.SID, "alice", 1))
+	must(nil, desk.KeepAnswer(ctx, h.Desk, "token", desk.Answer{Request: "request", Status: 201, Body: "{}"}))
 	h.Staff("sales", "sam", "sue")
 	h.Start("sales").Sync() // matched, and not confirmed
 	h.Start("sales").Follow()
 	h.Start("sales").Sync()
-	must(nil, desk.SetPresence(ctx, h.Environment.Desk, "sue", desk.PresenceBreak)) // an offer is to be declined
-	h.queueWebhooks()
+	must(nil, desk.SetPresence(ctx, h.Desk, "sue", desk.PresenceBreak)) // an offer is to be declined
+	queueWebhooks(h)
 }
 
 // readsOfCopy are answers of the desk that combine many rows in order.
-func (h *environment) readsOfCopy(th *desktest.Conversation) (answers []any) {
+func readsOfCopy(h *desktest.Environment, th *desktest.Conversation) (answers []any) {
 	h.T.Helper()
 	read := func(answer any, err error) {
 		h.T.Helper()
@@ -180,21 +180,21 @@ func (h *environment) readsOfCopy(th *desktest.Conversation) (answers []any) {
 		answers = append(answers, answer)
 	}
 	ctx, now := h.T.Context(), h.Clock.Now()
-	read(desk.ReadThread(ctx, h.Environment.Desk, th.SID, desk.AsSystem(), 100))
-	read(desk.ListAgents(ctx, h.Environment.Desk))
-	read(desk.ListQueues(ctx, h.Environment.Desk))
-	read(desk.TaskPage(ctx, h.Environment.Desk, desk.TaskFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(desk.ConversationListPage(ctx, h.Environment.Desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(desk.AuditPage(ctx, h.Environment.Desk, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(desk.EventsAfter(ctx, h.Environment.Desk, 0, desk.MaxPage))
+	read(desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), 100))
+	read(desk.ListAgents(ctx, h.Desk))
+	read(desk.ListQueues(ctx, h.Desk))
+	read(desk.TaskPage(ctx, h.Desk, desk.TaskFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(desk.ConversationListPage(ctx, h.Desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(desk.AuditPage(ctx, h.Desk, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage}))
+	read(desk.EventsAfter(ctx, h.Desk, 0, desk.MaxPage))
 	read(insights.Read(ctx, h.Desk, insights.Filter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
-	read(desk.ReadSettings(ctx, h.Environment.Desk))
-	read(desk.ReadAccount(ctx, h.Environment.Desk))
+	read(desk.ReadSettings(ctx, h.Desk))
+	read(desk.ReadAccount(ctx, h.Desk))
 	return answers
 }
 
 // testPostgresPlans checks the query plans of the most frequent queries at a very large desk.
-func testPostgresPlans(t *testing.T, h *environment) {
+func testPostgresPlans(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
 	for _, fill := range []string{
@@ -228,14 +228,14 @@ func testPostgresPlans(t *testing.T, h *environment) {
 		{`SELECT position, epoch, conversation, event FROM events WHERE position > $1 ORDER BY position LIMIT $2`, "events_pkey", []any{20900, 50}},
 		{desk.SelectTasks + ` WHERE t.conversation = $1 ORDER BY t.placement`, "tasks_by_conversation", []any{th.SID}},
 	} {
-		plan := h.explain(hot.query, hot.args...)
+		plan := explainQuery(h, hot.query, hot.args...)
 		require.Contains(t, plan, hot.index, hot.query)
 		require.NotContains(t, plan, "Seq Scan on tasks", hot.query)
 		require.NotContains(t, plan, "Seq Scan on events", hot.query)
 	}
 }
 
-func (h *environment) explain(query string, args ...any) string {
+func explainQuery(h *desktest.Environment, query string, args ...any) string {
 	h.T.Helper()
 	var plan []string
 	require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "explain", func(tx *desk.Tx) (err error) {
@@ -246,7 +246,7 @@ func (h *environment) explain(query string, args ...any) string {
 }
 
 // testRoleWithoutDDL runs a desk as a role that changes no tables.
-func testRoleWithoutDDL(t *testing.T, h *environment) {
+func testRoleWithoutDDL(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
 	admin, err := pgx.Connect(ctx, h.Database)
 	require.NoError(t, err)
@@ -271,16 +271,16 @@ func testRoleWithoutDDL(t *testing.T, h *environment) {
 	require.NoError(t, err)
 	require.False(t, granted.MayCreate)
 
-	running := &environment{&desktest.Environment{T: t, Database: address.String(), Clock: h.Clock}}
+	running := &desktest.Environment{T: t, Database: address.String(), Clock: h.Clock}
 	running.Desk = running.Reopen()
 	running.TransfersOn()
 	running.Staff("support", "alice")
 	th := running.Start("support").Follow()
 	th.Accept("alice")
-	_, err = desk.Say(ctx, running.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello"})
+	_, err = desk.Say(ctx, running.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello"})
 	require.NoError(t, err)
-	require.NoError(t, desk.NewSessions(running.Environment.Desk).Commit("session", []byte("x"), h.Clock.Now().Add(time.Hour)))
-	_, _, err = desk.AddKey(ctx, running.Environment.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
+	require.NoError(t, desk.NewSessions(running.Desk).Commit("session", []byte("x"), h.Clock.Now().Add(time.Hour)))
+	_, _, err = desk.AddKey(ctx, running.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
 	require.NoError(t, err)
 	th.End("alice")
 	th.Sync()

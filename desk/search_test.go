@@ -20,10 +20,10 @@ func ofCustomer(name, address string) func(*conversation.StartCommand) {
 	return func(c *conversation.StartCommand) { c.Customer = conversation.Customer{Name: name, Address: address} }
 }
 
-// searches returns the page of a search without a filter.
-func (h *environment) searches(search string) []desk.Match {
+// searchFor returns the page of a search without a filter.
+func searchFor(h *desktest.Environment, search string) []desk.Match {
 	h.T.Helper()
-	found, err := desk.ConversationPage(h.T.Context(), h.Environment.Desk, desk.Filter{}, search, desk.Page{})
+	found, err := desk.ConversationPage(h.T.Context(), h.Desk, desk.Filter{}, search, desk.Page{})
 	require.NoError(h.T, err, search)
 	return found.Entries
 }
@@ -38,7 +38,7 @@ func sidsOf(matches []desk.Match) []string {
 
 // testSearchConversations: supervisors find conversations by the customer's name and address and by the text of
 // messages.
-func testSearchConversations(t *testing.T, h *environment) {
+func testSearchConversations(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	names := map[string]*desktest.Conversation{}
@@ -75,7 +75,7 @@ func testSearchConversations(t *testing.T, h *environment) {
 		`c:\inv`:                   {"Ｃｒｙｓｔａｌ", desk.MatchText, `C:\inv`},
 		"STRASSE":                  {"Ada", desk.MatchText, "Straße"},
 	} {
-		found := h.searches(search)
+		found := searchFor(h, search)
 		require.Equal(t, []string{names[want.name].SID}, sidsOf(found), search)
 		require.Equal(t, want.in, found[0].Excerpt.In, search)
 		require.Equal(t, want.match, found[0].Excerpt.Match, search)
@@ -86,39 +86,39 @@ func testSearchConversations(t *testing.T, h *environment) {
 		if search == "%" { // of "100%"
 			want = 1
 		}
-		require.Len(t, h.searches(search), want, search)
+		require.Len(t, searchFor(h, search), want, search)
 	}
-	require.Len(t, h.searches(""), 4)
-	require.Nil(t, h.searches(" \t")[0].Excerpt)
+	require.Len(t, searchFor(h, ""), 4)
+	require.Nil(t, searchFor(h, " \t")[0].Excerpt)
 
 	th := names["Éric Müller"].Accept("alice") // the one who waits longest
-	require.Equal(t, []string{th.SID}, h.found(desk.Filter{Agent: "alice"}, "eric"))
-	require.Empty(t, h.found(desk.Filter{Agent: "alice"}, "ada"))
-	require.Empty(t, h.found(desk.Filter{Status: conversation.ConversationClosed}, "ada"))
-	require.Equal(t, []string{names["Ｃｒｙｓｔａｌ"].SID, names["Ada"].SID}, h.found(desk.Filter{WaitingLongest: true}, "t"),
+	require.Equal(t, []string{th.SID}, findConversations(h, desk.Filter{Agent: "alice"}, "eric"))
+	require.Empty(t, findConversations(h, desk.Filter{Agent: "alice"}, "ada"))
+	require.Empty(t, findConversations(h, desk.Filter{Status: conversation.ConversationClosed}, "ada"))
+	require.Equal(t, []string{names["Ｃｒｙｓｔａｌ"].SID, names["Ada"].SID}, findConversations(h, desk.Filter{WaitingLongest: true}, "t"),
 		"in the order of the list")
 }
 
-func (h *environment) found(f desk.Filter, search string) []string {
+func findConversations(h *desktest.Environment, f desk.Filter, search string) []string {
 	h.T.Helper()
-	found, err := desk.ConversationPage(h.T.Context(), h.Environment.Desk, f, search, desk.Page{})
+	found, err := desk.ConversationPage(h.T.Context(), h.Desk, f, search, desk.Page{})
 	require.NoError(h.T, err)
 	return sidsOf(found.Entries)
 }
 
 // testSearchBySID: every SID of a conversation finds that conversation only.
-func testSearchBySID(t *testing.T, h *environment) {
+func testSearchBySID(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "wants a refund")
 	h.Start("support").Follow()
 	said := th.Say("hello")
-	_, err := desk.Say(t.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "again", ProviderSID: "SM" + strings.Repeat("A1", 16)})
+	_, err := desk.Say(t.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "again", ProviderSID: "SM" + strings.Repeat("A1", 16)})
 	require.NoError(t, err)
-	member, err := desk.AddParticipant(t.Context(), h.Environment.Desk, desk.Participant{Conversation: th.SID, Identity: "crystal"})
+	member, err := desk.AddParticipant(t.Context(), h.Desk, desk.Participant{Conversation: th.SID, Identity: "crystal"})
 	require.NoError(t, err)
-	notes, err := desk.ListNotes(t.Context(), h.Environment.Desk, th.SID, desk.AsSystem())
+	notes, err := desk.ListNotes(t.Context(), h.Desk, th.SID, desk.AsSystem())
 	require.NoError(t, err)
 	sids := []string{
 		th.SID, conversation.SameSID(conversation.PrefixInteraction, th.SID), conversation.SameSID(conversation.PrefixInteractionChannel, th.SID),
@@ -127,20 +127,20 @@ func testSearchBySID(t *testing.T, h *environment) {
 	}
 	for _, sid := range sids {
 		for _, written := range []string{sid, "  " + sid + "\n"} {
-			found := h.searches(written)
+			found := searchFor(h, written)
 			require.Equal(t, []string{th.SID}, sidsOf(found), written)
 			require.Equal(t, desk.MatchSID, found[0].Excerpt.In)
 		}
 	}
-	require.Len(t, h.searches(strings.ToLower(th.SID)), 1)
-	require.Empty(t, h.searches("CH"+strings.Repeat("0", 32)))
-	require.Empty(t, h.found(desk.Filter{Status: conversation.ConversationClosed}, th.SID), "the filters count too")
+	require.Len(t, searchFor(h, strings.ToLower(th.SID)), 1)
+	require.Empty(t, searchFor(h, "CH"+strings.Repeat("0", 32)))
+	require.Empty(t, findConversations(h, desk.Filter{Status: conversation.ConversationClosed}, th.SID), "the filters count too")
 }
 
 // testSearchPages: the pages of a search have each conversation once, in both directions, also where a page stops
 // at its bounds.
-func testSearchPages(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
+func testSearchPages(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "support"))
 	var want []string
 	for i := range 230 {
 		h.Clock.Advance(time.Second)
@@ -163,7 +163,7 @@ func testSearchPages(t *testing.T, h *environment) {
 			var forth, back []string
 			var p desk.Page
 			for p.Limit = 4; ; p.Limit = 4 {
-				found, err := desk.ConversationPageWithin(t.Context(), h.Environment.Desk, f, "crystal", p, bounds)
+				found, err := desk.ConversationPageWithin(t.Context(), h.Desk, f, "crystal", p, bounds)
 				require.NoError(t, err)
 				require.LessOrEqual(t, len(found.Entries), 4)
 				require.Equal(t, p.After != nil, found.Earlier)
@@ -177,7 +177,7 @@ func testSearchPages(t *testing.T, h *environment) {
 			}
 			require.Equal(t, expected, forth)
 			for p.Limit = 4; ; p.Limit = 4 {
-				found, err := desk.ConversationPageWithin(t.Context(), h.Environment.Desk, f, "crystal", p, bounds)
+				found, err := desk.ConversationPageWithin(t.Context(), h.Desk, f, "crystal", p, bounds)
 				require.NoError(t, err)
 				back = append(sidsOf(found.Entries), back...)
 				if !found.Earlier {
@@ -188,63 +188,63 @@ func testSearchPages(t *testing.T, h *environment) {
 			require.Equal(t, expected, back)
 		}
 	}
-	found, err := desk.ConversationPageWithin(t.Context(), h.Environment.Desk, desk.Filter{}, "nothing like it", desk.Page{}, [2]int{40, 1000})
+	found, err := desk.ConversationPageWithin(t.Context(), h.Desk, desk.Filter{}, "nothing like it", desk.Page{}, [2]int{40, 1000})
 	require.NoError(t, err)
 	require.True(t, found.Bounded)
 	require.Equal(t, 100, found.Searched)
 	require.True(t, found.More, "what is left can be searched")
 
-	other, err := desk.ConversationPageWithin(t.Context(), h.Environment.Desk, desk.Filter{}, "", desk.Page{Limit: 2, Skip: 1}, [2]int{40, 1000})
+	other, err := desk.ConversationPageWithin(t.Context(), h.Desk, desk.Filter{}, "", desk.Page{Limit: 2, Skip: 1}, [2]int{40, 1000})
 	require.NoError(t, err)
 	require.Len(t, other.Entries, 2)
 }
 
 // testSearchRefusals: a search without searchable text is refused with a sentence.
-func testSearchRefusals(t *testing.T, h *environment) {
+func testSearchRefusals(t *testing.T, h *desktest.Environment) {
 	for search, sentence := range map[string]string{
 		strings.Repeat("é", desk.MaxSearch+1): "search for a shorter text",
 		"\u200b\u202e":                        "at least one letter or digit",
 		"a\x00b":                              "not valid UTF-8",
 		"\xff":                                "not valid UTF-8",
 	} {
-		_, err := desk.ConversationPage(t.Context(), h.Environment.Desk, desk.Filter{}, search, desk.Page{})
+		_, err := desk.ConversationPage(t.Context(), h.Desk, desk.Filter{}, search, desk.Page{})
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), search)
 		require.ErrorContains(t, err, sentence)
 	}
-	_, err := desk.ConversationPage(t.Context(), h.Environment.Desk, desk.Filter{Limit: 1}, "", desk.Page{})
+	_, err := desk.ConversationPage(t.Context(), h.Desk, desk.Filter{Limit: 1}, "", desk.Page{})
 	require.ErrorContains(t, err, "set them in the page")
-	require.Empty(t, h.searches(strings.Repeat("é", desk.MaxSearch)))
+	require.Empty(t, searchFor(h, strings.Repeat("é", desk.MaxSearch)))
 }
 
 // testSearchErased: a changed, removed or erased text is no longer found.
-func testSearchErased(t *testing.T, h *environment) {
+func testSearchErased(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support", ofCustomer("Zoe", "zoe@example.com")).Follow().Accept("alice")
 	first, second := th.Say("the red one"), th.Say("the blue one")
-	_, err := desk.AddParticipant(t.Context(), h.Environment.Desk, desk.Participant{Conversation: th.SID, Address: "+1 555 0100"})
+	_, err := desk.AddParticipant(t.Context(), h.Desk, desk.Participant{Conversation: th.SID, Address: "+1 555 0100"})
 	require.NoError(t, err)
-	require.Equal(t, second.SID, h.searches("one")[0].Excerpt.Message, "the newest message is shown")
-	_, err = desk.UpdateMessage(t.Context(), h.Environment.Desk, th.SID, first.SID, desk.MessageChange{Text: new("the green one")})
+	require.Equal(t, second.SID, searchFor(h, "one")[0].Excerpt.Message, "the newest message is shown")
+	_, err = desk.UpdateMessage(t.Context(), h.Desk, th.SID, first.SID, desk.MessageChange{Text: new("the green one")})
 	require.NoError(t, err)
-	require.NoError(t, desk.RemoveMessage(t.Context(), h.Environment.Desk, th.SID, second.SID))
+	require.NoError(t, desk.RemoveMessage(t.Context(), h.Desk, th.SID, second.SID))
 	for search, many := range map[string]int{"red": 0, "blue": 0, "green": 1, "zoe": 1, "15550100": 1} {
-		require.Len(t, h.searches(search), many, search)
+		require.Len(t, searchFor(h, search), many, search)
 	}
 	th.End("alice").WrapUp("alice")
-	_, err = desk.Erase(t.Context(), h.Environment.Desk, []string{th.SID}, false)
+	_, err = desk.Erase(t.Context(), h.Desk, []string{th.SID}, false)
 	require.NoError(t, err)
 	for _, search := range []string{"green", "zoe", "example.com", "15550100", "erased"} {
-		require.Empty(t, h.searches(search), search)
+		require.Empty(t, searchFor(h, search), search)
 	}
-	require.Len(t, h.searches(th.SID), 1)
+	require.Len(t, searchFor(h, th.SID), 1)
 }
 
 // testExcerpt: a long text is cut around the match.
-func testExcerpt(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
+func testExcerpt(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "support"))
 	th := h.Start("support").Follow()
 	said := th.Say(strings.Repeat("before ", 500) + "a\nRÉFUND\u202e" + strings.Repeat(" after", 500))
-	e := h.searches("refund")[0].Excerpt
+	e := searchFor(h, "refund")[0].Excerpt
 	require.Equal(t, "RÉFUND", e.Match)
 	require.True(t, strings.HasPrefix(e.Before, "…") && strings.HasSuffix(e.Before, "before a "), e.Before)
 	require.True(t, strings.HasPrefix(e.After, " after") && strings.HasSuffix(e.After, "…"), e.After)
@@ -255,7 +255,7 @@ func testExcerpt(t *testing.T, h *environment) {
 func BenchmarkSearch(b *testing.B) {
 	for _, kind := range []string{"clear", "encrypted"} {
 		b.Run("sqlite "+kind, func(b *testing.B) {
-			h := &environment{&desktest.Environment{T: b, Database: "sqlite:" + filepath.Join(b.TempDir(), "desk.db"), Clock: desktest.NewClock()}}
+			h := &desktest.Environment{T: b, Database: "sqlite:" + filepath.Join(b.TempDir(), "desk.db"), Clock: desktest.NewClock()}
 			if kind == "encrypted" {
 				h.Cipher = desktest.KeyRing(b, desktest.Key(b, "first"))
 			}
@@ -265,13 +265,13 @@ func BenchmarkSearch(b *testing.B) {
 	}
 }
 
-func benchmarkSearch(b *testing.B, h *environment) {
+func benchmarkSearch(b *testing.B, h *desktest.Environment) {
 	b.Helper()
-	h.fillTranscripts(20_000, 5)
+	fillTranscripts(h, 20_000, 5)
 	for _, search := range []string{"nothing like it", "nichts für mich"} {
 		b.Run(search, func(b *testing.B) {
 			for range b.N {
-				found, err := desk.ConversationPageWithin(b.Context(), h.Environment.Desk, desk.Filter{}, search, desk.Page{}, [2]int{20_000, 1_000_000})
+				found, err := desk.ConversationPageWithin(b.Context(), h.Desk, desk.Filter{}, search, desk.Page{}, [2]int{20_000, 1_000_000})
 				require.NoError(b, err)
 				require.Empty(b, found.Entries)
 				b.ReportMetric(float64(found.Searched), "conversations")
@@ -281,9 +281,9 @@ func benchmarkSearch(b *testing.B, h *environment) {
 }
 
 // fillTranscripts creates conversations with transcripts.
-func (h *environment) fillTranscripts(conversations, messages int) {
+func fillTranscripts(h *desktest.Environment, conversations, messages int) {
 	h.T.Helper()
-	require.NoError(h.T, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
+	require.NoError(h.T, desk.AddQueue(h.T.Context(), h.Desk, "support"))
 	for batch := range slices.Chunk(make([]struct{}, conversations), 500) {
 		require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "fill the desk", func(tx *desk.Tx) error {
 			for n := range batch {

@@ -8,12 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-func testSessions(t *testing.T, h *environment) {
+func testSessions(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
-	sessions, another := desk.NewSessions(h.Environment.Desk), desk.NewSessions(h.Reopen())
+	sessions, another := desk.NewSessions(h.Desk), desk.NewSessions(h.Reopen())
 	find := func(token string) (string, bool) {
 		data, found, err := another.FindCtx(ctx, token)
 		require.NoError(t, err)
@@ -54,9 +55,9 @@ func testSessions(t *testing.T, h *environment) {
 	require.False(t, found, "it stays ended")
 }
 
-func testExpiredSessions(t *testing.T, h *environment) {
+func testExpiredSessions(t *testing.T, h *desktest.Environment) {
 	ctx := t.Context()
-	sessions := desk.NewSessions(h.Environment.Desk)
+	sessions := desk.NewSessions(h.Desk)
 	expired := 2*desk.SessionsDropped + 1
 	for i := range expired {
 		require.NoError(t, sessions.CommitCtx(ctx, fmt.Sprint("old ", i), nil, h.Clock.Now().Add(time.Minute)))

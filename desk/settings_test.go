@@ -12,55 +12,55 @@ import (
 	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func testSwitches(t *testing.T, h *environment) {
-	settings, err := desk.ReadSettings(h.T.Context(), h.Environment.Desk)
+func testSwitches(t *testing.T, h *desktest.Environment) {
+	settings, err := desk.ReadSettings(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, conversation.DefaultSettings(), settings)
 
 	turn := func(transfers, notes bool) (conversation.Settings, error) {
-		return desk.SetSettings(h.T.Context(), h.Environment.Desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = transfers, notes })
+		return desk.SetSettings(h.T.Context(), h.Desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = transfers, notes })
 	}
 	_, err = turn(false, true)
 	require.Equal(t, conversation.CodeMessagingTransfersOff, conversation.CodeOf(err))
 
-	require.NoError(t, desk.SetPlugin(h.T.Context(), h.Environment.Desk, desk.Plugin{Name: "chat-handover", Version: "1.2", Enabled: true, ConversationTransfer: true}))
-	require.NoError(t, desk.SetPlugin(h.T.Context(), h.Environment.Desk, desk.Plugin{Name: "a-theme", Enabled: true}))
+	require.NoError(t, desk.SetPlugin(h.T.Context(), h.Desk, desk.Plugin{Name: "chat-handover", Version: "1.2", Enabled: true, ConversationTransfer: true}))
+	require.NoError(t, desk.SetPlugin(h.T.Context(), h.Desk, desk.Plugin{Name: "a-theme", Enabled: true}))
 	_, err = turn(true, false)
 	var refusal *conversation.Refusal
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, conversation.CodePluginConflict, refusal.Code)
 	require.Equal(t, "chat-handover", refusal.Details.Plugin)
 	require.Contains(t, refusal.Message, "chat-handover")
-	settings, err = desk.ReadSettings(h.T.Context(), h.Environment.Desk)
+	settings, err = desk.ReadSettings(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.False(t, settings.MessagingTransfers, "nothing was changed")
 
-	require.NoError(t, desk.SetPlugin(h.T.Context(), h.Environment.Desk, desk.Plugin{Name: "chat-handover", Version: "1.2", ConversationTransfer: true}))
+	require.NoError(t, desk.SetPlugin(h.T.Context(), h.Desk, desk.Plugin{Name: "chat-handover", Version: "1.2", ConversationTransfer: true}))
 	settings, err = turn(true, true)
 	require.NoError(t, err)
 	require.True(t, settings.MessagingTransfers && settings.TransferNotes)
 
-	require.NoError(t, desk.SetPlugin(h.T.Context(), h.Environment.Desk, desk.Plugin{Name: "chat-handover", Version: "1.3", Enabled: true, ConversationTransfer: true}))
-	v, err := desk.ReadFacts(h.T.Context(), h.Environment.Desk, conversation.FactsQuery{Command: conversation.CommandTransfer})
+	require.NoError(t, desk.SetPlugin(h.T.Context(), h.Desk, desk.Plugin{Name: "chat-handover", Version: "1.3", Enabled: true, ConversationTransfer: true}))
+	v, err := desk.ReadFacts(h.T.Context(), h.Desk, conversation.FactsQuery{Command: conversation.CommandTransfer})
 	require.NoError(t, err)
 	require.Equal(t, "chat-handover", v.Plugin)
-	settings, err = desk.SetSettings(h.T.Context(), h.Environment.Desk, "carol", func(s *conversation.Settings) { s.ReservationTimeout = 60 })
+	settings, err = desk.SetSettings(h.T.Context(), h.Desk, "carol", func(s *conversation.Settings) { s.ReservationTimeout = 60 })
 	require.NoError(t, err, "they are on already")
 	require.Equal(t, 60, settings.ReservationTimeout)
 
-	settings, err = desk.SetSettings(h.T.Context(), h.Environment.Desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers = false })
+	settings, err = desk.SetSettings(h.T.Context(), h.Desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers = false })
 	require.NoError(t, err)
 	require.False(t, settings.TransferNotes, "notes go off with transfers")
 
-	plugins, err := desk.ListPlugins(h.T.Context(), h.Environment.Desk)
+	plugins, err := desk.ListPlugins(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, []desk.Plugin{
 		{Name: "a-theme", Enabled: true},
 		{Name: "chat-handover", Version: "1.3", Enabled: true, ConversationTransfer: true},
 	}, plugins)
-	require.NoError(t, desk.RemovePlugin(h.T.Context(), h.Environment.Desk, "chat-handover"))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.RemovePlugin(h.T.Context(), h.Environment.Desk, "chat-handover")))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.SetPlugin(h.T.Context(), h.Environment.Desk, desk.Plugin{Name: " "})))
+	require.NoError(t, desk.RemovePlugin(h.T.Context(), h.Desk, "chat-handover"))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.RemovePlugin(h.T.Context(), h.Desk, "chat-handover")))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.SetPlugin(h.T.Context(), h.Desk, desk.Plugin{Name: " "})))
 	_, err = turn(true, true)
 	require.NoError(t, err)
 
@@ -69,7 +69,7 @@ func testSwitches(t *testing.T, h *environment) {
 	require.True(t, again.MessagingTransfers, "it is kept")
 }
 
-func testSettingsOutOfRange(t *testing.T, h *environment) {
+func testSettingsOutOfRange(t *testing.T, h *desktest.Environment) {
 	for field, change := range map[string]func(*conversation.Settings){
 		"reservation_timeout": func(s *conversation.Settings) { s.ReservationTimeout = 0 },
 		"task_timeout":        func(s *conversation.Settings) { s.TaskTimeout = 1_209_601 },
@@ -78,31 +78,31 @@ func testSettingsOutOfRange(t *testing.T, h *environment) {
 		"agent_unavailable":   func(s *conversation.Settings) { s.AgentUnavailable = "shrug" },
 		"unanswered":          func(s *conversation.Settings) { s.Unanswered = "" },
 	} {
-		_, err := desk.SetSettings(h.T.Context(), h.Environment.Desk, "carol", change)
+		_, err := desk.SetSettings(h.T.Context(), h.Desk, "carol", change)
 		var refusal *conversation.Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, conversation.CodeInvalidPayload, refusal.Code)
 		require.Equal(t, field, refusal.Details.Field)
 	}
-	settings, err := desk.SetSettings(h.T.Context(), h.Environment.Desk, "carol", func(s *conversation.Settings) {
+	settings, err := desk.SetSettings(h.T.Context(), h.Desk, "carol", func(s *conversation.Settings) {
 		*s = conversation.Settings{
 			ReservationTimeout: 86_400, TaskTimeout: 1_209_600, WrapupTimeout: 30,
 			AgentUnavailable: conversation.AgentUnavailableWait, Unanswered: conversation.UnansweredSender, ReofferAfter: 0,
 		}
 	})
 	require.NoError(t, err)
-	kept, err := desk.ReadSettings(h.T.Context(), h.Environment.Desk)
+	kept, err := desk.ReadSettings(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, settings, kept)
 }
 
-func testFacts(t *testing.T, h *environment) {
+func testFacts(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice", "bob")
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "empty"))
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceBreak))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "empty"))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceBreak))
 	ask := func(q conversation.FactsQuery) conversation.Facts {
 		t.Helper()
-		v, err := desk.ReadFacts(h.T.Context(), h.Environment.Desk, q)
+		v, err := desk.ReadFacts(h.T.Context(), h.Desk, q)
 		require.NoError(t, err)
 		require.Equal(t, conversation.DefaultSettings(), v.Settings)
 		v.Settings = conversation.Settings{}
@@ -116,7 +116,7 @@ func testFacts(t *testing.T, h *environment) {
 	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Queue: "nothing"}))
 
 	th := h.Start("support").Follow()
-	note, err := desk.StoreNote(h.T.Context(), h.Environment.Desk, th.SID, "alice", "for later")
+	note, err := desk.StoreNote(h.T.Context(), h.Desk, th.SID, "alice", "for later")
 	require.NoError(t, err)
 	require.Equal(t, conversation.Facts{NoteKnown: true}, ask(conversation.FactsQuery{Conversation: th.SID, Note: note}))
 	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Conversation: desktest.NewSID(), Note: note}))
@@ -124,8 +124,8 @@ func testFacts(t *testing.T, h *environment) {
 	require.Equal(t, conversation.Facts{}, ask(conversation.FactsQuery{Conversation: desktest.NewSID(), Command: conversation.CommandStart}))
 }
 
-func testAgents(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: "alice"}))
+func testAgents(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: "alice"}))
 	alice := h.AgentNamed("alice")
 	require.Equal(t, conversation.AgentSID("alice"), alice.SID)
 	require.Equal(t, desk.RoleAgent, alice.Role)
@@ -135,58 +135,58 @@ func testAgents(t *testing.T, h *environment) {
 		require.Equal(t, desk.AgentChannel{Channel: channel, Capacity: 3}, alice.Channels[i])
 	}
 	for _, name := range []string{"", "Alice", "alice smith", "älice", "-a", "customer", "system", strings.Repeat("a", 65), "alice"} {
-		err := desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: name})
+		err := desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: name})
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "%q", name)
 	}
 	for _, wrong := range []desk.NewAgent{{Name: "bob", Role: "boss"}, {Name: "bob", Capacity: -1}, {Name: "bob", Presence: "asleep"}} {
-		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.AddAgent(h.T.Context(), h.Environment.Desk, wrong)))
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.AddAgent(h.T.Context(), h.Desk, wrong)))
 	}
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceAvailable)))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", "asleep")))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.SetCapacity(h.T.Context(), h.Environment.Desk, "bob", conversation.ChannelWeb, 1)))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", "pigeon", 1)))
-	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.SetCapacity(h.T.Context(), h.Environment.Desk, "alice", conversation.ChannelWeb, -1)))
-	_, err := desk.FindAgent(h.T.Context(), h.Environment.Desk, "bob")
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceAvailable)))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.SetPresence(h.T.Context(), h.Desk, "alice", "asleep")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.SetCapacity(h.T.Context(), h.Desk, "bob", conversation.ChannelWeb, 1)))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.SetCapacity(h.T.Context(), h.Desk, "alice", "pigeon", 1)))
+	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, -1)))
+	_, err := desk.FindAgent(h.T.Context(), h.Desk, "bob")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 
 	h.Staff("support", "alice", "bob")
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "bob", desk.PresenceOffline))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceOffline))
 	th := h.Start("support").Follow().Accept("alice")
-	agents, err := desk.ListAgents(h.T.Context(), h.Environment.Desk)
+	agents, err := desk.ListAgents(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Len(t, agents, 2)
 	require.Equal(t, h.AgentNamed("alice"), agents[0])
 	require.Equal(t, []string{"support"}, agents[0].Queues)
 	require.Equal(t, 1, h.Load("alice", conversation.ChannelWeb))
 
-	require.ErrorContains(t, desk.RemoveAgent(h.T.Context(), h.Environment.Desk, "alice"), "still has 1 live task:")
+	require.ErrorContains(t, desk.RemoveAgent(h.T.Context(), h.Desk, "alice"), "still has 1 live task:")
 	th.End("alice").WrapUp("alice")
-	require.NoError(t, desk.RemoveAgent(h.T.Context(), h.Environment.Desk, "alice"))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.RemoveAgent(h.T.Context(), h.Environment.Desk, "alice")))
-	agents, err = desk.ListAgents(h.T.Context(), h.Environment.Desk)
+	require.NoError(t, desk.RemoveAgent(h.T.Context(), h.Desk, "alice"))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.RemoveAgent(h.T.Context(), h.Desk, "alice")))
+	agents, err = desk.ListAgents(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Len(t, agents, 1)
 	requireShown(t, h, th)
 }
 
-func testQueues(t *testing.T, h *environment) {
+func testQueues(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	require.NoError(t, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: "bob"}))
-	require.NoError(t, desk.SetMembers(h.T.Context(), h.Environment.Desk, "support", "bob", "alice", "bob"))
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "billing"))
+	require.NoError(t, desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: "bob"}))
+	require.NoError(t, desk.SetMembers(h.T.Context(), h.Desk, "support", "bob", "alice", "bob"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "billing"))
 	for _, name := range []string{"", "Support", "support"} {
-		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.AddQueue(h.T.Context(), h.Environment.Desk, name)))
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(desk.AddQueue(h.T.Context(), h.Desk, name)))
 	}
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.AddMember(h.T.Context(), h.Environment.Desk, "support", "missing")))
-	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(desk.AddMember(h.T.Context(), h.Environment.Desk, "nothing", "alice")))
-	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(desk.SetMembers(h.T.Context(), h.Environment.Desk, "nothing")))
-	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.RemoveMember(h.T.Context(), h.Environment.Desk, "support", "missing")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.AddMember(h.T.Context(), h.Desk, "support", "missing")))
+	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(desk.AddMember(h.T.Context(), h.Desk, "nothing", "alice")))
+	require.Equal(t, conversation.CodeUnknownQueue, conversation.CodeOf(desk.SetMembers(h.T.Context(), h.Desk, "nothing")))
+	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(desk.RemoveMember(h.T.Context(), h.Desk, "support", "missing")))
 
 	since := h.Clock.Now()
 	waiting := h.Start("billing").Follow()
 	h.Start("support").Follow().Accept("alice")
-	queues, err := desk.ListQueues(h.T.Context(), h.Environment.Desk)
+	queues, err := desk.ListQueues(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Len(t, queues, 2)
 	require.Equal(t, "billing", queues[0].Name)
@@ -198,21 +198,21 @@ func testQueues(t *testing.T, h *environment) {
 	require.Zero(t, queues[1].Waiting)
 	require.True(t, queues[1].WaitingSince.IsZero())
 
-	require.ErrorContains(t, desk.RemoveQueue(h.T.Context(), h.Environment.Desk, "billing"), "the queue billing still has 1 live task:")
-	require.ErrorContains(t, desk.RemoveQueue(h.T.Context(), h.Environment.Desk, "support"), "1 live task:")
+	require.ErrorContains(t, desk.RemoveQueue(h.T.Context(), h.Desk, "billing"), "the queue billing still has 1 live task:")
+	require.ErrorContains(t, desk.RemoveQueue(h.T.Context(), h.Desk, "support"), "1 live task:")
 	waiting.Do(conversation.CloseCommand{})
 	waiting.Follow()
-	require.NoError(t, desk.RemoveQueue(h.T.Context(), h.Environment.Desk, "billing"))
-	require.NoError(t, desk.RemoveMember(h.T.Context(), h.Environment.Desk, "support", "bob"))
-	require.NoError(t, desk.RemoveMember(h.T.Context(), h.Environment.Desk, "support", "bob"))
-	queues, err = desk.ListQueues(h.T.Context(), h.Environment.Desk)
+	require.NoError(t, desk.RemoveQueue(h.T.Context(), h.Desk, "billing"))
+	require.NoError(t, desk.RemoveMember(h.T.Context(), h.Desk, "support", "bob"))
+	require.NoError(t, desk.RemoveMember(h.T.Context(), h.Desk, "support", "bob"))
+	queues, err = desk.ListQueues(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Len(t, queues, 1)
 	require.Equal(t, []string{"alice"}, queues[0].Members)
 }
 
-func testSeedDemo(t *testing.T, h *environment) {
-	seeded, err := desk.SeedDemo(h.T.Context(), h.Environment.Desk)
+func testSeedDemo(t *testing.T, h *desktest.Environment) {
+	seeded, err := desk.SeedDemo(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.True(t, seeded)
 	for name, queues := range map[string][]string{"alice": {"support"}, "bob": {"billing"}, "carol": {}} {
@@ -222,16 +222,16 @@ func testSeedDemo(t *testing.T, h *environment) {
 		require.Equal(t, 3, a.Channels[0].Capacity)
 	}
 	require.Equal(t, desk.RoleSupervisor, h.AgentNamed("carol").Role)
-	settings, err := desk.ReadSettings(h.T.Context(), h.Environment.Desk)
+	settings, err := desk.ReadSettings(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, conversation.DefaultSettings(), settings)
-	require.NoError(t, desk.RemoveAgent(h.T.Context(), h.Environment.Desk, "bob"))
-	seeded, err = desk.SeedDemo(h.T.Context(), h.Environment.Desk)
+	require.NoError(t, desk.RemoveAgent(h.T.Context(), h.Desk, "bob"))
+	seeded, err = desk.SeedDemo(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.False(t, seeded, "the desk isn't empty")
 }
 
-func testConversations(t *testing.T, h *environment) {
+func testConversations(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
@@ -242,7 +242,7 @@ func testConversations(t *testing.T, h *environment) {
 	offered := h.Start("support").Follow()
 	find := func(f desk.Filter) (sids []string) {
 		t.Helper()
-		found, err := desk.ListConversations(h.T.Context(), h.Environment.Desk, f)
+		found, err := desk.ListConversations(h.T.Context(), h.Desk, f)
 		require.NoError(t, err)
 		for _, c := range found {
 			sids = append(sids, c.SID)

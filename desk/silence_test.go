@@ -25,7 +25,7 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 	for name, direction := range map[string]silence.Direction{"both": silence.Both, "to the server": silence.ToServer, "to the client": silence.ToClient} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newEnvironment(t, server.Database(t))
+			h := desktest.New(t, server.Database(t))
 			at, err := url.Parse(h.Database)
 			require.NoError(t, err)
 			proxy, err := silence.Listen(t.Context(), at.Host)
@@ -35,15 +35,15 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 			behind, err := desk.Open(t.Context(), at.String(), desk.Options{Now: h.Clock.Now, Tick: 100 * time.Millisecond})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, behind.Close()) })
-			h.runDispatcher(behind, &letterbox{})
+			runDispatcher(h, behind, &letterbox{})
 			h.Staff("support", "alice")
-			require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceOffline))
+			require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "alice", desk.PresenceOffline))
 			th := h.Start("support").Follow()
 			end := useConnections(t, behind, 6)
 			require.Greater(t, proxy.Silence(direction), 6)
 			began := time.Now()
 			end()
-			require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+			require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "alice", desk.PresenceAvailable))
 
 			var said atomic.Int64
 			eventually15(t, func() bool {

@@ -6,10 +6,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // testReadsOneSnapshot: the event log is read from two tables, and no event that is written between them is missed.
-func testReadsOneSnapshot(t *testing.T, h *environment) {
+func testReadsOneSnapshot(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	var before, after []desk.LoggedEvent
 	require.NoError(t, h.ReadTx(t.Context(), "read the feed", func(tx *desk.Tx) (err error) {
@@ -23,7 +24,7 @@ func testReadsOneSnapshot(t *testing.T, h *environment) {
 	}))
 	require.NotEmpty(t, before)
 	require.Equal(t, before, after)
-	now, err := desk.EventsAfter(t.Context(), h.Environment.Desk, 0, 1000)
+	now, err := desk.EventsAfter(t.Context(), h.Desk, 0, 1000)
 	require.NoError(t, err)
 	require.Greater(t, len(now), len(before))
 }

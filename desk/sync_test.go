@@ -18,7 +18,7 @@ import (
 )
 
 // requireShown requires that the desk shows exactly the conversation's state.
-func requireShown(t require.TestingT, h *environment, th *desktest.Conversation) {
+func requireShown(t require.TestingT, h *desktest.Environment, th *desktest.Conversation) {
 	c, err := desk.FindConversation(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, th.State.Status, c.Status)
@@ -63,7 +63,7 @@ func requireSameJSON(t require.TestingT, want, got any) {
 	require.JSONEq(t, string(wanted), string(gotten))
 }
 
-func testPictureBecomesRows(t *testing.T, h *environment) {
+func testPictureBecomesRows(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	h.TransfersOn()
@@ -78,42 +78,42 @@ func testPictureBecomesRows(t *testing.T, h *environment) {
 	require.Equal(t, conversation.ConversationClosed, th.State.Status)
 	requireShown(t, h, th)
 
-	notes, err := desk.ListNotes(h.T.Context(), h.Environment.Desk, th.SID, desk.AsSystem())
+	notes, err := desk.ListNotes(h.T.Context(), h.Desk, th.SID, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
 	require.Equal(t, "wants a refund", notes[0].Text)
 	require.Equal(t, th.State.Transfers[0].SID, notes[0].Transfer)
 
-	reservations, err := desk.ListReservations(h.T.Context(), h.Environment.Desk, th.SID)
+	reservations, err := desk.ListReservations(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Len(t, reservations, 2)
 	for i, agent := range []string{"alice", "bob"} {
 		require.Equal(t, agent, reservations[i].Agent)
 		require.Equal(t, conversation.ReservationCompleted, reservations[i].Status)
-		one, err := desk.FindReservation(h.T.Context(), h.Environment.Desk, reservations[i].SID)
+		one, err := desk.FindReservation(h.T.Context(), h.Desk, reservations[i].SID)
 		require.NoError(t, err)
 		require.Equal(t, reservations[i], one)
 	}
-	task, err := desk.FindTask(h.T.Context(), h.Environment.Desk, th.Task().SID)
+	task, err := desk.FindTask(h.T.Context(), h.Desk, th.Task().SID)
 	require.NoError(t, err)
 	requireSameJSON(t, th.Task(), task.Task)
-	transfer, err := desk.FindTransfer(h.T.Context(), h.Environment.Desk, th.State.Transfers[0].SID)
+	transfer, err := desk.FindTransfer(h.T.Context(), h.Desk, th.State.Transfers[0].SID)
 	require.NoError(t, err)
 	require.Equal(t, th.SID, transfer.Conversation)
-	_, err = desk.FindTask(h.T.Context(), h.Environment.Desk, "WT00000000000000000000000000000000")
+	_, err = desk.FindTask(h.T.Context(), h.Desk, "WT00000000000000000000000000000000")
 	require.Equal(t, conversation.CodeNoSuchTask, conversation.CodeOf(err))
 	_, err = desk.FindConversation(h.T.Context(), h.Desk, desktest.NewSID())
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
-func testSamePictureAgain(t *testing.T, h *environment) {
+func testSamePictureAgain(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support")
 	first := th.Snapshot()
-	answer, err := desk.Sync(h.T.Context(), h.Environment.Desk, first)
+	answer, err := desk.Sync(h.T.Context(), h.Desk, first)
 	require.NoError(t, err)
 	for range 3 {
-		again, err := desk.Sync(h.T.Context(), h.Environment.Desk, first)
+		again, err := desk.Sync(h.T.Context(), h.Desk, first)
 		require.NoError(t, err)
 		require.Equal(t, answer, again)
 	}
@@ -126,31 +126,31 @@ func testSamePictureAgain(t *testing.T, h *environment) {
 	th.Do(conversation.AcceptCommand{Agent: "alice"})
 	accepted := th.Snapshot()
 	th.Follow()
-	_, err = desk.Sync(h.T.Context(), h.Environment.Desk, accepted)
+	_, err = desk.Sync(h.T.Context(), h.Desk, accepted)
 	require.NoError(t, err)
 	requireShown(t, h, th)
 	require.Equal(t, 1, h.Load("alice", conversation.ChannelWeb))
 }
 
-func testOlderPicture(t *testing.T, h *environment) {
+func testOlderPicture(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support")
 	old := th.Snapshot()
 	th.Follow().Accept("alice")
-	answer, err := desk.Sync(h.T.Context(), h.Environment.Desk, old)
+	answer, err := desk.Sync(h.T.Context(), h.Desk, old)
 	require.NoError(t, err)
 	require.Equal(t, th.State.Revision, answer.Revision)
 	require.Empty(t, answer.Matches)
 	requireShown(t, h, th)
 }
 
-func testOverlappingEvents(t *testing.T, h *environment) {
+func testOverlappingEvents(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support")
 	var told []conversation.Event
 	remember := func() {
 		told = append(told, th.Pending...)
-		answer, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.State.Snapshot(told, nil)) // everything, each time
+		answer, err := desk.Sync(h.T.Context(), h.Desk, th.State.Snapshot(told, nil)) // everything, each time
 		require.NoError(t, err)
 		th.Pending = nil
 		for _, reserve := range answer.Matches {
@@ -164,34 +164,34 @@ func testOverlappingEvents(t *testing.T, h *environment) {
 	th.Do(conversation.EndCommand{Agent: "alice"})
 	remember()
 	requireShown(t, h, th)
-	feed, err := desk.ConversationEvents(h.T.Context(), h.Environment.Desk, 0, 100)
+	feed, err := desk.ConversationEvents(h.T.Context(), h.Desk, 0, 100)
 	require.NoError(t, err)
 	require.Len(t, feed, th.State.Events)
 }
 
-func testEventGap(t *testing.T, h *environment) {
+func testEventGap(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow()
 	th.Do(conversation.AcceptCommand{Agent: "alice"})
 	th.Pending = nil // acknowledged by a desk whose older file was restored
 	th.Do(conversation.EndCommand{Agent: "alice"})
-	_, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.Snapshot())
+	_, err := desk.Sync(h.T.Context(), h.Desk, th.Snapshot())
 	require.NoError(t, err)
 	c, err := desk.FindConversation(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ConversationWrapping, c.Status, "the rows follow all the same")
-	events, err := desk.ListEvents(h.T.Context(), h.Environment.Desk, th.SID)
+	events, err := desk.ListEvents(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, 5, events[3].Number, "what came is kept, under its own number")
-	again, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.Snapshot())
+	again, err := desk.Sync(h.T.Context(), h.Desk, th.Snapshot())
 	require.NoError(t, err)
 	require.Equal(t, th.State.Revision, again.Revision)
-	after, err := desk.ListEvents(h.T.Context(), h.Environment.Desk, th.SID)
+	after, err := desk.ListEvents(h.T.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Len(t, after, len(events), "nothing is kept twice")
 }
 
-func testFeed(t *testing.T, h *environment) {
+func testFeed(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice", "bob")
 	threads := []*desktest.Conversation{h.Start("support").Follow(), h.Start("support").Follow()}
 	for _, th := range threads {
@@ -199,7 +199,7 @@ func testFeed(t *testing.T, h *environment) {
 	}
 	var read []desk.LoggedEvent
 	for position := int64(0); ; {
-		page, err := desk.ConversationEvents(h.T.Context(), h.Environment.Desk, position, 3)
+		page, err := desk.ConversationEvents(h.T.Context(), h.Desk, position, 3)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -223,7 +223,7 @@ func testFeed(t *testing.T, h *environment) {
 	}
 }
 
-func testAttributesOutlive(t *testing.T, h *environment) {
+func testAttributesOutlive(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow().Accept("alice")
 	kept := th.Task().Attributes
@@ -237,12 +237,12 @@ func testAttributesOutlive(t *testing.T, h *environment) {
 
 // testForeignRows: a conversation with a SID of another conversation's row changes nothing of that row, and an
 // offer under it is declined.
-func testForeignRows(t *testing.T, h *environment) {
+func testForeignRows(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	first := h.Start("support").Follow()
 	require.Equal(t, conversation.TaskReserved, first.Task().Status)
 	before := h.Contents()["reservations"]
-	require.NoError(t, desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: "bob"}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: "bob"}))
 	second := h.Start("support")
 	second.Sync()
 	second.Do(conversation.ReserveCommand{
@@ -251,7 +251,7 @@ func testForeignRows(t *testing.T, h *environment) {
 	second.Sync()
 	require.Equal(t, before, h.Contents()["reservations"])
 	requireShown(t, h, first)
-	due, err := desk.TakeDue(t.Context(), h.Environment.Desk, 10)
+	due, err := desk.TakeDue(t.Context(), h.Desk, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Equal(t, second.SID, due[0].Conversation)
@@ -260,14 +260,14 @@ func testForeignRows(t *testing.T, h *environment) {
 	second.Sync()
 	require.Equal(t, conversation.TaskPending, second.Task().Status)
 	require.Equal(t, before, h.Contents()["reservations"])
-	due, err = desk.TakeDue(t.Context(), h.Environment.Desk, 10)
+	due, err = desk.TakeDue(t.Context(), h.Desk, 10)
 	require.NoError(t, err)
 	require.Empty(t, due)
 }
 
 // testInvalidText syncs conversations that an earlier build started, with texts that no database accepts. They are
 // offered like others.
-func testInvalidText(t *testing.T, h *environment) {
+func testInvalidText(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	sync := func(t require.TestingT, value, name, reason string) {
 		th := h.Start("support", func(c *conversation.StartCommand) {
@@ -297,7 +297,7 @@ func testInvalidText(t *testing.T, h *environment) {
 	})
 }
 
-func testAwaitRevision(t *testing.T, h *environment) {
+func testAwaitRevision(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support")
 	other := h.Reopen()
@@ -312,21 +312,21 @@ func testAwaitRevision(t *testing.T, h *environment) {
 
 	ctx, cancel := context.WithTimeout(h.T.Context(), 20*time.Millisecond)
 	defer cancel()
-	err := desk.AwaitRevision(ctx, h.Environment.Desk, th.SID, 9)
+	err := desk.AwaitRevision(ctx, h.Desk, th.SID, 9)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "await revision 9")
 }
 
 // testFollowsAnyConversation runs several conversations concurrently at random, with snapshots that are lost,
 // duplicated and late, agents who change their presence, and processes that die.
-func testFollowsAnyConversation(t *testing.T, h *environment) {
+func testFollowsAnyConversation(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
 	people := []string{"ann", "ben", "cat", "dan"}
 	h.Staff("sales", "ann", "ben")
 	h.Staff("care", "ben", "cat", "dan")
 	for _, name := range people {
-		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 2))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, name, conversation.ChannelWeb, 2))
 	}
 	rounds := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -399,7 +399,7 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 			},
 			"syncAnswerLost": func(*rapid.T) {
 				th := anyThread()
-				_, err := desk.Sync(h.T.Context(), h.Environment.Desk, th.Snapshot())
+				_, err := desk.Sync(h.T.Context(), h.Desk, th.Snapshot())
 				require.NoError(rt, err)
 			},
 			"syncLate": func(*rapid.T) {
@@ -407,18 +407,18 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 				if len(late) > 3 {
 					// The only acceptable failure is being late: the missing events have arrived since, or the
 					// snapshot is not late.
-					_, _ = desk.Sync(h.T.Context(), h.Environment.Desk, late[0])
+					_, _ = desk.Sync(h.T.Context(), h.Desk, late[0])
 					late = late[1:]
 				}
 			},
 			"presence": func(*rapid.T) {
 				presence := rapid.SampledFrom([]desk.Presence{desk.PresenceAvailable, desk.PresenceAvailable, desk.PresenceBreak}).Draw(rt, "presence")
-				require.NoError(rt, desk.SetPresence(h.T.Context(), h.Environment.Desk, person(), presence))
+				require.NoError(rt, desk.SetPresence(h.T.Context(), h.Desk, person(), presence))
 			},
-			"dispatch": func(*rapid.T) { require.NoError(rt, desk.Dispatch(h.T.Context(), h.Environment.Desk)) },
+			"dispatch": func(*rapid.T) { require.NoError(rt, desk.Dispatch(h.T.Context(), h.Desk)) },
 			"deliver": func(*rapid.T) {
 				h.Clock.Advance(time.Second)
-				due, err := desk.TakeDue(h.T.Context(), h.Environment.Desk, 4)
+				due, err := desk.TakeDue(h.T.Context(), h.Desk, 4)
 				require.NoError(rt, err)
 				for _, item := range due {
 					for _, th := range threads {
@@ -428,7 +428,7 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 					}
 				}
 			},
-			"claim": func(*rapid.T) { _, _ = desk.Claim(h.T.Context(), h.Environment.Desk, anyThread().SID, person()) },
+			"claim": func(*rapid.T) { _, _ = desk.Claim(h.T.Context(), h.Desk, anyThread().SID, person()) },
 			"": func(rt *rapid.T) {
 				requireConsistent(rt, h)
 			},
@@ -450,14 +450,14 @@ func testFollowsAnyConversation(t *testing.T, h *environment) {
 	})
 }
 
-func reserve2conversation(t require.TestingT, h *environment, c conversation.ReserveCommand) string {
+func reserve2conversation(t require.TestingT, h *desktest.Environment, c conversation.ReserveCommand) string {
 	task, err := desk.FindTask(h.T.Context(), h.Desk, c.Task)
 	require.NoError(t, err)
 	return task.Conversation
 }
 
 // requireConsistent checks invariants of the rows that always hold.
-func requireConsistent(t require.TestingT, h *environment) {
+func requireConsistent(t require.TestingT, h *desktest.Environment) {
 	for _, broken := range []struct{ what, query string }{
 		{"a load that isn't the count", `SELECT count(*) FROM agent_channels c WHERE load <>
 			(SELECT count(*) FROM tasks WHERE agent = c.agent AND channel = c.channel AND status IN ('reserved', 'assigned', 'wrapping'))

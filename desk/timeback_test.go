@@ -13,16 +13,16 @@ import (
 )
 
 // shownOf returns what the desk shows of the conversation.
-func (h *environment) shownOf(sid string) desk.Shown {
+func shownOf(h *desktest.Environment, sid string) desk.Shown {
 	h.T.Helper()
-	shown, err := desk.ReadShown(h.T.Context(), h.Environment.Desk, sid)
+	shown, err := desk.ReadShown(h.T.Context(), h.Desk, sid)
 	require.NoError(h.T, err)
 	return shown
 }
 
-// passed returns a conversation that alice has transferred to bob, who has accepted. reset sets it back to before
+// transferred returns a conversation that alice has transferred to bob, who has accepted. reset sets it back to before
 // the transfer.
-func (h *environment) passed() (th *desktest.Conversation, reset func()) {
+func transferred(h *desktest.Environment) (th *desktest.Conversation, reset func()) {
 	h.T.Helper()
 	h.TransfersOn()
 	h.Staff("support", "alice", "bob")
@@ -34,18 +34,18 @@ func (h *environment) passed() (th *desktest.Conversation, reset func()) {
 	return th.Accept("bob"), reset
 }
 
-func testSetBack(t *testing.T, h *environment) {
-	th, reset := h.passed()
+func testSetBack(t *testing.T, h *desktest.Environment) {
+	th, reset := transferred(h)
 	before := th.State.Task(th.Task().SID)
 	reset()
 	require.Len(t, th.State.Tasks, 1)
 	th.Whole = true // as after a request for a whole snapshot
 	th.Follow().RequireShown()
-	ended, err := desk.FindTask(t.Context(), h.Environment.Desk, before.SID)
+	ended, err := desk.FindTask(t.Context(), h.Desk, before.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.TaskCanceled, ended.Status)
 	require.Equal(t, conversation.ReasonReset, ended.CanceledReason)
-	history, err := desk.ListEvents(t.Context(), h.Environment.Desk, th.SID)
+	history, err := desk.ListEvents(t.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.EventTaskCanceled, history[len(history)-1].Name, "the feed tells that bob's task has ended")
 	require.Equal(t, before.SID, history[len(history)-1].Task)
@@ -55,8 +55,8 @@ func testSetBack(t *testing.T, h *environment) {
 	require.Equal(t, 0, h.Load("alice", conversation.ChannelWeb))
 }
 
-func testSetBackAndOn(t *testing.T, h *environment) {
-	th, reset := h.passed()
+func testSetBackAndOn(t *testing.T, h *desktest.Environment) {
+	th, reset := transferred(h)
 	revision := th.State.Revision
 	reset()
 	h.Clock.Advance(time.Minute)
@@ -71,7 +71,7 @@ func testSetBackAndOn(t *testing.T, h *environment) {
 	th.Follow().RequireShown()
 }
 
-func testSetBackSIDs(t *testing.T, h *environment) {
+func testSetBackSIDs(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "bob", "cleo")
 	th := h.Start("support")
@@ -86,7 +86,7 @@ func testSetBackSIDs(t *testing.T, h *environment) {
 	require.NotEqual(t, lost, th.Task().SID)
 	require.NotEqual(t, transfer, th.State.ActiveTransfer().SID)
 	th.RequireShown()
-	shown, err := desk.FindTask(t.Context(), h.Environment.Desk, lost)
+	shown, err := desk.FindTask(t.Context(), h.Desk, lost)
 	require.NoError(t, err)
 	require.Equal(t, "bob", shown.Agent, "what was is still told as it was")
 
@@ -101,7 +101,7 @@ func testSetBackSIDs(t *testing.T, h *environment) {
 	require.True(t, old.State.DatedSIDs)
 }
 
-func testReleased(t *testing.T, h *environment) {
+func testReleased(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice", "bob")
 	th := h.Start("support").Follow().Accept("alice")
@@ -109,30 +109,30 @@ func testReleased(t *testing.T, h *environment) {
 	require.Equal(t, 1, h.Load("bob", conversation.ChannelWeb))
 	reset := th.Remember()
 
-	earlier := h.shownOf(th.SID)
+	earlier := shownOf(h, th.SID)
 	earlier.Revision--
-	released, err := desk.Release(t.Context(), h.Environment.Desk, th.SID, earlier)
+	released, err := desk.Release(t.Context(), h.Desk, th.SID, earlier)
 	require.NoError(t, err)
 	require.False(t, released, "it has changed since it was looked at")
-	released, err = desk.Release(t.Context(), h.Environment.Desk, th.SID, h.shownOf(th.SID))
+	released, err = desk.Release(t.Context(), h.Desk, th.SID, shownOf(h, th.SID))
 	require.NoError(t, err)
 	require.True(t, released)
 	for _, agent := range []string{"alice", "bob"} {
 		require.Equal(t, 0, h.Load(agent, conversation.ChannelWeb), "%s is free", agent)
 	}
-	c, err := desk.FindConversation(t.Context(), h.Environment.Desk, th.SID)
+	c, err := desk.FindConversation(t.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ConversationClosed, c.Status)
 	require.True(t, c.Gone)
 	require.Empty(t, c.Live)
-	offers, err := desk.ListOffers(t.Context(), h.Environment.Desk, "bob")
+	offers, err := desk.ListOffers(t.Context(), h.Desk, "bob")
 	require.NoError(t, err)
 	require.Empty(t, offers)
-	transfers, err := desk.ListTransfers(t.Context(), h.Environment.Desk, th.SID)
+	transfers, err := desk.ListTransfers(t.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.TransferFailed, transfers[0].Status)
 	require.Equal(t, conversation.ReasonWorkflowEnded, transfers[0].FailureReason)
-	history, err := desk.ListEvents(t.Context(), h.Environment.Desk, th.SID)
+	history, err := desk.ListEvents(t.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	canceled := 0
 	for _, e := range history {
@@ -142,27 +142,27 @@ func testReleased(t *testing.T, h *environment) {
 	}
 	require.Equal(t, 2, canceled, "both tasks are told to have ended")
 
-	released, err = desk.Release(t.Context(), h.Environment.Desk, th.SID, h.shownOf(th.SID))
+	released, err = desk.Release(t.Context(), h.Desk, th.SID, shownOf(h, th.SID))
 	require.NoError(t, err)
 	require.False(t, released, "it is closed already")
-	released, err = desk.Release(t.Context(), h.Environment.Desk, desktest.NewSID(), desk.Shown{})
+	released, err = desk.Release(t.Context(), h.Desk, desktest.NewSID(), desk.Shown{})
 	require.NoError(t, err)
 	require.False(t, released)
-	draft, err := desk.OpenDraft(t.Context(), h.Environment.Desk, desk.Draft{Channel: conversation.ChannelChat})
+	draft, err := desk.OpenDraft(t.Context(), h.Desk, desk.Draft{Channel: conversation.ChannelChat})
 	require.NoError(t, err)
-	released, err = desk.Release(t.Context(), h.Environment.Desk, draft, h.shownOf(draft))
+	released, err = desk.Release(t.Context(), h.Desk, draft, shownOf(h, draft))
 	require.NoError(t, err)
 	require.False(t, released, "a draft has no workflow yet")
 
 	reset() // the workflow runs again
 	th.Accept("bob").RequireShown()
-	c, err = desk.FindConversation(t.Context(), h.Environment.Desk, th.SID)
+	c, err = desk.FindConversation(t.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.False(t, c.Gone)
 	require.Equal(t, conversation.ConversationActive, c.Status)
 }
 
-func testReopened(t *testing.T, h *environment) {
+func testReopened(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow().Accept("alice")
 	reset := th.Remember()
@@ -171,25 +171,25 @@ func testReopened(t *testing.T, h *environment) {
 	reset()
 	th.Whole = true
 	th.Follow().RequireShown()
-	c, err := desk.FindConversation(t.Context(), h.Environment.Desk, th.SID)
+	c, err := desk.FindConversation(t.Context(), h.Desk, th.SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ConversationActive, c.Status)
 	require.True(t, c.ClosedAt.IsZero())
 	require.Equal(t, 1, h.Load("alice", conversation.ChannelWeb))
 }
 
-func testKnownStart(t *testing.T, h *environment) {
+func testKnownStart(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	known := func(sid, chain string) bool {
 		t.Helper()
-		v, err := desk.ReadFacts(t.Context(), h.Environment.Desk, conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support", Chain: chain})
+		v, err := desk.ReadFacts(t.Context(), h.Desk, conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support", Chain: chain})
 		require.NoError(t, err)
 		return v.ConversationKnown
 	}
 	th := h.Start("support")
 	p := th.Snapshot()
 	p.Chain = "first"
-	_, err := desk.Sync(t.Context(), h.Environment.Desk, p)
+	_, err := desk.Sync(t.Context(), h.Desk, p)
 	require.NoError(t, err)
 	require.False(t, known(th.SID, "first"), "its workflow was reset to its beginning")
 	require.False(t, known(th.SID, "second"), "its workflow has ended unseen, and no other can run beside this one")
@@ -197,15 +197,15 @@ func testKnownStart(t *testing.T, h *environment) {
 	th.Do(conversation.CloseCommand{})
 	p = th.Snapshot()
 	p.Chain = "first"
-	_, err = desk.Sync(t.Context(), h.Environment.Desk, p)
+	_, err = desk.Sync(t.Context(), h.Desk, p)
 	require.NoError(t, err)
 	require.False(t, known(th.SID, "first"))
 	require.True(t, known(th.SID, "second"), "what is over is not started again")
 	require.True(t, known(th.SID, ""))
 }
 
-// putBack sets the database back to before its last events, like an older copy.
-func (h *environment) putBack(events int64) {
+// restoreEvents sets the database back to before its last events, like an older copy.
+func restoreEvents(h *desktest.Environment, events int64) {
 	h.T.Helper()
 	ctx := h.T.Context()
 	require.NoError(h.T, h.DB().Write(ctx, false, func(t *sqldb.Tx) error {
@@ -219,10 +219,10 @@ func (h *environment) putBack(events int64) {
 	}))
 }
 
-// happenings returns the SIDs of all events.
-func (h *environment) happenings() (sids []string) {
+// eventSIDs returns the SIDs of all events.
+func eventSIDs(h *desktest.Environment) (sids []string) {
 	h.T.Helper()
-	found, err := desk.EventsAfter(h.T.Context(), h.Environment.Desk, 0, 1000)
+	found, err := desk.EventsAfter(h.T.Context(), h.Desk, 0, 1000)
 	require.NoError(h.T, err)
 	for _, e := range found {
 		sids = append(sids, e.SID())
@@ -230,68 +230,68 @@ func (h *environment) happenings() (sids []string) {
 	return sids
 }
 
-func testPutBack(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "one"))
-	first := h.happenings()
+func testPutBack(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "one"))
+	first := eventSIDs(h)
 	for _, queue := range []string{"two", "three"} {
-		require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, queue))
+		require.NoError(t, desk.AddQueue(t.Context(), h.Desk, queue))
 	}
 	known := map[string]bool{}
-	for _, sid := range h.happenings() {
+	for _, sid := range eventSIDs(h) {
 		require.False(t, known[sid])
 		known[sid] = true
 		epoch, position, ok := desk.EventPosition(sid)
 		require.True(t, ok)
 		require.NotZero(t, epoch)
-		found, err := desk.EventPage(t.Context(), h.Environment.Desk, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{})
+		found, err := desk.EventPage(t.Context(), h.Desk, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{})
 		require.NoError(t, err)
 		require.Len(t, found.Entries, 1)
 		require.Equal(t, sid, found.Entries[0].SID())
-		found, err = desk.EventPage(t.Context(), h.Environment.Desk, desk.EventFilter{Epoch: epoch + 1, Position: position}, desk.Page{})
+		found, err = desk.EventPage(t.Context(), h.Desk, desk.EventFilter{Epoch: epoch + 1, Position: position}, desk.Page{})
 		require.NoError(t, err)
 		require.Empty(t, found.Entries)
 	}
 	renewed := func(what string) {
 		t.Helper()
-		sids := h.happenings()
+		sids := eventSIDs(h)
 		require.Equal(t, first, sids[:len(first)], "what the copy has keeps its SIDs")
 		for _, sid := range sids[len(first):] {
 			require.False(t, known[sid], "%s: %s was another event before", what, sid)
 			known[sid] = true
 		}
 	}
-	h.putBack(2)
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "four"))
+	restoreEvents(h, 2)
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "four"))
 	renewed("one who writes has seen the position")
 
-	_, err := desk.LastPosition(t.Context(), h.Environment.Desk)
+	_, err := desk.LastPosition(t.Context(), h.Desk)
 	require.NoError(t, err)
 	other := h.Reopen()
 	_, err = desk.LastPosition(t.Context(), other)
 	require.NoError(t, err)
-	h.putBack(1)
+	restoreEvents(h, 1)
 	position, err := desk.LastPosition(t.Context(), other)
 	require.NoError(t, err)
 	require.Equal(t, int64(len(first)), position)
 	require.NoError(t, desk.AddQueue(t.Context(), h.Reopen(), "five"))
 	renewed("one who reads has seen it")
 
-	h.putBack(1)
+	restoreEvents(h, 1)
 	restarted := h.Reopen() // it has seen no earlier positions
 	require.NoError(t, desk.Restored(t.Context(), restarted))
 	require.NoError(t, desk.AddQueue(t.Context(), restarted, "six"))
 	renewed("an operator has said so")
 }
 
-func testTakeToCompare(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
+func testTakeToCompare(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "support"))
 	var started []string
 	for range 3 {
 		started = append(started, h.Start("support").Follow().SID)
 	}
 	take := func(limit int) []string {
 		t.Helper()
-		sids, err := desk.TakeToCompare(t.Context(), h.Environment.Desk, time.Minute, limit)
+		sids, err := desk.TakeToCompare(t.Context(), h.Desk, time.Minute, limit)
 		require.NoError(t, err)
 		return sids
 	}
@@ -302,17 +302,17 @@ func testTakeToCompare(t *testing.T, h *environment) {
 	require.Empty(t, take(2), "none is due")
 	h.Clock.Advance(time.Minute)
 	require.Len(t, take(5), 3)
-	require.NoError(t, desk.Restored(t.Context(), h.Environment.Desk))
+	require.NoError(t, desk.Restored(t.Context(), h.Desk))
 	require.Len(t, take(5), 3, "all are due")
 
-	mine, err := desk.Lease(t.Context(), h.Environment.Desk, "lists", time.Minute)
+	mine, err := desk.Lease(t.Context(), h.Desk, "lists", time.Minute)
 	require.NoError(t, err)
 	require.True(t, mine)
 	mine, err = desk.Lease(t.Context(), h.Reopen(), "lists", time.Minute)
 	require.NoError(t, err)
 	require.False(t, mine, "it is another's")
 	h.Clock.Advance(time.Minute)
-	mine, err = desk.Lease(t.Context(), h.Environment.Desk, "lists", time.Minute)
+	mine, err = desk.Lease(t.Context(), h.Desk, "lists", time.Minute)
 	require.NoError(t, err)
 	require.True(t, mine)
 }

@@ -24,7 +24,7 @@ import (
 
 // busyHouse is a desk that many processes and people use at the same time.
 type busyHouse struct {
-	*environment
+	*desktest.Environment
 
 	desks []*desk.Desk
 	// agents and roamers are on the queues. Roamers change their presence: one who is available again may be
@@ -43,18 +43,18 @@ type busyHouse struct {
 }
 
 // newBusyHouse opens several desks on one database, like several processes, and adds agents who are on two queues.
-func newBusyHouse(h *environment, desks, agents, conversations int) *busyHouse {
+func newBusyHouse(h *desktest.Environment, desks, agents, conversations int) *busyHouse {
 	h.T.Helper()
-	b := &busyHouse{environment: h, agents: desktest.Names("agent", agents), roamers: desktest.Names("roamer", 2), claimers: desktest.Names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
+	b := &busyHouse{Environment: h, agents: desktest.Names("agent", agents), roamers: desktest.Names("roamer", 2), claimers: desktest.Names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
 	h.TransfersOn()
 	h.Staff("support", b.agents...)
 	h.Staff("billing", b.agents[agents/2:]...)
 	h.Staff("billing", b.roamers...)
 	for _, name := range slices.Concat(b.agents, b.roamers) {
-		require.NoError(h.T, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 2))
+		require.NoError(h.T, desk.SetCapacity(h.T.Context(), h.Desk, name, conversation.ChannelWeb, 2))
 	}
 	for _, name := range b.claimers {
-		require.NoError(h.T, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: name, Presence: desk.PresenceAvailable}))
+		require.NoError(h.T, desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: name, Presence: desk.PresenceAvailable}))
 	}
 	for range desks {
 		b.desks = append(b.desks, h.Reopen())
@@ -171,7 +171,7 @@ func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *desk.Desk) err
 // everybody starts all the work: conversations proceed, dispatchers match, agents claim and change their presence,
 // people write and read, webhooks are queued and sent.
 func (b *busyHouse) everybody() {
-	b.callback("https://example.com/events")
+	setCallback(b.Environment, "https://example.com/events")
 	b.work(4, b.drive)
 	b.work(1, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error { return desk.Dispatch(ctx, d) })
 	b.work(1, b.deliver)
@@ -221,37 +221,37 @@ func (b *busyHouse) settle() {
 	b.T.Helper()
 	for _, th := range b.threads {
 		th.Follow()
-		requireShown(b.T, b.environment, th)
+		requireShown(b.T, b.Environment, th)
 	}
-	requireConsistent(b.T, b.environment)
-	requireWithinCapacity(b.T, b.environment)
-	requireWholeFeed(b.T, b.environment)
-	requireWholeTranscripts(b.T, b.environment)
-	b.queueWebhooks()
+	requireConsistent(b.T, b.Environment)
+	requireWithinCapacity(b.T, b.Environment)
+	requireWholeFeed(b.T, b.Environment)
+	requireWholeTranscripts(b.T, b.Environment)
+	queueWebhooks(b.Environment)
 	b.Clock.Advance(testLease) // the lease of webhooks whose delivery could not be reported
-	for taken := b.take(); len(taken) > 0; taken = b.take() {
+	for taken := takeWebhooks(b.Environment); len(taken) > 0; taken = takeWebhooks(b.Environment) {
 		for _, w := range taken {
-			b.delivered(w)
+			webhookDelivered(b.Environment, w)
 		}
 	}
-	require.Zero(b.T, b.pending(), "each stream had a head that was due")
+	require.Zero(b.T, pendingWebhooks(b.Environment), "each stream had a head that was due")
 }
 
 // requireWithinCapacity requires that no agent has more tasks than their capacity.
-func requireWithinCapacity(t require.TestingT, h *environment) {
+func requireWithinCapacity(t require.TestingT, h *desktest.Environment) {
 	var over int
 	require.NoError(t, h.DB().Reader().QueryRowContext(h.T.Context(), `SELECT count(*) FROM agent_channels WHERE load > capacity AND agent LIKE 'agent%'`).Scan(&over))
 	require.Zero(t, over)
 }
 
 // requireWholeFeed requires that no position is missing, and that each conversation has all its events in order.
-func requireWholeFeed(t require.TestingT, h *environment) {
-	last, err := desk.LastPosition(h.T.Context(), h.Environment.Desk)
+func requireWholeFeed(t require.TestingT, h *desktest.Environment) {
+	last, err := desk.LastPosition(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	numbers := map[string]int{}
 	position := int64(0)
 	for position < last {
-		events, err := desk.EventsAfter(h.T.Context(), h.Environment.Desk, position, 500)
+		events, err := desk.EventsAfter(h.T.Context(), h.Desk, position, 500)
 		require.NoError(t, err)
 		require.NotEmpty(t, events, "after %d of %d", position, last)
 		for _, e := range events {
@@ -266,7 +266,7 @@ func requireWholeFeed(t require.TestingT, h *environment) {
 }
 
 // requireWholeTranscripts requires that messages are numbered without gaps.
-func requireWholeTranscripts(t require.TestingT, h *environment) {
+func requireWholeTranscripts(t require.TestingT, h *desktest.Environment) {
 	var wrong int
 	require.NoError(t, h.DB().Reader().QueryRowContext(h.T.Context(), `SELECT count(*) FROM conversations c
 		WHERE messages <> (SELECT count(*) FROM messages m WHERE m.conversation = c.sid)
@@ -279,7 +279,7 @@ const lasts = 1500 * time.Millisecond
 
 // testEverybodyAtOnce runs all the work concurrently while a reader follows the event log. It requires that nothing
 // was lost, duplicated, overbooked or skipped.
-func testEverybodyAtOnce(t *testing.T, h *environment) {
+func testEverybodyAtOnce(t *testing.T, h *desktest.Environment) {
 	b := newBusyHouse(h, 3, 8, 24)
 	b.everybody()
 	follower := h.Reopen()
@@ -298,7 +298,7 @@ func testEverybodyAtOnce(t *testing.T, h *environment) {
 }
 
 // testWakesOthers: a change by one process wakes waiters in another before they poll.
-func testWakesOthers(t *testing.T, h *environment) {
+func testWakesOthers(t *testing.T, h *desktest.Environment) {
 	others, err := desk.Open(t.Context(), h.Database, desk.Options{Now: h.Clock.Now, Tick: time.Hour})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, others.Close()) })
@@ -312,13 +312,13 @@ func testWakesOthers(t *testing.T, h *environment) {
 			return nil
 		}))
 	}()
-	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "alice", desk.PresenceBreak))
 	th := h.Start("support")
 	th.Sync() // no agent is free
 	// The dispatcher's first poll, and its listener's, may still be to come: it would see alice without being
 	// woken.
-	require.Eventually(t, func() bool { return others.Dispatchers() == 1 && h.listens() >= 2 }, 10*time.Second, time.Millisecond)
-	require.NoError(t, desk.SetPresence(t.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.Eventually(t, func() bool { return others.Dispatchers() == 1 && countListeners(h) >= 2 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "alice", desk.PresenceAvailable))
 	select {
 	case c := <-delivered:
 		require.Equal(t, "alice", c.(conversation.ReserveCommand).Agent)
@@ -339,8 +339,8 @@ func testWakesOthers(t *testing.T, h *environment) {
 	}
 }
 
-// listens returns how many desks listen on this database.
-func (h *environment) listens() (count int) {
+// countListeners returns how many desks listen on this database.
+func countListeners(h *desktest.Environment) (count int) {
 	h.T.Helper()
 	require.NoError(h.T, h.DB().Reader().QueryRowContext(h.T.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN baton'`).Scan(&count))
 	return count
@@ -353,8 +353,8 @@ func (f courierFunc) Deliver(ctx context.Context, sid string, c conversation.Com
 }
 
 // testUndoneIsTriedAgain: a transaction that the server rolls back in a deadlock is retried, and takes effect once.
-func testUndoneIsTriedAgain(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(t.Context(), h.Environment.Desk, "support"))
+func testUndoneIsTriedAgain(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "support"))
 	first, second := h.Start("support"), h.Start("support")
 	first.Sync()
 	second.Sync()
@@ -382,7 +382,7 @@ func testUndoneIsTriedAgain(t *testing.T, h *environment) {
 	require.NoError(t, <-failures)
 	require.NoError(t, <-failures)
 	require.Equal(t, int32(3), tries.Load(), "one was undone, and tried again")
-	spoken, err := desk.ReadSpoken(t.Context(), h.Environment.Desk, []string{first.SID, second.SID})
+	spoken, err := desk.ReadSpoken(t.Context(), h.Desk, []string{first.SID, second.SID})
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{first.SID: 2, second.SID: 2}, spoken)
 }
@@ -392,7 +392,7 @@ func testUndoneIsTriedAgain(t *testing.T, h *environment) {
 func TestKilledPostgres(t *testing.T) {
 	t.Parallel()
 	server := desktest.StartPostgres(t, postgres.Options{})
-	h := newEnvironment(t, server.Database(t))
+	h := desktest.New(t, server.Database(t))
 	b := newBusyHouse(h, 2, 6, 12)
 	b.everybody()
 	goesOn := func() {
@@ -412,5 +412,5 @@ func TestKilledPostgres(t *testing.T) {
 		require.True(t, away || sqldb.Unavailable(err), "%v", err)
 	}
 	b.settle()
-	require.Eventually(t, func() bool { return h.listens() >= 3 }, 20*time.Second, 10*time.Millisecond, "the desks listen again")
+	require.Eventually(t, func() bool { return countListeners(h) >= 3 }, 20*time.Second, 10*time.Millisecond, "the desks listen again")
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-func testTranscript(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
+func testTranscript(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
 	th := h.Start("support").Follow()
 	written := h.Clock.Now().Add(-time.Minute)
-	first, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello?", ProviderSID: "SM1", At: written})
+	first, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello?", ProviderSID: "SM1", At: written})
 	require.NoError(t, err)
 	require.Equal(t, 1, first.Number)
 	require.Equal(t, written, first.At)
-	again, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello?", ProviderSID: "SM1"})
+	again, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello?", ProviderSID: "SM1"})
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 
@@ -29,7 +29,7 @@ func testTranscript(t *testing.T, h *environment) {
 	failures := make(chan error, 20)
 	for range 20 {
 		writers.Go(func() {
-			_, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "still there?"})
+			_, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "still there?"})
 			failures <- err
 		})
 	}
@@ -37,7 +37,7 @@ func testTranscript(t *testing.T, h *environment) {
 	for range 20 {
 		require.NoError(t, <-failures)
 	}
-	messages, err := desk.ReadTranscript(h.T.Context(), h.Environment.Desk, th.SID, desk.AsCustomer())
+	messages, err := desk.ReadTranscript(h.T.Context(), h.Desk, th.SID, desk.AsCustomer())
 	require.NoError(t, err)
 	require.Len(t, messages, 21)
 	for i, m := range messages {
@@ -47,13 +47,13 @@ func testTranscript(t *testing.T, h *environment) {
 	require.Equal(t, first, messages[0])
 }
 
-func testWhoMayWrite(t *testing.T, h *environment) {
+func testWhoMayWrite(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	say := func(th *desktest.Conversation, from, text string) conversation.Code {
 		t.Helper()
-		_, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: from, Text: text})
+		_, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: from, Text: text})
 		if err != nil && text != "" && text != " " {
 			require.NotContains(t, err.Error(), text, "no text of a message in an error")
 		}
@@ -79,27 +79,27 @@ func testWhoMayWrite(t *testing.T, h *environment) {
 	require.Equal(t, conversation.CodeInvalidPayload, say(th, "", "a secret word"))
 	require.Equal(t, conversation.CodeInvalidPayload, say(th, desk.FromCustomer, strings.Repeat("ä", desk.MaxMessage+1)))
 	require.Equal(t, conversation.CodeInvalidPayload, say(th, desk.FromCustomer, "zero \x00"))
-	_, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: desktest.NewSID(), From: desk.FromCustomer, Text: "hello"})
+	_, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: desktest.NewSID(), From: desk.FromCustomer, Text: "hello"})
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 	open := h.Start("support").Follow()
 	require.Empty(t, say(open, desk.FromCustomer, strings.Repeat("ä", desk.MaxMessage)))
 }
 
-func testWhoMayRead(t *testing.T, h *environment) {
+func testWhoMayRead(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
-	require.NoError(t, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: "carol", Role: desk.RoleSupervisor}))
+	require.NoError(t, desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: "carol", Role: desk.RoleSupervisor}))
 	th := h.Start("support").Follow()
-	_, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello"})
+	_, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello"})
 	require.NoError(t, err)
 	read := func(reader desk.Reader) (transcript, notes conversation.Code) {
 		t.Helper()
-		messages, err := desk.ReadTranscript(h.T.Context(), h.Environment.Desk, th.SID, reader)
+		messages, err := desk.ReadTranscript(h.T.Context(), h.Desk, th.SID, reader)
 		if err == nil {
 			require.Len(t, messages, 1)
 		}
-		_, noteErr := desk.ListNotes(h.T.Context(), h.Environment.Desk, th.SID, reader)
+		_, noteErr := desk.ListNotes(h.T.Context(), h.Desk, th.SID, reader)
 		return conversation.CodeOf(err), conversation.CodeOf(noteErr)
 	}
 	may := func(reader desk.Reader) {
@@ -131,16 +131,16 @@ func testWhoMayRead(t *testing.T, h *environment) {
 	may(desk.AsAgent("bob"))   // offered
 	th.WrapUp("alice")
 	mayNot(desk.AsAgent("alice"), conversation.CodeNotYourTask)
-	_, err = desk.ReadTranscript(h.T.Context(), h.Environment.Desk, desktest.NewSID(), desk.AsSystem())
+	_, err = desk.ReadTranscript(h.T.Context(), h.Desk, desktest.NewSID(), desk.AsSystem())
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
-func testStoredNote(t *testing.T, h *environment) {
+func testStoredNote(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	th := h.Start("support").Follow().Accept("alice")
-	sid, err := desk.StoreNote(h.T.Context(), h.Environment.Desk, th.SID, "alice", "wants a refund")
+	sid, err := desk.StoreNote(h.T.Context(), h.Desk, th.SID, "alice", "wants a refund")
 	require.NoError(t, err)
 	require.True(t, conversation.IsSID(conversation.PrefixNote, sid))
 	other := h.Start("support").Follow().Accept("alice")
@@ -148,7 +148,7 @@ func testStoredNote(t *testing.T, h *environment) {
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "it is another conversation's note")
 
 	th.Transfer("alice", desktest.ToQueue("billing"), sid)
-	offers, err := desk.ListOffers(h.T.Context(), h.Environment.Desk, "bob")
+	offers, err := desk.ListOffers(h.T.Context(), h.Desk, "bob")
 	require.NoError(t, err)
 	require.Len(t, offers, 1)
 	require.Len(t, offers[0].Notes, 1)
@@ -157,25 +157,25 @@ func testStoredNote(t *testing.T, h *environment) {
 	require.Equal(t, th.State.Transfers[0].SID, offers[0].Notes[0].Transfer)
 
 	for _, text := range []string{"", "  ", strings.Repeat("n", conversation.MaxNote+1), "\xff"} {
-		_, err := desk.StoreNote(h.T.Context(), h.Environment.Desk, th.SID, "alice", text)
+		_, err := desk.StoreNote(h.T.Context(), h.Desk, th.SID, "alice", text)
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	_, err = desk.StoreNote(h.T.Context(), h.Environment.Desk, th.SID, "", "without an author")
+	_, err = desk.StoreNote(h.T.Context(), h.Desk, th.SID, "", "without an author")
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-	_, err = desk.StoreNote(h.T.Context(), h.Environment.Desk, th.SID, "zoe", "by an agent that does not exist")
+	_, err = desk.StoreNote(h.T.Context(), h.Desk, th.SID, "zoe", "by an agent that does not exist")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
-	_, err = desk.StoreNote(h.T.Context(), h.Environment.Desk, desktest.NewSID(), "alice", "too early")
+	_, err = desk.StoreNote(h.T.Context(), h.Desk, desktest.NewSID(), "alice", "too early")
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
 // testOfferComesWithEverything reads bob's offers while conversations are transferred to him: each offer comes with
 // its history and its note.
-func testOfferComesWithEverything(t *testing.T, h *environment) {
+func testOfferComesWithEverything(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Environment.Desk, name, conversation.ChannelWeb, 100))
+		require.NoError(t, desk.SetCapacity(h.T.Context(), h.Desk, name, conversation.ChannelWeb, 100))
 	}
 	const conversations = 20
 	done := make(chan struct{})
@@ -184,7 +184,7 @@ func testOfferComesWithEverything(t *testing.T, h *environment) {
 		most := 0
 		defer func() { looked <- most }()
 		for {
-			offers, err := desk.ListOffers(h.T.Context(), h.Environment.Desk, "bob")
+			offers, err := desk.ListOffers(h.T.Context(), h.Desk, "bob")
 			if err != nil {
 				t.Errorf("look at the offers: %v", err)
 				return
@@ -207,16 +207,16 @@ func testOfferComesWithEverything(t *testing.T, h *environment) {
 	for range conversations {
 		th := h.Start("support").Follow().Accept("alice")
 		for _, from := range []string{desk.FromCustomer, "alice"} {
-			_, err := desk.Say(h.T.Context(), h.Environment.Desk, desk.NewMessage{Conversation: th.SID, From: from, Text: "hello"})
+			_, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: from, Text: "hello"})
 			require.NoError(t, err)
 		}
 		th.Transfer("alice", desktest.ToQueue("billing"), "wants a refund")
 	}
-	offers, err := desk.ListOffers(h.T.Context(), h.Environment.Desk, "bob")
+	offers, err := desk.ListOffers(h.T.Context(), h.Desk, "bob")
 	require.NoError(t, err)
 	require.Len(t, offers, conversations)
 	close(done)
 	<-looked
-	_, err = desk.ListOffers(h.T.Context(), h.Environment.Desk, "missing")
+	_, err = desk.ListOffers(h.T.Context(), h.Desk, "missing")
 	require.Equal(t, conversation.CodeUnknownAgent, conversation.CodeOf(err))
 }

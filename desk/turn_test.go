@@ -28,17 +28,17 @@ type readTurn struct {
 	count                    int
 }
 
-func (h *environment) turnOf(th *desktest.Conversation, agent string) (read readTurn) {
+func turnOf(h *desktest.Environment, th *desktest.Conversation, agent string) (read readTurn) {
 	h.T.Helper()
 	ctx, reader := h.T.Context(), desk.AsAgent(agent)
-	messages, err := desk.ReadTranscript(ctx, h.Environment.Desk, th.SID, reader)
+	messages, err := desk.ReadTranscript(ctx, h.Desk, th.SID, reader)
 	require.NoError(h.T, err)
 	read.transcript = textsOf(messages)
-	seen, err := desk.ReadThread(ctx, h.Environment.Desk, th.SID, reader, 100)
+	seen, err := desk.ReadThread(ctx, h.Desk, th.SID, reader, 100)
 	require.NoError(h.T, err)
 	read.thread, read.count = textsOf(seen.Messages), seen.Conversation.Messages
 	for after := (*desk.Cursor)(nil); ; {
-		page, err := desk.MessagePage(ctx, h.Environment.Desk, th.SID, reader, false, desk.Page{Limit: 1, After: after})
+		page, err := desk.MessagePage(ctx, h.Desk, th.SID, reader, false, desk.Page{Limit: 1, After: after})
 		require.NoError(h.T, err)
 		read.list = append(read.list, textsOf(page.Entries)...)
 		if !page.More {
@@ -46,12 +46,12 @@ func (h *environment) turnOf(th *desktest.Conversation, agent string) (read read
 		}
 		after = &page.Last
 	}
-	notes, err := desk.ListNotes(ctx, h.Environment.Desk, th.SID, reader)
+	notes, err := desk.ListNotes(ctx, h.Desk, th.SID, reader)
 	require.NoError(h.T, err)
 	for _, n := range notes {
 		read.notes = append(read.notes, n.Text)
 	}
-	work := h.work(agent)
+	work := workOf(h, agent)
 	require.Len(h.T, work, 1)
 	read.unread = work[0].Unread
 	if work[0].Last != nil {
@@ -60,26 +60,26 @@ func (h *environment) turnOf(th *desktest.Conversation, agent string) (read read
 	return read
 }
 
-func testTurnsEnd(t *testing.T, h *environment) {
+func testTurnsEnd(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob", "erin")
-	require.NoError(t, desk.AddAgent(t.Context(), h.Environment.Desk, desk.NewAgent{Name: "carol", Role: desk.RoleSupervisor}))
+	require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: "carol", Role: desk.RoleSupervisor}))
 	th := h.Start("support").Follow().Accept("alice")
-	before := h.says(th, desk.FromCustomer, "hello")
-	changed := h.says(th, desk.FromCustomer, "my number is 1")
+	before := say(h, th, desk.FromCustomer, "hello")
+	changed := say(h, th, desk.FromCustomer, "my number is 1")
 	th.Transfer("alice", desktest.ToAgent("bob"), "Charged twice.")
 
 	// First at the same time by the clock, then at later times.
-	h.says(th, desk.FromCustomer, "while waiting")
+	say(h, th, desk.FromCustomer, "while waiting")
 	h.Clock.Advance(time.Second)
 	th.Accept("bob")
 	h.Clock.Advance(time.Second)
-	later := h.says(th, desk.FromCustomer, "only for bob")
-	h.says(th, "bob", "from bob")
-	_, err := desk.UpdateMessage(t.Context(), h.Environment.Desk, th.SID, changed.SID, desk.MessageChange{Text: new("my number is 2")})
+	later := say(h, th, desk.FromCustomer, "only for bob")
+	say(h, th, "bob", "from bob")
+	_, err := desk.UpdateMessage(t.Context(), h.Desk, th.SID, changed.SID, desk.MessageChange{Text: new("my number is 2")})
 	require.NoError(t, err)
-	secret, err := desk.StoreNote(t.Context(), h.Environment.Desk, th.SID, "bob", "bob's own")
+	secret, err := desk.StoreNote(t.Context(), h.Desk, th.SID, "bob", "bob's own")
 	require.NoError(t, err)
 	h.Clock.Advance(time.Second)
 	th.Transfer("bob", desktest.ToAgent("erin"), "Passed again.")
@@ -89,17 +89,17 @@ func testTurnsEnd(t *testing.T, h *environment) {
 	require.Equal(t, readTurn{
 		transcript: []string{"hello"}, thread: []string{"hello"}, list: []string{"hello"}, notes: []string{"Charged twice."},
 		unread: 1, last: "hello", count: 1,
-	}, h.turnOf(th, "alice"))
-	_, err = desk.FindMessage(t.Context(), h.Environment.Desk, th.SID, before.SID, desk.AsAgent("alice"))
+	}, turnOf(h, th, "alice"))
+	_, err = desk.FindMessage(t.Context(), h.Desk, th.SID, before.SID, desk.AsAgent("alice"))
 	require.NoError(t, err)
 	for _, sid := range []string{later.SID, changed.SID} {
-		_, err = desk.FindMessage(t.Context(), h.Environment.Desk, th.SID, sid, desk.AsAgent("alice"))
+		_, err = desk.FindMessage(t.Context(), h.Desk, th.SID, sid, desk.AsAgent("alice"))
 		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	}
-	_, _, err = desk.FindNote(t.Context(), h.Environment.Desk, secret, desk.AsAgent("alice"))
+	_, _, err = desk.FindNote(t.Context(), h.Desk, secret, desk.AsAgent("alice"))
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 
-	seen, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("alice"), 100)
+	seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), 100)
 	require.NoError(t, err)
 	require.Len(t, seen.Transfers, 1, "her own, not bob's")
 	require.Equal(t, conversation.TransferCompleted, seen.Transfers[0].Status, "what became of it is hers to know")
@@ -111,91 +111,91 @@ func testTurnsEnd(t *testing.T, h *environment) {
 	require.Equal(t, th.SID, seen.Conversation.SID)
 
 	for _, reader := range []desk.Reader{desk.AsAgent("carol"), desk.AsAgent("erin"), desk.AsSystem()} {
-		all, err := desk.ReadTranscript(t.Context(), h.Environment.Desk, th.SID, reader)
+		all, err := desk.ReadTranscript(t.Context(), h.Desk, th.SID, reader)
 		require.NoError(t, err)
 		require.Len(t, all, 5)
-		whole, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, reader, 100)
+		whole, err := desk.ReadThread(t.Context(), h.Desk, th.SID, reader, 100)
 		require.NoError(t, err)
 		require.Len(t, whole.Transfers, 2)
 		require.Equal(t, 5, whole.Conversation.Messages)
 	}
 	th.WrapUp("alice")
-	_, err = desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("alice"), 100)
+	_, err = desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), 100)
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err), "after the wrap-up nothing")
 }
 
-func testReadsOn(t *testing.T, h *environment) {
+func testReadsOn(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	th := h.Start("support").Follow().Accept("alice")
-	h.says(th, desk.FromCustomer, "one")
+	say(h, th, desk.FromCustomer, "one")
 	th.Transfer("alice", desktest.ToAgent("bob"), "")
-	h.says(th, desk.FromCustomer, "two")
-	require.Equal(t, []string{"one"}, h.turnOf(th, "alice").transcript)
+	say(h, th, desk.FromCustomer, "two")
+	require.Equal(t, []string{"one"}, turnOf(h, th, "alice").transcript)
 	th.Do(conversation.CancelCommand{Agent: "alice"})
 	th.Follow()
-	require.Equal(t, []string{"one", "two"}, h.turnOf(th, "alice").transcript)
-	require.Equal(t, "two", h.turnOf(th, "alice").last)
+	require.Equal(t, []string{"one", "two"}, turnOf(h, th, "alice").transcript)
+	require.Equal(t, "two", turnOf(h, th, "alice").last)
 
 	h.Clock.Advance(time.Second)
-	h.says(th, desk.FromCustomer, "three")
+	say(h, th, desk.FromCustomer, "three")
 	th.Transfer("alice", desktest.ToAgent("bob"), "")
-	h.says(th, desk.FromCustomer, "four")
-	require.Equal(t, []string{"one", "two", "three"}, h.turnOf(th, "alice").transcript, "the end of her newest turn")
+	say(h, th, desk.FromCustomer, "four")
+	require.Equal(t, []string{"one", "two", "three"}, turnOf(h, th, "alice").transcript, "the end of her newest turn")
 	th.Accept("bob")
 	th.Transfer("bob", desktest.ToAgent("alice"), "")
-	read, err := desk.ReadTranscript(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("alice"))
+	read, err := desk.ReadTranscript(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"))
 	require.NoError(t, err)
 	require.Len(t, read, 4, "offered it again, she reads everything")
 }
 
-func testTurnByClock(t *testing.T, h *environment) {
+func testTurnByClock(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")
 	th := h.Start("support").Follow().Accept("alice")
-	h.says(th, "alice", "mine")
+	say(h, th, "alice", "mine")
 	th.Do(conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")})
 	h.Clock.Advance(time.Second)
-	h.says(th, desk.FromCustomer, "before the desk knew")
+	say(h, th, desk.FromCustomer, "before the desk knew")
 	th.Follow()
-	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript)
+	require.Equal(t, []string{"mine"}, turnOf(h, th, "alice").transcript)
 	require.NoError(t, h.WriteTx(t.Context(), func(tx *desk.Tx) error {
 		_, err := tx.Exec(t.Context(), `UPDATE tasks SET turn_messages = -1`)
 		return err
 	}))
-	require.Equal(t, []string{"mine"}, h.turnOf(th, "alice").transcript, "a turn that ended before the desk counted")
+	require.Equal(t, []string{"mine"}, turnOf(h, th, "alice").transcript, "a turn that ended before the desk counted")
 }
 
 // testFormerAgentsReadNoMore: wherever an agent reads a conversation that they passed on, the desk shows it as it
 // was at the end of their turn, and the outcome of the transfer.
-func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
+func testFormerAgentsReadNoMore(t *testing.T, h *desktest.Environment) {
 	h.TransfersOn()
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob", "erin")
 	friendly := map[string]string{"bob": "Bob Stone", "erin": "Erin Fraud"}
 	for agent, name := range friendly {
-		require.NoError(t, desk.UpdateAgent(t.Context(), h.Environment.Desk, agent, desk.AgentChange{FriendlyName: &name}))
+		require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, agent, desk.AgentChange{FriendlyName: &name}))
 	}
 	th := h.Start("support").Follow().Accept("alice")
-	h.says(th, desk.FromCustomer, "hello")
+	say(h, th, desk.FromCustomer, "hello")
 	th.Transfer("alice", desktest.ToAgent("bob"), "")
 	h.Clock.Advance(time.Second)
-	h.says(th, desk.FromCustomer, "while waiting")
+	say(h, th, desk.FromCustomer, "while waiting")
 
 	thread := func() desk.Thread {
-		seen, err := desk.ReadThread(t.Context(), h.Environment.Desk, th.SID, desk.AsAgent("alice"), 100)
+		seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), 100)
 		require.NoError(t, err)
 		return seen
 	}
 	listed := func(statuses ...conversation.ConversationStatus) []desk.Conversation {
-		found, err := desk.ConversationListPage(t.Context(), h.Environment.Desk, desk.ConversationFilter{Agent: "alice", Statuses: statuses}, desk.Page{})
+		found, err := desk.ConversationListPage(t.Context(), h.Desk, desk.ConversationFilter{Agent: "alice", Statuses: statuses}, desk.Page{})
 		require.NoError(t, err)
 		return found.Entries
 	}
 	notices := func() desk.Notices {
-		n, err := desk.ReadNotices(t.Context(), h.Environment.Desk, "alice")
+		n, err := desk.ReadNotices(t.Context(), h.Desk, "alice")
 		require.NoError(t, err)
 		require.Len(t, n.Sent, 1)
 		return n
@@ -228,10 +228,10 @@ func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
 	require.Equal(t, conversation.TaskAssigned, n.Sent[0].Task.Status)
 	require.Equal(t, conversation.ConversationActive, n.Sent[0].Conversation.Status)
 	require.Equal(t, 1, n.Sent[0].Conversation.Messages)
-	err := desk.WithinTurn(t.Context(), h.Environment.Desk, "alice", th.SID, conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")},
+	err := desk.WithinTurn(t.Context(), h.Desk, "alice", th.SID, conversation.TransferCommand{From: "alice", To: desktest.ToAgent("bob")},
 		conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "over"))
 	require.Equal(t, conversation.CodeTaskNotAssigned, conversation.CodeOf(err))
-	err = desk.WithinTurn(t.Context(), h.Environment.Desk, "erin", th.SID, conversation.EndCommand{Agent: "erin"},
+	err = desk.WithinTurn(t.Context(), h.Desk, "erin", th.SID, conversation.EndCommand{Agent: "erin"},
 		conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{}, "over"))
 	require.Equal(t, conversation.CodeConversationClosed, conversation.CodeOf(err), "she ended it")
 
@@ -239,8 +239,8 @@ func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
 	other.Transfer("alice", desktest.ToAgent("bob"), "")
 	other.WrapUp("alice")
 	h.Clock.Advance(time.Second)
-	h.says(other, desk.FromCustomer, "no answer yet")
-	passed, err := desk.ListPassedOn(t.Context(), h.Environment.Desk, "alice")
+	say(h, other, desk.FromCustomer, "no answer yet")
+	passed, err := desk.ListPassedOn(t.Context(), h.Desk, "alice")
 	require.NoError(t, err)
 	require.Len(t, passed, 1)
 	require.Zero(t, passed[0].Conversation.Messages, "written after her turn")

@@ -10,59 +10,60 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
 const testLease = 30 * time.Second
 
-// callback sets the workspace's URL, which receives the events from now on, or only the named ones.
-func (h *environment) callback(url string, only ...conversation.EventName) {
+// setCallback sets the workspace's URL, which receives the events from now on, or only the named ones.
+func setCallback(h *desktest.Environment, url string, only ...conversation.EventName) {
 	h.T.Helper()
-	h.queueWebhooks()
+	queueWebhooks(h)
 	filter := []string{}
 	for _, name := range only {
 		filter = append(filter, string(name))
 	}
-	_, err := desk.SetWorkspace(h.T.Context(), h.Environment.Desk, func(w *desk.Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
+	_, err := desk.SetWorkspace(h.T.Context(), h.Desk, func(w *desk.Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
 	require.NoError(h.T, err)
 }
 
-func (h *environment) queueWebhooks() {
+func queueWebhooks(h *desktest.Environment) {
 	h.T.Helper()
-	require.NoError(h.T, desk.QueueWebhooks(h.T.Context(), h.Environment.Desk, func() {}))
+	require.NoError(h.T, desk.QueueWebhooks(h.T.Context(), h.Desk, func() {}))
 }
 
-// take queues new events and takes the webhooks that are due.
-func (h *environment) take() []desk.Webhook {
+// takeWebhooks queues new events and takes the webhooks that are due.
+func takeWebhooks(h *desktest.Environment) []desk.Webhook {
 	h.T.Helper()
-	h.queueWebhooks()
-	taken, err := desk.TakeWebhooks(h.T.Context(), h.Environment.Desk, 100, testLease)
+	queueWebhooks(h)
+	taken, err := desk.TakeWebhooks(h.T.Context(), h.Desk, 100, testLease)
 	require.NoError(h.T, err)
 	return taken
 }
 
-func (h *environment) delivered(w desk.Webhook) {
+func webhookDelivered(h *desktest.Environment, w desk.Webhook) {
 	h.T.Helper()
-	require.NoError(h.T, desk.WebhookDelivered(h.T.Context(), h.Environment.Desk, w.Position))
+	require.NoError(h.T, desk.WebhookDelivered(h.T.Context(), h.Desk, w.Position))
 }
 
-func (h *environment) failed(w desk.Webhook) (dead bool) {
+func webhookFailed(h *desktest.Environment, w desk.Webhook) (dead bool) {
 	h.T.Helper()
-	dead, err := desk.WebhookFailed(h.T.Context(), h.Environment.Desk, w.Position, "the receiver answered 503 Service Unavailable")
+	dead, err := desk.WebhookFailed(h.T.Context(), h.Desk, w.Position, "the receiver answered 503 Service Unavailable")
 	require.NoError(h.T, err)
 	return dead
 }
 
-func (h *environment) pending() int {
+func pendingWebhooks(h *desktest.Environment) int {
 	h.T.Helper()
-	count, _, err := desk.PendingWebhooks(h.T.Context(), h.Environment.Desk)
+	count, _, err := desk.PendingWebhooks(h.T.Context(), h.Desk)
 	require.NoError(h.T, err)
 	return count
 }
 
-func (h *environment) dead() []desk.Webhook {
+func deadWebhooks(h *desktest.Environment) []desk.Webhook {
 	h.T.Helper()
-	found, err := desk.DeadWebhooks(h.T.Context(), h.Environment.Desk, desk.Page{})
+	found, err := desk.DeadWebhooks(h.T.Context(), h.Desk, desk.Page{})
 	require.NoError(h.T, err)
 	return found.Entries
 }
@@ -76,77 +77,77 @@ func told(webhooks []desk.Webhook) []string {
 	return lines
 }
 
-func testWebhooksInOrder(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events")
+func testWebhooksInOrder(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events")
 	one, other := h.Start("support").Follow(), h.Start("support").Follow()
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "billing"))
-	require.NoError(t, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: "alice"}))
-	require.NoError(t, desk.SetPresence(h.T.Context(), h.Environment.Desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "billing"))
+	require.NoError(t, desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: "alice"}))
+	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
 
 	for _, expected := range [][]string{
 		{"agent/alice worker.created", "queue/billing task-queue.created", one.SID + " task.created", other.SID + " task.created"},
 		{"agent/alice worker.activity.update", one.SID + " task-queue.entered", other.SID + " task-queue.entered"},
 		{},
 	} {
-		taken := h.take()
+		taken := takeWebhooks(h)
 		require.ElementsMatch(t, expected, told(taken))
-		require.Empty(t, h.take(), "a webhook in delivery is not taken again, and the next of its stream waits for it")
+		require.Empty(t, takeWebhooks(h), "a webhook in delivery is not taken again, and the next of its stream waits for it")
 		for _, w := range taken {
 			require.Equal(t, 1, w.Attempts)
 			require.Equal(t, h.Clock.Now(), w.FirstAt)
 			require.Equal(t, w.Position, w.Event.Position)
-			h.delivered(w)
-			h.delivered(w) // the report came twice
+			webhookDelivered(h, w)
+			webhookDelivered(h, w) // the report came twice
 		}
 	}
-	require.Zero(t, h.pending())
+	require.Zero(t, pendingWebhooks(h))
 
 	one.Do(conversation.CloseCommand{})
 	one.Follow()
-	h.queueWebhooks()
+	queueWebhooks(h)
 	h.Clock.Advance(time.Hour)
-	count, oldest, err := desk.PendingWebhooks(h.T.Context(), h.Environment.Desk)
+	count, oldest, err := desk.PendingWebhooks(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, count)
 	require.Equal(t, h.Clock.Now().Add(-time.Hour), oldest)
-	require.ElementsMatch(t, []string{one.SID + " task.canceled"}, told(h.take()), "a stream that was empty is due at once")
+	require.ElementsMatch(t, []string{one.SID + " task.canceled"}, told(takeWebhooks(h)), "a stream that was empty is due at once")
 }
 
-func testFailingStream(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events")
+func testFailingStream(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events")
 	failing, healthy := h.Start("support").Follow(), h.Start("support").Follow()
-	for _, w := range h.take() {
+	for _, w := range takeWebhooks(h) {
 		if w.Stream == failing.SID {
-			require.False(t, h.failed(w))
+			require.False(t, webhookFailed(h, w))
 		} else {
-			h.delivered(w)
+			webhookDelivered(h, w)
 		}
 	}
-	taken := h.take()
+	taken := takeWebhooks(h)
 	require.ElementsMatch(t, []string{healthy.SID + " task-queue.entered"}, told(taken))
-	h.delivered(taken[0])
+	webhookDelivered(h, taken[0])
 
 	h.Clock.Advance(desk.FirstWebhookRetry)
-	taken = h.take()
+	taken = takeWebhooks(h)
 	require.ElementsMatch(t, []string{failing.SID + " task.created"}, told(taken))
 	require.Equal(t, 2, taken[0].Attempts)
 	require.Equal(t, "the receiver answered 503 Service Unavailable", taken[0].Failure)
-	h.delivered(taken[0])
-	require.ElementsMatch(t, []string{failing.SID + " task-queue.entered"}, told(h.take()))
+	webhookDelivered(h, taken[0])
+	require.ElementsMatch(t, []string{failing.SID + " task-queue.entered"}, told(takeWebhooks(h)))
 }
 
-func testWebhookLease(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events")
+func testWebhookLease(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events")
 	h.Start("support").Follow()
-	taken := h.take() // then the process dies
+	taken := takeWebhooks(h) // then the process dies
 	require.Len(t, taken, 1)
 	h.Clock.Advance(testLease - time.Second)
-	require.Empty(t, h.take())
+	require.Empty(t, takeWebhooks(h))
 	h.Clock.Advance(time.Second)
-	again := h.take()
+	again := takeWebhooks(h)
 	require.Len(t, again, 1)
 	require.Equal(t, taken[0].Position, again[0].Position)
 	require.Equal(t, 2, again[0].Attempts)
@@ -154,43 +155,43 @@ func testWebhookLease(t *testing.T, h *environment) {
 	require.Equal(t, h.Clock.Now().Add(testLease), again[0].DeliverAt)
 }
 
-func testWebhookBackoff(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events")
+func testWebhookBackoff(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events")
 	th := h.Start("support").Follow()
 	began := h.Clock.Now()
 	expected := time.Second
 	for {
-		taken := h.take()
+		taken := takeWebhooks(h)
 		require.ElementsMatch(t, []string{th.SID + " task.created"}, told(taken))
-		if h.failed(taken[0]) {
+		if webhookFailed(h, taken[0]) {
 			break
 		}
 		require.Less(t, h.Clock.Now().Sub(began), desk.GivenUpAfter)
 		h.Clock.Advance(expected - time.Microsecond)
-		require.Empty(t, h.take())
+		require.Empty(t, takeWebhooks(h))
 		h.Clock.Advance(time.Microsecond)
 		expected = min(2*expected, 15*time.Minute)
 	}
 	require.Equal(t, 15*time.Minute, expected)
 	require.InDelta(t, desk.GivenUpAfter, h.Clock.Now().Sub(began), float64(15*time.Minute))
 
-	dead := h.dead()
+	dead := deadWebhooks(h)
 	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(dead))
 	require.True(t, dead[0].Dead)
 	require.Zero(t, dead[0].DeliverAt)
 	require.Equal(t, "the receiver answered 503 Service Unavailable", dead[0].Failure)
-	require.Equal(t, 1, h.pending(), "it isn't waited for any more")
-	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(h.take()), "its stream continues")
-	require.False(t, h.failed(dead[0]), "what is dead fails no more")
+	require.Equal(t, 1, pendingWebhooks(h), "it isn't waited for any more")
+	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(takeWebhooks(h)), "its stream continues")
+	require.False(t, webhookFailed(h, dead[0]), "what is dead fails no more")
 }
 
-// die makes the stream's first webhook fail for a day.
-func (h *environment) die(stream string) {
+// failForGood makes the stream's first webhook fail for a day.
+func failForGood(h *desktest.Environment, stream string) {
 	h.T.Helper()
 	for {
-		for _, w := range h.take() {
-			if w.Stream == stream && h.failed(w) {
+		for _, w := range takeWebhooks(h) {
+			if w.Stream == stream && webhookFailed(h, w) {
 				return
 			}
 		}
@@ -198,104 +199,104 @@ func (h *environment) die(stream string) {
 	}
 }
 
-func testRedelivery(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events")
+func testRedelivery(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events")
 	th, other := h.Start("support").Follow(), h.Start("support").Follow()
 	th.Do(conversation.CloseCommand{})
 	th.Follow()
-	h.die(th.SID)
-	h.die(th.SID)
-	dead := h.dead()
+	failForGood(h, th.SID)
+	failForGood(h, th.SID)
+	dead := deadWebhooks(h)
 	require.ElementsMatch(t, []string{th.SID + " task-queue.entered", th.SID + " task.created"}, told(dead))
 	require.Greater(t, dead[0].Position, dead[1].Position, "newest first")
 
 	h.Clock.Advance(time.Hour)
-	underWay := h.take()
+	underWay := takeWebhooks(h)
 	require.ElementsMatch(t, []string{th.SID + " task.canceled", other.SID + " task.created"}, told(underWay))
-	revived, err := desk.RedeliverWebhooks(h.T.Context(), h.Environment.Desk, dead[0].Position, dead[0].Position, underWay[0].Position, 12345)
+	revived, err := desk.RedeliverWebhooks(h.T.Context(), h.Desk, dead[0].Position, dead[0].Position, underWay[0].Position, 12345)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived, "only what is dead can be revived, and once")
-	revived, err = desk.RedeliverWebhooks(h.T.Context(), h.Environment.Desk)
+	revived, err = desk.RedeliverWebhooks(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived)
-	require.Empty(t, h.dead())
-	require.False(t, h.failed(dead[1]), "what a try from before came to says nothing any more")
+	require.Empty(t, deadWebhooks(h))
+	require.False(t, webhookFailed(h, dead[1]), "what a try from before came to says nothing any more")
 
-	taken := h.take()
+	taken := takeWebhooks(h)
 	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(taken), "at once, before the later ones of its stream")
 	require.Equal(t, 1, taken[0].Attempts)
 	require.Equal(t, h.Clock.Now(), taken[0].FirstAt)
 	require.Empty(t, taken[0].Failure)
-	require.False(t, h.failed(taken[0]), "its day has begun anew")
+	require.False(t, webhookFailed(h, taken[0]), "its day has begun anew")
 	h.Clock.Advance(desk.FirstWebhookRetry)
-	h.delivered(h.take()[0])
-	taken = h.take()
+	webhookDelivered(h, takeWebhooks(h)[0])
+	taken = takeWebhooks(h)
 	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(taken))
-	h.delivered(taken[0])
-	require.Empty(t, h.take(), "what was under way all the time is not sent beside itself")
+	webhookDelivered(h, taken[0])
+	require.Empty(t, takeWebhooks(h), "what was under way all the time is not sent beside itself")
 	for _, w := range underWay {
-		h.delivered(w)
+		webhookDelivered(h, w)
 	}
-	require.ElementsMatch(t, []string{other.SID + " task-queue.entered"}, told(h.take()))
+	require.ElementsMatch(t, []string{other.SID + " task-queue.entered"}, told(takeWebhooks(h)))
 }
 
-func testWebhookFilter(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events", conversation.EventTaskCanceled, desk.EventAgentCreated)
+func testWebhookFilter(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events", conversation.EventTaskCanceled, desk.EventAgentCreated)
 	th := h.Start("support").Follow()
 	th.Do(conversation.CloseCommand{})
 	th.Follow()
-	require.NoError(t, desk.AddAgent(h.T.Context(), h.Environment.Desk, desk.NewAgent{Name: "alice"}))
-	require.ElementsMatch(t, []string{th.SID + " task.canceled", "agent/alice worker.created"}, told(h.take()))
-	require.Equal(t, 2, h.pending())
+	require.NoError(t, desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: "alice"}))
+	require.ElementsMatch(t, []string{th.SID + " task.canceled", "agent/alice worker.created"}, told(takeWebhooks(h)))
+	require.Equal(t, 2, pendingWebhooks(h))
 }
 
-func testNoCallback(t *testing.T, h *environment) {
+func testNoCallback(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	h.Start("support").Follow()
-	require.Empty(t, h.take(), "there is no account yet")
-	h.callback("https://example.com/events")
-	require.Empty(t, h.take(), "a URL set later isn't sent what was before")
+	require.Empty(t, takeWebhooks(h), "there is no account yet")
+	setCallback(h, "https://example.com/events")
+	require.Empty(t, takeWebhooks(h), "a URL set later isn't sent what was before")
 
 	th := h.Start("support").Follow()
-	h.die(th.SID)
-	require.NotZero(t, h.pending())
-	h.callback("")
+	failForGood(h, th.SID)
+	require.NotZero(t, pendingWebhooks(h))
+	setCallback(h, "")
 	h.Start("support").Follow()
-	require.Empty(t, h.take())
-	require.Zero(t, h.pending(), "what is queued is dropped")
-	require.Len(t, h.dead(), 1, "what was given up stays on record")
-	_, err := desk.RedeliverWebhooks(h.T.Context(), h.Environment.Desk)
+	require.Empty(t, takeWebhooks(h))
+	require.Zero(t, pendingWebhooks(h), "what is queued is dropped")
+	require.Len(t, deadWebhooks(h), 1, "what was given up stays on record")
+	_, err := desk.RedeliverWebhooks(h.T.Context(), h.Desk)
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 	require.ErrorContains(t, err, "set one")
 
-	h.callback("https://example.com/elsewhere")
-	require.Empty(t, h.take())
-	revived, err := desk.RedeliverWebhooks(h.T.Context(), h.Environment.Desk)
+	setCallback(h, "https://example.com/elsewhere")
+	require.Empty(t, takeWebhooks(h))
+	revived, err := desk.RedeliverWebhooks(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived)
-	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(h.take()))
+	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(takeWebhooks(h)))
 }
 
-func testIdleWebhooks(t *testing.T, h *environment) {
+func testIdleWebhooks(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
-	h.callback("https://example.com/events")
-	require.Empty(t, h.take())
+	setCallback(h, "https://example.com/events")
+	require.Empty(t, takeWebhooks(h))
 	other := h.Reopen()
 	require.NoError(t, other.ExclusiveTx(h.T.Context(), "keep everybody else from writing", func(tx *desk.Tx) error {
 		if err := desk.InsertQueue(h.T.Context(), tx, desk.NewQueue{Name: "billing"}, 0); err != nil {
 			return err
 		}
-		require.Empty(t, h.take(), "nothing to do is found out by reading")
+		require.Empty(t, takeWebhooks(h), "nothing to do is found out by reading")
 		return nil
 	}))
-	require.Len(t, h.take(), 1)
+	require.Len(t, takeWebhooks(h), 1)
 }
 
-func testTwoSenders(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events")
+func testTwoSenders(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events")
 	const conversations = 60
 	for range conversations {
 		h.Start("support").Sync()
@@ -332,19 +333,19 @@ func testTwoSenders(t *testing.T, h *environment) {
 		}
 	}
 	require.Len(t, positions, conversations)
-	require.Equal(t, 2*conversations, h.pending())
+	require.Equal(t, 2*conversations, pendingWebhooks(h))
 }
 
 // A webhook that waits behind another of its stream is not read, however long the queue is.
-func testOnlyHeadsAreDue(t *testing.T, h *environment) {
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events")
+func testOnlyHeadsAreDue(t *testing.T, h *desktest.Environment) {
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events")
 	for range 3 {
 		th := h.Start("support").Follow()
 		th.Do(conversation.CloseCommand{})
 		th.Follow()
 	}
-	h.queueWebhooks()
+	queueWebhooks(h)
 	due := func() (count int) {
 		require.NoError(t, h.ReadTx(h.T.Context(), "count what is looked at", func(tx *desk.Tx) (err error) {
 			count, _, err = sqldb.First(h.T.Context(), tx, sqldb.Value[int], `SELECT count(*) FROM webhooks WHERE dead = 0 AND deliver_at <= $1`, sqldb.Micros(h.Clock.Now()))
@@ -352,13 +353,13 @@ func testOnlyHeadsAreDue(t *testing.T, h *environment) {
 		}))
 		return count
 	}
-	require.Equal(t, 9, h.pending())
+	require.Equal(t, 9, pendingWebhooks(h))
 	require.Equal(t, 3, due())
-	taken := h.take()
+	taken := takeWebhooks(h)
 	require.Zero(t, due())
-	h.delivered(taken[0])
+	webhookDelivered(h, taken[0])
 	require.Equal(t, 1, due())
-	h.die(taken[1].Stream)
+	failForGood(h, taken[1].Stream)
 	h.Clock.Advance(testLease)
 	require.Equal(t, 3, due())
 }
@@ -367,15 +368,15 @@ func testOnlyHeadsAreDue(t *testing.T, h *environment) {
 // none scans the queue.
 func TestWebhooksWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
-	require.NoError(t, desk.AddQueue(h.T.Context(), h.Environment.Desk, "support"))
-	h.callback("https://example.com/events")
+	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
+	setCallback(h, "https://example.com/events")
 	th := h.Start("support").Follow()
 	h.Desk = h.Reopen() // it has prepared no statement yet
-	h.delivered(h.take()[0])
-	h.die(th.SID)
-	h.callback("")
-	h.queueWebhooks()
+	webhookDelivered(h, takeWebhooks(h)[0])
+	failForGood(h, th.SID)
+	setCallback(h, "")
+	queueWebhooks(h)
 
 	looked := 0
 	for _, queries := range h.Prepared() {
