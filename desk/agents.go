@@ -192,7 +192,7 @@ func insertAgent(ctx context.Context, tx *Tx, a NewAgent, now int64) error {
 		}
 	}
 	tx.WakeMatching()
-	tx.happen(EventAgentCreated, a.Name, "", now)
+	tx.Happen(EventAgentCreated, a.Name, "", now)
 	if err := tx.audit(ctx, now, changed{"agent.added", a.Name, "", a.summary()}); err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func changeAgent(ctx context.Context, tx *Tx, name string, change AgentChange, n
 			if err := tx.audit(ctx, now, changed{"agent.attributes", name, string(before.Attributes), attributes}); err != nil {
 				return err
 			}
-			tx.happen(EventAgentAttributes, name, "", now)
+			tx.Happen(EventAgentAttributes, name, "", now)
 			if err := joinQueues(ctx, tx, name); err != nil {
 				return err
 			}
@@ -418,7 +418,7 @@ func RemoveAgent(ctx context.Context, d *Desk, name string, expected ...func(Age
 		if err := revokeKeys(ctx, tx, now, keys); err != nil {
 			return err
 		}
-		tx.happen(EventAgentDeleted, name, "", now)
+		tx.Happen(EventAgentDeleted, name, "", now)
 		return nil
 	})
 }
@@ -465,7 +465,7 @@ func updateCapacity(ctx context.Context, tx *Tx, name string, channel conversati
 	if err := tx.audit(ctx, now, changed{"agent.capacity", name, fmt.Sprintf("%s %d", channel, before), is}); err != nil {
 		return err
 	}
-	tx.happens(conversation.Event{Name: EventAgentCapacity, Agent: name, Reason: is, Channel: channel, Capacity: &capacity}, now)
+	tx.HappenWith(conversation.Event{Name: EventAgentCapacity, Agent: name, Reason: is, Channel: channel, Capacity: &capacity}, now)
 	return nil
 }
 

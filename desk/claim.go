@@ -98,7 +98,7 @@ func holdClaimed(ctx context.Context, tx *Tx, sid string) error {
 // claimable returns the task with that SID, or the task that waits in the conversation with that SID.
 func claimable(ctx context.Context, tx *Tx, sid string) (Task, error) {
 	if conversation.IsSID(conversation.PrefixTask, sid) {
-		return only(ctx, tx, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
+		return only(ctx, tx, conversation.CodeNoSuchTask, scanTask, SelectTasks+` WHERE t.sid = $1`, sid)
 	}
 	if _, err := conversationStatus(ctx, tx, sid); err != nil {
 		return Task{}, err
@@ -106,7 +106,7 @@ func claimable(ctx context.Context, tx *Tx, sid string) (Task, error) {
 	if err := refuseGone(ctx, tx, sid); err != nil {
 		return Task{}, err
 	}
-	task, found, err := sqldb.First(ctx, tx, scanTask, selectTasks+`
+	task, found, err := sqldb.First(ctx, tx, scanTask, SelectTasks+`
 		WHERE t.conversation = $1 AND t.status IN ('pending', 'reserved') ORDER BY t.placement LIMIT 1`, sid)
 	if err == nil && !found {
 		return Task{}, conversation.Refuse(conversation.CodeNoReservation, conversation.Details{},

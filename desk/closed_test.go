@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,4 +38,30 @@ func testClosedAreFound(t *testing.T, h *desktest.Environment) {
 		require.Empty(t, found(f), "%+v", f)
 	}
 	require.Empty(t, found(desk.Filter{Status: conversation.ConversationClosed, Agent: "alice", Queue: "other"}))
+}
+
+func testConversations(t *testing.T, h *desktest.Environment) {
+	h.TransfersOn()
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob")
+	passed := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "").Accept("bob")
+	h.Clock.Advance(time.Second)
+	closed := h.Start("support").Follow().Accept("alice").End("alice").WrapUp("alice")
+	h.Clock.Advance(time.Second)
+	offered := h.Start("support").Follow()
+	find := func(f desk.Filter) (sids []string) {
+		t.Helper()
+		found, err := desk.ListConversations(h.T.Context(), h.Desk, f)
+		require.NoError(t, err)
+		for _, c := range found {
+			sids = append(sids, c.SID)
+		}
+		return sids
+	}
+	require.Equal(t, []string{offered.SID, closed.SID, passed.SID}, find(desk.Filter{}), "newest first")
+	require.Equal(t, []string{closed.SID}, find(desk.Filter{Status: conversation.ConversationClosed}))
+	require.ElementsMatch(t, []string{passed.SID, offered.SID}, find(desk.Filter{Agent: "alice"}))
+	require.Equal(t, []string{passed.SID}, find(desk.Filter{Queue: "billing"}))
+	require.Equal(t, []string{passed.SID},
+		find(desk.Filter{Status: conversation.ConversationActive, Agent: "alice", Queue: "support", Offset: 1, Limit: 1}))
 }

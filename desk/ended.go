@@ -24,7 +24,7 @@ type ending struct {
 
 // end ends everything that is not in the snapshot.
 func (e *ending) end(ctx context.Context, p conversation.Snapshot) error {
-	tasks, err := sqldb.All(ctx, e.Tx, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, e.Tx, scanTask, SelectTasks+`
 		WHERE t.conversation = $1 AND t.completed_at = 0 AND t.canceled_at = 0 ORDER BY t.placement`, e.conversation)
 	if err != nil {
 		return wrap("read its live tasks", err)

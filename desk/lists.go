@@ -45,7 +45,7 @@ const (
 
 // TaskPage returns a page of the selected tasks, by default oldest first.
 func TaskPage(ctx context.Context, d *Desk, f TaskFilter, p Page) (found Found[Task], err error) {
-	columns, from, _ := strings.Cut(strings.TrimPrefix(selectTasks, "SELECT "), "FROM ")
+	columns, from, _ := strings.Cut(strings.TrimPrefix(SelectTasks, "SELECT "), "FROM ")
 	list := sqldb.Listing[Task]{
 		Columns: columns, From: from, Scan: scanTask, Chooses: f.chosen(ctx), Key: "t.created_at", SID: "t.sid",
 		KeyOf: func(t Task) (int64, string) { return sqldb.Micros(t.CreatedAt), t.SID }, Descending: f.NewestFirst,

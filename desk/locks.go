@@ -24,8 +24,8 @@ import "context"
 const routingLock = 2
 
 const (
-	selectConversationRow = `SELECT sid FROM conversations WHERE sid = $1`
-	selectLiveTasksOf     = `SELECT sid FROM tasks WHERE conversation = $1 AND completed_at = 0 AND canceled_at = 0 ORDER BY sid`
+	SelectConversationRow = `SELECT sid FROM conversations WHERE sid = $1`
+	SelectLiveTasksOf     = `SELECT sid FROM tasks WHERE conversation = $1 AND completed_at = 0 AND canceled_at = 0 ORDER BY sid`
 )
 
 // holdConversation locks the conversation and its live tasks: no other transaction changes or matches them until
@@ -39,11 +39,11 @@ func holdConversation(ctx context.Context, tx *Tx, sid string) error {
 
 // holdTranscript locks the conversation without its tasks, which other transactions may still match.
 func holdTranscript(ctx context.Context, tx *Tx, sid string) error {
-	return tx.LockRows(ctx, "conversations", selectConversationRow, sid)
+	return tx.LockRows(ctx, "conversations", SelectConversationRow, sid)
 }
 
 func holdLiveTasks(ctx context.Context, tx *Tx, sid string) error {
-	return tx.LockRows(ctx, "tasks", selectLiveTasksOf, sid)
+	return tx.LockRows(ctx, "tasks", SelectLiveTasksOf, sid)
 }
 
 // holdRouting locks the routing, unless the transaction holds it already.

@@ -101,7 +101,7 @@ func ConversationEvents(ctx context.Context, d *Desk, after int64, limit int) (e
 // those of the desk itself, which have no conversation.
 func EventsAfter(ctx context.Context, d *Desk, after int64, limit int) (events []LoggedEvent, err error) {
 	err = d.ReadTx(ctx, fmt.Sprintf("read what happened after %d", after), func(tx *Tx) error {
-		events, err = readEventsAfter(ctx, tx, after, limit)
+		events, err = ReadEventsAfter(ctx, tx, after, limit)
 		return err
 	})
 	return events, err

@@ -152,7 +152,7 @@ func sentBy(ctx context.Context, tx *Tx, agent string, since, now time.Time) ([]
 		if err := boundSent(ctx, tx, &sent[i].Conversation, x.Transfer); err != nil {
 			return nil, err
 		}
-		task, _, err := sqldb.First(ctx, tx, scanTask, selectTasks+` WHERE t.sid = $1`, x.Task)
+		task, _, err := sqldb.First(ctx, tx, scanTask, SelectTasks+` WHERE t.sid = $1`, x.Task)
 		if err != nil {
 			return nil, err
 		}

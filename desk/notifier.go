@@ -70,6 +70,12 @@ func (d *Desk) Dispatching() (match, deliver <-chan struct{}, progress, end func
 	return d.toMatch, d.toDeliver, progress, func() { d.dispatchers.Add(-1) }
 }
 
+// Dispatchers returns how many dispatchers run in this process.
+func (d *Desk) Dispatchers() int { return int(d.dispatchers.Load()) }
+
+// Waiters returns how many topics are waited for in this process.
+func (d *Desk) Waiters() int { return len(d.shown.waiters) }
+
 // Dispatches returns an error if a dispatcher runs in this process that has finished no round within that time: its
 // database does not answer or blocks it.
 func (d *Desk) Dispatches(within time.Duration) error {

@@ -36,7 +36,7 @@ func readOffers(ctx context.Context, tx *Tx, agent string) ([]Offer, error) {
 	if err := knowAgent(ctx, tx, agent); err != nil {
 		return nil, err
 	}
-	tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, tx, scanTask, SelectTasks+`
 		WHERE t.sid IN (SELECT task FROM reservations WHERE agent = $1 AND status = 'pending') AND r.agent = $1 AND r.status = 'pending'`, agent)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -145,87 +146,6 @@ func testThread(t *testing.T, h *desktest.Environment) {
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
-func testDirectory(t *testing.T, h *desktest.Environment) {
-	h.TransfersOn()
-	h.Staff("support", "alice", "dave")
-	h.Staff("billing", "bob")
-	require.NoError(t, desk.AddQueue(t.Context(), h.Desk, "empty_one"))
-	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "dave", desk.PresenceBreak))
-	th := h.Start("support").Follow().Accept("alice")
-	h.Start("billing").Follow()
-	look := func(agent, search string, limit int) desk.Directory {
-		t.Helper()
-		found, err := desk.SearchDirectory(t.Context(), h.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: agent, Search: search, Limit: limit})
-		require.NoError(t, err)
-		return found
-	}
-	found := look("alice", "", 10)
-	require.Equal(t, []desk.QueueEntry{
-		{Name: "billing", FriendlyName: "billing", Choice: "billing", Members: 1, Available: 1, Waiting: 1},
-		{Name: "empty_one", FriendlyName: "empty_one", Choice: "empty_one"},
-		{Name: "support", FriendlyName: "support", Choice: "support", Members: 2, Available: 1},
-	}, found.Queues)
-	require.Equal(t, []desk.AgentEntry{
-		{Name: "bob", FriendlyName: "bob", Choice: "bob", Presence: desk.PresenceAvailable, Load: 1, Capacity: desk.DefaultCapacity},
-		{Name: "dave", FriendlyName: "dave", Choice: "dave", Presence: desk.PresenceBreak, Capacity: desk.DefaultCapacity},
-	}, found.Agents, "available ones first, and not alice herself")
-	require.False(t, found.More)
-	require.True(t, look("alice", "", 1).More)
-	require.Empty(t, look("alice", "BIL", 10).Agents)
-	require.Len(t, look("alice", " Bil ", 10).Queues, 1, "in any case")
-	require.Len(t, look("alice", "_", 10).Queues, 1, "a letter as any other")
-	require.Empty(t, look("alice", "%", 10).Queues)
-
-	th.Transfer("alice", desktest.ToAgent("bob"), "").Accept("bob")
-	names := []string{}
-	for _, a := range look("alice", "", 10).Agents {
-		names = append(names, a.Name)
-	}
-	require.Equal(t, []string{"dave"}, names, "bob has the conversation")
-	require.Equal(t, "alice", look("bob", "ali", 10).Agents[0].Name, "who wraps up can get it back")
-	_, err := desk.SearchDirectory(t.Context(), h.Desk, desk.DirectoryQuery{Conversation: th.SID, Agent: "dave", Limit: 10})
-	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
-}
-
-func testWatch(t *testing.T, h *desktest.Environment) {
-	before, err := desk.LastPosition(t.Context(), h.Desk)
-	require.NoError(t, err)
-	h.Staff("support", "alice")
-	th := h.Start("support").Follow()
-	now, err := desk.LastPosition(t.Context(), h.Desk)
-	require.NoError(t, err)
-	events, err := desk.EventsAfter(t.Context(), h.Desk, before, 1000)
-	require.NoError(t, err)
-	require.Equal(t, now, events[len(events)-1].Position)
-	require.Equal(t, th.SID, events[len(events)-1].Conversation)
-	require.Empty(t, events[0].Conversation, "a queue was added, at the desk itself")
-
-	administered, err := desk.LastAdministered(t.Context(), h.Desk)
-	require.NoError(t, err)
-	h.TransfersOn()
-	changed, err := desk.LastAdministered(t.Context(), h.Desk)
-	require.NoError(t, err)
-	require.Greater(t, changed, administered)
-
-	spoken := func() int {
-		t.Helper()
-		found, err := desk.ReadSpoken(t.Context(), h.Desk, []string{th.SID, desktest.NewSID()})
-		require.NoError(t, err)
-		require.Len(t, found, 1)
-		return found[th.SID]
-	}
-	quiet := spoken()
-	said := say(h, th, desk.FromCustomer, "hello")
-	written := spoken()
-	require.Greater(t, written, quiet)
-	_, err = desk.UpdateMessage(t.Context(), h.Desk, th.SID, said.SID, desk.MessageChange{Text: new("hello!")})
-	require.NoError(t, err)
-	edited := spoken()
-	require.Greater(t, edited, written)
-	require.NoError(t, desk.RemoveMessage(t.Context(), h.Desk, th.SID, said.SID))
-	require.Greater(t, spoken(), edited)
-}
-
 func testWaitingLongest(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	had := h.Start("support").Follow().Accept("alice")
@@ -287,4 +207,73 @@ func readPages(h *desktest.Environment, th *desktest.Conversation, agent string)
 			}
 		}
 	}
+}
+
+// testPages reads lists page by page, in both directions, while tasks arrive: no entry that was there is missing,
+// and none is repeated.
+func testPages(t *testing.T, h *desktest.Environment) {
+	h.Staff("support")
+	var all []string
+	begin := func() {
+		all = append(all, h.Start("support", desktest.WithPriority(len(all)%3)).Follow().Task().SID)
+		if len(all)%2 == 0 { // otherwise two have the same time
+			h.Clock.Advance(time.Second)
+		}
+	}
+	for range 13 {
+		begin()
+	}
+	read := func(f desk.TaskFilter, size int) (sids []string, back []string) {
+		page := desk.Page{Limit: size}
+		for {
+			found, err := desk.TaskPage(t.Context(), h.Desk, f, page)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(found.Entries), size)
+			for _, task := range found.Entries {
+				sids = append(sids, task.SID)
+			}
+			if !found.More {
+				back = append([]string{}, sids[len(sids)-len(found.Entries):]...)
+				for earlier := found; earlier.Earlier && len(earlier.Entries) > 0; {
+					cursor := earlier.First
+					var err error
+					earlier, err = desk.TaskPage(t.Context(), h.Desk, f, desk.Page{Limit: size, Before: &cursor})
+					require.NoError(t, err)
+					var some []string
+					for _, task := range earlier.Entries {
+						some = append(some, task.SID)
+					}
+					back = append(some, back...)
+				}
+				return sids, back
+			}
+			cursor := found.Last
+			page = desk.Page{Limit: size, After: &cursor}
+		}
+	}
+	for _, size := range []int{1, 4, 5, 13, 100} {
+		forwards, backwards := read(desk.TaskFilter{}, size)
+		require.ElementsMatch(t, all, forwards)
+		require.Equal(t, forwards, backwards)
+		newest, _ := read(desk.TaskFilter{NewestFirst: true}, size)
+		slices.Reverse(newest)
+		require.Equal(t, forwards, newest)
+		chosen, _ := read(desk.TaskFilter{Chooses: func(task desk.Task) bool { return task.Priority == 2 }}, size)
+		require.Len(t, chosen, 4)
+		same, _ := read(desk.TaskFilter{Priority: new(2)}, size)
+		require.Equal(t, chosen, same)
+	}
+	first, err := desk.TaskPage(t.Context(), h.Desk, desk.TaskFilter{}, desk.Page{Limit: 5})
+	require.NoError(t, err)
+	begin()
+	rest, err := desk.TaskPage(t.Context(), h.Desk, desk.TaskFilter{}, desk.Page{Limit: 100, After: &first.Last})
+	require.NoError(t, err)
+	require.Len(t, rest.Entries, 9, "what has come in between is at the end")
+	skipped, err := desk.TaskPage(t.Context(), h.Desk, desk.TaskFilter{}, desk.Page{Limit: 5, Skip: 5})
+	require.NoError(t, err)
+	require.Equal(t, rest.Entries[:5], skipped.Entries)
+	none, err := desk.TaskPage(t.Context(), h.Desk, desk.TaskFilter{Statuses: []conversation.TaskStatus{conversation.TaskAssigned, conversation.TaskCanceled}}, desk.Page{})
+	require.NoError(t, err)
+	require.Empty(t, none.Entries)
+	require.False(t, none.More)
 }

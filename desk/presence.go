@@ -48,7 +48,7 @@ func setActivity(ctx context.Context, tx *Tx, name string, activity Activity, no
 	if err != nil || changed == 0 {
 		return err
 	}
-	tx.happens(conversation.Event{Name: EventAgentActivity, Agent: name, Reason: activity.Name, Activity: activity.Name}, now)
+	tx.HappenWith(conversation.Event{Name: EventAgentActivity, Agent: name, Reason: activity.Name, Activity: activity.Name}, now)
 	if before == activity.Presence {
 		return nil
 	}

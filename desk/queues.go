@@ -118,7 +118,7 @@ func insertQueue(ctx context.Context, tx *Tx, q NewQueue, now int64) error {
 	case added == 0:
 		return taken("name", "there is a queue named %q already: choose another name", q.Name)
 	}
-	tx.happen(EventQueueCreated, "", q.Name, now)
+	tx.Happen(EventQueueCreated, "", q.Name, now)
 	return tx.audit(ctx, now, changed{"queue.added", q.Name, "", membersSummary(q.TargetWorkers)})
 }
 
@@ -208,7 +208,7 @@ func RemoveQueue(ctx context.Context, d *Desk, name string) error {
 		if err := tx.audit(ctx, now, changed{"queue.removed", name, membersSummary(before.TargetWorkers), ""}); err != nil {
 			return err
 		}
-		tx.happen(EventQueueDeleted, "", name, now)
+		tx.Happen(EventQueueDeleted, "", name, now)
 		return nil
 	})
 }

@@ -96,7 +96,7 @@ func agentExtent(ctx context.Context, tx *Tx, name, sid string) (extent, error) 
 // turnExtent returns how much of the conversation the agent may read by their tasks in it, independent of their
 // role.
 func turnExtent(ctx context.Context, tx *Tx, agent, sid string) (extent, error) {
-	tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+` WHERE t.conversation = $1 AND t.agent = $2
+	tasks, err := sqldb.All(ctx, tx, scanTask, SelectTasks+` WHERE t.conversation = $1 AND t.agent = $2
 		AND t.status IN ('reserved', 'assigned', 'wrapping') ORDER BY t.placement`, sid, agent)
 	if err != nil {
 		return extent{}, err

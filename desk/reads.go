@@ -97,7 +97,7 @@ func ListConversations(ctx context.Context, d *Desk, f Filter) (found []Conversa
 // ListTasks returns the conversation's tasks, oldest first.
 func ListTasks(ctx context.Context, d *Desk, sid string) (tasks []Task, err error) {
 	err = d.ReadTx(ctx, "read the tasks of conversation "+sid, func(tx *Tx) error {
-		tasks, err = sqldb.All(ctx, tx, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
+		tasks, err = sqldb.All(ctx, tx, scanTask, SelectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
 		return err
 	})
 	return tasks, err
@@ -106,7 +106,7 @@ func ListTasks(ctx context.Context, d *Desk, sid string) (tasks []Task, err erro
 // FindTask returns the task with that SID. It is refused with no_such_task when there is none.
 func FindTask(ctx context.Context, d *Desk, sid string) (task Task, err error) {
 	err = d.QueryOne(ctx, "read task "+sid, func(tx *Tx) error {
-		task, err = only(ctx, tx, conversation.CodeNoSuchTask, scanTask, selectTasks+` WHERE t.sid = $1`, sid)
+		task, err = only(ctx, tx, conversation.CodeNoSuchTask, scanTask, SelectTasks+` WHERE t.sid = $1`, sid)
 		return err
 	})
 	return task, err
@@ -220,7 +220,7 @@ func withLiveTasks(ctx context.Context, tx *Tx, query string, args ...any) ([]Co
 			c.Live = append(c.Live, task.Task)
 		}
 		return err
-	}, selectTasks+` WHERE t.conversation IN (SELECT sid FROM (`+query+`) chosen)
+	}, SelectTasks+` WHERE t.conversation IN (SELECT sid FROM (`+query+`) chosen)
 		AND t.completed_at = 0 AND t.canceled_at = 0`, args...)
 	if err != nil {
 		return nil, err
@@ -259,7 +259,7 @@ func finishConversations(ctx context.Context, tx *Tx, conversations ...*Conversa
 	return nil
 }
 
-const selectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue, t.agent, t.direct, t.previous, t.transfer, t.priority, t.head,
+const SelectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue, t.agent, t.direct, t.previous, t.transfer, t.priority, t.head,
 		t.placement, t.attributes, t.disposition, t.wrapup_note, t.canceled_reason, t.created_at, t.queued_at, t.timeout_at,
 		t.assigned_at, t.wrapping_at, t.completed_at, t.canceled_at, t.wrapup_timeout_at,
 		coalesce(r.sid, ''), coalesce(r.agent, ''), coalesce(r.status, ''), coalesce(r.created_at, 0), coalesce(r.expires_at, 0)

@@ -471,7 +471,7 @@ func completeMatches(ctx context.Context, tx *Tx, entries []Match) error {
 				c.Live = append(c.Live, task.Task)
 			}
 			return err
-		}, selectTasks+` WHERE t.conversation IN (`+places+`) AND t.completed_at = 0 AND t.canceled_at = 0`, args...); err != nil {
+		}, SelectTasks+` WHERE t.conversation IN (`+places+`) AND t.completed_at = 0 AND t.canceled_at = 0`, args...); err != nil {
 			return err
 		}
 		if err := finishConversations(ctx, tx, slices.Collect(maps.Values(bySID))...); err != nil {

@@ -14,12 +14,12 @@ func testReadsOneSnapshot(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	var before, after []desk.LoggedEvent
 	require.NoError(t, h.ReadTx(t.Context(), "read the feed", func(tx *desk.Tx) (err error) {
-		if before, err = desk.EventsAfterIn(t.Context(), tx, 0, 1000); err != nil {
+		if before, err = desk.ReadEventsAfter(t.Context(), tx, 0, 1000); err != nil {
 			return err
 		}
 		h.Staff("billing", "bob")
 		h.Start("support").Follow()
-		after, err = desk.EventsAfterIn(t.Context(), tx, 0, 1000)
+		after, err = desk.ReadEventsAfter(t.Context(), tx, 0, 1000)
 		return err
 	}))
 	require.NotEmpty(t, before)

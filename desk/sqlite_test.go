@@ -145,3 +145,20 @@ func TestTheFilesAreForTheirUserAlone(t *testing.T) {
 	_, err = desk.Open(t.Context(), "sqlite:"+path, desk.Options{})
 	require.ErrorContains(t, err, "run `chmod go-w ")
 }
+
+// A connection string that is not a PostgreSQL URL is not taken for the path of a file, which would be created with
+// the password in its name. No message contains its password.
+func TestAConnectionStringIsNoPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, database := range []string{
+		"host=db.example.com user=baton password=hunter2 dbname=baton", "POSTGRES://baton:hunter2@db.example.com/baton", "mysql://baton:hunter2@db.example.com/baton",
+		`"postgres://baton:hunter2@db.example.com/baton"`, " postgres://baton:hunter2@db.example.com/baton", "postgres:/baton:hunter2@db.example.com/baton", "password=hunter2",
+	} {
+		_, err := desk.Open(t.Context(), database, desk.Options{})
+		require.ErrorContains(t, err, "neither sqlite:PATH nor postgres://")
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	left, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, left)
+}

@@ -223,7 +223,7 @@ func (s *syncing) take(ctx context.Context) error {
 	if !s.LocksRows() {
 		return nil
 	}
-	_, found, err := sqldb.First(ctx, s, sqldb.Value[string], selectConversationRow+s.RowsOf("conversations"), s.snapshot.Conversation)
+	_, found, err := sqldb.First(ctx, s, sqldb.Value[string], SelectConversationRow+s.RowsOf("conversations"), s.snapshot.Conversation)
 	if err != nil {
 		return wrap("wait for others", err)
 	}

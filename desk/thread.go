@@ -104,7 +104,7 @@ func readThread(ctx context.Context, tx *Tx, sid string, reader Reader, may exte
 		task, err := scanTask(r)
 		thread.Tasks = append(thread.Tasks, task.Task)
 		return err
-	}, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid); err != nil {
+	}, SelectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid); err != nil {
 		return thread, err
 	}
 	if err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {

@@ -37,7 +37,7 @@ func boundConversation(ctx context.Context, tx *Tx, c *Conversation, may extent)
 	for i, x := range transfers {
 		own[i] = x.Transfer
 	}
-	tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, c.SID)
+	tasks, err := sqldb.All(ctx, tx, scanTask, SelectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, c.SID)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func WithinTurn(ctx context.Context, d *Desk, agent, sid string, command convers
 			return err
 		}
 		state := conversation.State{Conversation: sid, Status: c.Status, Channel: c.Channel}
-		tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
+		tasks, err := sqldb.All(ctx, tx, scanTask, SelectTasks+` WHERE t.conversation = $1 ORDER BY t.placement`, sid)
 		if err != nil {
 			return err
 		}

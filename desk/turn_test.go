@@ -161,7 +161,7 @@ func testTurnByClock(t *testing.T, h *desktest.Environment) {
 	say(h, th, desk.FromCustomer, "before the desk knew")
 	th.Follow()
 	require.Equal(t, []string{"mine"}, turnOf(h, th, "alice").transcript)
-	require.NoError(t, h.WriteTx(t.Context(), func(tx *desk.Tx) error {
+	require.NoError(t, h.ExclusiveTx(t.Context(), "change a record", func(tx *desk.Tx) error {
 		_, err := tx.Exec(t.Context(), `UPDATE tasks SET turn_messages = -1`)
 		return err
 	}))

@@ -91,7 +91,7 @@ func unsentEvents(ctx context.Context, tx *Tx, limit int) ([]LoggedEvent, error)
 	if err != nil {
 		return nil, err
 	}
-	return readEventsAfter(ctx, tx, cursor, limit)
+	return ReadEventsAfter(ctx, tx, cursor, limit)
 }
 
 func insertWebhooks(ctx context.Context, tx *Tx, now int64) error {

@@ -38,7 +38,7 @@ func readWorkload(ctx context.Context, tx *Tx, agent string) ([]Work, error) {
 	if err := knowAgent(ctx, tx, agent); err != nil {
 		return nil, err
 	}
-	tasks, err := sqldb.All(ctx, tx, scanTask, selectTasks+`
+	tasks, err := sqldb.All(ctx, tx, scanTask, SelectTasks+`
 		WHERE t.agent = $1 AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status IN ('reserved', 'assigned', 'wrapping')`, agent)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -27,6 +28,8 @@ type Environment struct {
 	Clock    *Clock
 	// Cipher is the desk's cipher; it may be nil.
 	Cipher desk.Cipher
+	// Security is the desk's security log; it may be nil.
+	Security *seclog.Log
 	*desk.Desk
 }
 
@@ -41,7 +44,7 @@ func New(t testing.TB, database string) *Environment {
 // Reopen opens the database once more, as another process would.
 func (h *Environment) Reopen() *desk.Desk {
 	h.T.Helper()
-	d, err := desk.Open(context.WithoutCancel(h.T.Context()), h.Database, desk.Options{Now: h.Clock.Now, Tick: 5 * time.Millisecond, Cipher: h.Cipher})
+	d, err := desk.Open(context.WithoutCancel(h.T.Context()), h.Database, desk.Options{Now: h.Clock.Now, Tick: 5 * time.Millisecond, Cipher: h.Cipher, Security: h.Security})
 	require.NoError(h.T, err)
 	h.T.Cleanup(func() { require.NoError(h.T, d.Close()) })
 	return d
