@@ -27,40 +27,6 @@ func reopenWith(h *desktest.Environment, cipher desk.Cipher) *desktest.Environme
 	return other
 }
 
-// A desk with a cipher must work as one without. These tests touch every sealed column.
-func TestSealedDesk(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, *desktest.Environment)
-	}{
-		{"a picture becomes rows", testPictureBecomesRows},
-		{"the feed is in order and complete", testFeed},
-		{"attributes outlive the conversation's", testAttributesOutlive},
-		{"a draft is started later", testDrafts},
-		{"participants are added once", testParticipants},
-		{"conversations are searched by name, address and text", testSearchConversations},
-		{"conversations are searched by every SID", testSearchBySID},
-		{"a search finds nothing that was erased", testSearchErased},
-		{"messages can be changed", testChangedMessages},
-		{"a transcript is in order and kept once", testTranscript},
-		{"a note stored first is found by its transfer", testStoredNote},
-		{"an offer comes with everything", testOfferComesWithEverything},
-		{"a thread is all that its reader may see", testThread},
-		{"the workspace is checked", testWorkspace},
-		{"sessions are kept until they expire", testSessions},
-		{"webhooks of a stream are delivered in order", testWebhooksInOrder},
-		{"webhooks are only what the filter lets pass", testWebhookFilter},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			h := &desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k"))}
-			h.Desk = h.Reopen()
-			test.run(t, h)
-		})
-	}
-}
-
 // An encrypted desk cannot be opened without keys, because new texts would be stored clear.
 func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 	t.Parallel()

@@ -71,7 +71,7 @@ func testFoldedNames(t *testing.T, h *desktest.Environment) {
 			`DROP INDEX conversations_to_compare`, `ALTER TABLE conversations DROP COLUMN chain`, // of version 14
 			`ALTER TABLE conversations DROP COLUMN compared_at`, `ALTER TABLE answers DROP COLUMN changes`, `DROP TABLE leases`,
 			`ALTER TABLE feed DROP COLUMN epoch`, `ALTER TABLE events DROP COLUMN epoch`, `ALTER TABLE desk_events DROP COLUMN epoch`,
-			`DELETE FROM ` + desk.Schema().VersionTable + ` WHERE version_id >= 12`,
+			`DELETE FROM schema_versions WHERE version_id >= 12`,
 		} {
 			if _, err := tx.Exec(t.Context(), statement); err != nil {
 				return err

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -18,13 +17,6 @@ func workOf(h *desktest.Environment, agent string) []desk.Work {
 	work, err := desk.ReadWorkload(h.T.Context(), h.Desk, agent)
 	require.NoError(h.T, err)
 	return work
-}
-
-func say(h *desktest.Environment, th *desktest.Conversation, from, text string) desk.Message {
-	h.T.Helper()
-	said, err := desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: from, Text: text})
-	require.NoError(h.T, err)
-	return said
 }
 
 func testWorkload(t *testing.T, h *desktest.Environment) {
@@ -171,42 +163,6 @@ func testWaitingLongest(t *testing.T, h *desktest.Environment) {
 	require.Equal(t, []string{waiting[0], waiting[2]}, list(desk.Filter{Queue: "billing"}))
 	require.Equal(t, waiting[1:2], list(desk.Filter{Limit: 1, Offset: 1}))
 	require.Empty(t, list(desk.Filter{Status: conversation.ConversationClosed}))
-}
-
-// readPages reads what pages read whenever something has changed.
-func readPages(h *desktest.Environment, th *desktest.Conversation, agent string) {
-	h.T.Helper()
-	ctx := h.T.Context()
-	workOf(h, agent)
-	_, err := desk.ListPassedOn(ctx, h.Desk, agent)
-	require.NoError(h.T, err)
-	_, err = desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), 10)
-	require.NoError(h.T, err)
-	_, err = desk.LastPosition(ctx, h.Desk)
-	require.NoError(h.T, err)
-	_, err = desk.EventsAfter(ctx, h.Desk, 1, 10)
-	require.NoError(h.T, err)
-	_, err = desk.ReadSpoken(ctx, h.Desk, []string{th.SID})
-	require.NoError(h.T, err)
-	require.NoError(h.T, desk.MarkRead(ctx, h.Desk, th.SID, agent, 1))
-	noticesOf(h, agent)
-	_, err = desk.ReadWaits(ctx, h.Desk, []string{th.SID})
-	require.NoError(h.T, err)
-	require.NoError(h.T, desk.DismissNotices(ctx, h.Desk, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
-	require.NoError(h.T, desk.DismissMissedOffer(ctx, h.Desk, agent))
-	for _, f := range []desk.Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {
-		_, err = desk.ListConversations(ctx, h.Desk, f)
-		require.NoError(h.T, err)
-		for _, search := range []string{"", "crystal", "nothing", th.SID} {
-			if f.WaitingLongest && search == th.SID {
-				continue // one conversation, sorted
-			}
-			for _, p := range []desk.Page{{}, {After: &desk.Cursor{Key: 1, SID: "CH"}}, {Before: &desk.Cursor{Key: 1, SID: "CH"}}} {
-				_, err = desk.ConversationPage(ctx, h.Desk, f, search, p)
-				require.NoError(h.T, err)
-			}
-		}
-	}
 }
 
 // testPages reads lists page by page, in both directions, while tasks arrive: no entry that was there is missing,

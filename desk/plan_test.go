@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
@@ -42,34 +43,6 @@ func TestHotQueriesWalkIndexes(t *testing.T) {
 	require.Greater(t, looked, 40)
 }
 
-// liveADay lets everything happen that happens often: in a conversation's life, in the dispatcher, on the pages.
-func liveADay(h *desktest.Environment) {
-	h.T.Helper()
-	h.TransfersOn()
-	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
-	h.Staff("support", "alice")
-	h.Staff("billing", "bob")
-	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "wants a refund")
-	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceBreak))
-	_, err := desk.TakeDue(h.T.Context(), h.Desk, 10)
-	require.NoError(h.T, err)
-	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceAvailable))
-	th.Decline("bob")
-	h.Clock.Advance(time.Duration(conversation.DefaultSettings().ReofferAfter) * time.Second)
-	h.DispatchNow()
-	th.Follow().Accept("bob").WrapUp("alice").Transfer("bob", desktest.ToAgent("alice"), "").Expire()
-	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
-	_, err = desk.Claim(h.T.Context(), h.Desk, th.SID, "alice")
-	require.NoError(h.T, err)
-	h.DispatchNow()
-	_, err = desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello", ProviderSID: "SM1"})
-	require.NoError(h.T, err)
-	_, err = desk.ListOffers(h.T.Context(), h.Desk, "alice")
-	require.NoError(h.T, err)
-	readLists(h)
-	readPages(h, th, "alice")
-}
-
 // readLists reads what clients of the HTTP API poll.
 func readLists(h *desktest.Environment) {
 	h.T.Helper()
@@ -104,4 +77,70 @@ func readLists(h *desktest.Environment) {
 	_, err = desk.ReadBacklog(ctx, h.Desk)
 	require.NoError(h.T, err)
 	require.ErrorIs(h.T, desk.NoteRefusal(ctx, h.Desk, desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
+}
+
+// liveADay lets everything happen that happens often: in a conversation's life, in the dispatcher, on the pages.
+func liveADay(h *desktest.Environment) {
+	h.T.Helper()
+	h.TransfersOn()
+	h.Set(func(s *conversation.Settings) { s.AgentUnavailable = conversation.AgentUnavailableWait })
+	h.Staff("support", "alice")
+	h.Staff("billing", "bob")
+	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "wants a refund")
+	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceBreak))
+	_, err := desk.TakeDue(h.T.Context(), h.Desk, 10)
+	require.NoError(h.T, err)
+	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "bob", desk.PresenceAvailable))
+	th.Decline("bob")
+	h.Clock.Advance(time.Duration(conversation.DefaultSettings().ReofferAfter) * time.Second)
+	h.DispatchNow()
+	th.Follow().Accept("bob").WrapUp("alice").Transfer("bob", desktest.ToAgent("alice"), "").Expire()
+	require.NoError(h.T, desk.SetPresence(h.T.Context(), h.Desk, "alice", desk.PresenceAvailable))
+	_, err = desk.Claim(h.T.Context(), h.Desk, th.SID, "alice")
+	require.NoError(h.T, err)
+	h.DispatchNow()
+	_, err = desk.Say(h.T.Context(), h.Desk, desk.NewMessage{Conversation: th.SID, From: desk.FromCustomer, Text: "hello", ProviderSID: "SM1"})
+	require.NoError(h.T, err)
+	_, err = desk.ListOffers(h.T.Context(), h.Desk, "alice")
+	require.NoError(h.T, err)
+	readLists(h)
+	readPages(h, th, "alice")
+}
+
+// readPages reads what pages read whenever something has changed.
+func readPages(h *desktest.Environment, th *desktest.Conversation, agent string) {
+	h.T.Helper()
+	ctx := h.T.Context()
+	_, err := desk.ReadWorkload(ctx, h.Desk, agent)
+	require.NoError(h.T, err)
+	_, err = desk.ListPassedOn(ctx, h.Desk, agent)
+	require.NoError(h.T, err)
+	_, err = desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), 10)
+	require.NoError(h.T, err)
+	_, err = desk.LastPosition(ctx, h.Desk)
+	require.NoError(h.T, err)
+	_, err = desk.EventsAfter(ctx, h.Desk, 1, 10)
+	require.NoError(h.T, err)
+	_, err = desk.ReadSpoken(ctx, h.Desk, []string{th.SID})
+	require.NoError(h.T, err)
+	require.NoError(h.T, desk.MarkRead(ctx, h.Desk, th.SID, agent, 1))
+	_, err = desk.ReadNotices(ctx, h.Desk, agent)
+	require.NoError(h.T, err)
+	_, err = desk.ReadWaits(ctx, h.Desk, []string{th.SID})
+	require.NoError(h.T, err)
+	require.NoError(h.T, desk.DismissNotices(ctx, h.Desk, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
+	require.NoError(h.T, desk.DismissMissedOffer(ctx, h.Desk, agent))
+	for _, f := range []desk.Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {
+		_, err = desk.ListConversations(ctx, h.Desk, f)
+		require.NoError(h.T, err)
+		for _, search := range []string{"", "crystal", "nothing", th.SID} {
+			if f.WaitingLongest && search == th.SID {
+				continue // one conversation, sorted
+			}
+			for _, p := range []desk.Page{{}, {After: &desk.Cursor{Key: 1, SID: "CH"}}, {Before: &desk.Cursor{Key: 1, SID: "CH"}}} {
+				_, err = desk.ConversationPage(ctx, h.Desk, f, search, p)
+				require.NoError(h.T, err)
+			}
+		}
+	}
 }

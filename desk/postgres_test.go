@@ -2,9 +2,7 @@ package desk_test
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,23 +10,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/desktest"
-	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/internal/postgres"
 )
 
-// TestPostgres runs the tests of every database, and those of PostgreSQL only, on a private server.
-func TestPostgres(t *testing.T) {
+// TestPostgresServer runs the tests of a server of one's own.
+func TestPostgresServer(t *testing.T) {
 	t.Parallel()
-	server := desktest.StartPostgres(t, postgres.Options{Careless: true, Settings: map[string]string{"deadlock_timeout": "50ms"}})
-	testDesk(t, server.Database)
-	testAt(t, "a change wakes who waits in another process", server.Database, testWakesOthers)
-	testAt(t, "what is undone for another's sake is tried again", server.Database, testUndoneIsTriedAgain)
-	testAt(t, "an embedded desk is copied", server.Database, testCopy)
-	testAt(t, "a role that changes no tables runs a desk", server.Database, testRoleWithoutDDL)
-	testAt(t, "hot queries walk indexes", server.Database, testPostgresPlans)
+	server := desktest.StartPostgres(t, postgres.Options{Careless: true})
 	t.Run("open refuses", func(t *testing.T) {
 		t.Parallel()
 		testPostgresRefuses(t, server)
@@ -85,111 +75,6 @@ func testPostgresRefuses(t *testing.T, server *desktest.Databases) {
 	}
 	require.Equal(t, "postgres://baton@db.example.com/desk", desk.Named("postgres://baton:"+secret+"@db.example.com/desk?password="+secret))
 	require.Equal(t, "postgres://…", desk.Named("postgres://baton:"+secret+"@db.example.com:port/desk"))
-}
-
-// A newer build that is to copy a desk in use must not leave tables that the running build cannot start on again.
-func TestCopyOfADeskInUseTouchesNothing(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "desk.db")
-	d, err := desk.Open(t.Context(), path, desk.Options{})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, d.Close()) }()
-	_, err = desk.Copy(t.Context(), path, "postgres://baton@127.0.0.1:1/desk") // no server is there, which is found out later
-	require.ErrorContains(t, err, "is open in another program")
-}
-
-// testCopy copies a desk with data in all tables, and reads both.
-func testCopy(t *testing.T, h *desktest.Environment) {
-	path := filepath.Join(t.TempDir(), "desk.db")
-	from := &desktest.Environment{T: t, Database: path, Clock: desktest.NewClock()}
-	d, err := desk.Open(t.Context(), path, desk.Options{Now: from.Clock.Now})
-	require.NoError(t, err)
-	from.Desk = d
-	setCallback(from, "https://example.com/events")
-	liveADay(from)
-	th := from.Start("support", func(c *conversation.StartCommand) {
-		c.Customer.Name, c.Attributes = "Çrystal \\ 'Minh' 💬", conversation.Attributes{"lines": json.RawMessage(`"one\n\\ 'two'"`)}
-	}).Follow()
-	keepOneOfEach(from, th)
-	before, reads := from.Contents(), readsOfCopy(from, th)
-	for table, rows := range before { // an empty table would hide a copy that copies nothing
-		require.NotEmpty(t, rows, table)
-	}
-
-	_, err = desk.Copy(t.Context(), path, h.Database)
-	require.ErrorContains(t, err, "is open in another program: stop every worker")
-	require.NoError(t, d.Close())
-	tables, err := desk.Copy(t.Context(), path, h.Database)
-	require.NoError(t, err)
-	require.Len(t, tables, len(before))
-	for _, table := range tables {
-		require.Equal(t, int64(len(before[table.Name])), table.Rows, table.Name)
-		require.NotEqual(t, strings.Repeat("0", 16), table.Checksum)
-	}
-	h = &desktest.Environment{T: t, Database: h.Database, Clock: from.Clock}
-	h.Desk = h.Reopen()
-	require.Equal(t, before, h.Contents())
-	require.Equal(t, reads, readsOfCopy(h, &desktest.Conversation{H: h, SID: th.SID}))
-	moved := &desktest.Conversation{H: h, SID: th.SID, State: th.State} // the conversation continues on the copy
-	moved.Accept(moved.Task().Agent)
-	requireShown(t, h, moved)
-
-	_, err = desk.Copy(t.Context(), path, h.Database)
-	require.ErrorContains(t, err, "has a desk with something in it already (table agents)")
-	for _, wrong := range [][2]string{{h.Database, h.Database}, {path, path}} {
-		_, err = desk.Copy(t.Context(), wrong[0], wrong[1])
-		require.ErrorContains(t, err, "name it as")
-	}
-}
-
-// keepOneOfEach adds rows to the tables that liveADay leaves empty.
-func keepOneOfEach(h *desktest.Environment, th *desktest.Conversation) {
-	h.T.Helper()
-	ctx := h.T.Context()
-	must := func(_ any, err error) {
-		h.T.Helper()
-		require.NoError(h.T, err)
-	}
-	must(desk.AddActivity(ctx, h.Desk, "Lunch", false))
-	must(desk.SaveWorkflow(ctx, h.Desk, desk.Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
-	must(desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: th.SID, Identity: "friend"}))
-	must(desk.OpenDraft(ctx, h.Desk, desk.Draft{Channel: conversation.ChannelWeb, Details: desk.Details{UniqueName: "order-7"}}))
-	_, _, err := desk.AddKey(ctx, h.Desk, desk.Key{Name: "shop", Role: desk.KeyService})
-	must(nil, err)
-	must(nil, desk.SetPlugin(ctx, h.Desk, desk.Plugin{Name: "dialpad"}))
-	must(nil, desk.BindIdentity(ctx, h.Desk, th.Task().Agent, "https://login.example.com", "1"))
-	must(nil, desk.NoteRefusal(ctx, h.Desk, th.SID, "alice", conversation.CodeWrapupPending))
-	must(desk.Lease(ctx, h.Desk, "list conversations", time.Minute))
-	must(nil, desk.MarkRead(ctx, h.Desk, th.SID, "alice", 1))
-	must(nil, desk.KeepAnswer(ctx, h.Desk, "token", desk.Answer{Request: "request", Status: 201, Body: "{}"}))
-	h.Staff("sales", "sam", "sue")
-	h.Start("sales").Sync() // matched, and not confirmed
-	h.Start("sales").Follow()
-	h.Start("sales").Sync()
-	must(nil, desk.SetPresence(ctx, h.Desk, "sue", desk.PresenceBreak)) // an offer is to be declined
-	queueWebhooks(h)
-}
-
-// readsOfCopy are answers of the desk that combine many rows in order.
-func readsOfCopy(h *desktest.Environment, th *desktest.Conversation) (answers []any) {
-	h.T.Helper()
-	read := func(answer any, err error) {
-		h.T.Helper()
-		require.NoError(h.T, err)
-		answers = append(answers, answer)
-	}
-	ctx, now := h.T.Context(), h.Clock.Now()
-	read(desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), 100))
-	read(desk.ListAgents(ctx, h.Desk))
-	read(desk.ListQueues(ctx, h.Desk))
-	read(desk.TaskPage(ctx, h.Desk, desk.TaskFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(desk.ConversationListPage(ctx, h.Desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(desk.AuditPage(ctx, h.Desk, desk.AuditFilter{}, desk.Page{Limit: desk.MaxPage}))
-	read(desk.EventsAfter(ctx, h.Desk, 0, desk.MaxPage))
-	read(insights.Read(ctx, h.Desk, insights.Filter{From: now.Add(-24 * time.Hour), To: now.Add(time.Hour)}))
-	read(desk.ReadSettings(ctx, h.Desk))
-	read(desk.ReadAccount(ctx, h.Desk))
-	return answers
 }
 
 // testRoleWithoutDDL runs a desk as a role that changes no tables.

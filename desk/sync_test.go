@@ -17,52 +17,6 @@ import (
 	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-// requireShown requires that the desk shows exactly the conversation's state.
-func requireShown(t require.TestingT, h *desktest.Environment, th *desktest.Conversation) {
-	c, err := desk.FindConversation(h.T.Context(), h.Desk, th.SID)
-	require.NoError(t, err)
-	require.Equal(t, th.State.Status, c.Status)
-	require.Equal(t, th.State.Channel, c.Channel)
-	require.Equal(t, th.State.Customer, c.Customer)
-	require.Equal(t, th.State.Revision, c.Revision)
-	require.Equal(t, th.State.ClosedAt, c.ClosedAt)
-
-	tasks, err := desk.ListTasks(h.T.Context(), h.Desk, th.SID)
-	require.NoError(t, err)
-	require.Len(t, tasks, len(th.State.Tasks))
-	live := 0
-	for i, task := range tasks {
-		requireSameJSON(t, th.State.Tasks[i], task.Task)
-		if task.Status.Live() {
-			requireSameJSON(t, task.Task, c.Live[live])
-			live++
-		}
-	}
-	require.Len(t, c.Live, live)
-
-	transfers, err := desk.ListTransfers(h.T.Context(), h.Desk, th.SID)
-	require.NoError(t, err)
-	require.Len(t, transfers, len(th.State.Transfers))
-	for i, transfer := range transfers {
-		requireSameJSON(t, th.State.Transfers[i], transfer.Transfer)
-	}
-
-	events, err := desk.ListEvents(h.T.Context(), h.Desk, th.SID)
-	require.NoError(t, err)
-	require.Len(t, events, th.State.Events)
-	for i, e := range events {
-		require.Equal(t, i+1, e.Number)
-	}
-}
-
-func requireSameJSON(t require.TestingT, want, got any) {
-	wanted, err := json.Marshal(want)
-	require.NoError(t, err)
-	gotten, err := json.Marshal(got)
-	require.NoError(t, err)
-	require.JSONEq(t, string(wanted), string(gotten))
-}
-
 func testPictureBecomesRows(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	h.Staff("billing", "bob")

@@ -14,51 +14,11 @@ import (
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-const testLease = 30 * time.Second
-
-// setCallback sets the workspace's URL, which receives the events from now on, or only the named ones.
-func setCallback(h *desktest.Environment, url string, only ...conversation.EventName) {
-	h.T.Helper()
-	queueWebhooks(h)
-	filter := []string{}
-	for _, name := range only {
-		filter = append(filter, string(name))
-	}
-	_, err := desk.SetWorkspace(h.T.Context(), h.Desk, func(w *desk.Workspace) { w.EventCallbackURL, w.EventsFilter = url, filter })
-	require.NoError(h.T, err)
-}
-
-func queueWebhooks(h *desktest.Environment) {
-	h.T.Helper()
-	require.NoError(h.T, desk.QueueWebhooks(h.T.Context(), h.Desk, func() {}))
-}
-
-// takeWebhooks queues new events and takes the webhooks that are due.
-func takeWebhooks(h *desktest.Environment) []desk.Webhook {
-	h.T.Helper()
-	queueWebhooks(h)
-	taken, err := desk.TakeWebhooks(h.T.Context(), h.Desk, 100, testLease)
-	require.NoError(h.T, err)
-	return taken
-}
-
-func webhookDelivered(h *desktest.Environment, w desk.Webhook) {
-	h.T.Helper()
-	require.NoError(h.T, desk.WebhookDelivered(h.T.Context(), h.Desk, w.Position))
-}
-
 func webhookFailed(h *desktest.Environment, w desk.Webhook) (dead bool) {
 	h.T.Helper()
 	dead, err := desk.WebhookFailed(h.T.Context(), h.Desk, w.Position, "the receiver answered 503 Service Unavailable")
 	require.NoError(h.T, err)
 	return dead
-}
-
-func pendingWebhooks(h *desktest.Environment) int {
-	h.T.Helper()
-	count, _, err := desk.PendingWebhooks(h.T.Context(), h.Desk)
-	require.NoError(h.T, err)
-	return count
 }
 
 func deadWebhooks(h *desktest.Environment) []desk.Webhook {
