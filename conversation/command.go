@@ -208,7 +208,7 @@ type CloseCommand struct {
 type ReserveCommand struct {
 	Task  string `json:"task"`
 	Agent string `json:"agent"`
-	// The task's number when the desk matched it. If the task has another number now, the match is
+	// PendingSeq is the task's number when the desk matched it. If the task has another number now, the match is
 	// stale.
 	PendingSeq int `json:"placement"`
 	// Reservation is the SID that the desk gave the match. Absent: the conversation makes one.
