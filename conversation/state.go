@@ -166,8 +166,8 @@ type Task struct {
 	Priority int    `json:"priority,omitempty"`
 	// Head puts the task before other tasks of the same priority in its queue.
 	Head bool `json:"head,omitempty"`
-	// PendingSeq counts the times that a task of the conversation became pending; the last of this task's. A reserve
-	// command must contain it.
+	// PendingSeq is the number of the last time that the task became pending, counted across all tasks of the
+	// conversation. A reserve command must contain it.
 	PendingSeq int `json:"placement,omitempty"`
 	// Attributes are the task's attributes. They are removed from tasks that ended long ago, see [State.Forget];
 	// the desk keeps them.

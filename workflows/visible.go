@@ -43,28 +43,24 @@ func searchableOf(s *conversation.State) searchable {
 	return v
 }
 
-// show updates the current details. It updates the search attributes only when the desk has answered or is known to
-// be unreachable. They are the most expensive effect of a command and no caller waits for them, so that changes
-// sent to the desk together are also written together.
-func (r *run) show(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, currentDetails(&r.record)+r.asideDetails())
-	if r.project.soon(r.shownWith) {
-		return
-	}
-	r.shownWith = r.project.turns
-	r.writeSearchable(ctx)
+// searchAttributes are the search attributes as last written.
+type searchAttributes struct {
+	state   *conversation.State
+	written searchable
+	// writtenIn is the projector's number of turns at that time.
+	writtenIn int
 }
 
-// writeSearchable upserts the search attributes that have changed.
-func (r *run) writeSearchable(ctx workflow.Context) {
-	now := searchableOf(&r.record.State)
-	if reflect.DeepEqual(now, r.shown) {
+// write upserts the search attributes that have changed.
+func (a *searchAttributes) write(ctx workflow.Context) {
+	now := searchableOf(a.state)
+	if reflect.DeepEqual(now, a.written) {
 		return
 	}
-	if err := workflow.UpsertTypedSearchAttributes(ctx, now.updates(r.shown)...); err != nil {
-		r.log(ctx).Error("search attributes not updated", "error", err)
+	if err := workflow.UpsertTypedSearchAttributes(ctx, now.updates(a.written)...); err != nil {
+		logger(ctx).Error("search attributes not updated", "error", err)
 	}
-	r.shown = now
+	a.written = now
 }
 
 // updates returns the updates for the attributes that differ from before.
