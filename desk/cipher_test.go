@@ -173,7 +173,7 @@ func (w *words) in(text string) []string {
 func written(t testing.TB, h *environment, sid string) string {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	thread, err := h.Thread(ctx, sid, desk.AsSystem(), 100)
+	thread, err := h.Thread(ctx, sid, desk.AsSystem(), desk.Window{Limit: 100})
 	require.NoError(t, err)
 	tasks, err := h.Tasks(ctx, sid)
 	require.NoError(t, err)

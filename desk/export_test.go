@@ -122,3 +122,8 @@ func (t *Tx) Say(ctx context.Context, m NewMessage, now time.Time) (Message, err
 }
 
 func (t *Tx) NoteEdit(ctx context.Context, sid string) error { return t.noteEdit(ctx, sid) }
+
+// RemoveMember removes the agent from the queue.
+func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
+	return d.ExclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *Tx) error { return t.removeMember(ctx, queue, agent, sqldb.Micros(d.now())) })
+}

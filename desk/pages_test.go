@@ -94,10 +94,10 @@ func testThread(t *testing.T, h *environment) {
 		h.says(th, desk.FromCustomer, text)
 	}
 	th.Transfer("alice", desktest.ToQueue("billing"), "Charged twice.")
-	require.NoError(t, h.NoteRefusal(t.Context(), th.SID, "alice", conversation.CodeWrapupPending))
+	require.NoError(t, h.NoteRefused(t.Context(), th.SID, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
 
 	for name, reader := range map[string]desk.Reader{"who wraps up": desk.AsAgent("alice"), "who is offered it": desk.AsAgent("bob"), "the environment": desk.AsSystem()} {
-		seen, err := h.Thread(t.Context(), th.SID, reader, 2)
+		seen, err := h.Thread(t.Context(), th.SID, reader, desk.Window{Limit: 2})
 		require.NoError(t, err, name)
 		require.Equal(t, []string{"two", "three"}, []string{seen.Messages[0].Text, seen.Messages[1].Text}, "%s: the newest, in order", name)
 		require.Equal(t, 1, seen.Earlier, name)
@@ -123,7 +123,7 @@ func testThread(t *testing.T, h *environment) {
 		"a limit of more than there are":              {desk.Window{Limit: 100}, []string{"one", "two", "three"}, 0},
 		"from a message that the page cannot know of": {desk.Window{Limit: 1, From: 1000}, []string{"three"}, 2},
 	} {
-		seen, err := h.ThreadWindow(t.Context(), th.SID, desk.AsCustomer(), c.window)
+		seen, err := h.Thread(t.Context(), th.SID, desk.AsCustomer(), c.window)
 		require.NoError(t, err, name)
 		var texts []string
 		for _, m := range seen.Messages {
@@ -132,16 +132,16 @@ func testThread(t *testing.T, h *environment) {
 		require.Equal(t, c.texts, texts, name)
 		require.Equal(t, c.earlier, seen.Earlier, name)
 	}
-	customers, err := h.Thread(t.Context(), th.SID, desk.AsCustomer(), 100)
+	customers, err := h.Thread(t.Context(), th.SID, desk.AsCustomer(), desk.Window{Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, customers.Messages, 3)
 	require.Empty(t, customers.Notes, "a customer never sees a note")
 	require.Empty(t, customers.Refused)
 
 	h.Staff("other", "erin")
-	_, err = h.Thread(t.Context(), th.SID, desk.AsAgent("erin"), 100)
+	_, err = h.Thread(t.Context(), th.SID, desk.AsAgent("erin"), desk.Window{Limit: 100})
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
-	_, err = h.Thread(t.Context(), desktest.NewSID(), desk.AsSystem(), 100)
+	_, err = h.Thread(t.Context(), desktest.NewSID(), desk.AsSystem(), desk.Window{Limit: 100})
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 
@@ -260,7 +260,7 @@ func (h *environment) readPages(th *desktest.Conversation, agent string) {
 	h.work(agent)
 	_, err := h.PassedOn(ctx, agent)
 	require.NoError(h.T, err)
-	_, err = h.Thread(ctx, th.SID, desk.AsSystem(), 10)
+	_, err = h.Thread(ctx, th.SID, desk.AsSystem(), desk.Window{Limit: 10})
 	require.NoError(h.T, err)
 	_, err = h.LastPosition(ctx)
 	require.NoError(h.T, err)

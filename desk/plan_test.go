@@ -103,5 +103,5 @@ func (h *environment) readLists() {
 	require.NoError(h.T, err)
 	_, err = h.Backlog(ctx)
 	require.NoError(h.T, err)
-	require.ErrorIs(h.T, h.NoteRefusal(ctx, desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
+	require.ErrorIs(h.T, h.NoteRefused(ctx, desktest.NewSID(), conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending), desk.ErrUnknownConversation)
 }

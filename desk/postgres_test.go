@@ -159,7 +159,7 @@ func (h *environment) keepOneOfEach(th *desktest.Conversation) {
 	must(nil, err)
 	must(nil, h.SetPlugin(ctx, desk.Plugin{Name: "dialpad"}))
 	must(nil, h.BindIdentity(ctx, th.Task().Agent, "https://login.example.com", "1"))
-	must(nil, h.NoteRefusal(ctx, th.SID, "alice", conversation.CodeWrapupPending))
+	must(nil, h.NoteRefused(ctx, th.SID, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
 	must(h.Lease(ctx, "list conversations", time.Minute))
 	must(nil, h.MarkRead(ctx, th.SID, "alice", 1))
 	must(nil, h.KeepAnswer(ctx, "token", desk.Answer{Request: "request", Status: 201, Body: "{}"}))
@@ -180,7 +180,7 @@ func (h *environment) readsOfCopy(th *desktest.Conversation) (answers []any) {
 		answers = append(answers, answer)
 	}
 	ctx, now := h.T.Context(), h.Clock.Now()
-	read(h.Thread(ctx, th.SID, desk.AsSystem(), 100))
+	read(h.Thread(ctx, th.SID, desk.AsSystem(), desk.Window{Limit: 100}))
 	read(h.Agents(ctx))
 	read(h.Queues(ctx))
 	read(h.TaskList(ctx, desk.TaskFilter{}, desk.Page{Limit: desk.MaxPage}))

@@ -248,11 +248,7 @@ func (t *Tx) join(ctx context.Context, queue, agent string) (bool, error) {
 	return joined > 0, err
 }
 
-// RemoveMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
-func (d *Desk) RemoveMember(ctx context.Context, queue, agent string) error {
-	return d.ExclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(t *Tx) error { return t.removeMember(ctx, queue, agent, sqldb.Micros(d.now())) })
-}
-
+// removeMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
 func (t *Tx) removeMember(ctx context.Context, queue, agent string, now int64) error {
 	if err := t.mayChangeMember(ctx, queue, agent); err != nil {
 		return err

@@ -20,8 +20,8 @@ type Thread struct {
 	Tasks     []conversation.Task
 	Transfers []conversation.Transfer
 	Events    []conversation.Event
-	// Notes are the notes of its agents. Refused are the refusals that the desk itself gave to agents
-	// ([Desk.NoteRefusal]). Both are empty for the customer.
+	// Notes are the notes of its agents. Refused are the refusals that the desk recorded, see
+	// [Desk.NoteRefused]. Both are empty for the customer.
 	Notes   []conversation.Note
 	Refused []Refused
 	// Names are the friendly names of the agents and queues in the thread.
@@ -75,15 +75,9 @@ func (w Window) first(newest int) int {
 	return first
 }
 
-// Thread returns the conversation with at most that many of its newest messages, all of the same moment. Refusals:
-// not_your_task, unknown_agent, and conversation_closed when the desk has no record of it.
-func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, messages int) (Thread, error) {
-	return d.ThreadWindow(ctx, sid, reader, Window{Limit: messages})
-}
-
-// ThreadWindow returns the conversation with the messages of the window, all of the same moment. Its refusals are
-// those of [Desk.Thread].
-func (d *Desk) ThreadWindow(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
+// Thread returns the conversation with the messages of the window, all of the same moment. Refusals: not_your_task,
+// unknown_agent, and conversation_closed when the desk has no record of it.
+func (d *Desk) Thread(ctx context.Context, sid string, reader Reader, window Window) (thread Thread, err error) {
 	err = d.ReadTx(ctx, "read conversation "+sid, func(t *Tx) error {
 		may, err := t.allow(ctx, reader, sid)
 		if err != nil {

@@ -34,7 +34,7 @@ func (h *environment) turnOf(th *desktest.Conversation, agent string) (read read
 	messages, err := h.Transcript(ctx, th.SID, reader)
 	require.NoError(h.T, err)
 	read.transcript = textsOf(messages)
-	seen, err := h.Thread(ctx, th.SID, reader, 100)
+	seen, err := h.Thread(ctx, th.SID, reader, desk.Window{Limit: 100})
 	require.NoError(h.T, err)
 	read.thread, read.count = textsOf(seen.Messages), seen.Conversation.Messages
 	for after := (*desk.Cursor)(nil); ; {
@@ -99,7 +99,7 @@ func testTurnsEnd(t *testing.T, h *environment) {
 	_, _, err = h.Note(t.Context(), secret, desk.AsAgent("alice"))
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 
-	seen, err := h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
+	seen, err := h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), desk.Window{Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, seen.Transfers, 1, "her own, not bob's")
 	require.Equal(t, conversation.TransferCompleted, seen.Transfers[0].Status, "what became of it is hers to know")
@@ -114,13 +114,13 @@ func testTurnsEnd(t *testing.T, h *environment) {
 		all, err := h.Transcript(t.Context(), th.SID, reader)
 		require.NoError(t, err)
 		require.Len(t, all, 5)
-		whole, err := h.Thread(t.Context(), th.SID, reader, 100)
+		whole, err := h.Thread(t.Context(), th.SID, reader, desk.Window{Limit: 100})
 		require.NoError(t, err)
 		require.Len(t, whole.Transfers, 2)
 		require.Equal(t, 5, whole.Conversation.Messages)
 	}
 	th.WrapUp("alice")
-	_, err = h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
+	_, err = h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), desk.Window{Limit: 100})
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err), "after the wrap-up nothing")
 }
 
@@ -185,7 +185,7 @@ func testFormerAgentsReadNoMore(t *testing.T, h *environment) {
 	h.says(th, desk.FromCustomer, "while waiting")
 
 	thread := func() desk.Thread {
-		seen, err := h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), 100)
+		seen, err := h.Thread(t.Context(), th.SID, desk.AsAgent("alice"), desk.Window{Limit: 100})
 		require.NoError(t, err)
 		return seen
 	}

@@ -201,22 +201,22 @@ func (o *observing) observeTransfer(t *turn) {
 	if o.filter.Target != (conversation.Target{}) && o.filter.Target != w.to {
 		return
 	}
-	o.observeOneSide(t, measureSent, o.chosen(whom{total: true, channel: t.channel, queue: w.fromQueue, agent: w.from}))
-	received := o.chosen(whom{total: true, channel: t.channel, queue: w.to.Queue, agent: w.to.Agent})
-	if received != nil && o.filter.Queue == "" && o.filter.Agent == "" {
+	o.observeOneSide(t, sent, o.chosen(whom{total: true, channel: t.channel, queue: w.fromQueue, agent: w.from}))
+	receiver := o.chosen(whom{total: true, channel: t.channel, queue: w.to.Queue, agent: w.to.Agent})
+	if receiver != nil && o.filter.Queue == "" && o.filter.Agent == "" {
 		// For the desk and a channel, received transfers are the sent ones, which are counted already.
-		received = o.belonging(whom{queue: w.to.Queue, agent: w.to.Agent})
+		receiver = o.belonging(whom{queue: w.to.Queue, agent: w.to.Agent})
 	}
-	o.observeOneSide(t, measureReceived, received)
+	o.observeOneSide(t, received, receiver)
 }
 
-func (o *observing) observeOneSide(t *turn, side measure, of *belonging) {
+func (o *observing) observeOneSide(t *turn, side direction, of *belonging) {
 	if of == nil {
 		return
 	}
 	seen := observation{conversation: t.conversation, of: of, at: t.created, times: 1, way: &t.way}
 	observe := func(m measure) {
-		seen.measure = side + m
+		seen.measure = side.measure(m)
 		o.observe(seen)
 	}
 	observe(measureInitiated)

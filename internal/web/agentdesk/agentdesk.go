@@ -165,7 +165,7 @@ func openOn(v *site.Visit, sid string, work []desk.Work, typed form) (*openConve
 	if err != nil {
 		return nil, err
 	}
-	thread, err := v.Desk.ThreadWindow(v.Ctx, sid, desk.AsAgent(v.Person.Name), window)
+	thread, err := v.Desk.Thread(v.Ctx, sid, desk.AsAgent(v.Person.Name), window)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func respondChat(v *site.Visit, status int, refused string, body chat) error {
 		if err != nil {
 			return err
 		}
-		thread, err := v.Desk.ThreadWindow(v.Ctx, sid, desk.AsCustomer(), window)
+		thread, err := v.Desk.Thread(v.Ctx, sid, desk.AsCustomer(), window)
 		if err != nil && !errors.Is(err, desk.ErrUnknownConversation) {
 			return err
 		}
