@@ -72,7 +72,7 @@ func TestAttributesAfterHundredsOfTransfers(t *testing.T) {
 	carryOutOften := func(commands ...conversation.Command) {
 		for range 130 {
 			for _, command := range commands {
-				_, err := s.state.Apply(command, verdictOf(bothSwitchesOn(), true), s.now)
+				_, err := s.state.Apply(command, factsOf(bothSwitchesOn(), true), s.now)
 				require.NoError(t, err)
 				s.state.Forget(nil)
 			}
