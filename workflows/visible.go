@@ -97,7 +97,7 @@ func currentDetails(record *conversation.Record) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** on %s · revision %d\n\n", record.Status, record.Channel, record.Revision)
 	for _, t := range record.LiveTasks() {
-		fmt.Fprintf(&b, "- %s (task `%s`, queue %s)\n", standing(t), t.SID, inMarkdown(t.Queue))
+		fmt.Fprintf(&b, "- %s (task `%s`, queue %s)\n", taskLine(t), t.SID, inMarkdown(t.Queue))
 	}
 	if len(record.LiveTasks()) == 0 {
 		b.WriteString("- nothing is pending\n")
@@ -105,7 +105,7 @@ func currentDetails(record *conversation.Record) string {
 	if n := len(record.Transfers); n > 0 {
 		b.WriteString("\n**Transfers**, the last first\n\n")
 		for i := n - 1; i >= 0 && i >= n-shownTransfers; i-- {
-			fmt.Fprintf(&b, "- %s (`%s`)\n", passing(record.Transfers[i]), record.Transfers[i].SID)
+			fmt.Fprintf(&b, "- %s (`%s`)\n", transferLine(record.Transfers[i]), record.Transfers[i].SID)
 		}
 	}
 	if n := len(record.Refusals); n > 0 {
@@ -147,7 +147,8 @@ func inCode(text string) string {
 	return "`" + text + "`"
 }
 
-func standing(t *conversation.Task) string {
+// taskLine describes a live task on one line.
+func taskLine(t *conversation.Task) string {
 	switch t.Status {
 	case conversation.TaskPending:
 		if t.Direct {
@@ -168,7 +169,8 @@ func standing(t *conversation.Task) string {
 	return string(t.Status)
 }
 
-func passing(t *conversation.Transfer) string {
+// transferLine describes a transfer on one line.
+func transferLine(t *conversation.Transfer) string {
 	how := string(t.Status)
 	switch {
 	case t.AcceptedBy != "":
