@@ -246,7 +246,7 @@ func askDesk(ctx workflow.Context, query conversation.FactsQuery) *conversation.
 		Summary:                "may this " + string(query.Command) + " be made?",
 	})
 	var facts conversation.Facts
-	if err := workflow.ExecuteLocalActivity(ctx, activities.NameVerdict, query).Get(ctx, &facts); err != nil {
+	if err := workflow.ExecuteLocalActivity(ctx, activities.NameFacts, query).Get(ctx, &facts); err != nil {
 		logger(ctx).Warn("facts unavailable", "command", query.Command, "error", err)
 		return nil
 	}
