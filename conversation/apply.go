@@ -149,8 +149,8 @@ func (ch *change) remember(c Command) {
 }
 
 // mayHaveForgotten reports whether a command first sent at that time may have been carried out and forgotten. This
-// is so if all remembered commands, oldest first, are newer. A clock difference of some seconds matters only if a hundred commands
-// came within those seconds.
+// is so if all remembered commands, oldest first, are newer. A clock difference of some seconds matters only if a
+// hundred commands came within those seconds.
 func mayHaveForgotten(remembered []Remembered, sent time.Time) bool {
 	return !sent.IsZero() && len(remembered) >= remembers && remembered[0].At.After(sent)
 }

@@ -82,8 +82,8 @@ func (ch *change) unanswered(t *Task, reason Reason, attempt Attempt) {
 	ch.enter(t, t.Queue, true)
 }
 
-// cancelTransfer cancels a transfer. The sender gets the conversation back if they are still wrapping up; otherwise a new
-// task waits at the head of the queue.
+// cancelTransfer cancels a transfer. The sender gets the conversation back if they are still wrapping up; otherwise a
+// new task waits at the head of the queue.
 func (ch *change) cancelTransfer(transfer *Transfer) {
 	if ch.senderWraps(transfer) {
 		ch.returnToSender(transfer, ReasonCanceled)
