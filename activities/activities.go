@@ -1,8 +1,10 @@
 // Package activities defines the calls from a conversation to the desk, and the interface that they use.
 //
-// There are three activities, each of one call: Verdict (read-only, local) returns the facts before a decision;
-// CreateTask and SyncTasks send a snapshot after it. These two do the same under two names, which makes histories
-// easier to read. Must not contain: rules, which are in conversation/, and SQL, which is in desk/.
+// There are three activities, each of one call: Facts (read-only, local, named Verdict in histories) returns the facts
+// before a decision; CreateTask and SyncTasks send a snapshot after it. These two do the same under two names, which
+// makes histories easier to read.
+//
+// Must not import: the desk, SQL. Rules are in package conversation.
 package activities
 
 import (
@@ -35,7 +37,7 @@ type Registry interface {
 
 // The names of the activities. Histories contain them: a workflow cannot be replayed after a rename.
 const (
-	NameVerdict    = "Verdict"
+	NameFacts      = "Verdict"
 	NameCreateTask = "CreateTask"
 	NameSyncTasks  = "SyncTasks"
 )
@@ -43,7 +45,7 @@ const (
 // Register registers the activities with that desk, under their contract names.
 func Register(r Registry, desk Desk) {
 	a := &Activities{Desk: desk}
-	r.RegisterActivityWithOptions(a.Facts, activity.RegisterOptions{Name: NameVerdict})
+	r.RegisterActivityWithOptions(a.Facts, activity.RegisterOptions{Name: NameFacts})
 	r.RegisterActivityWithOptions(a.CreateTask, activity.RegisterOptions{Name: NameCreateTask})
 	r.RegisterActivityWithOptions(a.SyncTasks, activity.RegisterOptions{Name: NameSyncTasks})
 }

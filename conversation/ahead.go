@@ -5,22 +5,22 @@ package conversation
 // older copy of Temporal's database, or when the desk ended a conversation that it considered lost. From then on
 // SIDs contain their time, because SIDs from the lost time name things that only the desk knows. The pending events
 // are renumbered in place.
-func (s *State) StepBeyond(desk Acknowledgement, untold []Event) {
+func (s *State) StepBeyond(desk Acknowledgement, pending []Event) {
 	s.Revision = max(s.Revision, desk.Revision+1)
 	s.DatedSIDs = true
-	s.CountFrom(desk.Events, untold)
+	s.CountFrom(desk.Events, pending)
 }
 
 // CountFrom renumbers the pending events in place if the desk already has events with their numbers. The parameter
 // events is how many events the desk has.
-func (s *State) CountFrom(events int, untold []Event) {
-	before := s.Events - len(untold) // events are numbered without a gap
+func (s *State) CountFrom(events int, pending []Event) {
+	before := s.Events - len(pending) // events are numbered without a gap
 	missing := events - before
 	if missing <= 0 {
 		return
 	}
 	s.Events += missing
-	for i := range untold {
-		untold[i].Number += missing
+	for i := range pending {
+		pending[i].Number += missing
 	}
 }

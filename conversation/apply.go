@@ -101,7 +101,7 @@ func (s *State) Apply(c Command, facts *Facts, now time.Time) (Result, error) {
 	d.apply(ch)
 	ch.settle()
 	s.Revision++
-	s.remember(c, ch)
+	ch.remember(c)
 	return Result{Outcome: s.outcome(ch.task, ch.transfer), Changed: true, Events: ch.events, Notes: ch.notes}, nil
 }
 
@@ -119,7 +119,7 @@ func (s *State) check(c Command, now time.Time) (decision, *Remembered, *Refusal
 			}
 			return decision{}, &earlier, nil
 		}
-		if s.mayHaveForgotten(c.meta().FirstSentAt) {
+		if mayHaveForgotten(s.Remembered, c.meta().FirstSentAt) {
 			return decision{}, nil, Refuse(CodeInvalidPayload, Details{Field: "command_id"},
 				"whether the command %q was carried out can't be told any more, for a hundred others were since it was sent first: "+
 					"look at the conversation, and send what is still to be done under another command_id", id)
@@ -129,7 +129,8 @@ func (s *State) check(c Command, now time.Time) (decision, *Remembered, *Refusal
 	return d, nil, refusal
 }
 
-func (s *State) remember(c Command, ch *change) {
+// remember keeps the command with its outcome, if it has an ID.
+func (ch *change) remember(c Command) {
 	id := c.meta().CommandID
 	if id == "" {
 		return
@@ -141,17 +142,17 @@ func (s *State) remember(c Command, ch *change) {
 	if ch.transfer != nil {
 		r.Transfer = ch.transfer.SID
 	}
-	s.Remembered = append(s.Remembered, r)
-	if extra := len(s.Remembered) - remembers; extra > 0 {
-		s.Remembered = slices.Delete(s.Remembered, 0, extra)
+	ch.Remembered = append(ch.Remembered, r)
+	if extra := len(ch.Remembered) - remembers; extra > 0 {
+		ch.Remembered = slices.Delete(ch.Remembered, 0, extra)
 	}
 }
 
 // mayHaveForgotten reports whether a command first sent at that time may have been carried out and forgotten. This
-// is so if all remembered commands are newer. A clock difference of some seconds matters only if a hundred commands
-// came within those seconds.
-func (s *State) mayHaveForgotten(sent time.Time) bool {
-	return !sent.IsZero() && len(s.Remembered) >= remembers && s.Remembered[0].At.After(sent)
+// is so if all remembered commands, oldest first, are newer. A clock difference of some seconds matters only if a
+// hundred commands came within those seconds.
+func mayHaveForgotten(remembered []Remembered, sent time.Time) bool {
+	return !sent.IsZero() && len(remembered) >= remembers && remembered[0].At.After(sent)
 }
 
 // outcome copies the task and the transfer, so that an answer being sent does not change with the state.

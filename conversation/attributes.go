@@ -9,24 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// systemKeys are the attributes that Baton sets, named as in Flex and TaskRouter (docs/messages.md lists them).
-// Attributes of a start with these names are overwritten.
-var systemKeys = []string{
-	"customerName", "customerAddress", "customers", "channelType", "direction", "initiatedBy", "flexInteractionSid",
-	"flexInteractionChannelSid", "flexChannelInviteSid", "conversationSid", "conversations",
-	"transferTargetType", "transferTargetSid", "transferQueueName", "workerSidsInConversation",
-}
-
-// Own returns the attributes that the conversation was started with, without those that Baton sets.
-func (a Attributes) Own() Attributes {
-	own := maps.Clone(a)
-	for _, key := range systemKeys {
-		delete(own, key)
-	}
-	return own
-}
-
-// firstAttributes returns the attributes of a conversation's first task.
+// firstAttributes returns the attributes of a conversation's first task: those of the start, and those that Baton
+// sets, named as in Flex and TaskRouter. An attribute of the start with such a name is overwritten.
 func firstAttributes(c StartCommand) Attributes {
 	a := maps.Clone(c.Attributes)
 	if a == nil {

@@ -1,6 +1,9 @@
 package conversation
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // change is a command being carried out: the state, and the events and notes to send to the desk. Its methods
 // cannot fail, because `decide` has already checked everything.
@@ -17,7 +20,18 @@ type change struct {
 	notes    []Note
 }
 
-func (ch *change) tell(name EventName, t *Task, with func(*Event)) {
+// newSID returns the next SID with that prefix. It is unique, and the same in every replay.
+func (ch *change) newSID(prefix string) string {
+	ch.SIDs++
+	name := strconv.Itoa(ch.SIDs)
+	if ch.DatedSIDs {
+		name += "@" + strconv.FormatInt(ch.now.UnixNano(), 10)
+	}
+	return derivedSID(prefix, ch.Conversation, name)
+}
+
+// addEvent adds an event about the task. The function with, if any, completes it.
+func (ch *change) addEvent(name EventName, t *Task, with func(*Event)) {
 	ch.Events++
 	e := Event{
 		Number: ch.Events, Name: name, At: ch.now, Task: t.SID, TaskStatus: t.Status, Queue: t.Queue,
@@ -36,7 +50,7 @@ func (ch *change) setTask(t *Task, status TaskStatus) {
 // setReservation changes the status of the task's reservation and adds the event.
 func (ch *change) setReservation(t *Task, status ReservationStatus, name EventName, reason string, excused bool) {
 	advance(reservationTransitions, &t.Reservation.Status, status, ch.command)
-	ch.tell(name, t, func(e *Event) {
+	ch.addEvent(name, t, func(e *Event) {
 		e.Agent, e.Reservation, e.ReservationStatus = t.Reservation.Agent, t.Reservation.SID, status
 		e.ExpiresAt, e.Reason, e.Excused = t.Reservation.ExpiresAt, reason, excused
 	})
@@ -44,7 +58,7 @@ func (ch *change) setReservation(t *Task, status ReservationStatus, name EventNa
 
 // newTask adds a pending task that continues previous, which is nil for a conversation's first task.
 func (ch *change) newTask(queue string, previous *Task) *Task {
-	t := &Task{SID: ch.newSID(PrefixTask, ch.now), Queue: queue, CreatedAt: ch.now, QueuedAt: ch.now}
+	t := &Task{SID: ch.newSID(PrefixTask), Queue: queue, CreatedAt: ch.now, QueuedAt: ch.now}
 	if previous != nil {
 		t.Previous, t.Priority, t.QueuedAt, t.Attributes = previous.SID, previous.Priority, previous.QueuedAt, previous.Attributes
 	}
@@ -67,7 +81,7 @@ func (ch *change) enter(t *Task, queue string, head bool) {
 	t.Queue, t.Head = queue, head
 	ch.startTaskClock(t)
 	ch.pend(t)
-	ch.tell(EventTaskQueueEntered, t, nil)
+	ch.addEvent(EventTaskQueueEntered, t, nil)
 }
 
 func (ch *change) startTaskClock(t *Task) {
@@ -91,7 +105,7 @@ func (ch *change) direct(t *Task, agent string) {
 // reserve offers the task to the agent until the reservation timeout. If sid is empty, it makes a new SID.
 func (ch *change) reserve(t *Task, agent, sid string) {
 	if sid == "" {
-		sid = ch.newSID(PrefixReservation, ch.now)
+		sid = ch.newSID(PrefixReservation)
 	}
 	ch.setTask(t, TaskReserved)
 	t.Agent = agent
@@ -117,7 +131,7 @@ func (ch *change) wrap(t *Task) {
 	ch.setTask(t, TaskWrapping)
 	t.WrappingAt = ch.now
 	ch.setReservation(t, ReservationWrapping, EventReservationWrapup, "", false)
-	ch.tell(EventTaskWrapup, t, nil)
+	ch.addEvent(EventTaskWrapup, t, nil)
 	ch.startWrapupClock(t)
 }
 
@@ -136,7 +150,7 @@ func (ch *change) complete(t *Task, disposition string) {
 	ch.setTask(t, TaskCompleted)
 	t.CompletedAt, t.Disposition = ch.now, disposition
 	ch.setReservation(t, ReservationCompleted, EventReservationCompleted, "", false)
-	ch.tell(EventTaskCompleted, t, func(e *Event) { e.Reason, e.Disposition = disposition, disposition })
+	ch.addEvent(EventTaskCompleted, t, func(e *Event) { e.Reason, e.Disposition = disposition, disposition })
 }
 
 func (ch *change) cancelTask(t *Task, reason Reason) {
@@ -145,7 +159,7 @@ func (ch *change) cancelTask(t *Task, reason Reason) {
 	}
 	ch.setTask(t, TaskCanceled)
 	t.CanceledAt, t.CanceledReason = ch.now, reason
-	ch.tell(EventTaskCanceled, t, func(e *Event) { e.Reason = string(reason) })
+	ch.addEvent(EventTaskCanceled, t, func(e *Event) { e.Reason = string(reason) })
 }
 
 func (ch *change) failTransfer(transfer *Transfer, reason Reason) {
@@ -161,7 +175,7 @@ func (ch *change) failTransfer(transfer *Transfer, reason Reason) {
 func (ch *change) endTransfer(transfer *Transfer, name EventName, reason Reason) {
 	transfer.EndedAt = ch.now
 	ch.transfer = transfer
-	ch.tell(name, ch.Task(transfer.Task), func(e *Event) { e.Transfer, e.To, e.Reason = transfer.SID, transfer.To, string(reason) })
+	ch.addEvent(name, ch.Task(transfer.Task), func(e *Event) { e.Transfer, e.To, e.Reason = transfer.SID, transfer.To, string(reason) })
 	if sender := ch.Task(transfer.FromTask); sender != nil && sender.Status == TaskWrapping {
 		ch.startWrapupClock(sender)
 	}

@@ -41,32 +41,32 @@ func ServiceCommands() []CommandName {
 	}
 }
 
+// commands are all commands, with what they do and how their payload is decoded. An expire has no payload.
+var commands = []struct {
+	name        CommandName
+	description string
+	decode      func(name CommandName, payload []byte, id string) (Command, error)
+}{
+	{CommandStart, "Opens the conversation with a first task in a queue.", decode[StartCommand]},
+	{CommandTransfer, "Passes the conversation from its agent to another agent or to a queue, with a note.", decode[TransferCommand]},
+	{CommandAccept, "Takes a task that is reserved for the agent; refused while they wrap up this conversation.", decode[AcceptCommand]},
+	{CommandDecline, "Turns down a task that is reserved for the agent.", decode[DeclineCommand]},
+	{CommandWrapup, "Completes the agent's wrapup.", decode[WrapupCommand]},
+	{CommandEnd, "Ends the agent's turn: their task goes to wrapup, and the customer's side is over.", decode[EndCommand]},
+	{CommandCancel, "Cancels a transfer that is not accepted yet.", decode[CancelCommand]},
+	{CommandMove, "Sends a waiting task to another queue or agent.", decode[MoveCommand]},
+	{CommandClose, "Closes the customer's side: waiting tasks are canceled, the agent goes to wrapup.", decode[CloseCommand]},
+	{CommandReserve, "The desk's match: reserves a waiting task for an agent.", decode[ReserveCommand]},
+	{CommandExpire, "A deadline has passed.", nil},
+}
+
 // Description returns one sentence on what the command does, for operators who inspect a workflow. It returns ""
 // for a name that is not a command's.
 func (n CommandName) Description() string {
-	switch n {
-	case CommandStart:
-		return "Opens the conversation with a first task in a queue."
-	case CommandTransfer:
-		return "Passes the conversation from its agent to another agent or to a queue, with a note."
-	case CommandAccept:
-		return "Takes a task that is reserved for the agent; refused while they wrap up this conversation."
-	case CommandDecline:
-		return "Turns down a task that is reserved for the agent."
-	case CommandWrapup:
-		return "Completes the agent's wrapup."
-	case CommandEnd:
-		return "Ends the agent's turn: their task goes to wrapup, and the customer's side is over."
-	case CommandCancel:
-		return "Cancels a transfer that is not accepted yet."
-	case CommandMove:
-		return "Sends a waiting task to another queue or agent."
-	case CommandClose:
-		return "Closes the customer's side: waiting tasks are canceled, the agent goes to wrapup."
-	case CommandReserve:
-		return "The desk's match: reserves a waiting task for an agent."
-	case CommandExpire:
-		return "A deadline has passed."
+	for _, c := range commands {
+		if c.name == n {
+			return c.description
+		}
 	}
 	return ""
 }
@@ -208,7 +208,7 @@ type CloseCommand struct {
 type ReserveCommand struct {
 	Task  string `json:"task"`
 	Agent string `json:"agent"`
-	// The task's number when the desk matched it. If the task has another number now, the match is
+	// PendingSeq is the task's number when the desk matched it. If the task has another number now, the match is
 	// stale.
 	PendingSeq int `json:"placement"`
 	// Reservation is the SID that the desk gave the match. Absent: the conversation makes one.
@@ -259,28 +259,10 @@ func (StartCommand) meta() Meta { return Meta{} }
 // are ignored. The id becomes the command's ID if the payload has none; it is the ID of an update, and may be
 // empty.
 func Decode(name CommandName, payload []byte, id string) (Command, error) {
-	switch name {
-	case CommandStart:
-		return decode[StartCommand](name, payload, id)
-	case CommandTransfer:
-		return decode[TransferCommand](name, payload, id)
-	case CommandAccept:
-		return decode[AcceptCommand](name, payload, id)
-	case CommandDecline:
-		return decode[DeclineCommand](name, payload, id)
-	case CommandWrapup:
-		return decode[WrapupCommand](name, payload, id)
-	case CommandEnd:
-		return decode[EndCommand](name, payload, id)
-	case CommandCancel:
-		return decode[CancelCommand](name, payload, id)
-	case CommandMove:
-		return decode[MoveCommand](name, payload, id)
-	case CommandClose:
-		return decode[CloseCommand](name, payload, id)
-	case CommandReserve:
-		return decode[ReserveCommand](name, payload, id)
-	case CommandExpire:
+	for _, c := range commands {
+		if c.name == name && c.decode != nil {
+			return c.decode(name, payload, id)
+		}
 	}
 	return nil, Refuse(CodeInvalidPayload, Details{}, "%s is no command: use %s", quoted(string(name)), joinNames(ServiceCommands()))
 }

@@ -259,7 +259,7 @@ func TestNamesOfAgentsAndQueues(t *testing.T) {
 			decoded, err := conversation.Decode(conversation.CommandName(command), encoded, "")
 			require.NoError(t, err)
 			before := s.state.Revision
-			_, err = s.state.Apply(decoded, verdictOf(bothSwitchesOn(), true), s.now)
+			_, err = s.state.Apply(decoded, factsOf(bothSwitchesOn(), true), s.now)
 			refusal, ok := errors.AsType[*conversation.Refusal](err)
 			require.True(t, ok, "%s %q: %v", command, wrong, err)
 			require.Equal(t, conversation.CodeInvalidPayload, refusal.Code, "%s %q", command, wrong)
@@ -273,7 +273,7 @@ func TestNamesOfAgentsAndQueues(t *testing.T) {
 			query, err := state.Ask(start, monday)
 			require.NoError(t, err, "the desk is asked first, so that recorded histories replay")
 			require.NotNil(t, query)
-			_, err = state.Apply(start, verdictOf(bothSwitchesOn(), true), monday)
+			_, err = state.Apply(start, factsOf(bothSwitchesOn(), true), monday)
 			require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), wrong)
 		}
 	}

@@ -3,6 +3,7 @@ package conversation
 import (
 	"go/ast"
 	"go/token"
+	"maps"
 	"reflect"
 	"strconv"
 	"testing"
@@ -46,7 +47,11 @@ func TestContract(t *testing.T) {
 	} {
 		lines = append(lines, contract.Fields(name, of)...)
 	}
-	for _, key := range systemKeys {
+	attributes := firstAttributes(StartCommand{Conversation: PrefixConversation})
+	for _, to := range []Target{{Queue: "billing"}, {Agent: "bob"}} {
+		maps.Copy(attributes, transferAttributes(&State{}, &Task{Attributes: attributes}, to))
+	}
+	for key := range attributes {
 		lines = append(lines, "attribute "+key)
 	}
 	contract.Check(t, append(lines, constants(t)...))

@@ -77,14 +77,14 @@ func (ch *change) unanswered(t *Task, reason Reason, attempt Attempt) {
 			ch.returnToSender(transfer, reason)
 			return
 		}
-		ch.tell(EventTransferAttemptFailed, t, func(e *Event) { e.To, e.Reason = transfer.To, string(reason) })
+		ch.addEvent(EventTransferAttemptFailed, t, func(e *Event) { e.To, e.Reason = transfer.To, string(reason) })
 	}
 	ch.enter(t, t.Queue, true)
 }
 
-// takeBack cancels a transfer. The sender gets the conversation back if they are still wrapping up; otherwise a new
-// task waits at the head of the queue.
-func (ch *change) takeBack(transfer *Transfer) {
+// cancelTransfer cancels a transfer. The sender gets the conversation back if they are still wrapping up; otherwise a
+// new task waits at the head of the queue.
+func (ch *change) cancelTransfer(transfer *Transfer) {
 	if ch.senderWraps(transfer) {
 		ch.returnToSender(transfer, ReasonCanceled)
 		return
@@ -93,7 +93,7 @@ func (ch *change) takeBack(transfer *Transfer) {
 	ch.cancelTask(canceled, ReasonCanceled)
 	ch.failTransfer(transfer, ReasonCanceled)
 	task := ch.newTask(canceled.Queue, canceled)
-	ch.tell(EventTaskCreated, task, nil)
+	ch.addEvent(EventTaskCreated, task, nil)
 	ch.enter(task, canceled.Queue, true)
 	ch.task = task
 }
@@ -126,7 +126,7 @@ func (ch *change) returnToSender(transfer *Transfer, reason Reason) {
 	ch.setTask(sender, TaskAssigned)
 	sender.WrappingAt, sender.WrapupTimeoutAt = time.Time{}, time.Time{}
 	advance(reservationTransitions, &sender.Reservation.Status, ReservationAccepted, ch.command)
-	ch.tell(EventTaskUpdated, sender, func(e *Event) {
+	ch.addEvent(EventTaskUpdated, sender, func(e *Event) {
 		e.Reason, e.Reservation, e.ReservationStatus = string(reason), sender.Reservation.SID, ReservationAccepted
 	})
 	ch.task = sender

@@ -22,7 +22,7 @@ var faults = []struct {
 		"I1 is broken",
 	},
 	{
-		"an agent accepts what is offered to somebody else", "state.go",
+		"an agent accepts an offer to another agent", "state.go",
 		`return t.Status == TaskReserved && t.Reservation.Agent == agent`,
 		`return t.Status == TaskReserved`,
 		"allowed when is broken",
@@ -40,10 +40,10 @@ var faults = []struct {
 		`	ch.enter(t, t.Queue, true)
 }
 
-// takeBack`,
+// cancelTransfer`,
 		`}
 
-// takeBack`,
+// cancelTransfer`,
 		"I3 is broken",
 	},
 	{
@@ -59,7 +59,7 @@ var faults = []struct {
 		"the setting unanswered is not looked at", "fallbacks.go",
 		`ch.Settings.Unanswered == UnansweredSender && ch.senderWraps(transfer)`,
 		`ch.senderWraps(transfer)`,
-		"nobody takes it is broken",
+		"fallback is broken",
 	},
 	{
 		"the sender gets it back although they no longer wrap", "fallbacks.go",
@@ -81,7 +81,7 @@ var faults = []struct {
 		ch.returnToSender(transfer, ReasonTaskTimeout)`,
 		`transfer != nil && transfer.To.Agent == "" {
 		ch.returnToSender(transfer, ReasonTaskTimeout)`,
-		"nobody takes it is broken",
+		"fallback is broken",
 	},
 	{
 		"the sender has it again while the transfer stays active", "fallbacks.go",
@@ -93,7 +93,7 @@ var faults = []struct {
 	{
 		"a transfer is taken back after the wrapup and no other task waits", "fallbacks.go",
 		`	task := ch.newTask(canceled.Queue, canceled)
-	ch.tell(EventTaskCreated, task, nil)
+	ch.addEvent(EventTaskCreated, task, nil)
 	ch.enter(task, canceled.Queue, true)
 	ch.task = task
 `,
@@ -204,7 +204,7 @@ func TestWalkCatchesFaults(t *testing.T) {
 	}
 	goCommand, err := exec.LookPath("go")
 	require.NoError(t, err, "the faults are built with the go command: put it into PATH")
-	room, err := os.Getwd()
+	here, err := os.Getwd()
 	require.NoError(t, err)
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestWalkCatchesFaults(t *testing.T) {
 			folder := t.TempDir()
 			patched, overlay := filepath.Join(folder, f.file), filepath.Join(folder, "overlay.json")
 			require.NoError(t, os.WriteFile(patched, []byte(strings.Replace(string(source), f.rule, f.fault, 1)), 0o600))
-			replacements, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(room, f.file): patched}})
+			replacements, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(here, f.file): patched}})
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(overlay, replacements, 0o600))
 

@@ -28,9 +28,9 @@ func (s *State) HadTransfers() int { return s.Forgotten.Transfers + len(s.Transf
 
 // Forget removes tasks and transfers that ended long ago. It keeps those that the pending events mention, and those
 // that remembered commands refer to.
-func (s *State) Forget(untold []Event) {
+func (s *State) Forget(pending []Event) {
 	stays := map[string]bool{}
-	for _, e := range untold {
+	for _, e := range pending {
 		stays[e.Task], stays[e.Transfer] = true, true
 	}
 	for _, r := range s.Remembered {
@@ -47,11 +47,11 @@ func (s *State) Forget(untold []Event) {
 		}
 	}
 	mayGo := func(t *Task) bool { return !t.Status.Live() && !stays[t.SID] }
-	s.forgetAttributes(mayGo)
-	s.forgetTasks(mayGo)
+	forgetAttributes(s, mayGo)
+	forgetTasks(s, mayGo)
 }
 
-func (s *State) forgetAttributes(mayGo func(*Task) bool) {
+func forgetAttributes(s *State, mayGo func(*Task) bool) {
 	bytes := 0
 	for i, t := range slices.Backward(s.Tasks) {
 		bytes += t.Attributes.bytes()
@@ -61,7 +61,7 @@ func (s *State) forgetAttributes(mayGo func(*Task) bool) {
 	}
 }
 
-func (s *State) forgetTasks(mayGo func(*Task) bool) {
+func forgetTasks(s *State, mayGo func(*Task) bool) {
 	gone := map[string]bool{}
 	for _, t := range s.Tasks[:max(0, len(s.Tasks)-tasksKept)] {
 		if mayGo(t) {

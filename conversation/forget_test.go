@@ -18,21 +18,21 @@ func passedOn(t *testing.T, attributes string) (s *story, passOn func(times int)
 	s = tell(t, `start attributes={"order":`+attributes+`} · reserve dave · accept dave · transfer dave→alice · accept alice`)
 	from, receiver := "alice", "bob"
 	return s, func(times int) []conversation.Event {
-		var told []conversation.Event
+		var found []conversation.Event
 		for range times {
 			for _, command := range []conversation.Command{
 				conversation.TransferCommand{From: from, To: conversation.Target{Agent: receiver}},
 				conversation.WrapupCommand{Agent: from},
 				conversation.AcceptCommand{Agent: receiver},
 			} {
-				result, err := s.state.Apply(command, verdictOf(bothSwitchesOn(), true), s.now)
+				result, err := s.state.Apply(command, factsOf(bothSwitchesOn(), true), s.now)
 				require.NoError(t, err)
-				told = append(told, result.Events...)
+				found = append(found, result.Events...)
 			}
 			from, receiver = receiver, from
 		}
 		require.NoError(t, s.state.Broken())
-		return told
+		return found
 	}
 }
 
@@ -71,16 +71,16 @@ func TestBigAttributesStayWithFewerTasks(t *testing.T) {
 func TestWhatTheDeskHasNotBeenToldIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	s, passOn := passedOn(t, "17")
-	untold := passOn(1200)
-	s.state.Forget(untold)
+	pending := passOn(1200)
+	s.state.Forget(pending)
 	require.Zero(t, s.state.Forgotten)
 	require.Len(t, s.state.Tasks, 1202)
-	snapshot := s.state.Snapshot(untold, nil)
+	snapshot := s.state.Snapshot(pending, nil)
 	require.Len(t, snapshot.Tasks, 1202)
 	for _, task := range snapshot.Tasks {
 		require.Equal(t, "17", string(task.Attributes["order"]))
 	}
-	s.state.Forget(untold[len(untold)/3:])
+	s.state.Forget(pending[len(pending)/3:])
 	require.Less(t, len(s.state.Tasks), 810, "two thirds")
 	require.NoError(t, s.state.Broken())
 }
@@ -119,7 +119,7 @@ func TestBytesAreWhatJSONTakesAtMost(t *testing.T) {
 					conversation.MoveCommand{To: conversation.Target{Agent: receiver}, Meta: conversation.Meta{By: long}},
 					conversation.AcceptCommand{Agent: receiver, Meta: conversation.Meta{By: long}},
 				} {
-					result, err := s.state.Apply(command, verdictOf(bothSwitchesOn(), true), s.now.Add(123456789))
+					result, err := s.state.Apply(command, factsOf(bothSwitchesOn(), true), s.now.Add(123456789))
 					require.NoError(t, err)
 					for _, e := range result.Events {
 						require.LessOrEqual(t, bytesInJSON(t, e), e.Bytes()+e.TypedBytes())

@@ -101,7 +101,7 @@ func TestTheLastHundredAreRemembered(t *testing.T) {
 	require.Len(t, s.state.Remembered, 100)
 	require.NoError(t, s.send(first))
 	require.True(t, s.last.Changed, "after a hundred others it is a new command")
-	require.Equal(t, "active · T1 #billing pending", s.picture())
+	require.Equal(t, "active · T1 #billing pending", s.summary())
 }
 
 func TestACommandThatMayBeForgottenIsRefused(t *testing.T) {
@@ -181,5 +181,5 @@ func TestADeclineIsOfTheNewestOffer(t *testing.T) {
 	s := tell(t, aliceHasIt+" · transfer alice→bob · decline bob · reserve bob · decline bob")
 	require.Equal(t, conversation.ReservationRejected, s.task(2).Reservation.Status)
 	s.then("reserve carol")
-	require.Equal(t, conversation.CodeNoReservation, s.refuses("decline bob").Code, "the offer is somebody else's by now")
+	require.Equal(t, conversation.CodeNoReservation, s.refuses("decline bob").Code, "the offer is another agent's by now")
 }

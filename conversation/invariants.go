@@ -59,7 +59,7 @@ func (s *State) Broken() error {
 		}
 	}
 	for _, transfer := range s.Transfers {
-		if err := s.brokenTransfer(transfer); err != nil {
+		if err := transfer.broken(s); err != nil {
 			return err
 		}
 	}
@@ -94,28 +94,29 @@ func (t *Task) brokenReservation() error {
 	return nil
 }
 
-func (s *State) brokenTransfer(transfer *Transfer) error {
-	task, sender := s.Task(transfer.Task), s.Task(transfer.FromTask)
-	if task == nil || sender == nil || task.Transfer != transfer.SID || task.Previous != sender.SID {
-		return broken("I4", "transfer %s has lost its tasks", transfer.SID)
+// broken checks that the transfer is active exactly while its task waits, and that it ended as its task did.
+func (t *Transfer) broken(s *State) error {
+	task, sender := s.Task(t.Task), s.Task(t.FromTask)
+	if task == nil || sender == nil || task.Transfer != t.SID || task.Previous != sender.SID {
+		return broken("I4", "transfer %s has lost its tasks", t.SID)
 	}
-	active := transfer.Status == TransferActive
+	active := t.Status == TransferActive
 	taken := !task.Status.Waiting() && task.Status != TaskCanceled
 	switch {
 	case active != task.Status.Waiting():
-		return broken("I4", "transfer %s is %s while its task is %s", transfer.SID, transfer.Status, task.Status)
-	case active != transfer.EndedAt.IsZero():
-		return broken("I4", "transfer %s is %s and ended at %s", transfer.SID, transfer.Status, transfer.EndedAt)
-	case (transfer.Status == TransferCompleted) != taken:
-		return broken("I4", "transfer %s is %s while its task is %s", transfer.SID, transfer.Status, task.Status)
-	case taken && transfer.AcceptedBy != task.Agent:
-		return broken("I4", "transfer %s was accepted by %q, its task by %q", transfer.SID, transfer.AcceptedBy, task.Agent)
-	case (transfer.Status == TransferFailed) != (transfer.FailureReason != ""):
-		return broken("I4", "transfer %s is %s for the reason %q", transfer.SID, transfer.Status, transfer.FailureReason)
+		return broken("I4", "transfer %s is %s while its task is %s", t.SID, t.Status, task.Status)
+	case active != t.EndedAt.IsZero():
+		return broken("I4", "transfer %s is %s and ended at %s", t.SID, t.Status, t.EndedAt)
+	case (t.Status == TransferCompleted) != taken:
+		return broken("I4", "transfer %s is %s while its task is %s", t.SID, t.Status, task.Status)
+	case taken && t.AcceptedBy != task.Agent:
+		return broken("I4", "transfer %s was accepted by %q, its task by %q", t.SID, t.AcceptedBy, task.Agent)
+	case (t.Status == TransferFailed) != (t.FailureReason != ""):
+		return broken("I4", "transfer %s is %s for the reason %q", t.SID, t.Status, t.FailureReason)
 	case active && s.Status != ConversationActive:
-		return broken("I4", "transfer %s is active when the customer has gone", transfer.SID)
+		return broken("I4", "transfer %s is active when the customer has gone", t.SID)
 	case active && !sender.WrapupTimeoutAt.IsZero() && sender.Status == TaskWrapping:
-		return broken("wrapup_timeout", "%s's wrapup runs out while their transfer is active", transfer.From)
+		return broken("wrapup_timeout", "%s's wrapup runs out while their transfer is active", t.From)
 	}
 	return nil
 }

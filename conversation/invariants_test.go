@@ -18,7 +18,7 @@ import (
 type step struct {
 	before  *conversation.State
 	command conversation.Command
-	verdict *conversation.Facts
+	facts   *conversation.Facts
 	now     time.Time
 	after   *conversation.State
 	result  conversation.Result
@@ -47,7 +47,7 @@ func checkStep(st step) error {
 	}
 	refusedPayload := refusal != nil && refusal.Code == conversation.CodeInvalidPayload && st.before.Status != ""
 	if !st.repeated && !refusedPayload {
-		if allowed := allowed(st.before, st.command, st.now) && verdictAllows(st); allowed != st.result.Changed {
+		if allowed := allowed(st.before, st.command, st.now) && factsAllow(st); allowed != st.result.Changed {
 			return broken("allowed when", "%s allowed: %v, carried out: %v (%v)", st.command.Name(), allowed, st.result.Changed, st.err)
 		}
 	}
@@ -62,7 +62,7 @@ func checkStep(st step) error {
 		return broken("revision", "it went from %d to %d", st.before.Revision, st.after.Revision)
 	}
 	if len(st.result.Events) == 0 || st.after.Events != st.before.Events+len(st.result.Events) {
-		return broken("events", "%d were told, the count went from %d to %d", len(st.result.Events), st.before.Events, st.after.Events)
+		return broken("events", "%d were returned, the count went from %d to %d", len(st.result.Events), st.before.Events, st.after.Events)
 	}
 	for i, event := range st.result.Events {
 		if event.Number != st.before.Events+1+i || event.Task == "" || event.Name == "" {
@@ -72,9 +72,9 @@ func checkStep(st step) error {
 	return checkEffect(st)
 }
 
-// verdictAllows reports whether the desk's facts allow the command, if it needs facts.
-func verdictAllows(st step) bool {
-	v := st.verdict
+// factsAllow reports whether the desk's facts allow the command, if it needs facts.
+func factsAllow(st step) bool {
+	v := st.facts
 	var to conversation.Target
 	switch c := st.command.(type) {
 	case conversation.StartCommand:
@@ -259,7 +259,7 @@ func checkLineage(st step, task *conversation.Task) error {
 	return nil
 }
 
-// checkEffect is the column "what it does" of the table of commands, and "Nobody takes it".
+// checkEffect is what a command does, and what happens when no agent takes a task.
 func checkEffect(st step) error {
 	before, after := st.before, st.after
 	transfer := before.ActiveTransfer()
@@ -324,9 +324,9 @@ func checkSentTo(st step, task *conversation.Task, queue string, to conversation
 	switch {
 	case to.Queue != "":
 		want.Queue = to.Queue
-	case st.verdict.AgentAvailable:
+	case st.facts.AgentAvailable:
 		want.Status, want.Agent, want.Direct = conversation.TaskReserved, to.Agent, true
-	case st.verdict.Settings.AgentUnavailable == conversation.AgentUnavailableWait:
+	case st.facts.Settings.AgentUnavailable == conversation.AgentUnavailableWait:
 		want.Agent, want.Direct = to.Agent, true
 	}
 	if task.Status != want.Status || task.Queue != want.Queue || task.Agent != want.Agent || task.Direct != want.Direct {
@@ -344,10 +344,10 @@ func checkUnanswered(st step, was *conversation.Task, reason conversation.Reason
 	}
 	task := st.after.Task(was.SID)
 	if task.Status != conversation.TaskPending || task.Agent != "" || task.Queue != was.Queue || task.Head != (was.Head || was.Direct) {
-		return broken("nobody takes it", "task %s is %s for %q in %s, head: %v", task.SID, task.Status, task.Agent, task.Queue, task.Head)
+		return broken("fallback", "task %s is %s for %q in %s, head: %v", task.SID, task.Status, task.Agent, task.Queue, task.Head)
 	}
 	if transfer != nil && st.after.Transfer(transfer.SID).Status != conversation.TransferActive {
-		return broken("nobody takes it", "transfer %s is no longer active", transfer.SID)
+		return broken("fallback", "transfer %s is no longer active", transfer.SID)
 	}
 	return nil
 }
@@ -357,7 +357,7 @@ func checkReturned(st step, transfer *conversation.Transfer, reason conversation
 	task, sender, now := st.after.Task(transfer.Task), st.after.Task(transfer.FromTask), st.after.Transfer(transfer.SID)
 	if task.Status != conversation.TaskCanceled || task.CanceledReason != reason || now.FailureReason != reason ||
 		sender.Status != conversation.TaskAssigned {
-		return broken("nobody takes it", "back to the sender (%s): task %s (%s), transfer %s (%s), the sender's task %s",
+		return broken("fallback", "back to the sender (%s): task %s (%s), transfer %s (%s), the sender's task %s",
 			reason, task.Status, task.CanceledReason, now.Status, now.FailureReason, sender.Status)
 	}
 	return nil

@@ -22,10 +22,10 @@ func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		run := &randomRun{t: t, one: &conversation.State{}, other: &conversation.State{}, now: monday, sent: map[string]conversation.Command{}}
 		if rapid.IntRange(0, 9).Draw(t, "starts late") > 0 {
-			run.step(run.start(), verdictOf(bothSwitchesOn(), true))
+			run.step(run.start(), factsOf(bothSwitchesOn(), true))
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"a command":            func(t *rapid.T) { run.t = t; run.step(run.command(), run.verdict()) },
+			"a command":            func(t *rapid.T) { run.t = t; run.step(run.command(), run.facts()) },
 			"what is due":          func(t *rapid.T) { run.t = t; run.due() },
 			"what would carry on":  func(t *rapid.T) { run.t = t; run.step(run.sensible(), run.generous()) },
 			"an ID that was used":  func(t *rapid.T) { run.t = t; run.again() },
@@ -59,7 +59,7 @@ func (r *randomRun) step(command conversation.Command, facts *conversation.Facts
 	result, err := r.one.Apply(command, facts, r.now)
 	otherResult, otherErr := r.other.Apply(command, facts, r.now)
 	st := step{
-		before: before, command: command, verdict: facts, now: r.now, after: r.one, result: result, err: err, repeated: repeated,
+		before: before, command: command, facts: facts, now: r.now, after: r.one, result: result, err: err, repeated: repeated,
 	}
 	if broken := checkStep(st); broken != nil {
 		r.t.Fatal(broken)
@@ -135,7 +135,7 @@ func (r *randomRun) again() {
 	if rapid.Bool().Draw(r.t, "other payload") {
 		command = conversation.CloseCommand{Reason: "other", Meta: conversation.Meta{CommandID: id}}
 	}
-	r.step(command, r.verdict())
+	r.step(command, r.facts())
 }
 
 func idOf(command conversation.Command) string {
@@ -285,11 +285,11 @@ func (r *randomRun) settings() conversation.Settings {
 
 // generous returns facts that allow everything that the settings allow.
 func (r *randomRun) generous() *conversation.Facts {
-	return verdictOf(r.settings(), rapid.Bool().Draw(r.t, "available"))
+	return factsOf(r.settings(), rapid.Bool().Draw(r.t, "available"))
 }
 
-// verdict returns any facts, or nil if the desk does not answer.
-func (r *randomRun) verdict() *conversation.Facts {
+// facts returns any facts, or nil if the desk does not answer.
+func (r *randomRun) facts() *conversation.Facts {
 	usually := func(what string) bool { return rapid.IntRange(0, 5).Draw(r.t, what) > 0 }
 	if !usually("answers") {
 		return nil

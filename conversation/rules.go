@@ -1,7 +1,6 @@
 package conversation
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -12,7 +11,7 @@ import (
 
 // decide refuses an accept while the agent is wrapping up another task of this conversation: wrapup before accept.
 func (c AcceptCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if refusal := s.customerIsThere(); refusal != nil {
+	if refusal := refuseCustomerGone(s); refusal != nil {
 		return decision{}, refusal
 	}
 	if mine := s.heldBy(c.Agent, TaskAssigned); mine != nil && (c.Task == "" || c.Task == mine.SID) && mine.Reservation.is(c.Reservation) {
@@ -27,7 +26,7 @@ func (c AcceptCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		return decision{}, Refuse(CodeWrapupPending, details,
 			"%s still wraps up task %s of this conversation: complete that wrapup, then accept again", c.Agent, wrapping.SID)
 	}
-	task, refusal := s.offerTo(c.Agent, c.Task, c.Reservation)
+	task, refusal := offeredTask(s, c.Agent, c.Task, c.Reservation)
 	if refusal != nil {
 		return decision{}, refusal
 	}
@@ -44,7 +43,7 @@ func (c StartCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		advance(conversationTransitions, &ch.Status, ConversationActive, ch.command)
 		task := ch.newTask(c.Queue, nil)
 		task.Priority, task.Attributes = c.Priority, firstAttributes(c)
-		ch.tell(EventTaskCreated, task, nil)
+		ch.addEvent(EventTaskCreated, task, nil)
 		if c.Agent != "" {
 			ch.direct(task, c.Agent)
 		} else {
@@ -77,10 +76,10 @@ func (c StartCommand) judge(_ *State, v *Facts) *Refusal {
 }
 
 func (c TransferCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if refusal := s.customerIsThere(); refusal != nil {
+	if refusal := refuseCustomerGone(s); refusal != nil {
 		return decision{}, refusal
 	}
-	from, refusal := s.transferableBy(c.From, c.To)
+	from, refusal := c.task(s)
 	if refusal != nil {
 		return decision{}, refusal
 	}
@@ -97,6 +96,22 @@ func (c TransferCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 			"%s has the conversation already: transfer to another agent or to a queue", c.To.Agent)
 	}
 	return decision{apply: func(ch *change) { c.apply(ch, from) }}, nil
+}
+
+// task returns the sender's assigned task, or refuses.
+func (c TransferCommand) task(s *State) (*Task, *Refusal) {
+	task, refusal := agentTask(s, c.From, "", TaskAssigned)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if active := s.ActiveTransfer(); active != nil && active.FromTask == task.SID && active.To == c.To {
+		return nil, Refuse(CodeTaskNotAssigned, Details{Task: task.SID, Agent: c.From, Transfer: active.SID},
+			"%s has transferred task %s to %s already, with transfer %s: wait for the answer, or cancel that transfer", c.From, task.SID, c.To, active.SID)
+	}
+	if task.Status != TaskAssigned {
+		return nil, notAssigned(s, task)
+	}
+	return task, nil
 }
 
 func (c TransferCommand) factsQuery(s *State) FactsQuery {
@@ -133,7 +148,7 @@ func (c TransferCommand) judge(s *State, v *Facts) *Refusal {
 
 func (c TransferCommand) apply(ch *change, from *Task) {
 	transfer := &Transfer{
-		SID: ch.newSID(PrefixTransfer, ch.now), Mode: ModeCold, From: c.From, FromTask: from.SID, To: c.To, CreatedAt: ch.now,
+		SID: ch.newSID(PrefixTransfer), Mode: ModeCold, From: c.From, FromTask: from.SID, To: c.To, CreatedAt: ch.now,
 	}
 	advance(transferTransitions, &transfer.Status, TransferActive, ch.command)
 	queue := from.Queue
@@ -148,8 +163,8 @@ func (c TransferCommand) apply(ch *change, from *Task) {
 
 	ch.wrap(from)
 	task.Attributes = transferAttributes(ch.State, from, c.To)
-	ch.tell(EventTaskCreated, task, nil)
-	ch.tell(EventTransferInitiated, task, func(e *Event) { e.Agent, e.To = c.From, c.To })
+	ch.addEvent(EventTaskCreated, task, nil)
+	ch.addEvent(EventTransferInitiated, task, func(e *Event) { e.Agent, e.To = c.From, c.To })
 	if c.To.Queue != "" {
 		ch.enter(task, queue, false)
 	} else {
@@ -158,13 +173,13 @@ func (c TransferCommand) apply(ch *change, from *Task) {
 }
 
 func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if declined := s.declinedBy(c.Agent, c.Task, c.Reservation); declined != nil {
+	if declined := c.before(s); declined != nil {
 		return decision{task: declined, transfer: s.Transfer(declined.Transfer)}, nil
 	}
-	if refusal := s.customerIsThere(); refusal != nil {
+	if refusal := refuseCustomerGone(s); refusal != nil {
 		return decision{}, refusal
 	}
-	task, refusal := s.offerTo(c.Agent, c.Task, c.Reservation)
+	task, refusal := offeredTask(s, c.Agent, c.Task, c.Reservation)
 	if refusal != nil {
 		return decision{}, refusal
 	}
@@ -180,22 +195,17 @@ func (c DeclineCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}}, nil
 }
 
-// declinedBy returns the task whose offer the agent declined, if that was the agent's last offer; else nil.
-func (s *State) declinedBy(agent, sid, reservation string) *Task {
-	for _, t := range slices.Backward(s.Tasks) {
-		if r := t.Reservation; r != nil && r.Agent == agent && (sid == "" || sid == t.SID) && r.is(reservation) {
-			if r.Status == ReservationRejected {
-				return t
-			}
-			return nil
-		}
+// before returns the task whose offer the agent has declined already, if that was the agent's last offer; else nil.
+func (c DeclineCommand) before(s *State) *Task {
+	if last := lastOffer(s, c.Agent, c.Task, c.Reservation); last != nil && last.Reservation.Status == ReservationRejected {
+		return last
 	}
 	return nil
 }
 
 func (c WrapupCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	task, refusal := s.taskOf(c.Agent, c.Task, TaskWrapping)
-	if closed := s.isOpen(); closed != nil && (refusal != nil || task.Status != TaskCompleted) {
+	task, refusal := agentTask(s, c.Agent, c.Task, TaskWrapping)
+	if closed := refuseClosed(s); closed != nil && (refusal != nil || task.Status != TaskCompleted) {
 		return decision{}, closed
 	}
 	if refusal != nil {
@@ -215,10 +225,10 @@ func (c WrapupCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 }
 
 func (c EndCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if refusal := s.isOpen(); refusal != nil {
+	if refusal := refuseClosed(s); refusal != nil {
 		return decision{}, refusal
 	}
-	task, refusal := s.taskOf(c.Agent, c.Task, TaskAssigned)
+	task, refusal := agentTask(s, c.Agent, c.Task, TaskAssigned)
 	if refusal != nil {
 		return decision{}, refusal
 	}
@@ -226,7 +236,7 @@ func (c EndCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		return decision{task: task, transfer: s.Transfer(task.Transfer)}, nil
 	}
 	if task.Status != TaskAssigned {
-		return decision{}, s.notAssigned(task, c.Agent)
+		return decision{}, notAssigned(s, task)
 	}
 	return decision{task: task, transfer: s.Transfer(task.Transfer), apply: func(ch *change) {
 		others := slices.ContainsFunc(ch.Tasks, func(t *Task) bool {
@@ -243,17 +253,17 @@ func (c EndCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 func (c CancelCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	transfer := s.ActiveTransfer()
 	if transfer == nil || (c.Transfer != "" && c.Transfer != transfer.SID) {
-		return s.canceledBefore(c)
+		return c.before(s)
 	}
 	if transfer.From != c.Agent {
 		return decision{}, Refuse(CodeNotYourTask, Details{Transfer: transfer.SID, Agent: transfer.From},
 			"transfer %s is %s's: only they can take it back", transfer.SID, transfer.From)
 	}
-	return decision{task: s.Task(transfer.Task), transfer: transfer, apply: func(ch *change) { ch.takeBack(transfer) }}, nil
+	return decision{task: s.Task(transfer.Task), transfer: transfer, apply: func(ch *change) { ch.cancelTransfer(transfer) }}, nil
 }
 
-// canceledBefore reports that the same agent has already canceled the transfer, or refuses.
-func (s *State) canceledBefore(c CancelCommand) (decision, *Refusal) {
+// before returns the decision that the same agent has canceled the transfer already, or refuses.
+func (c CancelCommand) before(s *State) (decision, *Refusal) {
 	transfer := s.Transfer(c.Transfer)
 	if n := len(s.Transfers); c.Transfer == "" && n > 0 {
 		transfer = s.Transfers[n-1]
@@ -262,7 +272,7 @@ func (s *State) canceledBefore(c CancelCommand) (decision, *Refusal) {
 	if own && transfer.FailureReason == ReasonCanceled {
 		return decision{task: s.Task(transfer.Task), transfer: transfer}, nil
 	}
-	if refusal := s.customerIsThere(); refusal != nil {
+	if refusal := refuseCustomerGone(s); refusal != nil {
 		return decision{}, refusal
 	}
 	details, why := Details{Transfer: c.Transfer}, "it was accepted, has failed or was never made"
@@ -280,7 +290,7 @@ func (s *State) canceledBefore(c CancelCommand) (decision, *Refusal) {
 }
 
 func (c MoveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
-	if refusal := s.customerIsThere(); refusal != nil {
+	if refusal := refuseCustomerGone(s); refusal != nil {
 		return decision{}, refusal
 	}
 	var task *Task
@@ -291,7 +301,7 @@ func (c MoveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}
 	switch {
 	case task == nil && c.Task != "":
-		return decision{}, s.noSuchTask(c.Task)
+		return decision{}, noSuchTask(c.Task)
 	case task == nil:
 		return decision{}, Refuse(CodeNoReservation, Details{}, "no task of this conversation waits: only a task that waits for an agent can be moved")
 	case !task.Status.Waiting():
@@ -308,7 +318,7 @@ func (c MoveCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		if task.Status == TaskReserved {
 			ch.setReservation(task, ReservationRescinded, EventReservationRescinded, "", false)
 		}
-		ch.tell(EventTaskUpdated, task, func(e *Event) { e.To, e.Reason = c.To, "moved to "+c.To.String() })
+		ch.addEvent(EventTaskUpdated, task, func(e *Event) { e.To, e.Reason = c.To, "moved to "+c.To.String() })
 		if c.To.Queue != "" {
 			ch.enter(task, c.To.Queue, false)
 		} else {
@@ -336,7 +346,7 @@ func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 		(c.Task == "" || canceled != nil && canceled.CanceledReason == ReasonConversationClosed) {
 		return decision{task: canceled}, nil
 	}
-	if refusal := s.stillWaits(c.Task); refusal != nil {
+	if refusal := c.refuseEnded(s); refusal != nil {
 		return decision{}, refusal
 	}
 	return decision{transfer: s.ActiveTransfer(), apply: func(ch *change) {
@@ -353,17 +363,15 @@ func (c CloseCommand) decide(s *State, _ time.Time) (decision, *Refusal) {
 	}}, nil
 }
 
-// stillWaits refuses a close that is limited to a waiting task if that task does not wait.
-func (s *State) stillWaits(sid string) *Refusal {
-	if sid == "" {
+// refuseEnded refuses a close that is limited to a waiting task if that task does not wait.
+func (c CloseCommand) refuseEnded(s *State) *Refusal {
+	switch task := s.Task(c.Task); {
+	case c.Task == "":
 		return nil
-	}
-	task := s.Task(sid)
-	switch {
 	case task == nil:
-		return s.noSuchTask(sid)
+		return noSuchTask(c.Task)
 	case !task.Status.Waiting():
-		return Refuse(CodeNoReservation, Details{Task: sid, Agent: task.Agent}, "task %s doesn't wait any more, it is %s: nothing was closed", sid, task.Status)
+		return Refuse(CodeNoReservation, Details{Task: task.SID, Agent: task.Agent}, "task %s doesn't wait any more, it is %s: nothing was closed", task.SID, task.Status)
 	}
 	return nil
 }
@@ -385,118 +393,7 @@ func (ch *change) leaveNote(note string, n Note) string {
 	if note == "" || IsSID(PrefixNote, note) {
 		return note
 	}
-	n.SID, n.Text, n.CreatedAt = ch.newSID(PrefixNote, ch.now), note, ch.now
+	n.SID, n.Text, n.CreatedAt = ch.newSID(PrefixNote), note, ch.now
 	ch.notes = append(ch.notes, n)
 	return n.SID
-}
-
-// isOpen refuses a command to a closed conversation.
-func (s *State) isOpen() *Refusal {
-	if s.Status == ConversationClosed {
-		return Refuse(CodeConversationClosed, Details{}, "the conversation is closed: nothing of it can be changed any more")
-	}
-	return nil
-}
-
-// customerIsThere refuses a command that makes no sense once the customer's side is over.
-func (s *State) customerIsThere() *Refusal {
-	if s.Status == ConversationWrapping {
-		return Refuse(CodeConversationClosed, Details{},
-			"the customer's side of the conversation is over: only wrapups can be completed")
-	}
-	return s.isOpen()
-}
-
-func (s *State) noSuchTask(sid string) *Refusal {
-	return Refuse(CodeNoSuchTask, Details{Task: sid}, "this conversation has no task %s: see its state for the tasks it has", sid)
-}
-
-// is reports whether r is the reservation with that SID. An empty SID matches any reservation, even nil.
-func (r *Reservation) is(sid string) bool { return sid == "" || (r != nil && r.SID == sid) }
-
-// offerTo returns the task that is reserved for the agent.
-func (s *State) offerTo(agent, sid, reservation string) (*Task, *Refusal) {
-	if sid != "" && s.Task(sid) == nil {
-		return nil, s.noSuchTask(sid)
-	}
-	for _, t := range s.Tasks {
-		if t.OfferedTo(agent) && (sid == "" || sid == t.SID) && t.Reservation.is(reservation) {
-			return t, nil
-		}
-	}
-	return nil, Refuse(CodeNoReservation, Details{Task: sid, Agent: agent}, "no task of this conversation is reserved for %s: %s", agent,
-		s.offerOver(agent, sid, reservation))
-}
-
-// offerOver describes what happened to the newest matching offer to the agent, as far as it is known.
-func (s *State) offerOver(agent, sid, reservation string) string {
-	for _, t := range slices.Backward(s.Tasks) {
-		r := t.Reservation
-		if r == nil || r.Agent != agent || (sid != "" && sid != t.SID) || !r.is(reservation) {
-			continue
-		}
-		switch r.Status {
-		case ReservationAccepted, ReservationWrapping, ReservationCompleted:
-			return fmt.Sprintf("they accepted task %s, which is %s", t.SID, t.Status)
-		case ReservationRejected:
-			return "they declined task " + t.SID
-		case ReservationTimeout:
-			return fmt.Sprintf("the offer of task %s has expired", t.SID)
-		case ReservationCanceled, ReservationRescinded:
-			return fmt.Sprintf("the offer of task %s was taken back", t.SID)
-		case ReservationPending:
-		}
-	}
-	return "none has been offered to them, or the offer was followed by another"
-}
-
-// taskOf returns the agent's task: the named one, else one in the wanted status, else the agent's last one.
-func (s *State) taskOf(agent, sid string, wanted TaskStatus) (*Task, *Refusal) {
-	if sid == "" {
-		task := s.heldBy(agent, wanted)
-		if task == nil {
-			task = s.latestOf(agent)
-		}
-		if task == nil {
-			return nil, Refuse(CodeNotYourTask, Details{Agent: agent}, "%s has no task in this conversation: see its state for who has it", agent)
-		}
-		return task, nil
-	}
-	switch task := s.Task(sid); {
-	case task == nil:
-		return nil, s.noSuchTask(sid)
-	case task.Agent == "":
-		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent}, "no agent has task %s: it is %s", sid, task.Status)
-	case task.Agent != agent:
-		return nil, Refuse(CodeNotYourTask, Details{Task: sid, Agent: agent},
-			"task %s is %s's, not %s's: name one of %s's own, or leave it out", sid, task.Agent, agent, agent)
-	default:
-		return task, nil
-	}
-}
-
-// transferableBy returns the assigned task of an agent who may transfer it.
-func (s *State) transferableBy(agent string, to Target) (*Task, *Refusal) {
-	task, refusal := s.taskOf(agent, "", TaskAssigned)
-	if refusal != nil {
-		return nil, refusal
-	}
-	if active := s.ActiveTransfer(); active != nil && active.FromTask == task.SID && active.To == to {
-		return nil, Refuse(CodeTaskNotAssigned, Details{Task: task.SID, Agent: agent, Transfer: active.SID},
-			"%s has transferred task %s to %s already, with transfer %s: wait for the answer, or cancel that transfer", agent, task.SID, to, active.SID)
-	}
-	if task.Status != TaskAssigned {
-		return nil, s.notAssigned(task, agent)
-	}
-	return task, nil
-}
-
-func (s *State) notAssigned(task *Task, agent string) *Refusal {
-	details := Details{Task: task.SID, Agent: agent}
-	if active := s.ActiveTransfer(); active != nil && active.FromTask == task.SID {
-		details.Transfer = active.SID
-		return Refuse(CodeTaskNotAssigned, details, "%s has transferred task %s to %s with transfer %s: cancel that transfer first",
-			agent, task.SID, active.To, active.SID)
-	}
-	return Refuse(CodeTaskNotAssigned, details, "%s doesn't have the conversation: task %s is %s", agent, task.SID, task.Status)
 }

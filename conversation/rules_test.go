@@ -15,7 +15,7 @@ const aliceHasIt = "start · reserve alice · accept alice"
 // TestCommands checks what each command does when it is allowed, and what users see afterwards.
 func TestCommands(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ name, story, picture string }{
+	for _, test := range []struct{ name, story, summary string }{
 		{"a conversation starts with a task in its queue", "start", "active · T1 #support pending"},
 		{"a customer may write before anybody works on the queue", "start queue=night", "active · T1 #night pending"},
 		{"a conversation may start with one agent", "start alice · accept alice", "active · T1 alice assigned"},
@@ -52,7 +52,7 @@ func TestCommands(t *testing.T) {
 			"active · T1 alice wrapping · T2 bob assigned · U1 alice→bob completed",
 		},
 		{
-			"whoever accepts from the queue completes the transfer", aliceHasIt + " · transfer alice→#billing · reserve carol · accept carol",
+			"the agent who accepts from the queue completes the transfer", aliceHasIt + " · transfer alice→#billing · reserve carol · accept carol",
 			"active · T1 alice wrapping · T2 carol@billing assigned · U1 alice→#billing completed by carol",
 		},
 		{
@@ -122,15 +122,15 @@ func TestCommands(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, test.picture, tell(t, test.story).picture())
+			require.Equal(t, test.summary, tell(t, test.story).summary())
 		})
 	}
 }
 
-// TestNobodyTakesIt checks every fallback for every setting.
-func TestNobodyTakesIt(t *testing.T) {
+// TestOffersThatNoAgentTakes checks every fallback for every setting.
+func TestOffersThatNoAgentTakes(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ name, story, picture string }{
+	for _, test := range []struct{ name, story, summary string }{
 		{
 			"a declined transfer waits at the head of the sender's queue", aliceHasIt + " · transfer alice→bob · decline bob",
 			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active",
@@ -140,7 +140,7 @@ func TestNobodyTakesIt(t *testing.T) {
 			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active",
 		},
 		{
-			"whoever takes it then completes the transfer", aliceHasIt + " · transfer alice→bob · decline bob · reserve carol · accept carol",
+			"the agent who takes it then completes the transfer", aliceHasIt + " · transfer alice→bob · decline bob · reserve carol · accept carol",
 			"active · T1 alice wrapping · T2 carol assigned · U1 alice→bob completed by carol",
 		},
 		{
@@ -173,7 +173,7 @@ func TestNobodyTakesIt(t *testing.T) {
 			"active · T1 alice wrapping · T2 #billing pending · U1 alice→#billing active",
 		},
 		{
-			"the setting of the transfer's verdict counts", aliceHasIt + " · set unanswered=sender · transfer alice→bob · set unanswered=origin_queue · decline bob",
+			"the setting of the transfer's facts counts", aliceHasIt + " · set unanswered=sender · transfer alice→bob · set unanswered=origin_queue · decline bob",
 			"active · T1 alice assigned · T2 bob canceled (declined) · U1 alice→bob failed (declined)",
 		},
 
@@ -194,7 +194,7 @@ func TestNobodyTakesIt(t *testing.T) {
 			"active · T1 alice wrapping · T2 bob reserved · U1 alice→bob active",
 		},
 
-		{"task_timeout: nobody ever took the first task", "start · due", "closed · T1 #support canceled (task_timeout)"},
+		{"task_timeout: no agent took the first task", "start · due", "closed · T1 #support canceled (task_timeout)"},
 		{"task_timeout counts on while offered", "set task_timeout=100 · start · later 99s · reserve alice · due", "closed · T1 alice canceled (task_timeout)"},
 		{
 			"task_timeout: the sender still wraps and has it again", aliceHasIt + " · transfer alice→#billing · due",
@@ -236,7 +236,7 @@ func TestNobodyTakesIt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, test.picture, tell(t, test.story).picture())
+			require.Equal(t, test.summary, tell(t, test.story).summary())
 		})
 	}
 }
@@ -274,7 +274,7 @@ func TestEvents(t *testing.T) {
 			t.Parallel()
 			s := tell(t, test.story)
 			require.Equal(t, test.events, s.newEvents())
-			for i, event := range s.told {
+			for i, event := range s.events {
 				require.Equal(t, i+1, event.Number, "events are numbered from 1 without gaps")
 			}
 		})
@@ -285,7 +285,7 @@ func TestEventsSayWhoAndWhy(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt+" · transfer alice→bob by=carol · decline bob reason=lunch")
 	var offered, rejected conversation.Event
-	for _, event := range s.told {
+	for _, event := range s.events {
 		if event.Name == conversation.EventReservationCreated {
 			offered = event
 		}
@@ -306,7 +306,7 @@ func TestEventsCarryWhatProgramsNeedInFields(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt+" · transfer alice→bob · move →#billing · wrapup alice disposition=sold · cancel alice")
 	to, disposition := map[conversation.EventName]conversation.Target{}, ""
-	for _, event := range s.told {
+	for _, event := range s.events {
 		if event.To != (conversation.Target{}) {
 			to[event.Name] = event.To
 		}
@@ -361,7 +361,7 @@ func TestDeadlines(t *testing.T) {
 
 func TestAnAcceptBeforeTheTimerWins(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "active · T1 alice assigned", tell(t, "start · reserve alice · later 10m · accept alice · expire").picture())
+	require.Equal(t, "active · T1 alice assigned", tell(t, "start · reserve alice · later 10m · accept alice · expire").summary())
 }
 
 func TestPlacementNumbers(t *testing.T) {
@@ -372,7 +372,7 @@ func TestPlacementNumbers(t *testing.T) {
 	s.then("reserve bob placement=1")
 	require.True(t, s.last.Stale, "the desk has to release its old match")
 	require.False(t, s.last.Changed)
-	require.Equal(t, "active · T1 #support pending", s.picture())
+	require.Equal(t, "active · T1 #support pending", s.summary())
 
 	s.then("reserve bob placement=2 reservation=WR22222222222222222222222222222222")
 	require.Equal(t, "WR22222222222222222222222222222222", s.task(1).Reservation.SID, "the desk's own SID")
@@ -412,7 +412,7 @@ func TestNotes(t *testing.T) {
 	require.NotContains(t, encoded(t, s.state), "Invoice17", "a note's text is at the desk")
 
 	s.then("decline bob · reserve carol · accept carol")
-	require.Equal(t, note.SID, s.transfer(1).Note, "whoever gets the conversation later sees the note")
+	require.Equal(t, note.SID, s.transfer(1).Note, "the agent who gets the conversation later sees the note")
 
 	s.then("wrapup alice note=Done")
 	require.Equal(t, s.notes[1].SID, s.task(1).WrapupNote)
@@ -438,7 +438,7 @@ func TestOutcomes(t *testing.T) {
 	require.Equal(t, s.task(2).SID, s.last.Outcome.Task.SID, "who takes a transfer back gets their own task")
 }
 
-func TestTheVerdictIsAskedForWhatTheDeskKnows(t *testing.T) {
+func TestFactsAreAskedForWhatTheDeskKnows(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt)
 	for _, test := range []struct {
@@ -465,7 +465,7 @@ func TestTheVerdictIsAskedForWhatTheDeskKnows(t *testing.T) {
 	require.Equal(t, &conversation.FactsQuery{Conversation: storyConversation, Command: conversation.CommandMove, Agent: "bob"}, query)
 }
 
-func TestAVerdictNobodyAskedForChangesNoSetting(t *testing.T) {
+func TestFactsThatWereNotAskedForChangeNoSetting(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt)
 	settings := s.state.Settings
@@ -474,7 +474,7 @@ func TestAVerdictNobodyAskedForChangesNoSetting(t *testing.T) {
 	require.Equal(t, settings, s.state.Settings)
 }
 
-func TestThePictureForTheDesk(t *testing.T) {
+func TestSnapshotForTheDesk(t *testing.T) {
 	t.Parallel()
 	s := tell(t, aliceHasIt+" · transfer alice→bob · accept bob · wrapup alice")
 	snapshot := s.state.Snapshot(s.last.Events, s.last.Notes)

@@ -3,7 +3,6 @@ package conversation
 import (
 	"encoding/json"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -167,7 +166,7 @@ type Task struct {
 	Priority int    `json:"priority,omitempty"`
 	// Head puts the task before other tasks of the same priority in its queue.
 	Head bool `json:"head,omitempty"`
-	// Identifies the last time that the task became pending. It counts across all tasks of the
+	// PendingSeq is the number of the last time that the task became pending, counted across all tasks of the
 	// conversation. A reserve command must contain it.
 	PendingSeq int `json:"placement,omitempty"`
 	// Attributes are the task's attributes. They are removed from tasks that ended long ago, see [State.Forget];
@@ -251,8 +250,8 @@ type State struct {
 	Tasks     []*Task     `json:"tasks"`
 	Transfers []*Transfer `json:"transfers"`
 	Settings  Settings    `json:"settings"`
-	// How often tasks became pending. Events is the number of events, and SIDs the number of SIDs made
-	// here.
+	// PendingCount is how often tasks became pending, Events the number of events, and SIDs the number of SIDs made
+	// for the conversation.
 	PendingCount int `json:"placements,omitempty"`
 	Events       int `json:"events,omitempty"`
 	SIDs         int `json:"sids,omitempty"`
@@ -287,8 +286,13 @@ type Record struct {
 
 // Task returns the task with that SID, nil if there is none.
 func (s *State) Task(sid string) *Task {
+	return s.lastTask(func(t *Task) bool { return t.SID == sid })
+}
+
+// lastTask returns the newest task that matches, nil if there is none.
+func (s *State) lastTask(matches func(*Task) bool) *Task {
 	for _, t := range slices.Backward(s.Tasks) {
-		if t.SID == sid {
+		if matches(t) {
 			return t
 		}
 	}
@@ -339,31 +343,7 @@ func (s *State) Offers() []string {
 // Wrapping returns the task of this conversation that the agent is wrapping up, nil if there is none.
 func (s *State) Wrapping(agent string) *Task { return s.heldBy(agent, TaskWrapping) }
 
+// heldBy returns the agent's newest task in that status, nil if there is none.
 func (s *State) heldBy(agent string, status TaskStatus) *Task {
-	for _, t := range slices.Backward(s.Tasks) {
-		if t.Status == status && t.Agent == agent {
-			return t
-		}
-	}
-	return nil
-}
-
-// latestOf returns the last task that the agent was offered or had, nil if there is none.
-func (s *State) latestOf(agent string) *Task {
-	for _, t := range slices.Backward(s.Tasks) {
-		if t.Agent == agent {
-			return t
-		}
-	}
-	return nil
-}
-
-// newSID returns the next SID with that prefix. It is unique, and the same in every replay.
-func (s *State) newSID(prefix string, now time.Time) string {
-	s.SIDs++
-	name := strconv.Itoa(s.SIDs)
-	if s.DatedSIDs {
-		name += "@" + strconv.FormatInt(now.UnixNano(), 10)
-	}
-	return derivedSID(prefix, s.Conversation, name)
+	return s.lastTask(func(t *Task) bool { return t.Status == status && t.Agent == agent })
 }

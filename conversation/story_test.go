@@ -33,9 +33,9 @@ type story struct {
 	state *conversation.State
 	desk  *storyDesk
 	now   time.Time
-	// last is the result of the last step, and told are all events and notes so far.
+	// last is the result of the last step, and events and notes are all so far.
 	last     conversation.Result
-	told     []conversation.Event
+	events   []conversation.Event
 	notes    []conversation.Note
 	sent     conversation.Command
 	tampered bool
@@ -57,7 +57,7 @@ type storyDesk struct {
 	silent   bool
 }
 
-func (d *storyDesk) verdict(q *conversation.FactsQuery) *conversation.Facts {
+func (d *storyDesk) facts(q *conversation.FactsQuery) *conversation.Facts {
 	if q == nil || d.silent {
 		return nil
 	}
@@ -202,7 +202,7 @@ func (s *story) send(command conversation.Command) error {
 	s.t.Helper()
 	before := roundTrip(s.t, s.state)
 	query, askErr := s.state.Ask(command, s.now)
-	facts := s.desk.verdict(query)
+	facts := s.desk.facts(query)
 	result, err := s.state.Apply(command, facts, s.now)
 	if askErr != nil {
 		require.Equal(s.t, askErr, err, "Ask and Apply refuse alike")
@@ -213,11 +213,11 @@ func (s *story) send(command conversation.Command) error {
 		require.Equal(s.t, encoded(s.t, before), encoded(s.t, s.state), "a refused command changes nothing")
 	} else {
 		s.last = result
-		s.told, s.notes = append(s.told, result.Events...), append(s.notes, result.Notes...)
+		s.events, s.notes = append(s.events, result.Events...), append(s.notes, result.Notes...)
 	}
 	if !s.tampered {
 		require.NoError(s.t, checkStep(step{
-			before: before, command: command, verdict: facts, now: s.now, after: s.state, result: result, err: err,
+			before: before, command: command, facts: facts, now: s.now, after: s.state, result: result, err: err,
 		}))
 	}
 	require.Equal(s.t, encoded(s.t, s.state), encoded(s.t, roundTrip(s.t, s.state)), "the state survives JSON")
@@ -259,8 +259,8 @@ func (s *story) readable(text string) string {
 	return strings.ReplaceAll(text, conversation.PrefixTransfer+strings.Repeat("0", 32), "U0")
 }
 
-// picture returns a summary of the conversation, as an operator would write it.
-func (s *story) picture() string { return s.readable(summary(s.state)) }
+// summary returns a summary of the conversation, as an operator would write it.
+func (s *story) summary() string { return s.readable(summary(s.state)) }
 
 // newEvents returns the names of the events of the last step.
 func (s *story) newEvents() string {

@@ -61,7 +61,7 @@ func (p *place) path() string {
 		if a.due != "" {
 			s = withDue(s, a)
 		}
-		if _, err := s.Apply(a.command, a.verdict, monday); err != nil {
+		if _, err := s.Apply(a.command, a.facts, monday); err != nil {
 			return err.Error()
 		}
 		fmt.Fprintf(&text, "\n  %s\n      → %s", a, summary(s))
@@ -72,7 +72,7 @@ func (p *place) path() string {
 // attempt is a command with the desk's answer, tried in a state whose deadline it may make due.
 type attempt struct {
 	command conversation.Command
-	verdict *conversation.Facts
+	facts   *conversation.Facts
 	due     conversation.DeadlineKind
 	dueTask string
 }
@@ -86,7 +86,7 @@ func (a attempt) String() string {
 	if a.due != "" {
 		text += " " + string(a.due)
 	}
-	if v := a.verdict; v != nil {
+	if v := a.facts; v != nil {
 		text += fmt.Sprintf(" (available: %v, agent_unavailable: %s, unanswered: %s, wrapup_timeout: %d)",
 			v.AgentAvailable, v.Settings.AgentUnavailable, v.Settings.Unanswered, v.Settings.WrapupTimeout)
 	}
@@ -179,7 +179,7 @@ func visit(from *place) (reached []*place, steps int, err error) {
 	untouched := copyOf(from.state)
 	for _, a := range attemptsIn(from.state) {
 		before, after := from.state, untouched
-		mayChange := allowed(before, a.command, monday) && verdictAllows(step{before: before, command: a.command, verdict: a.verdict})
+		mayChange := allowed(before, a.command, monday) && factsAllow(step{before: before, command: a.command, facts: a.facts})
 		switch {
 		case a.due != "":
 			before = withDue(from.state, a)
@@ -217,8 +217,8 @@ func carryOut(before, after *conversation.State, a attempt) (st step, err error)
 			err = broken("statuses", "%v", r)
 		}
 	}()
-	result, refused := after.Apply(a.command, a.verdict, monday)
-	st = step{before: before, command: a.command, verdict: a.verdict, now: monday, after: after, result: result, err: refused}
+	result, refused := after.Apply(a.command, a.facts, monday)
+	st = step{before: before, command: a.command, facts: a.facts, now: monday, after: after, result: result, err: refused}
 	return st, checkStep(st)
 }
 
@@ -226,7 +226,7 @@ func carryOut(before, after *conversation.State, a attempt) (st step, err error)
 func leavesAlone(s *conversation.State, attempts []attempt) error {
 	for _, a := range attempts {
 		after := copyOf(s)
-		if result, err := after.Apply(a.command, a.verdict, monday); !result.Changed && !sameBytes(s, after) {
+		if result, err := after.Apply(a.command, a.facts, monday); !result.Changed && !sameBytes(s, after) {
 			return broken("I7", "%s changed the state (%v)", a, err)
 		}
 	}
@@ -255,7 +255,7 @@ func closesWithout(s *conversation.State, gone, there string) error {
 		}
 		commands := []attempt{
 			{command: conversation.WrapupCommand{Agent: there}},
-			{command: conversation.MoveCommand{To: conversation.Target{Agent: there}}, verdict: verdictOf(bothSwitchesOn(), true)},
+			{command: conversation.MoveCommand{To: conversation.Target{Agent: there}}, facts: factsOf(bothSwitchesOn(), true)},
 			// The move changes nothing if the task waited for the absent agent.
 			{command: conversation.ReserveCommand{Agent: there, Task: task.SID, PendingSeq: task.PendingSeq}},
 			{command: conversation.AcceptCommand{Agent: there}},
@@ -306,12 +306,12 @@ func carryOutAll(s *conversation.State, attempts []attempt) error {
 func attemptsIn(s *conversation.State) []attempt {
 	if s.Status == "" {
 		var starts []attempt
-		for _, v := range verdicts(false) {
+		for _, v := range factsToTry(false) {
 			starts = append(starts, attempt{command: conversation.StartCommand{
 				Conversation: storyConversation, Channel: conversation.ChannelWeb, Queue: "support", Priority: 2,
 				Customer:   conversation.Customer{Name: "Crystal Minh"},
 				Attributes: conversation.Attributes{"order": json.RawMessage(`{"number":17}`)},
-			}, verdict: v})
+			}, facts: v})
 		}
 		return starts
 	}
@@ -356,8 +356,8 @@ func attemptsIn(s *conversation.State) []attempt {
 		for _, c := range commands {
 			all = append(all, attempt{command: c}) // the desk does not answer
 			if s.Check(c, monday) == nil {
-				for _, v := range verdicts(to.Agent != "") {
-					all = append(all, attempt{command: c, verdict: v})
+				for _, v := range factsToTry(to.Agent != "") {
+					all = append(all, attempt{command: c, facts: v})
 				}
 			}
 		}
@@ -399,14 +399,14 @@ func withDue(s *conversation.State, a attempt) *conversation.State {
 	return due
 }
 
-// verdicts returns the desk's answers that make a difference. The setting for unanswered tasks matters only for
+// factsToTry returns the desk's answers that make a difference. The setting for unanswered tasks matters only for
 // tasks that are directed to an agent.
-func verdicts(aboutAgent bool) []*conversation.Facts {
+func factsToTry(aboutAgent bool) []*conversation.Facts {
 	var all []*conversation.Facts
 	for _, wrapup := range []int{0, 60} {
 		settings := bothSwitchesOn()
 		settings.WrapupTimeout = wrapup
-		all = append(all, verdictOf(settings, true))
+		all = append(all, factsOf(settings, true))
 		if !aboutAgent {
 			continue
 		}
@@ -414,15 +414,15 @@ func verdicts(aboutAgent bool) []*conversation.Facts {
 			conversation.AgentUnavailableRefuse, conversation.AgentUnavailableWait, conversation.AgentUnavailableOriginQueue,
 		} {
 			settings.AgentUnavailable = policy
-			all = append(all, verdictOf(settings, false))
+			all = append(all, factsOf(settings, false))
 		}
 		settings.Unanswered, settings.AgentUnavailable = conversation.UnansweredSender, conversation.AgentUnavailableWait
-		all = append(all, verdictOf(settings, true), verdictOf(settings, false))
+		all = append(all, factsOf(settings, true), factsOf(settings, false))
 	}
 	return all
 }
 
-func verdictOf(settings conversation.Settings, available bool) *conversation.Facts {
+func factsOf(settings conversation.Settings, available bool) *conversation.Facts {
 	return &conversation.Facts{Settings: settings, AgentKnown: true, AgentAvailable: available, QueueKnown: true, QueueMembers: 1}
 }
 

@@ -139,7 +139,7 @@ func (w *words) in(text string) []string {
 func written(t testing.TB, h *desktest.Environment, sid string) string {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	thread, err := desk.ReadThread(ctx, h.Desk, sid, desk.AsSystem(), 100)
+	thread, err := desk.ReadThread(ctx, h.Desk, sid, desk.AsSystem(), desk.Window{Limit: 100})
 	require.NoError(t, err)
 	tasks, err := desk.ListTasks(ctx, h.Desk, sid)
 	require.NoError(t, err)

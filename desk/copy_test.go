@@ -86,7 +86,7 @@ func keepOneOfEach(h *desktest.Environment, th *desktest.Conversation) {
 	must(nil, err)
 	must(nil, desk.SetPlugin(ctx, h.Desk, desk.Plugin{Name: "dialpad"}))
 	must(nil, desk.BindIdentity(ctx, h.Desk, th.Task().Agent, "https://login.example.com", "1"))
-	must(nil, desk.NoteRefusal(ctx, h.Desk, th.SID, "alice", conversation.CodeWrapupPending))
+	must(nil, desk.NoteRefused(ctx, h.Desk, th.SID, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
 	must(desk.Lease(ctx, h.Desk, "list conversations", time.Minute))
 	must(nil, desk.MarkRead(ctx, h.Desk, th.SID, "alice", 1))
 	must(nil, desk.KeepAnswer(ctx, h.Desk, "token", desk.Answer{Request: "request", Status: 201, Body: "{}"}))
@@ -107,7 +107,7 @@ func readsOfCopy(h *desktest.Environment, th *desktest.Conversation) (answers []
 		answers = append(answers, answer)
 	}
 	ctx, now := h.T.Context(), h.Clock.Now()
-	read(desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), 100))
+	read(desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), desk.Window{Limit: 100}))
 	read(desk.ListAgents(ctx, h.Desk))
 	read(desk.ListQueues(ctx, h.Desk))
 	read(desk.TaskPage(ctx, h.Desk, desk.TaskFilter{}, desk.Page{Limit: desk.MaxPage}))

@@ -87,10 +87,10 @@ func testThread(t *testing.T, h *desktest.Environment) {
 		say(h, th, desk.FromCustomer, text)
 	}
 	th.Transfer("alice", desktest.ToQueue("billing"), "Charged twice.")
-	require.NoError(t, desk.NoteRefusal(t.Context(), h.Desk, th.SID, "alice", conversation.CodeWrapupPending))
+	require.NoError(t, desk.NoteRefused(t.Context(), h.Desk, th.SID, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
 
 	for name, reader := range map[string]desk.Reader{"who wraps up": desk.AsAgent("alice"), "who is offered it": desk.AsAgent("bob"), "the environment": desk.AsSystem()} {
-		seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, reader, 2)
+		seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, reader, desk.Window{Limit: 2})
 		require.NoError(t, err, name)
 		require.Equal(t, []string{"two", "three"}, []string{seen.Messages[0].Text, seen.Messages[1].Text}, "%s: the newest, in order", name)
 		require.Equal(t, 1, seen.Earlier, name)
@@ -116,7 +116,7 @@ func testThread(t *testing.T, h *desktest.Environment) {
 		"a limit of more than there are":              {desk.Window{Limit: 100}, []string{"one", "two", "three"}, 0},
 		"from a message that the page cannot know of": {desk.Window{Limit: 1, From: 1000}, []string{"three"}, 2},
 	} {
-		seen, err := desk.ReadThreadWindow(t.Context(), h.Desk, th.SID, desk.AsCustomer(), c.window)
+		seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsCustomer(), c.window)
 		require.NoError(t, err, name)
 		var texts []string
 		for _, m := range seen.Messages {
@@ -125,16 +125,16 @@ func testThread(t *testing.T, h *desktest.Environment) {
 		require.Equal(t, c.texts, texts, name)
 		require.Equal(t, c.earlier, seen.Earlier, name)
 	}
-	customers, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsCustomer(), 100)
+	customers, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsCustomer(), desk.Window{Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, customers.Messages, 3)
 	require.Empty(t, customers.Notes, "a customer never sees a note")
 	require.Empty(t, customers.Refused)
 
 	h.Staff("other", "erin")
-	_, err = desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("erin"), 100)
+	_, err = desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("erin"), desk.Window{Limit: 100})
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err))
-	_, err = desk.ReadThread(t.Context(), h.Desk, desktest.NewSID(), desk.AsSystem(), 100)
+	_, err = desk.ReadThread(t.Context(), h.Desk, desktest.NewSID(), desk.AsSystem(), desk.Window{Limit: 100})
 	require.ErrorIs(t, err, desk.ErrUnknownConversation)
 }
 

@@ -76,7 +76,7 @@ func readLists(h *desktest.Environment) {
 	require.NoError(h.T, err)
 	_, err = desk.ReadBacklog(ctx, h.Desk)
 	require.NoError(h.T, err)
-	require.ErrorIs(h.T, desk.NoteRefusal(ctx, h.Desk, desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
+	require.ErrorIs(h.T, desk.NoteRefused(ctx, h.Desk, desktest.NewSID(), conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending), desk.ErrUnknownConversation)
 }
 
 // liveADay lets everything happen that happens often: in a conversation's life, in the dispatcher, on the pages.
@@ -115,7 +115,7 @@ func readPages(h *desktest.Environment, th *desktest.Conversation, agent string)
 	require.NoError(h.T, err)
 	_, err = desk.ListPassedOn(ctx, h.Desk, agent)
 	require.NoError(h.T, err)
-	_, err = desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), 10)
+	_, err = desk.ReadThread(ctx, h.Desk, th.SID, desk.AsSystem(), desk.Window{Limit: 10})
 	require.NoError(h.T, err)
 	_, err = desk.LastPosition(ctx, h.Desk)
 	require.NoError(h.T, err)

@@ -240,11 +240,7 @@ func insertMember(ctx context.Context, tx *Tx, queue, agent string, now int64) e
 	return tx.audit(ctx, now, changed{"queue.members", queue, "", agent})
 }
 
-// RemoveMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
-func RemoveMember(ctx context.Context, d *Desk, queue, agent string) error {
-	return d.ExclusiveTx(ctx, "remove "+agent+" from queue "+queue, func(tx *Tx) error { return deleteMember(ctx, tx, queue, agent, sqldb.Micros(d.Now())) })
-}
-
+// deleteMember removes the agent from the queue, if they are on it. They keep the queue's tasks that they have.
 func deleteMember(ctx context.Context, tx *Tx, queue, agent string, now int64) error {
 	if err := mayChangeMember(ctx, tx, queue, agent); err != nil {
 		return err

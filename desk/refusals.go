@@ -19,16 +19,7 @@ func NoteRefused(ctx context.Context, d *Desk, sid string, command conversation.
 	if !ok || conversation.CodeOf(outcome) != conversation.CodeWrapupPending {
 		return nil
 	}
-	return recordRefusal(ctx, d, sid, accept.Agent, conversation.CodeWrapupPending, conversation.IDOf(accept))
-}
-
-// NoteRefusal records a refusal that the desk itself gave to the agent, without a command. Each call counts. It
-// returns [ErrUnknownConversation] if the desk does not know the conversation.
-func NoteRefusal(ctx context.Context, d *Desk, sid, agent string, code conversation.Code) error {
-	return recordRefusal(ctx, d, sid, agent, code, "")
-}
-
-func recordRefusal(ctx context.Context, d *Desk, sid, agent string, code conversation.Code, id string) error {
+	id := conversation.IDOf(accept)
 	if id != "" {
 		sum := sha256.Sum256([]byte(id)) // an ID may be any text of any length
 		id = hex.EncodeToString(sum[:16])
@@ -37,7 +28,7 @@ func recordRefusal(ctx context.Context, d *Desk, sid, agent string, code convers
 		noted, err := tx.Exec(ctx, `INSERT INTO refusals (conversation, agent, code, channel, queue, at, command)
 			SELECT c.sid, $2, $3, c.channel, coalesce((SELECT t.queue FROM tasks t WHERE t.conversation = c.sid ORDER BY t.placement DESC LIMIT 1), ''), $4, $5
 			FROM conversations c WHERE c.sid = $1
-			ON CONFLICT (conversation, command) WHERE command <> '' DO NOTHING`, sid, agent, string(code), sqldb.Micros(d.Now()), id)
+			ON CONFLICT (conversation, command) WHERE command <> '' DO NOTHING`, sid, accept.Agent, string(conversation.CodeWrapupPending), sqldb.Micros(d.Now()), id)
 		if err != nil || noted > 0 {
 			return err
 		}

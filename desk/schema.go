@@ -57,12 +57,6 @@ func Copy(ctx context.Context, from, to string) ([]CopiedTable, error) {
 	return tables, nil
 }
 
-// Grants returns the statements that let a role run Baton's programs: the role can read and write rows, but not
-// change tables. The tables' owner runs the statements, see [Grant].
-func Grants(in, role string) ([]string, error) {
-	return schema().Grants(in, role)
-}
-
 // Granted is the result of [Grant].
 type Granted = sqldb.Granted
 

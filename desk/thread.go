@@ -20,8 +20,8 @@ type Thread struct {
 	Tasks     []conversation.Task
 	Transfers []conversation.Transfer
 	Events    []conversation.Event
-	// Notes are the notes of its agents. Refused are the refusals that the desk itself gave to agents
-	// ([NoteRefusal]). Both are empty for the customer.
+	// Notes are the notes of its agents. Refused are the refusals that the desk recorded, see [NoteRefused]. Both are
+	// empty for the customer.
 	Notes   []conversation.Note
 	Refused []Refused
 	// Names are the friendly names of the agents and queues in the thread.
@@ -59,15 +59,9 @@ func (w Window) first(newest int) int {
 	return first
 }
 
-// ReadThread returns the conversation with at most that many of its newest messages, all of the same moment. Refusals:
-// not_your_task, unknown_agent, and conversation_closed when the desk has no record of it.
-func ReadThread(ctx context.Context, d *Desk, sid string, reader Reader, messages int) (Thread, error) {
-	return ReadThreadWindow(ctx, d, sid, reader, Window{Limit: messages})
-}
-
-// ReadThreadWindow returns the conversation with the messages of the window, all of the same moment. Its refusals are
-// those of [ReadThread].
-func ReadThreadWindow(ctx context.Context, d *Desk, sid string, reader Reader, window Window) (thread Thread, err error) {
+// ReadThread returns the conversation with the messages of the window, all of the same moment. Refusals: not_your_task,
+// unknown_agent, and conversation_closed when the desk has no record of it.
+func ReadThread(ctx context.Context, d *Desk, sid string, reader Reader, window Window) (thread Thread, err error) {
 	err = d.ReadTx(ctx, "read conversation "+sid, func(tx *Tx) error {
 		may, err := readerExtent(ctx, tx, reader, sid)
 		if err != nil {

@@ -34,7 +34,7 @@ func turnOf(h *desktest.Environment, th *desktest.Conversation, agent string) (r
 	messages, err := desk.ReadTranscript(ctx, h.Desk, th.SID, reader)
 	require.NoError(h.T, err)
 	read.transcript = textsOf(messages)
-	seen, err := desk.ReadThread(ctx, h.Desk, th.SID, reader, 100)
+	seen, err := desk.ReadThread(ctx, h.Desk, th.SID, reader, desk.Window{Limit: 100})
 	require.NoError(h.T, err)
 	read.thread, read.count = textsOf(seen.Messages), seen.Conversation.Messages
 	for after := (*desk.Cursor)(nil); ; {
@@ -99,7 +99,7 @@ func testTurnsEnd(t *testing.T, h *desktest.Environment) {
 	_, _, err = desk.FindNote(t.Context(), h.Desk, secret, desk.AsAgent("alice"))
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
 
-	seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), 100)
+	seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), desk.Window{Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, seen.Transfers, 1, "her own, not bob's")
 	require.Equal(t, conversation.TransferCompleted, seen.Transfers[0].Status, "what became of it is hers to know")
@@ -114,13 +114,13 @@ func testTurnsEnd(t *testing.T, h *desktest.Environment) {
 		all, err := desk.ReadTranscript(t.Context(), h.Desk, th.SID, reader)
 		require.NoError(t, err)
 		require.Len(t, all, 5)
-		whole, err := desk.ReadThread(t.Context(), h.Desk, th.SID, reader, 100)
+		whole, err := desk.ReadThread(t.Context(), h.Desk, th.SID, reader, desk.Window{Limit: 100})
 		require.NoError(t, err)
 		require.Len(t, whole.Transfers, 2)
 		require.Equal(t, 5, whole.Conversation.Messages)
 	}
 	th.WrapUp("alice")
-	_, err = desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), 100)
+	_, err = desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), desk.Window{Limit: 100})
 	require.Equal(t, conversation.CodeNotYourTask, conversation.CodeOf(err), "after the wrap-up nothing")
 }
 
@@ -185,7 +185,7 @@ func testFormerAgentsReadNoMore(t *testing.T, h *desktest.Environment) {
 	say(h, th, desk.FromCustomer, "while waiting")
 
 	thread := func() desk.Thread {
-		seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), 100)
+		seen, err := desk.ReadThread(t.Context(), h.Desk, th.SID, desk.AsAgent("alice"), desk.Window{Limit: 100})
 		require.NoError(t, err)
 		return seen
 	}

@@ -26,7 +26,7 @@ import (
 // The new build has one more timer at the start of each run. With GetVersion, it can continue the conversations of
 // the old build. Without it, it cannot, and the replay check must detect that.
 const (
-	changedFrom = "\tworkflow.Go(ctx, r.tellDesk)\n"
+	changedFrom = "\tworkflow.Go(ctx, r.projector.run)\n"
 	changedTo   = `	%s{
 		_ = workflow.NewTimerWithOptions(ctx, time.Millisecond, workflow.TimerOptions{Summary: "changed"}).Get(ctx, nil)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/config"
 )
 
@@ -254,7 +255,7 @@ func (c *pastConversation) pass(target conversation.Target, note string) {
 	c.say(receiver, "I have seen to it. You are back with my colleague in a moment.")
 	c.do(conversation.TransferCommand{From: receiver, To: conversation.Target{Agent: sender}})
 	c.later(5, 20)
-	require.NoError(c.t, desk.NoteRefusal(c.ctx(), c.past.Desk, c.sid, sender, conversation.CodeWrapupPending))
+	require.NoError(c.t, desk.NoteRefused(c.ctx(), c.past.Desk, c.sid, conversation.AcceptCommand{Agent: sender}, desktest.ErrWrapupPending))
 	c.do(conversation.WrapupCommand{Agent: sender, Disposition: "passed_on"})
 	c.accept()
 	c.later(10, 60)

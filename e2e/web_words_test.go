@@ -47,7 +47,7 @@ func (o *office) texts(t *testing.T, sid string) (texts []string) {
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	thread, err := desk.ReadThread(t.Context(), d, sid, desk.AsSystem(), 1000)
+	thread, err := desk.ReadThread(t.Context(), d, sid, desk.AsSystem(), desk.Window{Limit: 1000})
 	require.NoError(t, err)
 	for _, m := range thread.Messages {
 		texts = append(texts, m.Text)

@@ -13,35 +13,35 @@ import (
 // A desk is ahead of a workflow that was reset, or whose server was restored from an older backup.
 func TestADeskThatIsAheadIsShownAllThereIs(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	var told int
+	s := newEnvironment(t)
+	var sent int
 	var lost int
 	s.aliceAccepts()
 	s.step(func() {
 		s.desk.goAhead(7, 5)
-		told, lost = len(s.desk.pictures), s.record().Revision+7
+		sent, lost = len(s.desk.snapshots), s.record().Revision+7
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
 	})
 	s.after(10*time.Second, func() {
-		pictures, _ := s.desk.told()
+		snapshots, _ := s.desk.received()
 		require.Empty(t, s.desk.disagreements(s.record()))
 		require.Greater(t, s.record().Revision, lost)
-		require.False(t, pictures[told].Whole)
-		require.True(t, pictures[told+1].Whole)
-		require.Equal(t, pictures[told].Events[0].At, pictures[told+1].Events[0].At, "what the desk took for old is told again")
-		require.Equal(t, pictures[told].Events[0].Number+5, pictures[told+1].Events[0].Number)
+		require.False(t, snapshots[sent].Whole)
+		require.True(t, snapshots[sent+1].Whole)
+		require.Equal(t, snapshots[sent].Events[0].At, snapshots[sent+1].Events[0].At, "what the desk took for old is sent again")
+		require.Equal(t, snapshots[sent].Events[0].Number+5, snapshots[sent+1].Events[0].Number)
 		s.signal("accept", conversation.AcceptCommand{Agent: "bob"})
 	})
 	s.step(func() {
-		pictures, _ := s.desk.told()
-		require.False(t, pictures[len(pictures)-1].Whole, "once")
+		snapshots, _ := s.desk.received()
+		require.False(t, snapshots[len(snapshots)-1].Whole, "once")
 	})
 	s.play()
 }
 
 func TestAConversationShowsItselfWhenItIsAsked(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.step(func() {
 		s.desk.goAhead(3, 3)
@@ -59,7 +59,7 @@ func TestSIDsOfDifferentTimesDiffer(t *testing.T) {
 	t.Parallel()
 	var sids []string
 	for _, pause := range []time.Duration{time.Second, 2 * time.Second} { // as after a reset to before the transfer
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.aliceAccepts()
 		s.after(pause, func() { s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")}) })
 		s.step(func() { sids = append(sids, s.task(1).SID, s.transfer(0).SID) })

@@ -62,3 +62,10 @@ type Summary struct {
 	CreatedAt    time.Time                       `json:"created_at"`
 	ClosedAt     time.Time                       `json:"closed_at"`
 }
+
+func summaryOf(record *conversation.Record) *Summary {
+	return &Summary{
+		Conversation: record.Conversation, Status: record.Status, Tasks: record.HadTasks(),
+		Transfers: record.HadTransfers(), CreatedAt: record.CreatedAt, ClosedAt: record.ClosedAt,
+	}
+}

@@ -74,7 +74,7 @@ func changeIDs(t *testing.T) []string {
 // records.
 func inUse(t *testing.T) []string {
 	t.Helper()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var lines []string
 	s.aliceAccepts()
 	s.step(func() {

@@ -3,7 +3,6 @@ package workflows
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -24,33 +23,20 @@ func Register(r Registry) {
 
 // run is one run of a conversation's workflow.
 type run struct {
-	start converter.RawValue
-	// surplus is set if the start had more than one argument.
-	surplus bool
-	record  conversation.Record
-	inbox   *inbox
-	project projector
-	// shown are the search attributes as last written, when project.turns was shownWith.
-	shown     searchable
-	shownWith int
+	input  input
+	record conversation.Record
+	inbox  *inbox
 	// deciding is set while a command is being carried out, which may include waiting for the desk's facts.
 	deciding bool
-	// busyIn is the history length at the last workflow task that changed something.
-	busyIn   int
-	deadline alarm
-	quiet    alarm
-	// overAt and overSize are the length and the size in bytes of the history when the run was first found to be
-	// over.
-	overAt, overSize int
-	// aside are signals whose key no worker had, and triedAt is when they were last tried. keepsSealed is set from
-	// the first such signal on. Until then closedRounds counts how often encrypted signals were read.
-	aside        []sealed
-	triedAt      time.Time
-	unseal       alarm
-	keepsSealed  bool
-	closedRounds int
 	// canceled is set once a request to cancel the workflow was handled as a close.
 	canceled bool
+	deadline alarm
+
+	refusals   refusals
+	sealed     sealedSignals
+	projector  projector
+	attributes searchAttributes
+	ending     ending
 }
 
 // continued is what a run passes to the next run.
@@ -80,21 +66,26 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 	if !startIsRaw || !recordIsRaw {
 		panic("the workflow was registered with another function: use workflows.Register") // fails only the workflow task, as above
 	}
-	r := &run{start: start, inbox: in, busyIn: -1}
+	r := &run{input: input{payload: start}, inbox: in}
 	r.record.Tasks, r.record.Transfers = []*conversation.Task{}, []*conversation.Transfer{}
 	r.record.Refusals = []conversation.RecordedRefusal{}
+	r.refusals = refusals{record: &r.record, inbox: in}
+	r.sealed = sealedSignals{inbox: in, refusals: &r.refusals}
+	r.projector = projector{record: &r.record, inbox: in, ending: &r.ending, gaveUpIn: -1}
+	r.attributes.state = &r.record.State
+	r.ending = ending{record: &r.record, busyIn: -1}
 	if continues(ctx) && record.Payload() != nil {
 		before := continued{Record: r.record}
 		if err := converter.GetDefaultDataConverter().FromPayload(record.Payload(), &before); err != nil {
 			panic(fmt.Sprintf("this build can't read the record that the run before has left: %v", err)) // as above
 		}
 		r.record = before.Record
-		r.project.resume(before.Pending)
-		r.aside, r.keepsSealed = before.Aside, len(before.Aside) > 0
+		r.projector.resume(before.Pending)
+		r.sealed.aside, r.sealed.records = before.Aside, len(before.Aside) > 0
 		r.record.Forget(before.Pending.Events) // runs of earlier builds passed on everything
-		r.shown = searchableOf(&r.record.State)
+		r.attributes.written = searchableOf(&r.record.State)
 	} else {
-		r.surplus = record.Payload() != nil
+		r.input.surplus = record.Payload() != nil
 	}
 	return r, r.register(ctx)
 }
@@ -163,7 +154,7 @@ func (r *run) validate(ctx workflow.Context, name conversation.CommandName, payl
 	}
 	err = r.record.Check(command, workflow.Now(ctx))
 	if err != nil {
-		r.passOn(ctx, command, err)
+		r.refusals.passOn(ctx, command, err)
 	}
 	return err
 }
@@ -188,14 +179,21 @@ const (
 	replayedID      = "ReplayId"
 )
 
-// decodeStart decodes the workflow's input. The conversation in it must match the workflow ID, by which the desk
+// input is the input of a workflow that starts a conversation.
+type input struct {
+	payload converter.RawValue
+	// surplus is set if there was more than one argument.
+	surplus bool
+}
+
+// decode decodes the start. The conversation in it must match the workflow ID, by which the desk
 // finds the workflow.
-func (r *run) decodeStart(ctx workflow.Context) (conversation.StartCommand, error) {
-	if r.surplus {
+func (i input) decode(ctx workflow.Context) (conversation.StartCommand, error) {
+	if i.surplus {
 		return conversation.StartCommand{}, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
 			"start takes one JSON object, and more than one argument came")
 	}
-	command, err := conversation.Decode(conversation.CommandStart, jsonOf(r.start), "")
+	command, err := conversation.Decode(conversation.CommandStart, jsonOf(i.payload), "")
 	if err != nil {
 		return conversation.StartCommand{}, err
 	}

@@ -26,7 +26,7 @@ const (
 )
 
 // countDone counts a command that the rules allowed. For an accept, it also records how long the offer had waited.
-func (r *run) countDone(ctx workflow.Context, name conversation.CommandName, result conversation.Result) {
+func countDone(ctx workflow.Context, channel conversation.Channel, name conversation.CommandName, result conversation.Result) {
 	outcome := outcomeCarriedOut
 	switch {
 	case result.Stale:
@@ -39,7 +39,7 @@ func (r *run) countDone(ctx workflow.Context, name conversation.CommandName, res
 	if name != conversation.CommandAccept || !result.Changed || task == nil || task.Reservation == nil {
 		return
 	}
-	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{"queue": task.Queue, "channel": string(r.record.Channel)}).
+	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{"queue": task.Queue, "channel": string(channel)}).
 		Timer(metricTimeToAccept).Record(task.AssignedAt.Sub(task.Reservation.CreatedAt))
 }
 

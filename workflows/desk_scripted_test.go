@@ -36,20 +36,20 @@ type scriptedDesk struct {
 	notes  []string
 	// places makes the desk match waiting tasks at once with the first suitable member.
 	places bool
-	// verdictsToFail and picturesToFail are how many calls will fail, answersToLose how many will take effect and
+	// queriesToFail and syncsToFail are how many calls will fail, answersToLose how many will take effect and
 	// then fail.
-	verdictsToFail, picturesToFail, answersToLose int
+	queriesToFail, syncsToFail, answersToLose int
 	// overtaken is set if a snapshot does not wait for the answer to the one before: it may contain the same task
 	// again, and arrive before it.
 	overtaken bool
-	// whileAsked and whileTold are called during a call.
+	// whileAsked and duringSync are called during a call.
 	whileAsked func(conversation.FactsQuery)
-	whileTold  func(conversation.Snapshot)
+	duringSync func(conversation.Snapshot)
 
-	questions []conversation.FactsQuery
-	// calls are the names of the activities that sent a snapshot, and pictures are the snapshots.
-	calls    []string
-	pictures []conversation.Snapshot
+	queries []conversation.FactsQuery
+	// calls are the names of the activities that sent a snapshot, and snapshots are the snapshots.
+	calls     []string
+	snapshots []conversation.Snapshot
 
 	revision  int
 	status    conversation.ConversationStatus
@@ -80,9 +80,9 @@ func (d *scriptedDesk) Facts(_ context.Context, q conversation.FactsQuery) (conv
 	}
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	d.questions = append(d.questions, q)
-	if d.verdictsToFail > 0 {
-		d.verdictsToFail--
+	d.queries = append(d.queries, q)
+	if d.queriesToFail > 0 {
+		d.queriesToFail--
 		return conversation.Facts{}, errAway
 	}
 	available, known := d.agents[q.Agent]
@@ -97,17 +97,17 @@ func (d *scriptedDesk) Facts(_ context.Context, q conversation.FactsQuery) (conv
 
 // Sync implements [activities.Desk].
 func (d *scriptedDesk) Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error) {
-	if d.whileTold != nil {
-		d.whileTold(snapshot)
+	if d.duringSync != nil {
+		d.duringSync(snapshot)
 	}
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	if d.picturesToFail > 0 {
-		d.picturesToFail--
+	if d.syncsToFail > 0 {
+		d.syncsToFail--
 		return conversation.Acknowledgement{}, errAway
 	}
 	d.calls = append(d.calls, activity.GetInfo(ctx).ActivityType.Name)
-	d.pictures = append(d.pictures, snapshot)
+	d.snapshots = append(d.snapshots, snapshot)
 	d.apply(snapshot, activity.GetInfo(ctx))
 	if d.answersToLose > 0 {
 		d.answersToLose--
@@ -129,25 +129,25 @@ func (d *scriptedDesk) goAhead(revisions, events int) {
 	d.overtaken = true // older snapshots arrive now
 }
 
-// failPictures makes the next syncs fail, that many of them, including those in progress.
-func (d *scriptedDesk) failPictures(count int) {
+// failSyncs makes the next syncs fail, that many of them, including those in progress.
+func (d *scriptedDesk) failSyncs(count int) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	d.picturesToFail = count
+	d.syncsToFail = count
 }
 
-// told returns the snapshots received, and the tasks according to them.
-func (d *scriptedDesk) told() ([]conversation.Snapshot, map[string]conversation.Task) {
+// received returns the snapshots received, and the tasks according to them.
+func (d *scriptedDesk) received() ([]conversation.Snapshot, map[string]conversation.Task) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	return slices.Clone(d.pictures), maps.Clone(d.tasks)
+	return slices.Clone(d.snapshots), maps.Clone(d.tasks)
 }
 
 // shown returns the newest snapshot.
 func (d *scriptedDesk) shown() conversation.Snapshot {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	return d.pictures[len(d.pictures)-1]
+	return d.snapshots[len(d.snapshots)-1]
 }
 
 // apply makes the rows equal to the snapshot, and checks the snapshot's promises.
@@ -171,13 +171,13 @@ func (d *scriptedDesk) apply(snapshot conversation.Snapshot, call activity.Info)
 	}
 	for sid, row := range d.tasks {
 		if row.Status.Live() && !slices.ContainsFunc(snapshot.Tasks, func(t *conversation.Task) bool { return t.SID == sid }) {
-			d.complain("the picture of revision %d leaves out task %s, which was %s", snapshot.Revision, sid, row.Status)
+			d.complain("the snapshot of revision %d leaves out task %s, which was %s", snapshot.Revision, sid, row.Status)
 		}
 	}
 	for sid, row := range d.transfers {
 		if row.Status == conversation.TransferActive &&
 			!slices.ContainsFunc(snapshot.Transfers, func(t *conversation.Transfer) bool { return t.SID == sid }) {
-			d.complain("the picture of revision %d leaves out transfer %s, which was active", snapshot.Revision, sid)
+			d.complain("the snapshot of revision %d leaves out transfer %s, which was active", snapshot.Revision, sid)
 		}
 	}
 	for _, task := range snapshot.Tasks {
@@ -216,9 +216,9 @@ func (d *scriptedDesk) applyEvents(snapshot conversation.Snapshot) {
 		at := slices.IndexFunc(snapshot.Tasks, func(t *conversation.Task) bool { return t.SID == sid })
 		switch {
 		case at < 0:
-			d.complain("the picture of revision %d has an event of task %s without the task", snapshot.Revision, sid)
+			d.complain("the snapshot of revision %d has an event of task %s without the task", snapshot.Revision, sid)
 		case status != "" && snapshot.Tasks[at].Status != status:
-			d.complain("the picture of revision %d shows task %s %s, its last event %s", snapshot.Revision, sid, snapshot.Tasks[at].Status, status)
+			d.complain("the snapshot of revision %d shows task %s %s, its last event %s", snapshot.Revision, sid, snapshot.Tasks[at].Status, status)
 		}
 	}
 }

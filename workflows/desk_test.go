@@ -16,40 +16,40 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-func TestWithoutAVerdictNothingIsDecided(t *testing.T) {
+func TestWithoutFactsNothingIsDecided(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
-		prepare func(s *scene)
+		prepare func(s *environment)
 		payload any
 	}{
-		{"transfer", (*scene).aliceAccepts, conversation.TransferCommand{From: "alice", To: toAgent("bob")}},
-		{"move", func(*scene) {}, conversation.MoveCommand{To: toQueue("billing")}},
+		{"transfer", (*environment).aliceAccepts, conversation.TransferCommand{From: "alice", To: toAgent("bob")}},
+		{"move", func(*environment) {}, conversation.MoveCommand{To: toQueue("billing")}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			test.prepare(s)
 			var (
 				before      conversation.Record
-				asked, told int
+				asked, sent int
 				answered    *answer
 			)
 			s.step(func() {
-				before, asked, told = s.record(), len(s.desk.questions), len(s.desk.pictures)
-				s.desk.verdictsToFail = 6
+				before, asked, sent = s.record(), len(s.desk.queries), len(s.desk.snapshots)
+				s.desk.queriesToFail = 6
 				answered = s.update(test.name, test.payload)
 			})
 			s.after(3*time.Second, func() {
 				answered.refused(conversation.CodeDeskUnavailable)
-				require.Len(t, s.desk.questions, asked+3, "the desk is asked three times")
+				require.Len(t, s.desk.queries, asked+3, "the desk is asked three times")
 				s.signal(test.name, test.payload)
 			})
 			s.after(3*time.Second, func() {
 				require.Equal(t, conversation.CodeDeskUnavailable, s.lastRefusal().Code)
 				after := s.record()
 				require.Equal(t, jsonOf(before.State), jsonOf(after.State))
-				require.Len(t, s.desk.pictures, told)
+				require.Len(t, s.desk.snapshots, sent)
 				answered = s.update(test.name, test.payload)
 			})
 			s.step(func() { answered.succeeded() })
@@ -60,11 +60,11 @@ func TestWithoutAVerdictNothingIsDecided(t *testing.T) {
 
 func TestADeskThatAnswersAtTheThirdTryIsEnough(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var answered *answer
 	s.aliceAccepts()
 	s.step(func() {
-		s.desk.verdictsToFail = 2
+		s.desk.queriesToFail = 2
 		answered = s.update("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
 	})
 	s.after(3*time.Second, func() { answered.succeeded() })
@@ -73,8 +73,8 @@ func TestADeskThatAnswersAtTheThirdTryIsEnough(t *testing.T) {
 
 func TestAStartKeepsAskingWhileTheDeskIsAway(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	s.desk.verdictsToFail = 12 // four calls with three attempts each
+	s := newEnvironment(t)
+	s.desk.queriesToFail = 12 // four calls with three attempts each
 	var accept *answer
 	s.step(func() {
 		require.Empty(t, s.record().Status)
@@ -85,7 +85,7 @@ func TestAStartKeepsAskingWhileTheDeskIsAway(t *testing.T) {
 	s.step(func() { require.True(t, accept.accepted) })
 	s.after(25*time.Second, func() {
 		require.Equal(t, "carol", accept.succeeded().Task.Agent)
-		require.Len(t, s.desk.questions, 12+2, "the fifth time's answer, and the move's")
+		require.Len(t, s.desk.queries, 12+2, "the fifth time's answer, and the move's")
 		require.Equal(t, conversation.ConversationActive, s.record().Status)
 	})
 	s.play()
@@ -106,15 +106,15 @@ func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			var (
-				told    int
+				sent    int
 				answers []*answer
 			)
 			s.aliceAccepts()
 			s.step(func() {
-				told = len(s.desk.pictures)
-				s.desk.picturesToFail, s.desk.answersToLose = test.fails, test.loses
+				sent = len(s.desk.snapshots)
+				s.desk.syncsToFail, s.desk.answersToLose = test.fails, test.loses
 				answers = append(answers, s.update("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "knows the order"}))
 			})
 			s.step(func() { answers = append(answers, s.update("accept", conversation.AcceptCommand{Agent: "bob"})) })
@@ -129,15 +129,15 @@ func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
 					answered.succeeded()
 				}
 				if test.fails > 0 {
-					require.Len(t, s.desk.pictures, told, "the desk knows nothing of all this")
+					require.Len(t, s.desk.snapshots, sent, "the desk knows nothing of all this")
 				}
 			})
 			s.after(test.back, func() {
-				require.Zero(t, s.desk.picturesToFail)
-				require.Empty(t, s.desk.disagreements(s.record()), "back again it is told everything, ended tasks included")
+				require.Zero(t, s.desk.syncsToFail)
+				require.Empty(t, s.desk.disagreements(s.record()), "back again it gets everything, ended tasks included")
 				require.Equal(t, conversation.TaskCompleted, s.task(0).Status)
 				if test.fails > 0 {
-					require.LessOrEqual(t, len(s.desk.pictures), told+2, "and in few words")
+					require.LessOrEqual(t, len(s.desk.snapshots), sent+2, "in few calls")
 				}
 			})
 			s.play()
@@ -161,7 +161,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			start := startCommand()
 			start.Attributes["html"] = json.RawMessage(`"` + test.attributes + `"`)
 			s.start = start
@@ -177,7 +177,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 				s.signal("accept", conversation.AcceptCommand{Agent: receiver, Meta: by})
 			}
 			s.aliceAccepts()
-			s.step(func() { s.desk.failPictures(1_000_000) })
+			s.step(func() { s.desk.failSyncs(1_000_000) })
 			for range 300 {
 				s.after(100*time.Millisecond, func() {
 					switch {
@@ -185,7 +185,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 					case !transfer.done:
 						waited++
 						if waited == test.back {
-							s.desk.failPictures(0)
+							s.desk.failSyncs(0)
 						}
 						return
 					case transfer.err != nil || waited > 0:
@@ -212,7 +212,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 			})
 			s.step(func() {
 				transfer.refused(conversation.CodeDeskUnavailable) // at once, without waiting again
-				s.desk.failPictures(0)
+				s.desk.failSyncs(0)
 			})
 			s.after(6*time.Second, func() {
 				transfer = s.update("transfer", conversation.TransferCommand{From: from, To: toAgent(receiver)})
@@ -220,14 +220,14 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 			s.step(func() {
 				transfer.succeeded()
 				require.Empty(t, s.desk.disagreements(s.record()), "nothing was lost")
-				pictures, tasks := s.desk.told()
-				for _, snapshot := range pictures {
+				snapshots, tasks := s.desk.received()
+				for _, snapshot := range snapshots {
 					require.Less(t, len(jsonOf(snapshot)), 2<<20, "what the server takes")
 				}
-				untold := slices.MaxFunc(pictures, func(a, b conversation.Snapshot) int { return len(a.Events) - len(b.Events) })
-				require.Less(t, len(jsonOf(full))+len(jsonOf(untold.Events))+len(jsonOf(untold.Notes)), 2<<20, "so that the run could be continued")
+				largest := slices.MaxFunc(snapshots, func(a, b conversation.Snapshot) int { return len(a.Events) - len(b.Events) })
+				require.Less(t, len(jsonOf(full))+len(jsonOf(largest.Events))+len(jsonOf(largest.Notes)), 2<<20, "so that the run could be continued")
 				for sid, task := range tasks {
-					require.NotEmpty(t, task.Attributes, "the desk was told of %s before it was forgotten", sid)
+					require.NotEmpty(t, task.Attributes, "the desk knew %s before it was forgotten", sid)
 				}
 			})
 			s.play()
@@ -237,15 +237,15 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 
 func TestACallThatIsGivenUpIsMadeAgainAfterAPause(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var calls []time.Time
 	s.env.OnActivity("SyncTasks", mock.Anything, mock.Anything).Return(
-		func(ctx context.Context, showing activities.SyncRequest) (conversation.Acknowledgement, error) {
+		func(ctx context.Context, request activities.SyncRequest) (conversation.Acknowledgement, error) {
 			calls = append(calls, s.env.Now())
 			if len(calls) <= 4 {
 				return conversation.Acknowledgement{}, temporal.NewNonRetryableApplicationError("given up by an operator", "", nil)
 			}
-			return s.desk.Sync(ctx, showing.Snapshot)
+			return s.desk.Sync(ctx, request.Snapshot)
 		})
 	s.aliceAccepts()
 	s.after(time.Hour, func() {
@@ -260,13 +260,13 @@ func TestACallThatIsGivenUpIsMadeAgainAfterAPause(t *testing.T) {
 
 func TestWhatChangesWhileTheDeskIsToldGoesWithTheNextCall(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	var told int
+	s := newEnvironment(t)
+	var sent int
 	s.aliceAccepts()
 	s.step(func() {
-		told = len(s.desk.pictures)
-		s.desk.whileTold = func(conversation.Snapshot) {
-			s.desk.whileTold = nil
+		sent = len(s.desk.snapshots)
+		s.desk.duringSync = func(conversation.Snapshot) {
+			s.desk.duringSync = nil
 			s.signal("accept", conversation.AcceptCommand{Agent: "bob"})
 			s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
 			s.signal("transfer", conversation.TransferCommand{From: "bob", To: toAgent("carol")})
@@ -277,7 +277,7 @@ func TestWhatChangesWhileTheDeskIsToldGoesWithTheNextCall(t *testing.T) {
 	s.step(func() {
 		require.Equal(t, "carol", s.task(2).Agent)
 		require.Equal(t, conversation.TaskAssigned, s.task(2).Status)
-		require.Less(t, len(s.desk.pictures)-told, 5, "five commands in fewer calls")
+		require.Less(t, len(s.desk.snapshots)-sent, 5, "five commands in fewer calls")
 		require.Empty(t, s.desk.disagreements(s.record()))
 	})
 	s.play()
@@ -286,29 +286,29 @@ func TestWhatChangesWhileTheDeskIsToldGoesWithTheNextCall(t *testing.T) {
 // A conversation that keeps changing is synced once a second. One that changes rarely is synced at once.
 func TestADeskMayRestWhileAConversationKeepsChanging(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
-	told := func(what string, rests ...float64) { require.Equal(t, rests, s.granted(), what) }
+	rested := func(what string, rests ...float64) { require.Equal(t, rests, s.granted(), what) }
 	s.after(2*time.Second, func() {
-		told("the start, the offer in a row with it, and the accept", 0, 1, 0)
+		rested("the start, the offer in a row with it, and the accept", 0, 1, 0)
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
 	})
 	s.after(100*time.Millisecond, func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
 	s.after(2*time.Second, func() {
-		told("two commands in a row", 0, 1)
+		rested("two commands in a row", 0, 1)
 		s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
 	})
 	s.after(100*time.Millisecond, func() { s.signal("close", conversation.CloseCommand{}) })
 	s.after(100*time.Millisecond, func() { s.signal("wrapup", conversation.WrapupCommand{Agent: "bob"}) })
 	s.ended()
-	told("nothing changes after the end", 0, 1, 0)
+	rested("nothing changes after the end", 0, 1, 0)
 }
 
 // whileTheDeskRests makes carol, who has the conversation, do something while the desk delays its answer for most
 // of a second.
-func whileTheDeskRests(t *testing.T, then func(*scene)) *scene {
+func whileTheDeskRests(t *testing.T, then func(*environment)) *environment {
 	t.Helper()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.deskRests, s.desk.overtaken = true, true
 	s.aliceAccepts()
 	s.after(100*time.Millisecond, func() { s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("carol")}) })
@@ -323,7 +323,7 @@ func whileTheDeskRests(t *testing.T, then func(*scene)) *scene {
 
 func TestWhoWaitsForAnAgentDoesNotWaitForTheDesksRest(t *testing.T) {
 	t.Parallel()
-	s := whileTheDeskRests(t, func(s *scene) {
+	s := whileTheDeskRests(t, func(s *environment) {
 		s.signal("transfer", conversation.TransferCommand{From: "carol", To: toQueue("billing")})
 	})
 	s.after(600*time.Millisecond, func() { require.True(t, s.task(2).OfferedTo("bob")) })
@@ -332,7 +332,7 @@ func TestWhoWaitsForAnAgentDoesNotWaitForTheDesksRest(t *testing.T) {
 
 func TestWhoIsOfferedSomethingDoesNotWaitForTheDesksRest(t *testing.T) {
 	t.Parallel()
-	s := whileTheDeskRests(t, func(s *scene) {
+	s := whileTheDeskRests(t, func(s *environment) {
 		s.signal("transfer", conversation.TransferCommand{From: "carol", To: toAgent("bob")})
 	})
 	s.after(100*time.Millisecond, func() {
@@ -345,11 +345,11 @@ func TestWhoIsOfferedSomethingDoesNotWaitForTheDesksRest(t *testing.T) {
 // A program that sends commands without a pause answers its own offers, and would wait for the desk.
 func TestWhatIsOfferedInARowWaitsForTheDesksRest(t *testing.T) {
 	t.Parallel()
-	shown := func(s *scene) string {
+	shown := func(s *environment) string {
 		last := s.desk.shown()
 		return last.Tasks[len(last.Tasks)-1].Agent
 	}
-	s := whileTheDeskRests(t, func(s *scene) {
+	s := whileTheDeskRests(t, func(s *environment) {
 		s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
 		s.signal("transfer", conversation.TransferCommand{From: "carol", To: toAgent("bob")})
 	})
@@ -360,7 +360,7 @@ func TestWhatIsOfferedInARowWaitsForTheDesksRest(t *testing.T) {
 
 func TestTheActivityIsNamedAfterWhatItBrings(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.transfers("alice", toAgent("bob"))
 	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
@@ -380,16 +380,16 @@ func TestAMatchThatComesTooLateIsGivenBack(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
-		match func(s *scene) conversation.ReserveCommand
-		told  int
+		match func(s *environment) conversation.ReserveCommand
+		sent  int
 	}{
-		{"of an earlier placement", func(s *scene) conversation.ReserveCommand {
+		{"of an earlier placement", func(s *environment) conversation.ReserveCommand {
 			return conversation.ReserveCommand{Task: s.task(0).SID, Agent: "dave", PendingSeq: s.task(0).PendingSeq}
 		}, 1},
-		{"of a task that this conversation doesn't have", func(*scene) conversation.ReserveCommand {
+		{"of a task that this conversation doesn't have", func(*environment) conversation.ReserveCommand {
 			return conversation.ReserveCommand{Task: "WT0123456789abcdef0123456789abcdef", Agent: "dave", PendingSeq: 1}
 		}, 1},
-		{"sent again after it was taken", func(s *scene) conversation.ReserveCommand {
+		{"sent again after it was taken", func(s *environment) conversation.ReserveCommand {
 			return conversation.ReserveCommand{
 				Task: s.task(0).SID, Agent: "alice", PendingSeq: s.task(0).PendingSeq, Reservation: s.task(0).Reservation.SID,
 			}
@@ -397,21 +397,21 @@ func TestAMatchThatComesTooLateIsGivenBack(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			var (
 				before conversation.Record
-				told   int
+				sent   int
 			)
 			s.aliceAccepts()
 			s.step(func() {
-				before, told = s.record(), len(s.desk.pictures)
+				before, sent = s.record(), len(s.desk.snapshots)
 				s.signal("reserve", test.match(s))
 			})
 			s.step(func() {
 				require.Equal(t, jsonOf(before), jsonOf(s.record()), "it changes nothing and is no refusal")
-				require.Len(t, s.desk.pictures, told+test.told)
-				if test.told > 0 {
-					last := s.desk.pictures[told]
+				require.Len(t, s.desk.snapshots, sent+test.sent)
+				if test.sent > 0 {
+					last := s.desk.snapshots[sent]
 					require.Equal(t, before.Revision, last.Revision)
 					require.Empty(t, last.Events)
 				}
@@ -423,9 +423,9 @@ func TestAMatchThatComesTooLateIsGivenBack(t *testing.T) {
 
 func TestAMatchOfATaskThatWasMovedMeanwhileIsGivenBack(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	s.desk.whileTold = func(conversation.Snapshot) {
-		s.desk.whileTold = nil
+	s := newEnvironment(t)
+	s.desk.duringSync = func(conversation.Snapshot) {
+		s.desk.duringSync = nil
 		// The desk matches the task with alice while a supervisor moves it.
 		s.signal("move", conversation.MoveCommand{To: toQueue("billing")})
 	}
@@ -439,7 +439,7 @@ func TestAMatchOfATaskThatWasMovedMeanwhileIsGivenBack(t *testing.T) {
 
 func TestTheDesksReservationKeepsItsSID(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.step(func() {
 		task := s.task(0)
 		require.Equal(t, reservationSID(task.SID, task.PendingSeq), task.Reservation.SID)
@@ -449,7 +449,7 @@ func TestTheDesksReservationKeepsItsSID(t *testing.T) {
 
 func TestTheDeskIsAskedOnlyWhatItHasToAnswer(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.transfers("alice", toAgent("bob"))
 	s.step(func() { s.signal("decline", conversation.DeclineCommand{Agent: "bob"}) })
@@ -462,5 +462,5 @@ func TestTheDeskIsAskedOnlyWhatItHasToAnswer(t *testing.T) {
 	require.Equal(t, []conversation.FactsQuery{
 		{Conversation: testSID, Command: conversation.CommandStart, Queue: "support"},
 		{Conversation: testSID, Command: conversation.CommandTransfer, Agent: "bob"},
-	}, s.desk.questions, "what the state refuses by itself is no question")
+	}, s.desk.queries, "what the state refuses by itself is no query")
 }

@@ -18,9 +18,9 @@ func TestClearCommandsAreRefusedWhereEncryptionIsRequired(t *testing.T) {
 	ring, err := codec.ParseKeyRing(key)
 	require.NoError(t, err)
 	for required, keys := range map[bool]*codec.KeyRing{true: ring.Required(), false: ring} {
-		s := newScene(t)
+		s := newEnvironment(t)
 		options := temporalenv.WorkerOptions(keys)
-		options.Interceptors = append(options.Interceptors, &rests{scene: s})
+		options.Interceptors = append(options.Interceptors, &rests{environment: s})
 		s.env.SetWorkerOptions(options)
 		s.env.ExecuteWorkflow(workflows.Type, s.start) // its data converter encrypts nothing
 		if required {

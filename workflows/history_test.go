@@ -85,8 +85,8 @@ func replay(replayer worker.WorkflowReplayer, history *historypb.History) error 
 		}})
 }
 
-// told returns a history as readable lines, without times, SIDs and internal details.
-func told(t *testing.T, history *historypb.History) []string {
+// readable returns a history as readable lines, without times, SIDs and internal details.
+func readable(t *testing.T, history *historypb.History) []string {
 	t.Helper()
 	activities := map[int64]string{}
 	var lines []string

@@ -128,7 +128,7 @@ func (i *inboundInterceptor) ExecuteWorkflow(ctx workflow.Context, in *intercept
 	if err := r.run(ctx); err != nil {
 		return nil, err
 	}
-	return r.summary(), nil
+	return summaryOf(&r.record), nil
 }
 
 // HandleSignal puts a signal into the inbox, and passes Temporal's own signals on.
@@ -200,15 +200,14 @@ func refuseClear(name string) error {
 		"%s was sent unencrypted, which BATON_ENCRYPTION_REQUIRED refuses: send it with the keys, as baton does, or through the codec server", name)
 }
 
-// clearRefused reports whether unencrypted commands are refused. The answer is recorded, so that a replay with
+// refusesClear reports whether unencrypted commands are refused. The answer is recorded, so that a replay with
 // another setting decides the same. Runs that took unencrypted commands before the setting existed still take them.
-func (r *run) clearRefused(ctx workflow.Context) bool {
-	if !r.inbox.encryption.keys || workflow.GetVersion(ctx, "clear-refused", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+func (e encryption) refusesClear(ctx workflow.Context) bool {
+	if !e.keys || workflow.GetVersion(ctx, "clear-refused", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return false
 	}
 	var refused bool
-	required := r.inbox.encryption.required
-	if err := workflow.SideEffect(ctx, func(workflow.Context) any { return required }).Get(&refused); err != nil {
+	if err := workflow.SideEffect(ctx, func(workflow.Context) any { return e.required }).Get(&refused); err != nil {
 		panic(fmt.Sprintf("this build can't read whether clear commands are refused: %v", err)) // fails only the workflow task
 	}
 	return refused

@@ -17,7 +17,7 @@ import (
 
 func TestAClosedConversationEndsWithASummary(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.transfers("alice", toAgent("bob"))
 	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
@@ -35,7 +35,7 @@ func TestAClosedConversationEndsWithASummary(t *testing.T) {
 }
 
 // closes ends a conversation. Its quiet moment begins three seconds after the start.
-func closes(s *scene) {
+func closes(s *environment) {
 	s.aliceAccepts()
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "alice"}) })
 	s.step(func() { s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"}) })
@@ -43,7 +43,7 @@ func closes(s *scene) {
 
 func TestWhatComesInTheQuietMomentIsAnswered(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var answered *answer
 	closes(s)
 	s.whenQuiet = func() {
@@ -58,7 +58,7 @@ func TestWhatComesInTheQuietMomentIsAnswered(t *testing.T) {
 
 func TestARunIsNotLeftInAWorkflowTaskThatHasBroughtSomething(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	closes(s)
 	// It arrives together with the end of the quiet moment.
 	s.whenQuiet = func() { s.slip("accept", conversation.AcceptCommand{Agent: "bob"}) }
@@ -69,16 +69,16 @@ func TestARunIsNotLeftInAWorkflowTaskThatHasBroughtSomething(t *testing.T) {
 
 func TestAConversationDoesNotEndBeforeTheDeskKnows(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "alice"}) })
 	s.step(func() {
-		s.desk.picturesToFail = 11
+		s.desk.syncsToFail = 11
 		s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
 	})
 	s.after(time.Second, func() { require.Equal(t, conversation.ConversationClosed, s.record().Status) })
 	s.ended() // this checks that the desk agrees
-	require.Zero(t, s.desk.picturesToFail)
+	require.Zero(t, s.desk.syncsToFail)
 	require.True(t, s.env.Now().After(startOfTest.Add(8*time.Second)), "eleven tries take over five seconds")
 }
 
@@ -86,7 +86,7 @@ func TestARequestToCancelTheWorkflowClosesTheConversation(t *testing.T) {
 	t.Parallel()
 	t.Run("while it waits", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.step(func() { s.env.CancelWorkflow() })
 		summary := s.ended()
 		require.Equal(t, conversation.ConversationClosed, summary.Status)
@@ -95,7 +95,7 @@ func TestARequestToCancelTheWorkflowClosesTheConversation(t *testing.T) {
 	})
 	t.Run("while an agent has it and a transfer is active", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.desk.settings.WrapupTimeout = 600
 		var answered *answer
 		s.aliceAccepts()
@@ -104,7 +104,7 @@ func TestARequestToCancelTheWorkflowClosesTheConversation(t *testing.T) {
 		s.step(func() {
 			require.Equal(t, conversation.ConversationWrapping, s.record().Status)
 			require.Equal(t, conversation.ReasonConversationClosed, s.transfer(0).FailureReason)
-			require.Empty(t, s.desk.disagreements(s.record()), "the desk is told as ever")
+			require.Empty(t, s.desk.disagreements(s.record()), "the desk is synced as before")
 			s.env.CancelWorkflow()
 		})
 		s.after(time.Minute, func() {
@@ -116,7 +116,7 @@ func TestARequestToCancelTheWorkflowClosesTheConversation(t *testing.T) {
 	})
 	t.Run("while the desk is asked", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		var answered *answer
 		s.aliceAccepts()
 		s.step(func() {
@@ -135,8 +135,8 @@ func TestARequestToCancelTheWorkflowClosesTheConversation(t *testing.T) {
 	})
 	t.Run("before the desk let it start", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
-		s.desk.verdictsToFail = 6
+		s := newEnvironment(t)
+		s.desk.queriesToFail = 6
 		s.step(func() { s.env.CancelWorkflow() })
 		require.Equal(t, conversation.ConversationClosed, s.ended().Status)
 	})
@@ -213,14 +213,14 @@ func TestAStartThatIsRefusedFailsTheWorkflow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			s.start = test.start
 			if test.id != "" {
 				s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: test.id})
 			}
 			s.run()
 			require.Equal(t, test.details, requireRefusal(t, s.env.GetWorkflowError(), test.code))
-			require.Empty(t, s.desk.pictures, "the desk hears nothing of it")
+			require.Empty(t, s.desk.snapshots, "the desk hears nothing of it")
 		})
 	}
 }
@@ -229,18 +229,18 @@ func TestWhatIsTheWorkersFaultFailsNoConversation(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
-		spoil func(s *scene)
+		spoil func(s *environment)
 		says  string
 	}{
-		{"options without the interceptor", func(s *scene) { s.env.SetWorkerOptions(worker.Options{}) }, "temporalenv"},
-		{"a build that can't read the run before", func(s *scene) {
+		{"options without the interceptor", func(s *environment) { s.env.SetWorkerOptions(worker.Options{}) }, "temporalenv"},
+		{"a build that can't read the run before", func(s *environment) {
 			s.start = rawArguments{rawJSON(jsonOf(startCommand())), rawJSON(`{"tasks":"of another build"}`)}
 			s.env.SetContinuedExecutionRunID("the-run-before")
 		}, "record"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			test.spoil(s)
 			s.run()
 			// A panic fails the workflow task, which is retried until another worker completes it.
@@ -253,11 +253,11 @@ func TestWhatIsTheWorkersFaultFailsNoConversation(t *testing.T) {
 
 func TestWhoWaitsForAStartThatIsRefusedIsAnswered(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	start := startCommand()
 	start.Queue = "nowhere"
 	s.start = start
-	s.desk.verdictsToFail = 3
+	s.desk.queriesToFail = 3
 	var accept, closing *answer
 	s.step(func() {
 		s.signal("accept", conversation.AcceptCommand{Agent: "alice"})
@@ -272,22 +272,22 @@ func TestWhoWaitsForAStartThatIsRefusedIsAnswered(t *testing.T) {
 
 // continues plays a story until its run continues as a new one. It returns the new run, which has the same desk and
 // the pending batch of the story.
-func continues(t *testing.T, s *scene) *scene {
+func continues(t *testing.T, s *environment) *environment {
 	t.Helper()
 	s.step(func() { s.env.SetContinueAsNewSuggested(true) })
 	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "unknown"}) }) // a workflow task that reads the suggestion
 	s.run()
-	require.Empty(t, s.desk.disagreements(s.record()), "the desk had been told everything")
+	require.Empty(t, s.desk.disagreements(s.record()), "the desk had everything")
 	return next(t, s)
 }
 
-// next returns the scene of the run that continues this one.
-func next(t *testing.T, s *scene) *scene {
+// next returns the environment of the run that continues this one.
+func next(t *testing.T, s *environment) *environment {
 	t.Helper()
 	var asNew *workflow.ContinueAsNewError
 	require.ErrorAs(t, s.env.GetWorkflowError(), &asNew)
 	require.Equal(t, workflows.Type, asNew.WorkflowType.Name)
-	next := newScene(t)
+	next := newEnvironment(t)
 	next.desk.settings, next.desk.places = s.desk.settings, s.desk.places
 	next.desk.revision, next.desk.status = s.desk.revision, s.desk.status
 	next.desk.tasks, next.desk.transfers, next.desk.events = s.desk.tasks, s.desk.transfers, s.desk.events
@@ -299,15 +299,15 @@ func next(t *testing.T, s *scene) *scene {
 
 func TestAContinuedRunIsTheSameConversation(t *testing.T) {
 	t.Parallel()
-	first := newScene(t)
+	first := newEnvironment(t)
 	first.aliceAccepts()
 	first.transfers("alice", toAgent("bob"))
 	second := continues(t, first)
 	before := first.record()
 	second.step(func() {
 		require.Equal(t, jsonOf(before), jsonOf(second.record()), "state, refusals and all")
-		require.Empty(t, second.desk.questions, "it is not started again")
-		require.Empty(t, second.desk.pictures, "and there is nothing to tell the desk")
+		require.Empty(t, second.desk.queries, "it is not started again")
+		require.Empty(t, second.desk.snapshots, "and there is nothing to tell the desk")
 		second.signal("accept", conversation.AcceptCommand{Agent: "bob"})
 	})
 	second.step(func() {
@@ -330,7 +330,7 @@ func TestAContinuedRunIsTheSameConversation(t *testing.T) {
 
 func TestARunIsContinuedWhereCommandsNeverCease(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.step(func() { s.env.SetContinueAsNewSuggested(true) })
 	disturbed := 0
@@ -352,12 +352,12 @@ func TestARunIsContinuedWhereCommandsNeverCease(t *testing.T) {
 // The next run sends the desk what this run could not.
 func TestARunThatGrowsIsContinuedWhileTheDeskIsAway(t *testing.T) {
 	t.Parallel()
-	first := newScene(t)
+	first := newEnvironment(t)
 	all := upserts(first)
 	first.aliceAccepts()
 	first.step(func() {
-		first.desk.picturesToFail = 1000
-		first.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "told by the next run"})
+		first.desk.syncsToFail = 1000
+		first.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "sent by the next run"})
 	})
 	first.step(func() { first.env.SetContinueAsNewSuggested(true) })
 	first.step(func() { first.signal("accept", conversation.AcceptCommand{Agent: "nobody"}) })
@@ -373,14 +373,14 @@ func TestARunThatGrowsIsContinuedWhileTheDeskIsAway(t *testing.T) {
 	second := next(t, first)
 	second.step(func() {
 		require.Empty(t, second.desk.disagreements(second.record()))
-		require.Equal(t, "told by the next run", second.desk.left[0].Text)
+		require.Equal(t, "sent by the next run", second.desk.left[0].Text)
 	})
 	second.play()
 }
 
 func TestADeadlineOutlivesItsRun(t *testing.T) {
 	t.Parallel()
-	first := newScene(t)
+	first := newEnvironment(t)
 	first.aliceAccepts()
 	first.transfers("alice", toAgent("bob"))
 	second := continues(t, first)
@@ -395,7 +395,7 @@ func TestADeadlineOutlivesItsRun(t *testing.T) {
 
 func TestADeadlineThatPassedBetweenTwoRunsIsMetAtOnce(t *testing.T) {
 	t.Parallel()
-	first := newScene(t)
+	first := newEnvironment(t)
 	first.aliceAccepts()
 	first.transfers("alice", toAgent("bob"))
 	second := continues(t, first)
@@ -407,7 +407,7 @@ func TestADeadlineThatPassedBetweenTwoRunsIsMetAtOnce(t *testing.T) {
 func TestAContinuedRunRemembersCommands(t *testing.T) {
 	t.Parallel()
 	transfer := conversation.TransferCommand{From: "alice", To: toAgent("bob"), Meta: conversation.Meta{CommandID: "in-the-payload"}}
-	first := newScene(t)
+	first := newEnvironment(t)
 	var accepted, transferred *answer
 	first.step(func() {
 		accepted = first.updateWithID("of-the-update", "accept", conversation.AcceptCommand{Agent: "alice"})
@@ -430,14 +430,14 @@ func TestAContinuedRunRemembersCommands(t *testing.T) {
 		require.Equal(t, "command_id", another.refused(conversation.CodeInvalidPayload).Field)
 		before := first.record()
 		require.Equal(t, before.Revision, second.record().Revision, "nothing was done twice")
-		require.Empty(t, second.desk.questions)
+		require.Empty(t, second.desk.queries)
 	})
 	second.play()
 }
 
 func TestAHundredCommandsAreRemembered(t *testing.T) {
 	t.Parallel()
-	first := newScene(t)
+	first := newEnvironment(t)
 	first.desk.places = false
 	move := func(i int) conversation.MoveCommand {
 		to := toQueue("billing")
@@ -467,11 +467,11 @@ func TestAHundredCommandsAreRemembered(t *testing.T) {
 
 func TestARunIsContinuedOnlyWhenTheDeskKnowsEverything(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.step(func() {
 		s.env.SetContinueAsNewSuggested(true)
-		s.desk.picturesToFail = 6
+		s.desk.syncsToFail = 6
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
 	})
 	s.after(5*time.Second, func() { require.Equal(t, conversation.TransferActive, s.transfer(0).Status) })
@@ -483,7 +483,7 @@ func TestARunIsContinuedOnlyWhenTheDeskKnowsEverything(t *testing.T) {
 
 func TestAClosedConversationIsNotContinued(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "alice"}) })
 	s.step(func() {

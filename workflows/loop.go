@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"go.temporal.io/sdk/log"
@@ -13,23 +12,9 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-const (
-	// keptRefusals is how many refused signals the record keeps.
-	keptRefusals = 20
-	// quietFor is the delay of the timer that opens a separate workflow task before the run ends, see mayLeave.
-	quietFor = 100 * time.Millisecond
-	// growth is by how many events the history of a run that is to be continued may grow while it waits for a quiet
-	// workflow task. The server suggests to continue two hundred updates before it accepts no more.
-	growth = 300
-	// growthBytes is by how many bytes that history may grow. A few large signals are few events, and the server
-	// terminates a workflow at 50 MB; it suggests to continue at 4 MB. If another signal arrives just when the run
-	// ends, the history is read again, which takes less time for a shorter one. Earlier builds let it grow by
-	// grownBytes.
-	growthBytes, grownBytes = 256 << 10, 4 << 20
-	// askAgainAfter is the delay before a start asks an unreachable desk again, and before a snapshot whose call
-	// was given up is sent again.
-	askAgainAfter = 5 * time.Second
-)
+// askAgainAfter is the delay before a start asks an unreachable desk again, and before a snapshot whose call
+// was given up is sent again.
+const askAgainAfter = 5 * time.Second
 
 // run runs the conversation until this workflow run ends. The error is why it failed, or continues it as a new run.
 //
@@ -44,7 +29,7 @@ func (r *run) run(root workflow.Context) error {
 		}
 	}
 	ctx = traced(ctx, nil) // the start's trace ends here, because the conversation may last for days
-	workflow.Go(ctx, r.tellDesk)
+	workflow.Go(ctx, r.projector.run)
 	for {
 		if ends, err := r.work(ctx, root); ends || err != nil {
 			return err
@@ -65,25 +50,30 @@ func (r *run) takeCancel(root workflow.Context) {
 }
 
 // work carries out what is due, shows it, and sets the alarms for what comes next. It reports whether the run ends.
+// It updates the search attributes only when the desk has answered or is known to be unreachable. They are the most
+// expensive effect of a command and no caller waits for them, so that changes sent to the desk together are also
+// written together.
 func (r *run) work(ctx, root workflow.Context) (ends bool, err error) {
-	r.trySealed(ctx)
+	r.sealed.retry(ctx)
 	if err := r.takeAll(ctx); err != nil {
 		return false, err
 	}
-	for r.project.answered() {
+	for r.projector.answered() {
 		// The effects of the answer are shown together with the rest, because writing search attributes is
 		// expensive.
-		if err := workflow.Await(ctx, func() bool { return !r.project.answered() }); err != nil {
+		if err := workflow.Await(ctx, func() bool { return !r.projector.answered() }); err != nil {
 			return false, err
 		}
 		if err := r.takeAll(ctx); err != nil {
 			return false, err
 		}
 	}
-	if r.over(ctx) && r.overAt == 0 {
-		r.overAt, r.overSize = workflow.GetInfo(ctx).GetCurrentHistoryLength(), workflow.GetInfo(ctx).GetCurrentHistorySize()
+	r.ending.measure(ctx)
+	workflow.SetCurrentDetails(ctx, currentDetails(&r.record)+r.sealed.details())
+	if !r.projector.answersSoon(r.attributes.writtenIn) {
+		r.attributes.writtenIn = r.projector.turns
+		r.attributes.write(ctx)
 	}
-	r.show(ctx)
 	if r.mayLeave(ctx, root) {
 		return true, r.leave(ctx)
 	}
@@ -93,12 +83,12 @@ func (r *run) work(ctx, root workflow.Context) (ends bool, err error) {
 
 // open carries out the start. An unreachable desk does not refuse a customer: it is asked again until it answers.
 func (r *run) open(ctx workflow.Context) error {
-	start, err := r.decodeStart(ctx)
-	if err == nil && wasClear(r.start) && r.clearRefused(ctx) {
+	start, err := r.input.decode(ctx)
+	if err == nil && wasClear(r.input.payload) && r.inbox.encryption.refusesClear(ctx) {
 		err = refuseClear(string(conversation.CommandStart))
 	}
 	if err == nil {
-		if invalid := conversation.RefuseUnstorable(conversation.CommandStart, jsonOf(r.start)); invalid != nil && storableAsked(ctx) {
+		if invalid := conversation.RefuseUnstorable(conversation.CommandStart, jsonOf(r.input.payload)); invalid != nil && storableAsked(ctx) {
 			err = invalid
 		}
 	}
@@ -110,7 +100,7 @@ func (r *run) open(ctx workflow.Context) error {
 		if conversation.CodeOf(err) != conversation.CodeDeskUnavailable {
 			break
 		}
-		err = workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk is away: ask again"}).Get(ctx, nil)
+		err = workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk is unreachable: ask again"}).Get(ctx, nil)
 	}
 	return err
 }
@@ -131,8 +121,8 @@ func (r *run) failToOpen(ctx workflow.Context, refusal error) error {
 
 // hasWork reports whether the loop has to run again.
 func (r *run) hasWork(ctx, root workflow.Context) bool {
-	return !r.inbox.empty() || r.deadline.rang() || r.quiet.rang() || r.unseal.rang() || r.canceledNow(root) || r.shownWith != r.project.turns ||
-		(r.wantsToLeave(ctx) && !r.quiet.set()) || r.mustLeave(ctx, root)
+	return !r.inbox.empty() || r.deadline.rang() || r.ending.quiet.rang() || r.sealed.alarm.rang() || r.canceledNow(root) || r.attributes.writtenIn != r.projector.turns ||
+		(r.wantsToLeave(ctx) && !r.ending.quiet.set()) || r.mustLeave(ctx, root)
 }
 
 func (r *run) canceledNow(root workflow.Context) bool { return root.Err() != nil && !r.canceled }
@@ -140,7 +130,7 @@ func (r *run) canceledNow(root workflow.Context) bool { return root.Err() != nil
 // takeAll carries out the commands in the inbox in order of arrival, and then due deadlines.
 func (r *run) takeAll(ctx workflow.Context) error {
 	for {
-		r.openArrivals(ctx)
+		r.sealed.open(ctx)
 		switch {
 		case !r.inbox.empty():
 			if err := r.handle(ctx, r.inbox.take()); err != nil {
@@ -164,9 +154,9 @@ func (r *run) overdue(ctx workflow.Context) bool {
 // handle carries out one command and answers it. The refusal of a signal is recorded, because a signal has no
 // answer. The run fails only with errors that are not refusals.
 func (r *run) handle(ctx workflow.Context, a arrival) error {
-	r.busy(ctx)
+	r.ending.busy(ctx)
 	if a.name == Resync && workflow.GetVersion(ctx, "resync", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
-		r.showWhole()
+		r.projector.sendWhole()
 		return nil
 	}
 	outcome, err := r.decide(traced(ctx, a.trace), a)
@@ -181,16 +171,16 @@ func (r *run) handle(ctx workflow.Context, a arrival) error {
 		return err
 	default:
 		countRefused(ctx, a.name, refusal)
-		r.passOn(ctx, a.command, refusal)
+		r.refusals.passOn(ctx, a.command, refusal)
 		if a.answer == nil {
-			r.recordRefusal(ctx, a.name, refusal)
+			r.refusals.add(ctx, a.name, refusal)
 		}
 	}
 	return nil
 }
 
 func (r *run) decide(ctx workflow.Context, a arrival) (conversation.Outcome, error) {
-	if a.clear && r.clearRefused(ctx) {
+	if a.clear && r.inbox.encryption.refusesClear(ctx) {
 		return conversation.Outcome{}, refuseClear(a.name)
 	}
 	if a.refusal != nil {
@@ -217,7 +207,7 @@ func storableAsked(ctx workflow.Context) bool {
 
 // carryOut applies a command that the run itself makes.
 func (r *run) carryOut(ctx workflow.Context, command conversation.Command) error {
-	r.busy(ctx)
+	r.ending.busy(ctx)
 	_, err := r.apply(ctx, command)
 	return err
 }
@@ -231,24 +221,24 @@ func (r *run) apply(ctx workflow.Context, command conversation.Command) (convers
 		return conversation.Outcome{}, err
 	}
 	var facts *conversation.Facts
-	if query != nil && r.deskFollows(ctx) {
+	if query != nil && r.projector.deskKeepsUp(ctx) {
 		if info := workflow.GetInfo(ctx); info.ContinuedExecutionRunID == "" { // the next run of a cron schedule starts anew
 			query.Chain = info.FirstRunID
 		}
-		facts = r.facts(ctx, *query)
+		facts = askDesk(ctx, *query)
 	}
 	result, err := r.record.Apply(command, facts, workflow.Now(ctx))
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
-	r.project.add(result, traceOf(ctx), workflow.Now(ctx))
-	r.countDone(ctx, command.Name(), result)
+	r.projector.add(result, traceOf(ctx), workflow.Now(ctx))
+	countDone(ctx, r.record.Channel, command.Name(), result)
 	return result.Outcome, nil
 }
 
-// facts asks the desk for facts, which changes nothing there. It returns nil if the desk does not answer within
+// askDesk asks the desk for facts, which changes nothing there. It returns nil if the desk does not answer within
 // three seconds.
-func (r *run) facts(ctx workflow.Context, query conversation.FactsQuery) *conversation.Facts {
+func askDesk(ctx workflow.Context, query conversation.FactsQuery) *conversation.Facts {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: 3 * time.Second,
 		StartToCloseTimeout:    time.Second,
@@ -256,93 +246,45 @@ func (r *run) facts(ctx workflow.Context, query conversation.FactsQuery) *conver
 		Summary:                "may this " + string(query.Command) + " be made?",
 	})
 	var facts conversation.Facts
-	if err := workflow.ExecuteLocalActivity(ctx, activities.NameVerdict, query).Get(ctx, &facts); err != nil {
-		r.log(ctx).Warn("facts unavailable", "command", query.Command, "error", err)
+	if err := workflow.ExecuteLocalActivity(ctx, activities.NameFacts, query).Get(ctx, &facts); err != nil {
+		logger(ctx).Warn("facts unavailable", "command", query.Command, "error", err)
 		return nil
 	}
 	return &facts
 }
 
-// log returns a logger that adds the conversation's SID to every line.
-func (r *run) log(ctx workflow.Context) log.Logger {
+// logger returns a logger that adds the conversation's SID to every line.
+func logger(ctx workflow.Context) log.Logger {
 	return log.With(workflow.GetLogger(ctx), "conversation", SID(workflow.GetInfo(ctx).WorkflowExecution.ID))
-}
-
-func (r *run) recordRefusal(ctx workflow.Context, name string, refusal *conversation.Refusal) {
-	r.record.Refusals = append(r.record.Refusals, conversation.RecordedRefusal{
-		Command: name, Code: refusal.Code, Message: refusal.Message, At: workflow.Now(ctx),
-	})
-	if extra := len(r.record.Refusals) - keptRefusals; extra > 0 {
-		r.record.Refusals = slices.Delete(r.record.Refusals, 0, extra)
-	}
-}
-
-// busy records that this workflow task changed something.
-func (r *run) busy(ctx workflow.Context) { r.busyIn = workflow.GetInfo(ctx).GetCurrentHistoryLength() }
-
-// over reports whether the conversation is closed, or the history is long enough to continue as a new run.
-func (r *run) over(ctx workflow.Context) bool {
-	return r.record.Status == conversation.ConversationClosed || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
 }
 
 // wantsToLeave reports whether the run is over, and no update, command or snapshot is waiting.
 func (r *run) wantsToLeave(ctx workflow.Context) bool {
-	return r.over(ctx) && r.inbox.empty() && r.project.idle() && workflow.AllHandlersFinished(ctx)
+	return r.ending.over(ctx) && r.inbox.empty() && r.projector.idle() && workflow.AllHandlersFinished(ctx)
 }
 
 // mayLeave reports whether the run may end in this workflow task: a task that the quiet alarm opened and in which
 // nothing else happened, or any task if [run.mustLeave] reports true.
 func (r *run) mayLeave(ctx, root workflow.Context) bool {
-	if r.quiet.rang() {
-		r.quiet.clear()
-		if r.wantsToLeave(ctx) && r.busyIn != workflow.GetInfo(ctx).GetCurrentHistoryLength() {
-			return true
-		}
-	}
-	return r.mustLeave(ctx, root)
+	return (r.ending.quietTask(ctx) && r.wantsToLeave(ctx)) || r.mustLeave(ctx, root)
 }
 
 // mustLeave reports whether a run that is to be continued grows too much without a quiet task, and no command is
 // waiting now. An update that arrives with its last task is cut off: callers send it again, and it has one effect.
 // The next run sends the desk what this one could not.
 func (r *run) mustLeave(ctx, root workflow.Context) bool {
-	return r.overAt > 0 && r.record.Status != conversation.ConversationClosed &&
-		r.inbox.empty() && workflow.AllHandlersFinished(ctx) && !r.canceledNow(root) &&
-		(workflow.GetInfo(ctx).GetCurrentHistoryLength()-r.overAt >= growth || r.tooLarge(ctx))
-}
-
-// tooLarge reports whether the history of a run that is to be continued has grown by too many bytes.
-func (r *run) tooLarge(ctx workflow.Context) bool {
-	grown := workflow.GetInfo(ctx).GetCurrentHistorySize() - r.overSize
-	if grown < growthBytes {
-		return false
-	}
-	switch workflow.GetVersion(ctx, "leave-by-size", workflow.DefaultVersion, 2) {
-	case workflow.DefaultVersion:
-		return false
-	case 1:
-		return grown >= grownBytes
-	}
-	return true
+	return r.ending.overAt > 0 && r.record.Status != conversation.ConversationClosed &&
+		r.inbox.empty() && workflow.AllHandlersFinished(ctx) && !r.canceledNow(root) && r.ending.grown(ctx)
 }
 
 // leave ends the run of a closed conversation, or continues an open one as a new run.
 func (r *run) leave(ctx workflow.Context) error {
 	if r.record.Status == conversation.ConversationClosed {
-		for _, s := range r.aside {
-			r.refuseSealed(ctx, s, "and the conversation has ended")
-		}
+		r.sealed.refuseAll(ctx)
 		return nil
 	}
-	r.writeSearchable(ctx)
-	return workflow.NewContinueAsNewError(ctx, Type, r.start, continued{r.record, r.project.pending(), r.aside})
-}
-
-func (r *run) summary() *Summary {
-	return &Summary{
-		Conversation: r.record.Conversation, Status: r.record.Status, Tasks: r.record.HadTasks(),
-		Transfers: r.record.HadTransfers(), CreatedAt: r.record.CreatedAt, ClosedAt: r.record.ClosedAt,
-	}
+	r.attributes.write(ctx)
+	return workflow.NewContinueAsNewError(ctx, Type, r.input.payload, continued{r.record, r.projector.unacknowledged(), r.sealed.aside})
 }
 
 // setAlarms sets timers for the earliest deadline, for reading signals again whose key is missing, and for the
@@ -353,10 +295,8 @@ func (r *run) setAlarms(ctx workflow.Context) {
 	} else {
 		r.deadline.cancel()
 	}
-	if len(r.aside) > 0 && !r.unseal.set() {
-		r.unseal.at(ctx, r.nextTry(ctx), "read signals again whose key was missing")
-	}
-	if r.wantsToLeave(ctx) && !r.quiet.set() {
-		r.quiet.at(ctx, workflow.Now(ctx).Add(quietFor), "a quiet moment before this run ends")
+	r.sealed.setAlarm(ctx)
+	if r.wantsToLeave(ctx) && !r.ending.quiet.set() {
+		r.ending.quiet.at(ctx, workflow.Now(ctx).Add(quietFor), "a quiet moment before this run ends")
 	}
 }

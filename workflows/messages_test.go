@@ -46,7 +46,7 @@ func TestAPayloadThatIsNoCommandIsRefused(t *testing.T) {
 	for _, test := range wrongPayloads {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			var (
 				before   conversation.Record
 				answered *answer
@@ -78,7 +78,7 @@ func TestAStartThatNoDatabaseKeepsIsRefused(t *testing.T) {
 		"customer.name": "\"customer\":{\"name\":\"\xff\xfe\"}",
 		"priority":      `"priority":3000000000`,
 	} {
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.start = rawArguments{rawJSON(`{"conversation":"` + testSID + `","channel":"web","queue":"support",` + with + `}`)}
 		s.run()
 		refused, ok := errors.AsType[*temporal.ApplicationError](s.env.GetWorkflowError())
@@ -92,7 +92,7 @@ func TestAStartThatNoDatabaseKeepsIsRefused(t *testing.T) {
 
 func TestUnknownFieldsAreIgnored(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.step(func() {
 		s.signal("accept", rawArguments{rawJSON(`{"agent":"alice","mood":"good","more":{"of":["it"]}}`)})
 	})
@@ -105,7 +105,7 @@ func TestUnknownFieldsAreIgnored(t *testing.T) {
 
 func TestAPayloadMayComeFromAnyEncoderOfJSON(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	payload := &commonpb.Payload{
 		Metadata: map[string][]byte{"encoding": []byte("json/protobuf"), "messageType": []byte("contact.Accept")},
 		Data:     []byte(`{"agent":"alice"}`),
@@ -120,7 +120,7 @@ func TestASignalOfAnUnknownNameIsARecordedRefusal(t *testing.T) {
 	for _, name := range []string{"acept", "start", "expire", "Accept", ""} {
 		t.Run("named "+name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			s.step(func() { s.signal(name, startCommand()) })
 			s.step(func() {
 				require.Equal(t, name, s.lastRefusal().Command)
@@ -134,7 +134,7 @@ func TestASignalOfAnUnknownNameIsARecordedRefusal(t *testing.T) {
 
 func TestAnUpdateOfAnUnknownNameIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var answered *answer
 	s.step(func() { answered = s.update("acept", conversation.AcceptCommand{Agent: "alice"}) })
 	s.step(func() {
@@ -146,7 +146,7 @@ func TestAnUpdateOfAnUnknownNameIsRefused(t *testing.T) {
 
 func TestOnlyTheLastTwentyRefusalsAreKept(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.step(func() {
 		for i := range 25 {
 			s.signal("accept", conversation.AcceptCommand{Agent: fmt.Sprintf("nobody-%02d", i)})
@@ -163,7 +163,7 @@ func TestOnlyTheLastTwentyRefusalsAreKept(t *testing.T) {
 
 func TestWrapupBeforeAccept(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var refused, wrapup, accept *answer
 	s.aliceAccepts()
 	s.transfers("alice", toAgent("bob"))
@@ -186,7 +186,7 @@ func TestWrapupBeforeAccept(t *testing.T) {
 
 func TestSignalsOfDifferentNamesKeepTheirOrder(t *testing.T) {
 	t.Parallel()
-	handBack := func(s *scene) {
+	handBack := func(s *environment) {
 		s.aliceAccepts()
 		s.transfers("alice", toAgent("bob"))
 		s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
@@ -196,7 +196,7 @@ func TestSignalsOfDifferentNamesKeepTheirOrder(t *testing.T) {
 	accept := conversation.AcceptCommand{Agent: "alice"}
 	t.Run("wrapup, then accept", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		handBack(s)
 		s.step(func() {
 			s.slip("wrapup", wrapup)
@@ -210,7 +210,7 @@ func TestSignalsOfDifferentNamesKeepTheirOrder(t *testing.T) {
 	})
 	t.Run("accept, then wrapup", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		handBack(s)
 		s.step(func() {
 			s.slip("accept", accept)
@@ -224,7 +224,7 @@ func TestSignalsOfDifferentNamesKeepTheirOrder(t *testing.T) {
 	})
 	t.Run("a signal, then an update in the same workflow task", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		handBack(s)
 		var answered *answer
 		s.step(func() {
@@ -236,7 +236,7 @@ func TestSignalsOfDifferentNamesKeepTheirOrder(t *testing.T) {
 	})
 	t.Run("a whole conversation in one workflow task", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		handBack(s)
 		s.step(func() {
 			s.slip("wrapup", wrapup)
@@ -252,7 +252,7 @@ func TestSignalsOfDifferentNamesKeepTheirOrder(t *testing.T) {
 
 func TestWhileACommandRunsTheLoopDecides(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var transfer, early, late *answer
 	s.aliceAccepts()
 	s.step(func() {
@@ -281,7 +281,7 @@ func TestWhileACommandRunsTheLoopDecides(t *testing.T) {
 
 func TestWhatTheStateRefusesTheValidatorRefuses(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	commands := []struct {
 		name    string
 		payload any
@@ -319,7 +319,7 @@ func TestACommandSentTwiceHasOneEffect(t *testing.T) {
 	transfer := conversation.TransferCommand{From: "alice", To: toAgent("bob")}
 	t.Run("by the update's ID", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.aliceAccepts()
 		var first *answer
 		s.step(func() { first = s.updateWithID("one", "transfer", transfer) })
@@ -339,7 +339,7 @@ func TestACommandSentTwiceHasOneEffect(t *testing.T) {
 	})
 	t.Run("by its command_id", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		withID := transfer
 		withID.CommandID = "one"
 		other := withID
@@ -361,7 +361,7 @@ func TestACommandSentTwiceHasOneEffect(t *testing.T) {
 	})
 	t.Run("a refused one may be sent again", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.desk.settings.MessagingTransfers = false
 		withID := transfer
 		withID.CommandID = "one"
@@ -380,7 +380,7 @@ func TestACommandSentTwiceHasOneEffect(t *testing.T) {
 
 func TestAnUpdatesAnswerIsWhatItTouched(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var accept, end, wrapup *answer
 	s.step(func() { accept = s.update("accept", conversation.AcceptCommand{Agent: "alice"}) })
 	s.step(func() {

@@ -101,23 +101,23 @@ func startServer(t *testing.T, program string, continueAfter int) *devserver.Ser
 	return server
 }
 
-// stage is the environment of a scenario: a conversation on a real server with a real desk.
-type stage struct {
+// realEnvironment is the environment of a scenario: a conversation on a real server with a real desk.
+type realEnvironment struct {
 	*testing.T
 	temporal client.Client
 	baton    *baton.Client
 	desk     *desk.Desk
 	sid      string
 	// away makes the desk's answers to queries or its syncs fail.
-	away struct{ verdicts, pictures atomic.Bool }
-	// verdicts counts the queries to the desk.
-	verdicts atomic.Int64
+	away struct{ queries, syncs atomic.Bool }
+	// queries counts the queries to the desk.
+	queries atomic.Int64
 }
 
-// record plays the scenario on a new stage, and writes the history of each of its runs.
+// record plays the scenario on a new environment, and writes the history of each of its runs.
 func record(t *testing.T, server *devserver.Server, s scenario) {
 	t.Helper()
-	st := newStage(t, server, s.name)
+	st := newRealEnvironment(t, server, s.name)
 	s.play(st)
 	names := s.histories()
 	runs := st.runs()
@@ -127,9 +127,9 @@ func record(t *testing.T, server *devserver.Server, s scenario) {
 	}
 }
 
-func newStage(t *testing.T, server *devserver.Server, name string) *stage {
+func newRealEnvironment(t *testing.T, server *devserver.Server, name string) *realEnvironment {
 	t.Helper()
-	st := &stage{T: t, sid: conversation.SIDOf(conversation.PrefixConversation, uuid.NewSHA1(uuid.Nil, []byte(name)))}
+	st := &realEnvironment{T: t, sid: conversation.SIDOf(conversation.PrefixConversation, uuid.NewSHA1(uuid.Nil, []byte(name)))}
 	st.temporal = dial(t, server, senderIdentity)
 	st.baton = baton.NewClient(st.temporal)
 
@@ -169,7 +169,7 @@ func dial(t *testing.T, server *devserver.Server, identity string) client.Client
 
 // furnish creates the desk's agents and queues. alice and dave work on support, bob on billing, carol on no queue.
 // dave is offline until a scenario needs him. No agent works on the queue empty.
-func (s *stage) furnish() {
+func (s *realEnvironment) furnish() {
 	ctx := s.Context()
 	for _, queue := range []string{"support", "billing", "empty"} {
 		require.NoError(s, desk.AddQueue(ctx, s.desk, queue))
@@ -193,24 +193,24 @@ func (s *stage) furnish() {
 var errDeskAway = errors.New("the desk is away")
 
 // Facts implements [activities.Desk].
-func (s *stage) Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error) {
-	s.verdicts.Add(1)
-	if s.away.verdicts.Load() {
+func (s *realEnvironment) Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error) {
+	s.queries.Add(1)
+	if s.away.queries.Load() {
 		return conversation.Facts{}, errDeskAway
 	}
 	return desk.ReadFacts(ctx, s.desk, query)
 }
 
 // Sync implements [activities.Desk].
-func (s *stage) Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error) {
-	if s.away.pictures.Load() {
+func (s *realEnvironment) Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error) {
+	if s.away.syncs.Load() {
 		return conversation.Acknowledgement{}, errDeskAway
 	}
 	return desk.Sync(ctx, s.desk, snapshot)
 }
 
 // Deliver implements [desk.Courier].
-func (s *stage) Deliver(ctx context.Context, sid string, command conversation.Command) error {
+func (s *realEnvironment) Deliver(ctx context.Context, sid string, command conversation.Command) error {
 	err := s.baton.SendAsync(ctx, sid, command)
 	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
 		return desk.ErrConversationGone
@@ -218,21 +218,21 @@ func (s *stage) Deliver(ctx context.Context, sid string, command conversation.Co
 	return err
 }
 
-func (s *stage) settings(change func(*conversation.Settings)) {
+func (s *realEnvironment) settings(change func(*conversation.Settings)) {
 	s.Helper()
 	_, err := desk.SetSettings(s.Context(), s.desk, "admin", change)
 	require.NoError(s, err)
 }
 
-func (s *stage) presence(agent string, presence desk.Presence) {
+func (s *realEnvironment) presence(agent string, presence desk.Presence) {
 	s.Helper()
 	require.NoError(s, desk.SetPresence(s.Context(), s.desk, agent, presence))
 }
 
 // start starts the conversation on the channel web.
-func (s *stage) start() { s.Helper(); s.startWith(func(*conversation.StartCommand) {}) }
+func (s *realEnvironment) start() { s.Helper(); s.startWith(func(*conversation.StartCommand) {}) }
 
-func (s *stage) startWith(change func(*conversation.StartCommand)) {
+func (s *realEnvironment) startWith(change func(*conversation.StartCommand)) {
 	s.Helper()
 	command := conversation.StartCommand{
 		Conversation: s.sid, Channel: conversation.ChannelWeb, Queue: "support",
@@ -245,7 +245,7 @@ func (s *stage) startWith(change func(*conversation.StartCommand)) {
 }
 
 // do sends an update that succeeds.
-func (s *stage) do(command conversation.Command) conversation.Outcome {
+func (s *realEnvironment) do(command conversation.Command) conversation.Outcome {
 	s.Helper()
 	outcome, err := s.baton.Send(s.Context(), s.sid, command)
 	require.NoError(s, err)
@@ -253,20 +253,20 @@ func (s *stage) do(command conversation.Command) conversation.Outcome {
 }
 
 // refused sends an update that is refused.
-func (s *stage) refused(command conversation.Command, code conversation.Code) {
+func (s *realEnvironment) refused(command conversation.Command, code conversation.Code) {
 	s.Helper()
 	_, err := s.baton.Send(s.Context(), s.sid, command)
 	require.Equal(s, code, conversation.CodeOf(err), "%v", err)
 }
 
 // signal sends a command as a signal, without waiting for its effect.
-func (s *stage) signal(command conversation.Command) {
+func (s *realEnvironment) signal(command conversation.Command) {
 	s.Helper()
 	require.NoError(s, s.baton.SendAsync(s.Context(), s.sid, command))
 }
 
 // signalRefused sends a signal that is refused, and waits for the refusal.
-func (s *stage) signalRefused(command conversation.Command, code conversation.Code) {
+func (s *realEnvironment) signalRefused(command conversation.Command, code conversation.Code) {
 	s.Helper()
 	before := len(s.state().Refusals)
 	s.signal(command)
@@ -274,13 +274,13 @@ func (s *stage) signalRefused(command conversation.Command, code conversation.Co
 	require.Equal(s, code, s.state().Refusals[before].Code, s.state().Refusals[before].Message)
 }
 
-func (s *stage) awaitRefusals(n int) {
+func (s *realEnvironment) awaitRefusals(n int) {
 	s.Helper()
 	s.await(func(r conversation.Record) bool { return len(r.Refusals) == n })
 }
 
 // raw sends a signal with the given payload unchanged.
-func (s *stage) raw(name string, payloads *commonpb.Payloads) {
+func (s *realEnvironment) raw(name string, payloads *commonpb.Payloads) {
 	s.Helper()
 	_, err := s.temporal.WorkflowService().SignalWorkflowExecution(s.Context(), &workflowservice.SignalWorkflowExecutionRequest{
 		Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(s.sid)},
@@ -289,7 +289,7 @@ func (s *stage) raw(name string, payloads *commonpb.Payloads) {
 	require.NoError(s, err)
 }
 
-func (s *stage) state() conversation.Record {
+func (s *realEnvironment) state() conversation.Record {
 	s.Helper()
 	record, err := s.baton.State(s.Context(), s.sid)
 	require.NoError(s, err)
@@ -297,7 +297,7 @@ func (s *stage) state() conversation.Record {
 }
 
 // await waits until the conversation fulfills the condition.
-func (s *stage) await(wanted func(conversation.Record) bool) conversation.Record {
+func (s *realEnvironment) await(wanted func(conversation.Record) bool) conversation.Record {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
 	defer cancel()
@@ -307,7 +307,7 @@ func (s *stage) await(wanted func(conversation.Record) bool) conversation.Record
 }
 
 // offered waits until the conversation is offered to the agent, and returns the task.
-func (s *stage) offered(agent string) *conversation.Task {
+func (s *realEnvironment) offered(agent string) *conversation.Task {
 	s.Helper()
 	var task *conversation.Task
 	s.await(func(r conversation.Record) bool {
@@ -321,25 +321,28 @@ func (s *stage) offered(agent string) *conversation.Task {
 }
 
 // accepted waits for the offer to the agent and accepts it.
-func (s *stage) accepted(agent string) {
+func (s *realEnvironment) accepted(agent string) {
 	s.Helper()
 	s.offered(agent)
 	s.do(conversation.AcceptCommand{Agent: agent})
 }
 
 // opened starts a conversation that alice then has.
-func (s *stage) opened() { s.Helper(); s.start(); s.accepted("alice") }
+func (s *realEnvironment) opened() { s.Helper(); s.start(); s.accepted("alice") }
 
 // transferred transfers the conversation.
-func (s *stage) transferred(from string, to conversation.Target) {
+func (s *realEnvironment) transferred(from string, to conversation.Target) {
 	s.Helper()
 	s.do(conversation.TransferCommand{From: from, To: to})
 }
 
-func (s *stage) wrappedUp(agent string) { s.Helper(); s.do(conversation.WrapupCommand{Agent: agent}) }
+func (s *realEnvironment) wrappedUp(agent string) {
+	s.Helper()
+	s.do(conversation.WrapupCommand{Agent: agent})
+}
 
 // finished ends the conversation in any state, and waits for the workflow's end.
-func (s *stage) finished() {
+func (s *realEnvironment) finished() {
 	s.Helper()
 	if s.state().Status == conversation.ConversationActive {
 		s.do(conversation.CloseCommand{})
@@ -352,7 +355,7 @@ func (s *stage) finished() {
 }
 
 // completed waits for the workflow's end.
-func (s *stage) completed() {
+func (s *realEnvironment) completed() {
 	s.Helper()
 	var summary workflows.Summary
 	require.NoError(s, s.temporal.GetWorkflow(s.Context(), workflows.ID(s.sid), "").Get(s.Context(), &summary))
@@ -360,7 +363,7 @@ func (s *stage) completed() {
 }
 
 // runs returns the histories of all runs, in order.
-func (s *stage) runs() []*historypb.History {
+func (s *realEnvironment) runs() []*historypb.History {
 	s.Helper()
 	described, err := s.temporal.DescribeWorkflowExecution(s.Context(), workflows.ID(s.sid), "")
 	require.NoError(s, err)

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"strconv"
 
 	"go.temporal.io/sdk/workflow"
@@ -19,9 +20,28 @@ type Refused func(sid string, command conversation.Command, refusal error)
 // refused update leaves no trace in the history, so only this function receives all of them.
 func WithRefused(refused Refused) Option { return func(w *workerInterceptor) { w.refused = refused } }
 
+// keptRefusals is how many refused signals the record keeps.
+const keptRefusals = 20
+
+// refusals records the refused commands of a run, and passes them on.
+type refusals struct {
+	record *conversation.Record
+	inbox  *inbox
+}
+
+// add records the refusal of a signal, because a signal has no answer.
+func (r *refusals) add(ctx workflow.Context, name string, refusal *conversation.Refusal) {
+	r.record.Refusals = append(r.record.Refusals, conversation.RecordedRefusal{
+		Command: name, Code: refusal.Code, Message: refusal.Message, At: workflow.Now(ctx),
+	})
+	if extra := len(r.record.Refusals) - keptRefusals; extra > 0 {
+		r.record.Refusals = slices.Delete(r.record.Refusals, 0, extra)
+	}
+}
+
 // passOn passes a refused command to the function of [WithRefused]. A signal without an ID gets one from its
 // position among the arrivals of its run.
-func (r *run) passOn(ctx workflow.Context, command conversation.Command, refusal error) {
+func (r *refusals) passOn(ctx workflow.Context, command conversation.Command, refusal error) {
 	if r.inbox.refused == nil || command == nil || workflow.IsReplaying(ctx) {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 // TestRefusalsArePassedOn sends refused commands as updates and signals, with and without an ID.
 func TestRefusalsArePassedOn(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	var passed, ids []string
 	options := temporalenv.WorkerOptions(nil, workflows.WithRefused(func(sid string, c conversation.Command, refusal error) {
 		require.Equal(t, testSID, sid)
@@ -24,7 +24,7 @@ func TestRefusalsArePassedOn(t *testing.T) {
 		}
 		ids = append(ids, conversation.IDOf(c))
 	}))
-	options.Interceptors = append(options.Interceptors, &rests{scene: s})
+	options.Interceptors = append(options.Interceptors, &rests{environment: s})
 	s.env.SetWorkerOptions(options)
 
 	s.aliceAccepts()

@@ -53,7 +53,7 @@ func TestAChangedOrderOfCommandsFailsTheReplay(t *testing.T) {
 		"a timer before anything else": &inbound{with: func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
 			return &delayer{interceptor.WorkflowInboundInterceptorBase{Next: next}}
 		}},
-		"the desk is told before the search attributes change": &inbound{with: func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+		"the desk is synced before the search attributes change": &inbound{with: func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
 			return &swapper{interceptor.WorkflowInboundInterceptorBase{Next: next}}
 		}},
 	} {
@@ -228,7 +228,7 @@ func TestAHistoryReadsAsWhatHappened(t *testing.T) {
 			for i, line := range lines {
 				lines[i] = strings.TrimSpace(line)
 			}
-			require.Contains(t, strings.Join(told(t, readHistory(t, test.name)), "\n"), strings.Join(lines, "\n"))
+			require.Contains(t, strings.Join(readable(t, readHistory(t, test.name)), "\n"), strings.Join(lines, "\n"))
 		})
 	}
 }

@@ -22,7 +22,7 @@ import (
 // scenario is something that can happen to a conversation, with a recorded history.
 type scenario struct {
 	name string
-	play func(s *stage)
+	play func(s *realEnvironment)
 	// runs are the names of the histories of a scenario with several runs. If empty, there is one with the
 	// scenario's name.
 	runs []string
@@ -46,13 +46,13 @@ func (s scenario) histories() []string {
 var scenarios = slices.Concat(commandScenarios, refusalScenarios, timeoutScenarios, workflowScenarios)
 
 var commandScenarios = []scenario{
-	{name: "accept_end_wrapup", play: func(s *stage) {
+	{name: "accept_end_wrapup", play: func(s *realEnvironment) {
 		s.opened()
 		s.do(conversation.EndCommand{Agent: "alice"})
 		s.do(conversation.WrapupCommand{Agent: "alice", Disposition: "solved", Note: "Sent a new one."})
 		s.completed()
 	}},
-	{name: "transfer_to_agent", play: func(s *stage) {
+	{name: "transfer_to_agent", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		for _, command := range []conversation.Command{
@@ -69,7 +69,7 @@ var commandScenarios = []scenario{
 		s.completed()
 	}},
 	// With dated SIDs. The conversation is asked to send its whole state to the desk.
-	{name: "resync", play: func(s *stage) {
+	{name: "resync", play: func(s *realEnvironment) {
 		s.opened()
 		require.NoError(s, s.baton.Resync(s.Context(), s.sid))
 		s.settled()
@@ -81,29 +81,29 @@ var commandScenarios = []scenario{
 		s.completed()
 	}},
 	// Recorded when every offer was sent during the desk's delay.
-	{name: "transfer_to_agent_at_once", play: func(s *stage) {
+	{name: "transfer_to_agent_at_once", play: func(s *realEnvironment) {
 		s.opened()
 		s.passedToAndFro(func() {})
 		s.finished()
 	}},
-	{name: "transfers_in_a_row", play: func(s *stage) {
+	{name: "transfers_in_a_row", play: func(s *realEnvironment) {
 		s.opened()
 		s.passedToAndFro(func() {})
 		s.finished()
 	}},
-	{name: "transfers_by_hand_while_the_desk_rests", play: func(s *stage) {
+	{name: "transfers_by_hand_while_the_desk_rests", play: func(s *realEnvironment) {
 		s.opened()
 		s.passedToAndFro(s.takesTheirTime)
 		s.finished()
 	}},
-	{name: "transfer_to_queue", play: func(s *stage) {
+	{name: "transfer_to_queue", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toQueue("billing"))
 		s.accepted("bob")
 		s.wrappedUp("alice")
 		s.finished()
 	}},
-	{name: "transfer_with_a_stored_note", play: func(s *stage) {
+	{name: "transfer_with_a_stored_note", play: func(s *realEnvironment) {
 		s.opened()
 		require.NoError(s, desk.AwaitRevision(s.Context(), s.desk, s.sid, s.state().Revision))
 		note, err := desk.StoreNote(s.Context(), s.desk, s.sid, "alice", "Was charged twice.")
@@ -112,7 +112,7 @@ var commandScenarios = []scenario{
 		s.accepted("bob")
 		s.finished()
 	}},
-	{name: "decline_in_a_queue", play: func(s *stage) {
+	{name: "decline_in_a_queue", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		s.presence("dave", desk.PresenceAvailable)
@@ -120,7 +120,7 @@ var commandScenarios = []scenario{
 		s.accepted("dave")
 		s.finished()
 	}},
-	{name: "decline_of_a_transfer", play: func(s *stage) {
+	{name: "decline_of_a_transfer", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
 		s.presence("dave", desk.PresenceAvailable)
@@ -128,7 +128,7 @@ var commandScenarios = []scenario{
 		s.accepted("dave")
 		s.finished()
 	}},
-	{name: "decline_back_to_sender", play: func(s *stage) {
+	{name: "decline_back_to_sender", play: func(s *realEnvironment) {
 		s.settings(func(settings *conversation.Settings) { settings.Unanswered = conversation.UnansweredSender })
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
@@ -136,7 +136,7 @@ var commandScenarios = []scenario{
 		require.Equal(s, conversation.TransferFailed, outcome.Transfer.Status)
 		s.finished()
 	}},
-	{name: "cancel_while_the_sender_wraps_up", play: func(s *stage) {
+	{name: "cancel_while_the_sender_wraps_up", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toQueue("billing"))
 		s.offered("bob")
@@ -144,7 +144,7 @@ var commandScenarios = []scenario{
 		require.Equal(s, conversation.TaskAssigned, outcome.Task.Status)
 		s.finished()
 	}},
-	{name: "cancel_after_the_senders_wrapup", play: func(s *stage) {
+	{name: "cancel_after_the_senders_wrapup", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
 		s.wrappedUp("alice")
@@ -152,34 +152,34 @@ var commandScenarios = []scenario{
 		s.accepted("alice")
 		s.finished()
 	}},
-	{name: "move_to_a_queue", play: func(s *stage) {
+	{name: "move_to_a_queue", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		s.do(conversation.MoveCommand{To: toQueue("billing"), Meta: conversation.Meta{By: "carol"}})
 		s.accepted("bob")
 		s.finished()
 	}},
-	{name: "move_to_an_agent", play: func(s *stage) {
+	{name: "move_to_an_agent", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		s.do(conversation.MoveCommand{To: toAgent("carol"), Meta: conversation.Meta{By: "carol"}})
 		s.accepted("carol")
 		s.finished()
 	}},
-	{name: "close_while_it_waits", play: func(s *stage) {
+	{name: "close_while_it_waits", play: func(s *realEnvironment) {
 		s.presence("alice", desk.PresenceOffline)
 		s.start()
 		s.await(func(r conversation.Record) bool { return len(r.Tasks) == 1 })
 		s.do(conversation.CloseCommand{Reason: "the customer has left"})
 		s.completed()
 	}},
-	{name: "close_during_a_transfer", play: func(s *stage) {
+	{name: "close_during_a_transfer", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
 		s.do(conversation.CloseCommand{Reason: "the customer has left"})
 		s.finished()
 	}},
-	{name: "reserve_when_an_agent_comes", play: func(s *stage) {
+	{name: "reserve_when_an_agent_comes", play: func(s *realEnvironment) {
 		s.presence("alice", desk.PresenceOffline)
 		s.start()
 		s.await(func(r conversation.Record) bool { return len(r.Tasks) == 1 })
@@ -187,7 +187,7 @@ var commandScenarios = []scenario{
 		s.accepted("alice")
 		s.finished()
 	}},
-	{name: "reserve_claimed_by_hand", play: func(s *stage) {
+	{name: "reserve_claimed_by_hand", play: func(s *realEnvironment) {
 		s.presence("alice", desk.PresenceOffline)
 		s.start()
 		record := s.await(func(r conversation.Record) bool { return len(r.Tasks) == 1 })
@@ -198,13 +198,13 @@ var commandScenarios = []scenario{
 		s.accepted("carol")
 		s.finished()
 	}},
-	{name: "reserve_that_comes_too_late", play: func(s *stage) {
+	{name: "reserve_that_comes_too_late", play: func(s *realEnvironment) {
 		s.opened()
 		record := s.state()
 		s.signal(conversation.ReserveCommand{Task: record.Tasks[0].SID, Agent: "dave", PendingSeq: 1})
 		s.finished()
 	}},
-	{name: "commands_as_signals", play: func(s *stage) {
+	{name: "commands_as_signals", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		s.signal(conversation.AcceptCommand{Agent: "alice"})
@@ -221,7 +221,7 @@ var commandScenarios = []scenario{
 		s.completed()
 		require.Empty(s, s.state().Refusals)
 	}},
-	{name: "commands_sent_again", play: func(s *stage) {
+	{name: "commands_sent_again", play: func(s *realEnvironment) {
 		once := conversation.Meta{CommandID: "once"}
 		s.opened()
 		first := s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob"), Meta: once})
@@ -234,7 +234,7 @@ var commandScenarios = []scenario{
 		s.wrappedUp("alice")
 		s.finished()
 	}},
-	{name: "wrapup_before_accept", play: func(s *stage) {
+	{name: "wrapup_before_accept", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
 		s.accepted("bob")
@@ -245,7 +245,7 @@ var commandScenarios = []scenario{
 		s.do(conversation.AcceptCommand{Agent: "alice"})
 		s.finished()
 	}},
-	{name: "updates_at_once", play: func(s *stage) {
+	{name: "updates_at_once", play: func(s *realEnvironment) {
 		// Of updates that arrive together, all but the first pass the validator, and the loop decides.
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
@@ -265,7 +265,7 @@ var commandScenarios = []scenario{
 }
 
 // settled waits until the desk has been sent everything, and no command is in progress.
-func (s *stage) settled() {
+func (s *realEnvironment) settled() {
 	s.Helper()
 	require.Eventually(s, func() bool {
 		described, err := s.temporal.DescribeWorkflowExecution(s.Context(), workflows.ID(s.sid), "")
@@ -274,7 +274,7 @@ func (s *stage) settled() {
 }
 
 // passedToAndFro makes alice transfer the conversation to bob and get it back, with a pause before each command.
-func (s *stage) passedToAndFro(pause func()) {
+func (s *realEnvironment) passedToAndFro(pause func()) {
 	s.Helper()
 	for _, command := range []conversation.Command{
 		conversation.TransferCommand{From: "alice", To: toAgent("bob")},
@@ -290,13 +290,13 @@ func (s *stage) passedToAndFro(pause func()) {
 
 // takesTheirTime pauses for 200 ms, so that the workflow takes the next command for a person's and not for a
 // program's. There is no condition to wait for.
-func (s *stage) takesTheirTime() {
+func (s *realEnvironment) takesTheirTime() {
 	s.Helper()
 	<-time.After(200 * time.Millisecond)
 }
 
 // atOnce sends updates together. Their order decides whether one is refused.
-func (s *stage) atOnce(commands ...conversation.Command) {
+func (s *realEnvironment) atOnce(commands ...conversation.Command) {
 	s.Helper()
 	var together sync.WaitGroup
 	for _, command := range commands {
@@ -312,8 +312,8 @@ func (s *stage) atOnce(commands ...conversation.Command) {
 
 // refusedTransfer is a transfer that is refused because of the desk's facts: as a signal, and as an update, which
 // the loop refuses.
-func refusedTransfer(code conversation.Code, prepare func(s *stage), command conversation.TransferCommand) scenario {
-	return scenario{name: "refused_" + string(code), play: func(s *stage) {
+func refusedTransfer(code conversation.Code, prepare func(s *realEnvironment), command conversation.TransferCommand) scenario {
+	return scenario{name: "refused_" + string(code), play: func(s *realEnvironment) {
 		s.opened()
 		prepare(s)
 		command.From = "alice"
@@ -324,12 +324,12 @@ func refusedTransfer(code conversation.Code, prepare func(s *stage), command con
 	}}
 }
 
-func asIs(*stage) {}
+func asIs(*realEnvironment) {}
 
 const noSuchTask = "WT00000000000000000000000000000000"
 
 var refusalScenarios = []scenario{
-	{name: "refused_invalid_payload", play: func(s *stage) {
+	{name: "refused_invalid_payload", play: func(s *realEnvironment) {
 		s.opened()
 		for i, payload := range wrongPayloads {
 			s.raw("accept", &commonpb.Payloads{Payloads: payload.payload})
@@ -344,24 +344,24 @@ var refusalScenarios = []scenario{
 		}
 		s.finished()
 	}},
-	{name: "refused_conversation_closed", play: func(s *stage) {
+	{name: "refused_conversation_closed", play: func(s *realEnvironment) {
 		s.opened()
 		s.do(conversation.EndCommand{Agent: "alice"})
 		s.signalRefused(conversation.TransferCommand{From: "alice", To: toAgent("bob")}, conversation.CodeConversationClosed)
 		s.signalRefused(conversation.AcceptCommand{Agent: "bob"}, conversation.CodeConversationClosed)
 		s.finished()
 	}},
-	refusedTransfer(conversation.CodeMessagingTransfersOff, func(s *stage) {
+	refusedTransfer(conversation.CodeMessagingTransfersOff, func(s *realEnvironment) {
 		s.settings(func(settings *conversation.Settings) { settings.MessagingTransfers = false })
 	}, conversation.TransferCommand{To: toAgent("bob")}),
-	refusedTransfer(conversation.CodeTransferNotesOff, func(s *stage) {
+	refusedTransfer(conversation.CodeTransferNotesOff, func(s *realEnvironment) {
 		s.settings(func(settings *conversation.Settings) { settings.TransferNotes = false })
 	}, conversation.TransferCommand{To: toAgent("bob"), Note: "Was charged twice."}),
-	refusedTransfer(conversation.CodePluginConflict, func(s *stage) {
+	refusedTransfer(conversation.CodePluginConflict, func(s *realEnvironment) {
 		require.NoError(s, desk.SetPlugin(s.Context(), s.desk, desk.Plugin{Name: "chat-transfer", Version: "1.0.0", Enabled: true, ConversationTransfer: true}))
 	}, conversation.TransferCommand{To: toAgent("bob")}),
 	refusedTransfer(conversation.CodeModeNotAvailable, asIs, conversation.TransferCommand{To: toAgent("bob"), Mode: conversation.ModeWarm}),
-	{name: "refused_channel_not_transferable", play: func(s *stage) {
+	{name: "refused_channel_not_transferable", play: func(s *realEnvironment) {
 		s.startWith(func(c *conversation.StartCommand) { c.Channel = conversation.ChannelEmail })
 		s.accepted("alice")
 		s.signalRefused(conversation.TransferCommand{From: "alice", To: toAgent("bob")}, conversation.CodeChannelNotTransferable)
@@ -369,20 +369,20 @@ var refusalScenarios = []scenario{
 		s.finished()
 	}},
 	refusedTransfer(conversation.CodeTargetNotAvailable, asIs, conversation.TransferCommand{To: conversation.Target{Workflow: "routing"}}),
-	{name: "refused_no_such_task", play: func(s *stage) {
+	{name: "refused_no_such_task", play: func(s *realEnvironment) {
 		s.opened()
 		s.signalRefused(conversation.WrapupCommand{Agent: "alice", Task: noSuchTask}, conversation.CodeNoSuchTask)
 		s.signalRefused(conversation.MoveCommand{Task: noSuchTask, To: toAgent("bob")}, conversation.CodeNoSuchTask)
 		s.finished()
 	}},
-	{name: "refused_not_your_task", play: func(s *stage) {
+	{name: "refused_not_your_task", play: func(s *realEnvironment) {
 		s.opened()
 		s.signalRefused(conversation.EndCommand{Agent: "bob"}, conversation.CodeNotYourTask)
 		s.transferred("alice", toAgent("bob"))
 		s.signalRefused(conversation.CancelCommand{Agent: "bob"}, conversation.CodeNotYourTask)
 		s.finished()
 	}},
-	{name: "refused_task_not_assigned", play: func(s *stage) {
+	{name: "refused_task_not_assigned", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		s.signalRefused(conversation.TransferCommand{From: "alice", To: toAgent("bob")}, conversation.CodeTaskNotAssigned)
@@ -391,12 +391,12 @@ var refusalScenarios = []scenario{
 		s.signalRefused(conversation.EndCommand{Agent: "alice"}, conversation.CodeTaskNotAssigned)
 		s.finished()
 	}},
-	{name: "refused_not_wrapping", play: func(s *stage) {
+	{name: "refused_not_wrapping", play: func(s *realEnvironment) {
 		s.opened()
 		s.signalRefused(conversation.WrapupCommand{Agent: "alice"}, conversation.CodeNotWrapping)
 		s.finished()
 	}},
-	{name: "refused_wrapup_pending", play: func(s *stage) {
+	{name: "refused_wrapup_pending", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
 		s.accepted("bob")
@@ -404,7 +404,7 @@ var refusalScenarios = []scenario{
 		s.signalRefused(conversation.AcceptCommand{Agent: "alice"}, conversation.CodeWrapupPending)
 		s.finished()
 	}},
-	{name: "refused_no_reservation", play: func(s *stage) {
+	{name: "refused_no_reservation", play: func(s *realEnvironment) {
 		s.opened()
 		s.signalRefused(conversation.AcceptCommand{Agent: "bob"}, conversation.CodeNoReservation)
 		s.signalRefused(conversation.DeclineCommand{Agent: "alice"}, conversation.CodeNoReservation)
@@ -414,21 +414,21 @@ var refusalScenarios = []scenario{
 	refusedTransfer(conversation.CodeUnknownAgent, asIs, conversation.TransferCommand{To: toAgent("nobody")}),
 	refusedTransfer(conversation.CodeUnknownQueue, asIs, conversation.TransferCommand{To: toQueue("nowhere")}),
 	refusedTransfer(conversation.CodeQueueEmpty, asIs, conversation.TransferCommand{To: toQueue("empty")}),
-	refusedTransfer(conversation.CodeAgentUnavailable, func(s *stage) { s.presence("bob", desk.PresenceBreak) },
+	refusedTransfer(conversation.CodeAgentUnavailable, func(s *realEnvironment) { s.presence("bob", desk.PresenceBreak) },
 		conversation.TransferCommand{To: toAgent("bob")}),
-	{name: "refused_transfer_to_self", play: func(s *stage) {
+	{name: "refused_transfer_to_self", play: func(s *realEnvironment) {
 		s.opened()
 		s.signalRefused(conversation.TransferCommand{From: "alice", To: toAgent("alice")}, conversation.CodeTransferToSelf)
 		s.finished()
 	}},
-	{name: "refused_no_active_transfer", play: func(s *stage) {
+	{name: "refused_no_active_transfer", play: func(s *realEnvironment) {
 		s.opened()
 		s.signalRefused(conversation.CancelCommand{Agent: "alice"}, conversation.CodeNoActiveTransfer)
 		s.finished()
 	}},
-	refusedTransfer(conversation.CodeDeskUnavailable, func(s *stage) { s.away.verdicts.Store(true) },
+	refusedTransfer(conversation.CodeDeskUnavailable, func(s *realEnvironment) { s.away.queries.Store(true) },
 		conversation.TransferCommand{To: toAgent("bob")}),
-	{name: "refused_move", play: func(s *stage) {
+	{name: "refused_move", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		for _, refused := range []struct {
@@ -443,28 +443,28 @@ var refusalScenarios = []scenario{
 		} {
 			s.signalRefused(conversation.MoveCommand{To: refused.to}, refused.code)
 		}
-		s.away.verdicts.Store(true)
+		s.away.queries.Store(true)
 		s.refused(conversation.MoveCommand{To: toQueue("billing")}, conversation.CodeDeskUnavailable)
 		s.finished()
 	}},
-	{name: "refused_start_unknown_queue", play: func(s *stage) {
+	{name: "refused_start_unknown_queue", play: func(s *realEnvironment) {
 		s.startWith(func(c *conversation.StartCommand) { c.Queue = "nowhere" })
 		s.failed(conversation.CodeUnknownQueue)
 	}},
-	{name: "refused_start_unknown_channel", play: func(s *stage) {
+	{name: "refused_start_unknown_channel", play: func(s *realEnvironment) {
 		s.startWith(func(c *conversation.StartCommand) { c.Channel = "fax" })
 		s.failed(conversation.CodeInvalidPayload)
 	}},
-	{name: "refused_start_with_an_update", play: func(s *stage) {
+	{name: "refused_start_with_an_update", play: func(s *realEnvironment) {
 		// The update waits for the result of the start, whether the desk's facts or the rules refuse it.
 		require.Equal(s, conversation.CodeUnknownQueue, codeOf(s.startWithAccept("nowhere")))
 		s.failed(conversation.CodeUnknownQueue)
 	}},
-	{name: "refused_start_at_once_with_an_update", play: func(s *stage) {
+	{name: "refused_start_at_once_with_an_update", play: func(s *realEnvironment) {
 		require.Equal(s, conversation.CodeInvalidPayload, codeOf(s.startWithAccept("")))
 		s.failed(conversation.CodeInvalidPayload)
 	}},
-	{name: "refused_start_extra_argument", play: func(s *stage) {
+	{name: "refused_start_extra_argument", play: func(s *realEnvironment) {
 		start := map[string]string{"channel": "web", "queue": "support"}
 		_, err := s.temporal.ExecuteWorkflow(s.Context(), client.StartWorkflowOptions{
 			ID: workflows.ID(s.sid), TaskQueue: workflows.TaskQueue,
@@ -475,7 +475,7 @@ var refusalScenarios = []scenario{
 }
 
 // startWithAccept starts the conversation in the queue, and sends the update accept in the same request.
-func (s *stage) startWithAccept(queue string) error {
+func (s *realEnvironment) startWithAccept(queue string) error {
 	s.Helper()
 	start := conversation.StartCommand{Conversation: s.sid, Channel: conversation.ChannelWeb, Queue: queue}
 	handle, err := s.temporal.UpdateWithStartWorkflow(s.Context(), client.UpdateWithStartWorkflowOptions{
@@ -501,7 +501,7 @@ func codeOf(err error) conversation.Code {
 }
 
 // failed waits for the workflow's end, and requires that it failed with the code.
-func (s *stage) failed(code conversation.Code) {
+func (s *realEnvironment) failed(code conversation.Code) {
 	s.Helper()
 	requireRefusal(s.T, s.temporal.GetWorkflow(s.Context(), workflows.ID(s.sid), "").Get(s.Context(), nil), code)
 }
@@ -512,7 +512,7 @@ func soon(settings *conversation.Settings) {
 }
 
 var timeoutScenarios = []scenario{
-	{name: "reservation_timeout_in_a_queue", play: func(s *stage) {
+	{name: "reservation_timeout_in_a_queue", play: func(s *realEnvironment) {
 		s.settings(soon)
 		s.start()
 		s.offered("alice")
@@ -520,7 +520,7 @@ var timeoutScenarios = []scenario{
 		s.accepted("dave")
 		s.finished()
 	}},
-	{name: "reservation_timeout_of_a_transfer", play: func(s *stage) {
+	{name: "reservation_timeout_of_a_transfer", play: func(s *realEnvironment) {
 		s.opened()
 		s.settings(soon)
 		s.presence("dave", desk.PresenceAvailable)
@@ -528,7 +528,7 @@ var timeoutScenarios = []scenario{
 		s.accepted("dave")
 		s.finished()
 	}},
-	{name: "reservation_timeout_back_to_sender", play: func(s *stage) {
+	{name: "reservation_timeout_back_to_sender", play: func(s *realEnvironment) {
 		s.opened()
 		s.settings(soon)
 		s.settings(func(settings *conversation.Settings) { settings.Unanswered = conversation.UnansweredSender })
@@ -536,7 +536,7 @@ var timeoutScenarios = []scenario{
 		s.await(func(r conversation.Record) bool { return r.Transfers[0].FailureReason == conversation.ReasonExpired })
 		s.finished()
 	}},
-	{name: "reservation_timeout_moved_by_a_later_command", play: func(s *stage) {
+	{name: "reservation_timeout_moved_by_a_later_command", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		s.settings(soon)
@@ -544,13 +544,13 @@ var timeoutScenarios = []scenario{
 		s.await(func(r conversation.Record) bool { return r.Tasks[0].Reservation.Agent == "alice" })
 		s.finished()
 	}},
-	{name: "task_timeout_of_a_first_task", play: func(s *stage) {
+	{name: "task_timeout_of_a_first_task", play: func(s *realEnvironment) {
 		s.presence("alice", desk.PresenceOffline)
 		s.settings(func(settings *conversation.Settings) { settings.TaskTimeout = 1 })
 		s.start()
 		s.completed()
 	}},
-	{name: "task_timeout_back_to_sender", play: func(s *stage) {
+	{name: "task_timeout_back_to_sender", play: func(s *realEnvironment) {
 		s.opened()
 		s.settings(func(settings *conversation.Settings) { settings.TaskTimeout = 1 })
 		s.transferred("alice", toQueue("billing"))
@@ -559,20 +559,20 @@ var timeoutScenarios = []scenario{
 		})
 		s.finished()
 	}},
-	{name: "task_timeout_after_the_senders_wrapup", play: func(s *stage) {
+	{name: "task_timeout_after_the_senders_wrapup", play: func(s *realEnvironment) {
 		s.opened()
 		s.settings(func(settings *conversation.Settings) { settings.TaskTimeout = 1 })
 		s.transferred("alice", toAgent("bob"))
 		s.wrappedUp("alice")
 		s.completed()
 	}},
-	{name: "wrapup_timeout", play: func(s *stage) {
+	{name: "wrapup_timeout", play: func(s *realEnvironment) {
 		s.settings(func(settings *conversation.Settings) { settings.WrapupTimeout = 1 })
 		s.opened()
 		s.do(conversation.EndCommand{Agent: "alice"})
 		s.completed()
 	}},
-	{name: "wrapup_timeout_of_a_sender", play: func(s *stage) {
+	{name: "wrapup_timeout_of_a_sender", play: func(s *realEnvironment) {
 		s.opened()
 		s.settings(func(settings *conversation.Settings) { settings.WrapupTimeout = 1 })
 		s.transferred("alice", toAgent("bob"))
@@ -581,7 +581,7 @@ var timeoutScenarios = []scenario{
 		s.do(conversation.EndCommand{Agent: "bob"})
 		s.completed()
 	}},
-	{name: "agent_unavailable_wait", play: func(s *stage) {
+	{name: "agent_unavailable_wait", play: func(s *realEnvironment) {
 		s.settings(func(settings *conversation.Settings) { settings.AgentUnavailable = conversation.AgentUnavailableWait })
 		s.presence("bob", desk.PresenceBreak)
 		s.opened()
@@ -590,7 +590,7 @@ var timeoutScenarios = []scenario{
 		s.accepted("bob")
 		s.finished()
 	}},
-	{name: "agent_unavailable_origin_queue", play: func(s *stage) {
+	{name: "agent_unavailable_origin_queue", play: func(s *realEnvironment) {
 		s.settings(func(settings *conversation.Settings) {
 			settings.AgentUnavailable = conversation.AgentUnavailableOriginQueue
 		})
@@ -602,7 +602,7 @@ var timeoutScenarios = []scenario{
 		s.accepted("dave")
 		s.finished()
 	}},
-	{name: "agent_goes_with_an_offer", play: func(s *stage) {
+	{name: "agent_goes_with_an_offer", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		s.presence("dave", desk.PresenceAvailable)
@@ -613,7 +613,7 @@ var timeoutScenarios = []scenario{
 }
 
 var workflowScenarios = []scenario{
-	{name: "story", play: func(s *stage) {
+	{name: "story", play: func(s *realEnvironment) {
 		s.settings(func(settings *conversation.Settings) {
 			settings.MessagingTransfers, settings.TransferNotes = false, false
 		})
@@ -636,7 +636,7 @@ var workflowScenarios = []scenario{
 	{
 		name: "continued", continueAfter: 40,
 		runs: []string{"continued_first_run", "continued_second_run", "continued_third_run"},
-		play: func(s *stage) {
+		play: func(s *realEnvironment) {
 			once := conversation.Meta{CommandID: "once"}
 			s.opened()
 			s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob"), Meta: once})
@@ -664,7 +664,7 @@ var workflowScenarios = []scenario{
 	{
 		name: "continued_with_a_deadline", continueAfter: 40,
 		runs: []string{"continued_with_a_deadline_first_run", "continued_with_a_deadline_second_run"},
-		play: func(s *stage) {
+		play: func(s *realEnvironment) {
 			s.opened()
 			s.settings(func(settings *conversation.Settings) {
 				settings.ReservationTimeout, settings.Unanswered = 4, conversation.UnansweredSender
@@ -683,41 +683,41 @@ var workflowScenarios = []scenario{
 			s.finished()
 		},
 	},
-	{name: "canceled_while_it_waits", play: func(s *stage) {
+	{name: "canceled_while_it_waits", play: func(s *realEnvironment) {
 		s.start()
 		s.offered("alice")
 		require.NoError(s, s.temporal.CancelWorkflow(s.Context(), workflows.ID(s.sid), ""))
 		s.completed()
 	}},
-	{name: "canceled_during_a_transfer", play: func(s *stage) {
+	{name: "canceled_during_a_transfer", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
 		require.NoError(s, s.temporal.CancelWorkflow(s.Context(), workflows.ID(s.sid), ""))
 		s.await(func(r conversation.Record) bool { return r.Status == conversation.ConversationWrapping })
 		s.finished()
 	}},
-	{name: "desk_away_at_the_start", play: func(s *stage) {
-		s.away.verdicts.Store(true)
+	{name: "desk_away_at_the_start", play: func(s *realEnvironment) {
+		s.away.queries.Store(true)
 		s.start()
 		s.signal(conversation.MoveCommand{To: toQueue("billing")})
 		s.asked(3)
-		s.away.verdicts.Store(false)
+		s.away.queries.Store(false)
 		s.accepted("bob")
 		s.finished()
 	}},
-	{name: "desk_away_while_deciding", play: func(s *stage) {
+	{name: "desk_away_while_deciding", play: func(s *realEnvironment) {
 		s.opened()
 		s.transferred("alice", toAgent("bob"))
-		s.away.pictures.Store(true)
+		s.away.syncs.Store(true)
 		s.accepted("bob")
 		s.wrappedUp("alice")
 		s.do(conversation.EndCommand{Agent: "bob"})
 		s.wrappedUp("bob")
 		s.await(func(r conversation.Record) bool { return r.Status == conversation.ConversationClosed })
-		s.away.pictures.Store(false)
+		s.away.syncs.Store(false)
 		s.completed()
 	}},
-	{name: "signals_before_the_first_workflow_task", play: func(s *stage) {
+	{name: "signals_before_the_first_workflow_task", play: func(s *realEnvironment) {
 		_, err := s.temporal.SignalWithStartWorkflow(s.Context(), workflows.ID(s.sid), "move", conversation.MoveCommand{To: toQueue("billing")},
 			client.StartWorkflowOptions{TaskQueue: workflows.TaskQueue}, workflows.Type,
 			conversation.StartCommand{Conversation: s.sid, Channel: conversation.ChannelWeb, Queue: "support"})
@@ -725,7 +725,7 @@ var workflowScenarios = []scenario{
 		s.accepted("bob")
 		s.finished()
 	}},
-	{name: "signals_with_the_close", play: func(s *stage) {
+	{name: "signals_with_the_close", play: func(s *realEnvironment) {
 		s.opened()
 		s.do(conversation.EndCommand{Agent: "alice"})
 		s.signal(conversation.WrapupCommand{Agent: "alice"})
@@ -735,7 +735,7 @@ var workflowScenarios = []scenario{
 		}
 		s.completed()
 	}},
-	{name: "long_names_and_notes", play: func(s *stage) {
+	{name: "long_names_and_notes", play: func(s *realEnvironment) {
 		s.opened()
 		s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: strings.Repeat("Ünïcode 漢字. ", 150)})
 		s.signalRefused(conversation.AcceptCommand{Agent: strings.Repeat("ä", 255)}, conversation.CodeNoReservation)
@@ -744,13 +744,13 @@ var workflowScenarios = []scenario{
 }
 
 // asked waits until the desk was asked that many times.
-func (s *stage) asked(times int64) {
+func (s *realEnvironment) asked(times int64) {
 	s.Helper()
-	require.Eventually(s, func() bool { return s.verdicts.Load() >= times }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(s, func() bool { return s.queries.Load() >= times }, 30*time.Second, 10*time.Millisecond)
 }
 
 // continuedWithin reports whether that many runs end within the given time.
-func (s *stage) continuedWithin(moment time.Duration, runs int) bool {
+func (s *realEnvironment) continuedWithin(moment time.Duration, runs int) bool {
 	s.Helper()
 	deadline := time.NewTimer(moment)
 	defer deadline.Stop()

@@ -103,13 +103,26 @@ func (a *arrival) read(open func(*commonpb.Payloads, ...any) error, arguments *c
 	return nil
 }
 
-// openArrivals reads the encrypted signals in the inbox, and sets those aside whose key this worker does not have.
+// sealedSignals are the signals that were set aside because no worker had their key.
+type sealedSignals struct {
+	inbox    *inbox
+	refusals *refusals
+	aside    []sealed
+	// triedAt is when they were last tried, alarm when they are tried next.
+	triedAt time.Time
+	alarm   alarm
+	// records is set from the first such signal on. Until then rounds counts how often encrypted signals were read.
+	records bool
+	rounds  int
+}
+
+// open reads the encrypted signals in the inbox, and sets those aside whose key this worker does not have.
 // These do not delay other commands, and are tried again later.
-func (r *run) openArrivals(ctx workflow.Context) {
+func (s *sealedSignals) open(ctx workflow.Context) {
 	var closed []int
 	missing := map[int]error{}
-	for i := range r.inbox.arrivals {
-		a := &r.inbox.arrivals[i]
+	for i := range s.inbox.arrivals {
+		a := &s.inbox.arrivals[i]
 		if a.unopened == nil {
 			continue
 		}
@@ -121,43 +134,43 @@ func (r *run) openArrivals(ctx workflow.Context) {
 	if len(closed) == 0 {
 		return
 	}
-	aside := r.decidedHere(ctx, closed, missing)
+	aside := s.decide(ctx, closed, missing)
 	for _, i := range closed {
 		if !slices.Contains(aside, i) {
 			if err := missing[i]; err != nil {
 				panic(err.Error()) // fails only the workflow task, until a worker has the key, as the first worker had
 			}
-			r.inbox.arrivals[i].unopened = nil
+			s.inbox.arrivals[i].unopened = nil
 		}
 	}
-	kept := r.inbox.arrivals[:0]
-	for i, a := range r.inbox.arrivals {
+	kept := s.inbox.arrivals[:0]
+	for i, a := range s.inbox.arrivals {
 		if slices.Contains(aside, i) {
-			r.setAside(ctx, a)
+			s.setAside(ctx, a)
 			continue
 		}
 		kept = append(kept, a)
 	}
-	clear(r.inbox.arrivals[len(kept):])
-	if r.inbox.arrivals = kept; len(kept) == 0 {
-		r.inbox.arrivals = nil
+	clear(s.inbox.arrivals[len(kept):])
+	if s.inbox.arrivals = kept; len(kept) == 0 {
+		s.inbox.arrivals = nil
 	}
 }
 
-// decidedHere returns which of the closed arrivals are set aside: those whose key is missing on this worker. The
+// decide returns which of the closed arrivals are set aside: those whose key is missing on this worker. The
 // answer is recorded, so that a replay sets the same signals aside with any keys. Nothing is recorded while no key
 // is missing.
-func (r *run) decidedHere(ctx workflow.Context, closed []int, missing map[int]error) []int {
-	if !r.keepsSealed {
-		r.closedRounds++
+func (s *sealedSignals) decide(ctx workflow.Context, closed []int, missing map[int]error) []int {
+	if !s.records {
+		s.rounds++
 		if len(missing) == 0 && !workflow.IsReplaying(ctx) {
 			return nil
 		}
 		// In a replay, a round without a marker is one in which no key was missing.
-		if workflow.GetVersion(ctx, "sealed-"+strconv.Itoa(r.closedRounds), workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		if workflow.GetVersion(ctx, "sealed-"+strconv.Itoa(s.rounds), workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 			return nil
 		}
-		r.keepsSealed = true
+		s.records = true
 	}
 	return recorded(ctx, func() []int {
 		return slices.DeleteFunc(slices.Clone(closed), func(i int) bool { return missing[i] == nil })
@@ -173,42 +186,42 @@ func recorded(ctx workflow.Context, find func() []int) (found []int) {
 }
 
 // setAside keeps a signal whose key is missing, or refuses it if too many or too large ones are kept already.
-func (r *run) setAside(ctx workflow.Context, a arrival) {
-	s := sealed{Name: a.name, At: workflow.Now(ctx)}
+func (s *sealedSignals) setAside(ctx workflow.Context, a arrival) {
+	signal := sealed{Name: a.name, At: workflow.Now(ctx)}
 	for _, p := range a.unopened.arguments.GetPayloads() {
-		s.Payloads = append(s.Payloads, sealedPayload{p.GetMetadata(), p.GetData()})
+		signal.Payloads = append(signal.Payloads, sealedPayload{p.GetMetadata(), p.GetData()})
 	}
-	kept := s.bytes()
-	for i := range r.aside {
-		kept += r.aside[i].bytes()
+	kept := signal.bytes()
+	for i := range s.aside {
+		kept += s.aside[i].bytes()
 	}
-	if len(r.aside) >= sealedKept || kept > sealedBytes {
-		r.refuseSealed(ctx, s, "and too much of such signals is kept already")
+	if len(s.aside) >= sealedKept || kept > sealedBytes {
+		s.refuse(ctx, signal, "and too much of such signals is kept already")
 		return
 	}
-	r.aside = append(r.aside, s)
+	s.aside = append(s.aside, signal)
 	countSetAside(ctx, a.name)
-	r.log(ctx).Warn("signal set aside, its key is missing", "signal", a.name, "key", s.key())
+	logger(ctx).Warn("signal set aside, its key is missing", "signal", a.name, "key", signal.key())
 }
 
-// trySealed tries again, from time to time, to read the signals that were set aside. It refuses those that no
-// worker was able to read for [sealedFor].
-func (r *run) trySealed(ctx workflow.Context) {
+// retry tries again, from time to time, to read the signals that were set aside. It refuses those that no worker was
+// able to read for [sealedFor].
+func (s *sealedSignals) retry(ctx workflow.Context) {
 	now := workflow.Now(ctx)
-	if len(r.aside) == 0 || (!r.unseal.rang() && now.Sub(r.triedAt) < sealedEvery) {
+	if len(s.aside) == 0 || (!s.alarm.rang() && now.Sub(s.triedAt) < sealedEvery) {
 		return
 	}
-	r.triedAt = now
-	r.unseal.cancel()
+	s.triedAt = now
+	s.alarm.cancel()
 	opened := map[int]arrival{}
-	for i, s := range r.aside {
-		a := arrival{name: s.Name}
-		if a.read(r.inbox.open, s.arguments()) == nil {
+	for i, signal := range s.aside {
+		a := arrival{name: signal.Name}
+		if a.read(s.inbox.open, signal.arguments()) == nil {
 			opened[i] = a
 		}
 	}
 	found := recorded(ctx, func() (found []int) {
-		for i := range r.aside {
+		for i := range s.aside {
 			if _, ok := opened[i]; ok {
 				found = append(found, i)
 			}
@@ -216,38 +229,41 @@ func (r *run) trySealed(ctx workflow.Context) {
 		return found
 	})
 	var still []sealed
-	for i, s := range r.aside {
+	for i, signal := range s.aside {
 		a, ok := opened[i]
 		switch {
 		case slices.Contains(found, i):
 			if !ok {
-				panic(fmt.Sprintf("the %s signal needs a key that is not configured here", s.Name)) // fails only the workflow task, until a worker has the key
+				panic(fmt.Sprintf("the %s signal needs a key that is not configured here", signal.Name)) // fails only the workflow task, until a worker has the key
 			}
-			r.inbox.put(a)
-		case now.Sub(s.At) >= sealedFor:
-			r.refuseSealed(ctx, s, "and the worker of this conversation did not have it for an hour")
+			s.inbox.put(a)
+		case now.Sub(signal.At) >= sealedFor:
+			s.refuse(ctx, signal, "and the worker of this conversation did not have it for an hour")
 		default:
-			still = append(still, s)
+			still = append(still, signal)
 		}
 	}
-	r.aside = still
+	s.aside = still
 }
 
-// nextTry returns when the signals that were set aside are tried again.
-func (r *run) nextTry(ctx workflow.Context) time.Time {
-	waited := workflow.Now(ctx).Sub(r.aside[0].At)
-	return workflow.Now(ctx).Add(min(max(waited, sealedEvery), sealedRarely))
+// setAlarm sets the alarm for the next try, if signals are set aside.
+func (s *sealedSignals) setAlarm(ctx workflow.Context) {
+	if len(s.aside) == 0 || s.alarm.set() {
+		return
+	}
+	waited := workflow.Now(ctx).Sub(s.aside[0].At)
+	s.alarm.at(ctx, workflow.Now(ctx).Add(min(max(waited, sealedEvery), sealedRarely)), "read signals again whose key was missing")
 }
 
 // keyName matches valid key IDs. Only these are repeated in texts.
 var keyName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,32}$`)
 
-// asideDetails returns the part of the current details about signals that wait for their key, "" if there are none.
-func (r *run) asideDetails() string {
-	if len(r.aside) == 0 {
+// details returns the part of the current details about signals that wait for their key, "" if there are none.
+func (s *sealedSignals) details() string {
+	if len(s.aside) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("\n\nSignals that cannot be read yet: %d. The key %q is missing.", len(r.aside), r.aside[0].key())
+	return fmt.Sprintf("\n\nSignals that cannot be read yet: %d. The key %q is missing.", len(s.aside), s.aside[0].key())
 }
 
 // key returns the ID of the key that the signal is encrypted with, "unknown" if it has no valid one.
@@ -260,9 +276,16 @@ func (s sealed) key() string {
 	return "unknown"
 }
 
-func (r *run) refuseSealed(ctx workflow.Context, s sealed, why string) {
+// refuseAll refuses the signals that are still set aside when the conversation has ended.
+func (s *sealedSignals) refuseAll(ctx workflow.Context) {
+	for _, signal := range s.aside {
+		s.refuse(ctx, signal, "and the conversation has ended")
+	}
+}
+
+func (s *sealedSignals) refuse(ctx workflow.Context, signal sealed, why string) {
 	refusal := conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{},
-		"%s: the payload is encrypted with the key %q, %s: give every worker that key, then send it again", s.Name, s.key(), why)
-	countRefused(ctx, s.Name, refusal)
-	r.recordRefusal(ctx, s.Name, refusal)
+		"%s: the payload is encrypted with the key %q, %s: give every worker that key, then send it again", signal.Name, signal.key(), why)
+	countRefused(ctx, signal.Name, refusal)
+	s.refusals.add(ctx, signal.Name, refusal)
 }

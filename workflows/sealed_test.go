@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/internal/codec"
 )
 
-// encryptedFor returns the command's payload, encrypted with a key that no worker of a scene has.
+// encryptedFor returns the command's payload, encrypted with a key that no worker of a environment has.
 func encryptedFor(t *testing.T, id string, command any) *commonpb.Payload {
 	t.Helper()
 	key, err := codec.FreshKey(id)
@@ -28,7 +28,7 @@ func encryptedFor(t *testing.T, id string, command any) *commonpb.Payload {
 // key.
 func TestSignalsWithoutTheirKeyHoldNothingUp(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	sealed := encryptedFor(t, "2026-12", conversation.AcceptCommand{Agent: "alice"})
 	s.step(func() {
 		for range 60 {
@@ -54,7 +54,7 @@ func TestSignalsWithoutTheirKeyHoldNothingUp(t *testing.T) {
 // A signal that is larger than any command is refused, and the conversation continues.
 func TestALargeSignalIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.step(func() {
 		s.signal("accept", rawArguments{rawJSON(`{"agent":"alice","more":"` + strings.Repeat("m", 300_000) + `"}`)})
 	})

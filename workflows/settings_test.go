@@ -57,7 +57,7 @@ func TestWhatTheDeskSaysRefusesATransfer(t *testing.T) {
 			conversation.Details{},
 		},
 		{
-			"to an agent nobody knows", nil, "",
+			"to an unknown agent", nil, "",
 			conversation.TransferCommand{To: toAgent("zed")},
 			conversation.CodeUnknownAgent,
 			conversation.Details{Agent: "zed"},
@@ -69,13 +69,13 @@ func TestWhatTheDeskSaysRefusesATransfer(t *testing.T) {
 			conversation.Details{Agent: "bob"},
 		},
 		{
-			"to a queue nobody knows", nil, "",
+			"to an unknown queue", nil, "",
 			conversation.TransferCommand{To: toQueue("nowhere")},
 			conversation.CodeUnknownQueue,
 			conversation.Details{Queue: "nowhere"},
 		},
 		{
-			"to a queue nobody works on", nil, "",
+			"to a queue without agents", nil, "",
 			conversation.TransferCommand{To: toQueue("empty")},
 			conversation.CodeQueueEmpty,
 			conversation.Details{Queue: "empty"},
@@ -89,7 +89,7 @@ func TestWhatTheDeskSaysRefusesATransfer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			if test.desk != nil {
 				test.desk(s.desk)
 			}
@@ -101,12 +101,12 @@ func TestWhatTheDeskSaysRefusesATransfer(t *testing.T) {
 			test.command.From = "alice"
 			var (
 				before   conversation.Record
-				told     int
+				sent     int
 				answered *answer
 			)
 			s.aliceAccepts()
 			s.step(func() {
-				before, told = s.record(), len(s.desk.pictures)
+				before, sent = s.record(), len(s.desk.snapshots)
 				answered = s.update("transfer", test.command)
 			})
 			s.step(func() {
@@ -119,7 +119,7 @@ func TestWhatTheDeskSaysRefusesATransfer(t *testing.T) {
 				require.Equal(t, "transfer", s.lastRefusal().Command)
 				after := s.record()
 				require.Equal(t, jsonOf(before.State), jsonOf(after.State), "a refused command changes nothing")
-				require.Len(t, s.desk.pictures, told, "and there is nothing to tell the desk")
+				require.Len(t, s.desk.snapshots, sent, "and there is nothing to tell the desk")
 			})
 			s.play()
 		})
@@ -128,7 +128,7 @@ func TestWhatTheDeskSaysRefusesATransfer(t *testing.T) {
 
 func TestSettingsAreThoseOfTheMomentOfTheTransfer(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.desk.settings.MessagingTransfers, s.desk.settings.TransferNotes = false, false
 	command := conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "knows the order"}
 	var off, withNote, on *answer
@@ -159,7 +159,7 @@ func TestSettingsAreThoseOfTheMomentOfTheTransfer(t *testing.T) {
 
 func TestANoteStoredBeforeStandsForItself(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	const stored = "KQ0123456789abcdef0123456789abcdef"
 	s.desk.notes = []string{stored}
 	var answered *answer
@@ -178,7 +178,7 @@ func TestATransferToAnAgentWhoIsAway(t *testing.T) {
 	t.Parallel()
 	t.Run("waits for them", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.desk.agents["bob"], s.desk.settings.AgentUnavailable = false, conversation.AgentUnavailableWait
 		s.aliceAccepts()
 		s.transfers("alice", toAgent("bob"))
@@ -198,7 +198,7 @@ func TestATransferToAnAgentWhoIsAway(t *testing.T) {
 	})
 	t.Run("goes to the origin queue", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.desk.agents["bob"], s.desk.settings.AgentUnavailable = false, conversation.AgentUnavailableOriginQueue
 		s.aliceAccepts()
 		s.transfers("alice", toAgent("bob"))
@@ -211,7 +211,7 @@ func TestATransferToAnAgentWhoIsAway(t *testing.T) {
 	})
 	t.Run("a move is refused likewise", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.desk.agents["bob"] = false
 		var answered *answer
 		s.step(func() { answered = s.update("move", conversation.MoveCommand{To: toAgent("bob")}) })
@@ -225,7 +225,7 @@ func TestATransferToAnAgentWhoIsAway(t *testing.T) {
 
 func TestAMoveNeedsNoSwitch(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.desk.settings.MessagingTransfers, s.desk.settings.TransferNotes = false, false
 	var answered *answer
 	s.step(func() {
@@ -240,7 +240,7 @@ func TestAMoveNeedsNoSwitch(t *testing.T) {
 
 func TestACustomerMayWriteToAQueueNobodyWorksOn(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	start := startCommand()
 	start.Queue = "nobody-yet"
 	s.start = start

@@ -12,7 +12,7 @@ import (
 
 func TestAnOfferThatExpiresGoesToSomebodyElseOfTheQueue(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.after(119*time.Second, func() { require.True(t, s.task(0).OfferedTo("alice")) })
 	s.after(2*time.Second, func() {
 		require.True(t, s.task(0).OfferedTo("dave"))
@@ -23,7 +23,7 @@ func TestAnOfferThatExpiresGoesToSomebodyElseOfTheQueue(t *testing.T) {
 
 func TestAnOfferStandsAsLongAsTheSettingSays(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.desk.settings.ReservationTimeout = 5
 	s.after(4*time.Second, func() { require.True(t, s.task(0).OfferedTo("alice")) })
 	s.after(1500*time.Millisecond, func() { require.True(t, s.task(0).OfferedTo("dave")) })
@@ -32,7 +32,7 @@ func TestAnOfferStandsAsLongAsTheSettingSays(t *testing.T) {
 
 func TestAnAcceptThatCameBeforeTheExpiryWins(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	// The accept arrives in the same workflow task as the timer that expires the offer.
 	s.after(119*time.Second, func() { s.slip("accept", conversation.AcceptCommand{Agent: "alice"}) })
 	s.after(2*time.Second, func() {
@@ -64,7 +64,7 @@ func TestATransferThatNobodyAnswers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			s.desk.settings.Unanswered = test.unanswered
 			s.aliceAccepts()
 			s.transfers("alice", toAgent("bob"))
@@ -107,7 +107,7 @@ func TestATransferThatNobodyAnswers(t *testing.T) {
 
 func TestAFirstTaskThatWaitsTooLongClosesTheConversation(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.desk.places = false
 	s.after(24*time.Hour-time.Second, func() { require.Equal(t, conversation.TaskPending, s.task(0).Status) })
 	summary := s.ended()
@@ -138,7 +138,7 @@ func TestATransferThatWaitsTooLong(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			s.desk.agents["bob"] = !test.bobIsAway
 			s.desk.settings.TaskTimeout, s.desk.settings.ReservationTimeout = 60, 3600
 			if test.settings != nil {
@@ -169,7 +169,7 @@ func TestTheTimeATaskMayWaitCountsFromEnteringItsQueue(t *testing.T) {
 	t.Parallel()
 	t.Run("a move to another queue starts it anew", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.desk.places, s.desk.settings.TaskTimeout = false, 60
 		s.after(50*time.Second, func() { s.signal("move", conversation.MoveCommand{To: toQueue("billing")}) })
 		s.after(50*time.Second, func() { require.Equal(t, conversation.TaskPending, s.task(0).Status) })
@@ -177,7 +177,7 @@ func TestTheTimeATaskMayWaitCountsFromEnteringItsQueue(t *testing.T) {
 	})
 	t.Run("a declined offer of the queue doesn't", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.desk.settings.TaskTimeout, s.desk.settings.ReservationTimeout = 60, 3600
 		s.after(50*time.Second, func() { s.signal("decline", conversation.DeclineCommand{Agent: "alice"}) })
 		require.Equal(t, startOfTest.Add(60*time.Second), s.ended().ClosedAt.UTC())
@@ -187,7 +187,7 @@ func TestTheTimeATaskMayWaitCountsFromEnteringItsQueue(t *testing.T) {
 
 func TestAWrapupCompletesItself(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.desk.settings.WrapupTimeout = 30
 	s.aliceAccepts()
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "alice"}) })
@@ -199,7 +199,7 @@ func TestAWrapupCompletesItself(t *testing.T) {
 
 func TestWithoutAWrapupTimeoutAWrapupLastsUntilItIsCompleted(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "alice"}) })
 	s.after(365*24*time.Hour, func() {
@@ -214,14 +214,14 @@ func TestASendersWrapupTimeStartsWhenTheirTransferHasEnded(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		ends func(s *scene)
+		ends func(s *environment)
 	}{
-		{"accepted", func(s *scene) { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) }},
-		{"failed, the customer has left", func(s *scene) { s.signal("close", conversation.CloseCommand{}) }},
+		{"accepted", func(s *environment) { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) }},
+		{"failed, the customer has left", func(s *environment) { s.signal("close", conversation.CloseCommand{}) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newEnvironment(t)
 			s.desk.settings.WrapupTimeout = 30
 			s.aliceAccepts()
 			s.transfers("alice", toAgent("bob"))
@@ -243,7 +243,7 @@ func TestASendersWrapupTimeStartsWhenTheirTransferHasEnded(t *testing.T) {
 
 func TestASenderWhoGetsTheConversationBackHasNoWrapupTimeLeft(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.desk.settings.WrapupTimeout = 30
 	s.aliceAccepts()
 	s.transfers("alice", toAgent("bob"))
@@ -256,7 +256,7 @@ func TestALaterCommandMovesTheDeadline(t *testing.T) {
 	t.Parallel()
 	t.Run("to a later time", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.after(100*time.Second, func() { s.signal("move", conversation.MoveCommand{To: toAgent("carol")}) })
 		s.after(100*time.Second, func() {
 			require.True(t, s.task(0).OfferedTo("carol"), "the first offer's timer has no say in the second's")
@@ -267,7 +267,7 @@ func TestALaterCommandMovesTheDeadline(t *testing.T) {
 	})
 	t.Run("to an earlier time", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.desk.settings.WrapupTimeout = 10
 		s.aliceAccepts()
 		s.transfers("alice", toAgent("bob"))
@@ -278,7 +278,7 @@ func TestALaterCommandMovesTheDeadline(t *testing.T) {
 	})
 	t.Run("to none", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newEnvironment(t)
 		s.aliceAccepts()
 		var timers int
 		s.step(func() { timers = len(s.timers) })
@@ -292,7 +292,7 @@ func TestALaterCommandMovesTheDeadline(t *testing.T) {
 
 func TestTwoDeadlinesOfOneMomentAreBothMet(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	// The offer and the task time out at the same time. The offer is handled first, and then no agent is left to
 	// wait for.
 	s.desk.settings.TaskTimeout, s.desk.settings.ReservationTimeout = 60, 60
@@ -305,7 +305,7 @@ func TestTwoDeadlinesOfOneMomentAreBothMet(t *testing.T) {
 
 func TestOneTimerRunsForTheEarliestDeadline(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.desk.settings.WrapupTimeout = 600
 	s.aliceAccepts()
 	s.transfers("alice", toQueue("billing"))

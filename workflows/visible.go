@@ -43,28 +43,24 @@ func searchableOf(s *conversation.State) searchable {
 	return v
 }
 
-// show updates the current details. It updates the search attributes only when the desk has answered or is known to
-// be unreachable. They are the most expensive effect of a command and no caller waits for them, so that changes
-// sent to the desk together are also written together.
-func (r *run) show(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, currentDetails(&r.record)+r.asideDetails())
-	if r.project.soon(r.shownWith) {
-		return
-	}
-	r.shownWith = r.project.turns
-	r.writeSearchable(ctx)
+// searchAttributes are the search attributes as last written.
+type searchAttributes struct {
+	state   *conversation.State
+	written searchable
+	// writtenIn is the projector's number of turns at that time.
+	writtenIn int
 }
 
-// writeSearchable upserts the search attributes that have changed.
-func (r *run) writeSearchable(ctx workflow.Context) {
-	now := searchableOf(&r.record.State)
-	if reflect.DeepEqual(now, r.shown) {
+// write upserts the search attributes that have changed.
+func (a *searchAttributes) write(ctx workflow.Context) {
+	now := searchableOf(a.state)
+	if reflect.DeepEqual(now, a.written) {
 		return
 	}
-	if err := workflow.UpsertTypedSearchAttributes(ctx, now.updates(r.shown)...); err != nil {
-		r.log(ctx).Error("search attributes not updated", "error", err)
+	if err := workflow.UpsertTypedSearchAttributes(ctx, now.updates(a.written)...); err != nil {
+		logger(ctx).Error("search attributes not updated", "error", err)
 	}
-	r.shown = now
+	a.written = now
 }
 
 // updates returns the updates for the attributes that differ from before.
@@ -101,7 +97,7 @@ func currentDetails(record *conversation.Record) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** on %s · revision %d\n\n", record.Status, record.Channel, record.Revision)
 	for _, t := range record.LiveTasks() {
-		fmt.Fprintf(&b, "- %s (task `%s`, queue %s)\n", standing(t), t.SID, inMarkdown(t.Queue))
+		fmt.Fprintf(&b, "- %s (task `%s`, queue %s)\n", taskLine(t), t.SID, inMarkdown(t.Queue))
 	}
 	if len(record.LiveTasks()) == 0 {
 		b.WriteString("- nothing is pending\n")
@@ -109,7 +105,7 @@ func currentDetails(record *conversation.Record) string {
 	if n := len(record.Transfers); n > 0 {
 		b.WriteString("\n**Transfers**, the last first\n\n")
 		for i := n - 1; i >= 0 && i >= n-shownTransfers; i-- {
-			fmt.Fprintf(&b, "- %s (`%s`)\n", passing(record.Transfers[i]), record.Transfers[i].SID)
+			fmt.Fprintf(&b, "- %s (`%s`)\n", transferLine(record.Transfers[i]), record.Transfers[i].SID)
 		}
 	}
 	if n := len(record.Refusals); n > 0 {
@@ -151,7 +147,8 @@ func inCode(text string) string {
 	return "`" + text + "`"
 }
 
-func standing(t *conversation.Task) string {
+// taskLine describes a live task on one line.
+func taskLine(t *conversation.Task) string {
 	switch t.Status {
 	case conversation.TaskPending:
 		if t.Direct {
@@ -172,7 +169,8 @@ func standing(t *conversation.Task) string {
 	return string(t.Status)
 }
 
-func passing(t *conversation.Transfer) string {
+// transferLine describes a transfer on one line.
+func transferLine(t *conversation.Transfer) string {
 	how := string(t.Status)
 	switch {
 	case t.AcceptedBy != "":

@@ -15,7 +15,7 @@ import (
 )
 
 // upserts collects the upserted search attributes, one element for each upsert.
-func upserts(s *scene) *[]temporal.SearchAttributes {
+func upserts(s *environment) *[]temporal.SearchAttributes {
 	var all []temporal.SearchAttributes
 	s.env.OnUpsertTypedSearchAttributes(mock.MatchedBy(func(attributes temporal.SearchAttributes) bool {
 		all = append(all, attributes)
@@ -26,7 +26,7 @@ func upserts(s *scene) *[]temporal.SearchAttributes {
 
 // upsertsSinceAccept calls do once alice has accepted, and returns how often search attributes are upserted after
 // that.
-func upsertsSinceAccept(s *scene, do func()) func() int {
+func upsertsSinceAccept(s *environment, do func()) func() int {
 	all := upserts(s)
 	var before int
 	s.aliceAccepts()
@@ -39,7 +39,7 @@ func upsertsSinceAccept(s *scene, do func()) func() int {
 
 func TestSearchAttributesAreUpsertedWhenTheyChange(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	all := upserts(s)
 	found := func(key temporal.SearchAttributeKeyKeywordList) []string {
 		list, ok := (*all)[len(*all)-1].GetKeywordList(key)
@@ -86,7 +86,7 @@ func TestSearchAttributesAreUpsertedWhenTheyChange(t *testing.T) {
 
 func TestSeveralCommandsOfAWorkflowTaskUpsertOnce(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	count := upsertsSinceAccept(s, func() {
 		s.slip("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
 		s.slip("accept", conversation.AcceptCommand{Agent: "bob"})
@@ -101,33 +101,33 @@ func TestSeveralCommandsOfAWorkflowTaskUpsertOnce(t *testing.T) {
 // unreachable.
 func TestSearchAttributesDoWithoutADeskThatIsAway(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	count := upsertsSinceAccept(s, func() {
-		s.desk.picturesToFail = 16
+		s.desk.syncsToFail = 16
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob")})
 	})
 	s.step(func() { require.Zero(t, count(), "the desk may answer yet") })
 	s.after(6*time.Second, func() {
-		require.Positive(t, s.desk.picturesToFail)
+		require.Positive(t, s.desk.syncsToFail)
 		require.Equal(t, 1, count(), "the desk is away")
 		s.signal("accept", conversation.AcceptCommand{Agent: "bob"})
 		s.signal("wrapup", conversation.WrapupCommand{Agent: "alice"})
 	})
 	s.after(time.Millisecond, func() {
-		require.Positive(t, s.desk.picturesToFail)
+		require.Positive(t, s.desk.syncsToFail)
 		require.Equal(t, 2, count(), "it is away still")
 	})
-	s.after(time.Minute, func() { require.Zero(t, s.desk.picturesToFail) })
+	s.after(time.Minute, func() { require.Zero(t, s.desk.syncsToFail) })
 	s.play()
 }
 
 func TestASignalAndTheDesksAnswerInOneWorkflowTaskUpsertOnce(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.desk.overtaken = true
 	count := upsertsSinceAccept(s, func() {
-		s.desk.whileTold = func(conversation.Snapshot) {
-			s.desk.whileTold = nil
+		s.desk.duringSync = func(conversation.Snapshot) {
+			s.desk.duringSync = nil
 			s.slip("wrapup", conversation.WrapupCommand{Agent: "alice"}) // it arrives with the match of bob
 		}
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toQueue("billing")})
@@ -141,7 +141,7 @@ func TestASignalAndTheDesksAnswerInOneWorkflowTaskUpsertOnce(t *testing.T) {
 
 func TestAContinuedRunUpsertsOnlyWhatChanges(t *testing.T) {
 	t.Parallel()
-	first := newScene(t)
+	first := newEnvironment(t)
 	first.aliceAccepts()
 	second := continues(t, first)
 	all := upserts(second)
@@ -156,7 +156,7 @@ func TestAContinuedRunUpsertsOnlyWhatChanges(t *testing.T) {
 
 func TestNothingOfTheCustomerIsShown(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	all := upserts(s)
 	s.aliceAccepts()
 	s.step(func() {
@@ -178,7 +178,7 @@ func TestNothingOfTheCustomerIsShown(t *testing.T) {
 
 func TestTheCurrentDetailsSayHowItStands(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	details := func() string { return s.metadata().GetCurrentDetails() }
 	s.step(func() {
 		require.Contains(t, details(), "**active** on web")
@@ -208,7 +208,7 @@ func TestTheCurrentDetailsSayHowItStands(t *testing.T) {
 
 func TestEveryMessageIsDescribed(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.step(func() {
 		definition := s.metadata().GetDefinition()
 		described := map[string]string{}
@@ -234,7 +234,7 @@ func TestEveryMessageIsDescribed(t *testing.T) {
 
 func TestTheQueryHasTheShapeOfTheContract(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.aliceAccepts()
 	s.step(func() {
 		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "knows the order"})
@@ -264,7 +264,7 @@ func TestTheQueryHasTheShapeOfTheContract(t *testing.T) {
 // The current details show a client's text literally: it creates no link, no image and no line.
 func TestTheCurrentDetailsEscapeWhatClientsSend(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.step(func() { s.signal("x` ![i](https://example.com/a.png)\n# y", struct{}{}) })
 	s.step(func() {
 		details := s.metadata().GetCurrentDetails()
@@ -287,7 +287,7 @@ func TestTheCurrentDetailsEscapeWhatClientsSend(t *testing.T) {
 // The SDK's replayer uses "ReplayId" for a workflow whose ID it does not know. A client must not use it.
 func TestTheReplayersWorkflowIDIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newEnvironment(t)
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "ReplayId", TaskQueue: workflows.TaskQueue})
 	s.run()
 	require.Error(t, s.env.GetWorkflowError())

@@ -41,6 +41,9 @@ func New(t testing.TB, database string) *Environment {
 	return h
 }
 
+// ErrWrapupPending is the refusal of an accept before the agent has completed their wrap-up.
+var ErrWrapupPending error = conversation.Refuse(conversation.CodeWrapupPending, conversation.Details{}, "complete the wrapup first")
+
 // Reopen opens the database once more, as another process would.
 func (h *Environment) Reopen() *desk.Desk {
 	h.T.Helper()

@@ -19,8 +19,8 @@ import (
 	"github.com/baton-transfers/baton/internal/limit"
 )
 
-// DefaultData is the folder in which `baton dev` stores all data.
-const DefaultData = ".baton"
+// defaultData is the folder in which `baton dev` stores all data.
+const defaultData = ".baton"
 
 // The default addresses of `baton dev`.
 const (
@@ -39,9 +39,9 @@ type Config struct {
 	Namespace string
 }
 
-// Data returns the data folder: the given one, else BATON_DATA, else [DefaultData].
+// Data returns the data folder: the given one, else BATON_DATA, else [defaultData].
 func Data(getenv func(string) string, given string) string {
-	return cmp.Or(given, getenv("BATON_DATA"), DefaultData)
+	return cmp.Or(given, getenv("BATON_DATA"), defaultData)
 }
 
 // Load reads BATON_DATABASE and the data folder (see [Data]). If the environment does not set the Temporal server's

@@ -104,10 +104,16 @@ const (
 	transferMeasures
 )
 
+// direction is whether a transfer counts for its sender or for its receiver.
+type direction measure
+
 const (
-	measureSent     measure = 0
-	measureReceived         = transferMeasures
+	sent     direction = 0
+	received           = direction(transferMeasures)
 )
+
+// measure returns the measure of transfers in that direction.
+func (d direction) measure(m measure) measure { return measure(d) + m }
 
 const (
 	measureConversations = 2*transferMeasures + iota
@@ -171,15 +177,15 @@ var measured = func() (all [measures]counted) {
 			"on these pages, over the HTTP API, by the command line or through Temporal. Each try counts once, however often it was sent.",
 		func(f *Figures) *int { return &f.WrapupRefusals }, nil,
 	}
-	direction(all[measureSent:measureReceived], "sent.", "", func(f *Figures) *Transfers { return &f.Sent })
-	direction(all[measureReceived:2*transferMeasures], "received.", "Received: ", func(f *Figures) *Transfers { return &f.Received })
+	sent.define(&all, "sent.", "", func(f *Figures) *Transfers { return &f.Sent })
+	received.define(&all, "received.", "Received: ", func(f *Figures) *Transfers { return &f.Received })
 	return all
 }()
 
-// direction fills in the measures of the sent or of the received transfers.
-func direction(all []counted, figure, title string, of func(*Figures) *Transfers) {
+// define fills in the measures of the transfers in that direction.
+func (d direction) define(all *[measures]counted, figure, title string, of func(*Figures) *Transfers) {
 	count := func(m measure, name Figure, called, meaning string, at func(*Transfers) *int) {
-		all[m] = counted{Figure(figure) + name, title + called, meaning, func(f *Figures) *int { return at(of(f)) }, nil}
+		all[d.measure(m)] = counted{Figure(figure) + name, title + called, meaning, func(f *Figures) *int { return at(of(f)) }, nil}
 	}
 	count(measureInitiated, "initiated", "Transfers initiated", "Transfers that began in the period. A queue counts those made from its tasks, "+
 		"an agent those they made; received are those made to the queue, to the agent.", func(t *Transfers) *int { return &t.Initiated })
@@ -198,7 +204,7 @@ func direction(all []counted, figure, title string, of func(*Figures) *Transfers
 	count(measureAbandoned, "abandoned", "Abandoned during transfer", "Failed ones whose conversation was closed while they waited.",
 		func(t *Transfers) *int { return &t.Abandoned })
 	count(measureOpen, "open", "Open", "Those that still wait to be accepted.", func(t *Transfers) *int { return &t.Open })
-	all[measureTimeToAccept] = counted{
+	all[d.measure(measureTimeToAccept)] = counted{
 		Figure(figure) + "time_to_accept", title + "Time to accept", "From when a completed transfer was initiated until it was accepted.",
 		nil, func(f *Figures) *Durations { return &of(f).TimeToAccept },
 	}
@@ -208,11 +214,11 @@ func direction(all []counted, figure, title string, of func(*Figures) *Transfers
 var readingOrder = func() (order []measure) {
 	order = append(order, measureConversations, measureTransferred, measureHops)
 	for m := range transferMeasures {
-		order = append(order, measureSent+m)
+		order = append(order, sent.measure(m))
 	}
 	order = append(order, measureWrapupRefusals, measureTasks, measureTimeInQueue, measureTalkTime, measureWrapupTime, measureHandleTime)
 	for m := range transferMeasures {
-		order = append(order, measureReceived+m)
+		order = append(order, received.measure(m))
 	}
 	return order
 }()

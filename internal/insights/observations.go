@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
@@ -65,7 +64,7 @@ func (e *episode) join(agent string) {
 }
 
 // observing reads the tasks of a period and their transfers: a transfer is completed when its task is accepted, and
-// fails with it. Scanning a column costs as much as finding its row, so all texts of a row are read as one column.
+// fails with it.
 type observing struct {
 	*desk.Tx
 
@@ -135,38 +134,13 @@ type turn struct {
 	created, assigned, wrapping, completed int64
 }
 
-// selectTurns reads the texts exactly as the index tasks_for_insights has them. A space in a name is written as ~1,
-// and ~ as ~0, so that no value shifts the following ones.
-var selectTurns = func() string {
-	var texts strings.Builder
-	for i, column := range []string{
-		"conversation", "previous", "channel", "queue", "agent", "from_queue", "from_agent", "given_by", "to_queue", "to_agent", "canceled_reason",
-	} {
-		if i > 0 {
-			texts.WriteString(` || ' ' || `)
-		}
-		texts.WriteString(`replace(replace(` + column + `, '~', '~0'), ' ', '~1')`)
-	}
-	return `SELECT ` + texts.String() + `, created_at, assigned_at, wrapping_at, completed_at FROM tasks`
-}()
-
-var unescaped = strings.NewReplacer("~1", " ", "~0", "~")
+// selectTurns reads the columns that the index tasks_for_insights has, and no others.
+const selectTurns = `SELECT conversation, previous = '', channel, queue, agent, from_queue, from_agent, given_by, to_queue, to_agent,
+	canceled_reason, created_at, assigned_at, wrapping_at, completed_at FROM tasks`
 
 func (t *turn) scan(r sqldb.Row) error {
-	var text, previous, canceled string
-	if err := r.Scan(&text, &t.created, &t.assigned, &t.wrapping, &t.completed); err != nil {
-		return err
-	}
-	for _, into := range [...]*string{
-		&t.conversation, &previous, &t.channel, &t.queue, &t.agent, &t.way.fromQueue, &t.way.from, &t.givenBy, &t.way.to.Queue, &t.way.to.Agent, &canceled,
-	} {
-		*into, text, _ = strings.Cut(text, " ")
-		if strings.Contains(*into, "~") {
-			*into = unescaped.Replace(*into)
-		}
-	}
-	t.first, t.canceled = previous == "", conversation.Reason(canceled)
-	return nil
+	return r.Scan(&t.conversation, &t.first, &t.channel, &t.queue, &t.agent, &t.way.fromQueue, &t.way.from, &t.givenBy, &t.way.to.Queue, &t.way.to.Agent,
+		&t.canceled, &t.created, &t.assigned, &t.wrapping, &t.completed)
 }
 
 func (o *observing) readTasks(ctx context.Context) error {
@@ -227,22 +201,22 @@ func (o *observing) observeTransfer(t *turn) {
 	if o.filter.Target != (conversation.Target{}) && o.filter.Target != w.to {
 		return
 	}
-	o.observeOneSide(t, measureSent, o.chosen(whom{total: true, channel: t.channel, queue: w.fromQueue, agent: w.from}))
-	received := o.chosen(whom{total: true, channel: t.channel, queue: w.to.Queue, agent: w.to.Agent})
-	if received != nil && o.filter.Queue == "" && o.filter.Agent == "" {
+	o.observeOneSide(t, sent, o.chosen(whom{total: true, channel: t.channel, queue: w.fromQueue, agent: w.from}))
+	receiver := o.chosen(whom{total: true, channel: t.channel, queue: w.to.Queue, agent: w.to.Agent})
+	if receiver != nil && o.filter.Queue == "" && o.filter.Agent == "" {
 		// For the desk and a channel, received transfers are the sent ones, which are counted already.
-		received = o.belonging(whom{queue: w.to.Queue, agent: w.to.Agent})
+		receiver = o.belonging(whom{queue: w.to.Queue, agent: w.to.Agent})
 	}
-	o.observeOneSide(t, measureReceived, received)
+	o.observeOneSide(t, received, receiver)
 }
 
-func (o *observing) observeOneSide(t *turn, side measure, of *belonging) {
+func (o *observing) observeOneSide(t *turn, side direction, of *belonging) {
 	if of == nil {
 		return
 	}
 	seen := observation{conversation: t.conversation, of: of, at: t.created, times: 1, way: &t.way}
 	observe := func(m measure) {
-		seen.measure = side + m
+		seen.measure = side.measure(m)
 		o.observe(seen)
 	}
 	observe(measureInitiated)

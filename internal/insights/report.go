@@ -179,10 +179,10 @@ func (c *counting) add(o observation) {
 	switch {
 	case o.measure == measureConversations && o.of.total:
 		interval.Conversations += o.times
-	case o.measure == measureSent+measureInitiated:
+	case o.measure == sent.measure(measureInitiated):
 		interval.Initiated += o.times
 		c.addPassing(o.way, func(p *Passing) { p.Initiated++ })
-	case o.measure == measureSent+measureCompleted:
+	case o.measure == sent.measure(measureCompleted):
 		interval.Completed += o.times
 		c.addPassing(o.way, func(p *Passing) { p.Completed++ })
 	}

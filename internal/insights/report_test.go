@@ -182,7 +182,7 @@ func (w *insightWalk) isRefused(th *desktest.Conversation, task *conversation.Ta
 		th.Sync()
 	}
 	w.Clock.Set(now)
-	require.NoError(w.T, desk.NoteRefusal(w.T.Context(), w.Environment.Desk, th.SID, task.Agent, conversation.CodeWrapupPending))
+	require.NoError(w.T, desk.NoteRefused(w.T.Context(), w.Environment.Desk, th.SID, conversation.AcceptCommand{Agent: task.Agent}, desktest.ErrWrapupPending))
 	w.refused = append(w.refused, handFact{
 		figure: "wrapup_refusals", conversation: th.SID, at: now, times: 1,
 		whole: true, queue: task.Queue, agent: task.Agent, channel: string(th.State.Channel),
@@ -702,7 +702,7 @@ func testInsightRefusals(t *testing.T, h *desktest.Environment) {
 	f := Filter{From: now, To: now.Add(time.Hour)}
 	_, err := Conversations(h.T.Context(), h.Desk, f, "happiness", desk.Page{})
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-	require.ErrorIs(t, desk.NoteRefusal(h.T.Context(), h.Desk, desktest.NewSID(), "alice", conversation.CodeWrapupPending), desk.ErrUnknownConversation)
+	require.ErrorIs(t, desk.NoteRefused(h.T.Context(), h.Desk, desktest.NewSID(), conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending), desk.ErrUnknownConversation)
 	count, took := Figures{}.Of("happiness")
 	require.Zero(t, count)
 	require.Zero(t, took)

@@ -204,13 +204,6 @@ func (s *Server) ended() <-chan struct{} {
 	return s.done
 }
 
-// PID returns the process ID of the server; after its end, that of the last process.
-func (s *Server) PID() int {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return s.process.Pid
-}
-
 // URL returns the URL of a database of the server, with the password.
 func (s *Server) URL(database string) string {
 	at := url.URL{

@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/baton-transfers/baton/internal/answer"
 	"github.com/baton-transfers/baton/internal/forwarded"
 )
 
@@ -216,7 +217,7 @@ func (l *Log) HTTP(next http.Handler) http.Handler {
 		}
 		o := &origin{Origin: Origin{Address: forwarded.Of(r).String()}}
 		o.request = r.WithContext(context.WithValue(r.Context(), originKey{}, o))
-		answer := &answer{ResponseWriter: w}
+		answer := answer.Record(w)
 		next.ServeHTTP(answer, o.request)
 		r.Pattern = o.request.Pattern // for the handlers outside this one
 		o.mutex.Lock()
@@ -224,9 +225,9 @@ func (l *Log) HTTP(next http.Handler) http.Handler {
 		o.mutex.Unlock()
 		switch {
 		case written:
-		case answer.status == http.StatusUnauthorized:
+		case answer.Status() == http.StatusUnauthorized:
 			l.Write(o.request.Context(), Entry{Event: Authentication, Outcome: Refused}) //nolint:contextcheck // derived from the request's
-		case answer.status == http.StatusForbidden:
+		case answer.Status() == http.StatusForbidden:
 			l.Write(o.request.Context(), Entry{Event: Authorization, Outcome: Refused}) //nolint:contextcheck // as above
 		}
 	})
@@ -239,28 +240,3 @@ func routeOf(r *http.Request) string {
 	}
 	return r.Pattern
 }
-
-// answer records the status of a response.
-type answer struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements [http.ResponseWriter].
-func (a *answer) WriteHeader(status int) {
-	if a.status == 0 && status >= http.StatusOK {
-		a.status = status
-	}
-	a.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements [http.ResponseWriter].
-func (a *answer) Write(body []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
-	return a.ResponseWriter.Write(body) //nolint:wrapcheck // a writer in between
-}
-
-// Unwrap supports [http.ResponseController].
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -3,6 +3,7 @@ package serve
 import (
 	"net/http"
 
+	"github.com/baton-transfers/baton/internal/answer"
 	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/seclog"
@@ -33,29 +34,14 @@ func decodes(security *seclog.Log, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		answer := answer.Record(w)
 		next.ServeHTTP(answer, r)
-		switch {
-		case answer.status == http.StatusUnauthorized || answer.status == http.StatusForbidden:
-		case answer.status >= http.StatusBadRequest:
-			security.Write(r.Context(), seclog.Entry{Event: seclog.Decode, Outcome: seclog.Failed, Reason: http.StatusText(answer.status)})
+		switch status := answer.Status(); {
+		case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		case status >= http.StatusBadRequest:
+			security.Write(r.Context(), seclog.Entry{Event: seclog.Decode, Outcome: seclog.Failed, Reason: http.StatusText(status)})
 		default:
 			security.Write(r.Context(), seclog.Entry{Event: seclog.Decode})
 		}
 	})
 }
-
-// statusWriter records the status of a response.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements [http.ResponseWriter].
-func (s *statusWriter) WriteHeader(status int) {
-	s.status = status
-	s.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap supports [http.ResponseController].
-func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }

@@ -105,9 +105,6 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// Versions returns the version of the tables when the database was opened, 0 for an empty database, and since.
-func (db *DB) Versions() (before, after int64) { return db.before, db.after }
-
 // Narrowed returns the database's files that other users had access to before they were opened.
 func (db *DB) Narrowed() []string { return db.narrowed }
 

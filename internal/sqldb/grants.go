@@ -12,9 +12,9 @@ import (
 // roleName matches the allowed names of roles: those that PostgreSQL takes unchanged without quotes.
 var roleName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-// Grants returns the statements that let a role run Baton's programs: the role can read and write rows, but not
+// grants returns the statements that let a role run Baton's programs: the role can read and write rows, but not
 // change tables. The tables' owner runs the statements, see [Schema.Grant].
-func (s Schema) Grants(schema, role string) ([]string, error) {
+func (s Schema) grants(schema, role string) ([]string, error) {
 	if !roleName.MatchString(role) {
 		return nil, fmt.Errorf("%q is not the name of a role: use lower-case letters, digits and _, as in baton_run", role)
 	}
@@ -45,7 +45,7 @@ func (s Schema) Grant(ctx context.Context, database, role string) (granted Grant
 	if !IsPostgres(database) {
 		return Granted{}, errors.New("only PostgreSQL has roles: name the database as postgres://OWNER@HOST/DATABASE")
 	}
-	if _, err := s.Grants("public", role); err != nil {
+	if _, err := s.grants("public", role); err != nil {
 		return Granted{}, err
 	}
 	if _, _, err := s.Migrate(ctx, database); err != nil {
@@ -72,7 +72,7 @@ func (s Schema) Grant(ctx context.Context, database, role string) (granted Grant
 		return Granted{}, fmt.Errorf("there is no role %s: create it first, as with CREATE ROLE %s LOGIN PASSWORD '…'", role, role)
 	}
 	granted.Role = role
-	if granted.Statements, err = s.Grants(schema, role); err != nil {
+	if granted.Statements, err = s.grants(schema, role); err != nil {
 		return Granted{}, err
 	}
 	tx, err := owner.Begin(ctx)

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/answer"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -83,11 +84,11 @@ func (t *Telemetry) HTTP(next http.Handler) http.Handler {
 			ctx = propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
 		}
 		ctx, span := tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
-		answer := &answer{ResponseWriter: w, status: http.StatusOK}
+		answer := answer.Record(w)
 		r = r.WithContext(ctx)
 		defer func() {
 			line := answered{
-				id: id, method: r.Method, route: routeOf(r), status: answer.status, took: time.Since(began),
+				id: id, method: r.Method, route: routeOf(r), status: answer.Status(), took: time.Since(began),
 				stream: strings.HasPrefix(answer.Header().Get("Content-Type"), "text/event-stream"),
 				sids:   about.sids(r.URL.Path),
 			}
@@ -210,30 +211,6 @@ func (r *request) sids(path string) []slog.Attr {
 	}
 	return sids
 }
-
-// answer records the status of a response.
-type answer struct {
-	http.ResponseWriter
-	status int
-	told   bool
-}
-
-// WriteHeader implements [http.ResponseWriter].
-func (a *answer) WriteHeader(status int) {
-	if !a.told && status >= http.StatusOK {
-		a.status, a.told = status, true
-	}
-	a.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements [http.ResponseWriter].
-func (a *answer) Write(body []byte) (int, error) {
-	a.told = true
-	return a.ResponseWriter.Write(body) //nolint:wrapcheck // a writer in between
-}
-
-// Unwrap supports [http.ResponseController].
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // naming records the conversation that a request starts or updates.
 type naming struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/insights"
 )
 
@@ -63,8 +64,8 @@ func busyOffice(t *testing.T) (o *office, story string) {
 	sms := conversation.StartCommand{Channel: conversation.ChannelSMS, Queue: "support", Customer: conversation.Customer{Name: "Sam"}}
 	story = o.runs(began, web, accept("alice"), toBilling("alice"), accept("bob"), wrapup("alice"), toAgent("bob", "alice"), accept("alice"),
 		conversation.EndCommand{Agent: "alice"}, wrapup("alice"), wrapup("bob"))
-	require.NoError(t, desk.NoteRefusal(t.Context(), o.desk, story, "alice", conversation.CodeWrapupPending))
-	require.NoError(t, desk.NoteRefusal(t.Context(), o.desk, story, "alice", conversation.CodeWrapupPending))
+	require.NoError(t, desk.NoteRefused(t.Context(), o.desk, story, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
+	require.NoError(t, desk.NoteRefused(t.Context(), o.desk, story, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
 	o.runs(began, sms, accept("alice"), toBilling("alice"), conversation.CancelCommand{Agent: "alice"})
 	o.runs(began, sms, accept("bob"), toAgent("bob", "alice"), conversation.CloseCommand{})
 	o.runs(began, web)

@@ -111,11 +111,11 @@ func unauthorized() *Problem {
 	}
 }
 
-// DefaultWrongCredentials is how often one address may send wrong credentials by default.
-func DefaultWrongCredentials() limit.Pace { return limit.Pace{Count: 60, Per: time.Minute} }
+// defaultWrongCredentials is how often one address may send wrong credentials by default.
+func defaultWrongCredentials() limit.Pace { return limit.Pace{Count: 60, Per: time.Minute} }
 
-// DefaultWrongCredentialsTotal is how often all addresses together may send wrong credentials by default.
-func DefaultWrongCredentialsTotal() limit.Pace { return limit.Pace{Count: 6000, Per: time.Minute} }
+// defaultWrongCredentialsTotal is how often all addresses together may send wrong credentials by default.
+func defaultWrongCredentialsTotal() limit.Pace { return limit.Pace{Count: 6000, Per: time.Minute} }
 
 // limits holds the rate limiter of each key. It is safe for concurrent use.
 type limits struct {

@@ -40,8 +40,7 @@ type Options struct {
 	// Elsewhere answers browsers that ask for a path outside the API; nil for the API's own answer.
 	Elsewhere http.Handler
 	// WrongCredentials is how often one address (of IPv6, one /64) may send wrong credentials;
-	// WrongCredentialsTotal is how often all addresses together may. Zero means [DefaultWrongCredentials] and
-	// [DefaultWrongCredentialsTotal].
+	// WrongCredentialsTotal is how often all addresses together may. Zero means the defaults.
 	WrongCredentials, WrongCredentialsTotal limit.Pace
 	// Authenticated is called for each authenticated request with the SID of its credentials; nil for no calls.
 	Authenticated func(ctx context.Context, sid string)
@@ -74,7 +73,7 @@ func New(d *desk.Desk, c Conversations, routes []Route, document []byte, o Optio
 		desk: d, conversations: c, routes: routes, document: document, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
 		limits: newLimits(), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
 		keys:    desk.NewAuthenticator(d),
-		guesses: limit.New(o.WrongCredentials.Or(DefaultWrongCredentials()), o.WrongCredentialsTotal.Or(DefaultWrongCredentialsTotal())),
+		guesses: limit.New(o.WrongCredentials.Or(defaultWrongCredentials()), o.WrongCredentialsTotal.Or(defaultWrongCredentialsTotal())),
 	}
 	s.security = seclog.New(o.Logger)
 	if s.log == nil {

@@ -165,7 +165,7 @@ func openOn(v *site.Visit, sid string, work []desk.Work, typed form) (*openConve
 	if err != nil {
 		return nil, err
 	}
-	thread, err := desk.ReadThreadWindow(v.Ctx, v.Desk, sid, desk.AsAgent(v.Person.Name), window)
+	thread, err := desk.ReadThread(v.Ctx, v.Desk, sid, desk.AsAgent(v.Person.Name), window)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func respondChat(v *site.Visit, status int, refused string, body chat) error {
 		if err != nil {
 			return err
 		}
-		thread, err := desk.ReadThreadWindow(v.Ctx, v.Desk, sid, desk.AsCustomer(), window)
+		thread, err := desk.ReadThread(v.Ctx, v.Desk, sid, desk.AsCustomer(), window)
 		if err != nil && !errors.Is(err, desk.ErrUnknownConversation) {
 			return err
 		}

@@ -188,7 +188,7 @@ func respondConversation(v *site.Visit, status int, refused string) error {
 	if err != nil {
 		return err
 	}
-	thread, err := desk.ReadThreadWindow(v.Ctx, v.Desk, sid, desk.AsAgent(v.Person.Name), window)
+	thread, err := desk.ReadThread(v.Ctx, v.Desk, sid, desk.AsAgent(v.Person.Name), window)
 	if errors.Is(err, desk.ErrUnknownConversation) {
 		return site.NotFound("The desk has no record of this conversation: check its SID, or try again in a moment if it has just begun.")
 	}

@@ -29,9 +29,9 @@ const testSID = "CH0123456789abcdef0123456789abcdef"
 // retries of a local activity with both its own clock and the real one.
 var startOfTest = time.Date(2126, time.March, 4, 9, 0, 0, 0, time.UTC)
 
-// scene is the environment of a test: a workflow in the SDK's test suite, whose clock skips to the next event, a
+// environment is the environment of a test: a workflow in the SDK's test suite, whose clock skips to the next event, a
 // scripted desk, and the steps of a story, each at its time.
-type scene struct {
+type environment struct {
 	t     *testing.T
 	env   *testsuite.TestWorkflowEnvironment
 	desk  *scriptedDesk
@@ -58,15 +58,15 @@ type scene struct {
 // quiet is how long the quiet moment before the end of a run lasts.
 const quiet = 100 * time.Millisecond
 
-func newScene(t *testing.T) *scene {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	s := &scene{t: t, desk: newScriptedDesk(), start: startCommand()}
+	s := &environment{t: t, desk: newScriptedDesk(), start: startCommand()}
 	suite.SetMetricsHandler(newMetricsHandler(&s.metrics))
 	s.env = suite.NewTestWorkflowEnvironment()
 	options := temporalenv.WorkerOptions(nil)
-	options.Interceptors = append(options.Interceptors, &rests{scene: s})
+	options.Interceptors = append(options.Interceptors, &rests{environment: s})
 	s.env.SetWorkerOptions(options)
 	s.env.SetDataConverter(rawConverter{temporalenv.DataConverter(nil)})
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ID(testSID), TaskQueue: workflows.TaskQueue})
@@ -94,16 +94,16 @@ func startCommand() conversation.StartCommand {
 }
 
 // newWorkflowTask makes the history longer, because the suite does not.
-func (s *scene) newWorkflowTask() {
+func (s *environment) newWorkflowTask() {
 	s.tasks++
 	s.env.SetCurrentHistoryLength(s.tasks)
 }
 
 // step plans what happens a second after the step before.
-func (s *scene) step(do func()) { s.after(time.Second, do) }
+func (s *environment) step(do func()) { s.after(time.Second, do) }
 
 // after plans what happens that long after the step before. It precedes what the workflow does at the same time.
-func (s *scene) after(pause time.Duration, do func()) {
+func (s *environment) after(pause time.Duration, do func()) {
 	s.clock += pause
 	s.steps++
 	s.env.RegisterDelayedCallback(func() {
@@ -115,7 +115,7 @@ func (s *scene) after(pause time.Duration, do func()) {
 
 // play plays the story, ends the conversation if the story does not, and checks that the desk has everything and
 // that neither side broke the contract.
-func (s *scene) play() {
+func (s *environment) play() {
 	s.t.Helper()
 	steps := s.steps
 	if !s.leftOpen {
@@ -133,14 +133,14 @@ func (s *scene) play() {
 }
 
 // run plays the story as planned.
-func (s *scene) run() {
+func (s *environment) run() {
 	s.t.Helper()
 	s.env.ExecuteWorkflow(workflows.Type, s.start)
 	require.True(s.t, s.env.IsWorkflowCompleted())
 }
 
 // ended is play for a story that ends the conversation itself, before or in its last step.
-func (s *scene) ended() workflows.Summary {
+func (s *environment) ended() workflows.Summary {
 	s.t.Helper()
 	s.leftOpen = true
 	s.play()
@@ -151,7 +151,7 @@ func (s *scene) ended() workflows.Summary {
 }
 
 // record returns the answer to the query.
-func (s *scene) record() conversation.Record {
+func (s *environment) record() conversation.Record {
 	s.t.Helper()
 	value, err := s.env.QueryWorkflow(workflows.Query)
 	require.NoError(s.t, err)
@@ -161,7 +161,7 @@ func (s *scene) record() conversation.Record {
 }
 
 // metadata returns what the Temporal Web UI shows next to the history.
-func (s *scene) metadata() *sdkpb.WorkflowMetadata {
+func (s *environment) metadata() *sdkpb.WorkflowMetadata {
 	s.t.Helper()
 	value, err := s.env.QueryWorkflow("__temporal_workflow_metadata")
 	require.NoError(s.t, err)
@@ -171,24 +171,24 @@ func (s *scene) metadata() *sdkpb.WorkflowMetadata {
 }
 
 // task returns the conversation's task with that index, in order of creation.
-func (s *scene) task(index int) *conversation.Task {
+func (s *environment) task(index int) *conversation.Task {
 	s.t.Helper()
 	record := s.record()
 	require.Greater(s.t, len(record.Tasks), index, "there is no such task yet")
 	return record.Tasks[index]
 }
 
-func (s *scene) transfer(index int) *conversation.Transfer {
+func (s *environment) transfer(index int) *conversation.Transfer {
 	s.t.Helper()
 	record := s.record()
 	require.Greater(s.t, len(record.Transfers), index, "there is no such transfer yet")
 	return record.Transfers[index]
 }
 
-func (s *scene) signal(name string, payload any) { s.env.SignalWorkflow(name, payload) }
+func (s *environment) signal(name string, payload any) { s.env.SignalWorkflow(name, payload) }
 
 // slip sends a signal without a workflow task: the workflow sees it together with the next event.
-func (s *scene) slip(name string, payload any) {
+func (s *environment) slip(name string, payload any) {
 	s.env.SignalWorkflowSkippingWorkflowTask(name, payload)
 }
 
@@ -202,9 +202,11 @@ type answer struct {
 }
 
 // update sends an update with a new ID.
-func (s *scene) update(name string, payload any) *answer { return s.updateWithID("", name, payload) }
+func (s *environment) update(name string, payload any) *answer {
+	return s.updateWithID("", name, payload)
+}
 
-func (s *scene) updateWithID(id, name string, arguments ...any) *answer {
+func (s *environment) updateWithID(id, name string, arguments ...any) *answer {
 	a := &answer{t: s.t}
 	s.env.UpdateWorkflow(name, id, &testsuite.TestUpdateCallback{
 		OnAccept: func() { a.accepted = true },
@@ -247,7 +249,7 @@ func requireRefusal(t *testing.T, err error, code conversation.Code) conversatio
 }
 
 // lastRefusal returns the last recorded refusal of a signal.
-func (s *scene) lastRefusal() conversation.RecordedRefusal {
+func (s *environment) lastRefusal() conversation.RecordedRefusal {
 	s.t.Helper()
 	refusals := s.record().Refusals
 	require.NotEmpty(s.t, refusals, "no signal was refused")
@@ -255,7 +257,7 @@ func (s *scene) lastRefusal() conversation.RecordedRefusal {
 }
 
 // alice accepts the task that the support queue offers her, a second after the start.
-func (s *scene) aliceAccepts() {
+func (s *environment) aliceAccepts() {
 	s.step(func() {
 		require.True(s.t, s.task(0).OfferedTo("alice"))
 		s.signal("accept", conversation.AcceptCommand{Agent: "alice"})
@@ -263,7 +265,7 @@ func (s *scene) aliceAccepts() {
 }
 
 // transfers sends a transfer of the conversation, a second after the step before.
-func (s *scene) transfers(from string, to conversation.Target) {
+func (s *environment) transfers(from string, to conversation.Target) {
 	s.step(func() { s.signal("transfer", conversation.TransferCommand{From: from, To: to}) })
 }
 
@@ -271,38 +273,38 @@ func toAgent(name string) conversation.Target { return conversation.Target{Agent
 
 func toQueue(name string) conversation.Target { return conversation.Target{Queue: name} }
 
-// rests records the delay granted to the desk, and sets it to zero unless the scene uses delays.
+// rests records the delay granted to the desk, and sets it to zero unless the environment uses delays.
 type rests struct {
 	interceptor.WorkerInterceptorBase
-	scene *scene
+	environment *environment
 }
 
 func (r *rests) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
-	i := &restsInbound{scene: r.scene}
+	i := &restsInbound{environment: r.environment}
 	i.Next = next
 	return i
 }
 
 type restsInbound struct {
 	interceptor.ActivityInboundInterceptorBase
-	scene *scene
+	environment *environment
 }
 
 func (r *restsInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
-	if showing, ok := in.Args[0].(activities.SyncRequest); ok {
-		r.scene.desk.mutex.Lock()
-		r.scene.rests = append(r.scene.rests, showing.Rest)
-		r.scene.desk.mutex.Unlock()
-		if !r.scene.deskRests {
-			showing.Rest = 0
-			in.Args[0] = showing
+	if request, ok := in.Args[0].(activities.SyncRequest); ok {
+		r.environment.desk.mutex.Lock()
+		r.environment.rests = append(r.environment.rests, request.Rest)
+		r.environment.desk.mutex.Unlock()
+		if !r.environment.deskRests {
+			request.Rest = 0
+			in.Args[0] = request
 		}
 	}
 	return r.Next.ExecuteActivity(ctx, in)
 }
 
 // granted returns the delays granted to the desk since the last call.
-func (s *scene) granted() []float64 {
+func (s *environment) granted() []float64 {
 	s.desk.mutex.Lock()
 	defer s.desk.mutex.Unlock()
 	rests := s.rests
