@@ -21,8 +21,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
 
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/workflows"
 )
 

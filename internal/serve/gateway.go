@@ -17,8 +17,9 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/codecserver"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/httpapi"
@@ -122,7 +123,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 		mux.Handle(path, site)
 	}
 	if !o.Keys.Empty() {
-		mux.Handle(codec.Path, codecServer(o, api, pages))
+		mux.Handle(codecserver.Path, codecServer(o, api, pages))
 	}
 	o.Telemetry.Streams(pages.Streams)
 	clients := forwarded.Options{Trusted: o.TrustedProxies, Ignored: o.Telemetry.ForwardedIgnored, Logger: o.Logger}

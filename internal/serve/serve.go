@@ -19,9 +19,9 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/temporalenv"
@@ -65,7 +65,7 @@ type WorkerOptions struct {
 // StartWorker starts a worker on a connected client and an open desk. The caller closes both after [Worker.Stop].
 func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOptions) (*Worker, error) {
 	refusals := newRefusals(d, o.Logger)
-	options := temporalenv.WorkerOptions(o.Keys, workflows.WithRefused(refusals.take))
+	options := codec.WorkerOptions(o.Keys, workflows.WithRefused(refusals.take))
 	options.MaxConcurrentActivityExecutionSize = activitiesAtOnce
 	options.DeploymentOptions = o.Deployment.Options()
 	worker.SetStickyWorkflowCacheSize(cmp.Or(o.Cached, cachedConversations))
