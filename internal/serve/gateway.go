@@ -25,6 +25,7 @@ import (
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/webhook"
+	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity"
@@ -108,7 +109,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
 	commands := baton.NewClient(c)
-	reached := conversations{commands, d, newReconciler(commands, d, o.Logger, o.Telemetry), o.Logger}
+	reached := conversations{commands, d, reconcile.New(commands, d, reconcile.Options{Logger: o.Logger, Observe: repaired(o.Telemetry)}), o.Logger}
 	pages := web.New(d, reached, o.pages(listener.Addr()))
 	site := pages.Handler()
 	api := httpapi.New(d, reached, rest.Options{
