@@ -10,8 +10,8 @@
 // The command baton administers the desk's agents, queues and settings. Programs of this kind, Baton's workers and its
 // gateways can share one desk and one Temporal namespace, if all have the same keys.
 //
-// A program with a desk of its own needs only the options of package codec. It implements [activities.Desk], and finds
-// agents for waiting tasks itself: see the example.
+// A program with a desk of its own needs only the options of package codec. It implements
+// [github.com/baton-transfers/baton/activities.Desk], and finds agents for waiting tasks itself: see the example.
 //
 // Must not be imported by Baton's other packages, which use internal/runner.
 package batonworker
@@ -75,8 +75,9 @@ type Options struct {
 }
 
 // Start starts a worker on a connected client and an open desk. The namespace must have the search attributes of
-// [workflows.SearchAttributes], which `baton setup` registers. The worker runs until [Worker.Stop], also if ctx ends. How
-// many conversations stay in memory is a setting of the process: see [worker.SetStickyWorkflowCacheSize].
+// [github.com/baton-transfers/baton/workflows.SearchAttributes], which `baton setup` registers. The worker runs until
+// [Worker.Stop], also if ctx ends. How many conversations stay in memory is a setting of the process: see
+// [worker.SetStickyWorkflowCacheSize].
 func Start(ctx context.Context, c client.Client, d *Desk, o Options) (*Worker, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
