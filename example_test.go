@@ -21,7 +21,7 @@ func ExampleClient_Start() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	temporal, err := client.DialContext(ctx, codec.ClientOptions(keys, client.Options{HostPort: "localhost:7233"})) //nolint:forbidigo // a service has a client of its own
+	temporal, err := client.DialContext(ctx, codec.ClientOptions(keys, client.Options{HostPort: "localhost:7233"}))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -213,11 +213,11 @@ func (e *Engine) Await(ctx context.Context, sid string, wanted func(conversation
 	}
 }
 
-// notRunning is the refusal of a conversation whose workflow would not run. It is [baton.ErrNotRunning] too.
-type notRunning struct{ *conversation.Refusal }
+// notRunningError is the refusal of a conversation whose workflow would not run. It is [baton.ErrNotRunning] too.
+type notRunningError struct{ *conversation.Refusal }
 
 // Unwrap returns the refusal and [baton.ErrNotRunning].
-func (e notRunning) Unwrap() []error { return []error{e.Refusal, baton.ErrNotRunning} }
+func (e notRunningError) Unwrap() []error { return []error{e.Refusal, baton.ErrNotRunning} }
 
 // find returns the conversation, locked.
 func (e *Engine) find(sid string) (*carried, error) {
@@ -225,7 +225,7 @@ func (e *Engine) find(sid string) (*carried, error) {
 	c := e.carried[sid]
 	e.mutex.Unlock()
 	if c == nil {
-		return nil, notRunning{conversation.Refuse(conversation.CodeUnknownConversation, conversation.Details{},
+		return nil, notRunningError{conversation.Refuse(conversation.CodeUnknownConversation, conversation.Details{},
 			"there is no conversation %s: check its SID", sid)}
 	}
 	c.mutex.Lock()
@@ -239,7 +239,7 @@ func (e *Engine) running(sid string) (*carried, error) {
 		return c, err
 	}
 	c.mutex.Unlock()
-	return nil, notRunning{conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
+	return nil, notRunningError{conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
 		"the conversation %s is closed: start another", sid)}
 }
 
@@ -304,7 +304,7 @@ func (e *Engine) carryOut(ctx context.Context, c *carried, command conversation.
 // refused returns the error as the client does: a closed conversation does not run.
 func refused(err error) error {
 	if refusal, ok := errors.AsType[*conversation.Refusal](err); ok && refusal.Code == conversation.CodeConversationClosed {
-		return notRunning{refusal}
+		return notRunningError{refusal}
 	}
 	return err
 }

@@ -62,4 +62,3 @@ func encrypt(t *testing.T, from, to string, keys *codec.KeyRing) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(to, encoded, 0o600))
 }
-
