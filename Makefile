@@ -9,11 +9,11 @@ TEST_TIMEOUT ?= 20m
 
 # The race detector needs a C compiler, and is left out where there is none. These are never run with
 # it: conversation has no goroutines, and its walk of all states would take ten times as long; e2e,
-# bench and chaos run other processes, wait for them more than they compute, and measure times. SQLite,
+# examples, bench and chaos run other processes, wait for them more than they compute, and measure times. SQLite,
 # which is C translated to Go, is compiled without it: its races are not ours to find, and it would take
 # ten times as long. No more of it: instances of generic functions are shared with packages that are compiled with it.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags='modernc.org/sqlite/lib=-race=false')
-WITHOUT_RACE := /(conversation|e2e|bench|chaos)(/|$$)
+WITHOUT_RACE := /(conversation|e2e|bench|chaos|examples)(/|$$)
 
 .PHONY: help demo dev build check test bench growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
 

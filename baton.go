@@ -1,10 +1,12 @@
 // Package baton is the Go client for services. It starts conversations, sends them commands and reads their state
 // over a Temporal client.
 //
-// Every command has two forms. Transfer, Accept and so on send a Temporal update and wait for its outcome.
-// TransferAsync, AcceptAsync and so on send a signal and return when the server has taken it. A refused command
-// returns a [*conversation.Refusal]; [conversation.CodeOf] returns its code. The client retries calls that are safe
-// to repeat, such as those after a lost connection or a race on the server, until the context's deadline.
+// [Client.Transfer], [Client.Accept] and so on send a Temporal update and wait for its outcome. [Client.SendAsync] sends
+// any command as a signal and returns when the server has taken it. A refused command returns a
+// [*conversation.Refusal]; [conversation.CodeOf] returns its code. The client retries calls that are safe to repeat,
+// such as those after a lost connection or a race on the server, until the context's deadline.
+//
+// If the conversations are encrypted, make the Temporal client with the options of package codec.
 package baton
 
 import (
@@ -12,14 +14,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -153,20 +156,10 @@ func (c *Client) Transfer(ctx context.Context, sid string, command conversation.
 	return c.Send(ctx, sid, command)
 }
 
-// TransferAsync is [Client.Transfer] as a signal.
-func (c *Client) TransferAsync(ctx context.Context, sid string, command conversation.TransferCommand) error {
-	return c.SendAsync(ctx, sid, command)
-}
-
 // Accept accepts a task that is reserved for the agent. It is refused with wrapup_pending while the agent wraps up
 // another task of this conversation.
 func (c *Client) Accept(ctx context.Context, sid string, command conversation.AcceptCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
-}
-
-// AcceptAsync is [Client.Accept] as a signal.
-func (c *Client) AcceptAsync(ctx context.Context, sid string, command conversation.AcceptCommand) error {
-	return c.SendAsync(ctx, sid, command)
 }
 
 // Decline declines a task that is reserved for the agent.
@@ -174,19 +167,9 @@ func (c *Client) Decline(ctx context.Context, sid string, command conversation.D
 	return c.Send(ctx, sid, command)
 }
 
-// DeclineAsync is [Client.Decline] as a signal.
-func (c *Client) DeclineAsync(ctx context.Context, sid string, command conversation.DeclineCommand) error {
-	return c.SendAsync(ctx, sid, command)
-}
-
 // Wrapup completes the agent's wrapup.
 func (c *Client) Wrapup(ctx context.Context, sid string, command conversation.WrapupCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
-}
-
-// WrapupAsync is [Client.Wrapup] as a signal.
-func (c *Client) WrapupAsync(ctx context.Context, sid string, command conversation.WrapupCommand) error {
-	return c.SendAsync(ctx, sid, command)
 }
 
 // End ends the agent's turn: their task goes to wrapup.
@@ -194,19 +177,9 @@ func (c *Client) End(ctx context.Context, sid string, command conversation.EndCo
 	return c.Send(ctx, sid, command)
 }
 
-// EndAsync is [Client.End] as a signal.
-func (c *Client) EndAsync(ctx context.Context, sid string, command conversation.EndCommand) error {
-	return c.SendAsync(ctx, sid, command)
-}
-
 // Cancel cancels a transfer that no agent has accepted yet.
 func (c *Client) Cancel(ctx context.Context, sid string, command conversation.CancelCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
-}
-
-// CancelAsync is [Client.Cancel] as a signal.
-func (c *Client) CancelAsync(ctx context.Context, sid string, command conversation.CancelCommand) error {
-	return c.SendAsync(ctx, sid, command)
 }
 
 // Move sends a waiting task to another queue or agent.
@@ -214,19 +187,9 @@ func (c *Client) Move(ctx context.Context, sid string, command conversation.Move
 	return c.Send(ctx, sid, command)
 }
 
-// MoveAsync is [Client.Move] as a signal.
-func (c *Client) MoveAsync(ctx context.Context, sid string, command conversation.MoveCommand) error {
-	return c.SendAsync(ctx, sid, command)
-}
-
 // Close closes the customer's side of the conversation.
 func (c *Client) Close(ctx context.Context, sid string, command conversation.CloseCommand) (conversation.Outcome, error) {
 	return c.Send(ctx, sid, command)
-}
-
-// CloseAsync is [Client.Close] as a signal.
-func (c *Client) CloseAsync(ctx context.Context, sid string, command conversation.CloseCommand) error {
-	return c.SendAsync(ctx, sid, command)
 }
 
 // State returns the current state of the conversation, or its last state if it has ended. If its start was refused,
@@ -302,8 +265,9 @@ func (c *Client) Await(ctx context.Context, sid string, wanted func(conversation
 	}
 }
 
-// Listed is a conversation found by [Client.List]. Its fields come from the search attributes.
-type Listed struct {
+// ConversationInfo is a conversation found by [Client.List]. Its fields come from the search attributes. Queue and the
+// agents are unique names.
+type ConversationInfo struct {
 	Conversation string    `json:"conversation"`
 	Status       string    `json:"status"`
 	Channel      string    `json:"channel"`
@@ -314,67 +278,74 @@ type Listed struct {
 	StartedAt    time.Time `json:"started_at"`
 }
 
-// List calls each with every conversation that matches the query, until each returns an error. The query is a
-// Temporal query on the search attributes, such as `ConversationStatus = "active"` or `ConversationWrapping =
-// "alice"`. An empty query matches all conversations. Recent changes appear after a short delay.
-func (c *Client) List(ctx context.Context, query string, each func(Listed) error) error {
-	all := fmt.Sprintf("WorkflowType = %q", workflows.Type)
-	if query != "" {
-		all += " AND (" + query + ")"
-	}
-	request := &workflowservice.ListWorkflowExecutionsRequest{Query: all}
-	for {
-		var response *workflowservice.ListWorkflowExecutionsResponse
-		err := repeat(ctx, func() (err error) {
-			response, err = c.temporal.ListWorkflow(ctx, request)
-			return err //nolint:wrapcheck // wrapped below
-		})
-		if wrong, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok && query != "" {
-			return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "query"},
-				"query is not a query of Temporal's on search attributes: correct it, as in 'ConversationStatus = \"active\"': %s", wrong.Message)
+// List returns the conversations that match the query. The query is a Temporal query on the search attributes, such as
+// `ConversationStatus = "active"` or `ConversationWrapping = "alice"`. An empty query matches all conversations. Recent
+// changes appear after a short delay. The sequence requests one page after the other, and ends after an error.
+func (c *Client) List(ctx context.Context, query string) iter.Seq2[ConversationInfo, error] {
+	return func(yield func(ConversationInfo, error) bool) {
+		request := &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowType = %q", workflows.Type)}
+		if query != "" {
+			request.Query += " AND (" + query + ")"
 		}
-		if err != nil {
-			return fmt.Errorf("list conversations where %s: %w", all, err)
-		}
-		for _, execution := range response.GetExecutions() {
-			// A run that was continued as new belongs to the same conversation as the next run.
-			if execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW {
-				continue
+		for {
+			response, err := c.page(ctx, request, query)
+			if err != nil {
+				yield(ConversationInfo{}, err)
+				return
 			}
-			listed := Listed{
-				Conversation: workflows.SID(execution.GetExecution().GetWorkflowId()),
-				StartedAt:    execution.GetStartTime().AsTime(),
+			for _, execution := range response.GetExecutions() {
+				info, listed, err := infoOf(execution)
+				if err != nil {
+					yield(info, err)
+					return
+				}
+				if listed && !yield(info, nil) {
+					return
+				}
 			}
-			if err := listed.read(execution.GetSearchAttributes().GetIndexedFields()); err != nil {
-				return err
+			if request.NextPageToken = response.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
+				return
 			}
-			if listed.Status == "" { // its start is being decided or sent to the desk, or was refused
-				continue
-			}
-			if err := each(listed); err != nil {
-				return err
-			}
-		}
-		request.NextPageToken = response.GetNextPageToken()
-		if len(request.GetNextPageToken()) == 0 {
-			return nil
 		}
 	}
 }
 
-func (l *Listed) read(fields map[string]*commonpb.Payload) error {
+func (c *Client) page(ctx context.Context, request *workflowservice.ListWorkflowExecutionsRequest, query string) (response *workflowservice.ListWorkflowExecutionsResponse, err error) {
+	err = repeat(ctx, func() (err error) {
+		response, err = c.temporal.ListWorkflow(ctx, request)
+		return err //nolint:wrapcheck // wrapped below
+	})
+	if wrong, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok && query != "" {
+		return nil, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "query"},
+			"query is not a query of Temporal's on search attributes: correct it, as in 'ConversationStatus = \"active\"': %s", wrong.Message)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list conversations where %s: %w", request.GetQuery(), err)
+	}
+	return response, nil
+}
+
+// infoOf returns the conversation of a workflow execution, and whether it is listed. It is not listed while its start is
+// being decided or sent to the desk, or if the start was refused. A run that was continued as new belongs to the same
+// conversation as the next run.
+func infoOf(execution *workflowpb.WorkflowExecutionInfo) (info ConversationInfo, listed bool, err error) {
+	if execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW {
+		return info, false, nil
+	}
+	info.Conversation, info.StartedAt = workflows.SID(execution.GetExecution().GetWorkflowId()), execution.GetStartTime().AsTime()
+	fields := execution.GetSearchAttributes().GetIndexedFields()
 	for name, into := range map[string]any{
-		workflows.SearchStatus.GetName(): &l.Status, workflows.SearchChannel.GetName(): &l.Channel,
-		workflows.SearchQueue.GetName(): &l.Queue, workflows.SearchAgents.GetName(): &l.Agents,
-		workflows.SearchWrapping.GetName(): &l.Wrapping, workflows.SearchTransfers.GetName(): &l.Transfers,
+		workflows.SearchStatus.GetName(): &info.Status, workflows.SearchChannel.GetName(): &info.Channel,
+		workflows.SearchQueue.GetName(): &info.Queue, workflows.SearchAgents.GetName(): &info.Agents,
+		workflows.SearchWrapping.GetName(): &info.Wrapping, workflows.SearchTransfers.GetName(): &info.Transfers,
 	} {
 		if field, ok := fields[name]; ok {
 			if err := converter.GetDefaultDataConverter().FromPayload(field, into); err != nil {
-				return fmt.Errorf("read the search attribute %s of %s: %w", name, l.Conversation, err)
+				return info, false, fmt.Errorf("read the search attribute %s of %s: %w", name, info.Conversation, err)
 			}
 		}
 	}
-	return nil
+	return info, info.Status != "", nil
 }
 
 // refusalOf converts an error of Temporal into the conversation's refusal.

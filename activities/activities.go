@@ -17,8 +17,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Desk keeps the records of the contact center and does the routing. The interface has what a conversation needs,
-// and is implemented by desk.Desk.
+// Desk keeps the records of the contact center and does the routing. The interface has what a conversation needs.
+// Package batonworker opens Baton's own desk.
 type Desk interface {
 	// Facts answers a query with facts. It changes nothing.
 	Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error)

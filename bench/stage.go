@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/config"
@@ -59,7 +60,7 @@ func openStage(ctx context.Context, folder, database string, progress io.Writer)
 	if s.worker, err = serve.StartWorker(ctx, s.temporal, s.desk, serve.WorkerOptions{Logger: s.log}); err != nil {
 		return nil, err
 	}
-	bare := worker.New(s.temporal, bareTaskQueue, temporalenv.WorkerOptions(nil))
+	bare := worker.New(s.temporal, bareTaskQueue, codec.WorkerOptions(nil))
 	bare.RegisterWorkflow(bareWorkflow)
 	bare.RegisterWorkflow(notedWorkflow)
 	if err := bare.Start(); err != nil {

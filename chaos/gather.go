@@ -18,11 +18,11 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/agree"
 	"github.com/baton-transfers/baton/internal/insights"
-	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -201,7 +201,7 @@ const replayedAtMost = 400
 // readHistories reads the histories of all runs, counts the signals in them, looks for failed workflow tasks, and
 // replays the runs.
 func (v *evidence) readHistories(ctx context.Context, s *environment, _ *driver) error {
-	replayer, err := temporalenv.NewReplayer(nil)
+	replayer, err := codec.NewReplayer(nil)
 	if err != nil {
 		return err
 	}
@@ -278,7 +278,7 @@ func countSignals(counted map[string]int, history *historypb.History) error {
 			continue
 		}
 		var raw json.RawMessage
-		if err := temporalenv.DataConverter(nil).FromPayloads(signaled.GetInput(), &raw); err != nil {
+		if err := codec.DataConverter(nil).FromPayloads(signaled.GetInput(), &raw); err != nil {
 			return fmt.Errorf("read a signal: %w", err)
 		}
 		var meta conversation.Meta

@@ -12,7 +12,7 @@ import (
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-// Cipher seals texts, each for one place. The key ring of internal/codec implements it.
+// Cipher seals texts, each for one place. The key ring of package codec implements it.
 type Cipher = sqldb.Cipher
 
 // The sealed columns: texts of customers and agents, and secrets. docs/security.md lists every column. In an event's JSON only the words in its reason are sealed.

@@ -190,7 +190,7 @@ func TestWhatArrivesWithTheClosingIsAnswered(t *testing.T) {
 			all.Go(func() { _, one.wrapup = c.baton.Wrapup(ctx, one.sid, conversation.WrapupCommand{Agent: "alice"}) })
 			for i := range one.signals {
 				all.Go(later(arrival(random), func() {
-					one.signals[i] = c.baton.AcceptAsync(ctx, one.sid, conversation.AcceptCommand{Agent: "bob"})
+					one.signals[i] = c.baton.SendAsync(ctx, one.sid, conversation.AcceptCommand{Agent: "bob"})
 				}))
 				all.Go(later(arrival(random), func() {
 					_, one.updates[i] = c.baton.End(ctx, one.sid, conversation.EndCommand{Agent: "alice"})
@@ -277,7 +277,7 @@ func TestTwoLastWrapupsAtOnceBothCount(t *testing.T) {
 		var signal, update error
 		var both sync.WaitGroup
 		both.Go(func() {
-			signal = c.baton.WrapupAsync(ctx, sid, conversation.WrapupCommand{Agent: "alice", Disposition: "signal"})
+			signal = c.baton.SendAsync(ctx, sid, conversation.WrapupCommand{Agent: "alice", Disposition: "signal"})
 		})
 		both.Go(func() {
 			_, update = c.baton.Wrapup(ctx, sid, conversation.WrapupCommand{Agent: "bob", Disposition: "update"})

@@ -14,9 +14,9 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/devserver"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"

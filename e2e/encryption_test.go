@@ -21,9 +21,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
 
-	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -244,10 +243,10 @@ func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 	}
 
 	// Search attributes are in clear and contain nothing about the customer.
-	require.NoError(t, c.baton.List(in(t, patience), "", func(l baton.Listed) error {
-		require.NotContains(t, fmt.Sprintf("%+v", l), "Crystal")
-		return nil
-	}))
+	for info, err := range c.baton.List(in(t, patience), "") {
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprintf("%+v", info), "Crystal")
+	}
 	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
 	require.NoError(t, err)
 	fields := described.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()

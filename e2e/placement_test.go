@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 )
@@ -257,10 +256,10 @@ func TestConversationsAreFoundByWhoHasThem(t *testing.T) {
 		var found []string
 		waitFor(t, soon, query, func() bool {
 			found = nil
-			require.NoError(t, c.baton.List(in(t, patience), query, func(l baton.Listed) error {
-				found = append(found, l.Conversation)
-				return nil
-			}))
+			for info, err := range c.baton.List(in(t, patience), query) {
+				require.NoError(t, err)
+				found = append(found, info.Conversation)
+			}
 			slices.Sort(found)
 			return slices.Equal(wanted, found)
 		})

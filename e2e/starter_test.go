@@ -204,7 +204,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	u.does(t, "queues", "add", "returns", "--member", "alice")
 	u.does(t, "queues", "remove", "returns")
 	u.does(t, "setup")
-	var listed []baton.Listed
+	var listed []baton.ConversationInfo
 	waitFor(t, soon, "the closed conversations are found", func() bool {
 		u.reads(t, &listed, "list", "--query", `ConversationStatus = "closed"`)
 		return len(listed) == 2

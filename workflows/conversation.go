@@ -56,7 +56,7 @@ type continued struct {
 // The function only declares the workflow's signature; the [Interceptor] runs it.
 func Conversation(workflow.Context, converter.RawValue, converter.RawValue) (*Summary, error) {
 	// A panic fails only the workflow task, which Temporal retries until a worker can run the conversation.
-	panic("this worker runs conversations without their interceptor: make its options with internal/temporalenv")
+	panic("this worker runs conversations without their interceptor: make its options with codec.WorkerOptions, its replayer with codec.NewReplayer")
 }
 
 // newRun returns the run of a workflow with the arguments of [Conversation].

@@ -5,8 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/internal/codec"
-	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -19,7 +18,7 @@ func TestClearCommandsAreRefusedWhereEncryptionIsRequired(t *testing.T) {
 	require.NoError(t, err)
 	for required, keys := range map[bool]*codec.KeyRing{true: ring.Required(), false: ring} {
 		s := newEnvironment(t)
-		options := temporalenv.WorkerOptions(keys)
+		options := codec.WorkerOptions(keys)
 		options.Interceptors = append(options.Interceptors, &rests{environment: s})
 		s.env.SetWorkerOptions(options)
 		s.env.ExecuteWorkflow(workflows.Type, s.start) // its data converter encrypts nothing

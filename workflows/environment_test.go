@@ -18,8 +18,8 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -65,10 +65,10 @@ func newEnvironment(t *testing.T) *environment {
 	s := &environment{t: t, desk: newScriptedDesk(), start: startCommand()}
 	suite.SetMetricsHandler(newMetricsHandler(&s.metrics))
 	s.env = suite.NewTestWorkflowEnvironment()
-	options := temporalenv.WorkerOptions(nil)
+	options := codec.WorkerOptions(nil)
 	options.Interceptors = append(options.Interceptors, &rests{environment: s})
 	s.env.SetWorkerOptions(options)
-	s.env.SetDataConverter(rawConverter{temporalenv.DataConverter(nil)})
+	s.env.SetDataConverter(rawConverter{codec.DataConverter(nil)})
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ID(testSID), TaskQueue: workflows.TaskQueue})
 	s.env.SetStartTime(startOfTest)
 	s.env.SetTestTimeout(time.Minute) // in real time: the suite's three seconds are too few on a busy machine

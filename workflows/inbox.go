@@ -69,7 +69,7 @@ func (i *inbox) empty() bool { return len(i.arrivals) == 0 }
 
 // Interceptor returns an interceptor that puts signals into the inbox as they arrive. Signal channels exist per
 // name and would lose the order between names. The SDK also reads them only after the updates of the same workflow
-// task. Every worker, test environment and replayer that runs a [Conversation] needs it: internal/temporalenv makes
+// task. Every worker, test environment and replayer that runs a [Conversation] needs it: package codec makes
 // the options for all of them.
 func Interceptor(payloads converter.DataConverter, options ...Option) interceptor.WorkerInterceptor {
 	w := &workerInterceptor{payloads: payloads}
@@ -168,7 +168,7 @@ func jsonOf(raw converter.RawValue) []byte {
 	return nil
 }
 
-// Metadata of encrypted payloads, and of decrypted ones after internal/codec has read them.
+// Metadata of encrypted payloads, and of decrypted ones after package codec has read them.
 const (
 	encodingEncrypted = "binary/encrypted"
 	metadataKeyID     = "encryption-key-id"

@@ -232,7 +232,7 @@ func TestWhatIsTheWorkersFaultFailsNoConversation(t *testing.T) {
 		spoil func(s *environment)
 		says  string
 	}{
-		{"options without the interceptor", func(s *environment) { s.env.SetWorkerOptions(worker.Options{}) }, "temporalenv"},
+		{"options without the interceptor", func(s *environment) { s.env.SetWorkerOptions(worker.Options{}) }, "codec.WorkerOptions"},
 		{"a build that can't read the run before", func(s *environment) {
 			s.start = rawArguments{rawJSON(jsonOf(startCommand())), rawJSON(`{"tasks":"of another build"}`)}
 			s.env.SetContinuedExecutionRunID("the-run-before")

@@ -25,10 +25,10 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/devserver"
-	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -139,7 +139,7 @@ func newRealEnvironment(t *testing.T, server *devserver.Server, name string) *re
 	t.Cleanup(func() { require.NoError(t, st.desk.Close()) })
 	st.furnish()
 
-	w := worker.New(dial(t, server, workerIdentity), workflows.TaskQueue, temporalenv.WorkerOptions(nil))
+	w := worker.New(dial(t, server, workerIdentity), workflows.TaskQueue, codec.WorkerOptions(nil))
 	workflows.Register(w)
 	activities.Register(w, st)
 	require.NoError(t, w.Start())
@@ -155,11 +155,11 @@ func newRealEnvironment(t *testing.T, server *devserver.Server, name string) *re
 	return st
 }
 
-// dial connects like temporalenv.Dial, with an identity that does not reveal this machine.
+// dial connects with an identity that does not reveal this machine.
 func dial(t *testing.T, server *devserver.Server, identity string) client.Client {
 	t.Helper()
-	c, err := client.DialContext(t.Context(), client.Options{ //nolint:forbidigo // Dial's own would name the machine
-		HostPort: server.Address, Identity: identity, DataConverter: temporalenv.DataConverter(nil),
+	c, err := client.DialContext(t.Context(), client.Options{ //nolint:forbidigo // internal/temporalenv's client would name the machine
+		HostPort: server.Address, Identity: identity, DataConverter: codec.DataConverter(nil),
 		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	require.NoError(t, err)

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -16,7 +16,7 @@ func TestRefusalsArePassedOn(t *testing.T) {
 	t.Parallel()
 	s := newEnvironment(t)
 	var passed, ids []string
-	options := temporalenv.WorkerOptions(nil, workflows.WithRefused(func(sid string, c conversation.Command, refusal error) {
+	options := codec.WorkerOptions(nil, workflows.WithRefused(func(sid string, c conversation.Command, refusal error) {
 		require.Equal(t, testSID, sid)
 		passed = append(passed, fmt.Sprintf("%s: %s", c.Name(), conversation.CodeOf(refusal)))
 		if accept, ok := c.(conversation.AcceptCommand); ok {

@@ -19,8 +19,8 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/baton-transfers/baton/internal/codec"
-	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/batontest"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -30,19 +30,18 @@ func TestEveryHistoryReplays(t *testing.T) {
 	require.NoError(t, err)
 	keys, err := codec.ParseKeyRing(key)
 	require.NoError(t, err)
+	batontest.Replay(t, historyFile("*"), nil, keys) // keys can be added while conversations run
+}
+
+// The SDK's replayer runs a history from a file without the workflow ID.
+func TestEveryHistoryReplaysWithoutItsWorkflowID(t *testing.T) {
+	t.Parallel()
 	for _, name := range recordedHistories(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			replayer, err := temporalenv.NewReplayer(nil)
+			replayer, err := codec.NewReplayer(nil)
 			require.NoError(t, err)
-			require.NoError(t, replay(replayer, readHistory(t, name)),
-				"conversations that run on an earlier build would get stuck: put the change behind workflow.GetVersion")
-			// Without the workflow ID, as the SDK's replayer runs a history from a file.
 			require.NoError(t, replayer.ReplayWorkflowHistory(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), readHistory(t, name)))
-			// With keys, which can be added while conversations run.
-			encrypting, err := temporalenv.NewReplayer(keys)
-			require.NoError(t, err)
-			require.NoError(t, replay(encrypting, readHistory(t, name)))
 		})
 	}
 }
@@ -60,10 +59,9 @@ func TestAChangedOrderOfCommandsFailsTheReplay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, name := range []string{"story", "transfer_to_agent", "close_while_it_waits"} {
-				replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{ //nolint:forbidigo // one more interceptor is what is tested
-					DataConverter: temporalenv.DataConverter(nil),
-					Interceptors:  append([]interceptor.WorkerInterceptor{changed}, temporalenv.WorkerOptions(nil).Interceptors...),
-				})
+				options := codec.ReplayerOptions(nil)
+				options.Interceptors = append([]interceptor.WorkerInterceptor{changed}, options.Interceptors...)
+				replayer, err := worker.NewWorkflowReplayerWithOptions(options) //nolint:forbidigo // one more interceptor is what is tested
 				require.NoError(t, err)
 				workflows.Register(replayer)
 				err = replay(replayer, readHistory(t, name))

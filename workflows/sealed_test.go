@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/codec"
 )
 
 // encryptedFor returns the command's payload, encrypted with a key that no worker of a environment has.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/codec"
 )
 
 // One returns one of the elements.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/codec"
 )
 
 // LoadKeys reads the encryption keys, in the form of [codec.ParseKeyRing], from BATON_ENCRYPTION_KEYS or from the

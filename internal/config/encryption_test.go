@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/internal/config"
 )
 

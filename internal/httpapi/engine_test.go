@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,261 +13,30 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/batontest"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-// engine runs conversations as a worker does. It decodes every command, checks it by the real rules, asks the real
-// desk for facts, applies the command, syncs the desk and applies the desk's matches. Only durable execution is
-// missing: nothing outlives the process, no deadline passes by itself, and the desk is synced before a command is
-// answered, unless a test delays that. It is safe for concurrent use.
-type engine struct {
-	desk *desk.Desk
-	late atomic.Int64 // delay of the sync after an answer, in nanoseconds
+var _ rest.Conversations = (*batontest.Engine)(nil)
 
-	mutex   sync.Mutex
-	carried map[string]*carried
-}
+// courier delivers the desk's commands to the engine, as the worker's delivers them to conversations.
+type courier struct{ engine *batontest.Engine }
 
-var (
-	_ rest.Conversations = (*engine)(nil)
-	_ desk.Courier       = (*engine)(nil)
-)
-
-func newEngine(d *desk.Desk) *engine { return &engine{desk: d, carried: map[string]*carried{}} }
-
-// carried is a conversation, and the events and notes that the desk does not have yet.
-type carried struct {
-	mutex   sync.Mutex
-	record  conversation.Record
-	refusal error // reason for which its start was refused
-	events  []conversation.Event
-	notes   []conversation.Note
-	changed chan struct{} // closed at the next change
-}
-
-// Start implements [rest.Conversations]. As with a workflow, State returns the refusal of the rules.
-func (e *engine) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
-	if start.Conversation == "" {
-		start.Conversation = baton.NewConversation()
-	}
-	sid := start.Conversation
-	begun := &carried{changed: make(chan struct{}), record: conversation.Record{Refusals: []conversation.RecordedRefusal{}}}
-	begun.mutex.Lock()
-	defer begun.mutex.Unlock()
-
-	e.mutex.Lock()
-	taken := e.carried[sid] != nil
-	if !taken {
-		e.carried[sid] = begun
-	}
-	e.mutex.Unlock()
-	if taken {
-		return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
-			"the conversation %s was started before: carry on with it, or start another", sid)
-	}
-	command, err := received(start)
-	if err != nil {
-		return "", err
-	}
-	_, err = e.carryOut(ctx, begun, command)
-	if conversation.CodeOf(err) != "" {
-		begun.refusal, err = err, nil
-	}
-	return sid, err
-}
-
-// received returns the command after encoding to JSON and decoding, as a workflow receives it.
-func received(command conversation.Command) (conversation.Command, error) {
-	payload, err := json.Marshal(command)
-	if err != nil {
-		return nil, fmt.Errorf("encode the %s: %w", command.Name(), err)
-	}
-	return conversation.Decode(command.Name(), payload, uuid.NewString())
-}
-
-// Send implements [rest.Conversations].
-func (e *engine) Send(ctx context.Context, sid string, command conversation.Command) (outcome conversation.Outcome, err error) {
-	c, err := e.running(sid)
-	if err != nil {
-		return outcome, err
-	}
-	defer c.mutex.Unlock()
-	if command, err = received(command); err != nil {
-		return outcome, err
-	}
-	sent, err := e.carryOut(ctx, c, command)
-	if err != nil {
-		return outcome, err
-	}
-	return outcome, copied(sent, &outcome)
-}
-
-// SendAsync implements [rest.Conversations].
-func (e *engine) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
-	c, err := e.running(sid)
-	if err != nil {
-		return err
-	}
-	defer c.mutex.Unlock()
-	if command, err = received(command); err != nil {
-		return err
-	}
-	_, err = e.carryOut(ctx, c, command)
-	refusal, refused := errors.AsType[*conversation.Refusal](err)
-	if !refused {
-		return err
-	}
-	c.record.Refusals = append(c.record.Refusals, conversation.RecordedRefusal{
-		Command: string(command.Name()), Code: refusal.Code, Message: refusal.Message, At: time.Now(),
-	})
-	return nil
-}
-
-// Deliver implements [desk.Courier], as the worker's does.
-func (e *engine) Deliver(ctx context.Context, sid string, command conversation.Command) error {
-	err := e.SendAsync(ctx, sid, command)
-	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
+// Deliver implements [desk.Courier].
+func (c courier) Deliver(ctx context.Context, sid string, command conversation.Command) error {
+	err := c.engine.SendAsync(ctx, sid, command)
+	if errors.Is(err, baton.ErrNotRunning) {
 		return desk.ErrConversationGone
 	}
 	return err
-}
-
-// State implements [rest.Conversations].
-func (e *engine) State(_ context.Context, sid string) (conversation.Record, error) {
-	record, _, err := e.read(sid)
-	return record, err
-}
-
-// Await implements [rest.Conversations].
-func (e *engine) Await(ctx context.Context, sid string, wanted func(conversation.Record) bool) (conversation.Record, error) {
-	for {
-		record, changed, err := e.read(sid)
-		if err != nil || wanted(record) {
-			return record, err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return record, fmt.Errorf("conversation %s did not become what was waited for: %w", sid, ctx.Err())
-		}
-	}
-}
-
-func (e *engine) find(sid string) *carried {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
-	return e.carried[sid]
-}
-
-// running returns the conversation, locked. It refuses a workflow that never began.
-func (e *engine) running(sid string) (*carried, error) {
-	if c := e.find(sid); c != nil {
-		c.mutex.Lock()
-		if c.refusal == nil { // the rules decide about a closed one, as with the client
-			return c, nil
-		}
-		c.mutex.Unlock()
-	}
-	return nil, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
-		"the conversation %s is closed or was never started: check its SID", sid)
-}
-
-// read returns the record as a query does, and a channel that is closed at the record's next change.
-func (e *engine) read(sid string) (record conversation.Record, changed <-chan struct{}, err error) {
-	c := e.find(sid)
-	if c == nil {
-		return record, nil, conversation.Refuse(conversation.CodeConversationClosed, conversation.Details{},
-			"the conversation %s is closed or was never started: check its SID", sid)
-	}
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	if c.refusal != nil {
-		return record, nil, c.refusal
-	}
-	return record, c.changed, copied(c.record, &record)
-}
-
-// copied makes a deep copy through JSON.
-func copied(from, into any) error {
-	encoded, err := json.Marshal(from)
-	if err != nil {
-		return fmt.Errorf("encode what is answered: %w", err)
-	}
-	return json.Unmarshal(encoded, into)
-}
-
-// carryOut applies a command by the rules, and syncs the desk.
-func (e *engine) carryOut(ctx context.Context, c *carried, command conversation.Command) (conversation.Outcome, error) {
-	ctx = context.WithoutCancel(ctx) // the conversation continues even if the client disconnects
-	query, err := c.record.Ask(command, time.Now())
-	if err != nil {
-		return conversation.Outcome{}, err
-	}
-	var facts *conversation.Facts
-	if query != nil {
-		answered, err := desk.ReadFacts(ctx, e.desk, *query)
-		if err != nil {
-			return conversation.Outcome{}, err
-		}
-		facts = &answered
-	}
-	result, err := c.apply(command, facts)
-	if err != nil {
-		return conversation.Outcome{}, err
-	}
-	if !result.Changed && !result.Stale {
-		return result.Outcome, nil
-	}
-	if late := time.Duration(e.late.Load()); late > 0 {
-		time.AfterFunc(late, func() {
-			c.mutex.Lock()
-			defer c.mutex.Unlock()
-			_ = e.tell(ctx, c) // as a worker that has no command to answer
-		})
-		return result.Outcome, nil
-	}
-	return result.Outcome, e.tell(ctx, c)
-}
-
-// tell syncs the desk until its answer changes nothing more.
-func (e *engine) tell(ctx context.Context, c *carried) error {
-	for due := true; due; {
-		answer, err := desk.Sync(ctx, e.desk, c.record.Snapshot(c.events, c.notes))
-		if err != nil {
-			return err
-		}
-		c.events, c.notes, due = nil, nil, false
-		for _, reserve := range answer.Matches {
-			reserved, err := c.apply(reserve, nil)
-			if err != nil {
-				return err
-			}
-			due = due || reserved.Changed || reserved.Stale
-		}
-	}
-	return nil
-}
-
-func (c *carried) apply(command conversation.Command, facts *conversation.Facts) (conversation.Result, error) {
-	result, err := c.record.Apply(command, facts, time.Now())
-	if err != nil {
-		return result, err
-	}
-	c.events, c.notes = append(c.events, result.Events...), append(c.notes, result.Notes...)
-	close(c.changed)
-	c.changed = make(chan struct{})
-	return result, nil
 }
 
 // house is a contact centre with its HTTP API: alice is on the queue support, bob on billing, dave on no queue,
@@ -277,7 +45,7 @@ func (c *carried) apply(command conversation.Command, facts *conversation.Facts)
 type house struct {
 	t       testing.TB
 	desk    *desk.Desk
-	engine  *engine
+	engine  *batontest.Engine
 	file    string
 	account desk.Account
 	log     *journal
@@ -335,14 +103,14 @@ func (h *house) open() {
 	var err error
 	h.desk, err = desk.Open(ctx, h.file, desk.Options{Logger: logger})
 	require.NoError(h.t, err)
-	h.engine = newEngine(h.desk)
+	h.engine = batontest.NewEngine(desk.NewConversationDesk(h.desk))
 	h.account, err = desk.ReadAccount(ctx, h.desk)
 	require.NoError(h.t, err)
 	h.handler = httpapi.New(h.desk, h.engine, rest.Options{Logger: logger}).Handler()
 	h.server = httptest.NewServer(h.handler)
 
 	var dispatcher sync.WaitGroup
-	dispatcher.Go(func() { _ = desk.RunDispatcher(ctx, h.desk, h.engine) }) // ends with ctx
+	dispatcher.Go(func() { _ = desk.RunDispatcher(ctx, h.desk, courier{h.engine}) }) // ends with ctx
 	h.log.keepOut(h.account.AuthToken, secretNote, aMessage)
 	h.t.Cleanup(func() {
 		h.server.Close()

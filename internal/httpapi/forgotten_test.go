@@ -49,29 +49,30 @@ func TestWhatAConversationHasForgottenIsFoundAtTheDesk(t *testing.T) {
 // by the agent who has it. The commands have no IDs, and the desk is synced once at the end.
 func (h *house) passToAndFro(sid string, times int) {
 	h.t.Helper()
-	c := h.engine.find(sid)
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
+	record := h.state(sid)
+	var events []conversation.Event
+	var notes []conversation.Note
 	from, receiver := "alice", "bob"
-	if last := c.record.Tasks[len(c.record.Tasks)-1]; last.Agent == receiver {
+	if last := record.Tasks[len(record.Tasks)-1]; last.Agent == receiver {
 		from, receiver = receiver, from
 	}
 	for range times {
 		transfer := conversation.TransferCommand{From: from, To: conversation.Target{Agent: receiver}}
-		query, err := c.record.Ask(transfer, time.Now())
+		query, err := record.Ask(transfer, time.Now())
 		require.NoError(h.t, err)
 		facts, err := desk.ReadFacts(h.t.Context(), h.desk, *query)
 		require.NoError(h.t, err)
 		for _, command := range []conversation.Command{
 			transfer, conversation.WrapupCommand{Agent: from}, conversation.AcceptCommand{Agent: receiver},
 		} {
-			_, err := c.apply(command, &facts)
+			result, err := record.Apply(command, &facts, time.Now())
 			require.NoError(h.t, err)
+			events, notes = append(events, result.Events...), append(notes, result.Notes...)
 		}
 		from, receiver = receiver, from
 	}
-	_, err := desk.Sync(h.t.Context(), h.desk, c.record.Snapshot(c.events, c.notes))
+	_, err := desk.Sync(h.t.Context(), h.desk, record.Snapshot(events, notes))
 	require.NoError(h.t, err)
-	c.events, c.notes = nil, nil
-	c.record.Forget(nil)
+	record.Forget(nil)
+	require.NoError(h.t, h.engine.Restore(record))
 }

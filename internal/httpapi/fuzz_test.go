@@ -24,6 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baton-transfers/baton/batontest"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
@@ -125,11 +126,9 @@ func (m *model) take(t testing.TB) *house {
 	require.NoError(t, os.WriteFile(h.file, m.content, 0o600))
 	h.desk, err = desk.Open(context.WithoutCancel(t.Context()), h.file, desk.Options{})
 	require.NoError(t, err)
-	h.engine = newEngine(h.desk)
-	for sid, c := range m.house.engine.carried {
-		begun := &carried{changed: make(chan struct{})}
-		require.NoError(t, copied(c.record, &begun.record))
-		h.engine.carried[sid] = begun
+	h.engine = batontest.NewEngine(desk.NewConversationDesk(h.desk))
+	for _, sid := range m.house.engine.SIDs() {
+		require.NoError(t, h.engine.Restore(m.house.in(t).state(sid)))
 	}
 	h.handler = httpapi.New(h.desk, h.engine, rest.Options{}).Handler()
 	return h

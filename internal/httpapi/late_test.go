@@ -32,7 +32,7 @@ func TestATaskIsClaimedBeforeTheDeskShowsIt(t *testing.T) {
 			require.NoError(t, desk.AddMember(t.Context(), h.desk, "quiet", "dave"))
 			require.NoError(t, desk.SetPresence(t.Context(), h.desk, "dave", desk.PresenceBreak))
 			sid := h.give("alice")
-			h.engine.late.Store(int64(200 * time.Millisecond))
+			h.engine.DelaySync(200 * time.Millisecond)
 			body := `{"from":"` + conversation.SameSID("UT", h.state(sid).Tasks[0].SID) + `","to":"` + conversation.QueueSID("quiet") + `"}`
 			h.send(h.service, http.MethodPost, channel(sid)+"/Transfers", "application/json", body).is(http.StatusCreated)
 			claim(h, sid)

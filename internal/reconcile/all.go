@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/desk"
 )
 
@@ -63,14 +62,13 @@ func (r *Reconciler) open(ctx context.Context) (map[string]bool, error) {
 
 // hidden returns the conversations that run and that the desk does not have as open.
 func (r *Reconciler) hidden(ctx context.Context, open map[string]bool) (sids []string, err error) {
-	err = r.conversations.List(ctx, `ExecutionStatus = "Running"`, func(l baton.Listed) error {
-		if !open[l.Conversation] {
-			sids = append(sids, l.Conversation)
+	for info, err := range r.conversations.List(ctx, `ExecutionStatus = "Running"`) {
+		if err != nil {
+			return nil, fmt.Errorf("list the conversations that run: %w", err)
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the conversations that run: %w", err)
+		if !open[info.Conversation] {
+			sids = append(sids, info.Conversation)
+		}
 	}
 	return sids, nil
 }

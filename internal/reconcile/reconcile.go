@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"sync"
@@ -42,7 +43,7 @@ type Conversations interface {
 	Standing(ctx context.Context, sid string) (baton.Standing, error)
 	HistoryLength(ctx context.Context, sid string) (int64, error)
 	Resync(ctx context.Context, sid string) error
-	List(ctx context.Context, query string, each func(baton.Listed) error) error
+	List(ctx context.Context, query string) iter.Seq2[baton.ConversationInfo, error]
 }
 
 const (
@@ -149,22 +150,18 @@ func (r *Reconciler) compare(ctx context.Context, sid string) (Outcome, error) {
 	return Agrees, nil
 }
 
-// errElsewhere stops the listing at the first conversation.
-var errElsewhere = errors.New("found")
-
 // isHere returns an error if Temporal knows no conversation at all. Then the client is connected to another
 // namespace or to an empty database, which says nothing about the desk's conversations.
 func (r *Reconciler) isHere(ctx context.Context) error {
 	if r.here.Load() {
 		return nil
 	}
-	err := r.conversations.List(ctx, "", func(baton.Listed) error { return errElsewhere })
-	switch {
-	case errors.Is(err, errElsewhere):
+	for _, err := range r.conversations.List(ctx, "") {
+		if err != nil {
+			return fmt.Errorf("look for any conversation: %w", err)
+		}
 		r.here.Store(true)
 		return nil
-	case err != nil:
-		return fmt.Errorf("look for any conversation: %w", err)
 	}
 	return errors.New("no conversation at all is known to Temporal: see that its address and namespace are those of this desk; nothing is closed")
 }

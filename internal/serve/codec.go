@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/baton-transfers/baton/internal/answer"
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/codecserver"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/web/site"
@@ -14,7 +14,7 @@ import (
 // an API key, and supervisors and administrators who are signed in to the pages.
 func codecServer(o GatewayOptions, api *rest.Server, pages *site.Site) http.Handler {
 	security := seclog.New(o.Logger)
-	return security.HTTP(decodes(security, codec.Handler(o.Keys, o.CodecOrigins, func(next http.Handler) http.Handler {
+	return security.HTTP(decodes(security, codecserver.Handler(o.Keys, o.CodecOrigins, func(next http.Handler) http.Handler {
 		byKey, bySession := api.Staff(next), pages.Supervisors(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "" {
@@ -30,7 +30,7 @@ func codecServer(o GatewayOptions, api *rest.Server, pages *site.Site) http.Hand
 // them by their status.
 func decodes(security *seclog.Log, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost || r.URL.Path != codec.Path+"decode" {
+		if r.Method != http.MethodPost || r.URL.Path != codecserver.Path+"decode" {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -17,13 +17,15 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/codecserver"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/webhook"
+	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity"
@@ -107,7 +109,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
 	commands := baton.NewClient(c)
-	reached := conversations{commands, d, newReconciler(commands, d, o.Logger, o.Telemetry), o.Logger}
+	reached := conversations{commands, d, reconcile.New(commands, d, reconcile.Options{Logger: o.Logger, Observe: repaired(o.Telemetry)}), o.Logger}
 	pages := web.New(d, reached, o.pages(listener.Addr()))
 	site := pages.Handler()
 	api := httpapi.New(d, reached, rest.Options{
@@ -122,7 +124,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 		mux.Handle(path, site)
 	}
 	if !o.Keys.Empty() {
-		mux.Handle(codec.Path, codecServer(o, api, pages))
+		mux.Handle(codecserver.Path, codecServer(o, api, pages))
 	}
 	o.Telemetry.Streams(pages.Streams)
 	clients := forwarded.Options{Trusted: o.TrustedProxies, Ignored: o.Telemetry.ForwardedIgnored, Logger: o.Logger}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/codecserver"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/seclog"
@@ -71,7 +71,7 @@ func TestDecodingIsLogged(t *testing.T) {
 			_, _ = w.Write([]byte("my card number"))
 		})))
 		for _, path := range []string{"decode", "encode"} {
-			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, codec.Path+path, strings.NewReader("ciphertext"))
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, codecserver.Path+path, strings.NewReader("ciphertext"))
 			handler.ServeHTTP(httptest.NewRecorder(), request)
 		}
 		require.Contains(t, log.String(), want)
@@ -87,7 +87,7 @@ func TestBrowsersUseHTTPSForEveryPath(t *testing.T) {
 	for url, want := range map[string]string{"https://baton.example.com": "max-age=31536000", "http://127.0.0.1:8080": "", "": ""} {
 		mux := http.NewServeMux()
 		telemetry.NewHealth(slog.New(slog.DiscardHandler)).Register(mux)
-		for _, path := range []string{"/healthz", "/readyz", codec.Path + "decode"} {
+		for _, path := range []string{"/healthz", "/readyz", codecserver.Path + "decode"} {
 			answer := httptest.NewRecorder()
 			GatewayOptions{URL: url}.strict(mux).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 			require.Equal(t, want, answer.Header().Get("Strict-Transport-Security"), path)

@@ -1,7 +1,6 @@
 // Package serve assembles a worker and a gateway.
 //
-// A worker runs the conversation workflow, its activities on top of a desk, and the desk's dispatcher with a
-// courier that delivers matches to conversations. A gateway serves the HTTP API and the pages, and sends webhooks.
+// A worker runs conversations and matches waiting tasks; see internal/runner. A gateway serves the HTTP API and the pages, and sends webhooks.
 // [Open] opens what both programs need, as configured in the environment. The programs worker, gateway and baton
 // (`dev`, `demo`) run these parts. This package decides nothing about conversations.
 package serve
@@ -10,38 +9,26 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sync"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/baton-transfers/baton"
-	"github.com/baton-transfers/baton/activities"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/reconcile"
+	"github.com/baton-transfers/baton/internal/runner"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/temporalenv"
-	"github.com/baton-transfers/baton/workflows"
 )
 
-// Worker is a running worker: it executes conversations and matches waiting tasks with agents.
+// Worker is a running worker with its telemetry.
 type Worker struct {
-	temporal   worker.Worker
-	stop       context.CancelFunc
-	dispatcher sync.WaitGroup
-	// stopNoting ends noting after the worker has decided its last command.
-	stopNoting context.CancelFunc
-	noting     sync.WaitGroup
-	health     *telemetry.Health
+	runner *runner.Runner
+	health *telemetry.Health
 }
-
-// activitiesAtOnce is how many activities a worker runs at a time. While conversations keep changing, most
-// activities only wait (see [activities.SyncRequest]) and need nothing but a slot.
-const activitiesAtOnce = 10_000
 
 // cachedConversations is how many open conversations a worker keeps in memory, about 40 kB each. A conversation
 // that is not cached is rebuilt from its history at its next command, which is more expensive for the server and
@@ -64,83 +51,33 @@ type WorkerOptions struct {
 
 // StartWorker starts a worker on a connected client and an open desk. The caller closes both after [Worker.Stop].
 func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOptions) (*Worker, error) {
-	refusals := newRefusals(d, o.Logger)
-	options := temporalenv.WorkerOptions(o.Keys, workflows.WithRefused(refusals.take))
-	options.MaxConcurrentActivityExecutionSize = activitiesAtOnce
-	options.DeploymentOptions = o.Deployment.Options()
 	worker.SetStickyWorkflowCacheSize(cmp.Or(o.Cached, cachedConversations))
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
 	health := o.Telemetry.Health
-	options.OnFatalError = func(err error) {
-		o.Logger.Error("worker ended", "error", err)
-		health.End("worker")
-	}
-	w := &Worker{temporal: worker.New(c, workflows.TaskQueue, options), health: health}
-	workflows.Register(w.temporal)
-	activities.Register(w.temporal, desk.NewConversationDesk(d))
-	if err := w.temporal.Start(); err != nil {
-		return nil, fmt.Errorf("start the worker: %w", err)
-	}
-	noting, stopNoting := context.WithCancel(context.WithoutCancel(ctx))
-	w.stopNoting = stopNoting
-	w.noting.Go(func() { refusals.run(noting) })
-	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
-	conversations := baton.NewClient(c)
-	compared := newReconciler(conversations, d, o.Logger, o.Telemetry)
-	w.dispatcher.Go(func() {
-		if err := compared.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			o.Logger.Error("comparison with the desk ended", "error", err)
-		}
+	running, err := runner.Start(ctx, c, d, runner.Options{
+		Keys: o.Keys, Logger: o.Logger, Deployment: o.Deployment.Options(),
+		Repaired: repaired(o.Telemetry), Failed: func(error) { health.End("worker") },
 	})
-	w.dispatcher.Go(func() {
-		if err := desk.RunDispatcher(ctx, d, courier{conversations, compared}); err != nil && !errors.Is(err, context.Canceled) {
-			o.Logger.Error("dispatcher ended", "error", err)
-		}
-	})
+	if err != nil {
+		return nil, err
+	}
 	needBoth(health, c, d)
 	health.Needs("dispatcher", func(context.Context) error { return d.Dispatches(silentAfter) })
 	health.Ready()
-	return w, nil
+	return &Worker{running, health}, nil
 }
 
 // Stop waits for the work in progress, and stops the worker.
 func (w *Worker) Stop() {
 	w.health.Drain()
-	w.stop()
-	w.dispatcher.Wait()
-	w.temporal.Stop()
-	w.stopNoting()
-	w.noting.Wait()
+	w.runner.Stop()
 }
 
-// newReconciler returns a reconciler whose repairs are logged and counted.
-func newReconciler(c *baton.Client, d *desk.Desk, log *slog.Logger, t *telemetry.Telemetry) *reconcile.Reconciler {
-	count := func(o reconcile.Outcome) { t.Repaired(string(o)) }
-	return reconcile.New(c, d, reconcile.Options{Logger: log, Observe: count})
-}
-
-// courier delivers the desk's commands to conversations as signals.
-type courier struct {
-	client   *baton.Client
-	compared *reconcile.Reconciler
-}
-
-// Deliver implements [desk.Courier].
-func (c courier) Deliver(ctx context.Context, sid string, command conversation.Command) error {
-	err := c.client.SendAsync(ctx, sid, command)
-	if !errors.Is(err, baton.ErrNotRunning) {
-		return err
-	}
-	outcome, err := c.compared.One(ctx, sid)
-	switch {
-	case err != nil:
-		return err
-	case outcome == reconcile.Resynced || outcome == reconcile.Differs:
-		return errors.New("another workflow of it runs") // the dispatcher delivers again
-	}
-	return desk.ErrConversationGone
+// repaired counts the repairs of a reconciler.
+func repaired(t *telemetry.Telemetry) func(reconcile.Outcome) {
+	return func(o reconcile.Outcome) { t.Repaired(string(o)) }
 }
 
 // conversations sends the commands of a gateway's callers. When a conversation's workflow does not run, it compares

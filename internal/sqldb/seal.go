@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Cipher seals texts, each for one place. The key ring of internal/codec implements it.
+// Cipher seals texts, each for one place. The key ring of package codec implements it.
 type Cipher interface {
 	// Empty reports whether there are no keys; then nothing is sealed.
 	Empty() bool

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 go test -short ./conversation/... ./activities/... ./workflows/... ./desk/... ./internal/sqldb/... ./internal/insights/... \
-	./internal/codec/... ./internal/httpapi/... ./internal/web/...
+	./batontest/... ./codec/... ./internal/codecserver/... ./internal/httpapi/... ./internal/web/...
 
 # Without a remote, and on the main branch itself, only what is not committed differs.
 base=$(git merge-base HEAD origin/main 2>/dev/null || git merge-base HEAD main 2>/dev/null || git rev-parse HEAD)

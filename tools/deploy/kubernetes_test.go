@@ -211,7 +211,7 @@ func TestKubernetes(t *testing.T) {
 	})
 }
 
-// The stop timeouts of the gateway and the worker; see internal/serve and internal/temporalenv.
+// The stop timeouts of the gateway and the worker; see internal/serve and codec.
 const (
 	gatewayDrain = 10 * time.Second
 	workerGrace  = 3 * time.Second

@@ -14,8 +14,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/telemetry"

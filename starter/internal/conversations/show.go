@@ -2,7 +2,6 @@ package conversations
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -118,8 +117,6 @@ func showStep(w io.Writer, record conversation.Record, known cli.Names) {
 	fmt.Fprintf(w, "%s  %3d  %-8s  %s\n", time.Now().Format("15:04:05"), record.Revision, record.Status, cli.OneLine(strings.Join(parts, "; ")))
 }
 
-var errEnough = errors.New("enough")
-
 func listCommand(c *cli.Env) *cobra.Command {
 	var query string
 	var limit int
@@ -130,16 +127,14 @@ func listCommand(c *cli.Env) *cobra.Command {
 				return cli.WrongUsage("--limit is %d: use 1 or more", limit)
 			}
 			return c.WithClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
-				found := []baton.Listed{}
-				err := b.List(ctx, query, func(l baton.Listed) error {
-					found = append(found, l)
-					if len(found) == limit {
-						return errEnough
+				found := []baton.ConversationInfo{}
+				for info, err := range b.List(ctx, query) {
+					if err != nil {
+						return err
 					}
-					return nil
-				})
-				if err != nil && !errors.Is(err, errEnough) {
-					return err
+					if found = append(found, info); len(found) == limit {
+						break
+					}
 				}
 				known := c.Names(ctx)
 				return c.Print(found, func(w io.Writer) {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/codecserver"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/serve"
@@ -124,7 +124,7 @@ func freeAddress(ctx context.Context, c *cli.Env, address string, asked bool) (s
 // of this machine may sign in as her.
 func codecEndpoint(address string) string {
 	_, port, _ := net.SplitHostPort(address)
-	return "http://" + net.JoinHostPort("carol.localhost", port) + strings.TrimSuffix(codec.Path, "/")
+	return "http://" + net.JoinHostPort("carol.localhost", port) + strings.TrimSuffix(codecserver.Path, "/")
 }
 
 // printDev prints all addresses, and the credentials, which are unique to this desk.

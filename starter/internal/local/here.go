@@ -15,8 +15,8 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/devserver"
 	"github.com/baton-transfers/baton/internal/serve"

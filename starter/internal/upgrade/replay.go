@@ -22,8 +22,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/internal/build"
-	"github.com/baton-transfers/baton/internal/codec"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/private"
 	"github.com/baton-transfers/baton/starter/internal/cli"

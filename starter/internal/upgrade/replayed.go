@@ -20,7 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -181,7 +181,7 @@ func (g *gate) run(r replayed, history *historypb.History) error {
 	}) {
 		return nil // no workflow task has completed yet
 	}
-	replayer, err := temporalenv.NewReplayer(g.keys) // a new one for each history, because a replayer keeps all results
+	replayer, err := codec.NewReplayer(g.keys) // a new one for each history, because a replayer keeps all results
 	if err != nil {
 		return err
 	}

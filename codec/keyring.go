@@ -1,8 +1,16 @@
-// Package codec encrypts data with customers' words before it leaves the process: payloads for the Temporal server,
-// and texts for the desk's tables. Both use the same key ring.
+// Package codec encrypts what customers and agents write before it leaves the process. A [KeyRing] encrypts payloads for
+// the Temporal server, and texts for the desk's tables.
 //
-// The package handles bytes, keys and payloads. Must not import: other packages of Baton than internal/seclog, nor
-// os, because keys come in as parameters. Errors and logs never contain keys, only their IDs.
+// A program that talks to encrypted conversations makes its client with [ClientOptions], its workers with
+// [WorkerOptions] and its replayers with [NewReplayer], all with the same keys as Baton's worker:
+//
+//	keys, err := codec.ParseKeyRing(os.Getenv("BATON_ENCRYPTION_KEYS"))
+//	…
+//	temporal, err := client.Dial(codec.ClientOptions(keys, client.Options{HostPort: address}))
+//
+// Programs in other languages use Baton's codec server. Errors and logs never contain keys, only their IDs.
+//
+// Must not import: other packages of Baton than workflows, nor os, because keys come in as parameters.
 package codec
 
 import (

@@ -1,10 +1,15 @@
-package codec
+// Package codecserver answers the Temporal Web UI and CLI, which decode and encode payloads over HTTP.
+//
+// Must not import: other packages of Baton than codec.
+package codecserver
 
 import (
 	"net/http"
 	"slices"
 
 	"go.temporal.io/sdk/converter"
+
+	"github.com/baton-transfers/baton/codec"
 )
 
 // Path is the path of a codec server: it answers POST to Path + "decode" and Path + "encode".
@@ -16,8 +21,8 @@ const maxBody = 8 << 20
 // Handler returns the codec server for the Temporal Web UI and CLI, which decodes and encodes payloads with the
 // ring. Pages of the given origins, such as https://temporal.example.com, may call it; programs send no origin. The
 // guard passes on the requests of callers who may see the decrypted data, and answers all others.
-func Handler(ring *KeyRing, origins []string, guard func(http.Handler) http.Handler) http.Handler {
-	payloads := guard(converter.NewPayloadCodecHTTPHandler(PayloadCodec(ring)))
+func Handler(ring *codec.KeyRing, origins []string, guard func(http.Handler) http.Handler) http.Handler {
+	payloads := guard(converter.NewPayloadCodecHTTPHandler(codec.PayloadCodec(ring)))
 	mux := http.NewServeMux()
 	for _, path := range []string{Path + "decode", Path + "encode"} {
 		mux.Handle("POST "+path, payloads)

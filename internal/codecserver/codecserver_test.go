@@ -1,4 +1,4 @@
-package codec_test
+package codecserver_test
 
 import (
 	"bytes"
@@ -13,20 +13,39 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/codec"
+	"github.com/baton-transfers/baton/internal/codecserver"
 )
 
 const uiOrigin = "https://temporal.example.com"
 
 func open(next http.Handler) http.Handler { return next }
 
+// ring returns a ring with a new key of that ID.
+func ring(t *testing.T, id string) *codec.KeyRing {
+	t.Helper()
+	key, err := codec.FreshKey(id)
+	require.NoError(t, err)
+	r, err := codec.ParseKeyRing(key)
+	require.NoError(t, err)
+	return r
+}
+
+func encrypted(t *testing.T, r *codec.KeyRing) *commonpb.Payload {
+	t.Helper()
+	text := &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"text"`)}
+	encoded, err := codec.PayloadCodec(r).Encode([]*commonpb.Payload{text})
+	require.NoError(t, err)
+	return encoded[0]
+}
+
 func TestWhoMayCallTheCodecServer(t *testing.T) {
 	t.Parallel()
-	r := ring(t, freshKey(t, "k"))
+	r := ring(t, "k")
 	closed := func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sign in", http.StatusUnauthorized) })
 	}
-	body, err := protojson.Marshal(&commonpb.Payloads{Payloads: []*commonpb.Payload{encrypted(t, r, `"text"`)}})
+	body, err := protojson.Marshal(&commonpb.Payloads{Payloads: []*commonpb.Payload{encrypted(t, r)}})
 	require.NoError(t, err)
 	for _, test := range []struct {
 		name, method, path, origin string
@@ -52,7 +71,7 @@ func TestWhoMayCallTheCodecServer(t *testing.T) {
 				request.Header.Set("Origin", test.origin)
 			}
 			answer := httptest.NewRecorder()
-			codec.Handler(r, []string{uiOrigin}, test.guard).ServeHTTP(answer, request)
+			codecserver.Handler(r, []string{uiOrigin}, test.guard).ServeHTTP(answer, request)
 			require.Equal(t, test.status, answer.Code, answer.Body.String())
 			require.Equal(t, test.allowed, answer.Header().Get("Access-Control-Allow-Origin"))
 			if test.status != http.StatusOK {
@@ -64,10 +83,10 @@ func TestWhoMayCallTheCodecServer(t *testing.T) {
 
 func TestTheCodecServerReadsAndWrites(t *testing.T) {
 	t.Parallel()
-	r := ring(t, freshKey(t, "k"))
+	r := ring(t, "k")
 	call := func(path, body string) (int, string) {
 		answer := httptest.NewRecorder()
-		codec.Handler(r, nil, open).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body)))
+		codecserver.Handler(r, nil, open).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body)))
 		read, err := io.ReadAll(answer.Body)
 		require.NoError(t, err)
 		return answer.Code, string(read)
@@ -79,7 +98,7 @@ func TestTheCodecServerReadsAndWrites(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, decoded, "InRleHQi")
 
-	foreign, err := json.Marshal(map[string]any{"payloads": []*commonpb.Payload{encrypted(t, ring(t, freshKey(t, "gone")), "x")}})
+	foreign, err := json.Marshal(map[string]any{"payloads": []*commonpb.Payload{encrypted(t, ring(t, "gone"))}})
 	require.NoError(t, err)
 	status, said := call("/codec/decode", string(foreign))
 	require.Equal(t, http.StatusBadRequest, status)
