@@ -8,6 +8,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 const (
@@ -84,20 +85,9 @@ func (r *refusals) note(ctx context.Context, one refused) {
 			return
 		}
 		unknown := errors.Is(err, desk.ErrUnknownConversation) && time.Now().After(deadline)
-		if unknown || pause(ctx, refusalRetry) != nil {
+		if unknown || sleep.For(ctx, refusalRetry) != nil {
 			r.log.Error("refused accept not counted", "conversation", one.conversation, "error", err)
 			return
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
