@@ -55,13 +55,14 @@ type Server struct {
 	security      *seclog.Log
 	allowCallback func(callback string) error
 	authenticated func(ctx context.Context, sid string)
-	limits        *limits
-	guesses       *limit.Limiter
-	public        string
-	elsewhere     http.Handler
-	writes        *writes
-	seen          *seen
-	routes        []Route
+	// requests limits the requests of each key, guesses the wrong credentials of each address.
+	requests, guesses *limit.Limiter
+
+	public    string
+	elsewhere http.Handler
+	writes    *writes
+	seen      *seen
+	routes    []Route
 	// document is the API's OpenAPI description.
 	document []byte
 }
@@ -71,7 +72,7 @@ type Server struct {
 func New(d *desk.Desk, c Conversations, routes []Route, document []byte, o Options) *Server {
 	s := &Server{
 		desk: d, conversations: c, routes: routes, document: document, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
-		limits: newLimits(), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
+		requests: limit.New(limit.Pace{}, limit.Pace{}), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
 		guesses: limit.New(o.WrongCredentials.Or(DefaultWrongCredentials()), o.WrongCredentialsTotal.Or(DefaultWrongCredentialsTotal())),
 	}
 	s.security = seclog.New(o.Logger)
