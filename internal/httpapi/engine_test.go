@@ -24,6 +24,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
@@ -41,8 +42,8 @@ type engine struct {
 }
 
 var (
-	_ rest.Conversations = (*engine)(nil)
-	_ desk.Courier       = (*engine)(nil)
+	_ commands.Conversations = (*engine)(nil)
+	_ desk.Courier           = (*engine)(nil)
 )
 
 func newEngine(d *desk.Desk) *engine { return &engine{desk: d, carried: map[string]*carried{}} }
@@ -57,7 +58,7 @@ type carried struct {
 	changed chan struct{} // closed at the next change
 }
 
-// Start implements [rest.Conversations]. As with a workflow, State returns the refusal of the rules.
+// Start implements [commands.Conversations]. As with a workflow, State returns the refusal of the rules.
 func (e *engine) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
 	if start.Conversation == "" {
 		start.Conversation = baton.NewConversation()
@@ -97,7 +98,7 @@ func received(command conversation.Command) (conversation.Command, error) {
 	return conversation.Decode(command.Name(), payload, uuid.NewString())
 }
 
-// Send implements [rest.Conversations].
+// Send implements [commands.Conversations].
 func (e *engine) Send(ctx context.Context, sid string, command conversation.Command) (outcome conversation.Outcome, err error) {
 	c, err := e.running(sid)
 	if err != nil {
@@ -114,7 +115,7 @@ func (e *engine) Send(ctx context.Context, sid string, command conversation.Comm
 	return outcome, copied(sent, &outcome)
 }
 
-// SendAsync implements [rest.Conversations].
+// SendAsync implements [commands.Conversations].
 func (e *engine) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
 	c, err := e.running(sid)
 	if err != nil {
@@ -144,13 +145,13 @@ func (e *engine) Deliver(ctx context.Context, sid string, command conversation.C
 	return err
 }
 
-// State implements [rest.Conversations].
+// State implements [commands.Conversations].
 func (e *engine) State(_ context.Context, sid string) (conversation.Record, error) {
 	record, _, err := e.read(sid)
 	return record, err
 }
 
-// Await implements [rest.Conversations].
+// Await implements [commands.Conversations].
 func (e *engine) Await(ctx context.Context, sid string, wanted func(conversation.Record) bool) (conversation.Record, error) {
 	for {
 		record, changed, err := e.read(sid)
@@ -327,6 +328,9 @@ func (h *house) in(t testing.TB) *house {
 	return &same
 }
 
+// sender sends commands to the house's conversations, and records refusals at its desk.
+func (h *house) sender() *commands.Sender { return commands.New(h.engine, h.desk, nil) }
+
 // open opens the desk's file, runs a dispatcher, and serves the API.
 func (h *house) open() {
 	h.t.Helper()
@@ -338,7 +342,7 @@ func (h *house) open() {
 	h.engine = newEngine(h.desk)
 	h.account, err = h.desk.Account(ctx)
 	require.NoError(h.t, err)
-	h.handler = httpapi.New(h.desk, h.engine, rest.Options{Logger: logger}).Handler()
+	h.handler = httpapi.New(h.desk, h.sender(), rest.Options{Logger: logger}).Handler()
 	h.server = httptest.NewServer(h.handler)
 
 	var dispatcher sync.WaitGroup

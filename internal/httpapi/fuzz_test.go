@@ -131,7 +131,7 @@ func (m *model) take(t testing.TB) *house {
 		require.NoError(t, copied(c.record, &begun.record))
 		h.engine.carried[sid] = begun
 	}
-	h.handler = httpapi.New(h.desk, h.engine, rest.Options{}).Handler()
+	h.handler = httpapi.New(h.desk, h.sender(), rest.Options{}).Handler()
 	return h
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
@@ -29,7 +30,7 @@ func TestSecurityLog(t *testing.T) {
 	supervisor, supervisors, err := d.AddKey(t.Context(), desk.Key{Name: "shop", Role: desk.KeySupervisor})
 	require.NoError(t, err)
 	var log bytes.Buffer
-	api := httpapi.New(d, newEngine(d), rest.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
+	api := httpapi.New(d, commands.New(newEngine(d), d, nil), rest.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
 	ask := func(user, password string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/Insights/Segments", nil)
 		if user != "" {

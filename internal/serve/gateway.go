@@ -19,6 +19,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/httpapi"
@@ -106,11 +107,11 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
-	commands := baton.NewClient(c)
-	reached := conversations{commands, d, newReconciler(commands, d, o.Logger, o.Telemetry), o.Logger}
-	pages := web.New(d, reached, o.pages(listener.Addr()))
+	client := baton.NewClient(c)
+	commanding := commands.New(conversations{client, d, newReconciler(client, d, o.Logger, o.Telemetry), o.Logger}, d, o.Logger)
+	pages := web.New(d, commanding, o.pages(listener.Addr()))
 	site := pages.Handler()
-	api := httpapi.New(d, reached, rest.Options{
+	api := httpapi.New(d, commanding, rest.Options{
 		Logger: o.Logger, AllowCallback: func(callback string) error { return allowCallback(callback, allowed) },
 		Authenticated: telemetry.Key, URL: o.URL, Elsewhere: site,
 		WrongCredentials: o.Limits.Credentials, WrongCredentialsTotal: o.Limits.CredentialsTotal,

@@ -22,6 +22,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/codec"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/temporalenv"
@@ -64,8 +65,8 @@ type WorkerOptions struct {
 
 // StartWorker starts a worker on a connected client and an open desk. The caller closes both after [Worker.Stop].
 func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOptions) (*Worker, error) {
-	refusals := newRefusals(d, o.Logger)
-	options := temporalenv.WorkerOptions(o.Keys, workflows.WithRefused(refusals.take))
+	refusals := commands.NewRefusals(d, o.Logger)
+	options := temporalenv.WorkerOptions(o.Keys, workflows.WithRefused(refusals.Take))
 	options.MaxConcurrentActivityExecutionSize = activitiesAtOnce
 	options.DeploymentOptions = o.Deployment.Options()
 	worker.SetStickyWorkflowCacheSize(cmp.Or(o.Cached, cachedConversations))
@@ -85,7 +86,7 @@ func StartWorker(ctx context.Context, c client.Client, d *desk.Desk, o WorkerOpt
 	}
 	noting, stopNoting := context.WithCancel(context.WithoutCancel(ctx))
 	w.stopNoting = stopNoting
-	w.noting.Go(func() { refusals.run(noting) })
+	w.noting.Go(func() { refusals.Run(noting) })
 	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
 	conversations := baton.NewClient(c)
 	compared := newReconciler(conversations, d, o.Logger, o.Telemetry)
@@ -154,13 +155,13 @@ type conversations struct {
 	log      *slog.Logger
 }
 
-// Send implements [rest.Conversations] and [site.Conversations].
+// Send implements [commands.Conversations].
 func (c conversations) Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
 	outcome, err := c.Client.Send(ctx, sid, command)
 	return outcome, c.settled(ctx, sid, err)
 }
 
-// SendAsync implements [rest.Conversations].
+// SendAsync implements [commands.Conversations].
 func (c conversations) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
 	return c.settled(ctx, sid, c.Client.SendAsync(ctx, sid, command))
 }
