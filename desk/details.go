@@ -66,11 +66,14 @@ func (d *Desk) OpenDraft(ctx context.Context, draft Draft) (string, error) {
 	return draft.SID, err
 }
 
-// SetDraft changes the channel and the customer of a conversation that was not started. It does not change one that
-// was started.
-func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer) error {
+// SetDraft changes the channel and the customer of a conversation that was not started, and the details as
+// [Desk.SetDetails] does: all of it or nothing. It changes only the details of one that was started.
+func (d *Desk) SetDraft(ctx context.Context, sid string, channel conversation.Channel, customer conversation.Customer, change func(*Details)) error {
 	customer = customer.Clean()
 	return d.SharedTx(ctx, "change draft "+sid, func(t *Tx) error {
+		if _, err := setDetails(ctx, t, sid, change, d.now()); err != nil {
+			return err
+		}
 		_, err := t.Exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
 			sid, string(channel), t.Sealed(CustomerName, sid, customer.Name), t.Sealed(CustomerAddress, sid, customer.Address))
 		return err
@@ -102,24 +105,29 @@ func (d *Desk) Details(ctx context.Context, sid string) (details Details, err er
 // invalid_payload: a unique name that is taken, attributes that are not a JSON object.
 func (d *Desk) SetDetails(ctx context.Context, sid string, change func(*Details)) (details Details, err error) {
 	err = d.SharedTx(ctx, "change the details of conversation "+sid, func(t *Tx) error {
-		// Every start over HTTP comes here, and the conversation may not have a row to lock yet.
-		if err := t.holdStream(ctx, "details/"+sid); err != nil {
-			return err
-		}
-		if details, err = t.details(ctx, sid); err != nil {
-			return err
-		}
-		change(&details)
-		if refusal := validDetails(&details); refusal != nil {
-			return refusal
-		}
-		if err := t.saveDetails(ctx, details, sqldb.Micros(d.now())); err != nil {
-			return err
-		}
-		details, err = t.details(ctx, sid)
+		details, err = setDetails(ctx, t, sid, change, d.now())
 		return err
 	})
 	return details, err
+}
+
+func setDetails(ctx context.Context, t *Tx, sid string, change func(*Details), now time.Time) (Details, error) {
+	// Every start over HTTP comes here, and the conversation may not have a row to lock yet.
+	if err := t.holdStream(ctx, "details/"+sid); err != nil {
+		return Details{}, err
+	}
+	details, err := t.details(ctx, sid)
+	if err != nil {
+		return Details{}, err
+	}
+	change(&details)
+	if refusal := validDetails(&details); refusal != nil {
+		return Details{}, refusal
+	}
+	if err := t.saveDetails(ctx, details, sqldb.Micros(now)); err != nil {
+		return Details{}, err
+	}
+	return t.details(ctx, sid)
 }
 
 // maxConversationAttributes is Twilio's limit for a conversation, a participant and a message.
