@@ -19,10 +19,10 @@ func testClosedAreFound(t *testing.T, h *environment) {
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "").Accept("bob").WrapUp("alice").End("bob").WrapUp("bob")
 	found := func(f desk.Filter) []string {
 		t.Helper()
-		conversations, err := h.Conversations(t.Context(), f)
+		conversations, err := h.ConversationPage(t.Context(), f, "", desk.Page{})
 		require.NoError(t, err)
 		sids := []string{}
-		for _, c := range conversations {
+		for _, c := range conversations.Entries {
 			require.Equal(t, "bob", c.LastAgent)
 			require.Equal(t, "billing", c.LastQueue)
 			sids = append(sids, c.SID)

@@ -235,22 +235,22 @@ func testWaitingLongest(t *testing.T, h *environment) {
 		h.Clock.Advance(time.Second)
 		waiting = append(waiting, h.Start(queue).Follow().SID)
 	}
-	list := func(f desk.Filter) (sids []string) {
+	list := func(f desk.Filter, p desk.Page) (sids []string) {
 		t.Helper()
 		f.WaitingLongest = true
-		found, err := h.Conversations(t.Context(), f)
+		found, err := h.ConversationPage(t.Context(), f, "", p)
 		require.NoError(t, err)
-		for _, c := range found {
+		for _, c := range found.Entries {
 			sids = append(sids, c.SID)
 			require.NotEmpty(t, c.Live)
 		}
 		return sids
 	}
-	require.Equal(t, waiting, list(desk.Filter{}), "the oldest first, and none that an agent has")
-	require.NotContains(t, list(desk.Filter{}), had.SID)
-	require.Equal(t, []string{waiting[0], waiting[2]}, list(desk.Filter{Queue: "billing"}))
-	require.Equal(t, waiting[1:2], list(desk.Filter{Limit: 1, Offset: 1}))
-	require.Empty(t, list(desk.Filter{Status: conversation.ConversationClosed}))
+	require.Equal(t, waiting, list(desk.Filter{}, desk.Page{}), "the oldest first, and none that an agent has")
+	require.NotContains(t, list(desk.Filter{}, desk.Page{}), had.SID)
+	require.Equal(t, []string{waiting[0], waiting[2]}, list(desk.Filter{Queue: "billing"}, desk.Page{}))
+	require.Equal(t, waiting[1:2], list(desk.Filter{}, desk.Page{Limit: 1, Skip: 1}))
+	require.Empty(t, list(desk.Filter{Status: conversation.ConversationClosed}, desk.Page{}))
 }
 
 // readPages reads what pages read whenever something has changed.
@@ -275,8 +275,6 @@ func (h *environment) readPages(th *desktest.Conversation, agent string) {
 	require.NoError(h.T, h.DismissNotices(ctx, agent, conversation.SIDOf(conversation.PrefixTransfer, uuid.New())))
 	require.NoError(h.T, h.DismissMissedOffer(ctx, agent))
 	for _, f := range []desk.Filter{{Status: conversation.ConversationActive}, {WaitingLongest: true}, {WaitingLongest: true, Queue: "support"}} {
-		_, err = h.Conversations(ctx, f)
-		require.NoError(h.T, err)
 		for _, search := range []string{"", "crystal", "nothing", th.SID} {
 			if f.WaitingLongest && search == th.SID {
 				continue // one conversation, sorted

@@ -46,8 +46,6 @@ type Filter struct {
 	Agent, Queue string
 	// WaitingLongest selects conversations with a task that no agent has accepted yet, oldest task first.
 	WaitingLongest bool
-	// Limit is at most 1,000; 0 means 100. Offset is how many of the newest conversations to skip.
-	Limit, Offset int
 }
 
 // Task is a task and its conversation.
@@ -93,15 +91,6 @@ func (d *Desk) Conversation(ctx context.Context, sid string) (c Conversation, er
 		return err
 	})
 	return c, err
-}
-
-// Conversations returns the conversations that the filter chooses, newest first.
-func (d *Desk) Conversations(ctx context.Context, f Filter) (found []Conversation, err error) {
-	err = d.ReadTx(ctx, "read conversations", func(t *Tx) error {
-		found, err = t.conversations(ctx, f)
-		return err
-	})
-	return found, err
 }
 
 // Tasks returns the conversation's tasks, oldest first.
@@ -223,19 +212,6 @@ func (t *Tx) Conversation(ctx context.Context, sid string) (Conversation, error)
 		return Conversation{}, err
 	}
 	return found[0], nil
-}
-
-func (t *Tx) conversations(ctx context.Context, f Filter) ([]Conversation, error) {
-	p := Page{Limit: f.Limit, Skip: max(f.Offset, 0)}
-	if p.Limit <= 0 {
-		p.Limit = 100
-	}
-	page, err := t.conversationPage(ctx, f, searched{}, p, searchBounds{})
-	found := make([]Conversation, len(page.Entries))
-	for i, entry := range page.Entries {
-		found[i] = entry.Conversation
-	}
-	return found, err
 }
 
 // withLiveTasks reads the conversations of the query with their live tasks.

@@ -242,9 +242,9 @@ func testConversations(t *testing.T, h *environment) {
 	offered := h.Start("support").Follow()
 	find := func(f desk.Filter) (sids []string) {
 		t.Helper()
-		found, err := h.Conversations(h.T.Context(), f)
+		found, err := h.ConversationPage(h.T.Context(), f, "", desk.Page{})
 		require.NoError(t, err)
-		for _, c := range found {
+		for _, c := range found.Entries {
 			sids = append(sids, c.SID)
 		}
 		return sids
@@ -253,6 +253,10 @@ func testConversations(t *testing.T, h *environment) {
 	require.Equal(t, []string{closed.SID}, find(desk.Filter{Status: conversation.ConversationClosed}))
 	require.ElementsMatch(t, []string{passed.SID, offered.SID}, find(desk.Filter{Agent: "alice"}))
 	require.Equal(t, []string{passed.SID}, find(desk.Filter{Queue: "billing"}))
-	require.Equal(t, []string{passed.SID},
-		find(desk.Filter{Status: conversation.ConversationActive, Agent: "alice", Queue: "support", Offset: 1, Limit: 1}))
+	both := desk.Filter{Status: conversation.ConversationActive, Agent: "alice", Queue: "support"}
+	require.Equal(t, []string{offered.SID, passed.SID}, find(both))
+	second, err := h.ConversationPage(h.T.Context(), both, "", desk.Page{Limit: 1, Skip: 1})
+	require.NoError(t, err)
+	require.Len(t, second.Entries, 1)
+	require.Equal(t, passed.SID, second.Entries[0].SID)
 }

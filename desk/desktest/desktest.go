@@ -338,9 +338,9 @@ func (th *Conversation) RequireShown() {
 		require.True(th.H.T, x.Status != conversation.TransferActive || own != nil && own.Status == conversation.TransferActive, "transfer %s", x.SID)
 	}
 	held := map[string]int{}
-	conversations, err := th.H.Conversations(ctx, desk.Filter{})
+	conversations, err := th.H.ConversationPage(ctx, desk.Filter{}, "", desk.Page{Limit: 100})
 	require.NoError(th.H.T, err)
-	for _, c := range conversations {
+	for _, c := range conversations.Entries {
 		for _, task := range c.Live {
 			if task.Status != conversation.TaskPending {
 				held[task.Agent]++

@@ -237,15 +237,15 @@ func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
 	}
 
 	require.NoError(t, h.desk.SetPresence(t.Context(), "alice", desk.PresenceBreak))
-	before, err := h.desk.Conversations(t.Context(), desk.Filter{})
+	before, err := h.desk.ConversationPage(t.Context(), desk.Filter{}, "", desk.Page{})
 	require.NoError(t, err)
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", routing(meant)).isError(http.StatusConflict, 45313)
 	form := routing("")
 	form.Set("InteractionContextSid", strings.Repeat("x", 300))
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", form).isError(http.StatusBadRequest, 45004)
-	after, err := h.desk.Conversations(t.Context(), desk.Filter{})
+	after, err := h.desk.ConversationPage(t.Context(), desk.Filter{}, "", desk.Page{})
 	require.NoError(t, err)
-	require.Len(t, after, len(before), "what is refused leaves no conversation behind")
+	require.Len(t, after.Entries, len(before.Entries), "what is refused leaves no conversation behind")
 }
 
 // TestTagsNeverComeBack checks that a resource that was changed and changed back has another ETag.
