@@ -134,7 +134,7 @@ const deskWithin = 3 * time.Second
 func (c *Env) withReachableDesk(ctx context.Context, do func(ctx context.Context, d *desk.Desk) error) error {
 	settings, err := c.Config()
 	if err != nil || RequireFile(settings.Database) != nil {
-		return nil //nolint:nilerr // the command does not need the desk
+		return nil // the command does not need the desk
 	}
 	ctx, cancel := context.WithTimeout(ctx, deskWithin)
 	defer cancel()
