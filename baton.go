@@ -29,6 +29,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -258,7 +259,7 @@ func (c *Client) Await(ctx context.Context, sid string, wanted func(conversation
 		if err != nil || (record.Status != "" && wanted(record)) {
 			return record, err
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := sleep.For(ctx, pause); err != nil {
 			return record, fmt.Errorf("conversation %s did not become what was waited for: %w", sid, err)
 		}
 		pause = min(2*pause, 200*time.Millisecond)
@@ -477,7 +478,7 @@ func repeat(ctx context.Context, call func() error) error {
 		if err == nil || ctx.Err() != nil || !repeatable(err) || time.Now().Add(pause).After(until) {
 			return err
 		}
-		if waitErr := wait(ctx, pause); waitErr != nil {
+		if waitErr := sleep.For(ctx, pause); waitErr != nil {
 			return errors.Join(err, waitErr)
 		}
 	}
@@ -502,17 +503,6 @@ func repeatable(err error) bool {
 	)
 	return errors.As(err, &notReady) || errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &aborted) ||
 		errors.As(err, &late) || errors.As(err, &noWorker) || errors.Is(err, context.DeadlineExceeded)
-}
-
-func wait(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // Attribute encodes a text as the JSON value of an attribute.

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 // Desk keeps the records of the contact center and does the routing. The interface has what a conversation needs.
@@ -84,18 +85,7 @@ func (a *Activities) sync(ctx context.Context, request SyncRequest) (conversatio
 		return ack, fmt.Errorf("show the desk revision %d of conversation %s: %w", request.Revision, request.Conversation, err)
 	}
 	if len(ack.Matches) == 0 && activity.GetInfo(ctx).Attempt == 1 {
-		rest(ctx, time.Duration(request.Rest*float64(time.Second)))
+		_ = sleep.Until(ctx, activity.GetWorkerStopChannel(ctx), time.Duration(request.Rest*float64(time.Second)))
 	}
 	return ack, nil
-}
-
-// rest waits for the duration d, or until the worker stops or the context ends.
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-activity.GetWorkerStopChannel(ctx):
-	case <-ctx.Done():
-	}
 }

@@ -20,10 +20,10 @@ func testClosedAreFound(t *testing.T, h *desktest.Environment) {
 	th := h.Start("support").Follow().Accept("alice").Transfer("alice", desktest.ToQueue("billing"), "").Accept("bob").WrapUp("alice").End("bob").WrapUp("bob")
 	found := func(f desk.Filter) []string {
 		t.Helper()
-		conversations, err := desk.ListConversations(t.Context(), h.Desk, f)
+		conversations, err := desk.ConversationPage(t.Context(), h.Desk, f, "", desk.Page{})
 		require.NoError(t, err)
 		sids := []string{}
-		for _, c := range conversations {
+		for _, c := range conversations.Entries {
 			require.Equal(t, "bob", c.LastAgent)
 			require.Equal(t, "billing", c.LastQueue)
 			sids = append(sids, c.SID)
@@ -51,9 +51,9 @@ func testConversations(t *testing.T, h *desktest.Environment) {
 	offered := h.Start("support").Follow()
 	find := func(f desk.Filter) (sids []string) {
 		t.Helper()
-		found, err := desk.ListConversations(h.T.Context(), h.Desk, f)
+		found, err := desk.ConversationPage(h.T.Context(), h.Desk, f, "", desk.Page{})
 		require.NoError(t, err)
-		for _, c := range found {
+		for _, c := range found.Entries {
 			sids = append(sids, c.SID)
 		}
 		return sids
@@ -62,6 +62,10 @@ func testConversations(t *testing.T, h *desktest.Environment) {
 	require.Equal(t, []string{closed.SID}, find(desk.Filter{Status: conversation.ConversationClosed}))
 	require.ElementsMatch(t, []string{passed.SID, offered.SID}, find(desk.Filter{Agent: "alice"}))
 	require.Equal(t, []string{passed.SID}, find(desk.Filter{Queue: "billing"}))
-	require.Equal(t, []string{passed.SID},
-		find(desk.Filter{Status: conversation.ConversationActive, Agent: "alice", Queue: "support", Offset: 1, Limit: 1}))
+	both := desk.Filter{Status: conversation.ConversationActive, Agent: "alice", Queue: "support"}
+	require.Equal(t, []string{offered.SID, passed.SID}, find(both))
+	second, err := desk.ConversationPage(h.T.Context(), h.Desk, both, "", desk.Page{Limit: 1, Skip: 1})
+	require.NoError(t, err)
+	require.Len(t, second.Entries, 1)
+	require.Equal(t, passed.SID, second.Entries[0].SID)
 }

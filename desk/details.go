@@ -66,11 +66,14 @@ func OpenDraft(ctx context.Context, d *Desk, draft Draft) (string, error) {
 	return draft.SID, err
 }
 
-// SetDraft changes the channel and the customer of a conversation that was not started. It does not change one that
-// was started.
-func SetDraft(ctx context.Context, d *Desk, sid string, channel conversation.Channel, customer conversation.Customer) error {
+// SetDraft changes the channel and the customer of a conversation that was not started, and the details as
+// [SetDetails] does: all of it or nothing. It changes only the details of one that was started.
+func SetDraft(ctx context.Context, d *Desk, sid string, channel conversation.Channel, customer conversation.Customer, change func(*Details)) error {
 	customer = customer.Clean()
 	return d.SharedTx(ctx, "change draft "+sid, func(tx *Tx) error {
+		if _, err := changeDetails(ctx, tx, sid, change, d.Now()); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, `UPDATE conversations SET channel = $2, customer_name = $3, customer_address = $4 WHERE sid = $1 AND revision = 0`,
 			sid, string(channel), tx.Sealed(CustomerName, sid, customer.Name), tx.Sealed(CustomerAddress, sid, customer.Address))
 		return err
@@ -102,24 +105,29 @@ func ReadDetails(ctx context.Context, d *Desk, sid string) (details Details, err
 // invalid_payload: a unique name that is taken, attributes that are not a JSON object.
 func SetDetails(ctx context.Context, d *Desk, sid string, change func(*Details)) (details Details, err error) {
 	err = d.SharedTx(ctx, "change the details of conversation "+sid, func(tx *Tx) error {
-		// Every start over HTTP comes here, and the conversation may not have a row to lock yet.
-		if err := holdStream(ctx, tx, "details/"+sid); err != nil {
-			return err
-		}
-		if details, err = readDetails(ctx, tx, sid); err != nil {
-			return err
-		}
-		change(&details)
-		if refusal := validDetails(&details); refusal != nil {
-			return refusal
-		}
-		if err := saveDetails(ctx, tx, details, sqldb.Micros(d.Now())); err != nil {
-			return err
-		}
-		details, err = readDetails(ctx, tx, sid)
+		details, err = changeDetails(ctx, tx, sid, change, d.Now())
 		return err
 	})
 	return details, err
+}
+
+func changeDetails(ctx context.Context, tx *Tx, sid string, change func(*Details), now time.Time) (Details, error) {
+	// Every start over HTTP comes here, and the conversation may not have a row to lock yet.
+	if err := holdStream(ctx, tx, "details/"+sid); err != nil {
+		return Details{}, err
+	}
+	details, err := readDetails(ctx, tx, sid)
+	if err != nil {
+		return Details{}, err
+	}
+	change(&details)
+	if refusal := validDetails(&details); refusal != nil {
+		return Details{}, refusal
+	}
+	if err := saveDetails(ctx, tx, details, sqldb.Micros(now)); err != nil {
+		return Details{}, err
+	}
+	return readDetails(ctx, tx, sid)
 }
 
 // maxConversationAttributes is Twilio's limit for a conversation, a participant and a message.

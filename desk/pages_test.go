@@ -147,22 +147,22 @@ func testWaitingLongest(t *testing.T, h *desktest.Environment) {
 		h.Clock.Advance(time.Second)
 		waiting = append(waiting, h.Start(queue).Follow().SID)
 	}
-	list := func(f desk.Filter) (sids []string) {
+	list := func(f desk.Filter, p desk.Page) (sids []string) {
 		t.Helper()
 		f.WaitingLongest = true
-		found, err := desk.ListConversations(t.Context(), h.Desk, f)
+		found, err := desk.ConversationPage(t.Context(), h.Desk, f, "", p)
 		require.NoError(t, err)
-		for _, c := range found {
+		for _, c := range found.Entries {
 			sids = append(sids, c.SID)
 			require.NotEmpty(t, c.Live)
 		}
 		return sids
 	}
-	require.Equal(t, waiting, list(desk.Filter{}), "the oldest first, and none that an agent has")
-	require.NotContains(t, list(desk.Filter{}), had.SID)
-	require.Equal(t, []string{waiting[0], waiting[2]}, list(desk.Filter{Queue: "billing"}))
-	require.Equal(t, waiting[1:2], list(desk.Filter{Limit: 1, Offset: 1}))
-	require.Empty(t, list(desk.Filter{Status: conversation.ConversationClosed}))
+	require.Equal(t, waiting, list(desk.Filter{}, desk.Page{}), "the oldest first, and none that an agent has")
+	require.NotContains(t, list(desk.Filter{}, desk.Page{}), had.SID)
+	require.Equal(t, []string{waiting[0], waiting[2]}, list(desk.Filter{Queue: "billing"}, desk.Page{}))
+	require.Equal(t, waiting[1:2], list(desk.Filter{}, desk.Page{Limit: 1, Skip: 1}))
+	require.Empty(t, list(desk.Filter{Status: conversation.ConversationClosed}, desk.Page{}))
 }
 
 // testPages reads lists page by page, in both directions, while tasks arrive: no entry that was there is missing,

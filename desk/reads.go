@@ -47,8 +47,6 @@ type Filter struct {
 	Agent, Queue string
 	// WaitingLongest selects conversations with a task that no agent has accepted yet, oldest task first.
 	WaitingLongest bool
-	// Limit is at most 1,000; 0 means 100. Offset is how many of the newest conversations to skip.
-	Limit, Offset int
 }
 
 // Task is a task and its conversation.
@@ -83,15 +81,6 @@ func FindConversation(ctx context.Context, d *Desk, sid string) (c Conversation,
 		return err
 	})
 	return c, err
-}
-
-// ListConversations returns the conversations that the filter chooses, newest first.
-func ListConversations(ctx context.Context, d *Desk, f Filter) (found []Conversation, err error) {
-	err = d.ReadTx(ctx, "read conversations", func(tx *Tx) error {
-		found, err = readConversations(ctx, tx, f)
-		return err
-	})
-	return found, err
 }
 
 // ListTasks returns the conversation's tasks, oldest first.
@@ -189,19 +178,6 @@ func ReadConversation(ctx context.Context, tx *Tx, sid string) (Conversation, er
 		return Conversation{}, err
 	}
 	return found[0], nil
-}
-
-func readConversations(ctx context.Context, tx *Tx, f Filter) ([]Conversation, error) {
-	p := Page{Limit: f.Limit, Skip: max(f.Offset, 0)}
-	if p.Limit <= 0 {
-		p.Limit = 100
-	}
-	page, err := searchConversations(ctx, tx, f, searched{}, p, searchBounds{})
-	found := make([]Conversation, len(page.Entries))
-	for i, entry := range page.Entries {
-		found[i] = entry.Conversation
-	}
-	return found, err
 }
 
 // withLiveTasks reads the conversations of the query with their live tasks.

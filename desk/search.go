@@ -70,16 +70,12 @@ type Matches struct {
 // and the separators of a telephone number. An empty search finds all.
 //
 // A search reads and decrypts the conversations one by one, newest first, up to a bound. Nothing is stored for a
-// search. It is refused with invalid_payload for a search that is too long or has no searchable character, and for
-// a filter with a limit or an offset: a page has those instead.
+// search. It is refused with invalid_payload for a search that is too long or has no searchable character.
 func ConversationPage(ctx context.Context, d *Desk, f Filter, search string, p Page) (Matches, error) {
 	return conversationPage(ctx, d, f, search, p, searchBounds{conversations: 10_000, messages: 50_000})
 }
 
 func conversationPage(ctx context.Context, d *Desk, f Filter, search string, p Page, bounds searchBounds) (found Matches, err error) {
-	if f.Limit != 0 || f.Offset != 0 {
-		return Matches{}, invalid("limit", "a page of conversations takes no limit and offset in its filter: set them in the page")
-	}
 	for _, text := range []string{string(f.Status), f.Agent, f.Queue, sidIn(p.After), sidIn(p.Before)} {
 		if !sqldb.Storable(text) {
 			return Matches{}, invalid("filter", "the filter or the page is not valid UTF-8 text: choose it from the list")

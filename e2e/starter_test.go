@@ -511,4 +511,13 @@ func TestStarterDemoTellsTheStory(t *testing.T) {
 			story = after
 		}
 	}
+	demo := *u
+	demo.data = filepath.Join(u.data, "demo")
+	var insights struct {
+		Total struct {
+			WrapupRefusals int `json:"wrapup_refusals"`
+		}
+	}
+	demo.reads(t, &insights, "insights")
+	require.Equal(t, 2, insights.Total.WrapupRefusals, "one in each story")
 }

@@ -14,14 +14,14 @@ import (
 )
 
 // conversations returns all conversations that the office's desk knows.
-func (o *office) conversations(t *testing.T) []desk.Conversation {
+func (o *office) conversations(t *testing.T) []desk.Match {
 	t.Helper()
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	found, err := desk.ListConversations(t.Context(), d, desk.Filter{})
+	found, err := desk.ConversationPage(t.Context(), d, desk.Filter{}, "", desk.Page{Limit: 100})
 	require.NoError(t, err)
-	return found
+	return found.Entries
 }
 
 // TestAChatIsBegunAndWrittenOnce: a browser sends the customer's forms again after a lost answer. The chat is

@@ -344,9 +344,9 @@ func (th *Conversation) RequireShown() {
 		require.True(th.H.T, x.Status != conversation.TransferActive || own != nil && own.Status == conversation.TransferActive, "transfer %s", x.SID)
 	}
 	held := map[string]int{}
-	conversations, err := desk.ListConversations(ctx, th.H.Desk, desk.Filter{})
+	conversations, err := desk.ConversationPage(ctx, th.H.Desk, desk.Filter{}, "", desk.Page{Limit: 100})
 	require.NoError(th.H.T, err)
-	for _, c := range conversations {
+	for _, c := range conversations.Entries {
 		for _, task := range c.Live {
 			if task.Status != conversation.TaskPending {
 				held[task.Agent]++

@@ -204,21 +204,22 @@ func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err 
 			counted[agent.Name] += channel.Load
 		}
 	}
-	for offset := 0; ; offset += eventPage {
-		conversations, err := desk.ListConversations(ctx, d, desk.Filter{Limit: eventPage, Offset: offset})
+	for page := (desk.Page{Limit: eventPage}); ; {
+		conversations, err := desk.ConversationPage(ctx, d, desk.Filter{}, "", page)
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, one := range conversations {
+		for _, one := range conversations.Entries {
 			for _, task := range one.Live {
 				if task.Status != conversation.TaskPending {
 					has[task.Agent]++
 				}
 			}
 		}
-		if len(conversations) < eventPage {
+		if !conversations.More {
 			return has, counted, nil
 		}
+		page.After = &conversations.Last
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 // modulePath identifies a checkout of this project.
@@ -247,7 +249,7 @@ func (p pinned) target(ctx context.Context) (string, error) {
 // lock waits until no other process builds the same binary, and then prevents other processes from building it.
 func (p pinned) lock(ctx context.Context, name string) (release func(), err error) {
 	told := false
-	for poll := time.NewTicker(lockPoll); ; {
+	for {
 		held, err := tryLock(name)
 		if err == nil {
 			return func() { _ = held.Close() }, nil
@@ -259,9 +261,7 @@ func (p pinned) lock(ctx context.Context, name string) (release func(), err erro
 			say(p.progress, "Another process is building the Temporal dev server %s: waiting for it.", Version)
 			told = true
 		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
+		if sleep.For(ctx, lockPoll) != nil {
 			return nil, fmt.Errorf("wait for another process to build the Temporal dev server: %w", context.Cause(ctx))
 		}
 	}

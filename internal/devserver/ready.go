@@ -8,13 +8,14 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 // ready waits until everything that the options ask for answers. Its error says why the server cannot answer.
@@ -170,16 +171,9 @@ func accepts(ctx context.Context, at endpoint) error {
 
 // until calls try until it succeeds or ctx ends, and returns the last error.
 func until(ctx context.Context, try func() error) error {
-	poll := time.NewTicker(healthPoll)
-	defer poll.Stop()
 	for {
 		err := try()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
+		if err == nil || sleep.For(ctx, healthPoll) != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/baton-transfers/baton/internal/child"
 	"github.com/baton-transfers/baton/internal/private"
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 const (
@@ -108,9 +109,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 			return server, err
 		}
 		say(options.LogWriter, "The dev server is started again: %v", err)
-		select {
-		case <-time.After(startPause << (attempt - 1)):
-		case <-ctx.Done():
+		if sleep.For(ctx, startPause<<(attempt-1)) != nil {
 			return nil, errors.Join(context.Cause(ctx), err)
 		}
 	}
@@ -139,8 +138,6 @@ func lockDatabase(ctx context.Context, database string) (*os.File, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, databaseWait)
 	defer cancel()
-	poll := time.NewTicker(lockPoll)
-	defer poll.Stop()
 	for {
 		lock, err := tryLock(database + ".lock")
 		if err == nil {
@@ -149,9 +146,7 @@ func lockDatabase(ctx context.Context, database string) (*os.File, error) {
 		if !errors.Is(err, errLocked) {
 			return nil, fmt.Errorf("the database file %s cannot be used: make its folder writable, or choose another: %w", database, err)
 		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
+		if sleep.For(ctx, lockPoll) != nil {
 			return nil, fmt.Errorf("the database file %s is in use by another dev server: stop that one, or choose another folder for the file", database)
 		}
 	}

@@ -29,7 +29,7 @@ type edge struct {
 }
 
 func (h *house) edge(o rest.Options, trusted ...netip.Prefix) edge {
-	return edge{h, forwarded.Options{Trusted: trusted}.Handler(httpapi.New(h.desk, h.engine, o).Handler())}
+	return edge{h, forwarded.Options{Trusted: trusted}.Handler(httpapi.New(h.desk, h.sender(), o).Handler())}
 }
 
 // asks sends a request from an address. The headers are pairs of a name and a value.
@@ -151,7 +151,7 @@ func TestWrongCredentialsBehindAProxy(t *testing.T) {
 func TestStaffCredentialsAreLimited(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	server := httpapi.New(h.desk, h.engine, rest.Options{WrongCredentials: limit.Pace{Count: 2, Per: time.Hour}})
+	server := httpapi.New(h.desk, h.sender(), rest.Options{WrongCredentials: limit.Pace{Count: 2, Per: time.Hour}})
 	e := edge{h, server.Staff(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))}
 	ask := func(authorization string) answer {
 		return e.asks(key{}, office, http.MethodPost, "/codec/decode", "Authorization", authorization)

@@ -21,11 +21,12 @@ import (
 	"github.com/baton-transfers/baton/batontest"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
-var _ rest.Conversations = (*batontest.Engine)(nil)
+var _ commands.Conversations = (*batontest.Engine)(nil)
 
 // courier delivers the desk's commands to the engine, as the worker's delivers them to conversations.
 type courier struct{ engine *batontest.Engine }
@@ -95,6 +96,9 @@ func (h *house) in(t testing.TB) *house {
 	return &same
 }
 
+// sender sends commands to the house's conversations, and records refusals at its desk.
+func (h *house) sender() *commands.Sender { return commands.New(h.engine, h.desk, nil) }
+
 // open opens the desk's file, runs a dispatcher, and serves the API.
 func (h *house) open() {
 	h.t.Helper()
@@ -106,7 +110,7 @@ func (h *house) open() {
 	h.engine = batontest.NewEngine(desk.NewConversationDesk(h.desk))
 	h.account, err = desk.ReadAccount(ctx, h.desk)
 	require.NoError(h.t, err)
-	h.handler = httpapi.New(h.desk, h.engine, rest.Options{Logger: logger}).Handler()
+	h.handler = httpapi.New(h.desk, h.sender(), rest.Options{Logger: logger}).Handler()
 	h.server = httptest.NewServer(h.handler)
 
 	var dispatcher sync.WaitGroup

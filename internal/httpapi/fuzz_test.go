@@ -130,7 +130,7 @@ func (m *model) take(t testing.TB) *house {
 	for _, sid := range m.house.engine.SIDs() {
 		require.NoError(t, h.engine.Restore(m.house.in(t).state(sid)))
 	}
-	h.handler = httpapi.New(h.desk, h.engine, rest.Options{}).Handler()
+	h.handler = httpapi.New(h.desk, h.sender(), rest.Options{}).Handler()
 	return h
 }
 

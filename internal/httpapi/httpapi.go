@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/httpapi/conversations"
 	"github.com/baton-transfers/baton/internal/httpapi/flex"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
@@ -17,7 +18,7 @@ import (
 var document []byte
 
 // New returns a server of the API that uses the desk and the client for conversations. The caller closes both.
-func New(d *desk.Desk, c rest.Conversations, o rest.Options) *rest.Server {
+func New(d *desk.Desk, c *commands.Sender, o rest.Options) *rest.Server {
 	return rest.New(d, c, Routes(), document, o)
 }
 

@@ -237,15 +237,15 @@ func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
 	}
 
 	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "alice", desk.PresenceBreak))
-	before, err := desk.ListConversations(t.Context(), h.desk, desk.Filter{})
+	before, err := desk.ConversationPage(t.Context(), h.desk, desk.Filter{}, "", desk.Page{})
 	require.NoError(t, err)
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", routing(meant)).isError(http.StatusConflict, 45313)
 	form := routing("")
 	form.Set("InteractionContextSid", strings.Repeat("x", 300))
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", form).isError(http.StatusBadRequest, 45004)
-	after, err := desk.ListConversations(t.Context(), h.desk, desk.Filter{})
+	after, err := desk.ConversationPage(t.Context(), h.desk, desk.Filter{}, "", desk.Page{})
 	require.NoError(t, err)
-	require.Len(t, after, len(before), "what is refused leaves no conversation behind")
+	require.Len(t, after.Entries, len(before.Entries), "what is refused leaves no conversation behind")
 }
 
 // TestTagsNeverComeBack checks that a resource that was changed and changed back has another ETag.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/batontest"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
@@ -30,7 +31,7 @@ func TestSecurityLog(t *testing.T) {
 	supervisor, supervisors, err := desk.AddKey(t.Context(), d, desk.Key{Name: "shop", Role: desk.KeySupervisor})
 	require.NoError(t, err)
 	var log bytes.Buffer
-	api := httpapi.New(d, batontest.NewEngine(d), rest.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
+	api := httpapi.New(d, commands.New(batontest.NewEngine(desk.NewConversationDesk(d)), d, nil), rest.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
 	ask := func(user, password string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/Insights/Segments", nil)
 		if user != "" {

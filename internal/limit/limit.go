@@ -53,8 +53,15 @@ func (p Pace) Or(other Pace) Pace {
 	return p
 }
 
-func (p Pace) limiter() *rate.Limiter {
-	return rate.NewLimiter(rate.Limit(float64(p.Count)/p.Per.Seconds()), p.Count)
+// bucket holds the tokens of a pace.
+type bucket struct {
+	*rate.Limiter
+
+	pace Pace
+}
+
+func (p Pace) bucket() *bucket {
+	return &bucket{rate.NewLimiter(rate.Limit(float64(p.Count)/p.Per.Seconds()), p.Count), p}
 }
 
 // firstSweep is the number of keys at which a limiter first looks for keys to forget.
@@ -65,10 +72,10 @@ const firstSweep = 1000
 type Limiter struct {
 	each Pace
 	// total is nil if there is no limit in total.
-	total *rate.Limiter
+	total *bucket
 
 	mutex sync.Mutex
-	byKey map[string]*rate.Limiter
+	byKey map[string]*bucket
 	// sweepAt is the number of keys at which to sweep next: twice the number that was left after the last sweep, so
 	// that the cost of sweeping is constant for each new key.
 	sweepAt int
@@ -76,9 +83,9 @@ type Limiter struct {
 
 // New returns a limiter. A zero total means no limit in total.
 func New(each, total Pace) *Limiter {
-	l := &Limiter{each: each, byKey: map[string]*rate.Limiter{}, sweepAt: firstSweep}
+	l := &Limiter{each: each, byKey: map[string]*bucket{}, sweepAt: firstSweep}
 	if total != (Pace{}) {
-		l.total = total.limiter()
+		l.total = total.bucket()
 	}
 	return l
 }
@@ -88,16 +95,20 @@ func (l *Limiter) Allow(key string) bool { return l.Take(key) == 0 }
 
 // Take takes a token of the key and returns zero, or returns how long to wait for one. A key without tokens takes
 // none from the total. While the total has no tokens, new keys are not stored.
-func (l *Limiter) Take(key string) (wait time.Duration) {
+func (l *Limiter) Take(key string) (wait time.Duration) { return l.TakeAt(key, l.each) }
+
+// TakeAt is like [Limiter.Take] for a key that has a pace of its own. With another pace than before, the key begins
+// again with all tokens of the pace.
+func (l *Limiter) TakeAt(key string, pace Pace) (wait time.Duration) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if l.total != nil && l.total.Tokens() < 1 {
 		return untilNext(l.total)
 	}
 	own := l.byKey[key]
-	if own == nil {
+	if own == nil || own.pace != pace {
 		l.sweep()
-		own = l.each.limiter()
+		own = pace.bucket()
 		l.byKey[key] = own
 	}
 	if !own.Allow() {
@@ -110,17 +121,17 @@ func (l *Limiter) Take(key string) (wait time.Duration) {
 }
 
 // untilNext returns how long it takes until the limiter has a token.
-func untilNext(limiter *rate.Limiter) time.Duration {
-	missing := 1 - limiter.Tokens()
-	return max(time.Duration(missing/float64(limiter.Limit())*float64(time.Second)), 1)
+func untilNext(b *bucket) time.Duration {
+	missing := 1 - b.Tokens()
+	return max(time.Duration(missing/float64(b.Limit())*float64(time.Second)), 1)
 }
 
 func (l *Limiter) sweep() {
 	if len(l.byKey) < l.sweepAt {
 		return
 	}
-	for key, limiter := range l.byKey {
-		if limiter.Tokens() >= float64(l.each.Count) {
+	for key, b := range l.byKey {
+		if b.Tokens() >= float64(b.pace.Count) {
 			delete(l.byKey, key)
 		}
 	}

@@ -95,3 +95,28 @@ func TestLimiterForgets(t *testing.T) {
 		require.Len(t, l.byKey, 1)
 	})
 }
+
+func TestLimitOfAKeyWithItsOwnPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Pace{10, time.Minute}, Pace{})
+		slow, fast := Pace{2, 2 * time.Second}, Pace{1000, time.Second}
+		take := func(times int, key string, pace Pace) (allowed int) {
+			for range times {
+				if l.TakeAt(key, pace) == 0 {
+					allowed++
+				}
+			}
+			return allowed
+		}
+		require.Equal(t, 2, take(10, "a", slow))
+		require.InDelta(t, 1, l.TakeAt("a", slow).Seconds(), 0.001)
+		require.Equal(t, 1000, take(2000, "b", fast), "another key has its own pace")
+		require.Equal(t, 1000, take(2000, "a", fast), "a changed pace counts from now on")
+		pass(2 * time.Second)
+		for n := range 2000 {
+			l.TakeAt(each(n), slow)
+		}
+		require.NotContains(t, l.byKey, "b", "it is full again, and forgotten")
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 // Latency summarizes the durations of a command in milliseconds. A duration begins at the time when the command was
@@ -82,7 +83,7 @@ func (l *Load) Paced(ctx context.Context) ([]Latency, error) {
 	began := time.Now()
 	for i, t := range order {
 		meant := began.Add(time.Duration(float64(i) / l.options.Rate * float64(time.Second)))
-		if err := until(sending, meant); err != nil {
+		if err := sleep.For(sending, time.Until(meant)); err != nil {
 			break // a command failed, or ctx has ended
 		}
 		group.Go(func() error {
@@ -131,15 +132,4 @@ func (l *Load) Unpaced(ctx context.Context) (Rate, []Latency, error) {
 		count += len(each)
 	}
 	return rateOf(count, took), found.latencies(), err
-}
-
-func until(ctx context.Context, at time.Time) error {
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

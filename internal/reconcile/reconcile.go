@@ -18,6 +18,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 // Outcome is the result of comparing a conversation with the desk.
@@ -318,12 +319,8 @@ func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.D
 		if time.Since(began) > within {
 			return false, nil
 		}
-		timer := time.NewTimer(looksAgain)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return false, fmt.Errorf("compare conversation %s: %w", sid, ctx.Err())
+		if err := sleep.For(ctx, looksAgain); err != nil {
+			return false, fmt.Errorf("compare conversation %s: %w", sid, err)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -55,8 +56,8 @@ type Options struct {
 
 // Start starts a worker on a connected client and an open desk. The caller closes both after [Runner.Stop].
 func Start(ctx context.Context, c client.Client, d *desk.Desk, o Options) (*Runner, error) {
-	refusals := newRefusals(d, o.Logger)
-	options := codec.WorkerOptions(o.Keys, workflows.WithRefused(refusals.take))
+	refusals := commands.NewRefusals(d, o.Logger)
+	options := codec.WorkerOptions(o.Keys, workflows.WithRefused(refusals.Take))
 	options.MaxConcurrentActivityExecutionSize = activitiesAtOnce
 	options.DeploymentOptions = o.Deployment
 	options.OnFatalError = func(err error) {
@@ -73,7 +74,7 @@ func Start(ctx context.Context, c client.Client, d *desk.Desk, o Options) (*Runn
 	}
 	noting, stopNoting := context.WithCancel(context.WithoutCancel(ctx))
 	r.stopNoting = stopNoting
-	r.noting.Go(func() { refusals.run(noting) })
+	r.noting.Go(func() { refusals.Run(noting) })
 	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	conversations := baton.NewClient(c)
 	compared := reconcile.New(conversations, d, reconcile.Options{Logger: o.Logger, Observe: o.Repaired})

@@ -20,6 +20,7 @@ import (
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/codecserver"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/httpapi"
@@ -108,11 +109,11 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.Quiet(o.Logger)
 	}
-	commands := baton.NewClient(c)
-	reached := conversations{commands, d, reconcile.New(commands, d, reconcile.Options{Logger: o.Logger, Observe: repaired(o.Telemetry)}), o.Logger}
-	pages := web.New(d, reached, o.pages(listener.Addr()))
+	client := baton.NewClient(c)
+	commanding := commands.New(conversations{client, d, reconcile.New(client, d, reconcile.Options{Logger: o.Logger, Observe: repaired(o.Telemetry)}), o.Logger}, d, o.Logger)
+	pages := web.New(d, commanding, o.pages(listener.Addr()))
 	site := pages.Handler()
-	api := httpapi.New(d, reached, rest.Options{
+	api := httpapi.New(d, commanding, rest.Options{
 		Logger: o.Logger, AllowCallback: func(callback string) error { return allowCallback(callback, allowed) },
 		Authenticated: telemetry.Key, URL: o.URL, Elsewhere: site,
 		WrongCredentials: o.Limits.Credentials, WrongCredentialsTotal: o.Limits.CredentialsTotal,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 )
 
@@ -30,11 +31,7 @@ func patiently[T any](ctx context.Context, p *Process, part string, away func(er
 			p.Telemetry.Health.Needs(part, func(context.Context) error { return err })
 			p.Logger.WarnContext(ctx, "waiting at the start", "part", part, "error", err)
 		}
-		timer := time.NewTimer(startPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if sleep.For(ctx, startPause) != nil {
 			return opened, err
 		}
 	}

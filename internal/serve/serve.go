@@ -91,13 +91,13 @@ type conversations struct {
 	log      *slog.Logger
 }
 
-// Send implements [rest.Conversations] and [site.Conversations].
+// Send implements [commands.Conversations].
 func (c conversations) Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error) {
 	outcome, err := c.Client.Send(ctx, sid, command)
 	return outcome, c.settled(ctx, sid, err)
 }
 
-// SendAsync implements [rest.Conversations].
+// SendAsync implements [commands.Conversations].
 func (c conversations) SendAsync(ctx context.Context, sid string, command conversation.Command) error {
 	return c.settled(ctx, sid, c.Client.SendAsync(ctx, sid, command))
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 // Options configure a database. The zero value is usable.
@@ -206,17 +208,7 @@ func (db *DB) Scrub(ctx context.Context) (left string, err error) {
 // sleepUpTo sleeps for a random part of the time, so that transactions that were in each other's way do not retry at
 // the same moment. It returns false when ctx ends.
 func sleepUpTo(ctx context.Context, most time.Duration) bool {
-	if most == 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(rand.N(most)) //nolint:gosec // it need not be unpredictable
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return sleep.For(ctx, rand.N(max(most, 1))) == nil //nolint:gosec // it need not be unpredictable
 }
 
 // Unavailable reports whether a call failed because the database is not reachable or not writable now. The same call

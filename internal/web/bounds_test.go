@@ -18,13 +18,14 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
 )
 
-// closed is a [site.Conversations] that refuses every command.
-type closed struct{}
+// closed is a [commands.Conversations] that refuses every command.
+type closed struct{ commands.Conversations }
 
 func (closed) Start(context.Context, conversation.StartCommand) (string, error) {
 	return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "we are closed")
@@ -52,7 +53,7 @@ func askFrom(t *testing.T, handler http.Handler, from, method, path, token strin
 func TestChatsAreBounded(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
-	handler := web.New(p.desk, closed{}, site.Options{}).Handler()
+	handler := web.New(p.desk, commands.New(closed{}, p.desk, nil), site.Options{}).Handler()
 	begun := func(from string) bool {
 		w := askFrom(t, handler, from, http.MethodPost, "/chat/start", "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
 		if w.Code == http.StatusTooManyRequests {

@@ -13,13 +13,18 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
 )
 
-// ended is a [site.Conversations] whose conversations begin, and are closed for every later command.
-type ended struct{ desk *desk.Desk }
+// ended is a [commands.Conversations] whose conversations begin, and are closed for every later command.
+type ended struct {
+	commands.Conversations
+
+	desk *desk.Desk
+}
 
 func (e ended) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
 	var state conversation.State
@@ -39,7 +44,7 @@ func (ended) Send(context.Context, string, conversation.Command) (conversation.O
 func TestAnAgentEndsAChatAsItsCustomer(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
-	server := httptest.NewServer(web.New(p.desk, ended{p.desk}, site.Options{Demo: true}).Handler())
+	server := httptest.NewServer(web.New(p.desk, commands.New(ended{desk: p.desk}, p.desk, nil), site.Options{Demo: true}).Handler())
 	t.Cleanup(server.Close)
 	send := func(b identitytest.Browser, path string, form url.Values) identitytest.Page {
 		page, err := b.Send(t.Context(), server.URL+path, form)

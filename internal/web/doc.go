@@ -10,7 +10,7 @@
 // pages, the pages to site, and site to live, templates and words.
 //
 // Must not import: the rules of a conversation (a page sends a command and shows the refusal), SQL (it belongs to
-// the desk), Temporal (a [site.Conversations] sends commands), and the HTTP API.
+// the desk), Temporal (internal/commands sends commands), and the HTTP API.
 //
 // Where to look:
 //   - agentdesk, chat, conversations, figures (insights), admin, signin: the pages.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
@@ -307,7 +308,7 @@ func TestCookiesOverTLS(t *testing.T) {
 		p := servePages(t, func(string) site.Options { return o })
 		var w *httptest.ResponseRecorder
 		if path == "/chat/start" {
-			handler := web.New(p.desk, begins{}, o).Handler()
+			handler := web.New(p.desk, commands.New(begins{}, p.desk, nil), o).Handler()
 			w = askFrom(t, handler, "127.0.0.1:4000", http.MethodPost, path, "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
 		} else {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1"+path, strings.NewReader("agent=alice"))

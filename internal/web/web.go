@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/web/admin"
 	"github.com/baton-transfers/baton/internal/web/agentdesk"
 	"github.com/baton-transfers/baton/internal/web/chat"
@@ -15,8 +16,8 @@ import (
 
 // New returns the pages of an open desk. Pages learn of changes only while [site.Site.Run] runs. The zero limits of the
 // options mean the default ones.
-func New(d *desk.Desk, commands site.Conversations, options site.Options) *site.Site {
+func New(d *desk.Desk, sender *commands.Sender, options site.Options) *site.Site {
 	limits := options.Limits.Or(site.DefaultLimits())
-	return site.New(d, commands, options, slices.Concat(
+	return site.New(d, sender, options, slices.Concat(
 		signin.Routes(limits), agentdesk.Routes(), chat.Routes(limits), conversations.Routes(), admin.Routes(), figures.Routes()))
 }

@@ -206,10 +206,7 @@ func openInteraction(c *rest.Call, draft desk.Draft) (any, error) {
 		return nil, c.Conflict(conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
 			"the conversation %s was started before: carry on with its interaction", draft.SID))
 	}
-	if err := desk.SetDraft(c.Ctx, c.Desk, draft.SID, draft.Channel, merged(draft.Customer, v.Customer)); err != nil {
-		return nil, err
-	}
-	if err := tasks.AddDetails(c, draft.SID, draft.Details); err != nil {
+	if err := desk.SetDraft(c.Ctx, c.Desk, draft.SID, draft.Channel, merged(draft.Customer, v.Customer), tasks.AddTo(draft.Details)); err != nil {
 		return nil, err
 	}
 	return interactionOf(c, draft.SID)

@@ -167,7 +167,7 @@ func joinAsAgent(c *rest.Call, sid, identity string) (any, error) {
 	}
 	offered, err := tasks.Claim(c, v, "", agent)
 	if err != nil { // the desk refused it, so the worker does not record it
-		c.NoteRefused(sid, conversation.AcceptCommand{Agent: agent, Meta: c.Command("claim")}, err)
+		c.Conversations.Refused(c.Ctx, sid, conversation.AcceptCommand{Agent: agent, Meta: c.Command("claim")}, err)
 		return nil, tasks.NoClaim(c, agent, err)
 	}
 	outcome, err := c.Send(sid, conversation.AcceptCommand{Agent: agent, Task: offered, Meta: c.Command("accept")})

@@ -7,10 +7,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/forwarded"
@@ -117,29 +114,13 @@ func defaultWrongCredentials() limit.Pace { return limit.Pace{Count: 60, Per: ti
 // defaultWrongCredentialsTotal is how often all addresses together may send wrong credentials by default.
 func defaultWrongCredentialsTotal() limit.Pace { return limit.Pace{Count: 6000, Per: time.Minute} }
 
-// limits holds the rate limiter of each key. It is safe for concurrent use.
-type limits struct {
-	mutex sync.Mutex
-	byKey map[string]*rate.Limiter
-}
-
-func newLimits() *limits { return &limits{byKey: map[string]*rate.Limiter{}} }
-
-// take counts a request. If there are too many, it returns the refusal with the time to wait.
-func (l *limits) take(key desk.Key, now time.Time) error {
-	l.mutex.Lock()
-	limiter := l.byKey[key.SID]
-	if limiter == nil || limiter.Limit() != rate.Limit(key.RateLimit) {
-		limiter = rate.NewLimiter(rate.Limit(key.RateLimit), 2*key.RateLimit)
-		l.byKey[key.SID] = limiter
-	}
-	l.mutex.Unlock()
-	reserved := limiter.ReserveN(now, 1)
-	wait := reserved.DelayFrom(now)
+// take counts a request of the key. If there are too many, it returns the refusal with the time to wait.
+func (s *Server) take(key desk.Key) error {
+	// The key's requests of two seconds may come at once.
+	wait := s.requests.TakeAt(key.SID, limit.Pace{Count: 2 * key.RateLimit, Per: 2 * time.Second})
 	if wait == 0 {
 		return nil
 	}
-	reserved.CancelAt(now)
 	return &Problem{
 		Status: http.StatusTooManyRequests, Code: 20429, RetryAfter: int(math.Ceil(wait.Seconds())),
 		Message: "Too many requests with this key: wait a moment, or raise its limit",

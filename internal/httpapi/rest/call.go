@@ -8,6 +8,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
@@ -16,7 +17,7 @@ type Call struct {
 	Input
 
 	Desk          *desk.Desk
-	Conversations Conversations
+	Conversations *commands.Sender
 	Security      *seclog.Log
 	// AllowCallback returns an error that states why an address may not be the workspace's event callback.
 	AllowCallback func(callback string) error

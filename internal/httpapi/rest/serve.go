@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
@@ -57,7 +56,7 @@ func (s *Server) admit(c *Call) (err error) {
 	seclog.Because(c.Ctx, "")
 	// The present time, not the time of arrival: if a rate limiter gets a time earlier than its last one, it grants
 	// the time in between again.
-	if err := s.limits.take(c.Caller.Key, time.Now()); err != nil {
+	if err := s.take(c.Caller.Key); err != nil {
 		return err
 	}
 	if !c.route.access.allows(c.Caller.Key.Role) {

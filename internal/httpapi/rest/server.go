@@ -9,23 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/baton-transfers/baton"
-	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
-
-// Conversations sends commands to conversations and reads their state. [*baton.Client] implements it.
-type Conversations interface {
-	Start(ctx context.Context, start conversation.StartCommand) (string, error)
-	Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error)
-	SendAsync(ctx context.Context, sid string, command conversation.Command) error
-	State(ctx context.Context, sid string) (conversation.Record, error)
-	Await(ctx context.Context, sid string, wanted func(conversation.Record) bool) (conversation.Record, error)
-}
-
-var _ Conversations = (*baton.Client)(nil)
 
 // Options configure a server. The zero value is usable.
 type Options struct {
@@ -49,29 +37,30 @@ type Options struct {
 // Server answers the API's requests. It is safe for concurrent use.
 type Server struct {
 	desk          *desk.Desk
-	conversations Conversations
+	conversations *commands.Sender
 	log           *slog.Logger
 	security      *seclog.Log
 	allowCallback func(callback string) error
 	authenticated func(ctx context.Context, sid string)
-	limits        *limits
-	guesses       *limit.Limiter
-	keys          *desk.Authenticator
-	public        string
-	elsewhere     http.Handler
-	writes        *writes
-	seen          *seen
-	routes        []Route
+	// requests limits the requests of each key, guesses the wrong credentials of each address.
+	requests, guesses *limit.Limiter
+	keys              *desk.Authenticator
+
+	public    string
+	elsewhere http.Handler
+	writes    *writes
+	seen      *seen
+	routes    []Route
 	// document is the API's OpenAPI description.
 	document []byte
 }
 
 // New returns a server of the routes that uses the desk and the client for conversations. The caller closes both. The
 // document is the routes' OpenAPI description.
-func New(d *desk.Desk, c Conversations, routes []Route, document []byte, o Options) *Server {
+func New(d *desk.Desk, c *commands.Sender, routes []Route, document []byte, o Options) *Server {
 	s := &Server{
 		desk: d, conversations: c, routes: routes, document: document, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
-		limits: newLimits(), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
+		requests: limit.New(limit.Pace{}, limit.Pace{}), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
 		keys:    desk.NewAuthenticator(d),
 		guesses: limit.New(o.WrongCredentials.Or(defaultWrongCredentials()), o.WrongCredentialsTotal.Or(defaultWrongCredentialsTotal())),
 	}

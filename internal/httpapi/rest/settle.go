@@ -6,10 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 )
 
 const (
@@ -64,17 +63,9 @@ func recent(writes []write, now time.Time) []write {
 
 // Send sends a command, and records it so that the caller's next list waits for it.
 func (c *Call) Send(sid string, command conversation.Command) (conversation.Outcome, error) {
-	if err := conversation.Storable(command); err != nil { // before Identified, which encodes it as JSON
-		return conversation.Outcome{}, err
-	}
-	command, err := conversation.Identified(command, uuid.NewString()) // the desk records a refusal under the ID
-	if err != nil {
-		return conversation.Outcome{}, err
-	}
 	c.sent, c.sentTo = command, sid
 	outcome, err := c.Conversations.Send(c.Ctx, sid, command)
 	if err != nil {
-		c.NoteRefused(sid, command, err)
 		return outcome, err
 	}
 	c.effective = true
@@ -148,17 +139,8 @@ func (s *seen) of(sid string) (string, bool) {
 	return conversation, ok
 }
 
-// SettleConversation waits until the desk shows the conversation at that revision, but no longer than behind.
+// SettleConversation waits until the desk shows the conversation at that revision, but no longer than behind. After an
+// error the caller uses what the desk shows.
 func (c *Call) SettleConversation(sid string, revision int) {
-	ctx, cancel := context.WithTimeout(c.Ctx, behind)
-	defer cancel()
-	_ = desk.AwaitRevision(ctx, c.Desk, sid, revision) // after a timeout the caller uses what the desk shows
-}
-
-// NoteRefused records a refused command in the desk, if insights count it. An error is logged only: the answer is
-// the refusal in any case.
-func (c *Call) NoteRefused(sid string, command conversation.Command, refused error) {
-	if err := desk.NoteRefused(c.Ctx, c.Desk, sid, command, refused); err != nil {
-		c.server.log.ErrorContext(c.Ctx, "refused accept not counted", "conversation", sid, "error", err)
-	}
+	_ = commands.Settle(c.Ctx, c.Desk, sid, revision, behind)
 }

@@ -99,7 +99,7 @@ func Start(c *rest.Call, o Opening, details desk.Details) error {
 	if c.Token() != "" {
 		details.StartedBy = c.Derived("", "start").String()
 	}
-	if err := AddDetails(c, sid, details); err != nil {
+	if _, err := desk.SetDetails(c.Ctx, c.Desk, sid, AddTo(details)); err != nil {
 		return err
 	}
 	if _, err := c.Conversations.Start(c.Ctx, o.Start); err != nil {
@@ -136,9 +136,10 @@ func startedBefore(c *rest.Call, refused error, sid, request string) (bool, erro
 	return false, c.Conflict(refusal)
 }
 
-// AddDetails adds the given details to those that are stored for a conversation. Empty ones change nothing.
-func AddDetails(c *rest.Call, sid string, given desk.Details) error {
-	_, err := desk.SetDetails(c.Ctx, c.Desk, sid, func(d *desk.Details) {
+// AddTo returns a function that adds the given details to those that are stored for a conversation. Empty ones change
+// nothing.
+func AddTo(given desk.Details) func(*desk.Details) {
+	return func(d *desk.Details) {
 		for into, value := range map[*string]string{&d.Workflow: given.Workflow, &d.ContextSID: given.ContextSID, &d.WebhookTTID: given.WebhookTTID} {
 			if value != "" {
 				*into = value
@@ -147,6 +148,5 @@ func AddDetails(c *rest.Call, sid string, given desk.Details) error {
 		if d.StartedBy == "" {
 			d.StartedBy = given.StartedBy
 		}
-	})
-	return err
+	}
 }

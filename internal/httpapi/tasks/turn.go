@@ -6,6 +6,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
 
@@ -25,21 +26,13 @@ func Claim(c *rest.Call, v *rest.View, only, agent string) (string, error) {
 			"task %s does not wait for an agent: see its state", only)
 	}
 	c.SettleConversation(v.SID, v.Revision)
-	match, err := desk.Claim(c.Ctx, c.Desk, cmp.Or(only, v.SID), agent)
+	match, record, err := commands.Claim(c.Ctx, c.Conversations, c.Desk, v.SID, cmp.Or(only, v.SID), agent)
 	if err != nil {
 		return "", err
 	}
-	// A dispatcher also delivers the match, but it may run in another process. The conversation decides the result.
-	if err := c.Conversations.SendAsync(c.Ctx, v.SID, match); err != nil {
-		return "", err
-	}
-	record, err := c.Conversations.Await(c.Ctx, v.SID, func(r conversation.Record) bool {
-		task := r.Task(match.Task)
-		return task == nil || task.Status != conversation.TaskPending || task.PendingSeq != match.PendingSeq
-	})
 	c.Remember(match.Reservation, v.SID)
 	c.Wrote(v.SID, record.Revision)
-	return match.Task, err
+	return match.Task, nil
 }
 
 // NoClaim returns the refusal of a claim as far as an agent's key may learn of it. It hides whether a task waits

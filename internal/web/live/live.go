@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 const (
@@ -113,22 +114,11 @@ func (l *Watcher) Run(ctx context.Context) error {
 			l.log.WarnContext(ctx, "event log not read, page updates are delayed", "error", err)
 		}
 		failing = err != nil
-		pause(ctx, lookEvery-time.Since(began), nil)
-		pause(ctx, within-time.Since(began), news)
+		_ = sleep.For(ctx, lookEvery-time.Since(began))
+		_ = sleep.Until(ctx, news, within-time.Since(began))
 		leave()
 	}
 	return ctx.Err()
-}
-
-// pause waits for d, until something is closed, or until ctx ends.
-func pause(ctx context.Context, d time.Duration, something <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-something:
-	case <-ctx.Done():
-	}
 }
 
 // seen is how far the watcher has read: the position in the event log, and the position in the administrators' changes.

@@ -1,7 +1,7 @@
 // Package site holds what all pages share. The packages of the pages declare a [Route] for each page and form, and a
 // handler gets a [Visit]: one request, the signed-in person, and the response.
 //
-// Must not import: the packages of the pages, SQL, Temporal (a [Conversations] sends commands), and the HTTP API.
+// Must not import: the packages of the pages, SQL, Temporal (internal/commands sends commands), and the HTTP API.
 //
 // Where to look:
 //   - route.go: a page or form with the role that it requires; visit.go: one request and its response.
@@ -24,8 +24,8 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
-	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/web/assets"
@@ -33,12 +33,6 @@ import (
 	"github.com/baton-transfers/baton/internal/web/live"
 	"github.com/baton-transfers/baton/internal/web/templates"
 )
-
-// Conversations sends commands to conversations. [*baton.Client] implements it.
-type Conversations interface {
-	Start(ctx context.Context, start conversation.StartCommand) (string, error)
-	Send(ctx context.Context, sid string, command conversation.Command) (conversation.Outcome, error)
-}
 
 // Options configure sign-in and the addresses of the pages. With the zero Options, the pages are served but no
 // person can sign in.
@@ -67,7 +61,7 @@ type Options struct {
 // Site serves the pages of its routes.
 type Site struct {
 	Desk          *desk.Desk
-	Conversations Conversations
+	Conversations *commands.Sender
 	Options       Options
 	Log           *slog.Logger
 	Security      *seclog.Log
@@ -85,7 +79,7 @@ type Site struct {
 }
 
 // New returns a site of the routes over an open desk. Pages learn of changes only while [Site.Run] runs.
-func New(d *desk.Desk, conversations Conversations, options Options, routes []Route) *Site {
+func New(d *desk.Desk, conversations *commands.Sender, options Options, routes []Route) *Site {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/web/live"
 )
 
@@ -70,7 +71,7 @@ func (v *Visit) Stream(key string, w *live.Page, following func() (map[string]bo
 			if !send(changed) {
 				return nil
 			}
-			if w.Everything && !rest(v.Ctx, calm) {
+			if w.Everything && sleep.For(v.Ctx, calm) != nil {
 				return nil
 			}
 		case <-beats.C:
@@ -108,16 +109,4 @@ func (v *Visit) staysSignedIn() bool {
 	now := &Visit{Site: v.Site, W: v.W, R: v.R, Ctx: ctx}
 	who, err := now.who()
 	return err == nil && who.Key() == v.Person.Key() && who.Role == v.Person.Role
-}
-
-// rest waits for d. It returns false if ctx ends first.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

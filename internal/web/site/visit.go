@@ -12,11 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/web/words"
 )
@@ -334,24 +333,9 @@ func (v *Visit) Send(sid string, command conversation.Command) (conversation.Out
 
 // Carry sends a command to a conversation and waits until the desk shows its effect, at most for settling.
 func (v *Visit) Carry(sid string, command conversation.Command) (conversation.Outcome, error) {
-	if err := conversation.Storable(command); err != nil { // before the next call, which encodes the command as JSON
-		return conversation.Outcome{}, err
-	}
-	command, err := conversation.Identified(command, uuid.NewString()) // the desk counts a refusal once for each ID
-	if err != nil {
-		return conversation.Outcome{}, err
-	}
 	outcome, err := v.Conversations.Send(v.Ctx, sid, command)
 	if err != nil {
-		if noteErr := desk.NoteRefused(v.Ctx, v.Desk, sid, command, err); noteErr != nil {
-			v.Log.ErrorContext(v.Ctx, "refused accept not counted", "conversation", sid, "error", noteErr)
-		}
 		return outcome, err
 	}
-	ctx, cancel := context.WithTimeout(v.Ctx, settling)
-	defer cancel()
-	if err := desk.AwaitRevision(ctx, v.Desk, sid, outcome.Revision); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return outcome, err
-	}
-	return outcome, nil // if the desk is late, the page updates itself later
+	return outcome, commands.Settle(v.Ctx, v.Desk, sid, outcome.Revision, settling) // a page that is late updates itself
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 	"github.com/baton-transfers/baton/workflows"
@@ -184,8 +185,6 @@ const endingTime = 5 * time.Second
 // run; nil if the server has none.
 func ended(ctx context.Context, temporal client.Client, sid string, patience time.Duration) (run *historyRun, running bool, err error) {
 	until := time.Now().Add(patience)
-	tick := time.NewTicker(deletionLooks)
-	defer tick.Stop()
 	for {
 		latest, err := temporal.DescribeWorkflowExecution(ctx, workflows.ID(sid), "")
 		if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
@@ -201,10 +200,8 @@ func ended(ctx context.Context, temporal client.Client, sid string, patience tim
 		if time.Now().After(until) || !isClosed(ctx, temporal, sid) {
 			return nil, true, nil
 		}
-		select {
-		case <-ctx.Done():
-			return nil, true, ctx.Err()
-		case <-tick.C:
+		if err := sleep.For(ctx, deletionLooks); err != nil {
+			return nil, true, err
 		}
 	}
 }
@@ -268,8 +265,6 @@ func deleteHistories(ctx context.Context, c *cli.Env, temporal client.Client, ru
 func awaitDeletion(ctx context.Context, c *cli.Env, temporal client.Client, runs []historyRun) []historyRun {
 	ctx, cancel := context.WithTimeout(ctx, deletionTime)
 	defer cancel()
-	tick := time.NewTicker(deletionLooks)
-	defer tick.Stop()
 	fmt.Fprintf(c.Stderr, "waiting for the server to delete the workflow histories (%d): a minute or more if they have just closed\n", len(runs))
 	left := runs
 	for {
@@ -277,9 +272,7 @@ func awaitDeletion(ctx context.Context, c *cli.Env, temporal client.Client, runs
 		if len(left) == 0 {
 			return nil
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if sleep.For(ctx, deletionLooks) != nil {
 			return left
 		}
 	}

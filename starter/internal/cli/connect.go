@@ -9,13 +9,16 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/codec"
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/telemetry"
@@ -58,6 +61,18 @@ func (c *Env) Connected(ctx context.Context, do func(ctx context.Context, tempor
 // WithClient calls do with the client for conversations.
 func (c *Env) WithClient(ctx context.Context, do func(ctx context.Context, b *baton.Client) error) error {
 	return c.Connected(ctx, func(ctx context.Context, temporal client.Client) error { return do(ctx, baton.NewClient(temporal)) })
+}
+
+// WithSender calls do with a sender of commands. It opens the desk only to record a refusal.
+func (c *Env) WithSender(ctx context.Context, do func(ctx context.Context, s *commands.Sender) error) error {
+	return c.WithClient(ctx, func(ctx context.Context, b *baton.Client) error {
+		return do(ctx, commands.NewRecording(b, c.recordRefused, nil))
+	})
+}
+
+// recordRefused records a refusal at the desk, if this machine reaches it. The worker records it in any case.
+func (c *Env) recordRefused(ctx context.Context, sid string, command conversation.Command, refused error) error {
+	return c.withReachableDesk(ctx, func(ctx context.Context, d *desk.Desk) error { return desk.NoteRefused(ctx, d, sid, command, refused) })
 }
 
 // WithDesk calls do with the desk. The desk must exist unless create is set.
@@ -109,6 +124,21 @@ func (c *Env) openDesk(ctx context.Context, database string, create bool, keys *
 		return nil, err
 	}
 	return desk.Open(ctx, database, desk.Options{Cipher: keys, Security: c.Security()})
+}
+
+// deskWithin bounds the time that a command that does not need the desk waits for it.
+const deskWithin = 3 * time.Second
+
+// withReachableDesk calls do with the desk, for a command that does not need it: a machine that reaches the
+// conversations may not reach the desk. Without a desk at the configured place, it does nothing.
+func (c *Env) withReachableDesk(ctx context.Context, do func(ctx context.Context, d *desk.Desk) error) error {
+	settings, err := c.Config()
+	if err != nil || RequireFile(settings.Database) != nil {
+		return nil // the command does not need the desk
+	}
+	ctx, cancel := context.WithTimeout(ctx, deskWithin)
+	defer cancel()
+	return c.WithDesk(ctx, false, do)
 }
 
 // MakeFolder creates the folder of a desk that is stored in a file.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
@@ -103,23 +102,22 @@ func ReadNames(ctx context.Context, d *desk.Desk) (Names, error) {
 	return Names{known}, err
 }
 
-// namesWithin bounds the time to read names for a command that needs nothing else of the desk.
-const namesWithin = 3 * time.Second
-
-// Names reads the names for a command that needs nothing else of the desk. A machine that reaches the conversations
-// may not reach the desk: then the unique names are shown, and the error is printed on stderr.
-func (c *Env) Names(ctx context.Context) Names {
-	settings, err := c.Config()
-	if err != nil || c.JSON || RequireFile(settings.Database) != nil {
-		return Names{} // JSON has the unique names
-	}
-	ctx, cancel := context.WithTimeout(ctx, namesWithin)
-	defer cancel()
-	var known Names
-	err = c.WithDesk(ctx, false, func(ctx context.Context, d *desk.Desk) (err error) {
+// reachableNames reads the names for a command that does not need the desk.
+func (c *Env) reachableNames(ctx context.Context) (known Names, err error) {
+	err = c.withReachableDesk(ctx, func(ctx context.Context, d *desk.Desk) (err error) {
 		known, err = ReadNames(ctx, d)
 		return err
 	})
+	return known, err
+}
+
+// Names reads the names for a command that needs nothing else of the desk. If the desk cannot be read, the unique names
+// are shown, and the error is printed on stderr.
+func (c *Env) Names(ctx context.Context) Names {
+	if c.JSON {
+		return Names{} // JSON has the unique names
+	}
+	known, err := c.reachableNames(ctx)
 	if err != nil {
 		fmt.Fprintln(c.Stderr, Printable("agents and queues are shown by their unique names, the desk cannot be read: "+err.Error()))
 	}

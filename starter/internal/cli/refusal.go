@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/naming"
 )
 
@@ -54,17 +53,8 @@ func (c *Env) advice(ctx context.Context, cmd *cobra.Command, refusal *conversat
 	if given == "" {
 		return ""
 	}
-	settings, err := c.Config()
-	if err != nil || RequireFile(settings.Database) != nil {
-		return ""
-	}
-	ctx, cancel := context.WithTimeout(ctx, namesWithin)
-	defer cancel()
-	var known Names
-	if err := c.WithDesk(ctx, false, func(ctx context.Context, d *desk.Desk) (err error) {
-		known, err = ReadNames(ctx, d)
-		return err
-	}); err != nil {
+	known, err := c.reachableNames(ctx)
+	if err != nil {
 		return "" // the refusal matters more than this error
 	}
 	friendly := known.Of.Agents

@@ -18,6 +18,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 
@@ -106,8 +107,8 @@ func sendCommand(c *cli.Env, use, short string, payload func() (conversation.Com
 			if err != nil {
 				return err
 			}
-			return c.WithClient(cmd.Context(), func(ctx context.Context, b *baton.Client) error {
-				outcome, err := b.Send(ctx, args[0], command)
+			return c.WithSender(cmd.Context(), func(ctx context.Context, s *commands.Sender) error {
+				outcome, err := s.Send(ctx, args[0], command)
 				if err != nil {
 					return err
 				}
@@ -355,21 +356,10 @@ func takeCommand(c *cli.Env) *cobra.Command {
 		Use: "take CH… --agent AGENT", Short: "Claim a waiting task for an agent, who then gets the offer", Args: oneConversation,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.WithBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
-				if err := CaughtUp(ctx, b, d, args[0]); err != nil {
+				if err := commands.CaughtUp(ctx, b, d, args[0]); err != nil {
 					return err
 				}
-				claim, err := desk.Claim(ctx, d, args[0], agent)
-				if err != nil {
-					return err
-				}
-				// The dispatcher would deliver it too, but later.
-				if err := b.SendAsync(ctx, args[0], claim); err != nil {
-					return err
-				}
-				record, err := b.Await(ctx, args[0], func(r conversation.Record) bool {
-					t := r.Task(claim.Task)
-					return t == nil || t.Status != conversation.TaskPending || t.PendingSeq != claim.PendingSeq
-				})
+				claim, record, err := commands.Claim(ctx, b, d, args[0], args[0], agent)
 				if err != nil {
 					return err
 				}
@@ -395,16 +385,6 @@ func takeCommand(c *cli.Env) *cobra.Command {
 	return agentFlag(cmd, &agent)
 }
 
-// CaughtUp waits until the desk shows the conversation's current revision, so that a user sees the effect of a
-// command.
-func CaughtUp(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) error {
-	record, err := b.Await(ctx, sid, func(conversation.Record) bool { return true })
-	if err != nil {
-		return err
-	}
-	return desk.AwaitRevision(ctx, d, sid, record.Revision)
-}
-
 func sayCommand(c *cli.Env) *cobra.Command {
 	var as string
 	cmd := &cobra.Command{
@@ -412,7 +392,7 @@ func sayCommand(c *cli.Env) *cobra.Command {
 		Args: conversationAndText,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.WithBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
-				if err := CaughtUp(ctx, b, d, args[0]); err != nil {
+				if err := commands.CaughtUp(ctx, b, d, args[0]); err != nil {
 					return err
 				}
 				message, err := desk.Say(ctx, d, desk.NewMessage{Conversation: args[0], From: as, Text: strings.Join(args[1:], " ")})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 
@@ -84,10 +85,8 @@ func watchCommand(c *cli.Env) *cobra.Command {
 					if record.Status == conversation.ConversationClosed {
 						return nil
 					}
-					select {
-					case <-ctx.Done():
-						return ctx.Err()
-					case <-time.After(watchPause):
+					if err := sleep.For(ctx, watchPause); err != nil {
+						return err
 					}
 				}
 			})

@@ -11,6 +11,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
@@ -36,7 +37,7 @@ func transcriptCommand(c *cli.Env) *cobra.Command {
 			// The agent may have received the conversation just now, and the desk may be behind. If the server
 			// cannot be reached, the command returns the first error.
 			behind := c.WithBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
-				return CaughtUp(ctx, b, d, args[0])
+				return commands.CaughtUp(ctx, b, d, args[0])
 			})
 			if behind != nil {
 				return err

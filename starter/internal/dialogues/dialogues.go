@@ -17,6 +17,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 	"github.com/baton-transfers/baton/starter/internal/conversations"
 )
@@ -76,7 +77,7 @@ func Command(c *cli.Env) *cobra.Command {
 			}
 			c.Timeout = time.Duration(len(dialogues)) * c.Timeout
 			return c.WithBoth(cmd.Context(), func(ctx context.Context, b *baton.Client, d *desk.Desk) error {
-				i.baton, i.desk = b, d
+				i.sender, i.desk = commands.New(b, d, nil), d
 				var results []imported
 				for n, dialogue := range dialogues {
 					result, err := i.play(ctx, dialogue)
@@ -129,11 +130,11 @@ func readDialogues(file string) ([]dialogue, error) {
 
 // importer replays dialogues as conversations.
 type importer struct {
-	baton *baton.Client
-	desk  *desk.Desk
-	queue string
-	to    conversation.Target
-	at    float64
+	sender *commands.Sender
+	desk   *desk.Desk
+	queue  string
+	to     conversation.Target
+	at     float64
 }
 
 // offerPatience is how long a dialogue waits until its task is offered to an agent.
@@ -141,7 +142,7 @@ const offerPatience = 15 * time.Second
 
 func (i *importer) play(ctx context.Context, d dialogue) (imported, error) {
 	result := imported{Dialogue: d.ID, Turns: len(d.Original), PassedOnAt: int(i.at * float64(len(d.Original)))}
-	sid, err := i.baton.Start(ctx, conversation.StartCommand{
+	sid, err := i.sender.Start(ctx, conversation.StartCommand{
 		Channel: conversation.ChannelWeb, Queue: i.queue,
 		Customer: conversation.Customer{Name: d.Scenario.Personal.Name, Address: d.Scenario.Personal.Email},
 		Attributes: conversation.Attributes{
@@ -159,13 +160,13 @@ func (i *importer) play(ctx context.Context, d dialogue) (imported, error) {
 	if err := i.write(ctx, sid, result.From, d.Original[:result.PassedOnAt]); err != nil {
 		return result, err
 	}
-	if _, err := i.baton.Transfer(ctx, sid, conversation.TransferCommand{From: result.From, To: i.to}); err != nil {
+	if _, err := i.sender.Send(ctx, sid, conversation.TransferCommand{From: result.From, To: i.to}); err != nil {
 		return result, err
 	}
 	if result.To, err = i.taken(ctx, sid); err != nil {
 		return result, err
 	}
-	if _, err := i.baton.Wrapup(ctx, sid, conversation.WrapupCommand{Agent: result.From, Disposition: "passed_on"}); err != nil {
+	if _, err := i.sender.Send(ctx, sid, conversation.WrapupCommand{Agent: result.From, Disposition: "passed_on"}); err != nil {
 		return result, err
 	}
 	if err := i.write(ctx, sid, result.To, d.Original[result.PassedOnAt:]); err != nil {
@@ -174,10 +175,10 @@ func (i *importer) play(ctx context.Context, d dialogue) (imported, error) {
 	if result.Identical, err = i.identical(ctx, sid, result, d.Original); err != nil {
 		return result, err
 	}
-	if _, err := i.baton.End(ctx, sid, conversation.EndCommand{Agent: result.To}); err != nil {
+	if _, err := i.sender.Send(ctx, sid, conversation.EndCommand{Agent: result.To}); err != nil {
 		return result, err
 	}
-	_, err = i.baton.Wrapup(ctx, sid, conversation.WrapupCommand{Agent: result.To, Disposition: "imported"})
+	_, err = i.sender.Send(ctx, sid, conversation.WrapupCommand{Agent: result.To, Disposition: "imported"})
 	return result, err
 }
 
@@ -186,7 +187,7 @@ func (i *importer) taken(ctx context.Context, sid string) (string, error) {
 	offer, cancel := context.WithTimeout(ctx, offerPatience)
 	defer cancel()
 	var agent string
-	record, err := i.baton.Await(offer, sid, func(r conversation.Record) bool {
+	record, err := i.sender.Await(offer, sid, func(r conversation.Record) bool {
 		for _, t := range r.Tasks {
 			if t.Status == conversation.TaskReserved {
 				agent = t.Agent
@@ -201,10 +202,10 @@ func (i *importer) taken(ctx context.Context, sid string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := i.baton.Accept(ctx, sid, conversation.AcceptCommand{Agent: agent}); err != nil {
+	if _, err := i.sender.Send(ctx, sid, conversation.AcceptCommand{Agent: agent}); err != nil {
 		return "", err
 	}
-	return agent, conversations.CaughtUp(ctx, i.baton, i.desk, sid)
+	return agent, commands.CaughtUp(ctx, i.sender, i.desk, sid)
 }
 
 // write sends the turns as messages of the customer, the agent, or the tools whose reports the agent saw.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/starter/internal/admin"
@@ -51,14 +53,14 @@ func runDemo(ctx context.Context, c *cli.Env) (err error) {
 	defer func() { err = errors.Join(err, h.stop(ctx)) }()
 	telling, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	s := &story{out: c.Stdout, baton: baton.NewClient(h.temporal), desk: h.desk}
+	s := &story{out: c.Stdout, sender: commands.New(baton.NewClient(h.temporal), h.desk, logger), desk: h.desk}
 	if c.JSON {
 		s.out = io.Discard
 	}
 	if err := s.tell(telling); err != nil {
 		return fmt.Errorf("the story broke off: %w", err)
 	}
-	record, err := s.baton.State(telling, s.sid)
+	record, err := s.sender.State(telling, s.sid)
 	if err != nil {
 		return err
 	}
@@ -69,11 +71,11 @@ func runDemo(ctx context.Context, c *cli.Env) (err error) {
 
 // story runs the demo. Each step does what it says, or ends the demo with an error.
 type story struct {
-	out   io.Writer
-	baton *baton.Client
-	desk  *desk.Desk
-	sid   string
-	step  int
+	out    io.Writer
+	sender *commands.Sender
+	desk   *desk.Desk
+	sid    string
+	step   int
 }
 
 func (s *story) tell(ctx context.Context) error {
@@ -117,7 +119,7 @@ func (s *story) transfersAreOff(ctx context.Context) error {
 		}
 	}
 	var err error
-	if s.sid, err = s.baton.Start(ctx, conversation.StartCommand{
+	if s.sid, err = s.sender.Start(ctx, conversation.StartCommand{
 		Channel: conversation.ChannelWeb, Queue: "support", Customer: conversation.Customer{Name: "Crystal Minh", Address: "crystal@example.com"},
 		Attributes: conversation.Attributes{"order": baton.Attribute("3348917502")},
 	}); err != nil {
@@ -136,7 +138,7 @@ func (s *story) transfersAreOff(ctx context.Context) error {
 		return err
 	}
 	s.say("alice tries to pass the chat to billing, but messaging transfers are off")
-	_, err = s.baton.Transfer(ctx, s.sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}})
+	_, err = s.send(ctx, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}})
 	return s.refused(err, conversation.CodeMessagingTransfersOff)
 }
 
@@ -150,7 +152,7 @@ func (s *story) turnedOn(ctx context.Context) error {
 
 func (s *story) alicePassesOn(ctx context.Context) error {
 	const note = "Order 3348917502 was charged twice. The return itself is done."
-	outcome, err := s.baton.Transfer(ctx, s.sid, conversation.TransferCommand{
+	outcome, err := s.send(ctx, conversation.TransferCommand{
 		From: "alice", To: conversation.Target{Queue: "billing"}, Note: note,
 	})
 	if err != nil {
@@ -186,7 +188,7 @@ func (s *story) bobAccepts(ctx context.Context) error {
 	if err := s.writes(ctx, "bob", "Hello Crystal, I have refunded the second charge."); err != nil {
 		return err
 	}
-	outcome, err := s.baton.Transfer(ctx, s.sid, conversation.TransferCommand{
+	outcome, err := s.send(ctx, conversation.TransferCommand{
 		From: "bob", To: conversation.Target{Agent: "alice"}, Note: "Refunded. Please finish the return.",
 	})
 	if err != nil {
@@ -198,11 +200,11 @@ func (s *story) bobAccepts(ctx context.Context) error {
 
 func (s *story) wrapupFirst(ctx context.Context) error {
 	s.say("alice accepts, but she still wraps up her first turn: wrapup before accept")
-	_, err := s.baton.Accept(ctx, s.sid, conversation.AcceptCommand{Agent: "alice"})
+	_, err := s.send(ctx, conversation.AcceptCommand{Agent: "alice"})
 	if err := s.refused(err, conversation.CodeWrapupPending); err != nil {
 		return err
 	}
-	if _, err := s.baton.Wrapup(ctx, s.sid, conversation.WrapupCommand{Agent: "alice", Disposition: "passed_on"}); err != nil {
+	if _, err := s.send(ctx, conversation.WrapupCommand{Agent: "alice", Disposition: "passed_on"}); err != nil {
 		return err
 	}
 	s.say("alice completes that wrapup, and the same accept works")
@@ -213,19 +215,16 @@ func (s *story) theEnd(ctx context.Context) error {
 	if err := s.writes(ctx, "alice", "All done, Crystal. Have a great day!"); err != nil {
 		return err
 	}
-	if _, err := s.baton.End(ctx, s.sid, conversation.EndCommand{Agent: "alice"}); err != nil {
+	if _, err := s.send(ctx, conversation.EndCommand{Agent: "alice"}); err != nil {
 		return err
 	}
 	for _, agent := range []string{"alice", "bob"} {
-		if _, err := s.baton.Wrapup(ctx, s.sid, conversation.WrapupCommand{Agent: agent, Disposition: "resolved"}); err != nil {
+		if _, err := s.send(ctx, conversation.WrapupCommand{Agent: agent, Disposition: "resolved"}); err != nil {
 			return err
 		}
 	}
-	record, err := s.baton.Await(ctx, s.sid, func(r conversation.Record) bool { return r.Status == conversation.ConversationClosed })
+	record, err := s.await(ctx, func(r conversation.Record) bool { return r.Status == conversation.ConversationClosed })
 	if err != nil {
-		return err
-	}
-	if err := desk.AwaitRevision(ctx, s.desk, s.sid, record.Revision); err != nil {
 		return err
 	}
 	s.say("alice ends the chat, both wrap up, and the conversation is closed")
@@ -250,7 +249,7 @@ func (s *story) accepts(ctx context.Context, agent string) error {
 	if err := s.offered(ctx, agent); err != nil {
 		return err
 	}
-	outcome, err := s.baton.Accept(ctx, s.sid, conversation.AcceptCommand{Agent: agent})
+	outcome, err := s.send(ctx, conversation.AcceptCommand{Agent: agent})
 	if err != nil {
 		return err
 	}
@@ -260,22 +259,23 @@ func (s *story) accepts(ctx context.Context, agent string) error {
 
 // offered waits until the conversation is offered to the agent, and the desk shows it.
 func (s *story) offered(ctx context.Context, agent string) error {
-	record, err := s.baton.Await(ctx, s.sid, func(r conversation.Record) bool {
-		for _, t := range r.Tasks {
-			if t.OfferedTo(agent) {
-				return true
-			}
-		}
-		return false
+	_, err := s.await(ctx, func(r conversation.Record) bool {
+		return slices.ContainsFunc(r.Tasks, func(t *conversation.Task) bool { return t.OfferedTo(agent) })
 	})
-	if err != nil {
-		return err
-	}
-	return desk.AwaitRevision(ctx, s.desk, s.sid, record.Revision)
+	return err
+}
+
+// await waits until the conversation is as wanted, and the desk shows it.
+func (s *story) await(ctx context.Context, wanted func(conversation.Record) bool) (conversation.Record, error) {
+	return commands.Await(ctx, s.sender, s.desk, s.sid, wanted)
+}
+
+func (s *story) send(ctx context.Context, command conversation.Command) (conversation.Outcome, error) {
+	return s.sender.Send(ctx, s.sid, command)
 }
 
 func (s *story) writes(ctx context.Context, from, text string) error {
-	if err := conversations.CaughtUp(ctx, s.baton, s.desk, s.sid); err != nil {
+	if err := commands.CaughtUp(ctx, s.sender, s.desk, s.sid); err != nil {
 		return err
 	}
 	if _, err := desk.Say(ctx, s.desk, desk.NewMessage{Conversation: s.sid, From: from, Text: text}); err != nil {

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -188,7 +189,7 @@ func onceReady(ctx context.Context, c *cli.Env, d deployment, build string, put 
 		case try == 1:
 			fmt.Fprintf(c.Stderr, "%s is not ready: asking again until its workers are there\n", d.called(build))
 		}
-		if !paused(ctx) {
+		if sleep.For(ctx, pause) != nil {
 			return d.explain(err, build)
 		}
 	}
@@ -306,8 +307,6 @@ const lookAgain = 2 * time.Second
 
 // untilDrained returns the version when its workers may be stopped.
 func (d deployment) untilDrained(ctx context.Context, build string, wait bool) (deployed, error) {
-	ticker := time.NewTicker(lookAgain)
-	defer ticker.Stop()
 	for {
 		versions, err := insist(ctx, func() ([]deployed, error) { return d.versions(ctx) })
 		if err != nil {
@@ -324,10 +323,8 @@ func (d deployment) untilDrained(ctx context.Context, build string, wait bool) (
 		case !wait:
 			return deployed{}, fmt.Errorf("%s is draining: conversations may still be bound to it, leave its workers running", build)
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return deployed{}, ctx.Err()
+		if err := sleep.For(ctx, lookAgain); err != nil {
+			return deployed{}, err
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/baton-transfers/baton/codec"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -48,21 +49,9 @@ func insist[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 		answer, err := ask()
 		_, gone := errors.AsType[*serviceerror.NotFound](err)
 		_, wrong := errors.AsType[*serviceerror.InvalidArgument](err)
-		if err == nil || gone || wrong || try == tries || !paused(ctx) {
+		if err == nil || gone || wrong || try == tries || sleep.For(ctx, pause) != nil {
 			return answer, err
 		}
-	}
-}
-
-// paused waits for the pause, and returns false if ctx ends first.
-func paused(ctx context.Context) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -1,4 +1,4 @@
-package runner
+package commands
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 const (
@@ -20,10 +21,10 @@ const (
 	deskFollowsWithin = 10 * time.Second
 )
 
-// refusals records at the desk the accepts that were refused because of an open wrap-up. The worker decides every
-// command, so this counts the refusals of all clients. [desk.NoteRefused] counts a refusal once, even if the
-// API or the pages have recorded it too.
-type refusals struct {
+// Refusals records at the desk the accepts that were refused because of an open wrap-up. The worker decides every
+// command, so this counts the refusals of all clients. [desk.NoteRefused] counts a refusal once, even if a
+// [Sender] has recorded it too.
+type Refusals struct {
 	desk  *desk.Desk
 	log   *slog.Logger
 	queue chan refused
@@ -35,13 +36,14 @@ type refused struct {
 	refusal      error
 }
 
-func newRefusals(d *desk.Desk, log *slog.Logger) *refusals {
-	return &refusals{desk: d, log: log, queue: make(chan refused, refusalsWaiting)}
+// NewRefusals returns the recorder of a worker. It records while [Refusals.Run] runs.
+func NewRefusals(d *desk.Desk, log *slog.Logger) *Refusals {
+	return &Refusals{desk: d, log: log, queue: make(chan refused, refusalsWaiting)}
 }
 
-// take implements [workflows.Refused]. It never blocks.
-func (r *refusals) take(sid string, command conversation.Command, refusal error) {
-	if conversation.CodeOf(refusal) != conversation.CodeWrapupPending {
+// Take takes a refused command. Its signature is that of workflows.Refused. It never blocks.
+func (r *Refusals) Take(sid string, command conversation.Command, refusal error) {
+	if !counted(refusal) {
 		return
 	}
 	select {
@@ -51,8 +53,8 @@ func (r *refusals) take(sid string, command conversation.Command, refusal error)
 	}
 }
 
-// run records refusals until ctx ends, and then those that are still queued.
-func (r *refusals) run(ctx context.Context) {
+// Run records refusals until ctx ends, and then those that are still queued.
+func (r *Refusals) Run(ctx context.Context) {
 	for {
 		select {
 		case one := <-r.queue:
@@ -76,7 +78,7 @@ func (r *refusals) run(ctx context.Context) {
 }
 
 // note records one refusal, and tries again while the desk does not answer.
-func (r *refusals) note(ctx context.Context, one refused) {
+func (r *Refusals) note(ctx context.Context, one refused) {
 	deadline := time.Now().Add(deskFollowsWithin)
 	for {
 		err := desk.NoteRefused(context.WithoutCancel(ctx), r.desk, one.conversation, one.command, one.refusal)
@@ -84,20 +86,9 @@ func (r *refusals) note(ctx context.Context, one refused) {
 			return
 		}
 		unknown := errors.Is(err, desk.ErrUnknownConversation) && time.Now().After(deadline)
-		if unknown || pause(ctx, refusalRetry) != nil {
+		if unknown || sleep.For(ctx, refusalRetry) != nil {
 			r.log.Error("refused accept not counted", "conversation", one.conversation, "error", err)
 			return
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
