@@ -16,6 +16,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 const (
@@ -35,14 +36,14 @@ type racer struct {
 	workspace          string
 }
 
-func (f *front) racer(t *testing.T) *racer {
+func (f *httpEnvironment) racer(t *testing.T) *racer {
 	t.Helper()
 	network := &http.Transport{MaxIdleConnsPerHost: 4 * lanes}
 	t.Cleanup(network.CloseIdleConnections)
-	key, secret, err := f.desk.AddKey(in(t, patience), desk.Key{Name: "racer", Role: desk.KeyService, RateLimit: 1_000_000})
+	key, secret, err := f.Desk.AddKey(in(t, testenv.Patience), desk.Key{Name: "racer", Role: desk.KeyService, RateLimit: 1_000_000})
 	require.NoError(t, err)
 	return &racer{
-		client: &http.Client{Transport: network, Timeout: patience}, base: f.gateway.url, user: key.SID, secret: secret,
+		client: &http.Client{Transport: network, Timeout: testenv.Patience}, base: f.gateway.URL, user: key.SID, secret: secret,
 		workspace: "/v1/Workspaces/" + conversation.SameSID(desk.PrefixWorkspace, f.account.SID),
 	}
 }
@@ -107,13 +108,13 @@ func (r *racer) both(ctx context.Context, paths, bodies [2]string, ifMatch strin
 // heat transfers the conversation from the agent who has it under that task, lets two clients accept the one
 // reservation at once, and completes the sender's wrap-up. It returns the two statuses, and the task under which
 // the receiver has the conversation.
-func (f *front) heat(ctx context.Context, r *racer, sid, had, to string, withTag bool) (statuses [2]int, has string, err error) {
+func (f *httpEnvironment) heat(ctx context.Context, r *racer, sid, had, to string, withTag bool) (statuses [2]int, has string, err error) {
 	channel := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:]
 	if _, err := r.has(ctx, http.StatusCreated, http.MethodPost, channel+"/Transfers",
 		fmt.Sprintf(`{"from":%q,"to":%q}`, participant(had), conversation.AgentSID(to))); err != nil {
 		return statuses, "", err
 	}
-	record, err := f.baton.State(ctx, sid)
+	record, err := f.Baton.State(ctx, sid)
 	if err != nil {
 		return statuses, "", err
 	}
@@ -138,16 +139,16 @@ func (f *front) heat(ctx context.Context, r *racer, sid, had, to string, withTag
 // and the other gets the status 412.
 func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 	t.Parallel()
-	f := openFront(t)
+	f := openHTTP(t)
 	r := f.racer(t)
 	sids := make([]string, lanes)
 	for i := range sids {
 		sids[i] = f.beginWithAlice(t)
 	}
-	group, ctx := errgroup.WithContext(in(t, 5*patience))
+	group, ctx := errgroup.WithContext(in(t, 5*testenv.Patience))
 	for i, sid := range sids {
 		group.Go(func() error {
-			record, err := f.baton.State(ctx, sid)
+			record, err := f.Baton.State(ctx, sid)
 			if err != nil {
 				return err
 			}
@@ -171,7 +172,7 @@ func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 		})
 	}
 	require.NoError(t, group.Wait())
-	for sid, record := range requireAgreement(t, f.centre, sids...) {
+	for sid, record := range requireAgreement(t, f.environment, sids...) {
 		require.Len(t, record.Transfers, heats, sid)
 	}
 }
@@ -179,20 +180,20 @@ func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 // TestHTTPOneOfTwoClaimsAtOnceWins: two agents claim one waiting task at once, and one of them gets it.
 func TestHTTPOneOfTwoClaimsAtOnceWins(t *testing.T) {
 	t.Parallel()
-	f := openFront(t)
-	require.NoError(t, f.desk.AddQueue(t.Context(), "night"))
+	f := openHTTP(t)
+	require.NoError(t, f.Desk.AddQueue(t.Context(), "night"))
 	r := f.racer(t)
 	for range claims {
 		sid := f.begin(t, "night")
-		record, err := f.baton.Await(in(t, patience), sid, func(conversation.Record) bool { return true })
+		record, err := f.Baton.Await(in(t, testenv.Patience), sid, func(conversation.Record) bool { return true })
 		require.NoError(t, err)
-		require.NoError(t, f.desk.AwaitRevision(in(t, patience), sid, record.Revision))
+		require.NoError(t, f.Desk.AwaitRevision(in(t, testenv.Patience), sid, record.Revision))
 		path := r.workspace + "/Tasks/" + record.Tasks[0].SID + "/Reservations"
 		claim := func(agent string) string { return url.Values{"WorkerSid": {conversation.AgentSID(agent)}}.Encode() }
-		statuses, err := r.both(in(t, patience), [2]string{path, path}, [2]string{claim("alice"), claim("bob")}, "")
+		statuses, err := r.both(in(t, testenv.Patience), [2]string{path, path}, [2]string{claim("alice"), claim("bob")}, "")
 		require.NoError(t, err)
 		require.Equal(t, [2]int{http.StatusCreated, http.StatusBadRequest}, statuses)
-		_, err = r.has(in(t, patience), http.StatusOK, http.MethodPost, "/v1/Interactions/KD"+sid[2:]+"/Channels/UO"+sid[2:], "Status=closed")
+		_, err = r.has(in(t, testenv.Patience), http.StatusOK, http.MethodPost, "/v1/Interactions/KD"+sid[2:]+"/Channels/UO"+sid[2:], "Status=closed")
 		require.NoError(t, err)
 	}
 }

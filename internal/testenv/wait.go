@@ -1,0 +1,51 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Patience is how long anything may take that happens eventually, on a busy machine or after a crash.
+const Patience = 60 * time.Second
+
+// ErrNoStop is the error of stopping a process on a system that cannot.
+var ErrNoStop = errors.New("this system cannot stop a process: there is no SIGSTOP")
+
+// poll is the interval of [Await].
+const poll = 10 * time.Millisecond
+
+// Await polls the condition until it holds. It returns an error if the condition does, or if it does not hold within
+// [Patience] or before ctx ends. The error names what was waited for.
+func Await(ctx context.Context, what string, condition func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, Patience, fmt.Errorf("it did not happen within %s", Patience))
+	defer cancel()
+	for {
+		holds, err := condition()
+		if err == nil && !holds {
+			err = Pause(ctx, poll)
+		}
+		if err != nil {
+			return fmt.Errorf("wait until %s: %w", what, err)
+		}
+		if holds {
+			return nil
+		}
+	}
+}
+
+// Pause waits for d, or until ctx ends, and then returns the cause.
+func Pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
