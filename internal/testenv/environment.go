@@ -92,7 +92,9 @@ func (e *Environment) StartServer(ctx context.Context) (err error) {
 	if e.Server, err = devserver.Start(ctx, e.ServerOptions); err != nil {
 		return err
 	}
-	e.ServerOptions.Address = e.Server.Address
+	if e.ServerOptions.Address == "" { // programs may read it meanwhile
+		e.ServerOptions.Address = e.Server.Address
+	}
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Patience is how long anything may take that happens eventually, on a busy machine or after a crash.
@@ -48,4 +50,19 @@ func Pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Each calls call for every element, atOnce at a time, and returns all errors joined.
+func Each[T any](all []T, atOnce int, call func(T) error) error {
+	errs := make([]error, len(all))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, one := range all {
+		group.Go(func() error {
+			errs[i] = call(one) // the others are called all the same
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in errs
+	return errors.Join(errs...)
 }
