@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,7 +27,7 @@ const (
 	claims = 40
 )
 
-// racer sends requests and reads only the status and the header of the answer, so that two requests are as close
+// racer sends requests without the checks of [api], so that two requests are as close
 // together as possible.
 type racer struct {
 	client             *http.Client
@@ -50,25 +49,17 @@ func (f *httpEnvironment) racer(t *testing.T) *racer {
 
 // send returns the status and the ETag of the answer. A body that begins with { is sent as JSON.
 func (r *racer) send(ctx context.Context, method, path, body, ifMatch string) (status int, tag string, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, r.base+path, strings.NewReader(body))
-	if err != nil {
-		return 0, "", err
+	request := testenv.Request{
+		Method: method, URL: r.base + path, User: r.user, Secret: r.secret, Body: testenv.Text{Type: "application/x-www-form-urlencoded", Content: body}, Header: http.Header{},
 	}
-	request.SetBasicAuth(r.user, r.secret)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if strings.HasPrefix(body, "{") {
-		request.Header.Set("Content-Type", "application/json")
+		request.Body = testenv.Text{Type: "application/json", Content: body}
 	}
 	if ifMatch != "" {
 		request.Header.Set("If-Match", ifMatch)
 	}
-	answered, err := r.client.Do(request)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { _ = answered.Body.Close() }()
-	_, err = io.Copy(io.Discard, answered.Body)
-	return answered.StatusCode, answered.Header.Get("ETag"), err
+	answer, err := testenv.Call(ctx, r.client, request)
+	return answer.Status, answer.Header.Get("ETag"), err
 }
 
 // has sends a request that must be answered with the status. It retries while Baton is too busy (503).

@@ -59,21 +59,8 @@ func have(t *testing.T, program func() (string, error)) string {
 	return path
 }
 
-// poll is the interval of waitFor.
-const poll = 10 * time.Millisecond
-
 // waitFor waits until the condition holds. If it doesn't in time, it fails the test and names the condition.
 func waitFor(t *testing.T, within time.Duration, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	again := time.NewTicker(poll)
-	defer again.Stop()
-	for !condition() {
-		select {
-		case <-again.C:
-		case <-deadline.C:
-			require.Fail(t, "waited in vain", "%s, for %s", what, within)
-		}
-	}
+	require.NoError(t, testenv.Await(context.WithoutCancel(t.Context()), within, what, func() (bool, error) { return condition(), nil }))
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -44,41 +43,26 @@ var needDatabase = []string{"desk", "dispatcher", "listener", "webhooks"}
 
 // notReady polls /readyz until it answers 503 and names such a part. It returns all parts that are not ok.
 func notReady(ctx context.Context, address string) (parts map[string]string, err error) {
-	again := time.NewTicker(poll)
-	defer again.Stop()
-	for {
-		status, parts, err := readiness(ctx, address)
-		if err != nil {
-			return nil, err
-		}
+	err = testenv.Await(ctx, testenv.Patience, address+" is not ready", func() (bool, error) {
+		status, found, err := readiness(ctx, address)
+		parts = found
 		named := slices.ContainsFunc(needDatabase, func(part string) bool { return parts[part] != "" })
-		if status == http.StatusServiceUnavailable && named {
-			return parts, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-again.C:
-		}
-	}
+		return status == http.StatusServiceUnavailable && named, err
+	})
+	return parts, err
 }
 
 // readiness returns the answer of /readyz: its status, and the parts that are not ok.
 func readiness(ctx context.Context, address string) (status int, parts map[string]string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
+	answer, err := testenv.Call(ctx, http.DefaultClient, testenv.Request{Method: http.MethodGet, URL: address + "/readyz"})
 	if err != nil {
 		return 0, nil, err
 	}
-	answered, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = answered.Body.Close() }()
-	if err := json.NewDecoder(answered.Body).Decode(&parts); err != nil {
+	if err := answer.Decode(&parts); err != nil {
 		return 0, nil, err
 	}
 	maps.DeleteFunc(parts, func(_, how string) bool { return how == "ok" })
-	return answered.StatusCode, parts, nil
+	return answer.Status, parts, nil
 }
 
 // All connections between the processes and the database stay open, but no data arrives. The worker and the gateway

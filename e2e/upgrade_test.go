@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -278,11 +277,5 @@ func buildChanged(folder, guard string) error {
 	if err := os.WriteFile(overlay, replaced, 0o600); err != nil {
 		return err
 	}
-	args := append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-overlay", overlay}, buildFlags...)
-	command := exec.CommandContext(context.Background(), "go", append(args, "-o", folder+string(filepath.Separator), "./worker", "./starter")...)
-	command.Dir = ".."
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the changed programs: %w\n%s", err, output)
-	}
-	return nil
+	return testenv.Build(context.Background(), "..", folder+string(filepath.Separator), append([]string{"-overlay", overlay}, buildFlags...), "./worker", "./starter")
 }

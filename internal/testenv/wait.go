@@ -15,18 +15,20 @@ const Patience = 60 * time.Second
 // ErrNoStop is the error of stopping a process on a system that cannot.
 var ErrNoStop = errors.New("this system cannot stop a process: there is no SIGSTOP")
 
-// poll is the interval of [Await].
+// poll is the shortest interval of [Await].
 const poll = 10 * time.Millisecond
 
 // Await polls the condition until it holds. It returns an error if the condition does, or if it does not hold within
-// [Patience] or before ctx ends. The error names what was waited for.
-func Await(ctx context.Context, what string, condition func() (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, Patience, fmt.Errorf("it did not happen within %s", Patience))
+// the time given or before ctx ends. The error names what was waited for. The interval is no shorter than the condition
+// takes, so that an expensive one takes at most half of a processor.
+func Await(ctx context.Context, within time.Duration, what string, condition func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("it did not happen within %s", within))
 	defer cancel()
 	for {
+		asked := time.Now()
 		holds, err := condition()
 		if err == nil && !holds {
-			err = Pause(ctx, poll)
+			err = Pause(ctx, max(poll, time.Since(asked)))
 		}
 		if err != nil {
 			return fmt.Errorf("wait until %s: %w", what, err)

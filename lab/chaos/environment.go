@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -215,8 +216,8 @@ func (s *environment) process(name string) *testenv.Process {
 }
 
 // gather records the forbidden lines that an ended process has printed. The SDK's report of a workflow that is not
-// deterministic is not among them: a query that a conversation has overtaken causes it too. The histories tell whether a
-// workflow task failed.
+// deterministic is not among them: a query that a conversation has overtaken causes it too. The histories show whether
+// a workflow task failed.
 func (s *environment) gather(p *testenv.Process) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -233,12 +234,20 @@ func (s *environment) endedByItself() {
 	defer s.mutex.Unlock()
 	for name, p := range s.running {
 		if !p.Runs() {
-			s.wrong = append(s.wrong, name+" has ended by itself: "+p.Tail())
+			s.wrong = append(s.wrong, name+" has ended by itself: "+lastLines(p))
 		}
 	}
 	if err := s.Server.Err(); err != nil {
 		s.wrong = append(s.wrong, err.Error())
 	}
+}
+
+// keptLines is how many of the last lines of a process are shown.
+const keptLines = 5
+
+func lastLines(p *testenv.Process) string {
+	lines := strings.Split(strings.TrimSpace(p.Stderr.String()), "\n")
+	return strings.Join(lines[max(0, len(lines)-keptLines):], "\n")
 }
 
 // stopGrace is how long the database server may take to stop.

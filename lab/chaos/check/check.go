@@ -1,6 +1,6 @@
-// Package check finds out what was lost, doubled or wrong in a run of chaos. [Gather] reads what is left once all is quiet:
-// the conversations' states and histories, and the desk's rows, events and figures. [Evidence.Judge] compares it with the
-// driver's journal and the plan.
+// Package check finds out what was lost, doubled or wrong in a run of chaos. [Gather] reads what is left once all is
+// quiet: the conversations' states and histories, and the desk's rows, events and figures. [Evidence.Judge] compares it
+// with the driver's journal and the plan.
 //
 // It sends no commands, and must not import: what runs the processes or makes faults.
 package check

@@ -1,7 +1,7 @@
-// Package plan makes the plan of a run of chaos from a seed: who does what and when, and which faults come when. It also
-// resolves what a planned step means in a conversation's current state.
+// Package plan makes the plan of a run of chaos from a seed: who does what and when, and which faults come when. It
+// also resolves what a planned step means in a conversation's current state.
 //
-// It contains no conversation rules, runs nothing, and must not import: anything but the rules and the desk's terms.
+// It runs nothing. It must not import: anything but the rules and the desk's terms.
 package plan
 
 import (
